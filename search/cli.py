@@ -1,0 +1,334 @@
+"""The command `search`: parsing and printing only. Data goes to stdout, progress and logs to stderr."""
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from search.assembly import Searcher, build_index, build_reranker, open_search
+from search.documents import Hit, Rejection, SearchResult
+from search.errors import InvalidQuery, SearchError
+from search.settings import EdgeSettings, Settings
+
+app = typer.Typer(
+    name="search",
+    help="Two-stage search: retrieve with Qdrant, rerank with an ONNX cross-encoder.",
+    epilog="Every setting can be given as an environment variable such as SEARCH_EMBEDDER__MODEL, in .env or in search.toml.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+DataDir = Annotated[Path | None, typer.Option(help="Where collections are kept.", show_default=False)]
+Collection = Annotated[str | None, typer.Option(help="Which collection.", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Limit = Annotated[int | None, typer.Option(help="Hits shown.", show_default="10")]
+Depth = Annotated[int | None, typer.Option(help="Candidates retrieved and reranked.", show_default="30, or limit if more")]
+_TOP = 3  # hits the demo shows, and where it expects its answer
+
+NoRerank = Annotated[bool, typer.Option("--no-rerank", help="Keep retrieval order.")]
+
+
+@app.callback()
+def root(
+    *,
+    debug: Annotated[bool, typer.Option(help="Show the traceback of an error; may stand anywhere on the line.")] = False,
+) -> None:
+    """Two-stage search: retrieve with Qdrant, rerank with an ONNX cross-encoder."""
+    if not debug:
+        logging.getLogger("search").addHandler(logging.NullHandler())  # results say what failed; no need to say it twice
+
+
+@app.command()
+def demo(data_dir: DataDir = None) -> None:
+    """Index the documentation of this Python's standard library and answer ten questions from it."""
+    from search.demo import COLLECTION, QUESTIONS, place_of_answer, prepare
+    from search.progress import ProgressReport
+
+    print("Two-stage search over the documentation of this Python's standard library.", flush=True)
+    answered = 0
+    with _open(data_dir, COLLECTION) as searcher:
+        with ProgressReport("ingesting", "documents", None) as report:
+            passages = prepare(searcher, lambda progress: report.update(progress.documents))
+        print(f"{passages:,} passages indexed in {searcher.settings.data_dir}\n")
+        for number, question in enumerate(QUESTIONS, 1):
+            result = searcher.search(question.text, limit=10)
+            before = sorted(result.hits, key=lambda hit: hit.retrieval_rank)
+            place = place_of_answer(question, result)
+            answered += place is not None and place <= _TOP
+            print(f"{number}. {question.text}")
+            print("   before reranking               score   after reranking                 score")
+            for left, right in zip(before[:_TOP], result.hits[:_TOP], strict=True):
+                print(f"   {_clip(left.document_id, 30):30} {left.retrieval_score:5.2f}   {_hit_line(right)}")
+            print(
+                f"   expected {' or '.join(question.answers)}: {f'at rank {place}' if place else 'not found'}; {_timings(result)}\n"
+            )
+    print(f"{answered} of {len(QUESTIONS)} expected answers in the top {_TOP}. Ask your own:")
+    print(f'    search query "read a file line by line" --collection {COLLECTION}{f" --data-dir {data_dir}" if data_dir else ""}')
+
+
+@app.command()
+def ingest(
+    paths: Annotated[list[str], typer.Argument(metavar="PATH…", help="JSON lines, .txt or .md files, folders, or - for stdin.")],
+    data_dir: DataDir = None,
+    collection: Collection = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Add documents to a collection; changed ones are replaced, unchanged ones left alone. Safe to run again."""
+    from search.progress import ProgressReport
+    from search.reading import count, read
+
+    counts = [count(path) for path in paths]
+    total = None if None in counts else sum(number or 0 for number in counts)
+    documents = (document for path in paths for document in read(path))
+
+    def warn(rejection: Rejection) -> None:
+        print(f"rejected {rejection}", file=sys.stderr)
+
+    with _open(data_dir, collection) as searcher, ProgressReport("ingesting", "documents", total) as report:
+        done = searcher.ingest(
+            documents,
+            on_progress=lambda progress: report.update(
+                progress.documents, f"{progress.rejected:,} rejected" if progress.rejected else ""
+            ),
+            on_rejection=warn,
+        )
+    if as_json:
+        _print_json(done.to_dict())
+    else:
+        print(
+            f"{done.added:,} added, {done.changed:,} changed, {done.unchanged:,} unchanged, {done.rejected:,} rejected; "
+            f"{done.chunks:,} passages written in {done.seconds:.1f} s"
+        )
+        if done.unknown:
+            print(f"{done.unknown:,} documents are largely unknown to the embedder; another model may suit their language")
+    if done.rejected and not done.added + done.changed + done.unchanged:
+        raise typer.Exit(1)
+
+
+@app.command()
+def query(
+    text: Annotated[str, typer.Argument(help="What to look for.")],
+    limit: Limit = None,
+    depth: Depth = None,
+    filter: Annotated[str | None, typer.Option(help="A Qdrant filter as JSON.", show_default=False)] = None,
+    budget_ms: Annotated[float | None, typer.Option(help="Milliseconds; what is not reranked by then says so.")] = None,
+    data_dir: DataDir = None,
+    collection: Collection = None,
+    *,
+    no_rerank: NoRerank = False,
+    as_json: AsJson = False,
+) -> None:
+    """Search a collection."""
+    with _open(data_dir, collection) as searcher:
+        result = searcher.search(text, limit=limit, depth=depth, filter=filter, budget_ms=budget_ms, rerank=not no_rerank)
+    if as_json:
+        _print_json(result.to_dict())
+    else:
+        _print_result(result)
+
+
+@app.command()
+def rerank(
+    text: Annotated[str, typer.Argument(metavar="QUERY", help="What the texts are judged against.")],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Rank texts from stdin, one a line, by the reranker's score alone."""
+    from search.ranking import best_first
+
+    if not text.strip():
+        message = "the query is empty; ask something"
+        raise InvalidQuery(message)
+    texts = [line for line in sys.stdin.read().splitlines() if line.strip()]
+    if not texts:
+        message = "there is nothing to rank; give one text a line on standard input"
+        raise InvalidQuery(message)
+    reranker = build_reranker(Settings())
+    if reranker is None:
+        message = "the settings switch reranking off (SEARCH_RERANKER__KIND=none)"
+        raise InvalidQuery(message)
+    scoring = reranker.score(text, texts)
+    rows = [
+        {
+            "index": i,
+            "score": float(scoring.scores[i]),
+            "tokens_seen": int(scoring.tokens_seen[i]),
+            "tokens_total": int(scoring.tokens_total[i]),
+            "text": texts[i],
+        }
+        for i in best_first(scoring.scores)
+    ]
+    if as_json:
+        _print_json({"query": text, "reranker": reranker.name, "device": reranker.device, "results": rows})
+    else:
+        for row in rows:
+            print(f"{row['score']:8.3f}  {row['text']}")
+
+
+@app.command()
+def evaluate(
+    dataset: Annotated[Path, typer.Argument(help="A BEIR folder: corpus.jsonl, queries.jsonl, qrels/SPLIT.tsv.")],
+    split: Annotated[str | None, typer.Option(help="Which judgements.", show_default="test, else dev")] = None,
+    depth: Depth = None,
+    data_dir: DataDir = None,
+    *,
+    no_rerank: NoRerank = False,
+    as_json: AsJson = False,
+) -> None:
+    """Measure nDCG@10, Recall@100 and RR@10 with and without reranking. Vectors are kept for the next time."""
+    from search.evaluation import evaluate as run
+    from search.evaluation import load_dataset
+    from search.progress import ProgressReport
+
+    loaded = load_dataset(dataset, split)
+    settings = _settings(data_dir, None)
+    # Each corpus and embedder has a collection of its own, away from the user's; the server is not bothered with it.
+    folder = settings.data_dir / "evaluation"
+    with open_search(settings) as searcher:
+        name = f"{loaded.corpus_hash}-{searcher.embedder.fingerprint.rpartition('@')[2]}"
+        index = build_index(settings.model_copy(update={"data_dir": folder, "collection": name, "index": EdgeSettings()}))
+        try:
+            with ProgressReport("evaluating", "steps", len(loaded.documents) + len(loaded.queries)) as report:
+                measured = run(
+                    loaded,
+                    searcher.embedder,
+                    None if no_rerank else searcher.reranker,
+                    index,
+                    depth=depth or settings.depth,
+                    on_progress=lambda what, done, _: report.update(done + (len(loaded.documents) if what == "querying" else 0)),
+                )
+        finally:
+            index.close()
+    if as_json:
+        _print_json(measured)
+        return
+    print(f"{measured['dataset']} ({measured['split']}): {measured['queries']:,} queries, {measured['documents']:,} documents")
+    for name, values in measured["runs"].items():
+        figures = "  ".join(f"{measure} {value:.4f}" for measure, value in values.items())
+        print(f"  {name:10} {figures}   {measured['latency_ms'][name]:.0f} ms a query")
+
+
+@app.command()
+def models(
+    *,
+    every: Annotated[bool, typer.Option("--all", help="Also the models FastEmbed downloads by name.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the models that can be named in the settings."""
+    from search.models import manifest
+
+    rows: list[dict[str, Any]] = [
+        {
+            "name": name,
+            "kind": entry["kind"],
+            "bundled": True,
+            "megabytes": sum(file["bytes"] for file in entry["files"].values()) / 1e6,
+            "licence": entry["licence"],
+        }
+        for name, entry in manifest().items()
+    ]
+    if every:
+        from search import embedding
+        from search.reranking import cross_encoder
+
+        named: tuple[tuple[Literal["embedder", "reranker"], list[dict[str, Any]]], ...] = (
+            ("embedder", embedding.supported_models()),
+            ("reranker", cross_encoder.supported_models()),
+        )
+        rows += [
+            {
+                "name": row["model"],
+                "kind": kind,
+                "bundled": False,
+                "megabytes": row["size_in_GB"] * 1000,
+                "licence": row["license"],
+            }
+            for kind, served in named
+            for row in served
+        ]
+    if as_json:
+        _print_json({"models": rows})
+        return
+    for row in rows:
+        origin = "bundled" if row["bundled"] else "download"
+        print(f"{row['kind']:9} {row['name']:60} {row['megabytes']:7.0f} MB  {origin:8}  {row['licence']}")
+
+
+@app.command()
+def doctor(data_dir: DataDir = None, collection: Collection = None, *, as_json: AsJson = False) -> None:
+    """Check the environment, the models and the collection, and say how to mend what is wrong."""
+    from search.doctor import examine
+
+    findings = list(examine(_settings(data_dir, collection)))
+    healthy = all(finding.ok for finding in findings)
+    if as_json:
+        _print_json({"ok": healthy, "findings": [{"name": f.name, "ok": f.ok, "detail": f.detail} for f in findings]})
+    else:
+        for finding in findings:
+            print(f"{'ok     ' if finding.ok else 'PROBLEM'}  {finding.name:15} {finding.detail}")
+    if not healthy:
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Run the command; one line for an error of ours, the traceback only with --debug."""
+    debug = "--debug" in sys.argv
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    try:
+        app(["--debug", *arguments] if debug else arguments)
+    except SearchError as error:
+        if debug:
+            raise
+        print(f"search: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _settings(data_dir: Path | None, collection: str | None) -> Settings:
+    given = {"data_dir": data_dir, "collection": collection}
+    return Settings(**{name: value for name, value in given.items() if value is not None})
+
+
+def _open(data_dir: Path | None, collection: str | None) -> Searcher:
+    return open_search(_settings(data_dir, collection))
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    json.dump(value, sys.stdout, ensure_ascii=False, default=list)
+    sys.stdout.write("\n")
+
+
+def _print_result(result: SearchResult) -> None:
+    for hit in result.hits:
+        print(f"{hit.rank:3}  {_moved(hit):>4}  {hit.document_id}{f' · {hit.title}' if hit.title else ''}")
+        print(f"           {_clip(' '.join(hit.text.split()), 150)}")
+        logit = "" if hit.rerank_score is None else f", reranker {hit.rerank_score:.2f}"
+        read = f", read {hit.tokens_seen} of {hit.tokens_total} tokens" if hit.truncated else ""
+        print(f"           cosine {hit.retrieval_score:.3f} at {hit.retrieval_rank}{logit}{read}")
+    if not result.hits:
+        print("nothing found")
+    status = f"{result.rerank_status}{f' ({result.reason})' if result.reason else ''}"
+    print(f"reranking: {status}; order: {result.ranking}; {_timings(result)}")
+    for warning in result.warnings:
+        print(f"note: {warning}")
+
+
+def _hit_line(hit: Hit) -> str:
+    return f"{_clip(hit.document_id, 30):30} {hit.score or 0:6.2f} {_moved(hit)}"
+
+
+def _moved(hit: Hit) -> str:
+    by = hit.retrieval_rank - hit.rank
+    return f"↑{by}" if by > 0 else f"↓{-by}" if by < 0 else ""
+
+
+def _clip(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
+def _timings(result: SearchResult) -> str:
+    return " + ".join(f"{name} {result.timings_ms[name]:.0f}" for name in ("embed", "retrieve", "rerank")) + " ms"

@@ -1,0 +1,105 @@
+"""What is wrong with this environment, and how is it mended?"""
+
+import importlib.metadata
+import json
+import os
+import platform
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from search.assembly import build_embedder, build_index, build_reranker
+from search.errors import CollectionNotFound, SearchError
+from search.index import CollectionSpec
+from search.models import manifest, verify
+from search.settings import EdgeSettings, Settings
+
+_PACKAGES = ("two-stage-search", "fastembed", "fastembed-gpu", "onnxruntime", "onnxruntime-gpu", "qdrant-client", "qdrant-edge-py")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Look at packages, runtimes, models, data folder and collection, one after another. Nothing is changed."""
+    yield Finding("python", ok=True, detail=f"{platform.python_version()} on {platform.platform()}")
+    yield Finding("packages", ok=True, detail=", ".join(f"{name} {version}" for name, version in _versions()))
+    yield _finding("onnx runtime", _runtimes)
+    yield _finding("bundled models", _bundled)
+    if isinstance(settings.index, EdgeSettings):
+        yield _finding("data folder", lambda: _data_dir(settings.data_dir.expanduser()))
+    embedder = _finding("embedder", lambda: _embedder(settings))
+    yield embedder
+    yield _finding("reranker", lambda: _reranker(settings))
+    if embedder.ok:
+        yield _finding("collection", lambda: _collection(settings))
+
+
+def _finding(name: str, look: Callable[[], str]) -> Finding:
+    try:
+        return Finding(name, ok=True, detail=look())
+    except SearchError as error:
+        return Finding(name, ok=False, detail=str(error))
+
+
+def _versions() -> Iterator[tuple[str, str]]:
+    for name in _PACKAGES:
+        try:
+            yield name, importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+
+
+def _runtimes() -> str:
+    from search.inference.runtime import available_providers, check_runtimes
+
+    check_runtimes()
+    return ", ".join(available_providers())
+
+
+def _bundled() -> str:
+    for name, entry in manifest().items():
+        verify(Path(__file__).parent / "models" / name, entry["files"])
+    return f"{', '.join(manifest())}: every sha256 as released"
+
+
+def _data_dir(folder: Path) -> str:
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if not os.access(existing, os.W_OK):
+        message = f"{existing} cannot be written; choose another data_dir"
+        raise SearchError(message)
+    try:
+        owner = json.loads((folder / "owner.json").read_text())
+    except (OSError, ValueError):
+        return str(folder)
+    return f"{folder}, last opened by process {owner['pid']}"
+
+
+def _embedder(settings: Settings) -> str:
+    embedder = build_embedder(settings)
+    return f"{embedder.fingerprint}, {embedder.dimension} dimensions, {embedder.tokenizer.max_tokens} tokens, on {embedder.device}"
+
+
+def _reranker(settings: Settings) -> str:
+    reranker = build_reranker(settings)
+    if reranker is None:
+        return "none"
+    return f"{reranker.name}, weight {reranker.recipe.weight:g}, {reranker.recipe.max_tokens} tokens, on {reranker.device}"
+
+
+def _collection(settings: Settings) -> str:
+    embedder = build_embedder(settings)
+    index = build_index(settings)
+    try:
+        index.ensure(CollectionSpec(embedder.dimension, embedder.fingerprint), create=False)
+        return f"{index.name} at {index.location}: {index.count():,} passages"
+    except CollectionNotFound:
+        return f"{index.name} at {index.location}: nothing ingested yet"
+    finally:
+        index.close()

@@ -1,0 +1,206 @@
+"""The values that travel through the house: what goes in, what is kept, what comes out. All of them frozen."""
+
+import hashlib
+import json
+import math
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from search.errors import InvalidDocument
+
+Json = Any
+RerankStatus = Literal["full", "partial", "skipped", "failed"]
+
+_POINT_NAMESPACE = uuid.UUID("8c0d6a8e-5a39-5f0c-9a5e-0d8c1c3a6b1f")
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What a user gives: an id of theirs, a text, and what they want back with it.
+
+    Raises:
+        InvalidDocument: no id, no text beyond white space, or metadata that JSON cannot hold.
+    """
+
+    id: str
+    text: str
+    title: str = ""
+    metadata: Mapping[str, Json] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("id", "text", "title"):
+            value = getattr(self, name)
+            if not isinstance(value, str):
+                message = f"the document's {name} must be a string, not {type(value).__name__}"
+                raise InvalidDocument(message)
+            if not _encodable(value):
+                message = f"the document's {name} holds half of a surrogate pair, which UTF-8 cannot store; re-encode the source"
+                raise InvalidDocument(message)
+        if not self.id.strip():
+            message = "the document has no id; give each document a stable id of your own"
+            raise InvalidDocument(message)
+        if not self.text.strip():
+            message = f"document {self.id!r} has no text; leave it out or give it some"
+            raise InvalidDocument(message)
+        if not isinstance(self.metadata, Mapping):
+            message = f"document {self.id!r}: metadata must be an object, not {type(self.metadata).__name__}"
+            raise InvalidDocument(message)
+        _check_json(self.metadata, f"document {self.id!r}: metadata")
+
+    @property
+    def passage(self) -> str:
+        """What a model reads: the title, a space and the text."""
+        return f"{self.title} {self.text}".strip()
+
+    def content_hash(self, *salt: Json) -> str:
+        """The same for the same content and salt, in any process: 32 hexadecimal digits."""
+        content = [self.id, self.text, self.title, self.metadata, *salt]
+        canonical = json.dumps(content, sort_keys=True, ensure_ascii=False, default=dict)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A passage of a document that is embedded, retrieved and reranked as one."""
+
+    document_id: str
+    number: int
+    text: str
+    start: int  # characters into the document's text
+    end: int
+    title: str = ""
+    metadata: Mapping[str, Json] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """A UUID that depends on the document's id, the chunk's number and its content, and on nothing else."""
+        content = hashlib.sha256(f"{self.title}\0{self.text}".encode()).hexdigest()
+        return str(uuid.uuid5(_POINT_NAMESPACE, f"{self.document_id}\0{self.number}\0{content}"))
+
+    @property
+    def passage(self) -> str:
+        """What a model reads: the title, a space and the text."""
+        return f"{self.title} {self.text}".strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A chunk as retrieval found it."""
+
+    chunk_id: str
+    document_id: str
+    text: str
+    title: str
+    metadata: Mapping[str, Json]
+    start: int
+    end: int
+    retrieval_rank: int  # from 1
+    retrieval_score: float  # cosine similarity, higher is closer
+    tokens_embedded: int  # what the embedder read of it …
+    tokens_total: int  # … and how long it was
+    unknown_share: float  # share of its tokens that are not in the embedder's vocabulary
+
+    @property
+    def passage(self) -> str:
+        """What a model reads: the title, a space and the text."""
+        return f"{self.title} {self.text}".strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One line of an answer: the passage, where it stands now, and where each stage put it."""
+
+    rank: int  # from 1
+    document_id: str
+    chunk_id: str
+    title: str
+    text: str
+    metadata: Mapping[str, Json]
+    start: int  # characters into the document's text
+    end: int
+    score: float | None  # what the order is by, see SearchResult.ranking; None where the deadline left it unscored
+    retrieval_rank: int  # from 1
+    retrieval_score: float  # cosine similarity
+    rerank_score: float | None  # the reranker's raw logit; None where it did not score
+    tokens_seen: int  # what the last model to judge it read of the passage …
+    tokens_total: int  # … and how long it is
+    unknown_share: float  # share of its tokens unknown to the embedder, 0 to 1
+
+    @property
+    def truncated(self) -> bool:
+        """Whether the model that judged this passage did not read all of it."""
+        return self.tokens_seen < self.tokens_total
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """The answer to a query, and an account of how it came about."""
+
+    query: str
+    hits: tuple[Hit, ...]
+    rerank_status: RerankStatus
+    reason: str  # why the status is not "full"; empty if it is
+    ranking: str  # what Hit.score means here, in words
+    embedder: str
+    reranker: str | None
+    device: str  # where the models ran: "cpu" or "cuda"
+    timings_ms: Mapping[str, float]  # embed, retrieve, rerank, total
+    warnings: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Json]:
+        """The same as plain data, ready for `json.dumps`."""
+        plain = asdict(self)
+        for hit, values in zip(self.hits, plain["hits"], strict=True):
+            values["truncated"] = hit.truncated
+        return plain
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A document that was not taken, and why. Nothing else of its source is lost."""
+
+    source: str  # a file, "stdin" or "documents"
+    line: int | None  # from 1, where the source has lines
+    document_id: str | None
+    reason: str
+
+    def __str__(self) -> str:
+        place = self.source if self.line is None else f"{self.source}:{self.line}"
+        name = f" ({self.document_id})" if self.document_id else ""
+        return f"{place}{name}: {self.reason}"
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _check_json(value: Json, path: str) -> None:
+    match value:
+        case None | bool() | int():
+            return
+        case str():
+            problem = "" if _encodable(value) else "holds half of a surrogate pair"
+        case float():
+            problem = "" if math.isfinite(value) else f"is {value}, which JSON cannot hold; use null or leave it out"
+        case Mapping():
+            for key, inner in value.items():
+                if not isinstance(key, str):
+                    message = f"{path} has the key {key!r}; keys must be strings"
+                    raise InvalidDocument(message)
+                _check_json(inner, f"{path}.{key}")
+            return
+        case list() | tuple():
+            for number, inner in enumerate(value):
+                _check_json(inner, f"{path}[{number}]")
+            return
+        case _:
+            problem = f"is a {type(value).__name__}; use strings, numbers, booleans, null, lists and objects"
+    if problem:
+        message = f"{path} {problem}"
+        raise InvalidDocument(message)

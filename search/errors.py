@@ -1,0 +1,136 @@
+"""Every error this package raises on purpose. Each message says what to do next.
+
+SearchError
+├── InvalidInput                 the caller can mend it
+│   ├── InvalidSettings          a setting, environment variable or search.toml
+│   ├── InvalidQuery             empty query, limit or depth out of range
+│   ├── InvalidDocument          empty text, metadata that is not JSON
+│   ├── UnsupportedFilter        an unknown field, or an operator that engines understand differently
+│   └── InvalidDataset           an evaluation folder that does not fit together
+├── ModelError
+│   ├── ModelNotFound            neither bundled, nor a folder, nor known to FastEmbed
+│   ├── ModelIncomplete          a model folder lacks a file, or one cannot be read
+│   ├── ModelCorrupt             a file differs from its recorded sha256, or ONNX Runtime cannot load it
+│   ├── ModelUnavailable         a named model could not be downloaded
+│   ├── RuntimeConflict          both onnxruntime and onnxruntime-gpu are installed, or neither
+│   ├── DeviceUnavailable        CUDA was asked for and is not there
+│   └── InferenceFailed          the model ran and gave an error, NaN or the wrong number of values
+└── IndexFailure
+    ├── IndexBusy                another process owns the data folder
+    ├── IndexMismatch            the collection was built with another embedder
+    ├── IndexCorrupt             the files of the collection cannot be opened
+    ├── CollectionNotFound       nothing has been ingested under this name
+    ├── IndexUnreachable         no connection to the server, or it broke
+    ├── IndexTimeout             the server did not answer in time
+    ├── IndexDenied              the API key is missing or wrong
+    ├── IndexOverloaded          429: too many requests; `retry_after_s` if the server said so
+    └── IndexRejected            the engine refused the request
+"""
+
+
+class SearchError(Exception):
+    """The root: catch this to catch everything below."""
+
+
+class InvalidInput(SearchError):
+    """The caller's input cannot be used; nothing was changed."""
+
+
+class InvalidSettings(InvalidInput):
+    """A setting has an unknown name or a value out of range."""
+
+
+class InvalidQuery(InvalidInput):
+    """The query is empty, or limit and depth do not fit each other."""
+
+
+class InvalidDocument(InvalidInput):
+    """A document has no id or text, or metadata that JSON cannot hold."""
+
+
+class UnsupportedFilter(InvalidInput):
+    """A filter names an unknown field or an operator that does not mean the same on every engine."""
+
+
+class InvalidDataset(InvalidInput):
+    """An evaluation data set is missing a file or contradicts itself."""
+
+
+class ModelError(SearchError):
+    """A model cannot be found, loaded or run."""
+
+
+class ModelNotFound(ModelError):
+    """The name is neither a bundled model, nor a folder, nor one FastEmbed serves."""
+
+
+class ModelIncomplete(ModelError):
+    """A model folder lacks a file, or a file in it cannot be understood."""
+
+
+class ModelCorrupt(ModelError):
+    """A model file is not what it should be."""
+
+
+class ModelUnavailable(ModelError):
+    """A model that FastEmbed serves by name is not on this machine and could not be downloaded."""
+
+
+class RuntimeConflict(ModelError):
+    """The environment holds both ONNX runtimes, or none."""
+
+
+class DeviceUnavailable(ModelError):
+    """The device that was asked for cannot run models here."""
+
+
+class InferenceFailed(ModelError):
+    """The model ran but gave no usable answer."""
+
+
+class IndexFailure(SearchError):
+    """The vector index cannot do what was asked."""
+
+
+class IndexBusy(IndexFailure):
+    """Another process owns the data folder."""
+
+
+class IndexMismatch(IndexFailure):
+    """The collection's vectors come from another embedder."""
+
+
+class IndexCorrupt(IndexFailure):
+    """The collection's files cannot be opened."""
+
+
+class CollectionNotFound(IndexFailure):
+    """The collection does not exist."""
+
+
+class IndexUnreachable(IndexFailure):
+    """There is no connection to the server."""
+
+
+class IndexTimeout(IndexFailure):
+    """The server did not answer in time."""
+
+
+class IndexDenied(IndexFailure):
+    """The server did not accept the API key."""
+
+
+class IndexOverloaded(IndexFailure):
+    """The server asks for fewer requests.
+
+    Attributes:
+        retry_after_s: seconds the server asked to wait, None if it did not say.
+    """
+
+    def __init__(self, message: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class IndexRejected(IndexFailure):
+    """The engine refused the request as it stands."""

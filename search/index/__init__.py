@@ -1,0 +1,105 @@
+"""Where do vectors live? The contract that every engine keeps, and the values that pass through it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.errors import IndexMismatch, IndexRejected
+
+Vector = NDArray[np.float32]
+Payload = Mapping[str, Any]
+PlainFilter = Mapping[str, Any]  # a qdrant_client.models.Filter as plain data, as filters.to_plain gives it
+
+KEYWORD_FIELDS = ("document_id", "revision")  # indexed, because ingestion looks documents up by them
+
+
+@dataclass(frozen=True)
+class CollectionSpec:
+    """What the vectors of a collection have in common."""
+
+    dimension: int
+    fingerprint: str  # of the embedder
+
+
+class Point(NamedTuple):
+    """One vector with what comes back with it."""
+
+    id: str  # a UUID
+    vector: Vector  # float32 (dimension,)
+    payload: Payload
+
+
+class Match(NamedTuple):
+    """One answer of a query."""
+
+    id: str
+    score: float  # cosine similarity, higher is closer
+    payload: Payload
+
+
+class Record(NamedTuple):
+    """A stored point without its vector."""
+
+    id: str
+    payload: Payload
+
+
+class VectorIndex(Protocol):
+    """One collection of one engine. All methods raise kinds of IndexFailure; `ensure` comes first."""
+
+    name: str
+    location: str  # where the collection lies, for people
+
+    def ensure(self, spec: CollectionSpec, *, create: bool) -> None:
+        """Open the collection, making it if asked to; IndexMismatch if it was made for another spec."""
+
+    def upsert(self, points: Sequence[Point]) -> None:
+        """Write points, replacing those with the same id. They are found by the next query."""
+
+    def query(self, vector: Vector, limit: int, filter: PlainFilter | None = None) -> list[Match]:
+        """The `limit` closest points that pass the filter, closest first."""
+
+    def delete(self, *, ids: Sequence[str] = (), filter: PlainFilter | None = None) -> None:
+        """Remove points by id, or all that pass a filter. Removing what is not there is no error."""
+
+    def scroll(self, filter: PlainFilter | None = None, fields: Sequence[str] | None = None) -> Iterator[Record]:
+        """Every point that passes the filter, with the named payload fields or all of them."""
+
+    def count(self, filter: PlainFilter | None = None) -> int:
+        """How many points pass the filter."""
+
+    def optimize(self) -> None:
+        """Build the search graph now. Until then (Edge) or meanwhile (server) search is exact and slower."""
+
+    def close(self) -> None:
+        """Write everything down and let go of it. Closing twice is no error."""
+
+
+def check_spec(collection: str, stored: CollectionSpec, wanted: CollectionSpec) -> None:
+    """Compare what a collection was made for with what is wanted of it.
+
+    Raises:
+        IndexMismatch: they differ; the message says how to go on.
+    """
+    if stored != wanted:
+        message = (
+            f"collection {collection!r} was built with the embedder {stored.fingerprint} ({stored.dimension} dimensions), "
+            f"but the settings name {wanted.fingerprint} ({wanted.dimension}): set the embedder back, "
+            "or ingest the documents into another collection (--collection NAME)"
+        )
+        raise IndexMismatch(message)
+
+
+def check_points(points: Sequence[Point]) -> None:
+    """Refuse vectors that engines take and then never find.
+
+    Raises:
+        IndexRejected: a vector is not finite.
+    """
+    for point in points:
+        if not np.isfinite(point.vector).all():
+            message = f"the vector of point {point.id} is not finite; nothing was written"
+            raise IndexRejected(message)

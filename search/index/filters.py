@@ -1,0 +1,105 @@
+"""Which documents may be found? Qdrant's own filter language, narrowed to what means the same on every engine.
+
+Fields: `document_id`, `title`, `number` (of the chunk), and `metadata.…` for whatever a document brought along.
+Conditions: match (value, any, except), range (numbers), values_count, is_empty, is_null, has_id, nested, and filters within filters
+under must, should, must_not and min_should. Text match, dates and geography depend on payload indexes and are refused.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+from qdrant_client.models import Filter
+
+from search.errors import UnsupportedFilter
+
+__all__ = ["Filter", "fields_of", "to_plain"]
+
+_CLAUSES = ("must", "should", "must_not")
+_FIELDS = ("document_id", "title", "number")
+_FIELD_CONDITIONS = {"match", "range", "values_count", "is_empty", "is_null"}
+_MATCHES = {"value", "any", "except"}
+
+
+def to_plain(filter: Filter | Mapping[str, Any] | str) -> dict[str, Any]:
+    """Check a filter, given as an object, plain data or JSON, and give it as plain data.
+
+    Raises:
+        UnsupportedFilter: not a filter, an unknown field, or an operator that engines understand differently.
+    """
+    try:
+        if isinstance(filter, str):
+            parsed = Filter.model_validate(json.loads(filter))
+        else:
+            parsed = filter if isinstance(filter, Filter) else Filter.model_validate(filter)
+    except ValidationError as error:
+        places = sorted({".".join(str(part) for part in problem["loc"][:3]) for problem in error.errors()})
+        message = f"not a Qdrant filter (at {'; '.join(places[:3])}); an example: {_EXAMPLE}"
+        raise UnsupportedFilter(message) from error
+    except ValueError as error:
+        message = f"the filter is not JSON ({error}); an example: {_EXAMPLE}"
+        raise UnsupportedFilter(message) from error
+    plain = parsed.model_dump(mode="json", by_alias=True, exclude_none=True)
+    _check_filter(plain, nested=False)
+    return plain
+
+
+def fields_of(filter: Mapping[str, Any]) -> Iterator[str]:
+    """The payload fields that a plain filter asks about, those inside nested objects left out."""
+    for condition in _conditions(filter):
+        if "key" in condition:
+            yield condition["key"]
+        elif "nested" in condition or "is_empty" in condition or "is_null" in condition:
+            yield next(iter(condition.values()))["key"]
+        elif "has_id" not in condition:
+            yield from fields_of(condition)
+
+
+_EXAMPLE = '{"must": [{"key": "metadata.year", "range": {"gte": 2020}}]}'
+
+
+def _conditions(filter: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    for clause in _CLAUSES:
+        conditions = filter.get(clause, [])
+        yield from conditions if isinstance(conditions, list) else [conditions]
+    yield from filter.get("min_should", {}).get("conditions", [])
+
+
+def _check_filter(filter: Mapping[str, Any], *, nested: bool) -> None:
+    for condition in _conditions(filter):
+        if "key" in condition:
+            _check_key(condition["key"], nested=nested)
+            _check_field_condition(condition)
+        elif "nested" in condition:
+            _check_key(condition["nested"]["key"], nested=nested)
+            _check_filter(condition["nested"]["filter"], nested=True)
+        elif "is_empty" in condition or "is_null" in condition:
+            _check_key(next(iter(condition.values()))["key"], nested=nested)
+        elif "has_vector" in condition:
+            _refuse("has_vector")
+        elif "has_id" not in condition:
+            _check_filter(condition, nested=nested)
+
+
+def _check_key(key: str, *, nested: bool) -> None:
+    if not (nested or key in _FIELDS or key.startswith("metadata.")):
+        message = f"unknown filter field {key!r}; there are {', '.join(_FIELDS)} and metadata.NAME (did you mean 'metadata.{key}'?)"
+        raise UnsupportedFilter(message)
+
+
+def _check_field_condition(condition: Mapping[str, Any]) -> None:
+    for operator in condition.keys() - {"key"} - _FIELD_CONDITIONS:
+        _refuse(operator)
+    for operator in condition.get("match", {}).keys() - _MATCHES:
+        _refuse(f"match.{operator}")
+    if any(isinstance(bound, str) for bound in condition.get("range", {}).values()):
+        _refuse("range of dates")
+
+
+def _refuse(operator: str) -> None:
+    message = (
+        f"the filter operator {operator!r} does not mean the same on every engine and is not offered; "
+        "there are match (value, any, except), range of numbers, values_count, is_empty, is_null, has_id and nested"
+    )
+    raise UnsupportedFilter(message)

@@ -1,0 +1,57 @@
+"""What is stored with a vector? The payload of a chunk, written and read in one place."""
+
+from collections.abc import Sequence
+
+from search.documents import Candidate, Chunk
+from search.index import Match, Point, Vector
+from search.inference.tokens import Tally
+
+
+def to_point(chunk: Chunk, vector: Vector, tally: Tally, window: int, revision: str, chunks: int) -> Point:
+    """A chunk as it is stored.
+
+    Args:
+        chunk: the passage.
+        vector: its embedding, float32 (dimension,).
+        tally: its tokens.
+        window: how many tokens the embedder reads.
+        revision: hash of the document's content and of how it was chunked: one value for all its chunks.
+        chunks: how many chunks the document has, so that a half-written one is noticed.
+    """
+    payload = {
+        "document_id": chunk.document_id,
+        "number": chunk.number,
+        "chunks": chunks,
+        "revision": revision,
+        "title": chunk.title,
+        "text": chunk.text,
+        "start": chunk.start,
+        "end": chunk.end,
+        "tokens": tally.tokens,
+        "tokens_embedded": min(tally.tokens, window),
+        "unknown_share": round(tally.unknown_share, 4),
+        "metadata": dict(chunk.metadata),
+    }
+    return Point(chunk.id, vector, payload)
+
+
+def to_candidates(matches: Sequence[Match]) -> list[Candidate]:
+    """What a query found, ranked; equal scores stand in the order of their ids, so that answers repeat."""
+    ordered = sorted(matches, key=lambda match: (-match.score, match.id))
+    return [
+        Candidate(
+            chunk_id=match.id,
+            document_id=match.payload["document_id"],
+            text=match.payload["text"],
+            title=match.payload["title"],
+            metadata=match.payload["metadata"],
+            start=match.payload["start"],
+            end=match.payload["end"],
+            retrieval_rank=rank,
+            retrieval_score=match.score,
+            tokens_embedded=match.payload["tokens_embedded"],
+            tokens_total=match.payload["tokens"],
+            unknown_share=match.payload["unknown_share"],
+        )
+        for rank, match in enumerate(ordered, 1)
+    ]

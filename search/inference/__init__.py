@@ -1,0 +1,1 @@
+"""How do models run? Which device, which batches, how many tokens."""

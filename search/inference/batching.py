@@ -1,0 +1,24 @@
+"""Which texts run together? As many of like length as fit a budget of tokens, padding counted."""
+
+from collections.abc import Sequence
+
+
+def plan_batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Group texts by length, longest first, so that rows times the longest row stays within the budget.
+
+    Args:
+        lengths: tokens of each text.
+        budget: padded tokens a batch may have; a longer text gets a batch of its own.
+
+    Returns:
+        Positions into `lengths`, each exactly once.
+    """
+    batches: list[list[int]] = []
+    room = 0
+    for position in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        if room == 0:
+            batches.append([])
+            room = max(1, budget // max(1, lengths[position]))
+        batches[-1].append(position)
+        room -= 1
+    return batches

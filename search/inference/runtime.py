@@ -1,0 +1,116 @@
+"""ONNX Runtime: which device runs the models, and what to do when an environment cannot."""
+
+import importlib.metadata
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import onnxruntime
+
+from search.errors import DeviceUnavailable, InferenceFailed, ModelCorrupt, ModelIncomplete, RuntimeConflict, SearchError
+from search.settings import ActiveDevice, Device
+
+Loaded = TypeVar("Loaded")
+
+_PROVIDERS: dict[ActiveDevice, str] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+_RUNTIMES = {"onnxruntime": "fastembed", "onnxruntime-gpu": "fastembed-gpu"}
+_MEND = "python -m pip uninstall -y onnxruntime onnxruntime-gpu fastembed fastembed-gpu, then install one of the extras cpu and gpu"
+
+
+def installed_runtimes() -> list[str]:
+    """Which of the two ONNX runtime distributions this environment holds."""
+    return [name for name in _RUNTIMES if _installed(name)]
+
+
+def available_providers() -> list[str]:
+    """The execution providers this ONNX Runtime was built with."""
+    providers: list[str] = onnxruntime.get_available_providers()
+    return providers
+
+
+def check_runtimes(runtimes: list[str] | None = None) -> None:
+    """Refuse an environment in which two runtimes overwrote each other's files.
+
+    Raises:
+        RuntimeConflict: with the commands that mend it.
+    """
+    runtimes = installed_runtimes() if runtimes is None else runtimes
+    if len(runtimes) > 1:
+        message = f"both {' and '.join(runtimes)} are installed and overwrite each other's files: {_MEND}"
+        raise RuntimeConflict(message)
+
+
+def load_on(device: Device, load: Callable[[str], Loaded], session_of: Callable[[Loaded], Any]) -> tuple[Loaded, ActiveDevice]:
+    """Load a model on the wanted device and make sure that it is there.
+
+    Args:
+        device: "auto" takes CUDA where it works, else the CPU; "cuda" takes nothing else.
+        load: gets the name of an execution provider and gives the model.
+        session_of: gives the ONNX Runtime session of a loaded model.
+
+    Raises:
+        DeviceUnavailable: "cuda" was asked for, and the session does not run there.
+        RuntimeConflict: see `check_runtimes`.
+    """
+    check_runtimes()
+    available = available_providers()
+    if device == "cpu" or (device == "auto" and _PROVIDERS["cuda"] not in available):
+        return load(_PROVIDERS["cpu"]), "cpu"
+    if _PROVIDERS["cuda"] not in available:
+        message = f"device is cuda, but this ONNX Runtime has {', '.join(available)}; install the extra gpu, or set device to cpu"
+        raise DeviceUnavailable(message)
+    model = load(_PROVIDERS["cuda"])
+    if session_of(model).get_providers()[0] == _PROVIDERS["cuda"]:
+        return model, "cuda"
+    if device == "auto":
+        return load(_PROVIDERS["cpu"]), "cpu"
+    message = "device is cuda, but ONNX Runtime could not load CUDA and cuDNN; run `search doctor`, or set device to cpu"
+    raise DeviceUnavailable(message)
+
+
+@contextmanager
+def loading(name: str) -> Iterator[None]:
+    """Translate whatever FastEmbed, tokenizers and ONNX Runtime raise while a model is loaded.
+
+    Raises:
+        ModelCorrupt: ONNX Runtime refuses the graph.
+        ModelIncomplete: FastEmbed or tokenizers miss something in the folder.
+    """
+    try:
+        yield
+    except SearchError:
+        raise
+    except ValueError as error:
+        message = f"the model {name} cannot be used: {error}"
+        raise ModelIncomplete(message) from error
+    except Exception as error:  # both libraries raise bare exceptions and dozens of kinds of their own
+        message = f"the model {name} cannot be loaded, its file is damaged or of an unknown kind: {_first_line(error)}"
+        raise ModelCorrupt(message) from error
+
+
+@contextmanager
+def running(name: str) -> Iterator[None]:
+    """Translate whatever a model raises while it runs.
+
+    Raises:
+        InferenceFailed: always, with the first line of the cause.
+    """
+    try:
+        yield
+    except SearchError:
+        raise
+    except Exception as error:
+        message = f"the model {name} failed: {_first_line(error)}"
+        raise InferenceFailed(message) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _installed(distribution: str) -> bool:
+    try:
+        importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True

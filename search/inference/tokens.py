@@ -1,0 +1,76 @@
+"""How long is a text for a model, where may it be cut, and does the model know its words?"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from tokenizers import Tokenizer
+
+MUCH_UNKNOWN = 0.2  # a text with more unknown tokens than this is reported
+
+
+class Cut(NamedTuple):
+    """A text shortened at the border of a token."""
+
+    text: str
+    seen: int  # tokens kept
+    total: int  # tokens before
+
+
+class Tally(NamedTuple):
+    """What a tokenizer makes of a text, special tokens left out."""
+
+    tokens: int
+    unknown: int
+
+    @property
+    def unknown_share(self) -> float:
+        """Share of tokens outside the vocabulary, 0 to 1."""
+        return self.unknown / self.tokens if self.tokens else 0.0
+
+
+class TextTokenizer:
+    """A model's tokenizer without padding and truncation, so that what would be lost can be counted.
+
+    Attributes:
+        max_tokens: the model's window, special tokens included.
+    """
+
+    def __init__(self, loaded: Tokenizer) -> None:
+        truncation = loaded.truncation
+        if not truncation:
+            message = "the tokenizer has no maximum length; set model_max_length in tokenizer_config.json"
+            raise ValueError(message)
+        self.max_tokens = int(truncation["max_length"])
+        self._tokenizer = Tokenizer.from_str(loaded.to_str())
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        unknown = getattr(self._tokenizer.model, "unk_token", None)
+        self._unknown = self._tokenizer.token_to_id(unknown) if unknown else None
+
+    def special_tokens(self, *, pair: bool) -> int:
+        """Tokens the model adds around a text, or around a pair of them."""
+        return int(self._tokenizer.num_special_tokens_to_add(pair))
+
+    def tally(self, texts: Sequence[str]) -> list[Tally]:
+        """Count the tokens of each text."""
+        encodings = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        return [
+            Tally(len(encoding.ids), 0 if self._unknown is None else encoding.ids.count(self._unknown)) for encoding in encodings
+        ]
+
+    def offsets(self, text: str) -> list[tuple[int, int]]:
+        """Where each token begins and ends, in characters."""
+        spans: list[tuple[int, int]] = self._tokenizer.encode(text, add_special_tokens=False).offsets
+        return spans
+
+    def cut(self, texts: Sequence[str], max_tokens: int) -> list[Cut]:
+        """Shorten each text to at most `max_tokens`, at the end of a token."""
+        cuts = []
+        for text, encoding in zip(texts, self._tokenizer.encode_batch(list(texts), add_special_tokens=False), strict=True):
+            total = len(encoding.ids)
+            if total > max_tokens:
+                end = encoding.offsets[max_tokens - 1][1] if max_tokens > 0 else 0
+                cuts.append(Cut(text[:end], max_tokens, total))
+            else:
+                cuts.append(Cut(text, total, total))
+        return cuts

@@ -1,0 +1,114 @@
+"""Cross-encoders run by FastEmbed's TextCrossEncoder: query and text go through one encoder together."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from fastembed.common.model_description import ModelSource
+from fastembed.rerank.cross_encoder import TextCrossEncoder
+
+from search.deadline import Deadline
+from search.errors import InferenceFailed
+from search.inference.batching import plan_batches
+from search.inference.hub import fetch, registering
+from search.inference.runtime import load_on, loading, running
+from search.inference.tokens import Cut, TextTokenizer
+from search.models import ModelFolder, locate
+from search.reranking import Recipe, Scoring, Vector
+from search.settings import Device
+
+
+class CrossEncoder:
+    """Any cross-encoder that FastEmbed runs: bundled, in a local folder, or by FastEmbed's name for it."""
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        device: Device = "auto",
+        threads: int | None = None,
+        cache: Path,
+        weight: float | None = None,
+        batch_tokens: int = 4096,
+        slice_size: int = 8,
+    ) -> None:
+        """Load the model.
+
+        Args:
+            model: a bundled name, a folder, or FastEmbed's name.
+            device: see `load_on`.
+            threads: threads the model may use; None for all cores.
+            cache: where FastEmbed keeps downloads.
+            weight: overrides the weight of the model's recipe.
+            batch_tokens: padded tokens in one batch.
+            slice_size: texts scored between two looks at the deadline.
+
+        Raises:
+            ModelError: one of its kinds, saying which file, name or device is at fault.
+        """
+        options: dict[str, Any] = {"threads": threads, "cuda": False}
+        folder = locate(model)
+        self.name = folder.name if folder else model
+        if folder is None:
+            names = [description["model"] for description in supported_models()]
+            options |= fetch(model, "reranker", names, TextCrossEncoder, cache)
+        else:
+            options |= _registered(folder)
+
+        def load(provider: str) -> Any:
+            return TextCrossEncoder(providers=[provider], **options).model
+
+        with loading(model):
+            self._model, self.device = load_on(device, load, lambda loaded: loaded.model)
+            self._tokenizer = TextTokenizer(self._model.tokenizer)
+        self.recipe = Recipe.from_json(folder.recipe if folder else {}, self._tokenizer.max_tokens, weight)
+        self._batch_tokens = batch_tokens
+        self._slice_size = slice_size
+
+    def score(self, query: str, texts: Sequence[str], *, deadline: Deadline | None = None) -> Scoring:
+        """Score each text against the query; a text's score does not depend on the others.
+
+        A query longer than half the window is cut to that half, a text to what the query leaves. Under a deadline, texts are
+        scored in slices of their given order until it has passed.
+
+        Raises:
+            InferenceFailed: the model gave an error, or the wrong number of scores.
+        """
+        room = self._tokenizer.max_tokens - self._tokenizer.special_tokens(pair=True)
+        asked = self._tokenizer.cut([query], room // 2)[0]
+        cuts = self._tokenizer.cut(texts, room - asked.seen)
+        scores = np.full(len(texts), np.nan, np.float32)
+        size = len(texts) if deadline is None else self._slice_size
+        for start in range(0, len(texts), max(1, size)):
+            if deadline is not None and deadline.expired:
+                break
+            scores[start : start + size] = self._score_slice(asked, cuts[start : start + size])
+        seen = np.array([cut.seen for cut in cuts], np.int64)
+        return Scoring(scores, seen, np.array([cut.total for cut in cuts], np.int64), asked.seen, asked.total)
+
+    def _score_slice(self, query: Cut, texts: Sequence[Cut]) -> Vector:
+        """Score texts that fit the window, in batches of like length."""
+        scores = np.empty(len(texts), np.float32)
+        for batch in plan_batches([query.seen + text.seen for text in texts], self._batch_tokens):
+            with running(self.name):
+                logits = list(self._model.rerank(query.text, [texts[i].text for i in batch], batch_size=len(batch)))
+            if len(logits) != len(batch):
+                message = f"the model {self.name} gave {len(logits)} scores for {len(batch)} texts"
+                raise InferenceFailed(message)
+            scores[batch] = logits
+        return scores
+
+
+def supported_models() -> list[dict[str, Any]]:
+    """The cross-encoders FastEmbed serves by name."""
+    return TextCrossEncoder.list_supported_models()
+
+
+def _registered(folder: ModelFolder) -> dict[str, Any]:
+    """Make a folder known to FastEmbed under its fingerprint; the registry holds a name once and for all."""
+    name = f"local/{folder.fingerprint}"
+    with registering:
+        if name not in {description["model"] for description in supported_models()}:
+            TextCrossEncoder.add_custom_model(model=name, sources=ModelSource(hf=name), model_file=folder.graph)
+    return {"model_name": name, "specific_model_path": str(folder.path), "cache_dir": str(folder.path)}

@@ -1,0 +1,161 @@
+"""How is a query answered? Retrieve, rerank, and an account of what happened."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.deadline import Deadline
+from search.documents import Candidate, Hit, SearchResult
+from search.embedding import Embedder
+from search.errors import InvalidQuery
+from search.index import CollectionSpec, PlainFilter, VectorIndex
+from search.index.points import to_candidates
+from search.inference.tokens import MUCH_UNKNOWN
+from search.ranking import rank
+from search.reranking import Reranker, Scoring
+
+if TYPE_CHECKING:
+    from qdrant_client.models import Filter
+
+
+class SearchService:
+    """Two stages over one collection. Safe to call from several threads."""
+
+    def __init__(self, embedder: Embedder, index: VectorIndex, reranker: Callable[[], Reranker | None]) -> None:
+        """Keep the parts.
+
+        Args:
+            embedder: the one the collection was built with.
+            index: the collection; opened on the first search.
+            reranker: gives the second stage when it is first needed, None for retrieval alone.
+        """
+        self._embedder = embedder
+        self._index = index
+        self._reranker = reranker
+
+    def search(
+        self,
+        query: str,
+        *,
+        limit: int,
+        depth: int,
+        filter: "Filter | Mapping[str, Any] | str | None" = None,
+        budget_ms: float | None = None,
+        rerank: bool = True,
+    ) -> SearchResult:
+        """Answer a query.
+
+        Args:
+            query: what is looked for.
+            limit: hits returned.
+            depth: candidates retrieved and reranked, at least `limit`.
+            filter: which documents may be found; see search.index.filters.
+            budget_ms: milliseconds for everything. What is not reranked by then keeps retrieval order, and the result says so.
+            rerank: False for retrieval order.
+
+        Raises:
+            InvalidQuery: an empty query, or limit and depth that do not fit.
+            UnsupportedFilter: see search.index.filters.
+            IndexFailure: the collection cannot be searched. A failing reranker raises nothing.
+            ModelError: the embedder failed, or the reranker cannot be loaded.
+        """
+        _check(query, limit, depth, budget_ms)
+        plain = _plain(filter)
+        reranker = self._reranker() if rerank else None
+        started = time.perf_counter()
+        deadline = None if budget_ms is None else Deadline.after_ms(budget_ms)
+        vector = self._embedder.embed_query(query)
+        embedded = time.perf_counter()
+        candidates = self._retrieve(vector, depth, plain)
+        retrieved = time.perf_counter()
+        ranking = rank(query, candidates, reranker, deadline)
+        ended = time.perf_counter()
+        warnings = [*self._query_warnings(query, ranking.scoring), *_hit_warnings(ranking.hits[:limit])]
+        if plain is not None and not candidates:
+            warnings += self._missing_fields(plain)
+        return SearchResult(
+            query=query,
+            hits=tuple(ranking.hits[:limit]),
+            rerank_status=ranking.status,
+            reason=ranking.reason,
+            ranking=ranking.words,
+            embedder=self._embedder.name,
+            reranker=reranker.name if reranker else None,
+            device=self._embedder.device,
+            timings_ms={
+                "embed": (embedded - started) * 1000,
+                "retrieve": (retrieved - embedded) * 1000,
+                "rerank": (ended - retrieved) * 1000,
+                "total": (ended - started) * 1000,
+            },
+            warnings=tuple(warnings),
+        )
+
+    def retrieve(self, query: str, depth: int) -> list[Candidate]:
+        """The first stage alone: the `depth` closest chunks, closest first."""
+        _check(query, depth, depth, None)
+        return self._retrieve(self._embedder.embed_query(query), depth, None)
+
+    def _retrieve(self, vector: NDArray[np.float32], depth: int, filter: PlainFilter | None) -> list[Candidate]:
+        self._index.ensure(CollectionSpec(self._embedder.dimension, self._embedder.fingerprint), create=False)
+        return to_candidates(self._index.query(vector, depth, filter))
+
+    def _query_warnings(self, query: str, scoring: Scoring | None) -> list[str]:
+        warnings = []
+        tokenizer = self._embedder.tokenizer
+        tally = tokenizer.tally([query])[0]
+        room = tokenizer.max_tokens - tokenizer.special_tokens(pair=False)
+        if tally.tokens > room:
+            warnings.append(f"the query has {tally.tokens} tokens and the embedder read {room}")
+        if scoring and scoring.query_tokens_seen < scoring.query_tokens_total:
+            warnings.append(f"the query has {scoring.query_tokens_total} tokens and the reranker read {scoring.query_tokens_seen}")
+        if tally.unknown_share > MUCH_UNKNOWN:
+            warnings.append(
+                f"{tally.unknown_share:.0%} of the query's tokens are unknown to {self._embedder.name}; try another model"
+            )
+        return warnings
+
+    def _missing_fields(self, filter: PlainFilter) -> list[str]:
+        from search.index.filters import fields_of  # costs half a second, and only filters need it
+
+        names = sorted(set(fields_of(filter)))
+        absent = [name for name in names if self._index.count({"must_not": [{"is_empty": {"key": name}}]}) == 0]
+        return [f"no document has the field {name!r} that the filter asks about" for name in absent]
+
+
+def _hit_warnings(hits: Sequence[Hit]) -> list[str]:
+    warnings = []
+    truncated = sum(hit.truncated for hit in hits)
+    if truncated:
+        warnings.append(f"{truncated} of {len(hits)} passages were longer than the model's window and judged by their beginning")
+    unknown = sum(hit.unknown_share > MUCH_UNKNOWN for hit in hits)
+    if unknown:
+        warnings.append(f"{unknown} of {len(hits)} passages have more than {MUCH_UNKNOWN:.0%} of tokens unknown to the embedder")
+    return warnings
+
+
+def _plain(filter: "Filter | Mapping[str, Any] | str | None") -> PlainFilter | None:
+    if filter is None:
+        return None
+    from search.index.filters import to_plain  # costs half a second, and only filters need it
+
+    return to_plain(filter)
+
+
+def _check(query: str, limit: int, depth: int, budget_ms: float | None) -> None:
+    problem = ""
+    if not query.strip():
+        problem = "the query is empty; ask something"
+    elif not query.isprintable() and any("\ud800" <= character <= "\udfff" for character in query):
+        problem = "the query holds half of a surrogate pair; re-encode it"
+    elif limit < 1:
+        problem = f"limit is {limit}; ask for at least 1 hit"
+    elif depth < limit:
+        problem = f"depth {depth} is less than limit {limit}; raise depth, the number of candidates that hits are chosen from"
+    elif budget_ms is not None and not budget_ms > 0:
+        problem = f"budget_ms is {budget_ms:g}; give a positive number of milliseconds, or none"
+    if problem:
+        raise InvalidQuery(problem)

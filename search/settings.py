@@ -1,0 +1,134 @@
+"""Every choice a user can make, in one place: the only reader of the environment, `.env` and `search.toml`.
+
+Sources, strongest first: arguments, environment (`SEARCH_EMBEDDER__MODEL=…`), `.env`, `search.toml` in the
+working folder, defaults.
+"""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from search.errors import InvalidSettings
+
+Device = Literal["auto", "cpu", "cuda"]
+ActiveDevice = Literal["cpu", "cuda"]  # what auto came to
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class EmbedderSettings(_Section):
+    """Which model turns text into vectors."""
+
+    model: str = Field("all-MiniLM-L6-v2", description="A bundled model, a local directory, or a name that FastEmbed serves.")
+    batch_tokens: PositiveInt = Field(4096, description="Padded tokens in one batch.")
+
+
+class CrossEncoderSettings(_Section):
+    """An ONNX cross-encoder, run by FastEmbed."""
+
+    kind: Literal["cross-encoder"] = "cross-encoder"
+    model: str = Field("minilm-reranker", description="A bundled model, a local directory, or a name that FastEmbed serves.")
+    weight: float | None = Field(None, ge=0, le=1, description="Share of the reranker in the ranking; None: the model's recipe.")
+    batch_tokens: PositiveInt = Field(4096, description="Padded tokens in one batch.")
+    slice_size: PositiveInt = Field(8, description="Candidates scored between two looks at the clock, under a budget.")
+
+
+class NoReranker(_Section):
+    """Retrieval order only."""
+
+    kind: Literal["none"] = "none"
+
+
+class EdgeSettings(_Section):
+    """Qdrant Edge: the engine inside this process, its files under `data_dir`."""
+
+    engine: Literal["edge"] = "edge"
+
+
+class ServerSettings(_Section):
+    """A Qdrant server or cluster."""
+
+    engine: Literal["qdrant"] = "qdrant"
+    url: str = Field("http://127.0.0.1:6333", description="https:// for TLS.")
+    api_key: SecretStr | None = None
+    grpc: bool = Field(default=False, description="Speak gRPC for points, at `grpc_port`.")
+    grpc_port: PositiveInt = 6334
+    timeout_s: PositiveInt = Field(10, description="Seconds until a request counts as lost.")
+    ca_file: Path | None = Field(None, description="Certificate authority of the server, for TLS with a private one.")
+
+
+class MemorySettings(_Section):
+    """A collection that is gone with the process; exact and slow, for tests."""
+
+    engine: Literal["memory"] = "memory"
+
+
+class ChunkingSettings(_Section):
+    """How documents are cut into passages, in the embedder's tokens."""
+
+    tokens: PositiveInt = Field(200, description="The longest passage, title included.")
+    overlap: NonNegativeInt = Field(30, description="Tokens a passage repeats of the one before.")
+    max_characters: PositiveInt = Field(4_000_000, description="A longer document is rejected.")
+
+
+class Settings(BaseSettings):
+    """All settings.
+
+    Raises:
+        InvalidSettings: an unknown name or a value out of range, from whatever source.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="SEARCH_",
+        env_nested_delimiter="__",
+        env_file=".env",
+        toml_file="search.toml",
+        extra="forbid",
+        frozen=True,
+        nested_model_default_partial_update=True,
+    )
+
+    data_dir: Path = Field(default_factory=lambda: Path.home() / ".local/share/two-stage-search")
+    collection: str = Field("documents", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    index: Annotated[EdgeSettings | ServerSettings | MemorySettings, Field(discriminator="engine")] = EdgeSettings()
+    embedder: EmbedderSettings = EmbedderSettings()
+    reranker: Annotated[CrossEncoderSettings | NoReranker, Field(discriminator="kind")] = CrossEncoderSettings()
+    chunking: ChunkingSettings = ChunkingSettings()
+    device: Device = Field("auto", description="auto: CUDA if this environment has it, else CPU. cuda: never anything else.")
+    threads: PositiveInt | None = Field(None, description="Threads a model may use; None: all cores.")
+    model_cache: Path = Field(
+        default_factory=lambda: Path.home() / ".cache/two-stage-search",
+        description="Where FastEmbed keeps the models it downloads.",
+    )
+    limit: PositiveInt = Field(10, description="Hits returned.")
+    depth: PositiveInt = Field(30, description="Candidates retrieved and reranked.")
+    budget_ms: PositiveFloat | None = Field(
+        None, description="Time for a search; what is not reranked by then keeps retrieval order."
+    )
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
+            message = f"invalid settings: {problems}. See `search --help` and README.md for what can be set"
+            raise InvalidSettings(message) from error
+        except (ValueError, OSError) as error:  # a search.toml or .env that cannot be parsed
+            message = f"settings cannot be read: {error}"
+            raise InvalidSettings(message) from error
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Add `search.toml` below the environment."""
+        return init_settings, env_settings, dotenv_settings, TomlConfigSettingsSource(settings_cls), file_secret_settings
