@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from search.assembly import Searcher, build_index, build_reranker, open_search
-from search.documents import Hit, Rejection, SearchResult
+from search.documents import Rejection
 from search.errors import InvalidQuery, SearchError
 from search.settings import EdgeSettings, Settings
 
@@ -27,8 +27,6 @@ Collection = Annotated[str | None, typer.Option(help="Which collection.", show_d
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Limit = Annotated[int | None, typer.Option(help="Hits shown.", show_default="10")]
 Depth = Annotated[int | None, typer.Option(help="Candidates retrieved and reranked.", show_default="30, or limit if more")]
-_TOP = 3  # hits the demo shows, and where it expects its answer
-
 NoRerank = Annotated[bool, typer.Option("--no-rerank", help="Keep retrieval order.")]
 
 
@@ -46,6 +44,7 @@ def root(
 def demo(data_dir: DataDir = None) -> None:
     """Index the documentation of this Python's standard library and answer ten questions from it."""
     from search.demo import COLLECTION, QUESTIONS, place_of_answer, prepare
+    from search.printing import TOP, print_question
     from search.progress import ProgressReport
 
     print("Two-stage search over the documentation of this Python's standard library.", flush=True)
@@ -56,17 +55,10 @@ def demo(data_dir: DataDir = None) -> None:
         print(f"{passages:,} passages indexed in {searcher.settings.data_dir}\n")
         for number, question in enumerate(QUESTIONS, 1):
             result = searcher.search(question.text, limit=10)
-            before = sorted(result.hits, key=lambda hit: hit.retrieval_rank)
             place = place_of_answer(question, result)
-            answered += place is not None and place <= _TOP
-            print(f"{number}. {question.text}")
-            print("   before reranking               score   after reranking                 score")
-            for left, right in zip(before[:_TOP], result.hits[:_TOP], strict=True):
-                print(f"   {_clip(left.document_id, 30):30} {left.retrieval_score:5.2f}   {_hit_line(right)}")
-            print(
-                f"   expected {' or '.join(question.answers)}: {f'at rank {place}' if place else 'not found'}; {_timings(result)}\n"
-            )
-    print(f"{answered} of {len(QUESTIONS)} expected answers in the top {_TOP}. Ask your own:")
+            answered += place is not None and place <= TOP
+            print_question(number, question, result)
+    print(f"{answered} of {len(QUESTIONS)} expected answers in the top {TOP}. Ask your own:")
     print(f'    search query "read a file line by line" --collection {COLLECTION}{f" --data-dir {data_dir}" if data_dir else ""}')
 
 
@@ -124,12 +116,14 @@ def query(
     as_json: AsJson = False,
 ) -> None:
     """Search a collection."""
+    from search.printing import print_result
+
     with _open(data_dir, collection) as searcher:
         result = searcher.search(text, limit=limit, depth=depth, filter=filter, budget_ms=budget_ms, rerank=not no_rerank)
     if as_json:
         _print_json(result.to_dict())
     else:
-        _print_result(result)
+        print_result(result)
 
 
 @app.command()
@@ -300,35 +294,3 @@ def _open(data_dir: Path | None, collection: str | None) -> Searcher:
 def _print_json(value: dict[str, Any]) -> None:
     json.dump(value, sys.stdout, ensure_ascii=False, default=list)
     sys.stdout.write("\n")
-
-
-def _print_result(result: SearchResult) -> None:
-    for hit in result.hits:
-        print(f"{hit.rank:3}  {_moved(hit):>4}  {hit.document_id}{f' · {hit.title}' if hit.title else ''}")
-        print(f"           {_clip(' '.join(hit.text.split()), 150)}")
-        logit = "" if hit.rerank_score is None else f", reranker {hit.rerank_score:.2f}"
-        read = f", read {hit.tokens_seen} of {hit.tokens_total} tokens" if hit.truncated else ""
-        print(f"           cosine {hit.retrieval_score:.3f} at {hit.retrieval_rank}{logit}{read}")
-    if not result.hits:
-        print("nothing found")
-    status = f"{result.rerank_status}{f' ({result.reason})' if result.reason else ''}"
-    print(f"reranking: {status}; order: {result.ranking}; {_timings(result)}")
-    for warning in result.warnings:
-        print(f"note: {warning}")
-
-
-def _hit_line(hit: Hit) -> str:
-    return f"{_clip(hit.document_id, 30):30} {hit.score or 0:6.2f} {_moved(hit)}"
-
-
-def _moved(hit: Hit) -> str:
-    by = hit.retrieval_rank - hit.rank
-    return f"↑{by}" if by > 0 else f"↓{-by}" if by < 0 else ""
-
-
-def _clip(text: str, width: int) -> str:
-    return text if len(text) <= width else f"{text[: width - 1]}…"
-
-
-def _timings(result: SearchResult) -> str:
-    return " + ".join(f"{name} {result.timings_ms[name]:.0f}" for name in ("embed", "retrieve", "rerank")) + " ms"

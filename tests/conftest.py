@@ -1,1 +1,156 @@
-x = 1
+"""Real parts, made once: the bundled models, tiny models of every shape, and each engine."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from standin import QdrantStandIn
+from tiny import HUB_CROSS_ENCODER, HUB_EMBEDDER, into_hub_cache, tiny_model
+
+from search.embedding import Embedder, FastEmbedEmbedder
+from search.index import VectorIndex
+from search.index.edge import EdgeIndex
+from search.index.qdrant import QdrantIndex, connect, in_memory
+from search.reranking import Reranker
+from search.reranking.cross_encoder import CrossEncoder
+from search.settings import Settings
+
+OpenIndex = Callable[[str], VectorIndex]
+
+
+@pytest.fixture(autouse=True)
+def _own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test sees the settings of whoever runs it."""
+    for name in list(os.environ):
+        if name.startswith("SEARCH_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(data_dir=tmp_path / "data", model_cache=tmp_path / "models")
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """Judged data sets, beside a checkout of the developers' and never beside a user's clone."""
+    folder = Path(os.environ.get("SEARCH_TEST_DATA") or Path(__file__).parents[2] / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip(f"no data sets in {folder}; SEARCH_TEST_DATA names another place")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tiny random models: embedder-mean, embedder-cls, cross-encoder."""
+    root = tmp_path_factory.mktemp("models")
+    tiny_model(root / "embedder-mean", "encoder", pooling="mean")
+    tiny_model(root / "embedder-cls", "encoder", pooling="cls")
+    tiny_model(root / "cross-encoder", "classifier")
+    return root
+
+
+@pytest.fixture(scope="session")
+def hub_cache(tmp_path_factory: pytest.TempPathFactory, model_folder: Path) -> Path:
+    """A cache that looks as if FastEmbed had downloaded two models by name."""
+    cache = tmp_path_factory.mktemp("cache")
+    into_hub_cache(model_folder / "embedder-cls", cache, *HUB_EMBEDDER)
+    into_hub_cache(model_folder / "cross-encoder", cache, *HUB_CROSS_ENCODER)
+    return cache
+
+
+@pytest.fixture(scope="session")
+def bundled_embedder(tmp_path_factory: pytest.TempPathFactory) -> FastEmbedEmbedder:
+    return FastEmbedEmbedder("all-MiniLM-L6-v2", device="cpu", cache=tmp_path_factory.mktemp("unused"))
+
+
+@pytest.fixture(scope="session")
+def bundled_reranker(tmp_path_factory: pytest.TempPathFactory) -> CrossEncoder:
+    return CrossEncoder("minilm-reranker", device="cpu", cache=tmp_path_factory.mktemp("unused"))
+
+
+@pytest.fixture(scope="session", params=["bundled", "folder, mean", "folder, cls", "by name"])
+def embedder(request: pytest.FixtureRequest, model_folder: Path, hub_cache: Path, bundled_embedder: FastEmbedEmbedder) -> Embedder:
+    match request.param:
+        case "bundled":
+            return bundled_embedder
+        case "folder, mean":
+            return FastEmbedEmbedder(str(model_folder / "embedder-mean"), device="cpu", cache=hub_cache)
+        case "folder, cls":
+            return FastEmbedEmbedder(str(model_folder / "embedder-cls"), device="cpu", cache=hub_cache)
+        case _:
+            return FastEmbedEmbedder(HUB_EMBEDDER[0], device="cpu", cache=hub_cache)
+
+
+@pytest.fixture(scope="session", params=["bundled", "folder", "by name"])
+def reranker(request: pytest.FixtureRequest, model_folder: Path, hub_cache: Path, bundled_reranker: CrossEncoder) -> Reranker:
+    match request.param:
+        case "bundled":
+            return bundled_reranker
+        case "folder":
+            return CrossEncoder(str(model_folder / "cross-encoder"), device="cpu", cache=hub_cache)
+        case _:
+            return CrossEncoder(HUB_CROSS_ENCODER[0], device="cpu", cache=hub_cache)
+
+
+@pytest.fixture
+def standin() -> Iterator[QdrantStandIn]:
+    with QdrantStandIn() as server:
+        yield server
+
+
+@pytest.fixture(params=["edge", "memory", "standin", "server"])
+def open_index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenIndex]:
+    """Opens a collection of one engine by name; every collection is closed, and on a server dropped, in the end."""
+    opened: list[VectorIndex] = []
+    match request.param:
+        case "edge":
+
+            def make(name: str) -> VectorIndex:
+                return EdgeIndex(tmp_path / f"edge-{name}", name)
+
+        case "memory":
+
+            def make(name: str) -> VectorIndex:
+                return QdrantIndex(in_memory(), name, ":memory:")
+
+        case "standin":
+            server: QdrantStandIn = request.getfixturevalue("standin")
+
+            def make(name: str) -> VectorIndex:
+                return QdrantIndex(connect(server.url), name, server.url)
+
+        case _:
+            url = os.environ.get("QDRANT_URL")
+            if not url:
+                pytest.skip("QDRANT_URL names no Qdrant server" + ("" if shutil.which("qdrant") is None else "; start `qdrant`"))
+            client = connect(url)
+
+            def make(name: str) -> VectorIndex:
+                client.delete_collection(name)
+                return QdrantIndex(connect(url), name, url)
+
+    def open_(name: str) -> VectorIndex:
+        opened.append(make(name))
+        return opened[-1]
+
+    yield open_
+    for index in opened:
+        index.close()
+
+
+@pytest.fixture(params=["edge", "memory", "standin"])
+def local_index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[VectorIndex]:
+    index: VectorIndex
+    if request.param == "edge":
+        index = EdgeIndex(tmp_path / "edge", "documents")
+    elif request.param == "memory":
+        index = QdrantIndex(in_memory(), "documents", ":memory:")
+    else:
+        server: QdrantStandIn = request.getfixturevalue("standin")
+        index = QdrantIndex(connect(server.url), "documents", server.url)
+    yield index
+    index.close()

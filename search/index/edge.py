@@ -27,6 +27,7 @@ from search.index import (
     Point,
     Record,
     Vector,
+    booleans,
     check_points,
     check_spec,
 )
@@ -71,7 +72,7 @@ class EdgeIndex:
     def upsert(self, points: Sequence[Point]) -> None:
         """Write points, replacing those with the same id."""
         check_points(points)
-        converted = [edge.Point(point.id, point.vector.tolist(), dict(point.payload)) for point in points]
+        converted = [edge.Point(point.id, point.vector.tolist(), booleans.with_names(point.payload)) for point in points]
         with _translated():
             self._opened.update(edge.UpdateOperation.upsert_points(converted))
 
@@ -81,7 +82,8 @@ class EdgeIndex:
             request = edge.QueryRequest(
                 query=edge.Query.Nearest(vector.tolist()), limit=limit, filter=_to_edge(filter), with_payload=True
             )
-            return [Match(str(point.id), point.score, point.payload or {}) for point in self._opened.query(request)]
+            found = self._opened.query(request)
+        return [Match(str(point.id), point.score, booleans.without_names(point.payload or {})) for point in found]
 
     def delete(self, *, ids: Sequence[str] = (), filter: PlainFilter | None = None) -> None:
         """Remove points by id, or all that pass a filter."""
@@ -99,7 +101,7 @@ class EdgeIndex:
             with _translated():
                 request = edge.ScrollRequest(offset=offset, limit=_PAGE, filter=_to_edge(filter), with_payload=wanted)
                 records, offset = self._opened.scroll(request)
-            yield from (Record(str(record.id), record.payload or {}) for record in records)
+            yield from (Record(str(record.id), booleans.without_names(record.payload or {})) for record in records)
             if offset is None:
                 return
 
@@ -223,6 +225,8 @@ def _as_list(conditions: Any) -> list[Any]:
 
 def _to_condition(condition: Mapping[str, Any]) -> Any:
     match condition:
+        case {"key": key, "match": {"value": bool(value)}}:
+            return edge.FieldCondition(key=booleans.FIELD, match=edge.MatchValue(booleans.name(key, value=value)))
         case {"key": key, **rest}:
             return edge.FieldCondition(key=key, **_to_tests(rest))
         case {"nested": {"key": key, "filter": inner}}:

@@ -71,6 +71,8 @@ def _check_filter(filter: Mapping[str, Any], *, nested: bool) -> None:
         if "key" in condition:
             _check_key(condition["key"], nested=nested)
             _check_field_condition(condition)
+            if nested and isinstance(condition.get("match", {}).get("value"), bool):
+                _refuse("match of a boolean inside nested")
         elif "nested" in condition:
             _check_key(condition["nested"]["key"], nested=nested)
             _check_filter(condition["nested"]["filter"], nested=True)
@@ -89,8 +91,11 @@ def _check_key(key: str, *, nested: bool) -> None:
 
 
 def _check_field_condition(condition: Mapping[str, Any]) -> None:
-    for operator in condition.keys() - {"key"} - _FIELD_CONDITIONS:
+    tests = condition.keys() - {"key"}
+    for operator in tests - _FIELD_CONDITIONS:
         _refuse(operator)
+    if len(tests) > 1:
+        _refuse(f"{' and '.join(sorted(tests))} in one condition")
     for operator in condition.get("match", {}).keys() - _MATCHES:
         _refuse(f"match.{operator}")
     if any(isinstance(bound, str) for bound in condition.get("range", {}).values()):

@@ -188,6 +188,8 @@ def translate(error: Exception, server: str) -> IndexFailure:
             return _from_status(error.status_code or 0, _detail(error), server)
         case ResponseHandlingException():
             return _from_source(error.source, server)
+        case json.JSONDecodeError():
+            return _from_source(error, server)
         case grpc.RpcError():
             return _from_grpc(error, server)
         case _:

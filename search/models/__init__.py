@@ -12,7 +12,14 @@ from search.errors import ModelCorrupt, ModelIncomplete, ModelNotFound
 
 _FOLDER = Path(__file__).parent
 _GRAPHS = ("model.onnx", "onnx/model.onnx", "model_optimized.onnx", "onnx/model_optimized.onnx")
-_HASHED = ("tokenizer.json", "tokenizer_config.json", "recipe.json")
+_HASHED = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "config.json",
+    "recipe.json",
+    "1_Pooling/config.json",
+)
 
 
 @dataclass(frozen=True)
@@ -23,7 +30,7 @@ class ModelFolder:
         name: how results and errors call it.
         path: the folder.
         graph: the ONNX file, relative to the folder.
-        fingerprint: depends on the bytes of graph, weights, tokenizer and recipe: 16 hexadecimal digits.
+        fingerprint: depends on the bytes of graph, weights, tokenizer, pooling and recipe: 16 hexadecimal digits.
         config: config.json, empty if there is none.
         recipe: recipe.json, empty if there is none: pooling of an embedder, ranking policy of a reranker.
     """

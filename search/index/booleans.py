@@ -1,0 +1,41 @@
+"""Booleans as keywords: Qdrant Edge's Python binding takes a match on True for a match on the integer 1 and finds nothing.
+
+So a point is stored with the names of its booleans, and a match on a boolean asks for the name.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from search.index import Payload
+
+FIELD = "_booleans"
+
+
+def with_names(payload: Payload) -> dict[str, Any]:
+    """The payload, and under FIELD what is true and what is false in it."""
+    names = sorted(set(_names(payload, "")))
+    return {**payload, FIELD: names} if names else dict(payload)
+
+
+def without_names(payload: Payload) -> Payload:
+    """The payload as it came."""
+    return {key: value for key, value in payload.items() if key != FIELD}
+
+
+def name(key: str, *, value: bool) -> str:
+    """How a boolean at a path of keys is called."""
+    return f"{key}={str(value).lower()}"
+
+
+def _names(value: Any, path: str) -> Iterator[str]:
+    match value:
+        case bool():
+            yield name(path, value=value)
+        case dict():
+            for key, inner in value.items():
+                yield from _names(inner, f"{path}.{key}" if path else key)
+        case list() | tuple():
+            for inner in value:
+                yield from _names(inner, f"{path}[]")
+                if isinstance(inner, bool):  # a list's elements answer to the list's own name, too
+                    yield from _names(inner, path)

@@ -1,0 +1,50 @@
+"""How does an answer look on a terminal?"""
+
+from search.demo import Question, place_of_answer
+from search.documents import Hit, SearchResult
+
+TOP = 3  # hits the demo shows, and where it expects its answer
+
+
+def print_question(number: int, question: Question, result: SearchResult) -> None:
+    """One question of the demo: the top hits before and after reranking, side by side."""
+    before = sorted(result.hits, key=lambda hit: hit.retrieval_rank)
+    place = place_of_answer(question, result)
+    print(f"{number}. {question.text}")
+    print("   before reranking               score   after reranking                 score")
+    for left, right in zip(before[:TOP], result.hits[:TOP], strict=True):
+        print(f"   {_clip(left.document_id, 30):30} {left.retrieval_score:5.2f}   {_hit_line(right)}")
+    print(f"   expected {' or '.join(question.answers)}: {f'at rank {place}' if place else 'not found'}; {_timings(result)}\n")
+
+
+def print_result(result: SearchResult) -> None:
+    """Hits with both ranks and scores, then what happened."""
+    for hit in result.hits:
+        print(f"{hit.rank:3}  {_moved(hit):>4}  {hit.document_id}{f' · {hit.title}' if hit.title else ''}")
+        print(f"           {_clip(' '.join(hit.text.split()), 150)}")
+        logit = "" if hit.rerank_score is None else f", reranker {hit.rerank_score:.2f}"
+        read = f", read {hit.tokens_seen} of {hit.tokens_total} tokens" if hit.truncated else ""
+        print(f"           cosine {hit.retrieval_score:.3f} at {hit.retrieval_rank}{logit}{read}")
+    if not result.hits:
+        print("nothing found")
+    status = f"{result.rerank_status}{f' ({result.reason})' if result.reason else ''}"
+    print(f"reranking: {status}; order: {result.ranking}; {_timings(result)}")
+    for warning in result.warnings:
+        print(f"note: {warning}")
+
+
+def _hit_line(hit: Hit) -> str:
+    return f"{_clip(hit.document_id, 30):30} {hit.score or 0:6.2f} {_moved(hit)}"
+
+
+def _moved(hit: Hit) -> str:
+    by = hit.retrieval_rank - hit.rank
+    return f"↑{by}" if by > 0 else f"↓{-by}" if by < 0 else ""
+
+
+def _clip(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
+def _timings(result: SearchResult) -> str:
+    return " + ".join(f"{name} {result.timings_ms[name]:.0f}" for name in ("embed", "retrieve", "rerank")) + " ms"

@@ -1,0 +1,141 @@
+"""A stand-in for a Qdrant server: its REST interface over qdrant-client's in-memory engine, with faults on demand."""
+
+import json
+import ssl
+import threading
+import time
+from collections import deque
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+from urllib.parse import urlsplit
+
+from qdrant_client import QdrantClient, models
+
+
+class Fault(NamedTuple):
+    """What the next request gets instead of its answer."""
+
+    status: int = 0  # 0 answers as usual, after the delay
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b'{"status": {"error": "planted"}, "time": 0.0}'
+    delay_s: float = 0.0
+
+
+class QdrantStandIn:
+    """Serves one in-memory Qdrant on a free port of 127.0.0.1."""
+
+    def __init__(self, api_key: str | None = None, tls: ssl.SSLContext | None = None) -> None:
+        self.api_key = api_key
+        self.faults: deque[Fault] = deque()
+        self.requests: list[str] = []
+        self._client = QdrantClient(":memory:")
+        self._lock = threading.Lock()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server.daemon_threads = True
+        if tls:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+        self._client.close()
+
+    def answer(self, method: str, path: str, body: dict[str, Any]) -> tuple[int, Any]:
+        """Carry a request out; the status and the result."""
+        self.requests.append(f"{method} {path}")
+        with self._lock:
+            match [method, *path.strip("/").split("/")]:
+                case ["GET", "collections", name, "exists"]:
+                    return 200, {"exists": self._client.collection_exists(name)}
+                case ["PUT", "collections", name]:
+                    return 200, self._create(name, body)
+                case [_, "collections", name, *_] if not self._client.collection_exists(name):
+                    return 404, f"Collection `{name}` doesn't exist!"
+                case ["GET", "collections", name]:
+                    return 200, _plain(self._client.get_collection(name))
+                case ["PUT", "collections", name, "index"]:
+                    return 200, {"operation_id": 0, "status": "completed"}
+                case ["PUT", "collections", name, "points"]:
+                    points = [models.PointStruct.model_validate(point) for point in body["points"]]
+                    return 200, _plain(self._client.upsert(name, points))
+                case ["POST", "collections", name, "points", "delete"]:
+                    selector: Any = models.FilterSelector if "filter" in body else models.PointIdsList
+                    return 200, _plain(self._client.delete(name, selector.model_validate(body)))
+                case ["POST", "collections", name, "points", "query"]:
+                    vector, payload = body["query"]["nearest"], body["with_payload"]
+                    answer = self._client.query_points(
+                        name, vector, limit=body["limit"], query_filter=_filter(body), with_payload=payload
+                    )
+                    return 200, _plain(answer)
+                case ["POST", "collections", name, "points", "scroll"]:
+                    records, offset = self._client.scroll(
+                        name, _filter(body), body["limit"], offset=body.get("offset"), with_payload=body["with_payload"]
+                    )
+                    return 200, {"points": [_plain(record) for record in records], "next_page_offset": offset}
+                case ["POST", "collections", name, "points", "count"]:
+                    return 200, _plain(self._client.count(name, _filter(body)))
+                case _:
+                    return 404, f"the stand-in has no {method} {path}"
+
+    def _create(self, name: str, body: dict[str, Any]) -> bool:
+        vectors = models.VectorParams.model_validate(body["vectors"])
+        return self._client.create_collection(name, vectors, metadata=body.get("metadata"))
+
+
+def _handler(standin: QdrantStandIn) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self._serve()
+
+        do_PUT = do_POST = do_DELETE = do_GET  # noqa: N815  # the names are http.server's
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Keep the tests' output clean."""
+
+        def _serve(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            fault = standin.faults.popleft() if standin.faults else Fault()
+            time.sleep(fault.delay_s)
+            if fault.status:
+                self._send(fault.status, fault.body, fault.headers)
+            elif standin.api_key and self.headers.get("api-key") != standin.api_key:
+                self._send(401, b"Invalid API key or JWT")
+            else:
+                try:
+                    status, result = standin.answer(self.command, urlsplit(self.path).path, json.loads(body or b"{}"))
+                except ValueError as error:  # what the engine refuses
+                    status, result = 400, str(error)
+                envelope = {"result": result, "status": "ok"} if status == 200 else {"status": {"error": result}}
+                self._send(status, json.dumps({**envelope, "time": 0.0}).encode())
+
+        def _send(self, status: int, body: bytes, headers: tuple[tuple[str, str], ...] = ()) -> None:
+            try:
+                self.send_response(status)
+                for name, value in headers:
+                    self.send_header(name, value)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+            except (BrokenPipeError, ConnectionResetError):
+                pass  # the client did not wait, as some tests want it
+
+    return Handler
+
+
+def _filter(body: dict[str, Any]) -> models.Filter | None:
+    return models.Filter.model_validate(body["filter"]) if body.get("filter") else None
+
+
+def _plain(value: Any) -> Any:
+    return value.model_dump(mode="json", by_alias=True, exclude_none=True)

@@ -1,0 +1,223 @@
+"""A Qdrant server that is down, slow, busy, locked or not Qdrant: each has its own error, and nothing is left over."""
+
+import inspect
+import socket
+import ssl
+from pathlib import Path
+
+import grpc
+import httpx
+import numpy as np
+import pytest
+import qdrant_client.http.exceptions as http_exceptions
+import trustme
+from qdrant_client.common import client_exceptions
+from standin import Fault, QdrantStandIn
+
+from search.errors import (
+    CollectionNotFound,
+    IndexDenied,
+    IndexFailure,
+    IndexMismatch,
+    IndexOverloaded,
+    IndexRejected,
+    IndexTimeout,
+    IndexUnreachable,
+)
+from search.index import CollectionSpec, Point
+from search.index.qdrant import QdrantIndex, connect, translate
+
+SPEC = CollectionSpec(4, "model@1")
+ID = "8c0d6a8e-5a39-5f0c-9a5e-0d8c1c3a6b1f"
+
+
+def point(text: str = "", number: int = 0) -> Point:
+    return Point(f"{number:08d}{ID[8:]}", np.ones(4, np.float32), {"document_id": "d", "text": text})
+
+
+def opened(url: str, **options: object) -> QdrantIndex:
+    return QdrantIndex(connect(url, **options), "documents", url)  # type: ignore[arg-type]  # a test's own options
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@pytest.fixture
+def index(standin: QdrantStandIn) -> QdrantIndex:
+    index = opened(standin.url, timeout_s=1)
+    index.ensure(SPEC, create=True)
+    index.upsert([point()])
+    return index
+
+
+FAULTS: dict[str, tuple[Fault, type[IndexFailure], str]] = {
+    "wrong key": (Fault(401), IndexDenied, "SEARCH_INDEX__API_KEY"),
+    "forbidden": (Fault(403), IndexDenied, "SEARCH_INDEX__API_KEY"),
+    "collection gone": (Fault(404), CollectionNotFound, "planted"),
+    "bad request": (Fault(400), IndexRejected, "planted"),
+    "bad request, plain text": (Fault(400, body=b"oh no"), IndexRejected, "400"),
+    "busy": (Fault(429), IndexOverloaded, "try again later"),
+    "busy, try later": (Fault(429, (("Retry-After", "7"),)), IndexOverloaded, "in 7 s"),
+    "server error": (Fault(500), IndexRejected, "500"),
+    "not ready": (Fault(503), IndexUnreachable, "not ready"),
+    "gateway": (Fault(504), IndexTimeout, "SEARCH_INDEX__TIMEOUT_S"),
+    "not Qdrant": (Fault(200, body=b"<html>hello</html>"), IndexRejected, "not Qdrant's"),
+    "other JSON": (Fault(200, body=b'{"result": 5}'), IndexRejected, "not Qdrant's"),
+    "slow": (Fault(delay_s=1.5), IndexTimeout, "in time"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_is_named_and_passes(name: str, index: QdrantIndex, standin: QdrantStandIn) -> None:
+    fault, kind, message = FAULTS[name]
+    standin.faults.append(fault)
+    with pytest.raises(kind, match=message) as caught:
+        index.query(np.ones(4, np.float32), 1)
+    assert caught.value.__cause__ is not None
+    assert len(index.query(np.ones(4, np.float32), 1)) == 1
+    index.close()
+
+
+def test_retry_after_is_handed_on(index: QdrantIndex, standin: QdrantStandIn) -> None:
+    standin.faults += [Fault(429, (("Retry-After", "7"),)), Fault(429)]
+    for expected in (7.0, None):
+        with pytest.raises(IndexOverloaded) as caught:
+            index.count()
+        assert caught.value.retry_after_s == expected
+    index.close()
+
+
+@pytest.mark.parametrize("options", [{}, {"grpc_port": 1}], ids=["rest", "grpc"])
+def test_server_down(options: dict[str, int]) -> None:
+    port = free_port()
+    index = opened(f"http://127.0.0.1:{port}", **({"grpc_port": port} if options else {}))
+    with pytest.raises(IndexUnreachable, match="cannot be reached"):
+        index.ensure(SPEC, create=True)
+    index.close()
+
+
+def test_server_that_stops() -> None:
+    with QdrantStandIn() as server:
+        index = opened(server.url)
+        index.ensure(SPEC, create=True)
+    with pytest.raises(IndexUnreachable):
+        index.count()
+    index.close()
+
+
+def test_key_is_sent_and_never_shown() -> None:
+    with QdrantStandIn(api_key="s3cret") as server:
+        index = opened(server.url, api_key="s3cret")
+        index.ensure(SPEC, create=True)
+        index.close()
+        for options in ({}, {"api_key": "wr0ng"}):
+            denied = opened(server.url, **options)
+            with pytest.raises(IndexDenied) as caught:
+                denied.ensure(SPEC, create=True)
+            assert "wr0ng" not in str(caught.value)
+            denied.close()
+
+
+def test_tls_with_a_private_authority(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    ca_file = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(ca_file))
+    with QdrantStandIn(tls=context) as server:
+        trusting = opened(server.url, ca_file=ca_file)
+        trusting.ensure(SPEC, create=True)
+        trusting.upsert([point()])
+        assert trusting.count() == 1
+        trusting.close()
+        doubting = opened(server.url)
+        with pytest.raises(IndexUnreachable, match=r"(?i)certificate"):
+            doubting.ensure(SPEC, create=True)
+        doubting.close()
+
+
+@pytest.mark.parametrize("url", ["localhost:6333", "ftp://127.0.0.1", "http://", ""])
+def test_url_that_is_none(url: str) -> None:
+    with pytest.raises(IndexRejected, match="write it like"):
+        connect(url)
+
+
+def test_authority_that_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(IndexRejected, match="cannot be read"):
+        connect("https://127.0.0.1:6333", ca_file=tmp_path / "absent.pem")
+    (tmp_path / "empty.pem").touch()
+    with pytest.raises(IndexRejected, match="cannot be read"):
+        connect("https://127.0.0.1:6333", ca_file=tmp_path / "empty.pem")
+
+
+def test_a_collection_of_somebody_else(standin: QdrantStandIn) -> None:
+    index = opened(standin.url)
+    standin.answer("PUT", "/collections/documents", {"vectors": {"size": 4, "distance": "Cosine"}})
+    with pytest.raises(IndexMismatch, match="not made by this package"):
+        index.ensure(SPEC, create=True)
+    index.close()
+
+
+def test_large_writes_are_split(index: QdrantIndex, standin: QdrantStandIn) -> None:
+    standin.requests.clear()
+    index.upsert([point("x" * 3_000_000, number) for number in range(5)])
+    assert len([request for request in standin.requests if request.startswith("PUT")]) == 3
+    assert index.count() == 5
+    index.close()
+
+
+def test_every_exception_of_the_client_is_translated() -> None:
+    headers = httpx.Headers()
+    examples: dict[type[Exception], list[Exception]] = {
+        http_exceptions.UnexpectedResponse: [http_exceptions.UnexpectedResponse(s, "", b"", headers) for s in (400, 401, 404, 500)],
+        http_exceptions.ResponseHandlingException: [
+            http_exceptions.ResponseHandlingException(source)
+            for source in (httpx.ConnectError("x"), httpx.ReadTimeout("x"), ValueError("x"), ssl.SSLError("x"))
+        ],
+        client_exceptions.ResourceExhaustedResponse: [client_exceptions.ResourceExhaustedResponse("x", 3)],
+        client_exceptions.QdrantException: [client_exceptions.QdrantException("x")],
+        http_exceptions.ApiException: [http_exceptions.ApiException("x")],
+        grpc.RpcError: [grpc.RpcError("x")],
+        ValueError: [ValueError("x")],
+        RuntimeError: [RuntimeError("x")],
+        NotImplementedError: [NotImplementedError("x")],
+    }
+    defined = {
+        value
+        for module in (http_exceptions, client_exceptions)
+        for value in vars(module).values()
+        if inspect.isclass(value) and issubclass(value, Exception)
+    }
+    assert defined <= examples.keys()
+    for errors in examples.values():
+        for error in errors:
+            assert isinstance(translate(error, "the server"), IndexFailure)
+
+
+@pytest.mark.parametrize("code", list(grpc.StatusCode), ids=lambda code: code.name)
+def test_every_grpc_status_is_translated(code: grpc.StatusCode) -> None:
+    class Failed(grpc.RpcError, grpc.Call):  # type: ignore[misc]  # grpc ships no types
+        def code(self) -> grpc.StatusCode:
+            return code
+
+        def details(self) -> str:
+            return "planted"
+
+        def _unused(self, *_: object) -> None:
+            raise AssertionError
+
+        initial_metadata = trailing_metadata = is_active = time_remaining = cancel = add_callback = _unused
+
+    kinds = {
+        "UNAUTHENTICATED": IndexDenied,
+        "PERMISSION_DENIED": IndexDenied,
+        "NOT_FOUND": CollectionNotFound,
+        "DEADLINE_EXCEEDED": IndexTimeout,
+        "RESOURCE_EXHAUSTED": IndexOverloaded,
+        "UNAVAILABLE": IndexUnreachable,
+    }
+    assert type(translate(Failed(), "the server")) is kinds.get(code.name, IndexRejected)
