@@ -85,12 +85,18 @@ class Chunker:
                     yield from self._pieces(text, start, end, budget)
 
     def _pieces(self, text: str, start: int, end: int, budget: int) -> Iterator[_Sentence]:
+        """Cut between words, and within one only if it is longer than the budget by itself."""
         offsets = self._tokenizer.offsets(text[start:end])
-        for first in range(0, len(offsets), budget):
-            piece = offsets[first : first + budget]
-            last = offsets[first + budget][0] if first + budget < len(offsets) else end - start
-            piece_start, piece_end = _strip(text, start + piece[0][0], start + last)
-            yield _Sentence(piece_start, piece_end, len(piece))
+        first = 0
+        while first < len(offsets):
+            after = min(first + budget, len(offsets))
+            if after < len(offsets):
+                words = (i for i in range(after, first, -1) if text[start + offsets[i][0] - 1].isspace())
+                after = next(words, after)
+            last = offsets[after][0] if after < len(offsets) else end - start
+            piece_start, piece_end = _strip(text, start + offsets[first][0], start + last)
+            yield _Sentence(piece_start, piece_end, after - first)
+            first = after
 
 
 def _strip(text: str, start: int, end: int) -> tuple[int, int]:

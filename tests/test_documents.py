@@ -1,0 +1,62 @@
+"""Documents are checked when they are made; ids and hashes depend on content alone."""
+
+import math
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from search.documents import Chunk, Document
+from search.errors import InvalidDocument
+
+INVALID: dict[str, tuple[dict[str, Any], str]] = {
+    "no id": ({"id": " "}, "no id"),
+    "no text": ({"text": ""}, "has no text"),
+    "white text": ({"text": " \n\u2003"}, "has no text"),
+    "id of another type": ({"id": 5}, "id must be a string, not int"),
+    "title of another type": ({"title": None}, "title must be a string"),
+    "half a surrogate pair": ({"text": "caf\udce9"}, "surrogate"),
+    "metadata that is a list": ({"metadata": []}, "must be an object"),
+    "NaN": ({"metadata": {"a": {"b": [1, math.nan]}}}, r"metadata\.a\.b\[1\] is nan"),
+    "infinity": ({"metadata": {"a": -math.inf}}, r"metadata\.a is -inf"),
+    "a date": ({"metadata": {"a": datetime(2020, 1, 1, tzinfo=UTC)}}, r"metadata\.a is a datetime"),
+    "a set": ({"metadata": {"a": {1}}}, r"metadata\.a is a set"),
+    "a key that is no string": ({"metadata": {1: "a"}}, "keys must be strings"),
+    "a surrogate in metadata": ({"metadata": {"a": "\ud800"}}, r"metadata\.a holds half"),
+}
+
+
+@pytest.mark.parametrize("name", INVALID)
+def test_invalid_documents_say_where(name: str) -> None:
+    given_fields, message = INVALID[name]
+    with pytest.raises(InvalidDocument, match=message):
+        Document(**({"id": "1", "text": "x"} | given_fields))
+
+
+def test_content_hash_depends_on_content_alone() -> None:
+    document = Document(id="1", text="x", title="t", metadata={"a": 1, "b": [True, None]})
+    assert document.content_hash() == Document(id="1", text="x", title="t", metadata={"b": [True, None], "a": 1}).content_hash()
+    others = [
+        Document(id="2", text="x", title="t", metadata=document.metadata),
+        Document(id="1", text="y", title="t", metadata=document.metadata),
+        Document(id="1", text="x", title="u", metadata=document.metadata),
+        Document(id="1", text="x", title="t"),
+    ]
+    hashes = {document.content_hash(), document.content_hash("chunked otherwise"), *(other.content_hash() for other in others)}
+    assert len(hashes) == 6
+
+
+def test_chunk_ids_are_fixed_for_good() -> None:
+    chunk = Chunk("doc", 0, "text", 0, 4, "title", {"a": 1})
+    assert chunk.id == "ac530d70-0f54-55a8-85f3-5c6a7808fac2"  # a collection on disk depends on it
+    assert chunk.id == Chunk("doc", 0, "text", 7, 11, "title").id
+
+
+@given(st.lists(st.tuples(st.text(max_size=5), st.integers(0, 3), st.text(max_size=5)), min_size=2, max_size=2, unique=True))
+def test_chunks_that_differ_have_ids_that_differ(chunks: list[tuple[str, int, str]]) -> None:
+    made = [Chunk(document, number, text, 0, len(text)) for document, number, text in chunks]
+    encodable = all(chunk.text.isprintable() and chunk.document_id.isprintable() for chunk in made)
+    if encodable:
+        assert made[0].id != made[1].id

@@ -1,0 +1,242 @@
+"""Whatever happens on the way, a collection ends up holding each document once, in its last version."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from standin import Fault, QdrantStandIn
+
+from search.assembly import Searcher, open_search
+from search.chunking import Chunker
+from search.documents import Document, Rejection
+from search.embedding import FastEmbedEmbedder
+from search.errors import IndexBusy, IndexCorrupt, IndexFailure, IndexRejected
+from search.index import CollectionSpec, VectorIndex
+from search.index.edge import EdgeIndex, collections
+from search.index.qdrant import QdrantIndex, connect
+from search.ingestion import Ingestion, IngestReport, Progress
+from search.settings import Settings
+
+LONG = "A sentence about nothing in particular. " * 60
+
+
+def ingest(
+    index: VectorIndex, embedder: FastEmbedEmbedder, documents: Sequence[Document | Rejection], **options: Any
+) -> IngestReport:
+    return Ingestion(embedder, index, Chunker(embedder.tokenizer, 64, 8), max_characters=10_000, **options).run(documents)
+
+
+def contents(index: VectorIndex) -> dict[str, list[tuple[int, str, Any]]]:
+    """What the collection holds, document by document."""
+    held: dict[str, list[tuple[int, str, Any]]] = {}
+    for record in index.scroll():
+        entry = (record.payload["number"], record.payload["text"], dict(record.payload["metadata"]))
+        held.setdefault(record.payload["document_id"], []).append(entry)
+    return {document: sorted(chunks, key=lambda chunk: chunk[0]) for document, chunks in held.items()}
+
+
+def test_added_changed_unchanged(local_index: VectorIndex, bundled_embedder: FastEmbedEmbedder) -> None:
+    first = [Document(id="a", text=LONG), Document(id="b", text="Short."), Document(id="c", text="Short too.")]
+    report = ingest(local_index, bundled_embedder, first)
+    assert (report.added, report.changed, report.unchanged, report.rejected) == (3, 0, 0, 0)
+    assert report.chunks == local_index.count() > 8
+    second = [Document(id="a", text="Shorter now."), first[1], Document(id="c", text="Short too.", metadata={"new": True})]
+    report = ingest(local_index, bundled_embedder, second)
+    assert (report.added, report.changed, report.unchanged, report.chunks) == (0, 2, 1, 2)
+    assert contents(local_index) == {
+        "a": [(0, "Shorter now.", {})],
+        "b": [(0, "Short.", {})],
+        "c": [(0, "Short too.", {"new": True})],
+    }
+
+
+def test_another_chunking_replaces_every_passage(local_index: VectorIndex, bundled_embedder: FastEmbedEmbedder) -> None:
+    ingest(local_index, bundled_embedder, [Document(id="a", text=LONG)])
+    before = local_index.count()
+    chunker = Chunker(bundled_embedder.tokenizer, 128, 0)
+    report = Ingestion(bundled_embedder, local_index, chunker, max_characters=10_000).run([Document(id="a", text=LONG)])
+    assert report.changed == 1
+    assert local_index.count() < before
+    assert "".join(text for _, text, _ in contents(local_index)["a"]).replace(" ", "") == LONG.replace(" ", "")
+
+
+def test_rejections_are_counted_and_handed_on(local_index: VectorIndex, bundled_embedder: FastEmbedEmbedder) -> None:
+    malformed = Rejection("f.jsonl", 3, None, "not JSON")
+    seen: list[Rejection] = []
+    documents = [Document(id="a", text="One."), malformed, Document(id="a", text="Two."), Document(id="b", text="x" * 10_001)]
+    report = ingest(local_index, bundled_embedder, documents, on_rejection=seen.append)
+    assert (report.added, report.rejected) == (1, 3)
+    assert list(report.rejections) == seen
+    assert [str(rejection).split(": ", 1)[1] for rejection in seen] == [
+        "not JSON",
+        "the id stands twice in this run; the first one was taken",
+        "10,001 characters are more than 10,000; split it, or raise SEARCH_CHUNKING__MAX_CHARACTERS",
+    ]
+    assert contents(local_index)["a"] == [(0, "One.", {})]
+
+
+def test_a_document_of_five_megabytes(tmp_path: Path) -> None:
+    with open_search(Settings(data_dir=tmp_path)) as searcher:
+        report = searcher.ingest([Document(id="a", text="word " * 1_000_000), Document(id="b", text="Short.")])
+    assert (report.added, report.rejected) == (1, 1)
+    assert "5,000,000 characters are more than 4,000,000" in report.rejections[0].reason
+
+
+def test_nothing_to_ingest(local_index: VectorIndex, bundled_embedder: FastEmbedEmbedder) -> None:
+    report = ingest(local_index, bundled_embedder, [])
+    assert (report.added, report.chunks) == (0, 0)
+
+
+def test_text_the_embedder_does_not_know_is_counted(local_index: VectorIndex, bundled_embedder: FastEmbedEmbedder) -> None:
+    documents = [Document(id="zh", text="请告诉我们你的想法"), Document(id="en", text="Tell us what you think.")]
+    assert ingest(local_index, bundled_embedder, documents).unknown == 1
+
+
+def test_progress_counts_up(local_index: VectorIndex, bundled_embedder: FastEmbedEmbedder) -> None:
+    steps: list[Progress] = []
+    ingest(local_index, bundled_embedder, [Document(id=str(i), text=f"Text {i}.") for i in range(300)], on_progress=steps.append)
+    assert [step.documents for step in steps] == sorted(step.documents for step in steps)
+    assert (steps[-1].documents, steps[-1].chunks) == (300, 300)
+
+
+def test_documents_are_read_as_they_are_needed(local_index: VectorIndex, bundled_embedder: FastEmbedEmbedder) -> None:
+    written: list[int] = []
+
+    def documents() -> Iterator[Document]:
+        for i in range(1000):
+            assert i - (written[-1] if written else 0) <= 400
+            yield Document(id=str(i), text=f"Text {i}.")
+
+    run = Ingestion(
+        bundled_embedder,
+        local_index,
+        Chunker(bundled_embedder.tokenizer, 64, 0),
+        max_characters=100,
+        on_progress=lambda progress: written.append(progress.chunks),
+    )
+    assert run.run(documents()).added == 1000
+
+
+@pytest.mark.parametrize("fault", [Fault(500), Fault(429), Fault(delay_s=1.5)], ids=["error", "busy", "slow"])
+def test_a_server_that_fails_midway_loses_nothing(
+    fault: Fault, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder
+) -> None:
+    documents = [Document(id=str(i), text=f"Text {i}. " + LONG[: i * 20]) for i in range(40)]
+    clean = QdrantIndex(connect(standin.url), "clean", standin.url)
+    ingest(clean, bundled_embedder, documents)
+    index = QdrantIndex(connect(standin.url, timeout_s=1), "documents", standin.url)
+    index.ensure(CollectionSpec(bundled_embedder.dimension, bundled_embedder.fingerprint), create=True)
+    for healthy in range(6):  # requests that go well before the fault
+        standin.faults += [*[Fault()] * healthy, fault]
+        with suppress(IndexFailure):  # which kind is test_qdrant's concern, and some faults come too late to matter
+            ingest(index, bundled_embedder, documents)
+        standin.faults.clear()
+    ingest(index, bundled_embedder, documents)
+    assert contents(index) == contents(clean)
+    index.close()
+    clean.close()
+
+
+KILLED = """
+import os, sys
+from search import Document, Settings, open_search
+version = sys.argv[2]
+documents = [
+    Document(id=str(i), text=f"Document {i}, version {version}. " + "A sentence about nothing. " * (i * 7 % 12)) for i in range(400)
+]
+with open_search(Settings(data_dir=sys.argv[1], chunking={"tokens": 30, "overlap": 0})) as searcher:
+    searcher.ingest(documents, on_progress=lambda progress: print(progress.chunks, flush=True))
+"""
+
+
+def run_version(data_dir: Path, version: str, kill_after: int | None = None) -> None:
+    """Ingest one version of the documents; kill -9 once this many passages are written."""
+    command = [sys.executable, "-c", KILLED, str(data_dir), version]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        for line in process.stdout:
+            if kill_after is not None and int(line) >= kill_after:
+                time.sleep(random.random() * 0.05)  # noqa: S311  # anywhere in the work that follows
+                os.kill(process.pid, signal.SIGKILL)
+                break
+    assert process.returncode == (0 if kill_after is None else -signal.SIGKILL)
+
+
+def edge_contents(data_dir: Path, embedder: FastEmbedEmbedder) -> dict[str, list[tuple[int, str, Any]]]:
+    index = EdgeIndex(data_dir, "documents")
+    index.ensure(CollectionSpec(embedder.dimension, embedder.fingerprint), create=False)
+    try:
+        return contents(index)
+    finally:
+        index.close()
+
+
+def test_killed_and_run_again_equals_one_clean_run(tmp_path: Path, bundled_embedder: FastEmbedEmbedder) -> None:
+    run_version(tmp_path / "clean", "2")
+    run_version(tmp_path / "killed", "1", kill_after=256)
+    run_version(tmp_path / "killed", "1", kill_after=512)
+    run_version(tmp_path / "killed", "2", kill_after=256)
+    run_version(tmp_path / "killed", "2")
+    expected = edge_contents(tmp_path / "clean", bundled_embedder)
+    assert len(expected) == 400
+    assert edge_contents(tmp_path / "killed", bundled_embedder) == expected
+
+
+def test_a_second_process_is_told_who_has_the_folder(tmp_path: Path) -> None:
+    with open_search(Settings(data_dir=tmp_path)) as searcher:
+        searcher.ingest([Document(id="a", text="One.")])
+        script = f"from search import *; print(open_search(Settings(data_dir={str(tmp_path)!r})).search('one'))"
+        second = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+        assert second.returncode == 1
+        assert f"IndexBusy: {tmp_path} is in use by process {os.getpid()}" in second.stderr
+        with pytest.raises(IndexBusy, match="--data-dir"):
+            open_search(Settings(data_dir=tmp_path)).search("one")
+        assert searcher.search("one").hits[0].document_id == "a"
+    again: Searcher = open_search(Settings(data_dir=tmp_path))
+    assert again.search("one").hits[0].document_id == "a"
+    again.close()
+    assert collections(tmp_path) == ["documents"]
+
+
+def test_files_that_cannot_be_opened(tmp_path: Path) -> None:
+    spec = CollectionSpec(4, "model@1")
+    index = EdgeIndex(tmp_path, "documents")
+    index.ensure(spec, create=True)
+    index.close()
+    folder = tmp_path / "collections" / "documents"
+    (folder / "collection.json").write_text("{")
+    with pytest.raises(IndexCorrupt, match=r"collection\.json cannot be read"):
+        EdgeIndex(tmp_path, "documents").ensure(spec, create=True)
+    (folder / "collection.json").write_text('{"dimension": 4, "fingerprint": "model@1"}')
+    (folder / "shard" / "edge_config.json").write_text("garbage")
+    for segment in (folder / "shard" / "segments").iterdir():
+        (segment / "segment.json").write_text("garbage")
+    with pytest.raises(IndexCorrupt, match="restore or delete the folder"):
+        EdgeIndex(tmp_path, "documents").ensure(spec, create=True)
+
+
+def test_a_collection_whose_making_was_interrupted_is_made_again(tmp_path: Path) -> None:
+    spec = CollectionSpec(4, "model@1")
+    index = EdgeIndex(tmp_path, "documents")
+    index.ensure(spec, create=True)
+    index.close()
+    (tmp_path / "collections" / "documents" / "collection.json").unlink()
+    again = EdgeIndex(tmp_path, "documents")
+    again.ensure(spec, create=True)
+    assert again.query(np.ones(4, np.float32), 1) == []
+    again.close()
+
+
+def test_a_data_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(IndexRejected, match="choose another --data-dir"):
+        EdgeIndex(tmp_path / "file" / "data", "documents").ensure(CollectionSpec(4, "m"), create=True)

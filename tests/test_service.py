@@ -1,0 +1,167 @@
+"""A query from end to end, with real models and every local engine, and what goes wrong on the way."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from planted import Planted
+
+from search.chunking import Chunker
+from search.documents import Document
+from search.embedding import FastEmbedEmbedder
+from search.errors import CollectionNotFound, InvalidQuery, UnsupportedFilter
+from search.index import VectorIndex
+from search.index.qdrant import QdrantIndex, in_memory
+from search.ingestion import Ingestion
+from search.reranking.cross_encoder import CrossEncoder
+from search.service import SearchService
+
+DOCUMENTS = [
+    Document(id="paris", text="Paris is the capital and the largest city of France.", title="Paris", metadata={"year": 508}),
+    Document(id="berlin", text="Berlin is the capital of Germany.", metadata={"year": 1237}),
+    Document(id="cats", text="Cats are carnivores that sleep most of the day.", metadata={"animal": True}),
+    Document(id="gzip", text="The gzip module compresses files.", metadata={"year": 1992}),
+    Document(id="long", text="An essay on the French capital. " + "It says nothing new about the city. " * 18),
+    Document(id="zh", text="如果你不知道,请告诉我们你的想法,我们会尽快回复你的问题"),
+]
+
+
+def filled(index: VectorIndex, embedder: FastEmbedEmbedder) -> VectorIndex:
+    Ingestion(embedder, index, Chunker(embedder.tokenizer, 200, 0), max_characters=10_000).run(DOCUMENTS)
+    return index
+
+
+@pytest.fixture
+def service(local_index: VectorIndex, bundled_embedder: FastEmbedEmbedder, bundled_reranker: CrossEncoder) -> SearchService:
+    return SearchService(bundled_embedder, filled(local_index, bundled_embedder), lambda: bundled_reranker)
+
+
+@pytest.fixture(scope="module")
+def memory_index(bundled_embedder: FastEmbedEmbedder) -> Iterator[VectorIndex]:
+    index = filled(QdrantIndex(in_memory(), "documents", ":memory:"), bundled_embedder)
+    yield index
+    index.close()
+
+
+def test_the_answer_and_its_account(service: SearchService) -> None:
+    result = service.search("What is the capital of France?", limit=3, depth=5)
+    assert result.hits[0].document_id == "paris"
+    assert [hit.rank for hit in result.hits] == [1, 2, 3]
+    assert result.hits[0].metadata == {"year": 508}
+    assert result.hits[0].text == DOCUMENTS[0].text
+    assert (result.rerank_status, result.reason) == ("full", "")
+    assert result.ranking == "0.3 z(reranker) + 0.7 z(retrieval)"
+    assert (result.embedder, result.reranker, result.device) == ("all-MiniLM-L6-v2", "minilm-reranker", "cpu")
+    assert set(result.timings_ms) == {"embed", "retrieve", "rerank", "total"}
+    assert result.timings_ms["total"] == pytest.approx(sum(result.timings_ms.values()) / 2, rel=1e-6)
+    assert all(hit.rerank_score is not None for hit in result.hits)
+    assert result.to_dict()["hits"][0]["truncated"] is False
+
+
+def test_without_reranking(service: SearchService) -> None:
+    result = service.search("capital", limit=6, depth=6, rerank=False)
+    assert (result.rerank_status, result.reason, result.reranker) == ("skipped", "reranking is switched off", None)
+    assert [hit.retrieval_rank for hit in result.hits] == [1, 2, 3, 4, 5, 6]
+    assert [hit.score for hit in result.hits] == sorted((hit.retrieval_score for hit in result.hits), reverse=True)
+
+
+def test_filter_and_nothing_found(service: SearchService) -> None:
+    recent = {"must": [{"key": "metadata.year", "range": {"gte": 1000}}]}
+    assert {hit.document_id for hit in service.search("capital", limit=5, depth=5, filter=recent).hits} == {"berlin", "gzip"}
+    animals = '{"must": [{"key": "metadata.animal", "match": {"value": true}}]}'
+    assert [hit.document_id for hit in service.search("capital", limit=5, depth=5, filter=animals).hits] == ["cats"]
+    nobody = service.search("x", limit=5, depth=5, filter={"must": [{"key": "metadata.year", "range": {"gt": 3000}}]})
+    assert (nobody.hits, nobody.rerank_status, nobody.warnings) == ((), "skipped", ())
+    unknown = service.search("x", limit=5, depth=5, filter={"must": [{"key": "metadata.yaer", "range": {"gt": 3000}}]})
+    assert unknown.warnings == ("no document has the field 'metadata.yaer' that the filter asks about",)
+
+
+def test_truncation_is_reported_on_the_hit(service: SearchService) -> None:
+    result = service.search("French capital", limit=6, depth=6)
+    by_id = {hit.document_id: hit for hit in result.hits}
+    assert by_id["long"].truncated
+    assert by_id["long"].tokens_seen < by_id["long"].tokens_total
+    assert not by_id["paris"].truncated
+    assert any("longer than the model's window" in warning for warning in result.warnings)
+
+
+def test_a_query_longer_than_the_windows_is_reported(service: SearchService) -> None:
+    result = service.search("capital of France " * 120, limit=3, depth=3)
+    assert result.rerank_status == "full"
+    assert "the query has 360 tokens and the embedder read 254" in result.warnings
+    assert "the query has 360 tokens and the reranker read 62" in result.warnings
+
+
+def test_text_that_the_model_does_not_know_is_reported(service: SearchService) -> None:
+    result = service.search("请告诉我们你的想法", limit=6, depth=6)
+    assert any("of the query's tokens are unknown" in warning for warning in result.warnings)
+    assert any("1 of 6 passages have more than 20%" in warning for warning in result.warnings)
+    assert {hit.document_id: hit.unknown_share > 0.2 for hit in result.hits}["zh"]
+    assert not service.search("capital of France", limit=1, depth=1).warnings
+
+
+def test_budget(memory_index: VectorIndex, bundled_embedder: FastEmbedEmbedder, bundled_reranker: CrossEncoder) -> None:
+    service = SearchService(bundled_embedder, memory_index, lambda: bundled_reranker)
+    assert service.search("capital", limit=2, depth=6, budget_ms=60_000).rerank_status == "full"
+    spent = service.search("capital", limit=2, depth=6, budget_ms=0.001)
+    assert (spent.rerank_status, len(spent.hits)) == ("skipped", 2)
+
+
+@pytest.mark.parametrize(
+    ("reranker", "reason"),
+    [
+        (Planted([], error=ValueError("boom")), "boom"),
+        (Planted([1.0]), "1 scores for 6"),
+        (Planted([math.nan] * 6), "not a number"),
+        (Planted([], error=MemoryError()), "MemoryError"),
+    ],
+    ids=["raises", "wrong length", "NaN", "out of memory"],
+)
+def test_a_failing_reranker_never_fails_the_search(
+    reranker: Planted, reason: str, memory_index: VectorIndex, bundled_embedder: FastEmbedEmbedder
+) -> None:
+    result = SearchService(bundled_embedder, memory_index, lambda: reranker).search("capital", limit=3, depth=6)
+    assert result.rerank_status == "failed"
+    assert reason in result.reason
+    assert [hit.retrieval_rank for hit in result.hits] == [1, 2, 3]
+    assert result.ranking == "cosine similarity"
+
+
+def test_a_reranker_that_overruns_its_budget_still_answers(memory_index: VectorIndex, bundled_embedder: FastEmbedEmbedder) -> None:
+    slow = Planted([math.nan] * 6, delay_s=0.2)
+    result = SearchService(bundled_embedder, memory_index, lambda: slow).search("capital", limit=3, depth=6, budget_ms=150)
+    assert (result.rerank_status, len(result.hits)) == ("skipped", 3)
+    assert "time budget" in result.reason
+
+
+INVALID: dict[str, tuple[dict[str, Any], str]] = {
+    "empty": ({"query": ""}, "the query is empty"),
+    "white space": ({"query": " \n\t"}, "the query is empty"),
+    "half a surrogate pair": ({"query": "caf\udce9"}, "surrogate"),
+    "limit 0": ({"limit": 0}, "limit is 0"),
+    "negative limit": ({"limit": -3}, "limit is -3"),
+    "depth below limit": ({"limit": 5, "depth": 4}, "depth 4 is less than limit 5"),
+    "budget 0": ({"budget_ms": 0}, "budget_ms is 0"),
+    "budget that is not a number": ({"budget_ms": math.nan}, "budget_ms is nan"),
+}
+
+
+@pytest.mark.parametrize("name", INVALID)
+def test_invalid_queries(name: str, memory_index: VectorIndex, bundled_embedder: FastEmbedEmbedder) -> None:
+    given, message = INVALID[name]
+    arguments: dict[str, Any] = {"query": "cat", "limit": 3, "depth": 3} | given
+    with pytest.raises(InvalidQuery, match=message):
+        SearchService(bundled_embedder, memory_index, lambda: None).search(**arguments)
+
+
+def test_invalid_filter(memory_index: VectorIndex, bundled_embedder: FastEmbedEmbedder) -> None:
+    with pytest.raises(UnsupportedFilter, match="unknown filter field"):
+        SearchService(bundled_embedder, memory_index, lambda: None).search(
+            "cat", limit=1, depth=1, filter={"must": [{"key": "year", "match": {"value": 1}}]}
+        )
+
+
+def test_searching_before_ingesting(local_index: VectorIndex, bundled_embedder: FastEmbedEmbedder) -> None:
+    with pytest.raises(CollectionNotFound, match="search ingest"):
+        SearchService(bundled_embedder, local_index, lambda: None).search("cat", limit=1, depth=1)
