@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 from search.errors import InvalidSettings
 
@@ -75,6 +81,14 @@ class ChunkingSettings(_Section):
     max_characters: PositiveInt = Field(4_000_000, description="A longer document is rejected.")
 
 
+class _DotEnv(DotEnvSettingsSource):
+    """A `.env` file is shared with other programs: what does not carry our prefix is theirs."""
+
+    def __call__(self) -> dict[str, Any]:
+        known = self.settings_cls.model_fields
+        return {name: value for name, value in super().__call__().items() if name in known or name.startswith("search_")}
+
+
 class Settings(BaseSettings):
     """All settings.
 
@@ -130,5 +144,5 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Add `search.toml` below the environment."""
-        return init_settings, env_settings, dotenv_settings, TomlConfigSettingsSource(settings_cls), file_secret_settings
+        """Add `search.toml` below the environment; read `.env` with other programs' names left out."""
+        return init_settings, env_settings, _DotEnv(settings_cls), TomlConfigSettingsSource(settings_cls)

@@ -29,9 +29,7 @@ from search.settings import Settings
 LONG = "A sentence about nothing in particular. " * 60
 
 
-def ingest(
-    index: VectorIndex, embedder: FastEmbedEmbedder, documents: Sequence[Document | Rejection], **options: Any
-) -> IngestReport:
+def ingest(index: VectorIndex, embedder: FastEmbedEmbedder, documents: Sequence[Any], **options: Any) -> IngestReport:
     return Ingestion(embedder, index, Chunker(embedder.tokenizer, 64, 8), max_characters=10_000, **options).run(documents)
 
 

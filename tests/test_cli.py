@@ -1,0 +1,192 @@
+"""The command as a user meets it: data on stdout, one clear line for an error, honest exit statuses."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from standin import QdrantStandIn
+from test_evaluation import CORPUS, QRELS, QUERIES, write
+
+from search.index.edge import EdgeIndex
+from search.models import manifest
+
+COMMAND = Path(sys.executable).parent / "search"
+COMMANDS = ["demo", "ingest", "query", "rerank", "evaluate", "models", "doctor"]
+
+
+def search(*arguments: object, stdin: str = "", status: int = 0, **environment: Any) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [str(COMMAND), *map(str, arguments)],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "COLUMNS": "100", **environment},
+    )
+    assert done.returncode == status, done.stderr
+    return done
+
+
+def as_json(*arguments: object, **options: Any) -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads(search(*arguments, "--json", **options).stdout)
+    return loaded
+
+
+def error(*arguments: object, **options: Any) -> str:
+    """The one line of a failed command."""
+    done = search(*arguments, status=1, **options)
+    assert done.stdout == ""
+    assert done.stderr.startswith("search: ")
+    assert done.stderr.count("\n") == 1
+    return done.stderr
+
+
+@pytest.fixture
+def notes(tmp_path: Path) -> Path:
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    (folder / "cats.md").write_text("# Cats\n\nCats sleep most of the day.")
+    (folder / "dogs.txt").write_text("Dogs bark at strangers.")
+    (folder / "broken.txt").write_bytes(b"\xff\xfe")
+    lines = [{"id": "paris", "text": "Paris is the capital of France.", "metadata": {"year": 508}}, {"id": "x"}]
+    (folder / "more.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    return folder
+
+
+def test_ingest_and_query(notes: Path, tmp_path: Path) -> None:
+    where = ("--data-dir", tmp_path / "data")
+    done = search("ingest", notes, *where)
+    assert done.stdout.startswith("3 added, 0 changed, 0 unchanged, 2 rejected; 3 passages written in ")
+    assert "rejected broken.txt (broken.txt): not UTF-8 at byte 1; convert it\n" in done.stderr
+    assert "rejected more.jsonl:2 (x): there is no text\n" in done.stderr
+    again = as_json("ingest", notes, *where)
+    assert (again["unchanged"], again["rejected"], len(again["rejections"])) == (3, 2, 2)
+
+    found = as_json("query", "Where is the French capital?", "--limit", 2, *where)
+    assert found["hits"][0]["document_id"] == "paris"
+    assert len(found["hits"]) == 2
+    assert (found["rerank_status"], found["hits"][0]["rank"]) == ("full", 1)
+    filtered = as_json("query", "x", "--filter", '{"must": [{"key": "metadata.year", "range": {"lt": 600}}]}', *where)
+    assert [hit["document_id"] for hit in filtered["hits"]] == ["paris"]
+    assert as_json("query", "x", "--no-rerank", *where)["rerank_status"] == "skipped"
+    assert as_json("query", "x", "--budget-ms", "0.001", *where)["reason"].startswith("the time budget was spent")
+
+    shown = search("query", "Where is the French capital?", *where).stdout
+    assert "  1        paris\n" in shown
+    assert "Paris is the capital of France." in shown
+    assert "reranking: full; order: 0.3 z(reranker) + 0.7 z(retrieval); embed " in shown
+    other = ("--collection", "other", *where)
+    search("ingest", "-", *other, stdin='{"id": "1", "text": "From standard input."}\n')
+    assert [hit["document_id"] for hit in as_json("query", "input", *other)["hits"]] == ["1"]
+
+
+def test_a_service_over_a_server_by_environment_alone(notes: Path) -> None:
+    with QdrantStandIn(api_key="s3cret") as server:
+        settings = {"SEARCH_INDEX__ENGINE": "qdrant", "SEARCH_INDEX__URL": server.url, "SEARCH_INDEX__API_KEY": "s3cret"}
+        search("ingest", notes, status=0, **settings)
+        assert as_json("query", "Where is the French capital?", **settings)["hits"][0]["document_id"] == "paris"
+        assert "did not accept the API key" in error("query", "x", **(settings | {"SEARCH_INDEX__API_KEY": "other"}))
+    assert "cannot be reached" in error("query", "x", **settings)
+
+
+def test_errors_are_one_line(tmp_path: Path) -> None:
+    where = ("--data-dir", tmp_path / "data")
+    assert "`search ingest` makes one" in error("query", "cat", *where)
+    assert not (tmp_path / "data").exists()
+    assert "limit is 0" in error("query", "cat", "--limit", 0, *where)
+    assert "depth 3 is less than limit 5" in error("query", "cat", "--limit", 5, "--depth", 3, *where)
+    assert "the query is empty" in error("query", " ", *where)
+    assert "the filter is not JSON" in error("query", "cat", "--filter", "year=3", *where)
+    assert "does not exist" in error("ingest", tmp_path / "absent", *where)
+    assert "invalid settings: collection" in error("query", "cat", "--collection", "../x", *where)
+    assert "no embedder is called 'nobody'" in error("query", "cat", *where, SEARCH_EMBEDDER__MODEL="nobody")
+    assert "device is cuda" in error("rerank", "cat", stdin="x", SEARCH_DEVICE="cuda")
+
+
+def test_a_busy_folder_is_one_line(tmp_path: Path) -> None:
+    from search.index import CollectionSpec
+
+    index = EdgeIndex(tmp_path, "documents")
+    index.ensure(CollectionSpec(384, "model@1"), create=True)
+    assert f"is in use by process {os.getpid()}" in error("query", "cat", "--data-dir", tmp_path)
+    index.close()
+    assert "was built with the embedder model@1" in error("query", "cat", "--data-dir", tmp_path)
+
+
+def test_debug_shows_the_traceback_wherever_it_stands() -> None:
+    for arguments in (["--debug", "query", " "], ["query", " ", "--debug"]):
+        assert "Traceback" in search(*arguments, status=1).stderr
+
+
+def test_wrong_usage_is_status_2() -> None:
+    for arguments in (["query"], ["query", "cat", "--colour"], ["fetch"], ["query", "cat", "--limit", "many"]):
+        assert "Usage: search" in search(*arguments, status=2).stderr
+
+
+def test_nothing_taken_is_a_failure(tmp_path: Path) -> None:
+    done = search("ingest", "-", "--data-dir", tmp_path, stdin="not JSON\n", status=1)
+    assert "0 added, 0 changed, 0 unchanged, 1 rejected" in done.stdout
+    assert "rejected stdin:1: not JSON" in done.stderr
+
+
+def test_rerank() -> None:
+    texts = "Dogs bark.\n\nCats sleep most of the day.\n"
+    ranked = as_json("rerank", "What do cats do?", stdin=texts)
+    assert [row["text"] for row in ranked["results"]] == ["Cats sleep most of the day.", "Dogs bark."]
+    assert [row["index"] for row in ranked["results"]] == [1, 0]
+    assert ranked["reranker"] == "minilm-reranker"
+    shown = search("rerank", "What do cats do?", stdin=texts).stdout.splitlines()
+    assert shown[0].endswith("  Cats sleep most of the day.")
+    assert "there is nothing to rank" in error("rerank", "cats", stdin="\n")
+    assert "the query is empty" in error("rerank", "", stdin="x")
+    assert "switch reranking off" in error("rerank", "cats", stdin="x", SEARCH_RERANKER__KIND="none")
+
+
+def test_evaluate(tmp_path: Path) -> None:
+    dataset = write(tmp_path / "pets", CORPUS, QUERIES, QRELS)
+    where = ("--data-dir", tmp_path / "data")
+    measured = as_json("evaluate", dataset, "--depth", 2, *where)
+    assert (measured["dataset"], measured["queries"], measured["split"]) == ("pets", 2, "test")
+    assert set(measured["runs"]) == {"retrieval", "reranked"}
+    assert measured["runs"]["reranked"] == {"nDCG@10": 1, "Recall@100": 1, "RR@10": 1}
+    shown = search("evaluate", dataset, "--no-rerank", *where).stdout
+    assert "pets (test): 2 queries, 3 documents\n  retrieval  nDCG@10 1.0000  Recall@100 1.0000  RR@10 1.0000" in shown
+    assert "has no qrels/train.tsv" in error("evaluate", dataset, "--split", "train", *where)
+
+
+def test_models() -> None:
+    listed = as_json("models")["models"]
+    assert [row["name"] for row in listed] == list(manifest())
+    assert all(row["bundled"] and row["megabytes"] > 20 for row in listed)
+    names = search("models", "--all").stdout
+    assert "BAAI/bge-reranker-base" in names
+    assert "BAAI/bge-small-en-v1.5" in names
+
+
+def test_doctor(tmp_path: Path) -> None:
+    where = ("--data-dir", tmp_path / "data")
+    report = as_json("doctor", *where)
+    assert report["ok"]
+    found = {finding["name"]: finding["detail"] for finding in report["findings"]}
+    assert "CPUExecutionProvider" in found["onnx runtime"]
+    assert "every sha256 as released" in found["bundled models"]
+    assert "nothing ingested yet" in found["collection"]
+    assert not (tmp_path / "data").exists()
+    broken = search("doctor", *where, status=1, SEARCH_DEVICE="cuda").stdout
+    assert "PROBLEM  embedder" in broken
+    assert "install the extra gpu" in broken
+    settings = {"SEARCH_INDEX__ENGINE": "qdrant", "SEARCH_INDEX__URL": "http://127.0.0.1:9"}
+    assert "PROBLEM  collection" in search("doctor", status=1, **settings).stdout
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help(command: str) -> None:
+    shown = search(*command.split(), "--help").stdout
+    assert "Usage: search" in shown
+    if not command:
+        listed = [line.split()[1] for line in shown.splitlines() if line.startswith("│ ") and line.split()[1] in COMMANDS]
+        assert listed == COMMANDS

@@ -1,0 +1,69 @@
+"""The demo reads the standard library without importing it and finds its way in it."""
+
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from search import demo
+from search.cli import app
+from search.errors import SearchError
+
+
+def test_the_standard_library_holds_what_the_questions_ask_for() -> None:
+    documents = {document.id: document for document in demo.standard_library()}
+    assert len(documents) >= 3000
+    for question in demo.QUESTIONS:
+        assert any(question.answered_by(name) for name in documents), question
+    assert documents["shutil.copytree"].title.startswith("shutil.copytree(src, dst")
+    assert documents["shutil.copytree"].metadata["kind"] == "function"
+    assert documents["json"].text.startswith("JSON (JavaScript Object Notation)")
+    private = [name for name in documents if any(part.startswith("_") for part in name.split("."))]
+    assert not private
+
+
+def test_nothing_is_imported() -> None:
+    script = "import sys\nfrom search.demo import standard_library\nlist(standard_library())\nprint('antigravity' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_a_python_without_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "template.py").write_text("def {")
+    monkeypatch.setattr(sysconfig, "get_paths", lambda: {"stdlib": str(tmp_path)})
+    with pytest.raises(SearchError, match="no source"):
+        list(demo.standard_library())
+
+
+def test_the_demo_from_end_to_end_on_part_of_the_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Path(sysconfig.get_paths()["stdlib"])
+    for name in (
+        "gzip.py",
+        "tempfile.py",
+        "shutil.py",
+        "difflib.py",
+        "functools.py",
+        "bisect.py",
+        "smtplib.py",
+        "json/__init__.py",
+    ):
+        (tmp_path / "lib" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(real / name, tmp_path / "lib" / name)
+    monkeypatch.setattr(sysconfig, "get_paths", lambda: {"stdlib": str(tmp_path / "lib")})
+    first = CliRunner().invoke(app, ["demo", "--data-dir", str(tmp_path / "data")], catch_exceptions=False)
+    assert first.exit_code == 0
+    answered = int(first.output.split(" of 10 expected answers in the top 3")[0].rsplit(maxsplit=1)[-1])
+    assert answered >= 7  # of the eight that these files hold
+    assert "4. temporary directory that is deleted afterwards\n" in first.output
+    assert f'search query "read a file line by line" --collection python-stdlib --data-dir {tmp_path}' in first.output
+
+    def refuse() -> None:
+        message = "the second run must use the index that is there"
+        raise AssertionError(message)
+
+    monkeypatch.setattr(demo, "standard_library", refuse)
+    second = CliRunner().invoke(app, ["demo", "--data-dir", str(tmp_path / "data")], catch_exceptions=False)
+    assert second.output.count("expected") == first.output.count("expected")

