@@ -115,6 +115,8 @@ class Ingestion:
         for group in in_groups(self._accepted(documents), _GROUP):
             self._ingest(group)
             self._report_progress()
+        if self._chunks:
+            self._index.optimize()  # a small collection is left as it is
         return IngestReport(
             **self._counts,
             rejected=self._rejected,
