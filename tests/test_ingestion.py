@@ -181,7 +181,7 @@ def edge_contents(data_dir: Path, embedder: FastEmbedEmbedder) -> dict[str, list
 def test_killed_and_run_again_equals_one_clean_run(tmp_path: Path, bundled_embedder: FastEmbedEmbedder) -> None:
     run_version(tmp_path / "clean", "2")
     run_version(tmp_path / "killed", "1", kill_after=256)
-    run_version(tmp_path / "killed", "1", kill_after=512)
+    run_version(tmp_path / "killed", "1", kill_after=128)
     run_version(tmp_path / "killed", "2", kill_after=256)
     run_version(tmp_path / "killed", "2")
     expected = edge_contents(tmp_path / "clean", bundled_embedder)

@@ -88,17 +88,18 @@ def test_unscored_candidates_without_a_budget_are_a_failure() -> None:
     assert rank("q", candidates([0.9, 0.8]), Planted([1, math.nan])).status == "failed"
 
 
-SKIPPED = {
+SKIPPED: dict[str, tuple[Planted | None, list[float], float | None, str]] = {
     "none": (None, [0.5], None, "switched off"),
     "nothing found": (Planted([]), [], None, "nothing to rerank"),
-    "too late to begin": (Planted([1]), [0.5], Deadline.after_ms(-1), "before reranking began"),
-    "too late for one": (Planted([math.nan]), [0.5], Deadline.after_ms(60_000), "before a candidate was scored"),
+    "too late to begin": (Planted([1]), [0.5], -1, "before reranking began"),
+    "too late for one": (Planted([math.nan]), [0.5], 60_000, "before a candidate was scored"),
 }
 
 
 @pytest.mark.parametrize("name", SKIPPED)
 def test_reranking_that_did_not_happen_says_why(name: str) -> None:
-    reranker, retrieval, deadline, reason = SKIPPED[name]
+    reranker, retrieval, budget_ms, reason = SKIPPED[name]
+    deadline = None if budget_ms is None else Deadline.after_ms(budget_ms)
     ranking = rank("q", candidates(retrieval), reranker, deadline)
     assert ranking.status == "skipped"
     assert reason in ranking.reason

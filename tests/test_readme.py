@@ -1,0 +1,122 @@
+"""What the documents say is executed: code blocks run, commands exist, figures are those on record."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+from test_evaluation import CORPUS, QRELS, QUERIES, write
+
+from search.index.filters import Filter
+from search.settings import ServerSettings, Settings
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def test_python_blocks_run(tmp_path: Path) -> None:
+    assert len(blocks("python")) == 1
+    for block in blocks("python"):
+        shown = subprocess.run([sys.executable, "-c", block], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+        assert shown.startswith("1 cats ")
+        assert "\nfull " in shown
+
+
+def test_shell_blocks_run(tmp_path: Path) -> None:
+    """Every line that begins with our command runs as it stands, in order, where the named folders are."""
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "cats.txt").write_text("Cats sleep on mats.")
+    write(tmp_path / "datasets" / "scifact", CORPUS, QUERIES, QRELS)
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "SEARCH_DATA_DIR": str(tmp_path)}
+    lines = [line for block in blocks("sh") for line in block.splitlines() if "search " in line and "pip" not in line]
+    assert len(lines) == 6
+    for line in lines:
+        done = subprocess.run(["sh", "-c", line], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{line}\n{done.stderr}"
+        assert done.stdout
+
+
+def test_scripts_and_extras_exist() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    texts = README, (ROOT / "CONTRIBUTING.md").read_text()
+    for line in [line for text in texts for block in blocks("sh", text) for line in block.splitlines()]:
+        words = shlex.split(line, comments=True)
+        if words and words[0].startswith("scripts/"):
+            assert os.access(ROOT / words[0], os.X_OK), line
+        for extras in re.findall(r"\.\[([a-z,]+)\]", line):
+            assert set(extras.split(",")) <= project["optional-dependencies"].keys()
+
+
+def test_settings_block_is_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "search.toml").write_text(blocks("toml")[0])
+    settings = Settings()
+    assert isinstance(settings.index, ServerSettings)
+    assert settings.embedder.model == "BAAI/bge-small-en-v1.5"
+    assert settings.reranker.kind == "cross-encoder"
+
+
+def test_the_public_filter_language_is_qdrants() -> None:
+    from qdrant_client.models import Filter as Original
+
+    assert Filter is Original
+
+
+def test_figures_are_those_on_record() -> None:
+    results = ROOT / "benchmarks" / "results"
+    scifact = json.loads((results / "quality.json").read_text())["figures"]["scifact"]["runs"]
+    told = re.search(r"nDCG@10: .* \| (\.\d+) → (\.\d+) ", README)
+    assert told
+    assert float(told[1]) == pytest.approx(scifact["retrieval"]["nDCG@10"], abs=5e-5)
+    assert float(told[2]) == pytest.approx(scifact["reranked"]["nDCG@10"], abs=5e-5)
+    engines = json.loads((results / "engines.json").read_text())["figures"]
+    faster = re.search(r"(\d+) \S · (\d+) \S faster", README)
+    assert faster
+    assert int(faster[1]) == round(engines["written, points/s"]["edge is faster by"])
+    assert int(faster[2]) == round(engines["query, ms"]["edge is faster by"])
+
+
+def test_links_lead_somewhere() -> None:
+    for document in ROOT.glob("*.md"):
+        for target in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
+            assert target.startswith("https://") or (ROOT / target).exists(), f"{document.name}: {target}"
+
+
+def test_architecture_names_every_part() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    parts = {f"{path.name}/" if path.is_dir() else path.name for path in (ROOT / "search").iterdir()}
+    parts -= {"__init__.py", "__pycache__/", "py.typed"}
+    assert {part for part in parts if f"`{part}`" not in text} == set()
+
+
+def test_compose_file_pins_the_server_and_checks_its_health() -> None:
+    service = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["qdrant"]
+    assert re.fullmatch(r"qdrant/qdrant:v\d+\.\d+\.\d+", service["image"])
+    assert service["healthcheck"]["test"][0] == "CMD"
+    assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+
+
+def test_nothing_names_a_registry_or_a_place_on_a_machine() -> None:
+    listed = subprocess.run(["git", "-C", ROOT, "ls-files"], capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    hosts = "python" + "hosted", "py" + "pi.org", "registry" + ".npm", "deb." + "debian"
+    places = re.compile(r"(^|[^\w.])/(" + "|".join(["ro" + "ot", "wo" + "rk", "ho" + r"me/\w+"]) + ")/")
+    for name in listed.stdout.splitlines():
+        file = ROOT / name
+        if file.suffix == ".onnx" or not file.is_file():
+            continue
+        text = file.read_text(encoding="utf-8")
+        assert not any(host in text for host in hosts), name
+        if file.suffix != ".json":
+            assert not places.search(text), name
