@@ -21,7 +21,8 @@ from search.inference.tokens import MUCH_UNKNOWN
 Item = TypeVar("Item")
 State = Literal["added", "changed", "unchanged"]
 
-_GROUP = 128  # documents compared with the index at a time
+_GROUP = 128  # documents compared with the index at a time …
+_GROUP_CHARACTERS = 4_000_000  # … unless they are long
 _BATCH = 256  # chunks embedded and written at a time
 _KEPT = 1000  # rejections listed in the report; all are counted
 
@@ -112,7 +113,7 @@ class Ingestion:
         """
         self._started = time.monotonic()
         self._index.ensure(CollectionSpec(self._embedder.dimension, self._embedder.fingerprint), create=True)
-        for group in in_groups(self._accepted(documents), _GROUP):
+        for group in _by_length(self._accepted(documents)):
             self._ingest(group)
             self._report_progress()
         if self._chunks:
@@ -213,6 +214,19 @@ def in_groups(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     """Lists of `size` items, the last one shorter."""
     iterator = iter(items)
     while group := list(islice(iterator, size)):
+        yield group
+
+
+def _by_length(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    group: list[Document] = []
+    characters = 0
+    for document in documents:
+        group.append(document)
+        characters += len(document.text)
+        if len(group) == _GROUP or characters >= _GROUP_CHARACTERS:
+            yield group
+            group, characters = [], 0
+    if group:
         yield group
 
 

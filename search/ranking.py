@@ -85,8 +85,9 @@ def best_first(scores: NDArray[np.floating]) -> list[int]:
 
 def _scored_prefix(scoring: Scoring, expected: int, deadline: Deadline | None) -> int | str:
     """How many candidates were scored, or what is wrong with the scores."""
-    if len(scoring.scores) != expected:
-        return f"gave {len(scoring.scores)} scores for {expected} candidates"
+    for values in (scoring.scores, scoring.tokens_seen, scoring.tokens_total):
+        if len(values) != expected:
+            return f"gave {len(values)} scores for {expected} candidates"
     finite = np.isfinite(scoring.scores)
     scored = expected if finite.all() else int(finite.argmin())
     left_out = scoring.scores[scored:]

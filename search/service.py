@@ -35,6 +35,7 @@ class SearchService:
         self._embedder = embedder
         self._index = index
         self._reranker = reranker
+        self._checked = False
 
     def search(
         self,
@@ -100,7 +101,9 @@ class SearchService:
         return self._retrieve(self._embedder.embed_query(query), depth, None)
 
     def _retrieve(self, vector: NDArray[np.float32], depth: int, filter: PlainFilter | None) -> list[Candidate]:
-        self._index.ensure(CollectionSpec(self._embedder.dimension, self._embedder.fingerprint), create=False)
+        if not self._checked:  # once: on a server it costs two requests
+            self._index.ensure(CollectionSpec(self._embedder.dimension, self._embedder.fingerprint), create=False)
+            self._checked = True
         return to_candidates(self._index.query(vector, depth, filter))
 
     def _query_warnings(self, query: str, scoring: Scoring | None) -> list[str]:

@@ -70,6 +70,14 @@ def test_passages_never_exceed_the_model(tokenizer: TextTokenizer) -> None:
     assert all(tally.tokens <= 254 for tally in tokenizer.tally(texts(tokenizer, text, 10_000)))
 
 
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("filler", ["\n", " ", ". ", ".\n\n ", "\u3002", "\n\t"])
+def test_many_characters_of_nothing_take_no_time(tokenizer: TextTokenizer, filler: str) -> None:
+    text = filler * (300_000 // len(filler)) + " end"
+    pieces = texts(tokenizer, text, 200)
+    assert pieces[-1].endswith("end")
+
+
 WORDS = st.sampled_from(
     ["cat", "dog.", "Paris!", "unbelievably", "\n", "\n\n", "  ", "世界。", "🙂", "e\u0301", "x" * 150, "1,000.5", "ok?"]
 )

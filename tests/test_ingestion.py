@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 from standin import Fault, QdrantStandIn
 
+from search import ingestion
 from search.assembly import Searcher, open_search
 from search.chunking import Chunker
 from search.documents import Document, Rejection
@@ -97,6 +99,23 @@ def test_nothing_to_ingest(local_index: VectorIndex, bundled_embedder: FastEmbed
 def test_text_the_embedder_does_not_know_is_counted(local_index: VectorIndex, bundled_embedder: FastEmbedEmbedder) -> None:
     documents = [Document(id="zh", text="请告诉我们你的想法"), Document(id="en", text="Tell us what you think.")]
     assert ingest(local_index, bundled_embedder, documents).unknown == 1
+
+
+def test_long_documents_are_taken_few_at_a_time(
+    local_index: VectorIndex, bundled_embedder: FastEmbedEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading stays behind writing by a bounded number of characters, not only of documents."""
+    monkeypatch.setattr(ingestion, "_GROUP_CHARACTERS", 4_000)
+    ahead: list[int] = []
+    run = Ingestion(bundled_embedder, local_index, Chunker(bundled_embedder.tokenizer, 254, 0), max_characters=3_000)
+
+    def documents() -> Iterator[Document]:
+        for i in range(6):
+            ahead.append(i - sum(run._counts.values()))
+            yield Document(id=str(i), text=f"{i} " + "word " * 400 + "end.")
+
+    assert run.run(documents()).added == 6
+    assert max(ahead) <= 2
 
 
 def test_progress_counts_up(local_index: VectorIndex, bundled_embedder: FastEmbedEmbedder) -> None:
@@ -203,6 +222,18 @@ def test_a_second_process_is_told_who_has_the_folder(tmp_path: Path) -> None:
     assert again.search("one").hits[0].document_id == "a"
     again.close()
     assert collections(tmp_path) == ["documents"]
+
+
+def test_threads_open_search_and_close_one_folder(tmp_path: Path) -> None:
+    with open_search(Settings(data_dir=tmp_path)) as searcher:
+        searcher.ingest([Document(id="a", text="One."), Document(id="b", text="Two.")])
+    searcher = open_search(Settings(data_dir=tmp_path))
+    with ThreadPoolExecutor(8) as threads:
+        results = list(threads.map(lambda _: searcher.search("one").hits[0].document_id, range(24)))
+        assert results == ["a"] * 24
+        threads.submit(searcher.close).result()
+    with open_search(Settings(data_dir=tmp_path)) as again:
+        assert again.search("one").hits[0].document_id == "a"
 
 
 def test_files_that_cannot_be_opened(tmp_path: Path) -> None:

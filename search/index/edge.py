@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,9 @@ class EdgeIndex:
         self._data_dir = data_dir
         self._folder = data_dir / "collections" / name
         self.location = str(self._folder)
-        self._lock = FileLock(data_dir / "lock", timeout=0)
+        # Held by the object, not by a thread of it: one thread may open what another closes.
+        self._lock = FileLock(data_dir / "lock", timeout=0, thread_local=False)
+        self._opening = threading.Lock()
         self._shard: edge.EdgeShard | None = None
 
     def ensure(self, spec: CollectionSpec, *, create: bool) -> None:
@@ -56,7 +59,10 @@ class EdgeIndex:
             IndexCorrupt: its files cannot be opened.
         """
         described = self._folder / "collection.json"
-        if self._shard is None:
+        with self._opening:
+            if self._shard is not None:
+                check_spec(self.name, _read_spec(described), spec)
+                return
             if not create and not described.is_file():
                 message = f"there is no collection {self.name!r} in {self._data_dir}; `search ingest` makes one"
                 raise CollectionNotFound(message)
@@ -64,10 +70,8 @@ class EdgeIndex:
             try:
                 self._open(described, spec)
             except BaseException:
-                self._lock.release()
+                self._release()
                 raise
-        else:
-            check_spec(self.name, _read_spec(described), spec)
 
     def upsert(self, points: Sequence[Point]) -> None:
         """Write points, replacing those with the same id."""
@@ -117,12 +121,15 @@ class EdgeIndex:
 
     def close(self) -> None:
         """Flush, close, and let another process have the folder."""
-        if self._shard is not None:
-            with _translated():
-                self._shard.close()
-            self._shard = None
-            (self._data_dir / "owner.json").unlink(missing_ok=True)
-            self._lock.release()
+        with self._opening:
+            if self._shard is None:
+                return
+            try:
+                with _translated():
+                    self._shard.close()
+            finally:
+                self._shard = None
+                self._release()
 
     @property
     def _opened(self) -> edge.EdgeShard:
@@ -147,6 +154,10 @@ class EdgeIndex:
             message = f"{self._data_dir} cannot be written ({error.strerror}); choose another --data-dir"
             raise IndexRejected(message) from error
         owner.write_text(json.dumps({"pid": os.getpid(), "command": " ".join(sys.argv[:3])}))
+
+    def _release(self) -> None:
+        (self._data_dir / "owner.json").unlink(missing_ok=True)
+        self._lock.release()
 
     def _open(self, described: Path, spec: CollectionSpec) -> None:
         shard = str(self._folder / "shard")
