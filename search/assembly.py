@@ -1,11 +1,13 @@
 """Settings in, working parts out: the only place that chooses between implementations."""
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from search.documents import Document, Rejection, SearchResult
+from search.errors import MissingExtra
 from search.settings import CrossEncoderSettings, EdgeSettings, MemorySettings, NoReranker, ServerSettings, Settings
 
 if TYPE_CHECKING:
@@ -42,14 +44,15 @@ class Searcher:
         on_rejection: Callable[[Rejection], None] | None = None,
     ) -> "IngestReport":
         """Add documents, replace changed ones, leave unchanged ones alone; see search.ingestion."""
+        embedder = self.embedder  # before what imports its module, so that a missing extra is named
         from search.chunking import Chunker
         from search.ingestion import Ingestion
 
         chunking = self.settings.chunking
         run = Ingestion(
-            self.embedder,
+            embedder,
             self.index,
-            Chunker(self.embedder.tokenizer, chunking.tokens, chunking.overlap),
+            Chunker(embedder.tokenizer, chunking.tokens, chunking.overlap),
             max_characters=chunking.max_characters,
             on_progress=on_progress,
             on_rejection=on_rejection,
@@ -114,9 +117,10 @@ class Searcher:
         """The two stages."""
 
         def build(_: Settings) -> "SearchService":
+            embedder = self.embedder  # before what imports its module, so that a missing extra is named
             from search.service import SearchService
 
-            return SearchService(self.embedder, self.index, lambda: self.reranker)
+            return SearchService(embedder, self.index, lambda: self.reranker)
 
         service: SearchService = self._once("service", build)
         return service
@@ -128,9 +132,25 @@ class Searcher:
             return self._parts[name]
 
 
+@contextmanager
+def needs(extras: str) -> Iterator[None]:
+    """Around the import of a part whose libraries come with an extra.
+
+    Raises:
+        MissingExtra: with the command that installs it.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        first = extras.partition(" ")[0]
+        message = f"{error.name} is not installed; install this package with its extra {extras}, as in pip install '.[{first}]'"
+        raise MissingExtra(message) from error
+
+
 def build_embedder(settings: Settings) -> "Embedder":
     """The embedder that the settings name."""
-    from search.embedding import FastEmbedEmbedder
+    with needs("cpu or gpu"):
+        from search.embedding import FastEmbedEmbedder
 
     return FastEmbedEmbedder(
         settings.embedder.model,
@@ -145,7 +165,8 @@ def build_reranker(settings: Settings) -> "Reranker | None":
     """The reranker that the settings name."""
     match settings.reranker:
         case CrossEncoderSettings() as chosen:
-            from search.reranking.cross_encoder import CrossEncoder
+            with needs("cpu or gpu"):
+                from search.reranking.cross_encoder import CrossEncoder
 
             return CrossEncoder(
                 chosen.model,

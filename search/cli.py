@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from search.assembly import Searcher, build_index, build_reranker, open_search
+from search.assembly import Searcher, build_index, build_reranker, needs, open_search
 from search.documents import Rejection
 from search.errors import InvalidQuery, SearchError
 from search.settings import EdgeSettings, Settings
@@ -175,8 +175,9 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Measure nDCG@10, Recall@100 and RR@10 with and without reranking. Vectors are kept for the next time."""
-    from search.evaluation import evaluate as run
-    from search.evaluation import load_dataset
+    with needs("evaluate"):
+        from search.evaluation import evaluate as run
+        from search.evaluation import load_dataset
     from search.progress import ProgressReport
 
     loaded = load_dataset(dataset, split)

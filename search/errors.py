@@ -7,12 +7,13 @@ SearchError
 │   ├── InvalidDocument          empty text, metadata that is not JSON
 │   ├── UnsupportedFilter        an unknown field, or an operator that engines understand differently
 │   └── InvalidDataset           an evaluation folder that does not fit together
+├── MissingExtra                 an optional part of the package is not installed
 ├── ModelError
 │   ├── ModelNotFound            neither bundled, nor a folder, nor known to FastEmbed
 │   ├── ModelIncomplete          a model folder lacks a file, or one cannot be read
 │   ├── ModelCorrupt             a file differs from its recorded sha256, or ONNX Runtime cannot load it
 │   ├── ModelUnavailable         a named model could not be downloaded
-│   ├── RuntimeConflict          both onnxruntime and onnxruntime-gpu are installed, or neither
+│   ├── RuntimeConflict          both onnxruntime and onnxruntime-gpu are installed
 │   ├── DeviceUnavailable        CUDA was asked for and is not there
 │   └── InferenceFailed          the model ran and gave an error, NaN or the wrong number of values
 └── IndexFailure
@@ -56,6 +57,10 @@ class InvalidDataset(InvalidInput):
     """An evaluation data set is missing a file or contradicts itself."""
 
 
+class MissingExtra(SearchError):
+    """What was asked for needs a library that only an extra of this package installs."""
+
+
 class ModelError(SearchError):
     """A model cannot be found, loaded or run."""
 
@@ -77,7 +82,7 @@ class ModelUnavailable(ModelError):
 
 
 class RuntimeConflict(ModelError):
-    """The environment holds both ONNX runtimes, or none."""
+    """The environment holds both ONNX runtimes."""
 
 
 class DeviceUnavailable(ModelError):

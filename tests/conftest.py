@@ -2,9 +2,14 @@
 
 import os
 import shutil
+import socket
+import subprocess
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import httpx
 import pytest
 from standin import QdrantStandIn
 from tiny import HUB_CROSS_ENCODER, HUB_EMBEDDER, into_hub_cache, tiny_model
@@ -102,6 +107,33 @@ def standin() -> Iterator[QdrantStandIn]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real Qdrant server: the one QDRANT_URL names, or one started from a `qdrant` binary on the PATH."""
+    if url := os.environ.get("QDRANT_URL"):
+        yield url
+        return
+    binary = shutil.which("qdrant")
+    if not binary:
+        pytest.skip("QDRANT_URL names no Qdrant server, and there is no qdrant binary")
+    with socket.socket() as first, socket.socket() as second:
+        for listener in (first, second):
+            listener.bind(("127.0.0.1", 0))
+        http, grpc = first.getsockname()[1], second.getsockname()[1]
+    service = {"HOST": "127.0.0.1", "HTTP_PORT": str(http), "GRPC_PORT": str(grpc)}
+    environment = {**os.environ, **{f"QDRANT__SERVICE__{name}": value for name, value in service.items()}}
+    with subprocess.Popen([binary], cwd=tmp_path_factory.mktemp("qdrant"), env=environment, stdout=subprocess.DEVNULL) as process:
+        url = f"http://127.0.0.1:{http}"
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            with suppress(httpx.TransportError):
+                httpx.get(f"{url}/readyz").raise_for_status()
+                break
+            time.sleep(0.1)
+        yield url
+        process.terminate()
+
+
 @pytest.fixture(params=["edge", "memory", "standin", "server"])
 def open_index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenIndex]:
     """Opens a collection of one engine by name; every collection is closed, and on a server dropped, in the end."""
@@ -124,9 +156,7 @@ def open_index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenI
                 return QdrantIndex(connect(server.url), name, server.url)
 
         case _:
-            url = os.environ.get("QDRANT_URL")
-            if not url:
-                pytest.skip("QDRANT_URL names no Qdrant server" + ("" if shutil.which("qdrant") is None else "; start `qdrant`"))
+            url = request.getfixturevalue("server_url")
             client = connect(url)
 
             def make(name: str) -> VectorIndex:

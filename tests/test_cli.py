@@ -107,6 +107,26 @@ def test_errors_are_one_line(tmp_path: Path) -> None:
     assert "device is cuda" in error("rerank", "cat", stdin="x", SEARCH_DEVICE="cuda")
 
 
+@pytest.mark.parametrize(
+    ("library", "arguments", "extra"),
+    [
+        ("fastembed", ["query", "cat"], "cpu or gpu"),
+        ("onnxruntime", ["rerank", "cat"], "cpu or gpu"),
+        ("pytrec_eval", ["evaluate", "."], "evaluate"),
+    ],
+)
+def test_an_extra_that_is_not_installed_is_one_line(library: str, arguments: list[str], extra: str) -> None:
+    script = (
+        f"import sys; sys.modules[{library!r}] = None; sys.argv = {['search', *arguments]}; from search.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], input="x", capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(
+        f"search: {library} is not installed; install this package with its extra {extra}, as in pip install"
+    )
+    assert done.stderr.count("\n") == 1
+
+
 def test_a_busy_folder_is_one_line(tmp_path: Path) -> None:
     from search.index import CollectionSpec
 

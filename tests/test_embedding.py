@@ -19,7 +19,7 @@ from search.errors import (
     RuntimeConflict,
 )
 from search.export.bert import BertShape, build_bert
-from search.inference.runtime import check_runtimes
+from search.inference.runtime import check_runtimes, loading, running
 
 TEXTS = [
     "A cat sat on the mat.",
@@ -174,6 +174,18 @@ def test_cuda_never_falls_back(tmp_path: Path) -> None:
 
 def test_auto_says_what_it_came_to(tmp_path: Path) -> None:
     assert FastEmbedEmbedder("all-MiniLM-L6-v2", device="auto", cache=tmp_path).device in {"cpu", "cuda"}
+
+
+def test_every_exception_of_onnx_runtime_is_translated() -> None:
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    kinds = [kind for kind in vars(state).values() if isinstance(kind, type) and issubclass(kind, Exception)]
+    assert len(kinds) > 8
+    for kind in [*kinds, ValueError, RuntimeError, OSError, KeyError, TypeError]:
+        with pytest.raises((ModelCorrupt, ModelIncomplete), match="the model x cannot be"), loading("x"):
+            raise kind("planted\nsecond line")
+        with pytest.raises(InferenceFailed, match=r"^the model x failed: .*planted"), running("x"):
+            raise kind("planted")
 
 
 def test_two_runtimes_in_one_environment() -> None:
