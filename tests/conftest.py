@@ -62,7 +62,7 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def hub_cache(tmp_path_factory: pytest.TempPathFactory, model_folder: Path) -> Path:
     """A cache that looks as if FastEmbed had downloaded two models by name."""
     cache = tmp_path_factory.mktemp("cache")
-    into_hub_cache(model_folder / "embedder-cls", cache, *HUB_EMBEDDER)
+    into_hub_cache(model_folder / "embedder-mean", cache, *HUB_EMBEDDER)
     into_hub_cache(model_folder / "cross-encoder", cache, *HUB_CROSS_ENCODER)
     return cache
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -22,7 +23,7 @@ from search.chunking import Chunker
 from search.documents import Document, Rejection
 from search.embedding import FastEmbedEmbedder
 from search.errors import IndexBusy, IndexCorrupt, IndexFailure, IndexRejected
-from search.index import CollectionSpec, VectorIndex
+from search.index import CollectionSpec, Point, VectorIndex
 from search.index.edge import EdgeIndex, collections
 from search.index.qdrant import QdrantIndex, connect
 from search.ingestion import Ingestion, IngestReport, Progress
@@ -227,13 +228,34 @@ def test_a_second_process_is_told_who_has_the_folder(tmp_path: Path) -> None:
 def test_threads_open_search_and_close_one_folder(tmp_path: Path) -> None:
     with open_search(Settings(data_dir=tmp_path)) as searcher:
         searcher.ingest([Document(id="a", text="One."), Document(id="b", text="Two.")])
-    searcher = open_search(Settings(data_dir=tmp_path))
-    with ThreadPoolExecutor(8) as threads:
-        results = list(threads.map(lambda _: searcher.search("one").hits[0].document_id, range(24)))
-        assert results == ["a"] * 24
-        threads.submit(searcher.close).result()
-    with open_search(Settings(data_dir=tmp_path)) as again:
-        assert again.search("one").hits[0].document_id == "a"
+    for opened_here in (True, False):
+        searcher = open_search(Settings(data_dir=tmp_path))
+        if opened_here:
+            searcher.search("one")
+        with ThreadPoolExecutor(8) as threads:
+            results = list(threads.map(lambda _, searcher=searcher: searcher.search("one").hits[0].document_id, range(24)))
+            assert results == ["a"] * 24
+            threads.submit(searcher.close).result()
+            with open_search(Settings(data_dir=tmp_path)) as again:
+                assert again.search("one").hits[0].document_id == "a"
+
+
+def test_a_document_half_written_or_half_replaced_is_repaired(
+    local_index: VectorIndex, bundled_embedder: FastEmbedEmbedder
+) -> None:
+    documents = [Document(id="a", text=LONG), Document(id="b", text="Short.")]
+    ingest(local_index, bundled_embedder, documents)
+    expected = contents(local_index)
+    victim = next(record for record in local_index.scroll() if record.payload["document_id"] == "a")
+    local_index.delete(ids=[victim.id])  # as if the run had ended before it was written
+    report = ingest(local_index, bundled_embedder, documents)
+    assert (report.changed, report.unchanged) == (1, 1)
+    assert contents(local_index) == expected
+    vector = bundled_embedder.embed_query("old")
+    stale = Point(str(uuid.uuid4()), vector, {**victim.payload, "revision": "old", "text": "old"})
+    local_index.upsert([stale])  # as if the run had ended before it was deleted
+    assert ingest(local_index, bundled_embedder, documents).changed == 1
+    assert contents(local_index) == expected
 
 
 def test_files_that_cannot_be_opened(tmp_path: Path) -> None:

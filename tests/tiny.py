@@ -17,7 +17,12 @@ VOCABULARY = 30522
 POSITIONS = 512
 
 # Names that FastEmbed serves, with the repository and the file it would download.
-HUB_EMBEDDER = ("BAAI/bge-small-en-v1.5", "Qdrant/bge-small-en-v1.5-onnx-Q", "model_optimized.onnx")
+# FastEmbed does not normalise the vectors of this embedder, so that ours must.
+HUB_EMBEDDER = (
+    "sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2",
+    "Qdrant/paraphrase-multilingual-MiniLM-L12-v2-onnx-Q",
+    "model_optimized.onnx",
+)
 HUB_CROSS_ENCODER = ("Xenova/ms-marco-MiniLM-L-6-v2", "Xenova/ms-marco-MiniLM-L-6-v2", "onnx/model.onnx")
 
 

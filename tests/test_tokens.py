@@ -1,0 +1,46 @@
+"""Tokens are counted as the model counts them, and texts are cut where it would stop reading."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from search.embedding import FastEmbedEmbedder
+from search.inference.batching import plan_batches
+from search.inference.tokens import Cut, TextTokenizer
+
+
+@pytest.fixture(scope="module")
+def tokenizer(bundled_embedder: FastEmbedEmbedder) -> TextTokenizer:
+    return bundled_embedder.tokenizer
+
+
+def test_a_cut_keeps_as_many_tokens_as_it_says(tokenizer: TextTokenizer) -> None:
+    assert tokenizer.cut(["The cat sat down.", "cat", ""], 3) == [Cut("The cat sat", 3, 5), Cut("cat", 1, 1), Cut("", 0, 0)]
+    assert tokenizer.cut(["cat"], 0) == [Cut("", 0, 1)]
+
+
+@given(st.text(max_size=200), st.integers(0, 40))
+def test_what_is_kept_is_the_beginning_and_fits(tokenizer: TextTokenizer, text: str, limit: int) -> None:
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        return
+    cut = tokenizer.cut([text], limit)[0]
+    assert text.startswith(cut.text)
+    assert cut.seen == min(cut.total, limit)
+    assert tokenizer.tally([cut.text])[0].tokens <= limit
+
+
+def test_tally(tokenizer: TextTokenizer) -> None:
+    known, unknown, empty = tokenizer.tally(["the cat", "cat \u732b\u54aa", ""])
+    assert (known.tokens, known.unknown_share) == (2, 0)
+    assert unknown.unknown_share == pytest.approx(2 / 3)
+    assert (empty.tokens, empty.unknown_share) == (0, 0)
+    assert (tokenizer.special_tokens(pair=False), tokenizer.special_tokens(pair=True)) == (2, 3)
+
+
+@given(st.lists(st.integers(0, 600), max_size=80), st.integers(1, 4096))
+def test_batches_hold_everything_once_within_the_budget(lengths: list[int], budget: int) -> None:
+    batches = plan_batches(lengths, budget)
+    assert sorted(position for batch in batches for position in batch) == list(range(len(lengths)))
+    for batch in batches:
+        longest = max(lengths[position] for position in batch)
+        assert len(batch) == 1 or len(batch) * longest <= budget
