@@ -9,8 +9,7 @@ from search.documents import Chunk, Document
 from search.inference.tokens import TextTokenizer
 
 # After a sentence's end and the white space behind it; after a line break; after a Chinese or Japanese full stop.
-# Possessive, so that a million line breaks take no longer than a million letters.
-_BORDER = re.compile("(?<=[.!?])\\s++|\\n\\s*+|(?<=[\u3002\uff01\uff1f])")
+_BORDER = re.compile("(?<=[.!?])\\s+|\\n\\s*|(?<=[\u3002\uff01\uff1f])")
 _TALLIED_AT_ONCE = 512
 
 

@@ -232,12 +232,14 @@ def test_threads_open_search_and_close_one_folder(tmp_path: Path) -> None:
         searcher = open_search(Settings(data_dir=tmp_path))
         if opened_here:
             searcher.search("one")
+        index = searcher.index  # held, lest its end releases what its closing did not
         with ThreadPoolExecutor(8) as threads:
             results = list(threads.map(lambda _, searcher=searcher: searcher.search("one").hits[0].document_id, range(24)))
             assert results == ["a"] * 24
             threads.submit(searcher.close).result()
             with open_search(Settings(data_dir=tmp_path)) as again:
                 assert again.search("one").hits[0].document_id == "a"
+        index.close()
 
 
 def test_a_document_half_written_or_half_replaced_is_repaired(
