@@ -1,14 +1,15 @@
 """The command `search`: parsing and printing only. Data goes to stdout, progress and logs to stderr."""
 
+import io
 import json
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
-from search.assembly import Searcher, build_index, build_reranker, needs, open_search
+from search.assembly import Searcher, build_index, build_reranker, list_models, needs, open_search
 from search.documents import Rejection
 from search.errors import InvalidQuery, SearchError
 from search.settings import EdgeSettings, Settings
@@ -215,37 +216,7 @@ def models(
     as_json: AsJson = False,
 ) -> None:
     """List the models that can be named in the settings."""
-    from search.models import manifest
-
-    rows: list[dict[str, Any]] = [
-        {
-            "name": name,
-            "kind": entry["kind"],
-            "bundled": True,
-            "megabytes": sum(file["bytes"] for file in entry["files"].values()) / 1e6,
-            "licence": entry["licence"],
-        }
-        for name, entry in manifest().items()
-    ]
-    if every:
-        from search import embedding
-        from search.reranking import cross_encoder
-
-        named: tuple[tuple[Literal["embedder", "reranker"], list[dict[str, Any]]], ...] = (
-            ("embedder", embedding.supported_models()),
-            ("reranker", cross_encoder.supported_models()),
-        )
-        rows += [
-            {
-                "name": row["model"],
-                "kind": kind,
-                "bundled": False,
-                "megabytes": row["size_in_GB"] * 1000,
-                "licence": row["license"],
-            }
-            for kind, served in named
-            for row in served
-        ]
+    rows = list_models(named=every)
     if as_json:
         _print_json({"models": rows})
         return
@@ -272,6 +243,9 @@ def doctor(data_dir: DataDir = None, collection: Collection = None, *, as_json: 
 
 def main() -> None:
     """Run the command; one line for an error of ours, the traceback only with --debug."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a character that a terminal cannot show is no reason to stop
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
@@ -293,5 +267,5 @@ def _open(data_dir: Path | None, collection: str | None) -> Searcher:
 
 
 def _print_json(value: dict[str, Any]) -> None:
-    json.dump(value, sys.stdout, ensure_ascii=False, default=list)
+    json.dump(value, sys.stdout, default=list)  # in ASCII, which every terminal and pipe can carry
     sys.stdout.write("\n")

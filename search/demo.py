@@ -66,7 +66,7 @@ def standard_library() -> Iterator[Document]:
     Raises:
         SearchError: this Python comes without its source.
     """
-    root = Path(sysconfig.get_paths()["stdlib"])
+    root = _root()
     found = False
     for file in sorted(root.rglob("*.py")):
         parts = file.relative_to(root).with_suffix("").parts
@@ -82,13 +82,23 @@ def standard_library() -> Iterator[Document]:
 
 def prepare(searcher: Searcher, on_progress: "Callable[[Progress], None]") -> int:
     """Ingest the standard library, unless this Python's is there already; give the number of passages."""
+    from search.index import CollectionSpec
+
     done = searcher.settings.data_dir.expanduser() / "demo.json"
-    state = {"python": platform.python_version(), "embedder": searcher.embedder.fingerprint}
-    if done.is_file() and json.loads(done.read_text()) == state:
-        return _passages(searcher)
-    searcher.ingest(standard_library(), on_progress=on_progress)
-    done.write_text(json.dumps(state))
-    return _passages(searcher)
+    embedder = searcher.embedder
+    searcher.index.ensure(CollectionSpec(embedder.dimension, embedder.fingerprint), create=True)
+
+    def state() -> str:
+        """What the collection holds, in words that change when it does."""
+        chunking = searcher.settings.chunking.model_dump()
+        python = platform.python_version(), str(_root())
+        return json.dumps([searcher.index.location, searcher.index.count(), *python, embedder.fingerprint, chunking])
+
+    if not done.is_file() or done.read_text() != state():
+        searcher.ingest(standard_library(), on_progress=on_progress)
+        done.parent.mkdir(parents=True, exist_ok=True)
+        done.write_text(state())
+    return searcher.index.count()
 
 
 def place_of_answer(question: Question, result: SearchResult) -> int | None:
@@ -96,11 +106,8 @@ def place_of_answer(question: Question, result: SearchResult) -> int | None:
     return next((hit.rank for hit in result.hits if question.answered_by(hit.document_id)), None)
 
 
-def _passages(searcher: Searcher) -> int:
-    from search.index import CollectionSpec
-
-    searcher.index.ensure(CollectionSpec(searcher.embedder.dimension, searcher.embedder.fingerprint), create=True)
-    return searcher.index.count()
+def _root() -> Path:
+    return Path(sysconfig.get_paths()["stdlib"])
 
 
 def _documented(file: Path, module: str) -> Iterator[Document]:

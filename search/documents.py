@@ -13,6 +13,8 @@ from search.errors import InvalidDocument
 Json = Any
 RerankStatus = Literal["full", "partial", "skipped", "failed"]
 
+_DEEPEST = 60  # Qdrant reads payloads of up to 128 levels, and one that is deeper spoils its collection
+_LONGEST_PATH = 80  # of a field, in messages
 _POINT_NAMESPACE = uuid.UUID("8c0d6a8e-5a39-5f0c-9a5e-0d8c1c3a6b1f")
 
 
@@ -180,27 +182,32 @@ def _encodable(text: str) -> bool:
     return True
 
 
-def _check_json(value: Json, path: str) -> None:
-    match value:
-        case None | bool() | int():
-            return
-        case str():
-            problem = "" if _encodable(value) else "holds half of a surrogate pair"
-        case float():
-            problem = "" if math.isfinite(value) else f"is {value}, which JSON cannot hold; use null or leave it out"
-        case Mapping():
-            for key, inner in value.items():
-                if not isinstance(key, str):
-                    message = f"{path} has the key {key!r}; keys must be strings"
-                    raise InvalidDocument(message)
-                _check_json(inner, f"{path}.{key}")
-            return
-        case list() | tuple():
-            for number, inner in enumerate(value):
-                _check_json(inner, f"{path}[{number}]")
-            return
-        case _:
-            problem = f"is a {type(value).__name__}; use strings, numbers, booleans, null, lists and objects"
+def _check_json(value: Json, path: str, depth: int = 0) -> None:
+    problem = f"is nested more than {_DEEPEST} levels deep; flatten it" if depth > _DEEPEST else _problem(value)
     if problem:
-        message = f"{path} {problem}"
+        message = f"{path if len(path) < _LONGEST_PATH else path[:_LONGEST_PATH] + '…'} {problem}"
         raise InvalidDocument(message)
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            _check_json(inner, f"{path}.{key}", depth + 1)
+    elif isinstance(value, list | tuple):
+        for number, inner in enumerate(value):
+            _check_json(inner, f"{path}[{number}]", depth + 1)
+
+
+def _problem(value: Json) -> str:
+    """Why JSON, or Qdrant, cannot hold this value; what is inside it is not looked at."""
+    match value:
+        case None | bool() | list() | tuple():
+            return ""
+        case int():
+            return "" if -(2**63) <= value < 2**63 else "is beyond 64 bits; write it as a string"
+        case float():
+            return "" if math.isfinite(value) else f"is {value}, which JSON cannot hold; use null or leave it out"
+        case str():
+            return "" if _encodable(value) else "holds half of a surrogate pair"
+        case Mapping():
+            wrong = [key for key in value if not isinstance(key, str) or not _encodable(key)]
+            return f"has the key {wrong[0]!r}; keys must be strings that UTF-8 can store" if wrong else ""
+        case _:
+            return f"is a {type(value).__name__}; use strings, numbers, booleans, null, lists and objects"

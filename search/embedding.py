@@ -15,7 +15,7 @@ from search.inference.batching import plan_batches
 from search.inference.hub import fetch, registering
 from search.inference.runtime import load_on, loading, running
 from search.inference.tokens import TextTokenizer
-from search.models import ModelFolder, locate, open_folder
+from search.models import LOCAL, ModelFolder, locate, open_folder
 from search.settings import ActiveDevice, Device
 
 Vector = NDArray[np.float32]
@@ -120,7 +120,7 @@ def _registered(folder: ModelFolder) -> dict[str, Any]:
     if not dimension:
         message = f"{folder.path}/config.json must state hidden_size, the dimension of the vectors"
         raise ModelIncomplete(message)
-    name = f"local/{folder.fingerprint}"
+    name = f"{LOCAL}{folder.fingerprint}"
     with registering:
         if name not in {description["model"] for description in supported_models()}:
             TextEmbedding.add_custom_model(

@@ -67,3 +67,9 @@ def test_the_demo_from_end_to_end_on_part_of_the_library(tmp_path: Path, monkeyp
     monkeypatch.setattr(demo, "standard_library", refuse)
     second = CliRunner().invoke(app, ["demo", "--data-dir", str(tmp_path / "data")], catch_exceptions=False)
     assert second.output.count("expected") == first.output.count("expected")
+
+    monkeypatch.undo()  # a collection that is gone is made again
+    monkeypatch.setattr(sysconfig, "get_paths", lambda: {"stdlib": str(tmp_path / "lib")})
+    shutil.rmtree(tmp_path / "data" / "collections")
+    third = CliRunner().invoke(app, ["demo", "--data-dir", str(tmp_path / "data")], catch_exceptions=False)
+    assert third.output.count("expected") == first.output.count("expected")

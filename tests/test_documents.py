@@ -1,5 +1,6 @@
 """Documents are checked when they are made; ids and hashes depend on content alone."""
 
+import json
 import math
 from datetime import UTC, datetime
 from typing import Any
@@ -23,6 +24,9 @@ INVALID: dict[str, tuple[dict[str, Any], str]] = {
     "infinity": ({"metadata": {"a": -math.inf}}, r"metadata\.a is -inf"),
     "a date": ({"metadata": {"a": datetime(2020, 1, 1, tzinfo=UTC)}}, r"metadata\.a is a datetime"),
     "a set": ({"metadata": {"a": {1}}}, r"metadata\.a is a set"),
+    "nested too deeply": ({"metadata": {"a": json.loads("[" * 70 + "]" * 70)}}, "more than 60 levels deep"),
+    "an integer beyond 64 bits": ({"metadata": {"a": 2**63}}, r"metadata\.a is beyond 64 bits"),
+    "a surrogate in a key": ({"metadata": {"\ud800": 1}}, "keys must be strings that UTF-8"),
     "a key that is no string": ({"metadata": {1: "a"}}, "keys must be strings"),
     "a surrogate in metadata": ({"metadata": {"a": "\ud800"}}, r"metadata\.a holds half"),
 }

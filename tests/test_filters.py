@@ -21,7 +21,13 @@ def test_an_object_plain_data_and_json_are_one_filter() -> None:
 def test_fields_inside_filters_are_found() -> None:
     inner = {"must": [{"key": "metadata.a", "match": {"value": 1}}]}
     nested = {"nested": {"key": "metadata.c", "filter": {"must": [{"key": "x", "match": {"value": 1}}]}}}
-    plain = to_plain({"should": [inner, {"has_id": [1]}, nested], "min_should": {"conditions": [inner], "min_count": 1}})
+    by_id = {"has_id": ["8c0d6a8e-5a39-5f0c-9a5e-0d8c1c3a6b1f"]}
+    plain = to_plain(
+        {
+            "should": [inner, by_id, nested],
+            "min_should": {"conditions": [inner], "min_count": 1},
+        }
+    )
     assert sorted(fields_of(plain)) == ["metadata.a", "metadata.a", "metadata.c"]
 
 
@@ -47,6 +53,11 @@ REFUSED: dict[str, tuple[Any, str]] = {
         {"must": [{"nested": {"key": "metadata.a", "filter": {"must": [{"key": "b", "match": {"value": True}}]}}}]},
         "boolean inside nested",
     ),
+    "path with a space": ({"must": [{"key": "metadata.a b", "match": {"value": 1}}]}, "in double quotes"),
+    "path of nothing": ({"must": [{"is_null": {"key": ""}}]}, "no path of a field"),
+    "id that is none": ({"must": [{"has_id": ["nope"]}]}, "UUIDs, not 'nope'"),
+    "number as id": ({"must": [{"has_id": [3]}]}, "UUIDs, not 3"),
+    "at least none": ({"min_should": {"conditions": [], "min_count": 0}}, "at least 1"),
     "has vector": ({"must": [{"has_vector": "x"}]}, "has_vector"),
 }
 

@@ -37,6 +37,7 @@ def make_points(number: int) -> list[Point]:
             "draft": i % 4 == 0,
             "flags": [True, i % 2 == 0],
             "tags": [f"t{i % 5}", f"u{i % 2}"] if i % 6 else [],
+            "of a.b": i % 5,
             "nothing": None if i % 3 else "something",
             "authors": [{"name": f"a{i % 3}", "age": 20 + i % 10, "active": i % 7 < 3}, {"name": "b", "age": 60}],
         }
@@ -63,6 +64,7 @@ FILTERS: dict[str, dict[str, Any]] = {
     "match document": {"must": [{"key": "document_id", "match": {"value": "d3"}}]},
     "match title": {"must": [{"key": "title", "match": {"value": "Title 1"}}]},
     "match number": {"must": [{"key": "number", "match": {"value": 1}}]},
+    "quoted path": {"must": [{"key": 'metadata."of a.b"', "match": {"value": 2}}]},
     "range": {"must": [{"key": "metadata.year", "range": {"gte": 2005, "lt": 2010}}]},
     "range of fractions": {"must": [{"key": "metadata.score", "range": {"gt": 3.5, "lte": 8.25}}]},
     "values count": {"must": [{"key": "metadata.tags", "values_count": {"gte": 1}}]},

@@ -205,7 +205,7 @@ def _read_owner(file: Path) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _translated() -> Iterator[None]:
-    """Edge raises bare exceptions with a sentence in them."""
+    """Edge raises bare exceptions with a sentence in them, and panics that are not even exceptions."""
     try:
         yield
     except IndexFailure:
@@ -213,6 +213,11 @@ def _translated() -> Iterator[None]:
     except Exception as error:
         message = f"Qdrant Edge refused the request: {error}"
         raise IndexRejected(message) from error
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # the binding's own, a BaseException that cannot be imported
+            raise
+        message = f"Qdrant Edge gave up, the collection's files may be damaged: {error}"
+        raise IndexCorrupt(message) from error
 
 
 def _to_edge(filter: PlainFilter | None) -> edge.Filter | None:

@@ -6,6 +6,8 @@ under must, should, must_not and min_should. Text match, dates and geography dep
 """
 
 import json
+import re
+import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -56,6 +58,7 @@ def fields_of(filter: Mapping[str, Any]) -> Iterator[str]:
             yield from fields_of(condition)
 
 
+_PATH = re.compile(r"""(?:[A-Za-z0-9_-]+|"[^"]+")(?:\[\d*\])*(?:\.(?:[A-Za-z0-9_-]+|"[^"]+")(?:\[\d*\])*)*""")
 _EXAMPLE = '{"must": [{"key": "metadata.year", "range": {"gte": 2020}}]}'
 
 
@@ -80,11 +83,28 @@ def _check_filter(filter: Mapping[str, Any], *, nested: bool) -> None:
             _check_key(next(iter(condition.values()))["key"], nested=nested)
         elif "has_vector" in condition:
             _refuse("has_vector")
-        elif "has_id" not in condition:
+        elif "has_id" in condition:
+            _check_ids(condition["has_id"])
+        else:
             _check_filter(condition, nested=nested)
+    if filter.get("min_should", {}).get("min_count", 1) < 1:
+        message = "min_should needs a min_count of at least 1"
+        raise UnsupportedFilter(message)
+
+
+def _check_ids(ids: list[Any]) -> None:
+    for chunk_id in ids:
+        try:
+            uuid.UUID(chunk_id)
+        except (ValueError, AttributeError, TypeError) as error:
+            message = f"has_id takes the chunk_id of hits, which are UUIDs, not {chunk_id!r}"
+            raise UnsupportedFilter(message) from error
 
 
 def _check_key(key: str, *, nested: bool) -> None:
+    if not _PATH.fullmatch(key):
+        message = f"{key!r} is no path of a field; put names with other characters than letters, digits, _ and - in double quotes"
+        raise UnsupportedFilter(message)
     if not (nested or key in _FIELDS or key.startswith("metadata.")):
         message = f"unknown filter field {key!r}; there are {', '.join(_FIELDS)} and metadata.NAME (did you mean 'metadata.{key}'?)"
         raise UnsupportedFilter(message)

@@ -10,6 +10,7 @@ from typing import Any
 
 from search.errors import ModelCorrupt, ModelIncomplete, ModelNotFound
 
+LOCAL = "local/"  # FastEmbed knows our folders as this and their fingerprint
 _FOLDER = Path(__file__).parent
 _GRAPHS = ("model.onnx", "onnx/model.onnx", "model_optimized.onnx", "onnx/model_optimized.onnx")
 _HASHED = (

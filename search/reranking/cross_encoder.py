@@ -14,7 +14,7 @@ from search.inference.batching import plan_batches
 from search.inference.hub import fetch, registering
 from search.inference.runtime import load_on, loading, running
 from search.inference.tokens import Cut, TextTokenizer
-from search.models import ModelFolder, locate
+from search.models import LOCAL, ModelFolder, locate
 from search.reranking import Recipe, Scoring, Vector
 from search.settings import Device
 
@@ -107,7 +107,7 @@ def supported_models() -> list[dict[str, Any]]:
 
 def _registered(folder: ModelFolder) -> dict[str, Any]:
     """Make a folder known to FastEmbed under its fingerprint; the registry holds a name once and for all."""
-    name = f"local/{folder.fingerprint}"
+    name = f"{LOCAL}{folder.fingerprint}"
     with registering:
         if name not in {description["model"] for description in supported_models()}:
             TextCrossEncoder.add_custom_model(model=name, sources=ModelSource(hf=name), model_file=folder.graph)
