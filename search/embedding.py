@@ -1,6 +1,7 @@
 """What is the vector of a text? Dense models, run by FastEmbed."""
 
 import json
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,7 +16,7 @@ from search.inference.batching import plan_batches
 from search.inference.hub import fetch, registering
 from search.inference.runtime import load_on, loading, running
 from search.inference.tokens import TextTokenizer
-from search.models import LOCAL, ModelFolder, locate, open_folder
+from search.models import LOCAL, ModelFolder, fingerprint, locate
 from search.settings import ActiveDevice, Device
 
 Vector = NDArray[np.float32]
@@ -35,7 +36,7 @@ class Embedder(Protocol):
         """One query as float32 (dimension,), of length 1."""
 
     def embed_passages(self, texts: Sequence[str]) -> Matrix:
-        """Passages as float32 (n, dimension), each row of length 1; a row does not depend on the others."""
+        """Passages as float32 (n, dimension), rows of length 1, or 0 for a text of no known token; no row depends on another."""
 
 
 class FastEmbedEmbedder:
@@ -59,16 +60,21 @@ class FastEmbedEmbedder:
             options |= _registered(folder)
 
         def load(provider: str) -> Any:
-            return TextEmbedding(providers=[provider], **options).model
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", ".* is a static model", UserWarning)  # as `device` will say
+                return TextEmbedding(providers=[provider], **options).model
 
         with loading(model):
-            self._model, self.device = load_on(device, load, lambda loaded: loaded.model)
+            self._model, self.device = load_on(device, load, lambda loaded: getattr(loaded, "model", None))
             self.tokenizer = TextTokenizer(self._model.tokenizer)
         self._batch_tokens = batch_tokens
         self.dimension = self.embed_query("dimension").shape[0]
-        # FastEmbed keeps the folder of a downloaded model to itself, and no other attribute names the weights' bytes.
-        weights = folder or open_folder(Path(self._model._model_dir), model)  # noqa: SLF001
-        self.fingerprint = f"{self.name}@{weights.fingerprint}"
+        if folder is None:
+            # FastEmbed keeps the folder of a downloaded model to itself, and nothing else leads to the bytes of its weights.
+            digest = fingerprint(Path(self._model._model_dir), self._model.model_description.model_file)  # noqa: SLF001
+        else:
+            digest = folder.fingerprint
+        self.fingerprint = f"{self.name}@{digest}"
 
     def embed_query(self, text: str) -> Vector:
         """One query as float32 (dimension,), of length 1.
@@ -82,7 +88,7 @@ class FastEmbedEmbedder:
         return vector
 
     def embed_passages(self, texts: Sequence[str]) -> Matrix:
-        """Passages as float32 (n, dimension), each row of length 1; a row does not depend on the others.
+        """Passages as float32 (n, dimension), rows of length 1, or 0 for a text of no known token; no row depends on another.
 
         Raises:
             InferenceFailed: the model gave an error, too few vectors, or one that is not finite.
@@ -107,9 +113,10 @@ def supported_models() -> list[dict[str, Any]]:
 def _unit_rows(vectors: list[Any], kind: str) -> Matrix:
     rows = np.stack(vectors).astype(np.float32)
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    if not np.isfinite(rows).all() or (lengths == 0).any():
-        message = f"the embedder gave a {kind} vector that is zero or not finite; the model's weights or precision are at fault"
+    if not np.isfinite(rows).all():
+        message = f"the embedder gave a {kind} vector that is not finite; the model's weights or precision are at fault"
         raise InferenceFailed(message)
+    lengths[lengths == 0] = 1  # a static model gives zeros for a text it knows nothing of
     unit: Matrix = rows / lengths
     return unit
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 from standin import QdrantStandIn
-from tiny import HUB_CROSS_ENCODER, HUB_EMBEDDER, into_hub_cache, tiny_model
+from tiny import HUB_CROSS_ENCODER, HUB_EMBEDDER, HUB_STATIC, into_hub_cache, tiny_model, tiny_static_model
 
 from search.embedding import Embedder, FastEmbedEmbedder
 from search.index import VectorIndex
@@ -55,6 +55,7 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny_model(root / "embedder-mean", "encoder", pooling="mean")
     tiny_model(root / "embedder-cls", "encoder", pooling="cls")
     tiny_model(root / "cross-encoder", "classifier")
+    tiny_static_model(root / "static")
     return root
 
 
@@ -64,6 +65,7 @@ def hub_cache(tmp_path_factory: pytest.TempPathFactory, model_folder: Path) -> P
     cache = tmp_path_factory.mktemp("cache")
     into_hub_cache(model_folder / "embedder-mean", cache, *HUB_EMBEDDER)
     into_hub_cache(model_folder / "cross-encoder", cache, *HUB_CROSS_ENCODER)
+    into_hub_cache(model_folder / "static", cache, *HUB_STATIC)
     return cache
 
 
@@ -77,7 +79,7 @@ def bundled_reranker(tmp_path_factory: pytest.TempPathFactory) -> CrossEncoder:
     return CrossEncoder("minilm-reranker", device="cpu", cache=tmp_path_factory.mktemp("unused"))
 
 
-@pytest.fixture(scope="session", params=["bundled", "folder, mean", "folder, cls", "by name"])
+@pytest.fixture(scope="session", params=["bundled", "folder, mean", "folder, cls", "by name", "static by name"])
 def embedder(request: pytest.FixtureRequest, model_folder: Path, hub_cache: Path, bundled_embedder: FastEmbedEmbedder) -> Embedder:
     match request.param:
         case "bundled":
@@ -86,8 +88,10 @@ def embedder(request: pytest.FixtureRequest, model_folder: Path, hub_cache: Path
             return FastEmbedEmbedder(str(model_folder / "embedder-mean"), device="cpu", cache=hub_cache)
         case "folder, cls":
             return FastEmbedEmbedder(str(model_folder / "embedder-cls"), device="cpu", cache=hub_cache)
-        case _:
+        case "by name":
             return FastEmbedEmbedder(HUB_EMBEDDER[0], device="cpu", cache=hub_cache)
+        case _:
+            return FastEmbedEmbedder(HUB_STATIC[0], device="cpu", cache=hub_cache)
 
 
 @pytest.fixture(scope="session", params=["bundled", "folder", "by name"])

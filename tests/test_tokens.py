@@ -1,8 +1,12 @@
 """Tokens are counted as the model counts them, and texts are cut where it would stop reading."""
 
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny import BUNDLED
+from tokenizers import Tokenizer
 
 from search.embedding import FastEmbedEmbedder
 from search.inference.batching import plan_batches
@@ -35,6 +39,12 @@ def test_tally(tokenizer: TextTokenizer) -> None:
     assert unknown.unknown_share == pytest.approx(2 / 3)
     assert (empty.tokens, empty.unknown_share) == (0, 0)
     assert (tokenizer.special_tokens(pair=False), tokenizer.special_tokens(pair=True)) == (2, 3)
+
+
+def test_a_tokenizer_without_a_limit_reads_everything(tokenizer: TextTokenizer) -> None:
+    assert tokenizer.max_tokens == 256
+    unlimited = Tokenizer.from_file(str(BUNDLED / "all-MiniLM-L6-v2" / "tokenizer.json"))
+    assert TextTokenizer(unlimited).max_tokens == sys.maxsize
 
 
 @given(st.lists(st.integers(0, 600), max_size=80), st.integers(1, 4096))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import safetensors.numpy
 from numpy.typing import NDArray
 
 from search.export.bert import BertShape, Head, build_bert
@@ -23,6 +24,7 @@ HUB_EMBEDDER = (
     "Qdrant/paraphrase-multilingual-MiniLM-L12-v2-onnx-Q",
     "model_optimized.onnx",
 )
+HUB_STATIC = ("minishlab/potion-base-8M", "minishlab/potion-base-8M", "model.safetensors")
 HUB_CROSS_ENCODER = ("Xenova/ms-marco-MiniLM-L-6-v2", "Xenova/ms-marco-MiniLM-L-6-v2", "onnx/model.onnx")
 
 
@@ -93,9 +95,19 @@ def into_hub_cache(folder: Path, cache: Path, _name: str, repository: str, graph
     (snapshot / graph).parent.mkdir(parents=True)
     (root / "refs").mkdir()
     (root / "refs" / "main").write_text(revision)
-    shutil.copy(folder / "model.onnx", snapshot / graph)
+    shutil.copy(next(folder.glob("model.*")), snapshot / graph)
     for file in folder.glob("*.json"):
         shutil.copy(file, snapshot)
+
+
+def tiny_static_model(folder: Path) -> Path:
+    """A model that is a table of vectors, one a token."""
+    folder.mkdir(parents=True)
+    table = np.random.default_rng(9).normal(size=(VOCABULARY, 32)).astype(np.float32)
+    safetensors.numpy.save_file({"embeddings": table}, folder / "model.safetensors")
+    shutil.copy(BUNDLED / "all-MiniLM-L6-v2" / "tokenizer.json", folder)
+    _write(folder / "config.json", {"model_type": "model2vec", "normalize": True})
+    return folder
 
 
 def _write(file: Path, content: dict[str, Any]) -> None:

@@ -46,7 +46,7 @@ def load_on(device: Device, load: Callable[[str], Loaded], session_of: Callable[
     Args:
         device: "auto" takes CUDA where it works, else the CPU; "cuda" takes nothing else.
         load: gets the name of an execution provider and gives the model.
-        session_of: gives the ONNX Runtime session of a loaded model.
+        session_of: gives the ONNX Runtime session of a loaded model, None if it has none and runs on the CPU.
 
     Raises:
         DeviceUnavailable: "cuda" was asked for, and the session does not run there.
@@ -60,7 +60,8 @@ def load_on(device: Device, load: Callable[[str], Loaded], session_of: Callable[
         message = f"device is cuda, but this ONNX Runtime has {', '.join(available)}; install the extra gpu, or set device to cpu"
         raise DeviceUnavailable(message)
     model = load(_PROVIDERS["cuda"])
-    if session_of(model).get_providers()[0] == _PROVIDERS["cuda"]:
+    session = session_of(model)
+    if session is not None and session.get_providers()[0] == _PROVIDERS["cuda"]:
         return model, "cuda"
     if device == "auto":
         return load(_PROVIDERS["cpu"]), "cpu"

@@ -1,5 +1,6 @@
 """How long is a text for a model, where may it be cut, and does the model know its words?"""
 
+import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -32,15 +33,12 @@ class TextTokenizer:
     """A model's tokenizer without padding and truncation, so that what would be lost can be counted.
 
     Attributes:
-        max_tokens: the model's window, special tokens included.
+        max_tokens: the model's window, special tokens included; sys.maxsize for a static model, which reads everything.
     """
 
     def __init__(self, loaded: Tokenizer) -> None:
         truncation = loaded.truncation
-        if not truncation:
-            message = "the tokenizer has no maximum length; set model_max_length in tokenizer_config.json"
-            raise ValueError(message)
-        self.max_tokens = int(truncation["max_length"])
+        self.max_tokens = int(truncation["max_length"]) if truncation else sys.maxsize
         self._tokenizer = Tokenizer.from_str(loaded.to_str())
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()

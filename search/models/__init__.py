@@ -83,12 +83,15 @@ def open_folder(path: Path, name: str) -> ModelFolder:
         raise ModelIncomplete(message)
     _read_json(path / "tokenizer.json")
     _read_json(path / "tokenizer_config.json")
+    config, recipe = (_read_json(path / file, default={}) for file in ("config.json", "recipe.json"))
+    return ModelFolder(name, path, graph, fingerprint(path, graph), config, recipe)
+
+
+def fingerprint(path: Path, graph: str) -> str:
+    """A hash of all that a model's answers depend on: the file with its graph or weights, their external data, and settings."""
     weights = sorted(file for file in (path / graph).parent.iterdir() if file.suffix in {".onnx_data", ".data"})
     hashed = [path / graph, *weights, *(path / file for file in _HASHED if (path / file).is_file())]
-    digest = hashlib.sha256("".join(sha256(file) for file in hashed).encode()).hexdigest()[:16]
-    return ModelFolder(
-        name, path, graph, digest, _read_json(path / "config.json", default={}), _read_json(path / "recipe.json", default={})
-    )
+    return hashlib.sha256("".join(sha256(file) for file in hashed).encode()).hexdigest()[:16]
 
 
 def verify(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
