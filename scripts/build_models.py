@@ -35,7 +35,7 @@ CARDS: dict[str, dict[str, Any]] = {
         "kind": "reranker",
         "head": "classifier",
         "max_tokens": 128,  # the length it was trained at; longer windows measured worse
-        "recipe": {"weight": 0.3, "scale": 1.0},
+        "recipe": {"weight": 0.3},
         "licence": "Apache-2.0",
         "source": "fine-tuned by this project from all-MiniLM-L6-v2",
     },

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from search.documents import Document, Rejection, SearchResult
-from search.errors import MissingExtra
+from search.errors import MissingExtra, SearchError
 from search.models import LOCAL, manifest
 from search.settings import CrossEncoderSettings, EdgeSettings, MemorySettings, NoReranker, ServerSettings, Settings
 
@@ -35,6 +35,8 @@ class Searcher:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._building = threading.RLock()
+        self._ingesting = threading.Lock()
+        self._closed = False
         self._parts: dict[str, Any] = {}
 
     def ingest(
@@ -58,7 +60,8 @@ class Searcher:
             on_progress=on_progress,
             on_rejection=on_rejection,
         )
-        return run.run(documents)
+        with self._ingesting:  # two runs at once would each miss what the other has just written
+            return run.run(documents)
 
     def search(
         self,
@@ -82,8 +85,9 @@ class Searcher:
         )
 
     def close(self) -> None:
-        """Close the collection. Closing twice is no error."""
+        """Close the collection for good. Closing twice is no error."""
         with self._building:
+            self._closed = True
             index = self._parts.pop("index", None)
             self._parts.pop("service", None)
             if index is not None:
@@ -128,13 +132,16 @@ class Searcher:
 
     def _once(self, name: str, build: Callable[[Settings], Any]) -> Any:
         with self._building:
+            if self._closed:
+                message = "this searcher is closed; open another with open_search()"
+                raise SearchError(message)
             if name not in self._parts:
                 self._parts[name] = build(self.settings)
             return self._parts[name]
 
 
 @contextmanager
-def needs(extras: str) -> Iterator[None]:
+def needs_extra() -> Iterator[None]:
     """Around the import of a part whose libraries come with an extra.
 
     Raises:
@@ -143,6 +150,7 @@ def needs(extras: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
+        extras = "evaluate" if error.name == "pytrec_eval" else "cpu or gpu"
         first = extras.partition(" ")[0]
         message = f"{error.name} is not installed; install this package with its extra {extras}, as in pip install '.[{first}]'"
         raise MissingExtra(message) from error
@@ -150,7 +158,7 @@ def needs(extras: str) -> Iterator[None]:
 
 def build_embedder(settings: Settings) -> "Embedder":
     """The embedder that the settings name."""
-    with needs("cpu or gpu"):
+    with needs_extra():
         from search.embedding import FastEmbedEmbedder
 
     return FastEmbedEmbedder(
@@ -166,7 +174,7 @@ def build_reranker(settings: Settings) -> "Reranker | None":
     """The reranker that the settings name."""
     match settings.reranker:
         case CrossEncoderSettings() as chosen:
-            with needs("cpu or gpu"):
+            with needs_extra():
                 from search.reranking.cross_encoder import CrossEncoder
 
             return CrossEncoder(
@@ -220,7 +228,7 @@ def list_models(*, named: bool) -> list[dict[str, Any]]:
     ]
     if not named:
         return rows
-    with needs("cpu or gpu"):
+    with needs_extra():
         from search import embedding
         from search.reranking import cross_encoder
 

@@ -42,21 +42,20 @@ class Chunker:
 
     def chunk(self, document: Document) -> Iterator[Chunk]:
         """Cut one document; a short one gives one chunk. Offsets count characters of `document.text`."""
-        title = self._tokenizer.tally([document.title])[0].tokens
-        budget = max(self._tokens - title, self._tokens // 2)  # a long title takes at most half
-        for number, (start, end) in enumerate(self._spans(document.text, budget)):
-            yield Chunk(document.id, number, document.text[start:end], start, end, document.title, document.metadata)
+        title = self._tokenizer.cut([document.title], self._tokens // 2)[0]  # a long one takes half of each passage, and ends there
+        for number, (start, end) in enumerate(self._spans(document.text, self._tokens - title.seen)):
+            yield Chunk(document.id, number, document.text[start:end], start, end, title.text, document.metadata)
 
     def _spans(self, text: str, budget: int) -> Iterator[tuple[int, int]]:
         packed: list[_Sentence] = []
-        fresh = False  # whether `packed` holds anything that no span has held yet
+        tokens = 0
         for sentence in self._sentences(text, budget):
-            if packed and sum(one.tokens for one in packed) + sentence.tokens > budget:
-                if fresh:
-                    yield packed[0].start, packed[-1].end
+            if packed and tokens + sentence.tokens > budget:
+                yield packed[0].start, packed[-1].end
                 packed = self._tail(packed, budget - sentence.tokens)
+                tokens = sum(one.tokens for one in packed)
             packed.append(sentence)
-            fresh = True
+            tokens += sentence.tokens
         if packed:
             yield packed[0].start, packed[-1].end
 

@@ -9,10 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
-from search.assembly import Searcher, build_index, build_reranker, list_models, needs, open_search
-from search.documents import Rejection
+from search.assembly import Searcher, build_index, build_reranker, list_models, needs_extra, open_search
+from search.documents import Rejection, check_query
 from search.errors import InvalidQuery, SearchError
-from search.settings import EdgeSettings, Settings
+from search.settings import EdgeSettings, Settings, unknown_names
 
 app = typer.Typer(
     name="search",
@@ -55,7 +55,7 @@ def demo(data_dir: DataDir = None) -> None:
             passages = prepare(searcher, lambda progress: report.update(progress.documents))
         print(f"{passages:,} passages indexed in {searcher.settings.data_dir}\n")
         for number, question in enumerate(QUESTIONS, 1):
-            result = searcher.search(question.text, limit=10)
+            result = searcher.search(question.text, limit=searcher.settings.depth)
             place = place_of_answer(question, result)
             answered += place is not None and place <= TOP
             print_question(number, question, result)
@@ -73,11 +73,15 @@ def ingest(
 ) -> None:
     """Add documents to a collection; changed ones are replaced, unchanged ones left alone. Safe to run again."""
     from search.progress import ProgressReport
-    from search.reading import count, read
+    from search.reading import count, left_out, read
 
     counts = [count(path) for path in paths]
     total = None if None in counts else sum(number or 0 for number in counts)
     documents = (document for path in paths for document in read(path))
+
+    for path in paths:
+        if path != "-" and (others := left_out(path)):
+            print(f"left out {len(others):,} files of other kinds in {path}, such as {others[0]}", file=sys.stderr)
 
     def warn(rejection: Rejection) -> None:
         print(f"rejected {rejection}", file=sys.stderr)
@@ -136,10 +140,13 @@ def rerank(
     """Rank texts from stdin, one a line, by the reranker's score alone."""
     from search.ranking import best_first
 
-    if not text.strip():
-        message = "the query is empty; ask something"
-        raise InvalidQuery(message)
-    texts = [line for line in sys.stdin.read().splitlines() if line.strip()]
+    try:
+        lines = sys.stdin.buffer.read().decode("utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        message = f"standard input is not UTF-8 at byte {error.start + 1}; convert it"
+        raise InvalidQuery(message) from error
+    check_query(text)
+    texts = [line.rstrip("\r") for line in lines if line.strip()]
     if not texts:
         message = "there is nothing to rank; give one text a line on standard input"
         raise InvalidQuery(message)
@@ -148,7 +155,7 @@ def rerank(
         message = "the settings switch reranking off (SEARCH_RERANKER__KIND=none)"
         raise InvalidQuery(message)
     scoring = reranker.score(text, texts)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "index": i,
             "score": float(scoring.scores[i]),
@@ -159,10 +166,18 @@ def rerank(
         for i in best_first(scoring.scores)
     ]
     if as_json:
-        _print_json({"query": text, "reranker": reranker.name, "device": reranker.device, "results": rows})
-    else:
-        for row in rows:
-            print(f"{row['score']:8.3f}  {row['text']}")
+        seen = {"query_tokens_seen": scoring.query_tokens_seen, "query_tokens_total": scoring.query_tokens_total}
+        _print_json({"query": text, **seen, "reranker": reranker.name, "device": reranker.device, "results": rows})
+        return
+    for row in rows:
+        print(f"{row['score']:8.3f}  {row['text']}")
+    if scoring.query_tokens_seen < scoring.query_tokens_total:
+        print(
+            f"note: the reranker read {scoring.query_tokens_seen} of the query's {scoring.query_tokens_total} tokens",
+            file=sys.stderr,
+        )
+    if cut := sum(row["tokens_seen"] < row["tokens_total"] for row in rows):
+        print(f"note: {cut} of {len(rows)} texts were longer than the model's window", file=sys.stderr)
 
 
 @app.command()
@@ -176,7 +191,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Measure nDCG@10, Recall@100 and RR@10 with and without reranking. Vectors are kept for the next time."""
-    with needs("evaluate"):
+    with needs_extra():
         from search.evaluation import evaluate as run
         from search.evaluation import load_dataset
     from search.progress import ProgressReport
@@ -195,7 +210,7 @@ def evaluate(
                     searcher.embedder,
                     None if no_rerank else searcher.reranker,
                     index,
-                    depth=depth or settings.depth,
+                    depth=settings.depth if depth is None else depth,
                     on_progress=lambda what, done, _: report.update(done + (len(loaded.documents) if what == "querying" else 0)),
                 )
         finally:
@@ -258,6 +273,8 @@ def main() -> None:
 
 
 def _settings(data_dir: Path | None, collection: str | None) -> Settings:
+    for name in unknown_names():
+        print(f"note: the environment variable {name} is no setting of this program", file=sys.stderr)
     given = {"data_dir": data_dir, "collection": collection}
     return Settings(**{name: value for name, value in given.items() if value is not None})
 

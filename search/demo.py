@@ -53,7 +53,7 @@ QUESTIONS = (
     Question("temporary directory that is deleted afterwards", ("tempfile.TemporaryDirectory",)),
     Question("copy a directory tree", ("shutil.copytree",)),
     Question("difference between two lists of lines", ("difflib",)),
-    Question("parse command line arguments", ("argparse", "argparse.ArgumentParser")),
+    Question("parse command line arguments", ("argparse.ArgumentParser",)),
     Question("cache the results of a function", ("functools.lru_cache", "functools.cache")),
     Question("send an email", ("smtplib", "email")),
     Question("bisect a sorted list to insert", ("bisect",)),

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from search.assembly import build_embedder, build_index, build_reranker
+from search.assembly import build_embedder, build_index, build_reranker, needs_extra
 from search.errors import CollectionNotFound, SearchError
 from search.index import CollectionSpec
 from search.models import manifest, verify
-from search.settings import EdgeSettings, Settings
+from search.settings import EdgeSettings, Settings, unknown_names
 
 _PACKAGES = ("two-stage-search", "fastembed", "fastembed-gpu", "onnxruntime", "onnxruntime-gpu", "qdrant-client", "qdrant-edge-py")
 
@@ -30,6 +30,8 @@ def examine(settings: Settings) -> Iterator[Finding]:
     """Look at packages, runtimes, models, data folder and collection, one after another. Nothing is changed."""
     yield Finding("python", ok=True, detail=f"{platform.python_version()} on {platform.platform()}")
     yield Finding("packages", ok=True, detail=", ".join(f"{name} {version}" for name, version in _versions()))
+    if names := unknown_names():
+        yield Finding("settings", ok=False, detail=f"no settings of this program, so without effect: {', '.join(names)}")
     yield _finding("onnx runtime", _runtimes)
     yield _finding("bundled models", _bundled)
     if isinstance(settings.index, EdgeSettings):
@@ -57,7 +59,8 @@ def _versions() -> Iterator[tuple[str, str]]:
 
 
 def _runtimes() -> str:
-    from search.inference.runtime import available_providers, check_runtimes
+    with needs_extra():
+        from search.inference.runtime import available_providers, check_runtimes
 
     check_runtimes()
     return ", ".join(available_providers())

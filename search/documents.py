@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from search.errors import InvalidDocument
+from search.errors import InvalidDocument, InvalidQuery
 
 Json = Any
 RerankStatus = Literal["full", "partial", "skipped", "failed"]
@@ -30,6 +30,7 @@ class Document:
     text: str
     title: str = ""
     metadata: Mapping[str, Json] = field(default_factory=dict)
+    origin: str = field(default="documents", compare=False, repr=False)  # where it was read, "file:line", for rejections
 
     def __post_init__(self) -> None:
         for name in ("id", "text", "title"):
@@ -50,6 +51,7 @@ class Document:
             message = f"document {self.id!r}: metadata must be an object, not {type(self.metadata).__name__}"
             raise InvalidDocument(message)
         _check_json(self.metadata, f"document {self.id!r}: metadata")
+        object.__setattr__(self, "metadata", _copied(self.metadata))  # plain data, which nobody else can change
 
     @property
     def passage(self) -> str:
@@ -59,7 +61,7 @@ class Document:
     def content_hash(self, *salt: Json) -> str:
         """The same for the same content and salt, in any process: 32 hexadecimal digits."""
         content = [self.id, self.text, self.title, self.metadata, *salt]
-        canonical = json.dumps(content, sort_keys=True, ensure_ascii=False, default=dict)
+        canonical = json.dumps(content, sort_keys=True, ensure_ascii=False, default=list)
         return hashlib.sha256(canonical.encode()).hexdigest()[:32]
 
 
@@ -147,7 +149,8 @@ class SearchResult:
     ranking: str  # what Hit.score means here, in words
     embedder: str
     reranker: str | None
-    device: str  # where the models ran: "cpu" or "cuda"
+    device: str  # where the embedder ran: "cpu" or "cuda"
+    rerank_device: str | None  # where the reranker ran
     timings_ms: Mapping[str, float]  # embed, retrieve, rerank, total
     warnings: tuple[str, ...] = ()
 
@@ -168,10 +171,32 @@ class Rejection:
     document_id: str | None
     reason: str
 
+    @classmethod
+    def of(cls, document: Document, reason: str) -> "Rejection":
+        """Reject a document that was read without a fault."""
+        source, _, line = document.origin.rpartition(":")
+        if source and line.isdecimal():
+            return cls(source, int(line), document.id, reason)
+        return cls(document.origin, None, document.id, reason)
+
     def __str__(self) -> str:
         place = self.source if self.line is None else f"{self.source}:{self.line}"
         name = f" ({self.document_id})" if self.document_id else ""
         return f"{place}{name}: {self.reason}"
+
+
+def check_query(query: str) -> None:
+    """Refuse what no model can read.
+
+    Raises:
+        InvalidQuery: an empty query, or one that UTF-8 cannot store.
+    """
+    if not query.strip():
+        message = "the query is empty; ask something"
+        raise InvalidQuery(message)
+    if not _encodable(query):
+        message = "the query holds half of a surrogate pair; re-encode it"
+        raise InvalidQuery(message)
 
 
 def _encodable(text: str) -> bool:
@@ -193,6 +218,16 @@ def _check_json(value: Json, path: str, depth: int = 0) -> None:
     elif isinstance(value, list | tuple):
         for number, inner in enumerate(value):
             _check_json(inner, f"{path}[{number}]", depth + 1)
+
+
+def _copied(value: Json) -> Json:
+    match value:
+        case Mapping():
+            return {key: _copied(inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [_copied(inner) for inner in value]
+        case _:
+            return value
 
 
 def _problem(value: Json) -> str:

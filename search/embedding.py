@@ -1,6 +1,5 @@
 """What is the vector of a text? Dense models, run by FastEmbed."""
 
-import json
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +15,7 @@ from search.inference.batching import plan_batches
 from search.inference.hub import fetch, registering
 from search.inference.runtime import load_on, loading, running
 from search.inference.tokens import TextTokenizer
-from search.models import LOCAL, ModelFolder, fingerprint, locate
+from search.models import LOCAL, ModelFolder, fingerprint, locate, read_json
 from search.settings import ActiveDevice, Device
 
 Vector = NDArray[np.float32]
@@ -51,13 +50,14 @@ class FastEmbedEmbedder:
             ModelError: one of its kinds, saying which file, name or device is at fault.
         """
         options: dict[str, Any] = {"threads": threads, "cuda": False}
-        folder = locate(model)
-        self.name = folder.name if folder else model
-        if folder is None:
-            names = [description["model"] for description in supported_models()]
-            options |= fetch(model, "embedder", names, TextEmbedding, cache)
-        else:
-            options |= _registered(folder)
+        with loading(model):
+            folder = locate(model)
+            self.name = folder.name if folder else model
+            if folder is None:
+                names = [description["model"] for description in supported_models()]
+                options |= fetch(model, "embedder", names, TextEmbedding, cache)
+            else:
+                options |= _registered(folder)
 
         def load(provider: str) -> Any:
             with warnings.catch_warnings():
@@ -144,9 +144,9 @@ def _registered(folder: ModelFolder) -> dict[str, Any]:
 def _pooling(folder: ModelFolder) -> PoolingType:
     """From the recipe, else from sentence-transformers' own file, else the mean."""
     if "pooling" in folder.recipe:
-        return PoolingType[folder.recipe["pooling"].upper()]
+        return PoolingType(str(folder.recipe["pooling"]).upper())
     file = folder.path / "1_Pooling" / "config.json"
-    modes = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {"pooling_mode_mean_tokens": True}
+    modes = read_json(file, {"pooling_mode_mean_tokens": True})
     known = {
         "pooling_mode_mean_tokens": PoolingType.MEAN,
         "pooling_mode_cls_token": PoolingType.CLS,

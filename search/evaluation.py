@@ -14,7 +14,7 @@ import pytrec_eval
 
 from search.documents import Chunk, Document
 from search.embedding import Embedder
-from search.errors import InvalidDataset
+from search.errors import InvalidDataset, InvalidQuery
 from search.index import CollectionSpec, VectorIndex
 from search.index.points import to_point
 from search.ingestion import in_groups
@@ -100,8 +100,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Run every judged query and measure.
 
-    Each document is one vector of its title and text, unchunked. Retrieval gives 100 documents; reranking reorders the first
-    `depth` of them. A judged query without an answer counts as zero.
+    Each document is one vector of its title and text, unchunked. Retrieval gives 100 documents, or `depth` if that is more;
+    reranking reorders the first `depth` of them. A judged query without an answer counts as zero.
 
     Args:
         dataset: what to search and what is relevant in it.
@@ -117,6 +117,9 @@ def evaluate(
     Raises:
         SearchError: as the parts raise it.
     """
+    if depth < 1:
+        message = f"depth is {depth}; rerank at least 1 candidate"
+        raise InvalidQuery(message)
     report = on_progress or (lambda _what, _done, _total: None)
     _fill(dataset, embedder, index, report)
     service = SearchService(embedder, index, lambda: reranker)
@@ -127,7 +130,7 @@ def evaluate(
     truncated = 0
     for done, (query_id, query) in enumerate(dataset.queries.items(), 1):
         started = time.perf_counter()
-        candidates = service.retrieve(query, _RETRIEVED)
+        candidates = service.retrieve(query, max(_RETRIEVED, depth)) if query.strip() else []
         seconds["retrieval"].append(time.perf_counter() - started)
         runs["retrieval"][query_id] = [candidate.document_id for candidate in candidates]
         if reranker:
@@ -196,6 +199,8 @@ def _rows(file: Path, fields: Sequence[str]) -> list[dict[str, Any]]:
     try:
         with file.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, 1):
+                if not line.strip():
+                    continue
                 row = json.loads(line)
                 if not all(isinstance(row.get(field), str) for field in fields):
                     message = f"{file}:{number} lacks the string {' or '.join(fields)}"

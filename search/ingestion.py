@@ -5,6 +5,7 @@ many there are of it. So a run that was killed leaves nothing that the next one 
 """
 
 import hashlib
+import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -24,6 +25,7 @@ State = Literal["added", "changed", "unchanged"]
 _GROUP = 128  # documents compared with the index at a time …
 _GROUP_CHARACTERS = 4_000_000  # … unless they are long
 _BATCH = 256  # chunks embedded and written at a time
+_EXTRA = 20_000  # characters of title and metadata, which every passage of a document carries
 _KEPT = 1000  # rejections listed in the report; all are counted
 
 
@@ -67,7 +69,7 @@ class IngestReport:
 
 
 class Ingestion:
-    """One run: documents in, report out. Memory stays bounded by the largest document and 8 bytes for each id."""
+    """One run: documents in, report out. Memory stays bounded by the longest documents and some 80 bytes for each id."""
 
     def __init__(
         self,
@@ -133,14 +135,18 @@ class Ingestion:
                 self._reject(item)
                 continue
             digest = hashlib.blake2b(item.id.encode(), digest_size=8).digest()
+            extra = len(item.title) + len(json.dumps(item.metadata))
             if digest in self._ids:
-                self._reject(Rejection("documents", None, item.id, "the id stands twice in this run; the first one was taken"))
+                self._reject(Rejection.of(item, "the id stands twice in this run; the first one was taken"))
             elif len(item.text) > self._max_characters:
                 reason = (
                     f"{len(item.text):,} characters are more than {self._max_characters:,}; "
                     "split it, or raise SEARCH_CHUNKING__MAX_CHARACTERS"
                 )
-                self._reject(Rejection("documents", None, item.id, reason))
+                self._reject(Rejection.of(item, reason))
+            elif extra > _EXTRA:
+                reason = f"title and metadata have {extra:,} characters, and every passage carries them; keep them below {_EXTRA:,}"
+                self._reject(Rejection.of(item, reason))
             else:
                 self._ids.add(digest)
                 yield item

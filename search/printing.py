@@ -28,7 +28,10 @@ def print_result(result: SearchResult) -> None:
     if not result.hits:
         print("nothing found")
     status = f"{result.rerank_status}{f' ({result.reason})' if result.reason else ''}"
-    print(f"reranking: {status}; order: {result.ranking}; {_timings(result)}")
+    where = (
+        result.device if result.rerank_device in {None, result.device} else f"{result.device}, reranker on {result.rerank_device}"
+    )
+    print(f"reranking: {status}; order: {result.ranking}; {_timings(result)} on {where}")
     for warning in result.warnings:
         print(f"note: {warning}")
 

@@ -39,7 +39,8 @@ class ProgressReport:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._bars.stop()
+        if self._console.is_terminal:
+            self._bars.stop()
 
     def update(self, done: int, note: str = "") -> None:
         """Show how much is done, and a remark such as the number of rejections."""

@@ -48,10 +48,10 @@ def rank(query: str, candidates: Sequence[Candidate], reranker: Reranker | None,
         return unranked("skipped", "the time budget was spent before reranking began")
     try:
         scoring = reranker.score(query, [candidate.passage for candidate in candidates], deadline=deadline)
+        scored = _scored_prefix(scoring, len(candidates), deadline)
     except Exception as error:  # whatever it is, the user still gets retrieval order
         _log.warning("the reranker %s failed", reranker.name, exc_info=True)
         return unranked("failed", f"the reranker {reranker.name} failed: {str(error) or type(error).__name__}")
-    scored = _scored_prefix(scoring, len(candidates), deadline)
     if isinstance(scored, str):
         return unranked("failed", f"the reranker {reranker.name} {scored}")
     if scored == 0:
@@ -86,12 +86,12 @@ def best_first(scores: NDArray[np.floating]) -> list[int]:
 def _scored_prefix(scoring: Scoring, expected: int, deadline: Deadline | None) -> int | str:
     """How many candidates were scored, or what is wrong with the scores."""
     for values in (scoring.scores, scoring.tokens_seen, scoring.tokens_total):
-        if len(values) != expected:
-            return f"gave {len(values)} scores for {expected} candidates"
+        if values.shape != (expected,):
+            return f"gave {' x '.join(map(str, values.shape))} scores for {expected} candidates"
     finite = np.isfinite(scoring.scores)
     scored = expected if finite.all() else int(finite.argmin())
     left_out = scoring.scores[scored:]
-    if left_out.size and (deadline is None or not np.isnan(left_out).all()):
+    if left_out.size and (deadline is None or not deadline.expired or not np.isnan(left_out).all()):
         return f"gave a score that is not a number for candidate {scored + 1}"
     return scored
 

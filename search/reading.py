@@ -14,7 +14,7 @@ from search.errors import InvalidDocument
 
 SUFFIXES = (".jsonl", ".txt", ".md")
 _FIELDS = {"id", "text", "title", "metadata"}
-_LONGEST_LINE = 64_000_000  # bytes; longer lines are skipped unread, so that memory stays bounded
+_LONGEST_LINE = 64_000_000  # bytes; longer lines and files are skipped unread, so that memory stays bounded
 
 
 def read(path: str) -> Iterator[Document | Rejection]:
@@ -27,7 +27,7 @@ def read(path: str) -> Iterator[Document | Rejection]:
         yield from read_jsonl(sys.stdin.buffer, "stdin")
         return
     for file, name in files(path):
-        if file.suffix == ".jsonl":
+        if file.suffix.lower() == ".jsonl":
             try:
                 with file.open("rb") as stream:
                     yield from read_jsonl(stream, name)
@@ -38,26 +38,41 @@ def read(path: str) -> Iterator[Document | Rejection]:
 
 
 def files(path: str) -> list[tuple[Path, str]]:
-    """The files that `read` will read, each with the name it goes by: relative to the folder that was given."""
+    """The files that `read` will read, each with the name it goes by: that of its folder, and its place in it.
+
+    Raises:
+        InvalidDocument: the path does not exist, or nothing in it can be read.
+    """
     root = Path(path).expanduser()
-    if root.is_dir():
-        found = sorted(file for file in root.rglob("*") if file.suffix in SUFFIXES and file.is_file())
-        visible = [file for file in found if not any(part.startswith(".") for part in file.relative_to(root).parts)]
-        return [(file, file.relative_to(root).as_posix()) for file in visible]
     if not root.exists():
         message = f"{path} does not exist"
         raise InvalidDocument(message)
-    if root.suffix not in SUFFIXES:
-        message = f"{path} is not {', '.join(SUFFIXES)}; convert it, or write its documents as JSON lines"
+    found = [file for file in _visible(root) if file.suffix.lower() in SUFFIXES]
+    if not found:
+        message = f"{path} holds no {', '.join(SUFFIXES)}; convert it, or write its documents as JSON lines"
         raise InvalidDocument(message)
-    return [(root, root.name)]
+    above = root.resolve().parent if root.is_dir() else root.resolve().parent.parent
+    return [(file, file.resolve().relative_to(above).as_posix()) for file in found]
+
+
+def left_out(path: str) -> list[str]:
+    """The visible files below a path that `read` leaves alone, for they are of other kinds."""
+    return [str(file) for file in _visible(Path(path).expanduser()) if file.suffix.lower() not in SUFFIXES]
+
+
+def _visible(root: Path) -> list[Path]:
+    """The path itself if it is a file, else the files below it that are not hidden, in order."""
+    if not root.is_dir():
+        return [root]
+    files = sorted(file for file in root.rglob("*") if file.is_file() and not file.is_symlink())
+    return [file for file in files if not any(part.startswith(".") for part in file.relative_to(root).parts)]
 
 
 def count(path: str) -> int | None:
     """How many documents `read` will give, rejected ones included; None for standard input."""
     if path == "-":
         return None
-    return sum(_lines(file) if file.suffix == ".jsonl" else 1 for file, _ in files(path))
+    return sum(_lines(file) if file.suffix.lower() == ".jsonl" else 1 for file, _ in files(path))
 
 
 def read_jsonl(stream: BinaryIO, source: str) -> Iterator[Document | Rejection]:
@@ -90,15 +105,17 @@ def _parse(line: bytes, source: str, number: int) -> Document | Rejection:
     if missing := sorted({"id", "text"} - fields.keys()):
         return Rejection(source, number, name, f"there is no {' and no '.join(missing)}")
     try:
-        return Document(**fields)
+        return Document(**fields, origin=f"{source}:{number}")
     except InvalidDocument as error:
         return Rejection(source, number, name, str(error))
 
 
 def _read_text(file: Path, name: str) -> Document | Rejection:
     try:
+        if file.stat().st_size > _LONGEST_LINE:
+            return Rejection(name, None, name, f"larger than {_LONGEST_LINE:,} bytes; split it")
         text = file.read_bytes().decode("utf-8-sig")
-        return Document(id=name, text=text, title=_title(file, text), metadata={"path": name})
+        return Document(id=name, text=text, title=_title(file, text), metadata={"path": name}, origin=name)
     except UnicodeDecodeError as error:
         return Rejection(name, None, name, f"not UTF-8 at byte {error.start + 1}; convert it")
     except OSError as error:
@@ -109,7 +126,7 @@ def _read_text(file: Path, name: str) -> Document | Rejection:
 
 def _title(file: Path, text: str) -> str:
     """The first heading of a Markdown file, else the file's name."""
-    if file.suffix == ".md":
+    if file.suffix.lower() == ".md":
         headings = (line.lstrip("#").strip() for line in text.splitlines() if line.startswith("#"))
         return next(headings, "") or file.stem
     return file.stem

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.deadline import Deadline
-from search.documents import Candidate, Hit, SearchResult
+from search.documents import Candidate, Hit, SearchResult, check_query
 from search.embedding import Embedder
 from search.errors import InvalidQuery
 from search.index import CollectionSpec, PlainFilter, VectorIndex
@@ -86,6 +86,7 @@ class SearchService:
             embedder=self._embedder.name,
             reranker=reranker.name if reranker else None,
             device=self._embedder.device,
+            rerank_device=reranker.device if reranker else None,
             timings_ms={
                 "embed": (embedded - started) * 1000,
                 "retrieve": (retrieved - embedded) * 1000,
@@ -149,12 +150,9 @@ def _plain(filter: "Filter | Mapping[str, Any] | str | None") -> PlainFilter | N
 
 
 def _check(query: str, limit: int, depth: int, budget_ms: float | None) -> None:
+    check_query(query)
     problem = ""
-    if not query.strip():
-        problem = "the query is empty; ask something"
-    elif not query.isprintable() and any("\ud800" <= character <= "\udfff" for character in query):
-        problem = "the query holds half of a surrogate pair; re-encode it"
-    elif limit < 1:
+    if limit < 1:
         problem = f"limit is {limit}; ask for at least 1 hit"
     elif depth < limit:
         problem = f"depth {depth} is less than limit {limit}; raise depth, the number of candidates that hits are chosen from"

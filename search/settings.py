@@ -4,6 +4,7 @@ Sources, strongest first: arguments, environment (`SEARCH_EMBEDDER__MODEL=…`),
 working folder, defaults.
 """
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -76,7 +77,7 @@ class MemorySettings(_Section):
 class ChunkingSettings(_Section):
     """How documents are cut into passages, in the embedder's tokens."""
 
-    tokens: PositiveInt = Field(200, description="The longest passage, title included.")
+    tokens: int = Field(200, ge=16, description="The longest passage, title included.")
     overlap: NonNegativeInt = Field(30, description="Tokens a passage repeats of the one before.")
     max_characters: PositiveInt = Field(4_000_000, description="A longer document is rejected.")
 
@@ -92,8 +93,10 @@ class _DotEnv(DotEnvSettingsSource):
 class Settings(BaseSettings):
     """All settings.
 
+    Unknown names in the environment are let pass, for they may be other programs'; `unknown_names` tells them.
+
     Raises:
-        InvalidSettings: an unknown name or a value out of range, from whatever source.
+        InvalidSettings: a value out of range, or an unknown name in arguments, `.env` or search.toml.
     """
 
     model_config = SettingsConfigDict(
@@ -146,3 +149,10 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Add `search.toml` below the environment; read `.env` with other programs' names left out."""
         return init_settings, env_settings, _DotEnv(settings_cls), TomlConfigSettingsSource(settings_cls)
+
+
+def unknown_names() -> list[str]:
+    """Environment variables that begin like our settings and are none: misspelt, or of another program."""
+    prefix = str(Settings.model_config["env_prefix"])
+    names = [name for name in os.environ if name.startswith(prefix)]
+    return sorted(name for name in names if name.removeprefix(prefix).lower().partition("__")[0] not in Settings.model_fields)

@@ -5,6 +5,7 @@ import shutil
 import socket
 import subprocess
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -142,6 +143,7 @@ def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def open_index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenIndex]:
     """Opens a collection of one engine by name; every collection is closed, and on a server dropped, in the end."""
     opened: list[VectorIndex] = []
+    names: list[str] = []
     match request.param:
         case "edge":
 
@@ -164,8 +166,8 @@ def open_index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenI
             client = connect(url)
 
             def make(name: str) -> VectorIndex:
-                client.delete_collection(name)
-                return QdrantIndex(connect(url), name, url)
+                names.append(f"test-{name}-{uuid.uuid4()}")
+                return QdrantIndex(connect(url), names[-1], url)
 
     def open_(name: str) -> VectorIndex:
         opened.append(make(name))
@@ -174,6 +176,8 @@ def open_index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenI
     yield open_
     for index in opened:
         index.close()
+    for name in names:
+        client.delete_collection(name)
 
 
 @pytest.fixture(params=["edge", "memory", "standin"])

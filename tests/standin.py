@@ -29,6 +29,7 @@ class QdrantStandIn:
         self.api_key = api_key
         self.faults: deque[Fault] = deque()
         self.requests: list[str] = []
+        self.planted_answers: deque[Any] = deque()
         self._client = QdrantClient(":memory:")
         self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
@@ -53,8 +54,12 @@ class QdrantStandIn:
         self.requests.append(f"{method} {path}")
         with self._lock:
             match [method, *path.strip("/").split("/")]:
+                case ["GET", "collections", _, "exists"] if self.planted_answers:
+                    return 200, self.planted_answers.popleft()
                 case ["GET", "collections", name, "exists"]:
                     return 200, {"exists": self._client.collection_exists(name)}
+                case ["PUT", "collections", name] if self._client.collection_exists(name):
+                    return 409, f"Collection `{name}` already exists!"
                 case ["PUT", "collections", name]:
                     return 200, self._create(name, body)
                 case [_, "collections", name, *_] if not self._client.collection_exists(name):

@@ -65,13 +65,20 @@ def test_the_title_counts_but_takes_at_most_half(tokenizer: TextTokenizer) -> No
     assert all(tokenizer.tally([piece])[0].tokens <= 20 for piece in overwhelmed)
 
 
+def test_a_passage_with_its_title_fits_the_model(tokenizer: TextTokenizer) -> None:
+    document = Document(id="d", text=" ".join(f"This is sentence {i}." for i in range(200)), title="word " * 400)
+    passages = [chunk.passage for chunk in Chunker(tokenizer, 200, 30).chunk(document)]
+    assert all(tally.tokens <= 200 for tally in tokenizer.tally(passages))
+    assert len({passage[-30:] for passage in passages}) == len(passages)
+
+
 def test_passages_never_exceed_the_model(tokenizer: TextTokenizer) -> None:
     text = " ".join(f"This is sentence number {i} of many." for i in range(400))
     assert all(tally.tokens <= 254 for tally in tokenizer.tally(texts(tokenizer, text, 10_000)))
 
 
 @pytest.mark.timeout(20)
-@pytest.mark.parametrize("filler", ["\n", " ", ". ", ".\n\n ", "\u3002", "\n\t"])
+@pytest.mark.parametrize("filler", ["\n", " ", ". ", ".\n\n ", "\u3002", "\n\t", "\u200b\n"])
 def test_many_characters_of_nothing_take_no_time(tokenizer: TextTokenizer, filler: str) -> None:
     text = filler * (300_000 // len(filler)) + " end"
     pieces = texts(tokenizer, text, 200)

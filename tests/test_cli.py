@@ -61,8 +61,8 @@ def test_ingest_and_query(notes: Path, tmp_path: Path) -> None:
     where = ("--data-dir", tmp_path / "data")
     done = search("ingest", notes, *where)
     assert done.stdout.startswith("3 added, 0 changed, 0 unchanged, 2 rejected; 3 passages written in ")
-    assert "rejected broken.txt (broken.txt): not UTF-8 at byte 1; convert it\n" in done.stderr
-    assert "rejected more.jsonl:2 (x): there is no text\n" in done.stderr
+    assert "rejected notes/broken.txt (notes/broken.txt): not UTF-8 at byte 1; convert it\n" in done.stderr
+    assert "rejected notes/more.jsonl:2 (x): there is no text\n" in done.stderr
     again = as_json("ingest", notes, *where)
     assert (again["unchanged"], again["rejected"], len(again["rejections"])) == (3, 2, 2)
 
@@ -75,6 +75,11 @@ def test_ingest_and_query(notes: Path, tmp_path: Path) -> None:
     assert as_json("query", "x", "--no-rerank", *where)["rerank_status"] == "skipped"
     assert as_json("query", "x", "--budget-ms", "0.001", *where)["reason"].startswith("the time budget was spent")
 
+    (notes / "twice.jsonl").write_text('{"id": "paris", "text": "Again."}\n')
+    (notes / "photo.png").touch()
+    warned = search("ingest", notes, *where).stderr
+    assert "rejected notes/twice.jsonl:1 (paris): the id stands twice in this run" in warned
+    assert f"left out 1 files of other kinds in {notes}, such as {notes / 'photo.png'}" in warned
     shown = search("query", "Where is the French capital?", *where).stdout
     assert "  1        paris\n" in shown
     assert "Paris is the capital of France." in shown
@@ -113,6 +118,7 @@ def test_errors_are_one_line(tmp_path: Path) -> None:
         ("fastembed", ["query", "cat"], "cpu or gpu"),
         ("onnxruntime", ["rerank", "cat"], "cpu or gpu"),
         ("pytrec_eval", ["evaluate", "."], "evaluate"),
+        ("fastembed", ["evaluate", "."], "cpu or gpu"),
     ],
 )
 def test_an_extra_that_is_not_installed_is_one_line(library: str, arguments: list[str], extra: str) -> None:
@@ -161,7 +167,13 @@ def test_rerank() -> None:
     assert ranked["reranker"] == "minilm-reranker"
     shown = search("rerank", "What do cats do?", stdin=texts).stdout.splitlines()
     assert shown[0].endswith("  Cats sleep most of the day.")
+    note = search("rerank", "cat " * 100, stdin="dog " * 200).stderr
+    assert note == "note: the reranker read 62 of the query's 100 tokens\nnote: 1 of 1 texts were longer than the model's window\n"
     assert "there is nothing to rank" in error("rerank", "cats", stdin="\n")
+    assert "half of a surrogate pair" in error("rerank", os.fsdecode(b"caf\xe9"), stdin="x")
+    broken = subprocess.run([str(COMMAND), "rerank", "cats"], input=b"ok\n\xff\n", capture_output=True, check=False)
+    assert broken.stderr == b"search: standard input is not UTF-8 at byte 4; convert it\n"
+    assert len(as_json("rerank", "cats", stdin="one\u2028line\r\n")["results"]) == 1
     assert "the query is empty" in error("rerank", "", stdin="x")
     assert "switch reranking off" in error("rerank", "cats", stdin="x", SEARCH_RERANKER__KIND="none")
 
@@ -175,6 +187,7 @@ def test_evaluate(tmp_path: Path) -> None:
     assert measured["runs"]["reranked"] == {"nDCG@10": 1, "Recall@100": 1, "RR@10": 1}
     shown = search("evaluate", dataset, "--no-rerank", *where).stdout
     assert "pets (test): 2 queries, 3 documents\n  retrieval  nDCG@10 1.0000  Recall@100 1.0000  RR@10 1.0000" in shown
+    assert "depth is 0" in error("evaluate", dataset, "--depth", 0, *where)
     assert "has no qrels/train.tsv" in error("evaluate", dataset, "--split", "train", *where)
 
 
@@ -199,6 +212,14 @@ def test_doctor(tmp_path: Path) -> None:
     broken = search("doctor", *where, status=1, SEARCH_DEVICE="cuda").stdout
     assert "PROBLEM  embedder" in broken
     assert "install the extra gpu" in broken
+    assert (
+        "PROBLEM  settings        no settings of this program, so without effect: SEARCH_DEVCE"
+        in search("doctor", *where, status=1, SEARCH_DEVCE="cuda").stdout
+    )
+    assert (
+        "note: the environment variable SEARCH_DEVCE is no setting"
+        in search("query", "x", *where, status=1, SEARCH_DEVCE="x").stderr
+    )
     settings = {"SEARCH_INDEX__ENGINE": "qdrant", "SEARCH_INDEX__URL": "http://127.0.0.1:9"}
     assert "PROBLEM  collection" in search("doctor", status=1, **settings).stdout
 

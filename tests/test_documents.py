@@ -3,6 +3,7 @@
 import json
 import math
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -37,6 +38,13 @@ def test_invalid_documents_say_where(name: str) -> None:
     given_fields, message = INVALID[name]
     with pytest.raises(InvalidDocument, match=message):
         Document(**({"id": "1", "text": "x"} | given_fields))
+
+
+def test_metadata_becomes_plain_data_of_its_own() -> None:
+    inner = {"b": [1, (2, 3)]}
+    document = Document(id="1", text="x", metadata=MappingProxyType({"a": MappingProxyType(inner)}))
+    inner["b"].append(4)
+    assert document.metadata == {"a": {"b": [1, [2, 3]]}}
 
 
 def test_content_hash_depends_on_content_alone() -> None:

@@ -11,7 +11,7 @@ import pytest
 from planted import Planted
 
 from search.embedding import FastEmbedEmbedder
-from search.errors import InvalidDataset
+from search.errors import InvalidDataset, InvalidQuery
 from search.evaluation import evaluate, load_dataset, mean, measure
 from search.index.edge import EdgeIndex
 from search.reranking.cross_encoder import CrossEncoder
@@ -82,6 +82,20 @@ def test_a_data_set_is_read_as_it_comes(tmp_path: Path) -> None:
     write(tmp_path / "pets", CORPUS, QUERIES, "q1\tdog\t1\n", "test")
     assert load_dataset(tmp_path / "pets").split == "test"
     assert load_dataset(tmp_path / "pets", "dev").split == "dev"
+
+
+def test_blank_lines_and_empty_queries_are_borne(
+    tmp_path: Path, bundled_embedder: FastEmbedEmbedder, bundled_reranker: CrossEncoder
+) -> None:
+    folder = write(tmp_path / "pets", CORPUS, [{"_id": "q1", "text": " "}, QUERIES[1]], QRELS)
+    with (folder / "corpus.jsonl").open("a") as corpus:
+        corpus.write("\n")
+    index = EdgeIndex(tmp_path / "data", "pets")
+    measured = evaluate(load_dataset(folder), bundled_embedder, bundled_reranker, index, depth=3)
+    assert measured["runs"]["reranked"]["RR@10"] == 0.5
+    with pytest.raises(InvalidQuery, match="depth is 0"):
+        evaluate(load_dataset(folder), bundled_embedder, bundled_reranker, index, depth=0)
+    index.close()
 
 
 def test_evaluate_runs_both_stages_and_embeds_once(

@@ -45,6 +45,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
         {"must": [{"key": "metadata.a", "geo_radius": {"center": {"lat": 0, "lon": 0}, "radius": 1}}]},
         "geo_radius",
     ),
+    "boolean at a place": ({"must": [{"key": "metadata.a[0]", "match": {"value": True}}]}, "at a place in a list"),
     "two tests in one": (
         {"must": [{"key": "metadata.a", "match": {"value": True}, "range": {"gt": 1}}]},
         "match and range in one condition",

@@ -38,6 +38,8 @@ def make_points(number: int) -> list[Point]:
             "flags": [True, i % 2 == 0],
             "tags": [f"t{i % 5}", f"u{i % 2}"] if i % 6 else [],
             "of a.b": i % 5,
+            "x.y": i % 9 == 0,
+            "x": {"y": i % 7 == 0},
             "nothing": None if i % 3 else "something",
             "authors": [{"name": f"a{i % 3}", "age": 20 + i % 10, "active": i % 7 < 3}, {"name": "b", "age": 60}],
         }
@@ -54,6 +56,9 @@ FILTERS: dict[str, dict[str, Any]] = {
     "match integer": {"must": [{"key": "metadata.year", "match": {"value": 2003}}]},
     "match boolean": {"must": [{"key": "metadata.draft", "match": {"value": True}}]},
     "match false": {"must_not": [{"key": "metadata.draft", "match": {"value": False}}]},
+    "match boolean of a dotted name": {"must": [{"key": 'metadata."x.y"', "match": {"value": True}}]},
+    "match boolean in an object": {"must": [{"key": "metadata.x.y", "match": {"value": True}}]},
+    "match boolean, quoted for no need": {"must": [{"key": 'metadata."draft"', "match": {"value": True}}]},
     "match boolean in list": {"must": [{"key": "metadata.flags", "match": {"value": False}}]},
     "match boolean in objects": {"must": [{"key": "metadata.authors[].active", "match": {"value": True}}]},
     "match in list": {"must": [{"key": "metadata.tags", "match": {"value": "t2"}}]},
@@ -216,6 +221,10 @@ def test_closing_twice(open_index: OpenIndex) -> None:
     index.ensure(SPEC, create=True)
     index.close()
     index.close()
+
+
+def test_a_renamed_model_is_the_same_model(index: VectorIndex) -> None:
+    index.ensure(CollectionSpec(8, "renamed@1"), create=False)
 
 
 def test_edge_keeps_what_was_written(tmp_path: Path) -> None:

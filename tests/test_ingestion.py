@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from standin import Fault, QdrantStandIn
 
 from search import ingestion
@@ -22,9 +23,9 @@ from search.assembly import Searcher, open_search
 from search.chunking import Chunker
 from search.documents import Document, Rejection
 from search.embedding import FastEmbedEmbedder
-from search.errors import IndexBusy, IndexCorrupt, IndexFailure, IndexRejected
+from search.errors import IndexBusy, IndexCorrupt, IndexFailure, IndexRejected, SearchError
 from search.index import CollectionSpec, Point, VectorIndex
-from search.index.edge import EdgeIndex, collections
+from search.index.edge import EdgeIndex
 from search.index.qdrant import QdrantIndex, connect
 from search.ingestion import Ingestion, IngestReport, Progress
 from search.settings import Settings
@@ -222,7 +223,6 @@ def test_a_second_process_is_told_who_has_the_folder(tmp_path: Path) -> None:
     again: Searcher = open_search(Settings(data_dir=tmp_path))
     assert again.search("one").hits[0].document_id == "a"
     again.close()
-    assert collections(tmp_path) == ["documents"]
 
 
 def test_threads_open_search_and_close_one_folder(tmp_path: Path) -> None:
@@ -258,6 +258,82 @@ def test_a_document_half_written_or_half_replaced_is_repaired(
     local_index.upsert([stale])  # as if the run had ended before it was deleted
     assert ingest(local_index, bundled_embedder, documents).changed == 1
     assert contents(local_index) == expected
+
+
+def test_two_threads_ingesting_leave_one_version(tmp_path: Path) -> None:
+    with open_search(Settings(data_dir=tmp_path)) as searcher, ThreadPoolExecutor(2) as threads:
+        for turn in range(4):
+            versions = [[Document(id=f"{turn}-{i}", text=f"Version {version} of {i}.") for i in range(40)] for version in (1, 2)]
+            list(threads.map(searcher.ingest, versions))
+        assert all(len(chunks) == 1 for chunks in contents(searcher.index).values())
+
+
+def test_a_closed_searcher_stays_closed(tmp_path: Path) -> None:
+    with open_search(Settings(data_dir=tmp_path)) as searcher:
+        searcher.ingest([Document(id="a", text="One.")])
+    with pytest.raises(SearchError, match="is closed"):
+        searcher.search("one")
+
+
+def test_title_and_metadata_have_a_limit(local_index: VectorIndex, bundled_embedder: FastEmbedEmbedder) -> None:
+    heavy = Document(id="a", text=LONG, metadata={"html": "x" * 20_000}, origin="pages.jsonl:7")
+    report = ingest(local_index, bundled_embedder, [heavy, Document(id="b", text="Short.")])
+    assert (report.added, report.rejected) == (1, 1)
+    assert str(report.rejections[0]).startswith("pages.jsonl:7 (a): title and metadata have 20,012 characters")
+
+
+def filled_edge(tmp_path: Path) -> Path:
+    """A closed collection with points in it; the folder of its shard."""
+    index = EdgeIndex(tmp_path, "documents")
+    index.ensure(CollectionSpec(4, "model@1"), create=True)
+    index.upsert([Point(str(uuid.UUID(int=i)), np.ones(4, np.float32), {"document_id": str(i)}) for i in range(50)])
+    index.close()
+    return tmp_path / "collections" / "documents" / "shard"
+
+
+def test_damaged_files_are_an_error_of_ours_and_the_folder_is_let_go(tmp_path: Path) -> None:
+    """Each of the engine's status files in turn is emptied; some of that makes the engine panic."""
+
+    def victims(shard: Path) -> list[Path]:
+        return sorted(shard.rglob("*.dat"))
+
+    refused = 0
+    for number in range(len(victims(filled_edge(tmp_path / "whole")))):
+        folder = tmp_path / str(number)
+        victims(filled_edge(folder))[number].write_bytes(b"")
+        damaged = EdgeIndex(folder, "documents")
+        try:
+            damaged.ensure(CollectionSpec(4, "model@1"), create=False)
+            damaged.query(np.ones(4, np.float32), 3)
+        except IndexFailure:
+            refused += 1
+        damaged.close()
+        with FileLock(folder / "lock", timeout=0):
+            pass
+    assert refused
+
+
+def test_a_collection_without_its_description_is_not_wiped(tmp_path: Path) -> None:
+    described = filled_edge(tmp_path).parent / "collection.json"
+    kept = described.read_bytes()
+    described.unlink()
+    index = EdgeIndex(tmp_path, "documents")
+    with pytest.raises(IndexCorrupt, match=r"holds 50 points but no collection\.json"):
+        index.ensure(CollectionSpec(4, "model@1"), create=True)
+    described.write_bytes(kept)
+    index.ensure(CollectionSpec(4, "model@1"), create=True)
+    assert index.count() == 50
+    index.close()
+
+
+def test_odd_things_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "owner.json").mkdir()
+    index = EdgeIndex(tmp_path, "documents")
+    index.ensure(CollectionSpec(4, "model@1"), create=True)
+    index.close()
+    (tmp_path / "collections" / "file").touch()
+    with pytest.raises(IndexRejected):
+        EdgeIndex(tmp_path, "file").ensure(CollectionSpec(4, "model@1"), create=True)
 
 
 def test_files_that_cannot_be_opened(tmp_path: Path) -> None:

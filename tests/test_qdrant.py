@@ -140,6 +140,33 @@ def test_tls_with_a_private_authority(tmp_path: Path) -> None:
         doubting.close()
 
 
+def test_a_creation_that_was_interrupted_is_finished(standin: QdrantStandIn) -> None:
+    index = opened(standin.url)
+    standin.faults += [Fault(), Fault(), Fault(503)]  # the collection is made, its first payload index is not
+    with pytest.raises(IndexUnreachable):
+        index.ensure(SPEC, create=True)
+    standin.faults.clear()
+    standin.requests.clear()
+    index.ensure(SPEC, create=True)
+    assert standin.requests.count("PUT /collections/documents/index") == 2
+    index.close()
+
+
+def test_two_creators_at_once(standin: QdrantStandIn) -> None:
+    index = opened(standin.url)
+    standin.answer(
+        "PUT", "/collections/documents", {"vectors": {"size": 4, "distance": "Cosine"}, "metadata": {"fingerprint": "model@1"}}
+    )
+    standin.planted_answers.append({"exists": False})  # as it was a moment ago
+    index.ensure(SPEC, create=True)
+    index.close()
+
+
+def test_a_private_authority_needs_rest(tmp_path: Path) -> None:
+    with pytest.raises(IndexRejected, match="over REST only"):
+        connect("https://127.0.0.1:6333", ca_file=tmp_path / "ca.pem", grpc_port=6334)
+
+
 @pytest.mark.parametrize("url", ["localhost:6333", "ftp://127.0.0.1", "http://", ""])
 def test_url_that_is_none(url: str) -> None:
     with pytest.raises(IndexRejected, match="write it like"):

@@ -60,6 +60,8 @@ FAILURES = {
     "too few": (Planted([1, 2]), "2 scores for 3"),
     "too many": (Planted([1, 2, 3, 4]), "4 scores for 3"),
     "NaN": (Planted([1, math.nan, 3]), "not a number for candidate 2"),
+    "NaN with time left": (Planted([math.nan] * 3), "not a number for candidate 1"),
+    "another shape": (Planted([[1], [2], [3]]), "3 x 1 scores for 3"),  # type: ignore[list-item]  # on purpose
     "infinite": (Planted([1, 2, math.inf]), "not a number for candidate 3"),
 }
 
@@ -76,8 +78,8 @@ def test_a_failing_reranker_leaves_retrieval_order(name: str, budget: bool) -> N
 
 
 def test_a_spent_budget_leaves_a_scored_prefix_above_the_rest() -> None:
-    reranker = Planted([1, 3, math.nan, math.nan])
-    ranking = rank("q", candidates([0.9, 0.8, 0.7, 0.6]), reranker, Deadline.after_ms(60_000))
+    reranker = Planted([1, 3, math.nan, math.nan], delay_s=0.3)
+    ranking = rank("q", candidates([0.9, 0.8, 0.7, 0.6]), reranker, Deadline.after_ms(250))
     assert [hit.chunk_id for hit in ranking.hits] == ["c1", "c0", "c2", "c3"]
     assert [hit.score for hit in ranking.hits] == [3, 1, None, None]
     assert ranking.status == "partial"
@@ -92,7 +94,7 @@ SKIPPED: dict[str, tuple[Planted | None, list[float], float | None, str]] = {
     "none": (None, [0.5], None, "switched off"),
     "nothing found": (Planted([]), [], None, "nothing to rerank"),
     "too late to begin": (Planted([1]), [0.5], -1, "before reranking began"),
-    "too late for one": (Planted([math.nan]), [0.5], 60_000, "before a candidate was scored"),
+    "too late for one": (Planted([math.nan], delay_s=0.3), [0.5], 250, "before a candidate was scored"),
 }
 
 
@@ -114,7 +116,8 @@ def test_reranking_that_did_not_happen_says_why(name: str) -> None:
 def test_every_candidate_comes_back_once(pairs: list[tuple[float, float]], weight: float, scored: int) -> None:
     retrieval = sorted((score for score, _ in pairs), reverse=True)
     logits = [logit if i < scored else math.nan for i, (_, logit) in enumerate(pairs)]
-    hits = rank("q", candidates(retrieval), Planted(logits, Recipe(weight=weight)), Deadline.after_ms(60_000)).hits
+    reranker = Planted(logits, Recipe(weight=weight), delay_s=0.006)
+    hits = rank("q", candidates(retrieval), reranker, Deadline.after_ms(5)).hits
     assert sorted(hit.chunk_id for hit in hits) == sorted(f"c{i}" for i in range(len(pairs)))
     assert [hit.rank for hit in hits] == list(range(1, len(pairs) + 1))
     reranked = [hit.score for hit in hits if hit.score is not None and hit.rerank_score is not None]

@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from search import reading
 from search.documents import Document, Rejection
 from search.errors import InvalidDocument
-from search.reading import count, read, read_jsonl
+from search.reading import count, left_out, read, read_jsonl
 
 LINES: dict[str, tuple[bytes, str]] = {
     "malformed": (b'{"id": "1", "text": ', "not JSON"),
@@ -61,19 +62,22 @@ def test_a_folder_is_read_in_order_with_paths_as_ids(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     (tmp_path / ".git").mkdir()
     (tmp_path / "b" / "two.md").write_text("\n# The *title*\n\ntext", encoding="utf-8")
-    (tmp_path / "a.txt").write_text("text", encoding="utf-8")
+    (tmp_path / "a.TXT").write_text("text", encoding="utf-8")
     (tmp_path / "c.txt").write_bytes(b"caf\xe9")
     (tmp_path / "d.txt").write_text(" ", encoding="utf-8")
     (tmp_path / "e.pdf").write_bytes(b"%PDF")
     (tmp_path / ".git" / "f.txt").write_text("text", encoding="utf-8")
     a, two, c, d = read(str(tmp_path))
-    assert a == Document("a.txt", "text", "a", {"path": "a.txt"})
-    assert two == Document("b/two.md", "\n# The *title*\n\ntext", "The *title*", {"path": "b/two.md"})
+    above = tmp_path.name  # the folder's name tells documents of two folders apart
+    assert a == Document(f"{above}/a.TXT", "text", "a", {"path": f"{above}/a.TXT"})
+    assert two == Document(f"{above}/b/two.md", "\n# The *title*\n\ntext", "The *title*", {"path": f"{above}/b/two.md"})
     assert (str(c), str(d)) == (
-        "c.txt (c.txt): not UTF-8 at byte 4; convert it",
-        "d.txt (d.txt): document 'd.txt' has no text; leave it out or give it some",
+        f"{above}/c.txt ({above}/c.txt): not UTF-8 at byte 4; convert it",
+        f"{above}/d.txt ({above}/d.txt): document '{above}/d.txt' has no text; leave it out or give it some",
     )
     assert count(str(tmp_path)) == 4
+    assert left_out(str(tmp_path)) == [str(tmp_path / "e.pdf")]
+    assert list(read(str(tmp_path / "b" / "two.md"))) == [replace(two, id="b/two.md", metadata={"path": "b/two.md"})]
 
 
 def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,8 +96,18 @@ def test_paths_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(InvalidDocument, match="does not exist"):
         list(read(str(tmp_path / "absent.jsonl")))
     (tmp_path / "a.pdf").touch()
-    with pytest.raises(InvalidDocument, match=r"is not \.jsonl, \.txt, \.md"):
+    with pytest.raises(InvalidDocument, match="holds no"):
+        list(read(str(tmp_path)))
+    with pytest.raises(InvalidDocument, match=r"holds no \.jsonl, \.txt, \.md"):
         list(read(str(tmp_path / "a.pdf")))
+
+
+def test_a_file_too_large_to_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "_LONGEST_LINE", 100)
+    (tmp_path / "a.txt").write_text("x" * 200)
+    (rejected,) = read(str(tmp_path / "a.txt"))
+    assert isinstance(rejected, Rejection)
+    assert rejected.reason == "larger than 100 bytes; split it"
 
 
 def test_files_that_vanish_are_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

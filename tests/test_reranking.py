@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny import tiny_model
+from tiny import SHAPE, tiny_model, tiny_weights
 
 from search.deadline import Deadline
 from search.errors import DeviceUnavailable, InferenceFailed, ModelCorrupt, ModelIncomplete, ModelNotFound, ModelUnavailable
+from search.export.bert import build_bert
 from search.reranking import Reranker
 from search.reranking.cross_encoder import CrossEncoder
 
@@ -115,6 +116,23 @@ def test_folder_without_tokenizer(tmp_path: Path) -> None:
     (folder / "tokenizer.json").unlink()
     with pytest.raises(ModelIncomplete, match=r"tokenizer\.json"):
         CrossEncoder(str(folder), device="cpu", cache=tmp_path)
+
+
+@pytest.mark.parametrize("weight", ["5", '"x"'])
+def test_a_weight_that_is_no_share(weight: str, tmp_path: Path) -> None:
+    folder = tiny_model(tmp_path / "model", "classifier")
+    (folder / "recipe.json").write_text(f'{{"weight": {weight}}}')
+    with pytest.raises(ModelIncomplete, match="cannot be used"):
+        CrossEncoder(str(folder), device="cpu", cache=tmp_path)
+
+
+def test_weights_that_are_not_numbers(tmp_path: Path) -> None:
+    folder = tiny_model(tmp_path / "model", "classifier")
+    weights = tiny_weights(1)
+    weights["classifier.weight"][:] = np.nan
+    (folder / "model.onnx").write_bytes(build_bert(weights, SHAPE, "classifier").SerializeToString())
+    with pytest.raises(InferenceFailed, match="not a number"):
+        CrossEncoder(str(folder), device="cpu", cache=tmp_path).score("cat", TEXTS)
 
 
 def test_tokenizer_without_a_maximum(tmp_path: Path) -> None:

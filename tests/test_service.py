@@ -129,8 +129,8 @@ def test_a_failing_reranker_never_fails_the_search(
 
 
 def test_a_reranker_that_overruns_its_budget_still_answers(memory_index: VectorIndex, bundled_embedder: FastEmbedEmbedder) -> None:
-    slow = Planted([math.nan] * 6, delay_s=0.2)
-    result = SearchService(bundled_embedder, memory_index, lambda: slow).search("capital", limit=3, depth=6, budget_ms=150)
+    slow = Planted([math.nan] * 6, delay_s=0.3)
+    result = SearchService(bundled_embedder, memory_index, lambda: slow).search("capital", limit=3, depth=6, budget_ms=250)
     assert (result.rerank_status, len(result.hits)) == ("skipped", 3)
     assert "time budget" in result.reason
 

@@ -59,6 +59,7 @@ INVALID: dict[str, tuple[dict[str, Any], str]] = {
     "unknown name": ({"colection": "x"}, "colection"),
     "unknown name inside": ({"embedder": {"modell": "x"}}, r"embedder\.modell"),
     "unknown engine": ({"index": {"engine": "faiss"}}, "index"),
+    "passages of nothing": ({"chunking": {"tokens": 1}}, r"chunking\.tokens"),
     "zero": ({"limit": 0}, "limit"),
     "weight above one": ({"reranker": {"kind": "cross-encoder", "weight": 1.5}}, "weight"),
     "device": ({"device": "tpu"}, "device"),

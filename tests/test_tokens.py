@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny import BUNDLED
 from tokenizers import Tokenizer
+from tokenizers.models import Unigram
 
 from search.embedding import FastEmbedEmbedder
 from search.inference.batching import plan_batches
@@ -45,6 +46,12 @@ def test_a_tokenizer_without_a_limit_reads_everything(tokenizer: TextTokenizer) 
     assert tokenizer.max_tokens == 256
     unlimited = Tokenizer.from_file(str(BUNDLED / "all-MiniLM-L6-v2" / "tokenizer.json"))
     assert TextTokenizer(unlimited).max_tokens == sys.maxsize
+
+
+def test_a_unigram_tokenizer_knows_what_it_does_not_know() -> None:
+    loaded = Tokenizer(Unigram([("<unk>", 0.0), ("cat", -1.0), ("dog", -1.0)], unk_id=0, byte_fallback=False))
+    tally = TextTokenizer(loaded).tally(["catzdog"])[0]
+    assert (tally.tokens, tally.unknown) == (3, 1)
 
 
 @given(st.lists(st.integers(0, 600), max_size=80), st.integers(1, 4096))

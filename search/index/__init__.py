@@ -84,7 +84,9 @@ def check_spec(collection: str, stored: CollectionSpec, wanted: CollectionSpec) 
     Raises:
         IndexMismatch: they differ; the message says how to go on.
     """
-    if stored != wanted:
+    # What stands before the @ is a name for people, and a folder may be renamed.
+    digests = [spec.fingerprint.rpartition("@")[2] for spec in (stored, wanted)]
+    if stored.dimension != wanted.dimension or digests[0] != digests[1]:
         message = (
             f"collection {collection!r} was built with the embedder {stored.fingerprint} ({stored.dimension} dimensions), "
             f"but the settings name {wanted.fingerprint} ({wanted.dimension}): set the embedder back, "

@@ -3,12 +3,15 @@
 So a point is stored with the names of its booleans, and a match on a boolean asks for the name.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from search.index import Payload
 
 FIELD = "_booleans"
+_PLAIN = re.compile(r"[A-Za-z0-9_-]+")
+_QUOTED = re.compile(r'"([^"]+)"')
 
 
 def with_names(payload: Payload) -> dict[str, Any]:
@@ -22,9 +25,13 @@ def without_names(payload: Payload) -> Payload:
     return {key: value for key, value in payload.items() if key != FIELD}
 
 
-def name(key: str, *, value: bool) -> str:
-    """How a boolean at a path of keys is called."""
-    return f"{key}={str(value).lower()}"
+def name(path: str, *, value: bool) -> str:
+    """How a boolean at a path of keys is called, quoted only where it must be."""
+    return f"{_QUOTED.sub(lambda quoted: _segment(quoted[1]), path)}={str(value).lower()}"
+
+
+def _segment(key: str) -> str:
+    return key if _PLAIN.fullmatch(key) else f'"{key}"'
 
 
 def _names(value: Any, path: str) -> Iterator[str]:
@@ -33,7 +40,7 @@ def _names(value: Any, path: str) -> Iterator[str]:
             yield name(path, value=value)
         case dict():
             for key, inner in value.items():
-                yield from _names(inner, f"{path}.{key}" if path else key)
+                yield from _names(inner, f"{path}.{_segment(key)}" if path else _segment(key))
         case list() | tuple():
             for inner in value:
                 yield from _names(inner, f"{path}[]")

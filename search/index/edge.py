@@ -153,37 +153,49 @@ class EdgeIndex:
         except OSError as error:
             message = f"{self._data_dir} cannot be written ({error.strerror}); choose another --data-dir"
             raise IndexRejected(message) from error
-        owner.write_text(json.dumps({"pid": os.getpid(), "command": " ".join(sys.argv[:3])}))
+        with contextlib.suppress(OSError):  # only for the message above
+            owner.write_text(json.dumps({"pid": os.getpid(), "command": " ".join(sys.argv[:3])}))
 
     def _release(self) -> None:
-        (self._data_dir / "owner.json").unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            (self._data_dir / "owner.json").unlink(missing_ok=True)
         self._lock.release()
 
     def _open(self, described: Path, spec: CollectionSpec) -> None:
-        shard = str(self._folder / "shard")
+        shard = self._folder / "shard"
         if described.is_file():
             check_spec(self.name, _read_spec(described), spec)
-            try:
-                self._shard = edge.EdgeShard.load(shard)
-            except Exception as error:
-                message = f"collection {self.name!r} cannot be opened ({error}); restore or delete the folder {self._folder}"
-                raise IndexCorrupt(message) from error
+            self._shard = self._load(shard)
             return
-        shutil.rmtree(self._folder, ignore_errors=True)
-        self._folder.mkdir(parents=True)
+        if shard.exists():
+            self._clear(shard)
         with _translated():
+            self._folder.mkdir(parents=True, exist_ok=True)
             vectors = edge.EdgeVectorParams(size=spec.dimension, distance=edge.Distance.Cosine)
-            self._shard = edge.EdgeShard.create(shard, edge.EdgeConfig(vectors=vectors))
+            self._shard = edge.EdgeShard.create(str(shard), edge.EdgeConfig(vectors=vectors))
             for field in KEYWORD_FIELDS:
                 self._shard.update(edge.UpdateOperation.create_field_index(field, edge.PayloadSchemaType.Keyword))
         temporary = described.with_suffix(".new")
         temporary.write_text(json.dumps({"dimension": spec.dimension, "fingerprint": spec.fingerprint}))
         temporary.replace(described)
 
+    def _load(self, shard: Path) -> edge.EdgeShard:
+        try:
+            with _translated():
+                return edge.EdgeShard.load(str(shard))
+        except IndexFailure as error:
+            message = f"collection {self.name!r} cannot be opened ({error}); restore or delete the folder {self._folder}"
+            raise IndexCorrupt(message) from error
 
-def collections(data_dir: Path) -> list[str]:
-    """The collections in a data folder, by name. Reads file names only, so no lock is needed."""
-    return sorted(path.parent.name for path in (data_dir / "collections").glob("*/collection.json"))
+    def _clear(self, shard: Path) -> None:
+        """Remove what an interrupted creation left; it never holds points."""
+        left = self._load(shard)
+        points = left.info().points_count
+        left.close()
+        if points:
+            message = f"{self._folder} holds {points} points but no collection.json; restore that file or delete the folder"
+            raise IndexCorrupt(message)
+        shutil.rmtree(shard)
 
 
 def _read_spec(described: Path) -> CollectionSpec:

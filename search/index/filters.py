@@ -73,9 +73,7 @@ def _check_filter(filter: Mapping[str, Any], *, nested: bool) -> None:
     for condition in _conditions(filter):
         if "key" in condition:
             _check_key(condition["key"], nested=nested)
-            _check_field_condition(condition)
-            if nested and isinstance(condition.get("match", {}).get("value"), bool):
-                _refuse("match of a boolean inside nested")
+            _check_field_condition(condition, nested=nested)
         elif "nested" in condition:
             _check_key(condition["nested"]["key"], nested=nested)
             _check_filter(condition["nested"]["filter"], nested=True)
@@ -110,7 +108,7 @@ def _check_key(key: str, *, nested: bool) -> None:
         raise UnsupportedFilter(message)
 
 
-def _check_field_condition(condition: Mapping[str, Any]) -> None:
+def _check_field_condition(condition: Mapping[str, Any], *, nested: bool) -> None:
     tests = condition.keys() - {"key"}
     for operator in tests - _FIELD_CONDITIONS:
         _refuse(operator)
@@ -118,6 +116,11 @@ def _check_field_condition(condition: Mapping[str, Any]) -> None:
         _refuse(f"{' and '.join(sorted(tests))} in one condition")
     for operator in condition.get("match", {}).keys() - _MATCHES:
         _refuse(f"match.{operator}")
+    if isinstance(condition.get("match", {}).get("value"), bool):
+        if nested:
+            _refuse("match of a boolean inside nested")
+        if re.search(r"\[\d+\]", condition["key"]):
+            _refuse("match of a boolean at a place in a list")
     if any(isinstance(bound, str) for bound in condition.get("range", {}).values()):
         _refuse("range of dates")
 

@@ -39,6 +39,7 @@ from search.index import (
 
 _PAGE = 256
 _MAX_REQUEST_BYTES = 8_000_000  # the server takes 32 MB; smaller requests time out less
+_CONFLICT = 409
 _BYTES_PER_NUMBER = 22  # of a vector, written as JSON
 
 
@@ -63,6 +64,8 @@ class QdrantIndex:
                     message = f"there is no collection {self.name!r} at {self.location}; `search ingest` makes one"
                     raise CollectionNotFound(message)
                 self._create(spec)
+            if create:
+                self._create_payload_indexes()  # again, lest a creation was interrupted before them
             stored = self._client.get_collection(self.name).config
         metadata = stored.metadata or {}
         if "fingerprint" not in metadata or not isinstance(stored.params.vectors, models.VectorParams):
@@ -119,7 +122,13 @@ class QdrantIndex:
 
     def _create(self, spec: CollectionSpec) -> None:
         vectors = models.VectorParams(size=spec.dimension, distance=models.Distance.COSINE)
-        self._client.create_collection(self.name, vectors, metadata={"fingerprint": spec.fingerprint})
+        try:
+            self._client.create_collection(self.name, vectors, metadata={"fingerprint": spec.fingerprint})
+        except UnexpectedResponse as error:
+            if error.status_code != _CONFLICT:  # another process was quicker; what it made is compared next
+                raise
+
+    def _create_payload_indexes(self) -> None:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Payload indexes have no effect in the local Qdrant", UserWarning)
             for field in KEYWORD_FIELDS:
@@ -153,6 +162,9 @@ def connect(
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         message = f"{url!r} is not the URL of a Qdrant server; write it like http://127.0.0.1:6333"
+        raise IndexRejected(message)
+    if ca_file and grpc_port:
+        message = "a private certificate authority works over REST only; leave out ca_file or grpc"
         raise IndexRejected(message)
     try:
         verify = ssl.create_default_context(cafile=str(ca_file)) if ca_file else True

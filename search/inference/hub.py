@@ -30,7 +30,7 @@ def fetch(model: str, kind: str, names: Iterable[str], load: Callable[..., objec
     here = {"model_name": model, "cache_dir": str(cache), "local_files_only": True}
     try:
         load(**here, lazy_load=True)
-    except ValueError:
+    except (ValueError, OSError):
         try:
             load(model_name=model, cache_dir=str(cache), lazy_load=True)
         except Exception as error:

@@ -1,10 +1,12 @@
 """How long is a text for a model, where may it be cut, and does the model know its words?"""
 
+import json
 import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from tokenizers import Tokenizer
+from tokenizers.models import Unigram
 
 MUCH_UNKNOWN = 0.2  # a text with more unknown tokens than this is reported
 
@@ -42,8 +44,16 @@ class TextTokenizer:
         self._tokenizer = Tokenizer.from_str(loaded.to_str())
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
-        unknown = getattr(self._tokenizer.model, "unk_token", None)
-        self._unknown = self._tokenizer.token_to_id(unknown) if unknown else None
+        self._unknown = self._unknown_id()
+
+    def _unknown_id(self) -> int | None:
+        """The token that stands for what is not in the vocabulary; a byte-level tokenizer has none."""
+        model = self._tokenizer.model
+        if isinstance(model, Unigram):  # which tells its id only in writing
+            unknown_id: int | None = json.loads(self._tokenizer.to_str())["model"].get("unk_id")
+            return unknown_id
+        unknown = getattr(model, "unk_token", None)
+        return self._tokenizer.token_to_id(unknown) if unknown else None
 
     def special_tokens(self, *, pair: bool) -> int:
         """Tokens the model adds around a text, or around a pair of them."""

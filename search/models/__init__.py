@@ -81,9 +81,9 @@ def open_folder(path: Path, name: str) -> ModelFolder:
     if graph is None or missing:
         message = f"the model folder {path} lacks {' and '.join(missing)}"
         raise ModelIncomplete(message)
-    _read_json(path / "tokenizer.json")
-    _read_json(path / "tokenizer_config.json")
-    config, recipe = (_read_json(path / file, default={}) for file in ("config.json", "recipe.json"))
+    read_json(path / "tokenizer.json")
+    read_json(path / "tokenizer_config.json")
+    config, recipe = (read_json(path / file, default={}) for file in ("config.json", "recipe.json"))
     return ModelFolder(name, path, graph, fingerprint(path, graph), config, recipe)
 
 
@@ -113,12 +113,20 @@ def sha256(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _read_json(file: Path, default: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
+def read_json(file: Path, default: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
+    """A JSON object; the default if there is no such file.
+
+    Raises:
+        ModelIncomplete: it cannot be read, or is no object.
+    """
     if default is not None and not file.is_file():
         return default
     try:
-        loaded: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        loaded = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         message = f"{file} cannot be read: {error}"
         raise ModelIncomplete(message) from error
+    if not isinstance(loaded, dict):
+        message = f"{file} holds no JSON object"
+        raise ModelIncomplete(message)
     return loaded

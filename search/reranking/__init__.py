@@ -19,7 +19,7 @@ class Scoring(NamedTuple):
 
     scores: Vector  # (n,) float32, raw logits, higher is more relevant; NaN where the deadline left it unscored
     tokens_seen: IntVector  # (n,) tokens of each text that the model read …
-    tokens_total: IntVector  # (n,) … of how many
+    tokens_total: IntVector  # (n,) … of how many; both 0 where it is unscored
     query_tokens_seen: int
     query_tokens_total: int
 
@@ -30,19 +30,20 @@ class Recipe:
 
     Attributes:
         weight: share of the reranker in the ranking: 1 ranks by its score alone; below, by a mix of z-normalised scores.
-        scale: relevance as a probability is sigmoid(score / scale).
         max_tokens: the model's window for query and text together, special tokens included.
     """
 
     weight: float = 1.0
-    scale: float = 1.0
     max_tokens: int = 512
 
     @classmethod
     def from_json(cls, recipe: Mapping[str, Any], max_tokens: int, weight: float | None = None) -> "Recipe":
         """Read a model's recipe.json; an explicit weight wins."""
         stated = float(recipe.get("weight", 1.0)) if weight is None else weight
-        return cls(weight=stated, scale=float(recipe.get("scale", 1.0)), max_tokens=max_tokens)
+        if not 0 <= stated <= 1:
+            message = f"the weight in recipe.json is {stated:g}; it is a share, between 0 and 1"
+            raise ValueError(message)
+        return cls(weight=stated, max_tokens=max_tokens)
 
 
 class Reranker(Protocol):

@@ -48,7 +48,8 @@ class CrossEncoder:
             ModelError: one of its kinds, saying which file, name or device is at fault.
         """
         options: dict[str, Any] = {"threads": threads, "cuda": False}
-        folder = locate(model)
+        with loading(model):
+            folder = locate(model)
         self.name = folder.name if folder else model
         if folder is None:
             names = [description["model"] for description in supported_models()]
@@ -62,7 +63,7 @@ class CrossEncoder:
         with loading(model):
             self._model, self.device = load_on(device, load, lambda loaded: loaded.model)
             self._tokenizer = TextTokenizer(self._model.tokenizer)
-        self.recipe = Recipe.from_json(folder.recipe if folder else {}, self._tokenizer.max_tokens, weight)
+            self.recipe = Recipe.from_json(folder.recipe if folder else {}, self._tokenizer.max_tokens, weight)
         self._batch_tokens = batch_tokens
         self._slice_size = slice_size
 
@@ -77,15 +78,18 @@ class CrossEncoder:
         """
         room = self._tokenizer.max_tokens - self._tokenizer.special_tokens(pair=True)
         asked = self._tokenizer.cut([query], room // 2)[0]
-        cuts = self._tokenizer.cut(texts, room - asked.seen)
         scores = np.full(len(texts), np.nan, np.float32)
+        seen, total = np.zeros(len(texts), np.int64), np.zeros(len(texts), np.int64)
         size = len(texts) if deadline is None else self._slice_size
         for start in range(0, len(texts), max(1, size)):
             if deadline is not None and deadline.expired:
                 break
-            scores[start : start + size] = self._score_slice(asked, cuts[start : start + size])
-        seen = np.array([cut.seen for cut in cuts], np.int64)
-        return Scoring(scores, seen, np.array([cut.total for cut in cuts], np.int64), asked.seen, asked.total)
+            part = slice(start, start + size)
+            cuts = self._tokenizer.cut(texts[part], room - asked.seen)
+            scores[part] = self._score_slice(asked, cuts)
+            seen[part] = [cut.seen for cut in cuts]
+            total[part] = [cut.total for cut in cuts]
+        return Scoring(scores, seen, total, asked.seen, asked.total)
 
     def _score_slice(self, query: Cut, texts: Sequence[Cut]) -> Vector:
         """Score texts that fit the window, in batches of like length."""
@@ -97,6 +101,9 @@ class CrossEncoder:
                 message = f"the model {self.name} gave {len(logits)} scores for {len(batch)} texts"
                 raise InferenceFailed(message)
             scores[batch] = logits
+        if not np.isfinite(scores).all():
+            message = f"the model {self.name} gave a score that is not a number; its weights or precision are at fault"
+            raise InferenceFailed(message)
         return scores
 
 
