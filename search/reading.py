@@ -51,8 +51,8 @@ def files(path: str) -> list[tuple[Path, str]]:
     if not found:
         message = f"{path} holds no {', '.join(SUFFIXES)}; convert it, or write its documents as JSON lines"
         raise InvalidDocument(message)
-    above = root.resolve().parent if root.is_dir() else root.resolve().parent.parent
-    return [(file, file.resolve().relative_to(above).as_posix()) for file in found]
+    folder = root if root.is_dir() else root.parent
+    return [(file, f"{folder.resolve().name}/{file.relative_to(folder).as_posix()}".lstrip("/")) for file in found]
 
 
 def left_out(path: str) -> list[str]:
@@ -64,7 +64,7 @@ def _visible(root: Path) -> list[Path]:
     """The path itself if it is a file, else the files below it that are not hidden, in order."""
     if not root.is_dir():
         return [root]
-    files = sorted(file for file in root.rglob("*") if file.is_file() and not file.is_symlink())
+    files = sorted(file for file in root.rglob("*") if file.is_file() or (file.is_symlink() and not file.exists()))
     return [file for file in files if not any(part.startswith(".") for part in file.relative_to(root).parts)]
 
 

@@ -102,6 +102,17 @@ def test_paths_that_cannot_be_read(tmp_path: Path) -> None:
         list(read(str(tmp_path / "a.pdf")))
 
 
+def test_links_are_followed_and_broken_ones_rejected(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere.txt").write_text("text")
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    (folder / "a.txt").symlink_to(tmp_path / "elsewhere.txt")
+    (folder / "b.txt").symlink_to(tmp_path / "gone.txt")
+    linked, broken = read(str(folder))
+    assert linked == Document("notes/a.txt", "text", "a", {"path": "notes/a.txt"})
+    assert str(broken) == "notes/b.txt (notes/b.txt): cannot be read: No such file or directory"
+
+
 def test_a_file_too_large_to_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reading, "_LONGEST_LINE", 100)
     (tmp_path / "a.txt").write_text("x" * 200)
