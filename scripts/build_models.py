@@ -17,7 +17,8 @@ from typing import Any
 import safetensors.numpy
 
 from search.export.bert import BertShape, Head, build_bert
-from search.export.graph import Precision
+from search.export.graph import GraphBuilder
+from search.export.precision import Precision, Weights
 from search.models import sha256
 
 MODELS = Path(__file__).parent.parent / "search" / "models"
@@ -43,7 +44,7 @@ CARDS: dict[str, dict[str, Any]] = {
 SPECIAL_TOKENS = {"unk_token": "[UNK]", "sep_token": "[SEP]", "pad_token": "[PAD]", "cls_token": "[CLS]", "mask_token": "[MASK]"}
 
 
-def build(name: str, checkpoint: Path, out: Path, precision: Precision) -> dict[str, Any]:
+def build(name: str, checkpoint: Path, out: Path, precision: Weights) -> dict[str, Any]:
     """Write one model folder under `out` and give its entry for the manifest."""
     card = CARDS[name]
     head: Head = card["head"]
@@ -51,7 +52,7 @@ def build(name: str, checkpoint: Path, out: Path, precision: Precision) -> dict[
     folder.mkdir(parents=True, exist_ok=True)
     config = json.loads((checkpoint / "config.json").read_text())
     weights = safetensors.numpy.load_file(str(checkpoint / "model.safetensors"))
-    graph = build_bert(weights, BertShape.from_config(config), head, precision)
+    graph = build_bert(weights, BertShape.from_config(config), head, GraphBuilder(Precision(precision)))
     (folder / "model.onnx").write_bytes(graph.SerializeToString(deterministic=True))
     tokenizer = json.loads((checkpoint / "tokenizer.json").read_text())
     tokenizer["truncation"] = tokenizer["padding"] = None  # stated once, in tokenizer_config.json

@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING, Any, Self
 
 from search.documents import Document, Rejection, SearchResult
 from search.errors import MissingExtra, SearchError
-from search.models import LOCAL, manifest
-from search.settings import CrossEncoderSettings, EdgeSettings, MemorySettings, NoReranker, ServerSettings, Settings
+from search.settings import (
+    CausalSettings,
+    ChatSettings,
+    CrossEncoderSettings,
+    EdgeSettings,
+    MemorySettings,
+    NoReranker,
+    ServerSettings,
+    Settings,
+)
 
 if TYPE_CHECKING:
     from qdrant_client.models import Filter
@@ -140,6 +148,9 @@ class Searcher:
             return self._parts[name]
 
 
+_EXTRAS = {"pytrec_eval": "evaluate", "onnx": "export", "ml_dtypes": "export", "safetensors": "export", "huggingface_hub": "export"}
+
+
 @contextmanager
 def needs_extra() -> Iterator[None]:
     """Around the import of a part whose libraries come with an extra.
@@ -150,7 +161,7 @@ def needs_extra() -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        extras = "evaluate" if error.name == "pytrec_eval" else "cpu or gpu"
+        extras = _EXTRAS.get(error.name or "", "cpu or gpu")
         first = extras.partition(" ")[0]
         message = f"{error.name} is not installed; install this package with its extra {extras}, as in pip install '.[{first}]'"
         raise MissingExtra(message) from error
@@ -167,6 +178,7 @@ def build_embedder(settings: Settings) -> "Embedder":
         threads=settings.threads,
         cache=settings.model_cache,
         batch_tokens=settings.embedder.batch_tokens,
+        cuda=settings.cuda,
     )
 
 
@@ -185,9 +197,56 @@ def build_reranker(settings: Settings) -> "Reranker | None":
                 weight=chosen.weight,
                 batch_tokens=chosen.batch_tokens,
                 slice_size=chosen.slice_size,
+                cuda=settings.cuda,
+            )
+        case CausalSettings() as chosen:
+            return _language_model(chosen, settings)
+        case ChatSettings() as chosen:
+            from search.reranking.chat import ChatReranker
+
+            return ChatReranker(
+                chosen.url,
+                chosen.model,
+                api_key=chosen.api_key.get_secret_value() if chosen.api_key else None,
+                weight=1.0 if chosen.weight is None else chosen.weight,
+                window=chosen.window,
+                stride=chosen.stride,
+                max_words=chosen.max_words,
+                timeout_s=chosen.timeout_s,
             )
         case NoReranker():
             return None
+
+
+def _language_model(chosen: CausalSettings, settings: Settings) -> "Reranker":
+    """A local language model as the kind of reranker that its recipe's head makes of it."""
+    with needs_extra():
+        from search.reranking.language_model import LanguageModel
+
+    from search.recipes import Listwise, Pairwise
+
+    model = LanguageModel(
+        chosen.model,
+        device=settings.device,
+        threads=settings.threads,
+        cuda=settings.cuda,
+        batch_tokens=chosen.batch_tokens,
+        weight=chosen.weight,
+        instruction=chosen.instruction,
+    )
+    match model.head:
+        case Listwise():
+            from search.reranking.listwise import ListwiseReranker
+
+            return ListwiseReranker(model)
+        case Pairwise():
+            from search.reranking.pairwise import PairwiseReranker
+
+            return PairwiseReranker(model)
+        case _:
+            from search.reranking.causal import CausalReranker
+
+            return CausalReranker(model, chosen.slice_size)
 
 
 def build_index(settings: Settings) -> "VectorIndex":
@@ -212,30 +271,3 @@ def build_index(settings: Settings) -> "VectorIndex":
             from search.index.qdrant import QdrantIndex, in_memory
 
             return QdrantIndex(in_memory(), settings.collection, ":memory:")
-
-
-def list_models(*, named: bool) -> list[dict[str, Any]]:
-    """The models that settings can name: the bundled ones and, if asked, those that FastEmbed downloads by name."""
-    rows = [
-        {
-            "name": name,
-            "kind": entry["kind"],
-            "bundled": True,
-            "megabytes": sum(file["bytes"] for file in entry["files"].values()) / 1e6,
-            "licence": entry["licence"],
-        }
-        for name, entry in manifest().items()
-    ]
-    if not named:
-        return rows
-    with needs_extra():
-        from search import embedding
-        from search.reranking import cross_encoder
-
-    served = [("embedder", row) for row in embedding.supported_models()]
-    served += [("reranker", row) for row in cross_encoder.supported_models()]
-    return rows + [
-        {"name": row["model"], "kind": kind, "bundled": False, "megabytes": row["size_in_GB"] * 1000, "licence": row["license"]}
-        for kind, row in served
-        if not row["model"].startswith(LOCAL)
-    ]

@@ -1,7 +1,6 @@
 """The command `search`: parsing and printing only. Data goes to stdout, progress and logs to stderr."""
 
 import io
-import json
 import logging
 import sys
 from pathlib import Path
@@ -9,10 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
-from search.assembly import Searcher, build_index, build_reranker, list_models, needs_extra, open_search
+from search import operating
+from search.assembly import Searcher, build_reranker, open_search
 from search.documents import Rejection, check_query
 from search.errors import InvalidQuery, SearchError
-from search.settings import EdgeSettings, Settings, unknown_names
+from search.options import AsJson, Collection, DataDir, Depth, Limit, NoRerank, load_settings, print_json
+from search.settings import Settings
 
 app = typer.Typer(
     name="search",
@@ -22,13 +23,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-
-DataDir = Annotated[Path | None, typer.Option(help="Where collections are kept.", show_default=False)]
-Collection = Annotated[str | None, typer.Option(help="Which collection.", show_default=False)]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
-Limit = Annotated[int | None, typer.Option(help="Hits shown.", show_default="10")]
-Depth = Annotated[int | None, typer.Option(help="Candidates retrieved and reranked.", show_default="30, or limit if more")]
-NoRerank = Annotated[bool, typer.Option("--no-rerank", help="Keep retrieval order.")]
 
 
 @app.callback()
@@ -95,7 +89,7 @@ def ingest(
             on_rejection=warn,
         )
     if as_json:
-        _print_json(done.to_dict())
+        print_json(done.to_dict())
     else:
         print(
             f"{done.added:,} added, {done.changed:,} changed, {done.unchanged:,} unchanged, {done.rejected:,} rejected; "
@@ -126,7 +120,7 @@ def query(
     with _open(data_dir, collection) as searcher:
         result = searcher.search(text, limit=limit, depth=depth, filter=filter, budget_ms=budget_ms, rerank=not no_rerank)
     if as_json:
-        _print_json(result.to_dict())
+        print_json(result.to_dict())
     else:
         print_result(result)
 
@@ -159,6 +153,7 @@ def rerank(
         {
             "index": i,
             "score": float(scoring.scores[i]),
+            "probability": reranker.recipe.probability(float(scoring.scores[i])),
             "tokens_seen": int(scoring.tokens_seen[i]),
             "tokens_total": int(scoring.tokens_total[i]),
             "text": texts[i],
@@ -167,7 +162,16 @@ def rerank(
     ]
     if as_json:
         seen = {"query_tokens_seen": scoring.query_tokens_seen, "query_tokens_total": scoring.query_tokens_total}
-        _print_json({"query": text, **seen, "reranker": reranker.name, "device": reranker.device, "results": rows})
+        print_json(
+            {
+                "query": text,
+                **seen,
+                "reranker": reranker.name,
+                "device": reranker.device,
+                "verified": reranker.verified,
+                "results": rows,
+            }
+        )
         return
     for row in rows:
         print(f"{row['score']:8.3f}  {row['text']}")
@@ -180,80 +184,8 @@ def rerank(
         print(f"note: {cut} of {len(rows)} texts were longer than the model's window", file=sys.stderr)
 
 
-@app.command()
-def evaluate(
-    dataset: Annotated[Path, typer.Argument(help="A BEIR folder: corpus.jsonl, queries.jsonl, qrels/SPLIT.tsv.")],
-    split: Annotated[str | None, typer.Option(help="Which judgements.", show_default="test, else dev")] = None,
-    depth: Depth = None,
-    data_dir: DataDir = None,
-    *,
-    no_rerank: NoRerank = False,
-    as_json: AsJson = False,
-) -> None:
-    """Measure nDCG@10, Recall@100 and RR@10 with and without reranking. Vectors are kept for the next time."""
-    with needs_extra():
-        from search.evaluation import evaluate as run
-        from search.evaluation import load_dataset
-    from search.progress import ProgressReport
-
-    loaded = load_dataset(dataset, split)
-    settings = _settings(data_dir, None)
-    # Each corpus and embedder has a collection of its own, away from the user's; the server is not bothered with it.
-    folder = settings.data_dir / "evaluation"
-    with open_search(settings) as searcher:
-        name = f"{loaded.corpus_hash}-{searcher.embedder.fingerprint.rpartition('@')[2]}"
-        index = build_index(settings.model_copy(update={"data_dir": folder, "collection": name, "index": EdgeSettings()}))
-        try:
-            with ProgressReport("evaluating", "steps", len(loaded.documents) + len(loaded.queries)) as report:
-                measured = run(
-                    loaded,
-                    searcher.embedder,
-                    None if no_rerank else searcher.reranker,
-                    index,
-                    depth=settings.depth if depth is None else depth,
-                    on_progress=lambda what, done, _: report.update(done + (len(loaded.documents) if what == "querying" else 0)),
-                )
-        finally:
-            index.close()
-    if as_json:
-        _print_json(measured)
-        return
-    print(f"{measured['dataset']} ({measured['split']}): {measured['queries']:,} queries, {measured['documents']:,} documents")
-    for name, values in measured["runs"].items():
-        figures = "  ".join(f"{measure} {value:.4f}" for measure, value in values.items())
-        print(f"  {name:10} {figures}   {measured['latency_ms'][name]:.0f} ms a query")
-
-
-@app.command()
-def models(
-    *,
-    every: Annotated[bool, typer.Option("--all", help="Also the models FastEmbed downloads by name.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """List the models that can be named in the settings."""
-    rows = list_models(named=every)
-    if as_json:
-        _print_json({"models": rows})
-        return
-    for row in rows:
-        origin = "bundled" if row["bundled"] else "download"
-        print(f"{row['kind']:9} {row['name']:60} {row['megabytes']:7.0f} MB  {origin:8}  {row['licence']}")
-
-
-@app.command()
-def doctor(data_dir: DataDir = None, collection: Collection = None, *, as_json: AsJson = False) -> None:
-    """Check the environment, the models and the collection, and say how to mend what is wrong."""
-    from search.doctor import examine
-
-    findings = list(examine(_settings(data_dir, collection)))
-    healthy = all(finding.ok for finding in findings)
-    if as_json:
-        _print_json({"ok": healthy, "findings": [{"name": f.name, "ok": f.ok, "detail": f.detail} for f in findings]})
-    else:
-        for finding in findings:
-            print(f"{'ok     ' if finding.ok else 'PROBLEM'}  {finding.name:15} {finding.detail}")
-    if not healthy:
-        raise typer.Exit(1)
+for command in (operating.evaluate, operating.export, operating.models, operating.doctor):
+    app.command()(command)
 
 
 def main() -> None:
@@ -272,17 +204,5 @@ def main() -> None:
         sys.exit(1)
 
 
-def _settings(data_dir: Path | None, collection: str | None) -> Settings:
-    for name in unknown_names():
-        print(f"note: the environment variable {name} is no setting of this program", file=sys.stderr)
-    given = {"data_dir": data_dir, "collection": collection}
-    return Settings(**{name: value for name, value in given.items() if value is not None})
-
-
 def _open(data_dir: Path | None, collection: str | None) -> Searcher:
-    return open_search(_settings(data_dir, collection))
-
-
-def _print_json(value: dict[str, Any]) -> None:
-    json.dump(value, sys.stdout, default=list)  # in ASCII, which every terminal and pipe can carry
-    sys.stdout.write("\n")
+    return open_search(load_settings(data_dir, collection))

@@ -93,7 +93,14 @@ def _reranker(settings: Settings) -> str:
     reranker = build_reranker(settings)
     if reranker is None:
         return "none"
-    return f"{reranker.name}, weight {reranker.recipe.weight:g}, {reranker.recipe.max_tokens} tokens, on {reranker.device}"
+    told = [reranker.name, f"weight {reranker.recipe.weight:g}"]
+    if reranker.recipe.max_tokens:
+        told.append(f"{reranker.recipe.max_tokens} tokens")
+    told.append(f"on {reranker.device}")
+    told.append(
+        f"verified by {reranker.verified}" if reranker.verified else "unverified: its recipe has no golden scores of others"
+    )
+    return ", ".join(told)
 
 
 def _collection(settings: Settings) -> str:

@@ -127,7 +127,8 @@ class Hit:
     score: float | None  # what the order is by, see SearchResult.ranking; None where the deadline left it unscored
     retrieval_rank: int  # from 1
     retrieval_score: float  # cosine similarity
-    rerank_score: float | None  # the reranker's raw logit; None where it did not score
+    rerank_score: float | None  # as the reranker gave it, a raw logit for most; None where it did not score
+    rerank_probability: float | None  # the same as a chance of being relevant, 0 to 1; None where the model's recipe has no map
     tokens_seen: int  # what the last model to judge it read of the passage …
     tokens_total: int  # … and how long it is
     unknown_share: float  # share of its tokens unknown to the embedder, 0 to 1
@@ -150,7 +151,7 @@ class SearchResult:
     embedder: str
     reranker: str | None
     device: str  # where the embedder ran: "cpu" or "cuda"
-    rerank_device: str | None  # where the reranker ran
+    rerank_device: str | None  # where the reranker ran: the same, or "remote"
     timings_ms: Mapping[str, float]  # embed, retrieve, rerank, total
     warnings: tuple[str, ...] = ()
 

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from search.errors import InferenceFailed, ModelIncomplete
 from search.inference.batching import plan_batches
 from search.inference.hub import fetch, registering
-from search.inference.runtime import load_on, loading, running
+from search.inference.runtime import Provider, load_on, loading, running
 from search.inference.tokens import TextTokenizer
 from search.models import LOCAL, ModelFolder, fingerprint, locate, read_json
-from search.settings import ActiveDevice, Device
+from search.settings import ActiveDevice, CudaSettings, Device
 
 Vector = NDArray[np.float32]
 Matrix = NDArray[np.float32]
@@ -42,7 +42,14 @@ class FastEmbedEmbedder:
     """Any dense model that FastEmbed runs: bundled, in a local folder, or by FastEmbed's name for it."""
 
     def __init__(
-        self, model: str, *, device: Device = "auto", threads: int | None = None, cache: Path, batch_tokens: int = 4096
+        self,
+        model: str,
+        *,
+        device: Device = "auto",
+        threads: int | None = None,
+        cache: Path,
+        batch_tokens: int = 4096,
+        cuda: CudaSettings | None = None,
     ) -> None:
         """Load the model.
 
@@ -59,13 +66,13 @@ class FastEmbedEmbedder:
             else:
                 options |= _registered(folder)
 
-        def load(provider: str) -> Any:
+        def load(provider: Provider) -> Any:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", ".* is a static model", UserWarning)  # as `device` will say
                 return TextEmbedding(providers=[provider], **options).model
 
         with loading(model):
-            self._model, self.device = load_on(device, load, lambda loaded: getattr(loaded, "model", None))
+            self._model, self.device = load_on(device, load, lambda loaded: getattr(loaded, "model", None), cuda)
             self.tokenizer = TextTokenizer(self._model.tokenizer)
         self._batch_tokens = batch_tokens
         self.dimension = self.embed_query("dimension").shape[0]

@@ -13,9 +13,13 @@ SearchError
 │   ├── ModelIncomplete          a model folder lacks a file, or one cannot be read
 │   ├── ModelCorrupt             a file differs from its recorded sha256, or ONNX Runtime cannot load it
 │   ├── ModelUnavailable         a named model could not be downloaded
+│   ├── UnsupportedModel         an architecture, rope type, recipe or precision that is not implemented
+│   ├── ExportFailed             the folder exists already, or the disk is too small
+│   ├── SelfTestFailed           a model does not give the scores its recipe records
 │   ├── RuntimeConflict          both onnxruntime and onnxruntime-gpu are installed
 │   ├── DeviceUnavailable        CUDA was asked for and is not there
 │   └── InferenceFailed          the model ran and gave an error, NaN or the wrong number of values
+│       └── OutOfMemory          the device's memory does not hold the batch
 └── IndexFailure
     ├── IndexBusy                another process owns the data folder
     ├── IndexMismatch            the collection was built with another embedder
@@ -81,6 +85,18 @@ class ModelUnavailable(ModelError):
     """A model that FastEmbed serves by name is not on this machine and could not be downloaded."""
 
 
+class UnsupportedModel(ModelError):
+    """A checkpoint asks for something this package does not compute; the message names it."""
+
+
+class ExportFailed(ModelError):
+    """An export cannot begin or end; nothing that looks like a model was left behind."""
+
+
+class SelfTestFailed(ModelError):
+    """A model does not give the scores that its recipe records, so it is not served."""
+
+
 class RuntimeConflict(ModelError):
     """The environment holds both ONNX runtimes."""
 
@@ -91,6 +107,10 @@ class DeviceUnavailable(ModelError):
 
 class InferenceFailed(ModelError):
     """The model ran but gave no usable answer."""
+
+
+class OutOfMemory(InferenceFailed):
+    """The device has no memory left for a batch; smaller batches may fit."""
 
 
 class IndexFailure(SearchError):

@@ -23,6 +23,7 @@ def print_result(result: SearchResult) -> None:
         print(f"{hit.rank:3}  {_moved(hit):>4}  {hit.document_id}{f' · {hit.title}' if hit.title else ''}")
         print(f"           {_clip(' '.join(hit.text.split()), 150)}")
         logit = "" if hit.rerank_score is None else f", reranker {hit.rerank_score:.2f}"
+        logit += "" if hit.rerank_probability is None else f" (probability {hit.rerank_probability:.2f})"
         read = f", read {hit.tokens_seen} of {hit.tokens_total} tokens" if hit.truncated else ""
         print(f"           cosine {hit.retrieval_score:.3f} at {hit.retrieval_rank}{logit}{read}")
     if not result.hits:

@@ -42,13 +42,14 @@ class ProgressReport:
         if self._console.is_terminal:
             self._bars.stop()
 
-    def update(self, done: int, note: str = "") -> None:
-        """Show how much is done, and a remark such as the number of rejections."""
+    def update(self, done: int, note: str = "", *, total: int | None = None) -> None:
+        """Show how much is done, a remark such as the number of rejections, and of how many, if that has become known."""
+        self._total = total or self._total
         now = time.monotonic()
         rate = done / max(now - self._started, 1e-9)
         shown = f"{rate:,.0f} {self._unit}/s{f', {note}' if note else ''}"
         if self._console.is_terminal:
-            self._bars.update(self._task, completed=done, rate=shown)
+            self._bars.update(self._task, completed=done, total=self._total, rate=shown)
         elif now >= self._line_due:
             self._line_due = now + _SECONDS_BETWEEN_LINES
             of = f"/{self._total:,}" if self._total else ""

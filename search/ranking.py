@@ -67,11 +67,12 @@ def rank(query: str, candidates: Sequence[Candidate], reranker: Reranker | None,
             place,
             float(final[i]) if i < scored else None,
             rerank_score=float(logits[i]) if i < scored else None,
+            rerank_probability=reranker.recipe.probability(float(logits[i])) if i < scored else None,
             tokens=(int(scoring.tokens_seen[i]), int(scoring.tokens_total[i])) if i < scored else None,
         )
         for place, i in enumerate(order, 1)
     ]
-    words = "reranker logit" if weight == 1 else f"{weight:g} z(reranker) + {1 - weight:g} z(retrieval)"
+    words = reranker.recipe.unit if weight == 1 else f"{weight:g} z(reranker) + {1 - weight:g} z(retrieval)"
     if scored < len(candidates):
         reason = f"the time budget was spent after {scored} of {len(candidates)} candidates; the rest follows in retrieval order"
         return Ranking(hits, "partial", reason, words, scoring)
@@ -109,6 +110,7 @@ def _hit(
     score: float | None,
     *,
     rerank_score: float | None = None,
+    rerank_probability: float | None = None,
     tokens: tuple[int, int] | None = None,
 ) -> Hit:
     seen, total = tokens or (candidate.tokens_embedded, candidate.tokens_total)
@@ -125,6 +127,7 @@ def _hit(
         retrieval_rank=candidate.retrieval_rank,
         retrieval_score=candidate.retrieval_score,
         rerank_score=rerank_score,
+        rerank_probability=rerank_probability,
         tokens_seen=seen,
         tokens_total=total,
         unknown_share=candidate.unknown_share,

@@ -44,10 +44,50 @@ class CrossEncoderSettings(_Section):
     slice_size: PositiveInt = Field(8, description="Candidates scored between two looks at the clock, under a budget.")
 
 
+class CausalSettings(_Section):
+    """A language model that `search export` wrote; its recipe says how it is asked."""
+
+    kind: Literal["causal"] = "causal"
+    model: str = Field(description="The folder.")
+    weight: float | None = Field(None, ge=0, le=1, description="Share of the reranker in the ranking; None: the model's recipe.")
+    instruction: str | None = Field(None, description="What relevance means here, for models that take instructions.")
+    batch_tokens: PositiveInt = Field(8192, description="Padded tokens in one batch.")
+    slice_size: PositiveInt = Field(8, description="Candidates scored between two looks at the clock, under a budget.")
+    share_prefix: bool | None = Field(
+        None, description="Read what all prompts of a query begin with only once; None: on the CPU, where it was measured to pay."
+    )
+
+
+class ChatSettings(_Section):
+    """A language model behind an OpenAI-compatible chat endpoint, which orders windows of passages."""
+
+    kind: Literal["chat"] = "chat"
+    url: str = Field(description="Up to /v1, such as http://127.0.0.1:8000/v1.")
+    model: str
+    api_key: SecretStr | None = None
+    weight: float | None = Field(None, ge=0, le=1, description="Share of the reranker in the ranking; None: 1.")
+    window: int = Field(20, ge=2, description="Passages in one request.")
+    stride: PositiveInt = Field(10, description="How far the window moves; less than the window.")
+    max_words: PositiveInt = Field(300, description="The longest passage, in words; the rest is cut and reported.")
+    timeout_s: PositiveFloat = Field(60, description="Seconds until a request counts as lost.")
+
+
 class NoReranker(_Section):
     """Retrieval order only."""
 
     kind: Literal["none"] = "none"
+
+
+class CudaSettings(_Section):
+    """How the GPU is used, where there is one."""
+
+    device: NonNegativeInt = Field(0, description="Which GPU.")
+    memory_mib: PositiveInt | None = Field(None, description="GPU memory one model may take, in MiB; None: all.")
+    arena: Literal["same-as-requested", "next-power-of-two"] = Field(
+        "same-as-requested", description="By how much a model's memory grows when it is too small."
+    )
+    shrink: bool = Field(default=False, description="Give unused memory back after every batch; slower.")
+    attention: Literal["auto", "flash", "memory-efficient", "cudnn", "math"] = Field("auto", description="Which attention kernel.")
 
 
 class EdgeSettings(_Section):
@@ -113,9 +153,12 @@ class Settings(BaseSettings):
     collection: str = Field("documents", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
     index: Annotated[EdgeSettings | ServerSettings | MemorySettings, Field(discriminator="engine")] = EdgeSettings()
     embedder: EmbedderSettings = EmbedderSettings()
-    reranker: Annotated[CrossEncoderSettings | NoReranker, Field(discriminator="kind")] = CrossEncoderSettings()
+    reranker: Annotated[CrossEncoderSettings | CausalSettings | ChatSettings | NoReranker, Field(discriminator="kind")] = (
+        CrossEncoderSettings()
+    )
     chunking: ChunkingSettings = ChunkingSettings()
     device: Device = Field("auto", description="auto: CUDA if this environment has it, else CPU. cuda: never anything else.")
+    cuda: CudaSettings = CudaSettings()
     threads: PositiveInt | None = Field(None, description="Threads a model may use; None: all cores.")
     model_cache: Path = Field(
         default_factory=lambda: Path.home() / ".cache/two-stage-search",

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from search.deadline import Deadline
-from search.reranking import Recipe, Scoring
+from search.recipes import Recipe
+from search.reranking import Scoring
 from search.settings import ActiveDevice
 
 
@@ -21,6 +22,7 @@ class Planted:
     delay_s: float = 0.0
     name: str = "planted"
     device: ActiveDevice = "cpu"
+    verified: str = ""
 
     def score(self, query: str, texts: Sequence[str], *, deadline: Deadline | None = None) -> Scoring:
         time.sleep(self.delay_s)

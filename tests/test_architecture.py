@@ -14,24 +14,28 @@ FILES = sorted((ROOT / "search").rglob("*.py"))
 ROWS = (
     {"errors", "deadline"},
     {"documents", "settings"},
-    {"models", "inference", "export"},
+    {"models", "inference", "export", "recipes"},
     {"chunking", "embedding", "index", "reading", "reranking"},
     {"ranking"},
     {"service", "ingestion"},
     {"evaluation"},
     {"assembly"},
-    {"demo", "doctor", "progress", "printing"},
+    {"demo", "doctor", "progress", "printing", "options", "catalogue"},
+    {"operating"},
     {"cli"},
 )
 BORDERS = {
     "qdrant_client": {"index/filters.py", "index/qdrant.py"},
     "qdrant_edge": {"index/edge.py"},
-    "onnxruntime": {"inference/runtime.py"},
+    "onnxruntime": {"inference/runtime.py", "inference/session.py"},
     "fastembed": {"embedding.py", "reranking/cross_encoder.py"},
-    "onnx": {"export/graph.py", "export/bert.py"},
+    "onnx": {"export/graph.py", "export/bert.py", "export/decoder.py", "export/precision.py"},
+    "safetensors": {"export/checkpoint.py"},
+    "huggingface_hub": {"export/hub.py"},
+    "httpx": {"index/qdrant.py", "reranking/chat.py"},
     "pytrec_eval": {"evaluation.py"},
     "rich": {"progress.py"},
-    "typer": {"cli.py"},
+    "typer": {"cli.py", "operating.py", "options.py"},
 }
 
 

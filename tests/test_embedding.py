@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny import BUNDLED, HUB_STATIC, tiny_model, tiny_weights
+from tiny import BUNDLED, FP32, HUB_STATIC, tiny_model, tiny_weights
 
 from search.embedding import Embedder, FastEmbedEmbedder
 from search.errors import (
@@ -19,6 +19,7 @@ from search.errors import (
     RuntimeConflict,
 )
 from search.export.bert import BertShape, build_bert
+from search.export.graph import GraphBuilder
 from search.inference.runtime import check_runtimes, loading, running
 
 TEXTS = [
@@ -170,7 +171,7 @@ def test_weights_that_are_not_numbers(tmp_path: Path) -> None:
     weights = tiny_weights(1)
     weights["encoder.layer.0.output.dense.weight"][:] = np.nan
     shape = BertShape(layers=2, heads=4, width=64, epsilon=1e-12)
-    (folder / "model.onnx").write_bytes(build_bert(weights, shape, "encoder").SerializeToString())
+    (folder / "model.onnx").write_bytes(build_bert(weights, shape, "encoder", GraphBuilder(FP32)).SerializeToString())
     with pytest.raises(InferenceFailed, match="not finite"):
         FastEmbedEmbedder(str(folder), device="cpu", cache=tmp_path)
 

@@ -11,7 +11,7 @@ from planted import Planted
 from search.deadline import Deadline
 from search.documents import Candidate
 from search.ranking import rank
-from search.reranking import Recipe
+from search.recipes import Recipe
 
 
 def candidates(scores: Sequence[float]) -> list[Candidate]:

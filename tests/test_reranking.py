@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny import SHAPE, tiny_model, tiny_weights
+from tiny import FP32, SHAPE, tiny_model, tiny_weights
 
 from search.deadline import Deadline
-from search.errors import DeviceUnavailable, InferenceFailed, ModelCorrupt, ModelIncomplete, ModelNotFound, ModelUnavailable
+from search.errors import DeviceUnavailable, ModelCorrupt, ModelIncomplete, ModelNotFound, ModelUnavailable, SelfTestFailed
 from search.export.bert import build_bert
+from search.export.graph import GraphBuilder
 from search.reranking import Reranker
 from search.reranking.cross_encoder import CrossEncoder
 
@@ -50,7 +51,7 @@ def test_the_input_is_left_alone(reranker: Reranker) -> None:
 
 
 def test_the_query_is_capped_at_half_the_window_and_the_text_gets_the_rest(reranker: Reranker) -> None:
-    room = reranker.recipe.max_tokens - 3
+    room = (reranker.recipe.max_tokens or 0) - 3
     scoring = reranker.score("dog " * 1000, ["cat " * 1000, "cat"])
     assert (scoring.query_tokens_seen, scoring.query_tokens_total) == (room // 2, 1000)
     assert scoring.tokens_seen.tolist() == [room - room // 2, 1]
@@ -60,7 +61,7 @@ def test_the_query_is_capped_at_half_the_window_and_the_text_gets_the_rest(reran
 
 
 def test_what_lies_beyond_the_window_does_not_matter(reranker: Reranker) -> None:
-    room = reranker.recipe.max_tokens - 3 - 1
+    room = (reranker.recipe.max_tokens or 0) - 3 - 1
     texts = ["cat " * room, "cat " * room + "submarine warfare"]
     scores = reranker.score("dog", texts).scores
     assert scores[0] == pytest.approx(scores[1], abs=1e-5)
@@ -130,8 +131,8 @@ def test_weights_that_are_not_numbers(tmp_path: Path) -> None:
     folder = tiny_model(tmp_path / "model", "classifier")
     weights = tiny_weights(1)
     weights["classifier.weight"][:] = np.nan
-    (folder / "model.onnx").write_bytes(build_bert(weights, SHAPE, "classifier").SerializeToString())
-    with pytest.raises(InferenceFailed, match="not a number"):
+    (folder / "model.onnx").write_bytes(build_bert(weights, SHAPE, "classifier", GraphBuilder(FP32)).SerializeToString())
+    with pytest.raises(SelfTestFailed, match="not a number"):
         CrossEncoder(str(folder), device="cpu", cache=tmp_path).score("cat", TEXTS)
 
 
@@ -150,7 +151,7 @@ def test_corrupt_model_file(tmp_path: Path) -> None:
 
 
 def test_an_encoder_is_not_a_cross_encoder(model_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises((ModelIncomplete, InferenceFailed), match="embedder-mean"):
+    with pytest.raises((ModelIncomplete, SelfTestFailed), match="embedder-mean"):
         CrossEncoder(str(model_folder / "embedder-mean"), device="cpu", cache=tmp_path).score("cat", TEXTS)
 
 

@@ -10,10 +10,12 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from search.export.bert import BertShape, Head, build_bert
-from search.export.graph import Precision
+from search.export.graph import GraphBuilder
+from search.export.precision import Precision
 
 BUNDLED = Path(__file__).parents[1] / "search" / "models"
 SHAPE = BertShape(layers=2, heads=4, width=64, epsilon=1e-12)
+FP32 = Precision()
 VOCABULARY = 30522
 POSITIONS = 512
 
@@ -70,11 +72,11 @@ def tiny_weights(seed: int, *, width: int = SHAPE.width, layers: int = SHAPE.lay
 
 
 def tiny_model(
-    folder: Path, head: Head, *, pooling: str = "mean", precision: Precision = "fp32", max_tokens: int = 64, seed: int = 7
+    folder: Path, head: Head, *, pooling: str = "mean", precision: Precision = FP32, max_tokens: int = 64, seed: int = 7
 ) -> Path:
     """Write a model folder as a user might have it."""
     folder.mkdir(parents=True)
-    graph = build_bert(tiny_weights(seed), SHAPE, head, precision)
+    graph = build_bert(tiny_weights(seed), SHAPE, head, GraphBuilder(precision))
     (folder / "model.onnx").write_bytes(graph.SerializeToString(deterministic=True))
     for name in ("tokenizer.json", "special_tokens_map.json"):
         shutil.copy(BUNDLED / "all-MiniLM-L6-v2" / name, folder)

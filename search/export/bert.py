@@ -1,124 +1,195 @@
-"""BERT as a graph of ONNX Runtime's fused operators: an encoder (token vectors) or a cross-encoder (one logit a pair)."""
+"""BERT, RoBERTa and XLM-RoBERTa as graphs of fused operators: an encoder (token vectors) or a cross-encoder (one logit a pair)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from search.export.graph import CONTRIB, GraphBuilder, Precision
+from search.errors import UnsupportedModel
+from search.export.graph import CONTRIB, Array, GraphBuilder, Tensor
 
 Head = Literal["encoder", "classifier"]
-Weights = Mapping[str, NDArray[Any]]
+Weights = Mapping[str, Tensor]
+
+_FAMILIES = {"bert": "bert.", "roberta": "roberta.", "xlm-roberta": "roberta."}
 
 
 @dataclass(frozen=True)
 class BertShape:
-    """What the graph needs to know of a checkpoint's config.json."""
+    """What the graph needs to know of a checkpoint's config.json.
+
+    Attributes:
+        layers: transformer layers.
+        heads: attention heads.
+        width: of a token's vector.
+        epsilon: of the layer norms.
+        prefix: what the names of the encoder's tensors begin with.
+        first_position: where positions begin; RoBERTa's lie behind that of its padding token.
+        positions: rows of the position table.
+        types: kinds of tokens; with a single one, there is no such input.
+    """
 
     layers: int
     heads: int
     width: int
     epsilon: float
+    prefix: str = "bert."
+    first_position: int = 0
+    positions: int = 512
+    types: int = 2
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "BertShape":
         """Read a Hugging Face config.
 
         Raises:
-            ValueError: not a BERT with absolute positions and exact GELU, the only kind this graph computes.
+            UnsupportedModel: not of the family, or with positions or an activation that this graph does not compute.
         """
-        wanted = {"model_type": "bert", "hidden_act": "gelu", "position_embedding_type": "absolute"}
-        for key, value in wanted.items():
+        kind = config.get("model_type")
+        if kind not in _FAMILIES:
+            message = f"config.json has model_type = {kind!r}; this graph computes {', '.join(_FAMILIES)} only"
+            raise UnsupportedModel(message)
+        for key, value in {"hidden_act": "gelu", "position_embedding_type": "absolute"}.items():
             if config.get(key, value) != value:
                 message = f"config.json has {key} = {config[key]!r}; this graph computes {value!r} only"
-                raise ValueError(message)
+                raise UnsupportedModel(message)
         return cls(
             layers=config["num_hidden_layers"],
             heads=config["num_attention_heads"],
             width=config["hidden_size"],
             epsilon=config["layer_norm_eps"],
+            prefix=_FAMILIES[kind],
+            first_position=0 if kind == "bert" else config.get("pad_token_id", 1) + 1,
+            positions=config.get("max_position_embeddings", 512),
+            types=config.get("type_vocab_size", 2),
         )
 
+    @property
+    def max_tokens(self) -> int:
+        """The longest input, special tokens included."""
+        return self.positions - self.first_position
 
-def build_bert(weights: Weights, shape: BertShape, head: Head, precision: Precision = "fp32") -> onnx.ModelProto:
+
+def build_bert(weights: Weights, shape: BertShape, head: Head, graph: GraphBuilder, path: Path | None = None) -> onnx.ModelProto:
     """Build the graph.
 
-    Inputs are `input_ids`, `attention_mask` and `token_type_ids`, int64 (batch, length), padded on the right.
-    Output: "encoder" gives `last_hidden_state` (batch, length, width), "classifier" gives `logits` (batch, 1), float32.
+    Inputs are `input_ids`, `attention_mask` and, where the model knows several types, `token_type_ids`, int64 (batch, length),
+    padded on the right. Output, float32: "encoder" gives `last_hidden_state` (batch, length, width), "classifier" `logits`
+    (batch, 1).
 
     Args:
-        weights: the checkpoint's tensors by name, with or without the prefix `bert.`.
+        weights: the checkpoint's tensors by name, with or without the family's prefix.
         shape: the checkpoint's dimensions.
         head: what stands on top of the last layer.
-        precision: how the matrices are stored; arithmetic between them is float32 in any case.
+        graph: an empty builder, which knows the precision.
+        path: where to write the graph, if anywhere.
     """
-    tensors = {name.removeprefix("bert."): tensor.astype(np.float32) for name, tensor in weights.items()}
-    graph = GraphBuilder(precision)
+    names = {name.removeprefix(shape.prefix): name for name in weights}
+    tensors = _Renamed(weights, names)
     hidden = _embeddings(graph, tensors, shape)
     for number in range(shape.layers):
         hidden = _layer(graph, tensors, shape, number, hidden)
     if head == "encoder":
-        name = graph.node("Identity", [hidden], ["last_hidden_state"])
+        name = "last_hidden_state"
+        if graph.precision.calculated_in == "fp32":
+            graph.node("Identity", [hidden], [name])
+        else:
+            graph.node("Cast", [hidden], [name], to=TensorProto.FLOAT)
         dimensions: list[str | int] = ["batch", "length", shape.width]
     else:
-        name = _classifier(graph, tensors, hidden)
+        name = _classifier(graph, tensors, hidden, pooled=shape.prefix == "bert.")
         dimensions = ["batch", 1]
-    inputs = [
-        helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "length"])
-        for name in ("input_ids", "attention_mask", "token_type_ids")
-    ]
-    return graph.model("bert", inputs, helper.make_tensor_value_info(name, TensorProto.FLOAT, dimensions))
+    wanted = ("input_ids", "attention_mask", "token_type_ids")[: 3 if shape.types > 1 else 2]
+    inputs = [helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "length"]) for name in wanted]
+    return graph.model("bert", inputs, [helper.make_tensor_value_info(name, TensorProto.FLOAT, dimensions)], path)
+
+
+class _Renamed(Mapping[str, Tensor]):
+    """A checkpoint under the names without prefix; a missing tensor is still the checkpoint's to complain of."""
+
+    def __init__(self, weights: Weights, names: Mapping[str, str]) -> None:
+        self._weights = weights
+        self._names = names
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._weights[self._names.get(name, name)]
+
+    def __iter__(self) -> Any:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 def _embeddings(graph: GraphBuilder, tensors: Weights, shape: BertShape) -> str:
     length = graph.node("Shape", ["input_ids"], ["length"], start=1, end=2)
     start = graph.constant("zero", np.array([0], np.int64))
-    table = graph.constant("positions.table", tensors["embeddings.position_embeddings.weight"])
-    positions = graph.node("Slice", [table, start, length], ["positions"])
+    positions = tensors["embeddings.position_embeddings.weight"][:][shape.first_position :].astype(np.float32)
+    types = tensors["embeddings.token_type_embeddings.weight"]
+    if shape.types == 1:
+        positions = positions + types[:]
+    table = graph.constant("positions.table", graph.precision.cast(positions))
+    placed = graph.node("Slice", [table, start, length], ["positions"])
     words = graph.lookup(tensors["embeddings.word_embeddings.weight"], "input_ids", "words")
-    type_table = graph.constant("types.table", tensors["embeddings.token_type_embeddings.weight"])
-    types = graph.node("Gather", [type_table, "token_type_ids"], ["types"])
-    placed = graph.node("Add", [types, positions], ["placed"])
+    if shape.types > 1:
+        kinds = graph.node("Gather", [graph.value("types.table", types), "token_type_ids"], ["types"])
+        placed = graph.node("Add", [kinds, placed], ["placed"])
     # One int32 length a row, rather than a mask, keeps MultiHeadAttention on its fast path for right-padded batches.
     mask = graph.node("Cast", ["attention_mask"], ["mask32"], to=TensorProto.INT32)
     graph.node("ReduceSum", [mask, graph.constant("one", np.array([1], np.int64))], ["lengths"], keepdims=0)
-    norm = [graph.constant(f"embedded.{part}", tensors[f"embeddings.LayerNorm.{part}"]) for part in ("weight", "bias")]
+    norm = [graph.value(f"embedded.{part}", tensors[f"embeddings.LayerNorm.{part}"]) for part in ("weight", "bias")]
     return graph.node("SkipLayerNormalization", [words, placed, *norm], ["embedded"], CONTRIB, epsilon=shape.epsilon)
 
 
 def _layer(graph: GraphBuilder, tensors: Weights, shape: BertShape, number: int, x: str) -> str:
     prefix = f"encoder.layer.{number}."
 
-    def constant(name: str) -> str:
-        return graph.constant(prefix + name, tensors[prefix + name])
+    def value(name: str) -> str:
+        return graph.value(prefix + name, tensors[prefix + name])
 
     def dense_add_norm(y: str, skip: str, part: str) -> str:
-        y = graph.linear(y, tensors[f"{prefix}{part}.dense.weight"], f"{prefix}{part}.matmul")
-        tail = [constant(f"{part}.{name}") for name in ("LayerNorm.weight", "LayerNorm.bias", "dense.bias")]
+        y = graph.linear(y, [tensors[f"{prefix}{part}.dense.weight"]], f"{prefix}{part}.matmul")
+        tail = [value(f"{part}.{name}") for name in ("LayerNorm.weight", "LayerNorm.bias", "dense.bias")]
         return graph.node("SkipLayerNormalization", [y, skip, *tail], [prefix + part], CONTRIB, epsilon=shape.epsilon)
 
     parts = [f"{prefix}attention.self.{name}" for name in ("query", "key", "value")]
-    packed = graph.linear(x, np.concatenate([tensors[f"{part}.weight"] for part in parts]), f"{prefix}qkv.matmul")
-    bias = graph.constant(f"{prefix}qkv.bias", np.concatenate([tensors[f"{part}.bias"] for part in parts]))
-    qkv = graph.node("Add", [packed, bias], [f"{prefix}qkv"])
+    packed = graph.linear(x, [tensors[f"{part}.weight"] for part in parts], f"{prefix}qkv.matmul")
+    biases = np.concatenate([graph.precision.cast(tensors[f"{part}.bias"][:]) for part in parts])
+    qkv = graph.node("Add", [packed, graph.constant(f"{prefix}qkv.bias", biases)], [f"{prefix}qkv"])
     sizes = graph.constant(f"{prefix}sizes", np.array([shape.width] * 3, np.int64))
     names = [f"{prefix}{name}" for name in "qkv"]
     graph.node("Split", [qkv, sizes], names, axis=-1)
     attention = graph.node("MultiHeadAttention", [*names, "", "lengths"], [f"{prefix}attention"], CONTRIB, num_heads=shape.heads)
     x = dense_add_norm(attention, x, "attention.output")
-    up = graph.linear(x, tensors[f"{prefix}intermediate.dense.weight"], f"{prefix}up.matmul")
-    up = graph.node("BiasGelu", [up, constant("intermediate.dense.bias")], [f"{prefix}up"], CONTRIB)
+    up = graph.linear(x, [tensors[f"{prefix}intermediate.dense.weight"]], f"{prefix}up.matmul")
+    up = graph.node("BiasGelu", [up, value("intermediate.dense.bias")], [f"{prefix}up"], CONTRIB)
     return dense_add_norm(up, x, "output")
 
 
-def _classifier(graph: GraphBuilder, tensors: Weights, hidden: str) -> str:
-    """Pooler and classifier on the first token; small, so they keep float32."""
+def _classifier(graph: GraphBuilder, tensors: Weights, hidden: str, *, pooled: bool) -> str:
+    """A dense layer, tanh and the classifier, on the first token; small, so they keep float32.
+
+    BERT's dense layer is its pooler; RoBERTa's belongs to its head.
+    """
+    dense, out = ("pooler.dense", "classifier") if pooled else ("classifier.dense", "classifier.out_proj")
+    classes = tensors[f"{out}.weight"].shape[0]
+    if classes != 1:
+        message = f"the classifier gives {classes} scores; a reranker has one"
+        raise UnsupportedModel(message)
+
+    def parts(kind: str, name: str) -> list[str]:
+        return [graph.constant(f"{kind}.{part}", _float(tensors[f"{name}.{part}"])) for part in ("weight", "bias")]
+
     first = graph.node("Gather", [hidden, graph.constant("first", np.array(0, np.int64))], ["cls"], axis=1)
-    pooler = [graph.constant(f"pooler.{part}", tensors[f"pooler.dense.{part}"]) for part in ("weight", "bias")]
-    pooled = graph.node("Tanh", [graph.node("Gemm", [first, *pooler], ["pooled.linear"], transB=1)], ["pooled"])
-    head = [graph.constant(f"classifier.{part}", tensors[f"classifier.{part}"]) for part in ("weight", "bias")]
-    return graph.node("Gemm", [pooled, *head], ["logits"], transB=1)
+    if graph.precision.calculated_in != "fp32":
+        first = graph.node("Cast", [first], ["cls.float"], to=TensorProto.FLOAT)
+    linear = graph.node("Gemm", [first, *parts("pooler", dense)], ["pooled.linear"], transB=1)
+    return graph.node("Gemm", [graph.node("Tanh", [linear], ["pooled"]), *parts("classifier", out)], ["logits"], transB=1)
+
+
+def _float(tensor: Tensor) -> Array:
+    return tensor[:].astype(np.float32)

@@ -1,29 +1,50 @@
-"""A builder for ONNX graphs: nodes and initializers by name, and weights in the precision that was asked for."""
+"""A builder for ONNX graphs: nodes and initializers by name, weights in the precision that was asked for, large ones streamed."""
 
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any, Protocol
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper
 
+from search.export.precision import Precision
 from search.export.quantization import quantize_blocks, quantize_rows
 
-Precision = Literal["fp32", "int8"]
 Array = NDArray[Any]
 
 CONTRIB = "com.microsoft"  # the operator domain of ONNX Runtime's fused operators
-BLOCK = 64  # weights that share one scale in an int8 matrix
+_INLINE = 16_384  # bytes up to which an initializer stays in the graph's own file
+_ALIGNMENT = 65_536  # so that ONNX Runtime can map the file into memory on every system
+_CHUNK = 1 << 24  # weights of a table held in memory at once
+
+
+class Tensor(Protocol):
+    """A checkpoint's tensor: an array, or one that is read from disk when it is sliced."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its dimensions."""
+
+    def __getitem__(self, part: slice) -> Array:
+        """Rows of it."""
 
 
 class GraphBuilder:
-    """Collects the nodes and initializers of one graph. Every method returns the name of the value it made."""
+    """Collects the nodes and initializers of one graph. Every method that adds one returns the name of the value it made."""
 
-    def __init__(self, precision: Precision) -> None:
+    def __init__(self, precision: Precision, weights: IO[bytes] | None = None) -> None:
+        """Begin a graph.
+
+        Args:
+            precision: how matrices are stored and calculated with.
+            weights: a file for large initializers, which the graph then names by the file's name; None keeps them in the graph.
+        """
         self.precision = precision
+        self._weights = weights
         self._nodes: list[onnx.NodeProto] = []
-        self._initializers: list[onnx.TensorProto] = []
+        self._initializers: list[TensorProto] = []
 
     def node(self, op: str, inputs: Sequence[str], outputs: Sequence[str], domain: str = "", **attributes: Any) -> str:
         """Append one operator; unwanted optional inputs and outputs are empty strings."""
@@ -32,35 +53,93 @@ class GraphBuilder:
 
     def constant(self, name: str, array: Array) -> str:
         """Store an array as it is."""
-        self._initializers.append(numpy_helper.from_array(np.asarray(array, order="C"), name))
-        return name
+        return self._store(name, array.dtype, array.shape, [array])
 
-    def linear(self, x: str, weight: Array, out: str) -> str:
-        """Multiply `x` (…, inputs) by the transpose of `weight` (outputs, inputs), as a checkpoint stores it.
+    def value(self, name: str, tensor: Tensor) -> str:
+        """Store a tensor in the type of activations."""
+        return self.constant(name, self.precision.cast(tensor[:]))
 
-        In int8 the kernel also rounds `x`, block by block within each row, so a row's result never depends on its batch.
+    def linear(self, x: str, parts: Sequence[Tensor], out: str) -> str:
+        """Multiply `x` (…, inputs) by the transpose of the parts (outputs, inputs), one below another, as a checkpoint stores them.
+
+        On the CPU the integer kernel also rounds `x`, block by block within each row, so a row's result never depends on its batch.
         """
-        if self.precision == "fp32":
+        if self.precision.bits is None:
+            weight = np.concatenate([self.precision.cast(part[:]) for part in parts])
             return self.node("MatMul", [x, self.constant(f"{out}.weight", weight.T)], [out])
-        blocks, scales = quantize_blocks(weight, BLOCK)
-        outputs, inputs = weight.shape
-        names = [x, self.constant(f"{out}.weight", blocks), self.constant(f"{out}.scale", scales)]
-        return self.node("MatMulNBits", names, [out], CONTRIB, K=inputs, N=outputs, bits=8, block_size=BLOCK, accuracy_level=4)
+        outputs, inputs = sum(part.shape[0] for part in parts), parts[0].shape[1]
+        blocks, scales = self._quantized([(part, chunk) for part in parts for chunk in _chunks(part)], out, outputs, inputs)
+        attributes = {"K": inputs, "N": outputs, "bits": self.precision.bits, "block_size": self.precision.block_size}
+        return self.node("MatMulNBits", [x, blocks, scales], [out], CONTRIB, **attributes, accuracy_level=4)
 
-    def lookup(self, table: Array, indices: str, out: str) -> str:
+    def _quantized(self, chunks: Iterable[tuple[Tensor, slice]], out: str, outputs: int, inputs: int) -> tuple[str, str]:
+        bits, block = self.precision.bits or 8, self.precision.block_size
+        scales: list[Array] = []
+
+        def integers() -> Iterator[Array]:
+            for part, chunk in chunks:
+                rounded, scale = quantize_blocks(part[chunk], block, bits)
+                scales.append(self.precision.cast(scale))
+                yield rounded
+
+        shape = (outputs, -(-inputs // block), block * bits // 8)
+        name = self._store(f"{out}.weight", np.dtype(np.uint8), shape, integers())
+        return name, self.constant(f"{out}.scale", np.concatenate(scales))
+
+    def lookup(self, table: Tensor, indices: str, out: str) -> str:
         """Take the rows of `table` that `indices` name."""
-        if self.precision == "fp32":
-            return self.node("Gather", [self.constant(f"{out}.table", table), indices], [out])
-        rows, scales = quantize_rows(table)
-        integers = self.node("Gather", [self.constant(f"{out}.table", rows), indices], [f"{out}.int8"])
-        floats = self.node("Cast", [integers], [f"{out}.float"], to=onnx.TensorProto.FLOAT)
-        scale = self.node("Gather", [self.constant(f"{out}.scale", scales), indices], [f"{out}.scales"])
-        return self.node("Mul", [floats, scale], [out])
+        if self.precision.bits is None:
+            return self.node("Gather", [self.table(f"{out}.table", table), indices], [out])
+        scales: list[Array] = []
 
-    def model(self, name: str, inputs: Sequence[onnx.ValueInfoProto], output: onnx.ValueInfoProto) -> onnx.ModelProto:
-        """Close the graph and check it."""
-        graph = helper.make_graph(self._nodes, name, list(inputs), [output], self._initializers)
+        def integers() -> Iterator[Array]:
+            for chunk in _chunks(table):
+                rounded, scale = quantize_rows(table[chunk])
+                scales.append(self.precision.cast(scale))
+                yield rounded
+
+        rows = self._store(f"{out}.table", np.dtype(np.int8), table.shape, integers())
+        floats = self.node(
+            "Cast", [self.node("Gather", [rows, indices], [f"{out}.int8"])], [f"{out}.float"], to=self.precision.tensor_type
+        )
+        scale = self.constant(f"{out}.scale", np.concatenate(scales))
+        return self.node("Mul", [floats, self.node("Gather", [scale, indices], [f"{out}.scales"])], [out])
+
+    def table(self, name: str, table: Tensor) -> str:
+        """Store a large tensor in the type of activations, rows by rows."""
+        return self._store(name, self.precision.dtype, table.shape, (self.precision.cast(table[chunk]) for chunk in _chunks(table)))
+
+    def model(
+        self, name: str, inputs: Sequence[onnx.ValueInfoProto], outputs: Sequence[onnx.ValueInfoProto], path: Path | None = None
+    ) -> onnx.ModelProto:
+        """Close the graph; with a path, write it there, beside the file of its weights."""
+        graph = helper.make_graph(self._nodes, name, list(inputs), list(outputs), self._initializers)
         opsets = [helper.make_opsetid("", 18), helper.make_opsetid(CONTRIB, 1)]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=10, producer_name="two-stage-search")
-        onnx.checker.check_model(model)
+        if self._weights is not None:
+            self._weights.flush()
+        if path is not None:
+            path.write_bytes(model.SerializeToString(deterministic=True))
         return model
+
+    def _store(self, name: str, dtype: Any, shape: Sequence[int], chunks: Iterable[Array]) -> str:
+        tensor = TensorProto(name=name, data_type=helper.np_dtype_to_tensor_dtype(dtype), dims=shape)
+        if self._weights is None or int(np.prod(shape)) * dtype.itemsize <= _INLINE:
+            tensor.raw_data = b"".join(chunk.tobytes() for chunk in chunks)
+        else:
+            start = self._weights.tell()
+            start += self._weights.write(bytes(-start % _ALIGNMENT))
+            for chunk in chunks:
+                self._weights.write(np.ascontiguousarray(chunk).view(np.uint8).data)
+            tensor.data_location = TensorProto.EXTERNAL
+            length = self._weights.tell() - start
+            for key, value in {"location": Path(self._weights.name).name, "offset": start, "length": length}.items():
+                tensor.external_data.add(key=key, value=str(value))
+        self._initializers.append(tensor)
+        return name
+
+
+def _chunks(table: Tensor) -> Iterator[slice]:
+    rows, width = table.shape
+    step = max(1, _CHUNK // width)
+    return (slice(start, min(start + step, rows)) for start in range(0, rows, step))

@@ -22,3 +22,12 @@ def plan_batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
         batches[-1].append(position)
         room -= 1
     return batches
+
+
+def bucket(length: int) -> int:
+    """The length that texts of about this length are padded to on a GPU: four to each doubling, so that few shapes occur.
+
+    Every new shape costs memory and planning there; the padding is an eighth on average.
+    """
+    step = max(16, 1 << max(0, length.bit_length() - 3))
+    return -(-length // step) * step

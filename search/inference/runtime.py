@@ -7,13 +7,31 @@ from typing import Any, TypeVar
 
 import onnxruntime
 
-from search.errors import DeviceUnavailable, InferenceFailed, ModelCorrupt, ModelIncomplete, RuntimeConflict, SearchError
-from search.settings import ActiveDevice, Device
+from search.errors import (
+    DeviceUnavailable,
+    InferenceFailed,
+    ModelCorrupt,
+    ModelIncomplete,
+    OutOfMemory,
+    RuntimeConflict,
+    SearchError,
+)
+from search.settings import ActiveDevice, CudaSettings, Device
 
 Loaded = TypeVar("Loaded")
+Provider = str | tuple[str, dict[str, str]]
 
 _PROVIDERS: dict[ActiveDevice, str] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 _RUNTIMES = {"onnxruntime": "fastembed", "onnxruntime-gpu": "fastembed-gpu"}
+_ARENAS = {"same-as-requested": "kSameAsRequested", "next-power-of-two": "kNextPowerOfTwo"}
+_KERNELS = {"flash": 1, "memory-efficient": 2, "cudnn": 8, "math": 16}
+_NO_MEMORY = (
+    "failed to allocate memory",
+    "out of memory",
+    "alloc_failed",
+    "bad_alloc",
+    "available memory of",
+)  # in ONNX Runtime's messages
 _MEND = "python -m pip uninstall -y onnxruntime onnxruntime-gpu fastembed fastembed-gpu, then install one of the extras cpu and gpu"
 
 
@@ -40,13 +58,16 @@ def check_runtimes(runtimes: list[str] | None = None) -> None:
         raise RuntimeConflict(message)
 
 
-def load_on(device: Device, load: Callable[[str], Loaded], session_of: Callable[[Loaded], Any]) -> tuple[Loaded, ActiveDevice]:
+def load_on(
+    device: Device, load: Callable[[Provider], Loaded], session_of: Callable[[Loaded], Any], cuda: CudaSettings | None = None
+) -> tuple[Loaded, ActiveDevice]:
     """Load a model on the wanted device and make sure that it is there.
 
     Args:
         device: "auto" takes CUDA where it works, else the CPU; "cuda" takes nothing else.
-        load: gets the name of an execution provider and gives the model.
+        load: gets an execution provider, with its options where it has some, and gives the model.
         session_of: gives the ONNX Runtime session of a loaded model, None if it has none and runs on the CPU.
+        cuda: how the GPU is used.
 
     Raises:
         DeviceUnavailable: "cuda" was asked for, and the session does not run there.
@@ -59,7 +80,8 @@ def load_on(device: Device, load: Callable[[str], Loaded], session_of: Callable[
     if _PROVIDERS["cuda"] not in available:
         message = f"device is cuda, but this ONNX Runtime has {', '.join(available)}; install the extra gpu, or set device to cpu"
         raise DeviceUnavailable(message)
-    model = load(_PROVIDERS["cuda"])
+    onnxruntime.preload_dlls()  # where the extra gpu put them; a system's own are found without
+    model = load((_PROVIDERS["cuda"], cuda_options(cuda or CudaSettings())))
     session = session_of(model)
     if session is not None and session.get_providers()[0] == _PROVIDERS["cuda"]:
         return model, "cuda"
@@ -67,6 +89,16 @@ def load_on(device: Device, load: Callable[[str], Loaded], session_of: Callable[
         return load(_PROVIDERS["cpu"]), "cpu"
     message = "device is cuda, but ONNX Runtime could not load CUDA and cuDNN; run `search doctor`, or set device to cpu"
     raise DeviceUnavailable(message)
+
+
+def cuda_options(cuda: CudaSettings) -> dict[str, str]:
+    """The settings in ONNX Runtime's words. Matrix products keep the precision they are stored in (no TF32)."""
+    options = {"device_id": str(cuda.device), "arena_extend_strategy": _ARENAS[cuda.arena], "use_tf32": "0"}
+    if cuda.memory_mib is not None:
+        options["gpu_mem_limit"] = str(cuda.memory_mib << 20)
+    if cuda.attention != "auto":
+        options["sdpa_kernel"] = str(_KERNELS[cuda.attention])
+    return options
 
 
 @contextmanager
@@ -94,13 +126,17 @@ def running(name: str) -> Iterator[None]:
     """Translate whatever a model raises while it runs.
 
     Raises:
-        InferenceFailed: always, with the first line of the cause.
+        OutOfMemory: the device's memory does not hold the batch.
+        InferenceFailed: otherwise, with the first line of the cause.
     """
     try:
         yield
     except SearchError:
         raise
     except Exception as error:
+        if isinstance(error, MemoryError) or any(words in str(error).lower() for words in _NO_MEMORY):
+            message = f"the memory does not hold a batch for the model {name}; set its batch_tokens lower, or give it more memory"
+            raise OutOfMemory(message) from error
         message = f"the model {name} failed: {_first_line(error)}"
         raise InferenceFailed(message) from error
 

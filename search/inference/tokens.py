@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 from tokenizers.models import Unigram
 
 MUCH_UNKNOWN = 0.2  # a text with more unknown tokens than this is reported
@@ -36,6 +36,7 @@ class TextTokenizer:
 
     Attributes:
         max_tokens: the model's window, special tokens included; sys.maxsize for a static model, which reads everything.
+        added: ids of the tokens that are more than text to the model, such as [SEP] and <|im_end|>.
     """
 
     def __init__(self, loaded: Tokenizer) -> None:
@@ -45,6 +46,8 @@ class TextTokenizer:
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         self._unknown = self._unknown_id()
+        added = self._tokenizer.get_added_tokens_decoder()
+        self.added = sorted(number for number, token in added.items() if token.content.strip() and number != self._unknown)
 
     def _unknown_id(self) -> int | None:
         """The token that stands for what is not in the vocabulary; a byte-level tokenizer has none."""
@@ -66,15 +69,36 @@ class TextTokenizer:
             Tally(len(encoding.ids), 0 if self._unknown is None else encoding.ids.count(self._unknown)) for encoding in encodings
         ]
 
+    def encode(self, texts: Sequence[str], *, special_tokens: bool) -> list[Encoding]:
+        """What the model reads, whole."""
+        encodings: list[Encoding] = self._tokenizer.encode_batch(list(texts), add_special_tokens=special_tokens)
+        return encodings
+
+    def plain(self, text: str) -> str:
+        """The text with a space inside whatever the tokenizer would take for one of its added tokens, so that it is only text."""
+        added = set(self.added)
+        while True:
+            encoding = self._tokenizer.encode(text, add_special_tokens=False)
+            found = [span for number, span in zip(encoding.ids, encoding.offsets, strict=True) if number in added]
+            if not found:
+                return text
+            for start, end in reversed(found):  # from the end, so that earlier places stay where they are
+                inside = text[start:end].strip()
+                text = text[:start] + (f"{inside[0]} {inside[1:]}" if len(inside) > 1 else " ") + text[end:]
+
     def offsets(self, text: str) -> list[tuple[int, int]]:
         """Where each token begins and ends, in characters."""
         spans: list[tuple[int, int]] = self._tokenizer.encode(text, add_special_tokens=False).offsets
         return spans
 
-    def cut(self, texts: Sequence[str], max_tokens: int) -> list[Cut]:
-        """Shorten each text to at most `max_tokens`, at the end of a token."""
+    def cut(self, texts: Sequence[str], max_tokens: int, *, plain: bool = False) -> list[Cut]:
+        """Shorten each text to at most `max_tokens`, at the end of a token; if asked, after making it `plain`."""
         cuts = []
-        for text, encoding in zip(texts, self._tokenizer.encode_batch(list(texts), add_special_tokens=False), strict=True):
+        added = set(self.added) if plain else set()
+        for text, encoding in zip(texts, self.encode(texts, special_tokens=False), strict=True):
+            if not added.isdisjoint(encoding.ids):
+                text = self.plain(text)  # noqa: PLW2901 -- it takes the text's place
+                encoding = self.encode([text], special_tokens=False)[0]  # noqa: PLW2901
             total = len(encoding.ids)
             if total > max_tokens:
                 end = encoding.offsets[max_tokens - 1][1] if max_tokens > 0 else 0

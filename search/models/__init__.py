@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,6 @@ class ModelFolder:
         name: how results and errors call it.
         path: the folder.
         graph: the ONNX file, relative to the folder.
-        fingerprint: depends on the bytes of graph, weights, tokenizer, pooling and recipe: 16 hexadecimal digits.
         config: config.json, empty if there is none.
         recipe: recipe.json, empty if there is none: pooling of an embedder, ranking policy of a reranker.
     """
@@ -39,9 +38,13 @@ class ModelFolder:
     name: str
     path: Path
     graph: str
-    fingerprint: str
     config: Mapping[str, Any]
     recipe: Mapping[str, Any]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Depends on the bytes of graph, weights, tokenizer, pooling and recipe: 16 hexadecimal digits."""
+        return fingerprint(self.path, self.graph)
 
 
 @cache
@@ -84,7 +87,7 @@ def open_folder(path: Path, name: str) -> ModelFolder:
     read_json(path / "tokenizer.json")
     read_json(path / "tokenizer_config.json")
     config, recipe = (read_json(path / file, default={}) for file in ("config.json", "recipe.json"))
-    return ModelFolder(name, path, graph, fingerprint(path, graph), config, recipe)
+    return ModelFolder(name, path, graph, config, recipe)
 
 
 def fingerprint(path: Path, graph: str) -> str:

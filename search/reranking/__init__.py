@@ -1,14 +1,13 @@
-"""How relevant is a text to a query? The contract every reranker keeps, and the recipe that says how to use its scores."""
+"""How relevant is a text to a query? The contract every reranker keeps."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from search.deadline import Deadline
-from search.settings import ActiveDevice
+from search.recipes import Recipe
 
 Vector = NDArray[np.float32]
 IntVector = NDArray[np.int64]
@@ -17,41 +16,38 @@ IntVector = NDArray[np.int64]
 class Scoring(NamedTuple):
     """What a reranker says of n texts, in their order."""
 
-    scores: Vector  # (n,) float32, raw logits, higher is more relevant; NaN where the deadline left it unscored
+    scores: Vector  # (n,) float32, in the unit of the recipe, higher is more relevant; NaN where the deadline left it unscored
     tokens_seen: IntVector  # (n,) tokens of each text that the model read …
     tokens_total: IntVector  # (n,) … of how many; both 0 where it is unscored
     query_tokens_seen: int
     query_tokens_total: int
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """How a model's scores are used.
+class Reranker(Protocol):
+    """Scores texts against a query. It never sorts: the service does.
 
     Attributes:
-        weight: share of the reranker in the ranking: 1 ranks by its score alone; below, by a mix of z-normalised scores.
-        max_tokens: the model's window for query and text together, special tokens included.
+        name: how results and errors call it.
+        recipe: how its scores are used.
+        verified: whose golden scores it gave when it was loaded; "" if nobody's but its own.
     """
 
-    weight: float = 1.0
-    max_tokens: int = 512
-
-    @classmethod
-    def from_json(cls, recipe: Mapping[str, Any], max_tokens: int, weight: float | None = None) -> "Recipe":
-        """Read a model's recipe.json; an explicit weight wins."""
-        stated = float(recipe.get("weight", 1.0)) if weight is None else weight
-        if not 0 <= stated <= 1:
-            message = f"the weight in recipe.json is {stated:g}; it is a share, between 0 and 1"
-            raise ValueError(message)
-        return cls(weight=stated, max_tokens=max_tokens)
-
-
-class Reranker(Protocol):
-    """Scores texts against a query. It never sorts: the service does."""
-
     name: str
-    device: ActiveDevice
     recipe: Recipe
+    verified: str
+
+    @property
+    def device(self) -> str:
+        """Where it runs: "cpu", "cuda" or "remote"."""
 
     def score(self, query: str, texts: Sequence[str], *, deadline: Deadline | None = None) -> Scoring:
         """Score each text; under a deadline, a prefix of them."""
+
+
+def slices(count: int, size: int, deadline: Deadline | None) -> Iterator[slice]:
+    """The texts in one slice, or under a deadline in slices of their order until it has passed."""
+    step = count if deadline is None else size
+    for start in range(0, count, max(1, step)):
+        if deadline is not None and deadline.expired:
+            return
+        yield slice(start, min(start + step, count))

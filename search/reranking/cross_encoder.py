@@ -9,14 +9,16 @@ from fastembed.common.model_description import ModelSource
 from fastembed.rerank.cross_encoder import TextCrossEncoder
 
 from search.deadline import Deadline
-from search.errors import InferenceFailed
+from search.errors import InferenceFailed, ModelIncomplete
 from search.inference.batching import plan_batches
 from search.inference.hub import fetch, registering
-from search.inference.runtime import load_on, loading, running
+from search.inference.runtime import Provider, load_on, loading, running
 from search.inference.tokens import Cut, TextTokenizer
 from search.models import LOCAL, ModelFolder, locate
-from search.reranking import Recipe, Scoring, Vector
-from search.settings import Device
+from search.recipes import Recipe
+from search.reranking import Scoring, Vector, slices
+from search.reranking.selftest import self_test
+from search.settings import CudaSettings, Device
 
 
 class CrossEncoder:
@@ -32,8 +34,9 @@ class CrossEncoder:
         weight: float | None = None,
         batch_tokens: int = 4096,
         slice_size: int = 8,
+        cuda: CudaSettings | None = None,
     ) -> None:
-        """Load the model.
+        """Load the model and test it.
 
         Args:
             model: a bundled name, a folder, or FastEmbed's name.
@@ -43,6 +46,7 @@ class CrossEncoder:
             weight: overrides the weight of the model's recipe.
             batch_tokens: padded tokens in one batch.
             slice_size: texts scored between two looks at the deadline.
+            cuda: how the GPU is used.
 
         Raises:
             ModelError: one of its kinds, saying which file, name or device is at fault.
@@ -57,15 +61,22 @@ class CrossEncoder:
         else:
             options |= _registered(folder)
 
-        def load(provider: str) -> Any:
+        recipe = Recipe.read(folder.recipe, f"the recipe of {folder.name}") if folder else Recipe()
+        if recipe.head is not None:
+            message = f"{model} is a language model; set the reranker's kind to causal (SEARCH_RERANKER__KIND=causal)"
+            raise ModelIncomplete(message)
+
+        def load(provider: Provider) -> Any:
             return TextCrossEncoder(providers=[provider], **options).model
 
         with loading(model):
-            self._model, self.device = load_on(device, load, lambda loaded: loaded.model)
+            self._model, self.device = load_on(device, load, lambda loaded: loaded.model, cuda)
             self._tokenizer = TextTokenizer(self._model.tokenizer)
-            self.recipe = Recipe.from_json(folder.recipe if folder else {}, self._tokenizer.max_tokens, weight)
+        told = {"max_tokens": self._tokenizer.max_tokens, **({} if weight is None else {"weight": weight})}
+        self.recipe = recipe.model_copy(update=told)
         self._batch_tokens = batch_tokens
         self._slice_size = slice_size
+        self.verified = self_test(self.name, self.recipe, self.score)
 
     def score(self, query: str, texts: Sequence[str], *, deadline: Deadline | None = None) -> Scoring:
         """Score each text against the query; a text's score does not depend on the others.
@@ -77,15 +88,11 @@ class CrossEncoder:
             InferenceFailed: the model gave an error, or the wrong number of scores.
         """
         room = self._tokenizer.max_tokens - self._tokenizer.special_tokens(pair=True)
-        asked = self._tokenizer.cut([query], room // 2)[0]
+        asked = self._tokenizer.cut([query], room // 2, plain=True)[0]
         scores = np.full(len(texts), np.nan, np.float32)
         seen, total = np.zeros(len(texts), np.int64), np.zeros(len(texts), np.int64)
-        size = len(texts) if deadline is None else self._slice_size
-        for start in range(0, len(texts), max(1, size)):
-            if deadline is not None and deadline.expired:
-                break
-            part = slice(start, start + size)
-            cuts = self._tokenizer.cut(texts[part], room - asked.seen)
+        for part in slices(len(texts), self._slice_size, deadline):
+            cuts = self._tokenizer.cut(texts[part], room - asked.seen, plain=True)
             scores[part] = self._score_slice(asked, cuts)
             seen[part] = [cut.seen for cut in cuts]
             total[part] = [cut.total for cut in cuts]

@@ -1,0 +1,135 @@
+"""A checkpoint as its trainer left it: config.json, tokenizer.json and safetensors, read one tensor at a time."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from search.errors import ModelCorrupt, ModelIncomplete, UnsupportedModel
+from search.models import read_json
+
+_INDEX = "model.safetensors.index.json"
+
+
+class StoredTensor:
+    """A tensor on disk, which is read when it is sliced. The file is closed again, so that nothing of it stays in memory."""
+
+    def __init__(self, file: Path, name: str, on_read: Callable[[int], None]) -> None:
+        self._file = file
+        self._name = name
+        self._on_read = on_read
+        with _opened(file) as opened:
+            self.shape: tuple[int, ...] = tuple(opened.get_slice(name).get_shape())
+
+    def __getitem__(self, part: slice) -> NDArray[Any]:
+        with _opened(self._file) as opened:
+            values: NDArray[Any] = opened.get_slice(self._name)[slice(*part.indices(self.shape[0]))]
+        self._on_read(values.nbytes)
+        return values
+
+
+class Checkpoint(Mapping[str, StoredTensor]):
+    """The tensors of a folder by name, whether in one file or in shards.
+
+    Attributes:
+        path: the folder.
+        config: config.json.
+        total_bytes: of all tensors.
+    """
+
+    def __init__(self, path: Path, on_read: Callable[[int], None] = lambda _: None) -> None:
+        """Look at a folder.
+
+        Args:
+            path: the folder.
+            on_read: is told how many bytes were read, whenever some were.
+
+        Raises:
+            UnsupportedModel: an adapter, a quantized checkpoint, or weights in another format.
+            ModelIncomplete: a file is missing or says nothing that can be understood.
+            ModelCorrupt: a file of weights is damaged.
+        """
+        self.path = path
+        self._on_read = on_read
+        if (path / "adapter_config.json").is_file():
+            message = f"{path} holds a LoRA adapter; merge it into its base model, save that as safetensors, and export the result"
+            raise UnsupportedModel(message)
+        self.config = read_json(path / "config.json")
+        if method := self.config.get("quantization_config"):
+            message = (
+                f"{path} is quantized already ({method.get('quant_method', 'unknown method')}); export from the original weights"
+            )
+            raise UnsupportedModel(message)
+        self._files = self._locate()
+        self._read: set[str] = set()
+        self.total_bytes = sum(file.stat().st_size for file in set(self._files.values()))
+
+    def _locate(self) -> dict[str, Path]:
+        if (self.path / _INDEX).is_file():
+            try:
+                files = {name: self.path / file for name, file in read_json(self.path / _INDEX)["weight_map"].items()}
+            except (KeyError, AttributeError, TypeError) as error:
+                message = f"{self.path / _INDEX} has no weight_map; copy the checkpoint again"
+                raise ModelIncomplete(message) from error
+            if missing := sorted({file.name for file in files.values() if not file.is_file()}):
+                message = f"{self.path} lacks the shards {', '.join(missing)}; copy the checkpoint again"
+                raise ModelIncomplete(message)
+            held = {file: self._names(file) for file in set(files.values())}
+            if missing := sorted(name for name, file in files.items() if name not in held[file]):
+                message = f"{self.path}: the shards lack {len(missing)} tensors that the index names, such as {missing[0]}"
+                raise ModelIncomplete(message)
+            return files
+        file = self.path / "model.safetensors"
+        if file.is_file():
+            return dict.fromkeys(self._names(file), file)
+        other = next((name for name in ("pytorch_model.bin", "pytorch_model.bin.index.json") if (self.path / name).is_file()), None)
+        if other:
+            message = (
+                f"{self.path} holds {other}, which only torch can read; save it with save_pretrained(…, safe_serialization=True)"
+            )
+            raise UnsupportedModel(message)
+        message = f"{self.path} lacks model.safetensors, or its index and shards"
+        raise ModelIncomplete(message)
+
+    def _names(self, file: Path) -> set[str]:
+        with _opened(file) as opened:
+            return set(opened.keys())
+
+    def __getitem__(self, name: str) -> StoredTensor:
+        if name not in self._files:
+            message = (
+                f"{self.path} lacks the tensor {name}; copy the checkpoint again, or export the model that config.json describes"
+            )
+            raise ModelIncomplete(message)
+        self._read.add(name)
+        return StoredTensor(self._files[name], name, self._on_read)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._files
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """The dimensions of a tensor."""
+        return StoredTensor(self._files[name], name, self._on_read).shape
+
+    def unread(self) -> list[str]:
+        """Tensors that nobody asked for: a graph that leaves some out computes another model."""
+        return sorted(self._files.keys() - self._read)
+
+
+@contextmanager
+def _opened(file: Path) -> Iterator[Any]:
+    try:
+        with safe_open(str(file), framework="numpy") as handle:
+            yield handle
+    except (SafetensorError, OSError) as error:
+        message = f"{file} is damaged ({error}); copy the checkpoint again"
+        raise ModelCorrupt(message) from error

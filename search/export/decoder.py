@@ -1,0 +1,256 @@
+"""Qwen3, Qwen2, Llama and Mistral as a graph of fused operators: from right-padded tokens to the scores at a few places."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper
+
+from search.errors import UnsupportedModel
+from search.export.graph import CONTRIB, Array, GraphBuilder, Tensor
+from search.export.rope import rope_tables
+
+Weights = Mapping[str, Tensor]
+Rows = Sequence[int] | Literal["score", "all"]
+
+_FAMILIES = {"qwen3", "qwen2", "llama", "mistral"}
+_FULL = "full_attention"
+_SLIDING = "sliding_attention"
+_KERNEL_STEP = 16
+
+
+@dataclass(frozen=True)
+class DecoderShape:
+    """What the graph needs to know of a checkpoint's config.json.
+
+    Attributes:
+        windows: for each layer how many tokens one may look back to, itself included; -1 for all.
+        head_norm: whether each head's queries and keys are normalised (Qwen3).
+        qkv_bias, output_bias, mlp_bias: which matrices have one.
+        tied: whether the embeddings are the head for the next token, too.
+        max_tokens: the longest input the model was made for.
+    """
+
+    heads: int
+    kv_heads: int
+    head_size: int
+    epsilon: float
+    windows: tuple[int, ...]
+    head_norm: bool
+    qkv_bias: bool
+    output_bias: bool
+    mlp_bias: bool
+    tied: bool
+    max_tokens: int
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "DecoderShape":
+        """Read a Hugging Face config.
+
+        Raises:
+            UnsupportedModel: another architecture or activation.
+        """
+        kind = config.get("model_type")
+        if kind not in _FAMILIES:
+            message = f"config.json has model_type = {kind!r}; this graph computes {', '.join(sorted(_FAMILIES))} only"
+            raise UnsupportedModel(message)
+        if config.get("hidden_act", "silu") != "silu":
+            message = f"config.json has hidden_act = {config['hidden_act']!r}; this graph computes 'silu' only"
+            raise UnsupportedModel(message)
+        heads = config["num_attention_heads"]
+        size = config.get("head_dim") or config["hidden_size"] // heads
+        if size % _KERNEL_STEP:
+            message = f"config.json has heads of {size} dimensions; the attention kernel takes multiples of {_KERNEL_STEP} only"
+            raise UnsupportedModel(message)
+        bias = bool(config.get("attention_bias", False)) and kind != "mistral"
+        return cls(
+            heads=heads,
+            kv_heads=config.get("num_key_value_heads") or heads,
+            head_size=size,
+            epsilon=config["rms_norm_eps"],
+            windows=_windows(config, kind),
+            head_norm=kind == "qwen3",
+            qkv_bias=bias or kind == "qwen2",
+            output_bias=bias and kind != "qwen2",
+            mlp_bias=bool(config.get("mlp_bias", False)) and kind == "llama",
+            tied=bool(config.get("tie_word_embeddings", False)),
+            max_tokens=config["max_position_embeddings"],
+        )
+
+
+def build_decoder(
+    weights: Weights,
+    shape: DecoderShape,
+    config: Mapping[str, Any],
+    rows: Rows,
+    graph: GraphBuilder,
+    *,
+    max_tokens: int,
+    path: Path,
+) -> onnx.ModelProto:
+    """Build the graph and write it.
+
+    Inputs: `input_ids` int64 (batch, length), padded on the right with anything; `lengths` int32 (batch,), real tokens of each row;
+    `length` int32 (), the padded length; `places` int64 (n, 2), row and token of each wanted score.
+    Output, float32: `scores` (n, rows); with rows "all", `log_probabilities` (n,) of the tokens `targets` int64 (n,) to come next.
+
+    Args:
+        weights: the checkpoint's tensors by name.
+        shape: the checkpoint's dimensions.
+        config: config.json, for the rotary embeddings.
+        rows: which rows of the head are read: token ids; "score" for a classifier's only one; "all" for log-probabilities.
+        graph: an empty builder, which knows the precision.
+        max_tokens: the longest input the graph can read.
+        path: the file to write.
+    """
+    for name, table in zip(("cos", "sin"), rope_tables(config, shape.head_size, max_tokens), strict=True):
+        graph.constant(name, graph.precision.cast(table))
+    one = graph.constant("one", np.array(1, np.int32))
+    graph.node("Sub", ["lengths", one], ["last"])  # GroupQueryAttention wants the place of the last real token
+    residual = graph.lookup(weights["model.embed_tokens.weight"], "input_ids", "embedded")
+    hidden = graph.node(
+        "SimplifiedLayerNormalization",
+        [residual, graph.value("norm.0", weights["model.layers.0.input_layernorm.weight"])],
+        ["normed.0"],
+        axis=-1,
+        epsilon=shape.epsilon,
+        stash_type=1,
+    )
+    for number in range(len(shape.windows)):
+        hidden, residual = _layer(graph, weights, shape, number, hidden, residual)
+    inputs = [
+        helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["batch", "length"]),
+        helper.make_tensor_value_info("lengths", TensorProto.INT32, ["batch"]),
+        helper.make_tensor_value_info("length", TensorProto.INT32, []),
+        helper.make_tensor_value_info("places", TensorProto.INT64, ["n", 2]),
+    ]
+    if rows == "all":
+        inputs.append(helper.make_tensor_value_info("targets", TensorProto.INT64, ["n"]))
+        name = _log_probabilities(graph, weights, shape, hidden)
+        output = helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n"])
+    else:
+        head = _head(weights, shape, rows)
+        floats = _float(graph, hidden, "final")
+        name = graph.node("MatMul", [floats, graph.constant("head", head.T)], ["scores"])
+        output = helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", head.shape[0]])
+    return graph.model("decoder", inputs, [output], path)
+
+
+def _layer(graph: GraphBuilder, weights: Weights, shape: DecoderShape, number: int, hidden: str, residual: str) -> tuple[str, str]:
+    """One transformer layer: normalised and plain stream in, both out. After the last attention only the wanted places go on."""
+    prefix = f"model.layers.{number}."
+    last = number == len(shape.windows) - 1
+
+    def dense(x: str, names: Sequence[str], out: str, *, bias: bool) -> str:
+        x = graph.linear(x, [weights[f"{prefix}{name}.weight"] for name in names], f"{out}.{number}")
+        if not bias:
+            return x
+        biases = [graph.precision.cast(weights[f"{prefix}{name}.bias"][:]) for name in names]
+        return graph.node("Add", [x, graph.constant(f"{out}.{number}.bias", np.concatenate(biases))], [f"{out}.{number}.biased"])
+
+    def add_norm(x: str, skip: str, norm: str, out: str) -> tuple[str, str]:
+        scale = graph.value(norm, weights[norm])
+        outputs = [f"{out}.{number}", "", "", f"{out}.{number}.sum"]
+        graph.node("SkipSimplifiedLayerNormalization", [x, skip, scale], outputs, CONTRIB, epsilon=shape.epsilon)
+        return outputs[0], outputs[3]
+
+    qkv = dense(hidden, [f"self_attn.{name}_proj" for name in "qkv"], "qkv", bias=shape.qkv_bias)
+    attended = _attention(graph, weights, shape, number, qkv)
+    if last:
+        attended = graph.node("GatherND", [attended, "places"], ["attended.wanted"])
+        residual = graph.node("GatherND", [residual, "places"], ["residual.wanted"])
+    out = dense(attended, ["self_attn.o_proj"], "out", bias=shape.output_bias)
+    hidden, residual = add_norm(out, residual, f"{prefix}post_attention_layernorm.weight", "attended.normed")
+    gate_up = dense(hidden, ["mlp.gate_proj", "mlp.up_proj"], "gate_up", bias=shape.mlp_bias)
+    gate, up = (f"{name}.{number}" for name in ("gate", "up"))
+    graph.node("Split", [gate_up], [gate, up], axis=-1, num_outputs=2)
+    silu = graph.node("Mul", [gate, graph.node("Sigmoid", [gate], [f"{gate}.sigmoid"])], [f"{gate}.silu"])
+    gated = graph.node("Mul", [silu, up], [f"{gate}.up"])
+    down = dense(gated, ["mlp.down_proj"], "down", bias=shape.mlp_bias)
+    following = "model.norm.weight" if last else f"model.layers.{number + 1}.input_layernorm.weight"
+    return add_norm(down, residual, following, "layer")
+
+
+def _attention(graph: GraphBuilder, weights: Weights, shape: DecoderShape, number: int, qkv: str) -> str:
+    inputs = [qkv, "", ""]
+    if shape.head_norm:  # which no kernel on the CPU does by itself
+        sizes = [shape.heads * shape.head_size, *[shape.kv_heads * shape.head_size] * 2]
+        inputs = [f"{name}.{number}" for name in "qkv"]
+        graph.node("Split", [qkv, graph.constant(f"sizes.{number}", np.array(sizes, np.int64))], inputs, axis=-1)
+        by_head = graph.constant(f"by_head.{number}", np.array([0, 0, -1, shape.head_size], np.int64))
+        flat = graph.constant(f"flat.{number}", np.array([0, 0, -1], np.int64))
+        for place, which in enumerate("qk"):
+            name = f"model.layers.{number}.self_attn.{which}_norm.weight"
+            split = graph.node("Reshape", [inputs[place], by_head], [f"{which}.{number}.heads"])
+            scale = graph.value(name, weights[name])
+            normed = graph.node(
+                "SimplifiedLayerNormalization",
+                [split, scale],
+                [f"{which}.{number}.normed"],
+                axis=-1,
+                epsilon=shape.epsilon,
+                stash_type=1,
+            )
+            inputs[place] = graph.node("Reshape", [normed, flat], [f"{which}.{number}.flat"])
+    return graph.node(
+        "GroupQueryAttention",
+        [*inputs, "", "", "last", "length", "cos", "sin"],
+        [f"attention.{number}"],
+        CONTRIB,
+        num_heads=shape.heads,
+        kv_num_heads=shape.kv_heads,
+        scale=shape.head_size**-0.5,
+        do_rotary=1,
+        local_window_size=shape.windows[number],
+    )
+
+
+def _head(weights: Weights, shape: DecoderShape, rows: Sequence[int] | Literal["score"]) -> Array:
+    """The wanted rows (rows, width) in float32: few enough to keep their precision."""
+    if rows == "score":
+        score = weights["score.weight"]
+        if score.shape[0] != 1:
+            message = f"the classifier gives {score.shape[0]} scores; a reranker has one"
+            raise UnsupportedModel(message)
+        return score[:].astype(np.float32)
+    table = weights["model.embed_tokens.weight" if shape.tied else "lm_head.weight"]
+    return np.concatenate([table[slice(row, row + 1)].astype(np.float32) for row in rows])
+
+
+def _log_probabilities(graph: GraphBuilder, weights: Weights, shape: DecoderShape, hidden: str) -> str:
+    """Logit of the target less the logarithm of the sum over the vocabulary, which stays in float32."""
+    table = weights["model.embed_tokens.weight" if shape.tied else "lm_head.weight"]
+    if graph.precision.bits is None:
+        stored = "embedded.table" if shape.tied else graph.table("head", table)
+        logits = graph.node("Gemm", [hidden, stored], ["logits"], transB=1)
+    else:
+        logits = graph.linear(hidden, [table], "logits")
+    logits = _float(graph, logits, "logits.float")
+    axis = graph.constant("axis", np.array([1], np.int64))
+    total = graph.node("ReduceLogSumExp", [logits, axis], ["logits.total"], keepdims=0)
+    column = graph.node("Unsqueeze", ["targets", axis], ["targets.column"])
+    chosen = graph.node(
+        "Squeeze", [graph.node("GatherElements", [logits, column], ["logits.chosen"], axis=1), axis], ["logits.target"]
+    )
+    return graph.node("Sub", [chosen, total], ["log_probabilities"])
+
+
+def _float(graph: GraphBuilder, x: str, out: str) -> str:
+    if graph.precision.calculated_in == "fp32":
+        return x
+    return graph.node("Cast", [x], [out], to=TensorProto.FLOAT)
+
+
+def _windows(config: Mapping[str, Any], kind: str) -> tuple[int, ...]:
+    layers: int = config["num_hidden_layers"]
+    window: int = config.get("sliding_window") or -1
+    if kind == "mistral":
+        return (window,) * layers
+    if kind == "llama" or not config.get("use_sliding_window", False):
+        return (-1,) * layers
+    first = config.get("max_window_layers", 0)
+    types = config.get("layer_types") or [_SLIDING if number >= first else _FULL for number in range(layers)]
+    return tuple(window if kind == _SLIDING else -1 for kind in types)

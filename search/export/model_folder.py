@@ -1,0 +1,175 @@
+"""`search export`: from a checkpoint to a folder that a reranker loads. What is unfinished never bears the final name."""
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from search.errors import ExportFailed, UnsupportedModel
+from search.export.bert import BertShape, build_bert
+from search.export.checkpoint import Checkpoint
+from search.export.decoder import DecoderShape, build_decoder
+from search.export.graph import GraphBuilder
+from search.export.hub import fetch
+from search.export.plan import Plan, make_plan
+from search.export.precision import Precision
+from search.models import read_json
+
+_LEFTOVERS = ("rotary_emb.inv_freq", "embeddings.position_ids")  # tensors that some versions of the trainers store without need
+_ROOM_TO_SPARE = 64_000_000  # bytes for graph, tokenizer and padding
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What was exported.
+
+    Attributes:
+        recipe: its name, "none" for an encoder without one.
+        golden: pairs that the model will have to score as recorded, before it is served.
+    """
+
+    folder: Path
+    architecture: str
+    weights: str
+    activations: str
+    recipe: str
+    max_tokens: int
+    golden: int
+    megabytes: float
+    seconds: float
+    note: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, as JSON takes it."""
+        return {**vars(self), "folder": str(self.folder)}
+
+
+def export(
+    model: str,
+    out: Path,
+    *,
+    precision: Precision,
+    recipe: str | None = None,
+    max_tokens: int | None = None,
+    golden: Path | None = None,
+    revision: str | None = None,
+    cache: Path,
+    on_progress: Callable[[int, int], None] = lambda _read, _total: None,
+) -> ExportReport:
+    """Write a model folder.
+
+    Args:
+        model: a folder with a checkpoint, or its name on the model hub.
+        out: the folder to write; it must not exist.
+        precision: in which numbers weights are stored and calculated with.
+        recipe: a recipe's name or file; None takes the one published for the model.
+        max_tokens: the longest prompt; None takes the recipe's, or the model's.
+        golden: JSON lines of query, document, score and source that the model must agree with, instead of the recipe's.
+        revision: of the model on the hub.
+        cache: where downloads are kept.
+        on_progress: is told the bytes of the checkpoint read, and of all.
+
+    Raises:
+        UnsupportedModel: something in the checkpoint or recipe is not implemented; it is named.
+        ModelNotFound: no such folder.
+        ModelUnavailable: the model is not on this machine and could not be downloaded.
+        ModelIncomplete: a file, tensor or token is missing.
+        ModelCorrupt: a file is damaged.
+        ExportFailed: the folder exists, the disk is too small, or another export writes the same folder.
+    """
+    started = time.perf_counter()
+    if out.exists():
+        message = f"{out} exists already; name another folder, or remove it first"
+        raise ExportFailed(message)
+    read = 0
+
+    def on_read(size: int) -> None:
+        nonlocal read
+        read += size
+        on_progress(min(read, checkpoint.total_bytes), checkpoint.total_bytes)
+
+    checkpoint = Checkpoint(fetch(model, revision, cache), on_read)
+    plan = make_plan(checkpoint, model, recipe, golden, max_tokens, precision)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    _check_disk(checkpoint, precision, out.parent)
+    unfinished = out.with_name(f"{out.name}.unfinished")
+    lock = FileLock(out.with_name(f".{out.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        message = f"another process is exporting to {out}"
+        raise ExportFailed(message) from error
+    try:
+        shutil.rmtree(unfinished, ignore_errors=True)  # of an export that was killed
+        unfinished.mkdir()
+        _write(checkpoint, plan, precision, unfinished)
+        size = sum(file.stat().st_size for file in unfinished.iterdir())
+        unfinished.rename(out)
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
+    finally:
+        lock.release()
+        Path(lock.lock_file).unlink(missing_ok=True)
+    return ExportReport(
+        folder=out,
+        architecture=plan.architecture,
+        weights=precision.weights,
+        activations=precision.calculated_in,
+        recipe=plan.name,
+        max_tokens=plan.max_tokens,
+        golden=len(plan.recipe.golden),
+        megabytes=size / 1e6,
+        seconds=time.perf_counter() - started,
+        note=plan.recipe.note,
+    )
+
+
+def _check_disk(checkpoint: Checkpoint, precision: Precision, parent: Path) -> None:
+    needed = _ROOM_TO_SPARE
+    for name in checkpoint:
+        rows, *width = checkpoint.shape(name)
+        table = "embed" in name or name == "lm_head.weight"
+        needed += int(rows * (width[0] if width else 1) * max(precision.bytes_per_weight, 1 if table else 0))
+    free = shutil.disk_usage(parent).free
+    if needed > free:
+        sizes = f"{needed / 1e9:,.1f} GB, and {parent} has {free / 1e9:,.1f} GB left"
+        message = f"the export needs about {sizes}; name a folder on another disk"
+        raise ExportFailed(message)
+
+
+def _write(checkpoint: Checkpoint, plan: Plan, precision: Precision, folder: Path) -> None:
+    with (folder / "model.onnx.data").open("wb") as weights:
+        graph = GraphBuilder(precision, weights)
+        if isinstance(plan.shape, BertShape):
+            build_bert(checkpoint, plan.shape, "classifier", graph, folder / "model.onnx")
+        else:
+            config, path = checkpoint.config, folder / "model.onnx"
+            build_decoder(checkpoint, plan.shape, config, plan.rows, graph, max_tokens=plan.max_tokens, path=path)
+        weights.flush()
+        os.fsync(weights.fileno())
+    tied = isinstance(plan.shape, DecoderShape) and plan.shape.tied
+    unread = [name for name in checkpoint.unread() if not name.endswith(_LEFTOVERS) and not (tied and name == "lm_head.weight")]
+    if unread:
+        message = (
+            f"{checkpoint.path} has {len(unread)} tensors that {plan.architecture} does not use as config.json has it: {unread[:3]}"
+        )
+        raise UnsupportedModel(message)
+    told = {key: value for key, value in read_json(checkpoint.path / "tokenizer_config.json", default={}).items() if "token" in key}
+    limits = {"model_max_length": plan.max_tokens, "max_length": plan.max_tokens}
+    special = {key: value for key, value in told.items() if key.endswith("_token") and value is not None}
+    documents = {
+        "config.json": checkpoint.config,
+        "tokenizer.json": plan.tokenizer,
+        "tokenizer_config.json": {**told, **limits},
+        "special_tokens_map.json": read_json(checkpoint.path / "special_tokens_map.json", default=special),
+        "recipe.json": plan.recipe.model_dump(exclude_defaults=True, exclude={"models"}),
+    }
+    for name, content in documents.items():
+        (folder / name).write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,74 @@
+"""Rotary position embeddings: the angle of every position and pair of dimensions, scaled as a config asks."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.errors import UnsupportedModel
+
+Array = NDArray[np.float64]
+
+
+def rope_tables(config: Mapping[str, Any], head_size: int, positions: int) -> tuple[Array, Array]:
+    """Cosines and sines, each (positions, head_size / 2).
+
+    The kinds are those of Hugging Face configs: default, linear (arXiv:2306.15595), llama3 (Llama 3.1), yarn (arXiv:2309.00071).
+
+    Raises:
+        UnsupportedModel: another kind, or one that turns only part of a head.
+    """
+    rope = {**(config.get("rope_scaling") or {}), **(config.get("rope_parameters") or {})}
+    kind = rope.get("rope_type", rope.get("type", "default"))
+    base = float(rope.get("rope_theta", config.get("rope_theta", 10_000.0)))
+    if (share := rope.get("partial_rotary_factor", config.get("partial_rotary_factor", 1.0))) != 1:
+        message = f"config.json has partial_rotary_factor = {share}; this graph turns whole heads only"
+        raise UnsupportedModel(message)
+    frequencies: Array = base ** (-np.arange(0, head_size, 2) / head_size)
+    length = 1.0
+    match kind:
+        case "default":
+            pass
+        case "linear":
+            frequencies = frequencies / rope["factor"]
+        case "llama3":
+            frequencies = _llama3(frequencies, rope)
+        case "yarn":
+            frequencies, length = _yarn(frequencies, base, rope, config["max_position_embeddings"])
+        case _:
+            message = f"config.json has rope_type = {kind!r}; this graph computes default, linear, llama3 and yarn"
+            raise UnsupportedModel(message)
+    angles = np.arange(positions)[:, None] * frequencies
+    return length * np.cos(angles), length * np.sin(angles)
+
+
+def _llama3(frequencies: Array, rope: Mapping[str, Any]) -> Array:
+    """Slow turns are slowed by the factor, fast ones kept, those between blended."""
+    turns = rope["original_max_position_embeddings"] * frequencies / (2 * math.pi)  # over the original context
+    low, high = rope["low_freq_factor"], rope["high_freq_factor"]
+    kept = np.clip((turns - low) / (high - low), 0, 1)
+    blended: Array = kept * frequencies + (1 - kept) * frequencies / rope["factor"]
+    return blended
+
+
+def _yarn(frequencies: Array, base: float, rope: Mapping[str, Any], positions: int) -> tuple[Array, float]:
+    """As llama3, but blended along the dimensions; and the factor by which queries and keys grow."""
+    if rope.get("mscale") or rope.get("mscale_all_dim"):
+        message = "config.json has a yarn rope with mscale, which this graph does not compute"
+        raise UnsupportedModel(message)
+    factor = rope["factor"]
+    original = rope.get("original_max_position_embeddings") or positions
+    size = 2 * len(frequencies)
+
+    def dimension(turns: float) -> float:
+        return size * math.log(original / (turns * 2 * math.pi)) / (2 * math.log(base))
+
+    low, high = dimension(rope.get("beta_fast") or 32), dimension(rope.get("beta_slow") or 1)
+    if rope.get("truncate", True):
+        low, high = math.floor(low), math.ceil(high)
+    low, high = max(low, 0), min(high, size - 1)
+    kept = 1 - np.clip((np.arange(size // 2) - low) / max(high - low, 0.001), 0, 1)
+    grown = rope.get("attention_factor") or (0.1 * math.log(factor) + 1 if factor > 1 else 1.0)
+    return kept * frequencies + (1 - kept) * frequencies / factor, grown

@@ -1,0 +1,76 @@
+"""One ONNX graph, ready to run: every operator where it belongs, inputs and outputs bound, errors in this project's words."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from search.errors import DeviceUnavailable
+from search.inference.runtime import Provider
+from search.settings import CudaSettings
+
+_CUDA = "CUDAExecutionProvider"
+_LIGHT = {"Shape", "Cast", "Gather", "Squeeze", "Unsqueeze", "Sub", "Concat"}  # on a few integers, which may well stay on the CPU
+
+
+class Session:
+    """An ONNX Runtime session over a file.
+
+    Attributes:
+        raw: ONNX Runtime's own.
+        inputs: the names of what the graph reads.
+    """
+
+    def __init__(self, graph: Path, provider: Provider, threads: int | None, cuda: CudaSettings) -> None:
+        """Load the graph.
+
+        Raises:
+            DeviceUnavailable: an operator would silently run on the CPU.
+        """
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4  # an error reaches the caller as one
+        options.intra_op_num_threads = threads or 0
+        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+        self.raw = onnxruntime.InferenceSession(str(graph), options, providers=[provider])
+        self.inputs = {entry.name for entry in self.raw.get_inputs()}
+        self._run_options = onnxruntime.RunOptions()
+        if self.raw.get_providers()[0] == _CUDA:
+            self._refuse_fallback()
+            if cuda.shrink:
+                self._run_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", f"gpu:{cuda.device}")
+
+    def _refuse_fallback(self) -> None:
+        strays = {
+            node.op_type
+            for part in self.raw.get_provider_graph_assignment_info()
+            if part.ep_name != _CUDA
+            for node in part.get_nodes()
+        }
+        if strays - _LIGHT:
+            message = (
+                f"CUDA has no kernel for {', '.join(sorted(strays - _LIGHT))} in this precision; export the model as fp16 or bf16"
+            )
+            raise DeviceUnavailable(message)
+
+    def run(self, feed: Mapping[str, NDArray[Any]], outputs: Mapping[str, str]) -> dict[str, Any]:
+        """Run the graph.
+
+        Args:
+            feed: an array for each input, or a value that an earlier run left on the device.
+            outputs: what is wanted, and where: "host" gives arrays, "device" values to be fed again.
+        """
+        binding = self.raw.io_binding()
+        for name, value in feed.items():
+            if isinstance(value, np.ndarray):
+                binding.bind_cpu_input(name, np.ascontiguousarray(value))
+            else:
+                binding.bind_ortvalue_input(name, value)
+        on_device = "cuda" if self.raw.get_providers()[0] == _CUDA else "cpu"
+        for name, place in outputs.items():
+            binding.bind_output(name, "cpu" if place == "host" else on_device)
+        self.raw.run_with_iobinding(binding, self._run_options)
+        values = zip(outputs, binding.get_outputs(), strict=True)
+        return {name: value.numpy() if outputs[name] == "host" else value for name, value in values}

@@ -1,0 +1,31 @@
+"""What do commands have in common? Options, settings, and how an object is printed."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from search.settings import Settings, unknown_names
+
+DataDir = Annotated[Path | None, typer.Option(help="Where collections are kept.", show_default=False)]
+Collection = Annotated[str | None, typer.Option(help="Which collection.", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Limit = Annotated[int | None, typer.Option(help="Hits shown.", show_default="10")]
+Depth = Annotated[int | None, typer.Option(help="Candidates retrieved and reranked.", show_default="30, or limit if more")]
+NoRerank = Annotated[bool, typer.Option("--no-rerank", help="Keep retrieval order.")]
+
+
+def load_settings(data_dir: Path | None, collection: str | None) -> Settings:
+    """The settings, with what the command line says; names of the environment that mean nothing are noted."""
+    for name in unknown_names():
+        print(f"note: the environment variable {name} is no setting of this program", file=sys.stderr)
+    given = {"data_dir": data_dir, "collection": collection}
+    return Settings(**{name: value for name, value in given.items() if value is not None})
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """One object on one line."""
+    json.dump(value, sys.stdout, default=list)  # in ASCII, which every terminal and pipe can carry
+    sys.stdout.write("\n")

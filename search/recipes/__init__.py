@@ -1,0 +1,227 @@
+"""How is a reranking model asked, and what does its answer mean? Prompts, heads and score maps as data, one JSON file a recipe."""
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from string import Formatter
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+
+from search.errors import ModelIncomplete, UnsupportedModel
+
+_FOLDER = Path(__file__).parent
+ITSELF = "export"  # the source of golden scores that prove nothing but that a model has not changed
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TokenLogits(_Part):
+    """The score is a weighted sum of the logits of a few tokens, as the next one after the prompt."""
+
+    kind: Literal["token_logits"] = "token_logits"
+    tokens: dict[str, float] = Field(min_length=1, description="The weight of each token: {Yes: 1}, or {yes: 1, no: -1}.")
+    ids: dict[str, int] = Field(default_factory=dict, description="What the tokens' ids must be, where that is published.")
+
+
+class Classification(_Part):
+    """The score is that of a classifier on the last token (…ForSequenceClassification)."""
+
+    kind: Literal["classification"] = "classification"
+
+
+class QueryLikelihood(_Part):
+    """The score is the mean log-probability of the query's tokens after the document (arXiv:2204.07496)."""
+
+    kind: Literal["query_likelihood"] = "query_likelihood"
+
+
+class Listwise(_Part):
+    """The model reads a window of passages and the logits of their identifiers order it (arXiv:2304.09542, arXiv:2406.15657)."""
+
+    kind: Literal["listwise"] = "listwise"
+    identifiers: str = Field("ABCDEFGHIJKLMNOPQRST", min_length=2, description="One character a passage.")
+    item: str = Field(description="How a passage stands in the prompt: with {identifier} and {document}.")
+    window: int = Field(20, ge=2)
+    stride: PositiveInt = 10
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if len(set(self.identifiers)) != len(self.identifiers) or self.window > len(self.identifiers):
+            message = "a window needs as many different identifiers as it has places"
+            raise ValueError(message)
+        if self.stride >= self.window:
+            message = "the stride must be smaller than the window, or nothing could rise from one window to the next"
+            raise ValueError(message)
+        return self
+
+
+class Pairwise(_Part):
+    """The model says which of two passages is better; a passage's score is its mean chance to win (arXiv:2306.17563)."""
+
+    kind: Literal["pairwise"] = "pairwise"
+    tokens: tuple[str, str] = ("A", "B")
+
+
+Head = Annotated[TokenLogits | Classification | QueryLikelihood | Listwise | Pairwise, Field(discriminator="kind")]
+_SLOTS = {
+    "token_logits": {"query", "document"},
+    "classification": {"query", "document"},
+    "query_likelihood": {"query", "document"},
+    "listwise": {"query", "passages"},
+    "pairwise": {"query", "a", "b"},
+}
+_UNITS = {
+    "query_likelihood": "mean log-probability of the query",
+    "listwise": "1 / place in the model's order",
+    "pairwise": "share of comparisons won",
+}
+
+
+class Golden(_Part):
+    """A pair and the score that the model must give it.
+
+    Attributes:
+        source: who says so; "export" for the exported model itself.
+        probability: what the score map must make of the score, where that is published.
+        tolerance: by how much the score may differ; None: what the precision explains.
+    """
+
+    query: str
+    document: str
+    score: float
+    source: str
+    probability: float | None = None
+    tolerance: PositiveFloat | None = None
+
+
+class Recipe(_Part):
+    """How a reranking model is asked and how its score is used.
+
+    Attributes:
+        weight: share of the reranker in the ranking: 1 ranks by its score alone; below, by a mix of z-normalised scores.
+        max_tokens: the longest prompt, special tokens included; None: what the model's files say.
+        scale: the score's probability is 1 / (1 + exp(-score / scale)); None where no such map is known.
+        head: what is read from a language model; None for an encoder, which has its classifier.
+        template: the prompt, with {query} and the head's other slots; None for an encoder.
+        query_with_instruction: what stands for the query where an instruction is given; None: the model takes none.
+        instruction: the one that is given where the user gives none.
+        strip: whether query and document lose the white space around them.
+        special_tokens: whether the tokenizer adds its own, such as a token that begins every text.
+        golden: pairs the model must score as recorded before it is served.
+        models: the checkpoints on the model hub that this recipe was published for.
+        note: what a user should know, such as what to check in the licence.
+        score_unit: what the score is, in words; None: what the head says.
+        weights: as `search export` stored them, and …
+        activations: … what it calculates in.
+    """
+
+    weight: float = Field(1.0, ge=0, le=1)
+    max_tokens: PositiveInt | None = None
+    scale: PositiveFloat | None = None
+    head: Head | None = None
+    template: str | None = None
+    query_with_instruction: str | None = None
+    instruction: str | None = None
+    strip: bool = False
+    special_tokens: bool = True
+    golden: tuple[Golden, ...] = ()
+    models: tuple[str, ...] = ()
+    note: str = ""
+    score_unit: str | None = None
+    weights: str | None = None
+    activations: str | None = None
+
+    @classmethod
+    def read(cls, recipe: Mapping[str, Any], where: str) -> "Recipe":
+        """Check a recipe.
+
+        Raises:
+            ModelIncomplete: with what is wrong in it.
+        """
+        try:
+            return cls(**recipe)
+        except ValidationError as error:
+            problems = "; ".join(
+                f"{'.'.join(map(str, e['loc'])) or 'recipe'}: {e['msg']}" for e in error.errors(include_input=False)
+            )
+            message = f"{where} cannot be used: {problems}"
+            raise ModelIncomplete(message) from error
+
+    @model_validator(mode="after")
+    def _template_fits_head(self) -> Self:
+        if self.head is None:
+            if self.template is not None:
+                message = "a template without a head: say what is to be read from the model"
+                raise ValueError(message)
+            return self
+        _check_slots("template", self.template, _SLOTS[self.head.kind])
+        if isinstance(self.head, Listwise):
+            _check_slots("item", self.head.item, {"identifier", "document"})
+        if self.query_with_instruction is not None:
+            _check_slots("query_with_instruction", self.query_with_instruction, {"query", "instruction"})
+        elif self.instruction is not None:
+            message = "an instruction without query_with_instruction, which says where it stands"
+            raise ValueError(message)
+        return self
+
+    def prompt(self) -> str:
+        """The template with the instruction, if there is one, in its place."""
+        template = self.template or ""
+        if self.instruction is None or self.query_with_instruction is None:
+            return template
+        instruction = self.instruction.replace("{", "{{").replace("}", "}}")
+        return template.replace("{query}", self.query_with_instruction.replace("{instruction}", instruction))
+
+    @property
+    def unit(self) -> str:
+        """What the score is, in words."""
+        return self.score_unit or _UNITS.get(self.head.kind if self.head else "", "reranker logit")
+
+    def probability(self, score: float) -> float | None:
+        """The chance that a text with this score is relevant, 0 to 1; None where the recipe has no map."""
+        if self.scale is None:
+            return None
+        return 0.5 * (1 + math.tanh(score / self.scale / 2))  # the logistic function, without overflow
+
+
+def names() -> list[str]:
+    """The recipes that come with this package."""
+    return sorted(file.stem for file in _FOLDER.glob("*.json"))
+
+
+def find(name: str) -> Recipe:
+    """A recipe by name, or from a file.
+
+    Raises:
+        UnsupportedModel: neither.
+        ModelIncomplete: it cannot be understood.
+    """
+    file = _FOLDER / f"{name}.json" if name in names() else Path(name)
+    if not file.is_file():
+        message = f"no recipe is called {name!r}; there are {', '.join(names())}, or give the path of a JSON file"
+        raise UnsupportedModel(message)
+    try:
+        loaded = json.loads(file.read_text(encoding="utf-8"))
+        return Recipe.read(loaded, str(file))
+    except (OSError, ValueError, TypeError) as error:
+        message = f"{file} cannot be read: {error}"
+        raise ModelIncomplete(message) from error
+
+
+def published_for(model: str) -> str | None:
+    """The name of the recipe that was published for a model of the hub, or for one in a folder of the same name."""
+    for name in names():
+        if any(model in {known, known.partition("/")[2]} for known in find(name).models):
+            return name
+    return None
+
+
+def _check_slots(what: str, template: str | None, wanted: set[str]) -> None:
+    found = {name for _, name, _, _ in Formatter().parse(template or "") if name is not None}
+    if found != wanted:
+        message = f"{what} has the slots {sorted(found)}, but must have {sorted(wanted)}"
+        raise ValueError(message)

@@ -1,0 +1,65 @@
+"""Language models that score one text at a time: by a few tokens' logits, by a classifier, or by how likely they find the query."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from search.deadline import Deadline
+from search.errors import UnsupportedModel
+from search.recipes import Listwise, Pairwise, QueryLikelihood, TokenLogits
+from search.reranking import Scoring, Vector, slices
+from search.reranking.language_model import LanguageModel
+from search.reranking.prompt import QUERY, Encoded
+from search.reranking.selftest import self_test
+
+
+class CausalReranker:
+    """zerank, Qwen3-Reranker, any model that answers yes or no, …ForSequenceClassification, and query likelihood."""
+
+    def __init__(self, model: LanguageModel, slice_size: int = 8) -> None:
+        """Test the model.
+
+        Raises:
+            UnsupportedModel: the recipe's head compares texts with one another.
+            SelfTestFailed: it does not give the scores its recipe records.
+        """
+        if isinstance(model.head, Listwise | Pairwise):
+            message = f"the recipe of {model.name} compares texts with one another; it has no score for one"
+            raise UnsupportedModel(message)
+        self.name, self.device, self.recipe = model.name, model.device, model.recipe
+        self._model = model
+        self._prompt = model.prompt(model.recipe.prompt())
+        self._slice_size = slice_size
+        self.verified = self_test(self.name, self.recipe, self.score)
+
+    def score(self, query: str, texts: Sequence[str], *, deadline: Deadline | None = None) -> Scoring:
+        """Score each text against the query; a text's score does not depend on the others.
+
+        Under a deadline, texts are scored in slices of their given order until it has passed.
+
+        Raises:
+            InferenceFailed: the model gave an error, or a score that is not a number.
+            OutOfMemory: a batch does not fit the device.
+        """
+        scores = np.full(len(texts), np.nan, np.float32)
+        seen, total = np.zeros(len(texts), np.int64), np.zeros(len(texts), np.int64)
+        asked = self._model.strip(query)
+        query_seen = query_total = 0
+        for part in slices(len(texts), self._slice_size, deadline):
+            prompts = self._prompt.encode([{QUERY: asked, "document": self._model.strip(text)} for text in texts[part]])
+            scores[part] = self._scores(prompts)
+            seen[part] = [prompt.seen["document"] for prompt in prompts]
+            total[part] = [prompt.total["document"] for prompt in prompts]
+            query_seen, query_total = min((prompt.seen[QUERY], prompt.total[QUERY]) for prompt in prompts)
+        return Scoring(scores, seen, total, query_seen, query_total)
+
+    def _scores(self, prompts: Sequence[Encoded]) -> Vector:
+        rows = [prompt.ids for prompt in prompts]
+        match self._model.head:
+            case QueryLikelihood():
+                chances = self._model.decoder.log_probabilities(rows, [prompt.query for prompt in prompts])
+                return np.array([chance.mean() for chance in chances], np.float32)
+            case TokenLogits() as head:
+                return self._model.decoder.scores(rows) @ np.array(list(head.tokens.values()), np.float32)
+            case _:
+                return self._model.decoder.scores(rows)[:, 0]

@@ -1,0 +1,101 @@
+"""What every kind of reranking by a local language model shares: the folder, its recipe, its tokenizer and its graph."""
+
+from tokenizers import Tokenizer
+
+from search.errors import InvalidSettings, ModelIncomplete, ModelNotFound
+from search.inference.decoder import Decoder
+from search.inference.runtime import loading
+from search.inference.tokens import TextTokenizer
+from search.models import locate
+from search.recipes import Head, Recipe, TokenLogits
+from search.reranking.prompt import Prompt
+from search.settings import CudaSettings, Device
+
+
+class LanguageModel:
+    """A model folder that `search export` wrote, loaded.
+
+    Attributes:
+        name: of the folder.
+        recipe: how the model is asked.
+        head: what is read from it.
+        decoder: its graph.
+        device: where it runs.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        *,
+        device: Device = "auto",
+        threads: int | None = None,
+        cuda: CudaSettings | None = None,
+        batch_tokens: int = 8192,
+        weight: float | None = None,
+        instruction: str | None = None,
+    ) -> None:
+        """Load the model.
+
+        Args:
+            folder: what `search export` wrote.
+            device: see `search.inference.runtime.load_on`.
+            threads: threads it may use; None for all cores.
+            cuda: how the GPU is used.
+            batch_tokens: padded tokens in one batch.
+            weight: overrides the recipe's.
+            instruction: overrides the recipe's.
+
+        Raises:
+            ModelError: one of its kinds, saying which file, name or device is at fault.
+            InvalidSettings: an instruction for a model that takes none.
+        """
+        found = locate(folder)
+        if found is None:
+            message = f"{folder} is not a folder; write one with `search export MODEL {folder}`"
+            raise ModelNotFound(message)
+        recipe = Recipe.read(found.recipe, f"{found.path / 'recipe.json'}")
+        if recipe.head is None or recipe.max_tokens is None:
+            message = (
+                f"{found.path} was not exported as a language model; for a cross-encoder set the reranker's kind to cross-encoder"
+            )
+            raise ModelIncomplete(message)
+        if instruction is not None and recipe.query_with_instruction is None:
+            message = f"the recipe of {found.name} has no place for an instruction; leave it out"
+            raise InvalidSettings(message)
+        with loading(found.name):
+            self._tokenizer = TextTokenizer(Tokenizer.from_file(str(found.path / "tokenizer.json")))
+        given = {"weight": weight, "instruction": None if instruction is None else self._tokenizer.plain(instruction)}
+        self.recipe = recipe.model_copy(update={key: value for key, value in given.items() if value is not None})
+        self.name = found.name
+        self.head: Head = recipe.head
+        self._max_tokens = recipe.max_tokens
+        self._check_tokens()
+        self.decoder = Decoder(
+            found,
+            activations=recipe.activations or "fp32",
+            device=device,
+            threads=threads,
+            cuda=cuda,
+            batch_tokens=batch_tokens,
+        )
+        self.device = self.decoder.device
+
+    def _check_tokens(self) -> None:
+        """A wrong id gives plausible scores, so the recipe's are compared with the tokenizer's."""
+        if not isinstance(self.head, TokenLogits):
+            return
+        for token, number in self.head.ids.items():
+            ids = self._tokenizer.encode([token], special_tokens=False)[0].ids
+            if ids != [number]:
+                message = (
+                    f"the recipe of {self.name} reads the token {token!r} as {number}, and its tokenizer as {ids}: export it again"
+                )
+                raise ModelIncomplete(message)
+
+    def prompt(self, template: str) -> Prompt:
+        """A template for this model."""
+        return Prompt(template, self._tokenizer, max_tokens=self._max_tokens, special_tokens=self.recipe.special_tokens)
+
+    def strip(self, text: str) -> str:
+        """The text as the recipe wants it."""
+        return text.strip() if self.recipe.strip else text

@@ -1,0 +1,103 @@
+"""Models that order passages by looking at several at once: in a sliding window from the last candidates to the first."""
+
+import re
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from search.deadline import Deadline
+from search.errors import UnsupportedModel
+from search.recipes import Listwise
+from search.reranking import Scoring, Vector
+from search.reranking.language_model import LanguageModel
+from search.reranking.prompt import QUERY, Prompt
+
+
+class ListwiseReranker:
+    """A local language model that reads a window of passages; the logits of their identifiers order it, in one prefill."""
+
+    def __init__(self, model: LanguageModel) -> None:
+        """Prepare the model.
+
+        Raises:
+            UnsupportedModel: its recipe is not listwise.
+        """
+        if not isinstance(model.head, Listwise):
+            message = f"the recipe of {model.name} orders no lists"
+            raise UnsupportedModel(message)
+        self.name, self.device, self.recipe, self.verified = model.name, model.device, model.recipe, ""
+        self._model = model
+        self._head = model.head
+        self._prompts: dict[int, Prompt] = {}
+
+    def score(self, query: str, texts: Sequence[str], *, deadline: Deadline | None = None) -> Scoring:
+        """Order the texts; a text's score is 1 / its place. Nothing is scored when the deadline passes before the last window.
+
+        Raises:
+            InferenceFailed: the model gave an error, or a score that is not a number.
+            OutOfMemory: a window does not fit the device.
+        """
+        seen, total = np.zeros((2, len(texts)), np.int64)
+        asked = [0, 0]
+
+        def order(window: Sequence[int]) -> list[int]:
+            passages = {f"p{place}": self._model.strip(texts[i]) for place, i in enumerate(window)}
+            prompt = self._prompt(len(window)).encode([{QUERY: self._model.strip(query), **passages}])[0]
+            for place, i in enumerate(window):
+                seen[i], total[i] = prompt.seen[f"p{place}"], prompt.total[f"p{place}"]
+            asked[:] = prompt.seen[QUERY], prompt.total[QUERY]
+            logits = self._model.decoder.scores([prompt.ids])[0, : len(window)]
+            return [window[int(place)] for place in np.argsort(-logits, kind="stable")]
+
+        scores = by_windows(len(texts), self._head.window, self._head.stride, order, deadline)
+        if np.isnan(scores).any():
+            seen[:], total[:] = 0, 0
+        return Scoring(scores, seen, total, asked[0], asked[1])
+
+    def _prompt(self, count: int) -> Prompt:
+        """The template for so many passages."""
+        if count not in self._prompts:
+            items = [
+                self._head.item.replace("{identifier}", identifier).replace("{document}", f"{{p{place}}}")
+                for place, identifier in enumerate(self._head.identifiers[:count])
+            ]
+            self._prompts[count] = self._model.prompt(self.recipe.prompt().replace("{passages}", "".join(items)))
+        return self._prompts[count]
+
+
+def by_windows(
+    count: int, window: int, stride: int, order: Callable[[Sequence[int]], Sequence[int]], deadline: Deadline | None
+) -> Vector:
+    """Order everything by ordering windows, from the end to the beginning, so that the best rise to the top (arXiv:2304.09542).
+
+    Args:
+        count: how many texts there are.
+        window: how many are ordered at once.
+        stride: how far the window moves; smaller than the window.
+        order: gets the numbers of some texts and gives the same numbers, best first.
+        deadline: looked at before every window.
+
+    Returns:
+        (count,) 1 / place of each text; all NaN if the deadline passed before the first window of the ranking was reached.
+    """
+    places = list(range(count))
+    end = count
+    while end > 0:
+        if deadline is not None and deadline.expired:
+            return np.full(count, np.nan, np.float32)
+        start = max(0, end - window)
+        places[start:end] = order(places[start:end])
+        end = end - stride if start else 0
+    scores = np.empty(count, np.float32)
+    scores[places] = 1 / np.arange(1, count + 1)
+    return scores
+
+
+def permutation(answer: str, count: int) -> list[int]:
+    """The order that a model wrote down, such as "[2] > [1]", as numbers from 0.
+
+    Any text gives a total order: what is named twice or does not exist is passed over, what is missing follows as it stood.
+    """
+    named = [int(number) - 1 for number in re.findall(r"\d{1,9}", answer)]
+    wanted = dict.fromkeys([number for number in named if 0 <= number < count] + list(range(count)))
+    return list(wanted)

@@ -1,0 +1,143 @@
+"""What a language model reads: a template with a query and passages in it, cut to fit where they are long and never elsewhere."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from string import Formatter
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Encoding
+
+from search.errors import UnsupportedModel
+from search.inference.tokens import TextTokenizer
+
+Spans = list[tuple[str, int, int]]  # slots, and the characters where each begins and ends
+
+QUERY = "query"
+_LEAST_ROOM = 16  # tokens that a template must leave
+_TRIES = 8  # a shorter text can have more tokens than was counted, by a few where it was cut
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A prompt as the model reads it.
+
+    Attributes:
+        ids: its tokens.
+        query: where the query's tokens stand, the first time it occurs.
+        seen: tokens of each slot's text that the model reads …
+        total: … of how many.
+    """
+
+    ids: list[int]
+    query: range
+    seen: Mapping[str, int]
+    total: Mapping[str, int]
+
+
+class Prompt:
+    """A template whose slots are filled with texts."""
+
+    def __init__(self, template: str, tokenizer: TextTokenizer, *, max_tokens: int, special_tokens: bool = True) -> None:
+        """Take the template apart.
+
+        Args:
+            template: text with slots such as {query}; braces that stand for themselves are doubled.
+            tokenizer: the model's.
+            max_tokens: the longest prompt.
+            special_tokens: whether the tokenizer adds its own.
+
+        Raises:
+            UnsupportedModel: the template alone leaves no room in the longest prompt.
+        """
+        self._parts = [(text, slot) for text, slot, _, _ in Formatter().parse(template)]
+        self._slots = [slot for _, slot in self._parts if slot]
+        self._tokenizer = tokenizer
+        self._max_tokens = max_tokens
+        self._special_tokens = special_tokens
+        empty = len(self._encode([dict.fromkeys(self._slots, "")])[0][0].ids)
+        if empty + _LEAST_ROOM > max_tokens:
+            message = (
+                f"the prompt has {empty} tokens without query and document, and at most {max_tokens} are allowed; raise max_tokens"
+            )
+            raise UnsupportedModel(message)
+
+    def text(self, values: Mapping[str, str]) -> str:
+        """The prompt in writing."""
+        return self._render(values)[0]
+
+    def encode(self, rows: Sequence[Mapping[str, str]]) -> list[Encoded]:
+        """Fill the slots, once for each row.
+
+        What the tokenizer would take for one of its own tokens is broken up within the texts. A prompt that is too long has its
+        passages cut, the longest first; a query gives way only beyond half of the room.
+        """
+        values = [dict(row) for row in rows]
+        encoded = self._encode(values)
+        return [self._fit(row, *result) for row, result in zip(values, encoded, strict=True)]
+
+    def _fit(self, values: dict[str, str], encoding: Encoding, spans: Spans) -> Encoded:
+        places = _places(encoding, spans)
+        if unsafe := [slot for slot in places if np.isin(np.array(encoding.ids)[places[slot]], self._tokenizer.added).any()]:
+            values |= {slot: self._tokenizer.plain(values[slot]) for slot in unsafe}
+            encoding, spans = self._encode([values])[0]
+            places = _places(encoding, spans)
+        total = {slot: len(inside) for slot, inside in places.items()}
+        room = self._max_tokens - len(encoding.ids) + sum(total[slot] for slot in self._slots)
+        cuts = {slot: [encoding.offsets[i][1] for i in inside] for slot, inside in places.items()}
+        begins = {slot: begin for slot, begin, _ in reversed(spans)}
+        for _ in range(_TRIES):
+            if len(encoding.ids) <= self._max_tokens:
+                break
+            allowed = _shares(total, self._slots.count(QUERY), room)
+            shorter = {
+                slot: values[slot][: cuts[slot][count - 1] - begins[slot]] if count else ""
+                for slot, count in allowed.items()
+                if count < total[slot]
+            }
+            encoding, spans = self._encode([{**values, **shorter}])[0]
+            room -= max(1, len(encoding.ids) - self._max_tokens)
+        else:
+            message = f"the prompt could not be cut to {self._max_tokens} tokens; raise max_tokens"
+            raise UnsupportedModel(message)
+        places = _places(encoding, spans)
+        query = places.get(QUERY, np.empty(0, np.int64))
+        span = range(int(query[0]), int(query[-1]) + 1) if query.size else range(0)
+        return Encoded(list(encoding.ids), span, {slot: min(len(places[slot]), total[slot]) for slot in total}, total)
+
+    def _encode(self, rows: Sequence[Mapping[str, str]]) -> list[tuple[Encoding, Spans]]:
+        rendered = [self._render(row) for row in rows]
+        encodings = self._tokenizer.encode([text for text, _ in rendered], special_tokens=self._special_tokens)
+        return [(encoding, spans) for encoding, (_, spans) in zip(encodings, rendered, strict=True)]
+
+    def _render(self, values: Mapping[str, str]) -> tuple[str, Spans]:
+        """The text, and where in it each slot begins and ends."""
+        text = ""
+        spans: Spans = []
+        for literal, slot in self._parts:
+            text += literal
+            if slot:
+                spans.append((slot, len(text), len(text) + len(values[slot])))
+                text += values[slot]
+        return text, spans
+
+
+def _places(encoding: Encoding, spans: Spans) -> dict[str, NDArray[np.int64]]:
+    """Which tokens overlap each slot, the first time it occurs."""
+    offsets = np.array(encoding.offsets, np.int64).reshape(-1, 2)
+    found: dict[str, NDArray[np.int64]] = {}
+    for slot, begin, end in spans:
+        inside = (offsets[:, 0] < end) & (offsets[:, 1] > begin) & (offsets[:, 1] > offsets[:, 0])
+        found.setdefault(slot, np.flatnonzero(inside))
+    return found
+
+
+def _shares(total: Mapping[str, int], queries: int, room: int) -> dict[str, int]:
+    """How many tokens each slot may keep: the query up to half, the passages what is left, short ones whole and long ones alike."""
+    allowed = {QUERY: min(total[QUERY], max(0, room // 2) // max(1, queries))} if QUERY in total else {}
+    room = max(0, room - allowed.get(QUERY, 0) * queries)
+    passages = sorted((count, slot) for slot, count in total.items() if slot != QUERY)
+    for place, (count, slot) in enumerate(passages):
+        allowed[slot] = min(count, room // (len(passages) - place))
+        room -= allowed[slot]
+    return allowed

@@ -1,0 +1,67 @@
+"""Is a model asked as it was made to be? It scores what its recipe records before it is served."""
+
+import math
+from collections.abc import Callable, Sequence
+
+from search.errors import SearchError, SelfTestFailed
+from search.recipes import ITSELF, Golden, Recipe
+from search.reranking import Scoring
+
+# By how much a score may differ from the recorded one. Sixteen bits: the rounding of published scores included.
+_TOLERANCES = {"fp32": 0.25, "fp16": 0.25, "bf16": 0.25, "int8": 0.5, "int4": 1.5}
+_ALONE = {"fp32": 1e-3, "fp16": 0.1, "bf16": 0.25}  # … and from the score it gets without company, by what it is calculated in
+_PROBABILITY = 0.01
+_PROBES = ("A cat.", "Cats sleep for most of the day, and hunt at dawn and dusk.", "4")
+
+
+def self_test(name: str, recipe: Recipe, score: Callable[[str, Sequence[str]], Scoring]) -> str:
+    """Score the golden pairs and compare.
+
+    Args:
+        name: the model's, for messages.
+        recipe: what it must give, and in which precision it was exported.
+        score: the reranker's own.
+
+    Returns:
+        Who vouches for the scores; "" if the recipe has none but the model's own.
+
+    Raises:
+        SelfTestFailed: with what differs, and what may be the cause.
+    """
+    try:
+        _check_company(name, recipe, score)
+        for golden in recipe.golden:
+            _check_golden(name, recipe, golden, score)
+    except SelfTestFailed:
+        raise
+    except SearchError as error:
+        message = f"the model {name} failed its self-test: {error}"
+        raise SelfTestFailed(message) from error
+    return ", ".join(sorted({golden.source for golden in recipe.golden} - {ITSELF}))
+
+
+def _check_company(name: str, recipe: Recipe, score: Callable[[str, Sequence[str]], Scoring]) -> None:
+    together = score("When do cats sleep?", _PROBES).scores
+    alone = [float(score("When do cats sleep?", [text]).scores[0]) for text in _PROBES]
+    difference = max(abs(float(a) - b) for a, b in zip(together, alone, strict=True))
+    if not difference <= _ALONE[recipe.activations or "fp32"] * max(1.0, *map(abs, alone)):
+        message = f"the model {name} gives a text other scores in company than alone, by {difference:.3g}: its padding is wrong"
+        raise SelfTestFailed(message)
+
+
+def _check_golden(name: str, recipe: Recipe, golden: Golden, score: Callable[[str, Sequence[str]], Scoring]) -> None:
+    got = float(score(golden.query, [golden.document, *_PROBES]).scores[0])
+    tolerance = golden.tolerance or _TOLERANCES[recipe.weights or "fp32"]
+    if not math.isfinite(got) or abs(got - golden.score) > tolerance:
+        message = (
+            f"the model {name} gives {got:.3f} to a pair whose score is {golden.score:.3f} by {golden.source} ({golden.query!r}): "
+            "it has another prompt, another token or other weights; export it again with the recipe it was made for"
+        )
+        raise SelfTestFailed(message)
+    chance = recipe.probability(golden.score)
+    if golden.probability is not None and (chance is None or abs(chance - golden.probability) > _PROBABILITY):
+        message = (
+            f"the recipe of {name} maps {golden.score:.3f} to the probability {chance}, {golden.source} to {golden.probability}: "
+            "its scale is wrong"
+        )
+        raise SelfTestFailed(message)
