@@ -3,7 +3,8 @@
     python -m venv torch && torch/bin/pip install torch transformers ml_dtypes
     torch/bin/python scripts/record_golden.py tests/golden.json
 
-The checkpoints are made by tests/checkpoints.py from seeds, here and in the tests alike.
+The checkpoints are made by tests/checkpoints.py from seeds, here and in the tests alike. Prompts are written out here as their
+publishers print them, rather than taken from the recipes that they check.
 """
 
 import argparse
@@ -13,51 +14,116 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import torch
+import transformers
+
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from checkpoints import CONFIGS, is_decoder, token_rows, write_checkpoint
+from checkpoints import CONFIGS, is_decoder, token_rows, tokenizer, write_checkpoint
 
 LENGTHS = (5, 1, 17, 64, 33, 100)
 TOKENS = (77, 300)
+PAIRS = [
+    ("when does the cat sleep?", "the cat sleeps on the mat, all day"),
+    ("  What is 2+2?\n", "4 "),
+    ("What is the answer?", "a document about dogs\n\nand cats.\n" * 3),
+    ("日本語の質問", "naïve café Ω≈ç√ 👩‍🚀"),
+]
+ZERANK = "<|im_start|>system\n{query}<|im_end|>\n<|im_start|>user\n{document}<|im_end|>\n<|im_start|>assistant\n"
+QWEN3 = (
+    "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and the Instruct provided. "
+    'Note that the answer can only be "yes" or "no".<|im_end|>\n<|im_start|>user\n'
+    "<Instruct>: Given a web search query, retrieve relevant passages that answer the query\n"
+    "<Query>: {query}\n<Document>: {document}<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
+)
 
 
-def record(name: str, config: dict[str, Any]) -> dict[str, Any]:
-    """Scores of ragged rows, each run alone: logits of two tokens or of the classifier, and log-probabilities of whole rows."""
-    import torch
-    import transformers
-
+def scores(model: Any, config: dict[str, Any]) -> dict[str, Any]:
+    """Scores of ragged rows, each run alone: two tokens' logits or the classifier's, and mean log-probabilities of rows."""
     rows = token_rows(config, LENGTHS)
+    outputs = [model(torch.tensor([row])).logits[0] for row in rows]
+    if "Classification" in config["architectures"][0]:
+        return {"scores": [output.tolist() for output in outputs]}
+    chances = [output.log_softmax(-1)[range(len(row) - 1), row[1:]] for output, row in zip(outputs, rows, strict=True)]
+    return {
+        "scores": [output[-1, list(TOKENS)].tolist() for output in outputs],
+        "mean_log_probability": [chance.mean().item() if len(chance) else 0.0 for chance in chances],
+    }
+
+
+def moved(model: Any, config: dict[str, Any]) -> dict[str, float]:
+    """By how much the last row's first score moves without a part of the model: proof that the goldens would notice."""
+    row = torch.tensor([token_rows(config, LENGTHS)[-1]])
+    length = row.shape[1]
+    whole = model(row).logits[0, -1, TOKENS[0]]
+    see_all = torch.zeros(1, 1, length, length)
+    found = {"mask": model(row, attention_mask=see_all).logits[0, -1, TOKENS[0]]}
+    attention = model.model.layers[0].self_attn
+    if hasattr(attention, "q_norm"):
+        norms = [
+            (layer.self_attn, name, getattr(layer.self_attn, name)) for layer in model.model.layers for name in ("q_norm", "k_norm")
+        ]
+        for layer, name, _ in norms:
+            setattr(layer, name, torch.nn.Identity())
+        found["head_norm"] = model(row).logits[0, -1, TOKENS[0]]
+        for layer, name, norm in norms:
+            setattr(layer, name, norm)
+    found["rope"] = model(row, position_ids=torch.zeros(1, length, dtype=torch.long)).logits[0, -1, TOKENS[0]]
+    return {part: abs(score - whole).item() for part, score in found.items()}
+
+
+def of_pairs(model: Any, read: Any) -> dict[str, list[float]]:
+    """Scores of texts, prompts and tokens made as the publishers' code makes them."""
+
+    def last(prompt: str) -> Any:
+        output: Any = model(torch.tensor([read.encode(prompt).ids])).logits[0]
+        return output if output.ndim == 1 else output[-1]
+
+    def token(text: str) -> int:
+        ids: list[int] = read.encode(text).ids
+        assert len(ids) == 1, text  # noqa: S101
+        return ids[0]
+
+    stripped = [last(ZERANK.format(query=query.strip(), document=document.strip())) for query, document in PAIRS]
+    if stripped[0].shape[-1] == 1:
+        return {"classifier": [logits[0].item() for logits in stripped]}
+    plain = [last(QWEN3.format(query=query, document=document)) for query, document in PAIRS]
+    return {
+        "zerank": [logits[token("Yes")].item() for logits in stripped],
+        "qwen3-reranker": [(logits[token("yes")] - logits[token("no")]).item() for logits in plain],
+    }
+
+
+def record(config: dict[str, Any], read: Any, *, with_pairs: bool) -> dict[str, Any]:
+    """Everything of one model."""
     with tempfile.TemporaryDirectory() as folder, torch.no_grad():
         model = getattr(transformers, config["architectures"][0]).from_pretrained(
             write_checkpoint(Path(folder), config), dtype=torch.float32, attn_implementation="eager"
         )
-        outputs = [model(torch.tensor([row])).logits[0] for row in rows]
-    if "Classification" in config["architectures"][0]:
-        return {"scores": [output.tolist() for output in outputs]}
-    found = {"scores": [output[-1, list(TOKENS)].tolist() for output in outputs]}
-    if is_decoder(config):
-        chances = [output.log_softmax(-1)[range(len(row) - 1), row[1:]] for output, row in zip(outputs, rows, strict=True)]
-        found["mean_log_probability"] = [chance.mean().item() if len(chance) else 0.0 for chance in chances]
-    print(name, "standard deviation", torch.tensor(found["scores"]).std().item(), file=sys.stderr)
+        found = scores(model, config)
+        if is_decoder(config) and "mean_log_probability" in found:
+            found["moved_without"] = moved(model, config)
+        if with_pairs:
+            found["pairs"] = of_pairs(model, read)
     return found
 
 
 def main() -> None:
     """Write the file of goldens."""
-    import torch
-    import transformers
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
     out: Path = parser.parse_args().out
+    read = tokenizer()
     golden = {
         "recorded_by": "scripts/record_golden.py",
         "with": {"transformers": transformers.__version__, "torch": torch.__version__.partition("+")[0]},
         "lengths": LENGTHS,
         "tokens": TOKENS,
-        "models": {name: record(name, config) for name, config in CONFIGS.items()},
+        "texts": PAIRS,
+        "models": {name: record(config, read, with_pairs=name.startswith("qwen3")) for name, config in CONFIGS.items()},
+        "tokenizer": json.loads(read.to_str()),
     }
-    out.write_text(json.dumps(golden, indent=1) + "\n")
+    out.write_text(json.dumps(golden, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -6,9 +6,19 @@ working folder, defaults.
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt, SecretStr, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
@@ -70,6 +80,13 @@ class ChatSettings(_Section):
     stride: PositiveInt = Field(10, description="How far the window moves; less than the window.")
     max_words: PositiveInt = Field(300, description="The longest passage, in words; the rest is cut and reported.")
     timeout_s: PositiveFloat = Field(60, description="Seconds until a request counts as lost.")
+
+    @model_validator(mode="after")
+    def _windows_overlap(self) -> Self:
+        if self.stride >= self.window:
+            message = "the stride must be smaller than the window, or nothing could rise from one window to the next"
+            raise ValueError(message)
+        return self
 
 
 class NoReranker(_Section):

@@ -9,8 +9,16 @@ import ml_dtypes
 import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
+from tokenizers import Regex, Tokenizer
+from tokenizers.decoders import ByteLevel as ByteLevelDecoder
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel, Sequence, Split
+from tokenizers.trainers import BpeTrainer
 
 Array = NDArray[Any]
+_WORDS = (
+    r"""(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"""  # Qwen's
+)
 Config = dict[str, Any]
 
 DTYPES = {"float32": np.float32, "float16": np.float16, "bfloat16": ml_dtypes.bfloat16}
@@ -22,7 +30,7 @@ _DECODER: Config = {
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
     "hidden_act": "silu",
-    "max_position_embeddings": 256,
+    "max_position_embeddings": 1024,
     "rms_norm_eps": 1e-6,
     "rope_theta": 10000.0,
     "tie_word_embeddings": False,
@@ -183,6 +191,19 @@ def write_checkpoint(folder: Path, config: Mapping[str, Any], *, seed: int = 1, 
         weight_map |= dict.fromkeys(part, file)
     (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
     return folder
+
+
+def tokenizer() -> Tokenizer:
+    """A byte-level tokenizer of Qwen's kind, with its added tokens and with one token for each word that recipes read."""
+    corpus = ["Yes", "No", "yes", "no", *[" Yes", " No", " A", " B"], *"ABCDEFGHIJKLMNOPQRST"] * 20
+    corpus += ["the cat sleeps on the mat", "a document about dogs and cats", "What is the answer?", "passage query relevant"] * 5
+    made = Tokenizer(BPE())
+    made.pre_tokenizer = Sequence([Split(Regex(_WORDS), "isolated"), ByteLevel(add_prefix_space=False, use_regex=False)])
+    made.decoder = ByteLevelDecoder()
+    made.train_from_iterator(corpus, BpeTrainer(vocab_size=440, initial_alphabet=ByteLevel.alphabet(), show_progress=False))
+    made.add_special_tokens(["<|endoftext|>", "<|im_start|>", "<|im_end|>"])
+    made.add_tokens(["<think>", "</think>"])
+    return made
 
 
 def token_rows(config: Mapping[str, Any], lengths: tuple[int, ...], seed: int = 2) -> list[list[int]]:

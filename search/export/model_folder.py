@@ -169,7 +169,7 @@ def _write(checkpoint: Checkpoint, plan: Plan, precision: Precision, folder: Pat
         "tokenizer.json": plan.tokenizer,
         "tokenizer_config.json": {**told, **limits},
         "special_tokens_map.json": read_json(checkpoint.path / "special_tokens_map.json", default=special),
-        "recipe.json": plan.recipe.model_dump(exclude_defaults=True, exclude={"models"}),
+        "recipe.json": plan.recipe.to_dict(),
     }
     for name, content in documents.items():
         (folder / name).write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")

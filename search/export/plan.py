@@ -87,7 +87,7 @@ def make_plan(
     else:
         recipe, rows = _resolved(recipe, name or "", architecture, tokenizer)
     limit = min(max_tokens or recipe.max_tokens or shape.max_tokens, shape.max_tokens)
-    told: dict[str, Any] = {"max_tokens": limit, "weights": precision.weights, "activations": precision.calculated_in}
+    told: dict[str, Any] = {"models": (), "max_tokens": limit, "weights": precision.weights, "activations": precision.calculated_in}
     if golden is not None:
         told["golden"] = _golden(golden)
     return Plan(architecture, shape, name or "none", recipe.model_copy(update=told), rows, limit, tokenizer)

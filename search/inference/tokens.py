@@ -82,9 +82,12 @@ class TextTokenizer:
             found = [span for number, span in zip(encoding.ids, encoding.offsets, strict=True) if number in added]
             if not found:
                 return text
-            for start, end in reversed(found):  # from the end, so that earlier places stay where they are
+            parts, done = [], 0
+            for start, end in found:
                 inside = text[start:end].strip()
-                text = text[:start] + (f"{inside[0]} {inside[1:]}" if len(inside) > 1 else " ") + text[end:]
+                parts += [text[done:start], f"{inside[0]} {inside[1:]}" if len(inside) > 1 else " "]
+                done = end
+            text = "".join([*parts, text[done:]])
 
     def offsets(self, text: str) -> list[tuple[int, int]]:
         """Where each token begins and ends, in characters."""

@@ -168,6 +168,11 @@ class Recipe(_Part):
             raise ValueError(message)
         return self
 
+    def to_dict(self) -> dict[str, Any]:
+        """What differs from the defaults, as plain data that `read` takes."""
+        head = {"head": self.head.model_dump()} if self.head else {}
+        return self.model_dump(exclude_defaults=True) | head
+
     def prompt(self) -> str:
         """The template with the instruction, if there is one, in its place."""
         template = self.template or ""

@@ -1,5 +1,7 @@
 """A language model behind an OpenAI-compatible chat endpoint, which writes down the order of a window of passages."""
 
+import json
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -7,7 +9,7 @@ import httpx
 import numpy as np
 
 from search.deadline import Deadline
-from search.errors import InferenceFailed
+from search.errors import InferenceFailed, InvalidSettings
 from search.recipes import Recipe
 from search.reranking import Scoring
 from search.reranking.listwise import by_windows, permutation
@@ -48,7 +50,13 @@ class ChatReranker:
             stride: how far the window moves; less than the window.
             max_words: the longest passage, in words.
             timeout_s: seconds until a request counts as lost.
+
+        Raises:
+            InvalidSettings: the api_key cannot stand in a header.
         """
+        if api_key and not (api_key.isascii() and api_key.isprintable() and " " not in api_key):
+            message = "the reranker's api_key holds white space or a character that is not ASCII; set it without"
+            raise InvalidSettings(message)  # httpx would quote the key in its own errors
         self.name = model
         self.device: Any = "remote"
         self.recipe = Recipe(weight=weight, score_unit="1 / place in the model's order")
@@ -92,18 +100,31 @@ class ChatReranker:
         messages = [{"role": "system", "content": _TASK}, {"role": "user", "content": text}]
         left = self._timeout_s if deadline is None else min(self._timeout_s, max(deadline.remaining_ms / 1000, 0.001))
         try:
-            response = self._client.post(self._url, json={"model": self.name, "messages": messages, "temperature": 0}, timeout=left)
-            response.raise_for_status()
-            answer = response.json()["choices"][0]["message"]["content"]
+            content = self._post({"model": self.name, "messages": messages, "temperature": 0}, left)
         except httpx.HTTPStatusError as error:
             message = f"{self._url} answered {error.response.status_code}; check the reranker's url, model and api_key"
             raise InferenceFailed(message) from error
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:  # UnicodeError: a host that no name server could know
             if isinstance(error, httpx.TimeoutException) and deadline is not None and deadline.expired:
                 raise _TimeUpError from error
             message = f"{self._url} did not answer ({type(error).__name__}); check the reranker's url, or raise its timeout_s"
             raise InferenceFailed(message) from error
-        except (ValueError, KeyError, IndexError, TypeError) as error:
+        try:
+            answer = json.loads(content)["choices"][0]["message"]["content"]
+        except (ValueError, KeyError, IndexError, TypeError, RecursionError) as error:
             message = f"{self._url} answered something else than a chat completion; give the url up to /v1"
             raise InferenceFailed(message) from error
         return str(answer or "")
+
+    def _post(self, body: dict[str, Any], seconds: float) -> bytes:
+        """What the server answers. httpx's clock starts again at every byte, and some servers send empty lines while they think."""
+        late = time.monotonic() + seconds
+        content = bytearray()
+        with self._client.stream("POST", self._url, json=body, timeout=seconds) as response:
+            response.raise_for_status()
+            for piece in response.iter_bytes():
+                content += piece
+                if time.monotonic() > late:
+                    message = "the answer was not complete in time"
+                    raise httpx.ReadTimeout(message)
+        return bytes(content)

@@ -97,7 +97,10 @@ def permutation(answer: str, count: int) -> list[int]:
     """The order that a model wrote down, such as "[2] > [1]", as numbers from 0.
 
     Any text gives a total order: what is named twice or does not exist is passed over, what is missing follows as it stood.
+    Thoughts in <think>…</think> are no answer, and beside numbers in brackets bare ones are prose ("the order of the 3: [2] >").
     """
-    named = [int(number) - 1 for number in re.findall(r"\d{1,9}", answer)]
+    said = answer.rpartition("</think>")[2].partition("<think>")[0]
+    numbers = re.findall(r"\[\s*(\d{1,9})\s*\]", said) or re.findall(r"(?<!\d)\d{1,9}(?!\d)", said)
+    named = [int(number) - 1 for number in numbers]
     wanted = dict.fromkeys([number for number in named if 0 <= number < count] + list(range(count)))
     return list(wanted)

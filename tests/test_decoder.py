@@ -1,0 +1,173 @@
+"""Exported decoders give the scores that transformers gives, whatever stands beside them in the batch."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from checkpoints import CONFIGS, is_decoder, token_rows
+from languages import GOLDEN, checkpoint, exported, recipe_file, reference_logits
+
+from search.errors import DeviceUnavailable, UnsupportedModel
+from search.export.checkpoint import Checkpoint
+from search.export.decoder import DecoderShape, build_decoder
+from search.export.graph import GraphBuilder
+from search.export.model_folder import export
+from search.export.precision import Precision, precision
+from search.inference import decoder as inference
+from search.inference.batching import bucket
+from search.inference.decoder import Decoder
+from search.models import ModelFolder, locate
+
+TOLERANCE = 1e-4
+DECODERS = [name for name, config in CONFIGS.items() if is_decoder(config)]
+LANGUAGE_MODELS = [name for name in DECODERS if "CausalLM" in CONFIGS[name]["architectures"][0]]
+ROWS = {name: token_rows(config, tuple(GOLDEN["lengths"])) for name, config in CONFIGS.items()}
+
+
+def built(folder: Path, name: str, rows: Any, weights: Precision, **options: Any) -> Decoder:
+    """A decoder from a checkpoint, without recipe or tokenizer."""
+    source = Checkpoint(checkpoint(folder / "checkpoint", name))
+    shape = DecoderShape.from_config(source.config)
+    with (folder / "model.onnx.data").open("wb") as data:
+        graph = GraphBuilder(weights, data)
+        build_decoder(source, shape, source.config, rows, graph, max_tokens=1024, path=folder / "model.onnx")
+    return Decoder(ModelFolder(name, folder, "model.onnx", {}, {}), activations=weights.calculated_in, device="cpu", **options)
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_scores_are_those_of_transformers(name: str, tmp_path: Path) -> None:
+    golden = np.array(GOLDEN["models"][name]["scores"])
+    assert golden.std() >= 1
+    rows = "score" if "classifier" in name else GOLDEN["tokens"]
+    model = built(tmp_path, name, rows, Precision(), batch_tokens=300)
+    together = model.scores(ROWS[name])
+    assert together == pytest.approx(golden, abs=TOLERANCE)
+    assert np.concatenate([model.scores([row]) for row in ROWS[name]]) == pytest.approx(together, abs=1e-5)
+    assert model.scores(ROWS[name][::-1])[::-1] == pytest.approx(together, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", LANGUAGE_MODELS)
+def test_log_probabilities_are_those_of_transformers(name: str, tmp_path: Path) -> None:
+    model = built(tmp_path, name, "all", Precision(), batch_tokens=300)
+    found = model.log_probabilities(ROWS[name], [range(len(row)) for row in ROWS[name]])
+    assert [len(chances) for chances in found] == [length - 1 for length in GOLDEN["lengths"]]
+    means = [chances.mean() if len(chances) else 0.0 for chances in found]
+    assert means == pytest.approx(GOLDEN["models"][name]["mean_log_probability"], abs=TOLERANCE)
+
+
+@pytest.mark.parametrize("name", LANGUAGE_MODELS)
+def test_the_goldens_would_notice_a_missing_part(name: str) -> None:
+    moved = GOLDEN["models"][name]["moved_without"]
+    assert {"rope", "mask"} <= moved.keys()
+    assert ("head_norm" in moved) == name.startswith("qwen3")
+    assert min(moved.values()) >= 100 * TOLERANCE
+
+
+@pytest.mark.parametrize("name", ["qwen3", "qwen3-wide-head", "qwen2", "llama", "mistral-whole"])
+@pytest.mark.parametrize("length", [1, 15, 16, 17, 200])
+def test_scores_follow_from_the_definitions(name: str, length: int, tmp_path: Path) -> None:
+    row = token_rows(CONFIGS[name], (length,), seed=length)[0]
+    expected = reference_logits(name, row)
+    tokens = [9, 77, 511]
+    assert built(tmp_path, name, tokens, Precision()).scores([row])[0] == pytest.approx(expected[-1, tokens], abs=TOLERANCE)
+
+
+def test_padding_holds_what_it_likes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = built(tmp_path, "qwen3", GOLDEN["tokens"], Precision())
+    plain = inference._padded
+
+    def noisy(rows: Any, length: int) -> Any:
+        feed = plain(rows, length)
+        for padded, row in zip(feed["input_ids"], rows, strict=True):
+            padded[len(row) :] = 400
+        return feed
+
+    before = model.scores(ROWS["qwen3"])
+    monkeypatch.setattr(inference, "_padded", noisy)
+    assert model.scores(ROWS["qwen3"]) == pytest.approx(before, abs=1e-6)
+
+
+def test_padding_to_a_bucket_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = built(tmp_path, "llama", GOLDEN["tokens"], Precision())
+    before = model.scores(ROWS["llama"])
+    monkeypatch.setattr(model, "device", "cuda")  # where lengths are rounded up
+    assert model.scores(ROWS["llama"]) == pytest.approx(before, abs=1e-5)
+
+
+def test_buckets_are_few_and_never_too_small() -> None:
+    lengths = [bucket(length) for length in range(1, 8193)]
+    assert all(have >= need for need, have in enumerate(lengths, 1))
+    assert all(have < need + max(16, need / 4) for need, have in enumerate(lengths, 1))
+    assert len(set(lengths)) <= 40
+
+
+def test_no_rows_have_no_scores(tmp_path: Path) -> None:
+    assert len(built(tmp_path, "qwen3", [5], Precision()).scores([])) == 0
+
+
+@pytest.mark.parametrize(("weights", "correlation"), [("fp16", 0.999), ("int8", 0.99), ("int4", 0.5)])
+@pytest.mark.parametrize("name", ["llama", "qwen3-wide-head"])
+def test_other_precisions_stay_close(name: str, weights: str, correlation: float, tmp_path: Path) -> None:
+    rows = token_rows(CONFIGS[name], (20,) * 24, seed=5)
+    exact = built(tmp_path / "exact", name, GOLDEN["tokens"], Precision()).scores(rows)
+    model = built(tmp_path / "rounded", name, GOLDEN["tokens"], precision(weights))
+    rounded = model.scores(rows)
+    assert np.corrcoef(exact.ravel(), rounded.ravel())[0, 1] > correlation
+    assert np.concatenate([model.scores([row]) for row in rows]) == pytest.approx(rounded, abs=2e-2 if weights == "fp16" else 1e-4)
+    chances = built(tmp_path / "chances", name, "all", precision(weights)).log_probabilities(rows[:2], [range(5, 20)] * 2)
+    exact_chances = built(tmp_path / "exact-chances", name, "all", Precision()).log_probabilities(rows[:2], [range(5, 20)] * 2)
+    assert np.corrcoef(np.concatenate(chances), np.concatenate(exact_chances))[0, 1] > correlation
+
+
+def test_integers_with_half_precision_activations(tmp_path: Path) -> None:
+    mixed = built(tmp_path / "mixed", "llama", GOLDEN["tokens"], precision("int8", "fp16")).scores(ROWS["llama"])
+    plain = built(tmp_path / "plain", "llama", GOLDEN["tokens"], precision("int8")).scores(ROWS["llama"])
+    assert mixed == pytest.approx(plain, abs=0.3)
+
+
+def test_bfloat16_is_not_for_the_cpu(tmp_path: Path) -> None:
+    with pytest.raises(DeviceUnavailable, match="no kernels for; export it as int8, int4 or fp32"):
+        built(tmp_path, "llama", [5], Precision("bf16"))
+
+
+def test_float32_is_not_for_cuda(tmp_path: Path) -> None:
+    folder = ModelFolder("model", tmp_path, "model.onnx", {}, {})
+    with pytest.raises(DeviceUnavailable, match="no attention kernel; export it with --activations fp16"):
+        Decoder(folder, activations="fp32", device="cuda")
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_checkpoints_of_sixteen_bits_in_shards(dtype: str, tmp_path: Path) -> None:
+    source = checkpoint(tmp_path / "checkpoint", "qwen3", dtype=dtype, shards=3)
+    recipe = recipe_file(tmp_path, "zerank-1-small", max_tokens=512)
+    export(str(source), tmp_path / "model", precision=Precision(), recipe=str(recipe), cache=tmp_path)
+    rounded, exact = (
+        Decoder(folder, activations="fp32", device="cpu").scores(ROWS["qwen3"])
+        for path in (tmp_path / "model", exported(tmp_path / "exact", "qwen3", "zerank-1-small"))
+        if (folder := locate(str(path)))
+    )
+    assert rounded == pytest.approx(exact, abs=1.5)
+    assert np.corrcoef(rounded.ravel(), exact.ravel())[0, 1] > 0.99
+
+
+@pytest.mark.parametrize(
+    ("name", "changed", "words"),
+    [
+        ("llama", {"model_type": "gemma2"}, "model_type = 'gemma2'"),
+        ("llama", {"hidden_act": "gelu"}, "hidden_act = 'gelu'"),
+        ("llama", {"head_dim": 24}, "heads of 24 dimensions"),
+        ("llama", {"rope_scaling": {"rope_type": "longrope"}}, "rope_type = 'longrope'"),
+        ("llama", {"rope_scaling": {"type": "dynamic", "factor": 2.0}}, "rope_type = 'dynamic'"),
+        ("llama", {"partial_rotary_factor": 0.5}, "partial_rotary_factor = 0.5"),
+        ("llama", {"rope_scaling": {"rope_type": "yarn", "factor": 2.0, "mscale": 1.0}}, "mscale"),
+    ],
+)
+def test_what_is_not_implemented_is_refused_by_name(name: str, changed: dict[str, Any], words: str, tmp_path: Path) -> None:
+    source = checkpoint(tmp_path / "checkpoint", name)
+    config = {**CONFIGS[name], **changed}
+    (source / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UnsupportedModel, match=words):
+        export(str(source), tmp_path / "model", precision=Precision(), recipe="yes-no", cache=tmp_path)
+    assert not (tmp_path / "model").exists()

@@ -1,0 +1,411 @@
+"""`search export`: a folder that serves, or none at all, and a reason."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.numpy
+from checkpoints import CONFIGS, token_rows, tokenizer, write_checkpoint
+from filelock import FileLock
+from languages import GOLDEN, checkpoint, exported, recipe_file
+
+from search.assembly import build_reranker
+from search.errors import (
+    ExportFailed,
+    ModelCorrupt,
+    ModelIncomplete,
+    ModelNotFound,
+    ModelUnavailable,
+    SearchError,
+    UnsupportedModel,
+)
+from search.export.model_folder import ExportReport, export
+from search.export.precision import precision
+from search.recipes import find, names, published_for
+from search.reranking.causal import CausalReranker
+from search.reranking.cross_encoder import CrossEncoder
+from search.reranking.language_model import LanguageModel
+from search.reranking.listwise import ListwiseReranker
+from search.reranking.pairwise import PairwiseReranker
+from search.settings import Settings
+
+FP32 = precision("fp32")
+SEARCH = Path(sys.executable).with_name("search")
+
+
+def run(source: Path | str, out: Path, recipe: Path | str | None = None, **options: Any) -> ExportReport:
+    weights = options.pop("precision", FP32)
+    return export(
+        str(source), out, precision=weights, recipe=str(recipe) if recipe else None, cache=out.parent / "cache", **options
+    )
+
+
+@pytest.fixture
+def llama(tmp_path: Path) -> Path:
+    return checkpoint(tmp_path / "checkpoint", "llama")
+
+
+@pytest.mark.parametrize("name", ["bert", "roberta", "xlm-roberta"])
+def test_cross_encoders_give_the_scores_of_transformers(name: str, tmp_path: Path) -> None:
+    source = checkpoint(tmp_path / "checkpoint", name)
+    (source / "tokenizer_config.json").write_text('{"pad_token": "<|endoftext|>", "model_max_length": 10000}')
+    config = json.loads((source / "config.json").read_text())
+    (source / "config.json").write_text(json.dumps({"pad_token_id": 440, **config}))
+    report = run(source, tmp_path / "model")
+    assert (report.recipe, report.golden) == ("none", 0)
+    assert report.max_tokens == 130 - (0 if name == "bert" else 2)
+    reranker = CrossEncoder(str(tmp_path / "model"), device="cpu", cache=tmp_path)
+    assert reranker.recipe.max_tokens == report.max_tokens
+    session = reranker._model.model
+    rows = token_rows(CONFIGS[name], tuple(GOLDEN["lengths"]))
+    longest = max(map(len, rows))
+    lengths = np.array([[len(row)] for row in rows])
+    feed = {
+        "input_ids": np.array([row + [3] * (longest - len(row)) for row in rows], np.int64),
+        "attention_mask": (np.arange(longest) < lengths).astype(np.int64),
+    }
+    wanted = {entry.name for entry in session.get_inputs()}
+    if "token_type_ids" in wanted:
+        feed["token_type_ids"] = np.zeros_like(feed["input_ids"])
+    assert session.run(None, feed)[0] == pytest.approx(np.array(GOLDEN["models"][name]["scores"]), abs=1e-4)
+
+
+@pytest.mark.parametrize("weights", ["fp16", "int8", "int4"])
+def test_cross_encoders_in_other_precisions(weights: str, tmp_path: Path) -> None:
+    source = checkpoint(tmp_path / "checkpoint", "bert")
+    (source / "tokenizer_config.json").write_text('{"pad_token": "<|endoftext|>"}')
+    run(source, tmp_path / "exact")
+    run(source, tmp_path / "rounded", precision=precision(weights))
+    texts = ["the cat sleeps", "a dog", "What is the answer?", "no", "passage query relevant", "yes yes yes"] * 3
+    texts = [f"{text} {number}" for number, text in enumerate(texts)]
+    exact, rounded = (
+        CrossEncoder(str(tmp_path / name), device="cpu", cache=tmp_path).score("cat", texts).scores for name in ("exact", "rounded")
+    )
+    assert np.corrcoef(exact, rounded)[0, 1] > (0.6 if weights == "int4" else 0.98)
+
+
+def test_every_recipe_is_for_something() -> None:
+    assert names() == [
+        "bge-reranker-v2-m3",
+        "listwise",
+        "pairwise",
+        "query-likelihood",
+        "qwen3-reranker",
+        "yes-no",
+        "zerank-1",
+        "zerank-1-small",
+        "zerank-2",
+    ]
+    assert published_for("zeroentropy/zerank-1-small") == published_for("zerank-1-small") == "zerank-1-small"
+    assert published_for("Qwen/Qwen3-Reranker-0.6B") == "qwen3-reranker"
+    assert published_for("BAAI/bge-reranker-v2-m3") == "bge-reranker-v2-m3"
+    assert published_for("somebody/zerank-1-small-finetuned") is None
+    assert find("zerank-2").note
+
+
+@pytest.mark.parametrize(
+    ("recipe", "kind"),
+    [
+        ("yes-no", CausalReranker),
+        ("query-likelihood", CausalReranker),
+        ("listwise", ListwiseReranker),
+        ("pairwise", PairwiseReranker),
+    ],
+)
+def test_the_recipe_decides_the_kind_of_reranker(recipe: str, kind: type, tmp_path: Path) -> None:
+    folder = exported(tmp_path, "mistral-whole", recipe, weights="int8")
+    settings = Settings(data_dir=tmp_path, device="cpu", reranker={"kind": "causal", "model": str(folder), "weight": 0.5})
+    reranker = build_reranker(settings)
+    assert type(reranker) is kind
+    assert reranker is not None
+    assert reranker.recipe.weight == 0.5
+    assert (reranker.name, reranker.device) == ("model", "cpu")
+
+
+def test_one_model_under_two_settings_that_do_not_fit(tmp_path: Path) -> None:
+    folder = exported(tmp_path, "llama", "yes-no")
+    with pytest.raises(ModelIncomplete, match="SEARCH_RERANKER__KIND=causal"):
+        CrossEncoder(str(folder), device="cpu", cache=tmp_path)
+
+
+def test_a_folder_with_a_published_name_needs_no_recipe(tmp_path: Path) -> None:
+    source = checkpoint(tmp_path / "zerank-1-small", "qwen3")
+    with pytest.raises(UnsupportedModel, match=r"for another tokenizer: it wants the ids \{'Yes': 9454\}"):
+        run(source, tmp_path / "model")
+    unknown = checkpoint(tmp_path / "mine", "qwen3")
+    with pytest.raises(UnsupportedModel, match=r"say with --recipe how it is to be asked.*zerank-2.*plausible but wrong"):
+        run(unknown, tmp_path / "model")
+
+
+def test_tied_embeddings_that_are_stored_twice(tmp_path: Path) -> None:
+    source = checkpoint(tmp_path / "checkpoint", "qwen3")
+    held = safetensors.numpy.load_file(source / "model.safetensors")
+    held |= {"lm_head.weight": held["model.embed_tokens.weight"], "model.layers.0.self_attn.rotary_emb.inv_freq": np.ones(4)}
+    safetensors.numpy.save_file(held, source / "model.safetensors")
+    run(source, tmp_path / "model", recipe_file(tmp_path, "zerank-2"))
+
+
+def edited(source: Path, change: Any) -> None:
+    held = safetensors.numpy.load_file(source / "model.safetensors")
+    change(held)
+    safetensors.numpy.save_file(held, source / "model.safetensors")
+
+
+def refuse(
+    source: Path | str, error: type[SearchError], words: str, tmp_path: Path, recipe: str = "yes-no", **options: Any
+) -> None:
+    with pytest.raises(error, match=words):
+        run(source, tmp_path / "model", recipe, **options)
+    left = {path.name for path in tmp_path.iterdir()}
+    assert not [name for name in left if name.startswith(("model", ".model"))], left
+
+
+def test_a_missing_tensor(llama: Path, tmp_path: Path) -> None:
+    edited(llama, lambda held: held.pop("model.layers.1.mlp.up_proj.weight"))
+    refuse(llama, ModelIncomplete, r"lacks the tensor model\.layers\.1\.mlp\.up_proj\.weight", tmp_path)
+
+
+def test_a_tensor_too_many(llama: Path, tmp_path: Path) -> None:
+    edited(llama, lambda held: held.update({"model.layers.0.self_attn.q_norm.weight": np.ones(32, np.float32)}))
+    refuse(llama, UnsupportedModel, r"1 tensors that LlamaForCausalLM does not use.*q_norm", tmp_path)
+
+
+def test_a_weight_too_large_for_half_precision(llama: Path, tmp_path: Path) -> None:
+    edited(llama, lambda held: held["model.layers.0.mlp.up_proj.weight"].__setitem__((0, 0), 1e5))
+    refuse(llama, UnsupportedModel, "larger than fp16 can hold; export with bf16 or fp32", tmp_path, precision=precision("fp16"))
+
+
+def test_several_classes(tmp_path: Path) -> None:
+    source = checkpoint(tmp_path / "checkpoint", "llama-classifier")
+    edited(source, lambda held: held.update({"score.weight": np.ones((3, 128), np.float32)}))
+    refuse(source, UnsupportedModel, "gives 3 scores; a reranker has one", tmp_path)
+    source = checkpoint(tmp_path / "encoder", "bert")
+    edited(source, lambda held: held.update({"classifier.weight": np.ones((2, 64), np.float32)}))
+    with pytest.raises(UnsupportedModel, match="gives 2 scores"):
+        run(source, tmp_path / "model")
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "tokenizer.json", "config.json"])
+def test_a_missing_file(file: str, llama: Path, tmp_path: Path) -> None:
+    (llama / file).unlink()
+    refuse(llama, ModelIncomplete, re.escape(file), tmp_path)
+
+
+def test_a_corrupt_file(llama: Path, tmp_path: Path) -> None:
+    weights = llama / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1000])
+    refuse(llama, ModelCorrupt, r"model\.safetensors is damaged", tmp_path)
+
+
+def test_shards(llama: Path, tmp_path: Path) -> None:
+    write_checkpoint(llama, CONFIGS["llama"], shards=3)
+    (llama / "model.safetensors").unlink()
+    shard = llama / "model-00002-of-00003.safetensors"
+    kept = shard.read_bytes()
+    shard.write_bytes(kept[:100])
+    refuse(llama, ModelCorrupt, "model-00002-of-00003.safetensors is damaged", tmp_path)
+    shard.unlink()
+    refuse(llama, ModelIncomplete, "lacks the shards model-00002-of-00003.safetensors", tmp_path)
+    shutil.copy(llama / "model-00001-of-00003.safetensors", shard)
+    refuse(llama, ModelIncomplete, r"the shards lack \d+ tensors that the index names", tmp_path)
+    (llama / "model.safetensors.index.json").write_text("{}")
+    refuse(llama, ModelIncomplete, "has no weight_map", tmp_path)
+
+
+def test_other_formats(llama: Path, tmp_path: Path) -> None:
+    (llama / "model.safetensors").rename(llama / "pytorch_model.bin")
+    refuse(llama, UnsupportedModel, r"only torch can read; save it with save_pretrained", tmp_path)
+    (llama / "adapter_config.json").write_text("{}")
+    refuse(llama, UnsupportedModel, "LoRA adapter; merge it", tmp_path)
+
+
+def changed_config(source: Path, **changes: Any) -> Path:
+    config = json.loads((source / "config.json").read_text())
+    config = {key: value for key, value in {**config, **changes}.items() if value is not None}
+    (source / "config.json").write_text(json.dumps(config))
+    return source
+
+
+def test_other_architectures(llama: Path, tmp_path: Path) -> None:
+    refuse(
+        changed_config(llama, quantization_config={"quant_method": "fp8"}), UnsupportedModel, r"quantized already \(fp8\)", tmp_path
+    )
+    changed_config(llama, quantization_config=None)
+    for name in ("GemmaForCausalLM", "LlamaModel", "BertModel"):
+        refuse(changed_config(llama, architectures=[name]), UnsupportedModel, f"of the architecture {name}", tmp_path)
+    refuse(
+        changed_config(llama, architectures=["LlamaForCausalLM"], num_hidden_layers=None),
+        ModelIncomplete,
+        "num_hidden_layers",
+        tmp_path,
+    )
+
+
+def test_recipes_that_do_not_fit(llama: Path, tmp_path: Path) -> None:
+    refuse(llama, UnsupportedModel, "no recipe is called 'nothing'", tmp_path, "nothing")
+    refuse(llama, UnsupportedModel, "bge-reranker-v2-m3 is for encoders", tmp_path, "bge-reranker-v2-m3")
+    head = {"kind": "token_logits", "tokens": {"certainly": 1.0}}
+    file = recipe_file(tmp_path / "recipes", "yes-no", head=head)
+    refuse(llama, UnsupportedModel, r"the token 'certainly', whose score the recipe reads, is \d+ tokens", tmp_path, str(file))
+    file = recipe_file(tmp_path / "recipes", "yes-no", head={"kind": "classification"})
+    refuse(llama, UnsupportedModel, "reads a classifier, and LlamaForCausalLM has none", tmp_path, str(file))
+    file.write_text('{"template": "{query} {document}", "head": {"kind": "listwise", "item": "{document}"}, "scale": -1}')
+    refuse(llama, ModelIncomplete, "cannot be used: ", tmp_path, str(file))
+    file.write_text("[]")
+    refuse(llama, ModelIncomplete, "cannot be", tmp_path, str(file))
+    classifier = checkpoint(tmp_path / "classifier", "llama-classifier")
+    refuse(classifier, UnsupportedModel, "has a classifier instead", tmp_path, "listwise")
+    encoder = checkpoint(tmp_path / "encoder", "bert")
+    refuse(encoder, UnsupportedModel, "takes no prompt", tmp_path, "yes-no")
+    with pytest.raises(UnsupportedModel, match="not calculated in bf16"):
+        run(encoder, tmp_path / "model", precision=precision("bf16"))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words"),
+    [
+        ({"template": "{query}"}, "a template without a head"),
+        ({"head": {"kind": "classification"}, "template": "{query} {text}"}, r"has the slots \['query', 'text'\]"),
+        ({"head": {"kind": "classification"}, "template": "{query}{document}", "instruction": "x"}, "says where it stands"),
+        (
+            {"head": {"kind": "listwise", "item": "{identifier}{document}", "window": 30}, "template": "{query}{passages}"},
+            "as many different identifiers",
+        ),
+        (
+            {"head": {"kind": "listwise", "item": "{identifier}{document}", "stride": 20}, "template": "{query}{passages}"},
+            "smaller than the window",
+        ),
+        ({"weight": 2}, "weight"),
+        ({"wait": 1}, "wait"),
+    ],
+)
+def test_recipes_that_contradict_themselves(recipe: dict[str, Any], words: str, tmp_path: Path) -> None:
+    (tmp_path / "recipe.json").write_text(json.dumps(recipe))
+    with pytest.raises(ModelIncomplete, match=words):
+        find(str(tmp_path / "recipe.json"))
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (("fp8",), "weights fp8 are not known"),
+        (("int4", "int8"), "activations int8 are not known"),
+        (("fp16", "fp32"), "only int8 and int4 take other activations"),
+        (("int4", None, 7), "blocks of 7"),
+        (("fp16", None, 32), "blocks of 32"),
+    ],
+)
+def test_precisions_that_do_not_exist(given: tuple[Any, ...], words: str) -> None:
+    with pytest.raises(UnsupportedModel, match=words):
+        precision(*given)
+
+
+def test_golden_files_that_cannot_be_read(llama: Path, tmp_path: Path) -> None:
+    for content in ("[1]", '{"query": "q"}', "{"):
+        (tmp_path / "golden.jsonl").write_text(content)
+        refuse(llama, ModelIncomplete, "holds no golden pairs, one JSON object a line", tmp_path, golden=tmp_path / "golden.jsonl")
+
+
+def test_nothing_is_overwritten(llama: Path, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    with pytest.raises(ExportFailed, match="exists already; name another folder"):
+        run(llama, tmp_path / "model", "yes-no")
+
+
+def test_one_export_at_a_time(llama: Path, tmp_path: Path) -> None:
+    with FileLock(tmp_path / ".model.lock"), pytest.raises(ExportFailed, match="another process is exporting"):
+        run(llama, tmp_path / "model", "yes-no")
+
+
+def test_a_disk_that_is_too_small(llama: Path, tmp_path: Path) -> None:
+    """A file with a hole in it as large as the checkpoint of no disk: refused by its header, before anything is read."""
+    rows = 10**12
+    header = json.dumps({"model.embed_tokens.weight": {"dtype": "F32", "shape": [rows, 1], "data_offsets": [0, rows * 4]}}).encode()
+    with (llama / "model.safetensors").open("wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        try:
+            file.truncate(8 + len(header) + rows * 4)
+        except OSError:
+            pytest.skip("this file system has no files with holes of this size")
+    refuse(llama, ExportFailed, r"needs about 4,0\d\d\.\d GB, and .* left; name a folder on another disk", tmp_path)
+
+
+def test_names_of_the_hub(tmp_path: Path) -> None:
+    """Downloaded ones are found without a network; others say what to do. There is no hub here to download from."""
+    refuse("zerank", ModelNotFound, "neither a folder with a checkpoint nor a name on the model hub", tmp_path)
+    refuse(str(tmp_path / "nowhere"), ModelNotFound, "neither a folder", tmp_path)
+    snapshot = tmp_path / "cache" / "models--somebody--tiny" / "snapshots" / ("0" * 40)
+    checkpoint(snapshot, "llama")
+    (snapshot.parents[1] / "refs").mkdir()
+    (snapshot.parents[1] / "refs" / "main").write_text("0" * 40)
+    script = (
+        "import sys; from pathlib import Path; from search.export.hub import fetch\n"
+        "print(fetch(sys.argv[1], None, Path(sys.argv[2])))"
+    )
+    environment = {**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9"}
+
+    def fetch(name: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", script, name, str(tmp_path / "cache")]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    assert fetch("somebody/tiny").stdout.strip() == str(snapshot)
+    missing = fetch("somebody/unknown")
+    assert "search.errors.ModelUnavailable" in missing.stderr
+    assert "copy the checkpoint's folder here and give its path" in missing.stderr
+
+
+def test_an_unavailable_model_is_a_model_error() -> None:
+    assert issubclass(ModelUnavailable, SearchError)
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGINT])
+def test_killed_midway_leaves_nothing_that_looks_finished(signal_number: int, tmp_path: Path) -> None:
+    config = {**CONFIGS["llama"], "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 6}
+    source = write_checkpoint(tmp_path / "checkpoint", config)
+    tokenizer().save(str(source / "tokenizer.json"))
+    out = tmp_path / "model"
+    command = [str(SEARCH), "export", str(source), str(out), "--weights", "int4", "--recipe", "yes-no"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        unfinished = tmp_path / "model.unfinished" / "model.onnx.data"
+        deadline = time.monotonic() + 60
+        while not (unfinished.is_file() and unfinished.stat().st_size > 1_000_000) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        process.send_signal(signal_number)
+        process.communicate()
+        assert process.returncode != 0
+    assert not out.exists()
+    assert (tmp_path / "model.unfinished").exists() == (signal_number == signal.SIGKILL)
+    done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
+    report = json.loads(done.stdout)
+    assert report["weights"] == "int4"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint", "model"]
+    assert LanguageModel(str(out), device="cpu").recipe.max_tokens == report["max_tokens"] == 1024
+
+
+def test_memory_is_bounded_by_tensors_not_by_the_checkpoint(tmp_path: Path) -> None:
+    """Twelve times the layers, the same peak within a fifth: nothing of a layer outlives it."""
+    if not Path("/proc/self/status").is_file():
+        pytest.skip("only Linux tells the peak of a process")
+    script = (
+        "import re, sys; from pathlib import Path; from search.export.model_folder import export\n"
+        "from search.export.precision import precision\n"
+        "export(sys.argv[1], Path(sys.argv[2]), precision=precision('fp16'), recipe='yes-no', cache=Path(sys.argv[2]).parent)\n"
+        "print(re.search(r'VmHWM:\\s+(\\d+)', Path('/proc/self/status').read_text())[1])"
+    )
+    peaks = []
+    for layers in (2, 24):
+        config = {**CONFIGS["llama"], "hidden_size": 512, "intermediate_size": 2048, "num_hidden_layers": layers}
+        source = write_checkpoint(tmp_path / f"checkpoint-{layers}", config, dtype="bfloat16", shards=2)
+        tokenizer().save(str(source / "tokenizer.json"))
+        command = [sys.executable, "-c", script, str(source), str(tmp_path / f"model-{layers}")]
+        peaks.append(int(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
+    assert peaks[1] < 1.2 * peaks[0]
