@@ -12,7 +12,7 @@ from search.assembly import build_embedder, build_index, build_reranker, needs_e
 from search.errors import CollectionNotFound, SearchError
 from search.index import CollectionSpec
 from search.models import manifest, verify
-from search.settings import EdgeSettings, Settings, unknown_names
+from search.settings import CausalSettings, EdgeSettings, Settings, unknown_names
 
 _PACKAGES = ("two-stage-search", "fastembed", "fastembed-gpu", "onnxruntime", "onnxruntime-gpu", "qdrant-client", "qdrant-edge-py")
 
@@ -97,6 +97,11 @@ def _reranker(settings: Settings) -> str:
     if reranker.recipe.max_tokens:
         told.append(f"{reranker.recipe.max_tokens} tokens")
     told.append(f"on {reranker.device}")
+    if isinstance(settings.reranker, CausalSettings) and reranker.device == "cuda":
+        from search.inference.attention import attention_kernels
+
+        kernels = attention_kernels(Path(settings.reranker.model).expanduser(), str(reranker.recipe.activations), settings.cuda)
+        told.append(f"attention by {' and '.join(kernels) or 'a kernel it does not name'}")
     told.append(
         f"verified by {reranker.verified}" if reranker.verified else "unverified: its recipe has no golden scores of others"
     )

@@ -63,9 +63,6 @@ class CausalSettings(_Section):
     instruction: str | None = Field(None, description="What relevance means here, for models that take instructions.")
     batch_tokens: PositiveInt = Field(8192, description="Padded tokens in one batch.")
     slice_size: PositiveInt = Field(8, description="Candidates scored between two looks at the clock, under a budget.")
-    share_prefix: bool | None = Field(
-        None, description="Read what all prompts of a query begin with only once; None: on the CPU, where it was measured to pay."
-    )
 
 
 class ChatSettings(_Section):

@@ -248,6 +248,7 @@ def test_padding_on_the_left_is_refused(zerank: Path, monkeypatch: pytest.Monkey
         return feed
 
     monkeypatch.setattr(inference, "_padded", left)
+    monkeypatch.setattr(inference, "_WORTHWHILE", 10_000)  # in batches, as on CUDA
     with pytest.raises(SelfTestFailed, match="its padding is wrong"):
         CausalReranker(load(zerank))
 

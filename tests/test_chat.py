@@ -369,8 +369,8 @@ def test_a_failing_server_leaves_retrieval_order(name: str, server: ChatStandIn,
 
 def test_settings_build_it(server: ChatStandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEARCH_RERANKER__API_KEY", KEY)
-    chosen = {"kind": "chat", "url": server.url, "model": "from-settings", "weight": 0.5, "window": 3, "stride": 2, "max_words": 1}
-    settings = Settings(reranker=chosen)
+    sizes = {"window": 3, "stride": 2, "max_words": 1, "timeout_s": 30}
+    settings = Settings(reranker={"kind": "chat", "url": server.url, "model": "from-settings", "weight": 0.5, **sizes})
     assert KEY not in repr(settings)
     reranker = build_reranker(settings)
     assert isinstance(reranker, ChatReranker)
@@ -380,7 +380,7 @@ def test_settings_build_it(server: ChatStandIn, monkeypatch: pytest.MonkeyPatch)
     assert server.requests[0].headers["authorization"] == f"Bearer {KEY}"
     assert server.requests[0].body["model"] == "from-settings"
     assert scoring.tokens_seen.tolist() == [1, 1, 1, 1]
-    assert (reranker.recipe.weight, reranker._timeout_s) == (0.5, 60)
+    assert (reranker.recipe.weight, reranker._timeout_s) == (0.5, 30)
 
 
 def test_settings_need_only_a_url_and_a_model(server: ChatStandIn) -> None:

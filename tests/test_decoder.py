@@ -16,9 +16,11 @@ from search.export.graph import GraphBuilder
 from search.export.model_folder import export
 from search.export.precision import Precision, precision
 from search.inference import decoder as inference
+from search.inference.attention import attention_kernels, named_in
 from search.inference.batching import bucket
 from search.inference.decoder import Decoder
 from search.models import ModelFolder, locate
+from search.settings import CudaSettings
 
 TOLERANCE = 1e-4
 DECODERS = [name for name, config in CONFIGS.items() if is_decoder(config)]
@@ -72,6 +74,69 @@ def test_scores_follow_from_the_definitions(name: str, length: int, tmp_path: Pa
     expected = reference_logits(name, row)
     tokens = [9, 77, 511]
     assert built(tmp_path, name, tokens, Precision()).scores([row])[0] == pytest.approx(expected[-1, tokens], abs=TOLERANCE)
+
+
+def watched(model: Decoder, monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
+    """The shapes that a model is run on from now on."""
+    shapes: list[tuple[int, ...]] = []
+    run = model._session.run
+
+    def noting(feed: Any, outputs: Any) -> Any:
+        shapes.append(feed["input_ids"].shape)
+        return run(feed, outputs)
+
+    monkeypatch.setattr(model._session, "run", noting)
+    return shapes
+
+
+def test_short_rows_are_not_padded_to_long_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = built(tmp_path, "llama", [5], Precision())
+    shapes = watched(model, monkeypatch)
+    model.scores([[9] * length for length in (100, 8, 80, 10, 99)])
+    assert shapes == [(3, 100), (2, 10)]
+
+
+def test_warming_up_fills_a_batch_on_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for output in ([5], "all"):
+        model = built(tmp_path / str(output), "llama", output, Precision("fp16"), batch_tokens=1100)
+        shapes = watched(model, monkeypatch)
+        model.warm_up()
+        monkeypatch.setattr(model, "device", "cuda")
+        model.warm_up()
+        assert shapes == [(1, 256), (4, 256)]
+
+
+def test_the_attention_kernels_that_were_named(tmp_path: Path) -> None:
+    line = "Operator=GroupQueryAttention Node=attention.0 DataType=fp16 SdpaKernel=FLASH_ATTENTION\n"
+    assert named_in(line * 2 + line.replace("FLASH_ATTENTION", "MATH")) == ["FLASH_ATTENTION", "MATH"]
+    folder = exported(tmp_path, "llama", "yes-no", weights="fp16")
+    assert attention_kernels(folder, "fp16", CudaSettings()) == []  # the CPU names none
+
+
+@pytest.mark.parametrize("name", ["qwen3", "qwen3-sliding", "qwen2", "llama-yarn", "mistral"])
+@pytest.mark.parametrize("shared", [20, 40])
+def test_what_rows_begin_with_is_read_once(name: str, shared: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prefix = token_rows(CONFIGS[name], (shared,), seed=8)[0]
+    rows = [prefix + row for row in ROWS[name]] + [[*prefix, 9]]
+    for output in (GOLDEN["tokens"], "all"):
+        plain = built(tmp_path / f"plain-{output}", name, output, Precision(), share_prefix=False)
+        reused = built(tmp_path / f"reused-{output}", name, output, Precision())
+        runs = watched(reused, monkeypatch)
+        if output == "all":
+            spans = [range(shared + 2, len(row)) if len(row) > shared + 2 else range(shared, len(row)) for row in rows]
+            pairs = zip(plain.log_probabilities(rows, spans), reused.log_probabilities(rows, spans), strict=True)
+            assert all(a == pytest.approx(b, abs=1e-5) for a, b in pairs)
+        else:
+            assert reused.scores(rows) == pytest.approx(plain.scores(rows), abs=1e-4)
+        assert runs == [(1, min(shared, runs[0][1])), *((1, len(row) - runs[0][1]) for row in rows)]
+        assert runs[0][1] >= shared - 1
+
+
+def test_equal_rows_and_rows_within_each_other(tmp_path: Path) -> None:
+    model = built(tmp_path, "qwen3", GOLDEN["tokens"], Precision())
+    row = token_rows(CONFIGS["qwen3"], (60,))[0]
+    alone = [model.scores([part])[0] for part in (row, row, row[:30], row[:20])]
+    assert model.scores([row, row, row[:30], row[:20]]) == pytest.approx(np.array(alone), abs=1e-5)
 
 
 def test_padding_holds_what_it_likes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

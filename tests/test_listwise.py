@@ -66,6 +66,7 @@ READINGS: dict[str, tuple[str, list[int]]] = {
     "a JSON list": ("[4, 3, 1, 2]", [3, 2, 0, 1]),
     "a numbered list": ("1. [4]\n2. [2]\n3. [1]\n4. [3]", [3, 1, 0, 2]),
     "the question repeated": ("The order of the 4 passages: [2] > [1] > [3] > [4]", [1, 0, 2, 3]),
+    "space in the brackets": ("Passages 1 to 4 in order: [ 4 ] > [2 ] > [ 1]", [3, 1, 0, 2]),
     "thoughts": ("<think>[4] is long, [3] is off topic</think>[2] > [1] > [3] > [4]", [1, 0, 2, 3]),
     "thoughts begun in the prompt": ("[4] is long, [3] is off topic</think>\n\n[2] > [1]", [1, 0, 2, 3]),
     "thoughts without end": ("<think>[4] is long, [3] is off topic, and", [0, 1, 2, 3]),

@@ -97,6 +97,10 @@ def build_decoder(
     `length` int32 (), the padded length; `places` int64 (n, 2), row and token of each wanted score.
     Output, float32: `scores` (n, rows); with rows "all", `log_probabilities` (n,) of the tokens `targets` int64 (n,) to come next.
 
+    A graph in float32, which only the CPU runs, can go on from what it has read: it also takes `past_key.N` and `past_value.N`
+    (batch, kv_heads, past, head_size) for each layer N, empty or of a single row, and gives `present_key.N` and `present_value.N`;
+    `lengths` and `length` then count the past. On CUDA the kernel would copy them for nothing.
+
     Args:
         weights: the checkpoint's tensors by name.
         shape: the checkpoint's dimensions.
@@ -136,7 +140,20 @@ def build_decoder(
         floats = _float(graph, hidden, "final")
         name = graph.node("MatMul", [floats, graph.constant("head", head.T)], ["scores"])
         output = helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", head.shape[0]])
-    return graph.model("decoder", inputs, [output], path)
+    outputs = [output]
+    if continues(graph):
+        for number in range(len(shape.windows)):
+            for part in ("key", "value"):
+                sizes: list[str | int] = ["batch", shape.kv_heads, "past", shape.head_size]
+                inputs.append(helper.make_tensor_value_info(f"past_{part}.{number}", TensorProto.FLOAT, sizes))
+                sizes = ["batch", shape.kv_heads, "all", shape.head_size]
+                outputs.append(helper.make_tensor_value_info(f"present_{part}.{number}", TensorProto.FLOAT, sizes))
+    return graph.model("decoder", inputs, outputs, path)
+
+
+def continues(graph: GraphBuilder) -> bool:
+    """Whether the graph takes what was read before."""
+    return graph.precision.calculated_in == "fp32"
 
 
 def _layer(graph: GraphBuilder, weights: Weights, shape: DecoderShape, number: int, hidden: str, residual: str) -> tuple[str, str]:
@@ -195,10 +212,11 @@ def _attention(graph: GraphBuilder, weights: Weights, shape: DecoderShape, numbe
                 stash_type=1,
             )
             inputs[place] = graph.node("Reshape", [normed, flat], [f"{which}.{number}.flat"])
+    past, present = ([f"{which}_{part}.{number}" for part in ("key", "value")] for which in ("past", "present"))
     return graph.node(
         "GroupQueryAttention",
-        [*inputs, "", "", "last", "length", "cos", "sin"],
-        [f"attention.{number}"],
+        [*inputs, *(past if continues(graph) else ["", ""]), "last", "length", "cos", "sin"],
+        [f"attention.{number}", *(present if continues(graph) else [])],
         CONTRIB,
         num_heads=shape.heads,
         kv_num_heads=shape.kv_heads,

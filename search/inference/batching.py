@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 
+_LEAST_FILLED = 0.75  # of a batch's length, how much its shortest text must fill; more batches cost less than more padding
+
 
 def plan_batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
-    """Group texts by length, longest first, so that rows times the longest row stays within the budget.
+    """Group texts by length, longest first, so that rows times the longest row stays within the budget, and padding within bounds.
 
     Args:
         lengths: tokens of each text.
@@ -16,7 +18,7 @@ def plan_batches(lengths: Sequence[int], budget: int) -> list[list[int]]:
     batches: list[list[int]] = []
     room = 0
     for position in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        if room == 0:
+        if room == 0 or lengths[position] < _LEAST_FILLED * lengths[batches[-1][0]]:
             batches.append([])
             room = max(1, budget // max(1, lengths[position]))
         batches[-1].append(position)

@@ -1,6 +1,6 @@
 """A language model that reads prompts and gives the scores at a few places: one prefill, no generation."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +15,10 @@ from search.settings import CudaSettings, Device
 
 Scores = NDArray[np.float32]
 Row = Sequence[int]  # the tokens of one prompt
+Output = Literal["scores", "log_probabilities"]
+
+_WARM_TOKENS = 256
+_WORTHWHILE = 16  # tokens that rows must have in common before they are read apart
 
 
 class Decoder:
@@ -33,6 +37,7 @@ class Decoder:
         threads: int | None = None,
         cuda: CudaSettings | None = None,
         batch_tokens: int = 8192,
+        share_prefix: bool = True,
     ) -> None:
         """Load the graph.
 
@@ -43,6 +48,7 @@ class Decoder:
             threads: threads it may use; None for all cores.
             cuda: how the GPU is used.
             batch_tokens: padded tokens in one batch.
+            share_prefix: read what all rows begin with only once, where the graph can go on from there.
 
         Raises:
             DeviceUnavailable: the device cannot run this precision.
@@ -62,6 +68,9 @@ class Decoder:
                 lambda session: session.raw,
                 options,
             )
+        inputs = self._session.inputs.items()
+        self._past = {name: (shape[1], 0, shape[3]) for name, shape in inputs if name.startswith("past")}
+        self._share_prefix = share_prefix and bool(self._past)
 
     def scores(self, rows: Sequence[Row]) -> Scores:
         """The scores after each prompt.
@@ -81,8 +90,17 @@ class Decoder:
         values = self._run(rows, places, "log_probabilities")
         return np.split(values, np.cumsum([len(span) for span in places])[:-1])
 
-    def _run(self, rows: Sequence[Row], places: Sequence[range], output: Literal["scores", "log_probabilities"]) -> Scores:
+    def warm_up(self) -> None:
+        """Run a full batch once, so that a GPU has its memory and kernels before the first query."""
+        output: Output = "scores" if "scores" in self._session.outputs else "log_probabilities"
+        rows = [[0] * _WARM_TOKENS] * max(1, self._batch_tokens // _WARM_TOKENS if self.device == "cuda" else 1)
+        self._run(rows, [range(1)] * len(rows), output)
+
+    def _run(self, rows: Sequence[Row], places: Sequence[range], output: Output) -> Scores:
         """The output at each place of each row, in their order."""
+        shared = min([_common(rows), *(span.start for span in places if span)]) if self._share_prefix and len(rows) > 1 else 0
+        if shared >= _WORTHWHILE:
+            return self._after_prefix(rows, places, output, shared)
         starts = np.concatenate([[0], np.cumsum([len(span) for span in places])]).astype(np.int64)
         found: Scores | None = None
         lengths = [bucket(len(row)) if self.device == "cuda" else len(row) for row in rows]
@@ -91,17 +109,47 @@ class Decoder:
             feed["places"] = np.array([(n, place) for n, i in enumerate(batch) for place in places[i]], np.int64).reshape(-1, 2)
             if output == "log_probabilities":
                 feed["targets"] = np.array([rows[i][place + 1] for i in batch for place in places[i]], np.int64)
-            with running(self._name):
-                values: Scores = self._session.run(feed, {output: "host"})[output]
-            if not np.isfinite(values).all():
-                message = (
-                    f"the model {self._name} gave a score that is not a number; export it as bf16 or fp32, which do not overflow"
-                )
-                raise InferenceFailed(message)
+            empty = {name: np.empty((len(batch), *size), np.float32) for name, size in self._past.items()}
+            values = self._checked(feed | empty, output)
             if found is None:
                 found = np.empty((starts[-1], *values.shape[1:]), np.float32)
             found[np.concatenate([np.arange(starts[i], starts[i + 1]) for i in batch])] = values
         return np.empty((0, 1), np.float32) if found is None else found
+
+    def _after_prefix(self, rows: Sequence[Row], places: Sequence[range], output: Output, shared: int) -> Scores:
+        """The same, with the first tokens read once and each row going on from there by itself, as the kernel wants it."""
+        feed = _padded([rows[0][:shared]], shared) | {name: np.empty((1, *size), np.float32) for name, size in self._past.items()}
+        feed["places"] = np.empty((0, 2), np.int64)
+        if output == "log_probabilities":
+            feed["targets"] = np.empty(0, np.int64)
+        present = {name: name.replace("past", "present") for name in self._past}
+        with running(self._name):
+            read = self._session.run(feed, dict.fromkeys(present.values(), "device"))
+        past = {name: read[gives] for name, gives in present.items()}
+        found = []
+        for row, span in zip(rows, places, strict=True):
+            feed = _padded([row[shared:]], len(row) - shared)
+            feed["lengths"], feed["length"] = np.array([len(row)], np.int32), np.array(len(row), np.int32)
+            feed["places"] = np.array([(0, place - shared) for place in span], np.int64).reshape(-1, 2)
+            if output == "log_probabilities":
+                feed["targets"] = np.array([row[place + 1] for place in span], np.int64)
+            found.append(self._checked(feed | past, output))
+        return np.concatenate(found)
+
+    def _checked(self, feed: Mapping[str, Any], output: Output) -> Scores:
+        with running(self._name):
+            values: Scores = self._session.run(feed, {output: "host"})[output]
+        if not np.isfinite(values).all():
+            message = f"the model {self._name} gave a score that is not a number; export it as bf16 or fp32, which do not overflow"
+            raise InferenceFailed(message)
+        return values
+
+
+def _common(rows: Sequence[Row]) -> int:
+    """How many tokens all rows begin with alike, the last of each left out, which has to be read for its own sake."""
+    first, last = min(map(list, rows)), max(map(list, rows))
+    alike = next((n for n, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
+    return max(0, min(alike, *(len(row) - 1 for row in rows)))
 
 
 def _session(folder: ModelFolder, provider: Any, threads: int | None, cuda: CudaSettings, activations: str) -> Session:

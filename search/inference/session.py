@@ -21,7 +21,8 @@ class Session:
 
     Attributes:
         raw: ONNX Runtime's own.
-        inputs: the names of what the graph reads.
+        inputs: what the graph reads, with its dimensions.
+        outputs: what it gives.
     """
 
     def __init__(self, graph: Path, provider: Provider, threads: int | None, cuda: CudaSettings) -> None:
@@ -35,7 +36,8 @@ class Session:
         options.intra_op_num_threads = threads or 0
         options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
         self.raw = onnxruntime.InferenceSession(str(graph), options, providers=[provider])
-        self.inputs = {entry.name for entry in self.raw.get_inputs()}
+        self.inputs = {entry.name: entry.shape for entry in self.raw.get_inputs()}
+        self.outputs = [entry.name for entry in self.raw.get_outputs()]
         self._run_options = onnxruntime.RunOptions()
         if self.raw.get_providers()[0] == _CUDA:
             self._refuse_fallback()

@@ -30,6 +30,8 @@ class CausalReranker:
         self._model = model
         self._prompt = model.prompt(model.recipe.prompt())
         self._slice_size = slice_size
+        if self.device == "cuda":
+            model.decoder.warm_up()
         self.verified = self_test(self.name, self.recipe, self.score)
 
     def score(self, query: str, texts: Sequence[str], *, deadline: Deadline | None = None) -> Scoring:
