@@ -7,7 +7,7 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -117,8 +117,7 @@ def server() -> Iterator[ChatStandIn]:
 @contextmanager
 def asking(url: str, **choices: Any) -> Iterator[ChatReranker]:
     reranker = ChatReranker(url, "a-model", **choices)
-    with closing(reranker._client):
-        yield reranker
+    yield reranker
 
 
 @pytest.fixture
@@ -157,7 +156,7 @@ def test_a_request_is_a_chat_completion(server: ChatStandIn, reranker: ChatReran
 @pytest.mark.parametrize("key", [None, ""])
 def test_without_a_key_there_is_no_token(server: ChatStandIn, key: str | None) -> None:
     with asking(f"{server.url}/", api_key=key) as reranker:
-        reranker.score("q", ["a"])
+        reranker.score("q", ["a", "b"])
     assert server.requests[0].path == "/v1/chat/completions"
     assert "authorization" not in server.requests[0].headers
 
@@ -235,13 +234,27 @@ def test_long_passages_are_cut_and_counted(server: ChatStandIn) -> None:
     assert scoring.tokens_seen.tolist() == [3, 3, 0]
     assert scoring.tokens_total.tolist() == [3, 5, 0]
     content = server.requests[0].body["messages"][1]["content"]
-    assert content.startswith("[1] one  two three\n\n[2] one two three\n\n[3] \n\nSearch query: a long query of many words\n")
+    assert content.startswith("[1] one  two three\n\n[2] one  two\tthree\n\n[3] \n\nSearch query: a long query of many words\n")
+
+
+def test_scripts_without_spaces_are_cut_by_characters(server: ChatStandIn) -> None:
+    with asking(server.url, max_words=4) as reranker:
+        scoring = reranker.score("猫は?", ["猫は一日中眠る。", "cat"])
+    assert scoring.tokens_seen.tolist() == [4, 1]
+    assert scoring.tokens_total.tolist() == [8, 1]
+    assert server.requests[0].body["messages"][1]["content"].startswith("[1] 猫は一日\n\n[2] cat")
+
+
+def test_a_single_text_leaves_nothing_to_ask(server: ChatStandIn, reranker: ChatReranker) -> None:
+    assert reranker.score("q", ["a"]).scores.tolist() == [1]
+    assert server.requests == []
 
 
 @pytest.mark.parametrize("status", [307, 400, 401, 404, 429, 500])
 def test_a_refusal_names_the_status(status: int, server: ChatStandIn, reranker: ChatReranker) -> None:
     server.planted.append(Answer(status=status, body=f"Incorrect API key: {KEY}".encode()))
-    with pytest.raises(InferenceFailed, match=rf"{server.url}/chat/completions answered {status}; check .*api_key") as caught:
+    advice = "busy or failing, try again" if status in {429, 500} else "check .*api_key"
+    with pytest.raises(InferenceFailed, match=rf"{server.url}/chat/completions answered {status}; .*{advice}") as caught:
         reranker.score("q", ["a", "b"])
     assert KEY not in str(caught.value)
     assert places(reranker.score("q", ["a", "bb"])) == [2, 1]
@@ -374,8 +387,7 @@ def test_settings_build_it(server: ChatStandIn, monkeypatch: pytest.MonkeyPatch)
     assert KEY not in repr(settings)
     reranker = build_reranker(settings)
     assert isinstance(reranker, ChatReranker)
-    with closing(reranker._client):
-        scoring = reranker.score("q", ["a", "bb", "ccc", "dddd and more"])
+    scoring = reranker.score("q", ["a", "bb", "ccc", "dddd and more"])
     assert [asked.passages for asked in server.requests] == [["bb", "ccc", "dddd"], ["a", "dddd"]]
     assert server.requests[0].headers["authorization"] == f"Bearer {KEY}"
     assert server.requests[0].body["model"] == "from-settings"
@@ -386,8 +398,7 @@ def test_settings_build_it(server: ChatStandIn, monkeypatch: pytest.MonkeyPatch)
 def test_settings_need_only_a_url_and_a_model(server: ChatStandIn) -> None:
     reranker = build_reranker(Settings(reranker={"kind": "chat", "url": server.url, "model": "a-model"}))
     assert isinstance(reranker, ChatReranker)
-    with closing(reranker._client):
-        assert places(reranker.score("q", ["a", "bb"])) == [2, 1]
+    assert places(reranker.score("q", ["a", "bb"])) == [2, 1]
     assert reranker.recipe.weight == 1
     assert "authorization" not in server.requests[0].headers
     with pytest.raises(InvalidSettings, match=r"reranker\.chat\.url.*reranker\.chat\.model"):
