@@ -15,7 +15,7 @@ from search.index.edge import EdgeIndex
 from search.models import manifest
 
 COMMAND = Path(sys.executable).parent / "search"
-COMMANDS = ["demo", "ingest", "query", "rerank", "evaluate", "models", "doctor"]
+COMMANDS = ["demo", "ingest", "query", "rerank", "evaluate", "export", "models", "doctor"]
 
 
 def search(*arguments: object, stdin: str = "", status: int = 0, **environment: Any) -> subprocess.CompletedProcess[str]:
