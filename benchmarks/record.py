@@ -24,7 +24,7 @@ def write(name: str, figures: dict[str, Any]) -> None:
 
 def _machine() -> dict[str, Any]:
     names = [line.split(":", 1)[1].strip() for line in _cpuinfo() if line.startswith("model name")]
-    versions = {package: importlib.metadata.version(package) for package in PACKAGES}
+    versions = {package: version for package in PACKAGES if (version := _version(package))}
     processor = names[0] if names else platform.processor()
     return {
         "machine": {"processor": processor, "cores": os.cpu_count(), "system": platform.platform()},
@@ -42,3 +42,10 @@ def _commit() -> str:
     commit = subprocess.run(["git", "-C", here, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
     changed = subprocess.run(["git", "-C", here, "status", "--porcelain", "../search"], capture_output=True, text=True, check=True)
     return commit.stdout.strip() + (" and uncommitted changes" if changed.stdout.strip() else "")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

@@ -101,8 +101,11 @@ def is_decoder(config: Mapping[str, Any]) -> bool:
     return "rms_norm_eps" in config
 
 
-def tensors(config: Mapping[str, Any], seed: int = 1) -> Iterator[tuple[str, Array]]:
-    """Every tensor of a checkpoint, at a scale that makes every part of the model matter to its scores."""
+def tensors(config: Mapping[str, Any], seed: int = 1, gain: float = 1.0) -> Iterator[tuple[str, Array]]:
+    """Every tensor of a checkpoint, at a scale that makes every part of the model matter to its scores.
+
+    A decoder's matrices are multiplied by `gain`: the larger, the more do roundings grow from layer to layer.
+    """
     rng = np.random.default_rng(seed)
 
     def matrix(outputs: int, inputs: int, scale: float = 1.0) -> Array:
@@ -121,19 +124,19 @@ def tensors(config: Mapping[str, Any], seed: int = 1) -> Iterator[tuple[str, Arr
         return
     kind, head = config["model_type"], config.get("head_dim") or width // config["num_attention_heads"]
     queries, keys = config["num_attention_heads"] * head, config["num_key_value_heads"] * head
-    yield "model.embed_tokens.weight", matrix(vocabulary, width, np.sqrt(width) * 0.5)
+    yield "model.embed_tokens.weight", matrix(vocabulary, width, np.sqrt(width) * 0.5 * gain)
     for number in range(config["num_hidden_layers"]):
         prefix = f"model.layers.{number}"
         with_bias = config.get("attention_bias", False)
         for name, outputs, inputs in (("q", queries, width), ("k", keys, width), ("v", keys, width), ("o", width, queries)):
-            yield f"{prefix}.self_attn.{name}_proj.weight", matrix(outputs, inputs, 2.0)
+            yield f"{prefix}.self_attn.{name}_proj.weight", matrix(outputs, inputs, 2.0 * gain)
             if with_bias or (kind == "qwen2" and name != "o"):
                 yield f"{prefix}.self_attn.{name}_proj.bias", bias(outputs)
         if kind == "qwen3":
             for name in "qk":
                 yield f"{prefix}.self_attn.{name}_norm.weight", norm(head) * 1.5
         for name, outputs, inputs in (("gate", inner, width), ("up", inner, width), ("down", width, inner)):
-            yield f"{prefix}.mlp.{name}_proj.weight", matrix(outputs, inputs, 1.5)
+            yield f"{prefix}.mlp.{name}_proj.weight", matrix(outputs, inputs, 1.5 * gain)
             if config.get("mlp_bias"):
                 yield f"{prefix}.mlp.{name}_proj.bias", bias(outputs)
         yield f"{prefix}.input_layernorm.weight", norm(width)
@@ -174,12 +177,14 @@ def _encoder_tensors(config: Mapping[str, Any], matrix: Any, norm: Any, bias: An
         yield f"{name}.bias", bias(outputs)
 
 
-def write_checkpoint(folder: Path, config: Mapping[str, Any], *, seed: int = 1, dtype: str = "float32", shards: int = 1) -> Path:
+def write_checkpoint(
+    folder: Path, config: Mapping[str, Any], *, seed: int = 1, gain: float = 1.0, dtype: str = "float32", shards: int = 1
+) -> Path:
     """A checkpoint without a tokenizer; in several shards if asked, each written before the next is made."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps({**config, "dtype": dtype}))
     held: list[dict[str, Array]] = [{} for _ in range(shards)]
-    for number, (name, tensor) in enumerate(tensors(config, seed)):
+    for number, (name, tensor) in enumerate(tensors(config, seed, gain)):
         held[number % shards][name] = tensor.astype(DTYPES[dtype])
     if shards == 1:
         safetensors.numpy.save_file(held[0], folder / "model.safetensors")

@@ -20,7 +20,7 @@ def source(tmp_path: Path) -> Path:
     return checkpoint(tmp_path / "checkpoint", "qwen3", shards=2)
 
 
-def causal(folder: Path, **more: Any) -> dict[str, str]:
+def causal(folder: Path, **more: Any) -> dict[str, Any]:
     return {"SEARCH_RERANKER__KIND": "causal", "SEARCH_RERANKER__MODEL": str(folder), "SEARCH_DEVICE": "cpu", **more}
 
 

@@ -17,6 +17,8 @@ Array = NDArray[Any]
 CONTRIB = "com.microsoft"  # the operator domain of ONNX Runtime's fused operators
 _INLINE = 16_384  # bytes up to which an initializer stays in the graph's own file
 _ALIGNMENT = 65_536  # so that ONNX Runtime can map the file into memory on every system
+_BYTE = 8  # bits
+_EXACT_BLOCK = 32
 _CHUNK = 1 << 24  # weights of a table held in memory at once
 
 
@@ -62,7 +64,7 @@ class GraphBuilder:
     def linear(self, x: str, parts: Sequence[Tensor], out: str) -> str:
         """Multiply `x` (…, inputs) by the transpose of the parts (outputs, inputs), one below another, as a checkpoint stores them.
 
-        On the CPU the integer kernel also rounds `x`, block by block within each row, so a row's result never depends on its batch.
+        On the CPU most integer kernels also round `x`, by blocks within a row, so a row's result never depends on its batch.
         """
         if self.precision.bits is None:
             weight = np.concatenate([self.precision.cast(part[:]) for part in parts])
@@ -70,7 +72,9 @@ class GraphBuilder:
         outputs, inputs = sum(part.shape[0] for part in parts), parts[0].shape[1]
         blocks, scales = self._quantized([(part, chunk) for part in parts for chunk in _chunks(part)], out, outputs, inputs)
         attributes = {"K": inputs, "N": outputs, "bits": self.precision.bits, "block_size": self.precision.block_size}
-        return self.node("MatMulNBits", [x, blocks, scales], [out], CONTRIB, **attributes, accuracy_level=4)
+        # Level 4 rounds `x` to int8. With int4 in larger blocks that kernel's results were seen to depend on the batch.
+        level = 4 if self.precision.bits == _BYTE or self.precision.block_size <= _EXACT_BLOCK else 0
+        return self.node("MatMulNBits", [x, blocks, scales], [out], CONTRIB, **attributes, accuracy_level=level)
 
     def _quantized(self, chunks: Iterable[tuple[Tensor, slice]], out: str, outputs: int, inputs: int) -> tuple[str, str]:
         bits, block = self.precision.bits or 8, self.precision.block_size

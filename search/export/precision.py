@@ -20,7 +20,7 @@ _TYPES: dict[str, tuple[Any, int]] = {
 }
 _BITS = {"int8": 8, "int4": 4}
 _BLOCKS = {"int8": 64, "int4": 32}
-_BLOCK_SIZES = (16, 32, 64, 128, 256)  # those MatMulNBits has kernels for
+_BLOCK_SIZES = (16, 32, 64)  # larger ones make results on the CPU depend on the batch
 
 
 def precision(weights: str, activations: str | None = None, block: int | None = None) -> "Precision":
