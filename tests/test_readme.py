@@ -1,5 +1,6 @@
 """What the documents say is executed: code blocks run, commands exist, figures are those on record."""
 
+import inspect
 import json
 import os
 import re
@@ -11,10 +12,16 @@ from pathlib import Path
 
 import pytest
 import yaml
+from checkpoints import CONFIGS, write_checkpoint
 from test_evaluation import CORPUS, QRELS, QUERIES, write
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
 
 from search.index.filters import Filter
-from search.settings import ServerSettings, Settings
+from search.operating import export
+from search.recipes import names
+from search.settings import CausalSettings, ServerSettings, Settings
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -37,13 +44,45 @@ def test_shell_blocks_run(tmp_path: Path) -> None:
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "cats.txt").write_text("Cats sleep on mats.")
     write(tmp_path / "datasets" / "scifact", CORPUS, QUERIES, QRELS)
+    zerank(tmp_path / "zerank-1-small")
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "SEARCH_DATA_DIR": str(tmp_path)}
     lines = [line for block in blocks("sh") for line in block.splitlines() if "search " in line and "pip" not in line]
-    assert len(lines) == 6
+    assert len(lines) == 7
     for line in lines:
         done = subprocess.run(["sh", "-c", line], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{line}\n{done.stderr}"
         assert done.stdout
+
+
+def zerank(folder: Path) -> None:
+    """A checkpoint of zerank's kind, in which the token it reads has the number it was published with."""
+    write_checkpoint(folder, {**CONFIGS["qwen3"], "vocab_size": 9600})
+    words = [f"w{number}" for number in range(9500)]
+    words[9454] = "Yes"
+    made = Tokenizer(WordLevel({word: number for number, word in enumerate(words)}, unk_token="w0"))  # noqa: S106 -- no password
+    made.pre_tokenizer = Whitespace()
+    made.add_special_tokens(["<|im_start|>", "<|im_end|>"])
+    made.save(str(folder / "tokenizer.json"))
+
+
+def test_the_page_on_language_models_is_true(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "language-models.md").read_text()
+    options = {f"--{parameter.replace('_', '-')}" for parameter in inspect.signature(export).parameters}
+    assert {flag for block in blocks("sh", page) for flag in re.findall(r" (--[a-z-]+)", block)} <= options
+    for name in names():
+        assert f"`{name}`" in page
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "search.toml").write_text(blocks("toml", page)[0])
+    settings = Settings()
+    assert isinstance(settings.reranker, CausalSettings)
+    assert (settings.cuda.attention, settings.cuda.memory_mib) == ("flash", 20000)
+    figures = json.loads((ROOT / "benchmarks" / "results" / "export.json").read_text())["figures"]
+    assert max(figures[name]["peak resident memory, GB"] for name in ("fp16", "int8", "int4")) == pytest.approx(0.33, abs=0.005)
+    parity = json.loads((ROOT / "benchmarks" / "results" / "parity.json").read_text())["figures"]
+    assert (
+        max(entry["largest difference"] for entry in parity.values() if isinstance(entry, dict) and "largest difference" in entry)
+        <= 8e-5
+    )
 
 
 def test_scripts_and_extras_exist() -> None:
@@ -87,9 +126,9 @@ def test_figures_are_those_on_record() -> None:
 
 
 def test_links_lead_somewhere() -> None:
-    for document in ROOT.glob("*.md"):
+    for document in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
-            assert target.startswith("https://") or (ROOT / target).exists(), f"{document.name}: {target}"
+            assert target.startswith("https://") or (document.parent / target).exists(), f"{document.name}: {target}"
 
 
 def test_architecture_names_every_part() -> None:

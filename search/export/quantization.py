@@ -25,20 +25,23 @@ def quantize_blocks(weight: Array, block: int, bits: int = 8) -> tuple[NDArray[n
     if inputs % block:
         weight = np.pad(weight, ((0, 0), (0, -inputs % block)))
     blocks = weight.reshape(outputs, -1, block)
-    scales = _scales(blocks, 2 ** (bits - 1) - 1)
-    integers = (np.rint(blocks / scales) + 2 ** (bits - 1)).astype(np.uint8)
-    if bits == 4:  # noqa: PLR2004 -- two to a byte
-        integers = integers[..., 0::2] | (integers[..., 1::2] << 4)
-    return integers, scales[..., 0]
+    if bits == 8:  # noqa: PLR2004 -- a byte each
+        scales = _scales(blocks)
+        return (np.rint(blocks / scales) + 128).astype(np.uint8), scales[..., 0]
+    # Of few steps none is to be wasted: the largest weight, whatever its sign, becomes the lowest of -8 to 7.
+    largest = np.take_along_axis(blocks, np.abs(blocks).argmax(axis=-1)[..., None], axis=-1)
+    scales = np.where(largest != 0, largest / -8, 1.0).astype(np.float32)
+    integers = np.clip(np.rint(blocks / scales) + 8, 0, 15).astype(np.uint8)
+    return integers[..., 0::2] | (integers[..., 1::2] << 4), scales[..., 0]
 
 
 def quantize_rows(table: Array) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     """Round a table (rows, width) to 8 bits with one scale a row: integers (rows, width), scales (rows, 1)."""
     table = table.astype(np.float32)
-    scales = _scales(table, 127)
+    scales = _scales(table)
     return np.rint(table / scales).astype(np.int8), scales
 
 
-def _scales(values: Array, largest: int) -> NDArray[np.float32]:
-    extreme = np.abs(values).max(axis=-1, keepdims=True)
-    return np.where(extreme > 0, extreme / largest, 1.0).astype(np.float32)
+def _scales(values: Array) -> NDArray[np.float32]:
+    largest = np.abs(values).max(axis=-1, keepdims=True)
+    return np.where(largest > 0, largest / 127, 1.0).astype(np.float32)
