@@ -7,6 +7,8 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 
+_FACTORS = (1.0, 0.95, 0.9, 0.85, 1.05)
+
 
 def quantize_blocks(weight: Array, block: int, bits: int = 8) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """Round a matrix to 8 or 4 bits with one scale for each `block` neighbouring inputs, in the layout of MatMulNBits.
@@ -28,11 +30,29 @@ def quantize_blocks(weight: Array, block: int, bits: int = 8) -> tuple[NDArray[n
     if bits == 8:  # noqa: PLR2004 -- a byte each
         scales = _scales(blocks)
         return (np.rint(blocks / scales) + 128).astype(np.uint8), scales[..., 0]
-    # Of few steps none is to be wasted: the largest weight, whatever its sign, becomes the lowest of -8 to 7.
-    largest = np.take_along_axis(blocks, np.abs(blocks).argmax(axis=-1)[..., None], axis=-1)
-    scales = np.where(largest != 0, largest / -8, 1.0).astype(np.float32)
-    integers = np.clip(np.rint(blocks / scales) + 8, 0, 15).astype(np.uint8)
+    scales = _best_scales(blocks)
+    integers = (_four_bits(blocks, scales) + 8).astype(np.uint8)
     return integers[..., 0::2] | (integers[..., 1::2] << 4), scales[..., 0]
+
+
+def _best_scales(blocks: Array) -> NDArray[np.float32]:
+    """For each block the scale of least squared error among a few.
+
+    Of sixteen steps none is to be wasted: the largest weight, whatever its sign, is to become the lowest of -8 to 7, or to lie a
+    little beyond it, so that the many small ones have finer steps.
+    """
+    largest = np.take_along_axis(blocks, np.abs(blocks).argmax(axis=-1)[..., None], axis=-1)
+    first = np.where(largest != 0, largest / -8, 1.0).astype(np.float32)
+    best, least = first, np.full_like(first, np.inf)
+    for factor in _FACTORS:
+        scales = first * np.float32(factor)
+        error = ((_four_bits(blocks, scales) * scales - blocks) ** 2).sum(axis=-1, keepdims=True)
+        best, least = np.where(error < least, scales, best), np.minimum(error, least)
+    return best
+
+
+def _four_bits(blocks: Array, scales: Array) -> Array:
+    return np.clip(np.rint(blocks / scales), -8, 7)
 
 
 def quantize_rows(table: Array) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
