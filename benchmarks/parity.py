@@ -21,11 +21,12 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from checkpoints import CONFIGS, is_decoder, token_rows, write_checkpoint
 
-from search.export.bert import BertShape, build_bert
+from search.export.bert import build_bert
 from search.export.checkpoint import Checkpoint
-from search.export.decoder import DecoderShape, build_decoder
+from search.export.decoder import build_decoder
 from search.export.graph import GraphBuilder
 from search.export.precision import Precision
+from search.export.shapes import BertShape, DecoderShape
 from search.inference.decoder import Decoder
 from search.models import ModelFolder
 
@@ -73,7 +74,9 @@ def ours(source: Checkpoint, folder: Path, rows: list[list[int]], classes: Any) 
         else:
             build_bert(source, BertShape.from_config(source.config), "classifier", graph, path)
     if is_decoder(source.config):
-        return Decoder(ModelFolder("model", folder, path.name, {}, {}), activations="fp32", device="cpu").scores(rows)
+        return Decoder(ModelFolder("model", folder, path.name, {}, {}), activations="fp32", max_tokens=1024, device="cpu").scores(
+            rows
+        )
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     length = max(map(len, rows))
     feed = {

@@ -21,9 +21,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from checkpoints import CONFIGS, write_checkpoint
 
 from search.export.checkpoint import Checkpoint
-from search.export.decoder import DecoderShape, build_decoder
+from search.export.decoder import build_decoder
 from search.export.graph import GraphBuilder
 from search.export.precision import precision
+from search.export.shapes import DecoderShape
 from search.inference.decoder import Decoder
 from search.models import ModelFolder
 
@@ -51,7 +52,7 @@ def main() -> None:
             graph = GraphBuilder(chosen, data)
             build_decoder(source, shape, source.config, [5], graph, max_tokens=1024, path=Path(folder) / "model.onnx")
         model = ModelFolder("model", Path(folder), "model.onnx", {}, {})
-        options: dict[str, Any] = {"activations": "fp32", "device": "cpu", "batch_tokens": 2048}
+        options: dict[str, Any] = {"activations": "fp32", "max_tokens": 1024, "device": "cpu", "batch_tokens": 2048}
         once, always = (Decoder(model, **options, share_prefix=share) for share in (True, False))
         for name, length in PREFIXES.items():
             common = rng.integers(1000, 100_000, length).tolist()

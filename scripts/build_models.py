@@ -16,9 +16,10 @@ from typing import Any
 
 import safetensors.numpy
 
-from search.export.bert import BertShape, Head, build_bert
+from search.export.bert import Head, build_bert
 from search.export.graph import GraphBuilder
 from search.export.precision import Precision, Weights
+from search.export.shapes import BertShape
 from search.models import sha256
 
 MODELS = Path(__file__).parent.parent / "search" / "models"

@@ -96,15 +96,19 @@ def _reranker(settings: Settings) -> str:
     told = [reranker.name, f"weight {reranker.recipe.weight:g}"]
     if reranker.recipe.max_tokens:
         told.append(f"{reranker.recipe.max_tokens} tokens")
-    told.append(f"on {reranker.device}")
-    if isinstance(settings.reranker, CausalSettings) and reranker.device == "cuda":
-        from search.inference.attention import attention_kernels
-
-        kernels = attention_kernels(Path(settings.reranker.model).expanduser(), str(reranker.recipe.activations), settings.cuda)
-        told.append(f"attention by {' and '.join(kernels) or 'a kernel it does not name'}")
+    device, activations = reranker.device, reranker.recipe.activations
+    told.append(f"on {device}")
+    if device == "cpu" and "CUDAExecutionProvider" in _runtimes():
+        told.append(f"though CUDA is here, which {activations or 'this model'} does not run on")
     told.append(
         f"verified by {reranker.verified}" if reranker.verified else "unverified: its recipe has no golden scores of others"
     )
+    if isinstance(settings.reranker, CausalSettings) and device == "cuda":
+        from search.inference.attention import attention_kernels
+
+        del reranker  # two would not always fit
+        kernels = attention_kernels(Path(settings.reranker.model).expanduser(), settings.cuda)
+        told.append(f"attention by {' and '.join(kernels) or 'a kernel it does not name'}")
     return ", ".join(told)
 
 

@@ -61,7 +61,9 @@ class CausalSettings(_Section):
     model: str = Field(description="The folder.")
     weight: float | None = Field(None, ge=0, le=1, description="Share of the reranker in the ranking; None: the model's recipe.")
     instruction: str | None = Field(None, description="What relevance means here, for models that take instructions.")
-    batch_tokens: PositiveInt = Field(8192, description="Padded tokens in one batch.")
+    batch_tokens: PositiveInt | None = Field(
+        None, description="Padded tokens in one batch; None: 1,024 on the CPU, 16,384 on CUDA."
+    )
     slice_size: PositiveInt = Field(8, description="Candidates scored between two looks at the clock, under a budget.")
 
 

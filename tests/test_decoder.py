@@ -11,15 +11,17 @@ from languages import GOLDEN, checkpoint, exported, recipe_file, reference_logit
 
 from search.errors import DeviceUnavailable, UnsupportedModel
 from search.export.checkpoint import Checkpoint
-from search.export.decoder import DecoderShape, build_decoder
+from search.export.decoder import build_decoder
 from search.export.graph import GraphBuilder
 from search.export.model_folder import export
 from search.export.precision import Precision, precision
+from search.export.shapes import DecoderShape
 from search.inference import decoder as inference
 from search.inference.attention import attention_kernels, named_in
 from search.inference.batching import bucket
 from search.inference.decoder import Decoder
 from search.models import ModelFolder, locate
+from search.reranking.language_model import LanguageModel
 from search.settings import CudaSettings
 
 TOLERANCE = 1e-4
@@ -28,14 +30,16 @@ LANGUAGE_MODELS = [name for name in DECODERS if "CausalLM" in CONFIGS[name]["arc
 ROWS = {name: token_rows(config, tuple(GOLDEN["lengths"])) for name, config in CONFIGS.items()}
 
 
-def built(folder: Path, name: str, rows: Any, weights: Precision, **options: Any) -> Decoder:
+def built(folder: Path, name: str, rows: Any, weights: Precision, *, continues: bool = False, **options: Any) -> Decoder:
     """A decoder from a checkpoint, without recipe or tokenizer."""
     source = Checkpoint(checkpoint(folder / "checkpoint", name))
     shape = DecoderShape.from_config(source.config)
     with (folder / "model.onnx.data").open("wb") as data:
         graph = GraphBuilder(weights, data)
-        build_decoder(source, shape, source.config, rows, graph, max_tokens=1024, path=folder / "model.onnx")
-    return Decoder(ModelFolder(name, folder, "model.onnx", {}, {}), activations=weights.calculated_in, device="cpu", **options)
+        build_decoder(source, shape, source.config, rows, graph, max_tokens=1024, path=folder / "model.onnx", continues=continues)
+    return Decoder(
+        ModelFolder(name, folder, "model.onnx", {}, {}), activations=weights.calculated_in, max_tokens=1024, device="cpu", **options
+    )
 
 
 @pytest.mark.parametrize("name", DECODERS)
@@ -110,7 +114,7 @@ def test_the_attention_kernels_that_were_named(tmp_path: Path) -> None:
     line = "Operator=GroupQueryAttention Node=attention.0 DataType=fp16 SdpaKernel=FLASH_ATTENTION\n"
     assert named_in(line * 2 + line.replace("FLASH_ATTENTION", "MATH")) == ["FLASH_ATTENTION", "MATH"]
     folder = exported(tmp_path, "llama", "yes-no", weights="fp16")
-    assert attention_kernels(folder, "fp16", CudaSettings()) == []  # the CPU names none
+    assert attention_kernels(folder, CudaSettings()) == []  # the CPU names none
 
 
 @pytest.mark.parametrize("name", ["qwen3", "qwen3-sliding", "qwen2", "llama-yarn", "mistral"])
@@ -118,22 +122,18 @@ def test_the_attention_kernels_that_were_named(tmp_path: Path) -> None:
 def test_what_rows_begin_with_is_read_once(name: str, shared: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     prefix = token_rows(CONFIGS[name], (shared,), seed=8)[0]
     rows = [prefix + row for row in ROWS[name]] + [[*prefix, 9]]
-    for output in (GOLDEN["tokens"], "all"):
-        plain = built(tmp_path / f"plain-{output}", name, output, Precision(), share_prefix=False)
-        reused = built(tmp_path / f"reused-{output}", name, output, Precision())
-        runs = watched(reused, monkeypatch)
-        if output == "all":
-            spans = [range(shared + 2, len(row)) if len(row) > shared + 2 else range(shared, len(row)) for row in rows]
-            pairs = zip(plain.log_probabilities(rows, spans), reused.log_probabilities(rows, spans), strict=True)
-            assert all(a == pytest.approx(b, abs=1e-5) for a, b in pairs)
-        else:
-            assert reused.scores(rows) == pytest.approx(plain.scores(rows), abs=1e-4)
-        assert runs == [(1, min(shared, runs[0][1])), *((1, len(row) - runs[0][1]) for row in rows)]
-        assert runs[0][1] >= shared - 1
+    plain = built(tmp_path / "plain", name, GOLDEN["tokens"], Precision())
+    reused = built(tmp_path / "reused", name, GOLDEN["tokens"], Precision(), continues=True)
+    shapes = watched(reused, monkeypatch)
+    assert reused.scores(rows) == pytest.approx(plain.scores(rows), abs=1e-4)
+    assert shapes == [(1, shared), *((1, len(row) - shared) for row in rows)]
+    with reused.whole_prompts():
+        assert reused.scores(rows) == pytest.approx(plain.scores(rows), abs=1e-4)
+    assert len(shapes) < 2 * (len(rows) + 1)
 
 
 def test_equal_rows_and_rows_within_each_other(tmp_path: Path) -> None:
-    model = built(tmp_path, "qwen3", GOLDEN["tokens"], Precision())
+    model = built(tmp_path, "qwen3", GOLDEN["tokens"], Precision(), continues=True)
     row = token_rows(CONFIGS["qwen3"], (60,))[0]
     alone = [model.scores([part])[0] for part in (row, row, row[:30], row[:20])]
     assert model.scores([row, row, row[:30], row[:20]]) == pytest.approx(np.array(alone), abs=1e-5)
@@ -159,6 +159,28 @@ def test_padding_to_a_bucket_changes_nothing(tmp_path: Path, monkeypatch: pytest
     before = model.scores(ROWS["llama"])
     monkeypatch.setattr(model, "device", "cuda")  # where lengths are rounded up
     assert model.scores(ROWS["llama"]) == pytest.approx(before, abs=1e-5)
+
+
+@pytest.mark.parametrize("length", [500, 1000, 1024])
+def test_a_bucket_is_never_longer_than_the_graph_can_read(length: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = exported(tmp_path, "llama", "yes-no", max_tokens=length)
+    model = LanguageModel(str(folder), device="cpu").decoder
+    row = token_rows(CONFIGS["llama"], (length,))[0]
+    before = model.scores([row])
+    monkeypatch.setattr(model, "device", "cuda")
+    assert model.scores([row]) == pytest.approx(before, abs=1e-5)
+
+
+def test_many_places_take_several_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = built(tmp_path, "llama", "all", Precision())
+    rows = token_rows(CONFIGS["llama"], (300, 40, 300))
+    spans = [range(300), range(10, 40), range(20, 300)]
+    before = model.log_probabilities(rows, spans)
+    monkeypatch.setattr(inference, "_PLACES", 50)
+    shapes = watched(model, monkeypatch)
+    after = model.log_probabilities(rows, spans)
+    assert all(a == pytest.approx(b, abs=1e-5) for a, b in zip(before, after, strict=True))
+    assert len(shapes) > 10
 
 
 def test_buckets_are_few_and_never_too_small() -> None:
@@ -200,7 +222,7 @@ def test_bfloat16_is_not_for_the_cpu(tmp_path: Path) -> None:
 def test_float32_is_not_for_cuda(tmp_path: Path) -> None:
     folder = ModelFolder("model", tmp_path, "model.onnx", {}, {})
     with pytest.raises(DeviceUnavailable, match="no attention kernel; export it with --activations fp16"):
-        Decoder(folder, activations="fp32", device="cuda")
+        Decoder(folder, activations="fp32", max_tokens=9, device="cuda")
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
@@ -209,7 +231,7 @@ def test_checkpoints_of_sixteen_bits_in_shards(dtype: str, tmp_path: Path) -> No
     recipe = recipe_file(tmp_path, "zerank-1-small", max_tokens=512)
     export(str(source), tmp_path / "model", precision=Precision(), recipe=str(recipe), cache=tmp_path)
     rounded, exact = (
-        Decoder(folder, activations="fp32", device="cpu").scores(ROWS["qwen3"])
+        Decoder(folder, activations="fp32", max_tokens=512, device="cpu").scores(ROWS["qwen3"])
         for path in (tmp_path / "model", exported(tmp_path / "exact", "qwen3", "zerank-1-small"))
         if (folder := locate(str(path)))
     )

@@ -18,8 +18,9 @@ from search.errors import (
     ModelUnavailable,
     RuntimeConflict,
 )
-from search.export.bert import BertShape, build_bert
+from search.export.bert import build_bert
 from search.export.graph import GraphBuilder
+from search.export.shapes import BertShape
 from search.inference.runtime import check_runtimes, loading, running
 
 TEXTS = [

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from tiny import BUNDLED, FP32, VOCABULARY, tiny_weights
 
 from search.errors import UnsupportedModel
-from search.export.bert import BertShape, build_bert
+from search.export.bert import build_bert
 from search.export.graph import GraphBuilder
 from search.export.precision import Precision
 from search.export.quantization import quantize_blocks, quantize_rows
+from search.export.shapes import BertShape
 from search.models import manifest, sha256, verify
 
 Array = NDArray[Any]

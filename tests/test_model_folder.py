@@ -1,6 +1,7 @@
 """`search export`: a folder that serves, or none at all, and a reason."""
 
 import json
+import math
 import os
 import re
 import shutil
@@ -17,6 +18,10 @@ import safetensors.numpy
 from checkpoints import CONFIGS, token_rows, tokenizer, write_checkpoint
 from filelock import FileLock
 from languages import GOLDEN, checkpoint, exported, recipe_file
+from tokenizers import Tokenizer
+from tokenizers.models import Unigram
+from tokenizers.pre_tokenizers import Metaspace
+from tokenizers.processors import TemplateProcessing
 
 from search.assembly import build_reranker
 from search.errors import (
@@ -29,7 +34,10 @@ from search.errors import (
     UnsupportedModel,
 )
 from search.export.model_folder import ExportReport, export
+from search.export.plan import make_plan
 from search.export.precision import precision
+from search.export.rope import rope_tables
+from search.export.shapes import DecoderShape
 from search.recipes import find, names, published_for
 from search.reranking.causal import CausalReranker
 from search.reranking.cross_encoder import CrossEncoder
@@ -171,12 +179,12 @@ def refuse(
 
 def test_a_missing_tensor(llama: Path, tmp_path: Path) -> None:
     edited(llama, lambda held: held.pop("model.layers.1.mlp.up_proj.weight"))
-    refuse(llama, ModelIncomplete, r"lacks the tensor model\.layers\.1\.mlp\.up_proj\.weight", tmp_path)
+    refuse(llama, ModelIncomplete, r"lacks 1 tensors of its config\.json, such as model\.layers\.1\.mlp\.up_proj\.weight", tmp_path)
 
 
 def test_a_tensor_too_many(llama: Path, tmp_path: Path) -> None:
     edited(llama, lambda held: held.update({"model.layers.0.self_attn.q_norm.weight": np.ones(32, np.float32)}))
-    refuse(llama, UnsupportedModel, r"1 tensors that LlamaForCausalLM does not use.*q_norm", tmp_path)
+    refuse(llama, UnsupportedModel, r"1 tensors that a model of its config\.json has no use for, such as .*q_norm", tmp_path)
 
 
 def test_a_weight_too_large_for_half_precision(llama: Path, tmp_path: Path) -> None:
@@ -204,6 +212,172 @@ def test_a_corrupt_file(llama: Path, tmp_path: Path) -> None:
     weights = llama / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1000])
     refuse(llama, ModelCorrupt, r"model\.safetensors is damaged", tmp_path)
+
+
+def test_tensors_of_another_size_or_kind(llama: Path, tmp_path: Path) -> None:
+    name = "model.layers.0.mlp.down_proj.weight"
+    edited(llama, lambda held: held.update({name: np.ascontiguousarray(held[name].T)}))
+    refuse(llama, ModelIncomplete, "down_proj.weight is 288 x 128, but 128 x 288 by config.json", tmp_path)
+    edited(llama, lambda held: held.update({name: held[name].T.astype(np.int8)}))
+    refuse(llama, UnsupportedModel, "down_proj.weight is stored as I8; export from the original weights", tmp_path)
+
+
+@pytest.mark.parametrize("weights", ["fp32", "int8", "int4"])
+def test_weights_that_are_not_numbers(weights: str, llama: Path, tmp_path: Path) -> None:
+    edited(llama, lambda held: held["model.layers.1.mlp.up_proj.weight"].__setitem__((3, 3), np.nan))
+    refuse(llama, ModelCorrupt, "up_proj.weight holds values that are not numbers", tmp_path, precision=precision(weights))
+
+
+def test_a_head_that_is_stored_beside_tied_embeddings_and_differs_is_read(tmp_path: Path) -> None:
+    source = checkpoint(tmp_path / "checkpoint", "qwen3")
+    recipe = recipe_file(tmp_path, "zerank-2", max_tokens=300)
+    run(source, tmp_path / "tied", recipe)
+    edited(source, lambda held: held.update({"lm_head.weight": held["model.embed_tokens.weight"] * 2}))
+    run(source, tmp_path / "apart", recipe)
+    rerankers = [CausalReranker(LanguageModel(str(tmp_path / name), device="cpu")) for name in ("tied", "apart")]
+    tied, apart = (reranker.score("a", ["cat"]).scores[0] for reranker in rerankers)
+    assert apart == pytest.approx(2 * tied, rel=1e-4)
+
+
+def test_shards_lie_beside_their_index(llama: Path, tmp_path: Path) -> None:
+    (llama / "model.safetensors.index.json").write_text('{"weight_map": {"model.norm.weight": "/etc/passwd"}}')
+    refuse(llama, ModelIncomplete, "lacks the shards passwd", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "words"),
+    [
+        ({"is_causal": False}, UnsupportedModel, "is_causal = False"),
+        ({"auto_map": {"AutoModel": "modeling.py"}}, UnsupportedModel, "auto_map"),
+        ({"rope_parameters": {"full_attention": {"rope_theta": 1e6}}}, UnsupportedModel, "rotary embeddings for full_attention"),
+        ({"rope_theta": None}, ModelIncomplete, "does not say 'rope_theta'"),
+        ({"rope_scaling": "yarn"}, ModelIncomplete, "cannot be understood"),
+        ({"rope_scaling": {"rope_type": "linear", "factor": "two"}}, ModelIncomplete, "cannot be understood"),
+        ({"num_hidden_layers": "three"}, ModelIncomplete, "cannot be understood"),
+        ({"num_attention_heads": 0}, ModelIncomplete, "cannot be understood"),
+        ({"architectures": 5}, ModelIncomplete, "cannot be understood"),
+    ],
+)
+def test_configs_that_the_graph_would_get_wrong(
+    changes: dict[str, Any], error: type[SearchError], words: str, llama: Path, tmp_path: Path
+) -> None:
+    refuse(changed_config(llama, **changes), error, words, tmp_path)
+
+
+def test_an_encoder_that_masks_what_comes_later(tmp_path: Path) -> None:
+    source = changed_config(checkpoint(tmp_path / "checkpoint", "roberta"), is_decoder=True)
+    with pytest.raises(UnsupportedModel, match="is_decoder = True"):
+        run(source, tmp_path / "model")
+
+
+def test_windows_of_configs_that_leave_them_out() -> None:
+    sliding = {key: value for key, value in CONFIGS["qwen3-sliding"].items() if key not in {"sliding_window", "max_window_layers"}}
+    assert DecoderShape.from_config({**sliding, "num_hidden_layers": 30}).windows == (*[-1] * 28, 4096, 4096)
+    assert DecoderShape.from_config({**sliding, "sliding_window": None}).windows == (-1,) * 3
+    mistral = {key: value for key, value in CONFIGS["mistral"].items() if key != "sliding_window"}
+    assert DecoderShape.from_config(mistral).windows == (4096,) * 3
+    kinds = ["sliding_attention", "full_attention", "sliding_attention"]
+    assert DecoderShape.from_config({**CONFIGS["qwen3-sliding"], "layer_types": kinds}).windows == (12, -1, 12)
+    with pytest.raises(UnsupportedModel, match="layer_types"):
+        DecoderShape.from_config({**CONFIGS["qwen3-sliding"], "layer_types": ["chunked_attention"] * 3})
+
+
+def test_the_original_length_beside_the_rope_comes_first() -> None:
+    config = {**CONFIGS["llama-yarn"], "original_max_position_embeddings": 64}
+    rope = {key: value for key, value in config["rope_scaling"].items() if key != "original_max_position_embeddings"}
+    stated, beside = (rope_tables(each, 32, 50) for each in (CONFIGS["llama-yarn"], {**config, "rope_scaling": rope}))
+    assert all(np.array_equal(a, b) for a, b in zip(stated, beside, strict=True))
+
+
+def sentencepiece(source: Path) -> Path:
+    """A tokenizer of Llama 2's kind: words begin with a mark, and a text with one, too."""
+    pieces = ["<unk>", "▁Yes", "Yes", "▁No", "No", *"▁\n[abcdefghijklmnopqrstuvwxyz"]
+    made = Tokenizer(Unigram([(piece, -1.0 if len(piece) > 1 else -3.0) for piece in pieces], unk_id=0))
+    made.pre_tokenizer = Metaspace(prepend_scheme="first", split=True)
+    made.save(str(source / "tokenizer.json"))
+    return source
+
+
+def test_a_token_is_the_one_that_comes_after_the_prompt(llama: Path, tmp_path: Path) -> None:
+    """Alone, "Yes" would be another token than behind a line break."""
+    head = {"kind": "token_logits", "tokens": {"Yes": 1.0, " No": -1.0}}
+    recipe = recipe_file(tmp_path / "recipes", "yes-no", head=head, template="{query}{document}\n[")
+    run(sentencepiece(llama), tmp_path / "model", recipe)
+    told = json.loads((tmp_path / "model" / "recipe.json").read_text())
+    assert told["head"]["ids"] == {"Yes": 2, " No": 3}
+
+
+@pytest.mark.parametrize(
+    ("single", "words"), [("$A <|endoftext|>", "behind the prompt"), ("<|im_start|> $A", "once more the one it begins with")]
+)
+def test_tokenizers_that_add_tokens_where_none_may_be(single: str, words: str, tmp_path: Path) -> None:
+    source = checkpoint(tmp_path / "checkpoint", "qwen3")
+    made = Tokenizer.from_file(str(source / "tokenizer.json"))
+    special = [(token, made.token_to_id(token)) for token in ("<|endoftext|>", "<|im_start|>")]
+    made.post_processor = TemplateProcessing(single=single, special_tokens=special)
+    made.save(str(source / "tokenizer.json"))
+    recipe = recipe_file(tmp_path / "recipes", "zerank-2", max_tokens=300)
+    refuse(source, UnsupportedModel, words, tmp_path, str(recipe))
+    run(source, tmp_path / "model", recipe_file(tmp_path / "recipes", "zerank-2", max_tokens=300, special_tokens=False))
+
+
+@pytest.mark.parametrize("recipe", ["listwise", "pairwise"])
+def test_models_that_compare_have_no_golden_scores_but_their_tokens_are_checked(recipe: str, tmp_path: Path) -> None:
+    golden = tmp_path / "golden.jsonl"
+    golden.write_text(json.dumps({"query": "a", "document": "b", "score": 1, "source": "c"}))
+    with pytest.raises(UnsupportedModel, match="compares texts with one another"):
+        exported(tmp_path / "golden", "llama", recipe, golden=golden)
+    folder = exported(tmp_path / "model", "llama", recipe)
+    text = (folder / "tokenizer.json").read_text()
+    made = json.loads(text)
+    vocabulary = made["model"]["vocab"]
+    first, second = ("A", "B") if recipe == "listwise" else ("ĠA", "ĠB")
+    vocabulary[first], vocabulary[second] = vocabulary[second], vocabulary[first]
+    (folder / "tokenizer.json").write_text(json.dumps(made))
+    with pytest.raises(ModelIncomplete, match="its tokenizer as"):
+        LanguageModel(str(folder), device="cpu")
+
+
+def test_longest_prompts_that_hold_no_prompt(llama: Path, tmp_path: Path) -> None:
+    refuse(llama, UnsupportedModel, "tokens without query and document", tmp_path, max_tokens=10)
+    refuse(llama, UnsupportedModel, "tokens without query and document", tmp_path, "listwise", max_tokens=60)
+
+
+def test_an_encoder_that_does_not_say_what_pads(tmp_path: Path) -> None:
+    source = checkpoint(tmp_path / "checkpoint", "bert")
+    with pytest.raises(ModelIncomplete, match="add pad_token to its tokenizer_config"):
+        run(source, tmp_path / "model")
+    pad = Tokenizer.from_file(str(source / "tokenizer.json")).token_to_id("<|endoftext|>")
+    run(changed_config(source, pad_token_id=pad), tmp_path / "model")
+    assert CrossEncoder(str(tmp_path / "model"), device="cpu", cache=tmp_path).score("a", ["b"]).scores.shape == (1,)
+
+
+def test_a_tokenizer_that_is_none(llama: Path, tmp_path: Path) -> None:
+    (llama / "tokenizer.json").write_text('{"model": 5}')
+    refuse(llama, ModelIncomplete, r"tokenizer\.json is no tokenizer", tmp_path)
+
+
+def test_folders_that_cannot_be_written(llama: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for out, words in ((tmp_path / "file" / "out", "cannot be written"), (tmp_path / "link", "exists already")):
+        with pytest.raises(ExportFailed, match=words):
+            run(llama, out, "yes-no")
+    with pytest.raises(ExportFailed, match="cannot be written"):
+        run(llama, tmp_path / ("n" * 300), "yes-no")
+
+
+def test_a_folder_that_another_export_finished_meanwhile(llama: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+
+    def slowly(*arguments: Any) -> Any:
+        (tmp_path / "model").mkdir()
+        (tmp_path / "model" / "theirs").touch()
+        return make_plan(*arguments)
+
+    monkeypatch.setattr("search.export.model_folder.make_plan", slowly)
+    with pytest.raises(ExportFailed, match="exists already"):
+        run(llama, tmp_path / "model", "yes-no")
+    assert (tmp_path / "model" / "theirs").exists()
 
 
 def test_shards(llama: Path, tmp_path: Path) -> None:
@@ -255,7 +429,7 @@ def test_recipes_that_do_not_fit(llama: Path, tmp_path: Path) -> None:
     refuse(llama, UnsupportedModel, "bge-reranker-v2-m3 is for encoders", tmp_path, "bge-reranker-v2-m3")
     head = {"kind": "token_logits", "tokens": {"certainly": 1.0}}
     file = recipe_file(tmp_path / "recipes", "yes-no", head=head)
-    refuse(llama, UnsupportedModel, r"the token 'certainly', whose score the recipe reads, is \d+ tokens", tmp_path, str(file))
+    refuse(llama, UnsupportedModel, "'certainly', whose score the recipe reads, is no single token", tmp_path, str(file))
     file = recipe_file(tmp_path / "recipes", "yes-no", head={"kind": "classification"})
     refuse(llama, UnsupportedModel, "reads a classifier, and LlamaForCausalLM has none", tmp_path, str(file))
     file.write_text('{"template": "{query} {document}", "head": {"kind": "listwise", "item": "{document}"}, "scale": -1}')
@@ -327,16 +501,22 @@ def test_one_export_at_a_time(llama: Path, tmp_path: Path) -> None:
 
 
 def test_a_disk_that_is_too_small(llama: Path, tmp_path: Path) -> None:
-    """A file with a hole in it as large as the checkpoint of no disk: refused by its header, before anything is read."""
-    rows = 10**12
-    header = json.dumps({"model.embed_tokens.weight": {"dtype": "F32", "shape": [rows, 1], "data_offsets": [0, rows * 4]}}).encode()
+    """A file with holes in it, as large as no disk: refused by its header, before anything is read."""
+    config = {**CONFIGS["llama"], "vocab_size": 4_000_000_000}
+    (llama / "config.json").write_text(json.dumps(config))
+    header: dict[str, Any] = {}
+    size = 0
+    for name, shape in DecoderShape.from_config(config).tensors().items():
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [size, size + 4 * math.prod(shape)]}
+        size += 4 * math.prod(shape)
+    encoded = json.dumps(header).encode()
     with (llama / "model.safetensors").open("wb") as file:
-        file.write(len(header).to_bytes(8, "little") + header)
+        file.write(len(encoded).to_bytes(8, "little") + encoded)
         try:
-            file.truncate(8 + len(header) + rows * 4)
+            file.truncate(8 + len(encoded) + size)
         except OSError:
             pytest.skip("this file system has no files with holes of this size")
-    refuse(llama, ExportFailed, r"needs about 4,0\d\d\.\d GB, and .* left; name a folder on another disk", tmp_path)
+    refuse(llama, ExportFailed, r"needs about 4,09\d\.\d GB, and .* left; name a folder on another disk", tmp_path)
 
 
 def test_names_of_the_hub(tmp_path: Path) -> None:

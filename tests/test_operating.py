@@ -103,7 +103,7 @@ import resource
 from search.errors import OutOfMemory
 from search.inference.decoder import Decoder
 from search.models import locate
-model = Decoder(locate({str(folder)!r}), activations="fp32", device="cpu", threads=1, batch_tokens=4_000_000)
+model = Decoder(locate({str(folder)!r}), activations="fp32", max_tokens=1000, device="cpu", threads=1, batch_tokens=4_000_000)
 before = model.scores([[9] * 10])
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (used + 300_000_000, resource.RLIM_INFINITY))

@@ -10,9 +10,9 @@ from languages import GOLDEN
 from tokenizers import Tokenizer
 
 from search.errors import UnsupportedModel
+from search.inference.prompt import Prompt
 from search.inference.tokens import TextTokenizer
 from search.recipes import Recipe, find, names
-from search.reranking.prompt import Prompt
 
 TOKENIZER = TextTokenizer(Tokenizer.from_str(json.dumps(GOLDEN["tokenizer"])))
 RAW = Tokenizer.from_str(json.dumps(GOLDEN["tokenizer"]))

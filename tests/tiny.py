@@ -9,9 +9,10 @@ import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
 
-from search.export.bert import BertShape, Head, build_bert
+from search.export.bert import Head, build_bert
 from search.export.graph import GraphBuilder
 from search.export.precision import Precision
+from search.export.shapes import BertShape
 
 BUNDLED = Path(__file__).parents[1] / "search" / "models"
 SHAPE = BertShape(layers=2, heads=4, width=64, epsilon=1e-12)

@@ -1,7 +1,6 @@
 """BERT, RoBERTa and XLM-RoBERTa as graphs of fused operators: an encoder (token vectors) or a cross-encoder (one logit a pair)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,69 +8,11 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from search.errors import UnsupportedModel
 from search.export.graph import CONTRIB, Array, GraphBuilder, Tensor
+from search.export.shapes import BertShape
 
 Head = Literal["encoder", "classifier"]
 Weights = Mapping[str, Tensor]
-
-_FAMILIES = {"bert": "bert.", "roberta": "roberta.", "xlm-roberta": "roberta."}
-
-
-@dataclass(frozen=True)
-class BertShape:
-    """What the graph needs to know of a checkpoint's config.json.
-
-    Attributes:
-        layers: transformer layers.
-        heads: attention heads.
-        width: of a token's vector.
-        epsilon: of the layer norms.
-        prefix: what the names of the encoder's tensors begin with.
-        first_position: where positions begin; RoBERTa's lie behind that of its padding token.
-        positions: rows of the position table.
-        types: kinds of tokens; with a single one, there is no such input.
-    """
-
-    layers: int
-    heads: int
-    width: int
-    epsilon: float
-    prefix: str = "bert."
-    first_position: int = 0
-    positions: int = 512
-    types: int = 2
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> "BertShape":
-        """Read a Hugging Face config.
-
-        Raises:
-            UnsupportedModel: not of the family, or with positions or an activation that this graph does not compute.
-        """
-        kind = config.get("model_type")
-        if kind not in _FAMILIES:
-            message = f"config.json has model_type = {kind!r}; this graph computes {', '.join(_FAMILIES)} only"
-            raise UnsupportedModel(message)
-        for key, value in {"hidden_act": "gelu", "position_embedding_type": "absolute"}.items():
-            if config.get(key, value) != value:
-                message = f"config.json has {key} = {config[key]!r}; this graph computes {value!r} only"
-                raise UnsupportedModel(message)
-        return cls(
-            layers=config["num_hidden_layers"],
-            heads=config["num_attention_heads"],
-            width=config["hidden_size"],
-            epsilon=config["layer_norm_eps"],
-            prefix=_FAMILIES[kind],
-            first_position=0 if kind == "bert" else config.get("pad_token_id", 1) + 1,
-            positions=config.get("max_position_embeddings", 512),
-            types=config.get("type_vocab_size", 2),
-        )
-
-    @property
-    def max_tokens(self) -> int:
-        """The longest input, special tokens included."""
-        return self.positions - self.first_position
 
 
 def build_bert(weights: Weights, shape: BertShape, head: Head, graph: GraphBuilder, path: Path | None = None) -> onnx.ModelProto:
@@ -176,10 +117,6 @@ def _classifier(graph: GraphBuilder, tensors: Weights, hidden: str, *, pooled: b
     BERT's dense layer is its pooler; RoBERTa's belongs to its head.
     """
     dense, out = ("pooler.dense", "classifier") if pooled else ("classifier.dense", "classifier.out_proj")
-    classes = tensors[f"{out}.weight"].shape[0]
-    if classes != 1:
-        message = f"the classifier gives {classes} scores; a reranker has one"
-        raise UnsupportedModel(message)
 
     def parts(kind: str, name: str) -> list[str]:
         return [graph.constant(f"{kind}.{part}", _float(tensors[f"{name}.{part}"])) for part in ("weight", "bias")]

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
@@ -12,6 +13,8 @@ from search.errors import ModelCorrupt, ModelIncomplete, UnsupportedModel
 from search.models import read_json
 
 _INDEX = "model.safetensors.index.json"
+_FLOATS = ("F32", "F16", "BF16", "F64")
+_LEFTOVERS = ("rotary_emb.inv_freq", "embeddings.position_ids")  # tensors that some trainers store without need
 
 
 class StoredTensor:
@@ -22,12 +25,17 @@ class StoredTensor:
         self._name = name
         self._on_read = on_read
         with _opened(file) as opened:
-            self.shape: tuple[int, ...] = tuple(opened.get_slice(name).get_shape())
+            stored = opened.get_slice(name)
+            self.shape: tuple[int, ...] = tuple(stored.get_shape())
+            self.dtype = str(stored.get_dtype())
 
     def __getitem__(self, part: slice) -> NDArray[Any]:
         with _opened(self._file) as opened:
             values: NDArray[Any] = opened.get_slice(self._name)[slice(*part.indices(self.shape[0]))]
         self._on_read(values.nbytes)
+        if not np.isfinite(values).all():
+            message = f"{self._file}: {self._name} holds values that are not numbers; copy the checkpoint again"
+            raise ModelCorrupt(message)
         return values
 
 
@@ -64,13 +72,12 @@ class Checkpoint(Mapping[str, StoredTensor]):
             )
             raise UnsupportedModel(message)
         self._files = self._locate()
-        self._read: set[str] = set()
         self.total_bytes = sum(file.stat().st_size for file in set(self._files.values()))
 
     def _locate(self) -> dict[str, Path]:
         if (self.path / _INDEX).is_file():
             try:
-                files = {name: self.path / file for name, file in read_json(self.path / _INDEX)["weight_map"].items()}
+                files = {name: self.path / Path(file).name for name, file in read_json(self.path / _INDEX)["weight_map"].items()}
             except (KeyError, AttributeError, TypeError) as error:
                 message = f"{self.path / _INDEX} has no weight_map; copy the checkpoint again"
                 raise ModelIncomplete(message) from error
@@ -104,7 +111,6 @@ class Checkpoint(Mapping[str, StoredTensor]):
                 f"{self.path} lacks the tensor {name}; copy the checkpoint again, or export the model that config.json describes"
             )
             raise ModelIncomplete(message)
-        self._read.add(name)
         return StoredTensor(self._files[name], name, self._on_read)
 
     def __contains__(self, name: object) -> bool:
@@ -116,13 +122,37 @@ class Checkpoint(Mapping[str, StoredTensor]):
     def __len__(self) -> int:
         return len(self._files)
 
-    def shape(self, name: str) -> tuple[int, ...]:
-        """The dimensions of a tensor."""
-        return StoredTensor(self._files[name], name, self._on_read).shape
+    def check(self, wanted: Mapping[str, tuple[int, ...]]) -> None:
+        """Compare the tensors with those that config.json describes, before any is read.
 
-    def unread(self) -> list[str]:
-        """Tensors that nobody asked for: a graph that leaves some out computes another model."""
-        return sorted(self._files.keys() - self._read)
+        Raises:
+            ModelIncomplete: one is missing or of another size.
+            UnsupportedModel: one is left over, or stored as something else than floating-point numbers.
+        """
+        missing = [name for name in wanted if name not in self._files]
+        if missing:
+            message = (
+                f"{self.path} lacks {len(missing)} tensors of its config.json, such as {missing[0]}; copy the checkpoint again"
+            )
+            raise ModelIncomplete(message)
+        extra = sorted(name for name in self._files if name not in wanted and not name.endswith(_LEFTOVERS))
+        if extra:
+            message = (
+                f"{self.path} has {len(extra)} tensors that a model of its config.json has no use for, such as {extra[0]}; "
+                "correct config.json, or export the model that the tensors belong to"
+            )
+            raise UnsupportedModel(message)
+        for name, sizes in wanted.items():
+            tensor = self[name]
+            if tensor.dtype not in _FLOATS:
+                message = (
+                    f"{self.path}: {name} is stored as {tensor.dtype}; export from the original weights in {', '.join(_FLOATS)}"
+                )
+                raise UnsupportedModel(message)
+            if tensor.shape != sizes:
+                found, said = (" x ".join(map(str, shape)) for shape in (tensor.shape, sizes))
+                message = f"{self.path}: {name} is {found}, but {said} by config.json; copy the checkpoint again"
+                raise ModelIncomplete(message)
 
 
 @contextmanager

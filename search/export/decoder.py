@@ -1,7 +1,6 @@
 """Qwen3, Qwen2, Llama and Mistral as a graph of fused operators: from right-padded tokens to the scores at a few places."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,76 +8,12 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from search.errors import UnsupportedModel
 from search.export.graph import CONTRIB, Array, GraphBuilder, Tensor
 from search.export.rope import rope_tables
+from search.export.shapes import DecoderShape
 
 Weights = Mapping[str, Tensor]
 Rows = Sequence[int] | Literal["score", "all"]
-
-_FAMILIES = {"qwen3", "qwen2", "llama", "mistral"}
-_FULL = "full_attention"
-_SLIDING = "sliding_attention"
-_KERNEL_STEP = 16
-
-
-@dataclass(frozen=True)
-class DecoderShape:
-    """What the graph needs to know of a checkpoint's config.json.
-
-    Attributes:
-        windows: for each layer how many tokens one may look back to, itself included; -1 for all.
-        head_norm: whether each head's queries and keys are normalised (Qwen3).
-        qkv_bias, output_bias, mlp_bias: which matrices have one.
-        tied: whether the embeddings are the head for the next token, too.
-        max_tokens: the longest input the model was made for.
-    """
-
-    heads: int
-    kv_heads: int
-    head_size: int
-    epsilon: float
-    windows: tuple[int, ...]
-    head_norm: bool
-    qkv_bias: bool
-    output_bias: bool
-    mlp_bias: bool
-    tied: bool
-    max_tokens: int
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> "DecoderShape":
-        """Read a Hugging Face config.
-
-        Raises:
-            UnsupportedModel: another architecture or activation.
-        """
-        kind = config.get("model_type")
-        if kind not in _FAMILIES:
-            message = f"config.json has model_type = {kind!r}; this graph computes {', '.join(sorted(_FAMILIES))} only"
-            raise UnsupportedModel(message)
-        if config.get("hidden_act", "silu") != "silu":
-            message = f"config.json has hidden_act = {config['hidden_act']!r}; this graph computes 'silu' only"
-            raise UnsupportedModel(message)
-        heads = config["num_attention_heads"]
-        size = config.get("head_dim") or config["hidden_size"] // heads
-        if size % _KERNEL_STEP:
-            message = f"config.json has heads of {size} dimensions; the attention kernel takes multiples of {_KERNEL_STEP} only"
-            raise UnsupportedModel(message)
-        bias = bool(config.get("attention_bias", False)) and kind != "mistral"
-        return cls(
-            heads=heads,
-            kv_heads=config.get("num_key_value_heads") or heads,
-            head_size=size,
-            epsilon=config["rms_norm_eps"],
-            windows=_windows(config, kind),
-            head_norm=kind == "qwen3",
-            qkv_bias=bias or kind == "qwen2",
-            output_bias=bias and kind != "qwen2",
-            mlp_bias=bool(config.get("mlp_bias", False)) and kind == "llama",
-            tied=bool(config.get("tie_word_embeddings", False)),
-            max_tokens=config["max_position_embeddings"],
-        )
 
 
 def build_decoder(
@@ -90,6 +25,7 @@ def build_decoder(
     *,
     max_tokens: int,
     path: Path,
+    continues: bool = False,
 ) -> onnx.ModelProto:
     """Build the graph and write it.
 
@@ -97,9 +33,9 @@ def build_decoder(
     `length` int32 (), the padded length; `places` int64 (n, 2), row and token of each wanted score.
     Output, float32: `scores` (n, rows); with rows "all", `log_probabilities` (n,) of the tokens `targets` int64 (n,) to come next.
 
-    A graph in float32, which only the CPU runs, can go on from what it has read: it also takes `past_key.N` and `past_value.N`
-    (batch, kv_heads, past, head_size) for each layer N, empty or of a single row, and gives `present_key.N` and `present_value.N`;
-    `lengths` and `length` then count the past. On CUDA the kernel would copy them for nothing.
+    A graph that `continues` can go on from what it has read: it also takes `past_key.N` and `past_value.N` (batch, kv_heads,
+    past, head_size) for each layer N, empty or of a single row, and gives `present_key.N` and `present_value.N`; `lengths` and
+    `length` then count the past. These cost memory for every token of a batch, so only prompts with much in common are worth them.
 
     Args:
         weights: the checkpoint's tensors by name.
@@ -109,6 +45,7 @@ def build_decoder(
         graph: an empty builder, which knows the precision.
         max_tokens: the longest input the graph can read.
         path: the file to write.
+        continues: whether it takes a past; for graphs in float32, which the CPU runs.
     """
     for name, table in zip(("cos", "sin"), rope_tables(config, shape.head_size, max_tokens), strict=True):
         graph.constant(name, graph.precision.cast(table))
@@ -124,7 +61,7 @@ def build_decoder(
         stash_type=1,
     )
     for number in range(len(shape.windows)):
-        hidden, residual = _layer(graph, weights, shape, number, hidden, residual)
+        hidden, residual = _layer(graph, weights, shape, number, hidden, residual, continues=continues)
     inputs = [
         helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["batch", "length"]),
         helper.make_tensor_value_info("lengths", TensorProto.INT32, ["batch"]),
@@ -141,7 +78,7 @@ def build_decoder(
         name = graph.node("MatMul", [floats, graph.constant("head", head.T)], ["scores"])
         output = helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", head.shape[0]])
     outputs = [output]
-    if continues(graph):
+    if continues:
         for number in range(len(shape.windows)):
             for part in ("key", "value"):
                 sizes: list[str | int] = ["batch", shape.kv_heads, "past", shape.head_size]
@@ -151,12 +88,9 @@ def build_decoder(
     return graph.model("decoder", inputs, outputs, path)
 
 
-def continues(graph: GraphBuilder) -> bool:
-    """Whether the graph takes what was read before."""
-    return graph.precision.calculated_in == "fp32"
-
-
-def _layer(graph: GraphBuilder, weights: Weights, shape: DecoderShape, number: int, hidden: str, residual: str) -> tuple[str, str]:
+def _layer(
+    graph: GraphBuilder, weights: Weights, shape: DecoderShape, number: int, hidden: str, residual: str, *, continues: bool
+) -> tuple[str, str]:
     """One transformer layer: normalised and plain stream in, both out. After the last attention only the wanted places go on."""
     prefix = f"model.layers.{number}."
     last = number == len(shape.windows) - 1
@@ -175,7 +109,7 @@ def _layer(graph: GraphBuilder, weights: Weights, shape: DecoderShape, number: i
         return outputs[0], outputs[3]
 
     qkv = dense(hidden, [f"self_attn.{name}_proj" for name in "qkv"], "qkv", bias=shape.qkv_bias)
-    attended = _attention(graph, weights, shape, number, qkv)
+    attended = _attention(graph, weights, shape, number, qkv, continues=continues)
     if last:
         attended = graph.node("GatherND", [attended, "places"], ["attended.wanted"])
         residual = graph.node("GatherND", [residual, "places"], ["residual.wanted"])
@@ -191,7 +125,7 @@ def _layer(graph: GraphBuilder, weights: Weights, shape: DecoderShape, number: i
     return add_norm(down, residual, following, "layer")
 
 
-def _attention(graph: GraphBuilder, weights: Weights, shape: DecoderShape, number: int, qkv: str) -> str:
+def _attention(graph: GraphBuilder, weights: Weights, shape: DecoderShape, number: int, qkv: str, *, continues: bool) -> str:
     inputs = [qkv, "", ""]
     if shape.head_norm:  # which no kernel on the CPU does by itself
         sizes = [shape.heads * shape.head_size, *[shape.kv_heads * shape.head_size] * 2]
@@ -215,8 +149,8 @@ def _attention(graph: GraphBuilder, weights: Weights, shape: DecoderShape, numbe
     past, present = ([f"{which}_{part}.{number}" for part in ("key", "value")] for which in ("past", "present"))
     return graph.node(
         "GroupQueryAttention",
-        [*inputs, *(past if continues(graph) else ["", ""]), "last", "length", "cos", "sin"],
-        [f"attention.{number}", *(present if continues(graph) else [])],
+        [*inputs, *(past if continues else ["", ""]), "last", "length", "cos", "sin"],
+        [f"attention.{number}", *(present if continues else [])],
         CONTRIB,
         num_heads=shape.heads,
         kv_num_heads=shape.kv_heads,
@@ -229,11 +163,7 @@ def _attention(graph: GraphBuilder, weights: Weights, shape: DecoderShape, numbe
 def _head(weights: Weights, shape: DecoderShape, rows: Sequence[int] | Literal["score"]) -> Array:
     """The wanted rows (rows, width) in float32: few enough to keep their precision."""
     if rows == "score":
-        score = weights["score.weight"]
-        if score.shape[0] != 1:
-            message = f"the classifier gives {score.shape[0]} scores; a reranker has one"
-            raise UnsupportedModel(message)
-        return score[:].astype(np.float32)
+        return weights["score.weight"][:].astype(np.float32)
     table = weights["model.embed_tokens.weight" if shape.tied else "lm_head.weight"]
     return np.concatenate([table[slice(row, row + 1)].astype(np.float32) for row in rows])
 
@@ -260,15 +190,3 @@ def _float(graph: GraphBuilder, x: str, out: str) -> str:
     if graph.precision.calculated_in == "fp32":
         return x
     return graph.node("Cast", [x], [out], to=TensorProto.FLOAT)
-
-
-def _windows(config: Mapping[str, Any], kind: str) -> tuple[int, ...]:
-    layers: int = config["num_hidden_layers"]
-    window: int = config.get("sliding_window") or -1
-    if kind == "mistral":
-        return (window,) * layers
-    if kind == "llama" or not config.get("use_sliding_window", False):
-        return (-1,) * layers
-    first = config.get("max_window_layers", 0)
-    types = config.get("layer_types") or [_SLIDING if number >= first else _FULL for number in range(layers)]
-    return tuple(window if kind == _SLIDING else -1 for kind in types)

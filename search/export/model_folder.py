@@ -1,27 +1,29 @@
 """`search export`: from a checkpoint to a folder that a reranker loads. What is unfinished never bears the final name."""
 
 import json
+import math
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
-from search.errors import ExportFailed, UnsupportedModel
-from search.export.bert import BertShape, build_bert
+from search.errors import ExportFailed
+from search.export.bert import build_bert
 from search.export.checkpoint import Checkpoint
-from search.export.decoder import DecoderShape, build_decoder
+from search.export.decoder import build_decoder
 from search.export.graph import GraphBuilder
 from search.export.hub import fetch
 from search.export.plan import Plan, make_plan
 from search.export.precision import Precision
+from search.export.shapes import BertShape
 from search.models import read_json
 
-_LEFTOVERS = ("rotary_emb.inv_freq", "embeddings.position_ids")  # tensors that some versions of the trainers store without need
 _ROOM_TO_SPARE = 64_000_000  # bytes for graph, tokenizer and padding
 
 
@@ -84,9 +86,8 @@ def export(
         ExportFailed: the folder exists, the disk is too small, or another export writes the same folder.
     """
     started = time.perf_counter()
-    if out.exists():
-        message = f"{out} exists already; name another folder, or remove it first"
-        raise ExportFailed(message)
+    with _writing(out):
+        _refuse_existing(out)
     read = 0
 
     def on_read(size: int) -> None:
@@ -96,27 +97,24 @@ def export(
 
     checkpoint = Checkpoint(fetch(model, revision, cache), on_read)
     plan = make_plan(checkpoint, model, recipe, golden, max_tokens, precision)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    _check_disk(checkpoint, precision, out.parent)
     unfinished = out.with_name(f"{out.name}.unfinished")
-    lock = FileLock(out.with_name(f".{out.name}.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        message = f"another process is exporting to {out}"
-        raise ExportFailed(message) from error
-    try:
-        shutil.rmtree(unfinished, ignore_errors=True)  # of an export that was killed
-        unfinished.mkdir()
-        _write(checkpoint, plan, precision, unfinished)
-        size = sum(file.stat().st_size for file in unfinished.iterdir())
-        unfinished.rename(out)
-    except BaseException:
-        shutil.rmtree(unfinished, ignore_errors=True)
-        raise
-    finally:
-        lock.release()
-        Path(lock.lock_file).unlink(missing_ok=True)
+    with _writing(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        _check_disk(checkpoint, plan, precision, out.parent)
+        lock = FileLock(out.with_name(f".{out.name}.lock"))
+        with lock.acquire(timeout=0):
+            _refuse_existing(out)  # another may have finished it meanwhile
+            try:
+                shutil.rmtree(unfinished, ignore_errors=True)  # of an export that was killed
+                unfinished.mkdir()
+                _write(checkpoint, plan, precision, unfinished)
+                size = sum(_synced(file) for file in unfinished.iterdir())
+                unfinished.rename(out)
+            except BaseException:
+                shutil.rmtree(unfinished, ignore_errors=True)
+                raise
+            finally:
+                Path(lock.lock_file).unlink(missing_ok=True)
     return ExportReport(
         folder=out,
         architecture=plan.architecture,
@@ -131,12 +129,32 @@ def export(
     )
 
 
-def _check_disk(checkpoint: Checkpoint, precision: Precision, parent: Path) -> None:
-    needed = _ROOM_TO_SPARE
-    for name in checkpoint:
-        rows, *width = checkpoint.shape(name)
+@contextmanager
+def _writing(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except Timeout as error:
+        message = f"another process is exporting to {out}"
+        raise ExportFailed(message) from error
+    except OSError as error:
+        message = f"{out} cannot be written ({error.strerror or error}); name another folder"
+        raise ExportFailed(message) from error
+
+
+def _refuse_existing(out: Path) -> None:
+    if out.exists() or out.is_symlink():
+        message = f"{out} exists already; name another folder, or remove it first"
+        raise ExportFailed(message)
+
+
+def _check_disk(checkpoint: Checkpoint, plan: Plan, precision: Precision, parent: Path) -> None:
+    """An upper bound: matrices in their precision, tables never below a byte a weight, and twice where both need them."""
+    needed = _ROOM_TO_SPARE + plan.max_tokens * 1024
+    for name in plan.shape.tensors():
+        size = math.prod(checkpoint[name].shape)
         table = "embed" in name or name == "lm_head.weight"
-        needed += int(rows * (width[0] if width else 1) * max(precision.bytes_per_weight, 1 if table else 0))
+        needed += int(size * (max(precision.bytes_per_weight, 1) if table else precision.bytes_per_weight))
+        needed += int(size * precision.bytes_per_weight) if table and plan.rows == "all" else 0
     free = shutil.disk_usage(parent).free
     if needed > free:
         sizes = f"{needed / 1e9:,.1f} GB, and {parent} has {free / 1e9:,.1f} GB left"
@@ -144,31 +162,28 @@ def _check_disk(checkpoint: Checkpoint, precision: Precision, parent: Path) -> N
         raise ExportFailed(message)
 
 
+def _synced(file: Path) -> int:
+    """Make sure that a file is on the disk, and give its size."""
+    with file.open("rb") as opened:
+        os.fsync(opened.fileno())
+    return file.stat().st_size
+
+
 def _write(checkpoint: Checkpoint, plan: Plan, precision: Precision, folder: Path) -> None:
+    path = folder / "model.onnx"
     with (folder / "model.onnx.data").open("wb") as weights:
         graph = GraphBuilder(precision, weights)
         if isinstance(plan.shape, BertShape):
-            build_bert(checkpoint, plan.shape, "classifier", graph, folder / "model.onnx")
+            build_bert(checkpoint, plan.shape, "classifier", graph, path)
         else:
-            config, path = checkpoint.config, folder / "model.onnx"
-            build_decoder(checkpoint, plan.shape, config, plan.rows, graph, max_tokens=plan.max_tokens, path=path)
-        weights.flush()
-        os.fsync(weights.fileno())
-    tied = isinstance(plan.shape, DecoderShape) and plan.shape.tied
-    unread = [name for name in checkpoint.unread() if not name.endswith(_LEFTOVERS) and not (tied and name == "lm_head.weight")]
-    if unread:
-        message = (
-            f"{checkpoint.path} has {len(unread)} tensors that {plan.architecture} does not use as config.json has it: {unread[:3]}"
-        )
-        raise UnsupportedModel(message)
+            options: dict[str, Any] = {"max_tokens": plan.max_tokens, "path": path, "continues": plan.continues}
+            build_decoder(checkpoint, plan.shape, checkpoint.config, plan.rows, graph, **options)
     told = {key: value for key, value in read_json(checkpoint.path / "tokenizer_config.json", default={}).items() if "token" in key}
-    limits = {"model_max_length": plan.max_tokens, "max_length": plan.max_tokens}
-    special = {key: value for key, value in told.items() if key.endswith("_token") and value is not None}
     documents = {
         "config.json": checkpoint.config,
         "tokenizer.json": plan.tokenizer,
-        "tokenizer_config.json": {**told, **limits},
-        "special_tokens_map.json": read_json(checkpoint.path / "special_tokens_map.json", default=special),
+        "tokenizer_config.json": {**told, **plan.special, "model_max_length": plan.max_tokens, "max_length": plan.max_tokens},
+        "special_tokens_map.json": plan.special,
         "recipe.json": plan.recipe.to_dict(),
     }
     for name, content in documents.items():

@@ -2,42 +2,44 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from pydantic import ValidationError
 from tokenizers import Tokenizer
 
-from search.errors import ModelIncomplete, UnsupportedModel
-from search.export.bert import BertShape
+from search.errors import ModelIncomplete, SearchError, UnsupportedModel
 from search.export.checkpoint import Checkpoint
-from search.export.decoder import DecoderShape, Rows
+from search.export.decoder import Rows
 from search.export.precision import Precision
 from search.export.rope import rope_tables
+from search.export.shapes import BertShape, DecoderShape
+from search.inference.prompt import Prompt
+from search.inference.tokens import TextTokenizer
 from search.models import read_json
-from search.recipes import (
-    Classification,
-    Golden,
-    Listwise,
-    Pairwise,
-    QueryLikelihood,
-    Recipe,
-    TokenLogits,
-    find,
-    names,
-    published_for,
-)
+from search.recipes import Classification, Golden, QueryLikelihood, Recipe, TokenLogits, find, names, published_for
 
 _DECODERS = ("Qwen3", "Qwen2", "Llama", "Mistral")
 _ENCODERS = ("Bert", "Roberta", "XLMRoberta")
 _LANGUAGE_MODELS = {f"{family}ForCausalLM" for family in _DECODERS}
 _CLASSIFIERS = {f"{family}ForSequenceClassification" for family in _DECODERS}
 _CROSS_ENCODERS = {f"{family}ForSequenceClassification" for family in _ENCODERS}
+_STEP = 4096  # rows compared at once
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What will be written, every choice made."""
+    """What will be written, every choice made.
+
+    Attributes:
+        name: of the recipe, "none" for an encoder without one.
+        rows: what is read of a decoder's head.
+        continues: whether the graph takes a past.
+        tokenizer: tokenizer.json, without truncation and padding.
+        special: the special tokens by their roles, as FastEmbed wants them of an encoder.
+    """
 
     architecture: str
     shape: BertShape | DecoderShape
@@ -45,28 +47,16 @@ class Plan:
     recipe: Recipe
     rows: Rows
     max_tokens: int
+    continues: bool
     tokenizer: Mapping[str, Any]
+    special: Mapping[str, Any]
 
 
 def make_plan(
     checkpoint: Checkpoint, model: str, chosen: str | None, golden: Path | None, max_tokens: int | None, precision: Precision
 ) -> Plan:
     """Decide, and refuse; see `export` for arguments and errors."""
-    architecture = (checkpoint.config.get("architectures") or ["none"])[0]
-    shape: BertShape | DecoderShape
-    try:
-        if architecture in _LANGUAGE_MODELS | _CLASSIFIERS:
-            shape = DecoderShape.from_config(checkpoint.config)
-            rope_tables(checkpoint.config, shape.head_size, 1)
-        elif architecture in _CROSS_ENCODERS:
-            shape = BertShape.from_config(checkpoint.config)
-        else:
-            known = ", ".join(sorted(_LANGUAGE_MODELS | _CLASSIFIERS | _CROSS_ENCODERS))
-            message = f"{checkpoint.path} holds a model of the architecture {architecture}; these can be exported: {known}"
-            raise UnsupportedModel(message)
-    except KeyError as error:
-        message = f"{checkpoint.path / 'config.json'} does not say {error}; copy the checkpoint again"
-        raise ModelIncomplete(message) from error
+    architecture, shape = _shape(checkpoint)
     name = chosen or published_for(checkpoint.path.resolve().name if Path(model).is_dir() else model)
     if name is None and architecture not in _CROSS_ENCODERS:
         message = (
@@ -75,8 +65,10 @@ def make_plan(
         )
         raise UnsupportedModel(message)
     recipe = find(name) if name else Recipe()
-    tokenizer = _tokenizer(checkpoint.path)
+    tokenizer, loaded = _tokenizer(checkpoint.path)
+    limit = min(max_tokens or recipe.max_tokens or shape.max_tokens, shape.max_tokens)
     rows: Rows = "score"
+    special: Mapping[str, Any] = {}
     if isinstance(shape, BertShape):
         if recipe.head is not None:
             message = f"the recipe {name} is for language models; {architecture} takes no prompt"
@@ -84,16 +76,68 @@ def make_plan(
         if precision.calculated_in == "bf16":
             message = f"{architecture} is not calculated in bf16; export with fp16"
             raise UnsupportedModel(message)
+        special = _special_tokens(checkpoint, tokenizer)
     else:
-        recipe, rows = _resolved(recipe, name or "", architecture, tokenizer)
-    limit = min(max_tokens or recipe.max_tokens or shape.max_tokens, shape.max_tokens)
+        recipe, rows = _resolved(recipe, name or "", architecture, loaded, limit)
+        if isinstance(rows, list) and max(rows) >= shape.vocabulary:
+            message = f"{checkpoint.path}: the tokenizer has more tokens than the model; copy the checkpoint again"
+            raise ModelIncomplete(message)
     told: dict[str, Any] = {"models": (), "max_tokens": limit, "weights": precision.weights, "activations": precision.calculated_in}
     if golden is not None:
+        if recipe.compares:
+            message = f"the recipe {name} compares texts with one another, so that no pair has a score; leave --golden out"
+            raise UnsupportedModel(message)
         told["golden"] = _golden(golden)
-    return Plan(architecture, shape, name or "none", recipe.model_copy(update=told), rows, limit, tokenizer)
+    continues = precision.calculated_in == "fp32" and not isinstance(shape, BertShape) and recipe.begins_with_query
+    return Plan(architecture, shape, name or "none", recipe.model_copy(update=told), rows, limit, continues, tokenizer, special)
 
 
-def _resolved(recipe: Recipe, name: str, architecture: str, tokenizer: Mapping[str, Any]) -> tuple[Recipe, Rows]:
+def _shape(checkpoint: Checkpoint) -> tuple[str, BertShape | DecoderShape]:
+    """What the checkpoint is, after a look at all its tensors."""
+    config = checkpoint.config
+    shape: BertShape | DecoderShape
+    try:
+        architecture = str((config.get("architectures") or ["none"])[0])
+        if architecture in _LANGUAGE_MODELS | _CLASSIFIERS:
+            shape = DecoderShape.from_config(config)
+            rope_tables(config, shape.head_size, 1)
+        elif architecture in _CROSS_ENCODERS:
+            shape = BertShape.from_config(config)
+        else:
+            known = ", ".join(sorted(_LANGUAGE_MODELS | _CLASSIFIERS | _CROSS_ENCODERS))
+            message = f"{checkpoint.path} holds a model of the architecture {architecture}; these can be exported: {known}"
+            raise UnsupportedModel(message)
+    except SearchError:
+        raise
+    except KeyError as error:
+        message = f"{checkpoint.path / 'config.json'} does not say {error}; copy the checkpoint again"
+        raise ModelIncomplete(message) from error
+    except (TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        message = f"{checkpoint.path / 'config.json'} cannot be understood ({error}); copy the checkpoint again"
+        raise ModelIncomplete(message) from error
+    classes = next((checkpoint[name].shape for name in _HEADS if name in checkpoint), (1,))[0]
+    if architecture in _CLASSIFIERS | _CROSS_ENCODERS and classes != 1:
+        message = f"the classifier of {checkpoint.path} gives {classes} scores; a reranker has one"
+        raise UnsupportedModel(message)
+    wanted = shape.tensors()
+    if isinstance(shape, DecoderShape) and shape.tied and "lm_head.weight" in checkpoint:
+        wanted["lm_head.weight"] = (shape.vocabulary, shape.width)
+        checkpoint.check(wanted)
+        if not _alike(checkpoint, "lm_head.weight", "model.embed_tokens.weight", shape.vocabulary):
+            shape = replace(shape, tied=False)  # as transformers has it: what is stored twice and differs is not tied
+    checkpoint.check(wanted)
+    return architecture, shape
+
+
+_HEADS = ("score.weight", "classifier.weight", "classifier.out_proj.weight")
+
+
+def _alike(checkpoint: Checkpoint, first: str, second: str, rows: int) -> bool:
+    a, b = checkpoint[first], checkpoint[second]
+    return all(np.array_equal(a[start : start + _STEP], b[start : start + _STEP]) for start in range(0, rows, _STEP))
+
+
+def _resolved(recipe: Recipe, name: str, architecture: str, tokenizer: TextTokenizer, limit: int) -> tuple[Recipe, Rows]:
     """The recipe with the ids of its tokens, and the rows of the head that they are."""
     head = recipe.head
     if head is None:
@@ -103,46 +147,53 @@ def _resolved(recipe: Recipe, name: str, architecture: str, tokenizer: Mapping[s
         if not isinstance(head, TokenLogits | Classification):
             message = f"the recipe {name} reads tokens, and {architecture} has a classifier instead; export its base model"
             raise UnsupportedModel(message)
-        return recipe.model_copy(update={"head": Classification()}), "score"
-    match head:
-        case TokenLogits():
-            ids = {token: _token_id(tokenizer, token) for token in head.tokens}
-            if wrong := {token: ids[token] for token, wanted in head.ids.items() if ids[token] != wanted}:
-                message = f"the recipe {name} is for another tokenizer: it wants the ids {head.ids}, and this one has {wrong}"
-                raise UnsupportedModel(message)
-            return recipe.model_copy(update={"head": head.model_copy(update={"ids": ids})}), list(ids.values())
-        case Listwise():
-            return recipe, [_token_id(tokenizer, identifier) for identifier in head.identifiers]
-        case Pairwise():
-            return recipe, [_token_id(tokenizer, token) for token in head.tokens]
-        case QueryLikelihood():
-            return recipe, "all"
-        case Classification():
-            message = f"the recipe {name} reads a classifier, and {architecture} has none"
-            raise UnsupportedModel(message)
+        recipe = recipe.model_copy(update={"head": Classification()})
+    elif isinstance(head, Classification):
+        message = f"the recipe {name} reads a classifier, and {architecture} has none"
+        raise UnsupportedModel(message)
+    for template in recipe.prompts():
+        Prompt(template, tokenizer, max_tokens=limit, special_tokens=recipe.special_tokens)
+    if isinstance(recipe.head, Classification | QueryLikelihood) or recipe.head is None:
+        return recipe, "score" if isinstance(recipe.head, Classification) else "all"
+    ids = {token: tokenizer.next_token(recipe.sample(), token) for token in recipe.head.read}
+    if wrong := {token: ids[token] for token, wanted in recipe.head.ids.items() if ids[token] != wanted}:
+        message = f"the recipe {name} is for another tokenizer: it wants the ids {recipe.head.ids}, and this one has {wrong}"
+        raise UnsupportedModel(message)
+    return recipe.model_copy(update={"head": recipe.head.model_copy(update={"ids": ids})}), list(ids.values())
 
 
-def _tokenizer(path: Path) -> Mapping[str, Any]:
-    if not (path / "tokenizer.json").is_file():
+def _tokenizer(path: Path) -> tuple[Mapping[str, Any], TextTokenizer]:
+    file = path / "tokenizer.json"
+    if not file.is_file():
         message = f"{path} lacks tokenizer.json; save it with AutoTokenizer.from_pretrained(…).save_pretrained(…)"
         raise ModelIncomplete(message)
-    return {**read_json(path / "tokenizer.json"), "truncation": None, "padding": None}
+    content = {**read_json(file), "truncation": None, "padding": None}
+    try:
+        return content, TextTokenizer(Tokenizer.from_str(json.dumps(content)))
+    except Exception as error:  # the tokenizers library raises nothing more exact
+        message = f"{file} is no tokenizer ({error}); copy the checkpoint again"
+        raise ModelIncomplete(message) from error
 
 
-def _token_id(tokenizer: Mapping[str, Any], token: str) -> int:
-    ids: list[int] = Tokenizer.from_str(json.dumps(tokenizer)).encode(token, add_special_tokens=False).ids
-    if len(ids) != 1:
-        message = (
-            f"the token {token!r}, whose score the recipe reads, is {len(ids)} tokens to this model's tokenizer; choose another"
-        )
-        raise UnsupportedModel(message)
-    return ids[0]
+def _special_tokens(checkpoint: Checkpoint, tokenizer: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The special tokens of an encoder, without which FastEmbed does not load it: the one for padding at least."""
+    config = read_json(checkpoint.path / "tokenizer_config.json", default={})
+    stated = {key: value for key, value in config.items() if key.endswith("_token") and value is not None}
+    special = {**stated, **read_json(checkpoint.path / "special_tokens_map.json", default={})}
+    if "pad_token" not in special:
+        wanted = checkpoint.config.get("pad_token_id", 0)
+        found = [token["content"] for token in tokenizer.get("added_tokens", []) if token.get("id") == wanted]
+        if not found:
+            message = f"{checkpoint.path} does not say which token pads a text; add pad_token to its tokenizer_config.json"
+            raise ModelIncomplete(message)
+        special["pad_token"] = found[0]
+    return special
 
 
 def _golden(file: Path) -> tuple[Golden, ...]:
     try:
         lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
         return tuple(Golden(**line) for line in lines)
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, ValidationError) as error:
         message = f"{file} holds no golden pairs, one JSON object a line with query, document, score and source: {error}"
         raise ModelIncomplete(message) from error

@@ -32,7 +32,8 @@ def quantize_blocks(weight: Array, block: int, bits: int = 8) -> tuple[NDArray[n
         return (np.rint(blocks / scales) + 128).astype(np.uint8), scales[..., 0]
     scales = _best_scales(blocks)
     integers = (_four_bits(blocks, scales) + 8).astype(np.uint8)
-    return integers[..., 0::2] | (integers[..., 1::2] << 4), scales[..., 0]
+    packed: NDArray[np.uint8] = integers[..., 0::2] | (integers[..., 1::2] << np.uint8(4))
+    return packed, scales[..., 0]
 
 
 def _best_scales(blocks: Array) -> NDArray[np.float32]:

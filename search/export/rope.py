@@ -18,11 +18,17 @@ def rope_tables(config: Mapping[str, Any], head_size: int, positions: int) -> tu
     The kinds are those of Hugging Face configs: default, linear (arXiv:2306.15595), llama3 (Llama 3.1), yarn (arXiv:2309.00071).
 
     Raises:
-        UnsupportedModel: another kind, or one that turns only part of a head.
+        UnsupportedModel: another kind, one that turns only part of a head, or several kinds.
+        KeyError, TypeError, ValueError: a value is missing or of the wrong kind.
     """
-    rope = {**(config.get("rope_scaling") or {}), **(config.get("rope_parameters") or {})}
+    rope = dict(config.get("rope_scaling") or config.get("rope_parameters") or {})
+    if nested := [key for key, value in rope.items() if isinstance(value, dict)]:
+        message = f"config.json has rotary embeddings for {', '.join(nested)}; this graph computes one kind in all layers"
+        raise UnsupportedModel(message)
     kind = rope.get("rope_type", rope.get("type", "default"))
-    base = float(rope.get("rope_theta", config.get("rope_theta", 10_000.0)))
+    base = float(rope["rope_theta"] if "rope_theta" in rope else config["rope_theta"])
+    original = config.get("original_max_position_embeddings", rope.get("original_max_position_embeddings"))
+    rope["original_max_position_embeddings"] = int(original or config["max_position_embeddings"])
     if (share := rope.get("partial_rotary_factor", config.get("partial_rotary_factor", 1.0))) != 1:
         message = f"config.json has partial_rotary_factor = {share}; this graph turns whole heads only"
         raise UnsupportedModel(message)
@@ -36,7 +42,7 @@ def rope_tables(config: Mapping[str, Any], head_size: int, positions: int) -> tu
         case "llama3":
             frequencies = _llama3(frequencies, rope)
         case "yarn":
-            frequencies, length = _yarn(frequencies, base, rope, config["max_position_embeddings"])
+            frequencies, length = _yarn(frequencies, base, rope)
         case _:
             message = f"config.json has rope_type = {kind!r}; this graph computes default, linear, llama3 and yarn"
             raise UnsupportedModel(message)
@@ -53,13 +59,13 @@ def _llama3(frequencies: Array, rope: Mapping[str, Any]) -> Array:
     return blended
 
 
-def _yarn(frequencies: Array, base: float, rope: Mapping[str, Any], positions: int) -> tuple[Array, float]:
+def _yarn(frequencies: Array, base: float, rope: Mapping[str, Any]) -> tuple[Array, float]:
     """As llama3, but blended along the dimensions; and the factor by which queries and keys grow."""
     if rope.get("mscale") or rope.get("mscale_all_dim"):
         message = "config.json has a yarn rope with mscale, which this graph does not compute"
         raise UnsupportedModel(message)
     factor = rope["factor"]
-    original = rope.get("original_max_position_embeddings") or positions
+    original = rope["original_max_position_embeddings"]
     size = 2 * len(frequencies)
 
     def dimension(turns: float) -> float:

@@ -1,6 +1,7 @@
 """A language model that reads prompts and gives the scores at a few places: one prefill, no generation."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
@@ -15,8 +16,11 @@ from search.settings import CudaSettings, Device
 
 Scores = NDArray[np.float32]
 Row = Sequence[int]  # the tokens of one prompt
+Place = tuple[int, int]  # a row, and a token in it
 Output = Literal["scores", "log_probabilities"]
 
+_BATCH_TOKENS: dict[str, int] = {"cpu": 1024, "cuda": 16_384}  # larger ones gain nothing on the CPU
+_PLACES = 256  # of log-probabilities in one run, each of which takes as many numbers as there are words
 _WARM_TOKENS = 256
 _WORTHWHILE = 16  # tokens that rows must have in common before they are read apart
 
@@ -33,10 +37,11 @@ class Decoder:
         folder: ModelFolder,
         *,
         activations: str,
+        max_tokens: int,
         device: Device = "auto",
         threads: int | None = None,
         cuda: CudaSettings | None = None,
-        batch_tokens: int = 8192,
+        batch_tokens: int | None = None,
         share_prefix: bool = True,
     ) -> None:
         """Load the graph.
@@ -44,10 +49,11 @@ class Decoder:
         Args:
             folder: its folder.
             activations: what it calculates in: "fp32", "fp16" or "bf16".
+            max_tokens: the longest row it can read.
             device: see `load_on`; a model in float32 has no kernels on CUDA, one in bfloat16 none on the CPU.
             threads: threads it may use; None for all cores.
             cuda: how the GPU is used.
-            batch_tokens: padded tokens in one batch.
+            batch_tokens: padded tokens in one batch; None for what suits the device.
             share_prefix: read what all rows begin with only once, where the graph can go on from there.
 
         Raises:
@@ -55,7 +61,7 @@ class Decoder:
             ModelCorrupt: ONNX Runtime cannot load the graph.
         """
         self._name = folder.name
-        self._batch_tokens = batch_tokens
+        self._max_tokens = max_tokens
         options = cuda or CudaSettings()
         if device == "cuda" and activations == "fp32":
             message = f"{folder.name} calculates in fp32, for which CUDA has no attention kernel; export it with --activations fp16"
@@ -68,6 +74,7 @@ class Decoder:
                 lambda session: session.raw,
                 options,
             )
+        self._batch_tokens = batch_tokens or _BATCH_TOKENS[self.device]
         inputs = self._session.inputs.items()
         self._past = {name: (shape[1], 0, shape[3]) for name, shape in inputs if name.startswith("past")}
         self._share_prefix = share_prefix and bool(self._past)
@@ -93,47 +100,56 @@ class Decoder:
     def warm_up(self) -> None:
         """Run a full batch once, so that a GPU has its memory and kernels before the first query."""
         output: Output = "scores" if "scores" in self._session.outputs else "log_probabilities"
-        rows = [[0] * _WARM_TOKENS] * max(1, self._batch_tokens // _WARM_TOKENS if self.device == "cuda" else 1)
+        length = min(_WARM_TOKENS, self._max_tokens)
+        rows = [[0] * length] * max(1, self._batch_tokens // length if self.device == "cuda" else 1)
         self._run(rows, [range(1)] * len(rows), output)
+
+    @contextmanager
+    def whole_prompts(self) -> Iterator[None]:
+        """Read every row whole meanwhile, in batches, though rows begin alike."""
+        shared, self._share_prefix = self._share_prefix, False
+        try:
+            yield
+        finally:
+            self._share_prefix = shared
 
     def _run(self, rows: Sequence[Row], places: Sequence[range], output: Output) -> Scores:
         """The output at each place of each row, in their order."""
-        shared = min([_common(rows), *(span.start for span in places if span)]) if self._share_prefix and len(rows) > 1 else 0
-        if shared >= _WORTHWHILE:
-            return self._after_prefix(rows, places, output, shared)
-        starts = np.concatenate([[0], np.cumsum([len(span) for span in places])]).astype(np.int64)
-        found: Scores | None = None
-        lengths = [bucket(len(row)) if self.device == "cuda" else len(row) for row in rows]
+        if output == "scores" and self._share_prefix and (shared := _common(rows)) >= _WORTHWHILE:
+            return self._after_prefix(rows, shared)
+        found: dict[tuple[int, int], Scores] = {}
+        lengths = [self._padded_length(len(row)) for row in rows]
         for batch in plan_batches(lengths, self._batch_tokens):
-            feed = _padded([rows[i] for i in batch], lengths[batch[0]])
-            feed["places"] = np.array([(n, place) for n, i in enumerate(batch) for place in places[i]], np.int64).reshape(-1, 2)
-            if output == "log_probabilities":
-                feed["targets"] = np.array([rows[i][place + 1] for i in batch for place in places[i]], np.int64)
-            empty = {name: np.empty((len(batch), *size), np.float32) for name, size in self._past.items()}
-            values = self._checked(feed | empty, output)
-            if found is None:
-                found = np.empty((starts[-1], *values.shape[1:]), np.float32)
-            found[np.concatenate([np.arange(starts[i], starts[i + 1]) for i in batch])] = values
-        return np.empty((0, 1), np.float32) if found is None else found
+            for part in _few_places([(i, place) for i in batch for place in places[i]]):
+                held = sorted({i for i, _ in part}, key=batch.index)
+                number = {i: n for n, i in enumerate(held)}
+                feed = _padded([rows[i] for i in held], lengths[batch[0]])
+                feed["places"] = np.array([(number[i], place) for i, place in part], np.int64)
+                if output == "log_probabilities":
+                    feed["targets"] = np.array([rows[i][place + 1] for i, place in part], np.int64)
+                empty = {name: np.empty((len(held), *size), np.float32) for name, size in self._past.items()}
+                found |= zip(part, self._checked(feed | empty, output), strict=True)
+        wanted = [found[i, place] for i, span in enumerate(places) for place in span]
+        return np.array(wanted, np.float32) if wanted else np.empty((0, 1) if output == "scores" else 0, np.float32)
 
-    def _after_prefix(self, rows: Sequence[Row], places: Sequence[range], output: Output, shared: int) -> Scores:
-        """The same, with the first tokens read once and each row going on from there by itself, as the kernel wants it."""
+    def _padded_length(self, length: int) -> int:
+        """On a GPU one of a few, but never more than the graph can read."""
+        return min(bucket(length), self._max_tokens) if self.device == "cuda" else length
+
+    def _after_prefix(self, rows: Sequence[Row], shared: int) -> Scores:
+        """The scores, with the first tokens read once and each row going on from there by itself, as the kernel wants it."""
         feed = _padded([rows[0][:shared]], shared) | {name: np.empty((1, *size), np.float32) for name, size in self._past.items()}
         feed["places"] = np.empty((0, 2), np.int64)
-        if output == "log_probabilities":
-            feed["targets"] = np.empty(0, np.int64)
         present = {name: name.replace("past", "present") for name in self._past}
         with running(self._name):
             read = self._session.run(feed, dict.fromkeys(present.values(), "device"))
         past = {name: read[gives] for name, gives in present.items()}
         found = []
-        for row, span in zip(rows, places, strict=True):
+        for row in rows:
             feed = _padded([row[shared:]], len(row) - shared)
-            feed["lengths"], feed["length"] = np.array([len(row)], np.int32), np.array(len(row), np.int32)
-            feed["places"] = np.array([(0, place - shared) for place in span], np.int64).reshape(-1, 2)
-            if output == "log_probabilities":
-                feed["targets"] = np.array([row[place + 1] for place in span], np.int64)
-            found.append(self._checked(feed | past, output))
+            feed |= {"lengths": np.array([len(row)], np.int32), "length": np.array(len(row), np.int32)}
+            feed["places"] = np.array([(0, len(row) - shared - 1)], np.int64)
+            found.append(self._checked(feed | past, "scores"))
         return np.concatenate(found)
 
     def _checked(self, feed: Mapping[str, Any], output: Output) -> Scores:
@@ -145,18 +161,30 @@ class Decoder:
         return values
 
 
+def _few_places(places: Sequence[Place]) -> list[Sequence[Place]]:
+    return [places[start : start + _PLACES] for start in range(0, len(places), _PLACES)]
+
+
 def _common(rows: Sequence[Row]) -> int:
-    """How many tokens all rows begin with alike, the last of each left out, which has to be read for its own sake."""
+    """How many tokens several rows begin with alike, the last of each left out, which has to be read for its own sake."""
+    if len(rows) < 2:  # noqa: PLR2004 -- several
+        return 0
     first, last = min(map(list, rows)), max(map(list, rows))
     alike = next((n for n, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), min(len(first), len(last)))
-    return max(0, min(alike, *(len(row) - 1 for row in rows)))
+    return min(alike, *(len(row) - 1 for row in rows))
 
 
 def _session(folder: ModelFolder, provider: Any, threads: int | None, cuda: CudaSettings, activations: str) -> Session:
     if activations == "bf16" and isinstance(provider, str):
         message = f"{folder.name} calculates in bf16, which the CPU has no kernels for; export it as int8, int4 or fp32"
         raise DeviceUnavailable(message)
-    return Session(folder.path / folder.graph, provider, threads, cuda)
+    try:
+        return Session(folder.path / folder.graph, provider, threads, cuda)
+    except Exception as error:
+        if activations != "bf16" or "NOT_IMPLEMENTED" not in str(error):
+            raise
+        message = f"{folder.name} calculates in bf16 and CUDA could not be loaded for it; run `search doctor`"
+        raise DeviceUnavailable(message) from error
 
 
 def _padded(rows: Sequence[Row], length: int) -> dict[str, NDArray[Any]]:

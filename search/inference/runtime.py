@@ -106,6 +106,7 @@ def loading(name: str) -> Iterator[None]:
     """Translate whatever FastEmbed, tokenizers and ONNX Runtime raise while a model is loaded.
 
     Raises:
+        OutOfMemory: the device's memory does not hold the model.
         ModelCorrupt: ONNX Runtime refuses the graph.
         ModelIncomplete: FastEmbed or tokenizers miss something in the folder.
     """
@@ -117,6 +118,9 @@ def loading(name: str) -> Iterator[None]:
         message = f"the model {name} cannot be used: {error}"
         raise ModelIncomplete(message) from error
     except Exception as error:  # both libraries raise bare exceptions and dozens of kinds of their own
+        if _no_memory(error):
+            message = f"the memory does not hold the model {name}; export it as int8 or int4, or give it more (cuda.memory_mib)"
+            raise OutOfMemory(message) from error
         message = f"the model {name} cannot be loaded, its file is damaged or of an unknown kind: {_first_line(error)}"
         raise ModelCorrupt(message) from error
 
@@ -134,11 +138,15 @@ def running(name: str) -> Iterator[None]:
     except SearchError:
         raise
     except Exception as error:
-        if isinstance(error, MemoryError) or any(words in str(error).lower() for words in _NO_MEMORY):
+        if _no_memory(error):
             message = f"the memory does not hold a batch for the model {name}; set its batch_tokens lower, or give it more memory"
             raise OutOfMemory(message) from error
         message = f"the model {name} failed: {_first_line(error)}"
         raise InferenceFailed(message) from error
+
+
+def _no_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in _NO_MEMORY)
 
 
 def _first_line(error: Exception) -> str:

@@ -13,7 +13,7 @@ from search.inference.runtime import Provider
 from search.settings import CudaSettings
 
 _CUDA = "CUDAExecutionProvider"
-_LIGHT = {"Shape", "Cast", "Gather", "Squeeze", "Unsqueeze", "Sub", "Concat"}  # on a few integers, which may well stay on the CPU
+_LIGHT = {"Shape", "Squeeze", "Unsqueeze", "Sub"}  # on a few numbers a text, which may well stay on the CPU
 
 
 class Session:

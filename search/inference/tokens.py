@@ -8,6 +8,8 @@ from typing import NamedTuple
 from tokenizers import Encoding, Tokenizer
 from tokenizers.models import Unigram
 
+from search.errors import UnsupportedModel
+
 MUCH_UNKNOWN = 0.2  # a text with more unknown tokens than this is reported
 
 
@@ -73,6 +75,18 @@ class TextTokenizer:
         """What the model reads, whole."""
         encodings: list[Encoding] = self._tokenizer.encode_batch(list(texts), add_special_tokens=special_tokens)
         return encodings
+
+    def next_token(self, text: str, token: str) -> int:
+        """The id of a token when it comes next after a text.
+
+        Raises:
+            UnsupportedModel: there it is no single token.
+        """
+        before, after = (encoding.ids for encoding in self.encode([text, text + token], special_tokens=False))
+        if after[:-1] != before:
+            message = f"{token!r}, whose score the recipe reads, is no single token of this model after its prompt; choose another"
+            raise UnsupportedModel(message)
+        return int(after[-1])
 
     def plain(self, text: str) -> str:
         """The text with a space inside whatever the tokenizer would take for one of its added tokens, so that it is only text."""

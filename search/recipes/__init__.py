@@ -26,6 +26,11 @@ class TokenLogits(_Part):
     tokens: dict[str, float] = Field(min_length=1, description="The weight of each token: {Yes: 1}, or {yes: 1, no: -1}.")
     ids: dict[str, int] = Field(default_factory=dict, description="What the tokens' ids must be, where that is published.")
 
+    @property
+    def read(self) -> list[str]:
+        """The tokens whose logits are read, in the order of the graph's scores."""
+        return list(self.tokens)
+
 
 class Classification(_Part):
     """The score is that of a classifier on the last token (…ForSequenceClassification)."""
@@ -47,9 +52,18 @@ class Listwise(_Part):
     item: str = Field(description="How a passage stands in the prompt: with {identifier} and {document}.")
     window: int = Field(20, ge=2)
     stride: PositiveInt = 10
+    ids: dict[str, int] = Field(default_factory=dict)
+
+    @property
+    def read(self) -> list[str]:
+        """The tokens whose logits are read, in the order of the graph's scores."""
+        return list(self.identifiers)
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
+        if "{" in self.identifiers or "}" in self.identifiers:
+            message = "braces cannot be identifiers"
+            raise ValueError(message)
         if len(set(self.identifiers)) != len(self.identifiers) or self.window > len(self.identifiers):
             message = "a window needs as many different identifiers as it has places"
             raise ValueError(message)
@@ -64,6 +78,12 @@ class Pairwise(_Part):
 
     kind: Literal["pairwise"] = "pairwise"
     tokens: tuple[str, str] = ("A", "B")
+    ids: dict[str, int] = Field(default_factory=dict)
+
+    @property
+    def read(self) -> list[str]:
+        """The tokens whose logits are read, in the order of the graph's scores."""
+        return list(self.tokens)
 
 
 Head = Annotated[TokenLogits | Classification | QueryLikelihood | Listwise | Pairwise, Field(discriminator="kind")]
@@ -180,6 +200,33 @@ class Recipe(_Part):
             return template
         instruction = self.instruction.replace("{", "{{").replace("}", "}}")
         return template.replace("{query}", self.query_with_instruction.replace("{instruction}", instruction))
+
+    def prompts(self) -> list[str]:
+        """Every template a model of this recipe is asked with: one, or for lists one for each number of passages in a window."""
+        if not isinstance(self.head, Listwise):
+            return [self.prompt()]
+        items = [
+            self.head.item.replace("{identifier}", identifier).replace("{document}", f"{{p{place}}}")
+            for place, identifier in enumerate(self.head.identifiers[: self.head.window])
+        ]
+        return [self.prompt().replace("{passages}", "".join(items[:count])) for count in range(1, len(items) + 1)]
+
+    def sample(self) -> str:
+        """A prompt with a word in each slot: what stands before a token decides how it is written."""
+        template = self.prompts()[-1]
+        return template.format(**{name: "word" for _, name, _, _ in Formatter().parse(template) if name})
+
+    @property
+    def compares(self) -> bool:
+        """Whether texts are compared with one another, so that none has a score of its own."""
+        return isinstance(self.head, Listwise | Pairwise)
+
+    @property
+    def begins_with_query(self) -> bool:
+        """Whether the prompts of a query begin alike, up to the document."""
+        return isinstance(self.head, TokenLogits | Classification) and self.prompt().index("{query}") < self.prompt().index(
+            "{document}"
+        )
 
     @property
     def unit(self) -> str:

@@ -6,10 +6,10 @@ import numpy as np
 
 from search.deadline import Deadline
 from search.errors import UnsupportedModel
+from search.inference.prompt import QUERY, Encoded
 from search.recipes import Listwise, Pairwise, QueryLikelihood, TokenLogits
 from search.reranking import Scoring, Vector, slices
 from search.reranking.language_model import LanguageModel
-from search.reranking.prompt import QUERY, Encoded
 from search.reranking.selftest import self_test
 
 
@@ -32,7 +32,7 @@ class CausalReranker:
         self._slice_size = slice_size
         if self.device == "cuda":
             model.decoder.warm_up()
-        self.verified = self_test(self.name, self.recipe, self.score)
+        self.verified = self_test(self.name, self.recipe, self.score, in_batches=self._score_in_batches)
 
     def score(self, query: str, texts: Sequence[str], *, deadline: Deadline | None = None) -> Scoring:
         """Score each text against the query; a text's score does not depend on the others.
@@ -54,6 +54,10 @@ class CausalReranker:
             total[part] = [prompt.total["document"] for prompt in prompts]
             query_seen, query_total = min((prompt.seen[QUERY], prompt.total[QUERY]) for prompt in prompts)
         return Scoring(scores, seen, total, query_seen, query_total)
+
+    def _score_in_batches(self, query: str, texts: Sequence[str]) -> Scoring:
+        with self._model.decoder.whole_prompts():
+            return self.score(query, texts)
 
     def _scores(self, prompts: Sequence[Encoded]) -> Vector:
         rows = [prompt.ids for prompt in prompts]

@@ -4,11 +4,11 @@ from tokenizers import Tokenizer
 
 from search.errors import InvalidSettings, ModelIncomplete, ModelNotFound
 from search.inference.decoder import Decoder
+from search.inference.prompt import Prompt
 from search.inference.runtime import loading
 from search.inference.tokens import TextTokenizer
 from search.models import locate
-from search.recipes import Head, Recipe, TokenLogits
-from search.reranking.prompt import Prompt
+from search.recipes import Classification, Head, QueryLikelihood, Recipe
 from search.settings import CudaSettings, Device
 
 
@@ -30,7 +30,7 @@ class LanguageModel:
         device: Device = "auto",
         threads: int | None = None,
         cuda: CudaSettings | None = None,
-        batch_tokens: int = 8192,
+        batch_tokens: int | None = None,
         weight: float | None = None,
         instruction: str | None = None,
     ) -> None:
@@ -41,7 +41,7 @@ class LanguageModel:
             device: see `search.inference.runtime.load_on`.
             threads: threads it may use; None for all cores.
             cuda: how the GPU is used.
-            batch_tokens: padded tokens in one batch.
+            batch_tokens: padded tokens in one batch; None for what suits the device.
             weight: overrides the recipe's.
             instruction: overrides the recipe's.
 
@@ -73,6 +73,7 @@ class LanguageModel:
         self.decoder = Decoder(
             found,
             activations=recipe.activations or "fp32",
+            max_tokens=recipe.max_tokens,
             device=device,
             threads=threads,
             cuda=cuda,
@@ -82,13 +83,14 @@ class LanguageModel:
 
     def _check_tokens(self) -> None:
         """A wrong id gives plausible scores, so the recipe's are compared with the tokenizer's."""
-        if not isinstance(self.head, TokenLogits):
+        if isinstance(self.head, Classification | QueryLikelihood):
             return
-        for token, number in self.head.ids.items():
-            ids = self._tokenizer.encode([token], special_tokens=False)[0].ids
-            if ids != [number]:
+        sample = self.recipe.sample()
+        for token in self.head.read:
+            known, number = self.head.ids.get(token), self._tokenizer.next_token(sample, token)
+            if known != number:
                 message = (
-                    f"the recipe of {self.name} reads the token {token!r} as {number}, and its tokenizer as {ids}: export it again"
+                    f"the recipe of {self.name} reads the token {token!r} as {known}, its tokenizer as {number}: export it again"
                 )
                 raise ModelIncomplete(message)
 

@@ -7,10 +7,11 @@ import numpy as np
 
 from search.deadline import Deadline
 from search.errors import UnsupportedModel
+from search.inference.prompt import QUERY, Prompt
 from search.recipes import Listwise
 from search.reranking import Scoring, Vector
 from search.reranking.language_model import LanguageModel
-from search.reranking.prompt import QUERY, Prompt
+from search.reranking.selftest import smoke_test
 
 
 class ListwiseReranker:
@@ -20,7 +21,8 @@ class ListwiseReranker:
         """Prepare the model.
 
         Raises:
-            UnsupportedModel: its recipe is not listwise.
+            UnsupportedModel: its recipe is not listwise, or a window does not fit the longest prompt.
+            SelfTestFailed: it gives no order.
         """
         if not isinstance(model.head, Listwise):
             message = f"the recipe of {model.name} orders no lists"
@@ -29,6 +31,8 @@ class ListwiseReranker:
         self._model = model
         self._head = model.head
         self._prompts: dict[int, Prompt] = {}
+        self._prompt(self._head.window)  # which refuses one that does not fit
+        smoke_test(self.name, self.score)
 
     def score(self, query: str, texts: Sequence[str], *, deadline: Deadline | None = None) -> Scoring:
         """Order the texts; a text's score is 1 / its place. Nothing is scored when the deadline passes before the last window.
@@ -57,11 +61,7 @@ class ListwiseReranker:
     def _prompt(self, count: int) -> Prompt:
         """The template for so many passages."""
         if count not in self._prompts:
-            items = [
-                self._head.item.replace("{identifier}", identifier).replace("{document}", f"{{p{place}}}")
-                for place, identifier in enumerate(self._head.identifiers[:count])
-            ]
-            self._prompts[count] = self._model.prompt(self.recipe.prompt().replace("{passages}", "".join(items)))
+            self._prompts[count] = self._model.prompt(self.recipe.prompts()[count - 1])
         return self._prompts[count]
 
 

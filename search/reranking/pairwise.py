@@ -6,10 +6,11 @@ import numpy as np
 
 from search.deadline import Deadline
 from search.errors import UnsupportedModel
+from search.inference.prompt import QUERY
 from search.recipes import Pairwise
 from search.reranking import Scoring
 from search.reranking.language_model import LanguageModel
-from search.reranking.prompt import QUERY
+from search.reranking.selftest import smoke_test
 
 
 class PairwiseReranker:
@@ -20,6 +21,7 @@ class PairwiseReranker:
 
         Raises:
             UnsupportedModel: its recipe is not pairwise.
+            SelfTestFailed: it gives no scores.
         """
         if not isinstance(model.head, Pairwise):
             message = f"the recipe of {model.name} compares no pairs"
@@ -27,6 +29,7 @@ class PairwiseReranker:
         self.name, self.device, self.recipe, self.verified = model.name, model.device, model.recipe, ""
         self._model = model
         self._prompt = model.prompt(model.recipe.prompt())
+        smoke_test(self.name, self.score)
 
     def score(self, query: str, texts: Sequence[str], *, deadline: Deadline | None = None) -> Scoring:
         """Give each text its mean chance to win against another, 0 to 1, over both orders (arXiv:2306.17563).

@@ -48,13 +48,14 @@ class Prompt:
             special_tokens: whether the tokenizer adds its own.
 
         Raises:
-            UnsupportedModel: the template alone leaves no room in the longest prompt.
+            UnsupportedModel: the template alone leaves no room, or the tokenizer adds tokens where none may be.
         """
         self._parts = [(text, slot) for text, slot, _, _ in Formatter().parse(template)]
         self._slots = [slot for _, slot in self._parts if slot]
         self._tokenizer = tokenizer
         self._max_tokens = max_tokens
         self._special_tokens = special_tokens
+        self._check_ends(self._encode([dict.fromkeys(self._slots, "x")])[0][0])
         empty = len(self._encode([dict.fromkeys(self._slots, "")])[0][0].ids)
         if empty + _LEAST_ROOM > max_tokens:
             message = (
@@ -62,9 +63,15 @@ class Prompt:
             )
             raise UnsupportedModel(message)
 
-    def text(self, values: Mapping[str, str]) -> str:
-        """The prompt in writing."""
-        return self._render(values)[0]
+    def _check_ends(self, encoding: Encoding) -> None:
+        """The next token comes after the template, not after one that the tokenizer appends, and a text begins only once."""
+        added = encoding.special_tokens_mask
+        if added[-1] or (added[0] and encoding.ids[:1] == encoding.ids[1:2]):
+            message = (
+                "the tokenizer adds a token of its own behind the prompt, or once more the one it begins with; "
+                "set special_tokens to false in the recipe"
+            )
+            raise UnsupportedModel(message)
 
     def encode(self, rows: Sequence[Mapping[str, str]]) -> list[Encoded]:
         """Fill the slots, once for each row.
