@@ -82,7 +82,7 @@ class ModelCorrupt(ModelError):
 
 
 class ModelUnavailable(ModelError):
-    """A model that FastEmbed serves by name is not on this machine and could not be downloaded."""
+    """A model that is named is not on this machine and could not be downloaded."""
 
 
 class UnsupportedModel(ModelError):

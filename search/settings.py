@@ -178,7 +178,7 @@ class Settings(BaseSettings):
     threads: PositiveInt | None = Field(None, description="Threads a model may use; None: all cores.")
     model_cache: Path = Field(
         default_factory=lambda: Path.home() / ".cache/two-stage-search",
-        description="Where FastEmbed keeps the models it downloads.",
+        description="Where downloads are kept: FastEmbed's models, and checkpoints to export.",
     )
     limit: PositiveInt = Field(10, description="Hits returned.")
     depth: PositiveInt = Field(30, description="Candidates retrieved and reranked.")

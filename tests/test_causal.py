@@ -12,7 +12,15 @@ from tokenizers import Tokenizer
 
 from search.deadline import Deadline
 from search.documents import Candidate
-from search.errors import InvalidSettings, ModelCorrupt, ModelIncomplete, ModelNotFound, SelfTestFailed, UnsupportedModel
+from search.errors import (
+    InvalidSettings,
+    ModelCorrupt,
+    ModelIncomplete,
+    ModelNotFound,
+    OutOfMemory,
+    SelfTestFailed,
+    UnsupportedModel,
+)
 from search.inference import decoder as inference
 from search.ranking import rank
 from search.recipes import find
@@ -258,6 +266,27 @@ def test_weights_that_are_not_numbers_are_refused(verified: Path) -> None:
     data.tofile(verified / "model.onnx.data")
     with pytest.raises(SelfTestFailed, match="not a number"):
         CausalReranker(load(verified))
+
+
+def test_memory_that_does_not_hold_the_model_is_no_damage(zerank: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> Any:
+        message = "[ONNXRuntimeError] : 1 : FAIL : … Failed to allocate memory for requested buffer of size 3443329283"
+        raise RuntimeError(message)
+
+    monkeypatch.setattr(inference, "Session", full)
+    with pytest.raises(OutOfMemory, match=r"does not hold the model model; export it as int8 or int4, .* \(cuda\.memory_mib\)"):
+        load(zerank)
+
+
+def test_a_device_that_fills_up_in_the_self_test_says_so(zerank: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = load(zerank)
+
+    def full(*_: Any) -> Any:
+        raise MemoryError
+
+    monkeypatch.setattr(model.decoder._session, "run", full)
+    with pytest.raises(OutOfMemory, match="batch_tokens"):
+        CausalReranker(model)
 
 
 def test_folders_that_cannot_be_loaded(zerank: Path, tmp_path: Path, model_folder: Path) -> None:

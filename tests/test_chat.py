@@ -245,6 +245,18 @@ def test_scripts_without_spaces_are_cut_by_characters(server: ChatStandIn) -> No
     assert server.requests[0].body["messages"][1]["content"].startswith("[1] 猫は一日\n\n[2] cat")
 
 
+def test_a_password_in_the_url_stays_there() -> None:
+    with asking("http://user:hunter2@127.0.0.1:9/v1") as reranker, pytest.raises(InferenceFailed, match="//127") as caught:
+        reranker.score("q", ["a", "b"])
+    assert "hunter2" not in str(caught.value)
+
+
+def test_an_answer_without_end_is_refused(server: ChatStandIn, reranker: ChatReranker) -> None:
+    server.planted.append(Answer(body=b" " * 5_000_000))
+    with pytest.raises(InferenceFailed, match="more than a chat completion may hold"):
+        reranker.score("q", ["a", "b"])
+
+
 def test_a_single_text_leaves_nothing_to_ask(server: ChatStandIn, reranker: ChatReranker) -> None:
     assert reranker.score("q", ["a"]).scores.tolist() == [1]
     assert server.requests == []

@@ -9,7 +9,7 @@ import pytest
 from checkpoints import CONFIGS, is_decoder, token_rows
 from languages import GOLDEN, checkpoint, exported, recipe_file, reference_logits
 
-from search.errors import DeviceUnavailable, UnsupportedModel
+from search.errors import DeviceUnavailable, InferenceFailed, UnsupportedModel
 from search.export.checkpoint import Checkpoint
 from search.export.decoder import build_decoder
 from search.export.graph import GraphBuilder
@@ -115,6 +115,8 @@ def test_the_attention_kernels_that_were_named(tmp_path: Path) -> None:
     assert named_in(line * 2 + line.replace("FLASH_ATTENTION", "MATH")) == ["FLASH_ATTENTION", "MATH"]
     folder = exported(tmp_path, "llama", "yes-no", weights="fp16")
     assert attention_kernels(folder, CudaSettings()) == []  # the CPU names none
+    with pytest.raises(InferenceFailed, match=r"could not be found out: .*nowhere"):
+        attention_kernels(tmp_path / "nowhere", CudaSettings())
 
 
 @pytest.mark.parametrize("name", ["qwen3", "qwen3-sliding", "qwen2", "llama-yarn", "mistral"])

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import onnxruntime
 import pytest
@@ -160,6 +161,22 @@ def test_the_build_refuses_other_weights(tmp_path: Path) -> None:
     refused = subprocess.run(command, check=False, capture_output=True, text=True)
     assert refused.returncode == 2
     assert "does not hold the official weights" in refused.stderr
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_weights_are_rounded_to_the_scales_that_are_stored(bits: int) -> None:
+    weight = np.random.default_rng(1).normal(size=(60, 128)).astype(np.float32)
+    weight[:, 1] += 2
+
+    def error(*, rounded_first: bool) -> float:
+        integers, scales = quantize_blocks(weight, 32, bits, ml_dtypes.bfloat16 if rounded_first else np.float32)
+        if bits == 4:
+            integers = np.stack([integers & 15, integers >> 4], axis=-1).reshape(60, 4, 32)
+        stored = scales.astype(ml_dtypes.bfloat16).astype(np.float32)
+        restored = (integers.astype(np.float32) - 2 ** (bits - 1)) * stored[..., None]
+        return float(((restored.reshape(60, 128) - weight) ** 2).sum())
+
+    assert error(rounded_first=True) < error(rounded_first=False)
 
 
 def test_four_bits_waste_none_of_sixteen_steps() -> None:

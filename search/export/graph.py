@@ -82,7 +82,7 @@ class GraphBuilder:
 
         def integers() -> Iterator[Array]:
             for part, chunk in chunks:
-                rounded, scale = quantize_blocks(part[chunk], block, bits)
+                rounded, scale = quantize_blocks(part[chunk], block, bits, self.precision.dtype)
                 scales.append(self.precision.cast(scale))
                 yield rounded
 
@@ -98,7 +98,7 @@ class GraphBuilder:
 
         def integers() -> Iterator[Array]:
             for chunk in _chunks(table):
-                rounded, scale = quantize_rows(table[chunk])
+                rounded, scale = quantize_rows(table[chunk], self.precision.dtype)
                 scales.append(self.precision.cast(scale))
                 yield rounded
 

@@ -6,7 +6,8 @@ from search.errors import ModelNotFound, ModelUnavailable
 
 _WANTED = [
     "config.json",
-    "*.safetensors",
+    "model.safetensors",
+    "model-*.safetensors",
     "model.safetensors.index.json",
     "tokenizer*.json",
     "special_tokens_map.json",

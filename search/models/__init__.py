@@ -25,14 +25,14 @@ _HASHED = (
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """A model on disk that FastEmbed can load.
+    """A model on disk.
 
     Attributes:
         name: how results and errors call it.
         path: the folder.
         graph: the ONNX file, relative to the folder.
         config: config.json, empty if there is none.
-        recipe: recipe.json, empty if there is none: pooling of an embedder, ranking policy of a reranker.
+        recipe: recipe.json, empty if there is none: pooling of an embedder; of a reranker, search.recipes.Recipe.
     """
 
     name: str
@@ -76,7 +76,7 @@ def locate(model: str) -> ModelFolder | None:
 
 
 def open_folder(path: Path, name: str) -> ModelFolder:
-    """Describe a model folder after checking that FastEmbed can load it."""
+    """Describe a model folder after checking that it holds what loading it takes."""
     graph = next((candidate for candidate in _GRAPHS if (path / candidate).is_file()), None)
     missing = [file for file in ("tokenizer.json", "tokenizer_config.json") if not (path / file).is_file()]
     if graph is None:
