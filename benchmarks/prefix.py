@@ -48,18 +48,21 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         source = Checkpoint(write_checkpoint(Path(folder) / "checkpoint", {**CONFIGS["qwen3"], **SHAPE}))
         shape, chosen = DecoderShape.from_config(source.config), precision("int8")
-        with (Path(folder) / "model.onnx.data").open("wb") as data:
-            graph = GraphBuilder(chosen, data)
-            build_decoder(source, shape, source.config, [5], graph, max_tokens=1024, path=Path(folder) / "model.onnx")
-        model = ModelFolder("model", Path(folder), "model.onnx", {}, {})
-        options: dict[str, Any] = {"activations": "fp32", "max_tokens": 1024, "device": "cpu", "batch_tokens": 2048}
-        once, always = (Decoder(model, **options, share_prefix=share) for share in (True, False))
+        decoders = {}
+        for way, continues in (("once", True), ("always", False)):
+            out = Path(folder) / way
+            out.mkdir()
+            with (out / "model.onnx.data").open("wb") as data:
+                options: dict[str, Any] = {"max_tokens": 1024, "path": out / "model.onnx", "continues": continues}
+                build_decoder(source, shape, source.config, [5], GraphBuilder(chosen, data), **options)
+            model = ModelFolder(way, out, "model.onnx", {}, {})
+            decoders[way] = Decoder(model, activations="fp32", max_tokens=1024, device="cpu")
         for name, length in PREFIXES.items():
             common = rng.integers(1000, 100_000, length).tolist()
             rows = [common + rng.integers(1000, 100_000, own).tolist() for own in rng.integers(OWN - 60, OWN + 60, PROMPTS)]
             taken: dict[str, list[float]] = {"once": [], "always": []}
             for _ in range(TURNS):
-                for way, decoder in (("once", once), ("always", always)):
+                for way, decoder in decoders.items():
                     started = time.perf_counter()
                     decoder.scores(rows)
                     taken[way].append(time.perf_counter() - started)

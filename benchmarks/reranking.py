@@ -177,7 +177,7 @@ class Bench:
         self.activations = kind.calculated_in
         self.checkpoint.mkdir()
         self.parameters, recipe = write_checkpoint(self.checkpoint, self.shape), folder / "recipe.json"
-        head = {"kind": "token_logits", "tokens": {"Yes": 1.0}}
+        head = {"kind": "token_logits", "tokens": {" Yes": 1.0}}
         recipe.write_text(json.dumps({"head": head, "template": "{query} {document}", "max_tokens": MAX_TOKENS}))
         exported = export(str(self.checkpoint), folder / "onnx", precision=kind, recipe=str(recipe), cache=folder)
         cuda = CudaSettings(**json.loads(chosen.cuda))

@@ -97,6 +97,10 @@ def export(
         f"{done.folder}: {done.architecture} in {done.weights}, {done.megabytes:,.0f} MB, recipe {done.recipe}, "
         f"prompts of up to {done.max_tokens:,} tokens, in {done.seconds:.0f} s"
     )
+    print(
+        f"runs on {' and '.join(done.devices)}"
+        + ("; for cuda, --weights fp16 or bf16, or --activations" if done.devices == ("cpu",) else "")
+    )
     if not done.golden:
         print("unverified: no golden scores came with it; see --golden")
     if done.note:

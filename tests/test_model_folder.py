@@ -25,6 +25,7 @@ from tokenizers.processors import TemplateProcessing
 
 from search.assembly import build_reranker
 from search.errors import (
+    DeviceUnavailable,
     ExportFailed,
     ModelCorrupt,
     ModelIncomplete,
@@ -85,6 +86,17 @@ def test_cross_encoders_give_the_scores_of_transformers(name: str, tmp_path: Pat
     if "token_type_ids" in wanted:
         feed["token_type_ids"] = np.zeros_like(feed["input_ids"])
     assert session.run(None, feed)[0] == pytest.approx(np.array(GOLDEN["models"][name]["scores"]), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "devices"),
+    [(("fp32",), ("cpu",)), (("fp16",), ("cpu", "cuda")), (("bf16",), ("cuda",)), (("int4", "bf16"), ("cuda",))],
+)
+def test_the_report_says_where_a_model_runs(chosen: tuple[Any, ...], devices: tuple[str, ...], llama: Path, tmp_path: Path) -> None:
+    assert run(llama, tmp_path / "model", "yes-no", precision=precision(*chosen)).devices == devices
+    if devices == ("cuda",):
+        with pytest.raises(DeviceUnavailable, match="calculates in bf16"):
+            LanguageModel(str(tmp_path / "model"), device="auto")
 
 
 @pytest.mark.parametrize("weights", ["fp16", "int8", "int4"])

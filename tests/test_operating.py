@@ -38,6 +38,7 @@ def test_from_a_checkpoint_to_answers(source: Path, tmp_path: Path) -> None:
         "architecture": "Qwen3ForCausalLM",
         "weights": "fp32",
         "activations": "fp32",
+        "devices": ["cpu"],
         "recipe": str(recipe),
         "max_tokens": 512,
         "golden": 4,
@@ -71,6 +72,7 @@ def test_what_an_export_says_at_a_terminal(source: Path, tmp_path: Path) -> None
     assert f"{out}: Qwen3ForCausalLM in int4, 1 MB" in told.stdout
     assert "prompts of up to 300 tokens" in told.stdout
     assert "unverified: no golden scores came with it" in told.stdout
+    assert "runs on cpu; for cuda, --weights fp16 or bf16, or --activations" in told.stdout
     assert "note: Stated as Apache-2.0" in told.stdout
     assert "unverified: its recipe has no golden scores of others" in search("doctor", **causal(out)).stdout
     assert "exists already" in error("export", source, out)

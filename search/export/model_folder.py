@@ -33,6 +33,7 @@ class ExportReport:
 
     Attributes:
         recipe: its name, "none" for an encoder without one.
+        devices: where it can run in this precision.
         golden: pairs that the model will have to score as recorded, before it is served.
     """
 
@@ -40,6 +41,7 @@ class ExportReport:
     architecture: str
     weights: str
     activations: str
+    devices: tuple[str, ...]
     recipe: str
     max_tokens: int
     golden: int
@@ -120,6 +122,7 @@ def export(
         architecture=plan.architecture,
         weights=precision.weights,
         activations=precision.calculated_in,
+        devices=plan.devices(precision),
         recipe=plan.name,
         max_tokens=plan.max_tokens,
         golden=len(plan.recipe.golden),

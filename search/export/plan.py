@@ -51,6 +51,12 @@ class Plan:
     tokenizer: Mapping[str, Any]
     special: Mapping[str, Any]
 
+    def devices(self, precision: Precision) -> tuple[str, ...]:
+        """Where it can run: the attention of language models has no kernel in fp32 on CUDA, nor has bf16 any on the CPU."""
+        if isinstance(self.shape, BertShape):
+            return "cpu", "cuda"
+        return {"fp32": ("cpu",), "fp16": ("cpu", "cuda"), "bf16": ("cuda",)}[precision.calculated_in]
+
 
 def make_plan(
     checkpoint: Checkpoint, model: str, chosen: str | None, golden: Path | None, max_tokens: int | None, precision: Precision
