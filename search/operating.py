@@ -8,7 +8,10 @@ import typer
 from search.assembly import build_index, needs_extra, open_search
 from search.catalogue import list_models
 from search.options import AsJson, Collection, DataDir, Depth, NoRerank, load_settings, print_json
+from search.recipes import names
 from search.settings import EdgeSettings
+
+_RECIPES = f"How the model is asked: {', '.join(names())}, or a JSON file."
 
 
 def evaluate(
@@ -62,7 +65,7 @@ def export(
         str | None, typer.Option(help="What int8 and int4 calculate in: fp16 or bf16 for CUDA.", show_default="fp32")
     ] = None,
     block: Annotated[int | None, typer.Option(help="Weights that share a scale.", show_default="64 for int8, 32 for int4")] = None,
-    recipe: Annotated[str | None, typer.Option(help="How the model is asked.", show_default="the one published for it")] = None,
+    recipe: Annotated[str | None, typer.Option(help=_RECIPES, show_default="the one published for it")] = None,
     max_tokens: Annotated[int | None, typer.Option(help="The longest prompt.", show_default="the recipe's")] = None,
     golden: Annotated[
         Path | None, typer.Option(help="JSON lines: query, document, score, source.", show_default="the recipe's")

@@ -10,6 +10,8 @@ import pytest
 from languages import GOLDEN, checkpoint, exported, recipe_file
 from test_cli import as_json, error, search
 
+from search.recipes import names
+
 PAIRS = GOLDEN["texts"]
 TRUE_SCORES: list[float] = GOLDEN["models"]["qwen3"]["pairs"]["zerank"]
 
@@ -78,6 +80,11 @@ def test_what_an_export_says_at_a_terminal(source: Path, tmp_path: Path) -> None
     assert "exists already" in error("export", source, out)
     assert "say with --recipe" in error("export", source, tmp_path / "other")
     assert "weights int5 are not known" in error("export", source, tmp_path / "other", "--weights", "int5")
+
+
+def test_the_help_names_every_recipe() -> None:
+    told = " ".join(search("export", "--help", COLUMNS="200").stdout.replace("│", " ").split())
+    assert ", ".join(names()) in told
 
 
 def test_a_model_that_fails_its_self_test_is_not_served(tmp_path: Path) -> None:
