@@ -66,7 +66,7 @@ def export(
     ] = None,
     block: Annotated[int | None, typer.Option(help="Weights that share a scale.", show_default="64 for int8, 32 for int4")] = None,
     recipe: Annotated[str | None, typer.Option(help=_RECIPES, show_default="the one published for it")] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="The longest prompt.", show_default="the recipe's")] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="The longest prompt.", show_default="the recipe's")] = None,
     golden: Annotated[
         Path | None, typer.Option(help="JSON lines: query, document, score, source.", show_default="the recipe's")
     ] = None,
