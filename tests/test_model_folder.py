@@ -260,7 +260,7 @@ def test_shards_lie_beside_their_index(llama: Path, tmp_path: Path) -> None:
     ("changes", "error", "words"),
     [
         ({"is_causal": False}, UnsupportedModel, "is_causal = False"),
-        ({"auto_map": {"AutoModel": "modeling.py"}}, UnsupportedModel, "auto_map"),
+        ({"auto_map": {"AutoModelForCausalLM": "modeling.Model"}}, UnsupportedModel, "code of its own for AutoModelForCausalLM"),
         ({"rope_parameters": {"full_attention": {"rope_theta": 1e6}}}, UnsupportedModel, "rotary embeddings for full_attention"),
         ({"rope_theta": None}, ModelIncomplete, "does not say 'rope_theta'"),
         ({"rope_scaling": "yarn"}, ModelIncomplete, "cannot be understood"),
@@ -274,6 +274,14 @@ def test_configs_that_the_graph_would_get_wrong(
     changes: dict[str, Any], error: type[SearchError], words: str, llama: Path, tmp_path: Path
 ) -> None:
     refuse(changed_config(llama, **changes), error, words, tmp_path)
+
+
+def test_code_that_changes_nothing_is_no_obstacle(tmp_path: Path) -> None:
+    """zerank's checkpoints name a configuration of their own, which is Qwen3's."""
+    source = checkpoint(tmp_path / "zerank-1-small", "qwen3")
+    changed_config(source, auto_map={"AutoConfig": "modeling_zeranker.ZEConfig", "AutoModelForCausalLM": "modeling_zeranker.Model"})
+    recipe = recipe_file(tmp_path, "zerank-1-small", max_tokens=300)
+    run(source, tmp_path / "model", recipe)
 
 
 def test_an_encoder_that_masks_what_comes_later(tmp_path: Path) -> None:

@@ -63,7 +63,12 @@ def make_plan(
 ) -> Plan:
     """Decide, and refuse; see `export` for arguments and errors."""
     architecture, shape = _shape(checkpoint)
-    name = chosen or published_for(checkpoint.path.resolve().name if Path(model).is_dir() else model)
+    published = published_for(checkpoint.path.resolve().name if Path(model).is_dir() else model)
+    code = [key for key in checkpoint.config.get("auto_map") or {} if key.startswith("AutoModel")]
+    if code and published is None:  # of published models it is known that their code computes nothing else
+        message = f"{checkpoint.path / 'config.json'} names code of its own for {', '.join(code)}, which this graph does not know"
+        raise UnsupportedModel(message)
+    name = chosen or published
     if name is None and architecture not in _CROSS_ENCODERS:
         message = (
             f"no recipe was published for {model}: say with --recipe how it is to be asked, by a file or "

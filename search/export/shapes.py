@@ -59,9 +59,6 @@ class DecoderShape:
         _only(config, "model_type", _DECODERS)
         _only(config, "hidden_act", ("silu",))
         _only(config, "is_causal", (True,))
-        if "auto_map" in config:
-            message = "config.json has an auto_map: the model is computed by code of its own, which this graph does not know"
-            raise UnsupportedModel(message)
         heads = int(config["num_attention_heads"])
         size = config.get("head_dim") or (128 if kind == "qwen3" and "head_dim" not in config else config["hidden_size"] // heads)
         if size % _KERNEL_STEP:
