@@ -12,9 +12,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from languages import exported
 from standin import QdrantStandIn
 from tiny import HUB_CROSS_ENCODER, HUB_EMBEDDER, HUB_STATIC, into_hub_cache, tiny_model, tiny_static_model
 
+from search.assembly import build_reranker
 from search.embedding import Embedder, FastEmbedEmbedder
 from search.index import VectorIndex
 from search.index.edge import EdgeIndex
@@ -104,6 +106,45 @@ def reranker(request: pytest.FixtureRequest, model_folder: Path, hub_cache: Path
             return CrossEncoder(str(model_folder / "cross-encoder"), device="cpu", cache=hub_cache)
         case _:
             return CrossEncoder(HUB_CROSS_ENCODER[0], device="cpu", cache=hub_cache)
+
+
+@pytest.fixture(scope="session")
+def language_models(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Reranker]:
+    """Tiny random language models, exported once for each recipe that is asked for, as the settings build them."""
+    root = tmp_path_factory.mktemp("language-models")
+
+    def make(recipe: str) -> Reranker:
+        folder = root / recipe / "model"
+        if not folder.exists():
+            exported(root / recipe, "qwen3", recipe)
+        given = {"kind": "causal", "model": str(folder)}
+        made = build_reranker(Settings(data_dir=root, device="cpu", reranker=given))
+        assert made
+        return made
+
+    return make
+
+
+LANGUAGE_MODELS = ["zerank-2", "query-likelihood", "listwise", "pairwise"]
+
+
+@pytest.fixture(params=["bundled", "folder", "by name", *LANGUAGE_MODELS])
+def every_reranker(
+    request: pytest.FixtureRequest,
+    model_folder: Path,
+    hub_cache: Path,
+    bundled_reranker: CrossEncoder,
+    language_models: Callable[[str], Reranker],
+) -> Reranker:
+    match request.param:
+        case "bundled":
+            return bundled_reranker
+        case "folder":
+            return CrossEncoder(str(model_folder / "cross-encoder"), device="cpu", cache=hub_cache)
+        case "by name":
+            return CrossEncoder(HUB_CROSS_ENCODER[0], device="cpu", cache=hub_cache)
+        case recipe:
+            return language_models(recipe)
 
 
 @pytest.fixture

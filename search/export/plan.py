@@ -1,4 +1,4 @@
-"""What will an export write? Every choice is made, and everything refused that is not implemented, before a byte is written."""
+"""What will an export write? Every choice is made, and all refused that is not implemented, before a byte is written."""
 
 import json
 from collections.abc import Mapping
