@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from checkpoints import CONFIGS, is_decoder, token_rows
 from languages import GOLDEN, checkpoint, exported, recipe_file, reference_logits
@@ -183,6 +184,17 @@ def test_many_places_take_several_runs(tmp_path: Path, monkeypatch: pytest.Monke
     after = model.log_probabilities(rows, spans)
     assert all(a == pytest.approx(b, abs=1e-5) for a, b in zip(before, after, strict=True))
     assert len(shapes) > 10
+
+
+@pytest.mark.parametrize("weights", ["fp32", "fp16", "bf16"])
+def test_attention_names_all_that_the_kernel_on_cuda_writes(weights: str, tmp_path: Path) -> None:
+    folder = exported(tmp_path, "qwen3", "zerank-2", weights=weights)
+    graph = onnx.load(str(folder / "model.onnx"), load_external_data=False).graph
+    attention = [node for node in graph.node if node.op_type == "GroupQueryAttention"]
+    assert len(attention) == 3
+    assert all(len(node.output) == 3 and all(node.output) for node in attention)
+    assert len({name for node in attention for name in node.output}) == 9
+    assert (len(graph.input) > 4) == (weights == "fp32")  # what was read before costs memory, which only the CPU is asked for
 
 
 def test_buckets_are_few_and_never_too_small() -> None:

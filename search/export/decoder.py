@@ -146,11 +146,12 @@ def _attention(graph: GraphBuilder, weights: Weights, shape: DecoderShape, numbe
                 stash_type=1,
             )
             inputs[place] = graph.node("Reshape", [normed, flat], [f"{which}.{number}.flat"])
+    # The kernel on CUDA writes keys and values to these outputs whether or not anybody reads them, and fails without.
     past, present = ([f"{which}_{part}.{number}" for part in ("key", "value")] for which in ("past", "present"))
     return graph.node(
         "GroupQueryAttention",
         [*inputs, *(past if continues else ["", ""]), "last", "length", "cos", "sin"],
-        [f"attention.{number}", *(present if continues else [])],
+        [f"attention.{number}", *present],
         CONTRIB,
         num_heads=shape.heads,
         kv_num_heads=shape.kv_heads,
