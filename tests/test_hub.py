@@ -75,7 +75,11 @@ def hub(tmp_path: Path) -> Iterator[tuple[str, list[str]]]:
 
 def test_a_model_is_downloaded_once_and_only_what_it_takes(hub: tuple[str, list[str]], tmp_path: Path) -> None:
     url, fetched = hub
-    environment = {"HF_ENDPOINT": url, "SEARCH_MODEL_CACHE": str(tmp_path / "cache"), "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
+    environment: dict[str, Any] = {
+        "HF_ENDPOINT": url,
+        "SEARCH_MODEL_CACHE": str(tmp_path / "cache"),
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    }
     recipe = recipe_file(tmp_path, "yes-no", max_tokens=300)
     search("export", "somebody/tiny", tmp_path / "first", "--recipe", recipe, **environment)
     wanted = {"config.json", "tokenizer.json", "model.safetensors.index.json"}
@@ -87,7 +91,7 @@ def test_a_model_is_downloaded_once_and_only_what_it_takes(hub: tuple[str, list[
 
 
 def test_a_model_that_is_not_on_the_hub(hub: tuple[str, list[str]], tmp_path: Path) -> None:
-    environment = {**os.environ, "HF_ENDPOINT": hub[0], "SEARCH_MODEL_CACHE": str(tmp_path / "cache")}
+    environment: dict[str, Any] = {**os.environ, "HF_ENDPOINT": hub[0], "SEARCH_MODEL_CACHE": str(tmp_path / "cache")}
     told = error("export", "somebody/else", tmp_path / "out", **environment)
     assert "the model somebody/else is not in" in told
     assert "copy the checkpoint's folder here and give its path" in told
