@@ -133,6 +133,9 @@ def test_what_rows_begin_with_is_read_once(name: str, shared: int, tmp_path: Pat
     with reused.whole_prompts():
         assert reused.scores(rows) == pytest.approx(plain.scores(rows), abs=1e-4)
     assert len(shapes) < 2 * (len(rows) + 1)
+    shapes.clear()
+    reused.scores(rows)
+    assert shapes[0] == (1, shared)
 
 
 def test_equal_rows_and_rows_within_each_other(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 from string import Formatter
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -101,6 +102,19 @@ def test_a_long_document_is_cut_at_its_end_and_nothing_else() -> None:
     assert encoded.seen["document"] == len(RAW.encode(kept).ids)
     assert encoded.total["document"] == len(RAW.encode(document).ids)
     assert encoded.seen["query"] == encoded.total["query"] == len(RAW.encode("the cat").ids)
+
+
+def test_a_long_document_is_read_twice_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    prompt = Prompt(ZERANK, TOKENIZER, max_tokens=60)
+    encode, calls = prompt._encode, []
+
+    def counted(rows: Any) -> Any:
+        calls.append(len(rows))
+        return encode(rows)
+
+    monkeypatch.setattr(prompt, "_encode", counted)
+    prompt.encode([{"query": "the cat", "document": " ".join(f"word{n}" for n in range(500))}])
+    assert calls == [1, 1]
 
 
 def test_passages_share_what_room_there_is() -> None:
