@@ -67,7 +67,7 @@ class Session:
         binding = self.raw.io_binding()
         for name, value in feed.items():
             if isinstance(value, np.ndarray):
-                binding.bind_cpu_input(name, np.ascontiguousarray(value))
+                binding.bind_cpu_input(name, np.asarray(value, order="C"))  # which leaves a scalar one
             else:
                 binding.bind_ortvalue_input(name, value)
         on_device = "cuda" if self.raw.get_providers()[0] == _CUDA else "cpu"
