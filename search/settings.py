@@ -103,7 +103,9 @@ class CudaSettings(_Section):
         "same-as-requested", description="By how much a model's memory grows when it is too small."
     )
     shrink: bool = Field(default=False, description="Give unused memory back after every batch; slower.")
-    attention: Literal["auto", "flash", "memory-efficient", "cudnn", "math"] = Field("auto", description="Which attention kernel.")
+    attention: Literal["auto", "flash", "memory-efficient", "cudnn", "math"] = Field(
+        "auto", description="Which attention kernel; auto: flash for language models, ONNX Runtime's choice for others."
+    )
 
 
 class EdgeSettings(_Section):

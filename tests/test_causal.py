@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 from search.deadline import Deadline
 from search.documents import Candidate
 from search.errors import (
+    InferenceFailed,
     InvalidSettings,
     ModelCorrupt,
     ModelIncomplete,
@@ -161,6 +162,18 @@ def test_instructions_are_read_and_white_space_is_not(zerank: Path) -> None:
     assert abs(plain.score(QUERY, TEXTS).scores - told.score(QUERY, TEXTS).scores).max() > 0.1
     spaced = plain.score(f"  {QUERY}\n", [f"\n {text} " for text in TEXTS]).scores
     assert spaced == pytest.approx(plain.score(QUERY, TEXTS).scores, abs=1e-5)
+
+
+def test_golden_scores_are_compared_as_they_were_recorded(verified: Path) -> None:
+    told = CausalReranker(load(verified, instruction="Prefer answers about dogs."))
+    assert told.verified == "transformers"
+    assert abs(told.score(QUERY, TEXTS).scores - CausalReranker(load(verified)).score(QUERY, TEXTS).scores).max() > 0.1
+
+
+def test_a_query_without_tokens_is_not_likely(tmp_path: Path) -> None:
+    reranker = CausalReranker(load(exported(tmp_path, "llama", "query-likelihood")))
+    with pytest.raises(InferenceFailed, match="the query has no tokens"):
+        reranker.score("", TEXTS)
 
 
 def test_an_instruction_for_a_model_that_takes_none(tmp_path: Path) -> None:

@@ -262,7 +262,7 @@ def test_shards_lie_beside_their_index(llama: Path, tmp_path: Path) -> None:
         ({"is_causal": False}, UnsupportedModel, "is_causal = False"),
         ({"auto_map": {"AutoModelForCausalLM": "modeling.Model"}}, UnsupportedModel, "code of its own for AutoModelForCausalLM"),
         ({"rope_parameters": {"full_attention": {"rope_theta": 1e6}}}, UnsupportedModel, "rotary embeddings for full_attention"),
-        ({"rope_theta": None}, ModelIncomplete, "does not say 'rope_theta'"),
+        ({"intermediate_size": None}, ModelIncomplete, "does not say 'intermediate_size'"),
         ({"rope_scaling": "yarn"}, ModelIncomplete, "cannot be understood"),
         ({"rope_scaling": {"rope_type": "linear", "factor": "two"}}, ModelIncomplete, "cannot be understood"),
         ({"num_hidden_layers": "three"}, ModelIncomplete, "cannot be understood"),
@@ -370,6 +370,30 @@ def test_an_encoder_that_does_not_say_what_pads(tmp_path: Path) -> None:
     pad = Tokenizer.from_file(str(source / "tokenizer.json")).token_to_id("<|endoftext|>")
     run(changed_config(source, pad_token_id=pad), tmp_path / "model")
     assert CrossEncoder(str(tmp_path / "model"), device="cpu", cache=tmp_path).score("a", ["b"]).scores.shape == (1,)
+
+
+@pytest.mark.parametrize("name", ["tokenizer_config.json", "special_tokens_map.json"])
+def test_special_tokens_that_are_objects(name: str, tmp_path: Path) -> None:
+    source = checkpoint(tmp_path / "checkpoint", "xlm-roberta")
+    token = {"__type": "AddedToken", "content": "<|endoftext|>", "lstrip": False, "normalized": False}
+    (source / name).write_text(json.dumps({"pad_token": token, "eos_token": token, "additional_special_tokens": [token]}))
+    run(source, tmp_path / "model")
+    assert CrossEncoder(str(tmp_path / "model"), device="cpu", cache=tmp_path).score("a", ["b", "c d"]).scores.shape == (2,)
+
+
+def test_tensors_that_old_trainers_left(tmp_path: Path) -> None:
+    source = checkpoint(tmp_path / "checkpoint", "roberta")
+    (source / "tokenizer_config.json").write_text('{"pad_token": "<|endoftext|>"}')
+    pooler = {"roberta.pooler.dense.weight": np.ones((64, 64), np.float32), "roberta.pooler.dense.bias": np.ones(64, np.float32)}
+    edited(source, lambda held: held.update(pooler))
+    run(source, tmp_path / "model")
+
+
+def test_positions_of_configs_that_say_nothing() -> None:
+    config = {key: value for key, value in CONFIGS["llama"].items() if key != "rope_theta"}
+    assert all(
+        np.array_equal(a, b) for a, b in zip(rope_tables(config, 32, 50), rope_tables(CONFIGS["llama"], 32, 50), strict=True)
+    )
 
 
 def test_a_tokenizer_that_is_none(llama: Path, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from search.export.checkpoint import Checkpoint
 from search.export.decoder import build_decoder
 from search.export.graph import GraphBuilder
 from search.export.hub import fetch
-from search.export.plan import Plan, make_plan
+from search.export.plan import Plan, make_plan, spelt
 from search.export.precision import Precision
 from search.export.shapes import BertShape
 from search.models import read_json
@@ -181,7 +181,8 @@ def _write(checkpoint: Checkpoint, plan: Plan, precision: Precision, folder: Pat
         else:
             options: dict[str, Any] = {"max_tokens": plan.max_tokens, "path": path, "continues": plan.continues}
             build_decoder(checkpoint, plan.shape, checkpoint.config, plan.rows, graph, **options)
-    told = {key: value for key, value in read_json(checkpoint.path / "tokenizer_config.json", default={}).items() if "token" in key}
+    config = read_json(checkpoint.path / "tokenizer_config.json", default={})
+    told = spelt({key: value for key, value in config.items() if key.endswith("_token")})
     documents = {
         "config.json": checkpoint.config,
         "tokenizer.json": plan.tokenizer,

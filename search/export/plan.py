@@ -190,7 +190,7 @@ def _special_tokens(checkpoint: Checkpoint, tokenizer: Mapping[str, Any]) -> Map
     """The special tokens of an encoder, without which FastEmbed does not load it: the one for padding at least."""
     config = read_json(checkpoint.path / "tokenizer_config.json", default={})
     stated = {key: value for key, value in config.items() if key.endswith("_token") and value is not None}
-    special = {**stated, **read_json(checkpoint.path / "special_tokens_map.json", default={})}
+    special = spelt({**stated, **read_json(checkpoint.path / "special_tokens_map.json", default={})})
     if "pad_token" not in special:
         wanted = checkpoint.config.get("pad_token_id", 0)
         found = [token["content"] for token in tokenizer.get("added_tokens", []) if token.get("id") == wanted]
@@ -199,6 +199,12 @@ def _special_tokens(checkpoint: Checkpoint, tokenizer: Mapping[str, Any]) -> Map
             raise ModelIncomplete(message)
         special["pad_token"] = found[0]
     return special
+
+
+def spelt(tokens: Mapping[str, Any]) -> dict[str, str]:
+    """Special tokens as plain strings; some files have an object for each, with its content in it."""
+    found = {key: value.get("content") if isinstance(value, dict) else value for key, value in tokens.items()}
+    return {key: value for key, value in found.items() if isinstance(value, str)}
 
 
 def _golden(file: Path) -> tuple[Golden, ...]:

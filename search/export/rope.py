@@ -11,6 +11,8 @@ from search.errors import UnsupportedModel
 
 Array = NDArray[np.float64]
 
+_THETA = 10_000.0  # what the families' configs mean where they say nothing
+
 
 def rope_tables(config: Mapping[str, Any], head_size: int, positions: int) -> tuple[Array, Array]:
     """Cosines and sines, each (positions, head_size / 2).
@@ -26,7 +28,7 @@ def rope_tables(config: Mapping[str, Any], head_size: int, positions: int) -> tu
         message = f"config.json has rotary embeddings for {', '.join(nested)}; this graph computes one kind in all layers"
         raise UnsupportedModel(message)
     kind = rope.get("rope_type", rope.get("type", "default"))
-    base = float(rope["rope_theta"] if "rope_theta" in rope else config["rope_theta"])
+    base = float(rope.get("rope_theta") or config.get("rope_theta") or _THETA)
     original = config.get("original_max_position_embeddings", rope.get("original_max_position_embeddings"))
     rope["original_max_position_embeddings"] = int(original or config["max_position_embeddings"])
     if (share := rope.get("partial_rotary_factor", config.get("partial_rotary_factor", 1.0))) != 1:

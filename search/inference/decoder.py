@@ -63,6 +63,8 @@ class Decoder:
         self._name = folder.name
         self._max_tokens = max_tokens
         options = cuda or CudaSettings()
+        if options.attention == "auto":  # the one kernel known to leave padding alone and to plan nothing anew for each shape
+            options = options.model_copy(update={"attention": "flash"})
         if device == "cuda" and activations == "fp32":
             message = f"{folder.name} calculates in fp32, for which CUDA has no attention kernel; export it with --activations fp16"
             raise DeviceUnavailable(message)
@@ -183,7 +185,7 @@ def _session(folder: ModelFolder, provider: Any, threads: int | None, cuda: Cuda
     except Exception as error:
         if activations != "bf16" or "NOT_IMPLEMENTED" not in str(error):
             raise
-        message = f"{folder.name} calculates in bf16 and CUDA could not be loaded for it; run `search doctor`"
+        message = f"{folder.name} calculates in bf16 and not all of it can run on CUDA here ({error}); run `search doctor`"
         raise DeviceUnavailable(message) from error
 
 

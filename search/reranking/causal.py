@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from search.deadline import Deadline
-from search.errors import UnsupportedModel
+from search.errors import InferenceFailed, UnsupportedModel
 from search.inference.prompt import QUERY, Encoded
 from search.recipes import Listwise, Pairwise, QueryLikelihood, TokenLogits
 from search.reranking import Scoring, Vector, slices
@@ -28,11 +28,12 @@ class CausalReranker:
             raise UnsupportedModel(message)
         self.name, self.device, self.recipe = model.name, model.device, model.recipe
         self._model = model
-        self._prompt = model.prompt(model.recipe.prompt())
+        self._prompt = model.prompt(model.exported.prompt())  # as it was when the golden scores were recorded
         self._slice_size = slice_size
         if self.device == "cuda":
             model.decoder.warm_up()
         self.verified = self_test(self.name, self.recipe, self.score, in_batches=self._score_in_batches)
+        self._prompt = model.prompt(model.recipe.prompt())
 
     def score(self, query: str, texts: Sequence[str], *, deadline: Deadline | None = None) -> Scoring:
         """Score each text against the query; a text's score does not depend on the others.
@@ -64,6 +65,9 @@ class CausalReranker:
         match self._model.head:
             case QueryLikelihood():
                 chances = self._model.decoder.log_probabilities(rows, [prompt.query for prompt in prompts])
+                if any(chance.size == 0 for chance in chances):
+                    message = f"the query has no tokens for {self.name} to find likely"
+                    raise InferenceFailed(message)
                 return np.array([chance.mean() for chance in chances], np.float32)
             case TokenLogits() as head:
                 return self._model.decoder.scores(rows) @ np.array(list(head.tokens.values()), np.float32)

@@ -17,7 +17,8 @@ class LanguageModel:
 
     Attributes:
         name: of the folder.
-        recipe: how the model is asked.
+        recipe: how the model is asked …
+        exported: … and how it was to be asked when it was exported, before any instruction of the settings.
         head: what is read from it.
         decoder: its graph.
         device: where it runs.
@@ -65,6 +66,7 @@ class LanguageModel:
         with loading(found.name):
             self._tokenizer = TextTokenizer(Tokenizer.from_file(str(found.path / "tokenizer.json")))
         given = {"weight": weight, "instruction": None if instruction is None else self._tokenizer.plain(instruction)}
+        self.exported = recipe
         self.recipe = recipe.model_copy(update={key: value for key, value in given.items() if value is not None})
         self.name = found.name
         self.head: Head = recipe.head
