@@ -16,11 +16,6 @@ _INDEX = "model.safetensors.index.json"
 _FLOATS = ("F32", "F16", "BF16", "F64")
 # What some trainers stored without need: it names no part of the model.
 _LEFTOVERS = ("rotary_emb.inv_freq", "embeddings.position_ids", "roberta.pooler.dense.weight", "roberta.pooler.dense.bias")
-    "rotary_emb.inv_freq",
-    "embeddings.position_ids",
-    "roberta.pooler.dense.weight",
-    "roberta.pooler.dense.bias",
-)  # tensors that some trainers store without need
 
 
 class StoredTensor:
