@@ -79,6 +79,7 @@ class Searcher:
         depth: int | None = None,
         filter: "Filter | Mapping[str, Any] | str | None" = None,
         budget_ms: float | None = None,
+        min_score: float | None = None,
         rerank: bool = True,
     ) -> SearchResult:
         """Answer a query; what is left out comes from the settings. See SearchService.search for arguments and errors."""
@@ -89,6 +90,7 @@ class Searcher:
             depth=max(self.settings.depth, limit) if depth is None else depth,
             filter=filter,
             budget_ms=self.settings.budget_ms if budget_ms is None else budget_ms,
+            min_score=min_score,
             rerank=rerank,
         )
 

@@ -108,6 +108,9 @@ def query(
     depth: Depth = None,
     filter: Annotated[str | None, typer.Option(help="A Qdrant filter as JSON.", show_default=False)] = None,
     budget_ms: Annotated[float | None, typer.Option(help="Milliseconds; what is not reranked by then says so.")] = None,
+    min_score: Annotated[
+        float | None, typer.Option(help="Least probability of being relevant, 0 to 1.", show_default="any")
+    ] = None,
     data_dir: DataDir = None,
     collection: Collection = None,
     *,
@@ -118,7 +121,9 @@ def query(
     from search.printing import print_result
 
     with _open(data_dir, collection) as searcher:
-        result = searcher.search(text, limit=limit, depth=depth, filter=filter, budget_ms=budget_ms, rerank=not no_rerank)
+        result = searcher.search(
+            text, limit=limit, depth=depth, filter=filter, budget_ms=budget_ms, min_score=min_score, rerank=not no_rerank
+        )
     if as_json:
         print_json(result.to_dict())
     else:

@@ -45,6 +45,7 @@ class SearchService:
         depth: int,
         filter: "Filter | Mapping[str, Any] | str | None" = None,
         budget_ms: float | None = None,
+        min_score: float | None = None,
         rerank: bool = True,
     ) -> SearchResult:
         """Answer a query.
@@ -55,10 +56,12 @@ class SearchService:
             depth: candidates retrieved and reranked, at least `limit`.
             filter: which documents may be found; see search.index.filters.
             budget_ms: milliseconds for everything. What is not reranked by then keeps retrieval order, and the result says so.
+            min_score: the least probability of being relevant, 0 to 1, by the reranker's own map. What was not reranked has none
+                and is kept, and the result says so.
             rerank: False for retrieval order.
 
         Raises:
-            InvalidQuery: an empty query, or limit and depth that do not fit.
+            InvalidQuery: an empty query, limit and depth that do not fit, or a min_score that the reranker has no probability for.
             UnsupportedFilter: see search.index.filters.
             IndexFailure: the collection cannot be searched. A failing reranker raises nothing.
             ModelError: the embedder failed, or the reranker cannot be loaded.
@@ -66,6 +69,7 @@ class SearchService:
         _check(query, limit, depth, budget_ms)
         plain = _plain(filter)
         reranker = self._reranker() if rerank else None
+        _check_min_score(min_score, reranker)
         started = time.perf_counter()
         deadline = None if budget_ms is None else Deadline.after_ms(budget_ms)
         vector = self._embedder.embed_query(query)
@@ -74,12 +78,15 @@ class SearchService:
         retrieved = time.perf_counter()
         ranking = rank(query, candidates, reranker, deadline)
         ended = time.perf_counter()
-        warnings = [*self._query_warnings(query, ranking.scoring), *_hit_warnings(ranking.hits[:limit])]
+        hits = [hit for hit in ranking.hits if _good_enough(hit, min_score)][:limit]
+        warnings = [*self._query_warnings(query, ranking.scoring), *_hit_warnings(hits)]
+        if min_score is not None and (unjudged := sum(hit.rerank_probability is None for hit in hits)):
+            warnings.append(f"{unjudged} of {len(hits)} passages were not reranked, so min_score could not judge them")
         if plain is not None and not candidates:
             warnings += self._missing_fields(plain)
         return SearchResult(
             query=query,
-            hits=tuple(ranking.hits[:limit]),
+            hits=tuple(hits),
             rerank_status=ranking.status,
             reason=ranking.reason,
             ranking=ranking.words,
@@ -139,6 +146,20 @@ def _hit_warnings(hits: Sequence[Hit]) -> list[str]:
     if unknown:
         warnings.append(f"{unknown} of {len(hits)} passages have more than {MUCH_UNKNOWN:.0%} of tokens unknown to the embedder")
     return warnings
+
+
+def _good_enough(hit: Hit, min_score: float | None) -> bool:
+    return min_score is None or hit.rerank_probability is None or hit.rerank_probability >= min_score
+
+
+def _check_min_score(min_score: float | None, reranker: Reranker | None) -> None:
+    problem = ""
+    if min_score is not None and not 0 <= min_score <= 1:
+        problem = f"min_score is {min_score:g}; it is a probability, between 0 and 1"
+    elif min_score is not None and reranker is not None and reranker.recipe.scale is None:
+        problem = f"the reranker {reranker.name} has no map from its score to a probability; leave min_score out"
+    if problem:
+        raise InvalidQuery(problem)
 
 
 def _plain(filter: "Filter | Mapping[str, Any] | str | None") -> PlainFilter | None:

@@ -97,15 +97,22 @@ def embedder(request: pytest.FixtureRequest, model_folder: Path, hub_cache: Path
             return FastEmbedEmbedder(HUB_STATIC[0], device="cpu", cache=hub_cache)
 
 
-@pytest.fixture(scope="session", params=["bundled", "folder", "by name"])
-def reranker(request: pytest.FixtureRequest, model_folder: Path, hub_cache: Path, bundled_reranker: CrossEncoder) -> Reranker:
-    match request.param:
-        case "bundled":
-            return bundled_reranker
-        case "folder":
-            return CrossEncoder(str(model_folder / "cross-encoder"), device="cpu", cache=hub_cache)
-        case _:
-            return CrossEncoder(HUB_CROSS_ENCODER[0], device="cpu", cache=hub_cache)
+CROSS_ENCODERS = ["bundled", "folder", "by name"]
+LANGUAGE_MODELS = ["zerank-2", "query-likelihood", "listwise", "pairwise"]
+
+
+@pytest.fixture(scope="session")
+def cross_encoders(model_folder: Path, hub_cache: Path, bundled_reranker: CrossEncoder) -> dict[str, CrossEncoder]:
+    return {
+        "bundled": bundled_reranker,
+        "folder": CrossEncoder(str(model_folder / "cross-encoder"), device="cpu", cache=hub_cache),
+        "by name": CrossEncoder(HUB_CROSS_ENCODER[0], device="cpu", cache=hub_cache),
+    }
+
+
+@pytest.fixture(scope="session", params=CROSS_ENCODERS)
+def reranker(request: pytest.FixtureRequest, cross_encoders: dict[str, CrossEncoder]) -> Reranker:
+    return cross_encoders[request.param]
 
 
 @pytest.fixture(scope="session")
@@ -125,26 +132,11 @@ def language_models(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str],
     return make
 
 
-LANGUAGE_MODELS = ["zerank-2", "query-likelihood", "listwise", "pairwise"]
-
-
-@pytest.fixture(params=["bundled", "folder", "by name", *LANGUAGE_MODELS])
+@pytest.fixture(scope="session", params=[*CROSS_ENCODERS, *LANGUAGE_MODELS])
 def every_reranker(
-    request: pytest.FixtureRequest,
-    model_folder: Path,
-    hub_cache: Path,
-    bundled_reranker: CrossEncoder,
-    language_models: Callable[[str], Reranker],
+    request: pytest.FixtureRequest, cross_encoders: dict[str, CrossEncoder], language_models: Callable[[str], Reranker]
 ) -> Reranker:
-    match request.param:
-        case "bundled":
-            return bundled_reranker
-        case "folder":
-            return CrossEncoder(str(model_folder / "cross-encoder"), device="cpu", cache=hub_cache)
-        case "by name":
-            return CrossEncoder(HUB_CROSS_ENCODER[0], device="cpu", cache=hub_cache)
-        case recipe:
-            return language_models(recipe)
+    return cross_encoders[request.param] if request.param in cross_encoders else language_models(request.param)
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from search.errors import CollectionNotFound, InvalidQuery, UnsupportedFilter
 from search.index import VectorIndex
 from search.index.qdrant import QdrantIndex, in_memory
 from search.ingestion import Ingestion
+from search.recipes import Recipe
 from search.reranking.cross_encoder import CrossEncoder
 from search.service import SearchService
 
@@ -126,6 +127,53 @@ def test_a_failing_reranker_never_fails_the_search(
     assert reason in result.reason
     assert [hit.retrieval_rank for hit in result.hits] == [1, 2, 3]
     assert result.ranking == "cosine similarity"
+
+
+def with_probability(scores: list[float], **more: Any) -> Planted:
+    return Planted(scores, Recipe(scale=2.0), **more)
+
+
+def test_min_score_is_a_probability(memory_index: VectorIndex, bundled_embedder: FastEmbedEmbedder) -> None:
+    service = SearchService(bundled_embedder, memory_index, lambda: with_probability([-4.0, 4.0, 0.0, -1.0, 2.0, -9.0]))
+    result = service.search("capital", limit=6, depth=6, min_score=0.5)
+    assert [hit.rerank_score for hit in result.hits] == [4.0, 2.0, 0.0]
+    assert [hit.rerank_probability for hit in result.hits] == pytest.approx([1 / (1 + math.exp(-score / 2)) for score in (4, 2, 0)])
+    assert [hit.rank for hit in result.hits] == [1, 2, 3]
+    assert not [warning for warning in result.warnings if "min_score" in warning]
+    assert len(service.search("capital", limit=2, depth=6, min_score=0.1).hits) == 2
+    assert service.search("capital", limit=6, depth=6, min_score=1.0).hits == ()
+    assert len(service.search("capital", limit=6, depth=6, min_score=0.0).hits) == 6
+
+
+@pytest.mark.parametrize("rerank", [True, False])
+def test_what_was_not_reranked_passes_min_score_and_is_counted(
+    memory_index: VectorIndex, bundled_embedder: FastEmbedEmbedder, *, rerank: bool
+) -> None:
+    failing = with_probability([], error=ValueError("boom"))
+    result = SearchService(bundled_embedder, memory_index, lambda: failing).search(
+        "capital", limit=3, depth=6, min_score=0.9, rerank=rerank
+    )
+    assert len(result.hits) == 3
+    assert "3 of 3 passages were not reranked, so min_score could not judge them" in result.warnings
+
+
+def test_part_of_the_candidates_reranked(memory_index: VectorIndex, bundled_embedder: FastEmbedEmbedder) -> None:
+    partly = with_probability([-9.0, 9.0, *[math.nan] * 4], delay_s=0.3)
+    result = SearchService(bundled_embedder, memory_index, lambda: partly).search(
+        "capital", limit=6, depth=6, budget_ms=250, min_score=0.5
+    )
+    assert result.rerank_status == "partial"
+    assert [hit.rerank_score for hit in result.hits] == [9.0, None, None, None, None]
+    assert "4 of 5 passages were not reranked, so min_score could not judge them" in result.warnings
+
+
+def test_min_score_needs_a_map_and_a_share(memory_index: VectorIndex, bundled_embedder: FastEmbedEmbedder) -> None:
+    without = SearchService(bundled_embedder, memory_index, lambda: Planted([1.0] * 6))
+    with pytest.raises(InvalidQuery, match="the reranker planted has no map from its score to a probability; leave min_score out"):
+        without.search("capital", limit=3, depth=6, min_score=0.5)
+    for wrong in (-0.1, 1.5, math.nan):
+        with pytest.raises(InvalidQuery, match="it is a probability, between 0 and 1"):
+            without.search("capital", limit=3, depth=6, min_score=wrong)
 
 
 def test_a_reranker_that_overruns_its_budget_still_answers(memory_index: VectorIndex, bundled_embedder: FastEmbedEmbedder) -> None:
