@@ -47,8 +47,9 @@ def rank(query: str, candidates: Sequence[Candidate], reranker: Reranker | None,
     if deadline is not None and deadline.expired:
         return unranked("skipped", "the time budget was spent before reranking began")
     try:
-        scoring = reranker.score(query, [candidate.passage for candidate in candidates], deadline=deadline)
-        scored = _scored_prefix(scoring, len(candidates), deadline)
+        considered = candidates[: reranker.recipe.max_texts]
+        scoring = reranker.score(query, [candidate.passage for candidate in considered], deadline=deadline)
+        scored = _scored_prefix(scoring, len(considered), deadline)
     except Exception as error:  # whatever it is, the user still gets retrieval order
         _log.warning("the reranker %s failed", reranker.name, exc_info=True)
         return unranked("failed", f"the reranker {reranker.name} failed: {str(error) or type(error).__name__}")
@@ -74,7 +75,8 @@ def rank(query: str, candidates: Sequence[Candidate], reranker: Reranker | None,
     ]
     words = reranker.recipe.unit if weight == 1 else f"{weight:g} z(reranker) + {1 - weight:g} z(retrieval)"
     if scored < len(candidates):
-        reason = f"the time budget was spent after {scored} of {len(candidates)} candidates; the rest follows in retrieval order"
+        cause = "the time budget was spent" if scored < len(considered) else f"{reranker.name} stops by its recipe"
+        reason = f"{cause} after {scored} of {len(candidates)} candidates; the rest follows in retrieval order"
         return Ranking(hits, "partial", reason, words, scoring)
     return Ranking(hits, "full", "", words, scoring)
 

@@ -86,6 +86,15 @@ def test_a_spent_budget_leaves_a_scored_prefix_above_the_rest() -> None:
     assert "2 of 4" in ranking.reason
 
 
+def test_a_recipe_may_limit_how_many_are_reranked() -> None:
+    limited = Planted([1, 3, 2], Recipe(max_texts=3))
+    ranking = rank("q", candidates([0.5, 0.4, 0.3, 0.2, 0.1]), limited)
+    assert [hit.chunk_id for hit in ranking.hits] == ["c1", "c2", "c0", "c3", "c4"]
+    assert ranking.status == "partial"
+    assert ranking.reason == "planted stops by its recipe after 3 of 5 candidates; the rest follows in retrieval order"
+    assert rank("q", candidates([0.5, 0.4, 0.3]), limited).status == "full"
+
+
 def test_unscored_candidates_without_a_budget_are_a_failure() -> None:
     assert rank("q", candidates([0.9, 0.8]), Planted([1, math.nan])).status == "failed"
 

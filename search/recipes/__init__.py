@@ -124,6 +124,7 @@ class Recipe(_Part):
     Attributes:
         weight: share of the reranker in the ranking: 1 ranks by its score alone; below, by a mix of z-normalised scores.
         max_tokens: the longest prompt, special tokens included; None: what the model's files say.
+        max_texts: how many candidates of a query are reranked at most, where comparing them costs their square; None: all.
         scale: the score's probability is 1 / (1 + exp(-score / scale)); None where no such map is known.
         head: what is read from a language model; None for an encoder, which has its classifier.
         template: the prompt, with {query} and the head's other slots; None for an encoder.
@@ -141,6 +142,7 @@ class Recipe(_Part):
 
     weight: float = Field(1.0, ge=0, le=1)
     max_tokens: PositiveInt | None = None
+    max_texts: PositiveInt | None = None
     scale: PositiveFloat | None = None
     head: Head | None = None
     template: str | None = None

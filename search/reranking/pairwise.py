@@ -14,7 +14,7 @@ from search.reranking.selftest import smoke_test
 
 
 class PairwiseReranker:
-    """A local language model that compares. n texts take n (n - 1) prompts: keep the depth at ten or so."""
+    """A local language model that compares. n texts take n (n - 1) prompts, so its recipe limits how many a search gives it."""
 
     def __init__(self, model: LanguageModel) -> None:
         """Prepare the model.
