@@ -1,6 +1,7 @@
 """Every reranker keeps the contract: bundled, from a folder, by name."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,14 @@ def test_the_input_is_left_alone(every_reranker: Reranker) -> None:
     texts = list(TEXTS)
     every_reranker.score("cat", texts)
     assert texts == TEXTS
+
+
+def test_several_threads_get_what_one_gets(every_reranker: Reranker) -> None:
+    queries = [f"where do cats sit, number {number}?" for number in range(12)]
+    alone = [every_reranker.score(query, TEXTS).scores for query in queries]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda query: every_reranker.score(query, TEXTS).scores, queries))
+    assert all(a == pytest.approx(b, abs=1e-4) for a, b in zip(together, alone, strict=True))
 
 
 def test_the_query_is_capped_at_half_the_window_and_the_text_gets_the_rest(reranker: Reranker) -> None:
