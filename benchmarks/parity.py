@@ -18,8 +18,10 @@ import torch
 import transformers
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 
 from checkpoints import CONFIGS, is_decoder, token_rows, write_checkpoint
+from record_golden import moved
 
 from search.export.bert import build_bert
 from search.export.checkpoint import Checkpoint
@@ -45,7 +47,7 @@ def drawn(name: str, rng: np.random.Generator) -> dict[str, Any]:
         **CONFIGS[name],
         "hidden_size": 48 * int(rng.integers(2, 8)),  # which every number of heads divides
         "intermediate_size": int(rng.integers(100, 500)),
-        "num_hidden_layers": int(rng.integers(1, 6)),
+        "num_hidden_layers": int(rng.integers(2, 6)),  # in a single layer the last token sees all, mask or not
         "num_key_value_heads": kv_heads,
         "num_attention_heads": kv_heads * ratio,
         "head_dim": int(rng.choice([16, 32, 64, 128])),
@@ -87,8 +89,8 @@ def ours(source: Checkpoint, folder: Path, rows: list[list[int]], classes: Any) 
     return session.run(None, {entry.name: feed[entry.name] for entry in session.get_inputs()})[0]
 
 
-def compare(config: dict[str, Any], seed: int) -> tuple[float, float, float]:
-    """The largest difference between the two, the standard deviation of the scores, and by how much they move without positions."""
+def compare(config: dict[str, Any], seed: int) -> tuple[float, float, dict[str, float]]:
+    """The largest difference between the two, the deviation of the scores, and by how much one moves without each part."""
     rng = np.random.default_rng(seed)
     longest = 400 if is_decoder(config) else 120
     rows = token_rows(config, tuple(int(length) for length in rng.integers(1, longest, rng.integers(1, 17))), seed)
@@ -98,13 +100,9 @@ def compare(config: dict[str, Any], seed: int) -> tuple[float, float, float]:
         model = getattr(transformers, config["architectures"][0]).from_pretrained(checkpoint, dtype=torch.float32)
         outputs = [model(torch.tensor([row])).logits[0] for row in rows]
         expected = np.array([(output if classifier else output[-1, TOKENS]).numpy() for output in outputs])
-        moved = 0.0
-        if is_decoder(config):
-            last = max(rows, key=len)
-            still = model(torch.tensor([last]), position_ids=torch.zeros(1, len(last), dtype=torch.long)).logits[0]
-            moved = float(np.abs((still if classifier else still[-1, TOKENS]).numpy() - expected[rows.index(last)]).max())
+        moves = moved(model, max(rows, key=len), None if classifier else TOKENS) if is_decoder(config) else {}
         found = ours(Checkpoint(checkpoint), Path(folder), rows, "score" if classifier else TOKENS)
-    return float(np.abs(found - expected).max()), float(expected.std()), moved
+    return float(np.abs(found - expected).max()), float(expected.std()), moves
 
 
 def main() -> None:
@@ -116,8 +114,11 @@ def main() -> None:
         found = [compare(drawn(name, np.random.default_rng(seed)), seed) for seed in seeds]
         differences, deviations, moves = zip(*found, strict=True)
         figures[name] = {"largest difference": max(differences), "median deviation of scores": float(np.median(deviations))}
-        if max(moves) > 0:
-            figures[name]["least movement without rope"] = min(moves)
+        for part in moves[0]:
+            figures[name][f"movement without {part}, least and median"] = [
+                min(each[part] for each in moves),
+                float(np.median([each[part] for each in moves])),
+            ]
     record.write("parity", figures)
 
 

@@ -11,6 +11,7 @@ import argparse
 import json
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,25 +52,31 @@ def scores(model: Any, config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def moved(model: Any, config: dict[str, Any]) -> dict[str, float]:
-    """By how much the last row's first score moves without a part of the model: proof that the goldens would notice."""
-    row = torch.tensor([token_rows(config, LENGTHS)[-1]])
-    length = row.shape[1]
-    whole = model(row).logits[0, -1, TOKENS[0]]
-    see_all = torch.zeros(1, 1, length, length)
-    found = {"mask": model(row, attention_mask=see_all).logits[0, -1, TOKENS[0]]}
-    attention = model.model.layers[0].self_attn
-    if hasattr(attention, "q_norm"):
-        norms = [
-            (layer.self_attn, name, getattr(layer.self_attn, name)) for layer in model.model.layers for name in ("q_norm", "k_norm")
-        ]
-        for layer, name, _ in norms:
-            setattr(layer, name, torch.nn.Identity())
-        found["head_norm"] = model(row).logits[0, -1, TOKENS[0]]
-        for layer, name, norm in norms:
-            setattr(layer, name, norm)
-    found["rope"] = model(row, position_ids=torch.zeros(1, length, dtype=torch.long)).logits[0, -1, TOKENS[0]]
-    return {part: abs(score - whole).item() for part, score in found.items()}
+def moved(model: Any, row: list[int], tokens: Sequence[int] | None) -> dict[str, float]:
+    """By how much a decoder's scores of a row move at most without a part of the model: proof that a comparison would notice.
+
+    The scores are the logits of the tokens after the row; None for a classifier's.
+    """
+    ids, length = torch.tensor([row]), len(row)
+
+    def score(**changed: Any) -> Any:
+        logits = model(ids, **changed).logits[0]
+        return logits if tokens is None else logits[-1, list(tokens)]
+
+    whole = score()
+    found = {
+        "mask": score(attention_mask=torch.zeros(1, 1, length, length)),
+        "rope": score(position_ids=torch.zeros(1, length, dtype=torch.long)),
+    }
+    parts = [layer.self_attn for layer in model.model.layers if hasattr(layer.self_attn, "q_norm")]
+    norms = [(part, name, getattr(part, name)) for part in parts for name in ("q_norm", "k_norm")]
+    for part, name, _ in norms:
+        setattr(part, name, torch.nn.Identity())
+    if norms:
+        found["head_norm"] = score()
+    for part, name, norm in norms:
+        setattr(part, name, norm)
+    return {part: abs(without - whole).max().item() for part, without in found.items()}
 
 
 def of_pairs(model: Any, read: Any) -> dict[str, list[float]]:
@@ -102,7 +109,7 @@ def record(config: dict[str, Any], read: Any, *, with_pairs: bool) -> dict[str, 
         )
         found = scores(model, config)
         if is_decoder(config) and "mean_log_probability" in found:
-            found["moved_without"] = moved(model, config)
+            found["moved_without"] = moved(model, token_rows(config, LENGTHS)[-1], TOKENS[:1])
         if with_pairs:
             found["pairs"] = of_pairs(model, read)
     return found
