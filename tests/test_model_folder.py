@@ -30,7 +30,6 @@ from search.errors import (
     ModelCorrupt,
     ModelIncomplete,
     ModelNotFound,
-    ModelUnavailable,
     SearchError,
     UnsupportedModel,
 )
@@ -585,10 +584,6 @@ def test_names_of_the_hub(tmp_path: Path) -> None:
     missing = fetch("somebody/unknown")
     assert "search.errors.ModelUnavailable" in missing.stderr
     assert "copy the checkpoint's folder here and give its path" in missing.stderr
-
-
-def test_an_unavailable_model_is_a_model_error() -> None:
-    assert issubclass(ModelUnavailable, SearchError)
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGINT])

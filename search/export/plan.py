@@ -26,6 +26,7 @@ _ENCODERS = ("Bert", "Roberta", "XLMRoberta")
 _LANGUAGE_MODELS = {f"{family}ForCausalLM" for family in _DECODERS}
 _CLASSIFIERS = {f"{family}ForSequenceClassification" for family in _DECODERS}
 _CROSS_ENCODERS = {f"{family}ForSequenceClassification" for family in _ENCODERS}
+_HEADS = ("score.weight", "classifier.weight", "classifier.out_proj.weight")  # of classifiers
 _STEP = 4096  # rows compared at once
 
 
@@ -138,9 +139,6 @@ def _shape(checkpoint: Checkpoint) -> tuple[str, BertShape | DecoderShape]:
             shape = replace(shape, tied=False)  # as transformers has it: what is stored twice and differs is not tied
     checkpoint.check(wanted)
     return architecture, shape
-
-
-_HEADS = ("score.weight", "classifier.weight", "classifier.out_proj.weight")
 
 
 def _alike(checkpoint: Checkpoint, first: str, second: str, rows: int) -> bool:
