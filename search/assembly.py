@@ -197,6 +197,7 @@ def build_reranker(settings: Settings) -> "Reranker | None":
                 threads=settings.threads,
                 cache=settings.model_cache,
                 weight=chosen.weight,
+                max_tokens=chosen.max_tokens,
                 batch_tokens=chosen.batch_tokens,
                 slice_size=chosen.slice_size,
                 cuda=settings.cuda,
@@ -273,3 +274,10 @@ def build_index(settings: Settings) -> "VectorIndex":
             from search.index.qdrant import QdrantIndex, in_memory
 
             return QdrantIndex(in_memory(), settings.collection, ":memory:")
+
+
+def build_corpus_index(settings: Settings, corpus_hash: str, embedder: "Embedder") -> "VectorIndex":
+    """The embedded collection of a judged data set's corpus, one for each corpus and embedder, away from the user's own."""
+    name = f"{corpus_hash}-{embedder.fingerprint.rpartition('@')[2]}"
+    folder = settings.data_dir / "evaluation"
+    return build_index(settings.model_copy(update={"data_dir": folder, "collection": name, "index": EdgeSettings()}))

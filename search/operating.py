@@ -5,11 +5,10 @@ from typing import Annotated
 
 import typer
 
-from search.assembly import build_index, needs_extra, open_search
+from search.assembly import build_corpus_index, needs_extra, open_search
 from search.catalogue import list_models
 from search.options import AsJson, Collection, DataDir, Depth, NoRerank, load_settings, print_json
 from search.recipes import names
-from search.settings import EdgeSettings
 
 _RECIPES = f"How the model is asked: {', '.join(names())}, or a JSON file."
 
@@ -31,11 +30,8 @@ def evaluate(
 
     loaded = load_dataset(dataset, split)
     settings = load_settings(data_dir, None)
-    # Each corpus and embedder has a collection of its own, away from the user's; the server is not bothered with it.
-    folder = settings.data_dir / "evaluation"
     with open_search(settings) as searcher:
-        name = f"{loaded.corpus_hash}-{searcher.embedder.fingerprint.rpartition('@')[2]}"
-        index = build_index(settings.model_copy(update={"data_dir": folder, "collection": name, "index": EdgeSettings()}))
+        index = build_corpus_index(settings, loaded.corpus_hash, searcher.embedder)
         try:
             with ProgressReport("evaluating", "steps", len(loaded.documents) + len(loaded.queries)) as report:
                 measured = run(

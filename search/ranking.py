@@ -60,7 +60,7 @@ def rank(query: str, candidates: Sequence[Candidate], reranker: Reranker | None,
     weight = reranker.recipe.weight
     retrieval = np.array([candidate.retrieval_score for candidate in candidates[:scored]], np.float64)
     logits = scoring.scores[:scored].astype(np.float64)
-    final = logits if weight == 1 else weight * _z(logits) + (1 - weight) * _z(retrieval)
+    final = mixed(logits, retrieval, weight)
     order = [*best_first(final), *range(scored, len(candidates))]
     hits = [
         _hit(
@@ -79,6 +79,20 @@ def rank(query: str, candidates: Sequence[Candidate], reranker: Reranker | None,
         reason = f"{cause} after {scored} of {len(candidates)} candidates; the rest follows in retrieval order"
         return Ranking(hits, "partial", reason, words, scoring)
     return Ranking(hits, "full", "", words, scoring)
+
+
+def mixed(logits: NDArray[np.float64], retrieval: NDArray[np.float64], weight: float) -> NDArray[np.float64]:
+    """The scores by which hits stand: the reranker's alone, or a mix in which neither stage's scale counts.
+
+    Args:
+        logits: (n,), the reranker's scores.
+        retrieval: (n,), cosine similarities of the same candidates.
+        weight: the reranker's share, 0 to 1.
+
+    Returns:
+        (n,): `logits` if the share is 1, else weight * z(logits) + (1 - weight) * z(retrieval), z over these candidates.
+    """
+    return logits if weight == 1 else weight * _z(logits) + (1 - weight) * _z(retrieval)
 
 
 def best_first(scores: NDArray[np.floating]) -> list[int]:

@@ -12,7 +12,7 @@ from planted import Planted
 
 from search.embedding import FastEmbedEmbedder
 from search.errors import InvalidDataset, InvalidQuery
-from search.evaluation import evaluate, load_dataset, mean, measure
+from search.evaluation import evaluate, gain, load_dataset, mean, measure
 from search.index.edge import EdgeIndex
 from search.reranking.cross_encoder import CrossEncoder
 
@@ -61,6 +61,19 @@ def test_measures_follow_their_definitions(seed: int) -> None:
     qrels = {query: {str(document): int(rng.integers(0, 4)) for document in chosen} for query, chosen in judged.items()}
     run = {f"q{q}": [str(d) for d in rng.permutation(documents)[: rng.integers(1, 200)]] for q in range(12) if q % 5}
     assert mean(measure(run, qrels)) == pytest.approx(by_definition(run, qrels), abs=1e-6)
+
+
+def test_a_gain_has_the_interval_of_the_paired_bootstrap() -> None:
+    rng = np.random.default_rng(4)
+    before = {f"q{i}": {"nDCG@10": float(value)} for i, value in enumerate(rng.random(400))}
+    after = {query: {"nDCG@10": values["nDCG@10"] + rng.normal(0.05, 0.2)} for query, values in before.items()}
+    differences = np.array([after[query]["nDCG@10"] - before[query]["nDCG@10"] for query in before])
+    found = gain(before, after)
+    assert found["nDCG@10"] == pytest.approx(differences.mean())
+    half = 1.96 * differences.std() / np.sqrt(len(differences))  # what the normal distribution says of so many
+    assert found["low"] == pytest.approx(differences.mean() - half, abs=0.003)
+    assert found["high"] == pytest.approx(differences.mean() + half, abs=0.003)
+    assert gain(before, before) == {"nDCG@10": 0, "low": 0, "high": 0}
 
 
 def test_a_missing_answer_counts_as_zero() -> None:

@@ -107,6 +107,19 @@ def test_relevance_shows_in_the_score(bundled_reranker: CrossEncoder) -> None:
     assert bundled_reranker.recipe.weight == 0.3  # until better weights are bundled
 
 
+def test_the_window_can_be_shortened_but_not_widened(bundled_reranker: CrossEncoder, tmp_path: Path) -> None:
+    text = "Cats sit where it is warm. " * 20
+    short = CrossEncoder("minilm-reranker", device="cpu", cache=tmp_path, max_tokens=32)
+    assert short.recipe.max_tokens == 32
+    scoring = short.score("cats", [text])
+    assert (scoring.query_tokens_seen, scoring.tokens_seen[0]) == (1, 28)
+    beginning = short.score("cats", [text[:200]]).scores
+    assert scoring.scores == pytest.approx(beginning, abs=1e-4)
+    assert scoring.scores != pytest.approx(bundled_reranker.score("cats", [text]).scores, abs=1e-3)
+    wide = CrossEncoder("minilm-reranker", device="cpu", cache=tmp_path, max_tokens=100_000)
+    assert wide.recipe.max_tokens == bundled_reranker.recipe.max_tokens
+
+
 def test_weight_can_be_set(model_folder: Path, tmp_path: Path) -> None:
     model = str(model_folder / "cross-encoder")
     assert CrossEncoder(model, device="cpu", cache=tmp_path).recipe.weight == 1

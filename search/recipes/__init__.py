@@ -7,7 +7,7 @@ from pathlib import Path
 from string import Formatter
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveFloat, PositiveInt, ValidationError, model_validator
 
 from search.errors import ModelIncomplete, UnsupportedModel
 
@@ -125,7 +125,8 @@ class Recipe(_Part):
         weight: share of the reranker in the ranking: 1 ranks by its score alone; below, by a mix of z-normalised scores.
         max_tokens: the longest prompt, special tokens included; None: what the model's files say.
         max_texts: how many candidates of a query are reranked at most, where comparing them costs their square; None: all.
-        scale: the score's probability is 1 / (1 + exp(-score / scale)); None where no such map is known.
+        scale: the score's probability is 1 / (1 + exp(-(score / scale + bias))); None where no such map is known.
+        bias: see scale.
         head: what is read from a language model; None for an encoder, which has its classifier.
         template: the prompt, with {query} and the head's other slots; None for an encoder.
         query_with_instruction: what stands for the query where an instruction is given; None: the model takes none.
@@ -144,6 +145,7 @@ class Recipe(_Part):
     max_tokens: PositiveInt | None = None
     max_texts: PositiveInt | None = None
     scale: PositiveFloat | None = None
+    bias: FiniteFloat = 0.0
     head: Head | None = None
     template: str | None = None
     query_with_instruction: str | None = None
@@ -239,7 +241,7 @@ class Recipe(_Part):
         """The chance that a text with this score is relevant, 0 to 1; None where the recipe has no map."""
         if self.scale is None:
             return None
-        return 0.5 * (1 + math.tanh(score / self.scale / 2))  # the logistic function, without overflow
+        return 0.5 * (1 + math.tanh((score / self.scale + self.bias) / 2))  # the logistic function, without overflow
 
 
 def names() -> list[str]:

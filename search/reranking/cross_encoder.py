@@ -32,6 +32,7 @@ class CrossEncoder:
         threads: int | None = None,
         cache: Path,
         weight: float | None = None,
+        max_tokens: int | None = None,
         batch_tokens: int = 4096,
         slice_size: int = 8,
         cuda: CudaSettings | None = None,
@@ -44,6 +45,7 @@ class CrossEncoder:
             threads: threads the model may use; None for all cores.
             cache: where FastEmbed keeps downloads.
             weight: overrides the weight of the model's recipe.
+            max_tokens: a shorter window than the model's, for speed; special tokens included.
             batch_tokens: padded tokens in one batch.
             slice_size: texts scored between two looks at the deadline.
             cuda: how the GPU is used.
@@ -72,8 +74,8 @@ class CrossEncoder:
         with loading(model):
             self._model, self.device = load_on(device, load, lambda loaded: loaded.model, cuda)
             self._tokenizer = TextTokenizer(self._model.tokenizer)
-        told = {"max_tokens": self._tokenizer.max_tokens, **({} if weight is None else {"weight": weight})}
-        self.recipe = recipe.model_copy(update=told)
+        self._window = min(max_tokens or self._tokenizer.max_tokens, self._tokenizer.max_tokens)
+        self.recipe = recipe.model_copy(update={"max_tokens": self._window, **({} if weight is None else {"weight": weight})})
         self._batch_tokens = batch_tokens
         self._slice_size = slice_size
         self.verified = self_test(self.name, self.recipe, self.score)
@@ -87,7 +89,7 @@ class CrossEncoder:
         Raises:
             InferenceFailed: the model gave an error, or the wrong number of scores.
         """
-        room = self._tokenizer.max_tokens - self._tokenizer.special_tokens(pair=True)
+        room = self._window - self._tokenizer.special_tokens(pair=True)
         asked = self._tokenizer.cut([query], room // 2, plain=True)[0]
         scores = np.full(len(texts), np.nan, np.float32)
         seen, total = np.zeros(len(texts), np.int64), np.zeros(len(texts), np.int64)

@@ -1,0 +1,78 @@
+"""How deep, and how much of a passage? nDCG@10 against milliseconds, on queries that were held out from training.
+
+    .venv/bin/python benchmarks/depth.py RUN/held_out.jsonl --model minilm-reranker --take 15
+
+The file is what scripts/train_reranker.py keeps of its held-out queries; those of its part "choose" are used, as many of each
+data set as --take says. Quality is of all of them; times are of every third, interleaved over the settings.
+"""
+
+import argparse
+import json
+import time
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import record
+
+from search.documents import Candidate
+from search.reranking.cross_encoder import CrossEncoder
+from search.training.tuning import HeldOut, best_weight, ndcg, score, weight_curve
+
+WINDOWS = (128, 192, 256)
+DEPTHS = (5, 10, 15, 20, 25, 30)
+
+
+def main() -> None:
+    """Measure and record."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("held_out", type=Path)
+    parser.add_argument("--model", default="minilm-reranker")
+    parser.add_argument("--take", type=int, default=15)
+    arguments = parser.parse_args()
+    queries = taken(arguments.held_out, arguments.take)
+    rerankers = {window: CrossEncoder(arguments.model, device="cpu", cache=Path(), max_tokens=window) for window in WINDOWS}
+    figures: dict[str, Any] = {
+        "queries": len(queries),
+        "retrieval": mean(ndcg(queries, [np.zeros(30)] * len(queries), 0)),
+        "curve": [],
+    }
+    timed = queries[::3]
+    milliseconds: dict[tuple[int, int], list[float]] = defaultdict(list)
+    for query in timed:
+        for window, reranker in rerankers.items():
+            for depth in DEPTHS:
+                passages = [candidate.passage for candidate in query.candidates[:depth]]
+                started = time.perf_counter()
+                reranker.score(query.query, passages)
+                milliseconds[window, depth].append((time.perf_counter() - started) * 1000)
+    for window, reranker in rerankers.items():
+        scores = score(queries, reranker)
+        weight = best_weight(weight_curve(queries, scores))
+        for depth in DEPTHS:
+            quality = ndcg(queries, scores, weight, depth)
+            point = {"tokens": window, "depth": depth, "weight": weight, "nDCG@10": mean(quality), "by_dataset": quality}
+            figures["curve"].append(point | {"median_ms": float(np.median(milliseconds[window, depth]))})
+            print(
+                f"{window} tokens, depth {depth}: {mean(quality):.4f}  {figures['curve'][-1]['median_ms']:.0f} ms  share {weight:g}"
+            )
+    record.write("depth", figures)
+
+
+def mean(values: dict[str, float]) -> float:
+    """Over the data sets, each counting the same."""
+    return float(np.mean(list(values.values())))
+
+
+def taken(file: Path, count: int) -> list[HeldOut]:
+    """The first held-out queries of each data set's part "choose"."""
+    rows = [row for row in map(json.loads, file.read_text().splitlines()) if row["part"] == "choose"]
+    by_dataset: dict[str, list[HeldOut]] = defaultdict(list)
+    for row in rows:
+        by_dataset[row["dataset"]].append(HeldOut(**row | {"candidates": tuple(Candidate(**c) for c in row["candidates"])}))
+    return [query for queries in by_dataset.values() for query in queries[:count]]
+
+
+if __name__ == "__main__":
+    main()

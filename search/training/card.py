@@ -1,0 +1,126 @@
+"""What should someone know who is handed the model? Its data, its figures and the command that made it, as Markdown."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from search.calibration import Reliability
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set in the examples.
+
+    Attributes:
+        split: the name of its judgements.
+        examples: how many of the examples are of it.
+        licence: as stated on the command line.
+    """
+
+    name: str
+    split: str
+    examples: int
+    licence: str
+
+
+@dataclass(frozen=True)
+class Figures:
+    """nDCG@10 by data set, on held-out queries that chose nothing."""
+
+    retrieval: Mapping[str, float]
+    alone: Mapping[str, float]
+    mixed: Mapping[str, float]
+
+
+def card(
+    *,
+    base: str,
+    sources: Sequence[Source],
+    command: str,
+    checkpoint_sha256: str,
+    recipe: Mapping[str, Any],
+    depth: int,
+    figures: Figures,
+    calibration: Reliability,
+    versions: Mapping[str, str],
+    log: Sequence[Mapping[str, Any]],
+) -> str:
+    """The model card.
+
+    Args:
+        base: the checkpoint training began with, and its licence.
+        sources: the data.
+        command: what was typed.
+        checkpoint_sha256: of model.safetensors.
+        recipe: what the model folder's recipe.json says.
+        depth: candidates reranked in the figures.
+        figures: of the exported model.
+        calibration: of its probabilities, on queries that were not used to fit them.
+        versions: of what it was trained with.
+        log: the measurements on held-out queries in the course of training.
+    """
+    bins = [(f"{b.low:.1f} to {b.high:.1f}", f"{b.pairs:,}", f"{b.probability:.3f}", f"{b.relevant:.3f}") for b in calibration.bins]
+    data = [(s.name, s.split, f"{s.examples:,}", s.licence) for s in sources]
+    names = list(figures.retrieval)
+    quality = [(name, *(f"{run[name]:.4f}" for run in (figures.retrieval, figures.alone, figures.mixed))) for name in names]
+    measured = [entry for entry in log if "held_out_ndcg" in entry]
+    return _CARD.format(
+        base=base,
+        data=_table("data set | judgements | examples | licence", data),
+        depth=depth,
+        weight=f"{recipe.get('weight', 1.0):g}",
+        quality=_table("data set | retrieval | alone | mix", quality),
+        pairs=f"{calibration.pairs:,}",
+        base_rate=f"{calibration.base_rate:.1%}",
+        error=f"{calibration.error:.3f}",
+        skill=f"{calibration.skill:.2f}",
+        bins=_table("probability | pairs | mean | relevant", bins),
+        course=_table(
+            "step | mix | alone | share of the reranker",
+            [(f"{e['step']:,}", f"{e['held_out_ndcg']:.4f}", f"{e['alone']:.4f}", f"{e['weight']:g}") for e in measured],
+        ),
+        command=command,
+        sha256=checkpoint_sha256,
+        versions=", ".join(f"{name} {version}" for name, version in versions.items()),
+    )
+
+
+def _table(head: str, rows: Sequence[Sequence[str]]) -> str:
+    columns = head.count("|") + 1
+    return "\n".join([f"| {head} |", f"|{'---|' * columns}", *(f"| {' | '.join(row)} |" for row in rows)])
+
+
+_CARD = """# Reranker
+
+A cross-encoder of one logit, `[CLS] query [SEP] passage [SEP]`, trained from {base}.
+
+## Data
+
+{data}
+
+An example is a query, a relevant passage and mined negatives. Of every data set some queries are held out, by document.
+
+## Figures
+
+nDCG@10 on held-out queries that chose nothing, the best {depth} of retrieval reranked by the exported model: retrieval alone, the
+reranker alone, and the mix of its recipe, in which its share is {weight}.
+
+{quality}
+
+Probabilities, on these queries' {pairs} pairs, of which {base_rate} are relevant: expected calibration error {error},
+Brier skill {skill}.
+
+{bins}
+
+In the course of training, on other held-out queries:
+
+{course}
+
+## How it was made
+
+```
+{command}
+```
+
+Checkpoint: sha256 {sha256}. Made with {versions}.
+"""

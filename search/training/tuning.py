@@ -1,0 +1,85 @@
+"""What belongs into the recipe? The share in the mix and the map to a probability, found on queries that were held out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.documents import Candidate
+from search.evaluation import measure
+from search.ranking import best_first, mixed
+from search.reranking import Reranker
+
+WEIGHTS = tuple(round(0.1 * step, 1) for step in range(11))
+_NOISE = 0.005  # nDCG@10 that a data set may lose where the mean gains
+Scores = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """A query that the model is not trained on, with what retrieval found for it.
+
+    Attributes:
+        dataset: the name of the data set.
+        part: what it is held out for.
+        query: its text.
+        candidates: closest first.
+        grades: of the judged documents, found or not.
+    """
+
+    dataset: str
+    part: str
+    query: str
+    candidates: tuple[Candidate, ...]
+    grades: Mapping[str, int]
+
+    @property
+    def relevant(self) -> NDArray[np.bool_]:
+        """Which candidates are relevant."""
+        return np.array([self.grades.get(candidate.document_id, 0) > 0 for candidate in self.candidates], bool)
+
+
+def score(held_out: Sequence[HeldOut], reranker: Reranker) -> list[Scores]:
+    """The reranker's raw scores of every query's candidates."""
+    return [reranker.score(q.query, [c.passage for c in q.candidates]).scores.astype(np.float64) for q in held_out]
+
+
+def pairs(held_out: Sequence[HeldOut], scores: Sequence[Scores]) -> tuple[Scores, NDArray[np.bool_]]:
+    """All candidates of all queries in one row: their scores, and whether they are relevant."""
+    return np.concatenate(scores), np.concatenate([query.relevant for query in held_out])
+
+
+def ndcg(held_out: Sequence[HeldOut], scores: Sequence[Scores], weight: float, depth: int | None = None) -> dict[str, float]:
+    """Mean nDCG@10 of each data set.
+
+    Args:
+        held_out: the queries.
+        scores: the reranker's, of every query's candidates.
+        weight: the reranker's share; 0 is retrieval alone.
+        depth: how many candidates are reranked, the others following in retrieval order; None for all.
+    """
+    run, qrels = {}, {}
+    for number, (query, logits) in enumerate(zip(held_out, scores, strict=True)):
+        retrieval = np.array([candidate.retrieval_score for candidate in query.candidates])
+        order = best_first(mixed(logits[:depth], retrieval[:depth], weight)) if len(logits) else []
+        order += range(len(order), len(logits))
+        run[str(number)] = [query.candidates[place].document_id for place in order]
+        qrels[str(number)] = query.grades
+    measures = measure(run, qrels)
+    by_dataset: dict[str, list[float]] = {}
+    for number, query in enumerate(held_out):
+        by_dataset.setdefault(query.dataset, []).append(measures[str(number)]["nDCG@10"])
+    return {name: float(np.mean(values)) for name, values in by_dataset.items()}
+
+
+def weight_curve(held_out: Sequence[HeldOut], scores: Sequence[Scores]) -> dict[float, dict[str, float]]:
+    """nDCG@10 by share of the reranker, by data set."""
+    return {weight: ndcg(held_out, scores, weight) for weight in WEIGHTS}
+
+
+def best_weight(curve: Mapping[float, Mapping[str, float]]) -> float:
+    """The share with the best mean over the data sets, among those that leave none below retrieval alone by more than noise."""
+    retrieval = curve[0.0]
+    safe = [w for w, values in curve.items() if all(values[name] >= retrieval[name] - _NOISE for name in values)]
+    return max(safe, key=lambda weight: (float(np.mean(list(curve[weight].values()))), -weight))

@@ -1,0 +1,67 @@
+"""Scores become probabilities that are true, or there is an error."""
+
+import numpy as np
+import pytest
+
+from search.calibration import fit_platt, reliability
+from search.errors import InvalidDataset
+from search.recipes import Recipe
+
+
+def drawn(scale: float, bias: float, seed: int = 0, count: int = 20_000) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    scores = rng.normal(3.0, 5.0, count)
+    return scores, rng.random(count) < 1 / (1 + np.exp(-(scores / scale + bias)))
+
+
+@pytest.mark.parametrize(("scale", "bias"), [(1.0, 0.0), (0.2, -3.0), (4.0, -2.0), (50.0, 1.0)])
+def test_a_map_that_made_the_data_is_found_again(scale: float, bias: float) -> None:
+    scores, relevant = drawn(scale, bias)
+    found = fit_platt(scores, relevant)
+    assert found[1] == pytest.approx(bias, abs=0.15)
+    assert 1 / found[0] == pytest.approx(1 / scale, rel=0.1, abs=0.004)
+
+
+def test_the_recipe_s_probability_is_what_was_fitted() -> None:
+    scores, relevant = drawn(2.0, -4.0)
+    scale, bias = fit_platt(scores, relevant)
+    recipe = Recipe(scale=scale, bias=bias)
+    probabilities = np.array([recipe.probability(float(score)) for score in scores])
+    assert np.allclose(probabilities, 1 / (1 + np.exp(-(scores / scale + bias))))
+    unseen, truth = drawn(2.0, -4.0, seed=1)
+    measured = reliability(np.array([recipe.probability(float(score)) for score in unseen]), truth)
+    assert measured.error < 0.01
+    assert all(abs(b.probability - b.relevant) < 0.05 for b in measured.bins if b.pairs > 300)
+    assert 0.4 < measured.skill < 0.5
+
+
+@pytest.mark.parametrize("relevant", [[True, True], [False, False]])
+def test_one_kind_of_pair_alone_says_nothing(relevant: list[bool]) -> None:
+    with pytest.raises(InvalidDataset, match="judge more queries"):
+        fit_platt(np.array([1.0, 2.0]), np.array(relevant))
+
+
+def test_scores_that_fall_with_relevance_are_refused() -> None:
+    scores, relevant = drawn(1.0, 0.0)
+    with pytest.raises(InvalidDataset, match="not more often relevant"):
+        fit_platt(-scores, relevant)
+
+
+def test_scores_that_separate_perfectly_still_give_a_finite_map() -> None:
+    scale, bias = fit_platt(np.arange(20.0), np.arange(20) >= 10)
+    assert 0 < scale < 5
+    assert -scale * bias == pytest.approx(9.5, abs=0.5)  # where the probability is a half
+
+
+def test_reliability_follows_its_definitions() -> None:
+    probabilities = np.array([0.05, 0.15, 0.15, 0.95, 1.0])
+    measured = reliability(probabilities, np.array([False, False, True, True, True]))
+    assert measured.base_rate == pytest.approx(0.6)
+    assert measured.brier == pytest.approx((0.05**2 + 0.15**2 + 0.85**2 + 0.05**2) / 5)
+    assert measured.skill == pytest.approx(1 - measured.brier / 0.24)
+    assert [(b.low, b.pairs) for b in measured.bins] == [(0.0, 1), (0.1, 2), (0.9, 2)]
+    assert measured.error == pytest.approx((0.05 + 2 * 0.35 + 2 * 0.025) / 5)
+
+
+def test_one_kind_alone_leaves_no_skill_to_have() -> None:
+    assert reliability(np.array([0.1, 0.2]), np.array([False, False])).skill == 0.0

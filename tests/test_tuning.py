@@ -1,0 +1,55 @@
+"""The recipe's figures come from held-out queries, and no data set is left below retrieval."""
+
+import numpy as np
+import pytest
+from planted import Planted
+
+from search.documents import Candidate
+from search.training.tuning import HeldOut, best_weight, ndcg, pairs, score, weight_curve
+
+
+def held_out(dataset: str, relevant: int, count: int = 5) -> HeldOut:
+    """A query whose relevant document retrieval has put at this place, from 0."""
+    candidates = [Candidate(f"c{i}", f"d{i}", f"text {i}", "", {}, 0, 6, i + 1, 1 - i / 10, 2, 2, 0.0) for i in range(count)]
+    return HeldOut(dataset, "choose", "query", tuple(candidates), {f"d{relevant}": 1})
+
+
+def test_a_share_of_nothing_is_retrieval_and_of_all_the_reranker() -> None:
+    queries, scores = [held_out("a", relevant=2)], [np.array([0.0, 1.0, 5.0, 2.0, 3.0])]
+    assert ndcg(queries, scores, 0) == {"a": pytest.approx(1 / np.log2(4))}
+    assert ndcg(queries, scores, 1) == {"a": 1.0}
+
+
+def test_the_share_is_chosen_by_the_mean_over_data_sets_of_which_none_may_lose() -> None:
+    helpful = np.array([0.0, 0.0, 1.0, 0.0, 0.0])
+    harmful = np.array([1.0, 1.5, 0.0, 0.0, 0.0])
+    queries, scores = [held_out("a", 2), held_out("b", 0)], [helpful, harmful]
+    curve = weight_curve(queries, scores)
+    weight = best_weight(curve)
+    assert 0 < weight < 1
+    assert curve[weight]["a"] > curve[0.0]["a"]
+    assert curve[weight]["b"] == curve[0.0]["b"]
+    assert curve[1.0]["b"] < curve[0.0]["b"]
+
+
+def test_a_reranker_that_helps_nowhere_gets_no_share() -> None:
+    assert best_weight(weight_curve([held_out("a", 0)], [np.array([0.0, 1.0, 2.0, 3.0, 4.0])])) == 0.0
+
+
+def test_a_query_without_candidates_counts_as_zero() -> None:
+    empty = HeldOut("a", "choose", "query", (), {"d0": 1})
+    assert ndcg([empty, held_out("a", 0)], [np.array([]), np.zeros(5)], 0.5) == {"a": 0.5}
+
+
+def test_pairs_are_scored_by_the_reranker_itself() -> None:
+    query = held_out("a", relevant=1)
+    scores = score([query], Planted([3, 1, 4, 1, 5]))
+    logits, relevant = pairs([query], scores)
+    assert logits.tolist() == [3, 1, 4, 1, 5]
+    assert relevant.tolist() == [False, True, False, False, False]
+
+
+def test_candidates_below_the_depth_keep_their_place() -> None:
+    queries, scores = [held_out("a", relevant=4)], [np.array([0.0, 0.0, 0.0, 0.0, 9.0])]
+    assert ndcg(queries, scores, 1, depth=4) == ndcg(queries, scores, 0)
+    assert ndcg(queries, scores, 1, depth=5) == {"a": 1.0}
