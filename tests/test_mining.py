@@ -3,12 +3,14 @@
 from pathlib import Path
 
 import pytest
+from planted import Planted
 from test_evaluation import write
 
 from search.embedding import FastEmbedEmbedder
 from search.errors import InvalidDataset
 from search.evaluation import Dataset, embed_corpus, load_dataset
 from search.index.edge import EdgeIndex
+from search.recipes import Recipe
 from search.service import SearchService
 from search.training import mixture
 from search.training.mining import Miner, Pool, carve
@@ -139,3 +141,15 @@ def test_examples_are_kept_as_they_were_drawn(tmp_path: Path) -> None:
     mixture.write(examples, tmp_path / "examples.jsonl")
     assert list(mixture.read(tmp_path / "examples.jsonl")) == examples
     assert [file.name for file in tmp_path.iterdir()] == ["examples.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("raw", "recipe", "labels"),
+    [(True, Recipe(), (2.0, -2.0)), (False, Recipe(), (0.881, 0.119)), (False, Recipe(scale=0.5), (0.982, 0.018))],
+)
+def test_a_teacher_labels_by_score_or_by_probability(raw: bool, recipe: Recipe, labels: tuple[float, float]) -> None:
+    examples = [mixture.Example("a", "q", ("d1", "d2"), (1.0, 0.0))]
+    texts = {"a": ({"q": "question"}, {"d1": "one", "d2": "two"})}
+    (example,) = mixture.taught(examples, texts, Planted([2.0, -2.0], recipe), raw=raw)
+    assert example.labels == pytest.approx(labels, abs=1e-3)
+    assert (example.query, example.documents) == ("q", ("d1", "d2"))

@@ -68,6 +68,7 @@ def card(
         base=base,
         data=_table("data set | judgements | examples | licence", data),
         depth=depth,
+        window=recipe["max_tokens"],
         weight=f"{recipe.get('weight', 1.0):g}",
         quality=_table("data set | retrieval | alone | mix", quality),
         pairs=f"{calibration.pairs:,}",
@@ -102,8 +103,8 @@ An example is a query, a relevant passage and mined negatives. Of every data set
 
 ## Figures
 
-nDCG@10 on held-out queries that chose nothing, the best {depth} of retrieval reranked by the exported model: retrieval alone, the
-reranker alone, and the mix of its recipe, in which its share is {weight}.
+nDCG@10 on held-out queries that chose nothing: retrieval alone, the reranker alone on its best {depth}, the recipe's mix, in which
+the reranker's share is {weight}. The exported model was measured; it reads {window} tokens.
 
 {quality}
 

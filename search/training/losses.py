@@ -12,6 +12,7 @@ from search.training.mixture import Example
 Loss = Literal["bce", "mse", "ranknet", "margin-mse", "listnet", "plistmle", "lambda", "infonce"]
 LOSSES: tuple[Loss, ...] = get_args(Loss)
 _FLAT = {"bce", "mse"}
+SQUARED = {"mse", "margin-mse"}  # which compare scores themselves, whatever their scale
 _SHARPNESS = 10.0  # ListNet compares with the softmax of the labels; of 1 and 0s that would be nearly flat
 
 

@@ -1,12 +1,14 @@
 """In which order does a model see which examples? Drawn once, by seed and weight, and kept: a run that goes on sees the same."""
 
 import json
+import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from search.errors import InvalidDataset
+from search.reranking import Reranker
 from search.training.mining import Pool
 
 
@@ -65,6 +67,26 @@ def draw_examples(
         raise InvalidDataset(message)
     random.Random(f"{seed}/order").shuffle(examples)  # noqa: S311
     return examples
+
+
+def taught(
+    examples: Sequence[Example], texts: Mapping[str, tuple[Mapping[str, str], Mapping[str, str]]], teacher: Reranker, *, raw: bool
+) -> Iterator[Example]:
+    """The same examples, labelled by a reranker.
+
+    Args:
+        examples: to be labelled.
+        texts: by data set, the queries' and the passages' texts by id.
+        teacher: whose knowledge is wanted.
+        raw: whether a label is its score, as the losses on squares take it, or the probability that its recipe makes of the score
+            (the logistic function of the score where it makes none).
+    """
+    for example in examples:
+        queries, passages = texts[example.dataset]
+        scores = teacher.score(queries[example.query], [passages[document] for document in example.documents]).scores.tolist()
+        known = scores if raw else [teacher.recipe.probability(score) for score in scores]
+        labels = [0.5 * (1 + math.tanh(score / 2)) if label is None else label for score, label in zip(scores, known, strict=True)]
+        yield replace(example, labels=tuple(labels))
 
 
 def write(examples: Sequence[Example], file: Path) -> None:
