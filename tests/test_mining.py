@@ -143,13 +143,18 @@ def test_examples_are_kept_as_they_were_drawn(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["examples.jsonl"]
 
 
-@pytest.mark.parametrize(
-    ("raw", "recipe", "labels"),
-    [(True, Recipe(), (2.0, -2.0)), (False, Recipe(), (0.881, 0.119)), (False, Recipe(scale=0.5), (0.982, 0.018))],
-)
-def test_a_teacher_labels_by_score_or_by_probability(raw: bool, recipe: Recipe, labels: tuple[float, float]) -> None:
+TAUGHT = {
+    "score": (True, Recipe(), 2.0),
+    "logistic function": (False, Recipe(), 0.8808),
+    "recipe's probability": (False, Recipe(scale=0.5), 0.9820),
+}
+
+
+@pytest.mark.parametrize("name", TAUGHT)
+def test_a_teacher_labels_by_score_or_by_probability(name: str) -> None:
+    raw, recipe, label = TAUGHT[name]
     examples = [mixture.Example("a", "q", ("d1", "d2"), (1.0, 0.0))]
     texts = {"a": ({"q": "question"}, {"d1": "one", "d2": "two"})}
     (example,) = mixture.taught(examples, texts, Planted([2.0, -2.0], recipe), raw=raw)
-    assert example.labels == pytest.approx(labels, abs=1e-3)
+    assert example.labels == pytest.approx((label, -2.0 if raw else 1 - label), abs=1e-4)
     assert (example.query, example.documents) == ("q", ("d1", "d2"))
