@@ -7,7 +7,6 @@ data set as --take says. Quality is of all of them; times are of every third, in
 """
 
 import argparse
-import json
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -16,9 +15,8 @@ from typing import Any
 import numpy as np
 import record
 
-from search.documents import Candidate
 from search.reranking.cross_encoder import CrossEncoder
-from search.training.tuning import HeldOut, best_weight, ndcg, score, weight_curve
+from search.training.tuning import HeldOut, best_weight, ndcg, read, score, weight_curve
 
 WINDOWS = (128, 192, 256)
 DEPTHS = (5, 10, 15, 20, 25, 30)
@@ -35,10 +33,14 @@ def main() -> None:
     rerankers = {window: CrossEncoder(arguments.model, device="cpu", cache=Path(), max_tokens=window) for window in WINDOWS}
     figures: dict[str, Any] = {
         "queries": len(queries),
-        "retrieval": mean(ndcg(queries, [np.zeros(30)] * len(queries), 0)),
+        "retrieval": mean(ndcg(queries, [np.zeros(len(query.candidates)) for query in queries], 0)),
         "curve": [],
     }
+    if narrow := [window for window, reranker in rerankers.items() if reranker.recipe.max_tokens != window]:
+        parser.error(f"{arguments.model} reads fewer than {narrow[0]} tokens")
     timed = queries[::3]
+    for reranker in rerankers.values():
+        reranker.score(timed[0].query, [candidate.passage for candidate in timed[0].candidates])  # to warm up
     milliseconds: dict[tuple[int, int], list[float]] = defaultdict(list)
     for query in timed:
         for window, reranker in rerankers.items():
@@ -67,10 +69,10 @@ def mean(values: dict[str, float]) -> float:
 
 def taken(file: Path, count: int) -> list[HeldOut]:
     """The first held-out queries of each data set's part "choose"."""
-    rows = [row for row in map(json.loads, file.read_text().splitlines()) if row["part"] == "choose"]
     by_dataset: dict[str, list[HeldOut]] = defaultdict(list)
-    for row in rows:
-        by_dataset[row["dataset"]].append(HeldOut(**row | {"candidates": tuple(Candidate(**c) for c in row["candidates"])}))
+    for query in read(file):
+        if query.part == "choose" and query.candidates:
+            by_dataset[query.dataset].append(query)
     return [query for queries in by_dataset.values() for query in queries[:count]]
 
 

@@ -31,7 +31,7 @@ def main() -> None:
         before, after = (measured["runs"][run]["nDCG@10"] for run in ("retrieval", "reranked"))
         gain = measured["gain"]
         print(f"{name}: {before:.4f} -> {after:.4f}  {gain['nDCG@10']:+.4f} [{gain['low']:+.4f}, {gain['high']:+.4f}]", flush=True)
-    figures["mean gain"] = float(np.mean([measured["gain"]["nDCG@10"] for measured in figures.values()]))
+    print(f"mean gain {np.mean([measured['gain']['nDCG@10'] for measured in figures.values()]):+.4f}")
     record.write("quality", figures)
 
 

@@ -60,15 +60,17 @@ def sources(package: str) -> list[Path]:
     """A package's Python files, tests left out."""
     if package == "stdlib":
         root = Path(sysconfig.get_path("stdlib"))
-        return sorted(f for f in root.rglob("*.py") if not {"test", "tests", "site-packages", "idlelib"} & set(f.parts))
+        left_out = {"test", "tests", "site-packages", "idlelib"}
+        return sorted(file for file in root.rglob("*.py") if not left_out & set(file.relative_to(root).parts))
     distribution = importlib.metadata.distribution(package)
     about = distribution.metadata.json
     named = [about.get("license_expression", ""), str(about.get("license", ""))[:200], *about.get("classifier", ())]
     licence = " ".join(name for name in named if not name.startswith(("Topic", "Programming Language", "Framework")))
     if not PERMISSIVE.search(licence) or RESTRICTIVE.search(licence):
         raise SystemExit(f"{package} names no permissive licence, but {licence.strip()[:80]!r}; leave it out")
-    files = [Path(str(distribution.locate_file(f))) for f in distribution.files or [] if f.suffix == ".py"]
-    return sorted(f for f in files if f.is_file() and not {"test", "tests"} & set(f.parts) and "test" not in f.name)
+    named_files = [file for file in distribution.files or [] if file.suffix == ".py" and not {"test", "tests"} & set(file.parts)]
+    files = [Path(str(distribution.locate_file(file))) for file in named_files if not file.name.startswith(("test_", "conftest"))]
+    return sorted(file for file in files if file.is_file())
 
 
 def question(function: ast.FunctionDef) -> Pair | None:
@@ -78,7 +80,8 @@ def question(function: ast.FunctionDef) -> Pair | None:
     words = re.sub(r"([a-z])([A-Z])", r"\1 \2", function.name).replace("_", " ").lower().split()
     if len(summary.split()) not in SUMMARY_WORDS or not summary.isascii() or not function.body[1:]:
         return None
-    drawn = hashlib.sha256(function.name.encode() + summary.encode()).digest()[0]
+    name = function.name
+    drawn = hashlib.sha256(name.encode() + summary.encode()).digest()[0]
     function.decorator_list = []
     if drawn % 2 and len(words) >= NAME_WORDS:
         asked, function.name = " ".join(words), "f"
@@ -88,7 +91,8 @@ def question(function: ast.FunctionDef) -> Pair | None:
     if drawn % 3 == 0:
         asked = f"python {asked[0].lower()}{asked[1:]}"  # as people ask a search engine
     source = ast.unparse(function)
-    return Pair(asked, source) if len(source) in SOURCE_CHARACTERS else None
+    copied = function.name == "f" and name in source  # it calls itself
+    return Pair(asked, source) if len(source) in SOURCE_CHARACTERS and not copied else None
 
 
 def write(pairs: Iterator[Pair], out: Path, limit: int | None, seed: int) -> int:
@@ -97,6 +101,8 @@ def write(pairs: Iterator[Pair], out: Path, limit: int | None, seed: int) -> int
     chosen = list({pair.text: pair for pair in by_question.values()}.values())
     random.Random(seed).shuffle(chosen)  # noqa: S311  # nothing to keep secret
     chosen = chosen[:limit]
+    if out.exists():
+        raise SystemExit(f"{out} exists already; name another folder, or remove it first")
     (out / "qrels").mkdir(parents=True)
     with (
         (out / "corpus.jsonl").open("w", encoding="utf-8") as corpus,

@@ -16,40 +16,26 @@ that well, and `search export` takes what they give.
 import argparse
 import json
 import shlex
-import shutil
 import sys
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, fields, replace
-from importlib.metadata import version
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import torch
 
-from search.assembly import build_corpus_index, build_embedder, build_reranker
-from search.calibration import fit_platt, reliability
-from search.documents import Candidate
-from search.errors import InvalidDataset, SearchError
-from search.evaluation import Dataset, embed_corpus, load_dataset
-from search.export.model_folder import export
+from search.errors import DeviceUnavailable, InvalidDataset, InvalidSettings, ModelNotFound, SearchError
+from search.evaluation import Dataset, load_dataset
 from search.export.precision import precision
-from search.models import sha256
 from search.options import load_settings
-from search.recipes import Recipe
-from search.reranking.cross_encoder import CrossEncoder
-from search.service import SearchService
-from search.training import mixture
-from search.training.card import Figures, Source, card
+from search.training import mixture, tuning
+from search.training.finishing import Finish, finish
 from search.training.losses import LOSSES, SQUARED
-from search.training.mining import Miner, Pool, carve
+from search.training.preparation import PARTS, Preparation, apart, prepare, texts_of
 from search.training.trainer import Fitting, fit
-from search.training.tuning import HeldOut, Scores, best_weight, ndcg, pairs, score, weight_curve
 
-# What may change when a run goes on: it decides nothing about the checkpoint.
-FREE = {"out", "minutes", "data_dir", "device", "licence", "base_licence", "weights", "window", "reranked"}
-Texts = tuple[dict[str, str], dict[str, str]]
-PARTS = ("choose", "calibrate", "check")  # what queries are held out for
+# What may be given otherwise when a run goes on, since it decides nothing about the examples, nor which weights come of them.
+FREE = {"out", "minutes", "data_dir", "licence", "base_licence", "weights", "window", "reranked"}
 
 
 def main() -> None:
@@ -105,134 +91,116 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
 
 def run(arguments: argparse.Namespace) -> None:
     """The whole way, from what an earlier call has left."""
-    out = arguments.out
-    out.mkdir(parents=True, exist_ok=True)
+    out: Path = arguments.out
     if (out / "model" / "README.md").is_file():
         print(f"{out / 'model'} is finished; name another --out for another run")
         return
-    chosen = {name: value for name, value in vars(arguments).items() if name not in FREE}
-    plan = out / "plan.json"
-    if plan.is_file() and json.loads(plan.read_text()) != json.loads(json.dumps(chosen)):
-        message = f"{out} holds a run with other arguments ({plan}); give those, or another --out"
-        raise InvalidDataset(message)
-    plan.write_text(json.dumps(chosen, indent=2) + "\n")
-    datasets = {}
-    shares = {}
-    for folder, split, share in arguments.data:
-        dataset = load_dataset(Path(folder), split)
-        datasets[dataset.name] = dataset
-        shares[dataset.name] = float(share)
+    datasets, shares = loaded(arguments.data)
+    check(arguments, datasets)
+    out.mkdir(parents=True, exist_ok=True)
+    settle(out / "plan.json", {name: value for name, value in vars(arguments).items() if name not in FREE})
+    settings = load_settings(arguments.data_dir, None)
     if not (out / "examples.jsonl").is_file():
-        prepare(arguments, datasets, shares)
+        given = {
+            name: getattr(arguments, name) for name in ("depth", "lexical", "guard", "negatives", "held_out", "seed", "teacher")
+        }
+        chosen = Preparation(**given, examples=arguments.steps * arguments.queries, raw=arguments.loss in SQUARED)
+        prepare(chosen, datasets, shares, settings, out)
+    texts = texts_of(datasets)
     examples = list(mixture.read(out / "examples.jsonl"))
-    held_out = [read_held_out(line) for line in (out / "held_out.jsonl").read_text().splitlines()]
-    fitting = Fitting(
-        **{f.name: getattr(arguments, f.name) for f in fields(Fitting) if f.name != "bf16"}, bf16=arguments.precision == "bf16"
-    )
-    choosing = [query for query in held_out if query.part == "choose"]
-    measured = [query for name in datasets for query in [q for q in choosing if q.dataset == name][: arguments.measured]]
+    everything = tuning.read(out / "held_out.jsonl")
+    held_out = apart(everything, examples, texts)
+    print(f"{len(held_out):,} of {len(everything):,} held-out queries have no passage in common with the examples", flush=True)
+    measured = [
+        query
+        for name in datasets
+        for query in [q for q in held_out if (q.dataset, q.part) == (name, "choose")][: arguments.measured]
+    ]
+    same = {field.name: getattr(arguments, field.name) for field in fields(Fitting) if field.name != "bf16"}
+    fitting = Fitting(**same, bf16=arguments.precision == "bf16")
     limits: dict[str, Any] = {"device": arguments.device, "minutes": arguments.minutes, "average": arguments.average}
-    if not fit(fitting, examples, texts_of(datasets), measured, out, **limits):
+    if not fit(fitting, examples, texts, measured, out, **limits):
         print("the time is over; run the same command again to go on")
         return
-    finish(arguments, examples, held_out)
-
-
-def texts_of(datasets: dict[str, Dataset]) -> dict[str, Texts]:
-    """By data set, the queries' and the passages' texts by id."""
-    return {name: (dict(d.queries), {document.id: document.passage for document in d.documents}) for name, d in datasets.items()}
-
-
-def prepare(arguments: argparse.Namespace, datasets: dict[str, Dataset], shares: dict[str, float]) -> None:
-    """Carve, mine and draw; afterwards examples.jsonl and held_out.jsonl stand in the run's folder."""
-    settings = load_settings(arguments.data_dir, None)
-    embedder = build_embedder(settings)
-    carved = {name: carve(dataset, dict.fromkeys(PARTS, arguments.held_out), arguments.seed) for name, dataset in datasets.items()}
-    training = {name: parts["train"] for name, parts in carved.items() if shares[name] > 0}
-    # More than needed, for queries without enough negatives are passed over.
-    drawn = mixture.draw_queries(training, shares, int(1.1 * arguments.steps * arguments.queries), arguments.seed)
-    pools: dict[str, dict[str, Pool]] = {}
-    held_out: list[HeldOut] = []
-    for name, dataset in datasets.items():
-        index = build_corpus_index(settings, dataset.corpus_hash, embedder)
-        try:
-            embed_corpus(dataset, embedder, index, lambda _what, _done, _total: None)
-            miner = Miner(
-                dataset,
-                SearchService(embedder, index, lambda: None),
-                depth=arguments.depth,
-                lexical=arguments.lexical,
-                guard=arguments.guard,
-            )
-            pools[name] = {pool.query: pool for pool in miner.pools(sorted(set(drawn.get(name, ()))))}
-            for part in PARTS:
-                held_out += [
-                    HeldOut(name, part, dataset.queries[q], tuple(miner.candidates(q)), dataset.qrels[q])
-                    for q in carved[name][part]
-                ]
-        finally:
-            index.close()
-        sizes = [len(pool.negatives) for pool in pools[name].values()] or [0]
-        print(f"{name}: {len(pools[name]):,} queries mined, {sum(sizes) / len(sizes):.0f} negatives each", flush=True)
-    examples = mixture.draw_examples(drawn, pools, arguments.negatives, arguments.seed)[: arguments.steps * arguments.queries]
-    if arguments.teacher:
-        teacher = build_reranker(settings)
-        if teacher is None:
-            message = "--teacher: the settings name no reranker; set SEARCH_RERANKER__MODEL, and its kind"
-            raise InvalidDataset(message)
-        print(f"labelling {len(examples):,} examples by {teacher.name}", flush=True)
-        examples = list(mixture.taught(examples, texts_of(datasets), teacher, raw=arguments.loss in SQUARED))
-    unfinished = arguments.out / "held_out.unfinished"
-    unfinished.write_text("".join(json.dumps(asdict(query), ensure_ascii=False) + "\n" for query in held_out))
-    unfinished.replace(arguments.out / "held_out.jsonl")
-    mixture.write(examples, arguments.out / "examples.jsonl")  # last: it says that all is prepared
-
-
-def finish(arguments: argparse.Namespace, examples: Sequence[mixture.Example], held_out: Sequence[HeldOut]) -> None:
-    """Export the checkpoint, find its recipe on held-out queries, and write the card last."""
-    out, folder = arguments.out, arguments.out / "model"
-    window, depth = arguments.window or arguments.max_tokens, arguments.reranked or arguments.depth
-    held_out = [replace(query, candidates=query.candidates[:depth]) for query in held_out]
-    shutil.rmtree(folder, ignore_errors=True)  # of a call that was stopped here
-    export(str(out / "checkpoint"), folder, precision=precision(arguments.weights), max_tokens=window, cache=out)
-    scores = score(held_out, CrossEncoder(str(folder), device="cpu", cache=out))
-    part = {name: [i for i, query in enumerate(held_out) if query.part == name] for name in PARTS}
-
-    def taken(name: str) -> tuple[list[HeldOut], list[Scores]]:
-        return [held_out[i] for i in part[name]], [scores[i] for i in part[name]]
-
-    weight = best_weight(weight_curve(*taken("choose")))
-    scale, bias = fit_platt(*pairs(*taken("calibrate")))
-    recipe = Recipe.read(json.loads((folder / "recipe.json").read_text()), "the recipe").model_copy(
-        update={"weight": weight, "scale": scale, "bias": bias}
-    )
-    logits, relevant = pairs(*taken("check"))
-    checked = reliability(np.array([recipe.probability(float(logit)) for logit in logits]), relevant)
-    figures = Figures(*(ndcg(*taken("check"), share) for share in (0.0, 1.0, weight)))
-    licences = dict(arguments.licence)
-    counts = Counter(example.dataset for example in examples)
-    text = card(
-        base=f"{Path(arguments.base).name} ({arguments.base_licence}, sha256 {sha256(Path(arguments.base) / 'model.safetensors')})",
-        sources=[Source(n := Path(d).name, split, counts[n], licences.get(n, "unstated")) for d, split, _ in arguments.data],
+    told = Finish(
+        precision=precision(arguments.weights),
+        window=arguments.window or arguments.max_tokens,
+        depth=arguments.reranked or arguments.depth,
+        base=Path(arguments.base),
+        base_licence=arguments.base_licence,
+        splits={name: dataset.split for name, dataset in datasets.items()},
+        licences=dict(arguments.licence),
         command=shlex.join(["python", *sys.argv]),
-        checkpoint_sha256=sha256(out / "checkpoint" / "model.safetensors"),
-        recipe=recipe.to_dict(),
-        depth=depth,
-        figures=figures,
-        calibration=checked,
-        versions={name: version(name) for name in ("two-stage-search", "torch", "sentence-transformers", "transformers")},
-        log=[json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()],
     )
-    for target in (out / "checkpoint", folder):
-        (target / "recipe.json").write_text(json.dumps(recipe.to_dict(), indent=1) + "\n")
-        (target / "README.md").write_text(text)
-    print(text)
+    print(finish(told, examples, held_out, out))
 
 
-def read_held_out(line: str) -> HeldOut:
-    """What `prepare` wrote."""
-    row: dict[str, Any] = json.loads(line)
-    return HeldOut(**row | {"candidates": tuple(Candidate(**candidate) for candidate in row["candidates"])})
+def loaded(data: Sequence[tuple[str, str, str]]) -> tuple[dict[str, Dataset], dict[str, float]]:
+    """The data sets and their shares, by name."""
+    datasets: dict[str, Dataset] = {}
+    shares: dict[str, float] = {}
+    for folder, split, share in data:
+        dataset = load_dataset(Path(folder), split)
+        if dataset.name in datasets:
+            message = f"two data sets are called {dataset.name}; rename the folder of one"
+            raise InvalidDataset(message)
+        try:
+            shares[dataset.name] = float(share)
+        except ValueError:
+            shares[dataset.name] = -1
+        if not 0 <= shares[dataset.name] < float("inf"):
+            message = f"the share of {dataset.name} is {share!r}; give a number, 0 or more"
+            raise InvalidDataset(message)
+        datasets[dataset.name] = dataset
+    if not any(shares.values()):
+        message = "every share is 0, so there is nothing to train on"
+        raise InvalidDataset(message)
+    return datasets, shares
+
+
+def check(arguments: argparse.Namespace, datasets: dict[str, Dataset]) -> None:
+    """Refuse what would fail later, before anything that takes long."""
+    for name in ("model.safetensors", "config.json", "tokenizer.json"):
+        if not (Path(arguments.base) / name).is_file():
+            message = f"--base {arguments.base} has no {name}; give the folder of a checkpoint of the BERT family"
+            raise ModelNotFound(message)
+    if arguments.device == "cuda" and not torch.cuda.is_available():
+        message = "--device cuda: this PyTorch finds no GPU; install its build for CUDA, or take --device cpu"
+        raise DeviceUnavailable(message)
+    if problem := wrong(arguments, datasets):
+        raise InvalidSettings(problem)
+
+
+def wrong(arguments: argparse.Namespace, datasets: dict[str, Dataset]) -> str:
+    """What does not fit together in the arguments; empty if all does."""
+    least = {"queries": 1, "negatives": 1, "depth": 1, "lexical": 0, "held_out": 1, "measured": 1, "steps": 1, "evaluate_every": 1}
+    for name, value in least.items():
+        if getattr(arguments, name) < value:
+            return f"--{name.replace('_', '-')} is {getattr(arguments, name)}; give at least {value}"
+    if (arguments.reranked or 0) > arguments.depth:
+        return f"--reranked is {arguments.reranked}, but held-out queries have --depth {arguments.depth} candidates"
+    if (arguments.window or 0) > arguments.max_tokens:
+        return f"--window is {arguments.window}, but the model is trained with --max-tokens {arguments.max_tokens}"
+    if arguments.teacher and arguments.loss == "infonce":
+        return "--loss infonce reads no labels, so --teacher would teach nothing; take another loss"
+    if unknown := [name for name, _ in arguments.licence if name not in datasets]:
+        return f"--licence {unknown[0]}: no data set is called so; there are {', '.join(datasets)}"
+    return ""
+
+
+def settle(plan: Path, chosen: dict[str, Any]) -> None:
+    """Write down what was chosen, or make sure that it is what was chosen before, if anything came of that."""
+    chosen = json.loads(json.dumps(chosen))
+    if plan.is_file() and any((plan.parent / name).is_file() for name in ("drawn.jsonl", "examples.jsonl")):
+        before = json.loads(plan.read_text(encoding="utf-8"))
+        if differing := sorted(name for name in {*before, *chosen} if before.get(name) != chosen.get(name)):
+            names = ", --".join(differing).replace("_", "-")
+            message = f"{plan.parent} holds a run with another --{names}: {plan} has it; or name another --out"
+            raise InvalidSettings(message)
+        return
+    unfinished = plan.with_suffix(".unfinished")
+    unfinished.write_text(json.dumps(chosen, indent=2) + "\n", encoding="utf-8")
+    unfinished.replace(plan)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,8 @@ from search.errors import InvalidDataset
 
 Scores = NDArray[np.float64]
 Relevant = NDArray[np.bool_]
-_STEPS = 100  # of Newton's method, which needs about ten
-_CLOSE = 1e-9
+_STEPS = 100  # of Newton's method with backtracking, which needs about ten
+_CLOSE = 1e-10
 _BINS = 10
 
 
@@ -71,15 +71,22 @@ def fit_platt(scores: Scores, relevant: Relevant) -> tuple[float, float]:
     centre, spread = float(scores.mean()), float(scores.std()) or 1.0
     design = np.stack([(scores - centre) / spread, np.ones_like(scores)], axis=1)
     targets = np.where(relevant, (positives + 1) / (positives + 2), 1 / (negatives + 2))
+
+    def cost(weights: Scores) -> float:
+        margins = design @ weights
+        return float(np.logaddexp(0, margins).sum() - targets @ margins)
+
     weights = np.array([0.0, np.log((positives + 1) / (negatives + 1))])
     for _ in range(_STEPS):
-        probability = 1 / (1 + np.exp(-design @ weights))
+        probability = 0.5 * (1 + np.tanh(design @ weights / 2))
         gradient = design.T @ (probability - targets)
+        if np.abs(gradient).max() < _CLOSE * len(scores):
+            break
         curvature = (design * (probability * (1 - probability))[:, None]).T @ design + 1e-9 * np.eye(2)
         step = np.linalg.solve(curvature, gradient)
+        while cost(weights - step) > cost(weights) and np.abs(step).max() > _CLOSE:  # too far: the curvature changes on the way
+            step /= 2
         weights -= step
-        if np.abs(step).max() < _CLOSE:
-            break
     slope = float(weights[0]) / spread
     if slope <= 0:
         message = "higher scores are not more often relevant here, so no probability follows from them"

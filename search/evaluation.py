@@ -189,8 +189,9 @@ def gain(before: Measures, after: Measures) -> dict[str, float]:
         The mean difference, and `low` and `high`, its 95% confidence interval: percentiles of 10,000 paired bootstrap resamples.
     """
     differences = np.array([after[query]["nDCG@10"] - values["nDCG@10"] for query, values in before.items()])
-    resampled = np.random.default_rng(0).choice(differences, (_RESAMPLES, len(differences))).mean(axis=1)
-    low, high = np.percentile(resampled, (2.5, 97.5))
+    draw = np.random.default_rng(0)
+    means = [float(draw.choice(differences, len(differences)).mean()) for _ in range(_RESAMPLES)]
+    low, high = np.percentile(means, (2.5, 97.5))
     return {"nDCG@10": float(differences.mean()), "low": float(low), "high": float(high)}
 
 

@@ -51,6 +51,8 @@ def evaluate(
     for name, values in measured["runs"].items():
         figures = "  ".join(f"{measure} {value:.4f}" for measure, value in values.items())
         print(f"  {name:10} {figures}   {measured['latency_ms'][name]:.0f} ms a query")
+    if gain := measured["gain"]:
+        print(f"  reranking adds {gain['nDCG@10']:+.4f} nDCG@10, 95 % interval {gain['low']:+.4f} to {gain['high']:+.4f}")
 
 
 def export(

@@ -16,9 +16,10 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 from sentence_transformers.cross_encoder import CrossEncoder
 
 from search.documents import Candidate
+from search.errors import InferenceFailed
 from search.training.losses import LOSSES
 from search.training.mixture import Example
-from search.training.trainer import Fitting, _Trimmed, fit
+from search.training.trainer import Fitting, _Trimmed, fit, in_order
 from search.training.tuning import HeldOut
 
 WORDS = ["cat", "ship", "volcano", "violin", "bee", "glacier", "bridge", "comet"]
@@ -59,6 +60,7 @@ def main(base: str, folder: Path) -> dict[str, Any]:
         trained(loss, replace(plan, loss=loss))
         told["losses"][loss] = losses_of(folder / loss)
     trained("again", replace(plan, loss="bce"))
+    told["order"] = list(in_order(range(6), batch_size=4, drop_last=False))
     stops = 0
     while not trained("stopped", replace(plan, loss="bce"), minutes=0.0 if stops < 3 else None):
         stops += 1
@@ -66,7 +68,20 @@ def main(base: str, folder: Path) -> dict[str, Any]:
     told["weights"] = {name: weights_of(folder / name) for name in ("bce", "again", "stopped")}
     trained("seeded", replace(plan, seed=1))
     told["weights"]["seeded"] = weights_of(folder / "seeded")
-    trained("averaged", plan, average=2)
+    trained("averaged", replace(plan, learning_rate=1e-3), average=2)
+    trained("stopped late", replace(plan, learning_rate=1e-3), average=2, minutes=0.0)
+    for state in range(2, 20):  # one step a call: no state of these is one that an unstopped run has, but every fourth
+        if trained("stopped late", replace(plan, learning_rate=1e-3), average=2, minutes=0.0 if state < 20 else None):
+            break
+    else:
+        trained("stopped late", replace(plan, learning_rate=1e-3), average=2)
+    told["weights"] |= {name: weights_of(folder / name) for name in ("averaged", "stopped late")}
+    trained("rounded", replace(plan, bf16=True))
+    told["rounded"] = losses_of(folder / "rounded")
+    try:
+        trained("diverged", replace(plan, loss="mse", learning_rate=1e30))
+    except InferenceFailed as error:
+        told["diverged"] = str(error)
     trained("frozen", replace(plan, freeze=1))
     trained("patient", replace(plan, patience=1, learning_rate=0.0))
     told["patient"] = losses_of(folder / "patient")

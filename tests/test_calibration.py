@@ -35,6 +35,26 @@ def test_the_recipe_s_probability_is_what_was_fitted() -> None:
     assert 0.4 < measured.skill < 0.5
 
 
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("apart", [3.0, 4.0, 6.0])
+def test_rare_and_well_separated_pairs_get_the_likeliest_map(seed: int, apart: float) -> None:
+    rng = np.random.default_rng(seed)
+    relevant = rng.random(4000) < 0.02
+    scores = -rng.gamma(2.0, 1.0, 4000) + relevant * apart * 1.5  # most pairs far below, with a tail
+    scale, bias = fit_platt(scores, relevant)
+
+    def cost(scale: float, bias: float) -> float:
+        positives, negatives = relevant.sum(), (~relevant).sum()
+        targets = np.where(relevant, (positives + 1) / (positives + 2), 1 / (negatives + 2))
+        margins = scores / scale + bias
+        return float(np.logaddexp(0, margins).sum() - targets @ margins)
+
+    best = cost(scale, bias)
+    assert scale > 0.05
+    for factor, shift in ((1.02, 0), (0.98, 0), (1, 0.05), (1, -0.05)):
+        assert best < cost(scale * factor, bias + shift)
+
+
 @pytest.mark.parametrize("relevant", [[True, True], [False, False]])
 def test_one_kind_of_pair_alone_says_nothing(relevant: list[bool]) -> None:
     with pytest.raises(InvalidDataset, match="judge more queries"):

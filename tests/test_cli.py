@@ -187,6 +187,10 @@ def test_evaluate(tmp_path: Path) -> None:
     assert measured["runs"]["reranked"] == {"nDCG@10": 1, "Recall@100": 1, "RR@10": 1}
     shown = search("evaluate", dataset, "--no-rerank", *where).stdout
     assert "pets (test): 2 queries, 3 documents\n  retrieval  nDCG@10 1.0000  Recall@100 1.0000  RR@10 1.0000" in shown
+    assert "reranking adds" not in shown
+    assert measured["gain"]["low"] <= measured["gain"]["nDCG@10"] <= measured["gain"]["high"]
+    both = search("evaluate", dataset, "--depth", 2, *where).stdout
+    assert f"reranking adds {measured['gain']['nDCG@10']:+.4f} nDCG@10, 95 % interval" in both
     assert "depth is 0" in error("evaluate", dataset, "--depth", 0, *where)
     assert "has no qrels/train.tsv" in error("evaluate", dataset, "--split", "train", *where)
 

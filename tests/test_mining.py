@@ -11,8 +11,8 @@ from search.errors import InvalidDataset
 from search.evaluation import Dataset, embed_corpus, load_dataset
 from search.index.edge import EdgeIndex
 from search.recipes import Recipe
-from search.service import SearchService
 from search.training import mixture
+from search.training.copies import Known
 from search.training.mining import Miner, Pool, carve
 
 SUBJECTS = ["cats", "ships", "volcanoes", "violins", "bees", "glaciers", "bridges", "comets"]
@@ -52,9 +52,9 @@ def test_a_query_whose_documents_fall_into_two_parts_is_in_none(tmp_path: Path) 
     assert "q4" not in {query for queries in parts.values() for query in queries}
 
 
-def test_holding_everything_out_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InvalidDataset, match="hold out fewer"):
-        carve(judged(tmp_path), {"check": 80}, seed=0)
+def test_everything_may_be_held_out(tmp_path: Path) -> None:
+    parts = carve(judged(tmp_path), {"check": 80}, seed=0)
+    assert (len(parts["check"]), parts["train"]) == (80, [])
 
 
 CATS = "Cats sleep for most of the day, and they hunt at dawn and at dusk, when mice are about."
@@ -79,7 +79,7 @@ def mining(folder: Path, embedder: FastEmbedEmbedder, qrels: str = QRELS, **opti
     dataset = load_dataset(write(folder / "beir", CORPUS, queries, qrels), "test")
     index = EdgeIndex(folder / "data", "corpus")
     embed_corpus(dataset, embedder, index, lambda _what, _done, _total: None)
-    return Miner(dataset, SearchService(embedder, index, lambda: None), **options)  # type: ignore[arg-type]  # int and float
+    return Miner(dataset, embedder, index, **options)  # type: ignore[arg-type]  # int and float
 
 
 def test_negatives_are_near_and_neither_judged_nor_copies(miner: Miner) -> None:
@@ -100,6 +100,35 @@ def test_what_is_closer_than_the_guard_allows_is_no_negative(tmp_path: Path, bun
     (strict,) = mining(tmp_path / "1", bundled_embedder, guard=0.3, lexical=0).pools(["q1"])
     assert "near" not in strict.negatives
     assert "far" in strict.negatives
+
+
+def test_the_guard_holds_where_the_embedder_did_not_find_the_relevant_passage(
+    tmp_path: Path, bundled_embedder: FastEmbedEmbedder
+) -> None:
+    judgement = "q1\tfar\t1\n"
+    (loose,) = mining(tmp_path / "1", bundled_embedder, judgement, depth=2, lexical=0, guard=100.0).pools(["q1"])
+    assert len(loose.negatives) == 2
+    assert list(mining(tmp_path / "2", bundled_embedder, judgement, depth=2, lexical=0).pools(["q1"])) == []
+
+
+def test_nothing_is_mined_for_no_queries(miner: Miner) -> None:
+    assert list(miner.pools([])) == []
+
+
+def test_passages_without_a_word_of_the_query_are_no_lexical_candidates(
+    tmp_path: Path, bundled_embedder: FastEmbedEmbedder
+) -> None:
+    (pool,) = mining(tmp_path, bundled_embedder, depth=3, lexical=6, guard=100.0).pools(["q1"])
+    assert "far" not in pool.negatives
+
+
+def test_copies_are_known_under_any_name() -> None:
+    known = Known([CATS, "Ships cross the sea in a week, and in winter they take longer than that."])
+    assert known.holds(f"As is said: {CATS}")
+    assert known.holds(CATS.upper())
+    assert known.holds(" ".join(CATS.split()[:15]))
+    assert not known.holds("Cats sleep at night, and dogs do, too; that is known of them.")
+    assert not Known([]).holds(CATS)
 
 
 def test_a_query_whose_relevant_document_is_not_there_is_left_out(tmp_path: Path, bundled_embedder: FastEmbedEmbedder) -> None:

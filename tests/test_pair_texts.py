@@ -51,6 +51,17 @@ def test_a_function_s_question_does_not_stand_in_its_text() -> None:
     assert kinds == {"name", "summary"}
 
 
+def test_a_function_that_calls_itself_is_not_asked_for_by_its_name() -> None:
+    kept = 0
+    for number in range(40):
+        function = parsed("keep_values_below", f"Keep the values below limit number {number}.")
+        function.body.insert(1, ast.parse("keep_values_below(values, limit - 1)").body[0])
+        pair = pair_texts.question(function)
+        kept += pair is not None
+        assert pair is None or "keep values below" not in pair.question
+    assert 5 < kept < 35
+
+
 @pytest.mark.parametrize("summary", ["Too short", "word " * 30, "Ünïcode is left out of these pairs"])
 def test_functions_that_ask_no_question_are_left_out(summary: str) -> None:
     assert pair_texts.question(parsed("keep", summary)) is None
@@ -72,6 +83,8 @@ def test_titles_become_a_folder_that_can_be_evaluated(tmp_path: Path) -> None:
     (tmp_path / "in" / "corpus.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     command = [sys.executable, str(SCRIPT), "titles", str(tmp_path / "in"), str(tmp_path / "out"), "--limit", "4"]
     assert "4 pairs" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "exists already" in again.stderr
     from search.evaluation import load_dataset
 
     dataset = load_dataset(tmp_path / "out", "train")

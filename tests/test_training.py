@@ -5,10 +5,12 @@ The trainer needs torch, which this project does not: .venv-train (see scripts/t
 
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import safetensors.numpy
 from test_evaluation import write
@@ -98,6 +100,23 @@ def test_frozen_layers_stay_as_they_are(fits: dict[str, Any]) -> None:
     assert fits["all moved"]
 
 
+def test_the_mean_of_states_is_the_same_whenever_a_run_was_stopped(fits: dict[str, Any]) -> None:
+    assert fits["weights"]["stopped late"] == fits["weights"]["averaged"]
+
+
+def test_examples_come_in_the_order_they_were_drawn(fits: dict[str, Any]) -> None:
+    assert fits["order"] == [[0, 1, 2, 3], [4, 5]]
+
+
+def test_half_precision_learns_as_well(fits: dict[str, Any]) -> None:
+    assert fits["rounded"] == pytest.approx(fits["losses"]["bce"], abs=0.1)
+    assert fits["rounded"] != fits["losses"]["bce"]
+
+
+def test_a_diverging_run_says_so(fits: dict[str, Any]) -> None:
+    assert "lower --learning-rate" in fits["diverged"]
+
+
 def test_patience_ends_a_run_that_no_longer_gets_better(fits: dict[str, Any]) -> None:
     assert len(fits["patient"]) == 2
 
@@ -114,13 +133,20 @@ def arguments(folder: Path, base: Path, *more: str) -> list[str | Path]:
     return [ROOT / "scripts" / "train_reranker.py", *run, "--data-dir", folder / "data", *SIZES.split(), *more]
 
 
-def dataset(folder: Path) -> Path:
+def dataset(folder: Path, name: str = "toy", said: str = "it is said", mark: str = "d") -> Path:
     things = ("cat", "ship", "bee", "comet", "violin", "bridge")
     words = [f"{colour}{thing}" for colour in ("red", "blue", "green", "black", "white") for thing in things]
-    texts = {f"d{i}": f"Of the {word} it is said that it was seen in {1900 + i}." for i, word in enumerate(words)}
-    corpus = [{"_id": name, "title": "", "text": text} for name, text in texts.items()]
+    texts = {f"{mark}{i}": f"Of the {word} {said} that it was seen in {1900 + i}." for i, word in enumerate(words)}
+    corpus = [{"_id": number, "title": "", "text": text} for number, text in texts.items()]
     queries = [{"_id": f"q{i}", "text": f"when was the {word} seen"} for i, word in enumerate(words)]
-    return write(folder / "toy", corpus, queries, "".join(f"q{i}\td{i}\t1\n" for i in range(len(words))))
+    return write(folder / name, corpus, queries, "".join(f"q{i}\t{mark}{i}\t1\n" for i in range(len(words))))
+
+
+def done(*given: str | Path, **environment: str) -> str:
+    run = training(*given, **environment)
+    said, _ = run.communicate(timeout=250)
+    assert run.returncode == 0, said[-3000:]
+    return said
 
 
 def test_a_killed_run_goes_on_and_its_model_is_served(base: Path, tmp_path: Path) -> None:
@@ -134,28 +160,103 @@ def test_a_killed_run_goes_on_and_its_model_is_served(base: Path, tmp_path: Path
                 killed.kill()
     assert (tmp_path / "run" / "examples.jsonl").is_file(), said[-3000:]
     examples = sha256(tmp_path / "run" / "examples.jsonl")
-    run = training(*arguments(tmp_path, base, "--licence", "toy", "CC0 1.0"))
-    said, _ = run.communicate(timeout=200)
-    assert run.returncode == 0, said[-3000:]
+    said = done(*arguments(tmp_path, base, "--licence", "toy", "CC0 1.0"))
     assert "step 1 of 6" not in said
     assert "step 6 of 6" in said
     assert sha256(tmp_path / "run" / "examples.jsonl") == examples
     folder = tmp_path / "run" / "model"
     recipe = json.loads((folder / "recipe.json").read_text())
     assert recipe["weights"] == "int8"
-    assert recipe["scale"] > 0
     card = (folder / "README.md").read_text()
     assert sha256(tmp_path / "run" / "checkpoint" / "model.safetensors") in card
     assert "| toy | test | 24 | CC0 1.0 |" in card
     assert "--steps 6" in card
+    course = card.split("In the course of training")[1]
+    assert [int(step) for step in re.findall(r"^\| (\d+) \|", course, re.MULTILINE)] == list(range(1, 7))  # none twice
     reranker = CrossEncoder(str(folder), device="cpu", cache=tmp_path)
-    assert reranker.recipe.probability(float(reranker.score("when was the redcat seen", ["Of the redcat"]).scores[0])) is not None
+    assert reranker.recipe.weight == recipe.get("weight", 1.0)
+    assert np.isfinite(reranker.score("when was the redcat seen", ["Of the redcat"]).scores).all()
     export(str(tmp_path / "run" / "checkpoint"), tmp_path / "twice", precision=precision("int8"), max_tokens=64, cache=tmp_path)
     assert sha256(tmp_path / "twice" / "model.onnx") == sha256(folder / "model.onnx")
-    again = training(*arguments(tmp_path, base))
-    assert "is finished" in again.communicate(timeout=100)[0]
+    assert json.loads((tmp_path / "twice" / "recipe.json").read_text()) == recipe
+    assert "is finished" in done(*arguments(tmp_path, base))
     (folder / "README.md").unlink()
     other = training(*arguments(tmp_path, base, "--seed", "1"))
     said, _ = other.communicate(timeout=100)
     assert other.returncode == 1
-    assert "other arguments" in said
+    assert "holds a run with another --seed" in said
+    said = done(*arguments(tmp_path, base, "--window", "32", "--reranked", "10"))  # decides nothing about the weights
+    assert "step" not in said.split("# Reranker")[0]
+    assert json.loads((folder / "recipe.json").read_text())["max_tokens"] == 32
+    assert "on its best 10" in said
+
+
+def test_several_data_sets_a_share_of_nothing_and_a_teacher(base: Path, tmp_path: Path) -> None:
+    dataset(tmp_path)
+    dataset(tmp_path, "copy", mark="c")
+    dataset(tmp_path, "other", said="nobody in this world has any doubt")
+    more = [
+        "--data",
+        str(tmp_path / "copy"),
+        "test",
+        "1",
+        "--data",
+        str(tmp_path / "other"),
+        "test",
+        "0",
+        "--teacher",
+    ]
+    said = done(*arguments(tmp_path, base, *more), SEARCH_RERANKER__MAX_TOKENS="64")
+    assert "minilm-reranker labels 24 examples" in said
+    examples = [json.loads(line) for line in (tmp_path / "run" / "examples.jsonl").read_text().splitlines()]
+    assert {example["dataset"] for example in examples} == {"toy", "copy"}
+    assert all(0 < label < 1 for example in examples for label in example["labels"])
+    kept = int(said.split(" of 45 held-out queries")[0].split()[-1])
+    assert 15 <= kept < 45  # those of "other", and of the copies what is not trained on under the other name
+    assert "teacher minilm-reranker" in (tmp_path / "run" / "model" / "README.md").read_text()
+
+
+REFUSED = {
+    "no such base": (["--base", "nowhere"], "has no model.safetensors"),
+    "two of one name": (["--data", "TOY", "test", "2"], "two data sets are called toy"),
+    "share in words": (["--data", "OTHER", "test", "half"], "the share of other is 'half'"),
+    "too deep": (["--reranked", "40"], "candidates"),
+    "too wide": (["--window", "128"], "--max-tokens 64"),
+    "nothing taught": (["--teacher", "--loss", "infonce"], "reads no labels"),
+    "no negatives": (["--negatives", "0"], "--negatives is 0; give at least 1"),
+    "licence of nothing": (["--licence", "toys", "MIT"], "no data set is called so; there are toy"),
+    "all held out": (["--held-out", "30"], "hold out fewer"),
+    "no teacher": (["--teacher"], "the settings name no reranker"),
+}
+
+
+@pytest.fixture(scope="module")
+def refused(base: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What is said to each of the above, by one process: loading torch takes longest."""
+    folder = tmp_path_factory.mktemp("refused")
+    places = {"TOY": str(dataset(folder)), "OTHER": str(dataset(folder, "other"))}
+    commands = {
+        name: [str(word) for word in arguments(folder, base, *(places.get(word, word) for word in given))[1:]]
+        for name, (given, _) in REFUSED.items()
+    }
+    script = f"""
+import json, sys
+sys.path.insert(0, {str(ROOT / "scripts")!r})
+import train_reranker
+said = {{}}
+for name, command in json.loads({json.dumps(json.dumps(commands))}).items():
+    sys.argv[1:] = command
+    try:
+        train_reranker.main()
+    except SystemExit as refusal:
+        said[name] = str(refusal)
+print("RESULT " + json.dumps(said))
+"""
+    said = done("-c", script, SEARCH_RERANKER__KIND="none")
+    told: dict[str, str] = json.loads(said.split("RESULT ")[1])
+    return told
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_work_is_refused_before_it_takes_time(refused: dict[str, str], name: str) -> None:
+    assert REFUSED[name][1] in refused[name]

@@ -69,7 +69,8 @@ def make_plan(
     if code and published is None:  # of published models it is known that their code computes nothing else
         message = f"{checkpoint.path / 'config.json'} names code of its own for {', '.join(code)}, which this graph does not know"
         raise UnsupportedModel(message)
-    name = chosen or published
+    beside = checkpoint.path / "recipe.json"  # where scripts/train_reranker.py leaves it
+    name = chosen or published or (str(beside) if beside.is_file() else None)
     if name is None and architecture not in _CROSS_ENCODERS:
         message = (
             f"no recipe was published for {model}: say with --recipe how it is to be asked, by a file or "

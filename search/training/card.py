@@ -41,8 +41,8 @@ def card(
     recipe: Mapping[str, Any],
     depth: int,
     figures: Figures,
-    calibration: Reliability,
-    versions: Mapping[str, str],
+    calibration: Reliability | None,
+    made: Mapping[str, str | None],
     log: Sequence[Mapping[str, Any]],
 ) -> str:
     """The model card.
@@ -55,15 +55,13 @@ def card(
         recipe: what the model folder's recipe.json says.
         depth: candidates reranked in the figures.
         figures: of the exported model.
-        calibration: of its probabilities, on queries that were not used to fit them.
-        versions: of what it was trained with.
+        calibration: of its probabilities, on queries that were not used to fit them; None if it gives none.
+        made: with which embedder and teacher the examples were made, and with which versions of packages.
         log: the measurements on held-out queries in the course of training.
     """
-    bins = [(f"{b.low:.1f} to {b.high:.1f}", f"{b.pairs:,}", f"{b.probability:.3f}", f"{b.relevant:.3f}") for b in calibration.bins]
     data = [(s.name, s.split, f"{s.examples:,}", s.licence) for s in sources]
     names = list(figures.retrieval)
     quality = [(name, *(f"{run[name]:.4f}" for run in (figures.retrieval, figures.alone, figures.mixed))) for name in names]
-    measured = [entry for entry in log if "held_out_ndcg" in entry]
     return _CARD.format(
         base=base,
         data=_table("data set | judgements | examples | licence", data),
@@ -71,19 +69,26 @@ def card(
         window=recipe["max_tokens"],
         weight=f"{recipe.get('weight', 1.0):g}",
         quality=_table("data set | retrieval | alone | mix", quality),
-        pairs=f"{calibration.pairs:,}",
-        base_rate=f"{calibration.base_rate:.1%}",
-        error=f"{calibration.error:.3f}",
-        skill=f"{calibration.skill:.2f}",
-        bins=_table("probability | pairs | mean | relevant", bins),
+        reliability=_reliability(calibration),
         course=_table(
             "step | mix | alone | share of the reranker",
-            [(f"{e['step']:,}", f"{e['held_out_ndcg']:.4f}", f"{e['alone']:.4f}", f"{e['weight']:g}") for e in measured],
+            [(f"{e['step']:,}", f"{e['held_out_ndcg']:.4f}", f"{e['alone']:.4f}", f"{e['weight']:g}") for e in log],
         ),
         command=command,
         sha256=checkpoint_sha256,
-        versions=", ".join(f"{name} {version}" for name, version in versions.items()),
+        made=", ".join(f"{name} {value}" for name, value in made.items() if value),
     )
+
+
+def _reliability(measured: Reliability | None) -> str:
+    if measured is None:
+        return "Its scores have no map to probabilities."
+    bins = [(f"{b.low:.1f} to {b.high:.1f}", f"{b.pairs:,}", f"{b.probability:.3f}", f"{b.relevant:.3f}") for b in measured.bins]
+    told = (
+        f"Probabilities, on these queries' {measured.pairs:,} pairs, of which {measured.base_rate:.1%} are relevant: "
+        f"expected calibration error {measured.error:.3f}, Brier skill {measured.skill:.2f}."
+    )
+    return f"{told}\n\n{_table('probability | pairs | mean | relevant', bins)}"
 
 
 def _table(head: str, rows: Sequence[Sequence[str]]) -> str:
@@ -99,7 +104,8 @@ A cross-encoder of one logit, `[CLS] query [SEP] passage [SEP]`, trained from {b
 
 {data}
 
-An example is a query, a relevant passage and mined negatives. Of every data set some queries are held out, by document.
+An example is a query, a relevant passage and mined negatives. Of every data set some queries are held out, by document; no relevant
+passage of theirs, nor a copy of one, is a relevant passage in an example.
 
 ## Figures
 
@@ -108,10 +114,7 @@ the reranker's share is {weight}. The exported model was measured; it reads {win
 
 {quality}
 
-Probabilities, on these queries' {pairs} pairs, of which {base_rate} are relevant: expected calibration error {error},
-Brier skill {skill}.
-
-{bins}
+{reliability}
 
 In the course of training, on other held-out queries:
 
@@ -123,5 +126,5 @@ In the course of training, on other held-out queries:
 {command}
 ```
 
-Checkpoint: sha256 {sha256}. Made with {versions}.
+Checkpoint: sha256 {sha256}. Made with {made}.
 """

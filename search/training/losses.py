@@ -12,7 +12,7 @@ from search.training.mixture import Example
 Loss = Literal["bce", "mse", "ranknet", "margin-mse", "listnet", "plistmle", "lambda", "infonce"]
 LOSSES: tuple[Loss, ...] = get_args(Loss)
 _FLAT = {"bce", "mse"}
-SQUARED = {"mse", "margin-mse"}  # which compare scores themselves, whatever their scale
+SQUARED = frozenset({"mse", "margin-mse"})  # which compare scores themselves, whatever their scale
 _SHARPNESS = 10.0  # ListNet compares with the softmax of the labels; of 1 and 0s that would be nearly flat
 
 
@@ -22,6 +22,9 @@ def columns(examples: Sequence[Example], texts: Mapping[str, Any], loss: Loss) -
     for example in examples:
         queries, passages = texts[example.dataset]
         query, documents, labels = queries[example.query], [passages[d] for d in example.documents], example.labels
+        if loss == "plistmle":  # it takes the order for the truth; equal labels stay as they were drawn
+            order = sorted(range(len(labels)), key=lambda place: -labels[place])
+            documents, labels = [documents[place] for place in order], tuple(labels[place] for place in order)
         if loss in _FLAT:
             rows += [{"query": query, "document": d, "label": label} for d, label in zip(documents, labels, strict=True)]
         elif loss == "margin-mse":

@@ -3,7 +3,7 @@
 import json
 import math
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -89,11 +89,16 @@ def taught(
         yield replace(example, labels=tuple(labels))
 
 
-def write(examples: Sequence[Example], file: Path) -> None:
+def to_line(example: Example) -> str:
+    """One line of JSON."""
+    return json.dumps(asdict(example), ensure_ascii=False) + "\n"
+
+
+def write(examples: Iterable[Example], file: Path) -> None:
     """One JSON line an example; the file is there whole or not at all."""
     unfinished = file.with_suffix(".unfinished")
     with unfinished.open("w", encoding="utf-8") as lines:
-        lines.writelines(json.dumps(asdict(example), ensure_ascii=False) + "\n" for example in examples)
+        lines.writelines(map(to_line, examples))
     unfinished.replace(file)
 
 

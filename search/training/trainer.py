@@ -3,7 +3,7 @@
 import json
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,14 @@ from typing import Any
 import numpy as np
 import torch
 from safetensors.torch import load_file
+from sentence_transformers.base.sampler import BatchSamplers, DefaultBatchSampler
 from sentence_transformers.cross_encoder import CrossEncoder, CrossEncoderTrainer, CrossEncoderTrainingArguments
 from sentence_transformers.sentence_transformer.evaluation import SentenceEvaluator
 from torch import nn
+from torch.utils.data import SequentialSampler
 from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments, set_seed
 
+from search.errors import InferenceFailed
 from search.training.losses import Loss, columns, loss_function
 from search.training.mixture import Example
 from search.training.tuning import HeldOut, best_weight, weight_curve
@@ -85,7 +88,8 @@ def fit(
     Returns:
         Whether all is done: the folder "checkpoint" in `out` holds the result.
     """
-    torch.set_float32_matmul_precision("highest")
+    if (out / "checkpoint").is_dir():
+        return True
     model = _model(fitting.base, fitting, device)
     table = columns(examples, texts, fitting.loss)
     rows = fitting.queries * (len(table) // len(examples))
@@ -94,6 +98,8 @@ def fit(
         output_dir=str(out / "states"),
         max_steps=fitting.steps,
         per_device_train_batch_size=rows,
+        # In-batch negatives must not hold a relevant passage of another query of the batch.
+        batch_sampler=BatchSamplers.NO_DUPLICATES if fitting.loss == "infonce" else in_order,
         learning_rate=fitting.learning_rate,
         warmup_steps=fitting.warmup,
         weight_decay=0.01,
@@ -105,14 +111,16 @@ def fit(
         eval_steps=fitting.evaluate_every,
         save_strategy="steps",
         save_steps=fitting.evaluate_every,
-        save_total_limit=average + 1,
+        save_total_limit=average + 2,  # and the best, and where the time was over
         load_best_model_at_end=True,
         metric_for_best_model=f"eval_{NDCG}",
         greater_is_better=True,
         logging_steps=min(50, fitting.evaluate_every),
+        logging_nan_inf_filter=False,
         disable_tqdm=True,
         report_to="none",
     )
+    arguments._n_gpu = min(arguments.n_gpu, 1)  # noqa: SLF001  # of several GPUs the trainer would make one slow one
     trainer = CrossEncoderTrainer(
         model=model,
         args=arguments,
@@ -131,13 +139,21 @@ def fit(
     if average > 1:
         weights = model[0].model  # of the library's modules, the first holds the transformer
         chosen = {name: values.clone() for name, values in weights.state_dict().items()}
-        weights.load_state_dict(_mean(_latest(states, average)))
+        weights.load_state_dict(_mean(_latest(states, fitting)[-average:]))
         averaged = evaluator(model)[NDCG]
         print(f"the best state measures {best:.4f}, the mean of the last {average} {averaged:.4f}", flush=True)
         if averaged <= best:
             weights.load_state_dict(chosen)
-    model.save_pretrained(str(out / "checkpoint"))
+    unfinished = out / "checkpoint.unfinished"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    model.save_pretrained(str(unfinished))
+    unfinished.rename(out / "checkpoint")
     return True
+
+
+def in_order(table: Sized, **options: Any) -> DefaultBatchSampler:
+    """Batches in the order of the table, which was drawn before; the trainer would draw another."""
+    return DefaultBatchSampler(SequentialSampler(table), **options)
 
 
 def predict(model: CrossEncoder, held_out: Sequence[HeldOut], *, bf16: bool) -> list[np.ndarray]:
@@ -145,6 +161,9 @@ def predict(model: CrossEncoder, held_out: Sequence[HeldOut], *, bf16: bool) -> 
     pairs = [(query.query, candidate.passage) for query in held_out for candidate in query.candidates]
     with torch.autocast(model.device.type, torch.bfloat16, enabled=bf16):
         scores = model.predict(pairs, batch_size=64, activation_fn=nn.Identity(), convert_to_numpy=True)
+    if not np.isfinite(scores).all():
+        message = "the model's scores are no longer numbers; lower --learning-rate, or train with --precision fp32"
+        raise InferenceFailed(message)
     ends = np.cumsum([len(query.candidates) for query in held_out])
     return np.split(np.asarray(scores, np.float64), ends[:-1])
 
@@ -155,7 +174,7 @@ class _Trimmed(CrossEncoder):  # type: ignore[misc]  # the library is not typed
     def forward(self, input: dict[str, torch.Tensor], **options: Any) -> dict[str, torch.Tensor]:
         lengths = input["attention_mask"].sum(dim=1)
         order = lengths.argsort()
-        parts = order.split(_PART)
+        parts = order.split(_PART if order.device.type == "cpu" else len(order))  # a GPU is faster with all at once
         columns = {
             name: values
             for name, values in input.items()
@@ -215,6 +234,9 @@ class _Clock(TrainerCallback):  # type: ignore[misc]  # the library is not typed
             "seconds_left": round(pace * (state.max_steps - state.global_step)),
         }
         entry |= {name.removeprefix("eval_"): value for name, value in logs.items()}
+        if not np.isfinite(entry.get("loss", 0.0)):
+            message = f"the loss is no number at step {state.global_step}; lower --learning-rate, or train with --precision fp32"
+            raise InferenceFailed(message)
         with self._log.open("a", encoding="utf-8") as lines:
             lines.write(json.dumps(entry) + "\n")
         shown = {name: entry[name] for name in ("loss", NDCG, "weight", "alone", "retrieval") if name in entry}
@@ -235,7 +257,7 @@ def _model(base: str, fitting: Fitting, device: str) -> CrossEncoder:
         device=device,
         local_files_only=True,
         config_kwargs=dropout,
-        model_kwargs={"attn_implementation": "eager"},  # the fastest on a CPU in bfloat16
+        model_kwargs={"attn_implementation": "eager" if device == "cpu" else "sdpa"},  # the faster of them in bfloat16
     )
     if fitting.freeze:
         encoder = model[0].model.base_model
@@ -246,7 +268,7 @@ def _model(base: str, fitting: Fitting, device: str) -> CrossEncoder:
 
 def _whole_state(states: Path) -> str | None:
     """The last state that was written to its end; what a killed run left unfinished is removed."""
-    for state in reversed(_latest(states, len(list(states.glob("checkpoint-*"))))):
+    for state in reversed(_by_step(states)):
         try:
             json.loads((state / "trainer_state.json").read_text())  # the trainer writes it last
         except (OSError, ValueError):
@@ -256,8 +278,17 @@ def _whole_state(states: Path) -> str | None:
     return None
 
 
-def _latest(states: Path, count: int) -> list[Path]:
-    return sorted(states.glob("checkpoint-*"), key=lambda state: int(state.name.rpartition("-")[2]))[-count:]
+def _step(state: Path) -> int:
+    return int(state.name.rpartition("-")[2])
+
+
+def _by_step(states: Path) -> list[Path]:
+    return sorted(states.glob("checkpoint-*"), key=_step)
+
+
+def _latest(states: Path, fitting: Fitting) -> list[Path]:
+    """The states that any run of these arguments has: none of those where a time was over."""
+    return [state for state in _by_step(states) if _step(state) % fitting.evaluate_every == 0 or _step(state) == fitting.steps]
 
 
 def _mean(states: Sequence[Path]) -> dict[str, torch.Tensor]:

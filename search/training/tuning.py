@@ -1,7 +1,9 @@
 """What belongs into the recipe? The share in the mix and the map to a probability, found on queries that were held out."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +40,21 @@ class HeldOut:
     def relevant(self) -> NDArray[np.bool_]:
         """Which candidates are relevant."""
         return np.array([self.grades.get(candidate.document_id, 0) > 0 for candidate in self.candidates], bool)
+
+
+def write(held_out: Iterable[HeldOut], file: Path) -> None:
+    """One JSON line a query; the file is there whole or not at all."""
+    unfinished = file.with_suffix(".unfinished")
+    with unfinished.open("w", encoding="utf-8") as lines:
+        lines.writelines(json.dumps(asdict(query), ensure_ascii=False) + "\n" for query in held_out)
+    unfinished.replace(file)
+
+
+def read(file: Path) -> list[HeldOut]:
+    """What `write` wrote."""
+    with file.open(encoding="utf-8") as lines:  # not splitlines(): it takes more for the end of a line than JSON does
+        rows = [json.loads(line) for line in lines]
+    return [HeldOut(**row | {"candidates": tuple(Candidate(**candidate) for candidate in row["candidates"])}) for row in rows]
 
 
 def score(held_out: Sequence[HeldOut], reranker: Reranker) -> list[Scores]:
