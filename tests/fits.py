@@ -78,6 +78,8 @@ def main(base: str, folder: Path) -> dict[str, Any]:
     told["weights"] |= {name: weights_of(folder / name) for name in ("averaged", "stopped late")}
     trained("rounded", replace(plan, bf16=True))
     told["rounded"] = losses_of(folder / "rounded")
+    trained("rounded again", replace(plan, bf16=True))
+    told["weights"] |= {name: weights_of(folder / name) for name in ("rounded", "rounded again")}
     try:
         trained("diverged", replace(plan, loss="mse", learning_rate=1e30))
     except InferenceFailed as error:

@@ -114,10 +114,16 @@ def test_the_public_filter_language_is_qdrants() -> None:
 def test_figures_are_those_on_record() -> None:
     results = ROOT / "benchmarks" / "results"
     scifact = json.loads((results / "quality.json").read_text())["figures"]["scifact"]["runs"]
-    told = re.search(r"nDCG@10: .* \| (\.\d+) → (\.\d+) ", README)
+    told = re.search(r"nDCG@10 · Recall@100 \| (\.\d+) · (\.\d+) ", README)
     assert told
     assert float(told[1]) == pytest.approx(scifact["retrieval"]["nDCG@10"], abs=5e-5)
-    assert float(told[2]) == pytest.approx(scifact["reranked"]["nDCG@10"], abs=5e-5)
+    assert float(told[2]) == pytest.approx(scifact["retrieval"]["Recall@100"], abs=5e-4)
+    tables = subprocess.run([sys.executable, ROOT / "benchmarks" / "tables.py"], capture_output=True, text=True, check=True)
+    assert all(table in README for table in tables.stdout.strip().split("\n\n"))
+    depth = json.loads((results / "depth.json").read_text())["figures"]
+    assert f"over {depth['queries']} held-out queries" in README
+    share = json.loads((ROOT / "search" / "models" / "minilm-reranker" / "recipe.json").read_text())["weight"]
+    assert f"{share:g} of a mix" in README
     engines = json.loads((results / "engines.json").read_text())["figures"]
     faster = re.search(r"(\d+) \S · (\d+) \S faster", README)
     assert faster

@@ -92,6 +92,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(fits: dict[str, Any]) -> None
 
 def test_a_seed_gives_the_same_weights_and_another_does_not(fits: dict[str, Any]) -> None:
     assert fits["weights"]["again"] == fits["weights"]["bce"]
+    assert fits["weights"]["rounded again"] == fits["weights"]["rounded"]
     assert fits["weights"]["seeded"] != fits["weights"]["bce"]
 
 
@@ -171,6 +172,7 @@ def test_a_killed_run_goes_on_and_its_model_is_served(base: Path, tmp_path: Path
     assert sha256(tmp_path / "run" / "checkpoint" / "model.safetensors") in card
     assert "| toy | test | 24 | CC0 1.0 |" in card
     assert "--steps 6" in card
+    assert re.search(r"The checkpoint is the (state|mean) of .* of 6: sha256", card)
     course = card.split("In the course of training")[1]
     assert [int(step) for step in re.findall(r"^\| (\d+) \|", course, re.MULTILINE)] == list(range(1, 7))  # none twice
     reranker = CrossEncoder(str(folder), device="cpu", cache=tmp_path)

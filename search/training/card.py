@@ -37,6 +37,7 @@ def card(
     base: str,
     sources: Sequence[Source],
     command: str,
+    weights: str,
     checkpoint_sha256: str,
     recipe: Mapping[str, Any],
     depth: int,
@@ -51,6 +52,7 @@ def card(
         base: the checkpoint training began with, and its licence.
         sources: the data.
         command: what was typed.
+        weights: which state of the training they are.
         checkpoint_sha256: of model.safetensors.
         recipe: what the model folder's recipe.json says.
         depth: candidates reranked in the figures.
@@ -75,6 +77,7 @@ def card(
             [(f"{e['step']:,}", f"{e['held_out_ndcg']:.4f}", f"{e['alone']:.4f}", f"{e['weight']:g}") for e in log],
         ),
         command=command,
+        weights=weights,
         sha256=checkpoint_sha256,
         made=", ".join(f"{name} {value}" for name, value in made.items() if value),
     )
@@ -126,5 +129,5 @@ In the course of training, on other held-out queries:
 {command}
 ```
 
-Checkpoint: sha256 {sha256}. Made with {made}.
+The checkpoint is {weights}: sha256 {sha256}. Made with {made}.
 """

@@ -74,12 +74,13 @@ def finish(chosen: Finish, examples: Sequence[Example], held_out: Sequence[HeldO
         print("on held-out queries the reranker helps at no share: its recipe says 0, which is retrieval order", flush=True)
     exported = Recipe.read(json.loads((folder / "recipe.json").read_text(encoding="utf-8")), "the exported recipe")
     recipe = exported.model_copy(update={"weight": weight, **_map(*parts["calibrate"])})
-    prepared = json.loads((out / "prepared.json").read_text(encoding="utf-8"))
+    prepared, fitted = (json.loads((out / name).read_text(encoding="utf-8")) for name in ("prepared.json", "fitted.json"))
     counts = Counter(example.dataset for example in examples)
     text = card(
         base=f"{chosen.base.name} ({chosen.base_licence}, sha256 {sha256(chosen.base / 'model.safetensors')})",
         sources=[Source(n, split, counts[n], chosen.licences.get(n, "unstated")) for n, split in chosen.splits.items()],
         command=chosen.command,
+        weights=fitted["weights"],
         checkpoint_sha256=sha256(out / "checkpoint" / "model.safetensors"),
         recipe=recipe.to_dict(),
         depth=chosen.depth,

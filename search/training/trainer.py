@@ -136,17 +136,22 @@ def fit(
         return False
     evaluator = trainer.evaluator
     best = evaluator(model)[NDCG]
+    kept = f"the state of step {trainer.state.best_global_step:,} of {fitting.steps:,}"
     if average > 1:
         weights = model[0].model  # of the library's modules, the first holds the transformer
         chosen = {name: values.clone() for name, values in weights.state_dict().items()}
-        weights.load_state_dict(_mean(_latest(states, fitting)[-average:]))
+        latest = _latest(states, fitting)[-average:]
+        weights.load_state_dict(_mean(latest))
         averaged = evaluator(model)[NDCG]
         print(f"the best state measures {best:.4f}, the mean of the last {average} {averaged:.4f}", flush=True)
         if averaged <= best:
             weights.load_state_dict(chosen)
+        else:
+            kept = f"the mean of the states of steps {', '.join(f'{_step(state):,}' for state in latest)} of {fitting.steps:,}"
     unfinished = out / "checkpoint.unfinished"
     shutil.rmtree(unfinished, ignore_errors=True)
     model.save_pretrained(str(unfinished))
+    (out / "fitted.json").write_text(json.dumps({"weights": kept}) + "\n", encoding="utf-8")
     unfinished.rename(out / "checkpoint")
     return True
 
