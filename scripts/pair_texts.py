@@ -1,6 +1,7 @@
 """Make judged pairs out of texts that bring their own question, as a BEIR folder to train on.
 
     python scripts/pair_texts.py titles DATASETS/scifact OUT           # an article's title is answered by its abstract
+    python scripts/pair_texts.py sentences DATASETS/scifact OUT        # a few sentences of a text by the rest of it
     python scripts/pair_texts.py functions OUT PACKAGE [PACKAGE …]     # a function's summary, or its name, by its source
 
 `functions` reads installed packages and takes those alone whose metadata names a permissive licence; "stdlib" is Python's own.
@@ -23,6 +24,7 @@ from typing import NamedTuple
 PERMISSIVE = re.compile(r"\b(MIT|BSD|Apache|PSF|Python Software Foundation|ISC|HPND|Unlicense|Zlib)\b", re.IGNORECASE)
 RESTRICTIVE = re.compile(r"GPL|General Public|MPL|Mozilla|Proprietary|Commercial|CC-BY-NC", re.IGNORECASE)
 SUMMARY_WORDS = range(4, 21)
+QUESTION_WORDS = range(8, 100)
 NAME_WORDS = 3  # at least
 ABSTRACT_WORDS = 50  # at least
 SOURCE_CHARACTERS = range(80, 1500)
@@ -42,6 +44,20 @@ def titles(folder: Path) -> Iterator[Pair]:
             title = row.get("title", "").strip().rstrip(".")
             if len(title.split()) >= SUMMARY_WORDS.start and len(row["text"].split()) >= ABSTRACT_WORDS:
                 yield Pair(title, row["text"])
+
+
+def sentences(folder: Path) -> Iterator[Pair]:
+    """One to three sentences out of every document of a BEIR corpus, and the document without them (arXiv:1906.00300)."""
+    with (folder / "corpus.jsonl").open(encoding="utf-8") as lines:
+        for row in map(json.loads, lines):
+            found = re.split(r"(?<=[.!?])\s+", " ".join(row["text"].split()))
+            draw = random.Random(row["_id"])  # noqa: S311  # nothing to keep secret
+            count = draw.randint(1, 3)
+            start = draw.randrange(max(len(found) - count + 1, 1))
+            asked = " ".join(found[start : start + count])
+            rest = " ".join([*found[:start], *found[start + count :]])
+            if len(asked.split()) in QUESTION_WORDS and len(rest.split()) >= ABSTRACT_WORDS:
+                yield Pair(asked, rest)
 
 
 def functions(package: str) -> Iterator[Pair]:
@@ -120,18 +136,21 @@ def main() -> None:
     """Write what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     kinds = parser.add_subparsers(dest="kind", required=True)
-    from_titles = kinds.add_parser("titles")
-    from_titles.add_argument("folder", type=Path)
-    from_titles.add_argument("out", type=Path)
+    for name in ("titles", "sentences"):
+        kind = kinds.add_parser(name)
+        kind.add_argument("folder", type=Path)
+        kind.add_argument("out", type=Path)
     from_functions = kinds.add_parser("functions")
     from_functions.add_argument("out", type=Path)
     from_functions.add_argument("packages", nargs="+")
-    for kind in (from_titles, from_functions):
+    for kind in kinds.choices.values():
         kind.add_argument("--limit", type=int, help="take as many, drawn by the seed")
         kind.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     if arguments.kind == "titles":
         pairs = titles(arguments.folder)
+    elif arguments.kind == "sentences":
+        pairs = sentences(arguments.folder)
     else:
         pairs = (pair for package in arguments.packages for pair in functions(package))
     print(f"{write(pairs, arguments.out, arguments.limit, arguments.seed):,} pairs in {arguments.out}")

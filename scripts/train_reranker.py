@@ -75,6 +75,9 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--dropout", type=float, default=0.0)
     parser.add_argument("--precision", choices=("bf16", "fp32"), default="bf16")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--carve-seed", type=int, default=0, help="which queries are held out; a run on another's checkpoint needs its"
+    )
     parser.add_argument("--evaluate-every", type=int, default=default["evaluate_every"], metavar="STEPS")
     parser.add_argument("--measured", type=int, default=15, help="held-out queries of each data set that a measurement takes")
     parser.add_argument("--patience", type=int, default=0, help="stop after as many measurements without a better one")
@@ -102,7 +105,8 @@ def run(arguments: argparse.Namespace) -> None:
     settings = load_settings(arguments.data_dir, None)
     if not (out / "examples.jsonl").is_file():
         given = {
-            name: getattr(arguments, name) for name in ("depth", "lexical", "guard", "negatives", "held_out", "seed", "teacher")
+            name: getattr(arguments, name)
+            for name in ("depth", "lexical", "guard", "negatives", "held_out", "seed", "carve_seed", "teacher")
         }
         chosen = Preparation(**given, examples=arguments.steps * arguments.queries, raw=arguments.loss in SQUARED)
         prepare(chosen, datasets, shares, settings, out)

@@ -90,3 +90,17 @@ def test_titles_become_a_folder_that_can_be_evaluated(tmp_path: Path) -> None:
     dataset = load_dataset(tmp_path / "out", "train")
     assert (len(dataset.documents), len(dataset.queries), len(dataset.qrels)) == (4, 4, 4)
     assert all(text.startswith("On the study of foxes part") and not text.endswith(".") for text in dataset.queries.values())
+
+
+def test_sentences_ask_for_the_text_without_them(tmp_path: Path) -> None:
+    texts = [" ".join(f"Sentence {place} of text {number} says that it is so." for place in range(9)) for number in range(20)]
+    rows = [{"_id": str(number), "title": "", "text": text} for number, text in enumerate([*texts, "Too short. For this."])]
+    (tmp_path / "corpus.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    pairs = list(pair_texts.sentences(tmp_path))
+    assert len(pairs) == 20
+    for text, pair in zip(texts, pairs, strict=True):
+        assert pair.question in text
+        assert pair.question not in pair.text
+        assert sorted(f"{pair.question} {pair.text}".split()) == sorted(text.split())
+    assert {pair.question.count(".") for pair in pairs} == {1, 2, 3}
+    assert pairs == list(pair_texts.sentences(tmp_path))

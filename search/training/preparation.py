@@ -31,7 +31,8 @@ class Preparation:
         negatives: passages beside each relevant one.
         held_out: queries of each data set for each of PARTS.
         examples: how many are wanted.
-        seed: of carving and drawing.
+        seed: of drawing.
+        carve_seed: of carving.
         teacher: whether the settings' reranker labels them, instead of judgements …
         raw: … by its raw scores rather than by probabilities.
     """
@@ -43,6 +44,7 @@ class Preparation:
     held_out: int
     examples: int
     seed: int
+    carve_seed: int
     teacher: bool
     raw: bool
 
@@ -83,7 +85,7 @@ def _draw(
     made: dict[str, str | None],
 ) -> list[Example]:
     """Carve, mine and draw; writes held_out.jsonl and prepared.json on the way."""
-    carved = {name: carve(d, dict.fromkeys(PARTS, chosen.held_out), chosen.seed) for name, d in datasets.items()}
+    carved = {name: carve(d, dict.fromkeys(PARTS, chosen.held_out), chosen.carve_seed) for name, d in datasets.items()}
     training = {name: parts["train"] for name, parts in carved.items() if shares[name] > 0}
     if empty := [name for name, queries in training.items() if not queries]:
         message = f"{empty[0]}: holding out {len(PARTS)} x {chosen.held_out} queries leaves none to train on; hold out fewer"

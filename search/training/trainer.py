@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 from sentence_transformers.base.sampler import BatchSamplers, DefaultBatchSampler
 from sentence_transformers.cross_encoder import CrossEncoder, CrossEncoderTrainer, CrossEncoderTrainingArguments
 from sentence_transformers.sentence_transformer.evaluation import SentenceEvaluator
@@ -21,6 +20,7 @@ from transformers import PrinterCallback, TrainerCallback, TrainerControl, Train
 from search.errors import InferenceFailed
 from search.training.losses import Loss, columns, loss_function
 from search.training.mixture import Example
+from search.training.states import last_whole, mean, regular, step
 from search.training.tuning import HeldOut, best_weight, weight_curve
 
 _PART = 16  # pairs that go through the encoder together
@@ -131,7 +131,7 @@ def fit(
     )
     trainer.remove_callback(PrinterCallback)
     states = out / "states"
-    trainer.train(resume_from_checkpoint=_whole_state(states))
+    trainer.train(resume_from_checkpoint=last_whole(states))
     if clock.out_of_time:
         return False
     evaluator = trainer.evaluator
@@ -140,14 +140,14 @@ def fit(
     if average > 1:
         weights = model[0].model  # of the library's modules, the first holds the transformer
         chosen = {name: values.clone() for name, values in weights.state_dict().items()}
-        latest = _latest(states, fitting)[-average:]
-        weights.load_state_dict(_mean(latest))
+        latest = regular(states, fitting.evaluate_every, fitting.steps)[-average:]
+        weights.load_state_dict(mean(latest))
         averaged = evaluator(model)[NDCG]
         print(f"the best state measures {best:.4f}, the mean of the last {average} {averaged:.4f}", flush=True)
         if averaged <= best:
             weights.load_state_dict(chosen)
         else:
-            kept = f"the mean of the states of steps {', '.join(f'{_step(state):,}' for state in latest)} of {fitting.steps:,}"
+            kept = f"the mean of the states of steps {', '.join(f'{step(state):,}' for state in latest)} of {fitting.steps:,}"
     unfinished = out / "checkpoint.unfinished"
     shutil.rmtree(unfinished, ignore_errors=True)
     model.save_pretrained(str(unfinished))
@@ -269,33 +269,3 @@ def _model(base: str, fitting: Fitting, device: str) -> CrossEncoder:
         for part in (encoder.embeddings, *encoder.encoder.layer[: fitting.freeze]):
             part.requires_grad_(requires_grad=False)
     return model
-
-
-def _whole_state(states: Path) -> str | None:
-    """The last state that was written to its end; what a killed run left unfinished is removed."""
-    for state in reversed(_by_step(states)):
-        try:
-            json.loads((state / "trainer_state.json").read_text())  # the trainer writes it last
-        except (OSError, ValueError):
-            shutil.rmtree(state)
-        else:
-            return str(state)
-    return None
-
-
-def _step(state: Path) -> int:
-    return int(state.name.rpartition("-")[2])
-
-
-def _by_step(states: Path) -> list[Path]:
-    return sorted(states.glob("checkpoint-*"), key=_step)
-
-
-def _latest(states: Path, fitting: Fitting) -> list[Path]:
-    """The states that any run of these arguments has: none of those where a time was over."""
-    return [state for state in _by_step(states) if _step(state) % fitting.evaluate_every == 0 or _step(state) == fitting.steps]
-
-
-def _mean(states: Sequence[Path]) -> dict[str, torch.Tensor]:
-    stored = [load_file(str(state / "model.safetensors")) for state in states]
-    return {name: torch.stack([weights[name] for weights in stored]).mean(dim=0) for name in stored[0]}
