@@ -1,4 +1,4 @@
-"""The tables of README.md, from the figures on record: `python benchmarks/tables.py` prints them, a test compares."""
+"""The table of README.md, from the figures on record: `python benchmarks/tables.py` prints it, a test compares."""
 
 import json
 from pathlib import Path
@@ -24,18 +24,6 @@ def quality() -> str:
     return "\n".join([head, "|---|---|---|---|---|---|", *rows])
 
 
-def depth() -> str:
-    """nDCG@10 and milliseconds by depth and window."""
-    figures = _figures("depth")
-    points = {(point["tokens"], point["depth"]): point for point in figures["curve"]}
-    windows, depths = sorted({tokens for tokens, _ in points}), sorted({depth for _, depth in points})
-    rows = []
-    for window in windows:
-        cells = [f"{_short(p['nDCG@10'])} · {p['median_ms']:.0f}" for p in (points[window, depth] for depth in depths)]
-        rows.append(f"| {window} tokens | {' | '.join(cells)} |")
-    return "\n".join([f"| nDCG@10 · ms | {' | '.join(map(str, depths))} |", f"|---|{'---|' * len(depths)}", *rows])
-
-
 def _figures(name: str) -> dict[str, Any]:
     figures: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text())["figures"]
     return figures
@@ -50,4 +38,4 @@ def _signed(value: float) -> str:
 
 
 if __name__ == "__main__":
-    print(quality(), depth(), sep="\n\n")
+    print(quality())

@@ -37,7 +37,7 @@ CARDS: dict[str, dict[str, Any]] = {
     "minilm-reranker": {
         "kind": "reranker",
         "head": "classifier",
-        "recipe": None,  # the checkpoint's
+        "recipe": None,  # the checkpoint's, and so is the window
         "licence": "Apache-2.0",
         "source": "fine-tuned by this project from all-MiniLM-L6-v2",
     },
@@ -96,6 +96,8 @@ def main() -> None:
                 parser.error(f"{arguments.embedder} does not hold the official weights (sha256 {EMBEDDER_SHA256})")
             manifest["all-MiniLM-L6-v2"] = build("all-MiniLM-L6-v2", checkpoint, arguments.out, arguments.precision)
     if arguments.reranker:
+        if not (arguments.reranker / "recipe.json").is_file():
+            parser.error(f"{arguments.reranker} has no recipe.json; scripts/train_reranker.py writes one beside a checkpoint")
         manifest["minilm-reranker"] = build("minilm-reranker", arguments.reranker, arguments.out, arguments.precision)
     manifest_file.write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")
     total = sum(file["bytes"] for model in manifest.values() for file in model["files"].values())

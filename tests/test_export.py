@@ -171,6 +171,14 @@ def test_a_reranker_is_built_alike_each_time_with_its_recipe_and_card(tmp_path: 
     assert (tmp_path / "once" / "minilm-reranker" / "README.md").read_text() == "# Card"
 
 
+def test_the_build_refuses_a_checkpoint_without_a_recipe(tmp_path: Path) -> None:
+    script = Path(__file__).parents[1] / "scripts" / "build_models.py"
+    command = [sys.executable, str(script), "--reranker", str(tmp_path), "--out", str(tmp_path)]
+    refused = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert refused.returncode == 2
+    assert "has no recipe.json" in refused.stderr
+
+
 def test_the_build_refuses_other_weights(tmp_path: Path) -> None:
     import zipfile
 
