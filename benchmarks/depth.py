@@ -16,7 +16,7 @@ import numpy as np
 import record
 
 from search.reranking.cross_encoder import CrossEncoder
-from search.training.tuning import HeldOut, best_weight, ndcg, read, score, weight_curve
+from search.training.tuning import HeldOut, best_weight, means, overall, per_query, read, score, weight_curve
 
 WINDOWS = (128, 192, 256)
 DEPTHS = (5, 10, 15, 20, 25, 30)
@@ -33,7 +33,7 @@ def main() -> None:
     rerankers = {window: CrossEncoder(arguments.model, device="cpu", cache=Path(), max_tokens=window) for window in WINDOWS}
     figures: dict[str, Any] = {
         "queries": len(queries),
-        "retrieval": mean(ndcg(queries, [np.zeros(len(query.candidates)) for query in queries], 0)),
+        "retrieval": overall(per_query(queries, [np.zeros(len(query.candidates)) for query in queries], 0)),
         "curve": [],
     }
     if narrow := [window for window, reranker in rerankers.items() if reranker.recipe.max_tokens != window]:
@@ -53,18 +53,12 @@ def main() -> None:
         scores = score(queries, reranker)
         weight = best_weight(weight_curve(queries, scores))
         for depth in DEPTHS:
-            quality = ndcg(queries, scores, weight, depth)
-            point = {"tokens": window, "depth": depth, "weight": weight, "nDCG@10": mean(quality), "by_dataset": quality}
+            quality = per_query(queries, scores, weight, depth)
+            point = {"tokens": window, "depth": depth, "weight": weight, "nDCG@10": overall(quality), "by_dataset": means(quality)}
             figures["curve"].append(point | {"median_ms": float(np.median(milliseconds[window, depth]))})
-            print(
-                f"{window} tokens, depth {depth}: {mean(quality):.4f}  {figures['curve'][-1]['median_ms']:.0f} ms  share {weight:g}"
-            )
+            told = f"{figures['curve'][-1]['median_ms']:.0f} ms"
+            print(f"{window} tokens, depth {depth}: {overall(quality):.4f}  {told}  share {weight:g}")
     record.write("depth", figures)
-
-
-def mean(values: dict[str, float]) -> float:
-    """Over the data sets, each counting the same."""
-    return float(np.mean(list(values.values())))
 
 
 def taken(file: Path, count: int) -> list[HeldOut]:

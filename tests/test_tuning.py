@@ -5,7 +5,7 @@ import pytest
 from planted import Planted
 
 from search.documents import Candidate
-from search.training.tuning import HeldOut, best_weight, ndcg, pairs, score, weight_curve
+from search.training.tuning import HeldOut, best_weight, means, pairs, per_query, score, weight_curve
 
 
 def held_out(dataset: str, relevant: int, count: int = 5) -> HeldOut:
@@ -14,10 +14,14 @@ def held_out(dataset: str, relevant: int, count: int = 5) -> HeldOut:
     return HeldOut(dataset, "choose", "query", tuple(candidates), {f"d{relevant}": 1})
 
 
+def quality(queries: list[HeldOut], scores: list[np.ndarray], weight: float, depth: int | None = None) -> dict[str, float]:
+    return means(per_query(queries, scores, weight, depth))
+
+
 def test_a_share_of_nothing_is_retrieval_and_of_all_the_reranker() -> None:
     queries, scores = [held_out("a", relevant=2)], [np.array([0.0, 1.0, 5.0, 2.0, 3.0])]
-    assert ndcg(queries, scores, 0) == {"a": pytest.approx(1 / np.log2(4))}
-    assert ndcg(queries, scores, 1) == {"a": 1.0}
+    assert quality(queries, scores, 0) == {"a": pytest.approx(1 / np.log2(4))}
+    assert quality(queries, scores, 1) == {"a": 1.0}
 
 
 def test_the_share_is_chosen_by_the_mean_over_data_sets_of_which_none_may_lose() -> None:
@@ -27,9 +31,20 @@ def test_the_share_is_chosen_by_the_mean_over_data_sets_of_which_none_may_lose()
     curve = weight_curve(queries, scores)
     weight = best_weight(curve)
     assert 0 < weight < 1
-    assert curve[weight]["a"] > curve[0.0]["a"]
-    assert curve[weight]["b"] == curve[0.0]["b"]
-    assert curve[1.0]["b"] < curve[0.0]["b"]
+    measured = {share: means(values) for share, values in curve.items()}
+    assert measured[weight]["a"] > measured[0.0]["a"]
+    assert measured[weight]["b"] == measured[0.0]["b"]
+    assert measured[1.0]["b"] < measured[0.0]["b"]
+
+
+def test_a_loss_within_its_own_noise_is_borne_and_a_certain_one_is_not() -> None:
+    retrieval, gain = np.full(40, 0.5), {"sure": np.full(40, 0.7)}
+    noisy, certain = np.full(40, 0.5), np.full(40, 0.47)
+    noisy[:2] = 0.0, 0.6  # a mean loss of .010, with a standard error of .013
+    before = {"sure": retrieval, "other": retrieval}
+    assert best_weight({0.0: before, 0.5: gain | {"other": noisy}}) == 0.5
+    assert best_weight({0.0: before, 0.5: gain | {"other": certain}}) == 0.0
+    assert best_weight({0.0: before, 0.5: gain | {"other": retrieval - 0.004}}) == 0.5
 
 
 def test_a_reranker_that_helps_nowhere_gets_no_share() -> None:
@@ -38,7 +53,7 @@ def test_a_reranker_that_helps_nowhere_gets_no_share() -> None:
 
 def test_a_query_without_candidates_counts_as_zero() -> None:
     empty = HeldOut("a", "choose", "query", (), {"d0": 1})
-    assert ndcg([empty, held_out("a", 0)], [np.array([]), np.zeros(5)], 0.5) == {"a": 0.5}
+    assert quality([empty, held_out("a", 0)], [np.array([]), np.zeros(5)], 0.5) == {"a": 0.5}
 
 
 def test_pairs_are_scored_by_the_reranker_itself() -> None:
@@ -51,5 +66,5 @@ def test_pairs_are_scored_by_the_reranker_itself() -> None:
 
 def test_candidates_below_the_depth_keep_their_place() -> None:
     queries, scores = [held_out("a", relevant=4)], [np.array([0.0, 0.0, 0.0, 0.0, 9.0])]
-    assert ndcg(queries, scores, 1, depth=4) == ndcg(queries, scores, 0)
-    assert ndcg(queries, scores, 1, depth=5) == {"a": 1.0}
+    assert quality(queries, scores, 1, depth=4) == quality(queries, scores, 0)
+    assert quality(queries, scores, 1, depth=5) == {"a": 1.0}

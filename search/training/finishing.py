@@ -20,7 +20,7 @@ from search.recipes import Recipe
 from search.reranking.cross_encoder import CrossEncoder
 from search.training.card import Figures, Source, card
 from search.training.mixture import Example
-from search.training.tuning import HeldOut, Scores, best_weight, ndcg, pairs, score, weight_curve
+from search.training.tuning import HeldOut, Scores, best_weight, means, pairs, per_query, score, weight_curve
 
 _PACKAGES = ("two-stage-search", "torch", "sentence-transformers", "transformers")
 
@@ -84,7 +84,7 @@ def finish(chosen: Finish, examples: Sequence[Example], held_out: Sequence[HeldO
         checkpoint_sha256=sha256(out / "checkpoint" / "model.safetensors"),
         recipe=recipe.to_dict(),
         depth=chosen.depth,
-        figures=Figures(*(ndcg(*parts["check"], share) for share in (0.0, 1.0, weight))),
+        figures=Figures(*(means(per_query(*parts["check"], share)) for share in (0.0, 1.0, weight))),
         calibration=_checked(recipe, *parts["check"]),
         made=prepared | {name: version(name) for name in _PACKAGES},
         log=_course(out / "log.jsonl"),

@@ -21,7 +21,7 @@ from search.errors import InferenceFailed
 from search.training.losses import Loss, columns, loss_function
 from search.training.mixture import Example
 from search.training.states import last_whole, mean, regular, step
-from search.training.tuning import HeldOut, best_weight, weight_curve
+from search.training.tuning import HeldOut, best_weight, means, overall, weight_curve
 
 _PART = 16  # pairs that go through the encoder together
 NDCG = "held_out_ndcg"
@@ -203,9 +203,9 @@ class _HeldOutQueries(SentenceEvaluator):  # type: ignore[misc]  # the library i
     def __call__(self, model: CrossEncoder, *_: Any, **__: Any) -> dict[str, float]:
         curve = weight_curve(self._held_out, predict(model, self._held_out, bf16=self._bf16))
         weight = best_weight(curve)
-        means = {share: float(np.mean(list(values.values()))) for share, values in curve.items()}
-        by_dataset = {f"{NDCG}_{name}": value for name, value in curve[weight].items()}
-        return {NDCG: means[weight], "weight": weight, "alone": means[1.0], "retrieval": means[0.0], **by_dataset}
+        by_dataset = {f"{NDCG}_{name}": value for name, value in means(curve[weight]).items()}
+        runs = {NDCG: overall(curve[weight]), "alone": overall(curve[1.0]), "retrieval": overall(curve[0.0])}
+        return {**runs, "weight": weight, **by_dataset}
 
 
 class _Clock(TrainerCallback):  # type: ignore[misc]  # the library is not typed

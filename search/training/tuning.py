@@ -67,8 +67,8 @@ def pairs(held_out: Sequence[HeldOut], scores: Sequence[Scores]) -> tuple[Scores
     return np.concatenate(scores), np.concatenate([query.relevant for query in held_out])
 
 
-def ndcg(held_out: Sequence[HeldOut], scores: Sequence[Scores], weight: float, depth: int | None = None) -> dict[str, float]:
-    """Mean nDCG@10 of each data set.
+def per_query(held_out: Sequence[HeldOut], scores: Sequence[Scores], weight: float, depth: int | None = None) -> dict[str, Scores]:
+    """nDCG@10 of every query, by data set.
 
     Args:
         held_out: the queries.
@@ -87,16 +87,34 @@ def ndcg(held_out: Sequence[HeldOut], scores: Sequence[Scores], weight: float, d
     by_dataset: dict[str, list[float]] = {}
     for number, query in enumerate(held_out):
         by_dataset.setdefault(query.dataset, []).append(measures[str(number)]["nDCG@10"])
-    return {name: float(np.mean(values)) for name, values in by_dataset.items()}
+    return {name: np.array(values) for name, values in by_dataset.items()}
 
 
-def weight_curve(held_out: Sequence[HeldOut], scores: Sequence[Scores]) -> dict[float, dict[str, float]]:
-    """nDCG@10 by share of the reranker, by data set."""
-    return {weight: ndcg(held_out, scores, weight) for weight in WEIGHTS}
+def means(by_dataset: Mapping[str, Scores]) -> dict[str, float]:
+    """The mean over the queries of each data set."""
+    return {name: float(values.mean()) for name, values in by_dataset.items()}
 
 
-def best_weight(curve: Mapping[float, Mapping[str, float]]) -> float:
-    """The share with the best mean over the data sets, among those that leave none below retrieval alone by more than noise."""
+def overall(by_dataset: Mapping[str, Scores]) -> float:
+    """The mean over the data sets, each counting the same."""
+    return float(np.mean(list(means(by_dataset).values())))
+
+
+def weight_curve(held_out: Sequence[HeldOut], scores: Sequence[Scores]) -> dict[float, dict[str, Scores]]:
+    """nDCG@10 of every query, by share of the reranker and data set."""
+    return {weight: per_query(held_out, scores, weight) for weight in WEIGHTS}
+
+
+def best_weight(curve: Mapping[float, Mapping[str, Scores]]) -> float:
+    """The share with the best mean over the data sets, among those that leave none of them below retrieval alone.
+
+    A data set counts as left below if it loses more than .005 and more than the standard error of its mean difference.
+    """
+
+    def loses(before: Scores, after: Scores) -> bool:
+        differences = after - before
+        return bool(-differences.mean() > max(_NOISE, differences.std() / np.sqrt(len(differences))))
+
     retrieval = curve[0.0]
-    safe = [w for w, values in curve.items() if all(values[name] >= retrieval[name] - _NOISE for name in values)]
-    return max(safe, key=lambda weight: (float(np.mean(list(curve[weight].values()))), -weight))
+    safe = [weight for weight, values in curve.items() if not any(loses(retrieval[name], values[name]) for name in values)]
+    return max(safe, key=lambda weight: (overall(curve[weight]), -weight))
