@@ -35,7 +35,7 @@ from search.training.preparation import PARTS, Preparation, apart, prepare, text
 from search.training.trainer import Fitting, fit
 
 # What may be given otherwise when a run goes on, since it decides nothing about the examples, nor which weights come of them.
-FREE = {"out", "minutes", "data_dir", "licence", "base_licence", "weights", "window", "reranked"}
+FREE = {"out", "minutes", "data_dir", "after", "licence", "base_licence", "weights", "window", "reranked"}
 
 
 def main() -> None:
@@ -53,6 +53,9 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--base", required=True, help="folder of the checkpoint to start from")
     parser.add_argument("--out", required=True, type=Path, help="folder of this run")
+    parser.add_argument(
+        "--after", type=Path, action="append", default=[], metavar="RUN", help="an earlier run, of which --base comes"
+    )
     parser.add_argument("--data", required=True, nargs=3, action="append", metavar=("FOLDER", "SPLIT", "SHARE"))
     parser.add_argument("--loss", choices=LOSSES, default=default["loss"])
     parser.add_argument("--teacher", action="store_true", help="label by the reranker that the settings name, not by judgement")
@@ -113,7 +116,7 @@ def run(arguments: argparse.Namespace) -> None:
     texts = texts_of(datasets)
     examples = list(mixture.read(out / "examples.jsonl"))
     everything = tuning.read(out / "held_out.jsonl")
-    held_out = apart(everything, examples, texts)
+    held_out = apart(everything, [*examples, *earlier(arguments.after, datasets)], texts)
     print(f"{len(held_out):,} of {len(everything):,} held-out queries have no passage in common with the examples", flush=True)
     measured = [
         query
@@ -137,6 +140,20 @@ def run(arguments: argparse.Namespace) -> None:
         command=shlex.join(["python", *sys.argv]),
     )
     print(finish(told, examples, held_out, out))
+
+
+def earlier(runs: Sequence[Path], datasets: dict[str, Dataset]) -> list[mixture.Example]:
+    """What earlier runs have taught."""
+    examples: list[mixture.Example] = []
+    for run in runs:
+        if not (run / "examples.jsonl").is_file():
+            message = f"--after {run}: there is no run in this folder"
+            raise InvalidDataset(message)
+        examples += mixture.read(run / "examples.jsonl")
+    if unknown := sorted({example.dataset for example in examples} - datasets.keys()):
+        message = f"--after: {unknown[0]} was taught earlier; name it with --data, with a share of 0 if it shall rest now"
+        raise InvalidDataset(message)
+    return examples
 
 
 def loaded(data: Sequence[tuple[str, str, str]]) -> tuple[dict[str, Dataset], dict[str, float]]:

@@ -129,7 +129,7 @@ def test_batches_in_parts_of_like_length_score_as_whole_ones(fits: dict[str, Any
 SIZES = "--steps 6 --queries 4 --negatives 3 --evaluate-every 1 --held-out 5 --average 2 --max-tokens 64 --precision fp32"
 
 
-def arguments(folder: Path, base: Path, *more: str) -> list[str | Path]:
+def arguments(folder: Path, base: Path, *more: str | Path) -> list[str | Path]:
     run: list[str | Path] = ["--base", base, "--out", folder / "run", "--data", folder / "toy", "test", "1"]
     return [ROOT / "scripts" / "train_reranker.py", *run, "--data-dir", folder / "data", *SIZES.split(), *more]
 
@@ -213,9 +213,31 @@ def test_several_data_sets_a_share_of_nothing_and_a_teacher(base: Path, tmp_path
     examples = [json.loads(line) for line in (tmp_path / "run" / "examples.jsonl").read_text().splitlines()]
     assert {example["dataset"] for example in examples} == {"toy", "copy"}
     assert all(0 < label < 1 for example in examples for label in example["labels"])
-    kept = int(said.split(" of 45 held-out queries")[0].split()[-1])
-    assert 15 <= kept < 45  # those of "other", and of the copies what is not trained on under the other name
+    assert 15 <= kept_of(said) < 45  # those of "other", and of the copies what is not trained on under the other name
     assert "teacher minilm-reranker" in (tmp_path / "run" / "model" / "README.md").read_text()
+
+
+def test_a_run_goes_on_from_another_s_checkpoint(base: Path, tmp_path: Path) -> None:
+    dataset(tmp_path)
+    dataset(tmp_path, "copy", mark="c")
+    copy = ["--data", str(tmp_path / "copy"), "test"]
+    first = done(*arguments(tmp_path, base, *copy, "0", "--steps", "2"))
+    second = ["--base", str(tmp_path / "run" / "checkpoint"), "--out", str(tmp_path / "second"), *copy, "1", "--seed", "1"]
+    said = done(*arguments(tmp_path, base, *second, "--after", str(tmp_path / "run")))
+    assert kept_of(said) < kept_of(first)  # what the first run taught is still known
+    card = (tmp_path / "second" / "model" / "README.md").read_text()
+    assert "trained from run (unstated, sha256" in card
+    assert len(re.findall(r"^python .*train_reranker.py", card, re.MULTILINE)) == 2
+    one, two = (sha256(tmp_path / run / "checkpoint" / "model.safetensors") for run in ("run", "second"))
+    assert one != two
+    lacking = training(*arguments(tmp_path, base, "--out", tmp_path / "third", "--after", tmp_path / "second"))
+    assert "copy was taught earlier" in lacking.communicate(timeout=100)[0]
+    nowhere = training(*arguments(tmp_path, base, "--after", tmp_path / "nowhere"))
+    assert "there is no run in this folder" in nowhere.communicate(timeout=100)[0]
+
+
+def kept_of(said: str) -> int:
+    return int(re.findall(r"(\d+) of \d+ held-out queries", said)[0])
 
 
 REFUSED = {

@@ -36,7 +36,7 @@ def card(
     *,
     base: str,
     sources: Sequence[Source],
-    command: str,
+    commands: Sequence[str],
     weights: str,
     checkpoint_sha256: str,
     recipe: Mapping[str, Any],
@@ -51,7 +51,7 @@ def card(
     Args:
         base: the checkpoint training began with, and its licence.
         sources: the data.
-        command: what was typed.
+        commands: what was typed, for the base first.
         weights: which state of the training they are.
         checkpoint_sha256: of model.safetensors.
         recipe: what the model folder's recipe.json says.
@@ -76,7 +76,7 @@ def card(
             "step | mix | alone | share of the reranker",
             [(f"{e['step']:,}", f"{e['held_out_ndcg']:.4f}", f"{e['alone']:.4f}", f"{e['weight']:g}") for e in log],
         ),
-        command=command,
+        commands="\n\n".join(f"{FENCE}\n{command}\n{FENCE}" for command in commands),
         weights=weights,
         sha256=checkpoint_sha256,
         made=", ".join(f"{name} {value}" for name, value in made.items() if value),
@@ -99,6 +99,7 @@ def _table(head: str, rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([f"| {head} |", f"|{'---|' * columns}", *(f"| {' | '.join(row)} |" for row in rows)])
 
 
+FENCE = "```"  # around each command
 _CARD = """# Reranker
 
 A cross-encoder of one logit, `[CLS] query [SEP] passage [SEP]`, trained from {base}.
@@ -125,9 +126,7 @@ In the course of training, on other held-out queries:
 
 ## How it was made
 
-```
-{command}
-```
+{commands}
 
 The checkpoint is {weights}: sha256 {sha256}. Made with {made}.
 """

@@ -1,6 +1,7 @@
 """What becomes of a checkpoint? The exported model, its recipe found on held-out queries, and the card that tells of both."""
 
 import json
+import re
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ from search.export.precision import Precision
 from search.models import sha256
 from search.recipes import Recipe
 from search.reranking.cross_encoder import CrossEncoder
-from search.training.card import Figures, Source, card
+from search.training.card import FENCE, Figures, Source, card
 from search.training.mixture import Example
 from search.training.tuning import HeldOut, Scores, best_weight, means, pairs, per_query, score, weight_curve
 
@@ -77,9 +78,9 @@ def finish(chosen: Finish, examples: Sequence[Example], held_out: Sequence[HeldO
     prepared, fitted = (json.loads((out / name).read_text(encoding="utf-8")) for name in ("prepared.json", "fitted.json"))
     counts = Counter(example.dataset for example in examples)
     text = card(
-        base=f"{chosen.base.name} ({chosen.base_licence}, sha256 {sha256(chosen.base / 'model.safetensors')})",
+        base=f"{_name(chosen.base)} ({chosen.base_licence}, sha256 {sha256(chosen.base / 'model.safetensors')})",
         sources=[Source(n, split, counts[n], chosen.licences.get(n, "unstated")) for n, split in chosen.splits.items()],
-        command=chosen.command,
+        commands=[*_commands(chosen.base), chosen.command],
         weights=fitted["weights"],
         checkpoint_sha256=sha256(out / "checkpoint" / "model.safetensors"),
         recipe=recipe.to_dict(),
@@ -93,6 +94,20 @@ def finish(chosen: Finish, examples: Sequence[Example], held_out: Sequence[HeldO
         (target / "recipe.json").write_text(json.dumps(recipe.to_dict(), indent=1) + "\n", encoding="utf-8")
         (target / "README.md").write_text(text, encoding="utf-8")
     return text
+
+
+def _name(checkpoint: Path) -> str:
+    """The name of a checkpoint's folder, or of the run that left it."""
+    folder = checkpoint.resolve()
+    return folder.parent.name if folder.name == "checkpoint" else folder.name
+
+
+def _commands(base: Path) -> list[str]:
+    """What was typed to make the base, if it is the checkpoint of an earlier run."""
+    told = base / "README.md"
+    if not (base / "recipe.json").is_file() or not told.is_file():
+        return []
+    return re.findall(rf"^{FENCE}\n(.*?)\n{FENCE}$", told.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
 
 def _map(held_out: Sequence[HeldOut], scores: Sequence[Scores]) -> dict[str, float]:
