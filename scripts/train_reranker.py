@@ -103,6 +103,7 @@ def run(arguments: argparse.Namespace) -> None:
         return
     datasets, shares = loaded(arguments.data)
     check(arguments, datasets)
+    taught = earlier(arguments.after, datasets)
     out.mkdir(parents=True, exist_ok=True)
     settle(out / "plan.json", {name: value for name, value in vars(arguments).items() if name not in FREE})
     settings = load_settings(arguments.data_dir, None)
@@ -116,7 +117,7 @@ def run(arguments: argparse.Namespace) -> None:
     texts = texts_of(datasets)
     examples = list(mixture.read(out / "examples.jsonl"))
     everything = tuning.read(out / "held_out.jsonl")
-    held_out = apart(everything, [*examples, *earlier(arguments.after, datasets)], texts)
+    held_out = apart(everything, [*examples, *taught], texts)
     print(f"{len(held_out):,} of {len(everything):,} held-out queries have no passage in common with the examples", flush=True)
     measured = [
         query
