@@ -144,6 +144,21 @@ def test_bundled_models_are_what_the_manifest_says_and_small_enough() -> None:
     assert total <= 50_000_000
 
 
+def test_the_bundled_reranker_is_rebuilt_to_the_byte(data: Path, tmp_path: Path) -> None:
+    starter = data.parent / "models" / "reranker-starter"
+    if not starter.is_dir() or sha256(starter / "model.safetensors") != manifest()["minilm-reranker"]["checkpoint_sha256"]:
+        pytest.skip("the bundled reranker's checkpoint is not here")
+    checkpoint = tmp_path / "checkpoint"
+    checkpoint.mkdir()
+    for name in ("model.safetensors", "config.json", "tokenizer.json"):
+        shutil.copy(starter / name, checkpoint)
+    (checkpoint / "recipe.json").write_text('{"weight": 0.3, "max_tokens": 128}')
+    script = Path(__file__).parents[1] / "scripts" / "build_models.py"
+    subprocess.run([sys.executable, script, "--reranker", checkpoint, "--out", tmp_path], check=True, capture_output=True)
+    rebuilt = json.loads((tmp_path / "manifest.json").read_text())
+    assert rebuilt["minilm-reranker"] == manifest()["minilm-reranker"]
+
+
 def test_a_reranker_is_built_alike_each_time_with_its_recipe_and_card(tmp_path: Path) -> None:
     checkpoint = tmp_path / "checkpoint"
     checkpoint.mkdir()

@@ -1,10 +1,15 @@
 """The recipe's figures come from held-out queries, and no data set is left below retrieval."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from planted import Planted
 
 from search.documents import Candidate
+from search.errors import InvalidDataset
+from search.training.mixture import Example
+from search.training.preparation import PARTS, apart
 from search.training.tuning import HeldOut, best_weight, means, pairs, per_query, score, weight_curve
 
 
@@ -68,3 +73,14 @@ def test_candidates_below_the_depth_keep_their_place() -> None:
     queries, scores = [held_out("a", relevant=4)], [np.array([0.0, 0.0, 0.0, 0.0, 9.0])]
     assert quality(queries, scores, 1, depth=4) == quality(queries, scores, 0)
     assert quality(queries, scores, 1, depth=5) == {"a": 1.0}
+
+
+def test_a_part_whose_passages_are_all_taught_is_refused() -> None:
+    example = Example("a", "q", ("d0", "d1"), (1.0, 0.0))
+    texts = {
+        "a": ({"q": "question"}, {"d0": "the passage that is taught", "d1": "another one of its own", "d2": "and a third of these"})
+    }
+    parts = [replace(held_out("a", relevant=2), part=part) for part in PARTS]
+    assert apart(parts, [example], texts) == parts
+    with pytest.raises(InvalidDataset, match="held out to check none has a passage of its own"):
+        apart([*parts[:2], replace(held_out("a", relevant=0), part="check")], [example], texts)

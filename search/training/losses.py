@@ -1,13 +1,13 @@
 """What does the model learn from an example? The losses of Sentence Transformers, and the columns that each of them reads."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 from datasets import Dataset as Table
 from sentence_transformers.cross_encoder import CrossEncoder, losses
 from torch import nn
 
-from search.training.mixture import Example
+from search.training.mixture import Example, Texts
 
 Loss = Literal["bce", "mse", "ranknet", "margin-mse", "listnet", "plistmle", "lambda", "infonce"]
 LOSSES: tuple[Loss, ...] = get_args(Loss)
@@ -16,7 +16,7 @@ SQUARED = frozenset({"mse", "margin-mse"})  # which compare scores themselves, w
 _SHARPNESS = 10.0  # ListNet compares with the softmax of the labels; of 1 and 0s that would be nearly flat
 
 
-def columns(examples: Sequence[Example], texts: Mapping[str, Any], loss: Loss) -> Table:
+def columns(examples: Sequence[Example], texts: Texts, loss: Loss) -> Table:
     """The columns that the loss reads; one row an example, or one a pair where the loss looks at pairs."""
     rows: list[dict[str, Any]] = []
     for example in examples:

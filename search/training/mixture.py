@@ -29,6 +29,9 @@ class Example:
     labels: tuple[float, ...]
 
 
+Texts = Mapping[str, tuple[Mapping[str, str], Mapping[str, str]]]  # by data set, the queries' and the passages' texts by id
+
+
 def draw_queries(queries: Mapping[str, Sequence[str]], weights: Mapping[str, float], total: int, seed: int) -> dict[str, list[str]]:
     """Which queries of each data set are seen: as many as its weight says, each epoch in an order of its own."""
     shares = _shares({name: weights[name] for name in queries}, total)
@@ -69,9 +72,7 @@ def draw_examples(
     return examples
 
 
-def taught(
-    examples: Sequence[Example], texts: Mapping[str, tuple[Mapping[str, str], Mapping[str, str]]], teacher: Reranker, *, raw: bool
-) -> Iterator[Example]:
+def taught(examples: Sequence[Example], texts: Texts, teacher: Reranker, *, raw: bool) -> Iterator[Example]:
     """The same examples, labelled by a reranker.
 
     Args:

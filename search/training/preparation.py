@@ -13,11 +13,10 @@ from search.settings import Settings
 from search.training import mixture, tuning
 from search.training.copies import Known
 from search.training.mining import Miner, Pool, carve
-from search.training.mixture import Example
+from search.training.mixture import Example, Texts
 from search.training.tuning import HeldOut
 
 PARTS = ("choose", "calibrate", "check")  # what queries are held out for
-Texts = Mapping[str, tuple[Mapping[str, str], Mapping[str, str]]]
 
 
 @dataclass(frozen=True)
@@ -132,7 +131,11 @@ def _label(drawn: Path, texts: Texts, teacher: Reranker, *, raw: bool) -> None:
 
 
 def apart(held_out: Sequence[HeldOut], examples: Sequence[Example], texts: Texts) -> list[HeldOut]:
-    """The held-out queries of which no relevant passage, nor a copy of one, in whatever data set, is a relevant one in training."""
+    """The held-out queries of which no relevant passage, nor a copy of one, in whatever data set, is a relevant one in training.
+
+    Raises:
+        InvalidDataset: one of PARTS is left without a query.
+    """
     taught = Known(texts[example.dataset][1][example.documents[0]] for example in examples)
     seen: dict[str, bool] = {}
 
@@ -146,4 +149,7 @@ def apart(held_out: Sequence[HeldOut], examples: Sequence[Example], texts: Texts
         passages = texts[query.dataset][1]
         if not any(is_taught(passages[d]) for d, grade in query.grades.items() if grade > 0 and d in passages):
             kept.append(query)
+    if empty := [part for part in PARTS if part not in {query.part for query in kept}]:
+        message = f"of the queries held out to {empty[0]} none has a passage of its own; hold out more, or train on fewer examples"
+        raise InvalidDataset(message)
     return kept

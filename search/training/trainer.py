@@ -19,7 +19,7 @@ from transformers import PrinterCallback, TrainerCallback, TrainerControl, Train
 
 from search.errors import InferenceFailed
 from search.training.losses import Loss, columns, loss_function
-from search.training.mixture import Example
+from search.training.mixture import Example, Texts
 from search.training.states import last_whole, mean, regular, step
 from search.training.tuning import HeldOut, best_weight, means, overall, weight_curve
 
@@ -65,7 +65,7 @@ class Fitting:
 def fit(
     fitting: Fitting,
     examples: Sequence[Example],
-    texts: Mapping[str, tuple[Mapping[str, str], Mapping[str, str]]],
+    texts: Texts,
     held_out: Sequence[HeldOut],
     out: Path,
     *,
