@@ -26,13 +26,25 @@ def main() -> None:
         command = [str(Path(sys.executable).parent / "search"), "evaluate", dataset, "--json"]
         measured = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
         name = measured["dataset"]
-        measured |= {"published": PUBLISHED.get(name), "domain": "in-domain" if name in IN_DOMAIN else "zero-shot"}
-        figures[name] = measured
-        before, after = (measured["runs"][run]["nDCG@10"] for run in ("retrieval", "reranked"))
-        gain = measured["gain"]
-        print(f"{name}: {before:.4f} -> {after:.4f}  {gain['nDCG@10']:+.4f} [{gain['low']:+.4f}, {gain['high']:+.4f}]", flush=True)
-    print(f"mean gain {np.mean([measured['gain']['nDCG@10'] for measured in figures.values()]):+.4f}")
+        published = PUBLISHED.get(name, {})
+        figures[name] = measured | {"published": published, "domain": "in-domain" if name in IN_DOMAIN else "zero-shot"}
+        retrieval, reranked = measured["runs"]["retrieval"], measured["runs"]["reranked"]
+        beside = "".join(f"  {measure} {retrieval[measure]:.4f}, published {value}" for measure, value in published.items())
+        print(f"{name}: {retrieval['nDCG@10']:.4f} -> {reranked['nDCG@10']:.4f}, {told(measured)}{beside}", flush=True)
+    print(f"mean gain {np.mean([gain(measured)['difference'] for measured in figures.values()]):+.4f}")
     record.write("quality", figures)
+
+
+def gain(measured: dict[str, Any]) -> dict[str, Any]:
+    """What reranking adds to nDCG@10, with its interval."""
+    found: dict[str, Any] = measured["configurations"]["reranked"]["gain"]
+    return found
+
+
+def told(measured: dict[str, Any]) -> str:
+    """The verdict."""
+    words: str = measured["configurations"]["reranked"]["words"]
+    return words
 
 
 if __name__ == "__main__":

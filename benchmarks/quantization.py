@@ -16,7 +16,7 @@ import record
 from numpy.typing import NDArray
 
 from search import Settings, open_search
-from search.evaluation import load_dataset
+from search.evaluation.datasets import load_dataset
 from search.export.model_folder import export
 from search.export.precision import precision
 from search.reranking.cross_encoder import CrossEncoder

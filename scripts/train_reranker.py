@@ -25,7 +25,7 @@ from typing import Any
 import torch
 
 from search.errors import DeviceUnavailable, InvalidDataset, InvalidSettings, ModelNotFound, SearchError
-from search.evaluation import Dataset, load_dataset
+from search.evaluation.datasets import Dataset, load_dataset
 from search.export.precision import precision
 from search.options import load_settings
 from search.training import mixture, tuning
@@ -165,6 +165,9 @@ def loaded(data: Sequence[tuple[str, str, str]]) -> tuple[dict[str, Dataset], di
         dataset = load_dataset(Path(folder), split)
         if dataset.name in datasets:
             message = f"two data sets are called {dataset.name}; rename the folder of one"
+            raise InvalidDataset(message)
+        if not dataset.documents:
+            message = f"{folder} has no corpus.jsonl, from which negatives are mined"
             raise InvalidDataset(message)
         try:
             shares[dataset.name] = float(share)

@@ -150,7 +150,10 @@ class Searcher:
             return self._parts[name]
 
 
-_EXTRAS = {"pytrec_eval": "evaluate", "onnx": "export", "ml_dtypes": "export", "safetensors": "export", "huggingface_hub": "export"}
+_EXTRAS = {
+    **dict.fromkeys(("pytrec_eval", "scipy", "matplotlib", "jinja2"), "evaluate"),
+    **dict.fromkeys(("onnx", "ml_dtypes", "safetensors", "huggingface_hub"), "export"),
+}
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from search import operating
+from search import measuring, operating
 from search.assembly import Searcher, build_reranker, open_search
 from search.documents import Rejection, check_query
 from search.errors import InvalidQuery, SearchError
@@ -189,7 +189,7 @@ def rerank(
         print(f"note: {cut} of {len(rows)} texts were longer than the model's window", file=sys.stderr)
 
 
-for command in (operating.evaluate, operating.export, operating.models, operating.doctor):
+for command in (measuring.evaluate, operating.export, operating.models, operating.doctor):
     app.command()(command)
 
 

@@ -1,58 +1,16 @@
-"""What does whoever runs it ask for? Figures, models, and what is wrong: the commands that search nothing for anyone."""
+"""What does whoever runs it ask for? Models, and what is wrong: the commands that search nothing for anyone."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from search.assembly import build_corpus_index, needs_extra, open_search
+from search.assembly import needs_extra
 from search.catalogue import list_models
-from search.options import AsJson, Collection, DataDir, Depth, NoRerank, load_settings, print_json
+from search.options import AsJson, Collection, DataDir, load_settings, print_json
 from search.recipes import names
 
 _RECIPES = f"How the model is asked: {', '.join(names())}, or a JSON file."
-
-
-def evaluate(
-    dataset: Annotated[Path, typer.Argument(help="A BEIR folder: corpus.jsonl, queries.jsonl, qrels/SPLIT.tsv.")],
-    split: Annotated[str | None, typer.Option(help="Which judgements.", show_default="test, else dev")] = None,
-    depth: Depth = None,
-    data_dir: DataDir = None,
-    *,
-    no_rerank: NoRerank = False,
-    as_json: AsJson = False,
-) -> None:
-    """Measure nDCG@10, Recall@100 and RR@10 with and without reranking. Vectors are kept for the next time."""
-    with needs_extra():
-        from search.evaluation import evaluate as run
-        from search.evaluation import load_dataset
-    from search.progress import ProgressReport
-
-    loaded = load_dataset(dataset, split)
-    settings = load_settings(data_dir, None)
-    with open_search(settings) as searcher:
-        index = build_corpus_index(settings, loaded.corpus_hash, searcher.embedder)
-        try:
-            with ProgressReport("evaluating", "steps", len(loaded.documents) + len(loaded.queries)) as report:
-                measured = run(
-                    loaded,
-                    searcher.embedder,
-                    None if no_rerank else searcher.reranker,
-                    index,
-                    depth=settings.depth if depth is None else depth,
-                    on_progress=lambda what, done, _: report.update(done + (len(loaded.documents) if what == "querying" else 0)),
-                )
-        finally:
-            index.close()
-    if as_json:
-        print_json(measured)
-        return
-    print(f"{measured['dataset']} ({measured['split']}): {measured['queries']:,} queries, {measured['documents']:,} documents")
-    for name, values in measured["runs"].items():
-        figures = "  ".join(f"{measure} {value:.4f}" for measure, value in values.items())
-        print(f"  {name:10} {figures}   {measured['latency_ms'][name]:.0f} ms a query")
-    if gain := measured["gain"]:
-        print(f"  reranking adds {gain['nDCG@10']:+.4f} nDCG@10, 95 % interval {gain['low']:+.4f} to {gain['high']:+.4f}")
 
 
 def export(

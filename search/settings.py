@@ -5,6 +5,7 @@ working folder, defaults.
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -16,6 +17,7 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     SecretStr,
+    TypeAdapter,
     ValidationError,
     model_validator,
 )
@@ -95,6 +97,9 @@ class NoReranker(_Section):
     kind: Literal["none"] = "none"
 
 
+RerankerSettings = Annotated[CrossEncoderSettings | CausalSettings | ChatSettings | NoReranker, Field(discriminator="kind")]
+
+
 class CudaSettings(_Section):
     """How the GPU is used, where there is one."""
 
@@ -172,9 +177,7 @@ class Settings(BaseSettings):
     collection: str = Field("documents", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
     index: Annotated[EdgeSettings | ServerSettings | MemorySettings, Field(discriminator="engine")] = EdgeSettings()
     embedder: EmbedderSettings = EmbedderSettings()
-    reranker: Annotated[CrossEncoderSettings | CausalSettings | ChatSettings | NoReranker, Field(discriminator="kind")] = (
-        CrossEncoderSettings()
-    )
+    reranker: RerankerSettings = CrossEncoderSettings()
     chunking: ChunkingSettings = ChunkingSettings()
     device: Device = Field("auto", description="auto: CUDA if this environment has it, else CPU. cuda: never anything else.")
     cuda: CudaSettings = CudaSettings()
@@ -211,6 +214,32 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Add `search.toml` below the environment; read `.env` with other programs' names left out."""
         return init_settings, env_settings, _DotEnv(settings_cls), TomlConfigSettingsSource(settings_cls)
+
+
+def varied(settings: Settings, changes: Mapping[str, str]) -> Settings:
+    """The settings with another depth, or another reranker or one used otherwise.
+
+    Args:
+        settings: what the rest comes from.
+        changes: by name, such as "depth" or "reranker.weight"; another "reranker.kind" starts from that kind's defaults.
+
+    Raises:
+        InvalidSettings: another name, or a value out of range.
+    """
+    chosen = {name.removeprefix("reranker."): value for name, value in changes.items() if name.startswith("reranker.")}
+    if other := sorted(name for name in changes if name != "depth" and not name.startswith("reranker.")):
+        message = f"{other[0]!r} cannot differ within one evaluation; depth and reranker.… can, such as reranker.weight=0.5"
+        raise InvalidSettings(message)
+    kind = chosen.get("kind", settings.reranker.kind)
+    base = dict(settings.reranker) if kind == settings.reranker.kind else {"kind": kind}
+    try:
+        reranker = TypeAdapter[Any](RerankerSettings).validate_python(base | chosen)
+        depth = TypeAdapter(PositiveInt).validate_python(changes.get("depth", settings.depth))
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'depth'}: {e['msg']}" for e in error.errors(include_input=False))
+        message = f"{' '.join(f'{name}={value}' for name, value in changes.items())}: {problems}"
+        raise InvalidSettings(message) from error
+    return settings.model_copy(update={"reranker": reranker, "depth": depth})
 
 
 def unknown_names() -> list[str]:

@@ -21,8 +21,8 @@ ROWS = (
     {"evaluation", "calibration"},
     {"assembly"},
     {"training"},
-    {"demo", "doctor", "progress", "printing", "options", "catalogue"},
-    {"operating"},
+    {"demo", "doctor", "progress", "printing", "options", "catalogue", "variants"},
+    {"operating", "measuring"},
     {"cli"},
 )
 BORDERS = {
@@ -34,14 +34,17 @@ BORDERS = {
     "safetensors": {"export/checkpoint.py", "training/states.py"},
     "huggingface_hub": {"export/hub.py"},
     "httpx": {"index/qdrant.py", "reranking/chat.py"},
-    "pytrec_eval": {"evaluation.py"},
+    "pytrec_eval": {"evaluation/measures.py"},
+    "scipy": {"evaluation/statistics.py"},
+    "matplotlib": {"evaluation/charts.py"},
+    "jinja2": {"evaluation/report.py"},
     "bm25s": {"training/mining.py"},
     "torch": {"training/losses.py", "training/states.py", "training/trainer.py"},
     "transformers": {"training/trainer.py"},
     "sentence_transformers": {"training/losses.py", "training/trainer.py"},
     "datasets": {"training/losses.py"},
     "rich": {"progress.py"},
-    "typer": {"cli.py", "operating.py", "options.py"},
+    "typer": {"cli.py", "measuring.py", "operating.py", "options.py"},
 }
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from judged import CORPUS, QRELS, QUERIES, lines, write
 from standin import QdrantStandIn
-from test_evaluation import CORPUS, QRELS, QUERIES, write
 
 from search.index.edge import EdgeIndex
 from search.models import manifest
@@ -184,15 +184,61 @@ def test_evaluate(tmp_path: Path) -> None:
     measured = as_json("evaluate", dataset, "--depth", 2, *where)
     assert (measured["dataset"], measured["queries"], measured["split"]) == ("pets", 2, "test")
     assert set(measured["runs"]) == {"retrieval", "reranked"}
-    assert measured["runs"]["reranked"] == {"nDCG@10": 1, "Recall@100": 1, "RR@10": 1}
+    for measure in ("nDCG@10", "Recall@100", "RR@10"):
+        assert measured["runs"]["reranked"][measure] == 1
+    assert measured["configurations"]["reranked"]["verdict"] == "no evidence"
     shown = search("evaluate", dataset, "--no-rerank", *where).stdout
-    assert "pets (test): 2 queries, 3 documents\n  retrieval  nDCG@10 1.0000  Recall@100 1.0000  RR@10 1.0000" in shown
-    assert "reranking adds" not in shown
-    assert measured["gain"]["low"] <= measured["gain"]["nDCG@10"] <= measured["gain"]["high"]
-    both = search("evaluate", dataset, "--depth", 2, *where).stdout
-    assert f"reranking adds {measured['gain']['nDCG@10']:+.4f} nDCG@10, 95 % interval" in both
+    assert "pets (test): 2 queries, 3 documents\n" in shown
+    assert "1.0000" in shown
+    assert "reranked" not in shown
+    both = search("evaluate", dataset, "--depth", 2, "--depth", 1, "--with", "reranker.weight=1", *where).stdout
+    assert "reranked: no evidence that it helps or hurts: +0.0000 nDCG@10, 95 % interval +0.0000 to +0.0000" in both
+    assert "reranker.weight=1, depth 1: no evidence" in both
+    assert "order by reranker logit; the best order of these candidates would have Recall@1 1.0000, nDCG@10 1.0000" in both
+    one = as_json("evaluate", dataset, "--measure", "P@1", "--with", "depth=1 reranker.weight=0", *where)
+    assert set(one["runs"]) == {"retrieval", "reranked", "depth=1 reranker.weight=0"}
+    assert one["runs"]["retrieval"] == {"P@1": 1}
     assert "depth is 0" in error("evaluate", dataset, "--depth", 0, *where)
     assert "has no qrels/train.tsv" in error("evaluate", dataset, "--split", "train", *where)
+    assert "reranks nothing" in error("evaluate", dataset, "--with", "reranker.kind=none", *where)
+    assert "'index.url' cannot differ" in error("evaluate", dataset, "--with", "index.url=http://127.0.0.1", *where)
+    assert "'50' is no setting" in error("evaluate", dataset, "--with", "50", *where)
+
+
+def test_evaluate_decides_for_a_pipeline(tmp_path: Path, model_folder: Path) -> None:
+    dataset = write(tmp_path / "pets", CORPUS, QUERIES, "q1\tdog\t1\nq2\tparis\t1\n")
+    where = ("--data-dir", tmp_path / "data")
+    search("evaluate", dataset, "--fail-if-worse", "--fail-under", "nDCG@10=.3", "--fail-under", "P@2=0.1", *where)
+    low = search("evaluate", dataset, "--fail-under", "P@1=0.9", "--json", *where, status=1)
+    assert low.stderr == "search: reranked has P@1 0.5000, less than 0.9\n"
+    assert json.loads(low.stdout)["runs"]["reranked"]["P@1"] == 0.5
+    alone = search("evaluate", dataset, "--fail-under", "P@1=0.9", "--no-rerank", *where, status=1)
+    assert alone.stderr == "search: retrieval has P@1 0.5000, less than 0.9\n"
+    assert "'nDCG@10': write a measure and a number" in error("evaluate", dataset, "--fail-under", "nDCG@10", *where)
+    assert "'F1' is no measure" in error("evaluate", dataset, "--fail-under", "F1=0.9", *where)
+    things = ["bread", "chess", "glass", "rivers", "ships", "snow", "tea", "violins", "wool", "yeast"]
+    corpus = [{"_id": thing, "text": f"All about {thing} and more {thing}."} for thing in things]
+    queries = [{"_id": thing, "text": f"a book on {thing}"} for thing in things]
+    easy = write(tmp_path / "easy", corpus, queries, "".join(f"{thing}\t{thing}\t1\n" for thing in things))
+    random: dict[str, Any] = {"SEARCH_RERANKER__MODEL": str(model_folder / "cross-encoder"), "SEARCH_RERANKER__WEIGHT": "1"}
+    done = search("evaluate", easy, "--fail-if-worse", *where, status=1, **random)
+    assert "reranked: hurts: -" in done.stdout
+    assert done.stderr == "search: reranked is worse than retrieval alone\n"
+    search("evaluate", easy, *where, **random)
+
+
+def test_evaluate_a_collection(tmp_path: Path) -> None:
+    where = ("--data-dir", tmp_path / "data", "--collection", "pets")
+    documents = "".join(json.dumps({"id": row["_id"], "text": row["text"] or row["title"]}) + "\n" for row in CORPUS[:3])
+    search("ingest", "-", *where, stdin=documents)
+    labels = lines(
+        tmp_path / "labels.jsonl", [{"query": "sleeping cats", "relevant": ["cat"]}, {"query": "barking", "relevant": ["dog"]}]
+    )
+    measured = as_json("evaluate", labels, *where)
+    assert measured["documents"] == 3
+    assert measured["runs"]["retrieval"]["nDCG@10"] == 1
+    assert "none of the 1 judged documents" in error("evaluate", lines(labels, [{"query": "x", "relevant": ["y"]}]), *where)
+    assert "collection" in error("evaluate", labels, "--data-dir", tmp_path / "empty")
 
 
 def test_models() -> None:

@@ -3,12 +3,13 @@
 from pathlib import Path
 
 import pytest
+from judged import write
 from planted import Planted
-from test_evaluation import write
 
 from search.embedding import FastEmbedEmbedder
 from search.errors import InvalidDataset
-from search.evaluation import Dataset, embed_corpus, load_dataset
+from search.evaluation.corpus import embed_corpus
+from search.evaluation.datasets import Dataset, load_dataset
 from search.index.edge import EdgeIndex
 from search.recipes import Recipe
 from search.training import mixture

@@ -85,7 +85,7 @@ def test_titles_become_a_folder_that_can_be_evaluated(tmp_path: Path) -> None:
     assert "4 pairs" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
     again = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "exists already" in again.stderr
-    from search.evaluation import load_dataset
+    from search.evaluation.datasets import load_dataset
 
     dataset = load_dataset(tmp_path / "out", "train")
     assert (len(dataset.documents), len(dataset.queries), len(dataset.qrels)) == (4, 4, 4)

@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 import yaml
 from checkpoints import CONFIGS, write_checkpoint
-from test_evaluation import CORPUS, QRELS, QUERIES, write
+from judged import CORPUS, QRELS, QUERIES, lines, write
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
 from search.index.filters import Filter
+from search.measuring import evaluate
 from search.operating import export
 from search.recipes import names
 from search.settings import CausalSettings, ServerSettings, Settings
@@ -48,8 +49,12 @@ def test_shell_blocks_run(tmp_path: Path) -> None:
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "SEARCH_DATA_DIR": str(tmp_path)}
     lines = [line for block in blocks("sh") for line in block.splitlines() if "search " in line and "pip" not in line]
     assert len(lines) == 7
+    run(lines, tmp_path, environment)
+
+
+def run(lines: list[str], folder: Path, environment: dict[str, str]) -> None:
     for line in lines:
-        done = subprocess.run(["sh", "-c", line], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(["sh", "-c", line], cwd=folder, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{line}\n{done.stderr}"
         assert done.stdout
 
@@ -83,6 +88,21 @@ def test_the_page_on_language_models_is_true(monkeypatch: pytest.MonkeyPatch, tm
         max(entry["largest difference"] for entry in parity.values() if isinstance(entry, dict) and "largest difference" in entry)
         <= 8e-5
     )
+
+
+def test_the_page_on_evaluation_is_true(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "evaluation.md").read_text()
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "cats.txt").write_text("Cats sleep on mats.")
+    lines(tmp_path / "labels.jsonl", [json.loads(re.findall(r'`({"query": "w[^`]*)`', page)[0])])
+    write(tmp_path / "datasets" / "scifact", CORPUS, QUERIES, QRELS)
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "SEARCH_DATA_DIR": str(tmp_path)}
+    commands = [line for block in blocks("sh", page) for line in block.splitlines()]
+    assert len(commands) == 4
+    run(commands, tmp_path, environment)
+    assert (tmp_path / "report" / "report.html").is_file()
+    options = {f"--{parameter.replace('_', '-')}" for parameter in inspect.signature(evaluate).parameters} | {"--with", "--json"}
+    assert set(re.findall(r"`(--[a-z-]+)", page)) <= options
 
 
 def test_scripts_and_extras_exist() -> None:

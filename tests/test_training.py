@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import safetensors.numpy
-from test_evaluation import write
+from judged import write
 from tiny import BUNDLED, SHAPE, VOCABULARY, tiny_weights
 
 from search.export.model_folder import export

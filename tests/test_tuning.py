@@ -10,7 +10,7 @@ from search.documents import Candidate
 from search.errors import InvalidDataset
 from search.training.mixture import Example
 from search.training.preparation import PARTS, apart
-from search.training.tuning import HeldOut, best_weight, means, pairs, per_query, score, weight_curve
+from search.training.tuning import HeldOut, best_mean, best_weight, means, pairs, per_query, score, weight_curve
 
 
 def held_out(dataset: str, relevant: int, count: int = 5) -> HeldOut:
@@ -50,6 +50,13 @@ def test_a_loss_within_its_own_noise_is_borne_and_a_certain_one_is_not() -> None
     assert best_weight({0.0: before, 0.5: gain | {"other": noisy}}) == 0.5
     assert best_weight({0.0: before, 0.5: gain | {"other": certain}}) == 0.0
     assert best_weight({0.0: before, 0.5: gain | {"other": retrieval - 0.004}}) == 0.5
+
+
+def test_states_are_compared_by_the_mean_alone() -> None:
+    before = {"a": np.array([0.2]), "b": np.array([1.0])}
+    curve = {0.0: before, 0.5: {"a": np.array([0.9]), "b": np.array([0.6])}, 1.0: {"a": np.array([0.9]), "b": np.array([0.5])}}
+    assert (best_mean(curve), best_weight(curve)) == (0.5, 0.0)
+    assert best_mean({0.0: before, 0.5: before}) == 0.0
 
 
 def test_a_reranker_that_helps_nowhere_gets_no_share() -> None:

@@ -8,7 +8,7 @@ import bm25s
 
 from search.documents import Candidate
 from search.embedding import Embedder
-from search.evaluation import Dataset
+from search.evaluation.datasets import Dataset
 from search.index import VectorIndex
 from search.service import SearchService
 from search.training.copies import Shingles, alike, shingles

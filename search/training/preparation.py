@@ -7,7 +7,8 @@ from pathlib import Path
 
 from search.assembly import build_corpus_index, build_embedder, build_reranker
 from search.errors import InvalidDataset
-from search.evaluation import Dataset, embed_corpus
+from search.evaluation.corpus import embed_corpus
+from search.evaluation.datasets import Dataset
 from search.reranking import Reranker
 from search.settings import Settings
 from search.training import mixture, tuning

@@ -21,7 +21,7 @@ from search.errors import InferenceFailed
 from search.training.losses import Loss, columns, loss_function
 from search.training.mixture import Example, Texts
 from search.training.states import last_whole, mean, regular, step
-from search.training.tuning import HeldOut, best_weight, means, overall, weight_curve
+from search.training.tuning import HeldOut, best_mean, means, overall, weight_curve
 
 _PART = 16  # pairs that go through the encoder together
 NDCG = "held_out_ndcg"
@@ -202,7 +202,7 @@ class _HeldOutQueries(SentenceEvaluator):  # type: ignore[misc]  # the library i
 
     def __call__(self, model: CrossEncoder, *_: Any, **__: Any) -> dict[str, float]:
         curve = weight_curve(self._held_out, predict(model, self._held_out, bf16=self._bf16))
-        weight = best_weight(curve)
+        weight = best_mean(curve)
         by_dataset = {f"{NDCG}_{name}": value for name, value in means(curve[weight]).items()}
         runs = {NDCG: overall(curve[weight]), "alone": overall(curve[1.0]), "retrieval": overall(curve[0.0])}
         return {**runs, "weight": weight, **by_dataset}

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.documents import Candidate
-from search.evaluation import measure
+from search.evaluation.measures import measure, ranked
 from search.ranking import best_first, mixed
 from search.reranking import Reranker
 
@@ -81,7 +81,7 @@ def per_query(held_out: Sequence[HeldOut], scores: Sequence[Scores], weight: flo
         retrieval = np.array([candidate.retrieval_score for candidate in query.candidates])
         order = best_first(mixed(logits[:depth], retrieval[:depth], weight)) if len(logits) else []
         order += range(len(order), len(logits))
-        run[str(number)] = [query.candidates[place].document_id for place in order]
+        run[str(number)] = ranked([query.candidates[place].document_id for place in order])
         qrels[str(number)] = query.grades
     measures = measure(run, qrels)
     by_dataset: dict[str, list[float]] = {}
@@ -117,4 +117,12 @@ def best_weight(curve: Mapping[float, Mapping[str, Scores]]) -> float:
 
     retrieval = curve[0.0]
     safe = [weight for weight, values in curve.items() if not any(loses(retrieval[name], values[name]) for name in values)]
-    return max(safe, key=lambda weight: (overall(curve[weight]), -weight))
+    return best_mean({weight: curve[weight] for weight in safe})
+
+
+def best_mean(curve: Mapping[float, Mapping[str, Scores]]) -> float:
+    """The share with the best mean over the data sets, whichever of them loses by it.
+
+    States of a model are compared by this: of the few queries that this takes, those of some data set always lose.
+    """
+    return max(curve, key=lambda weight: (overall(curve[weight]), -weight))

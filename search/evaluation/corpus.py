@@ -1,0 +1,47 @@
+"""What is searched? The corpus of a data set, embedded once for each embedder, or a collection that is there already."""
+
+from collections.abc import Callable
+
+from search.documents import Chunk
+from search.embedding import Embedder
+from search.evaluation.datasets import Dataset
+from search.index import CollectionSpec, VectorIndex
+from search.index.points import to_point
+from search.ingestion import in_groups
+
+_BATCH = 256
+
+Report = Callable[[str, int, int], None]  # what is being done, how much of it is, and of how much
+
+
+def embed_corpus(dataset: Dataset, embedder: Embedder, index: VectorIndex, report: Report) -> None:
+    """Put one vector for each document, of its title and text, into the collection, where it is not there yet.
+
+    Args:
+        dataset: the corpus.
+        embedder: gives the vectors.
+        index: a collection for this corpus and embedder.
+        report: called after every batch.
+
+    Raises:
+        SearchError: as the parts raise it. What is written stays, and the next call goes on from there.
+    """
+    index.ensure(CollectionSpec(embedder.dimension, embedder.fingerprint), create=True)
+    window = embedder.tokenizer.max_tokens - embedder.tokenizer.special_tokens(pair=False)
+    held = documents_in(index)
+    missing = [document for document in dataset.documents if document.id not in held]
+    done = len(held)
+    for group in in_groups(missing, _BATCH):
+        chunks = [Chunk(d.id, 0, d.text, 0, len(d.text), d.title) for d in group]
+        passages = [chunk.passage for chunk in chunks]
+        tallies = embedder.tokenizer.tally(passages)
+        vectors = embedder.embed_passages(passages)
+        rows = zip(chunks, vectors, tallies, group, strict=True)
+        index.upsert([to_point(chunk, vector, tally, window, d.content_hash(), 1) for chunk, vector, tally, d in rows])
+        done += len(group)
+        report("embedding", done, len(dataset.documents))
+
+
+def documents_in(index: VectorIndex) -> set[str]:
+    """The ids of a collection's documents."""
+    return {record.payload["document_id"] for record in index.scroll(fields=["document_id"])}

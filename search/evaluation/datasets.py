@@ -1,0 +1,239 @@
+"""What is judged? BEIR folders, TREC judgements and plain lists of relevant ids, in one shape and checked against the corpus."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from search.documents import Document
+from search.errors import InvalidDataset
+
+_TREC, _BEIR = 4, 3  # columns of a file of judgements
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Judged queries, and the corpus they are asked of.
+
+    Attributes:
+        name: of the folder, or of the file without its ending.
+        split: the judgements that were read.
+        documents: the corpus; a document without text stands for its title, one without either cannot be found and is left out.
+            Empty where the judgements are about a collection that is there already.
+        queries: the judged queries, text by id.
+        qrels: grade by query id and document id; above 0 is relevant.
+    """
+
+    name: str
+    split: str
+    documents: tuple[Document, ...]
+    queries: Mapping[str, str]
+    qrels: Mapping[str, Mapping[str, int]]
+
+    @property
+    def corpus_hash(self) -> str:
+        """The same for the same corpus: 12 hexadecimal digits."""
+        digest = hashlib.sha256()
+        for document in self.documents:
+            digest.update(document.content_hash().encode())
+        return digest.hexdigest()[:12]
+
+
+def load_dataset(source: Path, split: str | None = None, *, queries: Path | None = None, corpus: Path | None = None) -> Dataset:
+    """Read judged data.
+
+    Args:
+        source: a BEIR folder (queries.jsonl, qrels/SPLIT.tsv and, unless the corpus is a collection, corpus.jsonl); a file of
+            judgements as TREC has them (query, 0, document, grade) or BEIR (query, document, grade); or JSON lines of a query and
+            its relevant ids: {"query": "…", "relevant": ["id", …]}, or {"id": grade, …} for grades.
+        split: the name of a file in qrels/; None takes test, else dev.
+        queries: the queries of a file of judgements: BEIR's queries.jsonl, or lines of id, tab and text.
+        corpus: corpus.jsonl of a source that is no folder; None: the judged documents are in a collection.
+
+    Raises:
+        InvalidDataset: a file is missing or cannot be understood, or queries and judgements do not fit together.
+    """
+    if source.is_dir():
+        found = _split(source, split)
+        qrels = _read_qrels(source / "qrels" / f"{found}.tsv")
+        asked = _read_queries(queries or source / "queries.jsonl")
+        corpus = corpus or (source / "corpus.jsonl" if (source / "corpus.jsonl").is_file() else None)
+        name = source.resolve().name
+    elif source.suffix == ".jsonl":
+        name, found = source.stem, "all"
+        asked, qrels = _read_labels(source)
+    else:
+        name, found = source.stem, "all"
+        qrels = _read_qrels(source)
+        if queries is None:
+            message = f"{source} holds judgements; name the file of its queries, too (--queries queries.jsonl, or id, tab and text)"
+            raise InvalidDataset(message)
+        asked = _read_queries(queries)
+    if missing := sorted(qrels.keys() - asked.keys()):
+        message = (
+            f"{source}: {len(missing)} judged queries have no text, such as {missing[0]!r}; is this the right file of queries?"
+        )
+        raise InvalidDataset(message)
+    judged = {query: text for query, text in asked.items() if query in qrels}
+    return Dataset(name, found, _read_corpus(corpus) if corpus else (), judged, qrels)
+
+
+def checked(dataset: Dataset, known: Collection[str]) -> tuple[Dataset, list[str]]:
+    """The data set as it is measured, and what is remarkable about it.
+
+    A negative grade counts as 0. A query without a relevant document stays, and counts 0, as in trec_eval; so does a relevant
+    document that is not in the corpus, as one that was not found.
+
+    Args:
+        dataset: the judgements.
+        known: ids of the documents that can be found.
+
+    Raises:
+        InvalidDataset: no judged document is in the corpus.
+    """
+    notes = []
+    judged = {document for grades in dataset.qrels.values() for document in grades}
+    if not judged & set(known):
+        message = (
+            f"none of the {len(judged):,} judged documents of {dataset.name}, such as {min(judged)!r}, is among the {len(known):,} "
+            "documents of the corpus: these judgements are about another corpus, or ids are written otherwise"
+        )
+        raise InvalidDataset(message)
+    if unknown := sorted(judged - set(known)):
+        notes.append(f"{len(unknown):,} of {len(judged):,} judged documents are not in the corpus, such as {unknown[0]!r}")
+    if negative := sum(grade < 0 for grades in dataset.qrels.values() for grade in grades.values()):
+        notes.append(f"{negative:,} grades are negative and count as 0")
+        qrels = {query: {d: max(grade, 0) for d, grade in grades.items()} for query, grades in dataset.qrels.items()}
+        dataset = replace(dataset, qrels=qrels)
+    if barren := [query for query, grades in dataset.qrels.items() if not any(grade > 0 for grade in grades.values())]:
+        notes.append(f"{len(barren):,} queries have no relevant document and count 0 in every run, such as {barren[0]!r}")
+    if silent := [query for query, text in dataset.queries.items() if not text.strip()]:
+        notes.append(f"{len(silent):,} queries are empty and count 0 in every run, such as {silent[0]!r}")
+    return dataset, notes
+
+
+def _split(folder: Path, split: str | None) -> str:
+    wanted = [split] if split else ["test", "dev"]
+    found = next((name for name in wanted if (folder / "qrels" / f"{name}.tsv").is_file()), None)
+    if found is None:
+        message = f"{folder} has no qrels/{' or '.join(f'{name}.tsv' for name in wanted)}; a BEIR folder has, beside queries.jsonl"
+        raise InvalidDataset(message)
+    return found
+
+
+def _read_corpus(file: Path) -> tuple[Document, ...]:
+    documents = []
+    for row in _rows(file, ("_id", "text")):
+        title, text = row.get("title") or "", row["text"]
+        if text.strip():
+            documents.append(Document(id=row["_id"], text=text, title=title))
+        elif title.strip():
+            documents.append(Document(id=row["_id"], text=title))
+    if not documents:
+        message = f"{file} holds no documents"
+        raise InvalidDataset(message)
+    _unique(file, "document", [document.id for document in documents])
+    return tuple(documents)
+
+
+def _read_queries(file: Path) -> dict[str, str]:
+    if file.suffix == ".jsonl":
+        pairs = [(row["_id"], row["text"]) for row in _rows(file, ("_id", "text"))]
+    else:
+        pairs = []
+        for number, line in enumerate(_lines(file), 1):
+            query, tab, text = line.partition("\t")
+            if not tab:
+                message = f"{file}:{number} is not a query's id, a tab and its text"
+                raise InvalidDataset(message)
+            pairs.append((query.strip(), text.strip()))
+    _unique(file, "query", [query for query, _ in pairs])
+    return dict(pairs)
+
+
+def _read_labels(file: Path) -> tuple[dict[str, str], dict[str, dict[str, int]]]:
+    queries: dict[str, str] = {}
+    qrels: dict[str, dict[str, int]] = {}
+    for number, row in enumerate(_rows(file, ("query",)), 1):
+        match row.get("relevant"):
+            case list() as ids if all(isinstance(name, str) for name in ids):
+                grades = dict.fromkeys(ids, 1)
+            case dict() as graded if all(isinstance(grade, int) and not isinstance(grade, bool) for grade in graded.values()):
+                grades = graded
+            case _:
+                message = f'{file}, row {number}: "relevant" must be a list of document ids, or an object of grades by id'
+                raise InvalidDataset(message)
+        query = str(row.get("_id") or number)
+        if query in queries or row["query"] in queries.values():
+            message = (
+                f"{file}, row {number}: the query {row['query']!r} is there twice; put all that is relevant to it into one row"
+            )
+            raise InvalidDataset(message)
+        queries[query], qrels[query] = row["query"], grades
+    if not qrels:
+        message = f"{file} holds no judgements"
+        raise InvalidDataset(message)
+    return queries, qrels
+
+
+def _read_qrels(file: Path) -> dict[str, dict[str, int]]:
+    """BEIR's three columns below a header, or TREC's four without one."""
+    qrels: dict[str, dict[str, int]] = {}
+    for number, line in enumerate(_lines(file), 1):
+        columns = line.split("\t") if "\t" in line else line.split()
+        if number == 1 and len(columns) == _BEIR and not _is_whole(columns[2]):
+            continue  # the header
+        if len(columns) not in {_BEIR, _TREC} or not _is_whole(columns[-1]):
+            message = (
+                f"{file}:{number} is neither query-id, corpus-id and score separated by tabs, as in BEIR, "
+                "nor query, 0, document and grade, as in TREC"
+            )
+            raise InvalidDataset(message)
+        query, document, grade = columns[0].strip(), columns[-2].strip(), int(columns[-1])
+        if qrels.setdefault(query, {}).setdefault(document, grade) != grade:
+            message = f"{file}:{number} grades document {document!r} for query {query!r} a second time, and otherwise"
+            raise InvalidDataset(message)
+    if not qrels:
+        message = f"{file} holds no judgements"
+        raise InvalidDataset(message)
+    return qrels
+
+
+def _is_whole(text: str) -> bool:
+    return text.strip().removeprefix("-").isdecimal()
+
+
+def _unique(file: Path, what: str, names: Sequence[str]) -> None:
+    if len(set(names)) < len(names):
+        twice = Counter(names).most_common(1)[0][0]
+        message = f"{file} names the {what} {twice!r} twice; each must be there once"
+        raise InvalidDataset(message)
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return [line for line in file.read_text(encoding="utf-8-sig").split("\n") if line.strip()]
+    except (OSError, ValueError) as error:
+        message = f"{file} cannot be read: {error}"
+        raise InvalidDataset(message) from error
+
+
+def _rows(file: Path, fields: Sequence[str]) -> list[dict[str, Any]]:
+    rows = []
+    try:
+        with file.open(encoding="utf-8-sig") as lines:
+            for number, line in enumerate(lines, 1):
+                if not line.strip():
+                    continue
+                row = json.loads(line)
+                if not all(isinstance(row.get(field), str) for field in fields):
+                    message = f"{file}:{number} lacks the string {' or '.join(fields)}"
+                    raise InvalidDataset(message)
+                rows.append(row)
+    except (OSError, ValueError, AttributeError) as error:
+        message = f"{file} cannot be read: {error}"
+        raise InvalidDataset(message) from error
+    return rows

@@ -1,0 +1,100 @@
+"""How good is a ranking? The field's measures by trec_eval, query by query."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Self
+
+import numpy as np
+import pytrec_eval
+
+from search.errors import InvalidQuery
+
+Run = Mapping[str, Mapping[str, float]]  # query id -> document id -> score, higher is better
+Qrels = Mapping[str, Mapping[str, int]]  # query id -> document id -> grade, above 0 is relevant
+Measures = Mapping[str, Mapping[str, float]]  # query id -> measure -> value
+
+MEASURES = ("nDCG@10", "MAP", "RR@10", "Recall@10", "Recall@100", "P@10")
+_KINDS = {"nDCG": "ndcg_cut", "nDCG(exp)": "ndcg_cut", "MAP": "map", "RR": "recip_rank", "Recall": "recall", "P": "P"}
+_NAME = re.compile(r"(nDCG|nDCG\(exp\)|MAP|RR|Recall|P)(?:@([1-9][0-9]{0,3}))?")
+_HIGHEST_GRADE = 30  # 2^31 - 1 is what trec_eval's grades hold
+
+
+class Measure(NamedTuple):
+    """A measure by name.
+
+    `nDCG@k` has linear gain, the grade itself; `nDCG(exp)@k` exponential gain, 2^grade - 1. Both divide by log2(rank + 1) and by
+    the best value that the judgements allow. `RR@k` is 0 where no relevant document stands among the first k.
+    """
+
+    kind: str
+    cutoff: int | None  # None: the whole ranking
+
+    @classmethod
+    def of(cls, name: str) -> Self:
+        """Read a name.
+
+        Raises:
+            InvalidQuery: there is no such measure.
+        """
+        found = _NAME.fullmatch(name)
+        if found is None or (found[2] is None) != (found[1] == "MAP"):
+            message = f"{name!r} is no measure; there are nDCG@k, nDCG(exp)@k, MAP, RR@k, Recall@k and P@k, such as nDCG@10"
+            raise InvalidQuery(message)
+        return cls(found[1], int(found[2]) if found[2] else None)
+
+    @property
+    def name(self) -> str:
+        """As people write it."""
+        return self.kind if self.cutoff is None else f"{self.kind}@{self.cutoff}"
+
+
+def ranked(documents: Sequence[str]) -> dict[str, float]:
+    """A ranking as a run has it: falling scores, so that no tie can change its order."""
+    return {document: float(-place) for place, document in enumerate(documents)}
+
+
+def measure(run: Run, qrels: Qrels, names: Sequence[str] = MEASURES) -> dict[str, dict[str, float]]:
+    """Measures of each judged query, as `trec_eval -c` gives them.
+
+    Equal scores stand in falling order of document ids. A judged query that the run lacks counts 0, and so does one without a
+    relevant document. Documents that nobody judged are not relevant.
+
+    Raises:
+        InvalidQuery: an unknown measure, or grades beyond 30 with exponential gain.
+    """
+    wanted = [Measure.of(name) for name in names]
+    grades = {query: {document: max(grade, 0) for document, grade in judged.items()} for query, judged in qrels.items()}
+    answers = {query: dict(run.get(query, {})) for query in qrels}
+    values: dict[str, dict[str, float]] = {query: {} for query in qrels}
+    for asked in wanted:
+        found = _evaluated(asked, answers, grades)
+        for query in qrels:
+            values[query][asked.name] = found.get(query, 0.0)
+    return values
+
+
+def mean(measures: Measures) -> dict[str, float]:
+    """Average over the queries."""
+    names = list(next(iter(measures.values()), ()))
+    return {name: float(np.mean([values[name] for values in measures.values()])) for name in names}
+
+
+def _evaluated(asked: Measure, answers: dict[str, dict[str, float]], grades: dict[str, dict[str, int]]) -> dict[str, float]:
+    if asked.kind == "nDCG(exp)":
+        if max((grade for judged in grades.values() for grade in judged.values()), default=0) > _HIGHEST_GRADE:
+            message = f"{asked.name}: 2^grade - 1 of a grade above {_HIGHEST_GRADE} is beyond measure; take nDCG@{asked.cutoff}"
+            raise InvalidQuery(message)
+        grades = {query: {document: 2**grade - 1 for document, grade in judged.items()} for query, judged in grades.items()}
+    elif asked.kind == "RR":  # trec_eval has no cutoff for it, so it gets no more than the first
+        answers = {query: _first(documents, asked.cutoff or len(documents)) for query, documents in answers.items()}
+    family = _KINDS[asked.kind]
+    cut = asked.cutoff is not None and asked.kind != "RR"
+    evaluator = pytrec_eval.RelevanceEvaluator(grades, {f"{family}.{asked.cutoff}" if cut else family})
+    key = f"{family}_{asked.cutoff}" if cut else family
+    return {query: float(values[key]) for query, values in evaluator.evaluate(answers).items()}
+
+
+def _first(documents: dict[str, float], count: int) -> dict[str, float]:
+    """The best, in trec_eval's order."""
+    best = sorted(documents, key=lambda document: (documents[document], document), reverse=True)[:count]
+    return {document: documents[document] for document in best}

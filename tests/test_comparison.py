@@ -1,0 +1,177 @@
+"""Configurations side by side: real models on small data, and planted rerankers of which everyone knows what they are worth."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from judged import CORPUS, QRELS, QUERIES, TOPICS, Oracle, knowing, stories, write
+
+from search.documents import Document
+from search.embedding import FastEmbedEmbedder
+from search.errors import CollectionNotFound, InvalidDataset, InvalidQuery
+from search.evaluation.comparison import Configuration
+from search.evaluation.datasets import Dataset, load_dataset
+from search.evaluation.result import evaluate
+from search.index.edge import EdgeIndex
+from search.recipes import Listwise, Recipe
+from search.reranking import Reranker
+from search.reranking.cross_encoder import CrossEncoder
+
+
+@pytest.fixture(scope="module")
+def topics() -> Dataset:
+    return stories(TOPICS)
+
+
+def alike(dataset: Dataset) -> Oracle:
+    return Oracle({query: {} for query in dataset.queries.values()}, name="identity")
+
+
+def shuffling(dataset: Dataset) -> Oracle:
+    rng = np.random.default_rng(0)
+    texts = [document.passage for document in dataset.documents]
+    return Oracle({query: {text: float(rng.random()) for text in texts} for query in dataset.queries.values()}, name="shuffle")
+
+
+def test_the_verdict_is_right_where_everyone_knows_it(topics: Dataset, tmp_path: Path, bundled_embedder: FastEmbedEmbedder) -> None:
+    index = EdgeIndex(tmp_path, "topics")
+    rerankers: dict[str, Reranker] = {"oracle": knowing(topics), "identity": alike(topics), "shuffle": shuffling(topics)}
+    configurations = [Configuration(name, reranker, 20) for name, reranker in rerankers.items()]
+    evaluation = evaluate(topics, bundled_embedder, index, configurations)
+    index.close()
+    told = evaluation.to_dict()["configurations"]
+    assert [told[name]["verdict"] for name in rerankers] == ["helps", "no evidence", "hurts"]
+    assert "helps: +" in told["oracle"]["words"]
+    assert told["identity"]["gain"]["difference"] == 0
+    assert evaluation.means["oracle"]["nDCG@10"] == pytest.approx(told["shuffle"]["ceiling"]["nDCG@10"])
+    assert evaluation.means["identity"] == evaluation.means["retrieval"]
+
+
+def test_real_models_end_to_end(tmp_path: Path, bundled_embedder: FastEmbedEmbedder, bundled_reranker: CrossEncoder) -> None:
+    dataset = load_dataset(write(tmp_path / "pets", CORPUS, QUERIES, QRELS))
+    index = EdgeIndex(tmp_path / "data", "pets")
+    steps: list[str] = []
+
+    def note(what: str, done: int, total: int) -> None:
+        steps.append(f"{what} {done}/{total}")
+
+    chosen = [Configuration("reranked", bundled_reranker, 2)]
+    told = evaluate(dataset, bundled_embedder, index, chosen, on_progress=note).to_dict()
+    assert steps == ["embedding 3/3", "querying 1/2", "querying 2/2"]
+    assert told["runs"]["retrieval"]["nDCG@10"] == told["runs"]["reranked"]["nDCG@10"] == 1
+    assert (told["queries"], told["documents"], told["notes"]) == (2, 3, [])
+    found = told["configurations"]["reranked"]
+    assert (found["depth"], found["rerank_statuses"], found["failures"]) == (2, {"full": 2}, {})
+    assert found["latency_ms"].keys() == {"embed", "retrieve", "rerank", "total"}
+    assert found["latency_ms"]["total"]["p50"] > found["latency_ms"]["rerank"]["p50"] > 0
+    assert found["verdict"] == "no evidence"
+    steps.clear()
+    assert evaluate(dataset, bundled_embedder, index, [], on_progress=note).to_dict()["runs"].keys() == {"retrieval"}
+    assert steps == ["querying 1/2", "querying 2/2"]  # nothing is embedded twice
+    index.close()
+
+
+def test_depths_and_shares_are_scored_once(topics: Dataset, tmp_path: Path, bundled_embedder: FastEmbedEmbedder) -> None:
+    index = EdgeIndex(tmp_path, "topics")
+    few = replace(topics, queries=dict(list(topics.queries.items())[:3]), qrels=dict(list(topics.qrels.items())[:3]))
+    together = knowing(topics)
+    wanted = [("deep", 20, None), ("shallow", 5, None), ("mixed", 20, 0.5), ("none", 10, 0.0)]
+    evaluation = evaluate(few, bundled_embedder, index, [Configuration(n, together, d, w) for n, d, w in wanted])
+    assert together.calls == [5, 5, 10] * 3
+    for name, depth, weight in wanted:
+        alone = evaluate(few, bundled_embedder, index, [Configuration(name, knowing(topics), depth, weight)])
+        assert alone.answers[1].documents == next(a for a in evaluation.answers if a.name == name).documents
+    assert [answers.name for answers in evaluation.answers] == ["retrieval", "deep", "shallow", "mixed", "none"]
+    assert evaluation.means["none"] == evaluation.means["retrieval"]
+    by_name = {answers.name: answers for answers in evaluation.answers}
+    assert by_name["mixed"].ranking == "0.5 z(reranker) + 0.5 z(retrieval)"
+    assert all(a < b for a, b in zip(by_name["shallow"].seconds["rerank"], by_name["deep"].seconds["rerank"], strict=True))
+    # What compares passages with one another is asked for each depth anew.
+    window = Listwise(item="{identifier} {document}")
+    recipe = Recipe(head=window, template="{query} {passages}")
+    comparing = replace(knowing(topics), recipe=recipe, calls=[])
+    evaluate(few, bundled_embedder, index, [Configuration(n, comparing, d) for n, d in (("a", 5), ("b", 10))])
+    assert comparing.calls == [5, 10] * 3
+    index.close()
+
+
+def test_a_failing_reranker_is_counted_and_shown(topics: Dataset, tmp_path: Path, bundled_embedder: FastEmbedEmbedder) -> None:
+    index = EdgeIndex(tmp_path, "topics")
+    bad = next(iter(topics.queries))
+    some = replace(knowing(topics), broken=topics.queries[bad])
+    none = replace(knowing(topics), wrong=True, name="miscounting")
+    chosen = [Configuration("a", some, 5), Configuration("b", some, 10), Configuration("c", none, 10), Configuration("d", none, 5)]
+    evaluation = evaluate(topics, bundled_embedder, index, chosen)
+    index.close()
+    told = evaluation.to_dict()["configurations"]
+    for name in ("a", "b"):
+        assert told[name]["rerank_statuses"] == {"full": 39, "failed": 1}
+        assert told[name]["failures"] == {bad: "the reranker oracle failed: out of order"}
+    for name, depth in (("c", 10), ("d", 5)):
+        assert told[name]["rerank_statuses"] == {"failed": 40}
+        assert told[name]["failures"][bad].startswith(f"the reranker miscounting failed: it gave {depth - 1} scores")
+        assert evaluation.measures[name] == evaluation.measures["retrieval"]
+    assert evaluation.measures["a"][bad] == evaluation.measures["retrieval"][bad]
+    assert (told["a"]["passages_truncated"], told["a"]["queries_truncated"]) == (39 * 5, 39)
+
+
+def test_a_collection_of_chunks_is_measured_by_document(tmp_path: Path, bundled_embedder: FastEmbedEmbedder) -> None:
+    """Judgements about what was ingested: a document stands where its best passage does, and passages do not crowd it out."""
+    from search.chunking import Chunker
+    from search.ingestion import Ingestion
+
+    index = EdgeIndex(tmp_path, "documents")
+    long = " ".join(f"Cats, part {n}: cats sleep most of the day, and cats hunt at night." for n in range(400))
+    documents = [Document(id="cats", text=long), *(Document(id=t, text=f"All about {t} and more {t}.") for t in TOPICS[1:])]
+    Ingestion(bundled_embedder, index, Chunker(bundled_embedder.tokenizer, 40, 0), max_characters=100_000).run(documents)
+    labels = Dataset(
+        "labels", "all", (), {"1": "cats", "2": "snow", "3": " "}, {"1": {"snow": 1}, "2": {"snow": 1}, "3": {"tea": 1}}
+    )
+    reranker = Oracle({"cats": {}, "snow": {}})
+    evaluation = evaluate(labels, bundled_embedder, index, [Configuration("reranked", reranker, 5)], names=["Recall@100", "P@1"])
+    found = evaluation.answers[0].documents["1"]
+    assert found[0] == "cats"
+    assert sorted(found) == sorted(TOPICS)  # though the first hundred passages are all of one document
+    assert evaluation.measures["retrieval"] == {
+        "1": {"Recall@100": 1, "P@1": 0},
+        "2": {"Recall@100": 1, "P@1": 1},
+        "3": {"Recall@100": 0, "P@1": 0},
+    }
+    assert evaluation.answers[1].statuses == {"full": 2, "skipped": 1}
+    assert evaluation.documents == len(TOPICS)
+    assert evaluation.notes == ["1 queries are empty and count 0 in every run, such as '3'"]
+    with pytest.raises(InvalidDataset, match="none of the 1 judged documents"):
+        evaluate(replace(labels, qrels={"1": {"x": 1}}, queries={"1": "x"}), bundled_embedder, index, [])
+    index.close()
+    with pytest.raises(CollectionNotFound):
+        evaluate(labels, bundled_embedder, EdgeIndex(tmp_path, "nowhere"), [])
+
+
+def test_what_cannot_be_compared(topics: Dataset, tmp_path: Path, bundled_embedder: FastEmbedEmbedder) -> None:
+    index = EdgeIndex(tmp_path, "topics")
+    reranker = knowing(topics)
+    with pytest.raises(InvalidQuery, match="depth is 0; rerank at least 1"):
+        evaluate(topics, bundled_embedder, index, [Configuration("a", reranker, 0)])
+    with pytest.raises(InvalidQuery, match="two configurations are called 'retrieval'"):
+        evaluate(topics, bundled_embedder, index, [Configuration("retrieval", reranker, 5)])
+    with pytest.raises(InvalidQuery, match="is no measure"):
+        evaluate(topics, bundled_embedder, index, [], names=["nDCG"])
+    with pytest.raises(InvalidQuery, match="no measure is named"):
+        evaluate(topics, bundled_embedder, index, [], names=[])
+    index.close()
+
+
+def test_a_real_set_comes_out_as_measured(
+    data: Path, tmp_path: Path, bundled_embedder: FastEmbedEmbedder, bundled_reranker: CrossEncoder
+) -> None:
+    """Part of a real set, so that a change that ruins either stage cannot pass: figures as measured, less a little."""
+    whole = load_dataset(data / "evaluate" / "med")
+    judged = {document for grades in whole.qrels.values() for document in list(grades)[:5]}
+    documents = [document for document in whole.documents if document.id in judged or int(document.id) <= 250]
+    dataset = replace(whole, documents=tuple(documents), qrels={q: dict(list(g.items())[:5]) for q, g in whole.qrels.items()})
+    index = EdgeIndex(tmp_path, "med")
+    means = evaluate(dataset, bundled_embedder, index, [Configuration("reranked", bundled_reranker, 20)]).means
+    index.close()
+    assert means["retrieval"]["nDCG@10"] > 0.73
+    assert means["reranked"]["nDCG@10"] > means["retrieval"]["nDCG@10"] - 0.01

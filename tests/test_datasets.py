@@ -1,0 +1,139 @@
+"""Judged data as it comes: BEIR folders, TREC judgements, lists of relevant ids, and all that can be wrong with them."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from judged import CORPUS, QRELS, QUERIES, lines, write
+
+from search.errors import InvalidDataset
+from search.evaluation.datasets import Dataset, checked, load_dataset
+
+
+def test_a_folder_is_read_as_it_comes(tmp_path: Path) -> None:
+    dataset = load_dataset(write(tmp_path / "pets", CORPUS, QUERIES, QRELS, "dev"))
+    assert (dataset.name, dataset.split) == ("pets", "dev")
+    assert [(d.id, d.passage) for d in dataset.documents] == [
+        ("cat", "Cats Cats sleep most of the day."),
+        ("dog", "Dogs bark at strangers."),
+        ("paris", "Paris, the capital of France"),
+    ]
+    assert dataset.queries == {"q1": "sleeping cats", "q2": "capital of France"}
+    assert dataset.qrels == {"q1": {"cat": 2, "dog": 0}, "q2": {"paris": 1}}
+    write(tmp_path / "pets", CORPUS, QUERIES, "q1\tdog\t1\n", "test")
+    assert load_dataset(tmp_path / "pets").split == "test"
+    assert load_dataset(tmp_path / "pets", "dev").split == "dev"
+
+
+def test_the_hash_is_of_the_corpus(tmp_path: Path) -> None:
+    one = load_dataset(write(tmp_path / "a", CORPUS, QUERIES, QRELS))
+    same = load_dataset(write(tmp_path / "b", CORPUS, QUERIES[:2], QRELS))
+    other = load_dataset(write(tmp_path / "c", CORPUS[1:], QUERIES, QRELS))
+    assert one.corpus_hash == same.corpus_hash != other.corpus_hash
+
+
+def test_judgements_as_trec_has_them(tmp_path: Path) -> None:
+    folder = write(tmp_path / "pets", CORPUS, QUERIES, QRELS)
+    judgements = tmp_path / "pets.qrels"
+    judgements.write_text("q1 0 cat 2\r\nq1\t0\tdog\t0\n\nq2 Q0 paris 1\n")
+    topics = tmp_path / "topics.tsv"
+    topics.write_text("q1\tsleeping cats\nq2\tcapital of France\nq3\tunjudged\n")
+    plain = load_dataset(judgements, queries=topics, corpus=folder / "corpus.jsonl")
+    expected = load_dataset(folder)
+    assert (plain.queries, plain.qrels, plain.documents) == (expected.queries, expected.qrels, expected.documents)
+    assert (plain.name, plain.split) == ("pets", "all")
+    assert load_dataset(judgements, queries=folder / "queries.jsonl").documents == ()
+    judgements.write_text("q1\tcat\t1\n")  # BEIR's columns without a header
+    assert load_dataset(judgements, queries=topics).qrels == {"q1": {"cat": 1}}
+
+
+def test_lists_of_relevant_ids(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [
+        {"query": "sleeping cats", "relevant": ["cat", "dog"]},
+        {"_id": "fr", "query": "France", "relevant": {"paris": 3}},
+    ]
+    dataset = load_dataset(lines(tmp_path / "labels.jsonl", rows))
+    assert (dataset.name, dataset.documents) == ("labels", ())
+    assert dataset.queries == {"1": "sleeping cats", "fr": "France"}
+    assert dataset.qrels == {"1": {"cat": 1, "dog": 1}, "fr": {"paris": 3}}
+
+
+def test_a_folder_without_a_corpus_is_about_a_collection(tmp_path: Path) -> None:
+    folder = write(tmp_path, CORPUS, QUERIES, QRELS)
+    (folder / "corpus.jsonl").unlink()
+    assert load_dataset(folder).documents == ()
+
+
+def test_what_is_remarkable_is_told() -> None:
+    qrels = {"q1": {"cat": 2, "dog": -2}, "q2": {"gone": 1, "cat": 0}, "q3": {"cat": 0}, "q4": {"cat": 1}}
+    queries = {"q1": "a", "q2": "b", "q3": "c", "q4": " "}
+    dataset, notes = checked(Dataset("pets", "all", (), queries, qrels), {"cat", "dog"})
+    assert dataset.qrels["q1"] == {"cat": 2, "dog": 0}
+    assert notes == [
+        "1 of 3 judged documents are not in the corpus, such as 'gone'",
+        "1 grades are negative and count as 0",
+        "1 queries have no relevant document and count 0 in every run, such as 'q3'",
+        "1 queries are empty and count 0 in every run, such as 'q4'",
+    ]
+    assert checked(Dataset("pets", "all", (), {"q": "a"}, {"q": {"cat": 1}}), {"cat"})[1] == []
+    with pytest.raises(InvalidDataset, match="none of the 3 judged documents of pets, such as 'cat', is among the 1 documents"):
+        checked(Dataset("pets", "all", (), queries, qrels), {"x"})
+
+
+INVALID: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]], str, str]] = {
+    "no text in corpus": ([{"_id": "a"}], QUERIES, QRELS, r"corpus\.jsonl:1 lacks the string _id or text"),
+    "number as id": ([{"_id": 1, "text": "x"}], QUERIES, QRELS, r"corpus\.jsonl:1 lacks"),
+    "document named twice": ([CORPUS[0], CORPUS[0]], QUERIES, QRELS, "names the document 'cat' twice"),
+    "query named twice": (CORPUS, [QUERIES[0], *QUERIES], QRELS, "names the query 'q1' twice"),
+    "no documents": ([CORPUS[3]], QUERIES, QRELS, "holds no documents"),
+    "judged query missing": (CORPUS, QUERIES[:1], QRELS, "1 judged queries have no text, such as 'q2'"),
+    "judgements with two columns": (CORPUS, QUERIES, "q1\tcat\n", r"test\.tsv:2 is neither query-id, corpus-id and score"),
+    "grade that is no number": (CORPUS, QUERIES, "q1\tcat\thigh\n", r"test\.tsv:2 is neither"),
+    "two grades for one pair": (CORPUS, QUERIES, "q1\tcat\t1\nq1\tcat\t2\n", "grades document 'cat' for query 'q1' a second time"),
+    "no judgements": (CORPUS, QUERIES, "", "holds no judgements"),
+}
+
+
+@pytest.mark.parametrize("name", INVALID)
+def test_folders_that_do_not_fit_together(name: str, tmp_path: Path) -> None:
+    corpus, queries, qrels, message = INVALID[name]
+    with pytest.raises(InvalidDataset, match=message):
+        load_dataset(write(tmp_path, corpus, queries, qrels))
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([], "holds no judgements"),
+        ([{"relevant": ["a"]}], "lacks the string query"),
+        ([{"query": "x"}], 'row 1: "relevant" must be a list of document ids, or an object of grades by id'),
+        ([{"query": "x", "relevant": [1]}], "row 1"),
+        ([{"query": "x", "relevant": {"a": True}}], "row 1"),
+        ([{"query": "x", "relevant": ["a"]}, {"query": "x", "relevant": ["b"]}], "row 2: the query 'x' is there twice"),
+        ([{"_id": "1", "query": "x", "relevant": []}, {"_id": "1", "query": "y", "relevant": []}], "row 2: the query 'y'"),
+    ],
+)
+def test_lists_that_are_no_labels(rows: list[dict[str, Any]], message: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidDataset, match=message):
+        load_dataset(lines(tmp_path / "labels.jsonl", rows))
+
+
+def test_files_that_are_missing_or_broken(tmp_path: Path) -> None:
+    with pytest.raises(InvalidDataset, match=r"no qrels/test\.tsv or dev\.tsv"):
+        load_dataset(tmp_path)
+    with pytest.raises(InvalidDataset, match=r"nowhere\.txt cannot be read"):
+        load_dataset(tmp_path / "nowhere.txt")
+    write(tmp_path, CORPUS, QUERIES, QRELS)
+    with pytest.raises(InvalidDataset, match=r"no qrels/train\.tsv"):
+        load_dataset(tmp_path, "train")
+    with pytest.raises(InvalidDataset, match="name the file of its queries, too"):
+        load_dataset(tmp_path / "qrels" / "test.tsv")
+    (tmp_path / "topics.txt").write_text("q1 sleeping cats\n")
+    with pytest.raises(InvalidDataset, match=r"topics\.txt:1 is not a query's id, a tab and its text"):
+        load_dataset(tmp_path / "qrels" / "test.tsv", queries=tmp_path / "topics.txt")
+    (tmp_path / "corpus.jsonl").write_text("{")
+    with pytest.raises(InvalidDataset, match=r"corpus\.jsonl cannot be read"):
+        load_dataset(tmp_path)
+    (tmp_path / "queries.jsonl").unlink()
+    with pytest.raises(InvalidDataset, match=r"queries\.jsonl cannot be read"):
+        load_dataset(tmp_path)

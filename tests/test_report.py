@@ -1,0 +1,160 @@
+"""The report: one page that a browser shows with the network off and that everyone can read, and files that others read."""
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import pytrec_eval
+from judged import Oracle, knowing, stories
+
+from search.embedding import FastEmbedEmbedder
+from search.errors import InvalidSettings
+from search.evaluation.comparison import Configuration
+from search.evaluation.datasets import Dataset
+from search.evaluation.report import write_report
+from search.evaluation.result import Evaluation, evaluate
+from search.index.edge import EdgeIndex
+from search.recipes import Recipe
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+SCRIPT = "<script>document.title = 'taken'</script> & <b>bold</b>"
+
+
+@pytest.fixture(scope="module")
+def topics() -> Dataset:
+    """Three hundred queries, one of which would run a script if it could."""
+    syllables = ["ka", "lo", "mi", "ner", "tu"]
+    found = stories([f"{a}{b}{c}" for a in syllables for b in syllables for c in syllables[:3]])
+    first = next(iter(found.queries))
+    return replace(found, queries={**found.queries, first: f"{found.queries[first]} {SCRIPT}"})
+
+
+@pytest.fixture(scope="module")
+def evaluation(topics: Dataset, tmp_path_factory: pytest.TempPathFactory, bundled_embedder: FastEmbedEmbedder) -> Evaluation:
+    """A reranker that knows most answers, is wrong on some and fails on one, beside one that knows nothing."""
+    knows = knowing(topics)
+    queries = list(topics.queries.values())
+    wrong = set(np.random.default_rng(0).choice(queries[5:], 40, replace=False))
+    worth = {True: (0.0, -6.0), False: (-3.0, 5.0)}  # of what is not relevant, and of what is
+    passages = [document.passage for document in topics.documents]
+    grades = {q: {text: worth[q in wrong][int(text in knows.grades[q])] for text in passages} for q in queries}
+    reranker = replace(knows, grades=grades, recipe=Recipe(scale=2.0), broken=queries[-1])
+    nothing = Oracle({query: {} for query in queries}, name="nothing")
+    index = EdgeIndex(tmp_path_factory.mktemp("data"), "topics")
+    wanted = (("reranked", reranker, 20), ("depth 5", reranker, 5), ("model=a/b c", nothing, 10))
+    chosen = [Configuration(*one) for one in wanted]
+    found = evaluate(topics, bundled_embedder, index, chosen, keep_hits=True)
+    index.close()
+    return found
+
+
+@pytest.fixture(scope="module")
+def folder(evaluation: Evaluation, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("report") / "new"
+    assert write_report(evaluation, made, Recipe(scale=2.0).probability) == made / "report.html"
+    return made
+
+
+def test_files_for_other_programs(folder: Path, evaluation: Evaluation, topics: Dataset) -> None:
+    assert sorted(file.name for file in folder.iterdir()) == [
+        "0-retrieval.run",
+        "1-reranked.run",
+        "2-depth-5.run",
+        "3-model=a-b-c.run",
+        "gains.png",
+        "quality.png",
+        "queries.jsonl",
+        "reliability.png",
+        "report.html",
+        "result.json",
+    ]
+    assert json.loads((folder / "result.json").read_text()) == json.loads(json.dumps(evaluation.to_dict()))
+    rows = [json.loads(line) for line in (folder / "queries.jsonl").read_text().splitlines()]
+    assert [row["_id"] for row in rows] == list(topics.queries)
+    assert np.mean([row["runs"]["reranked"]["nDCG@10"] for row in rows]) == pytest.approx(evaluation.means["reranked"]["nDCG@10"])
+    for name in ("gains", "quality", "reliability"):
+        assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_run_files_are_trecs(folder: Path, evaluation: Evaluation, topics: Dataset) -> None:
+    """What trec_eval makes of the file is what was measured, though ids have spaces in them."""
+    qrels = {spaced(q): {spaced(d): grade for d, grade in grades.items()} for q, grades in topics.qrels.items()}
+    with (folder / "1-reranked.run").open() as lines:
+        run = pytrec_eval.parse_run(lines)
+    values = pytrec_eval.RelevanceEvaluator(qrels, {"ndcg_cut.10"}).evaluate(run)
+    assert np.mean([values[query]["ndcg_cut_10"] for query in qrels]) == pytest.approx(evaluation.means["reranked"]["nDCG@10"])
+    best = spaced(evaluation.answers[1].documents["kakaka 0"][0])
+    assert (folder / "1-reranked.run").read_text().splitlines()[0].split("\t") == ["kakaka%200", "Q0", best, "1", "-1", "reranked"]
+
+
+def spaced(name: str) -> str:
+    return name.replace(" ", "%20")
+
+
+def test_the_page_is_one_file(folder: Path, evaluation: Evaluation) -> None:
+    page = (folder / "report.html").read_text()
+    assert re.findall(r'(?:src|href)="(?!data:)', page) == []
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+    assert "the reranker oracle failed: out of order" in page
+    assert evaluation.verdict(evaluation.answers[1]) in page
+    assert page.count("<details>") == 20
+    alone = replace(evaluation, answers=evaluation.answers[:1])
+    assert "Nothing was reranked" in write_report(alone, folder.parent / "alone").read_text()
+    assert not (folder.parent / "alone" / "quality.png").exists()
+
+
+def test_the_same_evaluation_gives_the_same_page(folder: Path, evaluation: Evaluation, tmp_path: Path) -> None:
+    again = write_report(evaluation, tmp_path, Recipe(scale=2.0).probability)
+    assert again.read_bytes() == (folder / "report.html").read_bytes()
+
+
+def test_a_folder_that_cannot_be_written(evaluation: Evaluation, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InvalidSettings, match="file cannot be written"):
+        write_report(evaluation, tmp_path / "file")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if CHROMIUM is None:
+        pytest.skip("no chromium here; install it to test pages (on Debian: apt-get install chromium)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 900), (375, 700)], ids=["desktop", "phone"])
+def test_a_browser_shows_it_with_the_network_off(browser: Any, folder: Path, width: int, height: int) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    context = browser.new_context(viewport={"width": width, "height": height}, offline=True, bypass_csp=True)
+    page = context.new_page()
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on("request", lambda request: said.append(request.url) if not request.url.startswith(("file:", "data:")) else None)
+    page.goto((folder / "report.html").as_uri())
+    assert page.title() == "Does reranking help on topics?"
+    assert page.locator("figure img").count() == 3
+    assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
+    assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")  # nothing sticks out
+    row = page.locator("details tbody tr").first
+    assert not row.is_visible()
+    page.keyboard.press("Tab")
+    page.locator("summary").first.focus()
+    page.keyboard.press("Enter")
+    assert row.is_visible()
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+    assert said == []
+    context.close()
