@@ -194,7 +194,10 @@ def build_reranker(settings: Settings) -> "Reranker | None":
             with needs_extra():
                 from search.reranking.cross_encoder import CrossEncoder
 
-            return CrossEncoder(
+            from search.models import locate
+            from search.recipes import kept
+
+            reranker = CrossEncoder(
                 chosen.model,
                 device=settings.device,
                 threads=settings.threads,
@@ -205,6 +208,8 @@ def build_reranker(settings: Settings) -> "Reranker | None":
                 slice_size=chosen.slice_size,
                 cuda=settings.cuda,
             )
+            reranker.recipe = kept.with_kept(reranker.recipe, kept.home(chosen.model, locate(chosen.model), settings.data_dir))
+            return reranker
         case CausalSettings() as chosen:
             return _language_model(chosen, settings)
         case ChatSettings() as chosen:
@@ -229,7 +234,7 @@ def _language_model(chosen: CausalSettings, settings: Settings) -> "Reranker":
     with needs_extra():
         from search.reranking.language_model import LanguageModel
 
-    from search.recipes import Listwise, Pairwise
+    from search.recipes.heads import Listwise, Pairwise
 
     model = LanguageModel(
         chosen.model,

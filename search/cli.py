@@ -189,7 +189,7 @@ def rerank(
         print(f"note: {cut} of {len(rows)} texts were longer than the model's window", file=sys.stderr)
 
 
-for command in (measuring.evaluate, operating.export, operating.models, operating.doctor):
+for command in (measuring.evaluate, measuring.explain, measuring.calibrate, operating.export, operating.models, operating.doctor):
     app.command()(command)
 
 

@@ -2,20 +2,21 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from search.assembly import build_corpus_index, needs_extra, open_search
 from search.errors import InvalidQuery
-from search.options import AsJson, Collection, DataDir, NoRerank, load_settings, print_json
+from search.options import AsJson, Collection, DataDir, Depth, NoRerank, load_settings, print_json
 from search.progress import ProgressReport
-from search.settings import NoReranker
-from search.variants import configurations
+from search.settings import ChatSettings, NoReranker, varied
+from search.variants import changes_of, configurations
 
 if TYPE_CHECKING:
     from search.evaluation.result import Evaluation
 
+Method = Literal["platt", "isotonic"]
 DatasetPath = Annotated[
     Path,
     typer.Argument(
@@ -103,6 +104,114 @@ def evaluate(
         if page:
             print(f"report: {page}")
     _judge(evaluation, floors, fail_if_worse=fail_if_worse)
+
+
+def explain(
+    text: Annotated[str | None, typer.Argument(metavar="QUERY", help="What to look for.", show_default=False)] = None,
+    depth: Depth = None,
+    filter: Annotated[str | None, typer.Option(help="A Qdrant filter as JSON.", show_default=False)] = None,
+    save: Annotated[Path | None, typer.Option(help="Write a trace, to be replayed.", show_default=False)] = None,
+    replay: Annotated[Path | None, typer.Option(help="Rank a trace's candidates again.", show_default=False)] = None,
+    changes: Annotated[str, typer.Option("--with", metavar="SETTINGS", help='Such as "reranker.weight=1 depth=10".')] = "",
+    data_dir: DataDir = None,
+    collection: Collection = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Where did each stage put every candidate of a query, and why? Or: what would other settings have made of a saved one?"""
+    from search.printing import print_explanation, print_replay
+    from search.trace import replay as run
+    from search.trace import save as write
+
+    if (text is None) == (replay is None):
+        message = "give a query, or --replay and a file that --save wrote"
+        raise InvalidQuery(message)
+    wanted = changes_of(changes)
+    settings = varied(load_settings(data_dir, collection), wanted)
+    with open_search(settings) as searcher:
+        if text is not None:
+            deep = settings.depth if depth is None else depth
+            result = searcher.search(text, limit=deep, depth=deep, filter=filter)
+            if save:
+                write(result, save)
+            if as_json:
+                print_json(result.to_dict())
+            else:
+                print_explanation(result)
+            return
+        reranker = searcher.reranker
+        if reranker is None:
+            message = "the settings switch reranking off (SEARCH_RERANKER__KIND=none), so there is nothing to replay with"
+            raise InvalidQuery(message)
+        shown = settings.depth if "depth" in wanted else depth
+        found = run(replay or Path(), reranker, shown, searcher.embedder.name)
+    if as_json:
+        print_json(found.to_dict())
+    else:
+        print_replay(found)
+
+
+def calibrate(
+    dataset: DatasetPath,
+    split: Split = None,
+    queries: Queries = None,
+    corpus: Corpus = None,
+    method: Annotated[Method, typer.Option(help="platt: two numbers, for few data; isotonic: any rising curve.")] = "platt",
+    folds: Annotated[int, typer.Option(min=2, help="Parts of the queries, each measured by a map fitted to the others.")] = 5,
+    data_dir: DataDir = None,
+    collection: Collection = None,
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Report, and keep nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Give the reranker's score a meaning: the probability of being relevant, by your judgements. Then --min-score can be used."""
+    with needs_extra():
+        from search.calibration import calibrate as fit
+        from search.evaluation.comparison import Configuration
+        from search.evaluation.datasets import load_dataset
+        from search.evaluation.result import evaluate as run
+    from search.models import locate
+    from search.recipes import kept
+
+    loaded = load_dataset(dataset, split, queries=queries, corpus=corpus)
+    settings = load_settings(data_dir, collection)
+    chosen = settings.reranker
+    with open_search(settings) as searcher, ProgressReport("evaluating", "steps", None) as report:
+        reranker = searcher.reranker
+        if reranker is None or isinstance(chosen, ChatSettings | NoReranker) or reranker.recipe.compares:
+            message = "only a reranker that scores each passage by itself can be calibrated: a cross-encoder, or a causal model"
+            raise InvalidQuery(message)
+        index = build_corpus_index(settings, loaded.corpus_hash, searcher.embedder) if loaded.documents else searcher.index
+        try:
+            evaluation = run(
+                loaded,
+                searcher.embedder,
+                index,
+                [Configuration("reranked", reranker, settings.depth)],
+                names=["nDCG@10"],
+                on_progress=lambda what, done, total: report.update(done, what, total=total),
+            )
+        finally:
+            index.close()
+    found = fit(evaluation.judged(evaluation.answers[1]), method, reranker.recipe.probability, folds=folds)
+    source = f"{method} on {loaded.name} ({loaded.split}): {found.queries:,} queries, {found.after.pairs:,} passages"
+    file = kept.home(chosen.model, locate(chosen.model), settings.data_dir)
+    if not dry_run:
+        kept.keep(file, found.found | {"calibrated_on": source})
+    told = {"reranker": reranker.name, "kept_in": None if dry_run else str(file), "source": source, "notes": list(evaluation.notes)}
+    if as_json:
+        print_json(told | found.to_dict())
+        return
+    print(f"{reranker.name}, {source}")
+    for name, measured in (("before", found.before), ("after", found.after)):
+        print(f"  {name:6}  {measured or 'no probabilities'}")
+    print("  probability   passages   mean   relevant")
+    for one in found.after.bins:
+        print(f"  {one.low:.1f} to {one.high:.1f}   {one.pairs:9,}  {one.probability:.3f}   {one.relevant:.3f}")
+    print("after is measured on queries that the map was not fitted to; passages that nobody judged count as not relevant")
+    for note in evaluation.notes:
+        print(f"note: {note}")
+    print("nothing was kept" if dry_run else f"kept in {file}: --min-score is now the least probability")
 
 
 def _print(evaluation: "Evaluation") -> None:

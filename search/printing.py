@@ -2,6 +2,7 @@
 
 from search.demo import Question, place_of_answer
 from search.documents import Hit, SearchResult
+from search.trace import Replay
 
 TOP = 3  # hits the demo shows, and where it expects its answer
 
@@ -28,6 +29,40 @@ def print_result(result: SearchResult) -> None:
         print(f"           cosine {hit.retrieval_score:.3f} at {hit.retrieval_rank}{logit}{read}")
     if not result.hits:
         print("nothing found")
+    _print_account(result)
+
+
+def print_explanation(result: SearchResult) -> None:
+    """Every candidate on a line: where each stage put it, by which scores, and how much of it was read."""
+    print("rank  was  moved  cosine  reranker  chance   order  read         document")
+    for hit in result.hits:
+        print(
+            f"{hit.rank:4} {hit.retrieval_rank:4}  {_moved(hit):>5}  {hit.retrieval_score:6.3f}  {_figure(hit.rerank_score):>8}  "
+            f"{_figure(hit.rerank_probability):>6}  {_figure(hit.score):>6}  {f'{hit.tokens_seen} of {hit.tokens_total}':11}  "
+            f"{hit.document_id}: {_clip(' '.join(hit.text.split()), 80)}"
+        )
+    _print_account(result)
+
+
+def print_replay(found: Replay) -> None:
+    """Every candidate on a line: where retrieval put it, where it stood, where it stands now."""
+    print("rank  before  retrieval  reranker before → now  document")
+    for move in found.moves:
+        scores = f"{_figure(move.rerank_score):>8} → {_figure(move.hit.rerank_score)}"
+        print(
+            f"{move.hit.rank:4}  {move.rank:6}  {move.hit.retrieval_rank:9}  {scores:21}  "
+            f"{move.hit.document_id}: {_clip(' '.join(move.hit.text.split()), 80)}"
+        )
+    before, reason = found.before, f" ({found.now.reason})" if found.now.reason else ""
+    print(f"before: {before['reranker']}, {before['rerank_status']}, order: {before['ranking']}")
+    print(f"now: {found.reranker}, {found.now.status}{reason}, order: {found.now.words}")
+    print(f"of the first ten, {found.overlap:.0%} are the same")
+    for note in found.notes:
+        print(f"note: {note}")
+
+
+def _print_account(result: SearchResult) -> None:
+    """How an answer came about."""
     status = f"{result.rerank_status}{f' ({result.reason})' if result.reason else ''}"
     where = (
         result.device if result.rerank_device in {None, result.device} else f"{result.device}, reranker on {result.rerank_device}"
@@ -35,6 +70,10 @@ def print_result(result: SearchResult) -> None:
     print(f"reranking: {status}; order: {result.ranking}; {_timings(result)} on {where}")
     for warning in result.warnings:
         print(f"note: {warning}")
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
 
 
 def _hit_line(hit: Hit) -> str:

@@ -156,8 +156,8 @@ def _check_min_score(min_score: float | None, reranker: Reranker | None) -> None
     problem = ""
     if min_score is not None and not 0 <= min_score <= 1:
         problem = f"min_score is {min_score:g}; it is a probability, between 0 and 1"
-    elif min_score is not None and reranker is not None and reranker.recipe.scale is None:
-        problem = f"the reranker {reranker.name} has no map from its score to a probability; leave min_score out"
+    elif min_score is not None and reranker is not None and not reranker.recipe.has_probability:
+        problem = f"the reranker {reranker.name} has no map from its score to a probability; search calibrate fits one"
     if problem:
         raise InvalidQuery(problem)
 

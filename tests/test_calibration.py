@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from search.calibration import fit_platt, reliability
-from search.errors import InvalidDataset
+from search.calibration import Method, calibrate, fit_isotonic, fit_platt, reliability
+from search.errors import InvalidDataset, ModelIncomplete
 from search.recipes import Recipe
 
 
@@ -85,3 +85,70 @@ def test_reliability_follows_its_definitions() -> None:
 
 def test_one_kind_alone_leaves_no_skill_to_have() -> None:
     assert reliability(np.array([0.1, 0.2]), np.array([False, False])).skill == 0.0
+
+
+def test_the_closest_rising_curve() -> None:
+    scores = np.array([1.0, 2.0, 2.0, 3.0, 4.0, 5.0])
+    relevant = np.array([False, True, False, False, True, True])
+    # 1 alone; 2, 2 and 3 together, of which one of three is relevant; 4 and 5 together.
+    assert fit_isotonic(scores, relevant) == [(1.0, 0.0), (pytest.approx(7 / 3), pytest.approx(1 / 3)), (4.5, 1.0)]
+    with pytest.raises(InvalidDataset, match="not more often relevant"):
+        fit_isotonic(-scores, np.sort(relevant))
+    with pytest.raises(InvalidDataset, match="judge more queries"):
+        fit_isotonic(scores, np.ones(6, bool))
+
+
+def test_points_are_joined_by_straight_lines() -> None:
+    recipe = Recipe(points=((-1.0, 0.1), (1.0, 0.5), (2.0, 0.5), (3.0, 0.9)))
+    found = [recipe.probability(score) for score in (-9.0, -1.0, 0.0, 1.0, 1.5, 2.25, 3.0, 9.0)]
+    assert found == [0.1, 0.1, pytest.approx(0.3), 0.5, 0.5, pytest.approx(0.6), 0.9, 0.9]
+    assert recipe.has_probability
+    assert not Recipe().has_probability
+    assert Recipe.read(recipe.to_dict(), "it") == recipe
+    for wrong, message in (
+        ({"points": ((1, 0.5), (1, 0.6))}, "must rise"),
+        ({"points": ((1, 0.5), (2, 0.4))}, "must rise"),
+        ({"points": ((1, 1.5),)}, "less than or equal to 1"),
+        ({"points": ((1, 0.5),), "scale": 1}, "not both"),
+    ):
+        with pytest.raises(ModelIncomplete, match=message):
+            Recipe.read(wrong, "it")
+
+
+def queries(count: int, seed: int, depth: int = 20) -> list[tuple[np.ndarray, np.ndarray]]:
+    scores, relevant = drawn(3.0, -2.0, seed, count * depth)
+    return list(zip(scores.reshape(count, depth), relevant.reshape(count, depth), strict=True))
+
+
+@pytest.mark.parametrize("method", ["platt", "isotonic"])
+def test_a_calibration_is_measured_on_queries_it_was_not_fitted_to(method: Method) -> None:
+    judged = queries(300, 0)
+    bad = Recipe(scale=0.5, bias=2.0)
+    found = calibrate([*judged, (np.array([]), np.array([], bool))], method, bad.probability)
+    assert (found.queries, found.after.pairs) == (300, 6000)
+    assert found.before
+    assert found.before.error > 0.15
+    assert found.after.error < 0.03
+    assert found.after.skill > 0.3
+    recipe = Recipe(**found.found)
+    unseen, truth = drawn(3.0, -2.0, 9)
+    assert reliability(np.array([recipe.probability(float(score)) for score in unseen]), truth).error < 0.03
+    assert calibrate(judged, method, Recipe().probability).before is None
+    assert calibrate(judged, method, Recipe().probability).after == calibrate(judged, method, bad.probability).after
+
+
+def test_folds_hold_whole_queries_out() -> None:
+    """Where every query has a level of its own, and the map is any curve, only queries in the fit are known too well."""
+    rng = np.random.default_rng(3)
+    judged = [(np.full(20, float(number)), rng.random(20) < rng.random()) for number in range(60)]
+    found = calibrate(judged, "isotonic", Recipe().probability)
+    scores, relevant = (np.concatenate(column) for column in zip(*judged, strict=True))
+    seen = reliability(np.array([Recipe(**found.found).probability(float(score)) for score in scores]), relevant)
+    assert seen.skill > found.after.skill + 0.02
+
+
+def test_too_little_to_calibrate_on() -> None:
+    with pytest.raises(InvalidDataset, match="4 queries have scored passages, and 5 folds need as many at least"):
+        calibrate(queries(4, 0), "platt", Recipe().probability)
+    with pytest.raises(InvalidDataset, match="judge more queries"):
+        calibrate([(np.arange(3.0), np.zeros(3, bool))] * 5, "platt", Recipe().probability)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,12 +11,13 @@ from typing import Any
 import pytest
 from judged import CORPUS, QRELS, QUERIES, lines, write
 from standin import QdrantStandIn
+from tiny import BUNDLED
 
 from search.index.edge import EdgeIndex
 from search.models import manifest
 
 COMMAND = Path(sys.executable).parent / "search"
-COMMANDS = ["demo", "ingest", "query", "rerank", "evaluate", "export", "models", "doctor"]
+COMMANDS = ["demo", "ingest", "query", "rerank", "evaluate", "explain", "calibrate", "export", "models", "doctor"]
 
 
 def search(*arguments: object, stdin: str = "", status: int = 0, **environment: Any) -> subprocess.CompletedProcess[str]:
@@ -239,6 +241,61 @@ def test_evaluate_a_collection(tmp_path: Path) -> None:
     assert measured["runs"]["retrieval"]["nDCG@10"] == 1
     assert "none of the 1 judged documents" in error("evaluate", lines(labels, [{"query": "x", "relevant": ["y"]}]), *where)
     assert "collection" in error("evaluate", labels, "--data-dir", tmp_path / "empty")
+
+
+def test_explain_and_replay(notes: Path, tmp_path: Path) -> None:
+    where = ("--data-dir", tmp_path / "data")
+    search("ingest", notes, *where)
+    trace = tmp_path / "trace.json"
+    shown = search("explain", "where do cats sleep?", "--save", trace, *where).stdout
+    assert shown.startswith("rank  was  moved  cosine  reranker  chance   order  read         document\n   1    1 ")
+    assert "reranking: full; order: " in shown
+    told = as_json("explain", "where do cats sleep?", "--depth", 2, *where)
+    assert [hit["rank"] for hit in told["hits"]] == [1, 2]
+    again = search("explain", "--replay", trace, "--with", "reranker.weight=1", *where).stdout
+    assert "now: minilm-reranker, full, order: reranker logit\nof the first ten, 100% are the same\n" in again
+    replayed = as_json("explain", "--replay", trace, "--with", "depth=1", *where)
+    assert [c["now"]["rerank_score"] is None for c in replayed["candidates"]] == [False, True, True]
+    assert "give a query, or --replay" in error("explain", *where)
+    assert "give a query, or --replay" in error("explain", "cats", "--replay", trace, *where)
+    assert "nothing to replay with" in error("explain", "--replay", trace, "--with", "reranker.kind=none", *where)
+    assert "is no trace" in error("explain", "--replay", notes / "cats.md", *where)
+
+
+def test_calibrate_gives_scores_a_meaning(tmp_path: Path, model_folder: Path) -> None:
+    things = ["bread", "chess", "glass", "rivers", "ships", "snow", "tea", "violins", "wool", "yeast"]
+    corpus = [{"_id": thing, "text": f"All about {thing} and more {thing}."} for thing in things]
+    queries = [{"_id": thing, "text": f"a book on {thing}"} for thing in things]
+    dataset = write(tmp_path / "things", corpus, queries, "".join(f"{thing}\t{thing}\t1\n" for thing in things))
+    where = ("--data-dir", tmp_path / "data")
+    own = {"SEARCH_RERANKER__MODEL": str(shutil.copytree(BUNDLED / "minilm-reranker", tmp_path / "own"))}
+    for reranker, kept in (({}, tmp_path / "data" / "calibrations"), (own, tmp_path / "own" / "recipe.json")):
+        bare: dict[str, Any] = dict(reranker)
+        before = kept.read_text() if kept.is_file() else None
+        dry = as_json("calibrate", dataset, "--dry-run", *where, **bare)
+        assert dry["kept_in"] is None
+        assert (kept.read_text() if kept.is_file() else None) == before
+        shown = search("calibrate", dataset, *where, **bare).stdout
+        assert f"kept in {kept}" in shown
+        assert "after   expected calibration error" in shown
+        bare["SEARCH_DATA_DIR"] = str(tmp_path / "data")
+        ranked = as_json("rerank", "a book on tea", stdin="All about tea and more tea.\nAll about wool.", **bare)
+        assert ranked["results"][0]["probability"] > 0.5 > ranked["results"][1]["probability"]
+    recipe = json.loads((tmp_path / "own" / "recipe.json").read_text())
+    assert recipe["calibrated_on"] == "platt on things (test): 10 queries, 100 passages"
+    assert recipe["weight"] == json.loads((BUNDLED / "minilm-reranker" / "recipe.json").read_text())["weight"]
+    isotonic = as_json("calibrate", dataset, "--method", "isotonic", "--folds", 2, *where, **own)
+    assert isotonic["before"]["pairs"] == isotonic["after"]["pairs"] == 100
+    changed = json.loads((tmp_path / "own" / "recipe.json").read_text())
+    assert changed["points"] == isotonic["found"]["points"]
+    assert "scale" not in changed
+    random = {"SEARCH_RERANKER__MODEL": str(model_folder / "cross-encoder")}
+    few = lines(tmp_path / "few.jsonl", [{"query": "x", "relevant": ["tea"]}])
+    assert "1 queries have scored passages" in error("calibrate", few, "--corpus", dataset / "corpus.jsonl", *where, **random)
+    none = {"SEARCH_RERANKER__KIND": "none"}
+    assert "only a reranker that scores each passage by itself" in error("calibrate", dataset, *where, **none)
+    next((tmp_path / "data" / "calibrations").iterdir()).write_text("{")
+    assert "cannot be read: " in error("calibrate", dataset, *where)
 
 
 def test_models() -> None:

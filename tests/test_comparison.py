@@ -14,7 +14,8 @@ from search.evaluation.comparison import Configuration
 from search.evaluation.datasets import Dataset, load_dataset
 from search.evaluation.result import evaluate
 from search.index.edge import EdgeIndex
-from search.recipes import Listwise, Recipe
+from search.recipes import Recipe
+from search.recipes.heads import Listwise
 from search.reranking import Reranker
 from search.reranking.cross_encoder import CrossEncoder
 

@@ -13,13 +13,14 @@ from pathlib import Path
 import pytest
 import yaml
 from checkpoints import CONFIGS, write_checkpoint
-from judged import CORPUS, QRELS, QUERIES, lines, write
+from judged import CORPUS, lines, write
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
+from search.cli import query
 from search.index.filters import Filter
-from search.measuring import evaluate
+from search.measuring import calibrate, evaluate, explain
 from search.operating import export
 from search.recipes import names
 from search.settings import CausalSettings, ServerSettings, Settings
@@ -44,11 +45,11 @@ def test_shell_blocks_run(tmp_path: Path) -> None:
     """Every line that begins with our command runs as it stands, in order, where the named folders are."""
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "cats.txt").write_text("Cats sleep on mats.")
-    write(tmp_path / "datasets" / "scifact", CORPUS, QUERIES, QRELS)
+    judged(tmp_path / "datasets" / "scifact")
     zerank(tmp_path / "zerank-1-small")
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "SEARCH_DATA_DIR": str(tmp_path)}
     lines = [line for block in blocks("sh") for line in block.splitlines() if "search " in line and "pip" not in line]
-    assert len(lines) == 7
+    assert len(lines) == 9
     run(lines, tmp_path, environment)
 
 
@@ -57,6 +58,12 @@ def run(lines: list[str], folder: Path, environment: dict[str, str]) -> None:
         done = subprocess.run(["sh", "-c", line], cwd=folder, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{line}\n{done.stderr}"
         assert done.stdout
+
+
+def judged(folder: Path) -> None:
+    """A data set that is large enough for each command."""
+    queries = [{"_id": f"q{number}", "text": "cats " * number} for number in range(1, 7)]
+    write(folder, CORPUS, queries, "".join(f"q{number}\tcat\t1\n" for number in range(1, 7)))
 
 
 def zerank(folder: Path) -> None:
@@ -95,13 +102,14 @@ def test_the_page_on_evaluation_is_true(tmp_path: Path) -> None:
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "cats.txt").write_text("Cats sleep on mats.")
     lines(tmp_path / "labels.jsonl", [json.loads(re.findall(r'`({"query": "w[^`]*)`', page)[0])])
-    write(tmp_path / "datasets" / "scifact", CORPUS, QUERIES, QRELS)
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "SEARCH_DATA_DIR": str(tmp_path)}
     commands = [line for block in blocks("sh", page) for line in block.splitlines()]
-    assert len(commands) == 4
+    assert len(commands) == 8
+    judged(tmp_path / "datasets" / "scifact")
     run(commands, tmp_path, environment)
     assert (tmp_path / "report" / "report.html").is_file()
-    options = {f"--{parameter.replace('_', '-')}" for parameter in inspect.signature(evaluate).parameters} | {"--with", "--json"}
+    parameters = [name for command in (evaluate, explain, calibrate, query) for name in inspect.signature(command).parameters]
+    options = {f"--{name.replace('_', '-')}" for name in parameters} | {"--with", "--json"}
     assert set(re.findall(r"`(--[a-z-]+)", page)) <= options
 
 

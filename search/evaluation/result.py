@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from search.calibration import Reliability, reliability
+from search.calibration import Relevant, Reliability, Scores, reliability
 from search.embedding import Embedder
 from search.errors import InvalidQuery
 from search.evaluation.comparison import Answers, Configuration, compare
@@ -80,18 +80,21 @@ class Evaluation:
         recall = mean(measure(candidates, qrels, ["Recall@9999"]))["Recall@9999"]
         return {f"Recall@{answers.depth}": recall, self.names[0]: mean(measure(best, qrels, self.names[:1]))[self.names[0]]}
 
+    def judged(self, answers: Answers) -> list[tuple[Scores, Relevant]]:
+        """Of every query of which passages were scored, the scores (n,) and whether the passages' documents are relevant (n,)."""
+        qrels = self.dataset.qrels
+        return [
+            (scores, np.array([qrels[query].get(document, 0) > 0 for document in documents], bool))
+            for query, (scores, documents) in answers.scored.items()
+        ]
+
     def reliability(self, answers: Answers, probability: Callable[[float], float | None]) -> Reliability | None:
         """How true a map from score to probability is on these judgements; None where there is no map, or nothing was scored."""
-        pairs = [
-            (probability(float(score)), self.dataset.qrels[query].get(document, 0) > 0)
-            for query, (scores, documents) in answers.scored.items()
-            for score, document in zip(scores, documents, strict=True)
-        ]
-        known = [(chance, relevant) for chance, relevant in pairs if chance is not None]
-        if not known:
+        judged = self.judged(answers)
+        chances = [probability(float(score)) for scores, _ in judged for score in scores]
+        if not chances or None in chances:
             return None
-        chances, relevant = zip(*known, strict=True)
-        return reliability(np.array(chances, np.float64), np.array(relevant, bool))
+        return reliability(np.array(chances, np.float64), np.concatenate([relevant for _, relevant in judged]))
 
     def verdict(self, answers: Answers) -> str:
         """In a sentence: whether it helps, by how much, at what cost."""

@@ -19,7 +19,8 @@ from search.export.shapes import BertShape, DecoderShape
 from search.inference.prompt import Prompt
 from search.inference.tokens import TextTokenizer
 from search.models import read_json
-from search.recipes import Classification, Golden, QueryLikelihood, Recipe, TokenLogits, find, names, published_for
+from search.recipes import Golden, Recipe, find, names, published_for
+from search.recipes.heads import Classification, QueryLikelihood, TokenLogits
 
 _DECODERS = ("Qwen3", "Qwen2", "Llama", "Mistral")
 _ENCODERS = ("Bert", "Roberta", "XLMRoberta")

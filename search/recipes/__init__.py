@@ -2,91 +2,23 @@
 
 import json
 import math
+from bisect import bisect_right
 from collections.abc import Mapping
+from itertools import pairwise
+from operator import itemgetter
 from pathlib import Path
 from string import Formatter
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic import Field, FiniteFloat, PositiveFloat, PositiveInt, ValidationError, model_validator
 
 from search.errors import ModelIncomplete, UnsupportedModel
+from search.recipes.heads import Classification, Head, Listwise, Pairwise, Part, TokenLogits
 
 _FOLDER = Path(__file__).parent
 ITSELF = "export"  # the source of golden scores that prove nothing but that a model has not changed
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class TokenLogits(_Part):
-    """The score is a weighted sum of the logits of a few tokens, as the next one after the prompt."""
-
-    kind: Literal["token_logits"] = "token_logits"
-    tokens: dict[str, float] = Field(min_length=1, description="The weight of each token: {Yes: 1}, or {yes: 1, no: -1}.")
-    ids: dict[str, int] = Field(default_factory=dict, description="What the tokens' ids must be, where that is published.")
-
-    @property
-    def read(self) -> list[str]:
-        """The tokens whose logits are read, in the order of the graph's scores."""
-        return list(self.tokens)
-
-
-class Classification(_Part):
-    """The score is that of a classifier on the last token (…ForSequenceClassification)."""
-
-    kind: Literal["classification"] = "classification"
-
-
-class QueryLikelihood(_Part):
-    """The score is the mean log-probability of the query's tokens after the document (arXiv:2204.07496)."""
-
-    kind: Literal["query_likelihood"] = "query_likelihood"
-
-
-class Listwise(_Part):
-    """The model reads a window of passages and the logits of their identifiers order it (arXiv:2304.09542, arXiv:2406.15657)."""
-
-    kind: Literal["listwise"] = "listwise"
-    identifiers: str = Field("ABCDEFGHIJKLMNOPQRST", min_length=2, description="One character a passage.")
-    item: str = Field(description="How a passage stands in the prompt: with {identifier} and {document}.")
-    window: int = Field(20, ge=2)
-    stride: PositiveInt = 10
-    ids: dict[str, int] = Field(default_factory=dict)
-
-    @property
-    def read(self) -> list[str]:
-        """The tokens whose logits are read, in the order of the graph's scores."""
-        return list(self.identifiers)
-
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        if "{" in self.identifiers or "}" in self.identifiers:
-            message = "braces cannot be identifiers"
-            raise ValueError(message)
-        if len(set(self.identifiers)) != len(self.identifiers) or self.window > len(self.identifiers):
-            message = "a window needs as many different identifiers as it has places"
-            raise ValueError(message)
-        if self.stride >= self.window:
-            message = "the stride must be smaller than the window, or nothing could rise from one window to the next"
-            raise ValueError(message)
-        return self
-
-
-class Pairwise(_Part):
-    """The model says which of two passages is better; a passage's score is its mean chance to win (arXiv:2306.17563)."""
-
-    kind: Literal["pairwise"] = "pairwise"
-    tokens: tuple[str, str] = ("A", "B")
-    ids: dict[str, int] = Field(default_factory=dict)
-
-    @property
-    def read(self) -> list[str]:
-        """The tokens whose logits are read, in the order of the graph's scores."""
-        return list(self.tokens)
-
-
-Head = Annotated[TokenLogits | Classification | QueryLikelihood | Listwise | Pairwise, Field(discriminator="kind")]
 _SLOTS = {
     "token_logits": {"query", "document"},
     "classification": {"query", "document"},
@@ -101,7 +33,7 @@ _UNITS = {
 }
 
 
-class Golden(_Part):
+class Golden(Part):
     """A pair and the score that the model must give it.
 
     Attributes:
@@ -118,7 +50,7 @@ class Golden(_Part):
     tolerance: PositiveFloat | None = None
 
 
-class Recipe(_Part):
+class Recipe(Part):
     """How a reranking model is asked and how its score is used.
 
     Attributes:
@@ -127,6 +59,8 @@ class Recipe(_Part):
         max_texts: how many candidates of a query are reranked at most, where comparing them costs their square; None: all.
         scale: the score's probability is 1 / (1 + exp(-(score / scale + bias))); None where no such map is known.
         bias: see scale.
+        points: instead of a scale, scores and their probabilities, both rising; straight lines between them, level outside.
+        calibrated_on: where scale or points come from, if the user's own judgements gave them.
         head: what is read from a language model; None for an encoder, which has its classifier.
         template: the prompt, with {query} and the head's other slots; None for an encoder.
         query_with_instruction: what stands for the query where an instruction is given; None: the model takes none.
@@ -146,6 +80,8 @@ class Recipe(_Part):
     max_texts: PositiveInt | None = None
     scale: PositiveFloat | None = None
     bias: FiniteFloat = 0.0
+    points: tuple[tuple[FiniteFloat, Annotated[float, Field(ge=0, le=1)]], ...] = ()
+    calibrated_on: str = ""
     head: Head | None = None
     template: str | None = None
     query_with_instruction: str | None = None
@@ -174,6 +110,16 @@ class Recipe(_Part):
             )
             message = f"{where} cannot be used: {problems}"
             raise ModelIncomplete(message) from error
+
+    @model_validator(mode="after")
+    def _points_rise(self) -> Self:
+        if self.points and self.scale is not None:
+            message = "scale or points give the probability, not both"
+            raise ValueError(message)
+        if any(a[0] >= b[0] or a[1] > b[1] for a, b in pairwise(self.points)):
+            message = "points must rise, in score and in probability"
+            raise ValueError(message)
+        return self
 
     @model_validator(mode="after")
     def _template_fits_head(self) -> Self:
@@ -237,8 +183,19 @@ class Recipe(_Part):
         """What the score is, in words."""
         return self.score_unit or _UNITS.get(self.head.kind if self.head else "", "reranker logit")
 
+    @property
+    def has_probability(self) -> bool:
+        """Whether there is a map from score to probability."""
+        return self.scale is not None or bool(self.points)
+
     def probability(self, score: float) -> float | None:
         """The chance that a text with this score is relevant, 0 to 1; None where the recipe has no map."""
+        if self.points:
+            place = bisect_right(self.points, score, key=itemgetter(0))
+            if place in {0, len(self.points)}:
+                return self.points[max(0, place - 1)][1]
+            (left, low), (right, high) = self.points[place - 1 : place + 1]
+            return low + (high - low) * (score - left) / (right - left)
         if self.scale is None:
             return None
         return 0.5 * (1 + math.tanh((score / self.scale + self.bias) / 2))  # the logistic function, without overflow

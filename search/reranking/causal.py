@@ -7,7 +7,7 @@ import numpy as np
 from search.deadline import Deadline
 from search.errors import InferenceFailed, UnsupportedModel
 from search.inference.prompt import QUERY, Encoded
-from search.recipes import Listwise, Pairwise, QueryLikelihood, TokenLogits
+from search.recipes.heads import Listwise, Pairwise, QueryLikelihood, TokenLogits
 from search.reranking import Scoring, Vector, slices
 from search.reranking.language_model import LanguageModel
 from search.reranking.selftest import self_test

@@ -8,7 +8,7 @@ import numpy as np
 from search.deadline import Deadline
 from search.errors import UnsupportedModel
 from search.inference.prompt import QUERY, Prompt
-from search.recipes import Listwise
+from search.recipes.heads import Listwise
 from search.reranking import Scoring, Vector
 from search.reranking.language_model import LanguageModel
 from search.reranking.selftest import smoke_test

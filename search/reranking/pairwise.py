@@ -7,7 +7,7 @@ import numpy as np
 from search.deadline import Deadline
 from search.errors import UnsupportedModel
 from search.inference.prompt import QUERY
-from search.recipes import Pairwise
+from search.recipes.heads import Pairwise
 from search.reranking import Scoring
 from search.reranking.language_model import LanguageModel
 from search.reranking.selftest import smoke_test

@@ -121,7 +121,7 @@ def _map(held_out: Sequence[HeldOut], scores: Sequence[Scores]) -> dict[str, flo
 
 
 def _checked(recipe: Recipe, held_out: Sequence[HeldOut], scores: Sequence[Scores]) -> Reliability | None:
-    if recipe.scale is None:
+    if not recipe.has_probability:
         return None
     logits, relevant = pairs(held_out, scores)
     return reliability(np.array([recipe.probability(float(logit)) for logit in logits]), relevant)

@@ -1,0 +1,81 @@
+"""What is read from a language model? The kinds of answers that prompts ask for."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+
+
+class Part(BaseModel):
+    """Plain data that knows its fields, and does not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TokenLogits(Part):
+    """The score is a weighted sum of the logits of a few tokens, as the next one after the prompt."""
+
+    kind: Literal["token_logits"] = "token_logits"
+    tokens: dict[str, float] = Field(min_length=1, description="The weight of each token: {Yes: 1}, or {yes: 1, no: -1}.")
+    ids: dict[str, int] = Field(default_factory=dict, description="What the tokens' ids must be, where that is published.")
+
+    @property
+    def read(self) -> list[str]:
+        """The tokens whose logits are read, in the order of the graph's scores."""
+        return list(self.tokens)
+
+
+class Classification(Part):
+    """The score is that of a classifier on the last token (…ForSequenceClassification)."""
+
+    kind: Literal["classification"] = "classification"
+
+
+class QueryLikelihood(Part):
+    """The score is the mean log-probability of the query's tokens after the document (arXiv:2204.07496)."""
+
+    kind: Literal["query_likelihood"] = "query_likelihood"
+
+
+class Listwise(Part):
+    """The model reads a window of passages and the logits of their identifiers order it (arXiv:2304.09542, arXiv:2406.15657)."""
+
+    kind: Literal["listwise"] = "listwise"
+    identifiers: str = Field("ABCDEFGHIJKLMNOPQRST", min_length=2, description="One character a passage.")
+    item: str = Field(description="How a passage stands in the prompt: with {identifier} and {document}.")
+    window: int = Field(20, ge=2)
+    stride: PositiveInt = 10
+    ids: dict[str, int] = Field(default_factory=dict)
+
+    @property
+    def read(self) -> list[str]:
+        """The tokens whose logits are read, in the order of the graph's scores."""
+        return list(self.identifiers)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if "{" in self.identifiers or "}" in self.identifiers:
+            message = "braces cannot be identifiers"
+            raise ValueError(message)
+        if len(set(self.identifiers)) != len(self.identifiers) or self.window > len(self.identifiers):
+            message = "a window needs as many different identifiers as it has places"
+            raise ValueError(message)
+        if self.stride >= self.window:
+            message = "the stride must be smaller than the window, or nothing could rise from one window to the next"
+            raise ValueError(message)
+        return self
+
+
+class Pairwise(Part):
+    """The model says which of two passages is better; a passage's score is its mean chance to win (arXiv:2306.17563)."""
+
+    kind: Literal["pairwise"] = "pairwise"
+    tokens: tuple[str, str] = ("A", "B")
+    ids: dict[str, int] = Field(default_factory=dict)
+
+    @property
+    def read(self) -> list[str]:
+        """The tokens whose logits are read, in the order of the graph's scores."""
+        return list(self.tokens)
+
+
+Head = Annotated[TokenLogits | Classification | QueryLikelihood | Listwise | Pairwise, Field(discriminator="kind")]

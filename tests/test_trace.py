@@ -1,0 +1,102 @@
+"""A saved answer, replayed: under the same configuration nothing moves, under another what moves is told."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from planted import Planted
+
+from search.chunking import Chunker
+from search.documents import Document, SearchResult
+from search.embedding import FastEmbedEmbedder
+from search.errors import InvalidQuery
+from search.index.edge import EdgeIndex
+from search.ingestion import Ingestion
+from search.recipes import Recipe
+from search.reranking.cross_encoder import CrossEncoder
+from search.service import SearchService
+from search.trace import replay, save
+
+WORDS = ["cats", "dogs", "bread", "ships", "rivers", "chess", "tea", "violins", "glass", "snow", "wool", "yeast"]
+
+
+@pytest.fixture(scope="module")
+def result(
+    tmp_path_factory: pytest.TempPathFactory, bundled_embedder: FastEmbedEmbedder, bundled_reranker: CrossEncoder
+) -> SearchResult:
+    index = EdgeIndex(tmp_path_factory.mktemp("data"), "documents")
+    documents = [Document(id=word, text=f"All about {word}.", metadata={"letters": [*word]}) for word in WORDS]
+    Ingestion(bundled_embedder, index, Chunker(bundled_embedder.tokenizer, 40, 0), max_characters=1000).run(documents)
+    found = SearchService(bundled_embedder, index, lambda: bundled_reranker).search("a cup of tea", limit=12, depth=12)
+    index.close()
+    return found
+
+
+@pytest.fixture
+def trace(result: SearchResult, tmp_path: Path) -> Path:
+    save(result, tmp_path / "trace.json")
+    return tmp_path / "trace.json"
+
+
+def test_under_the_same_configuration_nothing_moves(trace: Path, result: SearchResult, bundled_reranker: CrossEncoder) -> None:
+    found = replay(trace, bundled_reranker, None, result.embedder)
+    assert [(move.hit.rank, move.hit.chunk_id) for move in found.moves] == [(hit.rank, hit.chunk_id) for hit in result.hits]
+    assert all(move.rank == move.hit.rank for move in found.moves)
+    for move, hit in zip(found.moves, result.hits, strict=True):
+        assert move.hit.rerank_score == pytest.approx(hit.rerank_score, abs=1e-4)
+        assert move.hit.metadata == hit.metadata
+    assert (found.overlap, found.notes, found.now.status) == (1.0, [], "full")
+    assert found.before["timings_ms"] == result.timings_ms
+
+
+def test_another_configuration_shows_what_moves(trace: Path, result: SearchResult) -> None:
+    backwards = Planted([float(i) for i in range(12)], Recipe(scale=2.0))
+    found = replay(trace, backwards, None, "another")
+    retrieved = sorted(result.hits, key=lambda hit: hit.retrieval_rank)
+    assert [move.hit.document_id for move in found.moves] == [hit.document_id for hit in reversed(retrieved)]
+    assert [move.rank for move in found.moves] == [hit.rank for hit in reversed(retrieved)]
+    assert found.overlap == 0.8  # of twelve, the two that were last stand among the first ten now, and so do eight others
+    assert found.notes == [f"the candidates were retrieved by {result.embedder}, not by another; only the order is another"]
+    told = json.loads(json.dumps(found.to_dict()))
+    assert told["overlap@10"] == 0.8
+    assert told["before"]["reranker"] == "minilm-reranker"
+    assert told["now"] == {"reranker": "planted", "ranking": "reranker logit", "rerank_status": "full", "reason": ""}
+    first = told["candidates"][0]
+    assert first["retrieval_rank"] == 12
+    assert first["now"] == {"rank": 1, "rerank_score": 11.0, "score": 11.0}
+    assert first["before"]["rerank_score"] == retrieved[-1].rerank_score
+
+
+def test_a_lesser_depth_leaves_the_rest_in_retrieval_order(trace: Path, result: SearchResult) -> None:
+    found = replay(trace, Planted([0.0, 1.0, 2.0]), 3, result.embedder)
+    assert [move.hit.retrieval_rank for move in found.moves] == [3, 2, 1, *range(4, 13)]
+    assert [move.hit.rank for move in found.moves] == list(range(1, 13))
+    assert {move.hit.rerank_score for move in found.moves[3:]} == {None}
+    deeper = replay(trace, Planted([0.0] * 12), 50, result.embedder)
+    assert deeper.notes == ["the trace has 12 candidates, fewer than the depth of 50; save it with more"]
+
+
+def test_a_failing_reranker_leaves_retrieval_order(trace: Path, result: SearchResult) -> None:
+    found = replay(trace, Planted([], error=RuntimeError("broken")), None, result.embedder)
+    assert (found.now.status, found.now.reason) == ("failed", "the reranker planted failed: broken")
+    assert [move.hit.retrieval_rank for move in found.moves] == list(range(1, 13))
+
+
+def test_what_is_no_trace(trace: Path, tmp_path: Path, result: SearchResult) -> None:
+    whole: dict[str, Any] = json.loads(trace.read_text())
+    file = tmp_path / "broken.json"
+    hit = {**whole["hits"][0], "colour": "red"}
+    unranked = {name: value for name, value in whole.items() if name != "ranking"}
+    for broken in ("", "[]", "3", json.dumps({**whole, "hits": [hit]}), json.dumps(unranked)):
+        file.write_text(broken)
+        with pytest.raises(InvalidQuery, match=r"broken\.json is no trace that search explain --save wrote: ."):
+            replay(file, Planted([]), None, "x")
+    file.write_text(json.dumps({**whole, "version": 2}))
+    with pytest.raises(InvalidQuery, match="is a trace of version 2, and this program reads version 1"):
+        replay(file, Planted([]), None, "x")
+    with pytest.raises(InvalidQuery, match="is no trace"):
+        replay(tmp_path / "nowhere", Planted([]), None, "x")
+    with pytest.raises(InvalidQuery, match="the trace cannot be written to"):
+        save(replace(result, query="x"), tmp_path / "no" / "where")
