@@ -208,7 +208,7 @@ def build_reranker(settings: Settings) -> "Reranker | None":
                 slice_size=chosen.slice_size,
                 cuda=settings.cuda,
             )
-            reranker.recipe = kept.with_kept(reranker.recipe, kept.home(chosen.model, locate(chosen.model), settings.data_dir))
+            reranker.recipe = kept.with_kept(reranker.recipe, kept.map_file(chosen.model, locate(chosen.model), settings.data_dir))
             return reranker
         case CausalSettings() as chosen:
             return _language_model(chosen, settings)

@@ -1,19 +1,22 @@
 """What does whoever measures ask for? Does reranking help, which configuration is best: commands on judged data."""
 
+import math
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from search.assembly import build_corpus_index, needs_extra, open_search
-from search.errors import InvalidQuery
+from search.errors import InvalidDataset, InvalidQuery
 from search.options import AsJson, Collection, DataDir, Depth, NoRerank, load_settings, print_json
 from search.progress import ProgressReport
 from search.settings import ChatSettings, NoReranker, varied
 from search.variants import changes_of, configurations
 
 if TYPE_CHECKING:
+    from search.calibration import Calibration
     from search.evaluation.result import Evaluation
 
 Method = Literal["platt", "isotonic"]
@@ -68,21 +71,25 @@ def evaluate(
     with needs_extra():
         from search.evaluation.datasets import load_dataset
         from search.evaluation.measures import MEASURES, Measure
-        from search.evaluation.report import write_report
+        from search.evaluation.report import make_way, write_report
         from search.evaluation.result import evaluate as run
 
-    floors = dict(_floor(words) for words in fail_under or ())
-    names = list(dict.fromkeys([*(measure or MEASURES), *floors]))
+    floors = [_floor(words) for words in fail_under or ()]
+    names = list(dict.fromkeys([*(measure or MEASURES), *(name for name, _ in floors)]))
     for name in names:
         Measure.of(name)  # before anything is loaded
     loaded = load_dataset(dataset, split, queries=queries, corpus=corpus)
     settings = load_settings(data_dir, collection)
     compared = settings.model_copy(update={"reranker": NoReranker()}) if no_rerank else settings
+    if out:
+        make_way(out)
     with open_search(settings) as searcher, ProgressReport("evaluating", "steps", None) as report:
         depths = depth or [settings.depth]
-        # For a report's curve, half and a quarter of a single depth, too, whose scores are there anyway.
         further = [part for part in (depths[0] // 2, depths[0] // 4) if part] if out and len(depths) == 1 else []
         chosen = configurations(compared, depths, others or (), further=further)
+        if fail_if_worse and not chosen:
+            message = "--fail-if-worse needs something that is reranked, and nothing is"
+            raise InvalidQuery(message)
         index = build_corpus_index(settings, loaded.corpus_hash, searcher.embedder) if loaded.documents else searcher.index
         try:
             evaluation = run(
@@ -96,13 +103,13 @@ def evaluate(
             )
         finally:
             index.close()
-    page = write_report(evaluation, out, chosen[0].reranker.recipe.probability if chosen else None) if out else None
     if as_json:
         print_json(evaluation.to_dict())
     else:
         _print(evaluation)
-        if page:
-            print(f"report: {page}")
+    if out:
+        page = write_report(evaluation, out, chosen[0].reranker.recipe.probability if chosen else None)
+        print(f"report: {page}", file=sys.stderr if as_json else sys.stdout)
     _judge(evaluation, floors, fail_if_worse=fail_if_worse)
 
 
@@ -143,7 +150,7 @@ def explain(
         if reranker is None:
             message = "the settings switch reranking off (SEARCH_RERANKER__KIND=none), so there is nothing to replay with"
             raise InvalidQuery(message)
-        shown = settings.depth if "depth" in wanted else depth
+        shown = settings.depth if depth is None and "depth" in wanted else depth
         found = run(replay or Path(), reranker, shown, searcher.embedder.name)
     if as_json:
         print_json(found.to_dict())
@@ -193,25 +200,41 @@ def calibrate(
             )
         finally:
             index.close()
-    found = fit(evaluation.judged(evaluation.answers[1]), method, reranker.recipe.probability, folds=folds)
+    answers = evaluation.answers[1]
+    failures = f"reranking failed on {len(answers.failures):,} queries: {next(iter(answers.failures.values()), '')}"
+    if not answers.scored:
+        message = failures if answers.failures else "no passage was scored, so there is nothing to learn from"
+        raise InvalidQuery(message)
+    found = fit(evaluation.judged(answers), method, reranker.recipe.probability, folds=folds)
     source = f"{method} on {loaded.name} ({loaded.split}): {found.queries:,} queries, {found.after.pairs:,} passages"
-    file = kept.home(chosen.model, locate(chosen.model), settings.data_dir)
-    if not dry_run:
-        kept.keep(file, found.found | {"calibrated_on": source})
-    told = {"reranker": reranker.name, "kept_in": None if dry_run else str(file), "source": source, "notes": list(evaluation.notes)}
+    notes = [*evaluation.notes, *([failures] if answers.failures else [])]
+    if earlier := reranker.recipe.calibrated_on:
+        notes.append(f"the map before was fitted too ({earlier}); on the same judgements it looks better than it is")
+    useful = found.after.skill > 0
+    file = kept.map_file(chosen.model, locate(chosen.model), settings.data_dir)
+    told = {"reranker": reranker.name, "kept_in": None if dry_run or not useful else str(file), "source": source, "notes": notes}
     if as_json:
         print_json(told | found.to_dict())
-        return
-    print(f"{reranker.name}, {source}")
+    else:
+        _print_calibration(found, f"{reranker.name}, {source}", notes)
+    if not useful:
+        message = "on queries that the map was not fitted to, its probabilities say no more than the base rate; nothing was kept"
+        raise InvalidDataset(message)
+    if not dry_run:
+        kept.keep(file, found.found | {"calibrated_on": source})
+        print(f"kept in {file}: --min-score is now the least probability", file=sys.stderr if as_json else sys.stdout)
+
+
+def _print_calibration(found: "Calibration", title: str, notes: Sequence[str]) -> None:
+    print(title)
     for name, measured in (("before", found.before), ("after", found.after)):
         print(f"  {name:6}  {measured or 'no probabilities'}")
     print("  probability   passages   mean   relevant")
     for one in found.after.bins:
         print(f"  {one.low:.1f} to {one.high:.1f}   {one.pairs:9,}  {one.probability:.3f}   {one.relevant:.3f}")
     print("after is measured on queries that the map was not fitted to; passages that nobody judged count as not relevant")
-    for note in evaluation.notes:
+    for note in notes:
         print(f"note: {note}")
-    print("nothing was kept" if dry_run else f"kept in {file}: --min-score is now the least probability")
 
 
 def _print(evaluation: "Evaluation") -> None:
@@ -225,7 +248,7 @@ def _print(evaluation: "Evaluation") -> None:
         figures = "  ".join(f"{value:>{len(column)}.4f}" for value, column in zip(values, columns, strict=True))
         milliseconds = evaluation.milliseconds(answers)["total"]
         print(f"  {answers.name:{width}}  {figures}   {milliseconds['p50']:.0f}, {milliseconds['p95']:.0f}")
-    for answers in evaluation.answers[1:]:
+    for answers in [answers for answers in evaluation.answers[1:] if not answers.extra]:
         print(f"{answers.name}: {evaluation.verdict(answers)}")
         ceiling = ", ".join(f"{name} {value:.4f}" for name, value in evaluation.ceiling(answers).items())
         print(f"  order by {answers.ranking}; the best order of these candidates would have {ceiling}")
@@ -241,17 +264,17 @@ def _print(evaluation: "Evaluation") -> None:
         print(f"note: {note}")
 
 
-def _judge(evaluation: "Evaluation", floors: dict[str, float], *, fail_if_worse: bool) -> None:
+def _judge(evaluation: "Evaluation", floors: list[tuple[str, float]], *, fail_if_worse: bool) -> None:
     """Exit with 1 where a condition of the command line does not hold."""
     faults = []
-    for answers in evaluation.answers[1:] or evaluation.answers:
-        if fail_if_worse and answers.reranker and evaluation.gains[answers.name].judgement == "hurts":
+    for answers in [answers for answers in evaluation.answers[1:] if not answers.extra] or evaluation.answers:
+        if fail_if_worse and evaluation.gains[answers.name].judgement == "hurts":
             faults.append(f"{answers.name} is worse than retrieval alone")
+        if fail_if_worse and answers.failures:
+            faults.append(f"{answers.name} failed on {len(answers.failures):,} of {len(answers.documents):,} queries")
         reached = evaluation.means[answers.name]
         faults += [
-            f"{answers.name} has {name} {reached[name]:.4f}, less than {floor:g}"
-            for name, floor in floors.items()
-            if reached[name] < floor
+            f"{answers.name} has {name} {reached[name]:.4f}, less than {floor:g}" for name, floor in floors if reached[name] < floor
         ]
     for fault in faults:
         print(f"search: {fault}", file=sys.stderr)
@@ -262,7 +285,10 @@ def _judge(evaluation: "Evaluation", floors: dict[str, float], *, fail_if_worse:
 def _floor(words: str) -> tuple[str, float]:
     name, _, value = words.partition("=")
     try:
-        return name, float(value)
-    except ValueError as error:
+        floor = float(value)
+    except ValueError:
+        floor = math.nan
+    if not math.isfinite(floor):
         message = f"--fail-under {words!r}: write a measure and a number, such as nDCG@10=0.65"
-        raise InvalidQuery(message) from error
+        raise InvalidQuery(message)
+    return name, floor

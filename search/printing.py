@@ -34,7 +34,7 @@ def print_result(result: SearchResult) -> None:
 
 def print_explanation(result: SearchResult) -> None:
     """Every candidate on a line: where each stage put it, by which scores, and how much of it was read."""
-    print("rank  was  moved  cosine  reranker  chance   order  read         document")
+    print("rank  was  moved  cosine  reranker   prob.   order  read         document")
     for hit in result.hits:
         print(
             f"{hit.rank:4} {hit.retrieval_rank:4}  {_moved(hit):>5}  {hit.retrieval_score:6.3f}  {_figure(hit.rerank_score):>8}  "
@@ -46,16 +46,17 @@ def print_explanation(result: SearchResult) -> None:
 
 def print_replay(found: Replay) -> None:
     """Every candidate on a line: where retrieval put it, where it stood, where it stands now."""
-    print("rank  before  retrieval  reranker before → now  document")
+    print("rank  before  moved  retrieval  reranker before → now  document")
     for move in found.moves:
         scores = f"{_figure(move.rerank_score):>8} → {_figure(move.hit.rerank_score)}"
         print(
-            f"{move.hit.rank:4}  {move.rank:6}  {move.hit.retrieval_rank:9}  {scores:21}  "
+            f"{move.hit.rank:4}  {move.rank:6}  {_arrow(move.rank - move.hit.rank):>5}  {move.hit.retrieval_rank:9}  {scores:21}  "
             f"{move.hit.document_id}: {_clip(' '.join(move.hit.text.split()), 80)}"
         )
     before, reason = found.before, f" ({found.now.reason})" if found.now.reason else ""
-    print(f"before: {before['reranker']}, {before['rerank_status']}, order: {before['ranking']}")
-    print(f"now: {found.reranker}, {found.now.status}{reason}, order: {found.now.words}")
+    took = before["timings_ms"]["rerank"]
+    print(f"before: {before['reranker']}, {before['rerank_status']}, order: {before['ranking']}; {took:.0f} ms")
+    print(f"now: {found.reranker}, {found.now.status}{reason}, order: {found.now.words}; {found.milliseconds:.0f} ms")
     print(f"of the first ten, {found.overlap:.0%} are the same")
     for note in found.notes:
         print(f"note: {note}")
@@ -81,7 +82,10 @@ def _hit_line(hit: Hit) -> str:
 
 
 def _moved(hit: Hit) -> str:
-    by = hit.retrieval_rank - hit.rank
+    return _arrow(hit.retrieval_rank - hit.rank)
+
+
+def _arrow(by: int) -> str:
     return f"↑{by}" if by > 0 else f"↓{-by}" if by < 0 else ""
 
 

@@ -24,7 +24,8 @@ def configurations(
         settings: what all have in common. Without a reranker in it, only the others are compared.
         depths: candidates reranked, at least one.
         others: what differs, such as "reranker.weight=1" or "depth=50 reranker.model=BAAI/bge-reranker-base".
-        further: depths for the settings' configuration alone.
+        further: depths for the curve of the settings' configuration, where its reranker scores each passage by itself, so that they
+            are there for nothing.
 
     Returns:
         With names of their own. Configurations that differ in depth and weight alone have one reranker.
@@ -43,6 +44,9 @@ def configurations(
     wanted = [("", {"depth": str(depth)}) for depth in dict.fromkeys([*depths, *further])]
     for words in others:
         changes = changes_of(words)
+        if not changes:
+            message = "--with names no setting; write name=value, such as reranker.weight=0.5"
+            raise InvalidSettings(message)
         wanted += [(words, {"depth": str(depth)} | changes) for depth in (dict.fromkeys(depths) if "depth" not in changes else [0])]
     loaded: list[tuple[Settings, Reranker]] = []
     found: list[Configuration] = []
@@ -59,7 +63,9 @@ def configurations(
         reranker = next((reranker for known, reranker in loaded if known == plain), None) or build_reranker(plain)
         assert reranker is not None  # noqa: S101  # what has none was left out above
         loaded.append((plain, reranker))
-        found.append(Configuration(name, reranker, chosen.depth, getattr(chosen.reranker, "weight", None)))
+        extra = not words and chosen.depth not in depths
+        if not (extra and reranker.recipe.compares):
+            found.append(Configuration(name, reranker, chosen.depth, getattr(chosen.reranker, "weight", None), extra))
     return found
 
 
@@ -67,13 +73,21 @@ def changes_of(words: str) -> dict[str, str]:
     """Settings as they are typed: name=value, separated by spaces.
 
     Raises:
-        InvalidSettings: a word without the sign.
+        InvalidSettings: a word without the sign, an open quotation, or a name twice.
     """
-    changes = {}
-    for word in shlex.split(words):
+    changes: dict[str, str] = {}
+    try:
+        split = shlex.split(words)
+    except ValueError as error:
+        message = f"{words!r} cannot be read: {error}"
+        raise InvalidSettings(message) from error
+    for word in split:
         name, sign, value = word.partition("=")
         if not sign or not name or not value:
             message = f"{word!r} is no setting; write name=value, such as reranker.weight=0.5, several of them separated by spaces"
+            raise InvalidSettings(message)
+        if name in changes:
+            message = f"{words!r} sets {name} twice"
             raise InvalidSettings(message)
         changes[name] = value
     return changes

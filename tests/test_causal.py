@@ -246,6 +246,11 @@ def test_a_wrong_scale_is_refused(verified: Path) -> None:
         CausalReranker(load(verified))
 
 
+def test_a_map_of_the_users_own_is_another_than_was_published(verified: Path) -> None:
+    rewritten(verified, lambda recipe: recipe.update(scale=1.0, calibrated_on="platt on notes"))
+    assert CausalReranker(load(verified)).recipe.scale == 1.0
+
+
 def test_a_wrong_token_in_the_graph_is_refused(tmp_path: Path) -> None:
     head = {"kind": "token_logits", "tokens": {"yes": 1.0}}
     folder = exported(tmp_path, "qwen3", "zerank-2", head=head, golden=golden_file(tmp_path, TRUE_SCORE))

@@ -205,6 +205,9 @@ def test_evaluate(tmp_path: Path) -> None:
     assert "reranks nothing" in error("evaluate", dataset, "--with", "reranker.kind=none", *where)
     assert "'index.url' cannot differ" in error("evaluate", dataset, "--with", "index.url=http://127.0.0.1", *where)
     assert "'50' is no setting" in error("evaluate", dataset, "--with", "50", *where)
+    assert "cannot be read: No closing quotation" in error("evaluate", dataset, "--with", "'x", *where)
+    assert "sets depth twice" in error("evaluate", dataset, "--with", "depth=1 depth=2", *where)
+    assert "--with names no setting" in error("evaluate", dataset, "--with", " ", *where)
 
 
 def test_evaluate_decides_for_a_pipeline(tmp_path: Path, model_folder: Path) -> None:
@@ -217,6 +220,10 @@ def test_evaluate_decides_for_a_pipeline(tmp_path: Path, model_folder: Path) -> 
     alone = search("evaluate", dataset, "--fail-under", "P@1=0.9", "--no-rerank", *where, status=1)
     assert alone.stderr == "search: retrieval has P@1 0.5000, less than 0.9\n"
     assert "'nDCG@10': write a measure and a number" in error("evaluate", dataset, "--fail-under", "nDCG@10", *where)
+    assert "'nDCG@10=nan': write a measure" in error("evaluate", dataset, "--fail-under", "nDCG@10=nan", *where)
+    assert "nothing is" in error("evaluate", dataset, "--fail-if-worse", "--no-rerank", *where)
+    twice = search("evaluate", dataset, "--fail-under", "P@1=0.9", "--fail-under", "P@1=0.1", *where, status=1)
+    assert twice.stderr == "search: reranked has P@1 0.5000, less than 0.9\n"
     assert "'F1' is no measure" in error("evaluate", dataset, "--fail-under", "F1=0.9", *where)
     things = ["bread", "chess", "glass", "rivers", "ships", "snow", "tea", "violins", "wool", "yeast"]
     corpus = [{"_id": thing, "text": f"All about {thing} and more {thing}."} for thing in things]
@@ -227,6 +234,27 @@ def test_evaluate_decides_for_a_pipeline(tmp_path: Path, model_folder: Path) -> 
     assert "reranked: hurts: -" in done.stdout
     assert done.stderr == "search: reranked is worse than retrieval alone\n"
     search("evaluate", easy, *where, **random)
+    # A report's further depths decide nothing: with a quarter of the depth, not every relevant document is a candidate.
+    deep = ("--depth", 8, "--measure", "Recall@8", "--fail-under", "Recall@8=1.0")
+    search("evaluate", easy, *deep, *where, **random)
+    reported = search("evaluate", easy, *deep, "--out", tmp_path / "report", *where, **random)
+    assert "  depth 2 " in reported.stdout
+    assert "depth 2:" not in reported.stdout
+    (tmp_path / "file").write_text("")
+    unwritable = error("evaluate", easy, "--out", tmp_path / "file", *where)
+    assert "file cannot be written" in unwritable
+
+
+def test_a_reranker_that_fails_fails_the_pipeline(tmp_path: Path) -> None:
+    dataset = write(tmp_path / "pets", CORPUS, QUERIES, QRELS)
+    where = ("--data-dir", tmp_path / "data")
+    dead = {"SEARCH_RERANKER__KIND": "chat", "SEARCH_RERANKER__URL": "http://127.0.0.1:9/v1", "SEARCH_RERANKER__MODEL": "none"}
+    told: dict[str, Any] = dead
+    done = search("evaluate", dataset, "--fail-if-worse", *where, status=1, **told)
+    assert done.stderr == "search: reranked failed on 2 of 2 queries\n"
+    assert "2 queries; reranking failed on 2 of them" in done.stdout
+    assert as_json("evaluate", dataset, *where, **told)["configurations"]["reranked"]["rerank_statuses"] == {"failed": 2}
+    assert "only a reranker that scores each passage by itself" in error("calibrate", dataset, *where, **told)
 
 
 def test_evaluate_a_collection(tmp_path: Path) -> None:
@@ -248,7 +276,7 @@ def test_explain_and_replay(notes: Path, tmp_path: Path) -> None:
     search("ingest", notes, *where)
     trace = tmp_path / "trace.json"
     shown = search("explain", "where do cats sleep?", "--save", trace, *where).stdout
-    assert shown.startswith("rank  was  moved  cosine  reranker  chance   order  read         document\n   1    1 ")
+    assert shown.startswith("rank  was  moved  cosine  reranker   prob.   order  read         document\n   1    1 ")
     assert "reranking: full; order: " in shown
     told = as_json("explain", "where do cats sleep?", "--depth", 2, *where)
     assert [hit["rank"] for hit in told["hits"]] == [1, 2]
@@ -290,6 +318,14 @@ def test_calibrate_gives_scores_a_meaning(tmp_path: Path, model_folder: Path) ->
     assert changed["points"] == isotonic["found"]["points"]
     assert "scale" not in changed
     random = {"SEARCH_RERANKER__MODEL": str(model_folder / "cross-encoder")}
+    assert isotonic["notes"][0].startswith(f"the map before was fitted too ({recipe['calibrated_on']})")
+    others = [*things[1:], things[0]]
+    qrels = "".join(f"{asked}\t{other}\t1\n" for asked, other in zip(things, others, strict=True))
+    wrong = write(tmp_path / "wrong", corpus, queries, qrels)
+    before = (tmp_path / "own" / "recipe.json").read_text()
+    useless = search("calibrate", wrong, *where, status=1, **own)
+    assert "search: " in useless.stderr
+    assert (tmp_path / "own" / "recipe.json").read_text() == before
     few = lines(tmp_path / "few.jsonl", [{"query": "x", "relevant": ["tea"]}])
     assert "1 queries have scored passages" in error("calibrate", few, "--corpus", dataset / "corpus.jsonl", *where, **random)
     none = {"SEARCH_RERANKER__KIND": "none"}

@@ -17,6 +17,7 @@ from search.index.edge import EdgeIndex
 from search.recipes import Recipe
 from search.recipes.heads import Listwise
 from search.reranking import Reranker
+from search.reranking.chat import ChatReranker
 from search.reranking.cross_encoder import CrossEncoder
 
 
@@ -61,7 +62,8 @@ def test_real_models_end_to_end(tmp_path: Path, bundled_embedder: FastEmbedEmbed
     told = evaluate(dataset, bundled_embedder, index, chosen, on_progress=note).to_dict()
     assert steps == ["embedding 3/3", "querying 1/2", "querying 2/2"]
     assert told["runs"]["retrieval"]["nDCG@10"] == told["runs"]["reranked"]["nDCG@10"] == 1
-    assert (told["queries"], told["documents"], told["notes"]) == (2, 3, [])
+    assert (told["queries"], told["documents"]) == (2, 3)
+    assert told["notes"] == ["1 documents have neither title nor text and are left out"]
     found = told["configurations"]["reranked"]
     assert (found["depth"], found["rerank_statuses"], found["failures"]) == (2, {"full": 2}, {})
     assert found["latency_ms"].keys() == {"embed", "retrieve", "rerank", "total"}
@@ -90,11 +92,52 @@ def test_depths_and_shares_are_scored_once(topics: Dataset, tmp_path: Path, bund
     assert all(a < b for a, b in zip(by_name["shallow"].seconds["rerank"], by_name["deep"].seconds["rerank"], strict=True))
     # What compares passages with one another is asked for each depth anew.
     window = Listwise(item="{identifier} {document}")
-    recipe = Recipe(head=window, template="{query} {passages}")
-    comparing = replace(knowing(topics), recipe=recipe, calls=[])
-    evaluate(few, bundled_embedder, index, [Configuration(n, comparing, d) for n, d in (("a", 5), ("b", 10))])
-    assert comparing.calls == [5, 10] * 3
+    for recipe in (Recipe(head=window, template="{query} {passages}"), Recipe(ordered=True)):
+        comparing = replace(knowing(topics), recipe=recipe, calls=[])
+        evaluate(few, bundled_embedder, index, [Configuration(n, comparing, d) for n, d in (("a", 5), ("b", 10))])
+        assert comparing.calls == [5, 10] * 3
+    assert ChatReranker("http://127.0.0.1:1/v1", "x").recipe.compares
     index.close()
+
+
+def test_the_ceiling_is_above_every_order_of_the_candidates(
+    topics: Dataset, tmp_path: Path, bundled_embedder: FastEmbedEmbedder
+) -> None:
+    index = EdgeIndex(tmp_path, "topics")
+    rerankers = {"oracle": knowing(topics), "identity": alike(topics), "shuffle": shuffling(topics)}
+    chosen = [Configuration(f"{name} {depth}", one, depth) for name, one in rerankers.items() for depth in (1, 2, 3, 5, 20)]
+    for measure in ("nDCG@10", "MAP", "Recall@10"):
+        evaluation = evaluate(topics, bundled_embedder, index, chosen, names=[measure])
+        for answers in evaluation.answers[1:]:
+            reached, ceiling = evaluation.means[answers.name][measure], evaluation.ceiling(answers)[measure]
+            assert reached <= ceiling + 1e-9
+            if answers.reranker == "oracle":
+                assert reached == pytest.approx(ceiling)
+    index.close()
+
+
+def test_measures_see_as_many_documents_as_they_ask_for(tmp_path: Path, bundled_embedder: FastEmbedEmbedder) -> None:
+    documents = tuple(Document(id=f"d{n}", text=f"{'cats and ' * (n % 7)} number {n}") for n in range(300))
+    dataset = Dataset("numbers", "all", documents, {"q": "cats"}, {"q": {document.id: 1 for document in documents}})
+    index = EdgeIndex(tmp_path, "numbers")
+    for depth in (5, 200):
+        chosen = [Configuration("reranked", Oracle({"cats": {}}), depth)]
+        means = evaluate(dataset, bundled_embedder, index, chosen, names=["MAP", "Recall@250", "Recall@1000"]).means
+        assert means["retrieval"] == means["reranked"] == {"MAP": 1, "Recall@250": pytest.approx(250 / 300), "Recall@1000": 1}
+    index.close()
+
+
+def test_what_the_embedder_did_not_read_is_told(tmp_path: Path, bundled_embedder: FastEmbedEmbedder) -> None:
+    long = "cats sleep and dogs bark " * 100
+    documents = (Document(id="long", text=long), Document(id="short", text="cats"))
+    dataset = Dataset("long", "all", documents, {"q": long, "r": "cats"}, {"q": {"long": 1}, "r": {"short": 1}})
+    index = EdgeIndex(tmp_path, "long")
+    evaluation = evaluate(dataset, bundled_embedder, index, [])
+    index.close()
+    assert evaluation.notes == [
+        "the embedder did not read the end of 1 of 2 passages",
+        "the embedder did not read the end of 1 of 2 queries",
+    ]
 
 
 def test_a_failing_reranker_is_counted_and_shown(topics: Dataset, tmp_path: Path, bundled_embedder: FastEmbedEmbedder) -> None:
@@ -114,6 +157,7 @@ def test_a_failing_reranker_is_counted_and_shown(topics: Dataset, tmp_path: Path
         assert told[name]["failures"][bad].startswith(f"the reranker miscounting failed: it gave {depth - 1} scores")
         assert evaluation.measures[name] == evaluation.measures["retrieval"]
     assert evaluation.measures["a"][bad] == evaluation.measures["retrieval"][bad]
+    assert told["a"]["words"].endswith("40 queries; reranking failed on 1 of them")
     assert (told["a"]["passages_truncated"], told["a"]["queries_truncated"]) == (39 * 5, 39)
 
 
@@ -158,6 +202,10 @@ def test_what_cannot_be_compared(topics: Dataset, tmp_path: Path, bundled_embedd
         evaluate(topics, bundled_embedder, index, [Configuration("retrieval", reranker, 5)])
     with pytest.raises(InvalidQuery, match="is no measure"):
         evaluate(topics, bundled_embedder, index, [], names=["nDCG"])
+    graded = replace(topics, qrels={query: {query: 17} for query in topics.qrels})
+    with pytest.raises(InvalidQuery, match="grade above 16"):
+        evaluate(graded, bundled_embedder, EdgeIndex(tmp_path, "untouched"), [], names=["nDCG(exp)@10"])
+    assert not (tmp_path / "untouched").exists()
     with pytest.raises(InvalidQuery, match="no measure is named"):
         evaluate(topics, bundled_embedder, index, [], names=[])
     index.close()

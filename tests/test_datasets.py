@@ -20,6 +20,7 @@ def test_a_folder_is_read_as_it_comes(tmp_path: Path) -> None:
     ]
     assert dataset.queries == {"q1": "sleeping cats", "q2": "capital of France"}
     assert dataset.qrels == {"q1": {"cat": 2, "dog": 0}, "q2": {"paris": 1}}
+    assert dataset.empty == 1
     write(tmp_path / "pets", CORPUS, QUERIES, "q1\tdog\t1\n", "test")
     assert load_dataset(tmp_path / "pets").split == "test"
     assert load_dataset(tmp_path / "pets", "dev").split == "dev"
@@ -54,8 +55,25 @@ def test_lists_of_relevant_ids(tmp_path: Path) -> None:
     ]
     dataset = load_dataset(lines(tmp_path / "labels.jsonl", rows))
     assert (dataset.name, dataset.documents) == ("labels", ())
-    assert dataset.queries == {"1": "sleeping cats", "fr": "France"}
-    assert dataset.qrels == {"1": {"cat": 1, "dog": 1}, "fr": {"paris": 3}}
+    assert dataset.queries == {"line 1": "sleeping cats", "fr": "France"}
+    assert dataset.qrels == {"line 1": {"cat": 1, "dog": 1}, "fr": {"paris": 3}}
+
+
+def test_lines_are_counted_as_an_editor_does(tmp_path: Path) -> None:
+    (tmp_path / "q.qrels").write_text("\nq1 0 cat 1\n\n\nq1 0 dog\n")
+    with pytest.raises(InvalidDataset, match=r"q\.qrels:5 is neither"):
+        load_dataset(tmp_path / "q.qrels", queries=tmp_path / "q.tsv")
+    (tmp_path / "q.qrels").write_text("q1\td1\thigh\nq2\td1\t1\n")  # no header, and nothing to be lost
+    with pytest.raises(InvalidDataset, match=r"q\.qrels:1 is neither"):
+        load_dataset(tmp_path / "q.qrels", queries=tmp_path / "q.tsv")
+
+
+def test_what_does_not_apply_is_refused(tmp_path: Path) -> None:
+    labels = lines(tmp_path / "labels.jsonl", [{"query": "x", "relevant": ["a"]}])
+    with pytest.raises(InvalidDataset, match="there is no split 'test' to choose"):
+        load_dataset(labels, "test")
+    with pytest.raises(InvalidDataset, match="holds its queries itself; leave "):
+        load_dataset(labels, queries=labels)
 
 
 def test_a_folder_without_a_corpus_is_about_a_collection(tmp_path: Path) -> None:
@@ -67,9 +85,10 @@ def test_a_folder_without_a_corpus_is_about_a_collection(tmp_path: Path) -> None
 def test_what_is_remarkable_is_told() -> None:
     qrels = {"q1": {"cat": 2, "dog": -2}, "q2": {"gone": 1, "cat": 0}, "q3": {"cat": 0}, "q4": {"cat": 1}}
     queries = {"q1": "a", "q2": "b", "q3": "c", "q4": " "}
-    dataset, notes = checked(Dataset("pets", "all", (), queries, qrels), {"cat", "dog"})
+    dataset, notes = checked(Dataset("pets", "all", (), queries, qrels, 2), {"cat", "dog"})
     assert dataset.qrels["q1"] == {"cat": 2, "dog": 0}
     assert notes == [
+        "2 documents have neither title nor text and are left out",
         "1 of 3 judged documents are not in the corpus, such as 'gone'",
         "1 grades are negative and count as 0",
         "1 queries have no relevant document and count 0 in every run, such as 'q3'",
@@ -91,6 +110,17 @@ INVALID: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]], str, str]] 
     "grade that is no number": (CORPUS, QUERIES, "q1\tcat\thigh\n", r"test\.tsv:2 is neither"),
     "two grades for one pair": (CORPUS, QUERIES, "q1\tcat\t1\nq1\tcat\t2\n", "grades document 'cat' for query 'q1' a second time"),
     "no judgements": (CORPUS, QUERIES, "", "holds no judgements"),
+    "a title that is no string": ([{"_id": "a", "text": "x", "title": 3}], QUERIES, QRELS, r"corpus\.jsonl:1 has a title"),
+    "a blank id": ([{"_id": " ", "text": "x"}], QUERIES, QRELS, r"corpus\.jsonl:1: the document has no id"),
+    "a grade beyond measure": (CORPUS, QUERIES, "q1\tcat\t4294967296\n", r"test\.tsv:2 is neither"),
+    "a grade beyond use": (
+        CORPUS,
+        QUERIES,
+        "q1\tcat\t1001\n",
+        r"test\.tsv:2 has the grade 1,001; grades are whole",
+    ),
+    "a header that is a row": (CORPUS, QUERIES, "q1\tcat\thigh\n", r"test\.tsv:2 is neither"),
+    "an id with a zero byte": (CORPUS, [{"_id": "q\0", "text": "x"}, *QUERIES], QRELS, r"queries\.jsonl:1 has an id that"),
 }
 
 
@@ -105,12 +135,19 @@ def test_folders_that_do_not_fit_together(name: str, tmp_path: Path) -> None:
     ("rows", "message"),
     [
         ([], "holds no judgements"),
+        ([{"query": "x", "relevant": ["a", "\ud800"]}], "jsonl:1 has an id that is empty, or that cannot be stored"),
+        ([{"query": "x", "relevant": [" "]}], "jsonl:1 has an id that is empty"),
+        ([{"query": "x", "relevant": {"a": 10**20}}], "jsonl:1 has the grade 100,000,000"),
+        ([{"_id": 0, "query": "x", "relevant": ["a"]}], "jsonl:1 has an _id that is no string"),
         ([{"relevant": ["a"]}], "lacks the string query"),
-        ([{"query": "x"}], 'row 1: "relevant" must be a list of document ids, or an object of grades by id'),
-        ([{"query": "x", "relevant": [1]}], "row 1"),
-        ([{"query": "x", "relevant": {"a": True}}], "row 1"),
-        ([{"query": "x", "relevant": ["a"]}, {"query": "x", "relevant": ["b"]}], "row 2: the query 'x' is there twice"),
-        ([{"_id": "1", "query": "x", "relevant": []}, {"_id": "1", "query": "y", "relevant": []}], "row 2: the query 'y'"),
+        ([{"query": "x"}], 'jsonl:1: "relevant" must be a list of document ids, or an object of grades by id'),
+        ([{"query": "x", "relevant": [1]}], "jsonl:1: .relevant. must"),
+        ([{"query": "x", "relevant": {"a": True}}], "jsonl:1: .relevant. must"),
+        ([{"query": "x", "relevant": ["a"]}, {"query": "x", "relevant": ["b"]}], "jsonl:2: the query 'x' is there a second time"),
+        (
+            [{"_id": "1", "query": "x", "relevant": []}, {"_id": "1", "query": "y", "relevant": []}],
+            "the _id '1' is there a second",
+        ),
     ],
 )
 def test_lists_that_are_no_labels(rows: list[dict[str, Any]], message: str, tmp_path: Path) -> None:

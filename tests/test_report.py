@@ -110,6 +110,33 @@ def test_the_page_is_one_file(folder: Path, evaluation: Evaluation) -> None:
     assert not (folder.parent / "alone" / "quality.png").exists()
 
 
+def test_a_report_takes_the_place_of_an_earlier_one_and_of_nothing_else(evaluation: Evaluation, tmp_path: Path) -> None:
+    (tmp_path / "1-mine.run").write_text("mine")
+    (tmp_path / "photo.png").write_text("mine")
+    alone = replace(evaluation, answers=evaluation.answers[:1])
+    write_report(alone, tmp_path)
+    kept = {"1-mine.run", "photo.png", "0-retrieval.run", "queries.jsonl", "report.html", "result.json"}
+    assert {file.name for file in tmp_path.iterdir()} == kept
+    write_report(evaluation, tmp_path)
+    assert (tmp_path / "quality.png").is_file()
+    write_report(alone, tmp_path)
+    assert {file.name for file in tmp_path.iterdir()} == kept - {"1-mine.run"}
+
+
+def test_a_gain_that_is_the_same_for_every_query_is_drawn(evaluation: Evaluation, tmp_path: Path) -> None:
+    """Rounding then leaves an interval whose end lies on the wrong side of the mean, by next to nothing."""
+    few = dict(list(evaluation.dataset.qrels.items())[:5])
+    dataset = replace(evaluation.dataset, qrels=few, queries=dict.fromkeys(few, "x"))
+    ahead = {"retrieval": [*"uvwxyz"], "reranked": ["x"]}  # of the relevant document
+    answers = [
+        replace(one, documents={q: [*ahead[one.name], next(iter(few[q]))] for q in few}, hits={q: [] for q in few})
+        for one in evaluation.answers[:2]
+    ]
+    found = replace(evaluation, dataset=dataset, answers=answers)
+    assert found.gains["reranked"].low > found.gains["reranked"].difference
+    write_report(found, tmp_path)
+
+
 def test_the_same_evaluation_gives_the_same_page(folder: Path, evaluation: Evaluation, tmp_path: Path) -> None:
     again = write_report(evaluation, tmp_path, Recipe(scale=2.0).probability)
     assert again.read_bytes() == (folder / "report.html").read_bytes()

@@ -169,7 +169,7 @@ def test_part_of_the_candidates_reranked(memory_index: VectorIndex, bundled_embe
 
 def test_min_score_needs_a_map_and_a_share(memory_index: VectorIndex, bundled_embedder: FastEmbedEmbedder) -> None:
     without = SearchService(bundled_embedder, memory_index, lambda: Planted([1.0] * 6))
-    with pytest.raises(InvalidQuery, match="the reranker planted has no map from its score to a probability; leave min_score out"):
+    with pytest.raises(InvalidQuery, match="planted has no map from its score to a probability; search calibrate fits one"):
         without.search("capital", limit=3, depth=6, min_score=0.5)
     for wrong in (-0.1, 1.5, math.nan):
         with pytest.raises(InvalidQuery, match="it is a probability, between 0 and 1"):

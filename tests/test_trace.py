@@ -62,7 +62,9 @@ def test_another_configuration_shows_what_moves(trace: Path, result: SearchResul
     told = json.loads(json.dumps(found.to_dict()))
     assert told["overlap@10"] == 0.8
     assert told["before"]["reranker"] == "minilm-reranker"
+    assert told["now"].pop("timings_ms")["rerank"] > 0
     assert told["now"] == {"reranker": "planted", "ranking": "reranker logit", "rerank_status": "full", "reason": ""}
+    assert all(one["moved"] == one["before"]["rank"] - one["now"]["rank"] for one in told["candidates"])
     first = told["candidates"][0]
     assert first["retrieval_rank"] == 12
     assert first["now"] == {"rank": 1, "rerank_score": 11.0, "score": 11.0}
@@ -78,6 +80,12 @@ def test_a_lesser_depth_leaves_the_rest_in_retrieval_order(trace: Path, result: 
     assert deeper.notes == ["the trace has 12 candidates, fewer than the depth of 50; save it with more"]
 
 
+def test_a_depth_of_nothing(trace: Path) -> None:
+    for depth in (0, -1):
+        with pytest.raises(InvalidQuery, match=f"depth is {depth}; rerank at least 1"):
+            replay(trace, Planted([]), depth, "x")
+
+
 def test_a_failing_reranker_leaves_retrieval_order(trace: Path, result: SearchResult) -> None:
     found = replay(trace, Planted([], error=RuntimeError("broken")), None, result.embedder)
     assert (found.now.status, found.now.reason) == ("failed", "the reranker planted failed: broken")
@@ -89,7 +97,8 @@ def test_what_is_no_trace(trace: Path, tmp_path: Path, result: SearchResult) -> 
     file = tmp_path / "broken.json"
     hit = {**whole["hits"][0], "colour": "red"}
     unranked = {name: value for name, value in whole.items() if name != "ranking"}
-    for broken in ("", "[]", "3", json.dumps({**whole, "hits": [hit]}), json.dumps(unranked)):
+    misplaced = json.dumps({**whole, "hits": [{**hit, "retrieval_rank": None} for hit in whole["hits"]]})
+    for broken in ("", "[]", "3", misplaced, json.dumps({**whole, "hits": [hit]}), json.dumps(unranked)):
         file.write_text(broken)
         with pytest.raises(InvalidQuery, match=r"broken\.json is no trace that search explain --save wrote: ."):
             replay(file, Planted([]), None, "x")

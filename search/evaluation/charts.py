@@ -58,20 +58,23 @@ def quality(evaluation: Evaluation) -> Chart:
         answers.name: (evaluation.milliseconds(answers)["total"]["p50"], evaluation.means[answers.name][measure])
         for answers in evaluation.answers
     }
-    lines: dict[str, list[Answers]] = {}
-    for answers in sorted(evaluation.answers[1:], key=lambda answers: answers.depth):
-        lines.setdefault(f"{answers.reranker}, {answers.ranking}", []).append(answers)
+    lines: dict[int, list[Answers]] = {}
+    for answers in evaluation.answers[1:]:
+        lines.setdefault(answers.line, []).append(answers)
     with _axes() as (figure, axes):
         start = points["retrieval"]
         axes.axhline(start[1], color="#666666", linestyle=":", linewidth=1)
-        for number, (label, line) in enumerate(lines.items()):
+        for number, members in lines.items():
+            line = sorted(members, key=lambda answers: answers.depth)
+            label = f"{members[0].name}: {members[0].reranker}, {members[0].ranking}"
             xs, ys = zip(start, *(points[answers.name] for answers in line), strict=True)
             found = [evaluation.gains[answers.name] for answers in line]
-            reach = ([0, *(gain.difference - gain.low for gain in found)], [0, *(gain.high - gain.difference for gain in found)])
+            below = [max(0.0, gain.difference - gain.low) for gain in found]  # rounding may leave less than nothing
+            above = [max(0.0, gain.high - gain.difference) for gain in found]
             axes.errorbar(
                 xs,
                 ys,
-                yerr=reach,
+                yerr=([0, *below], [0, *above]),
                 color=(_DARK, _LIGHT)[number % 2],
                 marker=_MARKERS[number % len(_MARKERS)],
                 linestyle=("-", "--", "-.")[number % 3],
@@ -106,7 +109,7 @@ def gains(evaluation: Evaluation, answers: Answers) -> Chart:
     return Chart("gains", "Gains and losses by query", words, figure)
 
 
-def truth(found: Reliability) -> Chart:
+def reliability_diagram(found: Reliability) -> Chart:
     """Of the passages with a given probability, how many are relevant."""
     with _axes() as (figure, axes):
         axes.plot([0, 1], [0, 1], color="#666666", linestyle=":", linewidth=1, label="as it should be")

@@ -20,7 +20,6 @@ from search.ranking import rank
 from search.recipes import Recipe
 from search.reranking import Reranker, Scoring, Vector
 
-RETRIEVED = 100  # documents that retrieval gives, or more where a configuration looks deeper
 SHOWN = 10  # ranks that a report shows
 
 
@@ -33,12 +32,14 @@ class Configuration:
         reranker: the second stage; configurations with the same one share its scores.
         depth: candidates it sees.
         weight: its share in the ranking; None: its recipe's.
+        extra: whether it is only there for a curve, and nothing depends on it.
     """
 
     name: str
     reranker: Reranker
     depth: int
     weight: float | None = None
+    extra: bool = False
 
 
 @dataclass
@@ -48,6 +49,8 @@ class Answers:
     Attributes:
         name: of the configuration.
         depth: candidates reranked; 0 for retrieval alone.
+        line: the same for configurations that differ in nothing but depth.
+        extra: as of the configuration.
         reranker: its name; None for retrieval alone.
         device: where it ran.
         ranking: what the order is by, in words.
@@ -64,6 +67,8 @@ class Answers:
 
     name: str
     depth: int = 0
+    line: int = 0
+    extra: bool = False
     reranker: str | None = None
     device: str | None = None
     ranking: str = "cosine similarity"
@@ -84,6 +89,7 @@ def compare(
     index: VectorIndex,
     configurations: Sequence[Configuration],
     *,
+    retrieved: int = 100,
     keep_hits: bool = False,
     report: Report | None = None,
 ) -> list[Answers]:
@@ -98,7 +104,8 @@ def compare(
         embedder: the one the collection was built with.
         index: the collection.
         configurations: what to compare, each with a name of its own.
-        keep_hits: whether to keep the passages that a report shows.
+        retrieved: documents in a ranking, at least; what was not reranked follows in retrieval order.
+        keep_hits: whether to keep, of the first configuration, the passages that a report shows.
         report: called after every query.
 
     Returns:
@@ -111,17 +118,18 @@ def compare(
     _check(configurations)
     index.ensure(CollectionSpec(embedder.dimension, embedder.fingerprint), create=False)
     retrieval = Answers("retrieval", device=embedder.device)
-    others = {c.name: Answers(c.name, c.depth, c.reranker.name, c.reranker.device) for c in configurations}
+    others = {c.name: _answers(c, configurations) for c in configurations}
     shared = {id(c.reranker): _Shared(c.reranker) for c in configurations}
     views = [(c, _View(shared[id(c.reranker)], c.weight)) for c in sorted(configurations, key=lambda c: c.depth)]
-    wanted = max([RETRIEVED, *(c.depth for c in configurations)])
+    deepest = max((c.depth for c in configurations), default=SHOWN)
     for done, (query_id, query) in enumerate(dataset.queries.items(), 1):
         started = time.perf_counter()
         vector = embedder.embed_query(query) if query.strip() else None
         embedded = time.perf_counter()
-        candidates = [] if vector is None else to_candidates(index.query(vector, wanted))
+        if vector is not None:
+            to_candidates(index.query(vector, deepest))  # for its time: what is ranked comes from the query below
         seconds = {"embed": embedded - started, "retrieve": time.perf_counter() - embedded}
-        everything = candidates if vector is None else _enough(candidates, wanted, index, vector)
+        everything = [] if vector is None else _everything(index, vector, max(retrieved, deepest))
         retrieval.documents[query_id] = _distinct(candidate.document_id for candidate in everything)
         _add(retrieval.seconds, seconds)
         for reranker in shared.values():
@@ -129,7 +137,7 @@ def compare(
         for configuration, view in views:
             answers = others[configuration.name]
             view.seconds = 0.0
-            ranking = rank(query, candidates[: configuration.depth], view)
+            ranking = rank(query, everything[: configuration.depth], view)
             _add(answers.seconds, seconds | {"rerank": view.seconds})
             answers.considered[query_id] = _distinct(hit.document_id for hit in ranking.hits)
             rest = [candidate.document_id for candidate in everything[configuration.depth :]]
@@ -143,12 +151,19 @@ def compare(
                 answers.scored[query_id] = (np.array([h.rerank_score for h in scored]), [h.document_id for h in scored])
                 answers.passages_cut += sum(hit.truncated for hit in scored)
                 answers.queries_cut += ranking.scoring.query_tokens_seen < ranking.scoring.query_tokens_total
-            if keep_hits:
+            if keep_hits and configuration is configurations[0]:
                 grades = dataset.qrels[query_id]
                 answers.hits[query_id] = [hit for hit in ranking.hits if _worth_showing(hit, grades)]
         if report:
             report("querying", done, len(dataset.queries))
     return [retrieval, *(others[configuration.name] for configuration in configurations)]
+
+
+def _answers(configuration: Configuration, configurations: Sequence[Configuration]) -> Answers:
+    kinds = list(dict.fromkeys((id(c.reranker), c.weight) for c in configurations))
+    line = kinds.index((id(configuration.reranker), configuration.weight))
+    reranker = configuration.reranker
+    return Answers(configuration.name, configuration.depth, line, configuration.extra, reranker.name, reranker.device)
 
 
 class _Shared:
@@ -216,12 +231,14 @@ def _check(configurations: Sequence[Configuration]) -> None:
         raise InvalidQuery(message)
 
 
-def _enough(candidates: list[Candidate], limit: int, index: VectorIndex, vector: Vector) -> list[Candidate]:
-    """The candidates, of which `limit` were asked for; where documents have several passages, as many as hold enough documents."""
-    while len({candidate.document_id for candidate in candidates}) < RETRIEVED and len(candidates) == limit:
-        limit *= 2
+def _everything(index: VectorIndex, vector: Vector, wanted: int) -> list[Candidate]:
+    """As many of the closest passages as hold `wanted` documents, or all that there are."""
+    limit = wanted
+    while True:
         candidates = to_candidates(index.query(vector, limit))
-    return candidates
+        if len(candidates) < limit or len({candidate.document_id for candidate in candidates}) >= wanted:
+            return candidates
+        limit *= 2
 
 
 def _distinct(documents: Iterable[str]) -> list[str]:

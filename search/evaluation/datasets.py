@@ -2,16 +2,19 @@
 
 import hashlib
 import json
+import re
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from search.documents import Document
-from search.errors import InvalidDataset
+from search.errors import InvalidDataset, InvalidDocument
 
 _TREC, _BEIR = 4, 3  # columns of a file of judgements
+_HEADERS = {"score", "grade", "relevance", "relevant", "rel", "label"}  # of the third of BEIR's
+_HIGHEST_GRADE = 1000  # trec_eval keeps a table of all grades up to the highest
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class Dataset:
             Empty where the judgements are about a collection that is there already.
         queries: the judged queries, text by id.
         qrels: grade by query id and document id; above 0 is relevant.
+        empty: how many documents were left out.
     """
 
     name: str
@@ -32,6 +36,7 @@ class Dataset:
     documents: tuple[Document, ...]
     queries: Mapping[str, str]
     qrels: Mapping[str, Mapping[str, int]]
+    empty: int = 0
 
     @property
     def corpus_hash(self) -> str:
@@ -62,7 +67,13 @@ def load_dataset(source: Path, split: str | None = None, *, queries: Path | None
         asked = _read_queries(queries or source / "queries.jsonl")
         corpus = corpus or (source / "corpus.jsonl" if (source / "corpus.jsonl").is_file() else None)
         name = source.resolve().name
+    elif split is not None:
+        message = f"{source} is one file of judgements, so there is no split {split!r} to choose"
+        raise InvalidDataset(message)
     elif source.suffix == ".jsonl":
+        if queries is not None:
+            message = f"{source} holds its queries itself; leave {queries} out"
+            raise InvalidDataset(message)
         name, found = source.stem, "all"
         asked, qrels = _read_labels(source)
     else:
@@ -78,7 +89,8 @@ def load_dataset(source: Path, split: str | None = None, *, queries: Path | None
         )
         raise InvalidDataset(message)
     judged = {query: text for query, text in asked.items() if query in qrels}
-    return Dataset(name, found, _read_corpus(corpus) if corpus else (), judged, qrels)
+    documents, empty = _read_corpus(corpus) if corpus else ((), 0)
+    return Dataset(name, found, documents, judged, qrels, empty)
 
 
 def checked(dataset: Dataset, known: Collection[str]) -> tuple[Dataset, list[str]]:
@@ -102,6 +114,8 @@ def checked(dataset: Dataset, known: Collection[str]) -> tuple[Dataset, list[str
             "documents of the corpus: these judgements are about another corpus, or ids are written otherwise"
         )
         raise InvalidDataset(message)
+    if dataset.empty:
+        notes.append(f"{dataset.empty:,} documents have neither title nor text and are left out")
     if unknown := sorted(judged - set(known)):
         notes.append(f"{len(unknown):,} of {len(judged):,} judged documents are not in the corpus, such as {unknown[0]!r}")
     if negative := sum(grade < 0 for grades in dataset.qrels.values() for grade in grades.values()):
@@ -124,32 +138,43 @@ def _split(folder: Path, split: str | None) -> str:
     return found
 
 
-def _read_corpus(file: Path) -> tuple[Document, ...]:
+def _read_corpus(file: Path) -> tuple[tuple[Document, ...], int]:
+    """The documents, and how many had nothing to read."""
     documents = []
-    for row in _rows(file, ("_id", "text")):
+    empty = 0
+    for number, row in _rows(file, ("_id", "text")):
         title, text = row.get("title") or "", row["text"]
-        if text.strip():
-            documents.append(Document(id=row["_id"], text=text, title=title))
-        elif title.strip():
-            documents.append(Document(id=row["_id"], text=title))
+        if not isinstance(title, str):
+            message = f"{file}:{number} has a title that is no string"
+            raise InvalidDataset(message)
+        if not text.strip() and not title.strip():
+            empty += 1
+            continue
+        try:
+            documents.append(
+                Document(id=row["_id"], text=text, title=title) if text.strip() else Document(id=row["_id"], text=title)
+            )
+        except InvalidDocument as error:
+            message = f"{file}:{number}: {error}"
+            raise InvalidDataset(message) from error
     if not documents:
         message = f"{file} holds no documents"
         raise InvalidDataset(message)
     _unique(file, "document", [document.id for document in documents])
-    return tuple(documents)
+    return tuple(documents), empty
 
 
 def _read_queries(file: Path) -> dict[str, str]:
+    pairs = []
     if file.suffix == ".jsonl":
-        pairs = [(row["_id"], row["text"]) for row in _rows(file, ("_id", "text"))]
+        pairs = [(_name(row["_id"], file, number), row["text"]) for number, row in _rows(file, ("_id", "text"))]
     else:
-        pairs = []
-        for number, line in enumerate(_lines(file), 1):
+        for number, line in _lines(file):
             query, tab, text = line.partition("\t")
             if not tab:
                 message = f"{file}:{number} is not a query's id, a tab and its text"
                 raise InvalidDataset(message)
-            pairs.append((query.strip(), text.strip()))
+            pairs.append((_name(query, file, number), text.strip()))
     _unique(file, "query", [query for query, _ in pairs])
     return dict(pairs)
 
@@ -157,22 +182,28 @@ def _read_queries(file: Path) -> dict[str, str]:
 def _read_labels(file: Path) -> tuple[dict[str, str], dict[str, dict[str, int]]]:
     queries: dict[str, str] = {}
     qrels: dict[str, dict[str, int]] = {}
-    for number, row in enumerate(_rows(file, ("query",)), 1):
+    texts: set[str] = set()
+    for number, row in _rows(file, ("query",)):
         match row.get("relevant"):
             case list() as ids if all(isinstance(name, str) for name in ids):
                 grades = dict.fromkeys(ids, 1)
             case dict() as graded if all(isinstance(grade, int) and not isinstance(grade, bool) for grade in graded.values()):
                 grades = graded
             case _:
-                message = f'{file}, row {number}: "relevant" must be a list of document ids, or an object of grades by id'
+                message = f'{file}:{number}: "relevant" must be a list of document ids, or an object of grades by id'
                 raise InvalidDataset(message)
-        query = str(row.get("_id") or number)
-        if query in queries or row["query"] in queries.values():
-            message = (
-                f"{file}, row {number}: the query {row['query']!r} is there twice; put all that is relevant to it into one row"
-            )
+        given = row.get("_id", f"line {number}")
+        if not isinstance(given, str):
+            message = f"{file}:{number} has an _id that is no string"
             raise InvalidDataset(message)
-        queries[query], qrels[query] = row["query"], grades
+        query = _name(given, file, number)
+        if query in queries or row["query"] in texts:
+            what = f"_id {query!r}" if query in queries else f"query {row['query']!r}"
+            message = f"{file}:{number}: the {what} is there a second time; put all that is relevant to a query into one line"
+            raise InvalidDataset(message)
+        texts.add(row["query"])
+        queries[query] = row["query"]
+        qrels[query] = {_name(document, file, number): _grade(grade, file, number) for document, grade in grades.items()}
     if not qrels:
         message = f"{file} holds no judgements"
         raise InvalidDataset(message)
@@ -182,17 +213,18 @@ def _read_labels(file: Path) -> tuple[dict[str, str], dict[str, dict[str, int]]]
 def _read_qrels(file: Path) -> dict[str, dict[str, int]]:
     """BEIR's three columns below a header, or TREC's four without one."""
     qrels: dict[str, dict[str, int]] = {}
-    for number, line in enumerate(_lines(file), 1):
-        columns = line.split("\t") if "\t" in line else line.split()
-        if number == 1 and len(columns) == _BEIR and not _is_whole(columns[2]):
-            continue  # the header
-        if len(columns) not in {_BEIR, _TREC} or not _is_whole(columns[-1]):
+    for number, line in _lines(file):
+        columns = [column.strip() for column in (line.split("\t") if "\t" in line else line.split())]
+        if not qrels and len(columns) == _BEIR and columns[2].lower() in _HEADERS:
+            continue
+        if len(columns) not in {_BEIR, _TREC} or not re.fullmatch(r"-?[0-9]{1,9}", columns[-1]):
             message = (
                 f"{file}:{number} is neither query-id, corpus-id and score separated by tabs, as in BEIR, "
                 "nor query, 0, document and grade, as in TREC"
             )
             raise InvalidDataset(message)
-        query, document, grade = columns[0].strip(), columns[-2].strip(), int(columns[-1])
+        query, document = _name(columns[0], file, number), _name(columns[-2], file, number)
+        grade = _grade(int(columns[-1]), file, number)
         if qrels.setdefault(query, {}).setdefault(document, grade) != grade:
             message = f"{file}:{number} grades document {document!r} for query {query!r} a second time, and otherwise"
             raise InvalidDataset(message)
@@ -202,8 +234,28 @@ def _read_qrels(file: Path) -> dict[str, dict[str, int]]:
     return qrels
 
 
-def _is_whole(text: str) -> bool:
-    return text.strip().removeprefix("-").isdecimal()
+def _name(text: str, file: Path, number: int) -> str:
+    """An id that every tool can carry."""
+    name = text.strip()
+    if not name or "\0" in name or (not name.isascii() and not _encodable(name)):
+        message = f"{file}:{number} has an id that is empty, or that cannot be stored: {text!r}"
+        raise InvalidDataset(message)
+    return name
+
+
+def _grade(grade: int, file: Path, number: int) -> int:
+    if abs(grade) > _HIGHEST_GRADE:
+        message = f"{file}:{number} has the grade {grade:,}; grades are whole numbers up to {_HIGHEST_GRADE:,}"
+        raise InvalidDataset(message)
+    return grade
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _unique(file: Path, what: str, names: Sequence[str]) -> None:
@@ -213,27 +265,27 @@ def _unique(file: Path, what: str, names: Sequence[str]) -> None:
         raise InvalidDataset(message)
 
 
-def _lines(file: Path) -> list[str]:
+def _lines(file: Path) -> Iterator[tuple[int, str]]:
+    """Lines that hold something, with their numbers."""
     try:
-        return [line for line in file.read_text(encoding="utf-8-sig").split("\n") if line.strip()]
+        with file.open(encoding="utf-8-sig") as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    yield number, line.rstrip("\n")
     except (OSError, ValueError) as error:
         message = f"{file} cannot be read: {error}"
         raise InvalidDataset(message) from error
 
 
-def _rows(file: Path, fields: Sequence[str]) -> list[dict[str, Any]]:
-    rows = []
-    try:
-        with file.open(encoding="utf-8-sig") as lines:
-            for number, line in enumerate(lines, 1):
-                if not line.strip():
-                    continue
-                row = json.loads(line)
-                if not all(isinstance(row.get(field), str) for field in fields):
-                    message = f"{file}:{number} lacks the string {' or '.join(fields)}"
-                    raise InvalidDataset(message)
-                rows.append(row)
-    except (OSError, ValueError, AttributeError) as error:
-        message = f"{file} cannot be read: {error}"
-        raise InvalidDataset(message) from error
-    return rows
+def _rows(file: Path, fields: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Objects with these strings in them, with the numbers of their lines."""
+    for number, line in _lines(file):
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            message = f"{file} cannot be read: line {number}: {error}"
+            raise InvalidDataset(message) from error
+        if not isinstance(row, dict) or not all(isinstance(row.get(field), str) for field in fields):
+            message = f"{file}:{number} lacks the string {' or '.join(fields)}"
+            raise InvalidDataset(message)
+        yield number, row

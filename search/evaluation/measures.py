@@ -16,7 +16,7 @@ Measures = Mapping[str, Mapping[str, float]]  # query id -> measure -> value
 MEASURES = ("nDCG@10", "MAP", "RR@10", "Recall@10", "Recall@100", "P@10")
 _KINDS = {"nDCG": "ndcg_cut", "nDCG(exp)": "ndcg_cut", "MAP": "map", "RR": "recip_rank", "Recall": "recall", "P": "P"}
 _NAME = re.compile(r"(nDCG|nDCG\(exp\)|MAP|RR|Recall|P)(?:@([1-9][0-9]{0,3}))?")
-_HIGHEST_GRADE = 30  # 2^31 - 1 is what trec_eval's grades hold
+_HIGHEST_GRADE = 16  # trec_eval keeps a table of all grades up to the highest, which are 65,536 then
 
 
 class Measure(NamedTuple):
@@ -47,6 +47,11 @@ class Measure(NamedTuple):
         """As people write it."""
         return self.kind if self.cutoff is None else f"{self.kind}@{self.cutoff}"
 
+    @property
+    def reach(self) -> int:
+        """How many documents of a ranking it looks at; of all of them, as trec_eval's runs usually hold, 1,000."""
+        return self.cutoff or 1000
+
 
 def ranked(documents: Sequence[str]) -> dict[str, float]:
     """A ranking as a run has it: falling scores, so that no tie can change its order."""
@@ -60,7 +65,7 @@ def measure(run: Run, qrels: Qrels, names: Sequence[str] = MEASURES) -> dict[str
     relevant document. Documents that nobody judged are not relevant.
 
     Raises:
-        InvalidQuery: an unknown measure, or grades beyond 30 with exponential gain.
+        InvalidQuery: an unknown measure, or grades beyond 16 with exponential gain.
     """
     wanted = [Measure.of(name) for name in names]
     grades = {query: {document: max(grade, 0) for document, grade in judged.items()} for query, judged in qrels.items()}

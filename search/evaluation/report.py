@@ -18,13 +18,14 @@ from search.evaluation.comparison import Answers
 from search.evaluation.result import Evaluation
 
 _LISTED = 10  # queries with the largest gains, and with the largest losses
+_PICTURES = ("quality.png", "gains.png", "reliability.png")
 _SHOWN = 280  # characters of a passage
 
 Probability = Callable[[float], float | None]
 
 
 def write_report(evaluation: Evaluation, folder: Path, probability: Probability | None = None) -> Path:
-    """Write what an evaluation came to; files of an earlier one are replaced.
+    """Write what an evaluation came to, in place of what an earlier one left: pictures and runs in the folder are removed.
 
     Args:
         evaluation: made with `keep_hits`. The first configuration is the one that is looked at query by query.
@@ -40,7 +41,7 @@ def write_report(evaluation: Evaluation, folder: Path, probability: Probability 
     """
     drawn = list(_charts(evaluation, probability))
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_way(folder)
         for chart in drawn:
             chart.write_png(folder)
         (folder / "result.json").write_text(json.dumps(evaluation.to_dict(), indent=1) + "\n", encoding="utf-8")
@@ -54,6 +55,24 @@ def write_report(evaluation: Evaluation, folder: Path, probability: Probability 
         message = f"{folder} cannot be written: {error}"
         raise InvalidSettings(message) from error
     return page
+
+
+def make_way(folder: Path) -> None:
+    """Make the folder, or remove from it what an earlier report left there, and nothing else.
+
+    Raises:
+        InvalidSettings: it cannot be made or changed.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        earlier = (folder / "result.json").is_file()
+        for stale in [*_PICTURES, *(file.name for file in folder.glob("[0-9]*-*.run") if earlier)]:
+            (folder / stale).unlink(missing_ok=True)
+        (folder / "result.json").unlink(missing_ok=True)
+        (folder / "result.json").touch()
+    except OSError as error:
+        message = f"{folder} cannot be written: {error}"
+        raise InvalidSettings(message) from error
 
 
 def trec_run(answers: Answers) -> str:
@@ -102,7 +121,7 @@ def _charts(evaluation: Evaluation, probability: Probability | None) -> Iterator
     yield charts.quality(evaluation)
     yield charts.gains(evaluation, main)
     if probability and (found := evaluation.reliability(main, probability)):
-        yield charts.truth(found)
+        yield charts.reliability_diagram(found)
 
 
 def _told(evaluation: Evaluation, answers: Answers) -> dict[str, Any]:

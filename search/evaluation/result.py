@@ -11,7 +11,7 @@ from search.calibration import Relevant, Reliability, Scores, reliability
 from search.embedding import Embedder
 from search.errors import InvalidQuery
 from search.evaluation.comparison import Answers, Configuration, compare
-from search.evaluation.corpus import documents_in, embed_corpus
+from search.evaluation.corpus import cut, documents_in, embed_corpus
 from search.evaluation.datasets import Dataset, checked
 from search.evaluation.measures import MEASURES, Measure, Measures, mean, measure, ranked
 from search.evaluation.statistics import Gain, gain
@@ -73,11 +73,13 @@ class Evaluation:
         }
 
     def ceiling(self, answers: Answers) -> dict[str, float]:
-        """What the best possible order of the candidates would reach, and the share of relevant documents among them."""
+        """The share of relevant documents among the candidates, and what the best order of these, above the rest, would reach."""
         qrels = self.dataset.qrels
-        candidates = {query: ranked(documents) for query, documents in answers.considered.items()}
-        best = {query: {d: float(qrels[query].get(d, 0)) for d in documents} for query, documents in candidates.items()}
-        recall = mean(measure(candidates, qrels, ["Recall@9999"]))["Recall@9999"]
+        recall = mean(measure({q: ranked(d) for q, d in answers.considered.items()}, qrels, ["Recall@9999"]))["Recall@9999"]
+        best = {}
+        for query, considered in answers.considered.items():
+            first = sorted(considered, key=lambda document: -qrels[query].get(document, 0))
+            best[query] = ranked([*first, *answers.documents[query][len(first) :]])
         return {f"Recall@{answers.depth}": recall, self.names[0]: mean(measure(best, qrels, self.names[:1]))[self.names[0]]}
 
     def judged(self, answers: Answers) -> list[tuple[Scores, Relevant]]:
@@ -101,9 +103,10 @@ class Evaluation:
         found, measured = self.gains[answers.name], self.names[0]
         words = {"helps": "helps", "hurts": "hurts", "no evidence": "no evidence that it helps or hurts"}[found.judgement]
         cost = self.milliseconds(answers)["rerank"]["p50"]
+        failed = f"; reranking failed on {len(answers.failures):,} of them" if answers.failures else ""
         return (
             f"{words}: {found.difference:+.4f} {measured}, 95 % interval {found.low:+.4f} to {found.high:+.4f}, p = {found.p:.2g}, "
-            f"for {cost:.0f} ms a query"
+            f"for {cost:.0f} ms a query, {len(self.dataset.queries):,} queries{failed}"
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -166,23 +169,18 @@ def evaluate(
         SearchError: as the parts raise it.
     """
     report = on_progress or (lambda _what, _done, _total: None)
-    _known(names)
-    if dataset.documents:
-        known = {document.id for document in dataset.documents}
-        dataset, notes = checked(dataset, known)
-        embed_corpus(dataset, embedder, index, report)
-    else:
-        index.ensure(CollectionSpec(embedder.dimension, embedder.fingerprint), create=False)
-        known = documents_in(index)
-        dataset, notes = checked(dataset, known)
-    answers = compare(dataset, embedder, index, configurations, keep_hits=keep_hits, report=report)
-    return Evaluation(dataset, len(known), notes, embedder.name, names, answers)
-
-
-def _known(names: Sequence[str]) -> None:
-    """Refuse measures that there are not before an hour is spent."""
     if not names:
         message = "no measure is named; take nDCG@10"
         raise InvalidQuery(message)
-    for name in names:
-        Measure.of(name)
+    retrieved = max(Measure.of(name).reach for name in names)
+    if dataset.documents:
+        known = {document.id for document in dataset.documents}
+    else:
+        index.ensure(CollectionSpec(embedder.dimension, embedder.fingerprint), create=False)
+        known = documents_in(index)
+    dataset, notes = checked(dataset, known)
+    measure({}, dataset.qrels, names)  # what cannot be measured fails now, not in an hour
+    if dataset.documents:
+        embed_corpus(dataset, embedder, index, report)
+    answers = compare(dataset, embedder, index, configurations, retrieved=retrieved, keep_hits=keep_hits, report=report)
+    return Evaluation(dataset, len(known), [*notes, *cut(dataset, embedder, index)], embedder.name, names, answers)

@@ -21,7 +21,7 @@ class Gain:
 
     Attributes:
         difference: the mean over the queries.
-        low: of its 95% confidence interval, percentiles of 10,000 paired bootstrap resamples …
+        low: of its 95% confidence interval, percentiles of 10,000 paired bootstrap resamples (-1 for a single query) …
         high: … and its upper end.
         p: the chance of a difference this large if the runs were alike: two-sided randomisation test, 10,000 assignments of signs
             (all of them, where there are no more).

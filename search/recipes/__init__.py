@@ -57,6 +57,7 @@ class Recipe(Part):
         weight: share of the reranker in the ranking: 1 ranks by its score alone; below, by a mix of z-normalised scores.
         max_tokens: the longest prompt, special tokens included; None: what the model's files say.
         max_texts: how many candidates of a query are reranked at most, where comparing them costs their square; None: all.
+        ordered: whether a score is a place in one answer's order, which means nothing beside another answer's.
         scale: the score's probability is 1 / (1 + exp(-(score / scale + bias))); None where no such map is known.
         bias: see scale.
         points: instead of a scale, scores and their probabilities, both rising; straight lines between them, level outside.
@@ -78,6 +79,7 @@ class Recipe(Part):
     weight: float = Field(1.0, ge=0, le=1)
     max_tokens: PositiveInt | None = None
     max_texts: PositiveInt | None = None
+    ordered: bool = False
     scale: PositiveFloat | None = None
     bias: FiniteFloat = 0.0
     points: tuple[tuple[FiniteFloat, Annotated[float, Field(ge=0, le=1)]], ...] = ()
@@ -169,7 +171,7 @@ class Recipe(Part):
     @property
     def compares(self) -> bool:
         """Whether texts are compared with one another, so that none has a score of its own."""
-        return isinstance(self.head, Listwise | Pairwise)
+        return self.ordered or isinstance(self.head, Listwise | Pairwise)
 
     @property
     def begins_with_query(self) -> bool:

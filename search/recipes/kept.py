@@ -13,7 +13,7 @@ from search.recipes import Recipe
 _MAP = ("scale", "bias", "points", "calibrated_on")
 
 
-def home(model: str, folder: ModelFolder | None, data_dir: Path) -> Path:
+def map_file(model: str, folder: ModelFolder | None, data_dir: Path) -> Path:
     """The file that holds a model's map: the recipe of a folder of the user's, or one in the data folder for other models.
 
     Args:
@@ -32,7 +32,7 @@ def keep(file: Path, found: Mapping[str, Any]) -> None:
     """Write the map, whole or not at all, in place of an earlier one; what else a recipe says stays.
 
     Args:
-        file: as `home` gives it.
+        file: as `map_file` gives it.
         found: scale and bias, or points; and where they come from.
 
     Raises:

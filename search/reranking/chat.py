@@ -64,7 +64,7 @@ class ChatReranker:
             raise InvalidSettings(message)  # httpx would quote the key in its own errors
         self.name = model
         self.device: Any = "remote"
-        self.recipe = Recipe(weight=weight, score_unit="1 / place in the model's order")
+        self.recipe = Recipe(weight=weight, ordered=True, score_unit="1 / place in the model's order")
         self.verified = ""
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._headers = headers
