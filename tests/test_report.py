@@ -19,6 +19,7 @@ from search.evaluation.comparison import Configuration
 from search.evaluation.datasets import Dataset
 from search.evaluation.report import write_report
 from search.evaluation.result import Evaluation, evaluate
+from search.evaluation.statistics import Gain
 from search.index.edge import EdgeIndex
 from search.recipes import Recipe
 
@@ -125,16 +126,10 @@ def test_a_report_takes_the_place_of_an_earlier_one_and_of_nothing_else(evaluati
 
 def test_a_gain_that_is_the_same_for_every_query_is_drawn(evaluation: Evaluation, tmp_path: Path) -> None:
     """Rounding then leaves an interval whose end lies on the wrong side of the mean, by next to nothing."""
-    few = dict(list(evaluation.dataset.qrels.items())[:5])
-    dataset = replace(evaluation.dataset, qrels=few, queries=dict.fromkeys(few, "x"))
-    ahead = {"retrieval": [*"uvwxyz"], "reranked": ["x"]}  # of the relevant document
-    answers = [
-        replace(one, documents={q: [*ahead[one.name], next(iter(few[q]))] for q in few}, hits={q: [] for q in few})
-        for one in evaluation.answers[:2]
-    ]
-    found = replace(evaluation, dataset=dataset, answers=answers)
-    assert found.gains["reranked"].low > found.gains["reranked"].difference
+    found = replace(evaluation, answers=evaluation.answers[:2])
+    found.__dict__["gains"] = {"reranked": Gain(0.3, 0.30000000000000004, 0.29999999999999993, 0.06)}
     write_report(found, tmp_path)
+    assert (tmp_path / "quality.png").is_file()
 
 
 def test_the_same_evaluation_gives_the_same_page(folder: Path, evaluation: Evaluation, tmp_path: Path) -> None:
