@@ -10,6 +10,7 @@ from judged import CORPUS, QRELS, QUERIES, TOPICS, Oracle, knowing, stories, wri
 from search.documents import Document
 from search.embedding import FastEmbedEmbedder
 from search.errors import CollectionNotFound, InvalidDataset, InvalidQuery
+from search.evaluation import corpus
 from search.evaluation.comparison import Configuration
 from search.evaluation.datasets import Dataset, load_dataset
 from search.evaluation.result import evaluate
@@ -72,6 +73,27 @@ def test_real_models_end_to_end(tmp_path: Path, bundled_embedder: FastEmbedEmbed
     steps.clear()
     assert evaluate(dataset, bundled_embedder, index, [], on_progress=note).to_dict()["runs"].keys() == {"retrieval"}
     assert steps == ["querying 1/2", "querying 2/2"]  # nothing is embedded twice
+    index.close()
+
+
+def test_a_stopped_embedding_goes_on(
+    topics: Dataset, tmp_path: Path, bundled_embedder: FastEmbedEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = EdgeIndex(tmp_path, "topics")
+    monkeypatch.setattr(corpus, "_BATCH", 16)
+
+    def stop(_what: str, done: int, _total: int) -> None:
+        if done == 32:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        corpus.embed_corpus(topics, bundled_embedder, index, stop)
+    index.close()
+    index = EdgeIndex(tmp_path, "topics")
+    steps: list[int] = []
+    corpus.embed_corpus(topics, bundled_embedder, index, lambda _what, done, _total: steps.append(done))
+    assert steps == [40]  # what was written is there, and only the rest is embedded
+    assert corpus.documents_in(index) == {document.id for document in topics.documents}
     index.close()
 
 
