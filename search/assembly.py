@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from search.embedding import Embedder
     from search.index import VectorIndex
+    from search.index.patient import OnWait
     from search.ingestion import IngestReport, Progress
     from search.reranking import Reranker
     from search.service import SearchService
@@ -53,16 +54,18 @@ class Searcher:
         *,
         on_progress: "Callable[[Progress], None] | None" = None,
         on_rejection: Callable[[Rejection], None] | None = None,
+        on_wait: "OnWait | None" = None,
     ) -> "IngestReport":
-        """Add documents, replace changed ones, leave unchanged ones alone; see search.ingestion."""
+        """Add documents, replace changed ones, leave unchanged ones alone; see search.ingestion, and search.index.patient."""
         embedder = self.embedder  # before what imports its module, so that a missing extra is named
         from search.chunking import Chunker
+        from search.index.patient import Patience, PatientIndex
         from search.ingestion import Ingestion
 
         chunking = self.settings.chunking
         run = Ingestion(
             embedder,
-            self.index,
+            PatientIndex(self.index, Patience(self.settings.ingestion.patience_s), on_wait),
             Chunker(embedder.tokenizer, chunking.tokens, chunking.overlap),
             max_characters=chunking.max_characters,
             on_progress=on_progress,

@@ -11,7 +11,7 @@ import typer
 from search import measuring, operating
 from search.assembly import Searcher, build_reranker, open_search
 from search.documents import Rejection, check_query
-from search.errors import InvalidQuery, SearchError
+from search.errors import IndexFailure, InvalidQuery, SearchError
 from search.options import AsJson, Collection, DataDir, Depth, Limit, NoRerank, load_settings, print_json
 from search.settings import Settings
 
@@ -80,6 +80,9 @@ def ingest(
     def warn(rejection: Rejection) -> None:
         print(f"rejected {rejection}", file=sys.stderr)
 
+    def wait(failure: IndexFailure, seconds: float) -> None:
+        print(f"{failure}; trying again in {seconds:.1f} s", file=sys.stderr)
+
     with _open(data_dir, collection) as searcher, ProgressReport("ingesting", "documents", total) as report:
         done = searcher.ingest(
             documents,
@@ -87,6 +90,7 @@ def ingest(
                 progress.documents, f"{progress.rejected:,} rejected" if progress.rejected else ""
             ),
             on_rejection=warn,
+            on_wait=wait,
         )
     if as_json:
         print_json(done.to_dict())

@@ -29,6 +29,7 @@ SearchError
     ├── IndexTimeout             the server did not answer in time
     ├── IndexDenied              the API key is missing or wrong
     ├── IndexOverloaded          429: too many requests; `retry_after_s` if the server said so
+    ├── IndexFaulted             the server failed on the request, as it may not on the next one
     └── IndexRejected            the engine refused the request
 """
 
@@ -114,7 +115,13 @@ class OutOfMemory(InferenceFailed):
 
 
 class IndexFailure(SearchError):
-    """The vector index cannot do what was asked."""
+    """The vector index cannot do what was asked.
+
+    Attributes:
+        transient: whether the same request may go well later.
+    """
+
+    transient = False
 
 
 class IndexBusy(IndexFailure):
@@ -136,9 +143,13 @@ class CollectionNotFound(IndexFailure):
 class IndexUnreachable(IndexFailure):
     """There is no connection to the server."""
 
+    transient = True
+
 
 class IndexTimeout(IndexFailure):
     """The server did not answer in time."""
+
+    transient = True
 
 
 class IndexDenied(IndexFailure):
@@ -152,9 +163,17 @@ class IndexOverloaded(IndexFailure):
         retry_after_s: seconds the server asked to wait, None if it did not say.
     """
 
+    transient = True
+
     def __init__(self, message: str, retry_after_s: float | None = None) -> None:
         super().__init__(message)
         self.retry_after_s = retry_after_s
+
+
+class IndexFaulted(IndexFailure):
+    """The server failed on the request; it says so itself."""
+
+    transient = True
 
 
 class IndexRejected(IndexFailure):

@@ -13,6 +13,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
@@ -146,6 +147,12 @@ class ChunkingSettings(_Section):
     max_characters: PositiveInt = Field(4_000_000, description="A longer document is rejected.")
 
 
+class IngestionSettings(_Section):
+    """How documents are brought in."""
+
+    patience_s: NonNegativeFloat = Field(120, description="Seconds that one request may fail before a run is given up; 0: none.")
+
+
 class _DotEnv(DotEnvSettingsSource):
     """A `.env` file is shared with other programs: what does not carry our prefix is theirs."""
 
@@ -179,6 +186,7 @@ class Settings(BaseSettings):
     embedder: EmbedderSettings = EmbedderSettings()
     reranker: RerankerSettings = CrossEncoderSettings()
     chunking: ChunkingSettings = ChunkingSettings()
+    ingestion: IngestionSettings = IngestionSettings()
     device: Device = Field("auto", description="auto: CUDA if this environment has it, else CPU. cuda: never anything else.")
     cuda: CudaSettings = CudaSettings()
     threads: PositiveInt | None = Field(None, description="Threads a model may use; None: all cores.")

@@ -20,6 +20,7 @@ from search.assembly import build_reranker
 from search.embedding import Embedder, FastEmbedEmbedder
 from search.index import VectorIndex
 from search.index.edge import EdgeIndex
+from search.index.patient import Patience, PatientIndex
 from search.index.qdrant import QdrantIndex, connect, in_memory
 from search.reranking import Reranker
 from search.reranking.cross_encoder import CrossEncoder
@@ -172,7 +173,7 @@ def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         process.terminate()
 
 
-@pytest.fixture(params=["edge", "memory", "standin", "server"])
+@pytest.fixture(params=["edge", "memory", "standin", "patient", "server"])
 def open_index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenIndex]:
     """Opens a collection of one engine by name; every collection is closed, and on a server dropped, in the end."""
     opened: list[VectorIndex] = []
@@ -187,6 +188,11 @@ def open_index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenI
 
             def make(name: str) -> VectorIndex:
                 return QdrantIndex(in_memory(), name, ":memory:")
+
+        case "patient":
+
+            def make(name: str) -> VectorIndex:
+                return PatientIndex(QdrantIndex(in_memory(), name, ":memory:"), Patience())
 
         case "standin":
             server: QdrantStandIn = request.getfixturevalue("standin")

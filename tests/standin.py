@@ -1,6 +1,7 @@
 """A stand-in for a Qdrant server: its REST interface over qdrant-client's in-memory engine, with faults on demand."""
 
 import json
+import socket
 import ssl
 import threading
 import time
@@ -19,7 +20,9 @@ class Fault(NamedTuple):
     status: int = 0  # 0 answers as usual, after the delay
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b'{"status": {"error": "planted"}, "time": 0.0}'
-    delay_s: float = 0.0
+    delay_s: float = 0.0  # a client that does not wait so long leaves, and the request is carried out all the same
+    reset: bool = False  # the connection breaks, before the request is carried out
+    cut: bool = False  # the answer breaks off, after it was
 
 
 class QdrantStandIn:
@@ -111,7 +114,10 @@ def _handler(standin: QdrantStandIn) -> type[BaseHTTPRequestHandler]:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             fault = standin.faults.popleft() if standin.faults else Fault()
             time.sleep(fault.delay_s)
-            if fault.status:
+            if fault.reset:
+                self.close_connection = True
+                self.connection.shutdown(socket.SHUT_RDWR)
+            elif fault.status:
                 self._send(fault.status, fault.body, fault.headers)
             elif standin.api_key and self.headers.get("api-key") != standin.api_key:
                 self._send(401, b"Invalid API key or JWT")
@@ -121,9 +127,9 @@ def _handler(standin: QdrantStandIn) -> type[BaseHTTPRequestHandler]:
                 except ValueError as error:  # what the engine refuses
                     status, result = 400, str(error)
                 envelope = {"result": result, "status": "ok"} if status == 200 else {"status": {"error": result}}
-                self._send(status, json.dumps({**envelope, "time": 0.0}).encode())
+                self._send(status, json.dumps({**envelope, "time": 0.0}).encode(), cut=fault.cut)
 
-        def _send(self, status: int, body: bytes, headers: tuple[tuple[str, str], ...] = ()) -> None:
+        def _send(self, status: int, body: bytes, headers: tuple[tuple[str, str], ...] = (), *, cut: bool = False) -> None:
             try:
                 self.send_response(status)
                 for name, value in headers:
@@ -131,7 +137,8 @@ def _handler(standin: QdrantStandIn) -> type[BaseHTTPRequestHandler]:
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(body)
+                self.wfile.write(body[: len(body) // 2] if cut else body)
+                self.close_connection |= cut
             except (BrokenPipeError, ConnectionResetError):
                 pass  # the client did not wait, as some tests want it
 

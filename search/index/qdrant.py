@@ -19,6 +19,7 @@ from search.errors import (
     CollectionNotFound,
     IndexDenied,
     IndexFailure,
+    IndexFaulted,
     IndexMismatch,
     IndexOverloaded,
     IndexRejected,
@@ -40,6 +41,7 @@ from search.index import (
 _PAGE = 256
 _MAX_REQUEST_BYTES = 8_000_000  # the server takes 32 MB; smaller requests time out less
 _CONFLICT = 409
+_SERVER_ERROR = 500
 _BYTES_PER_NUMBER = 22  # of a vector, written as JSON
 
 
@@ -220,6 +222,8 @@ def _from_status(status: int, detail: str, server: str) -> IndexFailure:
             return _overloaded(server, None)
         case 502 | 503:
             return IndexUnreachable(f"{server} is not ready ({status}); try again")
+        case _ if status >= _SERVER_ERROR:
+            return IndexFaulted(f"{server} failed on the request ({status}): {detail}; try again, and look into its log")
         case _:
             return IndexRejected(f"{server} refused the request ({status}): {detail}")
 
