@@ -140,7 +140,7 @@ def run(arguments: argparse.Namespace) -> None:
         licences=dict(arguments.licence),
         command=shlex.join(["python", *sys.argv]),
     )
-    print(finish(told, examples, held_out, out))
+    print(finish(told, examples, held_out, out, taught={example.dataset for example in taught}))
 
 
 def earlier(runs: Sequence[Path], datasets: dict[str, Dataset]) -> list[mixture.Example]:

@@ -195,7 +195,7 @@ class Settings(BaseSettings):
         description="Where downloads are kept: FastEmbed's models, and checkpoints to export.",
     )
     limit: PositiveInt = Field(10, description="Hits returned.")
-    depth: PositiveInt = Field(30, description="Candidates retrieved and reranked.")
+    depth: PositiveInt = Field(20, description="Candidates retrieved and reranked.")
     budget_ms: PositiveFloat | None = Field(
         None, description="Time for a search; what is not reranked by then keeps retrieval order."
     )

@@ -45,11 +45,21 @@ def test_the_share_is_chosen_by_the_mean_over_data_sets_of_which_none_may_lose()
 def test_a_loss_within_its_own_noise_is_borne_and_a_certain_one_is_not() -> None:
     retrieval, gain = np.full(40, 0.5), {"sure": np.full(40, 0.7)}
     noisy, certain = np.full(40, 0.5), np.full(40, 0.47)
-    noisy[:2] = 0.0, 0.6  # a mean loss of .010, with a standard error of .013
+    noisy[:3] = 0.0, 0.1, 0.4  # a mean loss of .025, with a standard error of .015
     before = {"sure": retrieval, "other": retrieval}
     assert best_weight({0.0: before, 0.5: gain | {"other": noisy}}) == 0.5
     assert best_weight({0.0: before, 0.5: gain | {"other": certain}}) == 0.0
     assert best_weight({0.0: before, 0.5: gain | {"other": retrieval - 0.004}}) == 0.5
+
+
+def test_data_held_out_whole_counts_as_much_as_all_that_was_taught() -> None:
+    before = {name: np.full(4, 0.5) for name in ("a", "b", "c", "unseen")}
+    taught = {name: np.full(4, 0.56) for name in ("a", "b", "c")}
+    curve = {0.0: before, 0.4: before | {"unseen": np.full(4, 0.52)}, 0.7: taught | {"unseen": np.full(4, 0.499)}}
+    assert best_weight(curve) == best_weight(curve, {"unseen"}) == 0.7
+    curve[0.4]["unseen"] = np.full(4, 0.57)
+    assert best_weight(curve) == 0.7
+    assert best_weight(curve, {"unseen"}) == 0.4
 
 
 def test_states_are_compared_by_the_mean_alone() -> None:

@@ -4,7 +4,7 @@ import json
 import re
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -51,8 +51,17 @@ class Finish:
     command: str
 
 
-def finish(chosen: Finish, examples: Sequence[Example], held_out: Sequence[HeldOut], out: Path) -> str:
+def finish(
+    chosen: Finish, examples: Sequence[Example], held_out: Sequence[HeldOut], out: Path, *, taught: Collection[str] = ()
+) -> str:
     """Write the folder `model` in `out`, its card last, and recipe and card beside the checkpoint.
+
+    Args:
+        chosen: how.
+        examples: what the run learned from.
+        held_out: what it did not.
+        out: the run's folder.
+        taught: data sets that earlier runs learned from.
 
     Returns:
         The card.
@@ -70,13 +79,13 @@ def finish(chosen: Finish, examples: Sequence[Example], held_out: Sequence[HeldO
         queries, rows = parts.setdefault(query.part, ([], []))
         queries.append(query)
         rows.append(logits)
-    weight = best_weight(weight_curve(*parts["choose"]))
+    counts = Counter(example.dataset for example in examples)
+    weight = best_weight(weight_curve(*parts["choose"]), chosen.splits.keys() - counts.keys() - set(taught))
     if weight == 0:
         print("on held-out queries the reranker helps at no share: its recipe says 0, which is retrieval order", flush=True)
     exported = Recipe.read(json.loads((folder / "recipe.json").read_text(encoding="utf-8")), "the exported recipe")
     recipe = exported.model_copy(update={"weight": weight, **_map(*parts["calibrate"])})
     prepared, fitted = (json.loads((out / name).read_text(encoding="utf-8")) for name in ("prepared.json", "fitted.json"))
-    counts = Counter(example.dataset for example in examples)
     text = card(
         base=f"{_name(chosen.base)} ({chosen.base_licence}, sha256 {sha256(chosen.base / 'model.safetensors')})",
         sources=[Source(n, split, counts[n], chosen.licences.get(n, "unstated")) for n, split in chosen.splits.items()],
