@@ -3,7 +3,7 @@
     .venv/bin/python benchmarks/depth.py RUN/held_out.jsonl --model minilm-reranker --take 15
 
 The file is what scripts/train_reranker.py keeps of its held-out queries; those of its part "choose" are used, as many of each
-data set as --take says. Quality is of all of them; times are of every third, interleaved over the settings.
+data set as --take says. Quality is of all of them at the recipe's share; times are of every third, interleaved over settings.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import numpy as np
 import record
 
 from search.reranking.cross_encoder import CrossEncoder
-from search.training.tuning import HeldOut, best_weight, means, overall, per_query, read, score, weight_curve
+from search.training.tuning import HeldOut, means, overall, per_query, read, score
 
 WINDOWS = (128, 192, 256)
 DEPTHS = (5, 10, 15, 20, 25, 30)
@@ -51,7 +51,7 @@ def main() -> None:
                 milliseconds[window, depth].append((time.perf_counter() - started) * 1000)
     for window, reranker in rerankers.items():
         scores = score(queries, reranker)
-        weight = best_weight(weight_curve(queries, scores))
+        weight = reranker.recipe.weight
         for depth in DEPTHS:
             quality = per_query(queries, scores, weight, depth)
             point = {"tokens": window, "depth": depth, "weight": weight, "nDCG@10": overall(quality), "by_dataset": means(quality)}

@@ -1,4 +1,4 @@
-"""The table of README.md, from the figures on record: `python benchmarks/tables.py` prints it, a test compares."""
+"""The tables of README.md, from the figures on record: `python benchmarks/tables.py` prints them, a test compares."""
 
 import json
 from pathlib import Path
@@ -9,19 +9,31 @@ RESULTS = Path(__file__).parent / "results"
 
 def quality() -> str:
     """What reranking does to every judged set."""
+    figures = _figures("quality")
     rows = []
-    for name, measured in _figures("quality").items():
+    for name, measured in figures.items():
         before, after = (_short(measured["runs"][run]["nDCG@10"]) for run in ("retrieval", "reranked"))
-        gain = measured["gain"]
-        interval = f"{_signed(gain['nDCG@10'])} [{_signed(gain['low'])}, {_signed(gain['high'])}]"
-        milliseconds = f"{measured['latency_ms']['reranked']:.0f}"
-        rows.append(
-            f"| {name} | {measured['domain']} | {measured['queries']:,} | {before} → {after} | {interval} | {milliseconds} |"
-        )
-    gains = [measured["gain"]["nDCG@10"] for measured in _figures("quality").values()]
-    rows.append(f"| mean | | | | {_signed(sum(gains) / len(gains))} | |")
-    head = "| set | to the reranker | queries | nDCG@10 | gain, 95 % interval | ms |"
-    return "\n".join([head, "|---|---|---|---|---|---|", *rows])
+        told = measured["configurations"]["reranked"]
+        gain = told["gain"]
+        interval = f"{_signed(gain['difference'])} [{_signed(gain['low'])}, {_signed(gain['high'])}]"
+        cells = [name, measured["domain"], f"{measured['queries']:,}", f"{before} → {after}", interval, told["verdict"]]
+        rows.append(f"| {' | '.join(cells)} | {told['latency_ms']['rerank']['p50']:.0f} |")
+    gains = [measured["configurations"]["reranked"]["gain"]["difference"] for measured in figures.values()]
+    rows.append(f"| mean | | | | {_signed(sum(gains) / len(gains))} | | |")
+    head = "| set | to the reranker | queries | nDCG@10 | gain, 95 % interval | verdict | ms |"
+    return "\n".join([head, "|---|---|---|---|---|---|---|", *rows])
+
+
+def depth() -> str:
+    """nDCG@10 and milliseconds by depth and window."""
+    figures = _figures("depth")
+    points = {(point["tokens"], point["depth"]): point for point in figures["curve"]}
+    windows, depths = sorted({tokens for tokens, _ in points}), sorted({depth for _, depth in points})
+    rows = []
+    for window in windows:
+        cells = [f"{_short(p['nDCG@10'])} · {p['median_ms']:.0f}" for p in (points[window, depth] for depth in depths)]
+        rows.append(f"| {window} tokens | {' | '.join(cells)} |")
+    return "\n".join([f"| nDCG@10 · ms | {' | '.join(map(str, depths))} |", f"|---|{'---|' * len(depths)}", *rows])
 
 
 def _figures(name: str) -> dict[str, Any]:
@@ -38,4 +50,4 @@ def _signed(value: float) -> str:
 
 
 if __name__ == "__main__":
-    print(quality())
+    print(quality(), depth(), sep="\n\n")

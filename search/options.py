@@ -13,7 +13,7 @@ DataDir = Annotated[Path | None, typer.Option(help="Where collections are kept."
 Collection = Annotated[str | None, typer.Option(help="Which collection.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Limit = Annotated[int | None, typer.Option(help="Hits shown.", show_default="10")]
-Depth = Annotated[int | None, typer.Option(help="Candidates retrieved and reranked.", show_default="30, or limit if more")]
+Depth = Annotated[int | None, typer.Option(help="Candidates retrieved and reranked.", show_default="20, or limit if more")]
 NoRerank = Annotated[bool, typer.Option("--no-rerank", help="Keep retrieval order.")]
 
 

@@ -149,6 +149,8 @@ def test_figures_are_those_on_record() -> None:
     assert float(told[2]) == pytest.approx(scifact["retrieval"]["Recall@100"], abs=5e-4)
     tables = subprocess.run([sys.executable, ROOT / "benchmarks" / "tables.py"], capture_output=True, text=True, check=True)
     assert all(table in README for table in tables.stdout.strip().split("\n\n"))
+    depth = json.loads((results / "depth.json").read_text())["figures"]
+    assert f"over {depth['queries']} held-out queries" in README
     share = json.loads((ROOT / "search" / "models" / "minilm-reranker" / "recipe.json").read_text())["weight"]
     assert f"{share:g} of a mix" in README
     engines = json.loads((results / "engines.json").read_text())["figures"]

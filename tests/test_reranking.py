@@ -104,7 +104,9 @@ def test_a_deadline_in_the_past_scores_nothing(every_reranker: Reranker) -> None
 def test_relevance_shows_in_the_score(bundled_reranker: CrossEncoder) -> None:
     scores = bundled_reranker.score("Where do cats sit?", TEXTS).scores
     assert scores.argmax() == 0
-    assert bundled_reranker.recipe.weight == 0.3  # until better weights are bundled
+    chances = [bundled_reranker.recipe.probability(float(score)) or 0.0 for score in scores]
+    assert max(chances) > 0.3
+    assert sorted(chances)[-2] < 0.1
 
 
 def test_the_window_can_be_shortened_but_not_widened(bundled_reranker: CrossEncoder, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ def test_defaults() -> None:
     settings = Settings()
     assert isinstance(settings.index, EdgeSettings)
     assert isinstance(settings.reranker, CrossEncoderSettings)
-    assert (settings.limit, settings.depth, settings.device) == (10, 30, "auto")
+    assert (settings.limit, settings.depth, settings.device) == (10, 20, "auto")
 
 
 def test_the_stronger_source_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
