@@ -85,7 +85,7 @@ def test_ingest_and_query(notes: Path, tmp_path: Path) -> None:
     shown = search("query", "Where is the French capital?", *where).stdout
     assert "  1        paris\n" in shown
     assert "Paris is the capital of France." in shown
-    assert "reranking: full; order: 0.3 z(reranker) + 0.7 z(retrieval); embed " in shown
+    assert "reranking: full; order: 0.4 z(reranker) + 0.6 z(retrieval); embed " in shown
     other = ("--collection", "other", *where)
     search("ingest", "-", *other, stdin='{"id": "1", "text": "From standard input."}\n')
     assert [hit["document_id"] for hit in as_json("query", "input", *other)["hits"]] == ["1"]
@@ -170,7 +170,7 @@ def test_rerank() -> None:
     shown = search("rerank", "What do cats do?", stdin=texts).stdout.splitlines()
     assert shown[0].endswith("  Cats sleep most of the day.")
     note = search("rerank", "cat " * 100, stdin="dog " * 200).stderr
-    assert note == "note: the reranker read 62 of the query's 100 tokens\nnote: 1 of 1 texts were longer than the model's window\n"
+    assert note == "note: the reranker read 94 of the query's 100 tokens\nnote: 1 of 1 texts were longer than the model's window\n"
     assert "there is nothing to rank" in error("rerank", "cats", stdin="\n")
     assert "half of a surrogate pair" in error("rerank", os.fsdecode(b"caf\xe9"), stdin="x")
     broken = subprocess.run([str(COMMAND), "rerank", "cats"], input=b"ok\n\xff\n", capture_output=True, check=False)

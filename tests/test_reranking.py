@@ -106,7 +106,7 @@ def test_relevance_shows_in_the_score(bundled_reranker: CrossEncoder) -> None:
     assert scores.argmax() == 0
     chances = [bundled_reranker.recipe.probability(float(score)) or 0.0 for score in scores]
     assert max(chances) > 0.3
-    assert sorted(chances)[-2] < 0.1
+    assert sorted(chances)[-2] < 0.2
 
 
 def test_the_window_can_be_shortened_but_not_widened(bundled_reranker: CrossEncoder, tmp_path: Path) -> None:
