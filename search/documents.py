@@ -38,7 +38,7 @@ class Document:
             if not isinstance(value, str):
                 message = f"the document's {name} must be a string, not {type(value).__name__}"
                 raise InvalidDocument(message)
-            if not _encodable(value):
+            if not encodable(value):
                 message = f"the document's {name} holds half of a surrogate pair, which UTF-8 cannot store; re-encode the source"
                 raise InvalidDocument(message)
         if not self.id.strip():
@@ -195,12 +195,13 @@ def check_query(query: str) -> None:
     if not query.strip():
         message = "the query is empty; ask something"
         raise InvalidQuery(message)
-    if not _encodable(query):
+    if not encodable(query):
         message = "the query holds half of a surrogate pair; re-encode it"
         raise InvalidQuery(message)
 
 
-def _encodable(text: str) -> bool:
+def encodable(text: str) -> bool:
+    """Whether UTF-8 can store a text: half of a surrogate pair it cannot."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -241,9 +242,9 @@ def _problem(value: Json) -> str:
         case float():
             return "" if math.isfinite(value) else f"is {value}, which JSON cannot hold; use null or leave it out"
         case str():
-            return "" if _encodable(value) else "holds half of a surrogate pair"
+            return "" if encodable(value) else "holds half of a surrogate pair"
         case Mapping():
-            wrong = [key for key in value if not isinstance(key, str) or not _encodable(key)]
+            wrong = [key for key in value if not isinstance(key, str) or not encodable(key)]
             return f"has the key {wrong[0]!r}; keys must be strings that UTF-8 can store" if wrong else ""
         case _:
             return f"is a {type(value).__name__}; use strings, numbers, booleans, null, lists and objects"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from search.assembly import build_corpus_index, needs_extra, open_search
+from search.assembly import Searcher, build_corpus_index, needs_extra, open_search
 from search.errors import InvalidDataset, InvalidQuery
 from search.options import AsJson, Collection, DataDir, Depth, NoRerank, load_settings, print_json
 from search.progress import ProgressReport
@@ -17,6 +17,8 @@ from search.variants import changes_of, configurations
 
 if TYPE_CHECKING:
     from search.calibration import Calibration
+    from search.evaluation.comparison import Configuration
+    from search.evaluation.datasets import Dataset
     from search.evaluation.result import Evaluation
 
 Method = Literal["platt", "isotonic"]
@@ -72,7 +74,6 @@ def evaluate(
         from search.evaluation.datasets import load_dataset
         from search.evaluation.measures import MEASURES, Measure
         from search.evaluation.report import make_way, write_report
-        from search.evaluation.result import evaluate as run
 
     floors = [_floor(words) for words in fail_under or ()]
     names = list(dict.fromkeys([*(measure or MEASURES), *(name for name, _ in floors)]))
@@ -83,26 +84,14 @@ def evaluate(
     compared = settings.model_copy(update={"reranker": NoReranker()}) if no_rerank else settings
     if out:
         make_way(out)
-    with open_search(settings) as searcher, ProgressReport("evaluating", "steps", None) as report:
+    with open_search(settings) as searcher:
         depths = depth or [settings.depth]
         further = [part for part in (depths[0] // 2, depths[0] // 4) if part] if out and len(depths) == 1 else []
         chosen = configurations(compared, depths, others or (), further=further)
         if fail_if_worse and not chosen:
             message = "--fail-if-worse needs something that is reranked, and nothing is"
             raise InvalidQuery(message)
-        index = build_corpus_index(settings, loaded.corpus_hash, searcher.embedder) if loaded.documents else searcher.index
-        try:
-            evaluation = run(
-                loaded,
-                searcher.embedder,
-                index,
-                chosen,
-                names=names,
-                keep_hits=out is not None,
-                on_progress=lambda what, done, total: report.update(done, what, total=total),
-            )
-        finally:
-            index.close()
+        evaluation = _run(searcher, loaded, chosen, names, keep_hits=out is not None)
     if as_json:
         print_json(evaluation.to_dict())
     else:
@@ -176,30 +165,18 @@ def calibrate(
         from search.calibration import calibrate as fit
         from search.evaluation.comparison import Configuration
         from search.evaluation.datasets import load_dataset
-        from search.evaluation.result import evaluate as run
     from search.models import locate
     from search.recipes import kept
 
     loaded = load_dataset(dataset, split, queries=queries, corpus=corpus)
     settings = load_settings(data_dir, collection)
     chosen = settings.reranker
-    with open_search(settings) as searcher, ProgressReport("evaluating", "steps", None) as report:
+    with open_search(settings) as searcher:
         reranker = searcher.reranker
         if reranker is None or isinstance(chosen, ChatSettings | NoReranker) or reranker.recipe.compares:
             message = "only a reranker that scores each passage by itself can be calibrated: a cross-encoder, or a causal model"
             raise InvalidQuery(message)
-        index = build_corpus_index(settings, loaded.corpus_hash, searcher.embedder) if loaded.documents else searcher.index
-        try:
-            evaluation = run(
-                loaded,
-                searcher.embedder,
-                index,
-                [Configuration("reranked", reranker, settings.depth)],
-                names=["nDCG@10"],
-                on_progress=lambda what, done, total: report.update(done, what, total=total),
-            )
-        finally:
-            index.close()
+        evaluation = _run(searcher, loaded, [Configuration("reranked", reranker, settings.depth)], ["nDCG@10"])
     answers = evaluation.answers[1]
     failures = f"reranking failed on {len(answers.failures):,} queries: {next(iter(answers.failures.values()), '')}"
     if not answers.scored:
@@ -235,6 +212,29 @@ def _print_calibration(found: "Calibration", title: str, notes: Sequence[str]) -
     print("after is measured on queries that the map was not fitted to; passages that nobody judged count as not relevant")
     for note in notes:
         print(f"note: {note}")
+
+
+def _run(
+    searcher: Searcher, dataset: "Dataset", chosen: "list[Configuration]", names: Sequence[str], *, keep_hits: bool = False
+) -> "Evaluation":
+    """Measure, on the data set's own corpus or on the collection."""
+    from search.evaluation.result import evaluate as run
+
+    own = dataset.documents
+    index = build_corpus_index(searcher.settings, dataset.corpus_hash, searcher.embedder) if own else searcher.index
+    try:
+        with ProgressReport("evaluating", "steps", None) as report:
+            return run(
+                dataset,
+                searcher.embedder,
+                index,
+                chosen,
+                names=names,
+                keep_hits=keep_hits,
+                on_progress=lambda what, done, total: report.update(done, what, total=total),
+            )
+    finally:
+        index.close()
 
 
 def _print(evaluation: "Evaluation") -> None:

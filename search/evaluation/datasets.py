@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from search.documents import Document
+from search.documents import Document, encodable
 from search.errors import InvalidDataset, InvalidDocument
 
 _TREC, _BEIR = 4, 3  # columns of a file of judgements
@@ -237,7 +237,7 @@ def _read_qrels(file: Path) -> dict[str, dict[str, int]]:
 def _name(text: str, file: Path, number: int) -> str:
     """An id that every tool can carry."""
     name = text.strip()
-    if not name or "\0" in name or (not name.isascii() and not _encodable(name)):
+    if not name or "\0" in name or not encodable(name):
         message = f"{file}:{number} has an id that is empty, or that cannot be stored: {text!r}"
         raise InvalidDataset(message)
     return name
@@ -248,14 +248,6 @@ def _grade(grade: int, file: Path, number: int) -> int:
         message = f"{file}:{number} has the grade {grade:,}; grades are whole numbers up to {_HIGHEST_GRADE:,}"
         raise InvalidDataset(message)
     return grade
-
-
-def _encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _unique(file: Path, what: str, names: Sequence[str]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from search.errors import ModelIncomplete
-from search.models import ModelFolder, manifest
+from search.models import ModelFolder, manifest, read_json
 from search.recipes import Recipe
 
 _MAP = ("scale", "bias", "points", "calibrated_on")
@@ -38,7 +38,7 @@ def keep(file: Path, found: Mapping[str, Any]) -> None:
     Raises:
         ModelIncomplete: the file cannot be read or written.
     """
-    rest = {name: value for name, value in _read(file).items() if name not in _MAP}
+    rest = {name: value for name, value in read_json(file, default={}).items() if name not in _MAP}
     unfinished = file.with_suffix(".unfinished")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -58,18 +58,4 @@ def with_kept(recipe: Recipe, file: Path) -> Recipe:
     if not file.is_file():
         return recipe
     plain = {name: value for name, value in recipe.to_dict().items() if name not in _MAP}
-    return Recipe.read(plain | {name: value for name, value in _read(file).items() if name in _MAP}, str(file))
-
-
-def _read(file: Path) -> dict[str, Any]:
-    if not file.is_file():
-        return {}
-    try:
-        loaded = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        message = f"{file} cannot be read: {error}; mend or remove it"
-        raise ModelIncomplete(message) from error
-    if not isinstance(loaded, dict):
-        message = f"{file} holds no JSON object; mend or remove it"
-        raise ModelIncomplete(message)
-    return loaded
+    return Recipe.read(plain | {name: value for name, value in read_json(file, default={}).items() if name in _MAP}, str(file))
