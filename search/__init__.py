@@ -9,9 +9,9 @@
 Importing this loads no model, no ONNX Runtime and no Qdrant client; they load when they are first needed.
 """
 
-from search.assembly import Searcher, open_search
 from search.documents import Document, Hit, Rejection, SearchResult
 from search.errors import SearchError
+from search.searcher import Searcher, open_search
 from search.settings import Settings
 
 __all__ = ["Document", "Hit", "Rejection", "SearchError", "SearchResult", "Searcher", "Settings", "open_search"]

@@ -1,13 +1,10 @@
 """Settings in, working parts out: the only place that chooses between implementations."""
 
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
-from search.documents import Document, Rejection, SearchResult
-from search.errors import MissingExtra, SearchError
+from search.errors import MissingExtra
 from search.settings import (
     CausalSettings,
     ChatSettings,
@@ -20,137 +17,9 @@ from search.settings import (
 )
 
 if TYPE_CHECKING:
-    from qdrant_client.models import Filter
-
     from search.embedding import Embedder
     from search.index import VectorIndex
-    from search.index.patient import OnWait
-    from search.ingestion import IngestReport, Progress
     from search.reranking import Reranker
-    from search.service import SearchService
-
-
-def open_search(settings: Settings | None = None) -> "Searcher":
-    """Open a collection for ingesting and searching; use it as a context manager, or close it.
-
-    Nothing heavy happens until the first call that needs it: models load then, and the data folder is locked then.
-    """
-    return Searcher(settings or Settings())
-
-
-class Searcher:
-    """A collection with its models: what a program holds on to. Safe to call from several threads."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self._building = threading.RLock()
-        self._ingesting = threading.Lock()
-        self._closed = False
-        self._parts: dict[str, Any] = {}
-
-    def ingest(
-        self,
-        documents: Iterable[Document | Rejection],
-        *,
-        on_progress: "Callable[[Progress], None] | None" = None,
-        on_rejection: Callable[[Rejection], None] | None = None,
-        on_wait: "OnWait | None" = None,
-    ) -> "IngestReport":
-        """Add documents, replace changed ones, leave unchanged ones alone; see search.ingestion, and search.index.patient."""
-        embedder = self.embedder  # before what imports its module, so that a missing extra is named
-        from search.chunking import Chunker
-        from search.index.patient import Patience, PatientIndex
-        from search.ingestion import Ingestion
-
-        chunking = self.settings.chunking
-        run = Ingestion(
-            embedder,
-            PatientIndex(self.index, Patience(self.settings.ingestion.patience_s), on_wait),
-            Chunker(embedder.tokenizer, chunking.tokens, chunking.overlap),
-            max_characters=chunking.max_characters,
-            on_progress=on_progress,
-            on_rejection=on_rejection,
-        )
-        with self._ingesting:  # two runs at once would each miss what the other has just written
-            return run.run(documents)
-
-    def search(
-        self,
-        query: str,
-        *,
-        limit: int | None = None,
-        depth: int | None = None,
-        filter: "Filter | Mapping[str, Any] | str | None" = None,
-        budget_ms: float | None = None,
-        min_score: float | None = None,
-        rerank: bool = True,
-    ) -> SearchResult:
-        """Answer a query; what is left out comes from the settings. See SearchService.search for arguments and errors."""
-        limit = self.settings.limit if limit is None else limit
-        return self.service.search(
-            query,
-            limit=limit,
-            depth=max(self.settings.depth, limit) if depth is None else depth,
-            filter=filter,
-            budget_ms=self.settings.budget_ms if budget_ms is None else budget_ms,
-            min_score=min_score,
-            rerank=rerank,
-        )
-
-    def close(self) -> None:
-        """Close the collection for good. Closing twice is no error."""
-        with self._building:
-            self._closed = True
-            index = self._parts.pop("index", None)
-            self._parts.pop("service", None)
-            if index is not None:
-                index.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.close()
-
-    @property
-    def embedder(self) -> "Embedder":
-        """The first stage's model, loaded on first use."""
-        embedder: Embedder = self._once("embedder", build_embedder)
-        return embedder
-
-    @property
-    def reranker(self) -> "Reranker | None":
-        """The second stage's model, loaded on first use; None if there is none."""
-        reranker: Reranker | None = self._once("reranker", build_reranker)
-        return reranker
-
-    @property
-    def index(self) -> "VectorIndex":
-        """The collection."""
-        index: VectorIndex = self._once("index", build_index)
-        return index
-
-    @property
-    def service(self) -> "SearchService":
-        """The two stages."""
-
-        def build(_: Settings) -> "SearchService":
-            embedder = self.embedder  # before what imports its module, so that a missing extra is named
-            from search.service import SearchService
-
-            return SearchService(embedder, self.index, lambda: self.reranker)
-
-        service: SearchService = self._once("service", build)
-        return service
-
-    def _once(self, name: str, build: Callable[[Settings], Any]) -> Any:
-        with self._building:
-            if self._closed:
-                message = "this searcher is closed; open another with open_search()"
-                raise SearchError(message)
-            if name not in self._parts:
-                self._parts[name] = build(self.settings)
-            return self._parts[name]
 
 
 _EXTRAS = {

@@ -1,4 +1,7 @@
-"""Which passages does a document fall into? As many whole sentences as fit the budget of tokens, with their place in the text."""
+"""Which passages does a document fall into? As many whole sentences as fit the budget of tokens, with their place in the text.
+
+A passage never reaches over a heading; a code block stays whole where it fits, and is cut between its lines where it does not.
+"""
 
 import re
 from collections.abc import Iterator
@@ -7,10 +10,13 @@ from typing import NamedTuple
 
 from search.documents import Chunk, Document
 from search.inference.tokens import TextTokenizer
+from search.structure import Block, Pages, sections
 
-# After a sentence's end and the white space behind it; after a line break; after a Chinese or Japanese full stop.
-_BORDER = re.compile("(?<=[.!?])\\s+|\\n\\s*|(?<=[\u3002\uff01\uff1f])")
+# After a sentence's end and its white space; after a line break; after a Chinese or Japanese sentence's end and its quotes.
+_SENTENCE = re.compile("(?<=[.!?])\\s+|\\n\\s*|[\u3002\uff01\uff1f\uff61][\u300d\u300f\u3011\u300b\u3009\uff09\u201d\u2019]*")
+_LINE = re.compile("\\n")
 _TALLIED_AT_ONCE = 512
+_JOINT = " \u203a "  # between a title and the headings below it
 
 
 class _Sentence(NamedTuple):
@@ -20,36 +26,54 @@ class _Sentence(NamedTuple):
 
 
 class Chunker:
-    """Cuts documents by a model's tokens.
-
-    Attributes:
-        state: whatever the passages depend on besides the document; a change of it changes every document's revision.
-    """
+    """Cuts documents by a model's tokens."""
 
     def __init__(self, tokenizer: TextTokenizer, tokens: int, overlap: int) -> None:
         """Keep the budget.
 
         Args:
             tokenizer: the embedder's, whose tokens count.
-            tokens: the longest passage, title included; never more than the embedder's window.
+            tokens: the longest passage, title and headings included; never more than the embedder's window.
             overlap: tokens a passage may repeat of the one before, in whole sentences.
         """
         window = tokenizer.max_tokens - tokenizer.special_tokens(pair=False)
         self._tokenizer = tokenizer
         self._tokens = min(tokens, window)
         self._overlap = min(overlap, self._tokens // 2)
-        self.state = f"{self._tokens}/{self._overlap}"
+
+    def state(self, document: Document) -> str:
+        """Whatever the passages depend on besides the document's content; a change of it changes the document's revision."""
+        kind = "" if document.media_type == "text/plain" else f"/{document.media_type}"
+        return f"{self._tokens}/{self._overlap}{kind}"
 
     def chunk(self, document: Document) -> Iterator[Chunk]:
         """Cut one document; a short one gives one chunk. Offsets count characters of `document.text`."""
-        title = self._tokenizer.cut([document.title], self._tokens // 2)[0]  # a long one takes half of each passage, and ends there
-        for number, (start, end) in enumerate(self._spans(document.text, self._tokens - title.seen)):
-            yield Chunk(document.id, number, document.text[start:end], start, end, title.text, document.metadata)
+        pages = Pages(document.text)
+        number = 0
+        for section in sections(document.text, document.media_type):
+            above = section.headings[1:] if section.headings[:1] == (document.title,) else section.headings
+            words = _JOINT.join(part for part in (document.title, *above) if part)
+            title = self._tokenizer.cut([words], self._tokens // 2)[0]  # a long one takes half of each passage, and ends there
+            for start, end in self._spans(document.text, section.blocks, self._tokens - title.seen):
+                yield Chunk(
+                    document.id,
+                    number,
+                    document.text[start:end],
+                    start,
+                    end,
+                    title.text,
+                    document.metadata,
+                    section.headings,
+                    pages.of(start),
+                    document.media_type,
+                    document.modified,
+                )
+                number += 1
 
-    def _spans(self, text: str, budget: int) -> Iterator[tuple[int, int]]:
+    def _spans(self, text: str, blocks: tuple[Block, ...], budget: int) -> Iterator[tuple[int, int]]:
         packed: list[_Sentence] = []
         tokens = 0
-        for sentence in self._sentences(text, budget):
+        for sentence in self._sentences(text, blocks, budget):
             if packed and tokens + sentence.tokens > budget:
                 yield packed[0].start, packed[-1].end
                 packed = self._tail(packed, budget - sentence.tokens)
@@ -70,14 +94,26 @@ class Chunker:
             kept.insert(0, sentence)
         return kept
 
-    def _sentences(self, text: str, budget: int) -> Iterator[_Sentence]:
-        """Sentences without the white space around them; one that is longer than the budget comes in pieces."""
-        borders = [0, *(match.end() for match in _BORDER.finditer(text)), len(text)]
+    def _sentences(self, text: str, blocks: tuple[Block, ...], budget: int) -> Iterator[_Sentence]:
+        """Sentences and blocks of code without the white space around them; what is longer than the budget comes in pieces."""
+        for block in blocks:
+            if not block.is_code:
+                yield from self._divided(text, block.start, block.end, _SENTENCE, budget)
+                continue
+            start, end = _strip(text, block.start, block.end)
+            tokens = self._tokenizer.tally([text[start:end]])[0].tokens
+            if tokens <= budget:
+                yield _Sentence(start, end, tokens)
+            else:
+                yield from self._divided(text, start, end, _LINE, budget)
+
+    def _divided(self, text: str, first: int, last: int, border: re.Pattern[str], budget: int) -> Iterator[_Sentence]:
+        borders = [first, *(match.end() for match in border.finditer(text, first, last)), last]
         spans = [_strip(text, start, end) for start, end in pairwise(borders)]
         spans = [(start, end) for start, end in spans if start < end]
-        for first in range(0, len(spans), _TALLIED_AT_ONCE):
-            block = spans[first : first + _TALLIED_AT_ONCE]
-            for (start, end), tally in zip(block, self._tokenizer.tally([text[s:e] for s, e in block]), strict=True):
+        for at in range(0, len(spans), _TALLIED_AT_ONCE):
+            batch = spans[at : at + _TALLIED_AT_ONCE]
+            for (start, end), tally in zip(batch, self._tokenizer.tally([text[s:e] for s, e in batch]), strict=True):
                 if tally.tokens <= budget:
                     yield _Sentence(start, end, tally.tokens)
                 else:

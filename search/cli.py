@@ -4,16 +4,20 @@ import io
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from search import measuring, operating
-from search.assembly import Searcher, build_reranker, open_search
-from search.documents import Rejection, check_query
-from search.errors import IndexFailure, InvalidQuery, SearchError
+from search import ingesting, measuring, operating
+from search.assembly import build_reranker
+from search.documents import check_query
+from search.errors import InvalidQuery, SearchError
 from search.options import AsJson, Collection, DataDir, Depth, Limit, NoRerank, load_settings, print_json
+from search.searcher import Searcher, open_search
 from search.settings import Settings
+
+if TYPE_CHECKING:
+    from search.service import GroupBy
 
 app = typer.Typer(
     name="search",
@@ -57,52 +61,8 @@ def demo(data_dir: DataDir = None) -> None:
     print(f'    search query "read a file line by line" --collection {COLLECTION}{f" --data-dir {data_dir}" if data_dir else ""}')
 
 
-@app.command()
-def ingest(
-    paths: Annotated[list[str], typer.Argument(metavar="PATH…", help="JSON lines, .txt or .md files, folders, or - for stdin.")],
-    data_dir: DataDir = None,
-    collection: Collection = None,
-    *,
-    as_json: AsJson = False,
-) -> None:
-    """Add documents to a collection; changed ones are replaced, unchanged ones left alone. Safe to run again."""
-    from search.progress import ProgressReport
-    from search.reading import count, left_out, read
-
-    counts = [count(path) for path in paths]
-    total = None if None in counts else sum(number or 0 for number in counts)
-    documents = (document for path in paths for document in read(path))
-
-    for path in paths:
-        if path != "-" and (others := left_out(path)):
-            print(f"left out {len(others):,} files of other kinds in {path}, such as {others[0]}", file=sys.stderr)
-
-    def warn(rejection: Rejection) -> None:
-        print(f"rejected {rejection}", file=sys.stderr)
-
-    def wait(failure: IndexFailure, seconds: float) -> None:
-        print(f"{failure}; trying again in {seconds:.1f} s", file=sys.stderr)
-
-    with _open(data_dir, collection) as searcher, ProgressReport("ingesting", "documents", total) as report:
-        done = searcher.ingest(
-            documents,
-            on_progress=lambda progress: report.update(
-                progress.documents, f"{progress.rejected:,} rejected" if progress.rejected else ""
-            ),
-            on_rejection=warn,
-            on_wait=wait,
-        )
-    if as_json:
-        print_json(done.to_dict())
-    else:
-        print(
-            f"{done.added:,} added, {done.changed:,} changed, {done.unchanged:,} unchanged, {done.rejected:,} rejected; "
-            f"{done.chunks:,} passages written in {done.seconds:.1f} s"
-        )
-        if done.unknown:
-            print(f"{done.unknown:,} documents are largely unknown to the embedder; another model may suit their language")
-    if done.rejected and not done.added + done.changed + done.unchanged:
-        raise typer.Exit(1)
+app.command()(ingesting.ingest)
+app.command()(ingesting.delete)
 
 
 @app.command()
@@ -115,6 +75,9 @@ def query(
     min_score: Annotated[
         float | None, typer.Option(help="Least probability of being relevant, 0 to 1.", show_default="any")
     ] = None,
+    group_by: Annotated[
+        str | None, typer.Option(help='"document" shows of each document its best passage only.', show_default="all passages")
+    ] = None,
     data_dir: DataDir = None,
     collection: Collection = None,
     *,
@@ -126,7 +89,14 @@ def query(
 
     with _open(data_dir, collection) as searcher:
         result = searcher.search(
-            text, limit=limit, depth=depth, filter=filter, budget_ms=budget_ms, min_score=min_score, rerank=not no_rerank
+            text,
+            limit=limit,
+            depth=depth,
+            filter=filter,
+            budget_ms=budget_ms,
+            min_score=min_score,
+            rerank=not no_rerank,
+            group_by=cast("GroupBy | None", group_by),
         )
     if as_json:
         print_json(result.to_dict())
@@ -193,7 +163,10 @@ def rerank(
         print(f"note: {cut} of {len(rows)} texts were longer than the model's window", file=sys.stderr)
 
 
-for command in (measuring.evaluate, measuring.explain, measuring.calibrate, operating.export, operating.models, operating.doctor):
+for command in (
+    *(measuring.evaluate, measuring.explain, measuring.calibrate),
+    *(operating.export, operating.models, operating.doctor),
+):
     app.command()(command)
 
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from search.assembly import Searcher
 from search.documents import Document, SearchResult
 from search.errors import SearchError
+from search.searcher import Searcher
 
 if TYPE_CHECKING:
     from search.ingestion import Progress

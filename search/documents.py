@@ -30,10 +30,12 @@ class Document:
     text: str
     title: str = ""
     metadata: Mapping[str, Json] = field(default_factory=dict)
+    media_type: str = "text/plain"  # of what it was read from; says whether the text has Markdown's headings and code blocks
+    modified: float | None = field(default=None, compare=False)  # seconds since 1970; a new time alone makes no new content
     origin: str = field(default="documents", compare=False, repr=False)  # where it was read, "file:line", for rejections
 
     def __post_init__(self) -> None:
-        for name in ("id", "text", "title"):
+        for name in ("id", "text", "title", "media_type"):
             value = getattr(self, name)
             if not isinstance(value, str):
                 message = f"the document's {name} must be a string, not {type(value).__name__}"
@@ -46,6 +48,10 @@ class Document:
             raise InvalidDocument(message)
         if not self.text.strip():
             message = f"document {self.id!r} has no text; leave it out or give it some"
+            raise InvalidDocument(message)
+        modified: Json = self.modified
+        if isinstance(modified, bool) or not isinstance(modified, int | float | None):
+            message = f"document {self.id!r}: modified is seconds since 1970, not {self.modified!r}"
             raise InvalidDocument(message)
         if not isinstance(self.metadata, Mapping):
             message = f"document {self.id!r}: metadata must be an object, not {type(self.metadata).__name__}"
@@ -74,8 +80,12 @@ class Chunk:
     text: str
     start: int  # characters into the document's text
     end: int
-    title: str = ""
+    title: str = ""  # the document's, and behind it the headings that the passage stands under
     metadata: Mapping[str, Json] = field(default_factory=dict)
+    headings: tuple[str, ...] = ()  # outermost first
+    page: int | None = None  # from 1, where the document has pages: the one on which the passage begins
+    media_type: str = "text/plain"
+    modified: float | None = None  # seconds since 1970
 
     @property
     def id(self) -> str:
@@ -105,6 +115,10 @@ class Candidate:
     tokens_embedded: int  # what the embedder read of it …
     tokens_total: int  # … and how long it was
     unknown_share: float  # share of its tokens that are not in the embedder's vocabulary
+    headings: tuple[str, ...] = ()
+    page: int | None = None
+    media_type: str = "text/plain"
+    modified: float | None = None
 
     @property
     def passage(self) -> str:
@@ -132,6 +146,10 @@ class Hit:
     tokens_seen: int  # what the last model to judge it read of the passage …
     tokens_total: int  # … and how long it is
     unknown_share: float  # share of its tokens unknown to the embedder, 0 to 1
+    headings: tuple[str, ...] = ()  # that the passage stands under, outermost first
+    page: int | None = None  # from 1, where the document has pages
+    media_type: str = "text/plain"
+    modified: float | None = None  # seconds since 1970, when the document's present content was written
 
     @property
     def truncated(self) -> bool:
@@ -171,14 +189,25 @@ class Rejection:
     line: int | None  # from 1, where the source has lines
     document_id: str | None
     reason: str
+    content: Mapping[str, Json] | None = field(default=None, compare=False, repr=False)  # of a line in a file of rejects
 
     @classmethod
     def of(cls, document: Document, reason: str) -> "Rejection":
         """Reject a document that was read without a fault."""
+        names = ("id", "text", "title", "metadata", "media_type", "modified")
+        content = {name: getattr(document, name) for name in names}
         source, _, line = document.origin.rpartition(":")
         if source and line.isdecimal():
-            return cls(source, int(line), document.id, reason)
-        return cls(document.origin, None, document.id, reason)
+            return cls(source, int(line), document.id, reason, content)
+        return cls(document.origin, None, document.id, reason, content)
+
+    def to_dict(self) -> dict[str, Json]:
+        """Where it was and why, as plain data."""
+        return {"source": self.source, "line": self.line, "document_id": self.document_id, "reason": self.reason}
+
+    def to_line(self) -> str:
+        """A line of JSON with what was rejected and why, which can be ingested again."""
+        return json.dumps({"rejected": self.to_dict(), **(self.content or {})}, ensure_ascii=False) + "\n"
 
     def __str__(self) -> str:
         place = self.source if self.line is None else f"{self.source}:{self.line}"

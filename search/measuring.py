@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from search.assembly import Searcher, build_corpus_index, needs_extra, open_search
+from search.assembly import build_corpus_index, needs_extra
 from search.errors import InvalidDataset, InvalidQuery
 from search.options import AsJson, Collection, DataDir, Depth, NoRerank, load_settings, print_json
 from search.progress import ProgressReport
+from search.searcher import Searcher, open_search
 from search.settings import ChatSettings, NoReranker, varied
 from search.variants import changes_of, configurations
 

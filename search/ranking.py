@@ -147,4 +147,8 @@ def _hit(
         tokens_seen=seen,
         tokens_total=total,
         unknown_share=candidate.unknown_share,
+        headings=candidate.headings,
+        page=candidate.page,
+        media_type=candidate.media_type,
+        modified=candidate.modified,
     )

@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,8 @@ from search.reranking import Reranker, Scoring
 
 if TYPE_CHECKING:
     from qdrant_client.models import Filter
+
+GroupBy = Literal["document"]
 
 
 class SearchService:
@@ -47,6 +50,7 @@ class SearchService:
         budget_ms: float | None = None,
         min_score: float | None = None,
         rerank: bool = True,
+        group_by: GroupBy | None = None,
     ) -> SearchResult:
         """Answer a query.
 
@@ -59,6 +63,7 @@ class SearchService:
             min_score: the least probability of being relevant, 0 to 1, by the reranker's own map. What was not reranked has none
                 and is kept, and the result says so.
             rerank: False for retrieval order.
+            group_by: "document" gives of each document its best passage only.
 
         Raises:
             InvalidQuery: an empty query, limit and depth that do not fit, or a min_score that the reranker has no probability for.
@@ -67,6 +72,9 @@ class SearchService:
             ModelError: the embedder failed, or the reranker cannot be loaded.
         """
         _check(query, limit, depth, budget_ms)
+        if group_by not in {None, "document"}:
+            message = f"group_by is {group_by!r}; it can be 'document', or be left out"
+            raise InvalidQuery(message)
         plain = _plain(filter)
         reranker = self._reranker() if rerank else None
         _check_min_score(min_score, reranker)
@@ -78,8 +86,11 @@ class SearchService:
         retrieved = time.perf_counter()
         ranking = rank(query, candidates, reranker, deadline)
         ended = time.perf_counter()
-        hits = [hit for hit in ranking.hits if _good_enough(hit, min_score)][:limit]
+        good = [hit for hit in ranking.hits if _good_enough(hit, min_score)]
+        hits = (good if group_by is None else _best_of_each(good))[:limit]
         warnings = [*self._query_warnings(query, ranking.scoring), *_hit_warnings(hits)]
+        if group_by and len(hits) < min(limit, len(candidates)) and len(candidates) == depth:
+            warnings.append(f"the {depth} candidates are of {len(hits)} documents, fewer than {limit}; raise depth for more")
         if min_score is not None and (unjudged := sum(hit.rerank_probability is None for hit in hits)):
             warnings.append(f"{unjudged} of {len(hits)} passages were not reranked, so min_score could not judge them")
         if plain is not None and not candidates:
@@ -146,6 +157,14 @@ def _hit_warnings(hits: Sequence[Hit]) -> list[str]:
     if unknown:
         warnings.append(f"{unknown} of {len(hits)} passages have more than {MUCH_UNKNOWN:.0%} of tokens unknown to the embedder")
     return warnings
+
+
+def _best_of_each(hits: Sequence[Hit]) -> list[Hit]:
+    """The first hit of each document, ranked anew."""
+    best: dict[str, Hit] = {}
+    for hit in hits:
+        best.setdefault(hit.document_id, hit)
+    return [replace(hit, rank=rank) for rank, hit in enumerate(best.values(), 1)]
 
 
 def _good_enough(hit: Hit, min_score: float | None) -> bool:

@@ -15,7 +15,10 @@ from search.reranking import Reranker
 _VERSION = 1
 _TOP = 10
 _ACCOUNT = ("embedder", "reranker", "ranking", "rerank_status", "reason", "timings_ms")
-_CANDIDATE = ("chunk_id", "document_id", "text", "title", "metadata", "start", "end", "retrieval_rank", "retrieval_score")
+_CANDIDATE = (
+    *("chunk_id", "document_id", "text", "title", "metadata", "start", "end", "retrieval_rank", "retrieval_score"),
+    *("headings", "page", "media_type", "modified"),
+)
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,16 @@ from search.settings import Settings
 OpenIndex = Callable[[str], VectorIndex]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="run the long tests in full, not samples of them")
+
+
+@pytest.fixture(scope="session")
+def in_full(request: pytest.FixtureRequest) -> bool:
+    """Whether the long tests are run in full."""
+    return bool(request.config.getoption("--long"))
+
+
 @pytest.fixture(autouse=True)
 def _own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No test sees the settings of whoever runs it."""
@@ -76,6 +86,12 @@ def hub_cache(tmp_path_factory: pytest.TempPathFactory, model_folder: Path) -> P
 @pytest.fixture(scope="session")
 def bundled_embedder(tmp_path_factory: pytest.TempPathFactory) -> FastEmbedEmbedder:
     return FastEmbedEmbedder("all-MiniLM-L6-v2", device="cpu", cache=tmp_path_factory.mktemp("unused"))
+
+
+@pytest.fixture(scope="session")
+def quick_embedder(model_folder: Path) -> FastEmbedEmbedder:
+    """A tiny random model, for tests of many documents that are about none of them."""
+    return FastEmbedEmbedder(str(model_folder / "embedder-mean"), device="cpu", cache=model_folder)
 
 
 @pytest.fixture(scope="session")
@@ -220,14 +236,27 @@ def open_index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenI
 
 
 @pytest.fixture(params=["edge", "memory", "standin"])
-def local_index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[VectorIndex]:
-    index: VectorIndex
-    if request.param == "edge":
-        index = EdgeIndex(tmp_path / "edge", "documents")
-    elif request.param == "memory":
-        index = QdrantIndex(in_memory(), "documents", ":memory:")
-    else:
-        server: QdrantStandIn = request.getfixturevalue("standin")
-        index = QdrantIndex(connect(server.url), "documents", server.url)
-    yield index
-    index.close()
+def open_local(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenIndex]:
+    """As open_index, on the engines that are everywhere."""
+    opened: list[VectorIndex] = []
+
+    def open_(name: str) -> VectorIndex:
+        index: VectorIndex
+        if request.param == "edge":
+            index = EdgeIndex(tmp_path / f"edge-{name}", name)
+        elif request.param == "memory":
+            index = QdrantIndex(in_memory(), name, ":memory:")
+        else:
+            server: QdrantStandIn = request.getfixturevalue("standin")
+            index = QdrantIndex(connect(server.url), name, server.url)
+        opened.append(index)
+        return index
+
+    yield open_
+    for index in opened:
+        index.close()
+
+
+@pytest.fixture
+def local_index(open_local: OpenIndex) -> VectorIndex:
+    return open_local("documents")

@@ -33,6 +33,7 @@ class QdrantStandIn:
         self.faults: deque[Fault] = deque()
         self.requests: list[str] = []
         self.planted_answers: deque[Any] = deque()
+        self.refused = ""  # points with this in their text are refused, as some server's limits would have it
         self._client = QdrantClient(":memory:")
         self._lock = threading.Lock()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
@@ -72,6 +73,8 @@ class QdrantStandIn:
                 case ["PUT", "collections", name, "index"]:
                     return 200, {"operation_id": 0, "status": "completed"}
                 case ["PUT", "collections", name, "points"]:
+                    if self.refused and any(self.refused in point["payload"]["text"] for point in body["points"]):
+                        return 400, f"a limit forbids {self.refused}"
                     points = [models.PointStruct.model_validate(point) for point in body["points"]]
                     return 200, _plain(self._client.upsert(name, points))
                 case ["POST", "collections", name, "points", "delete"]:

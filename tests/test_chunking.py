@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from search.chunking import Chunker
-from search.documents import Document
+from search.documents import Chunk, Document
 from search.embedding import FastEmbedEmbedder
 from search.inference.tokens import TextTokenizer
 
@@ -77,6 +77,101 @@ def test_passages_never_exceed_the_model(tokenizer: TextTokenizer) -> None:
     assert all(tally.tokens <= 254 for tally in tokenizer.tally(texts(tokenizer, text, 10_000)))
 
 
+GUIDE = """# Guide
+
+Cats are small. Dogs are not.
+
+## Install
+
+### Windows
+
+Run the installer. Then restart.
+
+```python
+# no heading
+x = 1
+
+y = 2
+```
+
+After the code.
+
+## Use
+
+Just use it.
+"""
+
+
+def chunks_of(tokenizer: TextTokenizer, document: Document, tokens: int = 200) -> list[Chunk]:
+    return list(Chunker(tokenizer, tokens, 30).chunk(document))
+
+
+def test_no_passage_reaches_over_a_heading(tokenizer: TextTokenizer) -> None:
+    guide = Document(id="d", text=GUIDE, title="Guide", media_type="text/markdown")
+    one, two, three = chunks_of(tokenizer, guide)
+    assert (one.text, one.headings, one.title) == ("# Guide\n\nCats are small. Dogs are not.", ("Guide",), "Guide")
+    assert two.headings == ("Guide", "Install", "Windows")
+    assert two.title == "Guide \u203a Install \u203a Windows"  # what the models read in front of the text
+    assert two.text.startswith("## Install\n\n### Windows\n\nRun")  # a heading without a text of its own joins the next
+    assert two.text.endswith("After the code.")
+    assert (three.text, three.headings) == ("## Use\n\nJust use it.", ("Guide", "Use"))
+    assert all(GUIDE[chunk.start : chunk.end] == chunk.text for chunk in (one, two, three))
+    plain = chunks_of(tokenizer, Document(id="d", text=GUIDE, title="Guide"))
+    assert [(chunk.text, chunk.headings, chunk.title) for chunk in plain] == [(GUIDE.strip(), (), "Guide")]
+
+
+def test_code_stays_whole_where_it_fits_and_is_cut_between_lines(tokenizer: TextTokenizer) -> None:
+    code = "```\n" + "\n".join(f"value_{i} = {i} . 5" for i in range(12)) + "\n```"
+    document = Document(id="d", text=f"One sentence here. Two is here.\n\n{code}\n\nThe end is here.", media_type="text/markdown")
+    tokens = tokenizer.tally([code])[0].tokens
+    whole = [chunk.text for chunk in chunks_of(tokenizer, document, tokens + 2)]
+    assert whole == ["One sentence here. Two is here.", code, "The end is here."]
+    pieces = [chunk.text for chunk in Chunker(tokenizer, tokens // 2, 0).chunk(document)]
+    assert len(pieces) > 2
+    lines = [line for piece in pieces for line in piece.split("\n") if line.startswith("value_")]
+    assert lines == [f"value_{i} = {i} . 5" for i in range(12)]
+
+
+def test_a_table_is_cut_between_rows(tokenizer: TextTokenizer) -> None:
+    rows = [f"| {i} | a cell. And more of it |" for i in range(30)]
+    document = Document(id="d", text="| a | b |\n|---|---|\n" + "\n".join(rows), media_type="text/html")
+    pieces = [chunk.text for chunk in chunks_of(tokenizer, document, 60)]
+    assert len(pieces) > 3
+    assert {line for piece in pieces for line in piece.split("\n")} >= set(rows)
+
+
+@pytest.mark.parametrize(
+    ("text", "headings"),
+    [
+        ("---\ntitle: x\n---\n# Real\ntext", ("Real",)),
+        ("Under\n=====\n\ntext", ("Under",)),
+        ("# One\n#### Deep\ntext", ("One", "Deep")),
+        ("## Two\n# One\ntext", ("One",)),
+        ("# *Marked* `words`\ntext", ("*Marked* `words`",)),
+        ("#\ntext", ()),
+        ("\r\n# One\r\n\r\n## Two\r\ntext\r\n", ("One", "Two")),
+        ("> # Quoted\ntext", ()),
+        ("    # indented code\ntext", ()),
+    ],
+)
+def test_headings(text: str, headings: tuple[str, ...], tokenizer: TextTokenizer) -> None:
+    *_, last = chunks_of(tokenizer, Document(id="d", text=text, media_type="text/markdown"))
+    assert last.headings == headings
+    assert last.text.endswith("text")
+
+
+def test_passages_know_their_page(tokenizer: TextTokenizer) -> None:
+    text = "\f".join(" ".join(f"This is sentence {i} of page {page}." for i in range(8)) for page in (1, 2, 3))
+    found = chunks_of(tokenizer, Document(id="d", text=text, media_type="application/pdf"), 40)
+    assert {chunk.page for chunk in found} == {1, 2, 3}
+    assert all(f"of page {chunk.page}." in chunk.text.split("\f")[0] for chunk in found)
+    assert [chunk.page for chunk in chunks_of(tokenizer, Document(id="d", text="No pages."))] == [None]
+
+
+def test_japanese_quotes_end_with_their_sentence(tokenizer: TextTokenizer) -> None:
+    assert texts(tokenizer, "「私は人。」君も人。彼は人。", 8) == ["「私は人。」", "君も人。彼は人。"]
+
+
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("filler", ["\n", " ", ". ", ".\n\n ", "\u3002", "\n\t", "\u200b\n"])
 def test_many_characters_of_nothing_take_no_time(tokenizer: TextTokenizer, filler: str) -> None:
@@ -86,14 +181,36 @@ def test_many_characters_of_nothing_take_no_time(tokenizer: TextTokenizer, fille
 
 
 WORDS = st.sampled_from(
-    ["cat", "dog.", "Paris!", "unbelievably", "\n", "\n\n", "  ", "世界。", "🙂", "e\u0301", "x" * 150, "1,000.5", "ok?"]
+    [
+        *(
+            "cat",
+            "dog.",
+            "Paris!",
+            "unbelievably",
+            "\n",
+            "\n\n",
+            "  ",
+            "世界。",
+            "🙂",
+            "e\u0301",
+            "x" * 150,
+            "1,000.5",
+            "ok?",
+            "\f",
+            "\r\n",
+        ),
+        *("\n# Head\n", "\n```\n", "\n| a | b |\n|---|---|\n| c | d |\n", "\n---\n", "\n## ", "\n    code\n", "- x\n"),
+    ]
 )
+KINDS = st.sampled_from(["text/plain", "text/markdown"])
 
 
-@given(st.lists(WORDS, min_size=1, max_size=120).map(" ".join).filter(str.strip), st.integers(12, 60), st.integers(0, 40))
-@settings(deadline=None, max_examples=150)
-def test_everything_is_somewhere_and_nothing_is_too_long(tokenizer: TextTokenizer, text: str, tokens: int, overlap: int) -> None:
-    document = Document(id="d", text=text)
+@given(st.lists(WORDS, min_size=1, max_size=120).map(" ".join).filter(str.strip), st.integers(12, 60), st.integers(0, 40), KINDS)
+@settings(deadline=None, max_examples=200)
+def test_everything_is_somewhere_and_nothing_is_too_long(
+    tokenizer: TextTokenizer, text: str, tokens: int, overlap: int, kind: str
+) -> None:
+    document = Document(id="d", text=text, media_type=kind)
     chunks = list(Chunker(tokenizer, tokens, overlap).chunk(document))
     assert [chunk.number for chunk in chunks] == list(range(len(chunks)))
     covered = [False] * len(text)
@@ -104,4 +221,4 @@ def test_everything_is_somewhere_and_nothing_is_too_long(tokenizer: TextTokenize
     assert all(seen or character.isspace() for seen, character in zip(covered, text, strict=True))
     starts = [chunk.start for chunk in chunks]
     assert starts == sorted(set(starts))
-    assert all(tally.tokens <= tokens for tally in tokenizer.tally([chunk.text for chunk in chunks]))
+    assert all(tally.tokens <= tokens for tally in tokenizer.tally([chunk.passage for chunk in chunks]))

@@ -17,7 +17,7 @@ from search.index.edge import EdgeIndex
 from search.models import manifest
 
 COMMAND = Path(sys.executable).parent / "search"
-COMMANDS = ["demo", "ingest", "query", "rerank", "evaluate", "explain", "calibrate", "export", "models", "doctor"]
+COMMANDS = ["demo", "ingest", "delete", "query", "rerank", "evaluate", "explain", "calibrate", "export", "models", "doctor"]
 
 
 def search(*arguments: object, stdin: str = "", status: int = 0, **environment: Any) -> subprocess.CompletedProcess[str]:
@@ -53,7 +53,7 @@ def notes(tmp_path: Path) -> Path:
     folder.mkdir()
     (folder / "cats.md").write_text("# Cats\n\nCats sleep most of the day.")
     (folder / "dogs.txt").write_text("Dogs bark at strangers.")
-    (folder / "broken.txt").write_bytes(b"\xff\xfe")
+    (folder / "broken.txt").write_bytes(b"\0")
     lines = [{"id": "paris", "text": "Paris is the capital of France.", "metadata": {"year": 508}}, {"id": "x"}]
     (folder / "more.jsonl").write_text("\n".join(map(json.dumps, lines)))
     return folder
@@ -63,7 +63,10 @@ def test_ingest_and_query(notes: Path, tmp_path: Path) -> None:
     where = ("--data-dir", tmp_path / "data")
     done = search("ingest", notes, *where)
     assert done.stdout.startswith("3 added, 0 changed, 0 unchanged, 2 rejected; 3 passages written in ")
-    assert "rejected notes/broken.txt (notes/broken.txt): not UTF-8 at byte 1; convert it\n" in done.stderr
+    assert (
+        "rejected notes/broken.txt (notes/broken.txt): not text: it holds zero bytes; name the --encoding if it is text\n"
+        in done.stderr
+    )
     assert "rejected notes/more.jsonl:2 (x): there is no text\n" in done.stderr
     again = as_json("ingest", notes, *where)
     assert (again["unchanged"], again["rejected"], len(again["rejections"])) == (3, 2, 2)
@@ -81,7 +84,7 @@ def test_ingest_and_query(notes: Path, tmp_path: Path) -> None:
     (notes / "photo.png").touch()
     warned = search("ingest", notes, *where).stderr
     assert "rejected notes/twice.jsonl:1 (paris): the id stands twice in this run" in warned
-    assert f"left out 1 files of other kinds in {notes}, such as {notes / 'photo.png'}" in warned
+    assert f"left out 1 files, such as {notes / 'photo.png'}: of other kinds, or named by an ignore file or a pattern" in warned
     shown = search("query", "Where is the French capital?", *where).stdout
     assert "  1        paris\n" in shown
     assert "Paris is the capital of France." in shown

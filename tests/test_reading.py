@@ -1,131 +1,462 @@
-"""Nothing is dropped without a word: every line and file comes out as a document or a rejection."""
+"""Nothing is dropped without a word: every file of every kind comes out as documents or rejections."""
 
+import builtins
 import io
 import json
+import os
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pypdf
 import pytest
+from papers import docx, pdf
 
-from search import reading
 from search.documents import Document, Rejection
 from search.errors import InvalidDocument
-from search.reading import count, left_out, read, read_jsonl
+from search.reading import Reading
+from search.reading import files as reading_files
+from search.reading.text import decode
 
-LINES: dict[str, tuple[bytes, str]] = {
-    "malformed": (b'{"id": "1", "text": ', "not JSON"),
-    "not an object": (b'["1", "x"]', "not an object but list"),
-    "not UTF-8": (b'{"id": "1", "text": "caf\xe9"}', "not UTF-8 at byte 25"),
-    "no id": (b'{"text": "x"}', "there is no id"),
-    "no text": (b'{"id": "1"}', "there is no text"),
-    "empty text": (b'{"id": "1", "text": "  "}', "has no text"),
-    "number as id": (b'{"id": 1, "text": "x"}', "id must be a string"),
-    "NaN metadata": (b'{"id": "1", "text": "x", "metadata": {"a": NaN}}', r"metadata.a is nan"),
-    "unknown field": (b'{"id": "1", "text": "x", "author": "y"}', "unknown fields author; put them under metadata"),
-    "half a surrogate pair": (b'{"id": "1", "text": "\\ud800"}', "surrogate"),
-    "deeply nested": (b"[" * 100_000, "not JSON"),
-}
+WORD = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 
 
-@pytest.mark.parametrize("name", LINES)
-def test_a_bad_line_is_rejected_with_its_place_and_the_next_is_read(name: str) -> None:
-    line, reason = LINES[name]
-    good = b'{"id": "2", "text": "x"}'
-    rejected, taken = read_jsonl(io.BytesIO(line + b"\n\n" + good), "some.jsonl")
-    assert isinstance(rejected, Rejection)
-    assert (rejected.source, rejected.line) == ("some.jsonl", 1)
-    assert reason in rejected.reason
-    assert str(rejected).startswith("some.jsonl:1")
-    assert taken == Document(id="2", text="x")
+def read(*paths: object, **options: Any) -> list[Document | Rejection]:
+    return list(Reading([str(path) for path in paths], **options))
 
 
-def test_a_line_too_long_to_hold(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "_LONGEST_LINE", 100)
-    long = json.dumps({"id": "1", "text": "x" * 500}).encode()
-    rejected, taken = read_jsonl(io.BytesIO(long + b'\n{"id": "2", "text": "x"}\n'), "f")
-    assert isinstance(rejected, Rejection)
-    assert "longer than 100 bytes" in rejected.reason
-    assert taken == Document(id="2", text="x")
+def taken(*paths: object, **options: Any) -> list[Document]:
+    found = read(*paths, **options)
+    assert not [item for item in found if isinstance(item, Rejection)]
+    return [item for item in found if isinstance(item, Document)]
 
 
-def test_jsonl_fields(tmp_path: Path) -> None:
-    file = tmp_path / "a.jsonl"
-    file.write_text(
-        '\ufeff{"id": "1", "text": "x", "title": "t", "metadata": {"year": 2020}}\n{"_id": "2", "text": "as BEIR writes it"}\n',
-        encoding="utf-8",
-    )
-    assert list(read(str(file))) == [Document("1", "x", "t", {"year": 2020}), Document("2", "as BEIR writes it")]
-    assert count(str(file)) == 2
+def rejected(*paths: object, **options: Any) -> list[str]:
+    return [str(item) for item in read(*paths, **options) if isinstance(item, Rejection)]
+
+
+def ids(found: Sequence[Document | Rejection]) -> list[str]:
+    return [item.id for item in found if isinstance(item, Document)]
+
+
+def fill(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(f"The text of {name}.")
+    return folder
+
+
+# Which files
 
 
 def test_a_folder_is_read_in_order_with_paths_as_ids(tmp_path: Path) -> None:
-    (tmp_path / "b").mkdir()
-    (tmp_path / ".git").mkdir()
-    (tmp_path / "b" / "two.md").write_text("\n# The *title*\n\ntext", encoding="utf-8")
-    (tmp_path / "a.TXT").write_text("text", encoding="utf-8")
-    (tmp_path / "c.txt").write_bytes(b"caf\xe9")
-    (tmp_path / "d.txt").write_text(" ", encoding="utf-8")
-    (tmp_path / "e.pdf").write_bytes(b"%PDF")
-    (tmp_path / ".git" / "f.txt").write_text("text", encoding="utf-8")
-    a, two, c, d = read(str(tmp_path))
-    above = tmp_path.name  # the folder's name tells documents of two folders apart
-    assert a == Document(f"{above}/a.TXT", "text", "a", {"path": f"{above}/a.TXT"})
-    assert two == Document(f"{above}/b/two.md", "\n# The *title*\n\ntext", "The *title*", {"path": f"{above}/b/two.md"})
-    assert (str(c), str(d)) == (
-        f"{above}/c.txt ({above}/c.txt): not UTF-8 at byte 4; convert it",
-        f"{above}/d.txt ({above}/d.txt): document '{above}/d.txt' has no text; leave it out or give it some",
-    )
-    assert count(str(tmp_path)) == 4
-    assert left_out(str(tmp_path)) == [str(tmp_path / "e.pdf")]
-    assert list(read(str(tmp_path / "b" / "two.md"))) == [replace(two, id="b/two.md", metadata={"path": "b/two.md"})]
+    folder = fill(tmp_path / "notes", "b/two.md", ".git/f.txt", "e.xyz")
+    (folder / "b" / "two.md").write_text("\n# The *title*\n\ntext", encoding="utf-8")
+    (folder / "a.TXT").write_text("text", encoding="utf-8")
+    (folder / "d.txt").write_text(" ", encoding="utf-8")
+    os.utime(folder / "a.TXT", (1e9, 1e9))
+    reading = Reading([str(folder)])
+    a, two, d = reading
+    assert a == Document("notes/a.TXT", "text", "a", {"path": "notes/a.TXT"})
+    assert isinstance(a, Document)
+    assert a.modified == 1e9
+    assert two == Document("notes/b/two.md", "\n# The *title*\n\ntext", "The *title*", {"path": "notes/b/two.md"}, "text/markdown")
+    assert str(d) == "notes/d.txt (notes/d.txt): document 'notes/d.txt' has no text; leave it out or give it some"
+    assert reading.count() == 3
+    assert reading.left_out == [str(folder / "e.xyz")]
+    (alone,) = taken(folder / "b" / "two.md")
+    assert isinstance(two, Document)
+    assert alone == replace(two, id="b/two.md", metadata={"path": "b/two.md"})
 
 
-def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Stdin:
-        buffer = io.BytesIO(b'{"id": "1", "text": "x"}\n{')
+def test_ignore_files_and_patterns_leave_files_out(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "notes", "a.txt", "b.log.txt", "out/c.txt", "sub/d.txt", "sub/keep.txt", "sub/deep/e.txt", "tmp.txt")
+    (folder / ".gitignore").write_text("# comment\n*.log.txt\nout/\nkeep.txt\n")
+    (folder / "sub" / ".searchignore").write_text("/d.txt\n!keep.txt\n")
+    assert ids(read(folder)) == ["notes/a.txt", "notes/sub/deep/e.txt", "notes/sub/keep.txt", "notes/tmp.txt"]
+    assert ids(read(folder, exclude=["tmp*", "deep/"])) == ["notes/a.txt", "notes/sub/keep.txt"]
+    assert len(ids(read(folder, ignore_files=False))) == 7
+    left_out = Reading([str(folder)]).left_out
+    assert sorted(Path(file).name for file in left_out) == ["b.log.txt", "c.txt", "d.txt"]
 
-    monkeypatch.setattr("sys.stdin", Stdin)
-    taken, rejected = read("-")
-    assert taken == Document("1", "x")
-    assert isinstance(rejected, Rejection)
-    assert (rejected.source, rejected.line) == ("stdin", 2)
-    assert count("-") is None
+
+def test_patterns_stand_for_what_they_match(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "notes", "a.txt", "b.md", "sub/c.md", "sub/.hidden.md")
+    assert ids(read(folder / "**" / "*.md")) == ["notes/b.md", "notes/sub/c.md"]
+    assert ids(read(folder / "*.md", folder / "a.txt")) == ["notes/b.md", "notes/a.txt"]
+    assert ids(read(folder / "**" / "*.md", exclude=["sub/"])) == ["notes/b.md"]
+    with pytest.raises(InvalidDocument, match="matches no file"):
+        read(folder / "*.pdf")
+    (folder / "[x].txt").write_text("A name with brackets is a name, not a pattern.")
+    assert ids(read(folder / "[x].txt")) == ["notes/[x].txt"]
+
+
+def test_archives_are_refused(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "notes", "a.txt", "b.tar.gz")
+    assert rejected(folder) == ["notes/b.tar.gz (notes/b.tar.gz): an archive; unpack it"]
+    assert ids(read(folder)) == ["notes/a.txt"]
+    with pytest.raises(InvalidDocument, match="is an archive; unpack it"):
+        read(folder / "b.tar.gz")
+
+
+def test_links_are_followed_to_files_only(tmp_path: Path) -> None:
+    folder = fill(tmp_path, "elsewhere.txt", "notes/c.txt") / "notes"
+    (folder / "a.txt").symlink_to(tmp_path / "elsewhere.txt")
+    (folder / "b.txt").symlink_to(tmp_path / "gone.txt")
+    (folder / "circle").symlink_to(folder)
+    linked, broken, plain = read(folder)
+    assert linked == Document("notes/a.txt", "The text of elsewhere.txt.", "a", {"path": "notes/a.txt"})
+    assert str(broken) == "notes/b.txt (notes/b.txt): cannot be read: No such file or directory"
+    assert ids([plain]) == ["notes/c.txt"]
+    assert Reading([str(folder)]).left_out == [str(folder / "circle")]
+
+
+def test_a_folder_that_cannot_be_read_is_a_rejection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = fill(tmp_path / "notes", "a.txt", "locked/b.txt")
+    scandir = os.scandir
+
+    def locked(path: Any) -> Any:
+        if str(path).endswith("locked"):
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", locked)  # for root, who runs tests in some places, everything can be read
+    assert rejected(folder) == [f"{folder / 'locked'}: cannot be read: Permission denied"]
+    assert ids(read(folder)) == ["notes/a.txt"]
 
 
 def test_paths_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(InvalidDocument, match="does not exist"):
-        list(read(str(tmp_path / "absent.jsonl")))
-    (tmp_path / "a.pdf").touch()
+        read(tmp_path / "absent.jsonl")
+    (tmp_path / "a.xyz").touch()
+    with pytest.raises(InvalidDocument, match=r"holds no \.jsonl, \.csv, \.tsv, \.parquet, \.txt, \.md, \.html, \.htm, \.pdf"):
+        read(tmp_path)
     with pytest.raises(InvalidDocument, match="holds no"):
-        list(read(str(tmp_path)))
-    with pytest.raises(InvalidDocument, match=r"holds no \.jsonl, \.txt, \.md"):
-        list(read(str(tmp_path / "a.pdf")))
-
-
-def test_links_are_followed_and_broken_ones_rejected(tmp_path: Path) -> None:
-    (tmp_path / "elsewhere.txt").write_text("text")
-    folder = tmp_path / "notes"
-    folder.mkdir()
-    (folder / "a.txt").symlink_to(tmp_path / "elsewhere.txt")
-    (folder / "b.txt").symlink_to(tmp_path / "gone.txt")
-    linked, broken = read(str(folder))
-    assert linked == Document("notes/a.txt", "text", "a", {"path": "notes/a.txt"})
-    assert str(broken) == "notes/b.txt (notes/b.txt): cannot be read: No such file or directory"
+        read(tmp_path / "a.xyz")
 
 
 def test_a_file_too_large_to_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "_LONGEST_LINE", 100)
+    monkeypatch.setattr(reading_files, "LONGEST", 100)
     (tmp_path / "a.txt").write_text("x" * 200)
-    (rejected,) = read(str(tmp_path / "a.txt"))
-    assert isinstance(rejected, Rejection)
-    assert rejected.reason == "larger than 100 bytes; split it"
+    assert rejected(tmp_path / "a.txt")[0].endswith("larger than 100 bytes; split it")
 
 
-def test_files_that_vanish_are_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    gone = [(tmp_path / name, name) for name in ("a.txt", "b.jsonl")]
-    monkeypatch.setattr(reading, "files", lambda _: gone)
-    assert [str(rejection) for rejection in read(str(tmp_path))] == [
-        "a.txt (a.txt): cannot be read: No such file or directory",
-        "b.jsonl: cannot be read: No such file or directory",
+def test_files_that_vanish_are_rejected(tmp_path: Path) -> None:
+    reading = Reading([str(fill(tmp_path / "n", "a.txt", "b.jsonl", "c.csv"))])
+    for name in ("a.txt", "b.jsonl", "c.csv"):
+        (tmp_path / "n" / name).unlink()
+    assert [str(item) for item in reading] == [
+        "n/a.txt (n/a.txt): cannot be read: No such file or directory",
+        "n/b.jsonl: cannot be read: No such file or directory",
+        "n/c.csv: cannot be read: No such file or directory",
     ]
-    assert count(str(tmp_path)) == 2
+    assert reading.count() == 3
+
+
+@pytest.mark.parametrize("writes", [1, 99])
+def test_a_file_that_changes_while_it_is_read(writes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read again if somebody writes to it; and given up if somebody always does. Never a mixture."""
+    file = tmp_path / "a.txt"
+    file.write_text("old")
+    read_bytes = Path.read_bytes
+    written: list[int] = []
+
+    def meanwhile(path: Path) -> bytes:
+        content = read_bytes(path)
+        if path == file and len(written) < writes:
+            written.append(1)
+            file.write_text("new" * len(written))
+        return content
+
+    monkeypatch.setattr(Path, "read_bytes", meanwhile)
+    (found,) = read(file)
+    if writes == 1:
+        assert isinstance(found, Document)
+        assert found.text == "new"
+    else:
+        assert str(found).endswith("changed while it was read; ingest it again")
+
+
+def test_a_file_of_many_that_changes_while_it_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_text('{"id": "1", "text": "x"}\n{"id": "2", "text": "y"}\n')
+    reading = iter(Reading([str(file)]))
+    assert isinstance(next(reading), Document)
+    with file.open("a") as stream:
+        stream.write('{"id": "3", "text": "z"}\n')
+    assert [str(item) for item in reading][-1].endswith("a.jsonl: changed while it was read; ingest it again")
+
+
+# Encodings
+
+
+TEXTS = {
+    "cp1252": "Das Café ist schön, naïve Gäste sind überall.",
+    "cp932": "これは日本語の文章です。東京は日本の首都です。",
+    "gb18030": "这是一个中文句子。北京是中国的首都。",
+    "cp949": "이것은 한국어 문장입니다. 서울은 한국의 수도입니다.",
+    "cp1251": "Это русский текст. Москва столица России.",
+    "cp1250": "Zażółć gęślą jaźń. Źródło jest żywe.",
+    "utf-16": "Text with a byte order mark.",
+}
+
+
+@pytest.mark.parametrize("encoding", TEXTS)
+def test_encodings_are_found_out_and_told(encoding: str, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(TEXTS[encoding].encode(encoding))
+    (document,) = taken(tmp_path / "a.txt")
+    assert document.text == TEXTS[encoding]
+    assert document.metadata["encoding"] == encoding
+
+
+def test_utf_8_needs_no_telling(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbf" + TEXTS["cp932"].encode())
+    (document,) = taken(tmp_path / "a.txt")
+    assert (document.text, "encoding" in document.metadata) == (TEXTS["cp932"], False)
+
+
+def test_an_encoding_can_be_named(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes("Ελληνικά".encode("cp1253"))
+    assert taken(tmp_path / "a.txt", encoding="cp1253")[0].text == "Ελληνικά"
+    assert "not ascii at byte 1; name another --encoding" in rejected(tmp_path / "a.txt", encoding="ascii")[0]
+    with pytest.raises(InvalidDocument, match="there is no encoding 'klingon'"):
+        Reading([str(tmp_path)], encoding="klingon")
+
+
+@pytest.mark.parametrize("content", [b"\x7fELF\0\0\1\2", bytes(range(1, 256)) * 20], ids=["zeros", "noise"])
+def test_what_is_no_text_is_rejected(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(content)
+    assert "name the --encoding" in rejected(tmp_path / "a.txt")[0]
+
+
+def test_without_the_extra_only_utf_8_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "charset_normalizer", None)
+    assert decode(b"caf\xc3\xa9") == ("café", "utf-8")
+    with pytest.raises(InvalidDocument, match="its encoding cannot be told"):
+        decode(b"caf\xe9")
+
+
+# Pages
+
+
+def test_html_becomes_markdown_without_its_furniture(tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_text(
+        "<html><head><title> The\n page </title><style>p {}</style></head><body><nav>Menu</nav><main><h1>Top</h1>"
+        "<p>Some <b>bold</b> words and a <a href='x'>link</a>, 2 * 3 * 4 and snake_case.</p><h2>Code</h2><pre>"
+        "<code>x = 1\ny = 2</code></pre><ul><li>one</li></ul>"
+        "<table><tr><th>a</th></tr><tr><td>1</td></tr></table></main><script>alert(1)</script></body></html>"
+    )
+    (page,) = taken(tmp_path / "a.html")
+    assert (page.title, page.media_type) == ("The page", "text/html")
+    assert page.text == (
+        "# Top\n\nSome **bold** words and a link, 2 * 3 * 4 and snake_case.\n\n## Code\n\n```\nx = 1\ny = 2\n```\n\n- one\n\n"
+        "| a |\n| --- |\n| 1 |\n"
+    )
+
+
+def test_html_says_its_own_encoding(tmp_path: Path) -> None:
+    page = "<html><head><meta charset='windows-1251'></head><body>Москва столица</body></html>"
+    (tmp_path / "a.htm").write_bytes(page.encode("cp1251"))
+    (document,) = taken(tmp_path / "a.htm")
+    assert (document.text, document.title) == ("Москва столица\n", "a")
+
+
+def test_pdf_keeps_its_pages_apart(tmp_path: Path) -> None:
+    (tmp_path / "a.pdf").write_bytes(pdf(["Cats sleep.", "Dogs bark."], "On animals"))
+    (document,) = taken(tmp_path / "a.pdf")
+    assert (document.title, document.text, document.media_type) == ("On animals", "Cats sleep.\fDogs bark.", "application/pdf")
+
+
+def test_a_scanned_pdf_has_no_text(tmp_path: Path) -> None:
+    (tmp_path / "a.pdf").write_bytes(pdf(["", ""]))
+    assert "recognise its text first (OCR)" in rejected(tmp_path / "a.pdf")[0]
+
+
+def test_an_encrypted_pdf_is_rejected(tmp_path: Path) -> None:
+    writer = pypdf.PdfWriter(io.BytesIO(pdf(["Secret."])))
+    writer.encrypt("password", algorithm="RC4-128")
+    writer.write(tmp_path / "a.pdf")
+    assert "is encrypted; save it without a password" in rejected(tmp_path / "a.pdf")[0]
+
+
+def test_word_becomes_markdown(tmp_path: Path) -> None:
+    (tmp_path / "a.docx").write_bytes(
+        docx([("Heading1", "Animals"), ("Normal", "Cats sleep."), ("Heading2", "Dogs"), ("", "Bark.")])
+    )
+    (document,) = taken(tmp_path / "a.docx")
+    assert (document.title, document.text, document.media_type) == (
+        "Animals",
+        "# Animals\n\nCats sleep.\n\n## Dogs\n\nBark.\n",
+        WORD,
+    )
+
+
+def test_a_word_document_that_unpacks_to_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("search.reading.pages.LONGEST", 1_000)
+    (tmp_path / "a.docx").write_bytes(docx([("Normal", "a" * 100_000)]))
+    assert "unpacks to far more than a document has" in rejected(tmp_path / "a.docx")[0]
+
+
+@pytest.mark.parametrize("suffix", ["pdf", "docx", "parquet"])
+@pytest.mark.parametrize("content", [b"", b"garbage", b"%PDF-1.4 cut", b"PK\3\4 cut"], ids=["empty", "garbage", "pdf", "zip"])
+def test_damaged_files_are_rejected(suffix: str, content: bytes, tmp_path: Path) -> None:
+    (tmp_path / f"a.{suffix}").write_bytes(content)
+    (reason,) = rejected(tmp_path / f"a.{suffix}")
+    assert "cannot be read as" in reason
+
+
+def test_html_nested_beyond_reason_is_rejected_or_read(tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_text("<div>" * 100_000 + "deep" + "</div>" * 100_000)
+    assert len(read(tmp_path / "a.html")) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "library"), [("a.html", "bs4"), ("a.docx", "mammoth"), ("a.pdf", "pypdf"), ("a.parquet", "pyarrow.parquet")]
+)
+def test_an_extra_that_is_not_installed_is_named(name: str, library: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / name).write_bytes(b"something")
+    monkeypatch.setitem(sys.modules, library, None)
+    if library == "pyarrow.parquet":
+        absent = hide("pyarrow")
+        monkeypatch.setattr(builtins, "__import__", absent)
+    (reason,) = rejected(tmp_path / name)
+    assert "is not installed; install this package with its extra files, as in pip install '.[cpu,files]'" in reason
+
+
+def hide(library: str) -> Callable[..., Any]:
+    """Python's import without a library that other parts have imported already."""
+    real = builtins.__import__
+
+    def absent(name: str, *arguments: Any, **options: Any) -> Any:
+        if name.split(".", maxsplit=1)[0] == library:
+            raise ModuleNotFoundError(name=library)
+        return real(name, *arguments, **options)
+
+    return absent
+
+
+# Tables
+
+
+def test_rows_of_csv_with_metadata(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(
+        '\ufeffid,text,title,year,price,zip,note\n1,"A, ""quoted""\ntext",T,2020,-1.50,01234,\n2,Short,,1e5,12.,7 up,x\n',
+        encoding="utf-8",
+    )
+    assert taken(tmp_path / "a.csv") == [
+        Document("1", 'A, "quoted"\ntext', "T", {"year": 2020, "price": -1.5, "zip": "01234"}),
+        Document("2", "Short", "", {"year": "1e5", "price": "12.", "zip": "7 up", "note": "x"}),
+    ]
+    assert Reading([str(tmp_path / "a.csv")]).count() == 2
+
+
+@pytest.mark.parametrize(("name", "delimiter"), [("a.csv", ";"), ("a.csv", "|"), ("a.csv", "\t"), ("a.tsv", "\t")])
+def test_delimiters(name: str, delimiter: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(f'id{delimiter}text\n1{delimiter}"one, two; three"\n')
+    assert taken(tmp_path / name) == [Document("1", "one, two; three")]
+
+
+def test_columns_can_be_called_otherwise(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("nr,body,id\n007,Some text,5\n")
+    assert taken(tmp_path / "a.csv", fields={"id": "nr", "text": "body"}) == [Document("007", "Some text", "", {"id": 5})]
+    assert "has no column text but nr, body, id; name them with --field text=COLUMN" in rejected(tmp_path / "a.csv")[0]
+    with pytest.raises(InvalidDocument, match="'author' is no field"):
+        Reading([str(tmp_path)], fields={"author": "nr"})
+
+
+def test_bad_rows_are_rejected_with_their_line_and_the_next_is_read(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id,text\n1\n2,fine\n,no id\n\n4, \n")
+    one, two, three, four = read(tmp_path / "a.csv")
+    assert isinstance(one, Rejection)
+    assert (one.line, one.content) == (2, {"row": ["1"]})
+    assert two == Document("2", "fine")
+    assert "a.csv:4: the document has no id" in str(three)
+    assert "a.csv:6 (4): document '4' has no text" in str(four)
+
+
+def test_a_quote_that_never_ends_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text('id,text\n1,fine\n2,"y" z\n3,fine\n4,"never\n5,ends\n')
+    one, two, three, four = read(tmp_path / "a.csv")
+    assert (one, three) == (Document("1", "fine"), Document("3", "fine"))
+    assert "a.csv:3: the row behind line 2 is not CSV" in str(two)
+    assert "a.csv:6: the row behind line 4 is not CSV: unexpected end of data" in str(four)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "cp1252"])
+def test_encodings_of_csv(encoding: str, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes("id,text\n1,Größe und Maß\n".encode(encoding))
+    assert taken(tmp_path / "a.csv") == [Document("1", "Größe und Maß")]
+    assert "not ascii: ordinal not in range(128); name another --encoding" in rejected(tmp_path / "a.csv", encoding="ascii")[0]
+
+
+def test_a_column_that_stands_twice(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id,text,id\n1,x,2\n")
+    assert "has the column 'id' twice" in rejected(tmp_path / "a.csv")[0]
+
+
+def test_a_field_longer_than_pythons_csv_takes_by_default(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id,text\n1," + "word " * 100_000 + "\n")
+    assert len(taken(tmp_path / "a.csv")[0].text) == 500_000
+
+
+def test_rows_of_parquet(tmp_path: Path) -> None:
+    table = pa.table(
+        {
+            "id": [1, 2, 3],
+            "text": ["one", None, "three"],
+            "day": pa.array([18_000, 18_001, None], pa.date32()),
+            "tags": [["a", "b"], [], None],
+            "where": [{"lat": 1.5}, {"lat": None}, {"lat": 2.0}],
+        }
+    )
+    pq.write_table(table, tmp_path / "a.parquet")
+    one, two, three = read(tmp_path / "a.parquet")
+    assert one == Document("1", "one", "", {"day": "2019-04-14", "tags": ["a", "b"], "where": {"lat": 1.5}})
+    assert "a.parquet:2 (2): document '2' has no text" in str(two)
+    assert three == Document("3", "three", "", {"where": {"lat": 2.0}})
+    assert Reading([str(tmp_path / "a.parquet")]).count() == 3
+    pq.write_table(pa.table({"id": ["1"], "text": ["x"], "blob": [b"\0"]}), tmp_path / "b.parquet")
+    assert "metadata.blob is a bytes" in rejected(tmp_path / "b.parquet")[0]
+
+
+# What was rejected
+
+
+def test_a_file_of_rejects_is_ingested_again(tmp_path: Path) -> None:
+    """Each kind of rejection, written down, mended where it lies, and read again."""
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    (folder / "a.txt").write_bytes(b"\0")
+    (folder / "b.jsonl").write_text('{"id": "b", "txt": "A line."}\n')
+    (folder / "c.csv").write_text("id,text\nc,\n")
+    again = Rejection.of(Document("d", "Whole.", "T", {"x": 1}, "text/markdown", 5.0), "too long, then")
+    found = [item for item in read(folder) if isinstance(item, Rejection)]
+    file = tmp_path / "rejects.jsonl"
+    file.write_text("".join(rejection.to_line() for rejection in [*found, again]))
+    whys = [json.loads(line)["rejected"] for line in file.read_text().splitlines()]
+    assert [why["document_id"] for why in whys] == ["notes/a.txt", "b", "c", "d"]
+    assert len(rejected(file)) == 3
+    (folder / "a.txt").write_text("Mended.")
+    mended = file.read_text().replace('txt\\": \\"A', 'text\\": \\"A').replace('"text": ""', '"text": "Mended, too."')
+    file.write_text(mended)
+    a, b, c, d = taken(file)
+    assert (a.id, a.text) == ("notes/a.txt", "Mended.")
+    assert (b.id, b.text) == ("b", "A line.")
+    assert (c.id, c.text) == ("c", "Mended, too.")
+    assert d == Document("d", "Whole.", "T", {"x": 1}, "text/markdown")
+    assert d.modified == 5.0
+
+
+def test_a_file_of_rejects_names_only_files_of_one_document(tmp_path: Path) -> None:
+    file = tmp_path / "rejects.jsonl"
+    lines: list[dict[str, Any]] = [
+        {"rejected": {}, "file": str(tmp_path / name), "name": name} for name in ("rejects.jsonl", "a.zip")
+    ]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    many, archive = rejected(file)
+    assert "a file of many documents; ingest it by itself" in many
+    assert "an archive; unpack it" in archive

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from planted import Planted
@@ -65,6 +65,25 @@ def test_without_reranking(service: SearchService) -> None:
     assert (result.rerank_status, result.reason, result.reranker) == ("skipped", "reranking is switched off", None)
     assert [hit.retrieval_rank for hit in result.hits] == [1, 2, 3, 4, 5, 6]
     assert [hit.score for hit in result.hits] == sorted((hit.retrieval_score for hit in result.hits), reverse=True)
+
+
+def test_the_best_passage_of_each_document(
+    local_index: VectorIndex, bundled_embedder: FastEmbedEmbedder, bundled_reranker: CrossEncoder
+) -> None:
+    about = {"cats": "Cats sleep. Cats purr. Cats hunt.", "dogs": "Dogs bark. Dogs hunt.", "owls": "Owls hunt."}
+    documents = [Document(id=name, text=text.replace(". ", ".\n\n")) for name, text in about.items()]
+    Ingestion(bundled_embedder, local_index, Chunker(bundled_embedder.tokenizer, 5, 0), max_characters=1_000).run(documents)
+    assert local_index.count() == 6
+    service = SearchService(bundled_embedder, local_index, lambda: bundled_reranker)
+    everything = service.search("Which animal hunts?", limit=6, depth=6)
+    best = service.search("Which animal hunts?", limit=6, depth=6, group_by="document")
+    firsts = {hit.document_id: hit.text for hit in reversed(everything.hits)}
+    assert {hit.document_id: hit.text for hit in best.hits} == firsts
+    assert [hit.rank for hit in best.hits] == [1, 2, 3]
+    assert best.warnings == ("the 6 candidates are of 3 documents, fewer than 6; raise depth for more",)
+    assert service.search("Which animal hunts?", limit=3, depth=6, group_by="document").warnings == ()
+    with pytest.raises(InvalidQuery, match="group_by is 'passage'"):
+        service.search("x", limit=1, depth=1, group_by=cast("Any", "passage"))
 
 
 def test_filter_and_nothing_found(service: SearchService) -> None:

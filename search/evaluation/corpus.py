@@ -37,7 +37,7 @@ def embed_corpus(dataset: Dataset, embedder: Embedder, index: VectorIndex, repor
         tallies = embedder.tokenizer.tally(passages)
         vectors = embedder.embed_passages(passages)
         rows = zip(chunks, vectors, tallies, group, strict=True)
-        index.upsert([to_point(chunk, vector, tally, window, d.content_hash(), 1) for chunk, vector, tally, d in rows])
+        index.upsert([to_point(chunk, vector, tally, window, d.content_hash(), 1, 1) for chunk, vector, tally, d in rows])
         done += len(group)
         report("embedding", done, len(dataset.documents))
 

@@ -1,6 +1,7 @@
 """Which documents may be found? Qdrant's own filter language, narrowed to what means the same on every engine.
 
-Fields: `document_id`, `title`, `number` (of the chunk), and `metadata.…` for whatever a document brought along.
+Fields: `document_id`, `title`, `headings`, `page`, `number` (of the chunk), `media_type`, `modified` (seconds since 1970), and
+`metadata.…` for whatever a document brought along.
 Conditions: match (value, any, except), range (numbers), values_count, is_empty, is_null, has_id, nested, and filters within filters
 under must, should, must_not and min_should. Text match, dates and geography depend on payload indexes and are refused.
 """
@@ -19,7 +20,7 @@ from search.errors import UnsupportedFilter
 __all__ = ["Filter", "fields_of", "to_plain"]
 
 _CLAUSES = ("must", "should", "must_not")
-_FIELDS = ("document_id", "title", "number")
+_FIELDS = ("document_id", "title", "headings", "page", "number", "media_type", "modified")
 _FIELD_CONDITIONS = {"match", "range", "values_count", "is_empty", "is_null"}
 _MATCHES = {"value", "any", "except"}
 

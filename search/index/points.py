@@ -7,7 +7,7 @@ from search.index import Match, Point, Vector
 from search.inference.tokens import Tally
 
 
-def to_point(chunk: Chunk, vector: Vector, tally: Tally, window: int, revision: str, chunks: int) -> Point:
+def to_point(chunk: Chunk, vector: Vector, tally: Tally, window: int, revision: str, chunks: int, generation: int) -> Point:
     """A chunk as it is stored.
 
     Args:
@@ -17,16 +17,22 @@ def to_point(chunk: Chunk, vector: Vector, tally: Tally, window: int, revision: 
         window: how many tokens the embedder reads.
         revision: hash of the document's content and of how it was chunked: one value for all its chunks.
         chunks: how many chunks the document has, so that a half-written one is noticed.
+        generation: higher than that of the passages it replaces, so that no answer holds both.
     """
     payload = {
         "document_id": chunk.document_id,
         "number": chunk.number,
         "chunks": chunks,
         "revision": revision,
+        "generation": generation,
         "title": chunk.title,
+        "headings": list(chunk.headings),
         "text": chunk.text,
         "start": chunk.start,
         "end": chunk.end,
+        "page": chunk.page,
+        "media_type": chunk.media_type,
+        "modified": chunk.modified,
         "tokens": tally.tokens,
         "tokens_embedded": min(tally.tokens, window),
         "unknown_share": round(tally.unknown_share, 4),
@@ -36,8 +42,16 @@ def to_point(chunk: Chunk, vector: Vector, tally: Tally, window: int, revision: 
 
 
 def to_candidates(matches: Sequence[Match]) -> list[Candidate]:
-    """What a query found, ranked; equal scores stand in the order of their ids, so that answers repeat."""
-    ordered = sorted(matches, key=lambda match: (-match.score, match.id))
+    """What a query found, ranked; equal scores stand in the order of their ids, so that answers repeat.
+
+    Of a document that is being replaced, only passages of the newest generation found are kept: no answer mixes two versions.
+    """
+    newest: dict[str, int] = {}
+    for match in matches:
+        document_id = match.payload["document_id"]
+        newest[document_id] = max(newest.get(document_id, 0), match.payload.get("generation", 0))
+    current = [match for match in matches if match.payload.get("generation", 0) == newest[match.payload["document_id"]]]
+    ordered = sorted(current, key=lambda match: (-match.score, match.id))
     return [
         Candidate(
             chunk_id=match.id,
@@ -52,6 +66,10 @@ def to_candidates(matches: Sequence[Match]) -> list[Candidate]:
             tokens_embedded=match.payload["tokens_embedded"],
             tokens_total=match.payload["tokens"],
             unknown_share=match.payload["unknown_share"],
+            headings=tuple(match.payload.get("headings", ())),  # collections made by 0.1.0 have none of these
+            page=match.payload.get("page"),
+            media_type=match.payload.get("media_type", "text/plain"),
+            modified=match.payload.get("modified"),
         )
         for rank, match in enumerate(ordered, 1)
     ]

@@ -1,0 +1,171 @@
+"""What goes into a collection, and what out of it? The commands for whoever keeps one."""
+
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Annotated, TextIO
+
+import typer
+
+from search.documents import Document, Rejection
+from search.errors import IndexFailure, InvalidDocument
+from search.options import AsJson, Collection, DataDir, load_settings, print_json
+from search.searcher import open_search
+
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Write nothing, and show what would change.")]
+_SIGNS = {"added": "+", "changed": "~", "removed": "-"}
+
+
+def ingest(
+    paths: Annotated[list[str], typer.Argument(metavar="PATH…", help="Files, folders, patterns, or - for JSON lines on stdin.")],
+    max_delete: Annotated[
+        str, typer.Option(help="The most documents that --sync may remove: a number, or a share of all of them.")
+    ] = "20%",
+    rejects: Annotated[
+        Path | None, typer.Option(help="Write what is rejected to this file; mended, it can be ingested.", show_default=False)
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(help="Leave out what matches, as in .gitignore.", metavar="PATTERN", show_default=False)
+    ] = None,
+    field: Annotated[
+        list[str] | None,
+        typer.Option(help="In tables, the column for id, text or title: text=body.", metavar="NAME=COLUMN", show_default=False),
+    ] = None,
+    encoding: Annotated[str | None, typer.Option(help="Of text and CSV files.", show_default="found out")] = None,
+    data_dir: DataDir = None,
+    collection: Collection = None,
+    *,
+    sync: Annotated[bool, typer.Option("--sync", help="Also remove documents that are not there any more.")] = False,
+    dry_run: DryRun = False,
+    no_ignore: Annotated[bool, typer.Option("--no-ignore", help="Take also what .gitignore and .searchignore name.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Add documents to a collection; changed ones are replaced, unchanged ones left alone. Safe to run again.
+
+    Reads JSON lines, CSV, TSV, Parquet, text, Markdown, HTML, PDF and Word documents.
+    """
+    from search.progress import ProgressReport
+    from search.reading import Reading
+
+    reading = Reading(
+        paths, exclude=exclude or [], ignore_files=not no_ignore, encoding=encoding, fields=dict(_pair(one) for one in field or [])
+    )
+    if reading.left_out:
+        others = f"{len(reading.left_out):,} files, such as {reading.left_out[0]}"
+        print(f"left out {others}: of other kinds, or named by an ignore file or a pattern", file=sys.stderr)
+    encodings: Counter[str] = Counter()
+    changes: list[dict[str, str]] = []
+    with ExitStack() as stack:
+        rejected = stack.enter_context(_written(rejects)) if rejects else None
+        searcher = stack.enter_context(open_search(load_settings(data_dir, collection)))
+        report = stack.enter_context(ProgressReport("comparing" if dry_run else "ingesting", "documents", reading.count()))
+
+        def warn(rejection: Rejection) -> None:
+            print(f"rejected {rejection}", file=sys.stderr)
+            if rejected:
+                rejected.write(rejection.to_line())
+
+        done = searcher.ingest(
+            _tallied(reading, encodings),
+            sync=sync,
+            max_delete=_amount(max_delete),
+            dry_run=dry_run,
+            on_progress=lambda progress: report.update(
+                progress.documents,
+                f"{progress.tokens / max(progress.seconds, 1e-9):,.0f} tokens/s"
+                + (f", {progress.rejected:,} rejected" if progress.rejected else ""),
+            ),
+            on_rejection=warn,
+            on_change=(lambda state, one: changes.append({"change": state, "document_id": one})) if dry_run else None,
+            on_wait=_wait,
+        )
+    for name, number in encodings.most_common():
+        print(f"{number:,} documents are not in UTF-8 and were read as {name} (metadata.encoding)", file=sys.stderr)
+    if as_json:
+        print_json(done.to_dict() | ({"changes": changes} if dry_run else {}))
+    else:
+        for change in changes:
+            print(f"{_SIGNS[change['change']]} {change['document_id']}")
+        print(
+            f"{'would be: ' if dry_run else ''}{done.added:,} added, {done.changed:,} changed, {done.unchanged:,} unchanged, "
+            + (f"{done.removed:,} removed, " if sync else "")
+            + f"{done.rejected:,} rejected"
+            + ("" if dry_run else f"; {done.chunks:,} passages written in {done.seconds:.1f} s")
+        )
+        if done.unknown:
+            print(f"{done.unknown:,} documents are largely unknown to the embedder; another model may suit their language")
+    if done.kept:
+        print(f"search: {done.kept:,} documents were not removed: {done.kept_because}", file=sys.stderr)
+    if done.kept or (done.rejected and not done.added + done.changed + done.unchanged):
+        raise typer.Exit(1)
+
+
+def delete(
+    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID…]", help="Documents.", show_default=False)] = None,
+    filter: Annotated[
+        str | None, typer.Option(help="Documents with a passage that passes a Qdrant filter, as JSON.", show_default=False)
+    ] = None,
+    data_dir: DataDir = None,
+    collection: Collection = None,
+    *,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove documents from a collection, by id or by a filter."""
+    gone: list[str] = []
+    with open_search(load_settings(data_dir, collection)) as searcher:
+        removed = searcher.delete(
+            ids=ids or [], filter=filter, dry_run=dry_run, on_change=lambda _, one: gone.append(one), on_wait=_wait
+        )
+    if as_json:
+        print_json({"removed": removed, "dry_run": dry_run, "document_ids": gone})
+        return
+    for document_id in gone if dry_run else []:
+        print(f"- {document_id}")
+    print(f"{'would be: ' if dry_run else ''}{removed:,} removed")
+
+
+def _wait(failure: IndexFailure, seconds: float) -> None:
+    print(f"{failure}; trying again in {seconds:.1f} s", file=sys.stderr)
+
+
+def _tallied(items: Iterable[Document | Rejection], encodings: Counter[str]) -> Iterator[Document | Rejection]:
+    for item in items:
+        if isinstance(item, Document) and item.origin == item.id and "encoding" in item.metadata:  # of a text file, not of a row
+            encodings[item.metadata["encoding"]] += 1
+        yield item
+
+
+@contextmanager
+def _written(file: Path) -> Iterator[TextIO]:
+    """A file that takes its name when it is whole: what is being ingested may have this name."""
+    unfinished = file.with_name(f"{file.name}.unfinished")
+    try:
+        with unfinished.open("w", encoding="utf-8", errors="backslashreplace", buffering=1) as stream:
+            yield stream
+        unfinished.replace(file)
+    except OSError as error:
+        message = f"the file of rejects cannot be written to {file}: {error.strerror}"
+        raise InvalidDocument(message) from error
+
+
+def _amount(text: str) -> float:
+    """A number of documents, or from "20%" a share below 1."""
+    try:
+        amount = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+        if text.endswith("%"):
+            return min(amount, 1 - 1e-12) if amount >= 0 else amount
+        return float(int(text))
+    except ValueError as error:
+        message = f"--max-delete is {text!r}; write a number of documents, such as 50, or a share, such as 20%"
+        raise InvalidDocument(message) from error
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, column = text.partition("=")
+    if not equals:
+        message = f"--field is {text!r}; write NAME=COLUMN, such as text=body"
+        raise InvalidDocument(message)
+    return name, column

@@ -1,0 +1,51 @@
+"""What does the index hold of these documents already, and what of others?"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
+
+from search.index import PlainFilter, VectorIndex
+from search.ingestion.report import State
+
+
+class Stored(NamedTuple):
+    """How a document stands to what the index holds of it."""
+
+    state: State
+    generation: int  # the highest that any of its passages has; 0 if there is none
+
+
+def compare(index: VectorIndex, revisions: Mapping[str, str]) -> dict[str, Stored]:
+    """Look some documents up.
+
+    Args:
+        index: what holds them.
+        revisions: by document id, what each should be at.
+    """
+    stored: dict[str, list[tuple[str, int, int]]] = {document_id: [] for document_id in revisions}
+    for record in index.scroll(of(list(revisions)), ["document_id", "revision", "chunks", "generation"]):
+        payload = record.payload
+        stored[payload["document_id"]].append((payload["revision"], payload["chunks"], payload.get("generation", 0)))
+
+    def standing(document_id: str, revision: str) -> Stored:
+        chunks = stored[document_id]
+        if not chunks:
+            return Stored("added", 0)
+        complete = all(chunk[:2] == (revision, len(chunks)) for chunk in chunks)
+        return Stored("unchanged" if complete else "changed", max(chunk[2] for chunk in chunks))
+
+    return {document_id: standing(document_id, revision) for document_id, revision in revisions.items()}
+
+
+def others(index: VectorIndex, known: Callable[[str], bool]) -> Iterator[str]:
+    """Documents in the index that are not known, each once."""
+    seen: set[str] = set()
+    for record in index.scroll(None, ["document_id"]):
+        document_id = record.payload["document_id"]
+        if document_id not in seen and not known(document_id):
+            seen.add(document_id)
+            yield document_id
+
+
+def of(document_ids: list[str]) -> PlainFilter:
+    """A filter for the passages of these documents."""
+    return {"must": [{"key": "document_id", "match": {"any": document_ids}}]}

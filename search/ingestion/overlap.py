@@ -1,0 +1,65 @@
+"""How do reading, embedding and writing go on at the same time? By two threads, a few steps behind the one that reads."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+Item = TypeVar("Item")
+Half = TypeVar("Half")
+Done = TypeVar("Done")
+
+
+class Relay(Generic[Half, Done]):
+    """Carries steps out in order, each in two halves: while one thread does the second half of a step, another does the next first.
+
+    Whoever asks gets what became of earlier steps, and what one of them raised, in its own thread. Leaving the context by an
+    exception forgets the steps that have not begun.
+    """
+
+    def __init__(self, steps: int) -> None:
+        """Bound the steps that are under way."""
+        self._steps = steps
+        self._first = ThreadPoolExecutor(1, thread_name_prefix="ingestion-embedding")
+        self._second = ThreadPoolExecutor(1, thread_name_prefix="ingestion-writing")
+        self._pending: deque[Future[Future[Done]]] = deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._first.shutdown(cancel_futures=True)
+        self._second.shutdown(cancel_futures=True)
+
+    def do(self, first: Callable[[], Half], second: Callable[[Half], Done]) -> list[Done]:
+        """Have a step carried out, as soon as there is room for it; what earlier ones gave that are through by now."""
+        given = []
+        while self._pending and (len(self._pending) >= self._steps or _through(self._pending[0])):
+            given.append(self._pending.popleft().result().result())
+
+        def halves() -> Future[Done]:
+            half = first()
+            return self._second.submit(lambda: second(half))
+
+        self._pending.append(self._first.submit(halves))
+        return given
+
+    def finish(self) -> list[Done]:
+        """Wait for all steps; what they gave."""
+        given = []
+        while self._pending:
+            given.append(self._pending.popleft().result().result())
+        return given
+
+
+def in_groups(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Lists of `size` items, the last one shorter."""
+    iterator = iter(items)
+    while group := list(islice(iterator, size)):
+        yield group
+
+
+def _through(step: Future[Future[Done]]) -> bool:
+    return step.done() and (step.exception() is not None or step.result().done())

@@ -1,0 +1,128 @@
+"""What is to be done? Documents compared with the index and cut into passages, step by step, in the thread that reads."""
+
+import hashlib
+import json
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from search.chunking import Chunker
+from search.documents import Chunk, Document, Rejection
+from search.index import VectorIndex
+from search.ingestion.comparison import Stored, compare
+from search.ingestion.overlap import in_groups
+from search.ingestion.report import State
+
+_GROUP = 128  # documents compared with the index at a time …
+_GROUP_CHARACTERS = 4_000_000  # … unless they are long
+_BATCH = 256  # chunks embedded and written at a time
+_EXTRA = 20_000  # characters of title and metadata, which every passage of a document carries
+
+
+class Passage(NamedTuple):
+    """A chunk on its way, with what is stored beside it."""
+
+    chunk: Chunk
+    revision: str
+    chunks: int  # of its document
+    generation: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """What comes next: something to refuse, something to embed and write, documents that are complete then."""
+
+    rejections: list[Rejection] = field(default_factory=list)
+    passages: list[Passage] = field(default_factory=list)
+    concluded: dict[str, tuple[State, str]] = field(default_factory=dict)  # state and revision
+
+
+class Planning:
+    """Draws documents and says what is to be done with them."""
+
+    def __init__(self, index: VectorIndex, using: threading.Lock, chunker: Chunker, max_characters: int) -> None:
+        """Keep the parts.
+
+        Args:
+            index: what the documents are compared with.
+            using: held while the index is asked.
+            chunker: cuts them.
+            max_characters: a longer document is rejected.
+        """
+        self._index = index
+        self._using = using
+        self._chunker = chunker
+        self._max_characters = max_characters
+        self._taken: set[bytes] = set()
+        self._rejected: set[bytes] = set()
+
+    def know(self, document_id: str) -> None:
+        """Remember the id of a document that was given, but not taken."""
+        self._rejected.add(_digest(document_id))
+
+    def knows(self, document_id: str) -> bool:
+        """Whether a document was given, taken or not."""
+        digest = _digest(document_id)
+        return digest in self._taken or digest in self._rejected
+
+    def steps(self, documents: Iterable[Document | Rejection], *, exists: bool = True, chunked: bool = True) -> Iterator[Step]:
+        """Draw documents and plan.
+
+        Args:
+            documents: what is given.
+            exists: whether there is a collection to compare them with.
+            chunked: whether passages are wanted, too.
+        """
+        for rejections, group in self._grouped(documents):
+            revisions = {document.id: document.content_hash(self._chunker.state(document)) for document in group}
+            with self._using:
+                stored = compare(self._index, revisions) if exists and group else {one: Stored("added", 0) for one in revisions}
+            fresh = [document for document in group if stored[document.id].state != "unchanged"] if chunked else []
+            yield Step(rejections)
+            for batch in in_groups(self._passages(fresh, revisions, stored), _BATCH):
+                yield Step(passages=batch)
+            yield Step(concluded={one: (standing.state, revisions[one]) for one, standing in stored.items()})
+
+    def _grouped(self, documents: Iterable[Document | Rejection]) -> Iterator[tuple[list[Rejection], list[Document]]]:
+        rejections: list[Rejection] = []
+        group: list[Document] = []
+        characters = 0
+        for item in documents:
+            if rejection := item if isinstance(item, Rejection) else self._objection(item):
+                rejections.append(rejection)
+            elif isinstance(item, Document):
+                self._taken.add(_digest(item.id))
+                group.append(item)
+                characters += len(item.text)
+            if len(group) + len(rejections) == _GROUP or characters >= _GROUP_CHARACTERS:
+                yield rejections, group
+                rejections, group, characters = [], [], 0
+        if rejections or group:
+            yield rejections, group
+
+    def _objection(self, document: Document) -> Rejection | None:
+        extra = len(document.title) + len(json.dumps(document.metadata))
+        if _digest(document.id) in self._taken:
+            return Rejection.of(document, "the id stands twice in this run; the first one was taken")
+        if len(document.text) > self._max_characters:
+            reason = (
+                f"{len(document.text):,} characters are more than {self._max_characters:,}; "
+                "split it, or raise SEARCH_CHUNKING__MAX_CHARACTERS"
+            )
+            return Rejection.of(document, reason)
+        if extra > _EXTRA:
+            reason = f"title and metadata have {extra:,} characters, and every passage carries them; keep them below {_EXTRA:,}"
+            return Rejection.of(document, reason)
+        return None
+
+    def _passages(self, documents: list[Document], revisions: dict[str, str], stored: dict[str, Stored]) -> Iterator[Passage]:
+        for document in documents:
+            chunks = list(self._chunker.chunk(document))
+            for chunk in chunks:
+                yield Passage(chunk, revisions[document.id], len(chunks), stored[document.id].generation + 1)
+
+
+def _digest(document_id: str) -> bytes:
+    """Eight bytes for an id: a million of them collide by a chance of one in forty million."""
+    return hashlib.blake2b(document_id.encode(), digest_size=8).digest()

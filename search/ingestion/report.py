@@ -1,0 +1,62 @@
+"""What became of every document? Progress on the way, a report at the end."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from search.documents import Rejection
+
+State = Literal["added", "changed", "unchanged", "removed"]
+OnProgress = Callable[["Progress"], None]
+OnRejection = Callable[[Rejection], None]
+OnChange = Callable[[State, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far an ingestion is."""
+
+    documents: int  # done with, rejected ones included
+    chunks: int  # written
+    tokens: int  # embedded
+    rejected: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class IngestReport:
+    """What became of every document.
+
+    Attributes:
+        added: documents that were not in the collection.
+        changed: documents whose passages were replaced.
+        unchanged: documents that were there already, neither embedded nor written.
+        removed: documents that were in the collection and not among those given; only a sync removes any.
+        rejected: documents that were not taken.
+        chunks: passages written.
+        tokens: tokens embedded, special ones left out.
+        unknown: documents with a passage of which the embedder does not know more than a fifth of the tokens.
+        seconds: from first to last.
+        kept: documents that a sync would have removed, but did not; see kept_because.
+        kept_because: why; empty if nothing was kept.
+        dry_run: whether nothing was written, and the figures say what would have been; chunks and tokens are then 0.
+        rejections: the first thousand of them, each with file, line and reason.
+    """
+
+    added: int
+    changed: int
+    unchanged: int
+    removed: int
+    rejected: int
+    chunks: int
+    tokens: int
+    unknown: int
+    seconds: float
+    kept: int
+    kept_because: str
+    dry_run: bool
+    rejections: tuple[Rejection, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as plain data."""
+        return {**asdict(self), "rejections": [rejection.to_dict() for rejection in self.rejections]}

@@ -1,0 +1,84 @@
+"""How are points written? New ones first, then old ones deleted, in the thread that writes; what is refused is kept apart."""
+
+import threading
+from itertools import groupby
+from typing import NamedTuple
+
+from search.errors import IndexRejected
+from search.index import Point, VectorIndex
+from search.inference.tokens import MUCH_UNKNOWN
+from search.ingestion.comparison import of
+from search.ingestion.planning import Step
+from search.ingestion.report import State
+from search.ingestion.vectors import Embedded
+
+
+class Outcome(NamedTuple):
+    """What became of a step."""
+
+    chunks: int  # written
+    tokens: int  # embedded for them
+    unknown: set[str]  # documents with a passage of which the embedder does not know more than a fifth
+    refused: dict[str, str]  # documents that neither embedder nor index takes, and why
+    concluded: dict[str, tuple[State, str]]  # documents that are complete now: state and revision
+
+
+class Writing:
+    """Writes step by step."""
+
+    def __init__(self, index: VectorIndex, using: threading.Lock) -> None:
+        """Keep the index, and what is held while it is asked."""
+        self._index = index
+        self._using = using
+        self._refused: set[str] = set()  # by this run
+        self._taken = False  # anything
+
+    def write(self, step: Step, embedded: Embedded) -> Outcome:
+        """Write points; of documents that are complete delete older passages, of those that were refused the new ones.
+
+        Args:
+            step: which documents are complete with it.
+            embedded: its points, and the documents that the embedder failed on.
+
+        Raises:
+            IndexFailure: the index gave up, or takes nothing at all.
+        """
+        with self._using:
+            fresh = {
+                one: reason
+                for one, reason in (embedded.refused | self._upsert(embedded.points)).items()
+                if one not in self._refused
+            }
+            self._refused |= fresh.keys()
+            complete = {one: standing for one, standing in step.concluded.items() if one not in self._refused}
+            changed = {one: revision for one, (state, revision) in complete.items() if state == "changed"}
+            if changed:
+                current = {"key": "revision", "match": {"any": list(changed.values())}}
+                self._index.delete(filter={**of(list(changed)), "must_not": [current]})
+            for one in step.concluded.keys() - complete.keys():
+                passages = of([one])["must"]
+                self._index.delete(filter={"must": [*passages, {"key": "revision", "match": {"value": step.concluded[one][1]}}]})
+        written = [point.payload for point in embedded.points if point.payload["document_id"] not in self._refused]
+        tokens = sum(payload["tokens_embedded"] for payload in written)
+        unknown = {payload["document_id"] for payload in written if payload["unknown_share"] > MUCH_UNKNOWN}
+        return Outcome(len(written), tokens, unknown, fresh, complete)
+
+    def _upsert(self, points: list[Point]) -> dict[str, str]:
+        """Write points; of the documents that the index refuses, the reason."""
+        if not points:
+            return {}
+        try:
+            self._index.upsert(points)
+        except IndexRejected as error:
+            refused: dict[str, str] = {}
+            for document_id, group in groupby(points, lambda point: str(point.payload["document_id"])):
+                try:
+                    self._index.upsert(list(group))
+                    self._taken = True
+                except IndexRejected as reason:
+                    refused[document_id] = str(reason)
+            if not self._taken:
+                raise error from None  # it refuses whatever it is given
+            return refused
+        self._taken = True
+        return {}

@@ -1,0 +1,102 @@
+"""Which documents do some paths hold? Files of many kinds, folders of them, patterns, or JSON lines on standard input.
+
+Nothing is dropped without a word: what cannot be taken comes out as a Rejection, with its place and the reason.
+"""
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from search.documents import Document, Rejection
+from search.errors import InvalidDocument
+from search.reading import lines, pages, tables, text
+from search.reading.files import ARCHIVES, Listing, SourceFile
+
+STDIN = "-"
+KINDS = (*lines.SUFFIXES, *tables.SUFFIXES, *text.SUFFIXES, *pages.SUFFIXES)
+
+
+class Reading:
+    """The documents of some paths. Files are listed when this is made, and read, one after the other, when it is iterated.
+
+    Attributes:
+        left_out: files below these paths that are of other kinds, or that an ignore file or a pattern names.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[str],
+        *,
+        exclude: Sequence[str] = (),
+        ignore_files: bool = True,
+        encoding: str | None = None,
+        fields: Mapping[str, str] | None = None,
+    ) -> None:
+        """List the files.
+
+        Args:
+            paths: files, folders, patterns such as "notes/**/*.md", or "-" for JSON lines on standard input.
+            exclude: patterns, as in a .gitignore file, of what to leave out below folders.
+            ignore_files: whether .gitignore and .searchignore below a folder say what to leave out.
+            encoding: of text, CSV and TSV; None finds it out, and metadata.encoding says so where it is not UTF-8.
+            fields: columns of CSV, TSV and Parquet files that are called otherwise than id, text, title: {"text": "body"}.
+
+        Raises:
+            InvalidDocument: a path that does not exist, holds nothing that can be read, or is an archive.
+        """
+        text.check_encoding(encoding)
+        self._encoding = encoding
+        self._fields = tables.checked(fields or {})
+        self._sources: list[Listing | None] = [
+            None if path == STDIN else Listing.of(path, KINDS, exclude=exclude, ignore_files=ignore_files) for path in paths
+        ]
+        self.left_out = [str(file) for source in self._sources if source for file in source.left_out]
+
+    def __iter__(self) -> Iterator[Document | Rejection]:
+        """Read everything, in order."""
+        for source in self._sources:
+            if source is None:
+                yield from self._with_files(lines.jsonl(sys.stdin.buffer, "stdin"))
+                continue
+            yield from source.refused
+            for file in source.files:
+                yield from self._read(file)
+
+    def count(self) -> int | None:
+        """How many documents there will be, rejected ones included; None for standard input."""
+        if None in self._sources:
+            return None
+        listed = (file.path for source in self._sources if source for file in source.files)
+        refused = sum(len(source.refused) for source in self._sources if source)
+        return refused + sum(_count(file) for file in listed)
+
+    def _read(self, file: SourceFile) -> Iterator[Document | Rejection]:
+        suffix = file.path.suffix.lower()
+        if suffix in lines.SUFFIXES:
+            yield from file.steadily(self._with_files(lines.read_jsonl(file)))
+        elif suffix in tables.SUFFIXES:
+            yield from file.steadily(tables.read_table(file, self._fields, self._encoding))
+        elif suffix in pages.SUFFIXES:
+            yield file.whole(pages.read)
+        else:
+            yield file.whole(lambda content, one: text.read(content, one, self._encoding))
+
+    def _with_files(self, items: Iterator[Document | Rejection | SourceFile]) -> Iterator[Document | Rejection]:
+        """Read the files, too, that a file of rejects names."""
+        for item in items:
+            if not isinstance(item, SourceFile):
+                yield item
+            elif item.path.suffix.lower() in {*text.SUFFIXES, *pages.SUFFIXES}:
+                yield from self._read(item)
+            else:
+                is_archive = item.path.suffix.lower() in ARCHIVES
+                yield item.reject("an archive; unpack it" if is_archive else "a file of many documents; ingest it by itself")
+
+
+def _count(file: Path) -> int:
+    """How many documents a file holds, rejected ones included."""
+    suffix = file.suffix.lower()
+    try:
+        return lines.count(file) if suffix in lines.SUFFIXES else tables.count(file) if suffix in tables.SUFFIXES else 1
+    except (OSError, ValueError, ModuleNotFoundError, InvalidDocument):
+        return 1  # the rejection of the file

@@ -1,0 +1,98 @@
+"""What does a page say? HTML and Word documents as Markdown, PDF as text with a form feed between pages."""
+
+import io
+import logging
+import re
+import zipfile
+from typing import Any
+
+from search.documents import Document, Rejection
+from search.errors import InvalidDocument
+from search.reading.files import LONGEST, SourceFile, missing
+from search.structure import PAGE_BREAK, title_of
+
+SUFFIXES = (".html", ".htm", ".pdf", ".docx")
+_TYPES = {
+    ".html": "text/html",
+    ".htm": "text/html",
+    ".pdf": "application/pdf",
+    ".docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+}
+_UNREAD = ["script", "style", "noscript", "template", "svg", "nav", "iframe", "object"]  # nothing of the text
+_LONGEST_TITLE = 500
+
+
+def read(content: bytes, file: SourceFile) -> Document | Rejection:
+    """A page, whatever its format, as a document."""
+    suffix = file.path.suffix.lower()
+    try:
+        title, text = {".pdf": _pdf, ".docx": _docx}.get(suffix, _html)(content)
+    except ModuleNotFoundError as error:
+        return file.reject(missing(error))
+    except InvalidDocument:
+        raise
+    except (Exception, RecursionError) as error:  # these libraries raise whatever a malformed file makes them
+        return file.reject(f"cannot be read as {suffix[1:].upper()}: {str(error) or type(error).__name__}")
+    if not text.strip():
+        return file.reject("there is no text in it; if it is scanned, recognise its text first (OCR)")
+    return Document(
+        id=file.name,
+        text=text,
+        title=" ".join(title.split())[:_LONGEST_TITLE] or file.path.stem,
+        metadata={"path": file.name},
+        media_type=_TYPES[suffix],
+        origin=file.name,
+    )
+
+
+def _html(content: bytes) -> tuple[str, str]:
+    from bs4 import BeautifulSoup
+
+    soup = BeautifulSoup(content, "html.parser")
+    title = soup.title.get_text() if soup.title else ""
+    for element in soup(_UNREAD):
+        element.decompose()
+    main = soup.find("main") or soup.find("article") or soup.body or soup
+    text = _to_markdown(main)
+    return title or title_of(text), text
+
+
+def _docx(content: bytes) -> tuple[str, str]:
+    import mammoth
+    from bs4 import BeautifulSoup
+
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        if sum(entry.file_size for entry in archive.infolist()) > 4 * LONGEST:
+            message = "unpacks to far more than a document has; split it"
+            raise InvalidDocument(message)
+    html = mammoth.convert_to_html(io.BytesIO(content), convert_image=mammoth.images.img_element(lambda _: {})).value
+    text = _to_markdown(BeautifulSoup(html, "html.parser"))
+    return title_of(text), text
+
+
+def _pdf(content: bytes) -> tuple[str, str]:
+    import pypdf
+
+    logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # what it cannot read it raises, or leaves out
+    reader = pypdf.PdfReader(io.BytesIO(content))
+    if reader.is_encrypted and not reader.decrypt(""):
+        message = "is encrypted; save it without a password"
+        raise InvalidDocument(message)
+    text = PAGE_BREAK.join(page.extract_text().replace(PAGE_BREAK, "\n") for page in reader.pages)
+    title = reader.metadata.title if reader.metadata else ""
+    return title or "", text.encode("utf-8", "replace").decode()
+
+
+def _to_markdown(soup: Any) -> str:
+    from markdownify import MarkdownConverter
+
+    converter = MarkdownConverter(
+        heading_style="ATX",
+        bullets="-",
+        strip=["a", "img"],  # their words stay
+        escape_asterisks=False,
+        escape_underscores=False,
+        escape_misc=False,
+    )
+    text: str = converter.convert_soup(soup)
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"

@@ -1,0 +1,169 @@
+"""Which documents stand in a table? One a row of CSV, TSV or Parquet."""
+
+import csv
+import datetime as dt
+import decimal
+import io
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, TextIO
+
+from search.documents import Document, Rejection
+from search.errors import InvalidDocument
+from search.reading import text
+from search.reading.files import LONGEST, SourceFile, missing
+
+SUFFIXES = (".csv", ".tsv", ".parquet")
+_COLUMNS = ("id", "text", "title")  # every other column is metadata
+_NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,17})(?:\.\d+)?")
+_ROWS = 256  # read at a time
+
+Item = Document | Rejection
+
+
+class _Malformed(NamedTuple):
+    """A row that fits no document."""
+
+    reason: str
+    values: list[str]
+
+
+def read_table(file: SourceFile, fields: Mapping[str, str], encoding: str | None) -> Iterator[Item]:
+    """Read one document a row of CSV, TSV or Parquet. Columns that are no id, text or title are metadata.
+
+    Args:
+        file: the table.
+        fields: how the columns for id, text and title are called, where it is otherwise.
+        encoding: of CSV and TSV; None finds it out.
+    """
+    try:
+        is_parquet = file.path.suffix.lower() == ".parquet"
+        rows = _parquet(file.path) if is_parquet else _csv(file.path, encoding)
+        to_json = _plain if is_parquet else _number
+        for line, row in rows:
+            if isinstance(row, _Malformed):
+                yield Rejection(file.name, line, None, row.reason, {"row": row.values})
+                continue
+            if absent := [fields.get(name, name) for name in _COLUMNS[:2] if fields.get(name, name) not in row]:
+                there = ", ".join(map(str, row))
+                yield file.reject(f"has no column {' and no '.join(absent)} but {there}; name them with --field text=COLUMN")
+                return
+            yield _document(row, fields, to_json, f"{file.name}:{line}")
+    except ModuleNotFoundError as error:
+        yield file.reject(missing(error))
+    except InvalidDocument as error:
+        yield file.reject(str(error))
+
+
+def count(file: Path) -> int:
+    """How many rows there are."""
+    if file.suffix.lower() != ".parquet":
+        return sum(1 for _ in _csv(file, "latin-1"))  # whatever its encoding, its rows are as many
+    import pyarrow.parquet
+
+    with pyarrow.parquet.ParquetFile(file) as table:
+        return int(table.metadata.num_rows)
+
+
+def checked(fields: Mapping[str, str]) -> Mapping[str, str]:
+    """Columns by field.
+
+    Raises:
+        InvalidDocument: a field that is none of id, text, title.
+    """
+    if unknown := sorted(fields.keys() - set(_COLUMNS)):
+        message = f"{unknown[0]!r} is no field; name the columns for {', '.join(_COLUMNS)}, as in text=body"
+        raise InvalidDocument(message)
+    return fields
+
+
+def _document(row: Mapping[str, Any], fields: Mapping[str, str], to_json: Callable[[Any], Any], origin: str) -> Item:
+    columns = {name: fields.get(name, name) for name in _COLUMNS}
+    values = {name: "" if (value := row.get(column)) is None else str(value) for name, column in columns.items()}
+    metadata = {
+        name: to_json(value) for name, value in row.items() if name not in columns.values() and value is not None and value != ""
+    }
+    source, _, line = origin.rpartition(":")
+    try:
+        return Document(values["id"], values["text"], values["title"], metadata, origin=origin)
+    except InvalidDocument as error:
+        return Rejection(source, int(line), values["id"] or None, str(error), {**values, "metadata": metadata})
+
+
+def _csv(file: Path, encoding: str | None) -> Iterator[tuple[int, dict[str, Any] | _Malformed]]:
+    """Rows with the lines they end at."""
+    csv.field_size_limit(max(csv.field_size_limit(), LONGEST))
+    with file.open("rb") as binary:
+        used = encoding or text.detect_stream(binary)
+        binary.seek(0)
+        try:
+            with io.TextIOWrapper(binary, "utf-8-sig" if used == text.UTF_8 else used, newline="") as stream:
+                yield from _rows(stream, "\t" if file.suffix.lower() == ".tsv" else "")
+        except csv.Error as error:  # of the header
+            message = f"not CSV: {error}"
+            raise InvalidDocument(message) from error
+        except UnicodeDecodeError as error:
+            message = f"not {used}: {error.reason}; name another --encoding, or convert it"
+            raise InvalidDocument(message) from error
+
+
+def _rows(stream: TextIO, delimiter: str) -> Iterator[tuple[int, dict[str, Any] | _Malformed]]:
+    first = stream.readline()
+    stream.seek(0)
+    reader = csv.reader(stream, delimiter=delimiter or max(",;\t|", key=first.count), strict=True)
+    header = next(reader, [])
+    if twice := sorted({name for name in header if header.count(name) > 1}):
+        message = f"has the column {twice[0]!r} twice; name its columns apart"
+        raise InvalidDocument(message)
+    while True:
+        behind = reader.line_num
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield reader.line_num, _Malformed(f"the row behind line {behind} is not CSV: {error}", [])
+            continue
+        if len(row) == len(header):
+            yield reader.line_num, dict(zip(header, row, strict=True))
+        elif row:
+            yield reader.line_num, _Malformed(f"the row has {len(row)} values and the header {len(header)} columns", row)
+
+
+def _parquet(file: Path) -> Iterator[tuple[int, dict[str, Any] | _Malformed]]:
+    """Rows with their numbers, from 1."""
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    number = 0
+    try:
+        with pyarrow.parquet.ParquetFile(file) as table:
+            for batch in table.iter_batches(_ROWS):
+                for row in batch.to_pylist():
+                    number += 1
+                    yield number, row
+    except (pa.ArrowException, OSError) as error:
+        message = f"cannot be read as Parquet behind row {number}: {error}"
+        raise InvalidDocument(message) from error
+
+
+def _number(value: str) -> Any:
+    """The number that a value is written as, by JSON's rules; else the value."""
+    return json.loads(value) if _NUMBER.fullmatch(value) else value
+
+
+def _plain(value: Any) -> Any:
+    """What JSON can hold of a value of a Parquet column; a document says what of it is refused."""
+    match value:
+        case dt.date() | dt.time():
+            return value.isoformat()
+        case decimal.Decimal():
+            return str(value)
+        case Mapping():
+            return {key: _plain(inner) for key, inner in value.items()}
+        case list():
+            return [_plain(inner) for inner in value]
+        case _:
+            return value

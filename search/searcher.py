@@ -1,0 +1,178 @@
+"""What does a program hold on to? A collection with its models, each loaded when it is first needed."""
+
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from search.assembly import build_embedder, build_index, build_reranker
+from search.documents import Document, Rejection, SearchResult
+from search.errors import SearchError
+from search.settings import Settings
+
+if TYPE_CHECKING:
+    from qdrant_client.models import Filter
+
+    from search.embedding import Embedder
+    from search.index import VectorIndex
+    from search.index.patient import OnWait, PatientIndex
+    from search.ingestion import IngestReport, OnChange, OnProgress, OnRejection
+    from search.reranking import Reranker
+    from search.service import GroupBy, SearchService
+
+
+def open_search(settings: Settings | None = None) -> "Searcher":
+    """Open a collection for ingesting and searching; use it as a context manager, or close it.
+
+    Nothing heavy happens until the first call that needs it: models load then, and the data folder is locked then.
+    """
+    return Searcher(settings or Settings())
+
+
+class Searcher:
+    """A collection with its models: what a program holds on to. Safe to call from several threads."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._building = threading.RLock()
+        self._ingesting = threading.Lock()
+        self._closed = False
+        self._parts: dict[str, Any] = {}
+
+    def ingest(
+        self,
+        documents: Iterable[Document | Rejection],
+        *,
+        sync: bool = False,
+        max_delete: float = 0.2,
+        dry_run: bool = False,
+        on_progress: "OnProgress | None" = None,
+        on_rejection: "OnRejection | None" = None,
+        on_change: "OnChange | None" = None,
+        on_wait: "OnWait | None" = None,
+    ) -> "IngestReport":
+        """Add documents, replace changed ones, leave unchanged ones alone, and with `sync` remove all others.
+
+        See Ingestion.run for arguments and errors, Ingestion for the callbacks, and search.index.patient for `on_wait`.
+        """
+        embedder = self.embedder  # before what imports its module, so that a missing extra is named
+        from search.chunking import Chunker
+        from search.ingestion import Ingestion
+
+        chunking = self.settings.chunking
+        run = Ingestion(
+            embedder,
+            self._patient(on_wait),
+            Chunker(embedder.tokenizer, chunking.tokens, chunking.overlap),
+            max_characters=chunking.max_characters,
+            on_progress=on_progress,
+            on_rejection=on_rejection,
+            on_change=on_change,
+        )
+        with self._ingesting:  # two runs at once would each miss what the other has just written
+            return run.run(documents, sync=sync, max_delete=max_delete, dry_run=dry_run)
+
+    def delete(
+        self,
+        *,
+        ids: Sequence[str] = (),
+        filter: "Filter | Mapping[str, Any] | str | None" = None,
+        dry_run: bool = False,
+        on_change: "OnChange | None" = None,
+        on_wait: "OnWait | None" = None,
+    ) -> int:
+        """Remove documents, each with all its passages; see search.ingestion.removal for arguments and errors.
+
+        Returns:
+            How many there were; those that are not there are no error.
+        """
+        embedder = self.embedder
+        from search.ingestion.removal import remove
+
+        with self._ingesting:
+            return remove(self._patient(on_wait), embedder, ids=ids, filter=filter, dry_run=dry_run, on_change=on_change)
+
+    def search(
+        self,
+        query: str,
+        *,
+        limit: int | None = None,
+        depth: int | None = None,
+        filter: "Filter | Mapping[str, Any] | str | None" = None,
+        budget_ms: float | None = None,
+        min_score: float | None = None,
+        rerank: bool = True,
+        group_by: "GroupBy | None" = None,
+    ) -> SearchResult:
+        """Answer a query; what is left out comes from the settings. See SearchService.search for arguments and errors."""
+        limit = self.settings.limit if limit is None else limit
+        return self.service.search(
+            query,
+            limit=limit,
+            depth=max(self.settings.depth, limit) if depth is None else depth,
+            filter=filter,
+            budget_ms=self.settings.budget_ms if budget_ms is None else budget_ms,
+            min_score=min_score,
+            rerank=rerank,
+            group_by=group_by,
+        )
+
+    def close(self) -> None:
+        """Close the collection for good. Closing twice is no error."""
+        with self._building:
+            self._closed = True
+            index = self._parts.pop("index", None)
+            self._parts.pop("service", None)
+            if index is not None:
+                index.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    @property
+    def embedder(self) -> "Embedder":
+        """The first stage's model, loaded on first use."""
+        embedder: Embedder = self._once("embedder", build_embedder)
+        return embedder
+
+    @property
+    def reranker(self) -> "Reranker | None":
+        """The second stage's model, loaded on first use; None if there is none."""
+        reranker: Reranker | None = self._once("reranker", build_reranker)
+        return reranker
+
+    @property
+    def index(self) -> "VectorIndex":
+        """The collection."""
+        index: VectorIndex = self._once("index", build_index)
+        return index
+
+    @property
+    def service(self) -> "SearchService":
+        """The two stages."""
+
+        def build(_: Settings) -> "SearchService":
+            embedder = self.embedder  # before what imports its module, so that a missing extra is named
+            from search.service import SearchService
+
+            return SearchService(embedder, self.index, lambda: self.reranker)
+
+        service: SearchService = self._once("service", build)
+        return service
+
+    def _patient(self, on_wait: "OnWait | None") -> "PatientIndex":
+        from search.index.patient import Patience, PatientIndex
+
+        return PatientIndex(self.index, Patience(self.settings.ingestion.patience_s), on_wait)
+
+    def _once(self, name: str, build: Callable[[Settings], Any]) -> Any:
+        with self._building:
+            if self._closed:
+                message = "this searcher is closed; open another with open_search()"
+                raise SearchError(message)
+            if name not in self._parts:
+                self._parts[name] = build(self.settings)
+            return self._parts[name]

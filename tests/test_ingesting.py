@@ -1,0 +1,102 @@
+"""The commands for whoever keeps a collection."""
+
+import json
+from pathlib import Path
+
+import pytest
+from test_cli import as_json, error, search
+
+from search.documents import Document
+from search.searcher import open_search
+from search.settings import Settings
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    for name in ("a", "b", "c", "d"):
+        (folder / f"{name}.md").write_text(f"# About {name}\n\nThe text of {name}.\n")
+    return folder
+
+
+def test_sync_and_its_guard(folder: Path, tmp_path: Path) -> None:
+    where = ("--data-dir", tmp_path / "data")
+    search("ingest", folder, *where)
+    (folder / "a.md").write_text("# About a\n\nAnother text.\n")
+    (folder / "b.md").unlink()
+    (folder / "c.md").rename(folder / "e.md")
+    shown = search("ingest", folder, "--sync", "--dry-run", "--max-delete", 2, *where).stdout
+    assert shown == (
+        "~ notes/a.md\n+ notes/e.md\n- notes/b.md\n- notes/c.md\nwould be: 1 added, 1 changed, 1 unchanged, 2 removed, 0 rejected\n"
+    )
+    guarded = search("ingest", folder, "--sync", *where, status=1)
+    assert guarded.stdout.startswith("1 added, 1 changed, 1 unchanged, 0 removed, 0 rejected; 2 passages written in ")
+    assert (
+        "search: 2 documents were not removed: 2 of 5 documents are more than the 1 that may be (--max-delete)\n" in guarded.stderr
+    )
+    done = as_json("ingest", folder, "--sync", "--max-delete", "40%", *where)
+    assert (done["removed"], done["kept"], done["unchanged"]) == (2, 0, 3)
+    changes = as_json("ingest", folder, "--sync", "--dry-run", *where)
+    assert (changes["changes"], changes["dry_run"]) == ([], True)
+
+
+def test_rejects_go_to_a_file_and_come_back_from_it(folder: Path, tmp_path: Path) -> None:
+    where = ("--data-dir", tmp_path / "data")
+    rejects = tmp_path / "rejects.jsonl"
+    (folder / "bad.jsonl").write_text('{"id": "x", "text": " "}\n')
+    search("ingest", folder, "--rejects", rejects, *where)
+    assert json.loads(rejects.read_text())["rejected"]["reason"] == "document 'x' has no text; leave it out or give it some"
+    rejects.write_text(rejects.read_text().replace('\\"text\\": \\" \\"', '\\"text\\": \\"Mended.\\"'))
+    assert as_json("ingest", rejects, "--rejects", rejects, *where)["added"] == 1
+    assert rejects.read_text() == ""
+    assert "the file of rejects cannot be written to" in error("ingest", folder, "--rejects", tmp_path / "absent" / "r", *where)
+
+
+def test_encodings_and_columns(tmp_path: Path) -> None:
+    where = ("--data-dir", tmp_path / "data")
+    (tmp_path / "old.txt").write_bytes("Das Café ist schön.".encode("cp1252"))
+    done = search("ingest", tmp_path / "old.txt", *where)
+    assert "1 documents are not in UTF-8 and were read as cp1252 (metadata.encoding)\n" in done.stderr
+    (tmp_path / "t.csv").write_text("nr;body\n7;Gulls cry.\n")
+    search("ingest", tmp_path / "t.csv", "--field", "id=nr", "--field", "text=body", *where)
+    assert as_json("query", "What cries?", *where)["hits"][0]["document_id"] == "7"
+    assert "write NAME=COLUMN" in error("ingest", tmp_path / "t.csv", "--field", "nr", *where)
+    assert "'nr' is no field" in error("ingest", tmp_path / "t.csv", "--field", "nr=id", *where)
+    assert "there is no encoding 'x'" in error("ingest", tmp_path / "t.csv", "--encoding", "x", *where)
+
+
+@pytest.mark.parametrize("amount", ["many", "2.5", "%"])
+def test_amounts_that_are_none(amount: str, folder: Path) -> None:
+    assert "write a number of documents, such as 50, or a share, such as 20%" in error("ingest", folder, "--max-delete", amount)
+
+
+def test_deleting(folder: Path, tmp_path: Path) -> None:
+    where = ("--data-dir", tmp_path / "data")
+    search("ingest", folder, *where)
+    title = '{"must": [{"key": "title", "match": {"value": "About b"}}]}'
+    assert search("delete", "--filter", title, "--dry-run", *where).stdout == "- notes/b.md\nwould be: 1 removed\n"
+    assert search("delete", "notes/a.md", "nobody", *where).stdout == "1 removed\n"
+    answer = as_json("delete", "--filter", title, *where)
+    assert answer == {"removed": 1, "dry_run": False, "document_ids": ["notes/b.md"]}
+    assert "name what is to be removed" in error("delete", *where)
+    assert "there is no collection 'other'" in error("delete", "x", "--collection", "other", *where)
+    with open_search(Settings(data_dir=tmp_path / "data")) as searcher:
+        assert searcher.delete(ids=["notes/c.md"]) == 1
+        assert searcher.ingest([Document(id="notes/d.md", text="Only this.")], sync=True).removed == 0
+        assert [hit.document_id for hit in searcher.search("what?").hits] == ["notes/d.md"]
+
+
+def test_the_best_passage_of_each_document(tmp_path: Path) -> None:
+    where = ("--data-dir", tmp_path / "data")
+    (tmp_path / "a.md").write_text("# Cats\n\nCats sleep.\n\n## Food\n\nCats eat mice.\n\n# Dogs\n\nDogs bark.\n")
+    search("ingest", tmp_path / "a.md", *where)
+    hits = as_json("query", "What do cats eat?", *where)["hits"]
+    assert [hit["headings"] for hit in hits][:1] == [["Cats", "Food"]]
+    assert len(hits) == 3
+    assert len(as_json("query", "What do cats eat?", "--group-by", "document", *where)["hits"]) == 1
+    dogs = '{"must": [{"key": "headings", "match": {"value": "Dogs"}}]}'
+    assert [hit["text"] for hit in as_json("query", "x", "--filter", dogs, *where)["hits"]] == ["# Dogs\n\nDogs bark."]
+    new = '{"must": [{"key": "modified", "range": {"gt": 1000000000}}, {"key": "media_type", "match": {"value": "text/markdown"}}]}'
+    assert len(as_json("query", "x", "--filter", new, *where)["hits"]) == 3
+    assert "group_by is 'x'" in error("query", "x", "--group-by", "x", *where)

@@ -1,0 +1,305 @@
+"""After a sync the collection holds what the sources hold, and nothing is removed that nobody meant to remove."""
+
+import random
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from standin import QdrantStandIn
+from test_ingestion import LONG, contents
+
+from search.chunking import Chunker
+from search.documents import Document, Rejection
+from search.embedding import FastEmbedEmbedder
+from search.errors import InferenceFailed, InvalidDocument, InvalidQuery
+from search.index import Point, VectorIndex
+from search.index.qdrant import QdrantIndex, connect
+from search.ingestion import Ingestion, IngestReport, State, planning
+from search.ingestion.removal import remove
+from search.reading import Reading
+from search.service import SearchService
+
+Change = tuple[State, str]
+
+
+def ingest(index: VectorIndex, embedder: FastEmbedEmbedder, documents: Any, **options: Any) -> IngestReport:
+    run = Ingestion(
+        embedder, index, Chunker(embedder.tokenizer, 64, 8), max_characters=10_000, on_change=options.pop("on_change", None)
+    )
+    return run.run(documents, **options)
+
+
+def texts(*ids: str) -> list[Document]:
+    return [Document(id=one, text=f"The text of {one}.") for one in ids]
+
+
+def test_what_is_not_given_any_more_is_removed(local_index: VectorIndex, quick_embedder: FastEmbedEmbedder) -> None:
+    ingest(local_index, quick_embedder, texts(*"abcdefghij"))
+    changes: list[Change] = []
+    now = [*texts(*"abcdefgh"), Document(id="k", text=LONG)]
+    now[0] = Document(id="a", text="Another text.")
+    report = ingest(local_index, quick_embedder, now, sync=True, on_change=lambda *change: changes.append(change))
+    assert (report.added, report.changed, report.unchanged, report.removed) == (1, 1, 7, 2)
+    assert sorted(changes) == [("added", "k"), ("changed", "a"), ("removed", "i"), ("removed", "j")]
+    assert sorted(contents(local_index)) == list("abcdefghk")
+    again = ingest(local_index, quick_embedder, now, sync=True)
+    assert (again.unchanged, again.removed, again.chunks) == (9, 0, 0)
+
+
+def test_without_sync_nothing_is_removed(local_index: VectorIndex, quick_embedder: FastEmbedEmbedder) -> None:
+    ingest(local_index, quick_embedder, texts("a", "b"))
+    assert ingest(local_index, quick_embedder, texts("a")).removed == 0
+    assert sorted(contents(local_index)) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("max_delete", "allowed"), [(0.2, 3), (0.36, 4), (0.37, 5), (4, 4), (5, 5), (0, 0)], ids=["20%", "36%", "37%", "4", "5", "none"]
+)
+def test_more_than_max_delete_is_not_removed(
+    max_delete: float, allowed: int, local_index: VectorIndex, quick_embedder: FastEmbedEmbedder
+) -> None:
+    """Five of eleven would go; the new one comes all the same."""
+    ingest(local_index, quick_embedder, texts(*"abcdefghij"))
+    report = ingest(local_index, quick_embedder, texts(*"abcdek"), sync=True, max_delete=max_delete)
+    removed = 5 if allowed >= 5 else 0
+    assert (report.added, report.removed, report.kept) == (1, removed, 5 - removed)
+    assert local_index.count() == 11 - removed
+    because = f"5 of 11 documents are more than the {allowed} that may be (--max-delete)"
+    assert report.kept_because == ("" if removed else because)
+    with pytest.raises(InvalidDocument, match="max_delete is -1"):
+        ingest(local_index, quick_embedder, [], sync=True, max_delete=-1)
+
+
+def test_what_was_rejected_is_not_removed(local_index: VectorIndex, quick_embedder: FastEmbedEmbedder) -> None:
+    """A file that cannot be read this time is no file that is gone."""
+    ingest(local_index, quick_embedder, texts("a", "b", "c"))
+    known = [*texts("a"), Rejection("b", None, "b", "cannot be read")]
+    report = ingest(local_index, quick_embedder, known, sync=True, max_delete=5)
+    assert (report.removed, report.kept) == (1, 0)
+    assert sorted(contents(local_index)) == ["a", "b"]
+    unknown = [*texts("a"), Rejection("f.jsonl", 3, None, "not JSON")]
+    report = ingest(local_index, quick_embedder, unknown, sync=True, max_delete=5)
+    assert (report.removed, report.kept) == (0, 1)
+    assert report.kept_because == "1 rejections may be any of them; mend what was rejected first"
+    assert sorted(contents(local_index)) == ["a", "b"]
+
+
+def test_a_dry_run_says_what_would_change_and_writes_nothing(local_index: VectorIndex, quick_embedder: FastEmbedEmbedder) -> None:
+    changes: list[Change] = []
+    nothing_yet = ingest(local_index, quick_embedder, texts("a"), dry_run=True, sync=True)
+    assert (nothing_yet.added, nothing_yet.dry_run) == (1, True)
+    ingest(local_index, quick_embedder, texts("a", "b", "c"))
+    before = contents(local_index)
+    now = [Document(id="a", text="Changed."), *texts("c", "d"), *texts("d")]
+    report = ingest(
+        local_index, quick_embedder, now, sync=True, max_delete=1, dry_run=True, on_change=lambda *change: changes.append(change)
+    )
+    assert (report.added, report.changed, report.unchanged, report.removed, report.rejected) == (1, 1, 1, 1, 1)
+    assert (report.chunks, report.dry_run) == (0, True)
+    assert sorted(changes) == [("added", "d"), ("changed", "a"), ("removed", "b")]
+    assert contents(local_index) == before
+
+
+def test_a_dry_run_makes_no_collection(quick_embedder: FastEmbedEmbedder, standin: QdrantStandIn) -> None:
+    index = QdrantIndex(connect(standin.url), "documents", standin.url)
+    assert ingest(index, quick_embedder, texts("a"), dry_run=True, sync=True).added == 1
+    assert [request for request in standin.requests if not request.startswith("GET")] == []
+    index.close()
+
+
+# A folder through random edits
+
+
+def edited(folder: Path, draw: random.Random, edits: int) -> None:
+    """Edit, add, remove and rename files at random."""
+    for _ in range(edits):
+        files = sorted(folder.rglob("*.md"))
+        chosen = draw.choice(files)
+        match draw.randrange(5):
+            case 0:
+                chosen.write_text(document(draw))
+            case 1:
+                new = folder / f"sub{draw.randrange(5)}" / f"{draw.randrange(10**6)}.md"
+                new.parent.mkdir(exist_ok=True)
+                new.write_text(document(draw))
+            case 2 if len(files) > 2:
+                chosen.unlink()
+            case 3:
+                chosen.rename(chosen.with_name(f"renamed{draw.randrange(10**6)}.md"))
+            case _:
+                chosen.touch()  # a new time and no new content
+
+
+def document(draw: random.Random) -> str:
+    words = ["cat", "dog", "owl", "hunts", "sleeps", "barks.", "purrs!", "\n\n## Head\n\n", "\n"]
+    return "# Title\n\n" + " ".join(draw.choice(words) for _ in range(draw.randrange(1, 200)))
+
+
+def test_a_folder_after_random_edits_equals_a_fresh_ingest(
+    tmp_path: Path,
+    quick_embedder: FastEmbedEmbedder,
+    open_local: Callable[[str], VectorIndex],
+    in_full: bool,  # noqa: FBT001  # a fixture
+) -> None:
+    files, rounds = (1_000, 20) if in_full else (200, 4)
+    draw = random.Random(files)  # noqa: S311  # no secret
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    for number in range(files):
+        (folder / f"{number}.md").write_text(document(draw))
+    synced = open_local("synced")
+    for turn in range(rounds):
+        if turn:
+            edited(folder, draw, draw.randrange(1, files // 3))
+        report = ingest(synced, quick_embedder, Reading([str(folder)]), sync=True, max_delete=files)
+        fresh = open_local(f"fresh{turn}")
+        ingest(fresh, quick_embedder, Reading([str(folder)]))
+        assert contents(synced) == contents(fresh)
+        assert report.rejected == report.kept == 0
+    assert report.unchanged > 0
+
+
+# No answer mixes two versions of a document
+
+
+class Watched:
+    """An index that shows what a search would find after each of its writes."""
+
+    def __init__(self, index: VectorIndex, look: Callable[[], None]) -> None:
+        self._index = index
+        self._look = look
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._index, name)
+
+    def upsert(self, points: Sequence[Point]) -> None:
+        for point in points:  # one by one: whatever an engine might show in between
+            self._index.upsert([point])
+            self._look()
+
+    def delete(self, **options: Any) -> None:
+        self._index.delete(**options)
+        self._look()
+
+
+def test_a_document_is_never_absent_and_never_of_two_versions(
+    local_index: VectorIndex, quick_embedder: FastEmbedEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planning, "_BATCH", 3)
+    service = SearchService(quick_embedder, local_index, lambda: None)
+    seen: list[set[str]] = []
+
+    def look() -> None:
+        hits = service.search("Which version is it?", limit=50, depth=50).hits
+        assert {hit.document_id for hit in hits} == {"a", "b"}
+        seen.append({hit.text.split()[1] for hit in hits if hit.document_id == "a"})
+
+    def version(number: int, sentences: int) -> list[Document]:
+        text = "\n\n".join(f"Version {number} says in sentence {i} that " + "word " * 40 for i in range(sentences))
+        return [Document(id="a", text=text), Document(id="b", text="Version of nothing.")]
+
+    ingest(local_index, quick_embedder, version(1, 9))
+    watched: Any = Watched(local_index, look)
+    ingest(watched, quick_embedder, version(2, 5))
+    ingest(watched, quick_embedder, version(3, 12))
+    assert all(len(versions) == 1 for versions in seen)
+    assert set.union(*seen) == {"2", "3"}  # the newest that is there
+
+
+# Poison
+
+
+class Poisoned:
+    """An embedder that fails on some texts."""
+
+    def __init__(self, embedder: FastEmbedEmbedder, poison: str) -> None:
+        self._embedder = embedder
+        self._poison = poison
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._embedder, name)
+
+    def embed_passages(self, texts: Sequence[str]) -> Any:
+        if any(self._poison in text for text in texts):
+            message = "the model gave a vector that is not finite"
+            raise InferenceFailed(message)
+        return self._embedder.embed_passages(texts)
+
+
+def test_a_document_that_the_embedder_fails_on_is_rejected_alone(
+    local_index: VectorIndex, quick_embedder: FastEmbedEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(planning, "_BATCH", 4)
+    documents = [*texts("a", "b"), Document(id="c", text=LONG + "Poison is in here. " + LONG), *texts("d", "e")]
+    embedder: Any = Poisoned(quick_embedder, "Poison")
+    report = ingest(local_index, embedder, documents)
+    assert (report.added, report.rejected) == (4, 1)
+    assert [str(one) for one in report.rejections] == ["documents (c): the model gave a vector that is not finite"]
+    assert sorted(contents(local_index)) == ["a", "b", "d", "e"]  # what was written of it is gone again
+    mended = [Document(id="c", text=LONG + LONG)]
+    assert ingest(local_index, embedder, mended).added == 1
+
+
+def test_an_embedder_that_fails_on_everything_is_an_error(local_index: VectorIndex, quick_embedder: FastEmbedEmbedder) -> None:
+    embedder: Any = Poisoned(quick_embedder, "text")
+    with pytest.raises(InferenceFailed, match="not finite"):
+        ingest(local_index, embedder, texts("a", "b", "c"))
+    assert local_index.count() == 0
+
+
+def test_a_document_that_the_server_refuses_is_rejected_alone(standin: QdrantStandIn, quick_embedder: FastEmbedEmbedder) -> None:
+    standin.refused = "Poison"
+    index = QdrantIndex(connect(standin.url), "documents", standin.url)
+    documents = [*texts("a", "b"), Document(id="c", text="Poison."), *texts("d")]
+    report = ingest(index, quick_embedder, documents)
+    assert (report.added, report.rejected) == (3, 1)
+    assert "refused the request (400)" in report.rejections[0].reason
+    assert sorted(contents(index)) == ["a", "b", "d"]
+    index.close()
+
+
+def test_a_server_that_refuses_everything_is_an_error(standin: QdrantStandIn, quick_embedder: FastEmbedEmbedder) -> None:
+    standin.refused = "text"
+    index = QdrantIndex(connect(standin.url), "documents", standin.url)
+    with pytest.raises(Exception, match="refused the request"):
+        ingest(index, quick_embedder, texts("a", "b"))
+    index.close()
+
+
+# Removing
+
+
+@pytest.fixture
+def animals(local_index: VectorIndex, quick_embedder: FastEmbedEmbedder) -> VectorIndex:
+    documents = [Document(id=f"{kind}{i}", text=LONG, metadata={"kind": kind}) for kind in ("cat", "dog") for i in range(3)]
+    ingest(local_index, quick_embedder, documents)
+    return local_index
+
+
+CATS = '{"must": [{"key": "metadata.kind", "match": {"value": "cat"}}]}'
+
+
+def test_documents_are_removed_by_id_and_by_filter(animals: VectorIndex, quick_embedder: FastEmbedEmbedder) -> None:
+    gone: list[str] = []
+    assert remove(animals, quick_embedder, ids=["dog1", "nobody"], on_change=lambda _, one: gone.append(one)) == 1
+    assert gone == ["dog1"]
+    assert remove(animals, quick_embedder, filter=CATS, dry_run=True) == 3
+    assert len(contents(animals)) == 5
+    assert remove(animals, quick_embedder, ids=["cat1", "dog0"], filter=CATS) == 4
+    assert sorted(contents(animals)) == ["dog2"]
+
+
+def test_a_document_goes_whole_though_one_passage_passes(animals: VectorIndex, quick_embedder: FastEmbedEmbedder) -> None:
+    assert remove(animals, quick_embedder, filter={"must": [{"key": "number", "match": {"value": 2}}]}) == 6
+    assert animals.count() == 0
+
+
+def test_removing_everything_or_nothing_is_refused(animals: VectorIndex, quick_embedder: FastEmbedEmbedder) -> None:
+    with pytest.raises(InvalidQuery, match="name what is to be removed"):
+        remove(animals, quick_embedder)
+    with pytest.raises(InvalidQuery, match="an empty filter would remove every document"):
+        remove(animals, quick_embedder, filter={})
+    with pytest.raises(InvalidQuery, match=r"write \['dog1'\]"):
+        remove(animals, quick_embedder, ids="dog1")
+    assert len(contents(animals)) == 6
