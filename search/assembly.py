@@ -14,6 +14,7 @@ from search.settings import (
     NoReranker,
     ServerSettings,
     Settings,
+    StorageSettings,
 )
 
 if TYPE_CHECKING:
@@ -138,9 +139,9 @@ def build_index(settings: Settings) -> "VectorIndex":
         case EdgeSettings():
             from search.index.edge import EdgeIndex
 
-            return EdgeIndex(settings.data_dir.expanduser(), settings.collection)
+            return EdgeIndex(settings.data_dir.expanduser(), settings.collection, settings.storage)
         case ServerSettings() as server:
-            from search.index.qdrant import QdrantIndex, connect
+            from search.index.qdrant import QdrantIndex, Sharding, connect
 
             client = connect(
                 server.url,
@@ -149,15 +150,18 @@ def build_index(settings: Settings) -> "VectorIndex":
                 timeout_s=server.timeout_s,
                 ca_file=server.ca_file,
             )
-            return QdrantIndex(client, settings.collection, server.url)
+            sharding = Sharding(server.shards, server.replicas, server.write_consistency)
+            return QdrantIndex(client, settings.collection, server.url, settings.storage, sharding)
         case MemorySettings():
             from search.index.qdrant import QdrantIndex, in_memory
 
-            return QdrantIndex(in_memory(), settings.collection, ":memory:")
+            return QdrantIndex(in_memory(), settings.collection, ":memory:", settings.storage)
 
 
 def build_corpus_index(settings: Settings, corpus_hash: str, embedder: "Embedder") -> "VectorIndex":
     """The embedded collection of a judged data set's corpus, one for each corpus and embedder, away from the user's own."""
     name = f"{corpus_hash}-{embedder.fingerprint.rpartition('@')[2]}"
     folder = settings.data_dir / "evaluation"
-    return build_index(settings.model_copy(update={"data_dir": folder, "collection": name, "index": EdgeSettings()}))
+    return build_index(
+        settings.model_copy(update={"data_dir": folder, "collection": name, "index": EdgeSettings(), "storage": StorageSettings()})
+    )

@@ -24,6 +24,7 @@ SearchError
     ├── IndexBusy                another process owns the data folder
     ├── IndexMismatch            the collection was built with another embedder
     ├── IndexCorrupt             the files of the collection cannot be opened
+    ├── IndexFull                the disk has too little room left
     ├── CollectionNotFound       nothing has been ingested under this name
     ├── IndexUnreachable         no connection to the server, or it broke
     ├── IndexTimeout             the server did not answer in time
@@ -134,6 +135,10 @@ class IndexMismatch(IndexFailure):
 
 class IndexCorrupt(IndexFailure):
     """The collection's files cannot be opened."""
+
+
+class IndexFull(IndexFailure):
+    """The disk has too little room left for what was to be written; nothing of it was, and the collection is as it was."""
 
 
 class CollectionNotFound(IndexFailure):

@@ -18,6 +18,7 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     SecretStr,
+    StringConstraints,
     TypeAdapter,
     ValidationError,
     model_validator,
@@ -115,6 +116,28 @@ class CudaSettings(_Section):
     )
 
 
+_FIELD = r"^(metadata\..+|title|headings|page|number|media_type|modified)$"  # that a filter may ask about
+PayloadType = Literal["keyword", "integer", "float", "bool"]
+
+
+class StorageSettings(_Section):
+    """How a collection is kept. Decided when it is made; `search reindex` makes it anew."""
+
+    quantization: Literal["none", "scalar", "binary"] = Field(
+        "none", description="Copies of the vectors in int8 or in single bits, which are searched first: 4 or 32 times less memory."
+    )
+    oversampling: float = Field(
+        3.0, ge=1, description="With quantization: times as many candidates are found with it and rescored with the whole vectors."
+    )
+    on_disk: bool = Field(default=False, description="Leave whole vectors on disk; with quantization that saves memory.")
+    on_disk_payload: bool = Field(default=False, description="Leave texts and metadata on disk.")
+    hnsw_m: int = Field(16, ge=0, description="Edges of a vector in the search graph.")
+    hnsw_ef_construct: int = Field(100, ge=4, description="Neighbours considered for them.")
+    payload_indexes: dict[Annotated[str, StringConstraints(pattern=_FIELD)], PayloadType] = Field(
+        default_factory=dict, description='Fields that filters ask about often, by type, such as {"metadata.year": "integer"}.'
+    )
+
+
 class EdgeSettings(_Section):
     """Qdrant Edge: the engine inside this process, its files under `data_dir`."""
 
@@ -131,6 +154,9 @@ class ServerSettings(_Section):
     grpc_port: PositiveInt = 6334
     timeout_s: PositiveInt = Field(10, description="Seconds until a request counts as lost.")
     ca_file: Path | None = Field(None, description="Certificate authority of the server, for TLS with a private one.")
+    shards: PositiveInt | None = Field(None, description="Of a collection that is made; None: the server's choice.")
+    replicas: PositiveInt | None = Field(None, description="Copies of each shard; None: the server's choice.")
+    write_consistency: PositiveInt | None = Field(None, description="Replicas that confirm a write; None: the server's choice.")
 
 
 class MemorySettings(_Section):
@@ -183,6 +209,7 @@ class Settings(BaseSettings):
     data_dir: Path = Field(default_factory=lambda: Path.home() / ".local/share/two-stage-search")
     collection: str = Field("documents", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
     index: Annotated[EdgeSettings | ServerSettings | MemorySettings, Field(discriminator="engine")] = EdgeSettings()
+    storage: StorageSettings = StorageSettings()
     embedder: EmbedderSettings = EmbedderSettings()
     reranker: RerankerSettings = CrossEncoderSettings()
     chunking: ChunkingSettings = ChunkingSettings()

@@ -32,6 +32,7 @@ class QdrantStandIn:
         self.api_key = api_key
         self.faults: deque[Fault] = deque()
         self.requests: list[str] = []
+        self.bodies: deque[tuple[str, dict[str, Any]]] = deque(maxlen=100)  # of the last requests
         self.planted_answers: deque[Any] = deque()
         self.refused = ""  # points with this in their text are refused, as some server's limits would have it
         self._client = QdrantClient(":memory:")
@@ -56,6 +57,7 @@ class QdrantStandIn:
     def answer(self, method: str, path: str, body: dict[str, Any]) -> tuple[int, Any]:
         """Carry a request out; the status and the result."""
         self.requests.append(f"{method} {path}")
+        self.bodies.append((f"{method} {path}", body))
         with self._lock:
             match [method, *path.strip("/").split("/")]:
                 case ["GET", "collections", _, "exists"] if self.planted_answers:

@@ -27,14 +27,14 @@ ROWS = (
     {"cli"},
 )
 BORDERS = {
-    "qdrant_client": {"index/filters.py", "index/qdrant.py"},
-    "qdrant_edge": {"index/edge.py"},
+    "qdrant_client": {"index/filters.py", "index/qdrant.py", "index/server_errors.py"},
+    "qdrant_edge": {"index/edge.py", "index/edge_filters.py"},
     "onnxruntime": {"inference/runtime.py", "inference/session.py"},
     "fastembed": {"embedding.py", "reranking/cross_encoder.py"},
     "onnx": {"export/graph.py", "export/bert.py", "export/decoder.py", "export/precision.py"},
     "safetensors": {"export/checkpoint.py", "training/states.py"},
     "huggingface_hub": {"export/hub.py"},
-    "httpx": {"index/qdrant.py", "reranking/chat.py"},
+    "httpx": {"index/qdrant.py", "index/server_errors.py", "reranking/chat.py"},
     "pytrec_eval": {"evaluation/measures.py"},
     "scipy": {"calibration.py", "evaluation/statistics.py"},
     "matplotlib": {"evaluation/charts.py"},

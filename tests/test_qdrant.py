@@ -26,7 +26,8 @@ from search.errors import (
     IndexUnreachable,
 )
 from search.index import CollectionSpec, Point
-from search.index.qdrant import QdrantIndex, connect, translate
+from search.index.qdrant import QdrantIndex, connect
+from search.index.server_errors import translate
 
 SPEC = CollectionSpec(4, "model@1")
 ID = "8c0d6a8e-5a39-5f0c-9a5e-0d8c1c3a6b1f"

@@ -12,18 +12,19 @@ import os
 import shutil
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import qdrant_edge as edge
 from filelock import FileLock, Timeout
 
-from search.errors import CollectionNotFound, IndexBusy, IndexCorrupt, IndexFailure, IndexRejected
+from search.errors import CollectionNotFound, IndexBusy, IndexCorrupt, IndexFailure, IndexFull, IndexRejected
 from search.index import (
     KEYWORD_FIELDS,
     CollectionSpec,
     Match,
+    Payload,
     PlainFilter,
     Point,
     Record,
@@ -32,15 +33,27 @@ from search.index import (
     check_points,
     check_spec,
 )
+from search.index.edge_filters import to_edge
+from search.settings import StorageSettings
 
 _PAGE = 256
+_COPIES = 3  # of what is written: the log, the segment, and files growing ahead of it
+_ROOM = 40_000_000  # bytes that stay free: what an empty collection takes, and the log grows by
+_FULL_SCAN_KB = 10_000  # of vectors; a filter that leaves less is answered without the graph, as on the server
+_SCHEMAS = {
+    "keyword": edge.PayloadSchemaType.Keyword,
+    "integer": edge.PayloadSchemaType.Integer,
+    "float": edge.PayloadSchemaType.Float,
+}
 
 
 class EdgeIndex:
     """One collection in a data folder that this process owns while it is open."""
 
-    def __init__(self, data_dir: Path, name: str) -> None:
+    def __init__(self, data_dir: Path, name: str, storage: StorageSettings | None = None) -> None:
+        """Keep the names; `storage` says how the collection is kept if it is made."""
         self.name = name
+        self._storage = storage or StorageSettings()
         self._data_dir = data_dir
         self._folder = data_dir / "collections" / name
         self.location = str(self._folder)
@@ -68,7 +81,7 @@ class EdgeIndex:
                 raise CollectionNotFound(message)
             self._acquire()
             try:
-                self._open(described, spec)
+                self._open(described, spec, create=create)
             except BaseException:
                 self._release()
                 raise
@@ -76,6 +89,7 @@ class EdgeIndex:
     def upsert(self, points: Sequence[Point]) -> None:
         """Write points, replacing those with the same id."""
         check_points(points)
+        self._check_room(sum(4 * point.vector.size + _size(point.payload) for point in points))
         converted = [edge.Point(point.id, point.vector.tolist(), booleans.with_names(point.payload)) for point in points]
         with _translated():
             self._opened.update(edge.UpdateOperation.upsert_points(converted))
@@ -84,7 +98,11 @@ class EdgeIndex:
         """The `limit` closest points that pass the filter, closest first."""
         with _translated():
             request = edge.QueryRequest(
-                query=edge.Query.Nearest(vector.tolist()), limit=limit, filter=_to_edge(filter), with_payload=True
+                query=edge.Query.Nearest(vector.tolist()),
+                limit=limit,
+                filter=to_edge(filter),
+                with_payload=True,
+                params=self._search_params(),
             )
             found = self._opened.query(request)
         return [Match(str(point.id), point.score, booleans.without_names(point.payload or {})) for point in found]
@@ -95,7 +113,7 @@ class EdgeIndex:
             if ids:
                 self._opened.update(edge.UpdateOperation.delete_points(list(ids)))
             if filter is not None:
-                self._opened.update(edge.UpdateOperation.delete_points_by_filter(_to_edge(filter) or edge.Filter()))
+                self._opened.update(edge.UpdateOperation.delete_points_by_filter(to_edge(filter) or edge.Filter()))
 
     def scroll(self, filter: PlainFilter | None = None, fields: Sequence[str] | None = None) -> Iterator[Record]:
         """Every point that passes the filter, with the named payload fields or all of them."""
@@ -103,7 +121,7 @@ class EdgeIndex:
         wanted: bool | list[str] = True if fields is None else list(fields)
         while True:
             with _translated():
-                request = edge.ScrollRequest(offset=offset, limit=_PAGE, filter=_to_edge(filter), with_payload=wanted)
+                request = edge.ScrollRequest(offset=offset, limit=_PAGE, filter=to_edge(filter), with_payload=wanted)
                 records, offset = self._opened.scroll(request)
             yield from (Record(str(record.id), booleans.without_names(record.payload or {})) for record in records)
             if offset is None:
@@ -112,10 +130,11 @@ class EdgeIndex:
     def count(self, filter: PlainFilter | None = None) -> int:
         """How many points pass the filter."""
         with _translated():
-            return self._opened.count(edge.CountRequest(exact=True, filter=_to_edge(filter)))
+            return self._opened.count(edge.CountRequest(exact=True, filter=to_edge(filter)))
 
     def optimize(self) -> None:
         """Merge segments and build the HNSW graph. It holds the interpreter's lock: seconds for 20,000 points."""
+        self._check_room(sum(file.stat().st_blocks * 512 for file in (self._folder / "shard").rglob("*") if file.is_file()))
         with _translated():
             self._opened.optimize()
 
@@ -130,6 +149,20 @@ class EdgeIndex:
             finally:
                 self._shard = None
                 self._release()
+
+    def _check_room(self, size: int) -> None:
+        """Refuse to write where it might not fit: the engine writes into mapped files, and a full disk would end the process.
+
+        Raises:
+            IndexFull: there is too little room.
+        """
+        free = shutil.disk_usage(self._data_dir).free
+        if free < _COPIES * size + _ROOM:
+            message = (
+                f"{free // 1_000_000:,} MB are left on the disk of {self._data_dir}, and {(_COPIES * size + _ROOM) // 1_000_000:,} "
+                "are needed to go on; make room and run the same again, what was written stays"
+            )
+            raise IndexFull(message)
 
     @property
     def _opened(self) -> edge.EdgeShard:
@@ -161,23 +194,37 @@ class EdgeIndex:
             (self._data_dir / "owner.json").unlink(missing_ok=True)
         self._lock.release()
 
-    def _open(self, described: Path, spec: CollectionSpec) -> None:
+    def _open(self, described: Path, spec: CollectionSpec, *, create: bool) -> None:
         shard = self._folder / "shard"
         if described.is_file():
             check_spec(self.name, _read_spec(described), spec)
             self._shard = self._load(shard)
+            if create:
+                self._index_payload()
             return
         if shard.exists():
             self._clear(shard)
+        self._check_room(0)
         with _translated():
             self._folder.mkdir(parents=True, exist_ok=True)
-            vectors = edge.EdgeVectorParams(size=spec.dimension, distance=edge.Distance.Cosine)
-            self._shard = edge.EdgeShard.create(str(shard), edge.EdgeConfig(vectors=vectors))
-            for field in KEYWORD_FIELDS:
-                self._shard.update(edge.UpdateOperation.create_field_index(field, edge.PayloadSchemaType.Keyword))
+            self._shard = edge.EdgeShard.create(str(shard), _config(spec, self._storage))
+        self._index_payload()  # before the load, which it would hold up
         temporary = described.with_suffix(".new")
         temporary.write_text(json.dumps({"dimension": spec.dimension, "fingerprint": spec.fingerprint}))
         temporary.replace(described)
+
+    def _index_payload(self) -> None:
+        wanted = {**dict.fromkeys(KEYWORD_FIELDS, "keyword"), **self._storage.payload_indexes}
+        with _translated():
+            for field, kind in wanted.items():
+                name, schema = (booleans.FIELD, "keyword") if kind == "bool" else (field, kind)
+                self._opened.update(edge.UpdateOperation.create_field_index(name, _SCHEMAS[schema]))
+
+    def _search_params(self) -> edge.SearchParams | None:
+        if self._storage.quantization == "none":
+            return None
+        rescored = edge.QuantizationSearchParams(rescore=True, oversampling=self._storage.oversampling)
+        return edge.SearchParams(quantization=rescored)
 
     def _load(self, shard: Path) -> edge.EdgeShard:
         try:
@@ -196,6 +243,27 @@ class EdgeIndex:
             message = f"{self._folder} holds {points} points but no collection.json; restore that file or delete the folder"
             raise IndexCorrupt(message)
         shutil.rmtree(shard)
+
+
+def _size(payload: Payload) -> int:
+    return len(json.dumps(payload, default=list))
+
+
+def _config(spec: CollectionSpec, storage: StorageSettings) -> edge.EdgeConfig:
+    quantization: Any = None
+    match storage.quantization:
+        case "scalar":
+            quantization = edge.ScalarQuantizationConfig(edge.ScalarType.Int8, always_ram=True)
+        case "binary":
+            quantization = edge.BinaryQuantizationConfig(always_ram=True)
+    vectors = edge.EdgeVectorParams(
+        size=spec.dimension,
+        distance=edge.Distance.Cosine,
+        on_disk=storage.on_disk,
+        quantization_config=quantization,
+        hnsw_config=edge.HnswIndexConfig(storage.hnsw_m, storage.hnsw_ef_construct, _FULL_SCAN_KB),
+    )
+    return edge.EdgeConfig(vectors=vectors, on_disk_payload=storage.on_disk_payload)
 
 
 def _read_spec(described: Path) -> CollectionSpec:
@@ -230,56 +298,3 @@ def _translated() -> Iterator[None]:
             raise
         message = f"Qdrant Edge gave up, the collection's files may be damaged: {error}"
         raise IndexCorrupt(message) from error
-
-
-def _to_edge(filter: PlainFilter | None) -> edge.Filter | None:
-    if filter is None:
-        return None
-    clauses: dict[str, Any] = {
-        clause: [_to_condition(condition) for condition in _as_list(filter[clause])]
-        for clause in ("must", "should", "must_not")
-        if clause in filter
-    }
-    if "min_should" in filter:
-        wanted = filter["min_should"]
-        conditions = [_to_condition(condition) for condition in wanted["conditions"]]
-        clauses["min_should"] = edge.MinShould(conditions, wanted["min_count"])
-    return edge.Filter(**clauses)
-
-
-def _as_list(conditions: Any) -> list[Any]:
-    return conditions if isinstance(conditions, list) else [conditions]
-
-
-def _to_condition(condition: Mapping[str, Any]) -> Any:
-    match condition:
-        case {"key": key, "match": {"value": bool(value)}}:
-            return edge.FieldCondition(key=booleans.FIELD, match=edge.MatchValue(booleans.name(key, value=value)))
-        case {"key": key, **rest}:
-            return edge.FieldCondition(key=key, **_to_tests(rest))
-        case {"nested": {"key": key, "filter": inner}}:
-            return edge.NestedCondition(key, _to_edge(inner) or edge.Filter())
-        case {"is_empty": {"key": key}}:
-            return edge.IsEmptyCondition(key)
-        case {"is_null": {"key": key}}:
-            return edge.IsNullCondition(key)
-        case {"has_id": ids}:
-            return edge.HasIdCondition(set(ids))
-        case _:
-            return _to_edge(condition)
-
-
-def _to_tests(tests: Mapping[str, Any]) -> dict[str, Any]:
-    converted = dict(tests)
-    match tests.get("match"):
-        case {"value": value}:
-            converted["match"] = edge.MatchValue(value)
-        case {"any": values}:
-            converted["match"] = edge.MatchAny(values)
-        case {"except": values}:
-            converted["match"] = edge.MatchExcept(values)
-    if "range" in tests:
-        converted["range"] = edge.RangeFloat(**tests["range"])
-    if "values_count" in tests:
-        converted["values_count"] = edge.ValuesCount(**tests["values_count"])
-    return converted

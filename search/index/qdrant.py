@@ -6,26 +6,15 @@ import json
 import ssl
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import grpc
 import httpx
 from qdrant_client import QdrantClient, models
-from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
-from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
+from qdrant_client.http.exceptions import UnexpectedResponse
 
-from search.errors import (
-    CollectionNotFound,
-    IndexDenied,
-    IndexFailure,
-    IndexFaulted,
-    IndexMismatch,
-    IndexOverloaded,
-    IndexRejected,
-    IndexTimeout,
-    IndexUnreachable,
-)
+from search.errors import CollectionNotFound, IndexFailure, IndexMismatch, IndexRejected
 from search.index import (
     KEYWORD_FIELDS,
     CollectionSpec,
@@ -37,19 +26,46 @@ from search.index import (
     check_points,
     check_spec,
 )
+from search.index.server_errors import translate
+from search.settings import StorageSettings
 
 _PAGE = 256
 _MAX_REQUEST_BYTES = 8_000_000  # the server takes 32 MB; smaller requests time out less
 _CONFLICT = 409
-_SERVER_ERROR = 500
 _BYTES_PER_NUMBER = 22  # of a vector, written as JSON
+
+
+_QUANTIZATIONS: dict[str, models.ScalarQuantization | models.BinaryQuantization | None] = {
+    "none": None,
+    "scalar": models.ScalarQuantization(scalar=models.ScalarQuantizationConfig(type=models.ScalarType.INT8, always_ram=True)),
+    "binary": models.BinaryQuantization(binary=models.BinaryQuantizationConfig(always_ram=True)),
+}
+
+
+@dataclass(frozen=True)
+class Sharding:
+    """Over how many machines a collection is spread; None leaves it to the server."""
+
+    shards: int | None = None
+    replicas: int | None = None
+    write_consistency: int | None = None
 
 
 class QdrantIndex:
     """One collection, reached through a client that this object owns."""
 
-    def __init__(self, client: QdrantClient, name: str, location: str) -> None:
+    def __init__(
+        self,
+        client: QdrantClient,
+        name: str,
+        location: str,
+        storage: StorageSettings | None = None,
+        sharding: Sharding | None = None,
+    ) -> None:
+        """Keep the names; `storage` and `sharding` say how the collection is kept if it is made."""
         self.name = name
+        self._storage = storage or StorageSettings()
+        self._sharding = sharding or Sharding()
         self.location = location
         self._client = client
 
@@ -87,7 +103,12 @@ class QdrantIndex:
         """The `limit` closest points that pass the filter, closest first."""
         with self._translated():
             answer = self._client.query_points(
-                self.name, query=vector.tolist(), limit=limit, query_filter=_to_model(filter), with_payload=True
+                self.name,
+                query=vector.tolist(),
+                limit=limit,
+                query_filter=_to_model(filter),
+                with_payload=True,
+                search_params=self._params,
             )
         return [Match(str(point.id), point.score, point.payload or {}) for point in answer.points]
 
@@ -122,10 +143,28 @@ class QdrantIndex:
         """Close the connections."""
         self._client.close()
 
+    @property
+    def _params(self) -> models.SearchParams | None:
+        if self._storage.quantization == "none":
+            return None
+        rescored = models.QuantizationSearchParams(rescore=True, oversampling=self._storage.oversampling)
+        return models.SearchParams(quantization=rescored)
+
     def _create(self, spec: CollectionSpec) -> None:
-        vectors = models.VectorParams(size=spec.dimension, distance=models.Distance.COSINE)
+        storage = self._storage
+        vectors = models.VectorParams(size=spec.dimension, distance=models.Distance.COSINE, on_disk=storage.on_disk)
         try:
-            self._client.create_collection(self.name, vectors, metadata={"fingerprint": spec.fingerprint})
+            self._client.create_collection(
+                self.name,
+                vectors,
+                metadata={"fingerprint": spec.fingerprint},
+                on_disk_payload=storage.on_disk_payload,
+                hnsw_config=models.HnswConfigDiff(m=storage.hnsw_m, ef_construct=storage.hnsw_ef_construct),
+                quantization_config=_QUANTIZATIONS[storage.quantization],
+                shard_number=self._sharding.shards,
+                replication_factor=self._sharding.replicas,
+                write_consistency_factor=self._sharding.write_consistency,
+            )
         except UnexpectedResponse as error:
             if error.status_code != _CONFLICT:  # another process was quicker; what it made is compared next
                 raise
@@ -133,8 +172,8 @@ class QdrantIndex:
     def _create_payload_indexes(self) -> None:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Payload indexes have no effect in the local Qdrant", UserWarning)
-            for field in KEYWORD_FIELDS:
-                self._client.create_payload_index(self.name, field, models.PayloadSchemaType.KEYWORD)
+            for field, kind in {**dict.fromkeys(KEYWORD_FIELDS, "keyword"), **self._storage.payload_indexes}.items():
+                self._client.create_payload_index(self.name, field, models.PayloadSchemaType(kind))
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
@@ -191,80 +230,6 @@ def connect(
 def in_memory() -> QdrantClient:
     """qdrant-client's own engine: exact, slow, and gone with the process."""
     return QdrantClient(":memory:")
-
-
-def translate(error: Exception, server: str) -> IndexFailure:
-    """Say in this package's terms what went wrong. Covers every exception the client raises; a test holds it to that."""
-    match error:
-        case ResourceExhaustedResponse():
-            return _overloaded(server, float(error.retry_after_s))
-        case UnexpectedResponse():
-            return _from_status(error.status_code or 0, _detail(error), server)
-        case ResponseHandlingException():
-            return _from_source(error.source, server)
-        case json.JSONDecodeError():
-            return _from_source(error, server)
-        case grpc.RpcError():
-            return _from_grpc(error, server)
-        case _:
-            return IndexRejected(f"{server} cannot do that: {error}")
-
-
-def _from_status(status: int, detail: str, server: str) -> IndexFailure:
-    match status:
-        case 401 | 403:
-            return IndexDenied(f"{server} did not accept the API key; set SEARCH_INDEX__API_KEY")
-        case 404:
-            return CollectionNotFound(f"{server} knows no such collection: {detail}")
-        case 408 | 504:
-            return IndexTimeout(f"{server} took too long; raise SEARCH_INDEX__TIMEOUT_S or try again")
-        case 429:
-            return _overloaded(server, None)
-        case 502 | 503:
-            return IndexUnreachable(f"{server} is not ready ({status}); try again")
-        case _ if status >= _SERVER_ERROR:
-            return IndexFaulted(f"{server} failed on the request ({status}): {detail}; try again, and look into its log")
-        case _:
-            return IndexRejected(f"{server} refused the request ({status}): {detail}")
-
-
-def _from_source(source: Exception, server: str) -> IndexFailure:
-    if isinstance(source, httpx.TimeoutException):
-        return IndexTimeout(f"{server} did not answer in time; raise SEARCH_INDEX__TIMEOUT_S or try again")
-    if isinstance(source, (httpx.TransportError, OSError)):
-        return IndexUnreachable(f"{server} cannot be reached ({source}); is it running, and is SEARCH_INDEX__URL right?")
-    return IndexRejected(f"{server} gave an answer that is not Qdrant's ({type(source).__name__}); is SEARCH_INDEX__URL right?")
-
-
-def _from_grpc(error: grpc.RpcError, server: str) -> IndexFailure:
-    code = error.code() if isinstance(error, grpc.Call) else None
-    detail = error.details() if isinstance(error, grpc.Call) else str(error)
-    match code:
-        case grpc.StatusCode.UNAUTHENTICATED | grpc.StatusCode.PERMISSION_DENIED:
-            return _from_status(401, detail, server)
-        case grpc.StatusCode.NOT_FOUND:
-            return _from_status(404, detail, server)
-        case grpc.StatusCode.DEADLINE_EXCEEDED:
-            return _from_status(504, detail, server)
-        case grpc.StatusCode.RESOURCE_EXHAUSTED:
-            return _overloaded(server, None)
-        case grpc.StatusCode.UNAVAILABLE:
-            return IndexUnreachable(f"{server} cannot be reached over gRPC ({detail}); is SEARCH_INDEX__GRPC_PORT right?")
-        case _:
-            return IndexRejected(f"{server} refused the request: {detail}")
-
-
-def _overloaded(server: str, retry_after_s: float | None) -> IndexOverloaded:
-    wait = "later" if retry_after_s is None else f"in {retry_after_s:g} s"
-    return IndexOverloaded(f"{server} asks for fewer requests; try again {wait}", retry_after_s)
-
-
-def _detail(error: UnexpectedResponse) -> str:
-    try:
-        status = json.loads(error.content)["status"]
-        return str(status.get("error", status) if isinstance(status, dict) else status)
-    except (ValueError, KeyError, TypeError):
-        return error.reason_phrase or "no reason given"
 
 
 def _is_loopback(host: str) -> bool:

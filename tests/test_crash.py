@@ -1,0 +1,137 @@
+"""Killed at any point and run again, or on a full disk: the end equals one clean run."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from standin import QdrantStandIn
+from test_ingestion import contents
+
+from search.embedding import FastEmbedEmbedder
+from search.errors import IndexFull
+from search.index import CollectionSpec, VectorIndex
+from search.index.edge import EdgeIndex
+from search.index.qdrant import QdrantIndex, connect
+
+RUN = """
+import sys
+from search import Document, Settings, open_search
+version, count, words = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+def documents():
+    for i in range(count):
+        if (i + version) % 10:  # some come and some go with every version
+            text = f"Document {i}, version {version if i % 3 else 0}. " + "A sentence about nothing. " * (i * 7 % words)
+            yield Document(id=str(i), text=text)
+with open_search(Settings(chunking={"tokens": 30, "overlap": 0})) as searcher:
+    print("ready", flush=True)
+    searcher.ingest(documents(), sync=True, max_delete=count)
+"""
+DOCUMENTS = 300
+
+
+@pytest.fixture(params=["edge", "standin"])
+def place(request: pytest.FixtureRequest, tmp_path: Path, model_folder: Path) -> Iterator[Callable[[str], dict[str, str]]]:
+    """The settings that put a collection of some name into one engine, for a process of its own."""
+    shared = {**os.environ, "SEARCH_EMBEDDER__MODEL": str(model_folder / "embedder-mean"), "SEARCH_THREADS": "1"}
+    with QdrantStandIn() as server:
+
+        def settings(name: str) -> dict[str, str]:
+            if request.param == "edge":
+                return {**shared, "SEARCH_DATA_DIR": str(tmp_path / name)}
+            return {**shared, "SEARCH_INDEX__ENGINE": "qdrant", "SEARCH_INDEX__URL": server.url, "SEARCH_COLLECTION": name}
+
+        yield settings
+
+
+def held(settings: dict[str, str], embedder: FastEmbedEmbedder) -> dict[str, list[tuple[int, str, object]]]:
+    index: VectorIndex
+    if url := settings.get("SEARCH_INDEX__URL"):
+        index = QdrantIndex(connect(url), settings["SEARCH_COLLECTION"], url)
+    else:
+        index = EdgeIndex(Path(settings["SEARCH_DATA_DIR"]), "documents")
+    index.ensure(CollectionSpec(embedder.dimension, embedder.fingerprint), create=False)
+    found = contents(index)
+    index.close()
+    return found
+
+
+def run(version: int, settings: dict[str, str], kill_after_s: float | None = None, *, words: int = 12) -> float:
+    """One run; killed, if asked, some seconds after it was ready to begin. How long it took from then."""
+    command = [sys.executable, "-c", RUN, str(version), str(DOCUMENTS), str(words)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=settings) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+        started = time.monotonic()
+        if kill_after_s is not None:
+            time.sleep(kill_after_s)
+            process.send_signal(signal.SIGKILL)
+        process.wait()
+        if kill_after_s is None:
+            assert process.returncode == 0
+    return time.monotonic() - started
+
+
+def test_killed_anywhere_and_run_again_equals_one_clean_run(
+    place: Callable[[str], dict[str, str]],
+    quick_embedder: FastEmbedEmbedder,
+    in_full: bool,  # noqa: FBT001  # a fixture
+) -> None:
+    """Version after version, each killed once or twice before it is run to its end."""
+    draw = random.Random(4)  # noqa: S311  # no secret
+    took = run(1, place("killed"))
+    for version in range(2, 27 if in_full else 4):
+        for _ in range(2):
+            run(version, place("killed"), draw.random() * took)
+        took = run(version, place("killed"))
+        clean = place(f"clean{version}")
+        run(version, clean)
+        assert held(place("killed"), quick_embedder) == held(clean, quick_embedder)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
+    """A disk of so many megabytes; asked again, the same one with another size."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def disk(megabytes: int) -> Path:
+        options = f"{'remount,' if os.path.ismount(folder) else ''}size={megabytes}m"  # pathlib's is the same
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True, check=False)
+        if done.returncode:
+            pytest.skip("only root may mount a small disk")
+        return folder
+
+    yield disk
+    subprocess.run(["umount", folder], capture_output=True, check=False)
+
+
+@pytest.mark.timeout(300)
+def test_a_full_disk_ends_a_run_that_goes_on_when_there_is_room(
+    small_disk: Callable[[int], Path], model_folder: Path, tmp_path: Path, quick_embedder: FastEmbedEmbedder
+) -> None:
+    settings = {**os.environ, "SEARCH_EMBEDDER__MODEL": str(model_folder / "embedder-mean"), "SEARCH_DATA_DIR": str(small_disk(82))}
+    run_ = f"{RUN.replace('sentence about', 'sentence at length about ' + 'very ' * 20)}"
+    command = [sys.executable, "-c", run_, "1", "1500", "12"]
+    full = subprocess.run(command, env=settings, capture_output=True, text=True, check=False)
+    assert full.returncode == 1, full.returncode  # and not killed by the system
+    assert "IndexFull" in full.stderr
+    assert "make room and run the same again, what was written stays" in full.stderr
+    small_disk(900)
+    written = held(settings, quick_embedder)
+    assert 0 < len(written) < 1_350
+    subprocess.run(command, env=settings, check=True, capture_output=True)
+    clean = {**settings, "SEARCH_DATA_DIR": str(tmp_path / "clean")}
+    subprocess.run(command, env=clean, check=True, capture_output=True)
+    assert held(settings, quick_embedder) == held(clean, quick_embedder)
+
+
+def test_too_little_room_for_a_collection(small_disk: Callable[[int], Path]) -> None:
+    index = EdgeIndex(small_disk(20), "documents")
+    with pytest.raises(IndexFull, match=r"(19|20|21) MB are left"):
+        index.ensure(CollectionSpec(8, "model@1"), create=True)

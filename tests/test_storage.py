@@ -1,0 +1,106 @@
+"""How a collection is kept is decided by settings, and does not change what is found."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from standin import QdrantStandIn
+
+from search.assembly import build_index
+from search.errors import InvalidSettings
+from search.index import CollectionSpec, Point
+from search.index.edge import EdgeIndex
+from search.settings import Settings
+
+RNG = np.random.default_rng(7)
+SPEC = CollectionSpec(256, "model@1")
+
+
+def points(count: int) -> list[Point]:
+    centres = RNG.normal(size=(20, 256))
+    vectors = (centres[RNG.integers(0, 20, count)] + RNG.normal(size=(count, 256))).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return [
+        Point(
+            f"00000000-0000-0000-0000-{i:012}",
+            vector,
+            {"document_id": str(i), "metadata": {"year": 2000 + i % 20, "draft": i % 3 == 0}},
+        )
+        for i, vector in enumerate(vectors)
+    ]
+
+
+@pytest.mark.parametrize("quantization", ["none", "scalar", "binary"])
+def test_quantized_vectors_are_rescored_with_whole_ones(quantization: str, tmp_path: Path) -> None:
+    """12,000 vectors, enough for the engine to quantize them; the scores are those of the whole vectors."""
+    storage = {"quantization": quantization, "oversampling": 8, "on_disk": True, "on_disk_payload": True, "hnsw_m": 24}
+    index = build_index(Settings(data_dir=tmp_path, storage=storage))
+    index.ensure(SPEC, create=True)
+    written = points(12_000)
+    index.upsert(written)
+    index.optimize()
+    assert bool(list(tmp_path.rglob("quantized.data"))) == (quantization != "none")
+    matrix = np.array([point.vector for point in written])
+    shared = []
+    for query in matrix[:50] + 0.02 * RNG.normal(size=(50, 256)).astype(np.float32):
+        unit = query / np.linalg.norm(query)
+        exact = {written[i].id for i in np.argsort(-(matrix @ unit))[:10]}
+        matches = index.query(unit, 10)
+        shared.append(len(exact & {match.id for match in matches}) / 10)
+        scores = [float(written[int(match.id[-12:])].vector @ unit) for match in matches]
+        assert [match.score for match in matches] == pytest.approx(scores, abs=1e-5)
+    assert np.mean(shared) > (0.97 if quantization != "binary" else 0.5)  # a bit a dimension knows little of vectors at random
+    index.close()
+
+
+def test_payload_indexes_are_made_before_the_load_and_for_what_is_there(tmp_path: Path) -> None:
+    fields = {"metadata.year": "integer", "metadata.draft": "bool", "title": "keyword"}
+    plain, indexed = Settings(data_dir=tmp_path), Settings(data_dir=tmp_path, storage={"payload_indexes": fields})
+    recent = {"must": [{"key": "metadata.year", "range": {"gte": 2018}}, {"key": "metadata.draft", "match": {"value": True}}]}
+    found = []
+    for settings in (plain, indexed, indexed):
+        index = build_index(settings)
+        assert isinstance(index, EdgeIndex)
+        index.ensure(SPEC, create=True)
+        index.upsert(points(300))
+        found.append(index.count(recent))
+        schema = set(index._opened.info().payload_schema)
+        assert (schema >= {"metadata.year", "title", "_booleans"}) == (settings is indexed)
+        index.close()
+    assert found == [found[0]] * 3
+    assert found[0] > 0
+
+
+def test_a_server_is_told_all_of_it(standin: QdrantStandIn) -> None:
+    storage = {"quantization": "scalar", "on_disk": True, "hnsw_m": 32, "payload_indexes": {"metadata.year": "integer"}}
+    server = {"engine": "qdrant", "url": standin.url, "shards": 3, "replicas": 2, "write_consistency": 1}
+    index = build_index(Settings(index=server, storage=storage))
+    index.ensure(SPEC, create=True)
+    index.upsert(points(3))
+    index.query(points(1)[0].vector, 1)
+    index.close()
+    made = next(body for request, body in standin.bodies if request.startswith("PUT /collections/") and "vectors" in body)
+    assert made["quantization_config"] == {"scalar": {"type": "int8", "always_ram": True}}
+    assert (made["vectors"]["on_disk"], made["hnsw_config"]["m"]) == (True, 32)
+    assert (made["shard_number"], made["replication_factor"], made["write_consistency_factor"]) == (3, 2, 1)
+    order = [json.dumps(body) for request, body in standin.bodies if "/index" in request or request.endswith("/points")]
+    assert "metadata.year" in order[2]
+    assert '"points"' in order[3]  # after the indexes
+    asked = next(body for request, body in standin.bodies if request.endswith("/query"))
+    assert asked["params"] == {"quantization": {"rescore": True, "oversampling": 3.0}}
+
+
+@pytest.mark.parametrize(
+    ("storage", "message"),
+    [
+        ({"quantization": "float"}, "storage.quantization"),
+        ({"oversampling": 0.5}, "storage.oversampling"),
+        ({"payload_indexes": {"year": "integer"}}, "storage.payload_indexes"),
+        ({"payload_indexes": {"metadata.year": "date"}}, "storage.payload_indexes"),
+    ],
+)
+def test_settings_out_of_range(storage: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidSettings, match=message):
+        Settings(storage=storage)
