@@ -1,25 +1,26 @@
 """Settings in, working parts out: the only place that chooses between implementations."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from search.errors import MissingExtra
+from search.errors import MissingExtra, ModelError, ModelNotFound
 from search.settings import (
     CausalSettings,
     ChatSettings,
     CrossEncoderSettings,
     EdgeSettings,
+    EmbedderSettings,
     MemorySettings,
     NoReranker,
     ServerSettings,
     Settings,
-    StorageSettings,
 )
 
 if TYPE_CHECKING:
     from search.embedding import Embedder
     from search.index import VectorIndex
+    from search.index.collections import Collections
     from search.reranking import Reranker
 
 
@@ -58,6 +59,29 @@ def build_embedder(settings: Settings) -> "Embedder":
         batch_tokens=settings.embedder.batch_tokens,
         cuda=settings.cuda,
     )
+
+
+def build_live_embedder(settings: Settings, fingerprint: str, known: "Iterable[Embedder | None]") -> "Embedder":
+    """The embedder that a collection was made with: one of those that are known, or the bundled or named one of its name.
+
+    Raises:
+        ModelNotFound: it is neither.
+    """
+    digest = fingerprint.rpartition("@")[2]
+    for one in known:
+        if one is not None and one.fingerprint.rpartition("@")[2] == digest:
+            return one
+    name = fingerprint.rpartition("@")[0]
+    try:
+        found = build_embedder(settings.model_copy(update={"embedder": EmbedderSettings(model=name)}))
+        if found.fingerprint.rpartition("@")[2] == digest:
+            return found
+    except ModelError as error:
+        reason = str(error)
+    else:
+        reason = f"the model of that name is {found.fingerprint} now"
+    message = f"the live collection was made with {fingerprint}, which is not here to compare with ({reason}); leave out the check"
+    raise ModelNotFound(message)
 
 
 def build_reranker(settings: Settings) -> "Reranker | None":
@@ -133,15 +157,17 @@ def _language_model(chosen: CausalSettings, settings: Settings) -> "Reranker":
             return CausalReranker(model, chosen.slice_size)
 
 
-def build_index(settings: Settings) -> "VectorIndex":
-    """The collection that the settings name, not yet opened."""
+def build_collections(settings: Settings) -> "Collections":
+    """All collections of the engine that the settings name."""
     match settings.index:
         case EdgeSettings():
-            from search.index.edge import EdgeIndex
+            from search.index.edge_collections import EdgeCollections
 
-            return EdgeIndex(settings.data_dir.expanduser(), settings.collection, settings.storage)
+            return EdgeCollections(settings.data_dir.expanduser())
         case ServerSettings() as server:
-            from search.index.qdrant import QdrantIndex, Sharding, connect
+            from search.index.connection import connect
+            from search.index.qdrant import Sharding
+            from search.index.server_collections import QdrantCollections
 
             client = connect(
                 server.url,
@@ -150,18 +176,18 @@ def build_index(settings: Settings) -> "VectorIndex":
                 timeout_s=server.timeout_s,
                 ca_file=server.ca_file,
             )
-            sharding = Sharding(server.shards, server.replicas, server.write_consistency)
-            return QdrantIndex(client, settings.collection, server.url, settings.storage, sharding)
+            return QdrantCollections(client, server.url, Sharding(server.shards, server.replicas, server.write_consistency))
         case MemorySettings():
-            from search.index.qdrant import QdrantIndex, in_memory
+            from search.index.connection import in_memory
+            from search.index.server_collections import QdrantCollections
 
-            return QdrantIndex(in_memory(), settings.collection, ":memory:", settings.storage)
+            return QdrantCollections(in_memory(), ":memory:")
 
 
 def build_corpus_index(settings: Settings, corpus_hash: str, embedder: "Embedder") -> "VectorIndex":
     """The embedded collection of a judged data set's corpus, one for each corpus and embedder, away from the user's own."""
     name = f"{corpus_hash}-{embedder.fingerprint.rpartition('@')[2]}"
-    folder = settings.data_dir / "evaluation"
-    return build_index(
-        settings.model_copy(update={"data_dir": folder, "collection": name, "index": EdgeSettings(), "storage": StorageSettings()})
-    )
+    folder = settings.data_dir.expanduser() / "evaluation"
+    from search.index.edge import EdgeIndex
+
+    return EdgeIndex(folder, name)

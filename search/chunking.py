@@ -5,6 +5,7 @@ A passage never reaches over a heading; a code block stays whole where it fits, 
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -48,6 +49,17 @@ class Chunker:
 
     def chunk(self, document: Document) -> Iterator[Chunk]:
         """Cut one document; a short one gives one chunk. Offsets count characters of `document.text`."""
+        pending: Chunk | None = None
+        for chunk in self._chunks(document):
+            if pending is None:
+                pending = replace(chunk, before=document.text[: chunk.start])
+                continue
+            yield replace(pending, after=document.text[pending.end : chunk.start])
+            pending = chunk
+        if pending is not None:
+            yield replace(pending, after=document.text[pending.end :])
+
+    def _chunks(self, document: Document) -> Iterator[Chunk]:
         pages = Pages(document.text)
         number = 0
         for section in sections(document.text, document.media_type):
@@ -67,6 +79,7 @@ class Chunker:
                     pages.of(start),
                     document.media_type,
                     document.modified,
+                    document.title,
                 )
                 number += 1
 

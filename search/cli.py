@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from search import ingesting, measuring, operating
+from search import ingesting, keeping, measuring, operating
 from search.assembly import build_reranker
 from search.documents import check_query
 from search.errors import InvalidQuery, SearchError
@@ -165,9 +165,11 @@ def rerank(
 
 for command in (
     *(measuring.evaluate, measuring.explain, measuring.calibrate),
+    *(keeping.reindex, keeping.push),
     *(operating.export, operating.models, operating.doctor),
 ):
     app.command()(command)
+app.add_typer(keeping.collections)
 
 
 def main() -> None:

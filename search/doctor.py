@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from search.assembly import build_embedder, build_index, build_reranker, needs_extra
+from search.assembly import build_collections, build_embedder, build_reranker, needs_extra
 from search.errors import CollectionNotFound, SearchError
 from search.index import CollectionSpec
 from search.models import manifest, verify
@@ -114,7 +114,8 @@ def _reranker(settings: Settings) -> str:
 
 def _collection(settings: Settings) -> str:
     embedder = build_embedder(settings)
-    index = build_index(settings)
+    collections = build_collections(settings)
+    index = collections.named(settings.collection, settings.storage)
     try:
         index.ensure(CollectionSpec(embedder.dimension, embedder.fingerprint), create=False)
         return f"{index.name} at {index.location}: {index.count():,} passages"
@@ -122,3 +123,4 @@ def _collection(settings: Settings) -> str:
         return f"{index.name} at {index.location}: nothing ingested yet"
     finally:
         index.close()
+        collections.close()

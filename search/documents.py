@@ -86,6 +86,9 @@ class Chunk:
     page: int | None = None  # from 1, where the document has pages: the one on which the passage begins
     media_type: str = "text/plain"
     modified: float | None = None  # seconds since 1970
+    document_title: str = ""
+    before: str = ""  # white space of the document that no passage holds: in front of the first …
+    after: str = ""  # … and behind this one, up to the next
 
     @property
     def id(self) -> str:

@@ -24,6 +24,7 @@ SearchError
     ├── IndexBusy                another process owns the data folder
     ├── IndexMismatch            the collection was built with another embedder
     ├── IndexCorrupt             the files of the collection cannot be opened
+    ├── ReindexRefused           a collection cannot be moved, or not be led back
     ├── IndexFull                the disk has too little room left
     ├── CollectionNotFound       nothing has been ingested under this name
     ├── IndexUnreachable         no connection to the server, or it broke
@@ -135,6 +136,10 @@ class IndexMismatch(IndexFailure):
 
 class IndexCorrupt(IndexFailure):
     """The collection's files cannot be opened."""
+
+
+class ReindexRefused(IndexFailure):
+    """The collection cannot be moved to a new one, or there is none to lead its name back to; it is as it was."""
 
 
 class IndexFull(IndexFailure):

@@ -10,8 +10,8 @@ from typing import Annotated, TextIO
 import typer
 
 from search.documents import Document, Rejection
-from search.errors import IndexFailure, InvalidDocument
-from search.options import AsJson, Collection, DataDir, load_settings, print_json
+from search.errors import InvalidDocument
+from search.options import AsJson, Collection, DataDir, load_settings, note_wait, print_json
 from search.searcher import open_search
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Write nothing, and show what would change.")]
@@ -79,7 +79,7 @@ def ingest(
             ),
             on_rejection=warn,
             on_change=(lambda state, one: changes.append({"change": state, "document_id": one})) if dry_run else None,
-            on_wait=_wait,
+            on_wait=note_wait,
         )
     for name, number in encodings.most_common():
         print(f"{number:,} documents are not in UTF-8 and were read as {name} (metadata.encoding)", file=sys.stderr)
@@ -117,7 +117,7 @@ def delete(
     gone: list[str] = []
     with open_search(load_settings(data_dir, collection)) as searcher:
         removed = searcher.delete(
-            ids=ids or [], filter=filter, dry_run=dry_run, on_change=lambda _, one: gone.append(one), on_wait=_wait
+            ids=ids or [], filter=filter, dry_run=dry_run, on_change=lambda _, one: gone.append(one), on_wait=note_wait
         )
     if as_json:
         print_json({"removed": removed, "dry_run": dry_run, "document_ids": gone})
@@ -125,10 +125,6 @@ def delete(
     for document_id in gone if dry_run else []:
         print(f"- {document_id}")
     print(f"{'would be: ' if dry_run else ''}{removed:,} removed")
-
-
-def _wait(failure: IndexFailure, seconds: float) -> None:
-    print(f"{failure}; trying again in {seconds:.1f} s", file=sys.stderr)
 
 
 def _tallied(items: Iterable[Document | Rejection], encodings: Counter[str]) -> Iterator[Document | Rejection]:

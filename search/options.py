@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from search.errors import IndexFailure
 from search.settings import Settings, unknown_names
 
 DataDir = Annotated[Path | None, typer.Option(help="Where collections are kept.", show_default=False)]
@@ -23,6 +24,11 @@ def load_settings(data_dir: Path | None, collection: str | None) -> Settings:
         print(f"note: the environment variable {name} is no setting of this program", file=sys.stderr)
     given = {"data_dir": data_dir, "collection": collection}
     return Settings(**{name: value for name, value in given.items() if value is not None})
+
+
+def note_wait(failure: IndexFailure, seconds: float) -> None:
+    """Say on stderr that a server is waited for."""
+    print(f"{failure}; trying again in {seconds:.1f} s", file=sys.stderr)
 
 
 def print_json(value: dict[str, Any]) -> None:

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from search.assembly import build_embedder, build_index, build_reranker
+from search.assembly import build_collections, build_embedder, build_live_embedder, build_reranker
 from search.documents import Document, Rejection, SearchResult
-from search.errors import SearchError
+from search.errors import InvalidSettings, SearchError
 from search.settings import Settings
 
 if TYPE_CHECKING:
@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 
     from search.embedding import Embedder
     from search.index import VectorIndex
+    from search.index.collections import Collections
     from search.index.patient import OnWait, PatientIndex
     from search.ingestion import IngestReport, OnChange, OnProgress, OnRejection
+    from search.reindexing import Judged, ReindexReport
     from search.reranking import Reranker
     from search.service import GroupBy, SearchService
 
@@ -38,6 +40,7 @@ class Searcher:
         self._ingesting = threading.Lock()
         self._closed = False
         self._parts: dict[str, Any] = {}
+        self._retired: list[Any] = []  # collections that searches under way may still ask
 
     def ingest(
         self,
@@ -62,7 +65,7 @@ class Searcher:
         chunking = self.settings.chunking
         run = Ingestion(
             embedder,
-            self._patient(on_wait),
+            self._patiently(self.index, on_wait),
             Chunker(embedder.tokenizer, chunking.tokens, chunking.overlap),
             max_characters=chunking.max_characters,
             on_progress=on_progress,
@@ -90,7 +93,87 @@ class Searcher:
         from search.ingestion.removal import remove
 
         with self._ingesting:
-            return remove(self._patient(on_wait), embedder, ids=ids, filter=filter, dry_run=dry_run, on_change=on_change)
+            return remove(
+                self._patiently(self.index, on_wait), embedder, ids=ids, filter=filter, dry_run=dry_run, on_change=on_change
+            )
+
+    def reindex(
+        self,
+        settings: Settings | None = None,
+        *,
+        check: bool = True,
+        queries: Sequence[str] = (),
+        judged: "Judged | None" = None,
+        min_overlap: float = 0.5,
+        on_progress: "OnProgress | None" = None,
+        on_wait: "OnWait | None" = None,
+    ) -> "ReindexReport":
+        """Fill a new collection from this one's documents, with other settings, and lead the name to it. Searches go on meanwhile.
+
+        Args:
+            settings: with another embedder, chunking or storage; None for this searcher's, of which the collection may differ.
+                If the name is led to the new collection, this searcher goes on with these settings.
+            check: compare what both collections find before; see search.reindexing for the rest, and for errors.
+            queries: asked of both.
+            judged: judgements to decide by.
+            min_overlap: the least share of the first ten documents that are the same.
+            on_progress: called after every step.
+            on_wait: see search.index.patient.
+        """
+        wanted = settings or self.settings
+        if (wanted.index, wanted.data_dir, wanted.collection) != (
+            self.settings.index,
+            self.settings.data_dir,
+            self.settings.collection,
+        ):
+            message = (
+                "a collection is reindexed where it is; settings with another engine, data_dir or collection open another searcher"
+            )
+            raise InvalidSettings(message)
+        embedder = self.embedder if wanted.embedder == self.settings.embedder else build_embedder(wanted)
+        from search.chunking import Chunker
+        from search.reindexing import Reindexing
+
+        def live_embedder(fingerprint: str) -> "Embedder":
+            return build_live_embedder(self.settings, fingerprint, (embedder, self._parts.get("embedder")))
+
+        chunker = Chunker(embedder.tokenizer, wanted.chunking.tokens, wanted.chunking.overlap)
+        work = Reindexing(self.collections, wanted.collection, embedder, chunker, wanted.storage)
+        with self._ingesting:
+            report = work.run(
+                live_embedder=live_embedder if check else None,
+                queries=queries,
+                judged=judged,
+                min_overlap=min_overlap,
+                on_progress=on_progress,
+                wrap=lambda index: self._patiently(index, on_wait),
+            )
+            if report.switched:
+                self._go_over_to(wanted, embedder)
+        return report
+
+    def roll_back(self) -> tuple[str, str]:
+        """Lead the name back to the collection it led to before the last reindexing: which one it leaves, and leads to now.
+
+        Raises:
+            ReindexRefused: there is none.
+        """
+        from search.reindexing import roll_back
+
+        with self._ingesting:
+            left, now = roll_back(self.collections, self.settings.collection)
+            self._go_over_to(self.settings)
+        return left, now
+
+    def _go_over_to(self, settings: Settings, embedder: "Embedder | None" = None) -> None:
+        """From the next search on, ask what the name leads to now, with these settings."""
+        with self._building:
+            self._parts.pop("service", None)
+            if (index := self._parts.pop("index", None)) is not None:
+                self._retired.append(index)
+            self.settings = settings
+            if embedder is not None:
+                self._parts["embedder"] = embedder
 
     def search(
         self,
@@ -121,10 +204,11 @@ class Searcher:
         """Close the collection for good. Closing twice is no error."""
         with self._building:
             self._closed = True
-            index = self._parts.pop("index", None)
-            self._parts.pop("service", None)
-            if index is not None:
-                index.close()
+            for part in [*self._retired, self._parts.pop("index", None), self._parts.pop("collections", None)]:
+                if part is not None:
+                    part.close()
+            self._parts.clear()
+            self._retired.clear()
 
     def __enter__(self) -> Self:
         return self
@@ -147,8 +231,14 @@ class Searcher:
     @property
     def index(self) -> "VectorIndex":
         """The collection."""
-        index: VectorIndex = self._once("index", build_index)
+        index: VectorIndex = self._once("index", lambda settings: self.collections.named(settings.collection, settings.storage))
         return index
+
+    @property
+    def collections(self) -> "Collections":
+        """All collections of the engine."""
+        collections: Collections = self._once("collections", build_collections)
+        return collections
 
     @property
     def service(self) -> "SearchService":
@@ -163,10 +253,10 @@ class Searcher:
         service: SearchService = self._once("service", build)
         return service
 
-    def _patient(self, on_wait: "OnWait | None") -> "PatientIndex":
+    def _patiently(self, index: "VectorIndex", on_wait: "OnWait | None") -> "PatientIndex":
         from search.index.patient import Patience, PatientIndex
 
-        return PatientIndex(self.index, Patience(self.settings.ingestion.patience_s), on_wait)
+        return PatientIndex(index, Patience(self.settings.ingestion.patience_s), on_wait)
 
     def _once(self, name: str, build: Callable[[Settings], Any]) -> Any:
         with self._building:

@@ -18,10 +18,13 @@ from tiny import HUB_CROSS_ENCODER, HUB_EMBEDDER, HUB_STATIC, into_hub_cache, ti
 
 from search.assembly import build_reranker
 from search.embedding import Embedder, FastEmbedEmbedder
+from search.errors import CollectionNotFound
 from search.index import VectorIndex
+from search.index.connection import connect, in_memory
 from search.index.edge import EdgeIndex
 from search.index.patient import Patience, PatientIndex
-from search.index.qdrant import QdrantIndex, connect, in_memory
+from search.index.qdrant import QdrantIndex
+from search.index.server_collections import QdrantCollections
 from search.reranking import Reranker
 from search.reranking.cross_encoder import CrossEncoder
 from search.settings import Settings
@@ -231,8 +234,14 @@ def open_index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenI
     yield open_
     for index in opened:
         index.close()
-    for name in names:
-        client.delete_collection(name)
+    if names:
+        collections = QdrantCollections(client, url)
+        for name in names:
+            target = collections.aliases().get(name, name)
+            with suppress(CollectionNotFound):
+                collections.unalias(name)
+            collections.drop(target)
+        collections.close()
 
 
 @pytest.fixture(params=["edge", "memory", "standin"])

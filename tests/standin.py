@@ -33,7 +33,6 @@ class QdrantStandIn:
         self.faults: deque[Fault] = deque()
         self.requests: list[str] = []
         self.bodies: deque[tuple[str, dict[str, Any]]] = deque(maxlen=100)  # of the last requests
-        self.planted_answers: deque[Any] = deque()
         self.refused = ""  # points with this in their text are refused, as some server's limits would have it
         self._client = QdrantClient(":memory:")
         self._lock = threading.Lock()
@@ -60,18 +59,30 @@ class QdrantStandIn:
         self.bodies.append((f"{method} {path}", body))
         with self._lock:
             match [method, *path.strip("/").split("/")]:
-                case ["GET", "collections", _, "exists"] if self.planted_answers:
-                    return 200, self.planted_answers.popleft()
                 case ["GET", "collections", name, "exists"]:
                     return 200, {"exists": self._client.collection_exists(name)}
                 case ["PUT", "collections", name] if self._client.collection_exists(name):
                     return 409, f"Collection `{name}` already exists!"
                 case ["PUT", "collections", name]:
                     return 200, self._create(name, body)
+                case ["GET", "aliases"]:
+                    return 200, _plain(self._client.get_aliases())
+                case ["GET", "collections"]:
+                    return 200, _plain(self._client.get_collections())
+                case ["POST", "collections", "aliases"]:
+                    return 200, self._client.update_collection_aliases([_alias(action) for action in body["actions"]])
                 case [_, "collections", name, *_] if not self._client.collection_exists(name):
                     return 404, f"Collection `{name}` doesn't exist!"
                 case ["GET", "collections", name]:
                     return 200, _plain(self._client.get_collection(name))
+                case ["PATCH", "collections", name]:
+                    return 200, self._client.update_collection(name, metadata=body["metadata"])
+                case ["DELETE", "collections", name] if name in {one.alias_name for one in self._client.get_aliases().aliases}:
+                    return 404, f"Collection `{name}` doesn't exist!"
+                case ["DELETE", "collections", name]:
+                    return 200, self._client.delete_collection(name)
+                case ["POST", "collections", name, "snapshots"]:
+                    return 200, {"name": f"{name}-1.snapshot", "size": 1}
                 case ["PUT", "collections", name, "index"]:
                     return 200, {"operation_id": 0, "status": "completed"}
                 case ["PUT", "collections", name, "points"]:
@@ -90,7 +101,12 @@ class QdrantStandIn:
                     return 200, _plain(answer)
                 case ["POST", "collections", name, "points", "scroll"]:
                     records, offset = self._client.scroll(
-                        name, _filter(body), body["limit"], offset=body.get("offset"), with_payload=body["with_payload"]
+                        name,
+                        _filter(body),
+                        body["limit"],
+                        offset=body.get("offset"),
+                        with_payload=body["with_payload"],
+                        with_vectors=body["with_vector"],
                     )
                     return 200, {"points": [_plain(record) for record in records], "next_page_offset": offset}
                 case ["POST", "collections", name, "points", "count"]:
@@ -110,7 +126,7 @@ def _handler(standin: QdrantStandIn) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             self._serve()
 
-        do_PUT = do_POST = do_DELETE = do_GET  # noqa: N815  # the names are http.server's
+        do_PUT = do_POST = do_PATCH = do_DELETE = do_GET  # noqa: N815  # the names are http.server's
 
         def log_message(self, format: str, *args: object) -> None:
             """Keep the tests' output clean."""
@@ -148,6 +164,11 @@ def _handler(standin: QdrantStandIn) -> type[BaseHTTPRequestHandler]:
                 pass  # the client did not wait, as some tests want it
 
     return Handler
+
+
+def _alias(action: dict[str, Any]) -> models.AliasOperations:
+    model = models.DeleteAliasOperation if "delete_alias" in action else models.CreateAliasOperation
+    return model.model_validate(action)
 
 
 def _filter(body: dict[str, Any]) -> models.Filter | None:

@@ -1,5 +1,6 @@
 """Passages fit the budget, lie where they say, and together hold everything."""
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -7,7 +8,8 @@ from hypothesis import strategies as st
 from search.chunking import Chunker
 from search.documents import Chunk, Document
 from search.embedding import FastEmbedEmbedder
-from search.inference.tokens import TextTokenizer
+from search.index.points import to_document, to_point
+from search.inference.tokens import Tally, TextTokenizer
 
 
 @pytest.fixture(scope="module")
@@ -219,6 +221,8 @@ def test_everything_is_somewhere_and_nothing_is_too_long(
         assert chunk.text.strip()
         covered[chunk.start : chunk.end] = [True] * (chunk.end - chunk.start)
     assert all(seen or character.isspace() for seen, character in zip(covered, text, strict=True))
+    points = [to_point(chunk, np.zeros(2, np.float32), Tally(1, 0), 1, "r", len(chunks), 1) for chunk in chunks]
+    assert to_document([point.payload for point in reversed(points)]) == document
     starts = [chunk.start for chunk in chunks]
     assert starts == sorted(set(starts))
     assert all(tally.tokens <= tokens for tally in tokenizer.tally([chunk.passage for chunk in chunks]))

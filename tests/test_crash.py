@@ -16,8 +16,9 @@ from test_ingestion import contents
 from search.embedding import FastEmbedEmbedder
 from search.errors import IndexFull
 from search.index import CollectionSpec, VectorIndex
+from search.index.connection import connect
 from search.index.edge import EdgeIndex
-from search.index.qdrant import QdrantIndex, connect
+from search.index.qdrant import QdrantIndex
 
 RUN = """
 import sys

@@ -23,8 +23,9 @@ from search.documents import Document, Rejection
 from search.embedding import FastEmbedEmbedder
 from search.errors import IndexBusy, IndexCorrupt, IndexFailure, IndexRejected, SearchError
 from search.index import CollectionSpec, Point, VectorIndex
+from search.index.connection import connect
 from search.index.edge import EdgeIndex
-from search.index.qdrant import QdrantIndex, connect
+from search.index.qdrant import QdrantIndex
 from search.ingestion import Ingestion, IngestReport, Progress, planning
 from search.searcher import Searcher, open_search
 from search.settings import Settings

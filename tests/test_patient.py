@@ -12,8 +12,9 @@ from search.documents import Document
 from search.embedding import FastEmbedEmbedder
 from search.errors import IndexDenied, IndexFailure, IndexFaulted, IndexOverloaded, IndexRejected, IndexTimeout, IndexUnreachable
 from search.index import CollectionSpec
+from search.index.connection import connect
 from search.index.patient import Patience, PatientIndex
-from search.index.qdrant import QdrantIndex, connect
+from search.index.qdrant import QdrantIndex
 
 BRIEF = Patience(total_s=20, first_s=0.02, longest_s=0.1)
 SPEC = CollectionSpec(2, "planted")
@@ -130,7 +131,7 @@ def test_an_ingestion_over_a_faulty_server_loses_nothing_and_writes_nothing_twic
     index, waits = open_patient(BRIEF)
     faults = [fault for fault, _ in TRANSIENT.values()]
     for version in (old, new):
-        first = 6 if version is old else 4  # requests that open the collection, which are not repeated
+        first = 7 if version is old else 4  # requests that open the collection, which are not repeated
         standin.faults += [Fault()] * first + [draw.choice(faults) if draw.random() < 0.5 else Fault() for _ in range(20)]
         ingest(index, bundled_embedder, version)
         standin.faults.clear()

@@ -26,7 +26,8 @@ from search.errors import (
     IndexUnreachable,
 )
 from search.index import CollectionSpec, Point
-from search.index.qdrant import QdrantIndex, connect
+from search.index.connection import connect
+from search.index.qdrant import QdrantIndex
 from search.index.server_errors import translate
 
 SPEC = CollectionSpec(4, "model@1")
@@ -142,24 +143,27 @@ def test_tls_with_a_private_authority(tmp_path: Path) -> None:
         doubting.close()
 
 
-def test_a_creation_that_was_interrupted_is_finished(standin: QdrantStandIn) -> None:
+@pytest.mark.parametrize("healthy", range(7))
+def test_a_creation_that_was_interrupted_is_finished(healthy: int, standin: QdrantStandIn) -> None:
+    """Before the collection, its alias, its payload indexes, or the look at it in the end."""
     index = opened(standin.url)
-    standin.faults += [Fault(), Fault(), Fault(503)]  # the collection is made, its first payload index is not
+    standin.faults += [*[Fault()] * healthy, Fault(503)]
     with pytest.raises(IndexUnreachable):
         index.ensure(SPEC, create=True)
     standin.faults.clear()
     standin.requests.clear()
     index.ensure(SPEC, create=True)
-    assert standin.requests.count("PUT /collections/documents/index") == 2
+    assert standin.requests.count("PUT /collections/documents.v1/index") == 2
+    assert "POST /collections/aliases" in (standin.requests if healthy < 4 else ["POST /collections/aliases"])
+    index.upsert([point()])
+    assert index.count() == 1
     index.close()
 
 
 def test_two_creators_at_once(standin: QdrantStandIn) -> None:
     index = opened(standin.url)
-    standin.answer(
-        "PUT", "/collections/documents", {"vectors": {"size": 4, "distance": "Cosine"}, "metadata": {"fingerprint": "model@1"}}
-    )
-    standin.planted_answers.append({"exists": False})  # as it was a moment ago
+    made = {"vectors": {"size": 4, "distance": "Cosine"}, "metadata": {"fingerprint": "model@1"}}
+    standin.answer("PUT", "/collections/documents.v1", made)  # and its alias not yet
     index.ensure(SPEC, create=True)
     index.close()
 

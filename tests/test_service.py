@@ -12,7 +12,8 @@ from search.documents import Document
 from search.embedding import FastEmbedEmbedder
 from search.errors import CollectionNotFound, InvalidQuery, UnsupportedFilter
 from search.index import VectorIndex
-from search.index.qdrant import QdrantIndex, in_memory
+from search.index.connection import in_memory
+from search.index.qdrant import QdrantIndex
 from search.ingestion import Ingestion
 from search.recipes import Recipe
 from search.reranking.cross_encoder import CrossEncoder

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from search.assembly import build_index, build_reranker
+from search.assembly import build_collections, build_reranker
 from search.errors import InvalidSettings
 from search.index.edge import EdgeIndex
 from search.index.qdrant import QdrantIndex
-from search.settings import CrossEncoderSettings, EdgeSettings, NoReranker, ServerSettings, Settings
+from search.settings import CrossEncoderSettings, EdgeSettings, NoReranker, ServerSettings, Settings, StorageSettings
 
 
 def test_defaults() -> None:
@@ -42,7 +42,7 @@ def test_a_server_by_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.index.api_key.get_secret_value() == "s3cret"
     assert "s3cret" not in repr(settings)
     assert build_reranker(settings) is None
-    index = build_index(settings)
+    index = build_collections(settings).named(settings.collection, settings.storage)
     assert isinstance(index, QdrantIndex)
     assert index.location == "http://127.0.0.1:7000"
     index.close()
@@ -50,7 +50,7 @@ def test_a_server_by_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(("given", "kind"), [({"engine": "edge"}, EdgeIndex), ({"engine": "memory"}, QdrantIndex)])
 def test_every_engine_is_built(given: dict[str, Any], kind: type, tmp_path: Path) -> None:
-    index = build_index(Settings(index=given, data_dir=tmp_path))
+    index = build_collections(Settings(index=given, data_dir=tmp_path)).named("documents", StorageSettings())
     assert isinstance(index, kind)
     index.close()
 

@@ -8,13 +8,19 @@ import numpy as np
 import pytest
 from standin import QdrantStandIn
 
-from search.assembly import build_index
+from search.assembly import build_collections
 from search.errors import InvalidSettings
-from search.index import CollectionSpec, Point
+from search.index import CollectionSpec, Point, VectorIndex
 from search.index.edge import EdgeIndex
 from search.settings import Settings
 
 RNG = np.random.default_rng(7)
+
+
+def build_index(settings: Settings) -> VectorIndex:
+    return build_collections(settings).named(settings.collection, settings.storage)
+
+
 SPEC = CollectionSpec(256, "model@1")
 
 

@@ -14,7 +14,8 @@ from search.documents import Document, Rejection
 from search.embedding import FastEmbedEmbedder
 from search.errors import InferenceFailed, InvalidDocument, InvalidQuery
 from search.index import Point, VectorIndex
-from search.index.qdrant import QdrantIndex, connect
+from search.index.connection import connect
+from search.index.qdrant import QdrantIndex
 from search.ingestion import Ingestion, IngestReport, State, planning
 from search.ingestion.removal import remove
 from search.reading import Reading

@@ -41,10 +41,11 @@ class Match(NamedTuple):
 
 
 class Record(NamedTuple):
-    """A stored point without its vector."""
+    """A stored point, without its vector unless it was asked for."""
 
     id: str
     payload: Payload
+    vector: Vector | None = None
 
 
 class VectorIndex(Protocol):
@@ -65,8 +66,22 @@ class VectorIndex(Protocol):
     def delete(self, *, ids: Sequence[str] = (), filter: PlainFilter | None = None) -> None:
         """Remove points by id, or all that pass a filter. Removing what is not there is no error."""
 
-    def scroll(self, filter: PlainFilter | None = None, fields: Sequence[str] | None = None) -> Iterator[Record]:
-        """Every point that passes the filter, with the named payload fields or all of them."""
+    def scroll(
+        self,
+        filter: PlainFilter | None = None,
+        fields: Sequence[str] | None = None,
+        *,
+        vectors: bool = False,
+        start: str | None = None,
+    ) -> Iterator[Record]:
+        """Every point that passes the filter, in the order of ids.
+
+        Args:
+            filter: which points; None for all.
+            fields: of the payload; None for all of it.
+            vectors: whether the vectors are wanted, too.
+            start: the id to begin at, that one included.
+        """
 
     def count(self, filter: PlainFilter | None = None) -> int:
         """How many points pass the filter."""
@@ -90,7 +105,7 @@ def check_spec(collection: str, stored: CollectionSpec, wanted: CollectionSpec) 
         message = (
             f"collection {collection!r} was built with the embedder {stored.fingerprint} ({stored.dimension} dimensions), "
             f"but the settings name {wanted.fingerprint} ({wanted.dimension}): set the embedder back, "
-            "or ingest the documents into another collection (--collection NAME)"
+            "ingest into another collection (--collection NAME), or bring this one to the new embedder with `search reindex`"
         )
         raise IndexMismatch(message)
 

@@ -1,25 +1,20 @@
 """Qdrant Edge: the Qdrant engine inside this process, its collections under one data folder.
 
-data_dir/lock                           held while a process uses the folder
-data_dir/owner.json                     which process that is
 data_dir/collections/NAME/collection.json   the spec; written last, so a folder without it was never finished
 data_dir/collections/NAME/shard/        the engine's own files
 """
 
 import contextlib
 import json
-import os
 import shutil
-import sys
-import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import qdrant_edge as edge
-from filelock import FileLock, Timeout
 
-from search.errors import CollectionNotFound, IndexBusy, IndexCorrupt, IndexFailure, IndexFull, IndexRejected
+from search.errors import CollectionNotFound, IndexCorrupt, IndexFailure, IndexFull, IndexRejected
 from search.index import (
     KEYWORD_FIELDS,
     CollectionSpec,
@@ -33,33 +28,31 @@ from search.index import (
     check_points,
     check_spec,
 )
-from search.index.edge_filters import to_edge
+from search.index.data_folder import DataFolder
+from search.index.edge_types import SCHEMAS, to_config, to_edge, to_search_params
 from search.settings import StorageSettings
 
 _PAGE = 256
 _COPIES = 3  # of what is written: the log, the segment, and files growing ahead of it
 _ROOM = 40_000_000  # bytes that stay free: what an empty collection takes, and the log grows by
-_FULL_SCAN_KB = 10_000  # of vectors; a filter that leaves less is answered without the graph, as on the server
-_SCHEMAS = {
-    "keyword": edge.PayloadSchemaType.Keyword,
-    "integer": edge.PayloadSchemaType.Integer,
-    "float": edge.PayloadSchemaType.Float,
-}
 
 
 class EdgeIndex:
     """One collection in a data folder that this process owns while it is open."""
 
-    def __init__(self, data_dir: Path, name: str, storage: StorageSettings | None = None) -> None:
-        """Keep the names; `storage` says how the collection is kept if it is made."""
+    def __init__(self, data: Path | DataFolder, name: str, storage: StorageSettings | None = None) -> None:
+        """Keep the names.
+
+        Args:
+            data: the folder, or one that is held together with others.
+            name: of the collection, or an alias, which is followed when the collection is opened.
+            storage: how the collection is kept, if it is made.
+        """
         self.name = name
         self._storage = storage or StorageSettings()
-        self._data_dir = data_dir
-        self._folder = data_dir / "collections" / name
+        self._data = data if isinstance(data, DataFolder) else DataFolder(data)
+        self._folder = self._data.collections / name
         self.location = str(self._folder)
-        # Held by the object, not by a thread of it: one thread may open what another closes.
-        self._lock = FileLock(data_dir / "lock", timeout=0, thread_local=False)
-        self._opening = threading.Lock()
         self._shard: edge.EdgeShard | None = None
 
     def ensure(self, spec: CollectionSpec, *, create: bool) -> None:
@@ -71,19 +64,25 @@ class EdgeIndex:
             IndexMismatch: it was made for another spec.
             IndexCorrupt: its files cannot be opened.
         """
-        described = self._folder / "collection.json"
-        with self._opening:
+        with self._data.opening:
             if self._shard is not None:
-                check_spec(self.name, _read_spec(described), spec)
+                check_spec(self.name, read_spec(self._folder / "collection.json"), spec)
                 return
+            self._folder = self._data.collections / self._data.leads_to(self.name)
+            self.location = str(self._folder)
+            described = self._folder / "collection.json"
             if not create and not described.is_file():
-                message = f"there is no collection {self.name!r} in {self._data_dir}; `search ingest` makes one"
+                message = f"there is no collection {self.name!r} in {self._data.path}; `search ingest` makes one"
                 raise CollectionNotFound(message)
-            self._acquire()
+            self._data.hold()
             try:
-                self._open(described, spec, create=create)
+                if described.is_file():
+                    check_spec(self.name, read_spec(described), spec)
+                self._shard = self._data.share(self._folder.name, lambda: self._opened_or_made(described, spec))
+                if create:
+                    self._index_payload()
             except BaseException:
-                self._release()
+                self._forget()
                 raise
 
     def upsert(self, points: Sequence[Point]) -> None:
@@ -91,64 +90,80 @@ class EdgeIndex:
         check_points(points)
         self._check_room(sum(4 * point.vector.size + _size(point.payload) for point in points))
         converted = [edge.Point(point.id, point.vector.tolist(), booleans.with_names(point.payload)) for point in points]
-        with _translated():
+        with translated():
             self._opened.update(edge.UpdateOperation.upsert_points(converted))
 
     def query(self, vector: Vector, limit: int, filter: PlainFilter | None = None) -> list[Match]:
         """The `limit` closest points that pass the filter, closest first."""
-        with _translated():
+        with translated():
             request = edge.QueryRequest(
                 query=edge.Query.Nearest(vector.tolist()),
                 limit=limit,
                 filter=to_edge(filter),
                 with_payload=True,
-                params=self._search_params(),
+                params=to_search_params(self._storage),
             )
             found = self._opened.query(request)
         return [Match(str(point.id), point.score, booleans.without_names(point.payload or {})) for point in found]
 
     def delete(self, *, ids: Sequence[str] = (), filter: PlainFilter | None = None) -> None:
         """Remove points by id, or all that pass a filter."""
-        with _translated():
+        with translated():
             if ids:
                 self._opened.update(edge.UpdateOperation.delete_points(list(ids)))
             if filter is not None:
                 self._opened.update(edge.UpdateOperation.delete_points_by_filter(to_edge(filter) or edge.Filter()))
 
-    def scroll(self, filter: PlainFilter | None = None, fields: Sequence[str] | None = None) -> Iterator[Record]:
-        """Every point that passes the filter, with the named payload fields or all of them."""
-        offset = None
+    def scroll(
+        self,
+        filter: PlainFilter | None = None,
+        fields: Sequence[str] | None = None,
+        *,
+        vectors: bool = False,
+        start: str | None = None,
+    ) -> Iterator[Record]:
+        """Every point that passes the filter, by id, from `start` on, with the named payload fields, and its vector if asked."""
+        offset: Any = start
         wanted: bool | list[str] = True if fields is None else list(fields)
         while True:
-            with _translated():
-                request = edge.ScrollRequest(offset=offset, limit=_PAGE, filter=to_edge(filter), with_payload=wanted)
+            with translated():
+                request = edge.ScrollRequest(
+                    offset=offset, limit=_PAGE, filter=to_edge(filter), with_payload=wanted, with_vector=vectors
+                )
                 records, offset = self._opened.scroll(request)
-            yield from (Record(str(record.id), booleans.without_names(record.payload or {})) for record in records)
+            for record in records:
+                vector = np.array(record.vector, np.float32) if vectors else None
+                yield Record(str(record.id), booleans.without_names(record.payload or {}), vector)
             if offset is None:
                 return
 
     def count(self, filter: PlainFilter | None = None) -> int:
         """How many points pass the filter."""
-        with _translated():
+        with translated():
             return self._opened.count(edge.CountRequest(exact=True, filter=to_edge(filter)))
 
     def optimize(self) -> None:
         """Merge segments and build the HNSW graph. It holds the interpreter's lock: seconds for 20,000 points."""
         self._check_room(sum(file.stat().st_blocks * 512 for file in (self._folder / "shard").rglob("*") if file.is_file()))
-        with _translated():
+        with translated():
             self._opened.optimize()
 
     def close(self) -> None:
         """Flush, close, and let another process have the folder."""
-        with self._opening:
-            if self._shard is None:
-                return
-            try:
-                with _translated():
-                    self._shard.close()
-            finally:
-                self._shard = None
-                self._release()
+        with self._data.opening:
+            if self._shard is not None:
+                self._forget()
+
+    def details(self) -> dict[str, Any]:
+        """What the engine tells of the collection."""
+        with translated():
+            told = self._opened.info()
+        return {
+            "segments": told.segments_count,
+            "indexed_vectors": told.indexed_vectors_count,
+            "payload_indexes": sorted(told.payload_schema),
+            "storage": json.loads((self._folder / "collection.json").read_text()).get("storage"),
+        }
 
     def _check_room(self, size: int) -> None:
         """Refuse to write where it might not fit: the engine writes into mapped files, and a full disk would end the process.
@@ -156,11 +171,12 @@ class EdgeIndex:
         Raises:
             IndexFull: there is too little room.
         """
-        free = shutil.disk_usage(self._data_dir).free
-        if free < _COPIES * size + _ROOM:
+        free = shutil.disk_usage(self._data.path).free
+        needed = _COPIES * size + _ROOM
+        if free < needed:
             message = (
-                f"{free // 1_000_000:,} MB are left on the disk of {self._data_dir}, and {(_COPIES * size + _ROOM) // 1_000_000:,} "
-                "are needed to go on; make room and run the same again, what was written stays"
+                f"{free // 1_000_000:,} MB are left on the disk of {self._data.path}, and {needed // 1_000_000:,} are needed "
+                "to go on; make room and run the same again, what was written stays"
             )
             raise IndexFull(message)
 
@@ -171,64 +187,42 @@ class EdgeIndex:
             raise CollectionNotFound(message)
         return self._shard
 
-    def _acquire(self) -> None:
-        owner = self._data_dir / "owner.json"
+    def _forget(self) -> None:
+        """Let go of what was opened; the last one to do so closes it."""
+        shard, self._shard = self._shard, None
         try:
-            self._data_dir.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire()
-        except Timeout as error:
-            known = _read_owner(owner)
-            message = (
-                f"{self._data_dir} is in use by process {known.get('pid', 'unknown')} ({known.get('command', 'unknown command')}): "
-                "wait until it is done, or give this one another --data-dir"
-            )
-            raise IndexBusy(message) from error
-        except OSError as error:
-            message = f"{self._data_dir} cannot be written ({error.strerror}); choose another --data-dir"
-            raise IndexRejected(message) from error
-        with contextlib.suppress(OSError):  # only for the message above
-            owner.write_text(json.dumps({"pid": os.getpid(), "command": " ".join(sys.argv[:3])}))
+            if shard is not None and self._data.unshare(self._folder.name):
+                with translated():
+                    shard.close()
+        finally:
+            self._data.let_go()
 
-    def _release(self) -> None:
-        with contextlib.suppress(OSError):
-            (self._data_dir / "owner.json").unlink(missing_ok=True)
-        self._lock.release()
-
-    def _open(self, described: Path, spec: CollectionSpec, *, create: bool) -> None:
+    def _opened_or_made(self, described: Path, spec: CollectionSpec) -> edge.EdgeShard:
         shard = self._folder / "shard"
         if described.is_file():
-            check_spec(self.name, _read_spec(described), spec)
-            self._shard = self._load(shard)
-            if create:
-                self._index_payload()
-            return
+            return self._load(shard)
         if shard.exists():
             self._clear(shard)
         self._check_room(0)
-        with _translated():
+        with translated():
             self._folder.mkdir(parents=True, exist_ok=True)
-            self._shard = edge.EdgeShard.create(str(shard), _config(spec, self._storage))
-        self._index_payload()  # before the load, which it would hold up
+            made = edge.EdgeShard.create(str(shard), to_config(spec, self._storage))
         temporary = described.with_suffix(".new")
-        temporary.write_text(json.dumps({"dimension": spec.dimension, "fingerprint": spec.fingerprint}))
+        described_as = {"dimension": spec.dimension, "fingerprint": spec.fingerprint, "storage": self._storage.model_dump()}
+        temporary.write_text(json.dumps(described_as))
         temporary.replace(described)
+        return made
 
     def _index_payload(self) -> None:
         wanted = {**dict.fromkeys(KEYWORD_FIELDS, "keyword"), **self._storage.payload_indexes}
-        with _translated():
+        with translated():
             for field, kind in wanted.items():
                 name, schema = (booleans.FIELD, "keyword") if kind == "bool" else (field, kind)
-                self._opened.update(edge.UpdateOperation.create_field_index(name, _SCHEMAS[schema]))
-
-    def _search_params(self) -> edge.SearchParams | None:
-        if self._storage.quantization == "none":
-            return None
-        rescored = edge.QuantizationSearchParams(rescore=True, oversampling=self._storage.oversampling)
-        return edge.SearchParams(quantization=rescored)
+                self._opened.update(edge.UpdateOperation.create_field_index(name, SCHEMAS[schema]))
 
     def _load(self, shard: Path) -> edge.EdgeShard:
         try:
-            with _translated():
+            with translated():
                 return edge.EdgeShard.load(str(shard))
         except IndexFailure as error:
             message = f"collection {self.name!r} cannot be opened ({error}); restore or delete the folder {self._folder}"
@@ -249,24 +243,12 @@ def _size(payload: Payload) -> int:
     return len(json.dumps(payload, default=list))
 
 
-def _config(spec: CollectionSpec, storage: StorageSettings) -> edge.EdgeConfig:
-    quantization: Any = None
-    match storage.quantization:
-        case "scalar":
-            quantization = edge.ScalarQuantizationConfig(edge.ScalarType.Int8, always_ram=True)
-        case "binary":
-            quantization = edge.BinaryQuantizationConfig(always_ram=True)
-    vectors = edge.EdgeVectorParams(
-        size=spec.dimension,
-        distance=edge.Distance.Cosine,
-        on_disk=storage.on_disk,
-        quantization_config=quantization,
-        hnsw_config=edge.HnswIndexConfig(storage.hnsw_m, storage.hnsw_ef_construct, _FULL_SCAN_KB),
-    )
-    return edge.EdgeConfig(vectors=vectors, on_disk_payload=storage.on_disk_payload)
+def read_spec(described: Path) -> CollectionSpec:
+    """What a collection was made for.
 
-
-def _read_spec(described: Path) -> CollectionSpec:
+    Raises:
+        IndexCorrupt: its description cannot be read.
+    """
     try:
         stored = json.loads(described.read_text())
         return CollectionSpec(stored["dimension"], stored["fingerprint"])
@@ -275,16 +257,8 @@ def _read_spec(described: Path) -> CollectionSpec:
         raise IndexCorrupt(message) from error
 
 
-def _read_owner(file: Path) -> dict[str, Any]:
-    try:
-        owner: dict[str, Any] = json.loads(file.read_text())
-    except (OSError, ValueError):
-        return {}
-    return owner
-
-
 @contextlib.contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
     """Edge raises bare exceptions with a sentence in them, and panics that are not even exceptions."""
     try:
         yield

@@ -4,6 +4,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import dropwhile
 from typing import TypeVar
 
 from search.errors import IndexFailure, IndexOverloaded
@@ -63,9 +64,31 @@ class PatientIndex:
         """Remove points by id, or all that pass a filter."""
         self._patiently(lambda: self._index.delete(ids=ids, filter=filter))
 
-    def scroll(self, filter: PlainFilter | None = None, fields: Sequence[str] | None = None) -> Iterator[Record]:
-        """Every point that passes the filter, read to the end before the first one is given."""
-        yield from self._patiently(lambda: list(self._index.scroll(filter, fields)))
+    def scroll(
+        self,
+        filter: PlainFilter | None = None,
+        fields: Sequence[str] | None = None,
+        *,
+        vectors: bool = False,
+        start: str | None = None,
+    ) -> Iterator[Record]:
+        """Every point that passes the filter, by id, from `start` on, with the named payload fields, and its vector if asked."""
+        rest = self._index.scroll(filter, fields, vectors=vectors, start=start)
+        last: str | None = None
+
+        def following() -> Record | None:
+            nonlocal rest
+            try:
+                return next(rest, None)
+            except IndexFailure:  # which ends the iterator; another one begins at the last record
+                rest = self._index.scroll(filter, fields, vectors=vectors, start=last or start)
+                if last is not None:
+                    rest = dropwhile(lambda record: record.id == last, rest)
+                raise
+
+        while (record := self._patiently(following)) is not None:
+            last = record.id
+            yield record
 
     def count(self, filter: PlainFilter | None = None) -> int:
         """How many points pass the filter."""

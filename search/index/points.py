@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from search.documents import Candidate, Chunk
-from search.index import Match, Point, Vector
+from search.documents import Candidate, Chunk, Document
+from search.index import Match, Payload, Point, Vector
 from search.inference.tokens import Tally
 
 
@@ -37,8 +37,25 @@ def to_point(chunk: Chunk, vector: Vector, tally: Tally, window: int, revision: 
         "tokens_embedded": min(tally.tokens, window),
         "unknown_share": round(tally.unknown_share, 4),
         "metadata": dict(chunk.metadata),
+        "after": chunk.after,
     }
+    if chunk.number == 0:  # with the others' texts, enough to give the document back as it was
+        payload |= {"document_title": chunk.document_title, "before": chunk.before}
     return Point(chunk.id, vector, payload)
+
+
+def to_document(payloads: Sequence[Payload]) -> Document | None:
+    """A document as it was before it was cut, from all that is stored of one of its revisions; None if that is not all of it."""
+    passages = sorted(payloads, key=lambda payload: int(payload["number"]))
+    first = passages[0]
+    if [payload["number"] for payload in passages] != list(range(first["chunks"])) or "document_title" not in first:
+        return None
+    pieces, at = [first["before"]], len(first["before"])
+    for payload in passages:
+        pieces += [payload["text"][at - payload["start"] :], payload["after"]]  # passages may overlap
+        at = payload["end"] + len(payload["after"])
+    text, title = "".join(pieces), first["document_title"]
+    return Document(first["document_id"], text, title, first["metadata"], first["media_type"], first["modified"])
 
 
 def to_candidates(matches: Sequence[Match]) -> list[Candidate]:

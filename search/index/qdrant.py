@@ -1,20 +1,18 @@
 """A Qdrant server or cluster, and qdrant-client's in-memory mode for tests: one collection of either."""
 
 import contextlib
-import ipaddress
 import json
-import ssl
+import time
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Any
 
-import httpx
+import numpy as np
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import UnexpectedResponse
 
-from search.errors import CollectionNotFound, IndexFailure, IndexMismatch, IndexRejected
+from search.errors import CollectionNotFound, IndexFailure, IndexMismatch
 from search.index import (
     KEYWORD_FIELDS,
     CollectionSpec,
@@ -32,6 +30,9 @@ from search.settings import StorageSettings
 _PAGE = 256
 _MAX_REQUEST_BYTES = 8_000_000  # the server takes 32 MB; smaller requests time out less
 _CONFLICT = 409
+_DENIED = {401, 403}
+FIRST = ".v1"  # of the names of collections that one alias leads to, one after the other
+_FOLLOWED_EVERY_S = 5.0
 _BYTES_PER_NUMBER = 22  # of a vector, written as JSON
 
 
@@ -61,13 +62,32 @@ class QdrantIndex:
         location: str,
         storage: StorageSettings | None = None,
         sharding: Sharding | None = None,
+        *,
+        owned: bool = True,
+        aliased: bool = True,
     ) -> None:
-        """Keep the names; `storage` and `sharding` say how the collection is kept if it is made."""
+        """Keep the names.
+
+        Args:
+            client: reaches the server.
+            name: of the collection, or an alias of it.
+            location: of the server, for people.
+            storage: how the collection is kept, if it is made.
+            sharding: over how many machines.
+            owned: whether the client is closed with this.
+            aliased: whether a collection that is made gets the name as an alias only.
+        """
         self.name = name
         self._storage = storage or StorageSettings()
         self._sharding = sharding or Sharding()
         self.location = location
         self._client = client
+        self._owned = owned
+        self._aliased = aliased
+        self._target = name  # what the name leads to
+        self._spec: CollectionSpec | None = None
+        self._resolved_at = 0.0
+        self._unfit = ""  # what the name leads to by now, though it is of another embedder
 
     def ensure(self, spec: CollectionSpec, *, create: bool) -> None:
         """Open the collection, making it if asked to.
@@ -77,19 +97,18 @@ class QdrantIndex:
             IndexMismatch: it was made for another spec, or not by this package.
         """
         with self._translated():
-            if not self._client.collection_exists(self.name):
+            target = self._resolve()
+            if target is None:
                 if not create:
                     message = f"there is no collection {self.name!r} at {self.location}; `search ingest` makes one"
                     raise CollectionNotFound(message)
-                self._create(spec)
+                target = self._create(spec)
+            self._target = target
             if create:
                 self._create_payload_indexes()  # again, lest a creation was interrupted before them
-            stored = self._client.get_collection(self.name).config
-        metadata = stored.metadata or {}
-        if "fingerprint" not in metadata or not isinstance(stored.params.vectors, models.VectorParams):
-            message = f"collection {self.name!r} at {self.location} was not made by this package; choose another --collection"
-            raise IndexMismatch(message)
-        check_spec(self.name, CollectionSpec(stored.params.vectors.size, metadata["fingerprint"]), spec)
+        check_spec(self.name, self._spec_of(target), spec)
+        self._spec = spec
+        self._resolved_at = time.monotonic()
 
     def upsert(self, points: Sequence[Point]) -> None:
         """Write points, replacing those with the same id, in requests the server takes."""
@@ -97,13 +116,14 @@ class QdrantIndex:
         for batch in _by_bytes(points):
             converted = [models.PointStruct(id=p.id, vector=p.vector.tolist(), payload=dict(p.payload)) for p in batch]
             with self._translated():
-                self._client.upsert(self.name, converted, wait=True)
+                self._client.upsert(self._target, converted, wait=True)
 
     def query(self, vector: Vector, limit: int, filter: PlainFilter | None = None) -> list[Match]:
         """The `limit` closest points that pass the filter, closest first."""
+        self._follow()
         with self._translated():
             answer = self._client.query_points(
-                self.name,
+                self._target,
                 query=vector.tolist(),
                 limit=limit,
                 query_filter=_to_model(filter),
@@ -116,32 +136,44 @@ class QdrantIndex:
         """Remove points by id, or all that pass a filter."""
         with self._translated():
             if ids:
-                self._client.delete(self.name, models.PointIdsList(points=list(ids)), wait=True)
+                self._client.delete(self._target, models.PointIdsList(points=list(ids)), wait=True)
             if filter is not None:
-                self._client.delete(self.name, models.FilterSelector(filter=models.Filter.model_validate(filter)), wait=True)
+                self._client.delete(self._target, models.FilterSelector(filter=models.Filter.model_validate(filter)), wait=True)
 
-    def scroll(self, filter: PlainFilter | None = None, fields: Sequence[str] | None = None) -> Iterator[Record]:
-        """Every point that passes the filter, with the named payload fields or all of them."""
-        offset = None
+    def scroll(
+        self,
+        filter: PlainFilter | None = None,
+        fields: Sequence[str] | None = None,
+        *,
+        vectors: bool = False,
+        start: str | None = None,
+    ) -> Iterator[Record]:
+        """Every point that passes the filter, by id, from `start` on, with the named payload fields, and its vector if asked."""
+        offset: Any = start
         wanted: bool | list[str] = True if fields is None else list(fields)
         while True:
             with self._translated():
-                records, offset = self._client.scroll(self.name, _to_model(filter), _PAGE, offset=offset, with_payload=wanted)
-            yield from (Record(str(record.id), record.payload or {}) for record in records)
+                records, offset = self._client.scroll(
+                    self._target, _to_model(filter), _PAGE, offset=offset, with_payload=wanted, with_vectors=vectors
+                )
+            for record in records:
+                vector = np.array(record.vector, np.float32) if vectors else None
+                yield Record(str(record.id), record.payload or {}, vector)
             if offset is None:
                 return
 
     def count(self, filter: PlainFilter | None = None) -> int:
         """How many points pass the filter."""
         with self._translated():
-            return self._client.count(self.name, count_filter=_to_model(filter), exact=True).count
+            return self._client.count(self._target, count_filter=_to_model(filter), exact=True).count
 
     def optimize(self) -> None:
         """Nothing to ask for: the server optimizes by itself."""
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
+        if self._owned:
+            self._client.close()
 
     @property
     def _params(self) -> models.SearchParams | None:
@@ -150,14 +182,63 @@ class QdrantIndex:
         rescored = models.QuantizationSearchParams(rescore=True, oversampling=self._storage.oversampling)
         return models.SearchParams(quantization=rescored)
 
-    def _create(self, spec: CollectionSpec) -> None:
+    def _resolve(self) -> str | None:
+        """The collection that the name means: its alias's, or its own; None if there is neither."""
+        try:
+            aliases = {found.alias_name: found.collection_name for found in self._client.get_aliases().aliases}
+        except UnexpectedResponse as error:
+            if error.status_code not in _DENIED:
+                raise
+            aliases = {}  # a key for one collection may not list them
+        if self.name in aliases:
+            return aliases[self.name]
+        return self.name if self._client.collection_exists(self.name) else None
+
+    def _follow(self) -> None:
+        """Go over to the collection that the alias was switched to, if it was made for the same embedder."""
+        if self._spec is None or time.monotonic() < self._resolved_at + _FOLLOWED_EVERY_S:
+            return
+        self._resolved_at = time.monotonic()
+        with self._translated():
+            target = self._resolve()
+        if target is None or target in {self._target, self._unfit}:
+            return
+        stored = self._spec_of(target)
+        try:
+            check_spec(self.name, stored, self._spec)
+        except IndexMismatch:
+            self._unfit = target  # the old one answers until this is opened anew, with the new embedder
+        else:
+            self._target = target
+
+    def _spec_of(self, target: str) -> CollectionSpec:
+        with self._translated():
+            stored = self._client.get_collection(target).config
+        spec = spec_of(stored)
+        if spec is None:
+            message = f"collection {self.name!r} at {self.location} was not made by this package; choose another --collection"
+            raise IndexMismatch(message)
+        return spec
+
+    def _create(self, spec: CollectionSpec) -> str:
+        """Make the collection, and the name as an alias of it, so that it can be led to another one."""
+        if not self._aliased:
+            self._make(self.name, spec)
+            return self.name
+        first = f"{self.name}{FIRST}"
+        self._make(first, spec)
+        lead = models.CreateAlias(collection_name=first, alias_name=self.name)
+        self._client.update_collection_aliases([models.CreateAliasOperation(create_alias=lead)])
+        return first
+
+    def _make(self, name: str, spec: CollectionSpec) -> None:
         storage = self._storage
         vectors = models.VectorParams(size=spec.dimension, distance=models.Distance.COSINE, on_disk=storage.on_disk)
         try:
             self._client.create_collection(
-                self.name,
+                name,
                 vectors,
-                metadata={"fingerprint": spec.fingerprint},
+                metadata={"fingerprint": spec.fingerprint, "storage": storage.model_dump()},
                 on_disk_payload=storage.on_disk_payload,
                 hnsw_config=models.HnswConfigDiff(m=storage.hnsw_m, ef_construct=storage.hnsw_ef_construct),
                 quantization_config=_QUANTIZATIONS[storage.quantization],
@@ -173,7 +254,7 @@ class QdrantIndex:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Payload indexes have no effect in the local Qdrant", UserWarning)
             for field, kind in {**dict.fromkeys(KEYWORD_FIELDS, "keyword"), **self._storage.payload_indexes}.items():
-                self._client.create_payload_index(self.name, field, models.PayloadSchemaType(kind))
+                self._client.create_payload_index(self._target, field, models.PayloadSchemaType(kind))
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
@@ -185,58 +266,12 @@ class QdrantIndex:
             raise translate(error, f"the Qdrant server at {self.location}") from error
 
 
-def connect(
-    url: str, *, api_key: str | None = None, grpc_port: int | None = None, timeout_s: int = 10, ca_file: Path | None = None
-) -> QdrantClient:
-    """Make a client; nothing is sent yet.
-
-    Args:
-        url: http:// or https://, with a port unless it is 6333.
-        api_key: sent with every request.
-        grpc_port: speak gRPC for points at this port; None for REST.
-        timeout_s: seconds until a request counts as lost.
-        ca_file: PEM file of a private certificate authority.
-
-    Raises:
-        IndexRejected: the URL or the certificate file cannot be used.
-    """
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        message = f"{url!r} is not the URL of a Qdrant server; write it like http://127.0.0.1:6333"
-        raise IndexRejected(message)
-    if ca_file and grpc_port:
-        message = "a private certificate authority works over REST only; leave out ca_file or grpc"
-        raise IndexRejected(message)
-    try:
-        verify = ssl.create_default_context(cafile=str(ca_file)) if ca_file else True
-    except OSError as error:
-        message = f"the certificate authority in {ca_file} cannot be read: {error}"
-        raise IndexRejected(message) from error
-    with warnings.catch_warnings():
-        if _is_loopback(parts.hostname):  # a key that never leaves this machine needs no warning
-            warnings.filterwarnings("ignore", "Api key is used with an insecure connection", UserWarning)
-        return QdrantClient(
-            url=url,
-            api_key=api_key,
-            prefer_grpc=grpc_port is not None,
-            grpc_port=grpc_port or 6334,
-            timeout=timeout_s,
-            check_compatibility=False,  # it would ask the server now; `search doctor` does
-            limits=httpx.Limits(max_keepalive_connections=8),  # without it the client keeps no connection to localhost
-            verify=verify,
-        )
-
-
-def in_memory() -> QdrantClient:
-    """qdrant-client's own engine: exact, slow, and gone with the process."""
-    return QdrantClient(":memory:")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+def spec_of(config: models.CollectionConfig) -> CollectionSpec | None:
+    """What a collection was made for; None if this package did not make it."""
+    metadata = config.metadata or {}
+    if "fingerprint" not in metadata or not isinstance(config.params.vectors, models.VectorParams):
+        return None
+    return CollectionSpec(config.params.vectors.size, metadata["fingerprint"])
 
 
 def _to_model(filter: PlainFilter | None) -> models.Filter | None:

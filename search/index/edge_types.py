@@ -1,11 +1,19 @@
-"""A filter in the terms of Qdrant Edge's own types."""
+"""Filters and settings in the terms of Qdrant Edge's own types."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import qdrant_edge as edge
 
-from search.index import PlainFilter, booleans
+from search.index import CollectionSpec, PlainFilter, booleans
+from search.settings import StorageSettings
+
+_FULL_SCAN_KB = 10_000  # of vectors; a filter that leaves less is answered without the graph, as on the server
+SCHEMAS = {
+    "keyword": edge.PayloadSchemaType.Keyword,
+    "integer": edge.PayloadSchemaType.Integer,
+    "float": edge.PayloadSchemaType.Float,
+}
 
 
 def to_edge(filter: PlainFilter | None) -> edge.Filter | None:
@@ -60,3 +68,29 @@ def _to_tests(tests: Mapping[str, Any]) -> dict[str, Any]:
     if "values_count" in tests:
         converted["values_count"] = edge.ValuesCount(**tests["values_count"])
     return converted
+
+
+def to_config(spec: CollectionSpec, storage: StorageSettings) -> edge.EdgeConfig:
+    """How a collection is made."""
+    quantization: Any = None
+    match storage.quantization:
+        case "scalar":
+            quantization = edge.ScalarQuantizationConfig(edge.ScalarType.Int8, always_ram=True)
+        case "binary":
+            quantization = edge.BinaryQuantizationConfig(always_ram=True)
+    vectors = edge.EdgeVectorParams(
+        size=spec.dimension,
+        distance=edge.Distance.Cosine,
+        on_disk=storage.on_disk,
+        quantization_config=quantization,
+        hnsw_config=edge.HnswIndexConfig(storage.hnsw_m, storage.hnsw_ef_construct, _FULL_SCAN_KB),
+    )
+    return edge.EdgeConfig(vectors=vectors, on_disk_payload=storage.on_disk_payload)
+
+
+def to_search_params(storage: StorageSettings) -> edge.SearchParams | None:
+    """How it is searched: what quantized vectors find is rescored with whole ones."""
+    if storage.quantization == "none":
+        return None
+    rescored = edge.QuantizationSearchParams(rescore=True, oversampling=storage.oversampling)
+    return edge.SearchParams(quantization=rescored)

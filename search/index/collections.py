@@ -1,0 +1,60 @@
+"""Which collections does an engine hold, and by which names? The contract, and what is known of one.
+
+An alias is a name that leads to a collection. Switching it to another one is a single step: every search sees the one or the other.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
+
+from search.index import CollectionSpec, VectorIndex
+from search.settings import StorageSettings
+
+
+class CollectionInfo(NamedTuple):
+    """What is known of a collection without its embedder."""
+
+    name: str
+    location: str
+    aliases: tuple[str, ...]
+    points: int
+    spec: CollectionSpec | None  # None if this package did not make it
+    details: Mapping[str, Any]  # as the engine tells them: quantization, segments, status
+
+
+class Collections(Protocol):
+    """All collections of one engine. Methods raise kinds of IndexFailure."""
+
+    location: str
+
+    def names(self) -> list[str]:
+        """The collections, without aliases."""
+
+    def aliases(self) -> dict[str, str]:
+        """The collection that each alias leads to."""
+
+    def previous(self, alias: str) -> str | None:
+        """The collection that an alias led to before its last switch, if that is still there."""
+
+    def info(self, name: str) -> CollectionInfo:
+        """What is known of a collection, by its name or an alias."""
+
+    def named(self, name: str, storage: StorageSettings) -> VectorIndex:
+        """What is searched and filled by a name, not yet opened, and closed by itself; `storage` is for one that is made."""
+
+    def open(self, name: str, storage: StorageSettings) -> VectorIndex:
+        """The same for one collection: one that is made gets this very name, so that an alias can be led to it."""
+
+    def switch(self, alias: str, name: str) -> None:
+        """Lead an alias to a collection, in one step."""
+
+    def unalias(self, alias: str) -> None:
+        """Forget an alias; the collection stays."""
+
+    def drop(self, name: str) -> None:
+        """Remove a collection for good; not one that an alias leads to."""
+
+    def snapshot(self, name: str) -> str:
+        """Copy a collection as it is now; where the copy is."""
+
+    def close(self) -> None:
+        """Let go of the engine."""

@@ -1,0 +1,132 @@
+"""Who uses a data folder of Qdrant Edge, and which names lead where in it?
+
+data_dir/lock           held while a process uses the folder
+data_dir/owner.json     which process that is
+data_dir/aliases.json   {"documents": {"name": "documents.v2", "previous": "documents"}}, replaced as a whole
+"""
+
+import contextlib
+import json
+import os
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from filelock import FileLock, Timeout
+
+from search.errors import IndexBusy, IndexCorrupt, IndexRejected
+
+Opened = TypeVar("Opened")
+
+
+class DataFolder:
+    """A folder that one process owns while it holds it; several collections of one searcher hold it together."""
+
+    def __init__(self, path: Path) -> None:
+        """Name the folder; nothing is made or locked yet."""
+        self.path = path
+        self.collections = path / "collections"
+        # Held by the object, not by a thread of it: one thread may open what another closes.
+        self._lock = FileLock(path / "lock", timeout=0, thread_local=False)
+        self.opening = threading.RLock()  # held while a collection is opened or closed
+        self._shared: dict[str, tuple[Any, int]] = {}  # what is open, and how many hold it
+        self._counting = threading.Lock()
+        self._holders = 0
+
+    def hold(self) -> None:
+        """Own the folder, making it if need be.
+
+        Raises:
+            IndexBusy: another process, or another searcher in this one, uses it.
+            IndexRejected: it cannot be written.
+        """
+        with self._counting:
+            if self._holders == 0:
+                self._acquire()
+            self._holders += 1
+
+    def let_go(self) -> None:
+        """Let another process have the folder, once as often as it was held."""
+        with self._counting:
+            self._holders -= 1
+            if self._holders == 0:
+                with contextlib.suppress(OSError):
+                    (self.path / "owner.json").unlink(missing_ok=True)
+                self._lock.release()
+
+    def share(self, name: str, load: Callable[[], Opened]) -> Opened:
+        """What is open under a name, or what `load` opens: the engine opens no folder twice."""
+        with self.opening:
+            opened, holders = self._shared.get(name) or (load(), 0)
+            self._shared[name] = (opened, holders + 1)
+            return opened
+
+    def unshare(self, name: str) -> bool:
+        """Hold it no longer; whether nobody else does."""
+        with self.opening:
+            opened, holders = self._shared.pop(name)
+            if holders > 1:
+                self._shared[name] = (opened, holders - 1)
+            return holders == 1
+
+    def is_open(self, name: str) -> bool:
+        """Whether anybody in this process has the collection open."""
+        return name in self._shared
+
+    def leads_to(self, name: str) -> str:
+        """The collection that a name means: its alias's, or its own."""
+        return str(self.aliases().get(name, {}).get("name", name))
+
+    def aliases(self) -> dict[str, dict[str, Any]]:
+        """Where each alias leads, and led before.
+
+        Raises:
+            IndexCorrupt: the file cannot be read.
+        """
+        file = self.path / "aliases.json"
+        try:
+            found: dict[str, dict[str, Any]] = json.loads(file.read_text())
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        except (OSError, ValueError) as error:
+            message = f"{file} cannot be read ({error}); restore it, or write what it should say"
+            raise IndexCorrupt(message) from error
+        return found
+
+    def write_aliases(self, aliases: dict[str, dict[str, Any]]) -> None:
+        """Replace all aliases in one step, which outlives a crash."""
+        file = self.path / "aliases.json"
+        temporary = file.with_suffix(".new")
+        with temporary.open("w") as stream:
+            json.dump(aliases, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(file)
+
+    def _acquire(self) -> None:
+        owner = self.path / "owner.json"
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire()
+        except Timeout as error:
+            known = _read_owner(owner)
+            message = (
+                f"{self.path} is in use by process {known.get('pid', 'unknown')} ({known.get('command', 'unknown command')}): "
+                "wait until it is done, or give this one another --data-dir"
+            )
+            raise IndexBusy(message) from error
+        except OSError as error:
+            message = f"{self.path} cannot be written ({error.strerror}); choose another --data-dir"
+            raise IndexRejected(message) from error
+        with contextlib.suppress(OSError):  # only for the message above
+            owner.write_text(json.dumps({"pid": os.getpid(), "command": " ".join(sys.argv[:3])}))
+
+
+def _read_owner(file: Path) -> dict[str, Any]:
+    try:
+        owner: dict[str, Any] = json.loads(file.read_text())
+    except (OSError, ValueError):
+        return {}
+    return owner

@@ -1,0 +1,92 @@
+"""How does a collection get into another one without being embedded again? Point by point, what is there already left out."""
+
+import time
+from collections.abc import Iterator
+
+from search.errors import IndexRejected
+from search.index import CollectionSpec, Point, Record, Vector, VectorIndex
+from search.ingestion.comparison import compare, of, others
+from search.ingestion.overlap import in_groups
+from search.ingestion.report import IngestReport, OnProgress, Progress, State
+from search.ingestion.restoring import by_document
+
+_GROUP = 128  # documents compared at a time
+_DELETED_AT_ONCE = 512  # documents
+
+
+def copy(
+    source: VectorIndex, target: VectorIndex, spec: CollectionSpec, *, sync: bool = False, on_progress: OnProgress | None = None
+) -> IngestReport:
+    """Copy all documents with their vectors. Killed, the same call goes on.
+
+    Args:
+        source: an open collection.
+        target: is made if it does not exist.
+        spec: of both.
+        sync: also remove documents of the target that are not in the source.
+        on_progress: called after every group of documents.
+
+    Raises:
+        IndexMismatch: the target is of another embedder.
+        IndexFailure: either of them gave up.
+    """
+    started = time.monotonic()
+    target.ensure(spec, create=True)
+    counts: dict[State, int] = {"added": 0, "changed": 0, "unchanged": 0, "removed": 0}
+    chunks = tokens = 0
+    kept: set[str] = set()
+    for group in in_groups(_newest(source), _GROUP):
+        held = dict(group)
+        kept |= held.keys()
+        revisions = {document_id: str(records[0].payload["revision"]) for document_id, records in held.items()}
+        stored = compare(target, revisions)
+        fresh = [document_id for document_id, standing in stored.items() if standing.state != "unchanged"]
+        points = [
+            Point(record.id, _vector(record), {**record.payload, "generation": stored[document_id].generation + 1})
+            for document_id in fresh
+            for record in held[document_id]
+        ]
+        if points:
+            target.upsert(points)
+        if changed := {one: revisions[one] for one in fresh if stored[one].state == "changed"}:
+            current = {"key": "revision", "match": {"any": list(changed.values())}}
+            target.delete(filter={**of(list(changed)), "must_not": [current]})
+        for standing in stored.values():
+            counts[standing.state] += 1
+        chunks += len(points)
+        tokens += sum(point.payload["tokens_embedded"] for point in points)
+        if on_progress:
+            on_progress(Progress(sum(counts.values()), chunks, tokens, 0, time.monotonic() - started))
+    if sync:
+        absent = sorted(others(target, kept.__contains__))
+        for batch in in_groups(absent, _DELETED_AT_ONCE):
+            target.delete(filter=of(batch))
+        counts["removed"] = len(absent)
+    if chunks:
+        target.optimize()
+    return IngestReport(
+        **counts,
+        rejected=0,
+        chunks=chunks,
+        tokens=tokens,
+        unknown=0,
+        seconds=time.monotonic() - started,
+        kept=0,
+        kept_because="",
+        dry_run=False,
+        rejections=(),
+    )
+
+
+def _newest(source: VectorIndex) -> Iterator[tuple[str, list[Record]]]:
+    """The passages of each document, those of its newest generation where it was half replaced."""
+    for document_id, records in by_document(source, vectors=True):
+        newest = max(record.payload.get("generation", 0) for record in records)
+        yield document_id, [record for record in records if record.payload.get("generation", 0) == newest]
+
+
+def _vector(record: Record) -> Vector:
+    if record.vector is None:
+        message = f"point {record.id} came without its vector"
+        raise IndexRejected(message)
+    return record.vector

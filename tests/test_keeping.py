@@ -1,0 +1,116 @@
+"""The commands for whoever runs collections."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from standin import QdrantStandIn
+from test_cli import as_json, error, search
+
+CATS = "# Cats\n\nCats sleep most of the day.\n"
+DOGS = "# Dogs\n\nDogs bark at night.\n"
+
+
+@pytest.fixture
+def notes(tmp_path: Path) -> Path:
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    (folder / "cats.md").write_text(CATS)
+    (folder / "dogs.md").write_text(DOGS)
+    return folder
+
+
+@pytest.fixture(params=["edge", "standin"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
+    """The environment that names an engine."""
+    if request.param == "edge":
+        return {"SEARCH_DATA_DIR": str(tmp_path / "data")}
+    server: QdrantStandIn = request.getfixturevalue("standin")
+    return {"SEARCH_INDEX__ENGINE": "qdrant", "SEARCH_INDEX__URL": server.url}
+
+
+def test_reindexing_and_the_way_back(engine: dict[str, Any], notes: Path, model_folder: Path, tmp_path: Path) -> None:
+    first = "documents" if "SEARCH_DATA_DIR" in engine else "documents.v1"
+    search("ingest", notes, **engine)
+    new = engine | {"SEARCH_EMBEDDER__MODEL": str(model_folder / "embedder-mean"), "SEARCH_STORAGE__QUANTIZATION": "scalar"}
+    assert "`search reindex`" in error("query", "cats", **new)
+    queries = tmp_path / "queries.txt"
+    queries.write_text("What sleeps?\n\nWhat barks?\n")
+    done = search("reindex", "--queries", queries, **new)
+    assert done.stdout == (
+        "documents.v2: 2 passages embedded, 0 documents were there already\n"
+        "2 queries: 100% of the first 10 documents are the same\n"
+        f"documents leads to documents.v2; {first} stays until `search collections drop {first}`\n"
+    )
+    assert as_json("query", "What sleeps?", **new)["embedder"] == "embedder-mean"
+    listed = as_json("collections", "list", **engine)["collections"]
+    assert listed == [{"name": first, "aliases": []}, {"name": "documents.v2", "aliases": ["documents"]}]
+    info = as_json("collections", "info", "documents", **engine)
+    assert (info["name"], info["passages"], info["previous"]) == ("documents.v2", 2, {"documents": first})
+    assert info["storage"]["quantization"] == "scalar"
+    assert as_json("reindex", "--rollback", **engine) == {"left": "documents.v2", "live": first}
+    assert as_json("query", "What sleeps?", **engine)["embedder"] == "all-MiniLM-L6-v2"
+    assert "led to nothing" not in search("reindex", "--rollback", **engine).stdout  # and forth again
+
+
+def test_judgements_decide(engine: dict[str, Any], notes: Path, model_folder: Path, tmp_path: Path) -> None:
+    search("ingest", notes, **engine)
+    judged = tmp_path / "judged.jsonl"
+    lines = [
+        {"query": "Which animal is asleep?", "relevant": ["notes/cats.md"]},
+        {"query": "What barks?", "relevant": ["notes/dogs.md"]},
+    ]
+    judged.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    done = as_json("reindex", "--judged", judged, **engine, SEARCH_CHUNKING__TOKENS="100")
+    assert (done["check"]["live_ndcg"], done["check"]["new_ndcg"], done["switched"]) == (1.0, 1.0, True)
+    worse = {**engine, "SEARCH_EMBEDDER__MODEL": str(model_folder / "embedder-cls")}
+    refused = search("reindex", "--judged", judged, **worse, status=None)
+    assert ("stays with documents.v2: nDCG@10 falls from 1.000 to" in refused.stderr) == (refused.returncode == 1)
+
+
+def test_mistakes(engine: dict[str, Any], notes: Path, tmp_path: Path) -> None:
+    assert "there is no collection 'documents'" in error("reindex", **engine)
+    assert "there is no collection 'documents'" in error("collections", "info", "documents", **engine)
+    search("ingest", notes, **engine)
+    assert "led to nothing before" in error("reindex", "--rollback", **engine)
+    (tmp_path / "empty").touch()
+    assert "holds no query" in error("reindex", "--queries", tmp_path / "empty", **engine)
+    assert "cannot be read" in error("reindex", "--queries", tmp_path / "absent", **engine)
+    assert "or --remove it" in error("collections", "alias", "live", **engine)
+
+
+def test_aliases_snapshots_and_dropping(engine: dict[str, Any], notes: Path) -> None:
+    assert "there are no collections in " in search("collections", "list", **engine).stdout
+    search("ingest", notes, **engine)
+    assert search("collections", "alias", "live", "documents", **engine).stdout == "live leads to documents\n"
+    live = {**engine, "SEARCH_COLLECTION": "live"}
+    assert as_json("query", "What sleeps?", **live)["hits"][0]["document_id"] == "notes/cats.md"
+    copied = search("collections", "snapshot", "live", **engine).stdout.strip()
+    assert Path(copied).is_dir() or copied.startswith("http://")
+    name = as_json("collections", "info", "live", **engine)["name"]
+    assert "lead it elsewhere or remove it first" in error("collections", "drop", name, "--yes", **engine)
+    for alias in as_json("collections", "info", "live", **engine)["aliases"]:
+        search("collections", "alias", alias, "--remove", **engine)
+    asked = search("collections", "drop", name, stdin="n\n", status=1, **engine)
+    assert f"Remove {name} with 2 passages from" in asked.stderr
+    assert search("collections", "drop", name, "--yes", **engine).stdout == f"{name} is removed, 2 passages\n"
+    assert as_json("collections", "list", **engine)["collections"] == []
+
+
+def test_pushing_an_embedded_collection_to_a_server(notes: Path, tmp_path: Path, standin: QdrantStandIn) -> None:
+    local: dict[str, Any] = {"SEARCH_DATA_DIR": str(tmp_path / "data")}
+    search("ingest", notes, **local)
+    assert "name the server to copy to" in error("push", **local)
+    server = {**local, "SEARCH_INDEX__ENGINE": "qdrant", "SEARCH_INDEX__URL": standin.url}
+    assert search("push", **server).stdout.startswith(f"2 added, 0 changed, 0 unchanged; 2 passages written to {standin.url} in ")
+    here, there = (as_json("query", "What sleeps?", **where)["hits"] for where in (local, server))
+    assert [hit["chunk_id"] for hit in here] == [hit["chunk_id"] for hit in there]
+    assert [hit["retrieval_score"] for hit in here] == pytest.approx([hit["retrieval_score"] for hit in there], abs=1e-5)
+    (notes / "cats.md").write_text(CATS.replace("most", "all"))
+    search("ingest", notes, **local)
+    again = as_json("push", **server)
+    assert (again["changed"], again["unchanged"], again["chunks"]) == (1, 1, 1)
+    assert as_json("query", "What sleeps?", **server)["hits"][0]["text"] == CATS.replace("most", "all").strip()
+    assert as_json("ingest", notes, **server)["unchanged"] == 2
+    assert "there is no collection 'other'" in error("push", "--collection", "other", **server)
