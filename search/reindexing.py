@@ -117,6 +117,7 @@ class Reindexing:
 
         Raises:
             ReindexRefused: the live collection holds documents that cannot be given back whole.
+            IndexBusy: another process writes to the collection.
             IndexFailure: the index gave up; the same call again goes on from there.
             ModelError: likewise an embedder.
         """
@@ -130,23 +131,24 @@ class Reindexing:
         new = wrap(self._collections.open(new_name, self._storage))
         try:
             live.ensure(info.spec, create=False)
-            if _digest_of(info.spec) == _digest_of(spec) and self._cut_alike(live):
-                copy(live, new, spec, sync=True, on_progress=on_progress)
-            filling = Ingestion(self._embedder, new, self._chunker, max_characters=sys.maxsize, on_progress=on_progress)
-            report = filling.run(documents(live), sync=True, max_delete=sys.maxsize)
-            if report.rejected:
-                message = (
-                    f"{report.rejected:,} documents cannot be given back whole, such as {report.rejections[0]}; "
-                    f"the new collection {new_name!r} was filled with the others, and {self._name!r} stays as it is"
-                )
-                raise ReindexRefused(message)
-            check = None
-            if live_embedder is not None:
-                asked = judged or Judged(dict(enumerate_queries(queries or sampled(live))), {})
-                check = self._checked(live, new, live_embedder(info.spec.fingerprint), asked, min_overlap)
-            switched = check is None or check.passed
-            if switched:
-                self._collections.switch(self._name, new_name)
+            with live.claimed():  # what came in meanwhile would be missing
+                if _digest_of(info.spec) == _digest_of(spec) and self._cut_alike(live):
+                    copy(live, new, spec, sync=True, on_progress=on_progress)
+                filling = Ingestion(self._embedder, new, self._chunker, max_characters=sys.maxsize, on_progress=on_progress)
+                report = filling.run(documents(live), sync=True, max_delete=sys.maxsize)
+                if report.rejected:
+                    message = (
+                        f"{report.rejected:,} documents cannot be given back whole, such as {report.rejections[0]}; "
+                        f"the new collection {new_name!r} was filled with the others, and {self._name!r} stays as it is"
+                    )
+                    raise ReindexRefused(message)
+                check = None
+                if live_embedder is not None:
+                    asked = judged or Judged(dict(enumerate_queries(queries or sampled(live))), {})
+                    check = self._checked(live, new, live_embedder(info.spec.fingerprint), asked, min_overlap)
+                switched = check is None or check.passed
+                if switched:
+                    self._collections.switch(self._name, new_name)
         finally:
             live.close()
             new.close()

@@ -1,6 +1,7 @@
 """Where do vectors live? The contract that every engine keeps, and the values that pass through it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -48,6 +49,14 @@ class Record(NamedTuple):
     vector: Vector | None = None
 
 
+Attempt = Callable[[Callable[[], Any]], Any]
+
+
+def once(ask: Callable[[], Any]) -> Any:
+    """Ask, and take the answer or the failure as it comes."""
+    return ask()
+
+
 class VectorIndex(Protocol):
     """One collection of one engine. All methods raise kinds of IndexFailure; `ensure` comes first."""
 
@@ -56,6 +65,13 @@ class VectorIndex(Protocol):
 
     def ensure(self, spec: CollectionSpec, *, create: bool) -> None:
         """Open the collection, making it if asked to; IndexMismatch if it was made for another spec."""
+
+    def claimed(self, attempt: Attempt = once) -> AbstractContextManager[Any]:
+        """Be the only writer, of those who ask, for the time of a context; IndexBusy if another one is.
+
+        Args:
+            attempt: carries out the requests that asking takes.
+        """
 
     def upsert(self, points: Sequence[Point]) -> None:
         """Write points, replacing those with the same id. They are found by the next query."""

@@ -17,6 +17,7 @@ import qdrant_edge as edge
 from search.errors import CollectionNotFound, IndexCorrupt, IndexFailure, IndexFull, IndexRejected
 from search.index import (
     KEYWORD_FIELDS,
+    Attempt,
     CollectionSpec,
     Match,
     Payload,
@@ -27,6 +28,7 @@ from search.index import (
     booleans,
     check_points,
     check_spec,
+    once,
 )
 from search.index.data_folder import DataFolder
 from search.index.edge_types import SCHEMAS, to_config, to_edge, to_search_params
@@ -84,6 +86,10 @@ class EdgeIndex:
             except BaseException:
                 self._forget()
                 raise
+
+    def claimed(self, attempt: Attempt = once) -> contextlib.AbstractContextManager[Any]:  # noqa: ARG002  # the contract's
+        """Nothing to ask for: one process owns the data folder, and its searcher lets one run write at a time."""
+        return contextlib.nullcontext()
 
     def upsert(self, points: Sequence[Point]) -> None:
         """Write points, replacing those with the same id."""

@@ -3,12 +3,13 @@
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import dropwhile
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from search.errors import IndexFailure, IndexOverloaded
-from search.index import CollectionSpec, Match, PlainFilter, Point, Record, Vector, VectorIndex
+from search.index import Attempt, CollectionSpec, Match, PlainFilter, Point, Record, Vector, VectorIndex
 
 Answer = TypeVar("Answer")
 OnWait = Callable[[IndexFailure, float], None]
@@ -51,6 +52,10 @@ class PatientIndex:
     def ensure(self, spec: CollectionSpec, *, create: bool) -> None:
         """Open the collection, making it if asked to. Tried once: a URL that leads nowhere should say so now."""
         self._index.ensure(spec, create=create)
+
+    def claimed(self, attempt: Attempt | None = None) -> AbstractContextManager[Any]:
+        """Be the only writer for the time of a context; requests for it are tried again, too."""
+        return self._index.claimed(attempt or self._patiently)
 
     def upsert(self, points: Sequence[Point]) -> None:
         """Write points, replacing those with the same id."""

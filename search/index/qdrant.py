@@ -15,6 +15,7 @@ from qdrant_client.http.exceptions import UnexpectedResponse
 from search.errors import CollectionNotFound, IndexFailure, IndexMismatch
 from search.index import (
     KEYWORD_FIELDS,
+    Attempt,
     CollectionSpec,
     Match,
     PlainFilter,
@@ -23,7 +24,9 @@ from search.index import (
     Vector,
     check_points,
     check_spec,
+    once,
 )
+from search.index.lease import Lease
 from search.index.server_errors import translate
 from search.settings import StorageSettings
 
@@ -86,6 +89,7 @@ class QdrantIndex:
         self._aliased = aliased
         self._target = name  # what the name leads to
         self._spec: CollectionSpec | None = None
+        self._lease: Lease | None = None
         self._resolved_at = 0.0
         self._unfit = ""  # what the name leads to by now, though it is of another embedder
 
@@ -110,9 +114,34 @@ class QdrantIndex:
         self._spec = spec
         self._resolved_at = time.monotonic()
 
+    @contextlib.contextmanager
+    def claimed(self, attempt: Attempt = once) -> Iterator[None]:
+        """Be the only writer for the time of a context; see search.index.lease."""
+
+        def read() -> dict[str, Any]:
+            with self._translated():
+                return dict((self._client.get_collection(self._target).config.metadata or {}).get("writer") or {})
+
+        def write(note: dict[str, Any]) -> None:
+            with self._translated():
+                self._client.update_collection(self._target, metadata={"writer": note})
+
+        what = f"collection {self.name!r} at {self.location}"
+        with Lease(what, lambda: dict(attempt(read)), lambda note: attempt(lambda: write(note))) as lease:
+            self._lease = lease
+            try:
+                yield
+            finally:
+                self._lease = None
+
+    def _check_claim(self) -> None:
+        if self._lease is not None:
+            self._lease.check()
+
     def upsert(self, points: Sequence[Point]) -> None:
         """Write points, replacing those with the same id, in requests the server takes."""
         check_points(points)
+        self._check_claim()
         for batch in _by_bytes(points):
             converted = [models.PointStruct(id=p.id, vector=p.vector.tolist(), payload=dict(p.payload)) for p in batch]
             with self._translated():
@@ -134,6 +163,7 @@ class QdrantIndex:
 
     def delete(self, *, ids: Sequence[str] = (), filter: PlainFilter | None = None) -> None:
         """Remove points by id, or all that pass a filter."""
+        self._check_claim()
         with self._translated():
             if ids:
                 self._client.delete(self._target, models.PointIdsList(points=list(ids)), wait=True)

@@ -9,6 +9,7 @@ take for complete.
 import threading
 import time
 from collections.abc import Iterable
+from contextlib import nullcontext
 from functools import partial
 from math import ceil
 
@@ -89,6 +90,7 @@ class Ingestion:
 
         Raises:
             InvalidDocument: max_delete is negative.
+            IndexBusy: another process writes to the collection.
             IndexFailure: the index gave up; what was written stays, and the same call again goes on from there.
             ModelError: the embedder gave up; likewise.
         """
@@ -97,6 +99,12 @@ class Ingestion:
             raise InvalidDocument(message)
         self._started = time.monotonic()
         exists = self._open(create=not dry_run)
+        with nullcontext() if dry_run else self._index.claimed():
+            return self._run(documents, sync=sync, max_delete=max_delete, dry_run=dry_run, exists=exists)
+
+    def _run(
+        self, documents: Iterable[Document | Rejection], *, sync: bool, max_delete: float, dry_run: bool, exists: bool
+    ) -> IngestReport:
         if dry_run:
             for step in self._planning.steps(documents, exists=exists, chunked=False):
                 self._refuse(step.rejections)

@@ -28,10 +28,16 @@ def copy(
 
     Raises:
         IndexMismatch: the target is of another embedder.
+        IndexBusy: another process writes to the target.
         IndexFailure: either of them gave up.
     """
-    started = time.monotonic()
     target.ensure(spec, create=True)
+    with target.claimed():
+        return _copy(source, target, sync=sync, on_progress=on_progress)
+
+
+def _copy(source: VectorIndex, target: VectorIndex, *, sync: bool, on_progress: OnProgress | None) -> IngestReport:
+    started = time.monotonic()
     counts: dict[State, int] = {"added": 0, "changed": 0, "unchanged": 0, "removed": 0}
     chunks = tokens = 0
     kept: set[str] = set()

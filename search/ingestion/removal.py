@@ -1,6 +1,7 @@
 """Which documents go? By id, or by a filter; always whole ones."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from search.embedding import Embedder
@@ -51,18 +52,19 @@ def remove(
         message = "name what is to be removed, by ids or by a filter"
         raise InvalidQuery(message)
     index.ensure(CollectionSpec(embedder.dimension, embedder.fingerprint), create=False)
-    passing = [] if plain is None else [plain]
-    found = {
-        str(record.payload["document_id"]): None  # a set that keeps its order
-        for condition in [*(of(group) for group in in_groups(ids, _AT_ONCE)), *passing]
-        for record in index.scroll(condition, ["document_id"])
-    }
-    for group in in_groups(found, _AT_ONCE):
-        if not dry_run:
-            index.delete(filter=of(group))
-        for document_id in group:
-            if on_change:
-                on_change("removed", document_id)
+    conditions = [*(of(group) for group in in_groups(ids, _AT_ONCE)), *([] if plain is None else [plain])]
+    with nullcontext() if dry_run else index.claimed():
+        found = {
+            str(record.payload["document_id"]): None  # a set that keeps its order
+            for condition in conditions
+            for record in index.scroll(condition, ["document_id"])
+        }
+        for group in in_groups(found, _AT_ONCE):
+            if not dry_run:
+                index.delete(filter=of(group))
+            for document_id in group:
+                if on_change:
+                    on_change("removed", document_id)
     return len(found)
 
 

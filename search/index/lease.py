@@ -1,0 +1,105 @@
+"""Who writes to a collection of a server? One at a time, by a note in the collection that its writer renews.
+
+Nobody's clock counts but one's own: a note is dead when it has not changed for as long as the one who waits has watched it.
+"""
+
+import os
+import socket
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+from search.errors import IndexBusy, IndexFailure
+
+Note = dict[str, Any]
+
+_RENEWED_EVERY_S = 3.0
+_DEAD_AFTER_S = 12.0
+_LOOKED_AT_EVERY_S = 0.5
+_SETTLED_AFTER_S = 0.1  # two that write a note at once both read the later one then
+
+
+class Lease:
+    """Being the writer, for the time of a context."""
+
+    def __init__(self, what: str, read: Callable[[], Note], write: Callable[[Note], None]) -> None:
+        """Prepare to ask.
+
+        Args:
+            what: is written to, for people.
+            read: the note that is there, empty if there is none.
+            write: replaces it.
+        """
+        self._what = what
+        self._read = read
+        self._write = write
+        self._claim = uuid.uuid4().hex
+        self._who = f"process {os.getpid()} on {socket.gethostname()} ({' '.join(sys.argv[:2])[:200]})"
+        self._ended = threading.Event()
+        self._renewing = threading.Thread(target=self._renew, name="lease", daemon=True)
+        self._lost = ""
+
+    def check(self) -> None:
+        """Go on only while nobody else has taken over.
+
+        Raises:
+            IndexBusy: this process was away for so long that another one thought it dead.
+        """
+        if self._lost:
+            message = f"{self._what} is written to by {self._lost} now, since this process did not renew its claim in time"
+            raise IndexBusy(message)
+
+    def __enter__(self) -> Self:
+        """Become the writer.
+
+        Raises:
+            IndexBusy: another one is.
+        """
+        self._wait_for_the_dead()
+        self._write({"claim": self._claim, "who": self._who, "beat": 0})
+        time.sleep(_SETTLED_AFTER_S)
+        found = self._read()
+        if found.get("claim") != self._claim:
+            self._refuse(found)
+        self._renewing.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._ended.set()
+        self._renewing.join()
+        try:
+            if not self._lost and self._read().get("claim") == self._claim:
+                self._write({})
+        except IndexFailure:
+            pass  # it dies by itself
+
+    def _wait_for_the_dead(self) -> None:
+        found = self._read()
+        watched_until = time.monotonic() + _DEAD_AFTER_S
+        while found and time.monotonic() < watched_until:
+            time.sleep(_LOOKED_AT_EVERY_S)
+            now = self._read()
+            if now and now != found:
+                self._refuse(now)
+            found = now
+
+    def _refuse(self, found: Note) -> None:
+        message = f"{self._what} is being written to by {found.get('who', 'another process')}: wait until it is done"
+        raise IndexBusy(message)
+
+    def _renew(self) -> None:
+        beat = 0
+        while not self._ended.wait(_RENEWED_EVERY_S):
+            beat += 1
+            try:
+                found = self._read()
+                if found.get("claim") != self._claim:
+                    self._lost = str(found.get("who", "another process"))
+                    return
+                self._write({"claim": self._claim, "who": self._who, "beat": beat})
+            except IndexFailure:
+                continue  # the server may be back in time
