@@ -4,9 +4,9 @@
     .venv/bin/python benchmarks/ingestion.py memory     # only that
 
 Throughput: folders of Markdown files of 100 to 200 tokens with the bundled embedder: documents a second of an ingestion from the
-files into an embedded collection, and of embedding such passages alone, in turns. Unchanged: a folder of 20,000 such files, ingested
-and ingested again. Memory: the highest anonymous memory (RssAnon) of a process that ingests 20,000 and 200,000 documents, with a
-tiny embedder of random weights, since only what grows with the number of documents matters here.
+files into an embedded collection, and of embedding such passages alone, in turns. Unchanged: a folder of 20,000 such files,
+ingested and ingested again. Memory: the highest anonymous memory (RssAnon) of a process that ingests 20,000 and 200,000 documents,
+with a tiny embedder of random weights, since only what grows with the number of documents matters here.
 """
 
 import argparse
