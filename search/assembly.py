@@ -166,8 +166,8 @@ def build_collections(settings: Settings) -> "Collections":
             return EdgeCollections(settings.data_dir.expanduser())
         case ServerSettings() as server:
             from search.index.connection import connect
-            from search.index.qdrant import Sharding
             from search.index.server_collections import QdrantCollections
+            from search.index.server_types import Sharding
 
             client = connect(
                 server.url,

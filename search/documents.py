@@ -50,7 +50,10 @@ class Document:
             message = f"document {self.id!r} has no text; leave it out or give it some"
             raise InvalidDocument(message)
         modified: Json = self.modified
-        if isinstance(modified, bool) or not isinstance(modified, int | float | None):
+        is_time = modified is None or (
+            isinstance(modified, int | float) and not isinstance(modified, bool) and math.isfinite(modified)
+        )
+        if not is_time:
             message = f"document {self.id!r}: modified is seconds since 1970, not {self.modified!r}"
             raise InvalidDocument(message)
         if not isinstance(self.metadata, Mapping):
@@ -92,7 +95,7 @@ class Chunk:
 
     @property
     def id(self) -> str:
-        """A UUID that depends on the document's id, the chunk's number and its content, and on nothing else."""
+        """A UUID that depends on the document's id, the chunk's number and its content, and on nothing else: of no revision."""
         content = hashlib.sha256(f"{self.title}\0{self.text}".encode()).hexdigest()
         return str(uuid.uuid5(_POINT_NAMESPACE, f"{self.document_id}\0{self.number}\0{content}"))
 

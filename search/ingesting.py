@@ -40,6 +40,7 @@ def ingest(
     sync: Annotated[bool, typer.Option("--sync", help="Also remove documents that are not there any more.")] = False,
     dry_run: DryRun = False,
     no_ignore: Annotated[bool, typer.Option("--no-ignore", help="Take also what .gitignore and .searchignore name.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Read also whole files that a file of --rejects names.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Add documents to a collection; changed ones are replaced, unchanged ones left alone. Safe to run again.
@@ -50,7 +51,12 @@ def ingest(
     from search.reading import Reading
 
     reading = Reading(
-        paths, exclude=exclude or [], ignore_files=not no_ignore, encoding=encoding, fields=dict(_pair(one) for one in field or [])
+        paths,
+        exclude=exclude or [],
+        ignore_files=not no_ignore,
+        encoding=encoding,
+        fields=dict(_pair(one) for one in field or []),
+        again=again,
     )
     if reading.left_out:
         others = f"{len(reading.left_out):,} files, such as {reading.left_out[0]}"
@@ -139,12 +145,13 @@ def _written(file: Path) -> Iterator[TextIO]:
     """A file that takes its name when it is whole: what is being ingested may have this name."""
     unfinished = file.with_name(f"{file.name}.unfinished")
     try:
-        with unfinished.open("w", encoding="utf-8", errors="backslashreplace", buffering=1) as stream:
-            yield stream
-        unfinished.replace(file)
+        stream = unfinished.open("w", encoding="utf-8", errors="backslashreplace", buffering=1)
     except OSError as error:
         message = f"the file of rejects cannot be written to {file}: {error.strerror}"
         raise InvalidDocument(message) from error
+    with stream:
+        yield stream
+    unfinished.replace(file)
 
 
 def _amount(text: str) -> float:
@@ -152,7 +159,7 @@ def _amount(text: str) -> float:
     try:
         amount = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
         if text.endswith("%"):
-            return min(amount, 1 - 1e-12) if amount >= 0 else amount
+            return amount if amount < 1 else sys.maxsize
         return float(int(text))
     except ValueError as error:
         message = f"--max-delete is {text!r}; write a number of documents, such as 50, or a share, such as 20%"

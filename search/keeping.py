@@ -102,7 +102,7 @@ def drop(name: Name, data_dir: DataDir = None, *, yes: Yes = False) -> None:
     """Remove a collection for good."""
     engine = build_collections(load_settings(data_dir, None))
     try:
-        points = engine.info(name).points
+        points = engine.info(name, exact=True).points
         if not yes:
             typer.confirm(f"Remove {name} with {points:,} passages from {engine.location} for good?", abort=True, err=True)
         engine.drop(name)
@@ -210,11 +210,13 @@ def push(data_dir: DataDir = None, collection: Collection = None, *, as_json: As
     finally:
         embedded.close()
         server.close()
+    for rejection in done.rejections:
+        print(f"rejected {rejection}", file=sys.stderr)
     if as_json:
         print_json(done.to_dict())
     else:
         print(
-            f"{done.added:,} added, {done.changed:,} changed, {done.unchanged:,} unchanged; "
+            f"{done.added:,} added, {done.changed:,} changed, {done.unchanged:,} unchanged, {done.rejected:,} rejected; "
             f"{done.chunks:,} passages written to {server.location} in {done.seconds:.1f} s"
         )
 

@@ -127,8 +127,10 @@ class Reindexing:
             raise ReindexRefused(message)
         live = wrap(self._collections.open(info.name, self._storage))
         spec = CollectionSpec(self._embedder.dimension, self._embedder.fingerprint)
-        new_name = self._new_name(info.name, spec)
-        new = wrap(self._collections.open(new_name, self._storage))
+        self._collections.check_alias(self._name)
+        purpose = f"{self._name} after {info.name}"
+        new_name = self._new_name(info.name, spec, purpose)
+        new = wrap(self._collections.open(new_name, self._storage, purpose))
         try:
             live.ensure(info.spec, create=False)
             with live.claimed():  # what came in meanwhile would be missing
@@ -154,20 +156,21 @@ class Reindexing:
             new.close()
         return ReindexReport(info.name, new_name, report, check, switched)
 
-    def _new_name(self, live: str, spec: CollectionSpec) -> str:
-        """The next version; one that was begun for the same settings is gone on with."""
+    def _new_name(self, live: str, spec: CollectionSpec, purpose: str) -> str:
+        """The next version; one that was begun for this, with the same settings, is gone on with."""
         found = _VERSION.fullmatch(live)
         version = int(found[2]) if found else 1
         taken = self._collections.names()
         while True:
             version += 1
             name = f"{found[1] if found else live}.v{version}"
-            if name not in taken or self._fits(self._collections.info(name), spec):
+            if name not in taken or self._fits(self._collections.info(name, exact=True), spec, purpose):
                 return name
 
-    def _fits(self, begun: CollectionInfo, spec: CollectionSpec) -> bool:
-        alike = begun.spec is not None and _digest_of(begun.spec) == _digest_of(spec)
-        return alike and begun.details.get("storage") == self._storage.model_dump()
+    def _fits(self, begun: CollectionInfo, spec: CollectionSpec, purpose: str) -> bool:
+        if begun.aliases or begun.spec is None or begun.details.get("purpose") != purpose:
+            return False  # somebody's own
+        return _digest_of(begun.spec) == _digest_of(spec) and begun.details.get("storage") == self._storage.model_dump()
 
     def _cut_alike(self, live: VectorIndex) -> bool:
         """Whether the first document is cut as it would be now; others, too, are copied then, and cut anew where they are not."""

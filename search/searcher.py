@@ -37,7 +37,7 @@ class Searcher:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._building = threading.RLock()
-        self._ingesting = threading.Lock()
+        self._writing = threading.Lock()
         self._closed = False
         self._parts: dict[str, Any] = {}
         self._retired: list[Any] = []  # collections that searches under way may still ask
@@ -58,21 +58,21 @@ class Searcher:
 
         See Ingestion.run for arguments and errors, Ingestion for the callbacks, and search.index.patient for `on_wait`.
         """
-        embedder = self.embedder  # before what imports its module, so that a missing extra is named
-        from search.chunking import Chunker
-        from search.ingestion import Ingestion
+        with self._writing:  # two runs at once would each miss what the other has just written, or where it led the name
+            embedder = self.embedder  # before what imports its module, so that a missing extra is named
+            from search.chunking import Chunker
+            from search.ingestion import Ingestion
 
-        chunking = self.settings.chunking
-        run = Ingestion(
-            embedder,
-            self._patiently(self.index, on_wait),
-            Chunker(embedder.tokenizer, chunking.tokens, chunking.overlap),
-            max_characters=chunking.max_characters,
-            on_progress=on_progress,
-            on_rejection=on_rejection,
-            on_change=on_change,
-        )
-        with self._ingesting:  # two runs at once would each miss what the other has just written
+            chunking = self.settings.chunking
+            run = Ingestion(
+                embedder,
+                self._patiently(self.index, on_wait),
+                Chunker(embedder.tokenizer, chunking.tokens, chunking.overlap),
+                max_characters=chunking.max_characters,
+                on_progress=on_progress,
+                on_rejection=on_rejection,
+                on_change=on_change,
+            )
             return run.run(documents, sync=sync, max_delete=max_delete, dry_run=dry_run)
 
     def delete(
@@ -89,10 +89,10 @@ class Searcher:
         Returns:
             How many there were; those that are not there are no error.
         """
-        embedder = self.embedder
-        from search.ingestion.removal import remove
+        with self._writing:
+            embedder = self.embedder
+            from search.ingestion.removal import remove
 
-        with self._ingesting:
             return remove(
                 self._patiently(self.index, on_wait), embedder, ids=ids, filter=filter, dry_run=dry_run, on_change=on_change
             )
@@ -120,26 +120,20 @@ class Searcher:
             on_progress: called after every step.
             on_wait: see search.index.patient.
         """
-        wanted = settings or self.settings
-        if (wanted.index, wanted.data_dir, wanted.collection) != (
-            self.settings.index,
-            self.settings.data_dir,
-            self.settings.collection,
-        ):
-            message = (
-                "a collection is reindexed where it is; settings with another engine, data_dir or collection open another searcher"
-            )
-            raise InvalidSettings(message)
-        embedder = self.embedder if wanted.embedder == self.settings.embedder else build_embedder(wanted)
-        from search.chunking import Chunker
-        from search.reindexing import Reindexing
+        with self._writing:
+            wanted, now = settings or self.settings, self.settings
+            if (wanted.index, wanted.data_dir, wanted.collection) != (now.index, now.data_dir, now.collection):
+                message = "a collection is reindexed where it is; open another searcher for another engine, data_dir or collection"
+                raise InvalidSettings(message)
+            embedder = self.embedder if wanted.embedder == now.embedder else build_embedder(wanted)
+            from search.chunking import Chunker
+            from search.reindexing import Reindexing
 
-        def live_embedder(fingerprint: str) -> "Embedder":
-            return build_live_embedder(self.settings, fingerprint, (embedder, self._parts.get("embedder")))
+            def live_embedder(fingerprint: str) -> "Embedder":
+                return build_live_embedder(now, fingerprint, (embedder, self._parts.get("embedder")))
 
-        chunker = Chunker(embedder.tokenizer, wanted.chunking.tokens, wanted.chunking.overlap)
-        work = Reindexing(self.collections, wanted.collection, embedder, chunker, wanted.storage)
-        with self._ingesting:
+            chunker = Chunker(embedder.tokenizer, wanted.chunking.tokens, wanted.chunking.overlap)
+            work = Reindexing(self.collections, wanted.collection, embedder, chunker, wanted.storage)
             report = work.run(
                 live_embedder=live_embedder if check else None,
                 queries=queries,
@@ -160,7 +154,7 @@ class Searcher:
         """
         from search.reindexing import roll_back
 
-        with self._ingesting:
+        with self._writing:
             left, now = roll_back(self.collections, self.settings.collection)
             self._go_over_to(self.settings)
         return left, now
@@ -171,6 +165,8 @@ class Searcher:
             self._parts.pop("service", None)
             if (index := self._parts.pop("index", None)) is not None:
                 self._retired.append(index)
+            if settings.reranker != self.settings.reranker:
+                self._parts.pop("reranker", None)
             self.settings = settings
             if embedder is not None:
                 self._parts["embedder"] = embedder

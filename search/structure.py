@@ -78,7 +78,8 @@ def sections(text: str, media_type: str) -> list[Section]:
 
 def title_of(text: str) -> str:
     """The first heading of a Markdown text, empty if its beginning has none."""
-    beginning = text[:_BEGINNING]
+    front = _FRONT_MATTER.match(text)
+    beginning = text[front.end() if front else 0 :][:_BEGINNING]
     for line in islice(_PERHAPS_HEADING.finditer(beginning), _TRIES):  # parsing all of it would take longer than reading it
         for section in sections(beginning[: line.end()], "text/markdown"):
             if section.headings:

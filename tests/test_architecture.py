@@ -28,7 +28,10 @@ ROWS = (
     {"cli"},
 )
 BORDERS = {
-    "qdrant_client": {f"index/{name}.py" for name in ("connection", "filters", "qdrant", "server_collections", "server_errors")},
+    "qdrant_client": {
+        *("index/connection.py", "index/filters.py", "index/qdrant.py"),
+        *("index/server_collections.py", "index/server_errors.py", "index/server_types.py"),
+    },
     "qdrant_edge": {"index/edge.py", "index/edge_types.py"},
     "onnxruntime": {"inference/runtime.py", "inference/session.py"},
     "fastembed": {"embedding.py", "reranking/cross_encoder.py"},

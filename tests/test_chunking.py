@@ -145,7 +145,7 @@ def test_a_table_is_cut_between_rows(tokenizer: TextTokenizer) -> None:
 @pytest.mark.parametrize(
     ("text", "headings"),
     [
-        ("---\ntitle: x\n---\n# Real\ntext", ("Real",)),
+        ("---\ntitle: x\n# no heading\n---\n# Real\ntext", ("Real",)),
         ("Under\n=====\n\ntext", ("Under",)),
         ("# One\n#### Deep\ntext", ("One", "Deep")),
         ("## Two\n# One\ntext", ("One",)),

@@ -103,10 +103,13 @@ def test_pushing_an_embedded_collection_to_a_server(notes: Path, tmp_path: Path,
     search("ingest", notes, **local)
     assert "name the server to copy to" in error("push", **local)
     server = {**local, "SEARCH_INDEX__ENGINE": "qdrant", "SEARCH_INDEX__URL": standin.url}
-    assert search("push", **server).stdout.startswith(f"2 added, 0 changed, 0 unchanged; 2 passages written to {standin.url} in ")
+    assert search("push", **server).stdout.startswith(
+        f"2 added, 0 changed, 0 unchanged, 0 rejected; 2 passages written to {standin.url} in "
+    )
     here, there = (as_json("query", "What sleeps?", **where)["hits"] for where in (local, server))
     assert [hit["chunk_id"] for hit in here] == [hit["chunk_id"] for hit in there]
     assert [hit["retrieval_score"] for hit in here] == pytest.approx([hit["retrieval_score"] for hit in there], abs=1e-5)
+    assert "led to nothing" in error("reindex", "--rollback", **local)
     (notes / "cats.md").write_text(CATS.replace("most", "all"))
     search("ingest", notes, **local)
     again = as_json("push", **server)

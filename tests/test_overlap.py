@@ -74,5 +74,4 @@ def test_what_goes_wrong_is_raised_and_what_has_not_begun_is_forgotten(half: str
         for number in range(50):
             relay.do(lambda number=number: first(number), second)  # type: ignore[misc]
         relay.finish()
-    assert 0 in done
-    assert max(done) < 10
+    assert set(done) <= {0}  # what comes behind a failure may build on it

@@ -108,7 +108,9 @@ def test_links_are_followed_to_files_only(tmp_path: Path) -> None:
     (folder / "a.txt").symlink_to(tmp_path / "elsewhere.txt")
     (folder / "b.txt").symlink_to(tmp_path / "gone.txt")
     (folder / "circle").symlink_to(folder)
-    linked, broken, plain = read(folder)
+    (folder / "itself").symlink_to(folder / "itself")
+    loop, linked, broken, plain = read(folder)
+    assert "itself: cannot be read: Too many levels of symbolic links" in str(loop)
     assert linked == Document("notes/a.txt", "The text of elsewhere.txt.", "a", {"path": "notes/a.txt"})
     assert str(broken) == "notes/b.txt (notes/b.txt): cannot be read: No such file or directory"
     assert ids([plain]) == ["notes/c.txt"]
@@ -223,8 +225,12 @@ def test_an_encoding_can_be_named(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes("Ελληνικά".encode("cp1253"))
     assert taken(tmp_path / "a.txt", encoding="cp1253")[0].text == "Ελληνικά"
     assert "not ascii at byte 1; name another --encoding" in rejected(tmp_path / "a.txt", encoding="ascii")[0]
-    with pytest.raises(InvalidDocument, match="there is no encoding 'klingon'"):
-        Reading([str(tmp_path)], encoding="klingon")
+    for name in ("klingon", "rot13"):
+        with pytest.raises(InvalidDocument, match=f"there is no encoding '{name}'"):
+            Reading([str(tmp_path)], encoding=name)
+    (tmp_path / "b.txt").write_bytes(b"\xef\xbb\xbfText")
+    (marked,) = taken(tmp_path / "b.txt", encoding="UTF-8")
+    assert (marked.text, "encoding" in marked.metadata) == ("Text", False)
 
 
 @pytest.mark.parametrize("content", [b"\x7fELF\0\0\1\2", bytes(range(1, 256)) * 20], ids=["zeros", "noise"])
@@ -256,6 +262,19 @@ def test_html_becomes_markdown_without_its_furniture(tmp_path: Path) -> None:
         "# Top\n\nSome **bold** words and a link, 2 * 3 * 4 and snake_case.\n\n## Code\n\n```\nx = 1\ny = 2\n```\n\n- one\n\n"
         "| a |\n| --- |\n| 1 |\n"
     )
+
+
+def test_every_article_of_a_page_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_text("<body><h1>Blog</h1><article>One.</article><article>Two.</article></body>")
+    assert all(word in taken(tmp_path / "a.html")[0].text for word in ("Blog", "One.", "Two."))
+    (tmp_path / "b.html").write_text("<body><p>Cookies!</p><article>One.</article></body>")
+    assert taken(tmp_path / "b.html")[0].text == "One.\n"
+
+
+@pytest.mark.parametrize("declared", ["", "<meta charset='utf-8'>", "<meta charset='klingon'>"])
+def test_html_that_does_not_say_its_encoding(declared: str, tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_bytes(f"{declared}<p>Très bien, où est le café ?</p>".encode("cp1252"))
+    assert taken(tmp_path / "a.html")[0].text == "Très bien, où est le café ?\n"
 
 
 def test_html_says_its_own_encoding(tmp_path: Path) -> None:
@@ -419,8 +438,18 @@ def test_rows_of_parquet(tmp_path: Path) -> None:
     assert "a.parquet:2 (2): document '2' has no text" in str(two)
     assert three == Document("3", "three", "", {"where": {"lat": 2.0}})
     assert Reading([str(tmp_path / "a.parquet")]).count() == 3
-    pq.write_table(pa.table({"id": ["1"], "text": ["x"], "blob": [b"\0"]}), tmp_path / "b.parquet")
+    pq.write_table(pa.table({"id": ["1"], "text": ["x"], "blob": [b"\xff"]}), tmp_path / "b.parquet")
     assert "metadata.blob is a bytes" in rejected(tmp_path / "b.parquet")[0]
+
+
+def test_values_of_parquet_that_json_has_not(tmp_path: Path) -> None:
+    times = pa.array([1_600_000_000_000_000_123, None], pa.timestamp("ns"))
+    pq.write_table(pa.table({"id": [b"1", b"2"], "text": [b"one", b"two"], "at": times}), tmp_path / "a.parquet")
+    found = read(tmp_path / "a.parquet")
+    assert len(found) == 2
+    assert found[1] == Document("2", "two")
+    pq.write_table(pa.table({"id": ["1"], "text": [b"\xff\xfe"]}), tmp_path / "b.parquet")
+    assert "the column text holds bytes that are no text" in rejected(tmp_path / "b.parquet")[0]
 
 
 # What was rejected
@@ -440,15 +469,26 @@ def test_a_file_of_rejects_is_ingested_again(tmp_path: Path) -> None:
     whys = [json.loads(line)["rejected"] for line in file.read_text().splitlines()]
     assert [why["document_id"] for why in whys] == ["notes/a.txt", "b", "c", "d"]
     assert len(rejected(file)) == 3
+    assert rejected(file)[0].endswith("ingest it by itself, or all that this file names with --again")
     (folder / "a.txt").write_text("Mended.")
     mended = file.read_text().replace('txt\\": \\"A', 'text\\": \\"A').replace('"text": ""', '"text": "Mended, too."')
     file.write_text(mended)
-    a, b, c, d = taken(file)
+    a, b, c, d = taken(file, again=True)
     assert (a.id, a.text) == ("notes/a.txt", "Mended.")
     assert (b.id, b.text) == ("b", "A line.")
     assert (c.id, c.text) == ("c", "Mended, too.")
     assert d == Document("d", "Whole.", "T", {"x": 1}, "text/markdown")
     assert d.modified == 5.0
+
+
+def test_a_line_that_is_no_text_stays_rejected_until_it_is_mended(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(b'{"id": "1", "text": "caf\xe9"}\n')
+    (found,) = read(tmp_path / "a.jsonl")
+    assert isinstance(found, Rejection)
+    (tmp_path / "rejects.jsonl").write_text(found.to_line())
+    assert "not UTF-8 at byte 25" in rejected(tmp_path / "rejects.jsonl")[0]
+    (tmp_path / "rejects.jsonl").write_text('{"rejected": {}, "base64": "no base 64"}\n')
+    assert "not JSON" in rejected(tmp_path / "rejects.jsonl")[0]
 
 
 def test_a_file_of_rejects_names_only_files_of_one_document(tmp_path: Path) -> None:
@@ -457,6 +497,6 @@ def test_a_file_of_rejects_names_only_files_of_one_document(tmp_path: Path) -> N
         {"rejected": {}, "file": str(tmp_path / name), "name": name} for name in ("rejects.jsonl", "a.zip")
     ]
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    many, archive = rejected(file)
+    many, archive = rejected(file, again=True)
     assert "a file of many documents; ingest it by itself" in many
     assert "an archive; unpack it" in archive

@@ -152,6 +152,43 @@ def test_the_way_back(settings: Callable[..., Settings]) -> None:
         assert searcher.collections.previous("documents") == searcher_first(searcher)
 
 
+def test_a_collection_of_somebodys_own_is_left_alone(settings: Callable[..., Settings]) -> None:
+    """One that happens to be called like the next version."""
+    with open_search(settings()) as searcher:
+        filled(searcher)
+        own = searcher.collections.open("documents.v2", searcher.settings.storage)
+        Ingestion(searcher.embedder, own, searcher_chunker(searcher), max_characters=1_000).run([Document(id="own", text="Mine.")])
+        report = searcher.reindex(settings(chunking={"tokens": 20, "overlap": 0}), min_overlap=0)
+        assert (report.new, report.switched) == ("documents.v3", True)
+        assert list(contents(own)) == ["own"]
+        own.close()
+
+
+def test_what_was_live_before_a_rollback_is_not_filled_again(settings: Callable[..., Settings]) -> None:
+    with open_search(settings()) as searcher:
+        filled(searcher)
+        new = settings(chunking={"tokens": 20, "overlap": 0})
+        searcher.reindex(new, min_overlap=0)
+        searcher.ingest([Document(id="late", text="Came while the second one was live.")])
+        searcher.roll_back()
+        assert searcher.reindex(new, min_overlap=0).new == "documents.v3"
+        second = searcher.collections.info("documents.v2", exact=True)
+        assert second.points > searcher.collections.info("documents").points
+
+
+def test_an_ingestion_that_waits_for_it_writes_into_the_new_one(settings: Callable[..., Settings]) -> None:
+    with open_search(settings()) as searcher:
+        filled(searcher, 100)
+        reindexing = threading.Thread(target=lambda: searcher.reindex(settings("embedder-cls"), min_overlap=0))
+        reindexing.start()
+        while not searcher._writing.locked():
+            time.sleep(0.001)
+        assert searcher.ingest([Document(id="late", text="It came late.")]).added == 1
+        reindexing.join()
+        assert "late" in held(searcher)
+        assert searcher.search("late").embedder == "embedder-cls"
+
+
 def test_documents_that_are_not_whole_stop_it(settings: Callable[..., Settings]) -> None:
     with open_search(settings(chunking={"tokens": 20, "overlap": 0})) as searcher:
         filled(searcher)

@@ -35,14 +35,17 @@ class Collections(Protocol):
     def previous(self, alias: str) -> str | None:
         """The collection that an alias led to before its last switch, if that is still there."""
 
-    def info(self, name: str) -> CollectionInfo:
-        """What is known of a collection, by its name or an alias."""
+    def info(self, name: str, *, exact: bool = False) -> CollectionInfo:
+        """What is known of a collection, by its name or an alias, or `exact`ly by its name."""
 
     def named(self, name: str, storage: StorageSettings) -> VectorIndex:
         """What is searched and filled by a name, not yet opened, and closed by itself; `storage` is for one that is made."""
 
-    def open(self, name: str, storage: StorageSettings) -> VectorIndex:
-        """The same for one collection: one that is made gets this very name, so that an alias can be led to it."""
+    def open(self, name: str, storage: StorageSettings, purpose: str = "") -> VectorIndex:
+        """One collection by its own name, which one that is made gets, with a purpose that is kept until an alias leads to it."""
+
+    def check_alias(self, alias: str) -> None:
+        """IndexRejected if a name cannot be led to another collection."""
 
     def switch(self, alias: str, name: str) -> None:
         """Lead an alias to a collection, in one step."""

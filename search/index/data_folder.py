@@ -10,13 +10,14 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 
 from search.errors import IndexBusy, IndexCorrupt, IndexRejected
+from search.index import CollectionSpec
 
 Opened = TypeVar("Opened")
 
@@ -130,3 +131,24 @@ def _read_owner(file: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return owner
+
+
+def describe(file: Path, told: Mapping[str, Any]) -> None:
+    """Replace the description of a collection in one step."""
+    temporary = file.with_suffix(".new")
+    temporary.write_text(json.dumps(told))
+    temporary.replace(file)
+
+
+def read_spec(described: Path) -> CollectionSpec:
+    """What a collection was made for.
+
+    Raises:
+        IndexCorrupt: its description cannot be read.
+    """
+    try:
+        stored = json.loads(described.read_text())
+        return CollectionSpec(stored["dimension"], stored["fingerprint"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        message = f"{described} cannot be read ({error}); restore or delete the folder {described.parent}"
+        raise IndexCorrupt(message) from error

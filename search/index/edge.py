@@ -30,8 +30,8 @@ from search.index import (
     check_spec,
     once,
 )
-from search.index.data_folder import DataFolder
-from search.index.edge_types import SCHEMAS, to_config, to_edge, to_search_params
+from search.index.data_folder import DataFolder, describe, read_spec
+from search.index.edge_types import GRAPH_FROM_BYTES, SCHEMAS, to_config, to_edge, to_search_params
 from search.settings import StorageSettings
 
 _PAGE = 256
@@ -42,15 +42,22 @@ _ROOM = 40_000_000  # bytes that stay free: what an empty collection takes, and 
 class EdgeIndex:
     """One collection in a data folder that this process owns while it is open."""
 
-    def __init__(self, data: Path | DataFolder, name: str, storage: StorageSettings | None = None) -> None:
+    def __init__(
+        self, data: Path | DataFolder, name: str, storage: StorageSettings | None = None, *, exact: bool = False, purpose: str = ""
+    ) -> None:
         """Keep the names.
 
         Args:
             data: the folder, or one that is held together with others.
             name: of the collection, or an alias, which is followed when the collection is opened.
             storage: how the collection is kept, if it is made.
+            exact: whether the name is no alias, whatever aliases there are.
+            purpose: kept with a collection that is made, until a name is led to it.
         """
         self.name = name
+        self._exact = exact
+        self._purpose = purpose
+        self._written = False  # since the graph was built
         self._storage = storage or StorageSettings()
         self._data = data if isinstance(data, DataFolder) else DataFolder(data)
         self._folder = self._data.collections / name
@@ -70,7 +77,7 @@ class EdgeIndex:
             if self._shard is not None:
                 check_spec(self.name, read_spec(self._folder / "collection.json"), spec)
                 return
-            self._folder = self._data.collections / self._data.leads_to(self.name)
+            self._folder = self._data.collections / (self.name if self._exact else self._data.leads_to(self.name))
             self.location = str(self._folder)
             described = self._folder / "collection.json"
             if not create and not described.is_file():
@@ -95,8 +102,9 @@ class EdgeIndex:
         """Write points, replacing those with the same id."""
         check_points(points)
         self._check_room(sum(4 * point.vector.size + _size(point.payload) for point in points))
-        converted = [edge.Point(point.id, point.vector.tolist(), booleans.with_names(point.payload)) for point in points]
+        self._written = True
         with translated():
+            converted = [edge.Point(point.id, point.vector.tolist(), booleans.with_names(point.payload)) for point in points]
             self._opened.update(edge.UpdateOperation.upsert_points(converted))
 
     def query(self, vector: Vector, limit: int, filter: PlainFilter | None = None) -> list[Match]:
@@ -114,6 +122,7 @@ class EdgeIndex:
 
     def delete(self, *, ids: Sequence[str] = (), filter: PlainFilter | None = None) -> None:
         """Remove points by id, or all that pass a filter."""
+        self._written = True
         with translated():
             if ids:
                 self._opened.update(edge.UpdateOperation.delete_points(list(ids)))
@@ -149,10 +158,16 @@ class EdgeIndex:
             return self._opened.count(edge.CountRequest(exact=True, filter=to_edge(filter)))
 
     def optimize(self) -> None:
-        """Merge segments and build the HNSW graph. It holds the interpreter's lock: seconds for 20,000 points."""
+        """Merge segments and build the HNSW graph, where that gains anything: seconds for 20,000, in which no other thread runs."""
+        with translated():
+            told = self._opened.info()
+        waiting = (told.points_count - told.indexed_vectors_count) * 4 * read_spec(self._folder / "collection.json").dimension
+        if not self._written and waiting < GRAPH_FROM_BYTES:  # an earlier process may have left something
+            return
         self._check_room(sum(file.stat().st_blocks * 512 for file in (self._folder / "shard").rglob("*") if file.is_file()))
         with translated():
             self._opened.optimize()
+        self._written = False
 
     def close(self) -> None:
         """Flush, close, and let another process have the folder."""
@@ -164,11 +179,12 @@ class EdgeIndex:
         """What the engine tells of the collection."""
         with translated():
             told = self._opened.info()
+        described = json.loads((self._folder / "collection.json").read_text())
         return {
             "segments": told.segments_count,
             "indexed_vectors": told.indexed_vectors_count,
             "payload_indexes": sorted(told.payload_schema),
-            "storage": json.loads((self._folder / "collection.json").read_text()).get("storage"),
+            **{name: described.get(name) for name in ("storage", "purpose")},
         }
 
     def _check_room(self, size: int) -> None:
@@ -213,10 +229,8 @@ class EdgeIndex:
         with translated():
             self._folder.mkdir(parents=True, exist_ok=True)
             made = edge.EdgeShard.create(str(shard), to_config(spec, self._storage))
-        temporary = described.with_suffix(".new")
-        described_as = {"dimension": spec.dimension, "fingerprint": spec.fingerprint, "storage": self._storage.model_dump()}
-        temporary.write_text(json.dumps(described_as))
-        temporary.replace(described)
+        told = {"dimension": spec.dimension, "fingerprint": spec.fingerprint, "storage": self._storage.model_dump()}
+        describe(described, told | {"purpose": self._purpose})
         return made
 
     def _index_payload(self) -> None:
@@ -247,20 +261,6 @@ class EdgeIndex:
 
 def _size(payload: Payload) -> int:
     return len(json.dumps(payload, default=list))
-
-
-def read_spec(described: Path) -> CollectionSpec:
-    """What a collection was made for.
-
-    Raises:
-        IndexCorrupt: its description cannot be read.
-    """
-    try:
-        stored = json.loads(described.read_text())
-        return CollectionSpec(stored["dimension"], stored["fingerprint"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        message = f"{described} cannot be read ({error}); restore or delete the folder {described.parent}"
-        raise IndexCorrupt(message) from error
 
 
 @contextlib.contextmanager

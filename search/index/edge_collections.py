@@ -1,5 +1,6 @@
 """The collections in a data folder of Qdrant Edge."""
 
+import json
 import shutil
 import time
 from pathlib import Path
@@ -7,8 +8,8 @@ from pathlib import Path
 from search.errors import CollectionNotFound, IndexBusy, IndexFull, IndexRejected
 from search.index import VectorIndex
 from search.index.collections import CollectionInfo
-from search.index.data_folder import DataFolder
-from search.index.edge import EdgeIndex, read_spec
+from search.index.data_folder import DataFolder, describe, read_spec
+from search.index.edge import EdgeIndex
 from search.settings import StorageSettings
 
 
@@ -33,16 +34,16 @@ class EdgeCollections:
         known = self._data.aliases().get(alias, {}).get("previous")
         return known if known in self.names() else None
 
-    def info(self, name: str) -> CollectionInfo:
-        """What is known of a collection, by its name or an alias.
+    def info(self, name: str, *, exact: bool = False) -> CollectionInfo:
+        """What is known of a collection, by its name or an alias, or `exact`ly by its name.
 
         Raises:
             CollectionNotFound: there is none.
             IndexBusy: another process uses the folder.
         """
-        folder = self._folder(name)
+        folder = self._data.collections / name if exact and name in self.names() else self._folder(name)
         spec = read_spec(folder / "collection.json")
-        index = EdgeIndex(self._data, folder.name)
+        index = EdgeIndex(self._data, folder.name, exact=True)
         index.ensure(spec, create=False)
         try:
             points, details = index.count(), index.details()
@@ -55,9 +56,12 @@ class EdgeCollections:
         """What is searched and filled by a name, not yet opened."""
         return EdgeIndex(self._data, name, storage)
 
-    def open(self, name: str, storage: StorageSettings) -> VectorIndex:
-        """A collection by its name or an alias, not yet opened."""
-        return EdgeIndex(self._data, name, storage)
+    def open(self, name: str, storage: StorageSettings, purpose: str = "") -> VectorIndex:
+        """A collection by its own name, not yet opened."""
+        return EdgeIndex(self._data, name, storage, exact=True, purpose=purpose)
+
+    def check_alias(self, alias: str) -> None:
+        """Any name can be led anywhere."""
 
     def switch(self, alias: str, name: str) -> None:
         """Lead an alias to a collection, in one step.
@@ -71,6 +75,10 @@ class EdgeCollections:
         self._data.hold()
         try:
             before = self._data.leads_to(alias)
+            described = self._data.collections / target / "collection.json"
+            describe(
+                described, {**json.loads(described.read_text()), "purpose": ""}
+            )  # nothing fills it from now on but who uses it
             self._data.write_aliases({**self._data.aliases(), alias: {"name": target, "previous": before}})
         finally:
             self._data.let_go()
@@ -99,11 +107,11 @@ class EdgeCollections:
             IndexRejected: an alias leads to it.
             IndexBusy: it is in use.
         """
-        folder = self._data.collections / name
-        if not folder.is_dir():
-            self._folder(name)  # an alias, perhaps
+        is_one = name in self.names()
+        if not is_one:
+            self._folder(name)  # an alias, or nothing
         aliases = self.aliases()
-        if leading := [alias for alias, target in aliases.items() if name == target or (name == alias and not folder.is_dir())]:
+        if leading := [alias for alias, target in aliases.items() if name == target or (name == alias and not is_one)]:
             message = f"the alias {leading[0]!r} leads to {aliases[leading[0]]!r}; lead it elsewhere or remove it first"
             raise IndexRejected(message)
         self._data.hold()
@@ -111,6 +119,7 @@ class EdgeCollections:
             if self._data.is_open(name):
                 message = f"collection {name!r} is open in this process; close the searcher that uses it"
                 raise IndexBusy(message)
+            folder = self._data.collections / name
             (folder / "collection.json").unlink(missing_ok=True)  # first, so that a half-removed one counts as never finished
             shutil.rmtree(folder)
         finally:
@@ -121,11 +130,15 @@ class EdgeCollections:
 
         Raises:
             CollectionNotFound: there is none.
+            IndexBusy: it is in use.
             IndexFull: the disk has no room for a copy.
         """
         folder = self._folder(name)
         self._data.hold()
         try:
+            if self._data.is_open(folder.name):
+                message = f"collection {folder.name!r} is open in this process; close the searcher that uses it"
+                raise IndexBusy(message)
             copy = self._data.path / "snapshots" / f"{folder.name}-{time.strftime('%Y%m%d-%H%M%S')}"
             unfinished = copy.with_name(f"{copy.name}.unfinished")
             size = sum(file.stat().st_blocks * 512 for file in folder.rglob("*") if file.is_file())

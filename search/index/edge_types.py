@@ -8,6 +8,7 @@ import qdrant_edge as edge
 from search.index import CollectionSpec, PlainFilter, booleans
 from search.settings import StorageSettings
 
+GRAPH_FROM_BYTES = 10_240_000  # of vectors without a graph, as the engine has it by default
 _FULL_SCAN_KB = 10_000  # of vectors; a filter that leaves less is answered without the graph, as on the server
 SCHEMAS = {
     "keyword": edge.PayloadSchemaType.Keyword,

@@ -17,7 +17,7 @@ from qdrant_client.models import Filter
 
 from search.errors import UnsupportedFilter
 
-__all__ = ["Filter", "fields_of", "to_plain"]
+__all__ = ["Filter", "asks_anything", "fields_of", "to_plain"]
 
 _CLAUSES = ("must", "should", "must_not")
 _FIELDS = ("document_id", "title", "headings", "page", "number", "media_type", "modified")
@@ -57,6 +57,12 @@ def fields_of(filter: Mapping[str, Any]) -> Iterator[str]:
             yield next(iter(condition.values()))["key"]
         elif "has_id" not in condition:
             yield from fields_of(condition)
+
+
+def asks_anything(filter: Mapping[str, Any]) -> bool:
+    """Whether there is a condition in it; without one, every passage passes."""
+    leaves = {"key", "nested", "is_empty", "is_null", "has_id"}
+    return any(leaves & condition.keys() or asks_anything(condition) for condition in _conditions(filter))
 
 
 _PATH = re.compile(r"""(?:[A-Za-z0-9_-]+|"[^"]+")(?:\[\d*\])*(?:\.(?:[A-Za-z0-9_-]+|"[^"]+")(?:\[\d*\])*)*""")

@@ -1,5 +1,6 @@
 """What is stored with a vector? The payload of a chunk, written and read in one place."""
 
+import uuid
 from collections.abc import Sequence
 
 from search.documents import Candidate, Chunk, Document
@@ -41,14 +42,15 @@ def to_point(chunk: Chunk, vector: Vector, tally: Tally, window: int, revision: 
     }
     if chunk.number == 0:  # with the others' texts, enough to give the document back as it was
         payload |= {"document_title": chunk.document_title, "before": chunk.before}
-    return Point(chunk.id, vector, payload)
+    # Of its revision, too: a new version's passage never takes the place of an old one, which may still be wanted.
+    return Point(str(uuid.uuid5(uuid.UUID(chunk.id), revision)), vector, payload)
 
 
 def to_document(payloads: Sequence[Payload]) -> Document | None:
     """A document as it was before it was cut, from all that is stored of one of its revisions; None if that is not all of it."""
     passages = sorted(payloads, key=lambda payload: int(payload["number"]))
-    first = passages[0]
-    if [payload["number"] for payload in passages] != list(range(first["chunks"])) or "document_title" not in first:
+    first = passages[0] if passages else {}
+    if "document_title" not in first or [payload["number"] for payload in passages] != list(range(first["chunks"])):
         return None
     pieces, at = [first["before"]], len(first["before"])
     for payload in passages:

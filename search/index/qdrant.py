@@ -1,11 +1,9 @@
 """A Qdrant server or cluster, and qdrant-client's in-memory mode for tests: one collection of either."""
 
 import contextlib
-import json
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -28,31 +26,14 @@ from search.index import (
 )
 from search.index.lease import Lease
 from search.index.server_errors import translate
+from search.index.server_types import Sharding, by_bytes, spec_of, to_creation, to_filter, to_search_params
 from search.settings import StorageSettings
 
 _PAGE = 256
-_MAX_REQUEST_BYTES = 8_000_000  # the server takes 32 MB; smaller requests time out less
 _CONFLICT = 409
 _DENIED = {401, 403}
 FIRST = ".v1"  # of the names of collections that one alias leads to, one after the other
 _FOLLOWED_EVERY_S = 5.0
-_BYTES_PER_NUMBER = 22  # of a vector, written as JSON
-
-
-_QUANTIZATIONS: dict[str, models.ScalarQuantization | models.BinaryQuantization | None] = {
-    "none": None,
-    "scalar": models.ScalarQuantization(scalar=models.ScalarQuantizationConfig(type=models.ScalarType.INT8, always_ram=True)),
-    "binary": models.BinaryQuantization(binary=models.BinaryQuantizationConfig(always_ram=True)),
-}
-
-
-@dataclass(frozen=True)
-class Sharding:
-    """Over how many machines a collection is spread; None leaves it to the server."""
-
-    shards: int | None = None
-    replicas: int | None = None
-    write_consistency: int | None = None
 
 
 class QdrantIndex:
@@ -68,6 +49,7 @@ class QdrantIndex:
         *,
         owned: bool = True,
         aliased: bool = True,
+        purpose: str = "",
     ) -> None:
         """Keep the names.
 
@@ -79,6 +61,7 @@ class QdrantIndex:
             sharding: over how many machines.
             owned: whether the client is closed with this.
             aliased: whether a collection that is made gets the name as an alias only.
+            purpose: kept with a collection that is made, until a name is led to it.
         """
         self.name = name
         self._storage = storage or StorageSettings()
@@ -87,6 +70,7 @@ class QdrantIndex:
         self._client = client
         self._owned = owned
         self._aliased = aliased
+        self._purpose = purpose
         self._target = name  # what the name leads to
         self._spec: CollectionSpec | None = None
         self._lease: Lease | None = None
@@ -100,6 +84,9 @@ class QdrantIndex:
             CollectionNotFound: it does not exist and is not to be made.
             IndexMismatch: it was made for another spec, or not by this package.
         """
+        if self._lease and self._spec:  # a run is writing to what the name led to when it began
+            check_spec(self.name, self._spec, spec)
+            return
         with self._translated():
             target = self._resolve()
             if target is None:
@@ -117,17 +104,17 @@ class QdrantIndex:
     @contextlib.contextmanager
     def claimed(self, attempt: Attempt = once) -> Iterator[None]:
         """Be the only writer for the time of a context; see search.index.lease."""
+        target = self._target
 
         def read() -> dict[str, Any]:
             with self._translated():
-                return dict((self._client.get_collection(self._target).config.metadata or {}).get("writer") or {})
+                return dict((self._client.get_collection(target).config.metadata or {}).get("writer") or {})
 
         def write(note: dict[str, Any]) -> None:
             with self._translated():
-                self._client.update_collection(self._target, metadata={"writer": note})
+                self._client.update_collection(target, metadata={"writer": note})
 
-        what = f"collection {self.name!r} at {self.location}"
-        with Lease(what, lambda: dict(attempt(read)), lambda note: attempt(lambda: write(note))) as lease:
+        with Lease(f"collection {self.name!r} at {self.location}", read, write, attempt) as lease:
             self._lease = lease
             try:
                 yield
@@ -142,7 +129,7 @@ class QdrantIndex:
         """Write points, replacing those with the same id, in requests the server takes."""
         check_points(points)
         self._check_claim()
-        for batch in _by_bytes(points):
+        for batch in by_bytes(points):
             converted = [models.PointStruct(id=p.id, vector=p.vector.tolist(), payload=dict(p.payload)) for p in batch]
             with self._translated():
                 self._client.upsert(self._target, converted, wait=True)
@@ -155,9 +142,9 @@ class QdrantIndex:
                 self._target,
                 query=vector.tolist(),
                 limit=limit,
-                query_filter=_to_model(filter),
+                query_filter=to_filter(filter),
                 with_payload=True,
-                search_params=self._params,
+                search_params=to_search_params(self._storage),
             )
         return [Match(str(point.id), point.score, point.payload or {}) for point in answer.points]
 
@@ -184,7 +171,7 @@ class QdrantIndex:
         while True:
             with self._translated():
                 records, offset = self._client.scroll(
-                    self._target, _to_model(filter), _PAGE, offset=offset, with_payload=wanted, with_vectors=vectors
+                    self._target, to_filter(filter), _PAGE, offset=offset, with_payload=wanted, with_vectors=vectors
                 )
             for record in records:
                 vector = np.array(record.vector, np.float32) if vectors else None
@@ -195,7 +182,7 @@ class QdrantIndex:
     def count(self, filter: PlainFilter | None = None) -> int:
         """How many points pass the filter."""
         with self._translated():
-            return self._client.count(self._target, count_filter=_to_model(filter), exact=True).count
+            return self._client.count(self._target, count_filter=to_filter(filter), exact=True).count
 
     def optimize(self) -> None:
         """Nothing to ask for: the server optimizes by itself."""
@@ -204,13 +191,6 @@ class QdrantIndex:
         """Close the connections."""
         if self._owned:
             self._client.close()
-
-    @property
-    def _params(self) -> models.SearchParams | None:
-        if self._storage.quantization == "none":
-            return None
-        rescored = models.QuantizationSearchParams(rescore=True, oversampling=self._storage.oversampling)
-        return models.SearchParams(quantization=rescored)
 
     def _resolve(self) -> str | None:
         """The collection that the name means: its alias's, or its own; None if there is neither."""
@@ -226,7 +206,7 @@ class QdrantIndex:
 
     def _follow(self) -> None:
         """Go over to the collection that the alias was switched to, if it was made for the same embedder."""
-        if self._spec is None or time.monotonic() < self._resolved_at + _FOLLOWED_EVERY_S:
+        if self._spec is None or self._lease or time.monotonic() < self._resolved_at + _FOLLOWED_EVERY_S:
             return
         self._resolved_at = time.monotonic()
         with self._translated():
@@ -262,20 +242,8 @@ class QdrantIndex:
         return first
 
     def _make(self, name: str, spec: CollectionSpec) -> None:
-        storage = self._storage
-        vectors = models.VectorParams(size=spec.dimension, distance=models.Distance.COSINE, on_disk=storage.on_disk)
         try:
-            self._client.create_collection(
-                name,
-                vectors,
-                metadata={"fingerprint": spec.fingerprint, "storage": storage.model_dump()},
-                on_disk_payload=storage.on_disk_payload,
-                hnsw_config=models.HnswConfigDiff(m=storage.hnsw_m, ef_construct=storage.hnsw_ef_construct),
-                quantization_config=_QUANTIZATIONS[storage.quantization],
-                shard_number=self._sharding.shards,
-                replication_factor=self._sharding.replicas,
-                write_consistency_factor=self._sharding.write_consistency,
-            )
+            self._client.create_collection(name, **to_creation(spec, self._storage, self._sharding, self._purpose))
         except UnexpectedResponse as error:
             if error.status_code != _CONFLICT:  # another process was quicker; what it made is compared next
                 raise
@@ -294,29 +262,3 @@ class QdrantIndex:
             raise
         except Exception as error:
             raise translate(error, f"the Qdrant server at {self.location}") from error
-
-
-def spec_of(config: models.CollectionConfig) -> CollectionSpec | None:
-    """What a collection was made for; None if this package did not make it."""
-    metadata = config.metadata or {}
-    if "fingerprint" not in metadata or not isinstance(config.params.vectors, models.VectorParams):
-        return None
-    return CollectionSpec(config.params.vectors.size, metadata["fingerprint"])
-
-
-def _to_model(filter: PlainFilter | None) -> models.Filter | None:
-    return None if filter is None else models.Filter.model_validate(filter)
-
-
-def _by_bytes(points: Sequence[Point]) -> Iterator[list[Point]]:
-    batch: list[Point] = []
-    room = _MAX_REQUEST_BYTES
-    for point in points:
-        size = len(point.vector) * _BYTES_PER_NUMBER + len(json.dumps(dict(point.payload)))
-        if batch and size > room:
-            yield batch
-            batch, room = [], _MAX_REQUEST_BYTES
-        batch.append(point)
-        room -= size
-    if batch:
-        yield batch

@@ -8,8 +8,9 @@ from qdrant_client import QdrantClient, models
 from search.errors import CollectionNotFound, IndexFailure, IndexRejected
 from search.index import VectorIndex
 from search.index.collections import CollectionInfo
-from search.index.qdrant import QdrantIndex, Sharding, spec_of
+from search.index.qdrant import QdrantIndex
 from search.index.server_errors import translate
+from search.index.server_types import Sharding, spec_of
 from search.settings import StorageSettings
 
 
@@ -40,7 +41,7 @@ class QdrantCollections:
         known = metadata.get("previous", {}).get(alias)
         return known if known in self.names() else None
 
-    def info(self, name: str) -> CollectionInfo:
+    def info(self, name: str, *, exact: bool = False) -> CollectionInfo:  # noqa: ARG002  # no alias is called like a collection
         """What is known of a collection, by its name or an alias.
 
         Raises:
@@ -58,7 +59,7 @@ class QdrantCollections:
             "indexed_vectors": found.indexed_vectors_count,
             "quantization": next(iter(quantization.model_dump())) if quantization else "none",
             "payload_indexes": sorted(found.payload_schema),
-            "storage": (found.config.metadata or {}).get("storage"),
+            **{name: (found.config.metadata or {}).get(name) for name in ("storage", "purpose")},
         }
         return CollectionInfo(target, self.location, aliases, points, spec_of(found.config), details)
 
@@ -66,9 +67,22 @@ class QdrantCollections:
         """What is searched and filled by a name, not yet opened; a collection that is made gets it as an alias."""
         return QdrantIndex(self._client, name, self.location, storage, self._sharding, owned=False)
 
-    def open(self, name: str, storage: StorageSettings) -> VectorIndex:
-        """A collection by its name or an alias, not yet opened."""
-        return QdrantIndex(self._client, name, self.location, storage, self._sharding, owned=False, aliased=False)
+    def open(self, name: str, storage: StorageSettings, purpose: str = "") -> VectorIndex:
+        """A collection by its own name, not yet opened."""
+        return QdrantIndex(self._client, name, self.location, storage, self._sharding, owned=False, aliased=False, purpose=purpose)
+
+    def check_alias(self, alias: str) -> None:
+        """Refuse a name that is a collection's own.
+
+        Raises:
+            IndexRejected: it is.
+        """
+        if alias in self.names():
+            message = (
+                f"{alias!r} at {self.location} is a collection itself, and cannot lead to another one; make an alias of another "
+                f"name (search collections alias NAME {alias}), search by that one, and reindex it"
+            )
+            raise IndexRejected(message)
 
     def switch(self, alias: str, name: str) -> None:
         """Lead an alias to a collection, in one request, which the server carries out as one step.
@@ -78,17 +92,12 @@ class QdrantCollections:
             IndexRejected: a collection is called like the alias.
         """
         target = self._target(name)
-        if alias in self.names():
-            message = (
-                f"{alias!r} at {self.location} is a collection itself, and cannot lead to another one; make an alias of another "
-                f"name (search collections alias NAME {alias}), search by that one, and reindex it"
-            )
-            raise IndexRejected(message)
+        self.check_alias(alias)
         before = self.aliases().get(alias)
         with self._translated():
-            if before:
-                metadata = self._client.get_collection(target).config.metadata or {}
-                self._client.update_collection(target, metadata={"previous": {**metadata.get("previous", {}), alias: before}})
+            metadata = self._client.get_collection(target).config.metadata or {}
+            previous = {**metadata.get("previous", {}), **({alias: before} if before else {})}
+            self._client.update_collection(target, metadata={"previous": previous, "purpose": ""})
             lead = models.CreateAliasOperation(create_alias=models.CreateAlias(collection_name=target, alias_name=alias))
             forget = models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=alias))
             self._client.update_collection_aliases([forget, lead] if before else [lead])

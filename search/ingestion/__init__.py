@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterable
 from contextlib import nullcontext
 from functools import partial
-from math import ceil
 
 from search.chunking import Chunker
 from search.documents import Document, Rejection
@@ -29,6 +28,7 @@ __all__ = ["IngestReport", "Ingestion", "OnChange", "OnProgress", "OnRejection",
 
 _STEPS = 4  # that reading is ahead of writing; a batch of passages is one
 _DELETED_AT_ONCE = 512  # documents
+_ROUNDING = 1e-9  # 0.29 of 100 are 29
 _KEPT = 1000  # rejections listed in the report; all are counted
 
 
@@ -108,7 +108,7 @@ class Ingestion:
         if dry_run:
             for step in self._planning.steps(documents, exists=exists, chunked=False):
                 self._refuse(step.rejections)
-                self._settle(Outcome(0, 0, set(), {}, step.concluded))
+                self._settle(Outcome(0, 0, set(), [], step.concluded))
         else:
             with Relay[Embedded, Outcome](_STEPS) as relay:
                 for step in self._planning.steps(documents):
@@ -118,8 +118,8 @@ class Ingestion:
                 for outcome in relay.finish():
                     self._settle(outcome)
         kept, because = self._remove_others(max_delete, dry_run=dry_run) if sync and exists else (0, "")
-        if self._chunks:
-            self._index.optimize()  # a small collection is left as it is
+        if not dry_run:
+            self._index.optimize()  # which leaves a small collection, and one that is as it was, alone
         return IngestReport(
             **self._counts,
             rejected=self._rejected,
@@ -148,7 +148,7 @@ class Ingestion:
         self._chunks += outcome.chunks
         self._tokens += outcome.tokens
         self._unknown |= outcome.unknown
-        self._refuse([Rejection("documents", None, one, reason) for one, reason in outcome.refused.items()])
+        self._refuse(outcome.rejections)
         for document_id, (state, _) in outcome.concluded.items():
             self._counts[state] += 1
             self._unknown_documents += document_id in self._unknown
@@ -175,8 +175,8 @@ class Ingestion:
     def _remove_others(self, max_delete: float, *, dry_run: bool) -> tuple[int, str]:
         """Remove documents that were not given; how many were kept instead, and why."""
         absent = sorted(others(self._index, self._planning.knows))
-        of_all = len(absent) + sum(self._counts.values())
-        allowed = ceil(max_delete * of_all) if max_delete < 1 else int(max_delete)
+        of_all = len(absent) + self._counts["changed"] + self._counts["unchanged"]  # what was there before
+        allowed = int(max_delete * of_all + _ROUNDING) if max_delete < 1 else int(max_delete)
         if absent and self._nameless:
             return len(absent), f"{self._nameless:,} rejections may be any of them; mend what was rejected first"
         if len(absent) > allowed:

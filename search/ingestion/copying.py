@@ -1,14 +1,14 @@
 """How does a collection get into another one without being embedded again? Point by point, what is there already left out."""
 
 import time
-from collections.abc import Iterator
 
+from search.documents import Rejection
 from search.errors import IndexRejected
 from search.index import CollectionSpec, Point, Record, Vector, VectorIndex
 from search.ingestion.comparison import compare, of, others
 from search.ingestion.overlap import in_groups
 from search.ingestion.report import IngestReport, OnProgress, Progress, State
-from search.ingestion.restoring import by_document
+from search.ingestion.restoring import by_document, incomplete, newest_whole
 
 _GROUP = 128  # documents compared at a time
 _DELETED_AT_ONCE = 512  # documents
@@ -17,7 +17,7 @@ _DELETED_AT_ONCE = 512  # documents
 def copy(
     source: VectorIndex, target: VectorIndex, spec: CollectionSpec, *, sync: bool = False, on_progress: OnProgress | None = None
 ) -> IngestReport:
-    """Copy all documents with their vectors. Killed, the same call goes on.
+    """Copy all documents with their vectors, each in its newest version that is whole. Killed, the same call goes on.
 
     Args:
         source: an open collection.
@@ -41,9 +41,11 @@ def _copy(source: VectorIndex, target: VectorIndex, *, sync: bool, on_progress: 
     counts: dict[State, int] = {"added": 0, "changed": 0, "unchanged": 0, "removed": 0}
     chunks = tokens = 0
     kept: set[str] = set()
-    for group in in_groups(_newest(source), _GROUP):
-        held = dict(group)
-        kept |= held.keys()
+    rejections: list[Rejection] = []
+    for group in in_groups(by_document(source, vectors=True), _GROUP):
+        held = {document_id: version for document_id, records in group if (version := newest_whole(records))}
+        rejections += [incomplete(source, document_id) for document_id, _ in group if document_id not in held]
+        kept |= {document_id for document_id, _ in group}
         revisions = {document_id: str(records[0].payload["revision"]) for document_id, records in held.items()}
         stored = compare(target, revisions)
         fresh = [document_id for document_id, standing in stored.items() if standing.state != "unchanged"]
@@ -62,7 +64,7 @@ def _copy(source: VectorIndex, target: VectorIndex, *, sync: bool, on_progress: 
         chunks += len(points)
         tokens += sum(point.payload["tokens_embedded"] for point in points)
         if on_progress:
-            on_progress(Progress(sum(counts.values()), chunks, tokens, 0, time.monotonic() - started))
+            on_progress(Progress(sum(counts.values()), chunks, tokens, len(rejections), time.monotonic() - started))
     if sync:
         absent = sorted(others(target, kept.__contains__))
         for batch in in_groups(absent, _DELETED_AT_ONCE):
@@ -72,7 +74,7 @@ def _copy(source: VectorIndex, target: VectorIndex, *, sync: bool, on_progress: 
         target.optimize()
     return IngestReport(
         **counts,
-        rejected=0,
+        rejected=len(rejections),
         chunks=chunks,
         tokens=tokens,
         unknown=0,
@@ -80,15 +82,8 @@ def _copy(source: VectorIndex, target: VectorIndex, *, sync: bool, on_progress: 
         kept=0,
         kept_because="",
         dry_run=False,
-        rejections=(),
+        rejections=tuple(rejections),
     )
-
-
-def _newest(source: VectorIndex) -> Iterator[tuple[str, list[Record]]]:
-    """The passages of each document, those of its newest generation where it was half replaced."""
-    for document_id, records in by_document(source, vectors=True):
-        newest = max(record.payload.get("generation", 0) for record in records)
-        yield document_id, [record for record in records if record.payload.get("generation", 0) == newest]
 
 
 def _vector(record: Record) -> Vector:

@@ -1,8 +1,9 @@
 """How do reading, embedding and writing go on at the same time? By two threads, a few steps behind the one that reads."""
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from itertools import islice
 from types import TracebackType
 from typing import Generic, Self, TypeVar
@@ -15,8 +16,8 @@ Done = TypeVar("Done")
 class Relay(Generic[Half, Done]):
     """Carries steps out in order, each in two halves: while one thread does the second half of a step, another does the next first.
 
-    Whoever asks gets what became of earlier steps, and what one of them raised, in its own thread. Leaving the context by an
-    exception forgets the steps that have not begun.
+    Whoever asks gets what became of earlier steps, and what one of them raised, in its own thread. Once one has raised, no half of
+    a later one begins: what follows may build on what failed.
     """
 
     def __init__(self, steps: int) -> None:
@@ -25,6 +26,7 @@ class Relay(Generic[Half, Done]):
         self._first = ThreadPoolExecutor(1, thread_name_prefix="ingestion-embedding")
         self._second = ThreadPoolExecutor(1, thread_name_prefix="ingestion-writing")
         self._pending: deque[Future[Future[Done]]] = deque()
+        self._failed = threading.Event()
 
     def __enter__(self) -> Self:
         return self
@@ -40,11 +42,20 @@ class Relay(Generic[Half, Done]):
             given.append(self._pending.popleft().result().result())
 
         def halves() -> Future[Done]:
-            half = first()
-            return self._second.submit(lambda: second(half))
+            half = self._unless_failed(first)
+            return self._second.submit(lambda: self._unless_failed(lambda: second(half)))
 
         self._pending.append(self._first.submit(halves))
         return given
+
+    def _unless_failed(self, half: Callable[[], Item]) -> Item:
+        if self._failed.is_set():
+            raise CancelledError
+        try:
+            return half()
+        except BaseException:
+            self._failed.set()
+            raise
 
     def finish(self) -> list[Done]:
         """Wait for all steps; what they gave."""

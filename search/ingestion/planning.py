@@ -36,6 +36,7 @@ class Step:
     rejections: list[Rejection] = field(default_factory=list)
     passages: list[Passage] = field(default_factory=list)
     concluded: dict[str, tuple[State, str]] = field(default_factory=dict)  # state and revision
+    documents: dict[str, Document] = field(default_factory=dict)  # those of them that were cut
 
 
 class Planning:
@@ -82,7 +83,8 @@ class Planning:
             yield Step(rejections)
             for batch in in_groups(self._passages(fresh, revisions, stored), _BATCH):
                 yield Step(passages=batch)
-            yield Step(concluded={one: (standing.state, revisions[one]) for one, standing in stored.items()})
+            states = {one: (standing.state, revisions[one]) for one, standing in stored.items()}
+            yield Step(concluded=states, documents={document.id: document for document in fresh})
 
     def _grouped(self, documents: Iterable[Document | Rejection]) -> Iterator[tuple[list[Rejection], list[Document]]]:
         rejections: list[Rejection] = []
@@ -125,4 +127,4 @@ class Planning:
 
 def _digest(document_id: str) -> bytes:
     """Eight bytes for an id: a million of them collide by a chance of one in forty million."""
-    return hashlib.blake2b(document_id.encode(), digest_size=8).digest()
+    return hashlib.blake2b(document_id.encode("utf-8", "surrogatepass"), digest_size=8).digest()

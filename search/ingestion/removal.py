@@ -71,10 +71,10 @@ def remove(
 def _plain(filter: "Filter | Mapping[str, Any] | str | None") -> PlainFilter | None:
     if filter is None:
         return None
-    from search.index.filters import to_plain  # costs half a second, and only filters need it
+    from search.index.filters import asks_anything, to_plain  # costs half a second, and only filters need it
 
     plain = to_plain(filter)
-    if not any(plain.values()):
+    if not asks_anything(plain):
         message = "an empty filter would remove every document; drop the collection if that is meant"
         raise InvalidQuery(message)
     return plain

@@ -4,6 +4,7 @@ import threading
 from itertools import groupby
 from typing import NamedTuple
 
+from search.documents import Rejection
 from search.errors import IndexRejected
 from search.index import Point, VectorIndex
 from search.inference.tokens import MUCH_UNKNOWN
@@ -19,7 +20,7 @@ class Outcome(NamedTuple):
     chunks: int  # written
     tokens: int  # embedded for them
     unknown: set[str]  # documents with a passage of which the embedder does not know more than a fifth
-    refused: dict[str, str]  # documents that neither embedder nor index takes, and why
+    rejections: list[Rejection]  # documents that the embedder fails on or the index refuses
     concluded: dict[str, tuple[State, str]]  # documents that are complete now: state and revision
 
 
@@ -30,7 +31,7 @@ class Writing:
         """Keep the index, and what is held while it is asked."""
         self._index = index
         self._using = using
-        self._refused: set[str] = set()  # by this run
+        self._refused: dict[str, str] = {}  # by this run, and why
         self._taken = False  # anything
 
     def write(self, step: Step, embedded: Embedded) -> Outcome:
@@ -44,24 +45,22 @@ class Writing:
             IndexFailure: the index gave up, or takes nothing at all.
         """
         with self._using:
-            fresh = {
-                one: reason
-                for one, reason in (embedded.refused | self._upsert(embedded.points)).items()
-                if one not in self._refused
-            }
-            self._refused |= fresh.keys()
+            for document_id, reason in (embedded.refused | self._upsert(embedded.points)).items():
+                self._refused.setdefault(document_id, reason)
             complete = {one: standing for one, standing in step.concluded.items() if one not in self._refused}
             changed = {one: revision for one, (state, revision) in complete.items() if state == "changed"}
             if changed:
                 current = {"key": "revision", "match": {"any": list(changed.values())}}
                 self._index.delete(filter={**of(list(changed)), "must_not": [current]})
+            rejections = []
             for one in step.concluded.keys() - complete.keys():
+                rejections.append(Rejection.of(step.documents[one], self._refused[one]))
                 passages = of([one])["must"]
                 self._index.delete(filter={"must": [*passages, {"key": "revision", "match": {"value": step.concluded[one][1]}}]})
         written = [point.payload for point in embedded.points if point.payload["document_id"] not in self._refused]
         tokens = sum(payload["tokens_embedded"] for payload in written)
         unknown = {payload["document_id"] for payload in written if payload["unknown_share"] > MUCH_UNKNOWN}
-        return Outcome(len(written), tokens, unknown, fresh, complete)
+        return Outcome(len(written), tokens, unknown, rejections, complete)
 
     def _upsert(self, points: list[Point]) -> dict[str, str]:
         """Write points; of the documents that the index refuses, the reason."""

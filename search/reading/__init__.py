@@ -31,6 +31,7 @@ class Reading:
         ignore_files: bool = True,
         encoding: str | None = None,
         fields: Mapping[str, str] | None = None,
+        again: bool = False,
     ) -> None:
         """List the files.
 
@@ -40,12 +41,14 @@ class Reading:
             ignore_files: whether .gitignore and .searchignore below a folder say what to leave out.
             encoding: of text, CSV and TSV; None finds it out, and metadata.encoding says so where it is not UTF-8.
             fields: columns of CSV, TSV and Parquet files that are called otherwise than id, text, title: {"text": "body"}.
+            again: whether JSON lines that an earlier run rejected may name whole files to be read again, anywhere. Not for lines of
+                others: they could name any file.
 
         Raises:
             InvalidDocument: a path that does not exist, holds nothing that can be read, or is an archive.
         """
-        text.check_encoding(encoding)
-        self._encoding = encoding
+        self._encoding = text.known_encoding(encoding)
+        self._again = again
         self._fields = tables.checked(fields or {})
         self._sources: list[Listing | None] = [
             None if path == STDIN else Listing.of(path, KINDS, exclude=exclude, ignore_files=ignore_files) for path in paths
@@ -86,6 +89,8 @@ class Reading:
         for item in items:
             if not isinstance(item, SourceFile):
                 yield item
+            elif not self._again:
+                yield item.reject("a rejected file; ingest it by itself, or all that this file names with --again")
             elif item.path.suffix.lower() in {*text.SUFFIXES, *pages.SUFFIXES}:
                 yield from self._read(item)
             else:

@@ -34,6 +34,10 @@ class SourceFile:
             return Rejection(self.name, line, None, reason)
         return Rejection(self.name, None, self.name, reason, {"file": str(self.path.absolute()), "name": self.name})
 
+    def reject_many(self, reason: str) -> Rejection:
+        """A rejection of a file of many documents, of which nobody knows the ids then."""
+        return Rejection(self.name, None, None, reason, {"file": str(self.path.absolute()), "name": self.name})
+
     def whole(self, parse: Callable[[bytes, "SourceFile"], Item]) -> Item:
         """Read the file as one document, with the time it was written at; what changes meanwhile is read again."""
         try:
@@ -128,7 +132,12 @@ def _below(root: Path, exclude: Sequence[str], unreadable: list[Rejection], *, i
             return
         for entry in visible:
             path = folder / entry.name
-            if not entry.is_dir():
+            try:
+                is_folder = entry.is_dir()
+            except OSError as error:  # a link that leads to itself
+                unreadable.append(Rejection(str(path), None, None, f"cannot be read: {error.strerror}"))
+                continue
+            if not is_folder:
                 yield path, wanted and not _ignored(path, specs, is_folder=False)
             elif entry.is_symlink():
                 yield path, False  # it may lead in a circle

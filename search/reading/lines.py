@@ -1,5 +1,6 @@
 """Which documents stand in a file of JSON lines, or of what an earlier run rejected?"""
 
+import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -47,12 +48,15 @@ def _parse(line: bytes, source: str, number: int) -> Item | SourceFile:
     try:
         fields = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
     except UnicodeDecodeError as error:
-        return _refused(line, source, number, f"not UTF-8 at byte {error.start + 1} of the line; convert it")
+        why = f"not UTF-8 at byte {error.start + 1} of the line; convert it"
+        return Rejection(source, number, None, why, {"base64": base64.b64encode(line.rstrip(b"\r\n")).decode()})
     except (ValueError, RecursionError) as error:
         return _refused(line, source, number, f"not JSON: {error}")
     match fields:
         case {"rejected": dict(), "line": str(again)}:
             return _parse(again.encode("utf-8", "surrogatepass"), source, number)
+        case {"rejected": dict(), "base64": str(again)}:
+            return _parse(_bytes(again), source, number)
         case {"rejected": dict(), "file": str(path), "name": str(name)}:
             return SourceFile(Path(path), name)
         case dict():
@@ -75,6 +79,13 @@ def _document(fields: dict[str, Any], line: bytes, source: str, number: int) -> 
         return Document(**fields, origin=f"{source}:{number}")
     except InvalidDocument as error:
         return _refused(line, source, number, str(error), name)
+
+
+def _bytes(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        return b""
 
 
 def _refused(line: bytes, source: str, number: int, reason: str, name: str | None = None) -> Rejection:

@@ -9,6 +9,7 @@ from typing import Any
 from search.documents import Document, Rejection
 from search.errors import InvalidDocument
 from search.reading.files import LONGEST, SourceFile, missing
+from search.reading.text import UTF_8, decode, known_encoding
 from search.structure import PAGE_BREAK, title_of
 
 SUFFIXES = (".html", ".htm", ".pdf", ".docx")
@@ -48,13 +49,27 @@ def read(content: bytes, file: SourceFile) -> Document | Rejection:
 def _html(content: bytes) -> tuple[str, str]:
     from bs4 import BeautifulSoup
 
-    soup = BeautifulSoup(content, "html.parser")
+    soup = BeautifulSoup(_decoded(content), "html.parser")
     title = soup.title.get_text() if soup.title else ""
     for element in soup(_UNREAD):
         element.decompose()
-    main = soup.find("main") or soup.find("article") or soup.body or soup
+    articles = soup.find_all("article")
+    main = soup.find("main") or (articles[0] if len(articles) == 1 else None) or soup.body or soup
     text = _to_markdown(main)
     return title or title_of(text), text
+
+
+def _decoded(content: bytes) -> str:
+    """By the encoding that the page declares, else by the one that is found out."""
+    from bs4.dammit import EncodingDetector
+
+    declared = EncodingDetector.find_declared_encoding(content, is_html=True)
+    try:
+        if declared:
+            return content.decode(known_encoding(declared) or UTF_8)
+    except (InvalidDocument, UnicodeDecodeError):
+        pass  # it declares what it is not
+    return decode(content)[0]
 
 
 def _docx(content: bytes) -> tuple[str, str]:

@@ -48,13 +48,13 @@ def read_table(file: SourceFile, fields: Mapping[str, str], encoding: str | None
                 continue
             if absent := [fields.get(name, name) for name in _COLUMNS[:2] if fields.get(name, name) not in row]:
                 there = ", ".join(map(str, row))
-                yield file.reject(f"has no column {' and no '.join(absent)} but {there}; name them with --field text=COLUMN")
+                yield file.reject_many(f"has no column {' and no '.join(absent)} but {there}; name them with --field text=COLUMN")
                 return
             yield _document(row, fields, to_json, f"{file.name}:{line}")
     except ModuleNotFoundError as error:
-        yield file.reject(missing(error))
+        yield file.reject_many(missing(error))
     except InvalidDocument as error:
-        yield file.reject(str(error))
+        yield file.reject_many(str(error))
 
 
 def count(file: Path) -> int:
@@ -81,11 +81,14 @@ def checked(fields: Mapping[str, str]) -> Mapping[str, str]:
 
 def _document(row: Mapping[str, Any], fields: Mapping[str, str], to_json: Callable[[Any], Any], origin: str) -> Item:
     columns = {name: fields.get(name, name) for name in _COLUMNS}
-    values = {name: "" if (value := row.get(column)) is None else str(value) for name, column in columns.items()}
+    given = {name: _plain(row.get(column)) for name, column in columns.items()}
+    values = {name: "" if value is None else str(value) for name, value in given.items()}
     metadata = {
         name: to_json(value) for name, value in row.items() if name not in columns.values() and value is not None and value != ""
     }
     source, _, line = origin.rpartition(":")
+    if unreadable := [columns[name] for name, value in given.items() if isinstance(value, bytes)]:
+        return Rejection(source, int(line), None, f"the column {unreadable[0]} holds bytes that are no text")
     try:
         return Document(values["id"], values["text"], values["title"], metadata, origin=origin)
     except InvalidDocument as error:
@@ -141,10 +144,16 @@ def _parquet(file: Path) -> Iterator[tuple[int, dict[str, Any] | _Malformed]]:
     try:
         with pyarrow.parquet.ParquetFile(file) as table:
             for batch in table.iter_batches(_ROWS):
-                for row in batch.to_pylist():
+                for at in range(batch.num_rows):
                     number += 1
-                    yield number, row
-    except (pa.ArrowException, OSError) as error:
+                    try:
+                        yield (
+                            number,
+                            {name: column[at].as_py() for name, column in zip(batch.schema.names, batch.columns, strict=True)},
+                        )
+                    except (ValueError, OverflowError, pa.ArrowException) as error:  # a time in nanoseconds, text that is none
+                        yield number, _Malformed(f"the row cannot be read: {error}", [])
+    except (pa.ArrowException, OSError, ValueError) as error:
         message = f"cannot be read as Parquet behind row {number}: {error}"
         raise InvalidDocument(message) from error
 
@@ -161,9 +170,19 @@ def _plain(value: Any) -> Any:
             return value.isoformat()
         case decimal.Decimal():
             return str(value)
+        case bytes():
+            return _decoded(value)
         case Mapping():
             return {key: _plain(inner) for key, inner in value.items()}
         case list():
             return [_plain(inner) for inner in value]
         case _:
             return value
+
+
+def _decoded(value: bytes) -> str | bytes:
+    """Text where it is UTF-8: many writers leave out that a column holds text."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value

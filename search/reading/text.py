@@ -88,14 +88,17 @@ def detect_stream(stream: BinaryIO) -> str:
     return UTF_8 if b"\0" not in beginning else detect(beginning)
 
 
-def check_encoding(encoding: str | None) -> None:
-    """Refuse a name that Python does not know.
+def known_encoding(encoding: str | None) -> str | None:
+    """An encoding by Python's own name for it.
 
     Raises:
-        InvalidDocument: it does not.
+        InvalidDocument: there is none of that name.
     """
     try:
-        codecs.lookup(encoding or UTF_8)
+        if encoding is None:
+            return None
+        "".encode(encoding)  # which codecs that are no encodings of text refuse, too
+        return codecs.lookup(encoding).name
     except LookupError as error:
         message = f"there is no encoding {encoding!r}; write it like cp1252, shift_jis or utf-16"
         raise InvalidDocument(message) from error

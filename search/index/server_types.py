@@ -1,0 +1,78 @@
+"""Points, filters and settings in the terms of qdrant-client's own types."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from qdrant_client import models
+
+from search.index import CollectionSpec, PlainFilter, Point
+from search.settings import StorageSettings
+
+_MAX_REQUEST_BYTES = 8_000_000  # the server takes 32 MB; smaller requests time out less
+_BYTES_PER_NUMBER = 22  # of a vector, written as JSON
+_QUANTIZATIONS: dict[str, models.ScalarQuantization | models.BinaryQuantization | None] = {
+    "none": None,
+    "scalar": models.ScalarQuantization(scalar=models.ScalarQuantizationConfig(type=models.ScalarType.INT8, always_ram=True)),
+    "binary": models.BinaryQuantization(binary=models.BinaryQuantizationConfig(always_ram=True)),
+}
+
+
+@dataclass(frozen=True)
+class Sharding:
+    """Over how many machines a collection is spread; None leaves it to the server."""
+
+    shards: int | None = None
+    replicas: int | None = None
+    write_consistency: int | None = None
+
+
+def to_creation(spec: CollectionSpec, storage: StorageSettings, sharding: Sharding, purpose: str) -> dict[str, Any]:
+    """How a collection is made."""
+    return {
+        "vectors_config": models.VectorParams(size=spec.dimension, distance=models.Distance.COSINE, on_disk=storage.on_disk),
+        "metadata": {"fingerprint": spec.fingerprint, "storage": storage.model_dump(), "purpose": purpose},
+        "on_disk_payload": storage.on_disk_payload,
+        "hnsw_config": models.HnswConfigDiff(m=storage.hnsw_m, ef_construct=storage.hnsw_ef_construct),
+        "quantization_config": _QUANTIZATIONS[storage.quantization],
+        "shard_number": sharding.shards,
+        "replication_factor": sharding.replicas,
+        "write_consistency_factor": sharding.write_consistency,
+    }
+
+
+def to_search_params(storage: StorageSettings) -> models.SearchParams | None:
+    """How it is searched: what quantized vectors find is rescored with whole ones."""
+    if storage.quantization == "none":
+        return None
+    rescored = models.QuantizationSearchParams(rescore=True, oversampling=storage.oversampling)
+    return models.SearchParams(quantization=rescored)
+
+
+def spec_of(config: models.CollectionConfig) -> CollectionSpec | None:
+    """What a collection was made for; None if this package did not make it."""
+    metadata = config.metadata or {}
+    if "fingerprint" not in metadata or not isinstance(config.params.vectors, models.VectorParams):
+        return None
+    return CollectionSpec(config.params.vectors.size, metadata["fingerprint"])
+
+
+def to_filter(filter: PlainFilter | None) -> models.Filter | None:
+    """A plain filter, checked before, as the client takes it."""
+    return None if filter is None else models.Filter.model_validate(filter)
+
+
+def by_bytes(points: Sequence[Point]) -> Iterator[list[Point]]:
+    """Points in requests of a size that servers take."""
+    batch: list[Point] = []
+    room = _MAX_REQUEST_BYTES
+    for point in points:
+        size = len(point.vector) * _BYTES_PER_NUMBER + len(json.dumps(dict(point.payload)))
+        if batch and size > room:
+            yield batch
+            batch, room = [], _MAX_REQUEST_BYTES
+        batch.append(point)
+        room -= size
+    if batch:
+        yield batch
