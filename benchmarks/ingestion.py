@@ -26,7 +26,7 @@ import record
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 WORDS = ["harbour", "winter", "engine", "copper", "letter", "garden", "signal", "mountain", "paper", "river", "glass", "market"]
-FILES, ROUNDS, ROUND = 20_000, 5, 400
+FILES, ROUNDS, ROUND = 20_000, 4, 800
 
 MEMORY = """
 import sys, threading, time

@@ -3,6 +3,7 @@
 import json
 import socket
 import ssl
+import sys
 import threading
 import time
 from collections import deque
@@ -25,6 +26,16 @@ class Fault(NamedTuple):
     cut: bool = False  # the answer breaks off, after it was
 
 
+class _Server(ThreadingHTTPServer):
+    """Says nothing of clients that are gone: some tests kill them."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 class QdrantStandIn:
     """Serves one in-memory Qdrant on a free port of 127.0.0.1."""
 
@@ -36,8 +47,7 @@ class QdrantStandIn:
         self.refused = ""  # points with this in their text are refused, as some server's limits would have it
         self._client = QdrantClient(":memory:")
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), _handler(self))
         if tls:
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self._server.server_port}"

@@ -33,7 +33,7 @@ with open_search(Settings(chunking={"tokens": 30, "overlap": 0})) as searcher:
     print("ready", flush=True)
     searcher.ingest(documents(), sync=True, max_delete=count)
 """
-DOCUMENTS = 300
+DOCUMENTS = 150
 
 
 @pytest.fixture(params=["edge", "standin"])

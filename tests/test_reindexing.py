@@ -34,6 +34,7 @@ from search.reindexing import Judged
 from search.searcher import Searcher, open_search
 from search.settings import Settings
 
+COUNT = 14  # documents, if a test needs no more
 TEXT = "# Cats\n\nCats sleep. They purr.\n\n## Food\n\n```\nmice = 3\n```\n\nCats eat mice.\n"
 
 
@@ -50,7 +51,7 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path, model_folder: Path)
         yield make
 
 
-def filled(searcher: Searcher, count: int = 40) -> dict[str, Document]:
+def filled(searcher: Searcher, count: int = COUNT) -> dict[str, Document]:
     texts = [f"{TEXT}\n\nNumber {i}. {'It is long. ' * (i % 9)}" for i in range(count)]
     given = [
         Document(id=f"{i}", text=text, title=f"Title {i}", metadata={"n": i}, media_type="text/markdown")
@@ -68,7 +69,7 @@ def held(searcher: Searcher) -> dict[str, Document]:
 def test_documents_are_given_back_as_they_came(settings: Callable[..., Settings]) -> None:
     with open_search(settings(chunking={"tokens": 20, "overlap": 6})) as searcher:
         given = filled(searcher)
-        assert searcher.index.count() > 180
+        assert searcher.index.count() > 4 * COUNT
         assert held(searcher) == given
 
 
@@ -80,12 +81,12 @@ def test_another_embedder_and_other_chunks(settings: Callable[..., Settings]) ->
         report = searcher.reindex(wanted, min_overlap=0)
         assert (report.live, report.new, report.switched) == (searcher_first(searcher), "documents.v2", True)
         assert report.check
-        assert report.check.queries == 40
+        assert report.check.queries == COUNT
         assert 0 < report.check.overlap < 1
         assert held(searcher) == given
         assert searcher.index.count() > before
         assert searcher.search("Cats eat mice.").embedder == "embedder-cls"
-        assert searcher.ingest(given.values()).unchanged == 40  # as if they had been ingested so
+        assert searcher.ingest(given.values()).unchanged == COUNT  # as if they had been ingested so
     with open_search(wanted) as searcher:
         assert held(searcher) == given
     with open_search(settings()) as searcher, pytest.raises(IndexMismatch):
@@ -117,13 +118,13 @@ def test_a_new_collection_that_finds_other_things_is_not_switched_to(settings: C
         assert "of the first 10 documents are the same" in report.check.because
         assert searcher.search("Cats").embedder == "embedder-mean"
         again = searcher.reindex(settings("embedder-cls"), min_overlap=0)
-        assert (again.new, again.switched, again.ingest.unchanged, again.ingest.chunks) == (report.new, True, 40, 0)
+        assert (again.new, again.switched, again.ingest.unchanged, again.ingest.chunks) == (report.new, True, COUNT, 0)
 
 
 def test_judgements_decide(settings: Callable[..., Settings]) -> None:
     with open_search(settings()) as searcher:
         given = filled(searcher)
-        queries = {one: document.text[-60:] for one, document in list(given.items())[:20]}
+        queries = {one: document.text[-60:] for one, document in list(given.items())[:8]}
         found = {one: searcher.search(text, limit=10, depth=50, group_by="document").hits for one, text in queries.items()}
         as_before = {one: {hit.document_id: 1 for hit in hits[:3]} for one, hits in found.items()}
         report = searcher.reindex(settings("embedder-cls"), judged=Judged(queries, as_before))
@@ -178,7 +179,7 @@ def test_what_was_live_before_a_rollback_is_not_filled_again(settings: Callable[
 
 def test_an_ingestion_that_waits_for_it_writes_into_the_new_one(settings: Callable[..., Settings]) -> None:
     with open_search(settings()) as searcher:
-        filled(searcher, 100)
+        filled(searcher, 60)
         reindexing = threading.Thread(target=lambda: searcher.reindex(settings("embedder-cls"), min_overlap=0))
         reindexing.start()
         while not searcher._writing.locked():
@@ -220,7 +221,7 @@ def test_it_is_reindexed_where_it_is(settings: Callable[..., Settings]) -> None:
 def test_searches_go_on_meanwhile(settings: Callable[..., Settings]) -> None:
     """A client at a constant rate sees no failed and no empty answer, and in the end the new embedder's."""
     with open_search(settings()) as searcher:
-        filled(searcher, 300)
+        filled(searcher, 150)
         answers: list[tuple[str, int]] = []
         stop = threading.Event()
 
@@ -311,7 +312,7 @@ def test_killed_anywhere_and_run_again_equals_one_clean_run(
 ) -> None:
     draw = random.Random(8)  # noqa: S311  # no secret
     with open_search(settings()) as searcher:
-        given = filled(searcher, 200)
+        given = filled(searcher, 80)
         server = getattr(searcher.settings.index, "url", "")
     environment = {**os.environ, "SEARCH_DATA_DIR": str(tmp_path / "data"), "SEARCH_THREADS": "1"}
     if server:

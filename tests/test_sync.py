@@ -204,7 +204,7 @@ def test_a_folder_after_random_edits_equals_a_fresh_ingest(
     open_local: Callable[[str], VectorIndex],
     in_full: bool,  # noqa: FBT001  # a fixture
 ) -> None:
-    files, rounds = (1_000, 20) if in_full else (200, 4)
+    files, rounds = (1_000, 20) if in_full else (100, 3)
     draw = random.Random(files)  # noqa: S311  # no secret
     folder = tmp_path / "notes"
     folder.mkdir()

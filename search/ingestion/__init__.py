@@ -62,7 +62,7 @@ class Ingestion:
         using = threading.Lock()  # the index, which reading and writing both ask
         self._planning = Planning(index, using, chunker, max_characters)
         self._vectors = Vectors(embedder)
-        self._writing = Writing(index, using)
+        self._writing = Writing(index, using, embedder.tokenizer)
         self._on_progress = on_progress
         self._on_rejection = on_rejection
         self._on_change = on_change

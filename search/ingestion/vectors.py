@@ -1,4 +1,4 @@
-"""Which points do passages become? Embedded, in the thread that embeds; a document that the model fails on is kept apart."""
+"""Which vectors do passages have? Embedded, in the thread that embeds; a document that the model fails on is kept apart."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -6,15 +6,14 @@ from typing import NamedTuple
 
 from search.embedding import Embedder
 from search.errors import InferenceFailed
-from search.index import Point
-from search.index.points import to_point
+from search.index import Vector
 from search.ingestion.planning import Passage
 
 
 class Embedded(NamedTuple):
-    """Points, and the documents that the embedder failed on, with the reason."""
+    """Passages with their vectors, and the documents that the embedder failed on, with the reason."""
 
-    points: list[Point]
+    passages: list[tuple[Passage, Vector]]
     refused: dict[str, str]
 
 
@@ -33,34 +32,27 @@ class Vectors:
             ModelError: the embedder gave up, or fails on whatever it is given.
         """
         try:
-            points = self._to_points(passages)
+            embedded = self._together(passages)
         except InferenceFailed as error:
-            points, refused = self._one_by_one(passages)
+            found = self._one_by_one(passages)
             if not self._taken:
                 raise error from None
-            return Embedded(points, refused)
-        self._taken |= bool(points)
-        return Embedded(points, {})
+            return found
+        self._taken |= bool(embedded)
+        return Embedded(embedded, {})
 
     def _one_by_one(self, passages: Sequence[Passage]) -> Embedded:
-        points: list[Point] = []
+        embedded: list[tuple[Passage, Vector]] = []
         refused: dict[str, str] = {}
         for document_id, group in groupby(passages, lambda one: one.chunk.document_id):
             try:
-                points += self._to_points(list(group))
+                embedded += self._together(list(group))
                 self._taken = True
             except InferenceFailed as reason:
                 refused[document_id] = str(reason)
-        return Embedded(points, refused)
+        return Embedded(embedded, refused)
 
-    def _to_points(self, passages: Sequence[Passage]) -> list[Point]:
+    def _together(self, passages: Sequence[Passage]) -> list[tuple[Passage, Vector]]:
         if not passages:
             return []
-        tokenizer = self._embedder.tokenizer
-        window = tokenizer.max_tokens - tokenizer.special_tokens(pair=False)
-        texts = [one.chunk.passage for one in passages]
-        vectors = self._embedder.embed_passages(texts)
-        return [
-            to_point(one.chunk, vector, tally, window, one.revision, one.chunks, one.generation)
-            for one, vector, tally in zip(passages, vectors, tokenizer.tally(texts), strict=True)
-        ]
+        return list(zip(passages, self._embedder.embed_passages([one.chunk.passage for one in passages]), strict=True))

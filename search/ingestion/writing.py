@@ -7,7 +7,8 @@ from typing import NamedTuple
 from search.documents import Rejection
 from search.errors import IndexRejected
 from search.index import Point, VectorIndex
-from search.inference.tokens import MUCH_UNKNOWN
+from search.index.points import to_point
+from search.inference.tokens import MUCH_UNKNOWN, TextTokenizer
 from search.ingestion.comparison import of
 from search.ingestion.planning import Step
 from search.ingestion.report import State
@@ -27,9 +28,10 @@ class Outcome(NamedTuple):
 class Writing:
     """Writes step by step."""
 
-    def __init__(self, index: VectorIndex, using: threading.Lock) -> None:
-        """Keep the index, and what is held while it is asked."""
+    def __init__(self, index: VectorIndex, using: threading.Lock, tokenizer: TextTokenizer) -> None:
+        """Keep the index, what is held while it is asked, and the embedder's tokenizer."""
         self._index = index
+        self._tokenizer = tokenizer
         self._using = using
         self._refused: dict[str, str] = {}  # by this run, and why
         self._taken = False  # anything
@@ -39,13 +41,14 @@ class Writing:
 
         Args:
             step: which documents are complete with it.
-            embedded: its points, and the documents that the embedder failed on.
+            embedded: its passages with their vectors, and the documents that the embedder failed on.
 
         Raises:
             IndexFailure: the index gave up, or takes nothing at all.
         """
+        points = self._to_points(embedded)
         with self._using:
-            for document_id, reason in (embedded.refused | self._upsert(embedded.points)).items():
+            for document_id, reason in (embedded.refused | self._upsert(points)).items():
                 self._refused.setdefault(document_id, reason)
             complete = {one: standing for one, standing in step.concluded.items() if one not in self._refused}
             changed = {one: revision for one, (state, revision) in complete.items() if state == "changed"}
@@ -57,10 +60,18 @@ class Writing:
                 rejections.append(Rejection.of(step.documents[one], self._refused[one]))
                 passages = of([one])["must"]
                 self._index.delete(filter={"must": [*passages, {"key": "revision", "match": {"value": step.concluded[one][1]}}]})
-        written = [point.payload for point in embedded.points if point.payload["document_id"] not in self._refused]
+        written = [point.payload for point in points if point.payload["document_id"] not in self._refused]
         tokens = sum(payload["tokens_embedded"] for payload in written)
         unknown = {payload["document_id"] for payload in written if payload["unknown_share"] > MUCH_UNKNOWN}
         return Outcome(len(written), tokens, unknown, rejections, complete)
+
+    def _to_points(self, embedded: Embedded) -> list[Point]:
+        window = self._tokenizer.max_tokens - self._tokenizer.special_tokens(pair=False)
+        tallies = self._tokenizer.tally([passage.chunk.passage for passage, _ in embedded.passages])
+        return [
+            to_point(one.chunk, vector, tally, window, one.revision, one.chunks, one.generation)
+            for (one, vector), tally in zip(embedded.passages, tallies, strict=True)
+        ]
 
     def _upsert(self, points: list[Point]) -> dict[str, str]:
         """Write points; of the documents that the index refuses, the reason."""
