@@ -10,7 +10,7 @@ import numpy as np
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import UnexpectedResponse
 
-from search.errors import CollectionNotFound, IndexFailure, IndexMismatch
+from search.errors import CollectionNotFound, IndexMismatch
 from search.index import (
     KEYWORD_FIELDS,
     Attempt,
@@ -25,7 +25,7 @@ from search.index import (
     once,
 )
 from search.index.lease import Lease
-from search.index.server_errors import translate
+from search.index.server_errors import translated
 from search.index.server_types import Sharding, by_bytes, spec_of, to_creation, to_filter, to_search_params
 from search.settings import StorageSettings
 
@@ -254,11 +254,5 @@ class QdrantIndex:
             for field, kind in {**dict.fromkeys(KEYWORD_FIELDS, "keyword"), **self._storage.payload_indexes}.items():
                 self._client.create_payload_index(self._target, field, models.PayloadSchemaType(kind))
 
-    @contextlib.contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except IndexFailure:
-            raise
-        except Exception as error:
-            raise translate(error, f"the Qdrant server at {self.location}") from error
+    def _translated(self) -> contextlib.AbstractContextManager[None]:
+        return translated(f"the Qdrant server at {self.location}")

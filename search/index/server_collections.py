@@ -1,15 +1,14 @@
 """The collections of a Qdrant server, and of qdrant-client's in-memory mode."""
 
 import contextlib
-from collections.abc import Iterator
 
 from qdrant_client import QdrantClient, models
 
-from search.errors import CollectionNotFound, IndexFailure, IndexRejected
+from search.errors import CollectionNotFound, IndexRejected
 from search.index import VectorIndex
 from search.index.collections import CollectionInfo
 from search.index.qdrant import QdrantIndex
-from search.index.server_errors import translate
+from search.index.server_errors import translated
 from search.index.server_types import Sharding, spec_of
 from search.settings import StorageSettings
 
@@ -157,11 +156,5 @@ class QdrantCollections:
             raise CollectionNotFound(message)
         return target
 
-    @contextlib.contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except IndexFailure:
-            raise
-        except Exception as error:
-            raise translate(error, f"the Qdrant server at {self.location}") from error
+    def _translated(self) -> contextlib.AbstractContextManager[None]:
+        return translated(f"the Qdrant server at {self.location}")

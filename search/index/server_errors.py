@@ -1,6 +1,8 @@
 """What went wrong at a Qdrant server, in this package's terms."""
 
+import contextlib
 import json
+from collections.abc import Iterator
 
 import grpc
 import httpx
@@ -19,6 +21,17 @@ from search.errors import (
 )
 
 _SERVER_ERROR = 500
+
+
+@contextlib.contextmanager
+def translated(server: str) -> Iterator[None]:
+    """Around requests: whatever the client raises becomes an error of ours."""
+    try:
+        yield
+    except IndexFailure:
+        raise
+    except Exception as error:
+        raise translate(error, server) from error
 
 
 def translate(error: Exception, server: str) -> IndexFailure:
