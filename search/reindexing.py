@@ -204,14 +204,22 @@ def roll_back(collections: Collections, name: str) -> tuple[str, str]:
 
     Raises:
         ReindexRefused: there is none.
+        IndexBusy: another process writes to the one it leads to.
     """
-    left = collections.info(name).name
-    previous = collections.previous(name)
-    if previous is None:
-        message = f"{name!r} led to nothing before {left!r}, or that was dropped; reindex it with the old settings"
-        raise ReindexRefused(message)
-    collections.switch(name, previous)
-    return left, previous
+    info = collections.info(name)
+    live = collections.open(info.name, StorageSettings())
+    try:
+        if info.spec is not None:
+            live.ensure(info.spec, create=False)
+        with live.claimed():  # whoever writes to it would go on writing to what nobody searches
+            previous = collections.previous(name)
+            if previous is None:
+                message = f"{name!r} led to nothing before {info.name!r}, or that was dropped; reindex it with the old settings"
+                raise ReindexRefused(message)
+            collections.switch(name, previous)
+    finally:
+        live.close()
+    return info.name, previous
 
 
 def sampled(index: VectorIndex) -> list[str]:

@@ -48,7 +48,12 @@ def test_of_two_that_ingest_one_wins_and_the_other_says_so(standin: QdrantStandI
         thread = threading.Thread(target=lambda: reports.append(first.ingest(slowly(begun, end))))
         thread.start()
         assert begun.wait(30)
-        for refused in (lambda: second.ingest([Document(id="c", text="x")]), lambda: second.delete(ids=["a"]), second.reindex):
+        for refused in (
+            lambda: second.ingest([Document(id="c", text="x")]),
+            lambda: second.delete(ids=["a"]),
+            second.reindex,
+            second.roll_back,
+        ):
             with pytest.raises(IndexBusy, match=rf"is being written to by process {os.getpid()} on .*: wait until it is done"):
                 refused()
         assert second.ingest([Document(id="c", text="x")], dry_run=True).added == 1

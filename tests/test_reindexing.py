@@ -29,6 +29,7 @@ from search.errors import (
 from search.index import CollectionSpec, Point
 from search.index.edge_collections import EdgeCollections
 from search.ingestion import Ingestion
+from search.ingestion.copying import copy
 from search.ingestion.restoring import documents
 from search.reindexing import Judged
 from search.searcher import Searcher, open_search
@@ -344,6 +345,28 @@ def searcher_chunker(searcher: Searcher) -> Any:
     return Chunker(searcher.embedder.tokenizer, 24, 0)
 
 
+def test_a_copy_takes_the_newest_version_that_is_whole(settings: Callable[..., Settings]) -> None:
+    """A killed ingestion left a fragment of a new version beside an old one, and of another document nothing else."""
+    with open_search(settings(chunking={"tokens": 20, "overlap": 0})) as searcher:
+        given = filled(searcher, 3)
+        spec = CollectionSpec(searcher.embedder.dimension, searcher.embedder.fingerprint)
+        target = searcher.collections.open("copied", searcher.settings.storage)
+        copy(searcher.index, target, spec)
+        old = [record for record in searcher.index.scroll(vectors=True) if record.payload["document_id"] == "1"]
+        searcher.ingest([replace(given["1"], text="Entirely different. " * 30)])
+        fragment = [record.id for record in searcher.index.scroll() if record.payload["document_id"] == "1"][1:]
+        searcher.index.delete(ids=fragment)
+        searcher.index.upsert([Point(record.id, record.vector, record.payload) for record in old if record.vector is not None])
+        gone = [record.id for record in searcher.index.scroll() if record.payload["document_id"] == "2"][1:]
+        searcher.index.delete(ids=gone)
+        before = contents(target)
+        report = copy(searcher.index, target, spec, sync=True)
+        assert (report.unchanged, report.changed, report.removed, report.rejected) == (2, 0, 0, 1)
+        assert report.rejections[0].document_id == "2"
+        assert contents(target) == before
+        target.close()
+
+
 # Collections
 
 
@@ -370,6 +393,8 @@ def test_names_aliases_and_dropping(settings: Callable[..., Settings]) -> None:
             searcher.index.close()
         collections.drop(first)
         assert collections.names() == []
+        with pytest.raises(CollectionNotFound):
+            collections.drop("")
         for refused in (lambda: collections.info("x"), lambda: collections.drop("x"), lambda: collections.switch("a", "x")):
             with pytest.raises(CollectionNotFound, match="there is no collection 'x'"):
                 refused()

@@ -61,6 +61,20 @@ def test_quantized_vectors_are_rescored_with_whole_ones(quantization: str, tmp_p
     index.close()
 
 
+def test_a_graph_that_an_interrupted_run_left_undone_is_built_by_the_next(tmp_path: Path) -> None:
+    index = build_index(Settings(data_dir=tmp_path))
+    index.ensure(SPEC, create=True)
+    index.upsert(points(12_000))
+    index.close()  # as if the run had ended here
+    again = build_index(Settings(data_dir=tmp_path))
+    assert isinstance(again, EdgeIndex)
+    again.ensure(SPEC, create=True)
+    assert again.details()["indexed_vectors"] < 12_000
+    again.optimize()
+    assert again.details()["indexed_vectors"] == 12_000
+    again.close()
+
+
 def test_payload_indexes_are_made_before_the_load_and_for_what_is_there(tmp_path: Path) -> None:
     fields = {"metadata.year": "integer", "metadata.draft": "bool", "title": "keyword"}
     plain, indexed = Settings(data_dir=tmp_path), Settings(data_dir=tmp_path, storage={"payload_indexes": fields})
