@@ -62,6 +62,7 @@ def demo(data_dir: DataDir = None) -> None:
 
 
 app.command()(ingesting.ingest)
+app.command()(ingesting.update)
 app.command()(ingesting.delete)
 
 

@@ -65,7 +65,7 @@ class Document:
     @property
     def passage(self) -> str:
         """What a model reads: the title, a space and the text."""
-        return f"{self.title} {self.text}".strip()
+        return passage_of(self.title, self.text)
 
     def content_hash(self, *salt: Json) -> str:
         """The same for the same content and salt, in any process: 32 hexadecimal digits."""
@@ -102,7 +102,7 @@ class Chunk:
     @property
     def passage(self) -> str:
         """What a model reads: the title, a space and the text."""
-        return f"{self.title} {self.text}".strip()
+        return passage_of(self.title, self.text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ class Candidate:
     @property
     def passage(self) -> str:
         """What a model reads: the title, a space and the text."""
-        return f"{self.title} {self.text}".strip()
+        return passage_of(self.title, self.text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +219,11 @@ class Rejection:
         place = self.source if self.line is None else f"{self.source}:{self.line}"
         name = f" ({self.document_id})" if self.document_id else ""
         return f"{place}{name}: {self.reason}"
+
+
+def passage_of(title: str, text: str) -> str:
+    """What a model reads: the title, a space and the text."""
+    return f"{title} {text}".strip()
 
 
 def check_query(query: str) -> None:

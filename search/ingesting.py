@@ -1,5 +1,6 @@
 """What goes into a collection, and what out of it? The commands for whoever keeps one."""
 
+import json
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -10,7 +11,7 @@ from typing import Annotated, TextIO
 import typer
 
 from search.documents import Document, Rejection
-from search.errors import InvalidDocument
+from search.errors import InvalidDocument, InvalidQuery
 from search.options import AsJson, Collection, DataDir, load_settings, note_wait, print_json
 from search.searcher import open_search
 
@@ -94,11 +95,12 @@ def ingest(
     else:
         for change in changes:
             print(f"{_SIGNS[change['change']]} {change['document_id']}")
+        reused = f", {done.reused:,} of them without being embedded again," if done.reused else ""
         print(
             f"{'would be: ' if dry_run else ''}{done.added:,} added, {done.changed:,} changed, {done.unchanged:,} unchanged, "
             + (f"{done.removed:,} removed, " if sync else "")
             + f"{done.rejected:,} rejected"
-            + ("" if dry_run else f"; {done.chunks:,} passages written in {done.seconds:.1f} s")
+            + ("" if dry_run else f"; {done.chunks:,} passages written{reused} in {done.seconds:.1f} s")
         )
         if done.unknown:
             print(f"{done.unknown:,} documents are largely unknown to the embedder; another model may suit their language")
@@ -131,6 +133,48 @@ def delete(
     for document_id in gone if dry_run else []:
         print(f"- {document_id}")
     print(f"{'would be: ' if dry_run else ''}{removed:,} removed")
+
+
+def update(
+    metadata: Annotated[
+        str, typer.Argument(metavar="METADATA", help="Fields to set, as a JSON object; null removes one.", show_default=False)
+    ],
+    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID…]", help="Documents.", show_default=False)] = None,
+    filter: Annotated[
+        str | None, typer.Option(help="Documents with a passage that passes a Qdrant filter, as JSON.", show_default=False)
+    ] = None,
+    data_dir: DataDir = None,
+    collection: Collection = None,
+    *,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Change the metadata of documents in a collection, by id or by a filter, without embedding them again."""
+    try:
+        fields = json.loads(metadata)
+    except ValueError as error:
+        message = f"""METADATA is not JSON ({error}); write an object, such as '{{"status": "archived"}}'"""
+        raise InvalidQuery(message) from error
+    changed: list[str] = []
+    with open_search(load_settings(data_dir, collection)) as searcher:
+        done = searcher.update(
+            fields,
+            ids=ids or [],
+            filter=filter,
+            dry_run=dry_run,
+            on_change=lambda _, one: changed.append(one),
+            on_rejection=lambda rejection: print(f"rejected {rejection}", file=sys.stderr),
+            on_wait=note_wait,
+        )
+    if as_json:
+        print_json({**done.to_dict(), "document_ids": changed})
+    else:
+        for document_id in changed if dry_run else []:
+            print(f"~ {document_id}")
+        would = "would be: " if dry_run else ""
+        print(f"{would}{done.changed:,} changed, {done.unchanged:,} were so already, {done.rejected:,} rejected")
+    if done.rejected:
+        raise typer.Exit(1)
 
 
 def _tallied(items: Iterable[Document | Rejection], encodings: Counter[str]) -> Iterator[Document | Rejection]:

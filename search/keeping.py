@@ -91,7 +91,9 @@ def alias(
         if name is None:
             engine.unalias(alias)
         else:
-            engine.switch(alias, name)
+            from search.reindexing import lead
+
+            lead(engine, alias, name)
     finally:
         engine.close()
     print(f"{alias} {f'leads to {name}' if name else 'is forgotten'}")

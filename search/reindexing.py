@@ -207,19 +207,34 @@ def roll_back(collections: Collections, name: str) -> tuple[str, str]:
         IndexBusy: another process writes to the one it leads to.
     """
     info = collections.info(name)
-    live = collections.open(info.name, StorageSettings())
+    previous = collections.previous(name)
+    if previous is None:
+        message = f"{name!r} led to nothing before {info.name!r}, or that was dropped; reindex it with the old settings"
+        raise ReindexRefused(message)
+    lead(collections, name, previous)
+    return info.name, previous
+
+
+def lead(collections: Collections, alias: str, name: str) -> None:
+    """Lead an alias to a collection, while nobody writes to what it leads to now: they would go on where nobody searches.
+
+    Raises:
+        CollectionNotFound: there is no such collection.
+        IndexBusy: another process writes to the one that the alias leads to.
+        IndexRejected: a collection is called like the alias.
+    """
+    leads_to = collections.aliases().get(alias)
+    spec = None if leads_to is None else collections.info(leads_to, exact=True).spec
+    if leads_to is None or spec is None:
+        collections.switch(alias, name)
+        return
+    live = collections.open(leads_to, StorageSettings())
     try:
-        if info.spec is not None:
-            live.ensure(info.spec, create=False)
-        with live.claimed():  # whoever writes to it would go on writing to what nobody searches
-            previous = collections.previous(name)
-            if previous is None:
-                message = f"{name!r} led to nothing before {info.name!r}, or that was dropped; reindex it with the old settings"
-                raise ReindexRefused(message)
-            collections.switch(name, previous)
+        live.ensure(spec, create=False)
+        with live.claimed():
+            collections.switch(alias, name)
     finally:
         live.close()
-    return info.name, previous
 
 
 def sampled(index: VectorIndex) -> list[str]:

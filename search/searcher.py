@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from search.index import VectorIndex
     from search.index.collections import Collections
     from search.index.patient import OnWait, PatientIndex
-    from search.ingestion import IngestReport, OnChange, OnProgress, OnRejection
+    from search.ingestion import Ingestion, IngestReport, OnChange, OnProgress, OnRejection
     from search.reindexing import Judged, ReindexReport
     from search.reranking import Reranker
     from search.service import GroupBy, SearchService
@@ -59,20 +59,7 @@ class Searcher:
         See Ingestion.run for arguments and errors, Ingestion for the callbacks, and search.index.patient for `on_wait`.
         """
         with self._writing:  # two runs at once would each miss what the other has just written, or where it led the name
-            embedder = self.embedder  # before what imports its module, so that a missing extra is named
-            from search.chunking import Chunker
-            from search.ingestion import Ingestion
-
-            chunking = self.settings.chunking
-            run = Ingestion(
-                embedder,
-                self._patiently(self.index, on_wait),
-                Chunker(embedder.tokenizer, chunking.tokens, chunking.overlap),
-                max_characters=chunking.max_characters,
-                on_progress=on_progress,
-                on_rejection=on_rejection,
-                on_change=on_change,
-            )
+            run = self._ingestion(on_wait, on_progress=on_progress, on_rejection=on_rejection, on_change=on_change)
             return run.run(documents, sync=sync, max_delete=max_delete, dry_run=dry_run)
 
     def delete(
@@ -92,10 +79,45 @@ class Searcher:
         with self._writing:
             embedder = self.embedder
             from search.ingestion.removal import remove
+            from search.ingestion.selection import Selection
 
-            return remove(
-                self._patiently(self.index, on_wait), embedder, ids=ids, filter=filter, dry_run=dry_run, on_change=on_change
-            )
+            chosen = Selection(ids, filter)
+            return remove(self._patiently(self.index, on_wait), embedder, chosen, dry_run=dry_run, on_change=on_change)
+
+    def update(
+        self,
+        metadata: Mapping[str, Any],
+        *,
+        ids: Sequence[str] = (),
+        filter: "Filter | Mapping[str, Any] | str | None" = None,
+        dry_run: bool = False,
+        on_rejection: "OnRejection | None" = None,
+        on_change: "OnChange | None" = None,
+        on_wait: "OnWait | None" = None,
+    ) -> "IngestReport":
+        """Change the metadata of documents. Nothing is embedded again, unless the settings would cut documents otherwise now.
+
+        Args:
+            metadata: fields to set; None removes one, an object inside is merged likewise (JSON Merge Patch, RFC 7396).
+            ids: of documents; those that are not there are no error.
+            filter: documents of which any passage passes; see search.index.filters.
+            dry_run: write nothing, and report what would be.
+            on_rejection: see Ingestion.
+            on_change: likewise.
+            on_wait: see search.index.patient.
+
+        Raises:
+            InvalidQuery: neither ids nor a filter, a filter that every passage passes, or nothing to set.
+            CollectionNotFound: there is no such collection.
+            IndexFailure: the index gave up; the same call again goes on from there.
+        """
+        with self._writing:
+            run = self._ingestion(on_wait, on_rejection=on_rejection, on_change=on_change)
+            from search.ingestion.selection import Selection
+            from search.ingestion.updating import updated
+
+            documents = updated(self._patiently(self.index, on_wait), Selection(ids, filter), metadata)
+            return run.run(documents, dry_run=dry_run, create=False)
 
     def reindex(
         self,
@@ -248,6 +270,16 @@ class Searcher:
 
         service: SearchService = self._once("service", build)
         return service
+
+    def _ingestion(self, on_wait: "OnWait | None", **callbacks: Any) -> "Ingestion":
+        embedder = self.embedder  # before what imports its module, so that a missing extra is named
+        from search.chunking import Chunker
+        from search.ingestion import Ingestion
+
+        chunking = self.settings.chunking
+        chunker = Chunker(embedder.tokenizer, chunking.tokens, chunking.overlap)
+        index = self._patiently(self.index, on_wait)
+        return Ingestion(embedder, index, chunker, max_characters=chunking.max_characters, **callbacks)
 
     def _patiently(self, index: "VectorIndex", on_wait: "OnWait | None") -> "PatientIndex":
         from search.index.patient import Patience, PatientIndex

@@ -79,7 +79,7 @@ def test_deleting(folder: Path, tmp_path: Path) -> None:
     assert search("delete", "notes/a.md", "nobody", *where).stdout == "1 removed\n"
     answer = as_json("delete", "--filter", title, *where)
     assert answer == {"removed": 1, "dry_run": False, "document_ids": ["notes/b.md"]}
-    assert "name what is to be removed" in error("delete", *where)
+    assert "name the documents that are meant" in error("delete", *where)
     assert "there is no collection 'other'" in error("delete", "x", "--collection", "other", *where)
     with open_search(Settings(data_dir=tmp_path / "data")) as searcher:
         assert searcher.delete(ids=["notes/c.md"]) == 1

@@ -17,6 +17,7 @@ from search.documents import Document
 from search.errors import IndexBusy
 from search.index import lease
 from search.index.lease import Lease
+from search.reindexing import lead
 from search.searcher import Searcher, open_search
 from search.settings import Settings
 
@@ -52,7 +53,7 @@ def test_of_two_that_ingest_one_wins_and_the_other_says_so(standin: QdrantStandI
             lambda: second.ingest([Document(id="c", text="x")]),
             lambda: second.delete(ids=["a"]),
             second.reindex,
-            second.roll_back,
+            lambda: lead(second.collections, "documents", "documents.v1"),
         ):
             with pytest.raises(IndexBusy, match=rf"is being written to by process {os.getpid()} on .*: wait until it is done"):
                 refused()

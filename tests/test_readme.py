@@ -49,7 +49,7 @@ def test_shell_blocks_run(tmp_path: Path) -> None:
     zerank(tmp_path / "zerank-1-small")
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "SEARCH_DATA_DIR": str(tmp_path)}
     lines = [line for block in blocks("sh") for line in block.splitlines() if "search " in line and "pip" not in line]
-    assert len(lines) == 13
+    assert len(lines) == 14
     run(lines, tmp_path, environment)
 
 

@@ -400,12 +400,14 @@ def test_names_aliases_and_dropping(settings: Callable[..., Settings]) -> None:
                 refused()
 
 
-def test_a_snapshot_is_the_collection_as_it_was(tmp_path: Path, model_folder: Path) -> None:
+def test_a_snapshot_is_the_collection_as_it_was(tmp_path: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "strftime", lambda _: "20260101-000000")
     given = Settings(data_dir=tmp_path / "data", embedder={"model": str(model_folder / "embedder-mean")}, reranker={"kind": "none"})
     with open_search(given) as searcher:
         expected = filled(searcher, 5)
         searcher.index.close()
         copy = Path(searcher.collections.snapshot("documents"))
+        assert Path(searcher.collections.snapshot("documents")).name == f"{copy.name}-2"  # within the same second
     assert copy.parent == tmp_path / "data" / "snapshots"
     copy.rename(tmp_path / "data" / "collections" / "restored")
     with open_search(replace_collection(given, "restored")) as searcher:

@@ -18,6 +18,7 @@ from search.index.connection import connect
 from search.index.qdrant import QdrantIndex
 from search.ingestion import Ingestion, IngestReport, State, planning
 from search.ingestion.removal import remove
+from search.ingestion.selection import Selection
 from search.reading import Reading
 from search.service import SearchService
 
@@ -344,28 +345,27 @@ CATS = '{"must": [{"key": "metadata.kind", "match": {"value": "cat"}}]}'
 
 def test_documents_are_removed_by_id_and_by_filter(animals: VectorIndex, quick_embedder: FastEmbedEmbedder) -> None:
     gone: list[str] = []
-    assert remove(animals, quick_embedder, ids=["dog1", "nobody"], on_change=lambda _, one: gone.append(one)) == 1
+    assert remove(animals, quick_embedder, Selection(["dog1", "nobody"], None), on_change=lambda _, one: gone.append(one)) == 1
     assert gone == ["dog1"]
-    assert remove(animals, quick_embedder, filter=CATS, dry_run=True) == 3
+    assert remove(animals, quick_embedder, Selection([], CATS), dry_run=True) == 3
     assert len(contents(animals)) == 5
-    assert remove(animals, quick_embedder, ids=["cat1", "dog0"], filter=CATS) == 4
+    assert remove(animals, quick_embedder, Selection(["cat1", "dog0"], CATS)) == 4
     assert sorted(contents(animals)) == ["dog2"]
 
 
 def test_a_document_goes_whole_though_one_passage_passes(animals: VectorIndex, quick_embedder: FastEmbedEmbedder) -> None:
-    assert remove(animals, quick_embedder, filter={"must": [{"key": "number", "match": {"value": 2}}]}) == 6
+    assert remove(animals, quick_embedder, Selection([], {"must": [{"key": "number", "match": {"value": 2}}]})) == 6
     assert animals.count() == 0
 
 
-def test_removing_everything_or_nothing_is_refused(animals: VectorIndex, quick_embedder: FastEmbedEmbedder) -> None:
-    with pytest.raises(InvalidQuery, match="name what is to be removed"):
-        remove(animals, quick_embedder)
-    with pytest.raises(InvalidQuery, match="an empty filter would remove every document"):
-        remove(animals, quick_embedder, filter={})
+def test_meaning_everything_or_nothing_is_refused() -> None:
+    with pytest.raises(InvalidQuery, match="name the documents that are meant"):
+        Selection([], None)
+    with pytest.raises(InvalidQuery, match="an empty filter means every document"):
+        Selection([], {})
     empty: list[dict[str, Any]] = [{"must": []}, {"must": [{"should": []}]}]
     for one in empty:
         with pytest.raises(InvalidQuery, match="an empty filter"):
-            remove(animals, quick_embedder, filter=one)
+            Selection([], one)
     with pytest.raises(InvalidQuery, match=r"write \['dog1'\]"):
-        remove(animals, quick_embedder, ids="dog1")
-    assert len(contents(animals)) == 6
+        Selection("dog1", None)

@@ -3,6 +3,7 @@
 import json
 import shutil
 import time
+from itertools import chain, count
 from pathlib import Path
 
 from search.errors import CollectionNotFound, IndexBusy, IndexFull, IndexRejected
@@ -139,8 +140,9 @@ class EdgeCollections:
             if self._data.is_open(folder.name):
                 message = f"collection {folder.name!r} is open in this process; close the searcher that uses it"
                 raise IndexBusy(message)
-            copy = self._data.path / "snapshots" / f"{folder.name}-{time.strftime('%Y%m%d-%H%M%S')}"
+            copy = self._free_name(f"{folder.name}-{time.strftime('%Y%m%d-%H%M%S')}")
             unfinished = copy.with_name(f"{copy.name}.unfinished")
+            shutil.rmtree(unfinished, ignore_errors=True)  # what an interrupted one left
             size = sum(file.stat().st_blocks * 512 for file in folder.rglob("*") if file.is_file())
             if shutil.disk_usage(self._data.path).free < size:
                 message = f"a copy of {folder} takes {size // 1_000_000:,} MB, and the disk has less room; make room"
@@ -150,6 +152,11 @@ class EdgeCollections:
         finally:
             self._data.let_go()
         return str(copy)
+
+    def _free_name(self, name: str) -> Path:
+        """A folder among the snapshots that does not exist, though two are made in a second, or the clock was set back."""
+        names = chain([name], (f"{name}-{number}" for number in count(2)))
+        return next(copy for one in names if not (copy := self._data.path / "snapshots" / one).exists())
 
     def close(self) -> None:
         """Nothing is held."""

@@ -73,11 +73,18 @@ class Ingestion:
         self._rejected = 0
         self._nameless = 0  # rejections of which nobody knows which document they were
         self._chunks = 0
+        self._reused = 0
         self._tokens = 0
         self._started = 0.0
 
     def run(
-        self, documents: Iterable[Document | Rejection], *, sync: bool = False, max_delete: float = 0.2, dry_run: bool = False
+        self,
+        documents: Iterable[Document | Rejection],
+        *,
+        sync: bool = False,
+        max_delete: float = 0.2,
+        dry_run: bool = False,
+        create: bool = True,
     ) -> IngestReport:
         """Ingest everything.
 
@@ -87,8 +94,10 @@ class Ingestion:
             max_delete: how many a sync may remove: a share below 1 of all documents of the collection, or a number. If there are
                 more, none is removed and the report says so; likewise if something was rejected that may be one of them.
             dry_run: write nothing, and report what would be.
+            create: make the collection if it does not exist.
 
         Raises:
+            CollectionNotFound: there is no collection, and it is not to be made.
             InvalidDocument: max_delete is negative.
             IndexBusy: another process writes to the collection.
             IndexFailure: the index gave up; what was written stays, and the same call again goes on from there.
@@ -98,7 +107,7 @@ class Ingestion:
             message = f"max_delete is {max_delete:g}; it is a number of documents, or a share below 1"
             raise InvalidDocument(message)
         self._started = time.monotonic()
-        exists = self._open(create=not dry_run)
+        exists = self._open(create=create and not dry_run, needed=not (create and dry_run))
         with nullcontext() if dry_run else self._index.claimed():
             return self._run(documents, sync=sync, max_delete=max_delete, dry_run=dry_run, exists=exists)
 
@@ -108,7 +117,7 @@ class Ingestion:
         if dry_run:
             for step in self._planning.steps(documents, exists=exists, chunked=False):
                 self._refuse(step.rejections)
-                self._settle(Outcome(0, 0, set(), [], step.concluded))
+                self._settle(Outcome(0, 0, 0, set(), [], step.concluded))
         else:
             with Relay[Embedded, Outcome](_STEPS) as relay:
                 for step in self._planning.steps(documents):
@@ -124,6 +133,7 @@ class Ingestion:
             **self._counts,
             rejected=self._rejected,
             chunks=self._chunks,
+            reused=self._reused,
             tokens=self._tokens,
             unknown=self._unknown_documents,
             seconds=time.monotonic() - self._started,
@@ -133,12 +143,12 @@ class Ingestion:
             rejections=tuple(self._rejections),
         )
 
-    def _open(self, *, create: bool) -> bool:
+    def _open(self, *, create: bool, needed: bool) -> bool:
         """Whether the collection exists."""
         try:
             self._index.ensure(self._spec, create=create)
         except CollectionNotFound:
-            if create:
+            if needed:
                 raise
             return False
         return True
@@ -146,6 +156,7 @@ class Ingestion:
     def _settle(self, outcome: Outcome) -> None:
         """Account for what was written."""
         self._chunks += outcome.chunks
+        self._reused += outcome.reused
         self._tokens += outcome.tokens
         self._unknown |= outcome.unknown
         self._refuse(outcome.rejections)

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
-from search.index import PlainFilter, VectorIndex
+from search.documents import passage_of
+from search.index import PlainFilter, Vector, VectorIndex
 from search.ingestion.report import State
 
 
@@ -34,6 +35,16 @@ def compare(index: VectorIndex, revisions: Mapping[str, str]) -> dict[str, Store
         return Stored("unchanged" if complete else "changed", max(chunk[2] for chunk in chunks))
 
     return {document_id: standing(document_id, revision) for document_id, revision in revisions.items()}
+
+
+def vectors_of(index: VectorIndex, document_id: str) -> dict[str, Vector]:
+    """The vectors of a document's passages, by what was embedded: of any of its versions, since all are of one embedder."""
+    records = index.scroll(of([document_id]), ["title", "text"], vectors=True)
+    return {
+        passage_of(record.payload["title"], record.payload["text"]): record.vector
+        for record in records
+        if record.vector is not None
+    }
 
 
 def others(index: VectorIndex, known: Callable[[str], bool]) -> Iterator[str]:

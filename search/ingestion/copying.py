@@ -39,7 +39,7 @@ def copy(
 def _copy(source: VectorIndex, target: VectorIndex, *, sync: bool, on_progress: OnProgress | None) -> IngestReport:
     started = time.monotonic()
     counts: dict[State, int] = {"added": 0, "changed": 0, "unchanged": 0, "removed": 0}
-    chunks = tokens = 0
+    chunks = 0
     kept: set[str] = set()
     rejections: list[Rejection] = []
     for group in in_groups(by_document(source, vectors=True), _GROUP):
@@ -62,9 +62,8 @@ def _copy(source: VectorIndex, target: VectorIndex, *, sync: bool, on_progress: 
         for standing in stored.values():
             counts[standing.state] += 1
         chunks += len(points)
-        tokens += sum(point.payload["tokens_embedded"] for point in points)
         if on_progress:
-            on_progress(Progress(sum(counts.values()), chunks, tokens, len(rejections), time.monotonic() - started))
+            on_progress(Progress(sum(counts.values()), chunks, 0, len(rejections), time.monotonic() - started))
     if sync:
         absent = sorted(others(target, kept.__contains__))
         for batch in in_groups(absent, _DELETED_AT_ONCE):
@@ -76,7 +75,8 @@ def _copy(source: VectorIndex, target: VectorIndex, *, sync: bool, on_progress: 
         **counts,
         rejected=len(rejections),
         chunks=chunks,
-        tokens=tokens,
+        reused=chunks,
+        tokens=0,
         unknown=0,
         seconds=time.monotonic() - started,
         kept=0,

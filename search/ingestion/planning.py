@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from search.chunking import Chunker
 from search.documents import Chunk, Document, Rejection
-from search.index import VectorIndex
-from search.ingestion.comparison import Stored, compare
+from search.index import Vector, VectorIndex
+from search.ingestion.comparison import Stored, compare, vectors_of
 from search.ingestion.overlap import in_groups
 from search.ingestion.report import State
 
@@ -27,6 +27,7 @@ class Passage(NamedTuple):
     revision: str
     chunks: int  # of its document
     generation: int
+    vector: Vector | None = None  # where the version before has the same passage
 
 
 @dataclass(frozen=True)
@@ -121,8 +122,13 @@ class Planning:
     def _passages(self, documents: list[Document], revisions: dict[str, str], stored: dict[str, Stored]) -> Iterator[Passage]:
         for document in documents:
             chunks = list(self._chunker.chunk(document))
+            known: dict[str, Vector] = {}
+            if stored[document.id].state == "changed":
+                with self._using:
+                    known = vectors_of(self._index, document.id)
             for chunk in chunks:
-                yield Passage(chunk, revisions[document.id], len(chunks), stored[document.id].generation + 1)
+                vector = known.get(chunk.passage)
+                yield Passage(chunk, revisions[document.id], len(chunks), stored[document.id].generation + 1, vector)
 
 
 def _digest(document_id: str) -> bytes:

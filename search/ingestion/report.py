@@ -34,6 +34,7 @@ class IngestReport:
         removed: documents that were in the collection and not among those given; only a sync removes any.
         rejected: documents that were not taken.
         chunks: passages written.
+        reused: of them, those whose vectors were in the collection already, and were not computed again.
         tokens: tokens embedded, special ones left out.
         unknown: documents with a passage of which the embedder does not know more than a fifth of the tokens.
         seconds: from first to last.
@@ -49,6 +50,7 @@ class IngestReport:
     removed: int
     rejected: int
     chunks: int
+    reused: int
     tokens: int
     unknown: int
     seconds: float

@@ -8,6 +8,7 @@ from search.index import Record, VectorIndex
 from search.index.points import to_document
 from search.ingestion.comparison import of
 from search.ingestion.overlap import in_groups
+from search.ingestion.selection import Selection
 
 FIRST_PASSAGES = {"must": [{"key": "number", "match": {"value": 0}}]}
 _AT_ONCE = 128  # documents
@@ -16,9 +17,14 @@ _AT_ONCE = 128  # documents
 def documents(index: VectorIndex) -> Iterator[Document | Rejection]:
     """Every document of a collection, in no order; of one that was half replaced its newest version that is whole."""
     for document_id, records in by_document(index):
-        version = newest_whole(records)
-        found = to_document([record.payload for record in version])
-        yield found or incomplete(index, document_id)
+        yield _document(index, document_id, records)
+
+
+def selected(index: VectorIndex, selection: Selection) -> Iterator[Document | Rejection]:
+    """The same of some of them; a document that is changed while this is iterated comes once all the same."""
+    for group in in_groups(selection.among(index), _AT_ONCE):
+        for document_id, records in _records(index, group).items():
+            yield _document(index, document_id, records)
 
 
 def by_document(index: VectorIndex, *, vectors: bool = False) -> Iterator[tuple[str, list[Record]]]:
@@ -34,10 +40,7 @@ def by_document(index: VectorIndex, *, vectors: bool = False) -> Iterator[tuple[
                 yield document_id
 
     for group in in_groups(unseen(), _AT_ONCE):
-        found: dict[str, list[Record]] = {}
-        for record in index.scroll(of(group), vectors=vectors):
-            found.setdefault(str(record.payload["document_id"]), []).append(record)
-        yield from found.items()
+        yield from _records(index, group, vectors=vectors).items()
 
 
 def newest_whole(records: list[Record]) -> list[Record]:
@@ -53,3 +56,14 @@ def newest_whole(records: list[Record]) -> list[Record]:
 def incomplete(index: VectorIndex, document_id: str) -> Rejection:
     """A document of which no version is whole."""
     return Rejection(index.name, None, document_id, "what is stored of it is not all of it; ingest it again from its source")
+
+
+def _records(index: VectorIndex, group: list[str], *, vectors: bool = False) -> dict[str, list[Record]]:
+    found: dict[str, list[Record]] = {}
+    for record in index.scroll(of(group), vectors=vectors):
+        found.setdefault(str(record.payload["document_id"]), []).append(record)
+    return found
+
+
+def _document(index: VectorIndex, document_id: str, records: list[Record]) -> Document | Rejection:
+    return to_document([record.payload for record in newest_whole(records)]) or incomplete(index, document_id)

@@ -53,6 +53,6 @@ class Vectors:
         return Embedded(embedded, refused)
 
     def _together(self, passages: Sequence[Passage]) -> list[tuple[Passage, Vector]]:
-        if not passages:
-            return []
-        return list(zip(passages, self._embedder.embed_passages([one.chunk.passage for one in passages]), strict=True))
+        fresh = [one.chunk.passage for one in passages if one.vector is None]
+        vectors = iter(self._embedder.embed_passages(fresh) if fresh else ())
+        return [(one, next(vectors) if one.vector is None else one.vector) for one in passages]

@@ -19,7 +19,8 @@ class Outcome(NamedTuple):
     """What became of a step."""
 
     chunks: int  # written
-    tokens: int  # embedded for them
+    reused: int  # of them, with a vector that was there already
+    tokens: int  # embedded for the others
     unknown: set[str]  # documents with a passage of which the embedder does not know more than a fifth
     rejections: list[Rejection]  # documents that the embedder fails on or the index refuses
     concluded: dict[str, tuple[State, str]]  # documents that are complete now: state and revision
@@ -60,10 +61,14 @@ class Writing:
                 rejections.append(Rejection.of(step.documents[one], self._refused[one]))
                 passages = of([one])["must"]
                 self._index.delete(filter={"must": [*passages, {"key": "revision", "match": {"value": step.concluded[one][1]}}]})
-        written = [point.payload for point in points if point.payload["document_id"] not in self._refused]
-        tokens = sum(payload["tokens_embedded"] for payload in written)
-        unknown = {payload["document_id"] for payload in written if payload["unknown_share"] > MUCH_UNKNOWN}
-        return Outcome(len(written), tokens, unknown, rejections, complete)
+        written = [
+            (point.payload, one.vector is not None)
+            for point, (one, _) in zip(points, embedded.passages, strict=True)
+            if one.chunk.document_id not in self._refused
+        ]
+        tokens = sum(payload["tokens_embedded"] for payload, reused in written if not reused)
+        unknown = {payload["document_id"] for payload, _ in written if payload["unknown_share"] > MUCH_UNKNOWN}
+        return Outcome(len(written), sum(reused for _, reused in written), tokens, unknown, rejections, complete)
 
     def _to_points(self, embedded: Embedded) -> list[Point]:
         window = self._tokenizer.max_tokens - self._tokenizer.special_tokens(pair=False)

@@ -1,0 +1,55 @@
+"""Which documents are meant? By id, or by a filter; always whole ones."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from search.errors import InvalidQuery
+from search.index import PlainFilter, VectorIndex
+from search.ingestion.comparison import of
+from search.ingestion.overlap import in_groups
+
+if TYPE_CHECKING:
+    from qdrant_client.models import Filter
+
+AT_ONCE = 512  # documents
+
+
+class Selection:
+    """Documents named by id, and those of which any passage passes a filter."""
+
+    def __init__(self, ids: Sequence[str], filter: "Filter | Mapping[str, Any] | str | None") -> None:
+        """Keep what names them; for the filter see search.index.filters.
+
+        Raises:
+            InvalidQuery: neither ids nor a filter, or a filter that every passage passes.
+            UnsupportedFilter: see search.index.filters.
+        """
+        if isinstance(ids, str):
+            message = f"ids is a list of document ids; write [{ids!r}]"
+            raise InvalidQuery(message)
+        plain = _plain(filter)
+        if not ids and plain is None:
+            message = "name the documents that are meant, by ids or by a filter"
+            raise InvalidQuery(message)
+        self._conditions = [*(of(group) for group in in_groups(ids, AT_ONCE)), *([] if plain is None else [plain])]
+
+    def among(self, index: VectorIndex) -> list[str]:
+        """The ids of those that an index holds, each once."""
+        found = {
+            str(record.payload["document_id"]): None  # a set that keeps its order
+            for condition in self._conditions
+            for record in index.scroll(condition, ["document_id"])
+        }
+        return list(found)
+
+
+def _plain(filter: "Filter | Mapping[str, Any] | str | None") -> PlainFilter | None:
+    if filter is None:
+        return None
+    from search.index.filters import asks_anything, to_plain  # costs half a second, and only filters need it
+
+    plain = to_plain(filter)
+    if not asks_anything(plain):
+        message = "an empty filter means every document, which is hardly meant; write a condition"
+        raise InvalidQuery(message)
+    return plain
