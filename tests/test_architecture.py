@@ -32,7 +32,7 @@ BORDERS = {
         *("index/connection.py", "index/filters.py", "index/qdrant.py"),
         *("index/server_collections.py", "index/server_errors.py", "index/server_types.py"),
     },
-    "qdrant_edge": {"index/edge.py", "index/edge_types.py"},
+    "qdrant_edge": {"index/edge.py", "index/edge_shard.py", "index/edge_types.py"},
     "onnxruntime": {"inference/runtime.py", "inference/session.py"},
     "fastembed": {"embedding.py", "reranking/cross_encoder.py"},
     "onnx": {"export/graph.py", "export/bert.py", "export/decoder.py", "export/precision.py"},

@@ -136,3 +136,51 @@ def test_too_little_room_for_a_collection(small_disk: Callable[[int], Path]) -> 
     index = EdgeIndex(small_disk(20), "documents")
     with pytest.raises(IndexFull, match=r"(19|20|21) MB are left"):
         index.ensure(CollectionSpec(8, "model@1"), create=True)
+
+
+FILL = """
+import sys
+from pathlib import Path
+import numpy as np
+from search.index import CollectionSpec, Point
+from search.index import edge
+from search.index.edge import EdgeIndex
+edge._OPTIMIZED_EVERY = 6_000  # 12 MB: more than the engine needs to build a graph
+index = EdgeIndex(Path(sys.argv[1]), "documents")
+index.ensure(CollectionSpec(512, "model@1"), create=True)
+written = index.count()
+while written < 40_000:
+    draw = np.random.default_rng(written)
+    vectors = draw.normal(size=(500, 512)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    numbers = range(written, written + 500)
+    ids = [f"00000000-0000-0000-0000-{number:012}" for number in numbers]
+    index.upsert([Point(one, vector, {"document_id": one}) for one, vector in zip(ids, vectors)])
+    written += 500
+    print(written, index.details()["indexed_vectors"], flush=True)
+"""
+
+
+@pytest.mark.timeout(300)
+def test_killed_while_memory_is_given_back(tmp_path: Path, in_full: bool) -> None:  # noqa: FBT001  # a fixture
+    """Every now and then the graph is built and the files are opened anew; what was acknowledged outlives a kill in between."""
+    draw = random.Random(6)  # noqa: S311  # no secret
+    graphs = 0
+    for turn in range(20 if in_full else 2):
+        data = tmp_path / str(turn)
+        acknowledged = 0
+        with subprocess.Popen([sys.executable, "-c", FILL, str(data)], stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout
+            until = time.monotonic() + 2 + 6 * draw.random()
+            while time.monotonic() < until and (line := process.stdout.readline()):
+                acknowledged, indexed = map(int, line.split())
+                graphs += indexed > 0
+            process.kill()
+            acknowledged = max([acknowledged, *(int(line.split()[0]) for line in process.stdout if line.endswith("\n"))])
+        index = EdgeIndex(data, "documents")
+        index.ensure(CollectionSpec(512, "model@1"), create=False)
+        held = sorted(record.id for record in index.scroll(fields=[]))
+        assert len(held) == len(set(held)) >= acknowledged > 0
+        assert held[:acknowledged] == [f"00000000-0000-0000-0000-{number:012}" for number in range(acknowledged)]
+        index.close()
+    assert graphs

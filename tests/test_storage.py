@@ -1,6 +1,8 @@
 """How a collection is kept is decided by settings, and does not change what is found."""
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +88,7 @@ def test_payload_indexes_are_made_before_the_load_and_for_what_is_there(tmp_path
         index.ensure(SPEC, create=True)
         index.upsert(points(300))
         found.append(index.count(recent))
-        schema = set(index._opened.info().payload_schema)
+        schema = set(index.details()["payload_indexes"])
         assert (schema >= {"metadata.year", "title", "_booleans"}) == (settings is indexed)
         index.close()
     assert found == [found[0]] * 3
@@ -124,3 +126,32 @@ def test_a_server_is_told_all_of_it(standin: QdrantStandIn) -> None:
 def test_settings_out_of_range(storage: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidSettings, match=message):
         Settings(storage=storage)
+
+
+def test_searches_go_on_while_memory_is_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("search.index.edge._OPTIMIZED_EVERY", 11_000)  # enough for a graph, twice
+    index = build_index(Settings(data_dir=tmp_path))
+    assert isinstance(index, EdgeIndex)
+    index.ensure(SPEC, create=True)
+    written = points(24_000)
+    index.upsert(written[:500])
+    first, ended = index._opened._opened, threading.Event()
+    found: list[str] = []
+
+    def ask() -> None:
+        while not ended.is_set():
+            found.append(index.query(written[7].vector, 1)[0].id)
+            assert index.count() >= 500
+
+    with ThreadPoolExecutor(2) as pool:
+        asking = [pool.submit(ask) for _ in range(2)]
+        for at in range(500, 24_000, 500):
+            index.upsert(written[at : at + 500])
+        ended.set()
+        for one in asking:
+            one.result()
+    assert index._opened._opened is not first
+    assert set(found) == {written[7].id}
+    assert index.details()["indexed_vectors"] > 20_000
+    assert sorted(record.id for record in index.scroll(fields=[])) == [point.id for point in written]
+    index.close()

@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 import qdrant_edge as edge
 
-from search.errors import CollectionNotFound, IndexCorrupt, IndexFailure, IndexFull, IndexRejected
+from search.errors import CollectionNotFound, IndexCorrupt, IndexFull
 from search.index import (
-    KEYWORD_FIELDS,
     Attempt,
     CollectionSpec,
     Match,
@@ -31,10 +30,12 @@ from search.index import (
     once,
 )
 from search.index.data_folder import DataFolder, describe, read_spec
-from search.index.edge_types import GRAPH_FROM_BYTES, SCHEMAS, to_config, to_edge, to_search_params
+from search.index.edge_shard import OpenShard, load, translated
+from search.index.edge_types import GRAPH_FROM_BYTES, ON_DISK, SCHEMAS, to_config, to_edge, to_search_params
 from search.settings import StorageSettings
 
 _PAGE = 256
+_OPTIMIZED_EVERY = 20_000  # points written: so the engine's memory does not grow with the collection
 _COPIES = 3  # of what is written: the log, the segment, and files growing ahead of it
 _ROOM = 40_000_000  # bytes that stay free: what an empty collection takes, and the log grows by
 
@@ -57,12 +58,12 @@ class EdgeIndex:
         self.name = name
         self._exact = exact
         self._purpose = purpose
-        self._written = False  # since the graph was built
+        self._written = 0  # points, since the graph was built
         self._storage = storage or StorageSettings()
         self._data = data if isinstance(data, DataFolder) else DataFolder(data)
         self._folder = self._data.collections / name
         self.location = str(self._folder)
-        self._shard: edge.EdgeShard | None = None
+        self._shard: OpenShard | None = None
 
     def ensure(self, spec: CollectionSpec, *, create: bool) -> None:
         """Open the collection, making it if asked to.
@@ -102,14 +103,16 @@ class EdgeIndex:
         """Write points, replacing those with the same id."""
         check_points(points)
         self._check_room(sum(4 * point.vector.size + _size(point.payload) for point in points))
-        self._written = True
-        with translated():
+        with self._opened.use() as shard:
             converted = [edge.Point(point.id, point.vector.tolist(), booleans.with_names(point.payload)) for point in points]
-            self._opened.update(edge.UpdateOperation.upsert_points(converted))
+            shard.update(edge.UpdateOperation.upsert_points(converted))
+        self._written += len(points)
+        if self._written >= _OPTIMIZED_EVERY:
+            self.optimize()
 
     def query(self, vector: Vector, limit: int, filter: PlainFilter | None = None) -> list[Match]:
         """The `limit` closest points that pass the filter, closest first."""
-        with translated():
+        with self._opened.use() as shard:
             request = edge.QueryRequest(
                 query=edge.Query.Nearest(vector.tolist()),
                 limit=limit,
@@ -117,17 +120,17 @@ class EdgeIndex:
                 with_payload=True,
                 params=to_search_params(self._storage),
             )
-            found = self._opened.query(request)
+            found = shard.query(request)
         return [Match(str(point.id), point.score, booleans.without_names(point.payload or {})) for point in found]
 
     def delete(self, *, ids: Sequence[str] = (), filter: PlainFilter | None = None) -> None:
         """Remove points by id, or all that pass a filter."""
-        self._written = True
-        with translated():
+        self._written += 1
+        with self._opened.use() as shard:
             if ids:
-                self._opened.update(edge.UpdateOperation.delete_points(list(ids)))
+                shard.update(edge.UpdateOperation.delete_points(list(ids)))
             if filter is not None:
-                self._opened.update(edge.UpdateOperation.delete_points_by_filter(to_edge(filter) or edge.Filter()))
+                shard.update(edge.UpdateOperation.delete_points_by_filter(to_edge(filter) or edge.Filter()))
 
     def scroll(
         self,
@@ -141,11 +144,11 @@ class EdgeIndex:
         offset: Any = start
         wanted: bool | list[str] = True if fields is None else list(fields)
         while True:
-            with translated():
+            with self._opened.use() as shard:
                 request = edge.ScrollRequest(
                     offset=offset, limit=_PAGE, filter=to_edge(filter), with_payload=wanted, with_vector=vectors
                 )
-                records, offset = self._opened.scroll(request)
+                records, offset = shard.scroll(request)
             for record in records:
                 vector = np.array(record.vector, np.float32) if vectors else None
                 yield Record(str(record.id), booleans.without_names(record.payload or {}), vector)
@@ -154,20 +157,19 @@ class EdgeIndex:
 
     def count(self, filter: PlainFilter | None = None) -> int:
         """How many points pass the filter."""
-        with translated():
-            return self._opened.count(edge.CountRequest(exact=True, filter=to_edge(filter)))
+        with self._opened.use() as shard:
+            return shard.count(edge.CountRequest(exact=True, filter=to_edge(filter)))
 
     def optimize(self) -> None:
         """Merge segments and build the HNSW graph, where that gains anything: seconds for 20,000, in which no other thread runs."""
-        with translated():
-            told = self._opened.info()
+        with self._opened.use() as shard:
+            told = shard.info()
         waiting = (told.points_count - told.indexed_vectors_count) * 4 * read_spec(self._folder / "collection.json").dimension
         if not self._written and waiting < GRAPH_FROM_BYTES:  # an earlier process may have left something
             return
         self._check_room(sum(file.stat().st_blocks * 512 for file in (self._folder / "shard").rglob("*") if file.is_file()))
-        with translated():
-            self._opened.optimize()
-        self._written = False
+        self._opened.optimize()
+        self._written = 0
 
     def close(self) -> None:
         """Flush, close, and let another process have the folder."""
@@ -177,8 +179,8 @@ class EdgeIndex:
 
     def details(self) -> dict[str, Any]:
         """What the engine tells of the collection."""
-        with translated():
-            told = self._opened.info()
+        with self._opened.use() as shard:
+            told = shard.info()
         described = json.loads((self._folder / "collection.json").read_text())
         return {
             "segments": told.segments_count,
@@ -203,7 +205,7 @@ class EdgeIndex:
             raise IndexFull(message)
 
     @property
-    def _opened(self) -> edge.EdgeShard:
+    def _opened(self) -> OpenShard:
         if self._shard is None:
             message = f"collection {self.name!r} is not open; call ensure() first"
             raise CollectionNotFound(message)
@@ -214,15 +216,14 @@ class EdgeIndex:
         shard, self._shard = self._shard, None
         try:
             if shard is not None and self._data.unshare(self._folder.name):
-                with translated():
-                    shard.close()
+                shard.close()
         finally:
             self._data.let_go()
 
-    def _opened_or_made(self, described: Path, spec: CollectionSpec) -> edge.EdgeShard:
+    def _opened_or_made(self, described: Path, spec: CollectionSpec) -> OpenShard:
         shard = self._folder / "shard"
         if described.is_file():
-            return self._load(shard)
+            return OpenShard(shard, load(self.name, shard))
         if shard.exists():
             self._clear(shard)
         self._check_room(0)
@@ -231,26 +232,18 @@ class EdgeIndex:
             made = edge.EdgeShard.create(str(shard), to_config(spec, self._storage))
         told = {"dimension": spec.dimension, "fingerprint": spec.fingerprint, "storage": self._storage.model_dump()}
         describe(described, told | {"purpose": self._purpose})
-        return made
+        return OpenShard(shard, made)
 
     def _index_payload(self) -> None:
-        wanted = {**dict.fromkeys(KEYWORD_FIELDS, "keyword"), **self._storage.payload_indexes}
-        with translated():
-            for field, kind in wanted.items():
+        with self._opened.use() as shard:
+            shard.update(edge.UpdateOperation.create_field_index("document_id", ON_DISK))
+            for field, kind in self._storage.payload_indexes.items():
                 name, schema = (booleans.FIELD, "keyword") if kind == "bool" else (field, kind)
-                self._opened.update(edge.UpdateOperation.create_field_index(name, SCHEMAS[schema]))
-
-    def _load(self, shard: Path) -> edge.EdgeShard:
-        try:
-            with translated():
-                return edge.EdgeShard.load(str(shard))
-        except IndexFailure as error:
-            message = f"collection {self.name!r} cannot be opened ({error}); restore or delete the folder {self._folder}"
-            raise IndexCorrupt(message) from error
+                shard.update(edge.UpdateOperation.create_field_index(name, SCHEMAS[schema]))
 
     def _clear(self, shard: Path) -> None:
         """Remove what an interrupted creation left; it never holds points."""
-        left = self._load(shard)
+        left = load(self.name, shard)
         points = left.info().points_count
         left.close()
         if points:
@@ -261,20 +254,3 @@ class EdgeIndex:
 
 def _size(payload: Payload) -> int:
     return len(json.dumps(payload, default=list))
-
-
-@contextlib.contextmanager
-def translated() -> Iterator[None]:
-    """Edge raises bare exceptions with a sentence in them, and panics that are not even exceptions."""
-    try:
-        yield
-    except IndexFailure:
-        raise
-    except Exception as error:
-        message = f"Qdrant Edge refused the request: {error}"
-        raise IndexRejected(message) from error
-    except BaseException as error:
-        if type(error).__name__ != "PanicException":  # the binding's own, a BaseException that cannot be imported
-            raise
-        message = f"Qdrant Edge gave up, the collection's files may be damaged: {error}"
-        raise IndexCorrupt(message) from error

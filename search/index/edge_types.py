@@ -9,12 +9,15 @@ from search.index import CollectionSpec, PlainFilter, booleans
 from search.settings import StorageSettings
 
 GRAPH_FROM_BYTES = 10_240_000  # of vectors without a graph, as the engine has it by default
+_LARGEST_SEGMENT_KB = 100_000  # of vectors; larger ones would take ever longer to be built again
 _FULL_SCAN_KB = 10_000  # of vectors; a filter that leaves less is answered without the graph, as on the server
 SCHEMAS = {
     "keyword": edge.PayloadSchemaType.Keyword,
     "integer": edge.PayloadSchemaType.Integer,
     "float": edge.PayloadSchemaType.Float,
 }
+
+ON_DISK = edge.KeywordIndexParams(memory=edge.Memory.Cold)
 
 
 def to_edge(filter: PlainFilter | None) -> edge.Filter | None:
@@ -86,7 +89,8 @@ def to_config(spec: CollectionSpec, storage: StorageSettings) -> edge.EdgeConfig
         quantization_config=quantization,
         hnsw_config=edge.HnswIndexConfig(storage.hnsw_m, storage.hnsw_ef_construct, _FULL_SCAN_KB),
     )
-    return edge.EdgeConfig(vectors=vectors, on_disk_payload=storage.on_disk_payload)
+    optimizers = edge.EdgeOptimizersConfig(max_segment_size=_LARGEST_SEGMENT_KB)
+    return edge.EdgeConfig(vectors=vectors, on_disk_payload=storage.on_disk_payload, optimizers=optimizers)
 
 
 def to_search_params(storage: StorageSettings) -> edge.SearchParams | None:
