@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _EXTRAS = {
     **dict.fromkeys(("pytrec_eval", "scipy", "matplotlib", "jinja2"), "evaluate"),
+    **dict.fromkeys(("fastapi", "starlette", "uvicorn", "prometheus_client"), "serve"),
     **dict.fromkeys(("onnx", "ml_dtypes", "safetensors", "huggingface_hub"), "export"),
 }
 
@@ -160,6 +161,10 @@ def _language_model(chosen: CausalSettings, settings: Settings) -> "Reranker":
 def build_collections(settings: Settings) -> "Collections":
     """All collections of the engine that the settings name."""
     match settings.index:
+        case EdgeSettings(own_process=True):
+            from search.index.edge_process import EdgeProcess
+
+            return EdgeProcess(settings.data_dir.expanduser())
         case EdgeSettings():
             from search.index.edge_collections import EdgeCollections
 

@@ -22,12 +22,13 @@ from search.errors import CollectionNotFound
 from search.index import VectorIndex
 from search.index.connection import connect, in_memory
 from search.index.edge import EdgeIndex
+from search.index.edge_process import EdgeProcess
 from search.index.patient import Patience, PatientIndex
 from search.index.qdrant import QdrantIndex
 from search.index.server_collections import QdrantCollections
 from search.reranking import Reranker
 from search.reranking.cross_encoder import CrossEncoder
-from search.settings import Settings
+from search.settings import Settings, StorageSettings
 
 OpenIndex = Callable[[str], VectorIndex]
 
@@ -198,16 +199,24 @@ def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         process.terminate()
 
 
-@pytest.fixture(params=["edge", "memory", "standin", "patient", "server"])
+@pytest.fixture(params=["edge", "edge process", "memory", "standin", "patient", "server"])
 def open_index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenIndex]:
     """Opens a collection of one engine by name; every collection is closed, and on a server dropped, in the end."""
     opened: list[VectorIndex] = []
+    ending: list[EdgeProcess] = []
     names: list[str] = []
     match request.param:
         case "edge":
 
             def make(name: str) -> VectorIndex:
                 return EdgeIndex(tmp_path / f"edge-{name}", name)
+
+        case "edge process":
+            process = EdgeProcess(tmp_path / "edge")
+            ending.append(process)
+
+            def make(name: str) -> VectorIndex:
+                return process.named(name, StorageSettings())
 
         case "memory":
 
@@ -238,8 +247,8 @@ def open_index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenI
         return opened[-1]
 
     yield open_
-    for index in opened:
-        index.close()
+    for one in [*opened, *ending]:
+        one.close()
     if names:
         collections = QdrantCollections(client, url)
         for name in names:

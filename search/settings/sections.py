@@ -1,13 +1,7 @@
-"""Every choice a user can make, in one place: the only reader of the environment, `.env` and `search.toml`.
+"""The sections of the settings: what each of them lets a user choose."""
 
-Sources, strongest first: arguments, environment (`SEARCH_EMBEDDER__MODEL=…`), `.env`, `search.toml` in the
-working folder, defaults.
-"""
-
-import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -19,19 +13,8 @@ from pydantic import (
     PositiveInt,
     SecretStr,
     StringConstraints,
-    TypeAdapter,
-    ValidationError,
     model_validator,
 )
-from pydantic_settings import (
-    BaseSettings,
-    DotEnvSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    TomlConfigSettingsSource,
-)
-
-from search.errors import InvalidSettings
 
 Device = Literal["auto", "cpu", "cuda"]
 ActiveDevice = Literal["cpu", "cuda"]  # what auto came to
@@ -139,9 +122,12 @@ class StorageSettings(_Section):
 
 
 class EdgeSettings(_Section):
-    """Qdrant Edge: the engine inside this process, its files under `data_dir`."""
+    """Qdrant Edge: the engine without a server, its files under `data_dir`."""
 
     engine: Literal["edge"] = "edge"
+    own_process: bool = Field(
+        default=False, description="Run it in a process of its own, so that nothing waits while it works; search serve does."
+    )
 
 
 class ServerSettings(_Section):
@@ -179,106 +165,33 @@ class IngestionSettings(_Section):
     patience_s: NonNegativeFloat = Field(120, description="Seconds that one request may fail before a run is given up; 0: none.")
 
 
-class _DotEnv(DotEnvSettingsSource):
-    """A `.env` file is shared with other programs: what does not carry our prefix is theirs."""
-
-    def __call__(self) -> dict[str, Any]:
-        known = self.settings_cls.model_fields
-        return {name: value for name, value in super().__call__().items() if name in known or name.startswith("search_")}
+Scope = Literal["search", "write", "admin"]
 
 
-class Settings(BaseSettings):
-    """All settings.
+class KeySettings(_Section):
+    """Who may do what; `search key` makes one."""
 
-    Unknown names in the environment are let pass, for they may be other programs'; `unknown_names` tells them.
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="Of the key, which is written down nowhere.")
+    scopes: frozenset[Scope] = Field(frozenset({"search"}), min_length=1, description="search, write, admin.")
 
-    Raises:
-        InvalidSettings: a value out of range, or an unknown name in arguments, `.env` or search.toml.
-    """
 
-    model_config = SettingsConfigDict(
-        env_prefix="SEARCH_",
-        env_nested_delimiter="__",
-        env_file=".env",
-        toml_file="search.toml",
-        extra="forbid",
-        frozen=True,
-        nested_model_default_partial_update=True,
+class ServiceSettings(_Section):
+    """How `search serve` listens, and what it refuses."""
+
+    host: str = Field("127.0.0.1", description="The address; any but this machine's own needs keys.")
+    port: int = Field(8000, ge=0, le=65535, description="0: any that is free.")
+    keys: dict[str, KeySettings] = Field({}, description="By name. Without any, whoever reaches the port may do everything.")
+    hosts: frozenset[str] = Field(frozenset(), description="Names that clients call it by, besides localhost.")
+    origins: frozenset[str] = Field(
+        frozenset(), description="Web pages of other origins that may call it, such as https://example.com."
     )
-
-    data_dir: Path = Field(default_factory=lambda: Path.home() / ".local/share/two-stage-search")
-    collection: str = Field("documents", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
-    index: Annotated[EdgeSettings | ServerSettings | MemorySettings, Field(discriminator="engine")] = EdgeSettings()
-    storage: StorageSettings = StorageSettings()
-    embedder: EmbedderSettings = EmbedderSettings()
-    reranker: RerankerSettings = CrossEncoderSettings()
-    chunking: ChunkingSettings = ChunkingSettings()
-    ingestion: IngestionSettings = IngestionSettings()
-    device: Device = Field("auto", description="auto: CUDA if this environment has it, else CPU. cuda: never anything else.")
-    cuda: CudaSettings = CudaSettings()
-    threads: PositiveInt | None = Field(None, description="Threads a model may use; None: all cores.")
-    model_cache: Path = Field(
-        default_factory=lambda: Path.home() / ".cache/two-stage-search",
-        description="Where downloads are kept: FastEmbed's models, and checkpoints to export.",
-    )
-    limit: PositiveInt = Field(10, description="Hits returned.")
-    depth: PositiveInt = Field(20, description="Candidates retrieved and reranked.")
-    budget_ms: PositiveFloat | None = Field(
-        None, description="Time for a search; what is not reranked by then keeps retrieval order."
-    )
-
-    def __init__(self, **values: Any) -> None:
-        try:
-            super().__init__(**values)
-        except ValidationError as error:
-            problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
-            message = f"invalid settings: {problems}. See `search --help` and README.md for what can be set"
-            raise InvalidSettings(message) from error
-        except (ValueError, OSError) as error:  # a search.toml or .env that cannot be parsed
-            message = f"settings cannot be read: {error}"
-            raise InvalidSettings(message) from error
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Add `search.toml` below the environment; read `.env` with other programs' names left out."""
-        return init_settings, env_settings, _DotEnv(settings_cls), TomlConfigSettingsSource(settings_cls)
-
-
-def varied(settings: Settings, changes: Mapping[str, str]) -> Settings:
-    """The settings with another depth, or another reranker or one used otherwise.
-
-    Args:
-        settings: what the rest comes from.
-        changes: by name, such as "depth" or "reranker.weight"; another "reranker.kind" starts from that kind's defaults.
-
-    Raises:
-        InvalidSettings: another name, or a value out of range.
-    """
-    chosen = {name.removeprefix("reranker."): value for name, value in changes.items() if name.startswith("reranker.")}
-    if other := sorted(name for name in changes if name != "depth" and not name.startswith("reranker.")):
-        message = f"{other[0]!r} cannot differ within one evaluation; depth and reranker.… can, such as reranker.weight=0.5"
-        raise InvalidSettings(message)
-    kind = chosen.get("kind", settings.reranker.kind)
-    base = dict(settings.reranker) if kind == settings.reranker.kind else {"kind": kind}
-    try:
-        reranker = TypeAdapter[Any](RerankerSettings).validate_python(base | chosen)
-        depth = TypeAdapter(PositiveInt).validate_python(changes.get("depth", settings.depth))
-    except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'depth'}: {e['msg']}" for e in error.errors(include_input=False))
-        message = f"{' '.join(f'{name}={value}' for name, value in changes.items())}: {problems}"
-        raise InvalidSettings(message) from error
-    return settings.model_copy(update={"reranker": reranker, "depth": depth})
-
-
-def unknown_names() -> list[str]:
-    """Environment variables that begin like our settings and are none: misspelt, or of another program."""
-    prefix = str(Settings.model_config["env_prefix"])
-    names = [name for name in os.environ if name.startswith(prefix)]
-    return sorted(name for name in names if name.removeprefix(prefix).lower().partition("__")[0] not in Settings.model_fields)
+    workers: PositiveInt = Field(1, description="Requests that run models at the same time.")
+    queue_s: PositiveFloat = Field(1.0, description="Seconds a request may wait for its turn; beyond that it is refused at once.")
+    max_body_mb: PositiveFloat = Field(10.0, description="The largest request.")
+    max_texts: PositiveInt = Field(1000, description="Texts of one rerank request, queries of one batch, documents of one upsert.")
+    max_characters: PositiveInt = Field(1_000_000, description="The longest text in a request.")
+    max_depth: PositiveInt = Field(200, description="The most candidates of a search.")
+    receive_s: PositiveFloat = Field(20.0, description="Seconds in which a request must have arrived.")
+    shutdown_s: PositiveInt = Field(30, description="Seconds for what was accepted, when it is told to end.")
+    certificate: Path | None = Field(None, description="For TLS without a proxy: a PEM file …")
+    private_key: Path | None = Field(None, description="… and the one with its key.")

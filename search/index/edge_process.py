@@ -1,0 +1,270 @@
+"""Qdrant Edge in a process of its own: the engine lets no other thread run while it works, and a service has others to answer.
+
+The parent asks, one call after the other, over a pair of sockets; the child ends when the parent does. What passes through is plain
+data: points, payloads, filters. A child that died is started again by the next call, and its collections are opened anew.
+"""
+
+import itertools
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from search.errors import CollectionNotFound, IndexFaulted, SearchError
+from search.index import Attempt, CollectionSpec, Match, PlainFilter, Point, Record, Vector, VectorIndex, once
+from search.index.collections import CollectionInfo
+from search.settings import StorageSettings
+
+_PAGE = 256
+_ENDS_WITHIN_S = 30
+
+
+class EdgeProcess:
+    """All collections in one folder, as `EdgeCollections` has them, kept by a child process."""
+
+    def __init__(self, data_dir: Path) -> None:
+        """Name the folder; the child starts with the first call."""
+        self.location = str(data_dir)
+        self.ended = 0  # children
+        self._turn = threading.Lock()
+        self._child: tuple[subprocess.Popen[bytes], Connection] | None = None
+        self._tickets = itertools.count()
+
+    def call(self, name: str, *arguments: Any) -> Any:
+        """Have a method of the child called.
+
+        Raises:
+            IndexFailure: whatever it raised there; IndexFaulted if the child died of it.
+        """
+        with self._turn:
+            process, connection = self._child or self._start()
+            try:
+                connection.send((name, arguments))
+                answer, error = connection.recv()
+            except (EOFError, OSError) as lost:
+                self._end(process, connection)
+                message = f"the process of Qdrant Edge ended with {process.returncode}; the next request starts it again"
+                raise IndexFaulted(message) from lost
+        if error is not None:
+            raise error
+        return answer
+
+    def names(self) -> list[str]:
+        """The collections, without aliases."""
+        return list(self.call("names"))
+
+    def aliases(self) -> dict[str, str]:
+        """The collection that each alias leads to."""
+        return dict(self.call("aliases"))
+
+    def previous(self, alias: str) -> str | None:
+        """The collection that an alias led to before its last switch, if that is still there."""
+        found: str | None = self.call("previous", alias)
+        return found
+
+    def info(self, name: str, *, exact: bool = False) -> CollectionInfo:
+        """What is known of a collection, by its name or an alias, or `exact`ly by its name."""
+        found: CollectionInfo = self.call("info", name, exact)
+        return found
+
+    def named(self, name: str, storage: StorageSettings) -> VectorIndex:
+        """What is searched and filled by a name, not yet opened."""
+        return _Index(self, next(self._tickets), name, storage, None)
+
+    def open(self, name: str, storage: StorageSettings, purpose: str = "") -> VectorIndex:
+        """A collection by its own name, not yet opened."""
+        return _Index(self, next(self._tickets), name, storage, purpose)
+
+    def check_alias(self, alias: str) -> None:
+        """Any name can be led anywhere."""
+
+    def switch(self, alias: str, name: str) -> None:
+        """Lead an alias to a collection, in one step."""
+        self.call("switch", alias, name)
+
+    def unalias(self, alias: str) -> None:
+        """Forget an alias; the collection stays."""
+        self.call("unalias", alias)
+
+    def drop(self, name: str) -> None:
+        """Remove a collection for good."""
+        self.call("drop", name)
+
+    def snapshot(self, name: str) -> str:
+        """Copy a collection's folder; where the copy is."""
+        return str(self.call("snapshot", name))
+
+    def close(self) -> None:
+        """End the child, which writes everything down first. Closing twice is no error."""
+        with self._turn:
+            if self._child:
+                self._end(*self._child)
+
+    def _start(self) -> tuple[subprocess.Popen[bytes], Connection]:
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            command = [sys.executable, "-m", "search.index.edge_process", str(theirs.fileno()), self.location]
+            process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)  # noqa: S603  # our own
+            connection = Connection(ours.detach())
+        self._child = (process, connection)
+        return self._child
+
+    def _end(self, process: subprocess.Popen[bytes], connection: Connection) -> None:
+        self._child = None
+        self.ended += 1
+        connection.close()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_ENDS_WITHIN_S)
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+class _Index:
+    """One collection, as `EdgeIndex` has it."""
+
+    def __init__(self, process: EdgeProcess, ticket: int, name: str, storage: StorageSettings, purpose: str | None) -> None:
+        self.name = name
+        self.location = f"{process.location}/collections/{name}"
+        self._process = process
+        self._ticket = ticket
+        self._opening = (name, storage, purpose)
+        self._spec: CollectionSpec | None = None
+        self._opened_after = 0  # so many children had ended
+
+    def ensure(self, spec: CollectionSpec, *, create: bool) -> None:
+        """Open the collection, making it if asked to."""
+        ended = self._process.ended
+        self.location = self._process.call("ensure", self._ticket, *self._opening, spec, create)
+        self._spec, self._opened_after = spec, ended
+
+    def claimed(self, attempt: Attempt = once) -> AbstractContextManager[Any]:  # noqa: ARG002  # the contract's
+        """Nothing to ask for: one process owns the data folder, and its searcher lets one run write at a time."""
+        return nullcontext()
+
+    def upsert(self, points: Sequence[Point]) -> None:
+        """Write points, replacing those with the same id."""
+        self._call("upsert", list(points))
+
+    def query(self, vector: Vector, limit: int, filter: PlainFilter | None = None) -> list[Match]:
+        """The `limit` closest points that pass the filter, closest first."""
+        return list(self._call("query", vector, limit, filter))
+
+    def delete(self, *, ids: Sequence[str] = (), filter: PlainFilter | None = None) -> None:
+        """Remove points by id, or all that pass a filter."""
+        self._call("delete", list(ids), filter)
+
+    def scroll(
+        self,
+        filter: PlainFilter | None = None,
+        fields: Sequence[str] | None = None,
+        *,
+        vectors: bool = False,
+        start: str | None = None,
+    ) -> Iterator[Record]:
+        """Every point that passes the filter, by id, from `start` on, with the named payload fields, and its vector if asked."""
+        while True:
+            records, start = self._call("scroll", filter, fields, vectors, start)
+            yield from records
+            if start is None:
+                return
+
+    def count(self, filter: PlainFilter | None = None) -> int:
+        """How many points pass the filter."""
+        return int(self._call("count", filter))
+
+    def optimize(self) -> None:
+        """Merge segments and build the graph, where that gains anything."""
+        self._call("optimize")
+
+    def close(self) -> None:
+        """Let go of it."""
+        if self._spec and self._opened_after == self._process.ended:
+            self._process.call("close", self._ticket)
+        self._spec = None
+
+    def _call(self, method: str, *arguments: Any) -> Any:
+        if self._spec is None:
+            message = f"collection {self.name!r} is not open; call ensure() first"
+            raise CollectionNotFound(message)
+        if self._opened_after != self._process.ended:  # that child has died
+            self.ensure(self._spec, create=False)
+        return self._process.call(method, self._ticket, *arguments)
+
+
+class _Child:
+    """What the parent's calls come to: methods of the real collections."""
+
+    def __init__(self, data_dir: Path) -> None:
+        from search.index.edge_collections import EdgeCollections
+
+        self._collections = EdgeCollections(data_dir)
+        self._open: dict[int, VectorIndex] = {}
+
+    def answer(self, name: str, arguments: tuple[Any, ...]) -> Any:
+        """Call what was asked for."""
+        match name, arguments:
+            case "info", (collection, exact):
+                return self._collections.info(collection, exact=exact)
+            case "names" | "aliases" | "previous" | "switch" | "unalias" | "drop" | "snapshot", _:
+                return getattr(self._collections, name)(*arguments)
+            case "ensure", (ticket, collection, storage, purpose, spec, create):
+                index = self._open.get(ticket) or self._made(collection, storage, purpose)
+                index.ensure(spec, create=create)
+                self._open[ticket] = index
+                return index.location
+            case "close", (ticket,):
+                return self._open.pop(ticket).close()
+            case "delete", (ticket, ids, filter):
+                return self._open[ticket].delete(ids=ids, filter=filter)
+            case "scroll", (ticket, filter, fields, vectors, start):
+                found = self._open[ticket].scroll(filter, fields, vectors=vectors, start=start)
+                page = list(itertools.islice(found, _PAGE + 1))
+                return page[:_PAGE], page[_PAGE].id if len(page) > _PAGE else None
+            case "upsert" | "query" | "count" | "optimize", (ticket, *rest):
+                return getattr(self._open[ticket], name)(*rest)
+            case _:
+                message = "there is no such call"
+                raise ValueError(message)
+
+    def close(self) -> None:
+        """Write everything down."""
+        for index in self._open.values():
+            index.close()
+        self._collections.close()
+
+    def _made(self, name: str, storage: StorageSettings, purpose: str | None) -> VectorIndex:
+        return self._collections.named(name, storage) if purpose is None else self._collections.open(name, storage, purpose)
+
+
+def _serve(connection: Connection, data_dir: Path) -> None:
+    child = _Child(data_dir)
+    try:
+        while True:
+            name, arguments = connection.recv()
+            answer, error = None, None
+            try:
+                answer = child.answer(name, arguments)
+            except SearchError as raised:
+                error = raised
+            except Exception as raised:
+                error = IndexFaulted(f"Qdrant Edge failed on {name}: {raised!r}")
+            connection.send((answer, error))
+    except (EOFError, OSError):
+        pass  # the parent is done, or gone
+    finally:
+        child.close()
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # what ends the parent, ends this by and by
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    given: Callable[[int], Connection] = Connection
+    _serve(given(os.dup(int(sys.argv[1]))), Path(sys.argv[2]))

@@ -1,0 +1,141 @@
+"""The engine in a process of its own: nobody waits for it but who asks, and its death costs one request."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from search.documents import Document
+from search.errors import CollectionNotFound, IndexBusy, IndexFaulted
+from search.index import CollectionSpec, Point
+from search.index.edge_process import EdgeProcess
+from search.searcher import open_search
+from search.settings import Settings, StorageSettings
+
+SPEC = CollectionSpec(256, "model@1")
+
+
+def points(count: int, seed: int = 0) -> list[Point]:
+    vectors = np.random.default_rng(seed).normal(size=(count, 256)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    ids = [f"00000000-0000-0000-{seed:04}-{number:012}" for number in range(count)]
+    return [Point(one, vector, {"document_id": one}) for one, vector in zip(ids, vectors, strict=True)]
+
+
+def child_of(process: EdgeProcess) -> int:
+    assert process._child
+    return process._child[0].pid
+
+
+def test_a_searcher_over_it_does_all_that_others_do(tmp_path: Path, model_folder: Path) -> None:
+    model = {"model": str(model_folder / "embedder-mean")}
+    settings = Settings(data_dir=tmp_path, embedder=model, reranker={"kind": "none"}, index={"engine": "edge", "own_process": True})
+    with open_search(settings) as searcher:
+        documents = [Document(id=str(number), text=f"Document {number}.") for number in range(600)]
+        assert searcher.ingest(documents).added == 600
+        assert searcher.ingest(documents[1:], sync=True).removed == 1
+        assert searcher.update({"a": 1}, ids=["7"]).changed == 1
+        assert searcher.reindex(check=False).switched
+        assert searcher.search("Document 7").hits[0].document_id
+        assert searcher.collections.aliases() == {"documents": "documents.v2"}
+        assert searcher.roll_back() == ("documents.v2", "documents")
+        searcher.collections.switch("other", "documents.v2")
+        searcher.collections.unalias("other")
+        assert searcher.search("Document 7").hits
+        assert len(list(searcher.index.scroll(fields=["document_id"]))) == 599
+        process = searcher.collections
+        assert isinstance(process, EdgeProcess)
+        child = child_of(process)
+    with pytest.raises(ProcessLookupError):
+        os.kill(child, 0)
+    with open_search(settings.model_copy(update={"index": Settings().index})) as searcher:  # and the folder is free
+        assert searcher.index.name == "documents"
+        assert searcher.search("Document 7").hits
+
+
+def test_errors_come_through_as_they_are(tmp_path: Path) -> None:
+    process = EdgeProcess(tmp_path)
+    with pytest.raises(CollectionNotFound, match="there is no collection 'x'"):
+        process.info("x")
+    index = process.named("a", StorageSettings())
+    with pytest.raises(CollectionNotFound, match="call ensure"):
+        index.count()
+    with pytest.raises(CollectionNotFound, match="`search ingest` makes one"):
+        index.ensure(SPEC, create=False)
+    index.ensure(SPEC, create=True)
+    other = EdgeProcess(tmp_path)
+    with pytest.raises(IndexBusy, match=rf"in use by process {child_of(process)} "):
+        other.named("a", StorageSettings()).ensure(SPEC, create=False)
+    with pytest.raises(IndexFaulted, match="failed on nonsense"):
+        process.call("nonsense")
+    other.close()
+    index.close()
+    process.close()
+    process.close()
+
+
+def test_a_child_that_dies_costs_one_request(tmp_path: Path) -> None:
+    process = EdgeProcess(tmp_path)
+    index = process.named("a", StorageSettings())
+    index.ensure(SPEC, create=True)
+    index.upsert(points(100))
+    os.kill(child_of(process), signal.SIGKILL)
+    with pytest.raises(IndexFaulted, match="ended with -9; the next request starts it again"):
+        index.count()
+    assert index.count() == 100
+    index.close()
+    process.close()
+
+
+def test_other_threads_go_on_while_the_engine_works(tmp_path: Path) -> None:
+    process = EdgeProcess(tmp_path)
+    index = process.named("a", StorageSettings())
+    index.ensure(SPEC, create=True)
+    index.upsert(points(18_000))
+    ended = threading.Event()
+    pauses = [0.0]
+
+    def tick() -> None:
+        last = time.monotonic()
+        while not ended.is_set():
+            time.sleep(0.005)
+            now = time.monotonic()
+            pauses.append(now - last)
+            last = now
+
+    ticking = threading.Thread(target=tick)
+    ticking.start()
+    started = time.monotonic()
+    index.optimize()
+    took = time.monotonic() - started
+    ended.set()
+    ticking.join()
+    assert took > 1  # in this process it would have stood still for as long
+    assert max(pauses) < took / 2
+    index.close()
+    process.close()
+
+
+def test_the_child_ends_with_its_parent(tmp_path: Path) -> None:
+    script = f"""
+import os, signal
+from pathlib import Path
+from search.index.edge_process import EdgeProcess
+process = EdgeProcess(Path({str(tmp_path)!r}))
+process.names()
+print(process._child[0].pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    child = int(subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False).stdout)
+    until = time.monotonic() + 20
+    while (
+        time.monotonic() < until and Path(f"/proc/{child}").exists() and "Z" not in Path(f"/proc/{child}/stat").read_text().split()
+    ):
+        time.sleep(0.05)
+    assert time.monotonic() < until
