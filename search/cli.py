@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from search import ingesting, keeping, measuring, operating
+from search import ingesting, keeping, measuring, operating, serving
 from search.assembly import build_reranker
 from search.documents import check_query
 from search.errors import InvalidQuery, SearchError
@@ -167,6 +167,7 @@ def rerank(
 for command in (
     *(measuring.evaluate, measuring.explain, measuring.calibrate),
     *(keeping.reindex, keeping.push),
+    *(serving.serve, serving.key),
     *(operating.export, operating.models, operating.doctor),
 ):
     app.command()(command)

@@ -1,14 +1,15 @@
 """What does a program hold on to? A collection with its models, each loaded when it is first needed."""
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from search.assembly import build_collections, build_embedder, build_live_embedder, build_reranker
+from search.assembly import build_embedder, build_live_embedder
 from search.documents import Document, Rejection, SearchResult
-from search.errors import InvalidSettings, SearchError
-from search.settings import Settings
+from search.errors import InvalidSettings
+from search.parts import Parts
+from search.settings import Settings, checked_collection
 
 if TYPE_CHECKING:
     from qdrant_client.models import Filter
@@ -34,13 +35,11 @@ def open_search(settings: Settings | None = None) -> "Searcher":
 class Searcher:
     """A collection with its models: what a program holds on to. Safe to call from several threads."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
-        self._building = threading.RLock()
+    def __init__(self, settings: Settings, lender: "Parts | None" = None) -> None:
+        self._parts = Parts(settings, lender)
         self._writing = threading.Lock()
-        self._closed = False
-        self._parts: dict[str, Any] = {}
-        self._retired: list[Any] = []  # collections that searches under way may still ask
+        self._naming = threading.Lock()
+        self._beside: dict[str, Searcher] = {}
 
     def ingest(
         self,
@@ -71,10 +70,9 @@ class Searcher:
         on_change: "OnChange | None" = None,
         on_wait: "OnWait | None" = None,
     ) -> int:
-        """Remove documents, each with all its passages; see search.ingestion.removal for arguments and errors.
+        """Remove documents, by id or by a filter that any passage passes (search.index.filters); how many there were.
 
-        Returns:
-            How many there were; those that are not there are no error.
+        Those that are not there are no error. See search.ingestion.removal for the rest, and for errors.
         """
         with self._writing:
             embedder = self.embedder
@@ -99,8 +97,8 @@ class Searcher:
 
         Args:
             metadata: fields to set; None removes one, an object inside is merged likewise (JSON Merge Patch, RFC 7396).
-            ids: of documents; those that are not there are no error.
-            filter: documents of which any passage passes; see search.index.filters.
+            ids: see `delete`.
+            filter: likewise.
             dry_run: write nothing, and report what would be.
             on_rejection: see Ingestion.
             on_change: likewise.
@@ -108,8 +106,6 @@ class Searcher:
 
         Raises:
             InvalidQuery: neither ids nor a filter, a filter that every passage passes, or nothing to set.
-            CollectionNotFound: there is no such collection.
-            IndexFailure: the index gave up; the same call again goes on from there.
         """
         with self._writing:
             run = self._ingestion(on_wait, on_rejection=on_rejection, on_change=on_change)
@@ -152,7 +148,7 @@ class Searcher:
             from search.reindexing import Reindexing
 
             def live_embedder(fingerprint: str) -> "Embedder":
-                return build_live_embedder(now, fingerprint, (embedder, self._parts.get("embedder")))
+                return build_live_embedder(now, fingerprint, (embedder, self._parts.loaded_embedder))
 
             chunker = Chunker(embedder.tokenizer, wanted.chunking.tokens, wanted.chunking.overlap)
             work = Reindexing(self.collections, wanted.collection, embedder, chunker, wanted.storage)
@@ -165,7 +161,7 @@ class Searcher:
                 wrap=lambda index: self._patiently(index, on_wait),
             )
             if report.switched:
-                self._go_over_to(wanted, embedder)
+                self._parts.go_over_to(wanted, embedder)
         return report
 
     def roll_back(self) -> tuple[str, str]:
@@ -178,20 +174,8 @@ class Searcher:
 
         with self._writing:
             left, now = roll_back(self.collections, self.settings.collection)
-            self._go_over_to(self.settings)
+            self._parts.go_over_to(self.settings)
         return left, now
-
-    def _go_over_to(self, settings: Settings, embedder: "Embedder | None" = None) -> None:
-        """From the next search on, ask what the name leads to now, with these settings."""
-        with self._building:
-            self._parts.pop("service", None)
-            if (index := self._parts.pop("index", None)) is not None:
-                self._retired.append(index)
-            if settings.reranker != self.settings.reranker:
-                self._parts.pop("reranker", None)
-            self.settings = settings
-            if embedder is not None:
-                self._parts["embedder"] = embedder
 
     def search(
         self,
@@ -218,15 +202,49 @@ class Searcher:
             group_by=group_by,
         )
 
+    def opened(self) -> "VectorIndex":
+        """The collection, opened.
+
+        Raises:
+            CollectionNotFound: there is none yet.
+            IndexMismatch: it was made for another embedder.
+        """
+        return self._parts.opened()
+
+    def count(self, filter: "Filter | Mapping[str, Any] | str | None" = None) -> int:
+        """How many passages pass a filter, or there are in all; see `opened` for errors, and search.index.filters."""
+        index = self.opened()
+        if filter is None:
+            return index.count()
+        from search.index.filters import to_plain  # costs half a second, and only filters need it
+
+        return index.count(to_plain(filter))
+
+    def beside(self, collection: str) -> "Searcher":
+        """Another collection of the same engine, with the same models; closed with this one, and the same each time."""
+        if collection == self.settings.collection:
+            return self
+        with self._naming:
+            if collection not in self._beside:
+                other = self.settings.model_copy(update={"collection": checked_collection(collection)})
+                self._beside[collection] = Searcher(other, self._parts)
+            return self._beside[collection]
+
+    def knows(self, collection: str) -> bool:
+        """Whether a collection is this one's, or was asked for beside it."""
+        return collection == self.settings.collection or collection in self._beside
+
+    def let_go(self, collection: str) -> None:
+        """Close a collection that was opened beside this one, so that it can be dropped."""
+        with self._naming:
+            if (other := self._beside.pop(collection, None)) is not None:
+                other.close()
+
     def close(self) -> None:
         """Close the collection for good. Closing twice is no error."""
-        with self._building:
-            self._closed = True
-            for part in [*self._retired, self._parts.pop("index", None), self._parts.pop("collections", None)]:
-                if part is not None:
-                    part.close()
-            self._parts.clear()
-            self._retired.clear()
+        for other in self._beside.values():
+            other.close()
+        self._parts.close()
 
     def __enter__(self) -> Self:
         return self
@@ -235,41 +253,34 @@ class Searcher:
         self.close()
 
     @property
+    def settings(self) -> Settings:
+        """What it goes by; a reindexing may change them."""
+        return self._parts.settings
+
+    @property
     def embedder(self) -> "Embedder":
         """The first stage's model, loaded on first use."""
-        embedder: Embedder = self._once("embedder", build_embedder)
-        return embedder
+        return self._parts.embedder
 
     @property
     def reranker(self) -> "Reranker | None":
         """The second stage's model, loaded on first use; None if there is none."""
-        reranker: Reranker | None = self._once("reranker", build_reranker)
-        return reranker
+        return self._parts.reranker
 
     @property
     def index(self) -> "VectorIndex":
-        """The collection."""
-        index: VectorIndex = self._once("index", lambda settings: self.collections.named(settings.collection, settings.storage))
-        return index
+        """The collection, opened or not."""
+        return self._parts.index
 
     @property
     def collections(self) -> "Collections":
         """All collections of the engine."""
-        collections: Collections = self._once("collections", build_collections)
-        return collections
+        return self._parts.collections
 
     @property
     def service(self) -> "SearchService":
         """The two stages."""
-
-        def build(_: Settings) -> "SearchService":
-            embedder = self.embedder  # before what imports its module, so that a missing extra is named
-            from search.service import SearchService
-
-            return SearchService(embedder, self.index, lambda: self.reranker)
-
-        service: SearchService = self._once("service", build)
-        return service
+        return self._parts.service
 
     def _ingestion(self, on_wait: "OnWait | None", **callbacks: Any) -> "Ingestion":
         embedder = self.embedder  # before what imports its module, so that a missing extra is named
@@ -285,12 +296,3 @@ class Searcher:
         from search.index.patient import Patience, PatientIndex
 
         return PatientIndex(index, Patience(self.settings.ingestion.patience_s), on_wait)
-
-    def _once(self, name: str, build: Callable[[Settings], Any]) -> Any:
-        with self._building:
-            if self._closed:
-                message = "this searcher is closed; open another with open_search()"
-                raise SearchError(message)
-            if name not in self._parts:
-                self._parts[name] = build(self.settings)
-            return self._parts[name]

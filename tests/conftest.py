@@ -212,11 +212,11 @@ def open_index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenI
                 return EdgeIndex(tmp_path / f"edge-{name}", name)
 
         case "edge process":
-            process = EdgeProcess(tmp_path / "edge")
-            ending.append(process)
+            child = EdgeProcess(tmp_path / "edge")
+            ending.append(child)
 
             def make(name: str) -> VectorIndex:
-                return process.named(name, StorageSettings())
+                return child.named(name, StorageSettings())
 
         case "memory":
 
@@ -247,8 +247,10 @@ def open_index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenI
         return opened[-1]
 
     yield open_
-    for one in [*opened, *ending]:
-        one.close()
+    for index in opened:
+        index.close()
+    for process in ending:
+        process.close()
     if names:
         collections = QdrantCollections(client, url)
         for name in names:

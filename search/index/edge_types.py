@@ -9,7 +9,7 @@ from search.index import CollectionSpec, PlainFilter, booleans
 from search.settings import StorageSettings
 
 GRAPH_FROM_BYTES = 10_240_000  # of vectors without a graph, as the engine has it by default
-_LARGEST_SEGMENT_KB = 100_000  # of vectors; larger ones would take ever longer to be built again
+_LARGEST_SEGMENT = 50_000  # vectors; larger ones would take ever more time and memory to be built again
 _FULL_SCAN_KB = 10_000  # of vectors; a filter that leaves less is answered without the graph, as on the server
 SCHEMAS = {
     "keyword": edge.PayloadSchemaType.Keyword,
@@ -89,8 +89,10 @@ def to_config(spec: CollectionSpec, storage: StorageSettings) -> edge.EdgeConfig
         quantization_config=quantization,
         hnsw_config=edge.HnswIndexConfig(storage.hnsw_m, storage.hnsw_ef_construct, _FULL_SCAN_KB),
     )
-    optimizers = edge.EdgeOptimizersConfig(max_segment_size=_LARGEST_SEGMENT_KB)
-    return edge.EdgeConfig(vectors=vectors, on_disk_payload=storage.on_disk_payload, optimizers=optimizers)
+    optimizers = edge.EdgeOptimizersConfig(max_segment_size=_LARGEST_SEGMENT * 4 * spec.dimension // 1024)
+    return edge.EdgeConfig(
+        vectors=vectors, on_disk_payload=storage.on_disk_payload, optimizers=optimizers, id_tracker_memory=edge.Memory.Cold
+    )
 
 
 def to_search_params(storage: StorageSettings) -> edge.SearchParams | None:

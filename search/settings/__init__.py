@@ -5,6 +5,7 @@ working folder, defaults.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -62,9 +63,13 @@ __all__ = [
     "ServiceSettings",
     "Settings",
     "StorageSettings",
+    "checked_collection",
     "unknown_names",
     "varied",
 ]
+
+
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"  # of a collection
 
 
 class _DotEnv(DotEnvSettingsSource):
@@ -95,7 +100,7 @@ class Settings(BaseSettings):
     )
 
     data_dir: Path = Field(default_factory=lambda: Path.home() / ".local/share/two-stage-search")
-    collection: str = Field("documents", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
+    collection: str = Field("documents", pattern=_NAME)
     index: Annotated[EdgeSettings | ServerSettings | MemorySettings, Field(discriminator="engine")] = EdgeSettings()
     storage: StorageSettings = StorageSettings()
     embedder: EmbedderSettings = EmbedderSettings()
@@ -164,6 +169,18 @@ def varied(settings: Settings, changes: Mapping[str, str]) -> Settings:
         message = f"{' '.join(f'{name}={value}' for name, value in changes.items())}: {problems}"
         raise InvalidSettings(message) from error
     return settings.model_copy(update={"reranker": reranker, "depth": depth})
+
+
+def checked_collection(name: str) -> str:
+    """The name of a collection, if it can be one.
+
+    Raises:
+        InvalidSettings: it cannot.
+    """
+    if not re.fullmatch(_NAME, name):
+        message = f"{name[:100]!r} cannot name a collection; use letters, digits, points, hyphens and underscores, 100 at most"
+        raise InvalidSettings(message)
+    return name
 
 
 def unknown_names() -> list[str]:

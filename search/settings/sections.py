@@ -180,7 +180,7 @@ class ServiceSettings(_Section):
 
     host: str = Field("127.0.0.1", description="The address; any but this machine's own needs keys.")
     port: int = Field(8000, ge=0, le=65535, description="0: any that is free.")
-    keys: dict[str, KeySettings] = Field({}, description="By name. Without any, whoever reaches the port may do everything.")
+    api_keys: dict[str, KeySettings] = Field({}, description="By name. Without any, whoever reaches the port may do everything.")
     hosts: frozenset[str] = Field(frozenset(), description="Names that clients call it by, besides localhost.")
     origins: frozenset[str] = Field(
         frozenset(), description="Web pages of other origins that may call it, such as https://example.com."

@@ -1,0 +1,167 @@
+"""How much is done at a time? A few threads run models; what would wait for longer than allowed is refused at once.
+
+Turns are taken in the order of arrival. Long work is done in parts, each of which takes its turn anew, so that a large request
+does not keep small ones waiting. How long a wait will be is told from how long work has taken so far.
+"""
+
+import asyncio
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from search.errors import SearchError
+
+Done = TypeVar("Done")
+
+_LEARNING = 0.2  # weight of the newest measurement
+_FIRST_GUESS_S = 0.02  # for a text, until something was measured
+
+
+class Overloaded(SearchError):
+    """Refused, because it would have waited too long; `retry_after_s` is how long until it would not."""
+
+    def __init__(self, message: str, retry_after_s: int) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+@dataclass(eq=False)
+class _Ticket:
+    expected_s: float
+    arrived: float
+    turn: "asyncio.Future[None]" = field(repr=False)
+
+
+class Admission:
+    """The queue in front of a few threads. Used from one event loop."""
+
+    def __init__(self, name: str, workers: int, queue_s: float) -> None:
+        """Start with nothing to do.
+
+        Args:
+            name: of the threads.
+            workers: how many there are.
+            queue_s: seconds that something may wait for its turn.
+        """
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix=name)
+        self._workers = workers
+        self._queue_s = queue_s
+        self._waiting: deque[_Ticket] = deque()
+        self._running: dict[_Ticket, float] = {}  # since when
+        self._unit_s: dict[str, float] = {}
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for their turn."""
+        return len(self._waiting)
+
+    @property
+    def running(self) -> int:
+        """How many have it."""
+        return len(self._running)
+
+    def expected_wait_s(self) -> float:
+        """How long something that came now would wait."""
+        now = time.monotonic()
+        left = sum(max(0.0, ticket.expected_s - (now - since)) for ticket, since in self._running.items())
+        if len(self._running) < self._workers and not self._waiting:
+            return 0.0
+        return (left + sum(ticket.expected_s for ticket in self._waiting)) / self._workers
+
+    async def run(self, work: Callable[[], Done], *, kind: str, units: int) -> tuple[Done, float]:
+        """Wait for a turn, and have a thread do it.
+
+        Cancelled while it waits, it gives up its place; while it is done, the thread goes on, and the place is free when it ends.
+
+        Args:
+            work: what is to be done.
+            kind: of work, whose units take about the same time.
+            units: how much of it, such as the number of texts.
+
+        Returns:
+            What the work gave, and the seconds it waited.
+
+        Raises:
+            Overloaded: it would have to wait too long.
+        """
+        answers, waited = await self.run_parts([(work, units)], kind=kind)
+        return answers[0], waited
+
+    async def run_parts(self, parts: Sequence[tuple[Callable[[], Done], int]], *, kind: str) -> tuple[list[Done], float]:
+        """As `run`, part after part; only the first one can be refused.
+
+        Args:
+            parts: what is to be done, each with its units.
+            kind: see `run`.
+        """
+        expected = self.expected_wait_s()
+        if expected > self._queue_s:
+            raise self._refusal(expected)
+        answers: list[Done] = []
+        waited_first = 0.0
+        for work, units in parts:
+            ticket = await self._turn(kind, units, must_begin=not answers)
+            if not answers:
+                waited_first = time.monotonic() - ticket.arrived
+            answers.append(await self._done(ticket, work, kind, units))
+        return answers, waited_first
+
+    def learn(self, kind: str, unit_s: float) -> None:
+        """Begin with a measurement of how long a unit takes."""
+        self._unit_s[kind] = unit_s
+
+    def close(self) -> None:
+        """Let threads end when they are done."""
+        self._pool.shutdown(wait=True)
+
+    async def _turn(self, kind: str, units: int, *, must_begin: bool) -> _Ticket:
+        """Wait for a free thread, and take it."""
+        loop = asyncio.get_running_loop()
+        ticket = _Ticket(units * self._unit_s.get(kind, _FIRST_GUESS_S), time.monotonic(), loop.create_future())
+        self._waiting.append(ticket)
+        self._next()
+        try:
+            await ticket.turn
+        except asyncio.CancelledError:
+            if ticket in self._running:  # its turn came at the same moment
+                del self._running[ticket]
+                self._next()
+            else:
+                self._waiting.remove(ticket)
+            raise
+        if must_begin and time.monotonic() - ticket.arrived > self._queue_s:
+            del self._running[ticket]
+            self._next()
+            raise self._refusal(self.expected_wait_s())
+        return ticket
+
+    async def _done(self, ticket: _Ticket, work: Callable[[], Done], kind: str, units: int) -> Done:
+        loop = asyncio.get_running_loop()
+        started = time.monotonic()
+        future = loop.run_in_executor(self._pool, work)
+
+        def free(ended: "asyncio.Future[Any]") -> None:
+            took = (time.monotonic() - started) / max(1, units)
+            if not ended.cancelled() and ended.exception() is None:
+                known = self._unit_s.get(kind, took)
+                self._unit_s[kind] = known + _LEARNING * (took - known)
+            self._running.pop(ticket, None)
+            self._next()
+
+        future.add_done_callback(free)
+        return await asyncio.shield(future)
+
+    def _next(self) -> None:
+        while self._waiting and len(self._running) < self._workers:
+            ticket = self._waiting.popleft()
+            self._running[ticket] = time.monotonic()
+            if not ticket.turn.done():
+                ticket.turn.set_result(None)
+
+    def _refusal(self, expected: float) -> Overloaded:
+        seconds = max(1, math.ceil(expected - self._queue_s))
+        return Overloaded(f"too much to do: this would wait longer than {self._queue_s:g} s; come again in {seconds} s", seconds)

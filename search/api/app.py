@@ -1,0 +1,147 @@
+"""The app: its routes behind the gate, and what is said when something fails."""
+
+import contextlib
+import importlib.metadata
+import logging
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import anyio.to_thread
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.middleware.cors import CORSMiddleware
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
+
+from search.api.collection_routes import collection_routes
+from search.api.document_routes import document_routes
+from search.api.failures import Refused, body, refused
+from search.api.gate import Gate
+from search.api.metrics import CONTENT_TYPE
+from search.api.page_routes import page_routes
+from search.api.rerank_routes import rerank_routes
+from search.api.search_routes import search_routes
+from search.api.service import Service
+from search.errors import SearchError
+
+_log = logging.getLogger("search.api")
+_SHOWN = 3  # problems of a request that are told
+_UNPROCESSABLE = 422
+_DESCRIPTION = """Two-stage search: retrieval from Qdrant, reranking by an ONNX cross-encoder.
+
+Every answer says what happened: `rerank_status`, `reason`, models, timings, `request_id`. Errors say what to do next.
+Send a key as `Authorization: Bearer KEY` where the service asks for one.
+"""
+
+
+def build_app(service: Service) -> ASGIApp:
+    """The whole of it, for a service that is warmed up."""
+    app = build_routes(service)
+    gated: ASGIApp = Gate(app, service=service.limits, keys=service.keys, metrics=service.metrics, routes=lambda: app.routes)
+    if service.limits.origins:
+        gated = CORSMiddleware(
+            gated,
+            allow_origins=sorted(service.limits.origins),
+            allow_methods=["GET", "POST", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-Id"],
+            expose_headers=["Server-Timing", "X-Request-Id", "Retry-After"],
+        )
+    return gated
+
+
+def build_routes(service: Service) -> FastAPI:
+    """The app without its gate."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        await anyio.to_thread.run_sync(service.close)
+
+    app = FastAPI(
+        title="Two-stage search",
+        description=_DESCRIPTION,
+        version=importlib.metadata.version("two-stage-search"),
+        lifespan=lifespan,
+        docs_url=None,  # they load scripts from elsewhere
+        redoc_url=None,
+        openapi_url=None,
+    )
+    _add_operations(app, service)
+    for add in (search_routes, document_routes, collection_routes, rerank_routes):
+        app.router.routes.extend(add(service).routes)  # flat, so that the gate knows which one answers
+    app.router.routes.extend(page_routes().routes)
+    _add_failures(app)
+    return app
+
+
+def _add_operations(app: FastAPI, service: Service) -> None:
+    anybody = {"x-scope": "open"}
+
+    @app.get("/healthz", openapi_extra=anybody, tags=["operations"])
+    @app.get("/health", openapi_extra=anybody, tags=["operations"])
+    async def healthz() -> dict[str, str]:
+        """Whether the process answers."""
+        return {"status": "ok"}
+
+    @app.get("/readyz", openapi_extra=anybody, tags=["operations"])
+    async def readyz() -> Response:
+        """Whether it takes requests: models are loaded, and it has not been told to end."""
+        return JSONResponse({"ready": service.ready}, 200 if service.ready else 503)
+
+    @app.get("/metrics", openapi_extra={"x-scope": "admin"}, tags=["operations"])
+    async def metrics() -> Response:
+        """What was counted since the start, for Prometheus."""
+        return Response(service.metrics.written(), media_type=CONTENT_TYPE)
+
+    @app.get("/openapi.json", openapi_extra=anybody, include_in_schema=False)
+    async def openapi() -> JSONResponse:
+        """This description."""
+        return JSONResponse(app.openapi())
+
+
+def _add_failures(app: FastAPI) -> None:
+    def tell(request: Request, refusal: Refused) -> JSONResponse:
+        state = request.state
+        return JSONResponse(body(state.dialect, refusal, state.request_id), refusal.status, refusal.headers)
+
+    def known(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, SearchError)  # noqa: S101  # as it was registered
+        refusal = refused(error, request.state.request_id)
+        if refusal.status >= 500:  # noqa: PLR2004  # the service's own fault
+            _log.error("request %s failed", request.state.request_id, exc_info=error)
+        return tell(request, refusal)
+
+    def malformed(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)  # noqa: S101  # as it was registered
+        return tell(request, Refused(_UNPROCESSABLE, "InvalidRequest", _problems(error)))
+
+    def of_http(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)  # noqa: S101  # as it was registered
+        if isinstance(error.__cause__, Refused):  # while the body was read
+            return tell(request, error.__cause__)
+        message = {404: "there is no such path; GET /openapi.json lists them", 405: "this path takes other methods"}
+        headers = dict(error.headers or {})
+        return tell(request, Refused(error.status_code, "HTTPError", message.get(error.status_code, str(error.detail)), headers))
+
+    def unforeseen(request: Request, error: Exception) -> JSONResponse:
+        _log.error("request %s failed", request.state.request_id, exc_info=error)
+        message = f"the service failed; its log has the rest under request {request.state.request_id}"
+        return tell(request, Refused(500, "InternalError", message))
+
+    handlers: dict[type[Exception], Callable[[Request, Any], Response]] = {
+        Refused: tell,
+        SearchError: known,
+        RequestValidationError: malformed,
+        HTTPException: of_http,
+        Exception: unforeseen,
+    }
+    for kind, handler in handlers.items():
+        app.add_exception_handler(kind, handler)
+
+
+def _problems(error: RequestValidationError) -> str:
+    """What is wrong with a request, without repeating it."""
+    told = [f"{'.'.join(map(str, one['loc'][1:])) or 'body'}: {one['msg']}" for one in error.errors()]
+    more = f"; and {len(told) - _SHOWN} more" if len(told) > _SHOWN else ""
+    return "; ".join(dict.fromkeys(told[:_SHOWN])) + more

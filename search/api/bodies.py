@@ -1,0 +1,111 @@
+"""What do clients send? Requests of our own API, checked before anything is done."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+Filter = dict[str, JsonValue]
+CollectionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", examples=["documents"])]
+DocumentId = Annotated[str, Field(min_length=1, max_length=10_000, examples=["notes/cats.md"])]
+
+_FILTER: dict[str, JsonValue] = {"must": [{"key": "metadata.legs", "match": {"value": 4}}]}
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class SearchRequest(_Body):
+    """A query, and how it is to be answered. What is left out comes from the settings."""
+
+    query: str = Field(max_length=100_000, description="What to look for.", examples=["Where do cats sleep?"])
+    collection: CollectionName | None = Field(None, description="Which collection, or alias.")
+    limit: int | None = Field(None, ge=1, description="Hits returned.", examples=[5])
+    depth: int | None = Field(None, ge=1, description="Candidates retrieved and reranked; at least limit.", examples=[20])
+    filter: Filter | None = Field(None, description="Which documents may be found: a Qdrant filter.", examples=[_FILTER])
+    group_by: Literal["document"] | None = Field(None, description="Of each document its best passage only.")
+    min_score: float | None = Field(None, ge=0, le=1, strict=False, description="Least probability of being relevant.")
+    budget_ms: float | None = Field(
+        None, gt=0, strict=False, description="Milliseconds for everything, waiting included; what is not reranked by then says so."
+    )
+    rerank: bool = Field(default=True, description="False: retrieval order.")
+    explain: bool = Field(default=False, description="Also say where each stage put every candidate.")
+
+
+class SearchBatch(_Body):
+    """Several queries in one request."""
+
+    searches: list[SearchRequest] = Field(min_length=1, description="Each is answered as by itself.")
+
+
+class DocumentBody(_Body):
+    """A document."""
+
+    id: DocumentId
+    text: str = Field(min_length=1, examples=["Cats sleep most of the day."])
+    title: str = Field("", examples=["Cats"])
+    metadata: dict[str, JsonValue] = Field({}, examples=[{"legs": 4}])
+    media_type: str = Field("text/plain", max_length=200, examples=["text/markdown"])
+    modified: float | None = Field(None, strict=False, description="Seconds since 1970.")
+
+
+class Upsert(_Body):
+    """Documents to add; those that are there under the same id are replaced, unchanged ones left alone."""
+
+    documents: list[DocumentBody] = Field(min_length=1)
+    collection: CollectionName | None = None
+    dry_run: bool = Field(default=False, description="Write nothing, and say what would change.")
+
+
+class Selected(_Body):
+    """Documents that are meant: by id, or by a filter that any of their passages passes."""
+
+    ids: list[DocumentId] = Field([], examples=[["notes/cats.md"]])
+    filter: Filter | None = Field(None, examples=[_FILTER])
+    collection: CollectionName | None = None
+
+
+class Update(Selected):
+    """Metadata to set."""
+
+    metadata: dict[str, JsonValue] = Field(
+        min_length=1, description="A JSON Merge Patch: null removes a field.", examples=[{"status": "archived"}]
+    )
+    dry_run: bool = False
+
+
+class Removal(Selected):
+    """Documents to remove."""
+
+    dry_run: bool = False
+
+
+class Count(_Body):
+    """Passages to count."""
+
+    filter: Filter | None = Field(None, examples=[_FILTER])
+    collection: CollectionName | None = None
+
+
+class Alias(_Body):
+    """Where a name is to lead."""
+
+    alias: CollectionName
+    collection: CollectionName
+
+
+class ErrorBody(BaseModel):
+    """What went wrong."""
+
+    type: str = Field(examples=["InvalidQuery"])
+    message: str = Field(description="What to do about it.", examples=["the query is empty; ask something"])
+    request_id: str
+
+
+class Failure(BaseModel):
+    """An answer that is no success."""
+
+    error: ErrorBody
+
+
+Answer = dict[str, Any]

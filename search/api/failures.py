@@ -1,0 +1,103 @@
+"""What does a client hear of a failure? A status, and a body as the client it speaks to expects it, with what to do next."""
+
+from typing import Any
+
+from search.api.admission import Overloaded
+from search.errors import (
+    CollectionNotFound,
+    IndexBusy,
+    IndexCorrupt,
+    IndexDenied,
+    IndexFailure,
+    IndexFull,
+    IndexMismatch,
+    IndexOverloaded,
+    IndexRejected,
+    InvalidInput,
+    ModelError,
+    OutOfMemory,
+    ReindexRefused,
+    SearchError,
+)
+
+# The first that fits. What is not the client's fault tells no more than that: paths and servers are nobody's business.
+_STATUS: tuple[tuple[type[SearchError], int], ...] = (
+    (Overloaded, 429),
+    (InvalidInput, 422),
+    (CollectionNotFound, 404),
+    (IndexBusy, 409),
+    (IndexMismatch, 409),
+    (ReindexRefused, 409),
+    (IndexFull, 507),
+    (IndexRejected, 422),
+    (IndexDenied, 502),
+    (IndexCorrupt, 500),
+    (IndexOverloaded, 503),
+    (IndexFailure, 503),  # unreachable, too slow, faulted: it may pass
+    (OutOfMemory, 503),
+    (ModelError, 500),
+    (SearchError, 500),
+)
+_PASSES = 503
+_RETRY_AFTER_S = 2
+_OWN = 500  # from here on it is the service's fault
+
+# TEI's names, by status.
+_TEI = {400: "Empty", 401: "Unauthorized", 413: "Validation", 422: "Validation", 429: "Overloaded", 503: "Unhealthy"}
+
+
+class Refused(Exception):  # it is what happened
+    """An answer that is no success: what is wrong with the request, or what may not be."""
+
+    def __init__(self, status: int, kind: str, message: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.kind = kind
+        self.message = message
+        self.headers = headers or {}
+
+
+def refused(error: SearchError, request_id: str) -> Refused:
+    """What to answer to an error of this package."""
+    status = next(status for kind, status in _STATUS if isinstance(error, kind))
+    headers: dict[str, str] = {}
+    if isinstance(error, Overloaded):
+        headers["Retry-After"] = str(error.retry_after_s)
+    elif status == _PASSES:
+        headers["Retry-After"] = str(_RETRY_AFTER_S)
+    message = str(error)
+    if status >= _OWN:
+        message = f"{_words(error)}; the log of the service has the rest under request {request_id}"
+    return Refused(status, type(error).__name__, message, headers)
+
+
+def body(dialect: str, refusal: Refused, request_id: str) -> dict[str, Any]:
+    """A refusal as a kind of client expects it.
+
+    Args:
+        dialect: "tei" for its /rerank, "rerank" for what Cohere's, Jina's and vLLM's clients call, "" for our own API.
+        refusal: what to say.
+        request_id: by which the log knows it.
+    """
+    match dialect:
+        case "tei":
+            return {"error": refusal.message, "error_type": _TEI.get(refusal.status, "Backend")}
+        case "rerank":  # Cohere reads message, Jina detail, vLLM error
+            told = {"message": refusal.message, "type": refusal.kind, "param": None, "code": refusal.status}
+            return {"message": refusal.message, "detail": refusal.message, "id": request_id, "error": told}
+        case _:
+            return {"error": {"type": refusal.kind, "message": refusal.message, "request_id": request_id}}
+
+
+def _words(error: SearchError) -> str:
+    match error:
+        case IndexFull():
+            return "the disk of the collection is full"
+        case IndexFailure():
+            return "the collection cannot be reached now"
+        case OutOfMemory():
+            return "the model has too little memory for this now"
+        case ModelError():
+            return "the model failed"
+        case _:
+            return "the service failed"

@@ -1,0 +1,168 @@
+"""What does every request pass, whatever it asks for? Names and keys, a limit of size and time, an account of what became of it.
+
+Written against ASGI itself: what is refused is refused before its body is read, and nothing delays an answer.
+"""
+
+import asyncio
+import json
+import logging
+import re
+import time
+import uuid
+from typing import Any
+
+from starlette.routing import Match
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from search.api.failures import Refused, body
+from search.api.keys import EVERYTHING, Keys, is_local
+from search.api.metrics import Metrics
+from search.settings import ServiceSettings
+
+_log = logging.getLogger("search.api")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+_HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"content-security-policy", _POLICY.encode()),
+]
+_PORT = re.compile(r":\d+$")
+_UNREAD = {"GET", "HEAD", "OPTIONS"}
+
+
+class Gate:
+    """Around the app."""
+
+    def __init__(self, app: ASGIApp, *, service: ServiceSettings, keys: Keys, metrics: Metrics, routes: Any) -> None:
+        """Keep what it decides by.
+
+        Args:
+            app: what is behind it.
+            service: limits and names.
+            keys: who may.
+            metrics: where requests are counted.
+            routes: gives the app's routes, each of which says its scope.
+        """
+        self._app = app
+        self._service = service
+        self._keys = keys
+        self._metrics = metrics
+        self._routes = routes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request in, or refuse it; say what became of it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        given = headers.get(b"x-request-id", "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        scope.setdefault("state", {})["request_id"] = request_id
+        route, name, asked = self._route(scope)
+        scope["state"]["dialect"] = (getattr(route, "openapi_extra", None) and route.openapi_extra.get("x-errors", "")) or ""
+        status = 500
+
+        async def counted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                own = {name for name, _ in message.get("headers", [])}
+                added = [(b"x-request-id", request_id.encode()), *((name, value) for name, value in _HEADERS if name not in own)]
+                message["headers"] = [*message.get("headers", []), *added]
+            await send(message)
+
+        try:
+            self._admit(scope, headers, route, asked)
+            await self._app(scope, self._limited(headers, receive), counted)
+        except Refused as refusal:
+            await answer(counted, scope["state"], refusal)
+        finally:
+            seconds = time.perf_counter() - started
+            self._metrics.requests.labels(name, scope["method"], str(status)).inc()
+            self._metrics.request_seconds.labels(name).observe(seconds)
+            told = {"request_id": request_id, "method": scope["method"], "route": name, "status": status}
+            told |= {"ms": round(seconds * 1000, 1), "key": scope["state"].get("key")}
+            _log.info("%s %s %s", scope["method"], name, status, extra={"told": told})
+
+    def _route(self, scope: Scope) -> tuple[Any, str, str | None]:
+        """The route that will answer, its name for metrics, and the scope that it asks for; None where there is no rule."""
+        for route in self._routes():
+            match, _ = route.matches(scope)
+            if match is Match.FULL:
+                return route, route.path, rule_of(route)
+        return None, "unknown", ""
+
+    def _admit(self, scope: Scope, headers: dict[bytes, str], route: Any, asked: str | None) -> None:
+        host = _PORT.sub("", headers.get(b"host", ""))
+        if not self._keys.any and not (is_local(host) or host in self._service.hosts):
+            message = f"this service is not called {host!r}; SEARCH_SERVICE__HOSTS names what else it is called"
+            raise Refused(421, "WrongHost", message)  # lest a web page reaches it by a name of its own
+        if asked is None:
+            raise Refused(403, "Forbidden", f"{route.path} is closed, since nobody said who may use it")
+        if asked in {"", "open"}:
+            return
+        if self._keys.any:
+            scheme, _, bearer = headers.get(b"authorization", "").partition(" ")
+            key = headers.get(b"x-api-key") or (bearer.strip() if scheme.lower() == "bearer" else "")
+            known = self._keys.scopes_of(key) if key else None
+            if known is None:
+                what = "this key is not known" if key else "a key is needed: send Authorization: Bearer KEY"
+                raise Refused(401, "Unauthorized", what, {"WWW-Authenticate": "Bearer"})
+            scope["state"]["key"], scopes = known
+        else:
+            scopes = EVERYTHING
+        if asked not in scopes:
+            raise Refused(403, "Forbidden", f"this key may not do that: it needs the scope {asked}")
+        kind = headers.get(b"content-type", "").partition(";")[0].strip().lower()
+        if scope["method"] not in _UNREAD and headers.get(b"content-length", "0") != "0" and kind != "application/json":
+            raise Refused(415, "UnsupportedMediaType", "send Content-Type: application/json")
+
+    def _limited(self, headers: dict[bytes, str], receive: Receive) -> Receive:
+        """Receive no more than is allowed, and not for longer."""
+        limit = int(self._service.max_body_mb * 1_000_000)
+        told = headers.get(b"content-length", "")
+        too_large = Refused(413, "TooLarge", f"the request is larger than {self._service.max_body_mb:g} MB; send it in parts")
+        if told.isdecimal() and int(told) > limit:
+            raise too_large
+        ends = time.monotonic() + self._service.receive_s
+        seen, whole = 0, False
+
+        async def limited() -> Message:
+            nonlocal seen, whole
+            if whole:
+                return await receive()
+            try:
+                message = await asyncio.wait_for(receive(), max(0.0, ends - time.monotonic()))
+            except TimeoutError as error:
+                raise Refused(408, "TooSlow", f"the request did not arrive within {self._service.receive_s:g} s") from error
+            seen += len(message.get("body", b""))
+            whole = not message.get("more_body", False)
+            if seen > limit:
+                raise too_large
+            return message
+
+        return limited
+
+
+def rule_of(route: Any) -> str | None:
+    """The scope that a route asks for, "open" for anybody; None where nobody said."""
+    extra = getattr(route, "openapi_extra", None) or {}
+    rule: str | None = extra.get("x-scope")
+    return rule
+
+
+async def answer(send: Send, state: dict[str, Any], refusal: Refused) -> None:
+    """Send a refusal."""
+    content = json.dumps(body(state.get("dialect", ""), refusal, state["request_id"])).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
+    headers += [(name.lower().encode(), value.encode()) for name, value in refusal.headers.items()]
+    await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
+    await send({"type": "http.response.body", "body": content})

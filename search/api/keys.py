@@ -1,0 +1,71 @@
+"""Who may do what? Keys with scopes, of which only hashes are kept."""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Mapping
+from ipaddress import ip_address
+
+from search.errors import InvalidSettings
+from search.settings import KeySettings, Scope, ServiceSettings
+
+EVERYTHING: frozenset[Scope] = frozenset({"search", "write", "admin"})
+_PREFIX = "sk_"  # so that people and scanners of secrets know one when they see it
+
+
+def new_key() -> tuple[str, str]:
+    """A key and its hash. The key has 256 random bits, so that a plain hash of it cannot be guessed."""
+    key = _PREFIX + secrets.token_urlsafe(32)
+    return key, hashed(key)
+
+
+def hashed(key: str) -> str:
+    """The SHA-256 of a key, in hexadecimal digits."""
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+class Keys:
+    """The keys that are known."""
+
+    def __init__(self, keys: Mapping[str, KeySettings]) -> None:
+        """Keep names, hashes and scopes."""
+        self._keys = [(name, bytes.fromhex(key.sha256), key.scopes) for name, key in keys.items()]
+
+    @property
+    def any(self) -> bool:
+        """Whether keys are asked for at all."""
+        return bool(self._keys)
+
+    def scopes_of(self, given: str) -> tuple[str, frozenset[Scope]] | None:
+        """The name and the scopes of a key; None if it is unknown. All are compared, each in constant time."""
+        digest = hashlib.sha256(given.encode("utf-8", "surrogateescape")).digest()
+        found = None
+        for name, known, scopes in self._keys:
+            if hmac.compare_digest(digest, known):
+                found = (name, scopes)
+        return found
+
+
+def check_listening(service: ServiceSettings) -> None:
+    """Refuse to be reached by others without a key.
+
+    Raises:
+        InvalidSettings: the address is not this machine's own, and there are no keys; or half of what TLS needs.
+    """
+    if not service.api_keys and not is_local(service.host):
+        message = (
+            f"{service.host} is reached by others, and there are no keys: make one with `search key NAME`, "
+            "or listen on 127.0.0.1 behind a proxy that asks for one"
+        )
+        raise InvalidSettings(message)
+    if (service.certificate is None) != (service.private_key is None):
+        message = "TLS needs both: SEARCH_SERVICE__CERTIFICATE and SEARCH_SERVICE__PRIVATE_KEY"
+        raise InvalidSettings(message)
+
+
+def is_local(host: str) -> bool:
+    """Whether an address can be reached from this machine only."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,65 @@
+"""Every metric of the service, in one place, in Prometheus' format."""
+
+import resource
+import sys
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from search.documents import SearchResult
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Metrics:
+    """Counted since the start."""
+
+    def __init__(self) -> None:
+        """Begin at zero, in a registry of one's own."""
+        self.registry = CollectorRegistry()
+        own = self.registry
+        self.requests = Counter(
+            "search_requests_total", "Requests by route, method and status.", ["route", "method", "status"], registry=own
+        )
+        self.request_seconds = Histogram(
+            "search_request_seconds", "From the first byte in to the last byte out.", ["route"], buckets=_SECONDS, registry=own
+        )
+        self.stage_seconds = Histogram(
+            "search_stage_seconds", "Of a search: queue, embed, retrieve, rerank.", ["stage"], buckets=_SECONDS, registry=own
+        )
+        self.rerank_status = Counter(
+            "search_rerank_status_total", "Searches by what became of their reranking.", ["status"], registry=own
+        )
+        self.texts = Counter("search_reranked_texts_total", "Texts that a reranker has judged.", registry=own)
+        self.tokens = Counter("search_reranked_tokens_total", "Tokens of them that it has read.", registry=own)
+        self.refusals = Counter("search_overloaded_total", "Requests refused, since they would have waited too long.", registry=own)
+        self.waiting = Gauge("search_queue_waiting", "Requests that wait for their turn.", registry=own)
+        self.running = Gauge("search_queue_running", "Requests that have their turn.", registry=own)
+        self.ready = Gauge("search_ready", "Whether the service takes requests.", registry=own)
+        self.memory = Gauge("search_resident_memory_bytes", "Memory of the service, models included.", registry=own)
+
+    def searched(self, result: SearchResult, queued_s: float) -> None:
+        """Count a search."""
+        for stage in ("embed", "retrieve", "rerank"):
+            self.stage_seconds.labels(stage).observe(result.timings_ms[stage] / 1000)
+        self.stage_seconds.labels("queue").observe(queued_s)
+        self.rerank_status.labels(result.rerank_status).inc()
+
+    def judged(self, texts: int, tokens: int) -> None:
+        """Count what a reranker has read."""
+        self.texts.inc(texts)
+        self.tokens.inc(tokens)
+
+    def written(self) -> bytes:
+        """All of them."""
+        self.memory.set(_resident_bytes())
+        return generate_latest(self.registry)
+
+
+def _resident_bytes() -> int:
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    except OSError:  # not Linux: the highest so far, in kB or, on a Mac, in bytes
+        highest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return highest if sys.platform == "darwin" else highest * 1024

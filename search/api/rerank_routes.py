@@ -1,0 +1,226 @@
+"""Reranking as other services offer it: TEI's, Cohere's, Jina's and vLLM's clients work by changing the base URL alone.
+
+A score is a probability by the map in the reranker's recipe, or, where there is none, the logistic function of the raw score,
+as TEI has it; `raw_scores` gives the raw ones. Fields that mean nothing here, such as a priority, are let pass, as there.
+"""
+
+import math
+import time
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr, model_validator
+
+from search.api.failures import Refused
+from search.api.service import Service
+from search.ranking import best_first
+from search.recipes import Recipe
+from search.reranking import Scoring
+
+Text = StrictStr
+_IN_A_UNIT = 100  # texts, as Cohere counts
+Answer = dict[str, Any]
+
+
+class _TextObject(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+    text: Text
+
+
+class _Given(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+
+class TeiRerank(_Given):
+    """TEI: POST /rerank."""
+
+    query: Text = Field(examples=["What is Deep Learning?"])
+    texts: list[Text] = Field(examples=[["Deep Learning is not...", "Deep learning is..."]])
+    raw_scores: StrictBool = False
+    return_text: StrictBool = False
+    truncate: StrictBool | None = Field(None, description="false: a text that is too long is refused; else it is cut.")
+    truncation_direction: str = Field("right", pattern="^([Rr]ight)$", description="Only the end can be cut.")
+
+
+class RerankRequest(_Given):
+    """Cohere, Jina, vLLM and Infinity: documents instead of texts."""
+
+    query: Text = Field(examples=["What is the capital of the United States?"])
+    documents: list[Text | _TextObject] = Field(examples=[["Carson City is the capital of Nevada.", "Washington, D.C. is."]])
+    model: Text | None = Field(None, description="Told back; this service has one reranker.")
+    top_n: Annotated[int, Field(ge=0, strict=True)] | None = None
+    return_documents: StrictBool | None = None
+    raw_scores: StrictBool = False
+
+
+class AnyRerank(_Given):
+    """What /rerank takes: TEI's request, with texts, or the others', with documents."""
+
+    query: Text
+    texts: list[Text] | None = None
+    documents: list[Text | _TextObject] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _either(cls, given: Any) -> Any:
+        if isinstance(given, dict) and ("texts" in given) == ("documents" in given):
+            message = "send either texts, as to TEI, or documents, as to Cohere, Jina and vLLM"
+            raise ValueError(message)
+        return given
+
+
+class ScoreRequest(_Given):
+    """vLLM: POST /score."""
+
+    text_1: Text | list[Text] = Field(examples=["What is the capital of France?"])
+    text_2: Text | list[Text] = Field(examples=[["Paris is the capital of France.", "Berlin is a city."]])
+    model: Text | None = None
+
+
+def rerank_routes(service: Service) -> APIRouter:
+    """The routes."""
+    router = APIRouter(tags=["reranking"])
+    others = {"x-scope": "search", "x-errors": "rerank"}
+
+    @router.post("/rerank", openapi_extra={"x-scope": "search", "x-errors": "tei"}, response_model=None)
+    async def rerank(request: Request, given: TeiRerank | RerankRequest) -> JSONResponse:
+        """TEI's format for a request with `texts`, Cohere's, Jina's and vLLM's for one with `documents`."""
+        if isinstance(given, TeiRerank):
+            return await _tei(service, request, given)
+        request.state.dialect = "rerank"
+        return await _ranked(service, request, given, with_documents=True)
+
+    @router.post("/v1/rerank", openapi_extra=others, response_model=None)
+    async def rerank_v1(request: Request, given: RerankRequest) -> JSONResponse:
+        """As Jina, vLLM and Cohere's first version have it."""
+        return await _ranked(service, request, given, with_documents=True)
+
+    @router.post("/v2/rerank", openapi_extra=others, response_model=None)
+    async def rerank_v2(request: Request, given: RerankRequest) -> JSONResponse:
+        """As Cohere's second version has it: without the documents, unless they are asked for."""
+        return await _ranked(service, request, given, with_documents=False)
+
+    @router.post("/score", openapi_extra=others, response_model=None)
+    @router.post("/v1/score", openapi_extra=others, response_model=None)
+    async def score(request: Request, given: ScoreRequest) -> JSONResponse:
+        """As vLLM has it: one text against many, or pairs."""
+        return await _scored(service, request, given)
+
+    @router.get("/info", openapi_extra={"x-scope": "search"})
+    async def info() -> Answer:
+        """As TEI tells of its model."""
+        reranker = service.reranker
+        return {
+            "model_id": reranker.name,
+            "model_type": {"reranker": {"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}}},
+            "max_input_length": reranker.recipe.max_tokens,
+            "max_client_batch_size": service.limits.max_texts,
+            "device": reranker.device,
+        }
+
+    return router
+
+
+async def _tei(service: Service, request: Request, given: TeiRerank) -> JSONResponse:
+    if not given.texts:
+        raise Refused(400, "Empty", "`texts` cannot be empty")
+    started = time.perf_counter()
+    scoring = await _judged(service, request, given.query, given.texts)
+    cut = [i for i, (seen, total) in enumerate(zip(scoring.tokens_seen, scoring.tokens_total, strict=True)) if seen < total]
+    if given.truncate is False and cut:
+        message = f"text {cut[0]} has {scoring.tokens_total[cut[0]]} tokens, and the model reads {scoring.tokens_seen[cut[0]]}"
+        raise Refused(422, "Validation", f"{message}; send truncate: true to have it cut")
+    scores = _scores(service.reranker.recipe, scoring, raw=given.raw_scores)
+    answer: list[Answer] = [{"index": i, "score": scores[i]} for i in best_first(scoring.scores)]
+    if given.return_text:
+        answer = [{**one, "text": given.texts[one["index"]]} for one in answer]
+    took = str(round((time.perf_counter() - started) * 1000))
+    return JSONResponse(
+        answer, headers={"x-compute-type": service.reranker.device, "x-total-time": took, **_told(service, scoring)}
+    )
+
+
+async def _ranked(service: Service, request: Request, given: RerankRequest, *, with_documents: bool) -> JSONResponse:
+    texts = [one if isinstance(one, str) else one.text for one in given.documents]
+    if not texts:
+        raise Refused(422, "Validation", "`documents` cannot be empty")
+    scoring = await _judged(service, request, given.query, texts)
+    scores = _scores(service.reranker.recipe, scoring, raw=given.raw_scores)
+    wanted = with_documents if given.return_documents is None else given.return_documents
+    results = [
+        {"index": i, "relevance_score": scores[i], **({"document": {"text": texts[i]}} if wanted else {})}
+        for i in best_first(scoring.scores)
+    ]
+    tokens = int(scoring.tokens_seen.sum())
+    version = request.url.path.split("/")[1].removeprefix("v")
+    meta = {"api_version": {"version": version}, "billed_units": {"search_units": math.ceil(len(texts) / _IN_A_UNIT)}}
+    return JSONResponse(
+        {
+            "id": request.state.request_id,
+            "model": service.reranker.name,
+            "usage": {"total_tokens": tokens, "prompt_tokens": tokens},
+            "results": results if given.top_n in {None, 0} else results[: given.top_n],
+            "meta": meta,
+        },
+        headers=_told(service, scoring),
+    )
+
+
+async def _scored(service: Service, request: Request, given: ScoreRequest) -> JSONResponse:
+    queries = [given.text_1] if isinstance(given.text_1, str) else given.text_1
+    texts = [given.text_2] if isinstance(given.text_2, str) else given.text_2
+    if not queries or not texts:
+        raise Refused(422, "Validation", "text_1 and text_2 cannot be empty")
+    if len(queries) == 1:
+        groups = [(queries[0], texts)]
+    elif len(queries) == len(texts):
+        groups = [(query, [text]) for query, text in zip(queries, texts, strict=True)]
+    else:
+        message = f"text_1 has {len(queries)} texts and text_2 {len(texts)}; send one, or as many of each"
+        raise Refused(422, "Validation", message)
+    recipe = service.reranker.recipe
+    if recipe.compares:
+        raise Refused(422, "Validation", f"{service.reranker.name} compares texts, and has no score for one by itself")
+    scorings = [await _judged(service, request, query, group) for query, group in groups]
+    scores = [score for scoring in scorings for score in _scores(recipe, scoring, raw=False)]
+    tokens = sum(int(scoring.tokens_seen.sum()) for scoring in scorings)
+    return JSONResponse(
+        {
+            "id": request.state.request_id,
+            "object": "list",
+            "created": int(time.time()),
+            "model": service.reranker.name,
+            "data": [{"index": i, "object": "score", "score": score} for i, score in enumerate(scores)],
+            "usage": {"prompt_tokens": tokens, "total_tokens": tokens, "completion_tokens": 0},
+        },
+        headers=_told(service, scorings[0]),
+    )
+
+
+async def _judged(service: Service, request: Request, query: str, texts: list[str]) -> Scoring:
+    limits = service.limits
+    if not query.strip():
+        raise Refused(422, "Validation", "the query is empty; ask something")
+    if len(texts) > limits.max_texts:
+        raise Refused(422, "Validation", f"{len(texts):,} texts are more than {limits.max_texts:,}; send fewer at once")
+    for i, text in enumerate([query, *texts], -1):
+        if len(text) > limits.max_characters:
+            what = "the query" if i < 0 else f"text {i}"
+            raise Refused(422, "Validation", f"{what} has {len(text):,} characters, more than {limits.max_characters:,}")
+    return await service.score(request, query, texts)
+
+
+def _scores(recipe: Recipe, scoring: Scoring, *, raw: bool) -> list[float]:
+    return [score if raw else _relevance(recipe, score) for score in map(float, scoring.scores)]
+
+
+def _relevance(recipe: Recipe, score: float) -> float:
+    probability = recipe.probability(score)
+    return 1 / (1 + math.exp(-max(-700.0, min(700.0, score)))) if probability is None else probability
+
+
+def _told(service: Service, scoring: Scoring) -> dict[str, str]:
+    """Our own account, where the format has no place for it."""
+    cut = int((scoring.tokens_seen < scoring.tokens_total).sum())
+    return {"x-rerank-model": service.reranker.name, "x-truncated-texts": str(cut)}

@@ -1,0 +1,201 @@
+"""What does the app hold on to? The searcher and its collections, the queues, the metrics; and how a request is carried out."""
+
+import asyncio
+import functools
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import numpy as np
+from starlette.requests import Request
+
+from search.api.admission import Admission, Overloaded
+from search.api.failures import Refused
+from search.api.keys import Keys
+from search.api.metrics import Metrics
+from search.documents import SearchResult
+from search.errors import CollectionNotFound, IndexFaulted, IndexOverloaded, IndexTimeout, IndexUnreachable
+from search.index.collections import Collections
+from search.reranking import Reranker, Scoring
+from search.searcher import Searcher
+from search.settings import Settings
+
+Done = TypeVar("Done")
+
+_log = logging.getLogger("search.api")
+_MAY_PASS = (CollectionNotFound, IndexUnreachable, IndexTimeout, IndexOverloaded, IndexFaulted)
+_CLIENT_GONE = 499
+_WARM_TEXTS = 8
+_WARM_WORDS = 120
+_LEAST_BUDGET_MS = 1.0
+_PART = 32  # texts scored in one turn
+
+
+class Service:
+    """One process of the service."""
+
+    def __init__(self, settings: Settings, searcher: Searcher) -> None:
+        """Keep the searcher; models load when it is warmed up."""
+        self.settings = settings
+        self.limits = settings.service
+        self.keys = Keys(settings.service.api_keys)
+        self.metrics = Metrics()
+        self.reading = Admission("search", settings.service.workers, settings.service.queue_s)
+        self.writing = Admission("write", 1, settings.service.queue_s)
+        self.ready = False
+        self._searcher = searcher
+
+    def searcher(self, collection: str | None, *, make: bool = False) -> Searcher:
+        """The searcher of a collection, or of the one that the settings name. Asks the engine, so not for the event loop.
+
+        Raises:
+            CollectionNotFound: there is none, and it is not to be made.
+        """
+        if collection is None:
+            return self._searcher
+        if not make and not self._searcher.knows(collection):
+            engine = self._searcher.collections
+            if collection not in engine.aliases() and collection not in engine.names():
+                message = f"there is no collection {collection!r}; GET /v1/collections lists them"
+                raise CollectionNotFound(message)
+        return self._searcher.beside(collection)
+
+    def drop(self, collection: str) -> None:
+        """Remove a collection for good.
+
+        Raises:
+            CollectionNotFound: there is none.
+            IndexRejected: an alias leads to it.
+            IndexBusy: it is the one that is served.
+        """
+        self._searcher.let_go(collection)
+        self._searcher.collections.drop(collection)
+
+    @property
+    def engine(self) -> Collections:
+        """All collections."""
+        return self._searcher.collections
+
+    @property
+    def reranker(self) -> Reranker:
+        """The reranker.
+
+        Raises:
+            Refused: the settings name none.
+        """
+        found = self._searcher.reranker
+        if found is None:
+            raise Refused(501, "NoReranker", "this service reranks nothing: its settings say SEARCH_RERANKER__KIND=none")
+        return found
+
+    def warm_up(self) -> None:
+        """Load the models, have each do something, and open the collection, before the first request.
+
+        Raises:
+            ModelError: a model cannot be loaded.
+            IndexFailure: the collection is not fit to be searched. That a server does not answer now is none: it may be back.
+        """
+        words = " ".join(["word"] * _WARM_WORDS)
+        self._searcher.embedder.embed_query("warm up")
+        if (reranker := self._searcher.reranker) is not None:
+            reranker.score("warm up", [words])
+            started = time.perf_counter()
+            reranker.score("warm up", [words] * _WARM_TEXTS)
+            self.reading.learn("texts", (time.perf_counter() - started) / _WARM_TEXTS)
+        try:
+            self._searcher.search("warm up")
+        except _MAY_PASS as failure:
+            _log.warning("%s", failure)
+        self.ready = True
+        self.metrics.ready.set(1)
+
+    async def search(
+        self, request: Request, given: dict[str, Any], collection: str | None, *, whole: bool
+    ) -> tuple[SearchResult, float]:
+        """Answer a query, with `whole` by all its candidates; the result, and the seconds it waited for its turn."""
+        limit = given["limit"] or self.settings.limit
+        depth = given["depth"] or max(self.settings.depth, limit)
+        if depth > self.limits.max_depth:
+            raise Refused(422, "InvalidQuery", f"depth is {depth}; this service retrieves {self.limits.max_depth} at most")
+        budget_ms = given["budget_ms"] or self.settings.budget_ms
+        arrived = time.perf_counter()
+
+        def work() -> SearchResult:
+            waited_ms = (time.perf_counter() - arrived) * 1000
+            left = None if budget_ms is None else max(_LEAST_BUDGET_MS, budget_ms - waited_ms)
+            return self.searcher(collection).search(
+                **{**given, "limit": depth if whole else limit, "depth": depth, "budget_ms": left}
+            )
+
+        units = depth if given["rerank"] and self._searcher.reranker is not None else 1
+        kind = "texts" if units > 1 else "queries"
+        result, waited = await self.unless_gone(request, self.reading.run(work, kind=kind, units=units))
+        self.metrics.searched(result, waited)
+        return result, waited
+
+    async def score(self, request: Request, query: str, texts: list[str]) -> Scoring:
+        """Score texts, in parts that take turns with other requests."""
+        reranker = self.reranker
+        step = len(texts) if reranker.recipe.compares else _PART
+        parts = [texts[at : at + step] for at in range(0, len(texts), step)]
+        work = [(functools.partial(reranker.score, query, part), len(part)) for part in parts]
+        scorings, _ = await self.unless_gone(request, self.reading.run_parts(work, kind="texts"))
+        joined = _joined(scorings)
+        self.metrics.judged(len(texts), int(joined.tokens_seen.sum()))
+        return joined
+
+    async def look(self, request: Request, work: Callable[[], Done]) -> Done:
+        """Ask the index something that takes no model."""
+        answer, _ = await self.unless_gone(request, self.reading.run(work, kind="queries", units=1))
+        return answer
+
+    async def write(self, request: Request, work: Callable[[], Done], *, units: int) -> Done:
+        """Change a collection, one request at a time."""
+        answer, _ = await self.unless_gone(request, self.writing.run(work, kind="documents", units=units))
+        return answer
+
+    async def unless_gone(self, request: Request, work: Awaitable[Done]) -> Done:
+        """Do something, unless the client goes away before its turn comes.
+
+        Raises:
+            Overloaded: see Admission.
+            Refused: the client is gone; nobody will read it.
+        """
+        doing = asyncio.ensure_future(work)
+        leaving = asyncio.ensure_future(_gone(request))
+        try:
+            await asyncio.wait({doing, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if not doing.done():
+                raise Refused(_CLIENT_GONE, "ClientGone", "the client went away")
+            return doing.result()
+        except Overloaded:
+            self.metrics.refusals.inc()
+            raise
+        finally:
+            for task in (doing, leaving):
+                task.cancel()
+            self.metrics.waiting.set(self.reading.waiting + self.writing.waiting)
+            self.metrics.running.set(self.reading.running + self.writing.running)
+
+    def close(self) -> None:
+        """Finish what was begun, and let go of the collections."""
+        self.ready = False
+        self.metrics.ready.set(0)
+        self.reading.close()
+        self.writing.close()
+        self._searcher.close()
+
+
+def _joined(scorings: list[Scoring]) -> Scoring:
+    first = scorings[0]
+    return first._replace(
+        scores=np.concatenate([one.scores for one in scorings]),
+        tokens_seen=np.concatenate([one.tokens_seen for one in scorings]),
+        tokens_total=np.concatenate([one.tokens_total for one in scorings]),
+    )
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,119 @@
+"""Which parts does a searcher work with? Each is built when it is first needed, and once; models and engine may be lent."""
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from search.assembly import build_collections, build_embedder, build_reranker
+from search.errors import SearchError
+from search.settings import Settings
+
+if TYPE_CHECKING:
+    from search.embedding import Embedder
+    from search.index import VectorIndex
+    from search.index.collections import Collections
+    from search.reranking import Reranker
+    from search.service import SearchService
+
+_LENT = {"embedder", "reranker", "collections"}
+
+
+class Parts:
+    """Built under a lock, since several threads may be the first to need one."""
+
+    def __init__(self, settings: Settings, lender: "Parts | None" = None) -> None:
+        """Keep the settings.
+
+        Args:
+            settings: what the parts are built by.
+            lender: whose models and engine are used; it is closed last.
+        """
+        self.settings = settings
+        self._lender = lender
+        self._building = threading.RLock()
+        self._closed = False
+        self._parts: dict[str, Any] = {}
+        self._retired: list[VectorIndex] = []  # collections that searches under way may still ask
+
+    @property
+    def embedder(self) -> "Embedder":
+        """The first stage's model."""
+        embedder: Embedder = self._once("embedder", build_embedder)
+        return embedder
+
+    @property
+    def loaded_embedder(self) -> "Embedder | None":
+        """The same, if it was needed so far."""
+        return self._parts.get("embedder")
+
+    @property
+    def reranker(self) -> "Reranker | None":
+        """The second stage's model; None if there is none."""
+        reranker: Reranker | None = self._once("reranker", build_reranker)
+        return reranker
+
+    @property
+    def collections(self) -> "Collections":
+        """All collections of the engine."""
+        collections: Collections = self._once("collections", build_collections)
+        return collections
+
+    @property
+    def index(self) -> "VectorIndex":
+        """The collection, opened or not."""
+        index: VectorIndex = self._once("index", lambda settings: self.collections.named(settings.collection, settings.storage))
+        return index
+
+    @property
+    def service(self) -> "SearchService":
+        """The two stages."""
+
+        def build(_: Settings) -> "SearchService":
+            embedder = self.embedder  # before what imports its module, so that a missing extra is named
+            from search.service import SearchService
+
+            return SearchService(embedder, self.index, lambda: self.reranker)
+
+        service: SearchService = self._once("service", build)
+        return service
+
+    def opened(self) -> "VectorIndex":
+        """The collection, opened; CollectionNotFound if there is none."""
+        embedder = self.embedder
+        from search.index import CollectionSpec
+
+        self.index.ensure(CollectionSpec(embedder.dimension, embedder.fingerprint), create=False)
+        return self.index
+
+    def go_over_to(self, settings: Settings, embedder: "Embedder | None" = None) -> None:
+        """From the next search on, ask what the name leads to now, with these settings."""
+        with self._building:
+            self._parts.pop("service", None)
+            if (index := self._parts.pop("index", None)) is not None:
+                self._retired.append(index)
+            if settings.reranker != self.settings.reranker:
+                self._parts.pop("reranker", None)
+            self.settings = settings
+            if embedder is not None:
+                self._parts["embedder"] = embedder
+
+    def close(self) -> None:
+        """Close the collection, and the engine if it is one's own. Closing twice is no error."""
+        with self._building:
+            self._closed = True
+            for part in [*self._retired, self._parts.pop("index", None), self._parts.pop("collections", None)]:
+                if part is not None:
+                    part.close()
+            self._parts.clear()
+            self._retired.clear()
+
+    def _once(self, name: str, build: Callable[[Settings], Any]) -> Any:
+        with self._building:
+            if self._closed:
+                message = "this searcher is closed; open another with open_search()"
+                raise SearchError(message)
+            if self._lender is not None and name in _LENT and name not in self._parts:
+                return self._lender._once(name, build)  # noqa: SLF001  # another of its kind
+            if name not in self._parts:
+                self._parts[name] = build(self.settings)
+            return self._parts[name]

@@ -1,0 +1,81 @@
+"""How is it served? The commands for whoever runs it for others."""
+
+import logging
+import sys
+from typing import Annotated
+
+import typer
+
+from search.assembly import needs_extra
+from search.errors import InvalidQuery, InvalidSettings, SearchError
+from search.options import AsJson, Collection, DataDir, load_settings, print_json
+from search.searcher import open_search
+from search.settings import EdgeSettings
+
+_SCOPES = ("search", "write", "admin")
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(help="The address to listen on.", show_default="127.0.0.1")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="0: any that is free.", show_default="8000")] = None,
+    log: Annotated[str, typer.Option(help="json, text, or none: one line a request, on stderr.")] = "text",
+    data_dir: DataDir = None,
+    collection: Collection = None,
+) -> None:
+    """Serve a collection over HTTP: an API, a page, and reranking as Cohere's, Jina's, TEI's and vLLM's clients expect it."""
+    with needs_extra():
+        from search.api.keys import check_listening
+        from search.api.logs import write_logs
+        from search.api.server import build_server
+        from search.api.service import Service
+
+    settings = load_settings(data_dir, collection)
+    given = {"host": host, "port": port}
+    service = settings.service.model_copy(update={name: value for name, value in given.items() if value is not None})
+    update: dict[str, object] = {"service": service}
+    if isinstance(settings.index, EdgeSettings):
+        update["index"] = EdgeSettings(own_process=True)
+    settings = settings.model_copy(update=update)
+    if log not in {"json", "text", "none"}:
+        message = f"--log is {log!r}; write json, text or none"
+        raise InvalidQuery(message)
+    if log != "none":
+        write_logs(as_json=log == "json")
+    logging.getLogger("search").info("loading models")
+
+    def tell(url: str) -> None:
+        print(f"listening on {url}", file=sys.stderr, flush=True)
+
+    with open_search(settings) as searcher:
+        started = Service(settings, searcher)
+        check_listening(settings.service)
+        started.warm_up()
+        server = build_server(started, on_listening=tell)
+        server.run()
+    if not server.started:
+        message = f"the service could not listen on {service.host}:{service.port}; the lines above say why"
+        raise SearchError(message)
+
+
+def key(
+    name: Annotated[str, typer.Argument(help="For whom or what it is.")],
+    scope: Annotated[list[str] | None, typer.Option(help="search, write or admin; several times for several.")] = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Make an API key: shown once, and the line of the settings that lets it in, with its hash only."""
+    from search.api.keys import new_key
+
+    scopes = scope or ["search"]
+    if wrong := [one for one in scopes if one not in _SCOPES]:
+        message = f"there is no scope {wrong[0]!r}; there are {', '.join(_SCOPES)}"
+        raise InvalidSettings(message)
+    if not name.replace("-", "").replace("_", "").isalnum():
+        message = f"{name!r} cannot name a key; use letters, digits, hyphens and underscores"
+        raise InvalidSettings(message)
+    made, digest = new_key()
+    if as_json:
+        print_json({"name": name, "key": made, "sha256": digest, "scopes": scopes})
+        return
+    print(f"key, which is shown only now: {made}\n\nin search.toml:\n\n[service.api_keys.{name}]")
+    print(f'sha256 = "{digest}"\nscopes = [{", ".join(repr(one) for one in scopes)}]')

@@ -1,0 +1,240 @@
+"""The service's own API, over HTTP: what it answers, and what it says when it cannot."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from serving import Served, serving
+
+from search.documents import Document
+from search.searcher import Searcher
+from search.settings import Settings
+
+PETS = [
+    Document(id="pets/cats.md", text="Cats sleep most of the day.", title="Cats", metadata={"legs": 4, "kind": "cat"}),
+    Document(id="birds", text="Birds sing at dawn.", metadata={"legs": 2, "kind": "bird", "tags": ["air", "song"]}),
+    Document(id="dogs", text="Dogs bark at night, and sleep in the day.", metadata={"legs": 4, "kind": "dog", "good": True}),
+]
+FOUR = {"must": [{"key": "metadata.legs", "match": {"value": 4}}]}
+
+
+def filled(searcher: Searcher) -> None:
+    searcher.ingest(PETS)
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One service for the tests that only ask."""
+    with serving(Settings(data_dir=tmp_path_factory.mktemp("data")), filled) as one:
+        yield one
+
+
+@pytest.fixture
+def fresh(settings: Settings) -> Iterator[Served]:
+    """A service of one's own, to change."""
+    with serving(settings, filled) as one:
+        yield one
+
+
+def test_a_search_says_what_happened(served: Served) -> None:
+    answer = served.http.post("/v1/search", json={"query": "What sleeps?", "limit": 2}, headers={"X-Request-Id": "mine-1"})
+    told = answer.json()
+    here = served.searcher.search("What sleeps?", limit=2)
+    assert [hit["document_id"] for hit in told["hits"]] == [hit.document_id for hit in here.hits]
+    assert told["hits"][0]["rerank_score"] == pytest.approx(here.hits[0].rerank_score, abs=1e-4)
+    assert (told["rerank_status"], told["reason"], told["reranker"]) == ("full", "", "minilm-reranker")
+    assert told["request_id"] == answer.headers["x-request-id"] == "mine-1"
+    assert set(told["timings_ms"]) == {"queue", "embed", "retrieve", "rerank", "total"}
+    assert re.fullmatch(r"(queue|embed|retrieve|rerank|total);dur=[\d.]+(, \w+;dur=[\d.]+){4}", answer.headers["server-timing"])
+
+
+def test_every_option_of_a_search(served: Served) -> None:
+    def hits(**asked: Any) -> list[str]:
+        told = served.http.post("/v1/search", json={"query": "What sleeps?", **asked}).raise_for_status().json()
+        return [hit["document_id"] for hit in told["hits"]]
+
+    assert sorted(hits(filter=FOUR)) == ["dogs", "pets/cats.md"]
+    assert len(hits(limit=1, depth=3)) == 1
+    assert hits(min_score=0.999999) == []
+    assert len(hits(group_by="document")) == 3
+    skipped = served.http.post("/v1/search", json={"query": "What sleeps?", "rerank": False}).json()
+    assert (skipped["rerank_status"], skipped["hits"][0]["rerank_score"]) == ("skipped", None)
+    late = served.http.post("/v1/search", json={"query": "What sleeps?", "budget_ms": 0.001}).json()
+    assert (late["rerank_status"], len(late["hits"])) == ("skipped", 3)
+    assert "time budget" in late["reason"]
+    explained = served.http.post("/v1/search", json={"query": "What sleeps?", "limit": 1, "explain": True}).json()
+    assert (len(explained["hits"]), len(explained["explanation"])) == (1, 3)
+    assert [one["moved"] for one in explained["explanation"]] == [
+        one["retrieval_rank"] - one["rank"] for one in explained["explanation"]
+    ]
+
+
+def test_a_batch_answers_each_as_by_itself(served: Served) -> None:
+    searches = [{"query": "cats"}, {"query": " "}, {"query": "birds", "limit": 1}, {"query": "x", "collection": "none"}]
+    told = served.http.post("/v1/search/batch", json={"searches": searches}).raise_for_status().json()["results"]
+    assert [one.get("error", {}).get("type") for one in told] == [None, "InvalidQuery", None, "CollectionNotFound"]
+    assert [hit["document_id"] for hit in told[2]["hits"]] == ["birds"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "given", "status", "kind", "message"),
+    [
+        ("POST", "/v1/search", {}, 422, "InvalidRequest", "query: Field required"),
+        ("POST", "/v1/search", {"query": " "}, 422, "InvalidQuery", "the query is empty"),
+        ("POST", "/v1/search", {"query": "x", "limit": 5, "depth": 2}, 422, "InvalidQuery", "depth 2 is less than limit 5"),
+        ("POST", "/v1/search", {"query": "x", "depth": 10_000}, 422, "InvalidQuery", "retrieves 200 at most"),
+        ("POST", "/v1/search", {"query": "x", "surprise": 1}, 422, "InvalidRequest", "surprise: Extra inputs"),
+        ("POST", "/v1/search", {"query": "x", "filter": {"must": [{"key": "price"}]}}, 422, "UnsupportedFilter", ""),
+        ("POST", "/v1/search", {"query": "\ud800"}, 422, "", ""),
+        ("POST", "/v1/search", {"query": "x", "collection": "../../etc"}, 422, "InvalidRequest", "collection: String should match"),
+        ("POST", "/v1/search", {"query": "x", "collection": "none"}, 404, "CollectionNotFound", "GET /v1/collections lists them"),
+        ("GET", "/v1/documents/nobody", None, 404, "DocumentNotFound", "there is no document 'nobody'"),
+        ("GET", "/v1/collections/none", None, 404, "CollectionNotFound", "there is no collection 'none'"),
+        ("POST", "/v1/documents/delete", {}, 422, "InvalidQuery", "name the documents that are meant"),
+        (
+            "PATCH",
+            "/v1/documents",
+            {"ids": ["a"], "metadata": {}},
+            422,
+            "InvalidRequest",
+            "metadata: Dictionary should have",
+        ),
+        ("GET", "/nowhere", None, 404, "HTTPError", "GET /openapi.json lists them"),
+        ("PUT", "/v1/search", {"query": "x"}, 405, "HTTPError", "other methods"),
+        (
+            "POST",
+            "/v1/search/batch",
+            {"searches": [{"query": "x"}] * 1001},
+            422,
+            "InvalidQuery",
+            "1,001 searches are more than",
+        ),
+        ("DELETE", "/v1/collections/documents", None, 409, "IndexBusy", "is open in this process"),
+    ],
+)
+def test_what_is_wrong_is_said(served: Served, method: str, path: str, given: Any, status: int, kind: str, message: str) -> None:
+    content = None if given is None else json.dumps(given)
+    answer = served.http.request(method, path, content=content, headers={"Content-Type": "application/json"})
+    told = answer.json()["error"]
+    assert (answer.status_code, told["request_id"]) == (status, answer.headers["x-request-id"])
+    assert kind in told["type"]
+    assert message in told["message"]
+
+
+def test_documents_are_put_in_changed_given_back_and_taken_out(fresh: Served) -> None:
+    http = fresh.http
+    new = {"id": "fish/a b?.md", "text": "Fish swim.\n\nAll day.", "title": "Fish", "metadata": {"legs": 0}, "modified": 5.0}
+    documents = [new, {"id": "bad", "text": " "}, {"id": "birds", "text": "Birds sing at dusk."}]
+    dry = http.post("/v1/documents", json={"documents": documents, "dry_run": True}).json()
+    report = http.post("/v1/documents", json={"documents": documents}).json()
+    for told in (dry, report):
+        assert (told["added"], told["changed"], told["rejected"]) == (1, 1, 1)
+    assert report["rejections"][0] | {"reason": ""} == {"source": "documents[1]", "line": None, "document_id": "bad", "reason": ""}
+    assert http.get("/v1/documents/fish/a%20b%3F.md").json() == {**new, "media_type": "text/plain"}
+    assert http.patch("/v1/documents", json={"ids": ["dogs"], "metadata": {"good": None, "legs": 3}}).json()["changed"] == 1
+    assert http.get("/v1/documents/dogs").json()["metadata"] == {"kind": "dog", "legs": 3}
+    assert http.post("/v1/documents/count", json={"filter": FOUR}).json() == {"passages": 1}
+    assert http.post("/v1/documents/delete", json={"filter": FOUR, "dry_run": True}).json()["removed"] == 1
+    gone = http.post("/v1/documents/delete", json={"ids": ["birds"], "filter": FOUR}).json()
+    assert (gone["removed"], sorted(gone["document_ids"])) == (2, ["birds", "pets/cats.md"])
+    assert http.post("/v1/documents/count", json={}).json() == {"passages": 2}
+
+
+def test_collections_and_aliases(fresh: Served) -> None:
+    http = fresh.http
+    one = {"documents": [{"id": "a", "text": "Other."}], "collection": "other"}
+    assert http.post("/v1/documents", json=one).json()["added"] == 1
+    assert http.post("/v1/search", json={"query": "other", "collection": "other"}).json()["hits"][0]["document_id"] == "a"
+    assert http.post("/v1/collections/aliases", json={"alias": "live", "collection": "other"}).status_code == 200
+    told = http.get("/v1/collections").json()
+    assert told["default"] == "documents"
+    assert told["collections"][1] == {"name": "other", "aliases": ["live"]}
+    assert http.post("/v1/search", json={"query": "other", "collection": "live"}).json()["hits"][0]["document_id"] == "a"
+    described = http.get("/v1/collections/live").json()
+    assert (described["name"], described["passages"], described["dimension"]) == ("other", 1, 384)
+    refused = http.delete("/v1/collections/other")
+    assert (refused.status_code, refused.json()["error"]["type"]) == (422, "IndexRejected")
+    assert "the alias 'live' leads to" in refused.json()["error"]["message"]
+
+
+def test_what_there_is_to_filter_by(served: Served) -> None:
+    told = served.http.get("/v1/collections/documents/facets").json()
+    fields = {one["field"]: {value["value"]: value["documents"] for value in one["values"]} for one in told["fields"]}
+    assert fields["metadata.kind"] == {"cat": 1, "bird": 1, "dog": 1}
+    assert fields["metadata.tags"] == {"air": 1, "song": 1}
+    assert fields["metadata.good"] == {True: 1}
+    assert told["ranges"] == [{"field": "metadata.legs", "least": 2, "most": 4}]
+    assert (told["documents"], told["complete"]) == (3, True)
+
+
+def test_a_service_without_documents_takes_them(settings: Settings) -> None:
+    with serving(settings) as empty:
+        missing = empty.http.post("/v1/search", json={"query": "x"})
+        assert (missing.status_code, missing.json()["error"]["type"]) == (404, "CollectionNotFound")
+        assert empty.http.get("/readyz").json() == {"ready": True}
+        assert empty.http.post("/v1/documents", json={"documents": [{"id": "a", "text": "Cats."}]}).json()["added"] == 1
+        assert empty.http.post("/v1/search", json={"query": "x"}).json()["hits"][0]["document_id"] == "a"
+
+
+def test_the_description_is_true(fresh: Served) -> None:
+    """Every example of every request is accepted by the route that it stands at."""
+    described = fresh.http.get("/openapi.json").json()
+    schemas = described["components"]["schemas"]
+
+    def example(schema: Any) -> Any:
+        if "$ref" in schema:
+            return example(schemas[schema["$ref"].rpartition("/")[2]])
+        if schema.get("examples"):
+            return schema["examples"][0]
+        if "properties" in schema:
+            wanted = {n: s for n, s in schema["properties"].items() if n in schema.get("required", []) or s.get("examples")}
+            return {name: example(inner) for name, inner in wanted.items()}
+        if schema.get("type") == "array":
+            return [example(schema["items"])]
+        return example(schema["anyOf"][0]) if "anyOf" in schema else "documents"
+
+    asked = 0
+    for path, methods in described["paths"].items():
+        for method, operation in methods.items():
+            assert operation["description"]
+            if "requestBody" in operation and not path.endswith("aliases"):
+                schema = operation["requestBody"]["content"]["application/json"]["schema"]
+                for one in schema.get("anyOf", [schema]):
+                    given = example(one) | ({"dry_run": True} if "delete" in path or method == "patch" else {})
+                    answer = fresh.http.request(method, path, json=given)
+                    assert answer.status_code == 200, (path, given, answer.text)
+                    asked += 1
+    assert asked >= 11
+
+
+def test_metrics_and_health(served: Served) -> None:
+    served.http.post("/v1/search", json={"query": "cats"})
+    text = served.http.get("/metrics").text
+    assert 'search_rerank_status_total{status="full"}' in text
+    assert re.search(r'search_stage_seconds_count\{stage="rerank"\} [1-9]', text)
+    assert re.search(r'search_requests_total\{method="POST",route="/v1/search",status="200"\} [1-9]', text)
+    assert float(re.findall(r"search_resident_memory_bytes ([\d.e+]+)", text)[0]) > 50_000_000
+    for path in ("/healthz", "/health"):
+        assert served.http.get(path).json() == {"status": "ok"}
+
+
+def test_errors_of_the_service_tell_nothing_of_it(settings: Settings, tmp_path: Path) -> None:
+    gone = settings.model_copy(update={"index": Settings(index={"engine": "qdrant", "url": "http://127.0.0.1:1"}).index})
+    with serving(gone) as served:
+        answer = served.http.post("/v1/search", json={"query": "x"})
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+        assert answer.json()["error"]["message"].startswith("the collection cannot be reached now; the log of the service")
+        assert "127.0.0.1" not in answer.text
+        assert str(tmp_path) not in answer.text
+
+
+def test_a_request_that_is_no_json(served: Served) -> None:
+    for content in (b"{", b"[1]", b'{"query": NaN}', b"\xff", b'"x"'):
+        answer = served.http.post("/v1/search", content=content, headers={"Content-Type": "application/json"})
+        assert answer.status_code in {400, 422}, content
+        assert answer.json()["error"]["message"]
+    assert httpx.post(f"{served.url}/v1/search", data={"query": "x"}).status_code == 415
