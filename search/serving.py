@@ -1,7 +1,9 @@
 """How is it served? The commands for whoever runs it for others."""
 
 import logging
+import signal
 import sys
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -39,22 +41,26 @@ def serve(
     if log not in {"json", "text", "none"}:
         message = f"--log is {log!r}; write json, text or none"
         raise InvalidQuery(message)
+    check_listening(service)
     if log != "none":
         write_logs(as_json=log == "json")
     logging.getLogger("search").info("loading models")
+
+    for number in (signal.SIGTERM, signal.SIGINT):  # while it loads; later the server ends by them, and raises them again
+        signal.signal(number, lambda *_: sys.exit(0))
 
     def tell(url: str) -> None:
         print(f"listening on {url}", file=sys.stderr, flush=True)
 
     with open_search(settings) as searcher:
         started = Service(settings, searcher)
-        check_listening(settings.service)
         started.warm_up()
         server = build_server(started, on_listening=tell)
-        server.run()
-    if not server.started:
-        message = f"the service could not listen on {service.host}:{service.port}; the lines above say why"
-        raise SearchError(message)
+        with suppress(SystemExit):  # uvicorn's, where it cannot listen
+            server.run()
+        if not server.started:
+            message = f"nothing can listen on {service.host}:{service.port}: the port may be taken; choose another with --port"
+            raise SearchError(message)
 
 
 def key(

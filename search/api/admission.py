@@ -17,7 +17,7 @@ from search.errors import SearchError
 
 Done = TypeVar("Done")
 
-_LEARNING = 0.2  # weight of the newest measurement
+_LEARNING = 0.3  # weight of the newest measurement
 _FIRST_GUESS_S = 0.02  # for a text, until something was measured
 
 
@@ -109,6 +109,10 @@ class Admission:
                 waited_first = time.monotonic() - ticket.arrived
             answers.append(await self._done(ticket, work, kind, units))
         return answers, waited_first
+
+    def units_in(self, kind: str, seconds: float) -> int:
+        """How many units take so long."""
+        return int(seconds / self._unit_s.get(kind, _FIRST_GUESS_S))
 
     def learn(self, kind: str, unit_s: float) -> None:
         """Begin with a measurement of how long a unit takes."""

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 
 from search.api.collection_routes import collection_routes
 from search.api.document_routes import document_routes
-from search.api.failures import Refused, body, refused
+from search.api.failures import Refused, body, refused, status
 from search.api.gate import Gate
 from search.api.metrics import CONTENT_TYPE
 from search.api.page_routes import page_routes
@@ -103,7 +103,7 @@ def _add_operations(app: FastAPI, service: Service) -> None:
 def _add_failures(app: FastAPI) -> None:
     def tell(request: Request, refusal: Refused) -> JSONResponse:
         state = request.state
-        return JSONResponse(body(state.dialect, refusal, state.request_id), refusal.status, refusal.headers)
+        return JSONResponse(body(state.dialect, refusal, state.request_id), status(state.dialect, refusal), refusal.headers)
 
     def known(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, SearchError)  # noqa: S101  # as it was registered

@@ -40,6 +40,7 @@ _STATUS: tuple[tuple[type[SearchError], int], ...] = (
 )
 _PASSES = 503
 _RETRY_AFTER_S = 2
+_BACKEND = 424  # TEI's for a model that fails
 _OWN = 500  # from here on it is the service's fault
 
 # TEI's names, by status.
@@ -69,6 +70,11 @@ def refused(error: SearchError, request_id: str) -> Refused:
     if status >= _OWN:
         message = f"{_words(error)}; the log of the service has the rest under request {request_id}"
     return Refused(status, type(error).__name__, message, headers)
+
+
+def status(dialect: str, refusal: Refused) -> int:
+    """The status of a refusal, as a kind of client expects it."""
+    return _BACKEND if dialect == "tei" and refusal.status == _OWN else refusal.status
 
 
 def body(dialect: str, refusal: Refused, request_id: str) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from search.api.failures import Refused
 from search.api.keys import Keys
 from search.api.metrics import Metrics
 from search.documents import SearchResult
-from search.errors import CollectionNotFound, IndexFaulted, IndexOverloaded, IndexTimeout, IndexUnreachable
+from search.errors import CollectionNotFound, IndexFaulted, IndexOverloaded, IndexTimeout, IndexUnreachable, SearchError
 from search.index.collections import Collections
 from search.reranking import Reranker, Scoring
 from search.searcher import Searcher
@@ -29,7 +29,8 @@ _CLIENT_GONE = 499
 _WARM_TEXTS = 8
 _WARM_WORDS = 120
 _LEAST_BUDGET_MS = 1.0
-_PART = 32  # texts scored in one turn
+_PART_S = 0.2  # about how long one turn of a large request may take …
+_LEAST_PART, _MOST_PART = 4, 64  # … within so many texts
 
 
 class Service:
@@ -137,11 +138,20 @@ class Service:
     async def score(self, request: Request, query: str, texts: list[str]) -> Scoring:
         """Score texts, in parts that take turns with other requests."""
         reranker = self.reranker
-        step = len(texts) if reranker.recipe.compares else _PART
+        fitting = self.reading.units_in("texts", _PART_S)
+        step = len(texts) if reranker.recipe.compares else max(_LEAST_PART, min(_MOST_PART, fitting))
         parts = [texts[at : at + step] for at in range(0, len(texts), step)]
         work = [(functools.partial(reranker.score, query, part), len(part)) for part in parts]
-        scorings, _ = await self.unless_gone(request, self.reading.run_parts(work, kind="texts"))
-        joined = _joined(scorings)
+        try:
+            scorings, _ = await self.unless_gone(request, self.reading.run_parts(work, kind="texts"))
+            joined = _joined(scorings, len(texts))
+        except (Refused, SearchError):
+            raise
+        except Exception as error:  # whatever a reranker does
+            request_id = request.state.request_id
+            _log.exception("request %s: the reranker %s failed", request_id, reranker.name)
+            message = f"the reranker failed; the log of the service has the rest under request {request_id}"
+            raise Refused(500, "RerankFailed", message) from error
         self.metrics.judged(len(texts), int(joined.tokens_seen.sum()))
         return joined
 
@@ -187,13 +197,17 @@ class Service:
         self._searcher.close()
 
 
-def _joined(scorings: list[Scoring]) -> Scoring:
+def _joined(scorings: list[Scoring], expected: int) -> Scoring:
     first = scorings[0]
-    return first._replace(
+    joined = first._replace(
         scores=np.concatenate([one.scores for one in scorings]),
         tokens_seen=np.concatenate([one.tokens_seen for one in scorings]),
         tokens_total=np.concatenate([one.tokens_total for one in scorings]),
     )
+    if joined.scores.shape != (expected,) or not np.isfinite(joined.scores).all():
+        message = f"it gave {np.isfinite(joined.scores).sum()} scores for {expected} texts"
+        raise ValueError(message)
+    return joined
 
 
 async def _gone(request: Request) -> None:

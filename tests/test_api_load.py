@@ -1,0 +1,297 @@
+"""Under load, under faults, and told to end: nothing hangs, nothing accepted is lost, and what is refused is refused at once."""
+
+import asyncio
+import os
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from serving import Served, serving
+from standin import Fault, QdrantStandIn
+
+from search.api.admission import Admission, Overloaded
+from search.documents import Document
+from search.reranking import Scoring
+from search.searcher import Searcher
+from search.settings import Settings
+
+BIRDS = [Document(id=f"bird{i}", text=f"Bird number {i} sings at dawn.") for i in range(8)]
+
+
+def filled(searcher: Searcher) -> None:
+    searcher.ingest(BIRDS)
+
+
+class Slow:
+    """A reranker that takes its time, or fails in some way."""
+
+    def __init__(self, reranker: Any, seconds: float, fault: str = "") -> None:
+        self._reranker = reranker
+        self.seconds = seconds
+        self.fault = fault
+        self.calls = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reranker, name)
+
+    def score(self, query: str, texts: Sequence[str], **options: Any) -> Scoring:
+        self.calls += 1
+        time.sleep(self.seconds)
+        if self.fault == "raises":
+            message = "out of order"
+            raise RuntimeError(message)
+        scoring: Scoring = self._reranker.score(query, texts, **options)
+        if self.fault == "wrong length":
+            return scoring._replace(scores=scoring.scores[:-1])
+        if self.fault == "NaN":
+            return scoring._replace(scores=np.full_like(scoring.scores, np.nan))
+        return scoring
+
+
+def slowed(served: Served, seconds: float, fault: str = "") -> Slow:
+    slow = Slow(served.searcher.reranker, seconds, fault)
+    served.searcher._parts._parts["reranker"] = slow
+    served.searcher._parts._parts.pop("service", None)
+    return slow
+
+
+@pytest.fixture
+def served(settings: Settings) -> Iterator[Served]:
+    with serving(settings, filled, queue_s=0.4) as one:
+        yield one
+
+
+@pytest.fixture
+def patient(settings: Settings) -> Iterator[Served]:
+    with serving(settings, filled, queue_s=10) as one:
+        yield one
+
+
+@pytest.mark.parametrize("fault", ["raises", "wrong length", "NaN"])
+def test_a_failing_reranker_degrades_searches_and_fails_rerank_requests(fault: str, served: Served) -> None:
+    slowed(served, 0, fault)
+    told = served.http.post("/v1/search", json={"query": "Which bird sings?"}).json()
+    assert (told["rerank_status"], len(told["hits"])) == ("failed", 8)
+    assert "minilm-reranker" in told["reason"]
+    answer = served.http.post("/rerank", json={"query": "x", "texts": ["a", "b"]})
+    assert (answer.status_code, answer.json()["error_type"]) == (424, "Backend")
+    assert "out of order" not in answer.text
+    assert served.http.post("/v2/rerank", json={"query": "x", "documents": ["a", "b"]}).status_code == 500
+
+
+def test_overload_is_refused_at_once_and_the_rest_is_served_in_time(served: Served) -> None:
+    slowed(served, 0.2)
+    for _ in range(8):
+        served.http.post("/v1/search", json={"query": "learn how long it takes"})
+
+    def ask(http: httpx.Client) -> tuple[int, float, str]:
+        started = time.monotonic()
+        answer = http.post("/v1/search", json={"query": "Which bird sings?"})
+        return answer.status_code, time.monotonic() - started, answer.headers.get("retry-after", "")
+
+    with ExitStack() as stack, ThreadPoolExecutor(16) as pool:
+        clients = [stack.enter_context(httpx.Client(base_url=served.url, timeout=30)) for _ in range(16)]
+        for client in clients:
+            client.get("/healthz")
+        answers = list(pool.map(ask, clients))
+    taken = [seconds for status, seconds, _ in answers if status == 200]
+    refused = [(seconds, wait) for status, seconds, wait in answers if status == 429]
+    assert len(taken) + len(refused) == 16
+    assert 2 <= len(taken) <= 6
+    assert max(taken) < 0.4 + 3 * 0.25 + 0.3  # the queue, what it takes itself, and this machine's moods
+    assert all(int(wait) >= 1 for _, wait in refused)
+    assert statistics.median(seconds for seconds, _ in refused) < 0.3
+    assert "search_overloaded_total " + f"{len(refused)}.0" in served.http.get("/metrics").text
+    answer = served.http.post("/v1/search", json={"query": "and again"})
+    assert answer.status_code == 200
+
+
+def test_health_is_answered_while_models_work(served: Served) -> None:
+    texts = ["word " * 150] * 400
+    took: list[float] = []
+    with ThreadPoolExecutor(1) as pool:
+        working = pool.submit(lambda: served.http.post("/rerank", json={"query": "x", "texts": texts}).status_code)
+        time.sleep(0.3)
+        with httpx.Client(base_url=served.url) as http:
+            while not working.done():
+                started = time.monotonic()
+                assert http.get("/healthz").status_code == 200
+                took.append(time.monotonic() - started)
+                time.sleep(0.02)
+        assert working.result() == 200
+    assert len(took) > 20
+    assert statistics.median(took) < 0.05
+
+
+def test_a_large_request_does_not_keep_small_ones_waiting(patient: Served) -> None:
+    served = patient
+    slow = slowed(served, 0.1)
+    with ThreadPoolExecutor(1) as pool:
+        large = pool.submit(lambda: served.http.post("/rerank", json={"query": "x", "texts": ["a"] * 640}))
+        time.sleep(0.5)
+        started = time.monotonic()
+        with httpx.Client(base_url=served.url) as http:
+            assert http.post("/rerank", json={"query": "x", "texts": ["a"]}).status_code == 200
+        assert time.monotonic() - started < 0.8
+        assert not large.done()
+        assert large.result().status_code == 200
+    assert slow.calls > 10  # parts
+
+
+def test_a_client_that_goes_away_frees_its_place(patient: Served) -> None:
+    served = patient
+    slow = slowed(served, 0.15)
+    host, port = served.url.removeprefix("http://").split(":")
+    body = b'{"query": "x", "texts": ["' + b'a", "' * 639 + b'a"]}'
+    head = f"POST /rerank HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    with socket.create_connection((host, int(port))) as leaving:
+        leaving.sendall(head.encode() + body)
+        time.sleep(0.4)
+    time.sleep(0.5)
+    calls = slow.calls
+    assert 1 <= calls < 8  # of 10 parts at least
+    time.sleep(0.5)
+    assert slow.calls == calls
+    assert served.service.reading.running == served.service.reading.waiting == 0
+
+
+def test_a_budget_counts_the_wait(patient: Served) -> None:
+    served = patient
+    slowed(served, 0.3)
+    with ThreadPoolExecutor(1) as pool, httpx.Client(base_url=served.url) as other:
+        first = pool.submit(lambda: other.post("/v1/search", json={"query": "x"}).json())
+        time.sleep(0.1)
+        told = served.http.post("/v1/search", json={"query": "x", "budget_ms": 150}).json()
+        assert (told["rerank_status"], len(told["hits"])) == ("skipped", 8)
+        assert told["timings_ms"]["queue"] > 100
+        assert first.result()["rerank_status"] == "full"
+
+
+def test_the_server_gone_and_back(standin: QdrantStandIn, settings: Settings) -> None:
+    index = Settings(index={"engine": "qdrant", "url": standin.url}).index
+    with serving(settings.model_copy(update={"index": index}), filled) as served:
+        ask = {"query": "Which bird sings?"}
+        assert served.http.post("/v1/search", json=ask).status_code == 200
+        standin.faults += [Fault(503)] * 3
+        gone = served.http.post("/v1/search", json=ask)
+        assert (gone.status_code, gone.headers["retry-after"]) == (503, "2")
+        standin.faults.clear()
+        assert served.http.post("/v1/search", json=ask).status_code == 200
+
+
+def test_the_engine_killed_costs_one_request(settings: Settings) -> None:
+    index = Settings(index={"engine": "edge", "own_process": True}).index
+    with serving(settings.model_copy(update={"index": index}), filled) as served:
+        process: Any = served.searcher.collections
+        os.kill(process._child[0].pid, signal.SIGKILL)
+        statuses = [served.http.post("/v1/search", json={"query": "Which bird sings?"}).status_code for _ in range(3)]
+        assert statuses == [503, 200, 200]
+
+
+def test_what_was_accepted_is_finished_when_it_is_told_to_end(tmp_path: Path) -> None:
+    environment = {**os.environ, "SEARCH_DATA_DIR": str(tmp_path), "SEARCH_SERVICE__QUEUE_S": "30"}
+    command = [str(Path(sys.executable).parent / "search"), "serve", "--port", "0", "--log", "none"]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        url = process.stderr.readline().split()[-1]
+        documents = [{"id": str(i), "text": f"Bird {i} sings. " + "word " * 150} for i in range(20)]
+        assert httpx.post(f"{url}/v1/documents", json={"documents": documents}, timeout=60).json()["added"] == 20
+        outcomes: list[str] = []
+        accepted = threading.Barrier(7)
+
+        def ask() -> None:
+            with httpx.Client(base_url=url, timeout=60) as http:
+                http.get("/healthz")
+                accepted.wait()
+                try:
+                    outcomes.append(http.post("/v1/search", json={"query": "Which bird sings?"}).json()["rerank_status"])
+                except httpx.ConnectError:
+                    outcomes.append("not accepted")
+
+        threads = [threading.Thread(target=ask) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        accepted.wait()
+        time.sleep(0.4)  # all of them are there, one after the other is being answered
+        process.send_signal(signal.SIGTERM)
+        for thread in threads:
+            thread.join()
+        assert outcomes == ["full"] * 6
+        assert process.wait(30) == 0
+        with pytest.raises(httpx.ConnectError):
+            httpx.get(f"{url}/healthz")
+
+
+def test_a_port_that_is_taken(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        command = [str(Path(sys.executable).parent / "search"), "serve", "--port", str(taken.getsockname()[1])]
+        environment = {**os.environ, "SEARCH_DATA_DIR": str(tmp_path), "SEARCH_RERANKER__KIND": "none"}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "the port may be taken; choose another with --port" in done.stderr
+
+
+# The queue by itself
+
+
+def test_turns_are_taken_in_order_and_a_place_is_given_up() -> None:
+    async def play() -> list[str]:
+        admission = Admission("test", 1, 10)
+        done: list[str] = []
+
+        def work(name: str) -> Any:
+            def run() -> None:
+                time.sleep(0.05)
+                done.append(name)
+
+            return run
+
+        tasks = [asyncio.create_task(admission.run(work(name), kind="x", units=1)) for name in "abcd"]
+        await asyncio.sleep(0.02)
+        assert (admission.running, admission.waiting) == (1, 3)
+        tasks[1].cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert (admission.running, admission.waiting) == (0, 0)
+        admission.close()
+        return done
+
+    assert asyncio.run(play()) == ["a", "c", "d"]
+
+
+def test_failures_free_their_place_and_teach_nothing() -> None:
+    async def play() -> None:
+        admission = Admission("test", 2, 1)
+
+        def fail() -> None:
+            message = "no"
+            raise ValueError(message)
+
+        for _ in range(5):
+            with pytest.raises(ValueError, match="no"):
+                await admission.run(fail, kind="x", units=1)
+        assert (admission.running, admission.expected_wait_s()) == (0, 0.0)
+        admission.learn("x", 1.0)
+        first = asyncio.create_task(admission.run(lambda: time.sleep(0.2), kind="x", units=2))
+        second = asyncio.create_task(admission.run(lambda: time.sleep(0.2), kind="x", units=2))
+        await asyncio.sleep(0.01)
+        with pytest.raises(Overloaded, match="come again in 1 s") as refused:
+            await admission.run(lambda: None, kind="x", units=1)
+        assert refused.value.retry_after_s == 1
+        await asyncio.gather(first, second)
+        admission.close()
+
+    asyncio.run(play())
