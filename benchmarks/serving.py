@@ -1,0 +1,218 @@
+"""What does the service add to a search, and what does it do under load?
+
+    .venv/bin/python benchmarks/serving.py            # some fifteen minutes
+    .venv/bin/python benchmarks/serving.py --short    # a minute at 80 % of capacity instead of five, fewer passages
+
+One `search serve` with its settings as they are, over an embedded collection of 10,000 passages of 100 to 200 tokens, asked by this
+process. Overhead: time of a request less what models and index take, depth 30. Throughput: one client against eight, each asking again
+as soon as it was answered; with a queue that is long enough for eight, and with the one second of the settings. Arrivals: evenly spaced, whether
+or not earlier ones were answered, at 80 % and 300 % of what one client gets. The page: from the key that sends a first query to the
+last result shown, in a headless browser. Sharing: the most that batches of several requests could gain on this machine, by the model alone.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import record
+from ingestion import text
+
+QUESTIONS = [
+    "the winter harbour and its engines",
+    "a letter from the mountain",
+    "where is the copper market",
+    "glass in the garden",
+]
+SEARCH = Path(sys.executable).parent / "search"
+
+
+@contextmanager
+def service(data: Path, **settings: str) -> Iterator[str]:
+    """A service of its own process, until the context ends."""
+    environment = {**os.environ, "SEARCH_DATA_DIR": str(data), **settings}
+    command = [str(SEARCH), "serve", "--port", "0", "--log", "none"]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr  # noqa: S101  # asked for above
+        yield next(line.split()[-1] for line in process.stderr if line.startswith("listening"))
+        process.terminate()
+
+
+def overhead(url: str, asked: int = 60) -> dict[str, float]:
+    """Milliseconds of a request beyond models and index."""
+    beyond, whole = [], []
+    with httpx.Client(base_url=url, timeout=60) as http:
+        for number in range(asked):
+            body = {"query": QUESTIONS[number % len(QUESTIONS)], "limit": 10, "depth": 30}
+            started = time.perf_counter()
+            told = http.post("/v1/search", json=body).raise_for_status().json()
+            took = (time.perf_counter() - started) * 1000
+            beyond.append(took - sum(told["timings_ms"][stage] for stage in ("embed", "retrieve", "rerank")))
+            whole.append(took)
+    return {"median_ms": statistics.median(beyond), "p95_ms": quantile(beyond, 0.95), "request_median_ms": statistics.median(whole)}
+
+
+def quantile(values: list[float], share: float) -> float:
+    """The value that so many are not above."""
+    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
+
+
+async def closed(url: str, clients: int, seconds: float) -> dict[str, Any]:
+    """So many clients, each of which asks as soon as it was answered; beside them, how fast health is answered."""
+    statuses: list[int] = []
+    latencies: list[float] = []
+    health: list[float] = []
+    ends = time.monotonic() + seconds
+    async with httpx.AsyncClient(base_url=url, timeout=120) as http:
+
+        async def client(number: int) -> None:
+            while time.monotonic() < ends:
+                started = time.monotonic()
+                answer = await http.post("/v1/search", json={"query": QUESTIONS[number % len(QUESTIONS)]})
+                statuses.append(answer.status_code)
+                latencies.append(time.monotonic() - started)
+
+        async def watch() -> None:
+            while time.monotonic() < ends:
+                started = time.monotonic()
+                (await http.get("/healthz")).raise_for_status()
+                health.append((time.monotonic() - started) * 1000)
+                await asyncio.sleep(0.05)
+
+        began = time.monotonic()
+        await asyncio.gather(watch(), *(client(number) for number in range(clients)))
+        took = time.monotonic() - began
+    good = statuses.count(200)
+    return {
+        "clients": clients,
+        "searches_per_s": good / took,
+        "p95_s": quantile(latencies, 0.95),
+        "healthz_p95_ms": quantile(health, 0.95),
+    } | {
+        "refused": statuses.count(429),
+        "failed": len(statuses) - good - statuses.count(429),
+    }
+
+
+async def arrivals(url: str, rate: float, seconds: float) -> dict[str, Any]:
+    """Requests that come evenly spaced, whether or not earlier ones were answered."""
+    answers: list[tuple[int, float]] = []
+    async with httpx.AsyncClient(base_url=url, timeout=120, limits=httpx.Limits(max_connections=1000)) as http:
+
+        async def ask(number: int) -> None:
+            started = time.monotonic()
+            answer = await http.post("/v1/search", json={"query": QUESTIONS[number % len(QUESTIONS)]})
+            answers.append((answer.status_code, time.monotonic() - started))
+
+        async with asyncio.TaskGroup() as group:
+            began = time.monotonic()
+            for number in range(int(rate * seconds)):
+                await asyncio.sleep(max(0.0, began + number / rate - time.monotonic()))
+                group.create_task(ask(number))
+    accepted = [took for status, took in answers if status == 200]
+    refused = [took for status, took in answers if status == 429]
+    return {
+        "rate_per_s": rate,
+        "seconds": seconds,
+        "accepted": len(accepted),
+        "refused": len(refused),
+        "failed": len(answers) - len(accepted) - len(refused),
+        "accepted_p95_s": quantile(accepted, 0.95),
+        "refused_median_s": statistics.median(refused) if refused else None,
+    }
+
+
+def page(url: str) -> dict[str, float] | None:
+    """Seconds from the key that sends a query to the results, in a fresh page each time; the first of them is the service's first."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        return None
+    from playwright.sync_api import sync_playwright
+
+    took = []
+    with sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        for question in QUESTIONS:
+            opened = browser.new_page()
+            opened.goto(url)
+            opened.get_by_role("searchbox").fill(question)
+            began = time.perf_counter()
+            opened.keyboard.press("Enter")
+            opened.locator("#results > li").last.wait_for()
+            took.append(time.perf_counter() - began)
+            opened.close()
+        browser.close()
+    return {"first_s": took[0], "median_s": statistics.median(took)}
+
+
+def sharing(rounds: int = 15) -> dict[str, float]:
+    """How much faster 32 texts are judged at once than in eight requests of four."""
+    from search import Settings
+    from search.assembly import build_reranker
+
+    reranker = build_reranker(Settings())
+    assert reranker  # noqa: S101  # the default one
+    draw = random.Random(3)  # noqa: S311  # no secret
+    texts = [text(draw) for _ in range(32)]
+
+    def seconds(work: Callable[[], Any]) -> float:
+        started = time.perf_counter()
+        work()
+        return time.perf_counter() - started
+
+    together, apart = [], []
+    for _ in range(rounds):
+        together.append(seconds(lambda: reranker.score("the winter harbour", texts)))
+        apart.append(seconds(lambda: [reranker.score("the winter harbour", texts[at : at + 4]) for at in range(0, 32, 4)]))
+    return {"eight_requests_of_four_against_one_of_32": statistics.median(apart) / statistics.median(together)}
+
+
+def main() -> None:
+    """Measure, and write benchmarks/results/serving.json."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--short", action="store_true")
+    short = parser.parse_args().short
+    passages, minutes = (2_000, 1) if short else (10_000, 5)
+    draw = random.Random(1)  # noqa: S311  # no secret
+    with tempfile.TemporaryDirectory() as root:
+        lines = [
+            json.dumps({"id": str(number), "text": text(draw), "metadata": {"year": 2000 + number % 20}})
+            for number in range(passages)
+        ]
+        (Path(root) / "corpus.jsonl").write_text("\n".join(lines))
+        data = Path(root) / "data"
+        subprocess.run([SEARCH, "ingest", Path(root) / "corpus.jsonl", "--data-dir", data], check=True, capture_output=True)
+        figures: dict[str, Any] = {"passages": passages}
+        with service(data) as url:
+            figures["page"] = page(url)
+            figures["overhead_at_depth_30"] = overhead(url)
+            unloaded = asyncio.run(closed(url, 1, 20))
+            figures["one_client"] = unloaded
+            figures["eight_clients"] = asyncio.run(closed(url, 8, 20))
+            capacity = unloaded["searches_per_s"]
+            figures["at_80_percent"] = asyncio.run(arrivals(url, 0.8 * capacity, 60 * minutes))
+            figures["at_300_percent"] = asyncio.run(arrivals(url, 3 * capacity, 30))
+            memory = next(line for line in httpx.get(f"{url}/metrics").text.splitlines() if line.startswith("search_resident"))
+            figures["resident_memory_mb_at_the_end"] = float(memory.split()[1]) / 1e6
+        with service(data, SEARCH_SERVICE__QUEUE_S="10") as url:
+            rounds = [asyncio.run(closed(url, clients, 15)) for clients in (1, 8) * 3]
+        one, eight = ([r["searches_per_s"] for r in rounds if r["clients"] == clients] for clients in (1, 8))
+        figures["with_a_queue_of_10_s"] = {"rounds": rounds, "eight_against_one": statistics.median(eight) / statistics.median(one)}
+    figures["sharing"] = sharing()
+    record.write("serving", figures)
+
+
+if __name__ == "__main__":
+    main()
