@@ -1,13 +1,13 @@
 """What does the service add to a search, and what does it do under load?
 
-    .venv/bin/python benchmarks/serving.py            # some fifteen minutes
-    .venv/bin/python benchmarks/serving.py --short    # a minute at 80 % of capacity instead of five, fewer passages
+    .venv/bin/python benchmarks/service.py            # some fifteen minutes
+    .venv/bin/python benchmarks/service.py --short    # a minute at 80 % of capacity instead of five, fewer passages
 
-One `search serve` with its settings as they are, over an embedded collection of 10,000 passages of 100 to 200 tokens, asked by this
-process. Overhead: time of a request less what models and index take, depth 30. Throughput: one client against eight, each asking again
-as soon as it was answered; with a queue that is long enough for eight, and with the one second of the settings. Arrivals: evenly spaced, whether
-or not earlier ones were answered, at 80 % and 300 % of what one client gets. The page: from the key that sends a first query to the
-last result shown, in a headless browser. Sharing: the most that batches of several requests could gain on this machine, by the model alone.
+One `search serve` with its settings as they are, over an embedded collection of 10,000 passages of 100 to 200 tokens, asked by
+this process. Overhead: time of a request less what models and index take, depth 30. Throughput: one client against eight, each
+asking again as soon as it was answered, with the one second of waiting that the settings allow, and with ten. Arrivals: evenly
+spaced, whether or not earlier ones were answered, at 80 % and 300 % of what one client gets. The page: from the key that sends a
+query to the last result shown, in a headless browser. Sharing: what batches of several requests could gain here, by the model alone.
 """
 
 import argparse
@@ -30,6 +30,7 @@ import httpx
 import record
 from ingestion import text
 
+_OK, _REFUSED = 200, 429
 QUESTIONS = [
     "the winter harbour and its engines",
     "a letter from the mountain",
@@ -94,15 +95,15 @@ async def closed(url: str, clients: int, seconds: float) -> dict[str, Any]:
         began = time.monotonic()
         await asyncio.gather(watch(), *(client(number) for number in range(clients)))
         took = time.monotonic() - began
-    good = statuses.count(200)
+    good = statuses.count(_OK)
     return {
         "clients": clients,
         "searches_per_s": good / took,
         "p95_s": quantile(latencies, 0.95),
         "healthz_p95_ms": quantile(health, 0.95),
     } | {
-        "refused": statuses.count(429),
-        "failed": len(statuses) - good - statuses.count(429),
+        "refused": statuses.count(_REFUSED),
+        "failed": len(statuses) - good - statuses.count(_REFUSED),
     }
 
 
@@ -121,8 +122,8 @@ async def arrivals(url: str, rate: float, seconds: float) -> dict[str, Any]:
             for number in range(int(rate * seconds)):
                 await asyncio.sleep(max(0.0, began + number / rate - time.monotonic()))
                 group.create_task(ask(number))
-    accepted = [took for status, took in answers if status == 200]
-    refused = [took for status, took in answers if status == 429]
+    accepted = [took for status, took in answers if status == _OK]
+    refused = [took for status, took in answers if status == _REFUSED]
     return {
         "rate_per_s": rate,
         "seconds": seconds,
@@ -135,7 +136,7 @@ async def arrivals(url: str, rate: float, seconds: float) -> dict[str, Any]:
 
 
 def page(url: str) -> dict[str, float] | None:
-    """Seconds from the key that sends a query to the results, in a fresh page each time; the first of them is the service's first."""
+    """Seconds from the key that sends a query to the results, in a fresh page each time; the first is the service's first, too."""
     chromium = shutil.which("chromium")
     if chromium is None:
         return None
@@ -180,17 +181,15 @@ def sharing(rounds: int = 15) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measure, and write benchmarks/results/serving.json."""
+    """Measure, and write benchmarks/results/service.json."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--short", action="store_true")
     short = parser.parse_args().short
     passages, minutes = (2_000, 1) if short else (10_000, 5)
     draw = random.Random(1)  # noqa: S311  # no secret
     with tempfile.TemporaryDirectory() as root:
-        lines = [
-            json.dumps({"id": str(number), "text": text(draw), "metadata": {"year": 2000 + number % 20}})
-            for number in range(passages)
-        ]
+        documents = ({"id": str(n), "text": text(draw), "metadata": {"year": 2000 + n % 20}} for n in range(passages))
+        lines = [json.dumps(document) for document in documents]
         (Path(root) / "corpus.jsonl").write_text("\n".join(lines))
         data = Path(root) / "data"
         subprocess.run([SEARCH, "ingest", Path(root) / "corpus.jsonl", "--data-dir", data], check=True, capture_output=True)
@@ -211,7 +210,7 @@ def main() -> None:
         one, eight = ([r["searches_per_s"] for r in rounds if r["clients"] == clients] for clients in (1, 8))
         figures["with_a_queue_of_10_s"] = {"rounds": rounds, "eight_against_one": statistics.median(eight) / statistics.median(one)}
     figures["sharing"] = sharing()
-    record.write("serving", figures)
+    record.write("service", figures)
 
 
 if __name__ == "__main__":
