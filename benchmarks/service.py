@@ -7,7 +7,7 @@ One `search serve` with its settings as they are, over an embedded collection of
 this process. Overhead: time of a request less what models and index take, depth 30. Throughput: one client against eight, each
 asking again as soon as it was answered, with the one second of waiting that the settings allow, and with ten. Arrivals: evenly
 spaced, whether or not earlier ones were answered, at 80 % and 300 % of what one client gets. The page: from the key that sends a
-query to the last result shown, in a headless browser. Sharing: what batches of several requests could gain here, by the model alone.
+query to the last result shown, in a headless browser. Sharing: what batches of several requests could gain, by the model alone.
 """
 
 import argparse

@@ -20,19 +20,23 @@ SearchError
 │   ├── DeviceUnavailable        CUDA was asked for and is not there
 │   └── InferenceFailed          the model ran and gave an error, NaN or the wrong number of values
 │       └── OutOfMemory          the device's memory does not hold the batch
-└── IndexFailure
-    ├── IndexBusy                another process owns the data folder
-    ├── IndexMismatch            the collection was built with another embedder
-    ├── IndexCorrupt             the files of the collection cannot be opened
-    ├── ReindexRefused           a collection cannot be moved, or not be led back
-    ├── IndexFull                the disk has too little room left
-    ├── CollectionNotFound       nothing has been ingested under this name
-    ├── IndexUnreachable         no connection to the server, or it broke
-    ├── IndexTimeout             the server did not answer in time
-    ├── IndexDenied              the API key is missing or wrong
-    ├── IndexOverloaded          429: too many requests; `retry_after_s` if the server said so
-    ├── IndexFaulted             the server failed on the request, as it may not on the next one
-    └── IndexRejected            the engine refused the request
+├── IndexFailure
+│   ├── IndexBusy                another process owns the data folder
+│   ├── IndexMismatch            the collection was built with another embedder
+│   ├── IndexCorrupt             the files of the collection cannot be opened
+│   ├── ReindexRefused           a collection cannot be moved, or not be led back
+│   ├── IndexFull                the disk has too little room left
+│   ├── CollectionNotFound       nothing has been ingested under this name
+│   ├── IndexUnreachable         no connection to the server, or it broke
+│   ├── IndexTimeout             the server did not answer in time
+│   ├── IndexDenied              the API key is missing or wrong
+│   ├── IndexOverloaded          429: too many requests; `retry_after_s` if the server said so
+│   ├── IndexFaulted             the server failed on the request, as it may not on the next one
+│   └── IndexRejected            the engine refused the request
+└── ServiceError                 of a service that is asked over HTTP, and of its clients
+    ├── ServiceUnreachable       it does not answer
+    ├── ServiceOverloaded        429: too much to do; `retry_after_s` says when to come again
+    └── ServiceRefused           any other answer that is no success, such as to a key that may not
 """
 
 
@@ -188,3 +192,27 @@ class IndexFaulted(IndexFailure):
 
 class IndexRejected(IndexFailure):
     """The engine refused the request as it stands."""
+
+
+class ServiceError(SearchError):
+    """A service that is asked over HTTP gave no answer, or one that is no success."""
+
+
+class ServiceUnreachable(ServiceError):
+    """The service does not answer, or did not in time."""
+
+
+class ServiceOverloaded(ServiceError):
+    """The service refused a request, since it would have waited too long.
+
+    Attributes:
+        retry_after_s: seconds until it would not.
+    """
+
+    def __init__(self, message: str, retry_after_s: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class ServiceRefused(ServiceError):
+    """The service refused a request, or failed on it; the message is its own."""

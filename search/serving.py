@@ -85,3 +85,31 @@ def key(
         return
     print(f"key, which is shown only now: {made}\n\nin search.toml:\n\n[service.api_keys.{name}]")
     print(f'sha256 = "{digest}"\nscopes = [{", ".join(repr(one) for one in scopes)}]')
+
+
+def mcp(
+    url: Annotated[
+        str | None, typer.Option(help="Of a running search serve, instead of a collection of one's own.", show_default=False)
+    ] = None,
+    data_dir: DataDir = None,
+    collection: Collection = None,
+    *,
+    allow_ingest: Annotated[bool, typer.Option("--allow-ingest", help="Let the assistant add and replace documents.")] = False,
+) -> None:
+    """Let an assistant search a collection, by the Model Context Protocol on standard input and output.
+
+    With --url, the setting client_key (SEARCH_CLIENT_KEY) is the key for the service.
+    """
+    with needs_extra():
+        from search.assistant import build_assistant
+
+    if url is None:
+        with open_search(load_settings(data_dir, collection)) as searcher:
+            build_assistant(searcher, may_ingest=allow_ingest).run("stdio")
+        return
+    from search.client import Client
+
+    settings = load_settings(data_dir, collection)
+    key = settings.client_key.get_secret_value() if settings.client_key else None
+    with Client(url, key=key, collection=collection) as client:
+        build_assistant(client, may_ingest=allow_ingest).run("stdio")

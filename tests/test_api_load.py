@@ -21,8 +21,9 @@ import pytest
 from serving import Served, serving
 from standin import Fault, QdrantStandIn
 
-from search.api.admission import Admission, Overloaded
+from search.api.admission import Admission
 from search.documents import Document
+from search.errors import ServiceOverloaded
 from search.reranking import Scoring
 from search.searcher import Searcher
 from search.settings import Settings
@@ -288,7 +289,7 @@ def test_failures_free_their_place_and_teach_nothing() -> None:
         first = asyncio.create_task(admission.run(lambda: time.sleep(0.2), kind="x", units=2))
         second = asyncio.create_task(admission.run(lambda: time.sleep(0.2), kind="x", units=2))
         await asyncio.sleep(0.01)
-        with pytest.raises(Overloaded, match="come again in 1 s") as refused:
+        with pytest.raises(ServiceOverloaded, match="come again in 1 s") as refused:
             await admission.run(lambda: None, kind="x", units=1)
         assert refused.value.retry_after_s == 1
         await asyncio.gather(first, second)

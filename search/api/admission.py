@@ -13,20 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from search.errors import SearchError
+from search.errors import ServiceOverloaded
 
 Done = TypeVar("Done")
 
 _LEARNING = 0.3  # weight of the newest measurement
 _FIRST_GUESS_S = 0.02  # for a text, until something was measured
-
-
-class Overloaded(SearchError):
-    """Refused, because it would have waited too long; `retry_after_s` is how long until it would not."""
-
-    def __init__(self, message: str, retry_after_s: int) -> None:
-        super().__init__(message)
-        self.retry_after_s = retry_after_s
 
 
 @dataclass(eq=False)
@@ -86,7 +78,7 @@ class Admission:
             What the work gave, and the seconds it waited.
 
         Raises:
-            Overloaded: it would have to wait too long.
+            ServiceOverloaded: it would have to wait too long.
         """
         answers, waited = await self.run_parts([(work, units)], kind=kind)
         return answers[0], waited
@@ -166,6 +158,8 @@ class Admission:
             if not ticket.turn.done():
                 ticket.turn.set_result(None)
 
-    def _refusal(self, expected: float) -> Overloaded:
+    def _refusal(self, expected: float) -> ServiceOverloaded:
         seconds = max(1, math.ceil(expected - self._queue_s))
-        return Overloaded(f"too much to do: this would wait longer than {self._queue_s:g} s; come again in {seconds} s", seconds)
+        return ServiceOverloaded(
+            f"too much to do: this would wait longer than {self._queue_s:g} s; come again in {seconds} s", seconds
+        )

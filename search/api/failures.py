@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from search.api.admission import Overloaded
 from search.errors import (
     CollectionNotFound,
     IndexBusy,
@@ -18,11 +17,12 @@ from search.errors import (
     OutOfMemory,
     ReindexRefused,
     SearchError,
+    ServiceOverloaded,
 )
 
 # The first that fits. What is not the client's fault tells no more than that: paths and servers are nobody's business.
 _STATUS: tuple[tuple[type[SearchError], int], ...] = (
-    (Overloaded, 429),
+    (ServiceOverloaded, 429),
     (InvalidInput, 422),
     (CollectionNotFound, 404),
     (IndexBusy, 409),
@@ -62,7 +62,7 @@ def refused(error: SearchError, request_id: str) -> Refused:
     """What to answer to an error of this package."""
     status = next(status for kind, status in _STATUS if isinstance(error, kind))
     headers: dict[str, str] = {}
-    if isinstance(error, Overloaded):
+    if isinstance(error, ServiceOverloaded):
         headers["Retry-After"] = str(error.retry_after_s)
     elif status == _PASSES:
         headers["Retry-After"] = str(_RETRY_AFTER_S)

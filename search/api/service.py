@@ -10,12 +10,20 @@ from typing import Any, TypeVar
 import numpy as np
 from starlette.requests import Request
 
-from search.api.admission import Admission, Overloaded
+from search.api.admission import Admission
 from search.api.failures import Refused
 from search.api.keys import Keys
 from search.api.metrics import Metrics
 from search.documents import SearchResult
-from search.errors import CollectionNotFound, IndexFaulted, IndexOverloaded, IndexTimeout, IndexUnreachable, SearchError
+from search.errors import (
+    CollectionNotFound,
+    IndexFaulted,
+    IndexOverloaded,
+    IndexTimeout,
+    IndexUnreachable,
+    SearchError,
+    ServiceOverloaded,
+)
 from search.index.collections import Collections
 from search.reranking import Reranker, Scoring
 from search.searcher import Searcher
@@ -169,7 +177,7 @@ class Service:
         """Do something, unless the client goes away before its turn comes.
 
         Raises:
-            Overloaded: see Admission.
+            ServiceOverloaded: see Admission.
             Refused: the client is gone; nobody will read it.
         """
         doing = asyncio.ensure_future(work)
@@ -179,7 +187,7 @@ class Service:
             if not doing.done():
                 raise Refused(_CLIENT_GONE, "ClientGone", "the client went away")
             return doing.result()
-        except Overloaded:
+        except ServiceOverloaded:
             self.metrics.refusals.inc()
             raise
         finally:

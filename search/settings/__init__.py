@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
+from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, TypeAdapter, ValidationError
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
@@ -108,6 +108,7 @@ class Settings(BaseSettings):
     chunking: ChunkingSettings = ChunkingSettings()
     ingestion: IngestionSettings = IngestionSettings()
     service: ServiceSettings = ServiceSettings()
+    client_key: SecretStr | None = Field(None, description="For commands that ask a running service (--url).")
     device: Device = Field("auto", description="auto: CUDA if this environment has it, else CPU. cuda: never anything else.")
     cuda: CudaSettings = CudaSettings()
     threads: PositiveInt | None = Field(None, description="Threads a model may use; None: all cores.")

@@ -1,0 +1,94 @@
+"""An assistant searches, reads and, if it may, writes: spoken to as assistants do."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mcp import Client as Assistant
+from mcp import StdioServerParameters
+from serving import Served, serving
+from test_api import PETS
+
+from search.assistant import build_assistant
+from search.client import Client
+from search.documents import Document
+from search.searcher import Searcher, open_search
+from search.settings import Settings
+
+SEARCH = str(Path(sys.executable).parent / "search")
+
+
+def filled(searcher: Searcher) -> None:
+    searcher.ingest(PETS)
+
+
+async def called(assistant: Assistant, tool: str, **given: Any) -> Any:
+    answer: Any = await assistant.call_tool(tool, given)
+    if answer.is_error:
+        return str(answer.content[0].text)
+    return answer.structured_content
+
+
+async def play(assistant: Assistant) -> None:
+    tools = {tool.name: tool for tool in (await assistant.list_tools()).tools}
+    assert sorted(tools) == ["get_document", "ingest", "search"]
+    assert tools["search"].description
+    found = await called(assistant, "search", query="What sleeps?", limit=2)
+    assert len(found["passages"]) == 2
+    assert found["reranking"] == "full"
+    assert {one["document_id"] for one in found["passages"]} <= {"pets/cats.md", "dogs", "birds"}
+    four = {"must": [{"key": "metadata.legs", "match": {"value": 2}}]}
+    assert [one["document_id"] for one in (await called(assistant, "search", query="x", filter=four))["passages"]] == ["birds"]
+    read = await called(assistant, "get_document", document_id="pets/cats.md")
+    assert (read["title"], read["text"], read["goes_on_at"]) == ("Cats", "Cats sleep most of the day.", None)
+    assert "there is no document 'nobody'" in await called(assistant, "get_document", document_id="nobody")
+    assert "the query is empty" in await called(assistant, "search", query=" ")
+    added = await called(assistant, "ingest", id="fish", text="Fish swim " * 20_000, metadata={"legs": 0})
+    assert added["added"] == 1
+    begun = await called(assistant, "get_document", document_id="fish")
+    assert begun["goes_on_at"] == len(begun["text"]) == 100_000
+    rest = await called(assistant, "get_document", document_id="fish", start=100_000)
+    assert (begun["text"] + rest["text"], rest["goes_on_at"]) == ("Fish swim " * 20_000, None)
+    assert "no text" in await called(assistant, "ingest", id="empty", text=" ")
+
+
+def test_over_a_collection_of_ones_own(settings: Settings) -> None:
+    async def run() -> None:
+        with open_search(settings) as searcher:
+            filled(searcher)
+            async with Assistant(build_assistant(searcher, may_ingest=True)) as assistant:
+                await play(assistant)
+
+    asyncio.run(run())
+
+
+@pytest.fixture
+def served(settings: Settings) -> Iterator[Served]:
+    with serving(settings, filled) as one:
+        yield one
+
+
+def test_over_a_running_service(served: Served) -> None:
+    async def run() -> None:
+        with Client(served.url) as client:
+            async with Assistant(build_assistant(client, may_ingest=True)) as assistant:
+                await play(assistant)
+
+    asyncio.run(run())
+
+
+def test_as_a_command_on_standard_input_and_output(tmp_path: Path) -> None:
+    with open_search(Settings(data_dir=tmp_path)) as searcher:
+        searcher.ingest([Document("a", "Cats sleep.")])
+
+    async def run() -> None:
+        given = StdioServerParameters(command=SEARCH, args=["mcp", "--data-dir", str(tmp_path)], env=dict(os.environ))
+        async with Assistant(given) as assistant:
+            assert sorted(tool.name for tool in (await assistant.list_tools()).tools) == ["get_document", "search"]
+            assert (await called(assistant, "search", query="What sleeps?"))["passages"][0]["document_id"] == "a"
+
+    asyncio.run(run())

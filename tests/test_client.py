@@ -1,0 +1,140 @@
+"""The client gives what the library gives, errors included, at once and with await."""
+
+import asyncio
+import dataclasses
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from serving import Served, serving
+from test_api import FOUR, PETS
+from test_api_load import slowed
+
+from search.api.keys import new_key
+from search.client import AsyncClient, Client
+from search.documents import Document
+from search.errors import (
+    CollectionNotFound,
+    InvalidQuery,
+    SearchError,
+    ServiceOverloaded,
+    ServiceRefused,
+    ServiceUnreachable,
+    UnsupportedFilter,
+)
+from search.searcher import Searcher
+from search.settings import Settings
+
+
+def filled(searcher: Searcher) -> None:
+    searcher.ingest(PETS)
+
+
+@pytest.fixture
+def served(settings: Settings) -> Iterator[Served]:
+    with serving(settings, filled) as one:
+        yield one
+
+
+def without_times(result: Any) -> Any:
+    return dataclasses.replace(result, timings_ms={})
+
+
+def test_the_values_are_the_librarys(served: Served) -> None:
+    with Client(served.url) as client:
+        asked: dict[str, Any] = {"limit": 2, "depth": 3, "filter": FOUR, "group_by": "document"}
+        there, here = client.search("What sleeps?", **asked), served.searcher.search("What sleeps?", **asked)
+        assert without_times(there) == without_times(here)
+        assert type(there.hits[0].headings) is tuple
+        assert client.get("pets/cats.md") == PETS[0]
+        new = Document("a/b c.md", "Fish swim.", "Fish", {"legs": 0}, "text/markdown", 5.0)
+        report = client.ingest([new, PETS[0]])
+        assert (report.added, report.unchanged, report.rejections) == (1, 1, ())
+        assert client.get("a/b c.md") == new
+        assert client.update({"legs": 1}, ids=["a/b c.md"]).changed == 1
+        assert (client.count(), client.count(FOUR)) == (4, 2)
+        assert client.delete(filter=FOUR, dry_run=True) == 2
+        assert client.delete(ids=["a/b c.md"]) == 1
+        scores = client.rerank("What sleeps?", ["Birds sing.", "Cats sleep."])
+        assert 0 < scores[0] < scores[1] < 1
+        reranker = served.searcher.reranker
+        assert reranker
+        raw = reranker.score("What sleeps?", ["Birds sing.", "Cats sleep."]).scores
+        assert client.rerank("What sleeps?", ["Birds sing.", "Cats sleep."], raw=True) == pytest.approx(list(raw), abs=1e-3)
+        first, second = client.search_many(["What sings?", " "])
+        assert first == served.searcher.search("What sings?") or without_times(first) == without_times(
+            served.searcher.search("What sings?")
+        )
+        assert isinstance(second, InvalidQuery)
+
+
+def test_errors_are_the_librarys(served: Served) -> None:
+    with Client(served.url) as client, Client(served.url, collection="none") as other:
+        with pytest.raises(InvalidQuery, match="the query is empty"):
+            client.search(" ")
+        with pytest.raises(UnsupportedFilter):
+            client.search("x", filter={"must": [{"key": "price"}]})
+        with pytest.raises(CollectionNotFound, match="there is no collection 'none'"):
+            other.search("x")
+        with pytest.raises(CollectionNotFound):
+            other.get("x")
+        with pytest.raises(ServiceRefused, match="there is no document 'nobody'"):
+            client.get("nobody")
+        with pytest.raises(ServiceRefused, match="`texts` cannot be empty"):
+            client.rerank("x", [])
+        slowed(served, 0, "raises")
+        assert client.search("x").rerank_status == "failed"
+    with Client("http://127.0.0.1:1") as nobody, pytest.raises(ServiceUnreachable, match="is `search serve` running there"):
+        nobody.search("x")
+
+
+def test_overload_and_keys(settings: Settings) -> None:
+    key, digest = new_key()
+    with serving(settings, filled, queue_s=0.01, api_keys={"a": {"sha256": digest, "scopes": {"search"}}}) as served:
+        with Client(served.url) as stranger, pytest.raises(ServiceRefused, match="a key is needed"):
+            stranger.search("x")
+        with Client(served.url, key=key) as client:
+            assert client.search("x").hits
+            with pytest.raises(ServiceRefused, match="it needs the scope write"):
+                client.ingest(PETS)
+
+        slowed(served, 0.5)
+
+        async def crowd() -> list[Any]:
+            async with AsyncClient(served.url, key=key) as client:
+                return await asyncio.gather(*(client.search("x") for _ in range(4)), return_exceptions=True)
+
+        outcomes = asyncio.run(crowd())
+        refused = [one for one in outcomes if isinstance(one, ServiceOverloaded)]
+        assert len(refused) == 3
+        assert all(one.retry_after_s >= 1 for one in refused)
+
+
+def test_with_await_it_is_the_same(served: Served) -> None:
+    async def play() -> None:
+        async with AsyncClient(served.url) as client:
+            with Client(served.url) as other:
+                assert without_times(await client.search("What sleeps?")) == without_times(other.search("What sleeps?"))
+            assert (await client.ingest([Document("n", "New.")])).added == 1
+            assert (await client.update({"a": 1}, ids=["n"])).changed == 1
+            assert (await client.get("n")).metadata == {"a": 1}
+            assert await client.count() == 4
+            assert await client.delete(ids=["n"]) == 1
+            assert len(await client.rerank("x", ["a", "b"])) == 2
+            assert len(await client.search_many(["a", "b"])) == 2
+            with pytest.raises(InvalidQuery):
+                await client.search("")
+        async with AsyncClient("http://127.0.0.1:1") as nobody:
+            with pytest.raises(ServiceUnreachable):
+                await nobody.search("x")
+
+    asyncio.run(play())
+
+
+def test_both_clients_can_do_the_same() -> None:
+    def methods(kind: type) -> dict[str, inspect.Signature]:
+        return {name: inspect.signature(one) for name, one in vars(kind).items() if inspect.isfunction(one) and name[0] != "_"}
+
+    assert methods(Client) == methods(AsyncClient)
+    assert issubclass(ServiceRefused, SearchError)

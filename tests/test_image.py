@@ -1,0 +1,93 @@
+"""The image and the compose file, as far as they can be looked at without an engine."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+
+
+def instructions() -> list[tuple[str, str]]:
+    lines = re.sub(r"\\\n\s*", "", DOCKERFILE).splitlines()
+    return [(line.partition(" ")[0], line.partition(" ")[2]) for line in lines if line and not line.startswith("#")]
+
+
+def compose() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    return found
+
+
+def test_images_are_pinned_and_the_service_runs_with_little() -> None:
+    services = compose()["services"]
+    for name, version in {"qdrant": r"v\d+\.\d+\.\d+"}.items():
+        assert re.fullmatch(rf"qdrant/{name}:{version}", services[name]["image"])
+    assert all(re.search(r":\d+\.\d+\.\d+-", rest) for word, rest in instructions() if word == "FROM")
+    assert services["qdrant"]["healthcheck"]["test"]
+    for name in ("search", "search-gpu"):
+        service = services[name]
+        assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
+        assert service["depends_on"] == {"qdrant": {"condition": "service_healthy"}}
+        assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+    assert services["search-gpu"]["profiles"] == ["gpu"]
+    assert services["search-gpu"]["build"]["args"] == {"RUNTIME": "gpu"}
+    user = [rest for word, rest in instructions() if word == "USER"]
+    assert user == ["10001"]
+    words = [word for word, _ in instructions()]
+    assert words.index("USER") < words.index("ENTRYPOINT")
+    assert "HEALTHCHECK" in words
+
+
+def test_what_the_service_is_told_are_settings_of_it() -> None:
+    names = [*compose()["services"]["search-gpu"]["environment"], *re.findall(r"(SEARCH_\w+)=", DOCKERFILE)]
+    script = "from search import Settings; from search.settings import unknown_names; Settings(); print(unknown_names())"
+    values = {
+        "SEARCH_INDEX__ENGINE": "qdrant",
+        "SEARCH_INDEX__URL": "http://x",
+        "SEARCH_SERVICE__API_KEYS": "{}",
+        "SEARCH_DEVICE": "cpu",
+    }
+    environment = {**os.environ, **{name: values.get(name, "x") for name in names}}
+    told = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True).stdout
+    assert told == "[]\n"
+    assert len(names) >= 7
+
+
+def test_what_is_copied_is_there_and_not_left_out() -> None:
+    allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    copied = [part for word, rest in instructions() if word == "COPY" and "--from" not in rest for part in rest.split()[:-1]]
+    assert set(copied) == allowed
+    assert all((ROOT / name).exists() for name in copied)
+    assert {f"{runtime}.txt" for runtime in ("cpu", "gpu")} <= {file.name for file in (ROOT / "requirements").iterdir()}
+
+
+@pytest.mark.timeout(900)
+def test_every_line_that_it_runs_runs(tmp_path: Path, in_full: bool) -> None:  # noqa: FBT001  # a fixture
+    """In an empty folder with only what is copied, and then the service answers from there."""
+    if not in_full:
+        pytest.skip("installs everything anew; --long does")
+    build, target = tmp_path / "build", tmp_path / "opt"
+    build.mkdir()
+    for word, rest in instructions():
+        if word == "FROM" and "AS build" not in rest:
+            break
+        if word == "COPY":
+            for name in rest.split()[:-1]:
+                subprocess.run(["cp", "-r", ROOT / name, build / name], check=True)
+        if word == "RUN":
+            line = (
+                rest.replace("/opt/search", str(target))
+                .replace("$RUNTIME", "cpu")
+                .replace("python -m venv", f"{sys.executable} -m venv")
+            )
+            subprocess.run(["sh", "-ec", line], cwd=build, check=True)
+    environment = {"PATH": f"{target}/bin:/usr/bin:/bin", "HOME": str(tmp_path), "SEARCH_DATA_DIR": str(tmp_path / "data")}
+    told = subprocess.run(["search", "doctor"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert told.returncode == 0, told.stdout
+    assert "every sha256 as released" in told.stdout
