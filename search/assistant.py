@@ -1,9 +1,11 @@
 """What can an assistant do with a collection? Search it, read a document, and, where that is allowed, put one in: by MCP."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Any, Protocol
 
 from mcp.server import MCPServer
+from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import ToolAnnotations
 from pydantic import Field
 
@@ -52,6 +54,15 @@ class _Local:
         return found
 
 
+@contextmanager
+def _told() -> Iterator[None]:
+    """Errors that say what to do reach the assistant; others only the log."""
+    try:
+        yield
+    except SearchError as error:
+        raise ToolError(str(error)) from error
+
+
 def build_assistant(source: Searcher | Client, *, may_ingest: bool) -> MCPServer[Any]:
     """A server of tools.
 
@@ -71,7 +82,8 @@ def build_assistant(source: Searcher | Client, *, may_ingest: bool) -> MCPServer
         filter: Annotated[dict[str, Any] | None, Field(description="A Qdrant filter over metadata.… and other fields.")] = None,
     ) -> dict[str, Any]:
         """Find the passages that answer a question best: retrieved by meaning, then reranked."""
-        result = known.search(query, limit=limit, filter=filter)
+        with _told():
+            result = known.search(query, limit=limit, filter=filter)
         return {
             "passages": [
                 {
@@ -94,7 +106,8 @@ def build_assistant(source: Searcher | Client, *, may_ingest: bool) -> MCPServer
         start: Annotated[int, Field(ge=0, description="The first character wanted, of a long one.")] = 0,
     ) -> dict[str, Any]:
         """Read a whole document, by its id."""
-        document = known.get(document_id)
+        with _told():
+            document = known.get(document_id)
         text = document.text[start : start + _LONGEST]
         after = start + len(text)
         rest = after if after < len(document.text) else None
@@ -110,9 +123,10 @@ def build_assistant(source: Searcher | Client, *, may_ingest: bool) -> MCPServer
             metadata: dict[str, Json] | None = None,
         ) -> dict[str, Any]:
             """Add a document, or replace the one with its id."""
-            report = known.ingest([Document(id=id, text=text, title=title, metadata=metadata or {})])
-            if report.rejections:
-                raise InvalidDocument(report.rejections[0].reason)
+            with _told():
+                report = known.ingest([Document(id=id, text=text, title=title, metadata=metadata or {})])
+                if report.rejections:
+                    raise InvalidDocument(report.rejections[0].reason)
             return {"added": report.added, "changed": report.changed, "unchanged": report.unchanged, "passages": report.chunks}
 
     return server

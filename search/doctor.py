@@ -1,6 +1,7 @@
 """What is wrong with this environment, and how is it mended?"""
 
 import importlib.metadata
+import importlib.util
 import json
 import os
 import platform
@@ -12,7 +13,7 @@ from search.assembly import build_collections, build_embedder, build_reranker, n
 from search.errors import CollectionNotFound, SearchError
 from search.index import CollectionSpec
 from search.models import manifest, verify
-from search.settings import CausalSettings, EdgeSettings, Settings, unknown_names
+from search.settings import CausalSettings, EdgeSettings, ServiceSettings, Settings, unknown_names
 
 _PACKAGES = ("two-stage-search", "fastembed", "fastembed-gpu", "onnxruntime", "onnxruntime-gpu", "qdrant-client", "qdrant-edge-py")
 
@@ -39,6 +40,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     embedder = _finding("embedder", lambda: _embedder(settings))
     yield embedder
     yield _finding("reranker", lambda: _reranker(settings))
+    yield _finding("service", lambda: _service(settings.service))
     if embedder.ok:
         yield _finding("collection", lambda: _collection(settings))
 
@@ -110,6 +112,16 @@ def _reranker(settings: Settings) -> str:
         kernels = attention_kernels(Path(settings.reranker.model).expanduser(), settings.cuda)
         told.append(f"attention by {' and '.join(kernels) or 'a kernel it does not name'}")
     return ", ".join(told)
+
+
+def _service(service: ServiceSettings) -> str:
+    if importlib.util.find_spec("fastapi") is None:
+        return "not installed: the extra serve"
+    from search.api.keys import check_listening
+
+    check_listening(service)
+    keys = ", ".join(f"{name} ({', '.join(sorted(key.scopes))})" for name, key in service.api_keys.items())
+    return f"{service.host}:{service.port}, {f'keys: {keys}' if keys else 'no keys, so for this machine only'}"
 
 
 def _collection(settings: Settings) -> str:

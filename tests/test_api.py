@@ -238,3 +238,28 @@ def test_a_request_that_is_no_json(served: Served) -> None:
         assert answer.status_code in {400, 422}, content
         assert answer.json()["error"]["message"]
     assert httpx.post(f"{served.url}/v1/search", data={"query": "x"}).status_code == 415
+
+
+@pytest.mark.parametrize("levels", [30, 100, 400, 900, 5_000, 100_000])
+def test_what_is_nested_deeply_is_refused(served: Served, levels: int) -> None:
+    nested = '{"must": [' * levels + "]}" * levels
+    answer = served.http.post("/v1/search", content=f'{{"query": "x", "filter": {nested}}}', headers=JSON)
+    assert answer.status_code in {400, 422}, (levels, answer.text[:300])
+    listed = "[" * levels + "]" * levels
+    document = f'{{"documents": [{{"id": "x", "text": "x", "metadata": {{"a": {listed}}}}}], "dry_run": true}}'
+    answer = served.http.post("/v1/documents", content=document, headers=JSON)
+    assert answer.status_code in {400, 422} or answer.json()["rejected"] == (levels > 60), (levels, answer.text[:300])
+
+
+def test_the_page_on_serving_is_true(served: Served) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "serving.md").read_text()
+    for path in served.http.get("/openapi.json").json()["paths"]:
+        for part in path.replace("{document_id}", "ID").replace("{name}", "NAME").split("/"):
+            assert part in page, path
+    fields = type(served.service.limits).model_fields
+    names = re.findall(r"SEARCH_SERVICE__([A-Z_]+)", page)
+    assert {name.lower() for name in names} <= set(fields)
+    assert len(names) > 6
+
+
+JSON = {"Content-Type": "application/json"}

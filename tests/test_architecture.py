@@ -23,8 +23,8 @@ ROWS = (
     {"reindexing", "parts"},
     {"searcher", "client"},
     {"training"},
-    {"assistant", "demo", "doctor", "progress", "printing", "options", "catalogue", "variants"},
     {"api"},
+    {"assistant", "demo", "doctor", "progress", "printing", "options", "catalogue", "variants"},
     {"ingesting", "keeping", "measuring", "operating", "serving"},
     {"cli"},
 )

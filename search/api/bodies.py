@@ -2,9 +2,22 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
 
-Filter = dict[str, JsonValue]
+_DEEPEST = 20
+
+
+def _flat_enough(value: JsonValue, levels: int = 0) -> JsonValue:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    if levels > 2 * _DEEPEST:  # a list and an object for each
+        message = f"is nested more than {_DEEPEST} levels deep; flatten it"
+        raise ValueError(message)
+    for one in inner:
+        _flat_enough(one, levels + 1)
+    return value
+
+
+Filter = Annotated[dict[str, JsonValue], AfterValidator(_flat_enough)]
 CollectionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", examples=["documents"])]
 DocumentId = Annotated[str, Field(min_length=1, max_length=10_000, examples=["notes/cats.md"])]
 

@@ -12,7 +12,7 @@ from search.index.collections import CollectionInfo
 from search.reindexing import lead
 from search.searcher import Searcher
 
-_LOOKED_AT = 20_000  # passages, for what there is to filter by
+_LOOKED_AT = 5_000  # passages, for what there is to filter by
 _VALUES = 30  # of a field, the most frequent ones
 _LONGEST = 100  # characters of a value that is shown to choose
 _KEPT_S = 60.0

@@ -67,7 +67,7 @@ class Gate:
         request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
         route, name, asked = self._route(scope)
-        scope["state"]["dialect"] = (getattr(route, "openapi_extra", None) and route.openapi_extra.get("x-errors", "")) or ""
+        scope["state"]["dialect"] = _extra(route).get("x-errors", "")
         status = 500
 
         async def counted(message: Message) -> None:
@@ -154,9 +154,12 @@ class Gate:
 
 def rule_of(route: Any) -> str | None:
     """The scope that a route asks for, "open" for anybody; None where nobody said."""
-    extra = getattr(route, "openapi_extra", None) or {}
-    rule: str | None = extra.get("x-scope")
+    rule: str | None = _extra(route).get("x-scope")
     return rule
+
+
+def _extra(route: Any) -> dict[str, Any]:
+    return getattr(route, "openapi_extra", None) or {}
 
 
 async def answer(send: Send, state: dict[str, Any], refusal: Refused) -> None:

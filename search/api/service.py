@@ -51,6 +51,7 @@ class Service:
         self.keys = Keys(settings.service.api_keys)
         self.metrics = Metrics()
         self.reading = Admission("search", settings.service.workers, settings.service.queue_s)
+        self.looking = Admission("look", 1, settings.service.queue_s)
         self.writing = Admission("write", 1, settings.service.queue_s)
         self.ready = False
         self._searcher = searcher
@@ -164,8 +165,8 @@ class Service:
         return joined
 
     async def look(self, request: Request, work: Callable[[], Done]) -> Done:
-        """Ask the index something that takes no model."""
-        answer, _ = await self.unless_gone(request, self.reading.run(work, kind="queries", units=1))
+        """Ask the index something that takes no model; it does not wait for those that do."""
+        answer, _ = await self.unless_gone(request, self.looking.run(work, kind="queries", units=1))
         return answer
 
     async def write(self, request: Request, work: Callable[[], Done], *, units: int) -> Done:
@@ -193,15 +194,16 @@ class Service:
         finally:
             for task in (doing, leaving):
                 task.cancel()
-            self.metrics.waiting.set(self.reading.waiting + self.writing.waiting)
-            self.metrics.running.set(self.reading.running + self.writing.running)
+            queues = (self.reading, self.looking, self.writing)
+            self.metrics.waiting.set(sum(queue.waiting for queue in queues))
+            self.metrics.running.set(sum(queue.running for queue in queues))
 
     def close(self) -> None:
         """Finish what was begun, and let go of the collections."""
         self.ready = False
         self.metrics.ready.set(0)
-        self.reading.close()
-        self.writing.close()
+        for queue in (self.reading, self.looking, self.writing):
+            queue.close()
         self._searcher.close()
 
 

@@ -157,6 +157,7 @@ function chosen() {
 }
 
 async function facets() {
+  if (!of("filters").open) return of("fields").replaceChildren();
   const name = of("collection").value || names?.default;
   of("fields").replaceChildren();
   if (!name) return;
@@ -169,10 +170,10 @@ async function facets() {
       made("legend", {}, one.field.replace("metadata.", "")),
       made("label", {}, "from ", made("input", { type: "number", name: "gte", step: "any", placeholder: one.least })),
       made("label", {}, "to ", made("input", { type: "number", name: "lte", step: "any", placeholder: one.most }))));
-    of("fields").replaceChildren(...fields, ...ranges);
-    of("filters").hidden = fields.length + ranges.length === 0;
-  } catch {
-    of("filters").hidden = true; // there is no collection yet, or no key: a search will say so
+    const none = made("p", {}, "The documents have nothing to filter by.");
+    of("fields").replaceChildren(...(fields.length + ranges.length ? [...fields, ...ranges] : [none]));
+  } catch (error) {
+    of("fields").replaceChildren(made("p", {}, error.message));
   }
 }
 
@@ -185,9 +186,7 @@ async function begin() {
     of("which").hidden = rest.length === 0;
   } catch (error) {
     say(error.message, true);
-    return;
   }
-  await facets();
 }
 
 // What was asked stands in the address, so that it can be sent to others and gone back to.
@@ -228,6 +227,7 @@ of("form").addEventListener("submit", (event) => { event.preventDefault(); searc
 of("order").addEventListener("change", () => answer && show());
 of("grouped").addEventListener("change", search);
 of("fields").addEventListener("change", search);
+of("filters").addEventListener("toggle", () => of("fields").childElementCount || facets());
 of("collection").addEventListener("change", async () => { await facets(); search(); });
 of("key-form").addEventListener("submit", async (event) => {
   event.preventDefault();
