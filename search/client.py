@@ -7,6 +7,7 @@ result = client.search("Where do cats sleep?", limit=5)
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Generic, NamedTuple, Self, TypeVar
@@ -65,7 +66,7 @@ class _Calls:
 
     def get(self, document_id: str) -> _Call[Document]:
         where = "" if self._collection is None else f"?collection={quote(self._collection, safe='')}"
-        return _Call("GET", f"/v1/documents/{quote(document_id)}{where}", None, lambda told: Document(**told))
+        return _Call("GET", f"/v1/documents/{quote(document_id, safe='')}{where}", None, functools.partial(_document, document_id))
 
     def count(self, filter: Filter | None) -> _Call[int]:
         return _Call("POST", "/v1/documents/count", self._body(filter=filter), lambda told: int(told["passages"]))
@@ -267,6 +268,13 @@ def _frozen(value: Json) -> Json:
 
 def _results(told: Mapping[str, Any]) -> list[SearchResult | SearchError]:
     return [_error(0, one["error"]) if "error" in one else _result(one) for one in told["results"]]
+
+
+def _document(document_id: str, told: Mapping[str, Any]) -> Document:
+    if told.get("id") != document_id:  # "." and ".." name no document in an address
+        message = f"the service cannot be asked for the document {document_id!r} by its id"
+        raise ServiceRefused(message)
+    return Document(**told)
 
 
 def _report(told: Mapping[str, Any]) -> IngestReport:

@@ -15,6 +15,10 @@ from search.errors import InvalidDocument, InvalidQuery
 from search.options import AsJson, Collection, DataDir, load_settings, note_wait, print_json
 from search.searcher import open_search
 
+Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID…]", help="Documents.", show_default=False)]
+OfFilter = Annotated[
+    str | None, typer.Option("--filter", help="Documents with a passage that passes a Qdrant filter, as JSON.", show_default=False)
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Write nothing, and show what would change.")]
 _SIGNS = {"added": "+", "changed": "~", "removed": "-"}
 
@@ -111,10 +115,8 @@ def ingest(
 
 
 def delete(
-    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID…]", help="Documents.", show_default=False)] = None,
-    filter: Annotated[
-        str | None, typer.Option(help="Documents with a passage that passes a Qdrant filter, as JSON.", show_default=False)
-    ] = None,
+    ids: Ids = None,
+    filter: OfFilter = None,
     data_dir: DataDir = None,
     collection: Collection = None,
     *,
@@ -139,10 +141,8 @@ def update(
     metadata: Annotated[
         str, typer.Argument(metavar="METADATA", help="Fields to set, as a JSON object; null removes one.", show_default=False)
     ],
-    ids: Annotated[list[str] | None, typer.Argument(metavar="[ID…]", help="Documents.", show_default=False)] = None,
-    filter: Annotated[
-        str | None, typer.Option(help="Documents with a passage that passes a Qdrant filter, as JSON.", show_default=False)
-    ] = None,
+    ids: Ids = None,
+    filter: OfFilter = None,
     data_dir: DataDir = None,
     collection: Collection = None,
     *,

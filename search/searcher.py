@@ -203,22 +203,14 @@ class Searcher:
         )
 
     def opened(self) -> "VectorIndex":
-        """The collection, opened.
-
-        Raises:
-            CollectionNotFound: there is none yet.
-            IndexMismatch: it was made for another embedder.
-        """
+        """The collection, opened; CollectionNotFound if there is none, IndexMismatch if it was made for another embedder."""
         return self._parts.opened()
 
     def count(self, filter: "Filter | Mapping[str, Any] | str | None" = None) -> int:
         """How many passages pass a filter, or there are in all; see `opened` for errors, and search.index.filters."""
-        index = self.opened()
-        if filter is None:
-            return index.count()
-        from search.index.filters import to_plain  # costs half a second, and only filters need it
+        from search.service import plain_filter
 
-        return index.count(to_plain(filter))
+        return self.opened().count(plain_filter(filter))
 
     def beside(self, collection: str) -> "Searcher":
         """Another collection of the same engine, with the same models; closed with this one, and the same each time."""
@@ -233,6 +225,13 @@ class Searcher:
     def knows(self, collection: str) -> bool:
         """Whether a collection is this one's, or was asked for beside it."""
         return collection == self.settings.collection or collection in self._beside
+
+    def follow(self, name: str) -> None:
+        """Ask what a name leads to now, if it is this one's or was asked for beside it."""
+        with self._naming:
+            for parts in (one._parts for one in (self, *self._beside.values())):  # noqa: SLF001  # others of its kind
+                if parts.settings.collection == name:
+                    parts.go_over_to(parts.settings)
 
     def let_go(self, collection: str) -> None:
         """Close a collection that was opened beside this one, so that it can be dropped."""

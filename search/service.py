@@ -21,6 +21,7 @@ from search.reranking import Reranker, Scoring
 if TYPE_CHECKING:
     from qdrant_client.models import Filter
 
+_FIELDS_LOOKED_AT = 5
 GroupBy = Literal["document"]
 
 
@@ -75,7 +76,7 @@ class SearchService:
         if group_by not in {None, "document"}:
             message = f"group_by is {group_by!r}; it can be 'document', or be left out"
             raise InvalidQuery(message)
-        plain = _plain(filter)
+        plain = plain_filter(filter)
         reranker = self._reranker() if rerank else None
         _check_min_score(min_score, reranker)
         started = time.perf_counter()
@@ -143,7 +144,7 @@ class SearchService:
     def _missing_fields(self, filter: PlainFilter) -> list[str]:
         from search.index.filters import fields_of  # costs half a second, and only filters need it
 
-        names = sorted(set(fields_of(filter)))
+        names = sorted(set(fields_of(filter)))[:_FIELDS_LOOKED_AT]  # each is counted
         absent = [name for name in names if self._index.count({"must_not": [{"is_empty": {"key": name}}]}) == 0]
         return [f"no document has the field {name!r} that the filter asks about" for name in absent]
 
@@ -181,9 +182,11 @@ def _check_min_score(min_score: float | None, reranker: Reranker | None) -> None
         raise InvalidQuery(problem)
 
 
-def _plain(filter: "Filter | Mapping[str, Any] | str | None") -> PlainFilter | None:
+def plain_filter(filter: "Filter | Mapping[str, Any] | str | None") -> PlainFilter | None:
+    """A filter as plain data; None for none. See search.index.filters for errors."""
     if filter is None:
         return None
+
     from search.index.filters import to_plain  # costs half a second, and only filters need it
 
     return to_plain(filter)

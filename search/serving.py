@@ -1,5 +1,6 @@
 """How is it served? The commands for whoever runs it for others."""
 
+import json
 import logging
 import signal
 import sys
@@ -14,6 +15,7 @@ from search.options import AsJson, Collection, DataDir, load_settings, print_jso
 from search.searcher import open_search
 from search.settings import EdgeSettings
 
+_PATIENCE_S = 5.0
 _SCOPES = ("search", "write", "admin")
 
 
@@ -34,7 +36,8 @@ def serve(
     settings = load_settings(data_dir, collection)
     given = {"host": host, "port": port}
     service = settings.service.model_copy(update={name: value for name, value in given.items() if value is not None})
-    update: dict[str, object] = {"service": service}
+    patience = min(settings.ingestion.patience_s, _PATIENCE_S)  # a client waits for the answer
+    update: dict[str, object] = {"service": service, "ingestion": settings.ingestion.model_copy(update={"patience_s": patience})}
     if isinstance(settings.index, EdgeSettings):
         update["index"] = EdgeSettings(own_process=True)
     settings = settings.model_copy(update=update)
@@ -84,7 +87,8 @@ def key(
         print_json({"name": name, "key": made, "sha256": digest, "scopes": scopes})
         return
     print(f"key, which is shown only now: {made}\n\nin search.toml:\n\n[service.api_keys.{name}]")
-    print(f'sha256 = "{digest}"\nscopes = [{", ".join(repr(one) for one in scopes)}]')
+    print(f'sha256 = "{digest}"\nscopes = [{", ".join(repr(one) for one in scopes)}]\n\nor, as the only one, in the environment:\n')
+    print(f"SEARCH_SERVICE__API_KEYS={json.dumps({name: {'sha256': digest, 'scopes': scopes}})}")
 
 
 def mcp(

@@ -296,3 +296,54 @@ def test_failures_free_their_place_and_teach_nothing() -> None:
         admission.close()
 
     asyncio.run(play())
+
+
+def test_a_wait_that_was_not_foreseen_ends_in_time() -> None:
+    async def play() -> float:
+        admission = Admission("test", 1, 0.3)
+        admission.learn("x", 0.01)
+        slow = asyncio.create_task(admission.run(lambda: time.sleep(1.0), kind="x", units=1))
+        await asyncio.sleep(0.02)
+        started = time.monotonic()
+        with pytest.raises(ServiceOverloaded):
+            await admission.run(lambda: None, kind="x", units=1)
+        took = time.monotonic() - started
+        await slow
+        assert admission.units_in("x", 1.0) > 20  # one outlier teaches little
+        assert (admission.waiting, admission.running) == (0, 0)
+        admission.close()
+        return took
+
+    assert asyncio.run(play()) < 0.8
+
+
+def test_a_batch_that_cannot_begin_is_refused(served: Served) -> None:
+    slowed(served, 1.0)
+    with ThreadPoolExecutor(1) as pool, httpx.Client(base_url=served.url, timeout=30) as other:
+        first = pool.submit(lambda: other.post("/v1/search", json={"query": "x"}).status_code)
+        time.sleep(0.1)
+        batch = served.http.post("/v1/search/batch", json={"searches": [{"query": "x"}, {"query": "y"}]})
+        assert (batch.status_code, first.result()) == (429, 200)
+
+
+def test_a_write_does_not_wait_long_for_a_server_that_is_gone(standin: QdrantStandIn, tmp_path: Path) -> None:
+    environment = {
+        **os.environ,
+        "SEARCH_DATA_DIR": str(tmp_path),
+        "SEARCH_INDEX__ENGINE": "qdrant",
+        "SEARCH_RERANKER__KIND": "none",
+    }
+    environment["SEARCH_INDEX__URL"] = standin.url
+    command = [str(Path(sys.executable).parent / "search"), "serve", "--port", "0", "--log", "none"]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        url = process.stderr.readline().split()[-1]
+        document = {"documents": [{"id": "a", "text": "Cats."}]}
+        assert httpx.post(f"{url}/v1/documents", json=document, timeout=60).json()["added"] == 1
+        standin.faults += [Fault(503)] * 1000
+        started = time.monotonic()
+        answer = httpx.post(f"{url}/v1/documents", json={"documents": [{"id": "b", "text": "Dogs."}]}, timeout=60)
+        assert (answer.status_code, time.monotonic() - started < 30) == (503, True)
+        standin.faults.clear()
+        process.terminate()
+        assert process.wait(30) == 0

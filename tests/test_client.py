@@ -75,7 +75,7 @@ def test_errors_are_the_librarys(served: Served) -> None:
             client.search(" ")
         with pytest.raises(UnsupportedFilter):
             client.search("x", filter={"must": [{"key": "price"}]})
-        with pytest.raises(CollectionNotFound, match="there is no collection 'none'"):
+        with pytest.raises(CollectionNotFound, match="there is no such collection"):
             other.search("x")
         with pytest.raises(CollectionNotFound):
             other.get("x")
@@ -138,3 +138,13 @@ def test_both_clients_can_do_the_same() -> None:
 
     assert methods(Client) == methods(AsyncClient)
     assert issubclass(ServiceRefused, SearchError)
+
+
+def test_ids_that_look_like_paths(served: Served) -> None:
+    ids = ["a/../b", "./c", "d//e", "f?g#h", "i%2Fj", "k l", "ü/ß"]
+    with Client(served.url) as client:
+        client.ingest([Document(one, f"Text of {one}.") for one in ids])
+        assert [client.get(one).text for one in ids] == [f"Text of {one}." for one in ids]
+        for nothing in (".", ".."):
+            with pytest.raises(SearchError):
+                client.get(nothing)

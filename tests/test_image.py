@@ -56,7 +56,7 @@ def test_what_the_service_is_told_are_settings_of_it() -> None:
     environment = {**os.environ, **{name: values.get(name, "x") for name in names}}
     told = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True).stdout
     assert told == "[]\n"
-    assert len(names) >= 7
+    assert len(names) >= 6
 
 
 def test_what_is_copied_is_there_and_not_left_out() -> None:

@@ -17,7 +17,7 @@ from standin import Fault, QdrantStandIn
 from test_ingestion import contents
 
 from search.documents import Document
-from search.errors import (
+from search.errors import IndexMismatch, (
     CollectionNotFound,
     IndexBusy,
     IndexMismatch,
@@ -448,3 +448,19 @@ def test_a_half_replaced_document_comes_in_its_newest_whole_version(settings: Ca
         found = held(searcher)
         assert set(found) == {"0", "1", "2", "3"}
         assert found["1"].text == "Entirely different. " * 30
+
+
+def test_a_name_that_another_embedder_took_over(standin: QdrantStandIn, model_folder: Path) -> None:
+    """Whoever has the old embedder is told so, and never gets what its vectors mean to the new one."""
+    index = {"engine": "qdrant", "url": standin.url}
+
+    def with_model(name: str) -> Settings:
+        return Settings(index=index, embedder={"model": str(model_folder / name)}, reranker={"kind": "none"})
+
+    with open_search(with_model("embedder-mean")) as old, open_search(with_model("embedder-cls")) as new:
+        old.ingest([Document(id=str(number), text=f"Document {number} of ten.") for number in range(10)])
+        before = old.search("Document 3").hits
+        assert new.reindex(check=False).switched
+        with pytest.raises(IndexMismatch, match="bring this one to the new embedder"):
+            old.count()
+        assert old.search("Document 3").hits == before

@@ -18,6 +18,7 @@ from search.errors import ServiceOverloaded
 Done = TypeVar("Done")
 
 _LEARNING = 0.3  # weight of the newest measurement
+_OUTLIER = 4  # times what was known: more than that teaches no more
 _FIRST_GUESS_S = 0.02  # for a text, until something was measured
 
 
@@ -121,18 +122,16 @@ class Admission:
         self._waiting.append(ticket)
         self._next()
         try:
-            await ticket.turn
-        except asyncio.CancelledError:
+            await asyncio.wait_for(ticket.turn, self._queue_s if must_begin else None)
+        except (asyncio.CancelledError, TimeoutError) as error:
             if ticket in self._running:  # its turn came at the same moment
                 del self._running[ticket]
                 self._next()
             else:
                 self._waiting.remove(ticket)
+            if isinstance(error, TimeoutError):
+                raise self._refusal(self.expected_wait_s()) from error
             raise
-        if must_begin and time.monotonic() - ticket.arrived > self._queue_s:
-            del self._running[ticket]
-            self._next()
-            raise self._refusal(self.expected_wait_s())
         return ticket
 
     async def _done(self, ticket: _Ticket, work: Callable[[], Done], kind: str, units: int) -> Done:
@@ -144,7 +143,7 @@ class Admission:
             took = (time.monotonic() - started) / max(1, units)
             if not ended.cancelled() and ended.exception() is None:
                 known = self._unit_s.get(kind, took)
-                self._unit_s[kind] = known + _LEARNING * (took - known)
+                self._unit_s[kind] = known + _LEARNING * (min(took, _OUTLIER * known) - known)
             self._running.pop(ticket, None)
             self._next()
 

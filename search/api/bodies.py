@@ -2,33 +2,56 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 _DEEPEST = 20
+_MOST_PARTS = 5_000
+_MOST_FIELDS = 50
 
 
-def _flat_enough(value: JsonValue, levels: int = 0) -> JsonValue:
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    if levels > 2 * _DEEPEST:  # a list and an object for each
-        message = f"is nested more than {_DEEPEST} levels deep; flatten it"
-        raise ValueError(message)
-    for one in inner:
-        _flat_enough(one, levels + 1)
-    return value
+def _reasonable(filter: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    """Refuse a filter that would take for ever."""
+    level: list[JsonValue] = [filter]
+    parts = 0
+    for _ in range(2 * _DEEPEST):  # a list and an object for each level
+        level = [
+            one
+            for value in level
+            if isinstance(value, dict | list)
+            for one in (value.values() if isinstance(value, dict) else value)
+        ]
+        parts += len(level)
+        if parts > _MOST_PARTS:
+            message = f"has more than {_MOST_PARTS:,} parts; ask for less at once"
+            raise ValueError(message)
+        if not level:
+            return filter
+    message = f"is nested more than {_DEEPEST} levels deep; flatten it"
+    raise ValueError(message)
 
 
-Filter = Annotated[dict[str, JsonValue], AfterValidator(_flat_enough)]
+Filter = Annotated[dict[str, JsonValue], AfterValidator(_reasonable)]
 CollectionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", examples=["documents"])]
 DocumentId = Annotated[str, Field(min_length=1, max_length=10_000, examples=["notes/cats.md"])]
 
 _FILTER: dict[str, JsonValue] = {"must": [{"key": "metadata.legs", "match": {"value": 4}}]}
 
 
-class _Body(BaseModel):
+class Body(BaseModel):
+    """What every request has: no fields but its own. Bodies are refused at their first fault, which may be one of a million."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _few_fields(cls, given: Any) -> Any:
+        if isinstance(given, dict) and len(given) > _MOST_FIELDS:
+            message = f"{len(given):,} fields are more than this request has; see GET /openapi.json"
+            raise ValueError(message)
+        return given
 
-class SearchRequest(_Body):
+
+class SearchRequest(Body):
     """A query, and how it is to be answered. What is left out comes from the settings."""
 
     query: str = Field(max_length=100_000, description="What to look for.", examples=["Where do cats sleep?"])
@@ -45,13 +68,15 @@ class SearchRequest(_Body):
     explain: bool = Field(default=False, description="Also say where each stage put every candidate.")
 
 
-class SearchBatch(_Body):
+class SearchBatch(Body):
     """Several queries in one request."""
 
-    searches: list[SearchRequest] = Field(min_length=1, description="Each is answered as by itself.")
+    searches: Annotated[list[SearchRequest], Field(fail_fast=True)] = Field(
+        min_length=1, description="Each is answered as by itself."
+    )
 
 
-class DocumentBody(_Body):
+class DocumentBody(Body):
     """A document."""
 
     id: DocumentId
@@ -62,18 +87,18 @@ class DocumentBody(_Body):
     modified: float | None = Field(None, strict=False, description="Seconds since 1970.")
 
 
-class Upsert(_Body):
+class Upsert(Body):
     """Documents to add; those that are there under the same id are replaced, unchanged ones left alone."""
 
-    documents: list[DocumentBody] = Field(min_length=1)
+    documents: Annotated[list[DocumentBody], Field(fail_fast=True)] = Field(min_length=1)
     collection: CollectionName | None = None
     dry_run: bool = Field(default=False, description="Write nothing, and say what would change.")
 
 
-class Selected(_Body):
+class Selected(Body):
     """Documents that are meant: by id, or by a filter that any of their passages passes."""
 
-    ids: list[DocumentId] = Field([], examples=[["notes/cats.md"]])
+    ids: Annotated[list[DocumentId], Field(fail_fast=True)] = Field([], examples=[["notes/cats.md"]])
     filter: Filter | None = Field(None, examples=[_FILTER])
     collection: CollectionName | None = None
 
@@ -93,14 +118,14 @@ class Removal(Selected):
     dry_run: bool = False
 
 
-class Count(_Body):
+class Count(Body):
     """Passages to count."""
 
     filter: Filter | None = Field(None, examples=[_FILTER])
     collection: CollectionName | None = None
 
 
-class Alias(_Body):
+class Alias(Body):
     """Where a name is to lead."""
 
     alias: CollectionName

@@ -9,7 +9,6 @@ from fastapi import APIRouter, Request
 from search.api.bodies import Alias, Answer, CollectionName, Failure
 from search.api.service import Service
 from search.index.collections import CollectionInfo
-from search.reindexing import lead
 from search.searcher import Searcher
 
 _LOOKED_AT = 5_000  # passages, for what there is to filter by
@@ -55,7 +54,7 @@ def collection_routes(service: Service) -> APIRouter:
     @router.post("/aliases", openapi_extra=may_manage)
     async def lead_alias(request: Request, given: Alias) -> Answer:
         """Lead an alias to a collection, in one step."""
-        await service.write(request, lambda: lead(service.engine, given.alias, given.collection), units=1)
+        await service.write(request, lambda: service.lead(given.alias, given.collection), units=1)
         return {"alias": given.alias, "collection": given.collection}
 
     return router

@@ -69,6 +69,8 @@ def refused(error: SearchError, request_id: str) -> Refused:
     message = str(error)
     if status >= _OWN:
         message = f"{_words(error)}; the log of the service has the rest under request {request_id}"
+    elif isinstance(error, IndexFailure):
+        message = _words(error)
     return Refused(status, type(error).__name__, message, headers)
 
 
@@ -97,6 +99,14 @@ def body(dialect: str, refusal: Refused, request_id: str) -> dict[str, Any]:
 
 def _words(error: SearchError) -> str:
     match error:
+        case CollectionNotFound():
+            return "there is no such collection; GET /v1/collections lists them, and POST /v1/documents makes one"
+        case IndexBusy():
+            return "the collection is in use, by this service or by another process; try again when that is done"
+        case IndexMismatch():
+            return "the collection was made with another embedder than this service's"
+        case IndexRejected():
+            return "the engine refuses the request: an alias leads there, or a value is not to its liking"
         case IndexFull():
             return "the disk of the collection is full"
         case IndexFailure():

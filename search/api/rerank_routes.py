@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr
 
 from search.api.failures import Refused
 from search.api.service import Service
@@ -19,6 +19,7 @@ from search.recipes import Recipe
 from search.reranking import Scoring
 
 Text = StrictStr
+Texts = Annotated[list[Text], Field(fail_fast=True)]
 _IN_A_UNIT = 100  # texts, as Cohere counts
 Answer = dict[str, Any]
 
@@ -36,7 +37,7 @@ class TeiRerank(_Given):
     """TEI: POST /rerank."""
 
     query: Text = Field(examples=["What is Deep Learning?"])
-    texts: list[Text] = Field(examples=[["Deep Learning is not...", "Deep learning is..."]])
+    texts: Texts = Field(examples=[["Deep Learning is not...", "Deep learning is..."]])
     raw_scores: StrictBool = False
     return_text: StrictBool = False
     truncate: StrictBool | None = Field(None, description="false: a text that is too long is refused; else it is cut.")
@@ -47,34 +48,20 @@ class RerankRequest(_Given):
     """Cohere, Jina, vLLM and Infinity: documents instead of texts."""
 
     query: Text = Field(examples=["What is the capital of the United States?"])
-    documents: list[Text | _TextObject] = Field(examples=[["Carson City is the capital of Nevada.", "Washington, D.C. is."]])
+    documents: Annotated[list[Text | _TextObject], Field(fail_fast=True)] = Field(
+        examples=[["Carson City is the capital of Nevada.", "Washington, D.C. is."]]
+    )
     model: Text | None = Field(None, description="Told back; this service has one reranker.")
     top_n: Annotated[int, Field(ge=0, strict=True)] | None = None
     return_documents: StrictBool | None = None
     raw_scores: StrictBool = False
 
 
-class AnyRerank(_Given):
-    """What /rerank takes: TEI's request, with texts, or the others', with documents."""
-
-    query: Text
-    texts: list[Text] | None = None
-    documents: list[Text | _TextObject] | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _either(cls, given: Any) -> Any:
-        if isinstance(given, dict) and ("texts" in given) == ("documents" in given):
-            message = "send either texts, as to TEI, or documents, as to Cohere, Jina and vLLM"
-            raise ValueError(message)
-        return given
-
-
 class ScoreRequest(_Given):
     """vLLM: POST /score."""
 
-    text_1: Text | list[Text] = Field(examples=["What is the capital of France?"])
-    text_2: Text | list[Text] = Field(examples=[["Paris is the capital of France.", "Berlin is a city."]])
+    text_1: Text | Texts = Field(examples=["What is the capital of France?"])
+    text_2: Text | Texts = Field(examples=[["Paris is the capital of France.", "Berlin is a city."]])
     model: Text | None = None
 
 
@@ -126,7 +113,7 @@ async def _tei(service: Service, request: Request, given: TeiRerank) -> JSONResp
     if not given.texts:
         raise Refused(400, "Empty", "`texts` cannot be empty")
     started = time.perf_counter()
-    scoring = await _judged(service, request, given.query, given.texts)
+    scoring = await _judged(service, request, [(given.query, given.texts)])
     cut = [i for i, (seen, total) in enumerate(zip(scoring.tokens_seen, scoring.tokens_total, strict=True)) if seen < total]
     if given.truncate is False and cut:
         message = f"text {cut[0]} has {scoring.tokens_total[cut[0]]} tokens, and the model reads {scoring.tokens_seen[cut[0]]}"
@@ -145,7 +132,7 @@ async def _ranked(service: Service, request: Request, given: RerankRequest, *, w
     texts = [one if isinstance(one, str) else one.text for one in given.documents]
     if not texts:
         raise Refused(422, "Validation", "`documents` cannot be empty")
-    scoring = await _judged(service, request, given.query, texts)
+    scoring = await _judged(service, request, [(given.query, texts)])
     scores = _scores(service.reranker.recipe, scoring, raw=given.raw_scores)
     wanted = with_documents if given.return_documents is None else given.return_documents
     results = [
@@ -182,9 +169,9 @@ async def _scored(service: Service, request: Request, given: ScoreRequest) -> JS
     recipe = service.reranker.recipe
     if recipe.compares:
         raise Refused(422, "Validation", f"{service.reranker.name} compares texts, and has no score for one by itself")
-    scorings = [await _judged(service, request, query, group) for query, group in groups]
-    scores = [score for scoring in scorings for score in _scores(recipe, scoring, raw=False)]
-    tokens = sum(int(scoring.tokens_seen.sum()) for scoring in scorings)
+    scoring = await _judged(service, request, groups)
+    scores = _scores(recipe, scoring, raw=False)
+    tokens = int(scoring.tokens_seen.sum())
     return JSONResponse(
         {
             "id": request.state.request_id,
@@ -194,21 +181,22 @@ async def _scored(service: Service, request: Request, given: ScoreRequest) -> JS
             "data": [{"index": i, "object": "score", "score": score} for i, score in enumerate(scores)],
             "usage": {"prompt_tokens": tokens, "total_tokens": tokens, "completion_tokens": 0},
         },
-        headers=_told(service, scorings[0]),
+        headers=_told(service, scoring),
     )
 
 
-async def _judged(service: Service, request: Request, query: str, texts: list[str]) -> Scoring:
+async def _judged(service: Service, request: Request, groups: list[tuple[str, list[str]]]) -> Scoring:
+    """Score the texts of each group against its query."""
     limits = service.limits
-    if not query.strip():
-        raise Refused(422, "Validation", "the query is empty; ask something")
-    if len(texts) > limits.max_texts:
-        raise Refused(422, "Validation", f"{len(texts):,} texts are more than {limits.max_texts:,}; send fewer at once")
-    for i, text in enumerate([query, *texts], -1):
-        if len(text) > limits.max_characters:
-            what = "the query" if i < 0 else f"text {i}"
-            raise Refused(422, "Validation", f"{what} has {len(text):,} characters, more than {limits.max_characters:,}")
-    return await service.score(request, query, texts)
+    number = sum(len(texts) for _, texts in groups)
+    if number > limits.max_texts:
+        raise Refused(422, "Validation", f"{number:,} texts are more than {limits.max_texts:,}; send fewer at once")
+    for query, texts in groups:
+        if not query.strip():
+            raise Refused(422, "Validation", "the query is empty; ask something")
+        if (longest := max(map(len, (query, *texts)))) > limits.max_characters:
+            raise Refused(422, "Validation", f"a text of {longest:,} characters is longer than {limits.max_characters:,}; cut it")
+    return await service.score(request, groups)
 
 
 def _scores(recipe: Recipe, scoring: Scoring, *, raw: bool) -> list[float]:

@@ -10,7 +10,7 @@ from search.api.bodies import Answer, Failure, SearchBatch, SearchRequest
 from search.api.failures import Refused, body, refused
 from search.api.service import Service
 from search.documents import SearchResult
-from search.errors import SearchError
+from search.errors import SearchError, ServiceOverloaded
 
 _STAGES = ("embed", "retrieve", "rerank")
 
@@ -36,7 +36,9 @@ def search_routes(service: Service) -> APIRouter:
         if len(batch.searches) > service.limits.max_texts:
             message = f"{len(batch.searches):,} searches are more than {service.limits.max_texts:,}; send fewer at once"
             raise Refused(422, "InvalidQuery", message)
-        answers = [await _or_error(service, request, asked) for asked in batch.searches]  # in turn: a batch waits like others
+        answers: list[Answer] = []
+        for asked in batch.searches:  # in turn: a batch waits like others
+            answers.append(await _or_error(service, request, asked, let_in=bool(answers)))  # it asks what is there
         return {"results": answers, "request_id": request.state.request_id}
 
     return router
@@ -53,7 +55,7 @@ async def _answered(service: Service, request: Request, asked: SearchRequest) ->
     return await service.search(request, given, asked.collection, whole=asked.explain)
 
 
-async def _or_error(service: Service, request: Request, asked: SearchRequest) -> Answer:
+async def _or_error(service: Service, request: Request, asked: SearchRequest, *, let_in: bool) -> Answer:
     request_id = request.state.request_id
     while True:
         try:
@@ -61,9 +63,10 @@ async def _or_error(service: Service, request: Request, asked: SearchRequest) ->
             return _told(service, result, waited, request_id, asked)
         except SearchError as error:
             refusal = refused(error, request_id)
-            wait = refusal.headers.get("Retry-After")
-            if refusal.status == 429 and wait:  # noqa: PLR2004  # the batch was let in, so it waits
-                await asyncio.sleep(min(float(wait), service.limits.queue_s))
+            if isinstance(error, ServiceOverloaded):
+                if not let_in:
+                    raise
+                await asyncio.sleep(service.limits.queue_s)
                 continue
             return body("", refusal, request_id)
         except Refused as refusal:

@@ -3,8 +3,9 @@
 import asyncio
 import functools
 import logging
+import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -17,14 +18,17 @@ from search.api.metrics import Metrics
 from search.documents import SearchResult
 from search.errors import (
     CollectionNotFound,
+    IndexBusy,
     IndexFaulted,
     IndexOverloaded,
+    IndexRejected,
     IndexTimeout,
     IndexUnreachable,
     SearchError,
     ServiceOverloaded,
 )
 from search.index.collections import Collections
+from search.reindexing import lead
 from search.reranking import Reranker, Scoring
 from search.searcher import Searcher
 from search.settings import Settings
@@ -77,10 +81,21 @@ class Service:
         Raises:
             CollectionNotFound: there is none.
             IndexRejected: an alias leads to it.
-            IndexBusy: it is the one that is served.
+            IndexBusy: it is the one that is served, or an alias.
         """
+        if collection in self.engine.aliases() or collection == self.settings.collection:
+            message = f"{collection!r} is served, or an alias; lead the alias elsewhere, or remove it, and drop what it led to"
+            raise IndexBusy(message)
+        if leading := [alias for alias, target in self.engine.aliases().items() if target == collection]:
+            message = f"the alias {leading[0]!r} leads to {collection!r}; lead it elsewhere or remove it first"
+            raise IndexRejected(message)
         self._searcher.let_go(collection)
-        self._searcher.collections.drop(collection)
+        self.engine.drop(collection)
+
+    def lead(self, alias: str, collection: str) -> None:
+        """Lead an alias to a collection, and search there from now on; see search.reindexing for errors."""
+        lead(self.engine, alias, collection)
+        self._searcher.follow(alias)
 
     @property
     def engine(self) -> Collections:
@@ -144,16 +159,17 @@ class Service:
         self.metrics.searched(result, waited)
         return result, waited
 
-    async def score(self, request: Request, query: str, texts: list[str]) -> Scoring:
-        """Score texts, in parts that take turns with other requests."""
+    async def score(self, request: Request, groups: Sequence[tuple[str, list[str]]]) -> Scoring:
+        """Score the texts of each group against its query, in parts that take turns with other requests."""
         reranker = self.reranker
         fitting = self.reading.units_in("texts", _PART_S)
-        step = len(texts) if reranker.recipe.compares else max(_LEAST_PART, min(_MOST_PART, fitting))
-        parts = [texts[at : at + step] for at in range(0, len(texts), step)]
-        work = [(functools.partial(reranker.score, query, part), len(part)) for part in parts]
+        step = sys.maxsize if reranker.recipe.compares else max(_LEAST_PART, min(_MOST_PART, fitting))
+        parts = [(query, texts[at : at + step]) for query, texts in groups for at in range(0, len(texts), step)]
+        work = [(functools.partial(reranker.score, query, part), len(part)) for query, part in parts]
+        number = sum(len(part) for _, part in parts)
         try:
             scorings, _ = await self.unless_gone(request, self.reading.run_parts(work, kind="texts"))
-            joined = _joined(scorings, len(texts))
+            joined = _joined(scorings, number)
         except (Refused, SearchError):
             raise
         except Exception as error:  # whatever a reranker does
@@ -161,7 +177,7 @@ class Service:
             _log.exception("request %s: the reranker %s failed", request_id, reranker.name)
             message = f"the reranker failed; the log of the service has the rest under request {request_id}"
             raise Refused(500, "RerankFailed", message) from error
-        self.metrics.judged(len(texts), int(joined.tokens_seen.sum()))
+        self.metrics.judged(number, int(joined.tokens_seen.sum()))
         return joined
 
     async def look(self, request: Request, work: Callable[[], Done]) -> Done:
@@ -185,7 +201,7 @@ class Service:
         leaving = asyncio.ensure_future(_gone(request))
         try:
             await asyncio.wait({doing, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            if not doing.done():
+            if leaving.done() or not doing.done():
                 raise Refused(_CLIENT_GONE, "ClientGone", "the client went away")
             return doing.result()
         except ServiceOverloaded:

@@ -52,6 +52,9 @@ class EdgeProcess:
                 self._end(process, connection)
                 message = f"the process of Qdrant Edge ended with {process.returncode}; the next request starts it again"
                 raise IndexFaulted(message) from lost
+            except BaseException:  # in between: the answer would be taken for that of the next call
+                self._end(process, connection)
+                raise
         if error is not None:
             raise error
         return answer
@@ -110,7 +113,7 @@ class EdgeProcess:
     def _start(self) -> tuple[subprocess.Popen[bytes], Connection]:
         ours, theirs = socket.socketpair()
         with ours, theirs:
-            command = [sys.executable, "-m", "search.index.edge_process", str(theirs.fileno()), self.location]
+            command = [sys.executable, "-P", "-m", "search.index.edge_process", str(theirs.fileno()), self.location]
             process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)  # noqa: S603  # our own
             connection = Connection(ours.detach())
         self._child = (process, connection)

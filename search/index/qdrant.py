@@ -94,10 +94,11 @@ class QdrantIndex:
                     message = f"there is no collection {self.name!r} at {self.location}; `search ingest` makes one"
                     raise CollectionNotFound(message)
                 target = self._create(spec)
-            self._target = target
-            if create:
+        check_spec(self.name, self._spec_of(target), spec)  # before anything is asked of it
+        self._target = target
+        if create:
+            with self._translated():
                 self._create_payload_indexes()  # again, lest a creation was interrupted before them
-        check_spec(self.name, self._spec_of(target), spec)
         self._spec = spec
         self._resolved_at = time.monotonic()
 
