@@ -17,7 +17,7 @@ from standin import Fault, QdrantStandIn
 from test_ingestion import contents
 
 from search.documents import Document
-from search.errors import IndexMismatch, (
+from search.errors import (
     CollectionNotFound,
     IndexBusy,
     IndexMismatch,
