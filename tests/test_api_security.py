@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import os
 import re
 import socket
 import subprocess
@@ -170,17 +171,21 @@ def test_a_key_is_made_shown_once_and_kept_as_a_hash(tmp_path: Path) -> None:
     assert made["sha256"] == hashlib.sha256(made["key"].encode()).hexdigest()
     assert len(made["key"]) > 40
     shown = search("key", "team", "--scope", "search").stdout
-    lines = shown.partition("in search.toml:\n\n")[2]
-    (tmp_path / "search.toml").write_text(lines)
-    told = subprocess.run(
-        [sys.executable, "-c", "from search import Settings; print(Settings().service.api_keys['team'])"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    toml, _, variable = shown.partition("in search.toml:\n\n")[2].partition("\n\nor, as the only one, in the environment:\n\n")
+    name, _, value = variable.strip().partition("=")
     key = re.findall(r"sk_\S+", shown)[0]
-    assert hashlib.sha256(key.encode()).hexdigest() in told
+    for folder, lines, environment in ((tmp_path / "a", toml, {}), (tmp_path / "b", "", {name: value})):
+        folder.mkdir()
+        (folder / "search.toml").write_text(lines)
+        told = subprocess.run(
+            [sys.executable, "-c", "from search import Settings; print(Settings().service.api_keys['team'])"],
+            cwd=folder,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        assert hashlib.sha256(key.encode()).hexdigest() in told
     assert "there is no scope 'root'" in error("key", "team", "--scope", "root")
     assert "cannot name a key" in error("key", "a b")
 
