@@ -63,9 +63,7 @@ def test_the_values_are_the_librarys(served: Served) -> None:
         raw = reranker.score("What sleeps?", ["Birds sing.", "Cats sleep."]).scores
         assert client.rerank("What sleeps?", ["Birds sing.", "Cats sleep."], raw=True) == pytest.approx(list(raw), abs=1e-3)
         first, second = client.search_many(["What sings?", " "])
-        assert first == served.searcher.search("What sings?") or without_times(first) == without_times(
-            served.searcher.search("What sings?")
-        )
+        assert without_times(first) == without_times(served.searcher.search("What sings?"))
         assert isinstance(second, InvalidQuery)
 
 

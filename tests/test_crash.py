@@ -184,3 +184,20 @@ def test_killed_while_memory_is_given_back(tmp_path: Path, in_full: bool) -> Non
         assert held[:acknowledged] == [f"00000000-0000-0000-0000-{number:012}" for number in range(acknowledged)]
         index.close()
     assert graphs
+
+
+@pytest.mark.parametrize("left", [(), ("segment.json",), ("segments",), ("segments", "config"), ("",)], ids=str)
+def test_a_collection_whose_making_was_interrupted_is_made_again(left: tuple[str, ...], tmp_path: Path) -> None:
+    """Killed between the engine's files, of which some are there and some are not."""
+    spec = CollectionSpec(8, "model@1")
+    index = EdgeIndex(tmp_path, "documents")
+    index.ensure(spec, create=True)
+    index.close()
+    folder = tmp_path / "collections" / "documents"
+    (folder / "collection.json").unlink()
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if path.is_file() and any(part in str(path.relative_to(folder)) for part in left):
+            path.unlink()
+    index.ensure(spec, create=True)
+    assert index.count() == 0
+    index.close()

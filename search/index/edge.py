@@ -242,13 +242,14 @@ class EdgeIndex:
                 shard.update(edge.UpdateOperation.create_field_index(name, SCHEMAS[schema]))
 
     def _clear(self, shard: Path) -> None:
-        """Remove what an interrupted creation left; it never holds points."""
-        left = load(self.name, shard)
-        points = left.info().points_count
-        left.close()
-        if points:
-            message = f"{self._folder} holds {points} points but no collection.json; restore that file or delete the folder"
-            raise IndexCorrupt(message)
+        """Remove what an interrupted creation left; it never holds points, and may have no segment that could be opened."""
+        if any(shard.glob("segments/*/segment.json")):
+            left = load(self.name, shard)
+            points = left.info().points_count
+            left.close()
+            if points:
+                message = f"{self._folder} holds {points} points but no collection.json; restore that file or delete the folder"
+                raise IndexCorrupt(message)
         shutil.rmtree(shard)
 
 
