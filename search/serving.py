@@ -5,7 +5,7 @@ import logging
 import signal
 import sys
 from contextlib import suppress
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
@@ -13,10 +13,10 @@ from search.assembly import needs_extra
 from search.errors import InvalidQuery, InvalidSettings, SearchError
 from search.options import AsJson, Collection, DataDir, load_settings, print_json
 from search.searcher import open_search
-from search.settings import EdgeSettings
+from search.settings import EdgeSettings, Scope
 
 _PATIENCE_S = 5.0
-_SCOPES = ("search", "write", "admin")
+_SCOPES: tuple[str, ...] = get_args(Scope)
 
 
 def serve(

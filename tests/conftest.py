@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
@@ -29,6 +30,9 @@ from search.index.server_collections import QdrantCollections
 from search.reranking import Reranker
 from search.reranking.cross_encoder import CrossEncoder
 from search.settings import Settings, StorageSettings
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 OpenIndex = Callable[[str], VectorIndex]
 
@@ -164,6 +168,19 @@ def every_reranker(
     request: pytest.FixtureRequest, cross_encoders: dict[str, CrossEncoder], language_models: Callable[[str], Reranker]
 ) -> Reranker:
     return cross_encoders[request.param] if request.param in cross_encoders else language_models(request.param)
+
+
+@pytest.fixture(scope="module")  # while it is open, this thread can run no event loop of another test
+def browser() -> Iterator["Browser"]:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("no chromium here; install it to test pages (on Debian: apt-get install chromium)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield opened
+        opened.close()
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 
 from search.documents import Document
 from search.errors import CollectionNotFound, IndexBusy, IndexFaulted
-from search.index import CollectionSpec, Point
+from search.index import CollectionSpec, Point, VectorIndex
 from search.index.edge_process import EdgeProcess
 from search.searcher import open_search
 from search.settings import Settings, StorageSettings
@@ -31,6 +32,20 @@ def points(count: int, seed: int = 0) -> list[Point]:
 def child_of(process: EdgeProcess) -> int:
     assert process._child
     return process._child[0].pid
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Iterator[EdgeProcess]:
+    one = EdgeProcess(tmp_path)
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def index(process: EdgeProcess) -> VectorIndex:
+    made = process.named("a", StorageSettings())
+    made.ensure(SPEC, create=True)
+    return made
 
 
 def test_a_searcher_over_it_does_all_that_others_do(tmp_path: Path, model_folder: Path) -> None:
@@ -80,23 +95,15 @@ def test_errors_come_through_as_they_are(tmp_path: Path) -> None:
     process.close()
 
 
-def test_a_child_that_dies_costs_one_request(tmp_path: Path) -> None:
-    process = EdgeProcess(tmp_path)
-    index = process.named("a", StorageSettings())
-    index.ensure(SPEC, create=True)
+def test_a_child_that_dies_costs_one_request(process: EdgeProcess, index: VectorIndex) -> None:
     index.upsert(points(100))
     os.kill(child_of(process), signal.SIGKILL)
     with pytest.raises(IndexFaulted, match="ended with -9; the next request starts it again"):
         index.count()
     assert index.count() == 100
-    index.close()
-    process.close()
 
 
-def test_other_threads_go_on_while_the_engine_works(tmp_path: Path) -> None:
-    process = EdgeProcess(tmp_path)
-    index = process.named("a", StorageSettings())
-    index.ensure(SPEC, create=True)
+def test_other_threads_go_on_while_the_engine_works(index: VectorIndex) -> None:
     index.upsert(points(18_000))
     ended = threading.Event()
     pauses = [0.0]
@@ -118,8 +125,6 @@ def test_other_threads_go_on_while_the_engine_works(tmp_path: Path) -> None:
     ticking.join()
     assert took > 1  # in this process it would have stood still for as long
     assert max(pauses) < took / 2
-    index.close()
-    process.close()
 
 
 def test_the_child_ends_with_its_parent(tmp_path: Path) -> None:

@@ -1,13 +1,12 @@
 """The page at /, as a person with a browser finds it: typing, filters, keys, errors, and nothing that a browser complains of."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect
 from serving import Served, serving
 from test_api_load import slowed
 
@@ -16,7 +15,6 @@ from search.documents import Document
 from search.searcher import Searcher
 from search.settings import Settings
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 KEY, DIGEST = new_key()
 SCRIPT = "<img src=x onerror=\"document.title='taken'\"><script>document.title='taken'</script>"
 CATS = "# Cats\n\nThey purr. Cats sleep most of the day, wherever it is warm. They hunt at dusk."
@@ -31,16 +29,6 @@ NOTES = [
 def filled(searcher: Searcher) -> None:
     searcher.ingest(NOTES)
     searcher.beside("other").ingest([Document("other", "Fish swim, and never sleep.")])
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("there is no chromium")
-    with sync_playwright() as started:
-        one = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield one
-        one.close()
 
 
 @pytest.fixture

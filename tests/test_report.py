@@ -2,8 +2,6 @@
 
 import json
 import re
-import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +21,6 @@ from search.evaluation.statistics import Gain
 from search.index.edge import EdgeIndex
 from search.recipes import Recipe
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 SCRIPT = "<script>document.title = 'taken'</script> & <b>bold</b>"
 
 
@@ -141,18 +138,6 @@ def test_a_folder_that_cannot_be_written(evaluation: Evaluation, tmp_path: Path)
     (tmp_path / "file").write_text("")
     with pytest.raises(InvalidSettings, match="file cannot be written"):
         write_report(evaluation, tmp_path / "file")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if CHROMIUM is None:
-        pytest.skip("no chromium here; install it to test pages (on Debian: apt-get install chromium)")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 @pytest.mark.parametrize(("width", "height"), [(1280, 900), (375, 700)], ids=["desktop", "phone"])

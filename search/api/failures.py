@@ -106,7 +106,7 @@ def _words(error: SearchError) -> str:
         case IndexMismatch():
             return "the collection was made with another embedder than this service's"
         case IndexRejected():
-            return "the engine refuses the request: an alias leads there, or a value is not to its liking"
+            return "the engine refuses the request as it stands"
         case IndexFull():
             return "the disk of the collection is full"
         case IndexFailure():

@@ -5,11 +5,12 @@ import hmac
 import secrets
 from collections.abc import Mapping
 from ipaddress import ip_address
+from typing import get_args
 
 from search.errors import InvalidSettings
 from search.settings import KeySettings, Scope, ServiceSettings
 
-EVERYTHING: frozenset[Scope] = frozenset({"search", "write", "admin"})
+EVERYTHING: frozenset[Scope] = frozenset(get_args(Scope))
 _PREFIX = "sk_"  # so that people and scanners of secrets know one when they see it
 
 

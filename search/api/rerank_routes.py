@@ -6,12 +6,13 @@ as TEI has it; `raw_scores` gives the raw ones. Fields that mean nothing here, s
 
 import math
 import time
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr
 
+from search.api.bodies import Answer
 from search.api.failures import Refused
 from search.api.service import Service
 from search.ranking import best_first
@@ -21,7 +22,6 @@ from search.reranking import Scoring
 Text = StrictStr
 Texts = Annotated[list[Text], Field(fail_fast=True)]
 _IN_A_UNIT = 100  # texts, as Cohere counts
-Answer = dict[str, Any]
 
 
 class _TextObject(BaseModel):

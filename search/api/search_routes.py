@@ -38,7 +38,7 @@ def search_routes(service: Service) -> APIRouter:
             raise Refused(422, "InvalidQuery", message)
         answers: list[Answer] = []
         for asked in batch.searches:  # in turn: a batch waits like others
-            answers.append(await _or_error(service, request, asked, let_in=bool(answers)))  # it asks what is there
+            answers.append(await _or_error(service, request, asked, let_in=bool(answers)))
         return {"results": answers, "request_id": request.state.request_id}
 
     return router
@@ -62,13 +62,11 @@ async def _or_error(service: Service, request: Request, asked: SearchRequest, *,
             result, waited = await _answered(service, request, asked)
             return _told(service, result, waited, request_id, asked)
         except SearchError as error:
-            refusal = refused(error, request_id)
-            if isinstance(error, ServiceOverloaded):
-                if not let_in:
-                    raise
-                await asyncio.sleep(service.limits.queue_s)
-                continue
-            return body("", refusal, request_id)
+            if not isinstance(error, ServiceOverloaded):
+                return body("", refused(error, request_id), request_id)
+            if not let_in:
+                raise
+            await asyncio.sleep(service.limits.queue_s)
         except Refused as refusal:
             if refusal.kind == "ClientGone":
                 raise

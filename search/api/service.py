@@ -18,10 +18,8 @@ from search.api.metrics import Metrics
 from search.documents import SearchResult
 from search.errors import (
     CollectionNotFound,
-    IndexBusy,
     IndexFaulted,
     IndexOverloaded,
-    IndexRejected,
     IndexTimeout,
     IndexUnreachable,
     SearchError,
@@ -80,15 +78,16 @@ class Service:
 
         Raises:
             CollectionNotFound: there is none.
-            IndexRejected: an alias leads to it.
-            IndexBusy: it is the one that is served, or an alias.
+            Refused: it is the one that is served, an alias, or what an alias leads to.
         """
-        if collection in self.engine.aliases() or collection == self.settings.collection:
-            message = f"{collection!r} is served, or an alias; lead the alias elsewhere, or remove it, and drop what it led to"
-            raise IndexBusy(message)
-        if leading := [alias for alias, target in self.engine.aliases().items() if target == collection]:
-            message = f"the alias {leading[0]!r} leads to {collection!r}; lead it elsewhere or remove it first"
-            raise IndexRejected(message)
+        aliases = self.engine.aliases()
+        if collection == self.settings.collection:
+            raise Refused(409, "CollectionServed", f"{collection!r} is what this service serves; drop it when that has ended")
+        if collection in aliases:
+            raise Refused(409, "CollectionAliased", f"{collection!r} is an alias of {aliases[collection]!r}; drop that one")
+        if leading := [alias for alias, target in aliases.items() if target == collection]:
+            message = f"the alias {leading[0]!r} leads to {collection!r}; lead it elsewhere first"
+            raise Refused(409, "CollectionAliased", message)
         self._searcher.let_go(collection)
         self.engine.drop(collection)
 
@@ -201,7 +200,7 @@ class Service:
         leaving = asyncio.ensure_future(_gone(request))
         try:
             await asyncio.wait({doing, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            if leaving.done() or not doing.done():
+            if leaving.done():
                 raise Refused(_CLIENT_GONE, "ClientGone", "the client went away")
             return doing.result()
         except ServiceOverloaded:

@@ -5,13 +5,12 @@ data: points, payloads, filters. A child that died is started again by the next 
 """
 
 import itertools
-import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -269,5 +268,4 @@ def _serve(connection: Connection, data_dir: Path) -> None:
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # what ends the parent, ends this by and by
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    given: Callable[[int], Connection] = Connection
-    _serve(given(os.dup(int(sys.argv[1]))), Path(sys.argv[2]))
+    _serve(Connection(int(sys.argv[1])), Path(sys.argv[2]))
