@@ -178,6 +178,8 @@ class SearchResult:
     rerank_device: str | None  # where the reranker ran: the same, or "remote"
     timings_ms: Mapping[str, float]  # embed, retrieve, rerank, total
     warnings: tuple[str, ...] = ()
+    reranked: int = 0  # candidates that the reranker scored …
+    rerank_tokens: int = 0  # … and what it read of them
 
     def to_dict(self) -> dict[str, Json]:
         """The same as plain data, ready for `json.dumps`."""

@@ -87,6 +87,7 @@ class SearchService:
         retrieved = time.perf_counter()
         ranking = rank(query, candidates, reranker, deadline)
         ended = time.perf_counter()
+        reranked = [hit for hit in ranking.hits if hit.rerank_score is not None]
         good = [hit for hit in ranking.hits if _good_enough(hit, min_score)]
         hits = (good if group_by is None else _best_of_each(good))[:limit]
         warnings = [*self._query_warnings(query, ranking.scoring), *_hit_warnings(hits)]
@@ -113,6 +114,8 @@ class SearchService:
                 "total": (ended - started) * 1000,
             },
             warnings=tuple(warnings),
+            reranked=len(reranked),
+            rerank_tokens=sum(hit.tokens_seen for hit in reranked),
         )
 
     def retrieve(self, query: str, depth: int) -> list[Candidate]:

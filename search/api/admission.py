@@ -65,7 +65,7 @@ class Admission:
             return 0.0
         return (left + sum(ticket.expected_s for ticket in self._waiting)) / self._workers
 
-    async def run(self, work: Callable[[], Done], *, kind: str, units: int) -> tuple[Done, float]:
+    async def run(self, work: Callable[[], Done], *, kind: str, units: int, let_in: bool = False) -> tuple[Done, float]:
         """Wait for a turn, and have a thread do it.
 
         Cancelled while it waits, it gives up its place; while it is done, the thread goes on, and the place is free when it ends.
@@ -74,6 +74,7 @@ class Admission:
             work: what is to be done.
             kind: of work, whose units take about the same time.
             units: how much of it, such as the number of texts.
+            let_in: it belongs to something that was let in before, so it is not refused, however long it waits.
 
         Returns:
             What the work gave, and the seconds it waited.
@@ -81,8 +82,11 @@ class Admission:
         Raises:
             ServiceOverloaded: it would have to wait too long.
         """
-        answers, waited = await self.run_parts([(work, units)], kind=kind)
-        return answers[0], waited
+        if not let_in and (expected := self.expected_wait_s()) > self._queue_s:
+            raise self._refusal(expected)
+        ticket = await self._turn(kind, units, must_begin=not let_in)
+        waited = time.monotonic() - ticket.arrived
+        return await self._done(ticket, work, kind, units), waited
 
     async def run_parts(self, parts: Sequence[tuple[Callable[[], Done], int]], *, kind: str) -> tuple[list[Done], float]:
         """As `run`, part after part; only the first one can be refused.
@@ -90,18 +94,12 @@ class Admission:
         Args:
             parts: what is to be done, each with its units.
             kind: see `run`.
+
+        Returns:
+            What the parts gave, and the seconds that the first one waited.
         """
-        expected = self.expected_wait_s()
-        if expected > self._queue_s:
-            raise self._refusal(expected)
-        answers: list[Done] = []
-        waited_first = 0.0
-        for work, units in parts:
-            ticket = await self._turn(kind, units, must_begin=not answers)
-            if not answers:
-                waited_first = time.monotonic() - ticket.arrived
-            answers.append(await self._done(ticket, work, kind, units))
-        return answers, waited_first
+        done = [await self.run(work, kind=kind, units=units, let_in=at > 0) for at, (work, units) in enumerate(parts)]
+        return [answer for answer, _ in done], done[0][1]
 
     def units_in(self, kind: str, seconds: float) -> int:
         """How many units take so long."""

@@ -2,12 +2,15 @@
 
 import resource
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from search.documents import SearchResult
 
+_TOKENS = tuple(2.0**power for power in range(6, 18))
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -32,12 +35,17 @@ class Metrics:
             "search_rerank_status_total", "Searches by what became of their reranking.", ["status"], registry=own
         )
         self.texts = Counter("search_reranked_texts_total", "Texts that a reranker has judged.", registry=own)
-        self.tokens = Counter("search_reranked_tokens_total", "Tokens of them that it has read.", registry=own)
+        self.tokens = Histogram(
+            "search_reranked_tokens", "Tokens of texts that a reranker has read for a request.", buckets=_TOKENS, registry=own
+        )
         self.refusals = Counter("search_overloaded_total", "Requests refused, since they would have waited too long.", registry=own)
         self.waiting = Gauge("search_queue_waiting", "Requests that wait for their turn.", registry=own)
         self.running = Gauge("search_queue_running", "Requests that have their turn.", registry=own)
         self.ready = Gauge("search_ready", "Whether the service takes requests.", registry=own)
         self.memory = Gauge("search_resident_memory_bytes", "Memory of the service, models included.", registry=own)
+        self.model_memory = Gauge(
+            "search_model_memory_bytes", "By how much a model made it grow, on the CPU's side.", ["model"], registry=own
+        )
 
     def searched(self, result: SearchResult, queued_s: float) -> None:
         """Count a search."""
@@ -45,11 +53,20 @@ class Metrics:
             self.stage_seconds.labels(stage).observe(result.timings_ms[stage] / 1000)
         self.stage_seconds.labels("queue").observe(queued_s)
         self.rerank_status.labels(result.rerank_status).inc()
+        if result.reranked:
+            self.judged(result.reranked, result.rerank_tokens)
 
     def judged(self, texts: int, tokens: int) -> None:
-        """Count what a reranker has read."""
+        """Count what a reranker has read for a request."""
         self.texts.inc(texts)
-        self.tokens.inc(tokens)
+        self.tokens.observe(tokens)
+
+    @contextmanager
+    def loading(self, model: str) -> Iterator[None]:
+        """Tell how much memory a model takes that is loaded, and used, meanwhile."""
+        before = _resident_bytes()
+        yield
+        self.model_memory.labels(model).set(max(0, _resident_bytes() - before))
 
     def written(self) -> bytes:
         """All of them."""

@@ -1,6 +1,5 @@
 """Queries: one, or several at once."""
 
-import asyncio
 from dataclasses import replace
 from typing import Any
 
@@ -37,8 +36,9 @@ def search_routes(service: Service) -> APIRouter:
             message = f"{len(batch.searches):,} searches are more than {service.limits.max_texts:,}; send fewer at once"
             raise Refused(422, "InvalidQuery", message)
         answers: list[Answer] = []
-        for asked in batch.searches:  # in turn: a batch waits like others
-            answers.append(await _or_error(service, request, asked, let_in=bool(answers)))
+        for asked in batch.searches:  # in turn; once one had its turn, the batch is let in, and the others wait as long as it takes
+            let_in = any("hits" in answer for answer in answers)
+            answers.append(await _or_error(service, request, asked, let_in=let_in))
         return {"results": answers, "request_id": request.state.request_id}
 
     return router
@@ -50,27 +50,26 @@ def server_timing(result: SearchResult, waited_s: float) -> str:
     return ", ".join(f"{name};dur={took:.1f}" for name, took in stages)
 
 
-async def _answered(service: Service, request: Request, asked: SearchRequest) -> tuple[SearchResult, float]:
+async def _answered(
+    service: Service, request: Request, asked: SearchRequest, *, let_in: bool = False
+) -> tuple[SearchResult, float]:
     given: dict[str, Any] = asked.model_dump(exclude={"collection", "explain"})
-    return await service.search(request, given, asked.collection, whole=asked.explain)
+    return await service.search(request, given, asked.collection, whole=asked.explain, let_in=let_in)
 
 
 async def _or_error(service: Service, request: Request, asked: SearchRequest, *, let_in: bool) -> Answer:
     request_id = request.state.request_id
-    while True:
-        try:
-            result, waited = await _answered(service, request, asked)
-            return _told(service, result, waited, request_id, asked)
-        except SearchError as error:
-            if not isinstance(error, ServiceOverloaded):
-                return body("", refused(error, request_id), request_id)
-            if not let_in:
-                raise
-            await asyncio.sleep(service.limits.queue_s)
-        except Refused as refusal:
-            if refusal.kind == "ClientGone":
-                raise
-            return body("", refusal, request_id)
+    try:
+        result, waited = await _answered(service, request, asked, let_in=let_in)
+    except ServiceOverloaded:  # of the first one, and so of them all
+        raise
+    except SearchError as error:
+        return body("", refused(error, request_id), request_id)
+    except Refused as refusal:
+        if refusal.kind == "ClientGone":
+            raise
+        return body("", refusal, request_id)
+    return _told(service, result, waited, request_id, asked)
 
 
 def _told(service: Service, result: SearchResult, waited_s: float, request_id: str, asked: SearchRequest) -> Answer:

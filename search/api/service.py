@@ -121,12 +121,14 @@ class Service:
             IndexFailure: the collection is not fit to be searched. That a server does not answer now is none: it may be back.
         """
         words = " ".join(["word"] * _WARM_WORDS)
-        self._searcher.embedder.embed_query("warm up")
-        if (reranker := self._searcher.reranker) is not None:
-            reranker.score("warm up", [words])
-            started = time.perf_counter()
-            reranker.score("warm up", [words] * _WARM_TEXTS)
-            self.reading.learn("texts", (time.perf_counter() - started) / _WARM_TEXTS)
+        with self.metrics.loading("embedder"):
+            self._searcher.embedder.embed_query("warm up")
+        with self.metrics.loading("reranker"):
+            if (reranker := self._searcher.reranker) is not None:
+                reranker.score("warm up", [words])
+                started = time.perf_counter()
+                reranker.score("warm up", [words] * _WARM_TEXTS)
+                self.reading.learn("texts", (time.perf_counter() - started) / _WARM_TEXTS)
         try:
             self._searcher.search("warm up")
         except _MAY_PASS as failure:
@@ -135,9 +137,12 @@ class Service:
         self.metrics.ready.set(1)
 
     async def search(
-        self, request: Request, given: dict[str, Any], collection: str | None, *, whole: bool
+        self, request: Request, given: dict[str, Any], collection: str | None, *, whole: bool, let_in: bool
     ) -> tuple[SearchResult, float]:
-        """Answer a query, with `whole` by all its candidates; the result, and the seconds it waited for its turn."""
+        """Answer a query, with `whole` by all its candidates; the result, and the seconds it waited for its turn.
+
+        With `let_in` it belongs to a request that was let in before, and is not refused for overload.
+        """
         limit = given["limit"] or self.settings.limit
         depth = given["depth"] or max(self.settings.depth, limit)
         if depth > self.limits.max_depth:
@@ -154,7 +159,7 @@ class Service:
 
         units = depth if given["rerank"] and self._searcher.reranker is not None else 1
         kind = "texts" if units > 1 else "queries"
-        result, waited = await self.unless_gone(request, self.reading.run(work, kind=kind, units=units))
+        result, waited = await self.unless_gone(request, self.reading.run(work, kind=kind, units=units, let_in=let_in))
         self.metrics.searched(result, waited)
         return result, waited
 
