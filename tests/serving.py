@@ -1,7 +1,8 @@
 """The service on a free port of this machine, spoken to over real HTTP."""
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -46,3 +47,11 @@ def serving(settings: Settings, prepare: Any = None, **service: Any) -> Iterator
         finally:
             server.should_exit = True
             thread.join(60)
+
+
+def wait_until(holds: Callable[[], bool], seconds: float = 5.0) -> None:
+    """Let what happens beside the test come about."""
+    ends = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < ends
+        time.sleep(0.01)

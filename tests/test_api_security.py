@@ -1,5 +1,6 @@
 """Who may do what, how much may be sent, and what is said to others."""
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -16,7 +17,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
-from serving import Served, serving
+from serving import Served, serving, wait_until
 from test_cli import as_json, error, search
 
 from search.api.app import build_routes
@@ -41,6 +42,10 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     given = Settings(data_dir=tmp_path_factory.mktemp("data"), reranker={"kind": "none"})
     with serving(given, filled, api_keys=API_KEYS, receive_s=1.0, max_body_mb=0.1, origins={"https://good.example"}) as one:
         yield one
+
+
+def told(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
+    return [record.told for record in caplog.records if hasattr(record, "told")]
 
 
 def routes(served: Served) -> list[Any]:
@@ -88,9 +93,9 @@ def test_who_asked_is_known_and_neither_key_nor_query_is_written_down(served: Se
     with caplog.at_level(logging.INFO, logger="search.api"):
         served.http.post("/v1/search", json={"query": "a secret question"}, headers=bearer("search"))
         served.http.post("/v1/search", json={"query": "a secret question"}, headers={"Authorization": "Bearer a-secret-key"})
-    told = [record.told for record in caplog.records if hasattr(record, "told")]
-    assert [(one["key"], one["status"]) for one in told] == [("search", 200), (None, 401)]
-    assert "secret" not in caplog.text + json.dumps(told)
+        wait_until(lambda: len(told(caplog)) == 2)  # the line is written after the answer
+    assert [(one["key"], one["status"]) for one in told(caplog)] == [("search", 200), (None, 401)]
+    assert "secret" not in caplog.text + json.dumps(told(caplog))
     assert KEYS["search"][0] not in caplog.text
 
 
@@ -126,6 +131,47 @@ def test_what_is_too_large_or_too_slow_is_refused(served: Served) -> None:
 
 
 JSON = {"Content-Type": "application/json"}
+
+
+@pytest.mark.parametrize(("each_s", "whole"), [(0.1, True), (None, False)])
+def test_who_does_not_read_the_answer_is_left(each_s: float | None, whole: bool, settings: Settings) -> None:  # noqa: FBT001
+    given = settings.model_copy(update={"reranker": Settings(reranker={"kind": "none"}).reranker})
+
+    def large(searcher: Searcher) -> None:
+        searcher.ingest([Document(id=str(i), text=f"Cat {i} sleeps.", metadata={"of": "x" * 19_000}) for i in range(8)])
+
+    with serving(given, large, receive_s=0.5) as served, socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1_000_000)
+        host, port = served.url.removeprefix("http://").split(":")
+        client.connect((host, int(port)))
+        client.settimeout(10)
+        body = json.dumps({"searches": [{"query": "cats"}] * 100})
+        head = f"POST /v1/search/batch HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+        client.sendall(f"{head}\r\n\r\n{body}".encode())
+        received = 0
+        if each_s is None:
+            time.sleep(4)
+        with contextlib.suppress(ConnectionResetError):
+            while received < 15_000_000 and (part := client.recv(500_000, socket.MSG_WAITALL)):
+                received += len(part)
+                time.sleep(each_s or 0)
+        assert (received >= 15_000_000) == whole
+        assert served.http.get("/healthz").status_code == 200
+
+
+def test_more_connections_than_are_allowed(settings: Settings) -> None:
+    given = settings.model_copy(update={"reranker": Settings(reranker={"kind": "none"}).reranker})
+    ask = {"query": "cats"}
+    with serving(given, filled, max_connections=2) as served, httpx.Client(base_url=served.url) as other:
+        for client in (served.http, other):
+            assert client.post("/v1/search", json=ask).status_code == 200
+        refused = httpx.post(f"{served.url}/v1/search", json=ask)
+        assert (refused.status_code, refused.json()["error"]["type"]) == (503, "TooManyConnections")
+        assert (refused.headers["retry-after"], refused.headers["connection"]) == ("1", "close")
+        assert httpx.post(f"{served.url}/rerank", json={"query": "x", "texts": ["a"]}).json()["error_type"] == "Unhealthy"
+        assert httpx.get(f"{served.url}/healthz").status_code == 200
+        other.close()
+        wait_until(lambda: httpx.post(f"{served.url}/v1/search", json=ask).status_code == 200)
 
 
 def test_only_pages_that_are_named_may_call_it(served: Served) -> None:

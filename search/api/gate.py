@@ -111,6 +111,9 @@ class Gate:
             raise Refused(403, "Forbidden", f"{route.path} is closed, since nobody said who may use it")
         if asked in {"", "open"}:
             return
+        if scope["state"].get("full"):
+            message = "there are too many connections; come again in 1 s, and keep fewer open"
+            raise Refused(503, "TooManyConnections", message, {"Retry-After": "1", "Connection": "close"})
         if self._keys.any:
             scheme, _, bearer = headers.get(b"authorization", "").partition(" ")
             key = headers.get(b"x-api-key") or (bearer.strip() if scheme.lower() == "bearer" else "")

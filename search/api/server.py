@@ -1,7 +1,7 @@
-"""How does the app listen? Uvicorn, with a limit on the time a request's head may take, and an end that loses nothing."""
+"""How does the app listen? Uvicorn, with limits on connections and on slow clients, and an end that loses nothing."""
 
 import asyncio
-import logging
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +12,8 @@ from search.api.app import build_app
 from search.api.service import Service
 
 OnListening = Callable[[str], None]
-_log = logging.getLogger("search.api")
+
+_KERNEL_BUFFER = 262_144  # bytes; in a larger one, a client that reads slowly could not be told from one that does not read
 
 
 def build_server(service: Service, *, on_listening: OnListening | None = None) -> uvicorn.Server:
@@ -27,7 +28,7 @@ def build_server(service: Service, *, on_listening: OnListening | None = None) -
         build_app(service),
         host=limits.host,
         port=limits.port,
-        http=type("Protocol", (_Protocol,), {"receive_s": limits.receive_s}),
+        http=type("Protocol", (_Protocol,), {"receive_s": limits.receive_s, "most": limits.max_connections}),
         ws="none",
         lifespan="on",
         log_config=None,
@@ -61,31 +62,49 @@ class _Server(uvicorn.Server):
 
 
 class _Protocol(H11Protocol):
-    """HTTP, for clients that send a request's head in time: a slow one would otherwise hold a connection for ever."""
+    """HTTP, for clients that send a request's head in time, and read its answer: others would hold a connection for ever."""
 
     receive_s = 20.0
+    most = 500
     _late: asyncio.TimerHandle | None = None
+    _unread = 0
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _KERNEL_BUFFER)
+        if len(self.connections) > self.most:
+            self.app_state = {**self.app_state, "full": True}  # which the gate answers, in the words of its route
         self._watch()
 
     def handle_events(self) -> None:
         super().handle_events()
-        cycle: Any = self.cycle  # None until there is a request
-        if cycle is not None and not cycle.response_complete:
+        if self._at_work() and not self.flow.write_paused:
             self._unwatch()
 
     def on_response_complete(self) -> None:
         self._watch()
         super().on_response_complete()
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._watch()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._at_work():
+            self._unwatch()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._unwatch()
         super().connection_lost(exc)
 
+    def _at_work(self) -> bool:
+        cycle: Any = self.cycle  # None until there is a request
+        return cycle is not None and not cycle.response_complete
+
     def _watch(self) -> None:
         self._unwatch()
+        self._unread = self.transport.get_write_buffer_size()
         self._late = self.loop.call_later(self.receive_s, self._too_late)
 
     def _unwatch(self) -> None:
@@ -94,5 +113,10 @@ class _Protocol(H11Protocol):
             self._late = None
 
     def _too_late(self) -> None:
-        if not self.transport.is_closing():
+        unread = self.transport.get_write_buffer_size()
+        if 0 < unread < self._unread:
+            self._watch()
+        elif unread:
+            self.transport.abort()  # to close it would wait until it is read
+        else:
             self.transport.close()

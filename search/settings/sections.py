@@ -191,7 +191,10 @@ class ServiceSettings(_Section):
     max_texts: PositiveInt = Field(1000, description="Texts of one rerank request, queries of one batch, documents of one upsert.")
     max_characters: PositiveInt = Field(1_000_000, description="The longest text in a request.")
     max_depth: PositiveInt = Field(200, description="The most candidates of a search.")
-    receive_s: PositiveFloat = Field(20.0, description="Seconds in which a request must have arrived.")
+    max_connections: PositiveInt = Field(500, description="The most connections; requests on more are refused.")
+    receive_s: PositiveFloat = Field(
+        20.0, description="Seconds in which a request must have arrived, and in which a client must have read on in its answer."
+    )
     shutdown_s: PositiveInt = Field(30, description="Seconds for what was accepted, when it is told to end.")
     certificate: Path | None = Field(None, description="For TLS without a proxy: a PEM file …")
     private_key: Path | None = Field(None, description="… and the one with its key.")
