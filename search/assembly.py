@@ -28,6 +28,7 @@ _EXTRAS = {
     **dict.fromkeys(("pytrec_eval", "scipy", "matplotlib", "jinja2"), "evaluate"),
     **dict.fromkeys(("fastapi", "starlette", "uvicorn", "prometheus_client"), "serve"),
     "mcp": "mcp",
+    "opentelemetry": "traces",
     **dict.fromkeys(("onnx", "ml_dtypes", "safetensors", "huggingface_hub"), "export"),
 }
 
@@ -42,7 +43,7 @@ def needs_extra() -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        extras = _EXTRAS.get(error.name or "", "cpu or gpu")
+        extras = _EXTRAS.get((error.name or "").partition(".")[0], "cpu or gpu")
         first = extras.partition(" ")[0]
         message = f"{error.name} is not installed; install this package with its extra {extras}, as in pip install '.[{first}]'"
         raise MissingExtra(message) from error

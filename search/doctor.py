@@ -121,7 +121,13 @@ def _service(service: ServiceSettings) -> str:
 
     check_listening(service)
     keys = ", ".join(f"{name} ({', '.join(sorted(key.scopes))})" for name, key in service.api_keys.items())
-    return f"{service.host}:{service.port}, {f'keys: {keys}' if keys else 'no keys, so for this machine only'}"
+    told = f"{service.host}:{service.port}, {f'keys: {keys}' if keys else 'no keys, so for this machine only'}"
+    if service.traces_url is None:
+        return told
+    from search.api.traces import Traces
+
+    Traces(service.traces_url).close()
+    return f"{told}, traces to {service.traces_url}"
 
 
 def _collection(settings: Settings) -> str:

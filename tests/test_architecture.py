@@ -52,6 +52,7 @@ BORDERS = {
     "fastapi": {"api/app.py", *(f"api/{name}_routes.py" for name in ("collection", "document", "page", "rerank", "search"))},
     "uvicorn": {"api/server.py"},
     "mcp": {"assistant.py"},
+    "opentelemetry": {"api/traces.py"},
     "prometheus_client": {"api/metrics.py"},
     "rich": {"progress.py"},
     "typer": {*(f"{name}.py" for name in ("cli", "ingesting", "keeping", "measuring", "operating", "options", "serving"))},

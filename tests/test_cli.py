@@ -358,6 +358,8 @@ def test_doctor(tmp_path: Path) -> None:
     assert "every sha256 as released" in found["bundled models"]
     assert "nothing ingested yet" in found["collection"]
     assert not (tmp_path / "data").exists()
+    traced = search("doctor", *where, SEARCH_SERVICE__TRACES_URL="http://127.0.0.1:9").stdout
+    assert "no keys, so for this machine only, traces to http://127.0.0.1:9" in " ".join(traced.split())
     broken = search("doctor", *where, status=1, SEARCH_DEVICE="cuda").stdout
     assert "PROBLEM  embedder" in broken
     assert "install the extra gpu" in broken

@@ -38,7 +38,7 @@ Send a key as `Authorization: Bearer KEY` where the service asks for one.
 def build_app(service: Service) -> ASGIApp:
     """The whole of it, for a service that is warmed up."""
     app = build_routes(service)
-    gated: ASGIApp = Gate(app, service=service.limits, keys=service.keys, metrics=service.metrics, routes=lambda: app.routes)
+    gated: ASGIApp = Gate(app, service, routes=lambda: app.routes)
     if service.limits.origins:
         gated = CORSMiddleware(
             gated,

@@ -15,9 +15,9 @@ from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from search.api.failures import Refused, body
-from search.api.keys import EVERYTHING, Keys, is_local
-from search.api.metrics import Metrics
-from search.settings import ServiceSettings
+from search.api.keys import EVERYTHING, is_local
+from search.api.service import Service
+from search.api.traces import Traces
 
 _log = logging.getLogger("search.api")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -36,25 +36,26 @@ _HEADERS = [
 _PORT = re.compile(r":\d+$")
 _METHODS = {"GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"}
 _UNREAD = {"GET", "HEAD", "OPTIONS"}
+_ANYBODYS = {"", "open"}  # no route, or one without a key: whether it answers, and the page's own files
 
 
 class Gate:
     """Around the app."""
 
-    def __init__(self, app: ASGIApp, *, service: ServiceSettings, keys: Keys, metrics: Metrics, routes: Any) -> None:
+    def __init__(self, app: ASGIApp, service: Service, *, routes: Any) -> None:
         """Keep what it decides by.
 
         Args:
             app: what is behind it.
-            service: limits and names.
-            keys: who may.
-            metrics: where requests are counted.
+            service: whose limits and keys hold, and where requests are counted.
             routes: gives the app's routes, each of which says its scope.
         """
         self._app = app
-        self._service = service
-        self._keys = keys
-        self._metrics = metrics
+        self._limits = service.limits
+        self._keys = service.keys
+        self._metrics = service.metrics
+        self._traces = service.traces
+        self._untraced = Traces(None)
         self._routes = routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -69,6 +70,8 @@ class Gate:
         scope.setdefault("state", {})["request_id"] = request_id
         route, name, asked = self._route(scope)
         scope["state"]["dialect"] = _extra(route).get("x-errors", "")
+        method = scope["method"] if scope["method"] in _METHODS else "other"  # lest strangers fill the memory with them
+        traces = self._untraced if asked in _ANYBODYS else self._traces
         status = 500
 
         async def counted(message: Message) -> None:
@@ -80,19 +83,22 @@ class Gate:
                 message["headers"] = [*message.get("headers", []), *added]
             await send(message)
 
-        try:
-            self._admit(scope, headers, route, asked)
-            await self._app(scope, self._limited(headers, receive), counted)
-        except Refused as refusal:
-            await answer(counted, scope["state"], refusal)
-        finally:
-            seconds = time.perf_counter() - started
-            method = scope["method"] if scope["method"] in _METHODS else "other"  # lest strangers fill the memory with them
-            self._metrics.requests.labels(name, method, str(status)).inc()
-            self._metrics.request_seconds.labels(name).observe(seconds)
-            told = {"request_id": request_id, "method": method, "route": name, "status": status}
-            told |= {"ms": round(seconds * 1000, 1), "key": scope["state"].get("key")}
-            _log.info("%s %s %s", method, name, status, extra={"told": told})
+        with traces.request(f"{method} {name}", headers) as span:
+            try:
+                self._admit(scope, headers, route, asked)
+                await self._app(scope, self._limited(headers, receive), counted)
+            except Refused as refusal:
+                await answer(counted, scope["state"], refusal)
+            finally:
+                seconds = time.perf_counter() - started
+                self._metrics.requests.labels(name, method, str(status)).inc()
+                self._metrics.request_seconds.labels(name).observe(seconds)
+                span.attributes = {"http.request.method": method, "http.route": name, "http.response.status_code": status}
+                span.attributes["search.request_id"] = request_id
+                told = {"request_id": request_id, "method": method, "route": name, "status": status}
+                told |= {"ms": round(seconds * 1000, 1), "key": scope["state"].get("key")}
+                told |= {"trace_id": span.trace_id} if span.trace_id else {}
+                _log.info("%s %s %s", method, name, status, extra={"told": told})
 
     def _route(self, scope: Scope) -> tuple[Any, str, str | None]:
         """The route that will answer, its name for metrics, and the scope that it asks for; None where there is no rule."""
@@ -104,12 +110,12 @@ class Gate:
 
     def _admit(self, scope: Scope, headers: dict[bytes, str], route: Any, asked: str | None) -> None:
         host = _PORT.sub("", headers.get(b"host", ""))
-        if not self._keys.any and not (is_local(host) or host in self._service.hosts):
+        if not self._keys.any and not (is_local(host) or host in self._limits.hosts):
             message = f"this service is not called {host!r}; SEARCH_SERVICE__HOSTS names what else it is called"
             raise Refused(421, "WrongHost", message)  # lest a web page reaches it by a name of its own
         if asked is None:
             raise Refused(403, "Forbidden", f"{route.path} is closed, since nobody said who may use it")
-        if asked in {"", "open"}:
+        if asked in _ANYBODYS:
             return
         if scope["state"].get("full"):
             message = "there are too many connections; come again in 1 s, and keep fewer open"
@@ -132,12 +138,12 @@ class Gate:
 
     def _limited(self, headers: dict[bytes, str], receive: Receive) -> Receive:
         """Receive no more than is allowed, and not for longer."""
-        limit = int(self._service.max_body_mb * 1_000_000)
+        limit = int(self._limits.max_body_mb * 1_000_000)
         told = headers.get(b"content-length", "")
-        too_large = Refused(413, "TooLarge", f"the request is larger than {self._service.max_body_mb:g} MB; send it in parts")
+        too_large = Refused(413, "TooLarge", f"the request is larger than {self._limits.max_body_mb:g} MB; send it in parts")
         if told.isdecimal() and int(told) > limit:
             raise too_large
-        ends = time.monotonic() + self._service.receive_s
+        ends = time.monotonic() + self._limits.receive_s
         seen, whole = 0, False
 
         async def limited() -> Message:
@@ -147,7 +153,7 @@ class Gate:
             try:
                 message = await asyncio.wait_for(receive(), max(0.0, ends - time.monotonic()))
             except TimeoutError as error:
-                raise Refused(408, "TooSlow", f"the request did not arrive within {self._service.receive_s:g} s") from error
+                raise Refused(408, "TooSlow", f"the request did not arrive within {self._limits.receive_s:g} s") from error
             seen += len(message.get("body", b""))
             whole = not message.get("more_body", False)
             if seen > limit:

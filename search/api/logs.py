@@ -31,7 +31,7 @@ def write_logs(*, as_json: bool) -> None:
     """Write the logs of this package, and the server's warnings, to stderr."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json() if as_json else _Text())
-    for name, level in (("search", logging.INFO), ("uvicorn", logging.WARNING)):
+    for name, level in (("search", logging.INFO), ("uvicorn", logging.WARNING), ("opentelemetry", logging.WARNING)):
         logger = logging.getLogger(name)
         logger.handlers = [handler]
         logger.setLevel(level)

@@ -7,11 +7,9 @@ from fastapi import APIRouter, Request, Response
 
 from search.api.bodies import Answer, Failure, SearchBatch, SearchRequest
 from search.api.failures import Refused, body, refused
-from search.api.service import Service
+from search.api.service import STAGES, Service
 from search.documents import SearchResult
 from search.errors import SearchError, ServiceOverloaded
-
-_STAGES = ("embed", "retrieve", "rerank")
 
 
 def search_routes(service: Service) -> APIRouter:
@@ -46,7 +44,7 @@ def search_routes(service: Service) -> APIRouter:
 
 def server_timing(result: SearchResult, waited_s: float) -> str:
     """The header that browsers' tools show; in milliseconds."""
-    stages = [("queue", waited_s * 1000), *((stage, result.timings_ms[stage]) for stage in (*_STAGES, "total"))]
+    stages = [("queue", waited_s * 1000), *((stage, result.timings_ms[stage]) for stage in (*STAGES, "total"))]
     return ", ".join(f"{name};dur={took:.1f}" for name, took in stages)
 
 

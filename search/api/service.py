@@ -15,6 +15,7 @@ from search.api.admission import Admission
 from search.api.failures import Refused
 from search.api.keys import Keys
 from search.api.metrics import Metrics
+from search.api.traces import Traces
 from search.documents import SearchResult
 from search.errors import (
     CollectionNotFound,
@@ -34,6 +35,7 @@ from search.settings import Settings
 Done = TypeVar("Done")
 
 _log = logging.getLogger("search.api")
+STAGES = ("embed", "retrieve", "rerank")
 _MAY_PASS = (CollectionNotFound, IndexUnreachable, IndexTimeout, IndexOverloaded, IndexFaulted)
 _CLIENT_GONE = 499
 _WARM_TEXTS = 8
@@ -52,6 +54,7 @@ class Service:
         self.limits = settings.service
         self.keys = Keys(settings.service.api_keys)
         self.metrics = Metrics()
+        self.traces = Traces(settings.service.traces_url)
         self.reading = Admission("search", settings.service.workers, settings.service.queue_s)
         self.looking = Admission("look", 1, settings.service.queue_s)
         self.writing = Admission("write", 1, settings.service.queue_s)
@@ -159,7 +162,12 @@ class Service:
 
         units = depth if given["rerank"] and self._searcher.reranker is not None else 1
         kind = "texts" if units > 1 else "queries"
-        result, waited = await self.unless_gone(request, self.reading.run(work, kind=kind, units=units, let_in=let_in))
+        with self.traces.part("search") as span:
+            result, waited = await self.unless_gone(request, self.reading.run(work, kind=kind, units=units, let_in=let_in))
+            span.stages = [("queue", waited), *((name, result.timings_ms[name] / 1000) for name in STAGES)]
+            span.attributes = {"search.depth": depth, "search.embedder": result.embedder, "search.reranker": result.reranker or ""}
+            span.attributes |= {"search.rerank_status": result.rerank_status, "search.reranked": result.reranked}
+            span.attributes |= {"search.rerank_tokens": result.rerank_tokens}
         self.metrics.searched(result, waited)
         return result, waited
 
@@ -172,8 +180,12 @@ class Service:
         work = [(functools.partial(reranker.score, query, part), len(part)) for query, part in parts]
         number = sum(len(part) for _, part in parts)
         try:
-            scorings, _ = await self.unless_gone(request, self.reading.run_parts(work, kind="texts"))
-            joined = _joined(scorings, number)
+            with self.traces.part("rerank") as span:
+                scorings, waited = await self.unless_gone(request, self.reading.run_parts(work, kind="texts"))
+                joined = _joined(scorings, number)
+                span.stages = [("queue", waited)]
+                span.attributes = {"search.reranker": reranker.name, "search.reranked": number}
+                span.attributes |= {"search.rerank_tokens": int(joined.tokens_seen.sum())}
         except (Refused, SearchError):
             raise
         except Exception as error:  # whatever a reranker does
@@ -186,12 +198,16 @@ class Service:
 
     async def look(self, request: Request, work: Callable[[], Done]) -> Done:
         """Ask the index something that takes no model; it does not wait for those that do."""
-        answer, _ = await self.unless_gone(request, self.looking.run(work, kind="queries", units=1))
-        return answer
+        return await self._in_turn(request, "look", self.looking.run(work, kind="queries", units=1))
 
     async def write(self, request: Request, work: Callable[[], Done], *, units: int) -> Done:
         """Change a collection, one request at a time."""
-        answer, _ = await self.unless_gone(request, self.writing.run(work, kind="documents", units=units))
+        return await self._in_turn(request, "write", self.writing.run(work, kind="documents", units=units))
+
+    async def _in_turn(self, request: Request, name: str, work: Awaitable[tuple[Done, float]]) -> Done:
+        with self.traces.part(name) as span:
+            answer, waited = await self.unless_gone(request, work)
+            span.stages = [("queue", waited)]
         return answer
 
     async def unless_gone(self, request: Request, work: Awaitable[Done]) -> Done:
@@ -225,6 +241,7 @@ class Service:
         for queue in (self.reading, self.looking, self.writing):
             queue.close()
         self._searcher.close()
+        self.traces.close()
 
 
 def _joined(scorings: list[Scoring], expected: int) -> Scoring:
