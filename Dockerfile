@@ -5,8 +5,8 @@ FROM python:3.12.12-slim-bookworm AS build
 ARG RUNTIME=cpu
 WORKDIR /build
 COPY requirements requirements
-RUN python -m venv /opt/search
-RUN /opt/search/bin/python -m pip install --no-cache-dir --require-hashes -r requirements/$RUNTIME.txt
+RUN python -m venv /opt/search \
+    && /opt/search/bin/python -m pip install --no-cache-dir --require-hashes -r requirements/$RUNTIME.txt
 COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY search search
 RUN /opt/search/bin/python -m pip install --no-cache-dir --no-deps --no-build-isolation .

@@ -43,6 +43,25 @@ def test_images_are_pinned_and_the_service_runs_with_little() -> None:
     assert "HEALTHCHECK" in words
 
 
+def test_the_compose_file_keeps_the_specification() -> None:
+    command = [
+        Path(sys.executable).parent / "check-jsonschema",
+        "--builtin-schema",
+        "vendor.compose-spec",
+        ROOT / "docker-compose.yml",
+    ]
+    told = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert told.returncode == 0, told.stdout
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="hadolint comes for Linux only")
+def test_the_dockerfile_is_linted() -> None:
+    told = subprocess.run(
+        [Path(sys.executable).parent / "hadolint", ROOT / "Dockerfile"], capture_output=True, text=True, check=False
+    )
+    assert told.returncode == 0, told.stdout
+
+
 def test_what_the_service_is_told_are_settings_of_it() -> None:
     names = [*compose()["services"]["search-gpu"]["environment"], *re.findall(r"(SEARCH_\w+)=", DOCKERFILE)]
     script = "from search import Settings; from search.settings import unknown_names; Settings(); print(unknown_names())"
