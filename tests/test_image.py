@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[1]
+BIN = Path(sys.executable).parent
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 
 
@@ -44,21 +45,14 @@ def test_images_are_pinned_and_the_service_runs_with_little() -> None:
 
 
 def test_the_compose_file_keeps_the_specification() -> None:
-    command = [
-        Path(sys.executable).parent / "check-jsonschema",
-        "--builtin-schema",
-        "vendor.compose-spec",
-        ROOT / "docker-compose.yml",
-    ]
+    command = [str(BIN / "check-jsonschema"), "--builtin-schema", "vendor.compose-spec", str(ROOT / "docker-compose.yml")]
     told = subprocess.run(command, capture_output=True, text=True, check=False)
     assert told.returncode == 0, told.stdout
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="hadolint comes for Linux only")
 def test_the_dockerfile_is_linted() -> None:
-    told = subprocess.run(
-        [Path(sys.executable).parent / "hadolint", ROOT / "Dockerfile"], capture_output=True, text=True, check=False
-    )
+    told = subprocess.run([BIN / "hadolint", ROOT / "Dockerfile"], capture_output=True, text=True, check=False)
     assert told.returncode == 0, told.stdout
 
 
