@@ -194,6 +194,10 @@ class IndexRejected(IndexFailure):
     """The engine refused the request as it stands."""
 
 
+class IndexGarbled(IndexRejected):
+    """What answered is no Qdrant: a proxy's page, or another server at its address."""
+
+
 class ServiceError(SearchError):
     """A service that is asked over HTTP gave no answer, or one that is no success."""
 

@@ -9,6 +9,7 @@ from search.errors import (
     IndexDenied,
     IndexFailure,
     IndexFull,
+    IndexGarbled,
     IndexMismatch,
     IndexOverloaded,
     IndexRejected,
@@ -29,6 +30,7 @@ _STATUS: tuple[tuple[type[SearchError], int], ...] = (
     (IndexMismatch, 409),
     (ReindexRefused, 409),
     (IndexFull, 507),
+    (IndexGarbled, 502),
     (IndexRejected, 422),
     (IndexDenied, 502),
     (IndexCorrupt, 500),
@@ -105,6 +107,8 @@ def _words(error: SearchError) -> str:
             return "the collection is in use, by this service or by another process; try again when that is done"
         case IndexMismatch():
             return "the collection was made with another embedder than this service's"
+        case IndexGarbled():
+            return "what answers in the place of the collection's server is no Qdrant"
         case IndexRejected():
             return "the engine refuses the request as it stands"
         case IndexFull():

@@ -14,6 +14,7 @@ from search.errors import (
     IndexDenied,
     IndexFailure,
     IndexFaulted,
+    IndexGarbled,
     IndexOverloaded,
     IndexRejected,
     IndexTimeout,
@@ -74,7 +75,7 @@ def _from_source(source: Exception, server: str) -> IndexFailure:
         return IndexTimeout(f"{server} did not answer in time; raise SEARCH_INDEX__TIMEOUT_S or try again")
     if isinstance(source, (httpx.TransportError, OSError)):
         return IndexUnreachable(f"{server} cannot be reached ({source}); is it running, and is SEARCH_INDEX__URL right?")
-    return IndexRejected(f"{server} gave an answer that is not Qdrant's ({type(source).__name__}); is SEARCH_INDEX__URL right?")
+    return IndexGarbled(f"{server} gave an answer that is not Qdrant's ({type(source).__name__}); is SEARCH_INDEX__URL right?")
 
 
 def _from_grpc(error: grpc.RpcError, server: str) -> IndexFailure:
