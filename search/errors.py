@@ -194,7 +194,7 @@ class IndexRejected(IndexFailure):
     """The engine refused the request as it stands."""
 
 
-class IndexGarbled(IndexRejected):
+class IndexGarbled(IndexFailure):
     """What answered is no Qdrant: a proxy's page, or another server at its address."""
 
 

@@ -326,6 +326,30 @@ def test_a_batch_that_cannot_begin_is_refused(served: Served) -> None:
         assert (batch.status_code, first.result()) == (429, 200)
 
 
+def test_a_batch_that_had_a_turn_is_not_refused_whatever_came_of_it(served: Served) -> None:
+    slowed(served, 0.6)
+    with ThreadPoolExecutor(1) as pool, httpx.Client(base_url=served.url, timeout=30) as other:
+        looking = served.service.searcher
+
+        def crowded(collection: str | None, **options: Any) -> Searcher:
+            if collection == "nowhere":  # others come while the first of the batch has its turn
+                crowd.append(pool.submit(lambda: other.post("/v1/search", json={"query": "x"}).status_code))
+                time.sleep(0.2)
+                served.service.reading.learn("texts", 1.0)
+            return looking(collection, **options)
+
+        crowd: list[Any] = []
+        served.service.reading.learn("texts", 0.001)  # so that the crowd is let in
+        served.service.searcher = crowded  # type: ignore[method-assign]
+        searches = [{"query": "x", "collection": "nowhere"}, {"query": "y"}]
+        batch = served.http.post("/v1/search/batch", json={"searches": searches})
+        assert [one.get("rerank_status") or one["error"]["type"] for one in batch.json()["results"]] == [
+            "CollectionNotFound",
+            "full",
+        ]
+        assert crowd[0].result() == 200
+
+
 def test_a_write_does_not_wait_long_for_a_server_that_is_gone(standin: QdrantStandIn, tmp_path: Path) -> None:
     environment = {
         **os.environ,

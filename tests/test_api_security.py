@@ -169,7 +169,8 @@ def test_more_connections_than_are_allowed(settings: Settings) -> None:
         assert (refused.status_code, refused.json()["error"]["type"]) == (503, "TooManyConnections")
         assert (refused.headers["retry-after"], refused.headers["connection"]) == ("1", "close")
         assert httpx.post(f"{served.url}/rerank", json={"query": "x", "texts": ["a"]}).json()["error_type"] == "Unhealthy"
-        assert httpx.get(f"{served.url}/healthz").status_code == 200
+        health = httpx.get(f"{served.url}/healthz")
+        assert (health.status_code, health.headers["connection"]) == (200, "close")
         other.close()
         wait_until(lambda: httpx.post(f"{served.url}/v1/search", json=ask).status_code == 200)
 

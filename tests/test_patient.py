@@ -10,7 +10,16 @@ from test_ingestion import contents, ingest
 
 from search.documents import Document
 from search.embedding import FastEmbedEmbedder
-from search.errors import IndexDenied, IndexFailure, IndexFaulted, IndexOverloaded, IndexRejected, IndexTimeout, IndexUnreachable
+from search.errors import (
+    IndexDenied,
+    IndexFailure,
+    IndexFaulted,
+    IndexGarbled,
+    IndexOverloaded,
+    IndexRejected,
+    IndexTimeout,
+    IndexUnreachable,
+)
 from search.index import CollectionSpec
 from search.index.connection import connect
 from search.index.patient import Patience, PatientIndex
@@ -57,7 +66,9 @@ def test_what_may_pass_is_waited_out(name: str, standin: QdrantStandIn, open_pat
     assert [type(error) for error, _ in waits] == [kind, kind]
 
 
-@pytest.mark.parametrize(("fault", "kind"), [(Fault(400), IndexRejected), (Fault(401), IndexDenied)])
+@pytest.mark.parametrize(
+    ("fault", "kind"), [(Fault(400), IndexRejected), (Fault(401), IndexDenied), (Fault(200, body=b"<html>"), IndexGarbled)]
+)
 def test_what_will_not_pass_is_told_at_once(
     fault: Fault, kind: type[IndexFailure], standin: QdrantStandIn, open_patient: Open
 ) -> None:

@@ -19,6 +19,7 @@ from search.errors import (
     IndexDenied,
     IndexFailure,
     IndexFaulted,
+    IndexGarbled,
     IndexMismatch,
     IndexOverloaded,
     IndexRejected,
@@ -68,8 +69,8 @@ FAULTS: dict[str, tuple[Fault, type[IndexFailure], str]] = {
     "server error": (Fault(500), IndexFaulted, "500"),
     "not ready": (Fault(503), IndexUnreachable, "not ready"),
     "gateway": (Fault(504), IndexTimeout, "SEARCH_INDEX__TIMEOUT_S"),
-    "not Qdrant": (Fault(200, body=b"<html>hello</html>"), IndexRejected, "not Qdrant's"),
-    "other JSON": (Fault(200, body=b'{"result": 5}'), IndexRejected, "not Qdrant's"),
+    "not Qdrant": (Fault(200, body=b"<html>hello</html>"), IndexGarbled, "not Qdrant's"),
+    "other JSON": (Fault(200, body=b'{"result": 5}'), IndexGarbled, "not Qdrant's"),
     "slow": (Fault(delay_s=1.5), IndexTimeout, "in time"),
 }
 

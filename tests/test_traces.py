@@ -10,12 +10,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 from serving import serving
 
 from search.documents import Document
 from search.errors import IndexTimeout
 from search.searcher import Searcher
-from search.settings import Settings
+from search.settings import ServiceSettings, Settings
 
 pytest.importorskip("opentelemetry.sdk")
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -172,3 +173,9 @@ Traces("http://127.0.0.1:4318")
 """
     failed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False).stderr
     assert "install this package with its extra traces" in failed
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:4318", "http://user:secret@127.0.0.1:4318", "http://127.0.0.1:4318?token=secret"])
+def test_an_address_holds_no_secrets(url: str) -> None:
+    with pytest.raises(ValidationError, match="traces_url"):
+        ServiceSettings(traces_url=url)

@@ -80,7 +80,8 @@ class Gate:
                 status = message["status"]
                 own = {name for name, _ in message.get("headers", [])}
                 added = [(b"x-request-id", request_id.encode()), *((name, value) for name, value in _HEADERS if name not in own)]
-                message["headers"] = [*message.get("headers", []), *added]
+                closing = [(b"connection", b"close")] if scope["state"].get("full") and b"connection" not in own else []
+                message["headers"] = [*message.get("headers", []), *added, *closing]
             await send(message)
 
         with traces.request(f"{method} {name}", headers) as span:

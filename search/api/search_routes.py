@@ -34,9 +34,11 @@ def search_routes(service: Service) -> APIRouter:
             message = f"{len(batch.searches):,} searches are more than {service.limits.max_texts:,}; send fewer at once"
             raise Refused(422, "InvalidQuery", message)
         answers: list[Answer] = []
+        let_in = False
         for asked in batch.searches:  # in turn; once one had its turn, the batch is let in, and the others wait as long as it takes
-            let_in = any("hits" in answer for answer in answers)
-            answers.append(await _or_error(service, request, asked, let_in=let_in))
+            answer, had_turn = await _or_error(service, request, asked, let_in=let_in)
+            let_in = let_in or had_turn
+            answers.append(answer)
         return {"results": answers, "request_id": request.state.request_id}
 
     return router
@@ -55,19 +57,20 @@ async def _answered(
     return await service.search(request, given, asked.collection, whole=asked.explain, let_in=let_in)
 
 
-async def _or_error(service: Service, request: Request, asked: SearchRequest, *, let_in: bool) -> Answer:
+async def _or_error(service: Service, request: Request, asked: SearchRequest, *, let_in: bool) -> tuple[Answer, bool]:
+    """An answer, or why there is none; and whether it had its turn."""
     request_id = request.state.request_id
     try:
         result, waited = await _answered(service, request, asked, let_in=let_in)
-    except ServiceOverloaded:  # of the first one, and so of them all
+    except ServiceOverloaded:  # none had its turn yet, so it is refused for them all
         raise
     except SearchError as error:
-        return body("", refused(error, request_id), request_id)
+        return body("", refused(error, request_id), request_id), True
     except Refused as refusal:
         if refusal.kind == "ClientGone":
             raise
-        return body("", refusal, request_id)
-    return _told(service, result, waited, request_id, asked)
+        return body("", refusal, request_id), False
+    return _told(service, result, waited, request_id, asked), True
 
 
 def _told(service: Service, result: SearchResult, waited_s: float, request_id: str, asked: SearchRequest) -> Answer:

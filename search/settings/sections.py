@@ -198,8 +198,9 @@ class ServiceSettings(_Section):
     shutdown_s: PositiveInt = Field(30, description="Seconds for what was accepted, when it is told to end.")
     traces_url: str | None = Field(
         None,
-        pattern=r"^https?://[^/]",
-        description="Of an OpenTelemetry collector that takes OTLP over HTTP, such as http://127.0.0.1:4318; OTEL_… say the rest.",
+        pattern=r"^https?://[^/@?#]+(/[^@?#]*)?$",
+        description="Of an OpenTelemetry collector that takes OTLP over HTTP, such as http://127.0.0.1:4318; OTEL_… say the rest, "
+        "credentials too.",
     )
     certificate: Path | None = Field(None, description="For TLS without a proxy: a PEM file …")
     private_key: Path | None = Field(None, description="… and the one with its key.")
