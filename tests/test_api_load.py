@@ -298,6 +298,25 @@ def test_failures_free_their_place_and_teach_nothing() -> None:
     asyncio.run(play())
 
 
+def test_who_is_refused_is_told_to_come_again_after_the_others() -> None:
+    async def play() -> list[int]:
+        admission = Admission("test", 1, 0.5)
+        admission.learn("x", 10.0)
+        running = asyncio.create_task(admission.run(lambda: time.sleep(0.2), kind="x", units=1))
+        await asyncio.sleep(0.01)
+        told = []
+        for _ in range(5):
+            with pytest.raises(ServiceOverloaded) as refused:
+                await admission.run(lambda: None, kind="x", units=1)
+            told.append(refused.value.retry_after_s)
+        await running
+        await admission.run(lambda: None, kind="x", units=1)  # a place that is free is had, whatever others were told
+        admission.close()
+        return told
+
+    assert asyncio.run(play()) == [10, 20, 30, 30, 30]
+
+
 def test_a_wait_that_was_not_foreseen_ends_in_time() -> None:
     async def play() -> float:
         admission = Admission("test", 1, 0.3)

@@ -20,6 +20,7 @@ Done = TypeVar("Done")
 _LEARNING = 0.3  # weight of the newest measurement
 _OUTLIER = 4  # times what was known: more than that teaches no more
 _FIRST_GUESS_S = 0.02  # for a text, until something was measured
+_LONGEST_S = 30.0  # that anybody is told to stay away
 
 
 @dataclass(eq=False)
@@ -46,6 +47,7 @@ class Admission:
         self._waiting: deque[_Ticket] = deque()
         self._running: dict[_Ticket, float] = {}  # since when
         self._unit_s: dict[str, float] = {}
+        self._promised = 0.0  # until when the time is told to those refused, on the clock of time.monotonic
 
     @property
     def waiting(self) -> int:
@@ -83,7 +85,7 @@ class Admission:
             ServiceOverloaded: it would have to wait too long.
         """
         if not let_in and (expected := self.expected_wait_s()) > self._queue_s:
-            raise self._refusal(expected)
+            raise self._refusal(expected, self._expected_s(kind, units))
         ticket = await self._turn(kind, units, must_begin=not let_in)
         waited = time.monotonic() - ticket.arrived
         return await self._done(ticket, work, kind, units), waited
@@ -116,7 +118,7 @@ class Admission:
     async def _turn(self, kind: str, units: int, *, must_begin: bool) -> _Ticket:
         """Wait for a free thread, and take it."""
         loop = asyncio.get_running_loop()
-        ticket = _Ticket(units * self._unit_s.get(kind, _FIRST_GUESS_S), time.monotonic(), loop.create_future())
+        ticket = _Ticket(self._expected_s(kind, units), time.monotonic(), loop.create_future())
         self._waiting.append(ticket)
         self._next()
         try:
@@ -128,7 +130,7 @@ class Admission:
             else:
                 self._waiting.remove(ticket)
             if isinstance(error, TimeoutError):
-                raise self._refusal(self.expected_wait_s()) from error
+                raise self._refusal(self.expected_wait_s(), ticket.expected_s) from error
             raise
         return ticket
 
@@ -155,8 +157,15 @@ class Admission:
             if not ticket.turn.done():
                 ticket.turn.set_result(None)
 
-    def _refusal(self, expected: float) -> ServiceOverloaded:
-        seconds = max(1, math.ceil(expected - self._queue_s))
+    def _expected_s(self, kind: str, units: int) -> float:
+        return units * self._unit_s.get(kind, _FIRST_GUESS_S)
+
+    def _refusal(self, expected_wait: float, own: float) -> ServiceOverloaded:
+        """Those refused are told to come again one after another, lest they all come at once and are refused again."""
+        now = time.monotonic()
+        free = max(self._promised, now + expected_wait - self._queue_s)
+        self._promised = min(free + own / self._workers, now + _LONGEST_S)
+        seconds = max(1, math.ceil(min(free - now, _LONGEST_S)))
         return ServiceOverloaded(
             f"too much to do: this would wait longer than {self._queue_s:g} s; come again in {seconds} s", seconds
         )
