@@ -122,7 +122,7 @@ async def closed(url: str, clients: int, seconds: float) -> dict[str, Any]:
                     latencies.append(answered - started)
                 else:
                     refused_ones.append(body)
-                    await asyncio.sleep(come_again)
+                    await asyncio.sleep(max(0.0, min(come_again, ends - time.monotonic())))
 
     async def watch() -> None:
         async with Asker(url) as asker:
@@ -131,7 +131,8 @@ async def closed(url: str, clients: int, seconds: float) -> dict[str, Any]:
                 health.append((time.monotonic() - started) * 1000)
                 await asyncio.sleep(0.05)
 
-    await asyncio.gather(watch(), *(client() for _ in range(clients)))
+    async with asyncio.timeout(seconds + 120):
+        await asyncio.gather(watch(), *(client() for _ in range(clients)))
     good, refused = statuses.count(_OK), statuses.count(_REFUSED)
     return {
         "clients": clients,
