@@ -1,6 +1,7 @@
 """Under load, under faults, and told to end: nothing hangs, nothing accepted is lost, and what is refused is refused at once."""
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -18,7 +19,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from serving import Served, serving
+from serving import Served, serving, wait_until
 from standin import Fault, QdrantStandIn
 
 from search.api.admission import Admission
@@ -29,6 +30,13 @@ from search.searcher import Searcher
 from search.settings import Settings
 
 BIRDS = [Document(id=f"bird{i}", text=f"Bird number {i} sings at dawn.") for i in range(8)]
+
+
+FULL = [
+    ("search", "texts", "/v1/search", {"query": "Which bird sings?"}),
+    ("search", "texts", "/v2/rerank", {"query": "x", "documents": ["a", "b"]}),
+    ("write", "documents", "/v1/documents", {"documents": [{"id": f"new{i}", "text": f"Word {i} and more."} for i in range(300)]}),
+]
 
 
 def filled(searcher: Searcher) -> None:
@@ -315,6 +323,45 @@ def test_who_is_refused_is_told_to_come_again_after_the_others() -> None:
         return told
 
     assert asyncio.run(play()) == [10, 20, 30, 30, 30]
+
+
+def head_alone(url: str, path: str) -> tuple[int, dict[str, str], Any]:
+    """The answer to a request that has sent its head, and nothing of its body."""
+    host, port = url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=2) as connection:
+        head = f"POST {path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\ncontent-length: 900000\r\n\r\n"
+        connection.sendall(head.encode())
+        with connection.makefile("rb") as answer:
+            status = int(answer.readline().split()[1])
+            lines = iter(lambda: answer.readline().strip().decode(), "")
+            headers = {name.lower(): value for name, value in (line.split(": ", 1) for line in lines)}
+            return status, headers, json.loads(answer.read(int(headers["content-length"])))
+
+
+@pytest.mark.parametrize(("queue", "kind", "path", "body"), FULL)
+def test_what_finds_the_queue_full_is_refused_before_its_body_is_read(
+    queue: str, kind: str, path: str, body: dict[str, Any], served: Served
+) -> None:
+    slowed(served, 1.0)
+    served.service.queues[queue].learn(kind, 9.0)
+    with ThreadPoolExecutor(1) as pool, httpx.Client(base_url=served.url, timeout=30) as other:
+        first = pool.submit(lambda: other.post(path, json=body).status_code)
+        wait_until(lambda: served.service.queues[queue].running == 1)
+        status, headers, told = head_alone(served.url, path)
+        assert (status, int(headers["retry-after"]) > 5) == (429, True)
+        assert "too much to do" in (told["message"] if "rerank" in path else told["error"]["message"])
+        assert "search_overloaded_total 1.0" in served.http.get("/metrics").text
+        assert served.http.post(path, json={}).status_code == 429  # it would be malformed, but nobody has read it
+        assert served.http.get("/v1/collections").status_code == 200  # another queue
+        assert first.result() == 200
+    assert served.http.post(path, json={}).status_code == 422
+
+
+def test_routes_name_queues_that_there_are(served: Served) -> None:
+    paths: dict[str, Any] = served.http.get("/openapi.json").json()["paths"]
+    named = {(path, way["x-queue"]) for path, ways in paths.items() for way in ways.values() if "x-queue" in way}
+    assert {queue for _, queue in named} <= set(served.service.queues)
+    assert named >= {(path, queue) for queue, _, path, _ in FULL} | {("/v1/collections/{name}", "write")}
 
 
 def test_a_wait_that_was_not_foreseen_ends_in_time() -> None:

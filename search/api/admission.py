@@ -67,6 +67,19 @@ class Admission:
             return 0.0
         return (left + sum(ticket.expected_s for ticket in self._waiting)) / self._workers
 
+    def refuse_if_full(self, own_s: float | None = None) -> None:
+        """Refuse something that came now, if it would have to wait too long.
+
+        Args:
+            own_s: how long it takes itself; None where it has not said yet what it is, and may be like the others.
+
+        Raises:
+            ServiceOverloaded: it would.
+        """
+        if (expected := self.expected_wait_s()) > self._queue_s:
+            others = [ticket.expected_s for ticket in (*self._running, *self._waiting)]
+            raise self._refusal(expected, sum(others) / len(others) if own_s is None else own_s)
+
     async def run(self, work: Callable[[], Done], *, kind: str, units: int, let_in: bool = False) -> tuple[Done, float]:
         """Wait for a turn, and have a thread do it.
 
@@ -84,8 +97,8 @@ class Admission:
         Raises:
             ServiceOverloaded: it would have to wait too long.
         """
-        if not let_in and (expected := self.expected_wait_s()) > self._queue_s:
-            raise self._refusal(expected, self._expected_s(kind, units))
+        if not let_in:
+            self.refuse_if_full(self._expected_s(kind, units))
         ticket = await self._turn(kind, units, must_begin=not let_in)
         waited = time.monotonic() - ticket.arrived
         return await self._done(ticket, work, kind, units), waited

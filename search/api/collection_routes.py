@@ -20,7 +20,7 @@ _KEPT_S = 60.0
 def collection_routes(service: Service) -> APIRouter:
     """The routes."""
     router = APIRouter(prefix="/v1/collections", tags=["collections"], responses={"default": {"model": Failure}})
-    may_search, may_manage = {"x-scope": "search"}, {"x-scope": "admin"}
+    may_search, may_manage = {"x-scope": "search"}, {"x-scope": "admin", "x-queue": "write"}
     known: dict[str, tuple[float, Answer]] = {}
 
     @router.get("", openapi_extra=may_search)

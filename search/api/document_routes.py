@@ -23,7 +23,7 @@ def document_routes(service: Service) -> APIRouter:
 
 
 def _add_writing(router: APIRouter, service: Service) -> None:
-    may_write = {"x-scope": "write"}
+    may_write = {"x-scope": "write", "x-queue": "write"}
 
     @router.post("", openapi_extra=may_write)
     async def upsert(request: Request, given: Upsert) -> Answer:

@@ -14,10 +14,11 @@ from typing import Any
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from search.api.failures import Refused, body
+from search.api.failures import Refused, body, refused
 from search.api.keys import EVERYTHING, is_local
 from search.api.service import Service
 from search.api.traces import Traces
+from search.errors import ServiceOverloaded
 
 _log = logging.getLogger("search.api")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -53,6 +54,7 @@ class Gate:
         self._app = app
         self._limits = service.limits
         self._keys = service.keys
+        self._queues = service.queues
         self._metrics = service.metrics
         self._traces = service.traces
         self._untraced = Traces(None)
@@ -87,7 +89,9 @@ class Gate:
         with traces.request(f"{method} {name}", headers) as span:
             try:
                 self._admit(scope, headers, route, asked)
-                await self._app(scope, self._limited(headers, receive), counted)
+                limited = self._limited(headers, receive)
+                self._find_room(route, request_id)
+                await self._app(scope, limited, counted)
             except Refused as refusal:
                 await answer(counted, scope["state"], refusal)
             finally:
@@ -136,6 +140,16 @@ class Gate:
         kind = headers.get(b"content-type", "").partition(";")[0].strip().lower()
         if scope["method"] not in _UNREAD and headers.get(b"content-length", "0") != "0" and kind != "application/json":
             raise Refused(415, "UnsupportedMediaType", "send Content-Type: application/json")
+
+    def _find_room(self, route: Any, request_id: str) -> None:
+        """Whether the queue that the route names is full does not depend on what is asked: under load, nobody reads that."""
+        queue = self._queues.get(_extra(route).get("x-queue", ""))
+        try:
+            if queue is not None:
+                queue.refuse_if_full()
+        except ServiceOverloaded as error:
+            self._metrics.refusals.inc()
+            raise refused(error, request_id) from error
 
     def _limited(self, headers: dict[bytes, str], receive: Receive) -> Receive:
         """Receive no more than is allowed, and not for longer."""

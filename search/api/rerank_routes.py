@@ -68,8 +68,9 @@ class ScoreRequest(_Given):
 def rerank_routes(service: Service) -> APIRouter:
     """The routes."""
     router = APIRouter(tags=["reranking"])
-    others = {"x-scope": "search", "x-errors": "rerank"}
+    others = {"x-scope": "search", "x-errors": "rerank", "x-queue": "search"}
 
+    # Whose client it is shows in the body, and so does how to refuse it: without x-queue, which refuses before that is read.
     @router.post("/rerank", openapi_extra={"x-scope": "search", "x-errors": "tei"}, response_model=None)
     async def rerank(request: Request, given: TeiRerank | RerankRequest) -> JSONResponse:
         """TEI's format for a request with `texts`, Cohere's, Jina's and vLLM's for one with `documents`."""

@@ -15,7 +15,7 @@ from search.errors import SearchError, ServiceOverloaded
 def search_routes(service: Service) -> APIRouter:
     """The routes."""
     router = APIRouter(prefix="/v1", tags=["search"], responses={"default": {"model": Failure}})
-    can = {"x-scope": "search"}
+    can = {"x-scope": "search", "x-queue": "search"}
 
     @router.post("/search", openapi_extra=can)
     async def search(request: Request, response: Response, asked: SearchRequest) -> Answer:

@@ -58,6 +58,7 @@ class Service:
         self.reading = Admission("search", settings.service.workers, settings.service.queue_s)
         self.looking = Admission("look", 1, settings.service.queue_s)
         self.writing = Admission("write", 1, settings.service.queue_s)
+        self.queues = {"search": self.reading, "look": self.looking, "write": self.writing}
         self.ready = False
         self._searcher = searcher
 
@@ -230,15 +231,14 @@ class Service:
         finally:
             for task in (doing, leaving):
                 task.cancel()
-            queues = (self.reading, self.looking, self.writing)
-            self.metrics.waiting.set(sum(queue.waiting for queue in queues))
-            self.metrics.running.set(sum(queue.running for queue in queues))
+            self.metrics.waiting.set(sum(queue.waiting for queue in self.queues.values()))
+            self.metrics.running.set(sum(queue.running for queue in self.queues.values()))
 
     def close(self) -> None:
         """Finish what was begun, and let go of the collections."""
         self.ready = False
         self.metrics.ready.set(0)
-        for queue in (self.reading, self.looking, self.writing):
+        for queue in self.queues.values():
             queue.close()
         self._searcher.close()
         self.traces.close()
