@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from pathlib import Path
 
 import numpy as np
@@ -218,3 +219,10 @@ def test_two_runtimes_in_one_environment() -> None:
     check_runtimes(["onnxruntime"])
     with pytest.raises(RuntimeConflict, match="pip uninstall"):
         check_runtimes(["onnxruntime", "onnxruntime-gpu"])
+
+
+def test_the_threads_of_a_model_rest_when_it_has_answered(embedder: Embedder) -> None:
+    embedder.embed_passages(TEXTS)
+    began = time.process_time()
+    time.sleep(0.2)
+    assert time.process_time() - began < 0.01

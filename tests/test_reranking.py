@@ -190,3 +190,10 @@ def test_cuda_never_falls_back(tmp_path: Path) -> None:
         pytest.skip("this environment has CUDA")
     with pytest.raises(DeviceUnavailable, match="extra gpu"):
         CrossEncoder("minilm-reranker", device="cuda", cache=tmp_path)
+
+
+def test_the_threads_of_a_model_rest_when_it_has_answered(every_reranker: Reranker) -> None:
+    every_reranker.score("where do cats sit?", TEXTS)
+    began = time.process_time()
+    time.sleep(0.2)
+    assert time.process_time() - began < 0.01

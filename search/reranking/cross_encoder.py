@@ -12,13 +12,17 @@ from search.deadline import Deadline
 from search.errors import InferenceFailed, ModelIncomplete
 from search.inference.batching import plan_batches
 from search.inference.hub import fetch, registering
-from search.inference.runtime import Provider, load_on, loading, running
+from search.inference.runtime import Provider, load_on, loading, resting, running
 from search.inference.tokens import Cut, TextTokenizer
 from search.models import LOCAL, ModelFolder, locate
 from search.recipes import Recipe
 from search.reranking import Scoring, Vector, slices
 from search.reranking.selftest import self_test
 from search.settings import CudaSettings, Device
+
+
+class _Resting(TextCrossEncoder):
+    CROSS_ENCODER_REGISTRY = resting(TextCrossEncoder.CROSS_ENCODER_REGISTRY)
 
 
 class CrossEncoder:
@@ -69,7 +73,7 @@ class CrossEncoder:
             raise ModelIncomplete(message)
 
         def load(provider: Provider) -> Any:
-            return TextCrossEncoder(providers=[provider], **options).model
+            return _Resting(providers=[provider], **options).model
 
         with loading(model):
             self._model, self.device = load_on(device, load, lambda loaded: loaded.model, cuda)
