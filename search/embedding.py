@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from search.errors import InferenceFailed, ModelIncomplete
 from search.inference.batching import plan_batches
 from search.inference.hub import fetch, registering
-from search.inference.runtime import Provider, load_on, loading, resting, running
+from search.inference.runtime import Provider, load_on, loading, running, sharing_cores
 from search.inference.tokens import TextTokenizer
 from search.models import LOCAL, ModelFolder, fingerprint, locate, read_json
 from search.settings import ActiveDevice, CudaSettings, Device
@@ -38,8 +38,8 @@ class Embedder(Protocol):
         """Passages as float32 (n, dimension), rows of length 1, or 0 for a text of no known token; no row depends on another."""
 
 
-class _Resting(TextEmbedding):
-    EMBEDDINGS_REGISTRY = resting(TextEmbedding.EMBEDDINGS_REGISTRY)
+class _Sharing(TextEmbedding):
+    EMBEDDINGS_REGISTRY = sharing_cores(TextEmbedding.EMBEDDINGS_REGISTRY)
 
 
 class FastEmbedEmbedder:
@@ -73,7 +73,7 @@ class FastEmbedEmbedder:
         def load(provider: Provider) -> Any:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", ".* is a static model", UserWarning)  # as `device` will say
-                return _Resting(providers=[provider], **options).model
+                return _Sharing(providers=[provider], **options).model
 
         with loading(model):
             self._model, self.device = load_on(device, load, lambda loaded: getattr(loaded, "model", None), cuda)

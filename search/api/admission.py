@@ -7,11 +7,10 @@ does not keep small ones waiting. How long a wait will be is told from how long 
 import asyncio
 import math
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import TypeVar
 
 from search.errors import ServiceOverloaded
 
@@ -27,11 +26,12 @@ _LONGEST_S = 30.0  # that anybody is told to stay away
 class _Ticket:
     expected_s: float
     arrived: float
-    turn: "asyncio.Future[None]" = field(repr=False)
+    began: float | None = None  # written by the thread, as is:
+    took: float | None = None
 
 
 class Admission:
-    """The queue in front of a few threads. Used from one event loop."""
+    """The queue in front of a few threads, which go from one work to the next by themselves. Used from one event loop."""
 
     def __init__(self, name: str, workers: int, queue_s: float) -> None:
         """Start with nothing to do.
@@ -44,28 +44,27 @@ class Admission:
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix=name)
         self._workers = workers
         self._queue_s = queue_s
-        self._waiting: deque[_Ticket] = deque()
-        self._running: dict[_Ticket, float] = {}  # since when
+        self._tickets: dict[_Ticket, None] = {}  # of what waits and what is done, in the order of arrival
         self._unit_s: dict[str, float] = {}
         self._promised = 0.0  # until when the time is told to those refused, on the clock of time.monotonic
 
     @property
     def waiting(self) -> int:
         """How many wait for their turn."""
-        return len(self._waiting)
+        return sum(ticket.began is None for ticket in self._tickets)
 
     @property
     def running(self) -> int:
         """How many have it."""
-        return len(self._running)
+        return len(self._tickets) - self.waiting
 
     def expected_wait_s(self) -> float:
         """How long something that came now would wait."""
-        now = time.monotonic()
-        left = sum(max(0.0, ticket.expected_s - (now - since)) for ticket, since in self._running.items())
-        if len(self._running) < self._workers and not self._waiting:
+        if len(self._tickets) < self._workers:
             return 0.0
-        return (left + sum(ticket.expected_s for ticket in self._waiting)) / self._workers
+        now = time.monotonic()
+        left = (ticket.expected_s - (now - (ticket.began or now)) for ticket in self._tickets)
+        return sum(max(0.0, seconds) for seconds in left) / self._workers
 
     def refuse_if_full(self, own_s: float | None = None) -> None:
         """Refuse something that came now, if it would have to wait too long.
@@ -77,7 +76,7 @@ class Admission:
             ServiceOverloaded: it would.
         """
         if (expected := self.expected_wait_s()) > self._queue_s:
-            others = [ticket.expected_s for ticket in (*self._running, *self._waiting)]
+            others = [ticket.expected_s for ticket in self._tickets]
             raise self._refusal(expected, sum(others) / len(others) if own_s is None else own_s)
 
     async def run(self, work: Callable[[], Done], *, kind: str, units: int, let_in: bool = False) -> tuple[Done, float]:
@@ -97,11 +96,39 @@ class Admission:
         Raises:
             ServiceOverloaded: it would have to wait too long.
         """
+        expected = self._expected_s(kind, units)
         if not let_in:
-            self.refuse_if_full(self._expected_s(kind, units))
-        ticket = await self._turn(kind, units, must_begin=not let_in)
-        waited = time.monotonic() - ticket.arrived
-        return await self._done(ticket, work, kind, units), waited
+            self.refuse_if_full(expected)
+        loop = asyncio.get_running_loop()
+        ticket = _Ticket(expected, time.monotonic())
+
+        def begun() -> Done:
+            ticket.began = time.monotonic()
+            answer = work()
+            ticket.took = time.monotonic() - ticket.began
+            return answer
+
+        def free(_: "asyncio.Future[Done]") -> None:
+            del self._tickets[ticket]
+            if ticket.took is not None:
+                self._measured(kind, ticket.took / max(1, units))
+
+        placed = self._pool.submit(begun)
+        self._tickets[ticket] = None
+        doing = asyncio.wrap_future(placed)
+        doing.add_done_callback(free)
+        late = None if let_in else loop.call_later(self._queue_s, placed.cancel)  # which does nothing when it has begun
+        try:
+            answer = await asyncio.shield(doing)
+        except asyncio.CancelledError as error:
+            if doing.cancelled():
+                raise self._refusal(self.expected_wait_s(), expected) from error
+            placed.cancel()
+            raise
+        finally:
+            if late:
+                late.cancel()
+        return answer, (ticket.began or ticket.arrived) - ticket.arrived
 
     async def run_parts(self, parts: Sequence[tuple[Callable[[], Done], int]], *, kind: str) -> tuple[list[Done], float]:
         """As `run`, part after part; only the first one can be refused.
@@ -128,47 +155,9 @@ class Admission:
         """Let threads end when they are done."""
         self._pool.shutdown(wait=True)
 
-    async def _turn(self, kind: str, units: int, *, must_begin: bool) -> _Ticket:
-        """Wait for a free thread, and take it."""
-        loop = asyncio.get_running_loop()
-        ticket = _Ticket(self._expected_s(kind, units), time.monotonic(), loop.create_future())
-        self._waiting.append(ticket)
-        self._next()
-        try:
-            await asyncio.wait_for(ticket.turn, self._queue_s if must_begin else None)
-        except (asyncio.CancelledError, TimeoutError) as error:
-            if ticket in self._running:  # its turn came at the same moment
-                del self._running[ticket]
-                self._next()
-            else:
-                self._waiting.remove(ticket)
-            if isinstance(error, TimeoutError):
-                raise self._refusal(self.expected_wait_s(), ticket.expected_s) from error
-            raise
-        return ticket
-
-    async def _done(self, ticket: _Ticket, work: Callable[[], Done], kind: str, units: int) -> Done:
-        loop = asyncio.get_running_loop()
-        started = time.monotonic()
-        future = loop.run_in_executor(self._pool, work)
-
-        def free(ended: "asyncio.Future[Any]") -> None:
-            took = (time.monotonic() - started) / max(1, units)
-            if not ended.cancelled() and ended.exception() is None:
-                known = self._unit_s.get(kind, took)
-                self._unit_s[kind] = known + _LEARNING * (min(took, _OUTLIER * known) - known)
-            self._running.pop(ticket, None)
-            self._next()
-
-        future.add_done_callback(free)
-        return await asyncio.shield(future)
-
-    def _next(self) -> None:
-        while self._waiting and len(self._running) < self._workers:
-            ticket = self._waiting.popleft()
-            self._running[ticket] = time.monotonic()
-            if not ticket.turn.done():
-                ticket.turn.set_result(None)
+    def _measured(self, kind: str, unit_s: float) -> None:
+        known = self._unit_s.get(kind, unit_s)
+        self._unit_s[kind] = known + _LEARNING * (min(unit_s, _OUTLIER * known) - known)
 
     def _expected_s(self, kind: str, units: int) -> float:
         return units * self._unit_s.get(kind, _FIRST_GUESS_S)

@@ -101,27 +101,29 @@ def cuda_options(cuda: CudaSettings) -> dict[str, str]:
     return options
 
 
-def let_rest(options: onnxruntime.SessionOptions) -> None:
-    """Have a session's threads rest between runs, and leave the cores to the other models.
+def share_cores(options: onnxruntime.SessionOptions) -> None:
+    """Have a session get on with whatever else runs here, first of all with the other model's session.
 
-    By default they look out for more work for some 30 ms after each run, as much as a fifth of a search's time.
+    Its threads rest between runs, where by default they look out for more work for some 30 ms, on cores that the next model
+    needs. And what they do is handed out in small blocks, so that one whose core is taken for a while does not keep the others.
     """
     options.add_session_config_entry("session.force_spinning_stop", "1")
+    options.add_session_config_entry("session.dynamic_block_base", "4")
 
 
-def resting(registry: Iterable[Any]) -> list[Any]:
-    """FastEmbed's classes of models, but with sessions as `let_rest` has them; what has no session stays as it is."""
-    return [_resting(kind) if hasattr(kind, "add_extra_session_options") else kind for kind in registry]
+def sharing_cores(registry: Iterable[Any]) -> list[Any]:
+    """FastEmbed's classes of models, but with sessions that `share_cores`; what has no session stays as it is."""
+    return [_sharing_cores(kind) if hasattr(kind, "add_extra_session_options") else kind for kind in registry]
 
 
-def _resting(kind: Any) -> Any:
-    class Resting(kind):  # type: ignore[misc]  # of a kind that is known when it runs
+def _sharing_cores(kind: Any) -> Any:
+    class Sharing(kind):  # type: ignore[misc]  # of a kind that is known when it runs
         @classmethod
         def add_extra_session_options(cls, session_options: onnxruntime.SessionOptions, extra_options: dict[str, Any]) -> None:
             super().add_extra_session_options(session_options, extra_options)
-            let_rest(session_options)
+            share_cores(session_options)
 
-    return Resting
+    return Sharing
 
 
 @contextmanager

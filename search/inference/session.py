@@ -9,7 +9,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from search.errors import DeviceUnavailable
-from search.inference.runtime import Provider, let_rest
+from search.inference.runtime import Provider, share_cores
 from search.settings import CudaSettings
 
 _CUDA = "CUDAExecutionProvider"
@@ -34,7 +34,7 @@ class Session:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # an error reaches the caller as one
         options.intra_op_num_threads = threads or 0
-        let_rest(options)
+        share_cores(options)
         options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
         self.raw = onnxruntime.InferenceSession(str(graph), options, providers=[provider])
         self.inputs = {entry.name: entry.shape for entry in self.raw.get_inputs()}

@@ -12,7 +12,7 @@ from search.deadline import Deadline
 from search.errors import InferenceFailed, ModelIncomplete
 from search.inference.batching import plan_batches
 from search.inference.hub import fetch, registering
-from search.inference.runtime import Provider, load_on, loading, resting, running
+from search.inference.runtime import Provider, load_on, loading, running, sharing_cores
 from search.inference.tokens import Cut, TextTokenizer
 from search.models import LOCAL, ModelFolder, locate
 from search.recipes import Recipe
@@ -21,8 +21,8 @@ from search.reranking.selftest import self_test
 from search.settings import CudaSettings, Device
 
 
-class _Resting(TextCrossEncoder):
-    CROSS_ENCODER_REGISTRY = resting(TextCrossEncoder.CROSS_ENCODER_REGISTRY)
+class _Sharing(TextCrossEncoder):
+    CROSS_ENCODER_REGISTRY = sharing_cores(TextCrossEncoder.CROSS_ENCODER_REGISTRY)
 
 
 class CrossEncoder:
@@ -73,7 +73,7 @@ class CrossEncoder:
             raise ModelIncomplete(message)
 
         def load(provider: Provider) -> Any:
-            return _Resting(providers=[provider], **options).model
+            return _Sharing(providers=[provider], **options).model
 
         with loading(model):
             self._model, self.device = load_on(device, load, lambda loaded: loaded.model, cuda)
