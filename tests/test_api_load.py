@@ -281,6 +281,28 @@ def test_turns_are_taken_in_order_and_a_place_is_given_up() -> None:
     assert asyncio.run(play()) == ["a", "c", "d"]
 
 
+def test_closed_it_ends_what_was_begun_and_refuses_what_waits() -> None:
+    async def play() -> list[str]:
+        admission = Admission("test", 1, 10)
+        done: list[str] = []
+
+        def work(name: str) -> Any:
+            def run() -> None:
+                time.sleep(0.1)
+                done.append(name)
+
+            return run
+
+        tasks = [asyncio.create_task(admission.run(work(name), kind="x", units=1)) for name in "abc"]
+        await asyncio.sleep(0.02)
+        admission.close()
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+        assert [isinstance(outcome, ServiceOverloaded) for outcome in outcomes] == [False, True, True]
+        return done
+
+    assert asyncio.run(play()) == ["a"]
+
+
 def test_failures_free_their_place_and_teach_nothing() -> None:
     async def play() -> None:
         admission = Admission("test", 2, 1)

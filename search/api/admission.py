@@ -152,8 +152,8 @@ class Admission:
         self._unit_s[kind] = unit_s
 
     def close(self) -> None:
-        """Let threads end when they are done."""
-        self._pool.shutdown(wait=True)
+        """Let threads end what they have begun; what waits is refused."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _measured(self, kind: str, unit_s: float) -> None:
         known = self._unit_s.get(kind, unit_s)
