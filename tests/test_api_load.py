@@ -1,6 +1,7 @@
 """Under load, under faults, and told to end: nothing hangs, nothing accepted is lost, and what is refused is refused at once."""
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -10,9 +11,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +34,7 @@ from search.settings import Settings
 BIRDS = [Document(id=f"bird{i}", text=f"Bird number {i} sings at dawn.") for i in range(8)]
 
 
-FULL = [
+FULL: list[tuple[str, str, str, dict[str, Any]]] = [
     ("search", "texts", "/v1/search", {"query": "Which bird sings?"}),
     ("search", "texts", "/v2/rerank", {"query": "x", "documents": ["a", "b"]}),
     ("write", "documents", "/v1/documents", {"documents": [{"id": f"new{i}", "text": f"Word {i} and more."} for i in range(300)]}),
@@ -257,19 +259,22 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
 # The queue by itself
 
 
+def placed(admission: Admission, names: str, done: list[str]) -> list[asyncio.Task[Any]]:
+    """Work of 0.1 s for each name, which then stands in `done`."""
+
+    def work(name: str) -> None:
+        time.sleep(0.1)
+        done.append(name)
+
+    return [asyncio.create_task(admission.run(partial(work, name), kind="x", units=1)) for name in names]
+
+
 def test_turns_are_taken_in_order_and_a_place_is_given_up() -> None:
     async def play() -> list[str]:
         admission = Admission("test", 1, 10)
         done: list[str] = []
 
-        def work(name: str) -> Any:
-            def run() -> None:
-                time.sleep(0.05)
-                done.append(name)
-
-            return run
-
-        tasks = [asyncio.create_task(admission.run(work(name), kind="x", units=1)) for name in "abcd"]
+        tasks = placed(admission, "abcd", done)
         await asyncio.sleep(0.02)
         assert (admission.running, admission.waiting) == (1, 3)
         tasks[1].cancel()
@@ -286,14 +291,7 @@ def test_closed_it_ends_what_was_begun_and_refuses_what_waits() -> None:
         admission = Admission("test", 1, 10)
         done: list[str] = []
 
-        def work(name: str) -> Any:
-            def run() -> None:
-                time.sleep(0.1)
-                done.append(name)
-
-            return run
-
-        tasks = [asyncio.create_task(admission.run(work(name), kind="x", units=1)) for name in "abc"]
+        tasks = placed(admission, "abc", done)
         await asyncio.sleep(0.02)
         admission.close()
         outcomes = await asyncio.gather(*tasks, return_exceptions=True)
@@ -328,6 +326,29 @@ def test_failures_free_their_place_and_teach_nothing() -> None:
     asyncio.run(play())
 
 
+def test_nothing_is_left_of_work_that_fails_when_nobody_waits_for_it() -> None:
+    complaints: list[Any] = []
+
+    def fail() -> None:
+        time.sleep(0.1)
+        message = "no"
+        raise ValueError(message)
+
+    async def play() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, told: complaints.append(told))
+        admission = Admission("test", 1, 1)
+        leaving = asyncio.create_task(admission.run(fail, kind="x", units=1))
+        await asyncio.sleep(0.02)
+        leaving.cancel()
+        await asyncio.sleep(0.2)
+        assert admission.running == 0
+        gc.collect()
+        admission.close()
+
+    asyncio.run(play())
+    assert complaints == []
+
+
 def test_who_is_refused_is_told_to_come_again_after_the_others() -> None:
     async def play() -> list[int]:
         admission = Admission("test", 1, 0.5)
@@ -347,12 +368,17 @@ def test_who_is_refused_is_told_to_come_again_after_the_others() -> None:
     assert asyncio.run(play()) == [10, 20, 30, 30, 30]
 
 
-def head_alone(url: str, path: str) -> tuple[int, dict[str, str], Any]:
-    """The answer to a request that has sent its head, and nothing of its body."""
+def ask_by_hand(url: str, path: str, *, body_after_s: float | None = None) -> tuple[int, dict[str, str], Any]:
+    """What answers a request of which only the head is sent; or, on a connection that is to close, the body some time later."""
     host, port = url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=2) as connection:
-        head = f"POST {path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\ncontent-length: 900000\r\n\r\n"
+    size = 3_000_000
+    with socket.create_connection((host, int(port)), timeout=5) as connection:
+        closing = "" if body_after_s is None else "connection: close\r\n"
+        head = f"POST {path} HTTP/1.1\r\nhost: {host}\r\n{closing}content-type: application/json\r\ncontent-length: {size}\r\n\r\n"
         connection.sendall(head.encode())
+        if body_after_s is not None:
+            time.sleep(body_after_s)
+            connection.sendall(b'{"query": "x", "documents": ["a"]'.ljust(size - 1) + b"}")
         with connection.makefile("rb") as answer:
             status = int(answer.readline().split()[1])
             lines = iter(lambda: answer.readline().strip().decode(), "")
@@ -360,30 +386,53 @@ def head_alone(url: str, path: str) -> tuple[int, dict[str, str], Any]:
             return status, headers, json.loads(answer.read(int(headers["content-length"])))
 
 
+@contextmanager
+def occupied(served: Served, queue: str, kind: str, path: str, body: dict[str, Any]) -> Iterator[None]:
+    """A queue whose thread is at work on a request that is expected to take long, until the context ends."""
+    goes_on = threading.Event()
+
+    def held(work: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *given, **named: work(*given, **named) if goes_on.wait(30) else None
+
+    slow = slowed(served, 0)
+    slow.score = held(slow.score)  # type: ignore[method-assign]
+    served.searcher.ingest = held(served.searcher.ingest)  # type: ignore[method-assign]
+    served.service.queues[queue].learn(kind, 9.0)
+    with ThreadPoolExecutor(1) as pool, httpx.Client(base_url=served.url, timeout=60) as other, ExitStack() as stack:
+        stack.callback(goes_on.set)
+        first = pool.submit(lambda: other.post(path, json=body).status_code)
+        wait_until(lambda: served.service.queues[queue].running == 1)
+        yield
+        goes_on.set()
+        assert first.result() == 200
+
+
 @pytest.mark.parametrize(("queue", "kind", "path", "body"), FULL)
 def test_what_finds_the_queue_full_is_refused_before_its_body_is_read(
     queue: str, kind: str, path: str, body: dict[str, Any], served: Served
 ) -> None:
-    slowed(served, 1.0)
-    served.service.queues[queue].learn(kind, 9.0)
-    with ThreadPoolExecutor(1) as pool, httpx.Client(base_url=served.url, timeout=30) as other:
-        first = pool.submit(lambda: other.post(path, json=body).status_code)
-        wait_until(lambda: served.service.queues[queue].running == 1)
-        status, headers, told = head_alone(served.url, path)
+    with occupied(served, queue, kind, path, body):
+        status, headers, told = ask_by_hand(served.url, path)
         assert (status, int(headers["retry-after"]) > 5) == (429, True)
         assert "too much to do" in (told["message"] if "rerank" in path else told["error"]["message"])
         assert "search_overloaded_total 1.0" in served.http.get("/metrics").text
         assert served.http.post(path, json={}).status_code == 429  # it would be malformed, but nobody has read it
         assert served.http.get("/v1/collections").status_code == 200  # another queue
-        assert first.result() == 200
     assert served.http.post(path, json={}).status_code == 422
 
 
-def test_routes_name_queues_that_there_are(served: Served) -> None:
+def test_where_the_connection_ends_with_the_answer_the_body_is_read_first(served: Served) -> None:
+    with occupied(served, *FULL[1]):
+        status, headers, told = ask_by_hand(served.url, "/v2/rerank", body_after_s=0.3)
+        assert (status, headers["connection"], "too much to do" in told["message"]) == (429, "close", True)
+
+
+def test_every_route_that_waits_names_its_queue(served: Served) -> None:
     paths: dict[str, Any] = served.http.get("/openapi.json").json()["paths"]
-    named = {(path, way["x-queue"]) for path, ways in paths.items() for way in ways.values() if "x-queue" in way}
-    assert {queue for _, queue in named} <= set(served.service.queues)
-    assert named >= {(path, queue) for queue, _, path, _ in FULL} | {("/v1/collections/{name}", "write")}
+    ways = {(path, way): told for path, ways in paths.items() for way, told in ways.items() if told["x-scope"] != "open"}
+    assert {told["x-queue"] for told in ways.values() if "x-queue" in told} <= set(served.service.queues)
+    without = {path for (path, _), told in ways.items() if "x-queue" not in told}
+    assert without == {"/rerank", "/info", "/metrics", "/v1/collections/{name}/facets"}
 
 
 def test_a_wait_that_was_not_foreseen_ends_in_time() -> None:

@@ -108,9 +108,10 @@ class Admission:
             ticket.took = time.monotonic() - ticket.began
             return answer
 
-        def free(_: "asyncio.Future[Done]") -> None:
+        def free(ended: "asyncio.Future[Done]") -> None:
             del self._tickets[ticket]
-            if ticket.took is not None:
+            failed = ended.cancelled() or ended.exception()  # asked for even where nobody waits any more, lest asyncio complain
+            if not failed and ticket.took is not None:
                 self._measured(kind, ticket.took / max(1, units))
 
         placed = self._pool.submit(begun)
@@ -121,7 +122,8 @@ class Admission:
         try:
             answer = await asyncio.shield(doing)
         except asyncio.CancelledError as error:
-            if doing.cancelled():
+            left = (task := asyncio.current_task()) is not None and task.cancelling()
+            if doing.cancelled() and not left:
                 raise self._refusal(self.expected_wait_s(), expected) from error
             placed.cancel()
             raise

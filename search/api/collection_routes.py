@@ -20,22 +20,22 @@ _KEPT_S = 60.0
 def collection_routes(service: Service) -> APIRouter:
     """The routes."""
     router = APIRouter(prefix="/v1/collections", tags=["collections"], responses={"default": {"model": Failure}})
-    may_search, may_manage = {"x-scope": "search"}, {"x-scope": "admin", "x-queue": "write"}
+    may_look, may_manage = {"x-scope": "search", "x-queue": "look"}, {"x-scope": "admin", "x-queue": "write"}
     known: dict[str, tuple[float, Answer]] = {}
 
-    @router.get("", openapi_extra=may_search)
+    @router.get("", openapi_extra=may_look)
     async def list_collections(request: Request) -> Answer:
         """List collections and the names that lead to them."""
         names, aliases = await service.look(request, lambda: (service.engine.names(), service.engine.aliases()))
         rows = [{"name": name, "aliases": [alias for alias, target in aliases.items() if target == name]} for name in names]
         return {"collections": rows, "default": service.settings.collection}
 
-    @router.get("/{name}", openapi_extra=may_search)
+    @router.get("/{name}", openapi_extra=may_look)
     async def describe(request: Request, name: CollectionName) -> Answer:
         """Describe a collection: passages, embedder, storage."""
         return _told(await service.look(request, lambda: service.engine.info(name)))
 
-    @router.get("/{name}/facets", openapi_extra=may_search)
+    @router.get("/{name}/facets", openapi_extra={"x-scope": "search"})  # which are mostly known without waiting
     async def facets(request: Request, name: CollectionName) -> Answer:
         """The fields that documents have, with their most frequent values, to filter by."""
         at, answer = known.get(name, (float("-inf"), {}))

@@ -61,7 +61,7 @@ def _add_writing(router: APIRouter, service: Service) -> None:
 
 
 def _add_reading(router: APIRouter, service: Service) -> None:
-    may_search = {"x-scope": "search"}
+    may_search = {"x-scope": "search", "x-queue": "look"}
 
     @router.post("/count", openapi_extra=may_search)
     async def count(request: Request, given: Count) -> Answer:

@@ -90,7 +90,8 @@ class Gate:
             try:
                 self._admit(scope, headers, route, asked)
                 limited = self._limited(headers, receive)
-                self._find_room(route, request_id)
+                if not _closes(scope, headers):
+                    self._find_room(route, request_id)
                 await self._app(scope, limited, counted)
             except Refused as refusal:
                 await answer(counted, scope["state"], refusal)
@@ -176,6 +177,11 @@ class Gate:
             return message
 
         return limited
+
+
+def _closes(scope: Scope, headers: dict[bytes, str]) -> bool:
+    """Whether the connection ends with the answer: one that comes before the body is read would be lost with what still arrives."""
+    return scope["http_version"] == "1.0" or "close" in headers.get(b"connection", "").lower()
 
 
 def rule_of(route: Any) -> str | None:
