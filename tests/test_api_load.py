@@ -342,8 +342,9 @@ def test_nothing_is_left_of_work_that_fails_when_nobody_waits_for_it() -> None:
         leaving.cancel()
         await asyncio.sleep(0.2)
         assert admission.running == 0
-        gc.collect()
         admission.close()
+        del leaving
+        gc.collect()
 
     asyncio.run(play())
     assert complaints == []
