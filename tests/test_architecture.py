@@ -98,11 +98,6 @@ def test_imports_point_one_way(file: Path) -> None:
     assert inside <= allowed, f"{name} imports {inside - allowed}, which stands below it"
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
-def test_no_file_is_longer_than_a_person_reads(file: Path) -> None:
-    assert len(file.read_text().splitlines()) <= 300
-
-
 def test_public_names() -> None:
     import search
 
