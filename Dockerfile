@@ -15,6 +15,7 @@ FROM python:3.12.12-slim-bookworm
 RUN useradd --uid 10001 --no-create-home --home-dir /data search && mkdir /data && chown search:search /data
 COPY --from=build /opt/search /opt/search
 ENV PATH=/opt/search/bin:$PATH PYTHONDONTWRITEBYTECODE=1 SEARCH_DATA_DIR=/data SEARCH_SERVICE__HOST=0.0.0.0
+ENV ORT_DISABLE_TELEMETRY=1 HF_HUB_DISABLE_TELEMETRY=1
 USER 10001
 WORKDIR /data
 VOLUME /data

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import record
 import torch
 import transformers
@@ -79,6 +78,8 @@ def ours(source: Checkpoint, folder: Path, rows: list[list[int]], classes: Any) 
         return Decoder(ModelFolder("model", folder, path.name, {}, {}), activations="fp32", max_tokens=1024, device="cpu").scores(
             rows
         )
+    import onnxruntime  # search has switched its telemetry off by now
+
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     length = max(map(len, rows))
     feed = {

@@ -13,7 +13,7 @@ from search.assembly import build_collections, build_embedder, build_reranker, n
 from search.errors import CollectionNotFound, SearchError
 from search.index import CollectionSpec
 from search.models import manifest, verify
-from search.settings import CausalSettings, EdgeSettings, ServiceSettings, Settings, unknown_names
+from search.settings import CausalSettings, EdgeSettings, ServiceSettings, Settings, telemetry_off, unknown_names
 
 _PACKAGES = ("two-stage-search", "fastembed", "fastembed-gpu", "onnxruntime", "onnxruntime-gpu", "qdrant-client", "qdrant-edge-py")
 
@@ -65,7 +65,7 @@ def _runtimes() -> str:
         from search.inference.runtime import available_providers, check_runtimes
 
     check_runtimes()
-    return ", ".join(available_providers())
+    return f"{', '.join(available_providers())}, telemetry {'off' if telemetry_off() else 'on (ORT_DISABLE_TELEMETRY)'}"
 
 
 def _bundled() -> str:

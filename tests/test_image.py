@@ -71,6 +71,12 @@ def test_what_the_service_is_told_are_settings_of_it() -> None:
     assert len(names) >= 6
 
 
+def test_nothing_in_a_container_reports_home() -> None:
+    switches = " ".join(rest for word, rest in instructions() if word == "ENV").split()
+    assert {"ORT_DISABLE_TELEMETRY=1", "HF_HUB_DISABLE_TELEMETRY=1"} <= set(switches)
+    assert compose()["services"]["qdrant"]["environment"]["QDRANT__TELEMETRY_DISABLED"] == "true"
+
+
 def test_what_is_copied_is_there_and_not_left_out() -> None:
     allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     copied = [part for word, rest in instructions() if word == "COPY" and "--from" not in rest for part in rest.split()[:-1]]

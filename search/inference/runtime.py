@@ -16,7 +16,7 @@ from search.errors import (
     RuntimeConflict,
     SearchError,
 )
-from search.settings import ActiveDevice, CudaSettings, Device
+from search.settings import ActiveDevice, CudaSettings, Device, telemetry_off
 
 Loaded = TypeVar("Loaded")
 Provider = str | tuple[str, dict[str, str]]
@@ -32,6 +32,9 @@ _NO_MEMORY = (
     "bad_alloc",
     "available memory of",
 )  # in ONNX Runtime's messages
+if telemetry_off():  # where the environment came too late, since a program imported ONNX Runtime before this package
+    onnxruntime.disable_telemetry_events()
+
 _MEND = "python -m pip uninstall -y onnxruntime onnxruntime-gpu fastembed fastembed-gpu, then install one of the extras cpu and gpu"
 
 
