@@ -12,9 +12,8 @@ from search import ingesting, keeping, measuring, operating, serving
 from search.assembly import build_reranker
 from search.documents import check_query
 from search.errors import InvalidQuery, SearchError
-from search.options import AsJson, Collection, DataDir, Depth, Limit, NoRerank, load_settings, print_json
+from search.options import CONFIG, AsJson, Collection, DataDir, Depth, Limit, NoRerank, load_settings, print_json
 from search.searcher import Searcher, open_search
-from search.settings import Settings
 
 if TYPE_CHECKING:
     from search.service import GroupBy
@@ -22,7 +21,8 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="search",
     help="Two-stage search: retrieve with Qdrant, rerank with an ONNX cross-encoder.",
-    epilog="Every setting can be given as an environment variable such as SEARCH_EMBEDDER__MODEL, in .env or in search.toml.",
+    epilog="Every setting can be given as an environment variable such as SEARCH_EMBEDDER__MODEL, in .env or in search.toml, "
+    "of the working folder or yours (~/.config/two-stage-search).",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -31,10 +31,15 @@ app = typer.Typer(
 
 @app.callback()
 def root(
+    config: Annotated[
+        Path | None,
+        typer.Option(help="A file of settings to read instead of search.toml, also SEARCH_CONFIG.", show_default=False),
+    ] = None,
     *,
     debug: Annotated[bool, typer.Option(help="Show the traceback of an error; may stand anywhere on the line.")] = False,
 ) -> None:
     """Two-stage search: retrieve with Qdrant, rerank with an ONNX cross-encoder."""
+    CONFIG.set(config)
     if not debug:
         logging.getLogger("search").addHandler(logging.NullHandler())  # results say what failed; no need to say it twice
 
@@ -124,7 +129,7 @@ def rerank(
     if not texts:
         message = "there is nothing to rank; give one text a line on standard input"
         raise InvalidQuery(message)
-    reranker = build_reranker(Settings())
+    reranker = build_reranker(load_settings(None, None))
     if reranker is None:
         message = "the settings switch reranking off (SEARCH_RERANKER__KIND=none)"
         raise InvalidQuery(message)

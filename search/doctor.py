@@ -13,7 +13,7 @@ from search.assembly import build_collections, build_embedder, build_reranker, n
 from search.errors import CollectionNotFound, SearchError
 from search.index import CollectionSpec
 from search.models import manifest, verify
-from search.settings import CausalSettings, EdgeSettings, ServiceSettings, Settings, telemetry_off, unknown_names
+from search.settings import CausalSettings, EdgeSettings, ServiceSettings, Settings, files_read, telemetry_off, unknown_names
 
 _PACKAGES = ("two-stage-search", "fastembed", "fastembed-gpu", "onnxruntime", "onnxruntime-gpu", "qdrant-client", "qdrant-edge-py")
 
@@ -31,6 +31,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     """Look at packages, runtimes, models, data folder and collection, one after another. Nothing is changed."""
     yield Finding("python", ok=True, detail=f"{platform.python_version()} on {platform.platform()}")
     yield Finding("packages", ok=True, detail=", ".join(f"{name} {version}" for name, version in _versions()))
+    yield Finding("settings files", ok=True, detail=_files(settings))
     if names := unknown_names():
         yield Finding("settings", ok=False, detail=f"no settings of this program, so without effect: {', '.join(names)}")
     yield _finding("onnx runtime", _runtimes)
@@ -58,6 +59,14 @@ def _versions() -> Iterator[tuple[str, str]]:
             yield name, importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
+
+
+def _files(settings: Settings) -> str:
+    files = [
+        f"{file.path.absolute()} ({f'may not send texts elsewhere or let others in: {file.reason}' if file.reason else 'trusted'})"
+        for file in files_read(settings)
+    ]
+    return ", ".join(files) or "none"
 
 
 def _runtimes() -> str:

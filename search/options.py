@@ -2,6 +2,7 @@
 
 import json
 import sys
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,13 +17,14 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and 
 Limit = Annotated[int | None, typer.Option(help="Hits shown.", show_default="10")]
 Depth = Annotated[int | None, typer.Option(help="Candidates retrieved and reranked.", show_default="20, or limit if more")]
 NoRerank = Annotated[bool, typer.Option("--no-rerank", help="Keep retrieval order.")]
+CONFIG: ContextVar[Path | None] = ContextVar("config", default=None)  # what --config names, before the command
 
 
-def load_settings(data_dir: Path | None, collection: str | None) -> Settings:
+def load_settings(data_dir: Path | None, collection: str | None, **more: Any) -> Settings:
     """The settings, with what the command line says; names of the environment that mean nothing are noted."""
     for name in unknown_names():
         print(f"note: the environment variable {name} is no setting of this program", file=sys.stderr)
-    given = {"data_dir": data_dir, "collection": collection}
+    given = {"config": CONFIG.get(), "data_dir": data_dir, "collection": collection, **more}
     return Settings(**{name: value for name, value in given.items() if value is not None})
 
 

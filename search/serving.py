@@ -33,9 +33,11 @@ def serve(
         from search.api.server import build_server
         from search.api.service import Service
 
-    settings = load_settings(data_dir, collection)
     given = {"host": host, "port": port}
-    service = settings.service.model_copy(update={name: value for name, value in given.items() if value is not None})
+    settings = load_settings(
+        data_dir, collection, service={name: value for name, value in given.items() if value is not None} or None
+    )
+    service = settings.service
     patience = min(settings.ingestion.patience_s, _PATIENCE_S)  # a client waits for the answer
     update: dict[str, object] = {"service": service, "ingestion": settings.ingestion.model_copy(update={"patience_s": patience})}
     if isinstance(settings.index, EdgeSettings):

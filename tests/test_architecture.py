@@ -134,3 +134,15 @@ def test_only_settings_reads_the_environment() -> None:
         if ast.unparse(node) in {"os.environ", "os.getenv"}
     }
     assert readers == {"settings/__init__.py"}
+
+
+def test_a_child_process_imports_nothing_from_the_working_folder() -> None:
+    """Python puts it first on the path for -m and -c, and a stranger's `numpy.py` there would run; -P leaves it out."""
+    commands = [
+        (file, [ast.unparse(word) for word in node.elts])
+        for file in FILES
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.List) and node.elts and ast.unparse(node.elts[0]) == "sys.executable"
+    ]
+    assert len(commands) >= 2
+    assert [(file.name, words) for file, words in commands if words[1] not in {"'-P'", "'-I'"}] == []

@@ -125,8 +125,10 @@ def test_scripts_and_extras_exist() -> None:
 
 
 def test_settings_block_is_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "search.toml").write_text(blocks("toml")[0])
+    own = tmp_path / "own" / "two-stage-search" / "search.toml"  # a remote server may not be named by just any folder
+    own.parent.mkdir(parents=True)
+    own.write_text(blocks("toml")[0])
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "own"))
     settings = Settings()
     assert isinstance(settings.index, ServerSettings)
     assert settings.embedder.model == "BAAI/bge-small-en-v1.5"

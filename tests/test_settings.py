@@ -1,5 +1,9 @@
 """Settings come from arguments, environment, .env and search.toml, in that order, and mistakes are named."""
 
+import os
+import subprocess
+import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +95,183 @@ def test_mistakes_in_the_environment_and_in_files(tmp_path: Path, monkeypatch: p
         Settings()
 
 
-def test_secrets_are_not_shown_by_mistakes() -> None:
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"index": {"engine": "qdrant", "api_key": "s3cret", "timeout_s": 0}},
+        {"client_key": ["s3cret"]},
+        {"reranker": {"kind": "chat", "api_key": {"s3cret": 1}}},
+        {"service": {"api_keys": {"a": {"sha256": "s3cret"}}}},
+    ],
+)
+def test_secrets_are_not_shown_by_mistakes(given: dict[str, Any]) -> None:
     with pytest.raises(InvalidSettings) as caught:
-        Settings(index={"engine": "qdrant", "api_key": "s3cret", "timeout_s": 0})
-    assert "s3cret" not in str(caught.value)
+        Settings(**given)
+    shown = "".join(traceback.format_exception(caught.value))  # with what it came from, as a log has it
+    assert "s3cret" not in shown
+
+
+def test_passwords_in_urls_are_not_shown() -> None:
+    settings = Settings(index={"engine": "qdrant", "url": "http://user:s3cret@127.0.0.1:6333"})
+    assert "s3cret" not in f"{settings!r} {settings} {settings.index!r}"
+    assert "127.0.0.1:6333" in repr(settings)
+    chat = Settings(reranker={"kind": "chat", "url": "http://s3cret@127.0.0.1/v1", "model": "m"})
+    assert "s3cret" not in repr(chat)
+
+
+def write_toml(file: Path, text: str) -> Path:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+    return file
+
+
+REMOTE: dict[str, tuple[str, str]] = {
+    "index.url": ('[index]\nengine = "qdrant"\nurl = "https://evil.example:6333"', "SEARCH_INDEX__URL"),
+    "index.ca_file": ('[index]\nca_file = "evil.pem"', "SEARCH_INDEX__CA_FILE"),
+    "reranker.url": ('[reranker]\nkind = "chat"\nmodel = "m"\nurl = "http://192.0.2.1/v1"', "SEARCH_RERANKER__URL"),
+    "service.traces_url": ('[service]\ntraces_url = "http://127.0.0.1.evil.example"', "SEARCH_SERVICE__TRACES_URL"),
+    "service.host": ('[service]\nhost = "0.0.0.0"', "SEARCH_SERVICE__HOST"),
+    "service.hosts": ('[service]\nhosts = ["evil.example"]', "SEARCH_SERVICE__HOSTS"),
+    "service.origins": ('[service]\norigins = ["https://evil.example"]', "SEARCH_SERVICE__ORIGINS"),
+    "service.api_keys.evil": ('[service.api_keys.evil]\nsha256 = "%s"' % ("0" * 64), "SEARCH_SERVICE__API_KEYS"),
+}
+BESIDE = {  # what the user says beside it, and makes it matter
+    "index.ca_file": {"SEARCH_INDEX__ENGINE": "qdrant", "SEARCH_INDEX__URL": "https://own.example"},
+    "service.api_keys.evil": {"SEARCH_SERVICE__HOST": "0.0.0.0"},  # noqa: S104  # which is what opens it
+}
+
+
+@pytest.mark.parametrize("name", REMOTE)
+def test_a_working_folder_sends_nothing_elsewhere_and_lets_nobody_in(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text, variable = REMOTE[name]
+    for one, value in BESIDE.get(name, {}).items():
+        monkeypatch.setenv(one, value)
+    file = write_toml(tmp_path / "search.toml", text)
+    with pytest.raises(InvalidSettings) as caught:
+        Settings()
+    assert all(words in str(caught.value) for words in (f"search.toml sets {name}", variable, "--config", "SEARCH_CONFIG"))
+    own = tmp_path / "config" / "two-stage-search" / "search.toml"
+    assert str(own) in str(caught.value)
+
+    named = Settings(config=file)  # by an argument
+    monkeypatch.setenv("SEARCH_CONFIG", "search.toml")
+    assert Settings().model_copy(update={"config": file}) == named
+    monkeypatch.delenv("SEARCH_CONFIG")
+    file.rename(write_toml(own, ""))
+    assert Settings().model_copy(update={"config": file}) == named  # in the user's own file
+
+
+@pytest.mark.skipif(os.name != "posix", reason="files have no modes here")
+def test_an_own_file_that_others_may_write_is_as_good_as_a_strangers(tmp_path: Path) -> None:
+    own = write_toml(tmp_path / "config" / "two-stage-search" / "search.toml", REMOTE["index.url"][0])
+    own.chmod(0o646)
+    with pytest.raises(InvalidSettings, match="others than you may write it"):
+        Settings()
+    write_toml(own, "limit = 3")
+    assert Settings().limit == 3
+
+
+def test_what_stays_on_this_machine_is_not_asked_about(tmp_path: Path) -> None:
+    lines = ['limit = 3\n[index]\nengine = "qdrant"\nurl = "http://localhost:7000"', "[service]", 'host = "127.0.0.1"']
+    lines += ['traces_url = "http://[::1]:4318"', "[service.api_keys.team]", f'sha256 = "{"0" * 64}"']
+    write_toml(tmp_path / "search.toml", "\n".join(lines))
+    assert Settings().limit == 3
+
+
+def test_a_dotenv_file_sends_nothing_elsewhere_but_may_be_overruled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for line in ("SEARCH_INDEX__URL=https://evil.example", 'SEARCH_INDEX={"engine": "qdrant", "url": "https://evil.example"}'):
+        (tmp_path / ".env").write_text(f"SEARCH_INDEX__ENGINE=qdrant\n{line}\n")
+        with pytest.raises(InvalidSettings, match=r"\.env sets index\.url"):
+            Settings()
+    monkeypatch.setenv("SEARCH_INDEX__URL", "https://own.example")
+    settings = Settings()
+    assert isinstance(settings.index, ServerSettings)
+    assert settings.index.url == "https://own.example"
+    assert Settings(index={"url": "https://other.example"}).index != settings.index
+
+
+def test_files_of_settings_stand_in_their_order(tmp_path: Path) -> None:
+    write_toml(tmp_path / "config" / "two-stage-search" / "search.toml", 'limit = 1\ndepth = 11\ncollection = "own"')
+    write_toml(tmp_path / "search.toml", 'limit = 2\ncollection = "folder"')
+    named = write_toml(tmp_path / "elsewhere" / "mine.toml", 'collection = "named"')
+    assert (Settings().limit, Settings().depth, Settings().collection) == (2, 11, "folder")
+    assert (Settings(config=named).limit, Settings(config=named).collection) == (1, "named")
+
+
+def test_no_file_names_another(tmp_path: Path) -> None:
+    write_toml(tmp_path / "search.toml", 'config = "other.toml"')
+    with pytest.raises(InvalidSettings, match="names another file"):
+        Settings()
+    (tmp_path / "search.toml").unlink()
+    (tmp_path / ".env").write_text("SEARCH_CONFIG=other.toml")
+    with pytest.raises(InvalidSettings, match="names another file"):
+        Settings()
+    with pytest.raises(InvalidSettings, match="there is no file"):
+        Settings(config="nowhere.toml")
+
+
+@pytest.mark.parametrize("name", [".env", "search.toml"])
+@pytest.mark.timeout(20)
+def test_settings_are_read_from_plain_files_only(name: str, tmp_path: Path) -> None:
+    file = tmp_path / name
+    os.mkfifo(file)  # which nobody writes to
+    with pytest.raises(InvalidSettings, match=rf"{name} cannot be read: it is no regular file"):
+        Settings()
+    file.unlink()
+    file.symlink_to("/dev/zero")
+    with pytest.raises(InvalidSettings, match="no regular file"):
+        Settings()
+    file.unlink()
+    with file.open("wb") as stream:
+        stream.truncate(1 << 33)
+    with pytest.raises(InvalidSettings, match="longer than a megabyte"):
+        Settings()
+    file.write_bytes(b"# caf\xe9\n")
+    with pytest.raises(InvalidSettings, match=rf"{name} are not UTF-8 at byte 6"):
+        Settings()
+    file.write_bytes(b"\xef\xbb\xbf" + (b"SEARCH_LIMIT=3" if name == ".env" else b"limit = 3"))  # as Windows' editors begin
+    assert Settings().limit == 3
+    file.unlink()
+    file.mkdir()  # an environment of Python's often is called .env
+    assert Settings().limit == 10
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root reads everything")
+def test_a_file_that_may_not_be_read_is_named(tmp_path: Path) -> None:
+    write_toml(tmp_path / "search.toml", "limit = 3").chmod(0)
+    with pytest.raises(InvalidSettings, match=r"search\.toml cannot be read: Permission denied"):
+        Settings()
+
+
+def test_deep_toml_is_no_crash(tmp_path: Path) -> None:
+    write_toml(tmp_path / "search.toml", "a = " + "[" * 100_000)
+    with pytest.raises(InvalidSettings, match=r"search\.toml"):
+        Settings()
+
+
+def command(*arguments: str, folder: Path) -> "subprocess.CompletedProcess[str]":
+    program = [str(Path(sys.executable).parent / "search"), *arguments]
+    return subprocess.run(program, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_the_command_takes_a_named_file_and_doctor_says_which_were_read(tmp_path: Path) -> None:
+    file = write_toml(tmp_path / "search.toml", REMOTE["service.hosts"][0] + '\n[index]\nengine = "memory"')
+    refused = command("doctor", folder=tmp_path)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr.startswith("search: search.toml sets service.hosts")
+    assert refused.stderr.count("\n") == 1
+    told = command("--config", "search.toml", "doctor", folder=tmp_path).stdout
+    assert f"{file} (trusted)" in told
+    write_toml(file, "limit = 3")
+    assert (
+        f"{file} (may not send texts elsewhere or let others in: it is in the working folder)"
+        in command("doctor", folder=tmp_path).stdout
+    )
+
+
+def test_a_host_on_the_command_line_asks_about_keys_of_the_folder(tmp_path: Path) -> None:
+    write_toml(tmp_path / "search.toml", REMOTE["service.api_keys.evil"][0])
+    refused = command("serve", "--host", "0.0.0.0", folder=tmp_path)  # noqa: S104  # which is refused
+    assert "search.toml sets service.api_keys.evil" in refused.stderr

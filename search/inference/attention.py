@@ -22,7 +22,7 @@ def attention_kernels(folder: Path, cuda: CudaSettings) -> list[str]:
     Raises:
         InferenceFailed: the other process failed or took too long.
     """
-    command = [sys.executable, "-m", __name__, str(folder), cuda.model_dump_json()]
+    command = [sys.executable, "-P", "-m", __name__, str(folder), cuda.model_dump_json()]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=True)  # noqa: S603 -- itself
     except subprocess.SubprocessError as error:

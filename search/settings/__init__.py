@@ -1,25 +1,29 @@
 """Every choice a user can make, in one place: the only reader of the environment, `.env` and `search.toml`.
 
-Sources, strongest first: arguments, environment (`SEARCH_EMBEDDER__MODEL=…`), `.env`, `search.toml` in the
-working folder, defaults.
+Sources, strongest first: arguments, environment (`SEARCH_EMBEDDER__MODEL=…`), `.env` and `search.toml` in the working folder
+(or, instead of the latter, a file that SEARCH_CONFIG names), the user's own `~/.config/two-stage-search/search.toml`, defaults.
+What the files in the working folder may not decide stands in `files.py`.
 """
 
+import io
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+from dotenv import dotenv_values
 from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, TypeAdapter, ValidationError
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    TomlConfigSettingsSource,
 )
 
 from search.errors import InvalidSettings
+from search.settings.files import SettingsFile, check_consent, is_local, settings_files
 from search.settings.sections import (
     ActiveDevice,
     CausalSettings,
@@ -64,6 +68,8 @@ __all__ = [
     "Settings",
     "StorageSettings",
     "checked_collection",
+    "files_read",
+    "is_local",
     "telemetry_off",
     "unknown_names",
     "varied",
@@ -83,9 +89,33 @@ for _switch in _TELEMETRY_SWITCHES:
 class _DotEnv(DotEnvSettingsSource):
     """A `.env` file is shared with other programs: what does not carry our prefix is theirs."""
 
+    def __init__(self, settings_cls: type[BaseSettings], file: SettingsFile) -> None:
+        self._text = file.text() or ""
+        super().__init__(settings_cls)
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        return {name.lower(): value for name, value in dotenv_values(stream=io.StringIO(self._text)).items()}
+
     def __call__(self) -> dict[str, Any]:
         known = self.settings_cls.model_fields
         return {name: value for name, value in super().__call__().items() if name in known or name.startswith("search_")}
+
+
+class _Consent(PydanticBaseSettingsSource):
+    """Says nothing itself, and refuses what the files among the others may not say."""
+
+    def __init__(
+        self, settings_cls: type[BaseSettings], sources: Sequence[tuple[PydanticBaseSettingsSource, SettingsFile | None]]
+    ) -> None:
+        super().__init__(settings_cls)
+        self._sources = sources
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002  # as every source has it
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        check_consent([(source(), file) for source, file in self._sources])
+        return {}
 
 
 class Settings(BaseSettings):
@@ -94,19 +124,20 @@ class Settings(BaseSettings):
     Unknown names in the environment are let pass, for they may be other programs'; `unknown_names` tells them.
 
     Raises:
-        InvalidSettings: a value out of range, or an unknown name in arguments, `.env` or search.toml.
+        InvalidSettings: a value out of range, an unknown name in arguments, `.env` or search.toml, or a file that cannot be read
+            or says what it may not.
     """
 
     model_config = SettingsConfigDict(
         env_prefix="SEARCH_",
         env_nested_delimiter="__",
-        env_file=".env",
-        toml_file="search.toml",
         extra="forbid",
         frozen=True,
+        hide_input_in_errors=True,  # it may be a key
         nested_model_default_partial_update=True,
     )
 
+    config: Path | None = Field(None, description="A file of settings to read instead of search.toml; no file may name one.")
     data_dir: Path = Field(default_factory=lambda: Path.home() / ".local/share/two-stage-search")
     collection: str = Field("documents", pattern=_NAME)
     index: Annotated[EdgeSettings | ServerSettings | MemorySettings, Field(discriminator="engine")] = EdgeSettings()
@@ -137,7 +168,7 @@ class Settings(BaseSettings):
             problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
             message = f"invalid settings: {problems}. See `search --help` and README.md for what can be set"
             raise InvalidSettings(message) from error
-        except (ValueError, OSError) as error:  # a search.toml or .env that cannot be parsed
+        except (ValueError, OSError) as error:  # a variable that cannot be parsed
             message = f"settings cannot be read: {error}"
             raise InvalidSettings(message) from error
 
@@ -150,8 +181,24 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Add `search.toml` below the environment; read `.env` with other programs' names left out."""
-        return init_settings, env_settings, _DotEnv(settings_cls), TomlConfigSettingsSource(settings_cls)
+        """Add the files below the environment; read `.env` with other programs' names left out."""
+        named = [source().get("config") for source in (init_settings, env_settings)]
+        files = settings_files(next((Path(one) for one in named if one), None), _config_home())
+        tables = [InitSettingsSource(settings_cls, one.table()) for one in files[1:]]
+        sources = [init_settings, env_settings, _DotEnv(settings_cls, files[0]), *tables]
+        return (*sources, _Consent(settings_cls, list(zip(sources, [None, None, *files], strict=True))))
+
+
+def files_read(settings: Settings) -> list[SettingsFile]:
+    """The files that settings as these are read from here, of those that are there."""
+    return [file for file in settings_files(settings.config, _config_home()) if file.path.is_file()]
+
+
+def _config_home() -> Path | None:
+    try:
+        return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    except RuntimeError:  # nobody's home
+        return None
 
 
 def varied(settings: Settings, changes: Mapping[str, str]) -> Settings:

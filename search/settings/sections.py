@@ -1,7 +1,9 @@
 """The sections of the settings: what each of them lets a user choose."""
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -21,7 +23,12 @@ ActiveDevice = Literal["cpu", "cuda"]  # what auto came to
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)  # which may be a key
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """Leave names and passwords in URLs out."""
+        for name, value in super().__repr_args__():
+            yield name, re.sub(r"(?<=://)[^/@]*@", "", value) if isinstance(value, str) else value
 
 
 class EmbedderSettings(_Section):

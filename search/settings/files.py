@@ -1,0 +1,185 @@
+"""Which files are settings read from, and what may each of them decide?
+
+A folder that one works in may be somebody else's: a clone, an unpacked archive, a shared disk. So what its `.env` and `search.toml`
+say is taken, but for what would send texts to another machine or let others in: that only arguments, the environment, the user's
+own file or a file that is named may say.
+"""
+
+import os
+import stat
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from search.errors import InvalidSettings
+
+DOTENV, TOML = Path(".env"), Path("search.toml")  # in the working folder
+_LARGEST = 1_000_000  # bytes
+_Name = tuple[str, ...]  # of a setting, section by section
+_URLS: tuple[_Name, ...] = (("index", "url"), ("reranker", "url"), ("service", "traces_url"))
+_ANYBODY = 0o002
+_MISSING = object()
+
+
+@dataclass(frozen=True)
+class SettingsFile:
+    """A file that settings are read from, if it is there.
+
+    Attributes:
+        path: as it was named.
+        reason: why it may not send texts elsewhere or let others in; None if it may.
+        required: whether it is an error that it is not there.
+    """
+
+    path: Path
+    reason: str | None = None
+    required: bool = False
+
+    def text(self) -> str | None:
+        """What stands in it; None if there is no such file. A folder is none: `.env` is one where Python keeps an environment.
+
+        Raises:
+            InvalidSettings: it cannot be read, is no regular file, is longer than a megabyte or not in UTF-8.
+        """
+        try:
+            data = self._bytes()
+        except OSError as error:
+            message = f"the settings in {self.path} cannot be read: {error.strerror}"
+            raise InvalidSettings(message) from error
+        if data is None:
+            if self.required:
+                message = f"there is no file {self.path}, which --config or SEARCH_CONFIG names"
+                raise InvalidSettings(message)
+            return None
+        try:
+            return data.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            message = f"the settings in {self.path} are not UTF-8 at byte {error.start + 1}; convert the file"
+            raise InvalidSettings(message) from error
+
+    def table(self) -> dict[str, Any]:
+        """What a TOML file says.
+
+        Raises:
+            InvalidSettings: see `text`; or it is not TOML.
+        """
+        try:
+            return tomllib.loads(self.text() or "")
+        except (tomllib.TOMLDecodeError, RecursionError) as error:
+            message = f"the settings in {self.path} cannot be read: {error}"
+            raise InvalidSettings(message) from error
+
+    def _bytes(self) -> bytes | None:
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # a pipe would be waited for
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError:
+            if self.path.is_dir():  # which Windows does not open
+                return None
+            raise
+        try:
+            mode = os.fstat(descriptor).st_mode
+            if stat.S_ISDIR(mode):
+                return None
+            data = b""
+            while stat.S_ISREG(mode) and len(data) <= _LARGEST and (part := os.read(descriptor, _LARGEST)):
+                data += part
+        finally:
+            os.close(descriptor)
+        if not stat.S_ISREG(mode) or len(data) > _LARGEST:
+            message = f"the settings in {self.path} cannot be read: it is no regular file, or longer than a megabyte"
+            raise InvalidSettings(message)
+        return data
+
+
+Source = tuple[Mapping[str, Any], SettingsFile | None]  # what it says, and its file; None for arguments and the environment
+
+
+def settings_files(named: Path | None, home: Path | None) -> list[SettingsFile]:
+    """Where settings are read from, strongest first: `.env`, a file that is named or else `search.toml`, the user's own.
+
+    Args:
+        named: by an argument or the environment, instead of the working folder's `search.toml`.
+        home: the folder of the user's settings, where there is one.
+    """
+    foreign = "it is in the working folder"
+    toml = SettingsFile(TOML, foreign) if named is None else SettingsFile(named.expanduser(), required=True)
+    own = [] if home is None else [home / "two-stage-search" / TOML]
+    return [SettingsFile(DOTENV, foreign), toml, *(SettingsFile(one, _writable_by_others(one)) for one in own)]
+
+
+def _writable_by_others(file: Path) -> str | None:
+    try:
+        status = file.stat()
+    except OSError:
+        return None  # nothing there
+    if os.name == "posix" and (status.st_mode & _ANYBODY or status.st_uid not in {0, os.geteuid()}):
+        return "others than you may write it (chmod o-w, and chown, mend that)"
+    return None
+
+
+def check_consent(sources: Sequence[Source]) -> None:
+    """Refuse what a file decides that may not.
+
+    Args:
+        sources: what each of them says, strongest first.
+
+    Raises:
+        InvalidSettings: with the file, the setting and how to go on.
+    """
+    for values, file in sources:
+        if file and "config" in values:
+            message = f"{file.path} names another file of settings (config); name it by --config or SEARCH_CONFIG"
+            raise InvalidSettings(message)
+    sends = [name for name in _URLS if not _is_loopback(_effective(sources, name)[0])]
+    if ("index", "url") in sends:
+        sends.append(("index", "ca_file"))  # who may pass for the server
+    opens: list[_Name] = [("service", "hosts"), ("service", "origins")]
+    if not is_local(str(_effective(sources, ("service", "host"))[0] or "localhost")):
+        opens.append(("service", "host"))
+        keys = (_effective([one], ("service", "api_keys"))[0] for one in sources)  # of all sources together
+        opens += [("service", "api_keys", key) for one in keys if isinstance(one, Mapping) for key in one]
+    for name in (*sends, *opens):
+        value, file = _effective(sources, name)
+        if file and file.reason and value:
+            message = (
+                f"{file.path} sets {'.'.join(name)}, which {'sends texts to others' if name in sends else 'lets others in'}, and "
+                f"{file.reason}. If you want that, name a search.toml of yours (search --config FILE …, or SEARCH_CONFIG=FILE), or "
+                f"write the setting into {'your own file, ' + str(sources[-1][1].path) if sources[-1][1] else 'your own file'}, or "
+                f"into the environment (SEARCH_{'__'.join(name[:2]).upper()})"
+            )
+            raise InvalidSettings(message)
+
+
+def is_local(host: str) -> bool:
+    """Whether an address can be reached from this machine only."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _is_loopback(url: Any) -> bool:
+    """Whether a URL stays on this machine; so does none at all, and what is none is refused elsewhere."""
+    if not isinstance(url, str):
+        return True
+    try:
+        return is_local(urlsplit(url).hostname or "")
+    except ValueError:
+        return False
+
+
+def _effective(sources: Sequence[Source], name: _Name) -> tuple[Any, SettingsFile | None]:
+    """A setting's value, and the file that it is from: the strongest source that has any; None if none has."""
+    for values, file in sources:
+        value: Any = values
+        for part in name:
+            value = value.get(part, _MISSING) if isinstance(value, Mapping) else _MISSING
+        if value is not _MISSING:
+            return value, file
+    return None, None
