@@ -21,7 +21,7 @@ from search.export.bert import Head, build_bert
 from search.export.graph import GraphBuilder
 from search.export.precision import Precision, Weights
 from search.export.shapes import BertShape
-from search.models import sha256
+from search.models.files import sha256
 
 MODELS = Path(__file__).parent.parent / "search" / "models"
 EMBEDDER_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"

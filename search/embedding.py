@@ -15,7 +15,8 @@ from search.inference.batching import plan_batches
 from search.inference.hub import fetch, registering
 from search.inference.runtime import Provider, load_on, loading, running, sharing_cores
 from search.inference.tokens import TextTokenizer
-from search.models import LOCAL, ModelFolder, fingerprint, locate, read_json
+from search.models import LOCAL, ModelFolder, fingerprint, locate
+from search.models.files import read_json
 from search.settings import ActiveDevice, CudaSettings, Device
 
 Vector = NDArray[np.float32]

@@ -22,7 +22,8 @@ from search.export.graph import GraphBuilder
 from search.export.precision import Precision
 from search.export.quantization import quantize_blocks, quantize_rows
 from search.export.shapes import BertShape
-from search.models import manifest, sha256, verify
+from search.models import manifest, verify
+from search.models.files import sha256
 from search.reranking.cross_encoder import CrossEncoder
 
 Array = NDArray[Any]

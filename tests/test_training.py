@@ -18,7 +18,7 @@ from tiny import BUNDLED, SHAPE, VOCABULARY, tiny_weights
 
 from search.export.model_folder import export
 from search.export.precision import precision
-from search.models import sha256
+from search.models.files import sha256
 from search.reranking.cross_encoder import CrossEncoder
 
 ROOT = Path(__file__).parents[1]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from search.errors import ModelCorrupt, ModelIncomplete, UnsupportedModel
-from search.models import read_json
+from search.models.files import read_json
 
 _INDEX = "model.safetensors.index.json"
 _FLOATS = ("F32", "F16", "BF16", "F64")

@@ -22,7 +22,7 @@ from search.export.hub import fetch
 from search.export.plan import Plan, make_plan, spelt
 from search.export.precision import Precision
 from search.export.shapes import BertShape
-from search.models import read_json
+from search.models.files import read_json
 
 _ROOM_TO_SPARE = 64_000_000  # bytes for graph, tokenizer and padding
 

@@ -18,7 +18,7 @@ from search.export.rope import rope_tables
 from search.export.shapes import BertShape, DecoderShape
 from search.inference.prompt import Prompt
 from search.inference.tokens import TextTokenizer
-from search.models import read_json
+from search.models.files import read_json
 from search.recipes import Golden, Recipe, find, names, published_for
 from search.recipes.heads import Classification, QueryLikelihood, TokenLogits
 

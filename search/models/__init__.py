@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from search.errors import ModelCorrupt, ModelIncomplete, ModelNotFound
+from search.models.external_data import external_data
+from search.models.files import is_folder, is_there, read_json, sha256
 
 LOCAL = "local/"  # FastEmbed knows our folders as this and their fingerprint
 _FOLDER = Path(__file__).parent
@@ -59,41 +62,61 @@ def locate(model: str) -> ModelFolder | None:
 
     Raises:
         ModelNotFound: it is written as a path and no such folder exists.
-        ModelIncomplete: the folder lacks a file, or one of its JSON files cannot be parsed.
-        ModelCorrupt: a bundled file differs from the manifest.
+        ModelIncomplete: the folder lacks a file, or one of its files cannot be used.
+        ModelCorrupt: a bundled file differs from the manifest, or the graph is damaged.
     """
     if model in manifest():
         folder = _FOLDER / model
         verify(folder, manifest()[model]["files"])
         return open_folder(folder, model)
-    path = Path(model).expanduser()
-    if path.is_dir():
-        return open_folder(path, path.resolve().name)
-    if model.startswith((".", "/", "~")) or path.exists():
+    path = expanded(model)
+    if is_folder(path):
+        return open_folder(path, re.sub(r"[^\x20-\x7e\xa0-\ud7ff\ue000-\U0010ffff]", "?", path.resolve().name) or str(path))
+    if model.startswith((".", "/", "~")) or is_there(path):
         message = f"{model} is not a folder; a local model is a folder with the ONNX file, tokenizer.json and tokenizer_config.json"
         raise ModelNotFound(message)
     return None
 
 
+def expanded(path: str) -> Path:
+    """A path as a user writes it, with ~ for a home; one that is unknown stays as it is."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
 def open_folder(path: Path, name: str) -> ModelFolder:
-    """Describe a model folder after checking that it holds what loading it takes."""
-    graph = next((candidate for candidate in _GRAPHS if (path / candidate).is_file()), None)
-    missing = [file for file in ("tokenizer.json", "tokenizer_config.json") if not (path / file).is_file()]
+    """Describe a model folder after checking that it holds what loading it takes, and that each of its files is one.
+
+    Raises:
+        ModelIncomplete: a file is missing or cannot be used; see `external_data` for those that the graph names.
+        ModelCorrupt: the graph is damaged.
+    """
+    graph = next((candidate for candidate in _GRAPHS if is_there(path / candidate)), None)
+    missing = [file for file in ("tokenizer.json", "tokenizer_config.json") if not is_there(path / file)]
     if graph is None:
         missing.insert(0, f"an ONNX file ({', '.join(_GRAPHS)})")
     if graph is None or missing:
         message = f"the model folder {path} lacks {' and '.join(missing)}"
         raise ModelIncomplete(message)
-    read_json(path / "tokenizer.json")
-    read_json(path / "tokenizer_config.json")
-    config, recipe = (read_json(path / file, default={}) for file in ("config.json", "recipe.json"))
-    return ModelFolder(name, path, graph, config, recipe)
+    read = {file: read_json(path / file, default={}) for file in _HASHED}  # FastEmbed reads them by itself, pipes and all
+    external_data(path / graph, links_out=False)
+    return ModelFolder(name, path, graph, read["config.json"], read["recipe.json"])
 
 
 def fingerprint(path: Path, graph: str) -> str:
-    """A hash of all that a model's answers depend on: the file with its graph or weights, their external data, and settings."""
-    weights = sorted(file for file in (path / graph).parent.iterdir() if file.suffix in {".onnx_data", ".data"})
-    hashed = [path / graph, *weights, *(path / file for file in _HASHED if (path / file).is_file())]
+    """A hash of all that a model's answers depend on: the file with its graph or weights, their external data, and settings.
+
+    Raises:
+        ModelIncomplete: a file is missing or cannot be read.
+        ModelCorrupt: the graph is damaged.
+    """
+    named = external_data(path / graph) if graph.endswith(".onnx") else []
+    # These two suffixes were hashed before graphs were read, whether a graph names the file or not; what is stored holds that.
+    beside = sorted(file for file in (path / graph).parent.iterdir() if file.suffix in {".onnx_data", ".data"} and file.is_file())
+    others = [file for file in named if file not in beside]
+    hashed = [path / graph, *beside, *(path / file for file in _HASHED if (path / file).is_file()), *others]
     return hashlib.sha256("".join(sha256(file) for file in hashed).encode()).hexdigest()[:16]
 
 
@@ -105,31 +128,6 @@ def verify(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
     """
     for name, recorded in files.items():
         file = folder / name
-        if not file.is_file() or sha256(file) != recorded["sha256"]:
+        if not is_there(file) or sha256(file) != recorded["sha256"]:
             message = f"{file} is not the file this package was released with; install the package again"
             raise ModelCorrupt(message)
-
-
-def sha256(file: Path) -> str:
-    """The file's SHA-256 in hexadecimal."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def read_json(file: Path, default: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
-    """A JSON object; the default if there is no such file.
-
-    Raises:
-        ModelIncomplete: it cannot be read, or is no object.
-    """
-    if default is not None and not file.is_file():
-        return default
-    try:
-        loaded = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        message = f"{file} cannot be read: {error}"
-        raise ModelIncomplete(message) from error
-    if not isinstance(loaded, dict):
-        message = f"{file} holds no JSON object"
-        raise ModelIncomplete(message)
-    return loaded

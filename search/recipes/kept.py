@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from search.errors import ModelIncomplete
-from search.models import ModelFolder, manifest, read_json
+from search.models import ModelFolder, manifest
+from search.models.files import read_json
 from search.recipes import Recipe
 
 _MAP = ("scale", "bias", "points", "calibrated_on")

@@ -16,7 +16,7 @@ from search.calibration import Reliability, fit_platt, reliability
 from search.errors import InvalidDataset
 from search.export.model_folder import export
 from search.export.precision import Precision
-from search.models import sha256
+from search.models.files import sha256
 from search.recipes import Recipe
 from search.reranking.cross_encoder import CrossEncoder
 from search.training.card import FENCE, Figures, Source, card

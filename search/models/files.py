@@ -1,0 +1,105 @@
+"""How is a file of a model folder read? As somebody else's: regular files only, and no more of one than its kind may hold."""
+
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Mapping
+from io import BufferedReader
+from pathlib import Path
+from typing import Any
+
+from search.errors import ModelIncomplete
+
+# Bytes. The largest tokenizers of published models have some 35 MB; what says how a model is used has kilobytes.
+_LARGEST_TOKENIZER = 128 << 20
+_LARGEST = 16 << 20
+
+
+def open_regular(file: Path) -> BufferedReader:
+    """Open a file for reading, if it is one: a pipe would keep its reader waiting for good, a device has no end.
+
+    Raises:
+        ModelIncomplete: it cannot be opened, or is no regular file.
+    """
+    try:
+        descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        message = f"{file} cannot be read: {error}"
+        raise ModelIncomplete(message) from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        message = f"{file} is no regular file; put the model's own file there"
+        raise ModelIncomplete(message)
+    return open(descriptor, "rb")  # noqa: PTH123  # a descriptor, not a path
+
+
+def is_there(file: Path) -> bool:
+    """Whether anything stands under this name, be it a file or not; a name that no file can have has nothing."""
+    try:
+        return file.exists()
+    except (OSError, ValueError):
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder stands under this name; a name that no folder can have has none."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def read_bytes(file: Path, at_most: int = _LARGEST) -> bytes:
+    """All of a file.
+
+    Raises:
+        ModelIncomplete: it cannot be read, is no regular file, or is larger than it may be.
+    """
+    try:
+        with open_regular(file) as stream:
+            content = stream.read(at_most + 1)
+    except OSError as error:
+        message = f"{file} cannot be read: {error}"
+        raise ModelIncomplete(message) from error
+    if len(content) > at_most:
+        message = f"{file} has more than {at_most >> 20} MB, which no model needs there; copy the model again"
+        raise ModelIncomplete(message)
+    return content
+
+
+def read_json(file: Path, default: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
+    """A JSON object; the default if nothing stands there.
+
+    Raises:
+        ModelIncomplete: it cannot be read, is larger than it may be, or holds no object.
+    """
+    if default is not None and not is_there(file):
+        return default
+    content = read_bytes(file, _LARGEST_TOKENIZER if file.name == "tokenizer.json" else _LARGEST)
+    try:
+        loaded = json.loads(content.decode("utf-8"))
+    except ValueError as error:
+        message = f"{file} cannot be read: {error}"
+        raise ModelIncomplete(message) from error
+    except RecursionError as error:
+        message = f"{file} cannot be read: it is nested too deeply"
+        raise ModelIncomplete(message) from error
+    if not isinstance(loaded, dict):
+        message = f"{file} holds no JSON object"
+        raise ModelIncomplete(message)
+    return loaded
+
+
+def sha256(file: Path) -> str:
+    """The file's SHA-256 in hexadecimal.
+
+    Raises:
+        ModelIncomplete: it cannot be read, or is no regular file.
+    """
+    try:
+        with open_regular(file) as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        message = f"{file} cannot be read: {error}"
+        raise ModelIncomplete(message) from error
