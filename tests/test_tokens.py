@@ -20,8 +20,12 @@ def tokenizer(bundled_embedder: FastEmbedEmbedder) -> TextTokenizer:
 
 
 def test_a_cut_keeps_as_many_tokens_as_it_says(tokenizer: TextTokenizer) -> None:
-    assert tokenizer.cut(["The cat sat down.", "cat", ""], 3) == [Cut("The cat sat", 3, 5), Cut("cat", 1, 1), Cut("", 0, 0)]
-    assert tokenizer.cut(["cat"], 0) == [Cut("", 0, 1)]
+    assert tokenizer.cut(["The cat sat down.", "cat", ""], 3) == [
+        Cut("The cat sat", 3, 5, 3),
+        Cut("cat", 1, 1, 1),
+        Cut("", 0, 0, 0),
+    ]
+    assert tokenizer.cut(["cat"], 0) == [Cut("", 0, 1, 0)]
 
 
 @given(st.text(max_size=200), st.integers(0, 40))

@@ -19,10 +19,11 @@ from search.export.checkpoint import Checkpoint
 from search.export.decoder import build_decoder
 from search.export.graph import GraphBuilder
 from search.export.hub import fetch
-from search.export.plan import Plan, make_plan, spelt
+from search.export.plan import Plan, make_plan
 from search.export.precision import Precision
 from search.export.shapes import BertShape
 from search.models.files import read_json
+from search.models.tokenizer_files import spelt
 
 _ROOM_TO_SPARE = 64_000_000  # bytes for graph, tokenizer and padding
 

@@ -19,6 +19,7 @@ from search.export.shapes import BertShape, DecoderShape
 from search.inference.prompt import Prompt
 from search.inference.tokens import TextTokenizer
 from search.models.files import read_json
+from search.models.tokenizer_files import spelt
 from search.recipes import Golden, Recipe, find, names, published_for
 from search.recipes.heads import Classification, QueryLikelihood, TokenLogits
 
@@ -199,12 +200,6 @@ def _special_tokens(checkpoint: Checkpoint, tokenizer: Mapping[str, Any]) -> Map
             raise ModelIncomplete(message)
         special["pad_token"] = found[0]
     return special
-
-
-def spelt(tokens: Mapping[str, Any]) -> dict[str, str]:
-    """Special tokens as plain strings; some files have an object for each, with its content in it."""
-    found = {key: value.get("content") if isinstance(value, dict) else value for key, value in tokens.items()}
-    return {key: value for key, value in found.items() if isinstance(value, str)}
 
 
 def _golden(file: Path) -> tuple[Golden, ...]:

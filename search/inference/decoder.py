@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from search.errors import DeviceUnavailable, InferenceFailed
+from search.errors import DeviceUnavailable, InferenceFailed, ModelIncomplete
 from search.inference.batching import bucket, plan_batches
 from search.inference.runtime import load_on, loading, running
 from search.inference.session import Session
@@ -20,6 +20,7 @@ Place = tuple[int, int]  # a row, and a token in it
 Output = Literal["scores", "log_probabilities"]
 
 _BATCH_TOKENS: dict[str, int] = {"cpu": 1024, "cuda": 16_384}  # larger ones gain nothing on the CPU
+_INPUTS = {"input_ids", "lengths", "length", "places"}
 _PLACES = 256  # of log-probabilities in one run, each of which takes as many numbers as there are words
 _WARM_TOKENS = 256
 _WORTHWHILE = 16  # tokens that rows must have in common before they are read apart
@@ -59,6 +60,7 @@ class Decoder:
         Raises:
             DeviceUnavailable: the device cannot run this precision.
             ModelCorrupt: ONNX Runtime cannot load the graph.
+            ModelIncomplete: it is another graph than `search export` writes of a language model.
         """
         self._name = folder.name
         self._max_tokens = max_tokens
@@ -77,9 +79,35 @@ class Decoder:
                 options,
             )
         self._batch_tokens = batch_tokens or _BATCH_TOKENS[self.device]
-        inputs = self._session.inputs.items()
-        self._past = {name: (shape[1], 0, shape[3]) for name, shape in inputs if name.startswith("past")}
+        inputs = self._session.inputs
+        if missing := sorted(_INPUTS - set(inputs)):
+            message = f"the graph of {folder.name} has no input {missing[0]}: it is no export of a language model; export it again"
+            raise ModelIncomplete(message)
+        self._past = {name: _past_size(folder.name, shape) for name, shape in inputs.items() if name.startswith("past")}
         self._share_prefix = share_prefix and bool(self._past)
+
+    def check_head(self, output: Output, width: int) -> None:
+        """Run two tokens, and see that the graph gives what a recipe reads.
+
+        Args:
+            output: which of the graph's outputs.
+            width: how many numbers it has at each place.
+
+        Raises:
+            ModelIncomplete: it has another number, or no such output.
+        """
+        if output not in self._session.outputs:
+            message = f"the graph of {self._name} has no output {output}, which its recipe reads; export it again with this recipe"
+            raise ModelIncomplete(message)
+        try:
+            with self.whole_prompts():
+                given = self._run([[0, 0]], [range(1)], output)
+        except InferenceFailed:
+            return  # the self-test says why
+        if given.shape != ((1, width) if output == "scores" else (1,)):
+            sizes = " x ".join(map(str, given.shape[1:])) or "1"
+            message = f"the graph of {self._name} gives {sizes} scores, and its recipe reads {width}; export it again with it"
+            raise ModelIncomplete(message)
 
     def scores(self, rows: Sequence[Row]) -> Scores:
         """The scores after each prompt.
@@ -161,6 +189,15 @@ class Decoder:
             message = f"the model {self._name} gave a score that is not a number; export it as bf16 or fp32, which do not overflow"
             raise InferenceFailed(message)
         return values
+
+
+def _past_size(name: str, shape: Sequence[Any]) -> tuple[int, int, int]:
+    """Heads, tokens and width of what a row remembers, of no tokens yet."""
+    match shape:
+        case [_, int(heads), _, int(width)]:
+            return heads, 0, width
+    message = f"the graph of {name} takes a past of the shape {shape}: it is no export of a language model; export it again"
+    raise ModelIncomplete(message)
 
 
 def _few_places(places: Sequence[Place]) -> list[Sequence[Place]]:

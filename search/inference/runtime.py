@@ -3,6 +3,7 @@
 import importlib.metadata
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import onnxruntime
@@ -16,6 +17,8 @@ from search.errors import (
     RuntimeConflict,
     SearchError,
 )
+from search.inference.tokens import is_panic
+from search.models.tokenizer_files import plain_tokenizer_files
 from search.settings import ActiveDevice, CudaSettings, Device, telemetry_off
 
 Loaded = TypeVar("Loaded")
@@ -114,19 +117,26 @@ def share_cores(options: onnxruntime.SessionOptions) -> None:
     options.add_session_config_entry("session.dynamic_block_base", "4")
 
 
-def sharing_cores(registry: Iterable[Any]) -> list[Any]:
-    """FastEmbed's classes of models, but with sessions that `share_cores`; what has no session stays as it is."""
-    return [_sharing_cores(kind) if hasattr(kind, "add_extra_session_options") else kind for kind in registry]
+def adapted(registry: Iterable[Any]) -> list[Any]:
+    """FastEmbed's classes of models, but with sessions that `share_cores`, and for tokenizer files in every spelling.
+
+    What has no session stays as it is.
+    """
+    return [_adapted(kind) if hasattr(kind, "add_extra_session_options") else kind for kind in registry]
 
 
-def _sharing_cores(kind: Any) -> Any:
-    class Sharing(kind):  # type: ignore[misc]  # of a kind that is known when it runs
+def _adapted(kind: Any) -> Any:
+    class Adapted(kind):  # type: ignore[misc]  # of a kind that is known when it runs
         @classmethod
         def add_extra_session_options(cls, session_options: onnxruntime.SessionOptions, extra_options: dict[str, Any]) -> None:
             super().add_extra_session_options(session_options, extra_options)
             share_cores(session_options)
 
-    return Sharing
+        def _load_tokenizer(self, model_dir: Path) -> None:
+            with plain_tokenizer_files(Path(model_dir)) as folder:
+                super()._load_tokenizer(folder)
+
+    return Adapted
 
 
 @contextmanager
@@ -142,10 +152,12 @@ def loading(name: str) -> Iterator[None]:
         yield
     except SearchError:
         raise
-    except ValueError as error:
-        message = f"the model {name} cannot be used: {error}"
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:  # as values of another type cause
+        message = f"the model {name} cannot be used: {_first_line(error)}"
         raise ModelIncomplete(message) from error
-    except Exception as error:  # both libraries raise bare exceptions and dozens of kinds of their own
+    except BaseException as error:  # both libraries raise bare exceptions and dozens of kinds of their own
+        if not isinstance(error, Exception) and not is_panic(error):
+            raise
         if _no_memory(error):
             message = f"the memory does not hold the model {name}; export it as int8 or int4, or give it more (cuda.memory_mib)"
             raise OutOfMemory(message) from error
@@ -165,7 +177,9 @@ def running(name: str) -> Iterator[None]:
         yield
     except SearchError:
         raise
-    except Exception as error:
+    except BaseException as error:
+        if not isinstance(error, Exception) and not is_panic(error):
+            raise
         if _no_memory(error):
             message = f"the memory does not hold a batch for the model {name}; set its batch_tokens lower, or give it more memory"
             raise OutOfMemory(message) from error
@@ -173,11 +187,11 @@ def running(name: str) -> Iterator[None]:
         raise InferenceFailed(message) from error
 
 
-def _no_memory(error: Exception) -> bool:
+def _no_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or any(words in str(error).lower() for words in _NO_MEMORY)
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 

@@ -2,15 +2,19 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from tokenizers import Encoding, Tokenizer
 from tokenizers.models import Unigram
 
-from search.errors import UnsupportedModel
+from search.errors import InferenceFailed, ModelIncomplete, SearchError, UnsupportedModel
 
 MUCH_UNKNOWN = 0.2  # a text with more unknown tokens than this is reported
+LEAST_ROOM = 8  # tokens that a model's own ones must leave for texts
+_PROBE = "The cat. \u6f22\u5b57 \U00010348 \ufffd\u0001"  # words, other scripts and characters that no vocabulary has
+_BLANKS = ("\u2581", "\u0120", " ")  # white space as tokenizers write it
 
 
 class Cut(NamedTuple):
@@ -19,6 +23,7 @@ class Cut(NamedTuple):
     text: str
     seen: int  # tokens kept
     total: int  # tokens before
+    known: int  # tokens kept that are words to the model: in its vocabulary, and more than white space
 
 
 class Tally(NamedTuple):
@@ -42,12 +47,26 @@ class TextTokenizer:
     """
 
     def __init__(self, loaded: Tokenizer) -> None:
+        """Copy the tokenizer and try it.
+
+        Raises:
+            ModelIncomplete: its vocabulary is empty, or it cannot cope with characters that it does not know.
+        """
         truncation = loaded.truncation
         self.max_tokens = int(truncation["max_length"]) if truncation else sys.maxsize
         self._tokenizer = Tokenizer.from_str(loaded.to_str())
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
+        if self._tokenizer.get_vocab_size(with_added_tokens=False) == 0:
+            message = "tokenizer.json has an empty vocabulary; copy the model's own file again"
+            raise ModelIncomplete(message)
         self._unknown = self._unknown_id()
+        self._wordless = {self._unknown, *(self._tokenizer.token_to_id(blank) for blank in _BLANKS)} - {None}
+        try:
+            self.tally([_PROBE])
+        except InferenceFailed as error:
+            message = f"tokenizer.json cannot be used ({error}); copy the model's own file again"
+            raise ModelIncomplete(message) from error
         added = self._tokenizer.get_added_tokens_decoder()
         self.added = sorted(number for number, token in added.items() if token.content.strip() and number != self._unknown)
 
@@ -60,20 +79,29 @@ class TextTokenizer:
         unknown = getattr(model, "unk_token", None)
         return self._tokenizer.token_to_id(unknown) if unknown else None
 
+    def known(self, ids: Sequence[int]) -> int:
+        """How many tokens are words to the model: in its vocabulary, and more than white space."""
+        return sum(number not in self._wordless for number in ids)
+
     def special_tokens(self, *, pair: bool) -> int:
         """Tokens the model adds around a text, or around a pair of them."""
         return int(self._tokenizer.num_special_tokens_to_add(pair))
 
     def tally(self, texts: Sequence[str]) -> list[Tally]:
         """Count the tokens of each text."""
-        encodings = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        encodings = self.encode(texts, special_tokens=False)
         return [
             Tally(len(encoding.ids), 0 if self._unknown is None else encoding.ids.count(self._unknown)) for encoding in encodings
         ]
 
     def encode(self, texts: Sequence[str], *, special_tokens: bool) -> list[Encoding]:
-        """What the model reads, whole."""
-        encodings: list[Encoding] = self._tokenizer.encode_batch(list(texts), add_special_tokens=special_tokens)
+        """What the model reads, whole.
+
+        Raises:
+            InferenceFailed: the tokenizer gave an error.
+        """
+        with _tokenizing():
+            encodings: list[Encoding] = self._tokenizer.encode_batch(list(texts), add_special_tokens=special_tokens)
         return encodings
 
     def next_token(self, text: str, token: str) -> int:
@@ -92,7 +120,7 @@ class TextTokenizer:
         """The text with a space inside whatever the tokenizer would take for one of its added tokens, so that it is only text."""
         added = set(self.added)
         while True:
-            encoding = self._tokenizer.encode(text, add_special_tokens=False)
+            encoding = self.encode([text], special_tokens=False)[0]
             found = [span for number, span in zip(encoding.ids, encoding.offsets, strict=True) if number in added]
             if not found:
                 return text
@@ -105,7 +133,7 @@ class TextTokenizer:
 
     def offsets(self, text: str) -> list[tuple[int, int]]:
         """Where each token begins and ends, in characters."""
-        spans: list[tuple[int, int]] = self._tokenizer.encode(text, add_special_tokens=False).offsets
+        spans: list[tuple[int, int]] = self.encode([text], special_tokens=False)[0].offsets
         return spans
 
     def cut(self, texts: Sequence[str], max_tokens: int, *, plain: bool = False) -> list[Cut]:
@@ -119,7 +147,25 @@ class TextTokenizer:
             total = len(encoding.ids)
             if total > max_tokens:
                 end = encoding.offsets[max_tokens - 1][1] if max_tokens > 0 else 0
-                cuts.append(Cut(text[:end], max_tokens, total))
+                cuts.append(Cut(text[:end], max_tokens, total, self.known(encoding.ids[:max_tokens])))
             else:
-                cuts.append(Cut(text, total, total))
+                cuts.append(Cut(text, total, total, self.known(encoding.ids)))
         return cuts
+
+
+def is_panic(error: BaseException) -> bool:
+    """Whether a library written in Rust gave up, which is no Exception to Python."""
+    return type(error).__name__ == "PanicException"
+
+
+@contextmanager
+def _tokenizing() -> Iterator[None]:
+    try:
+        yield
+    except SearchError:
+        raise
+    except BaseException as error:  # the tokenizers library raises bare exceptions
+        if not isinstance(error, Exception) and not is_panic(error):
+            raise
+        message = f"the tokenizer failed: {error}"
+        raise InferenceFailed(message) from error

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from search.errors import ModelCorrupt, ModelIncomplete, ModelNotFound
 from search.models.external_data import external_data
 from search.models.files import is_folder, is_there, read_json, sha256
 
-LOCAL = "local/"  # FastEmbed knows our folders as this and their fingerprint
+LOCAL = "local/"  # how the names begin by which FastEmbed knows folders
 _FOLDER = Path(__file__).parent
 _GRAPHS = ("model.onnx", "onnx/model.onnx", "model_optimized.onnx", "onnx/model_optimized.onnx")
 _HASHED = (
@@ -48,6 +49,12 @@ class ModelFolder:
     def fingerprint(self) -> str:
         """Depends on the bytes of graph, weights, tokenizer, pooling and recipe: 16 hexadecimal digits."""
         return fingerprint(self.path, self.graph)
+
+    @property
+    def registered(self) -> str:
+        """FastEmbed's name for it: of these bytes at this place, since a copy may have its graph elsewhere."""
+        place = hashlib.sha256(os.fsencode(self.path.resolve() / self.graph)).hexdigest()[:16]
+        return f"{LOCAL}{self.fingerprint}-{place}"
 
 
 @cache

@@ -12,7 +12,7 @@ from typing import Any
 from search.errors import ModelIncomplete
 
 # Bytes. The largest tokenizers of published models have some 35 MB; what says how a model is used has kilobytes.
-_LARGEST_TOKENIZER = 128 << 20
+LARGEST_TOKENIZER = 128 << 20
 _LARGEST = 16 << 20
 
 
@@ -76,19 +76,28 @@ def read_json(file: Path, default: Mapping[str, Any] | None = None) -> Mapping[s
     """
     if default is not None and not is_there(file):
         return default
-    content = read_bytes(file, _LARGEST_TOKENIZER if file.name == "tokenizer.json" else _LARGEST)
+    loaded = read_any_json(file)
+    if not isinstance(loaded, dict):
+        message = f"{file} holds no JSON object"
+        raise ModelIncomplete(message)
+    return loaded
+
+
+def read_any_json(file: Path) -> Any:
+    """Whatever a JSON file holds.
+
+    Raises:
+        ModelIncomplete: it cannot be read, or is larger than it may be.
+    """
+    content = read_bytes(file, LARGEST_TOKENIZER if file.name == "tokenizer.json" else _LARGEST)
     try:
-        loaded = json.loads(content.decode("utf-8"))
+        return json.loads(content.decode("utf-8"))
     except ValueError as error:
         message = f"{file} cannot be read: {error}"
         raise ModelIncomplete(message) from error
     except RecursionError as error:
         message = f"{file} cannot be read: it is nested too deeply"
         raise ModelIncomplete(message) from error
-    if not isinstance(loaded, dict):
-        message = f"{file} holds no JSON object"
-        raise ModelIncomplete(message)
-    return loaded
 
 
 def sha256(file: Path) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from string import Formatter
 from typing import Annotated, Any, Self
 
-from pydantic import Field, FiniteFloat, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError, model_validator
 
 from search.errors import ModelIncomplete, UnsupportedModel
 from search.recipes.heads import Classification, Head, Listwise, Pairwise, Part, TokenLogits
@@ -62,6 +62,8 @@ class Recipe(Part):
         bias: see scale.
         points: instead of a scale, scores and their probabilities, both rising; straight lines between them, level outside.
         calibrated_on: where scale or points come from, if the user's own judgements gave them.
+        column: of an encoder whose classifier gives several numbers, the one that means relevant, from 0; its score is that
+            class's log-odds against the others. None: the classifier gives one, which is the score.
         head: what is read from a language model; None for an encoder, which has its classifier.
         template: the prompt, with {query} and the head's other slots; None for an encoder.
         query_with_instruction: what stands for the query where an instruction is given; None: the model takes none.
@@ -84,6 +86,7 @@ class Recipe(Part):
     bias: FiniteFloat = 0.0
     points: tuple[tuple[FiniteFloat, Annotated[float, Field(ge=0, le=1)]], ...] = ()
     calibrated_on: str = ""
+    column: NonNegativeInt | None = None
     head: Head | None = None
     template: str | None = None
     query_with_instruction: str | None = None
@@ -130,6 +133,9 @@ class Recipe(Part):
                 message = "a template without a head: say what is to be read from the model"
                 raise ValueError(message)
             return self
+        if self.column is not None:
+            message = "a head and a column: a language model's head says itself what is read"
+            raise ValueError(message)
         _check_slots("template", self.template, _SLOTS[self.head.kind])
         if isinstance(self.head, Listwise):
             _check_slots("item", self.head.item, {"identifier", "document"})

@@ -1,28 +1,31 @@
 """Cross-encoders run by FastEmbed's TextCrossEncoder: query and text go through one encoder together."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from fastembed.common.model_description import ModelSource
 from fastembed.rerank.cross_encoder import TextCrossEncoder
+from numpy.typing import NDArray
 
 from search.deadline import Deadline
 from search.errors import InferenceFailed, ModelIncomplete
 from search.inference.batching import plan_batches
 from search.inference.hub import fetch, registering
-from search.inference.runtime import Provider, load_on, loading, running, sharing_cores
-from search.inference.tokens import Cut, TextTokenizer
-from search.models import LOCAL, ModelFolder, locate
+from search.inference.runtime import Provider, adapted, load_on, loading, running
+from search.inference.tokens import LEAST_ROOM, Cut, TextTokenizer
+from search.models import ModelFolder, locate
 from search.recipes import Recipe
 from search.reranking import Scoring, Vector, slices
 from search.reranking.selftest import self_test
 from search.settings import CudaSettings, Device
 
+_FEW = 40  # labels, and characters of one, that a message quotes
 
-class _Sharing(TextCrossEncoder):
-    CROSS_ENCODER_REGISTRY = sharing_cores(TextCrossEncoder.CROSS_ENCODER_REGISTRY)
+
+class _Adapted(TextCrossEncoder):
+    CROSS_ENCODER_REGISTRY = adapted(TextCrossEncoder.CROSS_ENCODER_REGISTRY)
 
 
 class CrossEncoder:
@@ -60,12 +63,12 @@ class CrossEncoder:
         options: dict[str, Any] = {"threads": threads, "cuda": False}
         with loading(model):
             folder = locate(model)
-        self.name = folder.name if folder else model
-        if folder is None:
-            names = [description["model"] for description in supported_models()]
-            options |= fetch(model, "reranker", names, TextCrossEncoder, cache)
-        else:
-            options |= _registered(folder)
+            self.name = folder.name if folder else model
+            if folder is None:
+                names = [description["model"] for description in supported_models()]
+                options |= fetch(model, "reranker", names, TextCrossEncoder, cache)
+            else:
+                options |= _registered(folder)
 
         recipe = Recipe.read(folder.recipe, f"the recipe of {folder.name}") if folder else Recipe()
         if recipe.head is not None:
@@ -73,15 +76,23 @@ class CrossEncoder:
             raise ModelIncomplete(message)
 
         def load(provider: Provider) -> Any:
-            return _Sharing(providers=[provider], **options).model
+            return _Adapted(providers=[provider], **options).model
 
         with loading(model):
             self._model, self.device = load_on(device, load, lambda loaded: loaded.model, cuda)
             self._tokenizer = TextTokenizer(self._model.tokenizer)
         self._window = min(max_tokens or self._tokenizer.max_tokens, self._tokenizer.max_tokens)
+        if self._window - self._tokenizer.special_tokens(pair=True) < LEAST_ROOM:
+            message = (
+                f"the model {self.name} reads {self._window} tokens by its tokenizer_config.json, which leaves no room for a query "
+                "and a text; correct model_max_length there"
+            )
+            raise ModelIncomplete(message)
         self.recipe = recipe.model_copy(update={"max_tokens": self._window, **({} if weight is None else {"weight": weight})})
         self._batch_tokens = batch_tokens
         self._slice_size = slice_size
+        self._labels = _labels(folder.config) if folder else ""
+        self._logits("cat", ["A cat."])  # which refuses a head that gives something else than a score
         self.verified = self_test(self.name, self.recipe, self.score)
 
     def score(self, query: str, texts: Sequence[str], *, deadline: Deadline | None = None) -> Scoring:
@@ -108,16 +119,61 @@ class CrossEncoder:
         """Score texts that fit the window, in batches of like length."""
         scores = np.empty(len(texts), np.float32)
         for batch in plan_batches([query.seen + text.seen for text in texts], self._batch_tokens):
-            with running(self.name):
-                logits = list(self._model.rerank(query.text, [texts[i].text for i in batch], batch_size=len(batch)))
-            if len(logits) != len(batch):
-                message = f"the model {self.name} gave {len(logits)} scores for {len(batch)} texts"
-                raise InferenceFailed(message)
-            scores[batch] = logits
+            scores[batch] = self._logits(query.text, [texts[i].text for i in batch])
         if not np.isfinite(scores).all():
             message = f"the model {self.name} gave a score that is not a number; its weights or precision are at fault"
             raise InferenceFailed(message)
         return scores
+
+    def _logits(self, query: str, texts: Sequence[str]) -> Vector:
+        """The score of each text (texts,), of a batch that runs as one.
+
+        FastEmbed itself takes the first column of whatever the graph gives, which of two classes is mostly "not relevant".
+
+        Raises:
+            ModelIncomplete: the graph gives something else than a score for each text, and the recipe does not say which it is.
+            InferenceFailed: the model gave an error, or the wrong number of scores.
+        """
+        with running(self.name):
+            pairs = self._model.tokenize([(query, text) for text in texts])
+            given = np.asarray(self._model.model.run(None, self._model._build_onnx_input(pairs))[0])  # noqa: SLF001
+        logits = given[:, None] if given.ndim == 1 else given
+        if logits.ndim != 2 or logits.shape[1] == 0:  # noqa: PLR2004
+            sizes = " x ".join(map(str, given.shape))
+            message = (
+                f"the model {self.name} gives {sizes} numbers for {len(texts)} pairs, no score for each: it is no cross-encoder. "
+                "Export it with its classifier (…ForSequenceClassification), or name another model"
+            )
+            raise ModelIncomplete(message)
+        if len(logits) != len(texts):
+            message = f"the model {self.name} gave {len(logits)} scores for {len(texts)} texts"
+            raise InferenceFailed(message)
+        return self._of_column(logits.astype(np.float64))
+
+    def _of_column(self, logits: NDArray[np.float64]) -> Vector:
+        columns, column = logits.shape[1], self.recipe.column
+        if column is None and columns == 1:
+            column = 0
+        if column is None or column >= columns:
+            message = (
+                f"the model {self.name} gives {columns} scores a pair{self._labels}, and its recipe does not say which one means "
+                'relevant: name its number, from 0, in the recipe.json of its folder, as in {"column": 1}'
+            )
+            raise ModelIncomplete(message)
+        with np.errstate(all="ignore"):  # what is no number is looked for later
+            score = logits[:, column]
+            if columns > 1:  # the log-odds of this class, which is what its softmax stands for
+                score = score - np.logaddexp.reduce(np.delete(logits, column, axis=1), axis=1)
+            scores: Vector = score.astype(np.float32)
+        return scores
+
+
+def _labels(config: Mapping[str, Any]) -> str:
+    """What config.json calls the columns, for messages."""
+    labels = config.get("id2label")
+    if not isinstance(labels, dict) or len(labels) > _FEW:
+        return ""
+    return f" ({', '.join(f'{key}: {value}'[:_FEW] for key, value in labels.items())})"
 
 
 def supported_models() -> list[dict[str, Any]]:
@@ -126,8 +182,8 @@ def supported_models() -> list[dict[str, Any]]:
 
 
 def _registered(folder: ModelFolder) -> dict[str, Any]:
-    """Make a folder known to FastEmbed under its fingerprint; the registry holds a name once and for all."""
-    name = f"{LOCAL}{folder.fingerprint}"
+    """Make a folder known to FastEmbed; its registry holds a name once and for all."""
+    name = folder.registered
     with registering:
         if name not in {description["model"] for description in supported_models()}:
             TextCrossEncoder.add_custom_model(model=name, sources=ModelSource(hf=name), model_file=folder.graph)

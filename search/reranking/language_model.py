@@ -83,6 +83,13 @@ class LanguageModel:
             batch_tokens=batch_tokens,
         )
         self.device = self.decoder.device
+        match self.head:
+            case QueryLikelihood():
+                self.decoder.check_head("log_probabilities", 1)
+            case Classification():
+                self.decoder.check_head("scores", 1)
+            case head:
+                self.decoder.check_head("scores", len(head.read))
 
     def _check_tokens(self) -> None:
         """A wrong id gives plausible scores, so the recipe's are compared with the tokenizer's."""
