@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -232,8 +232,11 @@ def check_query(query: str) -> None:
     """Refuse what no model can read.
 
     Raises:
-        InvalidQuery: an empty query, or one that UTF-8 cannot store.
+        InvalidQuery: an empty query, one that UTF-8 cannot store, or something that is no text.
     """
+    if not isinstance(query, str):
+        message = f"the query is a {type(query).__name__}; give it as a string"
+        raise InvalidQuery(message)
     if not query.strip():
         message = "the query is empty; ask something"
         raise InvalidQuery(message)
@@ -249,6 +252,51 @@ def encodable(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def half_surrogate(value: Json) -> str | None:
+    """Where plain data holds half of a surrogate pair, such as "filter.must[0].key"; None where UTF-8 can store all of it."""
+    open_values: list[tuple[str, Json]] = [("", value)]
+    while open_values:
+        path, inner = open_values.pop()
+        match inner:
+            case str():
+                if not encodable(inner):
+                    return path if len(path) < _LONGEST_PATH else path[:_LONGEST_PATH] + "…"
+            case Mapping():
+                open_values += [(path, key) for key in inner]
+                open_values += [(f"{path}.{_printable(key)}" if path else _printable(key), one) for key, one in inner.items()]
+            case list() | tuple():
+                open_values += [(f"{path}[{number}]", one) for number, one in enumerate(inner)]
+    return None
+
+
+def check_ids(ids: Iterable[str]) -> list[str]:
+    """Ids of documents, as they are given.
+
+    Raises:
+        InvalidQuery: one id in the place of several, of which each character would be one; or something that is no id.
+    """
+    given: Json = ids
+    if isinstance(given, str):
+        message = f"ids is a list of document ids; write [{given[:_LONGEST_PATH]!r}]"
+        raise InvalidQuery(message)
+    if isinstance(given, bytes | Mapping) or not isinstance(given, Iterable):
+        message = f"ids is a list of document ids, not a {type(given).__name__}"
+        raise InvalidQuery(message)
+    checked = list(ids)
+    for number, one in enumerate(checked):
+        if not isinstance(one, str):
+            message = f"ids[{number}] is a {type(one).__name__}; an id is a string"
+            raise InvalidQuery(message)
+        if not encodable(one):
+            message = f"ids[{number}] holds half of a surrogate pair, as no document's id does; re-encode it"
+            raise InvalidQuery(message)
+    return checked
+
+
+def _printable(key: str) -> str:
+    return key.encode(errors="backslashreplace").decode() if isinstance(key, str) else repr(key)
 
 
 def _check_json(value: Json, path: str, depth: int = 0) -> None:

@@ -49,7 +49,10 @@ BORDERS = {
     "transformers": {"training/trainer.py"},
     "sentence_transformers": {"training/losses.py", "training/trainer.py"},
     "datasets": {"training/losses.py"},
-    "fastapi": {"api/app.py", *(f"api/{name}_routes.py" for name in ("collection", "document", "page", "rerank", "search"))},
+    "fastapi": {
+        *("api/app.py", "api/parsing.py"),
+        *(f"api/{name}_routes.py" for name in ("collection", "document", "page", "rerank", "search")),
+    },
     "uvicorn": {"api/server.py"},
     "mcp": {"assistant.py"},
     "opentelemetry": {"api/traces.py"},

@@ -120,6 +120,8 @@ def _add_failures(app: FastAPI) -> None:
         assert isinstance(error, HTTPException)  # noqa: S101  # as it was registered
         if isinstance(error.__cause__, Refused):  # while the body was read
             return tell(request, error.__cause__)
+        if isinstance(error.__cause__, RequestValidationError):  # likewise
+            return malformed(request, error.__cause__)
         message = {404: "there is no such path; GET /openapi.json lists them", 405: "this path takes other methods"}
         headers = dict(error.headers or {})
         return tell(request, Refused(error.status_code, "HTTPError", message.get(error.status_code, str(error.detail)), headers))

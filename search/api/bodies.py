@@ -1,12 +1,13 @@
 """What do clients send? Requests of our own API, checked before anything is done."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, WithJsonSchema, model_validator
 
 _DEEPEST = 20
 _MOST_PARTS = 5_000
 _MOST_FIELDS = 50
+LONGEST_ID = 10_000
 
 
 def _reasonable(filter: dict[str, JsonValue]) -> dict[str, JsonValue]:
@@ -32,7 +33,7 @@ def _reasonable(filter: dict[str, JsonValue]) -> dict[str, JsonValue]:
 
 Filter = Annotated[dict[str, JsonValue], AfterValidator(_reasonable)]
 CollectionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", examples=["documents"])]
-DocumentId = Annotated[str, Field(min_length=1, max_length=10_000, examples=["notes/cats.md"])]
+DocumentId = Annotated[str, Field(min_length=1, max_length=LONGEST_ID, examples=["notes/cats.md"])]
 
 _FILTER: dict[str, JsonValue] = {"must": [{"key": "metadata.legs", "match": {"value": 4}}]}
 
@@ -90,7 +91,8 @@ class DocumentBody(Body):
 class Upsert(Body):
     """Documents to add; those that are there under the same id are replaced, unchanged ones left alone."""
 
-    documents: Annotated[list[DocumentBody], Field(fail_fast=True)] = Field(min_length=1)
+    apart: ClassVar[str] = "documents"  # each is checked by itself, so that the fault of one is not all others'
+    documents: list[Annotated[Any, WithJsonSchema(DocumentBody.model_json_schema())]] = Field(min_length=1)
     collection: CollectionName | None = None
     dry_run: bool = Field(default=False, description="Write nothing, and say what would change.")
 

@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 
 from search.api.bodies import Alias, Answer, CollectionName, Failure
+from search.api.parsing import parsed_route
 from search.api.service import Service
 from search.index.collections import CollectionInfo
 from search.searcher import Searcher
@@ -19,7 +20,12 @@ _KEPT_S = 60.0
 
 def collection_routes(service: Service) -> APIRouter:
     """The routes."""
-    router = APIRouter(prefix="/v1/collections", tags=["collections"], responses={"default": {"model": Failure}})
+    router = APIRouter(
+        prefix="/v1/collections",
+        route_class=parsed_route(service.parsing),
+        tags=["collections"],
+        responses={"default": {"model": Failure}},
+    )
     may_look, may_manage = {"x-scope": "search", "x-queue": "look"}, {"x-scope": "admin", "x-queue": "write"}
     known: dict[str, tuple[float, Answer]] = {}
 

@@ -1,22 +1,33 @@
 """Documents: put in, changed, taken out, given back, counted."""
 
 from dataclasses import asdict
+from typing import Any
 
 from fastapi import APIRouter, Request
+from pydantic import ValidationError
 
-from search.api.bodies import Answer, CollectionName, Count, Failure, Removal, Update, Upsert
+from search.api.bodies import LONGEST_ID, Answer, CollectionName, Count, DocumentBody, Failure, Removal, Update, Upsert
 from search.api.failures import Refused
+from search.api.parsing import parsed_route
 from search.api.service import Service
-from search.documents import Document, Rejection
+from search.documents import Document, Rejection, encodable, half_surrogate
 from search.errors import InvalidDocument
 from search.ingestion import IngestReport
 from search.ingestion.restoring import selected
 from search.ingestion.selection import Selection
 
+_SHOWN = 3  # faults of a document …
+_SHOWN_NAME = 80  # … and characters of a field's name
+
 
 def document_routes(service: Service) -> APIRouter:
     """The routes."""
-    router = APIRouter(prefix="/v1/documents", tags=["documents"], responses={"default": {"model": Failure}})
+    router = APIRouter(
+        prefix="/v1/documents",
+        route_class=parsed_route(service.parsing),
+        tags=["documents"],
+        responses={"default": {"model": Failure}},
+    )
     _add_writing(router, service)
     _add_reading(router, service)
     return router
@@ -29,12 +40,12 @@ def _add_writing(router: APIRouter, service: Service) -> None:
     async def upsert(request: Request, given: Upsert) -> Answer:
         """Add documents, replace changed ones, leave unchanged ones alone. What cannot be taken stands in `rejections`."""
         _few_enough(service, len(given.documents), "documents")
-        items = [_document(number, one.model_dump(), service) for number, one in enumerate(given.documents)]
 
         def work() -> IngestReport:
+            items = (_document(number, one, service) for number, one in enumerate(given.documents))
             return service.searcher(given.collection, make=True).ingest(items, dry_run=given.dry_run)
 
-        return (await service.write(request, work, units=len(items))).to_dict()
+        return (await service.write(request, work, units=len(given.documents))).to_dict()
 
     @router.patch("", openapi_extra=may_write)
     async def update(request: Request, given: Update) -> Answer:
@@ -85,18 +96,31 @@ def _add_reading(router: APIRouter, service: Service) -> None:
         return told
 
 
+def _faults(error: ValidationError) -> str:
+    found = error.errors(include_url=False, include_input=False)[:_SHOWN]
+    return "; ".join(f"{'.'.join(str(part)[:_SHOWN_NAME] for part in one['loc']) or 'document'}: {one['msg']}" for one in found)
+
+
 def _few_enough(service: Service, number: int, what: str) -> None:
     if number > service.limits.max_texts:
         raise Refused(422, "InvalidDocument", f"{number:,} {what} are more than {service.limits.max_texts:,}; send fewer at once")
 
 
-def _document(number: int, fields: Answer, service: Service) -> Document | Rejection:
+def _document(number: int, given: Any, service: Service) -> Document | Rejection:
     """A document, or why it is none. Paths of this machine mean nothing here: only text is taken."""
     place = f"documents[{number}]"
-    if len(fields["text"]) > service.limits.max_characters:
-        reason = f"{len(fields['text']):,} characters are more than {service.limits.max_characters:,}; split it"
-        return Rejection(place, None, fields["id"], reason)
+    document_id = given.get("id") if isinstance(given, dict) else None
+    if not isinstance(document_id, str) or not encodable(document_id) or len(document_id) > LONGEST_ID:
+        document_id = None
     try:
+        fields = DocumentBody.model_validate(given).model_dump()
+        if len(fields["text"]) > service.limits.max_characters:
+            reason = f"{len(fields['text']):,} characters are more than {service.limits.max_characters:,}; split it"
+            return Rejection(place, None, document_id, reason)
         return Document(**fields, origin=place)
+    except ValidationError as error:
+        half = half_surrogate(given)
+        reason = _faults(error) if half is None else f"{half} holds half of a surrogate pair; re-encode it"
+        return Rejection(place, None, document_id, reason)
     except InvalidDocument as error:
-        return Rejection(place, None, fields["id"], str(error))
+        return Rejection(place, None, document_id, str(error))

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr
 
 from search.api.bodies import Answer
 from search.api.failures import Refused
+from search.api.parsing import parsed_route
 from search.api.service import Service
 from search.ranking import best_first
 from search.recipes import Recipe
@@ -67,7 +68,7 @@ class ScoreRequest(_Given):
 
 def rerank_routes(service: Service) -> APIRouter:
     """The routes."""
-    router = APIRouter(tags=["reranking"])
+    router = APIRouter(tags=["reranking"], route_class=parsed_route(service.parsing))
     others = {"x-scope": "search", "x-errors": "rerank", "x-queue": "search"}
 
     # Whose client it is shows in the body, and so does how to refuse it: without x-queue, which refuses before that is read.

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request, Response
 
 from search.api.bodies import Answer, Failure, SearchBatch, SearchRequest
 from search.api.failures import Refused, body, refused
+from search.api.parsing import parsed_route
 from search.api.service import STAGES, Service
 from search.documents import SearchResult
 from search.errors import SearchError, ServiceOverloaded
@@ -14,7 +15,9 @@ from search.errors import SearchError, ServiceOverloaded
 
 def search_routes(service: Service) -> APIRouter:
     """The routes."""
-    router = APIRouter(prefix="/v1", tags=["search"], responses={"default": {"model": Failure}})
+    router = APIRouter(
+        prefix="/v1", route_class=parsed_route(service.parsing), tags=["search"], responses={"default": {"model": Failure}}
+    )
     can = {"x-scope": "search", "x-queue": "search"}
 
     @router.post("/search", openapi_extra=can)

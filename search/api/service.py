@@ -6,6 +6,7 @@ import logging
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import numpy as np
@@ -58,6 +59,7 @@ class Service:
         self.reading = Admission("search", settings.service.workers, settings.service.queue_s)
         self.looking = Admission("look", 1, settings.service.queue_s)
         self.writing = Admission("write", 1, settings.service.queue_s)
+        self.parsing = ThreadPoolExecutor(1, thread_name_prefix="parse")  # of large bodies
         self.queues = {"search": self.reading, "look": self.looking, "write": self.writing}
         self.ready = False
         self._searcher = searcher
@@ -240,6 +242,7 @@ class Service:
         self.metrics.ready.set(0)
         for queue in self.queues.values():
             queue.close()
+        self.parsing.shutdown(cancel_futures=True)
         self._searcher.close()
         self.traces.close()
 

@@ -1,0 +1,110 @@
+"""How does a body become a request? Counted, parsed and validated, large ones one at a time and away from the event loop.
+
+A few bytes of JSON can stand for a hundred of memory, and validating takes a hundred times as long as reading. What a body holds is
+counted before anything is made of it, so that the rest is short.
+"""
+
+import asyncio
+import json
+import re
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+
+from search.api.failures import Refused
+from search.documents import half_surrogate
+
+_LARGE = 65_536  # bytes; less is parsed in a few milliseconds
+_MOST_VALUES = 200_000  # numbers, strings, lists and objects in one body: 10 ms of parsing
+_STRING = re.compile(rb'"[^"]*"')
+DIALECTS = {"TEI": "tei", "Cohere": "rerank"}  # tags of formats, and how search.api.failures calls them
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")  # each half of a pair can only come in as an escape
+
+
+def parsed_route(thread: Executor) -> type[APIRoute]:
+    """The class of routes whose bodies are parsed here.
+
+    Args:
+        thread: where large ones are, one after the other.
+    """
+
+    class Parsed(APIRoute):
+        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+            handle = super().get_route_handler()
+
+            async def parsed(request: Request) -> Response:
+                return await handle(_ParsedRequest(request, self.body_field, thread))
+
+            return parsed
+
+    return Parsed
+
+
+class _ParsedRequest(Request):
+    """A request whose `json` is what its route takes, validated."""
+
+    def __init__(self, request: Request, field: Any, thread: Executor) -> None:
+        super().__init__(request.scope, request.receive)
+        self._field = field
+        self._thread = thread
+
+    async def json(self) -> Any:
+        content = await self.body()
+        if len(content) < _LARGE:
+            value, errors = _parsed(content, self._field)
+        else:
+            value, errors = await asyncio.get_running_loop().run_in_executor(self._thread, _parsed, content, self._field)
+        if errors:
+            raise RequestValidationError([self._without_tag(one) for one in errors])
+        return value
+
+    def _without_tag(self, error: dict[str, Any]) -> dict[str, Any]:
+        """A fault as the kind of client that sent it expects it: where a route takes two formats, its place begins with which."""
+        where, *place = error["loc"]
+        if not place or place[0] not in DIALECTS:
+            return error
+        self.state.dialect = DIALECTS[place[0]]
+        return {**error, "loc": (where, *place[1:])}
+
+
+def _parsed(content: bytes, field: Any) -> tuple[Any, list[Any]]:
+    """The value that a route's field takes, and what is wrong with it.
+
+    Raises:
+        Refused: there is too much in it, or text that UTF-8 cannot store.
+        json.JSONDecodeError: it is no JSON.
+        UnicodeDecodeError: likewise.
+        RecursionError: it is nested too deeply.
+    """
+    if _values_in(content) > _MOST_VALUES:
+        message = f"the request holds more than {_MOST_VALUES:,} values, such as numbers and strings; send it in parts"
+        raise Refused(422, "InvalidRequest", message)
+    value = json.loads(content.decode("utf-8-sig"))  # strictly, where json.loads of bytes would let half of a pair pass
+    if _SURROGATE.search(content) and (place := half_surrogate(_own(value, field))) is not None:
+        message = f"{place or 'the request'} holds half of a surrogate pair, which UTF-8 cannot store; re-encode it"
+        raise Refused(422, "InvalidRequest", message)
+    return field.validate(value, {}, loc=("body",)) if value is not None else (value, [])
+
+
+def _values_in(content: bytes) -> int:
+    """How many values a body holds: at most, or, where that is many, without what only stands in strings."""
+    if (bound := _marks(content)) <= _MOST_VALUES:
+        return bound
+    plain = content.replace(rb"\\", b"").replace(rb"\"", b"")  # what quotes are left begin and end strings
+    if (strings := plain.count(b'"') // 2) > 2 * _MOST_VALUES:
+        return strings  # names of fields, too
+    return _marks(_STRING.sub(b"", plain))
+
+
+def _marks(content: bytes) -> int:
+    return 1 + content.count(b"[") + content.count(b"{") + content.count(b",")
+
+
+def _own(value: Any, field: Any) -> Any:
+    """What the whole request answers for: a list whose items are taken or rejected each by itself is left out."""
+    apart = getattr(field.field_info.annotation, "apart", None)
+    return {name: one for name, one in value.items() if name != apart} if apart and isinstance(value, dict) else value
