@@ -1,24 +1,29 @@
 """What can an assistant do with a collection? Search it, read a document, and, where that is allowed, put one in: by MCP."""
 
-from collections.abc import Iterator, Sequence
+import importlib.metadata
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any, Protocol
 
 from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.mcpserver.tools import Tool
 from mcp.types import ToolAnnotations
-from pydantic import Field
+from pydantic import ConfigDict, Field, model_validator
 
 from search.client import Client
-from search.documents import Document, Json, SearchResult
+from search.documents import Document, Json, SearchResult, half_surrogate
 from search.errors import InvalidDocument, SearchError
 from search.ingestion.report import IngestReport
 from search.ingestion.restoring import selected
 from search.ingestion.selection import Selection
 from search.searcher import Searcher
 
+_log = logging.getLogger(__name__)
 _MOST = 20  # passages in an answer, which an assistant has to read
 _LONGEST = 100_000  # characters of a document
+_LONGEST_NAME = 80  # of an argument, in messages
 
 
 class Source(Protocol):
@@ -71,11 +76,8 @@ def build_assistant(source: Searcher | Client, *, may_ingest: bool) -> MCPServer
         may_ingest: whether there is a tool that changes it.
     """
     known: Source = _Local(source) if isinstance(source, Searcher) else source
-    instructions = "Search first; read a document whole only where its passages do not suffice. Cite document ids."
-    server: MCPServer[Any] = MCPServer("two-stage-search", instructions=instructions, log_level="WARNING")
     reads = ToolAnnotations(read_only_hint=True, open_world_hint=False)
 
-    @server.tool(annotations=reads)
     def search(
         query: Annotated[str, Field(description="A question or a few words, in plain language.")],
         limit: Annotated[int, Field(ge=1, le=_MOST, description="Passages wanted.")] = 5,
@@ -97,10 +99,9 @@ def build_assistant(source: Searcher | Client, *, may_ingest: bool) -> MCPServer
                 for hit in result.hits
             ],
             "reranking": result.rerank_status,
-            "notes": [note for note in (result.reason, *result.warnings) if note],
+            "notes": [note for note in (_reason(result), *result.warnings) if note],
         }
 
-    @server.tool(annotations=reads)
     def get_document(
         document_id: Annotated[str, Field(description="As search gave it.")],
         start: Annotated[int, Field(ge=0, description="The first character wanted, of a long one.")] = 0,
@@ -113,20 +114,59 @@ def build_assistant(source: Searcher | Client, *, may_ingest: bool) -> MCPServer
         rest = after if after < len(document.text) else None
         return {"id": document.id, "title": document.title, "text": text, "metadata": dict(document.metadata), "goes_on_at": rest}
 
+    def ingest(
+        id: Annotated[str, Field(description="One of your own; a document that has it is replaced.")],
+        text: str,
+        title: str = "",
+        metadata: dict[str, Json] | None = None,
+    ) -> dict[str, Any]:
+        """Add a document, or replace the one with its id."""
+        with _told():
+            report = known.ingest([Document(id=id, text=text, title=title, metadata=metadata or {})])
+            if report.rejections:
+                raise InvalidDocument(report.rejections[0].reason)
+        return {"added": report.added, "changed": report.changed, "unchanged": report.unchanged, "passages": report.chunks}
+
+    tools = [_tool(search, reads), _tool(get_document, reads)]
     if may_ingest:
+        tools.append(_tool(ingest, ToolAnnotations(read_only_hint=False, destructive_hint=True, open_world_hint=False)))
+    return MCPServer(
+        "two-stage-search",
+        instructions="Search first; read a document whole only where its passages do not suffice. Cite document ids.",
+        version=importlib.metadata.version("two-stage-search"),
+        log_level="WARNING",
+        tools=tools,
+    )
 
-        @server.tool(annotations=ToolAnnotations(read_only_hint=False, destructive_hint=True, open_world_hint=False))
-        def ingest(
-            id: Annotated[str, Field(description="One of your own; a document that has it is replaced.")],
-            text: str,
-            title: str = "",
-            metadata: dict[str, Json] | None = None,
-        ) -> dict[str, Any]:
-            """Add a document, or replace the one with its id."""
-            with _told():
-                report = known.ingest([Document(id=id, text=text, title=title, metadata=metadata or {})])
-                if report.rejections:
-                    raise InvalidDocument(report.rejections[0].reason)
-            return {"added": report.added, "changed": report.changed, "unchanged": report.unchanged, "passages": report.chunks}
 
-    return server
+def _tool(function: Callable[..., Any], annotations: ToolAnnotations) -> Tool:
+    """A tool that refuses arguments which it does not have: by default they are passed over, and "filters" would filter nothing."""
+    tool = Tool.from_function(function, annotations=annotations)
+    lenient: Any = tool.fn_metadata.arg_model
+
+    class Arguments(lenient):  # type: ignore[misc]  # of a model that is made from the function
+        model_config = ConfigDict(extra="forbid", title=lenient.__name__)
+
+        @model_validator(mode="before")
+        @classmethod
+        def _checked(cls, given: Any) -> Any:
+            if unknown := [name for name in given if name not in cls.model_fields]:
+                there_are = ", ".join(cls.model_fields)
+                message = f"there is no argument {unknown[0][:_LONGEST_NAME]!r}; there are {there_are}"
+                raise ValueError(message)
+            if (place := half_surrogate(given)) is not None:
+                message = f"{place} holds half of a surrogate pair, which UTF-8 cannot store"
+                raise ValueError(message)
+            return given
+
+    tool.fn_metadata.arg_model = Arguments
+    tool.parameters = Arguments.model_json_schema(by_alias=True)  # which says so beforehand, too
+    return tool
+
+
+def _reason(result: SearchResult) -> str:
+    """Why not all was reranked. What a failing reranker says may name servers and paths, which go no further than the log."""
+    if result.rerank_status != "failed":
+        return result.reason
+    _log.warning("%s", result.reason)
+    return "the reranker failed, so the passages stand in the order of retrieval"

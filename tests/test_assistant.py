@@ -1,6 +1,7 @@
 """An assistant searches, reads and, if it may, writes: spoken to as assistants do."""
 
 import asyncio
+import importlib.metadata
 import os
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from mcp import Client as Assistant
 from mcp import StdioServerParameters
+from mcp.server.mcpserver.exceptions import ToolError
 from serving import Served, serving
 from test_api import PETS
 
@@ -62,6 +64,58 @@ def test_over_a_collection_of_ones_own(settings: Settings) -> None:
             filled(searcher)
             async with Assistant(build_assistant(searcher, may_ingest=True)) as assistant:
                 await play(assistant)
+
+    asyncio.run(run())
+
+
+def test_arguments_that_there_are_not_are_refused(settings: Settings) -> None:
+    """Else "filters" in the place of "filter" would give an answer that is filtered by nothing."""
+
+    async def run() -> None:
+        with open_search(settings) as searcher:
+            filled(searcher)
+            async with Assistant(build_assistant(searcher, may_ingest=True)) as assistant:
+                for name in ("filters", "collection", "top_k", "min_score"):
+                    told = await called(assistant, "search", **{"query": "What sleeps?", name: None})
+                    assert f"there is no argument '{name}'; there are query, limit, filter" in told
+                told = await called(assistant, "get_document", document_id="birds", end=5)
+                assert "there is no argument 'end'; there are document_id, start" in told
+                told = await called(assistant, "ingest", id="a", text="b", metdata={"a": 1})
+                assert "there is no argument 'metdata'; there are id, text, title, metadata" in told
+                assert "there is no argument 'm" in (told := await called(assistant, "search", query="x", **{"m" * 1_000_000: 1}))
+                assert len(told) < 1_000
+                for tool in (await assistant.list_tools()).tools:
+                    assert tool.input_schema["additionalProperties"] is False
+                    assert tool.input_schema["title"].endswith("Arguments")
+
+    asyncio.run(run())
+
+
+def test_half_of_a_surrogate_pair_is_refused(settings: Settings) -> None:
+    half = "caf\ud83d"
+
+    async def run() -> None:
+        with open_search(settings) as searcher:
+            filled(searcher)
+            server = build_assistant(searcher, may_ingest=True)  # no client would send it; a server may be called otherwise
+            for tool, given in (
+                ("search", {"query": half}),
+                ("search", {"query": "x", "filter": {"must": [{"key": half, "match": {"value": 1}}]}}),
+                ("get_document", {"document_id": half}),
+                ("ingest", {"id": "a", "text": "b", "metadata": {"a": half}}),
+            ):
+                with pytest.raises(ToolError, match="half of a surrogate pair"):
+                    await server.call_tool(tool, given)
+
+    asyncio.run(run())
+
+
+def test_the_server_says_its_version(settings: Settings) -> None:
+    async def run() -> None:
+        with open_search(settings) as searcher:
+            async with Assistant(build_assistant(searcher, may_ingest=False)) as assistant:
+                assert assistant.server_info is not None
+                assert assistant.server_info.version == importlib.metadata.version("two-stage-search")
 
     asyncio.run(run())
 

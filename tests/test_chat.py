@@ -52,11 +52,11 @@ class Asked(NamedTuple):
 class ChatStandIn:
     """Speaks for a model on a free port of 127.0.0.1; unless an answer is planted, longer passages are better ones."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         self.planted: deque[Answer] = deque()
         self.requests: list[Asked] = []
         self.over = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), _handler(self))
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}/v1"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})

@@ -1,5 +1,6 @@
 """Queries: one, or several at once."""
 
+import logging
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,8 @@ from search.api.parsing import parsed_route
 from search.api.service import STAGES, Service
 from search.documents import SearchResult
 from search.errors import SearchError, ServiceOverloaded
+
+_log = logging.getLogger("search.api")
 
 
 def search_routes(service: Service) -> APIRouter:
@@ -81,6 +84,9 @@ def _told(service: Service, result: SearchResult, waited_s: float, request_id: s
     told: Answer = replace(result, hits=shown).to_dict()
     told["timings_ms"] = {"queue": waited_s * 1000, **told["timings_ms"]}
     told["request_id"] = request_id
+    if result.rerank_status == "failed":  # by the reranker's own words, which may name servers and paths
+        _log.warning("request %s: %s", request_id, result.reason)
+        told["reason"] = f"the reranker failed; the log of the service has the rest under request {request_id}"
     if asked.explain:
         told["explanation"] = [
             {"rank": hit.rank, "retrieval_rank": hit.retrieval_rank, "moved": hit.retrieval_rank - hit.rank}

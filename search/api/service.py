@@ -17,6 +17,7 @@ from search.api.failures import Refused
 from search.api.keys import Keys
 from search.api.metrics import Metrics
 from search.api.traces import Traces
+from search.deadline import Deadline
 from search.documents import SearchResult
 from search.errors import (
     CollectionNotFound,
@@ -24,6 +25,7 @@ from search.errors import (
     IndexOverloaded,
     IndexTimeout,
     IndexUnreachable,
+    InferenceFailed,
     SearchError,
     ServiceOverloaded,
 )
@@ -41,6 +43,7 @@ _MAY_PASS = (CollectionNotFound, IndexUnreachable, IndexTimeout, IndexOverloaded
 _CLIENT_GONE = 499
 _WARM_TEXTS = 8
 _WARM_WORDS = 120
+_WARM_REMOTE_MS = 5_000.0  # that a remote reranker may take; the service starts without it
 _LEAST_BUDGET_MS = 1.0
 _PART_S = 0.2  # about how long one turn of a large request may take …
 _LEAST_PART, _MOST_PART = 4, 64  # … within so many texts
@@ -124,23 +127,42 @@ class Service:
 
         Raises:
             ModelError: a model cannot be loaded.
-            IndexFailure: the collection is not fit to be searched. That a server does not answer now is none: it may be back.
+            IndexFailure: the collection is not fit to be searched.
+
+        That a server does not answer now, of Qdrant or of a remote reranker, is no error: it may be back.
         """
         words = " ".join(["word"] * _WARM_WORDS)
+        answers = True
         with self.metrics.loading("embedder"):
             self._searcher.embedder.embed_query("warm up")
         with self.metrics.loading("reranker"):
             if (reranker := self._searcher.reranker) is not None:
-                reranker.score("warm up", [words])
-                started = time.perf_counter()
-                reranker.score("warm up", [words] * _WARM_TEXTS)
-                self.reading.learn("texts", (time.perf_counter() - started) / _WARM_TEXTS)
+                answers = self._warm_up(reranker, words)
         try:
-            self._searcher.search("warm up")
+            self._searcher.search("warm up", rerank=answers)
         except _MAY_PASS as failure:
             _log.warning("%s", failure)
         self.ready = True
         self.metrics.ready.set(1)
+
+    def _warm_up(self, reranker: Reranker, words: str) -> bool:
+        """Whether the reranker answers. A remote one may be back later; until then searches keep retrieval order, and say so."""
+        remote = reranker.device == "remote"
+        try:
+            reranker.score("warm up", [words])
+            started = time.perf_counter()
+            deadline = Deadline.after_ms(_WARM_REMOTE_MS) if remote else None
+            scores = reranker.score("warm up", [words] * _WARM_TEXTS, deadline=deadline).scores
+        except InferenceFailed as failure:
+            if not remote:
+                raise
+            _log.warning("%s", failure)
+            return False
+        if not np.isfinite(scores).all():
+            _log.warning("the reranker %s did not answer within %g s", reranker.name, _WARM_REMOTE_MS / 1000)
+            return False
+        self.reading.learn("texts", (time.perf_counter() - started) / _WARM_TEXTS)
+        return True
 
     async def search(
         self, request: Request, given: dict[str, Any], collection: str | None, *, whole: bool, let_in: bool
