@@ -8,6 +8,7 @@ result = client.search("Where do cats sleep?", limit=5)
 
 import dataclasses
 import functools
+import json
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Generic, NamedTuple, Self, TypeVar
@@ -16,8 +17,8 @@ from urllib.parse import quote
 import httpx
 
 from search import errors
-from search.documents import Document, Hit, Json, Rejection, SearchResult
-from search.errors import SearchError, ServiceOverloaded, ServiceRefused, ServiceUnreachable
+from search.documents import Document, Hit, Json, Rejection, SearchResult, check_strings, half_surrogate
+from search.errors import InvalidQuery, SearchError, ServiceOverloaded, ServiceRefused, ServiceUnreachable
 from search.ingestion.report import IngestReport
 
 Value = TypeVar("Value")
@@ -36,6 +37,23 @@ class _Call(NamedTuple, Generic[Value]):
     body: Mapping[str, Any] | None
     read: Callable[[Any], Value]
 
+    @property
+    def content(self) -> bytes | None:
+        """The body in JSON.
+
+        Raises:
+            InvalidQuery: JSON cannot hold it.
+        """
+        if self.body is None:
+            return None
+        try:
+            return json.dumps(self.body, ensure_ascii=False, allow_nan=False).encode()
+        except (TypeError, ValueError, RecursionError) as error:  # of a kind that JSON has not, NaN, half of a surrogate pair
+            place = half_surrogate(self.body)
+            reason = str(error) if place is None else f"{place} holds half of a surrogate pair"
+            message = f"this cannot be sent as JSON ({reason}); use strings, finite numbers, booleans, None, lists and dicts"
+            raise InvalidQuery(message) from error
+
 
 class _Calls:
     """What can be asked, and how the answers are read."""
@@ -47,7 +65,7 @@ class _Calls:
         return _Call("POST", "/v1/search", self._body(query=query, **options), _result)
 
     def search_many(self, queries: Sequence[str], **options: Any) -> _Call[list[SearchResult | SearchError]]:
-        searches = [self._body(query=query, **options) for query in queries]
+        searches = [self._body(query=query, **options) for query in check_strings(queries, "queries", "queries")]
         return _Call("POST", "/v1/search/batch", {"searches": searches}, _results)
 
     def ingest(self, documents: Sequence[Document], *, dry_run: bool) -> _Call[IngestReport]:
@@ -57,11 +75,11 @@ class _Calls:
     def update(
         self, metadata: Mapping[str, Json], ids: Sequence[str], filter: Filter | None, *, dry_run: bool
     ) -> _Call[IngestReport]:
-        named = {"ids": list(ids), "filter": filter, "dry_run": dry_run}
+        named = {"ids": check_strings(ids, "ids", "document ids"), "filter": filter, "dry_run": dry_run}
         return _Call("PATCH", "/v1/documents", self._body(metadata=metadata) | self._body(**named), _report)
 
     def delete(self, ids: Sequence[str], filter: Filter | None, *, dry_run: bool) -> _Call[int]:
-        body = self._body(ids=list(ids), filter=filter, dry_run=dry_run)
+        body = self._body(ids=check_strings(ids, "ids", "document ids"), filter=filter, dry_run=dry_run)
         return _Call("POST", "/v1/documents/delete", body, lambda told: int(told["removed"]))
 
     def get(self, document_id: str) -> _Call[Document]:
@@ -72,11 +90,13 @@ class _Calls:
         return _Call("POST", "/v1/documents/count", self._body(filter=filter), lambda told: int(told["passages"]))
 
     def rerank(self, query: str, texts: Sequence[str], *, raw: bool) -> _Call[list[float]]:
+        given = check_strings(texts, "texts", "texts")
+
         def read(told: Any) -> list[float]:
             scores = {one["index"]: float(one["score"]) for one in told}
-            return [scores[i] for i in range(len(texts))]
+            return [scores[i] for i in range(len(given))]
 
-        return _Call("POST", "/rerank", {"query": query, "texts": list(texts), "raw_scores": raw}, read)
+        return _Call("POST", "/rerank", {"query": query, "texts": given, "raw_scores": raw}, read)
 
     def _body(self, **fields: Any) -> dict[str, Any]:
         known = fields if self._collection is None else {**fields, "collection": self._collection}
@@ -155,7 +175,7 @@ class Client:
 
     def _sent(self, call: _Call[Value]) -> Value:
         try:
-            return _read(call, self._http.request(call.method, call.path, json=call.body))
+            return _read(call, self._http.request(call.method, call.path, content=call.content))
         except httpx.TransportError as error:
             raise _unreachable(self._http.base_url, error) from error
 
@@ -214,13 +234,13 @@ class AsyncClient:
 
     async def _sent(self, call: _Call[Value]) -> Value:
         try:
-            return _read(call, await self._http.request(call.method, call.path, json=call.body))
+            return _read(call, await self._http.request(call.method, call.path, content=call.content))
         except httpx.TransportError as error:
             raise _unreachable(self._http.base_url, error) from error
 
 
 def _headers(key: str | None) -> dict[str, str]:
-    return {"Authorization": f"Bearer {key}"} if key else {}
+    return {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
 
 
 def _read(call: _Call[Value], answer: httpx.Response) -> Value:

@@ -6,6 +6,7 @@ import math
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from numbers import Integral, Real
 from typing import Any, Literal
 
 from search.errors import InvalidDocument, InvalidQuery
@@ -245,6 +246,33 @@ def check_query(query: str) -> None:
         raise InvalidQuery(message)
 
 
+def checked_whole(name: str, value: Any) -> int:
+    """A whole number, such as a limit.
+
+    Raises:
+        InvalidQuery: it is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        message = f"{name} is {_short(value)}; give a whole number"
+        raise InvalidQuery(message)
+    return int(value)
+
+
+def check_number(name: str, value: Any) -> None:
+    """Refuse what is no number.
+
+    Raises:
+        InvalidQuery: it is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, Real):
+        message = f"{name} is {_short(value)}; give a number"
+        raise InvalidQuery(message)
+
+
+def _short(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else f"a {type(value).__name__}"
+
+
 def encodable(text: str) -> bool:
     """Whether UTF-8 can store a text: half of a surrogate pair it cannot."""
     try:
@@ -271,26 +299,31 @@ def half_surrogate(value: Json) -> str | None:
     return None
 
 
-def check_ids(ids: Iterable[str]) -> list[str]:
-    """Ids of documents, as they are given.
+def check_strings(values: Iterable[str], name: str, kind: str) -> list[str]:
+    """Several strings, such as ids.
+
+    Args:
+        values: what is given for them.
+        name: of the argument, for messages …
+        kind: … and what stands in it.
 
     Raises:
-        InvalidQuery: one id in the place of several, of which each character would be one; or something that is no id.
+        InvalidQuery: one string in the place of several, each character of which would be one; or something that is none.
     """
-    given: Json = ids
+    given: Json = values
     if isinstance(given, str):
-        message = f"ids is a list of document ids; write [{given[:_LONGEST_PATH]!r}]"
+        message = f"{name} is a list of {kind}; write [{given[:_LONGEST_PATH]!r}]"
         raise InvalidQuery(message)
     if isinstance(given, bytes | Mapping) or not isinstance(given, Iterable):
-        message = f"ids is a list of document ids, not a {type(given).__name__}"
+        message = f"{name} is a list of {kind}, not a {type(given).__name__}"
         raise InvalidQuery(message)
-    checked = list(ids)
+    checked = list(values)
     for number, one in enumerate(checked):
         if not isinstance(one, str):
-            message = f"ids[{number}] is a {type(one).__name__}; an id is a string"
+            message = f"{name}[{number}] is a {type(one).__name__}; {kind} are strings"
             raise InvalidQuery(message)
         if not encodable(one):
-            message = f"ids[{number}] holds half of a surrogate pair, as no document's id does; re-encode it"
+            message = f"{name}[{number}] holds half of a surrogate pair; re-encode it"
             raise InvalidQuery(message)
     return checked
 

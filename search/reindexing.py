@@ -13,7 +13,7 @@ from heapq import nsmallest
 from typing import Any
 
 from search.chunking import Chunker
-from search.documents import Document
+from search.documents import Document, check_strings
 from search.embedding import Embedder
 from search.errors import ReindexRefused
 from search.index import CollectionSpec, VectorIndex
@@ -116,11 +116,13 @@ class Reindexing:
             wrap: puts something around each collection, such as patience.
 
         Raises:
+            InvalidQuery: queries are no strings, or one string in their place.
             ReindexRefused: the live collection holds documents that cannot be given back whole.
             IndexBusy: another process writes to the collection.
             IndexFailure: the index gave up; the same call again goes on from there.
             ModelError: likewise an embedder.
         """
+        queries = check_strings(queries, "queries", "queries")
         info = self._collections.info(self._name)
         if info.spec is None:
             message = f"collection {self._name!r} at {info.location} was not made by this package, and cannot be read by it"

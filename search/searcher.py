@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from search.assembly import build_embedder, build_live_embedder
-from search.documents import Document, Rejection, SearchResult
+from search.documents import Document, Rejection, SearchResult, checked_whole
 from search.errors import InvalidSettings
 from search.parts import Parts
 from search.settings import Settings, checked_collection
@@ -36,6 +36,9 @@ class Searcher:
     """A collection with its models: what a program holds on to. Safe to call from several threads."""
 
     def __init__(self, settings: Settings, lender: "Parts | None" = None) -> None:
+        if not isinstance(settings, Settings):
+            message = f"settings is a {type(settings).__name__}; write open_search(Settings(data_dir=…))"
+            raise InvalidSettings(message)
         self._parts = Parts(settings, lender)
         self._writing = threading.Lock()
         self._naming = threading.Lock()
@@ -190,7 +193,7 @@ class Searcher:
         group_by: "GroupBy | None" = None,
     ) -> SearchResult:
         """Answer a query; what is left out comes from the settings. See SearchService.search for arguments and errors."""
-        limit = self.settings.limit if limit is None else limit
+        limit = self.settings.limit if limit is None else checked_whole("limit", limit)
         return self.service.search(
             query,
             limit=limit,

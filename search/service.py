@@ -1,5 +1,6 @@
 """How is a query answered? Retrieve, rerank, and an account of what happened."""
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.deadline import Deadline
-from search.documents import Candidate, Hit, SearchResult, check_query
+from search.documents import Candidate, Hit, SearchResult, check_number, check_query, checked_whole
 from search.embedding import Embedder
 from search.errors import InvalidQuery
 from search.index import CollectionSpec, PlainFilter, VectorIndex
@@ -67,15 +68,14 @@ class SearchService:
             group_by: "document" gives of each document its best passage only.
 
         Raises:
-            InvalidQuery: an empty query, limit and depth that do not fit, or a min_score that the reranker has no probability for.
+            InvalidQuery: an empty query, an argument of another type, limit and depth that do not fit, or a min_score that the
+                reranker has no probability for.
             UnsupportedFilter: see search.index.filters.
             IndexFailure: the collection cannot be searched. A failing reranker raises nothing.
             ModelError: the embedder failed, or the reranker cannot be loaded.
         """
-        _check(query, limit, depth, budget_ms)
-        if group_by not in {None, "document"}:
-            message = f"group_by is {group_by!r}; it can be 'document', or be left out"
-            raise InvalidQuery(message)
+        _check(query, limit, depth, budget_ms, min_score)
+        _check_choices(rerank, group_by)
         plain = plain_filter(filter)
         reranker = self._reranker() if rerank else None
         _check_min_score(min_score, reranker)
@@ -120,7 +120,7 @@ class SearchService:
 
     def retrieve(self, query: str, depth: int) -> list[Candidate]:
         """The first stage alone: the `depth` closest chunks, closest first."""
-        _check(query, depth, depth, None)
+        _check(query, depth, depth, None, None)
         return self._retrieve(self._embedder.embed_query(query), depth, None)
 
     def _retrieve(self, vector: NDArray[np.float32], depth: int, filter: PlainFilter | None) -> list[Candidate]:
@@ -195,14 +195,28 @@ def plain_filter(filter: "Filter | Mapping[str, Any] | str | None") -> PlainFilt
     return to_plain(filter)
 
 
-def _check(query: str, limit: int, depth: int, budget_ms: float | None) -> None:
+def _check_choices(rerank: Any, group_by: Any) -> None:
+    if not isinstance(rerank, bool):
+        message = f"rerank is a {type(rerank).__name__}; it can be True or False"
+        raise InvalidQuery(message)
+    if group_by is not None and group_by != "document":
+        message = f"group_by is {group_by!r}; it can be 'document', or be left out"
+        raise InvalidQuery(message)
+
+
+def _check(query: str, limit: int, depth: int, budget_ms: float | None, min_score: float | None) -> None:
     check_query(query)
+    checked_whole("limit", limit)
+    checked_whole("depth", depth)
+    for name, number in (("budget_ms", budget_ms), ("min_score", min_score)):
+        if number is not None:
+            check_number(name, number)
     problem = ""
     if limit < 1:
         problem = f"limit is {limit}; ask for at least 1 hit"
     elif depth < limit:
         problem = f"depth {depth} is less than limit {limit}; raise depth, the number of candidates that hits are chosen from"
-    elif budget_ms is not None and not budget_ms > 0:
+    elif budget_ms is not None and not 0 < budget_ms < math.inf:
         problem = f"budget_ms is {budget_ms:g}; give a positive number of milliseconds, or none"
     if problem:
         raise InvalidQuery(problem)

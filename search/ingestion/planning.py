@@ -3,12 +3,13 @@
 import hashlib
 import json
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from search.chunking import Chunker
 from search.documents import Chunk, Document, Rejection
+from search.errors import InvalidDocument
 from search.index import Vector, VectorIndex
 from search.ingestion.comparison import Stored, compare, vectors_of
 from search.ingestion.overlap import in_groups
@@ -91,7 +92,7 @@ class Planning:
         rejections: list[Rejection] = []
         group: list[Document] = []
         characters = 0
-        for item in documents:
+        for item in _checked(documents):
             if rejection := item if isinstance(item, Rejection) else self._objection(item):
                 rejections.append(rejection)
             elif isinstance(item, Document):
@@ -129,6 +130,23 @@ class Planning:
             for chunk in chunks:
                 vector = known.get(chunk.passage)
                 yield Passage(chunk, revisions[document.id], len(chunks), stored[document.id].generation + 1, vector)
+
+
+def _checked(documents: Iterable[Document | Rejection]) -> Iterator[Document | Rejection]:
+    """The same, up to the first that is neither.
+
+    Raises:
+        InvalidDocument: what is given are no documents.
+    """
+    given: Any = documents
+    if isinstance(given, Document | str | bytes | Mapping) or not isinstance(given, Iterable):
+        message = f"documents is a list of Document, not a {type(given).__name__}"
+        raise InvalidDocument(message)
+    for number, item in enumerate(given):
+        if not isinstance(item, Document | Rejection):
+            message = f"documents[{number}] is a {type(item).__name__}; make it a Document(id=…, text=…)"
+            raise InvalidDocument(message)
+        yield item
 
 
 def _digest(document_id: str) -> bytes:

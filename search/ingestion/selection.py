@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from search.documents import check_strings
 from search.errors import InvalidQuery
 from search.index import PlainFilter, VectorIndex
 from search.ingestion.comparison import of
@@ -21,12 +22,10 @@ class Selection:
         """Keep what names them; for the filter see search.index.filters.
 
         Raises:
-            InvalidQuery: neither ids nor a filter, or a filter that every passage passes.
+            InvalidQuery: neither ids nor a filter, ids that are no strings, or a filter that every passage passes.
             UnsupportedFilter: see search.index.filters.
         """
-        if isinstance(ids, str):
-            message = f"ids is a list of document ids; write [{ids!r}]"
-            raise InvalidQuery(message)
+        ids = check_strings(ids, "ids", "document ids")
         plain = _plain(filter)
         if not ids and plain is None:
             message = "name the documents that are meant, by ids or by a filter"

@@ -1,0 +1,147 @@
+"""What a program passes is checked: a wrong type gives an error that says which, and what to write instead."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from test_api import PETS
+
+from search.client import Client
+from search.documents import half_surrogate
+from search.errors import InvalidDocument, InvalidQuery, InvalidSettings
+from search.searcher import Searcher, open_search
+from search.settings import Settings
+
+HALF = "caf\ud83d"
+
+
+@pytest.fixture(scope="module")
+def searcher(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Searcher]:
+    with open_search(Settings(data_dir=tmp_path_factory.mktemp("data"))) as one:
+        one.ingest(PETS)
+        yield one
+
+
+SEARCHES: list[tuple[dict[str, Any], str]] = [
+    ({"query": None}, "the query is a NoneType; give it as a string"),
+    ({"query": 5}, "the query is a int"),
+    ({"query": ["x"]}, "the query is a list"),
+    ({"query": b"x"}, "the query is a bytes"),
+    ({"query": HALF}, "half of a surrogate pair"),
+    ({"limit": 2.5}, "limit is 2.5; give a whole number"),
+    ({"limit": "5"}, "limit is a str; give a whole number"),
+    ({"limit": True}, "limit is a bool; give a whole number"),
+    ({"limit": math.nan}, "limit is nan; give a whole number"),
+    ({"limit": 0}, "limit is 0"),
+    ({"depth": 20.0}, "depth is 20; give a whole number"),
+    ({"depth": "20"}, "depth is a str; give a whole number"),
+    ({"depth": math.inf}, "depth is inf; give a whole number"),
+    ({"budget_ms": "100"}, "budget_ms is a str; give a number"),
+    ({"budget_ms": math.nan}, "budget_ms is nan; give a positive number"),
+    ({"budget_ms": math.inf}, "budget_ms is inf; give a positive number"),
+    ({"budget_ms": True}, "budget_ms is a bool; give a number"),
+    ({"min_score": "0.5"}, "min_score is a str; give a number"),
+    ({"min_score": math.nan}, "min_score is nan; it is a probability"),
+    ({"min_score": False}, "min_score is a bool; give a number"),
+    ({"rerank": "no"}, "rerank is a str; it can be True or False"),
+    ({"group_by": ["document"]}, "group_by is "),
+]
+
+
+@pytest.mark.parametrize(("wrong", "message"), SEARCHES, ids=[str(wrong) for wrong, _ in SEARCHES])
+def test_a_search(wrong: dict[str, Any], message: str, searcher: Searcher) -> None:
+    with pytest.raises(InvalidQuery, match=message):
+        searcher.search(**{"query": "What sleeps?"} | wrong)
+
+
+def test_numbers_of_numpy_are_numbers(searcher: Searcher) -> None:
+    numbers: dict[str, Any] = {
+        "limit": np.int64(2),
+        "depth": np.int32(3),
+        "budget_ms": np.float32(60_000),
+        "min_score": np.float64(0),
+    }
+    assert len(searcher.search("What sleeps?", **numbers).hits) == 2
+    assert len(searcher.search("What sleeps?", budget_ms=60_000, min_score=0).hits) == 3
+
+
+IDS: list[tuple[Any, str]] = [
+    ("birds", r"ids is a list of document ids; write \['birds'\]"),
+    (b"birds", "ids is a list of document ids, not a bytes"),
+    (5, "ids is a list of document ids, not a int"),
+    (None, "ids is a list of document ids, not a NoneType"),
+    ({"birds": 1}, "ids is a list of document ids, not a dict"),
+    (["birds", 5], r"ids\[1\] is a int; document ids are strings"),
+    ([None], r"ids\[0\] is a NoneType"),
+    ([PETS[0]], r"ids\[0\] is a Document"),
+    ([HALF], r"ids\[0\] holds half of a surrogate pair"),
+]
+
+
+@pytest.mark.parametrize(("ids", "message"), IDS, ids=[str(ids) for ids, _ in IDS])
+def test_ids(ids: Any, message: str, searcher: Searcher) -> None:
+    """One string in the place of a list would mean the documents "b", "i", "r" and so on."""
+    with Client("http://127.0.0.1:9") as client:
+        for source in (searcher, client):
+            with pytest.raises(InvalidQuery, match=message):
+                source.delete(ids=ids)
+            with pytest.raises(InvalidQuery, match=message):
+                source.update({"a": 1}, ids=ids)
+    assert searcher.count() == 3
+
+
+def test_several_queries_and_texts(searcher: Searcher) -> None:
+    wrong: Any = "one string"
+    with Client("http://127.0.0.1:9") as client:
+        with pytest.raises(InvalidQuery, match=r"queries is a list of queries; write \['one string'\]"):
+            client.search_many(wrong)
+        with pytest.raises(InvalidQuery, match=r"texts is a list of texts; write \['one string'\]"):
+            client.rerank("x", wrong)
+    with pytest.raises(InvalidQuery, match="queries is a list of queries"):
+        searcher.reindex(queries=wrong)
+
+
+@pytest.mark.parametrize("value", [math.nan, HALF, {1, 2}, object()], ids=["NaN", "half", "set", "object"])
+def test_what_json_cannot_hold_is_not_sent(value: Any) -> None:
+    with Client("http://127.0.0.1:9") as client, pytest.raises(InvalidQuery, match="cannot be sent as JSON"):
+        client.search("x", filter={"must": [{"key": "title", "match": {"value": value}}]})
+
+
+DOCUMENTS: list[tuple[Any, str]] = [
+    ("Cats.", "documents is a list of Document, not a str"),
+    (PETS[0], "documents is a list of Document, not a Document"),
+    ({"id": "a", "text": "b"}, "documents is a list of Document, not a dict"),
+    (5, "documents is a list of Document, not a int"),
+    (None, "documents is a list of Document, not a NoneType"),
+    ([{"id": "a", "text": "b"}], r"documents\[0\] is a dict; make it a Document"),
+    ([PETS[0], "Cats."], r"documents\[1\] is a str; make it a Document"),
+    ([None], r"documents\[0\] is a NoneType"),
+]
+
+
+@pytest.mark.parametrize(("documents", "message"), DOCUMENTS, ids=[str(given)[:40] for given, _ in DOCUMENTS])
+def test_documents(documents: Any, message: str, searcher: Searcher) -> None:
+    with pytest.raises(InvalidDocument, match=message):
+        searcher.ingest(documents, dry_run=True)
+    with pytest.raises(InvalidDocument, match=message):
+        searcher.ingest(documents, sync=True)
+    assert searcher.count() == 3
+
+
+def test_settings(tmp_path: Any) -> None:
+    for wrong in ({"data_dir": tmp_path}, str(tmp_path), tmp_path):
+        with pytest.raises(InvalidSettings, match=r"open_search\(Settings\("):
+            open_search(wrong)
+
+
+def test_where_half_of_a_surrogate_pair_stands() -> None:
+    assert half_surrogate({"a": [{"b": "caf\U0001f600"}], "c": 1}) is None
+    assert half_surrogate({"a": [1, {"b": HALF}]}) == "a[1].b"
+    assert half_surrogate({"a": {HALF: 1}}) == "a"
+    assert half_surrogate(HALF) == ""
+    deep: Any = HALF
+    for _ in range(20_000):
+        deep = [deep]
+    assert (half_surrogate(deep) or "").endswith("…")
