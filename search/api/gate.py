@@ -138,6 +138,7 @@ class Gate:
             scopes = EVERYTHING
         if asked not in scopes:
             raise Refused(403, "Forbidden", f"this key may not do that: it needs the scope {asked}")
+        scope["state"]["admitted"] = True
         kind = headers.get(b"content-type", "").partition(";")[0].strip().lower()
         if scope["method"] not in _UNREAD and headers.get(b"content-length", "0") != "0" and kind != "application/json":
             raise Refused(415, "UnsupportedMediaType", "send Content-Type: application/json")

@@ -1,17 +1,23 @@
 """How does the app listen? Uvicorn, with limits on connections and on slow clients, and an end that loses nothing."""
 
 import asyncio
+import logging
 import socket
+import sys
+import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from search.api.app import build_app
+from search.api.listening import Connections, Listener, bound, room
 from search.api.service import Service
 
 OnListening = Callable[[str], None]
+
+_log = logging.getLogger("search.api")
 
 _KERNEL_BUFFER = 262_144  # bytes; in a larger one, a client that reads slowly could not be told from one that does not read
 
@@ -22,13 +28,18 @@ def build_server(service: Service, *, on_listening: OnListening | None = None) -
     Args:
         service: what is served.
         on_listening: called with the URL when requests are taken.
+
+    Raises:
+        InvalidSettings: the system lets this process open too few files.
     """
     limits = service.limits
+    connections = Connections(room(limits.max_connections))
     config = uvicorn.Config(
         build_app(service),
         host=limits.host,
         port=limits.port,
-        http=type("Protocol", (_Protocol,), {"receive_s": limits.receive_s, "most": limits.max_connections}),
+        loop="asyncio",
+        http=type("Protocol", (_Protocol,), {"receive_s": limits.receive_s, "all": connections}),
         ws="none",
         lifespan="on",
         log_config=None,
@@ -38,23 +49,43 @@ def build_server(service: Service, *, on_listening: OnListening | None = None) -
         ssl_certfile=limits.certificate,
         ssl_keyfile=limits.private_key,
     )
-    return _Server(config, service, on_listening)
+    return _Server(config, service, connections, on_listening)
 
 
 class _Server(uvicorn.Server):
-    """Says where it listens, and is unready as soon as it is to end."""
+    """Accepts within limits, says where it listens, and is unready as soon as it is to end."""
 
-    def __init__(self, config: uvicorn.Config, service: Service, on_listening: OnListening | None) -> None:
+    def __init__(
+        self, config: uvicorn.Config, service: Service, connections: Connections, on_listening: OnListening | None
+    ) -> None:
         super().__init__(config)
         self._service = service
+        self._connections = connections
         self._on_listening = on_listening
 
-    async def startup(self, sockets: Any = None) -> None:
-        await super().startup(sockets)
-        if self._on_listening and self.started:
-            host, port = self.servers[0].sockets[0].getsockname()[:2]
+    async def startup(self, sockets: Any = None) -> None:  # noqa: ARG002  # uvicorn's, of others that listen for it
+        await self.lifespan.startup()
+        if self.lifespan.should_exit:
+            sys.exit(1)
+        try:
+            listening = bound(self.config.host, self.config.port)
+        except (OSError, UnicodeError) as error:  # UnicodeError: a host that no name server could know
+            _log.error("%s", error)  # the user's, not ours
+            await self.lifespan.shutdown()
+            sys.exit(1)
+        receive_s = self._service.limits.receive_s
+        listener = Listener(listening, self._connections, self._protocol, tls=self.config.ssl, handshake_s=receive_s)
+        listener.start()
+        self.servers = [cast("asyncio.Server", listener)]  # which uvicorn closes
+        self.started = True
+        if self._on_listening:
+            host, port = listening[0].getsockname()[:2]
             scheme = "https" if self._service.limits.certificate else "http"
             self._on_listening(f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}")
+
+    def _protocol(self) -> asyncio.BaseProtocol:
+        kind = cast("type[_Protocol]", self.config.http_protocol_class)
+        return kind(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
     async def shutdown(self, sockets: Any = None) -> None:
         self._service.ready = False
@@ -65,14 +96,40 @@ class _Protocol(H11Protocol):
     """HTTP, for clients that send a request's head in time, and read its answer: others would hold a connection for ever."""
 
     receive_s = 20.0
-    most = 500
+    all: Connections  # this one is among them
+    address = ""
+    opening: "asyncio.Task[None] | None" = None
+    _known = False
     _late: asyncio.TimerHandle | None = None
     _unread = 0
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._since = time.monotonic()
+
+    @property
+    def known(self) -> bool:
+        """See Held."""
+        scope: Any = self.scope  # None until there is a request
+        return self._known or (scope is not None and "admitted" in scope["state"])
+
+    @property
+    def waits_since(self) -> float | None:
+        """See Held. It also waits for the rest of a body, and for room in the kernel for an answer."""
+        served = self._at_work() and not self.cycle.more_body and not self.flow.write_paused
+        return None if served else self._since
+
+    def leave(self) -> None:
+        """See Held."""
+        if self.opening is not None:
+            self.opening.cancel()
+        else:
+            self.transport.abort()
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _KERNEL_BUFFER)
-        if len(self.connections) > self.most:
+        if self.all.full:
             self.app_state = {**self.app_state, "full": True}  # which the gate answers, in the words of its route
         self._watch()
 
@@ -82,6 +139,7 @@ class _Protocol(H11Protocol):
             self._unwatch()
 
     def on_response_complete(self) -> None:
+        self._known = self.known
         self._watch()
         super().on_response_complete()
 
@@ -95,6 +153,7 @@ class _Protocol(H11Protocol):
             self._unwatch()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.all.gone(self)
         self._unwatch()
         super().connection_lost(exc)
 
@@ -108,6 +167,7 @@ class _Protocol(H11Protocol):
         self._late = self.loop.call_later(self.receive_s, self._too_late)
 
     def _unwatch(self) -> None:
+        self._since = time.monotonic()
         if self._late is not None:
             self._late.cancel()
             self._late = None

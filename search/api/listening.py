@@ -1,0 +1,265 @@
+"""Which connections are held? As many as the descriptors allow, and when they are few, none of somebody who only holds it.
+
+Accepting is done here, and not by asyncio's servers: a connection counts before its TLS handshake, one too many is closed at
+once, and a lack of descriptors neither stops accepting nor fills the log.
+"""
+
+import asyncio
+import functools
+import logging
+import resource
+import socket
+import ssl
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from search.errors import InvalidSettings
+
+_log = logging.getLogger("search.api")
+_RESERVE = 128  # descriptors for what is opened later: the index and its process, a server's answers, logs, traces
+_FEWEST = 16  # connections that are worth a service
+_BACKLOG = 2048
+_AT_ONCE = 16  # connections accepted before others have a turn, and those that were ended have let go of their descriptors
+_PAUSE_S = 0.1  # when none can be accepted
+_SAID_EVERY_S = 60.0
+
+
+class Room(NamedTuple):
+    """How many connections there may be."""
+
+    served: int  # requests on more of them are refused
+    held: int  # more of them are closed
+
+
+class Held(Protocol):
+    """A connection."""
+
+    address: str
+    opening: "asyncio.Task[None] | None"
+
+    @property
+    def known(self) -> bool:
+        """Whether a request of it was let in that asks for more than anybody may have."""
+
+    @property
+    def waits_since(self) -> float | None:
+        """Since when it waits for its client, on the clock of time.monotonic; None while the client waits for the service."""
+
+    def leave(self) -> None:
+        """End it at once."""
+
+
+def room(max_connections: int) -> Room:
+    """How many connections the descriptors allow. Raises this process's limit of them as far as needed and allowed.
+
+    Raises:
+        InvalidSettings: hardly any.
+    """
+    held = max(2 * max_connections, max_connections + 16)
+    limit, allowed = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = _descriptors()
+    wanted = used + _RESERVE + held
+    if limit != resource.RLIM_INFINITY and limit < wanted:
+        more = wanted if allowed == resource.RLIM_INFINITY else min(wanted, allowed)
+        with suppress(ValueError, OSError):  # macOS allows fewer than it says
+            resource.setrlimit(resource.RLIMIT_NOFILE, (more, allowed))
+        limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit != resource.RLIM_INFINITY:
+        held = min(held, limit - used - min(_RESERVE, limit // 4))
+    if held < _FEWEST:
+        message = f"the system lets this process open {limit} files, which is too few; raise it with ulimit -n"
+        raise InvalidSettings(message)
+    served = min(max_connections, held * 3 // 4)
+    if served < max_connections:
+        _log.warning(
+            "max_connections is %d, but the system lets this process open %d files, which is enough for %d connections: "
+            "requests on more are refused; raise it with ulimit -n, or set SEARCH_SERVICE__MAX_CONNECTIONS",
+            *(max_connections, limit, served),
+        )
+    return Room(served, held)
+
+
+class Connections:
+    """Those that are held."""
+
+    def __init__(self, room: Room) -> None:
+        """Begin with none."""
+        self._room = room
+        self._held: set[Held] = set()
+
+    @property
+    def full(self) -> bool:
+        """Whether requests of the newest one are refused."""
+        return len(self._held) > self._room.served
+
+    def let_in(self, one: Held) -> bool:
+        """Hold one more, if need be in another's place; False if it is too many.
+
+        Above the number that is served, those of strangers go, and above the number that is held, others that wait for their
+        client, too; never one whose client waits for an answer.
+        """
+        if len(self._held) >= self._room.served:
+            needed = len(self._held) >= self._room.held
+            if not self.leave_one(known=needed) and needed:
+                return False
+        self._held.add(one)
+        return True
+
+    def leave_one(self, *, known: bool = True) -> bool:
+        """End the one that is missed least: a stranger's, of the address that has most of them, and that waits longest.
+
+        Args:
+            known: whether it may be one of a client that was let in before.
+
+        Returns:
+            Whether there was one.
+        """
+        waiting = [(one, since) for one in self._held if (since := one.waits_since) is not None and (known or not one.known)]
+        number = Counter(one.address for one, _ in waiting)
+        if not waiting:
+            return False
+        one, _ = max(waiting, key=lambda pair: (not pair[0].known, number[pair[0].address], -pair[1]))
+        self._held.discard(one)
+        one.leave()
+        return True
+
+    def gone(self, one: Held) -> None:
+        """It has ended."""
+        self._held.discard(one)
+
+    def close(self) -> None:
+        """End those whose TLS handshake is under way; the others end with their requests."""
+        for one in list(self._held):
+            if one.opening is not None:
+                one.leave()
+
+
+class Listener:
+    """Accepts connections, until it is closed. What uvicorn does to the servers of asyncio can be done to it."""
+
+    def __init__(
+        self,
+        sockets: Sequence[socket.socket],
+        connections: Connections,
+        make: Callable[[], Any],
+        *,
+        tls: ssl.SSLContext | None,
+        handshake_s: float,
+    ) -> None:
+        """Keep what is needed; `start` begins.
+
+        Args:
+            sockets: which listen.
+            connections: that are held.
+            make: the asyncio protocol of a new connection, which is also a `Held`.
+            tls: None without.
+            handshake_s: seconds that a TLS handshake may take, and the end of a TLS connection.
+        """
+        self.sockets = list(sockets)
+        self._connections = connections
+        self._make = make
+        self._tls: dict[str, Any] = {}
+        if tls is not None:
+            self._tls = {"ssl": tls, "ssl_handshake_timeout": handshake_s, "ssl_shutdown_timeout": handshake_s}
+        self._loop = asyncio.get_running_loop()
+        self._paused: dict[socket.socket, asyncio.TimerHandle] = {}
+        self._said = -_SAID_EVERY_S
+
+    def start(self) -> None:
+        """Accept from now on."""
+        for one in self.sockets:
+            one.settimeout(0)
+            self._loop.add_reader(one, self._accept, one)
+
+    def close(self) -> None:
+        """Accept nothing more."""
+        for one in self.sockets:
+            if one in self._paused:
+                self._paused.pop(one).cancel()
+            self._loop.remove_reader(one)
+            one.close()
+        self._connections.close()
+
+    async def wait_closed(self) -> None:
+        """There is nothing to wait for."""
+
+    def _accept(self, listening: socket.socket) -> None:
+        for number in range(_AT_ONCE):
+            try:
+                accepted, address = listening.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:  # too few descriptors or too little memory: what waits, waits in the kernel
+                if number:
+                    return  # there may be nothing that waits
+                self._say("connections cannot be accepted now: %s", error)
+                self._connections.leave_one()
+                self._loop.remove_reader(listening)
+                self._paused[listening] = self._loop.call_later(_PAUSE_S, self._resume, listening)
+                return
+            one = self._make()
+            one.address = _network(address[0])
+            if self._connections.let_in(one):
+                one.opening = self._loop.create_task(self._open(accepted, one))
+                one.opening.add_done_callback(functools.partial(_leave_unopened, accepted))
+            else:
+                accepted.close()
+                self._say("there are more connections than can be held, and all of them are in use: new ones are closed")
+
+    async def _open(self, accepted: socket.socket, one: Any) -> None:
+        try:
+            await self._loop.connect_accepted_socket(lambda: one, accepted, **self._tls)
+        except (OSError, asyncio.CancelledError):  # no handshake, or none in time; or its place was needed
+            self._connections.gone(one)
+        finally:
+            one.opening = None
+
+    def _resume(self, listening: socket.socket) -> None:
+        del self._paused[listening]
+        self._loop.add_reader(listening, self._accept, listening)
+
+    def _say(self, message: str, *values: object) -> None:
+        if time.monotonic() - self._said > _SAID_EVERY_S:
+            self._said = time.monotonic()
+            _log.warning(message, *values)
+
+
+def _leave_unopened(accepted: socket.socket, opening: "asyncio.Task[None]") -> None:
+    if opening.cancelled():  # before it began
+        accepted.close()
+
+
+def bound(host: str, port: int) -> list[socket.socket]:
+    """Sockets that listen at every address of a host.
+
+    Raises:
+        OSError: they cannot; none is left open.
+    """
+    sockets: list[socket.socket] = []
+    try:
+        for family, _, _, _, address in dict.fromkeys(
+            socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        ):
+            sockets.append(socket.create_server(address, family=family, backlog=_BACKLOG))
+    except OSError:
+        for one in sockets:
+            one.close()
+        raise
+    return sockets
+
+
+def _network(address: str) -> str:
+    """Whose an address is: of IPv6, everybody has as many as they like in a network of their own."""
+    return str(ip_network(f"{address.partition('%')[0]}/64", strict=False)) if ":" in address else address
+
+
+def _descriptors() -> int:
+    for folder in ("/proc/self/fd", "/dev/fd"):
+        with suppress(OSError):
+            return len(list(Path(folder).iterdir()))
+    return _RESERVE
