@@ -20,20 +20,24 @@ def instructions() -> list[tuple[str, str]]:
     return [(line.partition(" ")[0], line.partition(" ")[2]) for line in lines if line and not line.startswith("#")]
 
 
-def compose() -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+def compose(name: str = "docker-compose.yml") -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((ROOT / name).read_text())
     return found
 
 
 def test_images_are_pinned_and_the_service_runs_with_little() -> None:
     services = compose()["services"]
-    assert re.fullmatch(r"qdrant/qdrant:v\d+\.\d+\.\d+", services["qdrant"]["image"])
-    assert all(re.search(r":\d+\.\d+\.\d+-", rest) for word, rest in instructions() if word == "FROM")
-    assert services["qdrant"]["healthcheck"]["test"]
+    assert re.fullmatch(r"qdrant/qdrant:v\d+\.\d+\.\d+@sha256:[0-9a-f]{64}", services["qdrant"]["image"])
+    images = [rest for word, rest in instructions() if word == "FROM"]
+    assert all(re.search(r":\d+\.\d+\.\d+-[a-z-]+@sha256:[0-9a-f]{64}( AS build)?$", rest) for rest in images)
+    assert len({rest.removesuffix(" AS build") for rest in images}) == 1
     for name in ("search", "search-gpu"):
         service = services[name]
         assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
-        assert service["depends_on"] == {"qdrant": {"condition": "service_healthy"}}
+        assert service["depends_on"] == {
+            "qdrant": {"condition": "service_healthy"},
+            "settings": {"condition": "service_completed_successfully"},
+        }
         assert all(port.startswith("127.0.0.1:") for port in service["ports"])
     assert services["search-gpu"]["profiles"] == ["gpu"]
     assert services["search-gpu"]["build"]["args"] == {"RUNTIME": "gpu"}
@@ -41,11 +45,59 @@ def test_images_are_pinned_and_the_service_runs_with_little() -> None:
     assert user == ["10001"]
     words = [word for word, _ in instructions()]
     assert words.index("USER") < words.index("ENTRYPOINT")
-    assert "HEALTHCHECK" in words
 
 
-def test_the_compose_file_keeps_the_specification() -> None:
-    command = [str(BIN / "check-jsonschema"), "--builtin-schema", "vendor.compose-spec", str(ROOT / "docker-compose.yml")]
+def test_the_server_is_asked_by_nobody_without_its_key() -> None:
+    """Nothing starts without one, no page may ask, and only who publishes its ports reaches it from this machine."""
+    server = compose()["services"]["qdrant"]
+    key = server["environment"]["QDRANT__SERVICE__API_KEY"]
+    assert key.startswith("${QDRANT_API_KEY:?")
+    assert server["environment"]["QDRANT__SERVICE__ENABLE_CORS"] == "false"
+    assert "ports" not in server
+    for name in ("settings", "search", "search-gpu"):
+        assert compose()["services"][name]["environment"]["SEARCH_INDEX__API_KEY"] == key
+    published = compose("docker-compose.ports.yml")["services"]
+    assert {name: set(what) for name, what in published.items()} == {"qdrant": {"ports"}}
+    assert all(port.startswith("127.0.0.1:") for port in published["qdrant"]["ports"])
+
+
+def test_health_is_asked_by_what_knows_port_and_certificate() -> None:
+    assert [rest.partition("CMD ")[2] for word, rest in instructions() if word == "HEALTHCHECK"] == ['["search", "health"]']
+    services = compose()["services"]
+    assert [name for name, service in services.items() if "healthcheck" in service] == ["qdrant"]  # the others have the image's
+    port = {services[name]["environment"]["SEARCH_SERVICE__PORT"] for name in ("search", "search-gpu")}
+    assert {one.rpartition(":")[2] for name in ("search", "search-gpu") for one in services[name]["ports"]} == port
+
+
+def test_the_server_is_of_a_version_that_was_tried_with_the_client() -> None:
+    tried = {("1.19.0", "1.20.0")}  # server and client
+    server = re.findall(r":v(\d+\.\d+\.\d+)@", compose()["services"]["qdrant"]["image"])[0]
+    for name in ("cpu.txt", "gpu.txt", "dev.txt"):
+        client = re.findall(r"^qdrant-client==(\S+)", (ROOT / "requirements" / name).read_text(), re.MULTILINE)[0]
+        assert (server, client) in tried, "try them together, and say so here"
+        (major, minor), (other, its_minor) = ([int(part) for part in one.split(".")[:2]] for one in (server, client))
+        assert (major, abs(minor - its_minor) <= 1) == (other, True)  # as the client itself demands
+    assert f"qdrant-client {client} " in (ROOT / "docker-compose.yml").read_text()
+
+
+@pytest.mark.parametrize("with_key", [True, False])
+def test_a_service_without_keys_fails_once_and_not_for_ever(with_key: bool, tmp_path: Path) -> None:  # noqa: FBT001
+    service = compose()["services"]["settings"]
+    assert "restart" not in service
+    assert service["entrypoint"][0] == "python"
+    environment = {**os.environ, **service["environment"], "SEARCH_INDEX__API_KEY": "x", "SEARCH_SERVICE__HOST": "0.0.0.0"}  # noqa: S104
+    if with_key:
+        environment["SEARCH_SERVICE__API_KEYS"] = '{"website": {"sha256": "%s"}}' % ("0" * 64)
+    command = [sys.executable, *service["entrypoint"][1:], *service["command"]]
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == (0 if with_key else 1), done.stderr
+    assert done.stderr.count("\n") == (0 if with_key else 1)
+    assert ("make one with `search key NAME`" in done.stderr) is not with_key
+
+
+@pytest.mark.parametrize("name", ["docker-compose.yml", "docker-compose.ports.yml"])
+def test_the_compose_files_keep_the_specification(name: str) -> None:
+    command = [str(BIN / "check-jsonschema"), "--builtin-schema", "vendor.compose-spec", str(ROOT / name)]
     told = subprocess.run(command, capture_output=True, text=True, check=False)
     assert told.returncode == 0, told.stdout
 
@@ -62,6 +114,7 @@ def test_what_the_service_is_told_are_settings_of_it() -> None:
     values = {
         "SEARCH_INDEX__ENGINE": "qdrant",
         "SEARCH_INDEX__URL": "http://x",
+        "SEARCH_SERVICE__PORT": "8000",
         "SEARCH_SERVICE__API_KEYS": "{}",
         "SEARCH_DEVICE": "cpu",
     }
