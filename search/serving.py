@@ -88,8 +88,9 @@ def key(
     if as_json:
         print_json({"name": name, "key": made, "sha256": digest, "scopes": scopes})
         return
-    print(f"key, which is shown only now: {made}\n\nin search.toml:\n\n[service.api_keys.{name}]")
-    print(f'sha256 = "{digest}"\nscopes = [{", ".join(repr(one) for one in scopes)}]\n\nor, as the only one, in the environment:\n')
+    print(f"key, which is shown only now: {made}\n\nin a search.toml of yours:\n")
+    print(f"[service.api_keys.{json.dumps(name, ensure_ascii=False)}]")  # quoted, as TOML has it for letters other than ASCII's
+    print(f'sha256 = "{digest}"\nscopes = {json.dumps(scopes)}\n\nor, as the only one, in the environment:\n')
     print(f"SEARCH_SERVICE__API_KEYS={json.dumps({name: {'sha256': digest, 'scopes': scopes}})}")
 
 

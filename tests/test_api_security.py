@@ -213,28 +213,35 @@ def test_half_of_what_tls_needs_is_refused(tmp_path: Path) -> None:
     assert "TLS needs both" in error("serve", SEARCH_SERVICE__CERTIFICATE=str(tmp_path / "c.pem"))
 
 
-def test_a_key_is_made_shown_once_and_kept_as_a_hash(tmp_path: Path) -> None:
-    made = as_json("key", "team", "--scope", "search", "--scope", "write")
+@pytest.mark.parametrize("team", ["team", "é", "数-据", "a_b", "²"])
+def test_a_key_is_made_shown_once_and_kept_as_a_hash(team: str, tmp_path: Path) -> None:
+    made = as_json("key", team, "--scope", "search", "--scope", "write")
     assert made["sha256"] == hashlib.sha256(made["key"].encode()).hexdigest()
     assert len(made["key"]) > 40
-    shown = search("key", "team", "--scope", "search").stdout
-    toml, _, variable = shown.partition("in search.toml:\n\n")[2].partition("\n\nor, as the only one, in the environment:\n\n")
+    shown = search("key", team).stdout
+    toml, _, variable = shown.partition("in a search.toml of yours:\n\n")[2].partition(
+        "\n\nor, as the only one, in the environment:\n\n"
+    )
     name, _, value = variable.strip().partition("=")
     key = re.findall(r"sk_\S+", shown)[0]
     for folder, lines, environment in ((tmp_path / "a", toml, {}), (tmp_path / "b", "", {name: value})):
         folder.mkdir()
-        (folder / "search.toml").write_text(lines)
+        (folder / "search.toml").write_text(lines, encoding="utf-8")
         told = subprocess.run(
-            [sys.executable, "-c", "from search import Settings; print(Settings().service.api_keys['team'])"],
+            [sys.executable, "-c", f"from search import Settings; print(Settings().service.api_keys[{team!r}])"],
             cwd=folder,
             env={**os.environ, **environment},
             capture_output=True,
             text=True,
             check=True,
         ).stdout
-        assert hashlib.sha256(key.encode()).hexdigest() in told
-    assert "there is no scope 'root'" in error("key", "team", "--scope", "root")
-    assert "cannot name a key" in error("key", "a b")
+        assert hashlib.sha256(key.encode()).hexdigest() in told, lines
+    assert "there is no scope 'root'" in error("key", team, "--scope", "root")
+
+
+@pytest.mark.parametrize("name", ["a b", "a.b", 'a"b', "a'b", "a\nb", "a\\b", "", "]", "a#"])
+def test_what_would_need_quoting_names_no_key(name: str) -> None:
+    assert "cannot name a key" in error("key", name)
 
 
 def test_tls(tmp_path: Path, settings: Settings) -> None:

@@ -1,6 +1,7 @@
 """What is pinned is audited: by a stand-in of the OSV service, spoken to over real HTTP."""
 
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -18,15 +19,19 @@ class Osv(ThreadingHTTPServer):
     """Knows some packages as vulnerable."""
 
     vulnerable: frozenset[str] = frozenset()
-    asked = 0
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.asked: list[tuple[str, str]] = []
 
 
 class Handler(BaseHTTPRequestHandler):
     server: Osv
 
     def do_POST(self) -> None:
-        package = json.loads(self.rfile.read(int(self.headers["content-length"])))["package"]
-        self.server.asked += 1
+        query = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        package = query["package"]
+        self.server.asked.append((package["name"], query["version"]))
         answer: dict[str, Any] = {}
         if package["name"] in self.server.vulnerable:
             events = [{"introduced": "0"}, {"fixed": "99.1"}]
@@ -52,14 +57,23 @@ def osv() -> Iterator[Osv]:
         thread.join()
 
 
-def audit(osv: Osv) -> "subprocess.CompletedProcess[str]":
+def audit(osv: Osv, script: Path = SCRIPT) -> "subprocess.CompletedProcess[str]":
     options = ["--vulnerability-service", "osv", "--osv-url", f"http://127.0.0.1:{osv.server_port}/v1/query"]
-    return subprocess.run([sys.executable, SCRIPT, *options], capture_output=True, text=True, check=False)
+    return subprocess.run([sys.executable, script, *options], capture_output=True, text=True, check=False)
+
+
+def project(folder: Path, **requirements: str) -> Path:
+    """The script, over other files than ours."""
+    (folder / "scripts").mkdir()
+    (folder / "requirements").mkdir()
+    for name, lines in requirements.items():
+        (folder / "requirements" / f"{name}.txt").write_text(lines)
+    return Path(shutil.copy(SCRIPT, folder / "scripts"))
 
 
 def test_what_is_vulnerable_is_named(osv: Osv) -> None:
     clean = audit(osv)
-    assert (clean.returncode, osv.asked > 300) == (0, True), clean.stderr
+    assert (clean.returncode, len(osv.asked) > 300) == (0, True), clean.stderr
     osv.vulnerable = frozenset({"qdrant-client"})
     told = audit(osv)
     assert told.returncode == 1
@@ -70,4 +84,45 @@ def test_what_is_vulnerable_is_named(osv: Osv) -> None:
 def test_that_nobody_could_be_asked_is_no_success(osv: Osv) -> None:
     osv.server_close()
     told = audit(osv)
-    assert (told.returncode, "cpu.txt: " in told.stderr) == (3, True)
+    assert (told.returncode, "NOT AUDITED: annotated-doc " in told.stdout, told.stderr != "") == (3, True, True)
+
+
+def test_pins_of_other_platforms_and_pythons_are_asked_about(osv: Osv, tmp_path: Path) -> None:
+    lines = "colorama==0.4.6 ; sys_platform == 'plan9' \\\n    --hash=sha256:0\nnumpy==2.4.6 ; python_full_version < '3.12'\n"
+    script = project(tmp_path, cpu=f"{lines}numpy==2.5.5 ; python_full_version >= '3.12'\nUvicorn[standard]==1.0 # why\n")
+    assert audit(osv, script).returncode == 0
+    assert sorted(osv.asked) == [("colorama", "0.4.6"), ("numpy", "2.4.6"), ("numpy", "2.5.5"), ("uvicorn", "1.0")]
+    osv.vulnerable = frozenset({"colorama"})
+    assert audit(osv, script).returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("requirements", "words"),
+    [
+        ({"cpu": "typer==1.0\nrich>=13\n"}, "NOT AUDITED: rich>=13"),
+        ({"cpu": "typer==1.0\nx @ https://127.0.0.1/x.whl\n"}, "NOT AUDITED: x @ https://127.0.0.1/x.whl"),
+        (
+            {"cpu": "typer==1.0\n", "gpu": "# none\n"},
+            "gpu.txt: 0 of 0 packages are known to who was asked; 0 vulnerabilities\n  NOT",
+        ),
+        ({}, ""),
+    ],
+    ids=["a range", "an address", "an empty file", "no file"],
+)
+def test_what_is_not_audited_is_no_success(requirements: dict[str, str], words: str, osv: Osv, tmp_path: Path) -> None:
+    told = audit(osv, project(tmp_path, **requirements))
+    assert (told.returncode, words in told.stdout) == (3, True), told.stdout
+
+
+def test_a_package_that_who_was_asked_does_not_know_is_named(tmp_path: Path) -> None:
+    """As the registry's answer has it: pip-audit skips what is not found there."""
+    script = project(tmp_path, cpu="typer==1.0\nours_alone==0.1\n")
+    skipped = {"name": "ours-alone", "skip_reason": "Dependency not found"}
+    answer = {"dependencies": [{"name": "typer", "version": "1.0", "vulns": []}, skipped]}
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").symlink_to(sys.executable)
+    (tmp_path / "bin" / "pip-audit").write_text(f"#!/bin/sh\necho '{json.dumps(answer)}'\n")
+    (tmp_path / "bin" / "pip-audit").chmod(0o755)
+    told = subprocess.run([tmp_path / "bin" / "python", script], capture_output=True, text=True, check=False)
+    assert told.returncode == 3
+    assert told.stdout == "cpu.txt: 1 of 2 packages are known to who was asked; 0 vulnerabilities\n  NOT AUDITED: ours_alone 0.1\n"
