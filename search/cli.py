@@ -120,7 +120,7 @@ def rerank(
     as_json: AsJson = False,
 ) -> None:
     """Rank texts from stdin, one a line, by the reranker's score alone."""
-    from search.ranking import best_first
+    from search.ranking import best_first, unread_query
 
     try:
         lines = sys.stdin.buffer.read().decode("utf-8").split("\n")
@@ -141,7 +141,7 @@ def rerank(
         {
             "index": i,
             "score": float(scoring.scores[i]),
-            "probability": reranker.recipe.probability(float(scoring.scores[i])),
+            "probability": scoring.probability(reranker.recipe, i),
             "tokens_seen": int(scoring.tokens_seen[i]),
             "tokens_total": int(scoring.tokens_total[i]),
             "text": texts[i],
@@ -170,6 +170,8 @@ def rerank(
         )
     if cut := sum(row["tokens_seen"] < row["tokens_total"] for row in rows):
         print(f"note: {cut} of {len(rows)} texts were longer than the model's window", file=sys.stderr)
+    if scoring.query_unread:
+        print(f"note: {unread_query(reranker.name)}", file=sys.stderr)
 
 
 for command in (

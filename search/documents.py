@@ -149,7 +149,7 @@ class Hit:
     retrieval_rank: int  # from 1
     retrieval_score: float  # cosine similarity
     rerank_score: float | None  # as the reranker gave it, a raw logit for most; None where it did not score
-    rerank_probability: float | None  # the same as a chance of being relevant, 0 to 1; None where the model's recipe has no map
+    rerank_probability: float | None  # the same as a chance of being relevant, 0 to 1; None: no map, or nothing it can read
     tokens_seen: int  # what the last model to judge it read of the passage …
     tokens_total: int  # … and how long it is
     unknown_share: float  # share of its tokens unknown to the embedder, 0 to 1

@@ -68,7 +68,7 @@ def rank(query: str, candidates: Sequence[Candidate], reranker: Reranker | None,
             place,
             float(final[i]) if i < scored else None,
             rerank_score=float(logits[i]) if i < scored else None,
-            rerank_probability=reranker.recipe.probability(float(logits[i])) if i < scored else None,
+            rerank_probability=scoring.probability(reranker.recipe, i) if i < scored else None,
             tokens=(int(scoring.tokens_seen[i]), int(scoring.tokens_total[i])) if i < scored else None,
         )
         for place, i in enumerate(order, 1)
@@ -93,6 +93,11 @@ def mixed(logits: NDArray[np.float64], retrieval: NDArray[np.float64], weight: f
         (n,): `logits` if the share is 1, else weight * z(logits) + (1 - weight) * z(retrieval), z over these candidates.
     """
     return logits if weight == 1 else weight * _z(logits) + (1 - weight) * _z(retrieval)
+
+
+def unread_query(reranker: str) -> str:
+    """What to tell of scores for a query that the reranker knows nothing of."""
+    return f"{reranker} knows no word of the query, so its scores say little and have no probability"
 
 
 def best_first(scores: NDArray[np.floating]) -> list[int]:

@@ -16,7 +16,7 @@ from search.errors import InvalidQuery
 from search.index import CollectionSpec, PlainFilter, VectorIndex
 from search.index.points import to_candidates
 from search.inference.tokens import MUCH_UNKNOWN
-from search.ranking import rank
+from search.ranking import rank, unread_query
 from search.reranking import Reranker, Scoring
 
 if TYPE_CHECKING:
@@ -62,8 +62,9 @@ class SearchService:
             depth: candidates retrieved and reranked, at least `limit`.
             filter: which documents may be found; see search.index.filters.
             budget_ms: milliseconds for everything. What is not reranked by then keeps retrieval order, and the result says so.
-            min_score: the least probability of being relevant, 0 to 1, by the reranker's own map. What was not reranked has none
-                and is kept, and the result says so.
+            min_score: the least probability of being relevant, 0 to 1, by the reranker's own map. What was not reranked, or holds
+                nothing that the reranker can read, has none and is kept, and the result says so; so does all, if it cannot read
+                the query.
             rerank: False for retrieval order.
             group_by: "document" gives of each document its best passage only.
 
@@ -91,10 +92,19 @@ class SearchService:
         good = [hit for hit in ranking.hits if _good_enough(hit, min_score)]
         hits = (good if group_by is None else _best_of_each(good))[:limit]
         warnings = [*self._query_warnings(query, ranking.scoring), *_hit_warnings(hits)]
+        unread = sum(hit.rerank_score is not None and hit.rerank_probability is None for hit in hits)
+        if reranker is not None and ranking.scoring is not None and ranking.scoring.query_unread:
+            warnings.append(unread_query(reranker.name))
+        elif reranker is not None and reranker.recipe.has_probability and unread:
+            warnings.append(
+                f"{unread} of {len(hits)} passages hold no word that {reranker.name} knows, so they have no probability"
+            )
         if group_by and len(hits) < min(limit, len(candidates)) and len(candidates) == depth:
             warnings.append(f"the {depth} candidates are of {len(hits)} documents, fewer than {limit}; raise depth for more")
-        if min_score is not None and (unjudged := sum(hit.rerank_probability is None for hit in hits)):
+        if min_score is not None and (unjudged := sum(hit.rerank_score is None for hit in hits)):
             warnings.append(f"{unjudged} of {len(hits)} passages were not reranked, so min_score could not judge them")
+        if min_score is not None and unread:
+            warnings.append(f"{unread} of {len(hits)} passages have no probability, so min_score could not judge them")
         if plain is not None and not candidates:
             warnings += self._missing_fields(plain)
         return SearchResult(

@@ -271,10 +271,12 @@ class Service:
 
 def _joined(scorings: list[Scoring], expected: int) -> Scoring:
     first = scorings[0]
+    unread = [one.unread for one in scorings if one.unread is not None]
     joined = first._replace(
         scores=np.concatenate([one.scores for one in scorings]),
         tokens_seen=np.concatenate([one.tokens_seen for one in scorings]),
         tokens_total=np.concatenate([one.tokens_total for one in scorings]),
+        unread=np.concatenate(unread) if len(unread) == len(scorings) else None,
     )
     if joined.scores.shape != (expected,) or not np.isfinite(joined.scores).all():
         message = f"it gave {np.isfinite(joined.scores).sum()} scores for {expected} texts"

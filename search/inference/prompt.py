@@ -27,12 +27,14 @@ class Encoded:
         query: where the query's tokens stand, the first time it occurs.
         seen: tokens of each slot's text that the model reads …
         total: … of how many.
+        known: how many of those read are words to the model.
     """
 
     ids: list[int]
     query: range
     seen: Mapping[str, int]
     total: Mapping[str, int]
+    known: Mapping[str, int]
 
 
 class Prompt:
@@ -111,7 +113,14 @@ class Prompt:
         places = _places(encoding, spans)
         query = places.get(QUERY, np.empty(0, np.int64))
         span = range(int(query[0]), int(query[-1]) + 1) if query.size else range(0)
-        return Encoded(list(encoding.ids), span, {slot: min(len(places[slot]), total[slot]) for slot in total}, total)
+        ids = list(encoding.ids)
+        seen = {slot: min(len(places[slot]), total[slot]) for slot in total}
+        known = {slot: self._known(ids, places[slot], values[slot]) for slot in total}
+        return Encoded(ids, span, seen, total, known)
+
+    def _known(self, ids: Sequence[int], places: NDArray[np.int64], text: str) -> int:
+        """Of white space none, though it may be in one token with what stands beside it."""
+        return self._tokenizer.known([ids[place] for place in places]) if text.strip() else 0
 
     def _encode(self, rows: Sequence[Mapping[str, str]]) -> list[tuple[Encoding, Spans]]:
         rendered = [self._render(row) for row in rows]

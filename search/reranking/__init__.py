@@ -11,6 +11,7 @@ from search.recipes import Recipe
 
 Vector = NDArray[np.float32]
 IntVector = NDArray[np.int64]
+BoolVector = NDArray[np.bool_]
 
 
 class Scoring(NamedTuple):
@@ -21,6 +22,14 @@ class Scoring(NamedTuple):
     tokens_total: IntVector  # (n,) … of how many; both 0 where it is unscored
     query_tokens_seen: int
     query_tokens_total: int
+    unread: BoolVector | None = None  # (n,) where the model knows no word of the text, or none of the query; None: not looked at
+    query_unread: bool = False  # whether it knows none of the query
+
+    def probability(self, recipe: Recipe, place: int) -> float | None:
+        """The chance that a text is relevant, 0 to 1; None where the recipe has no map, or the score is of what was not read."""
+        if self.query_unread or (self.unread is not None and self.unread[place]):
+            return None
+        return recipe.probability(float(self.scores[place]))
 
 
 class Reranker(Protocol):

@@ -47,14 +47,17 @@ class CausalReranker:
         scores = np.full(len(texts), np.nan, np.float32)
         seen, total = np.zeros(len(texts), np.int64), np.zeros(len(texts), np.int64)
         asked = self._model.strip(query)
+        unread, query_unread = np.zeros(len(texts), np.bool_), False
         query_seen = query_total = 0
         for part in slices(len(texts), self._slice_size, deadline):
             prompts = self._prompt.encode([{QUERY: asked, "document": self._model.strip(text)} for text in texts[part]])
             scores[part] = self._scores(prompts)
             seen[part] = [prompt.seen["document"] for prompt in prompts]
             total[part] = [prompt.total["document"] for prompt in prompts]
+            query_unread = prompts[0].known[QUERY] == 0
+            unread[part] = [query_unread or prompt.known["document"] == 0 for prompt in prompts]
             query_seen, query_total = min((prompt.seen[QUERY], prompt.total[QUERY]) for prompt in prompts)
-        return Scoring(scores, seen, total, query_seen, query_total)
+        return Scoring(scores, seen, total, query_seen, query_total, unread, query_unread)
 
     def _score_in_batches(self, query: str, texts: Sequence[str]) -> Scoring:
         with self._model.decoder.whole_prompts():

@@ -108,12 +108,14 @@ class CrossEncoder:
         asked = self._tokenizer.cut([query], room // 2, plain=True)[0]
         scores = np.full(len(texts), np.nan, np.float32)
         seen, total = np.zeros(len(texts), np.int64), np.zeros(len(texts), np.int64)
+        unread = np.zeros(len(texts), np.bool_)
         for part in slices(len(texts), self._slice_size, deadline):
             cuts = self._tokenizer.cut(texts[part], room - asked.seen, plain=True)
             scores[part] = self._score_slice(asked, cuts)
             seen[part] = [cut.seen for cut in cuts]
             total[part] = [cut.total for cut in cuts]
-        return Scoring(scores, seen, total, asked.seen, asked.total)
+            unread[part] = [asked.known == 0 or cut.known == 0 for cut in cuts]
+        return Scoring(scores, seen, total, asked.seen, asked.total, unread, asked.known == 0)
 
     def _score_slice(self, query: Cut, texts: Sequence[Cut]) -> Vector:
         """Score texts that fit the window, in batches of like length."""

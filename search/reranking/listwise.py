@@ -43,20 +43,23 @@ class ListwiseReranker:
         """
         seen, total = np.zeros((2, len(texts)), np.int64)
         asked = [0, 0]
+        unread, query_known = np.zeros(len(texts), np.bool_), [1]
 
         def order(window: Sequence[int]) -> list[int]:
             passages = {f"p{place}": self._model.strip(texts[i]) for place, i in enumerate(window)}
             prompt = self._prompt(len(window)).encode([{QUERY: self._model.strip(query), **passages}])[0]
             for place, i in enumerate(window):
                 seen[i], total[i] = prompt.seen[f"p{place}"], prompt.total[f"p{place}"]
+                unread[i] = prompt.known[f"p{place}"] == 0
             asked[:] = prompt.seen[QUERY], prompt.total[QUERY]
+            query_known[0] = prompt.known[QUERY]
             logits = self._model.decoder.scores([prompt.ids])[0, : len(window)]
             return [window[int(place)] for place in np.argsort(-logits, kind="stable")]
 
         scores = by_windows(len(texts), self._head.window, self._head.stride, order, deadline)
         if np.isnan(scores).any():
             seen[:], total[:] = 0, 0
-        return Scoring(scores, seen, total, asked[0], asked[1])
+        return Scoring(scores, seen, total, asked[0], asked[1], unread, query_known[0] == 0)
 
     def _prompt(self, count: int) -> Prompt:
         """The template for so many passages."""

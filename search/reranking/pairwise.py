@@ -44,6 +44,7 @@ class PairwiseReranker:
         wins = np.zeros((len(texts), len(texts)))
         seen, total = np.zeros((2, len(texts)), np.int64)
         asked = [0, 0]
+        unread, query_known = np.zeros(len(texts), np.bool_), 1
         joined = 0
         for new in range(len(texts)):
             if deadline is not None and deadline.expired:
@@ -54,7 +55,9 @@ class PairwiseReranker:
                 for i, slot in ((a, "a"), (b, "b")):
                     seen[i] = prompt.seen[slot] if total[i] == 0 else min(seen[i], prompt.seen[slot])
                     total[i] = prompt.total[slot]
+                    unread[i] = prompt.known[slot] == 0
                 asked[:] = prompt.seen[QUERY], prompt.total[QUERY]
+                query_known = prompt.known[QUERY]
             if new:
                 logits = self._model.decoder.scores([prompt.ids for prompt in prompts]).astype(np.float64)
                 for (a, b), (first, second) in zip(pairs, logits, strict=True):
@@ -64,4 +67,4 @@ class PairwiseReranker:
             joined = new + 1
         scores = np.full(len(texts), np.nan, np.float32)
         scores[:joined] = wins[:joined, :joined].sum(axis=1) / (joined - 1) if joined > 1 else 0.5
-        return Scoring(scores, seen, total, asked[0], asked[1])
+        return Scoring(scores, seen, total, asked[0], asked[1], unread, query_known == 0)
