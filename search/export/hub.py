@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from search.errors import ModelNotFound, ModelUnavailable
+from search.models import expanded
+from search.models.files import is_folder, is_there
 
 _WANTED = [
     "config.json",
@@ -22,10 +24,10 @@ def fetch(model: str, revision: str | None, cache: Path) -> Path:
         ModelNotFound: it is written as a path and no such folder exists.
         ModelUnavailable: it could not be downloaded.
     """
-    path = Path(model).expanduser()
-    if path.is_dir():
+    path = expanded(model)
+    if is_folder(path):
         return path
-    if model.startswith((".", "/", "~")) or path.exists() or model.count("/") != 1:
+    if model.startswith((".", "/", "~")) or is_there(path) or model.count("/") != 1:
         message = f"{model} is neither a folder with a checkpoint nor a name on the model hub, such as zeroentropy/zerank-1-small"
         raise ModelNotFound(message)
     from huggingface_hub import snapshot_download  # half a second, and only names need it

@@ -91,13 +91,16 @@ def read_any_json(file: Path) -> Any:
     """
     content = read_bytes(file, LARGEST_TOKENIZER if file.name == "tokenizer.json" else _LARGEST)
     try:
-        return json.loads(content.decode("utf-8"))
+        loaded = json.loads(content.decode("utf-8"))
+        if b"\\ud" in content or b"\\uD" in content:
+            json.dumps(loaded, ensure_ascii=False).encode()  # which half of a surrogate pair does not survive
     except ValueError as error:
         message = f"{file} cannot be read: {error}"
         raise ModelIncomplete(message) from error
     except RecursionError as error:
         message = f"{file} cannot be read: it is nested too deeply"
         raise ModelIncomplete(message) from error
+    return loaded
 
 
 def sha256(file: Path) -> str:

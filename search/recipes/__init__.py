@@ -1,6 +1,5 @@
 """How is a reranking model asked, and what does its answer mean? Prompts, heads and score maps as data, one JSON file a recipe."""
 
-import json
 import math
 from bisect import bisect_right
 from collections.abc import Mapping
@@ -10,14 +9,19 @@ from pathlib import Path
 from string import Formatter
 from typing import Annotated, Any, Self
 
-from pydantic import Field, FiniteFloat, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic import Field, FiniteFloat, PositiveInt, ValidationError, model_validator
 
 from search.errors import ModelIncomplete, UnsupportedModel
-from search.recipes.heads import Classification, Head, Listwise, Pairwise, Part, TokenLogits
+from search.models.files import is_there, read_json
+from search.recipes.heads import Classification, Head, Listwise, Pairwise, Part, Template, TokenLogits
 
 _FOLDER = Path(__file__).parent
 ITSELF = "export"  # the source of golden scores that prove nothing but that a model has not changed
-
+_WIDEST = 2.0  # tolerance: more than int4 takes of a score, and with it any other prompt would pass
+_LARGEST = 1e9  # score of a point
+_MOST_PAIRS, _MOST_TOKENS, _MOST_COLUMNS = 1_000, 1 << 20, 1 << 20
+_LONGEST = 100_000  # characters of a pair's texts
+_PROBLEMS, _PLACE = 5, 80  # that a message tells, and characters of where each is
 
 _SLOTS = {
     "token_logits": {"query", "document"},
@@ -42,12 +46,12 @@ class Golden(Part):
         tolerance: by how much the score may differ; None: what the precision explains.
     """
 
-    query: str
-    document: str
-    score: float
+    query: str = Field(max_length=_LONGEST)
+    document: str = Field(max_length=_LONGEST)
+    score: FiniteFloat
     source: str
-    probability: float | None = None
-    tolerance: PositiveFloat | None = None
+    probability: float | None = Field(None, ge=0, le=1)
+    tolerance: float | None = Field(None, gt=0, le=_WIDEST)
 
 
 class Recipe(Part):
@@ -79,21 +83,21 @@ class Recipe(Part):
     """
 
     weight: float = Field(1.0, ge=0, le=1)
-    max_tokens: PositiveInt | None = None
+    max_tokens: PositiveInt | None = Field(None, le=_MOST_TOKENS)
     max_texts: PositiveInt | None = None
     ordered: bool = False
-    scale: PositiveFloat | None = None
+    scale: FiniteFloat | None = Field(None, gt=0)
     bias: FiniteFloat = 0.0
-    points: tuple[tuple[FiniteFloat, Annotated[float, Field(ge=0, le=1)]], ...] = ()
+    points: tuple[tuple[Annotated[float, Field(ge=-_LARGEST, le=_LARGEST)], Annotated[float, Field(ge=0, le=1)]], ...] = ()
     calibrated_on: str = ""
-    column: NonNegativeInt | None = None
+    column: int | None = Field(None, ge=0, lt=_MOST_COLUMNS)
     head: Head | None = None
-    template: str | None = None
-    query_with_instruction: str | None = None
-    instruction: str | None = None
+    template: Template | None = None
+    query_with_instruction: Template | None = None
+    instruction: str | None = Field(None, max_length=_LONGEST)
     strip: bool = False
     special_tokens: bool = True
-    golden: tuple[Golden, ...] = ()
+    golden: tuple[Golden, ...] = Field((), max_length=_MOST_PAIRS)
     models: tuple[str, ...] = ()
     note: str = ""
     score_unit: str | None = None
@@ -110,10 +114,10 @@ class Recipe(Part):
         try:
             return cls(**recipe)
         except ValidationError as error:
-            problems = "; ".join(
-                f"{'.'.join(map(str, e['loc'])) or 'recipe'}: {e['msg']}" for e in error.errors(include_input=False)
-            )
-            message = f"{where} cannot be used: {problems}"
+            found = error.errors(include_input=False)
+            problems = [f"{'.'.join(map(str, e['loc']))[:_PLACE] or 'recipe'}: {e['msg'][:500]}" for e in found[:_PROBLEMS]]
+            more = [f"and {len(found) - _PROBLEMS} more"] if len(found) > _PROBLEMS else []
+            message = f"{where} cannot be used: {'; '.join([*problems, *more])}"
             raise ModelIncomplete(message) from error
 
     @model_validator(mode="after")
@@ -156,23 +160,22 @@ class Recipe(Part):
         template = self.template or ""
         if self.instruction is None or self.query_with_instruction is None:
             return template
-        instruction = self.instruction.replace("{", "{{").replace("}", "}}")
-        return template.replace("{query}", self.query_with_instruction.replace("{instruction}", instruction))
+        return filled(template, {"query": filled(self.query_with_instruction, {"instruction": escaped(self.instruction)})})
 
     def prompts(self) -> list[str]:
         """Every template a model of this recipe is asked with: one, or for lists one for each number of passages in a window."""
         if not isinstance(self.head, Listwise):
             return [self.prompt()]
         items = [
-            self.head.item.replace("{identifier}", identifier).replace("{document}", f"{{p{place}}}")
+            filled(self.head.item, {"identifier": identifier, "document": f"{{p{place}}}"})
             for place, identifier in enumerate(self.head.identifiers[: self.head.window])
         ]
-        return [self.prompt().replace("{passages}", "".join(items[:count])) for count in range(1, len(items) + 1)]
+        prompt = self.prompt()
+        return [filled(prompt, {"passages": "".join(items[:count])}) for count in range(1, len(items) + 1)]
 
     def sample(self) -> str:
         """A prompt with a word in each slot: what stands before a token decides how it is written."""
-        template = self.prompts()[-1]
-        return template.format(**{name: "word" for _, name, _, _ in Formatter().parse(template) if name})
+        return "".join(literal + ("word" if slot else "") for literal, slot in parts(self.prompts()[-1]))
 
     @property
     def compares(self) -> bool:
@@ -182,9 +185,8 @@ class Recipe(Part):
     @property
     def begins_with_query(self) -> bool:
         """Whether the prompts of a query begin alike, up to the document."""
-        return isinstance(self.head, TokenLogits | Classification) and self.prompt().index("{query}") < self.prompt().index(
-            "{document}"
-        )
+        slots = [slot for _, slot in parts(self.prompt()) if slot]
+        return isinstance(self.head, TokenLogits | Classification) and slots.index("query") < slots.index("document")
 
     @property
     def unit(self) -> str:
@@ -222,15 +224,10 @@ def find(name: str) -> Recipe:
         ModelIncomplete: it cannot be understood.
     """
     file = _FOLDER / f"{name}.json" if name in names() else Path(name)
-    if not file.is_file():
+    if not is_there(file):
         message = f"no recipe is called {name!r}; there are {', '.join(names())}, or give the path of a JSON file"
         raise UnsupportedModel(message)
-    try:
-        loaded = json.loads(file.read_text(encoding="utf-8"))
-        return Recipe.read(loaded, str(file))
-    except (OSError, ValueError, TypeError) as error:
-        message = f"{file} cannot be read: {error}"
-        raise ModelIncomplete(message) from error
+    return Recipe.read(read_json(file), str(file))
 
 
 def published_for(model: str) -> str | None:
@@ -241,8 +238,33 @@ def published_for(model: str) -> str | None:
     return None
 
 
+def parts(template: str) -> list[tuple[str, str | None]]:
+    """A template as pieces of text, and the slot behind each, if there is one."""
+    return [(literal, slot) for literal, slot, _, _ in Formatter().parse(template)]
+
+
+def filled(template: str, values: Mapping[str, str]) -> str:
+    """The template with some slots replaced by other templates."""
+    return "".join(
+        escaped(literal) + ("" if slot is None else values.get(slot, f"{{{slot}}}")) for literal, slot in parts(template)
+    )
+
+
+def escaped(text: str) -> str:
+    """A text as a template has it."""
+    return text.replace("{", "{{").replace("}", "}}")
+
+
 def _check_slots(what: str, template: str | None, wanted: set[str]) -> None:
-    found = {name for _, name, _, _ in Formatter().parse(template or "") if name is not None}
+    """A slot is its name in braces. Conversions, formats and attributes, which Python's own templates have, are none here."""
+    try:
+        plain = template is None or filled(template, {}) == template
+    except ValueError:  # a brace without another
+        plain = False
+    if not plain:
+        message = f"{what} has something else in braces than a plain slot, one of {sorted(wanted)}; double the braces of plain text"
+        raise ValueError(message)
+    found = {slot for _, slot in parts(template or "") if slot is not None}
     if found != wanted:
         message = f"{what} has the slots {sorted(found)}, but must have {sorted(wanted)}"
         raise ValueError(message)

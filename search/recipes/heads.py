@@ -2,7 +2,10 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PositiveInt, model_validator
+
+Template = Annotated[str, Field(max_length=20_000)]
+_MOST_READ = 100  # tokens
 
 
 class Part(BaseModel):
@@ -15,13 +18,22 @@ class TokenLogits(Part):
     """The score is a weighted sum of the logits of a few tokens, as the next one after the prompt."""
 
     kind: Literal["token_logits"] = "token_logits"
-    tokens: dict[str, float] = Field(min_length=1, description="The weight of each token: {Yes: 1}, or {yes: 1, no: -1}.")
+    tokens: dict[str, FiniteFloat] = Field(
+        min_length=1, max_length=_MOST_READ, description="The weight of each token: {Yes: 1}, or {yes: 1, no: -1}."
+    )
     ids: dict[str, int] = Field(default_factory=dict, description="What the tokens' ids must be, where that is published.")
 
     @property
     def read(self) -> list[str]:
         """The tokens whose logits are read, in the order of the graph's scores."""
         return list(self.tokens)
+
+    @model_validator(mode="after")
+    def _weighs(self) -> Self:
+        if not any(self.tokens.values()):
+            message = "all tokens weigh nothing, so that every text would have the same score"
+            raise ValueError(message)
+        return self
 
 
 class Classification(Part):
@@ -40,8 +52,8 @@ class Listwise(Part):
     """The model reads a window of passages and the logits of their identifiers order it (arXiv:2304.09542, arXiv:2406.15657)."""
 
     kind: Literal["listwise"] = "listwise"
-    identifiers: str = Field("ABCDEFGHIJKLMNOPQRST", min_length=2, description="One character a passage.")
-    item: str = Field(description="How a passage stands in the prompt: with {identifier} and {document}.")
+    identifiers: str = Field("ABCDEFGHIJKLMNOPQRST", min_length=2, max_length=_MOST_READ, description="One character a passage.")
+    item: Template = Field(description="How a passage stands in the prompt: with {identifier} and {document}.")
     window: int = Field(20, ge=2)
     stride: PositiveInt = 10
     ids: dict[str, int] = Field(default_factory=dict)

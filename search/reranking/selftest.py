@@ -80,7 +80,7 @@ def _check_company(name: str, recipe: Recipe, score: Score) -> None:
 def _check_golden(name: str, recipe: Recipe, golden: Golden, score: Score) -> None:
     got = float(score(golden.query, [golden.document, *_PROBES]).scores[0])
     tolerance = golden.tolerance or _TOLERANCES[recipe.weights or "fp32"]
-    if not math.isfinite(got) or abs(got - golden.score) > tolerance:
+    if not math.isfinite(got) or not abs(got - golden.score) <= tolerance:
         message = (
             f"the model {name} gives {got:.3f} to a pair whose score is {golden.score:.3f} by {golden.source} ({golden.query!r}): "
             "it has another prompt, another token or other weights; export it again with the recipe it was made for"
