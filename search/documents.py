@@ -328,8 +328,8 @@ def check_strings(values: Iterable[str], name: str, kind: str) -> list[str]:
     return checked
 
 
-def _printable(key: str) -> str:
-    return key.encode(errors="backslashreplace").decode() if isinstance(key, str) else repr(key)
+def _printable(key: Any) -> str:
+    return str(key).encode(errors="backslashreplace").decode()
 
 
 def _check_json(value: Json, path: str, depth: int = 0) -> None:

@@ -131,6 +131,7 @@ def test_documents(documents: Any, message: str, searcher: Searcher) -> None:
 
 
 def test_settings(tmp_path: Any) -> None:
+    wrong: Any
     for wrong in ({"data_dir": tmp_path}, str(tmp_path), tmp_path):
         with pytest.raises(InvalidSettings, match=r"open_search\(Settings\("):
             open_search(wrong)

@@ -1,5 +1,6 @@
 """Clients of other rerank services work by changing the base URL alone: their requests, their answers, their errors."""
 
+import json
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from langchain_cohere import CohereRerank
 from langchain_core.documents import Document as LangChainDocument
 from serving import Served, serving
+from test_api import JSON
 
 from search.reranking.cross_encoder import CrossEncoder
 from search.settings import Settings
@@ -145,6 +147,119 @@ def test_the_scores_of_vllm(path: str, served: Served, expected: list[float]) ->
     assert served.http.post(path, json={"text_1": [], "text_2": "a"}).status_code == 422
 
 
+LONG = "word " * 900
+BOTH = {"query": "x", "documents": ["a", "b"]}
+REFUSED: list[tuple[str, dict[str, Any], str]] = [
+    ("/v1/rerank", {"rank_fields": ["title", "text"]}, "rank_fields: Value error, documents are judged by their text alone"),
+    ("/v1/rerank", {"max_chunks_per_doc": 10, "documents": [LONG]}, "documents are not judged in chunks here"),
+    ("/v2/rerank", {"max_tokens_per_doc": 20, "documents": [LONG]}, "max_tokens_per_doc is 20, and the model read"),
+    ("/v1/rerank", {"max_doc_length": 20, "documents": [LONG]}, "max_tokens_per_doc is 20, and the model read"),
+    ("/v1/rerank", {"max_query_length": 20, "query": LONG}, "max_tokens_per_query is 20, and the model read"),
+    ("/v1/rerank", {"max_tokens_per_query": 20, "query": LONG}, "max_tokens_per_query is 20, and the model read"),
+    ("/v1/rerank", {"truncate_prompt_tokens": 20, "documents": [LONG]}, "truncate_prompt_tokens is 20, and the model read"),
+    ("/v1/rerank", {"truncation_side": "left"}, "truncation_side: Input should be 'right'"),
+    ("/v1/rerank", {"truncate": False, "documents": ["a", LONG]}, "text 1 is longer than"),
+    ("/v1/rerank", {"truncation": False, "documents": ["a", LONG]}, "text 1 is longer than"),
+    ("/v1/rerank", {"truncate": False, "query": LONG}, "the query is longer than"),
+    ("/rerank", {"truncate": False, "query": LONG}, "the query is longer than"),
+    ("/v1/rerank", {"return_embeddings": True}, "return_embeddings: Input should be False"),
+    ("/v1/rerank", {"modality": "image"}, "modality: Input should be 'text'"),
+    ("/v1/rerank", {"instruction": "Find cats."}, "there is no field 'instruction' here; there are activation, documents"),
+    ("/v1/rerank", {"top_k": 1}, "there is no field 'top_k' here"),
+    ("/v2/rerank", {"chat_template": "{}"}, "there is no field 'chat_template' here"),
+    ("/rerank", {"top_k": 1}, "there is no field 'top_k' here"),
+    ("/rerank", {"texts": ["a"]}, "there is no field 'documents' here; there are query, raw_scores, return_text, texts, top_n"),
+    ("/v1/rerank", {"documents": [{"text": "a", "image": "http://x/a.png"}]}, "image cannot be judged here"),
+    ("/v1/rerank", {"documents": [{"text": "a", "rank": float("nan")}]}, "a number that JSON has not"),
+    ("/v1/rerank", {"top_n": True}, "top_n: Input should be a valid integer"),
+]
+
+
+@pytest.mark.parametrize(("path", "field", "message"), REFUSED, ids=[f"{path} {str(field)[:40]}" for path, field, _ in REFUSED])
+def test_what_would_change_the_answer_is_honoured_or_refused(
+    path: str, field: dict[str, Any], message: str, served: Served
+) -> None:
+    answer = served.http.post(path, content=json.dumps(BOTH | field), headers=JSON)
+    assert (answer.status_code, message in answer.text) == (422, True), answer.text
+    assert len(answer.text) < 2_000
+
+
+def test_what_changes_nothing_is_let_pass(served: Served, expected: list[float]) -> None:
+    of_vllm = {"user": "u", "priority": 3, "request_id": "r", "cache_salt": "s", "padding": "do_not_pad"}
+    of_vllm |= {"mm_processor_kwargs": {"a": 1}, "truncate_prompt_tokens": -1, "truncation_side": "right", "use_activation": True}
+    of_cohere = {"rank_fields": ["text"], "max_chunks_per_doc": 10, "max_tokens_per_doc": 4096, "priority": 0}
+    of_jina = {"return_embeddings": False, "max_doc_length": 2048, "max_query_length": 512, "truncation": True}
+    null = dict.fromkeys(
+        ["rank_fields", "max_tokens_per_doc", "priority", "use_activation", "top_n", "return_documents", "truncate"]
+    )
+    for passed in (of_vllm, of_cohere, of_jina, null):
+        body = {"query": QUESTION, "documents": CAPITALS} | passed
+        told = served.http.post("/v1/rerank", json=body).raise_for_status().json()
+        assert [one["relevance_score"] for one in told["results"]] == pytest.approx(sorted(expected, reverse=True), abs=1e-4)
+    answer = served.http.post("/score", json={"text_1": QUESTION, "text_2": CAPITALS} | of_vllm)
+    assert [one["score"] for one in answer.raise_for_status().json()["data"]] == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", ["use_activation", "activation", "softmax"])
+def test_without_an_activation_scores_are_raw(name: str, served: Served, bundled_reranker: CrossEncoder) -> None:
+    raw = list(map(float, bundled_reranker.score(QUESTION, CAPITALS).scores))
+    told = served.http.post("/v1/rerank", json={"query": QUESTION, "documents": CAPITALS, name: False}).raise_for_status().json()
+    assert [one["relevance_score"] for one in told["results"]] == pytest.approx(sorted(raw, reverse=True), abs=1e-3)
+    told = served.http.post("/score", json={"text_1": QUESTION, "text_2": CAPITALS, name: False}).raise_for_status().json()
+    assert [one["score"] for one in told["data"]] == pytest.approx(raw, abs=1e-3)
+
+
+@pytest.mark.parametrize("names", [("queries", "documents"), ("queries", "items"), ("data_1", "data_2"), ("text_1", "text_2")])
+def test_every_pair_of_names_of_a_score(names: tuple[str, str], served: Served, expected: list[float]) -> None:
+    one, many = names
+    told = served.http.post("/score", json={one: QUESTION, many: CAPITALS}).raise_for_status().json()
+    assert [each["score"] for each in told["data"]] == pytest.approx(expected, abs=1e-4)
+    wrong = served.http.post("/score", json={one: QUESTION, many: CAPITALS, "text_3": "a"})
+    assert (wrong.status_code, "there is no field 'text_3' here" in wrong.text) == (422, True)
+    twice = served.http.post("/score", json={one: QUESTION, many: CAPITALS} | {"data_1": "a", "text_1": "b"})
+    assert twice.status_code == 422
+
+
+def test_a_query_that_was_cut_is_told_in_every_format(served: Served) -> None:
+    cut: dict[str, dict[str, Any]] = {
+        "/rerank": {"query": LONG, "texts": ["a"]},
+        "/v1/rerank": {"query": LONG, "documents": ["a"]},
+        "/v2/rerank": {"query": LONG, "documents": ["a"]},
+        "/score": {"text_1": [LONG, "x", LONG], "text_2": ["a", LONG, "b"]},
+    }
+    for path, body in cut.items():
+        headers = served.http.post(path, json=body).raise_for_status().headers
+        several = path == "/score"
+        assert (headers["x-truncated-queries"], headers["x-truncated-texts"]) == (("2", "1") if several else ("1", "0")), path
+        whole = served.http.post(path, json={name: "x" if value == LONG else value for name, value in body.items()})
+        assert several or whole.headers["x-truncated-queries"] == "0"
+
+
+def test_errors_look_as_whoever_sent_documents_expects(served: Served) -> None:
+    told = served.http.post("/rerank", json={"query": "x", "documents": ["a"], "top_k": 1}).json()
+    assert told["message"] == told["detail"] == told["error"]["message"]
+    assert told["message"].startswith("there is no field 'top_k'") or "no field 'top_k'" in told["message"]
+    assert set(served.http.post("/rerank", json={"query": "x", "texts": ["a"], "top_k": 1}).json()) == {"error", "error_type"}
+
+
+def test_other_fields_of_a_document_come_back_with_it(served: Served) -> None:
+    documents = [{"text": text, "title": str(number)} for number, text in enumerate(CAPITALS)]
+    told = served.http.post("/v1/rerank", json={"query": QUESTION, "documents": documents}).raise_for_status().json()
+    assert [one["document"] for one in told["results"]] == [documents[one["index"]] for one in told["results"]]
+
+
+def test_few_results_of_tei(served: Served) -> None:
+    told = served.http.post("/rerank", json={"query": QUESTION, "texts": CAPITALS, "top_n": 2}).raise_for_status().json()
+    assert len(told) == 2
+
+
+def test_models_are_listed_as_openai_does(served: Served) -> None:
+    told = served.http.get("/v1/models").raise_for_status().json()
+    assert told["object"] == "list"
+    assert [(one["id"], one["object"]) for one in told["data"]] == [("minilm-reranker", "model")]
+    assert isinstance(told["data"][0]["created"], int)
+
+
 def test_large_requests_are_split_and_come_out_as_one(served: Served, bundled_reranker: CrossEncoder) -> None:
     texts = [f"Text number {number} speaks of {'cats' if number % 7 == 0 else 'other things'}." for number in range(100)]
     told = served.http.post("/rerank", json={"query": "cats", "texts": texts, "raw_scores": True}).json()
@@ -167,3 +282,4 @@ def test_a_service_that_reranks_nothing_says_so(settings: Settings) -> None:
     with serving(settings.model_copy(update={"reranker": Settings(reranker={"kind": "none"}).reranker})) as served:
         answer = served.http.post("/v2/rerank", json={"query": "x", "documents": ["a"]})
         assert (answer.status_code, answer.json()["error"]["type"]) == (501, "NoReranker")
+        assert served.http.get("/v1/models").json() == {"object": "list", "data": []}

@@ -1,69 +1,27 @@
 """Reranking as other services offer it: TEI's, Cohere's, Jina's and vLLM's clients work by changing the base URL alone.
 
 A score is a probability by the map in the reranker's recipe, or, where there is none, the logistic function of the raw score,
-as TEI has it; `raw_scores` gives the raw ones. Fields that mean nothing here, such as a priority, are let pass, as there.
+as TEI has it; `raw_scores` gives the raw ones. See `rerank_bodies.py` for what is honoured, refused and let pass.
 """
 
 import math
 import time
-from typing import Annotated
+from typing import Any
 
+import numpy as np
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr
 
 from search.api.bodies import Answer
 from search.api.failures import Refused
 from search.api.parsing import parsed_route
-from search.api.service import Service
+from search.api.rerank_bodies import AnyRerank, RerankRequest, ScoreRequest, TeiRerank, TextObject
+from search.api.service import Judged, Service
 from search.ranking import best_first
 from search.recipes import Recipe
 from search.reranking import Scoring
 
-Text = StrictStr
-Texts = Annotated[list[Text], Field(fail_fast=True)]
 _IN_A_UNIT = 100  # texts, as Cohere counts
-
-
-class _TextObject(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-    text: Text
-
-
-class _Given(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-
-class TeiRerank(_Given):
-    """TEI: POST /rerank."""
-
-    query: Text = Field(examples=["What is Deep Learning?"])
-    texts: Texts = Field(examples=[["Deep Learning is not...", "Deep learning is..."]])
-    raw_scores: StrictBool = False
-    return_text: StrictBool = False
-    truncate: StrictBool | None = Field(None, description="false: a text that is too long is refused; else it is cut.")
-    truncation_direction: str = Field("right", pattern="^([Rr]ight)$", description="Only the end can be cut.")
-
-
-class RerankRequest(_Given):
-    """Cohere, Jina, vLLM and Infinity: documents instead of texts."""
-
-    query: Text = Field(examples=["What is the capital of the United States?"])
-    documents: Annotated[list[Text | _TextObject], Field(fail_fast=True)] = Field(
-        examples=[["Carson City is the capital of Nevada.", "Washington, D.C. is."]]
-    )
-    model: Text | None = Field(None, description="Told back; this service has one reranker.")
-    top_n: Annotated[int, Field(ge=0, strict=True)] | None = None
-    return_documents: StrictBool | None = None
-    raw_scores: StrictBool = False
-
-
-class ScoreRequest(_Given):
-    """vLLM: POST /score."""
-
-    text_1: Text | Texts = Field(examples=["What is the capital of France?"])
-    text_2: Text | Texts = Field(examples=[["Paris is the capital of France.", "Berlin is a city."]])
-    model: Text | None = None
 
 
 def rerank_routes(service: Service) -> APIRouter:
@@ -73,7 +31,7 @@ def rerank_routes(service: Service) -> APIRouter:
 
     # Whose client it is shows in the body, and so does how to refuse it: without x-queue, which refuses before that is read.
     @router.post("/rerank", openapi_extra={"x-scope": "search", "x-errors": "tei"}, response_model=None)
-    async def rerank(request: Request, given: TeiRerank | RerankRequest) -> JSONResponse:
+    async def rerank(request: Request, given: AnyRerank) -> JSONResponse:
         """TEI's format for a request with `texts`, Cohere's, Jina's and vLLM's for one with `documents`."""
         if isinstance(given, TeiRerank):
             return await _tei(service, request, given)
@@ -96,6 +54,13 @@ def rerank_routes(service: Service) -> APIRouter:
         """As vLLM has it: one text against many, or pairs."""
         return await _scored(service, request, given)
 
+    @router.get("/v1/models", openapi_extra={"x-scope": "search"})
+    async def models() -> Answer:
+        """What can be named as a model in the requests above, as OpenAI's clients list it: the reranker."""
+        name = service.reranker_name
+        data = [] if name is None else [{"id": name, "object": "model", "created": service.started, "owned_by": "two-stage-search"}]
+        return {"object": "list", "data": data}
+
     @router.get("/info", openapi_extra={"x-scope": "search"})
     async def info() -> Answer:
         """As TEI tells of its model."""
@@ -115,30 +80,30 @@ async def _tei(service: Service, request: Request, given: TeiRerank) -> JSONResp
     if not given.texts:
         raise Refused(400, "Empty", "`texts` cannot be empty")
     started = time.perf_counter()
-    scoring = await _judged(service, request, [(given.query, given.texts)])
-    cut = [i for i, (seen, total) in enumerate(zip(scoring.tokens_seen, scoring.tokens_total, strict=True)) if seen < total]
-    if given.truncate is False and cut:
-        message = f"text {cut[0]} has {scoring.tokens_total[cut[0]]} tokens, and the model reads {scoring.tokens_seen[cut[0]]}"
-        raise Refused(422, "Validation", f"{message}; send truncate: true to have it cut")
+    judged = await _judged(service, request, [(given.query, given.texts)])
+    if given.truncate is False:
+        _refuse_if_cut(judged, "send truncate: true to have it cut")
+    scoring = judged.scoring
     scores = _scores(service.reranker.recipe, scoring, raw=given.raw_scores)
     answer: list[Answer] = [{"index": i, "score": scores[i]} for i in best_first(scoring.scores)]
     if given.return_text:
         answer = [{**one, "text": given.texts[one["index"]]} for one in answer]
     took = str(round((time.perf_counter() - started) * 1000))
-    return JSONResponse(
-        answer, headers={"x-compute-type": service.reranker.device, "x-total-time": took, **_told(service, scoring)}
-    )
+    headers = {"x-compute-type": service.reranker.device, "x-total-time": took, **_told(service, judged)}
+    return JSONResponse(answer[: given.top_n or None], headers=headers)
 
 
 async def _ranked(service: Service, request: Request, given: RerankRequest, *, with_documents: bool) -> JSONResponse:
     texts = [one if isinstance(one, str) else one.text for one in given.documents]
     if not texts:
         raise Refused(422, "Validation", "`documents` cannot be empty")
-    scoring = await _judged(service, request, [(given.query, texts)])
-    scores = _scores(service.reranker.recipe, scoring, raw=given.raw_scores)
+    judged = await _judged(service, request, [(given.query, texts)])
+    _check_window(given, judged)
+    scoring = judged.scoring
+    scores = _scores(service.reranker.recipe, scoring, raw=given.raw)
     wanted = with_documents if given.return_documents is None else given.return_documents
     results = [
-        {"index": i, "relevance_score": scores[i], **({"document": {"text": texts[i]}} if wanted else {})}
+        {"index": i, "relevance_score": scores[i], **({"document": _document(given.documents[i])} if wanted else {})}
         for i in best_first(scoring.scores)
     ]
     tokens = int(scoring.tokens_seen.sum())
@@ -152,7 +117,7 @@ async def _ranked(service: Service, request: Request, given: RerankRequest, *, w
             "results": results if given.top_n in {None, 0} else results[: given.top_n],
             "meta": meta,
         },
-        headers=_told(service, scoring),
+        headers=_told(service, judged),
     )
 
 
@@ -171,8 +136,10 @@ async def _scored(service: Service, request: Request, given: ScoreRequest) -> JS
     recipe = service.reranker.recipe
     if recipe.compares:
         raise Refused(422, "Validation", f"{service.reranker.name} compares texts, and has no score for one by itself")
-    scoring = await _judged(service, request, groups)
-    scores = _scores(recipe, scoring, raw=False)
+    judged = await _judged(service, request, groups)
+    _check_prompts(given.truncate_prompt_tokens, judged)
+    scoring = judged.scoring
+    scores = _scores(recipe, scoring, raw=given.raw)
     tokens = int(scoring.tokens_seen.sum())
     return JSONResponse(
         {
@@ -183,11 +150,11 @@ async def _scored(service: Service, request: Request, given: ScoreRequest) -> JS
             "data": [{"index": i, "object": "score", "score": score} for i, score in enumerate(scores)],
             "usage": {"prompt_tokens": tokens, "total_tokens": tokens, "completion_tokens": 0},
         },
-        headers=_told(service, scoring),
+        headers=_told(service, judged),
     )
 
 
-async def _judged(service: Service, request: Request, groups: list[tuple[str, list[str]]]) -> Scoring:
+async def _judged(service: Service, request: Request, groups: list[tuple[str, list[str]]]) -> Judged:
     """Score the texts of each group against its query."""
     limits = service.limits
     number = sum(len(texts) for _, texts in groups)
@@ -210,7 +177,54 @@ def _relevance(recipe: Recipe, score: float) -> float:
     return 1 / (1 + math.exp(-max(-700.0, min(700.0, score)))) if probability is None else probability
 
 
-def _told(service: Service, scoring: Scoring) -> dict[str, str]:
+def _told(service: Service, judged: Judged) -> dict[str, str]:
     """Our own account, where the format has no place for it."""
-    cut = int((scoring.tokens_seen < scoring.tokens_total).sum())
-    return {"x-rerank-model": service.reranker.name, "x-truncated-texts": str(cut)}
+    cut = int((judged.scoring.tokens_seen < judged.scoring.tokens_total).sum())
+    return {
+        "x-rerank-model": service.reranker.name,
+        "x-truncated-texts": str(cut),
+        "x-truncated-queries": str(judged.queries_cut),
+    }
+
+
+def _document(given: str | TextObject) -> dict[str, Any]:
+    return {"text": given} if isinstance(given, str) else given.model_dump()
+
+
+def _refuse_if_cut(judged: Judged, advice: str, *, queries: bool = True) -> None:
+    """For whoever would rather have no answer than one by the beginning of a text, or of a query."""
+    scoring = judged.scoring
+    if queries and judged.queries_cut:
+        message = f"the query is longer than the {judged.query_seen.max()} tokens that the model reads of it"
+        raise Refused(422, "Validation", f"{message}; {advice}")
+    cut = np.flatnonzero(scoring.tokens_seen < scoring.tokens_total)
+    if cut.size:
+        message = f"text {cut[0]} is longer than the {scoring.tokens_seen[cut[0]]} tokens that the model reads of it"
+        raise Refused(422, "Validation", f"{message}; {advice}")
+
+
+def _check_window(given: RerankRequest, judged: Judged) -> None:
+    """Refuse to read less than this service did, or more, where that would have made another answer."""
+    if given.truncate is False:
+        _refuse_if_cut(judged, "send truncate: true to have it cut")
+    if (given.max_chunks_per_doc or 1) > 1:
+        _refuse_if_cut(
+            judged, "documents are not judged in chunks here: leave max_chunks_per_doc out, or send chunks", queries=False
+        )
+    for name, most, seen in (
+        ("max_tokens_per_doc", given.max_tokens_per_doc, judged.scoring.tokens_seen),
+        ("max_tokens_per_query", given.max_tokens_per_query, judged.query_seen),
+    ):
+        if most is not None and seen.max() > most:
+            message = f"{name} is {most}, and the model read {seen.max()} tokens; leave it out, or send shorter texts"
+            raise Refused(422, "Validation", message)
+    _check_prompts(given.truncate_prompt_tokens, judged)
+
+
+def _check_prompts(most: int | None, judged: Judged) -> None:
+    longest = int((judged.query_seen + judged.scoring.tokens_seen).max())
+    if most is not None and 0 <= most < longest:
+        message = (
+            f"truncate_prompt_tokens is {most}, and the model read {longest} tokens of query and text; leave it out or send -1"
+        )
+        raise Refused(422, "Validation", message)

@@ -5,9 +5,9 @@ import functools
 import logging
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from starlette.requests import Request
@@ -31,7 +31,7 @@ from search.errors import (
 )
 from search.index.collections import Collections
 from search.reindexing import lead
-from search.reranking import Reranker, Scoring
+from search.reranking import IntVector, Reranker, Scoring
 from search.searcher import Searcher
 from search.settings import Settings
 
@@ -46,7 +46,17 @@ _WARM_WORDS = 120
 _WARM_REMOTE_MS = 5_000.0  # that a remote reranker may take; the service starts without it
 _LEAST_BUDGET_MS = 1.0
 _PART_S = 0.2  # about how long one turn of a large request may take …
-_LEAST_PART, _MOST_PART = 4, 64  # … within so many texts
+_LEAST_PART, _MOST_PART = 4, 64  # … within so many passages
+_PASSAGE = 1_000  # characters of one
+_MOST_READ = 4_000  # characters of a text, by most models
+
+
+class Judged(NamedTuple):
+    """What the reranker says of texts, of one query or of several."""
+
+    scoring: Scoring
+    query_seen: IntVector  # (n,) tokens that were read of each text's query
+    queries_cut: int  # how many queries were longer than what was read of them
 
 
 class Service:
@@ -65,6 +75,7 @@ class Service:
         self.parsing = ThreadPoolExecutor(1, thread_name_prefix="parse")  # of large bodies
         self.queues = {"search": self.reading, "look": self.looking, "write": self.writing}
         self.ready = False
+        self.started = int(time.time())
         self._searcher = searcher
 
     def searcher(self, collection: str | None, *, make: bool = False) -> Searcher:
@@ -121,6 +132,12 @@ class Service:
         if found is None:
             raise Refused(501, "NoReranker", "this service reranks nothing: its settings say SEARCH_RERANKER__KIND=none")
         return found
+
+    @property
+    def reranker_name(self) -> str | None:
+        """What the reranker is called; None where there is none."""
+        reranker = self._searcher.reranker
+        return None if reranker is None else reranker.name
 
     def warm_up(self) -> None:
         """Load the models, have each do something, and open the collection, before the first request.
@@ -196,14 +213,14 @@ class Service:
         self.metrics.searched(result, waited)
         return result, waited
 
-    async def score(self, request: Request, groups: Sequence[tuple[str, list[str]]]) -> Scoring:
+    async def score(self, request: Request, groups: Sequence[tuple[str, list[str]]]) -> Judged:
         """Score the texts of each group against its query, in parts that take turns with other requests."""
         reranker = self.reranker
         fitting = self.reading.units_in("texts", _PART_S)
         step = sys.maxsize if reranker.recipe.compares else max(_LEAST_PART, min(_MOST_PART, fitting))
-        parts = [(query, texts[at : at + step]) for query, texts in groups for at in range(0, len(texts), step)]
-        work = [(functools.partial(reranker.score, query, part), len(part)) for query, part in parts]
-        number = sum(len(part) for _, part in parts)
+        parts = [(number, query, part) for number, (query, texts) in enumerate(groups) for part in _in_parts(texts, step)]
+        work = [(functools.partial(reranker.score, query, part), sum(map(_units, part))) for _, query, part in parts]
+        number = sum(len(part) for _, _, part in parts)
         try:
             with self.traces.part("rerank") as span:
                 scorings, waited = await self.unless_gone(request, self.reading.run_parts(work, kind="texts"))
@@ -219,7 +236,9 @@ class Service:
             message = f"the reranker failed; the log of the service has the rest under request {request_id}"
             raise Refused(500, "RerankFailed", message) from error
         self.metrics.judged(number, int(joined.tokens_seen.sum()))
-        return joined
+        query_seen = np.repeat([one.query_tokens_seen for one in scorings], [len(part) for _, _, part in parts])
+        cut = {group for (group, _, _), one in zip(parts, scorings, strict=True) if one.query_tokens_seen < one.query_tokens_total}
+        return Judged(joined, query_seen, len(cut))
 
     async def look(self, request: Request, work: Callable[[], Done]) -> Done:
         """Ask the index something that takes no model; it does not wait for those that do."""
@@ -267,6 +286,26 @@ class Service:
         self.parsing.shutdown(cancel_futures=True)
         self._searcher.close()
         self.traces.close()
+
+
+def _in_parts(texts: list[str], most: int) -> Iterator[list[str]]:
+    """The texts in parts of at most so many units, and at least one text."""
+    part: list[str] = []
+    units = 0
+    for text in texts:
+        own = _units(text)
+        if part and units + own > most:
+            yield part
+            part, units = [], 0
+        part.append(text)
+        units += own
+    if part:
+        yield part
+
+
+def _units(text: str) -> int:
+    """How much work a text is, in passages: longer ones fill the window, and what is beyond it is hardly looked at."""
+    return 1 + min(len(text), _MOST_READ) // _PASSAGE
 
 
 def _joined(scorings: list[Scoring], expected: int) -> Scoring:

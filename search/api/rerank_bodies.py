@@ -1,0 +1,187 @@
+"""What do clients of other rerank services send? Their formats, each field honoured, refused, or let pass for a reason.
+
+A field that would change the ranking or the answer there and cannot do so here is refused: an answer by other rules than were asked
+for looks like any other. What is null is not given.
+"""
+
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AliasChoices,
+    AliasPath,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    JsonValue,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    Tag,
+    field_validator,
+    model_validator,
+)
+
+Text = StrictStr
+Texts = Annotated[list[Text], Field(fail_fast=True)]
+Count = Annotated[StrictInt, Field(ge=1)]
+
+_LONGEST_NAME = 80  # of a field, in messages
+
+
+class _Format(BaseModel):
+    """A request of another service."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_fields(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        names = {name: choices(field.validation_alias, name) for name, field in cls.model_fields.items()}
+        known = {one for some in names.values() for one in some}
+        if unknown := [name for name in given if name not in known]:
+            shown = ", ".join(sorted(known - _MEANS_NOTHING))
+            message = f"there is no field {str(unknown[0])[:_LONGEST_NAME]!r} here; there are {shown}"
+            raise ValueError(message)
+        return {name: value for name, value in given.items() if value is not None}
+
+
+def choices(alias: str | AliasPath | AliasChoices | None, name: str) -> list[str]:
+    """The names by which a field may be sent."""
+    return [str(one) for one in alias.choices] if isinstance(alias, AliasChoices) else [name]
+
+
+class _Scheduled(_Format):
+    """What says when and for whom a request is answered, and nothing of the answer; vLLM's and Cohere's."""
+
+    user: JsonValue = Field(None, description="Let pass: it changes no answer. Likewise the following.")
+    priority: JsonValue = None
+    request_id: JsonValue = None
+    cache_salt: JsonValue = None
+    padding: JsonValue = None
+    mm_processor_kwargs: JsonValue = Field(None, description="Let pass: it is about images, and there are none.")
+
+
+_MEANS_NOTHING = set(_Scheduled.model_fields)
+
+
+class _Windowed(_Scheduled):
+    """How much is read, and whether scores are probabilities: as vLLM has it."""
+
+    model: Text | None = Field(None, description="Told back; this service has one reranker.")
+    truncate_prompt_tokens: Annotated[StrictInt, Field(ge=-1)] | None = Field(
+        None, description="Refused where query and text have more tokens than that and were read."
+    )
+    truncation_side: Literal["right"] | None = Field(None, description="Only the end can be cut.")
+    use_activation: StrictBool | None = Field(
+        None,
+        validation_alias=AliasChoices("use_activation", "activation", "softmax"),
+        description="false: the reranker's own scores in the place of probabilities.",
+    )
+
+
+class TeiRerank(_Format):
+    """TEI: POST /rerank."""
+
+    query: Text = Field(examples=["What is Deep Learning?"])
+    texts: Texts = Field(examples=[["Deep Learning is not...", "Deep learning is..."]])
+    raw_scores: StrictBool = False
+    return_text: StrictBool = False
+    truncate: StrictBool | None = Field(None, description="false: a query or text that is too long is refused; else it is cut.")
+    top_n: Annotated[StrictInt, Field(ge=0)] | None = Field(None, description="Not of TEI, but of clients that speak to it.")
+    truncation_direction: str = Field("right", pattern="^([Rr]ight)$", description="Only the end can be cut.")
+
+
+class TextObject(BaseModel):
+    """A document with fields of its own, of which its text is judged; the others are given back with it."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    __pydantic_extra__: dict[str, JsonValue]
+    text: Text
+
+    @model_validator(mode="after")
+    def _judged_by_its_text(self) -> "TextObject":
+        if seen := sorted(_MEDIA & self.__pydantic_extra__.keys()):
+            message = f"{seen[0]} cannot be judged here, where documents are text; leave it out"
+            raise ValueError(message)
+        try:
+            json.dumps(self.__pydantic_extra__, allow_nan=False)
+        except ValueError as error:
+            message = "a document holds a number that JSON has not, such as NaN"
+            raise ValueError(message) from error
+        return self
+
+
+_MEDIA = {"image", "image_url", "images", "video", "audio", "content", "multi_modal"}  # of Jina's and vLLM's documents
+
+
+class RerankRequest(_Windowed):
+    """Cohere, Jina, vLLM and Infinity: documents instead of texts."""
+
+    query: Text = Field(examples=["What is the capital of the United States?"])
+    documents: Annotated[list[Text | TextObject], Field(fail_fast=True)] = Field(
+        examples=[["Carson City is the capital of Nevada.", "Washington, D.C. is."]]
+    )
+    top_n: Annotated[StrictInt, Field(ge=0)] | None = None
+    return_documents: StrictBool | None = None
+    raw_scores: StrictBool = False
+    truncate: StrictBool | None = Field(
+        None,
+        validation_alias=AliasChoices("truncate", "truncation"),
+        description="false: a query or document that is too long is refused; else it is cut.",
+    )
+    rank_fields: list[Text] | None = Field(None, description='Only ["text"]: that is what documents are judged by.')
+    max_chunks_per_doc: Count | None = Field(None, description="More than 1 is refused where a document is longer than one.")
+    max_tokens_per_doc: Count | None = Field(
+        None,
+        validation_alias=AliasChoices("max_tokens_per_doc", "max_doc_length"),  # Cohere's and vLLM's name, and Jina's
+        description="Refused where a document has more tokens than that and they were read.",
+    )
+    max_tokens_per_query: Count | None = Field(
+        None, validation_alias=AliasChoices("max_tokens_per_query", "max_query_length"), description="Likewise for the query."
+    )
+    return_embeddings: Literal[False] | None = Field(None, description="There are none to return.")
+    modality: Literal["text"] | None = None
+
+    @field_validator("rank_fields")
+    @classmethod
+    def _text_alone(cls, given: list[str] | None) -> list[str] | None:
+        if given not in (None, ["text"]):
+            message = "documents are judged by their text alone; write there what counts, and leave rank_fields out"
+            raise ValueError(message)
+        return given
+
+    @property
+    def raw(self) -> bool:
+        """Whether the reranker's own scores are wanted."""
+        return self.raw_scores or self.use_activation is False
+
+
+class ScoreRequest(_Windowed):
+    """vLLM: POST /score, by each of its pairs of names."""
+
+    text_1: Text | Texts = Field(
+        validation_alias=AliasChoices("text_1", "queries", "data_1"), examples=["What is the capital of France?"]
+    )
+    text_2: Text | Texts = Field(
+        validation_alias=AliasChoices("text_2", "documents", "items", "data_2"),
+        examples=[["Paris is the capital of France.", "Berlin is a city."]],
+    )
+
+    @property
+    def raw(self) -> bool:
+        """Whether the reranker's own scores are wanted."""
+        return self.use_activation is False
+
+
+def _tag(given: Any) -> str:
+    """Whose client sent it: TEI's sends texts, all others documents."""
+    if isinstance(given, dict):
+        return "Cohere" if "documents" in given and "texts" not in given else "TEI"
+    return "Cohere" if isinstance(given, RerankRequest) else "TEI"
+
+
+AnyRerank = Annotated[Annotated[TeiRerank, Tag("TEI")] | Annotated[RerankRequest, Tag("Cohere")], Discriminator(_tag)]
