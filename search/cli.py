@@ -177,7 +177,7 @@ def rerank(
 for command in (
     *(measuring.evaluate, measuring.explain, measuring.calibrate),
     *(keeping.reindex, keeping.push),
-    *(serving.serve, serving.key, serving.mcp),
+    *(serving.serve, serving.health, serving.key, serving.mcp),
     *(operating.export, operating.models, operating.doctor),
 ):
     app.command()(command)

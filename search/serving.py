@@ -1,21 +1,25 @@
 """How is it served? The commands for whoever runs it for others."""
 
+import http.client
 import json
 import logging
 import signal
+import ssl
 import sys
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Annotated, get_args
 
 import typer
 
 from search.assembly import needs_extra
-from search.errors import InvalidQuery, InvalidSettings, SearchError
+from search.errors import InvalidQuery, InvalidSettings, SearchError, ServiceRefused, ServiceUnreachable
 from search.options import AsJson, Collection, DataDir, load_settings, print_json
 from search.searcher import open_search
-from search.settings import EdgeSettings, Scope
+from search.settings import EdgeSettings, Scope, Settings
 
 _PATIENCE_S = 5.0
+_HEALTH_S = 2.0
+_READY = 200
 _SCOPES: tuple[str, ...] = get_args(Scope)
 
 
@@ -51,7 +55,10 @@ def serve(
         write_logs(as_json=log == "json")
     logging.getLogger("search").info("loading models")
 
-    for number in (signal.SIGTERM, signal.SIGINT):  # while it loads; later the server ends by them, and raises them again
+    ending = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup's; else a terminal that closes ends it like SIGTERM
+        ending.append(signal.SIGHUP)
+    for number in ending:  # while it loads; later the server ends by them, and raises them again
         signal.signal(number, lambda *_: sys.exit(0))
 
     def tell(url: str) -> None:
@@ -61,11 +68,50 @@ def serve(
         started = Service(settings, searcher)
         started.warm_up()
         server = build_server(started, on_listening=tell)
+        if signal.SIGHUP in ending:  # which uvicorn leaves alone
+            signal.signal(signal.SIGHUP, lambda *_: setattr(server, "should_exit", True))
         with suppress(SystemExit):  # uvicorn's, where it cannot listen
             server.run()
         if not server.started:
             message = f"nothing can listen on {service.host}:{service.port}: the port may be taken; choose another with --port"
             raise SearchError(message)
+
+
+def health(
+    host: Annotated[str | None, typer.Option(help="Where it listens.", show_default="127.0.0.1")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="And at which port.", show_default="8000")] = None,
+) -> None:
+    """Ask the service that these settings describe whether it is ready, as containers do: exit status 0 if so, else 1."""
+    service = Settings().service
+    where = _dialled(host or service.host)
+    port = port or service.port
+    if not port:
+        message = "the settings leave the port to the system (0): name it with --port"
+        raise InvalidSettings(message)
+    tls = ssl.create_default_context()
+    tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE  # its certificate names no 127.0.0.1, and nothing secret is sent
+    asked = (
+        http.client.HTTPSConnection(where, port, timeout=_HEALTH_S, context=tls)
+        if service.certificate
+        else http.client.HTTPConnection(where, port, timeout=_HEALTH_S)
+    )
+    url = f"{'https' if service.certificate else 'http'}://{f'[{where}]' if ':' in where else where}:{port}"
+    try:
+        with closing(asked):
+            asked.request("GET", "/readyz")
+            status = asked.getresponse().status
+    except (OSError, http.client.HTTPException) as error:
+        message = f"{url} does not answer ({str(error) or type(error).__name__})"
+        raise ServiceUnreachable(message) from error
+    if status != _READY:
+        message = f"{url} is not ready (HTTP {status})"
+        raise ServiceRefused(message)
+    print(f"{url} is ready")
+
+
+def _dialled(host: str) -> str:
+    """Where to call what listens at an address; "any" is none."""
+    return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host).strip("[]")  # noqa: S104  # it is not listened at
 
 
 def key(

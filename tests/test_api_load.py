@@ -211,10 +211,11 @@ def test_the_engine_killed_costs_one_request(settings: Settings) -> None:
         assert statuses == [503, 200, 200]
 
 
-def test_what_was_accepted_is_finished_when_it_is_told_to_end(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_what_was_accepted_is_finished_when_it_is_told_to_end(number: signal.Signals, tmp_path: Path) -> None:
     environment = {**os.environ, "SEARCH_DATA_DIR": str(tmp_path), "SEARCH_SERVICE__QUEUE_S": "30"}
     command = [str(Path(sys.executable).parent / "search"), "serve", "--port", "0", "--log", "none"]
-    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
         assert process.stderr
         url = process.stderr.readline().split()[-1]
         documents = [{"id": str(i), "text": f"Bird {i} sings. " + "word " * 150} for i in range(20)]
@@ -236,7 +237,7 @@ def test_what_was_accepted_is_finished_when_it_is_told_to_end(tmp_path: Path) ->
             thread.start()
         accepted.wait()
         time.sleep(0.4)  # all of them are there, one after the other is being answered
-        process.send_signal(signal.SIGTERM)
+        os.killpg(process.pid, number)  # as a terminal that closes does, to the engine's process, too
         for thread in threads:
             thread.join()
         assert outcomes == ["full"] * 6

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 
 from search.api.collection_routes import collection_routes
 from search.api.document_routes import document_routes
-from search.api.failures import Refused, body, refused, status
+from search.api.failures import Refused, body, quoted, refused, status
 from search.api.gate import Gate
 from search.api.metrics import CONTENT_TYPE
 from search.api.page_routes import page_routes
@@ -66,6 +66,7 @@ def build_routes(service: Service) -> FastAPI:
         docs_url=None,  # they load scripts from elsewhere
         redoc_url=None,
         openapi_url=None,
+        redirect_slashes=False,  # they lead to whatever Host says
     )
     _add_operations(app, service)
     for add in (search_routes, document_routes, collection_routes, rerank_routes):
@@ -124,6 +125,8 @@ def _add_failures(app: FastAPI) -> None:
             return malformed(request, error.__cause__)
         message = {404: "there is no such path; GET /openapi.json lists them", 405: "this path takes other methods"}
         headers = dict(error.headers or {})
+        if "GET" in headers.get("Allow", "").split(", "):
+            headers["Allow"] += ", HEAD"  # see Gate
         return tell(request, Refused(error.status_code, "HTTPError", message.get(error.status_code, str(error.detail)), headers))
 
     def unforeseen(request: Request, error: Exception) -> JSONResponse:
@@ -144,6 +147,11 @@ def _add_failures(app: FastAPI) -> None:
 
 def _problems(error: RequestValidationError) -> str:
     """What is wrong with a request, without repeating it."""
-    told = [f"{'.'.join(map(str, one['loc'][1:])) or 'body'}: {one['msg']}" for one in error.errors()]
+    told = [f"{'.'.join(map(_step, one['loc'][1:])) or 'body'}: {one['msg']}" for one in error.errors()]
     more = f"; and {len(told) - _SHOWN} more" if len(told) > _SHOWN else ""
     return "; ".join(dict.fromkeys(told[:_SHOWN])) + more
+
+
+def _step(step: object) -> str:
+    """A field's name, which the client may have made up; or a place in a list."""
+    return quoted(step)[1:-1]

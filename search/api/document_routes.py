@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from pydantic import ValidationError
 
 from search.api.bodies import LONGEST_ID, Answer, CollectionName, Count, DocumentBody, Failure, Removal, Update, Upsert
-from search.api.failures import Refused
+from search.api.failures import Refused, quoted
 from search.api.parsing import parsed_route
 from search.api.service import Service
 from search.documents import Document, Rejection, encodable, half_surrogate
@@ -88,9 +88,9 @@ def _add_reading(router: APIRouter, service: Service) -> None:
 
         found = await service.look(request, work)
         if not found:
-            raise Refused(404, "DocumentNotFound", f"there is no document {document_id!r}")
+            raise Refused(404, "DocumentNotFound", f"there is no document {quoted(document_id)}")
         if isinstance(found[0], Rejection):
-            raise Refused(409, "DocumentIncomplete", f"{found[0].document_id!r}: {found[0].reason}")
+            raise Refused(409, "DocumentIncomplete", f"{quoted(document_id)}: {found[0].reason}")
         told = asdict(found[0])
         del told["origin"]
         return told

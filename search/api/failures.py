@@ -44,6 +44,9 @@ _PASSES = 503
 _RETRY_AFTER_S = 2
 _BACKEND = 424  # TEI's for a model that fails
 _OWN = 500  # from here on it is the service's fault
+_QUOTED = 100  # characters of anything that a client sent
+_LONGEST = 600  # characters of a message, whose end says what to do next …
+_ENDING = 200  # … in so many
 
 # TEI's names, by status.
 _TEI = {400: "Empty", 401: "Unauthorized", 413: "Validation", 422: "Validation", 429: "Overloaded", 503: "Unhealthy"}
@@ -53,11 +56,19 @@ class Refused(Exception):  # it is what happened
     """An answer that is no success: what is wrong with the request, or what may not be."""
 
     def __init__(self, status: int, kind: str, message: str, headers: dict[str, str] | None = None) -> None:
+        if len(message) > _LONGEST:  # it quotes too much
+            message = f"{message[: _LONGEST - _ENDING]} … {message[-_ENDING:]}"
         super().__init__(message)
         self.status = status
         self.kind = kind
         self.message = message
         self.headers = headers or {}
+
+
+def quoted(sent: object) -> str:
+    """As much of what a client sent as a message may repeat."""
+    text = str(sent)
+    return repr(text if len(text) <= _QUOTED else f"{text[:_QUOTED]}…")
 
 
 def refused(error: SearchError, request_id: str) -> Refused:

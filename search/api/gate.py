@@ -14,8 +14,8 @@ from typing import Any
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from search.api.failures import Refused, body, refused
-from search.api.keys import EVERYTHING, is_local
+from search.api.failures import Refused, body, quoted, refused
+from search.api.keys import EVERYTHING, is_local, plain_name
 from search.api.service import Service
 from search.api.traces import Traces
 from search.errors import ServiceOverloaded
@@ -34,7 +34,7 @@ _HEADERS = [
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"content-security-policy", _POLICY.encode()),
 ]
-_PORT = re.compile(r":\d+$")
+_PORT = re.compile(r":\d*$")
 _METHODS = {"GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"}
 _UNREAD = {"GET", "HEAD", "OPTIONS"}
 _ANYBODYS = {"", "open"}  # no route, or one without a key: whether it answers, and the page's own files
@@ -54,6 +54,7 @@ class Gate:
         self._app = app
         self._limits = service.limits
         self._keys = service.keys
+        self._names = {plain_name(name) for name in service.limits.hosts}
         self._queues = service.queues
         self._metrics = service.metrics
         self._traces = service.traces
@@ -70,9 +71,11 @@ class Gate:
         given = headers.get(b"x-request-id", "")
         request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
+        method = scope["method"] if scope["method"] in _METHODS else "other"  # lest strangers fill the memory with them
+        if method == "HEAD":
+            scope = {**scope, "method": "GET"}  # the server leaves the answer's body out
         route, name, asked = self._route(scope)
         scope["state"]["dialect"] = _extra(route).get("x-errors", "")
-        method = scope["method"] if scope["method"] in _METHODS else "other"  # lest strangers fill the memory with them
         traces = self._untraced if asked in _ANYBODYS else self._traces
         status = 500
 
@@ -116,8 +119,8 @@ class Gate:
 
     def _admit(self, scope: Scope, headers: dict[bytes, str], route: Any, asked: str | None) -> None:
         host = _PORT.sub("", headers.get(b"host", ""))
-        if not self._keys.any and not (is_local(host) or host in self._limits.hosts):
-            message = f"this service is not called {host!r}; SEARCH_SERVICE__HOSTS names what else it is called"
+        if not self._keys.any and not (is_local(host) or plain_name(host) in self._names):
+            message = f"this service is not called {quoted(host)}; SEARCH_SERVICE__HOSTS names what else it is called"
             raise Refused(421, "WrongHost", message)  # lest a web page reaches it by a name of its own
         if asked is None:
             raise Refused(403, "Forbidden", f"{route.path} is closed, since nobody said who may use it")
@@ -140,7 +143,8 @@ class Gate:
             raise Refused(403, "Forbidden", f"this key may not do that: it needs the scope {asked}")
         scope["state"]["admitted"] = True
         kind = headers.get(b"content-type", "").partition(";")[0].strip().lower()
-        if scope["method"] not in _UNREAD and headers.get(b"content-length", "0") != "0" and kind != "application/json":
+        sends = headers.get(b"content-length", "0") != "0" or b"transfer-encoding" in headers
+        if scope["method"] not in _UNREAD and sends and kind != "application/json":
             raise Refused(415, "UnsupportedMediaType", "send Content-Type: application/json")
 
     def _find_room(self, route: Any, request_id: str) -> None:

@@ -65,8 +65,16 @@ def check_listening(service: ServiceSettings) -> None:
 
 
 def is_local(host: str) -> bool:
-    """Whether an address can be reached from this machine only."""
+    """Whether a name or an address, of IPv6 with or without brackets, can be reached from this machine only."""
+    name = plain_name(host)
     try:
-        return ip_address(host.strip("[]")).is_loopback
+        address = ip_address(name)
     except ValueError:
-        return host == "localhost"
+        return name == "localhost"
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+
+
+def plain_name(host: str) -> str:
+    """A name as it is compared: letters of either case are the same, and so is a name with the root's point at its end."""
+    name = host.lower().removesuffix(".")
+    return name[1:-1] if name.startswith("[") and name.endswith("]") else name

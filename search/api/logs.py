@@ -5,6 +5,9 @@ import logging
 import sys
 from datetime import UTC, datetime
 
+# What would move a terminal's cursor or set its clipboard, where a message quotes what somebody sent.
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"}
+
 
 class _Json(logging.Formatter):
     """An object a line."""
@@ -24,7 +27,8 @@ class _Text(logging.Formatter):
         told = getattr(record, "told", {})
         more = f" {told['ms']:g} ms {told['request_id']}" if told else ""
         line = f"{_time(record)} {record.levelname.lower()} {record.getMessage()}{more}"
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        line = f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        return line.translate(_CONTROLS)
 
 
 def write_logs(*, as_json: bool) -> None:

@@ -15,7 +15,7 @@ def page_routes() -> APIRouter:
     """The routes. Anybody may have the page; what it asks for needs a key like any other request."""
     router = APIRouter(include_in_schema=False)
     for path, name in _FILES.items():
-        router.add_api_route(f"/{path}", _giving(_FOLDER / name), openapi_extra={"x-scope": "open"}, methods=["GET", "HEAD"])
+        router.add_api_route(f"/{path}", _giving(_FOLDER / name), openapi_extra={"x-scope": "open"})
     return router
 
 

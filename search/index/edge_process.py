@@ -268,4 +268,5 @@ def _serve(connection: Connection, data_dir: Path) -> None:
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # what ends the parent, ends this by and by
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal that closes sends it to both
     _serve(Connection(int(sys.argv[1])), Path(sys.argv[2]))
