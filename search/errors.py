@@ -5,7 +5,7 @@ SearchError
 │   ├── InvalidSettings          a setting, environment variable or search.toml
 │   ├── InvalidQuery             empty query, limit or depth out of range
 │   ├── InvalidDocument          empty text, metadata that is not JSON
-│   ├── UnsupportedFilter        an unknown field, or an operator that engines understand differently
+│   ├── UnsupportedFilter        an unknown field, a test of nothing, or what engines understand differently
 │   └── InvalidDataset           an evaluation folder that does not fit together
 ├── MissingExtra                 an optional part of the package is not installed
 ├── ModelError
@@ -61,7 +61,7 @@ class InvalidDocument(InvalidInput):
 
 
 class UnsupportedFilter(InvalidInput):
-    """A filter names an unknown field or an operator that does not mean the same on every engine."""
+    """A filter names an unknown field, tests nothing somewhere, or asks what does not mean the same on every engine."""
 
 
 class InvalidDataset(InvalidInput):

@@ -171,6 +171,23 @@ def test_what_there_is_to_filter_by(served: Served) -> None:
     assert (told["documents"], told["complete"]) == (3, True)
 
 
+def test_a_condition_that_tests_nothing_is_refused_everywhere(fresh: Served) -> None:
+    nothing = {"must_not": [{"key": "metadata.kind", "match": None}]}
+    for method, path, body in (
+        ("POST", "/v1/search", {"query": "x"}),
+        ("POST", "/v1/documents/count", {}),
+        ("POST", "/v1/documents/delete", {}),
+        ("PATCH", "/v1/documents", {"metadata": {"kind": "gone"}}),
+    ):
+        answer = fresh.http.request(method, path, json={**body, "filter": nothing})
+        assert (answer.status_code, answer.json()["error"]["type"]) == (422, "UnsupportedFilter"), path
+        assert "must_not[0]: match of null tests nothing" in answer.json()["error"]["message"]
+    batch = fresh.http.post("/v1/search/batch", json={"searches": [{"query": "x", "filter": nothing}]}).json()
+    assert batch["results"][0]["error"]["type"] == "UnsupportedFilter"
+    assert fresh.http.post("/v1/documents/count", json={}).json() == {"passages": 3}
+    assert fresh.http.post("/v1/documents/count", json={"filter": {}}).json() == {"passages": 3}
+
+
 def test_a_service_without_documents_takes_them(settings: Settings) -> None:
     with serving(settings) as empty:
         missing = empty.http.post("/v1/search", json={"query": "x"})

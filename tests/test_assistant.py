@@ -45,6 +45,8 @@ async def play(assistant: Assistant) -> None:
     assert {one["document_id"] for one in found["passages"]} <= {"pets/cats.md", "dogs", "birds"}
     four = {"must": [{"key": "metadata.legs", "match": {"value": 2}}]}
     assert [one["document_id"] for one in (await called(assistant, "search", query="x", filter=four))["passages"]] == ["birds"]
+    nothing = {"must_not": [{"key": "metadata.legs"}]}
+    assert "tests nothing" in await called(assistant, "search", query="x", filter=nothing)
     read = await called(assistant, "get_document", document_id="pets/cats.md")
     assert (read["title"], read["text"], read["goes_on_at"]) == ("Cats", "Cats sleep most of the day.", None)
     assert "there is no document 'nobody'" in await called(assistant, "get_document", document_id="nobody")

@@ -4,48 +4,63 @@ Fields: `document_id`, `title`, `headings`, `page`, `number` (of the chunk), `me
 `metadata.…` for whatever a document brought along.
 Conditions: match (value, any, except), range (numbers), values_count, is_empty, is_null, has_id, nested, and filters within filters
 under must, should, must_not and min_should. Text match, dates and geography depend on payload indexes and are refused.
+
+A condition tests something: one that every passage passes, or none could, is refused with its place (`match: null`, `any: []`, a
+`values_count` of at least 0, an empty filter within a filter). Only the whole filter may be empty, and means everything. Nothing is
+converted on the way: "1" is a string, 1.0 is no whole number, true is neither 1 nor 1.0.
 """
 
 import json
+import math
 import re
+import reprlib
 import uuid
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, NoReturn
 
-from pydantic import ValidationError
+from pydantic import BaseModel
 from qdrant_client.models import Filter
 
 from search.errors import UnsupportedFilter
 
-__all__ = ["Filter", "asks_anything", "fields_of", "to_plain"]
+__all__ = ["Filter", "asks_anything", "fields_of", "path_of", "to_plain"]
 
 _CLAUSES = ("must", "should", "must_not")
 _FIELDS = ("document_id", "title", "headings", "page", "number", "media_type", "modified")
-_FIELD_CONDITIONS = {"match", "range", "values_count", "is_empty", "is_null"}
-_MATCHES = {"value", "any", "except"}
+_TESTS = ("match", "range", "values_count", "is_empty", "is_null")
+_MATCHES = ("value", "any", "except")
+_BOUNDS = ("gt", "gte", "lt", "lte")
+_NOT_OFFERED = {
+    *("geo_bounding_box", "geo_radius", "geo_polygon", "has_vector", "slice"),
+    *("text", "text_any", "phrase", "prefix", "substring"),
+}
+
+_DEEPEST = 20  # filters within filters
+_MOST_CONDITIONS = 5_000
+_MOST_VALUES = 100_000  # that conditions name, all together
+_LONGEST_JSON = 4_000_000  # characters
+_LONGEST_PATH = 20_000  # characters, as many as the metadata of a document may have
+_MOST_STEPS = 70  # of a path; metadata is at most 60 levels deep
+_SHOWN = reprlib.Repr()  # of a value, in a message
+_SHOWN.maxstring = _SHOWN.maxother = _SHOWN.maxlong = 80
+_SHOWN.maxlevel = 2
+
+_INEXACT_FROM, _INEXACT_TO = 2.0**53, 2.0**63  # where engines round whole numbers to 64-bit floats before they compare them
+_SEGMENT = r"""(?:[A-Za-z0-9_-]+|"[^"\\]*")(?:\[[0-9]{0,9}\])*"""
+_PATH = re.compile(rf"{_SEGMENT}(?:\.{_SEGMENT})*")
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]+")
+_EXAMPLE = '{"must": [{"key": "metadata.year", "range": {"gte": 2020}}]}'
 
 
 def to_plain(filter: Filter | Mapping[str, Any] | str) -> dict[str, Any]:
     """Check a filter, given as an object, plain data or JSON, and give it as plain data.
 
     Raises:
-        UnsupportedFilter: not a filter, an unknown field, or an operator that engines understand differently.
+        UnsupportedFilter: not a filter, an unknown field, a condition that tests nothing, a value that no document could have, or
+            an operator that engines understand differently. The message names the place.
     """
-    try:
-        if isinstance(filter, str):
-            parsed = Filter.model_validate(json.loads(filter))
-        else:
-            parsed = filter if isinstance(filter, Filter) else Filter.model_validate(filter)
-    except ValidationError as error:
-        places = sorted({".".join(str(part) for part in problem["loc"][:3]) for problem in error.errors()})
-        message = f"not a Qdrant filter (at {'; '.join(places[:3])}); an example: {_EXAMPLE}"
-        raise UnsupportedFilter(message) from error
-    except ValueError as error:
-        message = f"the filter is not JSON ({error}); an example: {_EXAMPLE}"
-        raise UnsupportedFilter(message) from error
-    plain = parsed.model_dump(mode="json", by_alias=True, exclude_none=True)
-    _check_filter(plain, nested=False)
-    return plain
+    given = _parsed(filter) if isinstance(filter, str) else filter
+    return _Check().filter(given, "", 0, nested=False)
 
 
 def fields_of(filter: Mapping[str, Any]) -> Iterator[str]:
@@ -60,81 +75,340 @@ def fields_of(filter: Mapping[str, Any]) -> Iterator[str]:
 
 
 def asks_anything(filter: Mapping[str, Any]) -> bool:
-    """Whether there is a condition in it; without one, every passage passes."""
-    leaves = {"key", "nested", "is_empty", "is_null", "has_id"}
-    return any(leaves & condition.keys() or asks_anything(condition) for condition in _conditions(filter))
+    """Whether there is a condition in a plain filter; without one, every passage passes."""
+    return any(True for _ in _conditions(filter))
 
 
-_PATH = re.compile(r"""(?:[A-Za-z0-9_-]+|"[^"]+")(?:\[\d*\])*(?:\.(?:[A-Za-z0-9_-]+|"[^"]+")(?:\[\d*\])*)*""")
-_EXAMPLE = '{"must": [{"key": "metadata.year", "range": {"gte": 2020}}]}'
+def path_of(*names: str) -> str | None:
+    """The path that leads through these names to a field, as filters write it; None if there is no way to write it."""
+    steps = [name if _PLAIN_NAME.fullmatch(name) else f'"{name}"' for name in names]
+    path = ".".join(steps)
+    return path if _path_problem(path) is None else None
 
 
 def _conditions(filter: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     for clause in _CLAUSES:
-        conditions = filter.get(clause, [])
-        yield from conditions if isinstance(conditions, list) else [conditions]
+        yield from filter.get(clause, [])
     yield from filter.get("min_should", {}).get("conditions", [])
 
 
-def _check_filter(filter: Mapping[str, Any], *, nested: bool) -> None:
-    for condition in _conditions(filter):
-        if "key" in condition:
-            _check_key(condition["key"], nested=nested)
-            _check_field_condition(condition, nested=nested)
-        elif "nested" in condition:
-            _check_key(condition["nested"]["key"], nested=nested)
-            _check_filter(condition["nested"]["filter"], nested=True)
-        elif "is_empty" in condition or "is_null" in condition:
-            _check_key(next(iter(condition.values()))["key"], nested=nested)
-        elif "has_vector" in condition:
-            _refuse("has_vector")
-        elif "has_id" in condition:
-            _check_ids(condition["has_id"])
-        else:
-            _check_filter(condition, nested=nested)
-    if filter.get("min_should", {}).get("min_count", 1) < 1:
-        message = "min_should needs a min_count of at least 1"
-        raise UnsupportedFilter(message)
+def _parsed(text: str) -> Any:
+    if len(text) > _LONGEST_JSON:
+        _refuse("", f"{len(text):,} characters are more than the {_LONGEST_JSON:,} that a filter may have")
+    try:
+        return json.loads(text, object_pairs_hook=_without_repeats)
+    except (ValueError, RecursionError) as error:
+        message = f"the filter is not JSON ({error}); an example: {_EXAMPLE}"
+        raise UnsupportedFilter(message) from error
 
 
-def _check_ids(ids: list[Any]) -> None:
-    for chunk_id in ids:
-        try:
-            uuid.UUID(chunk_id)
-        except (ValueError, AttributeError, TypeError) as error:
-            message = f"has_id takes the chunk_id of hits, which are UUIDs, not {chunk_id!r}"
-            raise UnsupportedFilter(message) from error
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; of a name that stands in it twice, JSON would forget the first."""
+    whole = dict(pairs)
+    if len(whole) < len(pairs):
+        names = [name for name, _ in pairs]
+        repeated = next(name for name in whole if names.count(name) > 1)
+        message = f"{_shown(repeated)} stands twice in one object"
+        raise ValueError(message)
+    return whole
 
 
-def _check_key(key: str, *, nested: bool) -> None:
-    if not _PATH.fullmatch(key):
-        message = f"{key!r} is no path of a field; put names with other characters than letters, digits, _ and - in double quotes"
-        raise UnsupportedFilter(message)
-    if not (nested or key in _FIELDS or key.startswith("metadata.")):
-        message = f"unknown filter field {key!r}; there are {', '.join(_FIELDS)} and metadata.NAME (did you mean 'metadata.{key}'?)"
-        raise UnsupportedFilter(message)
+class _Check:
+    """Goes once through a filter, and counts what it meets, so that no size or depth of it can do harm."""
 
+    def __init__(self) -> None:
+        self._conditions = 0
+        self._values = 0
 
-def _check_field_condition(condition: Mapping[str, Any], *, nested: bool) -> None:
-    tests = condition.keys() - {"key"}
-    for operator in tests - _FIELD_CONDITIONS:
-        _refuse(operator)
-    if len(tests) > 1:
-        _refuse(f"{' and '.join(sorted(tests))} in one condition")
-    for operator in condition.get("match", {}).keys() - _MATCHES:
-        _refuse(f"match.{operator}")
-    if isinstance(condition.get("match", {}).get("value"), bool):
+    def filter(self, filter: Any, place: str, depth: int, *, nested: bool) -> dict[str, Any]:
+        """A filter at a place, as plain data without its empty clauses."""
+        if depth > _DEEPEST:
+            _refuse(place, f"filters stand in one another more than {_DEEPEST} levels deep; flatten them")
+        given = _object(filter, place, (*_CLAUSES, "min_should"), whole=True)
+        plain: dict[str, Any] = {}
+        for clause in _CLAUSES:
+            at = _at(place, clause)
+            conditions = given.get(clause)
+            if conditions is not None and not _is_list(conditions):
+                conditions = [conditions]
+            if conditions:
+                plain[clause] = self._all(conditions, at, depth, nested=nested)
+        if given.get("min_should") is not None:
+            plain["min_should"] = self._min_should(given["min_should"], _at(place, "min_should"), depth, nested=nested)
+        if depth and not plain:
+            _refuse(place, "is an empty filter, which tests nothing; write a condition, or leave it out")
+        return plain
+
+    def _all(self, conditions: Sequence[Any], place: str, depth: int, *, nested: bool) -> list[dict[str, Any]]:
+        self._conditions += len(conditions)
+        if self._conditions > _MOST_CONDITIONS:
+            _refuse(place, f"more than {_MOST_CONDITIONS:,} conditions; ask for less at once, or list values in one `match: any`")
+        return [self._condition(one, f"{place}[{number}]", depth, nested=nested) for number, one in enumerate(conditions)]
+
+    def _min_should(self, wanted: Any, place: str, depth: int, *, nested: bool) -> dict[str, Any]:
+        given = _object(wanted, place, ("conditions", "min_count"))
+        least = given.get("min_count")
+        if not _is_int(least) or least < 1:
+            _refuse(place, "min_should needs a min_count of at least 1, a whole number")
+        conditions = given.get("conditions")
+        if not _is_list(conditions):
+            _refuse(place, "min_should needs conditions, a list")
+        if least > len(conditions):
+            _refuse(place, f"min_count is {_shown(least)}, more than the {len(conditions):,} conditions: nothing could pass")
+        return {"conditions": self._all(conditions, _at(place, "conditions"), depth, nested=nested), "min_count": least}
+
+    def _condition(self, condition: Any, place: str, depth: int, *, nested: bool) -> dict[str, Any]:
+        given = _object(condition, place)
+        if "key" in given:
+            return self._field(given, place, nested=nested)
+        kind = next((name for name in ("nested", "is_empty", "is_null", "has_id") if name in given), None)
+        if kind is None:
+            return self.filter(given, place, depth + 1, nested=nested)
+        inside = _object(given, place, (kind,))[kind]
+        at = _at(place, kind)
+        match kind:
+            case "nested":
+                parts = _object(inside, at, ("key", "filter"))
+                key = _checked_path(parts.get("key"), at, nested=nested)
+                return {
+                    "nested": {"key": key, "filter": self.filter(parts.get("filter"), _at(at, "filter"), depth + 1, nested=True)}
+                }
+            case "has_id":
+                return {"has_id": self._ids(inside, at, nested=nested)}
+            case _:
+                return {kind: {"key": _checked_path(_object(inside, at, ("key",)).get("key"), at, nested=nested)}}
+
+    def _ids(self, ids: Any, place: str, *, nested: bool) -> list[str]:
         if nested:
-            _refuse("match of a boolean inside nested")
-        if re.search(r"\[\d+\]", condition["key"]):
-            _refuse("match of a boolean at a place in a list")
-    if any(isinstance(bound, str) for bound in condition.get("range", {}).values()):
-        _refuse("range of dates")
+            _refuse_operator(place, "has_id inside nested")
+        checked = []
+        for chunk_id in self._list(ids, place, "no passage has one of no ids"):
+            try:
+                checked.append(str(chunk_id if isinstance(chunk_id, uuid.UUID) else uuid.UUID(chunk_id)))
+            except (ValueError, AttributeError, TypeError):
+                _refuse(place, f"has_id takes the chunk_id of hits, which are UUIDs, not {_shown(chunk_id)}")
+        return checked
+
+    def _list(self, values: Any, place: str, none: str) -> Sequence[Any]:
+        if not _is_list(values):
+            _refuse(place, f"needs a list, not {_shown(values)}")
+        if not values:
+            _refuse(place, f"is an empty list, which tests nothing: {none}")
+        self._values += len(values)
+        if self._values > _MOST_VALUES:
+            _refuse(place, f"more than {_MOST_VALUES:,} values; ask for less at once")
+        listed: Sequence[Any] = values
+        return listed
+
+    def _field(self, condition: Mapping[str, Any], place: str, *, nested: bool) -> dict[str, Any]:
+        key = _checked_path(condition["key"], place, nested=nested)
+        tests = {name: test for name, test in condition.items() if name != "key" and test is not None}
+        for name in tests.keys() - {*_TESTS}:
+            if name in _NOT_OFFERED:
+                _refuse_operator(place, name)
+            _refuse_form(place, f"{_shown(name)} is none of key, {', '.join(_TESTS)}")
+        if len(tests) > 1:
+            _refuse_operator(place, f"{' and '.join(sorted(tests))} in one condition")
+        if not tests:
+            null = [name for name in condition if name in _TESTS]
+            what = f"{null[0]} of null tests" if null else "a key alone tests"
+            _refuse(place, f"{what} nothing; write one of {', '.join(_TESTS)} beside {_shown(key)}")
+        name, test = next(iter(tests.items()))
+        at = _at(place, name)
+        match name:
+            case "match":
+                return {"key": key, "match": self._match(key, test, at, nested=nested)}
+            case "range":
+                return {"key": key, "range": _range(test, at)}
+            case "values_count":
+                return {"key": key, "values_count": _values_count(test, at)}
+        if not isinstance(test, bool):
+            _refuse(at, f"needs true or false, not {_shown(test)}")
+        return {name: {"key": key}} if test else {"must_not": [{name: {"key": key}}]}
+
+    def _match(self, key: str, test: Any, place: str, *, nested: bool) -> dict[str, Any]:
+        given = _object(test, place)
+        for name in given.keys() - {*_MATCHES}:
+            if name in _NOT_OFFERED:
+                _refuse_operator(place, f"match.{name}")
+            _refuse_form(place, f"{_shown(name)} is none of {', '.join(_MATCHES)}")
+        values_by_name = {name: value for name, value in given.items() if value is not None}
+        if len(values_by_name) != 1:
+            _refuse(place, f"match of {_shown(key)} needs one of {', '.join(_MATCHES)}; it has {len(values_by_name)}")
+        name, value = next(iter(values_by_name.items()))
+        at = _at(place, name)
+        if name == "value":
+            if isinstance(value, bool):
+                _check_boolean(key, at, nested=nested)
+            else:
+                _check_value(value, at)
+            return {"value": value}
+        none = "no value is one of none" if name == "any" else "every value is another than none; write is_empty under must_not"
+        values = list(self._list(value, at, none))
+        for number, one in enumerate(values):
+            _check_value(one, f"{at}[{number}]", listed=True)
+        if len({isinstance(one, str) for one in values}) > 1:
+            _refuse(at, "lists strings and whole numbers; write a condition for each, side by side")
+        return {name: values}
 
 
-def _refuse(operator: str) -> None:
+def _check_boolean(key: str, place: str, *, nested: bool) -> None:
+    if nested:
+        _refuse_operator(place, "match of a boolean inside nested")
+    if re.search(r"\[\d+\]", key):
+        _refuse_operator(place, "match of a boolean at a place in a list")
+
+
+def _check_value(value: Any, place: str, *, listed: bool = False) -> None:
+    """Refuse what is no string or whole number, or none that a document could have."""
+    if isinstance(value, str):
+        if not value.isascii() and not _is_unicode(value):
+            _refuse(place, f"{_shown(value)} holds half of a surrogate pair, which no document could have")
+    elif _is_int(value):
+        if not -(2**63) <= value < 2**63:
+            _refuse(place, f"{_shown(value)} is beyond 64 bits, which no document could have")
+    else:
+        what = "a string or a whole number" if listed else "a string, a whole number or a boolean"
+        hint = "; a number with a fraction is found by range" if isinstance(value, float) else ""
+        _refuse(place, f"match needs {what}, not {_shown(value)}{hint}")
+
+
+def _range(test: Any, place: str) -> dict[str, float]:
+    bounds = {name: bound for name, bound in _object(test, place, _BOUNDS).items() if bound is not None}
+    if not bounds:
+        _refuse(place, f"a range without a bound tests nothing; write one of {', '.join(_BOUNDS)}")
+    for name, bound in bounds.items():
+        at = _at(place, name)
+        if isinstance(bound, str) or hasattr(bound, "isoformat"):
+            _refuse_operator(at, "range of dates")
+        if isinstance(bound, bool) or not isinstance(bound, int | float):
+            _refuse(at, f"a range needs numbers, not {_shown(bound)}")
+        if isinstance(bound, float) and not math.isfinite(bound):
+            _refuse(at, f"{bound} is no number that a document could have")
+        if _INEXACT_FROM <= abs(bound) <= _INEXACT_TO:
+            _refuse(at, f"{_shown(bound)} is beyond 2^53, where engines round whole numbers before comparing them; match is exact")
+        if abs(bound) > _INEXACT_TO and isinstance(bound, int):
+            _refuse(at, f"{_shown(bound)} is beyond 64 bits, which no document could have")
+    least, most = _tightest(bounds)
+    if least[0] > most[0] or (least[0] == most[0] and (least[1] or most[1])):
+        _refuse(place, f"no number lies in {_shown(dict(bounds))}")
+    return bounds
+
+
+def _tightest(bounds: Mapping[str, float]) -> tuple[tuple[float, bool], tuple[float, bool]]:
+    """The lower and the upper bound, each with whether it is left out itself."""
+    lower = [(bounds[name], name == "gt") for name in ("gt", "gte") if name in bounds]
+    upper = [(bounds[name], name == "lt") for name in ("lt", "lte") if name in bounds]
+    return (
+        max(lower, default=(-math.inf, False)),
+        min(upper, key=lambda bound: (bound[0], not bound[1]), default=(math.inf, False)),
+    )
+
+
+def _values_count(test: Any, place: str) -> dict[str, int]:
+    bounds = {name: bound for name, bound in _object(test, place, _BOUNDS).items() if bound is not None}
+    if not bounds:
+        _refuse(place, f"a values_count without a bound tests nothing; write one of {', '.join(_BOUNDS)}")
+    for name, bound in bounds.items():
+        if not _is_int(bound) or not 0 <= bound < 2**32:
+            _refuse(_at(place, name), f"a count is a whole number from 0 on, not {_shown(bound)}")
+    least = max(bounds.get("gte", 0), bounds.get("gt", -1) + 1)
+    most = min(bounds.get("lte", 2**32), bounds.get("lt", 2**32) - 1)
+    if least > most:
+        _refuse(place, f"no count lies in {_shown(dict(bounds))}")
+    if least == 0 and not {"lt", "lte"} & bounds.keys():
+        _refuse(place, f"{_shown(dict(bounds))} tests nothing: every field, absent ones included, has at least 0 values")
+    return bounds
+
+
+def _checked_path(path: Any, place: str, *, nested: bool) -> str:
+    if not isinstance(path, str):
+        _refuse(place, f"needs a key, the path of a field as a string, not {_shown(path)}")
+    problem = _path_problem(path)
+    if problem:
+        _refuse(place, problem)
+    if not (nested or path in _FIELDS or path.startswith("metadata.")):
+        known = f"there are {', '.join(_FIELDS)} and metadata.NAME"
+        _refuse(place, f"unknown filter field {_shown(path)}; {known} (did you mean {_shown(f'metadata.{path}')}?)")
+    checked: str = path
+    return checked
+
+
+def _path_problem(path: str) -> str | None:
+    if len(path) > _LONGEST_PATH:
+        return f"a path of {len(path):,} characters leads to no field; {_LONGEST_PATH:,} are the most"
+    if not _PATH.fullmatch(path):
+        return (
+            f"{_shown(path)} is no path of a field; put names with other characters than letters, digits, _ and - in double quotes "
+            '(a name with " or \\ in it cannot be asked about)'
+        )
+    if not path.isascii() and not _is_unicode(path):
+        return f"{_shown(path)} holds half of a surrogate pair, which no document could have"
+    if len(re.findall(r'"[^"]*"|\.|\[', path)) > _MOST_STEPS:
+        return f"{_shown(path)} leads deeper than any document is"
+    return None
+
+
+def _object(value: Any, place: str, names: Collection[str] = (), *, whole: bool = False) -> Mapping[str, Any]:
+    """A value that is an object of these names, or of any."""
+    if isinstance(value, BaseModel):
+        try:
+            value = value.model_dump(by_alias=True, exclude_none=True, warnings=False)
+        except (ValueError, RecursionError) as error:
+            _refuse(place, f"cannot be read ({error})")
+    if not isinstance(value, Mapping):
+        _refuse_form(place, f"this is no object: {_shown(value)}")
+    if names:
+        for name in value:
+            if name in _NOT_OFFERED:
+                _refuse_operator(place, name)
+            if name not in names:
+                conditions = ", key, nested, is_empty, is_null, has_id" if whole and place else ""
+                _refuse_form(place, f"{_shown(name)} is none of {', '.join(names)}{conditions}")
+    given: Mapping[str, Any] = value
+    return given
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence | set | frozenset) and not isinstance(value, str | bytes | bytearray)
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _at(place: str, name: str) -> str:
+    return f"{place}.{name}" if place else name
+
+
+def _shown(value: Any) -> str:
+    try:
+        return _SHOWN.repr(value)
+    except (ValueError, RecursionError):  # numbers of thousands of digits
+        return "what is too large to be shown"
+
+
+def _refuse(place: str, problem: str) -> NoReturn:
+    message = f"the filter at {place}: {problem}" if place else f"the filter {problem}"
+    raise UnsupportedFilter(message)
+
+
+def _refuse_form(place: str, problem: str) -> NoReturn:
+    message = f"not a Qdrant filter{f' (at {place})' if place else ''}: {problem}; an example: {_EXAMPLE}"
+    raise UnsupportedFilter(message)
+
+
+def _refuse_operator(place: str, operator: str) -> NoReturn:
     message = (
-        f"the filter operator {operator!r} does not mean the same on every engine and is not offered; "
-        "there are match (value, any, except), range of numbers, values_count, is_empty, is_null, has_id and nested"
+        f"the filter operator {operator!r} (at {place or 'the top'}) does not mean the same on every engine and is not offered; "
+        f"there are match ({', '.join(_MATCHES)}), range of numbers, values_count, is_empty, is_null, has_id and nested"
     )
     raise UnsupportedFilter(message)
