@@ -124,10 +124,8 @@ def _add_failures(app: FastAPI) -> None:
         if isinstance(error.__cause__, RequestValidationError):  # likewise
             return malformed(request, error.__cause__)
         message = {404: "there is no such path; GET /openapi.json lists them", 405: "this path takes other methods"}
-        headers = dict(error.headers or {})
-        if "GET" in headers.get("Allow", "").split(", "):
-            headers["Allow"] += ", HEAD"  # see Gate
-        return tell(request, Refused(error.status_code, "HTTPError", message.get(error.status_code, str(error.detail)), headers))
+        words = message.get(error.status_code, str(error.detail))
+        return tell(request, Refused(error.status_code, "HTTPError", words, _with_head(dict(error.headers or {}))))
 
     def unforeseen(request: Request, error: Exception) -> JSONResponse:
         _log.error("request %s failed", request.state.request_id, exc_info=error)
@@ -143,6 +141,12 @@ def _add_failures(app: FastAPI) -> None:
     }
     for kind, handler in handlers.items():
         app.add_exception_handler(kind, handler)
+
+
+def _with_head(headers: dict[str, str]) -> dict[str, str]:
+    """Headers that allow HEAD where they allow GET; see Gate."""
+    allowed = headers.get("Allow", "")
+    return headers | {"Allow": f"{allowed}, HEAD"} if "GET" in allowed.split(", ") else headers
 
 
 def _problems(error: RequestValidationError) -> str:
