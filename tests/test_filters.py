@@ -93,11 +93,9 @@ TESTS_NOTHING: dict[str, tuple[Any, str]] = {
     "except none": (on({"match": {"except": []}}), r"at must\[0\]\.match\.except: is an empty list"),
     "range without bounds": (on({"range": {}}), r"at must\[0\]\.range: a range without a bound"),
     "range of null": (on({"range": {"gte": None}}), r"at must\[0\]\.range: a range without a bound"),
-    "range of nothing": (on({"range": {"gt": 3, "lte": 3}}), r"at must\[0\]\.range: no number lies in"),
-    "range upside down": (on({"range": {"gte": 5, "lt": 3}}), r"at must\[0\]\.range: no number lies in"),
     "count without bounds": (on({"values_count": {}}), r"at must\[0\]\.values_count: a values_count without a bound"),
     "any count": (on({"values_count": {"gte": 0}}), "tests nothing: every field"),
-    "no count": (on({"values_count": {"lt": 0}}), "no count lies in"),
+    "no count": (on({"values_count": {"gte": 0, "lt": 0}}), "tests nothing: no field"),
     "is_null of null": (on({"is_null": None}), "is_null of null tests nothing"),
     "no ids": ({"must_not": [{"has_id": []}]}, r"at must_not\[0\]\.has_id: is an empty list"),
     "nested of nothing": (
@@ -136,7 +134,8 @@ def test_a_condition_that_tests_nothing_is_refused_with_its_place(name: str) -> 
 
 
 def test_only_the_whole_filter_may_be_empty() -> None:
-    for everything in ({}, {"must": []}, {"must": None, "should": []}, "{}", Filter(), Filter(must=[])):
+    whole: list[Any] = [{}, {"must": []}, {"must": None, "should": []}, "{}", Filter(), Filter(must=[])]
+    for everything in whole:
         plain = to_plain(everything)
         assert plain == {}
         assert not asks_anything(plain)
@@ -211,7 +210,7 @@ CONVERTED: dict[str, tuple[Any, str]] = {
     "no filter": (7, "not a Qdrant filter: this is no object: 7"),
     "a clause twice": ('{"must": [{"is_null": {"key": "metadata.a"}}], "must": []}', "'must' stands twice"),
     "a date of an object": (
-        Filter(must=[models.FieldCondition(key="metadata.a", range=models.DatetimeRange(gte="2020-01-01T00:00:00Z"))]),  # type: ignore[arg-type]
+        Filter(must=[models.FieldCondition(key="metadata.a", range=models.DatetimeRange(gte="2020-01-01T00:00:00Z"))]),
         "range of dates",
     ),
 }

@@ -32,6 +32,7 @@ from search.index import (
 from search.index.data_folder import DataFolder, describe, read_spec
 from search.index.edge_shard import OpenShard, load, translated
 from search.index.edge_types import GRAPH_FROM_BYTES, ON_DISK, SCHEMAS, to_config, to_edge, to_search_params
+from search.index.exact import without_wildcard
 from search.settings import StorageSettings
 
 _PAGE = 256
@@ -238,7 +239,7 @@ class EdgeIndex:
         with self._opened.use() as shard:
             shard.update(edge.UpdateOperation.create_field_index("document_id", ON_DISK))
             for field, kind in self._storage.payload_indexes.items():
-                name, schema = (booleans.FIELD, "keyword") if kind == "bool" else (field, kind)
+                name, schema = (booleans.FIELD, "keyword") if kind == "bool" else (without_wildcard(field), kind)
                 shard.update(edge.UpdateOperation.create_field_index(name, SCHEMAS[schema]))
 
     def _clear(self, shard: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import qdrant_edge as edge
 
 from search.index import CollectionSpec, PlainFilter, booleans
+from search.index.exact import exact
 from search.settings import StorageSettings
 
 GRAPH_FROM_BYTES = 10_240_000  # of vectors without a graph, as the engine has it by default
@@ -13,7 +14,7 @@ _LARGEST_SEGMENT = 50_000  # vectors; larger ones would take ever more time and 
 _FULL_SCAN_KB = 10_000  # of vectors; a filter that leaves less is answered without the graph, as on the server
 SCHEMAS = {
     "keyword": edge.PayloadSchemaType.Keyword,
-    "integer": edge.PayloadSchemaType.Integer,
+    "integer": edge.PayloadSchemaType.Float,  # see search.index.exact
     "float": edge.PayloadSchemaType.Float,
 }
 
@@ -22,8 +23,10 @@ ON_DISK = edge.KeywordIndexParams(memory=edge.Memory.Cold)
 
 def to_edge(filter: PlainFilter | None) -> edge.Filter | None:
     """A plain filter, checked before, as Edge takes it."""
-    if filter is None:
-        return None
+    return None if filter is None else _to_filter(exact(filter))
+
+
+def _to_filter(filter: PlainFilter) -> edge.Filter:
     clauses: dict[str, Any] = {
         clause: [_to_condition(condition) for condition in _as_list(filter[clause])]
         for clause in ("must", "should", "must_not")
@@ -47,7 +50,7 @@ def _to_condition(condition: Mapping[str, Any]) -> Any:
         case {"key": key, **rest}:
             return edge.FieldCondition(key=key, **_to_tests(rest))
         case {"nested": {"key": key, "filter": inner}}:
-            return edge.NestedCondition(key, to_edge(inner) or edge.Filter())
+            return edge.NestedCondition(key, _to_filter(inner))
         case {"is_empty": {"key": key}}:
             return edge.IsEmptyCondition(key)
         case {"is_null": {"key": key}}:
@@ -55,7 +58,7 @@ def _to_condition(condition: Mapping[str, Any]) -> Any:
         case {"has_id": ids}:
             return edge.HasIdCondition(set(ids))
         case _:
-            return to_edge(condition)
+            return _to_filter(condition)
 
 
 def _to_tests(tests: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,9 +24,19 @@ from search.index import (
     check_spec,
     once,
 )
+from search.index.exact import without_wildcard
 from search.index.lease import Lease
 from search.index.server_errors import translated
-from search.index.server_types import Sharding, by_bytes, spec_of, to_creation, to_filter, to_search_params
+from search.index.server_types import (
+    Sharding,
+    by_bytes,
+    is_indexed_only,
+    spec_of,
+    to_creation,
+    to_filter,
+    to_schema,
+    to_search_params,
+)
 from search.settings import StorageSettings
 
 _PAGE = 256
@@ -75,6 +85,7 @@ class QdrantIndex:
         self._spec: CollectionSpec | None = None
         self._lease: Lease | None = None
         self._resolved_at = 0.0
+        self._indexed_only = False  # whether the server takes filters on indexed fields only
         self._unfit = ""  # what the name leads to by now, though it is of another embedder
 
     def ensure(self, spec: CollectionSpec, *, create: bool) -> None:
@@ -143,7 +154,7 @@ class QdrantIndex:
                 self._target,
                 query=vector.tolist(),
                 limit=limit,
-                query_filter=to_filter(filter),
+                query_filter=self._filter(filter),
                 with_payload=True,
                 search_params=to_search_params(self._storage),
             )
@@ -156,7 +167,7 @@ class QdrantIndex:
             if ids:
                 self._client.delete(self._target, models.PointIdsList(points=list(ids)), wait=True)
             if filter is not None:
-                self._client.delete(self._target, models.FilterSelector(filter=models.Filter.model_validate(filter)), wait=True)
+                self._client.delete(self._target, models.FilterSelector(filter=self._filter(filter)), wait=True)
 
     def scroll(
         self,
@@ -172,7 +183,7 @@ class QdrantIndex:
         while True:
             with self._translated():
                 records, offset = self._client.scroll(
-                    self._target, to_filter(filter), _PAGE, offset=offset, with_payload=wanted, with_vectors=vectors
+                    self._target, self._filter(filter), _PAGE, offset=offset, with_payload=wanted, with_vectors=vectors
                 )
             for record in records:
                 vector = np.array(record.vector, np.float32) if vectors else None
@@ -183,7 +194,7 @@ class QdrantIndex:
     def count(self, filter: PlainFilter | None = None) -> int:
         """How many points pass the filter."""
         with self._translated():
-            return self._client.count(self._target, count_filter=to_filter(filter), exact=True).count
+            return self._client.count(self._target, count_filter=self._filter(filter), exact=True).count
 
     def optimize(self) -> None:
         """Nothing to ask for: the server optimizes by itself."""
@@ -225,6 +236,7 @@ class QdrantIndex:
     def _spec_of(self, target: str) -> CollectionSpec:
         with self._translated():
             stored = self._client.get_collection(target).config
+        self._indexed_only = is_indexed_only(stored)
         spec = spec_of(stored)
         if spec is None:
             message = f"collection {self.name!r} at {self.location} was not made by this package; choose another --collection"
@@ -253,7 +265,11 @@ class QdrantIndex:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Payload indexes have no effect in the local Qdrant", UserWarning)
             for field, kind in {**dict.fromkeys(KEYWORD_FIELDS, "keyword"), **self._storage.payload_indexes}.items():
-                self._client.create_payload_index(self._target, field, models.PayloadSchemaType(kind))
+                schema = to_schema(kind, indexed_only=self._indexed_only)
+                self._client.create_payload_index(self._target, without_wildcard(field), schema)
+
+    def _filter(self, filter: PlainFilter | None) -> models.Filter | None:
+        return to_filter(filter, indexed_only=self._indexed_only)
 
     def _translated(self) -> contextlib.AbstractContextManager[None]:
         return translated(f"the Qdrant server at {self.location}")

@@ -8,6 +8,7 @@ from typing import Any
 from qdrant_client import models
 
 from search.index import CollectionSpec, PlainFilter, Point
+from search.index.exact import exact
 from search.settings import StorageSettings
 
 _MAX_REQUEST_BYTES = 8_000_000  # the server takes 32 MB; smaller requests time out less
@@ -58,9 +59,29 @@ def spec_of(config: models.CollectionConfig) -> CollectionSpec | None:
     return CollectionSpec(config.params.vectors.size, metadata["fingerprint"])
 
 
-def to_filter(filter: PlainFilter | None) -> models.Filter | None:
-    """A plain filter, checked before, as the client takes it."""
-    return None if filter is None else models.Filter.model_validate(filter)
+def to_filter(filter: PlainFilter | None, *, indexed_only: bool = False) -> models.Filter | None:
+    """A plain filter, checked before, as the client takes it.
+
+    Args:
+        filter: which points.
+        indexed_only: whether the server refuses conditions that no index answers; a filter then goes out as it is.
+    """
+    if filter is None:
+        return None
+    return models.Filter.model_validate(filter if indexed_only else exact(filter))
+
+
+def to_schema(kind: str, *, indexed_only: bool = False) -> models.PayloadSchemaType:
+    """How a field is indexed: whole numbers as floats (see search.index.exact), unless the server would then refuse a match."""
+    return models.PayloadSchemaType("float" if kind == "integer" and not indexed_only else kind)
+
+
+def is_indexed_only(config: models.CollectionConfig) -> bool:
+    """Whether strict mode refuses conditions that no index answers."""
+    strict = config.strict_mode_config
+    if strict is None or not strict.enabled:
+        return False
+    return strict.unindexed_filtering_retrieve is False or strict.unindexed_filtering_update is False
 
 
 def by_bytes(points: Sequence[Point]) -> Iterator[list[Point]]:
