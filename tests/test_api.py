@@ -171,6 +171,55 @@ def test_what_there_is_to_filter_by(served: Served) -> None:
     assert (told["documents"], told["complete"]) == (3, True)
 
 
+NAMES = ["due date", "Straße", "a.b", "日本", "plain", "a[0]", "", "it's", "metadata.x", "x=y", "[]"]
+
+
+def test_what_is_offered_to_filter_by_finds_what_was_counted(fresh: Served) -> None:
+    given = [
+        {"yes": True, **dict.fromkeys(NAMES, "one"), 'a"b': "lost", "back\\slash": "lost", "nothing": None, "object": {"a": 1}},
+        {**{name: ["one", "two", "one"] for name in NAMES}, "yes": [True, False], "size": [1, 2.5], "big": 2**60},
+        {**dict.fromkeys(NAMES, "two"), "mixed": [1, True, "1", "true", 1.0], "size": -3, "long": "x" * 101, "big": 7},
+    ]
+    documents = [{"id": f"d{number}", "text": "Cats.", "metadata": metadata} for number, metadata in enumerate(given)]
+    fresh.http.post("/v1/documents", json={"documents": documents, "collection": "new"}).raise_for_status()
+    told = fresh.http.get("/v1/collections/new/facets").json()
+
+    def found(condition: dict[str, Any]) -> int:
+        body = {"filter": {"must": [condition]}, "collection": "new"}
+        return int(fresh.http.post("/v1/documents/count", json=body).raise_for_status().json()["passages"])
+
+    fields = {one["field"]: one["values"] for one in told["fields"]}
+    for name in NAMES:
+        quoted = name if name == "plain" else f'"{name}"'
+        assert {value["value"]: value["documents"] for value in fields[f"metadata.{quoted}"]} == {"one": 2, "two": 2}, name
+    assert {value["value"]: value["documents"] for value in fields["metadata.yes"]} == {True: 2, False: 1}
+    for field, values in fields.items():
+        for value in values:
+            assert found({"key": field, "match": {"value": value["value"]}}) == value["documents"], (field, value)
+    ranges = {one["field"]: (one["least"], one["most"]) for one in told["ranges"]}
+    assert ranges == {"metadata.big": (7, 7), "metadata.mixed": (1, 1), "metadata.size": (-3, 2.5)}
+    assert found({"key": "metadata.size", "range": {"gte": -3, "lte": 2.5}}) == 2
+    assert told["left_out"] == {"fields": 2, "values": 2}  # two names that no path can be written for; what is long, and large
+
+
+def test_what_there_is_to_filter_by_is_bounded(fresh: Served) -> None:
+    many = [
+        {f"field {number} {i} ".ljust(180, "x"): [f"{value}".ljust(100, "y") for value in range(40)] for number in range(3)}
+        for i in range(60)
+    ]
+    for metadata in many:
+        metadata |= {"everywhere": ["1"], "k" * 5_000: ["1"]}
+    documents = [{"id": f"d{number}", "text": "Cats.", "metadata": metadata} for number, metadata in enumerate(many)]
+    fresh.http.post("/v1/documents", json={"documents": documents, "collection": "new"}).raise_for_status()
+    answer = fresh.http.get("/v1/collections/new/facets")
+    told = answer.json()
+    assert len(told["fields"]) == 100
+    assert all(len(one["values"]) <= 30 for one in told["fields"])
+    assert "metadata.everywhere" in {one["field"] for one in told["fields"]}
+    assert told["left_out"] == {"fields": 60 * 3 + 2 - 100 + 1, "values": 98 * 10}  # the key of 5,000 characters, too
+    assert len(answer.content) < 600_000
+
+
 def test_a_condition_that_tests_nothing_is_refused_everywhere(fresh: Served) -> None:
     nothing = {"must_not": [{"key": "metadata.kind", "match": None}]}
     for method, path, body in (

@@ -156,6 +156,11 @@ function chosen() {
   return conditions;
 }
 
+// A field's name, without the quotes that its path needs.
+function called(path) {
+  return path.replace(/^metadata\./u, "").replace(/^"(.*)"$/u, "$1");
+}
+
 async function facets() {
   if (!of("filters").open) return of("fields").replaceChildren();
   const name = of("collection").value || names?.default;
@@ -164,14 +169,15 @@ async function facets() {
   try {
     const told = await ask(`v1/collections/${encodeURIComponent(name)}/facets`);
     const fields = told.fields.filter((one) => one.values.length > 1).map((one) => made("fieldset", { "data-field": one.field },
-      made("legend", {}, one.field.replace("metadata.", "")),
+      made("legend", {}, called(one.field)),
       ...one.values.map(({ value, documents }) => made("label", {}, made("input", { type: "checkbox", value: JSON.stringify(value) }), ` ${value} (${documents})`))));
     const ranges = told.ranges.filter((one) => one.least < one.most).map((one) => made("fieldset", { "data-field": one.field },
-      made("legend", {}, one.field.replace("metadata.", "")),
+      made("legend", {}, called(one.field)),
       made("label", {}, "from ", made("input", { type: "number", name: "gte", step: "any", placeholder: one.least })),
       made("label", {}, "to ", made("input", { type: "number", name: "lte", step: "any", placeholder: one.most }))));
     const none = made("p", {}, "The documents have nothing to filter by.");
-    of("fields").replaceChildren(...(fields.length + ranges.length ? [...fields, ...ranges] : [none]));
+    const more = told.left_out.fields ? [made("p", {}, `And ${told.left_out.fields} other fields.`)] : [];
+    of("fields").replaceChildren(...(fields.length + ranges.length ? [...fields, ...ranges] : [none]), ...more);
   } catch (error) {
     of("fields").replaceChildren(made("p", {}, error.message));
   }
