@@ -6,12 +6,13 @@ import json
 import os
 import platform
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 from search.assembly import build_collections, build_embedder, build_reranker, needs_extra
 from search.errors import CollectionNotFound, SearchError
-from search.index import CollectionSpec
+from search.index import CollectionSpec, VectorIndex
 from search.models import manifest, verify
 from search.settings import CausalSettings, EdgeSettings, ServiceSettings, Settings, files_read, telemetry_off, unknown_names
 
@@ -43,7 +44,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _finding("reranker", lambda: _reranker(settings))
     yield _finding("service", lambda: _service(settings.service))
     if embedder.ok:
-        yield _finding("collection", lambda: _collection(settings))
+        yield from _collection(settings)
 
 
 def _finding(name: str, look: Callable[[], str]) -> Finding:
@@ -139,15 +140,41 @@ def _service(service: ServiceSettings) -> str:
     return f"{told}, traces to {service.traces_url}"
 
 
-def _collection(settings: Settings) -> str:
-    embedder = build_embedder(settings)
-    collections = build_collections(settings)
-    index = collections.named(settings.collection, settings.storage)
-    try:
-        index.ensure(CollectionSpec(embedder.dimension, embedder.fingerprint), create=False)
-        return f"{index.name} at {index.location}: {index.count():,} passages"
-    except CollectionNotFound:
-        return f"{index.name} at {index.location}: nothing ingested yet"
-    finally:
-        index.close()
-        collections.close()
+def _collection(settings: Settings) -> Iterator[Finding]:
+    """The collection, and what its points hold: all of them are read."""
+    with ExitStack() as stack:
+
+        def look() -> tuple[str, VectorIndex | None]:
+            embedder = build_embedder(settings)
+            collections = build_collections(settings)
+            stack.callback(collections.close)
+            index = collections.named(settings.collection, settings.storage)
+            stack.callback(index.close)
+            try:
+                index.ensure(CollectionSpec(embedder.dimension, embedder.fingerprint), create=False)
+            except CollectionNotFound:
+                return f"{index.name} at {index.location}: nothing ingested yet", None
+            return f"{index.name} at {index.location}: {index.count():,} passages", index
+
+        try:
+            detail, index = look()
+        except SearchError as error:
+            yield Finding("collection", ok=False, detail=str(error))
+            return
+        yield Finding("collection", ok=True, detail=detail)
+        if index is not None:
+            yield _finding("points", lambda: _points(index))
+
+
+def _points(index: VectorIndex) -> str:
+    from search.ingestion.damage import survey  # its package needs a runtime, which may be what is missing
+
+    damage = survey(index)
+    if not str(damage):
+        return "all hold passages"
+    message = str(damage)
+    if damage.damaged:
+        message += "; ingest the sources with --sync, which mends what is damaged"
+    if damage.foreign:
+        message += "; searches leave out what other programs write, so give those a collection of their own"
+    raise SearchError(message)

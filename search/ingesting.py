@@ -12,7 +12,7 @@ import typer
 
 from search.documents import Document, Rejection
 from search.errors import InvalidDocument, InvalidQuery
-from search.options import AsJson, Collection, DataDir, load_settings, note_wait, print_json
+from search.options import AsJson, Collection, DataDir, load_settings, note_damage, note_wait, print_json
 from search.searcher import open_search
 
 Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID…]", help="Documents.", show_default=False)]
@@ -108,6 +108,7 @@ def ingest(
         )
         if done.unknown:
             print(f"{done.unknown:,} documents are largely unknown to the embedder; another model may suit their language")
+    note_damage(done.damaged, done.foreign, "would be removed" if dry_run else "were removed or written anew")
     if done.kept:
         print(f"search: {done.kept:,} documents were not removed: {done.kept_because}", file=sys.stderr)
     if done.kept or (done.rejected and not done.added + done.changed + done.unchanged):

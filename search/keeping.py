@@ -9,7 +9,7 @@ import typer
 
 from search.assembly import build_collections, needs_extra
 from search.errors import InvalidQuery, InvalidSettings
-from search.options import AsJson, Collection, DataDir, load_settings, note_wait, print_json
+from search.options import AsJson, Collection, DataDir, load_settings, note_damage, note_wait, print_json
 from search.progress import ProgressReport
 from search.searcher import open_search
 from search.settings import EdgeSettings, MemorySettings
@@ -166,6 +166,7 @@ def reindex(
                 on_progress=show,
                 on_wait=note_wait,
             )
+    note_damage(done.damaged, done.foreign, f"stay in {done.live}")
     if as_json:
         print_json(done.to_dict())
     else:
@@ -214,6 +215,7 @@ def push(data_dir: DataDir = None, collection: Collection = None, *, as_json: As
         server.close()
     for rejection in done.rejections:
         print(f"rejected {rejection}", file=sys.stderr)
+    note_damage(done.damaged, done.foreign, "were not copied")
     if as_json:
         print_json(done.to_dict())
     else:

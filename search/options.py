@@ -33,6 +33,14 @@ def note_wait(failure: IndexFailure, seconds: float) -> None:
     print(f"{failure}; trying again in {seconds:.1f} s", file=sys.stderr)
 
 
+def note_damage(damaged: int, foreign: int, what: str) -> None:
+    """Say on stderr how many points of a collection hold no passage, and what became of them."""
+    if damaged:
+        print(f"{damaged:,} points held no whole passage, and {what}", file=sys.stderr)
+    if foreign:
+        print(f"{foreign:,} points were written by another program, and left alone; search doctor names some", file=sys.stderr)
+
+
 def print_json(value: dict[str, Any]) -> None:
     """One object on one line."""
     json.dump(value, sys.stdout, default=list)  # in ASCII, which every terminal and pipe can carry

@@ -18,9 +18,10 @@ from search.embedding import Embedder
 from search.errors import ReindexRefused
 from search.index import CollectionSpec, VectorIndex
 from search.index.collections import CollectionInfo, Collections
-from search.index.points import to_candidates
+from search.index.points import find, passages
 from search.ingestion import Ingestion, IngestReport, OnProgress
 from search.ingestion.copying import copy
+from search.ingestion.damage import survey
 from search.ingestion.restoring import FIRST_PASSAGES, documents
 from search.settings import StorageSettings
 
@@ -70,6 +71,8 @@ class ReindexReport:
     ingest: IngestReport  # how that was filled
     check: Check | None  # how it was compared
     switched: bool  # whether the name leads to it now
+    damaged: int = 0  # points of the live one that hold no whole passage, and were left out …
+    foreign: int = 0  # … and those that another program wrote
 
     def to_dict(self) -> dict[str, Any]:
         """The same as plain data."""
@@ -136,6 +139,7 @@ class Reindexing:
         try:
             live.ensure(info.spec, create=False)
             with live.claimed():  # what came in meanwhile would be missing
+                damage = survey(live)
                 if _digest_of(info.spec) == _digest_of(spec) and self._cut_alike(live):
                     copy(live, new, spec, sync=True, on_progress=on_progress)
                 filling = Ingestion(self._embedder, new, self._chunker, max_characters=sys.maxsize, on_progress=on_progress)
@@ -156,7 +160,7 @@ class Reindexing:
         finally:
             live.close()
             new.close()
-        return ReindexReport(info.name, new_name, report, check, switched)
+        return ReindexReport(info.name, new_name, report, check, switched, damage.damaged, damage.foreign)
 
     def _new_name(self, live: str, spec: CollectionSpec, purpose: str) -> str:
         """The next version; one that was begun for this, with the same settings, is gone on with."""
@@ -181,7 +185,7 @@ class Reindexing:
             return False
         revision = first.content_hash(self._chunker.state(first))
         stored = live.scroll({"must": [{"key": "document_id", "match": {"value": first.id}}]}, ["revision"])
-        return all(record.payload["revision"] == revision for record in stored)
+        return all(record.payload["revision"] == revision for record in passages(stored, ["revision"]))
 
     def _checked(self, live: VectorIndex, new: VectorIndex, embedder: Embedder, asked: Judged, min_overlap: float) -> Check:
         before = {one: _first_documents(live, embedder, text) for one, text in asked.queries.items()}
@@ -245,12 +249,14 @@ def sampled(index: VectorIndex) -> list[str]:
     def order(document_id: str) -> bytes:
         return hashlib.blake2b(document_id.encode(), digest_size=8).digest()
 
-    firsts = (str(record.payload["document_id"]) for record in index.scroll(FIRST_PASSAGES, ["document_id"]))
+    scrolled = passages(index.scroll(FIRST_PASSAGES, ["document_id"]), ["document_id"])
+    firsts = (str(record.payload["document_id"]) for record in scrolled)
     chosen = nsmallest(_SAMPLED, firsts, key=order)
     if not chosen:
         return []
     these = {"must": [*FIRST_PASSAGES["must"], {"key": "document_id", "match": {"any": chosen}}]}
-    return sorted(" ".join(str(record.payload["text"]).split()[:_WORDS]) for record in index.scroll(these, ["text"]))
+    texts = (str(record.payload["text"]) for record in passages(index.scroll(these, ["text"]), ["text"]))
+    return sorted(" ".join(text.split()[:_WORDS]) for text in texts if text.strip())
 
 
 def enumerate_queries(queries: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -259,7 +265,7 @@ def enumerate_queries(queries: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def _first_documents(index: VectorIndex, embedder: Embedder, query: str) -> list[str]:
-    candidates = to_candidates(index.query(embedder.embed_query(query), _CANDIDATES))
+    candidates = find(index, embedder.embed_query(query), _CANDIDATES).candidates
     return list(dict.fromkeys(candidate.document_id for candidate in candidates))[:_TOP]
 
 

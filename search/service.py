@@ -14,7 +14,7 @@ from search.documents import Candidate, Hit, SearchResult, check_number, check_q
 from search.embedding import Embedder
 from search.errors import InvalidQuery
 from search.index import CollectionSpec, PlainFilter, VectorIndex
-from search.index.points import to_candidates
+from search.index.points import Found, find
 from search.inference.tokens import MUCH_UNKNOWN
 from search.ranking import rank, unread_query
 from search.reranking import Reranker, Scoring
@@ -84,7 +84,7 @@ class SearchService:
         deadline = None if budget_ms is None else Deadline.after_ms(budget_ms)
         vector = self._embedder.embed_query(query)
         embedded = time.perf_counter()
-        candidates = self._retrieve(vector, depth, plain)
+        candidates, damaged = self._retrieve(vector, depth, plain)
         retrieved = time.perf_counter()
         ranking = rank(query, candidates, reranker, deadline)
         ended = time.perf_counter()
@@ -99,6 +99,8 @@ class SearchService:
             warnings.append(
                 f"{unread} of {len(hits)} passages hold no word that {reranker.name} knows, so they have no probability"
             )
+        if damaged:
+            warnings.append(f"{damaged} points that were found hold no passage, and were left out; search doctor names some")
         if group_by and len(hits) < min(limit, len(candidates)) and len(candidates) == depth:
             warnings.append(f"the {depth} candidates are of {len(hits)} documents, fewer than {limit}; raise depth for more")
         if min_score is not None and (unjudged := sum(hit.rerank_score is None for hit in hits)):
@@ -131,13 +133,13 @@ class SearchService:
     def retrieve(self, query: str, depth: int) -> list[Candidate]:
         """The first stage alone: the `depth` closest chunks, closest first."""
         _check(query, depth, depth, None, None)
-        return self._retrieve(self._embedder.embed_query(query), depth, None)
+        return self._retrieve(self._embedder.embed_query(query), depth, None).candidates
 
-    def _retrieve(self, vector: NDArray[np.float32], depth: int, filter: PlainFilter | None) -> list[Candidate]:
+    def _retrieve(self, vector: NDArray[np.float32], depth: int, filter: PlainFilter | None) -> Found:
         if not self._checked:  # once: on a server it costs two requests
             self._index.ensure(CollectionSpec(self._embedder.dimension, self._embedder.fingerprint), create=False)
             self._checked = True
-        return to_candidates(self._index.query(vector, depth, filter))
+        return find(self._index, vector, depth, filter)
 
     def _query_warnings(self, query: str, scoring: Scoring | None) -> list[str]:
         warnings = []

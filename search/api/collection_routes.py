@@ -11,6 +11,7 @@ from search.api.bodies import Alias, Answer, CollectionName, Failure
 from search.api.parsing import parsed_route
 from search.api.service import Service
 from search.index.collections import CollectionInfo
+from search.index.points import passages
 from search.searcher import Searcher
 
 _LOOKED_AT = 5_000  # passages, for what there is to filter by
@@ -162,9 +163,10 @@ def _facets(searcher: Searcher) -> Answer:
     """Counted over documents, as far as the first passages go; numbers by their range."""
     facets = _Facets()
     seen = 0
-    for record in searcher.opened().scroll({"must": [{"key": "number", "match": {"value": 0}}]}, ["metadata", "media_type"]):
+    wanted = ["metadata", "media_type"]
+    for record in passages(searcher.opened().scroll({"must": [{"key": "number", "match": {"value": 0}}]}, wanted), wanted):
         seen += 1
-        facets.add(record.payload["media_type"], record.payload["metadata"])
+        facets.add(record.payload.get("media_type", "text/plain"), record.payload["metadata"])
         if seen == _LOOKED_AT:
             break
     return {"documents": seen, "complete": seen < _LOOKED_AT, **facets.answer()}

@@ -15,7 +15,7 @@ from search.errors import InferenceFailed, InvalidQuery
 from search.evaluation.corpus import Report
 from search.evaluation.datasets import Dataset
 from search.index import CollectionSpec, VectorIndex
-from search.index.points import to_candidates
+from search.index.points import find
 from search.ranking import rank
 from search.recipes import Recipe
 from search.reranking import Reranker, Scoring, Vector
@@ -127,7 +127,7 @@ def compare(
         vector = embedder.embed_query(query) if query.strip() else None
         embedded = time.perf_counter()
         if vector is not None:
-            to_candidates(index.query(vector, deepest))  # for its time: what is ranked comes from the query below
+            find(index, vector, deepest)  # for its time: what is ranked comes from the query below
         seconds = {"embed": embedded - started, "retrieve": time.perf_counter() - embedded}
         everything = [] if vector is None else _everything(index, vector, max(retrieved, deepest))
         retrieval.documents[query_id] = _distinct(candidate.document_id for candidate in everything)
@@ -235,7 +235,7 @@ def _everything(index: VectorIndex, vector: Vector, wanted: int) -> list[Candida
     """As many of the closest passages as hold `wanted` documents, or all that there are."""
     limit = wanted
     while True:
-        candidates = to_candidates(index.query(vector, limit))
+        candidates = find(index, vector, limit).candidates
         if len(candidates) < limit or len({candidate.document_id for candidate in candidates}) >= wanted:
             return candidates
         limit *= 2

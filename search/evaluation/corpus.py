@@ -6,7 +6,7 @@ from search.documents import Chunk
 from search.embedding import Embedder
 from search.evaluation.datasets import Dataset
 from search.index import CollectionSpec, VectorIndex
-from search.index.points import to_point
+from search.index.points import passages, to_point
 from search.ingestion import in_groups
 
 _BATCH = 256
@@ -44,14 +44,15 @@ def embed_corpus(dataset: Dataset, embedder: Embedder, index: VectorIndex, repor
 
 def documents_in(index: VectorIndex) -> set[str]:
     """The ids of a collection's documents."""
-    return {record.payload["document_id"] for record in index.scroll(fields=["document_id"])}
+    return {record.payload["document_id"] for record in passages(index.scroll(fields=["document_id"]), ["document_id"])}
 
 
 def cut(dataset: Dataset, embedder: Embedder, index: VectorIndex) -> list[str]:
     """What the embedder did not read to its end, in words."""
-    records = list(index.scroll(fields=["tokens", "tokens_embedded"]))
-    passages = sum(record.payload["tokens_embedded"] < record.payload["tokens"] for record in records)
+    fields = ["tokens", "tokens_embedded"]
+    records = list(passages(index.scroll(fields=fields), fields))
+    shortened = sum(record.payload["tokens_embedded"] < record.payload["tokens"] for record in records)
     window = embedder.tokenizer.max_tokens - embedder.tokenizer.special_tokens(pair=False)
     queries = sum(tally.tokens > window for tally in embedder.tokenizer.tally(list(dataset.queries.values())))
-    told = [(passages, len(records), "passages"), (queries, len(dataset.queries), "queries")]
+    told = [(shortened, len(records), "passages"), (queries, len(dataset.queries), "queries")]
     return [f"the embedder did not read the end of {some:,} of {all_:,} {what}" for some, all_, what in told if some]

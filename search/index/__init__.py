@@ -28,7 +28,7 @@ class CollectionSpec:
 class Point(NamedTuple):
     """One vector with what comes back with it."""
 
-    id: str  # a UUID
+    id: str  # a UUID, or the digits of a number, as other programs have them
     vector: Vector  # float32 (dimension,)
     payload: Payload
 
@@ -47,6 +47,20 @@ class Record(NamedTuple):
     id: str
     payload: Payload
     vector: Vector | None = None
+
+
+def to_engine_id(id: str) -> int | str:
+    """The id of a point as engines take it: points of other programs may have numbers for ids."""
+    return int(id) if id.isascii() and id.isdecimal() else id
+
+
+def to_vector(value: Any) -> Vector | None:
+    """A vector as an engine gave it; None if it is none, as of a point that another program wrote without one."""
+    try:
+        vector = np.array(value, np.float32)
+    except (TypeError, ValueError):
+        return None
+    return vector if vector.ndim == 1 and vector.size and np.isfinite(vector).all() else None
 
 
 Attempt = Callable[[Callable[[], Any]], Any]

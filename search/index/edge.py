@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import qdrant_edge as edge
 
 from search.errors import CollectionNotFound, IndexCorrupt, IndexFull
@@ -28,6 +27,8 @@ from search.index import (
     check_points,
     check_spec,
     once,
+    to_engine_id,
+    to_vector,
 )
 from search.index.data_folder import DataFolder, describe, read_spec
 from search.index.edge_shard import OpenShard, load, translated
@@ -105,7 +106,9 @@ class EdgeIndex:
         check_points(points)
         self._check_room(sum(4 * point.vector.size + _size(point.payload) for point in points))
         with self._opened.use() as shard:
-            converted = [edge.Point(point.id, point.vector.tolist(), booleans.with_names(point.payload)) for point in points]
+            converted = [
+                edge.Point(to_engine_id(point.id), point.vector.tolist(), booleans.with_names(point.payload)) for point in points
+            ]
             shard.update(edge.UpdateOperation.upsert_points(converted))
         self._written += len(points)
         if self._written >= _OPTIMIZED_EVERY:
@@ -129,7 +132,7 @@ class EdgeIndex:
         self._written += 1
         with self._opened.use() as shard:
             if ids:
-                shard.update(edge.UpdateOperation.delete_points(list(ids)))
+                shard.update(edge.UpdateOperation.delete_points([to_engine_id(one) for one in ids]))
             if filter is not None:
                 shard.update(edge.UpdateOperation.delete_points_by_filter(to_edge(filter) or edge.Filter()))
 
@@ -142,7 +145,7 @@ class EdgeIndex:
         start: str | None = None,
     ) -> Iterator[Record]:
         """Every point that passes the filter, by id, from `start` on, with the named payload fields, and its vector if asked."""
-        offset: Any = start
+        offset: Any = None if start is None else to_engine_id(start)
         wanted: bool | list[str] = True if fields is None else list(fields)
         while True:
             with self._opened.use() as shard:
@@ -151,7 +154,7 @@ class EdgeIndex:
                 )
                 records, offset = shard.scroll(request)
             for record in records:
-                vector = np.array(record.vector, np.float32) if vectors else None
+                vector = to_vector(record.vector) if vectors else None
                 yield Record(str(record.id), booleans.without_names(record.payload or {}), vector)
             if offset is None:
                 return

@@ -1,11 +1,107 @@
-"""What is stored with a vector? The payload of a chunk, written and read in one place."""
+"""What is stored with a vector? The payload of a chunk, written, read and checked in one place.
 
+What an engine gives is not always a passage of this package: a cluster that was restarted during deletes leaves points without
+a payload, and another program may write into the collection. Whoever reads payloads reads them through `as_passage`.
+"""
+
+import math
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from search.documents import Candidate, Chunk, Document
-from search.index import Match, Payload, Point, Vector
+from search.errors import InvalidDocument
+from search.index import Match, Payload, PlainFilter, Point, Record, Vector, VectorIndex
 from search.inference.tokens import Tally
+
+_ROUNDS = 3  # of asking for more, where points among the closest are no passages
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+_REQUIRED: dict[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("document_id", "revision"), _is_name),
+    **dict.fromkeys(("number", "chunks", "start", "end", "tokens", "tokens_embedded"), _is_count),
+    **dict.fromkeys(("title", "text"), _is_text),
+    "unknown_share": _is_number,
+    "metadata": lambda value: isinstance(value, Mapping),
+}
+_OPTIONAL: dict[str, Callable[[Any], bool]] = {  # collections made by 0.1.0 have none of these; some stand in first passages only
+    "generation": _is_count,
+    "headings": lambda value: isinstance(value, list | tuple) and all(isinstance(one, str) for one in value),
+    "page": lambda value: value is None or _is_count(value),
+    "modified": lambda value: value is None or _is_number(value),
+    **dict.fromkeys(("media_type", "after", "before", "document_title"), _is_text),
+}
+
+
+def as_passage(payload: Payload, fields: Iterable[str] | None = None) -> Payload | None:
+    """The payload of a point as that of a passage; None if it is none.
+
+    Args:
+        payload: as the engine gave it.
+        fields: those that were asked for; None for all of it.
+    """
+    for name in _REQUIRED | _OPTIONAL if fields is None else fields:
+        if name in payload:
+            if not (_REQUIRED.get(name) or _OPTIONAL[name])(payload[name]):
+                return None
+        elif name in _REQUIRED:
+            return None
+    return payload
+
+
+def passages(records: Iterable[Record], fields: Iterable[str] | None = None) -> Iterator[Record]:
+    """Those of some points that are passages; for the fields see `as_passage`."""
+    return (record for record in records if as_passage(record.payload, fields) is not None)
+
+
+def document_of(payload: Payload) -> str | None:
+    """The document that a damaged payload of this package belongs to; None if it is another program's, or says nothing.
+
+    A payload is taken for this package's if it names a document and has no field that this package never writes: what may be
+    somebody else's is never removed.
+    """
+    known = payload.keys() <= _REQUIRED.keys() | _OPTIONAL.keys()
+    return str(payload["document_id"]) if known and _is_name(payload.get("document_id")) else None
+
+
+class Found(NamedTuple):
+    """What a query found."""
+
+    candidates: list[Candidate]
+    damaged: int  # points among the closest that are no passages, and were left out
+
+
+def find(index: VectorIndex, vector: Vector, limit: int, filter: PlainFilter | None = None) -> Found:
+    """The passages closest to a vector, ranked. Points that are none are left out, and others looked for in their place.
+
+    Asking for more costs nothing where all points are passages, and one more query where some are not; excluding them by a
+    filter would make the engine look at every payload. After three more queries there may be fewer than `limit`.
+    """
+    wanted = limit
+    for _ in range(1 + _ROUNDS):
+        matches = index.query(vector, wanted, filter)
+        good = [match for match in matches if as_passage(match.payload) is not None]
+        damaged = len(matches) - len(good)
+        if len(good) >= limit or len(matches) < wanted:
+            break
+        wanted = limit + 2 * damaged
+    return Found(to_candidates(good[:limit]), damaged)
 
 
 def to_point(chunk: Chunk, vector: Vector, tally: Tally, window: int, revision: str, chunks: int, generation: int) -> Point:
@@ -47,21 +143,33 @@ def to_point(chunk: Chunk, vector: Vector, tally: Tally, window: int, revision: 
 
 
 def to_document(payloads: Sequence[Payload]) -> Document | None:
-    """A document as it was before it was cut, from all that is stored of one of its revisions; None if that is not all of it."""
+    """A document as it was before it was cut, from all that is stored of one of its revisions; None if that is not all of it.
+
+    Args:
+        payloads: of passages.
+    """
     passages = sorted(payloads, key=lambda payload: int(payload["number"]))
     first = passages[0] if passages else {}
-    if "document_title" not in first or [payload["number"] for payload in passages] != list(range(first["chunks"])):
+    if [payload["number"] for payload in passages] != list(range(first.get("chunks", -1))):
         return None
+    if "document_title" not in first or "before" not in first or any("after" not in payload for payload in passages):
+        return None  # made by 0.1.0
     pieces, at = [first["before"]], len(first["before"])
     for payload in passages:
+        if payload["start"] > at:  # something is missing in between
+            return None
         pieces += [payload["text"][at - payload["start"] :], payload["after"]]  # passages may overlap
         at = payload["end"] + len(payload["after"])
     text, title = "".join(pieces), first["document_title"]
-    return Document(first["document_id"], text, title, first["metadata"], first["media_type"], first["modified"])
+    media_type, modified = first.get("media_type", "text/plain"), first.get("modified")
+    try:
+        return Document(first["document_id"], text, title, first["metadata"], media_type, modified)
+    except InvalidDocument:  # as nobody who ingests could have given it
+        return None
 
 
 def to_candidates(matches: Sequence[Match]) -> list[Candidate]:
-    """What a query found, ranked; equal scores stand in the order of their ids, so that answers repeat.
+    """Passages that a query found, ranked; equal scores stand in the order of their ids, so that answers repeat.
 
     Of a document that is being replaced, only passages of the newest generation found are kept: no answer mixes two versions.
     """

@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import UnexpectedResponse
 
@@ -23,6 +22,8 @@ from search.index import (
     check_points,
     check_spec,
     once,
+    to_engine_id,
+    to_vector,
 )
 from search.index.exact import without_wildcard
 from search.index.lease import Lease
@@ -142,7 +143,9 @@ class QdrantIndex:
         check_points(points)
         self._check_claim()
         for batch in by_bytes(points):
-            converted = [models.PointStruct(id=p.id, vector=p.vector.tolist(), payload=dict(p.payload)) for p in batch]
+            converted = [
+                models.PointStruct(id=to_engine_id(p.id), vector=p.vector.tolist(), payload=dict(p.payload)) for p in batch
+            ]
             with self._translated():
                 self._client.upsert(self._target, converted, wait=True)
 
@@ -165,7 +168,7 @@ class QdrantIndex:
         self._check_claim()
         with self._translated():
             if ids:
-                self._client.delete(self._target, models.PointIdsList(points=list(ids)), wait=True)
+                self._client.delete(self._target, models.PointIdsList(points=[to_engine_id(one) for one in ids]), wait=True)
             if filter is not None:
                 self._client.delete(self._target, models.FilterSelector(filter=self._filter(filter)), wait=True)
 
@@ -178,7 +181,7 @@ class QdrantIndex:
         start: str | None = None,
     ) -> Iterator[Record]:
         """Every point that passes the filter, by id, from `start` on, with the named payload fields, and its vector if asked."""
-        offset: Any = start
+        offset: Any = None if start is None else to_engine_id(start)
         wanted: bool | list[str] = True if fields is None else list(fields)
         while True:
             with self._translated():
@@ -186,7 +189,7 @@ class QdrantIndex:
                     self._target, self._filter(filter), _PAGE, offset=offset, with_payload=wanted, with_vectors=vectors
                 )
             for record in records:
-                vector = np.array(record.vector, np.float32) if vectors else None
+                vector = to_vector(record.vector) if vectors else None
                 yield Record(str(record.id), record.payload or {}, vector)
             if offset is None:
                 return

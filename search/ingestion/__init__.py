@@ -18,6 +18,7 @@ from search.embedding import Embedder
 from search.errors import CollectionNotFound, InvalidDocument
 from search.index import CollectionSpec, VectorIndex
 from search.ingestion.comparison import of, others
+from search.ingestion.damage import Damage, survey
 from search.ingestion.overlap import Relay, in_groups
 from search.ingestion.planning import Planning
 from search.ingestion.report import IngestReport, OnChange, OnProgress, OnRejection, Progress, State
@@ -90,7 +91,8 @@ class Ingestion:
 
         Args:
             documents: drawn in this thread, a few hundred ahead of what is written.
-            sync: also remove documents of the collection that are not among these.
+            sync: also remove documents of the collection that are not among these, and mend what is damaged of those that are.
+                Points that another program wrote are left alone.
             max_delete: how many a sync may remove: a share below 1 of all documents of the collection, or a number. If there are
                 more, none is removed and the report says so; likewise if something was rejected that may be one of them.
             dry_run: write nothing, and report what would be.
@@ -114,6 +116,11 @@ class Ingestion:
     def _run(
         self, documents: Iterable[Document | Rejection], *, sync: bool, max_delete: float, dry_run: bool, exists: bool
     ) -> IngestReport:
+        damage = survey(self._index) if sync and exists else Damage()
+        if not dry_run:
+            for batch in in_groups(damage.empty, _DELETED_AT_ONCE):
+                self._index.delete(ids=batch)
+            self._planning.partial = dict(damage.partial)
         if dry_run:
             for step in self._planning.steps(documents, exists=exists, chunked=False):
                 self._refuse(step.rejections)
@@ -126,7 +133,7 @@ class Ingestion:
                         self._settle(outcome)
                 for outcome in relay.finish():
                     self._settle(outcome)
-        kept, because = self._remove_others(max_delete, dry_run=dry_run) if sync and exists else (0, "")
+        kept, because = self._remove_others(damage, max_delete, dry_run=dry_run) if sync and exists else (0, "")
         if not dry_run:
             self._index.optimize()  # which leaves a small collection, and one that is as it was, alone
         return IngestReport(
@@ -141,6 +148,8 @@ class Ingestion:
             kept_because=because,
             dry_run=dry_run,
             rejections=tuple(self._rejections),
+            damaged=damage.damaged,
+            foreign=damage.foreign,
         )
 
     def _open(self, *, create: bool, needed: bool) -> bool:
@@ -183,9 +192,10 @@ class Ingestion:
             if self._on_rejection:
                 self._on_rejection(rejection)
 
-    def _remove_others(self, max_delete: float, *, dry_run: bool) -> tuple[int, str]:
+    def _remove_others(self, damage: Damage, max_delete: float, *, dry_run: bool) -> tuple[int, str]:
         """Remove documents that were not given; how many were kept instead, and why."""
-        absent = sorted(others(self._index, self._planning.knows))
+        damaged = (document_id for document_id in damage.partial if not self._planning.knows(document_id))
+        absent = sorted({*others(self._index, self._planning.knows), *damaged})
         of_all = len(absent) + self._counts["changed"] + self._counts["unchanged"]  # what was there before
         allowed = int(max_delete * of_all + _ROUNDING) if max_delete < 1 else int(max_delete)
         if absent and self._nameless:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from search.documents import passage_of
 from search.index import PlainFilter, Vector, VectorIndex
+from search.index.points import passages
 from search.ingestion.report import State
 
 
@@ -23,7 +24,8 @@ def compare(index: VectorIndex, revisions: Mapping[str, str]) -> dict[str, Store
         revisions: by document id, what each should be at.
     """
     stored: dict[str, list[tuple[str, int, int]]] = {document_id: [] for document_id in revisions}
-    for record in index.scroll(of(list(revisions)), ["document_id", "revision", "chunks", "generation"]):
+    fields = ["document_id", "revision", "chunks", "generation"]
+    for record in passages(index.scroll(of(list(revisions)), fields), fields):
         payload = record.payload
         stored[payload["document_id"]].append((payload["revision"], payload["chunks"], payload.get("generation", 0)))
 
@@ -39,18 +41,19 @@ def compare(index: VectorIndex, revisions: Mapping[str, str]) -> dict[str, Store
 
 def vectors_of(index: VectorIndex, document_id: str) -> dict[str, Vector]:
     """The vectors of a document's passages, by what was embedded: of any of its versions, since all are of one embedder."""
-    records = index.scroll(of([document_id]), ["title", "text"], vectors=True)
+    fields = ["title", "text"]
     return {
         passage_of(record.payload["title"], record.payload["text"]): record.vector
-        for record in records
+        for record in passages(index.scroll(of([document_id]), fields, vectors=True), fields)
         if record.vector is not None
     }
 
 
 def others(index: VectorIndex, known: Callable[[str], bool]) -> Iterator[str]:
-    """Documents in the index that are not known, each once."""
+    """Documents in the index that are not known, each once. What names no revision, too, may be another program's."""
     seen: set[str] = set()
-    for record in index.scroll(None, ["document_id"]):
+    fields = ["document_id", "revision"]
+    for record in passages(index.scroll(None, fields), fields):
         document_id = record.payload["document_id"]
         if document_id not in seen and not known(document_id):
             seen.add(document_id)

@@ -3,9 +3,9 @@
 import time
 
 from search.documents import Rejection
-from search.errors import IndexRejected
-from search.index import CollectionSpec, Point, Record, Vector, VectorIndex
+from search.index import CollectionSpec, Point, VectorIndex
 from search.ingestion.comparison import compare, of, others
+from search.ingestion.damage import survey
 from search.ingestion.overlap import in_groups
 from search.ingestion.report import IngestReport, OnProgress, Progress, State
 from search.ingestion.restoring import by_document, incomplete, newest_whole
@@ -38,6 +38,7 @@ def copy(
 
 def _copy(source: VectorIndex, target: VectorIndex, *, sync: bool, on_progress: OnProgress | None) -> IngestReport:
     started = time.monotonic()
+    damage = survey(source)
     counts: dict[State, int] = {"added": 0, "changed": 0, "unchanged": 0, "removed": 0}
     chunks = 0
     kept: set[str] = set()
@@ -50,9 +51,10 @@ def _copy(source: VectorIndex, target: VectorIndex, *, sync: bool, on_progress: 
         stored = compare(target, revisions)
         fresh = [document_id for document_id, standing in stored.items() if standing.state != "unchanged"]
         points = [
-            Point(record.id, _vector(record), {**record.payload, "generation": stored[document_id].generation + 1})
+            Point(record.id, record.vector, {**record.payload, "generation": stored[document_id].generation + 1})
             for document_id in fresh
             for record in held[document_id]
+            if record.vector is not None  # which holds of all, see by_document
         ]
         if points:
             target.upsert(points)
@@ -83,11 +85,6 @@ def _copy(source: VectorIndex, target: VectorIndex, *, sync: bool, on_progress: 
         kept_because="",
         dry_run=False,
         rejections=tuple(rejections),
+        damaged=damage.damaged,
+        foreign=damage.foreign,
     )
-
-
-def _vector(record: Record) -> Vector:
-    if record.vector is None:
-        message = f"point {record.id} came without its vector"
-        raise IndexRejected(message)
-    return record.vector

@@ -59,6 +59,7 @@ class Planning:
         self._max_characters = max_characters
         self._taken: set[bytes] = set()
         self._rejected: set[bytes] = set()
+        self.partial: dict[str, list[str]] = {}  # damaged points, which a sync removes, by document
 
     def know(self, document_id: str) -> None:
         """Remember the id of a document that was given, but not taken."""
@@ -80,6 +81,8 @@ class Planning:
         for rejections, group in self._grouped(documents):
             revisions = {document.id: document.content_hash(self._chunker.state(document)) for document in group}
             with self._using:
+                if damaged := [point for document in group for point in self.partial.pop(document.id, ())]:
+                    self._index.delete(ids=damaged)  # so that their documents are not whole, and are written anew
                 stored = compare(self._index, revisions) if exists and group else {one: Stored("added", 0) for one in revisions}
             fresh = [document for document in group if stored[document.id].state != "unchanged"] if chunked else []
             yield Step(rejections)

@@ -42,6 +42,9 @@ class IngestReport:
         kept_because: why; empty if nothing was kept.
         dry_run: whether nothing was written, and the figures say what would have been; chunks and tokens are then 0.
         rejections: the first thousand of them, each with file, line and reason.
+        damaged: points that hold no whole passage, as a sync or a copy met them. A sync removes them, and writes the documents
+            anew that they were of; a copy leaves them out.
+        foreign: points that another program wrote, likewise; both leave them alone.
     """
 
     added: int
@@ -58,6 +61,8 @@ class IngestReport:
     kept_because: str
     dry_run: bool
     rejections: tuple[Rejection, ...]
+    damaged: int = 0
+    foreign: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """The same as plain data."""

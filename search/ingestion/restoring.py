@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from search.documents import Document, Rejection
 from search.index import Record, VectorIndex
-from search.index.points import to_document
+from search.index.points import as_passage, passages, to_document
 from search.ingestion.comparison import of
 from search.ingestion.overlap import in_groups
 from search.ingestion.selection import Selection
@@ -28,11 +28,11 @@ def selected(index: VectorIndex, selection: Selection) -> Iterator[Document | Re
 
 
 def by_document(index: VectorIndex, *, vectors: bool = False) -> Iterator[tuple[str, list[Record]]]:
-    """All passages of each document. Memory stays bounded by some 80 bytes for each."""
+    """All passages of each document, none of one of which no passage is whole. Memory stays bounded by some 80 bytes for each."""
     seen: set[bytes] = set()
 
     def unseen() -> Iterator[str]:
-        for record in index.scroll(None, ["document_id"]):
+        for record in passages(index.scroll(None, ["document_id", "revision"]), ["document_id", "revision"]):
             document_id = str(record.payload["document_id"])
             digest = hashlib.blake2b(document_id.encode(), digest_size=8).digest()
             if digest not in seen:
@@ -59,10 +59,15 @@ def incomplete(index: VectorIndex, document_id: str) -> Rejection:
 
 
 def _records(index: VectorIndex, group: list[str], *, vectors: bool = False) -> dict[str, list[Record]]:
-    found: dict[str, list[Record]] = {}
+    """The passages of some documents; none of one of which no passage is whole."""
+    records: dict[str, list[Record]] = {}
     for record in index.scroll(of(group), vectors=vectors):
-        found.setdefault(str(record.payload["document_id"]), []).append(record)
-    return found
+        if not isinstance(document_id := record.payload.get("document_id"), str):
+            continue  # a list that holds the id, as another program may have it
+        whole = records.setdefault(document_id, [])
+        if as_passage(record.payload) is not None and (record.vector is not None or not vectors):
+            whole.append(record)
+    return records
 
 
 def _document(index: VectorIndex, document_id: str, records: list[Record]) -> Document | Rejection:

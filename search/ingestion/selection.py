@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from search.documents import check_strings
 from search.errors import InvalidQuery
 from search.index import PlainFilter, VectorIndex
+from search.index.points import passages
 from search.ingestion.comparison import of
 from search.ingestion.overlap import in_groups
 
@@ -37,7 +38,7 @@ class Selection:
         found = {
             str(record.payload["document_id"]): None  # a set that keeps its order
             for condition in self._conditions
-            for record in index.scroll(condition, ["document_id"])
+            for record in passages(index.scroll(condition, ["document_id"]), ["document_id"])
         }
         return list(found)
 
