@@ -17,6 +17,7 @@ from urllib.parse import quote
 import httpx
 
 from search import errors
+from search.addresses import apart, checked_key, without_secrets
 from search.documents import Document, Hit, Json, Rejection, SearchResult, check_strings, half_surrogate
 from search.errors import InvalidQuery, SearchError, ServiceOverloaded, ServiceRefused, ServiceUnreachable
 from search.ingestion.report import IngestReport
@@ -116,7 +117,7 @@ class Client:
             timeout_s: seconds until a request counts as lost.
         """
         self._calls = _Calls(collection)
-        self._http = httpx.Client(base_url=url, headers=_headers(key), timeout=timeout_s)
+        self._http = httpx.Client(**_where(url), headers=_headers(key), timeout=timeout_s)
 
     def search(self, query: str, **options: Any) -> SearchResult:
         """Answer a query.
@@ -186,7 +187,7 @@ class AsyncClient:
     def __init__(self, url: str, *, key: str | None = None, collection: str | None = None, timeout_s: float = _TIMEOUT_S) -> None:
         """See Client."""
         self._calls = _Calls(collection)
-        self._http = httpx.AsyncClient(base_url=url, headers=_headers(key), timeout=timeout_s)
+        self._http = httpx.AsyncClient(**_where(url), headers=_headers(key), timeout=timeout_s)
 
     async def search(self, query: str, **options: Any) -> SearchResult:
         """See Client, as for all below."""
@@ -239,8 +240,15 @@ class AsyncClient:
             raise _unreachable(self._http.base_url, error) from error
 
 
+def _where(url: str) -> dict[str, Any]:
+    """User and password apart from the URL, which is logged and shown."""
+    base_url, credentials = apart(url)
+    return {"base_url": base_url, "auth": credentials}
+
+
 def _headers(key: str | None) -> dict[str, str]:
-    return {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
+    credentials = {"Authorization": f"Bearer {checked_key(key, 'the key')}"} if key else {}
+    return {"Content-Type": "application/json"} | credentials
 
 
 def _read(call: _Call[Value], answer: httpx.Response) -> Value:
@@ -270,9 +278,8 @@ def _error(status: int, told: Mapping[str, Any], retry_after_s: int = 1) -> Sear
 
 
 def _unreachable(url: httpx.URL, error: httpx.TransportError) -> ServiceUnreachable:
-    return ServiceUnreachable(
-        f"the service at {url} does not answer ({str(error) or type(error).__name__}): is `search serve` running there?"
-    )
+    where, why = without_secrets(str(url)), str(error) or type(error).__name__
+    return ServiceUnreachable(f"the service at {where} does not answer ({why}): is `search serve` running there?")
 
 
 def _result(told: Mapping[str, Any]) -> SearchResult:

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from search.addresses import without_secrets
 from search.assembly import build_collections, build_embedder, build_reranker, needs_extra
 from search.errors import CollectionNotFound, SearchError
 from search.index import CollectionSpec, VectorIndex
@@ -137,7 +138,7 @@ def _service(service: ServiceSettings) -> str:
     from search.api.traces import Traces
 
     Traces(service.traces_url).close()
-    return f"{told}, traces to {service.traces_url}"
+    return f"{told}, traces to {without_secrets(service.traces_url)}"
 
 
 def _collection(settings: Settings) -> Iterator[Finding]:

@@ -32,7 +32,8 @@ SearchError
 │   ├── IndexDenied              the API key is missing or wrong
 │   ├── IndexOverloaded          429: too many requests; `retry_after_s` if the server said so
 │   ├── IndexFaulted             the server failed on the request, as it may not on the next one
-│   └── IndexRejected            the engine refused the request
+│   ├── IndexRejected            the engine refused the request
+│   └── IndexGarbled             what answered is no Qdrant, or gave an answer that no Qdrant gives
 └── ServiceError                 of a service that is asked over HTTP, and of its clients
     ├── ServiceUnreachable       it does not answer
     ├── ServiceOverloaded        429: too much to do; `retry_after_s` says when to come again
@@ -147,7 +148,7 @@ class ReindexRefused(IndexFailure):
 
 
 class IndexFull(IndexFailure):
-    """The disk has too little room left for what was to be written; nothing of it was, and the collection is as it was."""
+    """The disk has too little room left, here or on the server, for what was to be written; the collection is as it was."""
 
 
 class CollectionNotFound(IndexFailure):
@@ -195,7 +196,7 @@ class IndexRejected(IndexFailure):
 
 
 class IndexGarbled(IndexFailure):
-    """What answered is no Qdrant: a proxy's page, or another server at its address."""
+    """What answered is no Qdrant, as a proxy's page or another server, or gave what no Qdrant gives: a redirect, far too much."""
 
 
 class ServiceError(SearchError):

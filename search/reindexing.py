@@ -135,7 +135,7 @@ class Reindexing:
         self._collections.check_alias(self._name)
         purpose = f"{self._name} after {info.name}"
         new_name = self._new_name(info.name, spec, purpose)
-        new = wrap(self._collections.open(new_name, self._storage, purpose))
+        new = wrap(self._collections.open(new_name, self._storage, purpose, like=info.name))
         try:
             live.ensure(info.spec, create=False)
             with live.claimed():  # what came in meanwhile would be missing

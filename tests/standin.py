@@ -39,12 +39,16 @@ class _Server(ThreadingHTTPServer):
 class QdrantStandIn:
     """Serves one in-memory Qdrant on a free port of 127.0.0.1."""
 
-    def __init__(self, api_key: str | None = None, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, api_key: str | None = None, tls: ssl.SSLContext | None = None, nodes: int = 1) -> None:
         self.api_key = api_key
         self.faults: deque[Fault] = deque()
         self.requests: list[str] = []
         self.bodies: deque[tuple[str, dict[str, Any]]] = deque(maxlen=100)  # of the last requests
+        self.headers: deque[dict[str, str]] = deque(maxlen=100)  # likewise, in small letters
         self.refused = ""  # points with this in their text are refused, as some server's limits would have it
+        self.nodes = nodes  # of the cluster that this would be the first of
+        self.dead: set[int] = set()  # shards that this node does not hold whole at the moment
+        self._spread: dict[str, dict[str, Any]] = {}  # how collections were made
         self._client = QdrantClient(":memory:")
         self._lock = threading.Lock()
         self._server = _Server(("127.0.0.1", 0), _handler(self))
@@ -84,7 +88,11 @@ class QdrantStandIn:
                 case [_, "collections", name, *_] if not self._client.collection_exists(name):
                     return 404, f"Collection `{name}` doesn't exist!"
                 case ["GET", "collections", name]:
-                    return 200, _plain(self._client.get_collection(name))
+                    told = _plain(self._client.get_collection(name))
+                    told["config"]["params"] |= self._spread.get(self._own_name(name), {})
+                    return 200, told
+                case ["GET", "collections", name, "cluster"]:
+                    return 200, self._cluster(self._spread[self._own_name(name)], self._client.count(name).count)
                 case ["PATCH", "collections", name]:
                     return 200, self._client.update_collection(name, metadata=body["metadata"])
                 case ["DELETE", "collections", name] if name in {one.alias_name for one in self._client.get_aliases().aliases}:
@@ -124,7 +132,27 @@ class QdrantStandIn:
                 case _:
                     return 404, f"the stand-in has no {method} {path}"
 
+    def _own_name(self, name: str) -> str:
+        return {one.alias_name: one.collection_name for one in self._client.get_aliases().aliases}.get(name, name)
+
+    def _cluster(self, spread: dict[str, Any], points: int) -> dict[str, Any]:
+        """Where shards lie, as the first node tells it: a shard's replicas stand on nodes that follow each other."""
+        shards, replicas = spread["shard_number"], min(spread["replication_factor"], self.nodes)
+        places = [(shard, (shard + copy) % self.nodes) for shard in range(shards) for copy in range(replicas)]
+        local = [
+            {"shard_id": shard, "points_count": points // shards, "state": "Dead" if shard in self.dead else "Active"}
+            for shard, node in places
+            if node == 0
+        ]
+        remote = [{"shard_id": shard, "peer_id": 1000 + node, "state": "Active"} for shard, node in places if node != 0]
+        return {"peer_id": 1000, "shard_count": shards, "local_shards": local, "remote_shards": remote, "shard_transfers": []}
+
     def _create(self, name: str, body: dict[str, Any]) -> bool:
+        self._spread[name] = {
+            "shard_number": body.get("shard_number") or self.nodes,
+            "replication_factor": body.get("replication_factor") or 1,
+            "write_consistency_factor": body.get("write_consistency_factor") or 1,
+        }
         vectors = models.VectorParams.model_validate(body["vectors"])
         return self._client.create_collection(name, vectors, metadata=body.get("metadata"))
 
@@ -143,6 +171,7 @@ def _handler(standin: QdrantStandIn) -> type[BaseHTTPRequestHandler]:
 
         def _serve(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            standin.headers.append({name.lower(): value for name, value in self.headers.items()})
             fault = standin.faults.popleft() if standin.faults else Fault()
             time.sleep(fault.delay_s)
             if fault.reset:

@@ -251,6 +251,15 @@ def test_a_password_in_the_url_stays_there() -> None:
     assert "hunter2" not in str(caught.value)
 
 
+def test_a_password_in_the_url_is_sent_and_not_logged(server: ChatStandIn, caplog: pytest.LogCaptureFixture) -> None:
+    url = server.url.replace("//", "//user:hunter2@")
+    with caplog.at_level(logging.DEBUG), asking(url) as reranker:
+        reranker.score("q", ["a", "b"])
+    assert server.requests[0].headers["authorization"] == "Basic dXNlcjpodW50ZXIy"
+    assert "HTTP Request" in caplog.text
+    assert "hunter2" not in caplog.text
+
+
 def test_an_answer_without_end_is_refused(server: ChatStandIn, reranker: ChatReranker) -> None:
     server.planted.append(Answer(body=b" " * 5_000_000))
     with pytest.raises(InferenceFailed, match="more than a chat completion may hold"):

@@ -3,6 +3,7 @@
 import asyncio
 import dataclasses
 import inspect
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +18,7 @@ from search.documents import Document
 from search.errors import (
     CollectionNotFound,
     InvalidQuery,
+    InvalidSettings,
     SearchError,
     ServiceOverloaded,
     ServiceRefused,
@@ -146,3 +148,13 @@ def test_ids_that_look_like_paths(served: Served) -> None:
         for nothing in (".", ".."):
             with pytest.raises(SearchError):
                 client.get(nothing)
+
+
+def test_a_password_in_the_url_is_never_shown(caplog: pytest.LogCaptureFixture) -> None:
+    unreachable = pytest.raises(ServiceUnreachable, match=r"the service at http://127\.0\.0\.1:9 does not answer")
+    with caplog.at_level(logging.DEBUG), Client("http://user:hunter2@127.0.0.1:9") as client, unreachable as caught:
+        client.search("x")
+    assert "hunter2" not in f"{caught.value} {caplog.text}"
+    with pytest.raises(InvalidSettings, match="the key holds white space") as refused:
+        Client("http://127.0.0.1:9", key="hunter2\n")
+    assert "hunter2" not in str(refused.value)

@@ -19,6 +19,7 @@ from search.errors import (
     IndexDenied,
     IndexFailure,
     IndexFaulted,
+    IndexFull,
     IndexGarbled,
     IndexMismatch,
     IndexOverloaded,
@@ -234,12 +235,17 @@ def test_every_exception_of_the_client_is_translated() -> None:
 
 @pytest.mark.parametrize("code", list(grpc.StatusCode), ids=lambda code: code.name)
 def test_every_grpc_status_is_translated(code: grpc.StatusCode) -> None:
+    """Only what is truly the request's fault is IndexRejected, which a document may be rejected for."""
+
     class Failed(grpc.RpcError, grpc.Call):  # type: ignore[misc]  # grpc ships no types
+        def __init__(self, details: str | None = "planted") -> None:
+            self._details = details
+
         def code(self) -> grpc.StatusCode:
             return code
 
-        def details(self) -> str:
-            return "planted"
+        def details(self) -> str | None:
+            return self._details
 
         def _unused(self, *_: object) -> None:
             raise AssertionError
@@ -253,5 +259,12 @@ def test_every_grpc_status_is_translated(code: grpc.StatusCode) -> None:
         "DEADLINE_EXCEEDED": IndexTimeout,
         "RESOURCE_EXHAUSTED": IndexOverloaded,
         "UNAVAILABLE": IndexUnreachable,
+        "UNIMPLEMENTED": IndexGarbled,
+        **dict.fromkeys(("INVALID_ARGUMENT", "ALREADY_EXISTS", "OUT_OF_RANGE"), IndexRejected),
     }
-    assert type(translate(Failed(), "the server")) is kinds.get(code.name, IndexRejected)
+    for details in ("planted", None, ""):
+        assert type(translate(Failed(details), "the server")) is kinds.get(code.name, IndexFaulted)
+    assert IndexFaulted.transient
+    assert type(translate(Failed("Service internal error: No space left on device (os error 28)"), "the server")) is IndexFull
+    larger = type(translate(Failed("Received message larger than max (900 vs. 100)"), "the server"))
+    assert larger is (IndexGarbled if code.name == "RESOURCE_EXHAUSTED" else kinds.get(code.name, IndexFaulted))

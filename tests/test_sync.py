@@ -12,7 +12,7 @@ from test_ingestion import LONG, contents
 from search.chunking import Chunker
 from search.documents import Document, Rejection
 from search.embedding import FastEmbedEmbedder
-from search.errors import IndexFull, InferenceFailed, InvalidDocument, InvalidQuery, UnsupportedFilter
+from search.errors import IndexFull, IndexRejected, InferenceFailed, InvalidDocument, InvalidQuery, UnsupportedFilter
 from search.index import Point, VectorIndex
 from search.index.connection import connect
 from search.index.edge import EdgeIndex
@@ -330,6 +330,44 @@ def test_a_server_that_refuses_everything_is_an_error(standin: QdrantStandIn, qu
     with pytest.raises(Exception, match="refused the request"):
         ingest(index, quick_embedder, texts("a", "b"))
     index.close()
+
+
+class Faulty:
+    """An index that calls its own faults refusals, as Qdrant Edge does: so many, from the third write on."""
+
+    def __init__(self, index: VectorIndex, faults: int) -> None:
+        self._index = index
+        self._faults = faults
+        self._writes = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._index, name)
+
+    def upsert(self, points: Sequence[Point]) -> None:
+        self._writes += 1
+        if 2 < self._writes <= 2 + self._faults:
+            message = "Qdrant Edge refused the request: Service runtime error: planted"
+            raise IndexRejected(message)
+        self._index.upsert(points)
+
+
+def test_a_fault_of_the_engine_rejects_no_good_document(
+    local_index: VectorIndex, quick_embedder: FastEmbedEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long it lasts: what passes is written after all, and what stays ends the run."""
+    monkeypatch.setattr(planning, "_BATCH", 2)
+    passed = 0
+    for faults in (1, 2, 3, 4, 5, 10**6):
+        index: Any = Faulty(local_index, faults)
+        documents = texts(*(f"{faults}{one}" for one in "abcdefghi"))
+        try:
+            report = ingest(index, quick_embedder, documents)
+            passed += 1
+        except IndexRejected:
+            report = ingest(local_index, quick_embedder, documents)
+        assert report.rejected == 0
+        assert contents(local_index).keys() >= {document.id for document in documents}
+    assert passed > 1
 
 
 # Removing

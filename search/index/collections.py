@@ -41,8 +41,11 @@ class Collections(Protocol):
     def named(self, name: str, storage: StorageSettings) -> VectorIndex:
         """What is searched and filled by a name, not yet opened, and closed by itself; `storage` is for one that is made."""
 
-    def open(self, name: str, storage: StorageSettings, purpose: str = "") -> VectorIndex:
-        """One collection by its own name, which one that is made gets, with a purpose that is kept until an alias leads to it."""
+    def open(self, name: str, storage: StorageSettings, purpose: str = "", like: str | None = None) -> VectorIndex:
+        """One collection by its own name, which one that is made gets, with a purpose that is kept until an alias leads to it.
+
+        It is spread over machines like another collection, where one is named and the settings say nothing else.
+        """
 
     def check_alias(self, alias: str) -> None:
         """IndexRejected if a name cannot be led to another collection."""

@@ -2,14 +2,17 @@
 
 import ipaddress
 import ssl
+import urllib.request
 import warnings
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import Any
 
 import httpx
 from qdrant_client import QdrantClient
 
+from search.addresses import checked_key, read_address, without_secrets
 from search.errors import IndexRejected
+from search.index.transport import LARGEST_ANSWER, BoundedTransport
 
 
 def connect(
@@ -18,39 +21,59 @@ def connect(
     """Make a client; nothing is sent yet.
 
     Args:
-        url: http:// or https://, with a port unless it is 6333.
+        url: http:// or https://, with a port unless it is 6333; a user and password in it are sent as such.
         api_key: sent with every request.
         grpc_port: speak gRPC for points at this port; None for REST.
         timeout_s: seconds until a request counts as lost.
         ca_file: PEM file of a private certificate authority.
 
     Raises:
-        IndexRejected: the URL or the certificate file cannot be used.
+        IndexRejected: the URL, the proxy or the certificate file cannot be used.
+        InvalidSettings: the API key cannot be sent.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        message = f"{url!r} is not the URL of a Qdrant server; write it like http://127.0.0.1:6333"
-        raise IndexRejected(message)
+    try:
+        address = read_address(url)
+    except ValueError as error:
+        message = f"{without_secrets(url)!r} is not the URL of a Qdrant server: {error}; write it like http://127.0.0.1:6333"
+        raise IndexRejected(message) from error
     if ca_file and grpc_port:
         message = "a private certificate authority works over REST only; leave out ca_file or grpc"
         raise IndexRejected(message)
+    if address.credentials and grpc_port:
+        message = "a user and password in the server's URL work over REST only; leave them or grpc out"
+        raise IndexRejected(message)
+    local = _is_loopback(address.host)
     try:
         verify = ssl.create_default_context(cafile=str(ca_file)) if ca_file else True
     except OSError as error:
         message = f"the certificate authority in {ca_file} cannot be read: {error}"
         raise IndexRejected(message) from error
+    # Without limits the client keeps no connection to localhost.
+    carrier: dict[str, Any] = {"verify": verify, "limits": httpx.Limits(max_keepalive_connections=8)}
+    if not local and not urllib.request.proxy_bypass(address.host):
+        proxies = urllib.request.getproxies()
+        carrier["proxy"] = proxies.get(address.url.partition(":")[0]) or proxies.get("all")
+    try:
+        transport = BoundedTransport(httpx.HTTPTransport(**carrier), timeout_s)
+    except (ValueError, ImportError, httpx.InvalidURL) as error:
+        message = "the proxy that the environment names (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY) cannot be used; write it like http://host:3128"
+        raise IndexRejected(message) from error
+    grpc_options = {"grpc.max_receive_message_length": LARGEST_ANSWER}
+    if local:
+        grpc_options["grpc.enable_http_proxy"] = 0
     with warnings.catch_warnings():
-        if _is_loopback(parts.hostname):  # a key that never leaves this machine needs no warning
+        if local:  # a key that never leaves this machine needs no warning
             warnings.filterwarnings("ignore", "Api key is used with an insecure connection", UserWarning)
         return QdrantClient(
-            url=url,
-            api_key=api_key,
+            url=address.url,
+            api_key=checked_key(api_key, "the index's api_key"),
             prefer_grpc=grpc_port is not None,
             grpc_port=grpc_port or 6334,
+            grpc_options=grpc_options,
             timeout=timeout_s,
             check_compatibility=False,  # it would ask the server now; `search doctor` does
-            limits=httpx.Limits(max_keepalive_connections=8),  # without it the client keeps no connection to localhost
-            verify=verify,
+            transport=transport,
+            auth=address.credentials,
         )
 
 

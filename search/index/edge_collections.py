@@ -57,8 +57,8 @@ class EdgeCollections:
         """What is searched and filled by a name, not yet opened."""
         return EdgeIndex(self._data, name, storage)
 
-    def open(self, name: str, storage: StorageSettings, purpose: str = "") -> VectorIndex:
-        """A collection by its own name, not yet opened."""
+    def open(self, name: str, storage: StorageSettings, purpose: str = "", like: str | None = None) -> VectorIndex:  # noqa: ARG002
+        """A collection by its own name, not yet opened. There is one machine, so it is like any other."""
         return EdgeIndex(self._data, name, storage, exact=True, purpose=purpose)
 
     def check_alias(self, alias: str) -> None:

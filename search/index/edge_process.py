@@ -80,8 +80,8 @@ class EdgeProcess:
         """What is searched and filled by a name, not yet opened."""
         return _Index(self, next(self._tickets), name, storage, None)
 
-    def open(self, name: str, storage: StorageSettings, purpose: str = "") -> VectorIndex:
-        """A collection by its own name, not yet opened."""
+    def open(self, name: str, storage: StorageSettings, purpose: str = "", like: str | None = None) -> VectorIndex:  # noqa: ARG002
+        """A collection by its own name, not yet opened. There is one machine, so it is like any other."""
         return _Index(self, next(self._tickets), name, storage, purpose)
 
     def check_alias(self, alias: str) -> None:

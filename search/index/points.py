@@ -47,6 +47,7 @@ _OPTIONAL: dict[str, Callable[[Any], bool]] = {  # collections made by 0.1.0 hav
     "modified": lambda value: value is None or _is_number(value),
     **dict.fromkeys(("media_type", "after", "before", "document_title"), _is_text),
 }
+_CHECKS = _REQUIRED | _OPTIONAL
 
 
 def as_passage(payload: Payload, fields: Iterable[str] | None = None) -> Payload | None:
@@ -56,9 +57,9 @@ def as_passage(payload: Payload, fields: Iterable[str] | None = None) -> Payload
         payload: as the engine gave it.
         fields: those that were asked for; None for all of it.
     """
-    for name in _REQUIRED | _OPTIONAL if fields is None else fields:
+    for name in _CHECKS if fields is None else fields:
         if name in payload:
-            if not (_REQUIRED.get(name) or _OPTIONAL[name])(payload[name]):
+            if not _CHECKS[name](payload[name]):
                 return None
         elif name in _REQUIRED:
             return None
@@ -76,7 +77,7 @@ def document_of(payload: Payload) -> str | None:
     A payload is taken for this package's if it names a document and has no field that this package never writes: what may be
     somebody else's is never removed.
     """
-    known = payload.keys() <= _REQUIRED.keys() | _OPTIONAL.keys()
+    known = payload.keys() <= _CHECKS.keys()
     return str(payload["document_id"]) if known and _is_name(payload.get("document_id")) else None
 
 

@@ -9,7 +9,8 @@ from typing import Any
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import UnexpectedResponse
 
-from search.errors import CollectionNotFound, IndexMismatch
+from search.addresses import without_secrets
+from search.errors import CollectionNotFound, IndexMismatch, IndexRejected
 from search.index import (
     KEYWORD_FIELDS,
     Attempt,
@@ -31,6 +32,7 @@ from search.index.server_errors import translated
 from search.index.server_types import (
     Sharding,
     by_bytes,
+    inherited,
     is_indexed_only,
     spec_of,
     to_creation,
@@ -61,6 +63,7 @@ class QdrantIndex:
         owned: bool = True,
         aliased: bool = True,
         purpose: str = "",
+        like: str | None = None,
     ) -> None:
         """Keep the names.
 
@@ -73,15 +76,17 @@ class QdrantIndex:
             owned: whether the client is closed with this.
             aliased: whether a collection that is made gets the name as an alias only.
             purpose: kept with a collection that is made, until a name is led to it.
+            like: a collection that it is to replace: it is spread over machines likewise, where `sharding` says nothing else.
         """
         self.name = name
         self._storage = storage or StorageSettings()
         self._sharding = sharding or Sharding()
-        self.location = location
+        self.location = without_secrets(location)
         self._client = client
         self._owned = owned
         self._aliased = aliased
         self._purpose = purpose
+        self._like = like
         self._target = name  # what the name leads to
         self._spec: CollectionSpec | None = None
         self._lease: Lease | None = None
@@ -258,8 +263,18 @@ class QdrantIndex:
         return first
 
     def _make(self, name: str, spec: CollectionSpec) -> None:
+        sharding = self._sharding
+        if self._like is not None:
+            params = self._client.get_collection(self._like).config.params
+            if params.sharding_method == models.ShardingMethod.CUSTOM:
+                message = (
+                    f"collection {self._like!r} at {self.location} is sharded by keys, which this package does not write with; "
+                    "ingest its sources into another collection (--collection NAME)"
+                )
+                raise IndexRejected(message)
+            sharding = inherited(sharding, params)
         try:
-            self._client.create_collection(name, **to_creation(spec, self._storage, self._sharding, self._purpose))
+            self._client.create_collection(name, **to_creation(spec, self._storage, sharding, self._purpose))
         except UnexpectedResponse as error:
             if error.status_code != _CONFLICT:  # another process was quicker; what it made is compared next
                 raise

@@ -4,12 +4,13 @@ import contextlib
 
 from qdrant_client import QdrantClient, models
 
+from search.addresses import without_secrets
 from search.errors import CollectionNotFound, IndexRejected
 from search.index import VectorIndex
 from search.index.collections import CollectionInfo
 from search.index.qdrant import QdrantIndex
 from search.index.server_errors import translated
-from search.index.server_types import Sharding, spec_of
+from search.index.server_types import Sharding, missing_shards, spec_of
 from search.settings import StorageSettings
 
 
@@ -18,7 +19,7 @@ class QdrantCollections:
 
     def __init__(self, client: QdrantClient, location: str, sharding: Sharding | None = None, *, owned: bool = True) -> None:
         """Keep the client, and over how many machines collections that are made are spread."""
-        self.location = location
+        self.location = without_secrets(location)
         self._client = client
         self._sharding = sharding
         self._owned = owned
@@ -58,6 +59,9 @@ class QdrantCollections:
             "indexed_vectors": found.indexed_vectors_count,
             "quantization": next(iter(quantization.model_dump())) if quantization else "none",
             "payload_indexes": sorted(found.payload_schema),
+            "shards": found.config.params.shard_number,
+            "replicas": found.config.params.replication_factor,
+            "write_consistency": found.config.params.write_consistency_factor,
             **{name: (found.config.metadata or {}).get(name) for name in ("storage", "purpose")},
         }
         return CollectionInfo(target, self.location, aliases, points, spec_of(found.config), details)
@@ -66,9 +70,19 @@ class QdrantCollections:
         """What is searched and filled by a name, not yet opened; a collection that is made gets it as an alias."""
         return QdrantIndex(self._client, name, self.location, storage, self._sharding, owned=False)
 
-    def open(self, name: str, storage: StorageSettings, purpose: str = "") -> VectorIndex:
+    def open(self, name: str, storage: StorageSettings, purpose: str = "", like: str | None = None) -> VectorIndex:
         """A collection by its own name, not yet opened."""
-        return QdrantIndex(self._client, name, self.location, storage, self._sharding, owned=False, aliased=False, purpose=purpose)
+        return QdrantIndex(
+            self._client,
+            name,
+            self.location,
+            storage,
+            self._sharding,
+            owned=False,
+            aliased=False,
+            purpose=purpose,
+            like=like,
+        )
 
     def check_alias(self, alias: str) -> None:
         """Refuse a name that is a collection's own.
@@ -134,9 +148,19 @@ class QdrantCollections:
 
         Raises:
             CollectionNotFound: there is no such collection.
-            IndexRejected: this engine makes none.
+            IndexRejected: this engine makes none, or the node that is asked does not hold all of the collection.
         """
         target = self._target(name)
+        missing, shards = 0, 0
+        with self._translated(), contextlib.suppress(NotImplementedError):  # in memory
+            missing, shards = missing_shards(self._client.collection_cluster_info(target))
+        if missing:
+            message = (
+                f"a snapshot made at {self.location} would lack {missing} of the {shards} shards of {target!r}, which are whole on "
+                "other nodes of the cluster only; have every node write its own (curl -X POST "
+                f"http://NODE:6333/collections/{target}/snapshots), and recover each on its node"
+            )
+            raise IndexRejected(message)
         with self._translated():
             made = self._client.create_snapshot(target, wait=True)
         if made is None:

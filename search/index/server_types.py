@@ -29,6 +29,23 @@ class Sharding:
     write_consistency: int | None = None
 
 
+def inherited(wanted: Sharding, params: models.CollectionParams) -> Sharding:
+    """What the settings name, and for the rest what a collection has that is to be replaced."""
+    return Sharding(
+        wanted.shards or params.shard_number,
+        wanted.replicas or params.replication_factor,
+        wanted.write_consistency or params.write_consistency_factor,
+    )
+
+
+def missing_shards(found: models.CollectionClusterInfo) -> tuple[int, int]:
+    """How many shards of a collection the node that was asked does not hold whole, and how many there are."""
+    whole = {shard.shard_id for shard in found.local_shards if shard.state == models.ReplicaState.ACTIVE}
+    known = {shard.shard_id for shard in found.local_shards} | {shard.shard_id for shard in found.remote_shards}
+    number = max(found.shard_count, len(known))
+    return number - len(whole), number
+
+
 def to_creation(spec: CollectionSpec, storage: StorageSettings, sharding: Sharding, purpose: str) -> dict[str, Any]:
     """How a collection is made."""
     return {

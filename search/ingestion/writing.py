@@ -1,6 +1,7 @@
 """How are points written? New ones first, then old ones deleted, in the thread that writes; what is refused is kept apart."""
 
 import threading
+from collections import deque
 from itertools import groupby
 from typing import NamedTuple
 
@@ -13,6 +14,8 @@ from search.ingestion.comparison import of
 from search.ingestion.planning import Step
 from search.ingestion.report import State
 from search.ingestion.vectors import Embedded
+
+_REMEMBERED = 16  # points
 
 
 class Outcome(NamedTuple):
@@ -35,7 +38,7 @@ class Writing:
         self._tokenizer = tokenizer
         self._using = using
         self._refused: dict[str, str] = {}  # by this run, and why
-        self._taken = False  # anything
+        self._taken: deque[Point] = deque(maxlen=_REMEMBERED)  # the last points that were written
 
     def write(self, step: Step, embedded: Embedded) -> Outcome:
         """Write points; of documents that are complete delete older passages, of those that were refused the new ones.
@@ -85,15 +88,33 @@ class Writing:
         try:
             self._index.upsert(points)
         except IndexRejected as error:
-            refused: dict[str, str] = {}
+            refused: dict[str, list[Point]] = {}
             for document_id, group in groupby(points, lambda point: str(point.payload["document_id"])):
+                passages = list(group)
                 try:
-                    self._index.upsert(list(group))
-                    self._taken = True
-                except IndexRejected as reason:
-                    refused[document_id] = str(reason)
-            if not self._taken:
-                raise error from None  # it refuses whatever it is given
-            return refused
-        self._taken = True
+                    self._index.upsert(passages)
+                    self._taken.append(passages[0])
+                except IndexRejected:
+                    refused[document_id] = passages
+            return self._confirmed(refused, error)
+        self._taken.append(points[0])
         return {}
+
+    def _confirmed(self, refused: dict[str, list[Point]], error: IndexRejected) -> dict[str, str]:
+        """Those documents that are refused again, right after the index has taken what it took before.
+
+        So a fault of the engine is never laid on a document: whether it passes or stays, one of the two writes tells it.
+        """
+        reasons: dict[str, str] = {}
+        for document_id, passages in refused.items():
+            known = (point for point in reversed(self._taken) if point.payload["document_id"] not in self._refused)
+            good = next(known, None)
+            if good is None:
+                raise error from None  # it refuses whatever it is given
+            self._index.upsert([good])
+            try:
+                self._index.upsert(passages)
+                self._taken.append(passages[0])
+            except IndexRejected as reason:
+                reasons[document_id] = str(reason)
+        return reasons

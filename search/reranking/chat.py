@@ -9,8 +9,9 @@ from typing import Any
 import httpx
 import numpy as np
 
+from search.addresses import apart, checked_key, without_secrets
 from search.deadline import Deadline
-from search.errors import InferenceFailed, InvalidSettings
+from search.errors import InferenceFailed
 from search.recipes import Recipe
 from search.reranking import Scoring
 from search.reranking.listwise import by_windows, permutation
@@ -59,17 +60,15 @@ class ChatReranker:
         Raises:
             InvalidSettings: the api_key cannot stand in a header.
         """
-        if api_key and not (api_key.isascii() and api_key.isprintable() and " " not in api_key):
-            message = "the reranker's api_key holds white space or a character that is not ASCII; set it without"
-            raise InvalidSettings(message)  # httpx would quote the key in its own errors
         self.name = model
         self.device: Any = "remote"
         self.recipe = Recipe(weight=weight, ordered=True, score_unit="1 / place in the model's order")
         self.verified = ""
-        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        self._headers = headers
-        self._url = f"{url.rstrip('/')}/chat/completions"
-        self._told = re.sub(r"//[^/]*@", "//", self._url)  # messages repeat no password
+        api_key = checked_key(api_key, "the reranker's api_key")
+        self._headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        base_url, self._credentials = apart(url)
+        self._url = f"{base_url.rstrip('/')}/chat/completions"
+        self._told = without_secrets(self._url)
         self._window, self._stride, self._max_words = window, stride, max_words
         self._timeout_s = timeout_s
 
@@ -94,7 +93,7 @@ class ChatReranker:
             answer = self._ask(client, asked, deadline)
             return [window[place] for place in permutation(answer, len(window))]
 
-        with httpx.Client(headers=self._headers) as client:
+        with httpx.Client(headers=self._headers, auth=self._credentials) as client:
             try:
                 scores = by_windows(len(texts), self._window, self._stride, order, deadline)
             except _TimeUpError:

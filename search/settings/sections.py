@@ -1,6 +1,5 @@
 """The sections of the settings: what each of them lets a user choose."""
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -18,6 +17,8 @@ from pydantic import (
     model_validator,
 )
 
+from search.addresses import without_secrets
+
 Device = Literal["auto", "cpu", "cuda"]
 ActiveDevice = Literal["cpu", "cuda"]  # what auto came to
 
@@ -26,9 +27,9 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)  # which may be a key
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
-        """Leave names and passwords in URLs out."""
+        """As pydantic shows a value, but no password in a URL."""
         for name, value in super().__repr_args__():
-            yield name, re.sub(r"(?<=://)[^/@]*@", "", value) if isinstance(value, str) else value
+            yield name, without_secrets(value) if isinstance(value, str) and "://" in value else value
 
 
 class EmbedderSettings(_Section):

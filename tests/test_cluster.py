@@ -1,0 +1,142 @@
+"""A cluster of several nodes: nothing covers half a collection without a word, and what replaces a collection is spread like it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from standin import Fault, QdrantStandIn
+
+from search.documents import Document
+from search.errors import IndexFull, IndexRejected
+from search.searcher import Searcher, open_search
+from search.settings import Settings
+
+TEXTS = [Document(id=f"d{i}", text=f"Number {i} is about cats.") for i in range(6)]
+
+
+@pytest.fixture
+def cluster() -> Iterator[QdrantStandIn]:
+    with QdrantStandIn(nodes=3) as server:
+        yield server
+
+
+def opened(server: QdrantStandIn, model_folder: Path, embedder: str = "embedder-mean", **index: Any) -> Searcher:
+    where = {"engine": "qdrant", "url": server.url, **index}
+    return open_search(Settings(index=where, embedder={"model": str(model_folder / embedder)}, reranker={"kind": "none"}))
+
+
+def spread(searcher: Searcher, name: str) -> tuple[Any, ...]:
+    details = searcher.collections.info(name).details
+    return details["shards"], details["replicas"], details["write_consistency"]
+
+
+@pytest.mark.parametrize(("replicas", "missing"), [(1, 2), (2, 1), (3, 0)])
+def test_a_snapshot_covers_every_shard_or_is_refused(
+    replicas: int, missing: int, cluster: QdrantStandIn, model_folder: Path
+) -> None:
+    with opened(cluster, model_folder, replicas=replicas) as searcher:
+        searcher.ingest(TEXTS)
+        if missing:
+            with pytest.raises(IndexRejected, match=rf"lack {missing} of the 3 shards of 'documents.v1'.*every node write its own"):
+                searcher.collections.snapshot("documents")
+            assert not [request for request in cluster.requests if request.endswith("/snapshots")]
+        else:
+            assert searcher.collections.snapshot("documents").endswith("documents.v1-1.snapshot")
+            cluster.dead = {1}
+            with pytest.raises(IndexRejected, match="lack 1 of the 3 shards"):
+                searcher.collections.snapshot("documents")
+
+
+def test_all_shards_on_one_node_are_covered(standin: QdrantStandIn, model_folder: Path) -> None:
+    with opened(standin, model_folder, shards=4) as searcher:
+        searcher.ingest(TEXTS)
+        assert searcher.collections.snapshot("documents").endswith(".snapshot")
+
+
+def test_what_replaces_a_collection_is_spread_like_it(cluster: QdrantStandIn, model_folder: Path) -> None:
+    with opened(cluster, model_folder, shards=6, replicas=2, write_consistency=2) as searcher:
+        searcher.ingest(TEXTS)
+        assert spread(searcher, "documents.v1") == (6, 2, 2)
+    with opened(cluster, model_folder, "embedder-cls") as searcher:  # whose settings say nothing of it
+        assert searcher.reindex(check=False).new == "documents.v2"
+        assert spread(searcher, "documents.v2") == (6, 2, 2)
+        searcher.roll_back()
+        assert spread(searcher, "documents") == (6, 2, 2)
+    with opened(cluster, model_folder, "embedder-cls", replicas=3) as searcher:  # what they say counts
+        searcher.collections.switch("documents", "documents.v2")
+        searcher.reindex(Settings(**{**dict(searcher.settings), "chunking": {"tokens": 20, "overlap": 0}}), check=False)
+        assert spread(searcher, "documents.v3") == (6, 3, 2)
+
+
+def test_a_collection_that_is_sharded_by_keys_is_not_replaced(cluster: QdrantStandIn, model_folder: Path) -> None:
+    with opened(cluster, model_folder) as searcher:
+        searcher.ingest(TEXTS)
+        cluster._spread["documents.v1"]["sharding_method"] = "custom"
+        wanted = Settings(**{**dict(searcher.settings), "chunking": {"tokens": 20, "overlap": 0}})
+        with pytest.raises(IndexRejected, match="sharded by keys"):
+            searcher.reindex(wanted, check=False)
+
+
+@pytest.mark.parametrize("status", [400, 500])
+def test_a_fault_that_is_called_a_refusal_rejects_no_good_document(status: int, standin: QdrantStandIn, model_folder: Path) -> None:
+    """One that passes costs nothing, and one that stays ends the run."""
+    with opened(standin, model_folder) as searcher:
+        searcher.ingest(TEXTS[:1])
+        answer, left = standin.answer, [0]
+
+        def failing(method: str, path: str, body: dict[str, Any]) -> tuple[int, Any]:
+            if (method, path.endswith("/points")) == ("PUT", True) and left[0]:
+                left[0] -= 1
+                return status, "planted"
+            return answer(method, path, body)
+
+        standin.answer = failing  # type: ignore[method-assign]
+        for number in range(1, 6):  # refused so many times in a row
+            left[0] = number
+            fresh = [Document(id=f"{number}-{i}", text=f"Document {i} of {number}.") for i in range(5)]
+            try:
+                report = searcher.ingest(fresh)
+            except IndexRejected:
+                left[0] = 0
+                assert status == 400
+                report = searcher.ingest(fresh)  # the same again goes on from there
+            assert report.rejected == 0
+            assert report.added + report.unchanged == 5
+        left[0] = 10**6
+        if status == 400:
+            with pytest.raises(IndexRejected, match="planted"):
+                searcher.ingest([Document(id=f"last-{i}", text="x") for i in range(3)])
+
+
+def test_a_document_that_is_refused_among_good_ones_is_still_rejected_alone(standin: QdrantStandIn, model_folder: Path) -> None:
+    standin.refused = "Poison"
+    with opened(standin, model_folder) as searcher:
+        poison = [Document(id=f"p{i}", text=f"Poison {i}.") for i in range(3)]
+        report = searcher.ingest([*TEXTS[:3], *poison, *TEXTS[3:]])
+        assert (report.added, report.rejected) == (6, 3)
+        assert {one.document_id for one in report.rejections} == {"p0", "p1", "p2"}
+        assert searcher.count() == 6
+
+
+def test_a_full_disk_on_the_server_is_named_and_not_waited_for(standin: QdrantStandIn, model_folder: Path) -> None:
+    told = b'{"status": {"error": "Service internal error: No space left on device (os error 28)"}, "time": 0.0}'
+    with opened(standin, model_folder) as searcher:
+        searcher.ingest(TEXTS)
+        answer = standin.answer
+        full = ("PUT /collections/documents.v1/points", "POST /collections/aliases")
+
+        def failing(method: str, path: str, body: dict[str, Any]) -> tuple[int, Any]:
+            if f"{method} {path}" in full:
+                return 500, "Service internal error: No space left on device (os error 28)"
+            return answer(method, path, body)
+
+        standin.answer = failing  # type: ignore[method-assign]
+        standin.requests.clear()
+        with pytest.raises(IndexFull, match=r"the disk of the Qdrant server at .* is full"):
+            searcher.ingest([Document(id="new", text="New.")])
+        with pytest.raises(IndexFull, match="No space left on device"):
+            searcher.collections.switch("live", "documents.v1")
+        standin.faults.append(Fault(503, body=told))
+        with pytest.raises(IndexFull):
+            searcher.collections.names()

@@ -1,0 +1,443 @@
+"""A server's answer is bounded in time and size, and no URL or key that is secret stands in a message."""
+
+import gzip
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import grpc
+import httpcore
+import httpx
+import numpy as np
+import pytest
+from standin import Fault, QdrantStandIn
+
+from search.addresses import checked_key, read_address, without_secrets
+from search.errors import (
+    CollectionNotFound,
+    IndexDenied,
+    IndexFailure,
+    IndexFaulted,
+    IndexFull,
+    IndexGarbled,
+    IndexOverloaded,
+    IndexRejected,
+    IndexTimeout,
+    IndexUnreachable,
+    InvalidSettings,
+)
+from search.index import CollectionSpec, Point, transport
+from search.index.connection import connect
+from search.index.qdrant import QdrantIndex
+from search.index.server_collections import QdrantCollections
+from search.settings import ServerSettings
+
+SPEC = CollectionSpec(4, "model@1")
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+Answer = Callable[[socket.socket], None]
+
+
+@contextmanager
+def raw_server(answer: Answer) -> Iterator[str]:
+    """Answers the first request of every connection as it likes."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    ended = threading.Event()
+
+    def serve() -> None:
+        while not ended.is_set():
+            with suppress(OSError):
+                connection, _ = listener.accept()
+                with connection:
+                    connection.recv(65_536)
+                    answer(connection)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    ended.set()
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
+    thread.join(10)
+
+
+def names(url: str, timeout_s: int = 1) -> list[str]:
+    collections = QdrantCollections(connect(url, timeout_s=timeout_s), url)
+    try:
+        return collections.names()
+    finally:
+        collections.close()
+
+
+def dripping(head: bytes) -> Answer:
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(head)
+        with suppress(OSError):
+            for _ in range(400):
+                connection.sendall(b" ")
+                time.sleep(0.1)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    "head", [HEAD + b"Content-Length: 1000\r\n\r\n", HEAD + b"X-Long: ", b"HTTP/1.1 "], ids=["body", "headers", "status line"]
+)
+def test_a_server_that_drips_is_given_up_in_time(head: bytes) -> None:
+    with raw_server(dripping(head)) as url:
+        started = time.monotonic()
+        with pytest.raises(IndexTimeout):
+            names(url)
+        assert time.monotonic() - started < 10  # of 40
+
+
+def test_a_long_answer_that_comes_steadily_is_waited_for() -> None:
+    """Longer than the timeout in all, and never that long in between."""
+    body = b'{"result": {"collections": []}, "status": "ok", "time": 0.0}' + b" " * 1_500_000
+
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(HEAD + f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode())
+        for start in range(0, len(body), 300_000):
+            connection.sendall(body[start : start + 300_000])
+            time.sleep(0.4)
+
+    with raw_server(answer) as url:
+        started = time.monotonic()
+        assert names(url) == []
+        assert time.monotonic() - started > 1.5
+
+
+@pytest.mark.parametrize("told", [True, False], ids=["by its length", "by its bytes"])
+def test_an_answer_without_end_is_not_read(told: bool, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: FBT001
+    monkeypatch.setattr(transport, "LARGEST_ANSWER", 1_000_000)
+    sent = 0
+
+    def answer(connection: socket.socket) -> None:
+        nonlocal sent
+        connection.sendall(HEAD + (b"Content-Length: 600000000\r\n\r\n" if told else b"\r\n"))
+        with suppress(OSError):
+            for _ in range(6_000):
+                sent += connection.send(b" " * 100_000)
+
+    with raw_server(answer) as url, pytest.raises(IndexGarbled, match="more than 1 MB"):
+        names(url, 5)
+    assert sent < 20_000_000
+
+
+def test_a_compressed_answer_is_refused_and_none_is_asked_for(standin: QdrantStandIn) -> None:
+    body = gzip.compress(b" " * 50_000_000)
+
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(HEAD + f"Content-Encoding: gzip\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+
+    with raw_server(answer) as url, pytest.raises(IndexGarbled, match="compressed answers though it was asked for plain ones"):
+        names(url, 5)
+
+    client = connect(standin.url)
+    assert client.get_collections().collections == []
+    assert standin.headers[-1]["accept-encoding"] == "identity"
+    client.close()
+
+
+def test_large_pages_pass(standin: QdrantStandIn) -> None:
+    """A page with vectors, and 200 candidates with texts, as they are."""
+    index = QdrantIndex(connect(standin.url), "documents", standin.url)
+    spec = CollectionSpec(1024, "model@1")
+    index.ensure(spec, create=True)
+    points = [Point(f"{i:08d}-5a39-5f0c-9a5e-0d8c1c3a6b1f", np.ones(1024, np.float32), {"text": "x" * 4_000}) for i in range(300)]
+    index.upsert(points)
+    assert len(list(index.scroll(vectors=True))) == 300
+    assert len(index.query(np.ones(1024, np.float32), 200)) == 200
+    index.close()
+
+
+def test_libraries_are_as_the_transport_takes_them() -> None:
+    """httpx hands no backend on to httpcore, so the transport sets it; should either be built otherwise, this says so."""
+    carrier = httpx.HTTPTransport()
+    bounded = transport.BoundedTransport(carrier, 1.0)
+    assert isinstance(carrier._pool, httpcore.ConnectionPool)
+    assert isinstance(carrier._pool._network_backend, transport._Backend)
+    bounded.close()
+
+
+# Every status, and every kind of garbage
+
+
+def kind_of(status: int) -> type[IndexFailure]:
+    known: dict[int, type[IndexFailure]] = {
+        **dict.fromkeys((400, 409, 413, 422), IndexRejected),
+        **dict.fromkeys((401, 403, 407), IndexDenied),
+        404: CollectionNotFound,
+        **dict.fromkeys((408, 504), IndexTimeout),
+        **dict.fromkeys((425, 502, 503), IndexUnreachable),
+        429: IndexOverloaded,
+        507: IndexFull,
+    }
+    return known.get(status, IndexFaulted if 500 <= status < 600 else IndexGarbled)
+
+
+def test_every_status_has_its_error(standin: QdrantStandIn) -> None:
+    collections = QdrantCollections(connect(standin.url), standin.url)
+    for status in range(203, 700):
+        body = b"" if status in {204, 304} else b'{"status": {"error": "planted"}, "time": 0.0}'
+        standin.faults.append(Fault(status, (("Location", "http://127.0.0.1:1/"),), body=body))
+        with pytest.raises(IndexFailure) as caught:
+            collections.names()
+        assert type(caught.value) is kind_of(status), status
+        assert len(str(caught.value)) < 400
+    standin.faults.append(Fault(404, body=b"<html>nothing here</html>"))
+    with pytest.raises(IndexGarbled, match="knows nothing of collections"):
+        collections.names()
+    standin.faults.append(Fault(500, body=b'{"status": {"error": "' + b"x" * 100_000 + b'"}}'))
+    with pytest.raises(IndexFaulted) as caught:
+        collections.names()
+    assert len(str(caught.value)) < 1_000
+    collections.close()
+
+
+GARBAGE = {
+    "nothing": b"",
+    "a page": b"<html></html>",
+    "half": b'{"result": {"coll',
+    "no UTF-8": b'{"result": "\xff\xfe"}',
+    "half a surrogate pair": b'{"result": "\\ud800"}',
+    "null": b"null",
+    "null as result": b'{"result": null, "status": "ok", "time": 0}',
+    "a number": b"5",
+    "a list": b"[]",
+    "other fields": b'{"result": {"collections": [{"name": 5}]}}',
+    "deep": b'{"result": ' + b"[" * 200_000 + b"]" * 200_000 + b"}",
+    "deep objects": b'{"result": ' + b'{"a":' * 100_000 + b"1" + b"}" * 100_000 + b"}",
+    "a long number": b'{"result": ' + b"9" * 10_000 + b"}",
+}
+
+
+@pytest.mark.parametrize("name", GARBAGE)
+def test_garbage_is_never_the_requests_fault(name: str, standin: QdrantStandIn) -> None:
+    index = QdrantIndex(connect(standin.url, timeout_s=5), "documents", standin.url)
+    index.ensure(SPEC, create=True)
+    asked: list[Callable[[], object]] = [
+        lambda: index.query(np.ones(4, np.float32), 3),
+        index.count,
+        lambda: list(index.scroll(vectors=True)),
+        lambda: index.delete(ids=["8c0d6a8e-5a39-5f0c-9a5e-0d8c1c3a6b1f"]),
+        lambda: index.ensure(SPEC, create=True),
+        lambda: QdrantCollections(index._client, standin.url).names(),
+    ]
+    for ask in asked:
+        standin.faults.append(Fault(200, body=GARBAGE[name]))
+        with suppress(IndexGarbled):  # or it is let pass, where the answer says nothing that anybody needs
+            ask()
+        standin.faults.clear()
+    index.close()
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (format_datetime(datetime.now(UTC) + timedelta(days=2)), 86_400),
+        (format_datetime(datetime.now(UTC) + timedelta(hours=12)), 43_200),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0),
+        ("7", 7),
+        ("1.5", 2),
+        ("-4", 0),
+        ("9" * 5_000, 86_400),
+        ("inf", 86_400),
+        ("soon", None),
+        ("nan", None),
+        ("", None),
+    ],
+)
+def test_a_server_says_in_any_way_when_to_come_again(value: str, expected: float | None, standin: QdrantStandIn) -> None:
+    collections = QdrantCollections(connect(standin.url), standin.url)
+    standin.faults.append(Fault(429, (("Retry-After", value),)))
+    with pytest.raises(IndexOverloaded) as caught:
+        collections.names()
+    wait = caught.value.retry_after_s
+    assert wait is None if expected is None else wait is not None and 0.95 * expected <= wait <= expected
+    collections.close()
+
+
+# gRPC
+
+
+@contextmanager
+def grpc_server(status: grpc.StatusCode | None, detail: str = "", answer: bytes = b"") -> Iterator[int]:
+    """Answers every call with a status, or with some bytes."""
+
+    class Handler(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no types
+        def service(self, handler_call_details: object) -> object:
+            del handler_call_details
+
+            def call(_: bytes, context: grpc.ServicerContext) -> bytes:
+                if status is not None:
+                    context.abort(status, detail)
+                return answer
+
+            return grpc.unary_unary_rpc_method_handler(call)
+
+    server = grpc.server(ThreadPoolExecutor(2), handlers=[Handler()])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield port
+    server.stop(None).wait()
+
+
+@pytest.mark.parametrize(
+    ("status", "detail", "kind"),
+    [
+        (grpc.StatusCode.INTERNAL, "Service internal error: 1 of 2 operations failed", IndexFaulted),
+        (grpc.StatusCode.UNKNOWN, "", IndexFaulted),
+        (grpc.StatusCode.ABORTED, "planted", IndexFaulted),
+        (grpc.StatusCode.INTERNAL, "No space left on device: WAL buffer size exceeds available disk space", IndexFull),
+        (grpc.StatusCode.INVALID_ARGUMENT, "Vector dimension error", IndexRejected),
+        (grpc.StatusCode.UNIMPLEMENTED, "planted", IndexGarbled),
+    ],
+)
+def test_over_grpc_only_a_bad_argument_is_the_points_fault(status: grpc.StatusCode, detail: str, kind: type[IndexFailure]) -> None:
+    with grpc_server(status, detail) as port:
+        index = QdrantIndex(connect("http://127.0.0.1:1", grpc_port=port, timeout_s=5), "documents", "http://127.0.0.1:1")
+        with pytest.raises(kind):
+            index.upsert([Point("1", np.ones(4, np.float32), {})])
+        index.close()
+
+
+def test_a_large_answer_over_grpc_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("search.index.connection.LARGEST_ANSWER", 1_000_000)
+    with grpc_server(None, answer=b"\0" * 2_000_000) as port:
+        index = QdrantIndex(connect("http://127.0.0.1:1", grpc_port=port, timeout_s=5), "documents", "http://127.0.0.1:1")
+        with pytest.raises(IndexGarbled, match="too large"):
+            index.count()
+        index.close()
+
+
+# URLs
+
+MALFORMED = [
+    *("", "http", "http://", "http:///path", "//127.0.0.1:6333", "127.0.0.1:6333", "localhost:6333", "ftp://127.0.0.1", "http:/a"),
+    *("http://127.0.0.1:99999", "http://127.0.0.1:-1", "http://127.0.0.1:0", "http://127.0.0.1:port", "http://127.0.0.1:6 333"),
+    *("http://[::1", "http://::1]", "http://[::1]]:6333", "http://[zz]:6333", "http://[127.0.0.1]", "http://a:b:c"),
+    *(
+        "http://127.0.0.1 :6333",
+        " http://127.0.0.1",
+        "http://127.0.0.1\n",
+        "http://127.0.0.1\t:6333",
+        "http://a b",
+        "http://a\x00b",
+    ),
+    *(
+        "http://bücher.example",
+        "http://127.0.0.1:\uff16\uff13",
+        "http://\uff11.0.0.1",
+        "http://a..b",
+        "http://-a",
+        f"http://{'a' * 64}",
+    ),
+    *(
+        f"http://{'a.' * 140}a",
+        "http://a?key=s3cret",
+        "http://a#s3cret",
+        "http://a\\@b",
+        "http://user:s3cret@",
+        "http://user:s3/cret@a",
+    ),
+    *("http://user:s3cret@a:port", "user:s3cret@a", "http://user:s3cret@b@[::1", "http:user:s3cret@a", "http://%zz"),
+]
+
+
+@pytest.mark.parametrize("url", MALFORMED)
+def test_a_malformed_url_is_named_and_shows_nothing_secret(url: str) -> None:
+    with pytest.raises(IndexRejected, match=r"is not the URL of a Qdrant server: .*; write it like") as caught:
+        connect(url)
+    assert "s3cret" not in f"{caught.value}{caught.value.__cause__!r}{caught.value.__cause__.__cause__!r}"  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://127.0.0.1", "https://[::1]:6333", "http://a_b.example.com:6333/", "https://x.example/prefix", "HTTP://LOCALHOST:1"],
+)
+def test_urls_that_are_fine(url: str) -> None:
+    connect(url).close()
+
+
+def test_what_a_url_shows() -> None:
+    for url in (
+        "http://user:s3cret@host:6333/a",
+        "http://s3cret@host:6333/a",
+        "http://u:s3@cret@host:6333/a",
+        "http://u:s3/cret@host:6333/a",
+    ):
+        assert without_secrets(url) == "http://host:6333/a"
+    assert without_secrets("http://host/a?key=s3cret#x") == "http://host/a"
+    assert without_secrets("http://host:6333") == "http://host:6333"
+    assert without_secrets(":memory:") == ":memory:"
+    assert read_address("http://user:p%40ss@host:1/a") == ("http://host:1/a", "host", ("user", "p@ss"))
+
+
+def test_user_and_password_are_sent_and_never_shown(standin: QdrantStandIn, caplog: pytest.LogCaptureFixture) -> None:
+    url = standin.url.replace("//", "//user:s3cret@")
+    with caplog.at_level(logging.DEBUG):
+        collections = QdrantCollections(connect(url), url)
+        assert collections.names() == []
+        assert standin.headers[-1]["authorization"] == "Basic dXNlcjpzM2NyZXQ="
+        shown = [collections.location]
+        standin.faults.append(Fault(500))
+        with pytest.raises(IndexFaulted) as failed:
+            collections.names()
+        with pytest.raises(CollectionNotFound) as absent:
+            collections.info("absent")
+        index = QdrantIndex(connect(url), "absent", url)
+        with pytest.raises(CollectionNotFound) as none:
+            index.ensure(SPEC, create=False)
+    index.close()
+    collections.close()
+    shown += [str(failed.value), str(absent.value), str(none.value), caplog.text, repr(ServerSettings(url=url))]
+    assert all("s3cret" not in one for one in shown)
+    assert str(ServerSettings(url=url).url) == url
+    with pytest.raises(IndexRejected, match="over REST only"):
+        connect(url, grpc_port=6334)
+
+
+def test_a_key_that_cannot_be_sent_is_not_quoted() -> None:
+    for key in ("s3cret\n", "s3cret key", "schlüssel"):
+        with pytest.raises(
+            InvalidSettings, match="the index's api_key holds white space or a character that is not ASCII"
+        ) as caught:
+            connect("http://127.0.0.1:6333", api_key=key)
+        assert key.strip() not in str(caught.value)
+    assert checked_key(None, "it") is None
+
+
+def test_this_machine_is_asked_past_a_proxy(standin: QdrantStandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    assert names(standin.url) == []
+
+
+def test_others_are_asked_by_the_proxy_that_the_environment_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    requests: list[bytes] = []
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def proxy() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            requests.append(connection.recv(65_536))
+            body = b'{"result": {"collections": []}, "status": "ok", "time": 0.0}'
+            connection.sendall(HEAD + f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body)
+
+    thread = threading.Thread(target=proxy, daemon=True)
+    thread.start()
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{listener.getsockname()[1]}")
+    monkeypatch.delenv("no_proxy", raising=False)
+    assert names("http://qdrant.example:6333", 5) == []
+    thread.join(10)
+    listener.close()
+    assert requests[0].startswith(b"GET http://qdrant.example:6333/collections ")
+    monkeypatch.setenv("http_proxy", "nonsense://user:s3cret@[")
+    with pytest.raises(IndexRejected, match="the proxy that the environment names") as caught:
+        connect("http://qdrant.example:6333")
+    assert "s3cret" not in str(caught.value)
