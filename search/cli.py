@@ -64,8 +64,8 @@ def demo(data_dir: DataDir = None) -> None:
             answered += place is not None and place <= TOP
             print_question(number, question, result)
     print(f"{answered} of {len(QUESTIONS)} expected answers in the top {TOP}. Ask your own:")
-    there = f" --data-dir {shlex.quote(str(data_dir))}" if data_dir else ""
-    print(f'    search query "read a file line by line" --collection {COLLECTION}{there}')
+    where = f" --data-dir {shlex.quote(str(data_dir))}" if data_dir else ""
+    print(f'    search query "read a file line by line" --collection {COLLECTION}{where}')
 
 
 app.command()(ingesting.ingest)

@@ -1,6 +1,7 @@
 """What is pinned is audited: by a stand-in of the OSV service, spoken to over real HTTP."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -78,7 +79,7 @@ def test_what_is_vulnerable_is_named(osv: Osv) -> None:
     told = audit(osv)
     assert told.returncode == 1
     assert "PYSEC-0000-1, fixed in 99.1" in told.stdout
-    assert told.stdout.count("  qdrant-client ") == 3  # of four files
+    assert told.stdout.count("  qdrant-client ") == 4  # of six files
 
 
 def test_that_nobody_could_be_asked_is_no_success(osv: Osv) -> None:
@@ -126,3 +127,18 @@ def test_a_package_that_who_was_asked_does_not_know_is_named(tmp_path: Path) -> 
     told = subprocess.run([tmp_path / "bin" / "python", script], capture_output=True, text=True, check=False)
     assert told.returncode == 3
     assert told.stdout == "cpu.txt: 1 of 2 packages are known to who was asked; 0 vulnerabilities\n  NOT AUDITED: ours_alone 0.1\n"
+
+
+@pytest.mark.parametrize("file", sorted((SCRIPT.parents[1] / "requirements").glob("*.txt")), ids=lambda file: file.stem)
+def test_everything_that_is_pinned_is_pinned_by_hash(file: Path) -> None:
+    entries = [line for line in file.read_text().replace("\\\n", " ").splitlines() if line.strip()]
+    assert entries
+    assert [line[:60] for line in entries if not re.match(r"[a-z0-9._-]+==\S+ .*--hash=sha256:[0-9a-f]{64}", line)] == []
+
+
+@pytest.mark.parametrize("name", [".ci/run", "scripts/install", "Dockerfile"])
+def test_what_is_installed_comes_by_hash_or_brings_nothing_along(name: str) -> None:
+    text = (SCRIPT.parents[1] / name).read_text()
+    installs = re.findall(r"pip install.*", text)
+    assert installs
+    assert [line for line in installs if "--require-hashes" not in line and "--no-deps --no-build-isolation" not in line] == []

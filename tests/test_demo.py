@@ -53,23 +53,23 @@ def test_the_demo_from_end_to_end_on_part_of_the_library(tmp_path: Path, monkeyp
         (tmp_path / "lib" / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(real / name, tmp_path / "lib" / name)
     monkeypatch.setattr(sysconfig, "get_paths", lambda: {"stdlib": str(tmp_path / "lib")})
-    first = CliRunner().invoke(app, ["demo", "--data-dir", str(tmp_path / "data")], catch_exceptions=False)
+    first = CliRunner().invoke(app, ["demo", "--data-dir", str(tmp_path / "my data")], catch_exceptions=False)
     assert first.exit_code == 0
     answered = int(first.output.split(" of 10 expected answers in the top 3")[0].rsplit(maxsplit=1)[-1])
     assert answered >= 7  # of the eight that these files hold
     assert "4. temporary directory that is deleted afterwards\n" in first.output
-    assert f'search query "read a file line by line" --collection python-stdlib --data-dir {tmp_path}' in first.output
+    assert f"search query \"read a file line by line\" --collection python-stdlib --data-dir '{tmp_path}/my data'" in first.output
 
     def refuse() -> None:
         message = "the second run must use the index that is there"
         raise AssertionError(message)
 
     monkeypatch.setattr(demo, "standard_library", refuse)
-    second = CliRunner().invoke(app, ["demo", "--data-dir", str(tmp_path / "data")], catch_exceptions=False)
+    second = CliRunner().invoke(app, ["demo", "--data-dir", str(tmp_path / "my data")], catch_exceptions=False)
     assert second.output.count("expected") == first.output.count("expected")
 
     monkeypatch.undo()  # a collection that is gone is made again
     monkeypatch.setattr(sysconfig, "get_paths", lambda: {"stdlib": str(tmp_path / "lib")})
-    shutil.rmtree(tmp_path / "data" / "collections")
-    third = CliRunner().invoke(app, ["demo", "--data-dir", str(tmp_path / "data")], catch_exceptions=False)
+    shutil.rmtree(tmp_path / "my data" / "collections")
+    third = CliRunner().invoke(app, ["demo", "--data-dir", str(tmp_path / "my data")], catch_exceptions=False)
     assert third.output.count("expected") == first.output.count("expected")
