@@ -478,7 +478,7 @@ def test_recipes_that_do_not_fit(llama: Path, tmp_path: Path) -> None:
     file.write_text('{"template": "{query} {document}", "head": {"kind": "listwise", "item": "{document}"}, "scale": -1}')
     refuse(llama, ModelIncomplete, "cannot be used: ", tmp_path, str(file))
     file.write_text("[]")
-    refuse(llama, ModelIncomplete, "cannot be", tmp_path, str(file))
+    refuse(llama, ModelIncomplete, "holds no JSON object", tmp_path, str(file))
     classifier = checkpoint(tmp_path / "classifier", "llama-classifier")
     refuse(classifier, UnsupportedModel, "has a classifier instead", tmp_path, "listwise")
     encoder = checkpoint(tmp_path / "encoder", "bert")
@@ -628,3 +628,91 @@ def test_memory_is_bounded_by_tensors_not_by_the_checkpoint(tmp_path: Path) -> N
         command = [sys.executable, "-c", script, str(source), str(tmp_path / f"model-{layers}")]
         peaks.append(int(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
     assert peaks[1] < 1.2 * peaks[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"num_hidden_layers": 10**9}, "1000000000 layers"),
+        ({"num_hidden_layers": 0}, "0 layers"),
+        ({"num_hidden_layers": -1}, "-1 layers"),
+        ({"head_dim": 16 * 10**9}, "heads of 16000000000 dimensions"),
+        ({"head_dim": -16}, "heads of -16 dimensions"),
+        ({"max_position_embeddings": -5}, "reads -5 tokens"),
+        ({"num_key_value_heads": 3}, "4 heads and 3 for keys"),
+        ({"quantization_config": "fp8"}, r"quantized already \(fp8\)"),
+        ({"quantization_config": ["fp8"]}, "quantized already"),
+        ({"auto_map": ["AutoModel", 5]}, "code of its own"),
+        ({"auto_map": "AutoModel"}, "code of its own"),
+        ({"rope_theta": float("nan")}, "cannot be understood"),
+        ({"rope_scaling": {"rope_type": "linear", "factor": 0}}, "cannot be understood"),
+        ({"rope_scaling": {"rope_type": "yarn", "factor": 1e308, "attention_factor": 1e308}}, "cannot be understood"),
+        ({"rms_norm_eps": float("nan")}, "cannot be understood"),
+        ({"rms_norm_eps": -1.0}, "cannot be understood"),
+        ({"architectures": [["LlamaForCausalLM"]]}, "of the architecture"),
+        ({"architectures": ["x" * 1_000_000]}, "of the architecture"),
+        ({"model_type": ["llama"]}, "model_type"),
+        ({"hidden_act": {"silu": 1}}, "hidden_act"),
+        ({"model_type": "mistral", "sliding_window": 10**30, "architectures": ["MistralForCausalLM"]}, "sliding_window"),
+        ({"model_type": "mistral", "sliding_window": -3, "architectures": ["MistralForCausalLM"]}, "sliding_window"),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+def test_configs_of_sizes_that_no_model_has(changes: dict[str, Any], words: str, llama: Path, tmp_path: Path) -> None:
+    config = json.loads((llama / "config.json").read_text())
+    (llama / "config.json").write_text(json.dumps({**config, **changes}))
+    started = time.monotonic()
+    with pytest.raises((UnsupportedModel, ModelIncomplete), match=words) as caught:
+        run(llama, tmp_path / "model", "yes-no")
+    assert time.monotonic() - started < 20
+    assert len(str(caught.value)) < 2_000
+    assert not (tmp_path / "model").exists()
+
+
+def test_positions_beyond_what_is_read_are_no_matter(llama: Path, tmp_path: Path) -> None:
+    changed_config(llama, max_position_embeddings=10**9)
+    recipe = recipe_file(tmp_path / "recipes", "yes-no", max_tokens=None)
+    words = "reads 1,000,000,000 tokens; name a smaller number with --max-tokens"
+    refuse(llama, UnsupportedModel, words, tmp_path, str(recipe))
+    run(llama, tmp_path / "model", recipe, max_tokens=300)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"num_hidden_layers": 10**9}, "1000000000 layers"),
+        ({"num_attention_heads": 5}, "64 dimensions in 5 heads"),
+        ({"pad_token_id": 200}, "no room"),
+        ({"pad_token_id": -9}, "cannot be understood"),
+        ({"layer_norm_eps": float("inf")}, "cannot be understood"),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+def test_configs_of_encoders_that_no_model_has(changes: dict[str, Any], words: str, tmp_path: Path) -> None:
+    source = checkpoint(tmp_path / "checkpoint", "roberta")
+    (source / "tokenizer_config.json").write_text('{"pad_token": "<|endoftext|>"}')
+    with pytest.raises((UnsupportedModel, ModelIncomplete), match=words):
+        run(changed_config(source, **changes), tmp_path / "model")
+
+
+def test_a_classifier_without_dimensions(tmp_path: Path) -> None:
+    source = checkpoint(tmp_path / "checkpoint", "llama-classifier")
+    edited(source, lambda held: held.update({"score.weight": np.array(1.0, np.float32)}))
+    refuse(source, ModelIncomplete, "score.weight", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors", "golden.jsonl"])
+def test_pipes_in_a_checkpoint(name: str, llama: Path, tmp_path: Path) -> None:
+    (llama / name).unlink(missing_ok=True)
+    os.mkfifo(llama / name)
+    script = (
+        "import sys; from pathlib import Path; from search.export.model_folder import export\n"
+        "from search.export.precision import precision\n"
+        "golden = Path(sys.argv[1]) / 'golden.jsonl'\n"
+        "export(sys.argv[1], Path(sys.argv[2]), precision=precision('fp32'), recipe='yes-no', cache=Path(sys.argv[2]).parent,"
+        " golden=golden if golden.exists() else None)"
+    )
+    command = [sys.executable, "-c", script, str(llama), str(tmp_path / "model")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert "ModelIncomplete" in done.stderr
+    assert name in done.stderr

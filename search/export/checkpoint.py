@@ -68,9 +68,8 @@ class Checkpoint(Mapping[str, StoredTensor]):
             raise UnsupportedModel(message)
         self.config = read_json(path / "config.json")
         if method := self.config.get("quantization_config"):
-            message = (
-                f"{path} is quantized already ({method.get('quant_method', 'unknown method')}); export from the original weights"
-            )
+            name = method.get("quant_method", "unknown method") if isinstance(method, dict) else method
+            message = f"{path} is quantized already ({str(name)[:100]}); export from the original weights"
             raise UnsupportedModel(message)
         self._files = self._locate()
         self.total_bytes = sum(file.stat().st_size for file in set(self._files.values()))

@@ -17,8 +17,8 @@ from search.export.precision import Precision
 from search.export.rope import rope_tables
 from search.export.shapes import BertShape, DecoderShape
 from search.inference.prompt import Prompt
-from search.inference.tokens import TextTokenizer
-from search.models.files import read_json
+from search.inference.tokens import LEAST_ROOM, TextTokenizer
+from search.models.files import is_there, read_bytes, read_json
 from search.models.tokenizer_files import spelt
 from search.recipes import Golden, Recipe, find, names, published_for
 from search.recipes.heads import Classification, QueryLikelihood, TokenLogits
@@ -30,6 +30,7 @@ _CLASSIFIERS = {f"{family}ForSequenceClassification" for family in _DECODERS}
 _CROSS_ENCODERS = {f"{family}ForSequenceClassification" for family in _ENCODERS}
 _HEADS = ("score.weight", "classifier.weight", "classifier.out_proj.weight")  # of classifiers
 _STEP = 4096  # rows compared at once
+_MOST_TOKENS = 1 << 20  # of a prompt; the table of their positions takes some 500 MB then
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,8 @@ def make_plan(
     """Decide, and refuse; see `export` for arguments and errors."""
     architecture, shape = _shape(checkpoint)
     published = published_for(checkpoint.path.resolve().name if Path(model).is_dir() else model)
-    code = [key for key in checkpoint.config.get("auto_map") or {} if key.startswith("AutoModel")]
+    named = checkpoint.config.get("auto_map") or {}
+    code = [str(key)[:100] for key in named if str(key).startswith("AutoModel")] if isinstance(named, dict) else [str(named)[:100]]
     if code and published is None:  # of published models it is known that their code computes nothing else
         message = f"{checkpoint.path / 'config.json'} names code of its own for {', '.join(code)}, which this graph does not know"
         raise UnsupportedModel(message)
@@ -81,7 +83,7 @@ def make_plan(
         raise UnsupportedModel(message)
     recipe = find(name) if name else Recipe()
     tokenizer, loaded = _tokenizer(checkpoint.path)
-    limit = min(max_tokens or recipe.max_tokens or shape.max_tokens, shape.max_tokens)
+    limit = _limit(checkpoint, shape, max_tokens or recipe.max_tokens)
     rows: Rows = "score"
     special: Mapping[str, Any] = {}
     if isinstance(shape, BertShape):
@@ -112,10 +114,10 @@ def _shape(checkpoint: Checkpoint) -> tuple[str, BertShape | DecoderShape]:
     config = checkpoint.config
     shape: BertShape | DecoderShape
     try:
-        architecture = str((config.get("architectures") or ["none"])[0])
+        architecture = str((config.get("architectures") or ["none"])[0])[:100]
         if architecture in _LANGUAGE_MODELS | _CLASSIFIERS:
             shape = DecoderShape.from_config(config)
-            rope_tables(config, shape.head_size, 1)
+            rope_tables(config, shape.head_size, 2)
         elif architecture in _CROSS_ENCODERS:
             shape = BertShape.from_config(config)
         else:
@@ -130,9 +132,9 @@ def _shape(checkpoint: Checkpoint) -> tuple[str, BertShape | DecoderShape]:
     except (TypeError, ValueError, AttributeError, ArithmeticError) as error:
         message = f"{checkpoint.path / 'config.json'} cannot be understood ({error}); copy the checkpoint again"
         raise ModelIncomplete(message) from error
-    classes = next((checkpoint[name].shape for name in _HEADS if name in checkpoint), (1,))[0]
-    if architecture in _CLASSIFIERS | _CROSS_ENCODERS and classes != 1:
-        message = f"the classifier of {checkpoint.path} gives {classes} scores; a reranker has one"
+    classes = next((checkpoint[name].shape[:1] for name in _HEADS if name in checkpoint), (1,))
+    if architecture in _CLASSIFIERS | _CROSS_ENCODERS and classes not in {(1,), ()}:  # one without dimensions is refused below
+        message = f"the classifier of {checkpoint.path} gives {classes[0]} scores; a reranker has one"
         raise UnsupportedModel(message)
     wanted = shape.tensors()
     if isinstance(shape, DecoderShape) and shape.tied and "lm_head.weight" in checkpoint:
@@ -142,6 +144,18 @@ def _shape(checkpoint: Checkpoint) -> tuple[str, BertShape | DecoderShape]:
             shape = replace(shape, tied=False)  # as transformers has it: what is stored twice and differs is not tied
     checkpoint.check(wanted)
     return architecture, shape
+
+
+def _limit(checkpoint: Checkpoint, shape: BertShape | DecoderShape, wanted: int | None) -> int:
+    """The longest prompt."""
+    limit = min(wanted or shape.max_tokens, shape.max_tokens)
+    if limit > _MOST_TOKENS:
+        message = f"{checkpoint.path} reads {limit:,} tokens; name a smaller number with --max-tokens, {_MOST_TOKENS:,} at most"
+        raise UnsupportedModel(message)
+    if limit < LEAST_ROOM:
+        message = f"{checkpoint.path} reads {limit} tokens by its config.json and --max-tokens, which leaves no room for a text"
+        raise ModelIncomplete(message)
+    return limit
 
 
 def _alike(checkpoint: Checkpoint, first: str, second: str, rows: int) -> bool:
@@ -176,7 +190,7 @@ def _resolved(recipe: Recipe, name: str, architecture: str, tokenizer: TextToken
 
 def _tokenizer(path: Path) -> tuple[Mapping[str, Any], TextTokenizer]:
     file = path / "tokenizer.json"
-    if not file.is_file():
+    if not is_there(file):
         message = f"{path} lacks tokenizer.json; save it with AutoTokenizer.from_pretrained(…).save_pretrained(…)"
         raise ModelIncomplete(message)
     content = {**read_json(file), "truncation": None, "padding": None}
@@ -204,8 +218,8 @@ def _special_tokens(checkpoint: Checkpoint, tokenizer: Mapping[str, Any]) -> Map
 
 def _golden(file: Path) -> tuple[Golden, ...]:
     try:
-        lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+        lines = [json.loads(line) for line in read_bytes(file).decode("utf-8").splitlines() if line.strip()]
         return tuple(Golden(**line) for line in lines)
-    except (OSError, ValueError, TypeError, ValidationError) as error:
-        message = f"{file} holds no golden pairs, one JSON object a line with query, document, score and source: {error}"
+    except (ValueError, TypeError, RecursionError, ValidationError) as error:
+        message = f"{file} holds no golden pairs, one JSON object a line with query, document, score and source: {str(error)[:500]}"
         raise ModelIncomplete(message) from error

@@ -21,7 +21,7 @@ def rope_tables(config: Mapping[str, Any], head_size: int, positions: int) -> tu
 
     Raises:
         UnsupportedModel: another kind, one that turns only part of a head, or several kinds.
-        KeyError, TypeError, ValueError: a value is missing or of the wrong kind.
+        KeyError, TypeError, ValueError, ArithmeticError: a value is missing or of the wrong kind.
     """
     rope = dict(config.get("rope_scaling") or config.get("rope_parameters") or {})
     if nested := [key for key, value in rope.items() if isinstance(value, dict)]:
@@ -34,6 +34,11 @@ def rope_tables(config: Mapping[str, Any], head_size: int, positions: int) -> tu
     if (share := rope.get("partial_rotary_factor", config.get("partial_rotary_factor", 1.0))) != 1:
         message = f"config.json has partial_rotary_factor = {share}; this graph turns whole heads only"
         raise UnsupportedModel(message)
+    with np.errstate(divide="raise", invalid="raise", over="raise"):  # which callers expect of numbers that make none
+        return _tables(rope, kind, base, head_size, positions)
+
+
+def _tables(rope: Mapping[str, Any], kind: Any, base: float, head_size: int, positions: int) -> tuple[Array, Array]:
     frequencies: Array = base ** (-np.arange(0, head_size, 2) / head_size)
     length = 1.0
     match kind:
@@ -49,7 +54,11 @@ def rope_tables(config: Mapping[str, Any], head_size: int, positions: int) -> tu
             message = f"config.json has rope_type = {kind!r}; this graph computes default, linear, llama3 and yarn"
             raise UnsupportedModel(message)
     angles = np.arange(positions)[:, None] * frequencies
-    return length * np.cos(angles), length * np.sin(angles)
+    cosines, sines = length * np.cos(angles), length * np.sin(angles)
+    if not all(np.isfinite(table.astype(np.float32)).all() for table in (cosines, sines)):
+        message = "the rotary embeddings are no numbers"
+        raise ValueError(message)
+    return cosines, sines
 
 
 def _llama3(frequencies: Array, rope: Mapping[str, Any]) -> Array:

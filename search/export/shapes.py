@@ -14,6 +14,10 @@ _ENCODERS = {"bert": "bert.", "roberta": "roberta.", "xlm-roberta": "roberta."}
 _FULL = "full_attention"
 _SLIDING = "sliding_attention"
 _KERNEL_STEP = 16
+_WIDEST_HEAD = 1024
+_MOST_LAYERS = 1_000  # the largest published models have some 130
+_MOST_TOKENS = 1 << 31
+_QUOTED = 200  # characters of a value in messages
 
 
 @dataclass(frozen=True)
@@ -61,8 +65,15 @@ class DecoderShape:
         _only(config, "is_causal", (True,))
         heads = int(config["num_attention_heads"])
         size = config.get("head_dim") or (128 if kind == "qwen3" and "head_dim" not in config else config["hidden_size"] // heads)
-        if size % _KERNEL_STEP:
-            message = f"config.json has heads of {size} dimensions; the attention kernel takes multiples of {_KERNEL_STEP} only"
+        if size % _KERNEL_STEP or not 0 < size <= _WIDEST_HEAD:
+            message = (
+                f"config.json has heads of {size} dimensions; the attention kernel takes multiples of {_KERNEL_STEP} only, "
+                f"up to {_WIDEST_HEAD}"
+            )
+            raise UnsupportedModel(message)
+        kv_heads = int(config.get("num_key_value_heads") or heads)
+        if heads < 1 or kv_heads < 1 or heads % kv_heads:
+            message = f"config.json has {heads} heads and {kv_heads} for keys, of which each must serve as many; copy it again"
             raise UnsupportedModel(message)
         bias = bool(config.get("attention_bias", False)) and kind in {"llama", "qwen3"}
         return cls(
@@ -70,9 +81,9 @@ class DecoderShape:
             inner=int(config["intermediate_size"]),
             vocabulary=int(config["vocab_size"]),
             heads=heads,
-            kv_heads=int(config.get("num_key_value_heads") or heads),
+            kv_heads=kv_heads,
             head_size=int(size),
-            epsilon=float(config["rms_norm_eps"]),
+            epsilon=_epsilon(config["rms_norm_eps"]),
             windows=_windows(config),
             head_norm=kind == "qwen3",
             qkv_bias=bias or kind == "qwen2",
@@ -153,15 +164,23 @@ class BertShape:
         _only(config, "position_embedding_type", ("absolute",))
         _only(config, "is_decoder", (False,))
         kind = str(config["model_type"])
+        heads, width = int(config["num_attention_heads"]), int(config["hidden_size"])
+        if heads < 1 or width % heads:
+            message = f"config.json has {width} dimensions in {heads} heads, which are not of one size; copy it again"
+            raise UnsupportedModel(message)
+        first_position = 0 if kind == "bert" else int(config.get("pad_token_id", 1)) + 1
+        if first_position < 0:
+            message = f"pad_token_id is {first_position - 1}"
+            raise ValueError(message)
         return cls(
-            layers=int(config["num_hidden_layers"]),
-            heads=int(config["num_attention_heads"]),
-            width=int(config["hidden_size"]),
-            epsilon=float(config["layer_norm_eps"]),
+            layers=_layers(config),
+            heads=heads,
+            width=width,
+            epsilon=_epsilon(config["layer_norm_eps"]),
             inner=int(config.get("intermediate_size", 0)),
             vocabulary=int(config.get("vocab_size", 30522)),
             prefix=_ENCODERS[kind],
-            first_position=0 if kind == "bert" else int(config.get("pad_token_id", 1)) + 1,
+            first_position=first_position,
             positions=int(config.get("max_position_embeddings", 512)),
             types=int(config.get("type_vocab_size", 2)),
         )
@@ -195,13 +214,13 @@ class BertShape:
 
 def _only(config: Config, key: str, known: tuple[Any, ...]) -> None:
     if config.get(key, known[0]) not in known:
-        message = f"config.json has {key} = {config[key]!r}; this graph computes {', '.join(map(repr, known))} only"
+        message = f"config.json has {key} = {str(config[key])[:_QUOTED]}; this graph computes {', '.join(map(repr, known))} only"
         raise UnsupportedModel(message)
 
 
 def _windows(config: Config) -> tuple[int, ...]:
     """Defaults are those of the families' configs in transformers."""
-    layers = int(config["num_hidden_layers"])
+    layers = _layers(config)
     kind, window = config["model_type"], config.get("sliding_window", 4096)
     if kind == "llama" or window is None or (kind != "mistral" and not config.get("use_sliding_window", False)):
         types = [_FULL] * layers
@@ -211,6 +230,26 @@ def _windows(config: Config) -> tuple[int, ...]:
         first = config.get("max_window_layers", 28)
         types = config.get("layer_types") or [_SLIDING if number >= first else _FULL for number in range(layers)]
     if len(types) != layers or set(types) - {_SLIDING, _FULL}:
-        message = f"config.json has layer_types = {types}; this graph computes {_FULL} and {_SLIDING}, one a layer"
+        message = f"config.json has layer_types = {str(types)[:_QUOTED]}; this graph computes {_FULL} and {_SLIDING}, one a layer"
+        raise UnsupportedModel(message)
+    if _SLIDING in types and not 0 < int(window) < _MOST_TOKENS:
+        message = f"config.json has sliding_window = {str(window)[:_QUOTED]}; it is a number of tokens"
         raise UnsupportedModel(message)
     return tuple(int(window) if each == _SLIDING else -1 for each in types)
+
+
+def _layers(config: Config) -> int:
+    layers = int(config["num_hidden_layers"])
+    if not 0 < layers <= _MOST_LAYERS:
+        message = f"config.json describes a model of {layers} layers; copy the checkpoint again"
+        raise UnsupportedModel(message)
+    return layers
+
+
+def _epsilon(value: Any) -> float:
+    """What keeps a norm from dividing by 0."""
+    epsilon = float(value)
+    if not 0 <= epsilon < 1:
+        message = f"the norms' epsilon is {epsilon}"
+        raise ValueError(message)
+    return epsilon
