@@ -9,24 +9,42 @@ result = client.search("Where do cats sleep?", limit=5)
 import dataclasses
 import functools
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 from urllib.parse import quote
 
+import anyio
 import httpx
 
 from search import errors
-from search.addresses import apart, checked_key, without_secrets
+from search.addresses import checked_key, read_address, without_secrets
 from search.documents import Document, Hit, Json, Rejection, SearchResult, check_strings, half_surrogate
-from search.errors import InvalidQuery, SearchError, ServiceOverloaded, ServiceRefused, ServiceUnreachable
+from search.errors import (
+    InvalidInput,
+    InvalidQuery,
+    InvalidSettings,
+    SearchError,
+    ServiceOverloaded,
+    ServiceRefused,
+    ServiceUnreachable,
+)
 from search.ingestion.report import IngestReport
+from search.transport import Clock, keep_to
 
 Value = TypeVar("Value")
 Filter = Mapping[str, Any]
 
 _TIMEOUT_S = 60.0
+_ANSWER_MB = 100.0
+_MEGABYTE = 1_000_000
 _OVERLOADED = 429
+_ELSEWHERE = range(300, 400)
+_LONGEST_WAIT_S = 3600
+_FAILURES = (httpx.HTTPError, httpx.InvalidURL, UnicodeError)  # UnicodeError: a host that no name server could know
 _FIELDS = ("id", "text", "title", "metadata", "media_type", "modified")
 
 
@@ -37,23 +55,6 @@ class _Call(NamedTuple, Generic[Value]):
     path: str
     body: Mapping[str, Any] | None
     read: Callable[[Any], Value]
-
-    @property
-    def content(self) -> bytes | None:
-        """The body in JSON.
-
-        Raises:
-            InvalidQuery: JSON cannot hold it.
-        """
-        if self.body is None:
-            return None
-        try:
-            return json.dumps(self.body, ensure_ascii=False, allow_nan=False).encode()
-        except (TypeError, ValueError, RecursionError) as error:  # of a kind that JSON has not, NaN, half of a surrogate pair
-            place = half_surrogate(self.body)
-            reason = str(error) if place is None else f"{place} holds half of a surrogate pair"
-            message = f"this cannot be sent as JSON ({reason}); use strings, finite numbers, booleans, None, lists and dicts"
-            raise InvalidQuery(message) from error
 
 
 class _Calls:
@@ -84,20 +85,20 @@ class _Calls:
         return _Call("POST", "/v1/documents/delete", body, lambda told: int(told["removed"]))
 
     def get(self, document_id: str) -> _Call[Document]:
-        where = "" if self._collection is None else f"?collection={quote(self._collection, safe='')}"
-        return _Call("GET", f"/v1/documents/{quote(document_id, safe='')}{where}", None, functools.partial(_document, document_id))
+        where = "" if self._collection is None else f"?collection={_in_url(self._collection)}"
+        return _Call("GET", f"/v1/documents/{_in_url(document_id)}{where}", None, functools.partial(_document, document_id))
 
     def count(self, filter: Filter | None) -> _Call[int]:
         return _Call("POST", "/v1/documents/count", self._body(filter=filter), lambda told: int(told["passages"]))
 
     def rerank(self, query: str, texts: Sequence[str], *, raw: bool) -> _Call[list[float]]:
-        given = check_strings(texts, "texts", "texts")
+        checked = check_strings(texts, "texts", "texts")
 
         def read(told: Any) -> list[float]:
             scores = {one["index"]: float(one["score"]) for one in told}
-            return [scores[i] for i in range(len(given))]
+            return [scores[i] for i in range(len(checked))]
 
-        return _Call("POST", "/rerank", {"query": query, "texts": given, "raw_scores": raw}, read)
+        return _Call("POST", "/rerank", {"query": query, "texts": checked, "raw_scores": raw}, read)
 
     def _body(self, **fields: Any) -> dict[str, Any]:
         known = fields if self._collection is None else {**fields, "collection": self._collection}
@@ -107,17 +108,34 @@ class _Calls:
 class Client:
     """Asks a service, one request after the other or from several threads. Use it as a context manager, or close it."""
 
-    def __init__(self, url: str, *, key: str | None = None, collection: str | None = None, timeout_s: float = _TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        key: str | None = None,
+        collection: str | None = None,
+        timeout_s: float = _TIMEOUT_S,
+        max_answer_mb: float = _ANSWER_MB,
+    ) -> None:
         """Keep where it is; nothing is asked yet.
 
         Args:
             url: of the service, such as http://127.0.0.1:8000.
             key: if it asks for one.
             collection: None for the one that the service names.
-            timeout_s: seconds until a request counts as lost.
+            timeout_s: seconds until a request counts as lost, from the first byte that is sent to the last one of the answer.
+            max_answer_mb: megabytes of the largest answer that is read.
+
+        Raises:
+            InvalidSettings: the URL is none, or the key cannot stand in a header.
         """
         self._calls = _Calls(collection)
-        self._http = httpx.Client(**_where(url), headers=_headers(key), timeout=timeout_s)
+        self._asked = _Asked(url, key, timeout_s, max_answer_mb)
+        self._http = httpx.Client(**self._asked.options)
+        self._clock = Clock()
+        for transport in (self._http._transport, *self._http._mounts.values()):  # noqa: SLF001  # httpx gives no other way
+            if isinstance(transport, httpx.HTTPTransport):
+                keep_to(self._clock, transport)
 
     def search(self, query: str, **options: Any) -> SearchResult:
         """Answer a query.
@@ -175,19 +193,34 @@ class Client:
         self.close()
 
     def _sent(self, call: _Call[Value]) -> Value:
+        content = _written(call.body)
+        self._clock.start(self._asked.timeout_s)
         try:
-            return _read(call, self._http.request(call.method, call.path, content=call.content))
-        except httpx.TransportError as error:
-            raise _unreachable(self._http.base_url, error) from error
+            with self._http.stream(call.method, call.path, content=content) as answer:
+                whole = _Whole(self._asked, answer)
+                for piece in answer.iter_raw():
+                    whole.add(piece)
+        except _FAILURES as error:
+            raise self._asked.unreachable(error) from error
+        return whole.read(call)
 
 
 class AsyncClient:
     """The same with await."""
 
-    def __init__(self, url: str, *, key: str | None = None, collection: str | None = None, timeout_s: float = _TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        key: str | None = None,
+        collection: str | None = None,
+        timeout_s: float = _TIMEOUT_S,
+        max_answer_mb: float = _ANSWER_MB,
+    ) -> None:
         """See Client."""
         self._calls = _Calls(collection)
-        self._http = httpx.AsyncClient(**_where(url), headers=_headers(key), timeout=timeout_s)
+        self._asked = _Asked(url, key, timeout_s, max_answer_mb)
+        self._http = httpx.AsyncClient(**self._asked.options)
 
     async def search(self, query: str, **options: Any) -> SearchResult:
         """See Client, as for all below."""
@@ -234,34 +267,131 @@ class AsyncClient:
         await self.close()
 
     async def _sent(self, call: _Call[Value]) -> Value:
+        content = _written(call.body)
         try:
-            return _read(call, await self._http.request(call.method, call.path, content=call.content))
-        except httpx.TransportError as error:
-            raise _unreachable(self._http.base_url, error) from error
+            with anyio.fail_after(self._asked.timeout_s):
+                async with self._http.stream(call.method, call.path, content=content) as answer:
+                    whole = _Whole(self._asked, answer)
+                    async for piece in answer.aiter_raw():
+                        whole.add(piece)
+        except (*_FAILURES, TimeoutError) as error:
+            raise self._asked.unreachable(error) from error
+        return whole.read(call)
 
 
-def _where(url: str) -> dict[str, Any]:
-    """User and password apart from the URL, which is logged and shown."""
-    base_url, credentials = apart(url)
-    return {"base_url": base_url, "auth": credentials}
+class _Asked:
+    """The service that is asked, and how much of an answer is waited for."""
+
+    def __init__(self, url: str, key: str | None, timeout_s: float, max_answer_mb: float) -> None:
+        try:
+            address = read_address(url)
+            httpx.URL(address.url)
+        except (ValueError, TypeError, AttributeError, httpx.InvalidURL) as error:
+            why = f": {error}" if type(error) is ValueError else ""
+            shown = without_secrets(str(url))[:100]
+            message = f"{shown!r} is no address of a service{why}; write it like http://127.0.0.1:8000"
+            raise InvalidSettings(message) from None  # the cause would repeat a password
+        self.url = address.url.rstrip("/")
+        self.timeout_s = timeout_s
+        self.most = int(max_answer_mb * _MEGABYTE)
+        headers = {"Accept-Encoding": "identity", "Content-Type": "application/json"}  # what is packed may be without end
+        if checked_key(key, "the key for the service") is not None:
+            # Name and password, for a proxy in between, go where the key would.
+            headers |= {"X-API-Key": str(key)} if address.credentials else {"Authorization": f"Bearer {key}"}
+        self.options: dict[str, Any] = {
+            "base_url": address.url,
+            "auth": address.credentials,
+            "headers": headers,
+            "timeout": timeout_s,
+        }
+
+    def unreachable(self, error: Exception) -> ServiceUnreachable:
+        """What is said when there is no answer."""
+        late = isinstance(error, TimeoutError | httpx.TimeoutException)
+        what = f"no whole answer within {self.timeout_s:g} s" if late else str(error) or type(error).__name__
+        message = f"the service at {self.url} does not answer ({what}): is `search serve` running there?"
+        return ServiceUnreachable(message)
 
 
-def _headers(key: str | None) -> dict[str, str]:
-    credentials = {"Authorization": f"Bearer {checked_key(key, 'the key')}"} if key else {}
-    return {"Content-Type": "application/json"} | credentials
+class _Whole:
+    """An answer that is read piece by piece, up to where it is too much."""
+
+    def __init__(self, asked: _Asked, answer: httpx.Response) -> None:
+        self._asked = asked
+        self._answer = answer
+        self._content = bytearray()
+        if answer.headers.get("Content-Encoding", "identity") != "identity":
+            message = f"the service at {asked.url} answered in an encoding that was not asked for; mend the proxy in between"
+            raise ServiceRefused(message)
+
+    def add(self, piece: bytes) -> None:
+        """One more.
+
+        Raises:
+            ServiceRefused: that is too much.
+        """
+        self._content += piece
+        if len(self._content) > self._asked.most:
+            limit = f"{self._asked.most / _MEGABYTE:g} MB"
+            message = f"the service at {self._asked.url} answered more than {limit}; ask for less at once, or raise max_answer_mb"
+            raise ServiceRefused(message)
+
+    def read(self, call: _Call[Value]) -> Value:
+        """What the answer means.
+
+        Raises:
+            SearchError: it is an error, or nothing that this service would say.
+        """
+        status, url = self._answer.status_code, self._asked.url
+        try:
+            told = json.loads(self._content)
+            if self._answer.is_success:
+                return call.read(told)
+            told = told["error"]
+            if isinstance(told, str):  # of /rerank
+                told = {"type": "", "message": told}
+            error = _error(status, {"type": told["type"], "message": str(told["message"])}, self._retry_after_s())
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as odd:
+            what = f"HTTP {status}" if not self._answer.is_success else "something else than search serve does"
+            advice = "give the address that it leads to" if status in _ELSEWHERE else "is `search serve` running there?"
+            message = f"the service at {url} answered {what}: {advice}"
+            retry = self._retry_after_s()
+            raise ServiceOverloaded(message, retry) if status == _OVERLOADED else ServiceRefused(message) from odd
+        raise error
+
+    def _retry_after_s(self) -> int:
+        """Seconds until one may come again, which may be told as a date; 1 where it is not told."""
+        told = self._answer.headers.get("Retry-After", "")
+        try:
+            seconds = int(told) if told.isdecimal() else (parsedate_to_datetime(told) - datetime.now(UTC)).total_seconds()
+        except (ValueError, TypeError, OverflowError):  # nothing of both, or a date without a zone
+            return 1
+        return max(1, math.ceil(min(seconds, _LONGEST_WAIT_S)))
 
 
-def _read(call: _Call[Value], answer: httpx.Response) -> Value:
-    if answer.is_success:
-        return call.read(answer.json())
+def _in_url(name: str) -> str:
     try:
-        told = answer.json()["error"]
-    except (ValueError, KeyError, TypeError):
-        told = f"HTTP {answer.status_code}"
-    if isinstance(told, str):  # of /rerank
-        told = {"type": "", "message": told}
-    wait = answer.headers.get("Retry-After", "")
-    raise _error(answer.status_code, told, int(wait) if wait.isdecimal() else 1)
+        return quote(name, safe="")
+    except (UnicodeError, TypeError) as error:
+        message = f"{str(name)[:100]!r} is no id or name: it cannot stand in an address; mend it"
+        raise InvalidInput(message) from error
+
+
+def _written(body: Mapping[str, Any] | None) -> bytes | None:
+    """What is sent.
+
+    Raises:
+        InvalidQuery: JSON cannot hold it.
+    """
+    if body is None:
+        return None
+    try:
+        return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    except (ValueError, TypeError, RecursionError) as error:  # of a kind that JSON has not, NaN, half of a surrogate pair
+        place = half_surrogate(body)
+        reason = f"{str(error)[:200]}" if place is None else f"{place} holds half of a surrogate pair"
+        message = f"this cannot be sent as JSON ({reason}); use strings, finite numbers, booleans, None, lists and dicts"
+        raise InvalidQuery(message) from error
 
 
 def _error(status: int, told: Mapping[str, Any], retry_after_s: int = 1) -> SearchError:
@@ -275,11 +405,6 @@ def _error(status: int, told: Mapping[str, Any], retry_after_s: int = 1) -> Sear
         except TypeError:  # it needs to know more
             pass
     return ServiceRefused(told["message"])
-
-
-def _unreachable(url: httpx.URL, error: httpx.TransportError) -> ServiceUnreachable:
-    where, why = without_secrets(str(url)), str(error) or type(error).__name__
-    return ServiceUnreachable(f"the service at {where} does not answer ({why}): is `search serve` running there?")
 
 
 def _result(told: Mapping[str, Any]) -> SearchResult:

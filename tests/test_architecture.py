@@ -12,7 +12,7 @@ FILES = sorted((ROOT / "search").rglob("*.py"))
 
 # Each part may import from parts above it and from those beside it in its own row.
 ROWS = (
-    {"errors", "deadline", "addresses"},
+    {"errors", "deadline", "addresses", "transport"},
     {"documents", "settings", "structure"},
     {"models", "inference", "export", "recipes"},
     {"chunking", "embedding", "index", "reading", "reranking"},
@@ -39,8 +39,15 @@ BORDERS = {
     "onnx": {"export/graph.py", "export/bert.py", "export/decoder.py", "export/precision.py"},
     "safetensors": {"export/checkpoint.py", "training/states.py"},
     "huggingface_hub": {"export/hub.py"},
-    "httpx": {"client.py", "index/connection.py", "index/server_errors.py", "index/transport.py", "reranking/chat.py"},
-    "httpcore": {"index/transport.py"},
+    "httpx": {
+        "client.py",
+        "transport.py",
+        "index/connection.py",
+        "index/server_errors.py",
+        "index/transport.py",
+        "reranking/chat.py",
+    },
+    "httpcore": {"transport.py"},
     "pytrec_eval": {"evaluation/measures.py"},
     "scipy": {"calibration.py", "evaluation/statistics.py"},
     "matplotlib": {"evaluation/charts.py"},

@@ -155,6 +155,6 @@ def test_a_password_in_the_url_is_never_shown(caplog: pytest.LogCaptureFixture) 
     with caplog.at_level(logging.DEBUG), Client("http://user:hunter2@127.0.0.1:9") as client, unreachable as caught:
         client.search("x")
     assert "hunter2" not in f"{caught.value} {caplog.text}"
-    with pytest.raises(InvalidSettings, match="the key holds white space") as refused:
+    with pytest.raises(InvalidSettings, match="the key for the service holds white space") as refused:
         Client("http://127.0.0.1:9", key="hunter2\n")
     assert "hunter2" not in str(refused.value)

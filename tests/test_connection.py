@@ -37,6 +37,7 @@ from search.index.connection import connect
 from search.index.qdrant import QdrantIndex
 from search.index.server_collections import QdrantCollections
 from search.settings import ServerSettings
+from search.transport import _Backend
 
 SPEC = CollectionSpec(4, "model@1")
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
@@ -161,7 +162,7 @@ def test_libraries_are_as_the_transport_takes_them() -> None:
     carrier = httpx.HTTPTransport()
     bounded = transport.BoundedTransport(carrier, 1.0)
     assert isinstance(carrier._pool, httpcore.ConnectionPool)
-    assert isinstance(carrier._pool._network_backend, transport._Backend)
+    assert isinstance(carrier._pool._network_backend, _Backend)
     bounded.close()
 
 
