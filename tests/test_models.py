@@ -281,3 +281,15 @@ def test_a_graph_of_gigabytes_is_passed_over_not_read(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True)
     assert done.stdout.split("\n")[:2] == ["['weights.bin']", "refused"]
+
+
+def test_the_name_of_a_folder_can_be_printed(tmp_path: Path) -> None:
+    """Bytes that are no UTF-8, and control characters, would end what prints or stores the name."""
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9\x1b[2J\n"))
+    try:
+        tiny_model(folder, "encoder")
+    except OSError:
+        pytest.skip("this file system has no such names")
+    found = FastEmbedEmbedder(str(folder), device="cpu", cache=tmp_path)
+    assert found.name == "caf??[2J?"
+    assert found.fingerprint.encode().startswith(b"caf??[2J?@")

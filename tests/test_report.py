@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import markupsafe
 import numpy as np
 import pytest
 import pytrec_eval
@@ -13,6 +14,7 @@ from judged import Oracle, knowing, stories
 
 from search.embedding import FastEmbedEmbedder
 from search.errors import InvalidSettings
+from search.evaluation.charts import quality
 from search.evaluation.comparison import Configuration
 from search.evaluation.datasets import Dataset
 from search.evaluation.report import write_report
@@ -165,3 +167,22 @@ def test_a_browser_shows_it_with_the_network_off(browser: Any, folder: Path, wid
     assert found.violations_count == 0, found.generate_report()
     assert said == []
     context.close()
+
+
+NAMES = [r"a$\q$b", "$", r"\frac{", "_hidden", "<b>&amp;", "a\nb", "表", "x" * 250, "#%^{}~\\", "$$", "a$b_c^{$"]
+
+
+@pytest.mark.filterwarnings("ignore:Glyph")  # a font may lack a character, which is told and costs nothing
+def test_names_that_mean_something_to_a_typesetter(evaluation: Evaluation, tmp_path: Path) -> None:
+    """A reranker's name is that of its folder. None costs the report, and each is in the legend."""
+    first, one = evaluation.answers[:2]
+    renamed = [replace(one, name=name, reranker=name, line=number) for number, name in enumerate(NAMES)]
+    strange = replace(evaluation, answers=[first, *renamed], dataset=replace(evaluation.dataset, name=NAMES[0]))
+    page = write_report(strange, tmp_path / "report").read_text()
+    shown = [text.get_text() for text in quality(strange).figure.axes[0].get_legend().get_texts()]
+    for name in NAMES:
+        assert str(markupsafe.escape(name)) in page
+        assert any(text.strip().startswith(f"{name}: {name},") for text in shown)
+    files = {file.name for file in (tmp_path / "report").glob("*.run")}
+    assert len(files) == len(NAMES) + 1
+    assert max(map(len, files)) < 200

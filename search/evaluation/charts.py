@@ -24,6 +24,7 @@ _STYLE: dict[Any, Any] = {
     "axes.grid": True,
     "grid.color": "#dddddd",
     "axes.axisbelow": True,
+    "text.parse_math": False,  # names are of folders, and a dollar in one is a dollar
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "search",  # the same figures give the same file
 }
@@ -66,7 +67,7 @@ def quality(evaluation: Evaluation) -> Chart:
         axes.axhline(start[1], color="#666666", linestyle=":", linewidth=1)
         for number, members in lines.items():
             line = sorted(members, key=lambda answers: answers.depth)
-            label = f"{members[0].name}: {members[0].reranker}, {members[0].ranking}"
+            label = f" {members[0].name}: {members[0].reranker}, {members[0].ranking}"  # what begins with _ would be left out
             xs, ys = zip(start, *(points[answers.name] for answers in line), strict=True)
             found = [evaluation.gains[answers.name] for answers in line]
             below = [max(0.0, gain.difference - gain.low) for gain in found]  # rounding may leave less than nothing

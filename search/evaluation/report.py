@@ -20,6 +20,7 @@ from search.evaluation.result import Evaluation
 _LISTED = 10  # queries with the largest gains, and with the largest losses
 _PICTURES = ("quality.png", "gains.png", "reliability.png")
 _SHOWN = 280  # characters of a passage
+_LONGEST_NAME = 100  # characters of a file's name
 
 Probability = Callable[[float], float | None]
 
@@ -203,4 +204,4 @@ def _unspaced(name: str) -> str:
 
 def _file_name(name: str) -> str:
     """A configuration's name as a file may have it."""
-    return re.sub(r"[^A-Za-z0-9._=-]+", "-", name).strip("-.") or "run"
+    return re.sub(r"[^A-Za-z0-9._=-]+", "-", name)[:_LONGEST_NAME].strip("-.") or "run"
