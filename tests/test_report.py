@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -186,3 +188,21 @@ def test_names_that_mean_something_to_a_typesetter(evaluation: Evaluation, tmp_p
     files = {file.name for file in (tmp_path / "report").glob("*.run")}
     assert len(files) == len(NAMES) + 1
     assert max(map(len, files)) < 200
+
+
+def test_a_matplotlibrc_in_the_working_folder_has_no_say(tmp_path: Path) -> None:
+    """It may be somebody else's, and `text.usetex` starts programs."""
+    script = """
+import sys, numpy as np
+from search.calibration import reliability
+from search.evaluation.charts import reliability_diagram
+sys.stdout.buffer.write(reliability_diagram(reliability(np.array([.1, .2, .9]), np.array([False, True, True]))).svg())
+"""
+
+    def drawn() -> bytes:
+        return subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, check=True).stdout
+
+    plain = drawn()
+    assert b"<svg" in plain
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True\nfigure.facecolor: red\nlines.linewidth: 9\n")
+    assert drawn() == plain

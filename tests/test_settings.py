@@ -13,7 +13,7 @@ from search.assembly import build_collections, build_reranker
 from search.errors import InvalidSettings
 from search.index.edge import EdgeIndex
 from search.index.qdrant import QdrantIndex
-from search.settings import CrossEncoderSettings, EdgeSettings, NoReranker, ServerSettings, Settings, StorageSettings
+from search.settings import CrossEncoderSettings, EdgeSettings, NoReranker, ServerSettings, Settings, StorageSettings, varied
 
 
 def test_defaults() -> None:
@@ -109,6 +109,13 @@ def test_secrets_are_not_shown_by_mistakes(given: dict[str, Any]) -> None:
         Settings(**given)
     shown = "".join(traceback.format_exception(caught.value))  # with what it came from, as a log has it
     assert "s3cret" not in shown
+
+
+def test_keys_of_another_reranker_are_not_shown_by_mistakes() -> None:
+    changes = {"reranker.kind": "chat", "reranker.url": "http://127.0.0.1/v1", "reranker.api_key": "s3cret", "reranker.window": "0"}
+    with pytest.raises(InvalidSettings, match="reranker.window=0") as caught:
+        varied(Settings(), changes)
+    assert "s3cret" not in str(caught.value)
 
 
 def test_passwords_in_urls_are_not_shown() -> None:

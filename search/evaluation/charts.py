@@ -42,13 +42,13 @@ class Chart:
     def svg(self) -> bytes:
         """As a vector graphic."""
         image = BytesIO()
-        with mpl.rc_context(_STYLE):
+        with _styled():
             self.figure.savefig(image, format="svg", metadata={"Date": None}, bbox_inches="tight")
         return image.getvalue()
 
     def write_png(self, folder: Path) -> None:
         """As FOLDER/NAME.png, at 200 dots an inch."""
-        with mpl.rc_context(_STYLE):
+        with _styled():
             self.figure.savefig(folder / f"{self.name}.png", dpi=200, bbox_inches="tight", metadata={"Software": None})
 
 
@@ -134,7 +134,16 @@ def _label(axes: Axes, text: str, x: float, y: float) -> None:
 
 
 @contextmanager
+def _styled() -> Iterator[None]:
+    """Over matplotlib's own defaults: a matplotlibrc, which it also takes from the working folder, has no say."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(_STYLE)
+        yield
+
+
+@contextmanager
 def _axes() -> Iterator[tuple[Figure, Axes]]:
-    with mpl.rc_context(_STYLE):
+    with _styled():
         figure = Figure(figsize=(5.4, 3.6))
         yield figure, figure.subplots()

@@ -222,7 +222,8 @@ def varied(settings: Settings, changes: Mapping[str, str]) -> Settings:
         depth = TypeAdapter(PositiveInt).validate_python(changes.get("depth", settings.depth))
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'depth'}: {e['msg']}" for e in error.errors(include_input=False))
-        message = f"{' '.join(f'{name}={value}' for name, value in changes.items())}: {problems}"
+        shown = (f"{name}={'…' if name.endswith('key') else value}" for name, value in changes.items())
+        message = f"{' '.join(shown)}: {problems}"
         raise InvalidSettings(message) from error
     return settings.model_copy(update={"reranker": reranker, "depth": depth})
 
