@@ -25,6 +25,7 @@ _RESERVE = 128  # descriptors for what is opened later: the index and its proces
 _FEWEST = 16  # connections that are worth a service
 _BACKLOG = 2048
 _AT_ONCE = 16  # connections accepted before others have a turn, and those that were ended have let go of their descriptors
+_SHARE = 16  # of the connections that are served, one in so many makes room for new ones at a time
 _PAUSE_S = 0.1  # when none can be accepted
 _SAID_EVERY_S = 60.0
 
@@ -100,33 +101,36 @@ class Connections:
     def let_in(self, one: Held) -> bool:
         """Hold one more, if need be in another's place; False if it is too many.
 
-        Above the number that is served, those of strangers go, and above the number that is held, others that wait for their
-        client, too; never one whose client waits for an answer.
+        Above the number that is served, those of strangers go, some at a time since to choose takes time; above the number that
+        is held, one of others that waits for its client; never one whose client waits for an answer.
         """
-        if len(self._held) >= self._room.served:
-            needed = len(self._held) >= self._room.held
-            if not self.leave_one(known=needed) and needed:
-                return False
+        if (
+            len(self._held) >= self._room.served
+            and not self.leave(max(1, self._room.served // _SHARE), known=False)
+            and len(self._held) >= self._room.held
+            and not self.leave(1)
+        ):
+            return False
         self._held.add(one)
         return True
 
-    def leave_one(self, *, known: bool = True) -> bool:
-        """End the one that is missed least: a stranger's, of the address that has most of them, and that waits longest.
+    def leave(self, most: int, *, known: bool = True) -> int:
+        """End those that are missed least: strangers', of the address that has most of them, and that wait longest.
 
         Args:
-            known: whether it may be one of a client that was let in before.
+            most: of them.
+            known: whether they may be of a client that was let in before.
 
         Returns:
-            Whether there was one.
+            How many there were.
         """
-        waiting = [(one, since) for one in self._held if (since := one.waits_since) is not None and (known or not one.known)]
+        waiting = [(one, since) for one in self._held if (known or not one.known) and (since := one.waits_since) is not None]
         number = Counter(one.address for one, _ in waiting)
-        if not waiting:
-            return False
-        one, _ = max(waiting, key=lambda pair: (not pair[0].known, number[pair[0].address], -pair[1]))
-        self._held.discard(one)
-        one.leave()
-        return True
+        waiting.sort(key=lambda pair: (pair[0].known, -number[pair[0].address], pair[1]))
+        for one, _ in waiting[:most]:
+            self._held.discard(one)
+            one.leave()
+        return min(most, len(waiting))
 
     def gone(self, one: Held) -> None:
         """It has ended."""
@@ -158,14 +162,14 @@ class Listener:
             connections: that are held.
             make: the asyncio protocol of a new connection, which is also a `Held`.
             tls: None without.
-            handshake_s: seconds that a TLS handshake may take, and the end of a TLS connection.
+            handshake_s: seconds that a TLS handshake may take.
         """
         self.sockets = list(sockets)
         self._connections = connections
         self._make = make
         self._tls: dict[str, Any] = {}
         if tls is not None:
-            self._tls = {"ssl": tls, "ssl_handshake_timeout": handshake_s, "ssl_shutdown_timeout": handshake_s}
+            self._tls = {"ssl": tls, "ssl_handshake_timeout": handshake_s}
         self._loop = asyncio.get_running_loop()
         self._paused: dict[socket.socket, asyncio.TimerHandle] = {}
         self._said = -_SAID_EVERY_S
@@ -198,7 +202,7 @@ class Listener:
                 if number:
                     return  # there may be nothing that waits
                 self._say("connections cannot be accepted now: %s", error)
-                self._connections.leave_one()
+                self._connections.leave(1)
                 self._loop.remove_reader(listening)
                 self._paused[listening] = self._loop.call_later(_PAUSE_S, self._resume, listening)
                 return
