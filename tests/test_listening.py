@@ -1,6 +1,7 @@
 """How many connections are held, and whose: against strangers who hold as many as they can, on a service with few descriptors."""
 
 import json
+import logging
 import os
 import re
 import resource
@@ -219,6 +220,36 @@ def test_who_holds_most_makes_room(settings: Settings) -> None:
         assert served.http.post("/v1/search", json={"query": "x"}).status_code == 200
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n" * 200,  # and the answers are not read
+        b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Slow: ",
+        b"POST /v1/search HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{",
+        b"POST /v1/search HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n",
+    ],
+)
+def test_whoever_waits_for_its_client_makes_room(sent: bytes, settings: Settings) -> None:
+    given = settings.model_copy(update={"reranker": PLAIN})
+    with serving(given, filled, max_connections=5) as served, ExitStack() as stack:
+        host, port = served.url.removeprefix("http://").split(":")
+        for one in held(stack, (host, int(port)), 40):
+            with suppress(OSError):
+                one.sendall(sent)
+        for _ in range(20):
+            assert httpx.get(f"{served.url}/healthz", timeout=10).status_code == 200
+
+
+def test_upgrades_are_not_spoken_of(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    given = settings.model_copy(update={"reranker": PLAIN})
+    with serving(given, filled) as served:
+        for protocol in ("websocket", "h2c"):
+            answer = served.http.get("/healthz", headers={"Connection": "Upgrade", "Upgrade": protocol})
+            assert answer.status_code == 200
+    assert "upgrade" not in caplog.text.lower()
+    assert "WebSocket" not in caplog.text
+
+
 @pytest.fixture(scope="module")
 def tls(tmp_path_factory: pytest.TempPathFactory) -> Path:
     trustme = pytest.importorskip("trustme")
@@ -253,3 +284,21 @@ def test_tls_handshakes_count_as_connections(tls: Path, settings: Settings) -> N
         strangers = held(stack, (host, int(port)), 60)
         wait_until(lambda: sum(map(ended, strangers)) >= 55)
         assert httpx.get(f"{served.url}/healthz", verify=context).status_code == 200
+        kept = [stack.enter_context(httpx.Client(base_url=served.url, verify=context)) for _ in range(15)]
+        assert [one.get("/healthz").status_code for one in kept] == [200] * 15  # each takes another's place
+
+
+def test_what_is_no_tls_costs_nothing(tls: Path, settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    given = settings.model_copy(update={"reranker": PLAIN})
+    pair: dict[str, Any] = {"certificate": tls / "cert.pem", "private_key": tls / "key.pem"}
+    context = ssl.create_default_context(cafile=str(tls / "ca.pem"))
+    with serving(given, **pair) as served, ExitStack() as stack:
+        host, port = served.url.removeprefix("https://").split(":")
+        for sent in (b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n", b"\x00" * 1000, b"\x16\x03\x01\x00\x05hello"):
+            [one] = held(stack, (host, int(port)), 1)
+            one.sendall(sent)
+            with suppress(ConnectionError):
+                while one.recv(1000):
+                    pass
+        assert httpx.get(f"{served.url}/healthz", verify=context).status_code == 200
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING and "no collection" not in record.message]

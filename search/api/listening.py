@@ -67,7 +67,7 @@ def room(max_connections: int) -> Room:
     wanted = used + _RESERVE + held
     if limit != resource.RLIM_INFINITY and limit < wanted:
         more = wanted if allowed == resource.RLIM_INFINITY else min(wanted, allowed)
-        with suppress(ValueError, OSError):  # macOS allows fewer than it says
+        with suppress(ValueError, OSError, OverflowError):  # macOS allows fewer than it says
             resource.setrlimit(resource.RLIMIT_NOFILE, (more, allowed))
         limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if limit != resource.RLIM_INFINITY:

@@ -138,6 +138,9 @@ class _Protocol(H11Protocol):
         if self._at_work() and not self.flow.write_paused:
             self._unwatch()
 
+    def _should_upgrade(self) -> bool:
+        return False  # there is nothing to upgrade to; uvicorn would say so twice a request
+
     def on_response_complete(self) -> None:
         self._known = self.known
         self._watch()
