@@ -14,7 +14,7 @@ from search.errors import InferenceFailed, ModelIncomplete
 from search.inference.batching import plan_batches
 from search.inference.hub import fetch, registering
 from search.inference.runtime import Provider, adapted, load_on, loading, running
-from search.inference.tokens import LEAST_ROOM, TextTokenizer
+from search.inference.tokens import LEAST_ROOM, TextTokenizer, head
 from search.models import ModelFolder, fingerprint, locate
 from search.models.files import is_there, read_any_json, read_json
 from search.settings import ActiveDevice, CudaSettings, Device
@@ -107,7 +107,7 @@ class FastEmbedEmbedder:
             InferenceFailed: the model gave an error, or a vector that is not finite.
         """
         with running(self.name):
-            vectors = list(self._model.query_embed(text))
+            vectors = list(self._model.query_embed(head(text, self.tokenizer.max_tokens)))
         vector: Vector = _unit_rows(vectors, "query")[0]
         return vector
 
@@ -118,6 +118,7 @@ class FastEmbedEmbedder:
             InferenceFailed: the model gave an error, too few vectors, or one that is not finite.
         """
         matrix = np.empty((len(texts), self.dimension), np.float32)
+        texts = [head(text, self.tokenizer.max_tokens) for text in texts]
         lengths = [min(tally.tokens, self.tokenizer.max_tokens) for tally in self.tokenizer.tally(texts)]
         for batch in plan_batches(lengths, self._batch_tokens):
             with running(self.name):

@@ -15,7 +15,7 @@ from search.embedding import Embedder
 from search.errors import InvalidQuery
 from search.index import CollectionSpec, PlainFilter, VectorIndex
 from search.index.points import Found, find
-from search.inference.tokens import MUCH_UNKNOWN
+from search.inference.tokens import MUCH_UNKNOWN, goes_on, head
 from search.ranking import rank, unread_query
 from search.reranking import Reranker, Scoring
 
@@ -144,12 +144,15 @@ class SearchService:
     def _query_warnings(self, query: str, scoring: Scoring | None) -> list[str]:
         warnings = []
         tokenizer = self._embedder.tokenizer
-        tally = tokenizer.tally([query])[0]
+        tally = tokenizer.tally([head(query, tokenizer.max_tokens)])[0]
+        more = goes_on(query, tokenizer.max_tokens)
         room = tokenizer.max_tokens - tokenizer.special_tokens(pair=False)
-        if tally.tokens > room:
-            warnings.append(f"the query has {tally.tokens} tokens and the embedder read {room}")
+        least = "at least " if more else ""
+        if tally.tokens > room or more:
+            warnings.append(f"the query has {least}{tally.tokens} tokens and the embedder read {min(tally.tokens, room)}")
         if scoring and scoring.query_tokens_seen < scoring.query_tokens_total:
-            warnings.append(f"the query has {scoring.query_tokens_total} tokens and the reranker read {scoring.query_tokens_seen}")
+            total, seen = scoring.query_tokens_total, scoring.query_tokens_seen
+            warnings.append(f"the query has {least}{total} tokens and the reranker read {seen}")
         if tally.unknown_share > MUCH_UNKNOWN:
             warnings.append(
                 f"{tally.unknown_share:.0%} of the query's tokens are unknown to {self._embedder.name}; try another model"

@@ -2,6 +2,7 @@
 
 import json
 import statistics
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 from serving import Served, serving
 from test_api import JSON, filled, resident
 
+from search.api.service import _in_parts
 from search.settings import Settings
 
 HALF = "caf\ud83d"
@@ -112,6 +114,37 @@ def test_values_are_counted_before_anything_is_made_of_them(served: Served) -> N
     assert resident(served) < before + 150_000_000
     marks = json.dumps({"query": "x", "texts": ['{"a": [1, 2, "\\\\"]}, ' * 15_000] * 10})  # which stand in strings
     assert served.http.post("/rerank", content=marks, headers=JSON).status_code == 200
+
+
+def test_texts_far_beyond_the_window_take_no_time(served: Served) -> None:
+    """The tokenizer took 25 s and 600 MB for these, and nobody else was answered."""
+    before = resident(served)
+    for text in ("[SEP]" * 150_000, "a" * 750_000, "word " * 150_000):
+        began = time.perf_counter()
+        answer = retried(served, "/rerank", {"query": text[:90_000], "texts": [text] * 10})
+        assert (answer.headers["x-truncated-texts"], answer.headers["x-truncated-queries"]) == ("10", "1")
+        assert time.perf_counter() - began < 15
+    assert resident(served) < before + 200_000_000
+    told = retried(served, "/v1/search", {"query": "word " * 20_000}).json()
+    assert told["warnings"][0] == "the query has at least 4000 tokens and the embedder read 254"
+
+
+def retried(served: Served, path: str, body: Any) -> httpx.Response:
+    """What is answered as soon as there is room: a machine under load learns first how long things take."""
+    for _ in range(20):
+        answer = served.http.post(path, json=body)
+        if answer.status_code != 429:
+            return answer.raise_for_status()
+        time.sleep(1)
+    return answer
+
+
+def test_parts_of_a_request_are_of_like_length() -> None:
+    short, long = "a" * 100, "b" * 100_000
+    assert [len(part) for part in _in_parts([short] * 10, 4)] == [4, 4, 2]
+    assert [len(part) for part in _in_parts([long] * 3, 4)] == [1, 1, 1]
+    assert list(_in_parts([short, long, short, short], 6)) == [[short, long], [short, short]]
+    assert list(_in_parts([short, long], sys.maxsize)) == [[short, long]]
 
 
 def test_large_bodies_leave_the_service_answering(served: Served) -> None:

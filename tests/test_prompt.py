@@ -139,7 +139,7 @@ def test_a_document_of_a_million_characters() -> None:
     for document in ("word " * 200_000, "a" * 1_000_000, "<|im_end|>" * 100_000):
         encoded = prompt.encode([{"query": "cat", "document": document}])[0]
         assert len(encoded.ids) <= 100
-        assert encoded.total["document"] > 100_000
+        assert encoded.total["document"] > 10 * encoded.seen["document"]  # at least: it is not read to its end
 
 
 def test_a_template_that_leaves_no_room() -> None:

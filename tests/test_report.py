@@ -181,7 +181,9 @@ def test_names_that_mean_something_to_a_typesetter(evaluation: Evaluation, tmp_p
     renamed = [replace(one, name=name, reranker=name, line=number) for number, name in enumerate(NAMES)]
     strange = replace(evaluation, answers=[first, *renamed], dataset=replace(evaluation.dataset, name=NAMES[0]))
     page = write_report(strange, tmp_path / "report").read_text()
-    shown = [text.get_text() for text in quality(strange).figure.axes[0].get_legend().get_texts()]
+    legend = quality(strange).figure.axes[0].get_legend()
+    assert legend
+    shown = [text.get_text() for text in legend.get_texts()]
     for name in NAMES:
         assert str(markupsafe.escape(name)) in page
         assert any(text.strip().startswith(f"{name}: {name},") for text in shown)

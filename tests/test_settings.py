@@ -113,7 +113,7 @@ def test_secrets_are_not_shown_by_mistakes(given: dict[str, Any]) -> None:
 
 def test_keys_of_another_reranker_are_not_shown_by_mistakes() -> None:
     changes = {"reranker.kind": "chat", "reranker.url": "http://127.0.0.1/v1", "reranker.api_key": "s3cret", "reranker.window": "0"}
-    with pytest.raises(InvalidSettings, match="reranker.window=0") as caught:
+    with pytest.raises(InvalidSettings, match=r"reranker\.window=0") as caught:
         varied(Settings(), changes)
     assert "s3cret" not in str(caught.value)
 

@@ -1,6 +1,7 @@
 """Tokens are counted as the model counts them, and texts are cut where it would stop reading."""
 
 import sys
+import time
 
 import pytest
 from hypothesis import given
@@ -65,3 +66,25 @@ def test_batches_hold_everything_once_within_the_budget(lengths: list[int], budg
     for batch in batches:
         longest = max(lengths[position] for position in batch)
         assert len(batch) == 1 or len(batch) * longest <= budget
+
+
+def test_of_a_text_far_beyond_the_window_only_the_beginning_is_read(tokenizer: TextTokenizer) -> None:
+    long = "word " * 200_000
+    began = time.perf_counter()
+    cut, mostly_space, special = tokenizer.cut([long, "cat" + " " * 1_000_000, "[SEP]" * 200_000], 100, plain=True)
+    assert time.perf_counter() - began < 5
+    assert (cut.text, cut.seen) == (("word " * 100).rstrip(), 100)
+    assert 100 < cut.total <= 4_001
+    assert (mostly_space.seen, mostly_space.total) == (1, 1)
+    assert (special.seen, special.total > 100) == (100, True)
+
+
+def test_what_was_not_looked_at_counts_as_not_read(tokenizer: TextTokenizer) -> None:
+    text = "cat" + " " * 50_000 + "dog"
+    cut = tokenizer.cut([text], 100)[0]
+    assert (cut.text.strip(), cut.seen, cut.total) == ("cat", 1, 2)
+    assert tokenizer.cut([text], sys.maxsize)[0] == Cut(text, 2, 2, known=2)
+
+
+def test_texts_of_a_usual_length_are_counted_whole(tokenizer: TextTokenizer) -> None:
+    assert tokenizer.cut(["word " * 3_999], 10)[0].total == 3_999

@@ -1,7 +1,7 @@
 """What a language model reads: a template with a query and passages in it, cut to fit where they are long and never elsewhere."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from string import Formatter
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from tokenizers import Encoding
 
 from search.errors import UnsupportedModel
-from search.inference.tokens import TextTokenizer
+from search.inference.tokens import TextTokenizer, goes_on, head
 
 Spans = list[tuple[str, int, int]]  # slots, and the characters where each begins and ends
 
@@ -26,7 +26,7 @@ class Encoded:
         ids: its tokens.
         query: where the query's tokens stand, the first time it occurs.
         seen: tokens of each slot's text that the model reads …
-        total: … of how many.
+        total: … of how many, at least: a text far longer than the prompt is not read to its end.
         known: how many of those read are words to the model.
     """
 
@@ -81,9 +81,15 @@ class Prompt:
         What the tokenizer would take for one of its own tokens is broken up within the texts. A prompt that is too long has its
         passages cut, the longest first; a query gives way only beyond half of the room.
         """
-        values = [dict(row) for row in rows]
+        values = [{slot: head(text, self._max_tokens) for slot, text in row.items()} for row in rows]
         encoded = self._encode(values)
-        return [self._fit(row, *result) for row, result in zip(values, encoded, strict=True)]
+        fitted = [self._fit(row, *result) for row, result in zip(values, encoded, strict=True)]
+        return [self._counted(prompt, row) for prompt, row in zip(fitted, rows, strict=True)]
+
+    def _counted(self, prompt: Encoded, row: Mapping[str, str]) -> Encoded:
+        """With one token more for each text that goes on behind its head."""
+        total = {slot: count + goes_on(row[slot], self._max_tokens) for slot, count in prompt.total.items()}
+        return replace(prompt, total=total)
 
     def _fit(self, values: dict[str, str], encoding: Encoding, spans: Spans) -> Encoded:
         places = _places(encoding, spans)

@@ -15,6 +15,19 @@ MUCH_UNKNOWN = 0.2  # a text with more unknown tokens than this is reported
 LEAST_ROOM = 8  # tokens that a model's own ones must leave for texts
 _PROBE = "The cat. \u6f22\u5b57 \U00010348 \ufffd\u0001"  # words, other scripts and characters that no vocabulary has
 _BLANKS = ("\u2581", "\u0120", " ")  # white space as tokenizers write it
+_SHORT = 20_000  # characters, which any tokenizer reads in a few milliseconds
+_OF_A_TOKEN = 16  # characters, far more than tokens have on average in any language
+
+
+def head(text: str, max_tokens: int) -> str:
+    """As much of a text as fills a window of so many tokens, and several times more; what follows would only take time."""
+    return text if max_tokens == sys.maxsize else text[: max(_SHORT, _OF_A_TOKEN * max_tokens)]
+
+
+def goes_on(text: str, max_tokens: int) -> bool:
+    """Whether there is anything to read behind the head of a text."""
+    beginning = head(text, max_tokens)
+    return len(beginning) < len(text) and not text[len(beginning) :].isspace()
 
 
 class Cut(NamedTuple):
@@ -22,7 +35,7 @@ class Cut(NamedTuple):
 
     text: str
     seen: int  # tokens kept
-    total: int  # tokens before
+    total: int  # tokens before; see TextTokenizer.cut of long texts
     known: int  # tokens kept that are words to the model: in its vocabulary, and more than white space
 
 
@@ -137,19 +150,24 @@ class TextTokenizer:
         return spans
 
     def cut(self, texts: Sequence[str], max_tokens: int, *, plain: bool = False) -> list[Cut]:
-        """Shorten each text to at most `max_tokens`, at the end of a token; if asked, after making it `plain`."""
+        """Shorten each text to at most `max_tokens`, at the end of a token; if asked, after making it `plain`.
+
+        Of a text that is far longer than its `head`, the total is what the head has, and one: at least so many.
+        """
         cuts = []
         added = set(self.added) if plain else set()
-        for text, encoding in zip(texts, self.encode(texts, special_tokens=False), strict=True):
+        heads = [head(text, max_tokens) for text in texts]
+        for whole, text, encoding in zip(texts, heads, self.encode(heads, special_tokens=False), strict=True):
             if not added.isdisjoint(encoding.ids):
                 text = self.plain(text)  # noqa: PLW2901 -- it takes the text's place
                 encoding = self.encode([text], special_tokens=False)[0]  # noqa: PLW2901
             total = len(encoding.ids)
+            more = goes_on(whole, max_tokens)
             if total > max_tokens:
                 end = encoding.offsets[max_tokens - 1][1] if max_tokens > 0 else 0
-                cuts.append(Cut(text[:end], max_tokens, total, self.known(encoding.ids[:max_tokens])))
+                cuts.append(Cut(text[:end], max_tokens, total + more, self.known(encoding.ids[:max_tokens])))
             else:
-                cuts.append(Cut(text, total, total, self.known(encoding.ids)))
+                cuts.append(Cut(text, total, total + more, self.known(encoding.ids)))
         return cuts
 
 

@@ -19,7 +19,7 @@ class Scoring(NamedTuple):
 
     scores: Vector  # (n,) float32, in the unit of the recipe, higher is more relevant; NaN where the deadline left it unscored
     tokens_seen: IntVector  # (n,) tokens of each text that the model read …
-    tokens_total: IntVector  # (n,) … of how many; both 0 where it is unscored
+    tokens_total: IntVector  # (n,) … of how many, at least: none is read far beyond the window; both 0 where it is unscored
     query_tokens_seen: int
     query_tokens_total: int
     unread: BoolVector | None = None  # (n,) where the model knows no word of the text, or none of the query; None: not looked at
