@@ -23,7 +23,7 @@ from search.ingestion import Ingestion, IngestReport, OnProgress
 from search.ingestion.copying import copy
 from search.ingestion.damage import survey
 from search.ingestion.restoring import FIRST_PASSAGES, documents
-from search.settings import StorageSettings
+from search.settings import StorageSettings, checked_collection
 
 _VERSION = re.compile(r"(.+)\.v(\d+)")
 _SAMPLED = 50  # queries, if none are given
@@ -228,7 +228,9 @@ def lead(collections: Collections, alias: str, name: str) -> None:
         CollectionNotFound: there is no such collection.
         IndexBusy: another process writes to the one that the alias leads to.
         IndexRejected: a collection is called like the alias.
+        InvalidSettings: no collection could be called like it, so it could not be asked for.
     """
+    checked_collection(alias)
     leads_to = collections.aliases().get(alias)
     spec = None if leads_to is None else collections.info(leads_to, exact=True).spec
     if leads_to is None or spec is None:
