@@ -85,6 +85,7 @@ class _Calls:
         return _Call("POST", "/v1/documents/delete", body, lambda told: int(told["removed"]))
 
     def get(self, document_id: str) -> _Call[Document]:
+        check_strings([document_id], "document_id", "ids")
         where = "" if self._collection is None else f"?collection={_in_url(self._collection)}"
         return _Call("GET", f"/v1/documents/{_in_url(document_id)}{where}", None, functools.partial(_document, document_id))
 

@@ -100,6 +100,17 @@ def test_a_document_with_a_fault_is_rejected_alone(name: str, served: Served) ->
     assert len(answer.text) < 2_000
 
 
+def test_parameters_in_an_address_that_there_are_not_are_refused(served: Served) -> None:
+    """Else a document of the wrong collection would be given."""
+    assert served.http.get("/v1/documents/birds", params={"collection": "documents"}).status_code == 200
+    answer = served.http.get("/v1/documents/birds", params={"collecton": "other"})
+    assert (answer.status_code, answer.json()["error"]["type"]) == (422, "InvalidRequest")
+    assert "there is no parameter 'collecton' in this address; there are collection" in answer.text
+    answer = served.http.post("/v1/search", params={"limit": 1}, json={"query": "x"})
+    assert (answer.status_code, "there is no parameter 'limit'" in answer.text) == (422, True)
+    assert served.http.post("/v1/rerank?api-version=2", json={"query": "x", "documents": ["a"]}).status_code == 200
+
+
 def test_values_are_counted_before_anything_is_made_of_them(served: Served) -> None:
     before = resident(served)
     for body in (

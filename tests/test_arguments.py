@@ -11,6 +11,7 @@ from test_api import PETS
 from search.client import Client
 from search.documents import half_surrogate
 from search.errors import InvalidDocument, InvalidQuery, InvalidSettings
+from search.reranking.chat import ChatReranker
 from search.searcher import Searcher, open_search
 from search.settings import Settings
 
@@ -107,6 +108,30 @@ def test_several_queries_and_texts(searcher: Searcher) -> None:
 def test_what_json_cannot_hold_is_not_sent(value: Any) -> None:
     with Client("http://127.0.0.1:9") as client, pytest.raises(InvalidQuery, match="cannot be sent as JSON"):
         client.search("x", filter={"must": [{"key": "title", "match": {"value": value}}]})
+
+
+def test_texts_for_a_reranker(searcher: Searcher) -> None:
+    reranker = searcher.reranker
+    assert reranker
+    wrong: list[tuple[Any, Any, str]] = [
+        (HALF, ["a"], "half of a surrogate pair"),
+        (None, ["a"], "is a NoneType"),
+        ("x", ["a", HALF], r"texts\[1\] holds half of a surrogate pair"),
+        ("x", [None], r"texts\[0\] is a NoneType"),
+        ("x", "abc", r"texts is a list of texts; write \['abc'\]"),
+    ]
+    for one in (reranker, ChatReranker("http://127.0.0.1:9", "a-model")):
+        for query, texts, message in wrong:
+            with pytest.raises(InvalidQuery, match=message):
+                one.score(query, texts)
+
+
+def test_an_id_to_read() -> None:
+    wrong: Any
+    with Client("http://127.0.0.1:9") as client:
+        for wrong in (HALF, 5, None):
+            with pytest.raises(InvalidQuery, match="document_id"):
+                client.get(wrong)
 
 
 DOCUMENTS: list[tuple[Any, str]] = [

@@ -57,6 +57,7 @@ async def play(assistant: Assistant) -> None:
     assert begun["goes_on_at"] == len(begun["text"]) == 100_000
     rest = await called(assistant, "get_document", document_id="fish", start=100_000)
     assert (begun["text"] + rest["text"], rest["goes_on_at"]) == ("Fish swim " * 20_000, None)
+    assert any("the query has" in note for note in (await called(assistant, "search", query="word " * 300))["notes"])
     assert "no text" in await called(assistant, "ingest", id="empty", text=" ")
 
 

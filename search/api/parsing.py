@@ -20,23 +20,31 @@ from search.documents import half_surrogate
 
 _LARGE = 65_536  # bytes; less is parsed in a few milliseconds
 _MOST_VALUES = 200_000  # numbers, strings, lists and objects in one body: 10 ms of parsing
+_LONGEST_NAME = 80  # in messages
 _STRING = re.compile(rb'"[^"]*"')
 DIALECTS = {"TEI": "tei", "Cohere": "rerank"}  # tags of formats, and how search.api.failures calls them
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")  # each half of a pair can only come in as an escape
 
 
-def parsed_route(thread: Executor) -> type[APIRoute]:
+def parsed_route(thread: Executor, *, others_query: bool = False) -> type[APIRoute]:
     """The class of routes whose bodies are parsed here.
 
     Args:
         thread: where large ones are, one after the other.
+        others_query: let parameters in the address pass that the route does not have, such as an api-version.
     """
 
     class Parsed(APIRoute):
         def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
             handle = super().get_route_handler()
 
+            known = {parameter.alias for parameter in self.dependant.query_params}
+
             async def parsed(request: Request) -> Response:
+                if not others_query and (unknown := [name for name in request.query_params if name not in known]):
+                    there_are = ", ".join(sorted(known)) or "none, and what is sent stands in its body"
+                    message = f"there is no parameter {unknown[0][:_LONGEST_NAME]!r} in this address; there are {there_are}"
+                    raise Refused(422, "InvalidRequest", message)
                 return await handle(_ParsedRequest(request, self.body_field, thread))
 
             return parsed

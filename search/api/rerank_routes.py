@@ -26,7 +26,7 @@ _IN_A_UNIT = 100  # texts, as Cohere counts
 
 def rerank_routes(service: Service) -> APIRouter:
     """The routes."""
-    router = APIRouter(tags=["reranking"], route_class=parsed_route(service.parsing))
+    router = APIRouter(tags=["reranking"], route_class=parsed_route(service.parsing, others_query=True))
     others = {"x-scope": "search", "x-errors": "rerank", "x-queue": "search"}
 
     # Whose client it is shows in the body, and so does how to refuse it: without x-queue, which refuses before that is read.

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.deadline import Deadline
+from search.documents import check_strings
 from search.recipes import Recipe
 
 Vector = NDArray[np.float32]
@@ -51,6 +52,16 @@ class Reranker(Protocol):
 
     def score(self, query: str, texts: Sequence[str], *, deadline: Deadline | None = None) -> Scoring:
         """Score each text; under a deadline, a prefix of them."""
+
+
+def check_texts(query: str, texts: Sequence[str]) -> None:
+    """Refuse what no reranker can read: half of a surrogate pair, and one text in the place of several.
+
+    Raises:
+        InvalidQuery: with what it is.
+    """
+    check_strings([query], "query", "queries")
+    check_strings(texts, "texts", "texts")
 
 
 def slices(count: int, size: int, deadline: Deadline | None) -> Iterator[slice]:

@@ -8,7 +8,7 @@ from search.deadline import Deadline
 from search.errors import InferenceFailed, UnsupportedModel
 from search.inference.prompt import QUERY, Encoded
 from search.recipes.heads import Listwise, Pairwise, QueryLikelihood, TokenLogits
-from search.reranking import Scoring, Vector, slices
+from search.reranking import Scoring, Vector, check_texts, slices
 from search.reranking.language_model import LanguageModel
 from search.reranking.selftest import self_test
 
@@ -41,9 +41,11 @@ class CausalReranker:
         Under a deadline, texts are scored in slices of their given order until it has passed.
 
         Raises:
+            InvalidQuery: see check_texts.
             InferenceFailed: the model gave an error, or a score that is not a number.
             OutOfMemory: a batch does not fit the device.
         """
+        check_texts(query, texts)
         scores = np.full(len(texts), np.nan, np.float32)
         seen, total = np.zeros(len(texts), np.int64), np.zeros(len(texts), np.int64)
         asked = self._model.strip(query)

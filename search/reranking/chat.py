@@ -13,7 +13,7 @@ from search.addresses import apart, checked_key, without_secrets
 from search.deadline import Deadline
 from search.errors import InferenceFailed
 from search.recipes import Recipe
-from search.reranking import Scoring
+from search.reranking import Scoring, check_texts
 from search.reranking.listwise import by_windows, permutation
 
 _TASK = (
@@ -78,8 +78,10 @@ class ChatReranker:
         Whatever the model writes gives a total order. Nothing is scored when the deadline passes before the last window.
 
         Raises:
+            InvalidQuery: see check_texts.
             InferenceFailed: the server cannot be reached, refuses, or answers something else than a chat completion.
         """
+        check_texts(query, texts)
         ends = [[word.end() for word in _WORD.finditer(text)] for text in texts]
         total = np.array([len(some) for some in ends], np.int64)
         limit = self._max_words

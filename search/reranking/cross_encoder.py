@@ -17,7 +17,7 @@ from search.inference.runtime import Provider, adapted, load_on, loading, runnin
 from search.inference.tokens import LEAST_ROOM, Cut, TextTokenizer
 from search.models import ModelFolder, locate
 from search.recipes import Recipe
-from search.reranking import Scoring, Vector, slices
+from search.reranking import Scoring, Vector, check_texts, slices
 from search.reranking.selftest import self_test
 from search.settings import CudaSettings, Device
 
@@ -102,8 +102,10 @@ class CrossEncoder:
         scored in slices of their given order until it has passed.
 
         Raises:
+            InvalidQuery: see check_texts.
             InferenceFailed: the model gave an error, or the wrong number of scores.
         """
+        check_texts(query, texts)
         room = self._window - self._tokenizer.special_tokens(pair=True)
         asked = self._tokenizer.cut([query], room // 2, plain=True)[0]
         scores = np.full(len(texts), np.nan, np.float32)

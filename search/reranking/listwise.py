@@ -9,7 +9,7 @@ from search.deadline import Deadline
 from search.errors import UnsupportedModel
 from search.inference.prompt import QUERY, Prompt
 from search.recipes.heads import Listwise
-from search.reranking import Scoring, Vector
+from search.reranking import Scoring, Vector, check_texts
 from search.reranking.language_model import LanguageModel
 from search.reranking.selftest import smoke_test
 
@@ -38,9 +38,11 @@ class ListwiseReranker:
         """Order the texts; a text's score is 1 / its place. Nothing is scored when the deadline passes before the last window.
 
         Raises:
+            InvalidQuery: see check_texts.
             InferenceFailed: the model gave an error, or a score that is not a number.
             OutOfMemory: a window does not fit the device.
         """
+        check_texts(query, texts)
         seen, total = np.zeros((2, len(texts)), np.int64)
         asked = [0, 0]
         unread, query_known = np.zeros(len(texts), np.bool_), [1]

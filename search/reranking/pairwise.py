@@ -8,7 +8,7 @@ from search.deadline import Deadline
 from search.errors import UnsupportedModel
 from search.inference.prompt import QUERY
 from search.recipes.heads import Pairwise
-from search.reranking import Scoring
+from search.reranking import Scoring, check_texts
 from search.reranking.language_model import LanguageModel
 from search.reranking.selftest import smoke_test
 
@@ -37,9 +37,11 @@ class PairwiseReranker:
         Under a deadline, texts join one by one in their order and meet all that came before, until it has passed.
 
         Raises:
+            InvalidQuery: see check_texts.
             InferenceFailed: the model gave an error, or a score that is not a number.
             OutOfMemory: a batch does not fit the device.
         """
+        check_texts(query, texts)
         stripped = [self._model.strip(text) for text in texts]
         wins = np.zeros((len(texts), len(texts)))
         seen, total = np.zeros((2, len(texts)), np.int64)
