@@ -7,11 +7,36 @@
         result = searcher.search("…")
 
 Importing this loads no model, no ONNX Runtime and no Qdrant client; they load when they are first needed.
+Nor does it load the parts themselves, so that a process that only reads files starts in a moment.
 """
 
-from search.documents import Document, Hit, Rejection, SearchResult
-from search.errors import SearchError
-from search.searcher import Searcher, open_search
-from search.settings import Settings
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from search.documents import Document, Hit, Rejection, SearchResult
+    from search.errors import SearchError
+    from search.searcher import Searcher, open_search
+    from search.settings import Settings
 
 __all__ = ["Document", "Hit", "Rejection", "SearchError", "SearchResult", "Searcher", "Settings", "open_search"]
+
+_HOMES = {
+    **dict.fromkeys(("Document", "Hit", "Rejection", "SearchResult"), "documents"),
+    "SearchError": "errors",
+    **dict.fromkeys(("Searcher", "open_search"), "searcher"),
+    "Settings": "settings",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES.values():
+        return import_module(f"{__name__}.{name}")
+    if name not in _HOMES:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

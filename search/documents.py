@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from numbers import Integral, Real
 from typing import Any, Literal
@@ -15,7 +15,8 @@ Json = Any
 RerankStatus = Literal["full", "partial", "skipped", "failed"]
 
 _DEEPEST = 60  # Qdrant reads payloads of up to 128 levels, and one that is deeper spoils its collection
-_LONGEST_PATH = 80  # of a field, in messages
+_LONGEST_PATH = 80  # characters of a name, in messages
+_LISTED = 20  # names, in messages
 _POINT_NAMESPACE = uuid.UUID("8c0d6a8e-5a39-5f0c-9a5e-0d8c1c3a6b1f")
 
 
@@ -48,19 +49,19 @@ class Document:
             message = "the document has no id; give each document a stable id of your own"
             raise InvalidDocument(message)
         if not self.text.strip():
-            message = f"document {self.id!r} has no text; leave it out or give it some"
+            message = f"document {listed([self.id])!r} has no text; leave it out or give it some"
             raise InvalidDocument(message)
         modified: Json = self.modified
         is_time = modified is None or (
             isinstance(modified, int | float) and not isinstance(modified, bool) and math.isfinite(modified)
         )
         if not is_time:
-            message = f"document {self.id!r}: modified is seconds since 1970, not {self.modified!r}"
+            message = f"document {listed([self.id])!r}: modified is seconds since 1970, not {self.modified!r}"
             raise InvalidDocument(message)
         if not isinstance(self.metadata, Mapping):
-            message = f"document {self.id!r}: metadata must be an object, not {type(self.metadata).__name__}"
+            message = f"document {listed([self.id])!r}: metadata must be an object, not {type(self.metadata).__name__}"
             raise InvalidDocument(message)
-        _check_json(self.metadata, f"document {self.id!r}: metadata")
+        _check_json(self.metadata, f"document {listed([self.id])!r}: metadata")
         object.__setattr__(self, "metadata", _copied(self.metadata))  # plain data, which nobody else can change
 
     @property
@@ -229,6 +230,12 @@ def passage_of(title: str, text: str) -> str:
     return f"{title} {text}".strip()
 
 
+def listed(names: Sequence[str]) -> str:
+    """Names in a message, which nobody reads to its end if there are thousands, or if one is a book."""
+    shown = [name if len(name) <= _LONGEST_PATH else f"{name[:_LONGEST_PATH]}…" for name in names[:_LISTED]]
+    return ", ".join(shown) + (f" and {len(names) - _LISTED:,} more" if len(names) > _LISTED else "")
+
+
 def check_query(query: str) -> None:
     """Refuse what no model can read.
 
@@ -335,7 +342,7 @@ def _printable(key: Any) -> str:
 def _check_json(value: Json, path: str, depth: int = 0) -> None:
     problem = f"is nested more than {_DEEPEST} levels deep; flatten it" if depth > _DEEPEST else _problem(value)
     if problem:
-        message = f"{path if len(path) < _LONGEST_PATH else path[:_LONGEST_PATH] + '…'} {problem}"
+        message = f"{listed([path])} {problem}"
         raise InvalidDocument(message)
     if isinstance(value, Mapping):
         for key, inner in value.items():
@@ -368,6 +375,6 @@ def _problem(value: Json) -> str:
             return "" if encodable(value) else "holds half of a surrogate pair"
         case Mapping():
             wrong = [key for key in value if not isinstance(key, str) or not encodable(key)]
-            return f"has the key {wrong[0]!r}; keys must be strings that UTF-8 can store" if wrong else ""
+            return f"has the key {str(wrong[0])[:_LONGEST_PATH]!r}; keys must be strings that UTF-8 can store" if wrong else ""
         case _:
             return f"is a {type(value).__name__}; use strings, numbers, booleans, null, lists and objects"

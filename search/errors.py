@@ -7,6 +7,7 @@ SearchError
 │   ├── InvalidDocument          empty text, metadata that is not JSON
 │   ├── UnsupportedFilter        an unknown field, a test of nothing, or what engines understand differently
 │   └── InvalidDataset           an evaluation folder that does not fit together
+├── ReaderFailed                 the process that reads files cannot be started
 ├── MissingExtra                 an optional part of the package is not installed
 ├── ModelError
 │   ├── ModelNotFound            neither bundled, nor a folder, nor known to FastEmbed
@@ -67,6 +68,10 @@ class UnsupportedFilter(InvalidInput):
 
 class InvalidDataset(InvalidInput):
     """An evaluation data set is missing a file or contradicts itself."""
+
+
+class ReaderFailed(SearchError):
+    """No process can be started to read files in, or the program was forked while one was being read."""
 
 
 class MissingExtra(SearchError):

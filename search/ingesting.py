@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
@@ -14,6 +14,9 @@ from search.documents import Document, Rejection
 from search.errors import InvalidDocument, InvalidQuery
 from search.options import AsJson, Collection, DataDir, load_settings, note_damage, note_wait, print_json
 from search.searcher import open_search
+
+if TYPE_CHECKING:
+    from search.reading import Reading
 
 Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID…]", help="Documents.", show_default=False)]
 OfFilter = Annotated[
@@ -54,7 +57,9 @@ def ingest(
     """
     from search.progress import ProgressReport
     from search.reading import Reading
+    from search.reading.child import Limits
 
+    settings = load_settings(data_dir, collection)
     reading = Reading(
         paths,
         exclude=exclude or [],
@@ -62,15 +67,14 @@ def ingest(
         encoding=encoding,
         fields=dict(_pair(one) for one in field or []),
         again=again,
+        limits=Limits(settings.ingestion.file_seconds, settings.ingestion.file_memory_mb),
     )
-    if reading.left_out:
-        others = f"{len(reading.left_out):,} files, such as {reading.left_out[0]}"
-        print(f"left out {others}: of other kinds, or named by an ignore file or a pattern", file=sys.stderr)
+    _note_left_out(reading)
     encodings: Counter[str] = Counter()
     changes: list[dict[str, str]] = []
     with ExitStack() as stack:
         rejected = stack.enter_context(_written(rejects)) if rejects else None
-        searcher = stack.enter_context(open_search(load_settings(data_dir, collection)))
+        searcher = stack.enter_context(open_search(settings))
         report = stack.enter_context(ProgressReport("comparing" if dry_run else "ingesting", "documents", reading.count()))
 
         def warn(rejection: Rejection) -> None:
@@ -176,6 +180,17 @@ def update(
         print(f"{would}{done.changed:,} changed, {done.unchanged:,} were so already, {done.rejected:,} rejected")
     if done.rejected:
         raise typer.Exit(1)
+
+
+def _note_left_out(reading: "Reading") -> None:
+    if reading.left_out:
+        others = f"{len(reading.left_out):,} files, such as {reading.left_out[0]}"
+        print(f"left out {others}: of other kinds, links to folders, or named by an ignore file or a pattern", file=sys.stderr)
+    if reading.outside:
+        links = f"{len(reading.outside):,} links, such as {reading.outside[0]}"
+        print(f"left out {links}: they lead out of their folder; name the files themselves to take them", file=sys.stderr)
+    for note in reading.notes:
+        print(f"note: {note}", file=sys.stderr)
 
 
 def _tallied(items: Iterable[Document | Rejection], encodings: Counter[str]) -> Iterator[Document | Rejection]:

@@ -68,7 +68,6 @@ BORDERS = {
     "rich": {"progress.py"},
     "typer": {*(f"{name}.py" for name in ("cli", "ingesting", "keeping", "measuring", "operating", "options", "serving"))},
     "markdown_it": {"structure.py"},
-    "pathspec": {"reading/files.py"},
     "charset_normalizer": {"reading/text.py"},
     "bs4": {"reading/pages.py"},
     "markdownify": {"reading/pages.py"},

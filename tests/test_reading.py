@@ -4,6 +4,7 @@ import builtins
 import io
 import json
 import os
+import socket
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -18,8 +19,9 @@ from papers import docx, pdf
 
 from search.documents import Document, Rejection
 from search.errors import InvalidDocument
-from search.reading import Reading
+from search.reading import Reading, pages, tables
 from search.reading import files as reading_files
+from search.reading.files import SourceFile
 from search.reading.text import decode
 
 WORD = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
@@ -103,18 +105,128 @@ def test_archives_are_refused(tmp_path: Path) -> None:
         read(folder / "b.tar.gz")
 
 
-def test_links_are_followed_to_files_only(tmp_path: Path) -> None:
-    folder = fill(tmp_path, "elsewhere.txt", "notes/c.txt") / "notes"
-    (folder / "a.txt").symlink_to(tmp_path / "elsewhere.txt")
+def test_links_are_followed_to_files_in_the_folder_only(tmp_path: Path) -> None:
+    folder = fill(tmp_path, "secret.txt", "notes/c.txt", "notes/sub/d.txt", "other/e.txt") / "notes"
+    (folder / "a.txt").symlink_to(tmp_path / "secret.txt")
     (folder / "b.txt").symlink_to(tmp_path / "gone.txt")
     (folder / "circle").symlink_to(folder)
+    (folder / "inside.txt").symlink_to("sub/d.txt")
     (folder / "itself").symlink_to(folder / "itself")
-    loop, linked, broken, plain = read(folder)
+    (folder / "lost.txt").symlink_to(folder / "gone.txt")
+    (folder / "sub" / "up.txt").symlink_to("../../secret.txt")
+    reading = Reading([str(folder)])
+    loop, plain, inside, broken, deep = reading
     assert "itself: cannot be read: Too many levels of symbolic links" in str(loop)
-    assert linked == Document("notes/a.txt", "The text of elsewhere.txt.", "a", {"path": "notes/a.txt"})
-    assert str(broken) == "notes/b.txt (notes/b.txt): cannot be read: No such file or directory"
-    assert ids([plain]) == ["notes/c.txt"]
-    assert Reading([str(folder)]).left_out == [str(folder / "circle")]
+    assert str(broken) == "notes/lost.txt (notes/lost.txt): cannot be read: No such file or directory"
+    assert inside == Document("notes/inside.txt", "The text of notes/sub/d.txt.", "inside", {"path": "notes/inside.txt"})
+    assert ids([plain, deep]) == ["notes/c.txt", "notes/sub/d.txt"]
+    assert reading.left_out == [str(folder / "circle")]
+    assert reading.outside == [str(folder / name) for name in ("a.txt", "b.txt", "sub/up.txt")]
+    assert ids(read(folder / "*.txt")) == ["notes/c.txt", "notes/inside.txt"]
+    assert Reading([str(folder / "*.txt")]).outside == [str(folder / name) for name in ("a.txt", "b.txt")]
+    assert ids(read(folder / "a.txt")) == ["notes/a.txt"]  # named by itself
+    (tmp_path / "only").mkdir()
+    (tmp_path / "only" / "a.txt").symlink_to(tmp_path / "secret.txt")
+    with pytest.raises(InvalidDocument, match="holds nothing but links that lead out of it; name the files themselves"):
+        read(tmp_path / "only")
+    (tmp_path / "link").symlink_to(folder)
+    assert ids(read(tmp_path / "link"))[0] == "notes/c.txt"  # a folder, too, may be named by a link
+
+
+def test_a_link_that_leads_out_only_when_the_file_is_opened(tmp_path: Path) -> None:
+    folder = fill(tmp_path, "secret/a.txt", "notes/a.txt", "notes/b.jsonl", "notes/c.csv", "notes/sub/a.txt") / "notes"
+    reading = Reading([str(folder)])
+    for name in ("a.txt", "b.jsonl", "c.csv"):
+        (folder / name).unlink()
+        (folder / name).symlink_to(tmp_path / "secret" / "a.txt")
+    (folder / "sub" / "a.txt").unlink()
+    (folder / "sub").rmdir()
+    (folder / "sub").symlink_to(tmp_path / "secret")
+    reasons = [item.reason for item in reading if isinstance(item, Rejection)]
+    assert reasons == ["cannot be read: it leads out of its folder"] * 4
+
+
+def test_a_part_of_the_path_that_is_replaced_while_it_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the check and the opening: the part is not followed."""
+    folder = fill(tmp_path, "secret/a.txt", "notes/sub/a.txt") / "notes"
+    resolve = Path.resolve
+
+    def replaced(path: Path, *, strict: bool = False) -> Path:
+        resolved = resolve(path, strict=strict)
+        if strict:
+            (folder / "sub").rename(folder / "moved")
+            (folder / "sub").symlink_to(tmp_path / "secret")
+        return resolved
+
+    reading = Reading([str(folder)])
+    monkeypatch.setattr(Path, "resolve", replaced)
+    assert [str(item) for item in reading] == ["notes/sub/a.txt (notes/sub/a.txt): cannot be read: Not a directory"]
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("suffix", [".txt", ".md", ".html", ".pdf", ".docx", ".csv", ".tsv", ".parquet", ".jsonl"])
+def test_only_regular_files_are_opened(suffix: str, tmp_path: Path) -> None:
+    folder = fill(tmp_path / "notes", "z.txt")
+    os.mkfifo(folder / f"a{suffix}")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(folder / f"b{suffix}"))
+        (folder / f"c{suffix}").symlink_to("/dev/zero")
+        pipe, other, fine = read(folder)
+        assert "cannot be read: it is a named pipe and no regular file" in str(pipe)
+        assert "cannot be read: it is a socket and no regular file" in str(other)
+        assert ids([fine]) == ["notes/z.txt"]
+        assert Reading([str(folder)]).count() == 3
+    (alone,) = rejected(folder / f"c{suffix}")
+    assert "cannot be read: it is a device and no regular file" in alone
+
+
+def test_a_file_that_is_a_pipe_only_when_it_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = fill(tmp_path / "notes", "a.txt")
+    open_ = os.open
+
+    def replaced(path: Any, flags: int, **options: Any) -> int:
+        if str(path) == "a.txt":
+            (folder / "a.txt").unlink()
+            os.mkfifo(folder / "a.txt")
+        return open_(path, flags, **options)
+
+    monkeypatch.setattr(os, "open", replaced)
+    assert "cannot be read: it is a named pipe and no regular file" in rejected(folder)[0]
+
+
+@pytest.mark.timeout(30)
+def test_an_ignore_file_that_cannot_be_read_lets_nothing_in(tmp_path: Path) -> None:
+    """It may name what nobody should find."""
+    folder = fill(tmp_path / "notes", "a.txt", "pipe/b.txt", "device/c.txt", "long/d.txt", "folder/e.txt")
+    os.mkfifo(folder / "pipe" / ".gitignore")
+    (folder / "device" / ".searchignore").symlink_to("/dev/zero")
+    (folder / "long" / ".gitignore").write_text("x\n" * 500_001)
+    (folder / "folder" / ".gitignore").mkdir()
+    found = read(folder)
+    assert ids(found) == ["notes/a.txt", "notes/folder/e.txt"]
+    device, long, pipe = [str(item) for item in found if isinstance(item, Rejection)]
+    assert "device/.searchignore: it is a device and no regular file" in device
+    assert "long/.gitignore: it is larger than 1,000,000 bytes" in long
+    assert "pipe/.gitignore: it is a named pipe and no regular file" in pipe
+    assert len(ids(read(folder, ignore_files=False))) == 5
+
+
+@pytest.mark.timeout(30)
+def test_lines_of_ignore_files_that_mean_nothing_are_told(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "notes", "a.txt", f"{'a' * 200}.txt", "b.txt")
+    (folder / ".gitignore").write_bytes("\ufeffb.txt\r\n[z-a]\n*a*a*a*a*a*a*a*a*a*a*b\n[x\n".encode())
+    reading = Reading([str(folder)])
+    assert ids(list(reading)) == ["notes/a.txt", f"notes/{'a' * 200}.txt"]
+    place = folder / ".gitignore"
+    assert reading.notes == [
+        f"{place}: '[z-a]' can match nothing and is passed over: its range z-a holds nothing",
+        f"{place}: '[x' can match nothing and is passed over: its [ has no ]",
+    ]
+    with pytest.raises(InvalidDocument, match=r"--exclude is '\[z-a\]', which can match nothing: its range z-a holds nothing"):
+        read(folder, exclude=["[z-a]"])
+    assert len(ids(read(folder, exclude=["*a*a*a*a*a*a*a*a*a*a*b"]))) == 2
+    with pytest.raises(InvalidDocument, match="matches no file"):
+        read(folder / "*a*a*a*a*a*a*a*a*a*a*b")
 
 
 def test_a_folder_that_cannot_be_read_is_a_rejection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,26 +271,34 @@ def test_files_that_vanish_are_rejected(tmp_path: Path) -> None:
     assert reading.count() == 3
 
 
+@pytest.mark.parametrize("name", ["a.txt", "a.html"])
 @pytest.mark.parametrize("writes", [1, 99])
-def test_a_file_that_changes_while_it_is_read(writes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_changes_while_it_is_read(writes: int, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Read again if somebody writes to it; and given up if somebody always does. Never a mixture."""
-    file = tmp_path / "a.txt"
+    file = tmp_path / name
     file.write_text("old")
-    read_bytes = Path.read_bytes
     written: list[int] = []
+    open_ = reading_files.open_regular
 
-    def meanwhile(path: Path) -> bytes:
-        content = read_bytes(path)
-        if path == file and len(written) < writes:
+    def meanwhile(path: Path, within: Path | None = None) -> Any:
+        stream = open_(path, within)
+        if len(written) < writes:
             written.append(1)
-            file.write_text("new" * len(written))
-        return content
+            monkeypatch.setattr(os, "fstat", changing)
+        return stream
 
-    monkeypatch.setattr(Path, "read_bytes", meanwhile)
+    def changing(descriptor: int) -> os.stat_result:
+        status = fstat(descriptor)
+        monkeypatch.setattr(os, "fstat", fstat)
+        file.write_text("new" * len(written))
+        return status
+
+    fstat = os.fstat
+    monkeypatch.setattr(reading_files, "open_regular", meanwhile)
     (found,) = read(file)
     if writes == 1:
         assert isinstance(found, Document)
-        assert found.text == "new"
+        assert found.text.strip() == "new"
     else:
         assert str(found).endswith("changed while it was read; ingest it again")
 
@@ -314,10 +434,11 @@ def test_word_becomes_markdown(tmp_path: Path) -> None:
     )
 
 
-def test_a_word_document_that_unpacks_to_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("search.reading.pages.LONGEST", 1_000)
-    (tmp_path / "a.docx").write_bytes(docx([("Normal", "a" * 100_000)]))
+def test_a_word_document_that_unpacks_to_too_much(tmp_path: Path) -> None:
+    (tmp_path / "a.docx").write_bytes(docx([("Normal", "a" * 2_000_000)]))
     assert "unpacks to far more than a document has" in rejected(tmp_path / "a.docx")[0]
+    (tmp_path / "b.docx").write_bytes(docx([("Normal", "a" * 900_000)]))
+    assert len(taken(tmp_path / "b.docx")[0].text) == 900_001
 
 
 @pytest.mark.parametrize("suffix", ["pdf", "docx", "parquet"])
@@ -342,7 +463,10 @@ def test_an_extra_that_is_not_installed_is_named(name: str, library: str, tmp_pa
     if library == "pyarrow.parquet":
         absent = hide("pyarrow")
         monkeypatch.setattr(builtins, "__import__", absent)
-    (reason,) = rejected(tmp_path / name)
+    with (tmp_path / name).open("rb") as stream:  # as the child does it
+        file = SourceFile(tmp_path / name, name)
+        (found,) = tables.read_table(stream, file, {}, None) if library == "pyarrow.parquet" else [pages.read(stream, file)]
+    reason = str(found)
     assert "is not installed; install this package with its extra files, as in pip install '.[cpu,files]'" in reason
 
 
@@ -439,7 +563,10 @@ def test_rows_of_parquet(tmp_path: Path) -> None:
     assert three == Document("3", "three", "", {"where": {"lat": 2.0}})
     assert Reading([str(tmp_path / "a.parquet")]).count() == 3
     pq.write_table(pa.table({"id": ["1"], "text": ["x"], "blob": [b"\xff"]}), tmp_path / "b.parquet")
-    assert "metadata.blob is a bytes" in rejected(tmp_path / "b.parquet")[0]
+    (blob,) = read(tmp_path / "b.parquet")
+    assert isinstance(blob, Rejection)
+    assert "metadata.blob is a bytes" in blob.reason
+    assert json.loads(blob.to_line())["rejected"]["line"] == 1  # which has nothing of the row, rather than something else
 
 
 def test_values_of_parquet_that_json_has_not(tmp_path: Path) -> None:

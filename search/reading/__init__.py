@@ -5,11 +5,11 @@ Nothing is dropped without a word: what cannot be taken comes out as a Rejection
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 
 from search.documents import Document, Rejection
 from search.errors import InvalidDocument
 from search.reading import lines, pages, tables, text
+from search.reading.child import Limits, Reader
 from search.reading.files import ARCHIVES, Listing, SourceFile
 
 STDIN = "-"
@@ -20,7 +20,9 @@ class Reading:
     """The documents of some paths. Files are listed when this is made, and read, one after the other, when it is iterated.
 
     Attributes:
-        left_out: files below these paths that are of other kinds, or that an ignore file or a pattern names.
+        left_out: files below these paths that are of other kinds, or that an ignore file or a pattern names; links to folders.
+        outside: links to files that lead out of the folder they are in; they are not read.
+        notes: lines of ignore files that mean nothing.
     """
 
     def __init__(
@@ -32,6 +34,7 @@ class Reading:
         encoding: str | None = None,
         fields: Mapping[str, str] | None = None,
         again: bool = False,
+        limits: Limits | None = None,
     ) -> None:
         """List the files.
 
@@ -43,6 +46,7 @@ class Reading:
             fields: columns of CSV, TSV and Parquet files that are called otherwise than id, text, title: {"text": "body"}.
             again: whether JSON lines that an earlier run rejected may name whole files to be read again, anywhere. Not for lines of
                 others: they could name any file.
+            limits: what reading one HTML, PDF, Word or Parquet file may take.
 
         Raises:
             InvalidDocument: a path that does not exist, holds nothing that can be read, or is an archive.
@@ -53,38 +57,49 @@ class Reading:
         self._sources: list[Listing | None] = [
             None if path == STDIN else Listing.of(path, KINDS, exclude=exclude, ignore_files=ignore_files) for path in paths
         ]
-        self.left_out = [str(file) for source in self._sources if source for file in source.left_out]
+        listings = [source for source in self._sources if source]
+        self.left_out = [str(file) for source in listings for file in source.left_out]
+        self.outside = [str(file) for source in listings for file in source.outside]
+        self.notes = [note for source in listings for note in source.notes]
+        self._limits = limits or Limits()
 
     def __iter__(self) -> Iterator[Document | Rejection]:
-        """Read everything, in order."""
-        for source in self._sources:
-            if source is None:
-                yield from self._with_files(lines.jsonl(sys.stdin.buffer, "stdin"))
-                continue
-            yield from source.refused
-            for file in source.files:
-                yield from self._read(file)
+        """Read everything, in order.
+
+        Raises:
+            ReaderFailed: no process can be started to read HTML, PDF, Word and Parquet files in.
+        """
+        with Reader(self._limits) as reader:
+            for source in self._sources:
+                if source is None:
+                    yield from self._with_files(lines.jsonl(sys.stdin.buffer, "stdin"), reader)
+                    continue
+                yield from source.refused
+                for file in source.files:
+                    yield from self._read(file, reader)
 
     def count(self) -> int | None:
         """How many documents there will be, rejected ones included; None for standard input."""
         if None in self._sources:
             return None
-        listed = (file.path for source in self._sources if source for file in source.files)
-        refused = sum(len(source.refused) for source in self._sources if source)
-        return refused + sum(_count(file) for file in listed)
+        with Reader(self._limits) as reader:
+            counts = [_count(file, reader) for source in self._sources if source for file in source.files]
+        return sum(len(source.refused) for source in self._sources if source) + sum(counts)
 
-    def _read(self, file: SourceFile) -> Iterator[Document | Rejection]:
+    def _read(self, file: SourceFile, reader: Reader) -> Iterator[Document | Rejection]:
         suffix = file.path.suffix.lower()
         if suffix in lines.SUFFIXES:
-            yield from file.steadily(self._with_files(lines.read_jsonl(file)))
+            yield from file.steadily(lambda stream, one: self._with_files(lines.jsonl(stream, one.name), reader))
+        elif suffix in tables.IN_A_CHILD:
+            yield from file.steadily(lambda stream, one: reader.rows(stream, one, self._fields))
         elif suffix in tables.SUFFIXES:
-            yield from file.steadily(tables.read_table(file, self._fields, self._encoding))
+            yield from file.steadily(lambda stream, one: tables.read_table(stream, one, self._fields, self._encoding))
         elif suffix in pages.SUFFIXES:
-            yield file.whole(pages.read)
+            yield file.whole(reader.page)
         else:
-            yield file.whole(lambda content, one: text.read(content, one, self._encoding))
+            yield file.whole(lambda stream, one: text.read(stream, one, self._encoding))
 
-    def _with_files(self, items: Iterator[Document | Rejection | SourceFile]) -> Iterator[Document | Rejection]:
+    def _with_files(self, items: Iterator[Document | Rejection | SourceFile], reader: Reader) -> Iterator[Document | Rejection]:
         """Read the files, too, that a file of rejects names."""
         for item in items:
             if not isinstance(item, SourceFile):
@@ -92,16 +107,21 @@ class Reading:
             elif not self._again:
                 yield item.reject("a rejected file; ingest it by itself, or all that this file names with --again")
             elif item.path.suffix.lower() in {*text.SUFFIXES, *pages.SUFFIXES}:
-                yield from self._read(item)
+                yield from self._read(item, reader)
             else:
                 is_archive = item.path.suffix.lower() in ARCHIVES
                 yield item.reject("an archive; unpack it" if is_archive else "a file of many documents; ingest it by itself")
 
 
-def _count(file: Path) -> int:
+def _count(file: SourceFile, reader: Reader) -> int:
     """How many documents a file holds, rejected ones included."""
-    suffix = file.suffix.lower()
+    suffix = file.path.suffix.lower()
+    if suffix not in {*lines.SUFFIXES, *tables.SUFFIXES}:
+        return 1
     try:
-        return lines.count(file) if suffix in lines.SUFFIXES else tables.count(file) if suffix in tables.SUFFIXES else 1
-    except (OSError, ValueError, ModuleNotFoundError, InvalidDocument):
+        with file.open() as stream:
+            if suffix in lines.SUFFIXES:
+                return lines.count(stream)
+            return (reader if suffix in tables.IN_A_CHILD else tables).count(stream, file)
+    except (OSError, ValueError, InvalidDocument):
         return 1  # the rejection of the file

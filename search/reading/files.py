@@ -1,24 +1,34 @@
 """Which files does a path stand for? Folders without what is hidden or ignored; and a file as it was at one moment."""
 
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from errno import EFBIG, EINVAL, EXDEV
 from glob import has_magic
 from pathlib import Path
-from typing import Any
-
-from pathspec import GitIgnoreSpec
+from typing import Any, BinaryIO
 
 from search.documents import Document, Rejection
 from search.errors import InvalidDocument
+from search.reading.patterns import IgnoreRules, glob
 
 ARCHIVES = frozenset((".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar"))
 IGNORE_FILES = (".gitignore", ".searchignore")
 LONGEST = 64_000_000  # bytes; longer lines and files are skipped unread, so that memory stays bounded
+_LONGEST_IGNORE_FILE = 1_000_000  # bytes
+_SHOWN = 100  # characters of a line of an ignore file
 _TRIES = 3  # to read a file that others write at the same time
+_KINDS = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFDIR: "a folder",
+}
 
 Item = Document | Rejection
-Spec = tuple[Path, GitIgnoreSpec]
+Rules = tuple[Path, IgnoreRules]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +37,15 @@ class SourceFile:
 
     path: Path
     name: str
+    within: Path | None = None  # the folder, without links in its path, that a link may not lead out of
+
+    def open(self) -> BinaryIO:
+        """Open the file for reading.
+
+        Raises:
+            OSError: it cannot be opened, is no regular file, or leads out of its folder by now.
+        """
+        return open_regular(self.path, self.within)
 
     def reject(self, reason: str, line: int | None = None) -> Rejection:
         """A rejection of the whole file, or of a line of it."""
@@ -38,80 +57,163 @@ class SourceFile:
         """A rejection of a file of many documents, of which nobody knows the ids then."""
         return Rejection(self.name, None, None, reason, {"file": str(self.path.absolute()), "name": self.name})
 
-    def whole(self, parse: Callable[[bytes, "SourceFile"], Item]) -> Item:
+    def whole(self, parse: Callable[[BinaryIO, "SourceFile"], Item]) -> Item:
         """Read the file as one document, with the time it was written at; what changes meanwhile is read again."""
         try:
             for _ in range(_TRIES):
-                before = self.path.stat()
-                if before.st_size > LONGEST:
-                    return self.reject(f"larger than {LONGEST:,} bytes; split it")
-                content = self.path.read_bytes()
-                if _same(before, self.path.stat()):
-                    break
+                with self.open() as stream:
+                    before = os.fstat(stream.fileno())
+                    if before.st_size > LONGEST:
+                        return self.reject(f"larger than {LONGEST:,} bytes; split it")
+                    item = parse(stream, self)
+                    if _same(before, os.fstat(stream.fileno())):
+                        break
             else:
                 return self.reject("changed while it was read; ingest it again")
-        except OSError as error:
-            return self.reject(f"cannot be read: {error.strerror}")
-        try:
-            found = parse(content, self)
         except InvalidDocument as error:
             return self.reject(str(error))
-        if isinstance(found, Document):
-            return replace(found, modified=before.st_mtime)
-        return found
+        except OSError as error:
+            return self.reject(f"cannot be read: {error.strerror}")
+        if isinstance(item, Document):
+            return replace(item, modified=before.st_mtime)
+        return item
 
-    def steadily(self, items: Iterable[Item]) -> Iterator[Item]:
+    def steadily(self, items: Callable[[BinaryIO, "SourceFile"], Iterable[Item]]) -> Iterator[Item]:
         """Documents of a file of many; at its end, whether it changed meanwhile. A file that cannot be read is a rejection."""
         try:
-            before = self.path.stat()
-            yield from items
-            if not _same(before, self.path.stat()):
-                yield Rejection(self.name, None, None, "changed while it was read; ingest it again")
+            with self.open() as stream:
+                before = os.fstat(stream.fileno())
+                yield from items(stream, self)
+                if not _same(before, os.fstat(stream.fileno())):
+                    yield Rejection(self.name, None, None, "changed while it was read; ingest it again")
         except OSError as error:
             yield Rejection(self.name, None, None, f"cannot be read: {error.strerror}")
 
 
+def open_regular(path: Path, within: Path | None = None) -> BinaryIO:
+    """Open a regular file for reading: never a pipe, which would wait for a writer, nor a device, which may have no end.
+
+    Args:
+        path: of the file; links are followed.
+        within: a folder without links in its path that the file has to be in; whatever is put in place of a part of the path
+            meanwhile is not followed.
+
+    Raises:
+        OSError: it cannot be opened, is no regular file, or is somewhere else.
+    """
+    if within is None:
+        return _opened(path, None)
+    resolved = path.resolve(strict=True)
+    if not resolved.is_relative_to(within):
+        raise OSError(EXDEV, "it leads out of its folder", str(path))
+    *folders, name = resolved.relative_to(within).parts
+    here = os.open(within, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for folder in folders:
+            inner = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=here)
+            os.close(here)
+            here = inner
+        return _opened(Path(name), here)
+    finally:
+        os.close(here)
+
+
+def read_at_most(stream: BinaryIO, limit: int) -> bytes:
+    """All of a file.
+
+    Raises:
+        InvalidDocument: it has more bytes than the limit.
+    """
+    content = stream.read(limit + 1)
+    if len(content) > limit:
+        message = f"larger than {limit:,} bytes; split it"
+        raise InvalidDocument(message)
+    return content
+
+
+def _opened(path: Path, folder: int | None) -> BinaryIO:
+    follow = folder is None
+    _check_regular(os.stat(path, dir_fd=folder, follow_symlinks=follow), path)  # opening some devices does something already
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW), dir_fd=folder)
+    try:
+        _check_regular(os.fstat(descriptor), path)  # what is opened may be another one by now
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _check_regular(status: os.stat_result, path: Path) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        kind = _KINDS.get(stat.S_IFMT(status.st_mode), "something else")
+        raise OSError(EINVAL, f"it is {kind} and no regular file", str(path))
+
+
 @dataclass(frozen=True)
 class Listing:
-    """What a path stands for."""
+    """What a path stands for.
+
+    Attributes:
+        files: what can be read.
+        left_out: files of other kinds, files that an ignore file or a pattern names, and links to folders.
+        outside: links to files that are not in the folder.
+        refused: what cannot be listed, and archives.
+        notes: lines of ignore files that mean nothing.
+    """
 
     files: list[SourceFile]
     left_out: list[Path]
+    outside: list[Path]
     refused: list[Rejection]
+    notes: list[str]
 
     @classmethod
     def of(cls, path: str, kinds: Sequence[str], *, exclude: Sequence[str], ignore_files: bool) -> "Listing":
         """List a file, a folder with everything below it, or what a pattern matches, in order.
 
+        A link is taken where it leads to a file inside the folder, under its own name; a file named by itself may lead anywhere.
+
         Raises:
-            InvalidDocument: the path does not exist, is an archive, or nothing in it can be read.
+            InvalidDocument: the path does not exist, is an archive, or nothing in it can be read; or a pattern of `exclude` can
+                match nothing.
         """
-        given = Path(path).expanduser()
-        unreadable: list[Rejection] = []
-        if given.is_dir():
-            root, found = given, list(_below(given, exclude, unreadable, ignore_files=ignore_files))
-        elif given.exists():
-            root, found = given.parent, [(given, True)]
+        start = Path(path).expanduser()
+        walk = _Walk(exclude, ignore_files=ignore_files)
+        if start.is_dir():
+            root, paths, within = start, list(walk.below(start)), start.resolve()
+        elif start.exists():
+            root, paths, within = start.parent, [(start, True)], None
         elif has_magic(path):
-            root, found = _matching(given, exclude)
+            root, pattern = _taken_apart(start)
+            paths, within = sorted(walk.matching(root, pattern)), root.resolve()
         else:
-            root, found = given, []
-        if not found and not given.exists():
+            root, paths, within = start, [], None
+        if not (paths or walk.refused or start.exists()):
             message = f"{path} {'matches no file' if has_magic(path) else 'does not exist'}"
             raise InvalidDocument(message)
+        outside = [file for file, _ in paths if within and file.is_symlink() and not file.resolve().is_relative_to(within)]
+        apart = set(outside)
         above = root.resolve().name
-        files = [SourceFile(file, f"{above}/{file.relative_to(root).as_posix()}".lstrip("/")) for file, taken in found if taken]
+        files = [
+            SourceFile(file, f"{above}/{file.relative_to(root).as_posix()}".lstrip("/"), within)
+            for file, wanted in paths
+            if wanted and file not in apart
+        ]
         readable = [file for file in files if file.path.suffix.lower() in kinds]
         archives = [file for file in files if file.path.suffix.lower() in ARCHIVES]
-        if given.is_file() and archives:
+        if within is None and archives:
             message = f"{path} is an archive; unpack it and ingest the folder"
             raise InvalidDocument(message)
-        if not (readable or unreadable):
+        if not (readable or walk.refused):
             message = f"{path} holds no {', '.join(kinds)}; convert it, or write its documents as JSON lines"
+            if outside:
+                message = f"{path} holds nothing but links that lead out of it; name the files themselves, such as {outside[0]}"
             raise InvalidDocument(message)
-        known = {file.path for file in [*readable, *archives]}
-        left_out = [file for file, _ in found if file not in known]
-        return cls(readable, left_out, [*unreadable, *(file.reject("an archive; unpack it") for file in archives)])
+        known = {file.path for file in [*readable, *archives]} | apart
+        left_out = [file for file, _ in paths if file not in known]
+        return cls(
+            readable, left_out, outside, [*walk.refused, *(file.reject("an archive; unpack it") for file in archives)], walk.notes
+        )
 
 
 def missing(error: ModuleNotFoundError) -> str:
@@ -119,53 +221,95 @@ def missing(error: ModuleNotFoundError) -> str:
     return f"{error.name} is not installed; install this package with its extra files, as in pip install '.[cpu,files]'"
 
 
-def _below(root: Path, exclude: Sequence[str], unreadable: list[Rejection], *, ignore_files: bool) -> Iterator[tuple[Path, bool]]:
-    """The files below a folder that are not hidden, in order, each with whether it is wanted; folders that cannot be read."""
+class _Walk:
+    """Goes through folders, without what is hidden and without following links to folders, which may lead in a circle."""
 
-    def walk(folder: Path, above: list[Spec], *, wanted: bool) -> Iterator[tuple[Path, bool]]:
+    def __init__(self, exclude: Sequence[str], *, ignore_files: bool) -> None:
+        self.refused: list[Rejection] = []
+        self.notes: list[str] = []
+        self._exclude = IgnoreRules(exclude)
+        self._ignore_files = IGNORE_FILES if ignore_files else ()
+        for line, why in self._exclude.unusable:
+            message = f"--exclude is {_clipped(line)}, which can match nothing: {why}; write it as in a .gitignore file"
+            raise InvalidDocument(message)
+
+    def below(self, root: Path) -> Iterator[tuple[Path, bool]]:
+        """The files below a folder, in order, each with whether it is wanted."""
+        yield from self._below(root, [(root, self._exclude)], wanted=True)
+
+    def matching(self, root: Path, pattern: str) -> Iterator[tuple[Path, bool]]:
+        """The files that match a pattern, in no order, each with whether it is wanted; ignore files have no say."""
+        regex = glob(pattern)
+        depth = None if "**" in pattern.split("/") else pattern.count("/")
+        folders = [(root, 0)]
+        while folders:
+            folder, level = folders.pop()
+            for path, is_folder in self._entries(folder):
+                if is_folder and not path.is_symlink():
+                    folders += [(path, level + 1)] if depth is None or level < depth else []
+                elif not is_folder and regex.fullmatch(place := path.relative_to(root).as_posix()):
+                    yield path, not self._exclude.ignores(place)
+
+    def _below(self, folder: Path, above: list[Rules], *, wanted: bool) -> Iterator[tuple[Path, bool]]:
         try:
-            specs = [*above, *((folder, _spec(folder / name)) for name in IGNORE_FILES if ignore_files)]
+            rules = [*above, *((folder, self._rules(folder / name)) for name in self._ignore_files)]
+        except OSError as error:
+            self.refused.append(Rejection(str(folder), None, None, f"cannot be read: {error.filename}: {error.strerror}"))
+            return
+        for path, is_folder in self._entries(folder):
+            if is_folder and path.is_symlink():
+                yield path, False
+            elif is_folder:
+                yield from self._below(path, rules, wanted=wanted and not _ignored(path, rules, is_folder=True))
+            else:
+                yield path, wanted and not _ignored(path, rules, is_folder=False)
+
+    def _entries(self, folder: Path) -> Iterator[tuple[Path, bool]]:
+        """What is in a folder and not hidden, in order, with whether it is a folder; what cannot be read is refused."""
+        try:
             with os.scandir(folder) as entries:
                 visible = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
         except OSError as error:
-            unreadable.append(Rejection(str(folder), None, None, f"cannot be read: {error.strerror}"))
+            self.refused.append(Rejection(str(folder), None, None, f"cannot be read: {error.strerror}"))
             return
         for entry in visible:
-            path = folder / entry.name
             try:
-                is_folder = entry.is_dir()
+                yield folder / entry.name, entry.is_dir()
             except OSError as error:  # a link that leads to itself
-                unreadable.append(Rejection(str(path), None, None, f"cannot be read: {error.strerror}"))
-                continue
-            if not is_folder:
-                yield path, wanted and not _ignored(path, specs, is_folder=False)
-            elif entry.is_symlink():
-                yield path, False  # it may lead in a circle
-            else:
-                yield from walk(path, specs, wanted=wanted and not _ignored(path, specs, is_folder=True))
+                self.refused.append(Rejection(str(folder / entry.name), None, None, f"cannot be read: {error.strerror}"))
 
-    return walk(root, [(root, GitIgnoreSpec.from_lines(exclude))], wanted=True)
+    def _rules(self, file: Path) -> IgnoreRules:
+        """What an ignore file says, nothing if there is none. One that cannot be read may name what nobody should find."""
+        try:
+            with open_regular(file) as stream:
+                content = stream.read(_LONGEST_IGNORE_FILE + 1)
+        except FileNotFoundError:
+            return IgnoreRules(())
+        except OSError:
+            if file.is_dir():
+                return IgnoreRules(())
+            raise
+        if len(content) > _LONGEST_IGNORE_FILE:
+            raise OSError(EFBIG, f"it is larger than {_LONGEST_IGNORE_FILE:,} bytes", str(file))
+        rules = IgnoreRules(content.decode("utf-8-sig", "replace").split("\n"))
+        self.notes += [f"{file}: {_clipped(line)} can match nothing and is passed over: {why}" for line, why in rules.unusable]
+        return rules
 
 
-def _matching(pattern: Path, exclude: Sequence[str]) -> tuple[Path, list[tuple[Path, bool]]]:
-    """The folder in front of a pattern, and the files that match, each with whether it is wanted."""
+def _taken_apart(pattern: Path) -> tuple[Path, str]:
+    """The folder in front of a pattern, and the pattern below it."""
     first = next(i for i, part in enumerate(pattern.parts) if has_magic(part))
-    root = Path(*pattern.parts[:first])
-    spec = GitIgnoreSpec.from_lines(exclude)
-    matches = sorted(file for file in root.glob("/".join(pattern.parts[first:])) if file.is_file())
-    places = [(file, file.relative_to(root)) for file in matches]
-    visible = [(file, place) for file, place in places if not any(part.startswith(".") for part in place.parts)]
-    return root, [(file, not spec.match_file(place.as_posix())) for file, place in visible]
+    return Path(*pattern.parts[:first]), "/".join(pattern.parts[first:])
 
 
-def _spec(file: Path) -> GitIgnoreSpec:
-    return GitIgnoreSpec.from_lines(file.read_text("utf-8", "replace").splitlines() if file.is_file() else [])
+def _clipped(line: str) -> str:
+    return repr(line if len(line) <= _SHOWN else f"{line[:_SHOWN]}…")
 
 
-def _ignored(path: Path, specs: list[Spec], *, is_folder: bool) -> bool:
+def _ignored(path: Path, rules: list[Rules], *, is_folder: bool) -> bool:
     """What the innermost pattern that speaks of a path says of it."""
-    for folder, spec in reversed(specs):
-        verdict = spec.check_file(path.relative_to(folder).as_posix() + "/" * is_folder).include
+    for folder, one in reversed(rules):
+        verdict = one.verdict(path.relative_to(folder).as_posix(), is_folder=is_folder)
         if verdict is not None:
             return verdict
     return False

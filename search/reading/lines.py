@@ -2,24 +2,21 @@
 
 import base64
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from search.documents import Document, Rejection
+from search.documents import Document, Rejection, listed
 from search.errors import InvalidDocument
 from search.reading.files import LONGEST, SourceFile
 
 SUFFIXES = (".jsonl",)
+_MOST_VALUES = 1_000_000  # in a line
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?+', re.DOTALL)
 _FIELDS = {"id", "text", "title", "metadata", "media_type", "modified"}
 
 Item = Document | Rejection
-
-
-def read_jsonl(file: SourceFile) -> Iterator[Item | SourceFile]:
-    """Read one document a line of a file; see `jsonl`."""
-    with file.path.open("rb") as stream:
-        yield from jsonl(stream, file.name)
 
 
 def jsonl(stream: BinaryIO, source: str) -> Iterator[Item | SourceFile]:
@@ -38,13 +35,15 @@ def jsonl(stream: BinaryIO, source: str) -> Iterator[Item | SourceFile]:
             yield _parse(line, source, number)
 
 
-def count(file: Path) -> int:
+def count(stream: BinaryIO) -> int:
     """How many lines are not blank."""
-    with file.open("rb") as stream:
-        return sum(1 for line in iter(lambda: stream.readline(LONGEST), b"") if line.strip())
+    return sum(1 for line in iter(lambda: stream.readline(LONGEST), b"") if line.strip())
 
 
 def _parse(line: bytes, source: str, number: int) -> Item | SourceFile:
+    if (values := _values(line)) > _MOST_VALUES:
+        why = f"some {values:,} values are more than a document has ({_MOST_VALUES:,}); keep text in one string"
+        return Rejection(source, number, None, why)
     try:
         fields = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
     except UnicodeDecodeError as error:
@@ -72,13 +71,24 @@ def _document(fields: dict[str, Any], line: bytes, source: str, number: int) -> 
         fields["id"] = fields.pop("_id")
     name = fields["id"] if isinstance(fields.get("id"), str) else None
     if extra := sorted(fields.keys() - _FIELDS):
-        return _refused(line, source, number, f"unknown fields {', '.join(extra)}; put them under metadata", name)
+        return _refused(line, source, number, f"unknown fields {listed(extra)}; put them under metadata", name)
     if missing := sorted({"id", "text"} - fields.keys()):
         return _refused(line, source, number, f"there is no {' and no '.join(missing)}", name)
     try:
         return Document(**fields, origin=f"{source}:{number}")
     except InvalidDocument as error:
         return _refused(line, source, number, str(error), name)
+
+
+def _values(line: bytes) -> int:
+    """How many values stand in JSON, at most. In memory each takes some fifty times its two bytes here."""
+    if _marks(line) > _MOST_VALUES:
+        line = _STRING.sub(b"", line)  # which takes longer, and commas in texts are none between values
+    return _marks(line)
+
+
+def _marks(line: bytes) -> int:
+    return line.count(b",") + line.count(b"[") + line.count(b"{")
 
 
 def _bytes(text: str) -> bytes:

@@ -4,11 +4,11 @@ import io
 import logging
 import re
 import zipfile
-from typing import Any
+from typing import Any, BinaryIO
 
 from search.documents import Document, Rejection
 from search.errors import InvalidDocument
-from search.reading.files import LONGEST, SourceFile, missing
+from search.reading.files import LONGEST, SourceFile, missing, read_at_most
 from search.reading.text import UTF_8, decode, known_encoding
 from search.structure import PAGE_BREAK, title_of
 
@@ -21,16 +21,21 @@ _TYPES = {
 }
 _UNREAD = ["script", "style", "noscript", "template", "svg", "nav", "iframe", "object"]  # nothing of the text
 _LONGEST_TITLE = 500
+_WIDEST = 100  # columns that one cell of a table may span
+_BLANKS = re.compile(r"[ \t]{100,}")  # a few take no time
+_SMALL = 1_000_000  # bytes that a Word document may unpack to, however small it is …
+_RATIO = 100  # … and times its size that a larger one may
 
 
-def read(content: bytes, file: SourceFile) -> Document | Rejection:
+def read(stream: BinaryIO, file: SourceFile) -> Document | Rejection:
     """A page, whatever its format, as a document."""
     suffix = file.path.suffix.lower()
+    content = read_at_most(stream, LONGEST)
     try:
         title, text = {".pdf": _pdf, ".docx": _docx}.get(suffix, _html)(content)
     except ModuleNotFoundError as error:
         return file.reject(missing(error))
-    except InvalidDocument:
+    except (InvalidDocument, MemoryError):
         raise
     except (Exception, RecursionError) as error:  # these libraries raise whatever a malformed file makes them
         return file.reject(f"cannot be read as {suffix[1:].upper()}: {str(error) or type(error).__name__}")
@@ -77,7 +82,9 @@ def _docx(content: bytes) -> tuple[str, str]:
     from bs4 import BeautifulSoup
 
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        if sum(entry.file_size for entry in archive.infolist()) > 4 * LONGEST:
+        entries = archive.infolist()
+        bomb = any(entry.file_size > max(_SMALL, _RATIO * entry.compress_size) for entry in entries)
+        if bomb or sum(entry.file_size for entry in entries) > 4 * LONGEST:
             message = "unpacks to far more than a document has; split it"
             raise InvalidDocument(message)
     html = mammoth.convert_to_html(io.BytesIO(content), convert_image=mammoth.images.img_element(lambda _: {})).value
@@ -93,7 +100,19 @@ def _pdf(content: bytes) -> tuple[str, str]:
     if reader.is_encrypted and not reader.decrypt(""):
         message = "is encrypted; save it without a password"
         raise InvalidDocument(message)
-    text = PAGE_BREAK.join(page.extract_text().replace(PAGE_BREAK, "\n") for page in reader.pages)
+    texts: dict[Any, str] = {}  # by object, since one page may stand in a document thousands of times
+    pages: list[str] = []
+    length = 0
+    for page in reader.pages:
+        place = page.indirect_reference and page.indirect_reference.idnum
+        if place is None or place not in texts:
+            texts[place] = page.extract_text().replace(PAGE_BREAK, "\n")
+        pages.append(texts[place])
+        length += len(texts[place])
+        if length > LONGEST:
+            message = f"has more than {LONGEST:,} characters; split it"
+            raise InvalidDocument(message)
+    text = PAGE_BREAK.join(pages)
     title = reader.metadata.title if reader.metadata else ""
     return title or "", text.encode("utf-8", "replace").decode()
 
@@ -101,10 +120,25 @@ def _pdf(content: bytes) -> tuple[str, str]:
 def _to_markdown(soup: Any) -> str:
     from markdownify import MarkdownConverter
 
-    converter = MarkdownConverter(
+    class Converter(MarkdownConverter):
+        """Without what takes the square of the time of a text's blanks."""
+
+        def convert_pre(self, el: Any, text: str, parent_tags: Any) -> Any:
+            """Code without the empty lines around it."""
+            first = re.match(r"(?: *+\n)*+", text)
+            return super().convert_pre(el, text[first.end() if first else 0 :].rstrip(" \n"), parent_tags)  # type: ignore[misc]
+
+    for cell in soup.find_all(["td", "th"], colspan=True):
+        span = cell["colspan"]
+        cell["colspan"] = str(min(int(span[:5]), _WIDEST)) if span.isascii() and span.isdecimal() else "1"
+    for words in soup.find_all(string=_BLANKS):
+        if not words.find_parent("pre"):
+            words.replace_with(type(words)(_BLANKS.sub(" ", words)))
+    converter = Converter(
         heading_style="ATX",
         bullets="-",
         strip=["a", "img"],  # their words stay
+        strip_pre=None,
         escape_asterisks=False,
         escape_underscores=False,
         escape_misc=False,

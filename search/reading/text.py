@@ -5,7 +5,7 @@ from typing import BinaryIO
 
 from search.documents import Document, Rejection
 from search.errors import InvalidDocument
-from search.reading.files import SourceFile
+from search.reading.files import LONGEST, SourceFile, read_at_most
 from search.structure import title_of
 
 SUFFIXES = (".txt", ".md")
@@ -18,9 +18,9 @@ _LOOKED_AT = 200_000  # bytes, to find out an encoding
 _BLOCK = 1_000_000
 
 
-def read(content: bytes, file: SourceFile, encoding: str | None) -> Document | Rejection:
+def read(stream: BinaryIO, file: SourceFile, encoding: str | None) -> Document | Rejection:
     """A text file as a document."""
-    decoded, used = decode(content, encoding)
+    decoded, used = decode(read_at_most(stream, LONGEST), encoding)
     is_markdown = file.path.suffix.lower() == ".md"
     title = title_of(decoded) if is_markdown else ""
     return Document(

@@ -68,6 +68,7 @@ __all__ = [
     "Settings",
     "StorageSettings",
     "checked_collection",
+    "child_environment",
     "files_read",
     "is_local",
     "telemetry_off",
@@ -238,6 +239,12 @@ def checked_collection(name: str) -> str:
         message = f"{name[:100]!r} cannot name a collection; use letters, digits, points, hyphens and underscores, 100 at most"
         raise InvalidSettings(message)
     return name
+
+
+def child_environment(**more: str) -> dict[str, str]:
+    """The environment of a process that reads what others wrote: what Python needs to start, and no secrets."""
+    needed = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONHOME")
+    return {name: os.environ[name] for name in needed if name in os.environ} | more
 
 
 def unknown_names() -> list[str]:

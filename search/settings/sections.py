@@ -171,6 +171,14 @@ class IngestionSettings(_Section):
     """How documents are brought in."""
 
     patience_s: NonNegativeFloat = Field(120, description="Seconds that one request may fail before a run is given up; 0: none.")
+    file_seconds: PositiveFloat = Field(
+        30,
+        description="Processor time for reading one HTML, PDF or Word file, and as much again for each megabyte of it; for each "
+        "row of a Parquet file. What takes more is rejected.",
+    )
+    file_memory_mb: int = Field(
+        1000, ge=200, description="Memory for reading one HTML, PDF, Word or Parquet file. What takes more is rejected."
+    )
 
 
 Scope = Literal["search", "write", "admin"]
