@@ -17,6 +17,7 @@ from search.structure import Block, Pages, sections
 _SENTENCE = re.compile("(?<=[.!?])\\s+|\\n\\s*|[\u3002\uff01\uff1f\uff61][\u300d\u300f\u3011\u300b\u3009\uff09\u201d\u2019]*")
 _LINE = re.compile("\\n")
 _TALLIED_AT_ONCE = 512
+_LONGEST_HEADING = 1000  # characters, which every passage below it carries
 _JOINT = " \u203a "  # between a title and the headings below it
 
 
@@ -63,7 +64,8 @@ class Chunker:
         pages = Pages(document.text)
         number = 0
         for section in sections(document.text, document.media_type):
-            above = section.headings[1:] if section.headings[:1] == (document.title,) else section.headings
+            headings = tuple(_clipped(heading) for heading in section.headings)
+            above = headings[1:] if section.headings[:1] == (document.title,) else headings
             words = _JOINT.join(part for part in (document.title, *above) if part)
             title = self._tokenizer.cut([words], self._tokens // 2)[0]  # a long one takes half of each passage, and ends there
             for start, end in self._spans(document.text, section.blocks, self._tokens - title.seen):
@@ -75,7 +77,7 @@ class Chunker:
                     end,
                     title.text,
                     document.metadata,
-                    section.headings,
+                    headings,
                     pages.of(start),
                     document.media_type,
                     document.modified,
@@ -145,6 +147,10 @@ class Chunker:
             piece_start, piece_end = _strip(text, start + offsets[first][0], start + last)
             yield _Sentence(piece_start, piece_end, after - first)
             first = after
+
+
+def _clipped(heading: str) -> str:
+    return heading if len(heading) <= _LONGEST_HEADING else f"{heading[: _LONGEST_HEADING - 1]}…"
 
 
 def _strip(text: str, start: int, end: int) -> tuple[int, int]:

@@ -221,7 +221,7 @@ class Rejection:
 
     def __str__(self) -> str:
         place = self.source if self.line is None else f"{self.source}:{self.line}"
-        name = f" ({self.document_id})" if self.document_id else ""
+        name = f" ({listed([self.document_id])})" if self.document_id else ""
         return f"{place}{name}: {self.reason}"
 
 

@@ -226,3 +226,14 @@ def test_everything_is_somewhere_and_nothing_is_too_long(
     starts = [chunk.start for chunk in chunks]
     assert starts == sorted(set(starts))
     assert all(tally.tokens <= tokens for tally in tokenizer.tally([chunk.passage for chunk in chunks]))
+
+
+def test_a_long_heading_is_not_carried_whole_by_each_passage(tokenizer: TextTokenizer) -> None:
+    text = f"# {'long ' * 60_000}\n\n" + "## Below\n\nA sentence is here. And another one.\n\n" * 100
+    chunks = list(Chunker(tokenizer, 60, 0).chunk(Document(id="d", text=text, media_type="text/markdown")))
+    assert len(chunks) > 100
+    assert {len(chunk.headings[0]) for chunk in chunks} == {1000}
+    assert chunks[-1].headings[0].endswith("…")
+    assert chunks[-1].headings[1] == "Below"
+    assert sum(len(chunk.title) for chunk in chunks) < 1_000_000
+    assert "".join(chunk.before + chunk.text + chunk.after for chunk in chunks) == text

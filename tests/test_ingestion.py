@@ -28,7 +28,7 @@ from search.index.edge import EdgeIndex
 from search.index.qdrant import QdrantIndex
 from search.ingestion import Ingestion, IngestReport, Progress, planning
 from search.searcher import Searcher, open_search
-from search.settings import Settings
+from search.settings import ChunkingSettings, Settings
 
 LONG = "A sentence about nothing in particular. " * 60
 
@@ -279,7 +279,43 @@ def test_title_and_metadata_have_a_limit(local_index: VectorIndex, bundled_embed
     heavy = Document(id="a", text=LONG, metadata={"html": "x" * 20_000}, origin="pages.jsonl:7")
     report = ingest(local_index, bundled_embedder, [heavy, Document(id="b", text="Short.")])
     assert (report.added, report.rejected) == (1, 1)
-    assert str(report.rejections[0]).startswith("pages.jsonl:7 (a): title and metadata have 20,012 characters")
+    assert str(report.rejections[0]).startswith("pages.jsonl:7 (a): title and metadata have 20,006 characters")
+
+
+def test_what_every_passage_carries_has_a_limit(local_index: VectorIndex, quick_embedder: FastEmbedEmbedder) -> None:
+    """In characters, whatever these take in bytes or as JSON."""
+    taken = [
+        Document(id="i" * 4096, text=LONG),
+        Document(id="b", text=LONG, metadata={"正文": "三千" * 9_990}),
+        Document(id="c", text=LONG, metadata={"quotes": '"\n\\' * 6_600}),
+        Document(id="d", text=LONG, media_type="x" * 255),
+    ]
+    refused = [
+        Document(id="i" * 500_000, text=LONG),
+        Document(id="e", text=LONG, media_type="x" * 256),
+        Document(id="f", text=LONG, title="三" * 20_001),
+        Document(id="g", text=LONG, metadata={"a": [None] * 5_000 + [[]] * 15_000}),
+    ]
+    report = ingest(local_index, quick_embedder, [*taken, *refused])
+    assert (report.added, report.rejected) == (4, 4)
+    reasons = [str(rejection) for rejection in report.rejections]
+    assert "the id has 500,000 characters, and every passage carries it; keep it to 4,096" in reasons[0]
+    assert "media_type has 256 characters, and every passage carries it; keep it to 255" in reasons[1]
+    assert all("title and metadata have" in reason for reason in reasons[2:])
+    assert max(map(len, reasons)) < 300
+    assert max(len(str(record.payload)) for record in local_index.scroll()) < 60_000
+
+
+def test_a_document_that_a_collection_took_is_given_back_to_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the limits were then."""
+    monkeypatch.setattr("search.ingestion.planning._LONGEST_ID", 600_000)
+    with open_search(Settings(data_dir=tmp_path)) as searcher:
+        searcher.ingest([Document(id="i" * 5000, text="One.")])
+    monkeypatch.undo()
+    with open_search(Settings(data_dir=tmp_path, chunking=ChunkingSettings(tokens=100))) as searcher:
+        assert searcher.reindex(check=False).switched
+        assert searcher.search("one").hits[0].document_id == "i" * 5000
+        assert searcher.ingest([Document(id="i" * 5000, text="Two.")]).rejected == 1
 
 
 def filled_edge(tmp_path: Path) -> Path:

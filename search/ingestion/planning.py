@@ -1,14 +1,14 @@
 """What is to be done? Documents compared with the index and cut into passages, step by step, in the thread that reads."""
 
 import hashlib
-import json
+import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from search.chunking import Chunker
-from search.documents import Chunk, Document, Rejection
+from search.documents import Chunk, Document, Json, Rejection
 from search.errors import InvalidDocument
 from search.index import Vector, VectorIndex
 from search.ingestion.comparison import Stored, compare, vectors_of
@@ -18,7 +18,10 @@ from search.ingestion.report import State
 _GROUP = 128  # documents compared with the index at a time …
 _GROUP_CHARACTERS = 4_000_000  # … unless they are long
 _BATCH = 256  # chunks embedded and written at a time
-_EXTRA = 20_000  # characters of title and metadata, which every passage of a document carries
+# What every passage of a document carries, in characters:
+_EXTRA = 20_000  # title and metadata
+_LONGEST_ID = 4096  # as long as a path, or an address that browsers take
+_LONGEST_TYPE = 255  # of a media type, by RFC 6838
 
 
 class Passage(NamedTuple):
@@ -109,7 +112,6 @@ class Planning:
             yield rejections, group
 
     def _objection(self, document: Document) -> Rejection | None:
-        extra = len(document.title) + len(json.dumps(document.metadata))
         if _digest(document.id) in self._taken:
             return Rejection.of(document, "the id stands twice in this run; the first one was taken")
         if len(document.text) > self._max_characters:
@@ -118,10 +120,23 @@ class Planning:
                 "split it, or raise SEARCH_CHUNKING__MAX_CHARACTERS"
             )
             return Rejection.of(document, reason)
-        if extra > _EXTRA:
-            reason = f"title and metadata have {extra:,} characters, and every passage carries them; keep them below {_EXTRA:,}"
+        if reason := self._too_much_to_carry(document):
             return Rejection.of(document, reason)
         return None
+
+    def _too_much_to_carry(self, document: Document) -> str:
+        """Why a document has too much that each of its passages repeats; empty if it has not."""
+        if self._max_characters == sys.maxsize:  # it comes from a collection, which took it
+            return ""
+        if len(document.id) > _LONGEST_ID:
+            return f"the id has {len(document.id):,} characters, and every passage carries it; keep it to {_LONGEST_ID:,}"
+        if len(document.media_type) > _LONGEST_TYPE:
+            length = len(document.media_type)
+            return f"media_type has {length:,} characters, and every passage carries it; keep it to {_LONGEST_TYPE:,}"
+        extra = len(document.title) + _characters(document.metadata)
+        if extra > _EXTRA:
+            return f"title and metadata have {extra:,} characters, and every passage carries them; keep them below {_EXTRA:,}"
+        return ""
 
     def _passages(self, documents: list[Document], revisions: dict[str, str], stored: dict[str, Stored]) -> Iterator[Passage]:
         for document in documents:
@@ -150,6 +165,19 @@ def _checked(documents: Iterable[Document | Rejection]) -> Iterator[Document | R
             message = f"documents[{number}] is a {type(item).__name__}; make it a Document(id=…, text=…)"
             raise InvalidDocument(message)
         yield item
+
+
+def _characters(value: Json) -> int:
+    """How much there is of metadata, whatever its letters take in bytes or as JSON; something without letters counts as one."""
+    match value:
+        case str():
+            return len(value) + 1
+        case Mapping():
+            return 1 + sum(len(key) + _characters(inner) for key, inner in value.items())
+        case list() | tuple():
+            return 1 + sum(map(_characters, value))
+        case _:
+            return len(str(value))
 
 
 def _digest(document_id: str) -> bytes:
