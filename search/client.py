@@ -32,6 +32,7 @@ from search.errors import (
     ServiceRefused,
     ServiceUnreachable,
 )
+from search.forks import abandon, watch
 from search.ingestion.report import IngestReport
 from search.transport import Clock, keep_to
 
@@ -132,11 +133,21 @@ class Client:
         """
         self._calls = _Calls(collection)
         self._asked = _Asked(url, key, timeout_s, max_answer_mb)
-        self._http = httpx.Client(**self._asked.options)
         self._clock = Clock()
-        for transport in (self._http._transport, *self._http._mounts.values()):  # noqa: SLF001  # httpx gives no other way
+        self._http = self._connected()
+        watch(self)
+
+    def after_fork(self) -> None:
+        """Connect anew in a forked child: two processes on one connection would read each other's answers."""
+        abandon(self._http)
+        self._http = self._connected()
+
+    def _connected(self) -> httpx.Client:
+        http = httpx.Client(**self._asked.options)
+        for transport in (http._transport, *http._mounts.values()):  # noqa: SLF001  # httpx gives no other way
             if isinstance(transport, httpx.HTTPTransport):
                 keep_to(self._clock, transport)
+        return http
 
     def search(self, query: str, **options: Any) -> SearchResult:
         """Answer a query.
@@ -221,6 +232,12 @@ class AsyncClient:
         """See Client."""
         self._calls = _Calls(collection)
         self._asked = _Asked(url, key, timeout_s, max_answer_mb)
+        self._http = httpx.AsyncClient(**self._asked.options)
+        watch(self)
+
+    def after_fork(self) -> None:
+        """See Client."""
+        abandon(self._http)
         self._http = httpx.AsyncClient(**self._asked.options)
 
     async def search(self, query: str, **options: Any) -> SearchResult:

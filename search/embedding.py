@@ -11,9 +11,10 @@ from fastembed.common.model_description import ModelSource, PoolingType
 from numpy.typing import NDArray
 
 from search.errors import InferenceFailed, ModelIncomplete
+from search.forks import watch
 from search.inference.batching import plan_batches
 from search.inference.hub import fetch, registering
-from search.inference.runtime import Provider, adapted, load_on, loading, running
+from search.inference.runtime import Provider, adapted, left_to_parent, load_on, loading, running
 from search.inference.tokens import LEAST_ROOM, TextTokenizer, head
 from search.models import ModelFolder, fingerprint, locate
 from search.models.files import is_there, read_any_json, read_json
@@ -88,6 +89,7 @@ class FastEmbedEmbedder:
                 "room for a text; correct model_max_length there"
             )
             raise ModelIncomplete(message)
+        watch(self)
         self._batch_tokens = batch_tokens
         if folder is not None:
             with running(self.name):
@@ -99,6 +101,10 @@ class FastEmbedEmbedder:
         else:
             digest = folder.fingerprint
         self.fingerprint = f"{self.name}@{digest}"
+
+    def after_fork(self) -> None:
+        """The threads of the runtime are gone in a forked child."""
+        self._model = left_to_parent(self.name, self._model)
 
     def embed_query(self, text: str) -> Vector:
         """One query as float32 (dimension,), of length 1.

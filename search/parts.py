@@ -1,12 +1,14 @@
 """Which parts does a searcher work with? Each is built when it is first needed, and once; models and engine may be lent."""
 
 import threading
+import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from search.assembly import build_collections, build_embedder, build_reranker
 from search.errors import SearchError
-from search.settings import Settings
+from search.forks import abandon, watch
+from search.settings import MemorySettings, Settings
 
 if TYPE_CHECKING:
     from search.embedding import Embedder
@@ -29,11 +31,17 @@ class Parts:
             lender: whose models and engine are used; it is closed last.
         """
         self.settings = settings
+        self.writing = threading.Lock()  # held by whoever changes the collection
         self._lender = lender
+        self._borrowers: weakref.WeakSet[Parts] = weakref.WeakSet()
         self._building = threading.RLock()
         self._closed = False
         self._parts: dict[str, Any] = {}
         self._retired: list[VectorIndex] = []  # collections that searches under way may still ask
+        self._torn = False  # a copy of a collection in memory, made while another thread wrote to it
+        if lender is not None:
+            lender._borrowers.add(self)  # noqa: SLF001  # another of its kind
+        watch(self)
 
     @property
     def embedder(self) -> "Embedder":
@@ -107,8 +115,22 @@ class Parts:
             self._parts.clear()
             self._retired.clear()
 
+    def after_fork(self) -> None:
+        """Build everything anew in a forked child, when it is needed there, but for collections in memory, which are a copy."""
+        abandon(self._parts, *self._retired)
+        in_memory = isinstance(self.settings.index, MemorySettings) and "collections" in self._parts
+        self._torn = in_memory and any(one.writing.locked() for one in (self, *self._borrowers))
+        self._parts = {"collections": self._parts["collections"]} if in_memory else {}
+        self._retired = []
+        self._building, self.writing = threading.RLock(), threading.Lock()
+
     def _once(self, name: str, build: Callable[[Settings], Any]) -> Any:
         with self._building:
+            if self._torn and name == "collections":
+                message = (
+                    "this process was forked while another thread wrote to the collection in memory; fork before that or after it"
+                )
+                raise SearchError(message)
             if self._closed:
                 message = "this searcher is closed; open another with open_search()"
                 raise SearchError(message)

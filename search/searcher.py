@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from search.assembly import build_embedder, build_live_embedder
 from search.documents import Document, Rejection, SearchResult, checked_whole
 from search.errors import InvalidSettings
+from search.forks import watch
 from search.parts import Parts
 from search.settings import Settings, checked_collection
 
@@ -40,9 +41,9 @@ class Searcher:
             message = f"settings is a {type(settings).__name__}; write open_search(Settings(data_dir=…))"
             raise InvalidSettings(message)
         self._parts = Parts(settings, lender)
-        self._writing = threading.Lock()
         self._naming = threading.Lock()
         self._beside: dict[str, Searcher] = {}
+        watch(self)
 
     def ingest(
         self,
@@ -60,7 +61,7 @@ class Searcher:
 
         See Ingestion.run for arguments and errors, Ingestion for the callbacks, and search.index.patient for `on_wait`.
         """
-        with self._writing:  # two runs at once would each miss what the other has just written, or where it led the name
+        with self._parts.writing:  # two runs at once would each miss what the other has just written, or where it led the name
             run = self._ingestion(on_wait, on_progress=on_progress, on_rejection=on_rejection, on_change=on_change)
             return run.run(documents, sync=sync, max_delete=max_delete, dry_run=dry_run)
 
@@ -77,7 +78,7 @@ class Searcher:
 
         Those that are not there are no error. See search.ingestion.removal for the rest, and for errors.
         """
-        with self._writing:
+        with self._parts.writing:
             embedder = self.embedder
             from search.ingestion.removal import remove
             from search.ingestion.selection import Selection
@@ -110,7 +111,7 @@ class Searcher:
         Raises:
             InvalidQuery: neither ids nor a filter, a filter that every passage passes, or nothing to set.
         """
-        with self._writing:
+        with self._parts.writing:
             run = self._ingestion(on_wait, on_rejection=on_rejection, on_change=on_change)
             from search.ingestion.selection import Selection
             from search.ingestion.updating import updated
@@ -141,7 +142,7 @@ class Searcher:
             on_progress: called after every step.
             on_wait: see search.index.patient.
         """
-        with self._writing:
+        with self._parts.writing:
             wanted, now = settings or self.settings, self.settings
             if (wanted.index, wanted.data_dir, wanted.collection) != (now.index, now.data_dir, now.collection):
                 message = "a collection is reindexed where it is; open another searcher for another engine, data_dir or collection"
@@ -175,7 +176,7 @@ class Searcher:
         """
         from search.reindexing import roll_back
 
-        with self._writing:
+        with self._parts.writing:
             left, now = roll_back(self.collections, self.settings.collection)
             self._parts.go_over_to(self.settings)
         return left, now
@@ -247,6 +248,10 @@ class Searcher:
         for other in self._beside.values():
             other.close()
         self._parts.close()
+
+    def after_fork(self) -> None:
+        """In a forked child, a thread that held the lock is gone; see Parts for the rest."""
+        self._naming = threading.Lock()
 
     def __enter__(self) -> Self:
         return self

@@ -85,7 +85,7 @@ def test_errors_come_through_as_they_are(tmp_path: Path) -> None:
         index.ensure(SPEC, create=False)
     index.ensure(SPEC, create=True)
     other = EdgeProcess(tmp_path)
-    with pytest.raises(IndexBusy, match=rf"in use by process {child_of(process)} "):
+    with pytest.raises(IndexBusy, match=rf"in use by process {os.getpid()} .* whose Qdrant Edge is process {child_of(process)}: "):
         other.named("a", StorageSettings()).ensure(SPEC, create=False)
     with pytest.raises(IndexFaulted, match="failed on nonsense"):
         process.call("nonsense")

@@ -183,7 +183,7 @@ def test_an_ingestion_that_waits_for_it_writes_into_the_new_one(settings: Callab
         filled(searcher, 60)
         reindexing = threading.Thread(target=lambda: searcher.reindex(settings("embedder-cls"), min_overlap=0))
         reindexing.start()
-        while not searcher._writing.locked():
+        while not searcher._parts.writing.locked():
             time.sleep(0.001)
         assert searcher.ingest([Document(id="late", text="It came late.")]).added == 1
         reindexing.join()

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from search.errors import ServiceOverloaded
+from search.forks import abandon, watch
 
 Done = TypeVar("Done")
 
@@ -41,12 +42,23 @@ class Admission:
             workers: how many there are.
             queue_s: seconds that something may wait for its turn.
         """
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix=name)
+        self._name = name
         self._workers = workers
+        self._pool = self._threads()
+        watch(self)
         self._queue_s = queue_s
         self._tickets: dict[_Ticket, None] = {}  # of what waits and what is done, in the order of arrival
         self._unit_s: dict[str, float] = {}
         self._promised = 0.0  # until when the time is told to those refused, on the clock of time.monotonic
+
+    def _threads(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(self._workers, thread_name_prefix=self._name)
+
+    def after_fork(self) -> None:
+        """The threads are gone in a forked child, and what they did is the parent's."""
+        abandon(self._pool)
+        self._pool = self._threads()
+        self._tickets = {}
 
     @property
     def waiting(self) -> int:

@@ -4,6 +4,7 @@ import ipaddress
 import ssl
 import urllib.request
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,24 @@ from qdrant_client import QdrantClient
 
 from search.addresses import checked_key, read_address, without_secrets
 from search.errors import IndexRejected
+from search.forks import abandon, watch
 from search.index.transport import LARGEST_ANSWER, BoundedTransport
+
+
+class _Client(QdrantClient):
+    """Connects anew in a forked child: two processes on one connection would read each other's answers."""
+
+    def __init__(self, carried: Callable[[], BoundedTransport], **options: Any) -> None:
+        self._carried = carried
+        self._options = options
+        super().__init__(**options, transport=carried())
+        watch(self)
+
+    def after_fork(self) -> None:
+        abandon(self._client)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the parent was warned
+            super().__init__(**self._options, transport=self._carried())
 
 
 def connect(
@@ -53,8 +71,12 @@ def connect(
     if not local and not urllib.request.proxy_bypass(address.host):
         proxies = urllib.request.getproxies()
         carrier["proxy"] = proxies.get(address.url.partition(":")[0]) or proxies.get("all")
+
+    def carried() -> BoundedTransport:
+        return BoundedTransport(httpx.HTTPTransport(**carrier), timeout_s)
+
     try:
-        transport = BoundedTransport(httpx.HTTPTransport(**carrier), timeout_s)
+        carried().close()
     except (ValueError, ImportError, httpx.InvalidURL) as error:
         message = "the proxy that the environment names (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY) cannot be used; write it like http://host:3128"
         raise IndexRejected(message) from error
@@ -64,7 +86,8 @@ def connect(
     with warnings.catch_warnings():
         if local:  # a key that never leaves this machine needs no warning
             warnings.filterwarnings("ignore", "Api key is used with an insecure connection", UserWarning)
-        return QdrantClient(
+        return _Client(
+            carried,
             url=address.url,
             api_key=checked_key(api_key, "the index's api_key"),
             prefer_grpc=grpc_port is not None,
@@ -72,7 +95,6 @@ def connect(
             grpc_options=grpc_options,
             timeout=timeout_s,
             check_compatibility=False,  # it would ask the server now; `search doctor` does
-            transport=transport,
             auth=address.credentials,
         )
 

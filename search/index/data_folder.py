@@ -10,31 +10,63 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from filelock import FileLock, Timeout
 
 from search.errors import IndexBusy, IndexCorrupt, IndexRejected
+from search.forks import abandon, ancestors, watch
 from search.index import CollectionSpec
 
 Opened = TypeVar("Opened")
 
 
+class User(NamedTuple):
+    """A process that an engine in a process of its own works for."""
+
+    pid: int
+    command: str
+    ancestors: Sequence[int]  # the processes that it is a fork of
+
+    @classmethod
+    def this(cls) -> "User":
+        """The process that asks."""
+        return cls(os.getpid(), " ".join(sys.argv[:3]), tuple(ancestors))
+
+
 class DataFolder:
     """A folder that one process owns while it holds it; several collections of one searcher hold it together."""
 
-    def __init__(self, path: Path) -> None:
-        """Name the folder; nothing is made or locked yet."""
+    def __init__(self, path: Path, user: User | None = None) -> None:
+        """Name the folder; nothing is made or locked yet.
+
+        Args:
+            path: of the folder.
+            user: the process that this one works for; None for itself.
+        """
         self.path = path
+        self._user = user
         self.collections = path / "collections"
+        self._begin()
+        watch(self)
+
+    def _begin(self) -> None:
         # Held by the object, not by a thread of it: one thread may open what another closes.
-        self._lock = FileLock(path / "lock", timeout=0, thread_local=False)
+        self._lock = FileLock(self.path / "lock", timeout=0, thread_local=False)
         self.opening = threading.RLock()  # held while a collection is opened or closed
         self._shared: dict[str, tuple[Any, int]] = {}  # what is open, and how many hold it
         self._counting = threading.Lock()
         self._holders = 0
+
+    def after_fork(self) -> None:
+        """The lock is the parent's: the child closes its copy of the descriptor, without unlocking, and holds nothing."""
+        abandon(self._lock, self._shared)  # lest either unlocks or writes when it is finalised
+        context = getattr(self._lock, "_context", None)  # filelock before 4.2 leaves the descriptor open, which outlives the parent
+        if (descriptor := getattr(context, "lock_file_fd", None)) is not None:
+            os.close(descriptor)
+        self._begin()
 
     def hold(self) -> None:
         """Own the folder, making it if need be.
@@ -112,17 +144,32 @@ class DataFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
         except Timeout as error:
-            known = _read_owner(owner)
-            message = (
-                f"{self.path} is in use by process {known.get('pid', 'unknown')} ({known.get('command', 'unknown command')}): "
-                "wait until it is done, or give this one another --data-dir"
-            )
-            raise IndexBusy(message) from error
+            raise self._busy(_read_owner(owner)) from error
         except OSError as error:
             message = f"{self.path} cannot be written ({error.strerror}); choose another --data-dir"
             raise IndexRejected(message) from error
         with contextlib.suppress(OSError):  # only for the message above
-            owner.write_text(json.dumps({"pid": os.getpid(), "command": " ".join(sys.argv[:3])}))
+            owner.write_text(json.dumps(self._identity()))
+
+    def _identity(self) -> dict[str, Any]:
+        if self._user is None:
+            return {"pid": os.getpid(), "command": " ".join(sys.argv[:3])}
+        return {"pid": self._user.pid, "command": self._user.command, "engine": os.getpid()}
+
+    def _busy(self, owner: Mapping[str, Any]) -> IndexBusy:
+        if owner.get("pid") in (ancestors if self._user is None else self._user.ancestors):
+            return IndexBusy(held_by_parent(self.path, owner["pid"]))
+        engine = f", whose Qdrant Edge is process {owner['engine']}" if "engine" in owner else ""
+        who = f"process {owner.get('pid', 'unknown')} ({owner.get('command', 'unknown command')}){engine}"
+        return IndexBusy(f"{self.path} is in use by {who}: wait until it is done, or give this one another --data-dir")
+
+
+def held_by_parent(path: Path, parent: int) -> str:
+    """What a forked child is told that asks for its parent's folder."""
+    return (
+        f"{path} is in use by process {parent}, of which this one is a fork, and one process owns a data folder: "
+        "open the searcher after forking, in one process only, or let `search serve` own it and ask that (search.client, --url)"
+    )
 
 
 def _read_owner(file: Path) -> dict[str, Any]:

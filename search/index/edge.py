@@ -6,6 +6,7 @@ data_dir/collections/NAME/shard/        the engine's own files
 
 import contextlib
 import json
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,7 +14,8 @@ from typing import Any
 
 import qdrant_edge as edge
 
-from search.errors import CollectionNotFound, IndexCorrupt, IndexFull
+from search.errors import CollectionNotFound, IndexBusy, IndexCorrupt, IndexFull
+from search.forks import watch
 from search.index import (
     Attempt,
     CollectionSpec,
@@ -30,7 +32,7 @@ from search.index import (
     to_engine_id,
     to_vector,
 )
-from search.index.data_folder import DataFolder, describe, read_spec
+from search.index.data_folder import DataFolder, describe, held_by_parent, read_spec
 from search.index.edge_shard import OpenShard, load, translated
 from search.index.edge_types import GRAPH_FROM_BYTES, ON_DISK, SCHEMAS, to_config, to_edge, to_search_params
 from search.index.exact import without_wildcard
@@ -66,6 +68,8 @@ class EdgeIndex:
         self._folder = self._data.collections / name
         self.location = str(self._folder)
         self._shard: OpenShard | None = None
+        self._left_to = 0  # the parent, in a forked child that would have had this from it
+        watch(self)
 
     def ensure(self, spec: CollectionSpec, *, create: bool) -> None:
         """Open the collection, making it if asked to.
@@ -77,6 +81,7 @@ class EdgeIndex:
             IndexCorrupt: its files cannot be opened.
         """
         with self._data.opening:
+            self._left_to = 0
             if self._shard is not None:
                 check_spec(self.name, read_spec(self._folder / "collection.json"), spec)
                 return
@@ -193,6 +198,11 @@ class EdgeIndex:
             **{name: described.get(name) for name in ("storage", "purpose")},
         }
 
+    def after_fork(self) -> None:
+        """The engine's threads are gone in a forked child, and its files are the parent's; `DataFolder` sees to what was open."""
+        if self._shard is not None:
+            self._shard, self._left_to = None, os.getppid()
+
     def _check_room(self, size: int) -> None:
         """Refuse to write where it might not fit: the engine writes into mapped files, and a full disk would end the process.
 
@@ -211,6 +221,8 @@ class EdgeIndex:
     @property
     def _opened(self) -> OpenShard:
         if self._shard is None:
+            if self._left_to:
+                raise IndexBusy(held_by_parent(self._data.path, self._left_to))
             message = f"collection {self.name!r} is not open; call ensure() first"
             raise CollectionNotFound(message)
         return self._shard

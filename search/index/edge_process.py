@@ -5,6 +5,8 @@ data: points, payloads, filters. A child that died is started again by the next 
 """
 
 import itertools
+import json
+import os
 import signal
 import socket
 import subprocess
@@ -17,8 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from search.errors import CollectionNotFound, IndexFaulted, SearchError
+from search.forks import abandon, watch
 from search.index import Attempt, CollectionSpec, Match, PlainFilter, Point, Record, Vector, VectorIndex, once
 from search.index.collections import CollectionInfo
+from search.index.data_folder import DataFolder, User
 from search.settings import StorageSettings
 
 _PAGE = 256
@@ -35,6 +39,7 @@ class EdgeProcess:
         self._turn = threading.Lock()
         self._child: tuple[subprocess.Popen[bytes], Connection] | None = None
         self._tickets = itertools.count()
+        watch(self)
 
     def call(self, name: str, *arguments: Any) -> Any:
         """Have a method of the child called.
@@ -109,10 +114,20 @@ class EdgeProcess:
             if self._child:
                 self._end(*self._child)
 
+    def after_fork(self) -> None:
+        """Two processes on one connection would read each other's answers: a forked child starts an engine of its own."""
+        self._turn = threading.Lock()
+        if self._child is not None:
+            abandon(*self._child)
+            os.close(self._child[1].fileno())  # or the engine would not see the parent end
+            self._child = None
+            self.ended += 1  # so that whatever was open is opened anew
+
     def _start(self) -> tuple[subprocess.Popen[bytes], Connection]:
         ours, theirs = socket.socketpair()
         with ours, theirs:
             command = [sys.executable, "-P", "-m", "search.index.edge_process", str(theirs.fileno()), self.location]
+            command.append(json.dumps(User.this()))
             process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)  # noqa: S603  # our own
             connection = Connection(ours.detach())
         self._child = (process, connection)
@@ -204,10 +219,10 @@ class _Index:
 class _Child:
     """What the parent's calls come to: methods of the real collections."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data: DataFolder) -> None:
         from search.index.edge_collections import EdgeCollections
 
-        self._collections = EdgeCollections(data_dir)
+        self._collections = EdgeCollections(data)
         self._open: dict[int, VectorIndex] = {}
 
     def answer(self, name: str, arguments: tuple[Any, ...]) -> Any:
@@ -246,8 +261,8 @@ class _Child:
         return self._collections.named(name, storage) if purpose is None else self._collections.open(name, storage, purpose)
 
 
-def _serve(connection: Connection, data_dir: Path) -> None:
-    child = _Child(data_dir)
+def _serve(connection: Connection, data: DataFolder) -> None:
+    child = _Child(data)
     try:
         while True:
             name, arguments = connection.recv()
@@ -269,4 +284,4 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # what ends the parent, ends this by and by
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal that closes sends it to both
-    _serve(Connection(int(sys.argv[1])), Path(sys.argv[2]))
+    _serve(Connection(int(sys.argv[1])), DataFolder(Path(sys.argv[2]), User(*json.loads(sys.argv[3]))))

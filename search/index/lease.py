@@ -47,6 +47,7 @@ class Lease:
         self._ended = threading.Event()
         self._renewing = threading.Thread(target=self._keep, name="lease", daemon=True)
         self._one_at_a_time = threading.Lock()
+        self._pid = os.getpid()
         self._beat = 0
         self._lost = ""
 
@@ -80,6 +81,8 @@ class Lease:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if os.getpid() != self._pid:  # a forked child unwinds; the note is its parent's
+            return
         self._ended.set()
         self._renewing.join()
         try:

@@ -1,5 +1,6 @@
 """A model by FastEmbed's name for it: is it on this machine already, or can it be fetched?"""
 
+import os
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import Any
 from search.errors import ModelNotFound, ModelUnavailable
 
 registering = threading.Lock()  # FastEmbed's registries are lists without one
+if hasattr(os, "register_at_fork"):  # so that no child begins with a lock that a thread of its parent holds
+    os.register_at_fork(before=registering.acquire, after_in_parent=registering.release, after_in_child=registering.release)
 
 
 def fetch(model: str, kind: str, names: Iterable[str], load: Callable[..., object], cache: Path) -> dict[str, Any]:

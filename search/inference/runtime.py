@@ -17,6 +17,7 @@ from search.errors import (
     RuntimeConflict,
     SearchError,
 )
+from search.forks import Unusable, abandon
 from search.inference.tokens import is_panic
 from search.models.tokenizer_files import plain_tokenizer_files
 from search.settings import ActiveDevice, CudaSettings, Device, telemetry_off
@@ -137,6 +138,12 @@ def _adapted(kind: Any) -> Any:
                 super()._load_tokenizer(folder)
 
     return Adapted
+
+
+def left_to_parent(name: str, model: object) -> Any:
+    """What stands in a model's place in a forked child, where the threads that it works with are gone."""
+    abandon(model)
+    return Unusable(f"the model {name}", InferenceFailed, "load it again, or use a Searcher, which does so by itself")
 
 
 @contextmanager

@@ -9,7 +9,8 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from search.errors import DeviceUnavailable
-from search.inference.runtime import Provider, share_cores
+from search.forks import watch
+from search.inference.runtime import Provider, left_to_parent, share_cores
 from search.settings import CudaSettings
 
 _CUDA = "CUDAExecutionProvider"
@@ -37,6 +38,8 @@ class Session:
         share_cores(options)
         options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
         self.raw = onnxruntime.InferenceSession(str(graph), options, providers=[provider])
+        self._name = graph.parent.name
+        watch(self)
         self.inputs = {entry.name: entry.shape for entry in self.raw.get_inputs()}
         self.outputs = [entry.name for entry in self.raw.get_outputs()]
         self._run_options = onnxruntime.RunOptions()
@@ -44,6 +47,10 @@ class Session:
             self._refuse_fallback()
             if cuda.shrink:
                 self._run_options.add_run_config_entry("memory.enable_memory_arena_shrinkage", f"gpu:{cuda.device}")
+
+    def after_fork(self) -> None:
+        """The threads of the runtime are gone in a forked child."""
+        self.raw = left_to_parent(self._name, self.raw)
 
     def _refuse_fallback(self) -> None:
         strays = {

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from search.deadline import Deadline
 from search.errors import InferenceFailed, ModelIncomplete
+from search.forks import watch
 from search.inference.batching import plan_batches
 from search.inference.hub import fetch, registering
-from search.inference.runtime import Provider, adapted, load_on, loading, running
+from search.inference.runtime import Provider, adapted, left_to_parent, load_on, loading, running
 from search.inference.tokens import LEAST_ROOM, Cut, TextTokenizer
 from search.models import ModelFolder, locate
 from search.recipes import Recipe
@@ -89,11 +90,16 @@ class CrossEncoder:
             )
             raise ModelIncomplete(message)
         self.recipe = recipe.model_copy(update={"max_tokens": self._window, **({} if weight is None else {"weight": weight})})
+        watch(self)
         self._batch_tokens = batch_tokens
         self._slice_size = slice_size
         self._labels = _labels(folder.config) if folder else ""
         self._logits("cat", ["A cat."])  # which refuses a head that gives something else than a score
         self.verified = self_test(self.name, self.recipe, self.score)
+
+    def after_fork(self) -> None:
+        """The threads of the runtime are gone in a forked child."""
+        self._model = left_to_parent(self.name, self._model)
 
     def score(self, query: str, texts: Sequence[str], *, deadline: Deadline | None = None) -> Scoring:
         """Score each text against the query; a text's score does not depend on the others.

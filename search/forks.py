@@ -1,0 +1,64 @@
+"""What becomes of locks, models and connections in a forked process? A child has copies of them, and one thread.
+
+Locks may be held by threads that are gone, so are the threads of models and of Qdrant Edge, and connections and locked files are
+the parent's. So whatever holds such a thing says what to do in a child: lock anew, open anew, or say that it cannot be used there.
+"""
+
+import contextlib
+import ctypes
+import os
+import weakref
+from typing import Any, NoReturn, Protocol
+
+from search.errors import SearchError
+
+
+class Forkable(Protocol):
+    """Something that a forked child cannot use as it is."""
+
+    def after_fork(self) -> None:
+        """Called in the child, before anything else there: in its only thread, and under no lock."""
+
+
+ancestors: list[int] = []  # the processes that this one is a fork of, nearest first
+_watched: "weakref.WeakSet[Any]" = weakref.WeakSet()
+
+
+def watch(one: Forkable) -> None:
+    """Have `after_fork` called in every child that is forked while the object lives."""
+    _watched.add(one)
+
+
+def abandon(*parts: object) -> None:
+    """Never finalise these: to close what is the parent's would wait for threads that are gone, or write into its files."""
+    for part in parts:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(part))
+
+
+class Unusable:
+    """In the place of something that did not survive a fork: any use of it is an error that says so."""
+
+    def __init__(self, what: str, kind: type[SearchError], advice: str) -> None:
+        """Say what it was.
+
+        Args:
+            what: for people, such as "the model all-MiniLM-L6-v2".
+            kind: of the error.
+            advice: what to do.
+        """
+        self.__dict__["_error"] = (kind, f"{what} was opened by process {os.getppid()}, of which this one is a fork; {advice}")
+
+    def __getattr__(self, name: str) -> NoReturn:
+        kind, message = self.__dict__["_error"]
+        raise kind(message)
+
+
+def _in_child() -> None:
+    ancestors.insert(0, os.getppid())
+    for one in list(_watched):
+        with contextlib.suppress(Exception):  # whatever one of them cannot do, the others must
+            one.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)

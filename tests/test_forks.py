@@ -1,0 +1,319 @@
+"""A forked child gets right answers, from what it opens itself, or a clear error: it never hangs, and takes nobody's answers."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from serving import serving
+from standin import QdrantStandIn
+
+from search.documents import Document
+from search.index.data_folder import DataFolder
+from search.searcher import Searcher
+from search.settings import Settings
+
+CHILDREN, QUERIES = 4, 150
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # whose thread, where it is on, hangs a fork as it exits, though it did nothing
+
+# Each part is one of a script that runs in a process of its own: what is opened, and how it is forked.
+OPEN = """
+import json, multiprocessing, os, sys, threading, time
+from search import Document, SearchError, Settings, open_search
+
+documents = [Document(id=str(number), text=f"Document {number} about {number * 7} of them.") for number in range(60)]
+texts = [f"Document {number} about {number * 7} of them." for number in range(0, 60, 3)]
+searcher = open_search(Settings())
+searcher.ingest(documents)
+
+def answer(number):
+    result = searcher.search(texts[number % len(texts)], limit=3)
+    return [(hit.document_id, round(hit.score, 4)) for hit in result.hits], result.rerank_status
+
+right = [answer(number) for number in range(len(texts))]
+
+def ask(queries):
+    told = {"right": 0, "wrong": 0, "errors": []}
+    for number in range(queries):
+        try:
+            told["right" if answer(number) == right[number % len(texts)] else "wrong"] += 1
+        except SearchError as error:
+            told["errors"].append(f"{type(error).__name__}: {error}")
+    return {**told, "errors": sorted(set(told["errors"])), "failed": len(told["errors"])}
+"""
+FORK = """
+ended = threading.Event()
+meanwhile = []
+def go_on():  # the parent asks, too: in the moment of the fork, and afterwards
+    while not ended.is_set():
+        meanwhile.append(ask(1))
+asking = threading.Thread(target=go_on)
+asking.start()
+while not meanwhile:
+    time.sleep(.01)
+children = []
+for _ in range(%(children)d):
+    read, write = os.pipe()
+    if (child := os.fork()) == 0:
+        os.write(write, json.dumps(ask(%(queries)d)).encode())
+        searcher.close()
+        sys.exit(0)  # by way of all finalisers
+    os.close(write)
+    children.append((child, read))
+told = []
+for child, read in children:
+    told.append(json.loads(os.fdopen(read).read() or '"died"'))
+    told[-1]["status"] = os.waitpid(child, 0)[1]
+ended.set()
+asking.join()
+print(json.dumps({"pid": os.getpid(), "children": told, "parent": meanwhile, "after": ask(20)}))
+searcher.close()
+"""
+
+
+class Told(NamedTuple):
+    pid: int
+    children: list[dict[str, Any]]
+    parent: list[dict[str, Any]]
+    after: dict[str, Any]
+
+
+def run(script: str, environment: dict[str, str], timeout_s: float = 120) -> str:
+    """What a script prints, in a process group of its own, all of which is ended if it hangs."""
+    command = [sys.executable, "-c", script]
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, env={**os.environ, **environment}, start_new_session=True, **pipes) as process:
+        try:
+            printed, said = process.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, 9)
+            pytest.fail(f"it hangs: {process.communicate()}")
+    assert process.returncode == 0, said
+    return str(printed)
+
+
+def forked(environment: dict[str, str], children: int = CHILDREN, queries: int = QUERIES) -> Told:
+    return Told(**json.loads(run(OPEN + FORK % {"children": children, "queries": queries}, environment)))
+
+
+@pytest.fixture
+def models(model_folder: Path, tmp_path: Path) -> dict[str, str]:
+    return {
+        "SEARCH_EMBEDDER__MODEL": str(model_folder / "embedder-mean"),
+        "SEARCH_RERANKER__MODEL": str(model_folder / "cross-encoder"),
+        "SEARCH_DATA_DIR": str(tmp_path / "data"),
+    }
+
+
+@pytest.fixture(params=["edge", "own process", "server", "memory"])
+def engine(request: pytest.FixtureRequest, models: dict[str, str]) -> Iterator[dict[str, str]]:
+    match request.param:
+        case "edge":
+            yield models
+        case "own process":
+            yield models | {"SEARCH_INDEX__ENGINE": "edge", "SEARCH_INDEX__OWN_PROCESS": "true"}
+        case "memory":
+            yield models | {"SEARCH_INDEX__ENGINE": "memory"}
+        case _:
+            with QdrantStandIn() as server:
+                yield models | {"SEARCH_INDEX__ENGINE": "qdrant", "SEARCH_INDEX__URL": server.url}
+
+
+@pytest.mark.timeout(300)
+def test_each_child_gets_right_answers_or_a_clear_error(engine: dict[str, str], tmp_path: Path) -> None:
+    told = forked(engine)
+    for child in told.children:
+        assert child["status"] == 0
+        assert child["wrong"] == 0
+        if engine.get("SEARCH_INDEX__ENGINE", "edge") == "edge":  # whose folder is the parent's
+            assert child["failed"] == QUERIES
+            (error,) = child["errors"]
+            assert error.startswith(f"IndexBusy: {tmp_path / 'data'} is in use by process {told.pid}, of which this one is a fork")
+            assert "open the searcher after forking" in error
+        else:
+            assert child["right"] == QUERIES, child["errors"]
+    assert sum(one["wrong"] + one["failed"] for one in told.parent) == 0
+    assert told.after["right"] == 20
+    folder = DataFolder(tmp_path / "data")  # which nobody holds by now
+    folder.hold()
+    folder.let_go()
+
+
+def test_real_models_are_loaded_anew(models: dict[str, str]) -> None:
+    """Whose threads work together, so that one that the parent loaded would wait for those that are gone."""
+    real = {**models, "SEARCH_EMBEDDER__MODEL": "all-MiniLM-L6-v2", "SEARCH_RERANKER__MODEL": "minilm-reranker"}
+    with QdrantStandIn() as server:
+        told = forked(real | {"SEARCH_INDEX__ENGINE": "qdrant", "SEARCH_INDEX__URL": server.url}, 2, 10)
+    assert [child["right"] for child in told.children] == [10, 10], told.children
+    assert told.after["right"] == 20
+
+
+POOL = """
+if __name__ == "__main__":
+    with multiprocessing.get_context("fork").Pool(4) as pool:
+        print(json.dumps(pool.map(ask, [20] * 8)))
+"""
+
+
+def test_a_pool_of_processes(models: dict[str, str]) -> None:
+    with QdrantStandIn() as server:
+        printed = run(OPEN + POOL, models | {"SEARCH_INDEX__ENGINE": "qdrant", "SEARCH_INDEX__URL": server.url})
+    assert [one["right"] for one in json.loads(printed)] == [20] * 8
+
+
+PRELOADED = """
+searcher.close()
+searcher = open_search(Settings())  # as gunicorn --preload has it: made by the parent, used by children alone
+read, write = os.pipe()
+if os.fork() == 0:
+    os.write(write, json.dumps(ask(20)).encode())
+    searcher.close()
+    sys.exit(0)
+os.close(write)
+print(os.fdopen(read).read())
+os.wait()
+"""
+
+
+def test_what_the_parent_has_not_opened_is_the_childs(engine: dict[str, str]) -> None:
+    if engine.get("SEARCH_INDEX__ENGINE") == "memory":
+        pytest.skip("closed, a collection in memory is gone")
+    assert json.loads(run(OPEN + PRELOADED, engine))["right"] == 20
+
+
+IDLE = """
+index, model, reranker = searcher.opened(), searcher.embedder, searcher.reranker
+owner = (searcher.settings.data_dir / "owner.json")
+if (child := os.fork()) == 0:
+    told = []
+    for use in (index.count, lambda: model.embed_query("x"), lambda: reranker.score("x", ["y"])):
+        try:
+            use()
+        except SearchError as error:
+            told.append(f"{type(error).__name__}: {error}")
+    index.close()
+    print(json.dumps(told))
+    sys.exit(0)
+assert os.waitpid(child, 0)[1] == 0
+assert owner.exists()
+from search.index.data_folder import DataFolder
+try:
+    DataFolder(owner.parent).hold()
+except SearchError as error:
+    assert "is in use by process" in str(error)
+else:
+    raise AssertionError("the child let go of what its parent holds")
+searcher.close()
+DataFolder(owner.parent).hold()
+"""
+
+
+@pytest.mark.parametrize("own_process", ["false", "true"])
+def test_parts_that_are_held_directly_say_that_they_are_the_parents(models: dict[str, str], own_process: str) -> None:
+    engine = {"SEARCH_INDEX__ENGINE": "edge", "SEARCH_INDEX__OWN_PROCESS": own_process}
+    index, model, reranker = json.loads(run(OPEN + IDLE, models | engine))
+    assert index.startswith("IndexBusy: ")
+    assert "of which this one is a fork" in index
+    for error in (model, reranker):
+        assert error.startswith("InferenceFailed: the model ")
+        assert "of which this one is a fork; load it again" in error
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from search.index.data_folder import DataFolder
+DataFolder(Path(sys.argv[1])).hold()
+"""
+OUTLIVED = """
+if os.fork() == 0:
+    time.sleep(60)
+    os._exit(0)
+print(os.getpid(), flush=True)
+os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.parametrize("own_process", ["false", "true"])
+def test_a_child_that_outlives_its_parent_does_not_keep_the_folder(
+    models: dict[str, str], own_process: str, tmp_path: Path
+) -> None:
+    engine = {"SEARCH_INDEX__ENGINE": "edge", "SEARCH_INDEX__OWN_PROCESS": own_process}
+    command = [sys.executable, "-c", OPEN + OUTLIVED]
+    with subprocess.Popen(
+        command, env={**os.environ, **models, **engine}, stdout=subprocess.PIPE, start_new_session=True
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline()
+        process.wait()
+        try:
+            for left in reversed(range(100)):  # the engine sees its parent end, and ends
+                done = subprocess.run([sys.executable, "-c", HOLD, tmp_path / "data"], capture_output=True, text=True, check=False)
+                if done.returncode == 0:
+                    break
+                assert left, done.stderr
+        finally:
+            os.killpg(process.pid, 9)
+
+
+TORN = """
+from search.index.qdrant import QdrantIndex
+writing, go_on = threading.Event(), threading.Event()
+class Slow(list):
+    def __iter__(self):
+        writing.set()
+        go_on.wait()
+        return super().__iter__()
+thread = threading.Thread(target=lambda: searcher.ingest(Slow()))
+thread.start()
+writing.wait()
+if os.fork() == 0:
+    print(json.dumps(ask(3)), flush=True)
+    os._exit(0)
+os.wait()
+go_on.set()
+"""
+
+
+def test_a_copy_of_memory_in_the_middle_of_a_write_is_not_used(models: dict[str, str]) -> None:
+    told = json.loads(run(OPEN + TORN, models | {"SEARCH_INDEX__ENGINE": "memory"}))
+    assert told["errors"] == [
+        "SearchError: this process was forked while another thread wrote to the collection in memory; fork before that or after it"
+    ]
+
+
+CLIENT = """
+import json, os, sys
+from search.client import Client
+client = Client(sys.argv[1])
+def answers():
+    return [client.search(text).hits[0].document_id for text in ("Document 1", "Document 2", "Document 7")]
+right = answers()
+pipes = []
+for _ in range(4):
+    read, write = os.pipe()
+    if os.fork() == 0:
+        same = sum(answers() == right for _ in range(30))
+        os.write(write, str(same).encode())
+        sys.exit(0)
+    os.close(write)
+    pipes.append(read)
+print(*(os.fdopen(read).read() for read in pipes))
+"""
+
+
+@pytest.mark.timeout(300)
+def test_the_services_client_connects_anew(settings: Settings, model_folder: Path) -> None:
+    def fill(searcher: Searcher) -> None:
+        searcher.ingest([Document(id=str(number), text=f"Document {number}") for number in range(10)])
+
+    models = {"model": str(model_folder / "embedder-mean")}
+    quick = settings.model_copy(update={"embedder": models, "reranker": {"kind": "none"}})
+    with serving(quick, fill, queue_s=60) as served:
+        command = [sys.executable, "-c", CLIENT, served.url]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.stdout.split() == ["30"] * 4, done.stderr
