@@ -1,6 +1,7 @@
 """What goes into a collection, and what out of it? The commands for whoever keeps one."""
 
 import json
+import math
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -29,7 +30,7 @@ _SIGNS = {"added": "+", "changed": "~", "removed": "-"}
 def ingest(
     paths: Annotated[list[str], typer.Argument(metavar="PATH…", help="Files, folders, patterns, or - for JSON lines on stdin.")],
     max_delete: Annotated[
-        str, typer.Option(help="The most documents that --sync may remove: a number, or a share of all of them.")
+        str, typer.Option(help="The most documents that --sync may remove: a number, or a share of all, as 20% or 0.2.")
     ] = "20%",
     rejects: Annotated[
         Path | None, typer.Option(help="Write what is rejected to this file; mended, it can be ingested.", show_default=False)
@@ -215,15 +216,17 @@ def _written(file: Path) -> Iterator[TextIO]:
 
 
 def _amount(text: str) -> float:
-    """A number of documents, or from "20%" a share below 1."""
+    """A number of documents, as an int; or a share of them, as a float, from "20%" or "0.2"."""
+    if text.isdecimal():
+        return int(text)
     try:
-        amount = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
-        if text.endswith("%"):
-            return amount if amount < 1 else sys.maxsize
-        return float(int(text))
-    except ValueError as error:
-        message = f"--max-delete is {text!r}; write a number of documents, such as 50, or a share, such as 20%"
-        raise InvalidDocument(message) from error
+        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        share = math.nan
+    if not 0 <= share <= 1:
+        message = f"--max-delete is {text!r}; write a number of documents, such as 50, or a share, such as 20% or 0.2"
+        raise InvalidDocument(message)
+    return share
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -59,6 +59,7 @@ class Searcher:
     ) -> "IngestReport":
         """Add documents, replace changed ones, leave unchanged ones alone, and with `sync` remove all others.
 
+        `max_delete` bounds that: as an int a number of documents, as a float a share of all of them, up to 1.0.
         See Ingestion.run for arguments and errors, Ingestion for the callbacks, and search.index.patient for `on_wait`.
         """
         with self._parts.writing:  # two runs at once would each miss what the other has just written, or where it led the name

@@ -66,7 +66,18 @@ def test_encodings_and_columns(tmp_path: Path) -> None:
     assert "there is no encoding 'x'" in error("ingest", tmp_path / "t.csv", "--encoding", "x", *where)
 
 
-@pytest.mark.parametrize("amount", ["many", "2.5", "%"])
+def test_one_is_a_document_and_a_share_has_a_point_or_a_percent_sign(folder: Path, tmp_path: Path) -> None:
+    where = ("--data-dir", tmp_path / "data")
+    search("ingest", folder, *where)
+    for name in ("b", "c", "d"):
+        (folder / f"{name}.md").unlink()
+    for amount in ("1", "0.5", "50%"):
+        assert "3 documents were not removed" in search("ingest", folder, "--sync", "--max-delete", amount, *where, status=1).stderr
+    for amount in ("1.0", "100%"):
+        assert " 3 removed" in search("ingest", folder, "--sync", "--dry-run", "--max-delete", amount, *where).stdout
+
+
+@pytest.mark.parametrize("amount", ["many", "2.5", "%", "150%", "nan", "inf%", "-1"])
 def test_amounts_that_are_none(amount: str, folder: Path) -> None:
     assert "write a number of documents, such as 50, or a share, such as 20%" in error("ingest", folder, "--max-delete", amount)
 

@@ -1,10 +1,12 @@
 """After a sync the collection holds what the sources hold, and nothing is removed that nobody meant to remove."""
 
+import math
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from standin import QdrantStandIn
 from test_ingestion import LONG, contents
@@ -14,7 +16,7 @@ from search.documents import Document, Rejection
 from search.embedding import FastEmbedEmbedder
 from search.errors import IndexFull, IndexRejected, InferenceFailed, InvalidDocument, InvalidQuery, UnsupportedFilter
 from search.index import Point, VectorIndex
-from search.index.connection import connect
+from search.index.connection import connect, in_memory
 from search.index.edge import EdgeIndex
 from search.index.qdrant import QdrantIndex
 from search.ingestion import Ingestion, IngestReport, State, planning
@@ -57,7 +59,9 @@ def test_without_sync_nothing_is_removed(local_index: VectorIndex, quick_embedde
 
 
 @pytest.mark.parametrize(
-    ("max_delete", "allowed"), [(0.2, 2), (0.49, 4), (0.5, 5), (4, 4), (5, 5), (0, 0)], ids=["20%", "49%", "50%", "4", "5", "none"]
+    ("max_delete", "allowed"),
+    [(0.2, 2), (0.49, 4), (0.5, 5), (1.0, 10), (np.float32(1), 10), (1, 1), (4, 4), (np.int64(5), 5), (0, 0), (0.0, 0)],
+    ids=["20%", "49%", "50%", "all", "all, of NumPy", "one", "4", "5", "none", "0%"],
 )
 def test_more_than_max_delete_is_not_removed(
     max_delete: float, allowed: int, local_index: VectorIndex, quick_embedder: FastEmbedEmbedder
@@ -70,8 +74,15 @@ def test_more_than_max_delete_is_not_removed(
     assert local_index.count() == 11 - removed
     because = f"5 of 10 documents are more than the {allowed} that may be (--max-delete)"
     assert report.kept_because == ("" if removed else because)
-    with pytest.raises(InvalidDocument, match="max_delete is -1"):
-        ingest(local_index, quick_embedder, [], sync=True, max_delete=-1)
+
+
+@pytest.mark.parametrize("amount", [-1, -0.1, 1.5, 50.0, math.nan, math.inf, True, False, None, "20%"])
+def test_what_is_neither_a_number_nor_a_share_is_refused(amount: Any, quick_embedder: FastEmbedEmbedder) -> None:
+    index = QdrantIndex(in_memory(), "documents", ":memory:")
+    ingest(index, quick_embedder, texts("a"))
+    with pytest.raises(InvalidDocument, match=f"max_delete is {amount!r}; give a number"):
+        ingest(index, quick_embedder, texts("b"), sync=True, max_delete=amount)
+    assert sorted(contents(index)) == ["a"]
 
 
 def test_what_was_rejected_is_not_removed(local_index: VectorIndex, quick_embedder: FastEmbedEmbedder) -> None:

@@ -11,16 +11,18 @@ import time
 from collections.abc import Iterable
 from contextlib import nullcontext
 from functools import partial
+from numbers import Integral
 
 from search.chunking import Chunker
 from search.documents import Document, Rejection
 from search.embedding import Embedder
-from search.errors import CollectionNotFound, InvalidDocument
+from search.errors import CollectionNotFound
 from search.index import CollectionSpec, VectorIndex
 from search.ingestion.comparison import of, others
 from search.ingestion.damage import Damage, survey
 from search.ingestion.overlap import Relay, in_groups
 from search.ingestion.planning import Planning
+from search.ingestion.removal import check_max_delete
 from search.ingestion.report import IngestReport, OnChange, OnProgress, OnRejection, Progress, State
 from search.ingestion.vectors import Embedded, Vectors
 from search.ingestion.writing import Outcome, Writing
@@ -93,21 +95,20 @@ class Ingestion:
             documents: drawn in this thread, a few hundred ahead of what is written.
             sync: also remove documents of the collection that are not among these, and mend what is damaged of those that are.
                 Points that another program wrote are left alone.
-            max_delete: how many a sync may remove: a share below 1 of all documents of the collection, or a number. If there are
-                more, none is removed and the report says so; likewise if something was rejected that may be one of them.
+            max_delete: how many a sync may remove: as an int a number of documents, as a float a share of all documents of the
+                collection, from 0.0 to 1.0. If there are more, none is removed and the report says so; likewise if something was
+                rejected that may be one of them.
             dry_run: write nothing, and report what would be.
             create: make the collection if it does not exist.
 
         Raises:
             CollectionNotFound: there is no collection, and it is not to be made.
-            InvalidDocument: max_delete is negative.
+            InvalidDocument: max_delete is negative, or a float above 1.0, or no number.
             IndexBusy: another process writes to the collection.
             IndexFailure: the index gave up; what was written stays, and the same call again goes on from there.
             ModelError: the embedder gave up; likewise.
         """
-        if max_delete < 0:
-            message = f"max_delete is {max_delete:g}; it is a number of documents, or a share below 1"
-            raise InvalidDocument(message)
+        check_max_delete(max_delete)
         self._started = time.monotonic()
         exists = self._open(create=create and not dry_run, needed=not (create and dry_run))
         with nullcontext() if dry_run else self._index.claimed():
@@ -197,7 +198,7 @@ class Ingestion:
         damaged = (document_id for document_id in damage.partial if not self._planning.knows(document_id))
         absent = sorted({*others(self._index, self._planning.knows), *damaged})
         of_all = len(absent) + self._counts["changed"] + self._counts["unchanged"]  # what was there before
-        allowed = int(max_delete * of_all + _ROUNDING) if max_delete < 1 else int(max_delete)
+        allowed = int(max_delete) if isinstance(max_delete, Integral) else int(max_delete * of_all + _ROUNDING)
         if absent and self._nameless:
             return len(absent), f"{self._nameless:,} rejections may be any of them; mend what was rejected first"
         if len(absent) > allowed:

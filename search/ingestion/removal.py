@@ -1,8 +1,10 @@
 """How do documents leave the index? Each with all its passages, by one writer at a time."""
 
 from contextlib import nullcontext
+from numbers import Integral, Real
 
 from search.embedding import Embedder
+from search.errors import InvalidDocument
 from search.index import CollectionSpec, VectorIndex
 from search.ingestion.comparison import of
 from search.ingestion.overlap import in_groups
@@ -38,3 +40,16 @@ def remove(
                 if on_change:
                     on_change("removed", document_id)
     return len(found)
+
+
+def check_max_delete(max_delete: float) -> None:
+    """Tell a number of documents (an int) from a share of them (a float): 1 is one document, 1.0 all.
+
+    Raises:
+        InvalidDocument: it is neither.
+    """
+    number = isinstance(max_delete, Integral) and not isinstance(max_delete, bool) and max_delete >= 0
+    share = isinstance(max_delete, Real) and not isinstance(max_delete, Integral) and 0 <= max_delete <= 1
+    if not (number or share):
+        message = f"max_delete is {max_delete!r}; give a number of documents, such as 50, or a share from 0.0 to 1.0, such as 0.2"
+        raise InvalidDocument(message)
