@@ -217,9 +217,9 @@ def _written(file: Path) -> Iterator[TextIO]:
 
 def _amount(text: str) -> float:
     """A number of documents, as an int; or a share of them, as a float, from "20%" or "0.2"."""
-    if text.isdecimal():
-        return int(text)
     try:
+        if text.isdecimal():
+            return int(text)  # of any length that Python reads
         share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
     except ValueError:
         share = math.nan

@@ -77,7 +77,7 @@ def test_one_is_a_document_and_a_share_has_a_point_or_a_percent_sign(folder: Pat
         assert " 3 removed" in search("ingest", folder, "--sync", "--dry-run", "--max-delete", amount, *where).stdout
 
 
-@pytest.mark.parametrize("amount", ["many", "2.5", "%", "150%", "nan", "inf%", "-1"])
+@pytest.mark.parametrize("amount", ["many", "2.5", "%", "150%", "nan", "inf%", "-1", "9" * 5000])
 def test_amounts_that_are_none(amount: str, folder: Path) -> None:
     assert "write a number of documents, such as 50, or a share, such as 20%" in error("ingest", folder, "--max-delete", amount)
 

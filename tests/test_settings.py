@@ -13,7 +13,16 @@ from search.assembly import build_collections, build_reranker
 from search.errors import InvalidSettings
 from search.index.edge import EdgeIndex
 from search.index.qdrant import QdrantIndex
-from search.settings import CrossEncoderSettings, EdgeSettings, NoReranker, ServerSettings, Settings, StorageSettings, varied
+from search.settings import (
+    CrossEncoderSettings,
+    EdgeSettings,
+    NoReranker,
+    ServerSettings,
+    Settings,
+    StorageSettings,
+    files_read,
+    varied,
+)
 
 
 def test_defaults() -> None:
@@ -207,7 +216,7 @@ def test_files_of_settings_stand_in_their_order(tmp_path: Path) -> None:
     assert (Settings(config=named).limit, Settings(config=named).collection) == (1, "named")
 
 
-def test_no_file_names_another(tmp_path: Path) -> None:
+def test_no_file_names_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_toml(tmp_path / "search.toml", 'config = "other.toml"')
     with pytest.raises(InvalidSettings, match="names another file"):
         Settings()
@@ -215,8 +224,11 @@ def test_no_file_names_another(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("SEARCH_CONFIG=other.toml")
     with pytest.raises(InvalidSettings, match="names another file"):
         Settings()
+    (tmp_path / ".env").unlink()
     with pytest.raises(InvalidSettings, match="there is no file"):
         Settings(config="nowhere.toml")
+    monkeypatch.setenv("SEARCH_CONFIG", "")
+    assert (Settings().config, files_read(Settings())) == (None, [])
 
 
 @pytest.mark.parametrize("name", [".env", "search.toml"])

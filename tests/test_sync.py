@@ -60,8 +60,20 @@ def test_without_sync_nothing_is_removed(local_index: VectorIndex, quick_embedde
 
 @pytest.mark.parametrize(
     ("max_delete", "allowed"),
-    [(0.2, 2), (0.49, 4), (0.5, 5), (1.0, 10), (np.float32(1), 10), (1, 1), (4, 4), (np.int64(5), 5), (0, 0), (0.0, 0)],
-    ids=["20%", "49%", "50%", "all", "all, of NumPy", "one", "4", "5", "none", "0%"],
+    [
+        (0.2, 2),
+        (0.49, 4),
+        (0.5, 5),
+        (1.0, 10),
+        (np.float32(1), 10),
+        (1, 1),
+        (4, 4),
+        (np.int64(5), 5),
+        (0, 0),
+        (0.0, 0),
+        (10**400, 10**400),
+    ],
+    ids=["20%", "49%", "50%", "all", "all, of NumPy", "one", "4", "5", "none", "0%", "any"],
 )
 def test_more_than_max_delete_is_not_removed(
     max_delete: float, allowed: int, local_index: VectorIndex, quick_embedder: FastEmbedEmbedder

@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterable
 from contextlib import nullcontext
 from functools import partial
-from numbers import Integral
 
 from search.chunking import Chunker
 from search.documents import Document, Rejection
@@ -22,7 +21,7 @@ from search.ingestion.comparison import of, others
 from search.ingestion.damage import Damage, survey
 from search.ingestion.overlap import Relay, in_groups
 from search.ingestion.planning import Planning
-from search.ingestion.removal import check_max_delete
+from search.ingestion.removal import check_max_delete, most
 from search.ingestion.report import IngestReport, OnChange, OnProgress, OnRejection, Progress, State
 from search.ingestion.vectors import Embedded, Vectors
 from search.ingestion.writing import Outcome, Writing
@@ -31,7 +30,6 @@ __all__ = ["IngestReport", "Ingestion", "OnChange", "OnProgress", "OnRejection",
 
 _STEPS = 4  # that reading is ahead of writing; a batch of passages is one
 _DELETED_AT_ONCE = 512  # documents
-_ROUNDING = 1e-9  # 0.29 of 100 are 29
 _KEPT = 1000  # rejections listed in the report; all are counted
 
 
@@ -198,7 +196,7 @@ class Ingestion:
         damaged = (document_id for document_id in damage.partial if not self._planning.knows(document_id))
         absent = sorted({*others(self._index, self._planning.knows), *damaged})
         of_all = len(absent) + self._counts["changed"] + self._counts["unchanged"]  # what was there before
-        allowed = int(max_delete) if isinstance(max_delete, Integral) else int(max_delete * of_all + _ROUNDING)
+        allowed = most(max_delete, of_all)
         if absent and self._nameless:
             return len(absent), f"{self._nameless:,} rejections may be any of them; mend what was rejected first"
         if len(absent) > allowed:

@@ -1,7 +1,9 @@
 """How do documents leave the index? Each with all its passages, by one writer at a time."""
 
+import math
 from contextlib import nullcontext
 from numbers import Integral, Real
+from typing import Any
 
 from search.embedding import Embedder
 from search.errors import InvalidDocument
@@ -10,6 +12,8 @@ from search.ingestion.comparison import of
 from search.ingestion.overlap import in_groups
 from search.ingestion.report import OnChange
 from search.ingestion.selection import AT_ONCE, Selection
+
+_ROUNDING = 1e-9  # 0.29 of 100 are 29
 
 
 def remove(
@@ -42,14 +46,18 @@ def remove(
     return len(found)
 
 
-def check_max_delete(max_delete: float) -> None:
+def most(max_delete: Any, of_all: int) -> int:
+    """How many documents may be removed; see `check_max_delete`."""
+    return int(max_delete) if isinstance(max_delete, Integral) else int(max_delete * of_all + _ROUNDING)
+
+
+def check_max_delete(max_delete: Any) -> None:
     """Tell a number of documents (an int) from a share of them (a float): 1 is one document, 1.0 all.
 
     Raises:
         InvalidDocument: it is neither.
     """
-    number = isinstance(max_delete, Integral) and not isinstance(max_delete, bool) and max_delete >= 0
-    share = isinstance(max_delete, Real) and not isinstance(max_delete, Integral) and 0 <= max_delete <= 1
-    if not (number or share):
+    number, whole = isinstance(max_delete, Real), isinstance(max_delete, Integral)
+    if isinstance(max_delete, bool) or not number or not 0 <= max_delete <= (math.inf if whole else 1):
         message = f"max_delete is {max_delete!r}; give a number of documents, such as 50, or a share from 0.0 to 1.0, such as 0.2"
         raise InvalidDocument(message)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from dotenv import dotenv_values
-from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, TypeAdapter, ValidationError
+from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, TypeAdapter, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
@@ -161,6 +161,11 @@ class Settings(BaseSettings):
     budget_ms: PositiveFloat | None = Field(
         None, description="Time for a search; what is not reranked by then keeps retrieval order."
     )
+
+    @field_validator("config", mode="before")
+    @classmethod
+    def _named_or_none(cls, value: Any) -> Any:
+        return value or None  # an empty variable names nothing
 
     def __init__(self, **values: Any) -> None:
         try:
