@@ -3,8 +3,8 @@
 An engine asks a payload index instead of the documents, and an index does not hold all that documents hold:
 
 - That of whole numbers also holds 1.0, as 1, and no fractions. So fields declared as integers are indexed as floats, which the
-  engine asks for ranges only, and a match on a whole number goes with the range of that one number: the range finds the few, the
-  match looks at them.
+  engine asks for ranges only, and a match on whole numbers goes with the range that they lie in: the range finds the few, the match
+  looks at them.
 - `except` asks the index of strings for other strings, and so never finds the numbers, booleans, objects and lists that differ,
   too. They are asked for beside it, by conditions that no index answers. Of lists that hold lists one kind is missed: those of
   null, of an empty list and of nothing else than what is excepted.
@@ -29,9 +29,14 @@ _LARGEST = 1.7976931348623157e308
 _LAST_WILDCARD = re.compile(r'((?:"[^"]*"|[^"])+)\[\]\.((?:"[^"]*"|[^"])+)')
 
 
-def exact(filter: PlainFilter) -> PlainFilter:
-    """A plain filter, checked before, in conditions that engines agree on."""
-    return _filter(filter, nested=False)
+def exact(filter: PlainFilter, *, null_in_lists: bool = False) -> PlainFilter:
+    """A plain filter, checked before, in conditions that engines agree on.
+
+    Args:
+        filter: which points.
+        null_in_lists: whether `is_null` has to be asked of lists, too, since the engine may not do so by itself.
+    """
+    return _filter(filter, nested=False, null_in_lists=null_in_lists)
 
 
 def without_wildcard(field: str) -> str:
@@ -39,19 +44,19 @@ def without_wildcard(field: str) -> str:
     return field.removesuffix("[]")
 
 
-def _filter(filter: PlainFilter, *, nested: bool) -> dict[str, Any]:
+def _filter(filter: PlainFilter, *, nested: bool, null_in_lists: bool) -> dict[str, Any]:
     rewritten: dict[str, Any] = {}
     for clause, conditions in filter.items():
         if clause == "min_should":
-            some = [_condition(one, nested=nested) for one in conditions["conditions"]]
+            some = [_condition(one, nested=nested, null_in_lists=null_in_lists) for one in conditions["conditions"]]
             rewritten[clause] = {**conditions, "conditions": some}
         else:
             listed = conditions if isinstance(conditions, list) else [conditions]
-            rewritten[clause] = [_condition(one, nested=nested) for one in listed]
+            rewritten[clause] = [_condition(one, nested=nested, null_in_lists=null_in_lists) for one in listed]
     return rewritten
 
 
-def _condition(condition: Mapping[str, Any], *, nested: bool) -> Mapping[str, Any]:
+def _condition(condition: Mapping[str, Any], *, nested: bool, null_in_lists: bool) -> Mapping[str, Any]:
     match condition:
         case {"key": str(key), "match": {"value": int(number)}} if not (nested or isinstance(number, bool)):
             return _with_range(condition, key, [number])
@@ -61,22 +66,21 @@ def _condition(condition: Mapping[str, Any], *, nested: bool) -> Mapping[str, An
             return _except(key, values)
         case {"is_empty": _} if nested:
             return {"must_not": [{"must_not": [condition]}]}
-        case {"is_null": {"key": str(key)}}:
+        case {"is_null": {"key": str(key)}} if null_in_lists:
             return {"should": [condition, _holds_null(key)]}
         case {"nested": {"key": key, "filter": inner}}:
-            return {"nested": {"key": key, "filter": _filter(inner, nested=True)}}
-        case {"key": _} | {"is_empty": _} | {"has_id": _}:
+            return {"nested": {"key": key, "filter": _filter(inner, nested=True, null_in_lists=null_in_lists)}}
+        case {"key": _} | {"is_empty": _} | {"is_null": _} | {"has_id": _}:
             return condition
         case _:
-            return _filter(condition, nested=nested)
+            return _filter(condition, nested=nested, null_in_lists=null_in_lists)
 
 
 def _with_range(condition: Mapping[str, Any], key: str, numbers: list[int]) -> Mapping[str, Any]:
-    """A match on whole numbers, and the ranges that an index of floats finds them by."""
+    """A match on whole numbers, and the range that an index of floats finds them in; one range, since each reads every document."""
     if any(abs(number) >= _EXACT_BELOW for number in numbers):
         return condition
-    ranges = [{"key": key, "range": {"gte": number, "lte": number}} for number in numbers]
-    return {"must": [condition, ranges[0] if len(ranges) == 1 else {"should": ranges}]}
+    return {"must": [condition, {"key": key, "range": {"gte": min(numbers), "lte": max(numbers)}}]}
 
 
 def _holds_null(key: str) -> Mapping[str, Any]:

@@ -85,7 +85,7 @@ def to_filter(filter: PlainFilter | None, *, indexed_only: bool = False) -> mode
     """
     if filter is None:
         return None
-    return models.Filter.model_validate(filter if indexed_only else exact(filter))
+    return models.Filter.model_validate(filter if indexed_only else exact(filter, null_in_lists=True))
 
 
 def to_schema(kind: str, *, indexed_only: bool = False) -> models.PayloadSchemaType:
