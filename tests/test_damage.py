@@ -131,6 +131,8 @@ def test_what_another_program_wrote_is_left_alone(searcher: Searcher) -> None:
     assert (len(result.hits), len(result.warnings)) == (5, 1)
     report = searcher.ingest(TEXTS[:-1], sync=True, max_delete=5)
     assert (report.removed, report.damaged, report.foreign, report.kept) == (1, 0, len(FOREIGN), 0)
+    everything = {"must_not": [{"key": "metadata.n", "match": {"value": -1}}]}
+    assert searcher.delete(filter=everything, dry_run=True) == COUNT - 1
     found = survey(searcher.opened())
     assert found.foreign == len(FOREIGN)
     assert f"{len(FOREIGN)} points were written by another program (such as " in str(found)

@@ -123,6 +123,24 @@ def test_who_was_away_too_long_is_told() -> None:
     assert board.note["claim"] == "another"  # which is let be
 
 
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [
+        (["search", "ingest", "notes"], "search ingest"),
+        (["fill.py", "--key=s3cret"], "fill.py"),
+        (["fill.py", "http://user:s3cret@host"], "fill.py"),
+        (["fill.py", "s3cret"], "fill.py"),
+        (["search", "--data-dir=x"], "search"),
+        ([], ""),
+    ],
+)
+def test_a_note_shows_nothing_secret(arguments: list[str], shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", arguments)
+    board = Board()
+    with board.lease():
+        assert board.note["who"].endswith(f" ({shown})")
+
+
 def test_two_that_write_a_note_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     board = Board()
     later = {"claim": "later", "who": "process 8", "beat": 0}

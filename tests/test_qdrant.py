@@ -30,6 +30,7 @@ from search.errors import (
 from search.index import CollectionSpec, Point
 from search.index.connection import connect
 from search.index.qdrant import QdrantIndex
+from search.index.server_collections import QdrantCollections
 from search.index.server_errors import translate
 
 SPEC = CollectionSpec(4, "model@1")
@@ -195,6 +196,24 @@ def test_a_collection_of_somebody_else(standin: QdrantStandIn) -> None:
     with pytest.raises(IndexMismatch, match="not made by this package"):
         index.ensure(SPEC, create=True)
     index.close()
+
+
+@pytest.mark.parametrize("garbage", [5, "text", ["list"], None])
+def test_metadata_that_somebody_else_wrote(garbage: object, standin: QdrantStandIn) -> None:
+    """Anybody may write into it; what is not as this package writes it counts as not written."""
+    index, collections = opened(standin.url), QdrantCollections(connect(standin.url), standin.url)
+    index.ensure(SPEC, create=True)
+    standin.answer("PATCH", "/collections/documents.v1", {"metadata": {"previous": garbage, "writer": garbage}})
+    with index.claimed():
+        index.upsert([point()])
+    assert collections.previous("documents") is None
+    collections.switch("live", "documents.v1")
+    standin.answer("PATCH", "/collections/documents.v1", {"metadata": {"fingerprint": [garbage]}})
+    assert collections.info("documents").spec is None
+    with pytest.raises(IndexMismatch, match="not made by this package"):
+        index.ensure(SPEC, create=False)
+    index.close()
+    collections.close()
 
 
 def test_large_writes_are_split(index: QdrantIndex, standin: QdrantStandIn) -> None:

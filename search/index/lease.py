@@ -11,6 +11,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -23,6 +24,13 @@ _RENEWED_EVERY_S = 3.0
 _DEAD_AFTER_S = 12.0
 _LOOKED_AT_EVERY_S = 0.5
 _SETTLED_AFTER_S = 0.1  # two that write a note at once both read the later one then
+
+
+def _command() -> str:
+    """What this process runs, for people: the program, and which command of ours. Arguments of others may be secret."""
+    program, *rest = sys.argv or [""]
+    command = rest[:1] if Path(program).name == "search" else []
+    return " ".join([program, *(word for word in command if word.isidentifier())])[:200]
 
 
 class Lease:
@@ -43,7 +51,7 @@ class Lease:
         self._read = read
         self._write = write
         self._claim = uuid.uuid4().hex
-        self._who = f"process {os.getpid()} on {socket.gethostname()} ({' '.join(sys.argv[:2])[:200]})"
+        self._who = f"process {os.getpid()} on {socket.gethostname()} ({_command()})"
         self._ended = threading.Event()
         self._renewing = threading.Thread(target=self._keep, name="lease", daemon=True)
         self._one_at_a_time = threading.Lock()

@@ -34,6 +34,7 @@ from search.index.server_types import (
     by_bytes,
     inherited,
     is_indexed_only,
+    noted,
     spec_of,
     to_creation,
     to_filter,
@@ -126,7 +127,7 @@ class QdrantIndex:
 
         def read() -> dict[str, Any]:
             with self._translated():
-                return dict((self._client.get_collection(target).config.metadata or {}).get("writer") or {})
+                return noted(self._client.get_collection(target).config, "writer")
 
         def write(note: dict[str, Any]) -> None:
             with self._translated():

@@ -10,7 +10,7 @@ from search.index import VectorIndex
 from search.index.collections import CollectionInfo
 from search.index.qdrant import QdrantIndex
 from search.index.server_errors import translated
-from search.index.server_types import Sharding, missing_shards, spec_of
+from search.index.server_types import Sharding, missing_shards, noted, spec_of
 from search.settings import StorageSettings
 
 
@@ -37,8 +37,7 @@ class QdrantCollections:
     def previous(self, alias: str) -> str | None:
         """The collection that an alias led to before its last switch, if that is still there."""
         with self._translated():
-            metadata = self._client.get_collection(self._target(alias)).config.metadata or {}
-        known = metadata.get("previous", {}).get(alias)
+            known = noted(self._client.get_collection(self._target(alias)).config, "previous").get(alias)
         return known if known in self.names() else None
 
     def info(self, name: str, *, exact: bool = False) -> CollectionInfo:  # noqa: ARG002  # no alias is called like a collection
@@ -108,8 +107,8 @@ class QdrantCollections:
         self.check_alias(alias)
         before = self.aliases().get(alias)
         with self._translated():
-            metadata = self._client.get_collection(target).config.metadata or {}
-            previous = {**metadata.get("previous", {}), **({alias: before} if before else {})}
+            stored = noted(self._client.get_collection(target).config, "previous")
+            previous = {**stored, **({alias: before} if before else {})}
             self._client.update_collection(target, metadata={"previous": previous, "purpose": ""})
             lead = models.CreateAliasOperation(create_alias=models.CreateAlias(collection_name=target, alias_name=alias))
             forget = models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=alias))

@@ -1,7 +1,7 @@
 """Points, filters and settings in the terms of qdrant-client's own types."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,10 +70,16 @@ def to_search_params(storage: StorageSettings) -> models.SearchParams | None:
 
 def spec_of(config: models.CollectionConfig) -> CollectionSpec | None:
     """What a collection was made for; None if this package did not make it."""
-    metadata = config.metadata or {}
-    if "fingerprint" not in metadata or not isinstance(config.params.vectors, models.VectorParams):
+    fingerprint = (config.metadata or {}).get("fingerprint")
+    if not isinstance(fingerprint, str) or not isinstance(config.params.vectors, models.VectorParams):
         return None
-    return CollectionSpec(config.params.vectors.size, metadata["fingerprint"])
+    return CollectionSpec(config.params.vectors.size, fingerprint)
+
+
+def noted(config: models.CollectionConfig, name: str) -> dict[str, Any]:
+    """What this package noted under a name in a collection's metadata, where anybody may write; empty if it is no object."""
+    note = (config.metadata or {}).get(name)
+    return dict(note) if isinstance(note, Mapping) else {}
 
 
 def to_filter(filter: PlainFilter | None, *, indexed_only: bool = False) -> models.Filter | None:

@@ -31,16 +31,19 @@ class Selection:
         if not ids and plain is None:
             message = "name the documents that are meant, by ids or by a filter"
             raise InvalidQuery(message)
-        self._conditions = [*(of(group) for group in in_groups(ids, AT_ONCE)), *([] if plain is None else [plain])]
+        self._named = [of(group) for group in in_groups(ids, AT_ONCE)]
+        self._filters = [] if plain is None else [plain]
 
     def among(self, index: VectorIndex) -> list[str]:
-        """The ids of those that an index holds, each once."""
-        found = {
+        """The ids of those that an index holds, each once. What a filter meets without a revision may be another program's."""
+        by_id, by_filter = ["document_id"], ["document_id", "revision"]
+        asked = [*((one, by_id) for one in self._named), *((one, by_filter) for one in self._filters)]
+        documents = {
             str(record.payload["document_id"]): None  # a set that keeps its order
-            for condition in self._conditions
-            for record in passages(index.scroll(condition, ["document_id"]), ["document_id"])
+            for condition, fields in asked
+            for record in passages(index.scroll(condition, fields), fields)
         }
-        return list(found)
+        return list(documents)
 
 
 def _plain(filter: "Filter | Mapping[str, Any] | str | None") -> PlainFilter | None:
