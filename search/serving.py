@@ -3,11 +3,14 @@
 import http.client
 import json
 import logging
+import os
 import signal
 import ssl
 import sys
+import threading
 from contextlib import closing, suppress
-from typing import Annotated, get_args
+from pathlib import Path
+from typing import Annotated, Any, get_args
 
 import typer
 
@@ -20,6 +23,7 @@ from search.settings import EdgeSettings, Scope, Settings
 _PATIENCE_S = 5.0
 _HEALTH_S = 2.0
 _READY = 200
+_CLOSING_S = 30.0  # to close everything, after the time for what was accepted
 _SCOPES: tuple[str, ...] = get_args(Scope)
 
 
@@ -37,16 +41,8 @@ def serve(
         from search.api.server import build_server
         from search.api.service import Service
 
-    given = {"host": host, "port": port}
-    settings = load_settings(
-        data_dir, collection, service={name: value for name, value in given.items() if value is not None} or None
-    )
+    settings = _settings(data_dir, collection, {"host": host, "port": port})
     service = settings.service
-    patience = min(settings.ingestion.patience_s, _PATIENCE_S)  # a client waits for the answer
-    update: dict[str, object] = {"service": service, "ingestion": settings.ingestion.model_copy(update={"patience_s": patience})}
-    if isinstance(settings.index, EdgeSettings):
-        update["index"] = EdgeSettings(own_process=True)
-    settings = settings.model_copy(update=update)
     if log not in {"json", "text", "none"}:
         message = f"--log is {log!r}; write json, text or none"
         raise InvalidQuery(message)
@@ -67,7 +63,19 @@ def serve(
     with open_search(settings) as searcher:
         started = Service(settings, searcher)
         started.warm_up()
-        server = build_server(started, on_listening=tell)
+
+        def end_in_time() -> None:
+            """Whatever hangs, be it a model, the engine or the interpreter's own end, this process ends."""
+            watching = threading.Timer(service.shutdown_s + _CLOSING_S, cut_off)
+            watching.daemon = True
+            watching.start()
+
+        def cut_off() -> None:
+            print("something does not end; cut off", file=sys.stderr, flush=True)
+            started.abort()
+            os._exit(1)
+
+        server = build_server(started, on_listening=tell, on_ending=end_in_time)
         if signal.SIGHUP in ending:  # which uvicorn leaves alone
             signal.signal(signal.SIGHUP, lambda *_: setattr(server, "should_exit", True))
         with suppress(SystemExit):  # uvicorn's, where it cannot listen
@@ -77,12 +85,23 @@ def serve(
             raise SearchError(message)
 
 
+def _settings(data_dir: Path | None, collection: str | None, listening: dict[str, Any]) -> Settings:
+    """The settings as a service needs them: the engine in a process of its own, and no more patience than clients have."""
+    given = {name: value for name, value in listening.items() if value is not None}
+    settings = load_settings(data_dir, collection, service=given or None)
+    patience_s = min(settings.ingestion.patience_s, _PATIENCE_S)  # a client waits for the answer
+    update: dict[str, object] = {"ingestion": settings.ingestion.model_copy(update={"patience_s": patience_s})}
+    if isinstance(settings.index, EdgeSettings):
+        update["index"] = EdgeSettings(own_process=True)
+    return settings.model_copy(update=update)
+
+
 def health(
     host: Annotated[str | None, typer.Option(help="Where it listens.", show_default="127.0.0.1")] = None,
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="And at which port.", show_default="8000")] = None,
 ) -> None:
     """Ask the service that these settings describe whether it is ready, as containers do: exit status 0 if so, else 1."""
-    service = Settings().service
+    service = load_settings(None, None).service
     where = _dialled(host or service.host)
     port = port or service.port
     if not port:

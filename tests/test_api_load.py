@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,8 @@ from standin import Fault, QdrantStandIn
 
 from search.api.admission import Admission
 from search.documents import Document
-from search.errors import ServiceOverloaded
+from search.errors import IndexBusy, ServiceOverloaded
+from search.index.data_folder import DataFolder
 from search.reranking import Scoring
 from search.searcher import Searcher
 from search.settings import Settings
@@ -209,6 +210,48 @@ def test_the_engine_killed_costs_one_request(settings: Settings) -> None:
         os.kill(process._child[0].pid, signal.SIGKILL)
         statuses = [served.http.post("/v1/search", json={"query": "Which bird sings?"}).status_code for _ in range(3)]
         assert statuses == [503, 200, 200]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_engine_that_stands_still_is_told_of_and_does_not_keep_the_service_from_ending(
+    number: int, tmp_path: Path, model_folder: Path
+) -> None:
+    chosen = {"SEARCH_EMBEDDER__MODEL": str(model_folder / "embedder-mean"), "SEARCH_RERANKER__KIND": "none"}
+    environment = {**os.environ, **chosen, "SEARCH_DATA_DIR": str(tmp_path), "SEARCH_SERVICE__SHUTDOWN_S": "1"}
+    command = [str(Path(sys.executable).parent / "search"), "serve", "--port", "0", "--log", "none"]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process, ThreadPoolExecutor(2) as pool:
+        try:
+            assert process.stderr
+            url = process.stderr.readline().split()[-1]
+            httpx.post(f"{url}/v1/documents", json={"documents": [{"id": "1", "text": "Birds sing."}]}, timeout=60)
+            engine = json.loads((tmp_path / "owner.json").read_text())["engine"]
+            os.kill(engine, signal.SIGSTOP)
+            asking = [
+                pool.submit(httpx.post, f"{url}/v1/search", json={"query": "birds"}, timeout=120),
+                pool.submit(httpx.get, f"{url}/v1/documents/1", timeout=120),
+            ]
+            wait_until(lambda: httpx.get(f"{url}/readyz", timeout=10).status_code == 503, 30)
+            assert httpx.get(f"{url}/healthz", timeout=10).status_code == 200
+            if number == signal.SIGINT:  # waited for, they are answered; and the next request starts the engine again
+                assert 503 in {one.result().status_code for one in asking} <= {200, 429, 503}
+                wait_until(lambda: httpx.post(f"{url}/v1/search", json={"query": "b"}, timeout=60).status_code == 200, 60)
+                assert httpx.get(f"{url}/readyz", timeout=10).status_code == 200
+                os.kill(json.loads((tmp_path / "owner.json").read_text())["engine"], signal.SIGSTOP)
+                asking = [pool.submit(httpx.post, f"{url}/v1/search", json={"query": "birds"}, timeout=120)]
+            process.send_signal(number)
+            process.wait(60)
+        finally:
+            process.kill()
+    folder = DataFolder(tmp_path)  # which the engine holds no longer
+
+    def is_free() -> bool:
+        with suppress(IndexBusy):
+            folder.hold()
+            return True
+        return False
+
+    wait_until(is_free, 20)
+    folder.let_go()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])

@@ -1,19 +1,23 @@
 """The engine in a process of its own: nobody waits for it but who asks, and its death costs one request."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from serving import wait_until
 
 from search.documents import Document
-from search.errors import CollectionNotFound, IndexBusy, IndexFaulted
+from search.errors import CollectionNotFound, IndexBusy, IndexFaulted, IndexTimeout
 from search.index import CollectionSpec, Point, VectorIndex
 from search.index.edge_process import EdgeProcess
 from search.searcher import open_search
@@ -131,6 +135,7 @@ def test_the_child_ends_with_its_parent(tmp_path: Path) -> None:
     script = f"""
 import os, signal
 from pathlib import Path
+from typing import Any
 from search.index.edge_process import EdgeProcess
 process = EdgeProcess(Path({str(tmp_path)!r}))
 process.names()
@@ -144,3 +149,89 @@ os.kill(os.getpid(), signal.SIGKILL)
     ):
         time.sleep(0.05)
     assert time.monotonic() < until
+
+
+def stopped(process: EdgeProcess) -> int:
+    child = child_of(process)
+    os.kill(child, signal.SIGSTOP)
+    return child
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("search.index.edge_process._STILL_S", 3.0)
+    monkeypatch.setattr("search.index.edge_process._UNREADY_AFTER_S", 1.0)
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("call", ["count", "upsert", "upsert of more than the sockets hold", "optimize"])
+def test_a_child_that_stands_still_costs_one_request(process: EdgeProcess, index: VectorIndex, call: str) -> None:
+    index.upsert(points(100))
+    child = stopped(process)
+    with ThreadPoolExecutor(1) as pool:
+        asking: Future[Any]
+        match call:
+            case "count":
+                asking = pool.submit(index.count)
+            case "optimize":
+                asking = pool.submit(index.optimize)
+            case "upsert":
+                asking = pool.submit(index.upsert, points(1))
+            case _:
+                asking = pool.submit(index.upsert, points(3_000))
+        if not call.startswith("upsert of"):  # where the sender waits in the kernel
+            wait_until(lambda: process.stuck, 20)
+        with pytest.raises(IndexTimeout, match=r"did not answer to .* and was ended; the next request starts it again"):
+            asking.result(60)
+    assert not process.stuck
+    with pytest.raises(ProcessLookupError):
+        os.kill(child, 0)
+    assert index.count() == 100
+
+
+def test_what_takes_long_and_works_is_waited_for(process: EdgeProcess, index: VectorIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("search.index.edge_process._SHORT_S", 1.0)
+    monkeypatch.setattr("search.index.edge_process._STILL_S", 10.0)
+    index.upsert(points(10_000))
+    child = child_of(process)
+    index.optimize()
+    assert child_of(process) == child
+
+
+@pytest.mark.usefixtures("impatient")
+def test_closing_ends_a_child_that_stands_still(process: EdgeProcess, index: VectorIndex) -> None:
+    child = stopped(process)
+    with ThreadPoolExecutor(1) as pool:
+        started = time.monotonic()
+        asking = pool.submit(index.count)
+        pool.submit(process.close).result(60)
+        assert time.monotonic() - started < 30
+        assert isinstance(asking.exception(60), IndexTimeout | IndexFaulted)
+    with pytest.raises(ProcessLookupError):
+        os.kill(child, 0)
+    process.names()
+    stopped(process)  # and nobody asks it anything
+    started = time.monotonic()
+    process.close()
+    assert time.monotonic() - started < 30
+
+
+def test_a_child_that_cannot_be_started_is_a_fault_that_may_pass(
+    process: EdgeProcess, index: VectorIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.kill(child_of(process), signal.SIGKILL)
+    with pytest.raises(IndexFaulted, match="ended with -9"):
+        index.count()
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "executable", "/nowhere/python")
+        for _ in range(2):
+            with pytest.raises(IndexFaulted, match=r"cannot be started: .*No such file.*; the next request tries again"):
+                index.count()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        with pytest.raises(IndexFaulted, match=r"cannot be started: .*Too many open files"):
+            index.count()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert index.count() == 0

@@ -6,6 +6,7 @@ does not keep small ones waiting. How long a wait will be is told from how long 
 
 import asyncio
 import math
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,7 @@ Done = TypeVar("Done")
 _LEARNING = 0.3  # weight of the newest measurement
 _OUTLIER = 4  # times what was known: more than that teaches no more
 _FIRST_GUESS_S = 0.02  # for a text, until something was measured
+_CLOSES_S = 10.0
 _LONGEST_S = 30.0  # that anybody is told to stay away
 
 
@@ -165,9 +167,12 @@ class Admission:
         """Begin with a measurement of how long a unit takes."""
         self._unit_s[kind] = unit_s
 
-    def close(self) -> None:
-        """Let threads end what they have begun; what waits is refused."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+    def close(self, within_s: float = _CLOSES_S) -> bool:
+        """Let threads end what they have begun; what waits is refused. Whether they ended in time."""
+        ending = threading.Thread(target=self._pool.shutdown, kwargs={"wait": True, "cancel_futures": True}, daemon=True)
+        ending.start()
+        ending.join(within_s)
+        return not ending.is_alive()
 
     def _measured(self, kind: str, unit_s: float) -> None:
         known = self._unit_s.get(kind, unit_s)

@@ -87,8 +87,9 @@ def _add_operations(app: FastAPI, service: Service) -> None:
 
     @app.get("/readyz", openapi_extra=anybody, tags=["operations"])
     async def readyz() -> Response:
-        """Whether it takes requests: models are loaded, and it has not been told to end."""
-        return JSONResponse({"ready": service.ready}, 200 if service.ready else 503)
+        """Whether it takes requests: models are loaded, the engine answers, and it has not been told to end."""
+        ready = service.answering
+        return JSONResponse({"ready": ready}, 200 if ready else 503)
 
     @app.get("/metrics", openapi_extra={"x-scope": "admin"}, tags=["operations"])
     async def metrics() -> Response:

@@ -22,12 +22,15 @@ _log = logging.getLogger("search.api")
 _KERNEL_BUFFER = 262_144  # bytes; in a larger one, a client that reads slowly could not be told from one that does not read
 
 
-def build_server(service: Service, *, on_listening: OnListening | None = None) -> uvicorn.Server:
+def build_server(
+    service: Service, *, on_listening: OnListening | None = None, on_ending: Callable[[], None] | None = None
+) -> uvicorn.Server:
     """What listens, when it is run, until it is told to end.
 
     Args:
         service: what is served.
         on_listening: called with the URL when requests are taken.
+        on_ending: called when it begins to end.
 
     Raises:
         InvalidSettings: the system lets this process open too few files.
@@ -49,18 +52,24 @@ def build_server(service: Service, *, on_listening: OnListening | None = None) -
         ssl_certfile=limits.certificate,
         ssl_keyfile=limits.private_key,
     )
-    return _Server(config, service, connections, on_listening)
+    return _Server(config, service, connections, on_listening, on_ending)
 
 
 class _Server(uvicorn.Server):
     """Accepts within limits, says where it listens, and is unready as soon as it is to end."""
 
     def __init__(
-        self, config: uvicorn.Config, service: Service, connections: Connections, on_listening: OnListening | None
+        self,
+        config: uvicorn.Config,
+        service: Service,
+        connections: Connections,
+        on_listening: OnListening | None,
+        on_ending: Callable[[], None] | None,
     ) -> None:
         super().__init__(config)
         self._service = service
         self._connections = connections
+        self._on_ending = on_ending
         self._on_listening = on_listening
 
     async def startup(self, sockets: Any = None) -> None:  # noqa: ARG002  # uvicorn's, of others that listen for it
@@ -89,6 +98,8 @@ class _Server(uvicorn.Server):
 
     async def shutdown(self, sockets: Any = None) -> None:
         self._service.ready = False
+        if self._on_ending:
+            self._on_ending()
         await super().shutdown(sockets)
 
 

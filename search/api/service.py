@@ -77,6 +77,7 @@ class Service:
         self.ready = False
         self.started = int(time.time())
         self._searcher = searcher
+        self._engine: Collections | None = None  # once it is warmed up
 
     def searcher(self, collection: str | None, *, make: bool = False) -> Searcher:
         """The searcher of a collection, or of the one that the settings name. Asks the engine, so not for the event loop.
@@ -115,6 +116,16 @@ class Service:
         """Lead an alias to a collection, and search there from now on; see search.reindexing for errors."""
         lead(self.engine, alias, collection)
         self._searcher.follow(alias)
+
+    @property
+    def answering(self) -> bool:
+        """Whether it takes requests, and its engine answers them. Asks nobody, so that nothing that hangs can keep it waiting."""
+        return self.ready and not getattr(self._engine, "stuck", False)
+
+    def abort(self) -> None:
+        """End an engine that has a process of its own, whatever it does."""
+        if (abort := getattr(self._engine, "abort", None)) is not None:
+            abort()
 
     @property
     def engine(self) -> Collections:
@@ -159,6 +170,7 @@ class Service:
             self._searcher.search("warm up", rerank=answers)
         except _MAY_PASS as failure:
             _log.warning("%s", failure)
+        self._engine = self._searcher.collections
         self.ready = True
         self.metrics.ready.set(1)
 
@@ -281,9 +293,11 @@ class Service:
         """Finish what was begun, and let go of the collections."""
         self.ready = False
         self.metrics.ready.set(0)
-        for queue in self.queues.values():
-            queue.close()
-        self.parsing.shutdown(cancel_futures=True)
+        ended = [queue.close() for queue in self.queues.values()]  # each of them
+        if not all(ended):
+            _log.error("something that was begun does not end; it is cut off")
+            self.abort()
+        self.parsing.shutdown(wait=False, cancel_futures=True)
         self._searcher.close()
         self.traces.close()
 

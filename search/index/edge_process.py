@@ -1,7 +1,8 @@
 """Qdrant Edge in a process of its own: the engine lets no other thread run while it works, and a service has others to answer.
 
 The parent asks, one call after the other, over a pair of sockets; the child ends when the parent does. What passes through is plain
-data: points, payloads, filters. A child that died is started again by the next call, and its collections are opened anew.
+data: points, payloads, filters. A child that died, or was ended because it no longer answers, is started again by the next call,
+and its collections are opened anew.
 """
 
 import itertools
@@ -9,16 +10,18 @@ import json
 import os
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from search.errors import CollectionNotFound, IndexFaulted, SearchError
+from search.errors import CollectionNotFound, IndexFaulted, IndexTimeout, SearchError
 from search.forks import abandon, watch
 from search.index import Attempt, CollectionSpec, Match, PlainFilter, Point, Record, Vector, VectorIndex, once
 from search.index.collections import CollectionInfo
@@ -27,6 +30,14 @@ from search.settings import StorageSettings
 
 _PAGE = 256
 _ENDS_WITHIN_S = 30
+# A query, a count or a page takes milliseconds, or seconds where a filter has to look at every one of many passages. What writes
+# or opens may build a graph of hundreds of thousands of vectors, or replay a log: minutes, in which the engine is busy throughout.
+_SHORT = {"query", "count", "scroll", "names", "aliases", "previous", "switch", "unalias"}
+_SHORT_S = 30.0
+_LONG_S = 3600.0
+_STILL_S = 30.0  # without using the processor at all: stopped, deadlocked, or waiting for a disk that does not answer
+_UNREADY_AFTER_S = 5.0  # of that
+_LOOKED_AT_EVERY_S = 0.5
 
 
 class EdgeProcess:
@@ -36,6 +47,7 @@ class EdgeProcess:
         """Name the folder; the child starts with the first call."""
         self.location = str(data_dir)
         self.ended = 0  # children
+        self._still_s = 0.0  # for so long the child has owed an answer and done nothing
         self._turn = threading.Lock()
         self._child: tuple[subprocess.Popen[bytes], Connection] | None = None
         self._tickets = itertools.count()
@@ -45,13 +57,20 @@ class EdgeProcess:
         """Have a method of the child called.
 
         Raises:
-            IndexFailure: whatever it raised there; IndexFaulted if the child died of it.
+            IndexFailure: whatever it raised there; IndexFaulted if the child died of it or cannot be started, IndexTimeout if it
+                does not answer.
         """
         with self._turn:
             process, connection = self._child or self._start()
             try:
                 connection.send((name, arguments))
+                self._wait_for_answer(process, connection, _SHORT_S if name in _SHORT else _LONG_S)
                 answer, error = connection.recv()
+            except (TimeoutError, BlockingIOError) as late:
+                process.kill()
+                self._end(process, connection)
+                message = f"the process of Qdrant Edge did not answer to {name} and was ended; the next request starts it again"
+                raise IndexTimeout(message) from late
             except (EOFError, OSError) as lost:
                 self._end(process, connection)
                 message = f"the process of Qdrant Edge ended with {process.returncode}; the next request starts it again"
@@ -108,11 +127,26 @@ class EdgeProcess:
         """Copy a collection's folder; where the copy is."""
         return str(self.call("snapshot", name))
 
+    @property
+    def stuck(self) -> bool:
+        """Whether the child owes an answer and has done nothing for seconds. Asked without waiting."""
+        return self._still_s >= _UNREADY_AFTER_S
+
     def close(self) -> None:
-        """End the child, which writes everything down first. Closing twice is no error."""
-        with self._turn:
+        """End the child, which writes everything down first, within a bounded time. Closing twice is no error."""
+        if not self._turn.acquire(timeout=_ENDS_WITHIN_S):
+            self.abort()  # which ends the call under way
+            self._turn.acquire()
+        try:
             if self._child:
                 self._end(*self._child)
+        finally:
+            self._turn.release()
+
+    def abort(self) -> None:
+        """Kill the child now, whatever it does; a call under way fails. What was acknowledged is in its log."""
+        if (child := self._child) is not None:
+            child[0].kill()
 
     def after_fork(self) -> None:
         """Two processes on one connection would read each other's answers: a forked child starts an engine of its own."""
@@ -124,8 +158,17 @@ class EdgeProcess:
             self.ended += 1  # so that whatever was open is opened anew
 
     def _start(self) -> tuple[subprocess.Popen[bytes], Connection]:
+        try:
+            return self._started()
+        except OSError as error:  # no descriptors, no memory, no interpreter
+            message = f"the process of Qdrant Edge cannot be started: {error}; the next request tries again"
+            raise IndexFaulted(message) from error
+
+    def _started(self) -> tuple[subprocess.Popen[bytes], Connection]:
         ours, theirs = socket.socketpair()
         with ours, theirs:
+            for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):  # lest it stops in the middle of a message
+                ours.setsockopt(socket.SOL_SOCKET, option, struct.pack("@ll", int(_STILL_S), 0))
             command = [sys.executable, "-P", "-m", "search.index.edge_process", str(theirs.fileno()), self.location]
             command.append(json.dumps(User.this()))
             process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)  # noqa: S603  # our own
@@ -137,11 +180,50 @@ class EdgeProcess:
         self._child = None
         self.ended += 1
         connection.close()
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(_ENDS_WITHIN_S)
-        if process.poll() is None:
-            process.kill()
-            process.wait()
+        until, quiet = time.monotonic() + _ENDS_WITHIN_S, _Stillness(process.pid)
+        while process.poll() is None and time.monotonic() < until and quiet.seconds() < _UNREADY_AFTER_S:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_LOOKED_AT_EVERY_S)
+        process.kill()
+        with suppress(subprocess.TimeoutExpired):  # a disk that does not answer keeps even what was killed
+            process.wait(_UNREADY_AFTER_S)
+        self._still_s = 0.0
+
+    def _wait_for_answer(self, process: subprocess.Popen[bytes], connection: Connection, longest_s: float) -> None:
+        """Wait while the child is at work.
+
+        Raises:
+            TimeoutError: it has done nothing for long, or takes too long.
+        """
+        quiet, waited = _Stillness(process.pid), 0.0
+        while not connection.poll(_LOOKED_AT_EVERY_S):
+            waited += _LOOKED_AT_EVERY_S  # by turns, not by the clock, which goes on while this process is stopped itself
+            self._still_s = quiet.seconds()
+            if waited >= longest_s or self._still_s >= _STILL_S:
+                raise TimeoutError
+        self._still_s = 0.0
+
+
+class _Stillness:
+    """For how long has a process not used the processor? Looked at every `_LOOKED_AT_EVERY_S`."""
+
+    def __init__(self, pid: int) -> None:
+        self._stat = Path(f"/proc/{pid}/stat")
+        self._used = self._ticks()
+        self._seconds = 0.0
+
+    def seconds(self) -> float:
+        """Since when it stands still; 0 where the system does not say."""
+        used = self._ticks()
+        self._seconds = self._seconds + _LOOKED_AT_EVERY_S if used and used == self._used else 0.0
+        self._used = used
+        return self._seconds
+
+    def _ticks(self) -> tuple[str, ...]:
+        try:
+            return tuple(self._stat.read_text().rpartition(")")[2].split()[11:13])  # user and system time
+        except OSError:
+            return ()
 
 
 class _Index:
