@@ -270,6 +270,20 @@ def test_size_and_depth_are_bounded_before_anything_is_built() -> None:
     assert time.monotonic() - began < 20  # building models of these takes minutes and gigabytes
 
 
+def test_min_should_of_more_combinations_than_an_engine_can_estimate_is_refused() -> None:
+    def some(conditions: int, least: int) -> dict[str, Any]:
+        return {"min_should": {"conditions": [{"is_null": {"key": "metadata.a"}}] * conditions, "min_count": least}}
+
+    for conditions, least in ((5_000, 1), (4_999, 4_999), (140, 2), (140, 138), (15, 7)):
+        to_plain(some(conditions, least))
+    several = {"must": [some(15, 7), some(15, 8)]}
+    began = time.monotonic()
+    for refused in (some(30, 15), some(22, 11), some(4_000, 2_000), some(143, 2), several):
+        with pytest.raises(UnsupportedFilter, match="more than 10,000 combinations"):
+            to_plain(refused)
+    assert time.monotonic() - began < 10
+
+
 @pytest.mark.parametrize("name", ["due date", "Straße", "a.b", "日本", "a[0]", "year", "a-b_c", "", "[]", "'", "ß\n"])
 def test_a_path_is_quoted_where_it_must_be(name: str) -> None:
     path = path_of("metadata", name)

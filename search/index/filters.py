@@ -38,6 +38,7 @@ _NOT_OFFERED = {
 _DEEPEST = 20  # filters within filters
 _MOST_CONDITIONS = 5_000
 _MOST_VALUES = 100_000  # that conditions name, all together
+_MOST_COMBINATIONS = 10_000  # of conditions under min_should: the engine estimates each, however many there are
 _LONGEST_JSON = 4_000_000  # characters
 _LONGEST_PATH = 20_000  # characters, as many as the metadata of a document may have
 _MOST_STEPS = 70  # of a path; metadata is at most 60 levels deep
@@ -119,6 +120,7 @@ class _Check:
     def __init__(self) -> None:
         self._conditions = 0
         self._values = 0
+        self._combinations = 0
 
     def filter(self, filter: Any, place: str, depth: int, *, nested: bool) -> dict[str, Any]:
         """A filter at a place, as plain data without its empty clauses."""
@@ -154,7 +156,11 @@ class _Check:
             _refuse(place, "min_should needs conditions, a list")
         if least > len(conditions):
             _refuse(place, f"min_count is {_shown(least)}, more than the {len(conditions):,} conditions: nothing could pass")
-        return {"conditions": self._all(conditions, _at(place, "conditions"), depth, nested=nested), "min_count": least}
+        checked = self._all(conditions, _at(place, "conditions"), depth, nested=nested)
+        self._combinations += _combinations(len(checked), least)
+        if self._combinations > _MOST_COMBINATIONS:
+            _refuse(place, f"{least} of {len(checked)} conditions are more than {_MOST_COMBINATIONS:,} combinations; ask for fewer")
+        return {"conditions": checked, "min_count": least}
 
     def _condition(self, condition: Any, place: str, depth: int, *, nested: bool) -> dict[str, Any]:
         given = _object(condition, place)
@@ -249,6 +255,16 @@ class _Check:
         if len({isinstance(one, str) for one in values}) > 1:
             _refuse(at, "lists strings and whole numbers; write a condition for each, side by side")
         return {name: values}
+
+
+def _combinations(conditions: int, least: int) -> int:
+    """How many choices there are; no more is counted than matters."""
+    combinations = 1
+    for chosen in range(1, min(least, conditions - least) + 1):
+        combinations = combinations * (conditions - chosen + 1) // chosen
+        if combinations > _MOST_COMBINATIONS:
+            break
+    return combinations
 
 
 def _check_boolean(key: str, place: str, *, nested: bool) -> None:
