@@ -4,7 +4,9 @@ import io
 import logging
 import shlex
 import sys
+import traceback
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
@@ -15,6 +17,7 @@ from search.documents import check_query
 from search.errors import InvalidQuery, SearchError
 from search.options import CONFIG, AsJson, Collection, DataDir, Depth, Limit, NoRerank, load_settings, print_json
 from search.searcher import Searcher, open_search
+from search.terminal import clean_lines, note, show
 
 if TYPE_CHECKING:
     from search.service import GroupBy
@@ -52,20 +55,20 @@ def demo(data_dir: DataDir = None) -> None:
     from search.printing import TOP, print_question
     from search.progress import ProgressReport
 
-    print("Two-stage search over the documentation of this Python's standard library.", flush=True)
+    show("Two-stage search over the documentation of this Python's standard library.", flush=True)
     answered = 0
     with _open(data_dir, COLLECTION) as searcher:
         with ProgressReport("ingesting", "documents", None) as report:
             passages = prepare(searcher, lambda progress: report.update(progress.documents))
-        print(f"{passages:,} passages indexed in {searcher.settings.data_dir}\n")
+        show(f"{passages:,} passages indexed in {searcher.settings.data_dir}", "")
         for number, question in enumerate(QUESTIONS, 1):
             result = searcher.search(question.text, limit=searcher.settings.depth)
             place = place_of_answer(question, result)
             answered += place is not None and place <= TOP
             print_question(number, question, result)
-    print(f"{answered} of {len(QUESTIONS)} expected answers in the top {TOP}. Ask your own:")
+    show(f"{answered} of {len(QUESTIONS)} expected answers in the top {TOP}. Ask your own:")
     where = f" --data-dir {shlex.quote(str(data_dir))}" if data_dir else ""
-    print(f'    search query "read a file line by line" --collection {COLLECTION}{where}')
+    show(f'    search query "read a file line by line" --collection {COLLECTION}{where}')
 
 
 app.command()(ingesting.ingest)
@@ -161,16 +164,15 @@ def rerank(
         )
         return
     for row in rows:
-        print(f"{row['score']:8.3f}  {row['text']}")
+        show(f"{row['score']:8.3f}  {row['text']}")
     if scoring.query_tokens_seen < scoring.query_tokens_total:
-        print(
+        note(
             f"note: the reranker read {scoring.query_tokens_seen} of the query's {scoring.query_tokens_total} tokens",
-            file=sys.stderr,
         )
     if cut := sum(row["tokens_seen"] < row["tokens_total"] for row in rows):
-        print(f"note: {cut} of {len(rows)} texts were longer than the model's window", file=sys.stderr)
+        note(f"note: {cut} of {len(rows)} texts were longer than the model's window")
     if scoring.query_unread:
-        print(f"note: {unread_query(reranker.name)}", file=sys.stderr)
+        note(f"note: {unread_query(reranker.name)}")
 
 
 for command in (
@@ -188,15 +190,40 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a character that a terminal cannot show is no reason to stop
+    sys.excepthook = _print_fault
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
-        app(["--debug", *arguments] if debug else arguments)
+        status = app(["--debug", *arguments] if debug else arguments, standalone_mode=False)
+    except typer.Abort:
+        note("search: given up")
+        status = 1
     except SearchError as error:
         if debug:
+            note(*traceback.format_exc().splitlines())
+        else:
+            note(f"search: {error}")
+        status = 1
+    except Exception as error:
+        if not isinstance(getattr(error, "exit_code", None), int):  # of wrong usage, whose class typer does not export
             raise
-        print(f"search: {error}", file=sys.stderr)
-        sys.exit(1)
+        status = _wrong_usage(error)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _wrong_usage(error: Any) -> int:
+    """Say what is wrong with the command line, which may have names of files from anywhere; the exit status."""
+    from typer.rich_utils import rich_format_error
+
+    message = clean_lines(error.format_message())
+    error.format_message = lambda: message
+    rich_format_error(error)
+    return int(error.exit_code)
+
+
+def _print_fault(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """A fault of ours, with its traceback."""
+    note(*"".join(traceback.format_exception(kind, error, trace)).splitlines())
 
 
 def _open(data_dir: Path | None, collection: str | None) -> Searcher:

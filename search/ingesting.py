@@ -2,7 +2,6 @@
 
 import json
 import math
-import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,6 +14,7 @@ from search.documents import Document, Rejection
 from search.errors import InvalidDocument, InvalidQuery
 from search.options import AsJson, Collection, DataDir, load_settings, note_damage, note_wait, print_json
 from search.searcher import open_search
+from search.terminal import note, show
 
 if TYPE_CHECKING:
     from search.reading import Reading
@@ -79,7 +79,7 @@ def ingest(
         report = stack.enter_context(ProgressReport("comparing" if dry_run else "ingesting", "documents", reading.count()))
 
         def warn(rejection: Rejection) -> None:
-            print(f"rejected {rejection}", file=sys.stderr)
+            note(f"rejected {rejection}")
             if rejected:
                 rejected.write(rejection.to_line())
 
@@ -98,24 +98,24 @@ def ingest(
             on_wait=note_wait,
         )
     for name, number in encodings.most_common():
-        print(f"{number:,} documents are not in UTF-8 and were read as {name} (metadata.encoding)", file=sys.stderr)
+        note(f"{number:,} documents are not in UTF-8 and were read as {name} (metadata.encoding)")
     if as_json:
         print_json(done.to_dict() | ({"changes": changes} if dry_run else {}))
     else:
         for change in changes:
-            print(f"{_SIGNS[change['change']]} {change['document_id']}")
+            show(f"{_SIGNS[change['change']]} {change['document_id']}")
         reused = f", {done.reused:,} of them without being embedded again," if done.reused else ""
-        print(
+        show(
             f"{'would be: ' if dry_run else ''}{done.added:,} added, {done.changed:,} changed, {done.unchanged:,} unchanged, "
             + (f"{done.removed:,} removed, " if sync else "")
             + f"{done.rejected:,} rejected"
             + ("" if dry_run else f"; {done.chunks:,} passages written{reused} in {done.seconds:.1f} s")
         )
         if done.unknown:
-            print(f"{done.unknown:,} documents are largely unknown to the embedder; another model may suit their language")
+            show(f"{done.unknown:,} documents are largely unknown to the embedder; another model may suit their language")
     note_damage(done.damaged, done.foreign, "would be removed" if dry_run else "were removed or written anew")
     if done.kept:
-        print(f"search: {done.kept:,} documents were not removed: {done.kept_because}", file=sys.stderr)
+        note(f"search: {done.kept:,} documents were not removed: {done.kept_because}")
     if done.kept or (done.rejected and not done.added + done.changed + done.unchanged):
         raise typer.Exit(1)
 
@@ -139,8 +139,8 @@ def delete(
         print_json({"removed": removed, "dry_run": dry_run, "document_ids": gone})
         return
     for document_id in gone if dry_run else []:
-        print(f"- {document_id}")
-    print(f"{'would be: ' if dry_run else ''}{removed:,} removed")
+        show(f"- {document_id}")
+    show(f"{'would be: ' if dry_run else ''}{removed:,} removed")
 
 
 def update(
@@ -169,16 +169,16 @@ def update(
             filter=filter,
             dry_run=dry_run,
             on_change=lambda _, one: changed.append(one),
-            on_rejection=lambda rejection: print(f"rejected {rejection}", file=sys.stderr),
+            on_rejection=lambda rejection: note(f"rejected {rejection}"),
             on_wait=note_wait,
         )
     if as_json:
         print_json({**done.to_dict(), "document_ids": changed})
     else:
         for document_id in changed if dry_run else []:
-            print(f"~ {document_id}")
+            show(f"~ {document_id}")
         would = "would be: " if dry_run else ""
-        print(f"{would}{done.changed:,} changed, {done.unchanged:,} were so already, {done.rejected:,} rejected")
+        show(f"{would}{done.changed:,} changed, {done.unchanged:,} were so already, {done.rejected:,} rejected")
     if done.rejected:
         raise typer.Exit(1)
 
@@ -186,12 +186,12 @@ def update(
 def _note_left_out(reading: "Reading") -> None:
     if reading.left_out:
         others = f"{len(reading.left_out):,} files, such as {reading.left_out[0]}"
-        print(f"left out {others}: of other kinds, links to folders, or named by an ignore file or a pattern", file=sys.stderr)
+        note(f"left out {others}: of other kinds, links to folders, or named by an ignore file or a pattern")
     if reading.outside:
         links = f"{len(reading.outside):,} links, such as {reading.outside[0]}"
-        print(f"left out {links}: they lead out of their folder; name the files themselves to take them", file=sys.stderr)
-    for note in reading.notes:
-        print(f"note: {note}", file=sys.stderr)
+        note(f"left out {links}: they lead out of their folder; name the files themselves to take them")
+    for remark in reading.notes:
+        note(f"note: {remark}")
 
 
 def _tallied(items: Iterable[Document | Rejection], encodings: Counter[str]) -> Iterator[Document | Rejection]:

@@ -1,7 +1,6 @@
 """Which collections are there, and how does one come to other settings or another place? The commands for whoever runs a server."""
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +12,7 @@ from search.options import AsJson, Collection, DataDir, load_settings, note_dama
 from search.progress import ProgressReport
 from search.searcher import open_search
 from search.settings import EdgeSettings, MemorySettings
+from search.terminal import clean, note, show
 
 if TYPE_CHECKING:
     from search.ingestion import Progress
@@ -42,9 +42,9 @@ def list_(data_dir: DataDir = None, *, as_json: AsJson = False) -> None:
         print_json({"location": engine.location, "collections": rows})
         return
     for row in rows:
-        print(f"{row['name']:40} {', '.join(row['aliases'])}")
+        show(f"{row['name']:40} {', '.join(row['aliases'])}")
     if not rows:
-        print(f"there are no collections in {engine.location}")
+        show(f"there are no collections in {engine.location}")
 
 
 @collections.command()
@@ -71,7 +71,7 @@ def info(name: Name, data_dir: DataDir = None, *, as_json: AsJson = False) -> No
         return
     for key, value in told.items():
         shown = ", ".join(map(str, value)) if isinstance(value, list) else json.dumps(value) if isinstance(value, dict) else value
-        print(f"{key:16} {'-' if shown in ('', None, '{}') else shown}")
+        show(f"{key:16} {'-' if shown in ('', None, '{}') else shown}")
 
 
 @collections.command()
@@ -96,7 +96,7 @@ def alias(
             lead(engine, alias, name)
     finally:
         engine.close()
-    print(f"{alias} {f'leads to {name}' if name else 'is forgotten'}")
+    show(f"{alias} {f'leads to {name}' if name else 'is forgotten'}")
 
 
 @collections.command()
@@ -106,11 +106,11 @@ def drop(name: Name, data_dir: DataDir = None, *, yes: Yes = False) -> None:
     try:
         points = engine.info(name, exact=True).points
         if not yes:
-            typer.confirm(f"Remove {name} with {points:,} passages from {engine.location} for good?", abort=True, err=True)
+            typer.confirm(clean(f"Remove {name} with {points:,} passages from {engine.location} for good?"), abort=True, err=True)
         engine.drop(name)
     finally:
         engine.close()
-    print(f"{name} is removed, {points:,} passages")
+    show(f"{name} is removed, {points:,} passages")
 
 
 @collections.command()
@@ -118,7 +118,7 @@ def snapshot(name: Name, data_dir: DataDir = None) -> None:
     """Copy a collection as it is now; print where the copy is."""
     engine = build_collections(load_settings(data_dir, None))
     try:
-        print(engine.snapshot(name))
+        show(engine.snapshot(name))
     finally:
         engine.close()
 
@@ -151,11 +151,11 @@ def reindex(
             if as_json:
                 print_json({"left": left, "live": now})
             else:
-                print(f"{settings.collection} leads to {now} again, no longer to {left}; set the settings back, too")
+                show(f"{settings.collection} leads to {now} again, no longer to {left}; set the settings back, too")
             return
         with ProgressReport("reindexing", "documents", None) as report:
 
-            def show(progress: "Progress") -> None:
+            def report_progress(progress: "Progress") -> None:
                 report.update(progress.documents)
 
             done = searcher.reindex(
@@ -163,24 +163,23 @@ def reindex(
                 queries=_lines(queries) if queries else [],
                 judged=_judged(judged) if judged else None,
                 min_overlap=min_overlap,
-                on_progress=show,
+                on_progress=report_progress,
                 on_wait=note_wait,
             )
     note_damage(done.damaged, done.foreign, f"stay in {done.live}")
     if as_json:
         print_json(done.to_dict())
     else:
-        print(f"{done.new}: {done.ingest.chunks:,} passages embedded, {done.ingest.unchanged:,} documents were there already")
+        show(f"{done.new}: {done.ingest.chunks:,} passages embedded, {done.ingest.unchanged:,} documents were there already")
         if done.check:
             ndcg = f", nDCG@10 {done.check.live_ndcg:.3f} → {done.check.new_ndcg:.3f}" if done.check.new_ndcg is not None else ""
-            print(f"{done.check.queries:,} queries: {done.check.overlap:.0%} of the first 10 documents are the same{ndcg}")
+            show(f"{done.check.queries:,} queries: {done.check.overlap:.0%} of the first 10 documents are the same{ndcg}")
         if done.switched:
-            print(f"{settings.collection} leads to {done.new}; {done.live} stays until `search collections drop {done.live}`")
+            show(f"{settings.collection} leads to {done.new}; {done.live} stays until `search collections drop {done.live}`")
     if not done.switched and done.check:
-        print(
+        note(
             f"search: {settings.collection} stays with {done.live}: {done.check.because}; look into it, "
             "or lower --min-overlap and run it again",
-            file=sys.stderr,
         )
         raise typer.Exit(1)
 
@@ -214,12 +213,12 @@ def push(data_dir: DataDir = None, collection: Collection = None, *, as_json: As
         embedded.close()
         server.close()
     for rejection in done.rejections:
-        print(f"rejected {rejection}", file=sys.stderr)
+        note(f"rejected {rejection}")
     note_damage(done.damaged, done.foreign, "were not copied")
     if as_json:
         print_json(done.to_dict())
     else:
-        print(
+        show(
             f"{done.added:,} added, {done.changed:,} changed, {done.unchanged:,} unchanged, {done.rejected:,} rejected; "
             f"{done.chunks:,} passages written to {server.location} in {done.seconds:.1f} s"
         )

@@ -1,7 +1,6 @@
 """What does whoever measures ask for? Does reranking help, which configuration is best: commands on judged data."""
 
 import math
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -14,6 +13,7 @@ from search.options import AsJson, Collection, DataDir, Depth, NoRerank, load_se
 from search.progress import ProgressReport
 from search.searcher import Searcher, open_search
 from search.settings import ChatSettings, NoReranker, varied
+from search.terminal import note, show
 from search.variants import changes_of, configurations
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def evaluate(
         _print(evaluation)
     if out:
         page = write_report(evaluation, out, chosen[0].reranker.recipe.probability if chosen else None)
-        print(f"report: {page}", file=sys.stderr if as_json else sys.stdout)
+        (note if as_json else show)(f"report: {page}")
     _judge(evaluation, floors, fail_if_worse=fail_if_worse)
 
 
@@ -200,19 +200,19 @@ def calibrate(
         raise InvalidDataset(message)
     if not dry_run:
         kept.keep(file, found.found | {"calibrated_on": source})
-        print(f"kept in {file}: --min-score is now the least probability", file=sys.stderr if as_json else sys.stdout)
+        (note if as_json else show)(f"kept in {file}: --min-score is now the least probability")
 
 
 def _print_calibration(found: "Calibration", title: str, notes: Sequence[str]) -> None:
-    print(title)
+    show(title)
     for name, measured in (("before", found.before), ("after", found.after)):
-        print(f"  {name:6}  {measured or 'no probabilities'}")
-    print("  probability   passages   mean   relevant")
+        show(f"  {name:6}  {measured or 'no probabilities'}")
+    show("  probability   passages   mean   relevant")
     for one in found.after.bins:
-        print(f"  {one.low:.1f} to {one.high:.1f}   {one.pairs:9,}  {one.probability:.3f}   {one.relevant:.3f}")
-    print("after is measured on queries that the map was not fitted to; passages that nobody judged count as not relevant")
-    for note in notes:
-        print(f"note: {note}")
+        show(f"  {one.low:.1f} to {one.high:.1f}   {one.pairs:9,}  {one.probability:.3f}   {one.relevant:.3f}")
+    show("after is measured on queries that the map was not fitted to; passages that nobody judged count as not relevant")
+    for remark in notes:
+        show(f"note: {remark}")
 
 
 def _run(
@@ -240,29 +240,27 @@ def _run(
 
 def _print(evaluation: "Evaluation") -> None:
     dataset = evaluation.dataset
-    print(f"{dataset.name} ({dataset.split}): {len(dataset.queries):,} queries, {evaluation.documents:,} documents")
+    show(f"{dataset.name} ({dataset.split}): {len(dataset.queries):,} queries, {evaluation.documents:,} documents")
     width = max(len(answers.name) for answers in evaluation.answers)
     columns = [f"{name:>{max(len(name), 6)}}" for name in evaluation.names]
-    print(f"  {'':{width}}  {'  '.join(columns)}   ms a query: median, 95 %")
+    show(f"  {'':{width}}  {'  '.join(columns)}   ms a query: median, 95 %")
     for answers in evaluation.answers:
         values = evaluation.means[answers.name].values()
         figures = "  ".join(f"{value:>{len(column)}.4f}" for value, column in zip(values, columns, strict=True))
         milliseconds = evaluation.milliseconds(answers)["total"]
-        print(f"  {answers.name:{width}}  {figures}   {milliseconds['p50']:.0f}, {milliseconds['p95']:.0f}")
+        show(f"  {answers.name:{width}}  {figures}   {milliseconds['p50']:.0f}, {milliseconds['p95']:.0f}")
     for answers in [answers for answers in evaluation.answers[1:] if not answers.extra]:
-        print(f"{answers.name}: {evaluation.verdict(answers)}")
+        show(f"{answers.name}: {evaluation.verdict(answers)}")
         ceiling = ", ".join(f"{name} {value:.4f}" for name, value in evaluation.ceiling(answers).items())
-        print(f"  order by {answers.ranking}; the best order of these candidates would have {ceiling}")
+        show(f"  order by {answers.ranking}; the best order of these candidates would have {ceiling}")
         if answers.passages_cut or answers.queries_cut:
             scored = sum(len(documents) for _, documents in answers.scored.values())
-            print(f"  {answers.reranker} did not read the end of {answers.passages_cut:,} of {scored:,} passages", end="")
-            print(f", and of {answers.queries_cut:,} queries" if answers.queries_cut else "")
+            queries = f", and of {answers.queries_cut:,} queries" if answers.queries_cut else ""
+            show(f"  {answers.reranker} did not read the end of {answers.passages_cut:,} of {scored:,} passages{queries}")
         if failures := answers.failures:
-            print(
-                f"  reranking failed on {len(failures):,} queries, which stay in retrieval order: {next(iter(failures.values()))}"
-            )
-    for note in evaluation.notes:
-        print(f"note: {note}")
+            show(f"  reranking failed on {len(failures):,} queries, which stay in retrieval order: {next(iter(failures.values()))}")
+    for remark in evaluation.notes:
+        show(f"note: {remark}")
 
 
 def _judge(evaluation: "Evaluation", floors: list[tuple[str, float]], *, fail_if_worse: bool) -> None:
@@ -278,7 +276,7 @@ def _judge(evaluation: "Evaluation", floors: list[tuple[str, float]], *, fail_if
             f"{answers.name} has {name} {reached[name]:.4f}, less than {floor:g}" for name, floor in floors if reached[name] < floor
         ]
     for fault in faults:
-        print(f"search: {fault}", file=sys.stderr)
+        note(f"search: {fault}")
     if faults:
         raise typer.Exit(1)
 

@@ -9,6 +9,7 @@ from search.assembly import needs_extra
 from search.catalogue import list_models
 from search.options import AsJson, Collection, DataDir, load_settings, print_json
 from search.recipes import names
+from search.terminal import show
 
 _RECIPES = f"How the model is asked: {', '.join(names())}, or a JSON file."
 
@@ -52,18 +53,18 @@ def export(
     if as_json:
         print_json(done.to_dict())
         return
-    print(
+    show(
         f"{done.folder}: {done.architecture} in {done.weights}, {done.megabytes:,.0f} MB, recipe {done.recipe}, "
         f"prompts of up to {done.max_tokens:,} tokens, in {done.seconds:.0f} s"
     )
-    print(
+    show(
         f"runs on {' and '.join(done.devices)}"
         + ("; for cuda, --weights fp16 or bf16, or --activations" if done.devices == ("cpu",) else "")
     )
     if not done.golden:
-        print("unverified: no golden scores came with it; see --golden")
+        show("unverified: no golden scores came with it; see --golden")
     if done.note:
-        print(f"note: {done.note}")
+        show(f"note: {done.note}")
 
 
 def models(
@@ -78,7 +79,7 @@ def models(
         return
     for row in rows:
         origin = "bundled" if row["bundled"] else "download"
-        print(f"{row['kind']:9} {row['name']:60} {row['megabytes']:7.0f} MB  {origin:8}  {row['licence']}")
+        show(f"{row['kind']:9} {row['name']:60} {row['megabytes']:7.0f} MB  {origin:8}  {row['licence']}")
 
 
 def doctor(data_dir: DataDir = None, collection: Collection = None, *, as_json: AsJson = False) -> None:
@@ -91,6 +92,6 @@ def doctor(data_dir: DataDir = None, collection: Collection = None, *, as_json: 
         print_json({"ok": healthy, "findings": [{"name": f.name, "ok": f.ok, "detail": f.detail} for f in findings]})
     else:
         for finding in findings:
-            print(f"{'ok     ' if finding.ok else 'PROBLEM'}  {finding.name:15} {finding.detail}")
+            show(f"{'ok     ' if finding.ok else 'PROBLEM'}  {finding.name:15} {finding.detail}")
     if not healthy:
         raise typer.Exit(1)

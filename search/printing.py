@@ -2,6 +2,7 @@
 
 from search.demo import Question, place_of_answer
 from search.documents import Hit, SearchResult
+from search.terminal import show
 from search.trace import Replay
 
 TOP = 3  # hits the demo shows, and where it expects its answer
@@ -11,32 +12,32 @@ def print_question(number: int, question: Question, result: SearchResult) -> Non
     """One question of the demo: the top hits before and after reranking, side by side."""
     before = sorted(result.hits, key=lambda hit: hit.retrieval_rank)
     place = place_of_answer(question, result)
-    print(f"{number}. {question.text}")
-    print("   before reranking               score   after reranking                 score")
+    show(f"{number}. {question.text}")
+    show("   before reranking               score   after reranking                 score")
     for left, right in zip(before[:TOP], result.hits[:TOP], strict=True):
-        print(f"   {_clip(left.document_id, 30):30} {left.retrieval_score:5.2f}   {_hit_line(right)}")
-    print(f"   expected {' or '.join(question.answers)}: {f'at rank {place}' if place else 'not found'}; {_timings(result)}\n")
+        show(f"   {_clip(left.document_id, 30):30} {left.retrieval_score:5.2f}   {_hit_line(right)}")
+    show(f"   expected {' or '.join(question.answers)}: {f'at rank {place}' if place else 'not found'}; {_timings(result)}", "")
 
 
 def print_result(result: SearchResult) -> None:
     """Hits with both ranks and scores, then what happened."""
     for hit in result.hits:
-        print(f"{hit.rank:3}  {_moved(hit):>4}  {hit.document_id}{f' · {hit.title}' if hit.title else ''}")
-        print(f"           {_clip(' '.join(hit.text.split()), 150)}")
+        show(f"{hit.rank:3}  {_moved(hit):>4}  {hit.document_id}{f' · {hit.title}' if hit.title else ''}")
+        show(f"           {_clip(' '.join(hit.text.split()), 150)}")
         logit = "" if hit.rerank_score is None else f", reranker {hit.rerank_score:.2f}"
         logit += "" if hit.rerank_probability is None else f" (probability {hit.rerank_probability:.2f})"
         read = f", read {hit.tokens_seen} of {hit.tokens_total} tokens" if hit.truncated else ""
-        print(f"           cosine {hit.retrieval_score:.3f} at {hit.retrieval_rank}{logit}{read}")
+        show(f"           cosine {hit.retrieval_score:.3f} at {hit.retrieval_rank}{logit}{read}")
     if not result.hits:
-        print("nothing found")
+        show("nothing found")
     _print_account(result)
 
 
 def print_explanation(result: SearchResult) -> None:
     """Every candidate on a line: where each stage put it, by which scores, and how much of it was read."""
-    print("rank  was  moved  cosine  reranker   prob.   order  read         document")
+    show("rank  was  moved  cosine  reranker   prob.   order  read         document")
     for hit in result.hits:
-        print(
+        show(
             f"{hit.rank:4} {hit.retrieval_rank:4}  {_moved(hit):>5}  {hit.retrieval_score:6.3f}  {_figure(hit.rerank_score):>8}  "
             f"{_figure(hit.rerank_probability):>6}  {_figure(hit.score):>6}  {f'{hit.tokens_seen} of {hit.tokens_total}':11}  "
             f"{hit.document_id}: {_clip(' '.join(hit.text.split()), 80)}"
@@ -46,20 +47,20 @@ def print_explanation(result: SearchResult) -> None:
 
 def print_replay(found: Replay) -> None:
     """Every candidate on a line: where retrieval put it, where it stood, where it stands now."""
-    print("rank  before  moved  retrieval  reranker before → now  document")
+    show("rank  before  moved  retrieval  reranker before → now  document")
     for move in found.moves:
         scores = f"{_figure(move.rerank_score):>8} → {_figure(move.hit.rerank_score)}"
-        print(
+        show(
             f"{move.hit.rank:4}  {move.rank:6}  {_arrow(move.rank - move.hit.rank):>5}  {move.hit.retrieval_rank:9}  {scores:21}  "
             f"{move.hit.document_id}: {_clip(' '.join(move.hit.text.split()), 80)}"
         )
     before, reason = found.before, f" ({found.now.reason})" if found.now.reason else ""
     took = before["timings_ms"]["rerank"]
-    print(f"before: {before['reranker']}, {before['rerank_status']}, order: {before['ranking']}; {took:.0f} ms")
-    print(f"now: {found.reranker}, {found.now.status}{reason}, order: {found.now.words}; {found.milliseconds:.0f} ms")
-    print(f"of the first ten, {found.overlap:.0%} are the same")
+    show(f"before: {before['reranker']}, {before['rerank_status']}, order: {before['ranking']}; {took:.0f} ms")
+    show(f"now: {found.reranker}, {found.now.status}{reason}, order: {found.now.words}; {found.milliseconds:.0f} ms")
+    show(f"of the first ten, {found.overlap:.0%} are the same")
     for note in found.notes:
-        print(f"note: {note}")
+        show(f"note: {note}")
 
 
 def _print_account(result: SearchResult) -> None:
@@ -68,9 +69,9 @@ def _print_account(result: SearchResult) -> None:
     where = (
         result.device if result.rerank_device in {None, result.device} else f"{result.device}, reranker on {result.rerank_device}"
     )
-    print(f"reranking: {status}; order: {result.ranking}; {_timings(result)} on {where}")
+    show(f"reranking: {status}; order: {result.ranking}; {_timings(result)} on {where}")
     for warning in result.warnings:
-        print(f"note: {warning}")
+        show(f"note: {warning}")
 
 
 def _figure(value: float | None) -> str:

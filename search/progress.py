@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
+from search.terminal import clean
+
 _SECONDS_BETWEEN_LINES = 5.0
 
 
@@ -23,13 +25,18 @@ class ProgressReport:
             total: how many there are, None if unknown.
             console: where to write; stderr if left out.
         """
-        self._what = what
+        self._what = clean(what)
         self._unit = unit
         self._total = total
         self._console = console or Console(stderr=True)
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}", markup=False),
+        )
         self._bars = Bars(*columns, TimeRemainingColumn(), console=self._console, transient=True)
-        self._task = self._bars.add_task(what, total=total, rate="")
+        self._task = self._bars.add_task(self._what, total=total, rate="")
         self._started = time.monotonic()
         self._line_due = self._started + _SECONDS_BETWEEN_LINES
 
@@ -47,11 +54,11 @@ class ProgressReport:
         self._total = total or self._total
         now = time.monotonic()
         rate = done / max(now - self._started, 1e-9)
-        shown = f"{rate:,.0f} {self._unit}/s{f', {note}' if note else ''}"
+        shown = f"{rate:,.0f} {self._unit}/s{f', {clean(note)}' if note else ''}"
         if self._console.is_terminal:
             self._bars.update(self._task, completed=done, total=self._total, rate=shown)
         elif now >= self._line_due:
             self._line_due = now + _SECONDS_BETWEEN_LINES
             of = f"/{self._total:,}" if self._total else ""
             left = f", {(self._total - done) / rate:,.0f} s left" if self._total and rate > 0 else ""
-            self._console.print(f"{self._what} {done:,}{of} {self._unit}, {shown}{left}", highlight=False)
+            self._console.print(f"{self._what} {done:,}{of} {self._unit}, {shown}{left}", highlight=False, markup=False)

@@ -19,6 +19,7 @@ from search.errors import InvalidQuery, InvalidSettings, SearchError, ServiceRef
 from search.options import AsJson, Collection, DataDir, load_settings, print_json
 from search.searcher import open_search
 from search.settings import EdgeSettings, Scope, Settings
+from search.terminal import note, show
 
 _PATIENCE_S = 5.0
 _HEALTH_S = 2.0
@@ -58,7 +59,7 @@ def serve(
         signal.signal(number, lambda *_: sys.exit(0))
 
     def tell(url: str) -> None:
-        print(f"listening on {url}", file=sys.stderr, flush=True)
+        note(f"listening on {url}")
 
     with open_search(settings) as searcher:
         started = Service(settings, searcher)
@@ -71,7 +72,7 @@ def serve(
             watching.start()
 
         def cut_off() -> None:
-            print("something does not end; cut off", file=sys.stderr, flush=True)
+            note("something does not end; cut off")
             started.abort()
             os._exit(1)
 
@@ -125,7 +126,7 @@ def health(
     if status != _READY:
         message = f"{url} is not ready (HTTP {status})"
         raise ServiceRefused(message)
-    print(f"{url} is ready")
+    show(f"{url} is ready")
 
 
 def _dialled(host: str) -> str:
@@ -153,10 +154,10 @@ def key(
     if as_json:
         print_json({"name": name, "key": made, "sha256": digest, "scopes": scopes})
         return
-    print(f"key, which is shown only now: {made}\n\nin a search.toml of yours:\n")
-    print(f"[service.api_keys.{json.dumps(name, ensure_ascii=False)}]")  # quoted, as TOML has it for letters other than ASCII's
-    print(f'sha256 = "{digest}"\nscopes = {json.dumps(scopes)}\n\nor, as the only one, in the environment:\n')
-    print(f"SEARCH_SERVICE__API_KEYS={json.dumps({name: {'sha256': digest, 'scopes': scopes}})}")
+    section = f"[service.api_keys.{json.dumps(name, ensure_ascii=False)}]"  # quoted, as TOML has it for letters other than ASCII's
+    show(f"key, which is shown only now: {made}", "", "in a search.toml of yours:", "", section)
+    show(f'sha256 = "{digest}"', f"scopes = {json.dumps(scopes)}", "", "or, as the only one, in the environment:", "")
+    show(f"SEARCH_SERVICE__API_KEYS={json.dumps({name: {'sha256': digest, 'scopes': scopes}})}")
 
 
 def mcp(

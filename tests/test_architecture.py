@@ -12,7 +12,7 @@ FILES = sorted((ROOT / "search").rglob("*.py"))
 
 # Each part may import from parts above it and from those beside it in its own row.
 ROWS = (
-    {"errors", "deadline", "forks", "addresses", "transport"},
+    {"errors", "deadline", "forks", "addresses", "terminal", "transport"},
     {"documents", "settings", "structure"},
     {"models", "inference", "export", "recipes"},
     {"chunking", "embedding", "index", "reading", "reranking"},
@@ -134,6 +134,17 @@ print(*({{"qdrant_client", "grpc"}} & set(sys.modules)))
 """
     loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
     assert loaded.split() == []
+
+
+def test_all_that_is_printed_goes_through_one_door() -> None:
+    """Which leaves nothing in it that a terminal obeys; training is for whoever develops this."""
+    printing = {
+        file.relative_to(ROOT / "search").as_posix()
+        for file in FILES
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in {"print", "typer.echo", "sys.stderr.write", "sys.stdout.write"}
+    }
+    assert {name for name in printing if not name.startswith("training/")} == {"terminal.py", "options.py"}
 
 
 def test_only_settings_reads_the_environment() -> None:

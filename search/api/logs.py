@@ -5,8 +5,7 @@ import logging
 import sys
 from datetime import UTC, datetime
 
-# What would move a terminal's cursor or set its clipboard, where a message quotes what somebody sent.
-_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"}
+from search.terminal import clean, clean_lines
 
 
 class _Json(logging.Formatter):
@@ -17,7 +16,7 @@ class _Json(logging.Formatter):
         told |= getattr(record, "told", {})
         if record.exc_info:
             told["exception"] = self.formatException(record.exc_info)
-        return json.dumps(told, default=str)
+        return json.dumps(told, default=str).replace("\x7f", "\\u007f")  # which JSON leaves as it is
 
 
 class _Text(logging.Formatter):
@@ -26,9 +25,8 @@ class _Text(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         told = getattr(record, "told", {})
         more = f" {told['ms']:g} ms {told['request_id']}" if told else ""
-        line = f"{_time(record)} {record.levelname.lower()} {record.getMessage()}{more}"
-        line = f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
-        return line.translate(_CONTROLS)
+        line = clean(f"{_time(record)} {record.levelname.lower()} {record.getMessage()}{more}")
+        return f"{line}\n{clean_lines(self.formatException(record.exc_info))}" if record.exc_info else line
 
 
 def write_logs(*, as_json: bool) -> None:

@@ -1,0 +1,165 @@
+"""Nothing that a terminal obeys is printed, whatever documents, files and servers have in their names and texts."""
+
+import io
+import json
+import logging
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from search import cli
+from search.api.logs import write_logs
+from search.progress import ProgressReport
+from search.terminal import clean, clean_lines, note, show
+
+EVIL = "\x1b]52;c;ZXZpbA==\x07\x1b[2J\x9b31m\x9d\x7f\x08\r\u202egnp\u2066\u2028\x85."
+FILE = EVIL.replace("/", "")
+OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")  # tabs and line breaks are ours
+
+Run = Callable[..., str]
+
+
+@pytest.fixture
+def run(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    """The command, in this process; what it prints, which a terminal obeys nothing of."""
+    monkeypatch.setenv("SEARCH_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+
+    def command(*arguments: str, status: int = 0) -> str:
+        monkeypatch.setattr(sys, "argv", ["search", *arguments])
+        root = logging.getLogger("search")
+        handlers = list(root.handlers)
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        root.handlers = handlers
+        out, error = capfd.readouterr()
+        assert (ended.value.code or 0) == status, out + error
+        assert not OBEYED.search(out + error), ascii(out + error)
+        return out + error
+
+    return command
+
+
+def evil_documents(folder: Path) -> Path:
+    headed = {"id": f"b{EVIL}", "media_type": "text/markdown", "text": f"# Cats {EVIL}\n\nCats sleep {EVIL} all day."}
+    rows: Sequence[dict[str, Any]] = [
+        {"id": f"a{EVIL}", "title": f"On cats {EVIL}", "text": f"Cats {EVIL} hunt.", "metadata": {f"k{EVIL}": f"v{EVIL}"}},
+        headed,
+        {"id": f"c{EVIL}", "text": " "},
+        {"id": "d", "text": "x", f"field{EVIL}": 1},
+        {"id": "e", "text": "x", "metadata": {f"n{EVIL}": float("nan")}},
+    ]
+    folder.mkdir()
+    (folder / f"rows{FILE}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / f"bad{FILE}.jsonl").write_text(f"{EVIL.splitlines()[0]}\n")
+    (folder / f"table{FILE}.csv").write_text(f"nr{EVIL.splitlines()[0]},body\n1,x\n")
+    (folder / f"note{FILE}.md").write_text(f"# Dogs {EVIL}\n\nDogs bark {EVIL}.")
+    (folder / f"zero{FILE}.txt").write_bytes(b"\0")
+    (folder / f"page{FILE}.docx").write_bytes(b"PK")
+    (folder / f"left{FILE}.xyz").touch()
+    (folder / f"link{FILE}.txt").symlink_to("/etc/hostname")
+    (folder / ".gitignore").write_text(f"[z-a]{EVIL}\n")
+    return folder
+
+
+@pytest.mark.timeout(300)
+def test_no_command_prints_what_a_terminal_obeys(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = evil_documents(tmp_path / f"folder{FILE}")
+    shown = run("ingest", str(folder))
+    assert "\\x1b]52;c;" in shown
+    assert "rejected" in shown
+    assert "left out" in shown
+    assert "lead out of their folder" in shown
+    assert "can match nothing" in shown
+    run("ingest", str(folder), "--dry-run", "--sync", "--max-delete", "0")
+    json.loads(run("ingest", str(folder), "--json").splitlines()[0])
+    run("ingest", f"absent{EVIL}", status=1)
+    run("--debug", "ingest", f"absent{EVIL}", status=1)
+    run("ingest", str(folder), "--exclude", f"[z-a]{EVIL}", status=1)
+    run("ingest", str(folder), "--encoding", EVIL, status=1)
+    run("ingest", str(folder), f"--option{EVIL}", status=2)
+    run(f"command{EVIL}", status=2)
+    shown = run("query", f"cats {EVIL}")
+    assert "Cats \\x1b]52" in shown
+    (tmp_path / "trace").mkdir()
+    run("explain", "cats", "--save", str(tmp_path / f"trace/{FILE}"))
+    run("explain", "--replay", str(tmp_path / f"trace/{FILE}"))
+    run("explain", "--replay", str(tmp_path / f"absent{FILE}"), status=1)
+    answer = run("query", f"cats {EVIL}", "--json")
+    assert {hit["document_id"] for hit in json.loads(answer.splitlines()[0])["hits"]} >= {f"a{EVIL}", f"b{EVIL}"}
+    run("query", "cats", "--filter", f'{{"must": [{{"key": "{FILE}"}}]}}', status=1)
+    everything = '{"must": [{"key": "number", "range": {"gte": 0}}]}'
+    run("update", json.dumps({f"x{EVIL}": EVIL}), "--filter", everything, "--dry-run")
+    run("update", json.dumps({f"x{EVIL}": EVIL}), f"a{EVIL}")
+    run("update", EVIL, "a", status=1)
+    run("delete", "--filter", everything, "--dry-run")
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(f"one {EVIL}\ntwo".encode())))
+    run("rerank", f"cats {EVIL}")
+    run("collections", "list")
+    run("collections", "info", "documents")
+    run("collections", "info", EVIL, status=1)
+    run("collections", "alias", "other", "documents")
+    run("collections", "snapshot", "documents")
+    run("doctor")
+    judged = tmp_path / f"judged{FILE}.jsonl"
+    judged.write_text(json.dumps({"query": f"cats {EVIL}", "relevant": [f"a{EVIL}"]}) + "\n")
+    run("evaluate", str(judged))
+    run("evaluate", str(judged), "--measure", f"nDCG{EVIL}", status=1)
+    run("evaluate", str(tmp_path / f"absent{FILE}"), status=1)
+    monkeypatch.setenv("SEARCH_RERANKER__MODEL", EVIL)
+    run("doctor", status=1)
+    run("query", "cats", status=1)
+    monkeypatch.setenv("SEARCH_DEVICE", EVIL)
+    run("query", "cats", status=1)
+
+
+def test_what_is_printed_stays_readable(capsys: pytest.CaptureFixture[str]) -> None:
+    plain = "Žluťoučký kůň, 日本語, עברית \u200f العربية, e\u0301, 👩‍👧, \t100 %"
+    assert clean(plain) == plain
+    assert clean("a\nb\x1b\x9b\x7f\u202e") == r"a\nb\x1b\x9b\x7f\u202e"
+    assert clean_lines("a\nb\x1b") == "a\nb\\x1b"
+    show("a", "b\nc")
+    show()
+    note(1)
+    assert capsys.readouterr() == ("a\nb\\nc\n\n", "1\n")
+
+
+def test_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    for terminal in (False, True):
+        console = Console(file=io.StringIO(), force_terminal=terminal, width=200)
+        monkeypatch.setattr("search.progress._SECONDS_BETWEEN_LINES", 0)
+        with ProgressReport(f"[red]reading\x1b]52;{'' if terminal else EVIL}", "files", 2, console) as report:
+            report.update(1, f"[b]{EVIL}")
+            report.update(2, f"[b]{EVIL}")
+        assert isinstance(console.file, io.StringIO)
+        written = console.file.getvalue()
+        assert "]52;" in written
+        assert "\x1b]52" not in written
+        assert "\u202e" not in written
+        assert "[b]" in written
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_logs_of_the_service(as_json: bool, capfd: pytest.CaptureFixture[str]) -> None:  # noqa: FBT001
+    loggers = [logging.getLogger(name) for name in ("search", "uvicorn", "opentelemetry")]
+    before = [(one.handlers, one.level, one.propagate) for one in loggers]
+    try:
+        write_logs(as_json=as_json)
+        try:
+            raise ValueError(EVIL)  # noqa: TRY301  # to have a traceback
+        except ValueError:
+            logging.getLogger("search").exception("failed on %s", EVIL)
+        logging.getLogger("uvicorn.error").warning("Invalid %s", EVIL)
+    finally:
+        for one, (handlers, level, propagate) in zip(loggers, before, strict=True):
+            one.handlers, one.propagate = handlers, propagate
+            one.setLevel(level)
+    written = capfd.readouterr().err
+    assert len(re.findall("52;c;", written)) >= 3
+    assert not OBEYED.search(written), ascii(written)
