@@ -161,5 +161,5 @@ def _opened(file: Path) -> Iterator[Any]:
         with safe_open(str(file), framework="numpy") as handle:
             yield handle
     except (SafetensorError, OSError) as error:
-        message = f"{file} is damaged ({error}); copy the checkpoint again"
+        message = f"{file} is damaged ({str(error)[:500]}); copy the checkpoint again"
         raise ModelCorrupt(message) from error

@@ -130,7 +130,7 @@ def _shape(checkpoint: Checkpoint) -> tuple[str, BertShape | DecoderShape]:
         message = f"{checkpoint.path / 'config.json'} does not say {error}; copy the checkpoint again"
         raise ModelIncomplete(message) from error
     except (TypeError, ValueError, AttributeError, ArithmeticError) as error:
-        message = f"{checkpoint.path / 'config.json'} cannot be understood ({error}); copy the checkpoint again"
+        message = f"{checkpoint.path / 'config.json'} cannot be understood ({str(error)[:500]}); copy the checkpoint again"
         raise ModelIncomplete(message) from error
     classes = next((checkpoint[name].shape[:1] for name in _HEADS if name in checkpoint), (1,))
     if architecture in _CLASSIFIERS | _CROSS_ENCODERS and classes not in {(1,), ()}:  # one without dimensions is refused below
@@ -197,7 +197,7 @@ def _tokenizer(path: Path) -> tuple[Mapping[str, Any], TextTokenizer]:
     try:
         return content, TextTokenizer(Tokenizer.from_str(json.dumps(content)))
     except Exception as error:  # the tokenizers library raises nothing more exact
-        message = f"{file} is no tokenizer ({error}); copy the checkpoint again"
+        message = f"{file} is no tokenizer ({str(error)[:500]}); copy the checkpoint again"
         raise ModelIncomplete(message) from error
 
 

@@ -25,14 +25,16 @@ def rope_tables(config: Mapping[str, Any], head_size: int, positions: int) -> tu
     """
     rope = dict(config.get("rope_scaling") or config.get("rope_parameters") or {})
     if nested := [key for key, value in rope.items() if isinstance(value, dict)]:
-        message = f"config.json has rotary embeddings for {', '.join(nested)}; this graph computes one kind in all layers"
+        message = (
+            f"config.json has rotary embeddings for {', '.join(map(str, nested))[:200]}; this graph computes one kind in all layers"
+        )
         raise UnsupportedModel(message)
     kind = rope.get("rope_type", rope.get("type", "default"))
     base = float(rope.get("rope_theta") or config.get("rope_theta") or _THETA)
     original = config.get("original_max_position_embeddings", rope.get("original_max_position_embeddings"))
     rope["original_max_position_embeddings"] = int(original or config["max_position_embeddings"])
     if (share := rope.get("partial_rotary_factor", config.get("partial_rotary_factor", 1.0))) != 1:
-        message = f"config.json has partial_rotary_factor = {share}; this graph turns whole heads only"
+        message = f"config.json has partial_rotary_factor = {str(share)[:200]}; this graph turns whole heads only"
         raise UnsupportedModel(message)
     with np.errstate(divide="raise", invalid="raise", over="raise"):  # which callers expect of numbers that make none
         return _tables(rope, kind, base, head_size, positions)
@@ -51,7 +53,7 @@ def _tables(rope: Mapping[str, Any], kind: Any, base: float, head_size: int, pos
         case "yarn":
             frequencies, length = _yarn(frequencies, base, rope)
         case _:
-            message = f"config.json has rope_type = {kind!r}; this graph computes default, linear, llama3 and yarn"
+            message = f"config.json has rope_type = {kind!r:.200}; this graph computes default, linear, llama3 and yarn"
             raise UnsupportedModel(message)
     angles = np.arange(positions)[:, None] * frequencies
     cosines, sines = length * np.cos(angles), length * np.sin(angles)

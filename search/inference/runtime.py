@@ -36,10 +36,11 @@ _NO_MEMORY = (
     "bad_alloc",
     "available memory of",
 )  # in ONNX Runtime's messages
+_LONGEST_CAUSE = 500  # characters of what a library says, which may quote a file
+_MEND = "python -m pip uninstall -y onnxruntime onnxruntime-gpu fastembed fastembed-gpu, then install one of the extras cpu and gpu"
+
 if telemetry_off():  # where the environment came too late, since a program imported ONNX Runtime before this package
     onnxruntime.disable_telemetry_events()
-
-_MEND = "python -m pip uninstall -y onnxruntime onnxruntime-gpu fastembed fastembed-gpu, then install one of the extras cpu and gpu"
 
 
 def installed_runtimes() -> list[str]:
@@ -199,7 +200,7 @@ def _no_memory(error: BaseException) -> bool:
 
 
 def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:_LONGEST_CAUSE]
 
 
 def _installed(distribution: str) -> bool:

@@ -37,7 +37,7 @@ class Session:
         options.intra_op_num_threads = threads or 0
         share_cores(options)
         options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
-        self.raw = onnxruntime.InferenceSession(str(graph), options, providers=[provider])
+        self.raw = onnxruntime.InferenceSession(str(graph), options, providers=[provider], enable_fallback=0)
         self._name = graph.parent.name
         watch(self)
         self.inputs = {entry.name: entry.shape for entry in self.raw.get_inputs()}

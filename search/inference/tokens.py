@@ -125,7 +125,9 @@ class TextTokenizer:
         """
         before, after = (encoding.ids for encoding in self.encode([text, text + token], special_tokens=False))
         if after[:-1] != before:
-            message = f"{token!r}, whose score the recipe reads, is no single token of this model after its prompt; choose another"
+            message = (
+                f"{token!r:.100}, whose score the recipe reads, is no single token of this model after its prompt; choose another"
+            )
             raise UnsupportedModel(message)
         return int(after[-1])
 
@@ -185,5 +187,5 @@ def _tokenizing() -> Iterator[None]:
     except BaseException as error:  # the tokenizers library raises bare exceptions
         if not isinstance(error, Exception) and not is_panic(error):
             raise
-        message = f"the tokenizer failed: {error}"
+        message = f"the tokenizer failed: {str(error)[:500]}"
         raise InferenceFailed(message) from error

@@ -100,7 +100,7 @@ class LanguageModel:
             known, number = self.head.ids.get(token), self._tokenizer.next_token(sample, token)
             if known != number:
                 message = (
-                    f"the recipe of {self.name} reads the token {token!r} as {known}, its tokenizer as {number}: export it again"
+                    f"the recipe of {self.name} reads the token {token!r:.100} as {known}, its tokenizer as {number}: export again"
                 )
                 raise ModelIncomplete(message)
 
