@@ -110,6 +110,7 @@ def test_strangers_who_hold_all_they_can_stop_nothing(tmp_path: Path) -> None:
         for path in ("/healthz", "/readyz"):
             assert httpx.get(one.url + path, timeout=10).status_code == 200
         assert known.post("/v1/search", json=ask).status_code == 200
+        time.sleep(1.2)  # so much time they have
         assert httpx.post(f"{one.url}/v1/search", json=ask, headers={"X-API-Key": key}, timeout=10).status_code == 200
         assert sum(map(ended, strangers)) >= 540
         os.kill(child_of(one.pid), signal.SIGKILL)
@@ -211,13 +212,34 @@ def test_who_holds_most_makes_room(settings: Settings) -> None:
         host, port = served.url.removeprefix("http://").split(":")
         [quiet] = held(stack, (host, int(port)), 1, "127.0.0.2")
         many = held(stack, (host, int(port)), 50, "127.0.0.3")
-        wait_until(lambda: sum(map(ended, many)) >= 40)
+        wait_until(lambda: sum(map(ended, many)) >= 26)
+        time.sleep(1.2)
+        assert httpx.get(f"{served.url}/healthz").status_code == 200
+        wait_until(lambda: sum(map(ended, many)) >= 41)
         assert not ended(many[-1])  # the newest
         assert not ended(quiet)  # though it waits longer than any other
         quiet.settimeout(10)
         quiet.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert b" 200 " in quiet.recv(100)
         assert served.http.post("/v1/search", json={"query": "x"}).status_code == 200
+
+
+def test_a_crowd_of_good_clients_is_answered_and_not_cut_off(settings: Settings) -> None:
+    """New ones have a second to say something, before others take their places."""
+    given = settings.model_copy(update={"reranker": PLAIN})
+    with serving(given, filled, max_connections=10) as served, ExitStack() as stack:
+        host, port = served.url.removeprefix("http://").split(":")
+        started = time.monotonic()
+        crowd = held(stack, (host, int(port)), 20)
+        body = b'{"query": "cats"}'
+        head = b"POST /v1/search HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\n"
+        for one in crowd:
+            one.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        if time.monotonic() - started > 0.8:
+            pytest.skip("this machine is too slow now: the clients themselves took longer than they may")
+        statuses = sorted(one.recv(65536)[9:12] for one in crowd)
+        assert set(statuses) <= {b"200", b"429", b"503"}
+        assert statuses.count(b"503") >= 5
 
 
 @pytest.mark.parametrize(
@@ -282,7 +304,7 @@ def test_tls_handshakes_count_as_connections(tls: Path, settings: Settings) -> N
     with serving(given, max_connections=5, **pair) as served, ExitStack() as stack:
         host, port = served.url.removeprefix("https://").split(":")
         strangers = held(stack, (host, int(port)), 60)
-        wait_until(lambda: sum(map(ended, strangers)) >= 55)
+        wait_until(lambda: sum(map(ended, strangers)) >= 39)
         assert httpx.get(f"{served.url}/healthz", verify=context).status_code == 200
         kept = [stack.enter_context(httpx.Client(base_url=served.url, verify=context)) for _ in range(15)]
         assert [one.get("/healthz").status_code for one in kept] == [200] * 15  # each takes another's place

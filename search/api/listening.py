@@ -7,6 +7,7 @@ once, and a lack of descriptors neither stops accepting nor fills the log.
 import asyncio
 import functools
 import logging
+import math
 import resource
 import socket
 import ssl
@@ -26,6 +27,7 @@ _FEWEST = 16  # connections that are worth a service
 _BACKLOG = 2048
 _AT_ONCE = 16  # connections accepted before others have a turn, and those that were ended have let go of their descriptors
 _SHARE = 16  # of the connections that are served, one in so many makes room for new ones at a time
+_GRACE_S = 1.0  # in which a new client says something
 _PAUSE_S = 0.1  # when none can be accepted
 _SAID_EVERY_S = 60.0
 
@@ -92,6 +94,7 @@ class Connections:
         """Begin with none."""
         self._room = room
         self._held: set[Held] = set()
+        self._chose = -math.inf  # when some were ended, on the clock of time.monotonic
 
     @property
     def full(self) -> bool:
@@ -101,30 +104,36 @@ class Connections:
     def let_in(self, one: Held) -> bool:
         """Hold one more, if need be in another's place; False if it is too many.
 
-        Above the number that is served, those of strangers go, some at a time since to choose takes time; above the number that
-        is held, one of others that waits for its client; never one whose client waits for an answer.
+        Above the number that is served, those of strangers go who had time to say something; above the number that is held, those
+        of strangers at all, or else one of others that waits for its client; never one whose client waits for an answer. Several
+        go at a time, since to choose takes time.
         """
-        if (
-            len(self._held) >= self._room.served
-            and not self.leave(max(1, self._room.served // _SHARE), known=False)
-            and len(self._held) >= self._room.held
-            and not self.leave(1)
-        ):
+        now, some = time.monotonic(), self._room.served // _SHARE
+        over = len(self._held) - self._room.served
+        if over >= 0 and now - self._chose > _PAUSE_S:
+            self._chose = now
+            self.leave(over + 1 + some, known=False, before=now - _GRACE_S)
+        if len(self._held) >= self._room.held and not (self.leave(max(1, some), known=False) or self.leave(1)):
             return False
         self._held.add(one)
         return True
 
-    def leave(self, most: int, *, known: bool = True) -> int:
+    def leave(self, most: int, *, known: bool = True, before: float = math.inf) -> int:
         """End those that are missed least: strangers', of the address that has most of them, and that wait longest.
 
         Args:
             most: of them.
             known: whether they may be of a client that was let in before.
+            before: since when at least they wait, on the clock of time.monotonic.
 
         Returns:
             How many there were.
         """
-        waiting = [(one, since) for one in self._held if (known or not one.known) and (since := one.waits_since) is not None]
+        waiting = [
+            (one, since)
+            for one in self._held
+            if (known or not one.known) and (since := one.waits_since) is not None and since < before
+        ]
         number = Counter(one.address for one, _ in waiting)
         waiting.sort(key=lambda pair: (pair[0].known, -number[pair[0].address], pair[1]))
         for one, _ in waiting[:most]:
