@@ -149,6 +149,9 @@ def test_from_the_command_line(tmp_path: Path) -> None:
     assert search("update", patch, "--filter", old, "--dry-run", *where).stdout == (
         "~ b\nwould be: 1 changed, 0 were so already, 0 rejected\n"
     )
+    nothing = '{"must_not": [{"key": "metadata.team"}]}'
+    for command in (("delete",), ("update", patch), ("query", "cats")):
+        assert "must_not[0]: a key alone tests nothing" in error(*command, "--filter", nothing, *where)
     assert search("update", patch, "b", "a", *where).stdout == "2 changed, 0 were so already, 0 rejected\n"
     again = as_json("update", patch, "a", *where)
     assert (again["unchanged"], again["document_ids"]) == (1, [])
