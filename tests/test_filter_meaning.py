@@ -19,6 +19,7 @@ from search.errors import UnsupportedFilter
 from search.index import CollectionSpec, Point, VectorIndex
 from search.index.connection import connect, in_memory
 from search.index.edge import EdgeIndex
+from search.index.exact import exact
 from search.index.filters import to_plain
 from search.index.qdrant import QdrantIndex
 from search.index.server_types import is_indexed_only, to_filter, to_schema
@@ -439,3 +440,21 @@ def test_a_server_that_refuses_what_no_index_answers_gets_filters_and_indexes_as
     assert to_filter(plain) != models.Filter.model_validate(plain)
     assert [to_schema("integer", indexed_only=strict) for strict in (True, False)] == ["integer", "float"]
     config.close()
+
+
+def without_lists(condition: Mapping[str, Any], payload: Any) -> bool:
+    """As a server of 1.19.0 answers: null is a value that is null, and no list that holds one."""
+    if "is_null" in condition:
+        return any(value is None for value in values_at(payload, condition["is_null"]["key"]))
+    return (
+        all(without_lists(one, payload) for one in condition.get("must", []))
+        and not any(without_lists(one, payload) for one in condition.get("must_not", []))
+        and ("should" not in condition or any(without_lists(one, payload) for one in condition["should"]))
+    )
+
+
+@pytest.mark.parametrize("value", [*SCALARS, *ODD_VALUES, [None, 1], ["a", None, {}], [[None], 1], [[1], None]], ids=repr)
+def test_a_server_that_sees_no_null_in_lists_is_asked_for_it(value: Any) -> None:
+    plain = to_plain({"must": [{"is_null": {"key": "metadata.k"}}]})
+    payload = {"metadata": {"k": value}}
+    assert without_lists(exact(plain, null_in_lists=True), payload) == expected(plain, "", payload)
