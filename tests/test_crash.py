@@ -201,3 +201,121 @@ def test_a_collection_whose_making_was_interrupted_is_made_again(left: tuple[str
     index.ensure(spec, create=True)
     assert index.count() == 0
     index.close()
+
+
+AT_WORK = """
+import shutil, sys
+from pathlib import Path
+import numpy as np
+from search.errors import IndexFailure
+from search.index import CollectionSpec, Point
+from search.index.edge import EdgeIndex
+from search.index.edge_collections import EdgeCollections
+from search.index.edge_process import EdgeProcess
+from search.settings import StorageSettings
+
+data, engine, work, leave = Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
+collections = EdgeProcess(data) if engine == "process" else EdgeCollections(data)
+index = collections.named("documents", StorageSettings())
+ids = [f"00000000-0000-0000-0000-{number:012}" for number in range(3_000)]
+
+def fill_up():
+    free = shutil.disk_usage(data).free - leave
+    with (data.parent / "filler").open("wb") as filler:
+        try:
+            while free > 0:
+                filler.write(b"x" * min(free, 4_096))
+                free -= 4_096
+        except OSError:
+            pass
+
+def open_it():
+    index.ensure(CollectionSpec(64, "model@1"), create=False)
+
+try:
+    match work:
+        case "make":
+            vectors = np.random.default_rng(0).normal(size=(3_000, 64)).astype(np.float32)
+            index.ensure(CollectionSpec(64, "model@1"), create=True)
+            index.upsert([Point(one, vector, {"document_id": one, "text": "x" * 200}) for one, vector in zip(ids, vectors)])
+            index.close()
+            collections.switch("name", "documents")
+        case "open":
+            fill_up()
+            open_it()
+            print(index.count(), len(index.query(np.ones(64, np.float32), 5)))
+        case "info":
+            fill_up()
+            print(collections.info("documents").points)
+        case "delete":
+            open_it()
+            fill_up()
+            for one in ids:
+                index.delete(ids=[one])
+            index.delete(filter={"must": []})
+        case "switch":
+            fill_up()
+            collections.switch("other", "documents")
+        case "snapshot":
+            fill_up()
+            collections.snapshot("documents")
+    print("done")
+except IndexFailure as error:
+    print(type(error).__name__, error)
+finally:
+    index.close()
+    collections.close()
+"""
+
+
+@pytest.mark.parametrize(
+    ("engine", "work", "leave"),
+    [
+        *(("here", work, leave) for work in ("open", "delete", "switch", "snapshot") for leave in (0, 3_000_000)),
+        ("here", "open", 30_000_000),
+        ("here", "info", 0),
+        *(("process", work, 0) for work in ("open", "delete", "switch")),
+    ],
+)
+def test_on_a_full_disk_it_says_so_and_nothing_is_killed_or_lost(
+    work: str, engine: str, leave: int, small_disk: Callable[[int], Path]
+) -> None:
+    disk = small_disk(400)
+
+    def run_(work: str) -> str:
+        command = [sys.executable, "-c", AT_WORK, str(disk / "data"), engine, work, str(leave)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+        assert done.returncode == 0, (done.returncode, done.stderr)  # and not killed by the system
+        return done.stdout
+
+    assert run_("make") == "done\n"
+    aliases = (disk / "data" / "aliases.json").read_text()
+    said = run_(work)
+    if work == "switch" and leave:
+        assert said == "done\n"
+    elif work != "snapshot" or leave < 30_000_000:
+        assert said.startswith("IndexFull "), said
+        assert "make room" in said
+        assert (disk / "data" / "aliases.json").read_text() == aliases
+    assert not list((disk / "data").rglob("*.new"))
+    assert not list((disk / "data").rglob("*.unfinished"))
+    (disk / "filler").unlink()
+    leave = 400_000_000
+    assert run_("open") == "3000 5\ndone\n"
+
+
+def test_texts_are_their_owners_alone(tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    theirs.chmod(0o755)
+    before = os.umask(0)
+    try:
+        for data in (tmp_path / "parent" / "ours", theirs):
+            index = EdgeIndex(data, "documents")
+            index.ensure(CollectionSpec(8, "model@1"), create=True)
+            index.close()
+    finally:
+        os.umask(before)
+    assert (tmp_path / "parent" / "ours").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "parent").stat().st_mode & 0o777 == 0o700
+    assert theirs.stat().st_mode & 0o777 == 0o755  # as whoever made it has set it

@@ -6,21 +6,24 @@ data_dir/aliases.json   {"documents": {"name": "documents.v2", "previous": "docu
 """
 
 import contextlib
+import errno
 import json
 import os
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from filelock import FileLock, Timeout
 
-from search.errors import IndexBusy, IndexCorrupt, IndexRejected
+from search.errors import IndexBusy, IndexCorrupt, IndexFull, IndexRejected
 from search.forks import abandon, ancestors, watch
 from search.index import CollectionSpec
 
 Opened = TypeVar("Opened")
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class User(NamedTuple):
@@ -74,6 +77,7 @@ class DataFolder:
         Raises:
             IndexBusy: another process, or another searcher in this one, uses it.
             IndexRejected: it cannot be written.
+            IndexFull: the disk has no room for it.
         """
         with self._counting:
             if self._holders == 0:
@@ -129,20 +133,15 @@ class DataFolder:
         return found
 
     def write_aliases(self, aliases: dict[str, dict[str, Any]]) -> None:
-        """Replace all aliases in one step, which outlives a crash."""
-        file = self.path / "aliases.json"
-        temporary = file.with_suffix(".new")
-        with temporary.open("w") as stream:
-            json.dump(aliases, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(file)
+        """Replace all aliases in one step, which outlives a crash; IndexFull if the disk has no room for it."""
+        _replace(self.path / "aliases.json", aliases)
 
     def _acquire(self) -> None:
         owner = self.path / "owner.json"
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire()
+            with full_disk(self.path):
+                _make_private(self.path)
+                self._lock.acquire()
         except Timeout as error:
             raise self._busy(_read_owner(owner)) from error
         except OSError as error:
@@ -181,10 +180,49 @@ def _read_owner(file: Path) -> dict[str, Any]:
 
 
 def describe(file: Path, told: Mapping[str, Any]) -> None:
-    """Replace the description of a collection in one step."""
+    """Replace the description of a collection in one step, which outlives a crash; IndexFull if the disk has no room for it."""
+    _replace(file, told)
+
+
+@contextlib.contextmanager
+def full_disk(path: Path) -> Iterator[None]:
+    """Around whatever writes files.
+
+    Raises:
+        IndexFull: the disk, or the quota on it, is full.
+    """
+    try:
+        yield
+    except OSError as error:  # shutil.Error tells of what it met in words only
+        if error.errno not in _FULL and not any(os.strerror(number) in str(error) for number in _FULL):
+            raise
+        message = f"the disk of {path} is full ({error.strerror or os.strerror(errno.ENOSPC)}); make room and run the same again"
+        raise IndexFull(message) from error
+
+
+def _replace(file: Path, content: Mapping[str, Any]) -> None:
     temporary = file.with_suffix(".new")
-    temporary.write_text(json.dumps(told))
-    temporary.replace(file)
+    with full_disk(file.parent):
+        try:
+            with temporary.open("w") as stream:
+                json.dump(content, stream)
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(file)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    folder = os.open(file.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # or a crash might bring the old name back
+    finally:
+        os.close(folder)
+
+
+def _make_private(path: Path) -> None:
+    """Make a folder that its owner alone may read, texts being in it; one that is there stays as it was set."""
+    for folder in reversed([one for one in (path, *path.parents) if not one.exists()]):
+        folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def read_spec(described: Path) -> CollectionSpec:

@@ -32,8 +32,8 @@ from search.index import (
     to_engine_id,
     to_vector,
 )
-from search.index.data_folder import DataFolder, describe, held_by_parent, read_spec
-from search.index.edge_shard import OpenShard, load, translated
+from search.index.data_folder import DataFolder, describe, full_disk, held_by_parent, read_spec
+from search.index.edge_shard import OpenShard, load, translated, unallocated
 from search.index.edge_types import GRAPH_FROM_BYTES, ON_DISK, SCHEMAS, to_config, to_edge, to_search_params
 from search.index.exact import without_wildcard
 from search.settings import StorageSettings
@@ -41,6 +41,7 @@ from search.settings import StorageSettings
 _PAGE = 256
 _OPTIMIZED_EVERY = 20_000  # points written: so the engine's memory does not grow with the collection
 _COPIES = 3  # of what is written: the log, the segment, and files growing ahead of it
+_OPENING = 4_000_000  # bytes, beside what the files have set no blocks aside for
 _ROOM = 40_000_000  # bytes that stay free: what an empty collection takes, and the log grows by
 
 
@@ -79,6 +80,7 @@ class EdgeIndex:
             IndexBusy: another process, or another searcher in this one, uses the data folder.
             IndexMismatch: it was made for another spec.
             IndexCorrupt: its files cannot be opened.
+            IndexFull: the disk has too little room to open them.
         """
         with self._data.opening:
             self._left_to = 0
@@ -97,6 +99,7 @@ class EdgeIndex:
                     check_spec(self.name, read_spec(described), spec)
                 self._shard = self._data.share(self._folder.name, lambda: self._opened_or_made(described, spec))
                 if create:
+                    self._check_room(0)
                     self._index_payload()
             except BaseException:
                 self._forget()
@@ -134,6 +137,7 @@ class EdgeIndex:
 
     def delete(self, *, ids: Sequence[str] = (), filter: PlainFilter | None = None) -> None:
         """Remove points by id, or all that pass a filter."""
+        self._check_room(_COPIES * sum(map(len, ids)))
         self._written += 1
         with self._opened.use() as shard:
             if ids:
@@ -209,8 +213,10 @@ class EdgeIndex:
         Raises:
             IndexFull: there is too little room.
         """
+        self._need(_COPIES * size + _ROOM)
+
+    def _need(self, needed: int) -> None:
         free = shutil.disk_usage(self._data.path).free
-        needed = _COPIES * size + _ROOM
         if free < needed:
             message = (
                 f"{free // 1_000_000:,} MB are left on the disk of {self._data.path}, and {needed // 1_000_000:,} are needed "
@@ -239,11 +245,12 @@ class EdgeIndex:
     def _opened_or_made(self, described: Path, spec: CollectionSpec) -> OpenShard:
         shard = self._folder / "shard"
         if described.is_file():
+            self._need(_OPENING + unallocated(shard))
             return OpenShard(shard, load(self.name, shard))
+        self._check_room(unallocated(shard))
         if shard.exists():
             self._clear(shard)
-        self._check_room(0)
-        with translated():
+        with full_disk(self._data.path), translated():
             self._folder.mkdir(parents=True, exist_ok=True)
             made = edge.EdgeShard.create(str(shard), to_config(spec, self._storage))
         told = {"dimension": spec.dimension, "fingerprint": spec.fingerprint, "storage": self._storage.model_dump()}

@@ -9,7 +9,7 @@ from pathlib import Path
 from search.errors import CollectionNotFound, IndexBusy, IndexFull, IndexRejected
 from search.index import VectorIndex
 from search.index.collections import CollectionInfo
-from search.index.data_folder import DataFolder, describe, read_spec
+from search.index.data_folder import DataFolder, describe, full_disk, read_spec
 from search.index.edge import EdgeIndex
 from search.settings import StorageSettings
 
@@ -147,8 +147,13 @@ class EdgeCollections:
             if shutil.disk_usage(self._data.path).free < size:
                 message = f"a copy of {folder} takes {size // 1_000_000:,} MB, and the disk has less room; make room"
                 raise IndexFull(message)
-            shutil.copytree(folder, unfinished)
-            unfinished.rename(copy)
+            try:
+                with full_disk(self._data.path):
+                    shutil.copytree(folder, unfinished)
+                    unfinished.rename(copy)
+            except IndexFull:
+                shutil.rmtree(unfinished, ignore_errors=True)
+                raise
         finally:
             self._data.let_go()
         return str(copy)

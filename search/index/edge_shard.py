@@ -2,13 +2,15 @@
 
 import contextlib
 import ctypes
+import errno
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import qdrant_edge as edge
 
-from search.errors import IndexCorrupt, IndexFailure, IndexRejected
+from search.errors import IndexCorrupt, IndexFailure, IndexFull, IndexRejected
 
 
 class OpenShard:
@@ -45,6 +47,24 @@ class OpenShard:
             opened.close()
 
 
+def unallocated(folder: Path) -> int:
+    """Bytes of the files in a folder that the disk has not set aside yet: to open them takes these, since the engine maps them."""
+    return sum(_holes(file) for file in folder.rglob("*") if file.is_file())
+
+
+def _holes(file: Path) -> int:
+    with file.open("rb") as stream:
+        state = os.fstat(stream.fileno())
+        data = at = 0
+        with contextlib.suppress(OSError):  # no data behind this
+            while at < state.st_size:
+                start = os.lseek(stream.fileno(), at, os.SEEK_DATA)
+                at = os.lseek(stream.fileno(), start, os.SEEK_HOLE)
+                data += at - start
+    # A compressed file takes fewer blocks than it has bytes, and one that was set aside in advance has holes on paper only.
+    return max(0, min(state.st_size - data, state.st_size - 512 * state.st_blocks))
+
+
 def load(name: str, folder: Path) -> edge.EdgeShard:
     """Open the files of a collection.
 
@@ -54,6 +74,8 @@ def load(name: str, folder: Path) -> edge.EdgeShard:
     try:
         with translated():
             return edge.EdgeShard.load(str(folder))
+    except IndexFull:
+        raise
     except IndexFailure as error:
         message = f"collection {name!r} cannot be opened ({error}); restore or delete the folder {folder.parent}"
         raise IndexCorrupt(message) from error
@@ -67,6 +89,9 @@ def translated() -> Iterator[None]:
     except IndexFailure:
         raise
     except Exception as error:
+        if any(os.strerror(number) in str(error) for number in (errno.ENOSPC, errno.EDQUOT)):
+            message = f"the disk of the collection is full ({error}); make room and run the same again"
+            raise IndexFull(message) from error
         message = f"Qdrant Edge refused the request: {error}"
         raise IndexRejected(message) from error
     except BaseException as error:
