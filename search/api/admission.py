@@ -21,7 +21,6 @@ Done = TypeVar("Done")
 _LEARNING = 0.3  # weight of the newest measurement
 _OUTLIER = 4  # times what was known: more than that teaches no more
 _FIRST_GUESS_S = 0.02  # for a text, until something was measured
-_CLOSES_S = 10.0
 _LONGEST_S = 30.0  # that anybody is told to stay away
 
 
@@ -167,7 +166,7 @@ class Admission:
         """Begin with a measurement of how long a unit takes."""
         self._unit_s[kind] = unit_s
 
-    def close(self, within_s: float = _CLOSES_S) -> bool:
+    def close(self, within_s: float = _LONGEST_S) -> bool:
         """Let threads end what they have begun; what waits is refused. Whether they ended in time."""
         ending = threading.Thread(target=self._pool.shutdown, kwargs={"wait": True, "cancel_futures": True}, daemon=True)
         ending.start()

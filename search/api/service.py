@@ -41,6 +41,7 @@ _log = logging.getLogger("search.api")
 STAGES = ("embed", "retrieve", "rerank")
 _MAY_PASS = (CollectionNotFound, IndexUnreachable, IndexTimeout, IndexOverloaded, IndexFaulted)
 _CLIENT_GONE = 499
+_CLOSES_S = 20.0  # for what is still under way when the time for what was accepted is over
 _WARM_TEXTS = 8
 _WARM_WORDS = 120
 _WARM_REMOTE_MS = 5_000.0  # that a remote reranker may take; the service starts without it
@@ -293,7 +294,8 @@ class Service:
         """Finish what was begun, and let go of the collections."""
         self.ready = False
         self.metrics.ready.set(0)
-        ended = [queue.close() for queue in self.queues.values()]  # each of them
+        until = time.monotonic() + _CLOSES_S
+        ended = [queue.close(max(0.0, until - time.monotonic())) for queue in self.queues.values()]  # each of them
         if not all(ended):
             _log.error("something that was begun does not end; it is cut off")
             self.abort()
