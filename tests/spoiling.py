@@ -1,5 +1,6 @@
 """Model folders with one thing wrong in one file, and what loading them comes to. Runs in a process of its own, within bounds."""
 
+import functools
 import json
 import os
 import random
@@ -66,37 +67,35 @@ def spoil(file: Path, draw: random.Random) -> str:
                 inside[key] = new
         file.write_text(json.dumps(data))
         return f"{file.name}: {done}"
-    match draw.randrange(7):
-        case 0:
-            at = draw.randrange(len(content))
-            file.write_bytes(content[:at])
-            return f"{file.name}: cut at {at}"
-        case 1:
-            file.write_bytes(b"")
-            return f"{file.name}: emptied"
-        case 2:
-            file.unlink()
-            return f"{file.name}: removed"
-        case 3:
-            file.unlink()
-            os.mkfifo(file)
-            return f"{file.name}: a pipe"
-        case 4:
-            file.unlink()
-            file.mkdir()
-            return f"{file.name}: a folder"
-        case 5:
-            file.unlink()
-            file.symlink_to("/dev/zero")
-            return f"{file.name}: a device without an end"
-        case _:
-            # What stands at either end says what the rest is.
-            at = draw.choice([draw.randrange(len(content)), draw.randrange(min(300, len(content))), -1 - draw.randrange(50)]) % len(
-                content
-            )
-            new = bytes(draw.randrange(256) for _ in range(draw.choice([1, 2, 8])))
-            file.write_bytes(content[:at] + new + content[at + len(new) :])
-            return f"{file.name}: {new.hex()} at {at}"
+    if draw.random() < 0.3:
+        return replace(file, draw.choice(KINDS))
+    if draw.random() < 0.3:
+        at = draw.randrange(len(content))
+        file.write_bytes(content[:at])
+        return f"{file.name}: cut at {at}"
+    # What stands at either end says what the rest is.
+    at = draw.choice([draw.randrange(len(content)), draw.randrange(min(300, len(content))), -1 - draw.randrange(50)]) % len(content)
+    new = bytes(draw.randrange(256) for _ in range(draw.choice([1, 2, 8])))
+    file.write_bytes(content[:at] + new + content[at + len(new) :])
+    return f"{file.name}: {new.hex()} at {at}"
+
+
+KINDS = ("nothing", "a pipe", "a folder", "a device without an end", "empty", "deep", "a list", "half a surrogate pair")
+
+
+def replace(file: Path, kind: str) -> str:
+    """Put something else in a file's place."""
+    file.unlink()
+    contents = {"empty": "", "deep": '{"a":' * 100_000, "a list": "[]", "half a surrogate pair": '{"pad_token": "\\ud800"}'}
+    if kind == "a pipe":
+        os.mkfifo(file)
+    elif kind == "a folder":
+        file.mkdir()
+    elif kind == "a device without an end":
+        file.symlink_to("/dev/zero")
+    elif kind in contents:
+        file.write_text(contents[kind])
+    return f"{file.name}: {kind}"
 
 
 def use(kind: str, folder: Path) -> None:
@@ -118,21 +117,31 @@ def use(kind: str, folder: Path) -> None:
 
 
 def rounds(kind: str, source: Path, root: Path, seed: int, count: int) -> Iterator[str]:
-    """What went wrong, of so many folders."""
-    for number in range(count):
+    """What went wrong: with each file replaced by each kind of another thing, and with so many folders that are drawn."""
+    names = sorted(file.relative_to(source) for file in source.rglob("*") if file.is_file())
+
+    def drawn(number: int, folder: Path) -> str:
         draw = random.Random(f"{kind} {seed} {number}")  # noqa: S311  # a test that can be repeated
+        return f"{seed} {number}: {'; '.join(spoil(folder / name, draw) for name in draw.sample(names, draw.choice([1, 1, 2])))}"
+
+    spoilings: list[Callable[[Path], str]] = [
+        functools.partial(lambda name, other, folder: replace(folder / name, other), name, other)
+        for name in names
+        for other in KINDS
+    ]
+    spoilings += [functools.partial(drawn, number) for number in range(count)]
+    for spoiling in spoilings:
         folder = root / "spoilt"
         for left in (folder, root / "exported", root / "exported.unfinished"):
             shutil.rmtree(left, ignore_errors=True)
         shutil.copytree(source, folder)
-        files = sorted(file for file in folder.rglob("*") if file.is_file())
-        done = [spoil(file, draw) for file in draw.sample(files, draw.choice([1, 1, 2]))]
+        done = spoiling(folder)
         began = time.monotonic()
-        fault = outcome(lambda: use(kind, folder))  # noqa: B023  # called at once
+        fault = outcome(functools.partial(use, kind, folder))
         if time.monotonic() - began > SECONDS:
             fault = f"took {time.monotonic() - began:.0f} s"
         if fault:
-            yield f"{kind} {seed} {number}: {'; '.join(done)}: {fault}"
+            yield f"{kind} {done}: {fault}"
 
 
 def outcome(work: Callable[[], None]) -> str:

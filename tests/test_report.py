@@ -182,7 +182,7 @@ def test_names_that_mean_something_to_a_typesetter(evaluation: Evaluation, tmp_p
     strange = replace(evaluation, answers=[first, *renamed], dataset=replace(evaluation.dataset, name=NAMES[0]))
     page = write_report(strange, tmp_path / "report").read_text()
     legend = quality(strange).figure.axes[0].get_legend()
-    assert legend
+    assert legend is not None
     shown = [text.get_text() for text in legend.get_texts()]
     for name in NAMES:
         assert str(markupsafe.escape(name)) in page

@@ -43,7 +43,7 @@ KINDS = ["embedder", "cross-encoder", "language-model", "listwise", "encoder-che
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_folder_with_one_thing_wrong(kind: str, tmp_path: Path, in_full: bool) -> None:  # noqa: FBT001  # a fixture
     folder = folder_of(kind, tmp_path / "source")
-    script, count = Path(__file__).with_name("spoiling.py"), 1_000 if in_full else 30
+    script, count = Path(__file__).with_name("spoiling.py"), 1_000 if in_full else 15
     use = "language-model" if kind == "listwise" else kind
     command = [sys.executable, str(script), use, str(folder), str(tmp_path), "1", str(count)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
