@@ -214,7 +214,7 @@ class BertShape:
 
 def _only(config: Config, key: str, known: tuple[Any, ...]) -> None:
     if config.get(key, known[0]) not in known:
-        message = f"config.json has {key} = {str(config[key])[:_QUOTED]}; this graph computes {', '.join(map(repr, known))} only"
+        message = f"config.json has {key} = {config[key]!r:.200}; this graph computes {', '.join(map(repr, known))} only"
         raise UnsupportedModel(message)
 
 
