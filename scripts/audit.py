@@ -26,7 +26,7 @@ def pins(requirements: Path) -> tuple[list[tuple[str, str]], list[str]]:
     for line in requirements.read_text().replace("\\\n", " ").splitlines():
         words = line.partition(" #")[0].strip()
         if match := re.match(r"([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?==([^\s;,*]+)(?=\s|;|$)", words):
-            pinned[match[1], match[2]] = None
+            pinned[match[1], match[2].partition("+")[0]] = None  # builds of a version are known by the version
         elif words and not words.startswith("#"):
             loose.append(words)
     return list(pinned), loose
