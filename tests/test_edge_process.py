@@ -168,6 +168,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_child_that_stands_still_costs_one_request(process: EdgeProcess, index: VectorIndex, call: str) -> None:
     index.upsert(points(100))
     child = stopped(process)
+    asking: Future[Any]
     with ThreadPoolExecutor(1) as pool:
         asking: Future[Any]
         match call:
