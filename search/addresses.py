@@ -68,6 +68,22 @@ def apart(url: str) -> tuple[str, tuple[str, str] | None]:
     return address.url, address.credentials
 
 
+def plain_name(host: str) -> str:
+    """A name as it is compared: letters of either case are the same, and so is a name with the root's point at its end."""
+    name = host.lower().removesuffix(".")
+    return name[1:-1] if name.startswith("[") and name.endswith("]") else name
+
+
+def is_local(host: str) -> bool:
+    """Whether a name or an address, of IPv6 with or without brackets, can be reached from this machine only."""
+    name = plain_name(host)
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        return name == "localhost"
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+
+
 def without_secrets(url: str) -> str:
     """A URL as messages and logs may show it, though it may be none: without user and password, and what is behind its path."""
     return _BEHIND.sub("", _SECRET.sub(r"\1", url))

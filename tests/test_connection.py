@@ -253,6 +253,7 @@ def test_garbage_is_never_the_requests_fault(name: str, standin: QdrantStandIn) 
         ("nan", None),
         ("", None),
     ],
+    ids=["in two days", "in half a day", "long ago", "7 s", "1.5 s", "-4 s", "ever", "inf", "soon", "nan", "nothing"],
 )
 def test_a_server_says_in_any_way_when_to_come_again(value: str, expected: float | None, standin: QdrantStandIn) -> None:
     collections = QdrantCollections(connect(standin.url), standin.url)

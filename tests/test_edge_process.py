@@ -170,7 +170,6 @@ def test_a_child_that_stands_still_costs_one_request(process: EdgeProcess, index
     child = stopped(process)
     asking: Future[Any]
     with ThreadPoolExecutor(1) as pool:
-        asking: Future[Any]
         match call:
             case "count":
                 asking = pool.submit(index.count)

@@ -14,8 +14,9 @@ from typing import Any
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from search.addresses import is_local, plain_name
 from search.api.failures import Refused, body, quoted, refused
-from search.api.keys import EVERYTHING, is_local, plain_name
+from search.api.keys import EVERYTHING
 from search.api.service import Service
 from search.api.traces import Traces
 from search.errors import ServiceOverloaded

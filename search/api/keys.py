@@ -4,9 +4,9 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Mapping
-from ipaddress import ip_address
 from typing import get_args
 
+from search.addresses import is_local
 from search.errors import InvalidSettings
 from search.settings import KeySettings, Scope, ServiceSettings
 
@@ -62,19 +62,3 @@ def check_listening(service: ServiceSettings) -> None:
     if (service.certificate is None) != (service.private_key is None):
         message = "TLS needs both: SEARCH_SERVICE__CERTIFICATE and SEARCH_SERVICE__PRIVATE_KEY"
         raise InvalidSettings(message)
-
-
-def is_local(host: str) -> bool:
-    """Whether a name or an address, of IPv6 with or without brackets, can be reached from this machine only."""
-    name = plain_name(host)
-    try:
-        address = ip_address(name)
-    except ValueError:
-        return name == "localhost"
-    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
-
-
-def plain_name(host: str) -> str:
-    """A name as it is compared: letters of either case are the same, and so is a name with the root's point at its end."""
-    name = host.lower().removesuffix(".")
-    return name[1:-1] if name.startswith("[") and name.endswith("]") else name

@@ -1,6 +1,5 @@
 """How is a Qdrant server reached? One client, made from settings, with nothing sent yet."""
 
-import ipaddress
 import ssl
 import urllib.request
 import warnings
@@ -11,7 +10,7 @@ from typing import Any
 import httpx
 from qdrant_client import QdrantClient
 
-from search.addresses import checked_key, read_address, without_secrets
+from search.addresses import checked_key, is_local, read_address, without_secrets
 from search.errors import IndexRejected
 from search.forks import abandon, watch
 from search.index.transport import LARGEST_ANSWER, BoundedTransport
@@ -60,7 +59,7 @@ def connect(
     if address.credentials and grpc_port:
         message = "a user and password in the server's URL work over REST only; leave them or grpc out"
         raise IndexRejected(message)
-    local = _is_loopback(address.host)
+    local = is_local(address.host)
     try:
         verify = ssl.create_default_context(cafile=str(ca_file)) if ca_file else True
     except OSError as error:
@@ -102,10 +101,3 @@ def connect(
 def in_memory() -> QdrantClient:
     """qdrant-client's own engine: exact, slow, and gone with the process."""
     return QdrantClient(":memory:")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -23,7 +23,7 @@ from pydantic_settings import (
 )
 
 from search.errors import InvalidSettings
-from search.settings.files import SettingsFile, check_consent, is_local, settings_files
+from search.settings.files import SettingsFile, check_consent, settings_files
 from search.settings.sections import (
     ActiveDevice,
     CausalSettings,
@@ -70,7 +70,6 @@ __all__ = [
     "checked_collection",
     "child_environment",
     "files_read",
-    "is_local",
     "telemetry_off",
     "unknown_names",
     "varied",

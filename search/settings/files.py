@@ -10,11 +10,11 @@ import stat
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from search.addresses import is_local
 from search.errors import InvalidSettings
 
 DOTENV, TOML = Path(".env"), Path("search.toml")  # in the working folder
@@ -154,14 +154,6 @@ def check_consent(sources: Sequence[Source]) -> None:
                 f"into the environment (SEARCH_{'__'.join(name[:2]).upper()})"
             )
             raise InvalidSettings(message)
-
-
-def is_local(host: str) -> bool:
-    """Whether an address can be reached from this machine only."""
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _is_loopback(url: Any) -> bool:
