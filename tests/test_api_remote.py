@@ -59,7 +59,7 @@ def test_where_the_reranker_is_stays_here(settings: Settings, port: int, caplog:
     caplog.set_level(logging.WARNING)
     with serving(asking(settings, port), filled) as served:
         answer = served.http.post("/v1/search", json={"query": "x"}, headers={"X-Request-Id": "mine"})
-        assert answer.json()["reason"] == "the reranker failed; the log of the service has the rest under request mine"
+        assert answer.json()["reason"] == "the reranker a-model failed; the log of the service has the rest under request mine"
         batch = served.http.post("/v1/search/batch", json={"searches": [{"query": "x"}]})
         scored = served.http.post("/rerank", json={"query": "x", "texts": ["a", "b"]})
         assert str(port) not in answer.text + batch.text + scored.text

@@ -86,7 +86,7 @@ def _told(service: Service, result: SearchResult, waited_s: float, request_id: s
     told["request_id"] = request_id
     if result.rerank_status == "failed":  # by the reranker's own words, which may name servers and paths
         _log.warning("request %s: %s", request_id, result.reason)
-        told["reason"] = f"the reranker failed; the log of the service has the rest under request {request_id}"
+        told["reason"] = f"the reranker {result.reranker} failed; the log of the service has the rest under request {request_id}"
     if asked.explain:
         told["explanation"] = [
             {"rank": hit.rank, "retrieval_rank": hit.retrieval_rank, "moved": hit.retrieval_rank - hit.rank}
