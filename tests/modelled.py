@@ -1,0 +1,179 @@
+"""The process that tests/test_model.py asks and kills: one searcher, a command a line on standard input, an answer a line.
+
+It counts what it does to disk and engine, and kills itself, or the engine's process, at the step it is reply to.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterator
+from typing import Any
+
+from search import Document, Searcher, SearchError, Settings
+from search.errors import CollectionNotFound
+from search.index import lease
+from search.index.edge_process import EdgeProcess
+from search.index.edge_shard import OpenShard
+from search.ingestion.restoring import documents
+from search.reindexing import lead
+
+# A killed writer is given up after a moment here, not after twelve seconds.
+lease._RENEWED_EVERY_S, lease._DEAD_AFTER_S = 0.2, 0.8
+lease._LOOKED_AT_EVERY_S, lease._SETTLED_AFTER_S = 0.05, 0.01
+
+_WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+_CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "shutil.rmtree", "shutil.copytree"}
+
+
+class Steps:
+    """Counts the steps of a command, and kills this process, or the engine's, at one of them."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._left: int | None = None
+        self._child = False
+        self.engine: EdgeProcess | None = None
+
+    def arm(self, steps: int | None, *, child: bool) -> None:
+        self._left, self._child = steps, child
+
+    def step(self) -> None:
+        if self._left is None:
+            return
+        self._left -= 1
+        if self._left <= 0:
+            self._left = None
+            child = self.engine._child if self._child and self.engine else None
+            os.kill(child[0].pid if child else os.getpid(), signal.SIGKILL)
+
+    def audit(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if self._left is None or not arguments or not str(arguments[0]).startswith(self._folder):
+            return
+        if event in _CHANGES or (event == "open" and arguments[2] & _WRITES):
+            self.step()
+
+
+def count_steps(steps: Steps) -> None:
+    """Before and after everything the engine does, and before everything that changes a file."""
+    use, call = OpenShard.use, EdgeProcess.call
+
+    @contextlib.contextmanager
+    def counted_use(self: OpenShard) -> Iterator[Any]:
+        steps.step()
+        with use(self) as shard:
+            yield shard
+        steps.step()
+
+    def counted_call(self: EdgeProcess, name: str, *arguments: Any) -> Any:
+        steps.engine = self
+        steps.step()
+        answer = call(self, name, *arguments)
+        steps.step()
+        return answer
+
+    OpenShard.use = counted_use  # type: ignore[method-assign]
+    EdgeProcess.call = counted_call  # type: ignore[method-assign]
+    sys.addaudithook(steps.audit)
+
+
+def answer(searcher: Searcher, command: dict[str, Any]) -> Any:
+    """Carry a command out."""
+    here = searcher.beside(command.get("name", searcher.settings.collection))
+    chosen = {key: command[key] for key in ("ids", "filter") if key in command}
+    match command["do"]:
+        case "ingest":
+            given = [Document(**document) for document in command["documents"]]
+            return here.ingest(given, sync=command["sync"], max_delete=command["max_delete"]).to_dict()
+        case "update":
+            return here.update(command["metadata"], **chosen).to_dict()
+        case "delete":
+            return here.delete(**chosen)
+        case "reindex":
+            chunking = {"tokens": command["tokens"], "overlap": 0}
+            wanted = searcher.settings.model_copy(update={"chunking": Settings(chunking=chunking).chunking})
+            return searcher.reindex(wanted, check=False).new
+        case "roll_back":
+            return searcher.roll_back()
+        case "lead":
+            lead(searcher.collections, command["alias"], command["to"])
+            searcher.follow(command["alias"])
+            return None
+        case "drop":
+            return searcher.collections.drop(command["collection"])
+        case "search":
+            result = here.search(command["query"], limit=1000, depth=1000, filter=command.get("filter"))
+            return [[hit.document_id, hit.text, hit.start, dict(hit.metadata)] for hit in result.hits]
+        case "count":
+            return here.count(command.get("filter"))
+        case "state":
+            return state(searcher)
+        case _:
+            raise ValueError(command)
+
+
+def state(searcher: Searcher) -> dict[str, Any]:
+    """Where names lead, and all that is stored under each of them."""
+    engine = searcher.collections
+    aliases, names = engine.aliases(), engine.names()
+    contents = {}
+    for name in {searcher.settings.collection, *aliases}:
+        try:
+            index = searcher.beside(name).opened()
+        except CollectionNotFound:
+            continue
+        whole, partial = {}, []
+        for item in documents(index):
+            if isinstance(item, Document):
+                whole[item.id] = [item.text, item.title, dict(item.metadata)]
+            else:
+                partial.append(item.document_id)
+        revisions = {(r.payload["document_id"], r.payload["revision"]) for r in index.scroll(None, ["document_id", "revision"])}
+        contents[name] = {"documents": whole, "partial": partial, "versions": len(revisions)}
+    leads = {name: aliases.get(name, name) for name in contents}
+    return {"leads": leads, "names": names, "contents": contents}
+
+
+def serve(settings: Settings) -> None:
+    """Answer commands until reply to close, or killed."""
+    steps = Steps(str(settings.data_dir))
+    count_steps(steps)
+    with Searcher(settings) as searcher:
+        print(json.dumps({"ready": os.getpid()}), flush=True)
+        while (command := json.loads(sys.stdin.readline() or '{"do": "close"}'))["do"] != "close":
+            steps.arm(command.get("kill_at"), child=command.get("kill_child", False))
+            try:
+                reply = {"answer": answer(searcher, command)}
+            except SearchError as error:
+                reply = {"error": type(error).__name__, "message": str(error)}
+            except Exception as error:
+                reply = {"error": f"traceback of {type(error).__name__}", "message": traceback.format_exc()}
+            steps.arm(None, child=False)
+            print(json.dumps(reply), flush=True)
+
+
+def main() -> None:
+    """A process for each line of settings, one after the other; it begins with everything imported, which takes a second."""
+    import fastembed  # noqa: F401
+    import onnxruntime  # noqa: F401
+    import qdrant_client  # noqa: F401
+
+    import search.chunking
+    import search.embedding
+    import search.index.edge
+    import search.index.filters
+    import search.index.server_collections
+    import search.service  # noqa: F401
+
+    for line in iter(sys.stdin.readline, ""):
+        if (child := os.fork()) == 0:
+            serve(Settings(**json.loads(line)))
+            os._exit(0)  # without the ends of threads that a fork leaves behind
+        _, status = os.waitpid(child, 0)
+        print(json.dumps({"ended": os.waitstatus_to_exitcode(status)}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,578 @@
+"""Whatever is done to a collection, in whatever order, and wherever it is killed, it holds what a dictionary would.
+
+A Hypothesis state machine does the same to a collection and to a plain dictionary. The searcher runs in a process of its own
+(tests/modelled.py), which is killed between any two things it does to disk, engine or server. After a kill each document is as it
+was before or as it should be, never absent, never half; and the same command once more leads to the end it should have led to.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, note, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from standin import Fault, QdrantStandIn
+
+Filter = Mapping[str, Any]
+NAME, OTHER = "documents", "other"
+EVERYTHING = 10_000  # more documents than there are
+STEPS = 25  # of one machine
+ENGINES = ("edge", "edge, own process", "edge, small disk", "memory", "server")
+TOKENS = (16, 24, 64)  # of a passage
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A document as it should be stored."""
+
+    text: str
+    title: str
+    metadata: str  # JSON, for comparison
+    tokens: int = field(compare=False)  # that it was cut by
+
+    @property
+    def plain(self) -> list[Any]:
+        return [self.text, self.title, json.loads(self.metadata)]
+
+
+Contents = dict[str, Stored]
+
+
+@dataclass
+class Collection:
+    """What a name leads to."""
+
+    contents: Contents
+    name: str = ""
+
+
+# What filters mean, said twice: to the engine and to Python.
+Condition = tuple[Filter, Callable[[str, dict[str, Any]], bool]]
+
+
+def _in_range(value: Any, low: int, high: int) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+
+
+def _condition(kind: str, low: int, span: int, tags: list[str], ids: list[str]) -> Condition:
+    match kind:
+        case "range":
+            high = low + span
+            test = {"key": "metadata.n", "range": {"gte": low, "lte": high}}
+            return {"must": [test]}, lambda _, metadata: _in_range(metadata.get("n"), low, high)
+        case "any":
+            return {"must": [{"key": "metadata.tag", "match": {"any": tags}}]}, lambda _, metadata: metadata.get("tag") in tags
+        case "not":
+            test = {"key": "metadata.tag", "match": {"value": tags[0]}}
+            return {"must_not": [test]}, lambda _, metadata: metadata.get("tag") != tags[0]
+        case "flag":
+            test = {"key": "metadata.flag", "match": {"value": True}}
+            return {"must": [test]}, lambda _, metadata: metadata.get("flag") is True
+        case "absent":
+            return {"must": [{"is_empty": {"key": "metadata.tag"}}]}, lambda _, metadata: metadata.get("tag") is None
+        case _:
+            return {"must": [{"key": "document_id", "match": {"any": ids}}]}, lambda one, _: one in ids
+
+
+IDS = [*"abcdefgh", "notes/über uns.md"]
+TAGS = ["red", "grün", "a b", ""]
+SENTENCE = "The cat sat on the mat and slept all day long. "
+TEXTS = [
+    "Birds sing.",
+    "  white space around\r\n\r\n",
+    SENTENCE * 4,
+    SENTENCE * 9 + "\n\n# Heading\n\n" + SENTENCE * 3,
+    "Ein Satz über Äpfel. " * 6,
+]
+ids = st.lists(st.sampled_from(IDS), min_size=1, max_size=4, unique=True)
+filters = st.builds(
+    _condition,
+    st.sampled_from(["range", "any", "not", "flag", "absent", "ids"]),
+    st.integers(0, 5),
+    st.integers(0, 3),
+    st.lists(st.sampled_from(TAGS), min_size=1, max_size=2, unique=True),
+    ids,
+)
+metadata = st.fixed_dictionaries(
+    {},
+    optional={
+        "n": st.integers(0, 6),
+        "tag": st.sampled_from(TAGS),
+        "flag": st.booleans(),
+        "list": st.lists(st.integers(0, 3), max_size=2),
+        "inner": st.just({"deep": {"er": None}}),
+    },
+)
+one_document = st.fixed_dictionaries(
+    {
+        "id": st.sampled_from(IDS),
+        "text": st.builds(lambda text, number: f"{text} {number}", st.sampled_from(TEXTS), st.integers(0, 2)),
+        "title": st.sampled_from(["", "A title", "long"]).map(lambda title: "t" * 30_000 if title == "long" else title),
+        "metadata": metadata,
+    }
+)
+documents = st.lists(one_document, max_size=6)
+patches = st.fixed_dictionaries({}, optional={"tag": st.sampled_from([*TAGS, None]), "n": st.sampled_from([None, 1, 9])}).filter(
+    bool
+)
+kills = st.none() | st.none() | st.integers(1, 40)
+
+
+class Died(Exception):
+    """The process under test was killed."""
+
+
+class Worker:
+    """The processes under test, one after the other, of one parent that has everything imported."""
+
+    def __init__(self, folder: Path) -> None:
+        self._log = folder / "log"
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("SEARCH_")}
+        command = [sys.executable, str(Path(__file__).with_name("modelled.py"))]
+        with self._log.open("ab") as errors:
+            self._parent = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment, cwd=folder
+            )
+        self.pid = 0
+
+    def start(self, chosen: dict[str, Any]) -> None:
+        self.pid = self._exchange(chosen)["ready"]
+
+    def ask(self, command: dict[str, Any]) -> dict[str, Any]:
+        answer = self._exchange(command)
+        if "ended" in answer:
+            assert answer["ended"] == -signal.SIGKILL, self._log.read_text()
+            raise Died
+        return answer
+
+    def stop(self) -> None:
+        assert self._exchange({"do": "close"}) == {"ended": 0}, self._log.read_text()
+
+    def close(self) -> None:
+        self._parent.communicate()
+        assert self._parent.returncode == 0, self._log.read_text()
+
+    def _exchange(self, line: dict[str, Any]) -> dict[str, Any]:
+        assert self._parent.stdin
+        assert self._parent.stdout
+        self._parent.stdin.write(json.dumps(line) + "\n")
+        self._parent.stdin.flush()
+        answer: dict[str, Any] = json.loads(self._parent.stdout.readline())
+        return answer
+
+
+class KillingStandIn(QdrantStandIn):
+    """A server that kills its client at a request, before or after it was carried out."""
+
+    left: int | None = None
+    victim = 0  # its process
+    planted: tuple[Fault, ...] = ()  # once a run has made its first contact, which is not repeated
+
+    def answer(self, method: str, path: str, body: dict[str, Any]) -> tuple[int, Any]:
+        done = None
+        if path.endswith("/scroll"):
+            self.faults.extend(self.planted)
+            self.planted = ()
+        if self.left is not None:
+            self.left -= 1
+            if self.left <= 0:
+                before, self.left = len(path) % 2 == 0, None
+                done = None if before else super().answer(method, path, body)
+                os.kill(self.victim, signal.SIGKILL)
+        return done or super().answer(method, path, body)
+
+
+def after_ingest(
+    now: Contents, given: list[dict[str, Any]], tokens: int, *, sync: bool, max_delete: int
+) -> tuple[Contents, dict[str, int]]:
+    """What a collection should hold after an ingestion, and what its report should count."""
+    then, counts, seen = dict(now), {"added": 0, "changed": 0, "unchanged": 0, "removed": 0, "rejected": 0}, set()
+    taken: set[str] = set()
+    for document in given:
+        seen.add(document["id"])
+        if document["id"] in taken or len(document["title"]) > 20_000:
+            counts["rejected"] += 1
+            continue
+        taken.add(document["id"])
+        new = Stored(document["text"], document["title"], json.dumps(document["metadata"], sort_keys=True), tokens)
+        old = now.get(document["id"])
+        counts["added" if old is None else "unchanged" if old == new and old.tokens == tokens else "changed"] += 1
+        then[document["id"]] = new
+    absent = now.keys() - seen
+    if sync and len(absent) <= max_delete:
+        counts["removed"] = len(absent)
+        then = {one: stored for one, stored in then.items() if one not in absent}
+    return then, counts
+
+
+def after_update(now: Contents, chosen: set[str], patch: dict[str, Any], tokens: int) -> tuple[Contents, dict[str, int]]:
+    """Likewise after a change of metadata."""
+    then, counts = dict(now), {"added": 0, "changed": 0, "unchanged": 0, "removed": 0, "rejected": 0}
+    for one in chosen:
+        old = now[one]
+        patched = {key: value for key, value in (json.loads(old.metadata) | patch).items() if value is not None or key not in patch}
+        new = replace(old, metadata=json.dumps(patched, sort_keys=True), tokens=tokens)
+        counts["unchanged" if new == old and old.tokens == tokens else "changed"] += 1
+        then[one] = new
+    return then, counts
+
+
+class Model(RuleBasedStateMachine):
+    """One engine beside a dictionary. What names lead to are values, so that two names may lead to the same one."""
+
+    engine: str
+    model: Path
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = TemporaryDirectory()
+        self.root = Path(self.folder.name)
+        self.server: KillingStandIn | None = None
+        if self.engine == "edge, small disk":
+            (self.root / "data").mkdir()
+            subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2g", "tmpfs", self.root / "data"], check=True)
+        self.worker = Worker(self.root)
+        self.tokens = TOKENS[0]
+        self.live: Collection | None = None
+        self.previous: Collection | None = None
+        self.others: Collection | None = None  # what the other name leads to
+
+    @initialize()
+    def begin(self) -> None:
+        if self.engine == "server":
+            self.server = KillingStandIn()
+            self.server.__enter__()
+        self.start()
+
+    def start(self) -> None:
+        engines: dict[str, dict[str, Any]] = {
+            "edge": {"engine": "edge"},
+            "edge, own process": {"engine": "edge", "own_process": True},
+            "edge, small disk": {"engine": "edge"},
+            "memory": {"engine": "memory"},
+            "server": {"engine": "qdrant", "url": self.server.url if self.server else ""},
+        }
+        chosen = {
+            "data_dir": str(self.root / "data"),
+            "index": engines[self.engine],
+            "embedder": {"model": str(self.model)},
+            "reranker": {"kind": "none"},
+            "threads": 1,
+            "chunking": {"tokens": self.tokens, "overlap": 0},
+            "ingestion": {"patience_s": 30},
+        }
+        self.worker.start(chosen)
+
+    def teardown(self) -> None:
+        self.worker.close()
+        if self.engine == "edge, small disk":
+            subprocess.run(["umount", "-l", self.root / "data"], check=True)
+        if self.server is not None:
+            self.server.__exit__(None, None, None)
+        self.folder.cleanup()
+
+    # What is asked of the process, and what becomes of it.
+
+    def ask(self, command: dict[str, Any]) -> dict[str, Any]:
+        reply = self.worker.ask(command)
+        assert not reply.get("error", "").startswith("traceback"), reply["message"]
+        return reply
+
+    def state(self) -> dict[str, Any]:
+        reply = self.patient({"do": "state"})
+        assert "error" not in reply, reply
+        found: dict[str, Any] = reply["answer"]
+        return found
+
+    def attempt(self, command: dict[str, Any], kill_at: int | None, *, kill_child: bool = False) -> dict[str, Any] | None:
+        """Carry a command out; None if the process was killed on the way, and another one started."""
+        if kill_at is not None and self.engine != "memory":
+            if self.server is not None:
+                self.server.left, self.server.victim = kill_at, self.worker.pid
+            else:
+                command = {**command, "kill_at": kill_at, "kill_child": kill_child and self.engine == "edge, own process"}
+        try:
+            reply = self.ask(command)
+        except Died:
+            note(f"killed at {kill_at}")
+            self.start()
+            return None
+        finally:
+            if self.server is not None:
+                self.server.left = None
+        return reply
+
+    def change(
+        self, command: dict[str, Any], target: Collection, then: Contents, kill_at: int | None, *, kill_child: bool = False
+    ) -> Any:
+        """Change documents; killed on the way, each is as before or as it should be, and once more all are; the answer."""
+        reply = self.attempt(command, kill_at, kill_child=kill_child)
+        if reply is None:
+            self.check_between(command.get("name", NAME), target.contents, then)
+            reply = self.patient(command) | {"answer": None}  # what was left to do, which no report tells
+        assert "error" not in reply, reply
+        target.contents = then
+        return reply["answer"]
+
+    def patient(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Ask until what was killed is gone: the engine's own process ends a moment after its parent."""
+        for _ in range(100):
+            reply = self.ask(command)
+            if reply.get("error") != "IndexBusy":
+                break
+            time.sleep(0.1)
+        return reply
+
+    def check_between(self, name: str, before: Contents, after: Contents) -> None:
+        found = self.state()["contents"].get(name, {"documents": {}, "partial": []})
+        for one in before.keys() | after.keys():
+            allowed = [stored.plain for stored in (before.get(one), after.get(one)) if stored is not None]
+            may_be_absent = one not in before or one not in after
+            if one in found["documents"]:
+                assert found["documents"][one] in allowed, one
+            else:
+                assert may_be_absent, f"{one} is gone, {found['partial']} are partial"
+        assert found["documents"].keys() <= before.keys() | after.keys()
+
+    def named(self, name: str) -> Collection | None:
+        return self.live if name == NAME else self.others
+
+    # What may happen.
+
+    @rule(
+        given=documents,
+        sync=st.booleans(),
+        max_delete=st.sampled_from([1, EVERYTHING]),
+        kill_at=kills,
+        kill_child=st.booleans(),
+        name=st.sampled_from([NAME, NAME, OTHER]),
+    )
+    def ingest(
+        self,
+        given: list[dict[str, Any]],
+        *,
+        sync: bool = False,
+        max_delete: int = EVERYTHING,
+        kill_at: int | None = None,
+        kill_child: bool = False,
+        name: str = NAME,
+    ) -> None:
+        target = self.named(name) or (Collection({}) if name == NAME else None)
+        if target is None:
+            return
+        then, counts = after_ingest(target.contents, given, self.tokens, sync=sync, max_delete=max_delete)
+        command = {"do": "ingest", "documents": given, "sync": sync, "max_delete": max_delete, "name": name}
+        report = self.change(command, target, then, kill_at, kill_child=kill_child)
+        if self.live is None:
+            self.live = target
+            target.name = self.state()["leads"][NAME]
+        if report is not None and not kill_at:
+            assert {key: report[key] for key in counts} == counts
+
+    @precondition(lambda self: self.live)
+    @rule(chosen=ids | filters, patch=patches, kill_at=kills)
+    def update(self, chosen: Any, patch: dict[str, Any], kill_at: int | None) -> None:
+        assert self.live
+        which, command = self.selected(chosen, self.live)
+        then, counts = after_update(self.live.contents, which, patch, self.tokens)
+        report = self.change({"do": "update", "metadata": patch, **command}, self.live, then, kill_at)
+        if report is not None and not kill_at:
+            assert {key: report[key] for key in counts} == counts
+
+    @precondition(lambda self: self.live)
+    @rule(chosen=ids | filters, kill_at=kills)
+    def delete(self, chosen: Any, kill_at: int | None) -> None:
+        assert self.live
+        which, command = self.selected(chosen, self.live)
+        then = {one: stored for one, stored in self.live.contents.items() if one not in which}
+        removed = self.change({"do": "delete", **command}, self.live, then, kill_at)
+        assert removed is None or kill_at or removed == len(which)
+
+    def selected(self, chosen: Any, target: Collection) -> tuple[set[str], dict[str, Any]]:
+        if isinstance(chosen, list):
+            return target.contents.keys() & set(chosen), {"ids": chosen}
+        plain, test = chosen
+        return {one for one, stored in target.contents.items() if test(one, json.loads(stored.metadata))}, {"filter": plain}
+
+    @precondition(lambda self: self.live)
+    @rule(tokens=st.sampled_from(TOKENS), kill_at=kills)
+    def reindex(self, tokens: int, kill_at: int | None) -> None:
+        assert self.live
+        command = {"do": "reindex", "tokens": tokens}
+        reply = self.attempt(command, kill_at)
+        if reply is None or reply.get("error") == "IndexFaulted":
+            leads = self.state()["leads"][NAME]
+            reply = self.patient(command) if leads == self.live.name else {"answer": leads}
+        assert "error" not in reply, reply
+        assert reply["answer"] != self.live.name
+        self.previous, self.live = self.live, Collection(dict(self.live.contents), reply["answer"])
+        self.tokens = tokens
+        self.live.contents = {one: replace(stored, tokens=tokens) for one, stored in self.live.contents.items()}
+        self.restart()  # with the settings that it has now
+
+    @precondition(lambda self: self.previous)
+    @rule(kill_at=kills)
+    def roll_back(self, kill_at: int | None) -> None:
+        assert self.live
+        assert self.previous
+        reply = self.attempt({"do": "roll_back"}, kill_at)
+        if reply is None:
+            if self.state()["leads"][NAME] == self.live.name:
+                reply = self.patient({"do": "roll_back"})
+            else:
+                reply = {"answer": [self.live.name, self.previous.name]}
+        assert reply.get("answer") == [self.live.name, self.previous.name], reply
+        self.live, self.previous = self.previous, self.live
+
+    @precondition(lambda self: self.live)
+    @rule(back=st.booleans(), kill_at=kills)
+    def lead_other_name(self, back: bool, kill_at: int | None) -> None:  # noqa: FBT001
+        target = self.previous if back and self.previous else self.live
+        assert target
+        command = {"do": "lead", "alias": OTHER, "to": target.name}
+        reply = self.attempt(command, kill_at)
+        if reply is None:
+            reply = self.patient(command)
+        assert "error" not in reply, reply
+        self.others = target
+
+    @precondition(lambda self: self.previous and self.previous is not self.others)
+    @rule(kill_at=kills)
+    def drop_previous(self, kill_at: int | None) -> None:
+        assert self.previous
+        self.restart()
+        command = {"do": "drop", "collection": self.previous.name}
+        reply = self.attempt(command, kill_at)
+        if reply is None:
+            reply = self.patient(command)
+            assert reply.get("error") in {None, "CollectionNotFound"}, reply
+        else:
+            assert "error" not in reply, reply
+        self.previous = None
+
+    @precondition(lambda self: self.live and not self.previous)
+    @rule()
+    def roll_back_to_nothing(self) -> None:
+        assert self.ask({"do": "roll_back"}).get("error") == "ReindexRefused"
+
+    @precondition(lambda self: self.engine != "memory")
+    @rule()
+    def restart(self) -> None:
+        if self.engine == "memory":
+            return
+        self.worker.stop()
+        self.start()
+
+    @precondition(lambda self: self.engine == "edge, small disk" and self.live)
+    @rule(given=documents, sync=st.booleans(), left=st.integers(0, 80_000_000), chosen=ids)
+    def change_on_a_full_disk(self, given: list[dict[str, Any]], sync: bool, left: int, chosen: list[str]) -> None:  # noqa: FBT001
+        """Either there is room enough, or an error says that there is none and each document is as before or as it should be."""
+        assert self.live
+        if given:
+            then, _ = after_ingest(self.live.contents, given, self.tokens, sync=sync, max_delete=EVERYTHING)
+            command = {"do": "ingest", "documents": given, "sync": sync, "max_delete": EVERYTHING}
+        else:
+            then = {one: stored for one, stored in self.live.contents.items() if one not in chosen}
+            command = {"do": "delete", "ids": chosen}
+        ballast = self.root / "data" / "ballast"
+        with ballast.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, max(1, shutil.disk_usage(self.root / "data").free - left))
+        answer = self.ask(command)
+        ballast.unlink()
+        if "error" in answer:
+            assert answer["error"] == "IndexFull", answer
+            self.check_between(NAME, self.live.contents, then)
+            answer = self.ask(command)
+        assert "error" not in answer, answer
+        self.live.contents = then
+
+    @precondition(lambda self: self.engine == "server")
+    @rule(
+        faults=st.lists(st.sampled_from([Fault(503), Fault(429), Fault(500), Fault(reset=True), Fault(cut=True)]), max_size=3),
+        given=documents,
+    )
+    def ingest_through_faults(self, faults: list[Fault], given: list[dict[str, Any]]) -> None:
+        assert self.server
+        self.server.planted = tuple(faults)
+        try:
+            self.ingest(given)
+        finally:
+            self.server.planted = ()
+            self.server.faults.clear()
+
+    @precondition(lambda self: self.live)
+    @rule(query=st.sampled_from(["cat", "Äpfel", "birds"]), filtered=st.none() | filters, name=st.sampled_from([NAME, OTHER]))
+    def search(self, query: str, filtered: Condition | None, name: str) -> None:
+        target = self.named(name)
+        if target is None:
+            return
+        command: dict[str, Any] = {"do": "search", "query": query, "name": name}
+        which = set(target.contents)
+        if filtered is not None:
+            which, chosen = self.selected(filtered, target)
+            command |= chosen
+        reply = self.ask(command)
+        assert "error" not in reply, reply
+        assert {hit[0] for hit in reply["answer"]} == which
+        for one, text, start, stored_metadata in reply["answer"]:
+            stored = target.contents[one]
+            assert stored.text[start : start + len(text)] == text
+            assert stored_metadata == json.loads(stored.metadata)
+
+    @invariant()
+    def holds_what_the_dictionary_holds(self) -> None:
+        found = self.state()
+        for name, target in ((NAME, self.live), (OTHER, self.others)):
+            if target is None:
+                assert name not in found["contents"] or not found["contents"][name]["documents"]
+                continue
+            assert found["leads"][name] == target.name
+            assert found["contents"][name]["documents"] == {one: stored.plain for one, stored in target.contents.items()}
+            assert found["contents"][name]["partial"] == []
+            assert found["contents"][name]["versions"] == len(target.contents)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_collection_holds_what_a_dictionary_would(
+    engine: str,
+    model_folder: Path,
+    tmp_path: Path,
+    in_full: bool,  # noqa: FBT001  # a fixture
+) -> None:
+    """500 steps, 100 on each engine; with --long 50,000."""
+    if engine == "edge, small disk":
+        probe = tmp_path / "probe"
+        probe.mkdir()
+        if subprocess.run(["mount", "-t", "tmpfs", "tmpfs", probe], check=False, capture_output=True).returncode:
+            pytest.skip("only root may mount a small disk")
+        subprocess.run(["umount", probe], check=True)
+
+    class OfThisEngine(Model):
+        pass
+
+    OfThisEngine.engine = engine
+    OfThisEngine.model = model_folder / "embedder-mean"
+    run_state_machine_as_test(
+        OfThisEngine,
+        settings=settings(
+            max_examples=400 if in_full else 4,
+            stateful_step_count=STEPS,
+            deadline=None,
+            derandomize=not in_full,
+            suppress_health_check=list(HealthCheck),
+            phases=[Phase.generate],  # a kill is not the same twice, and what is left of a run says more than the shortest one
+            print_blob=True,
+        ),
+    )
