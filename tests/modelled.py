@@ -33,24 +33,22 @@ class Steps:
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
-        self._left: int | None = None
+        self._fatal: int | None = None
         self._child = False
+        self.taken = 0  # by the command under way
         self.engine: EdgeProcess | None = None
 
-    def arm(self, steps: int | None, *, child: bool) -> None:
-        self._left, self._child = steps, child
+    def begin(self, fatal: int | None, *, child: bool) -> None:
+        self.taken, self._fatal, self._child = 0, fatal, child
 
     def step(self) -> None:
-        if self._left is None:
-            return
-        self._left -= 1
-        if self._left <= 0:
-            self._left = None
+        self.taken += 1
+        if self.taken == self._fatal:
             child = self.engine._child if self._child and self.engine else None
             os.kill(child[0].pid if child else os.getpid(), signal.SIGKILL)
 
     def audit(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if self._left is None or not arguments or not str(arguments[0]).startswith(self._folder):
+        if not arguments or not str(arguments[0]).startswith(self._folder):
             return
         if event in _CHANGES or (event == "open" and arguments[2] & _WRITES):
             self.step()
@@ -143,15 +141,14 @@ def serve(settings: Settings) -> None:
     with Searcher(settings) as searcher:
         print(json.dumps({"ready": os.getpid()}), flush=True)
         while (command := json.loads(sys.stdin.readline() or '{"do": "close"}'))["do"] != "close":
-            steps.arm(command.get("kill_at"), child=command.get("kill_child", False))
+            steps.begin(command.get("kill_at"), child=command.get("kill_child", False))
             try:
                 reply = {"answer": answer(searcher, command)}
             except SearchError as error:
                 reply = {"error": type(error).__name__, "message": str(error)}
             except Exception as error:
                 reply = {"error": f"traceback of {type(error).__name__}", "message": traceback.format_exc()}
-            steps.arm(None, child=False)
-            print(json.dumps(reply), flush=True)
+            print(json.dumps(reply | {"steps": steps.taken}), flush=True)
 
 
 def main() -> None:
