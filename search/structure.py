@@ -2,10 +2,9 @@
 
 import re
 from bisect import bisect_right
+from functools import cache
 from itertools import accumulate, islice
-from typing import NamedTuple
-
-from markdown_it import MarkdownIt
+from typing import Any, NamedTuple
 
 MARKDOWN = frozenset(
     {
@@ -21,8 +20,6 @@ _PERHAPS_HEADING = re.compile(r"^ {0,3}(?:#{1,6}(?:[ \t].*)?|=+[ \t]*|-+[ \t]*)$
 _BEGINNING = 20_000  # characters
 _TRIES = 20
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n.*?^---[ \t]*$", re.DOTALL | re.MULTILINE)
-_PARSER = MarkdownIt("commonmark").enable("table")
-_PARSER.core.ruler.disable("inline")  # what stands inside a line does not matter here, and takes most of the time
 
 
 class Block(NamedTuple):
@@ -54,7 +51,7 @@ def sections(text: str, media_type: str) -> list[Section]:
     blocks: list[Block] = []
     bare = False  # so far there is nothing but headings in this section
     at = 0
-    tokens = _PARSER.parse(visible)
+    tokens = _parser().parse(visible)
     for number, token in enumerate(tokens):
         if token.map is None or token.level:
             continue
@@ -102,3 +99,13 @@ def _section(path: list[tuple[int, str]], blocks: list[Block], text: str) -> Sec
     return Section(
         tuple(words for _, words in path if words), tuple(block for block in blocks if text[block.start : block.end].strip())
     )
+
+
+@cache
+def _parser() -> Any:
+    """Markdown's, which takes a moment to load, and a process that reads PDFs needs none."""
+    from markdown_it import MarkdownIt
+
+    parser = MarkdownIt("commonmark").enable("table")
+    parser.core.ruler.disable("inline")  # what stands inside a line does not matter here, and takes most of the time
+    return parser

@@ -194,13 +194,12 @@ def test_a_line_of_json_with_more_values_than_a_document_has(monkeypatch: pytest
 
 def reader_of(reader: Reader) -> int:
     assert reader._child
-    return reader._child[0].pid
+    return reader._child.process.pid
 
 
 def page(reader: Reader, file: Path, text: str = "<p>x</p>") -> Document | Rejection:
     file.write_text(text)
-    with file.open("rb") as stream:
-        return reader.page(stream, SourceFile(file, file.name))
+    return next(reader.pages([SourceFile(file, file.name)]))
 
 
 def test_one_child_reads_many_files_and_starts_with_the_first(tmp_path: Path) -> None:
@@ -247,23 +246,19 @@ def test_a_child_that_crashes(tmp_path: Path) -> None:
     with Reader(LIMITS) as reader:
         page(reader, tmp_path / "a.html")
         os.kill(reader_of(reader), signal.SIGSEGV)
-        (tmp_path / "b.html").write_text("<p>x</p>")
-        with (tmp_path / "b.html").open("rb") as stream:
-            item = SourceFile(tmp_path / "b.html", "b.html").whole(reader.page)
+        item = page(reader, tmp_path / "b.html")
         assert "reading it ended the process that read it (SIGSEGV); it may be damaged" in str(item)
         assert isinstance(page(reader, tmp_path / "c.html"), Document)
-        assert stream.closed
 
 
 @linux
 def test_a_child_that_makes_no_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(child, "_WALL", 0)
     monkeypatch.setattr(child, "_WALL_S", 2.0)
-    (tmp_path / "b.html").write_text("<p>x</p>")
     with Reader(LIMITS) as reader:
         page(reader, tmp_path / "a.html")
         os.kill(reader_of(reader), signal.SIGSTOP)
-        item = SourceFile(tmp_path / "b.html", "b.html").whole(reader.page)
+        item = page(reader, tmp_path / "b.html")
         assert "reading it makes no progress" in str(item)
         assert isinstance(page(reader, tmp_path / "c.html"), Document)
 
@@ -302,7 +297,7 @@ def started(self):
     if {held} and os.fork() == 0:
         time.sleep(30)
         os._exit(0)
-    print(found[0].pid, flush=True)
+    print(found.process.pid, flush=True)
     return found
 Reader._start = started
 list(Reading([{str(tmp_path / "a.docx")!r}]))

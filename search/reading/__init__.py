@@ -4,7 +4,9 @@ Nothing is dropped without a word: what cannot be taken comes out as a Rejection
 """
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from itertools import groupby
 
 from search.documents import Document, Rejection
 from search.errors import InvalidDocument
@@ -75,8 +77,9 @@ class Reading:
                     yield from self._with_files(lines.jsonl(sys.stdin.buffer, "stdin"), reader)
                     continue
                 yield from source.refused
-                for file in source.files:
-                    yield from self._read(file, reader)
+                for many, files in groupby(source.files, _of_many):
+                    read = self._tables if many else self._documents
+                    yield from read(files, reader)
 
     def count(self) -> int | None:
         """How many documents there will be, rejected ones included; None for standard input."""
@@ -86,18 +89,26 @@ class Reading:
             counts = [_count(file, reader) for source in self._sources if source for file in source.files]
         return sum(len(source.refused) for source in self._sources if source) + sum(counts)
 
-    def _read(self, file: SourceFile, reader: Reader) -> Iterator[Document | Rejection]:
-        suffix = file.path.suffix.lower()
-        if suffix in lines.SUFFIXES:
-            yield from file.steadily(lambda stream, one: self._with_files(lines.jsonl(stream, one.name), reader))
-        elif suffix in tables.IN_A_CHILD:
-            yield from file.steadily(lambda stream, one: reader.rows(stream, one, self._fields))
-        elif suffix in tables.SUFFIXES:
-            yield from file.steadily(lambda stream, one: tables.read_table(stream, one, self._fields, self._encoding))
-        elif suffix in pages.SUFFIXES:
-            yield file.whole(reader.page)
-        else:
-            yield file.whole(lambda stream, one: text.read(stream, one, self._encoding))
+    def _documents(self, files: Iterable[SourceFile], reader: Reader) -> Iterator[Document | Rejection]:
+        """Read files of one document each. Pages are with the reader while texts in front of them are read."""
+        files = list(files)
+        with closing(reader.pages(file for file in files if _suffix(file) in pages.SUFFIXES)) as read:
+            for file in files:
+                if _suffix(file) in pages.SUFFIXES:
+                    yield next(read)
+                else:
+                    yield file.whole(lambda stream, one: text.read(stream, one, self._encoding))
+
+    def _tables(self, files: Iterable[SourceFile], reader: Reader) -> Iterator[Document | Rejection]:
+        """Read files of many documents each."""
+        for file in files:
+            suffix = _suffix(file)
+            if suffix in lines.SUFFIXES:
+                yield from file.steadily(lambda stream, one: self._with_files(lines.jsonl(stream, one.name), reader))
+            elif suffix in tables.IN_A_CHILD:
+                yield from file.steadily(lambda stream, one: reader.rows(stream, one, self._fields))
+            else:
+                yield from file.steadily(lambda stream, one: tables.read_table(stream, one, self._fields, self._encoding))
 
     def _with_files(self, items: Iterator[Document | Rejection | SourceFile], reader: Reader) -> Iterator[Document | Rejection]:
         """Read the files, too, that a file of rejects names."""
@@ -106,18 +117,27 @@ class Reading:
                 yield item
             elif not self._again:
                 yield item.reject("a rejected file; ingest it by itself, or all that this file names with --again")
-            elif item.path.suffix.lower() in {*text.SUFFIXES, *pages.SUFFIXES}:
-                yield from self._read(item, reader)
+            elif _suffix(item) in {*text.SUFFIXES, *pages.SUFFIXES}:
+                yield from self._documents([item], reader)
             else:
-                is_archive = item.path.suffix.lower() in ARCHIVES
+                is_archive = _suffix(item) in ARCHIVES
                 yield item.reject("an archive; unpack it" if is_archive else "a file of many documents; ingest it by itself")
+
+
+def _suffix(file: SourceFile) -> str:
+    return file.path.suffix.lower()
+
+
+def _of_many(file: SourceFile) -> bool:
+    """Whether it holds many documents."""
+    return _suffix(file) in {*lines.SUFFIXES, *tables.SUFFIXES}
 
 
 def _count(file: SourceFile, reader: Reader) -> int:
     """How many documents a file holds, rejected ones included."""
-    suffix = file.path.suffix.lower()
-    if suffix not in {*lines.SUFFIXES, *tables.SUFFIXES}:
+    if not _of_many(file):
         return 1
+    suffix = _suffix(file)
     try:
         with file.open() as stream:
             if suffix in lines.SUFFIXES:

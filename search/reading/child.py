@@ -4,6 +4,11 @@ A page or a table of a few kilobytes can ask its library for gigabytes or for ho
 is rejected; the next one gets a new reader. The child is handed open files and nothing else: it knows no setting, no key and no
 path, inherits no descriptor and next to nothing of the environment. It ends with its parent. What passes between the two is JSON
 behind its length, never pickled objects, since whoever takes over the child must not take over the parent.
+
+The child reads one file after the other, and answers one before it begins the next. So pages are handed over a few ahead, and it
+need not wait for its parent; and yet the first file without an answer is the one that ended it, whatever was handed over behind.
+Those are handed to the next child. Answers ahead wait in the child and in the socket's buffer, which bounds them: the parent takes
+none before its turn.
 """
 
 import json
@@ -16,25 +21,30 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Self
 
 from search.documents import Document, Rejection
 from search.errors import InvalidDocument, ReaderFailed
-from search.reading.files import Item, SourceFile
+from search.reading.files import CHANGED, TRIES, Item, Snapshot, SourceFile
 
 _LENGTH = struct.Struct(">I")
 _BLOCK = 1 << 16  # bytes received at a time
 _MEGABYTE = 1_000_000
+_AHEAD = 8  # files that the child has at most, with the one that is waited for …
+_AHEAD_BYTES = 1 << 15  # … while their requests are no longer than this, which any socket holds: nobody waits to hand over more
 _WALL = 5  # times as long as the processor may be used, in a step that waits for it …
 _WALL_S = 60.0  # … and so many seconds on top
 _STARTS_WITHIN_S = 60.0
 _ENDS_WITHIN_S = 5.0
 _LOOKS_EVERY_S = 1.0  # whether its parent is there
 _RETIRES_AT = 0.25  # of its memory that a child does not give back after a file
+_BETWEEN_S = 60.0  # of the processor, for what is no file's doing
 
 
 class Limits(NamedTuple):
@@ -53,8 +63,7 @@ class Reader:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._child: tuple[subprocess.Popen[bytes], socket.socket] | None = None
-        self._owner = 0  # the process that started the child
+        self._child: _Child | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -62,15 +71,30 @@ class Reader:
     def __exit__(self, *_: object) -> None:
         self._end()
 
-    def page(self, stream: BinaryIO, file: SourceFile) -> Item:
-        """Read a page; see `pages.read`.
+    def pages(self, files: Iterable[SourceFile]) -> Generator[Item]:
+        """Read pages, an item for each file, in order; see `pages.read`. What changes meanwhile is read again.
+
+        Args:
+            files: taken a few ahead of the items.
 
         Raises:
-            InvalidDocument: it cannot be read, or not within the limits.
             ReaderFailed: no child can be started.
         """
-        (item,) = [_item(*answer) for answer in self._ask("page", stream, file)]
-        return item
+        coming, ahead = iter(files), deque[_Page]()
+        try:
+            while True:
+                ahead.extend(map(_Page, islice(coming, _AHEAD - len(ahead))))
+                if not ahead:
+                    return
+                self._hand_over(ahead)
+                if item := self._item_of(ahead[0]):
+                    ahead.popleft().close()
+                    yield item
+        finally:
+            for page in ahead:
+                page.close()
+            if self._child and self._child.waiting:
+                self._end()
 
     def rows(self, stream: BinaryIO, file: SourceFile, fields: Mapping[str, str]) -> Iterator[Item]:
         """Read a table; see `tables.read_table`. What ends the child is a rejection behind the rows before.
@@ -79,8 +103,8 @@ class Reader:
             ReaderFailed: no child can be started.
         """
         try:
-            for answer in self._ask("rows", stream, file, dict(fields)):
-                yield _item(*answer)
+            for kind, value in self._ask("rows", stream, file, fields):
+                yield _item(kind, value)
         except InvalidDocument as error:
             yield file.reject_many(str(error))
 
@@ -94,107 +118,156 @@ class Reader:
         ((_, number),) = self._ask("count", stream, file)
         return int(number)
 
-    def _ask(self, what: str, stream: BinaryIO, file: SourceFile, fields: Mapping[str, str] | None = None) -> Iterator[Any]:
-        """Hand over a file; what comes back."""
-        if self._child and self._owner != os.getpid():
-            self._forget()
-        seconds = self._limits.seconds_for(os.fstat(stream.fileno()).st_size)
-        process, connection = self._child or self._start()
-        request = {"what": what, "path": file.path.name, "name": file.name, "fields": fields or {}, "seconds": seconds}
-        content = json.dumps(request).encode()
-        finished = False
+    def _hand_over(self, pages: Iterable["_Page"]) -> None:
+        """Open and send those that the present child has not got, in order."""
+        for page in pages:
+            child = self._present()
+            if page.rejection or (child and page.child is child):
+                continue
+            if child and sum(size for size, _ in child.waiting) > _AHEAD_BYTES:
+                return
+            if stream := page.open():
+                page.child = child or self._start()
+                page.child.send("page", stream, page.file)
+
+    def _item_of(self, page: "_Page") -> Item | None:
+        """Wait for the item of the first page without one; None if it has to be handed over again."""
+        if not page.child:
+            return page.rejection
         try:
-            with suppress(OSError):  # it has died; receiving says how
-                connection.settimeout(_WALL_S)
-                message = _LENGTH.pack(len(content)) + content
-                sent = socket.send_fds(connection, [message], [stream.fileno()])
-                connection.sendall(message[sent:])
-            answers = self._answers(process, connection, _WALL * seconds + _WALL_S, f"more than {seconds:,.0f} s of processor time")
-            for kind, value in answers:
-                if kind == "end":
-                    finished = not value
-                    return
-                if kind == "refused":
-                    raise InvalidDocument(value)
-                yield kind, value
-        finally:
-            if not finished:
-                self._end()
+            ((kind, value),) = self._answers(page.child)
+        except InvalidDocument as error:
+            return page.file.reject(str(error))
+        modified = page.unchanged_since()
+        if modified is None:
+            if self._child and self._child.waiting:
+                self._end()  # or those behind were answered first
+            return page.rejection
+        return _item(kind, value | {"modified": modified} if kind == "document" else value)
 
-    def _answers(
-        self, process: subprocess.Popen[bytes], connection: socket.socket, wall_s: float, too_long: str
-    ) -> Iterator[tuple[str, Any]]:
-        buffer = bytearray()
-        while True:
-            deadline = time.monotonic() + wall_s
-            length = _LENGTH.unpack(self._received(connection, buffer, _LENGTH.size, deadline, process, too_long))[0]
-            if length > self._limits.memory_mb * _MEGABYTE:
-                message = "its reader answered with more than it may have in memory; leave it out"
-                raise InvalidDocument(message)
-            kind, value = json.loads(
-                self._received(connection, buffer, length, deadline, process, too_long).decode("utf-8", "surrogatepass")
-            )
-            yield kind, value
+    def _ask(self, what: str, stream: BinaryIO, file: SourceFile, fields: Mapping[str, str] | None = None) -> Iterator[Any]:
+        """Send a file; what comes back."""
+        child = self._present()
+        if child and child.waiting:  # pages that nobody has waited for, which it would answer first
+            self._end()
+        child = self._child or self._start()
+        child.send(what, stream, file, fields)
+        return self._answers(child)
 
-    def _received(
-        self,
-        connection: socket.socket,
-        buffer: bytearray,
-        size: int,
-        deadline: float,
-        process: subprocess.Popen[bytes],
-        too_long: str,
-    ) -> bytes:
-        """So many bytes of an answer.
+    def _answers(self, child: "_Child") -> Iterator[tuple[str, Any]]:
+        """What comes back for the first file without an answer. A child that has done its duty, or has not, ends with it.
 
         Raises:
-            InvalidDocument: they did not come; why.
+            InvalidDocument: the file cannot be read, or not within the limits.
         """
-        while len(buffer) < size:
-            if self._owner != os.getpid():
-                message = "the process was forked while a file was being read; read it in one process only"
-                raise ReaderFailed(message)
-            try:
-                connection.settimeout(max(deadline - time.monotonic(), 0.001))
-                block = connection.recv(_BLOCK)
-            except TimeoutError as error:
-                message = "reading it makes no progress; leave it out, or convert it"
-                raise InvalidDocument(message) from error
-            except OSError:
-                block = b""
-            if not block:
-                raise InvalidDocument(self._cause_of_death(process, too_long))
-            buffer += block
-        taken = bytes(buffer[:size])
-        del buffer[:size]
-        return taken
+        refused, goes_on = None, False
+        try:
+            while True:
+                kind, value = child.receive()
+                match kind:
+                    case "end":
+                        child.waiting.popleft()
+                        goes_on = not value
+                        break
+                    case "refused":
+                        refused = value
+                    case _:
+                        yield kind, value
+        finally:
+            if not goes_on:
+                self._end()
+        if refused:
+            raise InvalidDocument(refused)
 
-    def _cause_of_death(self, process: subprocess.Popen[bytes], too_long: str) -> str:
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(_ENDS_WITHIN_S)
-        status = process.returncode
-        if status == -signal.SIGXCPU:
-            return f"reading it takes {too_long}; split it, or raise SEARCH_INGESTION__FILE_SECONDS"
-        if status in {-signal.SIGKILL, -signal.SIGABRT, _OUT_OF_MEMORY}:  # what libraries do that get no memory
-            return (
-                f"reading it takes more than {self._limits.memory_mb:,} MB of memory; split it, "
-                "or raise SEARCH_INGESTION__FILE_MEMORY_MB"
-            )
-        how = signal.Signals(-status).name if status and status < 0 else f"status {status}"
-        return f"reading it ended the process that read it ({how}); it may be damaged"
+    def _present(self) -> "_Child | None":
+        """The child; none in a fork of the process that started it, which goes on with it."""
+        if self._child and self._child.owner != os.getpid():
+            self._child.forget()
+            self._child = None
+        return self._child
 
-    def _start(self) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    def _start(self) -> "_Child":
+        self._child = _Child(self._limits)
+        return self._child
+
+    def _end(self) -> None:
+        child, self._child = self._present(), None
+        if child:
+            child.end()
+
+
+class _Page:
+    """A page between its turn to be handed over and its item.
+
+    Attributes:
+        child: which has it.
+        rejection: of what no child can read.
+    """
+
+    def __init__(self, file: SourceFile) -> None:
+        self.file = file
+        self.child: _Child | None = None
+        self.rejection: Item | None = None
+        self._snapshot: Snapshot | None = None
+        self._tries = TRIES
+
+    def open(self) -> BinaryIO | None:
+        """Open the file anew: another child may have read some of it."""
+        self.close()
+        try:
+            self._snapshot = self.file.snapshot()
+        except InvalidDocument as error:
+            self.rejection = self.file.reject(str(error))
+        except OSError as error:
+            self.rejection = self.file.reject(f"cannot be read: {error.strerror}")
+        return self._snapshot.stream if self._snapshot else None
+
+    def close(self) -> None:
+        """Close the file; no child has it then."""
+        if self._snapshot:
+            self._snapshot.stream.close()
+        self.child = self._snapshot = None
+
+    def unchanged_since(self) -> float | None:
+        """When the file was last written to, in seconds since 1970; None if that was after it was opened: its answer is void."""
+        if self._snapshot and self._snapshot.is_current():
+            return self._snapshot.status.st_mtime
+        self.close()
+        self._tries -= 1
+        if not self._tries:
+            self.rejection = self.file.reject(CHANGED)
+        return None
+
+
+class _Child:
+    """The process and the socket to it.
+
+    Attributes:
+        owner: the process that started it.
+        waiting: the requests that it has not answered, each with its bytes and how many seconds it may take.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        """Start it.
+
+        Raises:
+            ReaderFailed: it does not start.
+        """
         from search.settings import child_environment  # which the child, importing this file, has no use for
 
+        self.owner = os.getpid()
+        self.waiting = deque[tuple[int, float]]()
+        self._limits = limits
+        self._buffer = bytearray()
         package = Path(__file__).absolute().parents[2]  # the very one that runs here, then whatever its libraries are found by
+        command = [sys.executable, "-P", "-m", __name__, str(os.getpid()), str(limits.memory_mb * _MEGABYTE)]
         try:
-            ours, theirs = socket.socketpair()
+            self._connection, theirs = socket.socketpair()
         except OSError as error:
             raise ReaderFailed(_not_started(error)) from error
         try:
             with theirs:
-                command = [sys.executable, "-P", "-m", __name__, str(os.getpid()), str(self._limits.memory_mb * _MEGABYTE)]
-                process = subprocess.Popen(  # noqa: S603  # our own
+                self.process = subprocess.Popen(  # noqa: S603  # our own
                     command,
                     stdin=theirs.fileno(),
                     stdout=subprocess.DEVNULL,
@@ -208,40 +281,99 @@ class Reader:
                     ),
                 )
         except OSError as error:
-            ours.close()
+            self._connection.close()
             raise ReaderFailed(_not_started(error)) from error
-        self._child, self._owner = (process, ours), os.getpid()
-        try:
-            ours.settimeout(_STARTS_WITHIN_S)
-            greeting = ours.recv(1)
-        except OSError:
-            greeting = b""
-        if not greeting:
-            self._end()
+        if not self._greeted():
+            self.end()
             message = (
-                f"the process that reads files ended with {process.returncode} before it read any; "
+                f"the process that reads files ended with {self.process.returncode} before it read any; "
                 f"see what `{' '.join(command[:-2])}` says"
             )
             raise ReaderFailed(message)
-        return self._child
 
-    def _end(self) -> None:
-        """End the child. It keeps nothing, so it need not be asked."""
-        if self._child and self._owner != os.getpid():
-            self._forget()
-        if self._child:
-            (process, connection), self._child = self._child, None
-            connection.close()
-            process.kill()
-            with suppress(subprocess.TimeoutExpired):  # it may be in a call to a file system that does not answer
-                process.wait(_ENDS_WITHIN_S)
+    def send(self, what: str, stream: BinaryIO, file: SourceFile, fields: Mapping[str, str] | None = None) -> None:
+        """Hand over a file. If it has died meanwhile, receiving says how."""
+        seconds = self._limits.seconds_for(os.fstat(stream.fileno()).st_size)
+        request = {"what": what, "path": file.path.name, "name": file.name, "fields": dict(fields or {}), "seconds": seconds}
+        content = _encoded(request)
+        message = _LENGTH.pack(len(content)) + content
+        self.waiting.append((len(message), seconds))
+        with suppress(OSError):
+            self._connection.settimeout(_WALL_S)
+            sent = socket.send_fds(self._connection, [message], [stream.fileno()])
+            self._connection.sendall(message[sent:])
 
-    def _forget(self) -> None:
-        """Leave the child to the process that this one was forked from."""
-        if self._child:
-            (process, connection), self._child = self._child, None
-            connection.close()
-            process.returncode = 0  # of no child of ours, which otherwise would be called unfinished
+    def receive(self) -> tuple[str, Any]:
+        """The next piece of the answer for the first file that waits for one.
+
+        Raises:
+            InvalidDocument: it did not come; why.
+            ReaderFailed: this is a fork of the process that handed over the file.
+        """
+        if self.owner != os.getpid():
+            message = "the process was forked while a file was being read; read it in one process only"
+            raise ReaderFailed(message)
+        deadline = time.monotonic() + _WALL * self.waiting[0][1] + _WALL_S
+        length = _LENGTH.unpack(self._received(_LENGTH.size, deadline))[0]
+        if length > self._limits.memory_mb * _MEGABYTE:
+            message = "its reader answered with more than it may have in memory; leave it out"
+            raise InvalidDocument(message)
+        kind, value = json.loads(self._received(length, deadline).decode("utf-8", "surrogatepass"))
+        return kind, value
+
+    def end(self) -> None:
+        """End it. It keeps nothing, so it need not be asked."""
+        self._connection.close()
+        self.process.kill()
+        with suppress(subprocess.TimeoutExpired):  # it may be in a call to a file system that does not answer
+            self.process.wait(_ENDS_WITHIN_S)
+
+    def forget(self) -> None:
+        """Leave it to the process that this one was forked from."""
+        self._connection.close()
+        self.process.returncode = 0  # of no child of ours, which otherwise would be called unfinished
+
+    def _greeted(self) -> bool:
+        try:
+            self._connection.settimeout(_STARTS_WITHIN_S)
+            return bool(self._connection.recv(1))
+        except OSError:
+            return False
+
+    def _received(self, size: int, deadline: float) -> bytes:
+        """So many bytes."""
+        while len(self._buffer) < size:
+            try:
+                self._connection.settimeout(max(deadline - time.monotonic(), 0.001))
+                block = self._connection.recv(_BLOCK)
+            except TimeoutError as error:
+                message = "reading it makes no progress; leave it out, or convert it"
+                raise InvalidDocument(message) from error
+            except OSError:
+                block = b""
+            if not block:
+                raise InvalidDocument(self._cause_of_death())
+            self._buffer += block
+        received = bytes(self._buffer[:size])
+        del self._buffer[:size]
+        return received
+
+    def _cause_of_death(self) -> str:
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(_ENDS_WITHIN_S)
+        status = self.process.returncode
+        if status == -signal.SIGXCPU:
+            return (
+                f"reading it takes more than {self.waiting[0][1]:,.0f} s of processor time; split it, "
+                "or raise SEARCH_INGESTION__FILE_SECONDS"
+            )
+        if status in {-signal.SIGKILL, -signal.SIGABRT, _OUT_OF_MEMORY}:  # what libraries do that get no memory
+            return (
+                f"reading it takes more than {self._limits.memory_mb:,} MB of memory; split it, "
+                "or raise SEARCH_INGESTION__FILE_MEMORY_MB"
+            )
+        how = signal.Signals(-status).name if status and status < 0 else f"status {status}"
+        return f"reading it ended the process that read it ({how}); it may be damaged"
 
 
 def _not_started(error: OSError) -> str:
@@ -250,6 +382,11 @@ def _not_started(error: OSError) -> str:
 
 def _item(kind: str, value: dict[str, Any]) -> Item:
     return Document(**value) if kind == "document" else Rejection(**value)
+
+
+def _encoded(value: Any) -> bytes:
+    """As it passes between the two, without its length."""
+    return json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
 # What follows runs in the child.
@@ -265,11 +402,12 @@ def _serve(connection: socket.socket, memory: int) -> None:
     out = connection.makefile("wb")
 
     def answer(kind: str, value: Any) -> None:
-        content = json.dumps([kind, value], ensure_ascii=False).encode("utf-8", "surrogatepass")
+        content = _encoded([kind, value])
         out.write(_LENGTH.pack(len(content)))
         out.write(content)
 
-    while True:
+    retires = False
+    while not retires:
         header, descriptors, *_ = socket.recv_fds(connection, _LENGTH.size, 1)
         if not header:
             return  # the parent is done, or gone
@@ -281,10 +419,10 @@ def _serve(connection: socket.socket, memory: int) -> None:
             try:
                 match request["what"]:
                     case "page":
-                        answer(*_told(pages.read(stream, file)))
+                        answer(*_plain(pages.read(stream, file)))
                     case "rows":
                         for item in tables.read_table(stream, file, request["fields"], None):
-                            answer(*_told(item))
+                            answer(*_plain(item))
                             out.flush()
                             _allow(seconds)
                     case _:
@@ -295,11 +433,13 @@ def _serve(connection: socket.socket, memory: int) -> None:
                 answer("refused", str(error))
             except Exception as error:
                 answer("refused", f"cannot be read: {str(error) or type(error).__name__}")
-        answer("end", _memory() > memory * _RETIRES_AT)
+        _allow(_BETWEEN_S)
+        retires = _memory() > memory * _RETIRES_AT
+        answer("end", retires)
         out.flush()
 
 
-def _told(item: Item) -> tuple[str, dict[str, Any]]:
+def _plain(item: Item) -> tuple[str, dict[str, Any]]:
     if isinstance(item, Document):
         names = ("id", "text", "title", "metadata", "media_type", "modified", "origin")
         return "document", {name: getattr(item, name) for name in names}

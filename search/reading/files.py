@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from errno import EFBIG, EINVAL, EXDEV
 from glob import has_magic
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from search.documents import Document, Rejection
 from search.errors import InvalidDocument
@@ -18,7 +18,8 @@ IGNORE_FILES = (".gitignore", ".searchignore")
 LONGEST = 64_000_000  # bytes; longer lines and files are skipped unread, so that memory stays bounded
 _LONGEST_IGNORE_FILE = 1_000_000  # bytes
 _SHOWN = 100  # characters of a line of an ignore file
-_TRIES = 3  # to read a file that others write at the same time
+TRIES = 3  # to read a file that others write at the same time
+CHANGED = "changed while it was read; ingest it again"
 _KINDS = {
     stat.S_IFIFO: "a named pipe",
     stat.S_IFSOCK: "a socket",
@@ -57,37 +58,58 @@ class SourceFile:
         """A rejection of a file of many documents, of which nobody knows the ids then."""
         return Rejection(self.name, None, None, reason, {"file": str(self.path.absolute()), "name": self.name})
 
+    def snapshot(self) -> "Snapshot":
+        """Open the file to read it as one document.
+
+        Raises:
+            OSError: see `open`.
+            InvalidDocument: it is too large.
+        """
+        snapshot = Snapshot(self.open())
+        if snapshot.status.st_size > LONGEST:
+            snapshot.stream.close()
+            message = f"larger than {LONGEST:,} bytes; split it"
+            raise InvalidDocument(message)
+        return snapshot
+
     def whole(self, parse: Callable[[BinaryIO, "SourceFile"], Item]) -> Item:
         """Read the file as one document, with the time it was written at; what changes meanwhile is read again."""
         try:
-            for _ in range(_TRIES):
-                with self.open() as stream:
-                    before = os.fstat(stream.fileno())
-                    if before.st_size > LONGEST:
-                        return self.reject(f"larger than {LONGEST:,} bytes; split it")
+            for _ in range(TRIES):
+                snapshot = self.snapshot()
+                with snapshot.stream as stream:
                     item = parse(stream, self)
-                    if _same(before, os.fstat(stream.fileno())):
-                        break
-            else:
-                return self.reject("changed while it was read; ingest it again")
+                    if snapshot.is_current():
+                        return replace(item, modified=snapshot.status.st_mtime) if isinstance(item, Document) else item
         except InvalidDocument as error:
             return self.reject(str(error))
         except OSError as error:
             return self.reject(f"cannot be read: {error.strerror}")
-        if isinstance(item, Document):
-            return replace(item, modified=before.st_mtime)
-        return item
+        return self.reject(CHANGED)
 
     def steadily(self, items: Callable[[BinaryIO, "SourceFile"], Iterable[Item]]) -> Iterator[Item]:
         """Documents of a file of many; at its end, whether it changed meanwhile. A file that cannot be read is a rejection."""
         try:
             with self.open() as stream:
-                before = os.fstat(stream.fileno())
+                snapshot = Snapshot(stream)
                 yield from items(stream, self)
-                if not _same(before, os.fstat(stream.fileno())):
-                    yield Rejection(self.name, None, None, "changed while it was read; ingest it again")
+                if not snapshot.is_current():
+                    yield Rejection(self.name, None, None, CHANGED)
         except OSError as error:
             yield Rejection(self.name, None, None, f"cannot be read: {error.strerror}")
+
+
+class Snapshot:
+    """An open file, as it was when it was opened."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.stream = stream
+        self.status = os.fstat(stream.fileno())
+
+    def is_current(self) -> bool:
+        """Whether nobody has written to it since."""
+        now = os.fstat(self.stream.fileno())
+        return (now.st_ino, now.st_size, now.st_mtime_ns) == (self.status.st_ino, self.status.st_size, self.status.st_mtime_ns)
 
 
 def open_regular(path: Path, within: Path | None = None) -> BinaryIO:
@@ -313,10 +335,3 @@ def _ignored(path: Path, rules: list[Rules], *, is_folder: bool) -> bool:
         if verdict is not None:
             return verdict
     return False
-
-
-def _same(before: os.stat_result, after: os.stat_result) -> bool:
-    def marks(stat: os.stat_result) -> tuple[Any, ...]:
-        return stat.st_ino, stat.st_size, stat.st_mtime_ns
-
-    return marks(before) == marks(after)
