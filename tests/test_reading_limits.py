@@ -1,13 +1,18 @@
 """No file takes more than its share: what asks for too much time or memory is rejected, and the next one is read."""
 
+import fcntl
 import io
 import json
 import os
 import signal
 import subprocess
 import sys
+import termios
 import time
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -280,6 +285,182 @@ def test_a_child_that_cannot_be_started(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(ReaderFailed, match=r"ended with 1 before it read any; see what `/bin/false -P -m search.reading.child`"):
         read(tmp_path)
+
+
+# Pages ahead
+
+
+def fill(folder: Path, count: int, text: str = "") -> list[SourceFile]:
+    folder.mkdir(exist_ok=True)
+    files = [SourceFile(folder / f"{number:02}.html", f"{number:02}") for number in range(count)]
+    for file in files:
+        file.path.write_text(f"<p>{file.name}{text}</p>")
+    return files
+
+
+def texts(items: Iterable[Document | Rejection]) -> list[str]:
+    return [item.text.strip() if isinstance(item, Document) else item.reason for item in items]
+
+
+def test_pages_are_handed_over_a_few_ahead(tmp_path: Path) -> None:
+    """Not more than a few: nobody may want them."""
+    files = fill(tmp_path / "n", 30)
+    coming = iter(files)
+    with Reader(LIMITS) as reader, closing(reader.pages(coming)) as pages:
+        assert texts([next(pages)]) == ["00"]
+        assert reader._child
+        assert len(reader._child.waiting) == child._AHEAD - 1
+        first = reader_of(reader)
+        assert len(list(copy(coming))) == 30 - child._AHEAD
+        assert texts(pages) == [file.name for file in files[1:]]
+        assert not reader._child.waiting
+        assert reader_of(reader) == first
+
+
+@linux
+def test_who_stops_early_leaves_nothing_open(tmp_path: Path) -> None:
+    fill(tmp_path / "n", 20)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    reading = iter(Reading([str(tmp_path / "n")]))
+    next(reading)
+    assert len(list(Path("/proc/self/fd").iterdir())) > before
+    del reading
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+@linux
+def test_the_page_that_exceeds_a_limit_is_the_one_that_is_rejected(tmp_path: Path) -> None:
+    """Not one before it, that is answered and not taken yet, nor one behind it, that the same child has, too."""
+    files = fill(tmp_path, 12)
+    for number in (3, 4, 9):
+        files[number] = SourceFile(tmp_path / f"{number}.docx", "busy")
+        files[number].path.write_bytes(busy_docx())
+    files[6].path.write_text("<b>" * 3_000_000)
+    wanted = [file.name for file in files]
+    with Reader(Limits(0.5, 400)) as reader:
+        for number, item in enumerate(reader.pages(files)):
+            if number in {3, 4, 9}:
+                assert "s of processor time; split it" in str(item)
+            elif number == 6:
+                assert isinstance(item, Rejection)
+            else:
+                assert texts([item]) == [wanted[number]]
+            time.sleep(0.2)  # in which the child goes ahead
+
+
+@linux
+def test_a_child_that_crashes_over_pages_ahead(tmp_path: Path) -> None:
+    """What it has answered by then stands; the first that it has not is rejected, and the others are read."""
+    files = fill(tmp_path / "n", 20, "x" * 100_000)
+    with Reader(LIMITS) as reader, closing(reader.pages(files)) as pages:
+        items = [next(pages)]
+        time.sleep(1)  # the child waits for somebody to take what it has read
+        os.kill(reader_of(reader), signal.SIGSEGV)
+        items += pages
+    assert [item.document_id if isinstance(item, Rejection) else item.id for item in items] == [file.name for file in files]
+    (rejected,) = [item for item in items if isinstance(item, Rejection)]
+    assert "(SIGSEGV)" in rejected.reason
+    assert items.index(rejected) < child._AHEAD
+
+
+@linux
+def test_a_page_that_changes_after_it_was_read_ahead(tmp_path: Path) -> None:
+    files = fill(tmp_path / "n", 20)
+    with Reader(LIMITS) as reader, closing(reader.pages(files)) as pages:
+        items = [next(pages)]
+        time.sleep(1)
+        files[3].path.write_text("<p>changed</p>")
+        files[5].path.unlink()
+        items += pages
+    assert texts(items) == [*(file.name for file in files[:3]), "changed", "04", "cannot be read: No such file or directory"] + [
+        file.name for file in files[6:]
+    ]
+
+
+@linux
+def test_answers_ahead_take_no_memory_here(tmp_path: Path) -> None:
+    """However long: they wait in the child until they are wanted."""
+    files = fill(tmp_path / "n", 10, "x" * 5_000_000)
+    with Reader(LIMITS) as reader:
+        for item in reader.pages(files):
+            time.sleep(0.2)
+            assert isinstance(item, Document)
+            assert len(item.text) > 5_000_000
+            if reader._child:
+                unread = array("i", [0])
+                fcntl.ioctl(reader._child._connection, termios.FIONREAD, unread)
+                assert len(reader._child._buffer) + unread[0] < 1_000_000
+
+
+@pytest.mark.timeout(30)
+def test_long_names_block_nobody(tmp_path: Path) -> None:
+    """Of characters that JSON writes as six: requests that fill the socket would meet answers that fill it, too."""
+    names = [f"{number:02}" + "\x01" * 4000 for number in range(20)]
+    (tmp_path / "a.html").write_text("<p>x</p>")
+    with Reader(LIMITS) as reader:
+        items = []
+        for item in reader.pages(SourceFile(tmp_path / "a.html", name) for name in names):
+            items.append(item)
+            assert not reader._child or sum(size for size, _ in reader._child.waiting) < 2 * child._AHEAD_BYTES
+    assert [item.id for item in items if isinstance(item, Document)] == names
+
+
+@linux
+def test_a_child_that_retires_leaves_pages_to_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "retires"
+    program.write_text(
+        f"#!{sys.executable}\nimport sys\nfrom search.reading import child\n"
+        "child._RETIRES_AT = 0\nchild._main(*map(int, sys.argv[-2:]))\n"
+    )
+    program.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(program))
+    files = fill(tmp_path / "n", 10)
+    with Reader(LIMITS) as reader:
+        for item, file in zip(reader.pages(files), files, strict=True):
+            assert texts([item]) == [file.name]
+            assert reader._child is None
+
+
+def test_a_page_that_is_refused_does_not_end_its_reader(tmp_path: Path) -> None:
+    writer = pypdf.PdfWriter()
+    writer.append(pypdf.PdfReader(io.BytesIO(pdf(["Secret."]))))
+    writer.encrypt("password", algorithm="RC4-128")
+    writer.write(tmp_path / "b.pdf")
+    with Reader(LIMITS) as reader:
+        page(reader, tmp_path / "a.html")
+        first = reader_of(reader)
+        assert "is encrypted" in str(next(reader.pages([SourceFile(tmp_path / "b.pdf", "b.pdf")])))
+        assert reader_of(reader) == first
+
+
+def test_a_table_among_pages_that_are_ahead(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"id": ["1"], "text": ["x"]}), tmp_path / "a.parquet")
+    files = fill(tmp_path / "n", 10)
+    with Reader(LIMITS) as reader, closing(reader.pages(files)) as pages:
+        items = [next(pages)]
+        with (tmp_path / "a.parquet").open("rb") as stream:
+            assert list(reader.rows(stream, SourceFile(tmp_path / "a.parquet", "a"), {})) == [Document("1", "x")]
+        items += pages
+    assert texts(items) == [file.name for file in files]
+
+
+def test_files_of_all_kinds_come_in_order(tmp_path: Path) -> None:
+    names = ["a.html", "b.md", "c.pdf", "d.csv", "e.html", "f.txt", "g.parquet", "h.html", "i.html", "j.jsonl", "k.txt", "l.docx"]
+    contents = {
+        ".html": b"<p>x</p>",
+        ".pdf": pdf(["x"]),
+        ".docx": docx([("Normal", "x")]),
+        ".csv": b"id,text\n1,x\n",
+        ".jsonl": b'{"id": "1", "text": "x"}\n',
+    }
+    for name in names:
+        (tmp_path / name).write_bytes(contents.get(Path(name).suffix, b"x"))
+    pq.write_table(pa.table({"id": ["1"], "text": ["x"]}), tmp_path / "g.parquet")
+    items = read(tmp_path)
+    assert [Path(item.origin.partition(":")[0]).name for item in items if isinstance(item, Document)] == names
+
+
+# Its end
 
 
 @linux

@@ -406,8 +406,7 @@ def _serve(connection: socket.socket, memory: int) -> None:
         out.write(_LENGTH.pack(len(content)))
         out.write(content)
 
-    retires = False
-    while not retires:
+    while True:
         header, descriptors, *_ = socket.recv_fds(connection, _LENGTH.size, 1)
         if not header:
             return  # the parent is done, or gone
@@ -434,8 +433,7 @@ def _serve(connection: socket.socket, memory: int) -> None:
             except Exception as error:
                 answer("refused", f"cannot be read: {str(error) or type(error).__name__}")
         _allow(_BETWEEN_S)
-        retires = _memory() > memory * _RETIRES_AT
-        answer("end", retires)
+        answer("end", _memory() > memory * _RETIRES_AT)
         out.flush()
 
 
@@ -486,8 +484,12 @@ def _end_with(parent: int) -> None:
     os._exit(0)
 
 
-if __name__ == "__main__":
+def _main(parent: int, memory: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # what interrupts the parent, ends this by and by
-    threading.Thread(target=_end_with, args=[int(sys.argv[1])], daemon=True).start()
+    threading.Thread(target=_end_with, args=[parent], daemon=True).start()
     with suppress(OSError):  # the parent is gone
-        _serve(socket.socket(fileno=0), int(sys.argv[2]))
+        _serve(socket.socket(fileno=0), memory)
+
+
+if __name__ == "__main__":
+    _main(int(sys.argv[1]), int(sys.argv[2]))
