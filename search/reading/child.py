@@ -136,14 +136,14 @@ class Reader:
             return page.rejection
         try:
             ((kind, value),) = self._answers(page.child)
+            modified = page.unchanged_since()
+            if modified is not None:
+                return _item(kind, value | {"modified": modified} if kind == "document" else value)
         except InvalidDocument as error:
             return page.file.reject(str(error))
-        modified = page.unchanged_since()
-        if modified is None:
-            if self._child and self._child.waiting:
-                self._end()  # or those behind were answered first
-            return page.rejection
-        return _item(kind, value | {"modified": modified} if kind == "document" else value)
+        if self._child and self._child.waiting:
+            self._end()  # it would answer those behind first
+        return page.rejection
 
     def _ask(self, what: str, stream: BinaryIO, file: SourceFile, fields: Mapping[str, str] | None = None) -> Iterator[Any]:
         """Send a file; what comes back."""
@@ -155,7 +155,7 @@ class Reader:
         return self._answers(child)
 
     def _answers(self, child: "_Child") -> Iterator[tuple[str, Any]]:
-        """What comes back for the first file without an answer. A child that has done its duty, or has not, ends with it.
+        """What comes back for the first file without an answer. Unless it goes on from there, the child is ended.
 
         Raises:
             InvalidDocument: the file cannot be read, or not within the limits.
