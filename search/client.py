@@ -34,7 +34,7 @@ from search.errors import (
 )
 from search.forks import abandon, watch
 from search.ingestion.report import IngestReport
-from search.transport import Clock, keep_to
+from search.transport import Clock, watch_client
 
 Value = TypeVar("Value")
 Filter = Mapping[str, Any]
@@ -144,9 +144,7 @@ class Client:
 
     def _connected(self) -> httpx.Client:
         http = httpx.Client(**self._asked.options)
-        for transport in (http._transport, *http._mounts.values()):  # noqa: SLF001  # httpx gives no other way
-            if isinstance(transport, httpx.HTTPTransport):
-                keep_to(self._clock, transport)
+        watch_client(self._clock, http)
         return http
 
     def search(self, query: str, **options: Any) -> SearchResult:
@@ -369,7 +367,7 @@ class _Whole:
             if isinstance(told, str):  # of /rerank
                 told = {"type": "", "message": told}
             error = _error(status, {"type": told["type"], "message": str(told["message"])}, self._retry_after_s())
-        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as odd:
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as odd:
             what = f"HTTP {status}" if not self._answer.is_success else "something else than search serve does"
             advice = "give the address that it leads to" if status in _ELSEWHERE else "is `search serve` running there?"
             message = f"the service at {url} answered {what}: {advice}"

@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import importlib.util
-import json
 import os
 import platform
 from collections.abc import Callable, Iterator
@@ -14,8 +13,10 @@ from search.addresses import without_secrets
 from search.assembly import build_collections, build_embedder, build_reranker, needs_extra
 from search.errors import CollectionNotFound, SearchError
 from search.index import CollectionSpec, VectorIndex
+from search.index.data_folder import read_owner
 from search.models import manifest, verify
-from search.settings import CausalSettings, EdgeSettings, ServiceSettings, Settings, files_read, telemetry_off, unknown_names
+from search.settings import CausalSettings, EdgeSettings, ServiceSettings, Settings, files_read, unknown_names
+from search.telemetry import telemetry_off
 
 _PACKAGES = ("two-stage-search", "fastembed", "fastembed-gpu", "onnxruntime", "onnxruntime-gpu", "qdrant-client", "qdrant-edge-py")
 
@@ -90,11 +91,8 @@ def _data_dir(folder: Path) -> str:
     if not os.access(existing, os.W_OK):
         message = f"{existing} cannot be written; choose another data_dir"
         raise SearchError(message)
-    try:
-        owner = json.loads((folder / "owner.json").read_text())
-    except (OSError, ValueError):
-        return str(folder)
-    return f"{folder}, last opened by process {owner['pid']}"
+    pid = read_owner(folder / "owner.json").get("pid")
+    return f"{folder}, last opened by process {pid}" if isinstance(pid, int) else str(folder)
 
 
 def _embedder(settings: Settings) -> str:

@@ -291,18 +291,22 @@ def encodable(text: str) -> bool:
 
 def half_surrogate(value: Json) -> str | None:
     """Where plain data holds half of a surrogate pair, such as "filter.must[0].key"; None where UTF-8 can store all of it."""
-    open_values: list[tuple[str, Json]] = [("", value)]
+    steps: list[str] = []  # to the value that is looked at: paths are made of the one that is told, since names may be long
+    open_values: list[tuple[int, Any, Json]] = [(0, None, value)]  # how deep a value is, and its name or number there
     while open_values:
-        path, inner = open_values.pop()
+        depth, name, inner = open_values.pop()
+        if name is not None:
+            steps[depth - 1 :] = [f"[{name}]" if isinstance(name, int) else f".{_printable(name[:_LONGEST_PATH])}"]
         match inner:
             case str():
                 if not encodable(inner):
+                    path = "".join(steps[:depth]).removeprefix(".")
                     return path if len(path) < _LONGEST_PATH else path[:_LONGEST_PATH] + "…"
             case Mapping():
-                open_values += [(path, key) for key in inner]
-                open_values += [(f"{path}.{_printable(key)}" if path else _printable(key), one) for key, one in inner.items()]
+                open_values += [(depth, None, key) for key in inner]
+                open_values += [(depth + 1, str(key), one) for key, one in inner.items()]
             case list() | tuple():
-                open_values += [(f"{path}[{number}]", one) for number, one in enumerate(inner)]
+                open_values += [(depth + 1, number, one) for number, one in enumerate(inner)]
     return None
 
 
@@ -339,17 +343,24 @@ def _printable(key: Any) -> str:
     return str(key).encode(errors="backslashreplace").decode()
 
 
-def _check_json(value: Json, path: str, depth: int = 0) -> None:
-    problem = f"is nested more than {_DEEPEST} levels deep; flatten it" if depth > _DEEPEST else _problem(value)
+def _check_json(value: Json, *steps: Any) -> None:
+    """Check a value, and those inside it.
+
+    Args:
+        value: as it was given.
+        steps: what it is of, and the names and numbers that lead to it there. Only the path that is told is written out.
+    """
+    problem = f"is nested more than {_DEEPEST} levels deep; flatten it" if len(steps) > _DEEPEST + 1 else _problem(value)
     if problem:
+        path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps).removeprefix(".")
         message = f"{listed([path])} {problem}"
         raise InvalidDocument(message)
     if isinstance(value, Mapping):
         for key, inner in value.items():
-            _check_json(inner, f"{path}.{key}", depth + 1)
+            _check_json(inner, *steps, key)
     elif isinstance(value, list | tuple):
         for number, inner in enumerate(value):
-            _check_json(inner, f"{path}[{number}]", depth + 1)
+            _check_json(inner, *steps, number)
 
 
 def _copied(value: Json) -> Json:

@@ -141,7 +141,7 @@ class Reindexing:
             with live.claimed():  # what came in meanwhile would be missing
                 damage = survey(live)
                 if _digest_of(info.spec) == _digest_of(spec) and self._cut_alike(live):
-                    copy(live, new, spec, sync=True, on_progress=on_progress)
+                    copy(live, new, spec, sync=True, on_progress=on_progress, damage=damage)
                 filling = Ingestion(self._embedder, new, self._chunker, max_characters=sys.maxsize, on_progress=on_progress)
                 report = filling.run(documents(live), sync=True, max_delete=sys.maxsize)
                 if report.rejected:

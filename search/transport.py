@@ -36,6 +36,13 @@ class Clock(threading.local):
         return left if timeout is None else min(timeout, left)
 
 
+def watch_client(clock: Clock, client: httpx.Client) -> None:
+    """Have a client that was not used before keep to a clock, whichever way it takes, by a proxy or not."""
+    for carrier in (client._transport, *client._mounts.values()):  # noqa: SLF001  # httpx gives no other way
+        if isinstance(carrier, httpx.HTTPTransport):
+            keep_to(clock, carrier)
+
+
 def keep_to(clock: Clock, carrier: httpx.HTTPTransport) -> None:
     """Have a transport that was not used before keep to a clock. httpx takes no backend, httpcore does; a test holds both to it."""
     pool = carrier._pool  # noqa: SLF001

@@ -79,7 +79,7 @@ def test_what_is_vulnerable_is_named(osv: Osv) -> None:
     told = audit(osv)
     assert told.returncode == 1
     assert "PYSEC-0000-1, fixed in 99.1" in told.stdout
-    assert told.stdout.count("  qdrant-client ") == 4  # of seven files
+    assert told.stdout.count("  qdrant-client ") == 5  # of eight files
 
 
 def test_that_nobody_could_be_asked_is_no_success(osv: Osv) -> None:

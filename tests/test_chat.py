@@ -35,6 +35,7 @@ class Answer(NamedTuple):
     body: bytes | None = None  # instead of a chat completion
     silent: bool = False  # says nothing while the test lasts
     drips: bool = False  # sends an empty line every so often, for seconds, and only then the answer
+    drips_headers: bool = False  # the same of the answer's head
 
 
 class Asked(NamedTuple):
@@ -92,6 +93,10 @@ def _handler(standin: ChatStandIn) -> type[BaseHTTPRequestHandler]:
                 standin.over.wait(30)
             try:
                 self.send_response(answer.status)
+                for number in range(100 * answer.drips_headers):
+                    self.send_header(f"X-{number}", "y")
+                    self.flush_headers()
+                    standin.over.wait(0.03)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(content) + 100 * answer.drips))
                 self.end_headers()
@@ -329,7 +334,10 @@ def test_a_url_that_is_none_says_what_to_check(url: str) -> None:
     assert KEY not in str(caught.value)
 
 
-@pytest.mark.parametrize("answer", [Answer(silent=True), Answer("[1]", drips=True)], ids=["silent", "dripping"])
+SLOW = [Answer(silent=True), Answer("[1]", drips=True), Answer("[1]", drips_headers=True)]
+
+
+@pytest.mark.parametrize("answer", SLOW, ids=["silent", "dripping", "dripping headers"])
 def test_a_slow_answer_is_lost(answer: Answer, server: ChatStandIn) -> None:
     server.planted.append(answer)
     with (
@@ -351,7 +359,7 @@ def test_a_deadline_in_time_changes_nothing(reranker: ChatReranker) -> None:
     assert scoring.tokens_seen.tolist() == scoring.tokens_total.tolist() == [1, 1]
 
 
-@pytest.mark.parametrize("answer", [Answer(silent=True), Answer("[1]", drips=True)], ids=["silent", "dripping"])
+@pytest.mark.parametrize("answer", SLOW, ids=["silent", "dripping", "dripping headers"])
 def test_a_deadline_that_passes_while_the_server_thinks(answer: Answer, server: ChatStandIn, reranker: ChatReranker) -> None:
     server.planted.append(answer)
     assert_unscored(reranker.score("q", ["a", "b"], deadline=Deadline.after_ms(300)), 2)

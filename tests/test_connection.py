@@ -439,6 +439,8 @@ def test_others_are_asked_by_the_proxy_that_the_environment_names(monkeypatch: p
     thread.join(10)
     listener.close()
     assert requests[0].startswith(b"GET http://qdrant.example:6333/collections ")
+    monkeypatch.setenv("http_proxy", "127.0.0.1:1")  # as is customary, without a scheme
+    connect("http://qdrant.example:6333").close()
     monkeypatch.setenv("http_proxy", "nonsense://user:s3cret@[")
     with pytest.raises(IndexRejected, match="the proxy that the environment names") as caught:
         connect("http://qdrant.example:6333")

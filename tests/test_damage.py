@@ -29,6 +29,7 @@ COUNT = 12
 TEXTS = [Document(id=f"d{i}", text=f"Number {i} is about cats. " * (1 + i % 3), metadata={"n": i}) for i in range(COUNT)]
 LANGCHAIN = {"page_content": "Somebody else's text.", "metadata": {"source": "a.txt"}}
 LLAMA = {"document_id": "None", "doc_id": "None", "_node_content": "{}"}
+EMPTY = str(uuid.uuid5(uuid.NAMESPACE_OID, "empty"))
 Spoil = Callable[[Searcher], Point]
 
 
@@ -44,7 +45,8 @@ def unknown(payload: Payload, number: int | None = None) -> Spoil:
     """A point of its own, in the place where the passage of d0 is."""
 
     def make(searcher: Searcher) -> Point:
-        return Point(str(uuid.uuid4()) if number is None else str(number), stored(searcher, "d0").vector, payload)
+        own = uuid.uuid5(uuid.NAMESPACE_OID, uuid.uuid4().hex)  # an id as this package gives
+        return Point(str(own) if number is None else str(number), stored(searcher, "d0").vector, payload)
 
     return make
 
@@ -62,9 +64,8 @@ def changed(**changes: Any) -> Spoil:
 
 DAMAGED: dict[str, Spoil] = {
     "no payload": unknown({}),
-    "no payload, a number as id": unknown({}, 7),
-    "a document and nothing else": unknown({"document_id": "d0"}),
-    "a document that is gone": unknown({"document_id": "gone"}),
+    "a document and its revision": unknown({"document_id": "d0", "revision": "1"}),
+    "a document that is gone": unknown({"document_id": "gone", "chunks": 1}),
     "no text": changed(text=...),
     "no metadata": changed(metadata=...),
     "a number as text": changed(text=5),
@@ -80,6 +81,8 @@ FOREIGN: dict[str, Spoil] = {
     "LlamaIndex's": unknown(LLAMA),
     "text and metadata, as some name them": unknown({"text": "x", "metadata": {}}),
     "a number as id": unknown(LANGCHAIN, 9),
+    "no payload, a number as id": unknown({}, 7),
+    "a ticket": unknown({"document_id": "d2", "text": "It is broken.", "title": "Help", "metadata": {"n": 2}}),
     "half of it like ours": unknown({"document_id": "d1", "text": 5, "tenant_id": "t"}),
 }
 
@@ -139,9 +142,21 @@ def test_what_another_program_wrote_is_left_alone(searcher: Searcher) -> None:
     assert held(searcher) == {one.id: one for one in TEXTS[:-1]}
 
 
+def test_a_document_that_another_program_names_is_changed_and_removed_without_its_points(searcher: Searcher) -> None:
+    ticket = FOREIGN["a ticket"](searcher)
+    searcher.opened().upsert([ticket])
+    there = {"must": [{"has_id": [ticket.id]}]}
+    assert searcher.ingest([replace(TEXTS[2], text="It is about dogs.")]).changed == 1
+    assert searcher.opened().count(there) == 1
+    assert searcher.delete(ids=["d2"]) == 1
+    assert searcher.opened().count(there) == 1
+    assert searcher.ingest(TEXTS[:2], sync=True, max_delete=COUNT).removed == COUNT - 3
+    assert searcher.opened().count(there) == 1
+
+
 def test_documents_of_damaged_points_count_among_those_that_may_go(searcher: Searcher) -> None:
     vector = stored(searcher, "d0").vector
-    searcher.opened().upsert([Point(str(uuid.uuid4()), vector, {"document_id": f"gone{i}"}) for i in range(5)])
+    searcher.opened().upsert([Point(str(uuid.uuid4()), vector, {"document_id": f"gone{i}", "revision": "1"}) for i in range(5)])
     report = searcher.ingest(TEXTS, sync=True)
     assert (report.removed, report.kept) == (0, 5)
     assert survey(searcher.opened()).damaged == 5
@@ -160,7 +175,7 @@ def test_many_of_them_among_the_closest(searcher: Searcher) -> None:
 
 def test_everything_else_goes_on(searcher: Searcher) -> None:
     for number, spoil in enumerate([*DAMAGED.values(), *FOREIGN.values()]):
-        point = spoil(searcher) if number < 4 or number >= len(DAMAGED) else None
+        point = spoil(searcher) if number < 3 or number >= len(DAMAGED) else None
         if point is not None:
             searcher.opened().upsert([point])
     assert held(searcher) == {one.id: one for one in TEXTS}
@@ -193,7 +208,7 @@ def test_a_copy_leaves_them_out_and_says_so(searcher: Searcher) -> None:
 
     spec = CollectionSpec(searcher.embedder.dimension, searcher.embedder.fingerprint)
     target = QdrantCollections(in_memory(), ":memory:").named("copied", searcher.settings.storage)
-    searcher.opened().upsert([unknown({}, 3)(searcher), unknown(LANGCHAIN)(searcher), changed(text=5)(searcher)])
+    searcher.opened().upsert([unknown({})(searcher), unknown(LANGCHAIN)(searcher), changed(text=5)(searcher)])
     report = copy(searcher.opened(), target, spec)
     assert (report.added, report.rejected, report.damaged, report.foreign) == (COUNT - 1, 1, 2, 1)
     assert report.rejections[0].document_id == "d3"
@@ -204,7 +219,7 @@ def test_the_service_answers(tmp_path: Path, model_folder: Path) -> None:
     given: dict[str, Any] = {"embedder": {"model": str(model_folder / "embedder-mean")}, "reranker": {"kind": "none"}}
     with open_search(Settings(data_dir=tmp_path / "data", **given)) as searcher:
         searcher.ingest(TEXTS)
-        points = [unknown({}, 3)(searcher), unknown(LANGCHAIN)(searcher), unknown({"document_id": "d0"})(searcher)]
+        points = [unknown({}, 3)(searcher), unknown(LANGCHAIN)(searcher), unknown({"document_id": "d0", "revision": "1"})(searcher)]
         foreign = unknown({"number": 0, "metadata": 5, "media_type": 5})(searcher)
         searcher.opened().upsert([*points, changed(text=5)(searcher), foreign])
     with serving(Settings(data_dir=tmp_path / "data", **given)) as served:
@@ -235,10 +250,11 @@ def test_the_commands_name_them(tmp_path: Path, model_folder: Path) -> None:
     with open_search(Settings(data_dir=tmp_path / "data", **given)) as searcher:
         vector = next(searcher.opened().scroll(vectors=True)).vector
         assert vector is not None
-        searcher.opened().upsert([Point("41", vector, {}), Point("42", vector, LANGCHAIN)])
+        searcher.opened().upsert([Point(EMPTY, vector, {}), Point("42", vector, LANGCHAIN)])
     told = " ".join(search("doctor", status=1, **settings).stdout.split())
     assert (
-        "PROBLEM points 1 points hold no whole passage (such as 41); 1 points were written by another program (such as 42)" in told
+        f"PROBLEM points 1 points hold no whole passage (such as {EMPTY}); 1 points were written by another program (such as 42)"
+        in told
     )
     assert "with --sync" in told
     assert len(as_json("query", "cats", "--limit", 6, **settings)["hits"]) == 6
@@ -281,7 +297,8 @@ def test_what_a_payload_is_taken_for() -> None:
     assert as_passage({"document_id": " "}, ["document_id"]) is None
     assert as_passage({"document_id": "a"}, ["document_id"]) == {"document_id": "a"}
     assert as_passage({}, ["generation"]) == {}
-    assert document_of({"document_id": "a"}) == "a"
+    assert document_of({"document_id": "a", "chunks": 2}) == "a"
+    assert document_of({"document_id": "a", "text": "x", "metadata": {}}) is None
     assert document_of({"document_id": 5}) is None
     assert document_of({}) is None
     assert document_of(LLAMA) is None

@@ -2,6 +2,7 @@
 
 import json
 import math
+import tracemalloc
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.documents import Chunk, Document
+from search.documents import Chunk, Document, half_surrogate
 from search.errors import InvalidDocument
 
 INVALID: dict[str, tuple[dict[str, Any], str]] = {
@@ -72,3 +73,32 @@ def test_chunks_that_differ_have_ids_that_differ(chunks: list[tuple[str, int, st
     encodable = all(chunk.text.isprintable() and chunk.document_id.isprintable() for chunk in made)
     if encodable:
         assert made[0].id != made[1].id
+
+
+def test_paths_of_values_take_no_memory_until_one_is_told() -> None:
+    """A long name over many values: to write each path down would take 100,000 characters 4,000 times."""
+    half = {"a" * 100_000: [*([0] * 4_000), "\ud800"]}
+    tracemalloc.start()
+    place = half_surrogate(half)
+    with pytest.raises(InvalidDocument, match="holds half of a surrogate pair"):
+        Document(id="a", text="b", metadata=half)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert place
+    assert place.startswith("aaa")
+    assert most < 20_000_000
+
+
+@pytest.mark.parametrize(
+    ("value", "place"),
+    [
+        ("\ud800", ""),
+        ({"a": {"b": [1, {"c": "\ud800"}], "d": 2}}, "a.b[1].c"),
+        ({"a": [[], ["x", "\ud800"]]}, "a[1][1]"),
+        ([{"x": "y"}, "\ud800"], "[1]"),
+        ({"a": {"\ud800": 1}}, "a"),
+        ({"a": {"b": ["x"] * 3}, "c": ["y", {"d": 1}]}, None),
+    ],
+)
+def test_where_half_of_a_surrogate_pair_is(value: Any, place: str | None) -> None:
+    assert half_surrogate(value) == place

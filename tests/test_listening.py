@@ -181,10 +181,10 @@ print(*room({most}), resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
 def test_no_descriptors_to_speak_of(tmp_path: Path) -> None:
     given = {"SEARCH_DATA_DIR": str(tmp_path), "SEARCH_RERANKER__KIND": "none"}
-    command = [sys.executable, "-c", LIMITED.format(28, 28), str(COMMAND), "serve", "--port", "0", "--log", "none"]
+    command = [sys.executable, "-c", LIMITED.format(24, 24), str(COMMAND), "serve", "--port", "0", "--log", "none"]
     done = subprocess.run(command, env={**os.environ, **given}, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 1
-    assert "open 28 files, which is too few; raise it with ulimit -n" in done.stderr
+    assert "open 24 files, which is too few; raise it with ulimit -n" in done.stderr
     assert done.stderr.count("\n") == 1
 
 

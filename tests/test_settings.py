@@ -1,5 +1,6 @@
 """Settings come from arguments, environment, .env and search.toml, in that order, and mistakes are named."""
 
+import json
 import os
 import subprocess
 import sys
@@ -288,6 +289,23 @@ def test_the_command_takes_a_named_file_and_doctor_says_which_were_read(tmp_path
         f"{file} (may not send texts elsewhere or let others in: it is in the working folder)"
         in command("doctor", folder=tmp_path).stdout
     )
+
+
+def test_a_folder_adds_no_key_to_those_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service on loopback may be reached by others, too: through a proxy."""
+    monkeypatch.chdir(tmp_path)
+    write_toml(tmp_path / "search.toml", REMOTE["service.api_keys.evil"][0])
+    assert set(Settings().service.api_keys) == {"evil"}  # alone it lets nobody in who was kept out
+    monkeypatch.setenv("SEARCH_SERVICE__API_KEYS", json.dumps({"me": {"sha256": "1" * 64}}))
+    with pytest.raises(InvalidSettings, match=r"search\.toml sets service\.api_keys\.evil"):
+        Settings()
+
+
+def test_no_file_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_toml(tmp_path / "search.toml", "limit = 3")
+    monkeypatch.setenv("SEARCH_CONFIG", os.devnull)
+    assert Settings().limit == 10
 
 
 def test_a_host_on_the_command_line_asks_about_keys_of_the_folder(tmp_path: Path) -> None:

@@ -100,17 +100,17 @@ LONG = "x" * 90_000
 def test_little_is_repeated_of_what_was_sent(served: Served, method: str, path: str, body: object, headers: dict[str, str]) -> None:
     content = None if body is None else json.dumps(body)
     answer = served.http.request(method, path, content=content, headers=JSON | headers)
-    assert answer.status_code >= 400 or "X-Request-Id" in headers
+    assert answer.status_code >= 400 or "X-Request-Id" in headers or path == "/v1/documents"  # which tells of each by itself
     assert len(answer.content) + sum(len(name) + len(value) for name, value in answer.headers.items()) < 2_500
     assert answer.text.count("x") < 700
     if LONG in (body if isinstance(body, dict) else {}):
-        assert answer.text.count("x") < 250  # of them about 100, once or, for Cohere and the others, three times over
+        assert answer.text.count("x") < 300  # of them about 100, once or, for Cohere and the others, three times over
 
 
 def test_what_to_do_next_is_not_cut_away(served: Served) -> None:
-    told = served.http.post("/v1/search", json={"query": "x", "filter": {"must": [{"key": LONG, "match": {"value": 1}}]}})
-    assert told.json()["error"]["message"].startswith("unknown filter field 'xxx")
-    assert "did you mean" in told.json()["error"]["message"] or "x'?)" in told.json()["error"]["message"]
+    told = served.http.post("/v1/search", json={"query": "x", "filter": {"must": [{"key": LONG[:9_000], "match": {"value": 1}}]}})
+    assert told.json()["error"]["message"].startswith("the filter at must[0]: unknown filter field 'xxx")
+    assert "and metadata" in told.json()["error"]["message"]
 
 
 # Where it is said to be
@@ -293,7 +293,7 @@ def test_a_log_for_people_moves_no_cursor(monkeypatch: pytest.MonkeyPatch) -> No
             logging.getLogger(name).setLevel(level)
     lines = written.getvalue()
     assert not [one for one in lines if one != "\n" and (ord(one) < 32 or 127 <= ord(one) < 160)]
-    assert r"request\x1b[2J \x0d\x08 failed" in lines
+    assert r"request\x1b[2J \r\x08 failed" in lines
     assert lines.count("\n") > 3  # a traceback keeps its lines
 
 

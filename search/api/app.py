@@ -152,9 +152,10 @@ def _with_head(headers: dict[str, str]) -> dict[str, str]:
 
 def _problems(error: RequestValidationError) -> str:
     """What is wrong with a request, without repeating it."""
-    told = [f"{'.'.join(map(_step, one['loc'][1:])) or 'body'}: {one['msg']}" for one in error.errors()]
-    more = f"; and {len(told) - _SHOWN} more" if len(told) > _SHOWN else ""
-    return "; ".join(dict.fromkeys(told[:_SHOWN])) + more
+    found = error.errors()
+    shown = [f"{'.'.join(map(_step, one['loc'][1:])) or 'body'}: {one['msg']}" for one in found[:_SHOWN]]
+    more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    return "; ".join(dict.fromkeys(shown)) + more
 
 
 def _step(step: object) -> str:

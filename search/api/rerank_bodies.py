@@ -133,7 +133,7 @@ class RerankRequest(_Windowed):
         validation_alias=AliasChoices("truncate", "truncation"),
         description="false: a query or document that is too long is refused; else it is cut.",
     )
-    rank_fields: list[Text] | None = Field(None, description='Only ["text"]: that is what documents are judged by.')
+    rank_fields: Texts | None = Field(None, description='Only ["text"]: that is what documents are judged by.')
     max_chunks_per_doc: Count | None = Field(None, description="More than 1 is refused where a document is longer than one.")
     max_tokens_per_doc: Count | None = Field(
         None,

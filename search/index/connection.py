@@ -61,7 +61,7 @@ def connect(
         raise IndexRejected(message)
     local = is_local(address.host)
     try:
-        verify = ssl.create_default_context(cafile=str(ca_file)) if ca_file else True
+        verify = ssl.create_default_context(cafile=str(ca_file)) if ca_file else address.url.startswith("https:")
     except OSError as error:
         message = f"the certificate authority in {ca_file} cannot be read: {error}"
         raise IndexRejected(message) from error
@@ -69,7 +69,8 @@ def connect(
     carrier: dict[str, Any] = {"verify": verify, "limits": httpx.Limits(max_keepalive_connections=8)}
     if not local and not urllib.request.proxy_bypass(address.host):
         proxies = urllib.request.getproxies()
-        carrier["proxy"] = proxies.get(address.url.partition(":")[0]) or proxies.get("all")
+        proxy = proxies.get(address.url.partition(":")[0]) or proxies.get("all")
+        carrier["proxy"] = proxy if not proxy or "://" in proxy else f"http://{proxy}"  # as is customary
 
     def carried() -> BoundedTransport:
         return BoundedTransport(httpx.HTTPTransport(**carrier), timeout_s)

@@ -143,7 +143,7 @@ class DataFolder:
                 _make_private(self.path)
                 self._lock.acquire()
         except Timeout as error:
-            raise self._busy(_read_owner(owner)) from error
+            raise self._busy(read_owner(owner)) from error
         except OSError as error:
             message = f"{self.path} cannot be written ({error.strerror}); choose another --data-dir"
             raise IndexRejected(message) from error
@@ -171,12 +171,13 @@ def held_by_parent(path: Path, parent: int) -> str:
     )
 
 
-def _read_owner(file: Path) -> dict[str, Any]:
+def read_owner(file: Path) -> dict[str, Any]:
+    """Who uses a data folder, or did last; empty if that cannot be read."""
     try:
-        owner: dict[str, Any] = json.loads(file.read_text())
-    except (OSError, ValueError):
+        owner = json.loads(file.read_text())
+    except (OSError, ValueError, RecursionError):
         return {}
-    return owner
+    return owner if isinstance(owner, dict) else {}
 
 
 def describe(file: Path, told: Mapping[str, Any]) -> None:

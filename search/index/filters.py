@@ -15,6 +15,7 @@ import math
 import re
 import reprlib
 import uuid
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
@@ -107,8 +108,7 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object; of a name that stands in it twice, JSON would forget the first."""
     whole = dict(pairs)
     if len(whole) < len(pairs):
-        names = [name for name, _ in pairs]
-        repeated = next(name for name in whole if names.count(name) > 1)
+        repeated = Counter(name for name, _ in pairs).most_common(1)[0][0]
         message = f"{_shown(repeated)} stands twice in one object"
         raise ValueError(message)
     return whole
@@ -304,6 +304,7 @@ def _range(test: Any, place: str) -> dict[str, float]:
             _refuse(at, f"{_shown(bound)} is beyond 2^53, where engines round whole numbers before comparing them; match is exact")
         if abs(bound) > _INEXACT_TO and isinstance(bound, int):
             _refuse(at, f"{_shown(bound)} is beyond 64 bits, which no document could have")
+    _check_order(bounds, place)
     return bounds
 
 
@@ -314,11 +315,26 @@ def _values_count(test: Any, place: str) -> dict[str, int]:
     for name, bound in bounds.items():
         if not _is_int(bound) or not 0 <= bound < 2**32:
             _refuse(_at(place, name), f"a count is a whole number from 0 on, not {_shown(bound)}")
-    if bounds == {"gte": 0}:
-        _refuse(place, "tests nothing: every field, absent ones included, has at least 0 values")
     if bounds.get("lt") == 0:
         _refuse(place, "tests nothing: no field has less than 0 values")
+    if bounds.get("gte") == 0:  # which every field has, absent ones included
+        if bounds.keys() == {"gte"}:
+            _refuse(place, "tests nothing: every field, absent ones included, has at least 0 values")
+        del bounds["gte"]
+    least = max(bounds.get("gte", 0), bounds.get("gt", -1) + 1)
+    most = min(bounds.get("lte", least), bounds.get("lt", least + 1) - 1)
+    if least > most:
+        _refuse(place, f"tests nothing: no count is at least {least:,} and at most {most:,}; swap the bounds")
     return bounds
+
+
+def _check_order(bounds: Mapping[str, float], place: str) -> None:
+    """Refuse bounds that no number lies between: under must_not they would pass everything."""
+    least = max((bound for name, bound in bounds.items() if name in {"gt", "gte"}), default=-math.inf)
+    most = min((bound for name, bound in bounds.items() if name in {"lt", "lte"}), default=math.inf)
+    excluded = bounds.get("gt") == least or bounds.get("lt") == most
+    if least > most or (least == most and excluded):
+        _refuse(place, f"nothing lies between {_shown(least)} and {_shown(most)}; swap the bounds, or widen them")
 
 
 def _checked_path(path: Any, place: str, *, nested: bool) -> str:

@@ -48,6 +48,8 @@ _OPTIONAL: dict[str, Callable[[Any], bool]] = {  # collections made by 0.1.0 hav
     **dict.fromkeys(("media_type", "after", "before", "document_title"), _is_text),
 }
 _CHECKS = _REQUIRED | _OPTIONAL
+_OURS = {"revision", "generation", "chunks", "tokens_embedded", "unknown_share"}  # fields that hardly anybody else writes
+_UUID_OF_CONTENT = 5  # the version of our ids
 
 
 def as_passage(payload: Payload, fields: Iterable[str] | None = None) -> Payload | None:
@@ -74,11 +76,19 @@ def passages(records: Iterable[Record], fields: Iterable[str] | None = None) -> 
 def document_of(payload: Payload) -> str | None:
     """The document that a damaged payload of this package belongs to; None if it is another program's, or says nothing.
 
-    A payload is taken for this package's if it names a document and has no field that this package never writes: what may be
-    somebody else's is never removed.
+    A payload is taken for this package's if it names a document, has a field that hardly anybody else writes, and none that this
+    package never writes: what may be somebody else's is never removed.
     """
-    known = payload.keys() <= _CHECKS.keys()
+    known = payload.keys() <= _CHECKS.keys() and not payload.keys().isdisjoint(_OURS)
     return str(payload["document_id"]) if known and _is_name(payload.get("document_id")) else None
+
+
+def may_be_ours(point_id: str) -> bool:
+    """Whether this package could have given a point its id; another program's may be numbers, or drawn by chance."""
+    try:
+        return uuid.UUID(point_id).version == _UUID_OF_CONTENT
+    except ValueError:
+        return False
 
 
 class Found(NamedTuple):

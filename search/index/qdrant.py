@@ -112,8 +112,9 @@ class QdrantIndex:
                     message = f"there is no collection {self.name!r} at {self.location}; `search ingest` makes one"
                     raise CollectionNotFound(message)
                 target = self._create(spec)
-        check_spec(self.name, self._spec_of(target), spec)  # before anything is asked of it
-        self._target = target
+        stored, indexed_only = self._described(target)
+        check_spec(self.name, stored, spec)  # before anything is asked of it
+        self._target, self._indexed_only = target, indexed_only
         if create:
             with self._translated():
                 self._create_payload_indexes()  # again, lest a creation was interrupted before them
@@ -234,23 +235,23 @@ class QdrantIndex:
             target = self._resolve()
         if target is None or target in {self._target, self._unfit}:
             return
-        stored = self._spec_of(target)
+        stored, indexed_only = self._described(target)
         try:
             check_spec(self.name, stored, self._spec)
         except IndexMismatch:
             self._unfit = target  # the old one answers until this is opened anew, with the new embedder
         else:
-            self._target = target
+            self._target, self._indexed_only = target, indexed_only
 
-    def _spec_of(self, target: str) -> CollectionSpec:
+    def _described(self, target: str) -> tuple[CollectionSpec, bool]:
+        """What a collection was made for, and whether the server takes filters on indexed fields only."""
         with self._translated():
             stored = self._client.get_collection(target).config
-        self._indexed_only = is_indexed_only(stored)
         spec = spec_of(stored)
         if spec is None:
             message = f"collection {self.name!r} at {self.location} was not made by this package; choose another --collection"
             raise IndexMismatch(message)
-        return spec
+        return spec, is_indexed_only(stored)
 
     def _create(self, spec: CollectionSpec) -> str:
         """Make the collection, and the name as an alias of it, so that it can be led to another one."""

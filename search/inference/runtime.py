@@ -20,7 +20,8 @@ from search.errors import (
 from search.forks import Unusable, abandon
 from search.inference.tokens import is_panic
 from search.models.tokenizer_files import plain_tokenizer_files
-from search.settings import ActiveDevice, CudaSettings, Device, telemetry_off
+from search.settings import ActiveDevice, CudaSettings, Device
+from search.telemetry import telemetry_off
 
 Loaded = TypeVar("Loaded")
 Provider = str | tuple[str, dict[str, str]]

@@ -17,7 +17,7 @@ from search.documents import Document, Rejection
 from search.embedding import Embedder
 from search.errors import CollectionNotFound
 from search.index import CollectionSpec, VectorIndex
-from search.ingestion.comparison import of, others
+from search.ingestion.comparison import others, written_of
 from search.ingestion.damage import Damage, survey
 from search.ingestion.overlap import Relay, in_groups
 from search.ingestion.planning import Planning
@@ -203,7 +203,9 @@ class Ingestion:
             return len(absent), f"{len(absent):,} of {of_all:,} documents are more than the {allowed:,} that may be (--max-delete)"
         for batch in in_groups(absent, _DELETED_AT_ONCE):
             if not dry_run:
-                self._index.delete(filter=of(batch))
+                self._index.delete(filter=written_of(batch))
+                if points := [point for document_id in batch for point in damage.partial.get(document_id, ())]:
+                    self._index.delete(ids=points)
             self._counts["removed"] += len(batch)
             for document_id in batch:
                 if self._on_change:

@@ -63,3 +63,14 @@ def others(index: VectorIndex, known: Callable[[str], bool]) -> Iterator[str]:
 def of(document_ids: list[str]) -> PlainFilter:
     """A filter for the passages of these documents."""
     return {"must": [{"key": "document_id", "match": {"any": document_ids}}]}
+
+
+def written_of(document_ids: list[str], *, revisions_but: list[str] | None = None) -> PlainFilter:
+    """The same for what is to be removed: without points of other programs that name such a document, which have no revision.
+
+    Args:
+        document_ids: of which documents.
+        revisions_but: the revisions that stay.
+    """
+    stay = [{"key": "revision", "match": {"any": revisions_but}}] if revisions_but else []
+    return {**of(document_ids), "must_not": [{"is_empty": {"key": "revision"}}, *stay]}

@@ -4,8 +4,8 @@ import time
 
 from search.documents import Rejection
 from search.index import CollectionSpec, Point, VectorIndex
-from search.ingestion.comparison import compare, of, others
-from search.ingestion.damage import survey
+from search.ingestion.comparison import compare, others, written_of
+from search.ingestion.damage import Damage, survey
 from search.ingestion.overlap import in_groups
 from search.ingestion.report import IngestReport, OnProgress, Progress, State
 from search.ingestion.restoring import by_document, incomplete, newest_whole
@@ -15,7 +15,13 @@ _DELETED_AT_ONCE = 512  # documents
 
 
 def copy(
-    source: VectorIndex, target: VectorIndex, spec: CollectionSpec, *, sync: bool = False, on_progress: OnProgress | None = None
+    source: VectorIndex,
+    target: VectorIndex,
+    spec: CollectionSpec,
+    *,
+    sync: bool = False,
+    on_progress: OnProgress | None = None,
+    damage: Damage | None = None,
 ) -> IngestReport:
     """Copy all documents with their vectors, each in its newest version that is whole. Killed, the same call goes on.
 
@@ -25,6 +31,7 @@ def copy(
         spec: of both.
         sync: also remove documents of the target that are not in the source.
         on_progress: called after every group of documents.
+        damage: of the source, where it is known.
 
     Raises:
         IndexMismatch: the target is of another embedder.
@@ -33,12 +40,11 @@ def copy(
     """
     target.ensure(spec, create=True)
     with target.claimed():
-        return _copy(source, target, sync=sync, on_progress=on_progress)
+        return _copy(source, target, survey(source) if damage is None else damage, sync=sync, on_progress=on_progress)
 
 
-def _copy(source: VectorIndex, target: VectorIndex, *, sync: bool, on_progress: OnProgress | None) -> IngestReport:
+def _copy(source: VectorIndex, target: VectorIndex, damage: Damage, *, sync: bool, on_progress: OnProgress | None) -> IngestReport:
     started = time.monotonic()
-    damage = survey(source)
     counts: dict[State, int] = {"added": 0, "changed": 0, "unchanged": 0, "removed": 0}
     chunks = 0
     kept: set[str] = set()
@@ -59,8 +65,7 @@ def _copy(source: VectorIndex, target: VectorIndex, *, sync: bool, on_progress: 
         if points:
             target.upsert(points)
         if changed := {one: revisions[one] for one in fresh if stored[one].state == "changed"}:
-            current = {"key": "revision", "match": {"any": list(changed.values())}}
-            target.delete(filter={**of(list(changed)), "must_not": [current]})
+            target.delete(filter=written_of(list(changed), revisions_but=list(changed.values())))
         for standing in stored.values():
             counts[standing.state] += 1
         chunks += len(points)
@@ -69,7 +74,7 @@ def _copy(source: VectorIndex, target: VectorIndex, *, sync: bool, on_progress: 
     if sync:
         absent = sorted(others(target, kept.__contains__))
         for batch in in_groups(absent, _DELETED_AT_ONCE):
-            target.delete(filter=of(batch))
+            target.delete(filter=written_of(batch))
         counts["removed"] = len(absent)
     if chunks:
         target.optimize()

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from search.index import VectorIndex
-from search.index.points import as_passage, document_of
+from search.index.points import as_passage, document_of, may_be_ours
 
 _EXAMPLES = 3
 
@@ -56,7 +56,7 @@ def survey(index: VectorIndex) -> Damage:
         document_id = document_of(record.payload)
         if document_id is not None:
             partial.setdefault(document_id, []).append(record.id)
-        elif not record.payload:
+        elif not record.payload and may_be_ours(record.id):
             empty.append(record.id)
         else:
             foreign += 1

@@ -8,7 +8,7 @@ from typing import Any
 from search.embedding import Embedder
 from search.errors import InvalidDocument
 from search.index import CollectionSpec, VectorIndex
-from search.ingestion.comparison import of
+from search.ingestion.comparison import written_of
 from search.ingestion.overlap import in_groups
 from search.ingestion.report import OnChange
 from search.ingestion.selection import AT_ONCE, Selection
@@ -39,7 +39,7 @@ def remove(
         found = selection.among(index)
         for group in in_groups(found, AT_ONCE):
             if not dry_run:
-                index.delete(filter=of(group))
+                index.delete(filter=written_of(group))
             for document_id in group:
                 if on_change:
                     on_change("removed", document_id)

@@ -10,7 +10,7 @@ from search.errors import IndexRejected
 from search.index import Point, VectorIndex
 from search.index.points import to_point
 from search.inference.tokens import MUCH_UNKNOWN, TextTokenizer
-from search.ingestion.comparison import of
+from search.ingestion.comparison import of, written_of
 from search.ingestion.planning import Step
 from search.ingestion.report import State
 from search.ingestion.vectors import Embedded
@@ -57,8 +57,7 @@ class Writing:
             complete = {one: standing for one, standing in step.concluded.items() if one not in self._refused}
             changed = {one: revision for one, (state, revision) in complete.items() if state == "changed"}
             if changed:
-                current = {"key": "revision", "match": {"any": list(changed.values())}}
-                self._index.delete(filter={**of(list(changed)), "must_not": [current]})
+                self._index.delete(filter=written_of(list(changed), revisions_but=list(changed.values())))
             rejections = []
             for one in step.concluded.keys() - complete.keys():
                 rejections.append(Rejection.of(step.documents[one], self._refused[one]))

@@ -70,20 +70,12 @@ __all__ = [
     "checked_collection",
     "child_environment",
     "files_read",
-    "telemetry_off",
     "unknown_names",
     "varied",
 ]
 
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"  # of a collection
-
-# Libraries that report home unless they are told otherwise read these when they are imported, and child processes inherit them.
-# ONNX Runtime makes a device id and queues its first event on import; the hub's client says in each download what runs here.
-_TELEMETRY_SWITCHES = ("ORT_DISABLE_TELEMETRY", "HF_HUB_DISABLE_TELEMETRY")
-for _switch in _TELEMETRY_SWITCHES:
-    if not os.environ.get(_switch):
-        os.environ[_switch] = "1"
 
 
 class _DotEnv(DotEnvSettingsSource):
@@ -256,8 +248,3 @@ def unknown_names() -> list[str]:
     prefix = str(Settings.model_config["env_prefix"])
     names = [name for name in os.environ if name.startswith(prefix)]
     return sorted(name for name in names if name.removeprefix(prefix).lower().partition("__")[0] not in Settings.model_fields)
-
-
-def telemetry_off() -> bool:
-    """Whether ONNX Runtime's telemetry stays off: always, unless the environment says otherwise (ORT_DISABLE_TELEMETRY=0)."""
-    return os.environ.get("ORT_DISABLE_TELEMETRY", "").lower() in {"1", "true", "yes", "on"}

@@ -86,6 +86,8 @@ class SettingsFile:
             mode = os.fstat(descriptor).st_mode
             if stat.S_ISDIR(mode):
                 return None
+            if self.required and self.path == Path(os.devnull):  # which says that there is none
+                return b""
             data = b""
             while stat.S_ISREG(mode) and len(data) <= _LARGEST and (part := os.read(descriptor, _LARGEST)):
                 data += part
@@ -140,10 +142,12 @@ def check_consent(sources: Sequence[Source]) -> None:
     if ("index", "url") in sends:
         sends.append(("index", "ca_file"))  # who may pass for the server
     opens: list[_Name] = [("service", "hosts"), ("service", "origins")]
-    if not is_local(str(_effective(sources, ("service", "host"))[0] or "localhost")):
+    others_reach_it = not is_local(str(_effective(sources, ("service", "host"))[0] or "localhost"))
+    if others_reach_it:
         opens.append(("service", "host"))
-        keys = (_effective([one], ("service", "api_keys"))[0] for one in sources)  # of all sources together
-        opens += [("service", "api_keys", key) for one in keys if isinstance(one, Mapping) for key in one]
+    keys = [(_effective([one], ("service", "api_keys"))[0], one[1]) for one in sources]  # of all sources together
+    if others_reach_it or any(named and not (file and file.reason) for named, file in keys):  # by a proxy, or keys would be none
+        opens += [("service", "api_keys", key) for named, _ in keys if isinstance(named, Mapping) for key in named]
     for name in (*sends, *opens):
         value, file = _effective(sources, name)
         if file and file.reason and value:
