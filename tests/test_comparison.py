@@ -97,6 +97,22 @@ def test_a_stopped_embedding_goes_on(
     index.close()
 
 
+def test_depths_tell_apart_what_the_reranker_cannot_read(
+    tmp_path: Path, bundled_embedder: FastEmbedEmbedder, bundled_reranker: CrossEncoder
+) -> None:
+    """Passages that are scored in several parts, of which only the last holds one without a known word."""
+    words = "how do I descale a kettle"
+    documents = [Document(str(number), f"Descale the kettle, part {number}.") for number in range(4)] + [Document("4", "ᚠᚢᚦ ᚨᚱᚲ")]
+    dataset = Dataset("runes", "test", tuple(documents), {"q": words}, {"q": {"0": 1, "4": 1}})
+    index = EdgeIndex(tmp_path, "runes")
+    chosen = [Configuration(str(depth), bundled_reranker, depth) for depth in (5, 2, 4)]
+    hits = evaluate(dataset, bundled_embedder, index, chosen, keep_hits=True).answers[1].hits["q"]
+    assert {hit.document_id: hit.rerank_probability is None for hit in hits} == {
+        document.id: document.id == "4" for document in documents
+    }
+    index.close()
+
+
 def test_depths_and_shares_are_scored_once(topics: Dataset, tmp_path: Path, bundled_embedder: FastEmbedEmbedder) -> None:
     index = EdgeIndex(tmp_path, "topics")
     few = replace(topics, queries=dict(list(topics.queries.items())[:3]), qrels=dict(list(topics.qrels.items())[:3]))

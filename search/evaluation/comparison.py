@@ -197,7 +197,9 @@ class _Shared:
         first = self._parts[0]
         columns = zip(*(part[:3] for part in self._parts), strict=True)
         scores, seen, total = (np.concatenate(column)[: len(texts)] for column in columns)
-        return first._replace(scores=scores, tokens_seen=seen, tokens_total=total), self._seconds[place]
+        looked_at = [part.unread for part in self._parts if part.unread is not None]
+        unread = np.concatenate(looked_at)[: len(texts)] if len(looked_at) == len(self._parts) else None
+        return first._replace(scores=scores, tokens_seen=seen, tokens_total=total, unread=unread), self._seconds[place]
 
 
 class _View:
