@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from checkpoints import CONFIGS, is_decoder, token_rows
 from languages import GOLDEN, checkpoint, exported, recipe_file, reference_logits
 
-from search.errors import DeviceUnavailable, InferenceFailed, UnsupportedModel
+from search.errors import DeviceUnavailable, InferenceFailed, ModelCorrupt, UnsupportedModel
 from search.export.checkpoint import Checkpoint
 from search.export.decoder import build_decoder
 from search.export.graph import GraphBuilder
@@ -18,12 +19,13 @@ from search.export.model_folder import export
 from search.export.precision import Precision, precision
 from search.export.shapes import DecoderShape
 from search.inference import decoder as inference
+from search.inference import runtime
 from search.inference.attention import attention_kernels, named_in
 from search.inference.batching import bucket
 from search.inference.decoder import Decoder
 from search.models import ModelFolder, locate
 from search.reranking.language_model import LanguageModel
-from search.settings import CudaSettings
+from search.settings import CudaSettings, Device
 
 TOLERANCE = 1e-4
 DECODERS = [name for name, config in CONFIGS.items() if is_decoder(config)]
@@ -275,3 +277,41 @@ def test_what_is_not_implemented_is_refused_by_name(name: str, changed: dict[str
     with pytest.raises(UnsupportedModel, match=words):
         export(str(source), tmp_path / "model", precision=Precision(), recipe="yes-no", cache=tmp_path)
     assert not (tmp_path / "model").exists()
+
+
+CUDA_FAILS = "CUDA failure 35: CUDA driver version is insufficient for CUDA runtime version"
+
+
+@pytest.fixture
+def broken_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A runtime that has CUDA, on a machine whose driver is too old for it."""
+    real = onnxruntime.InferenceSession
+
+    def session(*arguments: Any, providers: list[Any], **options: Any) -> onnxruntime.InferenceSession:
+        if providers[0][0] == "CUDAExecutionProvider":
+            raise RuntimeError(CUDA_FAILS)
+        return real(*arguments, providers=providers, **options)
+
+    monkeypatch.setattr(runtime, "available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
+    monkeypatch.setattr(onnxruntime, "InferenceSession", session)
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None)
+
+
+@pytest.mark.usefixtures("broken_cuda")
+def test_cuda_that_fails(tmp_path: Path) -> None:
+    """Another device is taken only where none was named, and the model's file is not to blame."""
+    built(tmp_path, "llama", [5], Precision("fp16"))
+    folder = ModelFolder("model", tmp_path, "model.onnx", {}, {})
+    assert Decoder(folder, activations="fp16", max_tokens=512, device="auto").device == "cpu"
+    for activations in ("fp16", "bf16"):  # the CPU has no kernels for the second
+        with pytest.raises(DeviceUnavailable, match=f"could not load CUDA and cuDNN: {CUDA_FAILS}; run `search doctor`"):
+            Decoder(folder, activations=activations, max_tokens=512, device="cuda")
+
+
+@pytest.mark.usefixtures("broken_cuda")
+@pytest.mark.parametrize("device", ["auto", "cuda"])
+def test_a_damaged_file_where_cuda_fails(device: Device, tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"damaged")
+    folder = ModelFolder("model", tmp_path, "model.onnx", {}, {})
+    with pytest.raises(ModelCorrupt, match="its file is damaged"):
+        Decoder(folder, activations="fp16", max_tokens=9, device=device)

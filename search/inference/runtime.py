@@ -2,7 +2,7 @@
 
 import importlib.metadata
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -81,6 +81,7 @@ def load_on(
     Raises:
         DeviceUnavailable: "cuda" was asked for, and the session does not run there.
         RuntimeConflict: see `check_runtimes`.
+        Exception: what `load` raises where the device is not at fault.
     """
     check_runtimes()
     available = available_providers()
@@ -90,14 +91,26 @@ def load_on(
         message = f"device is cuda, but this ONNX Runtime has {', '.join(available)}; install the extra gpu, or set device to cpu"
         raise DeviceUnavailable(message)
     onnxruntime.preload_dlls()  # where the extra gpu put them; a system's own are found without
-    model = load((_PROVIDERS["cuda"], cuda_options(cuda or CudaSettings())))
-    session = session_of(model)
-    if session is not None and session.get_providers()[0] == _PROVIDERS["cuda"]:
-        return model, "cuda"
+    cause = None
+    try:
+        model = load((_PROVIDERS["cuda"], cuda_options(cuda or CudaSettings())))
+        session = session_of(model)
+        if session is not None and session.get_providers()[0] == _PROVIDERS["cuda"]:
+            return model, "cuda"
+    except SearchError:
+        raise
+    except Exception as error:  # ONNX Runtime raises the same kinds for a driver that fails and for a damaged file
+        if device == "cuda" and _no_memory(error):
+            raise
+        cause = error
     if device == "auto":
         return load(_PROVIDERS["cpu"]), "cpu"
-    message = "device is cuda, but ONNX Runtime could not load CUDA and cuDNN; run `search doctor`, or set device to cpu"
-    raise DeviceUnavailable(message)
+    if cause is not None:
+        with suppress(DeviceUnavailable):
+            load(_PROVIDERS["cpu"])  # which raises what is wrong with the file
+    why = f": {_first_line(cause)}" if cause else ""
+    message = f"device is cuda, but ONNX Runtime could not load CUDA and cuDNN{why}; run `search doctor`, or set device to cpu"
+    raise DeviceUnavailable(message) from cause
 
 
 def cuda_options(cuda: CudaSettings) -> dict[str, str]:
