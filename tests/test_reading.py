@@ -97,6 +97,47 @@ def test_patterns_stand_for_what_they_match(tmp_path: Path) -> None:
     assert ids(read(folder / "[x].txt")) == ["notes/[x].txt"]
 
 
+def test_patterns_follow_links_to_folders_inside(tmp_path: Path) -> None:
+    folder = fill(tmp_path, "root/real/x.md", "root/real/deep/x.md", "other/x.md") / "root"
+    (folder / "inl").symlink_to("real")
+    (folder / "out").symlink_to("../other")
+    (folder / "real" / "up").symlink_to(folder)
+    reading = Reading([str(folder / "*" / "x.md")])
+    assert ids(list(reading)) == ["root/inl/x.md", "root/real/x.md"]
+    assert (reading.outside, reading.left_out) == ([str(folder / "out")], [])
+    deeper = Reading([str(folder / "*" / "*" / "x.md")])
+    assert ids(list(deeper)) == ["root/inl/deep/x.md", "root/real/deep/x.md"]
+    assert deeper.outside == [str(folder / "out")]
+    assert deeper.left_out == [str(folder / name / "up") for name in ("inl", "real")]  # a circle
+    anywhere = Reading([str(folder / "**" / "x.md")])
+    assert ids(list(anywhere)) == ["root/real/deep/x.md", "root/real/x.md"]
+    assert anywhere.outside == [str(folder / "out")]
+    assert anywhere.left_out == [str(folder / "inl"), str(folder / "real" / "up")]
+    with pytest.raises(InvalidDocument, match="holds nothing but links that lead out of it"):
+        Reading([str(folder / "o*" / "x.md")])
+
+
+@pytest.mark.parametrize("pattern", ["*/docs/*.md", "*/docs/**/*.md", "m?/docs/*.md"])
+def test_patterns_open_no_folder_in_vain(pattern: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = fill(tmp_path / "home", "me/docs/a.md", "me/private/b.md", "me/private/docs/c.md", "me/d.md")
+    (home / "me" / "itself").symlink_to("itself")
+    opened = []
+    scandir = os.scandir
+
+    def listed(folder: Path) -> Any:
+        opened.append(folder.relative_to(home).as_posix())
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", listed)
+    assert [str(item.id) for item in read(home / pattern) if isinstance(item, Document)] == ["home/me/docs/a.md"]
+    assert opened == [".", "me", "me/docs"]
+    assert rejected(home / pattern) == []
+    with pytest.raises(InvalidDocument, match=r"absent/\*.md matches no file"):
+        Reading([str(tmp_path / "absent" / "*.md")])
+    with pytest.raises(InvalidDocument, match="matches no file"):
+        Reading([str(home / "me" / "d.md" / "*.md")])
+
+
 def test_archives_are_refused(tmp_path: Path) -> None:
     folder = fill(tmp_path / "notes", "a.txt", "b.tar.gz")
     assert rejected(folder) == ["notes/b.tar.gz (notes/b.tar.gz): an archive; unpack it"]

@@ -23,7 +23,7 @@ class Reading:
 
     Attributes:
         left_out: files below these paths that are of other kinds, or that an ignore file or a pattern names; links to folders.
-        outside: links to files that lead out of the folder they are in; they are not read.
+        outside: links that lead out of the folder they are in; they are not read.
         notes: lines of ignore files that mean nothing.
     """
 

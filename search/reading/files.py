@@ -1,6 +1,8 @@
 """Which files does a path stand for? Folders without what is hidden or ignored; and a file as it was at one moment."""
 
+import itertools
 import os
+import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -178,7 +180,7 @@ class Listing:
     Attributes:
         files: what can be read.
         left_out: files of other kinds, files that an ignore file or a pattern names, and links to folders.
-        outside: links to files that are not in the folder.
+        outside: links to what is not in the folder.
         refused: what cannot be listed, and archives.
         notes: lines of ignore files that mean nothing.
     """
@@ -244,7 +246,7 @@ def missing(error: ModuleNotFoundError) -> str:
 
 
 class _Walk:
-    """Goes through folders, without what is hidden and without following links to folders, which may lead in a circle."""
+    """Goes through folders, without what is hidden; links to folders, which may lead in a circle, only a pattern follows."""
 
     def __init__(self, exclude: Sequence[str], *, ignore_files: bool) -> None:
         self.refused: list[Rejection] = []
@@ -260,17 +262,30 @@ class _Walk:
         yield from self._below(root, [(root, self._exclude)], wanted=True)
 
     def matching(self, root: Path, pattern: str) -> Iterator[tuple[Path, bool]]:
-        """The files that match a pattern, in no order, each with whether it is wanted; ignore files have no say."""
-        regex = glob(pattern)
-        depth = None if "**" in pattern.split("/") else pattern.count("/")
+        """The files that match a pattern, in no order, each with whether it is wanted; ignore files have no say.
+
+        Only folders are opened that may lead to a match. A link to one inside the root is followed where a part of the pattern
+        matches its name; what ** stands for holds no links, as below a folder. Of links that are not followed there are the links.
+        """
+        if not root.is_dir():
+            return
+        within, regex, parts = root.resolve(), glob(pattern), pattern.split("/")
+        deep = "**" in parts
+        steps = [glob(part) for part in itertools.takewhile("**".__ne__, parts)]  # what each folder's name has to match
         folders = [(root, 0)]
         while folders:
             folder, level = folders.pop()
-            for path, is_folder in self._entries(folder):
-                if is_folder and not path.is_symlink():
-                    folders += [(path, level + 1)] if depth is None or level < depth else []
-                elif not is_folder and regex.fullmatch(place := path.relative_to(root).as_posix()):
-                    yield path, not self._exclude.ignores(place)
+            for path, is_folder in self._entries(folder, steps[level] if level < len(steps) else None):
+                place = path.relative_to(root).as_posix()
+                if not is_folder:
+                    if regex.fullmatch(place):
+                        yield path, not self._exclude.ignores(place)
+                elif deep or level + 1 < len(steps):
+                    target = path.resolve() if path.is_symlink() else None
+                    if target is None or (level < len(steps) and _leads_on(folder, target, within)):
+                        folders.append((path, level + 1))
+                    else:
+                        yield path, not target.is_relative_to(within)
 
     def _below(self, folder: Path, above: list[Rules], *, wanted: bool) -> Iterator[tuple[Path, bool]]:
         try:
@@ -286,15 +301,22 @@ class _Walk:
             else:
                 yield path, wanted and not _ignored(path, rules, is_folder=False)
 
-    def _entries(self, folder: Path) -> Iterator[tuple[Path, bool]]:
-        """What is in a folder and not hidden, in order, with whether it is a folder; what cannot be read is refused."""
+    def _entries(self, folder: Path, names: re.Pattern[str] | None = None) -> Iterator[tuple[Path, bool]]:
+        """What is in a folder and not hidden, in order, with whether it is a folder; what cannot be read is refused.
+
+        Args:
+            folder: that is listed.
+            names: what a name has to match; None for any.
+        """
         try:
             with os.scandir(folder) as entries:
-                visible = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda entry: entry.name)
+                visible = [entry for entry in entries if not entry.name.startswith(".")]
         except OSError as error:
             self.refused.append(Rejection(str(folder), None, None, f"cannot be read: {error.strerror}"))
             return
-        for entry in visible:
+        for entry in sorted(visible, key=lambda entry: entry.name):
+            if names and not names.fullmatch(entry.name):
+                continue
             try:
                 yield folder / entry.name, entry.is_dir()
             except OSError as error:  # a link that leads to itself
@@ -322,6 +344,11 @@ def _taken_apart(pattern: Path) -> tuple[Path, str]:
     """The folder in front of a pattern, and the pattern below it."""
     first = next(i for i, part in enumerate(pattern.parts) if has_magic(part))
     return Path(*pattern.parts[:first]), "/".join(pattern.parts[first:])
+
+
+def _leads_on(folder: Path, target: Path, within: Path) -> bool:
+    """Whether a link in a folder leads to one inside the root, and not back to where it comes from."""
+    return target.is_relative_to(within) and not folder.resolve().is_relative_to(target)
 
 
 def _clipped(line: str) -> str:
