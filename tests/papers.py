@@ -2,7 +2,7 @@
 
 import io
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 _WORD = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
 _TYPES = """<?xml version="1.0"?><Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">
@@ -40,8 +40,8 @@ def pdf(pages: Sequence[str], title: str = "") -> bytes:
     return out.getvalue()
 
 
-def docx(paragraphs: Sequence[tuple[str, str]]) -> bytes:
-    """A Word document: paragraphs with their styles, such as ("Heading1", "Title")."""
+def docx(paragraphs: Sequence[tuple[str, str]], others: Mapping[str, bytes] | None = None) -> bytes:
+    """A Word document: paragraphs with their styles, such as ("Heading1", "Title"); other files in it, by name."""
     body = "".join(
         f'<w:p><w:pPr><w:pStyle w:val="{style}"/></w:pPr><w:r><w:t xml:space="preserve">{text}</w:t></w:r></w:p>'
         for style, text in paragraphs
@@ -53,4 +53,6 @@ def docx(paragraphs: Sequence[tuple[str, str]]) -> bytes:
         archive.writestr(
             "word/document.xml", f'<?xml version="1.0"?><w:document xmlns:w="{_WORD}"><w:body>{body}</w:body></w:document>'
         )
+        for name, content in (others or {}).items():
+            archive.writestr(name, content)
     return out.getvalue()

@@ -480,6 +480,12 @@ def test_a_word_document_that_unpacks_to_too_much(tmp_path: Path) -> None:
     assert "unpacks to far more than a document has" in rejected(tmp_path / "a.docx")[0]
     (tmp_path / "b.docx").write_bytes(docx([("Normal", "a" * 900_000)]))
     assert len(taken(tmp_path / "b.docx")[0].text) == 900_001
+    white = bytes(3_000_000)  # a picture, which is never read
+    (tmp_path / "c.docx").write_bytes(docx([("Normal", "Text")], {"word/media/image1.bmp": white}))
+    assert taken(tmp_path / "c.docx")[0].text == "Text\n"
+    for name in ("word/styles.XML", "word/_rels/document.xml.rels"):
+        (tmp_path / "d.docx").write_bytes(docx([("Normal", "Text")], {name: white}))
+        assert "unpacks to far more than a document has" in rejected(tmp_path / "d.docx")[0]
 
 
 @pytest.mark.parametrize("suffix", ["pdf", "docx", "parquet"])
