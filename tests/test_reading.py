@@ -138,6 +138,21 @@ def test_patterns_open_no_folder_in_vain(pattern: str, tmp_path: Path, monkeypat
         Reading([str(home / "me" / "d.md" / "*.md")])
 
 
+@pytest.mark.parametrize("pattern", ["", "**/*.txt"], ids=["folder", "pattern"])
+def test_folders_in_each_other_without_end(pattern: str, tmp_path: Path) -> None:
+    folders = [fill(tmp_path / "notes", "b.txt")]
+    for _ in range(1500):
+        folders.append(folders[-1] / "a")
+        folders[-1].mkdir()
+    (folders[-1] / "c.txt").write_text("Deep.")
+    try:
+        assert ids(read(folders[0] / pattern)) == [f"notes/{'a/' * 1500}c.txt", "notes/b.txt"]
+    finally:
+        (folders[-1] / "c.txt").unlink()
+        for folder in reversed(folders[1:]):  # since shutil.rmtree calls itself
+            folder.rmdir()
+
+
 def test_archives_are_refused(tmp_path: Path) -> None:
     folder = fill(tmp_path / "notes", "a.txt", "b.tar.gz")
     assert rejected(folder) == ["notes/b.tar.gz (notes/b.tar.gz): an archive; unpack it"]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from errno import EFBIG, EINVAL, EXDEV
 from glob import has_magic
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from search.documents import Document, Rejection
 from search.errors import InvalidDocument
@@ -245,6 +245,14 @@ def missing(error: ModuleNotFoundError) -> str:
     return f"{error.name} is not installed; install this package with its extra files, as in pip install '.[cpu,files]'"
 
 
+class _Level(NamedTuple):
+    """A folder that is being gone through."""
+
+    entries: Iterator[tuple[Path, bool]]  # which are left
+    rules: list[Rules]  # of it and the folders above
+    wanted: bool
+
+
 class _Walk:
     """Goes through folders, without what is hidden; links to folders, which may lead in a circle, only a pattern follows."""
 
@@ -259,7 +267,17 @@ class _Walk:
 
     def below(self, root: Path) -> Iterator[tuple[Path, bool]]:
         """The files below a folder, in order, each with whether it is wanted."""
-        yield from self._below(root, [(root, self._exclude)], wanted=True)
+        levels = [self._level(root, [(root, self._exclude)], wanted=True)]
+        while levels:
+            level = levels[-1]
+            for path, is_folder in level.entries:
+                wanted = level.wanted and not _ignored(path, level.rules, is_folder=is_folder)
+                if is_folder and not path.is_symlink():
+                    levels.append(self._level(path, level.rules, wanted=wanted))
+                    break
+                yield path, wanted and not is_folder
+            else:
+                levels.pop()
 
     def matching(self, root: Path, pattern: str) -> Iterator[tuple[Path, bool]]:
         """The files that match a pattern, in no order, each with whether it is wanted; ignore files have no say.
@@ -287,19 +305,13 @@ class _Walk:
                     else:
                         yield path, not target.is_relative_to(within)
 
-    def _below(self, folder: Path, above: list[Rules], *, wanted: bool) -> Iterator[tuple[Path, bool]]:
+    def _level(self, folder: Path, above: list[Rules], *, wanted: bool) -> "_Level":
         try:
-            rules = [*above, *((folder, self._rules(folder / name)) for name in self._ignore_files)]
+            lines = [(folder, self._rules(folder / name)) for name in self._ignore_files]
         except OSError as error:
             self.refused.append(Rejection(str(folder), None, None, f"cannot be read: {error.filename}: {error.strerror}"))
-            return
-        for path, is_folder in self._entries(folder):
-            if is_folder and path.is_symlink():
-                yield path, False
-            elif is_folder:
-                yield from self._below(path, rules, wanted=wanted and not _ignored(path, rules, is_folder=True))
-            else:
-                yield path, wanted and not _ignored(path, rules, is_folder=False)
+            return _Level(iter(()), above, wanted)
+        return _Level(self._entries(folder), [*above, *(one for one in lines if one[1])], wanted)
 
     def _entries(self, folder: Path, names: re.Pattern[str] | None = None) -> Iterator[tuple[Path, bool]]:
         """What is in a folder and not hidden, in order, with whether it is a folder; what cannot be read is refused.

@@ -57,6 +57,10 @@ class IgnoreRules:
             else:
                 self._rules += [rule] if rule else []
 
+    def __bool__(self) -> bool:
+        """Whether they say anything."""
+        return bool(self._rules)
+
     def verdict(self, path: str, *, is_folder: bool) -> bool | None:
         """Whether a path is ignored; None where no line speaks of it. What is inside an ignored folder is not looked at."""
         name = path.rpartition("/")[2]
