@@ -6,6 +6,7 @@ the parent's. So whatever holds such a thing says what to do in a child: lock an
 
 import contextlib
 import ctypes
+import itertools
 import os
 import weakref
 from typing import Any, NoReturn, Protocol
@@ -21,12 +22,13 @@ class Forkable(Protocol):
 
 
 ancestors: list[int] = []  # the processes that this one is a fork of, nearest first
-_watched: "weakref.WeakSet[Any]" = weakref.WeakSet()
+_watched: "weakref.WeakValueDictionary[int, Any]" = weakref.WeakValueDictionary()  # in the order of their making
+_numbers = itertools.count()
 
 
 def watch(one: Forkable) -> None:
-    """Have `after_fork` called in every child that is forked while the object lives."""
-    _watched.add(one)
+    """Have `after_fork` called in every child that is forked while the object lives, after that of those that were watched before."""
+    _watched[next(_numbers)] = one
 
 
 def abandon(*parts: object) -> None:
@@ -55,9 +57,22 @@ class Unusable:
 
 def _in_child() -> None:
     ancestors.insert(0, os.getppid())
-    for one in list(_watched):
-        with contextlib.suppress(Exception):  # whatever one of them cannot do, the others must
+    for one in list(_watched.values()):
+        try:
             one.after_fork()
+        except Exception as error:  # whatever one of them cannot do, the others must
+            _spoil(one, error)
+
+
+def _spoil(one: Any, error: Exception) -> None:
+    """Let nobody use something that is still the parent's."""
+    what = f"a {type(one).__name__} (which could not be made anew: {error!r})"
+    state = dict(one.__dict__)
+    abandon(state)
+    one.__dict__.clear()
+    with contextlib.suppress(TypeError):  # of another layout; empty, it is of no use either
+        one.__class__ = Unusable
+    Unusable.__init__(one, what, SearchError, "open another here")
 
 
 if hasattr(os, "register_at_fork"):

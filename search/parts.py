@@ -1,5 +1,6 @@
 """Which parts does a searcher work with? Each is built when it is first needed, and once; models and engine may be lent."""
 
+import contextlib
 import threading
 import weakref
 from collections.abc import Callable
@@ -109,20 +110,26 @@ class Parts:
         """Close the collection, and the engine if it is one's own. Closing twice is no error."""
         with self._building:
             self._closed = True
-            for part in [*self._retired, self._parts.pop("index", None), self._parts.pop("collections", None)]:
-                if part is not None:
-                    part.close()
-            self._parts.clear()
-            self._retired.clear()
+            with (
+                contextlib.ExitStack() as closing
+            ):  # every one of them, whatever another raises; the last that is entered is the first
+                for part in [self._parts.pop("collections", None), self._parts.pop("index", None), *reversed(self._retired)]:
+                    if part is not None:
+                        closing.callback(part.close)
+                self._parts.clear()
+                self._retired.clear()
 
     def after_fork(self) -> None:
         """Build everything anew in a forked child, when it is needed there, but for collections in memory, which are a copy."""
         abandon(self._parts, *self._retired)
         in_memory = isinstance(self.settings.index, MemorySettings) and "collections" in self._parts
-        self._torn = in_memory and any(one.writing.locked() for one in (self, *self._borrowers))
+        self._torn = in_memory and self._is_written()  # the lender's comes before its borrowers', which replace their locks
         self._parts = {"collections": self._parts["collections"]} if in_memory else {}
         self._retired = []
         self._building, self.writing = threading.RLock(), threading.Lock()
+
+    def _is_written(self) -> bool:
+        return self.writing.locked() or any(one._is_written() for one in list(self._borrowers))  # noqa: SLF001  # others of its kind
 
     def _once(self, name: str, build: Callable[[Settings], Any]) -> Any:
         with self._building:

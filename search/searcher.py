@@ -1,5 +1,6 @@
 """What does a program hold on to? A collection with its models, each loaded when it is first needed."""
 
+import contextlib
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
@@ -246,9 +247,10 @@ class Searcher:
 
     def close(self) -> None:
         """Close the collection for good. Closing twice is no error."""
-        for other in self._beside.values():
-            other.close()
-        self._parts.close()
+        with contextlib.ExitStack() as closing:  # all of them, whatever one raises
+            closing.callback(self._parts.close)
+            for other in list(self._beside.values()):
+                closing.callback(other.close)
 
     def after_fork(self) -> None:
         """In a forked child, a thread that held the lock is gone; see Parts for the rest."""

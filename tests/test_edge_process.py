@@ -17,7 +17,7 @@ import pytest
 from serving import wait_until
 
 from search.documents import Document
-from search.errors import CollectionNotFound, IndexBusy, IndexFaulted, IndexTimeout
+from search.errors import CollectionNotFound, IndexBusy, IndexFaulted, IndexFull, IndexTimeout
 from search.index import CollectionSpec, Point, VectorIndex
 from search.index.edge_process import EdgeProcess
 from search.searcher import open_search
@@ -105,6 +105,100 @@ def test_a_child_that_dies_costs_one_request(process: EdgeProcess, index: Vector
     with pytest.raises(IndexFaulted, match="ended with -9; the next request starts it again"):
         index.count()
     assert index.count() == 100
+
+
+def test_of_those_who_wait_while_a_child_dies_one_fails(process: EdgeProcess, index: VectorIndex) -> None:
+    index.upsert(points(100))
+    child = stopped(process)
+    with ThreadPoolExecutor(6) as pool:
+        counts = [pool.submit(index.count) for _ in range(6)]
+        time.sleep(1)  # all of them have called, and one has the turn
+        os.kill(child, signal.SIGKILL)
+        errors = [count.exception(60) for count in counts]
+    (error,) = filter(None, errors)
+    assert "ended with -9" in str(error)
+    assert [count.result() for count in counts if count.exception() is None] == [100] * 5
+
+
+def test_closing_after_the_child_has_died_closes_everything(tmp_path: Path, model_folder: Path) -> None:
+    model = {"model": str(model_folder / "embedder-mean")}
+    settings = Settings(data_dir=tmp_path, embedder=model, reranker={"kind": "none"}, index={"engine": "edge", "own_process": True})
+    searcher = open_search(settings)
+    for one in (searcher, searcher.beside("other"), searcher.beside("third")):
+        one.ingest([Document(id="1", text="Document 1.")])
+    process = searcher.collections
+    assert isinstance(process, EdgeProcess)
+    os.kill(child_of(process), signal.SIGKILL)
+    searcher.close()
+    assert process._child is None
+    with open_search(settings) as again:
+        assert again.search("Document 1").hits
+
+
+class _Closing:
+    def __init__(self, closed: list["_Closing"]) -> None:
+        self._closed = closed
+
+    def close(self) -> None:
+        self._closed.append(self)
+        raise IndexFull("the disk is full")
+
+
+def test_one_part_that_cannot_be_closed_keeps_no_other_open() -> None:
+    closed: list[Any] = []
+    searcher = open_search(Settings(reranker={"kind": "none"}))
+    beside = searcher.beside("other")
+    parts = {(one, name): _Closing(closed) for one in (searcher, beside) for name in ("index", "collections")}
+    for (one, name), part in parts.items():
+        one._parts._parts[name] = part
+    with pytest.raises(IndexFull):
+        searcher.close()
+    assert closed == [
+        parts[beside, "index"],
+        parts[beside, "collections"],
+        parts[searcher, "index"],
+        parts[searcher, "collections"],
+    ]
+
+
+@pytest.mark.parametrize("closing", ["index", "process"])
+def test_closing_waits_for_nobody_without_bound(
+    process: EdgeProcess, index: VectorIndex, closing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.index.edge_process._CLOSES_WITHIN_S", 0.5, raising=False)
+    monkeypatch.setattr("search.index.edge_process._ENDS_WITHIN_S", 0.5)
+    other = process.named("b", StorageSettings())
+    other.ensure(SPEC, create=True)
+    child = stopped(process)
+    with ThreadPoolExecutor(3) as pool:
+        counts = [pool.submit(index.count) for _ in range(2)]
+        time.sleep(0.5)
+        started = time.monotonic()
+        (other if closing == "index" else process).close()
+        assert time.monotonic() - started < 15
+        if closing == "index":
+            os.kill(child, signal.SIGCONT)
+            assert [count.result(60) for count in counts] == [0, 0]
+            process.drop("b")  # which nobody has open
+        else:
+            assert all(isinstance(count.exception(60), IndexFaulted) for count in counts)
+            assert process._child is None
+
+
+def test_only_what_is_short_whatever_the_size_has_a_short_limit(
+    process: EdgeProcess, index: VectorIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.index.edge_process._SHORT_S", 0.0)  # what takes longer than this is ended
+    limits = []
+    monkeypatch.setattr(process, "_wait_for_answer", lambda _, __, longest_s: limits.append(longest_s))
+    index.upsert(points(10))
+    assert index.count() == 10
+    assert len(list(index.scroll())) == 10
+    assert min(limits) > 1000
+    index.query(points(1)[0].vector, 1)
+    process.names()
+    process.aliases()
+    assert limits[-3:] == [0.0] * 3
 
 
 def test_other_threads_go_on_while_the_engine_works(index: VectorIndex) -> None:

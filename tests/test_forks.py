@@ -8,12 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import httpx
 import pytest
 from serving import serving
 from standin import QdrantStandIn
 
 from search.documents import Document
+from search.forks import watch
+from search.index.connection import _Client
 from search.index.data_folder import DataFolder
+from search.index.transport import BoundedTransport
 from search.searcher import Searcher
 from search.settings import Settings
 
@@ -284,6 +288,66 @@ def test_a_copy_of_memory_in_the_middle_of_a_write_is_not_used(models: dict[str,
     assert told["errors"] == [
         "SearchError: this process was forked while another thread wrote to the collection in memory; fork before that or after it"
     ]
+
+
+TORN_BESIDE = """
+beside = [searcher.beside(f"other{number}") for number in range(20)]
+missed = 0
+for one in beside:
+    with one._parts.writing:
+        if (child := os.fork()) == 0:
+            os._exit(1 if ask(1)["errors"] == [] else 0)
+        missed += os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+print(missed)
+"""
+
+
+def test_a_write_to_a_collection_beside_is_seen_in_every_fork(models: dict[str, str]) -> None:
+    assert run(OPEN + TORN_BESIDE, models | {"SEARCH_INDEX__ENGINE": "memory"}).strip() == "0"
+
+
+class _Broken:
+    def __init__(self) -> None:
+        self.connection = "the parent's"
+
+    def use(self) -> str:
+        return self.connection
+
+    def after_fork(self) -> None:
+        raise OSError("no descriptors")
+
+
+def test_what_could_not_be_made_anew_is_not_used_in_a_child() -> None:
+    parent = os.getpid()
+
+    def carried() -> BoundedTransport:
+        if os.getpid() != parent:
+            raise OSError("no descriptors")
+        return BoundedTransport(httpx.HTTPTransport(), 1)
+
+    client = _Client(carried, url="http://127.0.0.1:1", check_compatibility=False)
+    broken = _Broken()
+    watch(broken)
+    read, write = os.pipe()
+    if (child := os.fork()) == 0:
+        errors = []
+        for use in (lambda: broken.use(), lambda: client.get_collections()):  # noqa: PLW0108  # looked up in the child
+            try:
+                use()
+                errors.append("was used")
+            except Exception as raised:
+                errors.append(f"{type(raised).__name__}: {raised}")
+        os.write(write, json.dumps(errors).encode())
+        os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as stream:
+        errors = json.loads(stream.read())
+    os.waitpid(child, 0)
+    assert len(errors) == 2
+    for error in errors:
+        assert error.startswith(("SearchError: ", "IndexFaulted: ")), error
+        assert "of which this one is a fork; open another" in error
+    assert broken.use() == "the parent's"
 
 
 CLIENT = """

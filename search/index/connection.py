@@ -11,8 +11,8 @@ import httpx
 from qdrant_client import QdrantClient
 
 from search.addresses import checked_key, is_local, read_address, without_secrets
-from search.errors import IndexRejected
-from search.forks import abandon, watch
+from search.errors import IndexFaulted, IndexRejected
+from search.forks import Unusable, abandon, watch
 from search.index.transport import LARGEST_ANSWER, BoundedTransport
 
 
@@ -27,6 +27,7 @@ class _Client(QdrantClient):
 
     def after_fork(self) -> None:
         abandon(self._client)
+        self._client: Any = Unusable("the connection to the Qdrant server", IndexFaulted, "open another")  # should the rest fail
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the parent was warned
             super().__init__(**self._options, transport=self._carried())

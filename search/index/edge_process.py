@@ -16,12 +16,12 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from search.errors import CollectionNotFound, IndexFaulted, IndexTimeout, SearchError
+from search.errors import CollectionNotFound, IndexFailure, IndexFaulted, IndexTimeout, SearchError
 from search.forks import abandon, watch
 from search.index import Attempt, CollectionSpec, Match, PlainFilter, Point, Record, Vector, VectorIndex, once
 from search.index.collections import CollectionInfo
@@ -30,9 +30,11 @@ from search.settings import StorageSettings
 
 _PAGE = 256
 _ENDS_WITHIN_S = 30
-# A query, a count or a page takes milliseconds, or seconds where a filter has to look at every one of many passages. What writes
-# or opens may build a graph of hundreds of thousands of vectors, or replay a log: minutes, in which the engine is busy throughout.
-_SHORT = {"query", "count", "scroll", "names", "aliases", "previous", "switch", "unalias"}
+_CLOSES_WITHIN_S = 5
+# A query takes milliseconds, or seconds where a filter has to look at every one of many passages. A count or a page may have to
+# look at all of a large collection; what writes or opens may build a graph of hundreds of thousands of vectors, or replay a log:
+# minutes, in which the engine is busy throughout.
+_SHORT = {"query", "names", "aliases", "previous", "switch", "unalias"}
 _SHORT_S = 30.0
 _LONG_S = 3600.0
 _STILL_S = 30.0  # without using the processor at all: stopped, deadlocked, or waiting for a disk that does not answer
@@ -48,7 +50,9 @@ class EdgeProcess:
         self.location = str(data_dir)
         self.ended = 0  # children
         self._still_s = 0.0  # for so long the child has owed an answer and done nothing
-        self._turn = threading.Lock()
+        self._turn = threading.Lock()  # held by whoever talks with the child
+        self._closing = False
+        self._unclosed: list[int] = []  # tickets of collections that were let go of while the child was at work
         self._child: tuple[subprocess.Popen[bytes], Connection] | None = None
         self._tickets = itertools.count()
         watch(self)
@@ -60,24 +64,59 @@ class EdgeProcess:
             IndexFailure: whatever it raised there; IndexFaulted if the child died of it or cannot be started, IndexTimeout if it
                 does not answer.
         """
+        with self.turn():
+            return self.exchange(name, *arguments)
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """For calls that belong together: nobody else's come between, and no child ends but by one of them.
+
+        Raises:
+            IndexFaulted: this is being closed.
+        """
         with self._turn:
-            process, connection = self._child or self._start()
-            try:
-                connection.send((name, arguments))
-                self._wait_for_answer(process, connection, _SHORT_S if name in _SHORT else _LONG_S)
-                answer, error = connection.recv()
-            except (TimeoutError, BlockingIOError) as late:
-                process.kill()
-                self._end(process, connection)
-                message = f"the process of Qdrant Edge did not answer to {name} and was ended; the next request starts it again"
-                raise IndexTimeout(message) from late
-            except (EOFError, OSError) as lost:
-                self._end(process, connection)
-                message = f"the process of Qdrant Edge ended with {process.returncode}; the next request starts it again"
-                raise IndexFaulted(message) from lost
-            except BaseException:  # in between: the answer would be taken for that of the next call
-                self._end(process, connection)
+            if self._closing:
+                message = "the process of Qdrant Edge is being closed; open another searcher"
+                raise IndexFaulted(message)
+            while self._unclosed and self._child:
+                with suppress(IndexFailure):  # nobody waits for it
+                    self.exchange("close", self._unclosed.pop())
+            self._unclosed.clear()
+            yield
+
+    def let_go(self, ticket: int, opened_after: int) -> None:
+        """Close a collection that was opened when so many children had ended; with the next call, if the child is at work."""
+        if not self._turn.acquire(timeout=_CLOSES_WITHIN_S):
+            self._unclosed.append(ticket)
+            return
+        try:
+            if opened_after == self.ended and self._child:
+                self.exchange("close", ticket)
+        except IndexFailure:
+            if opened_after == self.ended:  # else the child is gone, and everything it had open with it
                 raise
+        finally:
+            self._turn.release()
+
+    def exchange(self, name: str, *arguments: Any) -> Any:
+        """Call a method of the child; for whoever has the turn."""
+        process, connection = self._child or self._start()
+        try:
+            connection.send((name, arguments))
+            self._wait_for_answer(process, connection, _SHORT_S if name in _SHORT else _LONG_S)
+            answer, error = connection.recv()
+        except (TimeoutError, BlockingIOError) as late:
+            process.kill()
+            self._end(process, connection)
+            message = f"the process of Qdrant Edge did not answer to {name} and was ended; the next request starts it again"
+            raise IndexTimeout(message) from late
+        except (EOFError, OSError) as lost:
+            self._end(process, connection)
+            message = f"the process of Qdrant Edge ended with {process.returncode}; the next request starts it again"
+            raise IndexFaulted(message) from lost
+        except BaseException:  # in between: the answer would be taken for that of the next call
+            self._end(process, connection)
+            raise
         if error is not None:
             raise error
         return answer
@@ -134,14 +173,18 @@ class EdgeProcess:
 
     def close(self) -> None:
         """End the child, which writes everything down first, within a bounded time. Closing twice is no error."""
-        if not self._turn.acquire(timeout=_ENDS_WITHIN_S):
-            self.abort()  # which ends the call under way
-            self._turn.acquire()
+        self._closing = True  # or those who wait for their turn would start another child
         try:
-            if self._child:
-                self._end(*self._child)
+            if not self._turn.acquire(timeout=_ENDS_WITHIN_S):
+                self.abort()  # which ends the call under way
+                self._turn.acquire()
+            try:
+                if self._child:
+                    self._end(*self._child)
+            finally:
+                self._turn.release()
         finally:
-            self._turn.release()
+            self._closing = False
 
     def abort(self) -> None:
         """Kill the child now, whatever it does; a call under way fails. What was acknowledged is in its log."""
@@ -150,7 +193,7 @@ class EdgeProcess:
 
     def after_fork(self) -> None:
         """Two processes on one connection would read each other's answers: a forked child starts an engine of its own."""
-        self._turn = threading.Lock()
+        self._turn, self._closing, self._unclosed = threading.Lock(), False, []
         if self._child is not None:
             abandon(*self._child)
             os.close(self._child[1].fileno())  # or the engine would not see the parent end
@@ -240,9 +283,8 @@ class _Index:
 
     def ensure(self, spec: CollectionSpec, *, create: bool) -> None:
         """Open the collection, making it if asked to."""
-        ended = self._process.ended
-        self.location = self._process.call("ensure", self._ticket, *self._opening, spec, create)
-        self._spec, self._opened_after = spec, ended
+        with self._process.turn():
+            self._ensure(spec, create=create)
 
     def claimed(self, attempt: Attempt = once) -> AbstractContextManager[Any]:  # noqa: ARG002  # the contract's
         """Nothing to ask for: one process owns the data folder, and its searcher lets one run write at a time."""
@@ -285,17 +327,22 @@ class _Index:
 
     def close(self) -> None:
         """Let go of it."""
-        if self._spec and self._opened_after == self._process.ended:
-            self._process.call("close", self._ticket)
-        self._spec = None
+        spec, self._spec = self._spec, None
+        if spec:
+            self._process.let_go(self._ticket, self._opened_after)
+
+    def _ensure(self, spec: CollectionSpec, *, create: bool) -> None:
+        self.location = self._process.exchange("ensure", self._ticket, *self._opening, spec, create)
+        self._spec, self._opened_after = spec, self._process.ended
 
     def _call(self, method: str, *arguments: Any) -> Any:
-        if self._spec is None:
-            message = f"collection {self.name!r} is not open; call ensure() first"
-            raise CollectionNotFound(message)
-        if self._opened_after != self._process.ended:  # that child has died
-            self.ensure(self._spec, create=False)
-        return self._process.call(method, self._ticket, *arguments)
+        with self._process.turn():
+            if self._spec is None:
+                message = f"collection {self.name!r} is not open; call ensure() first"
+                raise CollectionNotFound(message)
+            if self._opened_after != self._process.ended:  # that child has died
+                self._ensure(self._spec, create=False)
+            return self._process.exchange(method, self._ticket, *arguments)
 
 
 class _Child:
@@ -320,7 +367,9 @@ class _Child:
                 self._open[ticket] = index
                 return index.location
             case "close", (ticket,):
-                return self._open.pop(ticket).close()
+                if (closing := self._open.pop(ticket, None)) is not None:  # else an earlier child had it open
+                    closing.close()
+                return None
             case "delete", (ticket, ids, filter):
                 return self._open[ticket].delete(ids=ids, filter=filter)
             case "scroll", (ticket, filter, fields, vectors, start):
@@ -335,9 +384,10 @@ class _Child:
 
     def close(self) -> None:
         """Write everything down."""
-        for index in self._open.values():
-            index.close()
-        self._collections.close()
+        with ExitStack() as closing:  # all of them, whatever one raises
+            closing.callback(self._collections.close)
+            for index in self._open.values():
+                closing.callback(index.close)
 
     def _made(self, name: str, storage: StorageSettings, purpose: str | None) -> VectorIndex:
         return self._collections.named(name, storage) if purpose is None else self._collections.open(name, storage, purpose)
