@@ -27,7 +27,7 @@ _numbers = itertools.count()
 
 
 def watch(one: Forkable) -> None:
-    """Have `after_fork` called in every child that is forked while the object lives, after that of those that were watched before."""
+    """Have `after_fork` called in every child that is forked while the object lives, in the order of their being watched."""
     _watched[next(_numbers)] = one
 
 

@@ -140,7 +140,7 @@ class DataFolder:
         owner = self.path / "owner.json"
         try:
             with full_disk(self.path):
-                _make_private(self.path)
+                make_private(self.path)
                 self._lock.acquire()
         except Timeout as error:
             raise self._busy(read_owner(owner)) from error
@@ -185,6 +185,11 @@ def describe(file: Path, told: Mapping[str, Any]) -> None:
     _replace(file, told)
 
 
+def is_full(error: Exception) -> bool:
+    """Whether the disk, or the quota on it, is full: the engine and shutil.Error say so in words only."""
+    return getattr(error, "errno", None) in _FULL or any(os.strerror(number) in str(error) for number in _FULL)
+
+
 @contextlib.contextmanager
 def full_disk(path: Path) -> Iterator[None]:
     """Around whatever writes files.
@@ -194,8 +199,8 @@ def full_disk(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:  # shutil.Error tells of what it met in words only
-        if error.errno not in _FULL and not any(os.strerror(number) in str(error) for number in _FULL):
+    except OSError as error:
+        if not is_full(error):
             raise
         message = f"the disk of {path} is full ({error.strerror or os.strerror(errno.ENOSPC)}); make room and run the same again"
         raise IndexFull(message) from error
@@ -213,14 +218,15 @@ def _replace(file: Path, content: Mapping[str, Any]) -> None:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-    folder = os.open(file.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)  # or a crash might bring the old name back
-    finally:
-        os.close(folder)
+    with contextlib.suppress(OSError):  # CIFS, FUSE and 9p cannot sync a folder
+        folder = os.open(file.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # or a crash might bring the old name back
+        finally:
+            os.close(folder)
 
 
-def _make_private(path: Path) -> None:
+def make_private(path: Path) -> None:
     """Make a folder that its owner alone may read, texts being in it; one that is there stays as it was set."""
     for folder in reversed([one for one in (path, *path.parents) if not one.exists()]):
         folder.mkdir(mode=0o700, exist_ok=True)

@@ -32,7 +32,7 @@ from search.index import (
     to_engine_id,
     to_vector,
 )
-from search.index.data_folder import DataFolder, describe, full_disk, held_by_parent, read_spec
+from search.index.data_folder import DataFolder, describe, full_disk, held_by_parent, make_private, read_spec
 from search.index.edge_shard import OpenShard, load, translated, unallocated
 from search.index.edge_types import GRAPH_FROM_BYTES, ON_DISK, SCHEMAS, to_config, to_edge, to_search_params
 from search.index.exact import without_wildcard
@@ -251,7 +251,7 @@ class EdgeIndex:
         if shard.exists():
             self._clear(shard)
         with full_disk(self._data.path), translated():
-            self._folder.mkdir(parents=True, exist_ok=True)
+            make_private(self._folder)
             made = edge.EdgeShard.create(str(shard), to_config(spec, self._storage))
         told = {"dimension": spec.dimension, "fingerprint": spec.fingerprint, "storage": self._storage.model_dump()}
         describe(described, told | {"purpose": self._purpose})

@@ -9,7 +9,7 @@ from pathlib import Path
 from search.errors import CollectionNotFound, IndexBusy, IndexFull, IndexRejected
 from search.index import VectorIndex
 from search.index.collections import CollectionInfo
-from search.index.data_folder import DataFolder, describe, full_disk, read_spec
+from search.index.data_folder import DataFolder, describe, full_disk, make_private, read_spec
 from search.index.edge import EdgeIndex
 from search.settings import StorageSettings
 
@@ -149,6 +149,7 @@ class EdgeCollections:
                 raise IndexFull(message)
             try:
                 with full_disk(self._data.path):
+                    make_private(unfinished.parent)
                     shutil.copytree(folder, unfinished)
                     unfinished.rename(copy)
             except IndexFull:

@@ -2,7 +2,6 @@
 
 import contextlib
 import ctypes
-import errno
 import os
 import threading
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 import qdrant_edge as edge
 
 from search.errors import IndexCorrupt, IndexFailure, IndexFull, IndexRejected
+from search.index.data_folder import is_full
 
 
 class OpenShard:
@@ -89,7 +89,7 @@ def translated() -> Iterator[None]:
     except IndexFailure:
         raise
     except Exception as error:
-        if any(os.strerror(number) in str(error) for number in (errno.ENOSPC, errno.EDQUOT)):
+        if is_full(error):
             message = f"the disk of the collection is full ({error}); make room and run the same again"
             raise IndexFull(message) from error
         message = f"Qdrant Edge refused the request: {error}"
