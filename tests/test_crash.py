@@ -1,8 +1,11 @@
 """Killed at any point and run again, or on a full disk: the end equals one clean run."""
 
+import errno
 import os
 import random
+import shutil
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -17,7 +20,9 @@ from search.embedding import FastEmbedEmbedder
 from search.errors import IndexFull
 from search.index import CollectionSpec, VectorIndex
 from search.index.connection import connect
+from search.index.data_folder import DataFolder, is_full
 from search.index.edge import EdgeIndex
+from search.index.edge_collections import EdgeCollections
 from search.index.qdrant import QdrantIndex
 
 RUN = """
@@ -314,8 +319,33 @@ def test_texts_are_their_owners_alone(tmp_path: Path) -> None:
             index = EdgeIndex(data, "documents")
             index.ensure(CollectionSpec(8, "model@1"), create=True)
             index.close()
+        EdgeCollections(theirs).snapshot("documents")
     finally:
         os.umask(before)
     assert (tmp_path / "parent" / "ours").stat().st_mode & 0o777 == 0o700
     assert (tmp_path / "parent").stat().st_mode & 0o777 == 0o700
     assert theirs.stat().st_mode & 0o777 == 0o755  # as whoever made it has set it
+    for made in (theirs / "collections", theirs / "collections" / "documents", theirs / "snapshots"):
+        assert made.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_folder_that_cannot_be_synced_is_written_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sync = os.fsync
+
+    def of_files_alone(descriptor: int) -> None:  # as CIFS, FUSE and 9p have it
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        sync(descriptor)
+
+    monkeypatch.setattr("os.fsync", of_files_alone)
+    folder = DataFolder(tmp_path)
+    folder.write_aliases({"a": {"name": "b"}})
+    assert folder.leads_to("a") == "b"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_known_by_its_number_and_by_its_words(number: int) -> None:
+    assert is_full(OSError(number, "whatever"))
+    assert is_full(shutil.Error([("a", "b", f"[Errno {number}] {os.strerror(number)}: 'a'")]))
+    assert is_full(RuntimeError(f"service error: {os.strerror(number)} (os error {number})"))
+    assert not is_full(OSError(errno.EACCES, os.strerror(errno.EACCES)))
