@@ -1,5 +1,6 @@
 """How many connections are held, and whose: against strangers who hold as many as they can, on a service with few descriptors."""
 
+import errno
 import json
 import logging
 import os
@@ -23,6 +24,7 @@ from serving import serving, wait_until
 from test_api_load import filled, slowed
 
 from search.api.keys import new_key
+from search.api.listening import bound
 from search.documents import Document
 from search.searcher import open_search
 from search.settings import Settings
@@ -324,3 +326,36 @@ def test_what_is_no_tls_costs_nothing(tls: Path, settings: Settings, caplog: pyt
                     pass
         assert httpx.get(f"{served.url}/healthz", verify=context).status_code == 200
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING and "no collection" not in record.message]
+
+
+ABSENT = (socket.AF_INET, ("192.0.2.1", 0))  # an address of nobody's machine (RFC 5737)
+UNKNOWN = (99, ("127.0.0.1", 0))  # a family that no system has
+HERE = (socket.AF_INET, ("127.0.0.1", 0))
+
+
+@pytest.mark.parametrize("addresses", [(ABSENT, HERE), (UNKNOWN, HERE), (HERE, ABSENT, UNKNOWN)])
+def test_addresses_that_this_machine_does_not_have(addresses: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as ::1 of localhost, where IPv6 is off."""
+    resolve_to(addresses, monkeypatch)
+    (listening,) = bound("host", 0)
+    with listening:
+        assert listening.getsockname()[0] == "127.0.0.1"
+
+
+def test_a_host_of_which_this_machine_has_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    resolve_to((UNKNOWN, ABSENT), monkeypatch)
+    with pytest.raises(OSError, match="annot assign requested address") as caught:
+        bound("host", 0)
+    assert caught.value.errno == errno.EADDRNOTAVAIL
+
+
+def test_an_address_in_use_is_not_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        resolve_to((HERE, (socket.AF_INET, taken.getsockname())), monkeypatch)
+        with pytest.raises(OSError, match="in use"):
+            bound("host", 0)
+
+
+def resolve_to(addresses: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = [(family, socket.SOCK_STREAM, 0, "", address) for family, address in addresses]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: entries)

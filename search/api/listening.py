@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from errno import EADDRNOTAVAIL, EAFNOSUPPORT
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -248,17 +249,25 @@ def _leave_unopened(accepted: socket.socket, opening: "asyncio.Task[None]") -> N
 
 
 def bound(host: str, port: int) -> list[socket.socket]:
-    """Sockets that listen at every address of a host.
+    """Sockets that listen at every address of a host which this machine has; localhost may be ::1 where IPv6 is off.
 
     Raises:
-        OSError: they cannot; none is left open.
+        OSError: they cannot, or it has none of them; none is left open.
     """
     sockets: list[socket.socket] = []
+    absent: OSError | None = None
     try:
         for family, _, _, _, address in dict.fromkeys(
             socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         ):
-            sockets.append(socket.create_server(address, family=family, backlog=_BACKLOG))
+            try:
+                sockets.append(socket.create_server(address, family=family, backlog=_BACKLOG))
+            except OSError as error:
+                if error.errno not in {EADDRNOTAVAIL, EAFNOSUPPORT}:
+                    raise
+                absent = error
+        if absent is not None and not sockets:
+            raise absent
     except OSError:
         for one in sockets:
             one.close()
