@@ -12,7 +12,7 @@ FILES = sorted((ROOT / "search").rglob("*.py"))
 
 # Each part may import from parts above it and from those beside it in its own row.
 ROWS = (
-    {"errors", "deadline", "forks", "addresses", "telemetry", "terminal", "transport"},
+    {"errors", "deadline", "forks", "addresses", "regular", "telemetry", "terminal", "transport"},
     {"documents", "settings", "structure"},
     {"models", "inference", "export", "recipes"},
     {"chunking", "embedding", "index", "reading", "reranking"},

@@ -147,4 +147,4 @@ def test_pipes_in_the_place_of_recipes(tmp_path: Path) -> None:
         [sys.executable, "-c", script, str(tmp_path / "recipe.json")], capture_output=True, text=True, timeout=60, check=False
     )
     assert "ModelIncomplete" in done.stderr
-    assert "is no regular file" in done.stderr
+    assert "no regular file" in done.stderr

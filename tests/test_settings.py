@@ -237,7 +237,7 @@ def test_no_file_names_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_settings_are_read_from_plain_files_only(name: str, tmp_path: Path) -> None:
     file = tmp_path / name
     os.mkfifo(file)  # which nobody writes to
-    with pytest.raises(InvalidSettings, match=rf"{name} cannot be read: it is no regular file"):
+    with pytest.raises(InvalidSettings, match=rf"{name} cannot be read: it is a named pipe and no regular file"):
         Settings()
     file.unlink()
     file.symlink_to("/dev/zero")

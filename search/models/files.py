@@ -2,13 +2,12 @@
 
 import hashlib
 import json
-import os
-import stat
 from collections.abc import Mapping
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
+from search import regular
 from search.errors import ModelIncomplete
 
 # Bytes. The largest tokenizers of published models have some 35 MB; what says how a model is used has kilobytes.
@@ -23,15 +22,12 @@ def open_regular(file: Path) -> BufferedReader:
         ModelIncomplete: it cannot be opened, or is no regular file.
     """
     try:
-        descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        return regular.open_regular(file)
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
-        message = f"{file} cannot be read: {error}"
+        message = (
+            f"{file} cannot be read: {error.strerror if isinstance(error, OSError) else error}; put the model's own file there"
+        )
         raise ModelIncomplete(message) from error
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        message = f"{file} is no regular file; put the model's own file there"
-        raise ModelIncomplete(message)
-    return open(descriptor, "rb")  # noqa: PTH123  # a descriptor, not a path
 
 
 def is_there(file: Path) -> bool:

@@ -3,14 +3,14 @@
 import itertools
 import os
 import re
-import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from errno import EFBIG, EINVAL, EXDEV
+from errno import EFBIG, EXDEV
 from glob import has_magic
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from search import regular
 from search.documents import Document, Rejection
 from search.errors import InvalidDocument
 from search.reading.patterns import IgnoreRules, glob
@@ -22,13 +22,6 @@ _LONGEST_IGNORE_FILE = 1_000_000  # bytes
 _SHOWN = 100  # characters of a line of an ignore file
 TRIES = 3  # to read a file that others write at the same time
 CHANGED = "changed while it was read; ingest it again"
-_KINDS = {
-    stat.S_IFIFO: "a named pipe",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-    stat.S_IFDIR: "a folder",
-}
 
 Item = Document | Rejection
 Rules = tuple[Path, IgnoreRules]
@@ -126,7 +119,7 @@ def open_regular(path: Path, within: Path | None = None) -> BinaryIO:
         OSError: it cannot be opened, is no regular file, or is somewhere else.
     """
     if within is None:
-        return _opened(path, None)
+        return regular.open_regular(path)
     resolved = path.resolve(strict=True)
     if not resolved.is_relative_to(within):
         raise OSError(EXDEV, "it leads out of its folder", str(path))
@@ -137,7 +130,7 @@ def open_regular(path: Path, within: Path | None = None) -> BinaryIO:
             inner = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=here)
             os.close(here)
             here = inner
-        return _opened(Path(name), here)
+        return regular.open_regular(Path(name), here)
     finally:
         os.close(here)
 
@@ -153,24 +146,6 @@ def read_at_most(stream: BinaryIO, limit: int) -> bytes:
         message = f"larger than {limit:,} bytes; split it"
         raise InvalidDocument(message)
     return content
-
-
-def _opened(path: Path, folder: int | None) -> BinaryIO:
-    follow = folder is None
-    _check_regular(os.stat(path, dir_fd=folder, follow_symlinks=follow), path)  # opening some devices does something already
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW), dir_fd=folder)
-    try:
-        _check_regular(os.fstat(descriptor), path)  # what is opened may be another one by now
-        return os.fdopen(descriptor, "rb")
-    except BaseException:
-        os.close(descriptor)
-        raise
-
-
-def _check_regular(status: os.stat_result, path: Path) -> None:
-    if not stat.S_ISREG(status.st_mode):
-        kind = _KINDS.get(stat.S_IFMT(status.st_mode), "something else")
-        raise OSError(EINVAL, f"it is {kind} and no regular file", str(path))
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ own file or a file that is named may say.
 """
 
 import os
-import stat
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from urllib.parse import urlsplit
 
 from search.addresses import is_local
 from search.errors import InvalidSettings
+from search.regular import open_regular
 
 DOTENV, TOML = Path(".env"), Path("search.toml")  # in the working folder
 _LARGEST = 1_000_000  # bytes
@@ -74,27 +74,19 @@ class SettingsFile:
             raise InvalidSettings(message) from error
 
     def _bytes(self) -> bytes | None:
+        if self.required and self.path == Path(os.devnull):  # which says that there is none
+            return b""
         try:
-            descriptor = os.open(self.path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # a pipe would be waited for
+            with open_regular(self.path) as stream:
+                data = stream.read(_LARGEST + 1)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError:
-            if self.path.is_dir():  # which Windows does not open
+            if self.path.is_dir():
                 return None
             raise
-        try:
-            mode = os.fstat(descriptor).st_mode
-            if stat.S_ISDIR(mode):
-                return None
-            if self.required and self.path == Path(os.devnull):  # which says that there is none
-                return b""
-            data = b""
-            while stat.S_ISREG(mode) and len(data) <= _LARGEST and (part := os.read(descriptor, _LARGEST)):
-                data += part
-        finally:
-            os.close(descriptor)
-        if not stat.S_ISREG(mode) or len(data) > _LARGEST:
-            message = f"the settings in {self.path} cannot be read: it is no regular file, or longer than a megabyte"
+        if len(data) > _LARGEST:
+            message = f"the settings in {self.path} cannot be read: it is longer than a megabyte"
             raise InvalidSettings(message)
         return data
 

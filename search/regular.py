@@ -1,0 +1,44 @@
+"""How is a file opened that may be anything? Only if it is a regular one: a pipe keeps its reader waiting, a device has no end."""
+
+import os
+import stat
+from errno import EINVAL
+from io import BufferedReader
+from pathlib import Path
+
+_KINDS = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFDIR: "a folder",
+}
+
+
+def open_regular(path: Path, folder: int | None = None) -> BufferedReader:
+    """Open a regular file for reading.
+
+    Args:
+        path: of the file; links are followed, unless a folder is given.
+        folder: descriptor of the one that the path starts from; None for the working folder.
+
+    Raises:
+        OSError: it cannot be opened, or is no regular file.
+        ValueError: no file can have this name.
+    """
+    follow = folder is None
+    _check(os.stat(path, dir_fd=folder, follow_symlinks=follow), path)  # opening some devices does something already
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | (0 if follow else os.O_NOFOLLOW)
+    descriptor = os.open(path, flags, dir_fd=folder)
+    try:
+        _check(os.fstat(descriptor), path)  # what is opened may be another one by now
+        return open(descriptor, "rb")  # noqa: PTH123  # a descriptor, not a path
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _check(status: os.stat_result, path: Path) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        kind = _KINDS.get(stat.S_IFMT(status.st_mode), "something else")
+        raise OSError(EINVAL, f"it is {kind} and no regular file", str(path))
