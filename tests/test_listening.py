@@ -9,6 +9,7 @@ import resource
 import signal
 import socket
 import ssl
+import statistics
 import subprocess
 import sys
 import time
@@ -159,6 +160,17 @@ with serving(settings, max_connections=20) as served:
     assert done.stdout.split() == ["HTTP/1.1", "200", "200"], done.stderr[-3000:]
     assert done.stderr.count("Too many open files") == 1
     assert "Traceback" not in done.stderr
+
+
+def test_a_kept_connection_waits_for_no_acknowledgement(tmp_path: Path) -> None:
+    """Head and body are two segments; the second waited 40 ms for the acknowledgement of the first (Nagle's algorithm)."""
+    with serving(Settings(data_dir=tmp_path / "data", reranker=PLAIN)) as served:
+        took = []
+        for _ in range(50):
+            started = time.monotonic()
+            assert served.http.get("/healthz").status_code == 200
+            took.append(time.monotonic() - started)
+    assert statistics.median(took) < 0.02
 
 
 @pytest.mark.parametrize(
