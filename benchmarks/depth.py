@@ -7,6 +7,7 @@ data set as --take says. Quality is of all of them at the recipe's share; times 
 """
 
 import argparse
+import sys
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -15,8 +16,10 @@ from typing import Any
 import numpy as np
 import record
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
+from training.tuning import HeldOut, means, overall, per_query, read, score
+
 from search.reranking.cross_encoder import CrossEncoder
-from search.training.tuning import HeldOut, means, overall, per_query, read, score
 
 WINDOWS = (128, 192, 256)
 DEPTHS = (5, 10, 15, 20, 25, 30)

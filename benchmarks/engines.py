@@ -20,9 +20,9 @@ import record
 from numpy.typing import NDArray
 from qdrant_client import QdrantClient
 
-from search.index import CollectionSpec, Point, VectorIndex
-from search.index.edge import EdgeIndex
-from search.index.qdrant import QdrantIndex
+from search.index.contract import CollectionSpec, Point, VectorIndex
+from search.index.edge.index import EdgeIndex
+from search.index.server.index import QdrantIndex
 
 POINTS, DIMENSION, BLOCK, QUERIES, ROUNDS = 20_000, 384, 2_000, 60, 4
 A_TENTH = {"must": [{"key": "metadata.n", "range": {"lt": POINTS // 10}}]}

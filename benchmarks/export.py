@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 from checkpoints import tensors, tokenizer
 
-from search.recipes import find
+from search.reranking.recipe import find
 
 CONFIG = {
     "architectures": ["Qwen3ForCausalLM"],

@@ -70,8 +70,8 @@ def fill(folder: Path, count: int, draw: random.Random) -> Path:
 def throughput(root: Path) -> dict[str, Any]:
     """Documents a second, end to end and by embedding alone, in turns over folders of their own."""
     from search import Settings, open_search
-    from search.chunking import Chunker
     from search.documents import Document
+    from search.ingestion.chunking import Chunker
     from search.reading import Reading
 
     draw = random.Random(1)  # noqa: S311  # no secret

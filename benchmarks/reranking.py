@@ -236,7 +236,7 @@ class Bench:
         beside: Any
         self.theirs = None
         try:
-            from search.embedding import FastEmbedEmbedder as Embedder
+            from search.embedding.dense import FastEmbedEmbedder as Embedder
 
             beside, reads = Embedder("all-MiniLM-L6-v2", device=self.device, cache=self.checkpoint).embed_passages, "texts"
         except ImportError:

@@ -215,7 +215,7 @@ def page(url: str) -> dict[str, float] | None:
 def sharing(rounds: int = 15) -> dict[str, float]:
     """How much faster 32 texts are judged at once than in eight requests of four."""
     from search import Settings
-    from search.assembly import build_reranker
+    from search.factory import build_reranker
 
     reranker = build_reranker(Settings())
     assert reranker  # noqa: S101  # the default one

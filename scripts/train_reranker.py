@@ -23,16 +23,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from training import mixture, tuning
+from training.finishing import Finish, finish
+from training.losses import LOSSES, SQUARED
+from training.preparation import PARTS, Preparation, apart, prepare, texts_of
+from training.trainer import Fitting, fit
 
+from search.cli.options import load_settings
 from search.errors import DeviceUnavailable, InvalidDataset, InvalidSettings, ModelNotFound, SearchError
 from search.evaluation.datasets import Dataset, load_dataset
 from search.export.precision import precision
-from search.options import load_settings
-from search.training import mixture, tuning
-from search.training.finishing import Finish, finish
-from search.training.losses import LOSSES, SQUARED
-from search.training.preparation import PARTS, Preparation, apart, prepare, texts_of
-from search.training.trainer import Fitting, fit
 
 # What may be given otherwise when a run goes on, since it decides nothing about the examples, nor which weights come of them.
 FREE = {"out", "minutes", "data_dir", "after", "licence", "base_licence", "weights", "window", "reranked"}

@@ -13,7 +13,7 @@ Nor does it load the parts themselves, so that a process that only reads files s
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-import search.telemetry as _telemetry  # before any library that reports home  # noqa: F401
+import search.system.telemetry as _telemetry  # before any library that reports home  # noqa: F401
 
 if TYPE_CHECKING:
     from search.documents import Document, Hit, Rejection, SearchResult

@@ -21,7 +21,6 @@ import anyio
 import httpx
 
 from search import errors
-from search.addresses import checked_key, read_address, without_secrets
 from search.documents import Document, Hit, Json, Rejection, SearchResult, check_strings, half_surrogate
 from search.errors import (
     InvalidInput,
@@ -32,9 +31,10 @@ from search.errors import (
     ServiceRefused,
     ServiceUnreachable,
 )
-from search.forks import abandon, watch
 from search.ingestion.report import IngestReport
-from search.transport import Clock, watch_client
+from search.network.addresses import checked_key, read_address, without_secrets
+from search.network.transport import Clock, watch_client
+from search.system.forks import abandon, watch
 
 Value = TypeVar("Value")
 Filter = Mapping[str, Any]

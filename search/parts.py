@@ -6,17 +6,17 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from search.assembly import build_collections, build_embedder, build_reranker
 from search.errors import SearchError
-from search.forks import abandon, watch
+from search.factory import build_collections, build_embedder, build_reranker
 from search.settings import MemorySettings, Settings
+from search.system.forks import abandon, watch
 
 if TYPE_CHECKING:
-    from search.embedding import Embedder
-    from search.index import VectorIndex
+    from search.embedding.dense import Embedder
     from search.index.collections import Collections
-    from search.reranking import Reranker
-    from search.service import SearchService
+    from search.index.contract import VectorIndex
+    from search.query.service import SearchService
+    from search.reranking.contract import Reranker
 
 _LENT = {"embedder", "reranker", "collections"}
 
@@ -79,7 +79,7 @@ class Parts:
 
         def build(_: Settings) -> "SearchService":
             embedder = self.embedder  # before what imports its module, so that a missing extra is named
-            from search.service import SearchService
+            from search.query.service import SearchService
 
             return SearchService(embedder, self.index, lambda: self.reranker)
 
@@ -89,7 +89,7 @@ class Parts:
     def opened(self) -> "VectorIndex":
         """The collection, opened; CollectionNotFound if there is none."""
         embedder = self.embedder
-        from search.index import CollectionSpec
+        from search.index.contract import CollectionSpec
 
         self.index.ensure(CollectionSpec(embedder.dimension, embedder.fingerprint), create=False)
         return self.index

@@ -6,24 +6,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from search.assembly import build_embedder, build_live_embedder
 from search.documents import Document, Rejection, SearchResult, checked_whole
 from search.errors import InvalidSettings
-from search.forks import watch
+from search.factory import build_embedder, build_live_embedder
 from search.parts import Parts
 from search.settings import Settings, checked_collection
+from search.system.forks import watch
 
 if TYPE_CHECKING:
     from qdrant_client.models import Filter
 
-    from search.embedding import Embedder
-    from search.index import VectorIndex
+    from search.embedding.dense import Embedder
     from search.index.collections import Collections
-    from search.index.patient import OnWait, PatientIndex
-    from search.ingestion import Ingestion, IngestReport, OnChange, OnProgress, OnRejection
-    from search.reindexing import Judged, ReindexReport
-    from search.reranking import Reranker
-    from search.service import GroupBy, SearchService
+    from search.index.contract import VectorIndex
+    from search.index.retrying import OnWait, PatientIndex
+    from search.ingestion.reindexing import Judged, ReindexReport
+    from search.ingestion.run import Ingestion, IngestReport, OnChange, OnProgress, OnRejection
+    from search.query.service import GroupBy, SearchService
+    from search.reranking.contract import Reranker
 
 
 def open_search(settings: Settings | None = None) -> "Searcher":
@@ -61,7 +61,7 @@ class Searcher:
         """Add documents, replace changed ones, leave unchanged ones alone, and with `sync` remove all others.
 
         `max_delete` bounds that: as an int a number of documents, as a float a share of all of them, up to 1.0.
-        See Ingestion.run for arguments and errors, Ingestion for the callbacks, and search.index.patient for `on_wait`.
+        See Ingestion.run for arguments and errors, Ingestion for the callbacks, and search.index.retrying for `on_wait`.
         """
         with self._parts.writing:  # two runs at once would each miss what the other has just written, or where it led the name
             run = self._ingestion(on_wait, on_progress=on_progress, on_rejection=on_rejection, on_change=on_change)
@@ -108,15 +108,15 @@ class Searcher:
             dry_run: write nothing, and report what would be.
             on_rejection: see Ingestion.
             on_change: likewise.
-            on_wait: see search.index.patient.
+            on_wait: see search.index.retrying.
 
         Raises:
             InvalidQuery: neither ids nor a filter, a filter that every passage passes, or nothing to set.
         """
         with self._parts.writing:
             run = self._ingestion(on_wait, on_rejection=on_rejection, on_change=on_change)
+            from search.ingestion.changes import updated
             from search.ingestion.selection import Selection
-            from search.ingestion.updating import updated
 
             documents = updated(self._patiently(self.index, on_wait), Selection(ids, filter), metadata)
             return run.run(documents, dry_run=dry_run, create=False)
@@ -137,12 +137,12 @@ class Searcher:
         Args:
             settings: with another embedder, chunking or storage; None for this searcher's, of which the collection may differ.
                 If the name is led to the new collection, this searcher goes on with these settings.
-            check: compare what both collections find before; see search.reindexing for the rest, and for errors.
+            check: compare what both collections find before; see search.ingestion.reindexing for the rest, and for errors.
             queries: asked of both.
             judged: judgements to decide by.
             min_overlap: the least share of the first ten documents that are the same.
             on_progress: called after every step.
-            on_wait: see search.index.patient.
+            on_wait: see search.index.retrying.
         """
         with self._parts.writing:
             wanted, now = settings or self.settings, self.settings
@@ -150,8 +150,8 @@ class Searcher:
                 message = "a collection is reindexed where it is; open another searcher for another engine, data_dir or collection"
                 raise InvalidSettings(message)
             embedder = self.embedder if wanted.embedder == now.embedder else build_embedder(wanted)
-            from search.chunking import Chunker
-            from search.reindexing import Reindexing
+            from search.ingestion.chunking import Chunker
+            from search.ingestion.reindexing import Reindexing
 
             def live_embedder(fingerprint: str) -> "Embedder":
                 return build_live_embedder(now, fingerprint, (embedder, self._parts.loaded_embedder))
@@ -176,7 +176,7 @@ class Searcher:
         Raises:
             ReindexRefused: there is none.
         """
-        from search.reindexing import roll_back
+        from search.ingestion.reindexing import roll_back
 
         with self._parts.writing:
             left, now = roll_back(self.collections, self.settings.collection)
@@ -214,7 +214,7 @@ class Searcher:
 
     def count(self, filter: "Filter | Mapping[str, Any] | str | None" = None) -> int:
         """How many passages pass a filter, or there are in all; see `opened` for errors, and search.index.filters."""
-        from search.service import plain_filter
+        from search.query.service import plain_filter
 
         return self.opened().count(plain_filter(filter))
 
@@ -294,8 +294,8 @@ class Searcher:
 
     def _ingestion(self, on_wait: "OnWait | None", **callbacks: Any) -> "Ingestion":
         embedder = self.embedder  # before what imports its module, so that a missing extra is named
-        from search.chunking import Chunker
-        from search.ingestion import Ingestion
+        from search.ingestion.chunking import Chunker
+        from search.ingestion.run import Ingestion
 
         chunking = self.settings.chunking
         chunker = Chunker(embedder.tokenizer, chunking.tokens, chunking.overlap)
@@ -303,6 +303,6 @@ class Searcher:
         return Ingestion(embedder, index, chunker, max_characters=chunking.max_characters, **callbacks)
 
     def _patiently(self, index: "VectorIndex", on_wait: "OnWait | None") -> "PatientIndex":
-        from search.index.patient import Patience, PatientIndex
+        from search.index.retrying import Patience, PatientIndex
 
         return PatientIndex(index, Patience(self.settings.ingestion.patience_s), on_wait)

@@ -17,17 +17,17 @@ from languages import exported
 from standin import QdrantStandIn
 from tiny import HUB_CROSS_ENCODER, HUB_EMBEDDER, HUB_STATIC, into_hub_cache, tiny_model, tiny_static_model
 
-from search.assembly import build_reranker
-from search.embedding import Embedder, FastEmbedEmbedder
+from search.embedding.dense import Embedder, FastEmbedEmbedder
 from search.errors import CollectionNotFound
-from search.index import VectorIndex
-from search.index.connection import connect, in_memory
-from search.index.edge import EdgeIndex
-from search.index.edge_process import EdgeProcess
-from search.index.patient import Patience, PatientIndex
-from search.index.qdrant import QdrantIndex
-from search.index.server_collections import QdrantCollections
-from search.reranking import Reranker
+from search.factory import build_reranker
+from search.index.contract import VectorIndex
+from search.index.edge.index import EdgeIndex
+from search.index.edge.process import EdgeProcess
+from search.index.retrying import Patience, PatientIndex
+from search.index.server.collections import QdrantCollections
+from search.index.server.connection import connect, in_memory
+from search.index.server.index import QdrantIndex
+from search.reranking.contract import Reranker
 from search.reranking.cross_encoder import CrossEncoder
 from search.settings import Settings, StorageSettings
 

@@ -14,13 +14,13 @@ from typing import Any
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 from sentence_transformers.cross_encoder import CrossEncoder
+from training.losses import LOSSES
+from training.mixture import Example
+from training.trainer import Fitting, _Trimmed, fit, in_order
+from training.tuning import HeldOut
 
 from search.documents import Candidate
 from search.errors import InferenceFailed
-from search.training.losses import LOSSES
-from search.training.mixture import Example
-from search.training.trainer import Fitting, _Trimmed, fit, in_order
-from search.training.tuning import HeldOut
 
 WORDS = ["cat", "ship", "volcano", "violin", "bee", "glacier", "bridge", "comet"]
 QUERIES = {f"q{i}": f"where is the {word}" for i, word in enumerate(WORDS)}

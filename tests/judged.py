@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from search.deadline import Deadline
 from search.documents import Document
 from search.evaluation.datasets import Dataset
-from search.recipes import Recipe
-from search.reranking import Scoring
+from search.reranking.contract import Scoring
+from search.reranking.deadline import Deadline
+from search.reranking.recipe import Recipe
 
 CORPUS = [
     {"_id": "cat", "title": "Cats", "text": "Cats sleep most of the day."},

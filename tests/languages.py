@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from search.export.model_folder import export
 from search.export.precision import precision
-from search.recipes import find
+from search.reranking.recipe import find
 
 Array = NDArray[Any]
 GOLDEN: dict[str, Any] = json.loads((Path(__file__).parent / "golden.json").read_text(encoding="utf-8"))

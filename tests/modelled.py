@@ -14,11 +14,11 @@ from typing import Any
 
 from search import Document, Searcher, SearchError, Settings
 from search.errors import CollectionNotFound
-from search.index import lease
-from search.index.edge_process import EdgeProcess
-from search.index.edge_shard import OpenShard
+from search.index.edge.process import EdgeProcess
+from search.index.edge.shard import OpenShard
+from search.index.server import lease
+from search.ingestion.reindexing import lead
 from search.ingestion.restoring import documents
-from search.reindexing import lead
 
 # A killed writer is given up after a moment here, not after twelve seconds.
 lease._RENEWED_EVERY_S, lease._DEAD_AFTER_S = 0.2, 0.8
@@ -157,12 +157,12 @@ def main() -> None:
     import onnxruntime  # noqa: F401
     import qdrant_client  # noqa: F401
 
-    import search.chunking
     import search.embedding
-    import search.index.edge
+    import search.index.edge.index
     import search.index.filters
-    import search.index.server_collections
-    import search.service  # noqa: F401
+    import search.index.server.collections
+    import search.ingestion.chunking
+    import search.query.service  # noqa: F401
 
     for line in iter(sys.stdin.readline, ""):
         if (child := os.fork()) == 0:

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from search.deadline import Deadline
-from search.recipes import Recipe
-from search.reranking import Scoring
+from search.reranking.contract import Scoring
+from search.reranking.deadline import Deadline
+from search.reranking.recipe import Recipe
 from search.settings import ActiveDevice
 
 

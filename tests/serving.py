@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import httpx
 
 from search.api.server import build_server
-from search.api.service import Service
+from search.api.state import Service
 from search.searcher import Searcher, open_search
 from search.settings import Settings
 

@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from search.assembly import build_reranker
-from search.embedding import FastEmbedEmbedder
+from search.embedding.dense import FastEmbedEmbedder
 from search.errors import SearchError
 from search.export.model_folder import export
 from search.export.precision import Precision
+from search.factory import build_reranker
 from search.reranking.cross_encoder import CrossEncoder
 from search.settings import Settings
 

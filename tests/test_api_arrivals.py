@@ -20,7 +20,7 @@ from serving import Served, serving
 from standin import Fault, QdrantStandIn
 from test_api_load import filled, slowed
 
-from search.index import Point
+from search.index.contract import Point
 from search.searcher import Searcher
 from search.settings import Settings
 

@@ -13,7 +13,7 @@ import pytest
 from serving import Served, serving
 from test_api import JSON, filled, resident
 
-from search.api.service import _in_parts
+from search.api.state import _in_parts
 from search.settings import Settings
 
 HALF = "caf\ud83d"

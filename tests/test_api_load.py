@@ -27,8 +27,8 @@ from standin import Fault, QdrantStandIn
 from search.api.admission import Admission
 from search.documents import Document
 from search.errors import IndexBusy, ServiceOverloaded
-from search.index.data_folder import DataFolder
-from search.reranking import Scoring
+from search.index.edge.folder import DataFolder
+from search.reranking.contract import Scoring
 from search.searcher import Searcher
 from search.settings import Settings
 

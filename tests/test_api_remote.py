@@ -11,8 +11,8 @@ from test_api import filled
 from test_assistant import called
 from test_chat import Answer, ChatStandIn
 
-from search.api.service import Service
-from search.assistant import build_assistant
+from search.api.state import Service
+from search.mcp_server import build_assistant
 from search.searcher import open_search
 from search.settings import Settings
 
@@ -44,7 +44,7 @@ def test_the_service_starts_while_the_reranker_is_down(settings: Settings, port:
 def test_the_service_starts_while_the_reranker_is_silent(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("search.api.service._WARM_REMOTE_MS", 200.0)
+    monkeypatch.setattr("search.api.state._WARM_REMOTE_MS", 200.0)
     with ChatStandIn() as silent, open_search(asking(settings, int(silent.url.split(":")[2].split("/")[0]))) as searcher:
         silent.planted.append(Answer(silent=True))
         service = Service(searcher.settings, searcher)

@@ -12,62 +12,53 @@ FILES = sorted((ROOT / "search").rglob("*.py"))
 
 # Each part may import from parts above it and from those beside it in its own row.
 ROWS = (
-    {"errors", "deadline", "forks", "addresses", "regular", "telemetry", "terminal", "transport"},
-    {"documents", "settings", "structure"},
-    {"models", "inference", "export", "recipes"},
-    {"chunking", "embedding", "index", "reading", "reranking"},
-    {"ranking"},
-    {"service", "ingestion", "trace"},
-    {"evaluation", "calibration"},
-    {"assembly"},
-    {"reindexing", "parts"},
-    {"searcher", "client"},
-    {"training"},
-    {"api"},
-    {"assistant", "demo", "doctor", "progress", "printing", "options", "catalogue", "variants"},
-    {"ingesting", "keeping", "measuring", "operating", "serving"},
+    {"errors", "system", "network"},
+    {"documents", "settings"},
+    {"models", "inference", "reading"},
+    {"embedding", "index", "reranking"},
+    {"query"},
+    {"ingestion", "evaluation", "export"},
+    {"factory"},
+    {"searcher", "parts", "client"},
+    {"api", "mcp_server"},
     {"cli"},
 )
 BORDERS = {
     "qdrant_client": {
-        *("index/connection.py", "index/filters.py", "index/qdrant.py"),
-        *("index/server_collections.py", "index/server_errors.py", "index/server_types.py"),
+        *("index/filters.py", "index/server/connection.py", "index/server/index.py"),
+        *("index/server/collections.py", "index/server/errors.py", "index/server/conversion.py"),
     },
-    "qdrant_edge": {"index/edge.py", "index/edge_shard.py", "index/edge_types.py"},
+    "qdrant_edge": {"index/edge/index.py", "index/edge/shard.py", "index/edge/conversion.py"},
     "onnxruntime": {"inference/runtime.py", "inference/session.py"},
-    "fastembed": {"embedding.py", "reranking/cross_encoder.py"},
+    "fastembed": {"embedding/dense.py", "reranking/cross_encoder.py"},
     "onnx": {"export/graph.py", "export/bert.py", "export/decoder.py", "export/precision.py"},
-    "safetensors": {"export/checkpoint.py", "training/states.py"},
+    "safetensors": {"export/checkpoint.py"},
     "huggingface_hub": {"export/hub.py"},
     "httpx": {
         "client.py",
-        "transport.py",
-        "index/connection.py",
-        "index/server_errors.py",
-        "index/transport.py",
+        "network/transport.py",
+        "index/server/connection.py",
+        "index/server/errors.py",
+        "index/server/transport.py",
         "reranking/chat.py",
     },
-    "httpcore": {"transport.py"},
+    "httpcore": {"network/transport.py"},
     "pytrec_eval": {"evaluation/measures.py"},
-    "scipy": {"calibration.py", "evaluation/statistics.py"},
+    "scipy": {"evaluation/calibration.py", "evaluation/statistics.py"},
     "matplotlib": {"evaluation/charts.py"},
     "jinja2": {"evaluation/report.py"},
-    "bm25s": {"training/mining.py"},
-    "torch": {"training/losses.py", "training/states.py", "training/trainer.py"},
-    "transformers": {"training/trainer.py"},
-    "sentence_transformers": {"training/losses.py", "training/trainer.py"},
-    "datasets": {"training/losses.py"},
+    **{key: set() for key in ("bm25s", "torch", "transformers", "sentence_transformers", "datasets")},
     "fastapi": {
         *("api/app.py", "api/parsing.py"),
-        *(f"api/{name}_routes.py" for name in ("collection", "document", "page", "rerank", "search")),
+        *(f"api/routes/{name}.py" for name in ("collections", "documents", "page", "rerank", "search")),
     },
     "uvicorn": {"api/server.py"},
-    "mcp": {"assistant.py"},
+    "mcp": {"mcp_server.py"},
     "opentelemetry": {"api/traces.py"},
     "prometheus_client": {"api/metrics.py"},
-    "rich": {"progress.py"},
-    "typer": {*(f"{name}.py" for name in ("cli", "ingesting", "keeping", "measuring", "operating", "options", "serving"))},
-    "markdown_it": {"structure.py"},
+    "rich": {"cli/progress.py"},
+    "typer": {*(f"cli/{name}.py" for name in ("app", "collections", "evaluate", "ingest", "models", "options", "serve"))},
+    "markdown_it": {"reading/structure.py"},
     "charset_normalizer": {"reading/text.py"},
     "bs4": {"reading/pages.py"},
     "markdownify": {"reading/pages.py"},
@@ -137,14 +128,14 @@ print(*({{"qdrant_client", "grpc"}} & set(sys.modules)))
 
 
 def test_all_that_is_printed_goes_through_one_door() -> None:
-    """Which leaves nothing in it that a terminal obeys; training is for whoever develops this."""
+    """Which leaves nothing in it that a terminal obeys."""
     printing = {
         file.relative_to(ROOT / "search").as_posix()
         for file in FILES
         for node in ast.walk(ast.parse(file.read_text()))
         if isinstance(node, ast.Call) and ast.unparse(node.func) in {"print", "typer.echo", "sys.stderr.write", "sys.stdout.write"}
     }
-    assert {name for name in printing if not name.startswith("training/")} == {"terminal.py", "options.py"}
+    assert printing == {"system/terminal.py", "cli/options.py"}
 
 
 def test_only_settings_reads_the_environment() -> None:
@@ -154,7 +145,7 @@ def test_only_settings_reads_the_environment() -> None:
         for node in ast.walk(ast.parse(file.read_text()))
         if ast.unparse(node) in {"os.environ", "os.getenv"}
     }
-    assert readers == {"settings/__init__.py", "telemetry.py"}
+    assert readers == {"settings/__init__.py", "system/telemetry.py"}
 
 
 def test_a_child_process_imports_nothing_from_the_working_folder() -> None:

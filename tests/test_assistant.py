@@ -15,9 +15,9 @@ from mcp.server.mcpserver.exceptions import ToolError
 from serving import Served, serving
 from test_api import PETS
 
-from search.assistant import build_assistant
 from search.client import Client
 from search.documents import Document
+from search.mcp_server import build_assistant
 from search.searcher import Searcher, open_search
 from search.settings import Settings
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from search.calibration import Method, calibrate, fit_isotonic, fit_platt, reliability
 from search.errors import InvalidDataset, ModelIncomplete
-from search.recipes import Recipe
+from search.evaluation.calibration import Method, calibrate, fit_isotonic, fit_platt, reliability
+from search.reranking.recipe import Recipe
 
 
 def drawn(scale: float, bias: float, seed: int = 0, count: int = 20_000) -> tuple[np.ndarray, np.ndarray]:

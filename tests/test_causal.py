@@ -10,7 +10,6 @@ import pytest
 from languages import GOLDEN, exported, reference_logits
 from tokenizers import Tokenizer
 
-from search.deadline import Deadline
 from search.documents import Candidate
 from search.errors import (
     InferenceFailed,
@@ -23,12 +22,13 @@ from search.errors import (
     UnsupportedModel,
 )
 from search.inference import decoder as inference
-from search.ranking import rank
-from search.recipes import find
+from search.query.ranking import rank
 from search.reranking.causal import CausalReranker
+from search.reranking.deadline import Deadline
 from search.reranking.language_model import LanguageModel
 from search.reranking.listwise import ListwiseReranker
 from search.reranking.pairwise import PairwiseReranker
+from search.reranking.recipe import find
 
 PAIRS: list[tuple[str, str]] = [(query, document) for query, document in GOLDEN["texts"]]
 RAW = Tokenizer.from_str(json.dumps(GOLDEN["tokenizer"]))

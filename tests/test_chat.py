@@ -15,13 +15,13 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import pytest
 
-from search.assembly import build_reranker
-from search.deadline import Deadline
 from search.documents import Candidate
 from search.errors import InferenceFailed, InvalidSettings
-from search.ranking import rank
-from search.reranking import Scoring
+from search.factory import build_reranker
+from search.query.ranking import rank
 from search.reranking.chat import ChatReranker
+from search.reranking.contract import Scoring
+from search.reranking.deadline import Deadline
 from search.settings import Settings
 
 KEY = "s3cret-bearer"

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from search.chunking import Chunker
 from search.documents import Chunk, Document
-from search.embedding import FastEmbedEmbedder
+from search.embedding.dense import FastEmbedEmbedder
 from search.index.points import to_document, to_point
 from search.inference.tokens import Tally, TextTokenizer
+from search.ingestion.chunking import Chunker
 
 
 @pytest.fixture(scope="module")

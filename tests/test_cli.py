@@ -13,7 +13,7 @@ from judged import CORPUS, QRELS, QUERIES, lines, write
 from standin import QdrantStandIn
 from tiny import BUNDLED
 
-from search.index.edge import EdgeIndex
+from search.index.edge.index import EdgeIndex
 from search.models import manifest
 
 COMMAND = Path(sys.executable).parent / "search"
@@ -132,7 +132,7 @@ def test_errors_are_one_line(tmp_path: Path) -> None:
 )
 def test_an_extra_that_is_not_installed_is_one_line(library: str, arguments: list[str], extra: str) -> None:
     script = (
-        f"import sys; sys.modules[{library!r}] = None; sys.argv = {['search', *arguments]}; from search.cli import main; main()"
+        f"import sys; sys.modules[{library!r}] = None; sys.argv = {['search', *arguments]}; from search.cli.app import main; main()"
     )
     done = subprocess.run([sys.executable, "-c", script], input="x", capture_output=True, text=True, check=False)
     assert done.returncode == 1
@@ -143,7 +143,7 @@ def test_an_extra_that_is_not_installed_is_one_line(library: str, arguments: lis
 
 
 def test_a_busy_folder_is_one_line(tmp_path: Path) -> None:
-    from search.index import CollectionSpec
+    from search.index.contract import CollectionSpec
 
     index = EdgeIndex(tmp_path, "documents")
     index.ensure(CollectionSpec(384, "model@1"), create=True)

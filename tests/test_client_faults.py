@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 from test_cli import error
 
-from search.addresses import without_secrets
 from search.client import AsyncClient, Client
 from search.errors import InvalidInput, InvalidSettings, SearchError, ServiceOverloaded, ServiceRefused, ServiceUnreachable
+from search.network.addresses import without_secrets
 
 Answer = Callable[[socket.socket], None]
 

@@ -24,8 +24,8 @@ def test_nothing_asks_the_wall_clock_but_to_tell_it() -> None:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in WALL
     ]
     assert asked == [
-        *("api/rerank_routes.py: time", "api/service.py: time", "api/traces.py: time_ns"),
-        *("client.py: now", "index/edge_collections.py: strftime", "index/transport.py: time"),  # Retry-After may be a date
+        *("api/routes/rerank.py: time", "api/state.py: time", "api/traces.py: time_ns"),
+        *("client.py: now", "index/edge/collections.py: strftime", "index/server/transport.py: time"),  # Retry-After may be a date
     ]
 
 

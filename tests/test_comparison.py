@@ -8,18 +8,18 @@ import pytest
 from judged import CORPUS, QRELS, QUERIES, TOPICS, Oracle, knowing, stories, write
 
 from search.documents import Document
-from search.embedding import FastEmbedEmbedder
+from search.embedding.dense import FastEmbedEmbedder
 from search.errors import CollectionNotFound, InvalidDataset, InvalidQuery
 from search.evaluation import corpus
-from search.evaluation.comparison import Configuration
 from search.evaluation.datasets import Dataset, load_dataset
-from search.evaluation.result import evaluate
-from search.index.edge import EdgeIndex
-from search.recipes import Recipe
-from search.recipes.heads import Listwise
-from search.reranking import Reranker
+from search.evaluation.runs import Configuration
+from search.evaluation.verdict import evaluate
+from search.index.edge.index import EdgeIndex
 from search.reranking.chat import ChatReranker
+from search.reranking.contract import Reranker
 from search.reranking.cross_encoder import CrossEncoder
+from search.reranking.heads import Listwise
+from search.reranking.recipe import Recipe
 
 
 @pytest.fixture(scope="module")
@@ -201,8 +201,8 @@ def test_a_failing_reranker_is_counted_and_shown(topics: Dataset, tmp_path: Path
 
 def test_a_collection_of_chunks_is_measured_by_document(tmp_path: Path, bundled_embedder: FastEmbedEmbedder) -> None:
     """Judgements about what was ingested: a document stands where its best passage does, and passages do not crowd it out."""
-    from search.chunking import Chunker
-    from search.ingestion import Ingestion
+    from search.ingestion.chunking import Chunker
+    from search.ingestion.run import Ingestion
 
     index = EdgeIndex(tmp_path, "documents")
     long = " ".join(f"Cats, part {n}: cats sleep most of the day, and cats hunt at night." for n in range(400))

@@ -10,16 +10,16 @@ import pytest
 from languages import exported
 from tiny import tiny_model
 
-from search.chunking import Chunker
 from search.documents import Document
-from search.embedding import FastEmbedEmbedder
-from search.index.connection import in_memory
-from search.index.qdrant import QdrantIndex
-from search.ingestion import Ingestion
+from search.embedding.dense import FastEmbedEmbedder
+from search.index.server.connection import in_memory
+from search.index.server.index import QdrantIndex
+from search.ingestion.chunking import Chunker
+from search.ingestion.run import Ingestion
+from search.query.service import SearchService
 from search.reranking.causal import CausalReranker
 from search.reranking.cross_encoder import CrossEncoder
 from search.reranking.language_model import LanguageModel
-from search.service import SearchService
 
 UNKNOWN = "𐍈𐌰 𐌲𐌿𐌸"  # Gothic, of which the bundled models' vocabulary has no letter
 KNOWN = ["Paris is the capital of France.", "Cats sleep most of the day.", "The gzip module compresses files."]
@@ -104,7 +104,7 @@ def test_white_space_of_sentencepiece_is_no_word(tmp_path: Path) -> None:
 
 
 def test_parts_of_a_scoring_that_are_joined_keep_what_is_unread(bundled_reranker: CrossEncoder) -> None:
-    from search.api.service import _joined
+    from search.api.state import _joined
 
     parts = [bundled_reranker.score("cats", texts) for texts in (["cats", UNKNOWN], ["dogs"])]
     joined = _joined(parts, 3)

@@ -18,7 +18,6 @@ import numpy as np
 import pytest
 from standin import Fault, QdrantStandIn
 
-from search.addresses import checked_key, read_address, without_secrets
 from search.errors import (
     CollectionNotFound,
     IndexDenied,
@@ -32,12 +31,14 @@ from search.errors import (
     IndexUnreachable,
     InvalidSettings,
 )
-from search.index import CollectionSpec, Point, transport
-from search.index.connection import connect
-from search.index.qdrant import QdrantIndex
-from search.index.server_collections import QdrantCollections
+from search.index.contract import CollectionSpec, Point
+from search.index.server import transport
+from search.index.server.collections import QdrantCollections
+from search.index.server.connection import connect
+from search.index.server.index import QdrantIndex
+from search.network.addresses import checked_key, read_address, without_secrets
+from search.network.transport import _Backend
 from search.settings import ServerSettings
-from search.transport import _Backend
 
 SPEC = CollectionSpec(4, "model@1")
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
@@ -310,7 +311,7 @@ def test_over_grpc_only_a_bad_argument_is_the_points_fault(status: grpc.StatusCo
 
 
 def test_a_large_answer_over_grpc_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("search.index.connection.LARGEST_ANSWER", 1_000_000)
+    monkeypatch.setattr("search.index.server.connection.LARGEST_ANSWER", 1_000_000)
     with grpc_server(None, answer=b"\0" * 2_000_000) as port:
         index = QdrantIndex(connect("http://127.0.0.1:1", grpc_port=port, timeout_s=5), "documents", "http://127.0.0.1:1")
         with pytest.raises(IndexGarbled, match="too large"):

@@ -16,14 +16,14 @@ import pytest
 from standin import QdrantStandIn
 from test_ingestion import contents
 
-from search.embedding import FastEmbedEmbedder
+from search.embedding.dense import FastEmbedEmbedder
 from search.errors import IndexFull
-from search.index import CollectionSpec, VectorIndex
-from search.index.connection import connect
-from search.index.data_folder import DataFolder, is_full
-from search.index.edge import EdgeIndex
-from search.index.edge_collections import EdgeCollections
-from search.index.qdrant import QdrantIndex
+from search.index.contract import CollectionSpec, VectorIndex
+from search.index.edge.collections import EdgeCollections
+from search.index.edge.folder import DataFolder, is_full
+from search.index.edge.index import EdgeIndex
+from search.index.server.connection import connect
+from search.index.server.index import QdrantIndex
 
 RUN = """
 import sys
@@ -147,9 +147,9 @@ FILL = """
 import sys
 from pathlib import Path
 import numpy as np
-from search.index import CollectionSpec, Point
-from search.index import edge
-from search.index.edge import EdgeIndex
+from search.index.contract import CollectionSpec, Point
+from search.index.edge import index as edge
+from search.index.edge.index import EdgeIndex
 edge._OPTIMIZED_EVERY = 6_000  # 12 MB: more than the engine needs to build a graph
 index = EdgeIndex(Path(sys.argv[1]), "documents")
 index.ensure(CollectionSpec(512, "model@1"), create=True)
@@ -213,10 +213,10 @@ import shutil, sys
 from pathlib import Path
 import numpy as np
 from search.errors import IndexFailure
-from search.index import CollectionSpec, Point
-from search.index.edge import EdgeIndex
-from search.index.edge_collections import EdgeCollections
-from search.index.edge_process import EdgeProcess
+from search.index.contract import CollectionSpec, Point
+from search.index.edge.index import EdgeIndex
+from search.index.edge.collections import EdgeCollections
+from search.index.edge.process import EdgeProcess
 from search.settings import StorageSettings
 
 data, engine, work, leave = Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])

@@ -14,11 +14,11 @@ from test_cli import as_json, search
 
 from search.documents import Document, Rejection
 from search.errors import ReindexRefused
-from search.index import Payload, Point, VectorIndex
-from search.index.connection import in_memory
+from search.index.contract import Payload, Point, VectorIndex
 from search.index.points import as_passage, document_of, find, to_document
-from search.index.qdrant import QdrantIndex
-from search.index.server_collections import QdrantCollections
+from search.index.server.collections import QdrantCollections
+from search.index.server.connection import in_memory
+from search.index.server.index import QdrantIndex
 from search.ingestion.copying import copy
 from search.ingestion.damage import survey
 from search.ingestion.restoring import documents
@@ -204,7 +204,7 @@ def test_reindexing_loses_no_document_without_a_word(searcher: Searcher) -> None
 
 
 def test_a_copy_leaves_them_out_and_says_so(searcher: Searcher) -> None:
-    from search.index import CollectionSpec
+    from search.index.contract import CollectionSpec
 
     spec = CollectionSpec(searcher.embedder.dimension, searcher.embedder.fingerprint)
     target = QdrantCollections(in_memory(), ":memory:").named("copied", searcher.settings.storage)
@@ -269,7 +269,7 @@ class Answering:
     """An index of given answers, which counts how often it is asked."""
 
     def __init__(self, good: int, bad: int) -> None:
-        from search.index import Match
+        from search.index.contract import Match
 
         whole = {**dict.fromkeys(("number", "start", "end", "tokens", "tokens_embedded"), 1), "chunks": 1, "unknown_share": 0.0}
         texts = {"document_id": "a", "revision": "r", "title": "", "text": "x", "metadata": {}}
@@ -316,8 +316,8 @@ def test_a_document_whose_passages_do_not_fit_together(searcher: Searcher) -> No
 
 def test_points_without_vectors(standin: QdrantStandIn) -> None:
     """A server keeps points without the vector, as another program writes them; qdrant-client's engine does not."""
-    from search.index import CollectionSpec
-    from search.index.connection import connect
+    from search.index.contract import CollectionSpec
+    from search.index.server.connection import connect
 
     index = QdrantIndex(connect(standin.url), "documents", standin.url)
     index.ensure(CollectionSpec(2, "model@1"), create=True)

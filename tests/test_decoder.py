@@ -20,10 +20,10 @@ from search.export.precision import Precision, precision
 from search.export.shapes import DecoderShape
 from search.inference import decoder as inference
 from search.inference import runtime
-from search.inference.attention import attention_kernels, named_in
 from search.inference.batching import bucket
 from search.inference.decoder import Decoder
 from search.models import ModelFolder, locate
+from search.reranking.attention import attention_kernels, named_in
 from search.reranking.language_model import LanguageModel
 from search.settings import CudaSettings, Device
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from search import demo
-from search.cli import app
+from search.cli import demo
+from search.cli.app import app
 from search.errors import SearchError
 
 
@@ -27,7 +27,9 @@ def test_the_standard_library_holds_what_the_questions_ask_for() -> None:
 
 
 def test_nothing_is_imported() -> None:
-    script = "import sys\nfrom search.demo import standard_library\nlist(standard_library())\nprint('antigravity' in sys.modules)"
+    script = (
+        "import sys\nfrom search.cli.demo import standard_library\nlist(standard_library())\nprint('antigravity' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "False\n"
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tiny import BUNDLED, FP32, HUB_STATIC, tiny_model, tiny_weights
 
-from search.embedding import Embedder, FastEmbedEmbedder
+from search.embedding.dense import Embedder, FastEmbedEmbedder
 from search.errors import (
     DeviceUnavailable,
     InferenceFailed,

@@ -16,13 +16,13 @@ from qdrant_client import QdrantClient, models
 from standin import QdrantStandIn
 
 from search.errors import UnsupportedFilter
-from search.index import CollectionSpec, Point, VectorIndex
-from search.index.connection import connect, in_memory
-from search.index.edge import EdgeIndex
+from search.index.contract import CollectionSpec, Point, VectorIndex
+from search.index.edge.index import EdgeIndex
 from search.index.exact import exact
 from search.index.filters import to_plain
-from search.index.qdrant import QdrantIndex
-from search.index.server_types import is_indexed_only, to_filter, to_schema
+from search.index.server.connection import connect, in_memory
+from search.index.server.conversion import is_indexed_only, to_filter, to_schema
+from search.index.server.index import QdrantIndex
 from search.settings import StorageSettings
 
 SPEC = CollectionSpec(4, "model@1")

@@ -14,12 +14,12 @@ from serving import serving
 from standin import QdrantStandIn
 
 from search.documents import Document
-from search.forks import watch
-from search.index.connection import _Client
-from search.index.data_folder import DataFolder
-from search.index.transport import BoundedTransport
+from search.index.edge.folder import DataFolder
+from search.index.server.connection import _Client
+from search.index.server.transport import BoundedTransport
 from search.searcher import Searcher
 from search.settings import Settings
+from search.system.forks import watch
 
 CHILDREN, QUERIES = 4, 150
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # whose thread, where it is on, hangs a fork as it exits, though it did nothing
@@ -204,7 +204,7 @@ if (child := os.fork()) == 0:
     sys.exit(0)
 assert os.waitpid(child, 0)[1] == 0
 assert owner.exists()
-from search.index.data_folder import DataFolder
+from search.index.edge.folder import DataFolder
 try:
     DataFolder(owner.parent).hold()
 except SearchError as error:
@@ -230,7 +230,7 @@ def test_parts_that_are_held_directly_say_that_they_are_the_parents(models: dict
 HOLD = """
 import sys
 from pathlib import Path
-from search.index.data_folder import DataFolder
+from search.index.edge.folder import DataFolder
 DataFolder(Path(sys.argv[1])).hold()
 """
 OUTLIVED = """
@@ -265,7 +265,7 @@ def test_a_child_that_outlives_its_parent_does_not_keep_the_folder(
 
 
 TORN = """
-from search.index.qdrant import QdrantIndex
+from search.index.server.index import QdrantIndex
 writing, go_on = threading.Event(), threading.Event()
 class Slow(list):
     def __iter__(self):

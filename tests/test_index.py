@@ -11,11 +11,11 @@ from conftest import OpenIndex
 from numpy.typing import NDArray
 
 from search.errors import CollectionNotFound, IndexMismatch, IndexRejected
-from search.index import CollectionSpec, Point, VectorIndex
-from search.index.connection import in_memory
-from search.index.edge import EdgeIndex
+from search.index.contract import CollectionSpec, Point, VectorIndex
+from search.index.edge.index import EdgeIndex
 from search.index.filters import to_plain
-from search.index.qdrant import QdrantIndex
+from search.index.server.connection import in_memory
+from search.index.server.index import QdrantIndex
 
 SPEC = CollectionSpec(8, "model@1")
 RNG = np.random.default_rng(5)

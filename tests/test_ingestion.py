@@ -18,15 +18,16 @@ import pytest
 from filelock import FileLock
 from standin import Fault, QdrantStandIn
 
-from search.chunking import Chunker
 from search.documents import Document, Rejection
-from search.embedding import FastEmbedEmbedder
+from search.embedding.dense import FastEmbedEmbedder
 from search.errors import IndexBusy, IndexCorrupt, IndexFailure, IndexRejected, SearchError
-from search.index import CollectionSpec, Point, VectorIndex
-from search.index.connection import connect
-from search.index.edge import EdgeIndex
-from search.index.qdrant import QdrantIndex
-from search.ingestion import Ingestion, IngestReport, Progress, planning
+from search.index.contract import CollectionSpec, Point, VectorIndex
+from search.index.edge.index import EdgeIndex
+from search.index.server.connection import connect
+from search.index.server.index import QdrantIndex
+from search.ingestion import planning
+from search.ingestion.chunking import Chunker
+from search.ingestion.run import Ingestion, IngestReport, Progress
 from search.searcher import Searcher, open_search
 from search.settings import ChunkingSettings, Settings
 

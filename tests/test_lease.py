@@ -15,9 +15,9 @@ from standin import Fault, QdrantStandIn
 
 from search.documents import Document
 from search.errors import IndexBusy
-from search.index import lease
-from search.index.lease import Lease
-from search.reindexing import lead
+from search.index.server import lease
+from search.index.server.lease import Lease
+from search.ingestion.reindexing import lead
 from search.searcher import Searcher, open_search
 from search.settings import Settings
 

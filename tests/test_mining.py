@@ -5,16 +5,16 @@ from pathlib import Path
 import pytest
 from judged import write
 from planted import Planted
+from training import mixture
+from training.copies import Known
+from training.mining import Miner, Pool, carve
 
-from search.embedding import FastEmbedEmbedder
+from search.embedding.dense import FastEmbedEmbedder
 from search.errors import InvalidDataset
 from search.evaluation.corpus import embed_corpus
 from search.evaluation.datasets import Dataset, load_dataset
-from search.index.edge import EdgeIndex
-from search.recipes import Recipe
-from search.training import mixture
-from search.training.copies import Known
-from search.training.mining import Miner, Pool, carve
+from search.index.edge.index import EdgeIndex
+from search.reranking.recipe import Recipe
 
 SUBJECTS = ["cats", "ships", "volcanoes", "violins", "bees", "glaciers", "bridges", "comets"]
 

@@ -23,7 +23,6 @@ from tokenizers.models import Unigram
 from tokenizers.pre_tokenizers import Metaspace
 from tokenizers.processors import TemplateProcessing
 
-from search.assembly import build_reranker
 from search.errors import (
     DeviceUnavailable,
     ExportFailed,
@@ -38,12 +37,13 @@ from search.export.plan import make_plan
 from search.export.precision import precision
 from search.export.rope import rope_tables
 from search.export.shapes import DecoderShape
-from search.recipes import find, names, published_for
+from search.factory import build_reranker
 from search.reranking.causal import CausalReranker
 from search.reranking.cross_encoder import CrossEncoder
 from search.reranking.language_model import LanguageModel
 from search.reranking.listwise import ListwiseReranker
 from search.reranking.pairwise import PairwiseReranker
+from search.reranking.recipe import find, names, published_for
 from search.settings import Settings
 
 FP32 = precision("fp32")

@@ -15,7 +15,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from tiny import BUNDLED, SHAPE, tiny_model, tiny_weights
 
-from search.embedding import FastEmbedEmbedder
+from search.embedding.dense import FastEmbedEmbedder
 from search.errors import ModelCorrupt, ModelIncomplete
 from search.export.bert import build_bert
 from search.export.graph import GraphBuilder

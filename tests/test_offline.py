@@ -114,7 +114,7 @@ def test_the_tracing_above_would_notice_and_the_user_decides(tmp_path: Path) -> 
 
 
 def test_telemetry_is_off_unless_the_environment_says_otherwise() -> None:
-    script = "import os, search; print(os.environ['ORT_DISABLE_TELEMETRY'], search.telemetry.telemetry_off())"
+    script = "import os, search; print(os.environ['ORT_DISABLE_TELEMETRY'], search.system.telemetry.telemetry_off())"
     for value, expected in ((None, "1 True"), ("", "1 True"), ("true", "true True"), ("0", "0 False")):
         environment = {name: kept for name, kept in os.environ.items() if "TELEMETRY" not in name}
         environment |= {} if value is None else {"ORT_DISABLE_TELEMETRY": value}

@@ -10,7 +10,7 @@ import pytest
 from languages import GOLDEN, checkpoint, exported, recipe_file
 from test_cli import as_json, error, search
 
-from search.recipes import names
+from search.reranking.recipe import names
 
 PAIRS = GOLDEN["texts"]
 TRUE_SCORES: list[float] = GOLDEN["models"]["qwen3"]["pairs"]["zerank"]
@@ -99,7 +99,7 @@ def test_a_model_that_fails_its_self_test_is_not_served(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("library", ["onnx", "safetensors", "ml_dtypes"])
 def test_a_missing_extra_is_named(library: str, tmp_path: Path) -> None:
-    script = f"import sys; sys.modules[{library!r}] = None; from search.cli import main; main()"
+    script = f"import sys; sys.modules[{library!r}] = None; from search.cli.app import main; main()"
     command = [sys.executable, "-c", script, "export", str(tmp_path), str(tmp_path / "out")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1

@@ -13,11 +13,11 @@ from languages import exported
 from onnx import helper
 from tiny import FP32, HUB_CROSS_ENCODER, SHAPE, into_hub_cache, tiny_model, tiny_weights
 
-from search.assembly import build_reranker
-from search.embedding import FastEmbedEmbedder
+from search.embedding.dense import FastEmbedEmbedder
 from search.errors import ModelError, ModelIncomplete
 from search.export.bert import build_bert
 from search.export.graph import GraphBuilder
+from search.factory import build_reranker
 from search.reranking.cross_encoder import CrossEncoder
 from search.settings import Settings
 

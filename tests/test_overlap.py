@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from search.ingestion.overlap import Relay
+from search.ingestion.relay import Relay
 
 
 def test_halves_of_different_steps_overlap_and_come_out_in_order() -> None:

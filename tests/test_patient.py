@@ -9,7 +9,7 @@ from standin import Fault, QdrantStandIn
 from test_ingestion import contents, ingest
 
 from search.documents import Document
-from search.embedding import FastEmbedEmbedder
+from search.embedding.dense import FastEmbedEmbedder
 from search.errors import (
     IndexDenied,
     IndexFailure,
@@ -20,10 +20,10 @@ from search.errors import (
     IndexTimeout,
     IndexUnreachable,
 )
-from search.index import CollectionSpec
-from search.index.connection import connect
-from search.index.patient import Patience, PatientIndex
-from search.index.qdrant import QdrantIndex
+from search.index.contract import CollectionSpec
+from search.index.retrying import Patience, PatientIndex
+from search.index.server.connection import connect
+from search.index.server.index import QdrantIndex
 
 BRIEF = Patience(total_s=20, first_s=0.02, longest_s=0.1)
 SPEC = CollectionSpec(2, "planted")

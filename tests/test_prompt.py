@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from search.errors import UnsupportedModel
 from search.inference.prompt import Prompt
 from search.inference.tokens import TextTokenizer
-from search.recipes import Recipe, find, names
+from search.reranking.recipe import Recipe, find, names
 
 TOKENIZER = TextTokenizer(Tokenizer.from_str(json.dumps(GOLDEN["tokenizer"])))
 RAW = Tokenizer.from_str(json.dumps(GOLDEN["tokenizer"]))

@@ -27,11 +27,11 @@ from search.errors import (
     IndexTimeout,
     IndexUnreachable,
 )
-from search.index import CollectionSpec, Point
-from search.index.connection import connect
-from search.index.qdrant import QdrantIndex
-from search.index.server_collections import QdrantCollections
-from search.index.server_errors import translate
+from search.index.contract import CollectionSpec, Point
+from search.index.server.collections import QdrantCollections
+from search.index.server.connection import connect
+from search.index.server.errors import translate
+from search.index.server.index import QdrantIndex
 
 SPEC = CollectionSpec(4, "model@1")
 ID = "8c0d6a8e-5a39-5f0c-9a5e-0d8c1c3a6b1f"

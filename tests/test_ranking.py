@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from planted import Planted
 
-from search.deadline import Deadline
 from search.documents import Candidate
-from search.ranking import rank
-from search.recipes import Recipe
+from search.query.ranking import rank
+from search.reranking.deadline import Deadline
+from search.reranking.recipe import Recipe
 
 
 def candidates(scores: Sequence[float]) -> list[Candidate]:

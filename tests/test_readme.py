@@ -18,11 +18,11 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
-from search.cli import query
+from search.cli.app import query
+from search.cli.evaluate import calibrate, evaluate, explain
+from search.cli.models import export
 from search.index.filters import Filter
-from search.measuring import calibrate, evaluate, explain
-from search.operating import export
-from search.recipes import names
+from search.reranking.recipe import names
 from search.settings import CausalSettings, ServerSettings, Settings
 
 ROOT = Path(__file__).parents[1]

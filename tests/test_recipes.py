@@ -13,7 +13,7 @@ import pytest
 from search.errors import ModelError, ModelIncomplete, ModelNotFound, UnsupportedModel
 from search.export.hub import fetch
 from search.models import locate
-from search.recipes import Recipe, find, names
+from search.reranking.recipe import Recipe, find, names
 
 CLASSIFIER: dict[str, Any] = {"head": {"kind": "classification"}, "template": "{query} {document}"}
 GOLDEN: dict[str, Any] = {"query": "a", "document": "b", "score": 1.0, "source": "somebody"}
@@ -142,7 +142,7 @@ def test_names_that_no_file_can_have(name: str, tmp_path: Path) -> None:
 
 def test_pipes_in_the_place_of_recipes(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "recipe.json")
-    script = "import sys; from search.recipes import find; find(sys.argv[1])"
+    script = "import sys; from search.reranking.recipe import find; find(sys.argv[1])"
     done = subprocess.run(
         [sys.executable, "-c", script, str(tmp_path / "recipe.json")], capture_output=True, text=True, timeout=60, check=False
     )

@@ -11,8 +11,8 @@ import pytest
 from search.errors import InvalidSettings, ModelIncomplete
 from search.models.files import read_bytes
 from search.reading.files import SourceFile
-from search.regular import open_regular
 from search.settings.files import SettingsFile
+from search.system.files import open_regular
 
 READERS: dict[str, tuple[Callable[[Path], Any], type[Exception]]] = {
     "open_regular": (open_regular, OSError),

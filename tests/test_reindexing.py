@@ -26,12 +26,12 @@ from search.errors import (
     ModelNotFound,
     ReindexRefused,
 )
-from search.index import CollectionSpec, Point
-from search.index.edge_collections import EdgeCollections
-from search.ingestion import Ingestion
+from search.index.contract import CollectionSpec, Point
+from search.index.edge.collections import EdgeCollections
 from search.ingestion.copying import copy
+from search.ingestion.reindexing import Judged
 from search.ingestion.restoring import documents
-from search.reindexing import Judged
+from search.ingestion.run import Ingestion
 from search.searcher import Searcher, open_search
 from search.settings import Settings
 
@@ -249,7 +249,7 @@ def test_searches_go_on_meanwhile(settings: Callable[..., Settings]) -> None:
 
 def test_another_process_follows_the_name(model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One with the same embedder goes over to the new collection; one with the old embedder stays with the old collection."""
-    monkeypatch.setattr("search.index.qdrant._FOLLOWED_EVERY_S", 0.0)
+    monkeypatch.setattr("search.index.server.index._FOLLOWED_EVERY_S", 0.0)
     with QdrantStandIn() as server:
 
         def opened(embedder: str, **changes: Any) -> Searcher:
@@ -340,7 +340,7 @@ def test_killed_anywhere_and_run_again_equals_one_clean_run(
 
 
 def searcher_chunker(searcher: Searcher) -> Any:
-    from search.chunking import Chunker
+    from search.ingestion.chunking import Chunker
 
     return Chunker(searcher.embedder.tokenizer, 24, 0)
 

@@ -14,16 +14,16 @@ import pytest
 import pytrec_eval
 from judged import Oracle, knowing, stories
 
-from search.embedding import FastEmbedEmbedder
+from search.embedding.dense import FastEmbedEmbedder
 from search.errors import InvalidSettings
 from search.evaluation.charts import quality
-from search.evaluation.comparison import Configuration
 from search.evaluation.datasets import Dataset
 from search.evaluation.report import write_report
-from search.evaluation.result import Evaluation, evaluate
+from search.evaluation.runs import Configuration
 from search.evaluation.statistics import Gain
-from search.index.edge import EdgeIndex
-from search.recipes import Recipe
+from search.evaluation.verdict import Evaluation, evaluate
+from search.index.edge.index import EdgeIndex
+from search.reranking.recipe import Recipe
 
 SCRIPT = "<script>document.title = 'taken'</script> & <b>bold</b>"
 
@@ -196,7 +196,7 @@ def test_a_matplotlibrc_in_the_working_folder_has_no_say(tmp_path: Path) -> None
     """It may be somebody else's, and `text.usetex` starts programs."""
     script = """
 import sys, numpy as np
-from search.calibration import reliability
+from search.evaluation.calibration import reliability
 from search.evaluation.charts import reliability_diagram
 sys.stdout.buffer.write(reliability_diagram(reliability(np.array([.1, .2, .9]), np.array([False, True, True]))).svg())
 """

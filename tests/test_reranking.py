@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from tiny import FP32, SHAPE, tiny_model, tiny_weights
 
-from search.deadline import Deadline
 from search.errors import DeviceUnavailable, ModelCorrupt, ModelIncomplete, ModelNotFound, ModelUnavailable, SelfTestFailed
 from search.export.bert import build_bert
 from search.export.graph import GraphBuilder
-from search.reranking import Reranker
+from search.reranking.contract import Reranker
 from search.reranking.cross_encoder import CrossEncoder
+from search.reranking.deadline import Deadline
 
 TEXTS = [
     "A cat sat on the mat.",

@@ -7,17 +7,17 @@ from typing import Any, cast
 import pytest
 from planted import Planted
 
-from search.chunking import Chunker
 from search.documents import Document
-from search.embedding import FastEmbedEmbedder
+from search.embedding.dense import FastEmbedEmbedder
 from search.errors import CollectionNotFound, InvalidQuery, UnsupportedFilter
-from search.index import VectorIndex
-from search.index.connection import in_memory
-from search.index.qdrant import QdrantIndex
-from search.ingestion import Ingestion
-from search.recipes import Recipe
+from search.index.contract import VectorIndex
+from search.index.server.connection import in_memory
+from search.index.server.index import QdrantIndex
+from search.ingestion.chunking import Chunker
+from search.ingestion.run import Ingestion
+from search.query.service import SearchService
 from search.reranking.cross_encoder import CrossEncoder
-from search.service import SearchService
+from search.reranking.recipe import Recipe
 
 DOCUMENTS = [
     Document(id="paris", text="Paris is the capital and the largest city of France.", title="Paris", metadata={"year": 508}),

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from search.assembly import build_collections, build_reranker
 from search.errors import InvalidSettings
-from search.index.edge import EdgeIndex
-from search.index.qdrant import QdrantIndex
+from search.factory import build_collections, build_reranker
+from search.index.edge.index import EdgeIndex
+from search.index.server.index import QdrantIndex
 from search.settings import (
     CrossEncoderSettings,
     EdgeSettings,

@@ -11,19 +11,20 @@ import pytest
 from standin import QdrantStandIn
 from test_ingestion import LONG, contents
 
-from search.chunking import Chunker
 from search.documents import Document, Rejection
-from search.embedding import FastEmbedEmbedder
+from search.embedding.dense import FastEmbedEmbedder
 from search.errors import IndexFull, IndexRejected, InferenceFailed, InvalidDocument, InvalidQuery, UnsupportedFilter
-from search.index import Point, VectorIndex
-from search.index.connection import connect, in_memory
-from search.index.edge import EdgeIndex
-from search.index.qdrant import QdrantIndex
-from search.ingestion import Ingestion, IngestReport, State, planning
+from search.index.contract import Point, VectorIndex
+from search.index.edge.index import EdgeIndex
+from search.index.server.connection import connect, in_memory
+from search.index.server.index import QdrantIndex
+from search.ingestion import planning
+from search.ingestion.chunking import Chunker
 from search.ingestion.removal import remove
+from search.ingestion.run import Ingestion, IngestReport, State
 from search.ingestion.selection import Selection
+from search.query.service import SearchService
 from search.reading import Reading
-from search.service import SearchService
 
 Change = tuple[State, str]
 

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from search import cli
 from search.api.logs import write_logs
-from search.progress import ProgressReport
-from search.terminal import clean, clean_lines, note, show
+from search.cli.app import main
+from search.cli.progress import ProgressReport
+from search.system.terminal import clean, clean_lines, note, show
 
 EVIL = "\x1b]52;c;ZXZpbA==\x07\x1b[2J\x9b31m\x9d\x7f\x08\r\u202egnp\u2066\u2028\x85."
 FILE = EVIL.replace("/", "")
@@ -36,7 +36,7 @@ def run(tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.M
         root = logging.getLogger("search")
         handlers = list(root.handlers)
         with pytest.raises(SystemExit) as ended:
-            cli.main()
+            main()
         root.handlers = handlers
         out, error = capfd.readouterr()
         assert (ended.value.code or 0) == status, out + error
@@ -133,7 +133,7 @@ def test_what_is_printed_stays_readable(capsys: pytest.CaptureFixture[str]) -> N
 def test_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     for terminal in (False, True):
         console = Console(file=io.StringIO(), force_terminal=terminal, width=200)
-        monkeypatch.setattr("search.progress._SECONDS_BETWEEN_LINES", 0)
+        monkeypatch.setattr("search.cli.progress._SECONDS_BETWEEN_LINES", 0)
         with ProgressReport(f"[red]reading\x1b]52;{'' if terminal else EVIL}", "files", 2, console) as report:
             report.update(1, f"[b]{EVIL}")
             report.update(2, f"[b]{EVIL}")

@@ -10,7 +10,7 @@ from tiny import BUNDLED
 from tokenizers import Tokenizer
 from tokenizers.models import Unigram
 
-from search.embedding import FastEmbedEmbedder
+from search.embedding.dense import FastEmbedEmbedder
 from search.inference.batching import plan_batches
 from search.inference.tokens import Cut, TextTokenizer
 

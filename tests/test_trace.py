@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 from planted import Planted
 
-from search.chunking import Chunker
 from search.documents import Document, SearchResult
-from search.embedding import FastEmbedEmbedder
+from search.embedding.dense import FastEmbedEmbedder
 from search.errors import InvalidQuery
-from search.index.edge import EdgeIndex
-from search.ingestion import Ingestion
-from search.recipes import Recipe
+from search.index.edge.index import EdgeIndex
+from search.ingestion.chunking import Chunker
+from search.ingestion.run import Ingestion
+from search.query.replay import replay, save
+from search.query.service import SearchService
 from search.reranking.cross_encoder import CrossEncoder
-from search.service import SearchService
-from search.trace import replay, save
+from search.reranking.recipe import Recipe
 
 WORDS = ["cats", "dogs", "bread", "ships", "rivers", "chess", "tea", "violins", "glass", "snow", "wool", "yeast"]
 

@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from planted import Planted
+from training.mixture import Example
+from training.preparation import PARTS, apart
+from training.tuning import HeldOut, best_mean, best_weight, means, pairs, per_query, score, weight_curve
 
 from search.documents import Candidate
 from search.errors import InvalidDataset
-from search.training.mixture import Example
-from search.training.preparation import PARTS, apart
-from search.training.tuning import HeldOut, best_mean, best_weight, means, pairs, per_query, score, weight_curve
 
 
 def held_out(dataset: str, relevant: int, count: int = 5) -> HeldOut:

@@ -10,13 +10,13 @@ import pytest
 from test_cli import as_json, error, search
 from test_ingestion import contents
 
-from search.chunking import Chunker
 from search.documents import Document
-from search.embedding import FastEmbedEmbedder
+from search.embedding.dense import FastEmbedEmbedder
 from search.errors import CollectionNotFound, InvalidQuery
-from search.index import VectorIndex
-from search.ingestion import Ingestion, IngestReport
-from search.ingestion.updating import merged
+from search.index.contract import VectorIndex
+from search.ingestion.changes import merged
+from search.ingestion.chunking import Chunker
+from search.ingestion.run import Ingestion, IngestReport
 from search.searcher import open_search
 from search.settings import Settings
 

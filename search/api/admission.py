@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from search.errors import ServiceOverloaded
-from search.forks import abandon, watch
+from search.system.forks import abandon, watch
 
 Done = TypeVar("Done")
 

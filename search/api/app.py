@@ -14,15 +14,15 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
-from search.api.collection_routes import collection_routes
-from search.api.document_routes import document_routes
-from search.api.failures import Refused, body, quoted, refused, status
+from search.api.errors import Refused, body, quoted, refused, status
 from search.api.gate import Gate
 from search.api.metrics import CONTENT_TYPE
-from search.api.page_routes import page_routes
-from search.api.rerank_routes import rerank_routes
-from search.api.search_routes import search_routes
-from search.api.service import Service
+from search.api.routes.collections import collection_routes
+from search.api.routes.documents import document_routes
+from search.api.routes.page import page_routes
+from search.api.routes.rerank import rerank_routes
+from search.api.routes.search import search_routes
+from search.api.state import Service
 from search.errors import SearchError
 
 _log = logging.getLogger("search.api")

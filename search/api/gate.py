@@ -14,12 +14,12 @@ from typing import Any
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from search.addresses import is_local, plain_name
-from search.api.failures import Refused, body, quoted, refused
+from search.api.errors import Refused, body, quoted, refused
 from search.api.keys import EVERYTHING
-from search.api.service import Service
+from search.api.state import Service
 from search.api.traces import Traces
 from search.errors import ServiceOverloaded
+from search.network.addresses import is_local, plain_name
 
 _log = logging.getLogger("search.api")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")

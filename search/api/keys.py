@@ -6,8 +6,8 @@ import secrets
 from collections.abc import Mapping
 from typing import get_args
 
-from search.addresses import is_local
 from search.errors import InvalidSettings
+from search.network.addresses import is_local
 from search.settings import KeySettings, Scope, ServiceSettings
 
 EVERYTHING: frozenset[Scope] = frozenset(get_args(Scope))

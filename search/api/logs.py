@@ -5,7 +5,7 @@ import logging
 import sys
 from datetime import UTC, datetime
 
-from search.terminal import clean, clean_lines
+from search.system.terminal import clean, clean_lines
 
 
 class _Json(logging.Formatter):

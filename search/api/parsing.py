@@ -15,14 +15,14 @@ from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
-from search.api.failures import Refused
+from search.api.errors import Refused
 from search.documents import half_surrogate
 
 _LARGE = 65_536  # bytes; less is parsed in a few milliseconds
 _MOST_VALUES = 200_000  # numbers, strings, lists and objects in one body: 10 ms of parsing
 _LONGEST_NAME = 80  # in messages
 _STRING = re.compile(rb'"[^"]*"')
-DIALECTS = {"TEI": "tei", "Cohere": "rerank"}  # tags of formats, and how search.api.failures calls them
+DIALECTS = {"TEI": "tei", "Cohere": "rerank"}  # tags of formats, and how search.api.errors calls them
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")  # each half of a pair can only come in as an escape
 
 

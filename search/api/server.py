@@ -13,7 +13,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from search.api.app import build_app
 from search.api.listening import Connections, Listener, bound, room
-from search.api.service import Service
+from search.api.state import Service
 
 OnListening = Callable[[str], None]
 

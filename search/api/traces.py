@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from search.assembly import needs_extra
+from search.factory import needs_extra
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context

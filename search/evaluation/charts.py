@@ -11,9 +11,9 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from search.calibration import Reliability
-from search.evaluation.comparison import Answers
-from search.evaluation.result import Evaluation
+from search.evaluation.calibration import Reliability
+from search.evaluation.runs import Answers
+from search.evaluation.verdict import Evaluation
 
 _MARKERS = "osD^vP*X"
 _DARK, _LIGHT = "#0b5394", "#e69138"  # told apart in grey, too

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 
 from search.documents import Chunk
-from search.embedding import Embedder
+from search.embedding.dense import Embedder
 from search.evaluation.datasets import Dataset
-from search.index import CollectionSpec, VectorIndex
+from search.index.contract import CollectionSpec, VectorIndex
 from search.index.points import passages, to_point
-from search.ingestion import in_groups
+from search.ingestion.run import in_groups
 
 _BATCH = 256
 

@@ -14,8 +14,8 @@ import jinja2
 from search.documents import Hit
 from search.errors import InvalidSettings
 from search.evaluation import charts
-from search.evaluation.comparison import Answers
-from search.evaluation.result import Evaluation
+from search.evaluation.runs import Answers
+from search.evaluation.verdict import Evaluation
 
 _LISTED = 10  # queries with the largest gains, and with the largest losses
 _PICTURES = ("quality.png", "gains.png", "reliability.png")

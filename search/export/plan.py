@@ -20,8 +20,8 @@ from search.inference.prompt import Prompt
 from search.inference.tokens import LEAST_ROOM, TextTokenizer
 from search.models.files import is_there, read_bytes, read_json
 from search.models.tokenizer_files import spelt
-from search.recipes import Golden, Recipe, find, names, published_for
-from search.recipes.heads import Classification, QueryLikelihood, TokenLogits
+from search.reranking.heads import Classification, QueryLikelihood, TokenLogits
+from search.reranking.recipe import Golden, Recipe, find, names, published_for
 
 _DECODERS = ("Qwen3", "Qwen2", "Llama", "Mistral")
 _ENCODERS = ("Bert", "Roberta", "XLMRoberta")

@@ -6,7 +6,7 @@ An alias is a name that leads to a collection. Switching it to another one is a 
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
-from search.index import CollectionSpec, VectorIndex
+from search.index.contract import CollectionSpec, VectorIndex
 from search.settings import StorageSettings
 
 

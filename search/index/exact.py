@@ -22,7 +22,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from search.index import PlainFilter
+from search.index.contract import PlainFilter
 
 _EXACT_BELOW = 2**53  # whole numbers that are the same as 64-bit floats
 _LARGEST = 1.7976931348623157e308

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from search.documents import Candidate, Chunk, Document
 from search.errors import InvalidDocument
-from search.index import Match, Payload, PlainFilter, Point, Record, Vector, VectorIndex
+from search.index.contract import Match, Payload, PlainFilter, Point, Record, Vector, VectorIndex
 from search.inference.tokens import Tally
 
 _ROUNDS = 3  # of asking for more, where points among the closest are no passages

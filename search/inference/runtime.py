@@ -17,11 +17,11 @@ from search.errors import (
     RuntimeConflict,
     SearchError,
 )
-from search.forks import Unusable, abandon
 from search.inference.tokens import is_panic
 from search.models.tokenizer_files import plain_tokenizer_files
 from search.settings import ActiveDevice, CudaSettings, Device
-from search.telemetry import telemetry_off
+from search.system.forks import Unusable, abandon
+from search.system.telemetry import telemetry_off
 
 Loaded = TypeVar("Loaded")
 Provider = str | tuple[str, dict[str, str]]

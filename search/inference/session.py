@@ -9,9 +9,9 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from search.errors import DeviceUnavailable
-from search.forks import watch
 from search.inference.runtime import Provider, left_to_parent, share_cores
 from search.settings import CudaSettings
+from search.system.forks import watch
 
 _CUDA = "CUDAExecutionProvider"
 _LIGHT = {"Shape", "Squeeze", "Unsqueeze", "Sub"}  # on a few numbers a text, which may well stay on the CPU

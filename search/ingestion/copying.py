@@ -3,10 +3,10 @@
 import time
 
 from search.documents import Rejection
-from search.index import CollectionSpec, Point, VectorIndex
-from search.ingestion.comparison import compare, others, written_of
+from search.index.contract import CollectionSpec, Point, VectorIndex
 from search.ingestion.damage import Damage, survey
-from search.ingestion.overlap import in_groups
+from search.ingestion.lookup import compare, others, written_of
+from search.ingestion.relay import in_groups
 from search.ingestion.report import IngestReport, OnProgress, Progress, State
 from search.ingestion.restoring import by_document, incomplete, newest_whole
 

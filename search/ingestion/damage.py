@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from search.index import VectorIndex
+from search.index.contract import VectorIndex
 from search.index.points import as_passage, document_of, may_be_ours
 
 _EXAMPLES = 3

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from search.chunking import Chunker
 from search.documents import Chunk, Document, Json, Rejection
 from search.errors import InvalidDocument
-from search.index import Vector, VectorIndex
-from search.ingestion.comparison import Stored, compare, vectors_of
-from search.ingestion.overlap import in_groups
+from search.index.contract import Vector, VectorIndex
+from search.ingestion.chunking import Chunker
+from search.ingestion.lookup import Stored, compare, vectors_of
+from search.ingestion.relay import in_groups
 from search.ingestion.report import State
 
 _GROUP = 128  # documents compared with the index at a time …

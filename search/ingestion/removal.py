@@ -5,11 +5,11 @@ from contextlib import nullcontext
 from numbers import Integral, Real
 from typing import Any
 
-from search.embedding import Embedder
+from search.embedding.dense import Embedder
 from search.errors import InvalidDocument
-from search.index import CollectionSpec, VectorIndex
-from search.ingestion.comparison import written_of
-from search.ingestion.overlap import in_groups
+from search.index.contract import CollectionSpec, VectorIndex
+from search.ingestion.lookup import written_of
+from search.ingestion.relay import in_groups
 from search.ingestion.report import OnChange
 from search.ingestion.selection import AT_ONCE, Selection
 

@@ -4,10 +4,10 @@ import hashlib
 from collections.abc import Iterator
 
 from search.documents import Document, Rejection
-from search.index import Record, VectorIndex
+from search.index.contract import Record, VectorIndex
 from search.index.points import as_passage, passages, to_document
-from search.ingestion.comparison import of
-from search.ingestion.overlap import in_groups
+from search.ingestion.lookup import of
+from search.ingestion.relay import in_groups
 from search.ingestion.selection import Selection
 
 FIRST_PASSAGES = {"must": [{"key": "number", "match": {"value": 0}}]}

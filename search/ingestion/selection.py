@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 from search.documents import check_strings
 from search.errors import InvalidQuery
-from search.index import PlainFilter, VectorIndex
+from search.index.contract import PlainFilter, VectorIndex
 from search.index.points import passages
-from search.ingestion.comparison import of
-from search.ingestion.overlap import in_groups
+from search.ingestion.lookup import of
+from search.ingestion.relay import in_groups
 
 if TYPE_CHECKING:
     from qdrant_client.models import Filter

@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 from search.documents import Rejection
 from search.errors import IndexRejected
-from search.index import Point, VectorIndex
+from search.index.contract import Point, VectorIndex
 from search.index.points import to_point
 from search.inference.tokens import MUCH_UNKNOWN, TextTokenizer
-from search.ingestion.comparison import of, written_of
+from search.ingestion.embedding import Embedded
+from search.ingestion.lookup import of, written_of
 from search.ingestion.planning import Step
 from search.ingestion.report import State
-from search.ingestion.vectors import Embedded
 
 _REMEMBERED = 16  # points
 

@@ -7,8 +7,8 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-from search import regular
 from search.errors import ModelIncomplete
+from search.system import files as regular
 
 # Bytes. The largest tokenizers of published models have some 35 MB; what says how a model is used has kilobytes.
 LARGEST_TOKENIZER = 128 << 20

@@ -10,10 +10,10 @@ from glob import has_magic
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from search import regular
 from search.documents import Document, Rejection
 from search.errors import InvalidDocument
 from search.reading.patterns import IgnoreRules, glob
+from search.system import files as regular
 
 ARCHIVES = frozenset((".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar"))
 IGNORE_FILES = (".gitignore", ".searchignore")

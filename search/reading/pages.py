@@ -9,8 +9,8 @@ from typing import Any, BinaryIO
 from search.documents import Document, Rejection
 from search.errors import InvalidDocument
 from search.reading.files import LONGEST, SourceFile, missing, read_at_most
+from search.reading.structure import PAGE_BREAK, title_of
 from search.reading.text import UTF_8, decode, known_encoding
-from search.structure import PAGE_BREAK, title_of
 
 SUFFIXES = (".html", ".htm", ".pdf", ".docx")
 _TYPES = {

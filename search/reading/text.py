@@ -6,7 +6,7 @@ from typing import BinaryIO
 from search.documents import Document, Rejection
 from search.errors import InvalidDocument
 from search.reading.files import LONGEST, SourceFile, read_at_most
-from search.structure import title_of
+from search.reading.structure import title_of
 
 SUFFIXES = (".txt", ".md")
 UTF_8 = "utf-8"

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from search.deadline import Deadline
 from search.errors import InferenceFailed, UnsupportedModel
 from search.inference.prompt import QUERY, Encoded
-from search.recipes.heads import Listwise, Pairwise, QueryLikelihood, TokenLogits
-from search.reranking import Scoring, Vector, check_texts, slices
+from search.reranking.contract import Scoring, Vector, check_texts, slices
+from search.reranking.deadline import Deadline
+from search.reranking.heads import Listwise, Pairwise, QueryLikelihood, TokenLogits
 from search.reranking.language_model import LanguageModel
 from search.reranking.selftest import self_test
 

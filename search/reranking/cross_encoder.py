@@ -9,18 +9,18 @@ from fastembed.common.model_description import ModelSource
 from fastembed.rerank.cross_encoder import TextCrossEncoder
 from numpy.typing import NDArray
 
-from search.deadline import Deadline
 from search.errors import InferenceFailed, ModelIncomplete
-from search.forks import watch
 from search.inference.batching import plan_batches
-from search.inference.hub import fetch, registering
+from search.inference.fastembed import fetch, registering
 from search.inference.runtime import Provider, adapted, left_to_parent, load_on, loading, running
 from search.inference.tokens import LEAST_ROOM, Cut, TextTokenizer
 from search.models import ModelFolder, locate
-from search.recipes import Recipe
-from search.reranking import Scoring, Vector, check_texts, slices
+from search.reranking.contract import Scoring, Vector, check_texts, slices
+from search.reranking.deadline import Deadline
+from search.reranking.recipe import Recipe
 from search.reranking.selftest import self_test
 from search.settings import CudaSettings, Device
+from search.system.forks import watch
 
 _FEW = 40  # labels, and characters of one, that a message quotes
 

@@ -8,8 +8,8 @@ from search.inference.prompt import Prompt
 from search.inference.runtime import loading
 from search.inference.tokens import TextTokenizer
 from search.models import locate
-from search.recipes import Recipe
-from search.recipes.heads import Classification, Head, QueryLikelihood
+from search.reranking.heads import Classification, Head, QueryLikelihood
+from search.reranking.recipe import Recipe
 from search.settings import CudaSettings, Device
 
 

@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from search.deadline import Deadline
 from search.errors import UnsupportedModel
 from search.inference.prompt import QUERY, Prompt
-from search.recipes.heads import Listwise
-from search.reranking import Scoring, Vector, check_texts
+from search.reranking.contract import Scoring, Vector, check_texts
+from search.reranking.deadline import Deadline
+from search.reranking.heads import Listwise
 from search.reranking.language_model import LanguageModel
 from search.reranking.selftest import smoke_test
 

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from search.deadline import Deadline
 from search.errors import UnsupportedModel
 from search.inference.prompt import QUERY
-from search.recipes.heads import Pairwise
-from search.reranking import Scoring, check_texts
+from search.reranking.contract import Scoring, check_texts
+from search.reranking.deadline import Deadline
+from search.reranking.heads import Pairwise
 from search.reranking.language_model import LanguageModel
 from search.reranking.selftest import smoke_test
 

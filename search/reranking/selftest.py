@@ -7,8 +7,8 @@ from contextlib import contextmanager
 import numpy as np
 
 from search.errors import OutOfMemory, SearchError, SelfTestFailed
-from search.recipes import ITSELF, Golden, Recipe
-from search.reranking import Scoring
+from search.reranking.contract import Scoring
+from search.reranking.recipe import ITSELF, Golden, Recipe
 
 Score = Callable[[str, Sequence[str]], Scoring]
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from search.addresses import is_local
 from search.errors import InvalidSettings
-from search.regular import open_regular
+from search.network.addresses import is_local
+from search.system.files import open_regular
 
 DOTENV, TOML = Path(".env"), Path("search.toml")  # in the working folder
 _LARGEST = 1_000_000  # bytes

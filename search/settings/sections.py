@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from search.addresses import without_secrets
+from search.network.addresses import without_secrets
 
 Device = Literal["auto", "cpu", "cuda"]
 ActiveDevice = Literal["cpu", "cuda"]  # what auto came to

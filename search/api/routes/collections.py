@@ -1,0 +1,172 @@
+"""Collections: which there are, what is in them to filter by, where names lead."""
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import APIRouter, Request
+
+from search.api.parsing import parsed_route
+from search.api.routes.bodies import Alias, Answer, CollectionName, Failure
+from search.api.state import Service
+from search.index.collections import CollectionInfo
+from search.index.points import passages
+from search.searcher import Searcher
+
+_LOOKED_AT = 5_000  # passages, for what there is to filter by
+_FIELDS = 100  # those that most documents have
+_VALUES = 30  # of a field, the most frequent ones
+_LONGEST = 100  # characters of a value that is shown to choose
+_LONGEST_PATH = 200  # characters of a field's path
+_COUNTED = 200_000  # fields and values that are counted at all
+_KEPT_S = 60.0
+_FIELDS_NOTED = 10_000  # of those left out, so that each is told once
+_PLAIN = bool | str | int | float
+_INEXACT_FROM = 2**53
+
+
+def collection_routes(service: Service) -> APIRouter:
+    """The routes."""
+    router = APIRouter(
+        prefix="/v1/collections",
+        route_class=parsed_route(service.parsing),
+        tags=["collections"],
+        responses={"default": {"model": Failure}},
+    )
+    may_look, may_manage = {"x-scope": "search", "x-queue": "look"}, {"x-scope": "admin", "x-queue": "write"}
+    known: dict[str, tuple[float, Answer]] = {}
+
+    @router.get("", openapi_extra=may_look)
+    async def list_collections(request: Request) -> Answer:
+        """List collections and the names that lead to them."""
+        names, aliases = await service.look(request, lambda: (service.engine.names(), service.engine.aliases()))
+        rows = [{"name": name, "aliases": [alias for alias, target in aliases.items() if target == name]} for name in names]
+        return {"collections": rows, "default": service.settings.collection}
+
+    @router.get("/{name}", openapi_extra=may_look)
+    async def describe(request: Request, name: CollectionName) -> Answer:
+        """Describe a collection: passages, embedder, storage."""
+        return _told(await service.look(request, lambda: service.engine.info(name)))
+
+    @router.get("/{name}/facets", openapi_extra={"x-scope": "search"})  # which are mostly known without waiting
+    async def facets(request: Request, name: CollectionName) -> Answer:
+        """The fields that documents have, with their most frequent values, to filter by."""
+        at, answer = known.get(name, (float("-inf"), {}))
+        if time.monotonic() < at + _KEPT_S:
+            return answer
+        found = await service.look(request, lambda: _facets(service.searcher(name)))
+        known[name] = (time.monotonic(), found)
+        return found
+
+    @router.delete("/{name}", openapi_extra=may_manage)
+    async def drop(request: Request, name: CollectionName) -> Answer:
+        """Remove a collection for good; not one that an alias leads to, nor one that is in use."""
+        await service.write(request, lambda: service.drop(name), units=1)
+        return {"dropped": name}
+
+    @router.post("/aliases", openapi_extra=may_manage)
+    async def lead_alias(request: Request, given: Alias) -> Answer:
+        """Lead an alias to a collection, in one step."""
+        await service.write(request, lambda: service.lead(given.alias, given.collection), units=1)
+        return {"alias": given.alias, "collection": given.collection}
+
+    return router
+
+
+def _told(info: CollectionInfo) -> Answer:
+    return {
+        "name": info.name,
+        "aliases": list(info.aliases),
+        "passages": info.points,
+        "embedder": info.spec.fingerprint if info.spec else None,
+        "dimension": info.spec.dimension if info.spec else None,
+        **info.details,
+    }
+
+
+class _Facets:
+    """What documents have, counted within bounds; all that is offered can be sent back as a filter, and finds what was counted."""
+
+    def __init__(self) -> None:
+        from search.index.filters import path_of  # costs half a second, and only filters need it
+
+        self._path_of = path_of
+        self._documents: Counter[str] = Counter()  # by field
+        self._values: dict[str, Counter[bool | str]] = {}
+        self._numbers: dict[str, tuple[float, float]] = {}
+        self._counted = 0
+        self._fields_left_out: set[str] = set()
+        self._values_left_out: Counter[str] = Counter()
+
+    def add(self, media_type: str, metadata: Mapping[str, Any]) -> None:
+        """Count what a document has."""
+        self._count("media_type", media_type)
+        for name, value in metadata.items():
+            field = self._path_of("metadata", name) if len(name) <= _LONGEST_PATH else None
+            if field is None or not (field in self._documents or self._has_room()):
+                self._leave_out(name)
+            else:
+                self._count(field, value)
+
+    def answer(self) -> Answer:
+        """The fields that most documents have, by name, with their most frequent values or their range."""
+        fields = sorted(field for field, _ in self._documents.most_common(_FIELDS))
+        left_out = len(self._documents) - len(fields) + len(self._fields_left_out)
+        values = {field: self._values[field] for field in fields if field in self._values}
+        return {
+            "fields": [
+                {"field": field, "values": [{"value": one, "documents": number} for one, number in counted.most_common(_VALUES)]}
+                for field, counted in values.items()
+            ],
+            "ranges": [
+                {"field": field, "least": self._numbers[field][0], "most": self._numbers[field][1]}
+                for field in fields
+                if field in self._numbers
+            ],
+            "left_out": {
+                "fields": left_out,
+                "values": sum(max(0, len(counted) - _VALUES) for counted in values.values())
+                + sum(self._values_left_out[field] for field in fields),
+            },
+        }
+
+    def _count(self, field: str, value: Any) -> None:
+        values = {(type(one), one): one for one in (value if isinstance(value, list) else [value]) if isinstance(one, _PLAIN)}
+        if not values:
+            return
+        self._documents[field] += 1
+        counted = self._values.get(field, Counter())
+        for one in values.values():
+            if isinstance(one, bool | str):
+                if len(str(one)) > _LONGEST or not (one in counted or self._has_room()):
+                    self._values_left_out[field] += 1
+                else:
+                    counted[one] += 1
+                    self._values[field] = counted
+            elif abs(one) < _INEXACT_FROM:  # which a range can be asked for
+                least, most = self._numbers.get(field, (one, one))
+                self._numbers[field] = (min(least, one), max(most, one))
+            else:
+                self._values_left_out[field] += 1
+
+    def _has_room(self) -> bool:
+        self._counted += 1
+        return self._counted <= _COUNTED
+
+    def _leave_out(self, name: str) -> None:
+        if len(self._fields_left_out) < _FIELDS_NOTED:
+            self._fields_left_out.add(name[:_LONGEST_PATH])
+
+
+def _facets(searcher: Searcher) -> Answer:
+    """Counted over documents, as far as the first passages go; numbers by their range."""
+    facets = _Facets()
+    seen = 0
+    wanted = ["metadata", "media_type"]
+    for record in passages(searcher.opened().scroll({"must": [{"key": "number", "match": {"value": 0}}]}, wanted), wanted):
+        seen += 1
+        facets.add(record.payload.get("media_type", "text/plain"), record.payload["metadata"])
+        if seen == _LOOKED_AT:
+            break
+    return {"documents": seen, "complete": seen < _LOOKED_AT, **facets.answer()}

@@ -1,0 +1,126 @@
+"""Documents: put in, changed, taken out, given back, counted."""
+
+from dataclasses import asdict
+from typing import Any
+
+from fastapi import APIRouter, Request
+from pydantic import ValidationError
+
+from search.api.errors import Refused, quoted
+from search.api.parsing import parsed_route
+from search.api.routes.bodies import LONGEST_ID, Answer, CollectionName, Count, DocumentBody, Failure, Removal, Update, Upsert
+from search.api.state import Service
+from search.documents import Document, Rejection, encodable, half_surrogate
+from search.errors import InvalidDocument
+from search.ingestion.restoring import selected
+from search.ingestion.run import IngestReport
+from search.ingestion.selection import Selection
+
+_SHOWN = 3  # faults of a document …
+_SHOWN_NAME = 80  # … and characters of a field's name
+
+
+def document_routes(service: Service) -> APIRouter:
+    """The routes."""
+    router = APIRouter(
+        prefix="/v1/documents",
+        route_class=parsed_route(service.parsing),
+        tags=["documents"],
+        responses={"default": {"model": Failure}},
+    )
+    _add_writing(router, service)
+    _add_reading(router, service)
+    return router
+
+
+def _add_writing(router: APIRouter, service: Service) -> None:
+    may_write = {"x-scope": "write", "x-queue": "write"}
+
+    @router.post("", openapi_extra=may_write)
+    async def upsert(request: Request, given: Upsert) -> Answer:
+        """Add documents, replace changed ones, leave unchanged ones alone. What cannot be taken stands in `rejections`."""
+        _few_enough(service, len(given.documents), "documents")
+
+        def work() -> IngestReport:
+            items = (_document(number, one, service) for number, one in enumerate(given.documents))
+            return service.searcher(given.collection, make=True).ingest(items, dry_run=given.dry_run)
+
+        return (await service.write(request, work, units=len(given.documents))).to_dict()
+
+    @router.patch("", openapi_extra=may_write)
+    async def update(request: Request, given: Update) -> Answer:
+        """Change the metadata of documents, without embedding them again."""
+
+        def work() -> IngestReport:
+            searcher = service.searcher(given.collection)
+            return searcher.update(given.metadata, ids=given.ids, filter=given.filter, dry_run=given.dry_run)
+
+        return (await service.write(request, work, units=max(1, len(given.ids)))).to_dict()
+
+    @router.post("/delete", openapi_extra=may_write)
+    async def delete(request: Request, given: Removal) -> Answer:
+        """Remove documents, by id or by a filter."""
+        gone: list[str] = []
+
+        def work() -> int:
+            return service.searcher(given.collection).delete(
+                ids=given.ids, filter=given.filter, dry_run=given.dry_run, on_change=lambda _, one: gone.append(one)
+            )
+
+        removed = await service.write(request, work, units=max(1, len(given.ids)))
+        return {"removed": removed, "dry_run": given.dry_run, "document_ids": gone}
+
+
+def _add_reading(router: APIRouter, service: Service) -> None:
+    may_search = {"x-scope": "search", "x-queue": "look"}
+
+    @router.post("/count", openapi_extra=may_search)
+    async def count(request: Request, given: Count) -> Answer:
+        """Count the passages that pass a filter, or all."""
+        return {"passages": await service.look(request, lambda: service.searcher(given.collection).count(given.filter))}
+
+    @router.get("/{document_id:path}", openapi_extra=may_search)
+    async def get(request: Request, document_id: str, collection: CollectionName | None = None) -> Answer:
+        """Give a document back as it came."""
+
+        def work() -> list[Document | Rejection]:
+            return list(selected(service.searcher(collection).opened(), Selection([document_id], None)))
+
+        found = await service.look(request, work)
+        if not found:
+            raise Refused(404, "DocumentNotFound", f"there is no document {quoted(document_id)}")
+        if isinstance(found[0], Rejection):
+            raise Refused(409, "DocumentIncomplete", f"{quoted(document_id)}: {found[0].reason}")
+        told = asdict(found[0])
+        del told["origin"]
+        return told
+
+
+def _faults(error: ValidationError) -> str:
+    found = error.errors(include_url=False, include_input=False)[:_SHOWN]
+    return "; ".join(f"{'.'.join(str(part)[:_SHOWN_NAME] for part in one['loc']) or 'document'}: {one['msg']}" for one in found)
+
+
+def _few_enough(service: Service, number: int, what: str) -> None:
+    if number > service.limits.max_texts:
+        raise Refused(422, "InvalidDocument", f"{number:,} {what} are more than {service.limits.max_texts:,}; send fewer at once")
+
+
+def _document(number: int, given: Any, service: Service) -> Document | Rejection:
+    """A document, or why it is none. Paths of this machine mean nothing here: only text is taken."""
+    place = f"documents[{number}]"
+    document_id = given.get("id") if isinstance(given, dict) else None
+    if not isinstance(document_id, str) or not encodable(document_id) or len(document_id) > LONGEST_ID:
+        document_id = None
+    try:
+        fields = DocumentBody.model_validate(given).model_dump()
+        if len(fields["text"]) > service.limits.max_characters:
+            reason = f"{len(fields['text']):,} characters are more than {service.limits.max_characters:,}; split it"
+            return Rejection(place, None, document_id, reason)
+        return Document(**fields, origin=place)
+    except ValidationError as error:
+        half = half_surrogate(given)
+        reason = _faults(error) if half is None else f"{half} holds half of a surrogate pair; re-encode it"
+        return Rejection(place, None, document_id, reason)
+    except InvalidDocument as error:
+        return Rejection(place, None, document_id, str(error))

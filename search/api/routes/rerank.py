@@ -1,0 +1,230 @@
+"""Reranking as other services offer it: TEI's, Cohere's, Jina's and vLLM's clients work by changing the base URL alone.
+
+A score is a probability by the map in the reranker's recipe, or, where there is none, the logistic function of the raw score,
+as TEI has it; `raw_scores` gives the raw ones. See `rerank_bodies.py` for what is honoured, refused and let pass.
+"""
+
+import math
+import time
+from typing import Any
+
+import numpy as np
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+
+from search.api.errors import Refused
+from search.api.parsing import parsed_route
+from search.api.routes.bodies import Answer
+from search.api.routes.rerank_bodies import AnyRerank, RerankRequest, ScoreRequest, TeiRerank, TextObject
+from search.api.state import Judged, Service
+from search.query.ranking import best_first
+from search.reranking.contract import Scoring
+from search.reranking.recipe import Recipe
+
+_IN_A_UNIT = 100  # texts, as Cohere counts
+
+
+def rerank_routes(service: Service) -> APIRouter:
+    """The routes."""
+    router = APIRouter(tags=["reranking"], route_class=parsed_route(service.parsing, others_query=True))
+    others = {"x-scope": "search", "x-errors": "rerank", "x-queue": "search"}
+
+    # Whose client it is shows in the body, and so does how to refuse it: without x-queue, which refuses before that is read.
+    @router.post("/rerank", openapi_extra={"x-scope": "search", "x-errors": "tei"}, response_model=None)
+    async def rerank(request: Request, given: AnyRerank) -> JSONResponse:
+        """TEI's format for a request with `texts`, Cohere's, Jina's and vLLM's for one with `documents`."""
+        if isinstance(given, TeiRerank):
+            return await _tei(service, request, given)
+        request.state.dialect = "rerank"
+        return await _ranked(service, request, given, with_documents=True)
+
+    @router.post("/v1/rerank", openapi_extra=others, response_model=None)
+    async def rerank_v1(request: Request, given: RerankRequest) -> JSONResponse:
+        """As Jina, vLLM and Cohere's first version have it."""
+        return await _ranked(service, request, given, with_documents=True)
+
+    @router.post("/v2/rerank", openapi_extra=others, response_model=None)
+    async def rerank_v2(request: Request, given: RerankRequest) -> JSONResponse:
+        """As Cohere's second version has it: without the documents, unless they are asked for."""
+        return await _ranked(service, request, given, with_documents=False)
+
+    @router.post("/score", openapi_extra=others, response_model=None)
+    @router.post("/v1/score", openapi_extra=others, response_model=None)
+    async def score(request: Request, given: ScoreRequest) -> JSONResponse:
+        """As vLLM has it: one text against many, or pairs."""
+        return await _scored(service, request, given)
+
+    @router.get("/v1/models", openapi_extra={"x-scope": "search"})
+    async def models() -> Answer:
+        """What can be named as a model in the requests above, as OpenAI's clients list it: the reranker."""
+        name = service.reranker_name
+        data = [] if name is None else [{"id": name, "object": "model", "created": service.started, "owned_by": "two-stage-search"}]
+        return {"object": "list", "data": data}
+
+    @router.get("/info", openapi_extra={"x-scope": "search"})
+    async def info() -> Answer:
+        """As TEI tells of its model."""
+        reranker = service.reranker
+        return {
+            "model_id": reranker.name,
+            "model_type": {"reranker": {"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}}},
+            "max_input_length": reranker.recipe.max_tokens,
+            "max_client_batch_size": service.limits.max_texts,
+            "device": reranker.device,
+        }
+
+    return router
+
+
+async def _tei(service: Service, request: Request, given: TeiRerank) -> JSONResponse:
+    if not given.texts:
+        raise Refused(400, "Empty", "`texts` cannot be empty")
+    started = time.perf_counter()
+    judged = await _judged(service, request, [(given.query, given.texts)])
+    if given.truncate is False:
+        _refuse_if_cut(judged, "send truncate: true to have it cut")
+    scoring = judged.scoring
+    scores = _scores(service.reranker.recipe, scoring, raw=given.raw_scores)
+    answer: list[Answer] = [{"index": i, "score": scores[i]} for i in best_first(scoring.scores)]
+    if given.return_text:
+        answer = [{**one, "text": given.texts[one["index"]]} for one in answer]
+    took = str(round((time.perf_counter() - started) * 1000))
+    headers = {"x-compute-type": service.reranker.device, "x-total-time": took, **_told(service, judged)}
+    return JSONResponse(answer[: given.top_n or None], headers=headers)
+
+
+async def _ranked(service: Service, request: Request, given: RerankRequest, *, with_documents: bool) -> JSONResponse:
+    texts = [one if isinstance(one, str) else one.text for one in given.documents]
+    if not texts:
+        raise Refused(422, "Validation", "`documents` cannot be empty")
+    judged = await _judged(service, request, [(given.query, texts)])
+    _check_window(given, judged)
+    scoring = judged.scoring
+    scores = _scores(service.reranker.recipe, scoring, raw=given.raw)
+    wanted = with_documents if given.return_documents is None else given.return_documents
+    results = [
+        {"index": i, "relevance_score": scores[i], **({"document": _document(given.documents[i])} if wanted else {})}
+        for i in best_first(scoring.scores)
+    ]
+    tokens = int(scoring.tokens_seen.sum())
+    version = request.url.path.split("/")[1].removeprefix("v")
+    meta = {"api_version": {"version": version}, "billed_units": {"search_units": math.ceil(len(texts) / _IN_A_UNIT)}}
+    return JSONResponse(
+        {
+            "id": request.state.request_id,
+            "model": service.reranker.name,
+            "usage": {"total_tokens": tokens, "prompt_tokens": tokens},
+            "results": results if given.top_n in {None, 0} else results[: given.top_n],
+            "meta": meta,
+        },
+        headers=_told(service, judged),
+    )
+
+
+async def _scored(service: Service, request: Request, given: ScoreRequest) -> JSONResponse:
+    queries = [given.text_1] if isinstance(given.text_1, str) else given.text_1
+    texts = [given.text_2] if isinstance(given.text_2, str) else given.text_2
+    if not queries or not texts:
+        raise Refused(422, "Validation", "text_1 and text_2 cannot be empty")
+    if len(queries) == 1:
+        groups = [(queries[0], texts)]
+    elif len(queries) == len(texts):
+        groups = [(query, [text]) for query, text in zip(queries, texts, strict=True)]
+    else:
+        message = f"text_1 has {len(queries)} texts and text_2 {len(texts)}; send one, or as many of each"
+        raise Refused(422, "Validation", message)
+    recipe = service.reranker.recipe
+    if recipe.compares:
+        raise Refused(422, "Validation", f"{service.reranker.name} compares texts, and has no score for one by itself")
+    judged = await _judged(service, request, groups)
+    _check_prompts(given.truncate_prompt_tokens, judged)
+    scoring = judged.scoring
+    scores = _scores(recipe, scoring, raw=given.raw)
+    tokens = int(scoring.tokens_seen.sum())
+    return JSONResponse(
+        {
+            "id": request.state.request_id,
+            "object": "list",
+            "created": int(time.time()),
+            "model": service.reranker.name,
+            "data": [{"index": i, "object": "score", "score": score} for i, score in enumerate(scores)],
+            "usage": {"prompt_tokens": tokens, "total_tokens": tokens, "completion_tokens": 0},
+        },
+        headers=_told(service, judged),
+    )
+
+
+async def _judged(service: Service, request: Request, groups: list[tuple[str, list[str]]]) -> Judged:
+    """Score the texts of each group against its query."""
+    limits = service.limits
+    number = sum(len(texts) for _, texts in groups)
+    if number > limits.max_texts:
+        raise Refused(422, "Validation", f"{number:,} texts are more than {limits.max_texts:,}; send fewer at once")
+    for query, texts in groups:
+        if not query.strip():
+            raise Refused(422, "Validation", "the query is empty; ask something")
+        if (longest := max(map(len, (query, *texts)))) > limits.max_characters:
+            raise Refused(422, "Validation", f"a text of {longest:,} characters is longer than {limits.max_characters:,}; cut it")
+    return await service.score(request, groups)
+
+
+def _scores(recipe: Recipe, scoring: Scoring, *, raw: bool) -> list[float]:
+    return [score if raw else _relevance(recipe, score) for score in map(float, scoring.scores)]
+
+
+def _relevance(recipe: Recipe, score: float) -> float:
+    probability = recipe.probability(score)
+    return 1 / (1 + math.exp(-max(-700.0, min(700.0, score)))) if probability is None else probability
+
+
+def _told(service: Service, judged: Judged) -> dict[str, str]:
+    """Our own account, where the format has no place for it."""
+    cut = int((judged.scoring.tokens_seen < judged.scoring.tokens_total).sum())
+    return {
+        "x-rerank-model": service.reranker.name,
+        "x-truncated-texts": str(cut),
+        "x-truncated-queries": str(judged.queries_cut),
+    }
+
+
+def _document(given: str | TextObject) -> dict[str, Any]:
+    return {"text": given} if isinstance(given, str) else given.model_dump()
+
+
+def _refuse_if_cut(judged: Judged, advice: str, *, queries: bool = True) -> None:
+    """For whoever would rather have no answer than one by the beginning of a text, or of a query."""
+    scoring = judged.scoring
+    if queries and judged.queries_cut:
+        message = f"the query is longer than the {judged.query_seen.max()} tokens that the model reads of it"
+        raise Refused(422, "Validation", f"{message}; {advice}")
+    cut = np.flatnonzero(scoring.tokens_seen < scoring.tokens_total)
+    if cut.size:
+        message = f"text {cut[0]} is longer than the {scoring.tokens_seen[cut[0]]} tokens that the model reads of it"
+        raise Refused(422, "Validation", f"{message}; {advice}")
+
+
+def _check_window(given: RerankRequest, judged: Judged) -> None:
+    """Refuse to read less than this service did, or more, where that would have made another answer."""
+    if given.truncate is False:
+        _refuse_if_cut(judged, "send truncate: true to have it cut")
+    if (given.max_chunks_per_doc or 1) > 1:
+        _refuse_if_cut(
+            judged, "documents are not judged in chunks here: leave max_chunks_per_doc out, or send chunks", queries=False
+        )
+    for name, most, seen in (
+        ("max_tokens_per_doc", given.max_tokens_per_doc, judged.scoring.tokens_seen),
+        ("max_tokens_per_query", given.max_tokens_per_query, judged.query_seen),
+    ):
+        if most is not None and seen.max() > most:
+            message = f"{name} is {most}, and the model read {seen.max()} tokens; leave it out, or send shorter texts"
+            raise Refused(422, "Validation", message)
+    _check_prompts(given.truncate_prompt_tokens, judged)
+
+
+def _check_prompts(most: int | None, judged: Judged) -> None:
+    longest = int((judged.query_seen + judged.scoring.tokens_seen).max())
+    if most is not None and 0 <= most < longest:
+        message = (
+            f"truncate_prompt_tokens is {most}, and the model read {longest} tokens of query and text; leave it out or send -1"
+        )
+        raise Refused(422, "Validation", message)

@@ -1,0 +1,97 @@
+"""Queries: one, or several at once."""
+
+import logging
+from dataclasses import replace
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from search.api.errors import Refused, body, refused
+from search.api.parsing import parsed_route
+from search.api.routes.bodies import Answer, Failure, SearchBatch, SearchRequest
+from search.api.state import STAGES, Service
+from search.documents import SearchResult
+from search.errors import SearchError, ServiceOverloaded
+
+_log = logging.getLogger("search.api")
+
+
+def search_routes(service: Service) -> APIRouter:
+    """The routes."""
+    router = APIRouter(
+        prefix="/v1", route_class=parsed_route(service.parsing), tags=["search"], responses={"default": {"model": Failure}}
+    )
+    can = {"x-scope": "search", "x-queue": "search"}
+
+    @router.post("/search", openapi_extra=can)
+    async def search(request: Request, response: Response, asked: SearchRequest) -> Answer:
+        """Answer a query.
+
+        `rerank_status` is full, partial, skipped or failed, `reason` says why, and every hit has both ranks and both scores.
+        """
+        result, waited = await _answered(service, request, asked)
+        response.headers["Server-Timing"] = server_timing(result, waited)
+        return _told(service, result, waited, request.state.request_id, asked)
+
+    @router.post("/search/batch", openapi_extra=can)
+    async def search_batch(request: Request, batch: SearchBatch) -> Answer:
+        """Answer several queries; each as by itself, with an `error` in the place of an answer where one cannot be given."""
+        if len(batch.searches) > service.limits.max_texts:
+            message = f"{len(batch.searches):,} searches are more than {service.limits.max_texts:,}; send fewer at once"
+            raise Refused(422, "InvalidQuery", message)
+        answers: list[Answer] = []
+        let_in = False
+        for asked in batch.searches:  # in turn; once one had its turn, the batch is let in, and the others wait as long as it takes
+            answer, had_turn = await _or_error(service, request, asked, let_in=let_in)
+            let_in = let_in or had_turn
+            answers.append(answer)
+        return {"results": answers, "request_id": request.state.request_id}
+
+    return router
+
+
+def server_timing(result: SearchResult, waited_s: float) -> str:
+    """The header that browsers' tools show; in milliseconds."""
+    stages = [("queue", waited_s * 1000), *((stage, result.timings_ms[stage]) for stage in (*STAGES, "total"))]
+    return ", ".join(f"{name};dur={took:.1f}" for name, took in stages)
+
+
+async def _answered(
+    service: Service, request: Request, asked: SearchRequest, *, let_in: bool = False
+) -> tuple[SearchResult, float]:
+    given: dict[str, Any] = asked.model_dump(exclude={"collection", "explain"})
+    return await service.search(request, given, asked.collection, whole=asked.explain, let_in=let_in)
+
+
+async def _or_error(service: Service, request: Request, asked: SearchRequest, *, let_in: bool) -> tuple[Answer, bool]:
+    """An answer, or why there is none; and whether it had its turn."""
+    request_id = request.state.request_id
+    try:
+        result, waited = await _answered(service, request, asked, let_in=let_in)
+    except ServiceOverloaded:  # none had its turn yet, so it is refused for them all
+        raise
+    except SearchError as error:
+        return body("", refused(error, request_id), request_id), True
+    except Refused as refusal:
+        if refusal.kind == "ClientGone":
+            raise
+        return body("", refusal, request_id), False
+    return _told(service, result, waited, request_id, asked), True
+
+
+def _told(service: Service, result: SearchResult, waited_s: float, request_id: str, asked: SearchRequest) -> Answer:
+    shown = result.hits[: asked.limit or service.settings.limit]  # of an explained search there are all candidates
+    told: Answer = replace(result, hits=shown).to_dict()
+    told["timings_ms"] = {"queue": waited_s * 1000, **told["timings_ms"]}
+    told["request_id"] = request_id
+    if result.rerank_status == "failed":  # by the reranker's own words, which may name servers and paths
+        _log.warning("request %s: %s", request_id, result.reason)
+        told["reason"] = f"the reranker {result.reranker} failed; the log of the service has the rest under request {request_id}"
+    if asked.explain:
+        told["explanation"] = [
+            {"rank": hit.rank, "retrieval_rank": hit.retrieval_rank, "moved": hit.retrieval_rank - hit.rank}
+            | {"document_id": hit.document_id, "chunk_id": hit.chunk_id, "score": hit.score}
+            | {"retrieval_score": hit.retrieval_score, "rerank_score": hit.rerank_score}
+            for hit in result.hits
+        ]
+    return told

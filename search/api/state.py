@@ -1,0 +1,344 @@
+"""What does the app hold on to? The searcher and its collections, the queues, the metrics; and how a request is carried out."""
+
+import asyncio
+import functools
+import logging
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from starlette.requests import Request
+
+from search.api.admission import Admission
+from search.api.errors import Refused
+from search.api.keys import Keys
+from search.api.metrics import Metrics
+from search.api.traces import Traces
+from search.documents import SearchResult
+from search.errors import (
+    CollectionNotFound,
+    IndexFaulted,
+    IndexOverloaded,
+    IndexTimeout,
+    IndexUnreachable,
+    InferenceFailed,
+    SearchError,
+    ServiceOverloaded,
+)
+from search.index.collections import Collections
+from search.ingestion.reindexing import lead
+from search.reranking.contract import IntVector, Reranker, Scoring
+from search.reranking.deadline import Deadline
+from search.searcher import Searcher
+from search.settings import Settings
+
+Done = TypeVar("Done")
+
+_log = logging.getLogger("search.api")
+STAGES = ("embed", "retrieve", "rerank")
+_MAY_PASS = (CollectionNotFound, IndexUnreachable, IndexTimeout, IndexOverloaded, IndexFaulted)
+_CLIENT_GONE = 499
+_CLOSES_S = 20.0  # for what is still under way when the time for what was accepted is over
+_WARM_TEXTS = 8
+_WARM_WORDS = 120
+_WARM_REMOTE_MS = 5_000.0  # that a remote reranker may take; the service starts without it
+_LEAST_BUDGET_MS = 1.0
+_PART_S = 0.2  # about how long one turn of a large request may take …
+_LEAST_PART, _MOST_PART = 4, 64  # … within so many passages
+_PASSAGE = 1_000  # characters of one
+_MOST_READ = 4_000  # characters of a text, by most models
+
+
+class Judged(NamedTuple):
+    """What the reranker says of texts, of one query or of several."""
+
+    scoring: Scoring
+    query_seen: IntVector  # (n,) tokens that were read of each text's query
+    queries_cut: int  # how many queries were longer than what was read of them
+
+
+class Service:
+    """One process of the service."""
+
+    def __init__(self, settings: Settings, searcher: Searcher) -> None:
+        """Keep the searcher; models load when it is warmed up."""
+        self.settings = settings
+        self.limits = settings.service
+        self.keys = Keys(settings.service.api_keys)
+        self.metrics = Metrics()
+        self.traces = Traces(settings.service.traces_url)
+        self.reading = Admission("search", settings.service.workers, settings.service.queue_s)
+        self.looking = Admission("look", 1, settings.service.queue_s)
+        self.writing = Admission("write", 1, settings.service.queue_s)
+        self.parsing = ThreadPoolExecutor(1, thread_name_prefix="parse")  # of large bodies
+        self.queues = {"search": self.reading, "look": self.looking, "write": self.writing}
+        self.ready = False
+        self.started = int(time.time())
+        self._searcher = searcher
+        self._engine: Collections | None = None  # once it is warmed up
+
+    def searcher(self, collection: str | None, *, make: bool = False) -> Searcher:
+        """The searcher of a collection, or of the one that the settings name. Asks the engine, so not for the event loop.
+
+        Raises:
+            CollectionNotFound: there is none, and it is not to be made.
+        """
+        if collection is None:
+            return self._searcher
+        if not make and not self._searcher.knows(collection):
+            engine = self._searcher.collections
+            if collection not in engine.aliases() and collection not in engine.names():
+                message = f"there is no collection {collection!r}; GET /v1/collections lists them"
+                raise CollectionNotFound(message)
+        return self._searcher.beside(collection)
+
+    def drop(self, collection: str) -> None:
+        """Remove a collection for good.
+
+        Raises:
+            CollectionNotFound: there is none.
+            Refused: it is the one that is served, an alias, or what an alias leads to.
+        """
+        aliases = self.engine.aliases()
+        if collection == self.settings.collection:
+            raise Refused(409, "CollectionServed", f"{collection!r} is what this service serves; drop it when that has ended")
+        if collection in aliases:
+            raise Refused(409, "CollectionAliased", f"{collection!r} is an alias of {aliases[collection]!r}; drop that one")
+        if leading := [alias for alias, target in aliases.items() if target == collection]:
+            message = f"the alias {leading[0]!r} leads to {collection!r}; lead it elsewhere first"
+            raise Refused(409, "CollectionAliased", message)
+        self._searcher.let_go(collection)
+        self.engine.drop(collection)
+
+    def lead(self, alias: str, collection: str) -> None:
+        """Lead an alias to a collection, and search there from now on; see search.ingestion.reindexing for errors."""
+        lead(self.engine, alias, collection)
+        self._searcher.follow(alias)
+
+    @property
+    def answering(self) -> bool:
+        """Whether it takes requests, and its engine answers them. Asks nobody, so that nothing that hangs can keep it waiting."""
+        return self.ready and not getattr(self._engine, "stuck", False)
+
+    def abort(self) -> None:
+        """End an engine that has a process of its own, whatever it does."""
+        if (abort := getattr(self._engine, "abort", None)) is not None:
+            abort()
+
+    @property
+    def engine(self) -> Collections:
+        """All collections."""
+        return self._searcher.collections
+
+    @property
+    def reranker(self) -> Reranker:
+        """The reranker.
+
+        Raises:
+            Refused: the settings name none.
+        """
+        found = self._searcher.reranker
+        if found is None:
+            raise Refused(501, "NoReranker", "this service reranks nothing: its settings say SEARCH_RERANKER__KIND=none")
+        return found
+
+    @property
+    def reranker_name(self) -> str | None:
+        """What the reranker is called; None where there is none."""
+        reranker = self._searcher.reranker
+        return None if reranker is None else reranker.name
+
+    def warm_up(self) -> None:
+        """Load the models, have each do something, and open the collection, before the first request.
+
+        Raises:
+            ModelError: a model cannot be loaded.
+            IndexFailure: the collection is not fit to be searched.
+
+        That a server does not answer now, of Qdrant or of a remote reranker, is no error: it may be back.
+        """
+        words = " ".join(["word"] * _WARM_WORDS)
+        answers = True
+        with self.metrics.loading("embedder"):
+            self._searcher.embedder.embed_query("warm up")
+        with self.metrics.loading("reranker"):
+            if (reranker := self._searcher.reranker) is not None:
+                answers = self._warm_up(reranker, words)
+        try:
+            self._searcher.search("warm up", rerank=answers)
+        except _MAY_PASS as failure:
+            _log.warning("%s", failure)
+        self._engine = self._searcher.collections
+        self.ready = True
+        self.metrics.ready.set(1)
+
+    def _warm_up(self, reranker: Reranker, words: str) -> bool:
+        """Whether the reranker answers. A remote one may be back later; until then searches keep retrieval order, and say so."""
+        remote = reranker.device == "remote"
+        try:
+            reranker.score("warm up", [words])
+            started = time.perf_counter()
+            deadline = Deadline.after_ms(_WARM_REMOTE_MS) if remote else None
+            scores = reranker.score("warm up", [words] * _WARM_TEXTS, deadline=deadline).scores
+        except InferenceFailed as failure:
+            if not remote:
+                raise
+            _log.warning("%s", failure)
+            return False
+        if not np.isfinite(scores).all():
+            _log.warning("the reranker %s did not answer within %g s", reranker.name, _WARM_REMOTE_MS / 1000)
+            return False
+        self.reading.learn("texts", (time.perf_counter() - started) / _WARM_TEXTS)
+        return True
+
+    async def search(
+        self, request: Request, given: dict[str, Any], collection: str | None, *, whole: bool, let_in: bool
+    ) -> tuple[SearchResult, float]:
+        """Answer a query, with `whole` by all its candidates; the result, and the seconds it waited for its turn.
+
+        With `let_in` it belongs to a request that was let in before, and is not refused for overload.
+        """
+        limit = given["limit"] or self.settings.limit
+        depth = given["depth"] or max(self.settings.depth, limit)
+        if depth > self.limits.max_depth:
+            raise Refused(422, "InvalidQuery", f"depth is {depth}; this service retrieves {self.limits.max_depth} at most")
+        budget_ms = given["budget_ms"] or self.settings.budget_ms
+        arrived = time.perf_counter()
+
+        def work() -> SearchResult:
+            waited_ms = (time.perf_counter() - arrived) * 1000
+            left = None if budget_ms is None else max(_LEAST_BUDGET_MS, budget_ms - waited_ms)
+            return self.searcher(collection).search(
+                **{**given, "limit": depth if whole else limit, "depth": depth, "budget_ms": left}
+            )
+
+        units = depth if given["rerank"] and self._searcher.reranker is not None else 1
+        kind = "texts" if units > 1 else "queries"
+        with self.traces.part("search") as span:
+            result, waited = await self.unless_gone(request, self.reading.run(work, kind=kind, units=units, let_in=let_in))
+            span.stages = [("queue", waited), *((name, result.timings_ms[name] / 1000) for name in STAGES)]
+            span.attributes = {"search.depth": depth, "search.embedder": result.embedder, "search.reranker": result.reranker or ""}
+            span.attributes |= {"search.rerank_status": result.rerank_status, "search.reranked": result.reranked}
+            span.attributes |= {"search.rerank_tokens": result.rerank_tokens}
+        self.metrics.searched(result, waited)
+        return result, waited
+
+    async def score(self, request: Request, groups: Sequence[tuple[str, list[str]]]) -> Judged:
+        """Score the texts of each group against its query, in parts that take turns with other requests."""
+        reranker = self.reranker
+        fitting = self.reading.units_in("texts", _PART_S)
+        step = sys.maxsize if reranker.recipe.compares else max(_LEAST_PART, min(_MOST_PART, fitting))
+        parts = [(number, query, part) for number, (query, texts) in enumerate(groups) for part in _in_parts(texts, step)]
+        work = [(functools.partial(reranker.score, query, part), sum(map(_units, part))) for _, query, part in parts]
+        number = sum(len(part) for _, _, part in parts)
+        try:
+            with self.traces.part("rerank") as span:
+                scorings, waited = await self.unless_gone(request, self.reading.run_parts(work, kind="texts"))
+                joined = _joined(scorings, number)
+                span.stages = [("queue", waited)]
+                span.attributes = {"search.reranker": reranker.name, "search.reranked": number}
+                span.attributes |= {"search.rerank_tokens": int(joined.tokens_seen.sum())}
+        except (Refused, SearchError):
+            raise
+        except Exception as error:  # whatever a reranker does
+            request_id = request.state.request_id
+            _log.exception("request %s: the reranker %s failed", request_id, reranker.name)
+            message = f"the reranker failed; the log of the service has the rest under request {request_id}"
+            raise Refused(500, "RerankFailed", message) from error
+        self.metrics.judged(number, int(joined.tokens_seen.sum()))
+        query_seen = np.repeat([one.query_tokens_seen for one in scorings], [len(part) for _, _, part in parts])
+        cut = {group for (group, _, _), one in zip(parts, scorings, strict=True) if one.query_tokens_seen < one.query_tokens_total}
+        return Judged(joined, query_seen, len(cut))
+
+    async def look(self, request: Request, work: Callable[[], Done]) -> Done:
+        """Ask the index something that takes no model; it does not wait for those that do."""
+        return await self._in_turn(request, "look", self.looking.run(work, kind="queries", units=1))
+
+    async def write(self, request: Request, work: Callable[[], Done], *, units: int) -> Done:
+        """Change a collection, one request at a time."""
+        return await self._in_turn(request, "write", self.writing.run(work, kind="documents", units=units))
+
+    async def _in_turn(self, request: Request, name: str, work: Awaitable[tuple[Done, float]]) -> Done:
+        with self.traces.part(name) as span:
+            answer, waited = await self.unless_gone(request, work)
+            span.stages = [("queue", waited)]
+        return answer
+
+    async def unless_gone(self, request: Request, work: Awaitable[Done]) -> Done:
+        """Do something, unless the client goes away before its turn comes.
+
+        Raises:
+            ServiceOverloaded: see Admission.
+            Refused: the client is gone; nobody will read it.
+        """
+        doing = asyncio.ensure_future(work)
+        leaving = asyncio.ensure_future(_gone(request))
+        try:
+            await asyncio.wait({doing, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if leaving.done():
+                raise Refused(_CLIENT_GONE, "ClientGone", "the client went away")
+            return doing.result()
+        except ServiceOverloaded:
+            self.metrics.refusals.inc()
+            raise
+        finally:
+            for task in (doing, leaving):
+                task.cancel()
+            self.metrics.waiting.set(sum(queue.waiting for queue in self.queues.values()))
+            self.metrics.running.set(sum(queue.running for queue in self.queues.values()))
+
+    def close(self) -> None:
+        """Finish what was begun, and let go of the collections."""
+        self.ready = False
+        self.metrics.ready.set(0)
+        until = time.monotonic() + _CLOSES_S
+        ended = [queue.close(max(0.0, until - time.monotonic())) for queue in self.queues.values()]  # each of them
+        if not all(ended):
+            _log.error("something that was begun does not end; it is cut off")
+            self.abort()
+        self.parsing.shutdown(wait=False, cancel_futures=True)
+        self._searcher.close()
+        self.traces.close()
+
+
+def _in_parts(texts: list[str], most: int) -> Iterator[list[str]]:
+    """The texts in parts of at most so many units, and at least one text."""
+    part: list[str] = []
+    units = 0
+    for text in texts:
+        own = _units(text)
+        if part and units + own > most:
+            yield part
+            part, units = [], 0
+        part.append(text)
+        units += own
+    if part:
+        yield part
+
+
+def _units(text: str) -> int:
+    """How much work a text is, in passages: longer ones fill the window, and what is beyond it is hardly looked at."""
+    return 1 + min(len(text), _MOST_READ) // _PASSAGE
+
+
+def _joined(scorings: list[Scoring], expected: int) -> Scoring:
+    first = scorings[0]
+    unread = [one.unread for one in scorings if one.unread is not None]
+    joined = first._replace(
+        scores=np.concatenate([one.scores for one in scorings]),
+        tokens_seen=np.concatenate([one.tokens_seen for one in scorings]),
+        tokens_total=np.concatenate([one.tokens_total for one in scorings]),
+        unread=np.concatenate(unread) if len(unread) == len(scorings) else None,
+    )
+    if joined.scores.shape != (expected,) or not np.isfinite(joined.scores).all():
+        message = f"it gave {np.isfinite(joined.scores).sum()} scores for {expected} texts"
+        raise ValueError(message)
+    return joined
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

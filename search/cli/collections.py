@@ -1,0 +1,246 @@
+"""Which collections are there, and how does one come to other settings or another place? The commands for whoever runs a server."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from search.cli.options import AsJson, Collection, DataDir, load_settings, note_damage, note_wait, print_json
+from search.cli.progress import ProgressReport
+from search.errors import InvalidQuery, InvalidSettings
+from search.factory import build_collections, needs_extra
+from search.searcher import open_search
+from search.settings import EdgeSettings, MemorySettings
+from search.system.terminal import clean, note, show
+
+if TYPE_CHECKING:
+    from search.ingestion.reindexing import Judged
+    from search.ingestion.run import Progress
+
+Name = Annotated[str, typer.Argument(help="A collection, or an alias of one.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+
+collections = typer.Typer(
+    name="collections",
+    help="List, describe, rename by alias, copy and drop collections.",
+    no_args_is_help=True,
+    add_completion=False,
+)
+
+
+@collections.command("list")
+def list_(data_dir: DataDir = None, *, as_json: AsJson = False) -> None:
+    """List collections and the aliases that lead to them."""
+    engine = build_collections(load_settings(data_dir, None))
+    try:
+        names, aliases = engine.names(), engine.aliases()
+    finally:
+        engine.close()
+    rows = [{"name": name, "aliases": [alias for alias, target in aliases.items() if target == name]} for name in names]
+    if as_json:
+        print_json({"location": engine.location, "collections": rows})
+        return
+    for row in rows:
+        show(f"{row['name']:40} {', '.join(row['aliases'])}")
+    if not rows:
+        show(f"there are no collections in {engine.location}")
+
+
+@collections.command()
+def info(name: Name, data_dir: DataDir = None, *, as_json: AsJson = False) -> None:
+    """Describe a collection: passages, embedder, storage."""
+    engine = build_collections(load_settings(data_dir, None))
+    try:
+        found = engine.info(name)
+        previous = {alias: engine.previous(alias) for alias in found.aliases}
+    finally:
+        engine.close()
+    told: dict[str, Any] = {
+        "name": found.name,
+        "location": found.location,
+        "aliases": list(found.aliases),
+        "passages": found.points,
+        "embedder": found.spec.fingerprint if found.spec else None,
+        "dimension": found.spec.dimension if found.spec else None,
+        "previous": {alias: name for alias, name in previous.items() if name},
+        **found.details,
+    }
+    if as_json:
+        print_json(told)
+        return
+    for key, value in told.items():
+        shown = ", ".join(map(str, value)) if isinstance(value, list) else json.dumps(value) if isinstance(value, dict) else value
+        show(f"{key:16} {'-' if shown in ('', None, '{}') else shown}")
+
+
+@collections.command()
+def alias(
+    alias: Annotated[str, typer.Argument(metavar="ALIAS", help="The name that leads there.")],
+    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="The collection.", show_default=False)] = None,
+    data_dir: DataDir = None,
+    *,
+    remove: Annotated[bool, typer.Option("--remove", help="Forget the alias; the collection stays.")] = False,
+) -> None:
+    """Lead an alias to a collection, in one step, or forget it."""
+    if (name is None) != remove:
+        message = "name the collection that the alias leads to, or --remove it"
+        raise InvalidQuery(message)
+    engine = build_collections(load_settings(data_dir, None))
+    try:
+        if name is None:
+            engine.unalias(alias)
+        else:
+            from search.ingestion.reindexing import lead
+
+            lead(engine, alias, name)
+    finally:
+        engine.close()
+    show(f"{alias} {f'leads to {name}' if name else 'is forgotten'}")
+
+
+@collections.command()
+def drop(name: Name, data_dir: DataDir = None, *, yes: Yes = False) -> None:
+    """Remove a collection for good."""
+    engine = build_collections(load_settings(data_dir, None))
+    try:
+        points = engine.info(name, exact=True).points
+        if not yes:
+            typer.confirm(clean(f"Remove {name} with {points:,} passages from {engine.location} for good?"), abort=True, err=True)
+        engine.drop(name)
+    finally:
+        engine.close()
+    show(f"{name} is removed, {points:,} passages")
+
+
+@collections.command()
+def snapshot(name: Name, data_dir: DataDir = None) -> None:
+    """Copy a collection as it is now; print where the copy is."""
+    engine = build_collections(load_settings(data_dir, None))
+    try:
+        show(engine.snapshot(name))
+    finally:
+        engine.close()
+
+
+def reindex(
+    queries: Annotated[
+        Path | None, typer.Option(help="Ask these of both collections, one a line.", show_default="beginnings of documents")
+    ] = None,
+    judged: Annotated[
+        Path | None, typer.Option(help="Decide by nDCG@10 on judgements, as search evaluate reads them.", show_default=False)
+    ] = None,
+    min_overlap: Annotated[
+        float, typer.Option(min=0, max=1, help="The least share of the first ten documents that both find.")
+    ] = 0.5,
+    data_dir: DataDir = None,
+    collection: Collection = None,
+    *,
+    no_check: Annotated[bool, typer.Option("--no-check", help="Do not compare the new collection with the live one.")] = False,
+    rollback: Annotated[bool, typer.Option("--rollback", help="Lead the name back to the collection before.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Bring a collection to the embedder, chunking and storage of the settings, while it is searched. Safe to run again.
+
+    A new collection is filled beside the live one, compared with it, and then the name is led to it in one step. The old one stays.
+    """
+    settings = load_settings(data_dir, collection)
+    with open_search(settings) as searcher:
+        if rollback:
+            left, now = searcher.roll_back()
+            if as_json:
+                print_json({"left": left, "live": now})
+            else:
+                show(f"{settings.collection} leads to {now} again, no longer to {left}; set the settings back, too")
+            return
+        with ProgressReport("reindexing", "documents", None) as report:
+
+            def report_progress(progress: "Progress") -> None:
+                report.update(progress.documents)
+
+            done = searcher.reindex(
+                check=not no_check,
+                queries=_lines(queries) if queries else [],
+                judged=_judged(judged) if judged else None,
+                min_overlap=min_overlap,
+                on_progress=report_progress,
+                on_wait=note_wait,
+            )
+    note_damage(done.damaged, done.foreign, f"stay in {done.live}")
+    if as_json:
+        print_json(done.to_dict())
+    else:
+        show(f"{done.new}: {done.ingest.chunks:,} passages embedded, {done.ingest.unchanged:,} documents were there already")
+        if done.check:
+            ndcg = f", nDCG@10 {done.check.live_ndcg:.3f} → {done.check.new_ndcg:.3f}" if done.check.new_ndcg is not None else ""
+            show(f"{done.check.queries:,} queries: {done.check.overlap:.0%} of the first 10 documents are the same{ndcg}")
+        if done.switched:
+            show(f"{settings.collection} leads to {done.new}; {done.live} stays until `search collections drop {done.live}`")
+    if not done.switched and done.check:
+        note(
+            f"search: {settings.collection} stays with {done.live}: {done.check.because}; look into it, "
+            "or lower --min-overlap and run it again",
+        )
+        raise typer.Exit(1)
+
+
+def push(data_dir: DataDir = None, collection: Collection = None, *, as_json: AsJson = False) -> None:
+    """Copy the embedded collection to the server that the settings name, without embedding it again. Safe to run again."""
+    settings = load_settings(data_dir, collection)
+    if isinstance(settings.index, EdgeSettings | MemorySettings):
+        message = (
+            "name the server to copy to: SEARCH_INDEX__ENGINE=qdrant, SEARCH_INDEX__URL=… and, if need be, SEARCH_INDEX__API_KEY"
+        )
+        raise InvalidSettings(message)
+    from search.index.retrying import Patience, PatientIndex
+    from search.ingestion.copying import copy
+
+    embedded = build_collections(settings.model_copy(update={"index": EdgeSettings()}))
+    server = build_collections(settings)
+    try:
+        spec = embedded.info(settings.collection).spec
+        source = embedded.open(settings.collection, settings.storage)
+        if spec is None:  # of this package it always has one
+            return
+        source.ensure(spec, create=False)
+        target = PatientIndex(
+            server.named(settings.collection, settings.storage), Patience(settings.ingestion.patience_s), note_wait
+        )
+        with ProgressReport("copying", "documents", None) as report:
+            done = copy(source, target, spec, on_progress=lambda progress: report.update(progress.documents))
+        source.close()
+    finally:
+        embedded.close()
+        server.close()
+    for rejection in done.rejections:
+        note(f"rejected {rejection}")
+    note_damage(done.damaged, done.foreign, "were not copied")
+    if as_json:
+        print_json(done.to_dict())
+    else:
+        show(
+            f"{done.added:,} added, {done.changed:,} changed, {done.unchanged:,} unchanged, {done.rejected:,} rejected; "
+            f"{done.chunks:,} passages written to {server.location} in {done.seconds:.1f} s"
+        )
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        found = [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"{file} cannot be read: {error}"
+        raise InvalidQuery(message) from error
+    if not found:
+        message = f"{file} holds no query; write one a line"
+        raise InvalidQuery(message)
+    return found
+
+
+def _judged(source: Path) -> "Judged":
+    with needs_extra():
+        from search.evaluation.datasets import load_dataset
+
+    from search.ingestion.reindexing import Judged
+
+    dataset = load_dataset(source)
+    return Judged(dataset.queries, dataset.qrels)

@@ -1,0 +1,98 @@
+"""Which configurations are compared? The settings' own, and those that differ from it in depth or reranker."""
+
+import shlex
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from search.errors import InvalidQuery, InvalidSettings
+from search.factory import build_reranker, needs_extra
+from search.settings import CausalSettings, ChatSettings, CrossEncoderSettings, NoReranker, Settings, varied
+
+if TYPE_CHECKING:
+    from search.evaluation.runs import Configuration
+    from search.reranking.contract import Reranker
+
+MAIN = "reranked"  # what the settings' own configuration is called, at the first depth
+
+
+def configurations(
+    settings: Settings, depths: Sequence[int], others: Iterable[str] = (), *, further: Sequence[int] = ()
+) -> "list[Configuration]":
+    """The settings' configuration at each depth, then the others at each depth, unless they name one of their own.
+
+    Args:
+        settings: what all have in common. Without a reranker in it, only the others are compared.
+        depths: candidates reranked, at least one.
+        others: what differs, such as "reranker.weight=1" or "depth=50 reranker.model=BAAI/bge-reranker-base".
+        further: depths for the curve of the settings' configuration, where its reranker scores each passage by itself, so that they
+            are there for nothing.
+
+    Returns:
+        With names of their own. Configurations that differ in depth and weight alone have one reranker.
+
+    Raises:
+        InvalidQuery: a depth below 1.
+        InvalidSettings: what differs cannot be understood.
+        ModelError: a reranker cannot be loaded.
+    """
+    with needs_extra():
+        from search.evaluation.runs import Configuration
+
+    if wrong := [depth for depth in depths if depth < 1]:
+        message = f"depth is {wrong[0]}; rerank at least 1 candidate"
+        raise InvalidQuery(message)
+    wanted = [("", {"depth": str(depth)}) for depth in dict.fromkeys([*depths, *further])]
+    for words in others:
+        changes = changes_of(words)
+        if not changes:
+            message = "--with names no setting; write name=value, such as reranker.weight=0.5"
+            raise InvalidSettings(message)
+        wanted += [(words, {"depth": str(depth)} | changes) for depth in (dict.fromkeys(depths) if "depth" not in changes else [0])]
+    loaded: list[tuple[Settings, Reranker]] = []
+    found: list[Configuration] = []
+    for words, changes in wanted:
+        chosen = varied(settings, changes)
+        if isinstance(chosen.reranker, NoReranker):
+            if words:
+                message = f"--with {words!r} reranks nothing, and retrieval alone is measured anyway"
+                raise InvalidSettings(message)
+            continue
+        at = f"depth {chosen.depth}"
+        name = (words if len(depths) == 1 or "depth=" in words else f"{words}, {at}") if words else at if found else MAIN
+        plain = varied(chosen, {"depth": "1"}).model_copy(update={"reranker": _unweighted(chosen)})
+        reranker = next((reranker for known, reranker in loaded if known == plain), None) or build_reranker(plain)
+        assert reranker is not None  # noqa: S101  # what has none was left out above
+        loaded.append((plain, reranker))
+        extra = not words and chosen.depth not in depths
+        if not (extra and reranker.recipe.compares):
+            found.append(Configuration(name, reranker, chosen.depth, getattr(chosen.reranker, "weight", None), extra))
+    return found
+
+
+def changes_of(words: str) -> dict[str, str]:
+    """Settings as they are typed: name=value, separated by spaces.
+
+    Raises:
+        InvalidSettings: a word without the sign, an open quotation, or a name twice.
+    """
+    changes: dict[str, str] = {}
+    try:
+        split = shlex.split(words)
+    except ValueError as error:
+        message = f"{words!r} cannot be read: {error}"
+        raise InvalidSettings(message) from error
+    for word in split:
+        name, sign, value = word.partition("=")
+        if not sign or not name or not value:
+            message = f"{word!r} is no setting; write name=value, such as reranker.weight=0.5, several of them separated by spaces"
+            raise InvalidSettings(message)
+        if name in changes:
+            message = f"{words!r} sets {name} twice"
+            raise InvalidSettings(message)
+        changes[name] = value
+    return changes
+
+
+def _unweighted(settings: Settings) -> CrossEncoderSettings | CausalSettings | ChatSettings | NoReranker:
+    reranker = settings.reranker
+    return reranker if isinstance(reranker, NoReranker) else reranker.model_copy(update={"weight": None})

@@ -1,0 +1,179 @@
+"""What is wrong with this environment, and how is it mended?"""
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from search.errors import CollectionNotFound, SearchError
+from search.factory import build_collections, build_embedder, build_reranker, needs_extra
+from search.index.contract import CollectionSpec, VectorIndex
+from search.index.edge.folder import read_owner
+from search.models import manifest, verify
+from search.network.addresses import without_secrets
+from search.settings import CausalSettings, EdgeSettings, ServiceSettings, Settings, files_read, unknown_names
+from search.system.telemetry import telemetry_off
+
+_PACKAGES = ("two-stage-search", "fastembed", "fastembed-gpu", "onnxruntime", "onnxruntime-gpu", "qdrant-client", "qdrant-edge-py")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Look at packages, runtimes, models, data folder and collection, one after another. Nothing is changed."""
+    yield Finding("python", ok=True, detail=f"{platform.python_version()} on {platform.platform()}")
+    yield Finding("packages", ok=True, detail=", ".join(f"{name} {version}" for name, version in _versions()))
+    yield Finding("settings files", ok=True, detail=_files(settings))
+    if names := unknown_names():
+        yield Finding("settings", ok=False, detail=f"no settings of this program, so without effect: {', '.join(names)}")
+    yield _finding("onnx runtime", _runtimes)
+    yield _finding("bundled models", _bundled)
+    if isinstance(settings.index, EdgeSettings):
+        yield _finding("data folder", lambda: _data_dir(settings.data_dir.expanduser()))
+    embedder = _finding("embedder", lambda: _embedder(settings))
+    yield embedder
+    yield _finding("reranker", lambda: _reranker(settings))
+    yield _finding("service", lambda: _service(settings.service))
+    if embedder.ok:
+        yield from _collection(settings)
+
+
+def _finding(name: str, look: Callable[[], str]) -> Finding:
+    try:
+        return Finding(name, ok=True, detail=look())
+    except SearchError as error:
+        return Finding(name, ok=False, detail=str(error))
+
+
+def _versions() -> Iterator[tuple[str, str]]:
+    for name in _PACKAGES:
+        try:
+            yield name, importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+
+
+def _files(settings: Settings) -> str:
+    files = [
+        f"{file.path.absolute()} ({f'may not send texts elsewhere or let others in: {file.reason}' if file.reason else 'trusted'})"
+        for file in files_read(settings)
+    ]
+    return ", ".join(files) or "none"
+
+
+def _runtimes() -> str:
+    with needs_extra():
+        from search.inference.runtime import available_providers, check_runtimes
+
+    check_runtimes()
+    return f"{', '.join(available_providers())}, telemetry {'off' if telemetry_off() else 'on (ORT_DISABLE_TELEMETRY)'}"
+
+
+def _bundled() -> str:
+    for name, entry in manifest().items():
+        verify(Path(__file__).parents[1] / "models" / name, entry["files"])
+    return f"{', '.join(manifest())}: every sha256 as released"
+
+
+def _data_dir(folder: Path) -> str:
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if not os.access(existing, os.W_OK):
+        message = f"{existing} cannot be written; choose another data_dir"
+        raise SearchError(message)
+    pid = read_owner(folder / "owner.json").get("pid")
+    return f"{folder}, last opened by process {pid}" if isinstance(pid, int) else str(folder)
+
+
+def _embedder(settings: Settings) -> str:
+    embedder = build_embedder(settings)
+    return f"{embedder.fingerprint}, {embedder.dimension} dimensions, {embedder.tokenizer.max_tokens} tokens, on {embedder.device}"
+
+
+def _reranker(settings: Settings) -> str:
+    reranker = build_reranker(settings)
+    if reranker is None:
+        return "none"
+    told = [reranker.name, f"weight {reranker.recipe.weight:g}"]
+    if reranker.recipe.max_tokens:
+        told.append(f"{reranker.recipe.max_tokens} tokens")
+    device, activations = reranker.device, reranker.recipe.activations
+    told.append(f"on {device}")
+    if device == "cpu" and "CUDAExecutionProvider" in _runtimes():
+        told.append(f"though CUDA is here, which {activations or 'this model'} does not run on")
+    told.append(
+        f"verified by {reranker.verified}" if reranker.verified else "unverified: its recipe has no golden scores of others"
+    )
+    if isinstance(settings.reranker, CausalSettings) and device == "cuda":
+        from search.reranking.attention import attention_kernels
+
+        del reranker  # two would not always fit
+        kernels = attention_kernels(Path(settings.reranker.model).expanduser(), settings.cuda)
+        told.append(f"attention by {' and '.join(kernels) or 'a kernel it does not name'}")
+    return ", ".join(told)
+
+
+def _service(service: ServiceSettings) -> str:
+    if importlib.util.find_spec("fastapi") is None:
+        return "not installed: the extra serve"
+    from search.api.keys import check_listening
+
+    check_listening(service)
+    keys = ", ".join(f"{name} ({', '.join(sorted(key.scopes))})" for name, key in service.api_keys.items())
+    told = f"{service.host}:{service.port}, {f'keys: {keys}' if keys else 'no keys, so for this machine only'}"
+    if service.traces_url is None:
+        return told
+    from search.api.traces import Traces
+
+    Traces(service.traces_url).close()
+    return f"{told}, traces to {without_secrets(service.traces_url)}"
+
+
+def _collection(settings: Settings) -> Iterator[Finding]:
+    """The collection, and what its points hold: all of them are read."""
+    with ExitStack() as stack:
+
+        def look() -> tuple[str, VectorIndex | None]:
+            embedder = build_embedder(settings)
+            collections = build_collections(settings)
+            stack.callback(collections.close)
+            index = collections.named(settings.collection, settings.storage)
+            stack.callback(index.close)
+            try:
+                index.ensure(CollectionSpec(embedder.dimension, embedder.fingerprint), create=False)
+            except CollectionNotFound:
+                return f"{index.name} at {index.location}: nothing ingested yet", None
+            return f"{index.name} at {index.location}: {index.count():,} passages", index
+
+        try:
+            detail, index = look()
+        except SearchError as error:
+            yield Finding("collection", ok=False, detail=str(error))
+            return
+        yield Finding("collection", ok=True, detail=detail)
+        if index is not None:
+            yield _finding("points", lambda: _points(index))
+
+
+def _points(index: VectorIndex) -> str:
+    from search.ingestion.damage import survey  # its package needs a runtime, which may be what is missing
+
+    damage = survey(index)
+    if not str(damage):
+        return "all hold passages"
+    message = str(damage)
+    if damage.damaged:
+        message += "; ingest the sources with --sync, which mends what is damaged"
+    if damage.foreign:
+        message += "; searches leave out what other programs write, so give those a collection of their own"
+    raise SearchError(message)

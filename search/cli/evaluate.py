@@ -1,0 +1,293 @@
+"""What does whoever measures ask for? Does reranking help, which configuration is best: commands on judged data."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from search.cli.configurations import changes_of, configurations
+from search.cli.options import AsJson, Collection, DataDir, Depth, NoRerank, load_settings, print_json
+from search.cli.progress import ProgressReport
+from search.errors import InvalidDataset, InvalidQuery
+from search.factory import build_corpus_index, needs_extra
+from search.searcher import Searcher, open_search
+from search.settings import ChatSettings, NoReranker, varied
+from search.system.terminal import note, show
+
+if TYPE_CHECKING:
+    from search.evaluation.calibration import Calibration
+    from search.evaluation.datasets import Dataset
+    from search.evaluation.runs import Configuration
+    from search.evaluation.verdict import Evaluation
+
+Method = Literal["platt", "isotonic"]
+DatasetPath = Annotated[
+    Path,
+    typer.Argument(
+        metavar="DATASET", help='A BEIR folder, TREC judgements, or JSON lines such as {"query": "…", "relevant": ["id"]}.'
+    ),
+]
+Split = Annotated[str | None, typer.Option(help="Which judgements of a folder.", show_default="test, else dev")]
+Queries = Annotated[Path | None, typer.Option(help="The queries of a file of judgements.", show_default=False)]
+Corpus = Annotated[
+    Path | None, typer.Option(help="The documents, as JSON lines.", show_default="the folder's, or else the collection")
+]
+
+
+def evaluate(
+    dataset: DatasetPath,
+    split: Split = None,
+    queries: Queries = None,
+    corpus: Corpus = None,
+    depth: Annotated[
+        list[int] | None, typer.Option(help="Candidates reranked; may be given several times.", show_default="the settings'")
+    ] = None,
+    others: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--with", metavar="SETTINGS", help='Compare also, such as "reranker.weight=1" or "reranker.model=… depth=50".'
+        ),
+    ] = None,
+    measure: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="nDCG@k, nDCG(exp)@k, MAP, RR@k, Recall@k or P@k; verdicts are about the first.", show_default="the usual"
+        ),
+    ] = None,
+    fail_under: Annotated[
+        list[str] | None, typer.Option(metavar="MEASURE=VALUE", help="Exit with 1 if a reranked run has less.", show_default=False)
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for a report: a page, pictures, TREC runs, figures of every query.", show_default=False),
+    ] = None,
+    data_dir: DataDir = None,
+    collection: Collection = None,
+    *,
+    fail_if_worse: Annotated[bool, typer.Option("--fail-if-worse", help="Exit with 1 if reranking hurts.")] = False,
+    no_rerank: NoRerank = False,
+    as_json: AsJson = False,
+) -> None:
+    """Does reranking help on judged data, and by how much? Vectors are kept for the next time."""
+    with needs_extra():
+        from search.evaluation.datasets import load_dataset
+        from search.evaluation.measures import MEASURES, Measure
+        from search.evaluation.report import make_way, write_report
+
+    floors = [_floor(words) for words in fail_under or ()]
+    names = list(dict.fromkeys([*(measure or MEASURES), *(name for name, _ in floors)]))
+    for name in names:
+        Measure.of(name)  # before anything is loaded
+    loaded = load_dataset(dataset, split, queries=queries, corpus=corpus)
+    settings = load_settings(data_dir, collection)
+    compared = settings.model_copy(update={"reranker": NoReranker()}) if no_rerank else settings
+    if out:
+        make_way(out)
+    with open_search(settings) as searcher:
+        depths = depth or [settings.depth]
+        further = [part for part in (depths[0] // 2, depths[0] // 4) if part] if out and len(depths) == 1 else []
+        chosen = configurations(compared, depths, others or (), further=further)
+        if fail_if_worse and not chosen:
+            message = "--fail-if-worse needs something that is reranked, and nothing is"
+            raise InvalidQuery(message)
+        evaluation = _run(searcher, loaded, chosen, names, keep_hits=out is not None)
+    if as_json:
+        print_json(evaluation.to_dict())
+    else:
+        _print(evaluation)
+    if out:
+        page = write_report(evaluation, out, chosen[0].reranker.recipe.probability if chosen else None)
+        (note if as_json else show)(f"report: {page}")
+    _judge(evaluation, floors, fail_if_worse=fail_if_worse)
+
+
+def explain(
+    text: Annotated[str | None, typer.Argument(metavar="QUERY", help="What to look for.", show_default=False)] = None,
+    depth: Depth = None,
+    filter: Annotated[str | None, typer.Option(help="A Qdrant filter as JSON.", show_default=False)] = None,
+    save: Annotated[Path | None, typer.Option(help="Write a trace, to be replayed.", show_default=False)] = None,
+    replay: Annotated[Path | None, typer.Option(help="Rank a trace's candidates again.", show_default=False)] = None,
+    changes: Annotated[str, typer.Option("--with", metavar="SETTINGS", help='Such as "reranker.weight=1 depth=10".')] = "",
+    data_dir: DataDir = None,
+    collection: Collection = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Where did each stage put every candidate of a query, and why? Or: what would other settings have made of a saved one?"""
+    from search.cli.output import print_explanation, print_replay
+    from search.query.replay import replay as run
+    from search.query.replay import save as write
+
+    if (text is None) == (replay is None):
+        message = "give a query, or --replay and a file that --save wrote"
+        raise InvalidQuery(message)
+    wanted = changes_of(changes)
+    settings = varied(load_settings(data_dir, collection), wanted)
+    with open_search(settings) as searcher:
+        if text is not None:
+            deep = settings.depth if depth is None else depth
+            result = searcher.search(text, limit=deep, depth=deep, filter=filter)
+            if save:
+                write(result, save)
+            if as_json:
+                print_json(result.to_dict())
+            else:
+                print_explanation(result)
+            return
+        reranker = searcher.reranker
+        if reranker is None:
+            message = "the settings switch reranking off (SEARCH_RERANKER__KIND=none), so there is nothing to replay with"
+            raise InvalidQuery(message)
+        shown = settings.depth if depth is None and "depth" in wanted else depth
+        found = run(replay or Path(), reranker, shown, searcher.embedder.name)
+    if as_json:
+        print_json(found.to_dict())
+    else:
+        print_replay(found)
+
+
+def calibrate(
+    dataset: DatasetPath,
+    split: Split = None,
+    queries: Queries = None,
+    corpus: Corpus = None,
+    method: Annotated[Method, typer.Option(help="platt: two numbers, for few data; isotonic: any rising curve.")] = "platt",
+    folds: Annotated[int, typer.Option(min=2, help="Parts of the queries, each measured by a map fitted to the others.")] = 5,
+    data_dir: DataDir = None,
+    collection: Collection = None,
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Report, and keep nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Give the reranker's score a meaning: the probability of being relevant, by your judgements. Then --min-score can be used."""
+    with needs_extra():
+        from search.evaluation.calibration import calibrate as fit
+        from search.evaluation.datasets import load_dataset
+        from search.evaluation.runs import Configuration
+    from search.models import locate
+    from search.reranking import calibrated
+
+    loaded = load_dataset(dataset, split, queries=queries, corpus=corpus)
+    settings = load_settings(data_dir, collection)
+    chosen = settings.reranker
+    with open_search(settings) as searcher:
+        reranker = searcher.reranker
+        if reranker is None or isinstance(chosen, ChatSettings | NoReranker) or reranker.recipe.compares:
+            message = "only a reranker that scores each passage by itself can be calibrated: a cross-encoder, or a causal model"
+            raise InvalidQuery(message)
+        evaluation = _run(searcher, loaded, [Configuration("reranked", reranker, settings.depth)], ["nDCG@10"])
+    answers = evaluation.answers[1]
+    failures = f"reranking failed on {len(answers.failures):,} queries: {next(iter(answers.failures.values()), '')}"
+    if not answers.scored:
+        message = failures if answers.failures else "no passage was scored, so there is nothing to learn from"
+        raise InvalidQuery(message)
+    found = fit(evaluation.judged(answers), method, reranker.recipe.probability, folds=folds)
+    source = f"{method} on {loaded.name} ({loaded.split}): {found.queries:,} queries, {found.after.pairs:,} passages"
+    notes = [*evaluation.notes, *([failures] if answers.failures else [])]
+    if earlier := reranker.recipe.calibrated_on:
+        notes.append(f"the map before was fitted too ({earlier}); on the same judgements it looks better than it is")
+    useful = found.after.skill > 0
+    file = calibrated.map_file(chosen.model, locate(chosen.model), settings.data_dir)
+    told = {"reranker": reranker.name, "kept_in": None if dry_run or not useful else str(file), "source": source, "notes": notes}
+    if as_json:
+        print_json(told | found.to_dict())
+    else:
+        _print_calibration(found, f"{reranker.name}, {source}", notes)
+    if not useful:
+        message = "on queries that the map was not fitted to, its probabilities say no more than the base rate; nothing was kept"
+        raise InvalidDataset(message)
+    if not dry_run:
+        calibrated.keep(file, found.found | {"calibrated_on": source})
+        (note if as_json else show)(f"kept in {file}: --min-score is now the least probability")
+
+
+def _print_calibration(found: "Calibration", title: str, notes: Sequence[str]) -> None:
+    show(title)
+    for name, measured in (("before", found.before), ("after", found.after)):
+        show(f"  {name:6}  {measured or 'no probabilities'}")
+    show("  probability   passages   mean   relevant")
+    for one in found.after.bins:
+        show(f"  {one.low:.1f} to {one.high:.1f}   {one.pairs:9,}  {one.probability:.3f}   {one.relevant:.3f}")
+    show("after is measured on queries that the map was not fitted to; passages that nobody judged count as not relevant")
+    for remark in notes:
+        show(f"note: {remark}")
+
+
+def _run(
+    searcher: Searcher, dataset: "Dataset", chosen: "list[Configuration]", names: Sequence[str], *, keep_hits: bool = False
+) -> "Evaluation":
+    """Measure, on the data set's own corpus or on the collection."""
+    from search.evaluation.verdict import evaluate as run
+
+    own = dataset.documents
+    index = build_corpus_index(searcher.settings, dataset.corpus_hash, searcher.embedder) if own else searcher.index
+    try:
+        with ProgressReport("evaluating", "steps", None) as report:
+            return run(
+                dataset,
+                searcher.embedder,
+                index,
+                chosen,
+                names=names,
+                keep_hits=keep_hits,
+                on_progress=lambda what, done, total: report.update(done, what, total=total),
+            )
+    finally:
+        index.close()
+
+
+def _print(evaluation: "Evaluation") -> None:
+    dataset = evaluation.dataset
+    show(f"{dataset.name} ({dataset.split}): {len(dataset.queries):,} queries, {evaluation.documents:,} documents")
+    width = max(len(answers.name) for answers in evaluation.answers)
+    columns = [f"{name:>{max(len(name), 6)}}" for name in evaluation.names]
+    show(f"  {'':{width}}  {'  '.join(columns)}   ms a query: median, 95 %")
+    for answers in evaluation.answers:
+        values = evaluation.means[answers.name].values()
+        figures = "  ".join(f"{value:>{len(column)}.4f}" for value, column in zip(values, columns, strict=True))
+        milliseconds = evaluation.milliseconds(answers)["total"]
+        show(f"  {answers.name:{width}}  {figures}   {milliseconds['p50']:.0f}, {milliseconds['p95']:.0f}")
+    for answers in [answers for answers in evaluation.answers[1:] if not answers.extra]:
+        show(f"{answers.name}: {evaluation.verdict(answers)}")
+        ceiling = ", ".join(f"{name} {value:.4f}" for name, value in evaluation.ceiling(answers).items())
+        show(f"  order by {answers.ranking}; the best order of these candidates would have {ceiling}")
+        if answers.passages_cut or answers.queries_cut:
+            scored = sum(len(documents) for _, documents in answers.scored.values())
+            queries = f", and of {answers.queries_cut:,} queries" if answers.queries_cut else ""
+            show(f"  {answers.reranker} did not read the end of {answers.passages_cut:,} of {scored:,} passages{queries}")
+        if failures := answers.failures:
+            show(f"  reranking failed on {len(failures):,} queries, which stay in retrieval order: {next(iter(failures.values()))}")
+    for remark in evaluation.notes:
+        show(f"note: {remark}")
+
+
+def _judge(evaluation: "Evaluation", floors: list[tuple[str, float]], *, fail_if_worse: bool) -> None:
+    """Exit with 1 where a condition of the command line does not hold."""
+    faults = []
+    for answers in [answers for answers in evaluation.answers[1:] if not answers.extra] or evaluation.answers:
+        if fail_if_worse and evaluation.gains[answers.name].judgement == "hurts":
+            faults.append(f"{answers.name} is worse than retrieval alone")
+        if fail_if_worse and answers.failures:
+            faults.append(f"{answers.name} failed on {len(answers.failures):,} of {len(answers.documents):,} queries")
+        reached = evaluation.means[answers.name]
+        faults += [
+            f"{answers.name} has {name} {reached[name]:.4f}, less than {floor:g}" for name, floor in floors if reached[name] < floor
+        ]
+    for fault in faults:
+        note(f"search: {fault}")
+    if faults:
+        raise typer.Exit(1)
+
+
+def _floor(words: str) -> tuple[str, float]:
+    name, _, value = words.partition("=")
+    try:
+        floor = float(value)
+    except ValueError:
+        floor = math.nan
+    if not math.isfinite(floor):
+        message = f"--fail-under {words!r}: write a measure and a number, such as nDCG@10=0.65"
+        raise InvalidQuery(message)
+    return name, floor

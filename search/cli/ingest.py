@@ -1,0 +1,237 @@
+"""What goes into a collection, and what out of it? The commands for whoever keeps one."""
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TextIO
+
+import typer
+
+from search.cli.options import AsJson, Collection, DataDir, load_settings, note_damage, note_wait, print_json
+from search.documents import Document, Rejection
+from search.errors import InvalidDocument, InvalidQuery
+from search.searcher import open_search
+from search.system.terminal import note, show
+
+if TYPE_CHECKING:
+    from search.reading import Reading
+
+Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID…]", help="Documents.", show_default=False)]
+OfFilter = Annotated[
+    str | None, typer.Option("--filter", help="Documents with a passage that passes a Qdrant filter, as JSON.", show_default=False)
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Write nothing, and show what would change.")]
+_SIGNS = {"added": "+", "changed": "~", "removed": "-"}
+
+
+def ingest(
+    paths: Annotated[list[str], typer.Argument(metavar="PATH…", help="Files, folders, patterns, or - for JSON lines on stdin.")],
+    max_delete: Annotated[
+        str, typer.Option(help="The most documents that --sync may remove: a number, or a share of all, as 20% or 0.2.")
+    ] = "20%",
+    rejects: Annotated[
+        Path | None, typer.Option(help="Write what is rejected to this file; mended, it can be ingested.", show_default=False)
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(help="Leave out what matches, as in .gitignore.", metavar="PATTERN", show_default=False)
+    ] = None,
+    field: Annotated[
+        list[str] | None,
+        typer.Option(help="In tables, the column for id, text or title: text=body.", metavar="NAME=COLUMN", show_default=False),
+    ] = None,
+    encoding: Annotated[str | None, typer.Option(help="Of text and CSV files.", show_default="found out")] = None,
+    data_dir: DataDir = None,
+    collection: Collection = None,
+    *,
+    sync: Annotated[bool, typer.Option("--sync", help="Also remove documents that are not there any more.")] = False,
+    dry_run: DryRun = False,
+    no_ignore: Annotated[bool, typer.Option("--no-ignore", help="Take also what .gitignore and .searchignore name.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Read also whole files that a file of --rejects names.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Add documents to a collection; changed ones are replaced, unchanged ones left alone. Safe to run again.
+
+    Reads JSON lines, CSV, TSV, Parquet, text, Markdown, HTML, PDF and Word documents.
+    """
+    from search.cli.progress import ProgressReport
+    from search.reading import Reading
+    from search.reading.child import Limits
+
+    settings = load_settings(data_dir, collection)
+    reading = Reading(
+        paths,
+        exclude=exclude or [],
+        ignore_files=not no_ignore,
+        encoding=encoding,
+        fields=dict(_pair(one) for one in field or []),
+        again=again,
+        limits=Limits(settings.ingestion.file_seconds, settings.ingestion.file_memory_mb),
+    )
+    _note_left_out(reading)
+    encodings: Counter[str] = Counter()
+    changes: list[dict[str, str]] = []
+    with ExitStack() as stack:
+        rejected = stack.enter_context(_written(rejects)) if rejects else None
+        searcher = stack.enter_context(open_search(settings))
+        report = stack.enter_context(ProgressReport("comparing" if dry_run else "ingesting", "documents", reading.count()))
+
+        def warn(rejection: Rejection) -> None:
+            note(f"rejected {rejection}")
+            if rejected:
+                rejected.write(rejection.to_line())
+
+        done = searcher.ingest(
+            _tallied(reading, encodings),
+            sync=sync,
+            max_delete=_amount(max_delete),
+            dry_run=dry_run,
+            on_progress=lambda progress: report.update(
+                progress.documents,
+                f"{progress.tokens / max(progress.seconds, 1e-9):,.0f} tokens/s"
+                + (f", {progress.rejected:,} rejected" if progress.rejected else ""),
+            ),
+            on_rejection=warn,
+            on_change=(lambda state, one: changes.append({"change": state, "document_id": one})) if dry_run else None,
+            on_wait=note_wait,
+        )
+    for name, number in encodings.most_common():
+        note(f"{number:,} documents are not in UTF-8 and were read as {name} (metadata.encoding)")
+    if as_json:
+        print_json(done.to_dict() | ({"changes": changes} if dry_run else {}))
+    else:
+        for change in changes:
+            show(f"{_SIGNS[change['change']]} {change['document_id']}")
+        reused = f", {done.reused:,} of them without being embedded again," if done.reused else ""
+        show(
+            f"{'would be: ' if dry_run else ''}{done.added:,} added, {done.changed:,} changed, {done.unchanged:,} unchanged, "
+            + (f"{done.removed:,} removed, " if sync else "")
+            + f"{done.rejected:,} rejected"
+            + ("" if dry_run else f"; {done.chunks:,} passages written{reused} in {done.seconds:.1f} s")
+        )
+        if done.unknown:
+            show(f"{done.unknown:,} documents are largely unknown to the embedder; another model may suit their language")
+    note_damage(done.damaged, done.foreign, "would be removed" if dry_run else "were removed or written anew")
+    if done.kept:
+        note(f"search: {done.kept:,} documents were not removed: {done.kept_because}")
+    if done.kept or (done.rejected and not done.added + done.changed + done.unchanged):
+        raise typer.Exit(1)
+
+
+def delete(
+    ids: Ids = None,
+    filter: OfFilter = None,
+    data_dir: DataDir = None,
+    collection: Collection = None,
+    *,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove documents from a collection, by id or by a filter."""
+    gone: list[str] = []
+    with open_search(load_settings(data_dir, collection)) as searcher:
+        removed = searcher.delete(
+            ids=ids or [], filter=filter, dry_run=dry_run, on_change=lambda _, one: gone.append(one), on_wait=note_wait
+        )
+    if as_json:
+        print_json({"removed": removed, "dry_run": dry_run, "document_ids": gone})
+        return
+    for document_id in gone if dry_run else []:
+        show(f"- {document_id}")
+    show(f"{'would be: ' if dry_run else ''}{removed:,} removed")
+
+
+def update(
+    metadata: Annotated[
+        str, typer.Argument(metavar="METADATA", help="Fields to set, as a JSON object; null removes one.", show_default=False)
+    ],
+    ids: Ids = None,
+    filter: OfFilter = None,
+    data_dir: DataDir = None,
+    collection: Collection = None,
+    *,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Change the metadata of documents in a collection, by id or by a filter, without embedding them again."""
+    try:
+        fields = json.loads(metadata)
+    except ValueError as error:
+        message = f"""METADATA is not JSON ({error}); write an object, such as '{{"status": "archived"}}'"""
+        raise InvalidQuery(message) from error
+    changed: list[str] = []
+    with open_search(load_settings(data_dir, collection)) as searcher:
+        done = searcher.update(
+            fields,
+            ids=ids or [],
+            filter=filter,
+            dry_run=dry_run,
+            on_change=lambda _, one: changed.append(one),
+            on_rejection=lambda rejection: note(f"rejected {rejection}"),
+            on_wait=note_wait,
+        )
+    if as_json:
+        print_json({**done.to_dict(), "document_ids": changed})
+    else:
+        for document_id in changed if dry_run else []:
+            show(f"~ {document_id}")
+        would = "would be: " if dry_run else ""
+        show(f"{would}{done.changed:,} changed, {done.unchanged:,} were so already, {done.rejected:,} rejected")
+    if done.rejected:
+        raise typer.Exit(1)
+
+
+def _note_left_out(reading: "Reading") -> None:
+    if reading.left_out:
+        others = f"{len(reading.left_out):,} files, such as {reading.left_out[0]}"
+        note(f"left out {others}: of other kinds, links to folders, or named by an ignore file or a pattern")
+    if reading.outside:
+        links = f"{len(reading.outside):,} links, such as {reading.outside[0]}"
+        note(f"left out {links}: they lead out of their folder; name the files themselves to take them")
+    for remark in reading.notes:
+        note(f"note: {remark}")
+
+
+def _tallied(items: Iterable[Document | Rejection], encodings: Counter[str]) -> Iterator[Document | Rejection]:
+    for item in items:
+        if isinstance(item, Document) and item.origin == item.id and "encoding" in item.metadata:  # of a text file, not of a row
+            encodings[item.metadata["encoding"]] += 1
+        yield item
+
+
+@contextmanager
+def _written(file: Path) -> Iterator[TextIO]:
+    """A file that takes its name when it is whole: what is being ingested may have this name."""
+    unfinished = file.with_name(f"{file.name}.unfinished")
+    try:
+        stream = unfinished.open("w", encoding="utf-8", errors="backslashreplace", buffering=1)
+    except OSError as error:
+        message = f"the file of rejects cannot be written to {file}: {error.strerror}"
+        raise InvalidDocument(message) from error
+    with stream:
+        yield stream
+    unfinished.replace(file)
+
+
+def _amount(text: str) -> float:
+    """A number of documents, as an int; or a share of them, as a float, from "20%" or "0.2"."""
+    try:
+        if text.isdecimal():
+            return int(text)  # of any length that Python reads
+        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        share = math.nan
+    if not 0 <= share <= 1:
+        message = f"--max-delete is {text!r}; write a number of documents, such as 50, or a share, such as 20% or 0.2"
+        raise InvalidDocument(message)
+    return share
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, equals, column = text.partition("=")
+    if not equals:
+        message = f"--field is {text!r}; write NAME=COLUMN, such as text=body"
+        raise InvalidDocument(message)
+    return name, column

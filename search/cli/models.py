@@ -1,0 +1,97 @@
+"""What does whoever runs it ask for? Models, and what is wrong: the commands that search nothing for anyone."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from search.cli.catalogue import list_models
+from search.cli.options import AsJson, Collection, DataDir, load_settings, print_json
+from search.factory import needs_extra
+from search.reranking.recipe import names
+from search.system.terminal import show
+
+_RECIPES = f"How the model is asked: {', '.join(names())}, or a JSON file."
+
+
+def export(
+    model: Annotated[str, typer.Argument(help="A folder with a checkpoint, or a name on the model hub.")],
+    out: Annotated[Path, typer.Argument(help="The folder to write; it must not exist.")],
+    weights: Annotated[str, typer.Option(help="fp32, fp16, bf16, int8 or int4.")] = "fp32",
+    activations: Annotated[
+        str | None, typer.Option(help="What int8 and int4 calculate in: fp16 or bf16 for CUDA.", show_default="fp32")
+    ] = None,
+    block: Annotated[int | None, typer.Option(help="Weights that share a scale.", show_default="64 for int8, 32 for int4")] = None,
+    recipe: Annotated[str | None, typer.Option(help=_RECIPES, show_default="the one published for it")] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="The longest prompt.", show_default="the recipe's")] = None,
+    golden: Annotated[
+        Path | None, typer.Option(help="JSON lines: query, document, score, source.", show_default="the recipe's")
+    ] = None,
+    revision: Annotated[str | None, typer.Option(help="Of a model on the hub.", show_default=False)] = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Write a checkpoint as an ONNX model for reranking: zerank, Qwen3-Reranker, any Qwen, Llama, Mistral or BERT cross-encoder."""
+    with needs_extra():
+        from search.export.model_folder import export as run
+        from search.export.precision import precision
+    from search.cli.progress import ProgressReport
+
+    chosen = precision(weights, activations, block)
+    with ProgressReport("exporting", "MB", None) as report:
+        done = run(
+            model,
+            out,
+            precision=chosen,
+            recipe=recipe,
+            max_tokens=max_tokens,
+            golden=golden,
+            revision=revision,
+            cache=load_settings(None, None).model_cache,
+            on_progress=lambda read, total: report.update(read // 1_000_000, total=total // 1_000_000),
+        )
+    if as_json:
+        print_json(done.to_dict())
+        return
+    show(
+        f"{done.folder}: {done.architecture} in {done.weights}, {done.megabytes:,.0f} MB, recipe {done.recipe}, "
+        f"prompts of up to {done.max_tokens:,} tokens, in {done.seconds:.0f} s"
+    )
+    show(
+        f"runs on {' and '.join(done.devices)}"
+        + ("; for cuda, --weights fp16 or bf16, or --activations" if done.devices == ("cpu",) else "")
+    )
+    if not done.golden:
+        show("unverified: no golden scores came with it; see --golden")
+    if done.note:
+        show(f"note: {done.note}")
+
+
+def models(
+    *,
+    every: Annotated[bool, typer.Option("--all", help="Also the models FastEmbed downloads by name.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the models that can be named in the settings."""
+    rows = list_models(named=every)
+    if as_json:
+        print_json({"models": rows})
+        return
+    for row in rows:
+        origin = "bundled" if row["bundled"] else "download"
+        show(f"{row['kind']:9} {row['name']:60} {row['megabytes']:7.0f} MB  {origin:8}  {row['licence']}")
+
+
+def doctor(data_dir: DataDir = None, collection: Collection = None, *, as_json: AsJson = False) -> None:
+    """Check the environment, the models and the collection, and say how to mend what is wrong."""
+    from search.cli.doctor import examine
+
+    findings = list(examine(load_settings(data_dir, collection)))
+    healthy = all(finding.ok for finding in findings)
+    if as_json:
+        print_json({"ok": healthy, "findings": [{"name": f.name, "ok": f.ok, "detail": f.detail} for f in findings]})
+    else:
+        for finding in findings:
+            show(f"{'ok     ' if finding.ok else 'PROBLEM'}  {finding.name:15} {finding.detail}")
+    if not healthy:
+        raise typer.Exit(1)

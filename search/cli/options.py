@@ -1,0 +1,48 @@
+"""What do commands have in common? Options, settings, and how an object is printed."""
+
+import json
+import sys
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from search.errors import IndexFailure
+from search.settings import Settings, unknown_names
+from search.system.terminal import note
+
+DataDir = Annotated[Path | None, typer.Option(help="Where collections are kept.", show_default=False)]
+Collection = Annotated[str | None, typer.Option(help="Which collection.", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
+Limit = Annotated[int | None, typer.Option(help="Hits shown.", show_default="10")]
+Depth = Annotated[int | None, typer.Option(help="Candidates retrieved and reranked.", show_default="20, or limit if more")]
+NoRerank = Annotated[bool, typer.Option("--no-rerank", help="Keep retrieval order.")]
+CONFIG: ContextVar[Path | None] = ContextVar("config", default=None)  # what --config names, before the command
+
+
+def load_settings(data_dir: Path | None, collection: str | None, **more: Any) -> Settings:
+    """The settings, with what the command line says; names of the environment that mean nothing are noted."""
+    for name in unknown_names():
+        note(f"note: the environment variable {name} is no setting of this program")
+    given = {"config": CONFIG.get(), "data_dir": data_dir, "collection": collection, **more}
+    return Settings(**{name: value for name, value in given.items() if value is not None})
+
+
+def note_wait(failure: IndexFailure, seconds: float) -> None:
+    """Say on stderr that a server is waited for."""
+    note(f"{failure}; trying again in {seconds:.1f} s")
+
+
+def note_damage(damaged: int, foreign: int, what: str) -> None:
+    """Say on stderr how many points of a collection hold no passage, and what became of them."""
+    if damaged:
+        note(f"{damaged:,} points held no whole passage, and {what}")
+    if foreign:
+        note(f"{foreign:,} points were written by another program, and left alone; search doctor names some")
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """One object on one line."""
+    written = json.dumps(value, default=list)  # in ASCII, which every terminal and pipe can carry …
+    sys.stdout.write(written.replace("\x7f", "\\u007f") + "\n")  # … but for what ASCII deletes with

@@ -1,0 +1,188 @@
+"""How is it served? The commands for whoever runs it for others."""
+
+import http.client
+import json
+import logging
+import os
+import signal
+import ssl
+import sys
+import threading
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+import typer
+
+from search.cli.options import AsJson, Collection, DataDir, load_settings, print_json
+from search.errors import InvalidQuery, InvalidSettings, SearchError, ServiceRefused, ServiceUnreachable
+from search.factory import needs_extra
+from search.searcher import open_search
+from search.settings import EdgeSettings, Scope, Settings
+from search.system.terminal import note, show
+
+_PATIENCE_S = 5.0
+_HEALTH_S = 2.0
+_READY = 200
+_CLOSING_S = 30.0  # to close everything, after the time for what was accepted
+_SCOPES: tuple[str, ...] = get_args(Scope)
+
+
+def serve(
+    host: Annotated[str | None, typer.Option(help="The address to listen on.", show_default="127.0.0.1")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="0: any that is free.", show_default="8000")] = None,
+    log: Annotated[str, typer.Option(help="json, text, or none: one line a request, on stderr.")] = "text",
+    data_dir: DataDir = None,
+    collection: Collection = None,
+) -> None:
+    """Serve a collection over HTTP: an API, a page, and reranking as Cohere's, Jina's, TEI's and vLLM's clients expect it."""
+    with needs_extra():
+        from search.api.keys import check_listening
+        from search.api.logs import write_logs
+        from search.api.server import build_server
+        from search.api.state import Service
+
+    settings = _settings(data_dir, collection, {"host": host, "port": port})
+    service = settings.service
+    if log not in {"json", "text", "none"}:
+        message = f"--log is {log!r}; write json, text or none"
+        raise InvalidQuery(message)
+    check_listening(service)
+    if log != "none":
+        write_logs(as_json=log == "json")
+    logging.getLogger("search").info("loading models")
+
+    ending = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup's; else a terminal that closes ends it like SIGTERM
+        ending.append(signal.SIGHUP)
+    for number in ending:  # while it loads; later the server ends by them, and raises them again
+        signal.signal(number, lambda *_: sys.exit(0))
+
+    def tell(url: str) -> None:
+        note(f"listening on {url}")
+
+    with open_search(settings) as searcher:
+        started = Service(settings, searcher)
+        started.warm_up()
+
+        def end_in_time() -> None:
+            """Whatever hangs, be it a model, the engine or the interpreter's own end, this process ends."""
+            watching = threading.Timer(service.shutdown_s + _CLOSING_S, cut_off)
+            watching.daemon = True
+            watching.start()
+
+        def cut_off() -> None:
+            note("something does not end; cut off")
+            started.abort()
+            os._exit(1)
+
+        server = build_server(started, on_listening=tell, on_ending=end_in_time)
+        if signal.SIGHUP in ending:  # which uvicorn leaves alone
+            signal.signal(signal.SIGHUP, lambda *_: setattr(server, "should_exit", True))
+        with suppress(SystemExit):  # uvicorn's, where it cannot listen
+            server.run()
+        if not server.started:
+            message = f"nothing can listen on {service.host}:{service.port}: the port may be taken; choose another with --port"
+            raise SearchError(message)
+
+
+def _settings(data_dir: Path | None, collection: str | None, listening: dict[str, Any]) -> Settings:
+    """The settings as a service needs them: the engine in a process of its own, and no more patience than clients have."""
+    given = {name: value for name, value in listening.items() if value is not None}
+    settings = load_settings(data_dir, collection, service=given or None)
+    patience_s = min(settings.ingestion.patience_s, _PATIENCE_S)  # a client waits for the answer
+    update: dict[str, object] = {"ingestion": settings.ingestion.model_copy(update={"patience_s": patience_s})}
+    if isinstance(settings.index, EdgeSettings):
+        update["index"] = EdgeSettings(own_process=True)
+    return settings.model_copy(update=update)
+
+
+def health(
+    host: Annotated[str | None, typer.Option(help="Where it listens.", show_default="127.0.0.1")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="And at which port.", show_default="8000")] = None,
+) -> None:
+    """Ask the service that these settings describe whether it is ready, as containers do: exit status 0 if so, else 1."""
+    service = load_settings(None, None).service
+    where = _dialled(host or service.host)
+    port = port or service.port
+    if not port:
+        message = "the settings leave the port to the system (0): name it with --port"
+        raise InvalidSettings(message)
+    tls = ssl.create_default_context()
+    tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE  # its certificate names no 127.0.0.1, and nothing secret is sent
+    asked = (
+        http.client.HTTPSConnection(where, port, timeout=_HEALTH_S, context=tls)
+        if service.certificate
+        else http.client.HTTPConnection(where, port, timeout=_HEALTH_S)
+    )
+    url = f"{'https' if service.certificate else 'http'}://{f'[{where}]' if ':' in where else where}:{port}"
+    try:
+        with closing(asked):
+            asked.request("GET", "/readyz")
+            status = asked.getresponse().status
+    except (OSError, http.client.HTTPException) as error:
+        message = f"{url} does not answer ({str(error) or type(error).__name__})"
+        raise ServiceUnreachable(message) from error
+    if status != _READY:
+        message = f"{url} is not ready (HTTP {status})"
+        raise ServiceRefused(message)
+    show(f"{url} is ready")
+
+
+def _dialled(host: str) -> str:
+    """Where to call what listens at an address; "any" is none."""
+    return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host).strip("[]")  # noqa: S104  # it is not listened at
+
+
+def key(
+    name: Annotated[str, typer.Argument(help="For whom or what it is.")],
+    scope: Annotated[list[str] | None, typer.Option(help="search, write or admin; several times for several.")] = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Make an API key: shown once, and the line of the settings that lets it in, with its hash only."""
+    from search.api.keys import new_key
+
+    scopes = scope or ["search"]
+    if wrong := [one for one in scopes if one not in _SCOPES]:
+        message = f"there is no scope {wrong[0]!r}; there are {', '.join(_SCOPES)}"
+        raise InvalidSettings(message)
+    if not name.replace("-", "").replace("_", "").isalnum():
+        message = f"{name!r} cannot name a key; use letters, digits, hyphens and underscores"
+        raise InvalidSettings(message)
+    made, digest = new_key()
+    if as_json:
+        print_json({"name": name, "key": made, "sha256": digest, "scopes": scopes})
+        return
+    section = f"[service.api_keys.{json.dumps(name, ensure_ascii=False)}]"  # quoted, as TOML has it for letters other than ASCII's
+    show(f"key, which is shown only now: {made}", "", "in a search.toml of yours:", "", section)
+    show(f'sha256 = "{digest}"', f"scopes = {json.dumps(scopes)}", "", "or, as the only one, in the environment:", "")
+    show(f"SEARCH_SERVICE__API_KEYS={json.dumps({name: {'sha256': digest, 'scopes': scopes}})}")
+
+
+def mcp(
+    url: Annotated[
+        str | None, typer.Option(help="Of a running search serve, instead of a collection of one's own.", show_default=False)
+    ] = None,
+    data_dir: DataDir = None,
+    collection: Collection = None,
+    *,
+    allow_ingest: Annotated[bool, typer.Option("--allow-ingest", help="Let the assistant add and replace documents.")] = False,
+) -> None:
+    """Let an assistant search a collection, by the Model Context Protocol on standard input and output.
+
+    With --url, the setting client_key (SEARCH_CLIENT_KEY) is the key for the service.
+    """
+    with needs_extra():
+        from search.mcp_server import build_assistant
+
+    if url is None:
+        with open_search(load_settings(data_dir, collection)) as searcher:
+            build_assistant(searcher, may_ingest=allow_ingest).run("stdio")
+        return
+    from search.client import Client
+
+    settings = load_settings(data_dir, collection)
+    key = settings.client_key.get_secret_value() if settings.client_key else None
+    with Client(url, key=key, collection=collection) as client:
+        build_assistant(client, may_ingest=allow_ingest).run("stdio")

@@ -1,0 +1,248 @@
+"""What is the vector of a text? Dense models, run by FastEmbed."""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from fastembed import TextEmbedding
+from fastembed.common.model_description import ModelSource, PoolingType
+from numpy.typing import NDArray
+
+from search.errors import InferenceFailed, ModelIncomplete
+from search.inference.batching import plan_batches
+from search.inference.fastembed import fetch, registering
+from search.inference.runtime import Provider, adapted, left_to_parent, load_on, loading, running
+from search.inference.tokens import LEAST_ROOM, TextTokenizer, head
+from search.models import ModelFolder, fingerprint, locate
+from search.models.files import is_there, read_any_json, read_json
+from search.settings import ActiveDevice, CudaSettings, Device
+from search.system.forks import watch
+
+Vector = NDArray[np.float32]
+Matrix = NDArray[np.float32]
+
+_WIDEST = 65_536  # dimensions, as Qdrant has it
+_MODULES = {"Transformer", "Pooling", "Normalize"}  # of sentence-transformers, which are run here
+
+
+class Embedder(Protocol):
+    """Turns texts into unit vectors. Texts longer than the window are cut; `tokenizer` tells which."""
+
+    name: str
+    device: ActiveDevice
+    dimension: int
+    fingerprint: str  # what the vectors depend on: weights, tokenizer, pooling, window
+    tokenizer: TextTokenizer
+
+    def embed_query(self, text: str) -> Vector:
+        """One query as float32 (dimension,), of length 1."""
+
+    def embed_passages(self, texts: Sequence[str]) -> Matrix:
+        """Passages as float32 (n, dimension), rows of length 1, or 0 for a text of no known token; no row depends on another."""
+
+
+class _Adapted(TextEmbedding):
+    EMBEDDINGS_REGISTRY = adapted(TextEmbedding.EMBEDDINGS_REGISTRY)
+
+
+class FastEmbedEmbedder:
+    """Any dense model that FastEmbed runs: bundled, in a local folder, or by FastEmbed's name for it."""
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        device: Device = "auto",
+        threads: int | None = None,
+        cache: Path,
+        batch_tokens: int = 4096,
+        cuda: CudaSettings | None = None,
+    ) -> None:
+        """Load the model.
+
+        Raises:
+            ModelError: one of its kinds, saying which file, name or device is at fault.
+        """
+        options: dict[str, Any] = {"threads": threads, "cuda": False}
+        with loading(model):
+            folder = locate(model)
+            self.name = folder.name if folder else model
+            if folder is None:
+                names = [description["model"] for description in supported_models()]
+                options |= fetch(model, "embedder", names, TextEmbedding, cache)
+            else:
+                options |= _registered(folder)
+
+        def load(provider: Provider) -> Any:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", ".* is a static model", UserWarning)  # as `device` will say
+                return _Adapted(providers=[provider], **options).model
+
+        with loading(model):
+            self._model, self.device = load_on(device, load, lambda loaded: getattr(loaded, "model", None), cuda)
+            self.tokenizer = TextTokenizer(self._model.tokenizer)
+        if self.tokenizer.max_tokens - self.tokenizer.special_tokens(pair=False) < LEAST_ROOM:
+            message = (
+                f"the model {self.name} reads {self.tokenizer.max_tokens} tokens by its tokenizer_config.json, which leaves no "
+                "room for a text; correct model_max_length there"
+            )
+            raise ModelIncomplete(message)
+        watch(self)
+        self._batch_tokens = batch_tokens
+        if folder is not None:
+            with running(self.name):
+                _check_output(folder, self._model)
+        self.dimension = self.embed_query("dimension").shape[0]
+        if folder is None:
+            # FastEmbed keeps the folder of a downloaded model to itself, and nothing else leads to the bytes of its weights.
+            digest = fingerprint(Path(self._model._model_dir), self._model.model_description.model_file)  # noqa: SLF001
+        else:
+            digest = folder.fingerprint
+        self.fingerprint = f"{self.name}@{digest}"
+
+    def after_fork(self) -> None:
+        """The threads of the runtime are gone in a forked child."""
+        self._model = left_to_parent(self.name, self._model)
+
+    def embed_query(self, text: str) -> Vector:
+        """One query as float32 (dimension,), of length 1.
+
+        Raises:
+            InferenceFailed: the model gave an error, or a vector that is not finite.
+        """
+        with running(self.name):
+            vectors = list(self._model.query_embed(head(text, self.tokenizer.max_tokens)))
+        vector: Vector = _unit_rows(vectors, "query")[0]
+        return vector
+
+    def embed_passages(self, texts: Sequence[str]) -> Matrix:
+        """Passages as float32 (n, dimension), rows of length 1, or 0 for a text of no known token; no row depends on another.
+
+        Raises:
+            InferenceFailed: the model gave an error, too few vectors, or one that is not finite.
+        """
+        matrix = np.empty((len(texts), self.dimension), np.float32)
+        texts = [head(text, self.tokenizer.max_tokens) for text in texts]
+        lengths = [min(tally.tokens, self.tokenizer.max_tokens) for tally in self.tokenizer.tally(texts)]
+        for batch in plan_batches(lengths, self._batch_tokens):
+            with running(self.name):
+                vectors = list(self._model.passage_embed([texts[i] for i in batch], batch_size=len(batch)))
+            if len(vectors) != len(batch):
+                message = f"the model {self.name} gave {len(vectors)} vectors for {len(batch)} texts"
+                raise InferenceFailed(message)
+            matrix[batch] = _unit_rows(vectors, "passage")
+        return matrix
+
+
+def supported_models() -> list[dict[str, Any]]:
+    """The dense models FastEmbed serves by name."""
+    return TextEmbedding.list_supported_models()
+
+
+def _unit_rows(vectors: list[Any], kind: str) -> Matrix:
+    rows = np.stack(vectors).astype(np.float32)
+    if rows.ndim != 2 or rows.shape[1] == 0:  # noqa: PLR2004
+        message = f"the embedder gave {' x '.join(map(str, rows.shape))} numbers for {len(vectors)} texts, not a vector for each"
+        raise InferenceFailed(message)
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    if not np.isfinite(rows).all():
+        message = f"the embedder gave a {kind} vector that is not finite; the model's weights or precision are at fault"
+        raise InferenceFailed(message)
+    lengths[lengths == 0] = 1  # a static model gives zeros for a text it knows nothing of
+    unit: Matrix = rows / lengths
+    return unit
+
+
+def _registered(folder: ModelFolder) -> dict[str, Any]:
+    """Make a folder known to FastEmbed; its registry holds a name once and for all."""
+    name = folder.registered
+    with registering:
+        if name not in {description["model"] for description in supported_models()}:
+            TextEmbedding.add_custom_model(
+                model=name,
+                pooling=_pooling(folder),
+                normalization=True,
+                sources=ModelSource(hf=name),
+                dim=_width(folder),
+                model_file=folder.graph,
+            )
+    return {"model_name": name, "specific_model_path": str(folder.path), "cache_dir": str(folder.path)}
+
+
+def _width(folder: ModelFolder) -> int:
+    """How many numbers the vectors have, as the folder says."""
+    width = folder.recipe.get("dimension") or folder.config.get("hidden_size")
+    if not width:
+        message = f"{folder.path}/config.json must state hidden_size, the dimension of the vectors"
+        raise ModelIncomplete(message)
+    if not isinstance(width, int) or isinstance(width, bool) or not 0 < width <= _WIDEST:
+        message = f"{folder.path} says that its vectors have {str(width)[:20]} dimensions; correct hidden_size in its config.json"
+        raise ModelIncomplete(message)
+    return width
+
+
+def _check_output(folder: ModelFolder, model: Any) -> None:
+    """What is pooled must be vectors of tokens, what is not, vectors of texts: anything else gives neighbours without meaning.
+
+    Raises:
+        ModelIncomplete: with what the graph gives, and what may be done.
+    """
+    name, pooling = model.model.get_outputs()[0].name, _pooling(folder)
+    given = np.shape(model.onnx_embed(["dimension"]).model_output)
+    wanted = 2 if pooling is PoolingType.DISABLED else 3
+    problem = ""
+    if name == "logits":
+        problem = "gives the logits of a head, not vectors: export it without (feature extraction), or name another model"
+    elif len(given) == 2 < wanted:  # noqa: PLR2004
+        problem = (
+            f'gives one vector a text ({name}), and there is nothing to pool: write {{"pooling": "disabled"}} into its recipe.json'
+        )
+    elif len(given) != wanted:
+        problem = f"gives {' x '.join(map(str, given))} numbers for one text ({name}): name the pooling in its recipe.json"
+    elif wanted == 3 and given[2] != _width(folder):  # noqa: PLR2004
+        problem = (
+            f"gives vectors of {given[2]} dimensions ({name}), and {_width(folder)} by its config.json: export it for feature "
+            f'extraction, or, if they are meant, write {{"dimension": {given[2]}}} into its recipe.json'
+        )
+    if problem:
+        message = f"the model {folder.name} {problem}"
+        raise ModelIncomplete(message)
+
+
+def _pooling(folder: ModelFolder) -> PoolingType:
+    """From the recipe, else from sentence-transformers' own files, else the mean."""
+    if "pooling" in folder.recipe:
+        return PoolingType(str(folder.recipe["pooling"]).upper())
+    _check_modules(folder.path / "modules.json")
+    file = folder.path / "1_Pooling" / "config.json"
+    modes = read_json(file, {"pooling_mode_mean_tokens": True})
+    known = {
+        "pooling_mode_mean_tokens": PoolingType.MEAN,
+        "pooling_mode_cls_token": PoolingType.CLS,
+        "pooling_mode_lasttoken": PoolingType.LAST_TOKEN,
+    }
+    wanted = [mode for mode, on in modes.items() if mode.startswith("pooling_mode_") and on is True]
+    if len(wanted) != 1 or wanted[0] not in known:
+        message = f"{file} asks for the pooling {' and '.join(wanted) or 'none'}; one of {', '.join(known)} can be run"
+        raise ModelIncomplete(message)
+    return known[wanted[0]]
+
+
+def _check_modules(file: Path) -> None:
+    """sentence-transformers lists what follows the graph; a further layer would be left out without a word."""
+    if not is_there(file):
+        return
+    modules = read_any_json(file)
+    try:
+        kinds = [str(module["type"]).rpartition(".")[2] for module in modules]
+    except (TypeError, KeyError) as error:
+        message = f"{file} is no list of modules, each with its type; copy the model again"
+        raise ModelIncomplete(message) from error
+    if others := sorted(set(kinds) - _MODULES):
+        message = (
+            f"{file} names {', '.join(others)[:80]} behind the graph, which is not run here: export the model with it, as one "
+            'vector a text, and write {"pooling": "disabled"} into its recipe.json'
+        )
+        raise ModelIncomplete(message)

@@ -1,0 +1,256 @@
+"""What does each configuration answer? Every judged query through retrieval and through every reranker, with times and faults."""
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.documents import Candidate, Hit
+from search.embedding.dense import Embedder
+from search.errors import InferenceFailed, InvalidQuery
+from search.evaluation.corpus import Report
+from search.evaluation.datasets import Dataset
+from search.index.contract import CollectionSpec, VectorIndex
+from search.index.points import find
+from search.query.ranking import rank
+from search.reranking.contract import Reranker, Scoring, Vector
+from search.reranking.deadline import Deadline
+from search.reranking.recipe import Recipe
+
+SHOWN = 10  # ranks that a report shows
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One way to answer, beside retrieval alone.
+
+    Attributes:
+        name: how results call it.
+        reranker: the second stage; configurations with the same one share its scores.
+        depth: candidates it sees.
+        weight: its share in the ranking; None: its recipe's.
+        extra: whether it is only there for a curve, and nothing depends on it.
+    """
+
+    name: str
+    reranker: Reranker
+    depth: int
+    weight: float | None = None
+    extra: bool = False
+
+
+@dataclass
+class Answers:
+    """What one configuration made of the judged queries.
+
+    Attributes:
+        name: of the configuration.
+        depth: candidates reranked; 0 for retrieval alone.
+        line: the same for configurations that differ in nothing but depth.
+        extra: as of the configuration.
+        reranker: its name; None for retrieval alone.
+        device: where it ran.
+        ranking: what the order is by, in words.
+        documents: the ranking of every query, best first.
+        seconds: by stage, one value a query: embed, retrieve, and rerank.
+        statuses: how many queries were reranked in full, in part, not at all, or failed.
+        failures: queries whose reranking failed, and why.
+        passages_cut: passages of which the reranker did not read the end.
+        queries_cut: queries of which it did not.
+        considered: of every query, the documents among its first `depth` candidates.
+        scored: of every query, the reranker's scores (n,) and the ids of the documents they are of.
+        hits: of every query, what stands among the first ten in either order, or is relevant; kept where it is asked for.
+    """
+
+    name: str
+    depth: int = 0
+    line: int = 0
+    extra: bool = False
+    reranker: str | None = None
+    device: str | None = None
+    ranking: str = "cosine similarity"
+    documents: dict[str, list[str]] = field(default_factory=dict)
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+    statuses: Counter[str] = field(default_factory=Counter)
+    failures: dict[str, str] = field(default_factory=dict)
+    passages_cut: int = 0
+    queries_cut: int = 0
+    considered: dict[str, list[str]] = field(default_factory=dict)
+    scored: dict[str, tuple[NDArray[np.float64], list[str]]] = field(default_factory=dict)
+    hits: dict[str, list[Hit]] = field(default_factory=dict)
+
+
+def compare(
+    dataset: Dataset,
+    embedder: Embedder,
+    index: VectorIndex,
+    configurations: Sequence[Configuration],
+    *,
+    retrieved: int = 100,
+    keep_hits: bool = False,
+    report: Report | None = None,
+) -> list[Answers]:
+    """Answer every judged query by retrieval alone and by each configuration.
+
+    A passage is scored once by each reranker, whatever depths and shares it is asked for: the time of a depth is that of the parts
+    up to it. Only rerankers that compare passages with one another are asked for each depth anew. Where documents have several
+    passages, a document stands where its best passage does.
+
+    Args:
+        dataset: the queries.
+        embedder: the one the collection was built with.
+        index: the collection.
+        configurations: what to compare, each with a name of its own.
+        retrieved: documents in a ranking, at least; what was not reranked follows in retrieval order.
+        keep_hits: whether to keep, of the first configuration, the passages that a report shows.
+        report: called after every query.
+
+    Returns:
+        Retrieval alone, then the configurations in their order.
+
+    Raises:
+        InvalidQuery: a depth below 1, or two configurations of one name.
+        SearchError: as embedder and index raise it. A failing reranker raises nothing: its failures are counted.
+    """
+    _check(configurations)
+    index.ensure(CollectionSpec(embedder.dimension, embedder.fingerprint), create=False)
+    retrieval = Answers("retrieval", device=embedder.device)
+    others = {c.name: _answers(c, configurations) for c in configurations}
+    shared = {id(c.reranker): _Shared(c.reranker) for c in configurations}
+    views = [(c, _View(shared[id(c.reranker)], c.weight)) for c in sorted(configurations, key=lambda c: c.depth)]
+    deepest = max((c.depth for c in configurations), default=SHOWN)
+    for done, (query_id, query) in enumerate(dataset.queries.items(), 1):
+        started = time.perf_counter()
+        vector = embedder.embed_query(query) if query.strip() else None
+        embedded = time.perf_counter()
+        if vector is not None:
+            find(index, vector, deepest)  # for its time: what is ranked comes from the query below
+        seconds = {"embed": embedded - started, "retrieve": time.perf_counter() - embedded}
+        everything = [] if vector is None else _everything(index, vector, max(retrieved, deepest))
+        retrieval.documents[query_id] = _distinct(candidate.document_id for candidate in everything)
+        _add(retrieval.seconds, seconds)
+        for reranker in shared.values():
+            reranker.forget()
+        for configuration, view in views:
+            answers = others[configuration.name]
+            view.seconds = 0.0
+            ranking = rank(query, everything[: configuration.depth], view)
+            _add(answers.seconds, seconds | {"rerank": view.seconds})
+            answers.considered[query_id] = _distinct(hit.document_id for hit in ranking.hits)
+            rest = [candidate.document_id for candidate in everything[configuration.depth :]]
+            answers.documents[query_id] = _distinct([*answers.considered[query_id], *rest])
+            answers.statuses[ranking.status] += 1
+            if ranking.status == "failed":
+                answers.failures[query_id] = ranking.reason
+            if ranking.scoring is not None:
+                answers.ranking = ranking.words
+                scored = [hit for hit in ranking.hits if hit.rerank_score is not None]
+                answers.scored[query_id] = (np.array([h.rerank_score for h in scored]), [h.document_id for h in scored])
+                answers.passages_cut += sum(hit.truncated for hit in scored)
+                answers.queries_cut += ranking.scoring.query_tokens_seen < ranking.scoring.query_tokens_total
+            if keep_hits and configuration is configurations[0]:
+                grades = dataset.qrels[query_id]
+                answers.hits[query_id] = [hit for hit in ranking.hits if _worth_showing(hit, grades)]
+        if report:
+            report("querying", done, len(dataset.queries))
+    return [retrieval, *(others[configuration.name] for configuration in configurations)]
+
+
+def _answers(configuration: Configuration, configurations: Sequence[Configuration]) -> Answers:
+    kinds = list(dict.fromkeys((id(c.reranker), c.weight) for c in configurations))
+    line = kinds.index((id(configuration.reranker), configuration.weight))
+    reranker = configuration.reranker
+    return Answers(configuration.name, configuration.depth, line, configuration.extra, reranker.name, reranker.device)
+
+
+class _Shared:
+    """A reranker that scores each passage of a query once, for all configurations that have it."""
+
+    def __init__(self, reranker: Reranker) -> None:
+        self.reranker = reranker
+        self.forget()
+
+    def forget(self) -> None:
+        """Go on to another query."""
+        self._parts: list[Scoring] = []
+        self._ends = [0]
+        self._seconds = [0.0]
+
+    def score(self, query: str, texts: Sequence[str]) -> tuple[Scoring, float]:
+        """The scores of passages that begin with those of the last call, and the seconds all of them took."""
+        if self.reranker.recipe.compares:
+            self.forget()
+        if len(texts) > self._ends[-1]:
+            started = time.perf_counter()
+            new = texts[self._ends[-1] :]
+            part = self.reranker.score(query, new)
+            if wrong := {values.shape for values in part[:3]} - {(len(new),)}:
+                message = f"it gave {' x '.join(map(str, min(wrong)))} scores for {len(new)} passages"
+                raise InferenceFailed(message)
+            self._parts.append(part)
+            self._seconds.append(self._seconds[-1] + time.perf_counter() - started)
+            self._ends.append(len(texts))
+        place = next(i for i, end in enumerate(self._ends) if end >= len(texts))
+        first = self._parts[0]
+        columns = zip(*(part[:3] for part in self._parts), strict=True)
+        scores, seen, total = (np.concatenate(column)[: len(texts)] for column in columns)
+        looked_at = [part.unread for part in self._parts if part.unread is not None]
+        unread = np.concatenate(looked_at)[: len(texts)] if len(looked_at) == len(self._parts) else None
+        return first._replace(scores=scores, tokens_seen=seen, tokens_total=total, unread=unread), self._seconds[place]
+
+
+class _View:
+    """A shared reranker as one configuration asks for it; it keeps the contract of a reranker."""
+
+    def __init__(self, shared: _Shared, weight: float | None) -> None:
+        reranker = shared.reranker
+        self.name, self.verified, self.device = reranker.name, reranker.verified, reranker.device
+        self.recipe: Recipe = reranker.recipe if weight is None else reranker.recipe.model_copy(update={"weight": weight})
+        self.seconds = 0.0
+        self._shared = shared
+
+    def score(self, query: str, texts: Sequence[str], *, deadline: Deadline | None = None) -> Scoring:  # noqa: ARG002  # nothing hurries here
+        """The shared scores; `seconds` says how long they took."""
+        started = time.perf_counter()
+        try:
+            scoring, self.seconds = self._shared.score(query, texts)
+        except Exception:
+            self.seconds = time.perf_counter() - started
+            raise
+        return scoring
+
+
+def _check(configurations: Sequence[Configuration]) -> None:
+    names = [configuration.name for configuration in configurations]
+    if twice := [name for name, count in Counter(["retrieval", *names]).items() if count > 1]:
+        message = f"two configurations are called {twice[0]!r}; leave one out"
+        raise InvalidQuery(message)
+    if shallow := [configuration.depth for configuration in configurations if configuration.depth < 1]:
+        message = f"depth is {shallow[0]}; rerank at least 1 candidate"
+        raise InvalidQuery(message)
+
+
+def _everything(index: VectorIndex, vector: Vector, wanted: int) -> list[Candidate]:
+    """As many of the closest passages as hold `wanted` documents, or all that there are."""
+    limit = wanted
+    while True:
+        candidates = find(index, vector, limit).candidates
+        if len(candidates) < limit or len({candidate.document_id for candidate in candidates}) >= wanted:
+            return candidates
+        limit *= 2
+
+
+def _distinct(documents: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(documents))
+
+
+def _add(columns: dict[str, list[float]], row: Mapping[str, float]) -> None:
+    for name, value in row.items():
+        columns.setdefault(name, []).append(value)
+
+
+def _worth_showing(hit: Hit, grades: Mapping[str, int]) -> bool:
+    return min(hit.rank, hit.retrieval_rank) <= SHOWN or grades.get(hit.document_id, 0) > 0

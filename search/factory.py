@@ -1,0 +1,202 @@
+"""Settings in, working parts out: the only place that chooses between implementations."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from search.errors import MissingExtra, ModelError, ModelNotFound
+from search.settings import (
+    CausalSettings,
+    ChatSettings,
+    CrossEncoderSettings,
+    EdgeSettings,
+    EmbedderSettings,
+    MemorySettings,
+    NoReranker,
+    ServerSettings,
+    Settings,
+)
+
+if TYPE_CHECKING:
+    from search.embedding.dense import Embedder
+    from search.index.collections import Collections
+    from search.index.contract import VectorIndex
+    from search.reranking.contract import Reranker
+
+
+_EXTRAS = {
+    **dict.fromkeys(("pytrec_eval", "scipy", "matplotlib", "jinja2"), "evaluate"),
+    **dict.fromkeys(("fastapi", "starlette", "uvicorn", "prometheus_client"), "serve"),
+    "mcp": "mcp",
+    "opentelemetry": "traces",
+    **dict.fromkeys(("onnx", "ml_dtypes", "safetensors", "huggingface_hub"), "export"),
+}
+
+
+@contextmanager
+def needs_extra() -> Iterator[None]:
+    """Around the import of a part whose libraries come with an extra.
+
+    Raises:
+        MissingExtra: with the command that installs it.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        extras = _EXTRAS.get((error.name or "").partition(".")[0], "cpu or gpu")
+        first = extras.partition(" ")[0]
+        message = f"{error.name} is not installed; install this package with its extra {extras}, as in pip install '.[{first}]'"
+        raise MissingExtra(message) from error
+
+
+def build_embedder(settings: Settings) -> "Embedder":
+    """The embedder that the settings name."""
+    with needs_extra():
+        from search.embedding.dense import FastEmbedEmbedder
+
+    return FastEmbedEmbedder(
+        settings.embedder.model,
+        device=settings.device,
+        threads=settings.threads,
+        cache=settings.model_cache,
+        batch_tokens=settings.embedder.batch_tokens,
+        cuda=settings.cuda,
+    )
+
+
+def build_live_embedder(settings: Settings, fingerprint: str, known: "Iterable[Embedder | None]") -> "Embedder":
+    """The embedder that a collection was made with: one of those that are known, or the bundled or named one of its name.
+
+    Raises:
+        ModelNotFound: it is neither.
+    """
+    digest = fingerprint.rpartition("@")[2]
+    for one in known:
+        if one is not None and one.fingerprint.rpartition("@")[2] == digest:
+            return one
+    name = fingerprint.rpartition("@")[0]
+    try:
+        found = build_embedder(settings.model_copy(update={"embedder": EmbedderSettings(model=name)}))
+        if found.fingerprint.rpartition("@")[2] == digest:
+            return found
+    except ModelError as error:
+        reason = str(error)
+    else:
+        reason = f"the model of that name is {found.fingerprint} now"
+    message = f"the live collection was made with {fingerprint}, which is not here to compare with ({reason}); leave out the check"
+    raise ModelNotFound(message)
+
+
+def build_reranker(settings: Settings) -> "Reranker | None":
+    """The reranker that the settings name."""
+    match settings.reranker:
+        case CrossEncoderSettings() as chosen:
+            with needs_extra():
+                from search.reranking.cross_encoder import CrossEncoder
+
+            from search.models import locate
+            from search.reranking import calibrated
+
+            reranker = CrossEncoder(
+                chosen.model,
+                device=settings.device,
+                threads=settings.threads,
+                cache=settings.model_cache,
+                weight=chosen.weight,
+                max_tokens=chosen.max_tokens,
+                batch_tokens=chosen.batch_tokens,
+                slice_size=chosen.slice_size,
+                cuda=settings.cuda,
+            )
+            reranker.recipe = calibrated.with_kept(
+                reranker.recipe, calibrated.map_file(chosen.model, locate(chosen.model), settings.data_dir)
+            )
+            return reranker
+        case CausalSettings() as chosen:
+            return _language_model(chosen, settings)
+        case ChatSettings() as chosen:
+            from search.reranking.chat import ChatReranker
+
+            return ChatReranker(
+                chosen.url,
+                chosen.model,
+                api_key=chosen.api_key.get_secret_value() if chosen.api_key else None,
+                weight=1.0 if chosen.weight is None else chosen.weight,
+                window=chosen.window,
+                stride=chosen.stride,
+                max_words=chosen.max_words,
+                timeout_s=chosen.timeout_s,
+            )
+        case NoReranker():
+            return None
+
+
+def _language_model(chosen: CausalSettings, settings: Settings) -> "Reranker":
+    """A local language model as the kind of reranker that its recipe's head makes of it."""
+    with needs_extra():
+        from search.reranking.language_model import LanguageModel
+
+    from search.reranking.heads import Listwise, Pairwise
+
+    model = LanguageModel(
+        chosen.model,
+        device=settings.device,
+        threads=settings.threads,
+        cuda=settings.cuda,
+        batch_tokens=chosen.batch_tokens,
+        weight=chosen.weight,
+        instruction=chosen.instruction,
+    )
+    match model.head:
+        case Listwise():
+            from search.reranking.listwise import ListwiseReranker
+
+            return ListwiseReranker(model)
+        case Pairwise():
+            from search.reranking.pairwise import PairwiseReranker
+
+            return PairwiseReranker(model)
+        case _:
+            from search.reranking.causal import CausalReranker
+
+            return CausalReranker(model, chosen.slice_size)
+
+
+def build_collections(settings: Settings) -> "Collections":
+    """All collections of the engine that the settings name."""
+    match settings.index:
+        case EdgeSettings(own_process=True):
+            from search.index.edge.process import EdgeProcess
+
+            return EdgeProcess(settings.data_dir.expanduser())
+        case EdgeSettings():
+            from search.index.edge.collections import EdgeCollections
+
+            return EdgeCollections(settings.data_dir.expanduser())
+        case ServerSettings() as server:
+            from search.index.server.collections import QdrantCollections
+            from search.index.server.connection import connect
+            from search.index.server.conversion import Sharding
+
+            client = connect(
+                server.url,
+                api_key=server.api_key.get_secret_value() if server.api_key else None,
+                grpc_port=server.grpc_port if server.grpc else None,
+                timeout_s=server.timeout_s,
+                ca_file=server.ca_file,
+            )
+            return QdrantCollections(client, server.url, Sharding(server.shards, server.replicas, server.write_consistency))
+        case MemorySettings():
+            from search.index.server.collections import QdrantCollections
+            from search.index.server.connection import in_memory
+
+            return QdrantCollections(in_memory(), ":memory:")
+
+
+def build_corpus_index(settings: Settings, corpus_hash: str, embedder: "Embedder") -> "VectorIndex":
+    """The embedded collection of a judged data set's corpus, one for each corpus and embedder, away from the user's own."""
+    name = f"{corpus_hash}-{embedder.fingerprint.rpartition('@')[2]}"
+    folder = settings.data_dir.expanduser() / "evaluation"
+    from search.index.edge.index import EdgeIndex
+
+    return EdgeIndex(folder, name)

@@ -1,0 +1,175 @@
+"""The collections in a data folder of Qdrant Edge."""
+
+import json
+import shutil
+import time
+from itertools import chain, count
+from pathlib import Path
+
+from search.errors import CollectionNotFound, IndexBusy, IndexFull, IndexRejected
+from search.index.collections import CollectionInfo
+from search.index.contract import VectorIndex
+from search.index.edge.folder import DataFolder, describe, full_disk, make_private, read_spec
+from search.index.edge.index import EdgeIndex
+from search.settings import StorageSettings
+
+
+class EdgeCollections:
+    """All collections in one folder, which is owned only while something is done to them."""
+
+    def __init__(self, data: Path | DataFolder) -> None:
+        """Name the folder, or one that is held together with others."""
+        self._data = data if isinstance(data, DataFolder) else DataFolder(data)
+        self.location = str(self._data.path)
+
+    def names(self) -> list[str]:
+        """The collections, without aliases."""
+        return sorted(file.parent.name for file in self._data.collections.glob("*/collection.json"))
+
+    def aliases(self) -> dict[str, str]:
+        """The collection that each alias leads to."""
+        return {alias: str(known["name"]) for alias, known in self._data.aliases().items()}
+
+    def previous(self, alias: str) -> str | None:
+        """The collection that an alias led to before its last switch, if that is still there."""
+        known = self._data.aliases().get(alias, {}).get("previous")
+        return known if known in self.names() else None
+
+    def info(self, name: str, *, exact: bool = False) -> CollectionInfo:
+        """What is known of a collection, by its name or an alias, or `exact`ly by its name.
+
+        Raises:
+            CollectionNotFound: there is none.
+            IndexBusy: another process uses the folder.
+        """
+        folder = self._data.collections / name if exact and name in self.names() else self._folder(name)
+        spec = read_spec(folder / "collection.json")
+        index = EdgeIndex(self._data, folder.name, exact=True)
+        index.ensure(spec, create=False)
+        try:
+            points, details = index.count(), index.details()
+        finally:
+            index.close()
+        aliases = tuple(alias for alias, leads_to in self.aliases().items() if leads_to == folder.name)
+        return CollectionInfo(folder.name, str(folder), aliases, points, spec, details)
+
+    def named(self, name: str, storage: StorageSettings) -> VectorIndex:
+        """What is searched and filled by a name, not yet opened."""
+        return EdgeIndex(self._data, name, storage)
+
+    def open(self, name: str, storage: StorageSettings, purpose: str = "", like: str | None = None) -> VectorIndex:  # noqa: ARG002
+        """A collection by its own name, not yet opened. There is one machine, so it is like any other."""
+        return EdgeIndex(self._data, name, storage, exact=True, purpose=purpose)
+
+    def check_alias(self, alias: str) -> None:
+        """Any name can be led anywhere."""
+
+    def switch(self, alias: str, name: str) -> None:
+        """Lead an alias to a collection, in one step.
+
+        A collection that is called like the alias stays, and can be led back to.
+
+        Raises:
+            CollectionNotFound: there is no such collection.
+        """
+        target = name if name in self.names() else self._folder(name).name
+        self._data.hold()
+        try:
+            before = self._data.leads_to(alias)
+            described = self._data.collections / target / "collection.json"
+            describe(
+                described, {**json.loads(described.read_text()), "purpose": ""}
+            )  # nothing fills it from now on but who uses it
+            self._data.write_aliases({**self._data.aliases(), alias: {"name": target, "previous": before}})
+        finally:
+            self._data.let_go()
+
+    def unalias(self, alias: str) -> None:
+        """Forget an alias; the collection stays.
+
+        Raises:
+            CollectionNotFound: there is no such alias.
+        """
+        aliases = self._data.aliases()
+        if alias not in aliases:
+            message = f"there is no alias {alias!r} in {self.location}; search collections list shows them"
+            raise CollectionNotFound(message)
+        self._data.hold()
+        try:
+            self._data.write_aliases({one: known for one, known in aliases.items() if one != alias})
+        finally:
+            self._data.let_go()
+
+    def drop(self, name: str) -> None:
+        """Remove a collection for good.
+
+        Raises:
+            CollectionNotFound: there is none.
+            IndexRejected: an alias leads to it.
+            IndexBusy: it is in use.
+        """
+        is_one = name in self.names()
+        if not is_one:
+            self._folder(name)  # an alias, or nothing
+        aliases = self.aliases()
+        if leading := [alias for alias, target in aliases.items() if name == target or (name == alias and not is_one)]:
+            message = f"the alias {leading[0]!r} leads to {aliases[leading[0]]!r}; lead it elsewhere or remove it first"
+            raise IndexRejected(message)
+        self._data.hold()
+        try:
+            if self._data.is_open(name):
+                message = f"collection {name!r} is open in this process; close the searcher that uses it"
+                raise IndexBusy(message)
+            folder = self._data.collections / name
+            (folder / "collection.json").unlink(missing_ok=True)  # first, so that a half-removed one counts as never finished
+            shutil.rmtree(folder)
+        finally:
+            self._data.let_go()
+
+    def snapshot(self, name: str) -> str:
+        """Copy a collection's folder; where the copy is. To go back to it, put it among the collections, under any name.
+
+        Raises:
+            CollectionNotFound: there is none.
+            IndexBusy: it is in use.
+            IndexFull: the disk has no room for a copy.
+        """
+        folder = self._folder(name)
+        self._data.hold()
+        try:
+            if self._data.is_open(folder.name):
+                message = f"collection {folder.name!r} is open in this process; close the searcher that uses it"
+                raise IndexBusy(message)
+            copy = self._free_name(f"{folder.name}-{time.strftime('%Y%m%d-%H%M%S')}")
+            unfinished = copy.with_name(f"{copy.name}.unfinished")
+            shutil.rmtree(unfinished, ignore_errors=True)  # what an interrupted one left
+            size = sum(file.stat().st_blocks * 512 for file in folder.rglob("*") if file.is_file())
+            if shutil.disk_usage(self._data.path).free < size:
+                message = f"a copy of {folder} takes {size // 1_000_000:,} MB, and the disk has less room; make room"
+                raise IndexFull(message)
+            try:
+                with full_disk(self._data.path):
+                    make_private(unfinished.parent)
+                    shutil.copytree(folder, unfinished)
+                    unfinished.rename(copy)
+            except IndexFull:
+                shutil.rmtree(unfinished, ignore_errors=True)
+                raise
+        finally:
+            self._data.let_go()
+        return str(copy)
+
+    def _free_name(self, name: str) -> Path:
+        """A folder among the snapshots that does not exist, though two are made in a second, or the clock was set back."""
+        names = chain([name], (f"{name}-{number}" for number in count(2)))
+        return next(copy for one in names if not (copy := self._data.path / "snapshots" / one).exists())
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _folder(self, name: str) -> Path:
+        folder = self._data.collections / self._data.leads_to(name)
+        if not (folder / "collection.json").is_file():
+            message = f"there is no collection {name!r} in {self.location}; search collections list shows them"
+            raise CollectionNotFound(message)
+        return folder

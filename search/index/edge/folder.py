@@ -1,0 +1,246 @@
+"""Who uses a data folder of Qdrant Edge, and which names lead where in it?
+
+data_dir/lock           held while a process uses the folder
+data_dir/owner.json     which process that is
+data_dir/aliases.json   {"documents": {"name": "documents.v2", "previous": "documents"}}, replaced as a whole
+"""
+
+import contextlib
+import errno
+import json
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from filelock import FileLock, Timeout
+
+from search.errors import IndexBusy, IndexCorrupt, IndexFull, IndexRejected
+from search.index.contract import CollectionSpec
+from search.system.forks import abandon, ancestors, watch
+
+Opened = TypeVar("Opened")
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class User(NamedTuple):
+    """A process that an engine in a process of its own works for."""
+
+    pid: int
+    command: str
+    ancestors: Sequence[int]  # the processes that it is a fork of
+
+    @classmethod
+    def this(cls) -> "User":
+        """The process that asks."""
+        return cls(os.getpid(), " ".join(sys.argv[:3]), tuple(ancestors))
+
+
+class DataFolder:
+    """A folder that one process owns while it holds it; several collections of one searcher hold it together."""
+
+    def __init__(self, path: Path, user: User | None = None) -> None:
+        """Name the folder; nothing is made or locked yet.
+
+        Args:
+            path: of the folder.
+            user: the process that this one works for; None for itself.
+        """
+        self.path = path
+        self._user = user
+        self.collections = path / "collections"
+        self._begin()
+        watch(self)
+
+    def _begin(self) -> None:
+        # Held by the object, not by a thread of it: one thread may open what another closes.
+        self._lock = FileLock(self.path / "lock", timeout=0, thread_local=False)
+        self.opening = threading.RLock()  # held while a collection is opened or closed
+        self._shared: dict[str, tuple[Any, int]] = {}  # what is open, and how many hold it
+        self._counting = threading.Lock()
+        self._holders = 0
+
+    def after_fork(self) -> None:
+        """The lock is the parent's: the child closes its copy of the descriptor, without unlocking, and holds nothing."""
+        abandon(self._lock, self._shared)  # lest either unlocks or writes when it is finalised
+        context = getattr(self._lock, "_context", None)  # filelock before 4.2 leaves the descriptor open, which outlives the parent
+        if (descriptor := getattr(context, "lock_file_fd", None)) is not None:
+            os.close(descriptor)
+        self._begin()
+
+    def hold(self) -> None:
+        """Own the folder, making it if need be.
+
+        Raises:
+            IndexBusy: another process, or another searcher in this one, uses it.
+            IndexRejected: it cannot be written.
+            IndexFull: the disk has no room for it.
+        """
+        with self._counting:
+            if self._holders == 0:
+                self._acquire()
+            self._holders += 1
+
+    def let_go(self) -> None:
+        """Let another process have the folder, once as often as it was held."""
+        with self._counting:
+            self._holders -= 1
+            if self._holders == 0:
+                with contextlib.suppress(OSError):
+                    (self.path / "owner.json").unlink(missing_ok=True)
+                self._lock.release()
+
+    def share(self, name: str, load: Callable[[], Opened]) -> Opened:
+        """What is open under a name, or what `load` opens: the engine opens no folder twice."""
+        with self.opening:
+            opened, holders = self._shared.get(name) or (load(), 0)
+            self._shared[name] = (opened, holders + 1)
+            return opened
+
+    def unshare(self, name: str) -> bool:
+        """Hold it no longer; whether nobody else does."""
+        with self.opening:
+            opened, holders = self._shared.pop(name)
+            if holders > 1:
+                self._shared[name] = (opened, holders - 1)
+            return holders == 1
+
+    def is_open(self, name: str) -> bool:
+        """Whether anybody in this process has the collection open."""
+        return name in self._shared
+
+    def leads_to(self, name: str) -> str:
+        """The collection that a name means: its alias's, or its own."""
+        return str(self.aliases().get(name, {}).get("name", name))
+
+    def aliases(self) -> dict[str, dict[str, Any]]:
+        """Where each alias leads, and led before.
+
+        Raises:
+            IndexCorrupt: the file cannot be read.
+        """
+        file = self.path / "aliases.json"
+        try:
+            found: dict[str, dict[str, Any]] = json.loads(file.read_text())
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        except (OSError, ValueError) as error:
+            message = f"{file} cannot be read ({error}); restore it, or write what it should say"
+            raise IndexCorrupt(message) from error
+        return found
+
+    def write_aliases(self, aliases: dict[str, dict[str, Any]]) -> None:
+        """Replace all aliases in one step, which outlives a crash; IndexFull if the disk has no room for it."""
+        _replace(self.path / "aliases.json", aliases)
+
+    def _acquire(self) -> None:
+        owner = self.path / "owner.json"
+        try:
+            with full_disk(self.path):
+                make_private(self.path)
+                self._lock.acquire()
+        except Timeout as error:
+            raise self._busy(read_owner(owner)) from error
+        except OSError as error:
+            message = f"{self.path} cannot be written ({error.strerror}); choose another --data-dir"
+            raise IndexRejected(message) from error
+        with contextlib.suppress(OSError):  # only for the message above
+            owner.write_text(json.dumps(self._identity()))
+
+    def _identity(self) -> dict[str, Any]:
+        if self._user is None:
+            return {"pid": os.getpid(), "command": " ".join(sys.argv[:3])}
+        return {"pid": self._user.pid, "command": self._user.command, "engine": os.getpid()}
+
+    def _busy(self, owner: Mapping[str, Any]) -> IndexBusy:
+        if owner.get("pid") in (ancestors if self._user is None else self._user.ancestors):
+            return IndexBusy(held_by_parent(self.path, owner["pid"]))
+        engine = f", whose Qdrant Edge is process {owner['engine']}" if "engine" in owner else ""
+        who = f"process {owner.get('pid', 'unknown')} ({owner.get('command', 'unknown command')}){engine}"
+        return IndexBusy(f"{self.path} is in use by {who}: wait until it is done, or give this one another --data-dir")
+
+
+def held_by_parent(path: Path, parent: int) -> str:
+    """What a forked child is told that asks for its parent's folder."""
+    return (
+        f"{path} is in use by process {parent}, of which this one is a fork, and one process owns a data folder: "
+        "open the searcher after forking, in one process only, or let `search serve` own it and ask that (search.client, --url)"
+    )
+
+
+def read_owner(file: Path) -> dict[str, Any]:
+    """Who uses a data folder, or did last; empty if that cannot be read."""
+    try:
+        owner = json.loads(file.read_text())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return owner if isinstance(owner, dict) else {}
+
+
+def describe(file: Path, told: Mapping[str, Any]) -> None:
+    """Replace the description of a collection in one step, which outlives a crash; IndexFull if the disk has no room for it."""
+    _replace(file, told)
+
+
+def is_full(error: Exception) -> bool:
+    """Whether the disk, or the quota on it, is full: the engine and shutil.Error say so in words only."""
+    return getattr(error, "errno", None) in _FULL or any(os.strerror(number) in str(error) for number in _FULL)
+
+
+@contextlib.contextmanager
+def full_disk(path: Path) -> Iterator[None]:
+    """Around whatever writes files.
+
+    Raises:
+        IndexFull: the disk, or the quota on it, is full.
+    """
+    try:
+        yield
+    except OSError as error:
+        if not is_full(error):
+            raise
+        message = f"the disk of {path} is full ({error.strerror or os.strerror(errno.ENOSPC)}); make room and run the same again"
+        raise IndexFull(message) from error
+
+
+def _replace(file: Path, content: Mapping[str, Any]) -> None:
+    temporary = file.with_suffix(".new")
+    with full_disk(file.parent):
+        try:
+            with temporary.open("w") as stream:
+                json.dump(content, stream)
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(file)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    with contextlib.suppress(OSError):  # CIFS, FUSE and 9p cannot sync a folder
+        folder = os.open(file.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # or a crash might bring the old name back
+        finally:
+            os.close(folder)
+
+
+def make_private(path: Path) -> None:
+    """Make a folder that its owner alone may read, texts being in it; one that is there stays as it was set."""
+    for folder in reversed([one for one in (path, *path.parents) if not one.exists()]):
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def read_spec(described: Path) -> CollectionSpec:
+    """What a collection was made for.
+
+    Raises:
+        IndexCorrupt: its description cannot be read.
+    """
+    try:
+        stored = json.loads(described.read_text())
+        return CollectionSpec(stored["dimension"], stored["fingerprint"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        message = f"{described} cannot be read ({error}); restore or delete the folder {described.parent}"
+        raise IndexCorrupt(message) from error

@@ -1,0 +1,280 @@
+"""Qdrant Edge: the Qdrant engine inside this process, its collections under one data folder.
+
+data_dir/collections/NAME/collection.json   the spec; written last, so a folder without it was never finished
+data_dir/collections/NAME/shard/        the engine's own files
+"""
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import qdrant_edge as edge
+
+from search.errors import CollectionNotFound, IndexBusy, IndexCorrupt, IndexFull
+from search.index.contract import (
+    Attempt,
+    CollectionSpec,
+    Match,
+    Payload,
+    PlainFilter,
+    Point,
+    Record,
+    Vector,
+    check_points,
+    check_spec,
+    once,
+    to_engine_id,
+    to_vector,
+)
+from search.index.edge import booleans
+from search.index.edge.conversion import GRAPH_FROM_BYTES, ON_DISK, SCHEMAS, to_config, to_edge, to_search_params
+from search.index.edge.folder import DataFolder, describe, full_disk, held_by_parent, make_private, read_spec
+from search.index.edge.shard import OpenShard, load, translated, unallocated
+from search.index.exact import without_wildcard
+from search.settings import StorageSettings
+from search.system.forks import watch
+
+_PAGE = 256
+_OPTIMIZED_EVERY = 20_000  # points written: so the engine's memory does not grow with the collection
+_COPIES = 3  # of what is written: the log, the segment, and files growing ahead of it
+_OPENING = 4_000_000  # bytes, beside what the files have set no blocks aside for
+_ROOM = 40_000_000  # bytes that stay free: what an empty collection takes, and the log grows by
+
+
+class EdgeIndex:
+    """One collection in a data folder that this process owns while it is open."""
+
+    def __init__(
+        self, data: Path | DataFolder, name: str, storage: StorageSettings | None = None, *, exact: bool = False, purpose: str = ""
+    ) -> None:
+        """Keep the names.
+
+        Args:
+            data: the folder, or one that is held together with others.
+            name: of the collection, or an alias, which is followed when the collection is opened.
+            storage: how the collection is kept, if it is made.
+            exact: whether the name is no alias, whatever aliases there are.
+            purpose: kept with a collection that is made, until a name is led to it.
+        """
+        self.name = name
+        self._exact = exact
+        self._purpose = purpose
+        self._written = 0  # points, since the graph was built
+        self._storage = storage or StorageSettings()
+        self._data = data if isinstance(data, DataFolder) else DataFolder(data)
+        self._folder = self._data.collections / name
+        self.location = str(self._folder)
+        self._shard: OpenShard | None = None
+        self._left_to = 0  # the parent, in a forked child that would have had this from it
+        watch(self)
+
+    def ensure(self, spec: CollectionSpec, *, create: bool) -> None:
+        """Open the collection, making it if asked to.
+
+        Raises:
+            CollectionNotFound: it does not exist and is not to be made.
+            IndexBusy: another process, or another searcher in this one, uses the data folder.
+            IndexMismatch: it was made for another spec.
+            IndexCorrupt: its files cannot be opened.
+            IndexFull: the disk has too little room to open them.
+        """
+        with self._data.opening:
+            self._left_to = 0
+            if self._shard is not None:
+                check_spec(self.name, read_spec(self._folder / "collection.json"), spec)
+                return
+            self._folder = self._data.collections / (self.name if self._exact else self._data.leads_to(self.name))
+            self.location = str(self._folder)
+            described = self._folder / "collection.json"
+            if not create and not described.is_file():
+                message = f"there is no collection {self.name!r} in {self._data.path}; `search ingest` makes one"
+                raise CollectionNotFound(message)
+            self._data.hold()
+            try:
+                if described.is_file():
+                    check_spec(self.name, read_spec(described), spec)
+                self._shard = self._data.share(self._folder.name, lambda: self._opened_or_made(described, spec))
+                if create:
+                    self._check_room(0)
+                    self._index_payload()
+            except BaseException:
+                self._forget()
+                raise
+
+    def claimed(self, attempt: Attempt = once) -> contextlib.AbstractContextManager[Any]:  # noqa: ARG002  # the contract's
+        """Nothing to ask for: one process owns the data folder, and its searcher lets one run write at a time."""
+        return contextlib.nullcontext()
+
+    def upsert(self, points: Sequence[Point]) -> None:
+        """Write points, replacing those with the same id."""
+        check_points(points)
+        self._check_room(sum(4 * point.vector.size + _size(point.payload) for point in points))
+        with self._opened.use() as shard:
+            converted = [
+                edge.Point(to_engine_id(point.id), point.vector.tolist(), booleans.with_names(point.payload)) for point in points
+            ]
+            shard.update(edge.UpdateOperation.upsert_points(converted))
+        self._written += len(points)
+        if self._written >= _OPTIMIZED_EVERY:
+            self.optimize()
+
+    def query(self, vector: Vector, limit: int, filter: PlainFilter | None = None) -> list[Match]:
+        """The `limit` closest points that pass the filter, closest first."""
+        with self._opened.use() as shard:
+            request = edge.QueryRequest(
+                query=edge.Query.Nearest(vector.tolist()),
+                limit=limit,
+                filter=to_edge(filter),
+                with_payload=True,
+                params=to_search_params(self._storage),
+            )
+            found = shard.query(request)
+        return [Match(str(point.id), point.score, booleans.without_names(point.payload or {})) for point in found]
+
+    def delete(self, *, ids: Sequence[str] = (), filter: PlainFilter | None = None) -> None:
+        """Remove points by id, or all that pass a filter."""
+        self._check_room(_COPIES * sum(map(len, ids)))
+        self._written += 1
+        with self._opened.use() as shard:
+            if ids:
+                shard.update(edge.UpdateOperation.delete_points([to_engine_id(one) for one in ids]))
+            if filter is not None:
+                shard.update(edge.UpdateOperation.delete_points_by_filter(to_edge(filter) or edge.Filter()))
+
+    def scroll(
+        self,
+        filter: PlainFilter | None = None,
+        fields: Sequence[str] | None = None,
+        *,
+        vectors: bool = False,
+        start: str | None = None,
+    ) -> Iterator[Record]:
+        """Every point that passes the filter, by id, from `start` on, with the named payload fields, and its vector if asked."""
+        offset: Any = None if start is None else to_engine_id(start)
+        wanted: bool | list[str] = True if fields is None else list(fields)
+        while True:
+            with self._opened.use() as shard:
+                request = edge.ScrollRequest(
+                    offset=offset, limit=_PAGE, filter=to_edge(filter), with_payload=wanted, with_vector=vectors
+                )
+                records, offset = shard.scroll(request)
+            for record in records:
+                vector = to_vector(record.vector) if vectors else None
+                yield Record(str(record.id), booleans.without_names(record.payload or {}), vector)
+            if offset is None:
+                return
+
+    def count(self, filter: PlainFilter | None = None) -> int:
+        """How many points pass the filter."""
+        with self._opened.use() as shard:
+            return shard.count(edge.CountRequest(exact=True, filter=to_edge(filter)))
+
+    def optimize(self) -> None:
+        """Merge segments and build the HNSW graph, where that gains anything: seconds for 20,000, in which no other thread runs."""
+        with self._opened.use() as shard:
+            told = shard.info()
+        waiting = (told.points_count - told.indexed_vectors_count) * 4 * read_spec(self._folder / "collection.json").dimension
+        if not self._written and waiting < GRAPH_FROM_BYTES:  # an earlier process may have left something
+            return
+        self._check_room(sum(file.stat().st_blocks * 512 for file in (self._folder / "shard").rglob("*") if file.is_file()))
+        self._opened.optimize()
+        self._written = 0
+
+    def close(self) -> None:
+        """Flush, close, and let another process have the folder."""
+        with self._data.opening:
+            if self._shard is not None:
+                self._forget()
+
+    def details(self) -> dict[str, Any]:
+        """What the engine tells of the collection."""
+        with self._opened.use() as shard:
+            told = shard.info()
+        described = json.loads((self._folder / "collection.json").read_text())
+        return {
+            "segments": told.segments_count,
+            "indexed_vectors": told.indexed_vectors_count,
+            "payload_indexes": sorted(told.payload_schema),
+            **{name: described.get(name) for name in ("storage", "purpose")},
+        }
+
+    def after_fork(self) -> None:
+        """The engine's threads are gone in a forked child, and its files are the parent's; `DataFolder` sees to what was open."""
+        if self._shard is not None:
+            self._shard, self._left_to = None, os.getppid()
+
+    def _check_room(self, size: int) -> None:
+        """Refuse to write where it might not fit: the engine writes into mapped files, and a full disk would end the process.
+
+        Raises:
+            IndexFull: there is too little room.
+        """
+        self._need(_COPIES * size + _ROOM)
+
+    def _need(self, needed: int) -> None:
+        free = shutil.disk_usage(self._data.path).free
+        if free < needed:
+            message = (
+                f"{free // 1_000_000:,} MB are left on the disk of {self._data.path}, and {needed // 1_000_000:,} are needed "
+                "to go on; make room and run the same again, what was written stays"
+            )
+            raise IndexFull(message)
+
+    @property
+    def _opened(self) -> OpenShard:
+        if self._shard is None:
+            if self._left_to:
+                raise IndexBusy(held_by_parent(self._data.path, self._left_to))
+            message = f"collection {self.name!r} is not open; call ensure() first"
+            raise CollectionNotFound(message)
+        return self._shard
+
+    def _forget(self) -> None:
+        """Let go of what was opened; the last one to do so closes it."""
+        shard, self._shard = self._shard, None
+        try:
+            if shard is not None and self._data.unshare(self._folder.name):
+                shard.close()
+        finally:
+            self._data.let_go()
+
+    def _opened_or_made(self, described: Path, spec: CollectionSpec) -> OpenShard:
+        shard = self._folder / "shard"
+        if described.is_file():
+            self._need(_OPENING + unallocated(shard))
+            return OpenShard(shard, load(self.name, shard))
+        self._check_room(unallocated(shard))
+        if shard.exists():
+            self._clear(shard)
+        with full_disk(self._data.path), translated():
+            make_private(self._folder)
+            made = edge.EdgeShard.create(str(shard), to_config(spec, self._storage))
+        told = {"dimension": spec.dimension, "fingerprint": spec.fingerprint, "storage": self._storage.model_dump()}
+        describe(described, told | {"purpose": self._purpose})
+        return OpenShard(shard, made)
+
+    def _index_payload(self) -> None:
+        with self._opened.use() as shard:
+            shard.update(edge.UpdateOperation.create_field_index("document_id", ON_DISK))
+            for field, kind in self._storage.payload_indexes.items():
+                name, schema = (booleans.FIELD, "keyword") if kind == "bool" else (without_wildcard(field), kind)
+                shard.update(edge.UpdateOperation.create_field_index(name, SCHEMAS[schema]))
+
+    def _clear(self, shard: Path) -> None:
+        """Remove what an interrupted creation left; it never holds points, and may have no segment that could be opened."""
+        if any(shard.glob("segments/*/segment.json")):
+            left = load(self.name, shard)
+            points = left.info().points_count
+            left.close()
+            if points:
+                message = f"{self._folder} holds {points} points but no collection.json; restore that file or delete the folder"
+                raise IndexCorrupt(message)
+        shutil.rmtree(shard)
+
+
+def _size(payload: Payload) -> int:
+    return len(json.dumps(payload, default=list))

@@ -1,0 +1,419 @@
+"""Qdrant Edge in a process of its own: the engine lets no other thread run while it works, and a service has others to answer.
+
+The parent asks, one call after the other, over a pair of sockets; the child ends when the parent does. What passes through is plain
+data: points, payloads, filters. A child that died, or was ended because it no longer answers, is started again by the next call,
+and its collections are opened anew.
+"""
+
+import itertools
+import json
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from search.errors import CollectionNotFound, IndexFailure, IndexFaulted, IndexTimeout, SearchError
+from search.index.collections import CollectionInfo
+from search.index.contract import Attempt, CollectionSpec, Match, PlainFilter, Point, Record, Vector, VectorIndex, once
+from search.index.edge.folder import DataFolder, User
+from search.settings import StorageSettings
+from search.system.forks import abandon, watch
+
+_PAGE = 256
+_ENDS_WITHIN_S = 30
+_CLOSES_WITHIN_S = 5
+# A query takes milliseconds, or seconds where a filter has to look at every one of many passages. A count or a page may have to
+# look at all of a large collection; what writes or opens may build a graph of hundreds of thousands of vectors, or replay a log:
+# minutes, in which the engine is busy throughout.
+_SHORT = {"query", "names", "aliases", "previous", "switch", "unalias"}
+_SHORT_S = 30.0
+_LONG_S = 3600.0
+_STILL_S = 30.0  # without using the processor at all: stopped, deadlocked, or waiting for a disk that does not answer
+_UNREADY_AFTER_S = 5.0  # of that
+_LOOKED_AT_EVERY_S = 0.5
+
+
+class EdgeProcess:
+    """All collections in one folder, as `EdgeCollections` has them, kept by a child process."""
+
+    def __init__(self, data_dir: Path) -> None:
+        """Name the folder; the child starts with the first call."""
+        self.location = str(data_dir)
+        self.ended = 0  # children
+        self._still_s = 0.0  # for so long the child has owed an answer and done nothing
+        self._turn = threading.Lock()  # held by whoever talks with the child
+        self._closing = False
+        self._unclosed: list[int] = []  # tickets of collections that were let go of while the child was at work
+        self._child: tuple[subprocess.Popen[bytes], Connection] | None = None
+        self._tickets = itertools.count()
+        watch(self)
+
+    def call(self, name: str, *arguments: Any) -> Any:
+        """Have a method of the child called.
+
+        Raises:
+            IndexFailure: whatever it raised there; IndexFaulted if the child died of it or cannot be started, IndexTimeout if it
+                does not answer.
+        """
+        with self.turn():
+            return self.exchange(name, *arguments)
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """For calls that belong together: nobody else's come between, and no child ends but by one of them.
+
+        Raises:
+            IndexFaulted: this is being closed.
+        """
+        with self._turn:
+            if self._closing:
+                message = "the process of Qdrant Edge is being closed; open another searcher"
+                raise IndexFaulted(message)
+            while self._unclosed and self._child:
+                with suppress(IndexFailure):  # nobody waits for it
+                    self.exchange("close", self._unclosed.pop())
+            self._unclosed.clear()
+            yield
+
+    def let_go(self, ticket: int, opened_after: int) -> None:
+        """Close a collection that was opened when so many children had ended; with the next call, if the child is at work."""
+        if not self._turn.acquire(timeout=_CLOSES_WITHIN_S):
+            self._unclosed.append(ticket)
+            return
+        try:
+            if opened_after == self.ended and self._child:
+                self.exchange("close", ticket)
+        except IndexFailure:
+            if opened_after == self.ended:  # else the child is gone, and everything it had open with it
+                raise
+        finally:
+            self._turn.release()
+
+    def exchange(self, name: str, *arguments: Any) -> Any:
+        """Call a method of the child; for whoever has the turn."""
+        process, connection = self._child or self._start()
+        try:
+            connection.send((name, arguments))
+            self._wait_for_answer(process, connection, _SHORT_S if name in _SHORT else _LONG_S)
+            answer, error = connection.recv()
+        except (TimeoutError, BlockingIOError) as late:
+            process.kill()
+            self._end(process, connection)
+            message = f"the process of Qdrant Edge did not answer to {name} and was ended; the next request starts it again"
+            raise IndexTimeout(message) from late
+        except (EOFError, OSError) as lost:
+            self._end(process, connection)
+            message = f"the process of Qdrant Edge ended with {process.returncode}; the next request starts it again"
+            raise IndexFaulted(message) from lost
+        except BaseException:  # in between: the answer would be taken for that of the next call
+            self._end(process, connection)
+            raise
+        if error is not None:
+            raise error
+        return answer
+
+    def names(self) -> list[str]:
+        """The collections, without aliases."""
+        return list(self.call("names"))
+
+    def aliases(self) -> dict[str, str]:
+        """The collection that each alias leads to."""
+        return dict(self.call("aliases"))
+
+    def previous(self, alias: str) -> str | None:
+        """The collection that an alias led to before its last switch, if that is still there."""
+        found: str | None = self.call("previous", alias)
+        return found
+
+    def info(self, name: str, *, exact: bool = False) -> CollectionInfo:
+        """What is known of a collection, by its name or an alias, or `exact`ly by its name."""
+        found: CollectionInfo = self.call("info", name, exact)
+        return found
+
+    def named(self, name: str, storage: StorageSettings) -> VectorIndex:
+        """What is searched and filled by a name, not yet opened."""
+        return _Index(self, next(self._tickets), name, storage, None)
+
+    def open(self, name: str, storage: StorageSettings, purpose: str = "", like: str | None = None) -> VectorIndex:  # noqa: ARG002
+        """A collection by its own name, not yet opened. There is one machine, so it is like any other."""
+        return _Index(self, next(self._tickets), name, storage, purpose)
+
+    def check_alias(self, alias: str) -> None:
+        """Any name can be led anywhere."""
+
+    def switch(self, alias: str, name: str) -> None:
+        """Lead an alias to a collection, in one step."""
+        self.call("switch", alias, name)
+
+    def unalias(self, alias: str) -> None:
+        """Forget an alias; the collection stays."""
+        self.call("unalias", alias)
+
+    def drop(self, name: str) -> None:
+        """Remove a collection for good."""
+        self.call("drop", name)
+
+    def snapshot(self, name: str) -> str:
+        """Copy a collection's folder; where the copy is."""
+        return str(self.call("snapshot", name))
+
+    @property
+    def stuck(self) -> bool:
+        """Whether the child owes an answer and has done nothing for seconds. Asked without waiting."""
+        return self._still_s >= _UNREADY_AFTER_S
+
+    def close(self) -> None:
+        """End the child, which writes everything down first, within a bounded time. Closing twice is no error."""
+        self._closing = True  # or those who wait for their turn would start another child
+        try:
+            if not self._turn.acquire(timeout=_ENDS_WITHIN_S):
+                self.abort()  # which ends the call under way
+                self._turn.acquire()
+            try:
+                if self._child:
+                    self._end(*self._child)
+            finally:
+                self._turn.release()
+        finally:
+            self._closing = False
+
+    def abort(self) -> None:
+        """Kill the child now, whatever it does; a call under way fails. What was acknowledged is in its log."""
+        if (child := self._child) is not None:
+            child[0].kill()
+
+    def after_fork(self) -> None:
+        """Two processes on one connection would read each other's answers: a forked child starts an engine of its own."""
+        self._turn, self._closing, self._unclosed = threading.Lock(), False, []
+        if self._child is not None:
+            abandon(*self._child)
+            os.close(self._child[1].fileno())  # or the engine would not see the parent end
+            self._child = None
+            self.ended += 1  # so that whatever was open is opened anew
+
+    def _start(self) -> tuple[subprocess.Popen[bytes], Connection]:
+        try:
+            return self._started()
+        except OSError as error:  # no descriptors, no memory, no interpreter
+            message = f"the process of Qdrant Edge cannot be started: {error}; the next request tries again"
+            raise IndexFaulted(message) from error
+
+    def _started(self) -> tuple[subprocess.Popen[bytes], Connection]:
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):  # lest it stops in the middle of a message
+                ours.setsockopt(socket.SOL_SOCKET, option, struct.pack("@ll", int(_STILL_S), 0))
+            command = [sys.executable, "-P", "-m", "search.index.edge.process", str(theirs.fileno()), self.location]
+            command.append(json.dumps(User.this()))
+            process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)  # noqa: S603  # our own
+            connection = Connection(ours.detach())
+        self._child = (process, connection)
+        return self._child
+
+    def _end(self, process: subprocess.Popen[bytes], connection: Connection) -> None:
+        self._child = None
+        self.ended += 1
+        connection.close()
+        until, quiet = time.monotonic() + _ENDS_WITHIN_S, _Stillness(process.pid)
+        while process.poll() is None and time.monotonic() < until and quiet.seconds() < _UNREADY_AFTER_S:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_LOOKED_AT_EVERY_S)
+        process.kill()
+        with suppress(subprocess.TimeoutExpired):  # a disk that does not answer keeps even what was killed
+            process.wait(_UNREADY_AFTER_S)
+        self._still_s = 0.0
+
+    def _wait_for_answer(self, process: subprocess.Popen[bytes], connection: Connection, longest_s: float) -> None:
+        """Wait while the child is at work.
+
+        Raises:
+            TimeoutError: it has done nothing for long, or takes too long.
+        """
+        quiet, waited = _Stillness(process.pid), 0.0
+        while not connection.poll(_LOOKED_AT_EVERY_S):
+            waited += _LOOKED_AT_EVERY_S  # by turns, not by the clock, which goes on while this process is stopped itself
+            self._still_s = quiet.seconds()
+            if waited >= longest_s or self._still_s >= _STILL_S:
+                raise TimeoutError
+        self._still_s = 0.0
+
+
+class _Stillness:
+    """For how long has a process not used the processor? Looked at every `_LOOKED_AT_EVERY_S`."""
+
+    def __init__(self, pid: int) -> None:
+        self._stat = Path(f"/proc/{pid}/stat")
+        self._used = self._ticks()
+        self._seconds = 0.0
+
+    def seconds(self) -> float:
+        """Since when it stands still; 0 where the system does not say."""
+        used = self._ticks()
+        self._seconds = self._seconds + _LOOKED_AT_EVERY_S if used and used == self._used else 0.0
+        self._used = used
+        return self._seconds
+
+    def _ticks(self) -> tuple[str, ...]:
+        try:
+            return tuple(self._stat.read_text().rpartition(")")[2].split()[11:13])  # user and system time
+        except OSError:
+            return ()
+
+
+class _Index:
+    """One collection, as `EdgeIndex` has it."""
+
+    def __init__(self, process: EdgeProcess, ticket: int, name: str, storage: StorageSettings, purpose: str | None) -> None:
+        self.name = name
+        self.location = f"{process.location}/collections/{name}"
+        self._process = process
+        self._ticket = ticket
+        self._opening = (name, storage, purpose)
+        self._spec: CollectionSpec | None = None
+        self._opened_after = 0  # so many children had ended
+
+    def ensure(self, spec: CollectionSpec, *, create: bool) -> None:
+        """Open the collection, making it if asked to."""
+        with self._process.turn():
+            self._ensure(spec, create=create)
+
+    def claimed(self, attempt: Attempt = once) -> AbstractContextManager[Any]:  # noqa: ARG002  # the contract's
+        """Nothing to ask for: one process owns the data folder, and its searcher lets one run write at a time."""
+        return nullcontext()
+
+    def upsert(self, points: Sequence[Point]) -> None:
+        """Write points, replacing those with the same id."""
+        self._call("upsert", list(points))
+
+    def query(self, vector: Vector, limit: int, filter: PlainFilter | None = None) -> list[Match]:
+        """The `limit` closest points that pass the filter, closest first."""
+        return list(self._call("query", vector, limit, filter))
+
+    def delete(self, *, ids: Sequence[str] = (), filter: PlainFilter | None = None) -> None:
+        """Remove points by id, or all that pass a filter."""
+        self._call("delete", list(ids), filter)
+
+    def scroll(
+        self,
+        filter: PlainFilter | None = None,
+        fields: Sequence[str] | None = None,
+        *,
+        vectors: bool = False,
+        start: str | None = None,
+    ) -> Iterator[Record]:
+        """Every point that passes the filter, by id, from `start` on, with the named payload fields, and its vector if asked."""
+        while True:
+            records, start = self._call("scroll", filter, fields, vectors, start)
+            yield from records
+            if start is None:
+                return
+
+    def count(self, filter: PlainFilter | None = None) -> int:
+        """How many points pass the filter."""
+        return int(self._call("count", filter))
+
+    def optimize(self) -> None:
+        """Merge segments and build the graph, where that gains anything."""
+        self._call("optimize")
+
+    def close(self) -> None:
+        """Let go of it."""
+        spec, self._spec = self._spec, None
+        if spec:
+            self._process.let_go(self._ticket, self._opened_after)
+
+    def _ensure(self, spec: CollectionSpec, *, create: bool) -> None:
+        self.location = self._process.exchange("ensure", self._ticket, *self._opening, spec, create)
+        self._spec, self._opened_after = spec, self._process.ended
+
+    def _call(self, method: str, *arguments: Any) -> Any:
+        with self._process.turn():
+            if self._spec is None:
+                message = f"collection {self.name!r} is not open; call ensure() first"
+                raise CollectionNotFound(message)
+            if self._opened_after != self._process.ended:  # that child has died
+                self._ensure(self._spec, create=False)
+            return self._process.exchange(method, self._ticket, *arguments)
+
+
+class _Child:
+    """What the parent's calls come to: methods of the real collections."""
+
+    def __init__(self, data: DataFolder) -> None:
+        from search.index.edge.collections import EdgeCollections
+
+        self._collections = EdgeCollections(data)
+        self._open: dict[int, VectorIndex] = {}
+
+    def answer(self, name: str, arguments: tuple[Any, ...]) -> Any:
+        """Call what was asked for."""
+        match name, arguments:
+            case "info", (collection, exact):
+                return self._collections.info(collection, exact=exact)
+            case "names" | "aliases" | "previous" | "switch" | "unalias" | "drop" | "snapshot", _:
+                return getattr(self._collections, name)(*arguments)
+            case "ensure", (ticket, collection, storage, purpose, spec, create):
+                index = self._open.get(ticket) or self._made(collection, storage, purpose)
+                index.ensure(spec, create=create)
+                self._open[ticket] = index
+                return index.location
+            case "close", (ticket,):
+                if (closing := self._open.pop(ticket, None)) is not None:  # else an earlier child had it open
+                    closing.close()
+                return None
+            case "delete", (ticket, ids, filter):
+                return self._open[ticket].delete(ids=ids, filter=filter)
+            case "scroll", (ticket, filter, fields, vectors, start):
+                found = self._open[ticket].scroll(filter, fields, vectors=vectors, start=start)
+                page = list(itertools.islice(found, _PAGE + 1))
+                return page[:_PAGE], page[_PAGE].id if len(page) > _PAGE else None
+            case "upsert" | "query" | "count" | "optimize", (ticket, *rest):
+                return getattr(self._open[ticket], name)(*rest)
+            case _:
+                message = "there is no such call"
+                raise ValueError(message)
+
+    def close(self) -> None:
+        """Write everything down."""
+        with ExitStack() as closing:  # all of them, whatever one raises
+            closing.callback(self._collections.close)
+            for index in self._open.values():
+                closing.callback(index.close)
+
+    def _made(self, name: str, storage: StorageSettings, purpose: str | None) -> VectorIndex:
+        return self._collections.named(name, storage) if purpose is None else self._collections.open(name, storage, purpose)
+
+
+def _serve(connection: Connection, data: DataFolder) -> None:
+    child = _Child(data)
+    try:
+        while True:
+            name, arguments = connection.recv()
+            answer, error = None, None
+            try:
+                answer = child.answer(name, arguments)
+            except SearchError as raised:
+                error = raised
+            except Exception as raised:
+                error = IndexFaulted(f"Qdrant Edge failed on {name}: {raised!r}")
+            connection.send((answer, error))
+    except (EOFError, OSError):
+        pass  # the parent is done, or gone
+    finally:
+        child.close()
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # what ends the parent, ends this by and by
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal that closes sends it to both
+    _serve(Connection(int(sys.argv[1])), DataFolder(Path(sys.argv[2]), User(*json.loads(sys.argv[3]))))

@@ -1,0 +1,125 @@
+"""How long is a failing server borne with? Transient failures are tried again, ever later, until patience runs out."""
+
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from itertools import dropwhile
+from typing import Any, TypeVar
+
+from search.errors import IndexFailure, IndexOverloaded
+from search.index.contract import Attempt, CollectionSpec, Match, PlainFilter, Point, Record, Vector, VectorIndex
+
+Answer = TypeVar("Answer")
+OnWait = Callable[[IndexFailure, float], None]
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How failures are waited out.
+
+    Attributes:
+        total_s: seconds a request may fail until it is given up; 0 tries once.
+        first_s: the longest first pause; it doubles with every failure …
+        longest_s: … up to this, which also bounds what a server asks for by Retry-After.
+    """
+
+    total_s: float = 120.0
+    first_s: float = 0.5
+    longest_s: float = 30.0
+
+
+class PatientIndex:
+    """An index whose requests are tried again while they fail in a way that may pass. For work that may be done twice.
+
+    Pauses are drawn between nothing and their longest (full jitter), so that many clients do not come back at once.
+    """
+
+    def __init__(self, index: VectorIndex, patience: Patience, on_wait: OnWait | None = None) -> None:
+        """Wrap an index.
+
+        Args:
+            index: the one that is asked.
+            patience: how failures are waited out.
+            on_wait: called before every pause, with the failure and the seconds.
+        """
+        self._index = index
+        self._patience = patience
+        self._on_wait = on_wait
+        self.name, self.location = index.name, index.location
+
+    def ensure(self, spec: CollectionSpec, *, create: bool) -> None:
+        """Open the collection, making it if asked to. Tried once: a URL that leads nowhere should say so now."""
+        self._index.ensure(spec, create=create)
+
+    def claimed(self, attempt: Attempt | None = None) -> AbstractContextManager[Any]:
+        """Be the only writer for the time of a context; requests for it are tried again, too."""
+        return self._index.claimed(attempt or self._patiently)
+
+    def upsert(self, points: Sequence[Point]) -> None:
+        """Write points, replacing those with the same id."""
+        self._patiently(lambda: self._index.upsert(points))
+
+    def query(self, vector: Vector, limit: int, filter: PlainFilter | None = None) -> list[Match]:
+        """The `limit` closest points that pass the filter, closest first."""
+        return self._patiently(lambda: self._index.query(vector, limit, filter))
+
+    def delete(self, *, ids: Sequence[str] = (), filter: PlainFilter | None = None) -> None:
+        """Remove points by id, or all that pass a filter."""
+        self._patiently(lambda: self._index.delete(ids=ids, filter=filter))
+
+    def scroll(
+        self,
+        filter: PlainFilter | None = None,
+        fields: Sequence[str] | None = None,
+        *,
+        vectors: bool = False,
+        start: str | None = None,
+    ) -> Iterator[Record]:
+        """Every point that passes the filter, by id, from `start` on, with the named payload fields, and its vector if asked."""
+        rest = self._index.scroll(filter, fields, vectors=vectors, start=start)
+        last: str | None = None
+
+        def following() -> Record | None:
+            nonlocal rest
+            try:
+                return next(rest, None)
+            except IndexFailure:  # which ends the iterator; another one begins at the last record
+                rest = self._index.scroll(filter, fields, vectors=vectors, start=last or start)
+                if last is not None:
+                    rest = dropwhile(lambda record: record.id == last, rest)
+                raise
+
+        while (record := self._patiently(following)) is not None:
+            last = record.id
+            yield record
+
+    def count(self, filter: PlainFilter | None = None) -> int:
+        """How many points pass the filter."""
+        return self._patiently(lambda: self._index.count(filter))
+
+    def optimize(self) -> None:
+        """Build the search graph now."""
+        self._patiently(self._index.optimize)
+
+    def close(self) -> None:
+        """Close the index."""
+        self._index.close()
+
+    def _patiently(self, ask: Callable[[], Answer]) -> Answer:
+        started = time.monotonic()
+        longest = self._patience.first_s
+        while True:
+            try:
+                return ask()
+            except IndexFailure as error:
+                pause = random.uniform(0, longest)  # noqa: S311  # no secret
+                if isinstance(error, IndexOverloaded) and error.retry_after_s is not None:
+                    pause = max(pause, min(error.retry_after_s, self._patience.longest_s))
+                if not error.transient or time.monotonic() + pause > started + self._patience.total_s:
+                    raise
+                if self._on_wait:
+                    self._on_wait(error, pause)
+                time.sleep(pause)
+                longest = min(2 * longest, self._patience.longest_s)

@@ -1,0 +1,1 @@
+"""A Qdrant server or cluster, and the client's memory."""

@@ -1,0 +1,183 @@
+"""The collections of a Qdrant server, and of qdrant-client's in-memory mode."""
+
+import contextlib
+
+from qdrant_client import QdrantClient, models
+
+from search.errors import CollectionNotFound, IndexRejected
+from search.index.collections import CollectionInfo
+from search.index.contract import VectorIndex
+from search.index.server.conversion import Sharding, missing_shards, noted, spec_of
+from search.index.server.errors import translated
+from search.index.server.index import QdrantIndex
+from search.network.addresses import without_secrets
+from search.settings import StorageSettings
+
+
+class QdrantCollections:
+    """All collections that a client reaches. The client is closed with this, if this owns it."""
+
+    def __init__(self, client: QdrantClient, location: str, sharding: Sharding | None = None, *, owned: bool = True) -> None:
+        """Keep the client, and over how many machines collections that are made are spread."""
+        self.location = without_secrets(location)
+        self._client = client
+        self._sharding = sharding
+        self._owned = owned
+
+    def names(self) -> list[str]:
+        """The collections, without aliases."""
+        with self._translated():
+            return sorted(one.name for one in self._client.get_collections().collections)
+
+    def aliases(self) -> dict[str, str]:
+        """The collection that each alias leads to."""
+        with self._translated():
+            return {one.alias_name: one.collection_name for one in self._client.get_aliases().aliases}
+
+    def previous(self, alias: str) -> str | None:
+        """The collection that an alias led to before its last switch, if that is still there."""
+        with self._translated():
+            known = noted(self._client.get_collection(self._target(alias)).config, "previous").get(alias)
+        return known if known in self.names() else None
+
+    def info(self, name: str, *, exact: bool = False) -> CollectionInfo:  # noqa: ARG002  # no alias is called like a collection
+        """What is known of a collection, by its name or an alias.
+
+        Raises:
+            CollectionNotFound: there is none.
+        """
+        target = self._target(name)
+        with self._translated():
+            found = self._client.get_collection(target)
+            points = self._client.count(target, exact=True).count
+        aliases = tuple(alias for alias, leads_to in self.aliases().items() if leads_to == target)
+        quantization = found.config.quantization_config
+        details = {
+            "status": str(found.status.value),
+            "segments": found.segments_count,
+            "indexed_vectors": found.indexed_vectors_count,
+            "quantization": next(iter(quantization.model_dump())) if quantization else "none",
+            "payload_indexes": sorted(found.payload_schema),
+            "shards": found.config.params.shard_number,
+            "replicas": found.config.params.replication_factor,
+            "write_consistency": found.config.params.write_consistency_factor,
+            **{name: (found.config.metadata or {}).get(name) for name in ("storage", "purpose")},
+        }
+        return CollectionInfo(target, self.location, aliases, points, spec_of(found.config), details)
+
+    def named(self, name: str, storage: StorageSettings) -> VectorIndex:
+        """What is searched and filled by a name, not yet opened; a collection that is made gets it as an alias."""
+        return QdrantIndex(self._client, name, self.location, storage, self._sharding, owned=False)
+
+    def open(self, name: str, storage: StorageSettings, purpose: str = "", like: str | None = None) -> VectorIndex:
+        """A collection by its own name, not yet opened."""
+        return QdrantIndex(
+            self._client,
+            name,
+            self.location,
+            storage,
+            self._sharding,
+            owned=False,
+            aliased=False,
+            purpose=purpose,
+            like=like,
+        )
+
+    def check_alias(self, alias: str) -> None:
+        """Refuse a name that is a collection's own.
+
+        Raises:
+            IndexRejected: it is.
+        """
+        if alias in self.names():
+            message = (
+                f"{alias!r} at {self.location} is a collection itself, and cannot lead to another one; make an alias of another "
+                f"name (search collections alias NAME {alias}), search by that one, and reindex it"
+            )
+            raise IndexRejected(message)
+
+    def switch(self, alias: str, name: str) -> None:
+        """Lead an alias to a collection, in one request, which the server carries out as one step.
+
+        Raises:
+            CollectionNotFound: there is no such collection.
+            IndexRejected: a collection is called like the alias.
+        """
+        target = self._target(name)
+        self.check_alias(alias)
+        before = self.aliases().get(alias)
+        with self._translated():
+            stored = noted(self._client.get_collection(target).config, "previous")
+            previous = {**stored, **({alias: before} if before else {})}
+            self._client.update_collection(target, metadata={"previous": previous, "purpose": ""})
+            lead = models.CreateAliasOperation(create_alias=models.CreateAlias(collection_name=target, alias_name=alias))
+            forget = models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=alias))
+            self._client.update_collection_aliases([forget, lead] if before else [lead])
+
+    def unalias(self, alias: str) -> None:
+        """Forget an alias; the collection stays.
+
+        Raises:
+            CollectionNotFound: there is no such alias.
+        """
+        if alias not in self.aliases():
+            message = f"there is no alias {alias!r} at {self.location}; search collections list shows them"
+            raise CollectionNotFound(message)
+        with self._translated():
+            forget = models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=alias))
+            self._client.update_collection_aliases([forget])
+
+    def drop(self, name: str) -> None:
+        """Remove a collection for good.
+
+        Raises:
+            CollectionNotFound: there is none.
+            IndexRejected: an alias leads to it.
+        """
+        self._target(name)
+        aliases = self.aliases()
+        if leading := [alias for alias, target in aliases.items() if name in {alias, target}]:
+            message = f"the alias {leading[0]!r} leads to {aliases[leading[0]]!r}; lead it elsewhere or remove it first"
+            raise IndexRejected(message)
+        with self._translated():
+            self._client.delete_collection(name)
+
+    def snapshot(self, name: str) -> str:
+        """Have the server write a snapshot, which it keeps; its name.
+
+        Raises:
+            CollectionNotFound: there is no such collection.
+            IndexRejected: this engine makes none, or the node that is asked does not hold all of the collection.
+        """
+        target = self._target(name)
+        missing, shards = 0, 0
+        with self._translated(), contextlib.suppress(NotImplementedError):  # in memory
+            missing, shards = missing_shards(self._client.collection_cluster_info(target))
+        if missing:
+            message = (
+                f"a snapshot made at {self.location} would lack {missing} of the {shards} shards of {target!r}, which are whole on "
+                "other nodes of the cluster only; have every node write its own (curl -X POST "
+                f"http://NODE:6333/collections/{target}/snapshots), and recover each on its node"
+            )
+            raise IndexRejected(message)
+        with self._translated():
+            made = self._client.create_snapshot(target, wait=True)
+        if made is None:
+            message = f"{self.location} makes no snapshots"
+            raise IndexRejected(message)
+        return f"{self.location}/collections/{target}/snapshots/{made.name}"
+
+    def close(self) -> None:
+        """Close the connections."""
+        if self._owned:
+            self._client.close()
+
+    def _target(self, name: str) -> str:
+        target = self.aliases().get(name, name)
+        if target not in self.names():
+            message = f"there is no collection {name!r} at {self.location}; search collections list shows them"
+            raise CollectionNotFound(message)
+        return target
+
+    def _translated(self) -> contextlib.AbstractContextManager[None]:
+        return translated(f"the Qdrant server at {self.location}")

@@ -1,0 +1,122 @@
+"""Points, filters and settings in the terms of qdrant-client's own types."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from qdrant_client import models
+
+from search.index.contract import CollectionSpec, PlainFilter, Point
+from search.index.exact import exact
+from search.settings import StorageSettings
+
+_MAX_REQUEST_BYTES = 8_000_000  # the server takes 32 MB; smaller requests time out less
+_BYTES_PER_NUMBER = 22  # of a vector, written as JSON
+_QUANTIZATIONS: dict[str, models.ScalarQuantization | models.BinaryQuantization | None] = {
+    "none": None,
+    "scalar": models.ScalarQuantization(scalar=models.ScalarQuantizationConfig(type=models.ScalarType.INT8, always_ram=True)),
+    "binary": models.BinaryQuantization(binary=models.BinaryQuantizationConfig(always_ram=True)),
+}
+
+
+@dataclass(frozen=True)
+class Sharding:
+    """Over how many machines a collection is spread; None leaves it to the server."""
+
+    shards: int | None = None
+    replicas: int | None = None
+    write_consistency: int | None = None
+
+
+def inherited(wanted: Sharding, params: models.CollectionParams) -> Sharding:
+    """What the settings name, and for the rest what a collection has that is to be replaced."""
+    return Sharding(
+        wanted.shards or params.shard_number,
+        wanted.replicas or params.replication_factor,
+        wanted.write_consistency or params.write_consistency_factor,
+    )
+
+
+def missing_shards(found: models.CollectionClusterInfo) -> tuple[int, int]:
+    """How many shards of a collection the node that was asked does not hold whole, and how many there are."""
+    whole = {shard.shard_id for shard in found.local_shards if shard.state == models.ReplicaState.ACTIVE}
+    known = {shard.shard_id for shard in found.local_shards} | {shard.shard_id for shard in found.remote_shards}
+    number = max(found.shard_count, len(known))
+    return number - len(whole), number
+
+
+def to_creation(spec: CollectionSpec, storage: StorageSettings, sharding: Sharding, purpose: str) -> dict[str, Any]:
+    """How a collection is made."""
+    return {
+        "vectors_config": models.VectorParams(size=spec.dimension, distance=models.Distance.COSINE, on_disk=storage.on_disk),
+        "metadata": {"fingerprint": spec.fingerprint, "storage": storage.model_dump(), "purpose": purpose},
+        "on_disk_payload": storage.on_disk_payload,
+        "hnsw_config": models.HnswConfigDiff(m=storage.hnsw_m, ef_construct=storage.hnsw_ef_construct),
+        "quantization_config": _QUANTIZATIONS[storage.quantization],
+        "shard_number": sharding.shards,
+        "replication_factor": sharding.replicas,
+        "write_consistency_factor": sharding.write_consistency,
+    }
+
+
+def to_search_params(storage: StorageSettings) -> models.SearchParams | None:
+    """How it is searched: what quantized vectors find is rescored with whole ones."""
+    if storage.quantization == "none":
+        return None
+    rescored = models.QuantizationSearchParams(rescore=True, oversampling=storage.oversampling)
+    return models.SearchParams(quantization=rescored)
+
+
+def spec_of(config: models.CollectionConfig) -> CollectionSpec | None:
+    """What a collection was made for; None if this package did not make it."""
+    fingerprint = (config.metadata or {}).get("fingerprint")
+    if not isinstance(fingerprint, str) or not isinstance(config.params.vectors, models.VectorParams):
+        return None
+    return CollectionSpec(config.params.vectors.size, fingerprint)
+
+
+def noted(config: models.CollectionConfig, name: str) -> dict[str, Any]:
+    """What this package noted under a name in a collection's metadata, where anybody may write; empty if it is no object."""
+    note = (config.metadata or {}).get(name)
+    return dict(note) if isinstance(note, Mapping) else {}
+
+
+def to_filter(filter: PlainFilter | None, *, indexed_only: bool = False) -> models.Filter | None:
+    """A plain filter, checked before, as the client takes it.
+
+    Args:
+        filter: which points.
+        indexed_only: whether the server refuses conditions that no index answers; a filter then goes out as it is.
+    """
+    if filter is None:
+        return None
+    return models.Filter.model_validate(filter if indexed_only else exact(filter, null_in_lists=True))
+
+
+def to_schema(kind: str, *, indexed_only: bool = False) -> models.PayloadSchemaType:
+    """How a field is indexed: whole numbers as floats (see search.index.exact), unless the server would then refuse a match."""
+    return models.PayloadSchemaType("float" if kind == "integer" and not indexed_only else kind)
+
+
+def is_indexed_only(config: models.CollectionConfig) -> bool:
+    """Whether strict mode refuses conditions that no index answers."""
+    strict = config.strict_mode_config
+    if strict is None or not strict.enabled:
+        return False
+    return strict.unindexed_filtering_retrieve is False or strict.unindexed_filtering_update is False
+
+
+def by_bytes(points: Sequence[Point]) -> Iterator[list[Point]]:
+    """Points in requests of a size that servers take."""
+    batch: list[Point] = []
+    room = _MAX_REQUEST_BYTES
+    for point in points:
+        size = len(point.vector) * _BYTES_PER_NUMBER + len(json.dumps(dict(point.payload)))
+        if batch and size > room:
+            yield batch
+            batch, room = [], _MAX_REQUEST_BYTES
+        batch.append(point)
+        room -= size
+    if batch:
+        yield batch

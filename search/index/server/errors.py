@@ -1,0 +1,169 @@
+"""What went wrong at a Qdrant server, in this package's terms.
+
+Who is to blame decides what becomes of it: a request is refused for what it holds only by INVALID_ARGUMENT, 400, 409, 413 or 422
+(IndexRejected, which a document may be the cause of). Whatever else goes wrong is the server's or the network's.
+"""
+
+import contextlib
+import json
+from collections.abc import Iterator
+
+import grpc
+import httpx
+from pydantic import ValidationError
+from qdrant_client.common.client_exceptions import QdrantException, ResourceExhaustedResponse
+from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
+
+from search.errors import (
+    CollectionNotFound,
+    IndexDenied,
+    IndexFailure,
+    IndexFaulted,
+    IndexFull,
+    IndexGarbled,
+    IndexOverloaded,
+    IndexRejected,
+    IndexTimeout,
+    IndexUnreachable,
+)
+from search.index.server.transport import AnswerRefusedError
+
+_SERVER_ERROR, _NO_STATUS = 500, 600
+_REDIRECT, _CLIENT_ERROR = 300, 400
+_FULL_DISK = ("no space left on device", "os error 28", "not enough disk space", "exceeds available disk space")
+_IN_MEMORY = ":memory:"
+_LONGEST_DETAIL = 500  # characters; an answer may be of any length
+
+
+@contextlib.contextmanager
+def translated(server: str) -> Iterator[None]:
+    """Around requests: whatever the client raises becomes an error of ours."""
+    try:
+        yield
+    except IndexFailure:
+        raise
+    except Exception as error:
+        raise translate(error, server) from error
+
+
+def translate(error: Exception, server: str) -> IndexFailure:
+    """Say in this package's terms what went wrong. Covers every exception the client raises; a test holds it to that."""
+    match error:
+        case ResourceExhaustedResponse():
+            return _overloaded(server, float(error.retry_after_s))
+        case QdrantException():  # an answer of 429, with a Retry-After that the client does not understand
+            return _overloaded(server, None)
+        case UnexpectedResponse():
+            return _from_answer(error, server)
+        case ResponseHandlingException():
+            return _from_source(error.source, server)
+        case json.JSONDecodeError() | RecursionError() | UnicodeError() | AssertionError():  # while it read an answer
+            return _from_source(error, server)
+        case ValueError() if not isinstance(error, ValidationError) and not server.endswith(_IN_MEMORY):
+            return _from_source(error, server)  # likewise: a server's refusals are no ValueErrors, but those in memory are
+        case grpc.RpcError():
+            return _from_grpc(error, server)
+        case _:
+            return IndexRejected(f"{server} cannot do that: {error}")
+
+
+def _from_answer(error: UnexpectedResponse, server: str) -> IndexFailure:
+    status, detail = error.status_code or 0, _detail(error)
+    if status == 404 and not detail:  # noqa: PLR2004  # somebody else's answer, where Qdrant would say which collection
+        return IndexGarbled(f"{server} knows nothing of collections (404); is SEARCH_INDEX__URL right?")
+    if _REDIRECT <= status < _CLIENT_ERROR:
+        where = _shortened(error.headers.get("Location", "")) or "elsewhere"
+        return IndexGarbled(
+            f"{server} redirects to {where} ({status}), which is not followed; set SEARCH_INDEX__URL to where it is"
+        )
+    if status == 507 or (status >= _SERVER_ERROR and _is_full(detail)):  # noqa: PLR2004  # "insufficient storage"
+        return _full(server, detail or "it says no more")
+    return _from_status(status, detail or error.reason_phrase or "no reason given", server)
+
+
+def _from_status(status: int, detail: str, server: str) -> IndexFailure:
+    match status:
+        case 401 | 403:
+            return IndexDenied(f"{server} did not accept the API key; set SEARCH_INDEX__API_KEY")
+        case 404:
+            return CollectionNotFound(f"{server} knows no such collection: {detail}")
+        case 407:
+            return IndexDenied(f"the proxy before {server} did not let the request through (407); set its user and password")
+        case 408 | 504:
+            return IndexTimeout(f"{server} took too long; raise SEARCH_INDEX__TIMEOUT_S or try again")
+        case 429:
+            return _overloaded(server, None)
+        case 425 | 502 | 503:
+            return IndexUnreachable(f"{server} is not ready ({status}); try again")
+        case _ if _SERVER_ERROR <= status < _NO_STATUS:
+            return IndexFaulted(f"{server} failed on the request ({status}): {detail}; try again, and look into its log")
+        case 400 | 409 | 413 | 422:
+            return IndexRejected(f"{server} refused the request ({status}): {detail}")
+        case _:
+            return IndexGarbled(f"{server} gave an answer that is not Qdrant's ({status}: {detail}); is SEARCH_INDEX__URL right?")
+
+
+def _from_source(source: Exception, server: str) -> IndexFailure:
+    match source:
+        case AnswerRefusedError():
+            return IndexGarbled(f"{server} {source}")
+        case httpx.TimeoutException():
+            return IndexTimeout(f"{server} did not answer in time; raise SEARCH_INDEX__TIMEOUT_S or try again")
+        case httpx.TransportError() | OSError():
+            return IndexUnreachable(f"{server} cannot be reached ({source}); is it running, and is SEARCH_INDEX__URL right?")
+        case _:
+            kind = type(source).__name__
+            return IndexGarbled(f"{server} gave an answer that is not Qdrant's ({kind}); is SEARCH_INDEX__URL right?")
+
+
+def _from_grpc(error: grpc.RpcError, server: str) -> IndexFailure:
+    code = error.code() if isinstance(error, grpc.Call) else grpc.StatusCode.UNKNOWN
+    detail = _shortened((error.details() if isinstance(error, grpc.Call) else str(error)) or "no reason given")
+    if _is_full(detail):
+        return _full(server, detail)
+    match code:
+        case grpc.StatusCode.UNAUTHENTICATED | grpc.StatusCode.PERMISSION_DENIED:
+            return _from_status(401, detail, server)
+        case grpc.StatusCode.NOT_FOUND:
+            return _from_status(404, detail, server)
+        case grpc.StatusCode.DEADLINE_EXCEEDED:
+            return _from_status(504, detail, server)
+        case grpc.StatusCode.RESOURCE_EXHAUSTED if "larger than max" in detail:
+            return IndexGarbled(f"{server} gave an answer that is too large ({detail}); ask for less depth")
+        case grpc.StatusCode.RESOURCE_EXHAUSTED:
+            return _overloaded(server, None)
+        case grpc.StatusCode.UNAVAILABLE:
+            return IndexUnreachable(f"{server} cannot be reached over gRPC ({detail}); is SEARCH_INDEX__GRPC_PORT right?")
+        case grpc.StatusCode.UNIMPLEMENTED:
+            return IndexGarbled(f"{server} gave an answer that is not Qdrant's ({detail}); is SEARCH_INDEX__GRPC_PORT right?")
+        case grpc.StatusCode.INVALID_ARGUMENT | grpc.StatusCode.ALREADY_EXISTS | grpc.StatusCode.OUT_OF_RANGE:
+            return IndexRejected(f"{server} refused the request: {detail}")
+        case _:  # INTERNAL, UNKNOWN, ABORTED and so on, as when a node is lost: never the request's fault
+            return IndexFaulted(f"{server} failed on the request ({code.name}): {detail}; try again, and look into its log")
+
+
+def _overloaded(server: str, retry_after_s: float | None) -> IndexOverloaded:
+    wait = "later" if retry_after_s is None else f"in {retry_after_s:g} s"
+    return IndexOverloaded(f"{server} asks for fewer requests; try again {wait}", retry_after_s)
+
+
+def _full(server: str, detail: str) -> IndexFull:
+    return IndexFull(f"the disk of {server} is full ({detail}); make room there and run the same again, what was written stays")
+
+
+def _is_full(detail: str) -> bool:
+    return any(words in detail.lower() for words in _FULL_DISK)
+
+
+def _detail(error: UnexpectedResponse) -> str:
+    """What Qdrant says in its answer; empty if it is not Qdrant's."""
+    try:
+        status = json.loads(error.content)["status"]
+        return _shortened(str(status.get("error", status) if isinstance(status, dict) else status))
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ""
+
+
+def _shortened(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _LONGEST_DETAIL else f"{line[:_LONGEST_DETAIL]} …"

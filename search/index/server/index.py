@@ -1,0 +1,295 @@
+"""A Qdrant server or cluster, and qdrant-client's in-memory mode for tests: one collection of either."""
+
+import contextlib
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from qdrant_client import QdrantClient, models
+from qdrant_client.http.exceptions import UnexpectedResponse
+
+from search.errors import CollectionNotFound, IndexMismatch, IndexRejected
+from search.index.contract import (
+    KEYWORD_FIELDS,
+    Attempt,
+    CollectionSpec,
+    Match,
+    PlainFilter,
+    Point,
+    Record,
+    Vector,
+    check_points,
+    check_spec,
+    once,
+    to_engine_id,
+    to_vector,
+)
+from search.index.exact import without_wildcard
+from search.index.server.conversion import (
+    Sharding,
+    by_bytes,
+    inherited,
+    is_indexed_only,
+    noted,
+    spec_of,
+    to_creation,
+    to_filter,
+    to_schema,
+    to_search_params,
+)
+from search.index.server.errors import translated
+from search.index.server.lease import Lease
+from search.network.addresses import without_secrets
+from search.settings import StorageSettings
+
+_PAGE = 256
+_CONFLICT = 409
+_DENIED = {401, 403}
+FIRST = ".v1"  # of the names of collections that one alias leads to, one after the other
+_FOLLOWED_EVERY_S = 5.0
+
+
+class QdrantIndex:
+    """One collection, reached through a client that this object owns."""
+
+    def __init__(
+        self,
+        client: QdrantClient,
+        name: str,
+        location: str,
+        storage: StorageSettings | None = None,
+        sharding: Sharding | None = None,
+        *,
+        owned: bool = True,
+        aliased: bool = True,
+        purpose: str = "",
+        like: str | None = None,
+    ) -> None:
+        """Keep the names.
+
+        Args:
+            client: reaches the server.
+            name: of the collection, or an alias of it.
+            location: of the server, for people.
+            storage: how the collection is kept, if it is made.
+            sharding: over how many machines.
+            owned: whether the client is closed with this.
+            aliased: whether a collection that is made gets the name as an alias only.
+            purpose: kept with a collection that is made, until a name is led to it.
+            like: a collection that it is to replace: it is spread over machines likewise, where `sharding` says nothing else.
+        """
+        self.name = name
+        self._storage = storage or StorageSettings()
+        self._sharding = sharding or Sharding()
+        self.location = without_secrets(location)
+        self._client = client
+        self._owned = owned
+        self._aliased = aliased
+        self._purpose = purpose
+        self._like = like
+        self._target = name  # what the name leads to
+        self._spec: CollectionSpec | None = None
+        self._lease: Lease | None = None
+        self._resolved_at = 0.0
+        self._indexed_only = False  # whether the server takes filters on indexed fields only
+        self._unfit = ""  # what the name leads to by now, though it is of another embedder
+
+    def ensure(self, spec: CollectionSpec, *, create: bool) -> None:
+        """Open the collection, making it if asked to.
+
+        Raises:
+            CollectionNotFound: it does not exist and is not to be made.
+            IndexMismatch: it was made for another spec, or not by this package.
+        """
+        if self._lease and self._spec:  # a run is writing to what the name led to when it began
+            check_spec(self.name, self._spec, spec)
+            return
+        with self._translated():
+            target = self._resolve()
+            if target is None:
+                if not create:
+                    message = f"there is no collection {self.name!r} at {self.location}; `search ingest` makes one"
+                    raise CollectionNotFound(message)
+                target = self._create(spec)
+        stored, indexed_only = self._described(target)
+        check_spec(self.name, stored, spec)  # before anything is asked of it
+        self._target, self._indexed_only = target, indexed_only
+        if create:
+            with self._translated():
+                self._create_payload_indexes()  # again, lest a creation was interrupted before them
+        self._spec = spec
+        self._resolved_at = time.monotonic()
+
+    @contextlib.contextmanager
+    def claimed(self, attempt: Attempt = once) -> Iterator[None]:
+        """Be the only writer for the time of a context; see search.index.server.lease."""
+        target = self._target
+
+        def read() -> dict[str, Any]:
+            with self._translated():
+                return noted(self._client.get_collection(target).config, "writer")
+
+        def write(note: dict[str, Any]) -> None:
+            with self._translated():
+                self._client.update_collection(target, metadata={"writer": note})
+
+        with Lease(f"collection {self.name!r} at {self.location}", read, write, attempt) as lease:
+            self._lease = lease
+            try:
+                yield
+            finally:
+                self._lease = None
+
+    def _check_claim(self) -> None:
+        if self._lease is not None:
+            self._lease.check()
+
+    def upsert(self, points: Sequence[Point]) -> None:
+        """Write points, replacing those with the same id, in requests the server takes."""
+        check_points(points)
+        self._check_claim()
+        for batch in by_bytes(points):
+            converted = [
+                models.PointStruct(id=to_engine_id(p.id), vector=p.vector.tolist(), payload=dict(p.payload)) for p in batch
+            ]
+            with self._translated():
+                self._client.upsert(self._target, converted, wait=True)
+
+    def query(self, vector: Vector, limit: int, filter: PlainFilter | None = None) -> list[Match]:
+        """The `limit` closest points that pass the filter, closest first."""
+        self._follow()
+        with self._translated():
+            answer = self._client.query_points(
+                self._target,
+                query=vector.tolist(),
+                limit=limit,
+                query_filter=self._filter(filter),
+                with_payload=True,
+                search_params=to_search_params(self._storage),
+            )
+        return [Match(str(point.id), point.score, point.payload or {}) for point in answer.points]
+
+    def delete(self, *, ids: Sequence[str] = (), filter: PlainFilter | None = None) -> None:
+        """Remove points by id, or all that pass a filter."""
+        self._check_claim()
+        with self._translated():
+            if ids:
+                self._client.delete(self._target, models.PointIdsList(points=[to_engine_id(one) for one in ids]), wait=True)
+            if filter is not None:
+                self._client.delete(self._target, models.FilterSelector(filter=self._filter(filter)), wait=True)
+
+    def scroll(
+        self,
+        filter: PlainFilter | None = None,
+        fields: Sequence[str] | None = None,
+        *,
+        vectors: bool = False,
+        start: str | None = None,
+    ) -> Iterator[Record]:
+        """Every point that passes the filter, by id, from `start` on, with the named payload fields, and its vector if asked."""
+        offset: Any = None if start is None else to_engine_id(start)
+        wanted: bool | list[str] = True if fields is None else list(fields)
+        while True:
+            with self._translated():
+                records, offset = self._client.scroll(
+                    self._target, self._filter(filter), _PAGE, offset=offset, with_payload=wanted, with_vectors=vectors
+                )
+            for record in records:
+                vector = to_vector(record.vector) if vectors else None
+                yield Record(str(record.id), record.payload or {}, vector)
+            if offset is None:
+                return
+
+    def count(self, filter: PlainFilter | None = None) -> int:
+        """How many points pass the filter."""
+        with self._translated():
+            return self._client.count(self._target, count_filter=self._filter(filter), exact=True).count
+
+    def optimize(self) -> None:
+        """Nothing to ask for: the server optimizes by itself."""
+
+    def close(self) -> None:
+        """Close the connections."""
+        if self._owned:
+            self._client.close()
+
+    def _resolve(self) -> str | None:
+        """The collection that the name means: its alias's, or its own; None if there is neither."""
+        try:
+            aliases = {found.alias_name: found.collection_name for found in self._client.get_aliases().aliases}
+        except UnexpectedResponse as error:
+            if error.status_code not in _DENIED:
+                raise
+            aliases = {}  # a key for one collection may not list them
+        if self.name in aliases:
+            return aliases[self.name]
+        return self.name if self._client.collection_exists(self.name) else None
+
+    def _follow(self) -> None:
+        """Go over to the collection that the alias was switched to, if it was made for the same embedder."""
+        if self._spec is None or self._lease or time.monotonic() < self._resolved_at + _FOLLOWED_EVERY_S:
+            return
+        self._resolved_at = time.monotonic()
+        with self._translated():
+            target = self._resolve()
+        if target is None or target in {self._target, self._unfit}:
+            return
+        stored, indexed_only = self._described(target)
+        try:
+            check_spec(self.name, stored, self._spec)
+        except IndexMismatch:
+            self._unfit = target  # the old one answers until this is opened anew, with the new embedder
+        else:
+            self._target, self._indexed_only = target, indexed_only
+
+    def _described(self, target: str) -> tuple[CollectionSpec, bool]:
+        """What a collection was made for, and whether the server takes filters on indexed fields only."""
+        with self._translated():
+            stored = self._client.get_collection(target).config
+        spec = spec_of(stored)
+        if spec is None:
+            message = f"collection {self.name!r} at {self.location} was not made by this package; choose another --collection"
+            raise IndexMismatch(message)
+        return spec, is_indexed_only(stored)
+
+    def _create(self, spec: CollectionSpec) -> str:
+        """Make the collection, and the name as an alias of it, so that it can be led to another one."""
+        if not self._aliased:
+            self._make(self.name, spec)
+            return self.name
+        first = f"{self.name}{FIRST}"
+        self._make(first, spec)
+        lead = models.CreateAlias(collection_name=first, alias_name=self.name)
+        self._client.update_collection_aliases([models.CreateAliasOperation(create_alias=lead)])
+        return first
+
+    def _make(self, name: str, spec: CollectionSpec) -> None:
+        sharding = self._sharding
+        if self._like is not None:
+            params = self._client.get_collection(self._like).config.params
+            if params.sharding_method == models.ShardingMethod.CUSTOM:
+                message = (
+                    f"collection {self._like!r} at {self.location} is sharded by keys, which this package does not write with; "
+                    "ingest its sources into another collection (--collection NAME)"
+                )
+                raise IndexRejected(message)
+            sharding = inherited(sharding, params)
+        try:
+            self._client.create_collection(name, **to_creation(spec, self._storage, sharding, self._purpose))
+        except UnexpectedResponse as error:
+            if error.status_code != _CONFLICT:  # another process was quicker; what it made is compared next
+                raise
+
+    def _create_payload_indexes(self) -> None:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Payload indexes have no effect in the local Qdrant", UserWarning)
+            for field, kind in {**dict.fromkeys(KEYWORD_FIELDS, "keyword"), **self._storage.payload_indexes}.items():
+                schema = to_schema(kind, indexed_only=self._indexed_only)
+                self._client.create_payload_index(self._target, without_wildcard(field), schema)
+
+    def _filter(self, filter: PlainFilter | None) -> models.Filter | None:
+        return to_filter(filter, indexed_only=self._indexed_only)
+
+    def _translated(self) -> contextlib.AbstractContextManager[None]:
+        return translated(f"the Qdrant server at {self.location}")

@@ -1,0 +1,160 @@
+"""Which passages does a document fall into? As many whole sentences as fit the budget of tokens, with their place in the text.
+
+A passage never reaches over a heading; a code block stays whole where it fits, and is cut between its lines where it does not.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
+from typing import NamedTuple
+
+from search.documents import Chunk, Document
+from search.inference.tokens import TextTokenizer
+from search.reading.structure import Block, Pages, sections
+
+# After a sentence's end and its white space; after a line break; after a Chinese or Japanese sentence's end and its quotes.
+_SENTENCE = re.compile("(?<=[.!?])\\s+|\\n\\s*|[\u3002\uff01\uff1f\uff61][\u300d\u300f\u3011\u300b\u3009\uff09\u201d\u2019]*")
+_LINE = re.compile("\\n")
+_TALLIED_AT_ONCE = 512
+_LONGEST_HEADING = 1000  # characters, which every passage below it carries
+_JOINT = " \u203a "  # between a title and the headings below it
+
+
+class _Sentence(NamedTuple):
+    start: int
+    end: int
+    tokens: int
+
+
+class Chunker:
+    """Cuts documents by a model's tokens."""
+
+    def __init__(self, tokenizer: TextTokenizer, tokens: int, overlap: int) -> None:
+        """Keep the budget.
+
+        Args:
+            tokenizer: the embedder's, whose tokens count.
+            tokens: the longest passage, title and headings included; never more than the embedder's window.
+            overlap: tokens a passage may repeat of the one before, in whole sentences.
+        """
+        window = tokenizer.max_tokens - tokenizer.special_tokens(pair=False)
+        self._tokenizer = tokenizer
+        self._tokens = min(tokens, window)
+        self._overlap = min(overlap, self._tokens // 2)
+
+    def state(self, document: Document) -> str:
+        """Whatever the passages depend on besides the document's content; a change of it changes the document's revision."""
+        kind = "" if document.media_type == "text/plain" else f"/{document.media_type}"
+        return f"{self._tokens}/{self._overlap}{kind}"
+
+    def chunk(self, document: Document) -> Iterator[Chunk]:
+        """Cut one document; a short one gives one chunk. Offsets count characters of `document.text`."""
+        pending: Chunk | None = None
+        for chunk in self._chunks(document):
+            if pending is None:
+                pending = replace(chunk, before=document.text[: chunk.start])
+                continue
+            yield replace(pending, after=document.text[pending.end : chunk.start])
+            pending = chunk
+        if pending is not None:
+            yield replace(pending, after=document.text[pending.end :])
+
+    def _chunks(self, document: Document) -> Iterator[Chunk]:
+        pages = Pages(document.text)
+        number = 0
+        for section in sections(document.text, document.media_type):
+            headings = tuple(_clipped(heading) for heading in section.headings)
+            above = headings[1:] if section.headings[:1] == (document.title,) else headings
+            words = _JOINT.join(part for part in (document.title, *above) if part)
+            title = self._tokenizer.cut([words], self._tokens // 2)[0]  # a long one takes half of each passage, and ends there
+            for start, end in self._spans(document.text, section.blocks, self._tokens - title.seen):
+                yield Chunk(
+                    document.id,
+                    number,
+                    document.text[start:end],
+                    start,
+                    end,
+                    title.text,
+                    document.metadata,
+                    headings,
+                    pages.of(start),
+                    document.media_type,
+                    document.modified,
+                    document.title,
+                )
+                number += 1
+
+    def _spans(self, text: str, blocks: tuple[Block, ...], budget: int) -> Iterator[tuple[int, int]]:
+        packed: list[_Sentence] = []
+        tokens = 0
+        for sentence in self._sentences(text, blocks, budget):
+            if packed and tokens + sentence.tokens > budget:
+                yield packed[0].start, packed[-1].end
+                packed = self._tail(packed, budget - sentence.tokens)
+                tokens = sum(one.tokens for one in packed)
+            packed.append(sentence)
+            tokens += sentence.tokens
+        if packed:
+            yield packed[0].start, packed[-1].end
+
+    def _tail(self, packed: list[_Sentence], room: int) -> list[_Sentence]:
+        """The last sentences that fit the overlap and leave room for the next one."""
+        kept: list[_Sentence] = []
+        tokens = 0
+        for sentence in reversed(packed):
+            tokens += sentence.tokens
+            if tokens > min(self._overlap, room):
+                break
+            kept.insert(0, sentence)
+        return kept
+
+    def _sentences(self, text: str, blocks: tuple[Block, ...], budget: int) -> Iterator[_Sentence]:
+        """Sentences and blocks of code without the white space around them; what is longer than the budget comes in pieces."""
+        for block in blocks:
+            if not block.is_code:
+                yield from self._divided(text, block.start, block.end, _SENTENCE, budget)
+                continue
+            start, end = _strip(text, block.start, block.end)
+            tokens = self._tokenizer.tally([text[start:end]])[0].tokens
+            if tokens <= budget:
+                yield _Sentence(start, end, tokens)
+            else:
+                yield from self._divided(text, start, end, _LINE, budget)
+
+    def _divided(self, text: str, first: int, last: int, border: re.Pattern[str], budget: int) -> Iterator[_Sentence]:
+        borders = [first, *(match.end() for match in border.finditer(text, first, last)), last]
+        spans = [_strip(text, start, end) for start, end in pairwise(borders)]
+        spans = [(start, end) for start, end in spans if start < end]
+        for at in range(0, len(spans), _TALLIED_AT_ONCE):
+            batch = spans[at : at + _TALLIED_AT_ONCE]
+            for (start, end), tally in zip(batch, self._tokenizer.tally([text[s:e] for s, e in batch]), strict=True):
+                if tally.tokens <= budget:
+                    yield _Sentence(start, end, tally.tokens)
+                else:
+                    yield from self._pieces(text, start, end, budget)
+
+    def _pieces(self, text: str, start: int, end: int, budget: int) -> Iterator[_Sentence]:
+        """Cut between words, and within one only if it is longer than the budget by itself."""
+        offsets = self._tokenizer.offsets(text[start:end])
+        first = 0
+        while first < len(offsets):
+            after = min(first + budget, len(offsets))
+            if after < len(offsets):
+                words = (i for i in range(after, first, -1) if text[start + offsets[i][0] - 1].isspace())
+                after = next(words, after)
+            last = offsets[after][0] if after < len(offsets) else end - start
+            piece_start, piece_end = _strip(text, start + offsets[first][0], start + last)
+            yield _Sentence(piece_start, piece_end, after - first)
+            first = after
+
+
+def _clipped(heading: str) -> str:
+    return heading if len(heading) <= _LONGEST_HEADING else f"{heading[: _LONGEST_HEADING - 1]}…"
+
+
+def _strip(text: str, start: int, end: int) -> tuple[int, int]:
+    """The span without the white space at its ends."""
+    span = text[start:end]
+    kept = span.lstrip()
+    return end - len(kept), end - len(kept) + len(kept.rstrip())

@@ -1,0 +1,58 @@
+"""Which vectors do passages have? Embedded, in the thread that embeds; a document that the model fails on is kept apart."""
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import NamedTuple
+
+from search.embedding.dense import Embedder
+from search.errors import InferenceFailed
+from search.index.contract import Vector
+from search.ingestion.planning import Passage
+
+
+class Embedded(NamedTuple):
+    """Passages with their vectors, and the documents that the embedder failed on, with the reason."""
+
+    passages: list[tuple[Passage, Vector]]
+    refused: dict[str, str]
+
+
+class Vectors:
+    """Embeds step by step."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        """Keep the embedder."""
+        self._embedder = embedder
+        self._taken = False  # anything
+
+    def embed(self, passages: Sequence[Passage]) -> Embedded:
+        """Embed passages.
+
+        Raises:
+            ModelError: the embedder gave up, or fails on whatever it is given.
+        """
+        try:
+            embedded = self._together(passages)
+        except InferenceFailed as error:
+            found = self._one_by_one(passages)
+            if not self._taken:
+                raise error from None
+            return found
+        self._taken |= bool(embedded)
+        return Embedded(embedded, {})
+
+    def _one_by_one(self, passages: Sequence[Passage]) -> Embedded:
+        embedded: list[tuple[Passage, Vector]] = []
+        refused: dict[str, str] = {}
+        for document_id, group in groupby(passages, lambda one: one.chunk.document_id):
+            try:
+                embedded += self._together(list(group))
+                self._taken = True
+            except InferenceFailed as reason:
+                refused[document_id] = str(reason)
+        return Embedded(embedded, refused)
+
+    def _together(self, passages: Sequence[Passage]) -> list[tuple[Passage, Vector]]:
+        fresh = [one.chunk.passage for one in passages if one.vector is None]
+        vectors = iter(self._embedder.embed_passages(fresh) if fresh else ())
+        return [(one, next(vectors) if one.vector is None else one.vector) for one in passages]

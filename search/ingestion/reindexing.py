@@ -1,0 +1,275 @@
+"""How does a collection come to another embedder, chunking or storage while it is searched?
+
+A new one is filled beside it from its own documents, compared with it, and then the name is led to the new one in a single step.
+The old one stays, to be led back to. What is interrupted goes on when it is started again.
+"""
+
+import hashlib
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from heapq import nsmallest
+from typing import Any
+
+from search.documents import Document, check_strings
+from search.embedding.dense import Embedder
+from search.errors import ReindexRefused
+from search.index.collections import CollectionInfo, Collections
+from search.index.contract import CollectionSpec, VectorIndex
+from search.index.points import find, passages
+from search.ingestion.chunking import Chunker
+from search.ingestion.copying import copy
+from search.ingestion.damage import survey
+from search.ingestion.restoring import FIRST_PASSAGES, documents
+from search.ingestion.run import Ingestion, IngestReport, OnProgress
+from search.settings import StorageSettings, checked_collection
+
+_VERSION = re.compile(r"(.+)\.v(\d+)")
+_SAMPLED = 50  # queries, if none are given
+_WORDS = 12  # of a document, as a query
+_TOP = 10
+_CANDIDATES = 50  # passages, from which the first ten documents come
+_TOLERANCE = 0.01  # nDCG@10 that the new one may lose where there are judgements
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Queries with judged documents: text by id, and grade by query and document."""
+
+    queries: Mapping[str, str]
+    qrels: Mapping[str, Mapping[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """How the new collection answers beside the live one, by retrieval alone.
+
+    Attributes:
+        queries: how many were asked of both.
+        overlap: mean share of the first ten documents that both find, 0 to 1.
+        live_ndcg: mean nDCG@10 of the live one, None without judgements.
+        new_ndcg: likewise.
+        passed: whether the name may be led to the new one.
+        because: why not; empty if it may.
+    """
+
+    queries: int
+    overlap: float
+    live_ndcg: float | None
+    new_ndcg: float | None
+    passed: bool
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReindexReport:
+    """What became of it."""
+
+    live: str  # the collection that the name led to
+    new: str  # the one beside it
+    ingest: IngestReport  # how that was filled
+    check: Check | None  # how it was compared
+    switched: bool  # whether the name leads to it now
+    damaged: int = 0  # points of the live one that hold no whole passage, and were left out …
+    foreign: int = 0  # … and those that another program wrote
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as plain data."""
+        return {**asdict(self), "ingest": self.ingest.to_dict()}
+
+
+class Reindexing:
+    """Moves a name from one collection to a new one."""
+
+    def __init__(self, collections: Collections, name: str, embedder: Embedder, chunker: Chunker, storage: StorageSettings) -> None:
+        """Keep the parts.
+
+        Args:
+            collections: of the engine.
+            name: what is searched by.
+            embedder: of the new collection.
+            chunker: likewise.
+            storage: likewise.
+        """
+        self._collections = collections
+        self._name = name
+        self._embedder = embedder
+        self._chunker = chunker
+        self._storage = storage
+
+    def run(
+        self,
+        *,
+        live_embedder: Callable[[str], Embedder] | None,
+        queries: Sequence[str] = (),
+        judged: Judged | None = None,
+        min_overlap: float = 0.5,
+        on_progress: OnProgress | None = None,
+        wrap: Callable[[VectorIndex], VectorIndex] = lambda index: index,
+    ) -> ReindexReport:
+        """Fill, check and switch.
+
+        Args:
+            live_embedder: gives the live collection's embedder by its fingerprint; None leaves the check out.
+            queries: asked of both collections; beginnings of documents if there are none.
+            judged: decide by nDCG@10 instead of the overlap.
+            min_overlap: with less, the name stays where it is.
+            on_progress: called after every step of filling.
+            wrap: puts something around each collection, such as patience.
+
+        Raises:
+            InvalidQuery: queries are no strings, or one string in their place.
+            ReindexRefused: the live collection holds documents that cannot be given back whole.
+            IndexBusy: another process writes to the collection.
+            IndexFailure: the index gave up; the same call again goes on from there.
+            ModelError: likewise an embedder.
+        """
+        queries = check_strings(queries, "queries", "queries")
+        info = self._collections.info(self._name)
+        if info.spec is None:
+            message = f"collection {self._name!r} at {info.location} was not made by this package, and cannot be read by it"
+            raise ReindexRefused(message)
+        live = wrap(self._collections.open(info.name, self._storage))
+        spec = CollectionSpec(self._embedder.dimension, self._embedder.fingerprint)
+        self._collections.check_alias(self._name)
+        purpose = f"{self._name} after {info.name}"
+        new_name = self._new_name(info.name, spec, purpose)
+        new = wrap(self._collections.open(new_name, self._storage, purpose, like=info.name))
+        try:
+            live.ensure(info.spec, create=False)
+            with live.claimed():  # what came in meanwhile would be missing
+                damage = survey(live)
+                if _digest_of(info.spec) == _digest_of(spec) and self._cut_alike(live):
+                    copy(live, new, spec, sync=True, on_progress=on_progress, damage=damage)
+                filling = Ingestion(self._embedder, new, self._chunker, max_characters=sys.maxsize, on_progress=on_progress)
+                report = filling.run(documents(live), sync=True, max_delete=sys.maxsize)
+                if report.rejected:
+                    message = (
+                        f"{report.rejected:,} documents cannot be given back whole, such as {report.rejections[0]}; "
+                        f"the new collection {new_name!r} was filled with the others, and {self._name!r} stays as it is"
+                    )
+                    raise ReindexRefused(message)
+                check = None
+                if live_embedder is not None:
+                    asked = judged or Judged(dict(enumerate_queries(queries or sampled(live))), {})
+                    check = self._checked(live, new, live_embedder(info.spec.fingerprint), asked, min_overlap)
+                switched = check is None or check.passed
+                if switched:
+                    self._collections.switch(self._name, new_name)
+        finally:
+            live.close()
+            new.close()
+        return ReindexReport(info.name, new_name, report, check, switched, damage.damaged, damage.foreign)
+
+    def _new_name(self, live: str, spec: CollectionSpec, purpose: str) -> str:
+        """The next version; one that was begun for this, with the same settings, is gone on with."""
+        found = _VERSION.fullmatch(live)
+        version = int(found[2]) if found else 1
+        taken = self._collections.names()
+        while True:
+            version += 1
+            name = f"{found[1] if found else live}.v{version}"
+            if name not in taken or self._fits(self._collections.info(name, exact=True), spec, purpose):
+                return name
+
+    def _fits(self, begun: CollectionInfo, spec: CollectionSpec, purpose: str) -> bool:
+        if begun.aliases or begun.spec is None or begun.details.get("purpose") != purpose:
+            return False  # somebody's own
+        return _digest_of(begun.spec) == _digest_of(spec) and begun.details.get("storage") == self._storage.model_dump()
+
+    def _cut_alike(self, live: VectorIndex) -> bool:
+        """Whether the first document is cut as it would be now; others, too, are copied then, and cut anew where they are not."""
+        first = next(documents(live), None)
+        if not isinstance(first, Document):
+            return False
+        revision = first.content_hash(self._chunker.state(first))
+        stored = live.scroll({"must": [{"key": "document_id", "match": {"value": first.id}}]}, ["revision"])
+        return all(record.payload["revision"] == revision for record in passages(stored, ["revision"]))
+
+    def _checked(self, live: VectorIndex, new: VectorIndex, embedder: Embedder, asked: Judged, min_overlap: float) -> Check:
+        before = {one: _first_documents(live, embedder, text) for one, text in asked.queries.items()}
+        after = {one: _first_documents(new, self._embedder, text) for one, text in asked.queries.items()}
+        shared = [len(set(before[one]) & set(after[one])) / len(before[one]) for one in asked.queries if before[one]]
+        overlap = sum(shared) / len(shared) if shared else 1.0
+        if not asked.qrels:
+            because = "" if overlap >= min_overlap else f"only {overlap:.0%} of the first {_TOP} documents are the same"
+            return Check(len(before), overlap, None, None, not because, because)
+        from search.evaluation.measures import mean, measure, ranked
+
+        old, now = (
+            mean(measure({one: ranked(found) for one, found in run.items()}, asked.qrels, ["nDCG@10"]))["nDCG@10"]
+            for run in (before, after)
+        )
+        because = "" if now >= old - _TOLERANCE else f"nDCG@10 falls from {old:.3f} to {now:.3f}"
+        return Check(len(before), overlap, old, now, not because, because)
+
+
+def roll_back(collections: Collections, name: str) -> tuple[str, str]:
+    """Lead a name back to the collection it led to before: which one it leaves, and which it leads to now.
+
+    Raises:
+        ReindexRefused: there is none.
+        IndexBusy: another process writes to the one it leads to.
+    """
+    info = collections.info(name)
+    previous = collections.previous(name)
+    if previous is None:
+        message = f"{name!r} led to nothing before {info.name!r}, or that was dropped; reindex it with the old settings"
+        raise ReindexRefused(message)
+    lead(collections, name, previous)
+    return info.name, previous
+
+
+def lead(collections: Collections, alias: str, name: str) -> None:
+    """Lead an alias to a collection, while nobody writes to what it leads to now: they would go on where nobody searches.
+
+    Raises:
+        CollectionNotFound: there is no such collection.
+        IndexBusy: another process writes to the one that the alias leads to.
+        IndexRejected: a collection is called like the alias.
+        InvalidSettings: no collection could be called like it, so it could not be asked for.
+    """
+    checked_collection(alias)
+    leads_to = collections.aliases().get(alias)
+    spec = None if leads_to is None else collections.info(leads_to, exact=True).spec
+    if leads_to is None or spec is None:
+        collections.switch(alias, name)
+        return
+    live = collections.open(leads_to, StorageSettings())
+    try:
+        live.ensure(spec, create=False)
+        with live.claimed():
+            collections.switch(alias, name)
+    finally:
+        live.close()
+
+
+def sampled(index: VectorIndex) -> list[str]:
+    """Beginnings of some documents, the same each time, as queries."""
+
+    def order(document_id: str) -> bytes:
+        return hashlib.blake2b(document_id.encode(), digest_size=8).digest()
+
+    scrolled = passages(index.scroll(FIRST_PASSAGES, ["document_id"]), ["document_id"])
+    firsts = (str(record.payload["document_id"]) for record in scrolled)
+    chosen = nsmallest(_SAMPLED, firsts, key=order)
+    if not chosen:
+        return []
+    these = {"must": [*FIRST_PASSAGES["must"], {"key": "document_id", "match": {"any": chosen}}]}
+    texts = (str(record.payload["text"]) for record in passages(index.scroll(these, ["text"]), ["text"]))
+    return sorted(" ".join(text.split()[:_WORDS]) for text in texts if text.strip())
+
+
+def enumerate_queries(queries: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Queries with their numbers as ids."""
+    return ((str(number), query) for number, query in enumerate(queries))
+
+
+def _first_documents(index: VectorIndex, embedder: Embedder, query: str) -> list[str]:
+    candidates = find(index, embedder.embed_query(query), _CANDIDATES).candidates
+    return list(dict.fromkeys(candidate.document_id for candidate in candidates))[:_TOP]
+
+
+def _digest_of(spec: CollectionSpec) -> str:
+    return spec.fingerprint.rpartition("@")[2]

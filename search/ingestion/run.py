@@ -1,0 +1,213 @@
+"""How do documents get into the index? Compared with what is there, chunked, embedded, written, and accounted for.
+
+Three threads share the work: the caller's reads, compares and cuts (`planning.py`) and keeps the account, one embeds
+(`embedding.py`), one writes (`writing.py`). A document's new chunks are written before its old ones are deleted, and every chunk
+names the revision it belongs to and how many there are of it. So a run that was killed leaves nothing that the next one would
+take for complete.
+"""
+
+import threading
+import time
+from collections.abc import Iterable
+from contextlib import nullcontext
+from functools import partial
+
+from search.documents import Document, Rejection
+from search.embedding.dense import Embedder
+from search.errors import CollectionNotFound
+from search.index.contract import CollectionSpec, VectorIndex
+from search.ingestion.chunking import Chunker
+from search.ingestion.damage import Damage, survey
+from search.ingestion.embedding import Embedded, Vectors
+from search.ingestion.lookup import others, written_of
+from search.ingestion.planning import Planning
+from search.ingestion.relay import Relay, in_groups
+from search.ingestion.removal import check_max_delete, most
+from search.ingestion.report import IngestReport, OnChange, OnProgress, OnRejection, Progress, State
+from search.ingestion.writing import Outcome, Writing
+
+__all__ = ["IngestReport", "Ingestion", "OnChange", "OnProgress", "OnRejection", "Progress", "State", "in_groups"]
+
+_STEPS = 4  # that reading is ahead of writing; a batch of passages is one
+_DELETED_AT_ONCE = 512  # documents
+_KEPT = 1000  # rejections listed in the report; all are counted
+
+
+class Ingestion:
+    """One run: documents in, report out. Memory stays bounded by the longest documents and some 80 bytes for each id."""
+
+    def __init__(
+        self,
+        embedder: Embedder,
+        index: VectorIndex,
+        chunker: Chunker,
+        *,
+        max_characters: int,
+        on_progress: OnProgress | None = None,
+        on_rejection: OnRejection | None = None,
+        on_change: OnChange | None = None,
+    ) -> None:
+        """Keep the parts.
+
+        Args:
+            embedder: makes the vectors.
+            index: takes them; the collection is made if it does not exist.
+            chunker: cuts the documents.
+            max_characters: a longer document is rejected.
+            on_progress: called after every step, in the thread that runs.
+            on_rejection: called for every rejection, as it happens.
+            on_change: called for every document that is added, changed or removed, or would be.
+        """
+        self._spec = CollectionSpec(embedder.dimension, embedder.fingerprint)
+        self._index = index
+        using = threading.Lock()  # the index, which reading and writing both ask
+        self._planning = Planning(index, using, chunker, max_characters)
+        self._vectors = Vectors(embedder)
+        self._writing = Writing(index, using, embedder.tokenizer)
+        self._on_progress = on_progress
+        self._on_rejection = on_rejection
+        self._on_change = on_change
+        self._counts: dict[State, int] = {"added": 0, "changed": 0, "unchanged": 0, "removed": 0}
+        self._unknown: set[str] = set()  # of documents under way
+        self._unknown_documents = 0
+        self._rejections: list[Rejection] = []
+        self._rejected = 0
+        self._nameless = 0  # rejections of which nobody knows which document they were
+        self._chunks = 0
+        self._reused = 0
+        self._tokens = 0
+        self._started = 0.0
+
+    def run(
+        self,
+        documents: Iterable[Document | Rejection],
+        *,
+        sync: bool = False,
+        max_delete: float = 0.2,
+        dry_run: bool = False,
+        create: bool = True,
+    ) -> IngestReport:
+        """Ingest everything.
+
+        Args:
+            documents: drawn in this thread, a few hundred ahead of what is written.
+            sync: also remove documents of the collection that are not among these, and mend what is damaged of those that are.
+                Points that another program wrote are left alone.
+            max_delete: how many a sync may remove: as an int a number of documents, as a float a share of all documents of the
+                collection, from 0.0 to 1.0. If there are more, none is removed and the report says so; likewise if something was
+                rejected that may be one of them.
+            dry_run: write nothing, and report what would be.
+            create: make the collection if it does not exist.
+
+        Raises:
+            CollectionNotFound: there is no collection, and it is not to be made.
+            InvalidDocument: max_delete is negative, or a float above 1.0, or no number.
+            IndexBusy: another process writes to the collection.
+            IndexFailure: the index gave up; what was written stays, and the same call again goes on from there.
+            ModelError: the embedder gave up; likewise.
+        """
+        check_max_delete(max_delete)
+        self._started = time.monotonic()
+        exists = self._open(create=create and not dry_run, needed=not (create and dry_run))
+        with nullcontext() if dry_run else self._index.claimed():
+            return self._run(documents, sync=sync, max_delete=max_delete, dry_run=dry_run, exists=exists)
+
+    def _run(
+        self, documents: Iterable[Document | Rejection], *, sync: bool, max_delete: float, dry_run: bool, exists: bool
+    ) -> IngestReport:
+        damage = survey(self._index) if sync and exists else Damage()
+        if not dry_run:
+            for batch in in_groups(damage.empty, _DELETED_AT_ONCE):
+                self._index.delete(ids=batch)
+            self._planning.partial = dict(damage.partial)
+        if dry_run:
+            for step in self._planning.steps(documents, exists=exists, chunked=False):
+                self._refuse(step.rejections)
+                self._settle(Outcome(0, 0, 0, set(), [], step.concluded))
+        else:
+            with Relay[Embedded, Outcome](_STEPS) as relay:
+                for step in self._planning.steps(documents):
+                    self._refuse(step.rejections)
+                    for outcome in relay.do(partial(self._vectors.embed, step.passages), partial(self._writing.write, step)):
+                        self._settle(outcome)
+                for outcome in relay.finish():
+                    self._settle(outcome)
+        kept, because = self._remove_others(damage, max_delete, dry_run=dry_run) if sync and exists else (0, "")
+        if not dry_run:
+            self._index.optimize()  # which leaves a small collection, and one that is as it was, alone
+        return IngestReport(
+            **self._counts,
+            rejected=self._rejected,
+            chunks=self._chunks,
+            reused=self._reused,
+            tokens=self._tokens,
+            unknown=self._unknown_documents,
+            seconds=time.monotonic() - self._started,
+            kept=kept,
+            kept_because=because,
+            dry_run=dry_run,
+            rejections=tuple(self._rejections),
+            damaged=damage.damaged,
+            foreign=damage.foreign,
+        )
+
+    def _open(self, *, create: bool, needed: bool) -> bool:
+        """Whether the collection exists."""
+        try:
+            self._index.ensure(self._spec, create=create)
+        except CollectionNotFound:
+            if needed:
+                raise
+            return False
+        return True
+
+    def _settle(self, outcome: Outcome) -> None:
+        """Account for what was written."""
+        self._chunks += outcome.chunks
+        self._reused += outcome.reused
+        self._tokens += outcome.tokens
+        self._unknown |= outcome.unknown
+        self._refuse(outcome.rejections)
+        for document_id, (state, _) in outcome.concluded.items():
+            self._counts[state] += 1
+            self._unknown_documents += document_id in self._unknown
+            if self._on_change and state != "unchanged":
+                self._on_change(state, document_id)
+        self._unknown -= outcome.concluded.keys()
+        if self._on_progress:
+            seen = sum(self._counts.values()) + self._rejected
+            seconds = time.monotonic() - self._started
+            self._on_progress(Progress(seen, self._chunks, self._tokens, self._rejected, seconds))
+
+    def _refuse(self, rejections: list[Rejection]) -> None:
+        for rejection in rejections:
+            self._rejected += 1
+            if rejection.document_id is None:
+                self._nameless += 1
+            else:
+                self._planning.know(rejection.document_id)
+            if len(self._rejections) < _KEPT:
+                self._rejections.append(rejection)
+            if self._on_rejection:
+                self._on_rejection(rejection)
+
+    def _remove_others(self, damage: Damage, max_delete: float, *, dry_run: bool) -> tuple[int, str]:
+        """Remove documents that were not given; how many were kept instead, and why."""
+        damaged = (document_id for document_id in damage.partial if not self._planning.knows(document_id))
+        absent = sorted({*others(self._index, self._planning.knows), *damaged})
+        of_all = len(absent) + self._counts["changed"] + self._counts["unchanged"]  # what was there before
+        allowed = most(max_delete, of_all)
+        if absent and self._nameless:
+            return len(absent), f"{self._nameless:,} rejections may be any of them; mend what was rejected first"
+        if len(absent) > allowed:
+            return len(absent), f"{len(absent):,} of {of_all:,} documents are more than the {allowed:,} that may be (--max-delete)"
+        for batch in in_groups(absent, _DELETED_AT_ONCE):
+            if not dry_run:
+                self._index.delete(filter=written_of(batch))
+                if points := [point for document_id in batch for point in damage.partial.get(document_id, ())]:
+                    self._index.delete(ids=points)
+            self._counts["removed"] += len(batch)
+            for document_id in batch:
+                if self._on_change:
+                    self._on_change("removed", document_id)
+        return 0, ""

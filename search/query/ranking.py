@@ -1,0 +1,159 @@
+"""In which order do hits stand? The one place that sorts: by the policy in the reranker's recipe, whatever the reranker did."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.documents import Candidate, Hit, RerankStatus
+from search.reranking.contract import Reranker, Scoring
+from search.reranking.deadline import Deadline
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The candidates in their final order, and how it came about.
+
+    Attributes:
+        hits: best first.
+        status: how much of the reranking happened.
+        reason: why not all of it.
+        words: what Hit.score means.
+        scoring: what the reranker said, None where it said nothing usable.
+    """
+
+    hits: list[Hit]
+    status: RerankStatus
+    reason: str
+    words: str
+    scoring: Scoring | None
+
+
+def rank(query: str, candidates: Sequence[Candidate], reranker: Reranker | None, deadline: Deadline | None = None) -> Ranking:
+    """The second stage: score the candidates and put them in order. Whatever happens, every candidate comes back."""
+    retrieval_only = [_hit(candidate, rank, candidate.retrieval_score) for rank, candidate in enumerate(candidates, 1)]
+
+    def unranked(status: RerankStatus, reason: str) -> Ranking:
+        return Ranking(retrieval_only, status, reason, "cosine similarity", None)
+
+    if reranker is None:
+        return unranked("skipped", "reranking is switched off")
+    if not candidates:
+        return unranked("skipped", "there is nothing to rerank")
+    if deadline is not None and deadline.expired:
+        return unranked("skipped", "the time budget was spent before reranking began")
+    try:
+        considered = candidates[: reranker.recipe.max_texts]
+        scoring = reranker.score(query, [candidate.passage for candidate in considered], deadline=deadline)
+        scored = _scored_prefix(scoring, len(considered), deadline)
+    except Exception as error:  # whatever it is, the user still gets retrieval order
+        _log.warning("the reranker %s failed", reranker.name, exc_info=True)
+        return unranked("failed", f"the reranker {reranker.name} failed: {str(error) or type(error).__name__}")
+    if isinstance(scored, str):
+        return unranked("failed", f"the reranker {reranker.name} {scored}")
+    if scored == 0:
+        return unranked("skipped", "the time budget was spent before a candidate was scored")
+    weight = reranker.recipe.weight
+    retrieval = np.array([candidate.retrieval_score for candidate in candidates[:scored]], np.float64)
+    logits = scoring.scores[:scored].astype(np.float64)
+    final = mixed(logits, retrieval, weight)
+    order = [*best_first(final), *range(scored, len(candidates))]
+    hits = [
+        _hit(
+            candidates[i],
+            place,
+            float(final[i]) if i < scored else None,
+            rerank_score=float(logits[i]) if i < scored else None,
+            rerank_probability=scoring.probability(reranker.recipe, i) if i < scored else None,
+            tokens=(int(scoring.tokens_seen[i]), int(scoring.tokens_total[i])) if i < scored else None,
+        )
+        for place, i in enumerate(order, 1)
+    ]
+    words = reranker.recipe.unit if weight == 1 else f"{weight:g} z(reranker) + {1 - weight:g} z(retrieval)"
+    if scored < len(candidates):
+        cause = "the time budget was spent" if scored < len(considered) else f"{reranker.name} stops by its recipe"
+        reason = f"{cause} after {scored} of {len(candidates)} candidates; the rest follows in retrieval order"
+        return Ranking(hits, "partial", reason, words, scoring)
+    return Ranking(hits, "full", "", words, scoring)
+
+
+def mixed(logits: NDArray[np.float64], retrieval: NDArray[np.float64], weight: float) -> NDArray[np.float64]:
+    """The scores by which hits stand: the reranker's alone, or a mix in which neither stage's scale counts.
+
+    Args:
+        logits: (n,), the reranker's scores.
+        retrieval: (n,), cosine similarities of the same candidates.
+        weight: the reranker's share, 0 to 1.
+
+    Returns:
+        (n,): `logits` if the share is 1, else weight * z(logits) + (1 - weight) * z(retrieval), z over these candidates.
+    """
+    return logits if weight == 1 else weight * _z(logits) + (1 - weight) * _z(retrieval)
+
+
+def unread_query(reranker: str) -> str:
+    """What to tell of scores for a query that the reranker knows nothing of."""
+    return f"{reranker} knows no word of the query, so its scores say little and have no probability"
+
+
+def best_first(scores: NDArray[np.floating]) -> list[int]:
+    """Positions of the scores, highest first; equal ones keep their order."""
+    return [int(i) for i in np.argsort(-scores, kind="stable")]
+
+
+def _scored_prefix(scoring: Scoring, expected: int, deadline: Deadline | None) -> int | str:
+    """How many candidates were scored, or what is wrong with the scores."""
+    for values in (scoring.scores, scoring.tokens_seen, scoring.tokens_total):
+        if values.shape != (expected,):
+            return f"gave {' x '.join(map(str, values.shape))} scores for {expected} candidates"
+    finite = np.isfinite(scoring.scores)
+    scored = expected if finite.all() else int(finite.argmin())
+    left_out = scoring.scores[scored:]
+    if left_out.size and (deadline is None or not deadline.expired or not np.isnan(left_out).all()):
+        return f"gave a score that is not a number for candidate {scored + 1}"
+    return scored
+
+
+def _z(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean 0, standard deviation 1; all zeros for a single value or equal ones."""
+    spread = values.std()
+    centred: NDArray[np.float64] = values - values.mean()
+    return centred / spread if spread > 0 else np.zeros_like(values)
+
+
+def _hit(
+    candidate: Candidate,
+    rank: int,
+    score: float | None,
+    *,
+    rerank_score: float | None = None,
+    rerank_probability: float | None = None,
+    tokens: tuple[int, int] | None = None,
+) -> Hit:
+    seen, total = tokens or (candidate.tokens_embedded, candidate.tokens_total)
+    return Hit(
+        rank=rank,
+        document_id=candidate.document_id,
+        chunk_id=candidate.chunk_id,
+        title=candidate.title,
+        text=candidate.text,
+        metadata=candidate.metadata,
+        start=candidate.start,
+        end=candidate.end,
+        score=score,
+        retrieval_rank=candidate.retrieval_rank,
+        retrieval_score=candidate.retrieval_score,
+        rerank_score=rerank_score,
+        rerank_probability=rerank_probability,
+        tokens_seen=seen,
+        tokens_total=total,
+        unknown_share=candidate.unknown_share,
+        headings=candidate.headings,
+        page=candidate.page,
+        media_type=candidate.media_type,
+        modified=candidate.modified,
+    )

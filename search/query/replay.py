@@ -1,0 +1,153 @@
+"""What would another configuration have made of a query? A saved answer, and the same candidates ranked again."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from search.documents import Candidate, Hit, SearchResult
+from search.errors import InvalidQuery
+from search.query.ranking import Ranking, rank
+from search.reranking.contract import Reranker
+
+_VERSION = 1
+_TOP = 10
+_ACCOUNT = ("embedder", "reranker", "ranking", "rerank_status", "reason", "timings_ms")
+_CANDIDATE = (
+    *("chunk_id", "document_id", "text", "title", "metadata", "start", "end", "retrieval_rank", "retrieval_score"),
+    *("headings", "page", "media_type", "modified"),
+)
+
+
+@dataclass(frozen=True)
+class Move:
+    """A candidate under two configurations.
+
+    Attributes:
+        hit: as it stands now.
+        rank: where it stood, from 1.
+        rerank_score: what the reranker said of it then; None if it did not.
+        score: what the order was by then.
+    """
+
+    hit: Hit
+    rank: int
+    rerank_score: float | None
+    score: float | None
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A saved answer beside a new ranking of its candidates.
+
+    Attributes:
+        query: what was asked.
+        before: the saved answer's own account: embedder, reranker, ranking, status, timings.
+        now: the new ranking.
+        reranker: the one that made it …
+        milliseconds: … and how long it took.
+        moves: all candidates, in their new order.
+        overlap: share of the ten first hits that are the same, whatever their order.
+        notes: what should be known before the two are compared.
+    """
+
+    query: str
+    before: Mapping[str, Any]
+    now: Ranking
+    reranker: str
+    milliseconds: float
+    moves: Sequence[Move]
+    overlap: float
+    notes: Sequence[str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, as JSON takes it."""
+        return {
+            "query": self.query,
+            "before": dict(self.before),
+            "now": {
+                "reranker": self.reranker,
+                "ranking": self.now.words,
+                "rerank_status": self.now.status,
+                "reason": self.now.reason,
+                "timings_ms": {"rerank": self.milliseconds},
+            },
+            "overlap@10": self.overlap,
+            "notes": list(self.notes),
+            "candidates": [
+                {
+                    "document_id": move.hit.document_id,
+                    "retrieval_rank": move.hit.retrieval_rank,
+                    "retrieval_score": move.hit.retrieval_score,
+                    "before": {"rank": move.rank, "rerank_score": move.rerank_score, "score": move.score},
+                    "moved": move.rank - move.hit.rank,
+                    "now": {"rank": move.hit.rank, "rerank_score": move.hit.rerank_score, "score": move.hit.score},
+                }
+                for move in self.moves
+            ],
+        }
+
+
+def save(result: SearchResult, file: Path) -> None:
+    """Write an answer with all its candidates, to be replayed; an earlier file is replaced.
+
+    Raises:
+        InvalidQuery: it cannot be written there.
+    """
+    try:
+        file.write_text(json.dumps({"version": _VERSION, **result.to_dict()}, default=list) + "\n", encoding="utf-8")
+    except OSError as error:
+        message = f"the trace cannot be written to {file}: {error}"
+        raise InvalidQuery(message) from error
+
+
+def replay(file: Path, reranker: Reranker, depth: int | None, embedder: str) -> Replay:
+    """Rank the candidates of a saved answer again.
+
+    Args:
+        file: what `save` wrote.
+        reranker: the second stage.
+        depth: how many of the candidates it sees; None for all. The others follow in retrieval order.
+        embedder: the settings', which the trace's candidates may not come from.
+
+    Raises:
+        InvalidQuery: the file is no trace, or the depth is below 1.
+    """
+    try:
+        trace = json.loads(file.read_text(encoding="utf-8"))
+        version, query, saved = trace["version"], trace["query"], trace["hits"]
+        hits = [Hit(**{name: value for name, value in hit.items() if name != "truncated"}) for hit in saved]
+        hits.sort(key=lambda hit: hit.retrieval_rank)
+        account = {name: trace[name] for name in _ACCOUNT}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        message = f"{file} is no trace that search explain --save wrote: {str(error) or type(error).__name__}"
+        raise InvalidQuery(message) from error
+    if version != _VERSION:
+        message = f"{file} is a trace of version {version}, and this program reads version {_VERSION}; save it again"
+        raise InvalidQuery(message)
+    if depth is not None and depth < 1:
+        message = f"depth is {depth}; rerank at least 1 candidate"
+        raise InvalidQuery(message)
+    candidates = [_candidate(hit) for hit in hits]
+    notes = []
+    if account["embedder"] != embedder:
+        notes.append(f"the candidates were retrieved by {account['embedder']}, not by {embedder}; only the order is another")
+    if depth is not None and depth > len(candidates):
+        notes.append(f"the trace has {len(candidates)} candidates, fewer than the depth of {depth}; save it with more")
+    started = time.perf_counter()
+    now = rank(query, candidates[:depth], reranker)
+    milliseconds = (time.perf_counter() - started) * 1000
+    rest = [replace(hit, score=None, rerank_score=None, rerank_probability=None) for hit in hits[len(now.hits) :]]
+    before = {hit.chunk_id: hit for hit in hits}
+    placed = [replace(hit, rank=place) for place, hit in enumerate([*now.hits, *rest], 1)]
+    moves = [Move(hit, (old := before[hit.chunk_id]).rank, old.rerank_score, old.score) for hit in placed]
+    first = {hit.chunk_id for hit in placed[:_TOP]}
+    same = sum(hit.rank <= _TOP for hit in hits if hit.chunk_id in first)
+    return Replay(query, account, now, reranker.name, milliseconds, moves, same / max(1, len(first)), notes)
+
+
+def _candidate(hit: Hit) -> Candidate:
+    values = {name: getattr(hit, name) for name in _CANDIDATE}
+    return Candidate(**values, tokens_embedded=hit.tokens_seen, tokens_total=hit.tokens_total, unknown_share=hit.unknown_share)

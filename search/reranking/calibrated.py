@@ -1,0 +1,62 @@
+"""Which map from score to probability did the user's own judgements give a model? Kept in its recipe, or beside the collections."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from search.errors import ModelIncomplete
+from search.models import ModelFolder, manifest
+from search.models.files import read_json
+from search.reranking.recipe import Recipe
+
+_MAP = ("scale", "bias", "points", "calibrated_on")
+
+
+def map_file(model: str, folder: ModelFolder | None, data_dir: Path) -> Path:
+    """The file that holds a model's map: the recipe of a folder of the user's, or one in the data folder for other models.
+
+    Args:
+        model: as the settings name it.
+        folder: where it was found; None for one that FastEmbed knows by name.
+        data_dir: where collections are kept.
+    """
+    if folder is not None and model not in manifest():
+        return folder.path / "recipe.json"
+    # Of a bundled model the map goes with its files: the next version of the package may bring others.
+    name = model if folder is None else f"{model}-{folder.fingerprint}"
+    return data_dir.expanduser() / "calibrations" / f"{name.replace('/', '--')}.json"
+
+
+def keep(file: Path, found: Mapping[str, Any]) -> None:
+    """Write the map, whole or not at all, in place of an earlier one; what else a recipe says stays.
+
+    Args:
+        file: as `map_file` gives it.
+        found: scale and bias, or points; and where they come from.
+
+    Raises:
+        ModelIncomplete: the file cannot be read or written.
+    """
+    rest = {name: value for name, value in read_json(file, default={}).items() if name not in _MAP}
+    unfinished = file.with_suffix(".unfinished")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        unfinished.write_text(json.dumps(rest | dict(found), indent=1) + "\n", encoding="utf-8")
+        os.replace(unfinished, file)  # noqa: PTH105  # as everywhere: rename over what is there
+    except OSError as error:
+        message = f"{file} cannot be written: {error}"
+        raise ModelIncomplete(message) from error
+
+
+def with_kept(recipe: Recipe, file: Path) -> Recipe:
+    """The recipe with the map that is kept in a file of the data folder; itself where there is none.
+
+    Raises:
+        ModelIncomplete: the file cannot be understood.
+    """
+    if not file.is_file():
+        return recipe
+    plain = {name: value for name, value in recipe.to_dict().items() if name not in _MAP}
+    return Recipe.read(plain | {name: value for name, value in read_json(file, default={}).items() if name in _MAP}, str(file))

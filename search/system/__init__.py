@@ -1,0 +1,1 @@
+"""What of the operating system matters: files of others, forks, terminals, and what libraries report home."""
