@@ -1,0 +1,1 @@
+"""How do documents get into the index, and out of it?"""

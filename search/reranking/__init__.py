@@ -1,0 +1,1 @@
+"""How relevant is a text to a query?"""
