@@ -57,7 +57,12 @@ BORDERS = {
     "opentelemetry": {"api/traces.py"},
     "prometheus_client": {"api/metrics.py"},
     "rich": {"cli/progress.py"},
-    "typer": {*(f"cli/{name}.py" for name in ("app", "collections", "evaluate", "ingest", "models", "options", "serve"))},
+    "typer": {
+        *(
+            f"cli/{name}.py"
+            for name in ("app", "collections", "doctor", "evaluate", "ingest", "models", "options", "query", "serve")
+        )
+    },
     "markdown_it": {"reading/structure.py"},
     "charset_normalizer": {"reading/text.py"},
     "bs4": {"reading/pages.py"},

@@ -18,9 +18,9 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
-from search.cli.app import query
-from search.cli.evaluate import calibrate, evaluate, explain
+from search.cli.evaluate import calibrate, evaluate
 from search.cli.models import export
+from search.cli.query import explain, query
 from search.index.filters import Filter
 from search.reranking.recipe import names
 from search.settings import CausalSettings, ServerSettings, Settings

@@ -1,4 +1,4 @@
-"""Which collections are there, and how does one come to other settings or another place? The commands for whoever runs a server."""
+"""Collections: the commands that list, switch, drop, snapshot, reindex and push them."""
 
 import json
 from pathlib import Path

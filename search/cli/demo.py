@@ -1,9 +1,10 @@
-"""What does it do on real text? The documentation of the Python that runs this, parsed from source, and ten questions about it."""
+"""The command demo: the documentation of the Python that runs this, parsed from source, and ten questions about it."""
 
 import ast
 import inspect
 import json
 import platform
+import shlex
 import sysconfig
 import warnings
 from collections.abc import Callable, Iterator
@@ -11,14 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from search.cli.options import DataDir, load_settings
+from search.cli.output import clip, hit_line, timings
 from search.documents import Document, SearchResult
 from search.errors import SearchError
-from search.searcher import Searcher
+from search.searcher import Searcher, open_search
+from search.system.terminal import show
 
 if TYPE_CHECKING:
     from search.ingestion.run import Progress
 
 COLLECTION = "python-stdlib"
+TOP = 3  # hits that are shown, and where the answer is expected
 # Tests, applications, private parts, and distutils, which Python 3.12 removed.
 _LEFT_OUT = {
     "distutils",
@@ -58,6 +63,26 @@ QUESTIONS = (
     Question("send an email", ("smtplib", "email")),
     Question("bisect a sorted list to insert", ("bisect",)),
 )
+
+
+def demo(data_dir: DataDir = None) -> None:
+    """Index the documentation of this Python's standard library and answer ten questions from it."""
+    from search.cli.progress import ProgressReport
+
+    show("Two-stage search over the documentation of this Python's standard library.", flush=True)
+    answered = 0
+    with open_search(load_settings(data_dir, COLLECTION)) as searcher:
+        with ProgressReport("ingesting", "documents", None) as report:
+            passages = prepare(searcher, lambda progress: report.update(progress.documents))
+        show(f"{passages:,} passages indexed in {searcher.settings.data_dir}", "")
+        for number, question in enumerate(QUESTIONS, 1):
+            result = searcher.search(question.text, limit=searcher.settings.depth)
+            place = place_of_answer(question, result)
+            answered += place is not None and place <= TOP
+            print_question(number, question, result)
+    show(f"{answered} of {len(QUESTIONS)} expected answers in the top {TOP}. Ask your own:")
+    where = f" --data-dir {shlex.quote(str(data_dir))}" if data_dir else ""
+    show(f'    search query "read a file line by line" --collection {COLLECTION}{where}')
 
 
 def standard_library() -> Iterator[Document]:
@@ -104,6 +129,17 @@ def prepare(searcher: Searcher, on_progress: "Callable[[Progress], None]") -> in
 def place_of_answer(question: Question, result: SearchResult) -> int | None:
     """The rank of the first hit that answers the question."""
     return next((hit.rank for hit in result.hits if question.answered_by(hit.document_id)), None)
+
+
+def print_question(number: int, question: Question, result: SearchResult) -> None:
+    """One question of the demo: the top hits before and after reranking, side by side."""
+    before = sorted(result.hits, key=lambda hit: hit.retrieval_rank)
+    place = place_of_answer(question, result)
+    show(f"{number}. {question.text}")
+    show("   before reranking               score   after reranking                 score")
+    for left, right in zip(before[:TOP], result.hits[:TOP], strict=True):
+        show(f"   {clip(left.document_id, 30):30} {left.retrieval_score:5.2f}   {hit_line(right)}")
+    show(f"   expected {' or '.join(question.answers)}: {f'at rank {place}' if place else 'not found'}; {timings(result)}", "")
 
 
 def _root() -> Path:

@@ -1,4 +1,4 @@
-"""What is wrong with this environment, and how is it mended?"""
+"""The command doctor: what is wrong with this environment, and how is it mended?"""
 
 import importlib.metadata
 import importlib.util
@@ -9,6 +9,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+import typer
+
+from search.cli.options import AsJson, Collection, DataDir, load_settings, print_json
 from search.errors import CollectionNotFound, SearchError
 from search.factory import build_collections, build_embedder, build_reranker, needs_extra
 from search.index.contract import CollectionSpec, VectorIndex
@@ -17,6 +20,7 @@ from search.models import manifest, verify
 from search.network.addresses import without_secrets
 from search.settings import CausalSettings, EdgeSettings, ServiceSettings, Settings, files_read, unknown_names
 from search.system.telemetry import telemetry_off
+from search.system.terminal import show
 
 _PACKAGES = ("two-stage-search", "fastembed", "fastembed-gpu", "onnxruntime", "onnxruntime-gpu", "qdrant-client", "qdrant-edge-py")
 
@@ -28,6 +32,19 @@ class Finding:
     name: str
     ok: bool
     detail: str
+
+
+def doctor(data_dir: DataDir = None, collection: Collection = None, *, as_json: AsJson = False) -> None:
+    """Check the environment, the models and the collection, and say how to mend what is wrong."""
+    findings = list(examine(load_settings(data_dir, collection)))
+    healthy = all(finding.ok for finding in findings)
+    if as_json:
+        print_json({"ok": healthy, "findings": [{"name": f.name, "ok": f.ok, "detail": f.detail} for f in findings]})
+    else:
+        for finding in findings:
+            show(f"{'ok     ' if finding.ok else 'PROBLEM'}  {finding.name:15} {finding.detail}")
+    if not healthy:
+        raise typer.Exit(1)
 
 
 def examine(settings: Settings) -> Iterator[Finding]:

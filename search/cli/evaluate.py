@@ -1,4 +1,4 @@
-"""What does whoever measures ask for? Does reranking help, which configuration is best: commands on judged data."""
+"""Judged data: the commands that tell whether reranking helps, by which configuration, and what its scores mean."""
 
 import math
 from collections.abc import Sequence
@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from search.cli.configurations import changes_of, configurations
-from search.cli.options import AsJson, Collection, DataDir, Depth, NoRerank, load_settings, print_json
+from search.cli.configurations import configurations
+from search.cli.options import AsJson, Collection, DataDir, NoRerank, load_settings, print_json
 from search.cli.progress import ProgressReport
 from search.errors import InvalidDataset, InvalidQuery
 from search.factory import build_corpus_index, needs_extra
 from search.searcher import Searcher, open_search
-from search.settings import ChatSettings, NoReranker, varied
+from search.settings import ChatSettings, NoReranker
 from search.system.terminal import note, show
 
 if TYPE_CHECKING:
@@ -101,51 +101,6 @@ def evaluate(
         page = write_report(evaluation, out, chosen[0].reranker.recipe.probability if chosen else None)
         (note if as_json else show)(f"report: {page}")
     _judge(evaluation, floors, fail_if_worse=fail_if_worse)
-
-
-def explain(
-    text: Annotated[str | None, typer.Argument(metavar="QUERY", help="What to look for.", show_default=False)] = None,
-    depth: Depth = None,
-    filter: Annotated[str | None, typer.Option(help="A Qdrant filter as JSON.", show_default=False)] = None,
-    save: Annotated[Path | None, typer.Option(help="Write a trace, to be replayed.", show_default=False)] = None,
-    replay: Annotated[Path | None, typer.Option(help="Rank a trace's candidates again.", show_default=False)] = None,
-    changes: Annotated[str, typer.Option("--with", metavar="SETTINGS", help='Such as "reranker.weight=1 depth=10".')] = "",
-    data_dir: DataDir = None,
-    collection: Collection = None,
-    *,
-    as_json: AsJson = False,
-) -> None:
-    """Where did each stage put every candidate of a query, and why? Or: what would other settings have made of a saved one?"""
-    from search.cli.output import print_explanation, print_replay
-    from search.query.replay import replay as run
-    from search.query.replay import save as write
-
-    if (text is None) == (replay is None):
-        message = "give a query, or --replay and a file that --save wrote"
-        raise InvalidQuery(message)
-    wanted = changes_of(changes)
-    settings = varied(load_settings(data_dir, collection), wanted)
-    with open_search(settings) as searcher:
-        if text is not None:
-            deep = settings.depth if depth is None else depth
-            result = searcher.search(text, limit=deep, depth=deep, filter=filter)
-            if save:
-                write(result, save)
-            if as_json:
-                print_json(result.to_dict())
-            else:
-                print_explanation(result)
-            return
-        reranker = searcher.reranker
-        if reranker is None:
-            message = "the settings switch reranking off (SEARCH_RERANKER__KIND=none), so there is nothing to replay with"
-            raise InvalidQuery(message)
-        shown = settings.depth if depth is None and "depth" in wanted else depth
-        found = run(replay or Path(), reranker, shown, searcher.embedder.name)
-    if as_json:
-        print_json(found.to_dict())
-    else:
-        print_replay(found)
 
 
 def calibrate(

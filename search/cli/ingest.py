@@ -1,4 +1,4 @@
-"""What goes into a collection, and what out of it? The commands for whoever keeps one."""
+"""Documents: the commands that add, change and remove them."""
 
 import json
 import math

@@ -1,13 +1,13 @@
-"""What does whoever runs it ask for? Models, and what is wrong: the commands that search nothing for anyone."""
+"""Models: the commands that list them, and write a checkpoint as one."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from search.cli.catalogue import list_models
-from search.cli.options import AsJson, Collection, DataDir, load_settings, print_json
+from search.cli.options import AsJson, load_settings, print_json
 from search.factory import needs_extra
+from search.models import LOCAL, manifest
 from search.reranking.recipe import names
 from search.system.terminal import show
 
@@ -82,16 +82,28 @@ def models(
         show(f"{row['kind']:9} {row['name']:60} {row['megabytes']:7.0f} MB  {origin:8}  {row['licence']}")
 
 
-def doctor(data_dir: DataDir = None, collection: Collection = None, *, as_json: AsJson = False) -> None:
-    """Check the environment, the models and the collection, and say how to mend what is wrong."""
-    from search.cli.doctor import examine
+def list_models(*, named: bool) -> list[dict[str, Any]]:
+    """The models that settings can name: the bundled ones and, if asked, those that FastEmbed downloads by name."""
+    rows = [
+        {
+            "name": name,
+            "kind": entry["kind"],
+            "bundled": True,
+            "megabytes": sum(file["bytes"] for file in entry["files"].values()) / 1e6,
+            "licence": entry["licence"],
+        }
+        for name, entry in manifest().items()
+    ]
+    if not named:
+        return rows
+    with needs_extra():
+        from search.embedding import dense
+        from search.reranking import cross_encoder
 
-    findings = list(examine(load_settings(data_dir, collection)))
-    healthy = all(finding.ok for finding in findings)
-    if as_json:
-        print_json({"ok": healthy, "findings": [{"name": f.name, "ok": f.ok, "detail": f.detail} for f in findings]})
-    else:
-        for finding in findings:
-            show(f"{'ok     ' if finding.ok else 'PROBLEM'}  {finding.name:15} {finding.detail}")
-    if not healthy:
-        raise typer.Exit(1)
+    served = [("embedder", row) for row in dense.supported_models()]
+    served += [("reranker", row) for row in cross_encoder.supported_models()]
+    return rows + [
+        {"name": row["model"], "kind": kind, "bundled": False, "megabytes": row["size_in_GB"] * 1000, "licence": row["license"]}
+        for kind, row in served
+        if not row["model"].startswith(LOCAL)
+    ]

@@ -1,29 +1,15 @@
 """How does an answer look on a terminal?"""
 
-from search.cli.demo import Question, place_of_answer
 from search.documents import Hit, SearchResult
 from search.query.replay import Replay
 from search.system.terminal import show
-
-TOP = 3  # hits the demo shows, and where it expects its answer
-
-
-def print_question(number: int, question: Question, result: SearchResult) -> None:
-    """One question of the demo: the top hits before and after reranking, side by side."""
-    before = sorted(result.hits, key=lambda hit: hit.retrieval_rank)
-    place = place_of_answer(question, result)
-    show(f"{number}. {question.text}")
-    show("   before reranking               score   after reranking                 score")
-    for left, right in zip(before[:TOP], result.hits[:TOP], strict=True):
-        show(f"   {_clip(left.document_id, 30):30} {left.retrieval_score:5.2f}   {_hit_line(right)}")
-    show(f"   expected {' or '.join(question.answers)}: {f'at rank {place}' if place else 'not found'}; {_timings(result)}", "")
 
 
 def print_result(result: SearchResult) -> None:
     """Hits with both ranks and scores, then what happened."""
     for hit in result.hits:
         show(f"{hit.rank:3}  {_moved(hit):>4}  {hit.document_id}{f' · {hit.title}' if hit.title else ''}")
-        show(f"           {_clip(' '.join(hit.text.split()), 150)}")
+        show(f"           {clip(' '.join(hit.text.split()), 150)}")
         logit = "" if hit.rerank_score is None else f", reranker {hit.rerank_score:.2f}"
         logit += "" if hit.rerank_probability is None else f" (probability {hit.rerank_probability:.2f})"
         read = f", read {hit.tokens_seen} of {hit.tokens_total} tokens" if hit.truncated else ""
@@ -40,7 +26,7 @@ def print_explanation(result: SearchResult) -> None:
         show(
             f"{hit.rank:4} {hit.retrieval_rank:4}  {_moved(hit):>5}  {hit.retrieval_score:6.3f}  {_figure(hit.rerank_score):>8}  "
             f"{_figure(hit.rerank_probability):>6}  {_figure(hit.score):>6}  {f'{hit.tokens_seen} of {hit.tokens_total}':11}  "
-            f"{hit.document_id}: {_clip(' '.join(hit.text.split()), 80)}"
+            f"{hit.document_id}: {clip(' '.join(hit.text.split()), 80)}"
         )
     _print_account(result)
 
@@ -52,7 +38,7 @@ def print_replay(found: Replay) -> None:
         scores = f"{_figure(move.rerank_score):>8} → {_figure(move.hit.rerank_score)}"
         show(
             f"{move.hit.rank:4}  {move.rank:6}  {_arrow(move.rank - move.hit.rank):>5}  {move.hit.retrieval_rank:9}  {scores:21}  "
-            f"{move.hit.document_id}: {_clip(' '.join(move.hit.text.split()), 80)}"
+            f"{move.hit.document_id}: {clip(' '.join(move.hit.text.split()), 80)}"
         )
     before, reason = found.before, f" ({found.now.reason})" if found.now.reason else ""
     took = before["timings_ms"]["rerank"]
@@ -69,7 +55,7 @@ def _print_account(result: SearchResult) -> None:
     where = (
         result.device if result.rerank_device in {None, result.device} else f"{result.device}, reranker on {result.rerank_device}"
     )
-    show(f"reranking: {status}; order: {result.ranking}; {_timings(result)} on {where}")
+    show(f"reranking: {status}; order: {result.ranking}; {timings(result)} on {where}")
     for warning in result.warnings:
         show(f"note: {warning}")
 
@@ -78,8 +64,9 @@ def _figure(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
 
-def _hit_line(hit: Hit) -> str:
-    return f"{_clip(hit.document_id, 30):30} {hit.score or 0:6.2f} {_moved(hit)}"
+def hit_line(hit: Hit) -> str:
+    """A hit of the demo: its document, score and how far it moved."""
+    return f"{clip(hit.document_id, 30):30} {hit.score or 0:6.2f} {_moved(hit)}"
 
 
 def _moved(hit: Hit) -> str:
@@ -90,9 +77,11 @@ def _arrow(by: int) -> str:
     return f"↑{by}" if by > 0 else f"↓{-by}" if by < 0 else ""
 
 
-def _clip(text: str, width: int) -> str:
+def clip(text: str, width: int) -> str:
+    """A text in at most so many characters."""
     return text if len(text) <= width else f"{text[: width - 1]}…"
 
 
-def _timings(result: SearchResult) -> str:
+def timings(result: SearchResult) -> str:
+    """Milliseconds of each stage."""
     return " + ".join(f"{name} {result.timings_ms[name]:.0f}" for name in ("embed", "retrieve", "rerank")) + " ms"

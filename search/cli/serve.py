@@ -1,4 +1,4 @@
-"""How is it served? The commands for whoever runs it for others."""
+"""The service: the commands that run it, ask how it is, make keys, and answer an assistant."""
 
 import http.client
 import json
