@@ -181,7 +181,7 @@ class Client:
         return self._sent(self._calls.delete(ids, filter, dry_run=dry_run))
 
     def get(self, document_id: str) -> Document:
-        """A document as it came; ServiceRefused if there is none."""
+        """A document as it came; DocumentNotFound if there is none."""
         return self._sent(self._calls.get(document_id))
 
     def count(self, filter: Filter | None = None) -> int:

@@ -192,6 +192,36 @@ class SearchResult:
 
 
 @dataclass(frozen=True, slots=True)
+class RankedText:
+    """A text that was judged, and what the reranker says of it."""
+
+    index: int  # from 0, among the texts that were given
+    score: float  # as the reranker gave it, a raw logit for most
+    probability: float | None  # the same as a chance of being relevant, 0 to 1; None: no map, or nothing it can read
+    tokens_seen: int  # what the reranker read of it …
+    tokens_total: int  # … and how long it is
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class RerankResult:
+    """Texts in the order of the reranker's score, best first, and an account of how it came about."""
+
+    query: str
+    query_tokens_seen: int  # what the reranker read of the query …
+    query_tokens_total: int  # … and how long it is
+    reranker: str
+    device: str  # "cpu", "cuda" or "remote"
+    verified: str  # whose golden scores the reranker gave when it was loaded; "" if nobody's but its own
+    results: tuple[RankedText, ...]
+    warnings: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Json]:
+        """The same as plain data, ready for `json.dumps`."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
 class Rejection:
     """A document that was not taken, and why. Nothing else of its source is lost."""
 

@@ -5,6 +5,7 @@ SearchError
 │   ├── InvalidSettings          a setting, environment variable or search.toml
 │   ├── InvalidQuery             empty query, limit or depth out of range
 │   ├── InvalidDocument          empty text, metadata that is not JSON
+│   ├── DocumentNotFound         no document of a collection has this id
 │   ├── UnsupportedFilter        an unknown field, a test of nothing, or what engines understand differently
 │   └── InvalidDataset           an evaluation folder that does not fit together
 ├── ReaderFailed                 the process that reads files cannot be started
@@ -27,6 +28,7 @@ SearchError
 │   ├── IndexCorrupt             the files of the collection cannot be opened
 │   ├── ReindexRefused           a collection cannot be moved, or not be led back
 │   ├── IndexFull                the disk has too little room left
+│   ├── DocumentIncomplete       passages of a document are missing
 │   ├── CollectionNotFound       nothing has been ingested under this name
 │   ├── IndexUnreachable         no connection to the server, or it broke
 │   ├── IndexTimeout             the server did not answer in time
@@ -60,6 +62,10 @@ class InvalidQuery(InvalidInput):
 
 class InvalidDocument(InvalidInput):
     """A document has no id or text, or metadata that JSON cannot hold."""
+
+
+class DocumentNotFound(InvalidInput):
+    """A collection holds no document of this id."""
 
 
 class UnsupportedFilter(InvalidInput):
@@ -154,6 +160,10 @@ class ReindexRefused(IndexFailure):
 
 class IndexFull(IndexFailure):
     """The disk has too little room left, here or on the server, for what was to be written; the collection is as it was."""
+
+
+class DocumentIncomplete(IndexFailure):
+    """Some passages of a document are missing, so that it cannot be given back; ingest it again."""
 
 
 class CollectionNotFound(IndexFailure):

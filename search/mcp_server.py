@@ -12,13 +12,9 @@ from mcp.server.mcpserver.tools import Tool
 from mcp.types import ToolAnnotations
 from pydantic import ConfigDict, Field, model_validator
 
-from search.client import Client
 from search.documents import Document, Json, SearchResult, half_surrogate
 from search.errors import InvalidDocument, SearchError
 from search.ingestion.report import IngestReport
-from search.ingestion.restoring import selected
-from search.ingestion.selection import Selection
-from search.searcher import Searcher
 
 _log = logging.getLogger(__name__)
 _MOST = 20  # passages in an answer, which an assistant has to read
@@ -27,9 +23,9 @@ _LONGEST_NAME = 80  # of an argument, in messages
 
 
 class Source(Protocol):
-    """What is searched: a collection of this process, or one behind a service."""
+    """What is searched: a Searcher of this process, or a Client of a service."""
 
-    def search(self, query: str, **options: Any) -> SearchResult:
+    def search(self, query: str, *, limit: int, filter: dict[str, Any] | None) -> SearchResult:
         """Answer a query."""
 
     def get(self, document_id: str) -> Document:
@@ -37,26 +33,6 @@ class Source(Protocol):
 
     def ingest(self, documents: Sequence[Document]) -> IngestReport:
         """Add or replace documents."""
-
-
-class _Local:
-    """A collection of this process."""
-
-    def __init__(self, searcher: Searcher) -> None:
-        self._searcher = searcher
-
-    def search(self, query: str, **options: Any) -> SearchResult:
-        return self._searcher.search(query, **options)
-
-    def ingest(self, documents: Sequence[Document]) -> IngestReport:
-        return self._searcher.ingest(documents)
-
-    def get(self, document_id: str) -> Document:
-        found = next(iter(selected(self._searcher.opened(), Selection([document_id], None))), None)
-        if not isinstance(found, Document):
-            message = f"there is no document {document_id!r}" if found is None else f"{document_id!r}: {found.reason}"
-            raise SearchError(message)
-        return found
 
 
 @contextmanager
@@ -68,14 +44,13 @@ def _told() -> Iterator[None]:
         raise ToolError(str(error)) from error
 
 
-def build_assistant(source: Searcher | Client, *, may_ingest: bool) -> MCPServer[Any]:
+def build_assistant(source: Source, *, may_ingest: bool) -> MCPServer[Any]:
     """A server of tools.
 
     Args:
         source: what is searched.
         may_ingest: whether there is a tool that changes it.
     """
-    known: Source = _Local(source) if isinstance(source, Searcher) else source
     reads = ToolAnnotations(read_only_hint=True, open_world_hint=False)
 
     def search(
@@ -85,7 +60,7 @@ def build_assistant(source: Searcher | Client, *, may_ingest: bool) -> MCPServer
     ) -> dict[str, Any]:
         """Find the passages that answer a question best: retrieved by meaning, then reranked."""
         with _told():
-            result = known.search(query, limit=limit, filter=filter)
+            result = source.search(query, limit=limit, filter=filter)
         return {
             "passages": [
                 {
@@ -108,7 +83,7 @@ def build_assistant(source: Searcher | Client, *, may_ingest: bool) -> MCPServer
     ) -> dict[str, Any]:
         """Read a whole document, by its id."""
         with _told():
-            document = known.get(document_id)
+            document = source.get(document_id)
         text = document.text[start : start + _LONGEST]
         after = start + len(text)
         rest = after if after < len(document.text) else None
@@ -122,7 +97,7 @@ def build_assistant(source: Searcher | Client, *, may_ingest: bool) -> MCPServer
     ) -> dict[str, Any]:
         """Add a document, or replace the one with its id."""
         with _told():
-            report = known.ingest([Document(id=id, text=text, title=title, metadata=metadata or {})])
+            report = source.ingest([Document(id=id, text=text, title=title, metadata=metadata or {})])
             if report.rejections:
                 raise InvalidDocument(report.rejections[0].reason)
         return {"added": report.added, "changed": report.changed, "unchanged": report.unchanged, "passages": report.chunks}

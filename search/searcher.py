@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from search.documents import Document, Rejection, SearchResult, checked_whole
-from search.errors import InvalidSettings
+from search.documents import Document, Rejection, RerankResult, SearchResult
+from search.errors import InvalidQuery, InvalidSettings
 from search.factory import build_embedder, build_live_embedder
 from search.parts import Parts
 from search.settings import Settings, checked_collection
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from search.index.retrying import OnWait, PatientIndex
     from search.ingestion.reindexing import Judged, ReindexReport
     from search.ingestion.run import Ingestion, IngestReport, OnChange, OnProgress, OnRejection
-    from search.query.service import GroupBy, SearchService
+    from search.query.options import GroupBy, SearchOptions
+    from search.query.service import SearchService
     from search.reranking.contract import Reranker
 
 
@@ -195,18 +196,52 @@ class Searcher:
         rerank: bool = True,
         group_by: "GroupBy | None" = None,
     ) -> SearchResult:
-        """Answer a query; what is left out comes from the settings. See SearchService.search for arguments and errors."""
-        limit = self.settings.limit if limit is None else checked_whole("limit", limit)
-        return self.service.search(
-            query,
+        """Answer a query; what is left out comes from the settings. See SearchOptions for arguments, SearchService for errors."""
+        from search.query.options import SearchOptions
+
+        chosen = SearchOptions(
             limit=limit,
-            depth=max(self.settings.depth, limit) if depth is None else depth,
+            depth=depth,
             filter=filter,
-            budget_ms=self.settings.budget_ms if budget_ms is None else budget_ms,
+            budget_ms=budget_ms,
             min_score=min_score,
             rerank=rerank,
             group_by=group_by,
         )
+        return self.answer(query, chosen)
+
+    def answer(self, query: str, options: "SearchOptions") -> SearchResult:
+        """The same as `search`, by options that are one value."""
+        return self.service.search(query, options.by(self.settings))
+
+    def rerank(self, query: str, texts: Sequence[str]) -> RerankResult:
+        """Rank texts that need no collection by the reranker's score alone.
+
+        Args:
+            query: what they are judged against.
+            texts: any number of them, at least one.
+
+        Raises:
+            InvalidQuery: an empty query, no text, or a reranker that the settings switch off.
+            ModelError: the reranker failed, or cannot be loaded.
+        """
+        from search.query.ranking import rank_texts
+
+        reranker = self.reranker
+        if reranker is None:
+            raise InvalidQuery("the settings switch reranking off (SEARCH_RERANKER__KIND=none)")
+        return rank_texts(query, texts, reranker)
+
+    def get(self, document_id: str) -> Document:
+        """A document as it came; see `opened` for errors of the collection.
+
+        Raises:
+            DocumentNotFound: there is none of this id.
+            DocumentIncomplete: some of its passages are missing.
+        """
+        from search.ingestion.restoring import restored
+
+        return restored(self.opened(), document_id)
 
     def opened(self) -> "VectorIndex":
         """The collection, opened; CollectionNotFound if there is none, IndexMismatch if it was made for another embedder."""

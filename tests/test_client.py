@@ -17,6 +17,7 @@ from search.client import AsyncClient, Client
 from search.documents import Document
 from search.errors import (
     CollectionNotFound,
+    DocumentNotFound,
     InvalidQuery,
     InvalidSettings,
     SearchError,
@@ -49,7 +50,7 @@ def test_the_values_are_the_librarys(served: Served) -> None:
         there, here = client.search("What sleeps?", **asked), served.searcher.search("What sleeps?", **asked)
         assert without_times(there) == without_times(here)
         assert type(there.hits[0].headings) is tuple
-        assert client.get("pets/cats.md") == PETS[0]
+        assert client.get("pets/cats.md") == served.searcher.get("pets/cats.md") == PETS[0]
         new = Document("a/b c.md", "Fish swim.", "Fish", {"legs": 0}, "text/markdown", 5.0)
         report = client.ingest([new, PETS[0]])
         assert (report.added, report.unchanged, report.rejections) == (1, 1, ())
@@ -60,6 +61,8 @@ def test_the_values_are_the_librarys(served: Served) -> None:
         assert client.delete(ids=["a/b c.md"]) == 1
         scores = client.rerank("What sleeps?", ["Birds sing.", "Cats sleep."])
         assert 0 < scores[0] < scores[1] < 1
+        ranked = served.searcher.rerank("What sleeps?", ["Birds sing.", "Cats sleep."])
+        assert [(one.index, one.probability) for one in ranked.results] == [(1, scores[1]), (0, scores[0])]
         reranker = served.searcher.reranker
         assert reranker
         raw = reranker.score("What sleeps?", ["Birds sing.", "Cats sleep."]).scores
@@ -79,8 +82,9 @@ def test_errors_are_the_librarys(served: Served) -> None:
             other.search("x")
         with pytest.raises(CollectionNotFound):
             other.get("x")
-        with pytest.raises(ServiceRefused, match="there is no document 'nobody'"):
-            client.get("nobody")
+        for one in (client, served.searcher):
+            with pytest.raises(DocumentNotFound, match="there is no document 'nobody'"):
+                one.get("nobody")
         with pytest.raises(ServiceRefused, match="`texts` cannot be empty"):
             client.rerank("x", [])
         slowed(served, 0, "raises")

@@ -16,6 +16,7 @@ from search.index.server.connection import in_memory
 from search.index.server.index import QdrantIndex
 from search.ingestion.chunking import Chunker
 from search.ingestion.run import Ingestion
+from search.query.options import SearchOptions
 from search.query.service import SearchService
 from search.reranking.causal import CausalReranker
 from search.reranking.cross_encoder import CrossEncoder
@@ -34,22 +35,22 @@ def service(embedder: FastEmbedEmbedder, reranker: CrossEncoder, texts: list[str
 
 def test_a_query_of_unknown_tokens_has_no_probability(bundled_embedder: FastEmbedEmbedder, bundled_reranker: CrossEncoder) -> None:
     searching = service(bundled_embedder, bundled_reranker, KNOWN)
-    result = searching.search(UNKNOWN, limit=3, depth=3)
+    result = searching.search(UNKNOWN, SearchOptions(limit=3, depth=3))
     assert [hit.rerank_probability for hit in result.hits] == [None] * 3
     assert all(hit.rerank_score is not None for hit in result.hits)
     told = "minilm-reranker knows no word of the query, so its scores say little and have no probability"
     assert told in result.warnings
-    kept = searching.search(UNKNOWN, limit=3, depth=3, min_score=0.99)
+    kept = searching.search(UNKNOWN, SearchOptions(limit=3, depth=3, min_score=0.99))
     assert len(kept.hits) == 3
     assert "3 of 3 passages have no probability, so min_score could not judge them" in kept.warnings
-    mixed = searching.search(f"{UNKNOWN} cats", limit=3, depth=3)
+    mixed = searching.search(f"{UNKNOWN} cats", SearchOptions(limit=3, depth=3))
     assert all(hit.rerank_probability is not None for hit in mixed.hits)
     assert told not in mixed.warnings
 
 
 def test_a_passage_of_unknown_tokens_has_none(bundled_embedder: FastEmbedEmbedder, bundled_reranker: CrossEncoder) -> None:
     searching = service(bundled_embedder, bundled_reranker, [*KNOWN, UNKNOWN])
-    result = searching.search("Where do cats sleep?", limit=4, depth=4, min_score=0.0)
+    result = searching.search("Where do cats sleep?", SearchOptions(limit=4, depth=4, min_score=0.0))
     chances = {hit.document_id: hit.rerank_probability for hit in result.hits}
     assert chances.pop("3") is None
     assert None not in chances.values()

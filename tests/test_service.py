@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -15,6 +16,7 @@ from search.index.server.connection import in_memory
 from search.index.server.index import QdrantIndex
 from search.ingestion.chunking import Chunker
 from search.ingestion.run import Ingestion
+from search.query.options import SearchOptions
 from search.query.service import SearchService
 from search.reranking.cross_encoder import CrossEncoder
 from search.reranking.recipe import Recipe
@@ -47,7 +49,7 @@ def memory_index(bundled_embedder: FastEmbedEmbedder) -> Iterator[VectorIndex]:
 
 
 def test_the_answer_and_its_account(service: SearchService) -> None:
-    result = service.search("What is the capital of France?", limit=3, depth=5)
+    result = service.search("What is the capital of France?", SearchOptions(limit=3, depth=5))
     assert result.hits[0].document_id == "paris"
     assert [hit.rank for hit in result.hits] == [1, 2, 3]
     assert result.hits[0].metadata == {"year": 508}
@@ -62,7 +64,7 @@ def test_the_answer_and_its_account(service: SearchService) -> None:
 
 
 def test_without_reranking(service: SearchService) -> None:
-    result = service.search("capital", limit=6, depth=6, rerank=False)
+    result = service.search("capital", SearchOptions(limit=6, depth=6, rerank=False))
     assert (result.rerank_status, result.reason, result.reranker) == ("skipped", "reranking is switched off", None)
     assert [hit.retrieval_rank for hit in result.hits] == [1, 2, 3, 4, 5, 6]
     assert [hit.score for hit in result.hits] == sorted((hit.retrieval_score for hit in result.hits), reverse=True)
@@ -76,30 +78,35 @@ def test_the_best_passage_of_each_document(
     Ingestion(bundled_embedder, local_index, Chunker(bundled_embedder.tokenizer, 5, 0), max_characters=1_000).run(documents)
     assert local_index.count() == 6
     service = SearchService(bundled_embedder, local_index, lambda: bundled_reranker)
-    everything = service.search("Which animal hunts?", limit=6, depth=6)
-    best = service.search("Which animal hunts?", limit=6, depth=6, group_by="document")
+    everything = service.search("Which animal hunts?", SearchOptions(limit=6, depth=6))
+    best = service.search("Which animal hunts?", SearchOptions(limit=6, depth=6, group_by="document"))
     firsts = {hit.document_id: hit.text for hit in reversed(everything.hits)}
     assert {hit.document_id: hit.text for hit in best.hits} == firsts
     assert [hit.rank for hit in best.hits] == [1, 2, 3]
     assert best.warnings == ("the 6 candidates are of 3 documents, fewer than 6; raise depth for more",)
-    assert service.search("Which animal hunts?", limit=3, depth=6, group_by="document").warnings == ()
+    assert service.search("Which animal hunts?", SearchOptions(limit=3, depth=6, group_by="document")).warnings == ()
     with pytest.raises(InvalidQuery, match="group_by is 'passage'"):
-        service.search("x", limit=1, depth=1, group_by=cast("Any", "passage"))
+        service.search("x", SearchOptions(limit=1, depth=1, group_by=cast("Any", "passage")))
 
 
 def test_filter_and_nothing_found(service: SearchService) -> None:
     recent = {"must": [{"key": "metadata.year", "range": {"gte": 1000}}]}
-    assert {hit.document_id for hit in service.search("capital", limit=5, depth=5, filter=recent).hits} == {"berlin", "gzip"}
+    chosen = SearchOptions(limit=5, depth=5)
+    assert {hit.document_id for hit in service.search("capital", replace(chosen, filter=recent)).hits} == {"berlin", "gzip"}
     animals = '{"must": [{"key": "metadata.animal", "match": {"value": true}}]}'
-    assert [hit.document_id for hit in service.search("capital", limit=5, depth=5, filter=animals).hits] == ["cats"]
-    nobody = service.search("x", limit=5, depth=5, filter={"must": [{"key": "metadata.year", "range": {"gt": 3000}}]})
+    assert [hit.document_id for hit in service.search("capital", replace(chosen, filter=animals)).hits] == ["cats"]
+    nobody = service.search(
+        "x", SearchOptions(limit=5, depth=5, filter={"must": [{"key": "metadata.year", "range": {"gt": 3000}}]})
+    )
     assert (nobody.hits, nobody.rerank_status, nobody.warnings) == ((), "skipped", ())
-    unknown = service.search("x", limit=5, depth=5, filter={"must": [{"key": "metadata.yaer", "range": {"gt": 3000}}]})
+    unknown = service.search(
+        "x", SearchOptions(limit=5, depth=5, filter={"must": [{"key": "metadata.yaer", "range": {"gt": 3000}}]})
+    )
     assert unknown.warnings == ("no document has the field 'metadata.yaer' that the filter asks about",)
 
 
 def test_truncation_is_reported_on_the_hit(service: SearchService) -> None:
-    result = service.search("French capital", limit=6, depth=6)
+    result = service.search("French capital", SearchOptions(limit=6, depth=6))
     by_id = {hit.document_id: hit for hit in result.hits}
     assert by_id["long"].truncated
     assert by_id["long"].tokens_seen < by_id["long"].tokens_total
@@ -108,24 +115,24 @@ def test_truncation_is_reported_on_the_hit(service: SearchService) -> None:
 
 
 def test_a_query_longer_than_the_windows_is_reported(service: SearchService) -> None:
-    result = service.search("capital of France " * 120, limit=3, depth=3)
+    result = service.search("capital of France " * 120, SearchOptions(limit=3, depth=3))
     assert result.rerank_status == "full"
     assert "the query has 360 tokens and the embedder read 254" in result.warnings
     assert "the query has 360 tokens and the reranker read 94" in result.warnings
 
 
 def test_text_that_the_model_does_not_know_is_reported(service: SearchService) -> None:
-    result = service.search("请告诉我们你的想法", limit=6, depth=6)
+    result = service.search("请告诉我们你的想法", SearchOptions(limit=6, depth=6))
     assert any("of the query's tokens are unknown" in warning for warning in result.warnings)
     assert any("1 of 6 passages have more than 20%" in warning for warning in result.warnings)
     assert {hit.document_id: hit.unknown_share > 0.2 for hit in result.hits}["zh"]
-    assert not service.search("capital of France", limit=1, depth=1).warnings
+    assert not service.search("capital of France", SearchOptions(limit=1, depth=1)).warnings
 
 
 def test_budget(memory_index: VectorIndex, bundled_embedder: FastEmbedEmbedder, bundled_reranker: CrossEncoder) -> None:
     service = SearchService(bundled_embedder, memory_index, lambda: bundled_reranker)
-    assert service.search("capital", limit=2, depth=6, budget_ms=60_000).rerank_status == "full"
-    spent = service.search("capital", limit=2, depth=6, budget_ms=0.001)
+    assert service.search("capital", SearchOptions(limit=2, depth=6, budget_ms=60_000)).rerank_status == "full"
+    spent = service.search("capital", SearchOptions(limit=2, depth=6, budget_ms=0.001))
     assert (spent.rerank_status, len(spent.hits)) == ("skipped", 2)
 
 
@@ -142,7 +149,7 @@ def test_budget(memory_index: VectorIndex, bundled_embedder: FastEmbedEmbedder, 
 def test_a_failing_reranker_never_fails_the_search(
     reranker: Planted, reason: str, memory_index: VectorIndex, bundled_embedder: FastEmbedEmbedder
 ) -> None:
-    result = SearchService(bundled_embedder, memory_index, lambda: reranker).search("capital", limit=3, depth=6)
+    result = SearchService(bundled_embedder, memory_index, lambda: reranker).search("capital", SearchOptions(limit=3, depth=6))
     assert result.rerank_status == "failed"
     assert reason in result.reason
     assert [hit.retrieval_rank for hit in result.hits] == [1, 2, 3]
@@ -155,14 +162,14 @@ def with_probability(scores: list[float], **more: Any) -> Planted:
 
 def test_min_score_is_a_probability(memory_index: VectorIndex, bundled_embedder: FastEmbedEmbedder) -> None:
     service = SearchService(bundled_embedder, memory_index, lambda: with_probability([-4.0, 4.0, 0.0, -1.0, 2.0, -9.0]))
-    result = service.search("capital", limit=6, depth=6, min_score=0.5)
+    result = service.search("capital", SearchOptions(limit=6, depth=6, min_score=0.5))
     assert [hit.rerank_score for hit in result.hits] == [4.0, 2.0, 0.0]
     assert [hit.rerank_probability for hit in result.hits] == pytest.approx([1 / (1 + math.exp(-score / 2)) for score in (4, 2, 0)])
     assert [hit.rank for hit in result.hits] == [1, 2, 3]
     assert not [warning for warning in result.warnings if "min_score" in warning]
-    assert len(service.search("capital", limit=2, depth=6, min_score=0.1).hits) == 2
-    assert service.search("capital", limit=6, depth=6, min_score=1.0).hits == ()
-    assert len(service.search("capital", limit=6, depth=6, min_score=0.0).hits) == 6
+    assert len(service.search("capital", SearchOptions(limit=2, depth=6, min_score=0.1)).hits) == 2
+    assert service.search("capital", SearchOptions(limit=6, depth=6, min_score=1.0)).hits == ()
+    assert len(service.search("capital", SearchOptions(limit=6, depth=6, min_score=0.0)).hits) == 6
 
 
 @pytest.mark.parametrize("rerank", [True, False])
@@ -171,7 +178,7 @@ def test_what_was_not_reranked_passes_min_score_and_is_counted(
 ) -> None:
     failing = with_probability([], error=ValueError("boom"))
     result = SearchService(bundled_embedder, memory_index, lambda: failing).search(
-        "capital", limit=3, depth=6, min_score=0.9, rerank=rerank
+        "capital", SearchOptions(limit=3, depth=6, min_score=0.9, rerank=rerank)
     )
     assert len(result.hits) == 3
     assert "3 of 3 passages were not reranked, so min_score could not judge them" in result.warnings
@@ -180,7 +187,7 @@ def test_what_was_not_reranked_passes_min_score_and_is_counted(
 def test_part_of_the_candidates_reranked(memory_index: VectorIndex, bundled_embedder: FastEmbedEmbedder) -> None:
     partly = with_probability([-9.0, 9.0, *[math.nan] * 4], delay_s=0.3)
     result = SearchService(bundled_embedder, memory_index, lambda: partly).search(
-        "capital", limit=6, depth=6, budget_ms=250, min_score=0.5
+        "capital", SearchOptions(limit=6, depth=6, budget_ms=250, min_score=0.5)
     )
     assert result.rerank_status == "partial"
     assert [hit.rerank_score for hit in result.hits] == [9.0, None, None, None, None]
@@ -190,15 +197,17 @@ def test_part_of_the_candidates_reranked(memory_index: VectorIndex, bundled_embe
 def test_min_score_needs_a_map_and_a_share(memory_index: VectorIndex, bundled_embedder: FastEmbedEmbedder) -> None:
     without = SearchService(bundled_embedder, memory_index, lambda: Planted([1.0] * 6))
     with pytest.raises(InvalidQuery, match="planted has no map from its score to a probability; search calibrate fits one"):
-        without.search("capital", limit=3, depth=6, min_score=0.5)
+        without.search("capital", SearchOptions(limit=3, depth=6, min_score=0.5))
     for wrong in (-0.1, 1.5, math.nan):
         with pytest.raises(InvalidQuery, match="it is a probability, between 0 and 1"):
-            without.search("capital", limit=3, depth=6, min_score=wrong)
+            without.search("capital", SearchOptions(limit=3, depth=6, min_score=wrong))
 
 
 def test_a_reranker_that_overruns_its_budget_still_answers(memory_index: VectorIndex, bundled_embedder: FastEmbedEmbedder) -> None:
     slow = Planted([math.nan] * 6, delay_s=0.3)
-    result = SearchService(bundled_embedder, memory_index, lambda: slow).search("capital", limit=3, depth=6, budget_ms=250)
+    result = SearchService(bundled_embedder, memory_index, lambda: slow).search(
+        "capital", SearchOptions(limit=3, depth=6, budget_ms=250)
+    )
     assert (result.rerank_status, len(result.hits)) == ("skipped", 3)
     assert "time budget" in result.reason
 
@@ -220,16 +229,16 @@ def test_invalid_queries(name: str, memory_index: VectorIndex, bundled_embedder:
     given, message = INVALID[name]
     arguments: dict[str, Any] = {"query": "cat", "limit": 3, "depth": 3} | given
     with pytest.raises(InvalidQuery, match=message):
-        SearchService(bundled_embedder, memory_index, lambda: None).search(**arguments)
+        SearchService(bundled_embedder, memory_index, lambda: None).search(arguments.pop("query"), SearchOptions(**arguments))
 
 
 def test_invalid_filter(memory_index: VectorIndex, bundled_embedder: FastEmbedEmbedder) -> None:
     with pytest.raises(UnsupportedFilter, match="unknown filter field"):
         SearchService(bundled_embedder, memory_index, lambda: None).search(
-            "cat", limit=1, depth=1, filter={"must": [{"key": "year", "match": {"value": 1}}]}
+            "cat", SearchOptions(limit=1, depth=1, filter={"must": [{"key": "year", "match": {"value": 1}}]})
         )
 
 
 def test_searching_before_ingesting(local_index: VectorIndex, bundled_embedder: FastEmbedEmbedder) -> None:
     with pytest.raises(CollectionNotFound, match="search ingest"):
-        SearchService(bundled_embedder, local_index, lambda: None).search("cat", limit=1, depth=1)
+        SearchService(bundled_embedder, local_index, lambda: None).search("cat", SearchOptions(limit=1, depth=1))

@@ -23,6 +23,7 @@ from search.ingestion.chunking import Chunker
 from search.ingestion.removal import remove
 from search.ingestion.run import Ingestion, IngestReport, State
 from search.ingestion.selection import Selection
+from search.query.options import SearchOptions
 from search.query.service import SearchService
 from search.reading import Reading
 
@@ -280,7 +281,7 @@ def test_a_document_is_never_absent_and_never_of_two_versions(
     seen: list[set[str]] = []
 
     def look() -> None:
-        hits = service.search("Which version is it?", limit=50, depth=50).hits
+        hits = service.search("Which version is it?", SearchOptions(limit=50, depth=50)).hits
         assert {hit.document_id for hit in hits} == {"a", "b"}
         seen.append({hit.text.split()[1] for hit in hits if hit.document_id == "a"})
 

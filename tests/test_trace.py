@@ -14,6 +14,7 @@ from search.errors import InvalidQuery
 from search.index.edge.index import EdgeIndex
 from search.ingestion.chunking import Chunker
 from search.ingestion.run import Ingestion
+from search.query.options import SearchOptions
 from search.query.replay import replay, save
 from search.query.service import SearchService
 from search.reranking.cross_encoder import CrossEncoder
@@ -29,7 +30,9 @@ def result(
     index = EdgeIndex(tmp_path_factory.mktemp("data"), "documents")
     documents = [Document(id=word, text=f"All about {word}.", metadata={"letters": [*word]}) for word in WORDS]
     Ingestion(bundled_embedder, index, Chunker(bundled_embedder.tokenizer, 40, 0), max_characters=1000).run(documents)
-    found = SearchService(bundled_embedder, index, lambda: bundled_reranker).search("a cup of tea", limit=12, depth=12)
+    found = SearchService(bundled_embedder, index, lambda: bundled_reranker).search(
+        "a cup of tea", SearchOptions(limit=12, depth=12)
+    )
     index.close()
     return found
 

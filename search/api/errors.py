@@ -4,6 +4,8 @@ from typing import Any
 
 from search.errors import (
     CollectionNotFound,
+    DocumentIncomplete,
+    DocumentNotFound,
     IndexBusy,
     IndexCorrupt,
     IndexDenied,
@@ -24,7 +26,9 @@ from search.errors import (
 # The first that fits. What is not the client's fault tells no more than that: paths and servers are nobody's business.
 _STATUS: tuple[tuple[type[SearchError], int], ...] = (
     (ServiceOverloaded, 429),
+    (DocumentNotFound, 404),
     (InvalidInput, 422),
+    (DocumentIncomplete, 409),
     (CollectionNotFound, 404),
     (IndexBusy, 409),
     (IndexMismatch, 409),
@@ -82,7 +86,7 @@ def refused(error: SearchError, request_id: str) -> Refused:
     message = str(error)
     if status >= _OWN:
         message = f"{_words(error)}; the log of the service has the rest under request {request_id}"
-    elif isinstance(error, IndexFailure):
+    elif isinstance(error, IndexFailure) and not isinstance(error, DocumentIncomplete):
         message = _words(error)
     return Refused(status, type(error).__name__, message, headers)
 

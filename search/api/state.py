@@ -7,7 +7,8 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, TypeVar
+from dataclasses import replace
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from starlette.requests import Request
@@ -30,6 +31,7 @@ from search.errors import (
 )
 from search.index.collections import Collections
 from search.ingestion.reindexing import lead
+from search.query.options import SearchOptions
 from search.reranking.contract import IntVector, Reranker, Scoring
 from search.reranking.deadline import Deadline
 from search.searcher import Searcher
@@ -195,27 +197,25 @@ class Service:
         return True
 
     async def search(
-        self, request: Request, given: dict[str, Any], collection: str | None, *, whole: bool, let_in: bool
+        self, request: Request, query: str, options: SearchOptions, collection: str | None, *, whole: bool, let_in: bool
     ) -> tuple[SearchResult, float]:
         """Answer a query, with `whole` by all its candidates; the result, and the seconds it waited for its turn.
 
         With `let_in` it belongs to a request that was let in before, and is not refused for overload.
         """
-        limit = given["limit"] or self.settings.limit
-        depth = given["depth"] or max(self.settings.depth, limit)
+        options = options.by(self.settings)
+        depth, budget_ms = options.depth or 1, options.budget_ms
         if depth > self.limits.max_depth:
             raise Refused(422, "InvalidQuery", f"depth is {depth}; this service retrieves {self.limits.max_depth} at most")
-        budget_ms = given["budget_ms"] or self.settings.budget_ms
         arrived = time.perf_counter()
 
         def work() -> SearchResult:
             waited_ms = (time.perf_counter() - arrived) * 1000
             left = None if budget_ms is None else max(_LEAST_BUDGET_MS, budget_ms - waited_ms)
-            return self.searcher(collection).search(
-                **{**given, "limit": depth if whole else limit, "depth": depth, "budget_ms": left}
-            )
+            chosen = replace(options, limit=depth if whole else options.limit, budget_ms=left)
+            return self.searcher(collection).answer(query, chosen)
 
-        units = depth if given["rerank"] and self._searcher.reranker is not None else 1
+        units = depth if options.rerank and self._searcher.reranker is not None else 1
         kind = "texts" if units > 1 else "queries"
         with self.traces.part("search") as span:
             result, waited = await self.unless_gone(request, self.reading.run(work, kind=kind, units=units, let_in=let_in))

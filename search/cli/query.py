@@ -2,21 +2,19 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from search.cli.configurations import changes_of
 from search.cli.options import AsJson, Collection, DataDir, Depth, Limit, NoRerank, load_settings, print_json
-from search.documents import check_query
 from search.errors import InvalidQuery
-from search.factory import build_reranker
 from search.searcher import open_search
 from search.settings import varied
 from search.system.terminal import note, show
 
 if TYPE_CHECKING:
-    from search.query.service import GroupBy
+    from search.query.options import GroupBy
 
 
 def query(
@@ -108,54 +106,20 @@ def rerank(
     as_json: AsJson = False,
 ) -> None:
     """Rank texts from stdin, one a line, by the reranker's score alone."""
-    from search.query.ranking import best_first, unread_query
-
     try:
         lines = sys.stdin.buffer.read().decode("utf-8").split("\n")
     except UnicodeDecodeError as error:
         message = f"standard input is not UTF-8 at byte {error.start + 1}; convert it"
         raise InvalidQuery(message) from error
-    check_query(text)
     texts = [line.rstrip("\r") for line in lines if line.strip()]
     if not texts:
-        message = "there is nothing to rank; give one text a line on standard input"
-        raise InvalidQuery(message)
-    reranker = build_reranker(load_settings(None, None))
-    if reranker is None:
-        message = "the settings switch reranking off (SEARCH_RERANKER__KIND=none)"
-        raise InvalidQuery(message)
-    scoring = reranker.score(text, texts)
-    rows: list[dict[str, Any]] = [
-        {
-            "index": i,
-            "score": float(scoring.scores[i]),
-            "probability": scoring.probability(reranker.recipe, i),
-            "tokens_seen": int(scoring.tokens_seen[i]),
-            "tokens_total": int(scoring.tokens_total[i]),
-            "text": texts[i],
-        }
-        for i in best_first(scoring.scores)
-    ]
+        raise InvalidQuery("there is nothing to rank; give one text a line on standard input")
+    with open_search(load_settings(None, None)) as searcher:
+        result = searcher.rerank(text, texts)
     if as_json:
-        seen = {"query_tokens_seen": scoring.query_tokens_seen, "query_tokens_total": scoring.query_tokens_total}
-        print_json(
-            {
-                "query": text,
-                **seen,
-                "reranker": reranker.name,
-                "device": reranker.device,
-                "verified": reranker.verified,
-                "results": rows,
-            }
-        )
+        print_json(result.to_dict())
         return
-    for row in rows:
-        show(f"{row['score']:8.3f}  {row['text']}")
-    if scoring.query_tokens_seen < scoring.query_tokens_total:
-        note(
-            f"note: the reranker read {scoring.query_tokens_seen} of the query's {scoring.query_tokens_total} tokens",
-        )
-    if cut := sum(row["tokens_seen"] < row["tokens_total"] for row in rows):
-        note(f"note: {cut} of {len(rows)} texts were longer than the model's window")
-    if scoring.query_unread:
-        note(f"note: {unread_query(reranker.name)}")
+    for one in result.results:
+        show(f"{one.score:8.3f}  {one.text}")
+    for warning in result.warnings:
+        note(f"note: {warning}")

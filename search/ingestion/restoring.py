@@ -3,7 +3,8 @@
 import hashlib
 from collections.abc import Iterator
 
-from search.documents import Document, Rejection
+from search.documents import Document, Rejection, listed
+from search.errors import DocumentIncomplete, DocumentNotFound
 from search.index.contract import Record, VectorIndex
 from search.index.points import as_passage, passages, to_document
 from search.ingestion.lookup import of
@@ -25,6 +26,21 @@ def selected(index: VectorIndex, selection: Selection) -> Iterator[Document | Re
     for group in in_groups(selection.among(index), _AT_ONCE):
         for document_id, records in _records(index, group).items():
             yield _document(index, document_id, records)
+
+
+def restored(index: VectorIndex, document_id: str) -> Document:
+    """One document as it came.
+
+    Raises:
+        DocumentNotFound: there is none of this id.
+        DocumentIncomplete: some of its passages are missing.
+    """
+    found = next(selected(index, Selection([document_id], None)), None)
+    if found is None:
+        raise DocumentNotFound(f"there is no document {listed([document_id])!r}")
+    if isinstance(found, Rejection):
+        raise DocumentIncomplete(f"{listed([document_id])!r}: {found.reason}")
+    return found
 
 
 def by_document(index: VectorIndex, *, vectors: bool = False) -> Iterator[tuple[str, list[Record]]]:

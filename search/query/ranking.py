@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from search.documents import Candidate, Hit, RerankStatus
+from search.documents import Candidate, Hit, RankedText, RerankResult, RerankStatus, check_query, check_strings
+from search.errors import InvalidQuery
 from search.reranking.contract import Reranker, Scoring
 from search.reranking.deadline import Deadline
 
@@ -79,6 +80,42 @@ def rank(query: str, candidates: Sequence[Candidate], reranker: Reranker | None,
         reason = f"{cause} after {scored} of {len(candidates)} candidates; the rest follows in retrieval order"
         return Ranking(hits, "partial", reason, words, scoring)
     return Ranking(hits, "full", "", words, scoring)
+
+
+def rank_texts(query: str, texts: Sequence[str], reranker: Reranker) -> RerankResult:
+    """Texts by the reranker's score alone.
+
+    Raises:
+        InvalidQuery: an empty query, or no text.
+        ModelError: the reranker failed.
+    """
+    check_query(query)
+    texts = check_strings(texts, "texts", "texts")
+    if not texts:
+        raise InvalidQuery("there is nothing to rank; give at least one text")
+    scoring = reranker.score(query, texts)
+    seen, total = scoring.tokens_seen, scoring.tokens_total
+    results = [
+        RankedText(i, float(scoring.scores[i]), scoring.probability(reranker.recipe, i), int(seen[i]), int(total[i]), texts[i])
+        for i in best_first(scoring.scores)
+    ]
+    warnings = []
+    if scoring.query_tokens_seen < scoring.query_tokens_total:
+        warnings.append(f"the reranker read {scoring.query_tokens_seen} of the query's {scoring.query_tokens_total} tokens")
+    if cut := int((seen < total).sum()):
+        warnings.append(f"{cut} of {len(texts)} texts were longer than the model's window")
+    if scoring.query_unread:
+        warnings.append(unread_query(reranker.name))
+    return RerankResult(
+        query,
+        scoring.query_tokens_seen,
+        scoring.query_tokens_total,
+        reranker.name,
+        reranker.device,
+        reranker.verified,
+        tuple(results),
+        tuple(warnings),
+    )
 
 
 def mixed(logits: NDArray[np.float64], retrieval: NDArray[np.float64], weight: float) -> NDArray[np.float64]:

@@ -1,20 +1,20 @@
 """How is a query answered? Retrieve, rerank, and an account of what happened."""
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from search.documents import Candidate, Hit, SearchResult, check_number, check_query, checked_whole
+from search.documents import Candidate, Hit, SearchResult, check_query
 from search.embedding.dense import Embedder
 from search.errors import InvalidQuery
 from search.index.contract import CollectionSpec, PlainFilter, VectorIndex
 from search.index.points import Found, find
 from search.inference.tokens import MUCH_UNKNOWN, goes_on, head
+from search.query.options import SearchOptions
 from search.query.ranking import rank, unread_query
 from search.reranking.contract import Reranker, Scoring
 from search.reranking.deadline import Deadline
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from qdrant_client.models import Filter
 
 _FIELDS_LOOKED_AT = 5
-GroupBy = Literal["document"]
 
 
 class SearchService:
@@ -42,46 +41,28 @@ class SearchService:
         self._reranker = reranker
         self._checked = False
 
-    def search(
-        self,
-        query: str,
-        *,
-        limit: int,
-        depth: int,
-        filter: "Filter | Mapping[str, Any] | str | None" = None,
-        budget_ms: float | None = None,
-        min_score: float | None = None,
-        rerank: bool = True,
-        group_by: GroupBy | None = None,
-    ) -> SearchResult:
+    def search(self, query: str, options: SearchOptions) -> SearchResult:
         """Answer a query.
 
         Args:
             query: what is looked for.
-            limit: hits returned.
-            depth: candidates retrieved and reranked, at least `limit`.
-            filter: which documents may be found; see search.index.filters.
-            budget_ms: milliseconds for everything. What is not reranked by then keeps retrieval order, and the result says so.
-            min_score: the least probability of being relevant, 0 to 1, by the reranker's own map. What was not reranked, or holds
-                nothing that the reranker can read, has none and is kept, and the result says so; so does all, if it cannot read
-                the query.
-            rerank: False for retrieval order.
-            group_by: "document" gives of each document its best passage only.
+            options: with a limit and a depth.
 
         Raises:
-            InvalidQuery: an empty query, an argument of another type, limit and depth that do not fit, or a min_score that the
-                reranker has no probability for.
+            InvalidQuery: an empty query, or a min_score that the reranker has no probability for.
             UnsupportedFilter: see search.index.filters.
             IndexFailure: the collection cannot be searched. A failing reranker raises nothing.
             ModelError: the embedder failed, or the reranker cannot be loaded.
         """
-        _check(query, limit, depth, budget_ms, min_score)
-        _check_choices(rerank, group_by)
-        plain = plain_filter(filter)
-        reranker = self._reranker() if rerank else None
+        check_query(query)
+        limit, depth, min_score = options.limit, options.depth, options.min_score
+        if limit is None or depth is None:
+            raise InvalidQuery("a limit and a depth are wanted; SearchOptions.by gives those of the settings")
+        plain = plain_filter(options.filter)
+        reranker = self._reranker() if options.rerank else None
         _check_min_score(min_score, reranker)
         started = time.perf_counter()
-        deadline = None if budget_ms is None else Deadline.after_ms(budget_ms)
+        deadline = None if options.budget_ms is None else Deadline.after_ms(options.budget_ms)
         vector = self._embedder.embed_query(query)
         embedded = time.perf_counter()
         candidates, damaged = self._retrieve(vector, depth, plain)
@@ -90,7 +71,7 @@ class SearchService:
         ended = time.perf_counter()
         reranked = [hit for hit in ranking.hits if hit.rerank_score is not None]
         good = [hit for hit in ranking.hits if _good_enough(hit, min_score)]
-        hits = (good if group_by is None else _best_of_each(good))[:limit]
+        hits = (good if options.group_by is None else _best_of_each(good))[:limit]
         warnings = [*self._query_warnings(query, ranking.scoring), *_hit_warnings(hits)]
         unread = sum(hit.rerank_score is not None and hit.rerank_probability is None for hit in hits)
         if reranker is not None and ranking.scoring is not None and ranking.scoring.query_unread:
@@ -101,7 +82,7 @@ class SearchService:
             )
         if damaged:
             warnings.append(f"{damaged} points that were found hold no passage, and were left out; search doctor names some")
-        if group_by and len(hits) < min(limit, len(candidates)) and len(candidates) == depth:
+        if options.group_by and len(hits) < min(limit, len(candidates)) and len(candidates) == depth:
             warnings.append(f"the {depth} candidates are of {len(hits)} documents, fewer than {limit}; raise depth for more")
         if min_score is not None and (unjudged := sum(hit.rerank_score is None for hit in hits)):
             warnings.append(f"{unjudged} of {len(hits)} passages were not reranked, so min_score could not judge them")
@@ -132,7 +113,7 @@ class SearchService:
 
     def retrieve(self, query: str, depth: int) -> list[Candidate]:
         """The first stage alone: the `depth` closest chunks, closest first."""
-        _check(query, depth, depth, None, None)
+        check_query(query)
         return self._retrieve(self._embedder.embed_query(query), depth, None).candidates
 
     def _retrieve(self, vector: NDArray[np.float32], depth: int, filter: PlainFilter | None) -> Found:
@@ -191,13 +172,8 @@ def _good_enough(hit: Hit, min_score: float | None) -> bool:
 
 
 def _check_min_score(min_score: float | None, reranker: Reranker | None) -> None:
-    problem = ""
-    if min_score is not None and not 0 <= min_score <= 1:
-        problem = f"min_score is {min_score:g}; it is a probability, between 0 and 1"
-    elif min_score is not None and reranker is not None and not reranker.recipe.has_probability:
-        problem = f"the reranker {reranker.name} has no map from its score to a probability; search calibrate fits one"
-    if problem:
-        raise InvalidQuery(problem)
+    if min_score is not None and reranker is not None and not reranker.recipe.has_probability:
+        raise InvalidQuery(f"the reranker {reranker.name} has no map from its score to a probability; search calibrate fits one")
 
 
 def plain_filter(filter: "Filter | Mapping[str, Any] | str | None") -> PlainFilter | None:
@@ -208,30 +184,3 @@ def plain_filter(filter: "Filter | Mapping[str, Any] | str | None") -> PlainFilt
     from search.index.filters import to_plain  # costs half a second, and only filters need it
 
     return to_plain(filter)
-
-
-def _check_choices(rerank: Any, group_by: Any) -> None:
-    if not isinstance(rerank, bool):
-        message = f"rerank is a {type(rerank).__name__}; it can be True or False"
-        raise InvalidQuery(message)
-    if group_by is not None and group_by != "document":
-        message = f"group_by is {group_by!r}; it can be 'document', or be left out"
-        raise InvalidQuery(message)
-
-
-def _check(query: str, limit: int, depth: int, budget_ms: float | None, min_score: float | None) -> None:
-    check_query(query)
-    checked_whole("limit", limit)
-    checked_whole("depth", depth)
-    for name, number in (("budget_ms", budget_ms), ("min_score", min_score)):
-        if number is not None:
-            check_number(name, number)
-    problem = ""
-    if limit < 1:
-        problem = f"limit is {limit}; ask for at least 1 hit"
-    elif depth < limit:
-        problem = f"depth {depth} is less than limit {limit}; raise depth, the number of candidates that hits are chosen from"
-    elif budget_ms is not None and not 0 < budget_ms < math.inf:
-        problem = f"budget_ms is {budget_ms:g}; give a positive number of milliseconds, or none"
-    if problem:
-        raise InvalidQuery(problem)

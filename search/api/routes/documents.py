@@ -6,15 +6,13 @@ from typing import Any
 from fastapi import APIRouter, Request
 from pydantic import ValidationError
 
-from search.api.errors import Refused, quoted
+from search.api.errors import Refused
 from search.api.parsing import parsed_route
 from search.api.routes.bodies import LONGEST_ID, Answer, CollectionName, Count, DocumentBody, Failure, Removal, Update, Upsert
 from search.api.state import Service
 from search.documents import Document, Rejection, encodable, half_surrogate
 from search.errors import InvalidDocument
-from search.ingestion.restoring import selected
 from search.ingestion.run import IngestReport
-from search.ingestion.selection import Selection
 
 _SHOWN = 3  # faults of a document …
 _SHOWN_NAME = 80  # … and characters of a field's name
@@ -82,16 +80,7 @@ def _add_reading(router: APIRouter, service: Service) -> None:
     @router.get("/{document_id:path}", openapi_extra=may_search)
     async def get(request: Request, document_id: str, collection: CollectionName | None = None) -> Answer:
         """Give a document back as it came."""
-
-        def work() -> list[Document | Rejection]:
-            return list(selected(service.searcher(collection).opened(), Selection([document_id], None)))
-
-        found = await service.look(request, work)
-        if not found:
-            raise Refused(404, "DocumentNotFound", f"there is no document {quoted(document_id)}")
-        if isinstance(found[0], Rejection):
-            raise Refused(409, "DocumentIncomplete", f"{quoted(document_id)}: {found[0].reason}")
-        told = asdict(found[0])
+        told = asdict(await service.look(request, lambda: service.searcher(collection).get(document_id)))
         del told["origin"]
         return told
 

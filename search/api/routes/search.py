@@ -2,7 +2,6 @@
 
 import logging
 from dataclasses import replace
-from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
@@ -12,6 +11,7 @@ from search.api.routes.bodies import Answer, Failure, SearchBatch, SearchRequest
 from search.api.state import STAGES, Service
 from search.documents import SearchResult
 from search.errors import SearchError, ServiceOverloaded
+from search.query.options import SearchOptions
 
 _log = logging.getLogger("search.api")
 
@@ -59,8 +59,8 @@ def server_timing(result: SearchResult, waited_s: float) -> str:
 async def _answered(
     service: Service, request: Request, asked: SearchRequest, *, let_in: bool = False
 ) -> tuple[SearchResult, float]:
-    given: dict[str, Any] = asked.model_dump(exclude={"collection", "explain"})
-    return await service.search(request, given, asked.collection, whole=asked.explain, let_in=let_in)
+    options = SearchOptions(**asked.model_dump(exclude={"query", "collection", "explain"}))
+    return await service.search(request, asked.query, options, asked.collection, whole=asked.explain, let_in=let_in)
 
 
 async def _or_error(service: Service, request: Request, asked: SearchRequest, *, let_in: bool) -> tuple[Answer, bool]:
