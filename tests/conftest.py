@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -35,6 +36,12 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 OpenIndex = Callable[[str], VectorIndex]
+
+
+def pytest_configure() -> None:
+    """What runs in the background (nohup, &) ignores signals that tests send, and so would every process that they start."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
