@@ -302,7 +302,7 @@ def test_on_a_full_disk_it_says_so_and_nothing_is_killed_or_lost(
         assert said.startswith("IndexFull "), said
         assert "make room" in said
         assert (disk / "data" / "aliases.json").read_text() == aliases
-    assert not list((disk / "data").rglob("*.new"))
+    assert not list((disk / "data").rglob("*.json.unfinished"))
     assert not list((disk / "data").rglob("*.unfinished"))
     (disk / "filler").unlink()
     leave = 400_000_000

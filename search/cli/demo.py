@@ -17,6 +17,7 @@ from search.cli.output import clip, hit_line, timings
 from search.documents import Document, SearchResult
 from search.errors import SearchError
 from search.searcher import Searcher, open_search
+from search.system.files import replace_file
 from search.system.terminal import show
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def prepare(searcher: Searcher, on_progress: "Callable[[Progress], None]") -> in
     if not done.is_file() or done.read_text() != state():
         searcher.ingest(standard_library(), on_progress=on_progress)
         done.parent.mkdir(parents=True, exist_ok=True)
-        done.write_text(state())
+        replace_file(done, state())
     return searcher.index.count()
 
 

@@ -1,7 +1,6 @@
 """Which map from score to probability did the user's own judgements give a model? Kept in its recipe, or beside the collections."""
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from search.errors import ModelIncomplete
 from search.models import ModelFolder, manifest
 from search.models.files import read_json
 from search.reranking.recipe import Recipe
+from search.system.files import replace_file
 
 _MAP = ("scale", "bias", "points", "calibrated_on")
 
@@ -40,11 +40,9 @@ def keep(file: Path, found: Mapping[str, Any]) -> None:
         ModelIncomplete: the file cannot be read or written.
     """
     rest = {name: value for name, value in read_json(file, default={}).items() if name not in _MAP}
-    unfinished = file.with_suffix(".unfinished")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_text(json.dumps(rest | dict(found), indent=1) + "\n", encoding="utf-8")
-        os.replace(unfinished, file)  # noqa: PTH105  # as everywhere: rename over what is there
+        replace_file(file, json.dumps(rest | dict(found), indent=1) + "\n")
     except OSError as error:
         message = f"{file} cannot be written: {error}"
         raise ModelIncomplete(message) from error

@@ -1,5 +1,9 @@
-"""How is a file opened that may be anything? Only if it is a regular one: a pipe keeps its reader waiting, a device has no end."""
+"""Files of others, which may be anything, and files that are replaced whole.
 
+Only regular ones are opened: a pipe keeps its reader waiting, a device has no end.
+"""
+
+import contextlib
 import os
 import stat
 from errno import EINVAL
@@ -36,6 +40,30 @@ def open_regular(path: Path, folder: int | None = None) -> BufferedReader:
     except BaseException:
         os.close(descriptor)
         raise
+
+
+def replace_file(file: Path, text: str) -> None:
+    """Write a file, whole or not at all, in place of an earlier one; it is on the disk when this returns.
+
+    Raises:
+        OSError: it cannot be written; an earlier one is as it was.
+    """
+    unfinished = file.with_name(f"{file.name}.unfinished")
+    try:
+        with unfinished.open("w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        unfinished.replace(file)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
+    with contextlib.suppress(OSError):  # CIFS, FUSE and 9p cannot sync a folder
+        folder = os.open(file.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)  # or a crash might bring the old name back
+        finally:
+            os.close(folder)
 
 
 def _check(status: os.stat_result, path: Path) -> None:

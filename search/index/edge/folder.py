@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 
 from search.errors import IndexBusy, IndexCorrupt, IndexFull, IndexRejected
 from search.index.contract import CollectionSpec
+from search.system.files import replace_file
 from search.system.forks import abandon, ancestors, watch
 
 Opened = TypeVar("Opened")
@@ -207,23 +208,8 @@ def full_disk(path: Path) -> Iterator[None]:
 
 
 def _replace(file: Path, content: Mapping[str, Any]) -> None:
-    temporary = file.with_suffix(".new")
     with full_disk(file.parent):
-        try:
-            with temporary.open("w") as stream:
-                json.dump(content, stream)
-                stream.flush()
-                os.fsync(stream.fileno())
-            temporary.replace(file)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-    with contextlib.suppress(OSError):  # CIFS, FUSE and 9p cannot sync a folder
-        folder = os.open(file.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)  # or a crash might bring the old name back
-        finally:
-            os.close(folder)
+        replace_file(file, json.dumps(content))
 
 
 def make_private(path: Path) -> None:
