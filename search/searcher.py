@@ -79,12 +79,12 @@ class Searcher:
     ) -> int:
         """Remove documents, by id or by a filter that any passage passes (search.index.filters); how many there were.
 
-        Those that are not there are no error. See search.ingestion.removal for the rest, and for errors.
+        Those that are not there are no error. See search.ingestion.changes for the rest, and for errors.
         """
         with self._parts.writing:
             embedder = self.embedder
-            from search.ingestion.removal import remove
-            from search.ingestion.selection import Selection
+            from search.ingestion.changes import remove
+            from search.ingestion.lookup import Selection
 
             chosen = Selection(ids, filter)
             return remove(self._patiently(self.index, on_wait), embedder, chosen, dry_run=dry_run, on_change=on_change)
@@ -117,7 +117,7 @@ class Searcher:
         with self._parts.writing:
             run = self._ingestion(on_wait, on_rejection=on_rejection, on_change=on_change)
             from search.ingestion.changes import updated
-            from search.ingestion.selection import Selection
+            from search.ingestion.lookup import Selection
 
             documents = updated(self._patiently(self.index, on_wait), Selection(ids, filter), metadata)
             return run.run(documents, dry_run=dry_run, create=False)

@@ -10,8 +10,7 @@ import numpy as np
 
 from search.documents import Document
 from search.evaluation.datasets import Dataset
-from search.reranking.contract import Scoring
-from search.reranking.deadline import Deadline
+from search.reranking.contract import Deadline, Scoring
 from search.reranking.recipe import Recipe
 
 CORPUS = [

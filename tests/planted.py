@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from search.reranking.contract import Scoring
-from search.reranking.deadline import Deadline
+from search.reranking.contract import Deadline, Scoring
 from search.reranking.recipe import Recipe
 from search.settings import ActiveDevice
 

@@ -24,7 +24,7 @@ from search.errors import (
 from search.inference import decoder as inference
 from search.query.ranking import rank
 from search.reranking.causal import CausalReranker
-from search.reranking.deadline import Deadline
+from search.reranking.contract import Deadline
 from search.reranking.language_model import LanguageModel
 from search.reranking.listwise import ListwiseReranker
 from search.reranking.pairwise import PairwiseReranker

@@ -20,8 +20,7 @@ from search.errors import InferenceFailed, InvalidSettings
 from search.factory import build_reranker
 from search.query.ranking import rank
 from search.reranking.chat import ChatReranker
-from search.reranking.contract import Scoring
-from search.reranking.deadline import Deadline
+from search.reranking.contract import Deadline, Scoring
 from search.settings import Settings
 
 KEY = "s3cret-bearer"

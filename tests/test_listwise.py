@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.reranking.contract import Vector
-from search.reranking.deadline import Deadline
+from search.reranking.contract import Deadline, Vector
 from search.reranking.listwise import by_windows, permutation
 
 # What models write: any text at all, and texts made of what an answer is made of.
@@ -151,7 +150,7 @@ def test_a_deadline_that_has_passed_asks_for_nothing() -> None:
 
 def test_a_deadline_that_passes_between_windows_leaves_nothing_scored(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
-    monkeypatch.setattr("search.reranking.deadline.time.monotonic", lambda: now)
+    monkeypatch.setattr("search.reranking.contract.time.monotonic", lambda: now)
     asked: list[list[int]] = []
 
     def order(numbers: Sequence[int]) -> Sequence[int]:

@@ -571,7 +571,7 @@ def test_names_of_the_hub(tmp_path: Path) -> None:
     (snapshot.parents[1] / "refs").mkdir()
     (snapshot.parents[1] / "refs" / "main").write_text("0" * 40)
     script = (
-        "import sys; from pathlib import Path; from search.export.hub import fetch\n"
+        "import sys; from pathlib import Path; from search.export.checkpoint import fetch\n"
         "print(fetch(sys.argv[1], None, Path(sys.argv[2])))"
     )
     environment = {**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9"}

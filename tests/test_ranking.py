@@ -10,7 +10,7 @@ from planted import Planted
 
 from search.documents import Candidate
 from search.query.ranking import rank
-from search.reranking.deadline import Deadline
+from search.reranking.contract import Deadline
 from search.reranking.recipe import Recipe
 
 

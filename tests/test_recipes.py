@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from search.errors import ModelError, ModelIncomplete, ModelNotFound, UnsupportedModel
-from search.export.hub import fetch
+from search.export.checkpoint import fetch
 from search.models import locate
 from search.reranking.recipe import Recipe, find, names
 

@@ -11,9 +11,8 @@ from tiny import FP32, SHAPE, tiny_model, tiny_weights
 from search.errors import DeviceUnavailable, ModelCorrupt, ModelIncomplete, ModelNotFound, ModelUnavailable, SelfTestFailed
 from search.export.bert import build_bert
 from search.export.graph import GraphBuilder
-from search.reranking.contract import Reranker
+from search.reranking.contract import Deadline, Reranker
 from search.reranking.cross_encoder import CrossEncoder
-from search.reranking.deadline import Deadline
 
 TEXTS = [
     "A cat sat on the mat.",

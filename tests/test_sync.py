@@ -19,10 +19,10 @@ from search.index.edge.index import EdgeIndex
 from search.index.server.connection import connect, in_memory
 from search.index.server.index import QdrantIndex
 from search.ingestion import planning
+from search.ingestion.changes import remove
 from search.ingestion.chunking import Chunker
-from search.ingestion.removal import remove
+from search.ingestion.lookup import Selection
 from search.ingestion.run import Ingestion, IngestReport, State
-from search.ingestion.selection import Selection
 from search.query.options import SearchOptions
 from search.query.service import SearchService
 from search.reading import Reading

@@ -32,8 +32,7 @@ from search.errors import (
 from search.index.collections import Collections
 from search.ingestion.reindexing import lead
 from search.query.options import SearchOptions
-from search.reranking.contract import IntVector, Reranker, Scoring
-from search.reranking.deadline import Deadline
+from search.reranking.contract import Deadline, IntVector, Reranker, Scoring
 from search.searcher import Searcher
 from search.settings import Settings
 

@@ -16,8 +16,7 @@ from search.evaluation.datasets import Dataset
 from search.index.contract import CollectionSpec, VectorIndex
 from search.index.points import find
 from search.query.ranking import rank
-from search.reranking.contract import Reranker, Scoring, Vector
-from search.reranking.deadline import Deadline
+from search.reranking.contract import Deadline, Reranker, Scoring, Vector
 from search.reranking.recipe import Recipe
 
 SHOWN = 10  # ranks that a report shows

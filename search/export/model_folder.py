@@ -15,10 +15,9 @@ from filelock import FileLock, Timeout
 
 from search.errors import ExportFailed
 from search.export.bert import build_bert
-from search.export.checkpoint import Checkpoint
+from search.export.checkpoint import Checkpoint, fetch
 from search.export.decoder import build_decoder
 from search.export.graph import GraphBuilder
-from search.export.hub import fetch
 from search.export.plan import Plan, make_plan
 from search.export.precision import Precision
 from search.export.shapes import BertShape

@@ -1,13 +1,20 @@
-"""What do documents look like with other metadata? Given back by the collection, with some fields set."""
+"""Documents are changed and removed: metadata is set on what the collection gives back, and passages go with their document."""
 
+import math
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
+from numbers import Integral, Real
+from typing import Any
 
 from search.documents import Document, Json, Rejection
+from search.embedding.dense import Embedder
 from search.errors import InvalidDocument, InvalidQuery
-from search.index.contract import VectorIndex
+from search.index.contract import CollectionSpec, VectorIndex
+from search.ingestion.lookup import AT_ONCE, Selection, written_of
+from search.ingestion.relay import in_groups
+from search.ingestion.report import OnChange
 from search.ingestion.restoring import selected
-from search.ingestion.selection import Selection
 
 
 def updated(index: VectorIndex, selection: Selection, patch: Json) -> Iterator[Document | Rejection]:
@@ -43,3 +50,53 @@ def _patched(index: VectorIndex, item: Document | Rejection, patch: Mapping[str,
         return replace(item, metadata=merged(item.metadata, patch), origin=index.name)
     except InvalidDocument as error:  # what is set cannot be stored
         return Rejection(index.name, None, item.id, str(error))
+
+
+_ROUNDING = 1e-9  # 0.29 of 100 are 29
+
+
+def remove(
+    index: VectorIndex, embedder: Embedder, selection: Selection, *, dry_run: bool = False, on_change: OnChange | None = None
+) -> int:
+    """Remove documents with all their passages.
+
+    Args:
+        index: what holds them.
+        embedder: the one the collection was built with.
+        selection: which ones.
+        dry_run: remove nothing, and count.
+        on_change: called for every document that is removed, or would be.
+
+    Returns:
+        How many of them there were.
+
+    Raises:
+        IndexFailure: the index gave up; the same call again goes on from there.
+    """
+    index.ensure(CollectionSpec(embedder.dimension, embedder.fingerprint), create=False)
+    with nullcontext() if dry_run else index.claimed():
+        found = selection.among(index)
+        for group in in_groups(found, AT_ONCE):
+            if not dry_run:
+                index.delete(filter=written_of(group))
+            for document_id in group:
+                if on_change:
+                    on_change("removed", document_id)
+    return len(found)
+
+
+def most(max_delete: Any, of_all: int) -> int:
+    """How many documents may be removed; see `check_max_delete`."""
+    return int(max_delete) if isinstance(max_delete, Integral) else int(max_delete * of_all + _ROUNDING)
+
+
+def check_max_delete(max_delete: Any) -> None:
+    """Tell a number of documents (an int) from a share of them (a float): 1 is one document, 1.0 all.
+
+    Raises:
+        InvalidDocument: it is neither.
+    """
+    number, whole = isinstance(max_delete, Real), isinstance(max_delete, Integral)
+    if isinstance(max_delete, bool) or not number or not 0 <= max_delete <= (math.inf if whole else 1):
+        message = f"max_delete is {max_delete!r}; give a number of documents, such as 50, or a share from 0.0 to 1.0, such as 0.2"
+        raise InvalidDocument(message)

@@ -1,12 +1,17 @@
-"""What does the index hold of these documents already, and what of others?"""
+"""Which documents does an index hold, in which state, and which of them are meant?"""
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from search.documents import passage_of
+from search.documents import check_strings, passage_of
+from search.errors import InvalidQuery
 from search.index.contract import PlainFilter, Vector, VectorIndex
 from search.index.points import passages
+from search.ingestion.relay import in_groups
 from search.ingestion.report import State
+
+if TYPE_CHECKING:
+    from qdrant_client.models import Filter
 
 
 class Stored(NamedTuple):
@@ -25,7 +30,7 @@ def compare(index: VectorIndex, revisions: Mapping[str, str]) -> dict[str, Store
     """
     stored: dict[str, list[tuple[str, int, int]]] = {document_id: [] for document_id in revisions}
     fields = ["document_id", "revision", "chunks", "generation"]
-    for record in passages(index.scroll(of(list(revisions)), fields), fields):
+    for record in passages(index.scroll(of_documents(list(revisions)), fields), fields):
         payload = record.payload
         stored[payload["document_id"]].append((payload["revision"], payload["chunks"], payload.get("generation", 0)))
 
@@ -44,7 +49,7 @@ def vectors_of(index: VectorIndex, document_id: str) -> dict[str, Vector]:
     fields = ["title", "text"]
     return {
         passage_of(record.payload["title"], record.payload["text"]): record.vector
-        for record in passages(index.scroll(of([document_id]), fields, vectors=True), fields)
+        for record in passages(index.scroll(of_documents([document_id]), fields, vectors=True), fields)
         if record.vector is not None
     }
 
@@ -60,7 +65,7 @@ def others(index: VectorIndex, known: Callable[[str], bool]) -> Iterator[str]:
             yield document_id
 
 
-def of(document_ids: list[str]) -> PlainFilter:
+def of_documents(document_ids: list[str]) -> PlainFilter:
     """A filter for the passages of these documents."""
     return {"must": [{"key": "document_id", "match": {"any": document_ids}}]}
 
@@ -73,4 +78,49 @@ def written_of(document_ids: list[str], *, revisions_but: list[str] | None = Non
         revisions_but: the revisions that stay.
     """
     stay = [{"key": "revision", "match": {"any": revisions_but}}] if revisions_but else []
-    return {**of(document_ids), "must_not": [{"is_empty": {"key": "revision"}}, *stay]}
+    return {**of_documents(document_ids), "must_not": [{"is_empty": {"key": "revision"}}, *stay]}
+
+
+AT_ONCE = 512  # documents
+
+
+class Selection:
+    """Documents named by id, and those of which any passage passes a filter."""
+
+    def __init__(self, ids: Sequence[str], filter: "Filter | Mapping[str, Any] | str | None") -> None:
+        """Keep what names them; for the filter see search.index.filters.
+
+        Raises:
+            InvalidQuery: neither ids nor a filter, ids that are no strings, or a filter that every passage passes.
+            UnsupportedFilter: see search.index.filters.
+        """
+        ids = check_strings(ids, "ids", "document ids")
+        plain = _plain(filter)
+        if not ids and plain is None:
+            message = "name the documents that are meant, by ids or by a filter"
+            raise InvalidQuery(message)
+        self._named = [of_documents(group) for group in in_groups(ids, AT_ONCE)]
+        self._filters = [] if plain is None else [plain]
+
+    def among(self, index: VectorIndex) -> list[str]:
+        """The ids of those that an index holds, each once. What a filter meets without a revision may be another program's."""
+        by_id, by_filter = ["document_id"], ["document_id", "revision"]
+        asked = [*((one, by_id) for one in self._named), *((one, by_filter) for one in self._filters)]
+        documents = {
+            str(record.payload["document_id"]): None  # a set that keeps its order
+            for condition, fields in asked
+            for record in passages(index.scroll(condition, fields), fields)
+        }
+        return list(documents)
+
+
+def _plain(filter: "Filter | Mapping[str, Any] | str | None") -> PlainFilter | None:
+    if filter is None:
+        return None
+    from search.index.filters import asks_anything, to_plain  # costs half a second, and only filters need it
+
+    plain = to_plain(filter)
+    if not asks_anything(plain):
+        message = "an empty filter means every document, which is hardly meant; write a condition"
+        raise InvalidQuery(message)
+    return plain

@@ -7,9 +7,8 @@ from search.documents import Document, Rejection, listed
 from search.errors import DocumentIncomplete, DocumentNotFound
 from search.index.contract import Record, VectorIndex
 from search.index.points import as_passage, passages, to_document
-from search.ingestion.lookup import of
+from search.ingestion.lookup import Selection, of_documents
 from search.ingestion.relay import in_groups
-from search.ingestion.selection import Selection
 
 FIRST_PASSAGES = {"must": [{"key": "number", "match": {"value": 0}}]}
 _AT_ONCE = 128  # documents
@@ -77,7 +76,7 @@ def incomplete(index: VectorIndex, document_id: str) -> Rejection:
 def _records(index: VectorIndex, group: list[str], *, vectors: bool = False) -> dict[str, list[Record]]:
     """The passages of some documents; none of one of which no passage is whole."""
     records: dict[str, list[Record]] = {}
-    for record in index.scroll(of(group), vectors=vectors):
+    for record in index.scroll(of_documents(group), vectors=vectors):
         if not isinstance(document_id := record.payload.get("document_id"), str):
             continue  # a list that holds the id, as another program may have it
         whole = records.setdefault(document_id, [])

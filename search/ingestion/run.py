@@ -16,13 +16,13 @@ from search.documents import Document, Rejection
 from search.embedding.dense import Embedder
 from search.errors import CollectionNotFound
 from search.index.contract import CollectionSpec, VectorIndex
+from search.ingestion.changes import check_max_delete, most
 from search.ingestion.chunking import Chunker
 from search.ingestion.damage import Damage, survey
 from search.ingestion.embedding import Embedded, Vectors
 from search.ingestion.lookup import others, written_of
 from search.ingestion.planning import Planning
 from search.ingestion.relay import Relay, in_groups
-from search.ingestion.removal import check_max_delete, most
 from search.ingestion.report import IngestReport, OnChange, OnProgress, OnRejection, Progress, State
 from search.ingestion.writing import Outcome, Writing
 

@@ -11,7 +11,7 @@ from search.index.contract import Point, VectorIndex
 from search.index.points import to_point
 from search.inference.tokens import MUCH_UNKNOWN, TextTokenizer
 from search.ingestion.embedding import Embedded
-from search.ingestion.lookup import of, written_of
+from search.ingestion.lookup import of_documents, written_of
 from search.ingestion.planning import Step
 from search.ingestion.report import State
 
@@ -61,7 +61,7 @@ class Writing:
             rejections = []
             for one in step.concluded.keys() - complete.keys():
                 rejections.append(Rejection.of(step.documents[one], self._refused[one]))
-                passages = of([one])["must"]
+                passages = of_documents([one])["must"]
                 self._index.delete(filter={"must": [*passages, {"key": "revision", "match": {"value": step.concluded[one][1]}}]})
         written = [
             (point.payload, one.vector is not None)

@@ -9,8 +9,7 @@ from numpy.typing import NDArray
 
 from search.documents import Candidate, Hit, RankedText, RerankResult, RerankStatus, check_query, check_strings
 from search.errors import InvalidQuery
-from search.reranking.contract import Reranker, Scoring
-from search.reranking.deadline import Deadline
+from search.reranking.contract import Deadline, Reranker, Scoring
 
 _log = logging.getLogger(__name__)
 

@@ -16,8 +16,7 @@ from search.index.points import Found, find
 from search.inference.tokens import MUCH_UNKNOWN, goes_on, head
 from search.query.options import SearchOptions
 from search.query.ranking import rank, unread_query
-from search.reranking.contract import Reranker, Scoring
-from search.reranking.deadline import Deadline
+from search.reranking.contract import Deadline, Reranker, Scoring
 
 if TYPE_CHECKING:
     from qdrant_client.models import Filter

@@ -6,8 +6,7 @@ import numpy as np
 
 from search.errors import InferenceFailed, UnsupportedModel
 from search.inference.prompt import QUERY, Encoded
-from search.reranking.contract import Scoring, Vector, check_texts, slices
-from search.reranking.deadline import Deadline
+from search.reranking.contract import Deadline, Scoring, Vector, check_texts, slices
 from search.reranking.heads import Listwise, Pairwise, QueryLikelihood, TokenLogits
 from search.reranking.language_model import LanguageModel
 from search.reranking.selftest import self_test

@@ -11,8 +11,7 @@ import numpy as np
 from search.errors import InferenceFailed
 from search.network.addresses import apart, checked_key, without_secrets
 from search.network.transport import Clock, watch_client
-from search.reranking.contract import Scoring, check_texts
-from search.reranking.deadline import Deadline
+from search.reranking.contract import Deadline, Scoring, check_texts
 from search.reranking.listwise import by_windows, permutation
 from search.reranking.recipe import Recipe
 

@@ -1,14 +1,38 @@
 """How relevant is a text to a query? The contract every reranker keeps."""
 
+import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from search.documents import check_strings
-from search.reranking.deadline import Deadline
 from search.reranking.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """A point in time on the monotonic clock, in seconds."""
+
+    at: float
+
+    @classmethod
+    def after_ms(cls, budget_ms: float) -> "Deadline":
+        """The point `budget_ms` milliseconds from now."""
+        return cls(time.monotonic() + budget_ms / 1000)
+
+    @property
+    def remaining_ms(self) -> float:
+        """Milliseconds left, negative when it has passed."""
+        return (self.at - time.monotonic()) * 1000
+
+    @property
+    def expired(self) -> bool:
+        """Whether it has passed."""
+        return self.remaining_ms <= 0
+
 
 Vector = NDArray[np.float32]
 IntVector = NDArray[np.int64]

@@ -15,8 +15,7 @@ from search.inference.fastembed import fetch, registering
 from search.inference.runtime import Provider, adapted, left_to_parent, load_on, loading, running
 from search.inference.tokens import LEAST_ROOM, Cut, TextTokenizer
 from search.models import ModelFolder, locate
-from search.reranking.contract import Scoring, Vector, check_texts, slices
-from search.reranking.deadline import Deadline
+from search.reranking.contract import Deadline, Scoring, Vector, check_texts, slices
 from search.reranking.recipe import Recipe
 from search.reranking.selftest import self_test
 from search.settings import CudaSettings, Device

@@ -7,8 +7,7 @@ import numpy as np
 
 from search.errors import UnsupportedModel
 from search.inference.prompt import QUERY, Prompt
-from search.reranking.contract import Scoring, Vector, check_texts
-from search.reranking.deadline import Deadline
+from search.reranking.contract import Deadline, Scoring, Vector, check_texts
 from search.reranking.heads import Listwise
 from search.reranking.language_model import LanguageModel
 from search.reranking.selftest import smoke_test

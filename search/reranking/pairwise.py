@@ -6,8 +6,7 @@ import numpy as np
 
 from search.errors import UnsupportedModel
 from search.inference.prompt import QUERY
-from search.reranking.contract import Scoring, check_texts
-from search.reranking.deadline import Deadline
+from search.reranking.contract import Deadline, Scoring, check_texts
 from search.reranking.heads import Pairwise
 from search.reranking.language_model import LanguageModel
 from search.reranking.selftest import smoke_test
