@@ -120,40 +120,9 @@ class Candidate:
     end: int
     retrieval_rank: int  # from 1
     retrieval_score: float  # cosine similarity, higher is closer
-    tokens_embedded: int  # what the embedder read of it …
-    tokens_total: int  # … and how long it was
-    unknown_share: float  # share of its tokens that are not in the embedder's vocabulary
-    headings: tuple[str, ...] = ()
-    page: int | None = None
-    media_type: str = "text/plain"
-    modified: float | None = None
-
-    @property
-    def passage(self) -> str:
-        """What a model reads: the title, a space and the text."""
-        return passage_of(self.title, self.text)
-
-
-@dataclass(frozen=True, slots=True)
-class Hit:
-    """One line of an answer: the passage, where it stands now, and where each stage put it."""
-
-    rank: int  # from 1
-    document_id: str
-    chunk_id: str
-    title: str
-    text: str
-    metadata: Mapping[str, Json]
-    start: int  # characters into the document's text
-    end: int
-    score: float | None  # what the order is by, see SearchResult.ranking; None where the deadline left it unscored
-    retrieval_rank: int  # from 1
-    retrieval_score: float  # cosine similarity
-    rerank_score: float | None  # as the reranker gave it, a raw logit for most; None where it did not score
-    rerank_probability: float | None  # the same as a chance of being relevant, 0 to 1; None: no map, or nothing it can read
     tokens_seen: int  # what the last model to judge it read of the passage …
     tokens_total: int  # … and how long it is
-    unknown_share: float  # share of its tokens unknown to the embedder, 0 to 1
+    unknown_share: float  # share of its tokens that are not in the embedder's vocabulary, 0 to 1
     headings: tuple[str, ...] = ()  # that the passage stands under, outermost first
     page: int | None = None  # from 1, where the document has pages
     media_type: str = "text/plain"
@@ -163,6 +132,21 @@ class Hit:
     def truncated(self) -> bool:
         """Whether the model that judged this passage did not read all of it."""
         return self.tokens_seen < self.tokens_total
+
+    @property
+    def passage(self) -> str:
+        """What a model reads: the title, a space and the text."""
+        return passage_of(self.title, self.text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit(Candidate):
+    """One line of an answer: the candidate, where it stands now, and what the second stage made of it."""
+
+    rank: int  # from 1
+    score: float | None  # what the order is by, see SearchResult.ranking; None where the deadline left it unscored
+    rerank_score: float | None  # as the reranker gave it, a raw logit for most; None where it did not score
+    rerank_probability: float | None  # the same as a chance of being relevant, 0 to 1; None: no map, or nothing it can read
 
 
 @dataclass(frozen=True, slots=True)

@@ -355,7 +355,7 @@ def test_a_batch_beyond_memory_leaves_retrieval_order(zerank: Path, monkeypatch:
             end=1,
             retrieval_rank=place,
             retrieval_score=1 - place / 10,
-            tokens_embedded=1,
+            tokens_seen=1,
             tokens_total=1,
             unknown_share=0.0,
         )

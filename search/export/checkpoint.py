@@ -1,4 +1,4 @@
-"""A checkpoint as its trainer left it, in a folder or on the model hub: its configuration, tokenizer and tensors, read one at a time."""
+"""A checkpoint as its trainer left it, in a folder or on the model hub: configuration, tokenizer, and tensors one at a time."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager

@@ -201,7 +201,7 @@ def to_candidates(matches: Sequence[Match]) -> list[Candidate]:
             end=match.payload["end"],
             retrieval_rank=rank,
             retrieval_score=match.score,
-            tokens_embedded=match.payload["tokens_embedded"],
+            tokens_seen=match.payload["tokens_embedded"],
             tokens_total=match.payload["tokens"],
             unknown_share=match.payload["unknown_share"],
             headings=tuple(match.payload.get("headings", ())),  # collections made by 0.1.0 have none of these

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from search.errors import InvalidQuery
 from search.reranking.contract import Deadline, Reranker, Scoring
 
 _log = logging.getLogger(__name__)
+_CANDIDATE = tuple(field.name for field in fields(Candidate))  # what a hit has of it
 
 
 @dataclass(frozen=True)
@@ -170,26 +171,7 @@ def _hit(
     rerank_probability: float | None = None,
     tokens: tuple[int, int] | None = None,
 ) -> Hit:
-    seen, total = tokens or (candidate.tokens_embedded, candidate.tokens_total)
-    return Hit(
-        rank=rank,
-        document_id=candidate.document_id,
-        chunk_id=candidate.chunk_id,
-        title=candidate.title,
-        text=candidate.text,
-        metadata=candidate.metadata,
-        start=candidate.start,
-        end=candidate.end,
-        score=score,
-        retrieval_rank=candidate.retrieval_rank,
-        retrieval_score=candidate.retrieval_score,
-        rerank_score=rerank_score,
-        rerank_probability=rerank_probability,
-        tokens_seen=seen,
-        tokens_total=total,
-        unknown_share=candidate.unknown_share,
-        headings=candidate.headings,
-        page=candidate.page,
-        media_type=candidate.media_type,
-        modified=candidate.modified,
-    )
+    values = {name: getattr(candidate, name) for name in _CANDIDATE}
+    if tokens is not None:
+        values |= {"tokens_seen": tokens[0], "tokens_total": tokens[1]}
+    return Hit(**values, rank=rank, score=score, rerank_score=rerank_score, rerank_probability=rerank_probability)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from search.documents import Candidate, Hit, SearchResult
+from search.documents import Hit, SearchResult
 from search.errors import InvalidQuery
 from search.query.ranking import Ranking, rank
 from search.reranking.contract import Reranker
@@ -15,10 +15,6 @@ from search.reranking.contract import Reranker
 _VERSION = 1
 _TOP = 10
 _ACCOUNT = ("embedder", "reranker", "ranking", "rerank_status", "reason", "timings_ms")
-_CANDIDATE = (
-    *("chunk_id", "document_id", "text", "title", "metadata", "start", "end", "retrieval_rank", "retrieval_score"),
-    *("headings", "page", "media_type", "modified"),
-)
 
 
 @dataclass(frozen=True)
@@ -130,14 +126,13 @@ def replay(file: Path, reranker: Reranker, depth: int | None, embedder: str) -> 
     if depth is not None and depth < 1:
         message = f"depth is {depth}; rerank at least 1 candidate"
         raise InvalidQuery(message)
-    candidates = [_candidate(hit) for hit in hits]
     notes = []
     if account["embedder"] != embedder:
         notes.append(f"the candidates were retrieved by {account['embedder']}, not by {embedder}; only the order is another")
-    if depth is not None and depth > len(candidates):
-        notes.append(f"the trace has {len(candidates)} candidates, fewer than the depth of {depth}; save it with more")
+    if depth is not None and depth > len(hits):
+        notes.append(f"the trace has {len(hits)} candidates, fewer than the depth of {depth}; save it with more")
     started = time.perf_counter()
-    now = rank(query, candidates[:depth], reranker)
+    now = rank(query, hits[:depth], reranker)
     milliseconds = (time.perf_counter() - started) * 1000
     rest = [replace(hit, score=None, rerank_score=None, rerank_probability=None) for hit in hits[len(now.hits) :]]
     before = {hit.chunk_id: hit for hit in hits}
@@ -146,8 +141,3 @@ def replay(file: Path, reranker: Reranker, depth: int | None, embedder: str) -> 
     first = {hit.chunk_id for hit in placed[:_TOP]}
     same = sum(hit.rank <= _TOP for hit in hits if hit.chunk_id in first)
     return Replay(query, account, now, reranker.name, milliseconds, moves, same / max(1, len(first)), notes)
-
-
-def _candidate(hit: Hit) -> Candidate:
-    values = {name: getattr(hit, name) for name in _CANDIDATE}
-    return Candidate(**values, tokens_embedded=hit.tokens_seen, tokens_total=hit.tokens_total, unknown_share=hit.unknown_share)
