@@ -49,10 +49,10 @@ def needs_extra() -> Iterator[None]:
         raise MissingExtra(message) from error
 
 
+@needs_extra()
 def build_embedder(settings: Settings) -> "Embedder":
     """The embedder that the settings name."""
-    with needs_extra():
-        from search.embedding.dense import FastEmbedEmbedder
+    from search.embedding.dense import FastEmbedEmbedder
 
     return FastEmbedEmbedder(
         settings.embedder.model,
@@ -87,15 +87,13 @@ def build_live_embedder(settings: Settings, fingerprint: str, known: "Iterable[E
     raise ModelNotFound(message)
 
 
+@needs_extra()
 def build_reranker(settings: Settings) -> "Reranker | None":
     """The reranker that the settings name."""
     match settings.reranker:
         case CrossEncoderSettings() as chosen:
-            with needs_extra():
-                from search.reranking.cross_encoder import CrossEncoder
-
-            from search.models import locate
             from search.reranking import calibrated
+            from search.reranking.cross_encoder import CrossEncoder
 
             reranker = CrossEncoder(
                 chosen.model,
@@ -109,7 +107,7 @@ def build_reranker(settings: Settings) -> "Reranker | None":
                 cuda=settings.cuda,
             )
             reranker.recipe = calibrated.with_kept(
-                reranker.recipe, calibrated.map_file(chosen.model, locate(chosen.model), settings.data_dir)
+                reranker.recipe, calibrated.map_file(chosen.model, reranker.folder, settings.data_dir)
             )
             return reranker
         case CausalSettings() as chosen:
@@ -133,10 +131,8 @@ def build_reranker(settings: Settings) -> "Reranker | None":
 
 def _language_model(chosen: CausalSettings, settings: Settings) -> "Reranker":
     """A local language model as the kind of reranker that its recipe's head makes of it."""
-    with needs_extra():
-        from search.reranking.language_model import LanguageModel
-
     from search.reranking.heads import Listwise, Pairwise
+    from search.reranking.language_model import LanguageModel
 
     model = LanguageModel(
         chosen.model,

@@ -125,12 +125,20 @@ def test_errors_are_one_line(tmp_path: Path) -> None:
     ("library", "arguments", "extra"),
     [
         ("fastembed", ["query", "cat"], "cpu or gpu"),
+        ("fastembed", ["rerank", "cat"], "cpu or gpu"),
+        ("onnxruntime", ["query", "cat"], "cpu or gpu"),
         ("onnxruntime", ["rerank", "cat"], "cpu or gpu"),
         ("pytrec_eval", ["evaluate", "."], "evaluate"),
-        ("fastembed", ["evaluate", "."], "cpu or gpu"),
+        ("onnxruntime", ["evaluate", "."], "cpu or gpu"),
+        ("fastembed", ["models", "--all"], "cpu or gpu"),
     ],
 )
-def test_an_extra_that_is_not_installed_is_one_line(library: str, arguments: list[str], extra: str) -> None:
+def test_an_extra_that_is_not_installed_is_one_line(
+    library: str, arguments: list[str], extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEARCH_RERANKER__MODEL", "BAAI/bge-reranker-base")  # bundled models take no FastEmbed
+    if library == "fastembed":
+        monkeypatch.setenv("SEARCH_EMBEDDER__MODEL", "BAAI/bge-small-en")
     script = (
         f"import sys; sys.modules[{library!r}] = None; sys.argv = {['search', *arguments]}; from search.cli.app import main; main()"
     )

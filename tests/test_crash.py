@@ -148,7 +148,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from search.index.contract import CollectionSpec, Point
-from search.index.edge import index as edge
+from search.index.edge.index import index as edge
 from search.index.edge.index import EdgeIndex
 edge._OPTIMIZED_EVERY = 6_000  # 12 MB: more than the engine needs to build a graph
 index = EdgeIndex(Path(sys.argv[1]), "documents")

@@ -97,11 +97,9 @@ def list_models(*, named: bool) -> list[dict[str, Any]]:
     if not named:
         return rows
     with needs_extra():
-        from search.embedding import dense
-        from search.reranking import cross_encoder
+        from search.inference.fastembed import Embedders, Rerankers
 
-    served = [("embedder", row) for row in dense.supported_models()]
-    served += [("reranker", row) for row in cross_encoder.supported_models()]
+    served = [(kinds.kind, row) for kinds in (Embedders, Rerankers) for row in kinds.list_supported_models()]
     return rows + [
         {"name": row["model"], "kind": kind, "bundled": False, "megabytes": row["size_in_GB"] * 1000, "licence": row["license"]}
         for kind, row in served

@@ -6,14 +6,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from fastembed import TextEmbedding
-from fastembed.common.model_description import ModelSource, PoolingType
 from numpy.typing import NDArray
 
 from search.errors import InferenceFailed, ModelIncomplete
 from search.inference.batching import plan_batches
-from search.inference.fastembed import fetch, registering
-from search.inference.runtime import Provider, adapted, left_to_parent, load_on, loading, running
+from search.inference.bundled import BundledModel, is_bundled
+from search.inference.runtime import CPU, Provider, left_to_parent, load_on, loading, running
 from search.inference.tokens import LEAST_ROOM, TextTokenizer, head
 from search.models import ModelFolder, fingerprint, locate
 from search.models.files import is_there, read_any_json, read_json
@@ -43,10 +41,6 @@ class Embedder(Protocol):
         """Passages as float32 (n, dimension), rows of length 1, or 0 for a text of no known token; no row depends on another."""
 
 
-class _Adapted(TextEmbedding):
-    EMBEDDINGS_REGISTRY = adapted(TextEmbedding.EMBEDDINGS_REGISTRY)
-
-
 class FastEmbedEmbedder:
     """Any dense model that FastEmbed runs: bundled, in a local folder, or by FastEmbed's name for it."""
 
@@ -65,20 +59,20 @@ class FastEmbedEmbedder:
         Raises:
             ModelError: one of its kinds, saying which file, name or device is at fault.
         """
-        options: dict[str, Any] = {"threads": threads, "cuda": False}
         with loading(model):
             folder = locate(model)
             self.name = folder.name if folder else model
-            if folder is None:
-                names = [description["model"] for description in supported_models()]
-                options |= fetch(model, "embedder", names, TextEmbedding, cache)
-            else:
-                options |= _registered(folder)
+            options = {} if is_bundled(folder) else _options(model, folder, cache)
 
         def load(provider: Provider) -> Any:
+            if is_bundled(folder) and provider == CPU:
+                return BundledModel(folder, provider, threads)
+            from search.inference.fastembed import Embedders
+
+            where: dict[str, Any] = {"providers": [provider], "threads": threads, "cuda": False}
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", ".* is a static model", UserWarning)  # as `device` will say
-                return _Adapted(providers=[provider], **options).model
+                return Embedders(**where, **options or _options(model, folder, cache)).model
 
         with loading(model):
             self._model, self.device = load_on(device, load, lambda loaded: getattr(loaded, "model", None), cuda)
@@ -91,7 +85,7 @@ class FastEmbedEmbedder:
             raise ModelIncomplete(message)
         watch(self)
         self._batch_tokens = batch_tokens
-        if folder is not None:
+        if folder is not None and not is_bundled(folder):
             with running(self.name):
                 _check_output(folder, self._model)
         self.dimension = self.embed_query("dimension").shape[0]
@@ -136,11 +130,6 @@ class FastEmbedEmbedder:
         return matrix
 
 
-def supported_models() -> list[dict[str, Any]]:
-    """The dense models FastEmbed serves by name."""
-    return TextEmbedding.list_supported_models()
-
-
 def _unit_rows(vectors: list[Any], kind: str) -> Matrix:
     rows = np.stack(vectors).astype(np.float32)
     if rows.ndim != 2 or rows.shape[1] == 0:  # noqa: PLR2004
@@ -155,20 +144,13 @@ def _unit_rows(vectors: list[Any], kind: str) -> Matrix:
     return unit
 
 
-def _registered(folder: ModelFolder) -> dict[str, Any]:
-    """Make a folder known to FastEmbed; its registry holds a name once and for all."""
-    name = folder.registered
-    with registering:
-        if name not in {description["model"] for description in supported_models()}:
-            TextEmbedding.add_custom_model(
-                model=name,
-                pooling=_pooling(folder),
-                normalization=True,
-                sources=ModelSource(hf=name),
-                dim=_width(folder),
-                model_file=folder.graph,
-            )
-    return {"model_name": name, "specific_model_path": str(folder.path), "cache_dir": str(folder.path)}
+def _options(model: str, folder: ModelFolder | None, cache: Path) -> dict[str, Any]:
+    """What FastEmbed loads the model by."""
+    from search.inference.fastembed import Embedders, fetch, register
+
+    if folder is None:
+        return fetch(model, Embedders, cache)
+    return register(folder, Embedders, pooling=_pooling(folder), dim=_width(folder))
 
 
 def _width(folder: ModelFolder) -> int:
@@ -191,7 +173,7 @@ def _check_output(folder: ModelFolder, model: Any) -> None:
     """
     name, pooling = model.model.get_outputs()[0].name, _pooling(folder)
     given = np.shape(model.onnx_embed(["dimension"]).model_output)
-    wanted = 2 if pooling is PoolingType.DISABLED else 3
+    wanted = 2 if pooling == "DISABLED" else 3
     problem = ""
     if name == "logits":
         problem = "gives the logits of a head, not vectors: export it without (feature extraction), or name another model"
@@ -211,17 +193,17 @@ def _check_output(folder: ModelFolder, model: Any) -> None:
         raise ModelIncomplete(message)
 
 
-def _pooling(folder: ModelFolder) -> PoolingType:
-    """From the recipe, else from sentence-transformers' own files, else the mean."""
+def _pooling(folder: ModelFolder) -> str:
+    """FastEmbed's word for it, from the recipe, else from sentence-transformers' own files, else the mean."""
     if "pooling" in folder.recipe:
-        return PoolingType(str(folder.recipe["pooling"]).upper())
+        return str(folder.recipe["pooling"]).upper()
     _check_modules(folder.path / "modules.json")
     file = folder.path / "1_Pooling" / "config.json"
     modes = read_json(file, {"pooling_mode_mean_tokens": True})
     known = {
-        "pooling_mode_mean_tokens": PoolingType.MEAN,
-        "pooling_mode_cls_token": PoolingType.CLS,
-        "pooling_mode_lasttoken": PoolingType.LAST_TOKEN,
+        "pooling_mode_mean_tokens": "MEAN",
+        "pooling_mode_cls_token": "CLS",
+        "pooling_mode_lasttoken": "LAST_TOKEN",
     }
     wanted = [mode for mode, on in modes.items() if mode.startswith("pooling_mode_") and on is True]
     if len(wanted) != 1 or wanted[0] not in known:

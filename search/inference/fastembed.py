@@ -1,41 +1,61 @@
-"""A model by FastEmbed's name for it: is it on this machine already, or can it be fetched?"""
+"""A model that FastEmbed runs: by its name for it, on this machine already or to be fetched, or in a folder.
+
+Importing this takes as long as everything else that a query needs, so whoever may do without it imports it late.
+"""
 
 import os
 import threading
-from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from fastembed import TextEmbedding
+from fastembed.common.model_description import ModelSource, PoolingType
+from fastembed.rerank.cross_encoder import TextCrossEncoder
+
 from search.errors import ModelNotFound, ModelUnavailable
+from search.inference.runtime import adapted
+from search.models import ModelFolder
 
 registering = threading.Lock()  # FastEmbed's registries are lists without one
 if hasattr(os, "register_at_fork"):  # so that no child begins with a lock that a thread of its parent holds
     os.register_at_fork(before=registering.acquire, after_in_parent=registering.release, after_in_child=registering.release)
 
 
-def fetch(model: str, kind: str, names: Iterable[str], load: Callable[..., object], cache: Path) -> dict[str, Any]:
+class Embedders(TextEmbedding):
+    """FastEmbed's dense models, adapted."""
+
+    EMBEDDINGS_REGISTRY = adapted(TextEmbedding.EMBEDDINGS_REGISTRY)
+    kind = "embedder"
+
+
+class Rerankers(TextCrossEncoder):
+    """FastEmbed's cross-encoders, adapted."""
+
+    CROSS_ENCODER_REGISTRY = adapted(TextCrossEncoder.CROSS_ENCODER_REGISTRY)
+    kind = "reranker"
+
+
+def fetch(model: str, models: type[Embedders | Rerankers], cache: Path) -> dict[str, Any]:
     """Make sure that the files of a named model are in the cache, and give the options that load it from there.
 
     Args:
         model: the name.
-        kind: "embedder" or "reranker", for messages.
-        names: what FastEmbed serves of that kind.
-        load: FastEmbed's class for that kind.
+        models: those that it is one of.
         cache: the folder FastEmbed keeps downloads in.
 
     Raises:
         ModelNotFound: FastEmbed does not know the name.
         ModelUnavailable: the files are not here and could not be downloaded.
     """
-    if model.lower() not in {name.lower() for name in names}:
-        message = f"no {kind} is called {model!r}; `search models --all` lists the names, or give the path of a model folder"
+    if model.lower() not in {description["model"].lower() for description in models.list_supported_models()}:
+        message = f"no {models.kind} is called {model!r}; `search models --all` lists the names, or give the path of a model folder"
         raise ModelNotFound(message)
-    here = {"model_name": model, "cache_dir": str(cache), "local_files_only": True}
+    here: dict[str, Any] = {"model_name": model, "cache_dir": str(cache), "local_files_only": True}
     try:
-        load(**here, lazy_load=True)
+        models(**here, lazy_load=True)
     except (ValueError, OSError):
         try:
-            load(model_name=model, cache_dir=str(cache), lazy_load=True)
+            models(model_name=model, cache_dir=str(cache), lazy_load=True)
         except Exception as error:
             message = (
                 f"the model {model} is not in {cache} and could not be downloaded; connect this machine to the model hub, "
@@ -43,3 +63,23 @@ def fetch(model: str, kind: str, names: Iterable[str], load: Callable[..., objec
             )
             raise ModelUnavailable(message) from error
     return here
+
+
+def register(folder: ModelFolder, models: type[Embedders | Rerankers], **described: Any) -> dict[str, Any]:
+    """Make a folder known to FastEmbed, whose registry holds a name once and for all, and give the options that load it.
+
+    Args:
+        folder: the model.
+        models: those that it becomes one of.
+        described: an embedder's pooling and dim, as FastEmbed has them.
+
+    Raises:
+        ValueError: FastEmbed knows no such pooling.
+    """
+    name = folder.registered
+    if "pooling" in described:
+        described |= {"pooling": PoolingType(described["pooling"]), "normalization": True}
+    with registering:
+        if name not in {description["model"] for description in models.list_supported_models()}:
+            models.add_custom_model(model=name, sources=ModelSource(hf=name), model_file=folder.graph, **described)
+    return {"model_name": name, "specific_model_path": str(folder.path), "cache_dir": str(folder.path)}

@@ -26,7 +26,8 @@ from search.system.telemetry import telemetry_off
 Loaded = TypeVar("Loaded")
 Provider = str | tuple[str, dict[str, str]]
 
-_PROVIDERS: dict[ActiveDevice, str] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+CPU = "CPUExecutionProvider"
+_PROVIDERS: dict[ActiveDevice, str] = {"cpu": CPU, "cuda": "CUDAExecutionProvider"}
 _RUNTIMES = {"onnxruntime": "fastembed", "onnxruntime-gpu": "fastembed-gpu"}
 _ARENAS = {"same-as-requested": "kSameAsRequested", "next-power-of-two": "kNextPowerOfTwo"}
 _KERNELS = {"flash": 1, "memory-efficient": 2, "cudnn": 8, "math": 16}
@@ -172,7 +173,7 @@ def loading(name: str) -> Iterator[None]:
     """
     try:
         yield
-    except SearchError:
+    except (SearchError, ModuleNotFoundError):  # the latter of an extra
         raise
     except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:  # as values of another type cause
         message = f"the model {name} cannot be used: {_first_line(error)}"

@@ -1,6 +1,6 @@
 """One ONNX graph, ready to run: every operator where it belongs, inputs and outputs bound, errors in this project's words."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,17 @@ from search.system.forks import watch
 
 _CUDA = "CUDAExecutionProvider"
 _LIGHT = {"Shape", "Squeeze", "Unsqueeze", "Sub"}  # on a few numbers a text, which may well stay on the CPU
+
+
+def feed(session: Any, encodings: Sequence[Any]) -> dict[str, NDArray[np.int64]]:
+    """What an encoder's graph reads of encoded texts that are padded to one length: int64 (texts, tokens) for each input."""
+    columns = {"input_ids": "ids", "token_type_ids": "type_ids", "attention_mask": "attention_mask"}
+    named = {entry.name for entry in session.get_inputs()}
+    return {
+        name: np.array([getattr(encoding, column) for encoding in encodings], np.int64)
+        for name, column in columns.items()
+        if name in named
+    }
 
 
 class Session:

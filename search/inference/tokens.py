@@ -67,9 +67,7 @@ class TextTokenizer:
         """
         truncation = loaded.truncation
         self.max_tokens = int(truncation["max_length"]) if truncation else sys.maxsize
-        self._tokenizer = Tokenizer.from_str(loaded.to_str())
-        self._tokenizer.no_truncation()
-        self._tokenizer.no_padding()
+        self._tokenizer = copied(loaded)
         if self._tokenizer.get_vocab_size(with_added_tokens=False) == 0:
             message = "tokenizer.json has an empty vocabulary; copy the model's own file again"
             raise ModelIncomplete(message)
@@ -171,6 +169,18 @@ class TextTokenizer:
             else:
                 cuts.append(Cut(text, total, total + more, self.known(encoding.ids)))
         return cuts
+
+
+def copied(tokenizer: Tokenizer) -> Tokenizer:
+    """A tokenizer that does the same without truncation and padding, and shares the vocabulary, whose parsing takes long."""
+    copy = Tokenizer(tokenizer.model)
+    for part in ("normalizer", "pre_tokenizer", "post_processor", "decoder"):
+        if (value := getattr(tokenizer, part)) is not None:
+            setattr(copy, part, value)
+    copy.encode_special_tokens = tokenizer.encode_special_tokens
+    added = tokenizer.get_added_tokens_decoder()
+    copy.add_tokens([added[number] for number in sorted(added)])  # the order in which files have them
+    return copy
 
 
 def is_panic(error: BaseException) -> bool:

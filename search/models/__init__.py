@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -37,6 +37,7 @@ class ModelFolder:
         graph: the ONNX file, relative to the folder.
         config: config.json, empty if there is none.
         recipe: recipe.json, empty if there is none: pooling of an embedder; of a reranker, search.recipes.Recipe.
+        verified: the sha256 of each file of a bundled model, which it has; of other models nobody knows them.
     """
 
     name: str
@@ -44,11 +45,14 @@ class ModelFolder:
     graph: str
     config: Mapping[str, Any]
     recipe: Mapping[str, Any]
+    verified: Mapping[str, str] | None = None
 
     @cached_property
     def fingerprint(self) -> str:
         """Depends on the bytes of graph, weights, tokenizer, pooling and recipe: 16 hexadecimal digits."""
-        return fingerprint(self.path, self.graph)
+        if self.verified is None:
+            return fingerprint(self.path, self.graph)
+        return _digest(self.verified[file] for file in (self.graph, *_HASHED) if file in self.verified)
 
     @property
     def registered(self) -> str:
@@ -73,9 +77,10 @@ def locate(model: str) -> ModelFolder | None:
         ModelCorrupt: a bundled file differs from the manifest, or the graph is damaged.
     """
     if model in manifest():
-        folder = _FOLDER / model
-        verify(folder, manifest()[model]["files"])
-        return open_folder(folder, model)
+        folder, files = _FOLDER / model, manifest()[model]["files"]
+        verify(folder, files)
+        digests = {name: recorded["sha256"] for name, recorded in files.items()}
+        return ModelFolder(model, folder, _GRAPHS[0], read_json(folder / "config.json"), read_json(folder / "recipe.json"), digests)
     path = expanded(model)
     if is_folder(path):
         return open_folder(path, re.sub(r"[^\x20-\x7e\xa0-\ud7ff\ue000-\U0010ffff]", "?", path.resolve().name) or str(path))
@@ -124,7 +129,11 @@ def fingerprint(path: Path, graph: str) -> str:
     beside = sorted(file for file in (path / graph).parent.iterdir() if file.suffix in {".onnx_data", ".data"} and file.is_file())
     others = [file for file in named if file not in beside]
     hashed = [path / graph, *beside, *(path / file for file in _HASHED if (path / file).is_file()), *others]
-    return hashlib.sha256("".join(sha256(file) for file in hashed).encode()).hexdigest()[:16]
+    return _digest(sha256(file) for file in hashed)
+
+
+def _digest(digests: Iterable[str]) -> str:
+    return hashlib.sha256("".join(digests).encode()).hexdigest()[:16]
 
 
 def verify(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:

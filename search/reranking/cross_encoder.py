@@ -5,14 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from fastembed.common.model_description import ModelSource
-from fastembed.rerank.cross_encoder import TextCrossEncoder
 from numpy.typing import NDArray
 
 from search.errors import InferenceFailed, ModelIncomplete
 from search.inference.batching import plan_batches
-from search.inference.fastembed import fetch, registering
-from search.inference.runtime import Provider, adapted, left_to_parent, load_on, loading, running
+from search.inference.bundled import BundledModel, is_bundled
+from search.inference.runtime import CPU, Provider, left_to_parent, load_on, loading, running
+from search.inference.session import feed
 from search.inference.tokens import LEAST_ROOM, Cut, TextTokenizer
 from search.models import ModelFolder, locate
 from search.reranking.contract import Deadline, Scoring, Vector, check_texts, slices
@@ -22,10 +21,6 @@ from search.settings import CudaSettings, Device
 from search.system.forks import watch
 
 _FEW = 40  # labels, and characters of one, that a message quotes
-
-
-class _Adapted(TextCrossEncoder):
-    CROSS_ENCODER_REGISTRY = adapted(TextCrossEncoder.CROSS_ENCODER_REGISTRY)
 
 
 class CrossEncoder:
@@ -60,15 +55,10 @@ class CrossEncoder:
         Raises:
             ModelError: one of its kinds, saying which file, name or device is at fault.
         """
-        options: dict[str, Any] = {"threads": threads, "cuda": False}
         with loading(model):
-            folder = locate(model)
+            folder = self.folder = locate(model)
             self.name = folder.name if folder else model
-            if folder is None:
-                names = [description["model"] for description in supported_models()]
-                options |= fetch(model, "reranker", names, TextCrossEncoder, cache)
-            else:
-                options |= _registered(folder)
+            options = {} if is_bundled(folder) else _options(model, folder, cache)
 
         recipe = Recipe.read(folder.recipe, f"the recipe of {folder.name}") if folder else Recipe()
         if recipe.head is not None:
@@ -76,7 +66,12 @@ class CrossEncoder:
             raise ModelIncomplete(message)
 
         def load(provider: Provider) -> Any:
-            return _Adapted(providers=[provider], **options).model
+            if is_bundled(folder) and provider == CPU:
+                return BundledModel(folder, provider, threads)
+            from search.inference.fastembed import Rerankers
+
+            where: dict[str, Any] = {"providers": [provider], "threads": threads, "cuda": False}
+            return Rerankers(**where, **options or _options(model, folder, cache)).model
 
         with loading(model):
             self._model, self.device = load_on(device, load, lambda loaded: loaded.model, cuda)
@@ -144,8 +139,8 @@ class CrossEncoder:
             InferenceFailed: the model gave an error, or the wrong number of scores.
         """
         with running(self.name):
-            pairs = self._model.tokenize([(query, text) for text in texts])
-            given = np.asarray(self._model.model.run(None, self._model._build_onnx_input(pairs))[0])  # noqa: SLF001
+            pairs = self._model.tokenizer.encode_batch([(query, text) for text in texts])
+            given = np.asarray(self._model.model.run(None, feed(self._model.model, pairs))[0])
         logits = given[:, None] if given.ndim == 1 else given
         if logits.ndim != 2 or logits.shape[1] == 0:  # noqa: PLR2004
             sizes = " x ".join(map(str, given.shape))
@@ -185,15 +180,8 @@ def _labels(config: Mapping[str, Any]) -> str:
     return f" ({', '.join(f'{key}: {value}'[:_FEW] for key, value in labels.items())})"
 
 
-def supported_models() -> list[dict[str, Any]]:
-    """The cross-encoders FastEmbed serves by name."""
-    return TextCrossEncoder.list_supported_models()
+def _options(model: str, folder: ModelFolder | None, cache: Path) -> dict[str, Any]:
+    """What FastEmbed loads the model by."""
+    from search.inference.fastembed import Rerankers, fetch, register
 
-
-def _registered(folder: ModelFolder) -> dict[str, Any]:
-    """Make a folder known to FastEmbed; its registry holds a name once and for all."""
-    name = folder.registered
-    with registering:
-        if name not in {description["model"] for description in supported_models()}:
-            TextCrossEncoder.add_custom_model(model=name, sources=ModelSource(hf=name), model_file=folder.graph)
-    return {"model_name": name, "specific_model_path": str(folder.path), "cache_dir": str(folder.path)}
+    return fetch(model, Rerankers, cache) if folder is None else register(folder, Rerankers)

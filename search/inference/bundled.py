@@ -1,0 +1,70 @@
+"""The models of this package as FastEmbed would run them, bit by bit, without its import, which takes longer than a query does."""
+
+import json
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, TypeGuard
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import AddedToken, Tokenizer
+
+from search.inference.runtime import Provider
+from search.inference.session import Session, feed
+from search.inference.tokens import copied
+from search.models import ModelFolder
+from search.models.files import read_bytes, read_json
+from search.settings import CudaSettings
+
+_LEAST = 1e-12  # of a vector's length, as in FastEmbed's normalize
+
+
+def is_bundled(folder: ModelFolder | None) -> TypeGuard[ModelFolder]:
+    """Whether it is a model of this package, whose files are as they were released."""
+    return folder is not None and folder.verified is not None
+
+
+class BundledModel:
+    """A BERT model whose files were compared with the manifest; what FastEmbed checks of a model needs no check here.
+
+    Attributes:
+        model: ONNX Runtime's session.
+        tokenizer: cuts texts to the window, and pads batches to their longest.
+    """
+
+    def __init__(self, folder: ModelFolder, provider: Provider, threads: int | None) -> None:
+        """Load the graph and the tokenizer."""
+        self.model = Session(folder.path / folder.graph, provider, threads, CudaSettings()).raw
+        self.tokenizer = _tokenizer(folder)
+
+    def query_embed(self, query: str) -> NDArray[np.float32]:
+        """The vector of a query, float32 (1, dimension)."""
+        return self.passage_embed([query])
+
+    def passage_embed(self, texts: Sequence[str], batch_size: int | None = None) -> NDArray[np.float32]:  # noqa: ARG002  # FastEmbed's
+        """The mean vectors of the texts' tokens, float32 (n, dimension), of length 1; all texts in one batch."""
+        tokens = feed(self.model, self.tokenizer.encode_batch(list(texts)))
+        vectors = self.model.run(None, tokens)[0]
+        mask = tokens["attention_mask"]
+        means = np.sum(vectors, axis=1, where=mask[:, :, None].astype(bool), dtype=np.float64)
+        means /= np.maximum(mask.sum(axis=1, keepdims=True), 1e-9)
+        unit: NDArray[np.float32] = (means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), _LEAST)).astype(np.float32)
+        return unit
+
+
+def _tokenizer(folder: ModelFolder) -> Any:
+    """As FastEmbed sets it up: the window of tokenizer_config.json, padding to the longest."""
+    config = read_json(folder.path / "tokenizer_config.json")
+    beginning, mark, rest = read_bytes(folder.path / "tokenizer.json").partition(b'"normalizer"')
+    tokenizer = copied(_parsed(mark + rest))
+    added = json.loads(beginning.rstrip().removesuffix(b",") + b"}")["added_tokens"]
+    tokenizer.add_tokens([AddedToken(**{name: value for name, value in one.items() if name != "id"}) for one in added])
+    tokenizer.enable_truncation(max_length=min(config["model_max_length"], config["max_length"]))
+    tokenizer.enable_padding(pad_id=folder.config["pad_token_id"], pad_token=config["pad_token"])
+    return tokenizer
+
+
+@lru_cache(maxsize=1)
+def _parsed(rest: bytes) -> Any:
+    """The tokenizer behind the added tokens, which files write in different orders; embedder and reranker share what it takes."""
+    return Tokenizer.from_buffer(b'{"version": "1.0", "added_tokens": [], ' + rest)
