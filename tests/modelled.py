@@ -156,9 +156,9 @@ def main() -> None:
     import fastembed  # noqa: F401
     import onnxruntime  # noqa: F401
     import qdrant_client  # noqa: F401
-    import search.index.edge.index
 
     import search.embedding
+    import search.index.edge.index
     import search.index.filters
     import search.index.server.collections
     import search.ingestion.chunking

@@ -22,6 +22,7 @@ TEXTS = [
     "word " * 700,
     "Paris is the capital of France, and has been since 987; Berlin is that of Germany.",
 ]
+LONG = [f"{number} " + "the quick brown fox jumps over the lazy dog " * (3 * number) for number in range(1, 14)]
 QUERY = "when do cats [SEP] sleep?"
 
 
@@ -59,7 +60,7 @@ def test_both_models_share_what_a_vocabulary_takes() -> None:
 def test_vectors_are_fastembeds(tmp_path: Path) -> None:
     ours, theirs = BundledModel(bundled(EMBEDDER), CPU, 1), by_fastembed(EMBEDDER)
     assert isinstance(FastEmbedEmbedder(EMBEDDER, device="cpu", cache=tmp_path)._model, BundledModel)
-    for texts in (TEXTS, TEXTS[:1], TEXTS[2:3]):
+    for texts in (TEXTS, TEXTS[:1], TEXTS[2:3], LONG):
         expected = np.stack(list(theirs.passage_embed(texts)))
         vectors = ours.passage_embed(texts)
         assert vectors.dtype == expected.dtype
@@ -70,7 +71,8 @@ def test_vectors_are_fastembeds(tmp_path: Path) -> None:
 def test_scores_are_fastembeds(tmp_path: Path) -> None:
     ours, theirs = CrossEncoder(RERANKER, device="cpu", threads=1, cache=tmp_path), by_fastembed(RERANKER)
     assert isinstance(ours._model, BundledModel)
-    assert np.array_equal(ours._logits(QUERY, TEXTS), np.array(list(theirs.rerank(QUERY, TEXTS)), np.float32))
+    for texts in (TEXTS, TEXTS[:1], LONG):  # the last of which run in several pieces here
+        assert np.array_equal(ours._logits(QUERY, texts), np.array(list(theirs.rerank(QUERY, texts)), np.float32))
 
 
 @pytest.mark.parametrize("name", [EMBEDDER, RERANKER])

@@ -30,9 +30,9 @@ from search.index.contract import (
     to_engine_id,
     to_vector,
 )
+from search.index.edge import booleans
 from search.index.edge.conversion import GRAPH_FROM_BYTES, ON_DISK, SCHEMAS, to_config, to_edge, to_search_params
 from search.index.edge.folder import DataFolder, describe, full_disk, held_by_parent, make_private, read_spec
-from search.index.edge import booleans
 from search.index.edge.shard import OpenShard, load, translated, unallocated
 from search.index.exact import without_wildcard
 from search.settings import StorageSettings
