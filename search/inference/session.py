@@ -37,8 +37,22 @@ class Session:
         outputs: what it gives.
     """
 
-    def __init__(self, graph: Path, provider: Provider, threads: int | None, cuda: CudaSettings) -> None:
+    def __init__(
+        self,
+        graph: Path,
+        provider: Provider,
+        threads: int | None,
+        cuda: CudaSettings,
+        weights: Mapping[str, NDArray[Any]] | None = None,
+    ) -> None:
         """Load the graph.
+
+        Args:
+            graph: the file.
+            provider: where it runs.
+            threads: that it may use; None for all cores.
+            cuda: how the GPU is used.
+            weights: arrays in the place of what the file has under these names; they are shared, not copied.
 
         Raises:
             DeviceUnavailable: an operator would silently run on the CPU.
@@ -48,6 +62,9 @@ class Session:
         options.intra_op_num_threads = threads or 0
         share_cores(options)
         options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+        self._weights = {name: onnxruntime.OrtValue.ortvalue_from_numpy(array) for name, array in (weights or {}).items()}
+        for name, value in self._weights.items():
+            options.add_initializer(name, value)
         self.raw = onnxruntime.InferenceSession(str(graph), options, providers=[provider], enable_fallback=0)
         self._name = graph.parent.name
         watch(self)
