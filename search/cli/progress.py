@@ -2,13 +2,12 @@
 
 import time
 from types import TracebackType
-from typing import Self
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bars
+from typing import TYPE_CHECKING, Self
 
 from search.system.terminal import clean
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 _SECONDS_BETWEEN_LINES = 5.0
 
@@ -16,7 +15,7 @@ _SECONDS_BETWEEN_LINES = 5.0
 class ProgressReport:
     """One task with its rate and, where the total is known, the time left."""
 
-    def __init__(self, what: str, unit: str, total: int | None, console: Console | None = None) -> None:
+    def __init__(self, what: str, unit: str, total: int | None, console: "Console | None" = None) -> None:
         """Describe the task.
 
         Args:
@@ -25,6 +24,10 @@ class ProgressReport:
             total: how many there are, None if unknown.
             console: where to write; stderr if left out.
         """
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bars
+
         self._what = clean(what)
         self._unit = unit
         self._total = total
