@@ -20,7 +20,7 @@ from search.settings import CudaSettings
 
 _LEAST = 1e-12  # of a vector's length, as in FastEmbed's normalize
 _TABLE = "words.table"  # the vectors of tokens, half of a graph's file, of which a text needs a few
-_TOKENS = 512  # of a batch that run at a time; all 4,096 take 200 MB more, and no less time
+_TOKENS = 384  # of a batch that run at a time; all 4,096 take 200 MB more and no less time
 
 
 def is_bundled(folder: ModelFolder | None) -> TypeGuard[ModelFolder]:

@@ -121,7 +121,9 @@ class StorageSettings(_Section):
         3.0, ge=1, description="With quantization: times as many candidates are found with it and rescored with the whole vectors."
     )
     on_disk: bool = Field(default=False, description="Leave whole vectors on disk; with quantization that saves memory.")
-    on_disk_payload: bool = Field(default=False, description="Leave texts and metadata on disk.")
+    on_disk_payload: bool | None = Field(
+        None, description="Leave texts and metadata on disk until a hit needs them; None: in the embedded engine, not on a server."
+    )
     hnsw_m: int = Field(16, ge=0, description="Edges of a vector in the search graph.")
     hnsw_ef_construct: int = Field(100, ge=4, description="Neighbours considered for them.")
     payload_indexes: dict[Annotated[str, StringConstraints(pattern=_FIELD)], PayloadType] = Field(

@@ -95,7 +95,10 @@ def to_config(spec: CollectionSpec, storage: StorageSettings) -> edge.EdgeConfig
     )
     optimizers = edge.EdgeOptimizersConfig(max_segment_size=_LARGEST_SEGMENT * 4 * spec.dimension // 1024)
     return edge.EdgeConfig(
-        vectors=vectors, on_disk_payload=storage.on_disk_payload, optimizers=optimizers, id_tracker_memory=edge.Memory.Cold
+        vectors=vectors,
+        on_disk_payload=storage.on_disk_payload is not False,
+        optimizers=optimizers,
+        id_tracker_memory=edge.Memory.Cold,
     )
 
 

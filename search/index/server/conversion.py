@@ -51,7 +51,7 @@ def to_creation(spec: CollectionSpec, storage: StorageSettings, sharding: Shardi
     return {
         "vectors_config": models.VectorParams(size=spec.dimension, distance=models.Distance.COSINE, on_disk=storage.on_disk),
         "metadata": {"fingerprint": spec.fingerprint, "storage": storage.model_dump(), "purpose": purpose},
-        "on_disk_payload": storage.on_disk_payload,
+        "on_disk_payload": bool(storage.on_disk_payload),
         "hnsw_config": models.HnswConfigDiff(m=storage.hnsw_m, ef_construct=storage.hnsw_ef_construct),
         "quantization_config": _QUANTIZATIONS[storage.quantization],
         "shard_number": sharding.shards,
