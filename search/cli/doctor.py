@@ -8,19 +8,21 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from search.cli.options import AsJson, Collection, DataDir, load_settings, print_json
 from search.errors import CollectionNotFound, SearchError
 from search.factory import build_collections, build_embedder, build_reranker, needs_extra
-from search.index.contract import CollectionSpec, VectorIndex
-from search.index.edge.folder import read_owner
 from search.models import manifest, verify
 from search.network.addresses import without_secrets
 from search.settings import CausalSettings, EdgeSettings, ServiceSettings, Settings, files_read, unknown_names
 from search.system.telemetry import telemetry_off
 from search.system.terminal import show
+
+if TYPE_CHECKING:
+    from search.index.contract import VectorIndex
 
 _PACKAGES = ("two-stage-search", "fastembed", "fastembed-gpu", "onnxruntime", "onnxruntime-gpu", "qdrant-client", "qdrant-edge-py")
 
@@ -104,6 +106,8 @@ def _bundled() -> str:
 
 
 def _data_dir(folder: Path) -> str:
+    from search.index.edge.folder import read_owner
+
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
     if not os.access(existing, os.W_OK):
         message = f"{existing} cannot be written; choose another data_dir"
@@ -158,9 +162,11 @@ def _service(service: ServiceSettings) -> str:
 
 def _collection(settings: Settings) -> Iterator[Finding]:
     """The collection, and what its points hold: all of them are read."""
+    from search.index.contract import CollectionSpec
+
     with ExitStack() as stack:
 
-        def look() -> tuple[str, VectorIndex | None]:
+        def look() -> "tuple[str, VectorIndex | None]":
             embedder = build_embedder(settings)
             collections = build_collections(settings)
             stack.callback(collections.close)
@@ -182,7 +188,7 @@ def _collection(settings: Settings) -> Iterator[Finding]:
             yield _finding("points", lambda: _points(index))
 
 
-def _points(index: VectorIndex) -> str:
+def _points(index: "VectorIndex") -> str:
     from search.ingestion.damage import survey  # its package needs a runtime, which may be what is missing
 
     damage = survey(index)

@@ -1,8 +1,12 @@
 """How does an answer look on a terminal?"""
 
+from typing import TYPE_CHECKING
+
 from search.documents import Hit, SearchResult
-from search.query.replay import Replay
 from search.system.terminal import show
+
+if TYPE_CHECKING:
+    from search.query.replay import Replay
 
 
 def print_result(result: SearchResult) -> None:
@@ -31,7 +35,7 @@ def print_explanation(result: SearchResult) -> None:
     _print_account(result)
 
 
-def print_replay(found: Replay) -> None:
+def print_replay(found: "Replay") -> None:
     """Every candidate on a line: where retrieval put it, where it stood, where it stands now."""
     show("rank  before  moved  retrieval  reranker before → now  document")
     for move in found.moves:

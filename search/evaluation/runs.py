@@ -15,7 +15,7 @@ from search.evaluation.corpus import Report
 from search.evaluation.datasets import Dataset
 from search.index.contract import CollectionSpec, VectorIndex
 from search.index.points import find
-from search.query.ranking import rank
+from search.query.ranking import Ranking, rank
 from search.reranking.contract import Deadline, Reranker, Scoring, Vector
 from search.reranking.recipe import Recipe
 
@@ -138,24 +138,28 @@ def compare(
             view.seconds = 0.0
             ranking = rank(query, everything[: configuration.depth], view)
             _add(answers.seconds, seconds | {"rerank": view.seconds})
-            answers.considered[query_id] = _distinct(hit.document_id for hit in ranking.hits)
-            rest = [candidate.document_id for candidate in everything[configuration.depth :]]
-            answers.documents[query_id] = _distinct([*answers.considered[query_id], *rest])
-            answers.statuses[ranking.status] += 1
-            if ranking.status == "failed":
-                answers.failures[query_id] = ranking.reason
-            if ranking.scoring is not None:
-                answers.ranking = ranking.words
-                scored = [hit for hit in ranking.hits if hit.rerank_score is not None]
-                answers.scored[query_id] = (np.array([h.rerank_score for h in scored]), [h.document_id for h in scored])
-                answers.passages_cut += sum(hit.truncated for hit in scored)
-                answers.queries_cut += ranking.scoring.query_tokens_seen < ranking.scoring.query_tokens_total
+            _account(answers, query_id, ranking, [candidate.document_id for candidate in everything[configuration.depth :]])
             if keep_hits and configuration is configurations[0]:
                 grades = dataset.qrels[query_id]
                 answers.hits[query_id] = [hit for hit in ranking.hits if _worth_showing(hit, grades)]
         if report:
             report("querying", done, len(dataset.queries))
     return [retrieval, *(others[configuration.name] for configuration in configurations)]
+
+
+def _account(answers: Answers, query_id: str, ranking: Ranking, rest: list[str]) -> None:
+    """What a configuration made of a query; the rest are documents that it did not consider."""
+    answers.considered[query_id] = _distinct(hit.document_id for hit in ranking.hits)
+    answers.documents[query_id] = _distinct([*answers.considered[query_id], *rest])
+    answers.statuses[ranking.status] += 1
+    if ranking.status == "failed":
+        answers.failures[query_id] = ranking.reason
+    if ranking.scoring is not None:
+        answers.ranking = ranking.words
+        scored = [hit for hit in ranking.hits if hit.rerank_score is not None]
+        answers.scored[query_id] = (np.array([h.rerank_score for h in scored]), [h.document_id for h in scored])
+        answers.passages_cut += sum(hit.truncated for hit in scored)
+        answers.queries_cut += ranking.scoring.query_tokens_seen < ranking.scoring.query_tokens_total
 
 
 def _answers(configuration: Configuration, configurations: Sequence[Configuration]) -> Answers:

@@ -11,6 +11,7 @@ from onnx import TensorProto, helper
 from search.export.graph import CONTRIB, Array, GraphBuilder, Tensor
 from search.export.rope import rope_tables
 from search.export.shapes import DecoderShape
+from search.inference.graph_io import LENGTH, LENGTHS, LOG_PROBABILITIES, PAST, PLACES, PRESENT, SCORES, TARGETS, TOKENS, memory
 
 Weights = Mapping[str, Tensor]
 Rows = Sequence[int] | Literal["score", "all"]
@@ -50,8 +51,8 @@ def build_decoder(
     for name, table in zip(("cos", "sin"), rope_tables(config, shape.head_size, max_tokens), strict=True):
         graph.constant(name, graph.precision.cast(table))
     one = graph.constant("one", np.array(1, np.int32))
-    graph.node("Sub", ["lengths", one], ["last"])  # GroupQueryAttention wants the place of the last real token
-    residual = graph.lookup(weights["model.embed_tokens.weight"], "input_ids", "embedded")
+    graph.node("Sub", [LENGTHS, one], ["last"])  # GroupQueryAttention wants the place of the last real token
+    residual = graph.lookup(weights["model.embed_tokens.weight"], TOKENS, "embedded")
     hidden = graph.node(
         "SimplifiedLayerNormalization",
         [residual, graph.value("norm.0", weights["model.layers.0.input_layernorm.weight"])],
@@ -63,29 +64,31 @@ def build_decoder(
     for number in range(len(shape.windows)):
         hidden, residual = _layer(graph, weights, shape, number, hidden, residual, continues=continues)
     inputs = [
-        helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["batch", "length"]),
-        helper.make_tensor_value_info("lengths", TensorProto.INT32, ["batch"]),
-        helper.make_tensor_value_info("length", TensorProto.INT32, []),
-        helper.make_tensor_value_info("places", TensorProto.INT64, ["n", 2]),
+        helper.make_tensor_value_info(TOKENS, TensorProto.INT64, ["batch", LENGTH]),
+        helper.make_tensor_value_info(LENGTHS, TensorProto.INT32, ["batch"]),
+        helper.make_tensor_value_info(LENGTH, TensorProto.INT32, []),
+        helper.make_tensor_value_info(PLACES, TensorProto.INT64, ["n", 2]),
     ]
     if rows == "all":
-        inputs.append(helper.make_tensor_value_info("targets", TensorProto.INT64, ["n"]))
+        inputs.append(helper.make_tensor_value_info(TARGETS, TensorProto.INT64, ["n"]))
         name = _log_probabilities(graph, weights, shape, hidden)
-        output = helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n"])
+        outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n"])]
     else:
         head = _head(weights, shape, rows)
         floats = _float(graph, hidden, "final")
-        name = graph.node("MatMul", [floats, graph.constant("head", head.T)], ["scores"])
-        output = helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", head.shape[0]])
-    outputs = [output]
+        name = graph.node("MatMul", [floats, graph.constant("head", head.T)], [SCORES])
+        outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", head.shape[0]])]
     if continues:
-        for number in range(len(shape.windows)):
-            for part in ("key", "value"):
-                sizes: list[str | int] = ["batch", shape.kv_heads, "past", shape.head_size]
-                inputs.append(helper.make_tensor_value_info(f"past_{part}.{number}", TensorProto.FLOAT, sizes))
-                sizes = ["batch", shape.kv_heads, "all", shape.head_size]
-                outputs.append(helper.make_tensor_value_info(f"present_{part}.{number}", TensorProto.FLOAT, sizes))
+        inputs += _memory(PAST, shape, PAST)
+        outputs += _memory(PRESENT, shape, "all")
     return graph.model("decoder", inputs, outputs, path)
+
+
+def _memory(which: str, shape: DecoderShape, tokens: str) -> list[onnx.ValueInfoProto]:
+    """Keys and values of every layer, for so many tokens."""
+    sizes: list[str | int] = ["batch", shape.kv_heads, tokens, shape.head_size]
+    names = (name for layer in range(len(shape.windows)) for name in memory(which, layer))
+    return [helper.make_tensor_value_info(name, TensorProto.FLOAT, sizes) for name in names]
 
 
 def _layer(
@@ -111,8 +114,8 @@ def _layer(
     qkv = dense(hidden, [f"self_attn.{name}_proj" for name in "qkv"], "qkv", bias=shape.qkv_bias)
     attended = _attention(graph, weights, shape, number, qkv, continues=continues)
     if last:
-        attended = graph.node("GatherND", [attended, "places"], ["attended.wanted"])
-        residual = graph.node("GatherND", [residual, "places"], ["residual.wanted"])
+        attended = graph.node("GatherND", [attended, PLACES], ["attended.wanted"])
+        residual = graph.node("GatherND", [residual, PLACES], ["residual.wanted"])
     out = dense(attended, ["self_attn.o_proj"], "out", bias=shape.output_bias)
     hidden, residual = add_norm(out, residual, f"{prefix}post_attention_layernorm.weight", "attended.normed")
     gate_up = dense(hidden, ["mlp.gate_proj", "mlp.up_proj"], "gate_up", bias=shape.mlp_bias)
@@ -147,10 +150,10 @@ def _attention(graph: GraphBuilder, weights: Weights, shape: DecoderShape, numbe
             )
             inputs[place] = graph.node("Reshape", [normed, flat], [f"{which}.{number}.flat"])
     # The kernel on CUDA writes keys and values to these outputs whether or not anybody reads them, and fails without.
-    past, present = ([f"{which}_{part}.{number}" for part in ("key", "value")] for which in ("past", "present"))
+    past, present = (list(memory(which, number)) for which in (PAST, PRESENT))
     return graph.node(
         "GroupQueryAttention",
-        [*inputs, *(past if continues else ["", ""]), "last", "length", "cos", "sin"],
+        [*inputs, *(past if continues else ["", ""]), "last", LENGTH, "cos", "sin"],
         [f"attention.{number}", *present],
         CONTRIB,
         num_heads=shape.heads,
@@ -180,11 +183,11 @@ def _log_probabilities(graph: GraphBuilder, weights: Weights, shape: DecoderShap
     logits = _float(graph, logits, "logits.float")
     axis = graph.constant("axis", np.array([1], np.int64))
     total = graph.node("ReduceLogSumExp", [logits, axis], ["logits.total"], keepdims=0)
-    column = graph.node("Unsqueeze", ["targets", axis], ["targets.column"])
+    column = graph.node("Unsqueeze", [TARGETS, axis], ["targets.column"])
     chosen = graph.node(
         "Squeeze", [graph.node("GatherElements", [logits, column], ["logits.chosen"], axis=1), axis], ["logits.target"]
     )
-    return graph.node("Sub", [chosen, total], ["log_probabilities"])
+    return graph.node("Sub", [chosen, total], [LOG_PROBABILITIES])
 
 
 def _float(graph: GraphBuilder, x: str, out: str) -> str:

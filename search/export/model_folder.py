@@ -99,24 +99,10 @@ def export(
 
     checkpoint = Checkpoint(fetch(model, revision, cache), on_read)
     plan = make_plan(checkpoint, model, recipe, golden, max_tokens, precision)
-    unfinished = out.with_name(f"{out.name}.unfinished")
     with _writing(out):
         out.parent.mkdir(parents=True, exist_ok=True)
         _check_disk(checkpoint, plan, precision, out.parent)
-        lock = FileLock(out.with_name(f".{out.name}.lock"))
-        with lock.acquire(timeout=0):
-            _refuse_existing(out)  # another may have finished it meanwhile
-            try:
-                shutil.rmtree(unfinished, ignore_errors=True)  # of an export that was killed
-                unfinished.mkdir()
-                _write(checkpoint, plan, precision, unfinished)
-                size = sum(_synced(file) for file in unfinished.iterdir())
-                unfinished.rename(out)
-            except BaseException:
-                shutil.rmtree(unfinished, ignore_errors=True)
-                raise
-            finally:
-                Path(lock.lock_file).unlink(missing_ok=True)
+        size = _write_whole(checkpoint, plan, precision, out)
     return ExportReport(
         folder=out,
         architecture=plan.architecture,
@@ -130,6 +116,26 @@ def export(
         seconds=time.perf_counter() - started,
         note=plan.recipe.note,
     )
+
+
+def _write_whole(checkpoint: Checkpoint, plan: Plan, precision: Precision, out: Path) -> int:
+    """Write the folder under a lock, so that it takes its name when it is whole; how many bytes it has."""
+    unfinished = out.with_name(f"{out.name}.unfinished")
+    lock = FileLock(out.with_name(f".{out.name}.lock"))
+    with lock.acquire(timeout=0):
+        _refuse_existing(out)  # another may have finished it meanwhile
+        try:
+            shutil.rmtree(unfinished, ignore_errors=True)  # of an export that was killed
+            unfinished.mkdir()
+            _write(checkpoint, plan, precision, unfinished)
+            size = sum(_synced(file) for file in unfinished.iterdir())
+            unfinished.rename(out)
+        except BaseException:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            raise
+        finally:
+            Path(lock.lock_file).unlink(missing_ok=True)
+    return size
 
 
 @contextmanager

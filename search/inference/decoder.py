@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from search.errors import DeviceUnavailable, InferenceFailed, ModelIncomplete
 from search.inference.batching import bucket, plan_batches
+from search.inference.graph_io import LENGTH, LENGTHS, PAST, PLACES, PRESENT, TARGETS, TOKENS
 from search.inference.runtime import load_on, loading, running
 from search.inference.session import Session
 from search.models import ModelFolder
@@ -20,7 +21,7 @@ Place = tuple[int, int]  # a row, and a token in it
 Output = Literal["scores", "log_probabilities"]
 
 _BATCH_TOKENS: dict[str, int] = {"cpu": 1024, "cuda": 16_384}  # larger ones gain nothing on the CPU
-_INPUTS = {"input_ids", "lengths", "length", "places"}
+_INPUTS = {TOKENS, LENGTHS, LENGTH, PLACES}
 _PLACES = 256  # of log-probabilities in one run, each of which takes as many numbers as there are words
 _WARM_TOKENS = 256
 _WORTHWHILE = 16  # tokens that rows must have in common before they are read apart
@@ -83,7 +84,7 @@ class Decoder:
         if missing := sorted(_INPUTS - set(inputs)):
             message = f"the graph of {folder.name} has no input {missing[0]}: it is no export of a language model; export it again"
             raise ModelIncomplete(message)
-        self._past = {name: _past_size(folder.name, shape) for name, shape in inputs.items() if name.startswith("past")}
+        self._past = {name: _past_size(folder.name, shape) for name, shape in inputs.items() if name.startswith(PAST)}
         self._share_prefix = share_prefix and bool(self._past)
 
     def check_head(self, output: Output, width: int) -> None:
@@ -154,9 +155,9 @@ class Decoder:
                 held = sorted({i for i, _ in part}, key=batch.index)
                 number = {i: n for n, i in enumerate(held)}
                 feed = _padded([rows[i] for i in held], lengths[batch[0]])
-                feed["places"] = np.array([(number[i], place) for i, place in part], np.int64)
+                feed[PLACES] = np.array([(number[i], place) for i, place in part], np.int64)
                 if output == "log_probabilities":
-                    feed["targets"] = np.array([rows[i][place + 1] for i, place in part], np.int64)
+                    feed[TARGETS] = np.array([rows[i][place + 1] for i, place in part], np.int64)
                 empty = {name: np.empty((len(held), *size), np.float32) for name, size in self._past.items()}
                 found |= zip(part, self._checked(feed | empty, output), strict=True)
         wanted = [found[i, place] for i, span in enumerate(places) for place in span]
@@ -169,16 +170,16 @@ class Decoder:
     def _after_prefix(self, rows: Sequence[Row], shared: int) -> Scores:
         """The scores, with the first tokens read once and each row going on from there by itself, as the kernel wants it."""
         feed = _padded([rows[0][:shared]], shared) | {name: np.empty((1, *size), np.float32) for name, size in self._past.items()}
-        feed["places"] = np.empty((0, 2), np.int64)
-        present = {name: name.replace("past", "present") for name in self._past}
+        feed[PLACES] = np.empty((0, 2), np.int64)
+        present = {name: name.replace(PAST, PRESENT) for name in self._past}
         with running(self._name):
             read = self._session.run(feed, dict.fromkeys(present.values(), "device"))
         past = {name: read[gives] for name, gives in present.items()}
         found = []
         for row in rows:
             feed = _padded([row[shared:]], len(row) - shared)
-            feed |= {"lengths": np.array([len(row)], np.int32), "length": np.array(len(row), np.int32)}
-            feed["places"] = np.array([(0, len(row) - shared - 1)], np.int64)
+            feed |= {LENGTHS: np.array([len(row)], np.int32), LENGTH: np.array(len(row), np.int32)}
+            feed[PLACES] = np.array([(0, len(row) - shared - 1)], np.int64)
             found.append(self._checked(feed | past, "scores"))
         return np.concatenate(found)
 
@@ -232,4 +233,4 @@ def _padded(rows: Sequence[Row], length: int) -> dict[str, NDArray[Any]]:
     for padded, row in zip(ids, rows, strict=True):
         padded[: len(row)] = row
     lengths = np.array([len(row) for row in rows], np.int32)
-    return {"input_ids": ids, "lengths": lengths, "length": np.array(length, np.int32)}
+    return {TOKENS: ids, LENGTHS: lengths, LENGTH: np.array(length, np.int32)}

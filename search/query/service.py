@@ -71,22 +71,15 @@ class SearchService:
         reranked = [hit for hit in ranking.hits if hit.rerank_score is not None]
         good = [hit for hit in ranking.hits if _good_enough(hit, min_score)]
         hits = (good if options.group_by is None else _best_of_each(good))[:limit]
-        warnings = [*self._query_warnings(query, ranking.scoring), *_hit_warnings(hits)]
-        unread = sum(hit.rerank_score is not None and hit.rerank_probability is None for hit in hits)
-        if reranker is not None and ranking.scoring is not None and ranking.scoring.query_unread:
-            warnings.append(unread_query(reranker.name))
-        elif reranker is not None and reranker.recipe.has_probability and unread:
-            warnings.append(
-                f"{unread} of {len(hits)} passages hold no word that {reranker.name} knows, so they have no probability"
-            )
+        warnings = [
+            *self._query_warnings(query, ranking.scoring),
+            *_hit_warnings(hits),
+            *_probability_warnings(hits, reranker, ranking.scoring, min_score),
+        ]
         if damaged:
             warnings.append(f"{damaged} points that were found hold no passage, and were left out; search doctor names some")
         if options.group_by and len(hits) < min(limit, len(candidates)) and len(candidates) == depth:
             warnings.append(f"the {depth} candidates are of {len(hits)} documents, fewer than {limit}; raise depth for more")
-        if min_score is not None and (unjudged := sum(hit.rerank_score is None for hit in hits)):
-            warnings.append(f"{unjudged} of {len(hits)} passages were not reranked, so min_score could not judge them")
-        if min_score is not None and unread:
-            warnings.append(f"{unread} of {len(hits)} passages have no probability, so min_score could not judge them")
         if plain is not None and not candidates:
             warnings += self._missing_fields(plain)
         return SearchResult(
@@ -155,6 +148,23 @@ def _hit_warnings(hits: Sequence[Hit]) -> list[str]:
     unknown = sum(hit.unknown_share > MUCH_UNKNOWN for hit in hits)
     if unknown:
         warnings.append(f"{unknown} of {len(hits)} passages have more than {MUCH_UNKNOWN:.0%} of tokens unknown to the embedder")
+    return warnings
+
+
+def _probability_warnings(
+    hits: Sequence[Hit], reranker: Reranker | None, scoring: Scoring | None, min_score: float | None
+) -> list[str]:
+    """Where hits have no probability, and what `min_score` could not judge."""
+    warnings = []
+    unread = sum(hit.rerank_score is not None and hit.rerank_probability is None for hit in hits)
+    if reranker is not None and scoring is not None and scoring.query_unread:
+        warnings.append(unread_query(reranker.name))
+    elif reranker is not None and reranker.recipe.has_probability and unread:
+        warnings.append(f"{unread} of {len(hits)} passages hold no word that {reranker.name} knows, so they have no probability")
+    if min_score is not None and (unjudged := sum(hit.rerank_score is None for hit in hits)):
+        warnings.append(f"{unjudged} of {len(hits)} passages were not reranked, so min_score could not judge them")
+    if min_score is not None and unread:
+        warnings.append(f"{unread} of {len(hits)} passages have no probability, so min_score could not judge them")
     return warnings
 
 
