@@ -159,6 +159,7 @@ class QdrantStandIn:
 
 def _handler(standin: QdrantStandIn) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
+        disable_nagle_algorithm = True  # or every answer waits 40 ms for an acknowledgement
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:

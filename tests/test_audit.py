@@ -27,6 +27,7 @@ class Osv(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
+    disable_nagle_algorithm = True  # or every answer waits 40 ms for an acknowledgement
     server: Osv
 
     def do_POST(self) -> None:

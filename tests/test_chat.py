@@ -81,6 +81,7 @@ class ChatStandIn:
 
 def _handler(standin: ChatStandIn) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
+        disable_nagle_algorithm = True  # or every answer waits 40 ms for an acknowledgement
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:

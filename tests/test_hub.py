@@ -25,6 +25,7 @@ def hub(tmp_path: Path) -> Iterator[tuple[str, list[str]]]:
     fetched: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
+        disable_nagle_algorithm = True  # or every answer waits 40 ms for an acknowledgement
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:

@@ -35,6 +35,8 @@ class Collector:
         collector = self
 
         class Handler(BaseHTTPRequestHandler):
+            disable_nagle_algorithm = True  # or every answer waits 40 ms for an acknowledgement
+
             def do_POST(self) -> None:
                 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
