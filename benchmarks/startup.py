@@ -54,13 +54,17 @@ def main() -> None:
                     cost = run(checkout, Path(folder) / name, words)
                     if turn:  # the first run only warms the page cache
                         figures[command][name].append(cost)
-    medians = {
-        command: {
-            name: {key: round(statistics.median(cost[key] for cost in costs), 3) for key in costs[0]} for name, costs in by.items()
+    summaries = {
+        name: {
+            command: {
+                checkout: {key: round(choose([cost[key] for cost in costs]), 3) for key in costs[0]}
+                for checkout, costs in by.items()
+            }
+            for command, by in figures.items()
         }
-        for command, by in figures.items()
+        for name, choose in (("medians", statistics.median), ("least", min))
     }
-    record.write("startup", {"runs": arguments.runs, "medians": medians})
+    record.write("startup", {"runs": arguments.runs, **summaries})
 
 
 def prepare(checkout: Path, home: Path) -> None:
