@@ -95,6 +95,18 @@ def test_payload_indexes_are_made_before_the_load_and_for_what_is_there(tmp_path
     assert found[0] > 0
 
 
+@pytest.mark.parametrize(("on_disk", "kind"), [(None, "mmap"), (True, "mmap"), (False, "in_ram_mmap")])
+def test_texts_stay_on_disk_unless_the_settings_want_them_in_memory(on_disk: bool | None, kind: str, tmp_path: Path) -> None:
+    index = build_index(Settings(data_dir=tmp_path, storage={"on_disk_payload": on_disk}))
+    index.ensure(SPEC, create=True)
+    index.upsert(points(3))
+    assert {json.loads(file.read_text())["config"]["payload_storage_type"]["type"] for file in tmp_path.rglob("segment.json")} == {
+        kind
+    }
+    assert len(index.query(points(1)[0].vector, 3)) == 3
+    index.close()
+
+
 def test_a_server_is_told_all_of_it(standin: QdrantStandIn) -> None:
     storage = {"quantization": "scalar", "on_disk": True, "hnsw_m": 32, "payload_indexes": {"metadata.year": "integer"}}
     server = {"engine": "qdrant", "url": standin.url, "shards": 3, "replicas": 2, "write_consistency": 1}
@@ -105,7 +117,7 @@ def test_a_server_is_told_all_of_it(standin: QdrantStandIn) -> None:
     index.close()
     made = next(body for request, body in standin.bodies if request.startswith("PUT /collections/") and "vectors" in body)
     assert made["quantization_config"] == {"scalar": {"type": "int8", "always_ram": True}}
-    assert (made["vectors"]["on_disk"], made["hnsw_config"]["m"]) == (True, 32)
+    assert (made["vectors"]["on_disk"], made["on_disk_payload"], made["hnsw_config"]["m"]) == (True, False, 32)
     assert (made["shard_number"], made["replication_factor"], made["write_consistency_factor"]) == (3, 2, 1)
     order = [json.dumps(body) for request, body in standin.bodies if "/index" in request or request.endswith("/points")]
     assert "metadata.year" in order[2]
