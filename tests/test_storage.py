@@ -96,7 +96,7 @@ def test_payload_indexes_are_made_before_the_load_and_for_what_is_there(tmp_path
 
 
 @pytest.mark.parametrize(("on_disk", "kind"), [(None, "mmap"), (True, "mmap"), (False, "in_ram_mmap")])
-def test_texts_stay_on_disk_unless_the_settings_want_them_in_memory(on_disk: bool | None, kind: str, tmp_path: Path) -> None:
+def test_texts_stay_on_disk_unless_the_settings_want_them_in_memory(*, on_disk: bool | None, kind: str, tmp_path: Path) -> None:
     index = build_index(Settings(data_dir=tmp_path, storage={"on_disk_payload": on_disk}))
     index.ensure(SPEC, create=True)
     index.upsert(points(3))
