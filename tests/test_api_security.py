@@ -16,9 +16,9 @@ from typing import Any
 
 import httpx
 import pytest
+from commands import as_json, error, search
 from fastapi import FastAPI
 from serving import Served, serving, wait_until
-from test_cli import as_json, error, search
 
 from search.api.app import build_routes
 from search.api.gate import rule_of

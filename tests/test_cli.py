@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import COMMAND, as_json, error, one_line, search, search_apart
 from judged import CORPUS, QRELS, QUERIES, lines, write
 from standin import QdrantStandIn
 from tiny import BUNDLED
@@ -16,38 +17,10 @@ from tiny import BUNDLED
 from search.index.edge.index import EdgeIndex
 from search.models import manifest
 
-COMMAND = Path(sys.executable).parent / "search"
 COMMANDS = [
     *("demo", "ingest", "delete", "query", "rerank", "evaluate", "explain", "calibrate"),
     *("reindex", "push", "export", "models", "doctor", "collections"),
 ]
-
-
-def search(*arguments: object, stdin: str = "", status: int | None = 0, **environment: Any) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [str(COMMAND), *map(str, arguments)],
-        input=stdin,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "COLUMNS": "100", **environment},
-    )
-    assert status in {None, done.returncode}, done.stderr
-    return done
-
-
-def as_json(*arguments: object, **options: Any) -> dict[str, Any]:
-    loaded: dict[str, Any] = json.loads(search(*arguments, "--json", **options).stdout)
-    return loaded
-
-
-def error(*arguments: object, **options: Any) -> str:
-    """The one line of a failed command."""
-    done = search(*arguments, status=1, **options)
-    assert done.stdout == ""
-    assert done.stderr.startswith("search: ")
-    assert done.stderr.count("\n") == 1
-    return done.stderr
 
 
 @pytest.fixture
@@ -155,7 +128,7 @@ def test_a_busy_folder_is_one_line(tmp_path: Path) -> None:
 
     index = EdgeIndex(tmp_path, "documents")
     index.ensure(CollectionSpec(384, "model@1"), create=True)
-    assert f"is in use by process {os.getpid()}" in error("query", "cat", "--data-dir", tmp_path)
+    assert f"is in use by process {os.getpid()}" in one_line(search_apart("query", "cat", "--data-dir", tmp_path, status=1))
     index.close()
     assert "was built with the embedder model@1" in error("query", "cat", "--data-dir", tmp_path)
 

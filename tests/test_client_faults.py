@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
-from test_cli import error
+from commands import error
 
 from search.client import AsyncClient, Client
 from search.errors import InvalidInput, InvalidSettings, SearchError, ServiceOverloaded, ServiceRefused, ServiceUnreachable

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from commands import as_json, search
 from serving import serving
 from standin import QdrantStandIn
-from test_cli import as_json, search
 
 from search.documents import Document, Rejection
 from search.errors import ReindexRefused

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import error, search
 from languages import checkpoint, recipe_file
-from test_cli import error, search
 
 COMMIT = "5" * 40
 UNWANTED = ("pytorch_model.bin", "consolidated.safetensors", "onnx/model.onnx", "README.md", "original/model.safetensors")

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from test_cli import as_json, error, search
+from commands import as_json, error, search
 
 from search.documents import Document
 from search.searcher import open_search

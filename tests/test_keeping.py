@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import as_json, error, search
 from standin import QdrantStandIn
-from test_cli import as_json, error, search
 
 CATS = "# Cats\n\nCats sleep most of the day.\n"
 DOGS = "# Dogs\n\nDogs bark at night.\n"

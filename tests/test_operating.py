@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import as_json, error, search
 from languages import GOLDEN, checkpoint, exported, recipe_file
-from test_cli import as_json, error, search
 
 from search.reranking.recipe import names
 

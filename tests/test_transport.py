@@ -17,8 +17,8 @@ from typing import Any
 
 import httpx
 import pytest
+from commands import COMMAND, error, search
 from serving import Served, serving
-from test_cli import COMMAND, error, search
 
 from search.api.keys import new_key
 from search.api.logs import write_logs

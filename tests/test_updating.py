@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_cli import as_json, error, search
+from commands import as_json, error, search
 from test_ingestion import contents
 
 from search.documents import Document

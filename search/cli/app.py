@@ -63,7 +63,7 @@ def main() -> None:
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
-        status = app(["--debug", *arguments] if debug else arguments, standalone_mode=False)
+        status = app(["--debug", *arguments] if debug else arguments, prog_name="search", standalone_mode=False)
     except typer.Abort:
         note("search: given up")
         status = 1
