@@ -165,8 +165,8 @@ def test_one_part_that_cannot_be_closed_keeps_no_other_open() -> None:
 def test_closing_waits_for_nobody_without_bound(
     process: EdgeProcess, index: VectorIndex, closing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("search.index.edge.index.process._CLOSES_WITHIN_S", 0.5, raising=False)
-    monkeypatch.setattr("search.index.edge.index.process._ENDS_WITHIN_S", 0.5)
+    monkeypatch.setattr("search.index.edge.process._CLOSES_WITHIN_S", 0.5, raising=False)
+    monkeypatch.setattr("search.index.edge.process._ENDS_WITHIN_S", 0.5)
     other = process.named("b", StorageSettings())
     other.ensure(SPEC, create=True)
     child = stopped(process)
@@ -188,7 +188,7 @@ def test_closing_waits_for_nobody_without_bound(
 def test_only_what_is_short_whatever_the_size_has_a_short_limit(
     process: EdgeProcess, index: VectorIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("search.index.edge.index.process._SHORT_S", 0.0)  # what takes longer than this is ended
+    monkeypatch.setattr("search.index.edge.process._SHORT_S", 0.0)  # what takes longer than this is ended
     limits = []
     monkeypatch.setattr(process, "_wait_for_answer", lambda _, __, longest_s: limits.append(longest_s))
     index.upsert(points(10))
@@ -253,8 +253,8 @@ def stopped(process: EdgeProcess) -> int:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("search.index.edge.index.process._STILL_S", 3.0)
-    monkeypatch.setattr("search.index.edge.index.process._UNREADY_AFTER_S", 1.0)
+    monkeypatch.setattr("search.index.edge.process._STILL_S", 3.0)
+    monkeypatch.setattr("search.index.edge.process._UNREADY_AFTER_S", 1.0)
 
 
 @pytest.mark.usefixtures("impatient")
@@ -284,8 +284,8 @@ def test_a_child_that_stands_still_costs_one_request(process: EdgeProcess, index
 
 
 def test_what_takes_long_and_works_is_waited_for(process: EdgeProcess, index: VectorIndex, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("search.index.edge.index.process._SHORT_S", 1.0)
-    monkeypatch.setattr("search.index.edge.index.process._STILL_S", 10.0)
+    monkeypatch.setattr("search.index.edge.process._SHORT_S", 1.0)
+    monkeypatch.setattr("search.index.edge.process._STILL_S", 10.0)
     index.upsert(points(10_000))
     child = child_of(process)
     index.optimize()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import error, search
+from commands import one_line, search_apart
 from languages import checkpoint, recipe_file
 
 COMMIT = "5" * 40
@@ -82,17 +82,17 @@ def test_a_model_is_downloaded_once_and_only_what_it_takes(hub: tuple[str, list[
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     }
     recipe = recipe_file(tmp_path, "yes-no", max_tokens=300)
-    search("export", "somebody/tiny", tmp_path / "first", "--recipe", recipe, **environment)
+    search_apart("export", "somebody/tiny", tmp_path / "first", "--recipe", recipe, **environment)
     wanted = {"config.json", "tokenizer.json", "model.safetensors.index.json"}
     assert set(fetched) == wanted | {f"model-0000{number}-of-00002.safetensors" for number in (1, 2)}
     count = len(fetched)
-    search("export", "somebody/tiny", tmp_path / "second", "--recipe", recipe, **environment)
+    search_apart("export", "somebody/tiny", tmp_path / "second", "--recipe", recipe, **environment)
     assert len(fetched) == count
     assert (tmp_path / "first" / "model.onnx.data").read_bytes() == (tmp_path / "second" / "model.onnx.data").read_bytes()
 
 
 def test_a_model_that_is_not_on_the_hub(hub: tuple[str, list[str]], tmp_path: Path) -> None:
     environment: dict[str, Any] = {**os.environ, "HF_ENDPOINT": hub[0], "SEARCH_MODEL_CACHE": str(tmp_path / "cache")}
-    told = error("export", "somebody/else", tmp_path / "out", **environment)
+    told = one_line(search_apart("export", "somebody/else", tmp_path / "out", status=1, **environment))
     assert "the model somebody/else is not in" in told
     assert "copy the checkpoint's folder here and give its path" in told

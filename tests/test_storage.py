@@ -141,7 +141,7 @@ def test_settings_out_of_range(storage: dict[str, Any], message: str) -> None:
 
 
 def test_searches_go_on_while_memory_is_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("search.index.edge.index.index._OPTIMIZED_EVERY", 11_000)  # enough for a graph, twice
+    monkeypatch.setattr("search.index.edge.index._OPTIMIZED_EVERY", 11_000)  # enough for a graph, twice
     index = build_index(Settings(data_dir=tmp_path))
     assert isinstance(index, EdgeIndex)
     index.ensure(SPEC, create=True)

@@ -212,7 +212,7 @@ class EdgeProcess:
         with ours, theirs:
             for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):  # lest it stops in the middle of a message
                 ours.setsockopt(socket.SOL_SOCKET, option, struct.pack("@ll", int(_STILL_S), 0))
-            command = [sys.executable, "-P", "-m", "search.index.edge.index.process", str(theirs.fileno()), self.location]
+            command = [sys.executable, "-P", "-m", "search.index.edge.process", str(theirs.fileno()), self.location]
             command.append(json.dumps(User.this()))
             process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)  # noqa: S603  # our own
             connection = Connection(ours.detach())
