@@ -10,6 +10,7 @@ from search.embedding.dense import FastEmbedEmbedder
 from search.index.points import to_document, to_point
 from search.inference.tokens import Tally, TextTokenizer
 from search.ingestion.chunking import Chunker
+from search.reading.structure import title_of
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +161,22 @@ def test_headings(text: str, headings: tuple[str, ...], tokenizer: TextTokenizer
     *_, last = chunks_of(tokenizer, Document(id="d", text=text, media_type="text/markdown"))
     assert last.headings == headings
     assert last.text.endswith("text")
+
+
+@pytest.mark.parametrize("end", ["\r\n", "\r"])
+def test_lines_may_end_as_on_other_systems(end: str, tokenizer: TextTokenizer) -> None:
+    """Front matter, headings, code and sentences are where they are with line feeds."""
+    code = "```\n" + "\n".join(f"value_{i} = {i} . 5" for i in range(12)) + "\n```"
+    verse = "\n".join(f"line {i} of a verse" for i in range(20))
+    text = f"---\ntitle: x\n---\n\n#\nintro\n\nOne \n=====\n\ntext\n\n## Two\n\n{code}\n\n### Three\n\n{verse}\n"
+    given = text.replace("\n", end)
+    for media_type in ("text/markdown", "text/plain"):
+        expected = chunks_of(tokenizer, Document(id="d", text=text, media_type=media_type), 40)
+        found = chunks_of(tokenizer, Document(id="d", text=given, media_type=media_type), 40)
+        assert [chunk.text.replace(end, "\n") for chunk in found] == [chunk.text for chunk in expected]
+        assert [chunk.headings for chunk in found] == [chunk.headings for chunk in expected]
+        assert all(given[chunk.start : chunk.end] == chunk.text for chunk in found)
+    assert [title_of(one.replace("\n", end)) for one in (text, "Under\n===\ntext", "#\n# One\n")] == ["One", "Under", "One"]
 
 
 def test_passages_know_their_page(tokenizer: TextTokenizer) -> None:

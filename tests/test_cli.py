@@ -164,6 +164,7 @@ def test_rerank() -> None:
     broken = subprocess.run([str(COMMAND), "rerank", "cats"], input=b"ok\n\xff\n", capture_output=True, check=False)
     assert broken.stderr == b"search: standard input is not UTF-8 at byte 4; convert it\n"
     assert len(as_json("rerank", "cats", stdin="one\u2028line\r\n")["results"]) == 1
+    assert len(as_json("rerank", "cats", stdin="Dogs bark.\rCats sleep.\r")["results"]) == 2
     assert "the query is empty" in error("rerank", "", stdin="x")
     assert "switch reranking off" in error("rerank", "cats", stdin="x", SEARCH_RERANKER__KIND="none")
 

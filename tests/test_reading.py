@@ -440,6 +440,14 @@ def test_html_becomes_markdown_without_its_furniture(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("end", ["\r\n", "\r"])
+def test_lines_of_html_may_end_as_on_other_systems(end: str, tmp_path: Path) -> None:
+    page = "<body>\n<h1>Top</h1>\n<pre>\n\nx = 1\n\n\n\ny = 2\n</pre>\n<p>One\ntwo.</p>\n</body>"
+    (tmp_path / "a.html").write_bytes(page.encode())
+    (tmp_path / "b.html").write_bytes(page.replace("\n", end).encode())
+    assert taken(tmp_path / "b.html")[0].text == taken(tmp_path / "a.html")[0].text
+
+
 def test_every_article_of_a_page_is_kept(tmp_path: Path) -> None:
     (tmp_path / "a.html").write_text("<body><h1>Blog</h1><article>One.</article><article>Two.</article></body>")
     assert all(word in taken(tmp_path / "a.html")[0].text for word in ("Blog", "One.", "Two."))
@@ -596,6 +604,16 @@ def test_encodings_of_csv(encoding: str, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes("id,text\n1,Größe und Maß\n".encode(encoding))
     assert taken(tmp_path / "a.csv") == [Document("1", "Größe und Maß")]
     assert "not ascii: ordinal not in range(128); name another --encoding" in rejected(tmp_path / "a.csv", encoding="ascii")[0]
+
+
+@pytest.mark.parametrize("end", [b"\r\n", b"\r"])
+def test_lines_of_csv_may_end_as_on_other_systems(end: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "LONGEST", 1000)
+    row = "1,Größe und Maß".encode()
+    (tmp_path / "a.csv").write_bytes(end.join([b"id,text", row, b"2," + b"x" * 2000, b"3,fine"]) + end)
+    one, long, three = read(tmp_path / "a.csv")
+    assert (one, three) == (Document("1", "Größe und Maß"), Document("3", "fine"))
+    assert "a.csv:3: the row behind line 2 is not CSV: it has more than 1,000 characters" in str(long)
 
 
 def test_a_column_that_stands_twice(tmp_path: Path) -> None:

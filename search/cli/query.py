@@ -1,5 +1,6 @@
 """Asking: the commands that search a collection, say why, and rank texts."""
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
@@ -107,11 +108,11 @@ def rerank(
 ) -> None:
     """Rank texts from stdin, one a line, by the reranker's score alone."""
     try:
-        lines = sys.stdin.buffer.read().decode("utf-8").split("\n")
+        lines = re.split("[\r\n]", sys.stdin.buffer.read().decode("utf-8"))
     except UnicodeDecodeError as error:
         message = f"standard input is not UTF-8 at byte {error.start + 1}; convert it"
         raise InvalidQuery(message) from error
-    texts = [line.rstrip("\r") for line in lines if line.strip()]
+    texts = [line for line in lines if line.strip()]
     if not texts:
         raise InvalidQuery("there is nothing to rank; give one text a line on standard input")
     with open_search(load_settings(None, None)) as searcher:

@@ -14,8 +14,8 @@ from search.inference.tokens import TextTokenizer
 from search.reading.structure import Block, Pages, sections
 
 # After a sentence's end and its white space; after a line break; after a Chinese or Japanese sentence's end and its quotes.
-_SENTENCE = re.compile("(?<=[.!?])\\s+|\\n\\s*|[\u3002\uff01\uff1f\uff61][\u300d\u300f\u3011\u300b\u3009\uff09\u201d\u2019]*")
-_LINE = re.compile("\\n")
+_SENTENCE = re.compile("(?<=[.!?])\\s+|[\\r\\n]\\s*|[\u3002\uff01\uff1f\uff61][\u300d\u300f\u3011\u300b\u3009\uff09\u201d\u2019]*")
+_LINE = re.compile("[\\r\\n]")
 _TALLIED_AT_ONCE = 512
 _LONGEST_HEADING = 1000  # characters, which every passage below it carries
 _JOINT = " \u203a "  # between a title and the headings below it

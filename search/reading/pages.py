@@ -54,7 +54,8 @@ def read(stream: BinaryIO, file: SourceFile) -> Document | Rejection:
 def _html(content: bytes) -> tuple[str, str]:
     from bs4 import BeautifulSoup
 
-    soup = BeautifulSoup(_decoded(content), "html.parser")
+    page = _decoded(content).replace("\r\n", "\n").replace("\r", "\n")  # as HTML has it
+    soup = BeautifulSoup(page, "html.parser")
     title = soup.title.get_text() if soup.title else ""
     for element in soup(_UNREAD):
         element.decompose()

@@ -15,11 +15,11 @@ MARKDOWN = frozenset(
 )
 PAGE_BREAK = "\f"
 
-_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|$)")
+_LINE = re.compile(r"[^\n]*(?:\n|$)")
 _PERHAPS_HEADING = re.compile(r"^ {0,3}(?:#{1,6}(?:[ \t].*)?|=+[ \t]*|-+[ \t]*)$", re.MULTILINE)
 _BEGINNING = 20_000  # characters
 _TRIES = 20
-_FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n.*?^---[ \t]*$", re.DOTALL | re.MULTILINE)
+_FRONT_MATTER = re.compile(r"\A---[ \t]*\n.*?^---[ \t]*$", re.DOTALL | re.MULTILINE)
 
 
 class Block(NamedTuple):
@@ -42,10 +42,11 @@ def sections(text: str, media_type: str) -> list[Section]:
     if media_type not in MARKDOWN:
         return [Section((), (Block(0, len(text), is_code=False),))]
     # markdown-it counts lines; it takes a form feed for no line break, and neither do we.
-    starts = list(accumulate((len(line) for line in _LINE.findall(text)), initial=0))
-    front = _FRONT_MATTER.match(text)
+    plain = _with_line_feeds(text)
+    starts = list(accumulate((len(line) for line in _LINE.findall(plain)), initial=0))
+    front = _FRONT_MATTER.match(plain)
     hidden = front.end() if front else 0
-    visible = "\n" * text.count("\n", 0, hidden) + text[hidden:] if front else text
+    visible = "\n" * plain.count("\n", 0, hidden) + plain[hidden:] if front else plain
     found: list[Section] = []
     path: list[tuple[int, str]] = []  # level and words
     blocks: list[Block] = []
@@ -75,8 +76,9 @@ def sections(text: str, media_type: str) -> list[Section]:
 
 def title_of(text: str) -> str:
     """The first heading of a Markdown text, empty if its beginning has none."""
-    front = _FRONT_MATTER.match(text)
-    beginning = text[front.end() if front else 0 :][:_BEGINNING]
+    plain = _with_line_feeds(text)
+    front = _FRONT_MATTER.match(plain)
+    beginning = plain[front.end() if front else 0 :][:_BEGINNING]
     for line in islice(_PERHAPS_HEADING.finditer(beginning), _TRIES):  # parsing all of it would take longer than reading it
         for section in sections(beginning[: line.end()], "text/markdown"):
             if section.headings:
@@ -93,6 +95,11 @@ class Pages:
     def of(self, place: int) -> int | None:
         """The page from 1, None in a text without pages."""
         return bisect_right(self._breaks, place) + 1 if self._breaks else None
+
+
+def _with_line_feeds(text: str) -> str:
+    """The same in as many characters, however its lines end: to Markdown a blank at the end of a line means nothing here."""
+    return text.replace("\r\n", " \n").replace("\r", "\n")
 
 
 def _section(path: list[tuple[int, str]], blocks: list[Block], text: str) -> Section:

@@ -155,7 +155,7 @@ class _Lines:
         self._values -= line.count(self._delimiter)
         if self._characters >= 0 and self._values >= 0:
             return line
-        while line and not line.endswith("\n"):
+        while line and not line.endswith(("\n", "\r")):
             line = self._stream.readline(_BLOCK)
         limits = f"{LONGEST:,} characters or {_MOST_VALUES:,} values"
         message = f"it has more than {limits}; split it, or write its documents as JSON lines"
