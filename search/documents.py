@@ -215,6 +215,12 @@ class Rejection:
     reason: str
     content: Mapping[str, Json] | None = field(default=None, compare=False, repr=False)  # of a line in a file of rejects
 
+    def __post_init__(self) -> None:
+        try:
+            json.dumps(self.content)
+        except (TypeError, ValueError, RecursionError):  # left out as a whole: what JSON has not would come back as something else
+            object.__setattr__(self, "content", None)
+
     @classmethod
     def of(cls, document: Document, reason: str) -> "Rejection":
         """Reject a document that was read without a fault."""

@@ -1,5 +1,6 @@
 """The command as a user meets it: data on stdout, one clear line for an error, honest exit statuses."""
 
+import datetime as dt
 import json
 import os
 import shutil
@@ -8,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from commands import COMMAND, as_json, error, one_line, search, search_apart
 from judged import CORPUS, QRELS, QUERIES, lines, write
@@ -147,6 +150,18 @@ def test_nothing_taken_is_a_failure(tmp_path: Path) -> None:
     done = search("ingest", "-", "--data-dir", tmp_path, stdin="not JSON\n", status=1)
     assert "0 added, 0 changed, 0 unchanged, 1 rejected" in done.stdout
     assert "rejected stdin:1: not JSON" in done.stderr
+
+
+def test_rows_that_json_cannot_hold_are_rejected(tmp_path: Path) -> None:
+    columns = {"id": ["1", "2"], "text": ["one", "two"], "blob": [b"\xff", None], "lasts": [dt.timedelta(1), None]}
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    where = ["--data-dir", tmp_path / "data", "--rejects", tmp_path / "rejects.jsonl"]
+    done = search("ingest", tmp_path / "a.parquet", *where)
+    assert "1 added, 0 changed, 0 unchanged, 1 rejected" in done.stdout
+    assert "a.parquet:1 (1): document '1': metadata.blob is a bytes; use strings" in done.stderr
+    assert json.loads((tmp_path / "rejects.jsonl").read_text())["rejected"]["document_id"] == "1"
+    again = search("ingest", tmp_path / "rejects.jsonl", *where[:2], status=1)
+    assert "metadata.blob is a bytes" in again.stderr
 
 
 def test_rerank() -> None:

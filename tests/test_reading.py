@@ -1,6 +1,8 @@
 """Nothing is dropped without a word: every file of every kind comes out as documents or rejections."""
 
 import builtins
+import datetime as dt
+import decimal
 import io
 import json
 import os
@@ -657,6 +659,54 @@ def test_values_of_parquet_that_json_has_not(tmp_path: Path) -> None:
     assert found[1] == Document("2", "two")
     pq.write_table(pa.table({"id": ["1"], "text": [b"\xff\xfe"]}), tmp_path / "b.parquet")
     assert "the column text holds bytes that are no text" in rejected(tmp_path / "b.parquet")[0]
+
+
+def test_maps_of_parquet_hold_what_other_columns_hold(tmp_path: Path) -> None:
+    prices = pa.array([[("a", decimal.Decimal("1.5"))]], pa.map_(pa.string(), pa.decimal128(5, 2)))
+    days = pa.array([{"of": [[("b", dt.date(2020, 1, 2))]]}], pa.struct({"of": pa.list_(pa.map_(pa.binary(), pa.date32()))}))
+    pq.write_table(pa.table({"id": ["1"], "text": ["x"], "prices": prices, "days": days}), tmp_path / "a.parquet")
+    (found,) = taken(tmp_path / "a.parquet")
+    assert found.metadata == {"prices": [["a", "1.50"]], "days": {"of": [[["b", "2020-01-02"]]]}}
+
+
+@pytest.mark.parametrize("field", ["id", "text", "title"])
+def test_columns_of_lists_and_objects_are_no_text(field: str, tmp_path: Path) -> None:
+    columns = {"id": ["1"], "text": ["x"]} | {field: pa.array([{"a": [b"\xff"]}])}
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    assert f"a.parquet:1: the column {field} holds lists or objects" in rejected(tmp_path / "a.parquet")[0]
+
+
+UNWRITABLE = {
+    "bytes": pa.array([b"\xff\xfe", None]),
+    "duration": pa.array([dt.timedelta(seconds=5), None]),
+    "nanoseconds": pa.array([5, None], pa.duration("ns")),
+    "nested": pa.array([{"a": [{"bytes": b"\xff", "lasts": dt.timedelta(1), "price": decimal.Decimal(1)}]}, None]),
+    "map": pa.array([[("a", b"\xff")], None], pa.map_(pa.string(), pa.binary())),
+    "not_a_number": pa.array([float("nan"), None]),
+    "unsigned": pa.array([2**64 - 1, None], pa.uint64()),
+}
+
+
+@pytest.mark.parametrize("name", UNWRITABLE)
+def test_a_row_that_json_cannot_hold_is_rejected_and_nothing_else(name: str, tmp_path: Path) -> None:
+    """The file of rejects has a line of it that says the same when it is read again."""
+    pq.write_table(pa.table({"id": ["1", "2"], "text": ["one", "two"], name: UNWRITABLE[name]}), tmp_path / "a.parquet")
+    first, second = read(tmp_path / "a.parquet")
+    assert second == Document("2", "two")
+    assert isinstance(first, Rejection)
+    file = tmp_path / "rejects.jsonl"
+    file.write_text(first.to_line())
+    (again,) = read(file)
+    assert isinstance(again, Rejection)
+    assert first.reason in again.reason
+    file.write_text(again.to_line())
+    assert rejected(file) == [str(again)]
+
+
+def test_a_rejection_of_what_json_cannot_hold_is_written_without_it() -> None:
+    for value in (b"\xff", dt.timedelta(1), dt.date(2020, 1, 2), decimal.Decimal(1), {1, 2}):
+        line = json.loads(Rejection("documents", None, "1", "too odd", {"id": "1", "metadata": {"a": value}}).to_line())
+        assert line == {"rejected": {"source": "documents", "line": None, "document_id": "1", "reason": "too odd"}}
 
 
 # What was rejected

@@ -58,6 +58,8 @@ def _parse(line: bytes, source: str, number: int) -> Item | SourceFile:
             return _parse(_bytes(again), source, number)
         case {"rejected": dict(), "file": str(path), "name": str(name)}:
             return SourceFile(Path(path), name)
+        case {"rejected": {"reason": str(reason)}} if not {"id", "_id", "text"} & fields.keys():
+            return _refused(line, source, number, f"it names what was rejected and does not hold it; mend it where it is: {reason}")
         case dict():
             return _document(fields, line, source, number)
         case _:

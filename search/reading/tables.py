@@ -92,21 +92,14 @@ def _document(row: Mapping[str, Any], fields: Mapping[str, str], to_json: Callab
         name: to_json(value) for name, value in row.items() if name not in columns.values() and value is not None and value != ""
     }
     source, _, line = origin.rpartition(":")
-    if unreadable := [columns[name] for name, value in given.items() if isinstance(value, bytes)]:
-        return Rejection(source, int(line), None, f"the column {unreadable[0]} holds bytes that are no text")
+    for name, value in given.items():
+        if isinstance(value, bytes | list | Mapping):
+            what = "bytes that are no text" if isinstance(value, bytes) else "lists or objects; name a column of text with --field"
+            return Rejection(source, int(line), None, f"the column {columns[name]} holds {what}")
     try:
         return Document(values["id"], values["text"], values["title"], metadata, origin=origin)
     except InvalidDocument as error:
-        return Rejection(source, int(line), values["id"] or None, str(error), _writable({**values, "metadata": metadata}))
-
-
-def _writable(content: dict[str, Any]) -> dict[str, Any] | None:
-    """What a file of rejects can hold of a row; nothing of one with values that JSON has not, which would come back as others."""
-    try:
-        json.dumps(content)
-    except (TypeError, ValueError, RecursionError):
-        return None
-    return content
+        return Rejection(source, int(line), values["id"] or None, str(error), {**values, "metadata": metadata})
 
 
 def _csv(binary: BinaryIO, file: Path, encoding: str | None) -> Iterator[tuple[int, dict[str, Any] | _Malformed]]:
@@ -231,7 +224,7 @@ def _plain(value: Any) -> Any:
             return _decoded(value)
         case Mapping():
             return {key: _plain(inner) for key, inner in value.items()}
-        case list():
+        case list() | tuple():  # a tuple is an entry of a map
             return [_plain(inner) for inner in value]
         case _:
             return value
