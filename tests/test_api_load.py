@@ -162,14 +162,36 @@ def test_a_large_request_does_not_keep_small_ones_waiting(patient: Served) -> No
     assert slow.calls > 10  # parts
 
 
+def reranking(served: Served, texts: int) -> socket.socket:
+    """A client that asks for a reranking, and can leave before the answer."""
+    host, port = served.url.removeprefix("http://").split(":")
+    body = json.dumps({"query": "x", "texts": ["a"] * texts}).encode()
+    head = f"POST /rerank HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    client = socket.create_connection((host, int(port)))
+    client.sendall(head.encode() + body)
+    return client
+
+
+def test_metrics_forget_clients_that_leave(patient: Served) -> None:
+    """In the middle of their turn, and while they wait for it; and they show who waits before anybody is done."""
+    slowed(patient, 1.0)
+
+    def gauges() -> tuple[float, float]:
+        values = dict(line.rsplit(" ", 1) for line in patient.http.get("/metrics").text.splitlines() if line[0] != "#")
+        return float(values["search_queue_running"]), float(values["search_queue_waiting"])
+
+    with reranking(patient, 4):
+        wait_until(lambda: gauges() == (1, 0))
+        with reranking(patient, 4):
+            wait_until(lambda: gauges() == (1, 1))
+        wait_until(lambda: gauges() == (1, 0))
+    wait_until(lambda: gauges() == (0, 0))
+
+
 def test_a_client_that_goes_away_frees_its_place(patient: Served) -> None:
     served = patient
     slow = slowed(served, 0.15)
-    host, port = served.url.removeprefix("http://").split(":")
-    body = b'{"query": "x", "texts": ["' + b'a", "' * 639 + b'a"]}'
-    head = f"POST /rerank HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    with socket.create_connection((host, int(port))) as leaving:
-        leaving.sendall(head.encode() + body)
+    with reranking(served, 640):
         time.sleep(0.4)
     time.sleep(0.5)
     calls = slow.calls

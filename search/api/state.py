@@ -76,6 +76,8 @@ class Service:
         self.writing = Admission("write", 1, settings.service.queue_s)
         self.parsing = ThreadPoolExecutor(1, thread_name_prefix="parse")  # of large bodies
         self.queues = {"search": self.reading, "look": self.looking, "write": self.writing}
+        self.metrics.waiting.set_function(lambda: sum(queue.waiting for queue in self.queues.values()))  # as it is when it is read
+        self.metrics.running.set_function(lambda: sum(queue.running for queue in self.queues.values()))
         self.ready = False
         self.started = int(time.time())
         self._searcher = searcher
@@ -286,8 +288,6 @@ class Service:
         finally:
             for task in (doing, leaving):
                 task.cancel()
-            self.metrics.waiting.set(sum(queue.waiting for queue in self.queues.values()))
-            self.metrics.running.set(sum(queue.running for queue in self.queues.values()))
 
     def close(self) -> None:
         """Finish what was begun, and let go of the collections."""
