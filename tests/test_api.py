@@ -80,6 +80,22 @@ def test_a_batch_answers_each_as_by_itself(served: Served) -> None:
     assert [hit["document_id"] for hit in told[2]["hits"]] == ["birds"]
 
 
+def test_the_searches_of_a_batch_have_a_limit_together(settings: Settings) -> None:
+    def batch(*depths: int | None, limit: int = 1) -> httpx.Response:
+        searches = [{"query": "cats", "limit": limit, "depth": depth} for depth in depths]
+        return served.http.post("/v1/search/batch", json={"searches": searches})
+
+    with serving(settings, filled, max_batch_candidates=100) as served:
+        assert batch(50, 50).status_code == 200
+        for refused in (batch(50, 51), batch(*[None] * 6), batch(None, limit=101), batch(*[200] * 3)):
+            assert (refused.status_code, refused.json()["error"]["type"]) == (422, "InvalidQuery")
+            assert "takes 100 (SEARCH_SERVICE__MAX_BATCH_CANDIDATES)" in refused.json()["error"]["message"]
+            assert "send fewer searches at once, or ask for less depth" in refused.json()["error"]["message"]
+        beyond = batch(10**9, 50).json()["results"]  # refused by itself, as ever
+        assert "retrieves 200 at most" in beyond[0]["error"]["message"]
+        assert beyond[1]["hits"]
+
+
 @pytest.mark.parametrize(
     ("method", "path", "given", "status", "kind", "message"),
     [

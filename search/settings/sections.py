@@ -209,6 +209,7 @@ class ServiceSettings(_Section):
     max_texts: PositiveInt = Field(1000, description="Texts of one rerank request, queries of one batch, documents of one upsert.")
     max_characters: PositiveInt = Field(1_000_000, description="The longest text in a request.")
     max_depth: PositiveInt = Field(200, description="The most candidates of a search.")
+    max_batch_candidates: PositiveInt = Field(20_000, description="The most candidates of all searches of one batch together.")
     max_connections: PositiveInt = Field(500, description="The most connections; requests on more are refused.")
     receive_s: PositiveFloat = Field(
         20.0, description="Seconds in which a request must have arrived, and in which a client must have read on in its answer."

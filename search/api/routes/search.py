@@ -39,6 +39,7 @@ def search_routes(service: Service) -> APIRouter:
         if len(batch.searches) > service.limits.max_texts:
             message = f"{len(batch.searches):,} searches are more than {service.limits.max_texts:,}; send fewer at once"
             raise Refused(422, "InvalidQuery", message)
+        _check_candidates(service, batch)
         answers: list[Answer] = []
         let_in = False
         for asked in batch.searches:  # in turn; once one had its turn, the batch is let in, and the others wait as long as it takes
@@ -54,6 +55,18 @@ def server_timing(result: SearchResult, waited_s: float) -> str:
     """The header that browsers' tools show; in milliseconds."""
     stages = [("queue", waited_s * 1000), *((stage, result.timings_ms[stage]) for stage in (*STAGES, "total"))]
     return ", ".join(f"{name};dur={took:.1f}" for name, took in stages)
+
+
+def _check_candidates(service: Service, batch: SearchBatch) -> None:
+    """Refuse a batch that asks for too much, though each of its searches may be let in; those that may not are refused by themselves."""
+    depths = [one.depth or max(service.settings.depth, one.limit or service.settings.limit) for one in batch.searches]
+    together = sum(depth for depth in depths if depth <= service.limits.max_depth)
+    if together > (most := service.limits.max_batch_candidates):
+        message = (
+            f"these {len(depths):,} searches retrieve {together:,} candidates together, and this service takes {most:,} "
+            "(SEARCH_SERVICE__MAX_BATCH_CANDIDATES); send fewer searches at once, or ask for less depth"
+        )
+        raise Refused(422, "InvalidQuery", message)
 
 
 async def _answered(
