@@ -83,9 +83,9 @@ def test_a_batch_answers_each_as_by_itself(served: Served) -> None:
 def test_the_searches_of_a_batch_have_a_limit_together(settings: Settings) -> None:
     def batch(*depths: int | None, limit: int = 1) -> httpx.Response:
         searches = [{"query": "cats", "limit": limit, "depth": depth} for depth in depths]
-        return served.http.post("/v1/search/batch", json={"searches": searches})
+        return own.http.post("/v1/search/batch", json={"searches": searches})
 
-    with serving(settings, filled, max_batch_candidates=100) as served:
+    with serving(settings, filled, max_batch_candidates=100) as own:
         assert batch(50, 50).status_code == 200
         for refused in (batch(50, 51), batch(*[None] * 6), batch(None, limit=101), batch(*[200] * 3)):
             assert (refused.status_code, refused.json()["error"]["type"]) == (422, "InvalidQuery")

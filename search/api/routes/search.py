@@ -58,7 +58,7 @@ def server_timing(result: SearchResult, waited_s: float) -> str:
 
 
 def _check_candidates(service: Service, batch: SearchBatch) -> None:
-    """Refuse a batch that asks for too much, though each of its searches may be let in; those that may not are refused by themselves."""
+    """Refuse a batch that asks for too much, though each search may be let in; those that may not are refused by themselves."""
     depths = [one.depth or max(service.settings.depth, one.limit or service.settings.limit) for one in batch.searches]
     together = sum(depth for depth in depths if depth <= service.limits.max_depth)
     if together > (most := service.limits.max_batch_candidates):
