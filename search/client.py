@@ -1,9 +1,11 @@
 """How does a program search a running service? With the values and errors of the library, at once or with await.
 
-from search.client import AsyncClient, Client
+    from search.client import Client
 
-with Client("http://127.0.0.1:8000", key="sk_…") as client:
-result = client.search("Where do cats sleep?", limit=5)
+    with Client("http://127.0.0.1:8000") as client:
+        result = client.search("Where do cats sleep?", limit=5)
+
+A service with keys is given one with `key`; `AsyncClient` has the same methods, to be awaited.
 """
 
 import dataclasses

@@ -1,5 +1,6 @@
 """What the documents say is executed: code blocks run, commands exist, figures are those on record."""
 
+import ast
 import inspect
 import json
 import os
@@ -14,6 +15,7 @@ import pytest
 import yaml
 from checkpoints import CONFIGS, write_checkpoint
 from judged import CORPUS, lines, write
+from serving import serving
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
@@ -21,6 +23,7 @@ from tokenizers.pre_tokenizers import Whitespace
 from search.cli.evaluate import calibrate, evaluate
 from search.cli.models import export
 from search.cli.query import explain, query
+from search.documents import Document
 from search.index.filters import Filter
 from search.reranking.recipe import names
 from search.settings import CausalSettings, ServerSettings, Settings
@@ -39,6 +42,26 @@ def test_python_blocks_run(tmp_path: Path) -> None:
         shown = subprocess.run([sys.executable, "-c", block], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
         assert shown.startswith("1 cats ")
         assert "\nfull " in shown
+
+
+def test_examples_in_docstrings_run(tmp_path: Path) -> None:
+    """As they are written, but for the port of the service: those that import this package, which are indented."""
+    examples: dict[str, str] = {}
+    for file in sorted((ROOT / "search").rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                said = ast.get_docstring(node) or ""
+                assert not re.search(r"^(from|import) search", said, re.MULTILINE), f"{file}: indent the example"
+                for block in re.findall(r"(?:^(?: {4}.*)?\n)*^ {4}.*$", said, re.MULTILINE):
+                    if "import" in block:
+                        examples[file.relative_to(ROOT).as_posix()] = inspect.cleandoc(block)
+    assert sorted(examples) == ["search/__init__.py", "search/client.py"]
+    with serving(Settings(data_dir=tmp_path / "one"), lambda searcher: searcher.ingest([Document("1", "Cats sleep.")])) as served:
+        for example in examples.values():
+            code = example.replace("http://127.0.0.1:8000", served.url) + "\nprint(result.hits[0].text)"
+            done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+            assert done.stdout in {"Cats sleep.\n", "…\n"}
 
 
 def test_shell_blocks_run(tmp_path: Path) -> None:
