@@ -152,6 +152,26 @@ def test_nothing_taken_is_a_failure(tmp_path: Path) -> None:
     assert "rejected stdin:1: not JSON" in done.stderr
 
 
+def test_what_needs_posix_says_so_elsewhere(tmp_path: Path) -> None:
+    """Where Python has no `resource`, as on Windows."""
+    for name in ("a.html", "b.txt"):
+        (tmp_path / name).write_text("Cats sleep.")
+
+    def without(*arguments: object, status: int = 1) -> str:
+        code = "import sys; sys.modules['resource'] = None; from search.cli.app import main; main()"
+        command = [sys.executable, "-c", code, *map(str, arguments), "--data-dir", str(tmp_path / "data")]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == status, done.stderr
+        return done.stderr
+
+    elsewhere = "needs a POSIX system, such as Linux, macOS, WSL or a container, since this Python has no module resource\n"
+    assert without("serve") == f"search: search serve {elsewhere}"
+    assert without("ingest", tmp_path / "a.html") == f"search: reading HTML, PDF, Word and Parquet files {elsewhere}"
+    assert without("ingest", tmp_path) == f"search: reading folders and patterns {elsewhere}"
+    without("ingest", tmp_path / "b.txt", status=0)
+    without("query", "cats", status=0)
+
+
 def test_rows_that_json_cannot_hold_are_rejected(tmp_path: Path) -> None:
     columns = {"id": ["1", "2"], "text": ["one", "two"], "blob": [b"\xff", None], "lasts": [dt.timedelta(1), None]}
     pq.write_table(pa.table(columns), tmp_path / "a.parquet")

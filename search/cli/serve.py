@@ -19,6 +19,7 @@ from search.errors import InvalidQuery, InvalidSettings, SearchError, ServiceRef
 from search.factory import needs_extra
 from search.searcher import open_search
 from search.settings import EdgeSettings, Scope, Settings
+from search.system.posix import check_posix
 from search.system.terminal import note, show
 
 _PATIENCE_S = 5.0
@@ -36,6 +37,7 @@ def serve(
     collection: Collection = None,
 ) -> None:
     """Serve a collection over HTTP: an API, a page, and reranking as Cohere's, Jina's, TEI's and vLLM's clients expect it."""
+    check_posix("search serve")
     with needs_extra():
         from search.api.keys import check_listening
         from search.api.logs import write_logs

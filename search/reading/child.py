@@ -32,6 +32,7 @@ from typing import Any, BinaryIO, NamedTuple, Self
 from search.documents import Document, Rejection
 from search.errors import InvalidDocument, ReaderFailed
 from search.reading.files import CHANGED, TRIES, Item, Snapshot, SourceFile
+from search.system.posix import check_posix
 
 _LENGTH = struct.Struct(">I")
 _BLOCK = 1 << 16  # bytes received at a time
@@ -252,7 +253,9 @@ class _Child:
 
         Raises:
             ReaderFailed: it does not start.
+            SearchError: this is no POSIX system.
         """
+        check_posix("reading HTML, PDF, Word and Parquet files")
         from search.settings import child_environment  # which the child, importing this file, has no use for
 
         self.owner = os.getpid()

@@ -14,6 +14,7 @@ from search.documents import Document, Rejection
 from search.errors import InvalidDocument
 from search.reading.patterns import IgnoreRules, glob
 from search.system import files as regular
+from search.system.posix import check_posix
 
 ARCHIVES = frozenset((".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar"))
 IGNORE_FILES = (".gitignore", ".searchignore")
@@ -175,6 +176,7 @@ class Listing:
         Raises:
             InvalidDocument: the path does not exist, is an archive, or nothing in it can be read; or a pattern of `exclude` can
                 match nothing.
+            SearchError: it is a folder or a pattern, and this is no POSIX system.
         """
         start = Path(path).expanduser()
         walk = _Walk(exclude, ignore_files=ignore_files)
@@ -187,6 +189,8 @@ class Listing:
             paths, within = sorted(walk.matching(root, pattern)), root.resolve()
         else:
             root, paths, within = start, [], None
+        if within:
+            check_posix("reading folders and patterns")
         if not (paths or walk.refused or start.exists()):
             message = f"{path} {'matches no file' if has_magic(path) else 'does not exist'}"
             raise InvalidDocument(message)

@@ -1,0 +1,19 @@
+"""What does not work on every system? Limits, signals and descriptors as POSIX has them are asked for here."""
+
+from search.errors import SearchError
+
+
+def check_posix(what: str) -> None:
+    """Refuse what needs POSIX where Python has none of it, as on Windows.
+
+    Args:
+        what: a part of the package, as the subject of a sentence.
+
+    Raises:
+        SearchError: the module `resource` is not there.
+    """
+    try:
+        import resource  # noqa: F401
+    except ImportError as error:
+        message = f"{what} needs a POSIX system, such as Linux, macOS, WSL or a container, since this Python has no module resource"
+        raise SearchError(message) from error
