@@ -126,6 +126,22 @@ def test_an_extra_that_is_not_installed_is_one_line(
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("kind", ["embedder", "reranker"])
+def test_a_graph_that_does_not_load_leaves_standard_output_alone(kind: str, tmp_path: Path) -> None:
+    """ONNX Runtime prints there what went wrong."""
+    where = ["--data-dir", tmp_path / "data"]
+    search("ingest", "-", *where, stdin='{"id": "1", "text": "Cats sleep."}\n')
+    folder = tmp_path / "model"
+    shutil.copytree(BUNDLED / {"embedder": "all-MiniLM-L6-v2", "reranker": "minilm-reranker"}[kind], folder)
+    (folder / "manifest.json").unlink(missing_ok=True)
+    graph = (folder / "model.onnx").read_bytes()
+    (folder / "model.onnx").write_bytes(graph.replace(b"MatMulNBits", b"MatMulN\xffits"))  # it fails to say why it fails
+    done = search("query", "cats", "--json", *where, status=1, **{f"SEARCH_{kind.upper()}__MODEL": str(folder)})
+    assert done.stdout == ""
+    assert "*** EP Error ***" in done.stderr
+    assert done.stderr.splitlines()[-1].startswith(f"search: the model {folder} cannot be")
+
+
 def test_a_busy_folder_is_one_line(tmp_path: Path) -> None:
     from search.index.contract import CollectionSpec
 

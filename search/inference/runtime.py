@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import onnxruntime
+from onnxruntime.capi import onnxruntime_inference_collection as sessions
 
 from search.errors import (
     DeviceUnavailable,
@@ -22,6 +23,7 @@ from search.models.tokenizer_files import plain_tokenizer_files
 from search.settings import ActiveDevice, CudaSettings, Device
 from search.system.forks import Unusable, abandon
 from search.system.telemetry import telemetry_off
+from search.system.terminal import note
 
 Loaded = TypeVar("Loaded")
 Provider = str | tuple[str, dict[str, str]]
@@ -43,6 +45,7 @@ _MEND = "python -m pip uninstall -y onnxruntime onnxruntime-gpu fastembed fastem
 
 if telemetry_off():  # where the environment came too late, since a program imported ONNX Runtime before this package
     onnxruntime.disable_telemetry_events()
+vars(sessions)["print"] = note  # its Python part prints what went wrong, on stdout, where the command and `search mcp` answer
 
 
 def installed_runtimes() -> list[str]:
