@@ -2,16 +2,16 @@
 
 import contextlib
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from search.documents import Document, Rejection, RerankResult, SearchResult
-from search.errors import InvalidQuery, InvalidSettings
-from search.factory import build_embedder, build_live_embedder
-from search.parts import Parts
-from search.settings import Settings, checked_collection
-from search.system.forks import watch
+from search.errors import InvalidQuery, InvalidSettings, SearchError
+from search.factory import build_collections, build_embedder, build_live_embedder, build_reranker
+from search.settings import MemorySettings, Settings, checked_collection
+from search.system.forks import abandon, watch
 
 if TYPE_CHECKING:
     from qdrant_client.models import Filter
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from search.query.service import SearchService
     from search.reranking.contract import Reranker
 
+_LENT = {"embedder", "reranker", "collections"}
+
 
 def open_search(settings: Settings | None = None) -> "Searcher":
     """Open a collection for ingesting and searching; use it as a context manager, or close it.
@@ -38,11 +40,11 @@ def open_search(settings: Settings | None = None) -> "Searcher":
 class Searcher:
     """A collection with its models: what a program holds on to. Safe to call from several threads."""
 
-    def __init__(self, settings: Settings, lender: "Parts | None" = None) -> None:
+    def __init__(self, settings: Settings, lender: "_Parts | None" = None) -> None:
         if not isinstance(settings, Settings):
             message = f"settings is a {type(settings).__name__}; write open_search(Settings(data_dir=…))"
             raise InvalidSettings(message)
-        self._parts = Parts(settings, lender)
+        self._parts = _Parts(settings, lender)
         self._naming = threading.Lock()
         self._beside: dict[str, Searcher] = {}
         watch(self)
@@ -212,7 +214,8 @@ class Searcher:
 
     def answer(self, query: str, options: "SearchOptions") -> SearchResult:
         """The same as `search`, by options that are one value."""
-        return self.service.search(query, options.by(self.settings))
+        with self._parts.using() as (service, _):
+            return service.search(query, options.by(self.settings))
 
     def rerank(self, query: str, texts: Sequence[str]) -> RerankResult:
         """Rank texts that need no collection by the reranker's score alone.
@@ -241,17 +244,25 @@ class Searcher:
         """
         from search.ingestion.restoring import restored
 
-        return restored(self.opened(), document_id)
+        with self.using() as index:
+            return restored(index, document_id)
 
     def opened(self) -> "VectorIndex":
         """The collection, opened; CollectionNotFound if there is none, IndexMismatch if it was made for another embedder."""
-        return self._parts.opened()
+        return self._parts.opened(self.index)
+
+    @contextlib.contextmanager
+    def using(self) -> "Iterator[VectorIndex]":
+        """The same, which stays open for the time of a context, though its name be led elsewhere meanwhile."""
+        with self._parts.using() as (_, index):
+            yield self._parts.opened(index)
 
     def count(self, filter: "Filter | Mapping[str, Any] | str | None" = None) -> int:
         """How many passages pass a filter, or there are in all; see `opened` for errors, and search.index.filters."""
         from search.query.service import plain_filter
 
-        return self.opened().count(plain_filter(filter))
+        with self.using() as index:
+            return index.count(plain_filter(filter))
 
     def beside(self, collection: str) -> "Searcher":
         """Another collection of the same engine, with the same models; closed with this one, and the same each time."""
@@ -288,7 +299,7 @@ class Searcher:
                 closing.callback(other.close)
 
     def after_fork(self) -> None:
-        """In a forked child, a thread that held the lock is gone; see Parts for the rest."""
+        """In a forked child, a thread that held the lock is gone; see _Parts for the rest."""
         self._naming = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -341,3 +352,147 @@ class Searcher:
         from search.index.retrying import Patience, PatientIndex
 
         return PatientIndex(index, Patience(self.settings.ingestion.patience_s), on_wait)
+
+
+class _Parts:
+    """What a searcher works with, each part built when it is first needed, and once; models and engine may be lent.
+
+    Built under a lock, since several threads may be the first to need one.
+    """
+
+    def __init__(self, settings: Settings, lender: "_Parts | None" = None) -> None:
+        """Keep the settings.
+
+        Args:
+            settings: what the parts are built by.
+            lender: whose models and engine are used; it is closed last.
+        """
+        self.settings = settings
+        self.writing = threading.Lock()  # held by whoever changes the collection
+        self._lender = lender
+        self._borrowers: weakref.WeakSet[_Parts] = weakref.WeakSet()
+        self._building = threading.RLock()
+        self._closed = False
+        self._parts: dict[str, Any] = {}
+        self._uses: dict[VectorIndex, int] = {}  # how many ask each collection now
+        self._torn = False  # a copy of a collection in memory, made while another thread wrote to it
+        if lender is not None:
+            lender._borrowers.add(self)  # noqa: SLF001  # another of its kind
+        watch(self)
+
+    @property
+    def embedder(self) -> "Embedder":
+        """The first stage's model."""
+        embedder: Embedder = self._once("embedder", build_embedder)
+        return embedder
+
+    @property
+    def loaded_embedder(self) -> "Embedder | None":
+        """The same, if it was needed so far."""
+        return self._parts.get("embedder")
+
+    @property
+    def reranker(self) -> "Reranker | None":
+        """The second stage's model; None if there is none."""
+        reranker: Reranker | None = self._once("reranker", build_reranker)
+        return reranker
+
+    @property
+    def collections(self) -> "Collections":
+        """All collections of the engine."""
+        collections: Collections = self._once("collections", build_collections)
+        return collections
+
+    @property
+    def index(self) -> "VectorIndex":
+        """The collection, opened or not."""
+        index: VectorIndex = self._once("index", lambda settings: self.collections.named(settings.collection, settings.storage))
+        return index
+
+    @property
+    def service(self) -> "SearchService":
+        """The two stages."""
+
+        def build(_: Settings) -> "SearchService":
+            embedder = self.embedder  # before what imports its module, so that a missing extra is named
+            from search.query.service import SearchService
+
+            return SearchService(embedder, self.index, lambda: self.reranker)
+
+        service: SearchService = self._once("service", build)
+        return service
+
+    @contextlib.contextmanager
+    def using(self) -> "Iterator[tuple[SearchService, VectorIndex]]":
+        """The two stages and the collection, which stays open for the time of a context, wherever its name is led meanwhile."""
+        with self._building:
+            service, index = self.service, self.index
+            self._uses[index] = self._uses.get(index, 0) + 1
+        try:
+            yield service, index
+        finally:
+            with self._building:
+                self._uses[index] -= 1
+                if not self._uses[index]:
+                    del self._uses[index]
+                    if self._parts.get("index") is not index:  # it was left meanwhile
+                        index.close()
+
+    def opened(self, index: "VectorIndex") -> "VectorIndex":
+        """A collection, opened; CollectionNotFound if there is none."""
+        embedder = self.embedder
+        from search.index.contract import CollectionSpec
+
+        index.ensure(CollectionSpec(embedder.dimension, embedder.fingerprint), create=False)
+        return index
+
+    def go_over_to(self, settings: Settings, embedder: "Embedder | None" = None) -> None:
+        """From the next search on, ask what the name leads to now, with these settings."""
+        with self._building:
+            self._parts.pop("service", None)
+            index = self._parts.pop("index", None)
+            if index is not None and index not in self._uses:
+                index.close()
+            if settings.reranker != self.settings.reranker:
+                self._parts.pop("reranker", None)
+            self.settings = settings
+            if embedder is not None:
+                self._parts["embedder"] = embedder
+
+    def close(self) -> None:
+        """Close the collection, and the engine if it is one's own. Closing twice is no error."""
+        with self._building:
+            self._closed = True
+            with contextlib.ExitStack() as closing:  # all of them, whatever one raises; the last that is entered is closed first
+                for part in [self._parts.pop("collections", None), *{self._parts.pop("index", None), *self._uses}]:
+                    if part is not None:
+                        closing.callback(part.close)
+                self._parts.clear()
+
+    def after_fork(self) -> None:
+        """Build everything anew in a forked child, when it is needed there, but for collections in memory, which are a copy."""
+        abandon(self._parts, *self._uses)
+        in_memory = isinstance(self.settings.index, MemorySettings) and "collections" in self._parts
+        self._torn = in_memory and self._is_written()  # the lender's comes before its borrowers', which replace their locks
+        self._parts = {"collections": self._parts["collections"]} if in_memory else {}
+        self._uses = {}
+        self._building, self.writing = threading.RLock(), threading.Lock()
+
+    def _is_written(self) -> bool:
+        return self.writing.locked() or any(one._is_written() for one in list(self._borrowers))  # noqa: SLF001  # others of its kind
+
+    def _once(self, name: str, build: Callable[[Settings], Any]) -> Any:
+        with self._building:
+            if self._torn and name == "collections":
+                message = (
+                    "this process was forked while another thread wrote to the collection in memory; fork before that or after it"
+                )
+                raise SearchError(message)
+            if self._closed:
+                message = "this searcher is closed; open another with open_search()"
+                raise SearchError(message)
+            if self._lender is not None and name in _LENT and name not in self._parts:
+                return self._lender._once(name, build)  # noqa: SLF001  # another of its kind
+            if name not in self._parts:
+                self._parts[name] = build(self.settings)
+            return self._parts[name]

@@ -367,6 +367,8 @@ def test_a_name_that_is_led_elsewhere_is_followed_at_once(fresh: Served) -> None
         assert http.delete(f"/v1/collections/{name}").status_code == 409
         assert found("two") == ["new", "two"]
     assert http.delete("/v1/collections/nothing").status_code == 404
+    assert http.delete("/v1/collections/one").status_code == 200  # which live has left
+    assert http.post("/v1/search", json={"query": "Cats", "collection": "one"}).status_code == 404
 
 
 def test_what_is_too_much_is_refused_at_its_first_fault(served: Served) -> None:

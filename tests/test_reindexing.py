@@ -94,6 +94,22 @@ def test_another_embedder_and_other_chunks(settings: Callable[..., Settings]) ->
         searcher.search("Cats eat mice.")
 
 
+def test_a_collection_that_was_left_can_be_dropped_at_once(settings: Callable[..., Settings]) -> None:
+    with open_search(settings()) as searcher:
+        filled(searcher)
+        searcher.search("Cats eat mice.")
+        left, passages = searcher_first(searcher), searcher.count()
+        with searcher.using() as before:  # as a search that is under way
+            assert searcher.reindex(settings(chunking={"tokens": 20, "overlap": 4}), check=False).switched
+            assert before.count() == passages
+            if isinstance(searcher.collections, EdgeCollections):
+                with pytest.raises(IndexBusy):
+                    searcher.collections.drop(left)
+        searcher.collections.drop(left)
+        assert searcher.collections.names() == ["documents.v2"]
+        assert searcher.search("Cats eat mice.").hits
+
+
 def searcher_first(searcher: Searcher) -> str:
     return "documents" if isinstance(searcher.collections, EdgeCollections) else "documents.v1"
 

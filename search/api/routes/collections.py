@@ -12,6 +12,7 @@ from search.api.routes.bodies import Alias, Answer, CollectionName, Failure
 from search.api.state import Service
 from search.index.collections import CollectionInfo
 from search.index.points import passages
+from search.ingestion.restoring import FIRST_PASSAGES
 from search.searcher import Searcher
 
 _LOOKED_AT = 5_000  # passages, for what there is to filter by
@@ -164,9 +165,10 @@ def _facets(searcher: Searcher) -> Answer:
     facets = _Facets()
     seen = 0
     wanted = ["metadata", "media_type"]
-    for record in passages(searcher.opened().scroll({"must": [{"key": "number", "match": {"value": 0}}]}, wanted), wanted):
-        seen += 1
-        facets.add(record.payload.get("media_type", "text/plain"), record.payload["metadata"])
-        if seen == _LOOKED_AT:
-            break
+    with searcher.using() as index:
+        for record in passages(index.scroll(FIRST_PASSAGES, wanted), wanted):
+            seen += 1
+            facets.add(record.payload.get("media_type", "text/plain"), record.payload["metadata"])
+            if seen == _LOOKED_AT:
+                break
     return {"documents": seen, "complete": seen < _LOOKED_AT, **facets.answer()}
