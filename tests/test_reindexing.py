@@ -110,6 +110,24 @@ def test_a_collection_that_was_left_can_be_dropped_at_once(settings: Callable[..
         assert searcher.search("Cats eat mice.").hits
 
 
+def test_a_name_that_leads_nowhere_any_more_begins_no_collection_anew(settings: Callable[..., Settings]) -> None:
+    with open_search(settings()) as searcher:
+        filled(searcher)
+        assert searcher.reindex(settings(chunking={"tokens": 20, "overlap": 4}), check=False).switched
+        engine, first = searcher.collections, searcher_first(searcher)
+        engine.unalias("documents")
+        if first == "documents":  # its own name again
+            searcher.follow("documents")
+            engine.drop(first)
+        before = {name: engine.info(name).points for name in engine.names()}
+    with open_search(settings()) as searcher:
+        with pytest.raises(IndexRejected, match=r"'documents' leads nowhere .*search collections alias documents documents\.v2"):
+            searcher.ingest([Document(id="new", text="Cats.")])
+        assert {name: searcher.collections.info(name).points for name in searcher.collections.names()} == before
+        searcher.collections.switch("documents", "documents.v2")
+        assert searcher.ingest([Document(id="new", text="Cats.")]).added == 1
+
+
 def searcher_first(searcher: Searcher) -> str:
     return "documents" if isinstance(searcher.collections, EdgeCollections) else "documents.v1"
 
@@ -223,6 +241,7 @@ def test_an_embedder_that_is_gone_needs_no_check(settings: Callable[..., Setting
     with open_search(settings("embedder-cls")) as searcher:
         with pytest.raises(ModelNotFound, match="leave out the check"):
             searcher.reindex(min_overlap=0)
+        assert searcher.collections.names() == [searcher_first(searcher)]  # found out before anything is embedded
         assert searcher.reindex(check=False).switched
         assert searcher.search("Cats").embedder == "embedder-cls"
 

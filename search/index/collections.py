@@ -3,9 +3,11 @@
 An alias is a name that leads to a collection. Switching it to another one is a single step: every search sees the one or the other.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
+from search.errors import IndexRejected
 from search.index.contract import CollectionSpec, VectorIndex
 from search.settings import StorageSettings
 
@@ -64,3 +66,27 @@ class Collections(Protocol):
 
     def close(self) -> None:
         """Let go of the engine."""
+
+
+def versions(name: str, names: Iterable[str]) -> list[str]:
+    """Those of some collections that are called NAME.v1, NAME.v2 and so on, as what a reindexing fills is."""
+    return [one for one in names if re.fullmatch(rf"{re.escape(name)}\.v\d+", one)]
+
+
+def refuse_to_begin_anew(name: str, location: str, left: list[str]) -> None:
+    """Refuse to make a collection beside versions of it, which its name has led to and does not lead to any more.
+
+    Args:
+        name: that leads nowhere.
+        location: of the engine, for people.
+        left: the versions that are there and hold passages.
+
+    Raises:
+        IndexRejected: there are any.
+    """
+    if left:
+        message = (
+            f"{name!r} leads nowhere at {location}, and there still is {' and '.join(left)}: lead it there (search collections "
+            f"alias {name} {left[-1]}), drop what is left, or take another name (--collection NAME)"
+        )
+        raise IndexRejected(message)

@@ -130,6 +130,7 @@ class Reindexing:
         if info.spec is None:
             message = f"collection {self._name!r} at {info.location} was not made by this package, and cannot be read by it"
             raise ReindexRefused(message)
+        asker = None if live_embedder is None else live_embedder(info.spec.fingerprint)  # before hours of embedding
         live = wrap(self._collections.open(info.name, self._storage))
         spec = CollectionSpec(self._embedder.dimension, self._embedder.fingerprint)
         self._collections.check_alias(self._name)
@@ -142,18 +143,11 @@ class Reindexing:
                 damage = survey(live)
                 if _digest_of(info.spec) == _digest_of(spec) and self._cut_alike(live):
                     copy(live, new, spec, sync=True, on_progress=on_progress, damage=damage)
-                filling = Ingestion(self._embedder, new, self._chunker, max_characters=sys.maxsize, on_progress=on_progress)
-                report = filling.run(documents(live), sync=True, max_delete=sys.maxsize)
-                if report.rejected:
-                    message = (
-                        f"{report.rejected:,} documents cannot be given back whole, such as {report.rejections[0]}; "
-                        f"the new collection {new_name!r} was filled with the others, and {self._name!r} stays as it is"
-                    )
-                    raise ReindexRefused(message)
+                report = self._fill(live, new, on_progress)
                 check = None
-                if live_embedder is not None:
+                if asker is not None:
                     asked = judged or Judged(dict(enumerate_queries(queries or sampled(live))), {})
-                    check = self._checked(live, new, live_embedder(info.spec.fingerprint), asked, min_overlap)
+                    check = self._checked(live, new, asker, asked, min_overlap)
                 switched = check is None or check.passed
                 if switched:
                     self._collections.switch(self._name, new_name)
@@ -161,6 +155,17 @@ class Reindexing:
             live.close()
             new.close()
         return ReindexReport(info.name, new_name, report, check, switched, damage.damaged, damage.foreign)
+
+    def _fill(self, live: VectorIndex, new: VectorIndex, on_progress: OnProgress | None) -> IngestReport:
+        filling = Ingestion(self._embedder, new, self._chunker, max_characters=sys.maxsize, on_progress=on_progress)
+        report = filling.run(documents(live), sync=True, max_delete=sys.maxsize)
+        if report.rejected:
+            message = (
+                f"{report.rejected:,} documents cannot be given back whole, such as {report.rejections[0]}; "
+                f"the new collection {new.name!r} was filled with the others, and {self._name!r} stays as it is"
+            )
+            raise ReindexRefused(message)
+        return report
 
     def _new_name(self, live: str, spec: CollectionSpec, purpose: str) -> str:
         """The next version; one that was begun for this, with the same settings, is gone on with."""

@@ -15,6 +15,7 @@ from typing import Any
 import qdrant_edge as edge
 
 from search.errors import CollectionNotFound, IndexBusy, IndexCorrupt, IndexFull
+from search.index.collections import refuse_to_begin_anew, versions
 from search.index.contract import (
     Attempt,
     CollectionSpec,
@@ -247,6 +248,9 @@ class EdgeIndex:
         if described.is_file():
             self._need(_OPENING + unallocated(shard))
             return OpenShard(shard, load(self.name, shard))
+        if not self._exact:
+            left = versions(self.name, (file.parent.name for file in sorted(self._data.collections.glob("*/collection.json"))))
+            refuse_to_begin_anew(self.name, str(self._data.path), left)
         self._check_room(unallocated(shard))
         if shard.exists():
             self._clear(shard)

@@ -10,6 +10,7 @@ from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import UnexpectedResponse
 
 from search.errors import CollectionNotFound, IndexMismatch, IndexRejected
+from search.index.collections import refuse_to_begin_anew, versions
 from search.index.contract import (
     KEYWORD_FIELDS,
     Attempt,
@@ -226,6 +227,15 @@ class QdrantIndex:
             return aliases[self.name]
         return self.name if self._client.collection_exists(self.name) else None
 
+    def _names(self) -> list[str]:
+        """All collections; none for a key that may not list them."""
+        try:
+            return sorted(one.name for one in self._client.get_collections().collections)
+        except UnexpectedResponse as error:
+            if error.status_code not in _DENIED:
+                raise
+            return []
+
     def _follow(self) -> None:
         """Go over to the collection that the alias was switched to, if it was made for the same embedder."""
         if self._spec is None or self._lease or time.monotonic() < self._resolved_at + _FOLLOWED_EVERY_S:
@@ -259,6 +269,10 @@ class QdrantIndex:
             self._make(self.name, spec)
             return self.name
         first = f"{self.name}{FIRST}"
+        left = [one for one in versions(self.name, self._names()) if self._client.count(one, exact=False).count]
+        if left and (target := self._resolve()) is not None:  # another process was quicker
+            return target
+        refuse_to_begin_anew(self.name, self.location, left)
         self._make(first, spec)
         lead = models.CreateAlias(collection_name=first, alias_name=self.name)
         self._client.update_collection_aliases([models.CreateAliasOperation(create_alias=lead)])
