@@ -6,9 +6,13 @@ import decimal
 import io
 import json
 import os
+import re
 import socket
+import subprocess
 import sys
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -299,6 +303,53 @@ def test_a_folder_that_cannot_be_read_is_a_rejection(tmp_path: Path, monkeypatch
     monkeypatch.setattr(os, "scandir", locked)  # for root, who runs tests in some places, everything can be read
     assert rejected(folder) == [f"{folder / 'locked'}: cannot be read: Permission denied"]
     assert ids(read(folder)) == ["notes/a.txt"]
+
+
+@contextmanager
+def nobody() -> Iterator[Path]:
+    """A folder that is everybody's, without root's rights, to whom all is open, and who runs tests in some places."""
+    own = os.geteuid(), os.getegid()
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o777)
+        os.setegid(65534 if own[0] == 0 else own[1])
+        os.seteuid(65534 if own[0] == 0 else own[0])
+        try:
+            yield Path(folder)
+        finally:
+            os.seteuid(own[0])
+            os.setegid(own[1])
+            subprocess.run(["chmod", "-R", "u+rwx", folder], check=True)
+
+
+@pytest.mark.parametrize("ignore_files", [True, False])
+def test_folders_that_cannot_be_entered_are_told_and_passed_over(ignore_files: bool, tmp_path: Path) -> None:  # noqa: FBT001
+    assert taken(fill(tmp_path, "a.txt"), ignore_files=ignore_files)  # with what Python loads for it, which others may not
+
+    def found(*parts: str) -> list[str]:
+        items = read(home.joinpath("notes", *parts), ignore_files=ignore_files)
+        return [str(item).replace(f"{home}/notes", "") if isinstance(item, Rejection) else item.id for item in items]
+
+    with nobody() as home:
+        folder = fill(home / "notes", "a.txt", "closed/b.txt", "closed/deep/c.txt", "listed/d.txt", "listed/deep/e.txt")
+        (folder / "link.txt").symlink_to("closed/b.txt")
+        (folder / "links").symlink_to("closed/deep")
+        (folder / "listed" / "link.txt").symlink_to("../a.txt")
+        (folder / "closed").chmod(0)
+        (folder / "listed").chmod(0o444)
+        refused = [f"/{name}: cannot be read: Permission denied" for name in ("link.txt", "links", "closed", "listed")]
+        cases: list[tuple[str, ...]] = [(), ("**", "*.txt")]
+        for parts in cases:
+            told = [re.sub(r"(: cannot be read): .*/\.gitignore", r"\1", one) for one in found(*parts)]
+            assert sorted(told) == sorted([*refused, "notes/a.txt"])
+        cases = [("closed",), ("closed", "b.txt"), ("closed", "deep"), ("closed", "*.txt"), ("listed", "deep", "*.txt"), ("links",)]
+        for parts in cases:
+            (one,) = found(*parts)
+            assert one.startswith(f"/{'/'.join(parts)}")
+            assert one.endswith(": Permission denied")
+        cases = [("listed",), ("listed", "d.txt"), ("listed", "*.txt"), ("lin*", "*.txt"), ("link.txt",)]
+        for parts in cases:
+            assert all(one.endswith(": Permission denied") for one in found(*parts))
+            assert found(*parts)
 
 
 def test_paths_that_cannot_be_read(tmp_path: Path) -> None:

@@ -180,6 +180,8 @@ class Listing:
         """
         start = Path(path).expanduser()
         walk = _Walk(exclude, ignore_files=ignore_files)
+        if denied := _denied(start):
+            return cls([], [], [], [Rejection(path, None, None, f"cannot be read: {denied}")], [])
         if start.is_dir():
             root, paths, within = start, list(walk.below(start)), start.resolve()
         elif start.exists():
@@ -300,6 +302,7 @@ class _Walk:
             names: what a name has to match; None for any.
         """
         try:
+            (folder / "..").stat()  # who may list a folder and not enter it, learns nothing of what is in there
             with os.scandir(folder) as entries:
                 visible = [entry for entry in entries if not entry.name.startswith(".")]
         except OSError as error:
@@ -329,6 +332,17 @@ class _Walk:
         rules = IgnoreRules(content.decode("utf-8-sig", "replace").split("\n"))
         self.notes += [f"{file}: {_clipped(line)} can match nothing and is passed over: {why}" for line, why in rules.unusable]
         return rules
+
+
+def _denied(path: Path) -> str:
+    """Why nobody here may look whether a path is there; empty if one may."""
+    try:
+        path.stat()
+    except PermissionError as error:
+        return error.strerror or str(error)
+    except (OSError, ValueError):
+        pass  # it is not there
+    return ""
 
 
 def _taken_apart(pattern: Path) -> tuple[Path, str]:
