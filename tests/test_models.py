@@ -13,15 +13,17 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from tiny import BUNDLED, SHAPE, tiny_model, tiny_weights
+from tiny import BUNDLED, HUB_CROSS_ENCODER, HUB_EMBEDDER, SHAPE, tiny_model, tiny_weights
 
 from search.embedding.dense import FastEmbedEmbedder
-from search.errors import ModelCorrupt, ModelIncomplete
+from search.errors import ModelCorrupt, ModelIncomplete, ModelNotFound
 from search.export.bert import build_bert
 from search.export.graph import GraphBuilder
 from search.export.precision import Precision
 from search.models import fingerprint, locate
 from search.models.external_data import external_data
+from search.reranking.cross_encoder import CrossEncoder
+from search.reranking.language_model import LanguageModel
 
 
 def folder_with_data(folder: Path, name: str, *, seed: int = 7) -> Path:
@@ -67,6 +69,42 @@ def test_the_fingerprint_sees_weights_by_any_name(name: str, tmp_path: Path) -> 
     one, two = (FastEmbedEmbedder(str(folder), device="cpu", cache=tmp_path) for folder in (first, other))
     assert one.embed_query("cat") != pytest.approx(two.embed_query("cat"), abs=1e-3)
     assert one.fingerprint.partition("@")[2] != two.fingerprint.partition("@")[2]
+
+
+@pytest.mark.parametrize(("name", "load"), [(HUB_EMBEDDER[0], FastEmbedEmbedder), (HUB_CROSS_ENCODER[0], CrossEncoder)])
+def test_what_is_no_model_does_not_stand_for_one_of_fastembeds(
+    name: str, load: Any, hub_cache: Path, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = Path(name)
+    folder.mkdir(parents=True)
+    (folder / "notes.txt").write_text("on this model")
+    assert load(name, device="cpu", cache=hub_cache).name == name
+    with pytest.raises(ModelIncomplete, match="lacks an ONNX file"):  # as it is written, it is a path
+        load(f"./{name}", device="cpu", cache=hub_cache)
+    shutil.rmtree(folder)
+    folder.write_text("a file")
+    assert load(name, device="cpu", cache=hub_cache).name == name
+    with pytest.raises(ModelNotFound, match="is not a folder"):
+        load(f"./{name}", device="cpu", cache=hub_cache)
+    folder.unlink()
+    shutil.copytree(model_folder / ("cross-encoder" if load is CrossEncoder else "embedder-mean"), folder)
+    assert load(name, device="cpu", cache=hub_cache).name == folder.name
+    (folder / "model.onnx").unlink()
+    with pytest.raises(ModelIncomplete, match="lacks an ONNX file"):
+        load(name, device="cpu", cache=hub_cache)
+
+
+@pytest.mark.parametrize("load", [FastEmbedEmbedder, CrossEncoder])
+def test_a_folder_that_holds_no_model_and_has_no_name_of_one(
+    load: Any, hub_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine").mkdir()
+    with pytest.raises(ModelNotFound, match=r"is called 'mine'.*and what stands there under this name holds no model"):
+        load("mine", device="cpu", cache=hub_cache)
+    with pytest.raises(ModelNotFound, match="mine is no folder with a model; write one with `search export MODEL mine`"):
+        LanguageModel("mine", device="cpu")
 
 
 def test_the_fingerprints_of_stored_collections_stay(tmp_path: Path) -> None:

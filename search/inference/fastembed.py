@@ -15,6 +15,7 @@ from fastembed.rerank.cross_encoder import TextCrossEncoder
 from search.errors import ModelNotFound, ModelUnavailable
 from search.inference.runtime import adapted
 from search.models import ModelFolder
+from search.models.files import is_there
 
 registering = threading.Lock()  # FastEmbed's registries are lists without one
 if hasattr(os, "register_at_fork"):  # so that no child begins with a lock that a thread of its parent holds
@@ -49,6 +50,8 @@ def fetch(model: str, models: type[Embedders | Rerankers], cache: Path) -> dict[
     """
     if model.lower() not in {description["model"].lower() for description in models.list_supported_models()}:
         message = f"no {models.kind} is called {model!r}; `search models --all` lists the names, or give the path of a model folder"
+        if is_there(Path(model)):
+            message += ", and what stands there under this name holds no model"
         raise ModelNotFound(message)
     here: dict[str, Any] = {"model_name": model, "cache_dir": str(cache), "local_files_only": True}
     try:

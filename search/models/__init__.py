@@ -17,9 +17,9 @@ from search.models.files import is_folder, is_there, read_json, sha256
 LOCAL = "local/"  # how the names begin by which FastEmbed knows folders
 _FOLDER = Path(__file__).parent
 _GRAPHS = ("model.onnx", "onnx/model.onnx", "model_optimized.onnx", "onnx/model_optimized.onnx")
+_TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
 _HASHED = (
-    "tokenizer.json",
-    "tokenizer_config.json",
+    *_TOKENIZER,
     "special_tokens_map.json",
     "config.json",
     "recipe.json",
@@ -71,6 +71,9 @@ def manifest() -> Mapping[str, Any]:
 def locate(model: str) -> ModelFolder | None:
     """Find a bundled model or a local folder; None means a name to ask FastEmbed for.
 
+    What is written as a path (with ., / or ~ in front) is one. Anything else is one if a model is there: a folder that happens to
+    be called like one of FastEmbed's models does not stand in its place.
+
     Raises:
         ModelNotFound: it is written as a path and no such folder exists.
         ModelIncomplete: the folder lacks a file, or one of its files cannot be used.
@@ -81,10 +84,10 @@ def locate(model: str) -> ModelFolder | None:
         verify(folder, files)
         digests = {name: recorded["sha256"] for name, recorded in files.items()}
         return ModelFolder(model, folder, _GRAPHS[0], read_json(folder / "config.json"), read_json(folder / "recipe.json"), digests)
-    path = expanded(model)
-    if is_folder(path):
+    path, is_path = expanded(model), model.startswith((".", "/", "~"))
+    if is_folder(path) and (is_path or any(is_there(path / file) for file in (*_GRAPHS, *_TOKENIZER))):
         return open_folder(path, re.sub(r"[^\x20-\x7e\xa0-\ud7ff\ue000-\U0010ffff]", "?", path.resolve().name) or str(path))
-    if model.startswith((".", "/", "~")) or is_there(path):
+    if is_path:
         message = f"{model} is not a folder; a local model is a folder with the ONNX file, tokenizer.json and tokenizer_config.json"
         raise ModelNotFound(message)
     return None
@@ -106,7 +109,7 @@ def open_folder(path: Path, name: str) -> ModelFolder:
         ModelCorrupt: the graph is damaged.
     """
     graph = next((candidate for candidate in _GRAPHS if is_there(path / candidate)), None)
-    missing = [file for file in ("tokenizer.json", "tokenizer_config.json") if not is_there(path / file)]
+    missing = [file for file in _TOKENIZER if not is_there(path / file)]
     if graph is None:
         missing.insert(0, f"an ONNX file ({', '.join(_GRAPHS)})")
     if graph is None or missing:

@@ -53,7 +53,7 @@ class LanguageModel:
         """
         found = locate(folder)
         if found is None:
-            message = f"{folder} is not a folder; write one with `search export MODEL {folder}`"
+            message = f"{folder} is no folder with a model; write one with `search export MODEL {folder}`"
             raise ModelNotFound(message)
         recipe = Recipe.read(found.recipe, f"{found.path / 'recipe.json'}")
         if recipe.head is None or recipe.max_tokens is None:
