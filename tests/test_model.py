@@ -12,9 +12,11 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -146,17 +148,32 @@ class Died(Exception):
     """The process under test was killed."""
 
 
-class Worker:
-    """The processes under test, one after the other, of one parent that has everything imported."""
+@cache
+def parent() -> "subprocess.Popen[str]":
+    """A process that has everything imported, and forks those under test."""
+    folder = Path(tempfile.mkdtemp())
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SEARCH_")}
+    command = [sys.executable, str(Path(__file__).with_name("modelled.py"))]
+    with (folder / "log").open("ab") as errors:
+        return subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment, cwd=folder
+        )
 
-    def __init__(self, folder: Path) -> None:
-        self._log = folder / "log"
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("SEARCH_")}
-        command = [sys.executable, str(Path(__file__).with_name("modelled.py"))]
-        with self._log.open("ab") as errors:
-            self._parent = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment, cwd=folder
-            )
+
+@pytest.fixture(scope="module", autouse=True)
+def _parents() -> Iterator[None]:
+    yield
+    if parent.cache_info().currsize:
+        parent().communicate()
+        assert parent().returncode == 0
+        parent.cache_clear()
+
+
+class Worker:
+    """The process under test, one after the other."""
+
+    def __init__(self) -> None:
+        self._parent = parent()
         self.pid = 0
 
     def start(self, chosen: dict[str, Any]) -> None:
@@ -165,16 +182,12 @@ class Worker:
     def ask(self, command: dict[str, Any]) -> dict[str, Any]:
         answer = self._exchange(command)
         if "ended" in answer:
-            assert answer["ended"] == -signal.SIGKILL, self._log.read_text()
+            assert answer["ended"] == -signal.SIGKILL
             raise Died
         return answer
 
     def stop(self) -> None:
-        assert self._exchange({"do": "close"}) == {"ended": 0}, self._log.read_text()
-
-    def close(self) -> None:
-        self._parent.communicate()
-        assert self._parent.returncode == 0, self._log.read_text()
+        assert self._exchange({"do": "close"}) == {"ended": 0}
 
     def _exchange(self, line: dict[str, Any]) -> dict[str, Any]:
         assert self._parent.stdin
@@ -256,7 +269,7 @@ class Model(RuleBasedStateMachine):
         if self.engine == "edge, small disk":
             (self.root / "data").mkdir()
             subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2g", "tmpfs", self.root / "data"], check=True)
-        self.worker = Worker(self.root)
+        self.worker = Worker()
         self.steps: dict[str, int] = {}  # that a command of some kind took last
         self.tokens = TOKENS[0]
         self.live: Collection | None = None
@@ -290,7 +303,7 @@ class Model(RuleBasedStateMachine):
         self.worker.start(chosen)
 
     def teardown(self) -> None:
-        self.worker.close()
+        self.worker.stop()
         if self.engine == "edge, small disk":
             subprocess.run(["umount", "-l", self.root / "data"], check=True)
         if self.server is not None:
@@ -462,7 +475,6 @@ class Model(RuleBasedStateMachine):
     @rule(kill_at=kills)
     def drop_previous(self, kill_at: float | None) -> None:
         assert self.previous
-        self.restart()
         command = {"do": "drop", "collection": self.previous.name}
         reply = self.attempt(command, kill_at)
         if reply is None:
