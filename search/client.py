@@ -449,4 +449,4 @@ def _document(document_id: str, told: Mapping[str, Any]) -> Document:
 
 def _report(told: Mapping[str, Any]) -> IngestReport:
     rejections = tuple(Rejection(**one) for one in told["rejections"])
-    return IngestReport(**{**told, "rejections": rejections})
+    return IngestReport(**{**told, "rejections": rejections, "elsewhere_ids": tuple(told.get("elsewhere_ids", ()))})

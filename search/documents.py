@@ -35,6 +35,7 @@ class Document:
     media_type: str = "text/plain"  # of what it was read from; says whether the text has Markdown's headings and code blocks
     modified: float | None = field(default=None, compare=False)  # seconds since 1970; a new time alone makes no new content
     origin: str = field(default="documents", compare=False, repr=False)  # where it was read, "file:line", for rejections
+    folder: str = field(default="", compare=False, repr=False)  # a hash of the folder that its id begins with, if it was read there
 
     def __post_init__(self) -> None:
         for name in ("id", "text", "title", "media_type"):
@@ -94,6 +95,7 @@ class Chunk:
     document_title: str = ""
     before: str = ""  # white space of the document that no passage holds: in front of the first …
     after: str = ""  # … and behind this one, up to the next
+    folder: str = ""  # see Document
 
     @property
     def id(self) -> str:

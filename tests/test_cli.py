@@ -168,6 +168,37 @@ def test_nothing_taken_is_a_failure(tmp_path: Path) -> None:
     assert "rejected stdin:1: not JSON" in done.stderr
 
 
+def test_folders_of_one_name_replace_each_other_but_not_silently(tmp_path: Path) -> None:
+    where = ["--data-dir", tmp_path / "data"]
+    for above in ("one", "two"):
+        docs = tmp_path / above / "docs"
+        docs.mkdir(parents=True)
+        for name in ("a.txt", "b.html", "c.txt"):
+            (docs / name).write_text(f"The text of {name} in {above}.")
+    (tmp_path / "two" / "docs" / "c.txt").write_text("The text of c.txt in one.")
+    (tmp_path / "one" / "docs" / "d.txt").write_text("Only here.")
+    one, two = tmp_path / "one" / "docs", tmp_path / "two" / "docs"
+    assert search("ingest", one, *where).stderr == ""
+    would = search("ingest", two, *where, "--sync", "--max-delete", "100%", "--dry-run").stderr
+    assert would == (
+        "3 documents that would be changed or removed had been read in another folder, such as docs/a.txt, docs/b.html, "
+        "docs/d.txt: folders of the same name give the same ids; ingest one of them with --prefix NAME/ to keep both\n"
+    )
+    kept = search("ingest", two, *where, "--prefix", "two/")
+    assert (kept.stdout.split(";")[0], kept.stderr) == ("3 added, 0 changed, 0 unchanged, 0 rejected", "")
+    done = as_json("ingest", two, *where)
+    assert (done["changed"], done["unchanged"]) == (2, 1)
+    assert (done["elsewhere"], done["elsewhere_ids"]) == (2, ["docs/a.txt", "docs/b.html"])
+    assert search("ingest", two, *where).stderr == ""  # by now they are its own
+    (two / "a.txt").write_text("Changed where it is.")
+    assert search("ingest", two, *where).stderr == ""
+    search("update", '{"read": true}', "docs/a.txt", *where)
+    assert search("ingest", two, *where).stderr == ""  # which changes it back, where it was read
+    twice = search("ingest", one / "a.txt", two / "a.txt", *where).stderr.splitlines()[0]
+    assert twice.endswith("the id stands twice in this run; the first one was taken; a --prefix keeps folders of one name apart")
+    assert "the prefix is 'two'; write a name with a slash at its end" in error("ingest", two, *where, "--prefix", "two")
+
+
 def test_what_needs_posix_says_so_elsewhere(tmp_path: Path) -> None:
     """Where Python has no `resource`, as on Windows."""
     for name in ("a.html", "b.txt"):

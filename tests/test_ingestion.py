@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -259,6 +260,24 @@ def test_a_document_half_written_or_half_replaced_is_repaired(
     local_index.upsert([stale])  # as if the run had ended before it was deleted
     assert ingest(local_index, bundled_embedder, documents).changed == 1
     assert contents(local_index) == expected
+
+
+def test_where_a_document_was_read_is_content_of_nobody(tmp_path: Path) -> None:
+    """What earlier collections do not know changes nothing, and is told of nobody; what is known is kept."""
+    with open_search(Settings(data_dir=tmp_path)) as searcher:
+        old = [Document("docs/a", "Cats sleep."), Document("docs/b", "Dogs bark.")]
+        searcher.ingest(old)
+        report = searcher.ingest([replace(old[0], folder="one"), Document("docs/b", "Dogs bark at night.", folder="one")])
+        assert (report.unchanged, report.changed, report.elsewhere) == (1, 1, 0)
+        assert (searcher.get("docs/a").folder, searcher.get("docs/b").folder) == ("", "one")
+        report = searcher.ingest([Document("docs/b", "Dogs bark all night.")])  # nobody knows where that was read
+        assert (report.changed, report.elsewhere) == (1, 0)
+        searcher.ingest([Document(f"docs/{number}", "Birds sing.", folder="one") for number in range(5)])
+        searcher.update({"kind": "bird"}, ids=["docs/0"])
+        assert searcher.get("docs/0").folder == "one"
+        report = searcher.ingest([Document("docs/0", "Birds fly.", folder="two")], sync=True, max_delete=1.0)
+        assert (report.changed, report.removed, report.elsewhere) == (1, 6, 5)
+        assert report.elsewhere_ids == ("docs/0", "docs/1", "docs/2")
 
 
 def test_two_threads_ingesting_leave_one_version(tmp_path: Path) -> None:

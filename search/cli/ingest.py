@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from search.cli.options import AsJson, Collection, DataDir, load_settings, note_damage, note_wait, print_json
-from search.documents import Document, Rejection
+from search.documents import Document, Rejection, listed
 from search.errors import InvalidDocument, InvalidQuery
 from search.searcher import open_search
 from search.system.terminal import note, show
@@ -43,6 +43,9 @@ def ingest(
         typer.Option(help="In tables, the column for id, text or title: text=body.", metavar="NAME=COLUMN", show_default=False),
     ] = None,
     encoding: Annotated[str | None, typer.Option(help="Of text and CSV files.", show_default="found out")] = None,
+    prefix: Annotated[
+        str, typer.Option(help="Goes before the ids of files, such as two/.", metavar="NAME/", show_default=False)
+    ] = "",
     data_dir: DataDir = None,
     collection: Collection = None,
     *,
@@ -68,6 +71,7 @@ def ingest(
         encoding=encoding,
         fields=dict(_pair(one) for one in field or []),
         again=again,
+        prefix=prefix,
         limits=Limits(settings.ingestion.file_seconds, settings.ingestion.file_memory_mb),
     )
     _note_left_out(reading)
@@ -114,6 +118,12 @@ def ingest(
         if done.unknown:
             show(f"{done.unknown:,} documents are largely unknown to the embedder; another model may suit their language")
     note_damage(done.damaged, done.foreign, "would be removed" if dry_run else "were removed or written anew")
+    if done.elsewhere:
+        others = f"{done.elsewhere:,} documents that {'would be' if dry_run else 'were'} changed or removed"
+        note(
+            f"{others} had been read in another folder, such as {listed(done.elsewhere_ids)}: folders of the same name give the "
+            "same ids; ingest one of them with --prefix NAME/ to keep both"
+        )
     if done.kept:
         note(f"search: {done.kept:,} documents were not removed: {done.kept_because}")
     if done.kept or (done.rejected and not done.added + done.changed + done.unchanged):

@@ -45,7 +45,7 @@ _OPTIONAL: dict[str, Callable[[Any], bool]] = {  # collections made by 0.1.0 hav
     "headings": lambda value: isinstance(value, list | tuple) and all(isinstance(one, str) for one in value),
     "page": lambda value: value is None or _is_count(value),
     "modified": lambda value: value is None or _is_number(value),
-    **dict.fromkeys(("media_type", "after", "before", "document_title"), _is_text),
+    **dict.fromkeys(("media_type", "after", "before", "document_title", "folder"), _is_text),
 }
 _CHECKS = _REQUIRED | _OPTIONAL
 _OURS = {"revision", "generation", "chunks", "tokens_embedded", "unknown_share"}  # fields that hardly anybody else writes
@@ -149,6 +149,8 @@ def to_point(chunk: Chunk, vector: Vector, tally: Tally, window: int, revision: 
     }
     if chunk.number == 0:  # with the others' texts, enough to give the document back as it was
         payload |= {"document_title": chunk.document_title, "before": chunk.before}
+    if chunk.folder:
+        payload["folder"] = chunk.folder
     # Of its revision, too: a new version's passage never takes the place of an old one, which may still be wanted.
     return Point(str(uuid.uuid5(uuid.UUID(chunk.id), revision)), vector, payload)
 
@@ -174,7 +176,7 @@ def to_document(payloads: Sequence[Payload]) -> Document | None:
     text, title = "".join(pieces), first["document_title"]
     media_type, modified = first.get("media_type", "text/plain"), first.get("modified")
     try:
-        return Document(first["document_id"], text, title, first["metadata"], media_type, modified)
+        return Document(first["document_id"], text, title, first["metadata"], media_type, modified, folder=first.get("folder", ""))
     except InvalidDocument:  # as nobody who ingests could have given it
         return None
 

@@ -82,6 +82,7 @@ class Chunker:
                     document.media_type,
                     document.modified,
                     document.title,
+                    folder=document.folder,
                 )
                 number += 1
 

@@ -80,6 +80,7 @@ def _copy(source: VectorIndex, target: VectorIndex, damage: Damage, *, sync: boo
         target.optimize()
     return IngestReport(
         **counts,
+        elsewhere_ids=(),
         rejected=len(rejections),
         chunks=chunks,
         reused=chunks,

@@ -19,6 +19,7 @@ class Stored(NamedTuple):
 
     state: State
     generation: int  # the highest that any of its passages has; 0 if there is none
+    folder: str = ""  # where those were read; "" where that is not known
 
 
 def compare(index: VectorIndex, revisions: Mapping[str, str]) -> dict[str, Stored]:
@@ -28,18 +29,20 @@ def compare(index: VectorIndex, revisions: Mapping[str, str]) -> dict[str, Store
         index: what holds them.
         revisions: by document id, what each should be at.
     """
-    stored: dict[str, list[tuple[str, int, int]]] = {document_id: [] for document_id in revisions}
-    fields = ["document_id", "revision", "chunks", "generation"]
+    stored: dict[str, list[tuple[str, int, int, str]]] = {document_id: [] for document_id in revisions}
+    fields = ["document_id", "revision", "chunks", "generation", "folder"]
     for record in passages(index.scroll(of_documents(list(revisions)), fields), fields):
         payload = record.payload
-        stored[payload["document_id"]].append((payload["revision"], payload["chunks"], payload.get("generation", 0)))
+        chunk = (payload["revision"], payload["chunks"], payload.get("generation", 0), payload.get("folder", ""))
+        stored[payload["document_id"]].append(chunk)
 
     def standing(document_id: str, revision: str) -> Stored:
         chunks = stored[document_id]
         if not chunks:
             return Stored("added", 0)
         complete = all(chunk[:2] == (revision, len(chunks)) for chunk in chunks)
-        return Stored("unchanged" if complete else "changed", max(chunk[2] for chunk in chunks))
+        newest = max(chunks, key=lambda chunk: chunk[2])
+        return Stored("unchanged" if complete else "changed", newest[2], newest[3])
 
     return {document_id: standing(document_id, revision) for document_id, revision in revisions.items()}
 
@@ -63,6 +66,13 @@ def others(index: VectorIndex, known: Callable[[str], bool]) -> Iterator[str]:
         if document_id not in seen and not known(document_id):
             seen.add(document_id)
             yield document_id
+
+
+def folders_of(index: VectorIndex, document_ids: list[str]) -> dict[str, str]:
+    """Where documents were read, as far as that is known."""
+    fields = ["document_id", "folder"]
+    records = passages(index.scroll(of_documents(document_ids), fields), fields)
+    return {record.payload["document_id"]: record.payload["folder"] for record in records if record.payload.get("folder")}
 
 
 def of_documents(document_ids: list[str]) -> PlainFilter:

@@ -62,6 +62,8 @@ class Planning:
         self._max_characters = max_characters
         self._taken: set[bytes] = set()
         self._rejected: set[bytes] = set()
+        self.folders: set[str] = set()  # that documents of this run were read in
+        self.elsewhere: set[str] = set()  # documents under way of which another folder's version is replaced
         self.partial: dict[str, list[str]] = {}  # damaged points, which a sync removes, by document
 
     def know(self, document_id: str) -> None:
@@ -87,6 +89,10 @@ class Planning:
                 if damaged := [point for document in group for point in self.partial.pop(document.id, ())]:
                     self._index.delete(ids=damaged)  # so that their documents are not whole, and are written anew
                 stored = compare(self._index, revisions) if exists and group else {one: Stored("added", 0) for one in revisions}
+            for document in group:
+                there = stored[document.id]
+                if there.state == "changed" and there.folder and document.folder and there.folder != document.folder:
+                    self.elsewhere.add(document.id)
             fresh = [document for document in group if stored[document.id].state != "unchanged"] if chunked else []
             yield Step(rejections)
             for batch in in_groups(self._passages(fresh, revisions, stored), _BATCH):
@@ -103,6 +109,7 @@ class Planning:
                 rejections.append(rejection)
             elif isinstance(item, Document):
                 self._taken.add(_digest(item.id))
+                self.folders |= {item.folder} if item.folder else set()
                 group.append(item)
                 characters += len(item.text)
             if len(group) + len(rejections) == _GROUP or characters >= _GROUP_CHARACTERS:
@@ -113,7 +120,8 @@ class Planning:
 
     def _objection(self, document: Document) -> Rejection | None:
         if _digest(document.id) in self._taken:
-            return Rejection.of(document, "the id stands twice in this run; the first one was taken")
+            mended = "; a --prefix keeps folders of one name apart" if document.folder else ""
+            return Rejection.of(document, f"the id stands twice in this run; the first one was taken{mended}")
         if len(document.text) > self._max_characters:
             reason = (
                 f"{len(document.text):,} characters are more than {self._max_characters:,}; "

@@ -45,6 +45,9 @@ class IngestReport:
         damaged: points that hold no whole passage, as a sync or a copy met them. A sync removes them, and writes the documents
             anew that they were of; a copy leaves them out.
         foreign: points that another program wrote, likewise; both leave them alone.
+        elsewhere: documents that were changed or removed though they had been read in another folder: folders of the same name
+            give the same ids.
+        elsewhere_ids: the first of them.
     """
 
     added: int
@@ -63,6 +66,8 @@ class IngestReport:
     rejections: tuple[Rejection, ...]
     damaged: int = 0
     foreign: int = 0
+    elsewhere: int = 0
+    elsewhere_ids: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The same as plain data."""

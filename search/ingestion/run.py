@@ -20,7 +20,7 @@ from search.ingestion.changes import check_max_delete, most
 from search.ingestion.chunking import Chunker
 from search.ingestion.damage import Damage, survey
 from search.ingestion.embedding import Embedded, Vectors
-from search.ingestion.lookup import others, written_of
+from search.ingestion.lookup import folders_of, others, written_of
 from search.ingestion.planning import Planning
 from search.ingestion.relay import Relay, in_groups
 from search.ingestion.report import IngestReport, OnChange, OnProgress, OnRejection, Progress, State
@@ -31,6 +31,7 @@ __all__ = ["IngestReport", "Ingestion", "OnChange", "OnProgress", "OnRejection",
 _STEPS = 4  # that reading is ahead of writing; a batch of passages is one
 _DELETED_AT_ONCE = 512  # documents
 _KEPT = 1000  # rejections listed in the report; all are counted
+_EXAMPLES = 3
 
 
 class Ingestion:
@@ -73,6 +74,8 @@ class Ingestion:
         self._rejections: list[Rejection] = []
         self._rejected = 0
         self._nameless = 0  # rejections of which nobody knows which document they were
+        self._elsewhere = 0
+        self._elsewhere_ids: list[str] = []  # the first of them
         self._chunks = 0
         self._reused = 0
         self._tokens = 0
@@ -149,6 +152,8 @@ class Ingestion:
             rejections=tuple(self._rejections),
             damaged=damage.damaged,
             foreign=damage.foreign,
+            elsewhere=self._elsewhere,
+            elsewhere_ids=tuple(self._elsewhere_ids),
         )
 
     def _open(self, *, create: bool, needed: bool) -> bool:
@@ -171,6 +176,9 @@ class Ingestion:
         for document_id, (state, _) in outcome.concluded.items():
             self._counts[state] += 1
             self._unknown_documents += document_id in self._unknown
+            if document_id in self._planning.elsewhere:
+                self._planning.elsewhere.remove(document_id)
+                self._note_elsewhere(document_id)
             if self._on_change and state != "unchanged":
                 self._on_change(state, document_id)
         self._unknown -= outcome.concluded.keys()
@@ -178,6 +186,11 @@ class Ingestion:
             seen = sum(self._counts.values()) + self._rejected
             seconds = time.monotonic() - self._started
             self._on_progress(Progress(seen, self._chunks, self._tokens, self._rejected, seconds))
+
+    def _note_elsewhere(self, document_id: str) -> None:
+        self._elsewhere += 1
+        if len(self._elsewhere_ids) < _EXAMPLES:
+            self._elsewhere_ids.append(document_id)
 
     def _refuse(self, rejections: list[Rejection]) -> None:
         for rejection in rejections:
@@ -202,6 +215,9 @@ class Ingestion:
         if len(absent) > allowed:
             return len(absent), f"{len(absent):,} of {of_all:,} documents are more than the {allowed:,} that may be (--max-delete)"
         for batch in in_groups(absent, _DELETED_AT_ONCE):
+            for document_id, folder in sorted(folders_of(self._index, batch).items()):
+                if folder not in self._planning.folders:
+                    self._note_elsewhere(document_id)
             if not dry_run:
                 self._index.delete(filter=written_of(batch))
                 if points := [point for document_id in batch for point in damage.partial.get(document_id, ())]:

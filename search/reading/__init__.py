@@ -36,6 +36,7 @@ class Reading:
         encoding: str | None = None,
         fields: Mapping[str, str] | None = None,
         again: bool = False,
+        prefix: str = "",
         limits: Limits | None = None,
     ) -> None:
         """List the files.
@@ -48,16 +49,22 @@ class Reading:
             fields: columns of CSV, TSV and Parquet files that are called otherwise than id, text, title: {"text": "body"}.
             again: whether JSON lines that an earlier run rejected may name whole files to be read again, anywhere. Not for lines of
                 others: they could name any file.
+            prefix: goes before the ids of files, such as "two/": folders of the same name give the same ids otherwise.
             limits: what reading one HTML, PDF, Word or Parquet file may take.
 
         Raises:
-            InvalidDocument: a path that does not exist, holds nothing that can be read, or is an archive.
+            InvalidDocument: a path that does not exist, holds nothing that can be read, or is an archive; a prefix without a name
+                or without a slash at its end.
         """
+        if prefix and not (prefix.endswith("/") and prefix.strip("/ ")):
+            message = f"the prefix is {prefix!r}; write a name with a slash at its end, such as two/"
+            raise InvalidDocument(message)
         self._encoding = text.known_encoding(encoding)
         self._again = again
         self._fields = tables.checked(fields or {})
         self._sources: list[Listing | None] = [
-            None if path == STDIN else Listing.of(path, KINDS, exclude=exclude, ignore_files=ignore_files) for path in paths
+            None if path == STDIN else Listing.of(path, KINDS, exclude=exclude, ignore_files=ignore_files, prefix=prefix)
+            for path in paths
         ]
         listings = [source for source in self._sources if source]
         self.left_out = [str(file) for source in listings for file in source.left_out]

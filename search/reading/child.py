@@ -139,7 +139,7 @@ class Reader:
             ((kind, value),) = self._answers(page.child)
             modified = page.unchanged_since()
             if modified is not None:
-                return _item(kind, value | {"modified": modified} if kind == "document" else value)
+                return _item(kind, value | {"modified": modified, "folder": page.file.folder} if kind == "document" else value)
         except InvalidDocument as error:
             return page.file.reject(str(error))
         if self._child and self._child.waiting:

@@ -1,5 +1,6 @@
 """Which files does a path stand for? Folders without what is hidden or ignored; and a file as it was at one moment."""
 
+import hashlib
 import itertools
 import os
 import re
@@ -35,6 +36,7 @@ class SourceFile:
     path: Path
     name: str
     within: Path | None = None  # the folder, without links in its path, that a link may not lead out of
+    folder: str = ""  # a hash of the one that the name begins with
 
     def open(self) -> BinaryIO:
         """Open the file for reading.
@@ -76,7 +78,9 @@ class SourceFile:
                 with snapshot.stream as stream:
                     item = parse(stream, self)
                     if snapshot.is_current():
-                        return replace(item, modified=snapshot.status.st_mtime) if isinstance(item, Document) else item
+                        if isinstance(item, Rejection):
+                            return item
+                        return replace(item, modified=snapshot.status.st_mtime, folder=self.folder)
         except InvalidDocument as error:
             return self.reject(str(error))
         except OSError as error:
@@ -168,8 +172,8 @@ class Listing:
     notes: list[str]
 
     @classmethod
-    def of(cls, path: str, kinds: Sequence[str], *, exclude: Sequence[str], ignore_files: bool) -> "Listing":
-        """List a file, a folder with everything below it, or what a pattern matches, in order.
+    def of(cls, path: str, kinds: Sequence[str], *, exclude: Sequence[str], ignore_files: bool, prefix: str = "") -> "Listing":
+        """List a file, a folder with everything below it, or what a pattern matches, in order. A prefix goes before their names.
 
         A link is taken where it leads to a file inside the folder, under its own name; a file named by itself may lead anywhere.
 
@@ -198,9 +202,10 @@ class Listing:
             raise InvalidDocument(message)
         outside = [file for file, _ in paths if within and file.is_symlink() and not file.resolve().is_relative_to(within)]
         apart = set(outside)
-        above = root.resolve().name
+        above = root.resolve()
+        folder = hashlib.blake2b(os.fsencode(above), digest_size=6).hexdigest()
         files = [
-            SourceFile(file, f"{above}/{file.relative_to(root).as_posix()}".lstrip("/"), within)
+            SourceFile(file, prefix + f"{above.name}/{file.relative_to(root).as_posix()}".lstrip("/"), within, folder)
             for file, wanted in paths
             if wanted and file not in apart
         ]

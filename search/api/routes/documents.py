@@ -81,7 +81,7 @@ def _add_reading(router: APIRouter, service: Service) -> None:
     async def get(request: Request, document_id: str, collection: CollectionName | None = None) -> Answer:
         """Give a document back as it came."""
         told = asdict(await service.look(request, lambda: service.searcher(collection).get(document_id)))
-        del told["origin"]
+        del told["origin"], told["folder"]
         return told
 
 
