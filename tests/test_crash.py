@@ -121,7 +121,7 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
 def test_a_full_disk_ends_a_run_that_goes_on_when_there_is_room(
     small_disk: Callable[[int], Path], model_folder: Path, tmp_path: Path, quick_embedder: FastEmbedEmbedder
 ) -> None:
-    settings = {**os.environ, "SEARCH_EMBEDDER__MODEL": str(model_folder / "embedder-mean"), "SEARCH_DATA_DIR": str(small_disk(82))}
+    settings = {**os.environ, "SEARCH_EMBEDDER__MODEL": str(model_folder / "embedder-mean"), "SEARCH_DATA_DIR": str(small_disk(47))}
     run_ = f"{RUN.replace('sentence about', 'sentence at length about ' + 'very ' * 20)}"
     command = [sys.executable, "-c", run_, "1", "1500", "12"]
     full = subprocess.run(command, env=settings, capture_output=True, text=True, check=False)
@@ -148,7 +148,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from search.index.contract import CollectionSpec, Point
-from search.index.edge.index import index as edge
+from search.index.edge import index as edge
 from search.index.edge.index import EdgeIndex
 edge._OPTIMIZED_EVERY = 6_000  # 12 MB: more than the engine needs to build a graph
 index = EdgeIndex(Path(sys.argv[1]), "documents")
