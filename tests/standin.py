@@ -49,6 +49,7 @@ class QdrantStandIn:
         self.nodes = nodes  # of the cluster that this would be the first of
         self.dead: set[int] = set()  # shards that this node does not hold whole at the moment
         self._spread: dict[str, dict[str, Any]] = {}  # how collections were made
+        self._quantized: dict[str, Any] = {}  # likewise; vectors are compared whole all the same
         self._client = QdrantClient(":memory:")
         self._lock = threading.Lock()
         self._server = _Server(("127.0.0.1", 0), _handler(self))
@@ -90,6 +91,7 @@ class QdrantStandIn:
                 case ["GET", "collections", name]:
                     told = _plain(self._client.get_collection(name))
                     told["config"]["params"] |= self._spread.get(self._own_name(name), {})
+                    told["config"]["quantization_config"] = self._quantized.get(self._own_name(name))
                     return 200, told
                 case ["GET", "collections", name, "cluster"]:
                     return 200, self._cluster(self._spread[self._own_name(name)], self._client.count(name).count)
@@ -153,6 +155,7 @@ class QdrantStandIn:
             "replication_factor": body.get("replication_factor") or 1,
             "write_consistency_factor": body.get("write_consistency_factor") or 1,
         }
+        self._quantized[name] = body.get("quantization_config")
         vectors = models.VectorParams.model_validate(body["vectors"])
         return self._client.create_collection(name, vectors, metadata=body.get("metadata"))
 

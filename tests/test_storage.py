@@ -51,15 +51,20 @@ def test_quantized_vectors_are_rescored_with_whole_ones(quantization: str, tmp_p
     index.optimize()
     assert bool(list(tmp_path.rglob("quantized.data"))) == (quantization != "none")
     matrix = np.array([point.vector for point in written])
-    shared = []
+    shared, asked = [], []
     for query in matrix[:50] + 0.02 * RNG.normal(size=(50, 256)).astype(np.float32):
         unit = query / np.linalg.norm(query)
         exact = {written[i].id for i in np.argsort(-(matrix @ unit))[:10]}
         matches = index.query(unit, 10)
+        asked.append((unit, matches))
         shared.append(len(exact & {match.id for match in matches}) / 10)
         scores = [float(written[int(match.id[-12:])].vector @ unit) for match in matches]
         assert [match.score for match in matches] == pytest.approx(scores, abs=1e-5)
     assert np.mean(shared) > (0.97 if quantization != "binary" else 0.5)  # a bit a dimension knows little of vectors at random
+    index.close()
+    index = build_index(Settings(data_dir=tmp_path, storage={"quantization": "none" if quantization != "none" else "binary"}))
+    index.ensure(SPEC, create=False)  # it is searched by what it is, not by what these settings say
+    assert [index.query(unit, 10) for unit, _ in asked] == [matches for _, matches in asked]
     index.close()
 
 
@@ -124,6 +129,11 @@ def test_a_server_is_told_all_of_it(standin: QdrantStandIn) -> None:
     assert '"points"' in order[3]  # after the indexes
     asked = next(body for request, body in standin.bodies if request.endswith("/query"))
     assert asked["params"] == {"quantization": {"rescore": True, "oversampling": 3.0}}
+    plain = build_index(Settings(index=server))
+    plain.ensure(SPEC, create=False)
+    plain.query(points(1)[0].vector, 1)
+    plain.close()
+    assert [body["params"] for request, body in standin.bodies if request.endswith("/query")] == [asked["params"]] * 2
 
 
 @pytest.mark.parametrize(

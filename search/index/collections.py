@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
+from pydantic import ValidationError
+
 from search.errors import IndexRejected
 from search.index.contract import CollectionSpec, VectorIndex
 from search.settings import StorageSettings
@@ -66,6 +68,23 @@ class Collections(Protocol):
 
     def close(self) -> None:
         """Let go of the engine."""
+
+
+def as_made(storage: StorageSettings, quantization: str, noted: Any) -> StorageSettings:
+    """How a collection is searched, which its own quantization decides, whatever the settings of whoever asks.
+
+    Args:
+        storage: of whoever asks; their oversampling counts where they name the same quantization.
+        quantization: the collection's: "none", "scalar" or "binary".
+        noted: what was noted of its storage when it was made, from a file or a server, where anybody may write.
+    """
+    if quantization == storage.quantization:
+        return storage
+    try:
+        return StorageSettings.model_validate({"oversampling": noted["oversampling"], "quantization": quantization})
+    except (KeyError, TypeError, ValidationError):
+        known = quantization if quantization in {"scalar", "binary"} else "none"
+        return StorageSettings.model_validate({"quantization": known})
 
 
 def versions(name: str, names: Iterable[str]) -> list[str]:

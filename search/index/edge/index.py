@@ -15,7 +15,7 @@ from typing import Any
 import qdrant_edge as edge
 
 from search.errors import CollectionNotFound, IndexBusy, IndexCorrupt, IndexFull
-from search.index.collections import refuse_to_begin_anew, versions
+from search.index.collections import as_made, refuse_to_begin_anew, versions
 from search.index.contract import (
     Attempt,
     CollectionSpec,
@@ -66,6 +66,7 @@ class EdgeIndex:
         self._purpose = purpose
         self._written = 0  # points, since the graph was built
         self._storage = storage or StorageSettings()
+        self._searched = self._storage  # by what the collection is, once it is open
         self._data = data if isinstance(data, DataFolder) else DataFolder(data)
         self._folder = self._data.collections / name
         self.location = str(self._folder)
@@ -99,6 +100,8 @@ class EdgeIndex:
                 if described.is_file():
                     check_spec(self.name, read_spec(described), spec)
                 self._shard = self._data.share(self._folder.name, lambda: self._opened_or_made(described, spec))
+                noted = json.loads(described.read_text()).get("storage") or {}
+                self._searched = as_made(self._storage, noted.get("quantization", "none"), noted)
                 if create:
                     self._check_room(0)
                     self._index_payload()
@@ -131,7 +134,7 @@ class EdgeIndex:
                 limit=limit,
                 filter=to_edge(filter),
                 with_payload=True,
-                params=to_search_params(self._storage),
+                params=to_search_params(self._searched),
             )
             found = shard.query(request)
         return [Match(str(point.id), point.score, booleans.without_names(point.payload or {})) for point in found]

@@ -7,7 +7,7 @@ from qdrant_client import QdrantClient, models
 from search.errors import CollectionNotFound, IndexRejected
 from search.index.collections import CollectionInfo
 from search.index.contract import VectorIndex
-from search.index.server.conversion import Sharding, missing_shards, noted, spec_of
+from search.index.server.conversion import Sharding, missing_shards, noted, quantization_of, spec_of
 from search.index.server.errors import translated
 from search.index.server.index import QdrantIndex
 from search.network.addresses import without_secrets
@@ -51,12 +51,11 @@ class QdrantCollections:
             found = self._client.get_collection(target)
             points = self._client.count(target, exact=True).count
         aliases = tuple(alias for alias, leads_to in self.aliases().items() if leads_to == target)
-        quantization = found.config.quantization_config
         details = {
             "status": str(found.status.value),
             "segments": found.segments_count,
             "indexed_vectors": found.indexed_vectors_count,
-            "quantization": next(iter(quantization.model_dump())) if quantization else "none",
+            "quantization": quantization_of(found.config),
             "payload_indexes": sorted(found.payload_schema),
             "shards": found.config.params.shard_number,
             "replicas": found.config.params.replication_factor,

@@ -82,6 +82,12 @@ def noted(config: models.CollectionConfig, name: str) -> dict[str, Any]:
     return dict(note) if isinstance(note, Mapping) else {}
 
 
+def quantization_of(config: models.CollectionConfig) -> str:
+    """The kind of a collection's quantization: "none", "scalar", "binary", or one that this package does not make."""
+    quantization = config.quantization_config
+    return next(iter(quantization.model_dump())) if quantization else "none"
+
+
 def to_filter(filter: PlainFilter | None, *, indexed_only: bool = False) -> models.Filter | None:
     """A plain filter, checked before, as the client takes it.
 

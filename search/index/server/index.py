@@ -4,13 +4,13 @@ import contextlib
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import UnexpectedResponse
 
 from search.errors import CollectionNotFound, IndexMismatch, IndexRejected
-from search.index.collections import refuse_to_begin_anew, versions
+from search.index.collections import as_made, refuse_to_begin_anew, versions
 from search.index.contract import (
     KEYWORD_FIELDS,
     Attempt,
@@ -33,6 +33,7 @@ from search.index.server.conversion import (
     inherited,
     is_indexed_only,
     noted,
+    quantization_of,
     spec_of,
     to_creation,
     to_filter,
@@ -49,6 +50,14 @@ _CONFLICT = 409
 _DENIED = {401, 403}
 FIRST = ".v1"  # of the names of collections that one alias leads to, one after the other
 _FOLLOWED_EVERY_S = 5.0
+
+
+class _Described(NamedTuple):
+    """What a collection is, by what its server tells of it."""
+
+    spec: CollectionSpec
+    indexed_only: bool  # whether the server takes filters on indexed fields only
+    searched: StorageSettings  # how it is searched
 
 
 class QdrantIndex:
@@ -82,6 +91,7 @@ class QdrantIndex:
         """
         self.name = name
         self._storage = storage or StorageSettings()
+        self._searched = self._storage  # by what the collection is, once it is open
         self._sharding = sharding or Sharding()
         self.location = without_secrets(location)
         self._client = client
@@ -113,9 +123,9 @@ class QdrantIndex:
                     message = f"there is no collection {self.name!r} at {self.location}; `search ingest` makes one"
                     raise CollectionNotFound(message)
                 target = self._create(spec)
-        stored, indexed_only = self._described(target)
-        check_spec(self.name, stored, spec)  # before anything is asked of it
-        self._target, self._indexed_only = target, indexed_only
+        stored = self._described(target)
+        check_spec(self.name, stored.spec, spec)  # before anything is asked of it
+        self._take(target, stored)
         if create:
             with self._translated():
                 self._create_payload_indexes()  # again, lest a creation was interrupted before them
@@ -167,7 +177,7 @@ class QdrantIndex:
                 limit=limit,
                 query_filter=self._filter(filter),
                 with_payload=True,
-                search_params=to_search_params(self._storage),
+                search_params=to_search_params(self._searched),
             )
         return [Match(str(point.id), point.score, point.payload or {}) for point in answer.points]
 
@@ -245,23 +255,25 @@ class QdrantIndex:
             target = self._resolve()
         if target is None or target in {self._target, self._unfit}:
             return
-        stored, indexed_only = self._described(target)
+        stored = self._described(target)
         try:
-            check_spec(self.name, stored, self._spec)
+            check_spec(self.name, stored.spec, self._spec)
         except IndexMismatch:
             self._unfit = target  # the old one answers until this is opened anew, with the new embedder
         else:
-            self._target, self._indexed_only = target, indexed_only
+            self._take(target, stored)
 
-    def _described(self, target: str) -> tuple[CollectionSpec, bool]:
-        """What a collection was made for, and whether the server takes filters on indexed fields only."""
+    def _described(self, target: str) -> "_Described":
         with self._translated():
-            stored = self._client.get_collection(target).config
-        spec = spec_of(stored)
+            config = self._client.get_collection(target).config
+        spec = spec_of(config)
         if spec is None:
             message = f"collection {self.name!r} at {self.location} was not made by this package; choose another --collection"
             raise IndexMismatch(message)
-        return spec, is_indexed_only(stored)
+        return _Described(spec, is_indexed_only(config), as_made(self._storage, quantization_of(config), noted(config, "storage")))
+
+    def _take(self, target: str, stored: "_Described") -> None:
+        self._target, self._indexed_only, self._searched = target, stored.indexed_only, stored.searched
 
     def _create(self, spec: CollectionSpec) -> str:
         """Make the collection, and the name as an alias of it, so that it can be led to another one."""
