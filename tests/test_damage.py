@@ -277,7 +277,7 @@ class Answering:
         self.matches = matches + [Match(str(bad + i), 0.5, {**whole, **texts}) for i in range(good)]
         self.asked = 0
 
-    def query(self, vector: Any, limit: int, filter: Any = None) -> list[Any]:
+    def query(self, vector: Any, limit: int, filter: Any = None, *, timeout_s: float | None = None) -> list[Any]:
         self.asked += 1
         return self.matches[:limit]
 

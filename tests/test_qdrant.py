@@ -3,6 +3,7 @@
 import inspect
 import socket
 import ssl
+import time
 from pathlib import Path
 
 import grpc
@@ -14,6 +15,7 @@ import trustme
 from qdrant_client.common import client_exceptions
 from standin import Fault, QdrantStandIn
 
+from search.documents import Document
 from search.errors import (
     CollectionNotFound,
     IndexDenied,
@@ -32,6 +34,8 @@ from search.index.server.collections import QdrantCollections
 from search.index.server.connection import connect
 from search.index.server.errors import translate
 from search.index.server.index import QdrantIndex
+from search.searcher import open_search
+from search.settings import Settings
 
 SPEC = CollectionSpec(4, "model@1")
 ID = "8c0d6a8e-5a39-5f0c-9a5e-0d8c1c3a6b1f"
@@ -287,3 +291,20 @@ def test_every_grpc_status_is_translated(code: grpc.StatusCode) -> None:
     assert type(translate(Failed("Service internal error: No space left on device (os error 28)"), "the server")) is IndexFull
     larger = type(translate(Failed("Received message larger than max (900 vs. 100)"), "the server"))
     assert larger is (IndexGarbled if code.name == "RESOURCE_EXHAUSTED" else kinds.get(code.name, IndexFaulted))
+
+
+def test_a_budget_bounds_a_server_that_is_slow(standin: QdrantStandIn, model_folder: Path, tmp_path: Path) -> None:
+    index = {"engine": "qdrant", "url": standin.url}
+    settings = Settings(
+        data_dir=tmp_path, index=index, embedder={"model": str(model_folder / "embedder-mean")}, reranker={"kind": "none"}
+    )
+    with open_search(settings) as searcher:
+        searcher.ingest([Document(id="1", text="Cats sleep.")])
+        assert searcher.search("cats").hits
+        standin.faults.append(Fault(delay_s=4))
+        started = time.monotonic()
+        with pytest.raises(IndexTimeout, match=r"did not answer in the \d+ ms that a budget left it"):
+            searcher.search("cats", budget_ms=700)
+        assert time.monotonic() - started < 3
+        standin.faults.clear()
+        assert searcher.search("cats", budget_ms=2_000).hits

@@ -90,8 +90,17 @@ class VectorIndex(Protocol):
     def upsert(self, points: Sequence[Point]) -> None:
         """Write points, replacing those with the same id. They are found by the next query."""
 
-    def query(self, vector: Vector, limit: int, filter: PlainFilter | None = None) -> list[Match]:
-        """The `limit` closest points that pass the filter, closest first."""
+    def query(
+        self, vector: Vector, limit: int, filter: PlainFilter | None = None, *, timeout_s: float | None = None
+    ) -> list[Match]:
+        """The `limit` closest points that pass the filter, closest first.
+
+        Args:
+            vector: float32 (dimension,), of unit length.
+            limit: how many.
+            filter: which points; None for all.
+            timeout_s: seconds until IndexTimeout, where they are fewer than a server has anyway. Qdrant Edge cannot be interrupted.
+        """
 
     def delete(self, *, ids: Sequence[str] = (), filter: PlainFilter | None = None) -> None:
         """Remove points by id, or all that pass a filter. Removing what is not there is no error."""

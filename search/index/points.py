@@ -98,7 +98,9 @@ class Found(NamedTuple):
     damaged: int  # points among the closest that are no passages, and were left out
 
 
-def find(index: VectorIndex, vector: Vector, limit: int, filter: PlainFilter | None = None) -> Found:
+def find(
+    index: VectorIndex, vector: Vector, limit: int, filter: PlainFilter | None = None, *, timeout_s: float | None = None
+) -> Found:
     """The passages closest to a vector, ranked. Points that are none are left out, and others looked for in their place.
 
     Asking for more costs nothing where all points are passages, and one more query where some are not; excluding them by a
@@ -106,7 +108,7 @@ def find(index: VectorIndex, vector: Vector, limit: int, filter: PlainFilter | N
     """
     wanted = limit
     for _ in range(1 + _ROUNDS):
-        matches = index.query(vector, wanted, filter)
+        matches = index.query(vector, wanted, filter, timeout_s=timeout_s)
         good = [match for match in matches if as_passage(match.payload) is not None]
         damaged = len(matches) - len(good)
         if len(good) >= limit or len(matches) < wanted:

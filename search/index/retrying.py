@@ -61,9 +61,11 @@ class PatientIndex:
         """Write points, replacing those with the same id."""
         self._patiently(lambda: self._index.upsert(points))
 
-    def query(self, vector: Vector, limit: int, filter: PlainFilter | None = None) -> list[Match]:
+    def query(
+        self, vector: Vector, limit: int, filter: PlainFilter | None = None, *, timeout_s: float | None = None
+    ) -> list[Match]:
         """The `limit` closest points that pass the filter, closest first."""
-        return self._patiently(lambda: self._index.query(vector, limit, filter))
+        return self._patiently(lambda: self._index.query(vector, limit, filter, timeout_s=timeout_s))
 
     def delete(self, *, ids: Sequence[str] = (), filter: PlainFilter | None = None) -> None:
         """Remove points by id, or all that pass a filter."""

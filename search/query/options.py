@@ -23,7 +23,8 @@ class SearchOptions:
         limit: hits returned.
         depth: candidates retrieved and reranked, at least `limit`.
         filter: which documents may be found; see search.index.filters.
-        budget_ms: milliseconds for everything. What is not reranked by then keeps retrieval order, and the result says so.
+        budget_ms: milliseconds for everything. What is not reranked by then keeps retrieval order, and the result says so. A server
+            that has not answered by then, and in half a second, is an error.
         min_score: the least probability of being relevant, 0 to 1, by the reranker's own map. What was not reranked, or holds
             nothing that the reranker can read, has none and is kept, and the result says so; so does all, if it cannot read
             the query.

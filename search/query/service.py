@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from qdrant_client.models import Filter
 
 _FIELDS_LOOKED_AT = 5
+_LEAST_RETRIEVAL_S = 0.5  # that a server has to answer, however little is left of a budget
 
 
 class SearchService:
@@ -64,7 +65,7 @@ class SearchService:
         deadline = None if options.budget_ms is None else Deadline.after_ms(options.budget_ms)
         vector = self._embedder.embed_query(query)
         embedded = time.perf_counter()
-        candidates, damaged = self._retrieve(vector, depth, plain)
+        candidates, damaged = self._retrieve(vector, depth, plain, deadline)
         retrieved = time.perf_counter()
         ranking = rank(query, candidates, reranker, deadline)
         ended = time.perf_counter()
@@ -108,11 +109,14 @@ class SearchService:
         check_query(query)
         return self._retrieve(self._embedder.embed_query(query), depth, None).candidates
 
-    def _retrieve(self, vector: NDArray[np.float32], depth: int, filter: PlainFilter | None) -> Found:
+    def _retrieve(
+        self, vector: NDArray[np.float32], depth: int, filter: PlainFilter | None, deadline: Deadline | None = None
+    ) -> Found:
         if not self._checked:  # once: on a server it costs two requests
             self._index.ensure(CollectionSpec(self._embedder.dimension, self._embedder.fingerprint), create=False)
             self._checked = True
-        return find(self._index, vector, depth, filter)
+        timeout_s = None if deadline is None else max(_LEAST_RETRIEVAL_S, deadline.remaining_ms / 1000)
+        return find(self._index, vector, depth, filter, timeout_s=timeout_s)
 
     def _query_warnings(self, query: str, scoring: Scoring | None) -> list[str]:
         warnings = []

@@ -126,7 +126,14 @@ class EdgeIndex:
         if self._written >= _OPTIMIZED_EVERY:
             self.optimize()
 
-    def query(self, vector: Vector, limit: int, filter: PlainFilter | None = None) -> list[Match]:
+    def query(  # nothing interrupts the engine
+        self,
+        vector: Vector,
+        limit: int,
+        filter: PlainFilter | None = None,
+        *,
+        timeout_s: float | None = None,  # noqa: ARG002
+    ) -> list[Match]:
         """The `limit` closest points that pass the filter, closest first."""
         with self._opened.use() as shard:
             request = edge.QueryRequest(

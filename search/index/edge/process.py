@@ -294,7 +294,14 @@ class _Index:
         """Write points, replacing those with the same id."""
         self._call("upsert", list(points))
 
-    def query(self, vector: Vector, limit: int, filter: PlainFilter | None = None) -> list[Match]:
+    def query(  # nothing interrupts the engine
+        self,
+        vector: Vector,
+        limit: int,
+        filter: PlainFilter | None = None,
+        *,
+        timeout_s: float | None = None,  # noqa: ARG002
+    ) -> list[Match]:
         """The `limit` closest points that pass the filter, closest first."""
         return list(self._call("query", vector, limit, filter))
 

@@ -1,6 +1,7 @@
 """A Qdrant server or cluster, and qdrant-client's in-memory mode for tests: one collection of either."""
 
 import contextlib
+import math
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -9,7 +10,7 @@ from typing import Any, NamedTuple
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import UnexpectedResponse
 
-from search.errors import CollectionNotFound, IndexMismatch, IndexRejected
+from search.errors import CollectionNotFound, IndexMismatch, IndexRejected, IndexTimeout
 from search.index.collections import as_made, refuse_to_begin_anew, versions
 from search.index.contract import (
     KEYWORD_FIELDS,
@@ -42,6 +43,7 @@ from search.index.server.conversion import (
 )
 from search.index.server.errors import translated
 from search.index.server.lease import Lease
+from search.index.server.transport import within
 from search.network.addresses import without_secrets
 from search.settings import StorageSettings
 
@@ -167,10 +169,12 @@ class QdrantIndex:
             with self._translated():
                 self._client.upsert(self._target, converted, wait=True)
 
-    def query(self, vector: Vector, limit: int, filter: PlainFilter | None = None) -> list[Match]:
+    def query(
+        self, vector: Vector, limit: int, filter: PlainFilter | None = None, *, timeout_s: float | None = None
+    ) -> list[Match]:
         """The `limit` closest points that pass the filter, closest first."""
-        self._follow()
-        with self._translated():
+        with within(timeout_s), self._translated(timeout_s):
+            self._follow()
             answer = self._client.query_points(
                 self._target,
                 query=vector.tolist(),
@@ -178,6 +182,7 @@ class QdrantIndex:
                 query_filter=self._filter(filter),
                 with_payload=True,
                 search_params=to_search_params(self._searched),
+                timeout=None if timeout_s is None else math.ceil(timeout_s),
             )
         return [Match(str(point.id), point.score, point.payload or {}) for point in answer.points]
 
@@ -317,5 +322,13 @@ class QdrantIndex:
     def _filter(self, filter: PlainFilter | None) -> models.Filter | None:
         return to_filter(filter, indexed_only=self._indexed_only)
 
-    def _translated(self) -> contextlib.AbstractContextManager[None]:
-        return translated(f"the Qdrant server at {self.location}")
+    @contextlib.contextmanager
+    def _translated(self, timeout_s: float | None = None) -> Iterator[None]:
+        try:
+            with translated(f"the Qdrant server at {self.location}"):
+                yield
+        except IndexTimeout as error:
+            if timeout_s is None:
+                raise
+            message = f"the Qdrant server at {self.location} did not answer in the {timeout_s * 1000:.0f} ms that a budget left it"
+            raise IndexTimeout(f"{message}; give a larger budget_ms, or none") from error

@@ -7,6 +7,8 @@ Qdrant sends it in small segments that wait for each other's acknowledgement.
 import math
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from email.utils import parsedate_to_datetime
 
 import httpx
@@ -16,6 +18,19 @@ from search.network.transport import Clock, keep_to
 LARGEST_ANSWER = 100_000_000  # bytes; a page of 256 passages with vectors and much metadata has some 40 MB
 _LONGEST_WAIT_S = 86_400
 _PLAIN = {"", "identity"}
+
+
+_within: ContextVar[float | None] = ContextVar("within", default=None)  # seconds that requests of a context have at most
+
+
+@contextmanager
+def within(seconds: float | None) -> Iterator[None]:
+    """Give the requests of a context no more than so many seconds each; None: as many as they have anyway."""
+    before = _within.set(seconds)
+    try:
+        yield
+    finally:
+        _within.reset(before)
 
 
 class AnswerRefusedError(Exception):
@@ -47,6 +62,7 @@ class BoundedTransport(httpx.BaseTransport):
         """
         request.headers["Accept-Encoding"] = "identity"
         seconds = request.extensions.get("timeout", {}).get("read") or self._timeout_s
+        seconds = min(seconds, _within.get() or seconds)
         self._clock.start(seconds)
         answer = self._carrier.handle_request(request)
         try:
