@@ -184,6 +184,15 @@ def test_scroll_gives_everything_once_and_only_the_wanted_fields(index: VectorIn
     assert next(iter(index.query(points[7].vector, 1))).id == points[7].id
 
 
+def test_no_point_is_lost_or_doubled_where_a_page_ends(index: VectorIndex) -> None:
+    points = make_points(513)
+    for already, number in ((0, 255), (255, 256), (256, 257), (257, 511), (511, 512), (512, 513)):
+        index.upsert(points[already:number])
+        expected = sorted(point.id for point in points[:number])
+        assert [record.id for record in index.scroll(fields=[])] == expected
+        assert [record.id for record in index.scroll(fields=[], start=expected[-256])] == expected[-256:]
+
+
 def test_empty_collection(index: VectorIndex) -> None:
     index.upsert([])
     assert index.query(vector(), 5) == []
