@@ -148,8 +148,7 @@ def earlier(runs: Sequence[Path], datasets: dict[str, Dataset]) -> list[mixture.
     examples: list[mixture.Example] = []
     for run in runs:
         if not (run / "examples.jsonl").is_file():
-            message = f"--after {run}: there is no run in this folder"
-            raise InvalidDataset(message)
+            raise InvalidDataset(f"--after {run}: there is no run in this folder")
         examples += mixture.read(run / "examples.jsonl")
     if unknown := sorted({example.dataset for example in examples} - datasets.keys()):
         message = f"--after: {unknown[0]} was taught earlier; name it with --data, with a share of 0 if it shall rest now"
@@ -164,22 +163,18 @@ def loaded(data: Sequence[tuple[str, str, str]]) -> tuple[dict[str, Dataset], di
     for folder, split, share in data:
         dataset = load_dataset(Path(folder), split)
         if dataset.name in datasets:
-            message = f"two data sets are called {dataset.name}; rename the folder of one"
-            raise InvalidDataset(message)
+            raise InvalidDataset(f"two data sets are called {dataset.name}; rename the folder of one")
         if not dataset.documents:
-            message = f"{folder} has no corpus.jsonl, from which negatives are mined"
-            raise InvalidDataset(message)
+            raise InvalidDataset(f"{folder} has no corpus.jsonl, from which negatives are mined")
         try:
             shares[dataset.name] = float(share)
         except ValueError:
             shares[dataset.name] = -1
         if not 0 <= shares[dataset.name] < float("inf"):
-            message = f"the share of {dataset.name} is {share!r}; give a number, 0 or more"
-            raise InvalidDataset(message)
+            raise InvalidDataset(f"the share of {dataset.name} is {share!r}; give a number, 0 or more")
         datasets[dataset.name] = dataset
     if not any(shares.values()):
-        message = "every share is 0, so there is nothing to train on"
-        raise InvalidDataset(message)
+        raise InvalidDataset("every share is 0, so there is nothing to train on")
     return datasets, shares
 
 
@@ -187,11 +182,9 @@ def check(arguments: argparse.Namespace, datasets: dict[str, Dataset]) -> None:
     """Refuse what would fail later, before anything that takes long."""
     for name in ("model.safetensors", "config.json", "tokenizer.json"):
         if not (Path(arguments.base) / name).is_file():
-            message = f"--base {arguments.base} has no {name}; give the folder of a checkpoint of the BERT family"
-            raise ModelNotFound(message)
+            raise ModelNotFound(f"--base {arguments.base} has no {name}; give the folder of a checkpoint of the BERT family")
     if arguments.device == "cuda" and not torch.cuda.is_available():
-        message = "--device cuda: this PyTorch finds no GPU; install its build for CUDA, or take --device cpu"
-        raise DeviceUnavailable(message)
+        raise DeviceUnavailable("--device cuda: this PyTorch finds no GPU; install its build for CUDA, or take --device cpu")
     if problem := wrong(arguments, datasets):
         raise InvalidSettings(problem)
 
@@ -220,8 +213,7 @@ def settle(plan: Path, chosen: dict[str, Any]) -> None:
         before = json.loads(plan.read_text(encoding="utf-8"))
         if differing := sorted(name for name in {*before, *chosen} if before.get(name) != chosen.get(name)):
             names = ", --".join(differing).replace("_", "-")
-            message = f"{plan.parent} holds a run with another --{names}: {plan} has it; or name another --out"
-            raise InvalidSettings(message)
+            raise InvalidSettings(f"{plan.parent} holds a run with another --{names}: {plan} has it; or name another --out")
         return
     unfinished = plan.with_suffix(".unfinished")
     unfinished.write_text(json.dumps(chosen, indent=2) + "\n", encoding="utf-8")

@@ -35,8 +35,7 @@ def __getattr__(name: str) -> Any:
     if name in _HOMES.values():
         return import_module(f"{__name__}.{name}")
     if name not in _HOMES:
-        message = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(message)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
 
 

@@ -391,8 +391,7 @@ def _in_url(name: str) -> str:
     try:
         return quote(name, safe="")
     except (UnicodeError, TypeError) as error:
-        message = f"{str(name)[:100]!r} is no id or name: it cannot stand in an address; mend it"
-        raise InvalidInput(message) from error
+        raise InvalidInput(f"{str(name)[:100]!r} is no id or name: it cannot stand in an address; mend it") from error
 
 
 def _written(body: Mapping[str, Any] | None) -> bytes | None:
@@ -442,8 +441,7 @@ def _results(told: Mapping[str, Any]) -> list[SearchResult | SearchError]:
 
 def _document(document_id: str, told: Mapping[str, Any]) -> Document:
     if told.get("id") != document_id:  # "." and ".." name no document in an address
-        message = f"the service cannot be asked for the document {document_id!r} by its id"
-        raise ServiceRefused(message)
+        raise ServiceRefused(f"the service cannot be asked for the document {document_id!r} by its id")
     return Document(**told)
 
 

@@ -41,27 +41,22 @@ class Document:
         for name in ("id", "text", "title", "media_type"):
             value = getattr(self, name)
             if not isinstance(value, str):
-                message = f"the document's {name} must be a string, not {type(value).__name__}"
-                raise InvalidDocument(message)
+                raise InvalidDocument(f"the document's {name} must be a string, not {type(value).__name__}")
             if not encodable(value):
                 message = f"the document's {name} holds half of a surrogate pair, which UTF-8 cannot store; re-encode the source"
                 raise InvalidDocument(message)
         if not self.id.strip():
-            message = "the document has no id; give each document a stable id of your own"
-            raise InvalidDocument(message)
+            raise InvalidDocument("the document has no id; give each document a stable id of your own")
         if not self.text.strip():
-            message = f"document {listed([self.id])!r} has no text; leave it out or give it some"
-            raise InvalidDocument(message)
+            raise InvalidDocument(f"document {listed([self.id])!r} has no text; leave it out or give it some")
         modified: Json = self.modified
         is_time = modified is None or (
             isinstance(modified, int | float) and not isinstance(modified, bool) and math.isfinite(modified)
         )
         if not is_time:
-            message = f"document {listed([self.id])!r}: modified is seconds since 1970, not {self.modified!r}"
-            raise InvalidDocument(message)
+            raise InvalidDocument(f"document {listed([self.id])!r}: modified is seconds since 1970, not {self.modified!r}")
         if not isinstance(self.metadata, Mapping):
-            message = f"document {listed([self.id])!r}: metadata must be an object, not {type(self.metadata).__name__}"
-            raise InvalidDocument(message)
+            raise InvalidDocument(f"document {listed([self.id])!r}: metadata must be an object, not {type(self.metadata).__name__}")
         _check_json(self.metadata, f"document {listed([self.id])!r}: metadata")
         object.__setattr__(self, "metadata", _copied(self.metadata))  # plain data, which nobody else can change
 
@@ -265,14 +260,11 @@ def check_query(query: str) -> None:
         InvalidQuery: an empty query, one that UTF-8 cannot store, or something that is no text.
     """
     if not isinstance(query, str):
-        message = f"the query is a {type(query).__name__}; give it as a string"
-        raise InvalidQuery(message)
+        raise InvalidQuery(f"the query is a {type(query).__name__}; give it as a string")
     if not query.strip():
-        message = "the query is empty; ask something"
-        raise InvalidQuery(message)
+        raise InvalidQuery("the query is empty; ask something")
     if not encodable(query):
-        message = "the query holds half of a surrogate pair; re-encode it"
-        raise InvalidQuery(message)
+        raise InvalidQuery("the query holds half of a surrogate pair; re-encode it")
 
 
 def checked_whole(name: str, value: Any) -> int:
@@ -282,8 +274,7 @@ def checked_whole(name: str, value: Any) -> int:
         InvalidQuery: it is none.
     """
     if isinstance(value, bool) or not isinstance(value, Integral):
-        message = f"{name} is {_short(value)}; give a whole number"
-        raise InvalidQuery(message)
+        raise InvalidQuery(f"{name} is {_short(value)}; give a whole number")
     return int(value)
 
 
@@ -294,8 +285,7 @@ def check_number(name: str, value: Any) -> None:
         InvalidQuery: it is none.
     """
     if isinstance(value, bool) or not isinstance(value, Real):
-        message = f"{name} is {_short(value)}; give a number"
-        raise InvalidQuery(message)
+        raise InvalidQuery(f"{name} is {_short(value)}; give a number")
 
 
 def _short(value: Any) -> str:
@@ -345,19 +335,15 @@ def check_strings(values: Iterable[str], name: str, kind: str) -> list[str]:
     """
     given: Json = values
     if isinstance(given, str):
-        message = f"{name} is a list of {kind}; write [{given[:_LONGEST_PATH]!r}]"
-        raise InvalidQuery(message)
+        raise InvalidQuery(f"{name} is a list of {kind}; write [{given[:_LONGEST_PATH]!r}]")
     if isinstance(given, bytes | Mapping) or not isinstance(given, Iterable):
-        message = f"{name} is a list of {kind}, not a {type(given).__name__}"
-        raise InvalidQuery(message)
+        raise InvalidQuery(f"{name} is a list of {kind}, not a {type(given).__name__}")
     checked = list(values)
     for number, one in enumerate(checked):
         if not isinstance(one, str):
-            message = f"{name}[{number}] is a {type(one).__name__}; {kind} are strings"
-            raise InvalidQuery(message)
+            raise InvalidQuery(f"{name}[{number}] is a {type(one).__name__}; {kind} are strings")
         if not encodable(one):
-            message = f"{name}[{number}] holds half of a surrogate pair; re-encode it"
-            raise InvalidQuery(message)
+            raise InvalidQuery(f"{name}[{number}] holds half of a surrogate pair; re-encode it")
     return checked
 
 
@@ -375,8 +361,7 @@ def _check_json(value: Json, *steps: Any) -> None:
     problem = f"is nested more than {_DEEPEST} levels deep; flatten it" if len(steps) > _DEEPEST + 1 else _problem(value)
     if problem:
         path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps).removeprefix(".")
-        message = f"{listed([path])} {problem}"
-        raise InvalidDocument(message)
+        raise InvalidDocument(f"{listed([path])} {problem}")
     if isinstance(value, Mapping):
         for key, inner in value.items():
             _check_json(inner, *steps, key)

@@ -127,11 +127,9 @@ def _tool(function: Callable[..., Any], annotations: ToolAnnotations) -> Tool:
         def _checked(cls, given: Any) -> Any:
             if unknown := [name for name in given if name not in cls.model_fields]:
                 there_are = ", ".join(cls.model_fields)
-                message = f"there is no argument {unknown[0][:_LONGEST_NAME]!r}; there are {there_are}"
-                raise ValueError(message)
+                raise ValueError(f"there is no argument {unknown[0][:_LONGEST_NAME]!r}; there are {there_are}")
             if (place := half_surrogate(given)) is not None:
-                message = f"{place} holds half of a surrogate pair, which UTF-8 cannot store"
-                raise ValueError(message)
+                raise ValueError(f"{place} holds half of a surrogate pair, which UTF-8 cannot store")
             return given
 
     tool.fn_metadata.arg_model = Arguments

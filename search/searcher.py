@@ -42,8 +42,7 @@ class Searcher:
 
     def __init__(self, settings: Settings, lender: "_Parts | None" = None) -> None:
         if not isinstance(settings, Settings):
-            message = f"settings is a {type(settings).__name__}; write open_search(Settings(data_dir=…))"
-            raise InvalidSettings(message)
+            raise InvalidSettings(f"settings is a {type(settings).__name__}; write open_search(Settings(data_dir=…))")
         self._parts = _Parts(settings, lender)
         self._naming = threading.Lock()
         self._beside: dict[str, Searcher] = {}
@@ -489,8 +488,7 @@ class _Parts:
                 )
                 raise SearchError(message)
             if self._closed:
-                message = "this searcher is closed; open another with open_search()"
-                raise SearchError(message)
+                raise SearchError("this searcher is closed; open another with open_search()")
             if self._lender is not None and name in _LENT and name not in self._parts:
                 return self._lender._once(name, build)  # noqa: SLF001  # another of its kind
             if name not in self._parts:

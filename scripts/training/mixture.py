@@ -66,8 +66,7 @@ def draw_examples(
             documents = (choice.choice(pool.positives), *choice.sample(pool.negatives, negatives))
             examples.append(Example(name, query, documents, (1.0, *[0.0] * negatives)))
     if not examples:
-        message = f"no query has a relevant document and {negatives} negatives; mine deeper or ask for fewer negatives"
-        raise InvalidDataset(message)
+        raise InvalidDataset(f"no query has a relevant document and {negatives} negatives; mine deeper or ask for fewer negatives")
     random.Random(f"{seed}/order").shuffle(examples)  # noqa: S311
     return examples
 

@@ -65,8 +65,7 @@ def prepare(
     """
     teacher = build_reranker(settings) if chosen.teacher else None
     if chosen.teacher and teacher is None:
-        message = "a teacher is wanted, but the settings name no reranker; set SEARCH_RERANKER__MODEL, and its kind"
-        raise InvalidDataset(message)
+        raise InvalidDataset("a teacher is wanted, but the settings name no reranker; set SEARCH_RERANKER__MODEL, and its kind")
     drawn = out / "drawn.jsonl"
     if not drawn.is_file():
         made = {"teacher": teacher.name if teacher else None}

@@ -167,8 +167,7 @@ def predict(model: CrossEncoder, held_out: Sequence[HeldOut], *, bf16: bool) -> 
     with torch.autocast(model.device.type, torch.bfloat16, enabled=bf16):
         scores = model.predict(pairs, batch_size=64, activation_fn=nn.Identity(), convert_to_numpy=True)
     if not np.isfinite(scores).all():
-        message = "the model's scores are no longer numbers; lower --learning-rate, or train with --precision fp32"
-        raise InferenceFailed(message)
+        raise InferenceFailed("the model's scores are no longer numbers; lower --learning-rate, or train with --precision fp32")
     ends = np.cumsum([len(query.candidates) for query in held_out])
     return np.split(np.asarray(scores, np.float64), ends[:-1])
 

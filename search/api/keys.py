@@ -54,11 +54,9 @@ def check_listening(service: ServiceSettings) -> None:
         InvalidSettings: the address is not this machine's own, and there are no keys; or half of what TLS needs.
     """
     if not service.api_keys and not is_local(service.host):
-        message = (
+        raise InvalidSettings(
             f"{service.host} is reached by others, and there are no keys: make one with `search key NAME`, "
             "or listen on 127.0.0.1 behind a proxy that asks for one"
         )
-        raise InvalidSettings(message)
     if (service.certificate is None) != (service.private_key is None):
-        message = "TLS needs both: SEARCH_SERVICE__CERTIFICATE and SEARCH_SERVICE__PRIVATE_KEY"
-        raise InvalidSettings(message)
+        raise InvalidSettings("TLS needs both: SEARCH_SERVICE__CERTIFICATE and SEARCH_SERVICE__PRIVATE_KEY")

@@ -76,8 +76,7 @@ def room(max_connections: int) -> Room:
     if limit != resource.RLIM_INFINITY:
         held = min(held, limit - used - min(_RESERVE, limit // 4))
     if held < _FEWEST:
-        message = f"the system lets this process open {limit} files, which is too few; raise it with ulimit -n"
-        raise InvalidSettings(message)
+        raise InvalidSettings(f"the system lets this process open {limit} files, which is too few; raise it with ulimit -n")
     served = min(max_connections, held * 3 // 4)
     if served < max_connections:
         _log.warning(

@@ -94,8 +94,7 @@ class Service:
         if not make and not self._searcher.knows(collection):
             engine = self._searcher.collections
             if collection not in engine.aliases() and collection not in engine.names():
-                message = f"there is no collection {collection!r}; GET /v1/collections lists them"
-                raise CollectionNotFound(message)
+                raise CollectionNotFound(f"there is no collection {collection!r}; GET /v1/collections lists them")
         return self._searcher.beside(collection)
 
     def drop(self, collection: str) -> None:
@@ -111,8 +110,7 @@ class Service:
         if collection in aliases:
             raise Refused(409, "CollectionAliased", f"{collection!r} is an alias of {aliases[collection]!r}; drop that one")
         if leading := [alias for alias, target in aliases.items() if target == collection]:
-            message = f"the alias {leading[0]!r} leads to {collection!r}; lead it elsewhere first"
-            raise Refused(409, "CollectionAliased", message)
+            raise Refused(409, "CollectionAliased", f"the alias {leading[0]!r} leads to {collection!r}; lead it elsewhere first")
         self._searcher.let_go(collection)
         self.engine.drop(collection)
 
@@ -333,8 +331,7 @@ def _joined(scorings: list[Scoring], expected: int) -> Scoring:
         unread=np.concatenate(unread) if len(unread) == len(scorings) else None,
     )
     if joined.scores.shape != (expected,) or not np.isfinite(joined.scores).all():
-        message = f"it gave {np.isfinite(joined.scores).sum()} scores for {expected} texts"
-        raise ValueError(message)
+        raise ValueError(f"it gave {np.isfinite(joined.scores).sum()} scores for {expected} texts")
     return joined
 
 

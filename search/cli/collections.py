@@ -84,8 +84,7 @@ def alias(
 ) -> None:
     """Lead an alias to a collection, in one step, or forget it."""
     if (name is None) != remove:
-        message = "name the collection that the alias leads to, or --remove it"
-        raise InvalidQuery(message)
+        raise InvalidQuery("name the collection that the alias leads to, or --remove it")
     engine = build_collections(load_settings(data_dir, None))
     try:
         if name is None:
@@ -228,11 +227,9 @@ def _lines(file: Path) -> list[str]:
     try:
         found = [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
-        message = f"{file} cannot be read: {error}"
-        raise InvalidQuery(message) from error
+        raise InvalidQuery(f"{file} cannot be read: {error}") from error
     if not found:
-        message = f"{file} holds no query; write one a line"
-        raise InvalidQuery(message)
+        raise InvalidQuery(f"{file} holds no query; write one a line")
     return found
 
 

@@ -39,14 +39,12 @@ def configurations(
         from search.evaluation.runs import Configuration
 
     if wrong := [depth for depth in depths if depth < 1]:
-        message = f"depth is {wrong[0]}; rerank at least 1 candidate"
-        raise InvalidQuery(message)
+        raise InvalidQuery(f"depth is {wrong[0]}; rerank at least 1 candidate")
     wanted = [("", {"depth": str(depth)}) for depth in dict.fromkeys([*depths, *further])]
     for words in others:
         changes = changes_of(words)
         if not changes:
-            message = "--with names no setting; write name=value, such as reranker.weight=0.5"
-            raise InvalidSettings(message)
+            raise InvalidSettings("--with names no setting; write name=value, such as reranker.weight=0.5")
         wanted += [(words, {"depth": str(depth)} | changes) for depth in (dict.fromkeys(depths) if "depth" not in changes else [0])]
     loaded: list[tuple[Settings, Reranker]] = []
     found: list[Configuration] = []
@@ -54,8 +52,7 @@ def configurations(
         chosen = varied(settings, changes)
         if isinstance(chosen.reranker, NoReranker):
             if words:
-                message = f"--with {words!r} reranks nothing, and retrieval alone is measured anyway"
-                raise InvalidSettings(message)
+                raise InvalidSettings(f"--with {words!r} reranks nothing, and retrieval alone is measured anyway")
             continue
         at = f"depth {chosen.depth}"
         name = (words if len(depths) == 1 or "depth=" in words else f"{words}, {at}") if words else at if found else MAIN
@@ -79,16 +76,14 @@ def changes_of(words: str) -> dict[str, str]:
     try:
         split = shlex.split(words)
     except ValueError as error:
-        message = f"{words!r} cannot be read: {error}"
-        raise InvalidSettings(message) from error
+        raise InvalidSettings(f"{words!r} cannot be read: {error}") from error
     for word in split:
         name, sign, value = word.partition("=")
         if not sign or not name or not value:
             message = f"{word!r} is no setting; write name=value, such as reranker.weight=0.5, several of them separated by spaces"
             raise InvalidSettings(message)
         if name in changes:
-            message = f"{words!r} sets {name} twice"
-            raise InvalidSettings(message)
+            raise InvalidSettings(f"{words!r} sets {name} twice")
         changes[name] = value
     return changes
 

@@ -102,8 +102,7 @@ def standard_library() -> Iterator[Document]:
                 found = True
                 yield document
     if not found:
-        message = f"this Python has no source in {root}; run the demo with another one"
-        raise SearchError(message)
+        raise SearchError(f"this Python has no source in {root}; run the demo with another one")
 
 
 def prepare(searcher: Searcher, on_progress: "Callable[[Progress], None]") -> int:

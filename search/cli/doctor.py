@@ -110,8 +110,7 @@ def _data_dir(folder: Path) -> str:
 
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
     if not os.access(existing, os.W_OK):
-        message = f"{existing} cannot be written; choose another data_dir"
-        raise SearchError(message)
+        raise SearchError(f"{existing} cannot be written; choose another data_dir")
     pid = read_owner(folder / "owner.json").get("pid")
     return f"{folder}, last opened by process {pid}" if isinstance(pid, int) else str(folder)
 

@@ -90,8 +90,7 @@ def evaluate(
         further = [part for part in (depths[0] // 2, depths[0] // 4) if part] if out and len(depths) == 1 else []
         chosen = configurations(compared, depths, others or (), further=further)
         if fail_if_worse and not chosen:
-            message = "--fail-if-worse needs something that is reranked, and nothing is"
-            raise InvalidQuery(message)
+            raise InvalidQuery("--fail-if-worse needs something that is reranked, and nothing is")
         evaluation = _run(searcher, loaded, chosen, names, keep_hits=out is not None)
     if as_json:
         print_json(evaluation.to_dict())
@@ -136,8 +135,7 @@ def calibrate(
     answers = evaluation.answers[1]
     failures = f"reranking failed on {len(answers.failures):,} queries: {next(iter(answers.failures.values()), '')}"
     if not answers.scored:
-        message = failures if answers.failures else "no passage was scored, so there is nothing to learn from"
-        raise InvalidQuery(message)
+        raise InvalidQuery(failures if answers.failures else "no passage was scored, so there is nothing to learn from")
     found = fit(evaluation.judged(answers), method, reranker.recipe.probability, folds=folds)
     source = f"{method} on {loaded.name} ({loaded.split}): {found.queries:,} queries, {found.after.pairs:,} passages"
     notes = [*evaluation.notes, *([failures] if answers.failures else [])]
@@ -243,6 +241,5 @@ def _floor(words: str) -> tuple[str, float]:
     except ValueError:
         floor = math.nan
     if not math.isfinite(floor):
-        message = f"--fail-under {words!r}: write a measure and a number, such as nDCG@10=0.65"
-        raise InvalidQuery(message)
+        raise InvalidQuery(f"--fail-under {words!r}: write a measure and a number, such as nDCG@10=0.65")
     return name, floor

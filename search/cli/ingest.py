@@ -169,8 +169,7 @@ def update(
     try:
         fields = json.loads(metadata)
     except ValueError as error:
-        message = f"""METADATA is not JSON ({error}); write an object, such as '{{"status": "archived"}}'"""
-        raise InvalidQuery(message) from error
+        raise InvalidQuery(f"""METADATA is not JSON ({error}); write an object, such as '{{"status": "archived"}}'""") from error
     changed: list[str] = []
     with open_search(load_settings(data_dir, collection)) as searcher:
         done = searcher.update(
@@ -218,8 +217,7 @@ def _written(file: Path) -> Iterator[TextIO]:
     try:
         stream = unfinished.open("w", encoding="utf-8", errors="backslashreplace", buffering=1)
     except OSError as error:
-        message = f"the file of rejects cannot be written to {file}: {error.strerror}"
-        raise InvalidDocument(message) from error
+        raise InvalidDocument(f"the file of rejects cannot be written to {file}: {error.strerror}") from error
     with stream:
         yield stream
     unfinished.replace(file)
@@ -234,14 +232,12 @@ def _amount(text: str) -> float:
     except ValueError:
         share = math.nan
     if not 0 <= share <= 1:
-        message = f"--max-delete is {text!r}; write a number of documents, such as 50, or a share, such as 20% or 0.2"
-        raise InvalidDocument(message)
+        raise InvalidDocument(f"--max-delete is {text!r}; write a number of documents, such as 50, or a share, such as 20% or 0.2")
     return share
 
 
 def _pair(text: str) -> tuple[str, str]:
     name, equals, column = text.partition("=")
     if not equals:
-        message = f"--field is {text!r}; write NAME=COLUMN, such as text=body"
-        raise InvalidDocument(message)
+        raise InvalidDocument(f"--field is {text!r}; write NAME=COLUMN, such as text=body")
     return name, column

@@ -74,8 +74,7 @@ def explain(
     from search.query.replay import save as write
 
     if (text is None) == (replay is None):
-        message = "give a query, or --replay and a file that --save wrote"
-        raise InvalidQuery(message)
+        raise InvalidQuery("give a query, or --replay and a file that --save wrote")
     wanted = changes_of(changes)
     settings = varied(load_settings(data_dir, collection), wanted)
     with open_search(settings) as searcher:
@@ -91,8 +90,7 @@ def explain(
             return
         reranker = searcher.reranker
         if reranker is None:
-            message = "the settings switch reranking off (SEARCH_RERANKER__KIND=none), so there is nothing to replay with"
-            raise InvalidQuery(message)
+            raise InvalidQuery("the settings switch reranking off (SEARCH_RERANKER__KIND=none), so there is nothing to replay with")
         shown = settings.depth if depth is None and "depth" in wanted else depth
         found = run(replay or Path(), reranker, shown, searcher.embedder.name)
     if as_json:
@@ -110,8 +108,7 @@ def rerank(
     try:
         lines = re.split("[\r\n]", sys.stdin.buffer.read().decode("utf-8"))
     except UnicodeDecodeError as error:
-        message = f"standard input is not UTF-8 at byte {error.start + 1}; convert it"
-        raise InvalidQuery(message) from error
+        raise InvalidQuery(f"standard input is not UTF-8 at byte {error.start + 1}; convert it") from error
     texts = [line for line in lines if line.strip()]
     if not texts:
         raise InvalidQuery("there is nothing to rank; give one text a line on standard input")

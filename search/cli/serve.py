@@ -47,8 +47,7 @@ def serve(
     settings = _settings(data_dir, collection, {"host": host, "port": port})
     service = settings.service
     if log not in {"json", "text", "none"}:
-        message = f"--log is {log!r}; write json, text or none"
-        raise InvalidQuery(message)
+        raise InvalidQuery(f"--log is {log!r}; write json, text or none")
     check_listening(service)
     if log != "none":
         write_logs(as_json=log == "json")
@@ -108,8 +107,7 @@ def health(
     where = _dialled(host or service.host)
     port = port or service.port
     if not port:
-        message = "the settings leave the port to the system (0): name it with --port"
-        raise InvalidSettings(message)
+        raise InvalidSettings("the settings leave the port to the system (0): name it with --port")
     tls = ssl.create_default_context()
     tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE  # its certificate names no 127.0.0.1, and nothing secret is sent
     asked = (
@@ -123,11 +121,9 @@ def health(
             asked.request("GET", "/readyz")
             status = asked.getresponse().status
     except (OSError, http.client.HTTPException) as error:
-        message = f"{url} does not answer ({str(error) or type(error).__name__})"
-        raise ServiceUnreachable(message) from error
+        raise ServiceUnreachable(f"{url} does not answer ({str(error) or type(error).__name__})") from error
     if status != _READY:
-        message = f"{url} is not ready (HTTP {status})"
-        raise ServiceRefused(message)
+        raise ServiceRefused(f"{url} is not ready (HTTP {status})")
     show(f"{url} is ready")
 
 
@@ -147,11 +143,9 @@ def key(
 
     scopes = scope or ["search"]
     if wrong := [one for one in scopes if one not in _SCOPES]:
-        message = f"there is no scope {wrong[0]!r}; there are {', '.join(_SCOPES)}"
-        raise InvalidSettings(message)
+        raise InvalidSettings(f"there is no scope {wrong[0]!r}; there are {', '.join(_SCOPES)}")
     if not name.replace("-", "").replace("_", "").isalnum():
-        message = f"{name!r} cannot name a key; use letters, digits, hyphens and underscores"
-        raise InvalidSettings(message)
+        raise InvalidSettings(f"{name!r} cannot name a key; use letters, digits, hyphens and underscores")
     made, digest = new_key()
     if as_json:
         print_json({"name": name, "key": made, "sha256": digest, "scopes": scopes})

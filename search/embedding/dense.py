@@ -78,11 +78,10 @@ class FastEmbedEmbedder:
             self._model, self.device = load_on(device, load, lambda loaded: getattr(loaded, "model", None), cuda)
             self.tokenizer = TextTokenizer(self._model.tokenizer)
         if self.tokenizer.max_tokens - self.tokenizer.special_tokens(pair=False) < LEAST_ROOM:
-            message = (
+            raise ModelIncomplete(
                 f"the model {self.name} reads {self.tokenizer.max_tokens} tokens by its tokenizer_config.json, which leaves no "
                 "room for a text; correct model_max_length there"
             )
-            raise ModelIncomplete(message)
         watch(self)
         self._batch_tokens = batch_tokens
         if folder is not None and not is_bundled(folder):
@@ -124,8 +123,7 @@ class FastEmbedEmbedder:
             with running(self.name):
                 vectors = list(self._model.passage_embed([texts[i] for i in batch], batch_size=len(batch)))
             if len(vectors) != len(batch):
-                message = f"the model {self.name} gave {len(vectors)} vectors for {len(batch)} texts"
-                raise InferenceFailed(message)
+                raise InferenceFailed(f"the model {self.name} gave {len(vectors)} vectors for {len(batch)} texts")
             matrix[batch] = _unit_rows(vectors, "passage")
         return matrix
 
@@ -157,8 +155,7 @@ def _width(folder: ModelFolder) -> int:
     """How many numbers the vectors have, as the folder says."""
     width = folder.recipe.get("dimension") or folder.config.get("hidden_size")
     if not width:
-        message = f"{folder.path}/config.json must state hidden_size, the dimension of the vectors"
-        raise ModelIncomplete(message)
+        raise ModelIncomplete(f"{folder.path}/config.json must state hidden_size, the dimension of the vectors")
     if not isinstance(width, int) or isinstance(width, bool) or not 0 < width <= _WIDEST:
         message = f"{folder.path} says that its vectors have {str(width)[:20]} dimensions; correct hidden_size in its config.json"
         raise ModelIncomplete(message)
@@ -189,8 +186,7 @@ def _check_output(folder: ModelFolder, model: Any) -> None:
             f'extraction, or, if they are meant, write {{"dimension": {given[2]}}} into its recipe.json'
         )
     if problem:
-        message = f"the model {folder.name} {problem}"
-        raise ModelIncomplete(message)
+        raise ModelIncomplete(f"the model {folder.name} {problem}")
 
 
 def _pooling(folder: ModelFolder) -> str:
@@ -207,8 +203,7 @@ def _pooling(folder: ModelFolder) -> str:
     }
     wanted = [mode for mode, on in modes.items() if mode.startswith("pooling_mode_") and on is True]
     if len(wanted) != 1 or wanted[0] not in known:
-        message = f"{file} asks for the pooling {' and '.join(wanted) or 'none'}; one of {', '.join(known)} can be run"
-        raise ModelIncomplete(message)
+        raise ModelIncomplete(f"{file} asks for the pooling {' and '.join(wanted) or 'none'}; one of {', '.join(known)} can be run")
     return known[wanted[0]]
 
 
@@ -220,11 +215,9 @@ def _check_modules(file: Path) -> None:
     try:
         kinds = [str(module["type"]).rpartition(".")[2] for module in modules]
     except (TypeError, KeyError) as error:
-        message = f"{file} is no list of modules, each with its type; copy the model again"
-        raise ModelIncomplete(message) from error
+        raise ModelIncomplete(f"{file} is no list of modules, each with its type; copy the model again") from error
     if others := sorted(set(kinds) - _MODULES):
-        message = (
+        raise ModelIncomplete(
             f"{file} names {', '.join(others)[:80]} behind the graph, which is not run here: export the model with it, as one "
             'vector a text, and write {"pooling": "disabled"} into its recipe.json'
         )
-        raise ModelIncomplete(message)

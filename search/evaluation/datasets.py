@@ -68,12 +68,10 @@ def load_dataset(source: Path, split: str | None = None, *, queries: Path | None
         corpus = corpus or (source / "corpus.jsonl" if (source / "corpus.jsonl").is_file() else None)
         name = source.resolve().name
     elif split is not None:
-        message = f"{source} is one file of judgements, so there is no split {split!r} to choose"
-        raise InvalidDataset(message)
+        raise InvalidDataset(f"{source} is one file of judgements, so there is no split {split!r} to choose")
     elif source.suffix == ".jsonl":
         if queries is not None:
-            message = f"{source} holds its queries itself; leave {queries} out"
-            raise InvalidDataset(message)
+            raise InvalidDataset(f"{source} holds its queries itself; leave {queries} out")
         name, found = source.stem, "all"
         asked, qrels = _read_labels(source)
     else:
@@ -109,11 +107,10 @@ def checked(dataset: Dataset, known: Collection[str]) -> tuple[Dataset, list[str
     notes = []
     judged = {document for grades in dataset.qrels.values() for document in grades}
     if not judged & set(known):
-        message = (
+        raise InvalidDataset(
             f"none of the {len(judged):,} judged documents of {dataset.name}, such as {min(judged)!r}, is among the {len(known):,} "
             "documents of the corpus: these judgements are about another corpus, or ids are written otherwise"
         )
-        raise InvalidDataset(message)
     if dataset.empty:
         notes.append(f"{dataset.empty:,} documents have neither title nor text and are left out")
     if unknown := sorted(judged - set(known)):
@@ -145,8 +142,7 @@ def _read_corpus(file: Path) -> tuple[tuple[Document, ...], int]:
     for number, row in _rows(file, ("_id", "text")):
         title, text = row.get("title") or "", row["text"]
         if not isinstance(title, str):
-            message = f"{file}:{number} has a title that is no string"
-            raise InvalidDataset(message)
+            raise InvalidDataset(f"{file}:{number} has a title that is no string")
         if not text.strip() and not title.strip():
             empty += 1
             continue
@@ -155,11 +151,9 @@ def _read_corpus(file: Path) -> tuple[tuple[Document, ...], int]:
                 Document(id=row["_id"], text=text, title=title) if text.strip() else Document(id=row["_id"], text=title)
             )
         except InvalidDocument as error:
-            message = f"{file}:{number}: {error}"
-            raise InvalidDataset(message) from error
+            raise InvalidDataset(f"{file}:{number}: {error}") from error
     if not documents:
-        message = f"{file} holds no documents"
-        raise InvalidDataset(message)
+        raise InvalidDataset(f"{file} holds no documents")
     _unique(file, "document", [document.id for document in documents])
     return tuple(documents), empty
 
@@ -172,8 +166,7 @@ def _read_queries(file: Path) -> dict[str, str]:
         for number, line in _lines(file):
             query, tab, text = line.partition("\t")
             if not tab:
-                message = f"{file}:{number} is not a query's id, a tab and its text"
-                raise InvalidDataset(message)
+                raise InvalidDataset(f"{file}:{number} is not a query's id, a tab and its text")
             pairs.append((_name(query, file, number), text.strip()))
     _unique(file, "query", [query for query, _ in pairs])
     return dict(pairs)
@@ -190,12 +183,10 @@ def _read_labels(file: Path) -> tuple[dict[str, str], dict[str, dict[str, int]]]
             case dict() as graded if all(isinstance(grade, int) and not isinstance(grade, bool) for grade in graded.values()):
                 grades = graded
             case _:
-                message = f'{file}:{number}: "relevant" must be a list of document ids, or an object of grades by id'
-                raise InvalidDataset(message)
+                raise InvalidDataset(f'{file}:{number}: "relevant" must be a list of document ids, or an object of grades by id')
         given = row.get("_id", f"line {number}")
         if not isinstance(given, str):
-            message = f"{file}:{number} has an _id that is no string"
-            raise InvalidDataset(message)
+            raise InvalidDataset(f"{file}:{number} has an _id that is no string")
         query = _name(given, file, number)
         if query in queries or row["query"] in texts:
             what = f"_id {query!r}" if query in queries else f"query {row['query']!r}"
@@ -205,8 +196,7 @@ def _read_labels(file: Path) -> tuple[dict[str, str], dict[str, dict[str, int]]]
         queries[query] = row["query"]
         qrels[query] = {_name(document, file, number): _grade(grade, file, number) for document, grade in grades.items()}
     if not qrels:
-        message = f"{file} holds no judgements"
-        raise InvalidDataset(message)
+        raise InvalidDataset(f"{file} holds no judgements")
     return queries, qrels
 
 
@@ -218,19 +208,16 @@ def _read_qrels(file: Path) -> dict[str, dict[str, int]]:
         if not qrels and len(columns) == _BEIR and columns[2].lower() in _HEADERS:
             continue
         if len(columns) not in {_BEIR, _TREC} or not re.fullmatch(r"-?[0-9]{1,9}", columns[-1]):
-            message = (
+            raise InvalidDataset(
                 f"{file}:{number} is neither query-id, corpus-id and score separated by tabs, as in BEIR, "
                 "nor query, 0, document and grade, as in TREC"
             )
-            raise InvalidDataset(message)
         query, document = _name(columns[0], file, number), _name(columns[-2], file, number)
         grade = _grade(int(columns[-1]), file, number)
         if qrels.setdefault(query, {}).setdefault(document, grade) != grade:
-            message = f"{file}:{number} grades document {document!r} for query {query!r} a second time, and otherwise"
-            raise InvalidDataset(message)
+            raise InvalidDataset(f"{file}:{number} grades document {document!r} for query {query!r} a second time, and otherwise")
     if not qrels:
-        message = f"{file} holds no judgements"
-        raise InvalidDataset(message)
+        raise InvalidDataset(f"{file} holds no judgements")
     return qrels
 
 
@@ -238,23 +225,20 @@ def _name(text: str, file: Path, number: int) -> str:
     """An id that every tool can carry."""
     name = text.strip()
     if not name or "\0" in name or not encodable(name):
-        message = f"{file}:{number} has an id that is empty, or that cannot be stored: {text!r}"
-        raise InvalidDataset(message)
+        raise InvalidDataset(f"{file}:{number} has an id that is empty, or that cannot be stored: {text!r}")
     return name
 
 
 def _grade(grade: int, file: Path, number: int) -> int:
     if abs(grade) > _HIGHEST_GRADE:
-        message = f"{file}:{number} has the grade {grade:,}; grades are whole numbers up to {_HIGHEST_GRADE:,}"
-        raise InvalidDataset(message)
+        raise InvalidDataset(f"{file}:{number} has the grade {grade:,}; grades are whole numbers up to {_HIGHEST_GRADE:,}")
     return grade
 
 
 def _unique(file: Path, what: str, names: Sequence[str]) -> None:
     if len(set(names)) < len(names):
         twice = Counter(names).most_common(1)[0][0]
-        message = f"{file} names the {what} {twice!r} twice; each must be there once"
-        raise InvalidDataset(message)
+        raise InvalidDataset(f"{file} names the {what} {twice!r} twice; each must be there once")
 
 
 def _lines(file: Path) -> Iterator[tuple[int, str]]:
@@ -265,8 +249,7 @@ def _lines(file: Path) -> Iterator[tuple[int, str]]:
                 if line.strip():
                     yield number, line.rstrip("\n")
     except (OSError, ValueError) as error:
-        message = f"{file} cannot be read: {error}"
-        raise InvalidDataset(message) from error
+        raise InvalidDataset(f"{file} cannot be read: {error}") from error
 
 
 def _rows(file: Path, fields: Sequence[str]) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -275,9 +258,7 @@ def _rows(file: Path, fields: Sequence[str]) -> Iterator[tuple[int, dict[str, An
         try:
             row = json.loads(line)
         except ValueError as error:
-            message = f"{file} cannot be read: line {number}: {error}"
-            raise InvalidDataset(message) from error
+            raise InvalidDataset(f"{file} cannot be read: line {number}: {error}") from error
         if not isinstance(row, dict) or not all(isinstance(row.get(field), str) for field in fields):
-            message = f"{file}:{number} lacks the string {' or '.join(fields)}"
-            raise InvalidDataset(message)
+            raise InvalidDataset(f"{file}:{number} lacks the string {' or '.join(fields)}")
         yield number, row

@@ -53,8 +53,7 @@ def write_report(evaluation: Evaluation, folder: Path, probability: Probability 
         page = folder / "report.html"
         page.write_text(render(evaluation, drawn), encoding="utf-8")
     except OSError as error:
-        message = f"{folder} cannot be written: {error}"
-        raise InvalidSettings(message) from error
+        raise InvalidSettings(f"{folder} cannot be written: {error}") from error
     return page
 
 
@@ -72,8 +71,7 @@ def make_way(folder: Path) -> None:
         (folder / "result.json").unlink(missing_ok=True)
         (folder / "result.json").touch()
     except OSError as error:
-        message = f"{folder} cannot be written: {error}"
-        raise InvalidSettings(message) from error
+        raise InvalidSettings(f"{folder} cannot be written: {error}") from error
 
 
 def trec_run(answers: Answers) -> str:

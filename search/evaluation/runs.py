@@ -191,8 +191,7 @@ class _Shared:
             new = texts[self._ends[-1] :]
             part = self.reranker.score(query, new)
             if wrong := {values.shape for values in part[:3]} - {(len(new),)}:
-                message = f"it gave {' x '.join(map(str, min(wrong)))} scores for {len(new)} passages"
-                raise InferenceFailed(message)
+                raise InferenceFailed(f"it gave {' x '.join(map(str, min(wrong)))} scores for {len(new)} passages")
             self._parts.append(part)
             self._seconds.append(self._seconds[-1] + time.perf_counter() - started)
             self._ends.append(len(texts))
@@ -229,11 +228,9 @@ class _View:
 def _check(configurations: Sequence[Configuration]) -> None:
     names = [configuration.name for configuration in configurations]
     if twice := [name for name, count in Counter(["retrieval", *names]).items() if count > 1]:
-        message = f"two configurations are called {twice[0]!r}; leave one out"
-        raise InvalidQuery(message)
+        raise InvalidQuery(f"two configurations are called {twice[0]!r}; leave one out")
     if shallow := [configuration.depth for configuration in configurations if configuration.depth < 1]:
-        message = f"depth is {shallow[0]}; rerank at least 1 candidate"
-        raise InvalidQuery(message)
+        raise InvalidQuery(f"depth is {shallow[0]}; rerank at least 1 candidate")
 
 
 def _everything(index: VectorIndex, vector: Vector, wanted: int) -> list[Candidate]:

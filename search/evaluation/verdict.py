@@ -170,8 +170,7 @@ def evaluate(
     """
     report = on_progress or (lambda _what, _done, _total: None)
     if not names:
-        message = "no measure is named; take nDCG@10"
-        raise InvalidQuery(message)
+        raise InvalidQuery("no measure is named; take nDCG@10")
     retrieved = max(Measure.of(name).reach for name in names)
     if dataset.documents:
         known = {document.id for document in dataset.documents}

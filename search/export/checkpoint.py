@@ -36,8 +36,7 @@ class StoredTensor:
             values: NDArray[Any] = opened.get_slice(self._name)[slice(*part.indices(self.shape[0]))]
         self._on_read(values.nbytes)
         if not np.isfinite(values).all():
-            message = f"{self._file}: {self._name} holds values that are not numbers; copy the checkpoint again"
-            raise ModelCorrupt(message)
+            raise ModelCorrupt(f"{self._file}: {self._name} holds values that are not numbers; copy the checkpoint again")
         return values
 
 
@@ -70,8 +69,7 @@ class Checkpoint(Mapping[str, StoredTensor]):
         self.config = read_json(path / "config.json")
         if method := self.config.get("quantization_config"):
             name = method.get("quant_method", "unknown method") if isinstance(method, dict) else method
-            message = f"{path} is quantized already ({str(name)[:100]}); export from the original weights"
-            raise UnsupportedModel(message)
+            raise UnsupportedModel(f"{path} is quantized already ({str(name)[:100]}); export from the original weights")
         self._files = self._locate()
         self.total_bytes = sum(file.stat().st_size for file in set(self._files.values()))
 
@@ -80,11 +78,9 @@ class Checkpoint(Mapping[str, StoredTensor]):
             try:
                 files = {name: self.path / Path(file).name for name, file in read_json(self.path / _INDEX)["weight_map"].items()}
             except (KeyError, AttributeError, TypeError) as error:
-                message = f"{self.path / _INDEX} has no weight_map; copy the checkpoint again"
-                raise ModelIncomplete(message) from error
+                raise ModelIncomplete(f"{self.path / _INDEX} has no weight_map; copy the checkpoint again") from error
             if missing := sorted({file.name for file in files.values() if not file.is_file()}):
-                message = f"{self.path} lacks the shards {', '.join(missing)}; copy the checkpoint again"
-                raise ModelIncomplete(message)
+                raise ModelIncomplete(f"{self.path} lacks the shards {', '.join(missing)}; copy the checkpoint again")
             held = {file: self._names(file) for file in set(files.values())}
             if missing := sorted(name for name, file in files.items() if name not in held[file]):
                 message = f"{self.path}: the shards lack {len(missing)} tensors that the index names, such as {missing[0]}"
@@ -99,8 +95,7 @@ class Checkpoint(Mapping[str, StoredTensor]):
                 f"{self.path} holds {other}, which only torch can read; save it with save_pretrained(…, safe_serialization=True)"
             )
             raise UnsupportedModel(message)
-        message = f"{self.path} lacks model.safetensors, or its index and shards"
-        raise ModelIncomplete(message)
+        raise ModelIncomplete(f"{self.path} lacks model.safetensors, or its index and shards")
 
     def _names(self, file: Path) -> set[str]:
         with _opened(file) as opened:
@@ -138,11 +133,10 @@ class Checkpoint(Mapping[str, StoredTensor]):
             raise ModelIncomplete(message)
         extra = sorted(name for name in self._files if name not in wanted and not name.endswith(_LEFTOVERS))
         if extra:
-            message = (
+            raise UnsupportedModel(
                 f"{self.path} has {len(extra)} tensors that a model of its config.json has no use for, such as {extra[0]}; "
                 "correct config.json, or export the model that the tensors belong to"
             )
-            raise UnsupportedModel(message)
         for name, sizes in wanted.items():
             tensor = self[name]
             if tensor.dtype not in _FLOATS:
@@ -152,8 +146,7 @@ class Checkpoint(Mapping[str, StoredTensor]):
                 raise UnsupportedModel(message)
             if tensor.shape != sizes:
                 found, said = (" x ".join(map(str, shape)) for shape in (tensor.shape, sizes))
-                message = f"{self.path}: {name} is {found}, but {said} by config.json; copy the checkpoint again"
-                raise ModelIncomplete(message)
+                raise ModelIncomplete(f"{self.path}: {name} is {found}, but {said} by config.json; copy the checkpoint again")
 
 
 @contextmanager
@@ -162,8 +155,7 @@ def _opened(file: Path) -> Iterator[Any]:
         with safe_open(str(file), framework="numpy") as handle:
             yield handle
     except (SafetensorError, OSError) as error:
-        message = f"{file} is damaged ({str(error)[:500]}); copy the checkpoint again"
-        raise ModelCorrupt(message) from error
+        raise ModelCorrupt(f"{file} is damaged ({str(error)[:500]}); copy the checkpoint again") from error
 
 
 _WANTED = [
@@ -195,8 +187,7 @@ def fetch(model: str, revision: str | None, cache: Path) -> Path:
     try:
         return Path(snapshot_download(model, revision=revision, cache_dir=cache, allow_patterns=_WANTED))
     except Exception as error:  # it raises those of its HTTP library, and some of its own
-        message = (
+        raise ModelUnavailable(
             f"the model {model} is not in {cache} and could not be downloaded ({type(error).__name__}); connect this machine to "
             "the model hub, or copy the checkpoint's folder here and give its path"
-        )
-        raise ModelUnavailable(message) from error
+        ) from error

@@ -143,17 +143,14 @@ def _writing(out: Path) -> Iterator[None]:
     try:
         yield
     except Timeout as error:
-        message = f"another process is exporting to {out}"
-        raise ExportFailed(message) from error
+        raise ExportFailed(f"another process is exporting to {out}") from error
     except OSError as error:
-        message = f"{out} cannot be written ({error.strerror or error}); name another folder"
-        raise ExportFailed(message) from error
+        raise ExportFailed(f"{out} cannot be written ({error.strerror or error}); name another folder") from error
 
 
 def _refuse_existing(out: Path) -> None:
     if out.exists() or out.is_symlink():
-        message = f"{out} exists already; name another folder, or remove it first"
-        raise ExportFailed(message)
+        raise ExportFailed(f"{out} exists already; name another folder, or remove it first")
 
 
 def _check_disk(checkpoint: Checkpoint, plan: Plan, precision: Precision, parent: Path) -> None:
@@ -167,8 +164,7 @@ def _check_disk(checkpoint: Checkpoint, plan: Plan, precision: Precision, parent
     free = shutil.disk_usage(parent).free
     if needed > free:
         sizes = f"{needed / 1e9:,.1f} GB, and {parent} has {free / 1e9:,.1f} GB left"
-        message = f"the export needs about {sizes}; name a folder on another disk"
-        raise ExportFailed(message)
+        raise ExportFailed(f"the export needs about {sizes}; name a folder on another disk")
 
 
 def _synced(file: Path) -> int:

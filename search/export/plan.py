@@ -76,11 +76,10 @@ def make_plan(
     beside = checkpoint.path / "recipe.json"  # where scripts/train_reranker.py leaves it
     name = chosen or published or (str(beside) if beside.is_file() else None)
     if name is None and architecture not in _CROSS_ENCODERS:
-        message = (
+        raise UnsupportedModel(
             f"no recipe was published for {model}: say with --recipe how it is to be asked, by a file or "
             f"one of {', '.join(names())}. A wrong prompt gives plausible but wrong scores"
         )
-        raise UnsupportedModel(message)
     recipe = find(name) if name else Recipe()
     tokenizer, loaded = _tokenizer(checkpoint.path)
     limit = _limit(checkpoint, shape, max_tokens or recipe.max_tokens)
@@ -88,17 +87,14 @@ def make_plan(
     special: Mapping[str, Any] = {}
     if isinstance(shape, BertShape):
         if recipe.head is not None:
-            message = f"the recipe {name} is for language models; {architecture} takes no prompt"
-            raise UnsupportedModel(message)
+            raise UnsupportedModel(f"the recipe {name} is for language models; {architecture} takes no prompt")
         if precision.calculated_in == "bf16":
-            message = f"{architecture} is not calculated in bf16; export with fp16"
-            raise UnsupportedModel(message)
+            raise UnsupportedModel(f"{architecture} is not calculated in bf16; export with fp16")
         special = _special_tokens(checkpoint, tokenizer)
     else:
         recipe, rows = _resolved(recipe, name or "", architecture, loaded, limit)
         if isinstance(rows, list) and max(rows) >= shape.vocabulary:
-            message = f"{checkpoint.path}: the tokenizer has more tokens than the model; copy the checkpoint again"
-            raise ModelIncomplete(message)
+            raise ModelIncomplete(f"{checkpoint.path}: the tokenizer has more tokens than the model; copy the checkpoint again")
     told: dict[str, Any] = {"models": (), "max_tokens": limit, "weights": precision.weights, "activations": precision.calculated_in}
     if golden is not None:
         if recipe.compares:
@@ -127,15 +123,13 @@ def _shape(checkpoint: Checkpoint) -> tuple[str, BertShape | DecoderShape]:
     except SearchError:
         raise
     except KeyError as error:
-        message = f"{checkpoint.path / 'config.json'} does not say {error}; copy the checkpoint again"
-        raise ModelIncomplete(message) from error
+        raise ModelIncomplete(f"{checkpoint.path / 'config.json'} does not say {error}; copy the checkpoint again") from error
     except (TypeError, ValueError, AttributeError, ArithmeticError) as error:
         message = f"{checkpoint.path / 'config.json'} cannot be understood ({str(error)[:500]}); copy the checkpoint again"
         raise ModelIncomplete(message) from error
     classes = next((checkpoint[name].shape[:1] for name in _HEADS if name in checkpoint), (1,))
     if architecture in _CLASSIFIERS | _CROSS_ENCODERS and classes not in {(1,), ()}:  # one without dimensions is refused below
-        message = f"the classifier of {checkpoint.path} gives {classes[0]} scores; a reranker has one"
-        raise UnsupportedModel(message)
+        raise UnsupportedModel(f"the classifier of {checkpoint.path} gives {classes[0]} scores; a reranker has one")
     wanted = shape.tensors()
     if isinstance(shape, DecoderShape) and shape.tied and "lm_head.weight" in checkpoint:
         wanted["lm_head.weight"] = (shape.vocabulary, shape.width)
@@ -167,16 +161,14 @@ def _resolved(recipe: Recipe, name: str, architecture: str, tokenizer: TextToken
     """The recipe with the ids of its tokens, and the rows of the head that they are."""
     head = recipe.head
     if head is None:
-        message = f"the recipe {name} is for encoders; {architecture} needs a prompt"
-        raise UnsupportedModel(message)
+        raise UnsupportedModel(f"the recipe {name} is for encoders; {architecture} needs a prompt")
     if architecture in _CLASSIFIERS:
         if not isinstance(head, TokenLogits | Classification):
             message = f"the recipe {name} reads tokens, and {architecture} has a classifier instead; export its base model"
             raise UnsupportedModel(message)
         recipe = recipe.model_copy(update={"head": Classification()})
     elif isinstance(head, Classification):
-        message = f"the recipe {name} reads a classifier, and {architecture} has none"
-        raise UnsupportedModel(message)
+        raise UnsupportedModel(f"the recipe {name} reads a classifier, and {architecture} has none")
     for template in recipe.prompts():
         Prompt(template, tokenizer, max_tokens=limit, special_tokens=recipe.special_tokens)
     if isinstance(recipe.head, Classification | QueryLikelihood) or recipe.head is None:
@@ -191,14 +183,12 @@ def _resolved(recipe: Recipe, name: str, architecture: str, tokenizer: TextToken
 def _tokenizer(path: Path) -> tuple[Mapping[str, Any], TextTokenizer]:
     file = path / "tokenizer.json"
     if not is_there(file):
-        message = f"{path} lacks tokenizer.json; save it with AutoTokenizer.from_pretrained(…).save_pretrained(…)"
-        raise ModelIncomplete(message)
+        raise ModelIncomplete(f"{path} lacks tokenizer.json; save it with AutoTokenizer.from_pretrained(…).save_pretrained(…)")
     content = {**read_json(file), "truncation": None, "padding": None}
     try:
         return content, TextTokenizer(Tokenizer.from_str(json.dumps(content)))
     except Exception as error:  # the tokenizers library raises nothing more exact
-        message = f"{file} is no tokenizer ({str(error)[:500]}); copy the checkpoint again"
-        raise ModelIncomplete(message) from error
+        raise ModelIncomplete(f"{file} is no tokenizer ({str(error)[:500]}); copy the checkpoint again") from error
 
 
 def _special_tokens(checkpoint: Checkpoint, tokenizer: Mapping[str, Any]) -> Mapping[str, Any]:

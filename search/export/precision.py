@@ -37,11 +37,9 @@ def precision(weights: str, activations: str | None = None, block: int | None = 
             )
             raise UnsupportedModel(message)
     if weights in _TYPES and activations not in {None, weights}:
-        message = f"weights in {weights} are calculated with in {weights}; only int8 and int4 take other activations"
-        raise UnsupportedModel(message)
+        raise UnsupportedModel(f"weights in {weights} are calculated with in {weights}; only int8 and int4 take other activations")
     if block is not None and (weights in _TYPES or block not in _BLOCK_SIZES):
-        message = f"blocks of {block} are not known; int8 and int4 take {', '.join(map(str, _BLOCK_SIZES))}"
-        raise UnsupportedModel(message)
+        raise UnsupportedModel(f"blocks of {block} are not known; int8 and int4 take {', '.join(map(str, _BLOCK_SIZES))}")
     return Precision(cast(Weights, weights), cast(Activations | None, activations), block)
 
 
@@ -103,6 +101,5 @@ class Precision:
         with np.errstate(over="ignore"):
             cast: NDArray[Any] = array.astype(self.dtype)
         if self.calculated_in == "fp16" and not np.isfinite(cast).all() and np.isfinite(array.astype(np.float32)).all():
-            message = "a weight is larger than fp16 can hold; export with bf16 or fp32"
-            raise UnsupportedModel(message)
+            raise UnsupportedModel("a weight is larger than fp16 can hold; export with bf16 or fp32")
         return cast

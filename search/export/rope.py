@@ -34,8 +34,7 @@ def rope_tables(config: Mapping[str, Any], head_size: int, positions: int) -> tu
     original = config.get("original_max_position_embeddings", rope.get("original_max_position_embeddings"))
     rope["original_max_position_embeddings"] = int(original or config["max_position_embeddings"])
     if (share := rope.get("partial_rotary_factor", config.get("partial_rotary_factor", 1.0))) != 1:
-        message = f"config.json has partial_rotary_factor = {str(share)[:200]}; this graph turns whole heads only"
-        raise UnsupportedModel(message)
+        raise UnsupportedModel(f"config.json has partial_rotary_factor = {str(share)[:200]}; this graph turns whole heads only")
     with np.errstate(divide="raise", invalid="raise", over="raise"):  # which callers expect of numbers that make none
         return _tables(rope, kind, base, head_size, positions)
 
@@ -58,8 +57,7 @@ def _tables(rope: Mapping[str, Any], kind: Any, base: float, head_size: int, pos
     angles = np.arange(positions)[:, None] * frequencies
     cosines, sines = length * np.cos(angles), length * np.sin(angles)
     if not all(np.isfinite(table.astype(np.float32)).all() for table in (cosines, sines)):
-        message = "the rotary embeddings are no numbers"
-        raise ValueError(message)
+        raise ValueError("the rotary embeddings are no numbers")
     return cosines, sines
 
 
@@ -75,8 +73,7 @@ def _llama3(frequencies: Array, rope: Mapping[str, Any]) -> Array:
 def _yarn(frequencies: Array, base: float, rope: Mapping[str, Any]) -> tuple[Array, float]:
     """As llama3, but blended along the dimensions; and the factor by which queries and keys grow."""
     if rope.get("mscale") or rope.get("mscale_all_dim"):
-        message = "config.json has a yarn rope with mscale, which this graph does not compute"
-        raise UnsupportedModel(message)
+        raise UnsupportedModel("config.json has a yarn rope with mscale, which this graph does not compute")
     factor = rope["factor"]
     original = rope["original_max_position_embeddings"]
     size = 2 * len(frequencies)

@@ -66,11 +66,10 @@ class DecoderShape:
         heads = int(config["num_attention_heads"])
         size = config.get("head_dim") or (128 if kind == "qwen3" and "head_dim" not in config else config["hidden_size"] // heads)
         if size % _KERNEL_STEP or not 0 < size <= _WIDEST_HEAD:
-            message = (
+            raise UnsupportedModel(
                 f"config.json has heads of {size} dimensions; the attention kernel takes multiples of {_KERNEL_STEP} only, "
                 f"up to {_WIDEST_HEAD}"
             )
-            raise UnsupportedModel(message)
         kv_heads = int(config.get("num_key_value_heads") or heads)
         if heads < 1 or kv_heads < 1 or heads % kv_heads:
             message = f"config.json has {heads} heads and {kv_heads} for keys, of which each must serve as many; copy it again"
@@ -166,12 +165,10 @@ class BertShape:
         kind = str(config["model_type"])
         heads, width = int(config["num_attention_heads"]), int(config["hidden_size"])
         if heads < 1 or width % heads:
-            message = f"config.json has {width} dimensions in {heads} heads, which are not of one size; copy it again"
-            raise UnsupportedModel(message)
+            raise UnsupportedModel(f"config.json has {width} dimensions in {heads} heads, which are not of one size; copy it again")
         first_position = 0 if kind == "bert" else int(config.get("pad_token_id", 1)) + 1
         if first_position < 0:
-            message = f"pad_token_id is {first_position - 1}"
-            raise ValueError(message)
+            raise ValueError(f"pad_token_id is {first_position - 1}")
         return cls(
             layers=_layers(config),
             heads=heads,
@@ -233,16 +230,14 @@ def _windows(config: Config) -> tuple[int, ...]:
         message = f"config.json has layer_types = {str(types)[:_QUOTED]}; this graph computes {_FULL} and {_SLIDING}, one a layer"
         raise UnsupportedModel(message)
     if _SLIDING in types and not 0 < int(window) < _MOST_TOKENS:
-        message = f"config.json has sliding_window = {str(window)[:_QUOTED]}; it is a number of tokens"
-        raise UnsupportedModel(message)
+        raise UnsupportedModel(f"config.json has sliding_window = {str(window)[:_QUOTED]}; it is a number of tokens")
     return tuple(int(window) if each == _SLIDING else -1 for each in types)
 
 
 def _layers(config: Config) -> int:
     layers = int(config["num_hidden_layers"])
     if not 0 < layers <= _MOST_LAYERS:
-        message = f"config.json describes a model of {layers} layers; copy the checkpoint again"
-        raise UnsupportedModel(message)
+        raise UnsupportedModel(f"config.json describes a model of {layers} layers; copy the checkpoint again")
     return layers
 
 
@@ -250,6 +245,5 @@ def _epsilon(value: Any) -> float:
     """What keeps a norm from dividing by 0."""
     epsilon = float(value)
     if not 0 <= epsilon < 1:
-        message = f"the norms' epsilon is {epsilon}"
-        raise ValueError(message)
+        raise ValueError(f"the norms' epsilon is {epsilon}")
     return epsilon

@@ -104,8 +104,7 @@ def refuse_to_begin_anew(name: str, location: str, left: list[str]) -> None:
         IndexRejected: there are any.
     """
     if left:
-        message = (
+        raise IndexRejected(
             f"{name!r} leads nowhere at {location}, and there still is {' and '.join(left)}: lead it there (search collections "
             f"alias {name} {left[-1]}), drop what is left, or take another name (--collection NAME)"
         )
-        raise IndexRejected(message)

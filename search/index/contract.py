@@ -141,12 +141,11 @@ def check_spec(collection: str, stored: CollectionSpec, wanted: CollectionSpec) 
     # What stands before the @ is a name for people, and a folder may be renamed.
     digests = [spec.fingerprint.rpartition("@")[2] for spec in (stored, wanted)]
     if stored.dimension != wanted.dimension or digests[0] != digests[1]:
-        message = (
+        raise IndexMismatch(
             f"collection {collection!r} was built with the embedder {stored.fingerprint} ({stored.dimension} dimensions), "
             f"but the settings name {wanted.fingerprint} ({wanted.dimension}): set the embedder back, "
             "ingest into another collection (--collection NAME), or bring this one to the new embedder with `search reindex`"
         )
-        raise IndexMismatch(message)
 
 
 def check_points(points: Sequence[Point]) -> None:
@@ -157,5 +156,4 @@ def check_points(points: Sequence[Point]) -> None:
     """
     for point in points:
         if not np.isfinite(point.vector).all():
-            message = f"the vector of point {point.id} is not finite; nothing was written"
-            raise IndexRejected(message)
+            raise IndexRejected(f"the vector of point {point.id} is not finite; nothing was written")

@@ -100,8 +100,7 @@ def _parsed(text: str) -> Any:
     try:
         return json.loads(text, object_pairs_hook=_without_repeats)
     except (ValueError, RecursionError) as error:
-        message = f"the filter is not JSON ({error}); an example: {_EXAMPLE}"
-        raise UnsupportedFilter(message) from error
+        raise UnsupportedFilter(f"the filter is not JSON ({error}); an example: {_EXAMPLE}") from error
 
 
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -109,8 +108,7 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     whole = dict(pairs)
     if len(whole) < len(pairs):
         repeated = Counter(name for name, _ in pairs).most_common(1)[0][0]
-        message = f"{_shown(repeated)} stands twice in one object"
-        raise ValueError(message)
+        raise ValueError(f"{_shown(repeated)} stands twice in one object")
     return whole
 
 
@@ -413,18 +411,15 @@ def _shown(value: Any) -> str:
 
 
 def _refuse(place: str, problem: str) -> NoReturn:
-    message = f"the filter at {place}: {problem}" if place else f"the filter {problem}"
-    raise UnsupportedFilter(message)
+    raise UnsupportedFilter(f"the filter at {place}: {problem}" if place else f"the filter {problem}")
 
 
 def _refuse_form(place: str, problem: str) -> NoReturn:
-    message = f"not a Qdrant filter{f' (at {place})' if place else ''}: {problem}; an example: {_EXAMPLE}"
-    raise UnsupportedFilter(message)
+    raise UnsupportedFilter(f"not a Qdrant filter{f' (at {place})' if place else ''}: {problem}; an example: {_EXAMPLE}")
 
 
 def _refuse_operator(place: str, operator: str) -> NoReturn:
-    message = (
+    raise UnsupportedFilter(
         f"the filter operator {operator!r} (at {place or 'the top'}) does not mean the same on every engine and is not offered; "
         f"there are match ({', '.join(_MATCHES)}), range of numbers, values_count, is_empty, is_null, has_id and nested"
     )
-    raise UnsupportedFilter(message)

@@ -60,11 +60,10 @@ def fetch(model: str, models: type[Embedders | Rerankers], cache: Path) -> dict[
         try:
             models(model_name=model, cache_dir=str(cache), lazy_load=True)
         except Exception as error:
-            message = (
+            raise ModelUnavailable(
                 f"the model {model} is not in {cache} and could not be downloaded; connect this machine to the model hub, "
                 "or copy the model's folder here and give its path"
-            )
-            raise ModelUnavailable(message) from error
+            ) from error
     return here
 
 

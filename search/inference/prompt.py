@@ -69,11 +69,10 @@ class Prompt:
         """The next token comes after the template, not after one that the tokenizer appends, and a text begins only once."""
         added = encoding.special_tokens_mask
         if added[-1] or (added[0] and encoding.ids[:1] == encoding.ids[1:2]):
-            message = (
+            raise UnsupportedModel(
                 "the tokenizer adds a token of its own behind the prompt, or once more the one it begins with; "
                 "set special_tokens to false in the recipe"
             )
-            raise UnsupportedModel(message)
 
     def encode(self, rows: Sequence[Mapping[str, str]]) -> list[Encoded]:
         """Fill the slots, once for each row.
@@ -114,8 +113,7 @@ class Prompt:
             encoding, spans = self._encode([{**values, **shorter}])[0]
             room -= max(1, len(encoding.ids) - self._max_tokens)
         else:
-            message = f"the prompt could not be cut to {self._max_tokens} tokens; raise max_tokens"
-            raise UnsupportedModel(message)
+            raise UnsupportedModel(f"the prompt could not be cut to {self._max_tokens} tokens; raise max_tokens")
         places = _places(encoding, spans)
         query = places.get(QUERY, np.empty(0, np.int64))
         span = range(int(query[0]), int(query[-1]) + 1) if query.size else range(0)

@@ -67,8 +67,7 @@ def check_runtimes(runtimes: list[str] | None = None) -> None:
     """
     runtimes = installed_runtimes() if runtimes is None else runtimes
     if len(runtimes) > 1:
-        message = f"both {' and '.join(runtimes)} are installed and overwrite each other's files: {_MEND}"
-        raise RuntimeConflict(message)
+        raise RuntimeConflict(f"both {' and '.join(runtimes)} are installed and overwrite each other's files: {_MEND}")
 
 
 def load_on(
@@ -179,8 +178,7 @@ def loading(name: str) -> Iterator[None]:
     except (SearchError, ModuleNotFoundError):  # the latter of an extra
         raise
     except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:  # as values of another type cause
-        message = f"the model {name} cannot be used: {_first_line(error)}"
-        raise ModelIncomplete(message) from error
+        raise ModelIncomplete(f"the model {name} cannot be used: {_first_line(error)}") from error
     except BaseException as error:  # both libraries raise bare exceptions and dozens of kinds of their own
         if not isinstance(error, Exception) and not is_panic(error):
             raise
@@ -209,8 +207,7 @@ def running(name: str) -> Iterator[None]:
         if _no_memory(error):
             message = f"the memory does not hold a batch for the model {name}; set its batch_tokens lower, or give it more memory"
             raise OutOfMemory(message) from error
-        message = f"the model {name} failed: {_first_line(error)}"
-        raise InferenceFailed(message) from error
+        raise InferenceFailed(f"the model {name} failed: {_first_line(error)}") from error
 
 
 def _no_memory(error: BaseException) -> bool:

@@ -69,15 +69,13 @@ class TextTokenizer:
         self.max_tokens = int(truncation["max_length"]) if truncation else sys.maxsize
         self._tokenizer = copied(loaded)
         if self._tokenizer.get_vocab_size(with_added_tokens=False) == 0:
-            message = "tokenizer.json has an empty vocabulary; copy the model's own file again"
-            raise ModelIncomplete(message)
+            raise ModelIncomplete("tokenizer.json has an empty vocabulary; copy the model's own file again")
         self._unknown = self._unknown_id()
         self._wordless = {self._unknown, *(self._tokenizer.token_to_id(blank) for blank in _BLANKS)} - {None}
         try:
             self.tally([_PROBE])
         except InferenceFailed as error:
-            message = f"tokenizer.json cannot be used ({error}); copy the model's own file again"
-            raise ModelIncomplete(message) from error
+            raise ModelIncomplete(f"tokenizer.json cannot be used ({error}); copy the model's own file again") from error
         added = self._tokenizer.get_added_tokens_decoder()
         self.added = sorted(number for number, token in added.items() if token.content.strip() and number != self._unknown)
 
@@ -197,5 +195,4 @@ def _tokenizing() -> Iterator[None]:
     except BaseException as error:  # the tokenizers library raises bare exceptions
         if not isinstance(error, Exception) and not is_panic(error):
             raise
-        message = f"the tokenizer failed: {str(error)[:500]}"
-        raise InferenceFailed(message) from error
+        raise InferenceFailed(f"the tokenizer failed: {str(error)[:500]}") from error

@@ -24,8 +24,7 @@ def updated(index: VectorIndex, selection: Selection, patch: Json) -> Iterator[D
         InvalidQuery: the patch is no object, or an empty one; before the first document.
     """
     if not isinstance(patch, Mapping) or not patch:
-        message = 'metadata to set is an object with at least one field, such as {"status": "archived"}'
-        raise InvalidQuery(message)
+        raise InvalidQuery('metadata to set is an object with at least one field, such as {"status": "archived"}')
     return (_patched(index, item, patch) for item in selected(index, selection))
 
 

@@ -107,8 +107,7 @@ class Selection:
         ids = check_strings(ids, "ids", "document ids")
         plain = _plain(filter)
         if not ids and plain is None:
-            message = "name the documents that are meant, by ids or by a filter"
-            raise InvalidQuery(message)
+            raise InvalidQuery("name the documents that are meant, by ids or by a filter")
         self._named = [of_documents(group) for group in in_groups(ids, AT_ONCE)]
         self._filters = [] if plain is None else [plain]
 
@@ -131,6 +130,5 @@ def _plain(filter: "Filter | Mapping[str, Any] | str | None") -> PlainFilter | N
 
     plain = to_plain(filter)
     if not asks_anything(plain):
-        message = "an empty filter means every document, which is hardly meant; write a condition"
-        raise InvalidQuery(message)
+        raise InvalidQuery("an empty filter means every document, which is hardly meant; write a condition")
     return plain

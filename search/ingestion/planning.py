@@ -166,12 +166,10 @@ def _checked(documents: Iterable[Document | Rejection]) -> Iterator[Document | R
     """
     given: Any = documents
     if isinstance(given, Document | str | bytes | Mapping) or not isinstance(given, Iterable):
-        message = f"documents is a list of Document, not a {type(given).__name__}"
-        raise InvalidDocument(message)
+        raise InvalidDocument(f"documents is a list of Document, not a {type(given).__name__}")
     for number, item in enumerate(given):
         if not isinstance(item, Document | Rejection):
-            message = f"documents[{number}] is a {type(item).__name__}; make it a Document(id=…, text=…)"
-            raise InvalidDocument(message)
+            raise InvalidDocument(f"documents[{number}] is a {type(item).__name__}; make it a Document(id=…, text=…)")
         yield item
 
 

@@ -160,11 +160,10 @@ class Reindexing:
         filling = Ingestion(self._embedder, new, self._chunker, max_characters=sys.maxsize, on_progress=on_progress)
         report = filling.run(documents(live), sync=True, max_delete=sys.maxsize)
         if report.rejected:
-            message = (
+            raise ReindexRefused(
                 f"{report.rejected:,} documents cannot be given back whole, such as {report.rejections[0]}; "
                 f"the new collection {new.name!r} was filled with the others, and {self._name!r} stays as it is"
             )
-            raise ReindexRefused(message)
         return report
 
     def _new_name(self, live: str, spec: CollectionSpec, purpose: str) -> str:
@@ -220,8 +219,7 @@ def roll_back(collections: Collections, name: str) -> tuple[str, str]:
     info = collections.info(name)
     previous = collections.previous(name)
     if previous is None:
-        message = f"{name!r} led to nothing before {info.name!r}, or that was dropped; reindex it with the old settings"
-        raise ReindexRefused(message)
+        raise ReindexRefused(f"{name!r} led to nothing before {info.name!r}, or that was dropped; reindex it with the old settings")
     lead(collections, name, previous)
     return info.name, previous
 

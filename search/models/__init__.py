@@ -113,8 +113,7 @@ def open_folder(path: Path, name: str) -> ModelFolder:
     if graph is None:
         missing.insert(0, f"an ONNX file ({', '.join(_GRAPHS)})")
     if graph is None or missing:
-        message = f"the model folder {path} lacks {' and '.join(missing)}"
-        raise ModelIncomplete(message)
+        raise ModelIncomplete(f"the model folder {path} lacks {' and '.join(missing)}")
     read = {file: read_json(path / file, default={}) for file in _HASHED}  # FastEmbed reads them by itself, pipes and all
     external_data(path / graph, links_out=False)
     return ModelFolder(name, path, graph, read["config.json"], read["recipe.json"])
@@ -148,5 +147,4 @@ def verify(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
     for name, recorded in files.items():
         file = folder / name
         if not is_there(file) or sha256(file) != recorded["sha256"]:
-            message = f"{file} is not the file this package was released with; install the package again"
-            raise ModelCorrupt(message)
+            raise ModelCorrupt(f"{file} is not the file this package was released with; install the package again")

@@ -56,11 +56,9 @@ def read_bytes(file: Path, at_most: int = _LARGEST) -> bytes:
         with open_regular(file) as stream:
             content = stream.read(at_most + 1)
     except OSError as error:
-        message = f"{file} cannot be read: {error}"
-        raise ModelIncomplete(message) from error
+        raise ModelIncomplete(f"{file} cannot be read: {error}") from error
     if len(content) > at_most:
-        message = f"{file} has more than {at_most >> 20} MB, which no model needs there; copy the model again"
-        raise ModelIncomplete(message)
+        raise ModelIncomplete(f"{file} has more than {at_most >> 20} MB, which no model needs there; copy the model again")
     return content
 
 
@@ -74,8 +72,7 @@ def read_json(file: Path, default: Mapping[str, Any] | None = None) -> Mapping[s
         return default
     loaded = read_any_json(file)
     if not isinstance(loaded, dict):
-        message = f"{file} holds no JSON object"
-        raise ModelIncomplete(message)
+        raise ModelIncomplete(f"{file} holds no JSON object")
     return loaded
 
 
@@ -91,11 +88,9 @@ def read_any_json(file: Path) -> Any:
         if b"\\ud" in content or b"\\uD" in content:
             json.dumps(loaded, ensure_ascii=False).encode()  # which half of a surrogate pair does not survive
     except ValueError as error:
-        message = f"{file} cannot be read: {error}"
-        raise ModelIncomplete(message) from error
+        raise ModelIncomplete(f"{file} cannot be read: {error}") from error
     except RecursionError as error:
-        message = f"{file} cannot be read: it is nested too deeply"
-        raise ModelIncomplete(message) from error
+        raise ModelIncomplete(f"{file} cannot be read: it is nested too deeply") from error
     return loaded
 
 
@@ -109,5 +104,4 @@ def sha256(file: Path) -> str:
         with open_regular(file) as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
-        message = f"{file} cannot be read: {error}"
-        raise ModelIncomplete(message) from error
+        raise ModelIncomplete(f"{file} cannot be read: {error}") from error

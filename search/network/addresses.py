@@ -29,19 +29,16 @@ def read_address(url: str) -> Address:
         ValueError: what is wrong with it; the text repeats nothing of it.
     """
     if not url.isascii():
-        message = "it holds a character that is not ASCII; write the host as xn--…, and anything else with %"
-        raise ValueError(message)
+        raise ValueError("it holds a character that is not ASCII; write the host as xn--…, and anything else with %")
     if not url.isprintable() or " " in url or "\\" in url:
-        message = "it holds white space, a backslash or a control character"
-        raise ValueError(message)
+        raise ValueError("it holds white space, a backslash or a control character")
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
         if host and ":" in host:
             ipaddress.IPv6Address(host)
     except ValueError as error:
-        message = "its host or port cannot be understood"
-        raise ValueError(message) from error
+        raise ValueError("its host or port cannot be understood") from error
     place = (f"[{host}]" if host and ":" in host else host or "") + (f":{port}" if port else "")
     if parts.scheme not in {"http", "https"}:
         message = "it begins with neither http:// nor https://"
@@ -100,6 +97,5 @@ def checked_key(key: str | None, name: str) -> str | None:
         InvalidSettings: it holds white space or a character that is not ASCII.
     """
     if key and not (key.isascii() and key.isprintable() and " " not in key):
-        message = f"{name} holds white space or a character that is not ASCII; set it without"
-        raise InvalidSettings(message)
+        raise InvalidSettings(f"{name} holds white space or a character that is not ASCII; set it without")
     return key

@@ -78,8 +78,7 @@ class _Stream(httpcore.NetworkStream):
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         if (left := self._clock.left(timeout)) <= 0:
-            message = "the answer was not complete in time"
-            raise httpcore.ReadTimeout(message)
+            raise httpcore.ReadTimeout("the answer was not complete in time")
         received = self._stream.read(max_bytes, left)
         self._clock.moved(len(received))
         return received
@@ -87,8 +86,7 @@ class _Stream(httpcore.NetworkStream):
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         for start in range(0, len(buffer), _PIECE):
             if (left := self._clock.left(timeout)) <= 0:
-                message = "the request was not taken in time"
-                raise httpcore.WriteTimeout(message)
+                raise httpcore.WriteTimeout("the request was not taken in time")
             piece = buffer[start : start + _PIECE]
             self._stream.write(piece, left)
             self._clock.moved(len(piece))

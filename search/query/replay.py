@@ -95,8 +95,7 @@ def save(result: SearchResult, file: Path) -> None:
     try:
         file.write_text(json.dumps({"version": _VERSION, **result.to_dict()}, default=list) + "\n", encoding="utf-8")
     except OSError as error:
-        message = f"the trace cannot be written to {file}: {error}"
-        raise InvalidQuery(message) from error
+        raise InvalidQuery(f"the trace cannot be written to {file}: {error}") from error
 
 
 def replay(file: Path, reranker: Reranker, depth: int | None, embedder: str) -> Replay:
@@ -118,14 +117,11 @@ def replay(file: Path, reranker: Reranker, depth: int | None, embedder: str) -> 
         hits.sort(key=lambda hit: hit.retrieval_rank)
         account = {name: trace[name] for name in _ACCOUNT}
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        message = f"{file} is no trace that search explain --save wrote: {str(error) or type(error).__name__}"
-        raise InvalidQuery(message) from error
+        raise InvalidQuery(f"{file} is no trace that search explain --save wrote: {str(error) or type(error).__name__}") from error
     if version != _VERSION:
-        message = f"{file} is a trace of version {version}, and this program reads version {_VERSION}; save it again"
-        raise InvalidQuery(message)
+        raise InvalidQuery(f"{file} is a trace of version {version}, and this program reads version {_VERSION}; save it again")
     if depth is not None and depth < 1:
-        message = f"depth is {depth}; rerank at least 1 candidate"
-        raise InvalidQuery(message)
+        raise InvalidQuery(f"depth is {depth}; rerank at least 1 candidate")
     notes = []
     if account["embedder"] != embedder:
         notes.append(f"the candidates were retrieved by {account['embedder']}, not by {embedder}; only the order is another")

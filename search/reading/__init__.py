@@ -57,8 +57,7 @@ class Reading:
                 or without a slash at its end.
         """
         if prefix and not (prefix.endswith("/") and prefix.strip("/ ")):
-            message = f"the prefix is {prefix!r}; write a name with a slash at its end, such as two/"
-            raise InvalidDocument(message)
+            raise InvalidDocument(f"the prefix is {prefix!r}; write a name with a slash at its end, such as two/")
         self._encoding = text.known_encoding(encoding)
         self._again = again
         self._fields = tables.checked(fields or {})

@@ -288,11 +288,10 @@ class _Child:
             raise ReaderFailed(_not_started(error)) from error
         if not self._greeted():
             self.end()
-            message = (
+            raise ReaderFailed(
                 f"the process that reads files ended with {self.process.returncode} before it read any; "
                 f"see what `{' '.join(command[:-2])}` says"
             )
-            raise ReaderFailed(message)
 
     def send(self, what: str, stream: BinaryIO, file: SourceFile, fields: Mapping[str, str] | None = None) -> None:
         """Hand over a file. If it has died meanwhile, receiving says how."""
@@ -314,13 +313,11 @@ class _Child:
             ReaderFailed: this is a fork of the process that handed over the file.
         """
         if self.owner != os.getpid():
-            message = "the process was forked while a file was being read; read it in one process only"
-            raise ReaderFailed(message)
+            raise ReaderFailed("the process was forked while a file was being read; read it in one process only")
         deadline = time.monotonic() + _WALL * self.waiting[0][1] + _WALL_S
         length = _LENGTH.unpack(self._received(_LENGTH.size, deadline))[0]
         if length > self._limits.memory_mb * _MEGABYTE:
-            message = "its reader answered with more than it may have in memory; leave it out"
-            raise InvalidDocument(message)
+            raise InvalidDocument("its reader answered with more than it may have in memory; leave it out")
         kind, value = json.loads(self._received(length, deadline).decode("utf-8", "surrogatepass"))
         return kind, value
 
@@ -350,8 +347,7 @@ class _Child:
                 self._connection.settimeout(max(deadline - time.monotonic(), 0.001))
                 block = self._connection.recv(_BLOCK)
             except TimeoutError as error:
-                message = "reading it makes no progress; leave it out, or convert it"
-                raise InvalidDocument(message) from error
+                raise InvalidDocument("reading it makes no progress; leave it out, or convert it") from error
             except OSError:
                 block = b""
             if not block:

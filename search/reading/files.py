@@ -66,8 +66,7 @@ class SourceFile:
         snapshot = Snapshot(self.open())
         if snapshot.status.st_size > LONGEST:
             snapshot.stream.close()
-            message = f"larger than {LONGEST:,} bytes; split it"
-            raise InvalidDocument(message)
+            raise InvalidDocument(f"larger than {LONGEST:,} bytes; split it")
         return snapshot
 
     def whole(self, parse: Callable[[BinaryIO, "SourceFile"], Item]) -> Item:
@@ -148,8 +147,7 @@ def read_at_most(stream: BinaryIO, limit: int) -> bytes:
     """
     content = stream.read(limit + 1)
     if len(content) > limit:
-        message = f"larger than {limit:,} bytes; split it"
-        raise InvalidDocument(message)
+        raise InvalidDocument(f"larger than {limit:,} bytes; split it")
     return content
 
 
@@ -198,8 +196,7 @@ class Listing:
         if within:
             check_posix("reading folders and patterns")
         if not (paths or walk.refused or start.exists()):
-            message = f"{path} {'matches no file' if has_magic(path) else 'does not exist'}"
-            raise InvalidDocument(message)
+            raise InvalidDocument(f"{path} {'matches no file' if has_magic(path) else 'does not exist'}")
         outside = [file for file, _ in paths if within and file.is_symlink() and not file.resolve().is_relative_to(within)]
         apart = set(outside)
         above = root.resolve()
@@ -212,8 +209,7 @@ class Listing:
         readable = [file for file in files if file.path.suffix.lower() in kinds]
         archives = [file for file in files if file.path.suffix.lower() in ARCHIVES]
         if within is None and archives:
-            message = f"{path} is an archive; unpack it and ingest the folder"
-            raise InvalidDocument(message)
+            raise InvalidDocument(f"{path} is an archive; unpack it and ingest the folder")
         if not (readable or walk.refused):
             message = f"{path} holds no {', '.join(kinds)}; convert it, or write its documents as JSON lines"
             if outside:

@@ -87,8 +87,7 @@ def _docx(content: bytes) -> tuple[str, str]:
         texts = [entry for entry in entries if entry.filename.lower().endswith((".xml", ".rels"))]  # pictures may be all white
         bomb = any(entry.file_size > max(_SMALL, _RATIO * entry.compress_size) for entry in texts)
         if bomb or sum(entry.file_size for entry in entries) > 4 * LONGEST:
-            message = "unpacks to far more than a document has; split it"
-            raise InvalidDocument(message)
+            raise InvalidDocument("unpacks to far more than a document has; split it")
     html = mammoth.convert_to_html(io.BytesIO(content), convert_image=mammoth.images.img_element(lambda _: {})).value
     text = _to_markdown(BeautifulSoup(html, "html.parser"))
     return title_of(text), text
@@ -100,8 +99,7 @@ def _pdf(content: bytes) -> tuple[str, str]:
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # what it cannot read it raises, or leaves out
     reader = pypdf.PdfReader(io.BytesIO(content))
     if reader.is_encrypted and not reader.decrypt(""):
-        message = "is encrypted; save it without a password"
-        raise InvalidDocument(message)
+        raise InvalidDocument("is encrypted; save it without a password")
     texts: dict[Any, str] = {}  # by object, since one page may stand in a document thousands of times
     pages: list[str] = []
     length = 0
@@ -112,8 +110,7 @@ def _pdf(content: bytes) -> tuple[str, str]:
         pages.append(texts[place])
         length += len(texts[place])
         if length > LONGEST:
-            message = f"has more than {LONGEST:,} characters; split it"
-            raise InvalidDocument(message)
+            raise InvalidDocument(f"has more than {LONGEST:,} characters; split it")
     text = PAGE_BREAK.join(pages)
     title = reader.metadata.title if reader.metadata else ""
     return title or "", text.encode("utf-8", "replace").decode()

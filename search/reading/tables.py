@@ -79,8 +79,7 @@ def checked(fields: Mapping[str, str]) -> Mapping[str, str]:
         InvalidDocument: a field that is none of id, text, title.
     """
     if unknown := sorted(fields.keys() - set(_COLUMNS)):
-        message = f"{unknown[0]!r} is no field; name the columns for {', '.join(_COLUMNS)}, as in text=body"
-        raise InvalidDocument(message)
+        raise InvalidDocument(f"{unknown[0]!r} is no field; name the columns for {', '.join(_COLUMNS)}, as in text=body")
     return fields
 
 
@@ -111,11 +110,9 @@ def _csv(binary: BinaryIO, file: Path, encoding: str | None) -> Iterator[tuple[i
     try:
         yield from _rows(stream, "\t" if file.suffix.lower() == ".tsv" else "")
     except csv.Error as error:  # of the header
-        message = f"not CSV: {error}"
-        raise InvalidDocument(message) from error
+        raise InvalidDocument(f"not CSV: {error}") from error
     except UnicodeDecodeError as error:
-        message = f"not {used}: {error.reason}; name another --encoding, or convert it"
-        raise InvalidDocument(message) from error
+        raise InvalidDocument(f"not {used}: {error.reason}; name another --encoding, or convert it") from error
     finally:
         stream.detach()  # whoever opened the file closes it
 
@@ -151,8 +148,7 @@ class _Lines:
         while line and not line.endswith(("\n", "\r")):
             line = self._stream.readline(_BLOCK)
         limits = f"{LONGEST:,} characters or {_MOST_VALUES:,} values"
-        message = f"it has more than {limits}; split it, or write its documents as JSON lines"
-        raise csv.Error(message)
+        raise csv.Error(f"it has more than {limits}; split it, or write its documents as JSON lines")
 
 
 def _rows(stream: TextIO, delimiter: str) -> Iterator[tuple[int, dict[str, Any] | _Malformed]]:
@@ -163,8 +159,7 @@ def _rows(stream: TextIO, delimiter: str) -> Iterator[tuple[int, dict[str, Any] 
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     header = next(reader, [])
     if twice := [name for name, times in Counter(header).items() if times > 1]:
-        message = f"has the column {listed(twice[:1])!r} twice; name its columns apart"
-        raise InvalidDocument(message)
+        raise InvalidDocument(f"has the column {listed(twice[:1])!r} twice; name its columns apart")
     while True:
         behind = lines.number
         lines.begin_row()
@@ -204,8 +199,7 @@ def _parquet(stream: BinaryIO) -> Iterator[tuple[int, dict[str, Any] | _Malforme
     except MemoryError:  # Arrow's is one of its other errors, too
         raise
     except (pa.ArrowException, OSError, ValueError) as error:
-        message = f"cannot be read as Parquet behind row {number}: {error}"
-        raise InvalidDocument(message) from error
+        raise InvalidDocument(f"cannot be read as Parquet behind row {number}: {error}") from error
 
 
 def _number(value: str) -> Any:

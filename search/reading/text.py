@@ -43,8 +43,7 @@ def decode(content: bytes, encoding: str | None = None) -> tuple[str, str]:
     try:
         return content.decode("utf-8-sig" if used == UTF_8 else used), used
     except UnicodeDecodeError as error:
-        message = f"not {used} at byte {error.start + 1}; name another --encoding, or convert it"
-        raise InvalidDocument(message) from error
+        raise InvalidDocument(f"not {used} at byte {error.start + 1}; name another --encoding, or convert it") from error
 
 
 def detect(content: bytes) -> str:
@@ -57,8 +56,7 @@ def detect(content: bytes) -> str:
         if content.startswith(mark):
             return name
     if b"\0" in content[:_LOOKED_AT]:
-        message = "not text: it holds zero bytes; name the --encoding if it is text"
-        raise InvalidDocument(message)
+        raise InvalidDocument("not text: it holds zero bytes; name the --encoding if it is text")
     try:
         content.decode(UTF_8)
     except UnicodeDecodeError as error:
@@ -100,8 +98,7 @@ def known_encoding(encoding: str | None) -> str | None:
         "".encode(encoding)  # which codecs that are no encodings of text refuse, too
         return codecs.lookup(encoding).name
     except LookupError as error:
-        message = f"there is no encoding {encoding!r}; write it like cp1252, shift_jis or utf-16"
-        raise InvalidDocument(message) from error
+        raise InvalidDocument(f"there is no encoding {encoding!r}; write it like cp1252, shift_jis or utf-16") from error
 
 
 def _guess(content: bytes) -> str | None:

@@ -27,8 +27,7 @@ def attention_kernels(folder: Path, cuda: CudaSettings) -> list[str]:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=True)  # noqa: S603 -- itself
     except subprocess.SubprocessError as error:
         said = (getattr(error, "stderr", None) or str(error)).strip().splitlines()[-1]
-        message = f"the attention kernel of {folder} could not be found out: {said}"
-        raise InferenceFailed(message) from error
+        raise InferenceFailed(f"the attention kernel of {folder} could not be found out: {said}") from error
     return named_in(done.stdout)
 
 

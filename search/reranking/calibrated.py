@@ -44,8 +44,7 @@ def keep(file: Path, found: Mapping[str, Any]) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         replace_file(file, json.dumps(rest | dict(found), indent=1) + "\n")
     except OSError as error:
-        message = f"{file} cannot be written: {error}"
-        raise ModelIncomplete(message) from error
+        raise ModelIncomplete(f"{file} cannot be written: {error}") from error
 
 
 def with_kept(recipe: Recipe, file: Path) -> Recipe:

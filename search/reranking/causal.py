@@ -23,8 +23,7 @@ class CausalReranker:
             SelfTestFailed: it does not give the scores its recipe records.
         """
         if isinstance(model.head, Listwise | Pairwise):
-            message = f"the recipe of {model.name} compares texts with one another; it has no score for one"
-            raise UnsupportedModel(message)
+            raise UnsupportedModel(f"the recipe of {model.name} compares texts with one another; it has no score for one")
         self.name, self.device, self.recipe = model.name, model.device, model.recipe
         self._model = model
         self._prompt = model.prompt(model.exported.prompt())  # as it was when the golden scores were recorded
@@ -70,8 +69,7 @@ class CausalReranker:
             case QueryLikelihood():
                 chances = self._model.decoder.log_probabilities(rows, [prompt.query for prompt in prompts])
                 if any(chance.size == 0 for chance in chances):
-                    message = f"the query has no tokens for {self.name} to find likely"
-                    raise InferenceFailed(message)
+                    raise InferenceFailed(f"the query has no tokens for {self.name} to find likely")
                 return np.array([chance.mean() for chance in chances], np.float32)
             case TokenLogits() as head:
                 return self._model.decoder.scores(rows) @ np.array(list(head.tokens.values()), np.float32)

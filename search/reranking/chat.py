@@ -116,8 +116,7 @@ class ChatReranker:
         except httpx.HTTPStatusError as error:
             code = error.response.status_code
             advice = "it is busy or failing, try again" if code in _THEIRS else "check the reranker's url, model and api_key"
-            message = f"{self._told} answered {code}; {advice}"
-            raise InferenceFailed(message) from error
+            raise InferenceFailed(f"{self._told} answered {code}; {advice}") from error
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:  # UnicodeError: a host that no name server could know
             if isinstance(error, httpx.TimeoutException) and deadline is not None and deadline.expired:
                 raise _TimeUpError from error
@@ -126,8 +125,7 @@ class ChatReranker:
         try:
             answer = json.loads(content)["choices"][0]["message"]["content"]
         except (ValueError, KeyError, IndexError, TypeError, RecursionError) as error:
-            message = f"{self._told} answered something else than a chat completion; give the url up to /v1"
-            raise InferenceFailed(message) from error
+            raise InferenceFailed(f"{self._told} answered something else than a chat completion; give the url up to /v1") from error
         return str(answer or "")
 
     def _post(self, client: httpx.Client, body: dict[str, Any], seconds: float) -> bytes:
@@ -141,6 +139,5 @@ class ChatReranker:
             for piece in response.iter_raw():
                 content += piece
                 if len(content) > _LONGEST_ANSWER:
-                    message = f"{self._told} answered more than a chat completion may hold; give the url up to /v1"
-                    raise InferenceFailed(message)
+                    raise InferenceFailed(f"{self._told} answered more than a chat completion may hold; give the url up to /v1")
         return bytes(content)

@@ -62,8 +62,7 @@ class CrossEncoder:
 
         recipe = Recipe.read(folder.recipe, f"the recipe of {folder.name}") if folder else Recipe()
         if recipe.head is not None:
-            message = f"{model} is a language model; set the reranker's kind to causal (SEARCH_RERANKER__KIND=causal)"
-            raise ModelIncomplete(message)
+            raise ModelIncomplete(f"{model} is a language model; set the reranker's kind to causal (SEARCH_RERANKER__KIND=causal)")
 
         def load(provider: Provider) -> Any:
             if is_bundled(folder) and provider == CPU:
@@ -78,11 +77,10 @@ class CrossEncoder:
             self._tokenizer = TextTokenizer(self._model.tokenizer)
         self._window = min(max_tokens or self._tokenizer.max_tokens, self._tokenizer.max_tokens)
         if self._window - self._tokenizer.special_tokens(pair=True) < LEAST_ROOM:
-            message = (
+            raise ModelIncomplete(
                 f"the model {self.name} reads {self._window} tokens by its tokenizer_config.json, which leaves no room for a query "
                 "and a text; correct model_max_length there"
             )
-            raise ModelIncomplete(message)
         self.recipe = recipe.model_copy(update={"max_tokens": self._window, **({} if weight is None else {"weight": weight})})
         watch(self)
         self._batch_tokens = batch_tokens
@@ -125,8 +123,7 @@ class CrossEncoder:
         for batch in plan_batches([query.seen + text.seen for text in texts], self._batch_tokens):
             scores[batch] = self._logits(query.text, [texts[i].text for i in batch])
         if not np.isfinite(scores).all():
-            message = f"the model {self.name} gave a score that is not a number; its weights or precision are at fault"
-            raise InferenceFailed(message)
+            raise InferenceFailed(f"the model {self.name} gave a score that is not a number; its weights or precision are at fault")
         return scores
 
     def _logits(self, query: str, texts: Sequence[str]) -> Vector:
@@ -144,14 +141,12 @@ class CrossEncoder:
         logits = given[:, None] if given.ndim == 1 else given
         if logits.ndim != 2 or logits.shape[1] == 0:  # noqa: PLR2004
             sizes = " x ".join(map(str, given.shape))
-            message = (
+            raise ModelIncomplete(
                 f"the model {self.name} gives {sizes} numbers for {len(texts)} pairs, no score for each: it is no cross-encoder. "
                 "Export it with its classifier (…ForSequenceClassification), or name another model"
             )
-            raise ModelIncomplete(message)
         if len(logits) != len(texts):
-            message = f"the model {self.name} gave {len(logits)} scores for {len(texts)} texts"
-            raise InferenceFailed(message)
+            raise InferenceFailed(f"the model {self.name} gave {len(logits)} scores for {len(texts)} texts")
         return self._of_column(logits.astype(np.float64))
 
     def _of_column(self, logits: NDArray[np.float64]) -> Vector:
@@ -159,11 +154,10 @@ class CrossEncoder:
         if column is None and columns == 1:
             column = 0
         if column is None or column >= columns:
-            message = (
+            raise ModelIncomplete(
                 f"the model {self.name} gives {columns} scores a pair{self._labels}, and its recipe does not say which one means "
                 'relevant: name its number, from 0, in the recipe.json of its folder, as in {"column": 1}'
             )
-            raise ModelIncomplete(message)
         with np.errstate(all="ignore"):  # what is no number is looked for later
             score = logits[:, column]
             if columns > 1:  # the log-odds of this class, which is what its softmax stands for

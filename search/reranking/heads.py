@@ -31,8 +31,7 @@ class TokenLogits(Part):
     @model_validator(mode="after")
     def _weighs(self) -> Self:
         if not any(self.tokens.values()):
-            message = "all tokens weigh nothing, so that every text would have the same score"
-            raise ValueError(message)
+            raise ValueError("all tokens weigh nothing, so that every text would have the same score")
         return self
 
 
@@ -66,14 +65,11 @@ class Listwise(Part):
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if "{" in self.identifiers or "}" in self.identifiers:
-            message = "braces cannot be identifiers"
-            raise ValueError(message)
+            raise ValueError("braces cannot be identifiers")
         if len(set(self.identifiers)) != len(self.identifiers) or self.window > len(self.identifiers):
-            message = "a window needs as many different identifiers as it has places"
-            raise ValueError(message)
+            raise ValueError("a window needs as many different identifiers as it has places")
         if self.stride >= self.window:
-            message = "the stride must be smaller than the window, or nothing could rise from one window to the next"
-            raise ValueError(message)
+            raise ValueError("the stride must be smaller than the window, or nothing could rise from one window to the next")
         return self
 
 

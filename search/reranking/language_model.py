@@ -53,8 +53,7 @@ class LanguageModel:
         """
         found = locate(folder)
         if found is None:
-            message = f"{folder} is no folder with a model; write one with `search export MODEL {folder}`"
-            raise ModelNotFound(message)
+            raise ModelNotFound(f"{folder} is no folder with a model; write one with `search export MODEL {folder}`")
         recipe = Recipe.read(found.recipe, f"{found.path / 'recipe.json'}")
         if recipe.head is None or recipe.max_tokens is None:
             message = (
@@ -62,8 +61,7 @@ class LanguageModel:
             )
             raise ModelIncomplete(message)
         if instruction is not None and recipe.query_with_instruction is None:
-            message = f"the recipe of {found.name} has no place for an instruction; leave it out"
-            raise InvalidSettings(message)
+            raise InvalidSettings(f"the recipe of {found.name} has no place for an instruction; leave it out")
         with loading(found.name):
             self._tokenizer = TextTokenizer(Tokenizer.from_file(str(found.path / "tokenizer.json")))
         given = {"weight": weight, "instruction": None if instruction is None else self._tokenizer.plain(instruction)}

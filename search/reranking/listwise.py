@@ -24,8 +24,7 @@ class ListwiseReranker:
             SelfTestFailed: it gives no order.
         """
         if not isinstance(model.head, Listwise):
-            message = f"the recipe of {model.name} orders no lists"
-            raise UnsupportedModel(message)
+            raise UnsupportedModel(f"the recipe of {model.name} orders no lists")
         self.name, self.device, self.recipe, self.verified = model.name, model.device, model.recipe, ""
         self._model = model
         self._head = model.head

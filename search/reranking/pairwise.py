@@ -23,8 +23,7 @@ class PairwiseReranker:
             SelfTestFailed: it gives no scores.
         """
         if not isinstance(model.head, Pairwise):
-            message = f"the recipe of {model.name} compares no pairs"
-            raise UnsupportedModel(message)
+            raise UnsupportedModel(f"the recipe of {model.name} compares no pairs")
         self.name, self.device, self.recipe, self.verified = model.name, model.device, model.recipe, ""
         self._model = model
         self._prompt = model.prompt(model.recipe.prompt())

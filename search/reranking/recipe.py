@@ -117,37 +117,31 @@ class Recipe(Part):
             found = error.errors(include_input=False)
             problems = [f"{'.'.join(map(str, e['loc']))[:_PLACE] or 'recipe'}: {e['msg'][:500]}" for e in found[:_PROBLEMS]]
             more = [f"and {len(found) - _PROBLEMS} more"] if len(found) > _PROBLEMS else []
-            message = f"{where} cannot be used: {'; '.join([*problems, *more])}"
-            raise ModelIncomplete(message) from error
+            raise ModelIncomplete(f"{where} cannot be used: {'; '.join([*problems, *more])}") from error
 
     @model_validator(mode="after")
     def _points_rise(self) -> Self:
         if self.points and self.scale is not None:
-            message = "scale or points give the probability, not both"
-            raise ValueError(message)
+            raise ValueError("scale or points give the probability, not both")
         if any(a[0] >= b[0] or a[1] > b[1] for a, b in pairwise(self.points)):
-            message = "points must rise, in score and in probability"
-            raise ValueError(message)
+            raise ValueError("points must rise, in score and in probability")
         return self
 
     @model_validator(mode="after")
     def _template_fits_head(self) -> Self:
         if self.head is None:
             if self.template is not None:
-                message = "a template without a head: say what is to be read from the model"
-                raise ValueError(message)
+                raise ValueError("a template without a head: say what is to be read from the model")
             return self
         if self.column is not None:
-            message = "a head and a column: a language model's head says itself what is read"
-            raise ValueError(message)
+            raise ValueError("a head and a column: a language model's head says itself what is read")
         _check_slots("template", self.template, _SLOTS[self.head.kind])
         if isinstance(self.head, Listwise):
             _check_slots("item", self.head.item, {"identifier", "document"})
         if self.query_with_instruction is not None:
             _check_slots("query_with_instruction", self.query_with_instruction, {"query", "instruction"})
         elif self.instruction is not None:
-            message = "an instruction without query_with_instruction, which says where it stands"
-            raise ValueError(message)
+            raise ValueError("an instruction without query_with_instruction, which says where it stands")
         return self
 
     def to_dict(self) -> dict[str, Any]:
@@ -225,8 +219,7 @@ def find(name: str) -> Recipe:
     """
     file = _FOLDER / f"{name}.json" if name in names() else Path(name)
     if not is_there(file):
-        message = f"no recipe is called {name!r}; there are {', '.join(names())}, or give the path of a JSON file"
-        raise UnsupportedModel(message)
+        raise UnsupportedModel(f"no recipe is called {name!r}; there are {', '.join(names())}, or give the path of a JSON file")
     return Recipe.read(read_json(file), str(file))
 
 
@@ -266,5 +259,4 @@ def _check_slots(what: str, template: str | None, wanted: set[str]) -> None:
         raise ValueError(message)
     found = {slot for _, slot in parts(template or "") if slot is not None}
     if found != wanted:
-        message = f"{what} has the slots {sorted(found)}, but must have {sorted(wanted)}"
-        raise ValueError(message)
+        raise ValueError(f"{what} has the slots {sorted(found)}, but must have {sorted(wanted)}")

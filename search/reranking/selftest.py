@@ -52,8 +52,7 @@ def smoke_test(name: str, score: Score) -> None:
     """
     with _translated(name):
         if not np.isfinite(score(_QUERY, _PROBES).scores).all():
-            message = f"the model {name} gives no order"
-            raise SelfTestFailed(message)
+            raise SelfTestFailed(f"the model {name} gives no order")
 
 
 @contextmanager
@@ -63,8 +62,7 @@ def _translated(name: str) -> Iterator[None]:
     except (SelfTestFailed, OutOfMemory):
         raise
     except SearchError as error:
-        message = f"the model {name} failed its self-test: {error}"
-        raise SelfTestFailed(message) from error
+        raise SelfTestFailed(f"the model {name} failed its self-test: {error}") from error
 
 
 def _check_company(name: str, recipe: Recipe, score: Score) -> None:
@@ -81,16 +79,14 @@ def _check_golden(name: str, recipe: Recipe, golden: Golden, score: Score) -> No
     got = float(score(golden.query, [golden.document, *_PROBES]).scores[0])
     tolerance = golden.tolerance or _TOLERANCES[recipe.weights or "fp32"]
     if not math.isfinite(got) or not abs(got - golden.score) <= tolerance:
-        message = (
+        raise SelfTestFailed(
             f"the model {name} gives {got:.3f} to a pair whose score is {golden.score:.3f} by {golden.source} ({golden.query!r}): "
             "it has another prompt, another token or other weights; export it again with the recipe it was made for"
         )
-        raise SelfTestFailed(message)
     chance = recipe.probability(golden.score)
     told = None if recipe.calibrated_on else golden.probability  # a map of the user's own is another one than was published
     if told is not None and (chance is None or abs(chance - told) > _PROBABILITY):
-        message = (
+        raise SelfTestFailed(
             f"the recipe of {name} maps {golden.score:.3f} to the probability {chance}, {golden.source} to {told}: "
             "its scale is wrong"
         )
-        raise SelfTestFailed(message)

@@ -163,11 +163,9 @@ class Settings(BaseSettings):
             super().__init__(**values)
         except ValidationError as error:
             problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
-            message = f"invalid settings: {problems}. See `search --help` and README.md for what can be set"
-            raise InvalidSettings(message) from error
+            raise InvalidSettings(f"invalid settings: {problems}. See `search --help` and README.md for what can be set") from error
         except (ValueError, OSError) as error:  # a variable that cannot be parsed
-            message = f"settings cannot be read: {error}"
-            raise InvalidSettings(message) from error
+            raise InvalidSettings(f"settings cannot be read: {error}") from error
 
     @classmethod
     def settings_customise_sources(
@@ -220,8 +218,7 @@ def varied(settings: Settings, changes: Mapping[str, str]) -> Settings:
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'depth'}: {e['msg']}" for e in error.errors(include_input=False))
         shown = (f"{name}={'…' if name.endswith('key') else value}" for name, value in changes.items())
-        message = f"{' '.join(shown)}: {problems}"
-        raise InvalidSettings(message) from error
+        raise InvalidSettings(f"{' '.join(shown)}: {problems}") from error
     return settings.model_copy(update={"reranker": reranker, "depth": depth})
 
 

@@ -48,12 +48,10 @@ class SettingsFile:
         try:
             data = self._bytes()
         except OSError as error:
-            message = f"the settings in {self.path} cannot be read: {error.strerror}"
-            raise InvalidSettings(message) from error
+            raise InvalidSettings(f"the settings in {self.path} cannot be read: {error.strerror}") from error
         if data is None:
             if self.required:
-                message = f"there is no file {self.path}, which --config or SEARCH_CONFIG names"
-                raise InvalidSettings(message)
+                raise InvalidSettings(f"there is no file {self.path}, which --config or SEARCH_CONFIG names")
             return None
         try:
             return data.decode("utf-8-sig")
@@ -70,8 +68,7 @@ class SettingsFile:
         try:
             return tomllib.loads(self.text() or "")
         except (tomllib.TOMLDecodeError, RecursionError) as error:
-            message = f"the settings in {self.path} cannot be read: {error}"
-            raise InvalidSettings(message) from error
+            raise InvalidSettings(f"the settings in {self.path} cannot be read: {error}") from error
 
     def _bytes(self) -> bytes | None:
         if self.required and self.path == Path(os.devnull):  # which says that there is none
@@ -86,8 +83,7 @@ class SettingsFile:
                 return None
             raise
         if len(data) > _LARGEST:
-            message = f"the settings in {self.path} cannot be read: it is longer than a megabyte"
-            raise InvalidSettings(message)
+            raise InvalidSettings(f"the settings in {self.path} cannot be read: it is longer than a megabyte")
         return data
 
 
@@ -128,8 +124,7 @@ def check_consent(sources: Sequence[Source]) -> None:
     """
     for values, file in sources:
         if file and "config" in values:
-            message = f"{file.path} names another file of settings (config); name it by --config or SEARCH_CONFIG"
-            raise InvalidSettings(message)
+            raise InvalidSettings(f"{file.path} names another file of settings (config); name it by --config or SEARCH_CONFIG")
     sends = [name for name in _URLS if not _is_loopback(_effective(sources, name)[0])]
     if ("index", "url") in sends:
         sends.append(("index", "ca_file"))  # who may pass for the server
@@ -143,13 +138,12 @@ def check_consent(sources: Sequence[Source]) -> None:
     for name in (*sends, *opens):
         value, file = _effective(sources, name)
         if file and file.reason and value:
-            message = (
+            raise InvalidSettings(
                 f"{file.path} sets {'.'.join(name)}, which {'sends texts to others' if name in sends else 'lets others in'}, and "
                 f"{file.reason}. If you want that, name a search.toml of yours (search --config FILE …, or SEARCH_CONFIG=FILE), or "
                 f"write the setting into {'your own file, ' + str(sources[-1][1].path) if sources[-1][1] else 'your own file'}, or "
                 f"into the environment (SEARCH_{'__'.join(name[:2]).upper()})"
             )
-            raise InvalidSettings(message)
 
 
 def _is_loopback(url: Any) -> bool:

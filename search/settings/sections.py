@@ -79,8 +79,7 @@ class ChatSettings(_Section):
     @model_validator(mode="after")
     def _windows_overlap(self) -> Self:
         if self.stride >= self.window:
-            message = "the stride must be smaller than the window, or nothing could rise from one window to the next"
-            raise ValueError(message)
+            raise ValueError("the stride must be smaller than the window, or nothing could rise from one window to the next")
         return self
 
 

@@ -23,12 +23,10 @@ def _reasonable(filter: dict[str, JsonValue]) -> dict[str, JsonValue]:
         ]
         parts += len(level)
         if parts > _MOST_PARTS:
-            message = f"has more than {_MOST_PARTS:,} parts; ask for less at once"
-            raise ValueError(message)
+            raise ValueError(f"has more than {_MOST_PARTS:,} parts; ask for less at once")
         if not level:
             return filter
-    message = f"is nested more than {_DEEPEST} levels deep; flatten it"
-    raise ValueError(message)
+    raise ValueError(f"is nested more than {_DEEPEST} levels deep; flatten it")
 
 
 Filter = Annotated[dict[str, JsonValue], AfterValidator(_reasonable)]
@@ -47,8 +45,7 @@ class Body(BaseModel):
     @classmethod
     def _few_fields(cls, given: Any) -> Any:
         if isinstance(given, dict) and len(given) > _MOST_FIELDS:
-            message = f"{len(given):,} fields are more than this request has; see GET /openapi.json"
-            raise ValueError(message)
+            raise ValueError(f"{len(given):,} fields are more than this request has; see GET /openapi.json")
         return given
 
 

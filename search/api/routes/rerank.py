@@ -131,8 +131,7 @@ async def _scored(service: Service, request: Request, given: ScoreRequest) -> JS
     elif len(queries) == len(texts):
         groups = [(query, [text]) for query, text in zip(queries, texts, strict=True)]
     else:
-        message = f"text_1 has {len(queries)} texts and text_2 {len(texts)}; send one, or as many of each"
-        raise Refused(422, "Validation", message)
+        raise Refused(422, "Validation", f"text_1 has {len(queries)} texts and text_2 {len(texts)}; send one, or as many of each")
     recipe = service.reranker.recipe
     if recipe.compares:
         raise Refused(422, "Validation", f"{service.reranker.name} compares texts, and has no score for one by itself")

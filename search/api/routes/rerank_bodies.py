@@ -44,8 +44,7 @@ class _Format(BaseModel):
         known = {one for some in names.values() for one in some}
         if unknown := [name for name in given if name not in known]:
             shown = ", ".join(sorted(known - _MEANS_NOTHING))
-            message = f"there is no field {str(unknown[0])[:_LONGEST_NAME]!r} here; there are {shown}"
-            raise ValueError(message)
+            raise ValueError(f"there is no field {str(unknown[0])[:_LONGEST_NAME]!r} here; there are {shown}")
         return {name: value for name, value in given.items() if value is not None}
 
 
@@ -105,13 +104,11 @@ class TextObject(BaseModel):
     @model_validator(mode="after")
     def _judged_by_its_text(self) -> "TextObject":
         if seen := sorted(_MEDIA & self.__pydantic_extra__.keys()):
-            message = f"{seen[0]} cannot be judged here, where documents are text; leave it out"
-            raise ValueError(message)
+            raise ValueError(f"{seen[0]} cannot be judged here, where documents are text; leave it out")
         try:
             json.dumps(self.__pydantic_extra__, allow_nan=False)
         except ValueError as error:
-            message = "a document holds a number that JSON has not, such as NaN"
-            raise ValueError(message) from error
+            raise ValueError("a document holds a number that JSON has not, such as NaN") from error
         return self
 
 
@@ -150,8 +147,7 @@ class RerankRequest(_Windowed):
     @classmethod
     def _text_alone(cls, given: list[str] | None) -> list[str] | None:
         if given not in (None, ["text"]):
-            message = "documents are judged by their text alone; write there what counts, and leave rank_fields out"
-            raise ValueError(message)
+            raise ValueError("documents are judged by their text alone; write there what counts, and leave rank_fields out")
         return given
 
     @property

@@ -62,11 +62,12 @@ def _check_candidates(service: Service, batch: SearchBatch) -> None:
     depths = [one.depth or max(service.settings.depth, one.limit or service.settings.limit) for one in batch.searches]
     together = sum(depth for depth in depths if depth <= service.limits.max_depth)
     if together > (most := service.limits.max_batch_candidates):
-        message = (
+        raise Refused(
+            422,
+            "InvalidQuery",
             f"these {len(depths):,} searches retrieve {together:,} candidates together, and this service takes {most:,} "
-            "(SEARCH_SERVICE__MAX_BATCH_CANDIDATES); send fewer searches at once, or ask for less depth"
+            "(SEARCH_SERVICE__MAX_BATCH_CANDIDATES); send fewer searches at once, or ask for less depth",
         )
-        raise Refused(422, "InvalidQuery", message)
 
 
 async def _answered(

@@ -92,8 +92,7 @@ class EdgeCollections:
         """
         aliases = self._data.aliases()
         if alias not in aliases:
-            message = f"there is no alias {alias!r} in {self.location}; search collections list shows them"
-            raise CollectionNotFound(message)
+            raise CollectionNotFound(f"there is no alias {alias!r} in {self.location}; search collections list shows them")
         self._data.hold()
         try:
             self._data.write_aliases({one: known for one, known in aliases.items() if one != alias})
@@ -113,13 +112,11 @@ class EdgeCollections:
             self._folder(name)  # an alias, or nothing
         aliases = self.aliases()
         if leading := [alias for alias, target in aliases.items() if name == target or (name == alias and not is_one)]:
-            message = f"the alias {leading[0]!r} leads to {aliases[leading[0]]!r}; lead it elsewhere or remove it first"
-            raise IndexRejected(message)
+            raise IndexRejected(f"the alias {leading[0]!r} leads to {aliases[leading[0]]!r}; lead it elsewhere or remove it first")
         self._data.hold()
         try:
             if self._data.is_open(name):
-                message = f"collection {name!r} is open in this process; close the searcher that uses it"
-                raise IndexBusy(message)
+                raise IndexBusy(f"collection {name!r} is open in this process; close the searcher that uses it")
             folder = self._data.collections / name
             (folder / "collection.json").unlink(missing_ok=True)  # first, so that a half-removed one counts as never finished
             shutil.rmtree(folder)
@@ -138,15 +135,13 @@ class EdgeCollections:
         self._data.hold()
         try:
             if self._data.is_open(folder.name):
-                message = f"collection {folder.name!r} is open in this process; close the searcher that uses it"
-                raise IndexBusy(message)
+                raise IndexBusy(f"collection {folder.name!r} is open in this process; close the searcher that uses it")
             copy = self._free_name(f"{folder.name}-{time.strftime('%Y%m%d-%H%M%S')}")
             unfinished = copy.with_name(f"{copy.name}.unfinished")
             shutil.rmtree(unfinished, ignore_errors=True)  # what an interrupted one left
             size = sum(file.stat().st_blocks * 512 for file in folder.rglob("*") if file.is_file())
             if shutil.disk_usage(self._data.path).free < size:
-                message = f"a copy of {folder} takes {size // 1_000_000:,} MB, and the disk has less room; make room"
-                raise IndexFull(message)
+                raise IndexFull(f"a copy of {folder} takes {size // 1_000_000:,} MB, and the disk has less room; make room")
             try:
                 with full_disk(self._data.path):
                     make_private(unfinished.parent)
@@ -170,6 +165,5 @@ class EdgeCollections:
     def _folder(self, name: str) -> Path:
         folder = self._data.collections / self._data.leads_to(name)
         if not (folder / "collection.json").is_file():
-            message = f"there is no collection {name!r} in {self.location}; search collections list shows them"
-            raise CollectionNotFound(message)
+            raise CollectionNotFound(f"there is no collection {name!r} in {self.location}; search collections list shows them")
         return folder

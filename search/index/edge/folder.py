@@ -129,8 +129,7 @@ class DataFolder:
         except (FileNotFoundError, NotADirectoryError):
             return {}
         except (OSError, ValueError) as error:
-            message = f"{file} cannot be read ({error}); restore it, or write what it should say"
-            raise IndexCorrupt(message) from error
+            raise IndexCorrupt(f"{file} cannot be read ({error}); restore it, or write what it should say") from error
         return found
 
     def write_aliases(self, aliases: dict[str, dict[str, Any]]) -> None:
@@ -146,8 +145,7 @@ class DataFolder:
         except Timeout as error:
             raise self._busy(read_owner(owner)) from error
         except OSError as error:
-            message = f"{self.path} cannot be written ({error.strerror}); choose another --data-dir"
-            raise IndexRejected(message) from error
+            raise IndexRejected(f"{self.path} cannot be written ({error.strerror}); choose another --data-dir") from error
         with contextlib.suppress(OSError):  # only for the message above
             owner.write_text(json.dumps(self._identity()))
 
@@ -228,5 +226,4 @@ def read_spec(described: Path) -> CollectionSpec:
         stored = json.loads(described.read_text())
         return CollectionSpec(stored["dimension"], stored["fingerprint"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        message = f"{described} cannot be read ({error}); restore or delete the folder {described.parent}"
-        raise IndexCorrupt(message) from error
+        raise IndexCorrupt(f"{described} cannot be read ({error}); restore or delete the folder {described.parent}") from error

@@ -93,8 +93,7 @@ class EdgeIndex:
             self.location = str(self._folder)
             described = self._folder / "collection.json"
             if not create and not described.is_file():
-                message = f"there is no collection {self.name!r} in {self._data.path}; `search ingest` makes one"
-                raise CollectionNotFound(message)
+                raise CollectionNotFound(f"there is no collection {self.name!r} in {self._data.path}; `search ingest` makes one")
             self._data.hold()
             try:
                 if described.is_file():
@@ -229,19 +228,17 @@ class EdgeIndex:
     def _need(self, needed: int) -> None:
         free = shutil.disk_usage(self._data.path).free
         if free < needed:
-            message = (
+            raise IndexFull(
                 f"{free // 1_000_000:,} MB are left on the disk of {self._data.path}, and {needed // 1_000_000:,} are needed "
                 "to go on; make room and run the same again, what was written stays"
             )
-            raise IndexFull(message)
 
     @property
     def _opened(self) -> OpenShard:
         if self._shard is None:
             if self._left_to:
                 raise IndexBusy(held_by_parent(self._data.path, self._left_to))
-            message = f"collection {self.name!r} is not open; call ensure() first"
-            raise CollectionNotFound(message)
+            raise CollectionNotFound(f"collection {self.name!r} is not open; call ensure() first")
         return self._shard
 
     def _forget(self) -> None:

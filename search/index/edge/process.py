@@ -76,8 +76,7 @@ class EdgeProcess:
         """
         with self._turn:
             if self._closing:
-                message = "the process of Qdrant Edge is being closed; open another searcher"
-                raise IndexFaulted(message)
+                raise IndexFaulted("the process of Qdrant Edge is being closed; open another searcher")
             while self._unclosed and self._child:
                 with suppress(IndexFailure):  # nobody waits for it
                     self.exchange("close", self._unclosed.pop())
@@ -204,8 +203,7 @@ class EdgeProcess:
         try:
             return self._started()
         except OSError as error:  # no descriptors, no memory, no interpreter
-            message = f"the process of Qdrant Edge cannot be started: {error}; the next request tries again"
-            raise IndexFaulted(message) from error
+            raise IndexFaulted(f"the process of Qdrant Edge cannot be started: {error}; the next request tries again") from error
 
     def _started(self) -> tuple[subprocess.Popen[bytes], Connection]:
         ours, theirs = socket.socketpair()
@@ -345,8 +343,7 @@ class _Index:
     def _call(self, method: str, *arguments: Any) -> Any:
         with self._process.turn():
             if self._spec is None:
-                message = f"collection {self.name!r} is not open; call ensure() first"
-                raise CollectionNotFound(message)
+                raise CollectionNotFound(f"collection {self.name!r} is not open; call ensure() first")
             if self._opened_after != self._process.ended:  # that child has died
                 self._ensure(self._spec, create=False)
             return self._process.exchange(method, self._ticket, *arguments)
@@ -386,8 +383,7 @@ class _Child:
             case "upsert" | "query" | "count" | "optimize", (ticket, *rest):
                 return getattr(self._open[ticket], name)(*rest)
             case _:
-                message = "there is no such call"
-                raise ValueError(message)
+                raise ValueError("there is no such call")
 
     def close(self) -> None:
         """Write everything down."""

@@ -90,12 +90,9 @@ def translated() -> Iterator[None]:
         raise
     except Exception as error:
         if is_full(error):
-            message = f"the disk of the collection is full ({error}); make room and run the same again"
-            raise IndexFull(message) from error
-        message = f"Qdrant Edge refused the request: {error}"
-        raise IndexRejected(message) from error
+            raise IndexFull(f"the disk of the collection is full ({error}); make room and run the same again") from error
+        raise IndexRejected(f"Qdrant Edge refused the request: {error}") from error
     except BaseException as error:
         if type(error).__name__ != "PanicException":  # the binding's own, a BaseException that cannot be imported
             raise
-        message = f"Qdrant Edge gave up, the collection's files may be damaged: {error}"
-        raise IndexCorrupt(message) from error
+        raise IndexCorrupt(f"Qdrant Edge gave up, the collection's files may be damaged: {error}") from error

@@ -89,11 +89,10 @@ class QdrantCollections:
             IndexRejected: it is.
         """
         if alias in self.names():
-            message = (
+            raise IndexRejected(
                 f"{alias!r} at {self.location} is a collection itself, and cannot lead to another one; make an alias of another "
                 f"name (search collections alias NAME {alias}), search by that one, and reindex it"
             )
-            raise IndexRejected(message)
 
     def switch(self, alias: str, name: str) -> None:
         """Lead an alias to a collection, in one request, which the server carries out as one step.
@@ -120,8 +119,7 @@ class QdrantCollections:
             CollectionNotFound: there is no such alias.
         """
         if alias not in self.aliases():
-            message = f"there is no alias {alias!r} at {self.location}; search collections list shows them"
-            raise CollectionNotFound(message)
+            raise CollectionNotFound(f"there is no alias {alias!r} at {self.location}; search collections list shows them")
         with self._translated():
             forget = models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=alias))
             self._client.update_collection_aliases([forget])
@@ -136,8 +134,7 @@ class QdrantCollections:
         self._target(name)
         aliases = self.aliases()
         if leading := [alias for alias, target in aliases.items() if name in {alias, target}]:
-            message = f"the alias {leading[0]!r} leads to {aliases[leading[0]]!r}; lead it elsewhere or remove it first"
-            raise IndexRejected(message)
+            raise IndexRejected(f"the alias {leading[0]!r} leads to {aliases[leading[0]]!r}; lead it elsewhere or remove it first")
         with self._translated():
             self._client.delete_collection(name)
 
@@ -153,17 +150,15 @@ class QdrantCollections:
         with self._translated(), contextlib.suppress(NotImplementedError):  # in memory
             missing, shards = missing_shards(self._client.collection_cluster_info(target))
         if missing:
-            message = (
+            raise IndexRejected(
                 f"a snapshot made at {self.location} would lack {missing} of the {shards} shards of {target!r}, which are whole on "
                 "other nodes of the cluster only; have every node write its own (curl -X POST "
                 f"http://NODE:6333/collections/{target}/snapshots), and recover each on its node"
             )
-            raise IndexRejected(message)
         with self._translated():
             made = self._client.create_snapshot(target, wait=True)
         if made is None:
-            message = f"{self.location} makes no snapshots"
-            raise IndexRejected(message)
+            raise IndexRejected(f"{self.location} makes no snapshots")
         return f"{self.location}/collections/{target}/snapshots/{made.name}"
 
     def close(self) -> None:
@@ -174,8 +169,7 @@ class QdrantCollections:
     def _target(self, name: str) -> str:
         target = self.aliases().get(name, name)
         if target not in self.names():
-            message = f"there is no collection {name!r} at {self.location}; search collections list shows them"
-            raise CollectionNotFound(message)
+            raise CollectionNotFound(f"there is no collection {name!r} at {self.location}; search collections list shows them")
         return target
 
     def _translated(self) -> contextlib.AbstractContextManager[None]:

@@ -55,17 +55,14 @@ def connect(
         message = f"{without_secrets(url)!r} is not the URL of a Qdrant server: {error}; write it like http://127.0.0.1:6333"
         raise IndexRejected(message) from error
     if ca_file and grpc_port:
-        message = "a private certificate authority works over REST only; leave out ca_file or grpc"
-        raise IndexRejected(message)
+        raise IndexRejected("a private certificate authority works over REST only; leave out ca_file or grpc")
     if address.credentials and grpc_port:
-        message = "a user and password in the server's URL work over REST only; leave them or grpc out"
-        raise IndexRejected(message)
+        raise IndexRejected("a user and password in the server's URL work over REST only; leave them or grpc out")
     local = is_local(address.host)
     try:
         verify = ssl.create_default_context(cafile=str(ca_file)) if ca_file else address.url.startswith("https:")
     except OSError as error:
-        message = f"the certificate authority in {ca_file} cannot be read: {error}"
-        raise IndexRejected(message) from error
+        raise IndexRejected(f"the certificate authority in {ca_file} cannot be read: {error}") from error
     # Without limits the client keeps no connection to localhost.
     carrier: dict[str, Any] = {"verify": verify, "limits": httpx.Limits(max_keepalive_connections=8)}
     if not local and not urllib.request.proxy_bypass(address.host):

@@ -122,8 +122,7 @@ class QdrantIndex:
             target = self._resolve()
             if target is None:
                 if not create:
-                    message = f"there is no collection {self.name!r} at {self.location}; `search ingest` makes one"
-                    raise CollectionNotFound(message)
+                    raise CollectionNotFound(f"there is no collection {self.name!r} at {self.location}; `search ingest` makes one")
                 target = self._create(spec)
         stored = self._described(target)
         check_spec(self.name, stored.spec, spec)  # before anything is asked of it
@@ -300,11 +299,10 @@ class QdrantIndex:
         if self._like is not None:
             params = self._client.get_collection(self._like).config.params
             if params.sharding_method == models.ShardingMethod.CUSTOM:
-                message = (
+                raise IndexRejected(
                     f"collection {self._like!r} at {self.location} is sharded by keys, which this package does not write with; "
                     "ingest its sources into another collection (--collection NAME)"
                 )
-                raise IndexRejected(message)
             sharding = inherited(sharding, params)
         try:
             self._client.create_collection(name, **to_creation(spec, self._storage, sharding, self._purpose))

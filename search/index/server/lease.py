@@ -69,8 +69,7 @@ class Lease:
         if not self._lost and time.monotonic() > self._renewed_at + _DEAD_AFTER_S:
             self._renew()
         if self._lost:
-            message = f"{self._what} is written to by {self._lost} now, since this process did not renew its claim in time"
-            raise IndexBusy(message)
+            raise IndexBusy(f"{self._what} is written to by {self._lost} now, since this process did not renew its claim in time")
 
     def __enter__(self) -> Self:
         """Become the writer.
@@ -110,8 +109,7 @@ class Lease:
             found = now
 
     def _refuse(self, found: Note) -> None:
-        message = f"{self._what} is being written to by {found.get('who', 'another process')}: wait until it is done"
-        raise IndexBusy(message)
+        raise IndexBusy(f"{self._what} is being written to by {found.get('who', 'another process')}: wait until it is done")
 
     def _keep(self) -> None:
         while not self._lost and not self._ended.wait(_RENEWED_EVERY_S):
