@@ -12,7 +12,7 @@ from mcp.server.mcpserver.tools import Tool
 from mcp.types import ToolAnnotations
 from pydantic import ConfigDict, Field, model_validator
 
-from search.documents import Document, Json, SearchResult, half_surrogate
+from search.documents import Document, Hit, Json, SearchResult, half_surrogate
 from search.errors import InvalidDocument, SearchError
 from search.ingestion.report import IngestReport
 
@@ -62,17 +62,7 @@ def build_assistant(source: Source, *, may_ingest: bool) -> MCPServer[Any]:
         with _told():
             result = source.search(query, limit=limit, filter=filter)
         return {
-            "passages": [
-                {
-                    "document_id": hit.document_id,
-                    "title": hit.title,
-                    "text": hit.text,
-                    "page": hit.page,
-                    "metadata": dict(hit.metadata),
-                    "probability": hit.rerank_probability,
-                }
-                for hit in result.hits
-            ],
+            "passages": [_passage(hit) for hit in result.hits],
             "reranking": result.rerank_status,
             "notes": [note for note in (_reason(result), *result.warnings) if note],
         }
@@ -112,6 +102,17 @@ def build_assistant(source: Source, *, may_ingest: bool) -> MCPServer[Any]:
         log_level="WARNING",
         tools=tools,
     )
+
+
+def _passage(hit: Hit) -> dict[str, Any]:
+    return {
+        "document_id": hit.document_id,
+        "title": hit.title,
+        "text": hit.text,
+        "page": hit.page,
+        "metadata": dict(hit.metadata),
+        "probability": hit.rerank_probability,
+    }
 
 
 def _tool(function: Callable[..., Any], annotations: ToolAnnotations) -> Tool:

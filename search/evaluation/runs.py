@@ -140,8 +140,7 @@ def compare(
             _add(answers.seconds, seconds | {"rerank": view.seconds})
             _account(answers, query_id, ranking, [candidate.document_id for candidate in everything[configuration.depth :]])
             if keep_hits and configuration is configurations[0]:
-                grades = dataset.qrels[query_id]
-                answers.hits[query_id] = [hit for hit in ranking.hits if _worth_showing(hit, grades)]
+                answers.hits[query_id] = [hit for hit in ranking.hits if _worth_showing(hit, dataset.qrels[query_id])]
         if report:
             report("querying", done, len(dataset.queries))
     return [retrieval, *(others[configuration.name] for configuration in configurations)]

@@ -93,12 +93,7 @@ class SearchService:
             reranker=reranker.name if reranker else None,
             device=self._embedder.device,
             rerank_device=reranker.device if reranker else None,
-            timings_ms={
-                "embed": (embedded - started) * 1000,
-                "retrieve": (retrieved - embedded) * 1000,
-                "rerank": (ended - retrieved) * 1000,
-                "total": (ended - started) * 1000,
-            },
+            timings_ms=_timings(started, embedded, retrieved, ended),
             warnings=tuple(warnings),
             reranked=len(reranked),
             rerank_tokens=sum(hit.tokens_seen for hit in reranked),
@@ -142,6 +137,12 @@ class SearchService:
         names = sorted(set(fields_of(filter)))[:_FIELDS_LOOKED_AT]  # each is counted
         absent = [name for name in names if self._index.count({"must_not": [{"is_empty": {"key": name}}]}) == 0]
         return [f"no document has the field {name!r} that the filter asks about" for name in absent]
+
+
+def _timings(started: float, embedded: float, retrieved: float, ended: float) -> dict[str, float]:
+    """Milliseconds of each stage, and of all."""
+    seconds = {"embed": embedded - started, "retrieve": retrieved - embedded, "rerank": ended - retrieved, "total": ended - started}
+    return {stage: took * 1000 for stage, took in seconds.items()}
 
 
 def _hit_warnings(hits: Sequence[Hit]) -> list[str]:

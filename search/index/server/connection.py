@@ -12,7 +12,7 @@ from qdrant_client import QdrantClient
 
 from search.errors import IndexFaulted, IndexRejected
 from search.index.server.transport import LARGEST_ANSWER, BoundedTransport
-from search.network.addresses import checked_key, is_local, read_address, without_secrets
+from search.network.addresses import Address, checked_key, is_local, read_address, without_secrets
 from search.system.forks import Unusable, abandon, watch
 
 
@@ -64,11 +64,7 @@ def connect(
     except OSError as error:
         raise IndexRejected(f"the certificate authority in {ca_file} cannot be read: {error}") from error
     # Without limits the client keeps no connection to localhost.
-    carrier: dict[str, Any] = {"verify": verify, "limits": httpx.Limits(max_keepalive_connections=8)}
-    if not local and not urllib.request.proxy_bypass(address.host):
-        proxies = urllib.request.getproxies()
-        proxy = proxies.get(address.url.partition(":")[0]) or proxies.get("all")
-        carrier["proxy"] = proxy if not proxy or "://" in proxy else f"http://{proxy}"  # as is customary
+    carrier: dict[str, Any] = {"verify": verify, "limits": httpx.Limits(max_keepalive_connections=8), "proxy": _proxy(address)}
 
     def carried() -> BoundedTransport:
         return BoundedTransport(httpx.HTTPTransport(**carrier), timeout_s)
@@ -95,6 +91,15 @@ def connect(
             check_compatibility=False,  # it would ask the server now; `search doctor` does
             auth=address.credentials,
         )
+
+
+def _proxy(address: Address) -> str | None:
+    """The proxy that the environment names for an address; none for this machine."""
+    if is_local(address.host) or urllib.request.proxy_bypass(address.host):
+        return None
+    proxies = urllib.request.getproxies()
+    proxy = proxies.get(address.url.partition(":")[0]) or proxies.get("all")
+    return proxy if not proxy or "://" in proxy else f"http://{proxy}"  # as is customary
 
 
 def in_memory() -> QdrantClient:
