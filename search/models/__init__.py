@@ -36,7 +36,7 @@ class ModelFolder:
         path: the folder.
         graph: the ONNX file, relative to the folder.
         config: config.json, empty if there is none.
-        recipe: recipe.json, empty if there is none: pooling of an embedder; of a reranker, search.recipes.Recipe.
+        recipe: recipe.json, empty if there is none: pooling of an embedder; of a reranker, search.reranking.recipe.Recipe.
         verified: the sha256 of each file of a bundled model, which it has; of other models nobody knows them.
     """
 
