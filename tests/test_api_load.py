@@ -41,6 +41,14 @@ FULL: list[tuple[str, str, str, dict[str, Any]]] = [
     ("write", "documents", "/v1/documents", {"documents": [{"id": f"new{i}", "text": f"Word {i} and more."} for i in range(300)]}),
 ]
 
+# The command, with an engine that stands still given up after five seconds, not thirty.
+SOON_GIVEN_UP = """
+from search.cli.app import main
+from search.index.edge import process
+process._STILL_S, process._UNREADY_AFTER_S = 5.0, 1.0
+main()
+"""
+
 
 def filled(searcher: Searcher) -> None:
     searcher.ingest(BIRDS)
@@ -131,7 +139,7 @@ def test_overload_is_refused_at_once_and_the_rest_is_served_in_time(served: Serv
 
 
 def test_health_is_answered_while_models_work(served: Served) -> None:
-    texts = ["word " * 150] * 400
+    texts = ["word " * 150] * 120
     took: list[float] = []
     with ThreadPoolExecutor(1) as pool:
         working = pool.submit(lambda: served.http.post("/rerank", json={"query": "x", "texts": texts}).status_code)
@@ -240,7 +248,7 @@ def test_an_engine_that_stands_still_is_told_of_and_does_not_keep_the_service_fr
 ) -> None:
     chosen = {"SEARCH_EMBEDDER__MODEL": str(model_folder / "embedder-mean"), "SEARCH_RERANKER__KIND": "none"}
     environment = {**os.environ, **chosen, "SEARCH_DATA_DIR": str(tmp_path), "SEARCH_SERVICE__SHUTDOWN_S": "1"}
-    command = [str(Path(sys.executable).parent / "search"), "serve", "--port", "0", "--log", "none"]
+    command = [sys.executable, "-c", SOON_GIVEN_UP, "serve", "--port", "0", "--log", "none"]
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process, ThreadPoolExecutor(2) as pool:
         try:
             assert process.stderr
