@@ -71,7 +71,10 @@ def test_the_demo_from_end_to_end_on_part_of_the_library(tmp_path: Path, monkeyp
     assert second.output.count("expected") == first.output.count("expected")
 
     monkeypatch.undo()  # a collection that is gone is made again
-    monkeypatch.setattr(sysconfig, "get_paths", lambda: {"stdlib": str(tmp_path / "lib")})
+    (tmp_path / "less").mkdir()  # two files are enough for it
+    for name in ("gzip.py", "tempfile.py"):
+        shutil.copy(real / name, tmp_path / "less" / name)
+    monkeypatch.setattr(sysconfig, "get_paths", lambda: {"stdlib": str(tmp_path / "less")})
     shutil.rmtree(tmp_path / "my data" / "collections")
     third = CliRunner().invoke(app, ["demo", "--data-dir", str(tmp_path / "my data")], catch_exceptions=False)
     assert third.output.count("expected") == first.output.count("expected")
