@@ -180,6 +180,8 @@ def _class(text: str, at: int, *, escapes: bool) -> tuple[str, int]:
             high, at = _letter(text, at + 1, escapes=escapes)
             if low <= high:
                 items.append(f"{re.escape(low)}-{re.escape(high)}")
+            elif escapes:
+                items.append(re.escape(low))  # as git has it, which looks for the letter before it knows of the range
             else:
                 empty = f"{low}-{high}"
         else:
