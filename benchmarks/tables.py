@@ -1,4 +1,4 @@
-"""The tables of README.md, from the figures on record: `python benchmarks/tables.py` prints them, a test compares."""
+"""The tables of README.md and docs/benchmarks.md, by the figures on record: `python benchmarks/tables.py` prints them."""
 
 import json
 from pathlib import Path

@@ -29,7 +29,7 @@ from search.reranking.recipe import names
 from search.settings import CausalSettings, ServerSettings, Settings
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
+README, USAGE, FIGURES = ((ROOT / name).read_text() for name in ("README.md", "docs/usage.md", "docs/benchmarks.md"))
 
 
 def blocks(language: str, text: str = README) -> list[str]:
@@ -37,11 +37,13 @@ def blocks(language: str, text: str = README) -> list[str]:
 
 
 def test_python_blocks_run(tmp_path: Path) -> None:
-    assert len(blocks("python")) == 1
-    for block in blocks("python"):
-        shown = subprocess.run([sys.executable, "-c", block], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
-        assert shown.startswith("1 cats ")
-        assert "\nfull " in shown
+    (short,), (whole,) = blocks("python"), blocks("python", USAGE)
+    for block, beginning in ((short, "full (1, 'cats', "), (whole, "1 cats ")):
+        (tmp_path / beginning[:4]).mkdir()
+        command = [sys.executable, "-c", block]
+        shown = subprocess.run(command, cwd=tmp_path / beginning[:4], capture_output=True, text=True, check=True).stdout
+        assert shown.startswith(beginning)
+    assert "\nfull " in shown
 
 
 def test_examples_in_docstrings_run(tmp_path: Path) -> None:
@@ -71,9 +73,10 @@ def test_shell_blocks_run(tmp_path: Path) -> None:
     judged(tmp_path / "datasets" / "scifact")
     zerank(tmp_path / "zerank-1-small")
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "SEARCH_DATA_DIR": str(tmp_path)}
-    lines = [line for block in blocks("sh") for line in block.splitlines() if "search " in line and "pip" not in line]
-    assert len(lines) == 14
-    run(lines, tmp_path, environment)
+    lines = [line for text in (README, USAGE) for block in blocks("sh", text) for line in block.splitlines() if "search " in line]
+    commands = list(dict.fromkeys(line.partition(" #")[0].strip() for line in lines if "pip" not in line))
+    assert len(commands) == 14
+    run(commands, tmp_path, environment)
 
 
 def run(lines: list[str], folder: Path, environment: dict[str, str]) -> None:
@@ -138,7 +141,7 @@ def test_the_page_on_evaluation_is_true(tmp_path: Path) -> None:
 
 def test_scripts_and_extras_exist() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    texts = README, (ROOT / "CONTRIBUTING.md").read_text()
+    texts = README, USAGE, (ROOT / "CONTRIBUTING.md").read_text()
     for line in [line for text in texts for block in blocks("sh", text) for line in block.splitlines()]:
         words = shlex.split(line, comments=True)
         if words and words[0].startswith("scripts/"):
@@ -150,7 +153,7 @@ def test_scripts_and_extras_exist() -> None:
 def test_settings_block_is_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own = tmp_path / "own" / "two-stage-search" / "search.toml"  # a remote server may not be named by just any folder
     own.parent.mkdir(parents=True)
-    own.write_text(blocks("toml")[0])
+    own.write_text(blocks("toml", USAGE)[0])
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "own"))
     settings = Settings()
     assert isinstance(settings.index, ServerSettings)
@@ -167,22 +170,28 @@ def test_the_public_filter_language_is_qdrants() -> None:
 def test_figures_are_those_on_record() -> None:
     results = ROOT / "benchmarks" / "results"
     scifact = json.loads((results / "quality.json").read_text())["figures"]["scifact"]["runs"]
-    told = re.search(r"nDCG@10 · Recall@100 \| (\.\d+) · (\.\d+) ", README)
+    told = re.search(r"nDCG@10 · Recall@100 \| (\.\d+) · (\.\d+) ", FIGURES)
     assert told
     assert float(told[1]) == pytest.approx(scifact["retrieval"]["nDCG@10"], abs=5e-5)
     assert scifact["retrieval"]["nDCG@10"] == pytest.approx(0.6451, abs=0.004)  # as published
     assert float(told[2]) == pytest.approx(scifact["retrieval"]["Recall@100"], abs=5e-4)
     tables = subprocess.run([sys.executable, ROOT / "benchmarks" / "tables.py"], capture_output=True, text=True, check=True)
-    assert all(table in README for table in tables.stdout.strip().split("\n\n"))
+    quality, depths = tables.stdout.strip().split("\n\n")
+    assert quality in README
+    assert quality in FIGURES
+    assert depths in FIGURES
     depth = json.loads((results / "depth.json").read_text())["figures"]
-    assert f"over {depth['queries']} held-out queries" in README
+    assert f"over {depth['queries']} held-out queries" in FIGURES
     share = json.loads((ROOT / "search" / "models" / "minilm-reranker" / "recipe.json").read_text())["weight"]
-    assert f"{share:g} of a mix" in README
+    assert f"{share:g} of a mix" in FIGURES
     engines = json.loads((results / "engines.json").read_text())["figures"]
-    faster = re.search(r"(\d+) \S · (\d+) \S faster", README)
-    assert faster
-    assert int(faster[1]) == round(engines["written, points/s"]["edge is faster by"])
-    assert int(faster[2]) == round(engines["query, ms"]["edge is faster by"])
+    for text in (README, FIGURES):
+        faster = re.search(r"(\d+) \S · (\d+) \S faster", text)
+        assert faster
+        assert int(faster[1]) == round(engines["written, points/s"]["edge is faster by"])
+        assert int(faster[2]) == round(engines["query, ms"]["edge is faster by"])
+    for figure in re.findall(r"^\| [^|]+ \| ([^|]+) \|$", README, re.MULTILINE)[1:]:  # of speed
+        assert figure in FIGURES
 
 
 def test_links_lead_somewhere() -> None:
