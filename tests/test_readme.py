@@ -200,6 +200,13 @@ def test_links_lead_somewhere() -> None:
             assert target.startswith("https://") or (document.parent / target).exists(), f"{document.name}: {target}"
 
 
+def test_the_picture_of_the_page_is_small() -> None:
+    picture = (ROOT / "docs" / "page.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    assert len(picture) < 200_000
+    assert "(docs/page.png)" in README
+
+
 def test_architecture_names_every_part() -> None:
     text = (ROOT / "ARCHITECTURE.md").read_text()
     parts = {f"{path.name}/" if path.is_dir() else path.name for path in (ROOT / "search").iterdir()}
@@ -222,7 +229,7 @@ def test_nothing_names_a_registry_or_a_place_on_a_machine() -> None:
     places = re.compile(r"(^|[^\w.])/(" + "|".join(["ro" + "ot", "wo" + "rk", "ho" + r"me/\w+"]) + ")/")
     for name in listed.stdout.splitlines():
         file = ROOT / name
-        if file.suffix == ".onnx" or not file.is_file():
+        if file.suffix in {".onnx", ".png"} or not file.is_file():
             continue
         text = file.read_text(encoding="utf-8")
         assert not any(host in text for host in hosts), name

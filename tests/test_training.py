@@ -57,7 +57,11 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def training(*arguments: str | Path, **environment: str) -> "subprocess.Popen[str]":
-    known = {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "HF_HUB_OFFLINE": "1", **environment}
+    known = {
+        "PYTHONPATH": os.pathsep.join(str(ROOT / name) for name in ("", "scripts", "tests")),
+        "HF_HUB_OFFLINE": "1",
+        **environment,
+    }
     return subprocess.Popen(
         [PYTHON, *map(str, arguments)],
         env={**os.environ, **known},
