@@ -105,7 +105,7 @@ FAULTS = {
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
 def test_an_index_that_fails_in_the_middle_costs_those_requests(fault: Fault, standin: QdrantStandIn, settings: Settings) -> None:
     index = Settings(index={"engine": "qdrant", "url": standin.url, "timeout_s": 1}).index
-    with serving(settings.model_copy(update={"index": index}), filled, queue_s=10) as served:
+    with serving(settings.model_copy(update={"index": index}), filled, queue_s=60) as served:
         standin.faults += [fault] * 4
         answers = asyncio.run(arrivals(served.url, 10, 1, ASK))
         standin.faults.clear()
@@ -120,7 +120,7 @@ def test_an_index_that_fails_in_the_middle_costs_those_requests(fault: Fault, st
 
 def test_an_engine_that_is_killed_in_the_middle_costs_the_requests_of_that_moment(settings: Settings) -> None:
     index = Settings(index={"engine": "edge", "own_process": True}).index
-    with serving(settings.model_copy(update={"index": index}), filled, queue_s=10) as served, ThreadPoolExecutor(1) as pool:
+    with serving(settings.model_copy(update={"index": index}), filled, queue_s=60) as served, ThreadPoolExecutor(1) as pool:
         process: Any = served.searcher.collections
         coming = pool.submit(lambda: asyncio.run(arrivals(served.url, 25, 4, {**ASK, "rerank": False})))
         for _ in range(3):
