@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -190,6 +191,14 @@ def test_figures_are_those_on_record() -> None:
         assert faster
         assert int(faster[1]) == round(engines["written, points/s"]["edge is faster by"])
         assert int(faster[2]) == round(engines["query, ms"]["edge is faster by"])
+    ingestion = json.loads((results / "ingestion.json").read_text())["figures"]
+    shares = ingestion["throughput"]["share_of_embedding"], ingestion["unchanged"]["share"]
+    assert "| {:.0%} of the speed · {:.1%} of the time |".format(*shares).replace("%", " %") in FIGURES
+    peaks = [ingestion["memory"][documents]["peak_mb"] for documents in ("200000", "20000")]
+    assert "| {:.0f} MB, {:.0f} MB |".format(*peaks) in FIGURES
+    service = json.loads((results / "service.json").read_text())["figures"]
+    first = service["overhead_at_depth_30"]["median_ms"], service["page"]["first_s"]
+    assert "| {:.1f} ms · {:.2f} s · ".format(*first) in FIGURES
     for figure in re.findall(r"^\| [^|]+ \| ([^|]+) \|$", README, re.MULTILINE)[1:]:  # of speed
         assert figure in FIGURES
 
@@ -207,11 +216,29 @@ def test_the_picture_of_the_page_is_small() -> None:
     assert "(docs/page.png)" in README
 
 
+def test_the_picture_of_the_page_can_be_taken_anew(tmp_path: Path) -> None:
+    if not any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))):
+        pytest.skip("no chromium here; install it to take the picture of the page (on Debian: apt-get install chromium)")
+    with serving(Settings(data_dir=tmp_path), lambda searcher: searcher.ingest([Document("1", "Cats sleep.")])) as served:
+        code = f"from pathlib import Path; import picture; picture.take({served.url!r}, 'What sleeps?', Path('page.png'))"
+        environment = {**os.environ, "PYTHONPATH": str(ROOT / "scripts")}
+        subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True)
+    assert (tmp_path / "page.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_architecture_names_every_part() -> None:
     text = (ROOT / "ARCHITECTURE.md").read_text()
     parts = {f"{path.name}/" if path.is_dir() else path.name for path in (ROOT / "search").iterdir()}
     parts -= {"__init__.py", "__pycache__/", "py.typed"}
     assert {part for part in parts if f"`{part}`" not in text} == set()
+
+
+def test_modules_that_are_named_exist() -> None:
+    """As paths from the root, or by their last parts, as in `reranking/recipe.py`."""
+    files = [path.as_posix() for base in ("search", "scripts", "tests", "benchmarks") for path in (ROOT / base).rglob("*.py")]
+    for document in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
+        named = re.findall(r"(?<![\w./-])([\w./-]+\.py)\b", document.read_text())
+        assert [name for name in named if not any(file.endswith(f"/{name.lstrip('./')}") for file in files)] == [], document.name
 
 
 def test_compose_file_pins_the_server_and_checks_its_health() -> None:
