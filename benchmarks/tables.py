@@ -36,6 +36,17 @@ def depth() -> str:
     return "\n".join([f"| nDCG@10 · ms | {' | '.join(map(str, depths))} |", f"|---|{'---|' * len(depths)}", *rows])
 
 
+def startup() -> str:
+    """What commands cost from a shell."""
+    figures = _figures("startup")
+    rows = []
+    for command in list(figures["medians"])[1:]:  # behind Python's own start
+        cost, least = (figures[kind][command]["now"] for kind in ("medians", "least"))
+        name, comma, more = command.partition(",")
+        rows.append(f"| `{name}`{comma}{more} | {cost['wall_s']:.2f} · {least['wall_s']:.2f} | {cost['peak_mb']:.0f} |")
+    return "\n".join(["| command | seconds, median · least | peak memory, MB |", "|---|---|---|", *rows])
+
+
 def _figures(name: str) -> dict[str, Any]:
     figures: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text())["figures"]
     return figures
@@ -50,4 +61,4 @@ def _signed(value: float) -> str:
 
 
 if __name__ == "__main__":
-    print(quality(), depth(), sep="\n\n")
+    print(quality(), depth(), startup(), sep="\n\n")
