@@ -398,9 +398,10 @@ def test_files_that_cannot_be_opened(tmp_path: Path) -> None:
     index.ensure(spec, create=True)
     index.close()
     folder = tmp_path / "collections" / "documents"
-    (folder / "collection.json").write_text("{")
-    with pytest.raises(IndexCorrupt, match=r"collection\.json cannot be read"):
-        EdgeIndex(tmp_path, "documents").ensure(spec, create=True)
+    for damaged in ("{", "[]", '{"dimension": 4, "fingerprint": "model@1", "storage": "none"}'):
+        (folder / "collection.json").write_text(damaged)
+        with pytest.raises(IndexCorrupt, match=r"collection\.json cannot be read"):
+            EdgeIndex(tmp_path, "documents").ensure(spec, create=True)
     (folder / "collection.json").write_text('{"dimension": 4, "fingerprint": "model@1"}')
     (folder / "shard" / "edge_config.json").write_text("garbage")
     for segment in (folder / "shard" / "segments").iterdir():

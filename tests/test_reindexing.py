@@ -128,6 +128,12 @@ def test_a_name_that_leads_nowhere_any_more_begins_no_collection_anew(settings: 
         assert searcher.ingest([Document(id="new", text="Cats.")]).added == 1
 
 
+def test_a_collection_that_is_only_called_like_a_version_is_in_nobodys_way(settings: Callable[..., Settings]) -> None:
+    for collection in ("manual.v2", "manual"):
+        with open_search(settings(collection=collection)) as searcher:
+            assert searcher.ingest([Document(id="1", text="Cats.")]).added == 1
+
+
 def searcher_first(searcher: Searcher) -> str:
     return "documents" if isinstance(searcher.collections, EdgeCollections) else "documents.v1"
 

@@ -42,7 +42,7 @@ class Embedder(Protocol):
 
 
 class FastEmbedEmbedder:
-    """Any dense model that FastEmbed runs: bundled, in a local folder, or by FastEmbed's name for it."""
+    """Any dense model of FastEmbed's kind: bundled, in a local folder, or by FastEmbed's name for it."""
 
     def __init__(
         self,

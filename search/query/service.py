@@ -102,6 +102,7 @@ class SearchService:
     def retrieve(self, query: str, depth: int) -> list[Candidate]:
         """The first stage alone: the `depth` closest chunks, closest first."""
         check_query(query)
+        SearchOptions(limit=depth, depth=depth)  # refuses what is no depth
         return self._retrieve(self._embedder.embed_query(query), depth, None).candidates
 
     def _retrieve(

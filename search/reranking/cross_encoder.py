@@ -24,7 +24,7 @@ _FEW = 40  # labels, and characters of one, that a message quotes
 
 
 class CrossEncoder:
-    """Any cross-encoder that FastEmbed runs: bundled, in a local folder, or by FastEmbed's name for it."""
+    """Any cross-encoder of FastEmbed's kind: bundled, in a local folder, or by FastEmbed's name for it."""
 
     def __init__(
         self,

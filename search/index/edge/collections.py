@@ -1,6 +1,5 @@
 """The collections in a data folder of Qdrant Edge."""
 
-import json
 import shutil
 import time
 from itertools import chain, count
@@ -9,7 +8,7 @@ from pathlib import Path
 from search.errors import CollectionNotFound, IndexBusy, IndexFull, IndexRejected
 from search.index.collections import CollectionInfo
 from search.index.contract import VectorIndex
-from search.index.edge.folder import DataFolder, describe, full_disk, make_private, read_spec
+from search.index.edge.folder import DataFolder, describe, full_disk, make_private, read_description, read_spec
 from search.index.edge.index import EdgeIndex
 from search.settings import StorageSettings
 
@@ -77,9 +76,9 @@ class EdgeCollections:
         try:
             before = self._data.leads_to(alias)
             described = self._data.collections / target / "collection.json"
-            describe(
-                described, {**json.loads(described.read_text()), "purpose": ""}
-            )  # nothing fills it from now on but who uses it
+            stored = read_description(described)
+            led_here = sorted({*stored["led_here"], alias})
+            describe(described, {**stored, "purpose": "", "led_here": led_here})  # nothing fills it from now on but who uses it
             self._data.write_aliases({**self._data.aliases(), alias: {"name": target, "previous": before}})
         finally:
             self._data.let_go()

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, TypeVar
 from filelock import FileLock, Timeout
 
 from search.errors import IndexBusy, IndexCorrupt, IndexFull, IndexRejected
+from search.index.collections import versions
 from search.index.contract import CollectionSpec
 from search.system.files import replace_file
 from search.system.forks import abandon, ancestors, watch
@@ -116,6 +117,11 @@ class DataFolder:
     def leads_to(self, name: str) -> str:
         """The collection that a name means: its alias's, or its own."""
         return str(self.aliases().get(name, {}).get("name", name))
+
+    def left_by(self, name: str) -> list[str]:
+        """The versions of a name, NAME.v1 and so on, that it was led to; others only happen to be called so."""
+        described = {file.parent.name: file for file in sorted(self.collections.glob("*/collection.json"))}
+        return [one for one in versions(name, described) if name in read_description(described[one])["led_here"]]
 
     def aliases(self) -> dict[str, dict[str, Any]]:
         """Where each alias leads, and led before.
@@ -217,13 +223,27 @@ def make_private(path: Path) -> None:
 
 
 def read_spec(described: Path) -> CollectionSpec:
-    """What a collection was made for.
+    """What a collection was made for; see `read_description` for errors."""
+    stored = read_description(described)
+    return CollectionSpec(stored["dimension"], stored["fingerprint"])
+
+
+def read_description(described: Path) -> dict[str, Any]:
+    """What is known of a collection.
+
+    Returns:
+        `dimension` and `fingerprint`; the `storage` it was made with; the `purpose` for which it is being filled; and the names
+        that were `led_here`.
 
     Raises:
-        IndexCorrupt: its description cannot be read.
+        IndexCorrupt: it cannot be read, or is no description.
     """
+    problem: object = "it is no description of a collection"
     try:
-        stored = json.loads(described.read_text())
-        return CollectionSpec(stored["dimension"], stored["fingerprint"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise IndexCorrupt(f"{described} cannot be read ({error}); restore or delete the folder {described.parent}") from error
+        stored = {"storage": {}, "purpose": "", "led_here": [], **json.loads(described.read_text())}
+        kinds = (("dimension", int), ("fingerprint", str), ("storage", dict), ("purpose", str), ("led_here", list))
+        if all(isinstance(stored.get(name), kind) for name, kind in kinds):
+            return stored
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        problem = error
+    raise IndexCorrupt(f"{described} cannot be read ({problem}); restore or delete the folder {described.parent}")

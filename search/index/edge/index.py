@@ -15,7 +15,7 @@ from typing import Any
 import qdrant_edge as edge
 
 from search.errors import CollectionNotFound, IndexBusy, IndexCorrupt, IndexFull
-from search.index.collections import as_made, refuse_to_begin_anew, versions
+from search.index.collections import as_made, refuse_to_begin_anew
 from search.index.contract import (
     Attempt,
     CollectionSpec,
@@ -33,7 +33,7 @@ from search.index.contract import (
 )
 from search.index.edge import booleans
 from search.index.edge.conversion import GRAPH_FROM_BYTES, ON_DISK, SCHEMAS, to_config, to_edge, to_search_params
-from search.index.edge.folder import DataFolder, describe, full_disk, held_by_parent, make_private, read_spec
+from search.index.edge.folder import DataFolder, describe, full_disk, held_by_parent, make_private, read_description, read_spec
 from search.index.edge.shard import OpenShard, load, translated, unallocated
 from search.index.exact import without_wildcard
 from search.settings import StorageSettings
@@ -99,7 +99,7 @@ class EdgeIndex:
                 if described.is_file():
                     check_spec(self.name, read_spec(described), spec)
                 self._shard = self._data.share(self._folder.name, lambda: self._opened_or_made(described, spec))
-                noted = json.loads(described.read_text()).get("storage") or {}
+                noted = read_description(described)["storage"]
                 self._searched = as_made(self._storage, noted.get("quantization", "none"), noted)
                 if create:
                     self._check_room(0)
@@ -204,7 +204,7 @@ class EdgeIndex:
         """What the engine tells of the collection."""
         with self._opened.use() as shard:
             told = shard.info()
-        described = json.loads((self._folder / "collection.json").read_text())
+        described = read_description(self._folder / "collection.json")
         return {
             "segments": told.segments_count,
             "indexed_vectors": told.indexed_vectors_count,
@@ -256,8 +256,7 @@ class EdgeIndex:
             self._need(_OPENING + unallocated(shard))
             return OpenShard(shard, load(self.name, shard))
         if not self._exact:
-            left = versions(self.name, (file.parent.name for file in sorted(self._data.collections.glob("*/collection.json"))))
-            refuse_to_begin_anew(self.name, str(self._data.path), left)
+            refuse_to_begin_anew(self.name, str(self._data.path), self._data.left_by(self.name))
         self._check_room(unallocated(shard))
         if shard.exists():
             self._clear(shard)

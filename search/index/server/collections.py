@@ -147,7 +147,7 @@ class QdrantCollections:
         """
         target = self._target(name)
         missing, shards = 0, 0
-        with self._translated(), contextlib.suppress(NotImplementedError):  # in memory
+        with self._translated(), contextlib.suppress(NotImplementedError):  # the client's own memory is no cluster
             missing, shards = missing_shards(self._client.collection_cluster_info(target))
         if missing:
             raise IndexRejected(
