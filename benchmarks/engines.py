@@ -20,7 +20,7 @@ import record
 from numpy.typing import NDArray
 from qdrant_client import QdrantClient
 
-from search.index.contract import CollectionSpec, Point, VectorIndex
+from search.index.contract import CollectionSpec, Point, Query, VectorIndex
 from search.index.edge.index import EdgeIndex
 from search.index.server.index import QdrantIndex
 
@@ -65,7 +65,7 @@ def query(engines: Engines, queries: NDArray[np.float32], filter: dict[str, Any]
         for name, engine in engines.items():
             for vector in queries:
                 started = time.perf_counter()
-                matches = engine.query(vector, 10, filter)
+                matches = engine.query(Query(vector, filter=filter), 10)
                 taken[name].append(time.perf_counter() - started)
                 found[name].append({match.id for match in matches})
     agreed = [len(one & other) / 10 for one, other in zip(found["edge"], found["local mode"], strict=True)]

@@ -19,6 +19,7 @@ from search import Settings, open_search
 from search.evaluation.datasets import load_dataset
 from search.export.model_folder import export
 from search.export.precision import precision
+from search.query.retrieval import Retriever
 from search.reranking.cross_encoder import CrossEncoder
 
 QUERIES, CANDIDATES, MAX_TOKENS = 50, 20, 128
@@ -46,7 +47,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, open_search(Settings(collection="quantization")) as searcher:
         searcher.ingest(loaded.documents)
         queries = list(loaded.queries.values())[:QUERIES]
-        candidates = [[found.passage for found in searcher.service.retrieve(query, CANDIDATES)] for query in queries]
+        candidates = [
+            [
+                found.passage
+                for found in Retriever(searcher.embedder, searcher.index).retrieve(query, CANDIDATES, retrieval="dense").candidates
+            ]
+            for query in queries
+        ]
         scores: dict[str, list[NDArray[np.float32]]] = {}
         for name, chosen in {"fp32": precision("fp32"), **PRECISIONS}.items():
             out = Path(folder) / name

@@ -154,7 +154,7 @@ class Client:
 
         Args:
             query: what to look for.
-            options: limit, depth, filter, group_by, min_score, budget_ms, rerank, as in Searcher.search.
+            options: limit, depth, filter, group_by, min_score, budget_ms, rerank, retrieval, lexical_share, as in Searcher.search.
 
         Raises:
             InvalidQuery: as in the library, like the other errors of this package.
@@ -427,7 +427,10 @@ def _error(status: int, told: Mapping[str, Any], retry_after_s: int = 1) -> Sear
 def _result(told: Mapping[str, Any]) -> SearchResult:
     known = {field.name for field in dataclasses.fields(Hit)}
     hits = tuple(Hit(**{name: _frozen(value) for name, value in hit.items() if name in known}) for hit in told["hits"])
-    fields = {field.name: told[field.name] for field in dataclasses.fields(SearchResult)}
+    later = {"retrieval", "retrieval_ranking"}  # than the first services
+    fields = {
+        field.name: told[field.name] for field in dataclasses.fields(SearchResult) if field.name in told or field.name not in later
+    }
     return SearchResult(**{**fields, "hits": hits, "warnings": tuple(told["warnings"])})
 
 

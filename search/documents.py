@@ -7,17 +7,25 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from numbers import Integral, Real
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from search.errors import InvalidDocument, InvalidQuery
 
 Json = Any
+Retrieval = Literal["hybrid", "dense", "lexical"]
 RerankStatus = Literal["full", "partial", "skipped", "failed"]
 
 _DEEPEST = 60  # Qdrant reads payloads of up to 128 levels, and one that is deeper spoils its collection
 _LONGEST_PATH = 80  # characters of a name, in messages
 _LISTED = 20  # names, in messages
 _POINT_NAMESPACE = uuid.UUID("8c0d6a8e-5a39-5f0c-9a5e-0d8c1c3a6b1f")
+
+
+class SparseVector(NamedTuple):
+    """A vector of which most numbers are 0: the words of a text, say."""
+
+    indices: Sequence[int]  # which ones are not, each once, 32 bits without a sign
+    values: Sequence[float]  # and what they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +123,7 @@ class Candidate:
     metadata: Mapping[str, Json]
     start: int
     end: int
-    retrieval_rank: int  # from 1
+    retrieval_rank: int  # from 1, in the order of the first stage
     retrieval_score: float  # cosine similarity, higher is closer
     tokens_seen: int  # what the last model to judge it read of the passage …
     tokens_total: int  # … and how long it is
@@ -124,6 +132,15 @@ class Candidate:
     page: int | None = None  # from 1, where the document has pages
     media_type: str = "text/plain"
     modified: float | None = None  # seconds since 1970, when the document's present content was written
+    dense_rank: int | None = None  # from 1, by cosine similarity; None where the vectors did not find it …
+    lexical_rank: int | None = None  # … and by its words; None where those did not
+    lexical_score: float | None = None  # of its words, BM25 say, 0 if it has none of the query's; None where words do not count
+    fusion_score: float | None = None  # what retrieval order is by, where words count
+
+    @property
+    def first_stage_score(self) -> float:
+        """What retrieval order is by: the fusion of both scores, or the cosine similarity alone."""
+        return self.retrieval_score if self.fusion_score is None else self.fusion_score
 
     @property
     def truncated(self) -> bool:
@@ -160,6 +177,8 @@ class SearchResult:
     device: str  # where the embedder ran: "cpu" or "cuda"
     rerank_device: str | None  # where the reranker ran: the same, or "remote"
     timings_ms: Mapping[str, float]  # embed, retrieve, rerank, total
+    retrieval: Retrieval = "dense"  # how candidates were found: "hybrid", "dense" or "lexical" …
+    retrieval_ranking: str = "cosine similarity"  # … and what their order was by, in words
     warnings: tuple[str, ...] = ()
     reranked: int = 0  # candidates that the reranker scored …
     rerank_tokens: int = 0  # … and what it read of them

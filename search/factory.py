@@ -1,5 +1,6 @@
 """Settings in, working parts out: the only place that chooses between implementations."""
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -190,8 +191,13 @@ def build_collections(settings: Settings) -> "Collections":
 
 
 def build_corpus_index(settings: Settings, corpus_hash: str, embedder: "Embedder") -> "VectorIndex":
-    """The embedded collection of a judged data set's corpus, one for each corpus and embedder, away from the user's own."""
+    """The embedded collection of a judged data set's corpus, one for each corpus, embedder and words, away from the user's own."""
+    from search.embedding.sparse import describe
+
     name = f"{corpus_hash}-{embedder.fingerprint.rpartition('@')[2]}"
+    if settings.lexical.model != "none":
+        words = describe(settings.lexical)
+        name += f"-{hashlib.sha256(words.encode()).hexdigest()[:16]}"
     folder = settings.data_dir.expanduser() / "evaluation"
     from search.index.edge.index import EdgeIndex
 

@@ -58,7 +58,7 @@ def build_assistant(source: Source, *, may_ingest: bool) -> MCPServer[Any]:
         limit: Annotated[int, Field(ge=1, le=_MOST, description="Passages wanted.")] = 5,
         filter: Annotated[dict[str, Any] | None, Field(description="A Qdrant filter over metadata.… and other fields.")] = None,
     ) -> dict[str, Any]:
-        """Find the passages that answer a question best: retrieved by meaning, then reranked."""
+        """Find the passages that answer a question best: retrieved by meaning and by words, then reranked."""
         with _told():
             result = source.search(query, limit=limit, filter=filter)
         return {

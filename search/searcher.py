@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from search.documents import Document, Rejection, RerankResult, SearchResult
+from search.documents import Document, Rejection, RerankResult, Retrieval, SearchResult
 from search.errors import InvalidQuery, InvalidSettings, SearchError
 from search.factory import build_collections, build_embedder, build_live_embedder, build_reranker
 from search.settings import MemorySettings, Settings, checked_collection
@@ -159,7 +159,9 @@ class Searcher:
                 return build_live_embedder(now, fingerprint, (embedder, self._parts.loaded_embedder))
 
             chunker = Chunker(embedder.tokenizer, wanted.chunking.tokens, wanted.chunking.overlap)
-            work = Reindexing(self.collections, wanted.collection, embedder, chunker, wanted.storage)
+            from search.embedding.sparse import describe
+
+            work = Reindexing(self.collections, wanted.collection, embedder, chunker, wanted.storage, describe(wanted.lexical))
             report = work.run(
                 live_embedder=live_embedder if check else None,
                 queries=queries,
@@ -195,6 +197,8 @@ class Searcher:
         budget_ms: float | None = None,
         min_score: float | None = None,
         rerank: bool = True,
+        retrieval: Retrieval | None = None,
+        lexical_share: float | None = None,
         group_by: "GroupBy | None" = None,
     ) -> SearchResult:
         """Answer a query; what is left out comes from the settings. See SearchOptions for arguments, SearchService for errors."""
@@ -207,6 +211,8 @@ class Searcher:
             budget_ms=budget_ms,
             min_score=min_score,
             rerank=rerank,
+            retrieval=retrieval,
+            lexical_share=lexical_share,
             group_by=group_by,
         )
         return self.answer(query, chosen)
@@ -339,13 +345,15 @@ class Searcher:
 
     def _ingestion(self, on_wait: "OnWait | None", **callbacks: Any) -> "Ingestion":
         embedder = self.embedder  # before what imports its module, so that a missing extra is named
+        from search.embedding.sparse import describe
         from search.ingestion.chunking import Chunker
         from search.ingestion.run import Ingestion
 
         chunking = self.settings.chunking
         chunker = Chunker(embedder.tokenizer, chunking.tokens, chunking.overlap)
         index = self._patiently(self.index, on_wait)
-        return Ingestion(embedder, index, chunker, max_characters=chunking.max_characters, **callbacks)
+        lexical = describe(self.settings.lexical)
+        return Ingestion(embedder, index, chunker, max_characters=chunking.max_characters, lexical=lexical, **callbacks)
 
     def _patiently(self, index: "VectorIndex", on_wait: "OnWait | None") -> "PatientIndex":
         from search.index.retrying import Patience, PatientIndex

@@ -113,12 +113,10 @@ class QdrantStandIn:
                 case ["POST", "collections", name, "points", "delete"]:
                     selector: Any = models.FilterSelector if "filter" in body else models.PointIdsList
                     return 200, _plain(self._client.delete(name, selector.model_validate(body)))
-                case ["POST", "collections", name, "points", "query"]:
-                    vector, payload = body["query"]["nearest"], body["with_payload"]
-                    answer = self._client.query_points(
-                        name, vector, limit=body["limit"], query_filter=_filter(body), with_payload=payload
-                    )
-                    return 200, _plain(answer)
+                case ["POST", "collections", name, "points", "query", "batch"]:
+                    whole = [{**one, "params": None} for one in body["searches"]]  # all vectors are compared as they are
+                    searches = [models.QueryRequest.model_validate(one) for one in whole]
+                    return 200, [_plain(answer) for answer in self._client.query_batch_points(name, searches)]
                 case ["POST", "collections", name, "points", "scroll"]:
                     records, offset = self._client.scroll(
                         name,
@@ -157,7 +155,8 @@ class QdrantStandIn:
         }
         self._quantized[name] = body.get("quantization_config")
         vectors = models.VectorParams.model_validate(body["vectors"])
-        return self._client.create_collection(name, vectors, metadata=body.get("metadata"))
+        sparse = {key: models.SparseVectorParams.model_validate(one) for key, one in (body.get("sparse_vectors") or {}).items()}
+        return self._client.create_collection(name, vectors, sparse_vectors_config=sparse or None, metadata=body.get("metadata"))
 
 
 def _handler(standin: QdrantStandIn) -> type[BaseHTTPRequestHandler]:

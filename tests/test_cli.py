@@ -68,7 +68,7 @@ def test_ingest_and_query(notes: Path, tmp_path: Path) -> None:
     shown = search("query", "Where is the French capital?", *where).stdout
     assert "  1        paris\n" in shown
     assert "Paris is the capital of France." in shown
-    assert "reranking: full; order: 0.4 z(reranker) + 0.6 z(retrieval); embed " in shown
+    assert "reranking: full, order: 0.24 z(reranker) + 0.76 z(retrieval); embed " in shown
     other = ("--collection", "other", *where)
     search("ingest", "-", *other, stdin='{"id": "1", "text": "From standard input."}\n')
     assert [hit["document_id"] for hit in as_json("query", "input", *other)["hits"]] == ["1"]
@@ -347,8 +347,10 @@ def test_explain_and_replay(notes: Path, tmp_path: Path) -> None:
     search("ingest", notes, *where)
     trace = tmp_path / "trace.json"
     shown = search("explain", "where do cats sleep?", "--save", trace, *where).stdout
-    assert shown.startswith("rank  was  moved  cosine  reranker   prob.   order  read         document\n   1    1 ")
-    assert "reranking: full; order: " in shown
+    assert shown.startswith(
+        "rank  was  moved  cosine   at   words   at  reranker   prob.   order  read         document\n   1    1 "
+    )
+    assert "reranking: full, order: " in shown
     told = as_json("explain", "where do cats sleep?", "--depth", 2, *where)
     assert [hit["rank"] for hit in told["hits"]] == [1, 2]
     again = search("explain", "--replay", trace, "--with", "reranker.weight=1", *where).stdout

@@ -31,7 +31,7 @@ from search.errors import (
     IndexUnreachable,
     InvalidSettings,
 )
-from search.index.contract import CollectionSpec, Point
+from search.index.contract import CollectionSpec, Point, Query
 from search.index.server import transport
 from search.index.server.collections import QdrantCollections
 from search.index.server.connection import connect
@@ -154,7 +154,7 @@ def test_large_pages_pass(standin: QdrantStandIn) -> None:
     points = [Point(f"{i:08d}-5a39-5f0c-9a5e-0d8c1c3a6b1f", np.ones(1024, np.float32), {"text": "x" * 4_000}) for i in range(300)]
     index.upsert(points)
     assert len(list(index.scroll(vectors=True))) == 300
-    assert len(index.query(np.ones(1024, np.float32), 200)) == 200
+    assert len(index.query(Query(np.ones(1024, np.float32)), 200)) == 200
     index.close()
 
 
@@ -224,7 +224,7 @@ def test_garbage_is_never_the_requests_fault(name: str, standin: QdrantStandIn) 
     index = QdrantIndex(connect(standin.url, timeout_s=5), "documents", standin.url)
     index.ensure(SPEC, create=True)
     asked: list[Callable[[], object]] = [
-        lambda: index.query(np.ones(4, np.float32), 3),
+        lambda: index.query(Query(np.ones(4, np.float32)), 3),
         index.count,
         lambda: list(index.scroll(vectors=True)),
         lambda: index.delete(ids=["8c0d6a8e-5a39-5f0c-9a5e-0d8c1c3a6b1f"]),

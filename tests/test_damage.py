@@ -14,7 +14,7 @@ from standin import QdrantStandIn
 
 from search.documents import Document, Rejection
 from search.errors import ReindexRefused
-from search.index.contract import Payload, Point, VectorIndex
+from search.index.contract import Payload, Point, Query, VectorIndex
 from search.index.points import as_passage, document_of, find, to_document
 from search.index.server.collections import QdrantCollections
 from search.index.server.connection import in_memory
@@ -288,8 +288,8 @@ class Answering:
 )
 def test_more_is_asked_for_only_where_it_is_needed(good: int, bad: int, candidates: int, asked: int) -> None:
     index: Any = Answering(good, bad)
-    found = find(index, np.ones(2, np.float32), 10)
-    assert (len(found.candidates), index.asked) == (candidates, asked)
+    found = find(index, Query(np.ones(2, np.float32)), 10)
+    assert (len(found.matches), index.asked) == (candidates, asked)
 
 
 def test_what_a_payload_is_taken_for() -> None:

@@ -18,7 +18,7 @@ from serving import wait_until
 
 from search.documents import Document
 from search.errors import CollectionNotFound, IndexBusy, IndexFaulted, IndexFull, IndexTimeout
-from search.index.contract import CollectionSpec, Point, VectorIndex
+from search.index.contract import CollectionSpec, Point, Query, VectorIndex
 from search.index.edge.process import EdgeProcess
 from search.searcher import open_search
 from search.settings import Settings, StorageSettings
@@ -195,7 +195,7 @@ def test_only_what_is_short_whatever_the_size_has_a_short_limit(
     assert index.count() == 10
     assert len(list(index.scroll())) == 10
     assert min(limits) > 1000
-    index.query(points(1)[0].vector, 1)
+    index.query(Query(points(1)[0].vector), 1)
     process.names()
     process.aliases()
     assert limits[-3:] == [0.0] * 3

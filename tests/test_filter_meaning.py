@@ -16,7 +16,7 @@ from qdrant_client import QdrantClient, models
 from standin import QdrantStandIn
 
 from search.errors import UnsupportedFilter
-from search.index.contract import CollectionSpec, Point, VectorIndex
+from search.index.contract import CollectionSpec, Point, Query, VectorIndex
 from search.index.edge.index import EdgeIndex
 from search.index.exact import exact
 from search.index.filters import to_plain
@@ -331,7 +331,7 @@ def compare(engines: dict[str, VectorIndex], raw: dict[str, Any]) -> None:
         wrong = {str(point.payload["metadata"]) for point in POINTS if point.id in right ^ found}
         assert found == right, (kind, plain, len(wrong), sorted(wrong)[:3])
         assert index.count(plain) == len(right), (kind, plain)
-        assert {match.id for match in index.query(POINTS[0].vector, 1000, plain)} == right, (kind, plain)
+        assert {match.id for match in index.query(Query(POINTS[0].vector, filter=plain), 1000)} == right, (kind, plain)
 
 
 def exhaustively(examples: int) -> settings:

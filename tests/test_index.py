@@ -11,7 +11,7 @@ from conftest import OpenIndex
 from numpy.typing import NDArray
 
 from search.errors import CollectionNotFound, IndexMismatch, IndexRejected
-from search.index.contract import CollectionSpec, Point, VectorIndex
+from search.index.contract import CollectionSpec, Point, Query, VectorIndex
 from search.index.edge.index import EdgeIndex
 from search.index.filters import to_plain
 from search.index.server.connection import in_memory
@@ -121,14 +121,14 @@ def index(open_index: OpenIndex) -> VectorIndex:
 
 
 def ids(index: VectorIndex, filter: dict[str, Any] | None) -> set[str]:
-    return {match.id for match in index.query(POINTS[0].vector, 1000, filter)}
+    return {match.id for match in index.query(Query(POINTS[0].vector, filter=filter), 1000)}
 
 
 def test_query_gives_the_closest_first_with_cosine_scores(index: VectorIndex) -> None:
     index.upsert(POINTS)
     query = vector()
     exact = sorted(((float(point.vector @ query), point.id) for point in POINTS), reverse=True)
-    matches = index.query(query, 10)
+    matches = index.query(Query(query), 10)
     assert [match.id for match in matches] == [point_id for _, point_id in exact[:10]]
     assert [match.score for match in matches] == pytest.approx([score for score, _ in exact[:10]], abs=1e-5)
     by_id = {point.id: point for point in POINTS}
@@ -181,7 +181,7 @@ def test_scroll_gives_everything_once_and_only_the_wanted_fields(index: VectorIn
     assert all(record.payload.keys() == {"document_id"} for record in records)
     index.optimize()
     assert index.count() == 600
-    assert next(iter(index.query(points[7].vector, 1))).id == points[7].id
+    assert next(iter(index.query(Query(points[7].vector), 1))).id == points[7].id
 
 
 def test_no_point_is_lost_or_doubled_where_a_page_ends(index: VectorIndex) -> None:
@@ -196,7 +196,7 @@ def test_no_point_is_lost_or_doubled_where_a_page_ends(index: VectorIndex) -> No
 
 def test_empty_collection(index: VectorIndex) -> None:
     index.upsert([])
-    assert index.query(vector(), 5) == []
+    assert index.query(Query(vector()), 5) == []
     assert index.count() == 0
     assert list(index.scroll()) == []
 
@@ -223,7 +223,7 @@ def test_vectors_that_are_not_finite_are_refused(index: VectorIndex) -> None:
 def test_vectors_of_another_length_are_refused(index: VectorIndex) -> None:
     index.upsert(POINTS[:3])
     with pytest.raises(IndexRejected):
-        index.query(np.ones(5, np.float32), 3)
+        index.query(Query(np.ones(5, np.float32)), 3)
 
 
 def test_closing_twice(open_index: OpenIndex) -> None:

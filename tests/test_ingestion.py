@@ -22,7 +22,7 @@ from standin import Fault, QdrantStandIn
 from search.documents import Document, Rejection
 from search.embedding.dense import FastEmbedEmbedder
 from search.errors import IndexBusy, IndexCorrupt, IndexFailure, IndexRejected, SearchError
-from search.index.contract import CollectionSpec, Point, VectorIndex
+from search.index.contract import CollectionSpec, Point, Query, VectorIndex
 from search.index.edge.index import EdgeIndex
 from search.index.server.connection import connect
 from search.index.server.index import QdrantIndex
@@ -360,7 +360,7 @@ def test_damaged_files_are_an_error_of_ours_and_the_folder_is_let_go(tmp_path: P
         damaged = EdgeIndex(folder, "documents")
         try:
             damaged.ensure(CollectionSpec(4, "model@1"), create=False)
-            damaged.query(np.ones(4, np.float32), 3)
+            damaged.query(Query(np.ones(4, np.float32)), 3)
         except IndexFailure:
             refused += 1
         damaged.close()
@@ -418,7 +418,7 @@ def test_a_collection_whose_making_was_interrupted_is_made_again(tmp_path: Path)
     (tmp_path / "collections" / "documents" / "collection.json").unlink()
     again = EdgeIndex(tmp_path, "documents")
     again.ensure(spec, create=True)
-    assert again.query(np.ones(4, np.float32), 1) == []
+    assert again.query(Query(np.ones(4, np.float32)), 1) == []
     again.close()
 
 

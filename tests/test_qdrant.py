@@ -29,7 +29,7 @@ from search.errors import (
     IndexTimeout,
     IndexUnreachable,
 )
-from search.index.contract import CollectionSpec, Point
+from search.index.contract import CollectionSpec, Point, Query
 from search.index.server.collections import QdrantCollections
 from search.index.server.connection import connect
 from search.index.server.errors import translate
@@ -86,9 +86,9 @@ def test_a_fault_is_named_and_passes(name: str, index: QdrantIndex, standin: Qdr
     fault, kind, message = FAULTS[name]
     standin.faults.append(fault)
     with pytest.raises(kind, match=message) as caught:
-        index.query(np.ones(4, np.float32), 1)
+        index.query(Query(np.ones(4, np.float32)), 1)
     assert caught.value.__cause__ is not None
-    assert len(index.query(np.ones(4, np.float32), 1)) == 1
+    assert len(index.query(Query(np.ones(4, np.float32)), 1)) == 1
     index.close()
 
 

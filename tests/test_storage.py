@@ -12,7 +12,7 @@ from standin import QdrantStandIn
 
 from search.errors import InvalidSettings
 from search.factory import build_collections
-from search.index.contract import CollectionSpec, Point, VectorIndex
+from search.index.contract import CollectionSpec, Point, Query, VectorIndex
 from search.index.edge.index import EdgeIndex
 from search.settings import Settings
 
@@ -55,7 +55,7 @@ def test_quantized_vectors_are_rescored_with_whole_ones(quantization: str, tmp_p
     for query in matrix[:50] + 0.02 * RNG.normal(size=(50, 256)).astype(np.float32):
         unit = query / np.linalg.norm(query)
         exact = {written[i].id for i in np.argsort(-(matrix @ unit))[:10]}
-        matches = index.query(unit, 10)
+        matches = index.query(Query(unit), 10)
         asked.append((unit, matches))
         shared.append(len(exact & {match.id for match in matches}) / 10)
         scores = [float(written[int(match.id[-12:])].vector @ unit) for match in matches]
@@ -64,7 +64,7 @@ def test_quantized_vectors_are_rescored_with_whole_ones(quantization: str, tmp_p
     index.close()
     index = build_index(Settings(data_dir=tmp_path, storage={"quantization": "none" if quantization != "none" else "binary"}))
     index.ensure(SPEC, create=False)  # it is searched by what it is, not by what these settings say
-    assert [index.query(unit, 10) for unit, _ in asked] == [matches for _, matches in asked]
+    assert [index.query(Query(unit), 10) for unit, _ in asked] == [matches for _, matches in asked]
     index.close()
 
 
@@ -108,7 +108,7 @@ def test_texts_stay_on_disk_unless_the_settings_want_them_in_memory(*, on_disk: 
     assert {json.loads(file.read_text())["config"]["payload_storage_type"]["type"] for file in tmp_path.rglob("segment.json")} == {
         kind
     }
-    assert len(index.query(points(1)[0].vector, 3)) == 3
+    assert len(index.query(Query(points(1)[0].vector), 3)) == 3
     index.close()
 
 
@@ -118,7 +118,7 @@ def test_a_server_is_told_all_of_it(standin: QdrantStandIn) -> None:
     index = build_index(Settings(index=server, storage=storage))
     index.ensure(SPEC, create=True)
     index.upsert(points(3))
-    index.query(points(1)[0].vector, 1)
+    index.query(Query(points(1)[0].vector), 1)
     index.close()
     made = next(body for request, body in standin.bodies if request.startswith("PUT /collections/") and "vectors" in body)
     assert made["quantization_config"] == {"scalar": {"type": "int8", "always_ram": True}}
@@ -127,13 +127,13 @@ def test_a_server_is_told_all_of_it(standin: QdrantStandIn) -> None:
     order = [json.dumps(body) for request, body in standin.bodies if "/index" in request or request.endswith("/points")]
     assert "metadata.year" in order[2]
     assert '"points"' in order[3]  # after the indexes
-    asked = next(body for request, body in standin.bodies if request.endswith("/query"))
-    assert asked["params"] == {"quantization": {"rescore": True, "oversampling": 3.0}}
+    rescored = {"quantization": {"rescore": True, "oversampling": 3.0}}
     plain = build_index(Settings(index=server))
     plain.ensure(SPEC, create=False)
-    plain.query(points(1)[0].vector, 1)
+    plain.query(Query(points(1)[0].vector), 1)
     plain.close()
-    assert [body["params"] for request, body in standin.bodies if request.endswith("/query")] == [asked["params"]] * 2
+    asked = [one["params"] for request, body in standin.bodies if request.endswith("/query/batch") for one in body["searches"]]
+    assert asked == [rescored] * 2
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_searches_go_on_while_memory_is_given_back(tmp_path: Path, monkeypatch: 
 
     def ask() -> None:
         while not ended.is_set():
-            found.append(index.query(written[7].vector, 1)[0].id)
+            found.append(index.query(Query(written[7].vector), 1)[0].id)
             assert index.count() >= 500
 
     with ThreadPoolExecutor(2) as pool:

@@ -10,7 +10,7 @@ from search.documents import Candidate
 from search.embedding.dense import Embedder
 from search.evaluation.datasets import Dataset
 from search.index.contract import VectorIndex
-from search.query.service import SearchService
+from search.query.retrieval import Retriever
 from training.copies import Shingles, alike, shingles
 
 
@@ -77,7 +77,7 @@ class Miner:
             guard: a passage closer to the query than this many times the closest relevant one is probably relevant and not judged.
         """
         self._dataset, self._embedder, self._depth, self._lexical, self._guard = dataset, embedder, depth, lexical, guard
-        self._service = SearchService(embedder, index, lambda: None)
+        self._retriever = Retriever(embedder, index)
         self._passages = {document.id: document.passage for document in dataset.documents}
         self._ids = list(self._passages)
         self._bm25 = bm25s.BM25()
@@ -86,7 +86,7 @@ class Miner:
 
     def candidates(self, query: str) -> list[Candidate]:
         """What the embedder finds for a query of this id, closest first."""
-        return self._service.retrieve(self._dataset.queries[query], self._depth)
+        return self._retriever.retrieve(self._dataset.queries[query], self._depth, retrieval="dense").candidates
 
     def pools(self, queries: Sequence[str]) -> Iterator[Pool]:
         """One pool a query; those without a relevant document in the corpus or without a negative are left out."""

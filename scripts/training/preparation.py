@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from search.embedding.sparse import describe
 from search.errors import InvalidDataset
 from search.evaluation.corpus import embed_corpus
 from search.evaluation.datasets import Dataset
@@ -98,7 +99,7 @@ def _draw(
         index = build_corpus_index(settings, dataset.corpus_hash, embedder)
         try:
             print(f"{name}: embedding what is not embedded yet of {len(dataset.documents):,} passages", flush=True)
-            embed_corpus(dataset, embedder, index, lambda _what, _done, _total: None)
+            embed_corpus(dataset, embedder, index, lambda _what, _done, _total: None, describe(settings.lexical))
             miner = Miner(dataset, embedder, index, depth=chosen.depth, lexical=chosen.lexical, guard=chosen.guard)
             pools[name] = {pool.query: pool for pool in miner.pools(sorted(set(wanted.get(name, ()))))}
             for part in PARTS:

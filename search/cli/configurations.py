@@ -23,7 +23,8 @@ def configurations(
     Args:
         settings: what all have in common. Without a reranker in it, only the others are compared.
         depths: candidates reranked, at least one.
-        others: what differs, such as "reranker.weight=1" or "depth=50 reranker.model=BAAI/bge-reranker-base".
+        others: what differs, such as "reranker.weight=1" or "depth=50 reranker.model=BAAI/bge-reranker-base"; "retrieval=dense
+            reranker.kind=none" is another retrieval alone.
         further: depths for the curve of the settings' configuration, where its reranker scores each passage by itself, so that they
             are there for nothing.
 
@@ -50,19 +51,23 @@ def configurations(
     found: list[Configuration] = []
     for words, changes in wanted:
         chosen = varied(settings, changes)
+        retrieval = None if chosen.retrieval == settings.retrieval else chosen.retrieval
         if isinstance(chosen.reranker, NoReranker):
-            if words:
+            if words and retrieval is None:
                 raise InvalidSettings(f"--with {words!r} reranks nothing, and retrieval alone is measured anyway")
+            if words and str(retrieval) not in {one.name for one in found}:
+                found.append(Configuration(str(retrieval), None, chosen.depth, retrieval=retrieval))
             continue
         at = f"depth {chosen.depth}"
         name = (words if len(depths) == 1 or "depth=" in words else f"{words}, {at}") if words else at if found else MAIN
-        plain = varied(chosen, {"depth": "1"}).model_copy(update={"reranker": _unweighted(chosen)})
+        plain = chosen.model_copy(update={"depth": 1, "retrieval": "hybrid", "reranker": _unweighted(chosen)})
         reranker = next((reranker for known, reranker in loaded if known == plain), None) or build_reranker(plain)
         assert reranker is not None  # noqa: S101  # what has none was left out above
         loaded.append((plain, reranker))
         extra = not words and chosen.depth not in depths
         if not (extra and reranker.recipe.compares):
-            found.append(Configuration(name, reranker, chosen.depth, getattr(chosen.reranker, "weight", None), extra))
+            weight = getattr(chosen.reranker, "weight", None)
+            found.append(Configuration(name, reranker, chosen.depth, weight, retrieval, extra))
     return found
 
 

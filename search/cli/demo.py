@@ -107,15 +107,17 @@ def standard_library() -> Iterator[Document]:
 
 def prepare(searcher: Searcher, on_progress: "Callable[[Progress], None]") -> int:
     """Ingest the standard library, unless this Python's is there already; give the number of passages."""
+    from search.embedding.sparse import describe
     from search.index.contract import CollectionSpec
 
     done = searcher.settings.data_dir.expanduser() / "demo.json"
     embedder = searcher.embedder
-    searcher.index.ensure(CollectionSpec(embedder.dimension, embedder.fingerprint), create=True)
+    spec = CollectionSpec(embedder.dimension, embedder.fingerprint, describe(searcher.settings.lexical))
+    searcher.index.ensure(spec, create=True)
 
     def state() -> str:
         """What the collection holds, in words that change when it does."""
-        chunking = searcher.settings.chunking.model_dump()
+        chunking = searcher.settings.chunking.model_dump() | {"lexical": searcher.index.spec.lexical}
         python = platform.python_version(), str(_root())
         return json.dumps([searcher.index.location, searcher.index.count(), *python, embedder.fingerprint, chunking])
 
@@ -138,7 +140,7 @@ def print_question(number: int, question: Question, result: SearchResult) -> Non
     show(f"{number}. {question.text}")
     show("   before reranking               score   after reranking                 score")
     for left, right in zip(before[:TOP], result.hits[:TOP], strict=True):
-        show(f"   {clip(left.document_id, 30):30} {left.retrieval_score:5.2f}   {hit_line(right)}")
+        show(f"   {clip(left.document_id, 30):30} {left.first_stage_score:5.2f}   {hit_line(right)}")
     show(f"   expected {' or '.join(question.answers)}: {f'at rank {place}' if place else 'not found'}; {timings(result)}", "")
 
 

@@ -1,19 +1,20 @@
 """Judged data: the commands that tell whether reranking helps, by which configuration, and what its scores mean."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import typer
 
 from search.cli.configurations import configurations
 from search.cli.options import AsJson, Collection, DataDir, NoRerank, load_settings, print_json
 from search.cli.progress import ProgressReport
+from search.documents import Retrieval
 from search.errors import InvalidDataset, InvalidQuery
 from search.factory import build_corpus_index, needs_extra
 from search.searcher import Searcher, open_search
-from search.settings import ChatSettings, NoReranker
+from search.settings import ChatSettings, NoReranker, Settings
 from search.system.terminal import note, show
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ def evaluate(
     measure: Annotated[
         list[str] | None,
         typer.Option(
-            help="nDCG@k, nDCG(exp)@k, MAP, RR@k, Recall@k or P@k; verdicts are about the first.", show_default="the usual"
+            help="nDCG@k, nDCG(exp)@k, MAP, RR@k, Recall@k or P@k; verdicts are about the first.",
+            show_default="nDCG@10, MAP, RR@10, Recall and P",
         ),
     ] = None,
     fail_under: Annotated[
@@ -66,6 +68,9 @@ def evaluate(
     data_dir: DataDir = None,
     collection: Collection = None,
     *,
+    every_retrieval: Annotated[
+        bool, typer.Option("--every-retrieval", help="Also by vectors, words and both, each alone and reranked.")
+    ] = False,
     fail_if_worse: Annotated[bool, typer.Option("--fail-if-worse", help="Exit with 1 if reranking hurts.")] = False,
     no_rerank: NoRerank = False,
     as_json: AsJson = False,
@@ -88,8 +93,9 @@ def evaluate(
     with open_search(settings) as searcher:
         depths = depth or [settings.depth]
         further = [part for part in (depths[0] // 2, depths[0] // 4) if part] if out and len(depths) == 1 else []
-        chosen = configurations(compared, depths, others or (), further=further)
-        if fail_if_worse and not chosen:
+        wanted = [*(others or ()), *(_every_retrieval(compared) if every_retrieval else ())]
+        chosen = configurations(compared, depths, wanted, further=further)
+        if fail_if_worse and all(one.reranker is None for one in chosen):
             raise InvalidQuery("--fail-if-worse needs something that is reranked, and nothing is")
         evaluation = _run(searcher, loaded, chosen, names, keep_hits=out is not None)
     if as_json:
@@ -97,7 +103,7 @@ def evaluate(
     else:
         _print(evaluation)
     if out:
-        page = write_report(evaluation, out, chosen[0].reranker.recipe.probability if chosen else None)
+        page = write_report(evaluation, out, _probability(chosen))
         (note if as_json else show)(f"report: {page}")
     _judge(evaluation, floors, fail_if_worse=fail_if_worse)
 
@@ -156,6 +162,19 @@ def calibrate(
         (note if as_json else show)(f"kept in {file}: --min-score is now the least probability")
 
 
+def _every_retrieval(settings: Settings) -> list[str]:
+    """What differs from the settings' own retrieval: the other ways to find candidates, each alone and reranked."""
+    ways = [way for way in get_args(Retrieval) if way != settings.retrieval]
+    alone = [f"retrieval={way} reranker.kind=none" for way in ways]
+    return alone if isinstance(settings.reranker, NoReranker) else [*alone, *(f"retrieval={way}" for way in ways)]
+
+
+def _probability(chosen: "Sequence[Configuration]") -> "Callable[[float], float | None] | None":
+    """What the score of the configuration that a report shows means, if it reranks."""
+    reranker = chosen[0].reranker if chosen else None
+    return None if reranker is None else reranker.recipe.probability
+
+
 def _print_calibration(found: "Calibration", title: str, notes: Sequence[str]) -> None:
     show(title)
     for name, measured in (("before", found.before), ("after", found.after)):
@@ -172,6 +191,7 @@ def _run(
     searcher: Searcher, dataset: "Dataset", chosen: "list[Configuration]", names: Sequence[str], *, keep_hits: bool = False
 ) -> "Evaluation":
     """Measure, on the data set's own corpus or on the collection."""
+    from search.embedding.sparse import describe
     from search.evaluation.verdict import evaluate as run
 
     own = dataset.documents
@@ -184,6 +204,8 @@ def _run(
                 index,
                 chosen,
                 names=names,
+                retrieval=searcher.settings.retrieval,
+                lexical=describe(searcher.settings.lexical),
                 keep_hits=keep_hits,
                 on_progress=lambda what, done, total: report.update(done, what, total=total),
             )
@@ -219,7 +241,8 @@ def _print(evaluation: "Evaluation") -> None:
 def _judge(evaluation: "Evaluation", floors: list[tuple[str, float]], *, fail_if_worse: bool) -> None:
     """Exit with 1 where a condition of the command line does not hold."""
     faults = []
-    for answers in [answers for answers in evaluation.answers[1:] if not answers.extra] or evaluation.answers:
+    reranked = [answers for answers in evaluation.answers[1:] if answers.reranker is not None and not answers.extra]
+    for answers in reranked or evaluation.answers:
         if fail_if_worse and evaluation.gains[answers.name].judgement == "hurts":
             faults.append(f"{answers.name} is worse than retrieval alone")
         if fail_if_worse and answers.failures:

@@ -17,6 +17,10 @@ Collection = Annotated[str | None, typer.Option(help="Which collection.", show_d
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Limit = Annotated[int | None, typer.Option(help="Hits shown.", show_default="10")]
 Depth = Annotated[int | None, typer.Option(help="Candidates retrieved and reranked.", show_default="20, or limit if more")]
+RetrievalMode = Annotated[
+    str | None,
+    typer.Option("--retrieval", help="hybrid: by vectors and words; dense, lexical: by one of them.", show_default="hybrid"),
+]
 NoRerank = Annotated[bool, typer.Option("--no-rerank", help="Keep retrieval order.")]
 CONFIG: ContextVar[Path | None] = ContextVar("config", default=None)  # what --config names, before the command
 

@@ -17,7 +17,8 @@ def print_result(result: SearchResult) -> None:
         logit = "" if hit.rerank_score is None else f", reranker {hit.rerank_score:.2f}"
         logit += "" if hit.rerank_probability is None else f" (probability {hit.rerank_probability:.2f})"
         read = f", read {hit.tokens_seen} of {hit.tokens_total} tokens" if hit.truncated else ""
-        show(f"           cosine {hit.retrieval_score:.3f} at {hit.retrieval_rank}{logit}{read}")
+        words = "" if hit.lexical_score is None else f", words {hit.lexical_score:.2f}"
+        show(f"           retrieved at {hit.retrieval_rank}: cosine {hit.retrieval_score:.3f}{words}{logit}{read}")
     if not result.hits:
         show("nothing found")
     _print_account(result)
@@ -25,10 +26,11 @@ def print_result(result: SearchResult) -> None:
 
 def print_explanation(result: SearchResult) -> None:
     """Every candidate on a line: where each stage put it, by which scores, and how much of it was read."""
-    show("rank  was  moved  cosine  reranker   prob.   order  read         document")
+    show("rank  was  moved  cosine   at   words   at  reranker   prob.   order  read         document")
     for hit in result.hits:
         show(
-            f"{hit.rank:4} {hit.retrieval_rank:4}  {_moved(hit):>5}  {hit.retrieval_score:6.3f}  {_figure(hit.rerank_score):>8}  "
+            f"{hit.rank:4} {hit.retrieval_rank:4}  {_moved(hit):>5}  {hit.retrieval_score:6.3f} {_place(hit.dense_rank)}  "
+            f"{_figure(hit.lexical_score):>6} {_place(hit.lexical_rank)}  {_figure(hit.rerank_score):>8}  "
             f"{_figure(hit.rerank_probability):>6}  {_figure(hit.score):>6}  {f'{hit.tokens_seen} of {hit.tokens_total}':11}  "
             f"{hit.document_id}: {clip(' '.join(hit.text.split()), 80)}"
         )
@@ -59,9 +61,15 @@ def _print_account(result: SearchResult) -> None:
     where = (
         result.device if result.rerank_device in {None, result.device} else f"{result.device}, reranker on {result.rerank_device}"
     )
-    show(f"reranking: {status}; order: {result.ranking}; {timings(result)} on {where}")
+    retrieval = f"retrieval: {result.retrieval}, order: {result.retrieval_ranking}"
+    show(f"{retrieval}; reranking: {status}, order: {result.ranking}; {timings(result)} on {where}")
     for warning in result.warnings:
         show(f"note: {warning}")
+
+
+def _place(rank: int | None) -> str:
+    """Where vectors or words found it, if they did."""
+    return f"{'-' if rank is None else rank:>4}"
 
 
 def _figure(value: float | None) -> str:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from search.cli.configurations import changes_of
-from search.cli.options import AsJson, Collection, DataDir, Depth, Limit, NoRerank, load_settings, print_json
+from search.cli.options import AsJson, Collection, DataDir, Depth, Limit, NoRerank, RetrievalMode, load_settings, print_json
 from search.errors import InvalidQuery
 from search.searcher import open_search
 from search.settings import varied
 from search.system.terminal import note, show
 
 if TYPE_CHECKING:
+    from search.documents import Retrieval
     from search.query.options import GroupBy
 
 
@@ -30,6 +31,7 @@ def query(
     group_by: Annotated[
         str | None, typer.Option(help='"document" shows of each document its best passage only.', show_default="all passages")
     ] = None,
+    retrieval: RetrievalMode = None,
     data_dir: DataDir = None,
     collection: Collection = None,
     *,
@@ -48,6 +50,7 @@ def query(
             budget_ms=budget_ms,
             min_score=min_score,
             rerank=not no_rerank,
+            retrieval=cast("Retrieval | None", retrieval),
             group_by=cast("GroupBy | None", group_by),
         )
     if as_json:
@@ -63,6 +66,7 @@ def explain(
     save: Annotated[Path | None, typer.Option(help="Write a trace, to be replayed.", show_default=False)] = None,
     replay: Annotated[Path | None, typer.Option(help="Rank a trace's candidates again.", show_default=False)] = None,
     changes: Annotated[str, typer.Option("--with", metavar="SETTINGS", help='Such as "reranker.weight=1 depth=10".')] = "",
+    retrieval: RetrievalMode = None,
     data_dir: DataDir = None,
     collection: Collection = None,
     *,
@@ -80,7 +84,8 @@ def explain(
     with open_search(settings) as searcher:
         if text is not None:
             deep = settings.depth if depth is None else depth
-            result = searcher.search(text, limit=deep, depth=deep, filter=filter)
+            way = cast("Retrieval | None", retrieval)
+            result = searcher.search(text, limit=deep, depth=deep, filter=filter, retrieval=way)
             if save:
                 write(result, save)
             if as_json:

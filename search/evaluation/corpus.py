@@ -7,6 +7,7 @@ from search.embedding.dense import Embedder
 from search.evaluation.datasets import Dataset
 from search.index.contract import CollectionSpec, VectorIndex
 from search.index.points import passages, to_point
+from search.ingestion.embedding import with_words
 from search.ingestion.run import in_groups
 
 _BATCH = 256
@@ -14,19 +15,20 @@ _BATCH = 256
 Report = Callable[[str, int, int], None]  # what is being done, how much of it is, and of how much
 
 
-def embed_corpus(dataset: Dataset, embedder: Embedder, index: VectorIndex, report: Report) -> None:
-    """Put one vector for each document, of its title and text, into the collection, where it is not there yet.
+def embed_corpus(dataset: Dataset, embedder: Embedder, index: VectorIndex, report: Report, lexical: str = "") -> None:
+    """Put each document with one vector, of its title and text, and its words into the collection, where it is not there yet.
 
     Args:
         dataset: the corpus.
         embedder: gives the vectors.
         index: a collection for this corpus and embedder.
         report: called after every batch.
+        lexical: what words are made by, see Ingestion; "" for none.
 
     Raises:
         SearchError: as the parts raise it. What is written stays, and the next call goes on from there.
     """
-    index.ensure(CollectionSpec(embedder.dimension, embedder.fingerprint), create=True)
+    index.ensure(CollectionSpec(embedder.dimension, embedder.fingerprint, lexical), create=True)
     window = embedder.tokenizer.max_tokens - embedder.tokenizer.special_tokens(pair=False)
     held = documents_in(index)
     missing = [document for document in dataset.documents if document.id not in held]
@@ -37,7 +39,8 @@ def embed_corpus(dataset: Dataset, embedder: Embedder, index: VectorIndex, repor
         tallies = embedder.tokenizer.tally(passages)
         vectors = embedder.embed_passages(passages)
         rows = zip(chunks, vectors, tallies, group, strict=True)
-        index.upsert([to_point(chunk, vector, tally, window, d.content_hash(), 1, 1) for chunk, vector, tally, d in rows])
+        points = [to_point(chunk, vector, tally, window, d.content_hash(), 1, 1) for chunk, vector, tally, d in rows]
+        index.upsert(with_words(points, index.spec.lexical))
         done += len(group)
         report("embedding", done, len(dataset.documents))
 

@@ -183,6 +183,7 @@ def _hit(hit: Hit, grade: int) -> dict[str, Any]:
         "moved": f"↑{by}" if by > 0 else f"↓{-by}" if by < 0 else "",
         "grade": grade,
         "cosine": hit.retrieval_score,
+        "words": hit.lexical_score,
         "score": hit.rerank_score,
         "document": hit.document_id,
         "title": hit.title,

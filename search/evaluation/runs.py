@@ -4,19 +4,20 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from search.documents import Candidate, Hit
+from search.documents import Candidate, Hit, Retrieval
 from search.embedding.dense import Embedder
 from search.errors import InferenceFailed, InvalidQuery
 from search.evaluation.corpus import Report
 from search.evaluation.datasets import Dataset
 from search.index.contract import CollectionSpec, VectorIndex
-from search.index.points import find
 from search.query.ranking import Ranking, rank
-from search.reranking.contract import Deadline, Reranker, Scoring, Vector
+from search.query.retrieval import Retriever
+from search.reranking.contract import Deadline, Reranker, Scoring
 from search.reranking.recipe import Recipe
 
 SHOWN = 10  # ranks that a report shows
@@ -24,20 +25,22 @@ SHOWN = 10  # ranks that a report shows
 
 @dataclass(frozen=True)
 class Configuration:
-    """One way to answer, beside retrieval alone.
+    """One way to answer, beside retrieval alone as the settings have it.
 
     Attributes:
         name: how results call it.
-        reranker: the second stage; configurations with the same one share its scores.
+        reranker: the second stage; configurations with the same one share its scores. None for another retrieval alone.
         depth: candidates it sees.
         weight: its share in the ranking; None: its recipe's.
+        retrieval: how its candidates are found; None: as the settings have it.
         extra: whether it is only there for a curve, and nothing depends on it.
     """
 
     name: str
-    reranker: Reranker
+    reranker: Reranker | None
     depth: int
     weight: float | None = None
+    retrieval: Retrieval | None = None
     extra: bool = False
 
 
@@ -88,6 +91,7 @@ def compare(
     index: VectorIndex,
     configurations: Sequence[Configuration],
     *,
+    retrieval: Retrieval | None = None,
     retrieved: int = 100,
     keep_hits: bool = False,
     report: Report | None = None,
@@ -103,6 +107,7 @@ def compare(
         embedder: the one the collection was built with.
         index: the collection.
         configurations: what to compare, each with a name of its own.
+        retrieval: how passages are found where a configuration does not say; None: by words, too, if the collection has any.
         retrieved: documents in a ranking, at least; what was not reranked follows in retrieval order.
         keep_hits: whether to keep, of the first configuration, the passages that a report shows.
         report: called after every query.
@@ -116,34 +121,57 @@ def compare(
     """
     _check(configurations)
     index.ensure(CollectionSpec(embedder.dimension, embedder.fingerprint), create=False)
-    retrieval = Answers("retrieval", device=embedder.device)
+    alone = Answers("retrieval", device=embedder.device)
     others = {c.name: _answers(c, configurations) for c in configurations}
-    shared = {id(c.reranker): _Shared(c.reranker) for c in configurations}
-    views = [(c, _View(shared[id(c.reranker)], c.weight)) for c in sorted(configurations, key=lambda c: c.depth)]
+    shared = {(id(c.reranker), c.retrieval): _Shared(c.reranker) for c in configurations if c.reranker is not None}
+    views = {c.name: _View(shared[id(c.reranker), c.retrieval], c.weight) for c in configurations if c.reranker is not None}
+    retriever = Retriever(embedder, index)
     deepest = max((c.depth for c in configurations), default=SHOWN)
     for done, (query_id, query) in enumerate(dataset.queries.items(), 1):
-        started = time.perf_counter()
-        vector = embedder.embed_query(query) if query.strip() else None
-        embedded = time.perf_counter()
-        if vector is not None:
-            find(index, vector, deepest)  # for its time: what is ranked comes from the query below
-        seconds = {"embed": embedded - started, "retrieve": time.perf_counter() - embedded}
-        everything = [] if vector is None else _everything(index, vector, max(retrieved, deepest))
-        retrieval.documents[query_id] = _distinct(candidate.document_id for candidate in everything)
-        _add(retrieval.seconds, seconds)
+        lists = {
+            kind: _listed(retriever, query, deepest, retrieved, kind or retrieval)
+            for kind in dict.fromkeys([None, *(c.retrieval for c in configurations)])
+        }
+        alone.documents[query_id] = _distinct(one.document_id for one in lists[None].candidates)
+        alone.ranking = lists[None].ranking
+        _add(alone.seconds, lists[None].seconds)
         for reranker in shared.values():
             reranker.forget()
-        for configuration, view in views:
-            answers = others[configuration.name]
-            view.seconds = 0.0
-            ranking = rank(query, everything[: configuration.depth], view)
-            _add(answers.seconds, seconds | {"rerank": view.seconds})
-            _account(answers, query_id, ranking, [candidate.document_id for candidate in everything[configuration.depth :]])
+        for configuration in sorted(configurations, key=lambda c: c.depth):
+            answers, listed, view = others[configuration.name], lists[configuration.retrieval], views.get(configuration.name)
+            ranking = rank(query, listed.candidates[: configuration.depth], view, retrieval=listed.ranking)
+            _add(answers.seconds, listed.seconds | ({"rerank": view.seconds} if view else {}))
+            _account(answers, query_id, ranking, [one.document_id for one in listed.candidates[configuration.depth :]])
             if keep_hits and configuration is configurations[0]:
                 answers.hits[query_id] = [hit for hit in ranking.hits if _worth_showing(hit, dataset.qrels[query_id])]
         if report:
             report("querying", done, len(dataset.queries))
-    return [retrieval, *(others[configuration.name] for configuration in configurations)]
+    return [alone, *(others[configuration.name] for configuration in configurations)]
+
+
+class _Listed(NamedTuple):
+    """What one way of retrieval finds for a query."""
+
+    candidates: list[Candidate]
+    ranking: str  # what their order is by
+    seconds: dict[str, float]  # that the first of them took, as a search has them
+
+
+def _listed(retriever: Retriever, query: str, depth: int, wanted: int, retrieval: Retrieval | None) -> _Listed:
+    """The first `depth` passages as a search finds them, and behind them as many as hold `wanted` documents, or all there are."""
+    if not query.strip():
+        return _Listed([], "", {"embed": 0.0, "retrieve": 0.0})
+    started = time.perf_counter()
+    first = retriever.retrieve(query, depth, retrieval=retrieval)
+    seconds = {"embed": first.embed_s, "retrieve": time.perf_counter() - started - first.embed_s}
+    limit = max(depth, wanted)
+    while True:
+        more = retriever.retrieve(query, limit, retrieval=retrieval).candidates
+        if len(more) < limit or len({one.document_id for one in more}) >= wanted:
+            break
+        limit *= 2
+    known = {one.chunk_id for one in first.candidates}
+    return _Listed([*first.candidates, *(one for one in more if one.chunk_id not in known)], first.ranking, seconds)
 
 
 def _account(answers: Answers, query_id: str, ranking: Ranking, rest: list[str]) -> None:
@@ -153,8 +181,9 @@ def _account(answers: Answers, query_id: str, ranking: Ranking, rest: list[str])
     answers.statuses[ranking.status] += 1
     if ranking.status == "failed":
         answers.failures[query_id] = ranking.reason
-    if ranking.scoring is not None:
+    if ranking.scoring is not None or answers.reranker is None:
         answers.ranking = ranking.words
+    if ranking.scoring is not None:
         scored = [hit for hit in ranking.hits if hit.rerank_score is not None]
         answers.scored[query_id] = (np.array([h.rerank_score for h in scored]), [h.document_id for h in scored])
         answers.passages_cut += sum(hit.truncated for hit in scored)
@@ -162,10 +191,11 @@ def _account(answers: Answers, query_id: str, ranking: Ranking, rest: list[str])
 
 
 def _answers(configuration: Configuration, configurations: Sequence[Configuration]) -> Answers:
-    kinds = list(dict.fromkeys((id(c.reranker), c.weight) for c in configurations))
-    line = kinds.index((id(configuration.reranker), configuration.weight))
+    kinds = list(dict.fromkeys((id(c.reranker), c.weight, c.retrieval) for c in configurations))
+    line = kinds.index((id(configuration.reranker), configuration.weight, configuration.retrieval))
     reranker = configuration.reranker
-    return Answers(configuration.name, configuration.depth, line, configuration.extra, reranker.name, reranker.device)
+    depth, name, device = (0, None, None) if reranker is None else (configuration.depth, reranker.name, reranker.device)
+    return Answers(configuration.name, depth, line, configuration.extra, name, device)
 
 
 class _Shared:
@@ -209,13 +239,14 @@ class _View:
     def __init__(self, shared: _Shared, weight: float | None) -> None:
         reranker = shared.reranker
         self.name, self.verified, self.device = reranker.name, reranker.verified, reranker.device
-        self.recipe: Recipe = reranker.recipe if weight is None else reranker.recipe.model_copy(update={"weight": weight})
-        self.seconds = 0.0
+        self.recipe: Recipe = reranker.recipe if weight is None else reranker.recipe.weighted(weight)
+        self.seconds = 0.0  # of the last call
         self._shared = shared
 
     def score(self, query: str, texts: Sequence[str], *, deadline: Deadline | None = None) -> Scoring:  # noqa: ARG002  # nothing hurries here
         """The shared scores; `seconds` says how long they took."""
         started = time.perf_counter()
+        self.seconds = 0.0
         try:
             scoring, self.seconds = self._shared.score(query, texts)
         except Exception:
@@ -230,16 +261,6 @@ def _check(configurations: Sequence[Configuration]) -> None:
         raise InvalidQuery(f"two configurations are called {twice[0]!r}; leave one out")
     if shallow := [configuration.depth for configuration in configurations if configuration.depth < 1]:
         raise InvalidQuery(f"depth is {shallow[0]}; rerank at least 1 candidate")
-
-
-def _everything(index: VectorIndex, vector: Vector, wanted: int) -> list[Candidate]:
-    """As many of the closest passages as hold `wanted` documents, or all that there are."""
-    limit = wanted
-    while True:
-        candidates = find(index, vector, limit).candidates
-        if len(candidates) < limit or len({candidate.document_id for candidate in candidates}) >= wanted:
-            return candidates
-        limit *= 2
 
 
 def _distinct(documents: Iterable[str]) -> list[str]:

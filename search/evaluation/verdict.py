@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from search.documents import Retrieval
 from search.embedding.dense import Embedder
 from search.errors import InvalidQuery
 from search.evaluation.calibration import Relevant, Reliability, Scores, reliability
@@ -148,6 +149,8 @@ def evaluate(
     configurations: Sequence[Configuration],
     *,
     names: Sequence[str] = MEASURES,
+    retrieval: Retrieval | None = None,
+    lexical: str = "",
     keep_hits: bool = False,
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> Evaluation:
@@ -160,6 +163,8 @@ def evaluate(
             documents of its own, the collection that the judgements are about.
         configurations: what to compare with retrieval alone.
         names: measures, see `Measure`; verdicts are about the first.
+        retrieval: how passages are found where a configuration does not say; None: by words, too, if the collection has any.
+        lexical: the words of the data set's documents, see search.embedding.sparse; "" for none.
         keep_hits: whether to keep the passages that a report shows.
         on_progress: called with what is being done, how much of it is, and of how much.
 
@@ -180,6 +185,8 @@ def evaluate(
     dataset, notes = checked(dataset, known)
     measure({}, dataset.qrels, names)  # what cannot be measured fails now, not in an hour
     if dataset.documents:
-        embed_corpus(dataset, embedder, index, report)
-    answers = compare(dataset, embedder, index, configurations, retrieved=retrieved, keep_hits=keep_hits, report=report)
+        embed_corpus(dataset, embedder, index, report, lexical)
+    answers = compare(
+        dataset, embedder, index, configurations, retrieval=retrieval, retrieved=retrieved, keep_hits=keep_hits, report=report
+    )
     return Evaluation(dataset, len(known), [*notes, *cut(dataset, embedder, index)], embedder.name, names, answers)

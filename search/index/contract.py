@@ -8,12 +8,14 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from search.documents import Retrieval, SparseVector
 from search.errors import IndexMismatch, IndexRejected
 
 Vector = NDArray[np.float32]
 Payload = Mapping[str, Any]
 PlainFilter = Mapping[str, Any]  # a qdrant_client.models.Filter as plain data, as filters.to_plain gives it
 
+LEXICAL = "bm25"  # the name of the sparse vector of a point; the dense one has none
 KEYWORD_FIELDS = ("document_id", "revision")  # indexed, because ingestion looks documents up by them
 
 
@@ -23,6 +25,7 @@ class CollectionSpec:
 
     dimension: int
     fingerprint: str  # of the embedder
+    lexical: str = ""  # what the sparse vectors depend on, as search.embedding.sparse describes it; "" where there are none
 
 
 class Point(NamedTuple):
@@ -31,6 +34,26 @@ class Point(NamedTuple):
     id: str  # a UUID, or the digits of a number, as other programs have them
     vector: Vector  # float32 (dimension,)
     payload: Payload
+    lexical: SparseVector | None = None  # None for a passage without a word, and where words do not count
+
+
+@dataclass(frozen=True)
+class Query:
+    """What is looked for.
+
+    Attributes:
+        vector: float32 (dimension,), of unit length.
+        lexical: the words; None if there are none, or do not count.
+        retrieval: by which of them points are found. The other one's scores are filled in where it is there and words count.
+        filter: which points may be found; None for all.
+        timeout_s: seconds until IndexTimeout, where they are fewer than a server has anyway. Qdrant Edge cannot be interrupted.
+    """
+
+    vector: Vector
+    lexical: SparseVector | None = None
+    retrieval: Retrieval = "dense"
+    filter: PlainFilter | None = None
+    timeout_s: float | None = None
 
 
 class Match(NamedTuple):
@@ -39,14 +62,16 @@ class Match(NamedTuple):
     id: str
     score: float  # cosine similarity, higher is closer
     payload: Payload
+    lexical: float | None = None  # score of the words, 0 where the point has none of them; None where they do not count
 
 
 class Record(NamedTuple):
-    """A stored point, without its vector unless it was asked for."""
+    """A stored point, without its vectors unless they were asked for."""
 
     id: str
     payload: Payload
     vector: Vector | None = None
+    lexical: SparseVector | None = None
 
 
 def to_engine_id(id: str) -> int | str:
@@ -77,8 +102,15 @@ class VectorIndex(Protocol):
     name: str
     location: str  # where the collection lies, for people
 
+    @property
+    def spec(self) -> CollectionSpec:
+        """What the collection was made for; CollectionNotFound if it is not open."""
+
     def ensure(self, spec: CollectionSpec, *, create: bool) -> None:
-        """Open the collection, making it if asked to; IndexMismatch if it was made for another spec."""
+        """Open the collection, making it if asked to; IndexMismatch if it was made for another embedder.
+
+        A collection keeps the words that it was made with, whatever the spec says of them.
+        """
 
     def claimed(self, attempt: Attempt = once) -> AbstractContextManager[Any]:
         """Be the only writer, of those who ask, for the time of a context; IndexBusy if another one is.
@@ -90,16 +122,10 @@ class VectorIndex(Protocol):
     def upsert(self, points: Sequence[Point]) -> None:
         """Write points, replacing those with the same id. They are found by the next query."""
 
-    def query(
-        self, vector: Vector, limit: int, filter: PlainFilter | None = None, *, timeout_s: float | None = None
-    ) -> list[Match]:
-        """The `limit` closest points that pass the filter, closest first.
+    def query(self, query: Query, limit: int) -> list[Match]:
+        """The `limit` closest points by vector, those by words, or both together, as the query says.
 
-        Args:
-            vector: float32 (dimension,), of unit length.
-            limit: how many.
-            filter: which points; None for all.
-            timeout_s: seconds until IndexTimeout, where they are fewer than a server has anyway. Qdrant Edge cannot be interrupted.
+        Both together are up to twice as many, each with both scores, in no order; else they stand closest first.
         """
 
     def delete(self, *, ids: Sequence[str] = (), filter: PlainFilter | None = None) -> None:
@@ -118,7 +144,7 @@ class VectorIndex(Protocol):
         Args:
             filter: which points; None for all.
             fields: of the payload; None for all of it.
-            vectors: whether the vectors are wanted, too.
+            vectors: whether the vectors are wanted, too, dense and sparse.
             start: the id to begin at, that one included.
         """
 

@@ -5,15 +5,17 @@ a payload, and another program may write into the collection. Whoever reads payl
 """
 
 import math
+import re
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from search.documents import Candidate, Chunk, Document
 from search.errors import InvalidDocument
-from search.index.contract import Match, Payload, PlainFilter, Point, Record, Vector, VectorIndex
+from search.index.contract import Match, Payload, Point, Query, Record, Vector, VectorIndex
 from search.inference.tokens import Tally
 
+_LEADING_ZEROS = re.compile(r"(?<!\d)0+(?=[1-9])")  # of pep-0517, which people call 517
 _ROUNDS = 3  # of asking for more, where points among the closest are no passages
 
 
@@ -94,31 +96,37 @@ def may_be_ours(point_id: str) -> bool:
 class Found(NamedTuple):
     """What a query found."""
 
-    candidates: list[Candidate]
+    matches: list[Match]  # passages, closest first, or in no order where both vectors and words find them
     damaged: int  # points among the closest that are no passages, and were left out
 
 
-def find(
-    index: VectorIndex, vector: Vector, limit: int, filter: PlainFilter | None = None, *, timeout_s: float | None = None
-) -> Found:
-    """The passages closest to a vector, ranked. Points that are none are left out, and others looked for in their place.
+def find(index: VectorIndex, query: Query, limit: int) -> Found:
+    """The passages that a query finds. Points that are none are left out, and others looked for in their place.
 
     Asking for more costs nothing where all points are passages, and one more query where some are not; excluding them by a
     filter would make the engine look at every payload. After three more queries there may be fewer than `limit`.
+    Of a document that is being replaced, only passages of the newest generation found are kept: no answer mixes two versions.
     """
     wanted = limit
     for _ in range(1 + _ROUNDS):
-        matches = index.query(vector, wanted, filter, timeout_s=timeout_s)
+        matches = index.query(query, wanted)
         good = [match for match in matches if as_passage(match.payload) is not None]
         damaged = len(matches) - len(good)
         if len(good) >= limit or len(matches) < wanted:
             break
         wanted = limit + 2 * damaged
-    return Found(to_candidates(good[:limit]), damaged)
+    if query.retrieval != "hybrid":
+        good = good[:limit]
+    newest: dict[str, int] = {}
+    for match in good:
+        document_id = match.payload["document_id"]
+        newest[document_id] = max(newest.get(document_id, 0), match.payload.get("generation", 0))
+    current = [match for match in good if match.payload.get("generation", 0) == newest[match.payload["document_id"]]]
+    return Found(current, damaged)
 
 
 def to_point(chunk: Chunk, vector: Vector, tally: Tally, window: int, revision: str, chunks: int, generation: int) -> Point:
-    """A chunk as it is stored.
+    """A chunk as it is stored, without its words.
 
     Args:
         chunk: the passage.
@@ -157,6 +165,29 @@ def to_point(chunk: Chunk, vector: Vector, tally: Tally, window: int, revision: 
     return Point(str(uuid.uuid5(uuid.UUID(chunk.id), revision)), vector, payload)
 
 
+def words_of(payload: Payload, fields: Sequence[str] = ()) -> str:
+    """What a passage may be found by: title and headings, its text, the document's id, and metadata that the settings name.
+
+    Args:
+        payload: of the passage.
+        fields: paths into it, such as "metadata.isbn".
+    """
+    title, document_id = payload["title"], payload["document_id"]
+    headings = (heading for heading in payload.get("headings", ()) if heading not in title)  # a long title ends before them
+    values = (str(one) for field in fields for one in _values(payload, field.split(".")))
+    bare = _LEADING_ZEROS.sub("", document_id)
+    return " ".join([title, *headings, payload["text"], document_id, *([] if bare == document_id else [bare]), *values])
+
+
+def _values(value: Any, path: Sequence[str]) -> list[Any]:
+    """What stands at a path, in all elements of the lists on the way."""
+    if isinstance(value, list | tuple):
+        return [one for element in value for one in _values(element, path)]
+    if not path:
+        return [] if value is None or isinstance(value, Mapping) else [value]
+    return _values(value[path[0]], path[1:]) if isinstance(value, Mapping) and path[0] in value else []
+
+
 def to_document(payloads: Sequence[Payload]) -> Document | None:
     """A document as it was before it was cut, from all that is stored of one of its revisions; None if that is not all of it.
 
@@ -183,35 +214,25 @@ def to_document(payloads: Sequence[Payload]) -> Document | None:
         return None
 
 
-def to_candidates(matches: Sequence[Match]) -> list[Candidate]:
-    """Passages that a query found, ranked; equal scores stand in the order of their ids, so that answers repeat.
-
-    Of a document that is being replaced, only passages of the newest generation found are kept: no answer mixes two versions.
-    """
-    newest: dict[str, int] = {}
-    for match in matches:
-        document_id = match.payload["document_id"]
-        newest[document_id] = max(newest.get(document_id, 0), match.payload.get("generation", 0))
-    current = [match for match in matches if match.payload.get("generation", 0) == newest[match.payload["document_id"]]]
-    ordered = sorted(current, key=lambda match: (-match.score, match.id))
-    return [
-        Candidate(
-            chunk_id=match.id,
-            document_id=match.payload["document_id"],
-            text=match.payload["text"],
-            title=match.payload["title"],
-            metadata=match.payload["metadata"],
-            start=match.payload["start"],
-            end=match.payload["end"],
-            retrieval_rank=rank,
-            retrieval_score=match.score,
-            tokens_seen=match.payload["tokens_embedded"],
-            tokens_total=match.payload["tokens"],
-            unknown_share=match.payload["unknown_share"],
-            headings=tuple(match.payload.get("headings", ())),  # collections made by 0.1.0 have none of these
-            page=match.payload.get("page"),
-            media_type=match.payload.get("media_type", "text/plain"),
-            modified=match.payload.get("modified"),
-        )
-        for rank, match in enumerate(ordered, 1)
-    ]
+def to_candidate(match: Match, rank: int) -> Candidate:
+    """A passage that was found, at its place in retrieval order."""
+    payload = match.payload
+    return Candidate(
+        chunk_id=match.id,
+        document_id=payload["document_id"],
+        text=payload["text"],
+        title=payload["title"],
+        metadata=payload["metadata"],
+        start=payload["start"],
+        end=payload["end"],
+        retrieval_rank=rank,
+        retrieval_score=match.score,
+        tokens_seen=payload["tokens_embedded"],
+        tokens_total=payload["tokens"],
+        unknown_share=payload["unknown_share"],
+        headings=tuple(payload.get("headings", ())),  # collections made by 0.1.0 have none of these
+        page=payload.get("page"),
+        media_type=payload.get("media_type", "text/plain"),
+        modified=payload.get("modified"),
+        lexical_score=match.lexical,
+    )

@@ -9,7 +9,7 @@ from itertools import dropwhile
 from typing import Any, TypeVar
 
 from search.errors import IndexFailure, IndexOverloaded
-from search.index.contract import Attempt, CollectionSpec, Match, PlainFilter, Point, Record, Vector, VectorIndex
+from search.index.contract import Attempt, CollectionSpec, Match, PlainFilter, Point, Query, Record, VectorIndex
 
 Answer = TypeVar("Answer")
 OnWait = Callable[[IndexFailure, float], None]
@@ -49,6 +49,11 @@ class PatientIndex:
         self._on_wait = on_wait
         self.name, self.location = index.name, index.location
 
+    @property
+    def spec(self) -> CollectionSpec:
+        """What the collection was made for."""
+        return self._index.spec
+
     def ensure(self, spec: CollectionSpec, *, create: bool) -> None:
         """Open the collection, making it if asked to. Tried once: a URL that leads nowhere should say so now."""
         self._index.ensure(spec, create=create)
@@ -61,11 +66,9 @@ class PatientIndex:
         """Write points, replacing those with the same id."""
         self._patiently(lambda: self._index.upsert(points))
 
-    def query(
-        self, vector: Vector, limit: int, filter: PlainFilter | None = None, *, timeout_s: float | None = None
-    ) -> list[Match]:
-        """The `limit` closest points that pass the filter, closest first."""
-        return self._patiently(lambda: self._index.query(vector, limit, filter, timeout_s=timeout_s))
+    def query(self, query: Query, limit: int) -> list[Match]:
+        """The `limit` closest points by vector, those by words, or both together, as the query says."""
+        return self._patiently(lambda: self._index.query(query, limit))
 
     def delete(self, *, ids: Sequence[str] = (), filter: PlainFilter | None = None) -> None:
         """Remove points by id, or all that pass a filter."""

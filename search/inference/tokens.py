@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from tokenizers import Encoding, Tokenizer
-from tokenizers.models import Unigram
+from tokenizers.models import Unigram, WordPiece
 
 from search.errors import InferenceFailed, ModelIncomplete, SearchError, UnsupportedModel
 
@@ -102,6 +102,23 @@ class TextTokenizer:
         return [
             Tally(len(encoding.ids), 0 if self._unknown is None else encoding.ids.count(self._unknown)) for encoding in encodings
         ]
+
+    def unread_share(self, text: str) -> float:
+        """Share of a text's tokens that say nothing to the model, 0 to 1.
+
+        Those are tokens outside the vocabulary, and letters that WordPiece has spelled a word out by, as it does with Russian in an
+        English vocabulary, or with a part number: what no word of the model's training looked like.
+        """
+        encoding = self.encode([text], special_tokens=False)[0]
+        ids, words = encoding.ids, encoding.word_ids
+        spells = isinstance(self._tokenizer.model, WordPiece)
+        single = [spells and len(token.removeprefix("##")) == 1 for token in encoding.tokens]
+        spelled = [
+            single[at] and any(single[near] and words[near] == words[at] for near in (at - 1, at + 1) if 0 <= near < len(ids))
+            for at in range(len(ids))
+        ]
+        unread = sum(number == self._unknown or is_letter for number, is_letter in zip(ids, spelled, strict=True))
+        return unread / len(ids) if ids else 0.0
 
     def encode(self, texts: Sequence[str], *, special_tokens: bool) -> list[Encoding]:
         """What the model reads, whole.

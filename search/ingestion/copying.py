@@ -5,6 +5,7 @@ import time
 from search.documents import Rejection
 from search.index.contract import CollectionSpec, Point, VectorIndex
 from search.ingestion.damage import Damage, survey
+from search.ingestion.embedding import with_words
 from search.ingestion.lookup import compare, others, written_of
 from search.ingestion.relay import in_groups
 from search.ingestion.report import IngestReport, OnProgress, Progress, State
@@ -63,7 +64,7 @@ def _copy(source: VectorIndex, target: VectorIndex, damage: Damage, *, sync: boo
             if record.vector is not None  # which holds of all, see by_document
         ]
         if points:
-            target.upsert(points)
+            target.upsert(with_words(points, target.spec.lexical))
         if changed := {one: revisions[one] for one in fresh if stored[one].state == "changed"}:
             target.delete(filter=written_of(list(changed), revisions_but=list(changed.values())))
         for standing in stored.values():

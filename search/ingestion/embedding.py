@@ -5,8 +5,10 @@ from itertools import groupby
 from typing import NamedTuple
 
 from search.embedding.dense import Embedder
+from search.embedding.sparse import words_like
 from search.errors import InferenceFailed
-from search.index.contract import Vector
+from search.index.contract import Point, Vector
+from search.index.points import words_of
 from search.ingestion.planning import Passage
 
 
@@ -15,6 +17,15 @@ class Embedded(NamedTuple):
 
     passages: list[tuple[Passage, Vector]]
     refused: dict[str, str]
+
+
+def with_words(points: Sequence[Point], lexical: str) -> list[Point]:
+    """Points with the words of their passages, by what a collection says of them; as they are, where words do not count there."""
+    words = words_like(lexical)
+    if words is None:
+        return [point._replace(lexical=None) for point in points]
+    vectors = words.embed_passages([words_of(point.payload, words.fields) for point in points])
+    return [point._replace(lexical=vector) for point, vector in zip(points, vectors, strict=True)]
 
 
 class Vectors:

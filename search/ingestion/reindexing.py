@@ -17,12 +17,13 @@ from search.embedding.dense import Embedder
 from search.errors import ReindexRefused
 from search.index.collections import CollectionInfo, Collections
 from search.index.contract import CollectionSpec, VectorIndex
-from search.index.points import find, passages
+from search.index.points import passages
 from search.ingestion.chunking import Chunker
 from search.ingestion.copying import copy
 from search.ingestion.damage import survey
 from search.ingestion.restoring import FIRST_PASSAGES, documents
 from search.ingestion.run import Ingestion, IngestReport, OnProgress
+from search.query.retrieval import Retriever
 from search.settings import StorageSettings, checked_collection
 
 _VERSION = re.compile(r"(.+)\.v(\d+)")
@@ -82,7 +83,15 @@ class ReindexReport:
 class Reindexing:
     """Moves a name from one collection to a new one."""
 
-    def __init__(self, collections: Collections, name: str, embedder: Embedder, chunker: Chunker, storage: StorageSettings) -> None:
+    def __init__(
+        self,
+        collections: Collections,
+        name: str,
+        embedder: Embedder,
+        chunker: Chunker,
+        storage: StorageSettings,
+        lexical: str = "",
+    ) -> None:
         """Keep the parts.
 
         Args:
@@ -91,12 +100,14 @@ class Reindexing:
             embedder: of the new collection.
             chunker: likewise.
             storage: likewise.
+            lexical: its words, as search.embedding.sparse describes them; "" for none.
         """
         self._collections = collections
         self._name = name
         self._embedder = embedder
         self._chunker = chunker
         self._storage = storage
+        self._spec = CollectionSpec(embedder.dimension, embedder.fingerprint, lexical)
 
     def run(
         self,
@@ -132,7 +143,7 @@ class Reindexing:
             raise ReindexRefused(message)
         asker = None if live_embedder is None else live_embedder(info.spec.fingerprint)  # before hours of embedding
         live = wrap(self._collections.open(info.name, self._storage))
-        spec = CollectionSpec(self._embedder.dimension, self._embedder.fingerprint)
+        spec = self._spec
         self._collections.check_alias(self._name)
         purpose = f"{self._name} after {info.name}"
         new_name = self._new_name(info.name, spec, purpose)
@@ -157,7 +168,9 @@ class Reindexing:
         return ReindexReport(info.name, new_name, report, check, switched, damage.damaged, damage.foreign)
 
     def _fill(self, live: VectorIndex, new: VectorIndex, on_progress: OnProgress | None) -> IngestReport:
-        filling = Ingestion(self._embedder, new, self._chunker, max_characters=sys.maxsize, on_progress=on_progress)
+        filling = Ingestion(
+            self._embedder, new, self._chunker, max_characters=sys.maxsize, lexical=self._spec.lexical, on_progress=on_progress
+        )
         report = filling.run(documents(live), sync=True, max_delete=sys.maxsize)
         if report.rejected:
             raise ReindexRefused(
@@ -180,7 +193,8 @@ class Reindexing:
     def _fits(self, begun: CollectionInfo, spec: CollectionSpec, purpose: str) -> bool:
         if begun.aliases or begun.spec is None or begun.details.get("purpose") != purpose:
             return False  # somebody's own
-        return _digest_of(begun.spec) == _digest_of(spec) and begun.details.get("storage") == self._storage.model_dump()
+        alike = _digest_of(begun.spec) == _digest_of(spec) and begun.spec.lexical == spec.lexical
+        return alike and begun.details.get("storage") == self._storage.model_dump()
 
     def _cut_alike(self, live: VectorIndex) -> bool:
         """Whether the first document is cut as it would be now; others, too, are copied then, and cut anew where they are not."""
@@ -270,7 +284,7 @@ def enumerate_queries(queries: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def _first_documents(index: VectorIndex, embedder: Embedder, query: str) -> list[str]:
-    candidates = find(index, embedder.embed_query(query), _CANDIDATES).candidates
+    candidates = Retriever(embedder, index).retrieve(query, _CANDIDATES).candidates
     return list(dict.fromkeys(candidate.document_id for candidate in candidates))[:_TOP]
 
 

@@ -44,6 +44,7 @@ class Ingestion:
         chunker: Chunker,
         *,
         max_characters: int,
+        lexical: str = "",
         on_progress: OnProgress | None = None,
         on_rejection: OnRejection | None = None,
         on_change: OnChange | None = None,
@@ -55,11 +56,12 @@ class Ingestion:
             index: takes them; the collection is made if it does not exist.
             chunker: cuts the documents.
             max_characters: a longer document is rejected.
+            lexical: the words of a collection that is made, as search.embedding.sparse describes them; "" for none.
             on_progress: called after every step, in the thread that runs.
             on_rejection: called for every rejection, as it happens.
             on_change: called for every document that is added, changed or removed, or would be.
         """
-        self._spec = CollectionSpec(embedder.dimension, embedder.fingerprint)
+        self._spec = CollectionSpec(embedder.dimension, embedder.fingerprint, lexical)
         self._index = index
         using = threading.Lock()  # the index, which reading and writing both ask
         self._planning = Planning(index, using, chunker, max_characters)

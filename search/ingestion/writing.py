@@ -10,7 +10,7 @@ from search.errors import IndexRejected
 from search.index.contract import Point, VectorIndex
 from search.index.points import to_point
 from search.inference.tokens import MUCH_UNKNOWN, TextTokenizer
-from search.ingestion.embedding import Embedded
+from search.ingestion.embedding import Embedded, with_words
 from search.ingestion.lookup import of_documents, written_of
 from search.ingestion.planning import Step
 from search.ingestion.report import State
@@ -75,10 +75,11 @@ class Writing:
     def _to_points(self, embedded: Embedded) -> list[Point]:
         window = self._tokenizer.max_tokens - self._tokenizer.special_tokens(pair=False)
         tallies = self._tokenizer.tally([passage.chunk.passage for passage, _ in embedded.passages])
-        return [
+        points = [
             to_point(one.chunk, vector, tally, window, one.revision, one.chunks, one.generation)
             for (one, vector), tally in zip(embedded.passages, tallies, strict=True)
         ]
+        return with_words(points, self._index.spec.lexical)
 
     def _upsert(self, points: list[Point]) -> dict[str, str]:
         """Write points; of the documents that the index refuses, the reason."""

@@ -3,9 +3,9 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
-from search.documents import check_number, checked_whole
+from search.documents import Retrieval, check_number, checked_whole
 from search.errors import InvalidQuery
 from search.settings import Settings
 
@@ -29,6 +29,9 @@ class SearchOptions:
             nothing that the reranker can read, has none and is kept, and the result says so; so does all, if it cannot read
             the query.
         rerank: False for retrieval order.
+        retrieval: "hybrid", by vectors and words; "dense" or "lexical", by one of them. A collection without words is searched by
+            vectors, and the result says so.
+        lexical_share: of the words in retrieval order, 0 to 1; without, .3, and more where the embedder cannot read the query.
         group_by: "document" gives of each document its best passage only.
 
     Raises:
@@ -41,13 +44,15 @@ class SearchOptions:
     budget_ms: float | None = None
     min_score: float | None = None
     rerank: bool = True
+    retrieval: Retrieval | None = None
+    lexical_share: float | None = None
     group_by: GroupBy | None = None
 
     def __post_init__(self) -> None:
         for name in ("limit", "depth"):
             if getattr(self, name) is not None:
                 checked_whole(name, getattr(self, name))
-        for name in ("budget_ms", "min_score"):
+        for name in ("budget_ms", "min_score", "lexical_share"):
             if getattr(self, name) is not None:
                 check_number(name, getattr(self, name))
         if problem := self._problem():
@@ -64,6 +69,10 @@ class SearchOptions:
             return f"budget_ms is {self.budget_ms:g}; give a positive number of milliseconds, or none"
         if self.min_score is not None and not 0 <= self.min_score <= 1:
             return f"min_score is {self.min_score:g}; it is a probability, between 0 and 1"
+        if self.lexical_share is not None and not 0 <= self.lexical_share <= 1:
+            return f"lexical_share is {self.lexical_share:g}; it is a share, between 0 and 1"
+        if self.retrieval is not None and self.retrieval not in get_args(Retrieval):
+            return f"retrieval is {self.retrieval!r}; it can be 'hybrid', 'dense' or 'lexical', or be left out"
         if not isinstance(self.rerank, bool):
             return f"rerank is a {type(self.rerank).__name__}; it can be True or False"
         if group_by is not None and group_by != "document":
@@ -75,4 +84,6 @@ class SearchOptions:
         limit = settings.limit if self.limit is None else self.limit
         depth = max(settings.depth, limit) if self.depth is None else self.depth
         budget_ms = settings.budget_ms if self.budget_ms is None else self.budget_ms
-        return replace(self, limit=limit, depth=depth, budget_ms=budget_ms)
+        retrieval = self.retrieval or ("dense" if settings.lexical.model == "none" else settings.retrieval)
+        share = settings.lexical.share if self.lexical_share is None else self.lexical_share
+        return replace(self, limit=limit, depth=depth, budget_ms=budget_ms, retrieval=retrieval, lexical_share=share)

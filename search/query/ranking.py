@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from search.documents import Candidate, Hit, RankedText, RerankResult, RerankStatus, check_query, check_strings
 from search.errors import InvalidQuery
+from search.query.fusion import vote, z
 from search.reranking.contract import Deadline, Reranker, Scoring
 
 _log = logging.getLogger(__name__)
@@ -34,12 +35,27 @@ class Ranking:
     scoring: Scoring | None
 
 
-def rank(query: str, candidates: Sequence[Candidate], reranker: Reranker | None, deadline: Deadline | None = None) -> Ranking:
-    """The second stage: score the candidates and put them in order. Whatever happens, every candidate comes back."""
-    retrieval_only = [_hit(candidate, rank, candidate.retrieval_score) for rank, candidate in enumerate(candidates, 1)]
+def rank(
+    query: str,
+    candidates: Sequence[Candidate],
+    reranker: Reranker | None,
+    deadline: Deadline | None = None,
+    *,
+    retrieval: str = "cosine similarity",
+) -> Ranking:
+    """The second stage: score the candidates and put them in order. Whatever happens, every candidate comes back.
+
+    Args:
+        query: what was looked for.
+        candidates: in retrieval order.
+        reranker: None for that order.
+        deadline: what is not scored by then keeps that order, behind the rest.
+        retrieval: what that order is by, in words.
+    """
+    retrieval_only = [_hit(candidate, rank, candidate.first_stage_score) for rank, candidate in enumerate(candidates, 1)]
 
     def unranked(status: RerankStatus, reason: str) -> Ranking:
-        return Ranking(retrieval_only, status, reason, "cosine similarity", None)
+        return Ranking(retrieval_only, status, reason, retrieval, None)
 
     if reranker is None:
         return unranked("skipped", "reranking is switched off")
@@ -58,10 +74,11 @@ def rank(query: str, candidates: Sequence[Candidate], reranker: Reranker | None,
         return unranked("failed", f"the reranker {reranker.name} {scored}")
     if scored == 0:
         return unranked("skipped", "the time budget was spent before a candidate was scored")
-    weight = reranker.recipe.weight
-    retrieval = np.array([candidate.retrieval_score for candidate in candidates[:scored]], np.float64)
+    fused = candidates[0].fusion_score is not None
+    weight = reranker.recipe.share(fused=fused) * vote(scoring.query_unknown_share)
+    first_stage = np.array([candidate.first_stage_score for candidate in candidates[:scored]], np.float64)
     logits = scoring.scores[:scored].astype(np.float64)
-    final = mixed(logits, retrieval, weight)
+    final = mixed(logits, first_stage, weight)
     order = [*best_first(final), *range(scored, len(candidates))]
     hits = [
         _hit(
@@ -74,7 +91,7 @@ def rank(query: str, candidates: Sequence[Candidate], reranker: Reranker | None,
         )
         for place, i in enumerate(order, 1)
     ]
-    words = reranker.recipe.unit if weight == 1 else f"{weight:g} z(reranker) + {1 - weight:g} z(retrieval)"
+    words = reranker.recipe.unit if weight == 1 else f"{weight:.2g} z(reranker) + {1 - weight:.2g} z(retrieval)"
     if scored < len(candidates):
         cause = "the time budget was spent" if scored < len(considered) else f"{reranker.name} stops by its recipe"
         reason = f"{cause} after {scored} of {len(candidates)} candidates; the rest follows in retrieval order"
@@ -123,13 +140,13 @@ def mixed(logits: NDArray[np.float64], retrieval: NDArray[np.float64], weight: f
 
     Args:
         logits: (n,), the reranker's scores.
-        retrieval: (n,), cosine similarities of the same candidates.
+        retrieval: (n,), what the first stage says of the same candidates.
         weight: the reranker's share, 0 to 1.
 
     Returns:
         (n,): `logits` if the share is 1, else weight * z(logits) + (1 - weight) * z(retrieval), z over these candidates.
     """
-    return logits if weight == 1 else weight * _z(logits) + (1 - weight) * _z(retrieval)
+    return logits if weight == 1 else weight * z(logits) + (1 - weight) * z(retrieval)
 
 
 def unread_query(reranker: str) -> str:
@@ -153,13 +170,6 @@ def _scored_prefix(scoring: Scoring, expected: int, deadline: Deadline | None) -
     if left_out.size and (deadline is None or not deadline.expired or not np.isnan(left_out).all()):
         return f"gave a score that is not a number for candidate {scored + 1}"
     return scored
-
-
-def _z(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean 0, standard deviation 1; all zeros for a single value or equal ones."""
-    spread = values.std()
-    centred: NDArray[np.float64] = values - values.mean()
-    return centred / spread if spread > 0 else np.zeros_like(values)
 
 
 def _hit(

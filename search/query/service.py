@@ -5,24 +5,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from search.documents import Candidate, Hit, SearchResult, check_query
+from search.documents import Hit, Retrieval, SearchResult, check_query
 from search.embedding.dense import Embedder
 from search.errors import InvalidQuery
-from search.index.contract import CollectionSpec, PlainFilter, VectorIndex
-from search.index.points import Found, find
+from search.index.contract import PlainFilter, VectorIndex
 from search.inference.tokens import MUCH_UNKNOWN, goes_on, head
 from search.query.options import SearchOptions
 from search.query.ranking import rank, unread_query
+from search.query.retrieval import Retriever
 from search.reranking.contract import Deadline, Reranker, Scoring
 
 if TYPE_CHECKING:
     from qdrant_client.models import Filter
 
 _FIELDS_LOOKED_AT = 5
-_LEAST_RETRIEVAL_S = 0.5  # that a server has to answer, however little is left of a budget
 
 
 class SearchService:
@@ -38,8 +34,8 @@ class SearchService:
         """
         self._embedder = embedder
         self._index = index
+        self._retriever = Retriever(embedder, index)
         self._reranker = reranker
-        self._checked = False
 
     def search(self, query: str, options: SearchOptions) -> SearchResult:
         """Answer a query.
@@ -49,7 +45,7 @@ class SearchService:
             options: with a limit and a depth.
 
         Raises:
-            InvalidQuery: an empty query, or a min_score that the reranker has no probability for.
+            InvalidQuery: an empty query, a min_score that the reranker has no probability for, or words that a collection has not.
             UnsupportedFilter: see search.index.filters.
             IndexFailure: the collection cannot be searched. A failing reranker raises nothing.
             ModelError: the embedder failed, or the reranker cannot be loaded.
@@ -63,22 +59,24 @@ class SearchService:
         _check_min_score(min_score, reranker)
         started = time.perf_counter()
         deadline = None if options.budget_ms is None else Deadline.after_ms(options.budget_ms)
-        vector = self._embedder.embed_query(query)
-        embedded = time.perf_counter()
-        candidates, damaged = self._retrieve(vector, depth, plain, deadline)
+        found = self._retriever.retrieve(
+            query, depth, retrieval=options.retrieval, share=options.lexical_share, filter=plain, deadline=deadline
+        )
+        candidates = found.candidates
         retrieved = time.perf_counter()
-        ranking = rank(query, candidates, reranker, deadline)
+        ranking = rank(query, candidates, reranker, deadline, retrieval=found.ranking)
         ended = time.perf_counter()
         reranked = [hit for hit in ranking.hits if hit.rerank_score is not None]
         good = [hit for hit in ranking.hits if _good_enough(hit, min_score)]
         hits = (good if options.group_by is None else _best_of_each(good))[:limit]
         warnings = [
-            *self._query_warnings(query, ranking.scoring),
+            *found.warnings,
+            *self._query_warnings(query, ranking.scoring, found.retrieval),
             *_hit_warnings(hits),
             *_probability_warnings(hits, reranker, ranking.scoring, min_score),
         ]
-        if damaged:
-            warnings.append(f"{damaged} points that were found hold no passage, and were left out; search doctor names some")
+        if found.damaged:
+            warnings.append(f"{found.damaged} points that were found hold no passage, and were left out; search doctor names some")
         if options.group_by and len(hits) < min(limit, len(candidates)) and len(candidates) == depth:
             warnings.append(f"the {depth} candidates are of {len(hits)} documents, fewer than {limit}; raise depth for more")
         if plain is not None and not candidates:
@@ -89,32 +87,19 @@ class SearchService:
             rerank_status=ranking.status,
             reason=ranking.reason,
             ranking=ranking.words,
+            retrieval=found.retrieval,
+            retrieval_ranking=found.ranking,
             embedder=self._embedder.name,
             reranker=reranker.name if reranker else None,
             device=self._embedder.device,
             rerank_device=reranker.device if reranker else None,
-            timings_ms=_timings(started, embedded, retrieved, ended),
+            timings_ms=_timings(started, started + found.embed_s, retrieved, ended),
             warnings=tuple(warnings),
             reranked=len(reranked),
             rerank_tokens=sum(hit.tokens_seen for hit in reranked),
         )
 
-    def retrieve(self, query: str, depth: int) -> list[Candidate]:
-        """The first stage alone: the `depth` closest chunks, closest first."""
-        check_query(query)
-        SearchOptions(limit=depth, depth=depth)  # refuses what is no depth
-        return self._retrieve(self._embedder.embed_query(query), depth, None).candidates
-
-    def _retrieve(
-        self, vector: NDArray[np.float32], depth: int, filter: PlainFilter | None, deadline: Deadline | None = None
-    ) -> Found:
-        if not self._checked:  # once: on a server it costs two requests
-            self._index.ensure(CollectionSpec(self._embedder.dimension, self._embedder.fingerprint), create=False)
-            self._checked = True
-        timeout_s = None if deadline is None else max(_LEAST_RETRIEVAL_S, deadline.remaining_ms / 1000)
-        return find(self._index, vector, depth, filter, timeout_s=timeout_s)
-
-    def _query_warnings(self, query: str, scoring: Scoring | None) -> list[str]:
+    def _query_warnings(self, query: str, scoring: Scoring | None, retrieval: Retrieval) -> list[str]:
         warnings = []
         tokenizer = self._embedder.tokenizer
         tally = tokenizer.tally([head(query, tokenizer.max_tokens)])[0]
@@ -127,9 +112,8 @@ class SearchService:
             total, seen = scoring.query_tokens_total, scoring.query_tokens_seen
             warnings.append(f"the query has {least}{total} tokens and the reranker read {seen}")
         if tally.unknown_share > MUCH_UNKNOWN:
-            warnings.append(
-                f"{tally.unknown_share:.0%} of the query's tokens are unknown to {self._embedder.name}; try another model"
-            )
+            told = "so its words count for more" if retrieval == "hybrid" else "try another model"
+            warnings.append(f"{tally.unknown_share:.0%} of the query's tokens are unknown to {self._embedder.name}; {told}")
         return warnings
 
     def _missing_fields(self, filter: PlainFilter) -> list[str]:

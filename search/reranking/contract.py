@@ -49,6 +49,7 @@ class Scoring(NamedTuple):
     query_tokens_total: int
     unread: BoolVector | None = None  # (n,) where the model knows no word of the text, or none of the query; None: not looked at
     query_unread: bool = False  # whether it knows none of the query
+    query_unknown_share: float = 0.0  # share of the query's tokens outside its vocabulary, 0 to 1
 
     def probability(self, recipe: Recipe, place: int) -> float | None:
         """The chance that a text is relevant, 0 to 1; None where the recipe has no map, or the score is of what was not read."""

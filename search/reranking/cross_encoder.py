@@ -81,7 +81,8 @@ class CrossEncoder:
                 f"the model {self.name} reads {self._window} tokens by its tokenizer_config.json, which leaves no room for a query "
                 "and a text; correct model_max_length there"
             )
-        self.recipe = recipe.model_copy(update={"max_tokens": self._window, **({} if weight is None else {"weight": weight})})
+        recipe = recipe if weight is None else recipe.weighted(weight)
+        self.recipe = recipe.model_copy(update={"max_tokens": self._window})
         watch(self)
         self._batch_tokens = batch_tokens
         self._slice_size = slice_size
@@ -115,7 +116,8 @@ class CrossEncoder:
             seen[part] = [cut.seen for cut in cuts]
             total[part] = [cut.total for cut in cuts]
             unread[part] = [asked.known == 0 or cut.known == 0 for cut in cuts]
-        return Scoring(scores, seen, total, asked.seen, asked.total, unread, asked.known == 0)
+        unknown_share = self._tokenizer.tally([asked.text])[0].unknown_share
+        return Scoring(scores, seen, total, asked.seen, asked.total, unread, asked.known == 0, unknown_share)
 
     def _score_slice(self, query: Cut, texts: Sequence[Cut]) -> Vector:
         """Score texts that fit the window, in batches of like length."""

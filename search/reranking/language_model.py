@@ -64,9 +64,10 @@ class LanguageModel:
             raise InvalidSettings(f"the recipe of {found.name} has no place for an instruction; leave it out")
         with loading(found.name):
             self._tokenizer = TextTokenizer(Tokenizer.from_file(str(found.path / "tokenizer.json")))
-        given = {"weight": weight, "instruction": None if instruction is None else self._tokenizer.plain(instruction)}
         self.exported = recipe
-        self.recipe = recipe.model_copy(update={key: value for key, value in given.items() if value is not None})
+        self.recipe = recipe if weight is None else recipe.weighted(weight)
+        if instruction is not None:
+            self.recipe = self.recipe.model_copy(update={"instruction": self._tokenizer.plain(instruction)})
         self.name = found.name
         self.head: Head = recipe.head
         self._max_tokens = recipe.max_tokens

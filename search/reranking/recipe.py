@@ -19,6 +19,7 @@ _FOLDER = Path(__file__).parent / "recipes"
 ITSELF = "export"  # the source of golden scores that prove nothing but that a model has not changed
 _WIDEST = 2.0  # tolerance: more than int4 takes of a score, and with it any other prompt would pass
 _LARGEST = 1e9  # score of a point
+_OVER_HYBRID = 0.6  # of a share that was chosen over vectors alone
 _MOST_PAIRS, _MOST_TOKENS, _MOST_COLUMNS = 1_000, 1 << 20, 1 << 20
 _LONGEST = 100_000  # characters of a pair's texts
 _PROBLEMS, _PLACE = 5, 80  # that a message tells, and characters of where each is
@@ -59,6 +60,8 @@ class Recipe(Part):
 
     Attributes:
         weight: share of the reranker in the ranking: 1 ranks by its score alone; below, by a mix of z-normalised scores.
+        weight_over_hybrid: the same where candidates were found by words, too, so that there is less to gain; None: six tenths of
+            `weight`, if that is below 1.
         max_tokens: the longest prompt, special tokens included; None: what the model's files say.
         max_texts: how many candidates of a query are reranked at most, where comparing them costs their square; None: all.
         ordered: whether a score is a place in one answer's order, which means nothing beside another answer's.
@@ -83,6 +86,7 @@ class Recipe(Part):
     """
 
     weight: float = Field(1.0, ge=0, le=1)
+    weight_over_hybrid: float | None = Field(None, ge=0, le=1)
     max_tokens: PositiveInt | None = Field(None, le=_MOST_TOKENS)
     max_texts: PositiveInt | None = None
     ordered: bool = False
@@ -191,6 +195,18 @@ class Recipe(Part):
     def has_probability(self) -> bool:
         """Whether there is a map from score to probability."""
         return self.scale is not None or bool(self.points)
+
+    def share(self, *, fused: bool) -> float:
+        """The reranker's share in the ranking, over what was found by vectors and words (fused), or by one of them."""
+        if not fused:
+            return self.weight
+        if self.weight_over_hybrid is not None:
+            return self.weight_over_hybrid
+        return self.weight if self.weight == 1 else _OVER_HYBRID * self.weight
+
+    def weighted(self, weight: float) -> "Recipe":
+        """The same with another share, whatever the candidates were found by."""
+        return self.model_copy(update={"weight": weight, "weight_over_hybrid": weight})
 
     def probability(self, score: float) -> float | None:
         """The chance that a text with this score is relevant, 0 to 1; None where the recipe has no map."""

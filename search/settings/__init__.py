@@ -22,6 +22,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from search.documents import Retrieval
 from search.errors import InvalidSettings
 from search.settings.files import SettingsFile, check_consent, settings_files
 from search.settings.sections import (
@@ -36,6 +37,7 @@ from search.settings.sections import (
     EmbedderSettings,
     IngestionSettings,
     KeySettings,
+    LexicalSettings,
     MemorySettings,
     NoReranker,
     PayloadType,
@@ -58,6 +60,7 @@ __all__ = [
     "EmbedderSettings",
     "IngestionSettings",
     "KeySettings",
+    "LexicalSettings",
     "MemorySettings",
     "NoReranker",
     "PayloadType",
@@ -135,6 +138,7 @@ class Settings(BaseSettings):
     index: Annotated[EdgeSettings | ServerSettings | MemorySettings, Field(discriminator="engine")] = EdgeSettings()
     storage: StorageSettings = StorageSettings()
     embedder: EmbedderSettings = EmbedderSettings()
+    lexical: LexicalSettings = LexicalSettings()
     reranker: RerankerSettings = CrossEncoderSettings()
     chunking: ChunkingSettings = ChunkingSettings()
     ingestion: IngestionSettings = IngestionSettings()
@@ -148,6 +152,7 @@ class Settings(BaseSettings):
         description="Where downloads are kept: FastEmbed's models, and checkpoints to export.",
     )
     limit: PositiveInt = Field(10, description="Hits returned.")
+    retrieval: Retrieval = Field("hybrid", description="How passages are found: by vectors and words, or by one of them.")
     depth: PositiveInt = Field(20, description="Candidates retrieved and reranked.")
     budget_ms: PositiveFloat | None = Field(
         None, description="Time for a search; what is not reranked by then keeps retrieval order."
@@ -197,29 +202,32 @@ def _config_home() -> Path | None:
 
 
 def varied(settings: Settings, changes: Mapping[str, str]) -> Settings:
-    """The settings with another depth, or another reranker or one used otherwise.
+    """The settings with another depth or retrieval, or another reranker or one used otherwise.
 
     Args:
         settings: what the rest comes from.
-        changes: by name, such as "depth" or "reranker.weight"; another "reranker.kind" starts from that kind's defaults.
+        changes: by name, such as "depth", "retrieval" or "reranker.weight"; another "reranker.kind" starts from its defaults.
 
     Raises:
         InvalidSettings: another name, or a value out of range.
     """
     chosen = {name.removeprefix("reranker."): value for name, value in changes.items() if name.startswith("reranker.")}
-    if other := sorted(name for name in changes if name != "depth" and not name.startswith("reranker.")):
-        message = f"{other[0]!r} cannot differ within one evaluation; depth and reranker.… can, such as reranker.weight=0.5"
+    if other := sorted(name for name in changes if name not in {"depth", "retrieval"} and not name.startswith("reranker.")):
+        message = (
+            f"{other[0]!r} cannot differ within one evaluation; depth, retrieval and reranker.… can, such as reranker.weight=0.5"
+        )
         raise InvalidSettings(message)
     kind = chosen.get("kind", settings.reranker.kind)
     base = dict(settings.reranker) if kind == settings.reranker.kind else {"kind": kind}
     try:
         reranker = TypeAdapter[Any](RerankerSettings).validate_python(base | chosen)
         depth = TypeAdapter(PositiveInt).validate_python(changes.get("depth", settings.depth))
+        retrieval = TypeAdapter[Retrieval](Retrieval).validate_python(changes.get("retrieval", settings.retrieval))
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'depth'}: {e['msg']}" for e in error.errors(include_input=False))
         shown = (f"{name}={'…' if name.endswith('key') else value}" for name, value in changes.items())
         raise InvalidSettings(f"{' '.join(shown)}: {problems}") from error
-    return settings.model_copy(update={"reranker": reranker, "depth": depth})
+    return settings.model_copy(update={"reranker": reranker, "depth": depth, "retrieval": retrieval})
 
 
 def checked_collection(name: str) -> str:

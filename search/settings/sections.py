@@ -39,6 +39,34 @@ class EmbedderSettings(_Section):
     batch_tokens: PositiveInt = Field(4096, description="Padded tokens in one batch.")
 
 
+Language = Literal[
+    "arabic", "azerbaijani", "basque", "bengali", "catalan", "chinese", "danish", "dutch", "english", "finnish", "french",
+    "german", "greek", "hebrew", "hinglish", "hungarian", "indonesian", "italian", "japanese", "kazakh", "nepali", "none",
+    "norwegian", "portuguese", "romanian", "russian", "slovene", "spanish", "swedish", "tajik", "turkish",
+]  # fmt: skip
+
+
+class LexicalSettings(_Section):
+    """By which words passages are found. All but the share is decided when a collection is made; `search reindex` makes it anew."""
+
+    model: Literal["bm25", "none"] = Field(
+        "bm25", description="none: passages have no words, and are found by their vectors alone."
+    )
+    language: Language = Field(
+        "english",
+        description="Whose stop words are left out, and by whose rules words are stemmed; none: all words count as they are.",
+    )
+    fields: tuple[Annotated[str, StringConstraints(pattern=r"^metadata\..+$")], ...] = Field(
+        (), description='Metadata by which passages are found, too, such as ["metadata.isbn"]; title, headings and id always are.'
+    )
+    share: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Of the words in retrieval order; None: .3, and more where the embedder cannot read the query.",
+    )
+
+
 class CrossEncoderSettings(_Section):
     """An ONNX cross-encoder, run by FastEmbed."""
 

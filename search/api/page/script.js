@@ -83,6 +83,7 @@ function shown(hit, place, words) {
   const path = [hit.document_id, hit.page ? `page ${hit.page}` : "", ...hit.headings].filter(Boolean);
   const facts = [
     ["retrieved", `${hit.retrieval_rank}.`], ["reranked", `${hit.rank}.`], ["cosine", hit.retrieval_score.toFixed(3)],
+    ["words", hit.lexical_score === null ? "–" : hit.lexical_score.toFixed(2)],
     ["reranker", hit.rerank_score === null ? "–" : hit.rerank_score.toFixed(2)],
     ["relevant", hit.rerank_probability === null ? "–" : `${Math.round(hit.rerank_probability * 100)} %`],
   ];

@@ -63,6 +63,10 @@ class SearchRequest(Body):
         None, gt=0, strict=False, description="Milliseconds for everything, waiting included; what is not reranked by then says so."
     )
     rerank: bool = Field(default=True, description="False: retrieval order.")
+    retrieval: Literal["hybrid", "dense", "lexical"] | None = Field(
+        None, description="How candidates are found: by vectors and words, or by one of them."
+    )
+    lexical_share: float | None = Field(None, ge=0, le=1, strict=False, description="Of the words in retrieval order.")
     explain: bool = Field(default=False, description="Also say where each stage put every candidate.")
 
 

@@ -27,7 +27,7 @@ def search_routes(service: Service) -> APIRouter:
     async def search(request: Request, response: Response, asked: SearchRequest) -> Answer:
         """Answer a query.
 
-        `rerank_status` is full, partial, skipped or failed, `reason` says why, and every hit has both ranks and both scores.
+        `rerank_status` is full, partial, skipped or failed, `reason` says why; every hit has the ranks and scores of each stage.
         """
         result, waited = await _answered(service, request, asked)
         response.headers["Server-Timing"] = server_timing(result, waited)
@@ -105,7 +105,8 @@ def _told(service: Service, result: SearchResult, waited_s: float, request_id: s
         told["explanation"] = [
             {"rank": hit.rank, "retrieval_rank": hit.retrieval_rank, "moved": hit.retrieval_rank - hit.rank}
             | {"document_id": hit.document_id, "chunk_id": hit.chunk_id, "score": hit.score}
-            | {"retrieval_score": hit.retrieval_score, "rerank_score": hit.rerank_score}
+            | {"retrieval_score": hit.retrieval_score, "dense_rank": hit.dense_rank, "lexical_rank": hit.lexical_rank}
+            | {"lexical_score": hit.lexical_score, "fusion_score": hit.fusion_score, "rerank_score": hit.rerank_score}
             for hit in result.hits
         ]
     return told

@@ -5,7 +5,8 @@ from typing import Any
 
 import qdrant_edge as edge
 
-from search.index.contract import CollectionSpec, PlainFilter
+from search.documents import SparseVector
+from search.index.contract import LEXICAL, CollectionSpec, PlainFilter, Point, Vector, to_engine_id, to_vector
 from search.index.edge import booleans
 from search.index.exact import exact
 from search.settings import StorageSettings
@@ -78,6 +79,27 @@ def _to_tests(tests: Mapping[str, Any]) -> dict[str, Any]:
     return converted
 
 
+def to_point(point: Point) -> edge.Point:
+    """A point with its vectors as Edge takes it; one without a word has no sparse vector."""
+    dense = point.vector.tolist()
+    vectors = dense if point.lexical is None else {"": dense, LEXICAL: to_sparse(point.lexical)}
+    return edge.Point(to_engine_id(point.id), vectors, booleans.with_names(point.payload))
+
+
+def to_sparse(vector: SparseVector) -> edge.SparseVector:
+    """A sparse vector as Edge takes it."""
+    return edge.SparseVector(list(vector.indices), list(vector.values))
+
+
+def of_vectors(stored: Any) -> tuple[Vector | None, SparseVector | None]:
+    """The dense and the sparse vector that Edge gave of a point; None for what is not there."""
+    if not isinstance(stored, Mapping):
+        return to_vector(stored), None
+    sparse = stored.get(LEXICAL)
+    words = SparseVector(list(sparse.indices), list(sparse.values)) if isinstance(sparse, edge.SparseVector) else None
+    return to_vector(stored.get("")), words
+
+
 def to_config(spec: CollectionSpec, storage: StorageSettings) -> edge.EdgeConfig:
     """How a collection is made."""
     quantization: Any = None
@@ -94,8 +116,10 @@ def to_config(spec: CollectionSpec, storage: StorageSettings) -> edge.EdgeConfig
         hnsw_config=edge.HnswIndexConfig(storage.hnsw_m, storage.hnsw_ef_construct, _FULL_SCAN_KB),
     )
     optimizers = edge.EdgeOptimizersConfig(max_segment_size=_LARGEST_SEGMENT * 4 * spec.dimension // 1024)
+    words = edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf, memory=edge.Memory.Cold)
     return edge.EdgeConfig(
         vectors=vectors,
+        sparse_vectors={LEXICAL: words} if spec.lexical else None,
         on_disk_payload=storage.on_disk_payload is not False,
         optimizers=optimizers,
         id_tracker_memory=edge.Memory.Cold,

@@ -9,33 +9,46 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import qdrant_edge as edge
 
+from search.documents import SparseVector
 from search.errors import CollectionNotFound, IndexBusy, IndexCorrupt, IndexFull
 from search.index.collections import as_made, refuse_to_begin_anew
 from search.index.contract import (
+    LEXICAL,
     Attempt,
     CollectionSpec,
     Match,
     Payload,
     PlainFilter,
     Point,
+    Query,
     Record,
-    Vector,
     check_points,
     check_spec,
     once,
     to_engine_id,
-    to_vector,
 )
 from search.index.edge import booleans
-from search.index.edge.conversion import GRAPH_FROM_BYTES, ON_DISK, SCHEMAS, to_config, to_edge, to_search_params
+from search.index.edge.conversion import (
+    GRAPH_FROM_BYTES,
+    ON_DISK,
+    SCHEMAS,
+    of_vectors,
+    to_config,
+    to_edge,
+    to_point,
+    to_search_params,
+    to_sparse,
+)
 from search.index.edge.folder import DataFolder, describe, full_disk, held_by_parent, make_private, read_description, read_spec
 from search.index.edge.shard import OpenShard, load, translated, unallocated
 from search.index.exact import without_wildcard
+from search.index.hybrid import Listing, Scored, matches
 from search.settings import StorageSettings
 from search.system.forks import watch
 
@@ -71,8 +84,16 @@ class EdgeIndex:
         self._folder = self._data.collections / name
         self.location = str(self._folder)
         self._shard: OpenShard | None = None
+        self._spec: CollectionSpec | None = None
         self._left_to = 0  # the parent, in a forked child that would have had this from it
         watch(self)
+
+    @property
+    def spec(self) -> CollectionSpec:
+        """What the collection was made for."""
+        if self._spec is None:
+            raise CollectionNotFound(f"collection {self.name!r} is not open; call ensure() first")
+        return self._spec
 
     def ensure(self, spec: CollectionSpec, *, create: bool) -> None:
         """Open the collection, making it if asked to.
@@ -99,6 +120,7 @@ class EdgeIndex:
                 if described.is_file():
                     check_spec(self.name, read_spec(described), spec)
                 self._shard = self._data.share(self._folder.name, lambda: self._opened_or_made(described, spec))
+                self._spec = read_spec(described)
                 noted = read_description(described)["storage"]
                 self._searched = as_made(self._storage, noted.get("quantization", "none"), noted)
                 if create:
@@ -115,35 +137,38 @@ class EdgeIndex:
     def upsert(self, points: Sequence[Point]) -> None:
         """Write points, replacing those with the same id."""
         check_points(points)
-        self._check_room(sum(4 * point.vector.size + _size(point.payload) for point in points))
+        self._check_room(sum(4 * point.vector.size + _words(point) + _size(point.payload) for point in points))
         with self._opened.use() as shard:
-            converted = [
-                edge.Point(to_engine_id(point.id), point.vector.tolist(), booleans.with_names(point.payload)) for point in points
-            ]
-            shard.update(edge.UpdateOperation.upsert_points(converted))
+            shard.update(edge.UpdateOperation.upsert_points([to_point(point) for point in points]))
         self._written += len(points)
         if self._written >= _OPTIMIZED_EVERY:
             self.optimize()
 
-    def query(  # nothing interrupts the engine
-        self,
-        vector: Vector,
-        limit: int,
-        filter: PlainFilter | None = None,
-        *,
-        timeout_s: float | None = None,  # noqa: ARG002
-    ) -> list[Match]:
-        """The `limit` closest points that pass the filter, closest first."""
+    def query(self, query: Query, limit: int) -> list[Match]:
+        """The `limit` closest points by vector, those by words, or both together, as the query says."""
+        return matches(query, limit, self._listed)
+
+    def _listed(self, listings: Sequence[Listing]) -> list[list[Scored]]:
+        requests = [self._request(listing) for listing in listings]
         with self._opened.use() as shard:
-            request = edge.QueryRequest(
-                query=edge.Query.Nearest(vector.tolist()),
-                limit=limit,
-                filter=to_edge(filter),
-                with_payload=True,
-                params=to_search_params(self._searched),
-            )
-            found = shard.query(request)
-        return [Match(str(point.id), point.score, booleans.without_names(point.payload or {})) for point in found]
+            answers = shard.query_batch(edge.QueryBatchRequest(requests))
+        return [
+            [Scored(str(point.id), point.score, booleans.without_names(point.payload or {})) for point in points]
+            for points in answers
+        ]
+
+    def _request(self, listing: Listing) -> edge.QueryRequest:
+        if isinstance(listing.vector, SparseVector):
+            nearest = edge.Query.Nearest(to_sparse(listing.vector), using=LEXICAL)
+        else:
+            nearest = edge.Query.Nearest(listing.vector.tolist())
+        return edge.QueryRequest(
+            query=nearest,
+            limit=listing.limit,
+            filter=to_edge(listing.filter),
+            with_payload=listing.payload,
+            params=to_search_params(self._searched),
+        )
 
     def delete(self, *, ids: Sequence[str] = (), filter: PlainFilter | None = None) -> None:
         """Remove points by id, or all that pass a filter."""
@@ -173,8 +198,7 @@ class EdgeIndex:
                 )
                 records, offset = shard.scroll(request)
             for record in records:
-                vector = to_vector(record.vector) if vectors else None
-                yield Record(str(record.id), booleans.without_names(record.payload or {}), vector)
+                yield Record(str(record.id), booleans.without_names(record.payload or {}), *of_vectors(record.vector))
             if offset is None:
                 return
 
@@ -187,7 +211,8 @@ class EdgeIndex:
         """Merge segments and build the HNSW graph, where that gains anything: seconds for 20,000, in which no other thread runs."""
         with self._opened.use() as shard:
             told = shard.info()
-        waiting = (told.points_count - told.indexed_vectors_count) * 4 * read_spec(self._folder / "collection.json").dimension
+        vectors = told.points_count * (2 if self.spec.lexical else 1)  # the engine counts sparse ones, too
+        waiting = (vectors - told.indexed_vectors_count) * 4 * self.spec.dimension
         if not self._written and waiting < GRAPH_FROM_BYTES:  # an earlier process may have left something
             return
         self._check_room(sum(file.stat().st_blocks * 512 for file in (self._folder / "shard").rglob("*") if file.is_file()))
@@ -209,7 +234,7 @@ class EdgeIndex:
             "segments": told.segments_count,
             "indexed_vectors": told.indexed_vectors_count,
             "payload_indexes": sorted(told.payload_schema),
-            **{name: described.get(name) for name in ("storage", "purpose")},
+            **{name: described.get(name) for name in ("storage", "purpose", "lexical")},
         }
 
     def after_fork(self) -> None:
@@ -263,8 +288,7 @@ class EdgeIndex:
         with full_disk(self._data.path), translated():
             make_private(self._folder)
             made = edge.EdgeShard.create(str(shard), to_config(spec, self._storage))
-        told = {"dimension": spec.dimension, "fingerprint": spec.fingerprint, "storage": self._storage.model_dump()}
-        describe(described, told | {"purpose": self._purpose})
+        describe(described, {**asdict(spec), "storage": self._storage.model_dump(), "purpose": self._purpose})
         return OpenShard(shard, made)
 
     def _index_payload(self) -> None:
@@ -284,6 +308,10 @@ class EdgeIndex:
                 message = f"{self._folder} holds {points} points but no collection.json; restore that file or delete the folder"
                 raise IndexCorrupt(message)
         shutil.rmtree(shard)
+
+
+def _words(point: Point) -> int:
+    return 0 if point.lexical is None else 8 * len(point.lexical.indices)
 
 
 def _size(payload: Payload) -> int:

@@ -23,7 +23,7 @@ from typing import Any
 
 from search.errors import CollectionNotFound, IndexFailure, IndexFaulted, IndexTimeout, SearchError
 from search.index.collections import CollectionInfo
-from search.index.contract import Attempt, CollectionSpec, Match, PlainFilter, Point, Record, Vector, VectorIndex, once
+from search.index.contract import Attempt, CollectionSpec, Match, PlainFilter, Point, Query, Record, VectorIndex, once
 from search.index.edge.folder import DataFolder, User
 from search.settings import StorageSettings
 from search.system.forks import abandon, watch
@@ -279,6 +279,13 @@ class _Index:
         self._spec: CollectionSpec | None = None
         self._opened_after = 0  # so many children had ended
 
+    @property
+    def spec(self) -> CollectionSpec:
+        """What the collection was made for."""
+        if self._spec is None:
+            raise CollectionNotFound(f"collection {self.name!r} is not open; call ensure() first")
+        return self._spec
+
     def ensure(self, spec: CollectionSpec, *, create: bool) -> None:
         """Open the collection, making it if asked to."""
         with self._process.turn():
@@ -292,16 +299,9 @@ class _Index:
         """Write points, replacing those with the same id."""
         self._call("upsert", list(points))
 
-    def query(  # nothing interrupts the engine
-        self,
-        vector: Vector,
-        limit: int,
-        filter: PlainFilter | None = None,
-        *,
-        timeout_s: float | None = None,  # noqa: ARG002
-    ) -> list[Match]:
-        """The `limit` closest points that pass the filter, closest first."""
-        return list(self._call("query", vector, limit, filter))
+    def query(self, query: Query, limit: int) -> list[Match]:
+        """The `limit` closest points by vector, those by words, or both together, as the query says."""
+        return list(self._call("query", query, limit))
 
     def delete(self, *, ids: Sequence[str] = (), filter: PlainFilter | None = None) -> None:
         """Remove points by id, or all that pass a filter."""
@@ -337,8 +337,8 @@ class _Index:
             self._process.let_go(self._ticket, self._opened_after)
 
     def _ensure(self, spec: CollectionSpec, *, create: bool) -> None:
-        self.location = self._process.exchange("ensure", self._ticket, *self._opening, spec, create)
-        self._spec, self._opened_after = spec, self._process.ended
+        self.location, self._spec = self._process.exchange("ensure", self._ticket, *self._opening, spec, create)
+        self._opened_after = self._process.ended
 
     def _call(self, method: str, *arguments: Any) -> Any:
         with self._process.turn():
@@ -369,7 +369,7 @@ class _Child:
                 index = self._open.get(ticket) or self._made(collection, storage, purpose)
                 index.ensure(spec, create=create)
                 self._open[ticket] = index
-                return index.location
+                return index.location, index.spec
             case "close", (ticket,):
                 if (closing := self._open.pop(ticket, None)) is not None:  # else an earlier child had it open
                     closing.close()

@@ -60,7 +60,7 @@ class QdrantCollections:
             "shards": found.config.params.shard_number,
             "replicas": found.config.params.replication_factor,
             "write_consistency": found.config.params.write_consistency_factor,
-            **{name: (found.config.metadata or {}).get(name) for name in ("storage", "purpose")},
+            **{name: (found.config.metadata or {}).get(name) for name in ("storage", "purpose", "lexical")},
         }
         return CollectionInfo(target, self.location, aliases, points, spec_of(found.config), details)
 

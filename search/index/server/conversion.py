@@ -7,12 +7,14 @@ from typing import Any
 
 from qdrant_client import models
 
-from search.index.contract import CollectionSpec, PlainFilter, Point
+from search.documents import SparseVector
+from search.index.contract import LEXICAL, CollectionSpec, PlainFilter, Point, Vector, to_engine_id, to_vector
 from search.index.exact import exact
 from search.settings import StorageSettings
 
 _MAX_REQUEST_BYTES = 8_000_000  # the server takes 32 MB; smaller requests time out less
 _BYTES_PER_NUMBER = 22  # of a vector, written as JSON
+_BYTES_PER_WORD = 34  # of a sparse one, with its index
 _QUANTIZATIONS: dict[str, models.ScalarQuantization | models.BinaryQuantization | None] = {
     "none": None,
     "scalar": models.ScalarQuantization(scalar=models.ScalarQuantizationConfig(type=models.ScalarType.INT8, always_ram=True)),
@@ -48,9 +50,11 @@ def missing_shards(found: models.CollectionClusterInfo) -> tuple[int, int]:
 
 def to_creation(spec: CollectionSpec, storage: StorageSettings, sharding: Sharding, purpose: str) -> dict[str, Any]:
     """How a collection is made."""
+    words = {LEXICAL: models.SparseVectorParams(modifier=models.Modifier.IDF)}
     return {
         "vectors_config": models.VectorParams(size=spec.dimension, distance=models.Distance.COSINE, on_disk=storage.on_disk),
-        "metadata": {"fingerprint": spec.fingerprint, "storage": storage.model_dump(), "purpose": purpose},
+        "sparse_vectors_config": words if spec.lexical else None,
+        "metadata": {"fingerprint": spec.fingerprint, "lexical": spec.lexical, "storage": storage.model_dump(), "purpose": purpose},
         "on_disk_payload": bool(storage.on_disk_payload),
         "hnsw_config": models.HnswConfigDiff(m=storage.hnsw_m, ef_construct=storage.hnsw_ef_construct),
         "quantization_config": _QUANTIZATIONS[storage.quantization],
@@ -73,7 +77,30 @@ def spec_of(config: models.CollectionConfig) -> CollectionSpec | None:
     fingerprint = (config.metadata or {}).get("fingerprint")
     if not isinstance(fingerprint, str) or not isinstance(config.params.vectors, models.VectorParams):
         return None
-    return CollectionSpec(config.params.vectors.size, fingerprint)
+    lexical = (config.metadata or {}).get("lexical")
+    has_words = isinstance(lexical, str) and LEXICAL in (config.params.sparse_vectors or {})
+    return CollectionSpec(config.params.vectors.size, fingerprint, str(lexical) if has_words else "")
+
+
+def to_point(point: Point) -> models.PointStruct:
+    """A point with its vectors as the client takes it; one without a word has no sparse vector."""
+    dense = point.vector.tolist()
+    vectors: Any = dense if point.lexical is None else {"": dense, LEXICAL: to_sparse(point.lexical)}
+    return models.PointStruct(id=to_engine_id(point.id), vector=vectors, payload=dict(point.payload))
+
+
+def to_sparse(vector: SparseVector) -> models.SparseVector:
+    """A sparse vector as the client takes it."""
+    return models.SparseVector(indices=list(vector.indices), values=list(vector.values))
+
+
+def of_vectors(stored: Any) -> tuple[Vector | None, SparseVector | None]:
+    """The dense and the sparse vector that a server gave of a point; None for what is not there."""
+    if not isinstance(stored, Mapping):
+        return to_vector(stored), None
+    sparse = stored.get(LEXICAL)
+    words = SparseVector(sparse.indices, sparse.values) if isinstance(sparse, models.SparseVector) else None
+    return to_vector(stored.get("")), words
 
 
 def noted(config: models.CollectionConfig, name: str) -> dict[str, Any]:
@@ -118,7 +145,8 @@ def by_bytes(points: Sequence[Point]) -> Iterator[list[Point]]:
     batch: list[Point] = []
     room = _MAX_REQUEST_BYTES
     for point in points:
-        size = len(point.vector) * _BYTES_PER_NUMBER + len(json.dumps(dict(point.payload)))
+        words = 0 if point.lexical is None else len(point.lexical.indices) * _BYTES_PER_WORD
+        size = len(point.vector) * _BYTES_PER_NUMBER + words + len(json.dumps(dict(point.payload)))
         if batch and size > room:
             yield batch
             batch, room = [], _MAX_REQUEST_BYTES

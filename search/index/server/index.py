@@ -5,41 +5,47 @@ import math
 import time
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import UnexpectedResponse
 
+from search.documents import SparseVector
 from search.errors import CollectionNotFound, IndexMismatch, IndexRejected, IndexTimeout
 from search.index.collections import as_made, refuse_to_begin_anew, versions
 from search.index.contract import (
     KEYWORD_FIELDS,
+    LEXICAL,
     Attempt,
     CollectionSpec,
     Match,
     PlainFilter,
     Point,
+    Query,
     Record,
-    Vector,
     check_points,
     check_spec,
     once,
     to_engine_id,
-    to_vector,
 )
 from search.index.exact import without_wildcard
+from search.index.hybrid import Listing, Scored, matches
 from search.index.server.conversion import (
     Sharding,
     by_bytes,
     inherited,
     is_indexed_only,
     noted,
+    of_vectors,
     quantization_of,
     spec_of,
     to_creation,
     to_filter,
+    to_point,
     to_schema,
     to_search_params,
+    to_sparse,
 )
 from search.index.server.errors import translated
 from search.index.server.lease import Lease
@@ -52,6 +58,7 @@ _CONFLICT = 409
 _DENIED = {401, 403}
 FIRST = ".v1"  # of the names of collections that one alias leads to, one after the other
 _FOLLOWED_EVERY_S = 5.0
+_LEAST_S = 0.01  # for a request, where its time is over
 
 
 class _Described(NamedTuple):
@@ -102,11 +109,18 @@ class QdrantIndex:
         self._purpose = purpose
         self._like = like
         self._target = name  # what the name leads to
-        self._spec: CollectionSpec | None = None
+        self._spec: CollectionSpec | None = None  # as it was made
         self._lease: Lease | None = None
         self._resolved_at = 0.0
         self._indexed_only = False  # whether the server takes filters on indexed fields only
         self._unfit = ""  # what the name leads to by now, though it is of another embedder
+
+    @property
+    def spec(self) -> CollectionSpec:
+        """What the collection was made for."""
+        if self._spec is None:
+            raise CollectionNotFound(f"collection {self.name!r} is not open; call ensure() first")
+        return self._spec
 
     def ensure(self, spec: CollectionSpec, *, create: bool) -> None:
         """Open the collection, making it if asked to.
@@ -130,7 +144,7 @@ class QdrantIndex:
         if create:
             with self._translated():
                 self._create_payload_indexes()  # again, lest a creation was interrupted before them
-        self._spec = spec
+        self._spec = stored.spec
         self._resolved_at = time.monotonic()
 
     @contextlib.contextmanager
@@ -162,28 +176,37 @@ class QdrantIndex:
         check_points(points)
         self._check_claim()
         for batch in by_bytes(points):
-            converted = [
-                models.PointStruct(id=to_engine_id(p.id), vector=p.vector.tolist(), payload=dict(p.payload)) for p in batch
-            ]
             with self._translated():
-                self._client.upsert(self._target, converted, wait=True)
+                self._client.upsert(self._target, [to_point(point) for point in batch], wait=True)
 
-    def query(
-        self, vector: Vector, limit: int, filter: PlainFilter | None = None, *, timeout_s: float | None = None
-    ) -> list[Match]:
-        """The `limit` closest points that pass the filter, closest first."""
-        with within(timeout_s), self._translated(timeout_s):
-            self._follow()
-            answer = self._client.query_points(
-                self._target,
-                query=vector.tolist(),
-                limit=limit,
-                query_filter=self._filter(filter),
-                with_payload=True,
-                search_params=to_search_params(self._searched),
-                timeout=None if timeout_s is None else math.ceil(timeout_s),
-            )
-        return [Match(str(point.id), point.score, point.payload or {}) for point in answer.points]
+    def query(self, query: Query, limit: int) -> list[Match]:
+        """The `limit` closest points by vector, those by words, or both together, as the query says."""
+        ends = None if query.timeout_s is None else time.monotonic() + query.timeout_s  # of all requests together
+        with self._translated(query.timeout_s):
+            with within(query.timeout_s):
+                self._follow()
+            if not self.spec.lexical:  # by now: the name may have been led to a collection without words
+                query = replace(query, lexical=None, retrieval="dense")
+            return matches(query, limit, lambda listings: self._listed(listings, ends))
+
+    def _listed(self, listings: Sequence[Listing], ends: float | None) -> list[list[Scored]]:
+        requests = [self._request(listing) for listing in listings]
+        left = None if ends is None else max(_LEAST_S, ends - time.monotonic())
+        with within(left):
+            timeout = None if left is None else math.ceil(left)
+            answers = self._client.query_batch_points(self._target, requests, timeout=timeout)
+        return [[Scored(str(point.id), point.score, point.payload or {}) for point in answer.points] for answer in answers]
+
+    def _request(self, listing: Listing) -> models.QueryRequest:
+        by_words = isinstance(listing.vector, SparseVector)
+        return models.QueryRequest(
+            query=to_sparse(listing.vector) if isinstance(listing.vector, SparseVector) else listing.vector.tolist(),
+            using=LEXICAL if by_words else None,
+            limit=listing.limit,
+            filter=self._filter(listing.filter),
+            with_payload=listing.payload,
+            params=to_search_params(self._searched),
+        )
 
     def delete(self, *, ids: Sequence[str] = (), filter: PlainFilter | None = None) -> None:
         """Remove points by id, or all that pass a filter."""
@@ -211,8 +234,7 @@ class QdrantIndex:
                     self._target, self._filter(filter), _PAGE, offset=offset, with_payload=wanted, with_vectors=vectors
                 )
             for record in records:
-                vector = to_vector(record.vector) if vectors else None
-                yield Record(str(record.id), record.payload or {}, vector)
+                yield Record(str(record.id), record.payload or {}, *of_vectors(record.vector))
             if offset is None:
                 return
 
@@ -266,6 +288,7 @@ class QdrantIndex:
             self._unfit = target  # the old one answers until this is opened anew, with the new embedder
         else:
             self._take(target, stored)
+            self._spec = stored.spec
 
     def _described(self, target: str) -> "_Described":
         with self._translated():

@@ -1,0 +1,114 @@
+"""Which words does a text have, and how much does each count in it? Sparse vectors, for the lexical half of retrieval.
+
+BM25 by Qdrant's own formula: the vector of a passage holds the saturated frequency of each of its words, that of a query ones, and
+the engine multiplies by the inverse document frequency of its collection. Nothing is downloaded.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, Protocol
+
+import qdrant_edge
+
+from search.documents import SparseVector
+from search.errors import IndexMismatch
+from search.settings import LexicalSettings
+
+_VERSION = 1  # of what becomes of a text; the words of another version would not be found
+_AVERAGE_LENGTH = 256.0  # words of a passage, by which length is judged: the engines' own default
+_NO_LANGUAGE = "none"
+# Scripts that write no spaces between words: Chinese, Japanese, Korean (which does, but inflects), Thai, Lao, Burmese, Khmer.
+_UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u3130-\u318f\u31f0-\u31ff\u3400-\u4dbf"
+    "\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff]+"
+)
+# XJ-9000-C, covid-19: letters and digits in parts, which are one word, too.
+_COMPOUND = re.compile(r"(?<![\w-])(?=[\w-]*[^\W\d_])(?=[\w-]*\d)[A-Za-z0-9]+(?:[-_][A-Za-z0-9]+){1,7}(?![\w-])", re.ASCII)
+_SHOWN = 200  # characters of a description, in messages
+
+
+class SparseEmbedder(Protocol):
+    """Turns texts into the words they have."""
+
+    fields: tuple[str, ...]  # metadata that passages are found by, too, such as "metadata.isbn"
+
+    def embed_query(self, text: str) -> SparseVector | None:
+        """The words of a query; None if it has none but stop words."""
+
+    def embed_passages(self, texts: Sequence[str]) -> list[SparseVector | None]:
+        """The words of each passage; None for one that has none."""
+
+
+class Bm25:
+    """Okapi BM25 (Robertson and Zaragoza, 2009; k = 1.2, b = 0.75) over words, parts of identifiers, and pairs of characters.
+
+    Words are lower-cased, stripped of accents, stemmed, and left out if they are stop words of the language. `getValue` and
+    `get_value` count as a whole and by their parts, and so does `XJ-9000-C`. Where a script writes no spaces, every two
+    neighbouring characters are a word, as in Lucene's CJKAnalyzer: on xquad-zh that finds as much as a dictionary does (nDCG@10
+    .966 and .963).
+    """
+
+    def __init__(self, settings: LexicalSettings) -> None:
+        """Keep what words are made by."""
+        self.fields = settings.fields
+        options: dict[str, Any] = {"tokenizer": qdrant_edge.TokenizerType.Code, "avg_len": _AVERAGE_LENGTH, "ascii_folding": True}
+        if settings.language == _NO_LANGUAGE:
+            options |= {"stopwords": qdrant_edge.StopwordsSet(), "stemmer": qdrant_edge.DisabledStemmer()}
+        else:
+            options["language"] = settings.language
+        self._model = qdrant_edge.Bm25(qdrant_edge.Bm25Config(**options))
+
+    def embed_query(self, text: str) -> SparseVector | None:
+        """The words of a query, each counting 1; None if it has none but stop words."""
+        return _plain(self._model.embed_query(words_of(text)))
+
+    def embed_passages(self, texts: Sequence[str]) -> list[SparseVector | None]:
+        """The words of each passage, by saturated frequency; None for one that has none."""
+        return [_plain(self._model.embed_document(words_of(text))) for text in texts]
+
+
+def words_of(text: str) -> str:
+    """A text as the tokenizer is given it: with pairs of characters where no spaces are written, and compounds as a whole, too."""
+    compounds = [re.sub("[-_]", "", found) for found in _COMPOUND.findall(text)]
+    spaced = _UNSPACED.sub(lambda run: f" {_pairs(run[0])} ", text)
+    return " ".join([spaced, *compounds])
+
+
+def describe(settings: LexicalSettings) -> str:
+    """What words depend on, as it is noted with a collection; empty for none."""
+    if settings.model == "none":
+        return ""
+    return json.dumps(
+        {"model": settings.model, "version": _VERSION, "language": settings.language, "fields": list(settings.fields)}
+    )
+
+
+@lru_cache(maxsize=8)
+def words_like(description: str) -> SparseEmbedder | None:
+    """What makes words like those of a collection, by its description; None for a collection without.
+
+    Raises:
+        IndexMismatch: this version makes no such words.
+    """
+    if not description:
+        return None
+    try:
+        noted = json.loads(description)
+        if noted.pop("version") == _VERSION:
+            return Bm25(LexicalSettings(**noted))
+    except (ValueError, TypeError, KeyError, AttributeError):
+        pass
+    raise IndexMismatch(
+        f"the collection's words were made by another version of this program ({description[:_SHOWN]}); bring it over with "
+        "`search reindex`, which embeds nothing again, or search it with --retrieval dense"
+    )
+
+
+def _pairs(run: str) -> str:
+    return run if len(run) == 1 else " ".join(run[at : at + 2] for at in range(len(run) - 1))
+
+
+def _plain(vector: "qdrant_edge.SparseVector") -> SparseVector | None:
+    return SparseVector(list(vector.indices), list(vector.values)) if vector.indices else None

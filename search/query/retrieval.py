@@ -1,0 +1,113 @@
+"""The first stage: which passages may answer a query? Embedded, asked for by vector, by words or by both, and put in order."""
+
+import time
+from typing import NamedTuple
+
+from search.documents import Candidate, Retrieval
+from search.embedding.dense import Embedder
+from search.embedding.sparse import words_like
+from search.errors import InvalidQuery
+from search.index.contract import CollectionSpec, PlainFilter, Query, VectorIndex
+from search.index.points import find
+from search.inference.tokens import head
+from search.query.fusion import SHARE, ranked, vote
+from search.reranking.contract import Deadline
+
+_LISTED = 100  # passages by vector and by words, at least, that both scores are normalised over
+_LEAST_S = 0.5  # that a server has to answer, however little is left of a budget
+
+
+class Retrieved(NamedTuple):
+    """What the first stage found."""
+
+    candidates: list[Candidate]  # in retrieval order
+    damaged: int  # points among the closest that hold no passage, and were left out
+    ranking: str  # what the order is by, in words
+    retrieval: Retrieval  # how they were found; "dense" where the collection has no words
+    warnings: list[str]
+    embed_s: float  # seconds until the query was embedded
+
+
+class Retriever:
+    """The first stage over one collection. Safe to call from several threads."""
+
+    def __init__(self, embedder: Embedder, index: VectorIndex) -> None:
+        """Keep the parts.
+
+        Args:
+            embedder: the one the collection was built with.
+            index: the collection; opened with the first query.
+        """
+        self._embedder = embedder
+        self._index = index
+        self._opened = False
+
+    def retrieve(
+        self,
+        query: str,
+        depth: int,
+        *,
+        retrieval: Retrieval | None = None,
+        share: float | None = None,
+        filter: PlainFilter | None = None,
+        deadline: Deadline | None = None,
+    ) -> Retrieved:
+        """The `depth` best passages for a query.
+
+        Args:
+            query: what is looked for.
+            depth: how many.
+            retrieval: by vector and words, or by one of them; None: by words, too, if the collection has any.
+            share: of the words; None: as much as is best where the embedder reads the query, and more where it does not.
+            filter: which passages may be found; None for all.
+            deadline: bounds how long a server may take.
+
+        Raises:
+            InvalidQuery: words alone are asked for, and the collection has none.
+            IndexFailure: the collection cannot be searched.
+            ModelError: the embedder failed.
+        """
+        started = time.perf_counter()
+        self._open()
+        words = None if retrieval == "dense" else words_like(self._index.spec.lexical)
+        warnings = []
+        if words is None and retrieval == "lexical":
+            raise InvalidQuery(
+                f"the passages of collection {self._index.name!r} have no words to be found by, only vectors; bring it over with "
+                "`search reindex`, which embeds nothing again, or ask for retrieval dense"
+            )
+        if words is None and retrieval == "hybrid":
+            retrieval = "dense"
+            warnings.append(
+                f"collection {self._index.name!r} was made without words, so passages were found by their vectors alone; "
+                "`search reindex` adds them, without embedding anything again"
+            )
+        retrieval = retrieval or ("dense" if words is None else "hybrid")
+        vector = self._embedder.embed_query(query)
+        lexical = None if words is None else words.embed_query(query)
+        if words is not None and lexical is None:
+            warnings.append("the query has no word that counts, only stop words or punctuation")
+        embedded = time.perf_counter()
+        timeout_s = None if deadline is None else max(_LEAST_S, deadline.remaining_ms / 1000)
+        listed = max(depth, _LISTED) if retrieval == "hybrid" else depth
+        found = find(self._index, Query(vector, lexical, retrieval, filter, timeout_s), listed)
+        weight = self._share(query, share)
+        candidates = ranked(found.matches, retrieval, weight, listed)[:depth]
+        return Retrieved(candidates, found.damaged, _in_words(retrieval, weight), retrieval, warnings, embedded - started)
+
+    def _open(self) -> None:
+        if not self._opened:  # once: on a server it costs two requests
+            self._index.ensure(CollectionSpec(self._embedder.dimension, self._embedder.fingerprint), create=False)
+            self._opened = True
+
+    def _share(self, query: str, share: float | None) -> float:
+        if share is not None:
+            return share
+        tokenizer = self._embedder.tokenizer
+        return 1 - (1 - SHARE) * vote(tokenizer.unread_share(head(query, tokenizer.max_tokens)))
+
+
+def _in_words(retrieval: Retrieval, share: float) -> str:
+    if retrieval == "hybrid":
+        return f"{share:.2g} z(words) + {1 - share:.2g} z(cosine)"
+    return "cosine similarity" if retrieval == "dense" else "score of the words"

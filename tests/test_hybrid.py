@@ -1,0 +1,432 @@
+"""Passages are found by vectors and by words, the same by every engine, and the answer says which of them found what."""
+
+import math
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from commands import as_json, error
+from conftest import OpenIndex
+from numpy.typing import NDArray
+
+from search import Settings, open_search
+from search.documents import Document, SparseVector
+from search.embedding.dense import FastEmbedEmbedder
+from search.embedding.sparse import Bm25, describe, words_like
+from search.errors import IndexMismatch, InvalidQuery, InvalidSettings
+from search.index.contract import CollectionSpec, Match, Point, Query, VectorIndex
+from search.inference.tokens import TextTokenizer
+from search.ingestion.chunking import Chunker
+from search.ingestion.embedding import with_words
+from search.ingestion.run import Ingestion
+from search.query.fusion import ranked, vote
+from search.query.options import SearchOptions
+from search.query.service import SearchService
+from search.reranking.recipe import Recipe
+from search.settings import LexicalSettings
+
+WORDS = describe(LexicalSettings())
+SPEC = CollectionSpec(8, "model@1", WORDS)
+SUBJECTS = [
+    "getValue returns the value",
+    "get_value returns it",
+    "a pump XJ-9000-A",
+    "a pump XJ-9000-C",
+    "error E0382",
+    "the of and",
+]
+NEAR = {"rel_tol": 1e-5, "abs_tol": 1e-5}
+
+
+def unit(seed: int) -> NDArray[np.float32]:
+    values = np.random.default_rng(seed).normal(size=8)
+    vector: NDArray[np.float32] = (values / np.linalg.norm(values)).astype(np.float32)
+    return vector
+
+
+def points(number: int) -> list[Point]:
+    made = []
+    for i in range(number):
+        text = f"{SUBJECTS[i % 6]} {'again ' * (i % 4)}{'pump' if i % 3 else ''}" if i % 6 != 5 else SUBJECTS[5]
+        payload = {"document_id": "-", "title": "", "text": text, "metadata": {"even": i % 2 == 0}}
+        made.append(Point(str(uuid.uuid5(uuid.NAMESPACE_OID, str(i))), unit(i), payload))
+    return with_words(made, WORDS)
+
+
+POINTS = points(60)
+
+
+def by_the_formula(query: SparseVector) -> dict[str, float]:
+    """BM25 as Qdrant has it: ln((N - n + .5) / (n + .5) + 1) for each word, times what the passage's vector holds of it."""
+    vectors = [dict(zip(*point.lexical, strict=True)) if point.lexical else {} for point in POINTS]
+    number = sum(map(bool, vectors))  # of passages: one that has no word does not count
+    holds = {word: sum(word in vector for vector in vectors) for word in query.indices}
+    idf = {word: math.log((number - n + 0.5) / (n + 0.5) + 1) for word, n in holds.items()}
+    return {
+        point.id: sum(idf[word] * vector.get(word, 0.0) for word in query.indices)
+        for point, vector in zip(POINTS, vectors, strict=True)
+    }
+
+
+def words(text: str) -> SparseVector:
+    made = words_like(WORDS)
+    assert made
+    vector = made.embed_query(text)
+    assert vector
+    return vector
+
+
+@pytest.fixture
+def filled(open_index: OpenIndex) -> VectorIndex:
+    index = open_index("documents")
+    index.ensure(SPEC, create=True)
+    index.upsert(POINTS)
+    return index
+
+
+@pytest.mark.parametrize("filter", [None, {"must": [{"key": "metadata.even", "match": {"value": True}}]}], ids=["all", "filtered"])
+@pytest.mark.parametrize("text", ["getValue", "pump XJ-9000-C", "E0382 again"])
+def test_every_engine_finds_the_same_by_both(filled: VectorIndex, text: str, filter: Any) -> None:
+    vector, lexical = unit(1000), words(text)
+    right = by_the_formula(lexical)
+    let = [point for point in POINTS if filter is None or point.payload["metadata"]["even"]]
+    cosines = {point.id: float(point.vector @ vector) for point in let}
+    nearest = sorted(cosines, key=lambda one: -cosines[one])[:7]
+    best = sorted((right[point.id] for point in let), reverse=True)[:7]
+    found = {match.id: match for match in filled.query(Query(vector, lexical, "hybrid", filter), 7)}
+    assert set(nearest) <= found.keys() <= cosines.keys()
+    assert 7 <= len(found) <= 14
+    for match in found.values():
+        assert match.lexical is not None
+        assert math.isclose(match.score, cosines[match.id], **NEAR)  # though some were found by words alone,
+        assert math.isclose(match.lexical, right[match.id], **NEAR)  # and others by their vectors
+    assert sorted((m.lexical or 0.0 for m in found.values()), reverse=True)[: len([b for b in best if b])] == pytest.approx(
+        [one for one in best if one], abs=1e-5
+    )
+    alone = filled.query(Query(vector, lexical, "lexical", filter), 7)
+    assert [match.lexical for match in alone] == pytest.approx([one for one in best if one > 0], abs=1e-5)
+    assert all(math.isclose(match.score, cosines[match.id], **NEAR) for match in alone)
+    assert [match.id for match in filled.query(Query(vector, lexical, "dense", filter), 7)] == nearest
+
+
+def test_vectors_of_both_kinds_come_back(filled: VectorIndex) -> None:
+    stored = {record.id: record for record in filled.scroll(vectors=True)}
+    assert filled.spec == SPEC
+    assert sum(record.lexical is None for record in stored.values()) == 10  # whose words are all stop words
+    for point in POINTS:
+        record = stored[point.id]
+        assert record.vector == pytest.approx(point.vector, abs=1e-6)
+        assert (record.lexical is None) == (point.lexical is None)
+        if record.lexical and point.lexical:
+            assert dict(zip(*record.lexical, strict=True)) == pytest.approx(dict(zip(*point.lexical, strict=True)))
+    assert all(record.vector is None and record.lexical is None for record in filled.scroll())
+
+
+def test_a_query_without_a_word_finds_by_its_vector(filled: VectorIndex) -> None:
+    found = filled.query(Query(unit(1), None, "hybrid"), 5)
+    assert [match.lexical for match in found] == [0.0] * 5
+    assert found[0].id == POINTS[1].id
+    assert filled.query(Query(unit(1), None, "lexical"), 5) == []
+
+
+def test_a_filter_may_leave_nothing_in_one_list(filled: VectorIndex) -> None:
+    only = {"must": [{"has_id": [POINTS[5].id, POINTS[11].id]}]}  # stop words
+    found = filled.query(Query(unit(1), words("pump"), "hybrid", only), 5)
+    assert {match.id: match.lexical for match in found} == {POINTS[5].id: 0.0, POINTS[11].id: 0.0}
+    assert filled.query(Query(unit(1), words("pump"), "lexical", only), 5) == []
+
+
+def test_a_collection_keeps_the_words_it_was_made_with(open_index: OpenIndex) -> None:
+    index = open_index("documents")
+    index.ensure(CollectionSpec(8, "model@1"), create=True)
+    index.ensure(SPEC, create=True)
+    assert index.spec.lexical == ""
+    index.upsert([point._replace(lexical=None) for point in POINTS])
+    assert index.query(Query(unit(3)), 1)[0].id == POINTS[3].id
+
+
+def of(text: str, **settings: Any) -> set[int]:
+    vector = Bm25(LexicalSettings(**settings)).embed_passages([text])[0]
+    return set(vector.indices) if vector else set()
+
+
+@pytest.mark.parametrize(
+    ("text", "query"),
+    [
+        ("call getValue() first", "get_value"),
+        ("call get_value first", "getValue"),
+        ("call getValue", "getvalue"),
+        ("see PEP 517", "pep-517"),
+        ("borrow of moved value: E0382", "e0382"),
+        ("Le café est fermé", "cafe"),
+        ("houses", "house"),
+        ("全球变暖的原因", "什么导致全球变暖?"),
+        ("日本の首都は東京です", "首都"),
+        ("서울의 인구", "인구는"),
+        ("ประเทศไทย", "ไทย"),
+    ],
+)
+def test_words_are_found_however_they_are_written(text: str, query: str) -> None:
+    assert of(text) & of(query)
+
+
+def test_a_part_number_is_also_one_word() -> None:
+    whole = (of("XJ-9000-C") & of("xj9000c")) - of("XJ 9000 C")
+    assert len(whole) == 1
+    assert whole <= of("the pump XJ-9000-C, of steel")
+    assert whole.isdisjoint(of("XJ-9000-A, C"))
+    assert of("2010-11-12") == of("2010 11 12")  # no letter in it
+    assert of("state-of-the-art") == of("state of the art")  # no digit
+
+
+def test_a_language_says_which_words_are_the_same() -> None:
+    assert of("Häuser", language="german") & of("Haus", language="german")
+    assert not of("der die das", language="german")
+    assert of("the of", language="none")
+    assert not of("running", language="none") & of("runs", language="none")
+    with pytest.raises(InvalidSettings, match="language"):
+        Settings(lexical={"language": "klingon"})
+
+
+def test_odd_texts_have_words_or_none() -> None:
+    made = Bm25(LexicalSettings())
+    assert made.embed_query("the of ?!") is None
+    assert made.embed_query("") is None
+    assert made.embed_passages(["", "?! … the"]) == [None, None]
+    long = made.embed_passages(["x" * 100_000, "a_" * 50_000, "1-" * 50_000 + "b", "\0 word \x7f \ufeff"])
+    assert [vector and len(vector.indices) for vector in long][3] == 1
+    assert all(vector is None or len(set(vector.indices)) == len(vector.indices) for vector in long)
+
+
+def test_words_of_another_version_are_refused() -> None:
+    assert words_like("") is None
+    for description in (WORDS.replace('"version": 1', '"version": 99'), "{", "[]", '{"version": 1, "model": "splade"}', '"x"'):
+        with pytest.raises(IndexMismatch, match="search reindex"):
+            words_like(description)
+
+
+def match(number: int, cosine: float, lexical: float) -> Match:
+    payload: dict[str, Any] = {"document_id": f"d{number}", "text": "", "title": "", "metadata": {}, "unknown_share": 0.0}
+    payload |= dict.fromkeys(("start", "end", "tokens", "tokens_embedded"), 0)
+    return Match(f"{number:03}", cosine, payload, lexical)
+
+
+def test_scores_are_normalised_and_mixed_by_one_share() -> None:
+    found = [match(0, 0.9, 0.0), match(1, 0.5, 6.0), match(2, 0.1, 3.0)]
+    both = ranked(found, "hybrid", 0.3, 2)
+    z = np.sqrt(1.5)
+    assert [one.document_id for one in both] == ["d0", "d1", "d2"]
+    assert [one.fusion_score for one in both] == pytest.approx([0.4 * z, 0.3 * z, -0.7 * z])
+    assert [(one.dense_rank, one.lexical_rank) for one in both] == [(1, None), (2, 1), (None, 2)]
+    assert [one.retrieval_score for one in both] == [0.9, 0.5, 0.1]
+    assert [one.document_id for one in ranked(found, "hybrid", 1.0, 2)] == ["d1", "d2", "d0"]
+    assert [one.document_id for one in ranked(found, "lexical", 0.3, 2)] == ["d1", "d2", "d0"]
+    dense = ranked(found, "dense", 0.3, 2)
+    assert [(one.document_id, one.fusion_score, one.first_stage_score) for one in dense] == [
+        ("d0", None, 0.9),
+        ("d1", None, 0.5),
+        ("d2", None, 0.1),
+    ]
+
+
+def test_what_has_none_of_the_words_stands_by_its_cosine_and_equals_by_their_ids() -> None:
+    found = [match(0, 0.1, 0.0), match(1, 0.5, 0.0), match(2, 0.2, 4.0), match(4, 0.5, 0.0), match(3, 0.5, 0.0)]
+    assert [one.document_id for one in ranked(found, "hybrid", 1.0, 10)] == ["d2", "d1", "d3", "d4", "d0"]
+    assert ranked([], "hybrid", 0.3, 10) == []
+    assert [one.fusion_score for one in ranked([match(0, 0.5, 2.0)], "hybrid", 0.3, 10)] == [0.0]
+
+
+@pytest.mark.parametrize(
+    ("text", "least", "most"),
+    [
+        ("Where do cats sleep?", 0.0, 0.0),
+        ("embeddings of 200 tokens", 0.0, 0.0),
+        ("什么导致全球变暖?", 0.5, 1.0),  # outside the vocabulary
+        ("кто написал войну и мир", 0.9, 1.0),  # spelled out
+        ("서울의 인구는 얼마입니까", 0.9, 1.0),
+        ("XJ-9000-C", 0.2, 0.9),
+        ("E0382", 0.3, 0.9),
+        ("", 0.0, 0.0),
+    ],
+)
+def test_a_model_cannot_read_what_it_spells_out(bundled_embedder: FastEmbedEmbedder, text: str, least: float, most: float) -> None:
+    assert least <= bundled_embedder.tokenizer.unread_share(text) <= most
+    assert [vote(0.0), vote(1 / 6), vote(1 / 3), vote(1.0)] == pytest.approx([1.0, 0.5, 0.0, 0.0])
+
+
+def searching(
+    embedder: FastEmbedEmbedder, index: VectorIndex, documents: Sequence[Document], lexical: str = WORDS
+) -> SearchService:
+    chunker = Chunker(embedder.tokenizer, 200, 0)
+    Ingestion(embedder, index, chunker, max_characters=10_000, lexical=lexical).run(documents)
+    return SearchService(embedder, index, lambda: None)
+
+
+WARMING = {
+    "sun": "太阳的能量驱动着地球的气候系统\uff0c并使地球保持温暖。",
+    "people": "政府间气候变化专门委员会的结论是\uff0c人类活动导致了近期的全球变暖。",
+    "volcanoes": "火山喷发会向大气中释放火山灰和二氧化硫。",
+    "fuels": "燃烧化石燃料释放二氧化碳\uff0c是全球变暖的主要原因。",
+}
+
+
+def test_a_language_that_the_models_cannot_read_is_found_by_its_words(tmp_path: Path) -> None:
+    with open_search(Settings(data_dir=tmp_path)) as searcher:
+        searcher.ingest([Document(id=name, text=text) for name, text in WARMING.items()])
+        result = searcher.search("什么导致了全球变暖?")
+        assert {hit.document_id for hit in result.hits[:2]} == {"people", "fuels"}
+        assert result.rerank_status == "full"
+        assert any("so its words count for more" in warning for warning in result.warnings)
+        alone = searcher.search("什么导致了全球变暖?", retrieval="lexical", rerank=False)
+        assert alone.ranking == alone.retrieval_ranking == "score of the words"
+
+
+def test_part_numbers_and_identifiers_come_first(local_index: VectorIndex, quick_embedder: FastEmbedEmbedder) -> None:
+    parts = [Document(id=f"part{i}", text=f"Pump XJ-{9000 + i // 26}-{chr(65 + i % 26)}, of steel, for water.") for i in range(520)]
+    others = [
+        Document(id="rust", text="E0382: a value was used after it was moved."),
+        Document(id="python", text="Call get_value before set_value."),
+        Document(id="peps/pep-0517.rst", text="A build system that is independent of setuptools."),
+    ]
+    service = searching(quick_embedder, local_index, [*parts, *others])
+    asked = {"XJ-9000-C": "part2", "xj-9013-q": "part354", "E0382": "rust", "getValue": "python", "PEP 517": "peps/pep-0517.rst"}
+    first = {query: service.search(query, SearchOptions(limit=3, depth=20)).hits[0].document_id for query in asked}
+    assert first == asked
+
+
+def test_metadata_that_the_settings_name_is_searched(local_index: VectorIndex, quick_embedder: FastEmbedEmbedder) -> None:
+    books = [
+        Document(id=f"b{i}", text="A book.", metadata={"isbn": f"97801311{i:05}", "authors": [{"name": f"Knuth{i}"}]})
+        for i in range(30)
+    ]
+    lexical = describe(LexicalSettings(fields=("metadata.isbn", "metadata.authors.name", "metadata.absent")))
+    service = searching(quick_embedder, local_index, books, lexical)
+    options = SearchOptions(limit=1, depth=30, retrieval="lexical")
+    assert service.search("9780131100007", options).hits[0].document_id == "b7"
+    assert service.search("knuth21", options).hits[0].document_id == "b21"
+
+
+def test_hits_say_which_of_both_found_them(local_index: VectorIndex, bundled_embedder: FastEmbedEmbedder) -> None:
+    texts = {"cat": "Cats sleep most of the day.", "law": "Rule Q77 applies.", "gzip": "The gzip module compresses files."}
+    service = searching(bundled_embedder, local_index, [Document(id=name, text=text) for name, text in texts.items()])
+    result = service.search("What does a tired kitten do under Q77?", SearchOptions(limit=3, depth=3))
+    hits = {hit.document_id: hit for hit in result.hits}
+    assert (result.retrieval, result.ranking) == ("hybrid", result.retrieval_ranking)
+    assert hits["law"].lexical_rank == 1
+    assert hits["cat"].dense_rank == 1
+    assert (hits["cat"].lexical_rank, hits["cat"].lexical_score) == (None, 0.0)
+    assert [hit.score for hit in result.hits] == [hit.fusion_score for hit in result.hits]
+    one = service.search("kitten", SearchOptions(limit=3, depth=3, retrieval="hybrid", lexical_share=0.0))
+    assert one.retrieval_ranking == "0 z(words) + 1 z(cosine)"
+    plain = service.search("kitten", SearchOptions(limit=3, depth=3, retrieval="dense"))
+    assert [hit.document_id for hit in one.hits] == [hit.document_id for hit in plain.hits]
+    assert {(hit.lexical_rank, hit.lexical_score, hit.fusion_score) for hit in plain.hits} == {(None, None, None)}
+
+
+def test_stop_words_alone_are_told(local_index: VectorIndex, quick_embedder: FastEmbedEmbedder) -> None:
+    service = searching(quick_embedder, local_index, [Document(id="a", text="A cat."), Document(id="b", text="The dog.")])
+    told = "the query has no word that counts, only stop words or punctuation"
+    both = service.search("What is the of?", SearchOptions(limit=2, depth=2))
+    assert len(both.hits) == 2
+    assert told in both.warnings
+    alone = service.search("?!", SearchOptions(limit=2, depth=2, retrieval="lexical"))
+    assert alone.hits == ()
+    assert told in alone.warnings
+
+
+def test_a_collection_without_words_is_searched_by_vectors_and_says_so(
+    local_index: VectorIndex, quick_embedder: FastEmbedEmbedder
+) -> None:
+    service = searching(quick_embedder, local_index, [Document(id="a", text="A cat.")], lexical="")
+    result = service.search("cat", SearchOptions(limit=1, depth=1, retrieval="hybrid"))
+    assert (result.retrieval, result.ranking, len(result.hits)) == ("dense", "cosine similarity", 1)
+    assert [warning for warning in result.warnings if "without words" in warning and "search reindex" in warning]
+    assert not service.search("cat", SearchOptions(limit=1, depth=1)).warnings  # nobody asked for them
+    with pytest.raises(InvalidQuery, match="search reindex"):
+        service.search("cat", SearchOptions(limit=1, depth=1, retrieval="lexical"))
+
+
+def test_reindexing_brings_words_without_embedding_anything(settings: Settings, model_folder: Path) -> None:
+    model = {"model": str(model_folder / "embedder-mean")}
+    before = settings.model_copy(update={"lexical": LexicalSettings(model="none")})
+    before = Settings(**{**before.model_dump(), "embedder": model, "reranker": {"kind": "none"}})
+    documents = [Document(id=f"d{i}", title=f"Part {i}", text=f"Number Q{i} of many. " * (1 + i % 30)) for i in range(40)]
+    with open_search(before) as searcher:
+        searcher.ingest(documents)
+        assert searcher.search("Q17").retrieval == "dense"
+        assert not searcher.search("Q17").warnings
+    after = before.model_copy(update={"lexical": LexicalSettings()})
+    with open_search(after) as searcher:
+        assert any("without words" in warning for warning in searcher.search("Q17").warnings)
+        assert searcher.ingest(documents).unchanged == 40  # which leaves it as it was made
+        assert searcher.index.spec.lexical == ""
+        report = searcher.reindex()
+        assert (report.switched, report.ingest.tokens, report.ingest.unchanged) == (True, 0, 40)
+        assert searcher.search("Q17").retrieval == "hybrid"
+        assert searcher.ingest(documents).unchanged == 40
+        assert searcher.search("Q17", retrieval="lexical").hits[0].document_id == "d17"
+        searcher.roll_back()
+        assert searcher.search("Q17").retrieval == "dense"
+
+
+def test_changed_and_updated_documents_have_their_new_words(settings: Settings, model_folder: Path) -> None:
+    model = {"model": str(model_folder / "embedder-mean")}
+    lexical = {"fields": ["metadata.code"]}
+    with open_search(Settings(**settings.model_dump() | {"embedder": model, "lexical": lexical})) as searcher:
+        searcher.ingest([Document(id="a", text="A pump."), Document(id="b", text="A valve.")])
+        searcher.update({"code": "ZX81"}, ids=["b"])
+        assert [hit.document_id for hit in searcher.search("ZX81", retrieval="lexical").hits] == ["b"]
+        searcher.ingest([Document(id="a", text="A turbine.")])
+        assert searcher.search("pump", retrieval="lexical").hits == ()
+        assert [hit.document_id for hit in searcher.search("turbine", retrieval="lexical").hits] == ["a"]
+
+
+def test_a_server_may_have_lost_its_words_meanwhile(standin: Any, model_folder: Path, tmp_path: Path) -> None:
+    given = {"data_dir": tmp_path, "embedder": {"model": str(model_folder / "embedder-mean")}, "reranker": {"kind": "none"}}
+    given["index"] = {"engine": "qdrant", "url": standin.url}
+    with open_search(Settings(**given, lexical={"model": "none"})) as searcher:
+        searcher.ingest([Document(id="a", text="A pump.")])
+        with open_search(Settings(**given)) as other:
+            other.reindex()
+            assert other.search("pump").retrieval == "hybrid"
+            other.roll_back()
+            assert other.search("pump").retrieval == "dense"
+
+
+def test_the_command_line_chooses_how_passages_are_found(tmp_path: Path) -> None:
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    (folder / "a.txt").write_text("The pump XJ-9000-A.")
+    (folder / "c.txt").write_text("The pump XJ-9000-C.")
+    data = ["--data-dir", str(tmp_path / "data"), "--json"]
+    as_json("ingest", str(folder), *data)
+    for way, first in (("hybrid", "docs/c.txt"), ("lexical", "docs/c.txt"), ("dense", None)):
+        told = as_json("query", "XJ-9000-C", "--retrieval", way, "--no-rerank", *data)
+        assert told["retrieval"] == way
+        assert first in {None, told["hits"][0]["document_id"]}
+    explained = as_json("explain", "XJ-9000-C", *data)
+    assert {"dense_rank", "lexical_rank", "lexical_score", "fusion_score"} <= explained["hits"][0].keys()
+    assert "hybrid" in error("query", "x", "--retrieval", "sparse", *data)
+    with pytest.raises(InvalidQuery, match="between 0 and 1"):
+        SearchOptions(lexical_share=1.5)
+
+
+def test_tokenizers_of_other_kinds_spell_nothing_out() -> None:
+    from tokenizers import Tokenizer
+    from tokenizers.models import BPE
+    from tokenizers.pre_tokenizers import ByteLevel
+
+    loaded = Tokenizer(BPE(vocab={letter: number for number, letter in enumerate(sorted(ByteLevel.alphabet()))}, merges=[]))
+    loaded.pre_tokenizer = ByteLevel()
+    assert TextTokenizer(loaded).unread_share("кто") == 0.0
+
+
+def test_a_rerankers_share_is_smaller_over_both() -> None:
+    assert Recipe(weight=0.4).share(fused=False) == 0.4
+    assert Recipe(weight=0.4).share(fused=True) == pytest.approx(0.24)
+    assert Recipe(weight=0.4, weight_over_hybrid=0.1).share(fused=True) == 0.1
+    assert Recipe().share(fused=True) == 1  # one that ranks by its score alone
+    assert Recipe(weight=0.4).weighted(0.7).share(fused=True) == 0.7  # what a user says
