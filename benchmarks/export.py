@@ -19,7 +19,7 @@ import ml_dtypes
 import record
 import safetensors.numpy
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
 from checkpoints import tensors, tokenizer
 

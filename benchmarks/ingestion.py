@@ -23,7 +23,7 @@ from typing import Any
 
 import record
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
 WORDS = ["harbour", "winter", "engine", "copper", "letter", "garden", "signal", "mountain", "paper", "river", "glass", "market"]
 FILES, ROUNDS, ROUND = 20_000, 4, 800

@@ -16,7 +16,7 @@ import record
 import torch
 import transformers
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 
 from checkpoints import CONFIGS, is_decoder, token_rows, write_checkpoint

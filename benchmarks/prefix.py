@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import record
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
 from checkpoints import CONFIGS, write_checkpoint
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import record
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
 from papers import pdf
 

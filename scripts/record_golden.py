@@ -1,10 +1,10 @@
 """Record what transformers says of random checkpoints: the scores that the exported graphs must give.
 
     python -m venv torch && torch/bin/pip install torch transformers ml_dtypes
-    torch/bin/python scripts/record_golden.py tests/golden.json
+    torch/bin/python scripts/record_golden.py tests/support/golden.json
 
-The checkpoints are made by tests/checkpoints.py from seeds, here and in the tests alike. Prompts are written out here as their
-publishers print them, rather than taken from the recipes that they check.
+The checkpoints are made by tests/support/checkpoints.py from seeds, here and in the tests alike. Prompts are written out here
+as their publishers print them, rather than taken from the recipes that they check.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from typing import Any
 import torch
 import transformers
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
 from checkpoints import CONFIGS, is_decoder, token_rows, tokenizer, write_checkpoint
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_api import PETS
+from serving import PETS
 
 from search.client import Client
 from search.documents import half_surrogate

@@ -12,20 +12,15 @@ import pytest
 from mcp import Client as Assistant
 from mcp import StdioServerParameters
 from mcp.server.mcpserver.exceptions import ToolError
-from serving import Served, serving
-from test_api import PETS
+from serving import Served, serving, with_pets
 
 from search.client import Client
 from search.documents import Document
 from search.mcp_server import build_assistant
-from search.searcher import Searcher, open_search
+from search.searcher import open_search
 from search.settings import Settings
 
 SEARCH = str(Path(sys.executable).parent / "search")
-
-
-def filled(searcher: Searcher) -> None:
-    searcher.ingest(PETS)
 
 
 async def called(assistant: Assistant, tool: str, **given: Any) -> Any:
@@ -64,7 +59,7 @@ async def play(assistant: Assistant) -> None:
 def test_over_a_collection_of_ones_own(settings: Settings) -> None:
     async def run() -> None:
         with open_search(settings) as searcher:
-            filled(searcher)
+            with_pets(searcher)
             async with Assistant(build_assistant(searcher, may_ingest=True)) as assistant:
                 await play(assistant)
 
@@ -76,7 +71,7 @@ def test_arguments_that_there_are_not_are_refused(settings: Settings) -> None:
 
     async def run() -> None:
         with open_search(settings) as searcher:
-            filled(searcher)
+            with_pets(searcher)
             async with Assistant(build_assistant(searcher, may_ingest=True)) as assistant:
                 for name in ("filters", "collection", "top_k", "min_score"):
                     told = await called(assistant, "search", **{"query": "What sleeps?", name: None})
@@ -99,7 +94,7 @@ def test_half_of_a_surrogate_pair_is_refused(settings: Settings) -> None:
 
     async def run() -> None:
         with open_search(settings) as searcher:
-            filled(searcher)
+            with_pets(searcher)
             server = build_assistant(searcher, may_ingest=True)  # no client would send it; a server may be called otherwise
             for tool, given in (
                 ("search", {"query": half}),
@@ -125,7 +120,7 @@ def test_the_server_says_its_version(settings: Settings) -> None:
 
 @pytest.fixture
 def served(settings: Settings) -> Iterator[Served]:
-    with serving(settings, filled) as one:
+    with serving(settings, with_pets) as one:
         yield one
 
 

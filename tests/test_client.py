@@ -8,9 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from serving import Served, serving
-from test_api import FOUR, PETS
-from test_api_load import slowed
+from serving import FOUR, PETS, Served, serving, slowed, with_pets
 
 from search.api.keys import new_key
 from search.client import AsyncClient, Client
@@ -26,17 +24,12 @@ from search.errors import (
     ServiceUnreachable,
     UnsupportedFilter,
 )
-from search.searcher import Searcher
 from search.settings import Settings
-
-
-def filled(searcher: Searcher) -> None:
-    searcher.ingest(PETS)
 
 
 @pytest.fixture
 def served(settings: Settings) -> Iterator[Served]:
-    with serving(settings, filled) as one:
+    with serving(settings, with_pets) as one:
         yield one
 
 
@@ -95,7 +88,7 @@ def test_errors_are_the_librarys(served: Served) -> None:
 
 def test_overload_and_keys(settings: Settings) -> None:
     key, digest = new_key()
-    with serving(settings, filled, queue_s=0.01, api_keys={"a": {"sha256": digest, "scopes": {"search"}}}) as served:
+    with serving(settings, with_pets, queue_s=0.01, api_keys={"a": {"sha256": digest, "scopes": {"search"}}}) as served:
         with Client(served.url) as stranger, pytest.raises(ServiceRefused, match="a key is needed"):
             stranger.search("x")
         with Client(served.url, key=key) as client:

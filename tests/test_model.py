@@ -1,8 +1,9 @@
 """Whatever is done to a collection, in whatever order, and wherever it is killed, it holds what a dictionary would.
 
 A Hypothesis state machine does the same to a collection and to a plain dictionary. The searcher runs in a process of its own
-(tests/modelled.py), which is killed between any two things it does to disk, engine or server. After a kill each document is as it
-was before or as it should be, never absent, never half; and the same command once more leads to the end it should have led to.
+(tests/support/modelled.py), which is killed between any two things it does to disk, engine or server. After a kill each document
+is as it was before or as it should be, never absent, never half; and the same command once more leads to the end it should have
+led to.
 """
 
 import json
@@ -153,7 +154,7 @@ def parent() -> "subprocess.Popen[str]":
     """A process that has everything imported, and forks those under test."""
     folder = Path(tempfile.mkdtemp())
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SEARCH_")}
-    command = [sys.executable, str(Path(__file__).with_name("modelled.py"))]
+    command = [sys.executable, str(Path(__file__).parent / "support" / "modelled.py")]
     with (folder / "log").open("ab") as errors:
         return subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment, cwd=folder

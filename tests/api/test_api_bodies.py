@@ -1,0 +1,190 @@
+"""What is sent to the service is checked at one door: how much there is, whether it can be stored, and each document by itself."""
+
+import json
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from serving import JSON, Served, resident, serving, with_pets
+
+from search.api.state import _in_parts
+from search.settings import Settings
+
+HALF = "caf\ud83d"
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with serving(Settings(data_dir=tmp_path_factory.mktemp("data")), with_pets) as one:
+        yield one
+
+
+BODIES: dict[str, tuple[str, str, Any]] = {
+    "a query": ("POST", "/v1/search", {"query": HALF}),
+    "a filter's value": ("POST", "/v1/search", {"query": "x", "filter": {"must": [{"key": "title", "match": {"value": HALF}}]}}),
+    "a filter's key": ("POST", "/v1/search", {"query": "x", "filter": {"must": [{"key": HALF, "match": {"value": "a"}}]}}),
+    "an unknown field": ("POST", "/v1/search", {"query": "x", HALF: 1}),
+    "a query of several": ("POST", "/v1/search/batch", {"searches": [{"query": "x"}, {"query": HALF}]}),
+    "an id": ("POST", "/v1/documents/delete", {"ids": [HALF]}),
+    "an id to update": ("PATCH", "/v1/documents", {"ids": [HALF], "metadata": {"a": 1}}),
+    "metadata to set": ("PATCH", "/v1/documents", {"ids": ["birds"], "metadata": {"a": [HALF]}}),
+    "a name of metadata": ("PATCH", "/v1/documents", {"ids": ["birds"], "metadata": {HALF: 1}}),
+    "a count": ("POST", "/v1/documents/count", {"filter": {"must": [{"key": "title", "match": {"value": HALF}}]}}),
+    "an alias": ("POST", "/v1/collections/aliases", {"alias": HALF, "collection": "documents"}),
+    "TEI's query": ("POST", "/rerank", {"query": HALF, "texts": ["a"]}),
+    "TEI's text": ("POST", "/rerank", {"query": "x", "texts": ["a", HALF], "return_text": True}),
+    "Jina's query": ("POST", "/v1/rerank", {"query": HALF, "documents": ["a"]}),
+    "Jina's document": ("POST", "/v1/rerank", {"query": "x", "documents": ["a", HALF]}),
+    "a text in an object": ("POST", "/v1/rerank", {"query": "x", "documents": [{"text": HALF}]}),
+    "Cohere's document": ("POST", "/v2/rerank", {"query": "x", "documents": [HALF]}),
+    "a model's name": ("POST", "/v2/rerank", {"query": "x", "documents": ["a"], "model": HALF}),
+    "vLLM's text": ("POST", "/score", {"text_1": "x", "text_2": [HALF]}),
+}
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_half_of_a_surrogate_pair_is_refused_wherever_it_stands(name: str, served: Served) -> None:
+    method, path, body = BODIES[name]
+    answer = served.http.request(method, path, content=json.dumps(body), headers=JSON)
+    assert answer.status_code == 422, answer.text
+    assert "half of a surrogate pair" in answer.text
+    raw = json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass")  # bytes that are no UTF-8
+    assert served.http.request(method, path, content=raw, headers=JSON).status_code in {400, 422}
+
+
+def test_pairs_that_are_whole_are_text(served: Served) -> None:
+    whole = json.dumps({"query": "x", "documents": ["caf\U0001f600 \\ud83d"]})
+    assert "\\ud83d\\ude00" in whole
+    told = served.http.post("/v1/rerank", content=whole, headers=JSON).raise_for_status().json()
+    assert told["results"][0]["document"]["text"] == "caf\U0001f600 \\ud83d"
+    assert served.http.post("/v1/search", content=b'\xef\xbb\xbf{"query": "x"}', headers=JSON).status_code == 200
+
+
+FAULTS: dict[str, tuple[Any, str]] = {
+    "no text": ({"id": "a", "text": ""}, "text"),
+    "white text": ({"id": "a", "text": " "}, "has no text"),
+    "an id that is too long": ({"id": "a" * 10_001, "text": "x"}, "id: String should have at most"),
+    "no id": ({"text": "x"}, "id: Field required"),
+    "an empty id": ({"id": "", "text": "x"}, "id: String"),
+    "an id that is a number": ({"id": 5, "text": "x"}, "id: Input should be a valid string"),
+    "metadata that is a list": ({"id": "a", "text": "x", "metadata": []}, "metadata: Input should be a valid dictionary"),
+    "a number beyond 64 bits": ({"id": "a", "text": "x", "metadata": {"a": 2**64}}, "beyond 64 bits"),
+    "NaN": ({"id": "a", "text": "x", "metadata": {"a": float("nan")}}, "nan"),
+    "a title that is null": ({"id": "a", "text": "x", "title": None}, "title: Input should be a valid string"),
+    "a field that there is not": ({"id": "a", "text": "x", "metdata": {}}, "metdata: Extra inputs are not permitted"),
+    "a long name of a field": ({"id": "a", "text": "x", "m" * 100_000: 1}, "m: Extra inputs are not permitted"),
+    "half of a surrogate pair": ({"id": "a", "text": HALF}, "half of a surrogate pair"),
+    "the same in the id": ({"id": HALF, "text": "x"}, "half of a surrogate pair"),
+    "the same in a name": ({"id": "a", "text": "x", "metadata": {HALF: 1}}, "keys must be strings that UTF-8 can store"),
+    "no object": ("a", "document: Input should be"),
+    "null": (None, "document: Input should be"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_document_with_a_fault_is_rejected_alone(name: str, served: Served) -> None:
+    wrong, reason = FAULTS[name]
+    body = {"documents": [{"id": "one", "text": "Cats."}, wrong, {"id": "two", "text": "Dogs."}], "dry_run": True}
+    answer = served.http.post("/v1/documents", content=json.dumps(body), headers=JSON)
+    assert answer.status_code == 200, answer.text
+    told = answer.json()
+    assert (told["added"], told["rejected"]) == (2, 1)
+    assert told["rejections"][0]["source"] == "documents[1]"
+    assert reason in told["rejections"][0]["reason"]
+    assert len(answer.text) < 2_000
+
+
+def test_parameters_in_an_address_that_there_are_not_are_refused(served: Served) -> None:
+    """Else a document of the wrong collection would be given."""
+    assert served.http.get("/v1/documents/birds", params={"collection": "documents"}).status_code == 200
+    answer = served.http.get("/v1/documents/birds", params={"collecton": "other"})
+    assert (answer.status_code, answer.json()["error"]["type"]) == (422, "InvalidRequest")
+    assert "there is no parameter 'collecton' in this address; there are collection" in answer.text
+    answer = served.http.post("/v1/search", params={"limit": 1}, json={"query": "x"})
+    assert (answer.status_code, "there is no parameter 'limit'" in answer.text) == (422, True)
+    assert served.http.post("/v1/rerank?api-version=2", json={"query": "x", "documents": ["a"]}).status_code == 200
+
+
+def test_values_are_counted_before_anything_is_made_of_them(served: Served) -> None:
+    before = resident(served)
+    for body in (
+        '{"query": "x", "filter": {"must": [' + "{}," * 3_000_000 + "{}]}}",
+        '{"query": "x", "filter": {"must": [' + '"",' * 2_500_000 + '""]}}',
+        '{"documents": [{"id": "a", "text": "x", "metadata": {"a": [' + "1," * 4_500_000 + "1]}}]}",
+    ):
+        path = "/v1/documents" if "documents" in body else "/v1/search"
+        answer = served.http.post(path, content=body, headers=JSON)
+        assert (answer.status_code, answer.json()["error"]["type"]) == (422, "InvalidRequest")
+        assert "more than 200,000 values" in answer.text
+    assert resident(served) < before + 150_000_000
+    marks = json.dumps({"query": "x", "texts": ['{"a": [1, 2, "\\\\"]}, ' * 15_000] * 10})  # which stand in strings
+    assert served.http.post("/rerank", content=marks, headers=JSON).status_code == 200
+
+
+def test_texts_far_beyond_the_window_take_no_time(served: Served) -> None:
+    """The tokenizer took 25 s and 600 MB for these, and nobody else was answered."""
+    before = resident(served)
+    for text in ("[SEP]" * 150_000, "a" * 750_000, "word " * 150_000):
+        began = time.perf_counter()
+        answer = retried(served, "/rerank", {"query": text[:90_000], "texts": [text] * 10})
+        assert (answer.headers["x-truncated-texts"], answer.headers["x-truncated-queries"]) == ("10", "1")
+        assert time.perf_counter() - began < 15
+    assert resident(served) < before + 200_000_000
+    told = retried(served, "/v1/search", {"query": "word " * 20_000}).json()
+    assert told["warnings"][0] == "the query has at least 4000 tokens and the embedder read 254"
+
+
+def retried(served: Served, path: str, body: Any) -> httpx.Response:
+    """What is answered as soon as there is room: a machine under load learns first how long things take."""
+    for _ in range(20):
+        answer = served.http.post(path, json=body)
+        if answer.status_code != 429:
+            return answer.raise_for_status()
+        time.sleep(1)
+    return answer
+
+
+def test_parts_of_a_request_are_of_like_length() -> None:
+    short, long = "a" * 100, "b" * 100_000
+    assert [len(part) for part in _in_parts([short] * 10, 4)] == [4, 4, 2]
+    assert [len(part) for part in _in_parts([long] * 3, 4)] == [1, 1, 1]
+    assert list(_in_parts([short, long, short, short], 6)) == [[short, long], [short, short]]
+    assert list(_in_parts([short, long], sys.maxsize)) == [[short, long]]
+
+
+def test_large_bodies_leave_the_service_answering(served: Served) -> None:
+    """Bodies that took seconds of the event loop each."""
+    bodies = {
+        "/v1/search": '{"query": "x", "filter": {"must": [' + "{}," * 3_000_000 + "{}]}}",
+        "/v1/documents": '{"documents": [{"id": "a", "text": "x", "metadata": {"a": [' + "{}," * 3_000_000 + "{}]}}]}",
+        "/v1/documents/count": '{"filter": {"must": [' + '{"key":"a"},' * 60_000 + "{}]}}",
+    }
+    stop = threading.Event()
+
+    def send(path: str, body: str) -> None:
+        with httpx.Client(base_url=served.url, timeout=60) as http:
+            while not stop.is_set():
+                http.post(path, content=body, headers=JSON)
+
+    threads = [threading.Thread(target=send, args=one) for one in bodies.items()]
+    for thread in threads:
+        thread.start()
+    took = []
+    try:
+        for _ in range(60):
+            began = time.perf_counter()
+            served.http.get("/readyz").raise_for_status()
+            took.append(time.perf_counter() - began)
+            time.sleep(0.02)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    p95 = statistics.quantiles(took, n=20)[-1]
+    print(f"readyz: median {statistics.median(took):.3f} s, p95 {p95:.3f} s, longest {max(took):.3f} s")
+    assert p95 < 1

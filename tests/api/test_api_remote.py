@@ -1,0 +1,73 @@
+"""A service whose reranker is behind a chat endpoint that comes and goes."""
+
+import asyncio
+import logging
+import socket
+
+import pytest
+from chatting import Answer, ChatStandIn
+from mcp import Client as Assistant
+from serving import serving, with_pets
+
+from search.api.state import Service
+from search.mcp_server import build_assistant
+from search.searcher import open_search
+from search.settings import Settings
+
+
+@pytest.fixture
+def port() -> int:
+    """Where nobody answers, until a test listens there."""
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        number: int = one.getsockname()[1]
+    return number
+
+
+def asking(settings: Settings, port: int) -> Settings:
+    chat = {"kind": "chat", "url": f"http://127.0.0.1:{port}/v1", "model": "a-model"}
+    return settings.model_copy(update={"reranker": Settings(reranker=chat).reranker})
+
+
+def test_the_service_starts_while_the_reranker_is_down(settings: Settings, port: int, caplog: pytest.LogCaptureFixture) -> None:
+    with serving(asking(settings, port), with_pets) as served:
+        assert "did not answer" in caplog.text
+        assert served.http.get("/readyz").status_code == 200
+        told = served.http.post("/v1/search", json={"query": "What sleeps?"}).raise_for_status().json()
+        assert (told["rerank_status"], len(told["hits"])) == ("failed", 3)
+        with ChatStandIn(port):
+            told = served.http.post("/v1/search", json={"query": "What sleeps?"}).raise_for_status().json()
+            assert (told["rerank_status"], told["reason"]) == ("full", "")
+
+
+def test_the_service_starts_while_the_reranker_is_silent(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("search.api.state._WARM_REMOTE_MS", 200.0)
+    with ChatStandIn() as silent, open_search(asking(settings, int(silent.url.split(":")[2].split("/")[0]))) as searcher:
+        silent.planted.append(Answer(silent=True))
+        service = Service(searcher.settings, searcher)
+        service.warm_up()
+        assert service.ready
+        assert "did not answer within 0.2 s" in caplog.text
+        assert len(silent.requests) == 1
+        service.close()
+
+
+def test_where_the_reranker_is_stays_here(settings: Settings, port: int, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    with serving(asking(settings, port), with_pets) as served:
+        answer = served.http.post("/v1/search", json={"query": "x"}, headers={"X-Request-Id": "mine"})
+        assert answer.json()["reason"] == "the reranker a-model failed; the log of the service has the rest under request mine"
+        batch = served.http.post("/v1/search/batch", json={"searches": [{"query": "x"}]})
+        scored = served.http.post("/rerank", json={"query": "x", "texts": ["a", "b"]})
+        assert str(port) not in answer.text + batch.text + scored.text
+        assert f"request mine: the reranker a-model failed: http://127.0.0.1:{port}" in caplog.text
+
+        async def ask() -> None:
+            async with Assistant(build_assistant(served.searcher, may_ingest=False)) as assistant:
+                found = (await assistant.call_tool("search", {"query": "What sleeps?"})).structured_content
+                assert found
+                assert found["notes"][0].startswith("the reranker failed")
+                assert str(port) not in str(found)
+
+        asyncio.run(ask())

@@ -1,0 +1,193 @@
+"""The page at /, as a person with a browser finds it: typing, filters, keys, errors, and nothing that a browser complains of."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect
+from serving import Served, serving, slowed
+
+from search.api.keys import new_key
+from search.documents import Document
+from search.searcher import Searcher
+from search.settings import Settings
+
+KEY, DIGEST = new_key()
+SCRIPT = "<img src=x onerror=\"document.title='taken'\"><script>document.title='taken'</script>"
+CATS = "# Cats\n\nThey purr. Cats sleep most of the day, wherever it is warm. They hunt at dusk."
+NOTES = [
+    Document("notes/cats.md", CATS, "Cats", {"kind": "cat", "year": 2020}, "text/markdown"),
+    Document("notes/dogs.md", "Dogs bark at night. In the day they sleep.", "Dogs", {"kind": "dog", "year": 2021, "good": True}),
+    Document("notes/birds.md", "Birds sing at dawn.", "Birds", {"kind": "bird", "year": 2022, "good": False}),
+    Document("notes/odd.md", f"Sleep is odd {SCRIPT}", SCRIPT, {"kind": SCRIPT}),
+]
+
+
+def filled(searcher: Searcher) -> None:
+    searcher.ingest(NOTES)
+    searcher.beside("other").ingest([Document("other", "Fish swim, and never sleep.")])
+
+
+@pytest.fixture
+def served(settings: Settings) -> Iterator[Served]:
+    with serving(settings, filled) as one:
+        yield one
+
+
+@pytest.fixture
+def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """A page whose console stays silent, and that asks nothing of anybody else."""
+    options: dict[str, Any] = getattr(request, "param", {})
+    opened = browser.new_page(**options)
+    complaints: list[str] = []
+
+    def note(message: ConsoleMessage) -> None:
+        planned = ("status of 4", "status of 5", "ERR_FAILED")  # by tests of errors
+        if message.type in {"error", "warning"} and not any(part in message.text for part in planned):
+            complaints.append(message.text)
+
+    opened.on("console", note)
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.on("request", lambda asked: None if "127.0.0.1" in asked.url else complaints.append(asked.url))
+    yield opened
+    assert opened.title() == "Search"
+    opened.close()
+    assert complaints == []
+
+
+def shown(page: Page) -> list[str]:
+    return [str(item.get_attribute("data-document")) for item in page.locator("#results > li").all()]
+
+
+def ask(page: Page, text: str) -> None:
+    page.get_by_role("searchbox").fill(text)
+    page.keyboard.press("Enter")
+    expect(page.locator("#status")).to_contain_text("passage")
+
+
+def test_typing_a_question_shows_passages_and_how_they_came_about(page: Page, served: Served) -> None:
+    page.goto(served.url)
+    expect(page.get_by_role("searchbox")).to_be_focused()
+    ask(page, "Where do cats sleep?")
+    result = served.searcher.search("Where do cats sleep?", limit=20)
+    assert shown(page) == [hit.document_id for hit in result.hits]
+    first = page.locator("#results > li").first
+    assert [mark.inner_text() for mark in first.locator("mark").all()][:1] == ["Cats"]
+    expect(first.locator(".best")).to_have_text("Cats sleep most of the day, wherever it is warm. ")
+    for fact in ("retrieved", "reranked", "cosine", "reranker", "relevant"):
+        expect(first).to_contain_text(fact)
+    expect(page.locator("#account")).to_contain_text("rerank")
+    widths = [bar.bounding_box() for bar in page.locator("#bar span").all()]
+    assert len(widths) == 4
+    assert "q=Where+do+cats+sleep" in page.url
+
+
+def test_the_other_order_by_key_and_by_click(page: Page, served: Served) -> None:
+    page.goto(f"{served.url}/?q=What+animals+sleep+in+the+day")
+    expect(page.locator("#results > li")).to_have_count(4)
+    result = served.searcher.search("What animals sleep in the day", limit=20)
+    reranked = [hit.document_id for hit in result.hits]
+    retrieved = [hit.document_id for hit in sorted(result.hits, key=lambda hit: hit.retrieval_rank)]
+    page.locator("footer").click()
+    page.keyboard.press("r")
+    assert shown(page) == retrieved
+    page.get_by_label("reranked", exact=True).check()
+    assert shown(page) == reranked
+    for hit in result.hits:
+        moved = hit.retrieval_rank - hit.rank
+        arrow = page.locator(f"li[data-document='{hit.document_id}'] .moved span").first
+        expect(arrow).to_have_text(f"↑{moved}" if moved > 0 else f"↓{-moved}" if moved < 0 else "=")
+
+
+def test_the_keyboard_alone(page: Page, served: Served) -> None:
+    page.goto(served.url)
+    ask(page, "sleep")
+    items = page.locator("#results > li")
+    page.keyboard.press("ArrowDown")
+    expect(items.nth(0)).to_be_focused()
+    page.keyboard.press("ArrowDown")
+    expect(items.nth(1)).to_be_focused()
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("ArrowUp")
+    expect(page.get_by_role("searchbox")).to_be_focused()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("/")
+    expect(page.get_by_role("searchbox")).to_be_focused()
+    assert page.get_by_role("searchbox").input_value() == "sleep"
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("searchbox")).to_be_focused()
+    page.go_back()
+    expect(page.locator("#results > li")).to_have_count(0)
+
+
+def test_filters_come_from_what_there_is(page: Page, served: Served) -> None:
+    page.goto(served.url)
+    ask(page, "sleep")
+    page.get_by_text("Filters").click()
+    page.get_by_label("cat (1)").check()
+    expect(page.locator("#results > li")).to_have_count(1)
+    page.get_by_label("dog (1)").check()
+    expect(page.locator("#results > li")).to_have_count(2)
+    expect(page.locator("#chosen")).to_have_text("(1)")
+    page.get_by_label("from", exact=True).fill("2021")
+    page.get_by_label("from", exact=True).blur()
+    expect(page.locator("#results > li")).to_have_count(1)
+    assert shown(page) == ["notes/dogs.md"]
+    page.get_by_label("to", exact=True).fill("2020")
+    page.get_by_label("to", exact=True).blur()
+    expect(page.locator("#status")).to_contain_text("nothing lies between 2021 and 2020")
+    page.get_by_label("Collection").select_option("other")
+    expect(page.locator("#results > li")).to_have_count(1)
+    assert shown(page) == ["other"]
+
+
+def test_errors_and_degraded_answers_are_said(page: Page, served: Served) -> None:
+    page.goto(served.url)
+    slowed(served, 0, "raises")
+    ask(page, "sleep")
+    expect(page.locator("#status")).to_contain_text("reranking: failed")
+    expect(page.locator("#results > li").first).to_contain_text("\u2013")
+    page.route("**/v1/search", lambda route: route.abort())
+    page.get_by_role("searchbox").fill("again")
+    page.keyboard.press("Enter")
+    expect(page.locator("#status.bad")).to_contain_text("The service cannot be reached")
+    page.unroute("**/v1/search")
+    page.get_by_role("searchbox").fill("x" * 200_000)
+    page.keyboard.press("Enter")
+    expect(page.locator("#status.bad")).to_contain_text("at most 100000 characters")
+    expect(page.locator("#results > li")).to_have_count(0)
+
+
+def test_with_a_key(page: Page, settings: Settings) -> None:
+    keys = {"page": {"sha256": DIGEST, "scopes": {"search"}}}
+    with serving(settings, filled, api_keys=keys) as served:
+        page.goto(f"{served.url}/?q=sleep")
+        expect(page.get_by_label("This service asks for a key")).to_be_visible()
+        page.get_by_label("This service asks for a key").fill("wrong")
+        page.keyboard.press("Enter")
+        expect(page.locator("#status.bad")).to_contain_text("this key is not known")
+        page.get_by_label("This service asks for a key").fill(KEY)
+        page.keyboard.press("Enter")
+        expect(page.locator("#results > li")).to_have_count(4)
+        page.reload()
+        expect(page.locator("#results > li")).to_have_count(4)
+        assert KEY not in page.url
+
+
+VIEWS = [
+    {"color_scheme": scheme, "viewport": {"width": width, "height": 900}} for scheme in ("light", "dark") for width in (1200, 360)
+]
+
+
+@pytest.mark.parametrize("page", VIEWS, indirect=True, ids=["light", "light, phone", "dark", "dark, phone"])
+def test_everybody_can_read_it(page: Page, served: Served, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    page.goto(f"{served.url}/?q=Where+do+cats+sleep")
+    expect(page.locator("#results > li")).to_have_count(4)
+    page.get_by_text("Filters").click()
+    violations = Axe().run(page).response["violations"]
+    assert [f"{one['id']}: {one['nodes'][0]['html']}" for one in violations] == []
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    page.screenshot(path=tmp_path / f"{request.node.callspec.id}.png", full_page=True)

@@ -1,0 +1,351 @@
+"""Killed at any point and run again, or on a full disk: the end equals one clean run."""
+
+import errno
+import os
+import random
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from held import contents
+from standin import QdrantStandIn
+
+from search.embedding.dense import FastEmbedEmbedder
+from search.errors import IndexFull
+from search.index.contract import CollectionSpec, VectorIndex
+from search.index.edge.collections import EdgeCollections
+from search.index.edge.folder import DataFolder, is_full
+from search.index.edge.index import EdgeIndex
+from search.index.server.connection import connect
+from search.index.server.index import QdrantIndex
+
+RUN = """
+import sys
+from search import Document, Settings, open_search
+version, count, words = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+def documents():
+    for i in range(count):
+        if (i + version) % 10:  # some come and some go with every version
+            text = f"Document {i}, version {version if i % 3 else 0}. " + "A sentence about nothing. " * (i * 7 % words)
+            yield Document(id=str(i), text=text)
+with open_search(Settings(chunking={"tokens": 30, "overlap": 0})) as searcher:
+    print("ready", flush=True)
+    searcher.ingest(documents(), sync=True, max_delete=count)
+"""
+DOCUMENTS = 150
+
+
+@pytest.fixture(params=["edge", "standin"])
+def place(request: pytest.FixtureRequest, tmp_path: Path, model_folder: Path) -> Iterator[Callable[[str], dict[str, str]]]:
+    """The settings that put a collection of some name into one engine, for a process of its own."""
+    shared = {**os.environ, "SEARCH_EMBEDDER__MODEL": str(model_folder / "embedder-mean"), "SEARCH_THREADS": "1"}
+    with QdrantStandIn() as server:
+
+        def settings(name: str) -> dict[str, str]:
+            if request.param == "edge":
+                return {**shared, "SEARCH_DATA_DIR": str(tmp_path / name)}
+            return {**shared, "SEARCH_INDEX__ENGINE": "qdrant", "SEARCH_INDEX__URL": server.url, "SEARCH_COLLECTION": name}
+
+        yield settings
+
+
+def held(settings: dict[str, str], embedder: FastEmbedEmbedder) -> dict[str, list[tuple[int, str, object]]]:
+    index: VectorIndex
+    if url := settings.get("SEARCH_INDEX__URL"):
+        index = QdrantIndex(connect(url), settings["SEARCH_COLLECTION"], url)
+    else:
+        index = EdgeIndex(Path(settings["SEARCH_DATA_DIR"]), "documents")
+    index.ensure(CollectionSpec(embedder.dimension, embedder.fingerprint), create=False)
+    found = contents(index)
+    index.close()
+    return found
+
+
+def run(version: int, settings: dict[str, str], kill_after_s: float | None = None, *, words: int = 12) -> float:
+    """One run; killed, if asked, some seconds after it was ready to begin. How long it took from then."""
+    command = [sys.executable, "-c", RUN, str(version), str(DOCUMENTS), str(words)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=settings) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+        started = time.monotonic()
+        if kill_after_s is not None:
+            time.sleep(kill_after_s)
+            process.send_signal(signal.SIGKILL)
+        process.wait()
+        if kill_after_s is None:
+            assert process.returncode == 0
+    return time.monotonic() - started
+
+
+def test_killed_anywhere_and_run_again_equals_one_clean_run(
+    place: Callable[[str], dict[str, str]],
+    quick_embedder: FastEmbedEmbedder,
+    in_full: bool,  # noqa: FBT001  # a fixture
+) -> None:
+    """Version after version, each killed once or twice before it is run to its end."""
+    draw = random.Random(4)  # noqa: S311  # no secret
+    took = run(1, place("killed"))
+    for version in range(2, 27 if in_full else 4):
+        for _ in range(2):
+            run(version, place("killed"), draw.random() * took)
+        took = run(version, place("killed"))
+        clean = place(f"clean{version}")
+        run(version, clean)
+        assert held(place("killed"), quick_embedder) == held(clean, quick_embedder)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
+    """A disk of so many megabytes; asked again, the same one with another size."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def disk(megabytes: int) -> Path:
+        options = f"{'remount,' if os.path.ismount(folder) else ''}size={megabytes}m"  # pathlib's is the same
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True, check=False)
+        if done.returncode:
+            pytest.skip("only root may mount a small disk")
+        return folder
+
+    yield disk
+    subprocess.run(["umount", folder], capture_output=True, check=False)
+
+
+@pytest.mark.timeout(300)
+def test_a_full_disk_ends_a_run_that_goes_on_when_there_is_room(
+    small_disk: Callable[[int], Path], model_folder: Path, tmp_path: Path, quick_embedder: FastEmbedEmbedder
+) -> None:
+    settings = {**os.environ, "SEARCH_EMBEDDER__MODEL": str(model_folder / "embedder-mean"), "SEARCH_DATA_DIR": str(small_disk(47))}
+    run_ = f"{RUN.replace('sentence about', 'sentence at length about ' + 'very ' * 20)}"
+    command = [sys.executable, "-c", run_, "1", "1500", "12"]
+    full = subprocess.run(command, env=settings, capture_output=True, text=True, check=False)
+    assert full.returncode == 1, full.returncode  # and not killed by the system
+    assert "IndexFull" in full.stderr
+    assert "make room and run the same again, what was written stays" in full.stderr
+    small_disk(900)
+    written = held(settings, quick_embedder)
+    assert 0 < len(written) < 1_350
+    subprocess.run(command, env=settings, check=True, capture_output=True)
+    clean = {**settings, "SEARCH_DATA_DIR": str(tmp_path / "clean")}
+    subprocess.run(command, env=clean, check=True, capture_output=True)
+    assert held(settings, quick_embedder) == held(clean, quick_embedder)
+
+
+def test_too_little_room_for_a_collection(small_disk: Callable[[int], Path]) -> None:
+    index = EdgeIndex(small_disk(20), "documents")
+    with pytest.raises(IndexFull, match=r"(19|20|21) MB are left"):
+        index.ensure(CollectionSpec(8, "model@1"), create=True)
+
+
+FILL = """
+import sys
+from pathlib import Path
+import numpy as np
+from search.index.contract import CollectionSpec, Point
+from search.index.edge import index as edge
+from search.index.edge.index import EdgeIndex
+edge._OPTIMIZED_EVERY = 6_000  # 12 MB: more than the engine needs to build a graph
+index = EdgeIndex(Path(sys.argv[1]), "documents")
+index.ensure(CollectionSpec(512, "model@1"), create=True)
+written = index.count()
+while written < 40_000:
+    draw = np.random.default_rng(written)
+    vectors = draw.normal(size=(500, 512)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    numbers = range(written, written + 500)
+    ids = [f"00000000-0000-0000-0000-{number:012}" for number in numbers]
+    index.upsert([Point(one, vector, {"document_id": one}) for one, vector in zip(ids, vectors)])
+    written += 500
+    print(written, index.details()["indexed_vectors"], flush=True)
+"""
+
+
+@pytest.mark.timeout(300)
+def test_killed_while_memory_is_given_back(tmp_path: Path, in_full: bool) -> None:  # noqa: FBT001  # a fixture
+    """Every now and then the graph is built and the files are opened anew; what was acknowledged outlives a kill in between."""
+    draw = random.Random(6)  # noqa: S311  # no secret
+    graphs = 0
+    for turn in range(20 if in_full else 2):
+        data = tmp_path / str(turn)
+        acknowledged = 0
+        with subprocess.Popen([sys.executable, "-c", FILL, str(data)], stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout
+            until = time.monotonic() + 2 + 6 * draw.random()
+            while time.monotonic() < until and (line := process.stdout.readline()):
+                acknowledged, indexed = map(int, line.split())
+                graphs += indexed > 0
+            process.kill()
+            acknowledged = max([acknowledged, *(int(line.split()[0]) for line in process.stdout if line.endswith("\n"))])
+        index = EdgeIndex(data, "documents")
+        index.ensure(CollectionSpec(512, "model@1"), create=False)
+        held = sorted(record.id for record in index.scroll(fields=[]))
+        assert len(held) == len(set(held)) >= acknowledged > 0
+        assert held[:acknowledged] == [f"00000000-0000-0000-0000-{number:012}" for number in range(acknowledged)]
+        index.close()
+    assert graphs
+
+
+@pytest.mark.parametrize("left", [(), ("segment.json",), ("segments",), ("segments", "config"), ("",)], ids=str)
+def test_a_collection_whose_making_was_interrupted_is_made_again(left: tuple[str, ...], tmp_path: Path) -> None:
+    """Killed between the engine's files, of which some are there and some are not."""
+    spec = CollectionSpec(8, "model@1")
+    index = EdgeIndex(tmp_path, "documents")
+    index.ensure(spec, create=True)
+    index.close()
+    folder = tmp_path / "collections" / "documents"
+    (folder / "collection.json").unlink()
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if path.is_file() and any(part in str(path.relative_to(folder)) for part in left):
+            path.unlink()
+    index.ensure(spec, create=True)
+    assert index.count() == 0
+    index.close()
+
+
+AT_WORK = """
+import shutil, sys
+from pathlib import Path
+import numpy as np
+from search.errors import IndexFailure
+from search.index.contract import CollectionSpec, Point
+from search.index.edge.index import EdgeIndex
+from search.index.edge.collections import EdgeCollections
+from search.index.edge.process import EdgeProcess
+from search.settings import StorageSettings
+
+data, engine, work, leave = Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
+collections = EdgeProcess(data) if engine == "process" else EdgeCollections(data)
+index = collections.named("documents", StorageSettings())
+ids = [f"00000000-0000-0000-0000-{number:012}" for number in range(3_000)]
+
+def fill_up():
+    free = shutil.disk_usage(data).free - leave
+    with (data.parent / "filler").open("wb") as filler:
+        try:
+            while free > 0:
+                filler.write(b"x" * min(free, 4_096))
+                free -= 4_096
+        except OSError:
+            pass
+
+def open_it():
+    index.ensure(CollectionSpec(64, "model@1"), create=False)
+
+try:
+    match work:
+        case "make":
+            vectors = np.random.default_rng(0).normal(size=(3_000, 64)).astype(np.float32)
+            index.ensure(CollectionSpec(64, "model@1"), create=True)
+            index.upsert([Point(one, vector, {"document_id": one, "text": "x" * 200}) for one, vector in zip(ids, vectors)])
+            index.close()
+            collections.switch("name", "documents")
+        case "open":
+            fill_up()
+            open_it()
+            print(index.count(), len(index.query(np.ones(64, np.float32), 5)))
+        case "info":
+            fill_up()
+            print(collections.info("documents").points)
+        case "delete":
+            open_it()
+            fill_up()
+            for one in ids:
+                index.delete(ids=[one])
+            index.delete(filter={"must": []})
+        case "switch":
+            fill_up()
+            collections.switch("other", "documents")
+        case "snapshot":
+            fill_up()
+            collections.snapshot("documents")
+    print("done")
+except IndexFailure as error:
+    print(type(error).__name__, error)
+finally:
+    index.close()
+    collections.close()
+"""
+
+
+@pytest.mark.parametrize(
+    ("engine", "work", "leave"),
+    [
+        *(("here", work, leave) for work in ("open", "delete", "switch", "snapshot") for leave in (0, 3_000_000)),
+        ("here", "open", 30_000_000),
+        ("here", "info", 0),
+        *(("process", work, 0) for work in ("open", "delete", "switch")),
+    ],
+)
+def test_on_a_full_disk_it_says_so_and_nothing_is_killed_or_lost(
+    work: str, engine: str, leave: int, small_disk: Callable[[int], Path]
+) -> None:
+    disk = small_disk(400)
+
+    def run_(work: str) -> str:
+        command = [sys.executable, "-c", AT_WORK, str(disk / "data"), engine, work, str(leave)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+        assert done.returncode == 0, (done.returncode, done.stderr)  # and not killed by the system
+        return done.stdout
+
+    assert run_("make") == "done\n"
+    aliases = (disk / "data" / "aliases.json").read_text()
+    said = run_(work)
+    if work == "switch" and leave:
+        assert said == "done\n"
+    elif work != "snapshot" or leave < 30_000_000:
+        assert said.startswith("IndexFull "), said
+        assert "make room" in said
+        assert (disk / "data" / "aliases.json").read_text() == aliases
+    assert not list((disk / "data").rglob("*.json.unfinished"))
+    assert not list((disk / "data").rglob("*.unfinished"))
+    (disk / "filler").unlink()
+    leave = 400_000_000
+    assert run_("open") == "3000 5\ndone\n"
+
+
+def test_texts_are_their_owners_alone(tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    theirs.chmod(0o755)
+    before = os.umask(0)
+    try:
+        for data in (tmp_path / "parent" / "ours", theirs):
+            index = EdgeIndex(data, "documents")
+            index.ensure(CollectionSpec(8, "model@1"), create=True)
+            index.close()
+        EdgeCollections(theirs).snapshot("documents")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "parent" / "ours").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "parent").stat().st_mode & 0o777 == 0o700
+    assert theirs.stat().st_mode & 0o777 == 0o755  # as whoever made it has set it
+    for made in (theirs / "collections", theirs / "collections" / "documents", theirs / "snapshots"):
+        assert made.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_folder_that_cannot_be_synced_is_written_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sync = os.fsync
+
+    def of_files_alone(descriptor: int) -> None:  # as CIFS, FUSE and 9p have it
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        sync(descriptor)
+
+    monkeypatch.setattr("os.fsync", of_files_alone)
+    folder = DataFolder(tmp_path)
+    folder.write_aliases({"a": {"name": "b"}})
+    assert folder.leads_to("a") == "b"
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_known_by_its_number_and_by_its_words(number: int) -> None:
+    assert is_full(OSError(number, "whatever"))
+    assert is_full(shutil.Error([("a", "b", f"[Errno {number}] {os.strerror(number)}: 'a'")]))
+    assert is_full(RuntimeError(f"service error: {os.strerror(number)} (os error {number})"))
+    assert not is_full(OSError(errno.EACCES, os.strerror(errno.EACCES)))
