@@ -11,10 +11,14 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 from search import Document, Searcher, SearchError, Settings
+from search.embedding.dense import FastEmbedEmbedder
 from search.errors import CollectionNotFound
 from search.index import retrying
 from search.index.edge.process import EdgeProcess
@@ -157,25 +161,32 @@ def serve(settings: Settings) -> None:
             print(json.dumps(reply | {"steps": steps.taken}), flush=True)
 
 
+@cache
+def loaded(model: str) -> FastEmbedEmbedder:
+    """With one thread and no pool, so that it outlives a fork, unlike others, which would say that they are the parent's."""
+    with patch("search.embedding.dense.watch"), patch("search.inference.session.watch"):
+        return FastEmbedEmbedder(model, device="cpu", threads=1, cache=Path())
+
+
 def main() -> None:
     """A process for each line of settings, one after the other; it begins with everything imported, which takes a second."""
-    import fastembed  # noqa: F401
-    import onnxruntime  # noqa: F401
     import qdrant_client  # noqa: F401
 
-    import search.embedding
     import search.index.edge.index
     import search.index.filters
     import search.index.server.collections
     import search.ingestion.chunking
     import search.query.service  # noqa: F401
 
-    for line in iter(sys.stdin.readline, ""):
-        if (child := os.fork()) == 0:
-            serve(Settings(**json.loads(line)))
-            os._exit(0)  # without the ends of threads that a fork leaves behind
-        _, status = os.waitpid(child, 0)
-        print(json.dumps({"ended": os.waitstatus_to_exitcode(status)}), flush=True)
+    with patch("search.searcher.build_embedder", lambda settings: loaded(settings.embedder.model)):
+        for line in iter(sys.stdin.readline, ""):
+            settings = Settings(**json.loads(line))
+            loaded(settings.embedder.model)
+            if (child := os.fork()) == 0:
+                serve(settings)
+                os._exit(0)  # without the ends of threads that a fork leaves behind
+            _, status = os.waitpid(child, 0)
+            print(json.dumps({"ended": os.waitstatus_to_exitcode(status)}), flush=True)
 
 
 if __name__ == "__main__":
