@@ -74,18 +74,18 @@ def project(folder: Path, **requirements: str) -> Path:
 
 
 def test_what_is_vulnerable_is_named(osv: Osv) -> None:
-    clean = audit(osv)
-    assert (clean.returncode, len(osv.asked) > 300) == (0, True), clean.stderr
+    """In our own files; that none is vulnerable today is what scripts/audit.py says."""
     osv.vulnerable = frozenset({"qdrant-client"})
     told = audit(osv)
-    assert told.returncode == 1
+    assert (told.returncode, len(osv.asked) > 300) == (1, True), told.stderr
+    assert "NOT AUDITED" not in told.stdout
     assert "PYSEC-0000-1, fixed in 99.1" in told.stdout
     assert told.stdout.count("  qdrant-client ") == 5  # of eight files
 
 
-def test_that_nobody_could_be_asked_is_no_success(osv: Osv) -> None:
+def test_that_nobody_could_be_asked_is_no_success(osv: Osv, tmp_path: Path) -> None:
     osv.server_close()
-    told = audit(osv)
+    told = audit(osv, project(tmp_path, cpu="annotated-doc==0.0.4\n"))
     assert (told.returncode, "NOT AUDITED: annotated-doc " in told.stdout, told.stderr != "") == (3, True, True)
 
 
