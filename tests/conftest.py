@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 from languages import exported
+from loaded import loaded_once
 from standin import QdrantStandIn
 from tiny import HUB_CROSS_ENCODER, HUB_EMBEDDER, HUB_STATIC, into_hub_cache, tiny_model, tiny_static_model
 
@@ -68,6 +69,12 @@ def _own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
             monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))  # in place of ~/.config
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _models_loaded_once() -> Iterator[None]:
+    with loaded_once():
+        yield
 
 
 @pytest.fixture

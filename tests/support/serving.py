@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import httpx
 import numpy as np
@@ -57,7 +58,8 @@ def serving(settings: Settings, prepare: Any = None, **service: Any) -> Iterator
         if prepare:
             prepare(searcher)
         served = Service(chosen, searcher)
-        served.warm_up()
+        with patch("search.api.state._WARM_TEXTS", 1):  # which are of a length; the time of each is told by one, too
+            served.warm_up()
         server = build_server(served, on_listening=tell)
         thread = threading.Thread(target=server.run)
         thread.start()
