@@ -65,7 +65,7 @@ def served(settings: Settings) -> Iterator[Served]:
 @pytest.mark.timeout(600)
 def test_nothing_fails_below_capacity_and_above_it_the_rest_is_served_in_time(served: Served, in_full: bool) -> None:  # noqa: FBT001
     slowed(served, 0.05)
-    seconds = 60 if in_full else 5
+    seconds = 60 if in_full else 3
     alone = [asyncio.run(arrivals(served.url, 4, 0.25, ASK))[0].seconds for _ in range(15)]
     capacity = 1 / statistics.median(alone)
     for share in (0.3, 0.6, 0.8) if in_full else (0.3, 0.6):
@@ -129,7 +129,7 @@ def test_an_engine_that_is_killed_in_the_middle_costs_the_requests_of_that_momen
 def test_health_is_answered_while_the_engine_tidies_up(settings: Settings) -> None:
     def many(searcher: Searcher) -> None:
         with_birds(searcher)
-        vectors = np.random.default_rng(0).normal(size=(15_000, searcher.embedder.dimension)).astype(np.float32)
+        vectors = np.random.default_rng(0).normal(size=(10_000, searcher.embedder.dimension)).astype(np.float32)
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         payload = next(iter(searcher.index.scroll())).payload
         ids = [f"00000000-0000-0000-0000-{number:012}" for number in range(len(vectors))]

@@ -131,8 +131,8 @@ def test_texts_far_beyond_the_window_take_no_time(served: Served) -> None:
     before = resident(served)
     for text in ("[SEP]" * 150_000, "a" * 750_000, "word " * 150_000):
         began = time.perf_counter()
-        answer = retried(served, "/rerank", {"query": text[:90_000], "texts": [text] * 10})
-        assert (answer.headers["x-truncated-texts"], answer.headers["x-truncated-queries"]) == ("10", "1")
+        answer = retried(served, "/rerank", {"query": text[:90_000], "texts": [text] * 3})
+        assert (answer.headers["x-truncated-texts"], answer.headers["x-truncated-queries"]) == ("3", "1")
         assert time.perf_counter() - began < 15
     assert resident(served) < before + 200_000_000
     told = retried(served, "/v1/search", {"query": "word " * 20_000}).json()

@@ -35,11 +35,11 @@ FULL: list[tuple[str, str, str, dict[str, Any]]] = [
     ("write", "documents", "/v1/documents", {"documents": [{"id": f"new{i}", "text": f"Word {i} and more."} for i in range(300)]}),
 ]
 
-# The command, with an engine that stands still given up after five seconds, not thirty.
+# The command, with an engine that stands still given up after three seconds, not thirty.
 SOON_GIVEN_UP = """
 from search.cli.app import main
 from search.index.edge import process
-process._STILL_S, process._UNREADY_AFTER_S = 5.0, 1.0
+process._STILL_S, process._UNREADY_AFTER_S = 3.0, 1.0
 main()
 """
 
@@ -96,7 +96,7 @@ def test_overload_is_refused_at_once_and_the_rest_is_served_in_time(served: Serv
 
 
 def test_health_is_answered_while_models_work(served: Served) -> None:
-    texts = ["word " * 150] * 120
+    texts = ["word " * 150] * 40
     took: list[float] = []
     with ThreadPoolExecutor(1) as pool:
         working = pool.submit(lambda: served.http.post("/rerank", json={"query": "x", "texts": texts}).status_code)
@@ -116,7 +116,7 @@ def test_a_large_request_does_not_keep_small_ones_waiting(patient: Served) -> No
     served = patient
     slow = slowed(served, 0.1)
     with ThreadPoolExecutor(1) as pool:
-        large = pool.submit(lambda: served.http.post("/rerank", json={"query": "x", "texts": ["a"] * 640}))
+        large = pool.submit(lambda: served.http.post("/rerank", json={"query": "x", "texts": ["a"] * 320}))
         time.sleep(0.5)
         started = time.monotonic()
         with httpx.Client(base_url=served.url) as http:
@@ -248,8 +248,8 @@ def test_what_was_accepted_is_finished_when_it_is_told_to_end(number: signal.Sig
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
         assert process.stderr
         url = process.stderr.readline().split()[-1]
-        documents = [{"id": str(i), "text": f"Bird {i} sings. " + "word " * 150} for i in range(20)]
-        assert httpx.post(f"{url}/v1/documents", json={"documents": documents}, timeout=60).json()["added"] == 20
+        documents = [{"id": str(i), "text": f"Bird {i} sings. " + "word " * 150} for i in range(8)]
+        assert httpx.post(f"{url}/v1/documents", json={"documents": documents}, timeout=60).json()["added"] == 8
         outcomes: list[str] = []
         accepted = threading.Barrier(7)
 
