@@ -21,7 +21,7 @@ from search.searcher import Searcher
 from search.settings import Settings
 from search.system.forks import watch
 
-CHILDREN, QUERIES = 4, 150
+CHILDREN = 4
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # whose thread, where it is on, hangs a fork as it exits, though it did nothing
 
 # Each part is one of a script that runs in a process of its own: what is opened, and how it is forked.
@@ -100,7 +100,7 @@ def run(script: str, environment: dict[str, str], timeout_s: float = 120) -> str
     return str(printed)
 
 
-def forked(environment: dict[str, str], children: int = CHILDREN, queries: int = QUERIES) -> Told:
+def forked(environment: dict[str, str], children: int, queries: int) -> Told:
     return Told(**json.loads(run(OPEN + FORK % {"children": children, "queries": queries}, environment)))
 
 
@@ -128,18 +128,19 @@ def engine(request: pytest.FixtureRequest, models: dict[str, str]) -> Iterator[d
 
 
 @pytest.mark.timeout(300)
-def test_each_child_gets_right_answers_or_a_clear_error(engine: dict[str, str], tmp_path: Path) -> None:
-    told = forked(engine)
+def test_each_child_gets_right_answers_or_a_clear_error(engine: dict[str, str], tmp_path: Path, in_full: bool) -> None:  # noqa: FBT001
+    queries = 400 if in_full else 40
+    told = forked(engine, CHILDREN, queries)
     for child in told.children:
         assert child["status"] == 0
         assert child["wrong"] == 0
         if engine.get("SEARCH_INDEX__ENGINE", "edge") == "edge":  # whose folder is the parent's
-            assert child["failed"] == QUERIES
+            assert child["failed"] == queries
             (error,) = child["errors"]
             assert error.startswith(f"IndexBusy: {tmp_path / 'data'} is in use by process {told.pid}, of which this one is a fork")
             assert "open the searcher after forking" in error
         else:
-            assert child["right"] == QUERIES, child["errors"]
+            assert child["right"] == queries, child["errors"]
     assert sum(one["wrong"] + one["failed"] for one in told.parent) == 0
     assert told.after["right"] == 20
     folder = DataFolder(tmp_path / "data")  # which nobody holds by now
