@@ -202,7 +202,7 @@ def test_only_what_is_short_whatever_the_size_has_a_short_limit(
 
 
 def test_other_threads_go_on_while_the_engine_works(index: VectorIndex) -> None:
-    index.upsert(points(18_000))
+    index.upsert(points(12_000))
     ended = threading.Event()
     pauses = [0.0]
 
@@ -253,8 +253,8 @@ def stopped(process: EdgeProcess) -> int:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("search.index.edge.process._STILL_S", 3.0)
-    monkeypatch.setattr("search.index.edge.process._UNREADY_AFTER_S", 1.0)
+    monkeypatch.setattr("search.index.edge.process._STILL_S", 2.0)
+    monkeypatch.setattr("search.index.edge.process._UNREADY_AFTER_S", 0.7)
 
 
 @pytest.mark.usefixtures("impatient")

@@ -340,6 +340,9 @@ def test_a_server_that_fails_meanwhile_loses_nothing(model_folder: Path) -> None
 RUN = """
 import sys
 from search import Settings, open_search
+from search.index.server import lease
+lease._RENEWED_EVERY_S, lease._DEAD_AFTER_S = 0.2, 0.8  # a killed writer is given up after a moment, not after twelve seconds
+lease._LOOKED_AT_EVERY_S, lease._SETTLED_AFTER_S = 0.05, 0.01
 with open_search(Settings(reranker={"kind": "none"}, chunking={"tokens": 24, "overlap": 0})) as searcher:
     print("ready", flush=True)
     searcher.reindex(check=False)
@@ -359,7 +362,7 @@ def test_killed_anywhere_and_run_again_equals_one_clean_run(
     environment = {**os.environ, "SEARCH_DATA_DIR": str(tmp_path / "data"), "SEARCH_THREADS": "1"}
     if server:
         environment |= {"SEARCH_INDEX__ENGINE": "qdrant", "SEARCH_INDEX__URL": server}
-    for turn in range(25 if in_full else 3):
+    for turn in range(25 if in_full else 2):
         embedder = ("embedder-cls", "embedder-mean")[turn % 2]
         environment["SEARCH_EMBEDDER__MODEL"] = str(model_folder / embedder)
         for kill in (True, True, False):
