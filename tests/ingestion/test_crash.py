@@ -19,7 +19,7 @@ from standin import QdrantStandIn
 
 from search.embedding.dense import FastEmbedEmbedder
 from search.errors import IndexFull
-from search.index.contract import CollectionSpec, Point, VectorIndex
+from search.index.contract import CollectionSpec, Point, Query, VectorIndex
 from search.index.edge.collections import EdgeCollections
 from search.index.edge.folder import DataFolder, is_full
 from search.index.edge.index import EdgeIndex
@@ -245,7 +245,7 @@ try:
         case "open":
             fill_up()
             open_it()
-            print(index.count(), len(index.query(np.ones(64, np.float32), 5)))
+            print(index.count(), len(index.query(Query(np.ones(64, np.float32)), 5)))
         case "info":
             fill_up()
             print(collections.info("documents").points)
@@ -315,7 +315,7 @@ def test_on_a_full_disk_it_says_so_and_nothing_is_killed_or_lost(
     (disk / "filler").unlink()
     index = EdgeIndex(data, "documents")
     index.ensure(CollectionSpec(64, "model@1"), create=False)
-    assert (index.count(), len(index.query(np.ones(64, np.float32), 5))) == (3_000, 5)
+    assert (index.count(), len(index.query(Query(np.ones(64, np.float32)), 5))) == (3_000, 5)
     index.close()
 
 
