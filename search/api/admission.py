@@ -1,7 +1,7 @@
 """How much is done at a time? A few threads run models; what would wait for longer than allowed is refused at once.
 
 Turns are taken in the order of arrival. Long work is done in parts, each of which takes its turn anew, so that a large request
-does not keep small ones waiting. How long a wait will be is told from how long work has taken so far.
+does not keep small ones waiting. The expected wait is estimated from how long work has taken so far.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ Done = TypeVar("Done")
 _LEARNING = 0.3  # weight of the newest measurement
 _OUTLIER = 4  # times what was known: more than that teaches no more
 _FIRST_GUESS_S = 0.02  # for a text, until something was measured
-_LONGEST_S = 30.0  # that anybody is told to stay away
+_LONGEST_S = 30.0  # of a Retry-After
 
 
 @dataclass(eq=False)
@@ -50,7 +50,7 @@ class Admission:
         self._queue_s = queue_s
         self._tickets: dict[_Ticket, None] = {}  # of what waits and what is done, in the order of arrival
         self._unit_s: dict[str, float] = {}
-        self._promised = 0.0  # until when the time is told to those refused, on the clock of time.monotonic
+        self._promised = 0.0  # until when Retry-After was given out, on the clock of time.monotonic
 
     def _threads(self) -> ThreadPoolExecutor:
         return ThreadPoolExecutor(self._workers, thread_name_prefix=self._name)
@@ -83,7 +83,7 @@ class Admission:
         """Refuse something that came now, if it would have to wait too long.
 
         Args:
-            own_s: how long it takes itself; None where it has not said yet what it is, and may be like the others.
+            own_s: how long it takes itself; None where that is not known yet: about as long as the others.
 
         Raises:
             ServiceOverloaded: it would.
@@ -123,7 +123,7 @@ class Admission:
 
         def free(ended: "asyncio.Future[Done]") -> None:
             del self._tickets[ticket]
-            failed = ended.cancelled() or ended.exception()  # asked for even where nobody waits any more, lest asyncio complain
+            failed = ended.cancelled() or ended.exception()  # read even where nobody waits any more, lest asyncio complain
             if not failed and ticket.took is not None:
                 self._measured(kind, ticket.took / max(1, units))
 
@@ -181,7 +181,7 @@ class Admission:
         return units * self._unit_s.get(kind, _FIRST_GUESS_S)
 
     def _refusal(self, expected_wait: float, own: float) -> ServiceOverloaded:
-        """Those refused are told to come again one after another, lest they all come at once and are refused again."""
+        """Refused clients get staggered Retry-After values, lest they all come back at once and are refused again."""
         now = time.monotonic()
         free = max(self._promised, now + expected_wait - self._queue_s)
         self._promised = min(free + own / self._workers, now + _LONGEST_S)

@@ -1,4 +1,4 @@
-"""The app: its routes behind the gate, and what is said when something fails."""
+"""The app: its routes behind the gate, and its answers to errors."""
 
 import contextlib
 import importlib.metadata
@@ -26,7 +26,7 @@ from search.api.state import Service
 from search.errors import SearchError
 
 _log = logging.getLogger("search.api")
-_SHOWN = 3  # problems of a request that are told
+_SHOWN = 3  # problems of a request that a message names
 _UNPROCESSABLE = 422
 _DESCRIPTION = """Two-stage search: retrieval from Qdrant, reranking by an ONNX cross-encoder.
 
@@ -87,7 +87,7 @@ def _add_operations(app: FastAPI, service: Service) -> None:
 
     @app.get("/readyz", openapi_extra=anybody, tags=["operations"])
     async def readyz() -> Response:
-        """Whether it takes requests: models are loaded, the engine answers, and it has not been told to end."""
+        """Whether it takes requests: models are loaded, the engine answers, and it is not shutting down."""
         ready = service.answering
         return JSONResponse({"ready": ready}, 200 if ready else 503)
 
@@ -103,7 +103,7 @@ def _add_operations(app: FastAPI, service: Service) -> None:
 
 
 def _add_failures(app: FastAPI) -> None:
-    def tell(request: Request, refusal: Refused) -> JSONResponse:
+    def respond(request: Request, refusal: Refused) -> JSONResponse:
         state = request.state
         return JSONResponse(body(state.dialect, refusal, state.request_id), status(state.dialect, refusal), refusal.headers)
 
@@ -112,29 +112,29 @@ def _add_failures(app: FastAPI) -> None:
         refusal = refused(error, request.state.request_id)
         if refusal.status >= 500:  # noqa: PLR2004  # the service's own fault
             _log.error("request %s failed", request.state.request_id, exc_info=error)
-        return tell(request, refusal)
+        return respond(request, refusal)
 
     def malformed(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)  # noqa: S101  # as it was registered
-        return tell(request, Refused(_UNPROCESSABLE, "InvalidRequest", _problems(error)))
+        return respond(request, Refused(_UNPROCESSABLE, "InvalidRequest", _problems(error)))
 
     def of_http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)  # noqa: S101  # as it was registered
         if isinstance(error.__cause__, Refused):  # while the body was read
-            return tell(request, error.__cause__)
+            return respond(request, error.__cause__)
         if isinstance(error.__cause__, RequestValidationError):  # likewise
             return malformed(request, error.__cause__)
         message = {404: "there is no such path; GET /openapi.json lists them", 405: "this path takes other methods"}
         words = message.get(error.status_code, str(error.detail))
-        return tell(request, Refused(error.status_code, "HTTPError", words, _with_head(dict(error.headers or {}))))
+        return respond(request, Refused(error.status_code, "HTTPError", words, _with_head(dict(error.headers or {}))))
 
     def unforeseen(request: Request, error: Exception) -> JSONResponse:
         _log.error("request %s failed", request.state.request_id, exc_info=error)
         message = f"the service failed; its log has the rest under request {request.state.request_id}"
-        return tell(request, Refused(500, "InternalError", message))
+        return respond(request, Refused(500, "InternalError", message))
 
     handlers: dict[type[Exception], Callable[[Request, Any], Response]] = {
-        Refused: tell,
+        Refused: respond,
         SearchError: known,
         RequestValidationError: malformed,
         HTTPException: of_http,
@@ -152,9 +152,9 @@ def _with_head(headers: dict[str, str]) -> dict[str, str]:
 
 def _problems(error: RequestValidationError) -> str:
     """What is wrong with a request, without repeating it."""
-    found = error.errors()
-    shown = [f"{'.'.join(map(_step, one['loc'][1:])) or 'body'}: {one['msg']}" for one in found[:_SHOWN]]
-    more = f"; and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+    errors = error.errors()
+    shown = [f"{'.'.join(map(_step, one['loc'][1:])) or 'body'}: {one['msg']}" for one in errors[:_SHOWN]]
+    more = f"; and {len(errors) - _SHOWN} more" if len(errors) > _SHOWN else ""
     return "; ".join(dict.fromkeys(shown)) + more
 
 

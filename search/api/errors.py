@@ -23,7 +23,7 @@ from search.errors import (
     ServiceOverloaded,
 )
 
-# The first that fits. What is not the client's fault tells no more than that: paths and servers are nobody's business.
+# The first that fits. Messages of faults of the service name no paths and no servers.
 _STATUS: tuple[tuple[type[SearchError], int], ...] = (
     (ServiceOverloaded, 429),
     (DocumentNotFound, 404),
@@ -101,15 +101,15 @@ def body(dialect: str, refusal: Refused, request_id: str) -> dict[str, Any]:
 
     Args:
         dialect: "tei" for its /rerank, "rerank" for what Cohere's, Jina's and vLLM's clients call, "" for our own API.
-        refusal: what to say.
+        refusal: the status, type and message.
         request_id: by which the log knows it.
     """
     match dialect:
         case "tei":
             return {"error": refusal.message, "error_type": _TEI.get(refusal.status, "Backend")}
         case "rerank":  # Cohere reads message, Jina detail, vLLM error
-            told = {"message": refusal.message, "type": refusal.kind, "param": None, "code": refusal.status}
-            return {"message": refusal.message, "detail": refusal.message, "id": request_id, "error": told}
+            details = {"message": refusal.message, "type": refusal.kind, "param": None, "code": refusal.status}
+            return {"message": refusal.message, "detail": refusal.message, "id": request_id, "error": details}
         case _:
             return {"error": {"type": refusal.kind, "message": refusal.message, "request_id": request_id}}
 

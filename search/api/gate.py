@@ -42,7 +42,7 @@ _ANYBODYS = {"", "open"}  # no route, or one without a key: whether it answers, 
 
 
 class Gate:
-    """Around the app."""
+    """ASGI middleware around the app."""
 
     def __init__(self, app: ASGIApp, service: Service, *, routes: Any) -> None:
         """Keep what it decides by.
@@ -63,21 +63,21 @@ class Gate:
         self._routes = routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request in, or refuse it; say what became of it."""
+        """Let a request in, or refuse it; log and count the outcome."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
         headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
-        given = headers.get(b"x-request-id", "")
-        request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        sent_id = headers.get(b"x-request-id", "")
+        request_id = sent_id if _REQUEST_ID.fullmatch(sent_id) else uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
         method = scope["method"] if scope["method"] in _METHODS else "other"  # lest strangers fill the memory with them
         if method == "HEAD":
             scope = {**scope, "method": "GET"}  # the server leaves the answer's body out
-        route, name, asked = self._route(scope)
+        route, name, required = self._route(scope)
         scope["state"]["dialect"] = _extra(route).get("x-errors", "")
-        traces = self._untraced if asked in _ANYBODYS else self._traces
+        traces = self._untraced if required in _ANYBODYS else self._traces
         status = 500
 
         async def counted(message: Message) -> None:
@@ -92,7 +92,7 @@ class Gate:
 
         with traces.request(f"{method} {name}", headers) as span:
             try:
-                self._admit(scope, headers, route, asked)
+                self._admit(scope, headers, route, required)
                 limited = self._limited(headers, receive)
                 if not _closes(scope, headers):
                     self._find_room(route, request_id)
@@ -105,27 +105,27 @@ class Gate:
                 self._metrics.request_seconds.labels(name).observe(seconds)
                 span.attributes = {"http.request.method": method, "http.route": name, "http.response.status_code": status}
                 span.attributes["search.request_id"] = request_id
-                told = {"request_id": request_id, "method": method, "route": name, "status": status}
-                told |= {"ms": round(seconds * 1000, 1), "key": scope["state"].get("key")}
-                told |= {"trace_id": span.trace_id} if span.trace_id else {}
-                _log.info("%s %s %s", method, name, status, extra={"told": told})
+                fields = {"request_id": request_id, "method": method, "route": name, "status": status}
+                fields |= {"ms": round(seconds * 1000, 1), "key": scope["state"].get("key")}
+                fields |= {"trace_id": span.trace_id} if span.trace_id else {}
+                _log.info("%s %s %s", method, name, status, extra={"fields": fields})
 
     def _route(self, scope: Scope) -> tuple[Any, str, str | None]:
-        """The route that will answer, its name for metrics, and the scope that it asks for; None where there is no rule."""
+        """The route that will answer, its name for metrics, and the scope that it requires; None where there is no rule."""
         for route in self._routes():
             match, _ = route.matches(scope)
             if match is Match.FULL:
                 return route, route.path, rule_of(route)
         return None, "unknown", ""
 
-    def _admit(self, scope: Scope, headers: dict[bytes, str], route: Any, asked: str | None) -> None:
+    def _admit(self, scope: Scope, headers: dict[bytes, str], route: Any, required: str | None) -> None:
         host = _PORT.sub("", headers.get(b"host", ""))
         if not self._keys.any and not (is_local(host) or plain_name(host) in self._names):
             message = f"this service is not called {quoted(host)}; SEARCH_SERVICE__HOSTS names what else it is called"
             raise Refused(421, "WrongHost", message)  # lest a web page reaches it by a name of its own
-        if asked is None:
+        if required is None:
             raise Refused(403, "Forbidden", f"{route.path} is closed, since nobody said who may use it")
-        if asked in _ANYBODYS:
+        if required in _ANYBODYS:
             return
         if scope["state"].get("full"):
             message = "there are too many connections; come again in 1 s, and keep fewer open"
@@ -140,8 +140,8 @@ class Gate:
             scope["state"]["key"], scopes = known
         else:
             scopes = EVERYTHING
-        if asked not in scopes:
-            raise Refused(403, "Forbidden", f"this key may not do that: it needs the scope {asked}")
+        if required not in scopes:
+            raise Refused(403, "Forbidden", f"this key may not do that: it needs the scope {required}")
         scope["state"]["admitted"] = True
         kind = headers.get(b"content-type", "").partition(";")[0].strip().lower()
         sends = headers.get(b"content-length", "0") != "0" or b"transfer-encoding" in headers
@@ -149,7 +149,7 @@ class Gate:
             raise Refused(415, "UnsupportedMediaType", "send Content-Type: application/json")
 
     def _find_room(self, route: Any, request_id: str) -> None:
-        """Whether the queue that the route names is full does not depend on what is asked: under load, nobody reads that."""
+        """Refuse a request whose queue is full, before its body is read."""
         queue = self._queues.get(_extra(route).get("x-queue", ""))
         try:
             if queue is not None:
@@ -161,9 +161,9 @@ class Gate:
     def _limited(self, headers: dict[bytes, str], receive: Receive) -> Receive:
         """Receive no more than is allowed, and not for longer."""
         limit = int(self._limits.max_body_mb * 1_000_000)
-        told = headers.get(b"content-length", "")
+        length = headers.get(b"content-length", "")
         too_large = Refused(413, "TooLarge", f"the request is larger than {self._limits.max_body_mb:g} MB; send it in parts")
-        if told.isdecimal() and int(told) > limit:
+        if length.isdecimal() and int(length) > limit:
             raise too_large
         ends = time.monotonic() + self._limits.receive_s
         seen, whole = 0, False
@@ -191,7 +191,7 @@ def _closes(scope: Scope, headers: dict[bytes, str]) -> bool:
 
 
 def rule_of(route: Any) -> str | None:
-    """The scope that a route asks for, "open" for anybody; None where nobody said."""
+    """The scope that a route requires, "open" for anybody; None where it names none."""
     rule: str | None = _extra(route).get("x-scope")
     return rule
 

@@ -1,4 +1,4 @@
-"""Who may do what? Keys with scopes, of which only hashes are kept."""
+"""Who may do what? Keys with scopes, of which only hashes are stored."""
 
 import hashlib
 import hmac
@@ -34,17 +34,17 @@ class Keys:
 
     @property
     def any(self) -> bool:
-        """Whether keys are asked for at all."""
+        """Whether a key is required at all."""
         return bool(self._keys)
 
-    def scopes_of(self, given: str) -> tuple[str, frozenset[Scope]] | None:
+    def scopes_of(self, key: str) -> tuple[str, frozenset[Scope]] | None:
         """The name and the scopes of a key; None if it is unknown. All are compared, each in constant time."""
-        digest = hashlib.sha256(given.encode("utf-8", "surrogateescape")).digest()
-        found = None
+        digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
+        match = None
         for name, known, scopes in self._keys:
             if hmac.compare_digest(digest, known):
-                found = (name, scopes)
-        return found
+                match = (name, scopes)
+        return match
 
 
 def check_listening(service: ServiceSettings) -> None:

@@ -30,7 +30,7 @@ _AT_ONCE = 16  # connections accepted before others have a turn, and those that 
 _SHARE = 16  # of the connections that are served, one in so many makes room for new ones at a time
 _GRACE_S = 1.0  # in which a new client says something
 _PAUSE_S = 0.1  # when none can be accepted
-_SAID_EVERY_S = 60.0
+_WARN_EVERY_S = 60.0
 
 
 class Room(NamedTuple):
@@ -181,7 +181,7 @@ class Listener:
             self._tls = {"ssl": tls, "ssl_handshake_timeout": handshake_s}
         self._loop = asyncio.get_running_loop()
         self._paused: dict[socket.socket, asyncio.TimerHandle] = {}
-        self._said = -_SAID_EVERY_S
+        self._last_warning = -_WARN_EVERY_S
 
     def start(self) -> None:
         """Accept from now on."""
@@ -210,7 +210,7 @@ class Listener:
             except OSError as error:  # too few descriptors or too little memory: what waits, waits in the kernel
                 if number:
                     return  # there may be nothing that waits
-                self._say("connections cannot be accepted now: %s", error)
+                self._warn("connections cannot be accepted now: %s", error)
                 self._connections.leave(1)
                 self._loop.remove_reader(listening)
                 self._paused[listening] = self._loop.call_later(_PAUSE_S, self._resume, listening)
@@ -222,11 +222,11 @@ class Listener:
                 one.opening.add_done_callback(functools.partial(_leave_unopened, accepted))
             else:
                 accepted.close()
-                self._say("there are more connections than can be held, and all of them are in use: new ones are closed")
+                self._warn("there are more connections than can be held, and all of them are in use: new ones are closed")
 
     async def _open(self, accepted: socket.socket, one: Any) -> None:
         with suppress(OSError):  # its client has gone
-            # asyncio does so only where a socket names its protocol. Without, a kept connection waits 40 ms for every answer.
+            # asyncio does so only where a socket names its protocol. Without, a keep-alive connection waits 40 ms for every answer.
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             await self._loop.connect_accepted_socket(lambda: one, accepted, **self._tls)
@@ -239,9 +239,9 @@ class Listener:
         del self._paused[listening]
         self._loop.add_reader(listening, self._accept, listening)
 
-    def _say(self, message: str, *values: object) -> None:
-        if time.monotonic() - self._said > _SAID_EVERY_S:
-            self._said = time.monotonic()
+    def _warn(self, message: str, *values: object) -> None:
+        if time.monotonic() - self._last_warning > _WARN_EVERY_S:
+            self._last_warning = time.monotonic()
             _log.warning(message, *values)
 
 

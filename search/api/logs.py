@@ -1,4 +1,4 @@
-"""What does the service write down? One line for each request and each failure, on stderr: no texts, no queries, no keys."""
+"""What does the service log? One line for each request and each failure, on stderr: no texts, no queries, no keys."""
 
 import json
 import logging
@@ -12,19 +12,19 @@ class _Json(logging.Formatter):
     """An object a line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        told = {"time": _time(record), "level": record.levelname.lower(), "logger": record.name, "message": record.getMessage()}
-        told |= getattr(record, "told", {})
+        entry = {"time": _time(record), "level": record.levelname.lower(), "logger": record.name, "message": record.getMessage()}
+        entry |= getattr(record, "fields", {})
         if record.exc_info:
-            told["exception"] = self.formatException(record.exc_info)
-        return json.dumps(told, default=str).replace("\x7f", "\\u007f")  # which JSON leaves as it is
+            entry["exception"] = self.formatException(record.exc_info)
+        return json.dumps(entry, default=str).replace("\x7f", "\\u007f")  # which JSON leaves as it is
 
 
 class _Text(logging.Formatter):
     """For people."""
 
     def format(self, record: logging.LogRecord) -> str:
-        told = getattr(record, "told", {})
-        more = f" {told['ms']:g} ms {told['request_id']}" if told else ""
+        fields = getattr(record, "fields", {})
+        more = f" {fields['ms']:g} ms {fields['request_id']}" if fields else ""
         line = clean(f"{_time(record)} {record.levelname.lower()} {record.getMessage()}{more}")
         return f"{line}\n{clean_lines(self.formatException(record.exc_info))}" if record.exc_info else line
 

@@ -19,13 +19,13 @@ OnListening = Callable[[str], None]
 
 _log = logging.getLogger("search.api")
 
-_KERNEL_BUFFER = 262_144  # bytes; in a larger one, a client that reads slowly could not be told from one that does not read
+_KERNEL_BUFFER = 262_144  # bytes; in a larger one, a client that reads slowly looks like one that does not read
 
 
 def build_server(
     service: Service, *, on_listening: OnListening | None = None, on_ending: Callable[[], None] | None = None
 ) -> uvicorn.Server:
-    """What listens, when it is run, until it is told to end.
+    """The uvicorn server of a service.
 
     Args:
         service: what is served.

@@ -141,10 +141,10 @@ class Service:
         Raises:
             Refused: the settings name none.
         """
-        found = self._searcher.reranker
-        if found is None:
+        reranker = self._searcher.reranker
+        if reranker is None:
             raise Refused(501, "NoReranker", "this service reranks nothing: its settings say SEARCH_RERANKER__KIND=none")
-        return found
+        return reranker
 
     @property
     def reranker_name(self) -> str | None:

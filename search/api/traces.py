@@ -22,7 +22,7 @@ _CLOSE_S = 3.0
 
 @dataclass
 class Span:
-    """What is told of a request, or of a part of it.
+    """What a span records of a request, or of a part of it.
 
     Attributes:
         trace_id: of the whole trace, 32 hexadecimal digits; None where there is none.

@@ -45,7 +45,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 def told(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
-    return [record.told for record in caplog.records if hasattr(record, "told")]
+    return [record.fields for record in caplog.records if hasattr(record, "fields")]
 
 
 def routes(served: Served) -> list[Any]:

@@ -98,7 +98,7 @@ def test_a_request_is_a_trace_with_its_stages(
         "http.response.status_code": 200,
         "search.request_id": answer["request_id"],
     }
-    lines = [getattr(record, "told", {}) for record in caplog.records]
+    lines = [getattr(record, "fields", {}) for record in caplog.records]
     assert [line["request_id"] for line in lines if line.get("trace_id") == TRACE] == [answer["request_id"]]
 
     search = next(span for span in collector.named("search") if span.parent_span_id == request.span_id)

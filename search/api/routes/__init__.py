@@ -1,1 +1,1 @@
-"""What can be asked over HTTP, one module a subject."""
+"""The routes of the HTTP API, one module a subject."""

@@ -21,8 +21,8 @@ _VALUES = 30  # of a field, the most frequent ones
 _LONGEST = 100  # characters of a value that is shown to choose
 _LONGEST_PATH = 200  # characters of a field's path
 _COUNTED = 200_000  # fields and values that are counted at all
-_KEPT_S = 60.0
-_FIELDS_NOTED = 10_000  # of those left out, so that each is told once
+_CACHED_S = 60.0
+_FIELDS_NOTED = 10_000  # of those left out, so that each is counted once
 _PLAIN = bool | str | int | float
 _INEXACT_FROM = 2**53
 
@@ -36,7 +36,7 @@ def collection_routes(service: Service) -> APIRouter:
         responses={"default": {"model": Failure}},
     )
     may_look, may_manage = {"x-scope": "search", "x-queue": "look"}, {"x-scope": "admin", "x-queue": "write"}
-    known: dict[str, tuple[float, Answer]] = {}
+    cache: dict[str, tuple[float, Answer]] = {}
 
     @router.get("", openapi_extra=may_look)
     async def list_collections(request: Request) -> Answer:
@@ -48,17 +48,17 @@ def collection_routes(service: Service) -> APIRouter:
     @router.get("/{name}", openapi_extra=may_look)
     async def describe(request: Request, name: CollectionName) -> Answer:
         """Describe a collection: passages, embedder, storage."""
-        return _told(await service.look(request, lambda: service.engine.info(name)))
+        return _described(await service.look(request, lambda: service.engine.info(name)))
 
     @router.get("/{name}/facets", openapi_extra={"x-scope": "search"})  # which are mostly known without waiting
     async def facets(request: Request, name: CollectionName) -> Answer:
         """The fields that documents have, with their most frequent values, to filter by."""
-        at, answer = known.get(name, (float("-inf"), {}))
-        if time.monotonic() < at + _KEPT_S:
+        at, answer = cache.get(name, (float("-inf"), {}))
+        if time.monotonic() < at + _CACHED_S:
             return answer
-        found = await service.look(request, lambda: _facets(service.searcher(name)))
-        known[name] = (time.monotonic(), found)
-        return found
+        counted = await service.look(request, lambda: _facets(service.searcher(name)))
+        cache[name] = (time.monotonic(), counted)
+        return counted
 
     @router.delete("/{name}", openapi_extra=may_manage)
     async def drop(request: Request, name: CollectionName) -> Answer:
@@ -67,15 +67,15 @@ def collection_routes(service: Service) -> APIRouter:
         return {"dropped": name}
 
     @router.post("/aliases", openapi_extra=may_manage)
-    async def lead_alias(request: Request, given: Alias) -> Answer:
+    async def lead_alias(request: Request, body: Alias) -> Answer:
         """Lead an alias to a collection, in one step."""
-        await service.write(request, lambda: service.lead(given.alias, given.collection), units=1)
-        return {"alias": given.alias, "collection": given.collection}
+        await service.write(request, lambda: service.lead(body.alias, body.collection), units=1)
+        return {"alias": body.alias, "collection": body.collection}
 
     return router
 
 
-def _told(info: CollectionInfo) -> Answer:
+def _described(info: CollectionInfo) -> Answer:
     return {
         "name": info.name,
         "aliases": list(info.aliases),
@@ -145,7 +145,7 @@ class _Facets:
                 else:
                     counted[one] += 1
                     self._values[field] = counted
-            elif abs(one) < _INEXACT_FROM:  # which a range can be asked for
+            elif abs(one) < _INEXACT_FROM:  # which a range filter can name
                 least, most = self._numbers.get(field, (one, one))
                 self._numbers[field] = (min(least, one), max(most, one))
             else:

@@ -1,4 +1,4 @@
-"""Documents: put in, changed, taken out, given back, counted."""
+"""Documents: upsert, update, delete, get, count."""
 
 from dataclasses import asdict
 from typing import Any
@@ -35,59 +35,59 @@ def _add_writing(router: APIRouter, service: Service) -> None:
     may_write = {"x-scope": "write", "x-queue": "write"}
 
     @router.post("", openapi_extra=may_write)
-    async def upsert(request: Request, given: Upsert) -> Answer:
+    async def upsert(request: Request, body: Upsert) -> Answer:
         """Add documents, replace changed ones, leave unchanged ones alone. What cannot be taken stands in `rejections`."""
-        _few_enough(service, len(given.documents), "documents")
+        _few_enough(service, len(body.documents), "documents")
 
         def work() -> IngestReport:
-            items = (_document(number, one, service) for number, one in enumerate(given.documents))
-            return service.searcher(given.collection, make=True).ingest(items, dry_run=given.dry_run)
+            items = (_document(number, one, service) for number, one in enumerate(body.documents))
+            return service.searcher(body.collection, make=True).ingest(items, dry_run=body.dry_run)
 
-        return (await service.write(request, work, units=len(given.documents))).to_dict()
+        return (await service.write(request, work, units=len(body.documents))).to_dict()
 
     @router.patch("", openapi_extra=may_write)
-    async def update(request: Request, given: Update) -> Answer:
+    async def update(request: Request, body: Update) -> Answer:
         """Change the metadata of documents, without embedding them again."""
 
         def work() -> IngestReport:
-            searcher = service.searcher(given.collection)
-            return searcher.update(given.metadata, ids=given.ids, filter=given.filter, dry_run=given.dry_run)
+            searcher = service.searcher(body.collection)
+            return searcher.update(body.metadata, ids=body.ids, filter=body.filter, dry_run=body.dry_run)
 
-        return (await service.write(request, work, units=max(1, len(given.ids)))).to_dict()
+        return (await service.write(request, work, units=max(1, len(body.ids)))).to_dict()
 
     @router.post("/delete", openapi_extra=may_write)
-    async def delete(request: Request, given: Removal) -> Answer:
+    async def delete(request: Request, body: Removal) -> Answer:
         """Remove documents, by id or by a filter."""
         gone: list[str] = []
 
         def work() -> int:
-            return service.searcher(given.collection).delete(
-                ids=given.ids, filter=given.filter, dry_run=given.dry_run, on_change=lambda _, one: gone.append(one)
+            return service.searcher(body.collection).delete(
+                ids=body.ids, filter=body.filter, dry_run=body.dry_run, on_change=lambda _, one: gone.append(one)
             )
 
-        removed = await service.write(request, work, units=max(1, len(given.ids)))
-        return {"removed": removed, "dry_run": given.dry_run, "document_ids": gone}
+        removed = await service.write(request, work, units=max(1, len(body.ids)))
+        return {"removed": removed, "dry_run": body.dry_run, "document_ids": gone}
 
 
 def _add_reading(router: APIRouter, service: Service) -> None:
     may_search = {"x-scope": "search", "x-queue": "look"}
 
     @router.post("/count", openapi_extra=may_search)
-    async def count(request: Request, given: Count) -> Answer:
+    async def count(request: Request, body: Count) -> Answer:
         """Count the passages that pass a filter, or all."""
-        return {"passages": await service.look(request, lambda: service.searcher(given.collection).count(given.filter))}
+        return {"passages": await service.look(request, lambda: service.searcher(body.collection).count(body.filter))}
 
     @router.get("/{document_id:path}", openapi_extra=may_search)
     async def get(request: Request, document_id: str, collection: CollectionName | None = None) -> Answer:
-        """Give a document back as it came."""
-        told = asdict(await service.look(request, lambda: service.searcher(collection).get(document_id)))
-        del told["origin"], told["folder"]
-        return told
+        """Return a document as it was ingested."""
+        document = asdict(await service.look(request, lambda: service.searcher(collection).get(document_id)))
+        del document["origin"], document["folder"]
+        return document
 
 
 def _faults(error: ValidationError) -> str:
-    found = error.errors(include_url=False, include_input=False)[:_SHOWN]
-    return "; ".join(f"{'.'.join(str(part)[:_SHOWN_NAME] for part in one['loc']) or 'document'}: {one['msg']}" for one in found)
+    errors = error.errors(include_url=False, include_input=False)[:_SHOWN]
+    return "; ".join(f"{'.'.join(str(part)[:_SHOWN_NAME] for part in one['loc']) or 'document'}: {one['msg']}" for one in errors)
 
 
 def _few_enough(service: Service, number: int, what: str) -> None:
@@ -95,20 +95,20 @@ def _few_enough(service: Service, number: int, what: str) -> None:
         raise Refused(422, "InvalidDocument", f"{number:,} {what} are more than {service.limits.max_texts:,}; send fewer at once")
 
 
-def _document(number: int, given: Any, service: Service) -> Document | Rejection:
+def _document(number: int, value: Any, service: Service) -> Document | Rejection:
     """A document, or why it is none. Paths of this machine mean nothing here: only text is taken."""
     place = f"documents[{number}]"
-    document_id = given.get("id") if isinstance(given, dict) else None
+    document_id = value.get("id") if isinstance(value, dict) else None
     if not isinstance(document_id, str) or not encodable(document_id) or len(document_id) > LONGEST_ID:
         document_id = None
     try:
-        fields = DocumentBody.model_validate(given).model_dump()
+        fields = DocumentBody.model_validate(value).model_dump()
         if len(fields["text"]) > service.limits.max_characters:
             reason = f"{len(fields['text']):,} characters are more than {service.limits.max_characters:,}; split it"
             return Rejection(place, None, document_id, reason)
         return Document(**fields, origin=place)
     except ValidationError as error:
-        half = half_surrogate(given)
+        half = half_surrogate(value)
         reason = _faults(error) if half is None else f"{half} holds half of a surrogate pair; re-encode it"
         return Rejection(place, None, document_id, reason)
     except InvalidDocument as error:

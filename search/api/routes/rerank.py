@@ -31,28 +31,28 @@ def rerank_routes(service: Service) -> APIRouter:
 
     # Whose client it is shows in the body, and so does how to refuse it: without x-queue, which refuses before that is read.
     @router.post("/rerank", openapi_extra={"x-scope": "search", "x-errors": "tei"}, response_model=None)
-    async def rerank(request: Request, given: AnyRerank) -> JSONResponse:
+    async def rerank(request: Request, body: AnyRerank) -> JSONResponse:
         """TEI's format for a request with `texts`, Cohere's, Jina's and vLLM's for one with `documents`."""
-        if isinstance(given, TeiRerank):
-            return await _tei(service, request, given)
+        if isinstance(body, TeiRerank):
+            return await _tei(service, request, body)
         request.state.dialect = "rerank"
-        return await _ranked(service, request, given, with_documents=True)
+        return await _ranked(service, request, body, with_documents=True)
 
     @router.post("/v1/rerank", openapi_extra=others, response_model=None)
-    async def rerank_v1(request: Request, given: RerankRequest) -> JSONResponse:
+    async def rerank_v1(request: Request, body: RerankRequest) -> JSONResponse:
         """As Jina, vLLM and Cohere's first version have it."""
-        return await _ranked(service, request, given, with_documents=True)
+        return await _ranked(service, request, body, with_documents=True)
 
     @router.post("/v2/rerank", openapi_extra=others, response_model=None)
-    async def rerank_v2(request: Request, given: RerankRequest) -> JSONResponse:
+    async def rerank_v2(request: Request, body: RerankRequest) -> JSONResponse:
         """As Cohere's second version has it: without the documents, unless they are asked for."""
-        return await _ranked(service, request, given, with_documents=False)
+        return await _ranked(service, request, body, with_documents=False)
 
     @router.post("/score", openapi_extra=others, response_model=None)
     @router.post("/v1/score", openapi_extra=others, response_model=None)
-    async def score(request: Request, given: ScoreRequest) -> JSONResponse:
+    async def score(request: Request, body: ScoreRequest) -> JSONResponse:
         """As vLLM has it: one text against many, or pairs."""
-        return await _scored(service, request, given)
+        return await _scored(service, request, body)
 
     @router.get("/v1/models", openapi_extra={"x-scope": "search"})
     async def models() -> Answer:
@@ -76,34 +76,34 @@ def rerank_routes(service: Service) -> APIRouter:
     return router
 
 
-async def _tei(service: Service, request: Request, given: TeiRerank) -> JSONResponse:
-    if not given.texts:
+async def _tei(service: Service, request: Request, body: TeiRerank) -> JSONResponse:
+    if not body.texts:
         raise Refused(400, "Empty", "`texts` cannot be empty")
     started = time.perf_counter()
-    judged = await _judged(service, request, [(given.query, given.texts)])
-    if given.truncate is False:
+    judged = await _judged(service, request, [(body.query, body.texts)])
+    if body.truncate is False:
         _refuse_if_cut(judged, "send truncate: true to have it cut")
     scoring = judged.scoring
-    scores = _scores(service.reranker.recipe, scoring, raw=given.raw_scores)
+    scores = _scores(service.reranker.recipe, scoring, raw=body.raw_scores)
     answer: list[Answer] = [{"index": i, "score": scores[i]} for i in best_first(scoring.scores)]
-    if given.return_text:
-        answer = [{**one, "text": given.texts[one["index"]]} for one in answer]
+    if body.return_text:
+        answer = [{**one, "text": body.texts[one["index"]]} for one in answer]
     took = str(round((time.perf_counter() - started) * 1000))
-    headers = {"x-compute-type": service.reranker.device, "x-total-time": took, **_told(service, judged)}
-    return JSONResponse(answer[: given.top_n or None], headers=headers)
+    headers = {"x-compute-type": service.reranker.device, "x-total-time": took, **_headers(service, judged)}
+    return JSONResponse(answer[: body.top_n or None], headers=headers)
 
 
-async def _ranked(service: Service, request: Request, given: RerankRequest, *, with_documents: bool) -> JSONResponse:
-    texts = [one if isinstance(one, str) else one.text for one in given.documents]
+async def _ranked(service: Service, request: Request, body: RerankRequest, *, with_documents: bool) -> JSONResponse:
+    texts = [one if isinstance(one, str) else one.text for one in body.documents]
     if not texts:
         raise Refused(422, "Validation", "`documents` cannot be empty")
-    judged = await _judged(service, request, [(given.query, texts)])
-    _check_window(given, judged)
+    judged = await _judged(service, request, [(body.query, texts)])
+    _check_window(body, judged)
     scoring = judged.scoring
-    scores = _scores(service.reranker.recipe, scoring, raw=given.raw)
-    wanted = with_documents if given.return_documents is None else given.return_documents
+    scores = _scores(service.reranker.recipe, scoring, raw=body.raw)
+    wanted = with_documents if body.return_documents is None else body.return_documents
     results = [
-        {"index": i, "relevance_score": scores[i], **({"document": _document(given.documents[i])} if wanted else {})}
+        {"index": i, "relevance_score": scores[i], **({"document": _document(body.documents[i])} if wanted else {})}
         for i in best_first(scoring.scores)
     ]
     tokens = int(scoring.tokens_seen.sum())
@@ -114,16 +114,16 @@ async def _ranked(service: Service, request: Request, given: RerankRequest, *, w
             "id": request.state.request_id,
             "model": service.reranker.name,
             "usage": {"total_tokens": tokens, "prompt_tokens": tokens},
-            "results": results if given.top_n in {None, 0} else results[: given.top_n],
+            "results": results if body.top_n in {None, 0} else results[: body.top_n],
             "meta": meta,
         },
-        headers=_told(service, judged),
+        headers=_headers(service, judged),
     )
 
 
-async def _scored(service: Service, request: Request, given: ScoreRequest) -> JSONResponse:
-    queries = [given.text_1] if isinstance(given.text_1, str) else given.text_1
-    texts = [given.text_2] if isinstance(given.text_2, str) else given.text_2
+async def _scored(service: Service, request: Request, body: ScoreRequest) -> JSONResponse:
+    queries = [body.text_1] if isinstance(body.text_1, str) else body.text_1
+    texts = [body.text_2] if isinstance(body.text_2, str) else body.text_2
     if not queries or not texts:
         raise Refused(422, "Validation", "text_1 and text_2 cannot be empty")
     if len(queries) == 1:
@@ -136,9 +136,9 @@ async def _scored(service: Service, request: Request, given: ScoreRequest) -> JS
     if recipe.compares:
         raise Refused(422, "Validation", f"{service.reranker.name} compares texts, and has no score for one by itself")
     judged = await _judged(service, request, groups)
-    _check_prompts(given.truncate_prompt_tokens, judged)
+    _check_prompts(body.truncate_prompt_tokens, judged)
     scoring = judged.scoring
-    scores = _scores(recipe, scoring, raw=given.raw)
+    scores = _scores(recipe, scoring, raw=body.raw)
     tokens = int(scoring.tokens_seen.sum())
     return JSONResponse(
         {
@@ -149,7 +149,7 @@ async def _scored(service: Service, request: Request, given: ScoreRequest) -> JS
             "data": [{"index": i, "object": "score", "score": score} for i, score in enumerate(scores)],
             "usage": {"prompt_tokens": tokens, "total_tokens": tokens, "completion_tokens": 0},
         },
-        headers=_told(service, judged),
+        headers=_headers(service, judged),
     )
 
 
@@ -176,7 +176,7 @@ def _relevance(recipe: Recipe, score: float) -> float:
     return 1 / (1 + math.exp(-max(-700.0, min(700.0, score)))) if probability is None else probability
 
 
-def _told(service: Service, judged: Judged) -> dict[str, str]:
+def _headers(service: Service, judged: Judged) -> dict[str, str]:
     """Our own account, where the format has no place for it."""
     cut = int((judged.scoring.tokens_seen < judged.scoring.tokens_total).sum())
     return {
@@ -186,8 +186,8 @@ def _told(service: Service, judged: Judged) -> dict[str, str]:
     }
 
 
-def _document(given: str | TextObject) -> dict[str, Any]:
-    return {"text": given} if isinstance(given, str) else given.model_dump()
+def _document(document: str | TextObject) -> dict[str, Any]:
+    return {"text": document} if isinstance(document, str) else document.model_dump()
 
 
 def _refuse_if_cut(judged: Judged, advice: str, *, queries: bool = True) -> None:
@@ -202,22 +202,22 @@ def _refuse_if_cut(judged: Judged, advice: str, *, queries: bool = True) -> None
         raise Refused(422, "Validation", f"{message}; {advice}")
 
 
-def _check_window(given: RerankRequest, judged: Judged) -> None:
+def _check_window(body: RerankRequest, judged: Judged) -> None:
     """Refuse to read less than this service did, or more, where that would have made another answer."""
-    if given.truncate is False:
+    if body.truncate is False:
         _refuse_if_cut(judged, "send truncate: true to have it cut")
-    if (given.max_chunks_per_doc or 1) > 1:
+    if (body.max_chunks_per_doc or 1) > 1:
         _refuse_if_cut(
             judged, "documents are not judged in chunks here: leave max_chunks_per_doc out, or send chunks", queries=False
         )
     for name, most, seen in (
-        ("max_tokens_per_doc", given.max_tokens_per_doc, judged.scoring.tokens_seen),
-        ("max_tokens_per_query", given.max_tokens_per_query, judged.query_seen),
+        ("max_tokens_per_doc", body.max_tokens_per_doc, judged.scoring.tokens_seen),
+        ("max_tokens_per_query", body.max_tokens_per_query, judged.query_seen),
     ):
         if most is not None and seen.max() > most:
             message = f"{name} is {most}, and the model read {seen.max()} tokens; leave it out, or send shorter texts"
             raise Refused(422, "Validation", message)
-    _check_prompts(given.truncate_prompt_tokens, judged)
+    _check_prompts(body.truncate_prompt_tokens, judged)
 
 
 def _check_prompts(most: int | None, judged: Judged) -> None:

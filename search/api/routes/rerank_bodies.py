@@ -1,7 +1,7 @@
 """What do clients of other rerank services send? Their formats, each field honoured, refused, or let pass for a reason.
 
-A field that would change the ranking or the answer there and cannot do so here is refused: an answer by other rules than were asked
-for looks like any other. What is null is not given.
+A field that would change the ranking or the answer there and cannot do so here is refused: an answer by other rules than the
+request's looks like any other. A field that is null counts as left out.
 """
 
 import json
@@ -37,15 +37,15 @@ class _Format(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _known_fields(cls, given: Any) -> Any:
-        if not isinstance(given, dict):
-            return given
+    def _known_fields(cls, fields: Any) -> Any:
+        if not isinstance(fields, dict):
+            return fields
         names = {name: choices(field.validation_alias, name) for name, field in cls.model_fields.items()}
         known = {one for some in names.values() for one in some}
-        if unknown := [name for name in given if name not in known]:
+        if unknown := [name for name in fields if name not in known]:
             shown = ", ".join(sorted(known - _MEANS_NOTHING))
             raise ValueError(f"there is no field {str(unknown[0])[:_LONGEST_NAME]!r} here; there are {shown}")
-        return {name: value for name, value in given.items() if value is not None}
+        return {name: value for name, value in fields.items() if value is not None}
 
 
 def choices(alias: str | AliasPath | AliasChoices | None, name: str) -> list[str]:
@@ -95,7 +95,7 @@ class TeiRerank(_Format):
 
 
 class TextObject(BaseModel):
-    """A document with fields of its own, of which its text is judged; the others are given back with it."""
+    """A document with fields of its own, of which its text is judged; the others are returned with it."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
     __pydantic_extra__: dict[str, JsonValue]
@@ -145,10 +145,10 @@ class RerankRequest(_Windowed):
 
     @field_validator("rank_fields")
     @classmethod
-    def _text_alone(cls, given: list[str] | None) -> list[str] | None:
-        if given not in (None, ["text"]):
+    def _text_alone(cls, fields: list[str] | None) -> list[str] | None:
+        if fields not in (None, ["text"]):
             raise ValueError("documents are judged by their text alone; write there what counts, and leave rank_fields out")
-        return given
+        return fields
 
     @property
     def raw(self) -> bool:
@@ -173,11 +173,11 @@ class ScoreRequest(_Windowed):
         return self.use_activation is False
 
 
-def _tag(given: Any) -> str:
+def _tag(body: Any) -> str:
     """Whose client sent it: TEI's sends texts, all others documents."""
-    if isinstance(given, dict):
-        return "Cohere" if "documents" in given and "texts" not in given else "TEI"
-    return "Cohere" if isinstance(given, RerankRequest) else "TEI"
+    if isinstance(body, dict):
+        return "Cohere" if "documents" in body and "texts" not in body else "TEI"
+    return "Cohere" if isinstance(body, RerankRequest) else "TEI"
 
 
 AnyRerank = Annotated[Annotated[TeiRerank, Tag("TEI")] | Annotated[RerankRequest, Tag("Cohere")], Discriminator(_tag)]
