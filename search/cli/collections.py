@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from search.ingestion.run import Progress
 
 Name = Annotated[str, typer.Argument(help="A collection, or an alias of one.")]
+Unaliased = Annotated[str, typer.Argument(help="A collection that no alias leads to; an alias itself is refused.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 collections = typer.Typer(
@@ -52,24 +53,24 @@ def info(name: Name, data_dir: DataDir = None, *, as_json: AsJson = False) -> No
     """Describe a collection: passages, embedder, storage."""
     engine = build_collections(load_settings(data_dir, None))
     try:
-        found = engine.info(name)
-        previous = {alias: engine.previous(alias) for alias in found.aliases}
+        description = engine.info(name)
+        previous = {alias: engine.previous(alias) for alias in description.aliases}
     finally:
         engine.close()
-    told: dict[str, Any] = {
-        "name": found.name,
-        "location": found.location,
-        "aliases": list(found.aliases),
-        "passages": found.points,
-        "embedder": found.spec.fingerprint if found.spec else None,
-        "dimension": found.spec.dimension if found.spec else None,
+    fields: dict[str, Any] = {
+        "name": description.name,
+        "location": description.location,
+        "aliases": list(description.aliases),
+        "passages": description.points,
+        "embedder": description.spec.fingerprint if description.spec else None,
+        "dimension": description.spec.dimension if description.spec else None,
         "previous": {alias: name for alias, name in previous.items() if name},
-        **found.details,
+        **description.details,
     }
     if as_json:
-        print_json(told)
+        print_json(fields)
         return
-    for key, value in told.items():
+    for key, value in fields.items():
         shown = ", ".join(map(str, value)) if isinstance(value, list) else json.dumps(value) if isinstance(value, dict) else value
         show(f"{key:16} {'-' if shown in ('', None, '{}') else shown}")
 
@@ -99,8 +100,8 @@ def alias(
 
 
 @collections.command()
-def drop(name: Name, data_dir: DataDir = None, *, yes: Yes = False) -> None:
-    """Remove a collection for good."""
+def drop(name: Unaliased, data_dir: DataDir = None, *, yes: Yes = False) -> None:
+    """Remove a collection for good, unless an alias leads to it."""
     engine = build_collections(load_settings(data_dir, None))
     try:
         points = engine.info(name, exact=True).points
@@ -225,12 +226,12 @@ def push(data_dir: DataDir = None, collection: Collection = None, *, as_json: As
 
 def _lines(file: Path) -> list[str]:
     try:
-        found = [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+        queries = [line.strip() for line in file.read_text(encoding="utf-8").split("\n") if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidQuery(f"{file} cannot be read: {error}") from error
-    if not found:
+    if not queries:
         raise InvalidQuery(f"{file} holds no query; write one a line")
-    return found
+    return queries
 
 
 def _judged(source: Path) -> "Judged":

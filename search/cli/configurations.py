@@ -48,18 +48,18 @@ def configurations(
             raise InvalidSettings("--with names no setting; write name=value, such as reranker.weight=0.5")
         wanted += [(words, {"depth": str(depth)} | changes) for depth in (dict.fromkeys(depths) if "depth" not in changes else [0])]
     loaded: list[tuple[Settings, Reranker]] = []
-    found: list[Configuration] = []
+    compared: list[Configuration] = []
     for words, changes in wanted:
         chosen = varied(settings, changes)
         retrieval = None if chosen.retrieval == settings.retrieval else chosen.retrieval
         if isinstance(chosen.reranker, NoReranker):
             if words and retrieval is None:
                 raise InvalidSettings(f"--with {words!r} reranks nothing, and retrieval alone is measured anyway")
-            if words and str(retrieval) not in {one.name for one in found}:
-                found.append(Configuration(str(retrieval), None, chosen.depth, retrieval=retrieval))
+            if words and str(retrieval) not in {one.name for one in compared}:
+                compared.append(Configuration(str(retrieval), None, chosen.depth, retrieval=retrieval))
             continue
         at = f"depth {chosen.depth}"
-        name = (words if len(depths) == 1 or "depth=" in words else f"{words}, {at}") if words else at if found else MAIN
+        name = (words if len(depths) == 1 or "depth=" in words else f"{words}, {at}") if words else at if compared else MAIN
         plain = chosen.model_copy(update={"depth": 1, "retrieval": "hybrid", "reranker": _unweighted(chosen)})
         reranker = next((reranker for known, reranker in loaded if known == plain), None) or build_reranker(plain)
         assert reranker is not None  # noqa: S101  # what has none was left out above
@@ -67,8 +67,8 @@ def configurations(
         extra = not words and chosen.depth not in depths
         if not (extra and reranker.recipe.compares):
             weight = getattr(chosen.reranker, "weight", None)
-            found.append(Configuration(name, reranker, chosen.depth, weight, retrieval, extra))
-    return found
+            compared.append(Configuration(name, reranker, chosen.depth, weight, retrieval, extra))
+    return compared
 
 
 def changes_of(words: str) -> dict[str, str]:

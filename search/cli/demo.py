@@ -93,15 +93,15 @@ def standard_library() -> Iterator[Document]:
         SearchError: this Python comes without its source.
     """
     root = _root()
-    found = False
+    yielded = False
     for file in sorted(root.rglob("*.py")):
         parts = file.relative_to(root).with_suffix("").parts
         names = parts[:-1] if parts[-1] == "__init__" else parts
         if _LEFT_OUT.isdisjoint(parts) and not any(part.startswith(("_", "config-")) for part in names):
             for document in _documented(file, ".".join(names)):
-                found = True
+                yielded = True
                 yield document
-    if not found:
+    if not yielded:
         raise SearchError(f"this Python has no source in {root}; run the demo with another one")
 
 

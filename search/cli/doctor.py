@@ -124,14 +124,14 @@ def _reranker(settings: Settings) -> str:
     reranker = build_reranker(settings)
     if reranker is None:
         return "none"
-    told = [reranker.name, f"weight {reranker.recipe.weight:g}"]
+    details = [reranker.name, f"weight {reranker.recipe.weight:g}"]
     if reranker.recipe.max_tokens:
-        told.append(f"{reranker.recipe.max_tokens} tokens")
+        details.append(f"{reranker.recipe.max_tokens} tokens")
     device, activations = reranker.device, reranker.recipe.activations
-    told.append(f"on {device}")
+    details.append(f"on {device}")
     if device == "cpu" and "CUDAExecutionProvider" in _runtimes():
-        told.append(f"though CUDA is here, which {activations or 'this model'} does not run on")
-    told.append(
+        details.append(f"though CUDA is here, which {activations or 'this model'} does not run on")
+    details.append(
         f"verified by {reranker.verified}" if reranker.verified else "unverified: its recipe has no golden scores of others"
     )
     if isinstance(settings.reranker, CausalSettings) and device == "cuda":
@@ -139,8 +139,8 @@ def _reranker(settings: Settings) -> str:
 
         del reranker  # two would not always fit
         kernels = attention_kernels(Path(settings.reranker.model).expanduser(), settings.cuda)
-        told.append(f"attention by {' and '.join(kernels) or 'a kernel it does not name'}")
-    return ", ".join(told)
+        details.append(f"attention by {' and '.join(kernels) or 'a kernel it does not name'}")
+    return ", ".join(details)
 
 
 def _service(service: ServiceSettings) -> str:
@@ -150,13 +150,13 @@ def _service(service: ServiceSettings) -> str:
 
     check_listening(service)
     keys = ", ".join(f"{name} ({', '.join(sorted(key.scopes))})" for name, key in service.api_keys.items())
-    told = f"{service.host}:{service.port}, {f'keys: {keys}' if keys else 'no keys, so for this machine only'}"
+    listening = f"{service.host}:{service.port}, {f'keys: {keys}' if keys else 'no keys, so for this machine only'}"
     if service.traces_url is None:
-        return told
+        return listening
     from search.api.traces import Traces
 
     Traces(service.traces_url).close()
-    return f"{told}, traces to {without_secrets(service.traces_url)}"
+    return f"{listening}, traces to {without_secrets(service.traces_url)}"
 
 
 def _collection(settings: Settings) -> Iterator[Finding]:

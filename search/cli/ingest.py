@@ -42,7 +42,7 @@ def ingest(
         list[str] | None,
         typer.Option(help="In tables, the column for id, text or title: text=body.", metavar="NAME=COLUMN", show_default=False),
     ] = None,
-    encoding: Annotated[str | None, typer.Option(help="Of text and CSV files.", show_default="found out")] = None,
+    encoding: Annotated[str | None, typer.Option(help="Of text and CSV files.", show_default="detected")] = None,
     prefix: Annotated[
         str, typer.Option(help="Goes before the ids of files, such as two/.", metavar="NAME/", show_default=False)
     ] = "",

@@ -11,7 +11,7 @@ from search.models import LOCAL, manifest
 from search.reranking.recipe import names
 from search.system.terminal import show
 
-_RECIPES = f"How the model is asked: {', '.join(names())}, or a JSON file."
+_RECIPES = f"Prompt and head of the model: {', '.join(names())}, or a JSON file."
 
 
 def export(
@@ -69,10 +69,10 @@ def export(
 
 def models(
     *,
-    every: Annotated[bool, typer.Option("--all", help="Also the models FastEmbed downloads by name.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Also the models that FastEmbed downloads by name.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the models that can be named in the settings."""
+    """List the bundled models; with --all also those that FastEmbed downloads by name. Settings can name either."""
     rows = list_models(named=every)
     if as_json:
         print_json({"models": rows})
@@ -83,7 +83,7 @@ def models(
 
 
 def list_models(*, named: bool) -> list[dict[str, Any]]:
-    """The models that settings can name: the bundled ones and, if asked, those that FastEmbed downloads by name."""
+    """The bundled models and, if `named`, also those that FastEmbed downloads by name."""
     rows = [
         {
             "name": name,

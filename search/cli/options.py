@@ -12,7 +12,7 @@ from search.errors import IndexFailure
 from search.settings import Settings, unknown_names
 from search.system.terminal import note
 
-DataDir = Annotated[Path | None, typer.Option(help="Where collections are kept.", show_default=False)]
+DataDir = Annotated[Path | None, typer.Option(help="The folder of the collections.", show_default=False)]
 Collection = Annotated[str | None, typer.Option(help="Which collection.", show_default=False)]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Limit = Annotated[int | None, typer.Option(help="Hits shown.", show_default="10")]
@@ -29,8 +29,8 @@ def load_settings(data_dir: Path | None, collection: str | None, **more: Any) ->
     """The settings, with what the command line says; names of the environment that mean nothing are noted."""
     for name in unknown_names():
         note(f"note: the environment variable {name} is no setting of this program")
-    given = {"config": CONFIG.get(), "data_dir": data_dir, "collection": collection, **more}
-    return Settings(**{name: value for name, value in given.items() if value is not None})
+    values = {"config": CONFIG.get(), "data_dir": data_dir, "collection": collection, **more}
+    return Settings(**{name: value for name, value in values.items() if value is not None})
 
 
 def note_wait(failure: IndexFailure, seconds: float) -> None:

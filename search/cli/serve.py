@@ -89,8 +89,8 @@ def serve(
 
 def _settings(data_dir: Path | None, collection: str | None, listening: dict[str, Any]) -> Settings:
     """The settings as a service needs them: the engine in a process of its own, and no more patience than clients have."""
-    given = {name: value for name, value in listening.items() if value is not None}
-    settings = load_settings(data_dir, collection, service=given or None)
+    values = {name: value for name, value in listening.items() if value is not None}
+    settings = load_settings(data_dir, collection, service=values or None)
     patience_s = min(settings.ingestion.patience_s, _PATIENCE_S)  # a client waits for the answer
     update: dict[str, object] = {"ingestion": settings.ingestion.model_copy(update={"patience_s": patience_s})}
     if isinstance(settings.index, EdgeSettings):
@@ -110,16 +110,16 @@ def health(
         raise InvalidSettings("the settings leave the port to the system (0): name it with --port")
     tls = ssl.create_default_context()
     tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE  # its certificate names no 127.0.0.1, and nothing secret is sent
-    asked = (
+    connection = (
         http.client.HTTPSConnection(where, port, timeout=_HEALTH_S, context=tls)
         if service.certificate
         else http.client.HTTPConnection(where, port, timeout=_HEALTH_S)
     )
     url = f"{'https' if service.certificate else 'http'}://{f'[{where}]' if ':' in where else where}:{port}"
     try:
-        with closing(asked):
-            asked.request("GET", "/readyz")
-            status = asked.getresponse().status
+        with closing(connection):
+            connection.request("GET", "/readyz")
+            status = connection.getresponse().status
     except (OSError, http.client.HTTPException) as error:
         raise ServiceUnreachable(f"{url} does not answer ({str(error) or type(error).__name__})") from error
     if status != _READY:
@@ -134,7 +134,9 @@ def _dialled(host: str) -> str:
 
 def key(
     name: Annotated[str, typer.Argument(help="For whom or what it is.")],
-    scope: Annotated[list[str] | None, typer.Option(help="search, write or admin; several times for several.")] = None,
+    scope: Annotated[
+        list[str] | None, typer.Option(help="search, write or admin; several times for several.", show_default="search")
+    ] = None,
     *,
     as_json: AsJson = False,
 ) -> None:

@@ -111,8 +111,8 @@ def calibrate(
         truth.append(relevant)
     chances = [before(float(score)) for score in everything[0]]
     known = None if None in chances else reliability(np.array(chances, np.float64), everything[1])
-    found = _fitted(method, *everything)
-    return Calibration(method, len(judged), found, known, reliability(np.concatenate(after), np.concatenate(truth)))
+    parameters = _fitted(method, *everything)
+    return Calibration(method, len(judged), parameters, known, reliability(np.concatenate(after), np.concatenate(truth)))
 
 
 def fit_isotonic(scores: Scores, relevant: Relevant) -> list[tuple[float, float]]:

@@ -16,7 +16,7 @@ from search.evaluation.runs import Answers
 from search.evaluation.verdict import Evaluation
 
 _MARKERS = "osD^vP*X"
-_DARK, _LIGHT = "#0b5394", "#e69138"  # told apart in grey, too
+_DARK, _LIGHT = "#0b5394", "#e69138"  # they differ in grey, too
 _STYLE: dict[Any, Any] = {
     "font.size": 12,
     "axes.spines.top": False,
@@ -69,9 +69,9 @@ def quality(evaluation: Evaluation) -> Chart:
             line = sorted(members, key=lambda answers: answers.depth)
             label = f" {members[0].name}: {members[0].reranker}, {members[0].ranking}"  # what begins with _ would be left out
             xs, ys = zip(start, *(points[answers.name] for answers in line), strict=True)
-            found = [evaluation.gains[answers.name] for answers in line]
-            below = [max(0.0, gain.difference - gain.low) for gain in found]  # rounding may leave less than nothing
-            above = [max(0.0, gain.high - gain.difference) for gain in found]
+            intervals = [evaluation.gains[answers.name] for answers in line]
+            below = [max(0.0, gain.difference - gain.low) for gain in intervals]  # rounding may leave less than nothing
+            above = [max(0.0, gain.high - gain.difference) for gain in intervals]
             axes.errorbar(
                 xs,
                 ys,
@@ -90,8 +90,8 @@ def quality(evaluation: Evaluation) -> Chart:
         axes.set_ylabel(measure)
         axes.margins(0.12)
         axes.legend(frameon=False, fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.18))
-    told = [f"{name}: {measure} {reached:.4f} in {milliseconds:.0f} ms" for name, (milliseconds, reached) in points.items()]
-    words = "; ".join(told) + ". Numbers at the points are depths; bars are 95 % intervals of the gain over retrieval."
+    descriptions = [f"{name}: {measure} {reached:.4f} in {milliseconds:.0f} ms" for name, (milliseconds, reached) in points.items()]
+    words = "; ".join(descriptions) + ". Numbers at the points are depths; bars are 95 % intervals of the gain over retrieval."
     return Chart("quality", "Quality against time", words, figure)
 
 
@@ -110,20 +110,22 @@ def gains(evaluation: Evaluation, answers: Answers) -> Chart:
     return Chart("gains", "Gains and losses by query", words, figure)
 
 
-def reliability_diagram(found: Reliability) -> Chart:
+def reliability_diagram(measured: Reliability) -> Chart:
     """Of the passages with a given probability, how many are relevant."""
     with _axes() as (figure, axes):
         axes.plot([0, 1], [0, 1], color="#666666", linestyle=":", linewidth=1, label="as it should be")
-        axes.plot([b.probability for b in found.bins], [b.relevant for b in found.bins], color=_DARK, marker="o", label="measured")
-        for one in found.bins:
+        axes.plot(
+            [b.probability for b in measured.bins], [b.relevant for b in measured.bins], color=_DARK, marker="o", label="measured"
+        )
+        for one in measured.bins:
             _label(axes, f"{one.pairs:,}", one.probability, one.relevant)
         axes.set_xlabel("probability of being relevant, as the reranker gives it")
         axes.set_ylabel("share that is relevant")
         axes.margins(0.08)
         axes.legend(frameon=False, fontsize=9)
     words = (
-        f"Over {found.pairs:,} passages, of which {found.base_rate:.1%} are judged relevant: expected calibration error "
-        f"{found.error:.3f}, Brier skill {found.skill:.2f}. Numbers at the points count passages; "
+        f"Over {measured.pairs:,} passages, of which {measured.base_rate:.1%} are judged relevant: expected calibration error "
+        f"{measured.error:.3f}, Brier skill {measured.skill:.2f}. Numbers at the points count passages; "
         "what nobody judged counts as not relevant."
     )
     return Chart("reliability", "What a probability is worth", words, figure)

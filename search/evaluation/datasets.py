@@ -19,12 +19,12 @@ _HIGHEST_GRADE = 1000  # trec_eval keeps a table of all grades up to the highest
 
 @dataclass(frozen=True)
 class Dataset:
-    """Judged queries, and the corpus they are asked of.
+    """Judged queries, and the corpus that is searched for them.
 
     Attributes:
         name: of the folder, or of the file without its ending.
         split: the judgements that were read.
-        documents: the corpus; a document without text stands for its title, one without either cannot be found and is left out.
+        documents: the corpus; a document without text stands for its title, one without either cannot be retrieved and is left out.
             Empty where the judgements are about a collection that is there already.
         queries: the judged queries, text by id.
         qrels: grade by query id and document id; above 0 is relevant.
@@ -62,9 +62,9 @@ def load_dataset(source: Path, split: str | None = None, *, queries: Path | None
         InvalidDataset: a file is missing or cannot be understood, or queries and judgements do not fit together.
     """
     if source.is_dir():
-        found = _split(source, split)
-        qrels = _read_qrels(source / "qrels" / f"{found}.tsv")
-        asked = _read_queries(queries or source / "queries.jsonl")
+        split = _split(source, split)
+        qrels = _read_qrels(source / "qrels" / f"{split}.tsv")
+        query_texts = _read_queries(queries or source / "queries.jsonl")
         corpus = corpus or (source / "corpus.jsonl" if (source / "corpus.jsonl").is_file() else None)
         name = source.resolve().name
     elif split is not None:
@@ -72,34 +72,34 @@ def load_dataset(source: Path, split: str | None = None, *, queries: Path | None
     elif source.suffix == ".jsonl":
         if queries is not None:
             raise InvalidDataset(f"{source} holds its queries itself; leave {queries} out")
-        name, found = source.stem, "all"
-        asked, qrels = _read_labels(source)
+        name, split = source.stem, "all"
+        query_texts, qrels = _read_labels(source)
     else:
-        name, found = source.stem, "all"
+        name, split = source.stem, "all"
         qrels = _read_qrels(source)
         if queries is None:
             message = f"{source} holds judgements; name the file of its queries, too (--queries queries.jsonl, or id, tab and text)"
             raise InvalidDataset(message)
-        asked = _read_queries(queries)
-    if missing := sorted(qrels.keys() - asked.keys()):
+        query_texts = _read_queries(queries)
+    if missing := sorted(qrels.keys() - query_texts.keys()):
         message = (
             f"{source}: {len(missing)} judged queries have no text, such as {missing[0]!r}; is this the right file of queries?"
         )
         raise InvalidDataset(message)
-    judged = {query: text for query, text in asked.items() if query in qrels}
+    judged = {query: text for query, text in query_texts.items() if query in qrels}
     documents, empty = _read_corpus(corpus) if corpus else ((), 0)
-    return Dataset(name, found, documents, judged, qrels, empty)
+    return Dataset(name, split, documents, judged, qrels, empty)
 
 
 def checked(dataset: Dataset, known: Collection[str]) -> tuple[Dataset, list[str]]:
     """The data set as it is measured, and what is remarkable about it.
 
     A negative grade counts as 0. A query without a relevant document stays, and counts 0, as in trec_eval; so does a relevant
-    document that is not in the corpus, as one that was not found.
+    document that is not in the corpus, as one that was not retrieved.
 
     Args:
         dataset: the judgements.
-        known: ids of the documents that can be found.
+        known: ids of the documents in the corpus.
 
     Raises:
         InvalidDataset: no judged document is in the corpus.
@@ -128,11 +128,11 @@ def checked(dataset: Dataset, known: Collection[str]) -> tuple[Dataset, list[str
 
 def _split(folder: Path, split: str | None) -> str:
     wanted = [split] if split else ["test", "dev"]
-    found = next((name for name in wanted if (folder / "qrels" / f"{name}.tsv").is_file()), None)
-    if found is None:
+    name = next((name for name in wanted if (folder / "qrels" / f"{name}.tsv").is_file()), None)
+    if name is None:
         message = f"{folder} has no qrels/{' or '.join(f'{name}.tsv' for name in wanted)}; a BEIR folder has, beside queries.jsonl"
         raise InvalidDataset(message)
-    return found
+    return name
 
 
 def _read_corpus(file: Path) -> tuple[tuple[Document, ...], int]:
@@ -184,10 +184,10 @@ def _read_labels(file: Path) -> tuple[dict[str, str], dict[str, dict[str, int]]]
                 grades = graded
             case _:
                 raise InvalidDataset(f'{file}:{number}: "relevant" must be a list of document ids, or an object of grades by id')
-        given = row.get("_id", f"line {number}")
-        if not isinstance(given, str):
+        row_id = row.get("_id", f"line {number}")
+        if not isinstance(row_id, str):
             raise InvalidDataset(f"{file}:{number} has an _id that is no string")
-        query = _name(given, file, number)
+        query = _name(row_id, file, number)
         if query in queries or row["query"] in texts:
             what = f"_id {query!r}" if query in queries else f"query {row['query']!r}"
             message = f"{file}:{number}: the {what} is there a second time; put all that is relevant to a query into one line"

@@ -36,11 +36,11 @@ class Measure(NamedTuple):
         Raises:
             InvalidQuery: there is no such measure.
         """
-        found = _NAME.fullmatch(name)
-        if found is None or (found[2] is None) != (found[1] == "MAP"):
+        match = _NAME.fullmatch(name)
+        if match is None or (match[2] is None) != (match[1] == "MAP"):
             message = f"{name!r} is no measure; there are nDCG@k, nDCG(exp)@k, MAP, RR@k, Recall@k and P@k, such as nDCG@10"
             raise InvalidQuery(message)
-        return cls(found[1], int(found[2]) if found[2] else None)
+        return cls(match[1], int(match[2]) if match[2] else None)
 
     @property
     def name(self) -> str:
@@ -67,14 +67,14 @@ def measure(run: Run, qrels: Qrels, names: Sequence[str] = MEASURES) -> dict[str
     Raises:
         InvalidQuery: an unknown measure, or grades beyond 16 with exponential gain.
     """
-    wanted = [Measure.of(name) for name in names]
+    metrics = [Measure.of(name) for name in names]
     grades = {query: {document: max(grade, 0) for document, grade in judged.items()} for query, judged in qrels.items()}
     answers = {query: dict(run.get(query, {})) for query in qrels}
     values: dict[str, dict[str, float]] = {query: {} for query in qrels}
-    for asked in wanted:
-        found = _evaluated(asked, answers, grades)
+    for metric in metrics:
+        scores = _evaluated(metric, answers, grades)
         for query in qrels:
-            values[query][asked.name] = found.get(query, 0.0)
+            values[query][metric.name] = scores.get(query, 0.0)
     return values
 
 
@@ -84,18 +84,18 @@ def mean(measures: Measures) -> dict[str, float]:
     return {name: float(np.mean([values[name] for values in measures.values()])) for name in names}
 
 
-def _evaluated(asked: Measure, answers: dict[str, dict[str, float]], grades: dict[str, dict[str, int]]) -> dict[str, float]:
-    if asked.kind == "nDCG(exp)":
+def _evaluated(metric: Measure, answers: dict[str, dict[str, float]], grades: dict[str, dict[str, int]]) -> dict[str, float]:
+    if metric.kind == "nDCG(exp)":
         if max((grade for judged in grades.values() for grade in judged.values()), default=0) > _HIGHEST_GRADE:
-            message = f"{asked.name}: 2^grade - 1 of a grade above {_HIGHEST_GRADE} is beyond measure; take nDCG@{asked.cutoff}"
+            message = f"{metric.name}: 2^grade - 1 of a grade above {_HIGHEST_GRADE} is beyond measure; take nDCG@{metric.cutoff}"
             raise InvalidQuery(message)
         grades = {query: {document: 2**grade - 1 for document, grade in judged.items()} for query, judged in grades.items()}
-    elif asked.kind == "RR":  # trec_eval has no cutoff for it, so it gets no more than the first
-        answers = {query: _first(documents, asked.cutoff or len(documents)) for query, documents in answers.items()}
-    family = _KINDS[asked.kind]
-    cut = asked.cutoff is not None and asked.kind != "RR"
-    evaluator = pytrec_eval.RelevanceEvaluator(grades, {f"{family}.{asked.cutoff}" if cut else family})
-    key = f"{family}_{asked.cutoff}" if cut else family
+    elif metric.kind == "RR":  # trec_eval has no cutoff for it, so it gets no more than the first
+        answers = {query: _first(documents, metric.cutoff or len(documents)) for query, documents in answers.items()}
+    family = _KINDS[metric.kind]
+    cut = metric.cutoff is not None and metric.kind != "RR"
+    evaluator = pytrec_eval.RelevanceEvaluator(grades, {f"{family}.{metric.cutoff}" if cut else family})
+    key = f"{family}_{metric.cutoff}" if cut else family
     return {query: float(values[key]) for query, values in evaluator.evaluate(answers).items()}
 
 

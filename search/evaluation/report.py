@@ -1,4 +1,4 @@
-"""What is kept of an evaluation? A page to read, figures for a paper, and files for other programs."""
+"""What is written of an evaluation? A page to read, figures for a paper, and files for other programs."""
 
 import base64
 import json
@@ -102,7 +102,7 @@ def render(evaluation: Evaluation, drawn: list[charts.Chart]) -> str:
         made=f"measured by two-stage-search {version('two-stage-search')}",
         notes=evaluation.notes,
         measures=evaluation.names,
-        configurations=[_told(evaluation, answers) for answers in configurations],
+        configurations=[_configuration(evaluation, answers) for answers in configurations],
         rows=[
             {"name": a.name, "means": evaluation.means[a.name].values(), "milliseconds": evaluation.milliseconds(a)}
             for a in evaluation.answers
@@ -119,11 +119,11 @@ def _charts(evaluation: Evaluation, probability: Probability | None) -> Iterator
     main = evaluation.answers[1]
     yield charts.quality(evaluation)
     yield charts.gains(evaluation, main)
-    if probability and (found := evaluation.reliability(main, probability)):
-        yield charts.reliability_diagram(found)
+    if probability and (measured := evaluation.reliability(main, probability)):
+        yield charts.reliability_diagram(measured)
 
 
-def _told(evaluation: Evaluation, answers: Answers) -> dict[str, Any]:
+def _configuration(evaluation: Evaluation, answers: Answers) -> dict[str, Any]:
     scored = sum(len(documents) for _, documents in answers.scored.values())
     ceiling = ", ".join(f"{name} {value:.4f}" for name, value in evaluation.ceiling(answers).items())
     return {

@@ -101,12 +101,12 @@ class Evaluation:
 
     def verdict(self, answers: Answers) -> str:
         """In a sentence: whether it helps, by how much, at what cost."""
-        found, measured = self.gains[answers.name], self.names[0]
-        words = {"helps": "helps", "hurts": "hurts", "no evidence": "no evidence that it helps or hurts"}[found.judgement]
+        result, name = self.gains[answers.name], self.names[0]
+        words = {"helps": "helps", "hurts": "hurts", "no evidence": "no evidence that it helps or hurts"}[result.judgement]
         cost = self.milliseconds(answers)["rerank"]["p50"]
         failed = f"; reranking failed on {len(answers.failures):,} of them" if answers.failures else ""
         return (
-            f"{words}: {found.difference:+.4f} {measured}, 95 % interval {found.low:+.4f} to {found.high:+.4f}, p = {found.p:.2g}, "
+            f"{words}: {result.difference:+.4f} {name}, 95 % interval {result.low:+.4f} to {result.high:+.4f}, p = {result.p:.2g}, "
             f"for {cost:.0f} ms a query, {len(self.dataset.queries):,} queries{failed}"
         )
 
@@ -120,15 +120,15 @@ class Evaluation:
             "embedder": self.embedder,
             "notes": list(self.notes),
             "runs": self.means,
-            "configurations": {answers.name: self._told(answers) for answers in self.answers},
+            "configurations": {answers.name: self._configuration(answers) for answers in self.answers},
         }
 
-    def _told(self, answers: Answers) -> dict[str, Any]:
-        told: dict[str, Any] = {"device": answers.device, "ranking": answers.ranking, "latency_ms": self.milliseconds(answers)}
+    def _configuration(self, answers: Answers) -> dict[str, Any]:
+        fields: dict[str, Any] = {"device": answers.device, "ranking": answers.ranking, "latency_ms": self.milliseconds(answers)}
         if answers.reranker is None:
-            return told
-        found = self.gains[answers.name]
-        return told | {
+            return fields
+        result = self.gains[answers.name]
+        return fields | {
             "reranker": answers.reranker,
             "depth": answers.depth,
             "rerank_statuses": dict(answers.statuses),
@@ -136,8 +136,8 @@ class Evaluation:
             "passages_truncated": answers.passages_cut,
             "queries_truncated": answers.queries_cut,
             "ceiling": self.ceiling(answers),
-            "gain": {"measure": self.names[0], **found.to_dict()},
-            "verdict": found.judgement,
+            "gain": {"measure": self.names[0], **result.to_dict()},
+            "verdict": result.judgement,
             "words": self.verdict(answers),
         }
 
@@ -170,7 +170,7 @@ def evaluate(
 
     Raises:
         InvalidDataset: no judged document is in the corpus.
-        InvalidQuery: a measure that there is not, or configurations that cannot be told apart.
+        InvalidQuery: a measure that there is not, or several configurations of one name.
         SearchError: as the parts raise it.
     """
     report = on_progress or (lambda _what, _done, _total: None)

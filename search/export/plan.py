@@ -208,7 +208,7 @@ def _special_tokens(checkpoint: Checkpoint, tokenizer: Mapping[str, Any]) -> Map
 
 def _golden(file: Path) -> tuple[Golden, ...]:
     try:
-        lines = [json.loads(line) for line in read_bytes(file).decode("utf-8").splitlines() if line.strip()]
+        lines = [json.loads(line) for line in read_bytes(file).decode("utf-8").split("\n") if line.strip()]
         return tuple(Golden(**line) for line in lines)
     except (ValueError, TypeError, RecursionError, ValidationError) as error:
         message = f"{file} holds no golden pairs, one JSON object a line with query, document, score and source: {str(error)[:500]}"

@@ -17,6 +17,7 @@ from judged import CORPUS, QRELS, QUERIES, lines, write
 from standin import QdrantStandIn
 from tiny import BUNDLED
 
+from search.cli import collections
 from search.index.edge.index import EdgeIndex
 from search.models import manifest
 
@@ -449,3 +450,22 @@ def test_help(command: str) -> None:
     if not command:
         listed = [line.split()[1] for line in shown.splitlines() if line.startswith("│ ") and line.split()[1] in COMMANDS]
         assert listed == COMMANDS
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("collections drop", "an alias itself is refused"),
+        ("models", "List the bundled models; with --all also those that FastEmbed downloads by name"),
+        ("key", "[default: (search)]"),
+    ],
+)
+def test_help_says_what_the_command_does(command: str, words: str) -> None:
+    shown = search(*command.split(), "--help", COLUMNS="200").stdout
+    assert words in " ".join(shown.replace("│", " ").split())
+
+
+def test_a_file_of_queries_has_one_a_line_of_its_own_line_breaks_only(tmp_path: Path) -> None:
+    file = tmp_path / "queries.txt"
+    file.write_bytes("one\u2028and\x0cthe same\r\n\ntwo".encode())
+    assert collections._lines(file) == ["one\u2028and\x0cthe same", "two"]

@@ -32,6 +32,7 @@ from search.errors import (
     SearchError,
     UnsupportedModel,
 )
+from search.export import plan
 from search.export.model_folder import ExportReport, export
 from search.export.plan import make_plan
 from search.export.precision import precision
@@ -338,6 +339,13 @@ def test_tokenizers_that_add_tokens_where_none_may_be(single: str, words: str, t
     recipe = recipe_file(tmp_path / "recipes", "zerank-2", max_tokens=300)
     refuse(source, UnsupportedModel, words, tmp_path, str(recipe))
     run(source, tmp_path / "model", recipe_file(tmp_path / "recipes", "zerank-2", max_tokens=300, special_tokens=False))
+
+
+def test_golden_pairs_stand_on_lines_of_json_which_other_separators_do_not_end(tmp_path: Path) -> None:
+    golden = tmp_path / "golden.jsonl"
+    pairs = [{"query": query, "document": "a\u0085b", "score": 1.0, "source": "c"} for query in ("one\u2028still", "two")]
+    golden.write_bytes("\r\n".join(json.dumps(pair, ensure_ascii=False) for pair in pairs).encode())
+    assert [pair.query for pair in plan._golden(golden)] == ["one\u2028still", "two"]
 
 
 @pytest.mark.parametrize("recipe", ["listwise", "pairwise"])
