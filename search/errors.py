@@ -19,7 +19,7 @@ SearchError
 │   ├── ExportFailed             the folder exists already, or the disk is too small
 │   ├── SelfTestFailed           a model does not give the scores its recipe records
 │   ├── RuntimeConflict          both onnxruntime and onnxruntime-gpu are installed
-│   ├── DeviceUnavailable        CUDA was asked for and is not there
+│   ├── DeviceUnavailable        the setting says CUDA, which is not there
 │   └── InferenceFailed          the model ran and gave an error, NaN or the wrong number of values
 │       └── OutOfMemory          the device's memory does not hold the batch
 ├── IndexFailure
@@ -37,7 +37,7 @@ SearchError
 │   ├── IndexFaulted             the server failed on the request, as it may not on the next one
 │   ├── IndexRejected            the engine refused the request
 │   └── IndexGarbled             what answered is no Qdrant, or gave an answer that no Qdrant gives
-└── ServiceError                 of a service that is asked over HTTP, and of its clients
+└── ServiceError                 of the HTTP service and of its clients
     ├── ServiceUnreachable       it does not answer
     ├── ServiceOverloaded        429: too much to do; `retry_after_s` says when to come again
     └── ServiceRefused           any other answer that is no success, such as to a key that may not
@@ -81,7 +81,7 @@ class ReaderFailed(SearchError):
 
 
 class MissingExtra(SearchError):
-    """What was asked for needs a library that only an extra of this package installs."""
+    """A feature needs a library that only an extra of this package installs."""
 
 
 class ModelError(SearchError):
@@ -121,7 +121,7 @@ class RuntimeConflict(ModelError):
 
 
 class DeviceUnavailable(ModelError):
-    """The device that was asked for cannot run models here."""
+    """The device of the settings cannot run models here."""
 
 
 class InferenceFailed(ModelError):
@@ -133,7 +133,7 @@ class OutOfMemory(InferenceFailed):
 
 
 class IndexFailure(SearchError):
-    """The vector index cannot do what was asked.
+    """An operation of the vector index failed.
 
     Attributes:
         transient: whether the same request may go well later.
@@ -163,7 +163,7 @@ class IndexFull(IndexFailure):
 
 
 class DocumentIncomplete(IndexFailure):
-    """Some passages of a document are missing, so that it cannot be given back; ingest it again."""
+    """Some passages of a document are missing, so that it cannot be returned; ingest it again."""
 
 
 class CollectionNotFound(IndexFailure):
@@ -190,7 +190,7 @@ class IndexOverloaded(IndexFailure):
     """The server asks for fewer requests.
 
     Attributes:
-        retry_after_s: seconds the server asked to wait, None if it did not say.
+        retry_after_s: seconds of its Retry-After, None if it sent none.
     """
 
     transient = True
@@ -215,7 +215,7 @@ class IndexGarbled(IndexFailure):
 
 
 class ServiceError(SearchError):
-    """A service that is asked over HTTP gave no answer, or one that is no success."""
+    """A request to a service over HTTP had no answer, or one that is no success."""
 
 
 class ServiceUnreachable(ServiceError):

@@ -54,7 +54,7 @@ class Checkpoint(Mapping[str, StoredTensor]):
 
         Args:
             path: the folder.
-            on_read: is told how many bytes were read, whenever some were.
+            on_read: called with the number of bytes after each read.
 
         Raises:
             UnsupportedModel: an adapter, a quantized checkpoint, or weights in another format.
@@ -145,8 +145,8 @@ class Checkpoint(Mapping[str, StoredTensor]):
                 )
                 raise UnsupportedModel(message)
             if tensor.shape != sizes:
-                found, said = (" x ".join(map(str, shape)) for shape in (tensor.shape, sizes))
-                raise ModelIncomplete(f"{self.path}: {name} is {found}, but {said} by config.json; copy the checkpoint again")
+                stored, expected = (" x ".join(map(str, shape)) for shape in (tensor.shape, sizes))
+                raise ModelIncomplete(f"{self.path}: {name} is {stored}, but {expected} by config.json; copy the checkpoint again")
 
 
 @contextmanager

@@ -53,14 +53,8 @@ def build_decoder(
     one = graph.constant("one", np.array(1, np.int32))
     graph.node("Sub", [LENGTHS, one], ["last"])  # GroupQueryAttention wants the place of the last real token
     residual = graph.lookup(weights["model.embed_tokens.weight"], TOKENS, "embedded")
-    hidden = graph.node(
-        "SimplifiedLayerNormalization",
-        [residual, graph.value("norm.0", weights["model.layers.0.input_layernorm.weight"])],
-        ["normed.0"],
-        axis=-1,
-        epsilon=shape.epsilon,
-        stash_type=1,
-    )
+    scale = graph.value("norm.0", weights["model.layers.0.input_layernorm.weight"])
+    hidden = _normed(graph, shape, residual, scale, "normed.0")
     for number in range(len(shape.windows)):
         hidden, residual = _layer(graph, weights, shape, number, hidden, residual, continues=continues)
     inputs = [
@@ -71,17 +65,27 @@ def build_decoder(
     ]
     if rows == "all":
         inputs.append(helper.make_tensor_value_info(TARGETS, TensorProto.INT64, ["n"]))
-        name = _log_probabilities(graph, weights, shape, hidden)
-        outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n"])]
-    else:
-        head = _head(weights, shape, rows)
-        floats = _float(graph, hidden, "final")
-        name = graph.node("MatMul", [floats, graph.constant("head", head.T)], [SCORES])
-        outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", head.shape[0]])]
+    outputs = [_output(graph, weights, shape, rows, hidden)]
     if continues:
         inputs += _memory(PAST, shape, PAST)
         outputs += _memory(PRESENT, shape, "all")
     return graph.model("decoder", inputs, outputs, path)
+
+
+def _output(graph: GraphBuilder, weights: Weights, shape: DecoderShape, rows: Rows, hidden: str) -> onnx.ValueInfoProto:
+    """What is read of the head at each place."""
+    if rows == "all":
+        name = _log_probabilities(graph, weights, shape, hidden)
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n"])
+    head = _head(weights, shape, rows)
+    floats = _float(graph, hidden, "final")
+    name = graph.node("MatMul", [floats, graph.constant("head", head.T)], [SCORES])
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", head.shape[0]])
+
+
+def _normed(graph: GraphBuilder, shape: DecoderShape, x: str, scale: str, out: str) -> str:
+    """RMSNorm over the last axis."""
+    return graph.node("SimplifiedLayerNormalization", [x, scale], [out], axis=-1, epsilon=shape.epsilon, stash_type=1)
 
 
 def _memory(which: str, shape: DecoderShape, tokens: str) -> list[onnx.ValueInfoProto]:
@@ -140,14 +144,7 @@ def _attention(graph: GraphBuilder, weights: Weights, shape: DecoderShape, numbe
             name = f"model.layers.{number}.self_attn.{which}_norm.weight"
             split = graph.node("Reshape", [inputs[place], by_head], [f"{which}.{number}.heads"])
             scale = graph.value(name, weights[name])
-            normed = graph.node(
-                "SimplifiedLayerNormalization",
-                [split, scale],
-                [f"{which}.{number}.normed"],
-                axis=-1,
-                epsilon=shape.epsilon,
-                stash_type=1,
-            )
+            normed = _normed(graph, shape, split, scale, f"{which}.{number}.normed")
             inputs[place] = graph.node("Reshape", [normed, flat], [f"{which}.{number}.flat"])
     # The kernel on CUDA writes keys and values to these outputs whether or not anybody reads them, and fails without.
     past, present = (list(memory(which, number)) for which in (PAST, PRESENT))

@@ -1,4 +1,4 @@
-"""A builder for ONNX graphs: nodes and initializers by name, weights in the precision that was asked for, large ones streamed."""
+"""A builder for ONNX graphs: nodes and initializers by name, weights in the chosen precision, large ones streamed."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path

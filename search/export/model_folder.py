@@ -76,8 +76,8 @@ def export(
         max_tokens: the longest prompt; None takes the recipe's, or the model's.
         golden: JSON lines of query, document, score and source that the model must agree with, instead of the recipe's.
         revision: of the model on the hub.
-        cache: where downloads are kept.
-        on_progress: is told the bytes of the checkpoint read, and of all.
+        cache: the folder of downloads.
+        on_progress: called with the bytes of the checkpoint read, and of all.
 
     Raises:
         UnsupportedModel: something in the checkpoint or recipe is not implemented; it is named.
@@ -103,8 +103,12 @@ def export(
         out.parent.mkdir(parents=True, exist_ok=True)
         _check_disk(checkpoint, plan, precision, out.parent)
         size = _write_whole(checkpoint, plan, precision, out)
+    return _report(plan, precision, out, size, time.perf_counter() - started)
+
+
+def _report(plan: Plan, precision: Precision, folder: Path, size: int, seconds: float) -> ExportReport:
     return ExportReport(
-        folder=out,
+        folder=folder,
         architecture=plan.architecture,
         weights=precision.weights,
         activations=precision.calculated_in,
@@ -113,7 +117,7 @@ def export(
         max_tokens=plan.max_tokens,
         golden=len(plan.recipe.golden),
         megabytes=size / 1e6,
-        seconds=time.perf_counter() - started,
+        seconds=seconds,
         note=plan.recipe.note,
     )
 
@@ -184,11 +188,11 @@ def _write(checkpoint: Checkpoint, plan: Plan, precision: Precision, folder: Pat
             options: dict[str, Any] = {"max_tokens": plan.max_tokens, "path": path, "continues": plan.continues}
             build_decoder(checkpoint, plan.shape, checkpoint.config, plan.rows, graph, **options)
     config = read_json(checkpoint.path / "tokenizer_config.json", default={})
-    told = spelt({key: value for key, value in config.items() if key.endswith("_token")})
+    tokens = spelt({key: value for key, value in config.items() if key.endswith("_token")})
     documents = {
         "config.json": checkpoint.config,
         "tokenizer.json": plan.tokenizer,
-        "tokenizer_config.json": {**told, **plan.special, "model_max_length": plan.max_tokens, "max_length": plan.max_tokens},
+        "tokenizer_config.json": {**tokens, **plan.special, "model_max_length": plan.max_tokens, "max_length": plan.max_tokens},
         "special_tokens_map.json": plan.special,
         "recipe.json": plan.recipe.to_dict(),
     }

@@ -95,14 +95,15 @@ def make_plan(
         recipe, rows = _resolved(recipe, name or "", architecture, loaded, limit)
         if isinstance(rows, list) and max(rows) >= shape.vocabulary:
             raise ModelIncomplete(f"{checkpoint.path}: the tokenizer has more tokens than the model; copy the checkpoint again")
-    told: dict[str, Any] = {"models": (), "max_tokens": limit, "weights": precision.weights, "activations": precision.calculated_in}
+    changes: dict[str, Any] = {"models": (), "max_tokens": limit}
+    changes |= {"weights": precision.weights, "activations": precision.calculated_in}
     if golden is not None:
         if recipe.compares:
             message = f"the recipe {name} compares texts with one another, so that no pair has a score; leave --golden out"
             raise UnsupportedModel(message)
-        told["golden"] = _golden(golden)
+        changes["golden"] = _golden(golden)
     continues = precision.calculated_in == "fp32" and not isinstance(shape, BertShape) and recipe.begins_with_query
-    return Plan(architecture, shape, name or "none", recipe.model_copy(update=told), rows, limit, continues, tokenizer, special)
+    return Plan(architecture, shape, name or "none", recipe.model_copy(update=changes), rows, limit, continues, tokenizer, special)
 
 
 def _shape(checkpoint: Checkpoint) -> tuple[str, BertShape | DecoderShape]:
@@ -198,11 +199,11 @@ def _special_tokens(checkpoint: Checkpoint, tokenizer: Mapping[str, Any]) -> Map
     special = spelt({**stated, **read_json(checkpoint.path / "special_tokens_map.json", default={})})
     if "pad_token" not in special:
         wanted = checkpoint.config.get("pad_token_id", 0)
-        found = [token["content"] for token in tokenizer.get("added_tokens", []) if token.get("id") == wanted]
-        if not found:
+        padding = [token["content"] for token in tokenizer.get("added_tokens", []) if token.get("id") == wanted]
+        if not padding:
             message = f"{checkpoint.path} does not say which token pads a text; add pad_token to its tokenizer_config.json"
             raise ModelIncomplete(message)
-        special["pad_token"] = found[0]
+        special["pad_token"] = padding[0]
     return special
 
 

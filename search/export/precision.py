@@ -29,8 +29,8 @@ def precision(weights: str, activations: str | None = None, block: int | None = 
     Raises:
         UnsupportedModel: there is no such precision, or activations or blocks that do not go with it.
     """
-    given = (f"weights {weights}", weights in {*_TYPES, *_BITS}), (f"activations {activations}", activations in {None, *_TYPES})
-    for what, known in given:
+    checks = (f"weights {weights}", weights in {*_TYPES, *_BITS}), (f"activations {activations}", activations in {None, *_TYPES})
+    for what, known in checks:
         if not known:
             message = (
                 f"{what} are not known; there are {', '.join([*_TYPES, *_BITS])} for weights, {', '.join(_TYPES)} for activations"

@@ -62,11 +62,11 @@ def _tables(rope: Mapping[str, Any], kind: Any, base: float, head_size: int, pos
 
 
 def _llama3(frequencies: Array, rope: Mapping[str, Any]) -> Array:
-    """Slow turns are slowed by the factor, fast ones kept, those between blended."""
+    """Low frequencies are divided by the factor, high ones unscaled, those between blended."""
     turns = rope["original_max_position_embeddings"] * frequencies / (2 * math.pi)  # over the original context
     low, high = rope["low_freq_factor"], rope["high_freq_factor"]
-    kept = np.clip((turns - low) / (high - low), 0, 1)
-    blended: Array = kept * frequencies + (1 - kept) * frequencies / rope["factor"]
+    unscaled = np.clip((turns - low) / (high - low), 0, 1)
+    blended: Array = unscaled * frequencies + (1 - unscaled) * frequencies / rope["factor"]
     return blended
 
 
@@ -85,6 +85,6 @@ def _yarn(frequencies: Array, base: float, rope: Mapping[str, Any]) -> tuple[Arr
     if rope.get("truncate", True):
         low, high = math.floor(low), math.ceil(high)
     low, high = max(low, 0), min(high, size - 1)
-    kept = 1 - np.clip((np.arange(size // 2) - low) / max(high - low, 0.001), 0, 1)
+    unscaled = 1 - np.clip((np.arange(size // 2) - low) / max(high - low, 0.001), 0, 1)
     grown = rope.get("attention_factor") or (0.1 * math.log(factor) + 1 if factor > 1 else 1.0)
-    return kept * frequencies + (1 - kept) * frequencies / factor, grown
+    return unscaled * frequencies + (1 - unscaled) * frequencies / factor, grown

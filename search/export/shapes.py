@@ -96,11 +96,11 @@ class DecoderShape:
     def tensors(self) -> Tensors:
         """What the checkpoint must hold, no more and no less."""
         queries, keys = self.heads * self.head_size, self.kv_heads * self.head_size
-        found: Tensors = {"model.embed_tokens.weight": (self.vocabulary, self.width), "model.norm.weight": (self.width,)}
+        tensors: Tensors = {"model.embed_tokens.weight": (self.vocabulary, self.width), "model.norm.weight": (self.width,)}
         if self.classifier:
-            found["score.weight"] = (1, self.width)
+            tensors["score.weight"] = (1, self.width)
         elif not self.tied:
-            found["lm_head.weight"] = (self.vocabulary, self.width)
+            tensors["lm_head.weight"] = (self.vocabulary, self.width)
         for number in range(len(self.windows)):
             layer = f"model.layers.{number}"
             for name, outputs, inputs, bias in (
@@ -112,14 +112,14 @@ class DecoderShape:
                 ("mlp.up_proj", self.inner, self.width, self.mlp_bias),
                 ("mlp.down_proj", self.width, self.inner, self.mlp_bias),
             ):
-                found[f"{layer}.{name}.weight"] = (outputs, inputs)
+                tensors[f"{layer}.{name}.weight"] = (outputs, inputs)
                 if bias:
-                    found[f"{layer}.{name}.bias"] = (outputs,)
+                    tensors[f"{layer}.{name}.bias"] = (outputs,)
             for name in ("input_layernorm", "post_attention_layernorm"):
-                found[f"{layer}.{name}.weight"] = (self.width,)
+                tensors[f"{layer}.{name}.weight"] = (self.width,)
             if self.head_norm:
-                found |= {f"{layer}.self_attn.{which}_norm.weight": (self.head_size,) for which in "qk"}
-        return found
+                tensors |= {f"{layer}.self_attn.{which}_norm.weight": (self.head_size,) for which in "qk"}
+        return tensors
 
 
 @dataclass(frozen=True)
@@ -191,7 +191,7 @@ class BertShape:
         """What the checkpoint of a cross-encoder must hold, no more and no less."""
         width, inner = self.width, self.inner or 4 * self.width
         tables = {"word": self.vocabulary, "position": self.positions, "token_type": self.types}
-        found: Tensors = {f"{self.prefix}embeddings.{name}_embeddings.weight": (rows, width) for name, rows in tables.items()}
+        tensors: Tensors = {f"{self.prefix}embeddings.{name}_embeddings.weight": (rows, width) for name, rows in tables.items()}
         norms = [f"{self.prefix}embeddings"]
         dense = {"bert.pooler.dense": (width, width), "classifier": (1, width)}
         if self.prefix != "bert.":
@@ -203,10 +203,10 @@ class BertShape:
             dense[f"{layer}.attention.output.dense"] = (width, width)
             dense |= {f"{layer}.intermediate.dense": (inner, width), f"{layer}.output.dense": (width, inner)}
         for name, sizes in dense.items():
-            found |= {f"{name}.weight": sizes, f"{name}.bias": sizes[:1]}
+            tensors |= {f"{name}.weight": sizes, f"{name}.bias": sizes[:1]}
         for name in norms:
-            found |= {f"{name}.LayerNorm.weight": (width,), f"{name}.LayerNorm.bias": (width,)}
-        return found
+            tensors |= {f"{name}.LayerNorm.weight": (width,), f"{name}.LayerNorm.bias": (width,)}
+        return tensors
 
 
 def _only(config: Config, key: str, known: tuple[Any, ...]) -> None:

@@ -102,11 +102,11 @@ class Decoder:
             raise ModelIncomplete(message)
         try:
             with self.whole_prompts():
-                given = self._run([[0, 0]], [range(1)], output)
+                values = self._run([[0, 0]], [range(1)], output)
         except InferenceFailed:
             return  # the self-test says why
-        if given.shape != ((1, width) if output == "scores" else (1,)):
-            sizes = " x ".join(map(str, given.shape[1:])) or "1"
+        if values.shape != ((1, width) if output == "scores" else (1,)):
+            sizes = " x ".join(map(str, values.shape[1:])) or "1"
             message = f"the graph of {self._name} gives {sizes} scores, and its recipe reads {width}; export it again with it"
             raise ModelIncomplete(message)
 
@@ -148,7 +148,7 @@ class Decoder:
         """The output at each place of each row, in their order."""
         if output == "scores" and self._share_prefix and (shared := _common(rows)) >= _WORTHWHILE:
             return self._after_prefix(rows, shared)
-        found: dict[tuple[int, int], Scores] = {}
+        by_place: dict[tuple[int, int], Scores] = {}
         lengths = [self._padded_length(len(row)) for row in rows]
         for batch in plan_batches(lengths, self._batch_tokens):
             for part in _few_places([(i, place) for i in batch for place in places[i]]):
@@ -159,9 +159,9 @@ class Decoder:
                 if output == "log_probabilities":
                     feed[TARGETS] = np.array([rows[i][place + 1] for i, place in part], np.int64)
                 empty = {name: np.empty((len(held), *size), np.float32) for name, size in self._past.items()}
-                found |= zip(part, self._checked(feed | empty, output), strict=True)
-        wanted = [found[i, place] for i, span in enumerate(places) for place in span]
-        return np.array(wanted, np.float32) if wanted else np.empty((0, 1) if output == "scores" else 0, np.float32)
+                by_place |= zip(part, self._checked(feed | empty, output), strict=True)
+        ordered = [by_place[i, place] for i, span in enumerate(places) for place in span]
+        return np.array(ordered, np.float32) if ordered else np.empty((0, 1) if output == "scores" else 0, np.float32)
 
     def _padded_length(self, length: int) -> int:
         """On a GPU one of a few, but never more than the graph can read."""
@@ -175,13 +175,13 @@ class Decoder:
         with running(self._name):
             read = self._session.run(feed, dict.fromkeys(present.values(), "device"))
         past = {name: read[gives] for name, gives in present.items()}
-        found = []
+        scores = []
         for row in rows:
             feed = _padded([row[shared:]], len(row) - shared)
             feed |= {LENGTHS: np.array([len(row)], np.int32), LENGTH: np.array(len(row), np.int32)}
             feed[PLACES] = np.array([(0, len(row) - shared - 1)], np.int64)
-            found.append(self._checked(feed | past, "scores"))
-        return np.concatenate(found)
+            scores.append(self._checked(feed | past, "scores"))
+        return np.concatenate(scores)
 
     def _checked(self, feed: Mapping[str, Any], output: Output) -> Scores:
         with running(self._name):

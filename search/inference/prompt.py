@@ -146,11 +146,11 @@ class Prompt:
 def _places(encoding: Encoding, spans: Spans) -> dict[str, NDArray[np.int64]]:
     """Which tokens overlap each slot, the first time it occurs."""
     offsets = np.array(encoding.offsets, np.int64).reshape(-1, 2)
-    found: dict[str, NDArray[np.int64]] = {}
+    places: dict[str, NDArray[np.int64]] = {}
     for slot, begin, end in spans:
         inside = (offsets[:, 0] < end) & (offsets[:, 1] > begin) & (offsets[:, 1] > offsets[:, 0])
-        found.setdefault(slot, np.flatnonzero(inside))
-    return found
+        places.setdefault(slot, np.flatnonzero(inside))
+    return places
 
 
 def _shares(total: Mapping[str, int], queries: int, room: int) -> dict[str, int]:

@@ -82,7 +82,7 @@ def load_on(
         cuda: how the GPU is used.
 
     Raises:
-        DeviceUnavailable: "cuda" was asked for, and the session does not run there.
+        DeviceUnavailable: the device is "cuda", and the session does not run there.
         RuntimeConflict: see `check_runtimes`.
         Exception: what `load` raises where the device is not at fault.
     """

@@ -34,9 +34,9 @@ class Cut(NamedTuple):
     """A text shortened at the border of a token."""
 
     text: str
-    seen: int  # tokens kept
+    seen: int  # tokens of the shortened text
     total: int  # tokens before; see TextTokenizer.cut of long texts
-    known: int  # tokens kept that are words to the model: in its vocabulary, and more than white space
+    known: int  # those of them that are words to the model: in its vocabulary, and more than white space
 
 
 class Tally(NamedTuple):
@@ -149,11 +149,11 @@ class TextTokenizer:
         added = set(self.added)
         while True:
             encoding = self.encode([text], special_tokens=False)[0]
-            found = [span for number, span in zip(encoding.ids, encoding.offsets, strict=True) if number in added]
-            if not found:
+            spans = [span for number, span in zip(encoding.ids, encoding.offsets, strict=True) if number in added]
+            if not spans:
                 return text
             parts, done = [], 0
-            for start, end in found:
+            for start, end in spans:
                 inside = text[start:end].strip()
                 parts += [text[done:start], f"{inside[0]} {inside[1:]}" if len(inside) > 1 else " "]
                 done = end
@@ -165,7 +165,7 @@ class TextTokenizer:
         return spans
 
     def cut(self, texts: Sequence[str], max_tokens: int, *, plain: bool = False) -> list[Cut]:
-        """Shorten each text to at most `max_tokens`, at the end of a token; if asked, after making it `plain`.
+        """Shorten each text to at most `max_tokens`, at the end of a token; with `plain`, after making it plain.
 
         Of a text that is far longer than its `head`, the total is what the head has, and one: at least so many.
         """

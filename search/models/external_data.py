@@ -47,7 +47,7 @@ def external_data(graph: Path, *, links_out: bool = True) -> list[Path]:
     with open_regular(graph) as stream:
         scan = _Scan(stream, graph)
         scan.message("model", os.fstat(stream.fileno()).st_size, 0)
-    found = []
+    files = []
     for location in sorted(scan.locations):
         path = PurePosixPath(location)
         if path.is_absolute() or ".." in path.parts or not path.parts:
@@ -62,8 +62,8 @@ def external_data(graph: Path, *, links_out: bool = True) -> list[Path]:
             message = f"{file}, which holds weights of {graph.name}, is a link that leads out of the folder; copy the file there"
             raise ModelIncomplete(message)
         open_regular(file).close()
-        found.append(file)
-    return found
+        files.append(file)
+    return files
 
 
 class _Scan:

@@ -16,8 +16,8 @@ _ADDED_TOKEN = ("content", "single_word", "lstrip", "rstrip", "normalized", "spe
 
 def spelt(tokens: Mapping[str, Any]) -> dict[str, str]:
     """Special tokens as plain strings; some files have an object for each, with its content in it."""
-    found = {key: value.get("content") if isinstance(value, dict) else value for key, value in tokens.items()}
-    return {key: value for key, value in found.items() if isinstance(value, str)}
+    contents = {key: value.get("content") if isinstance(value, dict) else value for key, value in tokens.items()}
+    return {key: value for key, value in contents.items() if isinstance(value, str)}
 
 
 @contextmanager

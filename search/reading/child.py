@@ -322,7 +322,7 @@ class _Child:
         return kind, value
 
     def end(self) -> None:
-        """End it. It keeps nothing, so it need not be asked."""
+        """Kill it. It holds no state that it would have to save."""
         self._connection.close()
         self.process.kill()
         with suppress(subprocess.TimeoutExpired):  # it may be in a call to a file system that does not answer

@@ -66,7 +66,7 @@ def _html(content: bytes) -> tuple[str, str]:
 
 
 def _decoded(content: bytes) -> str:
-    """By the encoding that the page declares, else by the one that is found out."""
+    """By the encoding that the page declares, else by the detected one."""
     from bs4.dammit import EncodingDetector
 
     declared = EncodingDetector.find_declared_encoding(content, is_html=True)

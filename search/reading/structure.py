@@ -47,7 +47,7 @@ def sections(text: str, media_type: str) -> list[Section]:
     front = _FRONT_MATTER.match(plain)
     hidden = front.end() if front else 0
     visible = "\n" * plain.count("\n", 0, hidden) + plain[hidden:] if front else plain
-    found: list[Section] = []
+    result: list[Section] = []
     path: list[tuple[int, str]] = []  # level and words
     blocks: list[Block] = []
     bare = False  # so far there is nothing but headings in this section
@@ -60,7 +60,7 @@ def sections(text: str, media_type: str) -> list[Section]:
         if token.type == "heading_open":
             if not bare:
                 blocks.append(Block(at, start, is_code=False))
-                found.append(_section(path, blocks, text))
+                result.append(_section(path, blocks, text))
                 blocks, at = [], start
             level = int(token.tag[1:])
             path = [*(outer for outer in path if outer[0] < level), (level, " ".join(tokens[number + 1].content.split()))]
@@ -70,8 +70,8 @@ def sections(text: str, media_type: str) -> list[Section]:
             at, bare = end, False
         else:
             bare = False
-    found.append(_section(path, [*blocks, Block(at, len(text), is_code=False)], text))
-    return [section for section in found if section.blocks]
+    result.append(_section(path, [*blocks, Block(at, len(text), is_code=False)], text))
+    return [section for section in result if section.blocks]
 
 
 def title_of(text: str) -> str:

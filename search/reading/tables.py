@@ -85,13 +85,13 @@ def checked(fields: Mapping[str, str]) -> Mapping[str, str]:
 
 def _document(row: Mapping[str, Any], fields: Mapping[str, str], to_json: Callable[[Any], Any], origin: str) -> Item:
     columns = {name: fields.get(name, name) for name in _COLUMNS}
-    given = {name: _plain(row.get(column)) for name, column in columns.items()}
-    values = {name: "" if value is None else str(value) for name, value in given.items()}
+    cells = {name: _plain(row.get(column)) for name, column in columns.items()}
+    values = {name: "" if value is None else str(value) for name, value in cells.items()}
     metadata = {
         name: to_json(value) for name, value in row.items() if name not in columns.values() and value is not None and value != ""
     }
     source, _, line = origin.rpartition(":")
-    for name, value in given.items():
+    for name, value in cells.items():
         if isinstance(value, bytes | list | Mapping):
             what = "bytes that are no text" if isinstance(value, bytes) else "lists or objects; name a column of text with --field"
             return Rejection(source, int(line), None, f"the column {columns[name]} holds {what}")

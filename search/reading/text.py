@@ -37,7 +37,7 @@ def decode(content: bytes, encoding: str | None = None) -> tuple[str, str]:
     """The text, and the encoding it is in.
 
     Raises:
-        InvalidDocument: the bytes are not text in the encoding, or in any that could be found out.
+        InvalidDocument: the bytes are not text in the encoding, or in any that could be detected.
     """
     used = encoding or detect(content)
     try:
@@ -47,7 +47,7 @@ def decode(content: bytes, encoding: str | None = None) -> tuple[str, str]:
 
 
 def detect(content: bytes) -> str:
-    """The encoding of a text, as well as it can be told: UTF-8 if it can be read as that, else the most likely one.
+    """The encoding of a text: UTF-8 if it can be decoded as that, else the most likely one.
 
     Raises:
         InvalidDocument: it is no text, or nothing tells its encoding.
@@ -60,11 +60,11 @@ def detect(content: bytes) -> str:
     try:
         content.decode(UTF_8)
     except UnicodeDecodeError as error:
-        found = _guess(content)
-        if found is None:
+        guess = _guess(content)
+        if guess is None:
             message = f"not UTF-8 at byte {error.start + 1}, and its encoding cannot be told; name the --encoding, or convert it"
             raise InvalidDocument(message) from error
-        return found
+        return guess
     return UTF_8
 
 

@@ -26,8 +26,8 @@ def attention_kernels(folder: Path, cuda: CudaSettings) -> list[str]:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=True)  # noqa: S603 -- itself
     except subprocess.SubprocessError as error:
-        said = (getattr(error, "stderr", None) or str(error)).strip().splitlines()[-1]
-        raise InferenceFailed(f"the attention kernel of {folder} could not be found out: {said}") from error
+        cause = (getattr(error, "stderr", None) or str(error)).strip().splitlines()[-1]
+        raise InferenceFailed(f"the attention kernel of {folder} could not be found out: {cause}") from error
     return named_in(done.stdout)
 
 

@@ -19,8 +19,8 @@ def map_file(model: str, folder: ModelFolder | None, data_dir: Path) -> Path:
 
     Args:
         model: as the settings name it.
-        folder: where it was found; None for one that FastEmbed knows by name.
-        data_dir: where collections are kept.
+        folder: the model folder; None for one that FastEmbed knows by name.
+        data_dir: the folder of the collections.
     """
     if folder is not None and model not in manifest():
         return folder.path / "recipe.json"
@@ -29,12 +29,12 @@ def map_file(model: str, folder: ModelFolder | None, data_dir: Path) -> Path:
     return data_dir.expanduser() / "calibrations" / f"{name.replace('/', '--')}.json"
 
 
-def keep(file: Path, found: Mapping[str, Any]) -> None:
+def keep(file: Path, mapping: Mapping[str, Any]) -> None:
     """Write the map, whole or not at all, in place of an earlier one; what else a recipe says stays.
 
     Args:
         file: as `map_file` gives it.
-        found: scale and bias, or points; and where they come from.
+        mapping: scale and bias, or points; and where they come from.
 
     Raises:
         ModelIncomplete: the file cannot be read or written.
@@ -42,13 +42,13 @@ def keep(file: Path, found: Mapping[str, Any]) -> None:
     rest = {name: value for name, value in read_json(file, default={}).items() if name not in _MAP}
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(file, json.dumps(rest | dict(found), indent=1) + "\n")
+        replace_file(file, json.dumps(rest | dict(mapping), indent=1) + "\n")
     except OSError as error:
         raise ModelIncomplete(f"{file} cannot be written: {error}") from error
 
 
 def with_kept(recipe: Recipe, file: Path) -> Recipe:
-    """The recipe with the map that is kept in a file of the data folder; itself where there is none.
+    """The recipe with the map that a file of the data folder holds; itself where there is none.
 
     Raises:
         ModelIncomplete: the file cannot be understood.

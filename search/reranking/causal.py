@@ -46,11 +46,11 @@ class CausalReranker:
         check_texts(query, texts)
         scores = np.full(len(texts), np.nan, np.float32)
         seen, total = np.zeros(len(texts), np.int64), np.zeros(len(texts), np.int64)
-        asked = self._model.strip(query)
+        stripped = self._model.strip(query)
         unread, query_unread = np.zeros(len(texts), np.bool_), False
         query_seen = query_total = 0
         for part in slices(len(texts), self._slice_size, deadline):
-            prompts = self._prompt.encode([{QUERY: asked, "document": self._model.strip(text)} for text in texts[part]])
+            prompts = self._prompt.encode([{QUERY: stripped, "document": self._model.strip(text)} for text in texts[part]])
             scores[part] = self._scores(prompts)
             seen[part] = [prompt.seen["document"] for prompt in prompts]
             total[part] = [prompt.total["document"] for prompt in prompts]

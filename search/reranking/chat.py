@@ -68,7 +68,7 @@ class ChatReranker:
         self._headers = {"Accept-Encoding": "identity", **credentials}  # what is packed may be without end
         base_url, self._credentials = apart(url)
         self._url = f"{base_url.rstrip('/')}/chat/completions"
-        self._told = without_secrets(self._url)
+        self._server = without_secrets(self._url)
         self._window, self._stride, self._max_words = window, stride, max_words
         self._timeout_s = timeout_s
 
@@ -91,8 +91,8 @@ class ChatReranker:
             if len(window) == 1:
                 return list(window)  # nothing to ask
             passages = "\n\n".join(f"[{place}] {cut[i]}" for place, i in enumerate(window, 1))
-            asked = f"{passages}\n\nSearch query: {query}\n\nThe order of the {len(window)} passages:"
-            answer = self._ask(client, clock, asked, deadline)
+            prompt = f"{passages}\n\nSearch query: {query}\n\nThe order of the {len(window)} passages:"
+            answer = self._ask(client, clock, prompt, deadline)
             return [window[place] for place in permutation(answer, len(window))]
 
         clock = Clock()
@@ -104,8 +104,8 @@ class ChatReranker:
                 scores = np.full(len(texts), np.nan, np.float32)
         scored = not np.isnan(scores).any()
         seen = np.minimum(total, self._max_words) * scored
-        asked = len(_WORD.findall(query))
-        return Scoring(scores, seen, total * scored, asked, asked)
+        query_words = len(_WORD.findall(query))
+        return Scoring(scores, seen, total * scored, query_words, query_words)
 
     def _ask(self, client: httpx.Client, clock: Clock, text: str, deadline: Deadline | None) -> str:
         messages = [{"role": "system", "content": _TASK}, {"role": "user", "content": text}]
@@ -116,16 +116,18 @@ class ChatReranker:
         except httpx.HTTPStatusError as error:
             code = error.response.status_code
             advice = "it is busy or failing, try again" if code in _THEIRS else "check the reranker's url, model and api_key"
-            raise InferenceFailed(f"{self._told} answered {code}; {advice}") from error
+            raise InferenceFailed(f"{self._server} answered {code}; {advice}") from error
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:  # UnicodeError: a host that no name server could know
             if isinstance(error, httpx.TimeoutException) and deadline is not None and deadline.expired:
                 raise _TimeUpError from error
-            message = f"{self._told} did not answer ({type(error).__name__}); check the reranker's url, or raise its timeout_s"
+            message = f"{self._server} did not answer ({type(error).__name__}); check the reranker's url, or raise its timeout_s"
             raise InferenceFailed(message) from error
         try:
             answer = json.loads(content)["choices"][0]["message"]["content"]
         except (ValueError, KeyError, IndexError, TypeError, RecursionError) as error:
-            raise InferenceFailed(f"{self._told} answered something else than a chat completion; give the url up to /v1") from error
+            raise InferenceFailed(
+                f"{self._server} answered something else than a chat completion; give the url up to /v1"
+            ) from error
         return str(answer or "")
 
     def _post(self, client: httpx.Client, body: dict[str, Any], seconds: float) -> bytes:
@@ -134,10 +136,10 @@ class ChatReranker:
         with client.stream("POST", self._url, json=body, timeout=seconds) as response:
             response.raise_for_status()
             if response.headers.get("Content-Encoding", "identity") != "identity":
-                message = f"{self._told} answered in an encoding that was not asked for; mend what stands in front of it"
+                message = f"{self._server} answered in an encoding that was not asked for; mend what stands in front of it"
                 raise InferenceFailed(message)
             for piece in response.iter_raw():
                 content += piece
                 if len(content) > _LONGEST_ANSWER:
-                    raise InferenceFailed(f"{self._told} answered more than a chat completion may hold; give the url up to /v1")
+                    raise InferenceFailed(f"{self._server} answered more than a chat completion may hold; give the url up to /v1")
         return bytes(content)

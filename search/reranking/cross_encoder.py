@@ -75,12 +75,7 @@ class CrossEncoder:
         with loading(model):
             self._model, self.device = load_on(device, load, lambda loaded: loaded.model, cuda)
             self._tokenizer = TextTokenizer(self._model.tokenizer)
-        self._window = min(max_tokens or self._tokenizer.max_tokens, self._tokenizer.max_tokens)
-        if self._window - self._tokenizer.special_tokens(pair=True) < LEAST_ROOM:
-            raise ModelIncomplete(
-                f"the model {self.name} reads {self._window} tokens by its tokenizer_config.json, which leaves no room for a query "
-                "and a text; correct model_max_length there"
-            )
+        self._window = self._shortened_window(max_tokens)
         recipe = recipe if weight is None else recipe.weighted(weight)
         self.recipe = recipe.model_copy(update={"max_tokens": self._window})
         watch(self)
@@ -89,6 +84,16 @@ class CrossEncoder:
         self._labels = _labels(folder.config) if folder else ""
         self._logits("cat", ["A cat."])  # which refuses a head that gives something else than a score
         self.verified = self_test(self.name, self.recipe, self.score)
+
+    def _shortened_window(self, max_tokens: int | None) -> int:
+        """The tokens that the model reads of query and text, no more than the settings allow."""
+        window = min(max_tokens or self._tokenizer.max_tokens, self._tokenizer.max_tokens)
+        if window - self._tokenizer.special_tokens(pair=True) < LEAST_ROOM:
+            raise ModelIncomplete(
+                f"the model {self.name} reads {window} tokens by its tokenizer_config.json, which leaves no room for a query "
+                "and a text; correct model_max_length there"
+            )
+        return window
 
     def after_fork(self) -> None:
         """The threads of the runtime are gone in a forked child."""
@@ -106,18 +111,18 @@ class CrossEncoder:
         """
         check_texts(query, texts)
         room = self._window - self._tokenizer.special_tokens(pair=True)
-        asked = self._tokenizer.cut([query], room // 2, plain=True)[0]
+        query_cut = self._tokenizer.cut([query], room // 2, plain=True)[0]
         scores = np.full(len(texts), np.nan, np.float32)
         seen, total = np.zeros(len(texts), np.int64), np.zeros(len(texts), np.int64)
         unread = np.zeros(len(texts), np.bool_)
         for part in slices(len(texts), self._slice_size, deadline):
-            cuts = self._tokenizer.cut(texts[part], room - asked.seen, plain=True)
-            scores[part] = self._score_slice(asked, cuts)
+            cuts = self._tokenizer.cut(texts[part], room - query_cut.seen, plain=True)
+            scores[part] = self._score_slice(query_cut, cuts)
             seen[part] = [cut.seen for cut in cuts]
             total[part] = [cut.total for cut in cuts]
-            unread[part] = [asked.known == 0 or cut.known == 0 for cut in cuts]
-        unknown_share = self._tokenizer.tally([asked.text])[0].unknown_share
-        return Scoring(scores, seen, total, asked.seen, asked.total, unread, asked.known == 0, unknown_share)
+            unread[part] = [query_cut.known == 0 or cut.known == 0 for cut in cuts]
+        unknown_share = self._tokenizer.tally([query_cut.text])[0].unknown_share
+        return Scoring(scores, seen, total, query_cut.seen, query_cut.total, unread, query_cut.known == 0, unknown_share)
 
     def _score_slice(self, query: Cut, texts: Sequence[Cut]) -> Vector:
         """Score texts that fit the window, in batches of like length."""
@@ -139,10 +144,10 @@ class CrossEncoder:
         """
         with running(self.name):
             pairs = self._model.tokenizer.encode_batch([(query, text) for text in texts])
-            given = np.asarray(self._model.model.run(None, feed(self._model.model, pairs))[0])
-        logits = given[:, None] if given.ndim == 1 else given
+            output = np.asarray(self._model.model.run(None, feed(self._model.model, pairs))[0])
+        logits = output[:, None] if output.ndim == 1 else output
         if logits.ndim != 2 or logits.shape[1] == 0:  # noqa: PLR2004
-            sizes = " x ".join(map(str, given.shape))
+            sizes = " x ".join(map(str, output.shape))
             raise ModelIncomplete(
                 f"the model {self.name} gives {sizes} numbers for {len(texts)} pairs, no score for each: it is no cross-encoder. "
                 "Export it with its classifier (…ForSequenceClassification), or name another model"

@@ -7,7 +7,7 @@ from search.inference.decoder import Decoder
 from search.inference.prompt import Prompt
 from search.inference.runtime import loading
 from search.inference.tokens import TextTokenizer
-from search.models import locate
+from search.models import ModelFolder, locate
 from search.reranking.heads import Classification, Head, QueryLikelihood
 from search.reranking.recipe import Recipe
 from search.settings import CudaSettings, Device
@@ -18,8 +18,8 @@ class LanguageModel:
 
     Attributes:
         name: of the folder.
-        recipe: how the model is asked …
-        exported: … and how it was to be asked when it was exported, before any instruction of the settings.
+        recipe: prompt and head of the model …
+        exported: … and the same as it was exported, without the instruction of the settings.
         head: what is read from it.
         decoder: its graph.
         device: where it runs.
@@ -51,37 +51,36 @@ class LanguageModel:
             ModelError: one of its kinds, saying which file, name or device is at fault.
             InvalidSettings: an instruction for a model that takes none.
         """
-        found = locate(folder)
-        if found is None:
+        located = locate(folder)
+        if located is None:
             raise ModelNotFound(f"{folder} is no folder with a model; write one with `search export MODEL {folder}`")
-        recipe = Recipe.read(found.recipe, f"{found.path / 'recipe.json'}")
-        if recipe.head is None or recipe.max_tokens is None:
-            message = (
-                f"{found.path} was not exported as a language model; for a cross-encoder set the reranker's kind to cross-encoder"
-            )
-            raise ModelIncomplete(message)
+        recipe, head, max_tokens = _recipe(located)
         if instruction is not None and recipe.query_with_instruction is None:
-            raise InvalidSettings(f"the recipe of {found.name} has no place for an instruction; leave it out")
-        with loading(found.name):
-            self._tokenizer = TextTokenizer(Tokenizer.from_file(str(found.path / "tokenizer.json")))
+            raise InvalidSettings(f"the recipe of {located.name} has no place for an instruction; leave it out")
+        with loading(located.name):
+            self._tokenizer = TextTokenizer(Tokenizer.from_file(str(located.path / "tokenizer.json")))
         self.exported = recipe
         self.recipe = recipe if weight is None else recipe.weighted(weight)
         if instruction is not None:
             self.recipe = self.recipe.model_copy(update={"instruction": self._tokenizer.plain(instruction)})
-        self.name = found.name
-        self.head: Head = recipe.head
-        self._max_tokens = recipe.max_tokens
+        self.name = located.name
+        self.head = head
+        self._max_tokens = max_tokens
         self._check_tokens()
         self.decoder = Decoder(
-            found,
+            located,
             activations=recipe.activations or "fp32",
-            max_tokens=recipe.max_tokens,
+            max_tokens=max_tokens,
             device=device,
             threads=threads,
             cuda=cuda,
             batch_tokens=batch_tokens,
         )
         self.device = self.decoder.device
+        self._check_head()
+
+    def _check_head(self) -> None:
+        """The graph must have the output that the recipe reads."""
         match self.head:
             case QueryLikelihood():
                 self.decoder.check_head("log_probabilities", 1)
@@ -110,3 +109,18 @@ class LanguageModel:
     def strip(self, text: str) -> str:
         """The text as the recipe wants it."""
         return text.strip() if self.recipe.strip else text
+
+
+def _recipe(folder: ModelFolder) -> tuple[Recipe, Head, int]:
+    """The recipe of a folder, its head, and the longest prompt.
+
+    Raises:
+        ModelIncomplete: it is not a language model's.
+    """
+    recipe = Recipe.read(folder.recipe, f"{folder.path / 'recipe.json'}")
+    if recipe.head is None or recipe.max_tokens is None:
+        message = (
+            f"{folder.path} was not exported as a language model; for a cross-encoder set the reranker's kind to cross-encoder"
+        )
+        raise ModelIncomplete(message)
+    return recipe, recipe.head, recipe.max_tokens

@@ -42,7 +42,7 @@ class ListwiseReranker:
         """
         check_texts(query, texts)
         seen, total = np.zeros((2, len(texts)), np.int64)
-        asked = [0, 0]
+        query_tokens = [0, 0]
         unread, query_known = np.zeros(len(texts), np.bool_), [1]
 
         def order(window: Sequence[int]) -> list[int]:
@@ -51,7 +51,7 @@ class ListwiseReranker:
             for place, i in enumerate(window):
                 seen[i], total[i] = prompt.seen[f"p{place}"], prompt.total[f"p{place}"]
                 unread[i] = prompt.known[f"p{place}"] == 0
-            asked[:] = prompt.seen[QUERY], prompt.total[QUERY]
+            query_tokens[:] = prompt.seen[QUERY], prompt.total[QUERY]
             query_known[0] = prompt.known[QUERY]
             logits = self._model.decoder.scores([prompt.ids])[0, : len(window)]
             return [window[int(place)] for place in np.argsort(-logits, kind="stable")]
@@ -59,7 +59,7 @@ class ListwiseReranker:
         scores = by_windows(len(texts), self._head.window, self._head.stride, order, deadline)
         if np.isnan(scores).any():
             seen[:], total[:] = 0, 0
-        return Scoring(scores, seen, total, asked[0], asked[1], unread, query_known[0] == 0)
+        return Scoring(scores, seen, total, query_tokens[0], query_tokens[1], unread, query_known[0] == 0)
 
     def _prompt(self, count: int) -> Prompt:
         """The template for so many passages."""
@@ -102,8 +102,8 @@ def permutation(answer: str, count: int) -> list[int]:
     Any text gives a total order: what is named twice or does not exist is passed over, what is missing follows as it stood.
     Thoughts in <think>…</think> are no answer, and beside numbers in brackets bare ones are prose ("the order of the 3: [2] >").
     """
-    said = answer.rpartition("</think>")[2].partition("<think>")[0]
-    numbers = re.findall(r"\[\s*(\d{1,9})\s*\]", said) or re.findall(r"(?<!\d)\d{1,9}(?!\d)", said)
+    text = answer.rpartition("</think>")[2].partition("<think>")[0]
+    numbers = re.findall(r"\[\s*(\d{1,9})\s*\]", text) or re.findall(r"(?<!\d)\d{1,9}(?!\d)", text)
     named = [int(number) - 1 for number in numbers]
     wanted = dict.fromkeys([number for number in named if 0 <= number < count] + list(range(count)))
     return list(wanted)

@@ -43,7 +43,7 @@ class PairwiseReranker:
         stripped = [self._model.strip(text) for text in texts]
         wins = np.zeros((len(texts), len(texts)))
         seen, total = np.zeros((2, len(texts)), np.int64)
-        asked = [0, 0]
+        query_tokens = [0, 0]
         unread, query_known = np.zeros(len(texts), np.bool_), 1
         joined = 0
         for new in range(len(texts)):
@@ -56,7 +56,7 @@ class PairwiseReranker:
                     seen[i] = prompt.seen[slot] if total[i] == 0 else min(seen[i], prompt.seen[slot])
                     total[i] = prompt.total[slot]
                     unread[i] = prompt.known[slot] == 0
-                asked[:] = prompt.seen[QUERY], prompt.total[QUERY]
+                query_tokens[:] = prompt.seen[QUERY], prompt.total[QUERY]
                 query_known = prompt.known[QUERY]
             if new:
                 logits = self._model.decoder.scores([prompt.ids for prompt in prompts]).astype(np.float64)
@@ -67,4 +67,4 @@ class PairwiseReranker:
             joined = new + 1
         scores = np.full(len(texts), np.nan, np.float32)
         scores[:joined] = wins[:joined, :joined].sum(axis=1) / (joined - 1) if joined > 1 else 0.5
-        return Scoring(scores, seen, total, asked[0], asked[1], unread, query_known == 0)
+        return Scoring(scores, seen, total, query_tokens[0], query_tokens[1], unread, query_known == 0)

@@ -1,4 +1,4 @@
-"""How is a reranking model asked, and what does its answer mean? Prompts, heads and score maps as data, one JSON file a recipe."""
+"""How is a reranking model prompted, and what does its output mean? Prompts, heads and score maps, one JSON file a recipe."""
 
 import math
 from bisect import bisect_right
@@ -56,7 +56,7 @@ class Golden(Part):
 
 
 class Recipe(Part):
-    """How a reranking model is asked and how its score is used.
+    """How a reranking model is prompted and how its score is used.
 
     Attributes:
         weight: share of the reranker in the ranking: 1 ranks by its score alone; below, by a mix of z-normalised scores.
@@ -73,8 +73,8 @@ class Recipe(Part):
             class's log-odds against the others. None: the classifier gives one, which is the score.
         head: what is read from a language model; None for an encoder, which has its classifier.
         template: the prompt, with {query} and the head's other slots; None for an encoder.
-        query_with_instruction: what stands for the query where an instruction is given; None: the model takes none.
-        instruction: the one that is given where the user gives none.
+        query_with_instruction: what stands for the query together with an instruction; None: the model takes none.
+        instruction: the default one, where the user sets none.
         strip: whether query and document lose the white space around them.
         special_tokens: whether the tokenizer adds its own, such as a token that begins every text.
         golden: pairs the model must score as recorded before it is served.
@@ -118,9 +118,9 @@ class Recipe(Part):
         try:
             return cls(**recipe)
         except ValidationError as error:
-            found = error.errors(include_input=False)
-            problems = [f"{'.'.join(map(str, e['loc']))[:_PLACE] or 'recipe'}: {e['msg'][:500]}" for e in found[:_PROBLEMS]]
-            more = [f"and {len(found) - _PROBLEMS} more"] if len(found) > _PROBLEMS else []
+            errors = error.errors(include_input=False)
+            problems = [f"{'.'.join(map(str, e['loc']))[:_PLACE] or 'recipe'}: {e['msg'][:500]}" for e in errors[:_PROBLEMS]]
+            more = [f"and {len(errors) - _PROBLEMS} more"] if len(errors) > _PROBLEMS else []
             raise ModelIncomplete(f"{where} cannot be used: {'; '.join([*problems, *more])}") from error
 
     @model_validator(mode="after")
@@ -161,7 +161,7 @@ class Recipe(Part):
         return filled(template, {"query": filled(self.query_with_instruction, {"instruction": escaped(self.instruction)})})
 
     def prompts(self) -> list[str]:
-        """Every template a model of this recipe is asked with: one, or for lists one for each number of passages in a window."""
+        """Every template of this recipe: one, or for lists one for each number of passages in a window."""
         if not isinstance(self.head, Listwise):
             return [self.prompt()]
         items = [
@@ -273,6 +273,6 @@ def _check_slots(what: str, template: str | None, wanted: set[str]) -> None:
     if not plain:
         message = f"{what} has something else in braces than a plain slot, one of {sorted(wanted)}; double the braces of plain text"
         raise ValueError(message)
-    found = {slot for _, slot in parts(template or "") if slot is not None}
-    if found != wanted:
-        raise ValueError(f"{what} has the slots {sorted(found)}, but must have {sorted(wanted)}")
+    slots = {slot for _, slot in parts(template or "") if slot is not None}
+    if slots != wanted:
+        raise ValueError(f"{what} has the slots {sorted(slots)}, but must have {sorted(wanted)}")

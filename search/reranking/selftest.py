@@ -1,4 +1,4 @@
-"""Is a model asked as it was made to be? It scores what its recipe records before it is served."""
+"""Is a model prompted as it was trained? It scores what its recipe records before it is served."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -84,9 +84,9 @@ def _check_golden(name: str, recipe: Recipe, golden: Golden, score: Score) -> No
             "it has another prompt, another token or other weights; export it again with the recipe it was made for"
         )
     chance = recipe.probability(golden.score)
-    told = None if recipe.calibrated_on else golden.probability  # a map of the user's own is another one than was published
-    if told is not None and (chance is None or abs(chance - told) > _PROBABILITY):
+    published = None if recipe.calibrated_on else golden.probability  # a map of the user's own is another one than was published
+    if published is not None and (chance is None or abs(chance - published) > _PROBABILITY):
         raise SelfTestFailed(
-            f"the recipe of {name} maps {golden.score:.3f} to the probability {chance}, {golden.source} to {told}: "
+            f"the recipe of {name} maps {golden.score:.3f} to the probability {chance}, {golden.source} to {published}: "
             "its scale is wrong"
         )

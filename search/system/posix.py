@@ -1,4 +1,4 @@
-"""What does not work on every system? Limits, signals and descriptors as POSIX has them are asked for here."""
+"""What does not work on every system? Whatever needs limits, signals or descriptors of POSIX checks for them here."""
 
 from search.errors import SearchError
 

@@ -45,7 +45,7 @@ def rerank_routes(service: Service) -> APIRouter:
 
     @router.post("/v2/rerank", openapi_extra=others, response_model=None)
     async def rerank_v2(request: Request, body: RerankRequest) -> JSONResponse:
-        """As Cohere's second version has it: without the documents, unless they are asked for."""
+        """As Cohere's second version has it: without the documents, unless the request wants them."""
         return await _ranked(service, request, body, with_documents=False)
 
     @router.post("/score", openapi_extra=others, response_model=None)
