@@ -1,8 +1,10 @@
 """ONNX Runtime: which device runs the models, and what to do when an environment cannot."""
 
 import importlib.metadata
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -28,6 +30,7 @@ from search.system.terminal import note
 Loaded = TypeVar("Loaded")
 Provider = str | tuple[str, dict[str, str]]
 
+_log = logging.getLogger("search.inference")
 CPU = "CPUExecutionProvider"
 _PROVIDERS: dict[ActiveDevice, str] = {"cpu": CPU, "cuda": "CUDAExecutionProvider"}
 _RUNTIMES = {"onnxruntime": "fastembed", "onnxruntime-gpu": "fastembed-gpu"}
@@ -45,7 +48,19 @@ _MEND = "python -m pip uninstall -y onnxruntime onnxruntime-gpu fastembed fastem
 
 if telemetry_off():  # where the environment came too late, since a program imported ONNX Runtime before this package
     onnxruntime.disable_telemetry_events()
-vars(sessions)["print"] = note  # its Python part prints what went wrong, on stdout, where the command and `search mcp` answer
+
+_printed_cause: ContextVar[str] = ContextVar("printed_cause", default="")  # why ONNX Runtime last fell back to another provider
+
+
+def _print(*lines: object) -> None:
+    """On stderr: ONNX Runtime's Python part prints errors on stdout, where the command and `search mcp` answer."""
+    note(*lines)
+    for line in lines:
+        if str(line).startswith("EP Error "):
+            _printed_cause.set(str(line))
+
+
+vars(sessions)["print"] = _print
 
 
 def installed_runtimes() -> list[str]:
@@ -84,7 +99,7 @@ def load_on(
     Raises:
         DeviceUnavailable: the device is "cuda", and the session does not run there.
         RuntimeConflict: see `check_runtimes`.
-        Exception: what `load` raises where the device is not at fault.
+        Exception: what `load` raises where the device is not at fault; its context is why CUDA failed, if that failed before.
     """
     check_runtimes()
     available = available_providers()
@@ -94,7 +109,7 @@ def load_on(
         message = f"device is cuda, but this ONNX Runtime has {', '.join(available)}; install the extra gpu, or set device to cpu"
         raise DeviceUnavailable(message)
     onnxruntime.preload_dlls()  # where the extra gpu put them; a system's own are found without
-    cause = None
+    _printed_cause.set("")
     try:
         model = load((_PROVIDERS["cuda"], cuda_options(cuda or CudaSettings())))
         session = session_of(model)
@@ -105,13 +120,30 @@ def load_on(
     except Exception as error:  # ONNX Runtime raises the same kinds for a driver that fails and for a damaged file
         if device == "cuda" and _no_memory(error):
             raise
-        cause = error
+        return _without_cuda(device, load, error)  # within the handler: the context of what is raised there
+    return _without_cuda(device, load, None)
+
+
+def _without_cuda(device: Device, load: Callable[[Provider], Loaded], cause: Exception | None) -> tuple[Loaded, ActiveDevice]:
+    """What `load_on` does when CUDA failed: "auto" takes the CPU.
+
+    Args:
+        device: see `load_on`.
+        load: see `load_on`.
+        cause: what CUDA raised; None if ONNX Runtime took the CPU by itself, and perhaps printed why.
+
+    Raises:
+        DeviceUnavailable: the device is "cuda".
+        Exception: what `load` raises on the CPU, too.
+    """
+    words = _first_line(cause) if cause else _printed_cause.get().partition("\n")[0][:_LONGEST_CAUSE]
+    why = f": {words}" if words else ""
     if device == "auto":
+        _log.warning("a model runs on the CPU, since ONNX Runtime did not load it on CUDA%s", why)
         return load(_PROVIDERS["cpu"]), "cpu"
     if cause is not None:
         with suppress(DeviceUnavailable):
             load(_PROVIDERS["cpu"])  # which raises what is wrong with the file
-    why = f": {_first_line(cause)}" if cause else ""
     message = f"device is cuda, but ONNX Runtime could not load CUDA and cuDNN{why}; run `search doctor`, or set device to cpu"
     raise DeviceUnavailable(message) from cause
 

@@ -298,11 +298,12 @@ def broken_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("broken_cuda")
-def test_cuda_that_fails(tmp_path: Path) -> None:
+def test_cuda_that_fails(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Another device is taken only where none was named, and the model's file is not to blame."""
     built(tmp_path, "llama", [5], Precision("fp16"))
     folder = ModelFolder("model", tmp_path, "model.onnx", {}, {})
     assert Decoder(folder, activations="fp16", max_tokens=512, device="auto").device == "cpu"
+    assert f"runs on the CPU, since ONNX Runtime did not load it on CUDA: {CUDA_FAILS}" in caplog.text
     for activations in ("fp16", "bf16"):  # the CPU has no kernels for the second
         with pytest.raises(DeviceUnavailable, match=f"could not load CUDA and cuDNN: {CUDA_FAILS}; run `search doctor`"):
             Decoder(folder, activations=activations, max_tokens=512, device="cuda")
@@ -313,5 +314,30 @@ def test_cuda_that_fails(tmp_path: Path) -> None:
 def test_a_damaged_file_where_cuda_fails(device: Device, tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"damaged")
     folder = ModelFolder("model", tmp_path, "model.onnx", {}, {})
-    with pytest.raises(ModelCorrupt, match="its file is damaged"):
+    with pytest.raises(ModelCorrupt, match="its file is damaged") as failure:
         Decoder(folder, activations="fp16", max_tokens=9, device=device)
+    assert failure.value.__cause__ is not None
+    assert str(failure.value.__cause__.__context__) == CUDA_FAILS
+
+
+def test_why_onnx_runtime_itself_took_the_cpu_is_in_the_message(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It raises nothing then, and prints why."""
+    built(tmp_path, "llama", [5], Precision("fp32"))
+    real = onnxruntime.InferenceSession._create_inference_session
+
+    def create(session: Any, providers: list[Any], *arguments: Any) -> None:
+        if providers[0] == "CUDAExecutionProvider":
+            session._fallback_providers = ["CPUExecutionProvider"]
+            raise RuntimeError(f"{CUDA_FAILS}\nand more")
+        real(session, providers, *arguments)
+
+    monkeypatch.setattr(runtime, "available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
+    monkeypatch.setattr(onnxruntime.InferenceSession, "_create_inference_session", create)
+    monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: None)
+
+    def load(provider: runtime.Provider) -> onnxruntime.InferenceSession:
+        name = provider if isinstance(provider, str) else provider[0]
+        return onnxruntime.InferenceSession(str(tmp_path / "model.onnx"), providers=[name])
+
+    with pytest.raises(DeviceUnavailable, match=f"could not load CUDA and cuDNN: EP Error {CUDA_FAILS}; run `search doctor`"):
+        runtime.load_on("cuda", load, lambda session: session)
