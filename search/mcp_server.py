@@ -12,7 +12,7 @@ from mcp.server.mcpserver.tools import Tool
 from mcp.types import ToolAnnotations
 from pydantic import ConfigDict, Field, model_validator
 
-from search.documents import Document, Hit, Json, SearchResult, half_surrogate
+from search.documents import Document, Hit, Json, Retrieval, SearchResult, half_surrogate
 from search.errors import InvalidDocument, SearchError
 from search.ingestion.report import IngestReport
 
@@ -25,7 +25,7 @@ _LONGEST_NAME = 80  # of an argument, in messages
 class Source(Protocol):
     """What is searched: a Searcher of this process, or a Client of a service."""
 
-    def search(self, query: str, *, limit: int, filter: dict[str, Any] | None) -> SearchResult:
+    def search(self, query: str, *, limit: int, filter: dict[str, Any] | None, retrieval: Retrieval | None) -> SearchResult:
         """Answer a query."""
 
     def get(self, document_id: str) -> Document:
@@ -57,10 +57,13 @@ def build_assistant(source: Source, *, may_ingest: bool) -> MCPServer[Any]:
         query: Annotated[str, Field(description="A question or a few words, in plain language.")],
         limit: Annotated[int, Field(ge=1, le=_MOST, description="Passages wanted.")] = 5,
         filter: Annotated[dict[str, Any] | None, Field(description="A Qdrant filter over metadata.… and other fields.")] = None,
+        retrieval: Annotated[
+            Retrieval | None, Field(description="By meaning (dense) or by exact words (lexical) alone; left out, by both.")
+        ] = None,
     ) -> dict[str, Any]:
         """Find the passages that answer a question best: retrieved by meaning and by words, then reranked."""
         with _told():
-            result = source.search(query, limit=limit, filter=filter)
+            result = source.search(query, limit=limit, filter=filter, retrieval=retrieval)
         return {
             "passages": [_passage(hit) for hit in result.hits],
             "reranking": result.rerank_status,

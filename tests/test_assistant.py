@@ -41,6 +41,9 @@ async def play(assistant: Assistant) -> None:
     assert {one["document_id"] for one in found["passages"]} <= {"pets/cats.md", "dogs", "birds"}
     four = {"must": [{"key": "metadata.legs", "match": {"value": 2}}]}
     assert [one["document_id"] for one in (await called(assistant, "search", query="x", filter=four))["passages"]] == ["birds"]
+    by_words = await called(assistant, "search", query="the cat", retrieval="lexical")
+    assert [one["document_id"] for one in by_words["passages"]] == ["pets/cats.md"]
+    assert "retrieval" in await called(assistant, "search", query="x", retrieval="sparse")
     nothing = {"must_not": [{"key": "metadata.legs"}]}
     assert "tests nothing" in await called(assistant, "search", query="x", filter=nothing)
     read = await called(assistant, "get_document", document_id="pets/cats.md")

@@ -76,7 +76,7 @@ def test_typing_a_question_shows_passages_and_how_they_came_about(page: Page, se
     first = page.locator("#results > li").first
     assert [mark.inner_text() for mark in first.locator("mark").all()][:1] == ["Cats"]
     expect(first.locator(".best")).to_have_text("Cats sleep most of the day, wherever it is warm. ")
-    for fact in ("retrieved", "reranked", "cosine", "reranker", "relevant"):
+    for fact in ("retrieved", "reranked", "cosine", "words", "reranker", "relevant"):
         expect(first).to_contain_text(fact)
     expect(page.locator("#account")).to_contain_text("rerank")
     widths = [bar.bounding_box() for bar in page.locator("#bar span").all()]
@@ -159,6 +159,15 @@ def test_errors_and_degraded_answers_are_said(page: Page, served: Served) -> Non
     page.keyboard.press("Enter")
     expect(page.locator("#status.bad")).to_contain_text("at most 100000 characters")
     expect(page.locator("#results > li")).to_have_count(0)
+
+
+def test_passages_are_found_by_words_alone_where_that_is_wanted(page: Page, served: Served) -> None:
+    page.goto(served.url)
+    ask(page, "barks")
+    assert len(shown(page)) == 4
+    page.get_by_label("found by").select_option("words")
+    expect(page.locator("#status")).to_contain_text("1 passage")
+    assert shown(page) == ["notes/dogs.md"]
 
 
 def test_with_a_key(page: Page, settings: Settings) -> None:

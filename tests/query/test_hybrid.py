@@ -3,20 +3,28 @@
 import math
 import uuid
 from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from commands import as_json, error
 from conftest import OpenIndex
 from numpy.typing import NDArray
+from serving import serving
 
 from search import Settings, open_search
+from search.client import Client
 from search.documents import Document, SparseVector
 from search.embedding.dense import FastEmbedEmbedder
 from search.embedding.sparse import Bm25, describe, words_like
 from search.errors import IndexMismatch, InvalidQuery, InvalidSettings
+from search.evaluation.datasets import load_dataset
+from search.evaluation.verdict import evaluate
+from search.factory import build_corpus_index, build_embedder
 from search.index.contract import CollectionSpec, Match, Point, Query, VectorIndex
 from search.inference.tokens import TextTokenizer
 from search.ingestion.chunking import Chunker
@@ -26,6 +34,7 @@ from search.query.fusion import ranked, vote
 from search.query.options import SearchOptions
 from search.query.service import SearchService
 from search.reranking.recipe import Recipe
+from search.searcher import Searcher
 from search.settings import LexicalSettings
 
 WORDS = describe(LexicalSettings())
@@ -430,3 +439,34 @@ def test_a_rerankers_share_is_smaller_over_both() -> None:
     assert Recipe(weight=0.4, weight_over_hybrid=0.1).share(fused=True) == 0.1
     assert Recipe().share(fused=True) == 1  # one that ranks by its score alone
     assert Recipe(weight=0.4).weighted(0.7).share(fused=True) == 0.7  # what a user says
+
+
+def test_a_service_is_asked_for_one_of_them(settings: Settings) -> None:
+    def fill(searcher: Searcher) -> None:
+        searcher.ingest([Document("a", "The pump XJ-9000-A."), Document("c", "The pump XJ-9000-C."), Document("d", "Dogs bark.")])
+
+    with serving(settings, fill) as served, Client(served.url) as client:
+        both = client.search("XJ-9000-C")
+        assert (both.retrieval, both.hits[0].document_id, len(both.hits)) == ("hybrid", "c", 3)
+        assert {hit.document_id for hit in client.search("XJ-9000-C", retrieval="lexical").hits} == {"a", "c"}
+        assert client.search("XJ-9000-C", retrieval="hybrid", lexical_share=0.5).retrieval_ranking == "0.5 z(words) + 0.5 z(cosine)"
+        body = {"query": "XJ-9000-C", "explain": True}
+        explained = httpx.post(f"{served.url}/v1/search", json=body).raise_for_status().json()["explanation"][0]
+        assert (explained["document_id"], explained["lexical_rank"]) == ("c", 1)
+        assert explained["fusion_score"] > 0
+        for wrong in ({"retrieval": "sparse"}, {"lexical_share": 1.5}):
+            assert httpx.post(f"{served.url}/v1/search", json={"query": "x", **wrong}).status_code == 422
+
+
+def test_chinese_is_found_from_a_clean_clone(data: Path, tmp_path: Path, *, in_full: bool) -> None:
+    dataset = load_dataset(data / "evaluate" / "xquad-zh", None)
+    if not in_full:
+        some = list(dataset.queries)[::12]
+        dataset = replace(
+            dataset, queries={one: dataset.queries[one] for one in some}, qrels={one: dataset.qrels[one] for one in some}
+        )
+    settings = Settings(data_dir=tmp_path)
+    embedder = build_embedder(settings)
+    with closing(build_corpus_index(settings, dataset.corpus_hash, embedder)) as index:
+        means = evaluate(dataset, embedder, index, [], lexical=WORDS).means
+    assert means["retrieval"]["nDCG@10"] >= 0.93

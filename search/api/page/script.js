@@ -51,6 +51,7 @@ async function search() {
       collection: of("collection").value || null,
       filter: conditions.length ? { must: conditions } : null,
       group_by: of("grouped").checked ? "document" : null,
+      retrieval: of("retrieval").value || null,
     }, signal);
     of("key-form").hidden = true;
     show();
@@ -233,6 +234,7 @@ document.addEventListener("keydown", (event) => {
 of("form").addEventListener("submit", (event) => { event.preventDefault(); search(); });
 of("order").addEventListener("change", () => answer && show());
 of("grouped").addEventListener("change", search);
+of("retrieval").addEventListener("change", search);
 of("fields").addEventListener("change", search);
 of("filters").addEventListener("toggle", () => of("fields").childElementCount || facets());
 of("collection").addEventListener("change", async () => { await facets(); search(); });
