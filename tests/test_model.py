@@ -569,6 +569,7 @@ class Model(RuleBasedStateMachine):
             assert found["leads"][name] == target.name
             assert found["contents"][name]["documents"] == {one: stored.plain for one, stored in target.contents.items()}
             assert found["contents"][name]["partial"] == []
+            assert found["contents"][name]["misworded"] == []
             assert found["contents"][name]["versions"] == len(target.contents)
 
 

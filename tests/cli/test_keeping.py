@@ -108,6 +108,8 @@ def test_pushing_an_embedded_collection_to_a_server(notes: Path, tmp_path: Path,
     )
     here, there = (as_json("query", "What sleeps?", **where)["hits"] for where in (local, server))
     assert [hit["chunk_id"] for hit in here] == [hit["chunk_id"] for hit in there]
+    assert [hit["lexical_score"] for hit in here] == pytest.approx([hit["lexical_score"] for hit in there], abs=1e-5)
+    assert max(hit["lexical_score"] for hit in there) > 0
     assert [hit["retrieval_score"] for hit in here] == pytest.approx([hit["retrieval_score"] for hit in there], abs=1e-5)
     assert "led to nothing" in error("reindex", "--rollback", **local)
     (notes / "cats.md").write_text(CATS.replace("most", "all"))

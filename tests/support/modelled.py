@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,12 +18,15 @@ from typing import Any
 from unittest.mock import patch
 
 from search import Document, Searcher, SearchError, Settings
+from search.documents import SparseVector
 from search.embedding.dense import FastEmbedEmbedder
 from search.errors import CollectionNotFound
 from search.index import retrying
+from search.index.contract import Point, Record, VectorIndex
 from search.index.edge.process import EdgeProcess
 from search.index.edge.shard import OpenShard
 from search.index.server import lease
+from search.ingestion.embedding import with_words
 from search.ingestion.reindexing import lead
 from search.ingestion.restoring import documents
 
@@ -138,10 +141,32 @@ def state(searcher: Searcher) -> dict[str, Any]:
                 whole[item.id] = [item.text, item.title, dict(item.metadata)]
             else:
                 partial.append(item.document_id)
-        revisions = {(r.payload["document_id"], r.payload["revision"]) for r in index.scroll(None, ["document_id", "revision"])}
-        contents[name] = {"documents": whole, "partial": partial, "versions": len(revisions)}
+        records = list(index.scroll(vectors=True))
+        revisions = {(record.payload["document_id"], record.payload["revision"]) for record in records}
+        contents[name] = {
+            "documents": whole,
+            "partial": partial,
+            "versions": len(revisions),
+            "misworded": misworded(index, records),
+        }
     leads = {name: aliases.get(name, name) for name in contents}
     return {"leads": leads, "names": names, "contents": contents}
+
+
+def misworded(index: VectorIndex, records: Sequence[Record]) -> list[str]:
+    """The documents with a passage whose sparse vector is not that of its words."""
+    points = [Point(record.id, record.vector, record.payload) for record in records if record.vector is not None]
+    assert len(points) == len(records)
+    wanted = with_words(points, index.spec.lexical)
+    return [
+        str(point.payload["document_id"])
+        for point, record in zip(wanted, records, strict=True)
+        if rounded(point.lexical) != rounded(record.lexical)
+    ]
+
+
+def rounded(vector: SparseVector | None) -> dict[int, float] | None:
+    return vector and {index: round(value, 4) for index, value in zip(*vector, strict=True)}
 
 
 def serve(settings: Settings) -> None:
