@@ -1,8 +1,9 @@
 r"""Train a cross-encoder on judged data of your own, and write it as a model folder that search loads.
 
     python -m venv .venv-train
-    .venv-train/bin/pip install torch                    # the build for your machine: pytorch.org says which
-    .venv-train/bin/pip install --constraint requirements/train.txt --editable ".[cpu,train]"
+    .venv-train/bin/pip install torch   # the build for your machine; pytorch.org says which
+    .venv-train/bin/pip install --no-deps --require-hashes -r requirements/train.txt
+    .venv-train/bin/pip install --no-deps --no-build-isolation --editable .
     .venv-train/bin/python scripts/train_reranker.py --base CHECKPOINT --out RUN \
         --data DATASETS/squad train 2 --data DATASETS/scifact train 1 --steps 2000
 

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
@@ -14,9 +14,11 @@ from search.cli.options import AsJson, Collection, DataDir, load_settings, note_
 from search.documents import Document, Rejection, listed
 from search.errors import InvalidDocument, InvalidQuery
 from search.searcher import open_search
+from search.settings import Settings
 from search.system.terminal import note, show
 
 if TYPE_CHECKING:
+    from search.ingestion.run import IngestReport, Progress
     from search.reading import Reading
 
 Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID…]", help="Documents.", show_default=False)]
@@ -24,28 +26,32 @@ OfFilter = Annotated[
     str | None, typer.Option("--filter", help="Documents with a passage that passes a Qdrant filter, as JSON.", show_default=False)
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Write nothing, and show what would change.")]
+MaxDelete = Annotated[
+    str, typer.Option(help="The most documents that --sync may remove: a number, or a share of all, as 20% or 0.2.")
+]
+Rejects = Annotated[
+    Path | None, typer.Option(help="Write what is rejected to this file; mended, it can be ingested.", show_default=False)
+]
+Exclude = Annotated[
+    list[str] | None, typer.Option(help="Leave out what matches, as in .gitignore.", metavar="PATTERN", show_default=False)
+]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option(help="In tables, the column for id, text or title: text=body.", metavar="NAME=COLUMN", show_default=False),
+]
+Encoding = Annotated[str | None, typer.Option(help="Of text and CSV files.", show_default="detected")]
+Prefix = Annotated[str, typer.Option(help="Goes before the ids of files, such as two/.", metavar="NAME/", show_default=False)]
 _SIGNS = {"added": "+", "changed": "~", "removed": "-"}
 
 
 def ingest(
     paths: Annotated[list[str], typer.Argument(metavar="PATH…", help="Files, folders, patterns, or - for JSON lines on stdin.")],
-    max_delete: Annotated[
-        str, typer.Option(help="The most documents that --sync may remove: a number, or a share of all, as 20% or 0.2.")
-    ] = "20%",
-    rejects: Annotated[
-        Path | None, typer.Option(help="Write what is rejected to this file; mended, it can be ingested.", show_default=False)
-    ] = None,
-    exclude: Annotated[
-        list[str] | None, typer.Option(help="Leave out what matches, as in .gitignore.", metavar="PATTERN", show_default=False)
-    ] = None,
-    field: Annotated[
-        list[str] | None,
-        typer.Option(help="In tables, the column for id, text or title: text=body.", metavar="NAME=COLUMN", show_default=False),
-    ] = None,
-    encoding: Annotated[str | None, typer.Option(help="Of text and CSV files.", show_default="detected")] = None,
-    prefix: Annotated[
-        str, typer.Option(help="Goes before the ids of files, such as two/.", metavar="NAME/", show_default=False)
-    ] = "",
+    max_delete: MaxDelete = "20%",
+    rejects: Rejects = None,
+    exclude: Exclude = None,
+    field: Columns = None,
+    encoding: Encoding = None,
+    prefix: Prefix = "",
     data_dir: DataDir = None,
     collection: Collection = None,
     *,
@@ -59,7 +65,6 @@ def ingest(
 
     Reads JSON lines, CSV, TSV, Parquet, text, Markdown, HTML, PDF and Word documents.
     """
-    from search.cli.progress import ProgressReport
     from search.reading import Reading
     from search.reading.child import Limits
 
@@ -75,48 +80,78 @@ def ingest(
         limits=Limits(settings.ingestion.file_seconds, settings.ingestion.file_memory_mb),
     )
     _note_left_out(reading)
-    encodings: Counter[str] = Counter()
     changes: list[dict[str, str]] = []
+
+    def add_change(state: str, document_id: str) -> None:
+        changes.append({"change": state, "document_id": document_id})
+
+    done = _ingested(
+        reading,
+        settings,
+        rejects,
+        sync=sync,
+        max_delete=_amount(max_delete),
+        dry_run=dry_run,
+        on_change=add_change if dry_run else None,
+    )
+    if as_json:
+        print_json(done.to_dict() | ({"changes": changes} if dry_run else {}))
+    else:
+        for change in changes:
+            show(f"{_SIGNS[change['change']]} {change['document_id']}")
+        _show_counts(done, sync=sync, dry_run=dry_run)
+    _note_findings(done, dry_run=dry_run)
+    if done.kept or (done.rejected and not done.added + done.changed + done.unchanged):
+        raise typer.Exit(1)
+
+
+def _ingested(reading: "Reading", settings: Settings, rejects: Path | None, **options: Any) -> "IngestReport":
+    """Ingest with a progress bar; rejections are noted, and written to the file of rejects.
+
+    Args:
+        reading: the documents.
+        settings: of the searcher.
+        rejects: the file of rejects, if any.
+        options: of `Searcher.ingest`.
+    """
+    from search.cli.progress import ProgressReport
+
+    encodings: Counter[str] = Counter()
     with ExitStack() as stack:
         rejected = stack.enter_context(_written(rejects)) if rejects else None
         searcher = stack.enter_context(open_search(settings))
-        report = stack.enter_context(ProgressReport("comparing" if dry_run else "ingesting", "documents", reading.count()))
+        what = "comparing" if options["dry_run"] else "ingesting"
+        report = stack.enter_context(ProgressReport(what, "documents", reading.count()))
 
         def warn(rejection: Rejection) -> None:
             note(f"rejected {rejection}")
             if rejected:
                 rejected.write(rejection.to_line())
 
-        done = searcher.ingest(
-            _tallied(reading, encodings),
-            sync=sync,
-            max_delete=_amount(max_delete),
-            dry_run=dry_run,
-            on_progress=lambda progress: report.update(
-                progress.documents,
-                f"{progress.tokens / max(progress.seconds, 1e-9):,.0f} tokens/s"
-                + (f", {progress.rejected:,} rejected" if progress.rejected else ""),
-            ),
-            on_rejection=warn,
-            on_change=(lambda state, one: changes.append({"change": state, "document_id": one})) if dry_run else None,
-            on_wait=note_wait,
-        )
+        def update(progress: "Progress") -> None:
+            rate = f"{progress.tokens / max(progress.seconds, 1e-9):,.0f} tokens/s"
+            report.update(progress.documents, rate + (f", {progress.rejected:,} rejected" if progress.rejected else ""))
+
+        done = searcher.ingest(_tallied(reading, encodings), on_progress=update, on_rejection=warn, on_wait=note_wait, **options)
     for name, number in encodings.most_common():
         note(f"{number:,} documents are not in UTF-8 and were read as {name} (metadata.encoding)")
-    if as_json:
-        print_json(done.to_dict() | ({"changes": changes} if dry_run else {}))
-    else:
-        for change in changes:
-            show(f"{_SIGNS[change['change']]} {change['document_id']}")
-        reused = f", {done.reused:,} of them without being embedded again," if done.reused else ""
-        show(
-            f"{'would be: ' if dry_run else ''}{done.added:,} added, {done.changed:,} changed, {done.unchanged:,} unchanged, "
-            + (f"{done.removed:,} removed, " if sync else "")
-            + f"{done.rejected:,} rejected"
-            + ("" if dry_run else f"; {done.chunks:,} passages written{reused} in {done.seconds:.1f} s")
-        )
-        if done.unknown:
-            show(f"{done.unknown:,} documents are largely unknown to the embedder; another model may suit their language")
+    return done
+
+
+def _show_counts(done: "IngestReport", *, sync: bool, dry_run: bool) -> None:
+    reused = f", {done.reused:,} of them without being embedded again," if done.reused else ""
+    show(
+        f"{'would be: ' if dry_run else ''}{done.added:,} added, {done.changed:,} changed, {done.unchanged:,} unchanged, "
+        + (f"{done.removed:,} removed, " if sync else "")
+        + f"{done.rejected:,} rejected"
+        + ("" if dry_run else f"; {done.chunks:,} passages written{reused} in {done.seconds:.1f} s")
+    )
+    if done.unknown:
+        show(f"{done.unknown:,} documents are largely unknown to the embedder; another model may suit their language")
+
+
+def _note_findings(done: "IngestReport", *, dry_run: bool) -> None:
+    """Damaged points, documents of another folder with the same ids, and documents that a sync did not remove."""
     note_damage(done.damaged, done.foreign, "would be removed" if dry_run else "were removed or written anew")
     if done.elsewhere:
         others = f"{done.elsewhere:,} documents that {'would be' if dry_run else 'were'} changed or removed"
@@ -126,8 +161,6 @@ def ingest(
         )
     if done.kept:
         note(f"search: {done.kept:,} documents were not removed: {done.kept_because}")
-    if done.kept or (done.rejected and not done.added + done.changed + done.unchanged):
-        raise typer.Exit(1)
 
 
 def delete(

@@ -1,5 +1,6 @@
 """What will an export write? Every choice is made, and all refused that is not implemented, before a byte is written."""
 
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -209,8 +210,8 @@ def _special_tokens(checkpoint: Checkpoint, tokenizer: Mapping[str, Any]) -> Map
 
 def _golden(file: Path) -> tuple[Golden, ...]:
     try:
-        lines = [json.loads(line) for line in read_bytes(file).decode("utf-8").split("\n") if line.strip()]
-        return tuple(Golden(**line) for line in lines)
+        lines = io.StringIO(read_bytes(file).decode("utf-8"), newline=None)  # not splitlines(), which also splits at U+2028
+        return tuple(Golden(**json.loads(line)) for line in lines if line.strip())
     except (ValueError, TypeError, RecursionError, ValidationError) as error:
         message = f"{file} holds no golden pairs, one JSON object a line with query, document, score and source: {str(error)[:500]}"
         raise ModelIncomplete(message) from error
