@@ -1,4 +1,4 @@
-"""Does a person find what they ask for? Questions and identifiers, typed as people do, about the documentation of Python's own library.
+"""Does a person find what they ask for? Questions and identifiers, as people type them, about Python's own documentation.
 
     .venv/bin/python benchmarks/questions.py
 
@@ -27,9 +27,9 @@ def main() -> None:
         with open_search(Settings(data_dir=folder)) as searcher:
             passages = prepare(searcher, lambda _: None)
         command = [
-            Path(sys.executable).parent / "search",
+            str(Path(sys.executable).parent / "search"),
             "evaluate",
-            QUESTIONS,
+            str(QUESTIONS),
             "--every-retrieval",
             "--json",
             "--data-dir",
