@@ -581,7 +581,7 @@ def test_a_collection_holds_what_a_dictionary_would(
     tmp_path: Path,
     in_full: bool,  # noqa: FBT001  # a fixture
 ) -> None:
-    """450 steps, 75 on each engine; with --long 60,000."""
+    """375 steps, 75 on each engine; with --long 50,000."""
     if engine == "edge, small disk":
         probe = tmp_path / "probe"
         probe.mkdir()
