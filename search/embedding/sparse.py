@@ -62,14 +62,14 @@ class Bm25:
 
     def embed_query(self, text: str) -> SparseVector | None:
         """The words of a query, each counting 1; None if it has none but stop words."""
-        return _plain(self._model.embed_query(words_of(text)))
+        return _plain(self._model.embed_query(prepared(text)))
 
     def embed_passages(self, texts: Sequence[str]) -> list[SparseVector | None]:
         """The words of each passage, by saturated frequency; None for one that has none."""
-        return [_plain(self._model.embed_document(words_of(text))) for text in texts]
+        return [_plain(self._model.embed_document(prepared(text))) for text in texts]
 
 
-def words_of(text: str) -> str:
+def prepared(text: str) -> str:
     """A text as the tokenizer is given it: with pairs of characters where no spaces are written, and compounds as a whole, too."""
     compounds = [re.sub("[-_]", "", found) for found in _COMPOUND.findall(text)]
     spaced = _UNSPACED.sub(lambda run: f" {_pairs(run[0])} ", text)

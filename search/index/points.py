@@ -165,7 +165,7 @@ def to_point(chunk: Chunk, vector: Vector, tally: Tally, window: int, revision: 
     return Point(str(uuid.uuid5(uuid.UUID(chunk.id), revision)), vector, payload)
 
 
-def words_of(payload: Payload, fields: Sequence[str] = ()) -> str:
+def searchable_text(payload: Payload, fields: Sequence[str] = ()) -> str:
     """What a passage may be found by: title and headings, its text, the document's id, and metadata that the settings name.
 
     Args:

@@ -8,7 +8,7 @@ from search.embedding.dense import Embedder
 from search.embedding.sparse import words_like
 from search.errors import InferenceFailed
 from search.index.contract import Point, Vector
-from search.index.points import words_of
+from search.index.points import searchable_text
 from search.ingestion.planning import Passage
 
 
@@ -24,7 +24,7 @@ def with_words(points: Sequence[Point], lexical: str) -> list[Point]:
     words = words_like(lexical)
     if words is None:
         return [point._replace(lexical=None) for point in points]
-    vectors = words.embed_passages([words_of(point.payload, words.fields) for point in points])
+    vectors = words.embed_passages([searchable_text(point.payload, words.fields) for point in points])
     return [point._replace(lexical=vector) for point, vector in zip(points, vectors, strict=True)]
 
 
