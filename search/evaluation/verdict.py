@@ -103,7 +103,8 @@ class Evaluation:
         """In a sentence: whether it helps, by how much, at what cost."""
         result, name = self.gains[answers.name], self.names[0]
         words = {"helps": "helps", "hurts": "hurts", "no evidence": "no evidence that it helps or hurts"}[result.judgement]
-        cost = self.milliseconds(answers)["rerank"]["p50"]
+        milliseconds = self.milliseconds(answers)
+        cost = milliseconds.get("rerank", milliseconds["total"])["p50"]
         failed = f"; reranking failed on {len(answers.failures):,} of them" if answers.failures else ""
         return (
             f"{words}: {result.difference:+.4f} {name}, 95 % interval {result.low:+.4f} to {result.high:+.4f}, p = {result.p:.2g}, "
@@ -125,9 +126,13 @@ class Evaluation:
 
     def _configuration(self, answers: Answers) -> dict[str, Any]:
         fields: dict[str, Any] = {"device": answers.device, "ranking": answers.ranking, "latency_ms": self.milliseconds(answers)}
-        if answers.reranker is None:
+        if answers is self.answers[0]:
             return fields
         result = self.gains[answers.name]
+        fields["gain"] = {"measure": self.names[0], **result.to_dict()}
+        fields |= {"verdict": result.judgement, "words": self.verdict(answers)}
+        if answers.reranker is None:
+            return fields
         return fields | {
             "reranker": answers.reranker,
             "depth": answers.depth,
@@ -136,9 +141,6 @@ class Evaluation:
             "passages_truncated": answers.passages_cut,
             "queries_truncated": answers.queries_cut,
             "ceiling": self.ceiling(answers),
-            "gain": {"measure": self.names[0], **result.to_dict()},
-            "verdict": result.judgement,
-            "words": self.verdict(answers),
         }
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from commands import as_json, error
 from conftest import OpenIndex
+from judged import write
 from numpy.typing import NDArray
 from serving import serving
 
@@ -470,3 +471,22 @@ def test_chinese_is_found_from_a_clean_clone(data: Path, tmp_path: Path, *, in_f
     with closing(build_corpus_index(settings, dataset.corpus_hash, embedder)) as index:
         means = evaluate(dataset, embedder, index, [], lexical=WORDS).means
     assert means["retrieval"]["nDCG@10"] >= 0.93
+
+
+def test_an_evaluation_compares_every_way_to_find_candidates(tmp_path: Path) -> None:
+    corpus = [{"_id": "cat", "text": "Cats sleep."}, {"_id": "part", "text": "XJ-9000-C"}, {"_id": "dog", "text": "Dogs bark."}]
+    queries = [{"_id": "q1", "text": "a kitten's nap"}, {"_id": "q2", "text": "XJ-9000-C"}]
+    dataset = write(tmp_path / "parts", corpus, queries, "q1\tcat\t1\nq2\tpart\t1\n")
+    where = ("--data-dir", tmp_path / "data")
+    told = as_json("evaluate", dataset, "--every-retrieval", *where)
+    assert set(told["runs"]) == {"retrieval", "reranked", "dense", "lexical", "retrieval=dense", "retrieval=lexical"}
+    by_query = {name: values["nDCG@10"] for name, values in told["runs"].items()}
+    assert (by_query["retrieval"], by_query["lexical"]) == (1.0, 0.5)  # no word of the first query is in the corpus
+    assert told["configurations"]["dense"]["ranking"] == "cosine similarity"
+    assert told["configurations"]["lexical"]["gain"]["difference"] == -0.5
+    assert told["configurations"]["retrieval=dense"]["ranking"] == "0.4 z(reranker) + 0.6 z(retrieval)"
+    alone = as_json("evaluate", dataset, "--every-retrieval", "--no-rerank", *where)
+    assert set(alone["runs"]) == {"retrieval", "dense", "lexical"}
+    assert "retrieval alone is measured anyway" in error("evaluate", dataset, "--with", "reranker.kind=none", *where)
+    assert "retrieval" in error("evaluate", dataset, "--with", "retrieval=sparse", *where)
+    assert "nothing is" in error("evaluate", dataset, "--fail-if-worse", "--every-retrieval", "--no-rerank", *where)
