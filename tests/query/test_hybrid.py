@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from commands import as_json, error
+from commands import as_json, error, search
 from conftest import OpenIndex
 from judged import write
 from numpy.typing import NDArray
@@ -490,3 +490,18 @@ def test_an_evaluation_compares_every_way_to_find_candidates(tmp_path: Path) -> 
     assert "retrieval alone is measured anyway" in error("evaluate", dataset, "--with", "reranker.kind=none", *where)
     assert "retrieval" in error("evaluate", dataset, "--with", "retrieval=sparse", *where)
     assert "nothing is" in error("evaluate", dataset, "--fail-if-worse", "--every-retrieval", "--no-rerank", *where)
+
+
+def test_doctor_tells_of_a_collection_without_words(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("Cats sleep.")
+    where = ("--data-dir", tmp_path / "data")
+    search("ingest", tmp_path / "a.txt", *where, SEARCH_LEXICAL__MODEL="none")
+    told = "1 passages, found by vectors alone (search reindex adds words, and embeds nothing again)"
+    assert told in search("doctor", *where).stdout
+    assert "vectors alone" not in search("doctor", *where, SEARCH_LEXICAL__MODEL="none").stdout
+    shown = search("query", "cats", *where)
+    assert "note: collection 'documents' was made without words" in shown.stdout
+    assert "search reindex" in error("query", "cats", "--retrieval", "lexical", *where)
+    search("reindex", *where)
+    assert "vectors alone" not in search("doctor", *where).stdout
+    assert "retrieval: hybrid, order: 0.3 z(words) + 0.7 z(cosine); reranking: full" in search("query", "cats", *where).stdout
