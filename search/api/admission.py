@@ -115,34 +115,34 @@ class Admission:
         loop = asyncio.get_running_loop()
         ticket = _Ticket(expected, time.monotonic())
 
-        def begun() -> Done:
+        def timed() -> Done:
             ticket.began = time.monotonic()
             answer = work()
             ticket.took = time.monotonic() - ticket.began
             return answer
 
-        def free(ended: "asyncio.Future[Done]") -> None:
+        def free(finished: "asyncio.Future[Done]") -> None:
             del self._tickets[ticket]
-            failed = ended.cancelled() or ended.exception()  # read even where nobody waits any more, lest asyncio complain
+            failed = finished.cancelled() or finished.exception()  # read even where nobody waits any more, lest asyncio complain
             if not failed and ticket.took is not None:
                 self._measured(kind, ticket.took / max(1, units))
 
-        placed = self._pool.submit(begun)
+        submitted = self._pool.submit(timed)
         self._tickets[ticket] = None
-        doing = asyncio.wrap_future(placed)
-        doing.add_done_callback(free)
-        late = None if let_in else loop.call_later(self._queue_s, placed.cancel)  # which does nothing when it has begun
+        waiting = asyncio.wrap_future(submitted)
+        waiting.add_done_callback(free)
+        expiry = None if let_in else loop.call_later(self._queue_s, submitted.cancel)  # which does nothing when it has begun
         try:
-            answer = await asyncio.shield(doing)
+            answer = await asyncio.shield(waiting)
         except asyncio.CancelledError as error:
             left = (task := asyncio.current_task()) is not None and task.cancelling()
-            if doing.cancelled() and not left:
+            if waiting.cancelled() and not left:
                 raise self._refusal(self.expected_wait_s(), expected) from error
-            placed.cancel()
+            submitted.cancel()
             raise
         finally:
-            if late:
-                late.cancel()
+            if expiry:
+                expiry.cancel()
         return answer, (ticket.began or ticket.arrived) - ticket.arrived
 
     async def run_parts(self, parts: Sequence[tuple[Callable[[], Done], int]], *, kind: str) -> tuple[list[Done], float]:

@@ -153,7 +153,7 @@ def _with_head(headers: dict[str, str]) -> dict[str, str]:
 def _problems(error: RequestValidationError) -> str:
     """What is wrong with a request, without repeating it."""
     errors = error.errors()
-    shown = [f"{'.'.join(map(_step, one['loc'][1:])) or 'body'}: {one['msg']}" for one in errors[:_SHOWN]]
+    shown = [f"{'.'.join(map(_step, entry['loc'][1:])) or 'body'}: {entry['msg']}" for entry in errors[:_SHOWN]]
     more = f"; and {len(errors) - _SHOWN} more" if len(errors) > _SHOWN else ""
     return "; ".join(dict.fromkeys(shown)) + more
 

@@ -101,21 +101,21 @@ class Connections:
         """Whether requests of the newest one are refused."""
         return len(self._held) > self._room.served
 
-    def let_in(self, one: Held) -> bool:
+    def let_in(self, connection: Held) -> bool:
         """Hold one more, if need be in another's place; False if it is too many.
 
         Above the number that is served, those of strangers go who had time to say something; above the number that is held, those
         of strangers at all, or else one of others that waits for its client; never one whose client waits for an answer. Several
         go at a time, since to choose takes time.
         """
-        now, some = time.monotonic(), self._room.served // _SHARE
+        now, spare = time.monotonic(), self._room.served // _SHARE
         over = len(self._held) - self._room.served
         if over >= 0 and now - self._chose > _PAUSE_S:
             self._chose = now
-            self.leave(over + 1 + some, known=False, before=now - _GRACE_S)
-        if len(self._held) >= self._room.held and not (self.leave(max(1, some), known=False) or self.leave(1)):
+            self.leave(over + 1 + spare, known=False, before=now - _GRACE_S)
+        if len(self._held) >= self._room.held and not (self.leave(max(1, spare), known=False) or self.leave(1)):
             return False
-        self._held.add(one)
+        self._held.add(connection)
         return True
 
     def leave(self, most: int, *, known: bool = True, before: float = math.inf) -> int:
@@ -130,26 +130,26 @@ class Connections:
             How many there were.
         """
         waiting = [
-            (one, since)
-            for one in self._held
-            if (known or not one.known) and (since := one.waits_since) is not None and since < before
+            (connection, since)
+            for connection in self._held
+            if (known or not connection.known) and (since := connection.waits_since) is not None and since < before
         ]
-        number = Counter(one.address for one, _ in waiting)
+        number = Counter(connection.address for connection, _ in waiting)
         waiting.sort(key=lambda pair: (pair[0].known, -number[pair[0].address], pair[1]))
-        for one, _ in waiting[:most]:
-            self._held.discard(one)
-            one.leave()
+        for connection, _ in waiting[:most]:
+            self._held.discard(connection)
+            connection.leave()
         return min(most, len(waiting))
 
-    def gone(self, one: Held) -> None:
+    def gone(self, connection: Held) -> None:
         """It has ended."""
-        self._held.discard(one)
+        self._held.discard(connection)
 
     def close(self) -> None:
         """End those whose TLS handshake is under way; the others end with their requests."""
-        for one in list(self._held):
-            if one.opening is not None:
-                one.leave()
+        for connection in list(self._held):
+            if connection.opening is not None:
+                connection.leave()
 
 
 class Listener:
@@ -185,17 +185,17 @@ class Listener:
 
     def start(self) -> None:
         """Accept from now on."""
-        for one in self.sockets:
-            one.settimeout(0)
-            self._loop.add_reader(one, self._accept, one)
+        for sock in self.sockets:
+            sock.settimeout(0)
+            self._loop.add_reader(sock, self._accept, sock)
 
     def close(self) -> None:
         """Accept nothing more."""
-        for one in self.sockets:
-            if one in self._paused:
-                self._paused.pop(one).cancel()
-            self._loop.remove_reader(one)
-            one.close()
+        for sock in self.sockets:
+            if sock in self._paused:
+                self._paused.pop(sock).cancel()
+            self._loop.remove_reader(sock)
+            sock.close()
         self._connections.close()
 
     async def wait_closed(self) -> None:
@@ -215,25 +215,25 @@ class Listener:
                 self._loop.remove_reader(listening)
                 self._paused[listening] = self._loop.call_later(_PAUSE_S, self._resume, listening)
                 return
-            one = self._make()
-            one.address = _network(address[0])
-            if self._connections.let_in(one):
-                one.opening = self._loop.create_task(self._open(accepted, one))
-                one.opening.add_done_callback(functools.partial(_leave_unopened, accepted))
+            connection = self._make()
+            connection.address = _network(address[0])
+            if self._connections.let_in(connection):
+                connection.opening = self._loop.create_task(self._open(accepted, connection))
+                connection.opening.add_done_callback(functools.partial(_leave_unopened, accepted))
             else:
                 accepted.close()
                 self._warn("there are more connections than can be held, and all of them are in use: new ones are closed")
 
-    async def _open(self, accepted: socket.socket, one: Any) -> None:
+    async def _open(self, accepted: socket.socket, connection: Any) -> None:
         with suppress(OSError):  # its client has gone
             # asyncio does so only where a socket names its protocol. Without, a keep-alive connection waits 40 ms for every answer.
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
-            await self._loop.connect_accepted_socket(lambda: one, accepted, **self._tls)
+            await self._loop.connect_accepted_socket(lambda: connection, accepted, **self._tls)
         except (OSError, asyncio.CancelledError):  # no handshake, or none in time; or its place was needed
-            self._connections.gone(one)
+            self._connections.gone(connection)
         finally:
-            one.opening = None
+            connection.opening = None
 
     def _resume(self, listening: socket.socket) -> None:
         del self._paused[listening]
@@ -271,8 +271,8 @@ def bound(host: str, port: int) -> list[socket.socket]:
         if absent is not None and not sockets:
             raise absent
     except OSError:
-        for one in sockets:
-            one.close()
+        for sock in sockets:
+            sock.close()
         raise
     return sockets
 

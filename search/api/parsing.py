@@ -67,7 +67,7 @@ class _ParsedRequest(Request):
         else:
             value, errors = await asyncio.get_running_loop().run_in_executor(self._thread, _parsed, content, self._field)
         if errors:
-            raise RequestValidationError([self._without_tag(one) for one in errors])
+            raise RequestValidationError([self._without_tag(error) for error in errors])
         return value
 
     def _without_tag(self, error: dict[str, Any]) -> dict[str, Any]:
@@ -115,4 +115,4 @@ def _marks(content: bytes) -> int:
 def _own(value: Any, field: Any) -> Any:
     """What the whole request answers for: a list whose items are taken or rejected each by itself is left out."""
     apart = getattr(field.field_info.annotation, "apart", None)
-    return {name: one for name, one in value.items() if name != apart} if apart and isinstance(value, dict) else value
+    return {name: item for name, item in value.items() if name != apart} if apart and isinstance(value, dict) else value

@@ -248,8 +248,8 @@ class Service:
             message = f"the reranker failed; the log of the service has the rest under request {request_id}"
             raise Refused(500, "RerankFailed", message) from error
         self.metrics.judged(number, int(joined.tokens_seen.sum()))
-        query_seen = np.repeat([one.query_tokens_seen for one in scorings], [len(part) for _, _, part in parts])
-        cut = {group for (group, _, _), one in zip(parts, scorings, strict=True) if one.query_tokens_seen < one.query_tokens_total}
+        query_seen = np.repeat([scoring.query_tokens_seen for scoring in scorings], [len(part) for _, _, part in parts])
+        cut = {part[0] for part, own in zip(parts, scorings, strict=True) if own.query_tokens_seen < own.query_tokens_total}
         return Judged(joined, query_seen, len(cut))
 
     async def look(self, request: Request, work: Callable[[], Done]) -> Done:
@@ -273,19 +273,19 @@ class Service:
             ServiceOverloaded: see Admission.
             Refused: the client is gone; nobody will read it.
         """
-        doing = asyncio.ensure_future(work)
-        leaving = asyncio.ensure_future(_gone(request))
+        task = asyncio.ensure_future(work)
+        disconnect = asyncio.ensure_future(_gone(request))
         try:
-            await asyncio.wait({doing, leaving}, return_when=asyncio.FIRST_COMPLETED)
-            if leaving.done():
+            await asyncio.wait({task, disconnect}, return_when=asyncio.FIRST_COMPLETED)
+            if disconnect.done():
                 raise Refused(_CLIENT_GONE, "ClientGone", "the client went away")
-            return doing.result()
+            return task.result()
         except ServiceOverloaded:
             self.metrics.refusals.inc()
             raise
         finally:
-            for task in (doing, leaving):
-                task.cancel()
+            task.cancel()
+            disconnect.cancel()
 
     def close(self) -> None:
         """Finish what was begun, and let go of the collections."""
@@ -323,11 +323,11 @@ def _units(text: str) -> int:
 
 def _joined(scorings: list[Scoring], expected: int) -> Scoring:
     first = scorings[0]
-    unread = [one.unread for one in scorings if one.unread is not None]
+    unread = [scoring.unread for scoring in scorings if scoring.unread is not None]
     joined = first._replace(
-        scores=np.concatenate([one.scores for one in scorings]),
-        tokens_seen=np.concatenate([one.tokens_seen for one in scorings]),
-        tokens_total=np.concatenate([one.tokens_total for one in scorings]),
+        scores=np.concatenate([scoring.scores for scoring in scorings]),
+        tokens_seen=np.concatenate([scoring.tokens_seen for scoring in scorings]),
+        tokens_total=np.concatenate([scoring.tokens_total for scoring in scorings]),
         unread=np.concatenate(unread) if len(unread) == len(scorings) else None,
     )
     if joined.scores.shape != (expected,) or not np.isfinite(joined.scores).all():

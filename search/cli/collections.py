@@ -1,6 +1,7 @@
 """Collections: the commands that list, switch, drop, snapshot, reindex and push them."""
 
 import json
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -33,11 +34,8 @@ collections = typer.Typer(
 @collections.command("list")
 def list_(data_dir: DataDir = None, *, as_json: AsJson = False) -> None:
     """List collections and the aliases that lead to them."""
-    engine = build_collections(load_settings(data_dir, None))
-    try:
+    with closing(build_collections(load_settings(data_dir, None))) as engine:
         names, aliases = engine.names(), engine.aliases()
-    finally:
-        engine.close()
     rows = [{"name": name, "aliases": [alias for alias, target in aliases.items() if target == name]} for name in names]
     if as_json:
         print_json({"location": engine.location, "collections": rows})
@@ -51,12 +49,9 @@ def list_(data_dir: DataDir = None, *, as_json: AsJson = False) -> None:
 @collections.command()
 def info(name: Name, data_dir: DataDir = None, *, as_json: AsJson = False) -> None:
     """Describe a collection: passages, embedder, storage."""
-    engine = build_collections(load_settings(data_dir, None))
-    try:
+    with closing(build_collections(load_settings(data_dir, None))) as engine:
         description = engine.info(name)
         previous = {alias: engine.previous(alias) for alias in description.aliases}
-    finally:
-        engine.close()
     fields: dict[str, Any] = {
         "name": description.name,
         "location": description.location,
@@ -86,41 +81,32 @@ def alias(
     """Lead an alias to a collection, in one step, or forget it."""
     if (name is None) != remove:
         raise InvalidQuery("name the collection that the alias leads to, or --remove it")
-    engine = build_collections(load_settings(data_dir, None))
-    try:
+    with closing(build_collections(load_settings(data_dir, None))) as engine:
         if name is None:
             engine.unalias(alias)
         else:
             from search.ingestion.reindexing import lead
 
             lead(engine, alias, name)
-    finally:
-        engine.close()
     show(f"{alias} {f'leads to {name}' if name else 'is forgotten'}")
 
 
 @collections.command()
 def drop(name: Unaliased, data_dir: DataDir = None, *, yes: Yes = False) -> None:
     """Remove a collection for good, unless an alias leads to it."""
-    engine = build_collections(load_settings(data_dir, None))
-    try:
+    with closing(build_collections(load_settings(data_dir, None))) as engine:
         points = engine.info(name, exact=True).points
         if not yes:
             typer.confirm(clean(f"Remove {name} with {points:,} passages from {engine.location} for good?"), abort=True, err=True)
         engine.drop(name)
-    finally:
-        engine.close()
     show(f"{name} is removed, {points:,} passages")
 
 
 @collections.command()
 def snapshot(name: Name, data_dir: DataDir = None) -> None:
     """Copy a collection as it is now; print where the copy is."""
-    engine = build_collections(load_settings(data_dir, None))
-    try:
+    with closing(build_collections(load_settings(data_dir, None))) as engine:
         show(engine.snapshot(name))
-    finally:
-        engine.close()
 
 
 def reindex(
@@ -195,9 +181,10 @@ def push(data_dir: DataDir = None, collection: Collection = None, *, as_json: As
     from search.index.retrying import Patience, PatientIndex
     from search.ingestion.copying import copy
 
-    embedded = build_collections(settings.model_copy(update={"index": EdgeSettings()}))
-    server = build_collections(settings)
-    try:
+    with (
+        closing(build_collections(settings.model_copy(update={"index": EdgeSettings()}))) as embedded,
+        closing(build_collections(settings)) as server,
+    ):
         spec = embedded.info(settings.collection).spec
         source = embedded.open(settings.collection, settings.storage)
         if spec is None:  # of this package it always has one
@@ -209,9 +196,6 @@ def push(data_dir: DataDir = None, collection: Collection = None, *, as_json: As
         with ProgressReport("copying", "documents", None) as report:
             done = copy(source, target, spec, on_progress=lambda progress: report.update(progress.documents))
         source.close()
-    finally:
-        embedded.close()
-        server.close()
     for rejection in done.rejections:
         note(f"rejected {rejection}")
     note_damage(done.damaged, done.foreign, "were not copied")

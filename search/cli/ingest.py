@@ -74,7 +74,7 @@ def ingest(
         exclude=exclude or [],
         ignore_files=not no_ignore,
         encoding=encoding,
-        fields=dict(_pair(one) for one in field or []),
+        fields=dict(_pair(pair) for pair in field or []),
         again=again,
         prefix=prefix,
         limits=Limits(settings.ingestion.file_seconds, settings.ingestion.file_memory_mb),
@@ -176,7 +176,11 @@ def delete(
     gone: list[str] = []
     with open_search(load_settings(data_dir, collection)) as searcher:
         removed = searcher.delete(
-            ids=ids or [], filter=filter, dry_run=dry_run, on_change=lambda _, one: gone.append(one), on_wait=note_wait
+            ids=ids or [],
+            filter=filter,
+            dry_run=dry_run,
+            on_change=lambda _, document_id: gone.append(document_id),
+            on_wait=note_wait,
         )
     if as_json:
         print_json({"removed": removed, "dry_run": dry_run, "document_ids": gone})
@@ -210,7 +214,7 @@ def update(
             ids=ids or [],
             filter=filter,
             dry_run=dry_run,
-            on_change=lambda _, one: changed.append(one),
+            on_change=lambda _, document_id: changed.append(document_id),
             on_rejection=lambda rejection: note(f"rejected {rejection}"),
             on_wait=note_wait,
         )

@@ -144,8 +144,8 @@ def key(
     from search.api.keys import new_key
 
     scopes = scope or ["search"]
-    if wrong := [one for one in scopes if one not in _SCOPES]:
-        raise InvalidSettings(f"there is no scope {wrong[0]!r}; there are {', '.join(_SCOPES)}")
+    if unknown := [value for value in scopes if value not in _SCOPES]:
+        raise InvalidSettings(f"there is no scope {unknown[0]!r}; there are {', '.join(_SCOPES)}")
     if not name.replace("-", "").replace("_", "").isalnum():
         raise InvalidSettings(f"{name!r} cannot name a key; use letters, digits, hyphens and underscores")
     made, digest = new_key()

@@ -117,8 +117,8 @@ def reliability_diagram(measured: Reliability) -> Chart:
         axes.plot(
             [b.probability for b in measured.bins], [b.relevant for b in measured.bins], color=_DARK, marker="o", label="measured"
         )
-        for one in measured.bins:
-            _label(axes, f"{one.pairs:,}", one.probability, one.relevant)
+        for bin_ in measured.bins:
+            _label(axes, f"{bin_.pairs:,}", bin_.probability, bin_.relevant)
         axes.set_xlabel("probability of being relevant, as the reranker gives it")
         axes.set_ylabel("share that is relevant")
         axes.margins(0.08)

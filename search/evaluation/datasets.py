@@ -119,10 +119,12 @@ def checked(dataset: Dataset, known: Collection[str]) -> tuple[Dataset, list[str
         notes.append(f"{negative:,} grades are negative and count as 0")
         qrels = {query: {d: max(grade, 0) for d, grade in grades.items()} for query, grades in dataset.qrels.items()}
         dataset = replace(dataset, qrels=qrels)
-    if barren := [query for query, grades in dataset.qrels.items() if not any(grade > 0 for grade in grades.values())]:
-        notes.append(f"{len(barren):,} queries have no relevant document and count 0 in every run, such as {barren[0]!r}")
-    if silent := [query for query, text in dataset.queries.items() if not text.strip()]:
-        notes.append(f"{len(silent):,} queries are empty and count 0 in every run, such as {silent[0]!r}")
+    if unanswerable := [query for query, grades in dataset.qrels.items() if not any(grade > 0 for grade in grades.values())]:
+        notes.append(
+            f"{len(unanswerable):,} queries have no relevant document and count 0 in every run, such as {unanswerable[0]!r}"
+        )
+    if blank := [query for query, text in dataset.queries.items() if not text.strip()]:
+        notes.append(f"{len(blank):,} queries are empty and count 0 in every run, such as {blank[0]!r}")
     return dataset, notes
 
 

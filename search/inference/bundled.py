@@ -98,7 +98,7 @@ def _tokenizer(folder: ModelFolder) -> Any:
     beginning, mark, rest = read_bytes(folder.path / "tokenizer.json").partition(b'"normalizer"')
     tokenizer = copied(_parsed(mark + rest))
     added = json.loads(beginning.rstrip().removesuffix(b",") + b"}")["added_tokens"]
-    tokenizer.add_tokens([AddedToken(**{name: value for name, value in one.items() if name != "id"}) for one in added])
+    tokenizer.add_tokens([AddedToken(**{name: value for name, value in token.items() if name != "id"}) for token in added])
     tokenizer.enable_truncation(max_length=min(config["model_max_length"], config["max_length"]))
     tokenizer.enable_padding(pad_id=folder.config["pad_token_id"], pad_token=config["pad_token"])
     return tokenizer

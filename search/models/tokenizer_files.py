@@ -31,7 +31,9 @@ def plain_tokenizer_files(folder: Path) -> Iterator[Path]:
     """
     config, special = read_json(folder / _CONFIG, default={}), read_json(folder / _SPECIAL, default={})
     plain = {**config, **spelt({key: value for key, value in config.items() if key.endswith("_token")})}
-    added = {key: [_added(one) for one in value] if isinstance(value, list) else _added(value) for key, value in special.items()}
+    added = {
+        key: [_added(token) for token in value] if isinstance(value, list) else _added(value) for key, value in special.items()
+    }
     if plain == config and added == special:
         yield folder
         return

@@ -103,18 +103,18 @@ class Reading:
                 if _suffix(file) in pages.SUFFIXES:
                     yield next(read)
                 else:
-                    yield file.whole(lambda stream, one: text.read(stream, one, self._encoding))
+                    yield file.whole(lambda stream, source: text.read(stream, source, self._encoding))
 
     def _tables(self, files: Iterable[SourceFile], reader: Reader) -> Iterator[Document | Rejection]:
         """Read files of many documents each."""
         for file in files:
             suffix = _suffix(file)
             if suffix in lines.SUFFIXES:
-                yield from file.steadily(lambda stream, one: self._with_files(lines.jsonl(stream, one.name), reader))
+                yield from file.steadily(lambda stream, source: self._with_files(lines.jsonl(stream, source.name), reader))
             elif suffix in tables.IN_A_CHILD:
-                yield from file.steadily(lambda stream, one: reader.rows(stream, one, self._fields))
+                yield from file.steadily(lambda stream, source: reader.rows(stream, source, self._fields))
             else:
-                yield from file.steadily(lambda stream, one: tables.read_table(stream, one, self._fields, self._encoding))
+                yield from file.steadily(lambda stream, source: tables.read_table(stream, source, self._fields, self._encoding))
 
     def _with_files(self, items: Iterator[Document | Rejection | SourceFile], reader: Reader) -> Iterator[Document | Rejection]:
         """Read the files, too, that a file of rejects names."""

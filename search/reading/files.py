@@ -289,11 +289,11 @@ class _Walk:
 
     def _level(self, folder: Path, above: list[Rules], *, wanted: bool) -> "_Level":
         try:
-            lines = [(folder, self._rules(folder / name)) for name in self._ignore_files]
+            rules = [(folder, self._rules(folder / name)) for name in self._ignore_files]
         except OSError as error:
             self.refused.append(Rejection(str(folder), None, None, f"cannot be read: {error.filename}: {error.strerror}"))
             return _Level(iter(()), above, wanted)
-        return _Level(self._entries(folder), [*above, *(one for one in lines if one[1])], wanted)
+        return _Level(self._entries(folder), [*above, *(pair for pair in rules if pair[1])], wanted)
 
     def _entries(self, folder: Path, names: re.Pattern[str] | None = None) -> Iterator[tuple[Path, bool]]:
         """What is in a folder and not hidden, in order, with whether it is a folder; what cannot be read is refused.
@@ -363,8 +363,8 @@ def _clipped(line: str) -> str:
 
 def _ignored(path: Path, rules: list[Rules], *, is_folder: bool) -> bool:
     """What the innermost pattern that speaks of a path says of it."""
-    for folder, one in reversed(rules):
-        verdict = one.verdict(path.relative_to(folder).as_posix(), is_folder=is_folder)
+    for folder, patterns in reversed(rules):
+        verdict = patterns.verdict(path.relative_to(folder).as_posix(), is_folder=is_folder)
         if verdict is not None:
             return verdict
     return False

@@ -146,8 +146,8 @@ def _segment(text: str, *, escapes: bool) -> str:
         elif letter == "?":
             pieces[-1] += "[^/]"
         elif letter == "[" and (escapes or "]" in text[at + 1 :]):
-            one, at = _class(text, at, escapes=escapes)
-            pieces[-1] += one
+            letters, at = _class(text, at, escapes=escapes)
+            pieces[-1] += letters
         elif letter == "\\" and escapes:
             if at == len(text):
                 raise UnusablePattern("it ends with a backslash")

@@ -83,9 +83,11 @@ class ChatReranker:
         """
         check_texts(query, texts)
         ends = [[word.end() for word in _WORD.finditer(text)] for text in texts]
-        total = np.array([len(some) for some in ends], np.int64)
+        total = np.array([len(word_ends) for word_ends in ends], np.int64)
         limit = self._max_words
-        cut = [text if len(some) <= limit else text[: some[limit - 1]] for text, some in zip(texts, ends, strict=True)]
+        cut = [
+            text if len(word_ends) <= limit else text[: word_ends[limit - 1]] for text, word_ends in zip(texts, ends, strict=True)
+        ]
 
         def order(window: Sequence[int]) -> list[int]:
             if len(window) == 1:

@@ -26,9 +26,9 @@ _watched: "weakref.WeakValueDictionary[int, Any]" = weakref.WeakValueDictionary(
 _numbers = itertools.count()
 
 
-def watch(one: Forkable) -> None:
+def watch(holder: Forkable) -> None:
     """Have `after_fork` called in every child that is forked while the object lives, in the order of their being watched."""
-    _watched[next(_numbers)] = one
+    _watched[next(_numbers)] = holder
 
 
 def abandon(*parts: object) -> None:
@@ -57,22 +57,22 @@ class Unusable:
 
 def _in_child() -> None:
     ancestors.insert(0, os.getppid())
-    for one in list(_watched.values()):
+    for holder in list(_watched.values()):
         try:
-            one.after_fork()
+            holder.after_fork()
         except Exception as error:  # whatever one of them cannot do, the others must
-            _spoil(one, error)
+            _spoil(holder, error)
 
 
-def _spoil(one: Any, error: Exception) -> None:
+def _spoil(holder: Any, error: Exception) -> None:
     """Let nobody use something that is still the parent's."""
-    what = f"a {type(one).__name__} (which could not be made anew: {error!r})"
-    state = dict(one.__dict__)
+    what = f"a {type(holder).__name__} (which could not be made anew: {error!r})"
+    state = dict(holder.__dict__)
     abandon(state)
-    one.__dict__.clear()
+    holder.__dict__.clear()
     with contextlib.suppress(TypeError):  # of another layout; empty, it is of no use either
-        one.__class__ = Unusable
-    Unusable.__init__(one, what, SearchError, "open another here")
+        holder.__class__ = Unusable
+    Unusable.__init__(holder, what, SearchError, "open another here")
 
 
 if hasattr(os, "register_at_fork"):

@@ -117,7 +117,7 @@ class _Facets:
         values = {field: self._values[field] for field in fields if field in self._values}
         return {
             "fields": [
-                {"field": field, "values": [{"value": one, "documents": number} for one, number in counted.most_common(_VALUES)]}
+                {"field": field, "values": [{"value": item, "documents": number} for item, number in counted.most_common(_VALUES)]}
                 for field, counted in values.items()
             ],
             "ranges": [
@@ -133,21 +133,21 @@ class _Facets:
         }
 
     def _count(self, field: str, value: Any) -> None:
-        values = {(type(one), one): one for one in (value if isinstance(value, list) else [value]) if isinstance(one, _PLAIN)}
+        values = {(type(item), item): item for item in (value if isinstance(value, list) else [value]) if isinstance(item, _PLAIN)}
         if not values:
             return
         self._documents[field] += 1
         counted = self._values.get(field, Counter())
-        for one in values.values():
-            if isinstance(one, bool | str):
-                if len(str(one)) > _LONGEST or not (one in counted or self._has_room()):
+        for item in values.values():
+            if isinstance(item, bool | str):
+                if len(str(item)) > _LONGEST or not (item in counted or self._has_room()):
                     self._values_left_out[field] += 1
                 else:
-                    counted[one] += 1
+                    counted[item] += 1
                     self._values[field] = counted
-            elif abs(one) < _INEXACT_FROM:  # which a range filter can name
-                least, most = self._numbers.get(field, (one, one))
-                self._numbers[field] = (min(least, one), max(most, one))
+            elif abs(item) < _INEXACT_FROM:  # which a range filter can name
+                least, most = self._numbers.get(field, (item, item))
+                self._numbers[field] = (min(least, item), max(most, item))
             else:
                 self._values_left_out[field] += 1
 

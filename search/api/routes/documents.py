@@ -40,7 +40,7 @@ def _add_writing(router: APIRouter, service: Service) -> None:
         _few_enough(service, len(body.documents), "documents")
 
         def work() -> IngestReport:
-            items = (_document(number, one, service) for number, one in enumerate(body.documents))
+            items = (_document(number, document, service) for number, document in enumerate(body.documents))
             return service.searcher(body.collection, make=True).ingest(items, dry_run=body.dry_run)
 
         return (await service.write(request, work, units=len(body.documents))).to_dict()
@@ -62,7 +62,7 @@ def _add_writing(router: APIRouter, service: Service) -> None:
 
         def work() -> int:
             return service.searcher(body.collection).delete(
-                ids=body.ids, filter=body.filter, dry_run=body.dry_run, on_change=lambda _, one: gone.append(one)
+                ids=body.ids, filter=body.filter, dry_run=body.dry_run, on_change=lambda _, document_id: gone.append(document_id)
             )
 
         removed = await service.write(request, work, units=max(1, len(body.ids)))
@@ -87,7 +87,9 @@ def _add_reading(router: APIRouter, service: Service) -> None:
 
 def _faults(error: ValidationError) -> str:
     errors = error.errors(include_url=False, include_input=False)[:_SHOWN]
-    return "; ".join(f"{'.'.join(str(part)[:_SHOWN_NAME] for part in one['loc']) or 'document'}: {one['msg']}" for one in errors)
+    return "; ".join(
+        f"{'.'.join(str(part)[:_SHOWN_NAME] for part in entry['loc']) or 'document'}: {entry['msg']}" for entry in errors
+    )
 
 
 def _few_enough(service: Service, number: int, what: str) -> None:

@@ -87,14 +87,14 @@ async def _tei(service: Service, request: Request, body: TeiRerank) -> JSONRespo
     scores = _scores(service.reranker.recipe, scoring, raw=body.raw_scores)
     answer: list[Answer] = [{"index": i, "score": scores[i]} for i in best_first(scoring.scores)]
     if body.return_text:
-        answer = [{**one, "text": body.texts[one["index"]]} for one in answer]
+        answer = [{**result, "text": body.texts[result["index"]]} for result in answer]
     took = str(round((time.perf_counter() - started) * 1000))
     headers = {"x-compute-type": service.reranker.device, "x-total-time": took, **_headers(service, judged)}
     return JSONResponse(answer[: body.top_n or None], headers=headers)
 
 
 async def _ranked(service: Service, request: Request, body: RerankRequest, *, with_documents: bool) -> JSONResponse:
-    texts = [one if isinstance(one, str) else one.text for one in body.documents]
+    texts = [document if isinstance(document, str) else document.text for document in body.documents]
     if not texts:
         raise Refused(422, "Validation", "`documents` cannot be empty")
     judged = await _judged(service, request, [(body.query, texts)])

@@ -41,7 +41,7 @@ class _Format(BaseModel):
         if not isinstance(fields, dict):
             return fields
         names = {name: choices(field.validation_alias, name) for name, field in cls.model_fields.items()}
-        known = {one for some in names.values() for one in some}
+        known = {name for spellings in names.values() for name in spellings}
         if unknown := [name for name in fields if name not in known]:
             shown = ", ".join(sorted(known - _MEANS_NOTHING))
             raise ValueError(f"there is no field {str(unknown[0])[:_LONGEST_NAME]!r} here; there are {shown}")
@@ -50,7 +50,7 @@ class _Format(BaseModel):
 
 def choices(alias: str | AliasPath | AliasChoices | None, name: str) -> list[str]:
     """The names by which a field may be sent."""
-    return [str(one) for one in alias.choices] if isinstance(alias, AliasChoices) else [name]
+    return [str(choice) for choice in alias.choices] if isinstance(alias, AliasChoices) else [name]
 
 
 class _Scheduled(_Format):
