@@ -33,22 +33,22 @@ class _Ticket:
 
 
 class Admission:
-    """The queue in front of a few threads, which go from one work to the next by themselves. Used from one event loop."""
+    """A queue in front of a pool of threads, used from one event loop."""
 
     def __init__(self, name: str, workers: int, queue_s: float) -> None:
-        """Start with nothing to do.
+        """Start the pool with an empty queue.
 
         Args:
-            name: of the threads.
-            workers: how many there are.
-            queue_s: seconds that something may wait for its turn.
+            name: prefix of the threads' names.
+            workers: number of threads.
+            queue_s: seconds that work may wait in the queue.
         """
         self._name = name
         self._workers = workers
         self._pool = self._threads()
         watch(self)
         self._queue_s = queue_s
-        self._tickets: dict[_Ticket, None] = {}  # of what waits and what is done, in the order of arrival
+        self._tickets: dict[_Ticket, None] = {}  # queued and running work, in the order of arrival
         self._unit_s: dict[str, float] = {}
         self._promised = 0.0  # until when Retry-After was given out, on the clock of time.monotonic
 
@@ -56,23 +56,23 @@ class Admission:
         return ThreadPoolExecutor(self._workers, thread_name_prefix=self._name)
 
     def after_fork(self) -> None:
-        """The threads are gone in a forked child, and what they did is the parent's."""
+        """A forked child has neither the threads nor their work: it begins with an empty queue."""
         abandon(self._pool)
         self._pool = self._threads()
         self._tickets = {}
 
     @property
     def waiting(self) -> int:
-        """How many wait for their turn."""
+        """Number of requests in the queue."""
         return sum(ticket.began is None for ticket in self._tickets)
 
     @property
     def running(self) -> int:
-        """How many have it."""
+        """Number of requests that run."""
         return len(self._tickets) - self.waiting
 
     def expected_wait_s(self) -> float:
-        """How long something that came now would wait."""
+        """Expected seconds in the queue of a request that arrives now."""
         if len(self._tickets) < self._workers:
             return 0.0
         now = time.monotonic()
@@ -80,34 +80,34 @@ class Admission:
         return sum(max(0.0, seconds) for seconds in left) / self._workers
 
     def refuse_if_full(self, own_s: float | None = None) -> None:
-        """Refuse something that came now, if it would have to wait too long.
+        """Refuse a request that arrives now, if it would wait too long.
 
         Args:
-            own_s: how long it takes itself; None where that is not known yet: about as long as the others.
+            own_s: expected seconds of its own work; None if unknown, which counts as the mean of the others.
 
         Raises:
-            ServiceOverloaded: it would.
+            ServiceOverloaded: it would wait longer than `queue_s`.
         """
         if (expected := self.expected_wait_s()) > self._queue_s:
             others = [ticket.expected_s for ticket in self._tickets]
             raise self._refusal(expected, sum(others) / len(others) if own_s is None else own_s)
 
     async def run(self, work: Callable[[], Done], *, kind: str, units: int, let_in: bool = False) -> tuple[Done, float]:
-        """Wait for a turn, and have a thread do it.
+        """Queue work, and run it in a thread.
 
-        Cancelled while it waits, it gives up its place; while it is done, the thread goes on, and the place is free when it ends.
+        Cancelled in the queue, the work is dropped; cancelled while it runs, the thread goes on, and holds its place until it ends.
 
         Args:
-            work: what is to be done.
+            work: a function without arguments.
             kind: of work, whose units take about the same time.
-            units: how much of it, such as the number of texts.
-            let_in: it belongs to something that was let in before, so it is not refused, however long it waits.
+            units: amount of work, such as the number of texts.
+            let_in: it belongs to a request that was let in before: it is not refused, however long it waits.
 
         Returns:
-            What the work gave, and the seconds it waited.
+            The result of the work, and the seconds in the queue.
 
         Raises:
-            ServiceOverloaded: it would have to wait too long.
+            ServiceOverloaded: it would wait longer than `queue_s`.
         """
         expected = self._expected_s(kind, units)
         if not let_in:
@@ -149,25 +149,25 @@ class Admission:
         """As `run`, part after part; only the first one can be refused.
 
         Args:
-            parts: what is to be done, each with its units.
+            parts: functions, each with its units.
             kind: see `run`.
 
         Returns:
-            What the parts gave, and the seconds that the first one waited.
+            The results, and the seconds of the first part in the queue.
         """
         done = [await self.run(work, kind=kind, units=units, let_in=at > 0) for at, (work, units) in enumerate(parts)]
         return [answer for answer, _ in done], done[0][1]
 
     def units_in(self, kind: str, seconds: float) -> int:
-        """How many units take so long."""
+        """How many units take so many seconds."""
         return int(seconds / self._unit_s.get(kind, _FIRST_GUESS_S))
 
     def learn(self, kind: str, unit_s: float) -> None:
-        """Begin with a measurement of how long a unit takes."""
+        """Set the seconds of a unit, as measured."""
         self._unit_s[kind] = unit_s
 
     def close(self, within_s: float = _LONGEST_S) -> bool:
-        """Let threads end what they have begun; what waits is refused. Whether they ended in time."""
+        """Finish running work, cancel queued work; whether the threads ended in time."""
         ending = threading.Thread(target=self._pool.shutdown, kwargs={"wait": True, "cancel_futures": True}, daemon=True)
         ending.start()
         ending.join(within_s)

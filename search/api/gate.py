@@ -1,4 +1,4 @@
-"""What does every request pass, whatever it asks for? Names and keys, a limit of size and time, an account of what became of it.
+"""What does every request pass? Checks of host and key, limits of size and time, metrics and a log line.
 
 Written against ASGI itself: what is refused is refused before its body is read, and nothing delays an answer.
 """
@@ -45,12 +45,12 @@ class Gate:
     """ASGI middleware around the app."""
 
     def __init__(self, app: ASGIApp, service: Service, *, routes: Any) -> None:
-        """Keep what it decides by.
+        """Wrap the app.
 
         Args:
-            app: what is behind it.
-            service: whose limits and keys hold, and where requests are counted.
-            routes: gives the app's routes, each of which says its scope.
+            app: the app.
+            service: with the limits, keys and metrics.
+            routes: returns the app's routes, each of which names its scope.
         """
         self._app = app
         self._limits = service.limits

@@ -48,14 +48,14 @@ class Held(Protocol):
 
     @property
     def known(self) -> bool:
-        """Whether a request of it was let in that asks for more than anybody may have."""
+        """Whether a request of it was admitted to a route that requires a scope."""
 
     @property
     def waits_since(self) -> float | None:
         """Since when it waits for its client, on the clock of time.monotonic; None while the client waits for the service."""
 
     def leave(self) -> None:
-        """End it at once."""
+        """Close it at once."""
 
 
 def room(max_connections: int) -> Room:
@@ -119,15 +119,15 @@ class Connections:
         return True
 
     def leave(self, most: int, *, known: bool = True, before: float = math.inf) -> int:
-        """End those that are missed least: strangers', of the address that has most of them, and that wait longest.
+        """Close connections: unknown ones first, of the address with most of them, longest waiting first.
 
         Args:
-            most: of them.
-            known: whether they may be of a client that was let in before.
-            before: since when at least they wait, on the clock of time.monotonic.
+            most: number to close.
+            known: whether known ones may be closed, too.
+            before: only those that wait since before, on the clock of time.monotonic.
 
         Returns:
-            How many there were.
+            How many were closed.
         """
         waiting = [
             (connection, since)
@@ -142,7 +142,7 @@ class Connections:
         return min(most, len(waiting))
 
     def gone(self, connection: Held) -> None:
-        """It has ended."""
+        """Forget a connection that has ended."""
         self._held.discard(connection)
 
     def close(self) -> None:

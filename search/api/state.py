@@ -121,11 +121,11 @@ class Service:
 
     @property
     def answering(self) -> bool:
-        """Whether it takes requests, and its engine answers them. Asks nobody, so that nothing that hangs can keep it waiting."""
+        """Whether it takes requests, and its engine answers them; without a call to the engine, which might hang."""
         return self.ready and not getattr(self._engine, "stuck", False)
 
     def abort(self) -> None:
-        """End an engine that has a process of its own, whatever it does."""
+        """Kill an engine that has a process of its own."""
         if (abort := getattr(self._engine, "abort", None)) is not None:
             abort()
 
@@ -267,7 +267,7 @@ class Service:
         return answer
 
     async def unless_gone(self, request: Request, work: Awaitable[Done]) -> Done:
-        """Do something, unless the client goes away before its turn comes.
+        """Await work, unless the client disconnects first.
 
         Raises:
             ServiceOverloaded: see Admission.

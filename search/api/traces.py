@@ -4,7 +4,7 @@ import importlib.metadata
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -49,27 +49,19 @@ class Traces:
         """
         self._provider = None if url is None else _provider(url)
 
-    @contextmanager
-    def request(self, name: str, headers: Mapping[bytes, str]) -> Iterator[Span]:
+    def request(self, name: str, headers: Mapping[bytes, str]) -> AbstractContextManager[Span]:
         """Around a request, which belongs to the trace that its headers name."""
         if self._provider is None:
-            yield Span()
-            return
+            return nullcontext(Span())
         from opentelemetry.context import Context
         from opentelemetry.propagate import extract
 
         passed_on = {key.decode(): value for key, value in headers.items() if key in _PASSED_ON}
-        with self._span(name, extract(passed_on, Context())) as span:
-            yield span
+        return self._span(self._provider, name, extract(passed_on, Context()))
 
-    @contextmanager
-    def part(self, name: str) -> Iterator[Span]:
+    def part(self, name: str) -> AbstractContextManager[Span]:
         """Around a part of the request under way."""
-        if self._provider is None:
-            yield Span()
-            return
-        with self._span(name, None) as span:
-            yield span
+        return nullcontext(Span()) if self._provider is None else self._span(self._provider, name, None)
 
     def close(self) -> None:
         """Send the rest, within a few seconds."""
@@ -78,12 +70,12 @@ class Traces:
             sending.start()
             sending.join(_CLOSE_S)  # by itself it would try for longer
 
+    @staticmethod
     @contextmanager
-    def _span(self, name: str, parent: "Context | None") -> Iterator[Span]:
+    def _span(provider: "TracerProvider", name: str, parent: "Context | None") -> Iterator[Span]:
         from opentelemetry.trace import SpanKind, StatusCode, format_trace_id
 
-        assert self._provider is not None  # noqa: S101  # or nobody comes here
-        tracer = self._provider.get_tracer("search")
+        tracer = provider.get_tracer("search")
         kind = SpanKind.INTERNAL if parent is None else SpanKind.SERVER
         with tracer.start_as_current_span(
             name, parent, kind, record_exception=False, set_status_on_exception=False

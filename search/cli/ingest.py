@@ -106,14 +106,7 @@ def ingest(
 
 
 def _ingested(reading: "Reading", settings: Settings, rejects: Path | None, **options: Any) -> "IngestReport":
-    """Ingest with a progress bar; rejections are noted, and written to the file of rejects.
-
-    Args:
-        reading: the documents.
-        settings: of the searcher.
-        rejects: the file of rejects, if any.
-        options: of `Searcher.ingest`.
-    """
+    """`Searcher.ingest` with a progress bar; rejections are noted, and written to the file of rejects."""
     from search.cli.progress import ProgressReport
 
     encodings: Counter[str] = Counter()

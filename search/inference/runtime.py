@@ -125,17 +125,7 @@ def load_on(
 
 
 def _without_cuda(device: Device, load: Callable[[Provider], Loaded], cause: Exception | None) -> tuple[Loaded, ActiveDevice]:
-    """What `load_on` does when CUDA failed: "auto" takes the CPU.
-
-    Args:
-        device: see `load_on`.
-        load: see `load_on`.
-        cause: what CUDA raised; None if ONNX Runtime took the CPU by itself, and perhaps printed why.
-
-    Raises:
-        DeviceUnavailable: the device is "cuda".
-        Exception: what `load` raises on the CPU, too.
-    """
+    """As `load_on`, after CUDA failed: "auto" takes the CPU. Without a cause, ONNX Runtime fell back by itself."""
     words = _first_line(cause) if cause else _printed_cause.get().partition("\n")[0][:_LONGEST_CAUSE]
     why = f": {words}" if words else ""
     if device == "auto":

@@ -18,13 +18,7 @@ LOCAL = "local/"  # how the names begin by which FastEmbed knows folders
 _FOLDER = Path(__file__).parent
 _GRAPHS = ("model.onnx", "onnx/model.onnx", "model_optimized.onnx", "onnx/model_optimized.onnx")
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
-_HASHED = (
-    *_TOKENIZER,
-    "special_tokens_map.json",
-    "config.json",
-    "recipe.json",
-    "1_Pooling/config.json",
-)
+_HASHED = (*_TOKENIZER, "special_tokens_map.json", "config.json", "recipe.json", "1_Pooling/config.json")
 
 
 @dataclass(frozen=True)
@@ -94,7 +88,7 @@ def locate(model: str) -> ModelFolder | None:
 
 
 def expanded(path: str) -> Path:
-    """A path as a user writes it, with ~ for a home; one that is unknown stays as it is."""
+    """A path with ~ replaced by the home folder; that of an unknown user stays as it is."""
     try:
         return Path(path).expanduser()
     except RuntimeError:

@@ -198,7 +198,7 @@ class Reader:
 
 
 class _Page:
-    """A page between its turn to be handed over and its item.
+    """A file that is handed over, until its item is there.
 
     Attributes:
         child: which has it.
@@ -460,7 +460,7 @@ def _limit(memory: int) -> None:
 
 
 def _allow(seconds: float) -> None:
-    """So much of the processor from now on; whoever takes more is ended by the system."""
+    """Limit the CPU seconds from now on; the system kills a process that takes more."""
     import resource
 
     hard = resource.getrlimit(resource.RLIMIT_CPU)[1]

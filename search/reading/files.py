@@ -53,7 +53,7 @@ class SourceFile:
         return Rejection(self.name, None, self.name, reason, {"file": str(self.path.absolute()), "name": self.name})
 
     def reject_many(self, reason: str) -> Rejection:
-        """A rejection of a file of many documents, of which nobody knows the ids then."""
+        """A rejection of a file of many documents, whose ids are unknown."""
         return Rejection(self.name, None, None, reason, {"file": str(self.path.absolute()), "name": self.name})
 
     def snapshot(self) -> "Snapshot":
@@ -106,7 +106,7 @@ class Snapshot:
         self.status = os.fstat(stream.fileno())
 
     def is_current(self) -> bool:
-        """Whether nobody has written to it since."""
+        """Whether it has not changed since."""
         now = os.fstat(self.stream.fileno())
         return (now.st_ino, now.st_size, now.st_mtime_ns) == (self.status.st_ino, self.status.st_size, self.status.st_mtime_ns)
 
@@ -318,7 +318,7 @@ class _Walk:
                 self.refused.append(Rejection(str(folder / entry.name), None, None, f"cannot be read: {error.strerror}"))
 
     def _rules(self, file: Path) -> IgnoreRules:
-        """What an ignore file says, nothing if there is none. One that cannot be read may name what nobody should find."""
+        """The rules of an ignore file, none if there is no file. One that cannot be read raises: it may name what must stay out."""
         try:
             with open_regular(file) as stream:
                 content = stream.read(_LONGEST_IGNORE_FILE + 1)
@@ -336,7 +336,7 @@ class _Walk:
 
 
 def _denied(path: Path) -> str:
-    """Why nobody here may look whether a path is there; empty if one may."""
+    """Why this process may not look whether a path exists; empty if it may."""
     try:
         path.stat()
     except PermissionError as error:

@@ -60,11 +60,10 @@ def detect(content: bytes) -> str:
     try:
         content.decode(UTF_8)
     except UnicodeDecodeError as error:
-        guess = _guess(content)
-        if guess is None:
-            message = f"not UTF-8 at byte {error.start + 1}, and its encoding cannot be told; name the --encoding, or convert it"
-            raise InvalidDocument(message) from error
-        return guess
+        if guess := _guess(content):
+            return guess
+        message = f"not UTF-8 at byte {error.start + 1}, and its encoding cannot be told; name the --encoding, or convert it"
+        raise InvalidDocument(message) from error
     return UTF_8
 
 

@@ -77,17 +77,8 @@ class LanguageModel:
             batch_tokens=batch_tokens,
         )
         self.device = self.decoder.device
-        self._check_head()
-
-    def _check_head(self) -> None:
-        """The graph must have the output that the recipe reads."""
-        match self.head:
-            case QueryLikelihood():
-                self.decoder.check_head("log_probabilities", 1)
-            case Classification():
-                self.decoder.check_head("scores", 1)
-            case head:
-                self.decoder.check_head("scores", len(head.read))
+        width = 1 if isinstance(head, QueryLikelihood | Classification) else len(head.read)
+        self.decoder.check_head("log_probabilities" if isinstance(head, QueryLikelihood) else "scores", width)
 
     def _check_tokens(self) -> None:
         """A wrong id gives plausible scores, so the recipe's are compared with the tokenizer's."""

@@ -65,7 +65,7 @@ def _in_child() -> None:
 
 
 def _spoil(holder: Any, error: Exception) -> None:
-    """Let nobody use something that is still the parent's."""
+    """Make an object unusable that still holds what is the parent's."""
     what = f"a {type(holder).__name__} (which could not be made anew: {error!r})"
     state = dict(holder.__dict__)
     abandon(state)

@@ -191,7 +191,7 @@ def _document(document: str | TextObject) -> dict[str, Any]:
 
 
 def _refuse_if_cut(judged: Judged, advice: str, *, queries: bool = True) -> None:
-    """For whoever would rather have no answer than one by the beginning of a text, or of a query."""
+    """Refuse a request of which the model did not read the whole query and all texts."""
     scoring = judged.scoring
     if queries and judged.queries_cut:
         message = f"the query is longer than the {judged.query_seen.max()} tokens that the model reads of it"

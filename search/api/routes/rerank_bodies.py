@@ -70,7 +70,7 @@ _MEANS_NOTHING = set(_Scheduled.model_fields)
 class _Windowed(_Scheduled):
     """How much is read, and whether scores are probabilities: as vLLM has it."""
 
-    model: Text | None = Field(None, description="Told back; this service has one reranker.")
+    model: Text | None = Field(None, description="Let pass: this service has one reranker, which the answer names.")
     truncate_prompt_tokens: Annotated[StrictInt, Field(ge=-1)] | None = Field(
         None, description="Refused where query and text have more tokens than that and were read."
     )
