@@ -50,7 +50,7 @@ class Admission:
         self._queue_s = queue_s
         self._tickets: dict[_Ticket, None] = {}  # queued and running work, in the order of arrival
         self._unit_s: dict[str, float] = {}
-        self._promised = 0.0  # until when Retry-After was given out, on the clock of time.monotonic
+        self._retry_until = 0.0  # the latest time that a Retry-After named, on the clock of time.monotonic
 
     def _threads(self) -> ThreadPoolExecutor:
         return ThreadPoolExecutor(self._workers, thread_name_prefix=self._name)
@@ -183,8 +183,8 @@ class Admission:
     def _refusal(self, expected_wait: float, own: float) -> ServiceOverloaded:
         """Refused clients get staggered Retry-After values, lest they all come back at once and are refused again."""
         now = time.monotonic()
-        free = max(self._promised, now + expected_wait - self._queue_s)
-        self._promised = min(free + own / self._workers, now + _LONGEST_S)
+        free = max(self._retry_until, now + expected_wait - self._queue_s)
+        self._retry_until = min(free + own / self._workers, now + _LONGEST_S)
         seconds = max(1, math.ceil(min(free - now, _LONGEST_S)))
         return ServiceOverloaded(
             f"too much to do: this would wait longer than {self._queue_s:g} s; come again in {seconds} s", seconds

@@ -94,7 +94,7 @@ class Connections:
         """Begin with none."""
         self._room = room
         self._held: set[Held] = set()
-        self._chose = -math.inf  # when some were ended, on the clock of time.monotonic
+        self._last_eviction = -math.inf  # on the clock of time.monotonic
 
     @property
     def full(self) -> bool:
@@ -110,8 +110,8 @@ class Connections:
         """
         now, spare = time.monotonic(), self._room.served // _SHARE
         over = len(self._held) - self._room.served
-        if over >= 0 and now - self._chose > _PAUSE_S:
-            self._chose = now
+        if over >= 0 and now - self._last_eviction > _PAUSE_S:
+            self._last_eviction = now
             self.leave(over + 1 + spare, known=False, before=now - _GRACE_S)
         if len(self._held) >= self._room.held and not (self.leave(max(1, spare), known=False) or self.leave(1)):
             return False

@@ -36,7 +36,7 @@ class Cut(NamedTuple):
     text: str
     seen: int  # tokens of the shortened text
     total: int  # tokens before; see TextTokenizer.cut of long texts
-    known: int  # those of them that are words to the model: in its vocabulary, and more than white space
+    known: int  # tokens of the shortened text that are words to the model: in its vocabulary, and more than white space
 
 
 class Tally(NamedTuple):

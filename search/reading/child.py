@@ -265,14 +265,14 @@ class _Child:
         package = Path(__file__).absolute().parents[2]  # the very one that runs here, then whatever its libraries are found by
         command = [sys.executable, "-P", "-m", __name__, str(os.getpid()), str(limits.memory_mb * _MEGABYTE)]
         try:
-            self._connection, theirs = socket.socketpair()
+            self._connection, child_end = socket.socketpair()
         except OSError as error:
             raise ReaderFailed(_not_started(error)) from error
         try:
-            with theirs:
+            with child_end:
                 self.process = subprocess.Popen(  # noqa: S603  # our own
                     command,
-                    stdin=theirs.fileno(),
+                    stdin=child_end.fileno(),
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,  # libraries quote what they read
                     cwd="/",
@@ -286,7 +286,7 @@ class _Child:
         except OSError as error:
             self._connection.close()
             raise ReaderFailed(_not_started(error)) from error
-        if not self._greeted():
+        if not self._is_ready():
             self.end()
             raise ReaderFailed(
                 f"the process that reads files ended with {self.process.returncode} before it read any; "
@@ -329,11 +329,11 @@ class _Child:
             self.process.wait(_ENDS_WITHIN_S)
 
     def forget(self) -> None:
-        """Leave it to the process that this one was forked from."""
+        """Leave the child to the process that this one was forked from."""
         self._connection.close()
         self.process.returncode = 0  # of no child of ours, which otherwise would be called unfinished
 
-    def _greeted(self) -> bool:
+    def _is_ready(self) -> bool:
         try:
             self._connection.settimeout(_STARTS_WITHIN_S)
             return bool(self._connection.recv(1))
@@ -341,7 +341,7 @@ class _Child:
             return False
 
     def _received(self, size: int, deadline: float) -> bytes:
-        """So many bytes."""
+        """Receive exactly this number of bytes."""
         while len(self._buffer) < size:
             try:
                 self._connection.settimeout(max(deadline - time.monotonic(), 0.001))
@@ -351,13 +351,13 @@ class _Child:
             except OSError:
                 block = b""
             if not block:
-                raise InvalidDocument(self._cause_of_death())
+                raise InvalidDocument(self._exit_reason())
             self._buffer += block
         received = bytes(self._buffer[:size])
         del self._buffer[:size]
         return received
 
-    def _cause_of_death(self) -> str:
+    def _exit_reason(self) -> str:
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(_ENDS_WITHIN_S)
         status = self.process.returncode
@@ -371,8 +371,8 @@ class _Child:
                 f"reading it takes more than {self._limits.memory_mb:,} MB of memory; split it, "
                 "or raise SEARCH_INGESTION__FILE_MEMORY_MB"
             )
-        how = signal.Signals(-status).name if status and status < 0 else f"status {status}"
-        return f"reading it ended the process that read it ({how}); it may be damaged"
+        cause = signal.Signals(-status).name if status and status < 0 else f"status {status}"
+        return f"reading it ended the process that read it ({cause}); it may be damaged"
 
 
 def _not_started(error: OSError) -> str:
@@ -384,7 +384,7 @@ def _item(kind: str, value: dict[str, Any]) -> Item:
 
 
 def _encoded(value: Any) -> bytes:
-    """As it passes between the two, without its length."""
+    """A message as JSON, without its length."""
     return json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
@@ -469,7 +469,7 @@ def _allow(seconds: float) -> None:
 
 
 def _memory() -> int:
-    """Bytes of data that this process has now; 0 where the system does not tell."""
+    """Bytes of data that this process has now; 0 where the system has no /proc."""
     try:
         return int(Path("/proc/self/statm").read_text().split()[5]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, IndexError):
@@ -477,7 +477,7 @@ def _memory() -> int:
 
 
 def _end_with(parent: int) -> None:
-    """End this process when its parent has ended: the connection tells it, but not if a fork of the parent holds it open, too."""
+    """End this process when its parent has ended. The connection ends, too, unless a fork of the parent holds it open."""
     while os.getppid() == parent:
         time.sleep(_LOOKS_EVERY_S)
     os._exit(0)
