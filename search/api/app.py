@@ -77,15 +77,15 @@ def build_routes(service: Service) -> FastAPI:
 
 
 def _add_operations(app: FastAPI, service: Service) -> None:
-    anybody = {"x-scope": "open"}
+    public = {"x-scope": "open"}
 
-    @app.get("/healthz", openapi_extra=anybody, tags=["operations"])
-    @app.get("/health", openapi_extra=anybody, tags=["operations"])
+    @app.get("/healthz", openapi_extra=public, tags=["operations"])
+    @app.get("/health", openapi_extra=public, tags=["operations"])
     async def healthz() -> dict[str, str]:
         """Whether the process answers."""
         return {"status": "ok"}
 
-    @app.get("/readyz", openapi_extra=anybody, tags=["operations"])
+    @app.get("/readyz", openapi_extra=public, tags=["operations"])
     async def readyz() -> Response:
         """Whether it takes requests: models are loaded, the engine answers, and it is not shutting down."""
         ready = service.answering
@@ -96,7 +96,7 @@ def _add_operations(app: FastAPI, service: Service) -> None:
         """What was counted since the start, for Prometheus."""
         return Response(service.metrics.written(), media_type=CONTENT_TYPE)
 
-    @app.get("/openapi.json", openapi_extra=anybody, include_in_schema=False)
+    @app.get("/openapi.json", openapi_extra=public, include_in_schema=False)
     async def openapi() -> JSONResponse:
         """This description."""
         return JSONResponse(app.openapi())

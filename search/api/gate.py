@@ -37,8 +37,8 @@ _HEADERS = [
 ]
 _PORT = re.compile(r":\d*$")
 _METHODS = {"GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"}
-_UNREAD = {"GET", "HEAD", "OPTIONS"}
-_ANYBODYS = {"", "open"}  # no route, or one without a key: whether it answers, and the page's own files
+_WITHOUT_BODY = {"GET", "HEAD", "OPTIONS"}
+_PUBLIC = {"", "open"}  # scopes that need no key: of no route, of health checks, and of the page's own files
 
 
 class Gate:
@@ -77,7 +77,7 @@ class Gate:
             scope = {**scope, "method": "GET"}  # the server leaves the answer's body out
         route, name, required = self._route(scope)
         scope["state"]["dialect"] = _extra(route).get("x-errors", "")
-        traces = self._untraced if required in _ANYBODYS else self._traces
+        traces = self._untraced if required in _PUBLIC else self._traces
         status = 500
 
         async def counted(message: Message) -> None:
@@ -125,7 +125,7 @@ class Gate:
             raise Refused(421, "WrongHost", message)  # lest a web page reaches it by a name of its own
         if required is None:
             raise Refused(403, "Forbidden", f"{route.path} is closed, since nobody said who may use it")
-        if required in _ANYBODYS:
+        if required in _PUBLIC:
             return
         if scope["state"].get("full"):
             message = "there are too many connections; come again in 1 s, and keep fewer open"
@@ -145,7 +145,7 @@ class Gate:
         scope["state"]["admitted"] = True
         kind = headers.get(b"content-type", "").partition(";")[0].strip().lower()
         sends = headers.get(b"content-length", "0") != "0" or b"transfer-encoding" in headers
-        if scope["method"] not in _UNREAD and sends and kind != "application/json":
+        if scope["method"] not in _WITHOUT_BODY and sends and kind != "application/json":
             raise Refused(415, "UnsupportedMediaType", "send Content-Type: application/json")
 
     def _find_room(self, route: Any, request_id: str) -> None:

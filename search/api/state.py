@@ -40,7 +40,7 @@ Done = TypeVar("Done")
 
 _log = logging.getLogger("search.api")
 STAGES = ("embed", "retrieve", "rerank")
-_MAY_PASS = (CollectionNotFound, IndexUnreachable, IndexTimeout, IndexOverloaded, IndexFaulted)
+_TOLERATED = (CollectionNotFound, IndexUnreachable, IndexTimeout, IndexOverloaded, IndexFaulted)
 _CLIENT_GONE = 499
 _CLOSES_S = 20.0  # for what is still under way when the time for what was accepted is over
 _WARM_TEXTS = 8
@@ -170,7 +170,7 @@ class Service:
                 answers = self._warm_up(reranker, words)
         try:
             self._searcher.search("warm up", rerank=answers)
-        except _MAY_PASS as failure:
+        except _TOLERATED as failure:
             _log.warning("%s", failure)
         self._engine = self._searcher.collections
         self.ready = True

@@ -20,7 +20,7 @@ _TASK = (
     "Answer with the numbers of all passages, best first, like this: [2] > [1] > [3]. Write nothing else."
 )
 _LONGEST_ANSWER = 4_000_000  # bytes
-_THEIRS = {429, *range(500, 600)}  # statuses that the caller cannot mend
+_SERVER_FAULTS = {429, *range(500, 600)}  # HTTP statuses that pass, or are faults of the server
 # A word, or one character of a script that writes none apart.
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\s\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
 
@@ -117,7 +117,7 @@ class ChatReranker:
             content = self._post(client, {"model": self.name, "messages": messages, "temperature": 0}, left)
         except httpx.HTTPStatusError as error:
             code = error.response.status_code
-            advice = "it is busy or failing, try again" if code in _THEIRS else "check the reranker's url, model and api_key"
+            advice = "it is busy or failing, try again" if code in _SERVER_FAULTS else "check the reranker's url, model and api_key"
             raise InferenceFailed(f"{self._server} answered {code}; {advice}") from error
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:  # UnicodeError: a host that no name server could know
             if isinstance(error, httpx.TimeoutException) and deadline is not None and deadline.expired:

@@ -8,12 +8,12 @@ import re
 import sys
 
 # Controls of both sets but tabs; separators of lines; overrides and isolates of the direction of writing.
-_OBEYED = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_CONTROLS = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
 def clean(text: object) -> str:
     """A text as one line that any terminal may be given."""
-    return _OBEYED.sub(_visible, str(text))
+    return _CONTROLS.sub(_visible, str(text))
 
 
 def clean_lines(text: str) -> str:

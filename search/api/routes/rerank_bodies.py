@@ -43,7 +43,7 @@ class _Format(BaseModel):
         names = {name: choices(field.validation_alias, name) for name, field in cls.model_fields.items()}
         known = {name for spellings in names.values() for name in spellings}
         if unknown := [name for name in fields if name not in known]:
-            shown = ", ".join(sorted(known - _MEANS_NOTHING))
+            shown = ", ".join(sorted(known - _IGNORED))
             raise ValueError(f"there is no field {str(unknown[0])[:_LONGEST_NAME]!r} here; there are {shown}")
         return {name: value for name, value in fields.items() if value is not None}
 
@@ -64,7 +64,7 @@ class _Scheduled(_Format):
     mm_processor_kwargs: JsonValue = Field(None, description="Let pass: it is about images, and there are none.")
 
 
-_MEANS_NOTHING = set(_Scheduled.model_fields)
+_IGNORED = set(_Scheduled.model_fields)
 
 
 class _Windowed(_Scheduled):
