@@ -159,12 +159,13 @@ def test_scripts_and_extras_exist() -> None:
 def test_settings_block_is_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own = tmp_path / "own" / "two-stage-search" / "search.toml"  # a remote server may not be named by just any folder
     own.parent.mkdir(parents=True)
-    own.write_text(blocks("toml", USAGE)[0])
+    own.write_text("\n".join(blocks("toml", USAGE)))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "own"))
     settings = Settings()
     assert isinstance(settings.index, ServerSettings)
     assert settings.embedder.model == "BAAI/bge-small-en-v1.5"
     assert settings.reranker.kind == "cross-encoder"
+    assert (settings.lexical.language, settings.lexical.fields, settings.lexical.share) == ("german", ("metadata.isbn",), 0.3)
 
 
 def test_the_public_filter_language_is_qdrants() -> None:
