@@ -37,22 +37,26 @@ def matches(query: Query, limit: int, ask: Callable[[Sequence[Listing]], list[li
         return [Match(*one) for one in ask([dense])[0]]
     if query.lexical is None:
         return [Match(*one, 0.0) for one in ask([dense])[0]] if query.retrieval == "hybrid" else []
-    lexical = Listing(query.lexical, limit, query.filter)
+    lexical = Listing(query.lexical, limit, query.filter, payload=False)  # most of it comes with the list by vectors
     if query.retrieval == "lexical":
         by_words, by_vector = ask([lexical])[0], []
     else:
         by_vector, by_words = ask([dense, lexical])
-    payloads = {one.id: one.payload for one in (*by_vector, *by_words)}
-    cosines = {one.id: one.score for one in by_vector}
-    words = {one.id: one.score for one in by_words}
+    cosines = {one.id: one for one in by_vector}
+    words = {one.id: one for one in by_words}
     open_listings = [
-        Listing(vector, len(ids), {"must": [{"has_id": [to_engine_id(one) for one in ids]}]}, payload=False)
-        for vector, known in ((query.vector, cosines), (query.lexical, words))
-        if (ids := [one for one in payloads if one not in known])
+        Listing(query.vector, limit, _these([one for one in words if one not in cosines])),
+        Listing(query.lexical, limit, _these([one for one in cosines if one not in words]), payload=False),
     ]
+    open_listings = [listing for listing in open_listings if listing.filter]
     if open_listings:
-        for listing, found in zip(open_listings, ask(open_listings), strict=True):
-            scores = words if isinstance(listing.vector, SparseVector) else cosines
-            scores.update({one.id: one.score for one in found})
+        for listing, scored in zip(open_listings, ask(open_listings), strict=True):
+            (cosines if listing.payload else words).update({one.id: one for one in scored})
     # What has no word of the query is in no list by words; what has no cosine was deleted meanwhile.
-    return [Match(one, cosines[one], payload, words.get(one, 0.0)) for one, payload in payloads.items() if one in cosines]
+    found = [one for one in dict.fromkeys([*(one.id for one in by_vector), *(one.id for one in by_words)]) if one in cosines]
+    return [Match(one, cosines[one].score, cosines[one].payload, words[one].score if one in words else 0.0) for one in found]
+
+
+def _these(ids: Sequence[str]) -> PlainFilter:
+    """A filter for points by their ids; empty for none."""
+    return {"must": [{"has_id": [to_engine_id(one) for one in ids]}]} if ids else {}

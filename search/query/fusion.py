@@ -19,7 +19,7 @@ def vote(unread: float) -> float:
     return 1 - min(1.0, unread / _UNREADABLE)
 
 
-def ranked(matches: Sequence[Match], retrieval: Retrieval, share: float, listed: int) -> list[Candidate]:
+def ranked(matches: Sequence[Match], retrieval: Retrieval, share: float, listed: int, depth: int | None = None) -> list[Candidate]:
     """The passages that were found, in retrieval order; equal scores by cosine, then in the order of ids, so that answers repeat.
 
     Args:
@@ -27,6 +27,7 @@ def ranked(matches: Sequence[Match], retrieval: Retrieval, share: float, listed:
         retrieval: what they are ranked by: both scores, or one of them.
         share: of the words, 0 to 1; for both: share * z(words) + (1 - share) * z(cosine), z over all that were found.
         listed: how many were asked for by each score; what stands behind these was found by the other one.
+        depth: how many are wanted; None for all.
     """
     if not matches:
         return []
@@ -43,7 +44,7 @@ def ranked(matches: Sequence[Match], retrieval: Retrieval, share: float, listed:
             lexical_rank=lexical_ranks[at],
             fusion_score=None if retrieval == "dense" else float(scores[at]),
         )
-        for rank, at in enumerate(np.lexsort((ids, -dense, -scores)), 1)
+        for rank, at in enumerate(np.lexsort((ids, -dense, -scores))[:depth], 1)
     ]
 
 

@@ -92,7 +92,7 @@ class Retriever:
         listed = max(depth, _LISTED) if retrieval == "hybrid" else depth
         found = find(self._index, Query(vector, lexical, retrieval, filter, timeout_s), listed)
         weight = self._share(query, share)
-        candidates = ranked(found.matches, retrieval, weight, listed)[:depth]
+        candidates = ranked(found.matches, retrieval, weight, listed, depth)
         return Retrieved(candidates, found.damaged, _in_words(retrieval, weight), retrieval, warnings, embedded - started)
 
     def _open(self) -> None:

@@ -22,7 +22,7 @@ def with_names(payload: Payload) -> dict[str, Any]:
 
 def without_names(payload: Payload) -> Payload:
     """The payload as it came."""
-    return {key: value for key, value in payload.items() if key != FIELD}
+    return {key: value for key, value in payload.items() if key != FIELD} if FIELD in payload else payload
 
 
 def name(path: str, *, value: bool) -> str:
