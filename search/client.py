@@ -52,7 +52,7 @@ _FIELDS = ("id", "text", "title", "metadata", "media_type", "modified")
 
 
 class _Call(NamedTuple, Generic[Value]):
-    """A request, and what its answer is read as."""
+    """An HTTP request, and the function that reads the body of its response."""
 
     method: str
     path: str
@@ -61,7 +61,7 @@ class _Call(NamedTuple, Generic[Value]):
 
 
 class _Calls:
-    """What can be asked, and how the answers are read."""
+    """The requests of both clients, and how the bodies of their responses are read."""
 
     def __init__(self, collection: str | None) -> None:
         self._collection = collection
@@ -74,8 +74,8 @@ class _Calls:
         return _Call("POST", "/v1/search/batch", {"searches": searches}, _results)
 
     def ingest(self, documents: Sequence[Document], *, dry_run: bool) -> _Call[IngestReport]:
-        given = [{name: getattr(document, name) for name in _FIELDS} for document in documents]
-        return _Call("POST", "/v1/documents", self._body(documents=given, dry_run=dry_run), _report)
+        fields = [{name: getattr(document, name) for name in _FIELDS} for document in documents]
+        return _Call("POST", "/v1/documents", self._body(documents=fields, dry_run=dry_run), _report)
 
     def update(
         self, metadata: Mapping[str, Json], ids: Sequence[str], filter: Filter | None, *, dry_run: bool
@@ -84,8 +84,8 @@ class _Calls:
         return _Call("PATCH", "/v1/documents", self._body(metadata=metadata) | self._body(**named), _report)
 
     def delete(self, ids: Sequence[str], filter: Filter | None, *, dry_run: bool) -> _Call[int]:
-        body = self._body(ids=check_strings(ids, "ids", "document ids"), filter=filter, dry_run=dry_run)
-        return _Call("POST", "/v1/documents/delete", body, lambda told: int(told["removed"]))
+        selection = self._body(ids=check_strings(ids, "ids", "document ids"), filter=filter, dry_run=dry_run)
+        return _Call("POST", "/v1/documents/delete", selection, lambda body: int(body["removed"]))
 
     def get(self, document_id: str) -> _Call[Document]:
         check_strings([document_id], "document_id", "ids")
@@ -93,13 +93,13 @@ class _Calls:
         return _Call("GET", f"/v1/documents/{_in_url(document_id)}{where}", None, functools.partial(_document, document_id))
 
     def count(self, filter: Filter | None) -> _Call[int]:
-        return _Call("POST", "/v1/documents/count", self._body(filter=filter), lambda told: int(told["passages"]))
+        return _Call("POST", "/v1/documents/count", self._body(filter=filter), lambda body: int(body["passages"]))
 
     def rerank(self, query: str, texts: Sequence[str], *, raw: bool) -> _Call[list[float]]:
         checked = check_strings(texts, "texts", "texts")
 
-        def read(told: Any) -> list[float]:
-            scores = {one["index"]: float(one["score"]) for one in told}
+        def read(body: Any) -> list[float]:
+            scores = {one["index"]: float(one["score"]) for one in body}
             return [scores[i] for i in range(len(checked))]
 
         return _Call("POST", "/rerank", {"query": query, "texts": checked, "raw_scores": raw}, read)
@@ -121,11 +121,11 @@ class Client:
         timeout_s: float = _TIMEOUT_S,
         max_answer_mb: float = _ANSWER_MB,
     ) -> None:
-        """Keep where it is; nothing is asked yet.
+        """Keep the address; no request is sent yet.
 
         Args:
             url: of the service, such as http://127.0.0.1:8000.
-            key: if it asks for one.
+            key: if the service needs one.
             collection: None for the one that the service names.
             timeout_s: seconds until a request counts as lost, from the first byte that is sent to the last one of the answer.
             max_answer_mb: megabytes of the largest answer that is read.
@@ -134,7 +134,7 @@ class Client:
             InvalidSettings: the URL is none, or the key cannot stand in a header.
         """
         self._calls = _Calls(collection)
-        self._asked = _Asked(url, key, timeout_s, max_answer_mb)
+        self._service = _Service(url, key, timeout_s, max_answer_mb)
         self._clock = Clock()
         self._http = self._connected()
         watch(self)
@@ -145,7 +145,7 @@ class Client:
         self._http = self._connected()
 
     def _connected(self) -> httpx.Client:
-        http = httpx.Client(**self._asked.options)
+        http = httpx.Client(**self._service.options)
         watch_client(self._clock, http)
         return http
 
@@ -206,14 +206,14 @@ class Client:
 
     def _sent(self, call: _Call[Value]) -> Value:
         content = _written(call.body)
-        self._clock.start(self._asked.timeout_s)
+        self._clock.start(self._service.timeout_s)
         try:
-            with self._http.stream(call.method, call.path, content=content) as answer:
-                whole = _Whole(self._asked, answer)
-                for piece in answer.iter_raw():
+            with self._http.stream(call.method, call.path, content=content) as response:
+                whole = _Whole(self._service, response)
+                for piece in response.iter_raw():
                     whole.add(piece)
         except _FAILURES as error:
-            raise self._asked.unreachable(error) from error
+            raise self._service.unreachable(error) from error
         return whole.read(call)
 
 
@@ -231,14 +231,14 @@ class AsyncClient:
     ) -> None:
         """See Client."""
         self._calls = _Calls(collection)
-        self._asked = _Asked(url, key, timeout_s, max_answer_mb)
-        self._http = httpx.AsyncClient(**self._asked.options)
+        self._service = _Service(url, key, timeout_s, max_answer_mb)
+        self._http = httpx.AsyncClient(**self._service.options)
         watch(self)
 
     def after_fork(self) -> None:
         """See Client."""
         abandon(self._http)
-        self._http = httpx.AsyncClient(**self._asked.options)
+        self._http = httpx.AsyncClient(**self._service.options)
 
     async def search(self, query: str, **options: Any) -> SearchResult:
         """See Client, as for all below."""
@@ -287,18 +287,18 @@ class AsyncClient:
     async def _sent(self, call: _Call[Value]) -> Value:
         content = _written(call.body)
         try:
-            with anyio.fail_after(self._asked.timeout_s):
-                async with self._http.stream(call.method, call.path, content=content) as answer:
-                    whole = _Whole(self._asked, answer)
-                    async for piece in answer.aiter_raw():
+            with anyio.fail_after(self._service.timeout_s):
+                async with self._http.stream(call.method, call.path, content=content) as response:
+                    whole = _Whole(self._service, response)
+                    async for piece in response.aiter_raw():
                         whole.add(piece)
         except (*_FAILURES, TimeoutError) as error:
-            raise self._asked.unreachable(error) from error
+            raise self._service.unreachable(error) from error
         return whole.read(call)
 
 
-class _Asked:
-    """The service that is asked, and how much of an answer is waited for."""
+class _Service:
+    """The address of a service, and how long and how large a response may be."""
 
     def __init__(self, url: str, key: str | None, timeout_s: float, max_answer_mb: float) -> None:
         try:
@@ -324,7 +324,7 @@ class _Asked:
         }
 
     def unreachable(self, error: Exception) -> ServiceUnreachable:
-        """What is said when there is no answer."""
+        """The error for a request without a response."""
         late = isinstance(error, TimeoutError | httpx.TimeoutException)
         what = f"no whole answer within {self.timeout_s:g} s" if late else str(error) or type(error).__name__
         message = f"the service at {self.url} does not answer ({what}): is `search serve` running there?"
@@ -332,45 +332,45 @@ class _Asked:
 
 
 class _Whole:
-    """An answer that is read piece by piece, up to where it is too much."""
+    """A response that is read piece by piece, up to the most bytes that are allowed."""
 
-    def __init__(self, asked: _Asked, answer: httpx.Response) -> None:
-        self._asked = asked
-        self._answer = answer
+    def __init__(self, service: _Service, response: httpx.Response) -> None:
+        self._service = service
+        self._response = response
         self._content = bytearray()
-        if answer.headers.get("Content-Encoding", "identity") != "identity":
-            message = f"the service at {asked.url} answered in an encoding that was not asked for; mend the proxy in between"
+        if response.headers.get("Content-Encoding", "identity") != "identity":
+            message = f"the service at {service.url} answered in an encoding that was not asked for; mend the proxy in between"
             raise ServiceRefused(message)
 
     def add(self, piece: bytes) -> None:
-        """One more.
+        """Add a piece of the body.
 
         Raises:
-            ServiceRefused: that is too much.
+            ServiceRefused: the body is too large.
         """
         self._content += piece
-        if len(self._content) > self._asked.most:
-            limit = f"{self._asked.most / _MEGABYTE:g} MB"
-            message = f"the service at {self._asked.url} answered more than {limit}; ask for less at once, or raise max_answer_mb"
+        if len(self._content) > self._service.most:
+            limit = f"{self._service.most / _MEGABYTE:g} MB"
+            message = f"the service at {self._service.url} answered more than {limit}; ask for less at once, or raise max_answer_mb"
             raise ServiceRefused(message)
 
     def read(self, call: _Call[Value]) -> Value:
-        """What the answer means.
+        """The value of a successful response.
 
         Raises:
-            SearchError: it is an error, or nothing that this service would say.
+            SearchError: the response is an error, or none that this service would send.
         """
-        status, url = self._answer.status_code, self._asked.url
+        status, url = self._response.status_code, self._service.url
         try:
-            told = json.loads(self._content)
-            if self._answer.is_success:
-                return call.read(told)
-            told = told["error"]
-            if isinstance(told, str):  # of /rerank
-                told = {"type": "", "message": told}
-            error = _error(status, {"type": told["type"], "message": str(told["message"])}, self._retry_after_s())
+            body = json.loads(self._content)
+            if self._response.is_success:
+                return call.read(body)
+            details = body["error"]
+            if isinstance(details, str):  # of /rerank
+                details = {"type": "", "message": details}
+            error = _error(status, {"type": details["type"], "message": str(details["message"])}, self._retry_after_s())
         except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as odd:
-            what = f"HTTP {status}" if not self._answer.is_success else "something else than search serve does"
+            what = f"HTTP {status}" if not self._response.is_success else "something else than search serve does"
             advice = "give the address that it leads to" if status in _ELSEWHERE else "is `search serve` running there?"
             message = f"the service at {url} answered {what}: {advice}"
             retry = self._retry_after_s()
@@ -378,11 +378,11 @@ class _Whole:
         raise error
 
     def _retry_after_s(self) -> int:
-        """Seconds until one may come again, which may be told as a date; 1 where it is not told."""
-        told = self._answer.headers.get("Retry-After", "")
+        """The seconds of the header Retry-After, which may also hold a date; 1 without the header."""
+        header = self._response.headers.get("Retry-After", "")
         try:
-            seconds = int(told) if told.isdecimal() else (parsedate_to_datetime(told) - datetime.now(UTC)).total_seconds()
-        except (ValueError, TypeError, OverflowError):  # nothing of both, or a date without a zone
+            seconds = int(header) if header.isdecimal() else (parsedate_to_datetime(header) - datetime.now(UTC)).total_seconds()
+        except (ValueError, TypeError, OverflowError):  # neither a number nor a date, or a date without a zone
             return 1
         return max(1, math.ceil(min(seconds, _LONGEST_WAIT_S)))
 
@@ -411,43 +411,43 @@ def _written(body: Mapping[str, Any] | None) -> bytes | None:
         raise InvalidQuery(message) from error
 
 
-def _error(status: int, told: Mapping[str, Any], retry_after_s: int = 1) -> SearchError:
+def _error(status: int, details: Mapping[str, Any], retry_after_s: int = 1) -> SearchError:
     """The error that the service met, where it is one of this package."""
     if status == _OVERLOADED:
-        return ServiceOverloaded(told["message"], retry_after_s)
-    kind = getattr(errors, str(told["type"]), None)
+        return ServiceOverloaded(details["message"], retry_after_s)
+    kind = getattr(errors, str(details["type"]), None)
     if isinstance(kind, type) and issubclass(kind, SearchError):
         try:
-            return kind(told["message"])
+            return kind(details["message"])
         except TypeError:  # it needs to know more
             pass
-    return ServiceRefused(told["message"])
+    return ServiceRefused(details["message"])
 
 
-def _result(told: Mapping[str, Any]) -> SearchResult:
+def _result(body: Mapping[str, Any]) -> SearchResult:
     known = {field.name for field in dataclasses.fields(Hit)}
-    hits = tuple(Hit(**{name: _frozen(value) for name, value in hit.items() if name in known}) for hit in told["hits"])
+    hits = tuple(Hit(**{name: _frozen(value) for name, value in hit.items() if name in known}) for hit in body["hits"])
     later = {"retrieval", "retrieval_ranking"}  # than the first services
     fields = {
-        field.name: told[field.name] for field in dataclasses.fields(SearchResult) if field.name in told or field.name not in later
+        field.name: body[field.name] for field in dataclasses.fields(SearchResult) if field.name in body or field.name not in later
     }
-    return SearchResult(**{**fields, "hits": hits, "warnings": tuple(told["warnings"])})
+    return SearchResult(**{**fields, "hits": hits, "warnings": tuple(body["warnings"])})
 
 
 def _frozen(value: Json) -> Json:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _results(told: Mapping[str, Any]) -> list[SearchResult | SearchError]:
-    return [_error(0, one["error"]) if "error" in one else _result(one) for one in told["results"]]
+def _results(body: Mapping[str, Any]) -> list[SearchResult | SearchError]:
+    return [_error(0, one["error"]) if "error" in one else _result(one) for one in body["results"]]
 
 
-def _document(document_id: str, told: Mapping[str, Any]) -> Document:
-    if told.get("id") != document_id:  # "." and ".." name no document in an address
+def _document(document_id: str, body: Mapping[str, Any]) -> Document:
+    if body.get("id") != document_id:  # "." and ".." name no document in an address
         raise ServiceRefused(f"the service cannot be asked for the document {document_id!r} by its id")
-    return Document(**told)
+    return Document(**body)
 
 
-def _report(told: Mapping[str, Any]) -> IngestReport:
-    rejections = tuple(Rejection(**one) for one in told["rejections"])
-    return IngestReport(**{**told, "rejections": rejections, "elsewhere_ids": tuple(told.get("elsewhere_ids", ()))})
+def _report(body: Mapping[str, Any]) -> IngestReport:
+    rejections = tuple(Rejection(**one) for one in body["rejections"])
+    return IngestReport(**{**body, "rejections": rejections, "elsewhere_ids": tuple(body.get("elsewhere_ids", ()))})

@@ -322,7 +322,7 @@ def encodable(text: str) -> bool:
 
 def half_surrogate(value: Json) -> str | None:
     """Where plain data holds half of a surrogate pair, such as "filter.must[0].key"; None where UTF-8 can store all of it."""
-    steps: list[str] = []  # to the value that is looked at: paths are made of the one that is told, since names may be long
+    steps: list[str] = []  # to the current value; only the path that is returned is joined, since names may be long
     open_values: list[tuple[int, Any, Json]] = [(0, None, value)]  # how deep a value is, and its name or number there
     while open_values:
         depth, name, inner = open_values.pop()
@@ -345,18 +345,18 @@ def check_strings(values: Iterable[str], name: str, kind: str) -> list[str]:
     """Several strings, such as ids.
 
     Args:
-        values: what is given for them.
-        name: of the argument, for messages …
-        kind: … and what stands in it.
+        values: the strings, not checked yet.
+        name: of the argument, for messages.
+        kind: what the strings are, for messages.
 
     Raises:
-        InvalidQuery: one string in the place of several, each character of which would be one; or something that is none.
+        InvalidQuery: a single string in place of a list, or a value that is no string.
     """
-    given: Json = values
-    if isinstance(given, str):
-        raise InvalidQuery(f"{name} is a list of {kind}; write [{given[:_LONGEST_PATH]!r}]")
-    if isinstance(given, bytes | Mapping) or not isinstance(given, Iterable):
-        raise InvalidQuery(f"{name} is a list of {kind}, not a {type(given).__name__}")
+    unchecked: Json = values
+    if isinstance(unchecked, str):
+        raise InvalidQuery(f"{name} is a list of {kind}; write [{unchecked[:_LONGEST_PATH]!r}]")
+    if isinstance(unchecked, bytes | Mapping) or not isinstance(unchecked, Iterable):
+        raise InvalidQuery(f"{name} is a list of {kind}, not a {type(unchecked).__name__}")
     checked = list(values)
     for number, one in enumerate(checked):
         if not isinstance(one, str):
@@ -374,8 +374,8 @@ def _check_json(value: Json, *steps: Any) -> None:
     """Check a value, and those inside it.
 
     Args:
-        value: as it was given.
-        steps: what it is of, and the names and numbers that lead to it there. Only the path that is told is written out.
+        value: the value to check.
+        steps: the field, and the names and numbers that lead from there to the value. They are joined only for a message.
     """
     problem = f"is nested more than {_DEEPEST} levels deep; flatten it" if len(steps) > _DEEPEST + 1 else _problem(value)
     if problem:

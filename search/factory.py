@@ -77,13 +77,13 @@ def build_live_embedder(settings: Settings, fingerprint: str, known: "Iterable[E
             return one
     name = fingerprint.rpartition("@")[0]
     try:
-        found = build_embedder(settings.model_copy(update={"embedder": EmbedderSettings(model=name)}))
-        if found.fingerprint.rpartition("@")[2] == digest:
-            return found
+        embedder = build_embedder(settings.model_copy(update={"embedder": EmbedderSettings(model=name)}))
+        if embedder.fingerprint.rpartition("@")[2] == digest:
+            return embedder
     except ModelError as error:
         reason = str(error)
     else:
-        reason = f"the model of that name is {found.fingerprint} now"
+        reason = f"the model of that name is {embedder.fingerprint} now"
     message = f"the live collection was made with {fingerprint}, which is not here to compare with ({reason}); leave out the check"
     raise ModelNotFound(message)
 

@@ -36,8 +36,8 @@ class Source(Protocol):
 
 
 @contextmanager
-def _told() -> Iterator[None]:
-    """Errors that say what to do reach the assistant; others only the log."""
+def _tool_errors() -> Iterator[None]:
+    """Turn the errors of this package, which say what to do, into tool errors for the assistant; others reach only the log."""
     try:
         yield
     except SearchError as error:
@@ -62,7 +62,7 @@ def build_assistant(source: Source, *, may_ingest: bool) -> MCPServer[Any]:
         ] = None,
     ) -> dict[str, Any]:
         """Find the passages that answer a question best: retrieved by meaning and by words, then reranked."""
-        with _told():
+        with _tool_errors():
             result = source.search(query, limit=limit, filter=filter, retrieval=retrieval)
         return {
             "passages": [_passage(hit) for hit in result.hits],
@@ -75,7 +75,7 @@ def build_assistant(source: Source, *, may_ingest: bool) -> MCPServer[Any]:
         start: Annotated[int, Field(ge=0, description="The first character wanted, of a long one.")] = 0,
     ) -> dict[str, Any]:
         """Read a whole document, by its id."""
-        with _told():
+        with _tool_errors():
             document = source.get(document_id)
         text = document.text[start : start + _LONGEST]
         after = start + len(text)
@@ -89,7 +89,7 @@ def build_assistant(source: Source, *, may_ingest: bool) -> MCPServer[Any]:
         metadata: dict[str, Json] | None = None,
     ) -> dict[str, Any]:
         """Add a document, or replace the one with its id."""
-        with _told():
+        with _tool_errors():
             report = source.ingest([Document(id=id, text=text, title=title, metadata=metadata or {})])
             if report.rejections:
                 raise InvalidDocument(report.rejections[0].reason)
@@ -128,13 +128,13 @@ def _tool(function: Callable[..., Any], annotations: ToolAnnotations) -> Tool:
 
         @model_validator(mode="before")
         @classmethod
-        def _checked(cls, given: Any) -> Any:
-            if unknown := [name for name in given if name not in cls.model_fields]:
+        def _checked(cls, arguments: Any) -> Any:
+            if unknown := [name for name in arguments if name not in cls.model_fields]:
                 there_are = ", ".join(cls.model_fields)
                 raise ValueError(f"there is no argument {unknown[0][:_LONGEST_NAME]!r}; there are {there_are}")
-            if (place := half_surrogate(given)) is not None:
+            if (place := half_surrogate(arguments)) is not None:
                 raise ValueError(f"{place} holds half of a surrogate pair, which UTF-8 cannot store")
-            return given
+            return arguments
 
     tool.fn_metadata.arg_model = Arguments
     tool.parameters = Arguments.model_json_schema(by_alias=True)  # which says so beforehand, too

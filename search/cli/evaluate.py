@@ -142,23 +142,23 @@ def calibrate(
     failures = f"reranking failed on {len(answers.failures):,} queries: {next(iter(answers.failures.values()), '')}"
     if not answers.scored:
         raise InvalidQuery(failures if answers.failures else "no passage was scored, so there is nothing to learn from")
-    found = fit(evaluation.judged(answers), method, reranker.recipe.probability, folds=folds)
-    source = f"{method} on {loaded.name} ({loaded.split}): {found.queries:,} queries, {found.after.pairs:,} passages"
+    calibration = fit(evaluation.judged(answers), method, reranker.recipe.probability, folds=folds)
+    source = f"{method} on {loaded.name} ({loaded.split}): {calibration.queries:,} queries, {calibration.after.pairs:,} passages"
     notes = [*evaluation.notes, *([failures] if answers.failures else [])]
     if earlier := reranker.recipe.calibrated_on:
         notes.append(f"the map before was fitted too ({earlier}); on the same judgements it looks better than it is")
-    useful = found.after.skill > 0
+    useful = calibration.after.skill > 0
     file = calibrated.map_file(chosen.model, locate(chosen.model), settings.data_dir)
-    told = {"reranker": reranker.name, "kept_in": None if dry_run or not useful else str(file), "source": source, "notes": notes}
+    report = {"reranker": reranker.name, "kept_in": None if dry_run or not useful else str(file), "source": source, "notes": notes}
     if as_json:
-        print_json(told | found.to_dict())
+        print_json(report | calibration.to_dict())
     else:
-        _print_calibration(found, f"{reranker.name}, {source}", notes)
+        _print_calibration(calibration, f"{reranker.name}, {source}", notes)
     if not useful:
         message = "on queries that the map was not fitted to, its probabilities say no more than the base rate; nothing was kept"
         raise InvalidDataset(message)
     if not dry_run:
-        calibrated.keep(file, found.found | {"calibrated_on": source})
+        calibrated.keep(file, calibration.found | {"calibrated_on": source})
         (note if as_json else show)(f"kept in {file}: --min-score is now the least probability")
 
 
@@ -175,12 +175,12 @@ def _probability(chosen: "Sequence[Configuration]") -> "Callable[[float], float 
     return None if reranker is None else reranker.recipe.probability
 
 
-def _print_calibration(found: "Calibration", title: str, notes: Sequence[str]) -> None:
+def _print_calibration(calibration: "Calibration", title: str, notes: Sequence[str]) -> None:
     show(title)
-    for name, measured in (("before", found.before), ("after", found.after)):
+    for name, measured in (("before", calibration.before), ("after", calibration.after)):
         show(f"  {name:6}  {measured or 'no probabilities'}")
     show("  probability   passages   mean   relevant")
-    for one in found.after.bins:
+    for one in calibration.after.bins:
         show(f"  {one.low:.1f} to {one.high:.1f}   {one.pairs:9,}  {one.probability:.3f}   {one.relevant:.3f}")
     show("after is measured on queries that the map was not fitted to; passages that nobody judged count as not relevant")
     for remark in notes:

@@ -37,21 +37,21 @@ def print_explanation(result: SearchResult) -> None:
     _print_account(result)
 
 
-def print_replay(found: "Replay") -> None:
+def print_replay(replay: "Replay") -> None:
     """Every candidate on a line: where retrieval put it, where it stood, where it stands now."""
     show("rank  before  moved  retrieval  reranker before → now  document")
-    for move in found.moves:
+    for move in replay.moves:
         scores = f"{_figure(move.rerank_score):>8} → {_figure(move.hit.rerank_score)}"
         show(
             f"{move.hit.rank:4}  {move.rank:6}  {_arrow(move.rank - move.hit.rank):>5}  {move.hit.retrieval_rank:9}  {scores:21}  "
             f"{move.hit.document_id}: {clip(' '.join(move.hit.text.split()), 80)}"
         )
-    before, reason = found.before, f" ({found.now.reason})" if found.now.reason else ""
+    before, reason = replay.before, f" ({replay.now.reason})" if replay.now.reason else ""
     took = before["timings_ms"]["rerank"]
     show(f"before: {before['reranker']}, {before['rerank_status']}, order: {before['ranking']}; {took:.0f} ms")
-    show(f"now: {found.reranker}, {found.now.status}{reason}, order: {found.now.words}; {found.milliseconds:.0f} ms")
-    show(f"of the first ten, {found.overlap:.0%} are the same")
-    for note in found.notes:
+    show(f"now: {replay.reranker}, {replay.now.status}{reason}, order: {replay.now.words}; {replay.milliseconds:.0f} ms")
+    show(f"of the first ten, {replay.overlap:.0%} are the same")
+    for note in replay.notes:
         show(f"note: {note}")
 
 

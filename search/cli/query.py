@@ -97,11 +97,11 @@ def explain(
         if reranker is None:
             raise InvalidQuery("the settings switch reranking off (SEARCH_RERANKER__KIND=none), so there is nothing to replay with")
         shown = settings.depth if depth is None and "depth" in wanted else depth
-        found = run(replay or Path(), reranker, shown, searcher.embedder.name)
+        replayed = run(replay or Path(), reranker, shown, searcher.embedder.name)
     if as_json:
-        print_json(found.to_dict())
+        print_json(replayed.to_dict())
     else:
-        print_replay(found)
+        print_replay(replayed)
 
 
 def rerank(

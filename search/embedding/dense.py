@@ -163,27 +163,27 @@ def _width(folder: ModelFolder) -> int:
 
 
 def _check_output(folder: ModelFolder, model: Any) -> None:
-    """What is pooled must be vectors of tokens, what is not, vectors of texts: anything else gives neighbours without meaning.
+    """Check the shape of the graph's output: vectors of tokens where they are pooled, otherwise vectors of texts.
 
     Raises:
-        ModelIncomplete: with what the graph gives, and what may be done.
+        ModelIncomplete: the shape is another one; the message says which, and what may be done.
     """
     name, pooling = model.model.get_outputs()[0].name, _pooling(folder)
-    given = np.shape(model.onnx_embed(["dimension"]).model_output)
+    shape = np.shape(model.onnx_embed(["dimension"]).model_output)
     wanted = 2 if pooling == "DISABLED" else 3
     problem = ""
     if name == "logits":
         problem = "gives the logits of a head, not vectors: export it without (feature extraction), or name another model"
-    elif len(given) == 2 < wanted:  # noqa: PLR2004
+    elif len(shape) == 2 < wanted:  # noqa: PLR2004
         problem = (
             f'gives one vector a text ({name}), and there is nothing to pool: write {{"pooling": "disabled"}} into its recipe.json'
         )
-    elif len(given) != wanted:
-        problem = f"gives {' x '.join(map(str, given))} numbers for one text ({name}): name the pooling in its recipe.json"
-    elif wanted == 3 and given[2] != _width(folder):  # noqa: PLR2004
+    elif len(shape) != wanted:
+        problem = f"gives {' x '.join(map(str, shape))} numbers for one text ({name}): name the pooling in its recipe.json"
+    elif wanted == 3 and shape[2] != _width(folder):  # noqa: PLR2004
         problem = (
-            f"gives vectors of {given[2]} dimensions ({name}), and {_width(folder)} by its config.json: export it for feature "
-            f'extraction, or, if they are meant, write {{"dimension": {given[2]}}} into its recipe.json'
+            f"gives vectors of {shape[2]} dimensions ({name}), and {_width(folder)} by its config.json: export it for feature "
+            f'extraction, or, if they are meant, write {{"dimension": {shape[2]}}} into its recipe.json'
         )
     if problem:
         raise ModelIncomplete(f"the model {folder.name} {problem}")

@@ -70,8 +70,8 @@ class Bm25:
 
 
 def prepared(text: str) -> str:
-    """A text as the tokenizer is given it: with pairs of characters where no spaces are written, and compounds as a whole, too."""
-    compounds = [re.sub("[-_]", "", found) for found in _COMPOUND.findall(text)]
+    """A text for the tokenizer: with pairs of characters where a language writes no spaces, and compounds also as one word."""
+    compounds = [re.sub("[-_]", "", compound) for compound in _COMPOUND.findall(text)]
     spaced = _UNSPACED.sub(lambda run: f" {_pairs(run[0])} ", text)
     return " ".join([spaced, *compounds])
 

@@ -51,11 +51,11 @@ def documents_in(index: VectorIndex) -> set[str]:
 
 
 def cut(dataset: Dataset, embedder: Embedder, index: VectorIndex) -> list[str]:
-    """What the embedder did not read to its end, in words."""
+    """Notes about the passages and queries that the embedder did not read to their end."""
     fields = ["tokens", "tokens_embedded"]
     records = list(passages(index.scroll(fields=fields), fields))
     shortened = sum(record.payload["tokens_embedded"] < record.payload["tokens"] for record in records)
     window = embedder.tokenizer.max_tokens - embedder.tokenizer.special_tokens(pair=False)
     queries = sum(tally.tokens > window for tally in embedder.tokenizer.tally(list(dataset.queries.values())))
-    told = [(shortened, len(records), "passages"), (queries, len(dataset.queries), "queries")]
-    return [f"the embedder did not read the end of {some:,} of {all_:,} {what}" for some, all_, what in told if some]
+    counts = [(shortened, len(records), "passages"), (queries, len(dataset.queries), "queries")]
+    return [f"the embedder did not read the end of {some:,} of {all_:,} {what}" for some, all_, what in counts if some]

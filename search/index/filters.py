@@ -55,14 +55,14 @@ _EXAMPLE = '{"must": [{"key": "metadata.year", "range": {"gte": 2020}}]}'
 
 
 def to_plain(filter: Filter | Mapping[str, Any] | str) -> dict[str, Any]:
-    """Check a filter, given as an object, plain data or JSON, and give it as plain data.
+    """Check a filter, which is an object, plain data or JSON, and return it as plain data.
 
     Raises:
         UnsupportedFilter: not a filter, an unknown field, a condition that tests nothing, a value that no document could have, or
             an operator that engines understand differently. The message names the place.
     """
-    given = _parsed(filter) if isinstance(filter, str) else filter
-    return _Check().filter(given, "", 0, nested=False)
+    data = _parsed(filter) if isinstance(filter, str) else filter
+    return _Check().filter(data, "", 0, nested=False)
 
 
 def fields_of(filter: Mapping[str, Any]) -> Iterator[str]:
@@ -113,7 +113,7 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 class _Check:
-    """Goes once through a filter, and counts what it meets, so that no size or depth of it can do harm."""
+    """Goes once through a filter and counts conditions, values and combinations, so that no size or depth of it can do harm."""
 
     def __init__(self) -> None:
         self._conditions = 0
@@ -124,16 +124,16 @@ class _Check:
         """A filter at a place, as plain data without its empty clauses."""
         if depth > _DEEPEST:
             _refuse(place, f"filters stand in one another more than {_DEEPEST} levels deep; flatten them")
-        given = _object(filter, place, (*_CLAUSES, "min_should"), whole=True)
+        clauses = _object(filter, place, (*_CLAUSES, "min_should"), whole=True)
         plain: dict[str, Any] = {}
         for clause in _CLAUSES:
             at = _at(place, clause)
-            conditions = given.get(clause)
+            conditions = clauses.get(clause)
             listed = [] if conditions is None else conditions if _is_list(conditions) else [conditions]
             if listed:
                 plain[clause] = self._all(listed, at, depth, nested=nested)
-        if given.get("min_should") is not None:
-            plain["min_should"] = self._min_should(given["min_should"], _at(place, "min_should"), depth, nested=nested)
+        if clauses.get("min_should") is not None:
+            plain["min_should"] = self._min_should(clauses["min_should"], _at(place, "min_should"), depth, nested=nested)
         if depth and not plain:
             _refuse(place, "is an empty filter, which tests nothing; write a condition, or leave it out")
         return plain
@@ -144,12 +144,12 @@ class _Check:
             _refuse(place, f"more than {_MOST_CONDITIONS:,} conditions; ask for less at once, or list values in one `match: any`")
         return [self._condition(one, f"{place}[{number}]", depth, nested=nested) for number, one in enumerate(conditions)]
 
-    def _min_should(self, wanted: Any, place: str, depth: int, *, nested: bool) -> dict[str, Any]:
-        given = _object(wanted, place, ("conditions", "min_count"))
-        least: Any = given.get("min_count")
+    def _min_should(self, min_should: Any, place: str, depth: int, *, nested: bool) -> dict[str, Any]:
+        fields = _object(min_should, place, ("conditions", "min_count"))
+        least: Any = fields.get("min_count")
         if not _is_int(least) or least < 1:
             _refuse(place, "min_should needs a min_count of at least 1, a whole number")
-        conditions: Any = given.get("conditions")
+        conditions: Any = fields.get("conditions")
         if not _is_list(conditions):
             _refuse(place, "min_should needs conditions, a list")
         if least > len(conditions):
@@ -161,13 +161,13 @@ class _Check:
         return {"conditions": checked, "min_count": least}
 
     def _condition(self, condition: Any, place: str, depth: int, *, nested: bool) -> dict[str, Any]:
-        given = _object(condition, place)
-        if "key" in given:
-            return self._field(given, place, nested=nested)
-        kind = next((name for name in ("nested", "is_empty", "is_null", "has_id") if name in given), None)
+        fields = _object(condition, place)
+        if "key" in fields:
+            return self._field(fields, place, nested=nested)
+        kind = next((name for name in ("nested", "is_empty", "is_null", "has_id") if name in fields), None)
         if kind is None:
-            return self.filter(given, place, depth + 1, nested=nested)
-        inside = _object(given, place, (kind,))[kind]
+            return self.filter(fields, place, depth + 1, nested=nested)
+        inside = _object(fields, place, (kind,))[kind]
         at = _at(place, kind)
         match kind:
             case "nested":
@@ -230,12 +230,12 @@ class _Check:
         return {name: {"key": key}} if test else {"must_not": [{name: {"key": key}}]}
 
     def _match(self, key: str, test: Any, place: str, *, nested: bool) -> dict[str, Any]:
-        given = _object(test, place)
-        for name in given.keys() - {*_MATCHES}:
+        fields = _object(test, place)
+        for name in fields.keys() - {*_MATCHES}:
             if name in _NOT_OFFERED:
                 _refuse_operator(place, f"match.{name}")
             _refuse_form(place, f"{_shown(name)} is none of {', '.join(_MATCHES)}")
-        values_by_name = {name: value for name, value in given.items() if value is not None}
+        values_by_name = {name: value for name, value in fields.items() if value is not None}
         if len(values_by_name) != 1:
             _refuse(place, f"match of {_shown(key)} needs one of {', '.join(_MATCHES)}; it has {len(values_by_name)}")
         name, value = next(iter(values_by_name.items()))
@@ -379,8 +379,8 @@ def _object(value: Any, place: str, names: Collection[str] = (), *, whole: bool 
             if name not in names:
                 conditions = ", key, nested, is_empty, is_null, has_id" if whole and place else ""
                 _refuse_form(place, f"{_shown(name)} is none of {', '.join(names)}{conditions}")
-    given: Mapping[str, Any] = value
-    return given
+    fields: Mapping[str, Any] = value
+    return fields
 
 
 def _is_list(value: Any) -> bool:

@@ -74,14 +74,14 @@ def remove(
     """
     index.ensure(CollectionSpec(embedder.dimension, embedder.fingerprint), create=False)
     with nullcontext() if dry_run else index.claimed():
-        found = selection.among(index)
-        for group in in_groups(found, AT_ONCE):
+        document_ids = selection.among(index)
+        for group in in_groups(document_ids, AT_ONCE):
             if not dry_run:
                 index.delete(filter=written_of(group))
             for document_id in group:
                 if on_change:
                     on_change("removed", document_id)
-    return len(found)
+    return len(document_ids)
 
 
 def most(max_delete: Any, of_all: int) -> int:

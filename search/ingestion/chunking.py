@@ -101,14 +101,14 @@ class Chunker:
 
     def _tail(self, packed: list[_Sentence], room: int) -> list[_Sentence]:
         """The last sentences that fit the overlap and leave room for the next one."""
-        kept: list[_Sentence] = []
+        tail: list[_Sentence] = []
         tokens = 0
         for sentence in reversed(packed):
             tokens += sentence.tokens
             if tokens > min(self._overlap, room):
                 break
-            kept.insert(0, sentence)
-        return kept
+            tail.insert(0, sentence)
+        return tail
 
     def _sentences(self, text: str, blocks: tuple[Block, ...], budget: int) -> Iterator[_Sentence]:
         """Sentences and blocks of code without the white space around them; what is longer than the budget comes in pieces."""
@@ -157,5 +157,5 @@ def _clipped(heading: str) -> str:
 def _strip(text: str, start: int, end: int) -> tuple[int, int]:
     """The span without the white space at its ends."""
     span = text[start:end]
-    kept = span.lstrip()
-    return end - len(kept), end - len(kept) + len(kept.rstrip())
+    stripped = span.lstrip()
+    return end - len(stripped), end - len(stripped) + len(stripped.rstrip())

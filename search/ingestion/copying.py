@@ -48,12 +48,12 @@ def _copy(source: VectorIndex, target: VectorIndex, damage: Damage, *, sync: boo
     started = time.monotonic()
     counts: dict[State, int] = {"added": 0, "changed": 0, "unchanged": 0, "removed": 0}
     chunks = 0
-    kept: set[str] = set()
+    source_ids: set[str] = set()
     rejections: list[Rejection] = []
     for group in in_groups(by_document(source, vectors=True), _GROUP):
         held = {document_id: version for document_id, records in group if (version := newest_whole(records))}
         rejections += [incomplete(source, document_id) for document_id, _ in group if document_id not in held]
-        kept |= {document_id for document_id, _ in group}
+        source_ids |= {document_id for document_id, _ in group}
         revisions = {document_id: str(records[0].payload["revision"]) for document_id, records in held.items()}
         stored = compare(target, revisions)
         fresh = [document_id for document_id, standing in stored.items() if standing.state != "unchanged"]
@@ -73,7 +73,7 @@ def _copy(source: VectorIndex, target: VectorIndex, damage: Damage, *, sync: boo
         if on_progress:
             on_progress(Progress(sum(counts.values()), chunks, 0, len(rejections), time.monotonic() - started))
     if sync:
-        absent = sorted(others(target, kept.__contains__))
+        absent = sorted(others(target, source_ids.__contains__))
         for batch in in_groups(absent, _DELETED_AT_ONCE):
             target.delete(filter=written_of(batch))
         counts["removed"] = len(absent)

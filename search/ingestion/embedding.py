@@ -1,4 +1,4 @@
-"""Which vectors do passages have? Embedded, in the thread that embeds; a document that the model fails on is kept apart."""
+"""Which vectors do passages have? Embedded, in the thread that embeds; documents that the model fails on are reported apart."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -40,15 +40,15 @@ class Vectors:
         """Embed passages.
 
         Raises:
-            ModelError: the embedder gave up, or fails on whatever it is given.
+            ModelError: the embedder gave up, or fails on every passage.
         """
         try:
             embedded = self._together(passages)
         except InferenceFailed as error:
-            found = self._one_by_one(passages)
+            retried = self._one_by_one(passages)
             if not self._taken:
                 raise error from None
-            return found
+            return retried
         self._taken |= bool(embedded)
         return Embedded(embedded, {})
 

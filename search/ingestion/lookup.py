@@ -112,12 +112,12 @@ class Selection:
         self._filters = [] if plain is None else [plain]
 
     def among(self, index: VectorIndex) -> list[str]:
-        """The ids of those that an index holds, each once. What a filter meets without a revision may be another program's."""
+        """The ids of those that an index holds, each once. For a filter, points without a revision are not this package's."""
         by_id, by_filter = ["document_id"], ["document_id", "revision"]
-        asked = [*((one, by_id) for one in self._named), *((one, by_filter) for one in self._filters)]
+        selections = [*((one, by_id) for one in self._named), *((one, by_filter) for one in self._filters)]
         documents = {
             str(record.payload["document_id"]): None  # a set that keeps its order
-            for condition, fields in asked
+            for condition, fields in selections
             for record in passages(index.scroll(condition, fields), fields)
         }
         return list(documents)

@@ -52,7 +52,7 @@ class Planning:
 
         Args:
             index: what the documents are compared with.
-            using: held while the index is asked.
+            using: a lock, held during each request to the index.
             chunker: cuts them.
             max_characters: a longer document is rejected.
         """
@@ -67,11 +67,11 @@ class Planning:
         self.partial: dict[str, list[str]] = {}  # damaged points, which a sync removes, by document
 
     def know(self, document_id: str) -> None:
-        """Remember the id of a document that was given, but not taken."""
+        """Remember the id of a document that was read and rejected."""
         self._rejected.add(_digest(document_id))
 
     def knows(self, document_id: str) -> bool:
-        """Whether a document was given, taken or not."""
+        """Whether a document was read in this run, accepted or rejected."""
         digest = _digest(document_id)
         return digest in self._taken or digest in self._rejected
 
@@ -79,7 +79,7 @@ class Planning:
         """Draw documents and plan.
 
         Args:
-            documents: what is given.
+            documents: the documents of the run, and those that reading rejected.
             exists: whether there is a collection to compare them with.
             chunked: whether passages are wanted, too.
         """
@@ -159,15 +159,15 @@ class Planning:
 
 
 def _checked(documents: Iterable[Document | Rejection]) -> Iterator[Document | Rejection]:
-    """The same, up to the first that is neither.
+    """The same items; the first that is neither a Document nor a Rejection raises.
 
     Raises:
-        InvalidDocument: what is given are no documents.
+        InvalidDocument: the argument is no list, or an item of it no document.
     """
-    given: Any = documents
-    if isinstance(given, Document | str | bytes | Mapping) or not isinstance(given, Iterable):
-        raise InvalidDocument(f"documents is a list of Document, not a {type(given).__name__}")
-    for number, item in enumerate(given):
+    unchecked: Any = documents
+    if isinstance(unchecked, Document | str | bytes | Mapping) or not isinstance(unchecked, Iterable):
+        raise InvalidDocument(f"documents is a list of Document, not a {type(unchecked).__name__}")
+    for number, item in enumerate(unchecked):
         if not isinstance(item, Document | Rejection):
             raise InvalidDocument(f"documents[{number}] is a {type(item).__name__}; make it a Document(id=…, text=…)")
         yield item

@@ -131,7 +131,7 @@ class Reindexing:
 
         Raises:
             InvalidQuery: queries are no strings, or one string in their place.
-            ReindexRefused: the live collection holds documents that cannot be given back whole.
+            ReindexRefused: the live collection holds documents that cannot be restored whole.
             IndexBusy: another process writes to the collection.
             IndexFailure: the index gave up; the same call again goes on from there.
             ModelError: likewise an embedder.
@@ -141,7 +141,7 @@ class Reindexing:
         if info.spec is None:
             message = f"collection {self._name!r} at {info.location} was not made by this package, and cannot be read by it"
             raise ReindexRefused(message)
-        asker = None if live_embedder is None else live_embedder(info.spec.fingerprint)  # before hours of embedding
+        old_embedder = None if live_embedder is None else live_embedder(info.spec.fingerprint)  # before hours of embedding
         live = wrap(self._collections.open(info.name, self._storage))
         spec = self._spec
         self._collections.check_alias(self._name)
@@ -156,9 +156,9 @@ class Reindexing:
                     copy(live, new, spec, sync=True, on_progress=on_progress, damage=damage)
                 report = self._fill(live, new, on_progress)
                 check = None
-                if asker is not None:
-                    asked = judged or Judged(dict(enumerate_queries(queries or sampled(live))), {})
-                    check = self._checked(live, new, asker, asked, min_overlap)
+                if old_embedder is not None:
+                    judged = judged or Judged(dict(enumerate_queries(queries or sampled(live))), {})
+                    check = self._checked(live, new, old_embedder, judged, min_overlap)
                 switched = check is None or check.passed
                 if switched:
                     self._collections.switch(self._name, new_name)
@@ -180,13 +180,13 @@ class Reindexing:
         return report
 
     def _new_name(self, live: str, spec: CollectionSpec, purpose: str) -> str:
-        """The next version; one that was begun for this, with the same settings, is gone on with."""
-        found = _VERSION.fullmatch(live)
-        version = int(found[2]) if found else 1
+        """The name of the next version, or of one that an earlier run began with the same settings, which is continued."""
+        match = _VERSION.fullmatch(live)
+        version = int(match[2]) if match else 1
         taken = self._collections.names()
         while True:
             version += 1
-            name = f"{found[1] if found else live}.v{version}"
+            name = f"{match[1] if match else live}.v{version}"
             if name not in taken or self._fits(self._collections.info(name, exact=True), spec, purpose):
                 return name
 
@@ -205,18 +205,18 @@ class Reindexing:
         stored = live.scroll({"must": [{"key": "document_id", "match": {"value": first.id}}]}, ["revision"])
         return all(record.payload["revision"] == revision for record in passages(stored, ["revision"]))
 
-    def _checked(self, live: VectorIndex, new: VectorIndex, embedder: Embedder, asked: Judged, min_overlap: float) -> Check:
-        before = {one: _first_documents(live, embedder, text) for one, text in asked.queries.items()}
-        after = {one: _first_documents(new, self._embedder, text) for one, text in asked.queries.items()}
-        shared = [len(set(before[one]) & set(after[one])) / len(before[one]) for one in asked.queries if before[one]]
+    def _checked(self, live: VectorIndex, new: VectorIndex, embedder: Embedder, judged: Judged, min_overlap: float) -> Check:
+        before = {one: _first_documents(live, embedder, text) for one, text in judged.queries.items()}
+        after = {one: _first_documents(new, self._embedder, text) for one, text in judged.queries.items()}
+        shared = [len(set(before[one]) & set(after[one])) / len(before[one]) for one in judged.queries if before[one]]
         overlap = sum(shared) / len(shared) if shared else 1.0
-        if not asked.qrels:
+        if not judged.qrels:
             because = "" if overlap >= min_overlap else f"only {overlap:.0%} of the first {_TOP} documents are the same"
             return Check(len(before), overlap, None, None, not because, because)
         from search.evaluation.measures import mean, measure, ranked
 
         old, now = (
-            mean(measure({one: ranked(found) for one, found in run.items()}, asked.qrels, ["nDCG@10"]))["nDCG@10"]
+            mean(measure({one: ranked(document_ids) for one, document_ids in run.items()}, judged.qrels, ["nDCG@10"]))["nDCG@10"]
             for run in (before, after)
         )
         because = "" if now >= old - _TOLERANCE else f"nDCG@10 falls from {old:.3f} to {now:.3f}"

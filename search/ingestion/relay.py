@@ -16,8 +16,8 @@ Done = TypeVar("Done")
 class Relay(Generic[Half, Done]):
     """Carries steps out in order, each in two halves: while one thread does the second half of a step, another does the next first.
 
-    Whoever asks gets what became of earlier steps, and what one of them raised, in its own thread. Once one has raised, no half of
-    a later one begins: what follows may build on what failed.
+    The caller gets the results of earlier steps, and an exception of one, in its own thread. Once one has raised, no half of a
+    later one begins: later steps may depend on the one that failed.
     """
 
     def __init__(self, steps: int) -> None:
@@ -36,17 +36,17 @@ class Relay(Generic[Half, Done]):
         self._second.shutdown(cancel_futures=True)
 
     def do(self, first: Callable[[], Half], second: Callable[[Half], Done]) -> list[Done]:
-        """Have a step carried out, as soon as there is room for it; what earlier ones gave that are through by now."""
-        given = []
+        """Queue a step, as soon as there is room for it; the results of earlier steps that have finished."""
+        results = []
         while self._pending and (len(self._pending) >= self._steps or _through(self._pending[0])):
-            given.append(self._pending.popleft().result().result())
+            results.append(self._pending.popleft().result().result())
 
         def halves() -> Future[Done]:
             half = self._unless_failed(first)
             return self._second.submit(lambda: self._unless_failed(lambda: second(half)))
 
         self._pending.append(self._first.submit(halves))
-        return given
+        return results
 
     def _unless_failed(self, half: Callable[[], Item]) -> Item:
         if self._failed.is_set():
@@ -58,11 +58,11 @@ class Relay(Generic[Half, Done]):
             raise
 
     def finish(self) -> list[Done]:
-        """Wait for all steps; what they gave."""
-        given = []
+        """Wait for all steps; their results."""
+        results = []
         while self._pending:
-            given.append(self._pending.popleft().result().result())
-        return given
+            results.append(self._pending.popleft().result().result())
+        return results
 
 
 def in_groups(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

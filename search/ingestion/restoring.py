@@ -34,12 +34,12 @@ def restored(index: VectorIndex, document_id: str) -> Document:
         DocumentNotFound: there is none of this id.
         DocumentIncomplete: some of its passages are missing.
     """
-    found = next(selected(index, Selection([document_id], None)), None)
-    if found is None:
+    document = next(selected(index, Selection([document_id], None)), None)
+    if document is None:
         raise DocumentNotFound(f"there is no document {listed([document_id])!r}")
-    if isinstance(found, Rejection):
-        raise DocumentIncomplete(f"{listed([document_id])!r}: {found.reason}")
-    return found
+    if isinstance(document, Rejection):
+        raise DocumentIncomplete(f"{listed([document_id])!r}: {document.reason}")
+    return document
 
 
 def by_document(index: VectorIndex, *, vectors: bool = False) -> Iterator[tuple[str, list[Record]]]:

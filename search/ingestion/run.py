@@ -137,7 +137,7 @@ class Ingestion:
                         self._settle(outcome)
                 for outcome in relay.finish():
                     self._settle(outcome)
-        kept, because = self._remove_others(damage, max_delete, dry_run=dry_run) if sync and exists else (0, "")
+        retained, because = self._remove_others(damage, max_delete, dry_run=dry_run) if sync and exists else (0, "")
         if not dry_run:
             self._index.optimize()  # which leaves a small collection, and one that is as it was, alone
         return IngestReport(
@@ -148,7 +148,7 @@ class Ingestion:
             tokens=self._tokens,
             unknown=self._unknown_documents,
             seconds=time.monotonic() - self._started,
-            kept=kept,
+            kept=retained,
             kept_because=because,
             dry_run=dry_run,
             rejections=tuple(self._rejections),
@@ -207,7 +207,7 @@ class Ingestion:
                 self._on_rejection(rejection)
 
     def _remove_others(self, damage: Damage, max_delete: float, *, dry_run: bool) -> tuple[int, str]:
-        """Remove documents that were not given; how many were kept instead, and why."""
+        """Remove documents that this run did not read; how many were left in the collection instead, and why."""
         damaged = (document_id for document_id in damage.partial if not self._planning.knows(document_id))
         absent = sorted({*others(self._index, self._planning.knows), *damaged})
         of_all = len(absent) + self._counts["changed"] + self._counts["unchanged"]  # what was there before

@@ -59,24 +59,26 @@ class SearchService:
         _check_min_score(min_score, reranker)
         started = time.perf_counter()
         deadline = None if options.budget_ms is None else Deadline.after_ms(options.budget_ms)
-        found = self._retriever.retrieve(
+        first_stage = self._retriever.retrieve(
             query, depth, retrieval=options.retrieval, share=options.lexical_share, filter=plain, deadline=deadline
         )
-        candidates = found.candidates
+        candidates = first_stage.candidates
         retrieved = time.perf_counter()
-        ranking = rank(query, candidates, reranker, deadline, retrieval=found.ranking)
+        ranking = rank(query, candidates, reranker, deadline, retrieval=first_stage.ranking)
         ended = time.perf_counter()
         reranked = [hit for hit in ranking.hits if hit.rerank_score is not None]
         good = [hit for hit in ranking.hits if _good_enough(hit, min_score)]
         hits = (good if options.group_by is None else _best_of_each(good))[:limit]
         warnings = [
-            *found.warnings,
-            *self._query_warnings(query, ranking.scoring, found.retrieval),
+            *first_stage.warnings,
+            *self._query_warnings(query, ranking.scoring, first_stage.retrieval),
             *_hit_warnings(hits),
             *_probability_warnings(hits, reranker, ranking.scoring, min_score),
         ]
-        if found.damaged:
-            warnings.append(f"{found.damaged} points that were found hold no passage, and were left out; search doctor names some")
+        if first_stage.damaged:
+            warnings.append(
+                f"{first_stage.damaged} points that were found hold no passage, and were left out; search doctor names some"
+            )
         if options.group_by and len(hits) < min(limit, len(candidates)) and len(candidates) == depth:
             warnings.append(f"the {depth} candidates are of {len(hits)} documents, fewer than {limit}; raise depth for more")
         if plain is not None and not candidates:
@@ -87,13 +89,13 @@ class SearchService:
             rerank_status=ranking.status,
             reason=ranking.reason,
             ranking=ranking.words,
-            retrieval=found.retrieval,
-            retrieval_ranking=found.ranking,
+            retrieval=first_stage.retrieval,
+            retrieval_ranking=first_stage.ranking,
             embedder=self._embedder.name,
             reranker=reranker.name if reranker else None,
             device=self._embedder.device,
             rerank_device=reranker.device if reranker else None,
-            timings_ms=_timings(started, started + found.embed_s, retrieved, ended),
+            timings_ms=_timings(started, started + first_stage.embed_s, retrieved, ended),
             warnings=tuple(warnings),
             reranked=len(reranked),
             rerank_tokens=sum(hit.tokens_seen for hit in reranked),
@@ -112,8 +114,8 @@ class SearchService:
             total, seen = scoring.query_tokens_total, scoring.query_tokens_seen
             warnings.append(f"the query has {least}{total} tokens and the reranker read {seen}")
         if tally.unknown_share > MUCH_UNKNOWN:
-            told = "so its words count for more" if retrieval == "hybrid" else "try another model"
-            warnings.append(f"{tally.unknown_share:.0%} of the query's tokens are unknown to {self._embedder.name}; {told}")
+            advice = "so its words count for more" if retrieval == "hybrid" else "try another model"
+            warnings.append(f"{tally.unknown_share:.0%} of the query's tokens are unknown to {self._embedder.name}; {advice}")
         return warnings
 
     def _missing_fields(self, filter: PlainFilter) -> list[str]:

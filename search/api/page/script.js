@@ -18,11 +18,11 @@ async function ask(path, body, signal) {
   if (key) headers.Authorization = `Bearer ${key}`;
   const options = body ? { method: "POST", body: JSON.stringify(body) } : {};
   const response = await fetch(path, { ...options, headers, signal });
-  const told = await response.json();
-  if (response.ok) return told;
+  const data = await response.json();
+  if (response.ok) return data;
   if (response.status === 401 || response.status === 403) of("key-form").hidden = false;
   const wait = response.headers.get("Retry-After");
-  throw new Error(told.error.message + (wait ? ` (again in ${wait} s)` : ""));
+  throw new Error(data.error.message + (wait ? ` (again in ${wait} s)` : ""));
 }
 
 function say(text, bad = false) {
@@ -71,9 +71,9 @@ function show() {
   const hits = [...answer.hits].sort((one, other) => by(one) - by(other));
   const words = terms(answer.query);
   results.replaceChildren(...hits.map((hit, at) => shown(hit, at + 1, words)));
-  const found = hits.length === 0 ? "Nothing was found." : hits.length === 1 ? "1 passage" : `${hits.length} passages`;
+  const count = hits.length === 0 ? "Nothing was found." : hits.length === 1 ? "1 passage" : `${hits.length} passages`;
   const notes = [answer.rerank_status === "full" ? "" : `reranking: ${answer.rerank_status}, ${answer.reason}`, ...answer.warnings];
-  say([found, ...notes.filter(Boolean)].join(" · "));
+  say([count, ...notes.filter(Boolean)].join(" · "));
   timings();
 }
 
@@ -101,8 +101,8 @@ function shown(hit, place, words) {
 const COMMON = new Set("a an and are as at be by can do does for from how i in is it me my of on or that the to was what when where which who why will with you".split(" "));
 
 function terms(text) {
-  const found = [...new Intl.Segmenter(undefined, { granularity: "word" }).segment(text)].filter((part) => part.isWordLike);
-  const words = found.map((part) => stem(part.segment)).filter((word) => word && !COMMON.has(word));
+  const segments = [...new Intl.Segmenter(undefined, { granularity: "word" }).segment(text)].filter((part) => part.isWordLike);
+  const words = segments.map((part) => stem(part.segment)).filter((word) => word && !COMMON.has(word));
   return new Set(words);
 }
 
@@ -135,8 +135,8 @@ function timings() {
     part.style.width = `${(100 * took[stage]) / whole}%`;
     return part;
   }));
-  const told = stages.map((stage) => `${stage} ${took[stage].toFixed(0)}`).join(" + ");
-  of("account").textContent = `${told} ms · ${answer.ranking} · ${answer.embedder}${answer.reranker ? `, ${answer.reranker}` : ""}`;
+  const times = stages.map((stage) => `${stage} ${took[stage].toFixed(0)}`).join(" + ");
+  of("account").textContent = `${times} ms · ${answer.ranking} · ${answer.embedder}${answer.reranker ? `, ${answer.reranker}` : ""}`;
   of("timings").hidden = false;
 }
 
@@ -169,16 +169,16 @@ async function facets() {
   of("fields").replaceChildren();
   if (!name) return;
   try {
-    const told = await ask(`v1/collections/${encodeURIComponent(name)}/facets`);
-    const fields = told.fields.filter((one) => one.values.length > 1).map((one) => made("fieldset", { "data-field": one.field },
+    const response = await ask(`v1/collections/${encodeURIComponent(name)}/facets`);
+    const fields = response.fields.filter((one) => one.values.length > 1).map((one) => made("fieldset", { "data-field": one.field },
       made("legend", {}, called(one.field)),
       ...one.values.map(({ value, documents }) => made("label", {}, made("input", { type: "checkbox", value: JSON.stringify(value) }), ` ${value} (${documents})`))));
-    const ranges = told.ranges.filter((one) => one.least < one.most).map((one) => made("fieldset", { "data-field": one.field },
+    const ranges = response.ranges.filter((one) => one.least < one.most).map((one) => made("fieldset", { "data-field": one.field },
       made("legend", {}, called(one.field)),
       made("label", {}, "from ", made("input", { type: "number", name: "gte", step: "any", placeholder: one.least })),
       made("label", {}, "to ", made("input", { type: "number", name: "lte", step: "any", placeholder: one.most }))));
     const none = made("p", {}, "The documents have nothing to filter by.");
-    const more = told.left_out.fields ? [made("p", {}, `And ${told.left_out.fields} other fields.`)] : [];
+    const more = response.left_out.fields ? [made("p", {}, `And ${response.left_out.fields} other fields.`)] : [];
     of("fields").replaceChildren(...(fields.length + ranges.length ? [...fields, ...ranges] : [none]), ...more);
   } catch (error) {
     of("fields").replaceChildren(made("p", {}, error.message));
@@ -197,7 +197,7 @@ async function begin() {
   }
 }
 
-// What was asked stands in the address, so that it can be sent to others and gone back to.
+// The address of the page holds the query and its options, so that it can be sent to others and gone back to.
 
 function remember() {
   const text = query.value.trim();

@@ -37,16 +37,16 @@ _FILTER: dict[str, JsonValue] = {"must": [{"key": "metadata.legs", "match": {"va
 
 
 class Body(BaseModel):
-    """What every request has: no fields but its own. Bodies are refused at their first fault, which may be one of a million."""
+    """The base of all request bodies. Unknown fields are refused; checking ends at the first error: there may be a million."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     @model_validator(mode="before")
     @classmethod
-    def _few_fields(cls, given: Any) -> Any:
-        if isinstance(given, dict) and len(given) > _MOST_FIELDS:
-            raise ValueError(f"{len(given):,} fields are more than this request has; see GET /openapi.json")
-        return given
+    def _few_fields(cls, body: Any) -> Any:
+        if isinstance(body, dict) and len(body) > _MOST_FIELDS:
+            raise ValueError(f"{len(body):,} fields are more than this request has; see GET /openapi.json")
+        return body
 
 
 class SearchRequest(Body):

@@ -24,14 +24,14 @@ def search_routes(service: Service) -> APIRouter:
     can = {"x-scope": "search", "x-queue": "search"}
 
     @router.post("/search", openapi_extra=can)
-    async def search(request: Request, response: Response, asked: SearchRequest) -> Answer:
+    async def search(request: Request, response: Response, search_request: SearchRequest) -> Answer:
         """Answer a query.
 
         `rerank_status` is full, partial, skipped or failed, `reason` says why; every hit has the ranks and scores of each stage.
         """
-        result, waited = await _answered(service, request, asked)
+        result, waited = await _answered(service, request, search_request)
         response.headers["Server-Timing"] = server_timing(result, waited)
-        return _told(service, result, waited, request.state.request_id, asked)
+        return _to_answer(service, result, waited, request.state.request_id, search_request)
 
     @router.post("/search/batch", openapi_extra=can)
     async def search_batch(request: Request, batch: SearchBatch) -> Answer:
@@ -42,8 +42,9 @@ def search_routes(service: Service) -> APIRouter:
         _check_candidates(service, batch)
         answers: list[Answer] = []
         let_in = False
-        for asked in batch.searches:  # in turn; once one had its turn, the batch is let in, and the others wait as long as it takes
-            answer, had_turn = await _or_error(service, request, asked, let_in=let_in)
+        # One after the other: once one search had its turn, the batch is let in, and the others wait as long as it takes.
+        for search_request in batch.searches:
+            answer, had_turn = await _or_error(service, request, search_request, let_in=let_in)
             let_in = let_in or had_turn
             answers.append(answer)
         return {"results": answers, "request_id": request.state.request_id}
@@ -71,17 +72,19 @@ def _check_candidates(service: Service, batch: SearchBatch) -> None:
 
 
 async def _answered(
-    service: Service, request: Request, asked: SearchRequest, *, let_in: bool = False
+    service: Service, request: Request, search_request: SearchRequest, *, let_in: bool = False
 ) -> tuple[SearchResult, float]:
-    options = SearchOptions(**asked.model_dump(exclude={"query", "collection", "explain"}))
-    return await service.search(request, asked.query, options, asked.collection, whole=asked.explain, let_in=let_in)
+    options = SearchOptions(**search_request.model_dump(exclude={"query", "collection", "explain"}))
+    return await service.search(
+        request, search_request.query, options, search_request.collection, whole=search_request.explain, let_in=let_in
+    )
 
 
-async def _or_error(service: Service, request: Request, asked: SearchRequest, *, let_in: bool) -> tuple[Answer, bool]:
+async def _or_error(service: Service, request: Request, search_request: SearchRequest, *, let_in: bool) -> tuple[Answer, bool]:
     """An answer, or why there is none; and whether it had its turn."""
     request_id = request.state.request_id
     try:
-        result, waited = await _answered(service, request, asked, let_in=let_in)
+        result, waited = await _answered(service, request, search_request, let_in=let_in)
     except ServiceOverloaded:  # none had its turn yet, so it is refused for them all
         raise
     except SearchError as error:
@@ -90,23 +93,23 @@ async def _or_error(service: Service, request: Request, asked: SearchRequest, *,
         if refusal.kind == "ClientGone":
             raise
         return body("", refusal, request_id), False
-    return _told(service, result, waited, request_id, asked), True
+    return _to_answer(service, result, waited, request_id, search_request), True
 
 
-def _told(service: Service, result: SearchResult, waited_s: float, request_id: str, asked: SearchRequest) -> Answer:
-    shown = result.hits[: asked.limit or service.settings.limit]  # of an explained search there are all candidates
-    told: Answer = replace(result, hits=shown).to_dict()
-    told["timings_ms"] = {"queue": waited_s * 1000, **told["timings_ms"]}
-    told["request_id"] = request_id
+def _to_answer(service: Service, result: SearchResult, waited_s: float, request_id: str, search_request: SearchRequest) -> Answer:
+    shown = result.hits[: search_request.limit or service.settings.limit]  # of an explained search there are all candidates
+    answer: Answer = replace(result, hits=shown).to_dict()
+    answer["timings_ms"] = {"queue": waited_s * 1000, **answer["timings_ms"]}
+    answer["request_id"] = request_id
     if result.rerank_status == "failed":  # by the reranker's own words, which may name servers and paths
         _log.warning("request %s: %s", request_id, result.reason)
-        told["reason"] = f"the reranker {result.reranker} failed; the log of the service has the rest under request {request_id}"
-    if asked.explain:
-        told["explanation"] = [
+        answer["reason"] = f"the reranker {result.reranker} failed; the log of the service has the rest under request {request_id}"
+    if search_request.explain:
+        answer["explanation"] = [
             {"rank": hit.rank, "retrieval_rank": hit.retrieval_rank, "moved": hit.retrieval_rank - hit.rank}
             | {"document_id": hit.document_id, "chunk_id": hit.chunk_id, "score": hit.score}
             | {"retrieval_score": hit.retrieval_score, "dense_rank": hit.dense_rank, "lexical_rank": hit.lexical_rank}
             | {"lexical_score": hit.lexical_score, "fusion_score": hit.fusion_score, "rerank_score": hit.rerank_score}
             for hit in result.hits
         ]
-    return told
+    return answer

@@ -124,19 +124,19 @@ class DataFolder:
         return [one for one in versions(name, described) if name in read_description(described[one])["led_here"]]
 
     def aliases(self) -> dict[str, dict[str, Any]]:
-        """Where each alias leads, and led before.
+        """For each alias, the collection that it leads to and the one before.
 
         Raises:
             IndexCorrupt: the file cannot be read.
         """
         file = self.path / "aliases.json"
         try:
-            found: dict[str, dict[str, Any]] = json.loads(file.read_text())
+            aliases: dict[str, dict[str, Any]] = json.loads(file.read_text())
         except (FileNotFoundError, NotADirectoryError):
             return {}
         except (OSError, ValueError) as error:
             raise IndexCorrupt(f"{file} cannot be read ({error}); restore it, or write what it should say") from error
-        return found
+        return aliases
 
     def write_aliases(self, aliases: dict[str, dict[str, Any]]) -> None:
         """Replace all aliases in one step, which outlives a crash; IndexFull if the disk has no room for it."""
@@ -169,7 +169,7 @@ class DataFolder:
 
 
 def held_by_parent(path: Path, parent: int) -> str:
-    """What a forked child is told that asks for its parent's folder."""
+    """The message for a forked child that opens its parent's folder."""
     return (
         f"{path} is in use by process {parent}, of which this one is a fork, and one process owns a data folder: "
         "open the searcher after forking, in one process only, or let `search serve` own it and ask that (search.client, --url)"
@@ -185,9 +185,9 @@ def read_owner(file: Path) -> dict[str, Any]:
     return owner if isinstance(owner, dict) else {}
 
 
-def describe(file: Path, told: Mapping[str, Any]) -> None:
+def describe(file: Path, description: Mapping[str, Any]) -> None:
     """Replace the description of a collection in one step, which outlives a crash; IndexFull if the disk has no room for it."""
-    _replace(file, told)
+    _replace(file, description)
 
 
 def is_full(error: Exception) -> bool:

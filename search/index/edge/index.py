@@ -210,9 +210,9 @@ class EdgeIndex:
     def optimize(self) -> None:
         """Merge segments and build the HNSW graph, where that gains anything: seconds for 20,000, in which no other thread runs."""
         with self._opened.use() as shard:
-            told = shard.info()
-        vectors = told.points_count * (2 if self.spec.lexical else 1)  # the engine counts sparse ones, too
-        waiting = (vectors - told.indexed_vectors_count) * 4 * self.spec.dimension
+            info = shard.info()
+        vectors = info.points_count * (2 if self.spec.lexical else 1)  # the engine counts sparse ones, too
+        waiting = (vectors - info.indexed_vectors_count) * 4 * self.spec.dimension
         if not self._written and waiting < GRAPH_FROM_BYTES:  # an earlier process may have left something
             return
         self._check_room(sum(file.stat().st_blocks * 512 for file in (self._folder / "shard").rglob("*") if file.is_file()))
@@ -226,14 +226,14 @@ class EdgeIndex:
                 self._forget()
 
     def details(self) -> dict[str, Any]:
-        """What the engine tells of the collection."""
+        """Figures of the engine about the collection, and its stored settings."""
         with self._opened.use() as shard:
-            told = shard.info()
+            info = shard.info()
         described = read_description(self._folder / "collection.json")
         return {
-            "segments": told.segments_count,
-            "indexed_vectors": told.indexed_vectors_count,
-            "payload_indexes": sorted(told.payload_schema),
+            "segments": info.segments_count,
+            "indexed_vectors": info.indexed_vectors_count,
+            "payload_indexes": sorted(info.payload_schema),
             **{name: described.get(name) for name in ("storage", "purpose", "lexical")},
         }
 

@@ -130,13 +130,13 @@ class EdgeProcess:
 
     def previous(self, alias: str) -> str | None:
         """The collection that an alias led to before its last switch, if that is still there."""
-        found: str | None = self.call("previous", alias)
-        return found
+        collection: str | None = self.call("previous", alias)
+        return collection
 
     def info(self, name: str, *, exact: bool = False) -> CollectionInfo:
         """What is known of a collection, by its name or an alias, or `exact`ly by its name."""
-        found: CollectionInfo = self.call("info", name, exact)
-        return found
+        info: CollectionInfo = self.call("info", name, exact)
+        return info
 
     def named(self, name: str, storage: StorageSettings) -> VectorIndex:
         """What is searched and filled by a name, not yet opened."""
@@ -359,7 +359,7 @@ class _Child:
         self._open: dict[int, VectorIndex] = {}
 
     def answer(self, name: str, arguments: tuple[Any, ...]) -> Any:
-        """Call what was asked for."""
+        """Call the method that a request names."""
         match name, arguments:
             case "info", (collection, exact):
                 return self._collections.info(collection, exact=exact)
@@ -377,8 +377,8 @@ class _Child:
             case "delete", (ticket, ids, filter):
                 return self._open[ticket].delete(ids=ids, filter=filter)
             case "scroll", (ticket, filter, fields, vectors, start):
-                found = self._open[ticket].scroll(filter, fields, vectors=vectors, start=start)
-                page = list(itertools.islice(found, _PAGE + 1))
+                records = self._open[ticket].scroll(filter, fields, vectors=vectors, start=start)
+                page = list(itertools.islice(records, _PAGE + 1))
                 return page[:_PAGE], page[_PAGE].id if len(page) > _PAGE else None
             case "upsert" | "query" | "count" | "optimize", (ticket, *rest):
                 return getattr(self._open[ticket], name)(*rest)

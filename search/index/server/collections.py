@@ -48,21 +48,21 @@ class QdrantCollections:
         """
         target = self._target(name)
         with self._translated():
-            found = self._client.get_collection(target)
+            info = self._client.get_collection(target)
             points = self._client.count(target, exact=True).count
         aliases = tuple(alias for alias, leads_to in self.aliases().items() if leads_to == target)
         details = {
-            "status": str(found.status.value),
-            "segments": found.segments_count,
-            "indexed_vectors": found.indexed_vectors_count,
-            "quantization": quantization_of(found.config),
-            "payload_indexes": sorted(found.payload_schema),
-            "shards": found.config.params.shard_number,
-            "replicas": found.config.params.replication_factor,
-            "write_consistency": found.config.params.write_consistency_factor,
-            **{name: (found.config.metadata or {}).get(name) for name in ("storage", "purpose", "lexical")},
+            "status": str(info.status.value),
+            "segments": info.segments_count,
+            "indexed_vectors": info.indexed_vectors_count,
+            "quantization": quantization_of(info.config),
+            "payload_indexes": sorted(info.payload_schema),
+            "shards": info.config.params.shard_number,
+            "replicas": info.config.params.replication_factor,
+            "write_consistency": info.config.params.write_consistency_factor,
+            **{name: (info.config.metadata or {}).get(name) for name in ("storage", "purpose", "lexical")},
         }
-        return CollectionInfo(target, self.location, aliases, points, spec_of(found.config), details)
+        return CollectionInfo(target, self.location, aliases, points, spec_of(info.config), details)
 
     def named(self, name: str, storage: StorageSettings) -> VectorIndex:
         """What is searched and filled by a name, not yet opened; a collection that is made gets it as an alias."""

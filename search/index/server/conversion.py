@@ -40,11 +40,11 @@ def inherited(wanted: Sharding, params: models.CollectionParams) -> Sharding:
     )
 
 
-def missing_shards(found: models.CollectionClusterInfo) -> tuple[int, int]:
-    """How many shards of a collection the node that was asked does not hold whole, and how many there are."""
-    whole = {shard.shard_id for shard in found.local_shards if shard.state == models.ReplicaState.ACTIVE}
-    known = {shard.shard_id for shard in found.local_shards} | {shard.shard_id for shard in found.remote_shards}
-    number = max(found.shard_count, len(known))
+def missing_shards(cluster: models.CollectionClusterInfo) -> tuple[int, int]:
+    """How many shards of a collection the node that answers does not hold whole, and how many there are."""
+    whole = {shard.shard_id for shard in cluster.local_shards if shard.state == models.ReplicaState.ACTIVE}
+    known = {shard.shard_id for shard in cluster.local_shards} | {shard.shard_id for shard in cluster.remote_shards}
+    number = max(cluster.shard_count, len(known))
     return number - len(whole), number
 
 

@@ -254,7 +254,7 @@ class QdrantIndex:
     def _resolve(self) -> str | None:
         """The collection that the name means: its alias's, or its own; None if there is neither."""
         try:
-            aliases = {found.alias_name: found.collection_name for found in self._client.get_aliases().aliases}
+            aliases = {alias.alias_name: alias.collection_name for alias in self._client.get_aliases().aliases}
         except UnexpectedResponse as error:
             if error.status_code not in _DENIED:
                 raise

@@ -80,9 +80,9 @@ class Lease:
         self._wait_for_the_dead()
         self._attempt(lambda: self._write({"claim": self._claim, "who": self._who, "beat": self._beat}))
         time.sleep(_SETTLED_AFTER_S)
-        found = self._attempt(self._read)
-        if found.get("claim") != self._claim:
-            self._refuse(found)
+        note = self._attempt(self._read)
+        if note.get("claim") != self._claim:
+            self._refuse(note)
         self._renewed_at = time.monotonic()
         self._renewing.start()
         return self
@@ -99,17 +99,17 @@ class Lease:
             pass  # it dies by itself
 
     def _wait_for_the_dead(self) -> None:
-        found = self._attempt(self._read)
+        note = self._attempt(self._read)
         watched_until = time.monotonic() + _DEAD_AFTER_S
-        while found and time.monotonic() < watched_until:
+        while note and time.monotonic() < watched_until:
             time.sleep(_LOOKED_AT_EVERY_S)
             now = self._attempt(self._read)
-            if now and now != found:
+            if now and now != note:
                 self._refuse(now)
-            found = now
+            note = now
 
-    def _refuse(self, found: Note) -> None:
-        raise IndexBusy(f"{self._what} is being written to by {found.get('who', 'another process')}: wait until it is done")
+    def _refuse(self, note: Note) -> None:
+        raise IndexBusy(f"{self._what} is being written to by {note.get('who', 'another process')}: wait until it is done")
 
     def _keep(self) -> None:
         while not self._lost and not self._ended.wait(_RENEWED_EVERY_S):
@@ -118,9 +118,9 @@ class Lease:
 
     def _renew(self) -> None:
         with self._one_at_a_time:
-            found = self._read()
-            if found.get("claim") != self._claim:
-                self._lost = str(found.get("who", "another process"))
+            note = self._read()
+            if note.get("claim") != self._claim:
+                self._lost = str(note.get("who", "another process"))
                 return
             self._beat += 1
             self._write({"claim": self._claim, "who": self._who, "beat": self._beat})
