@@ -5,7 +5,7 @@
     with Client("http://127.0.0.1:8000") as client:
         result = client.search("Where do cats sleep?", limit=5)
 
-A service with keys is given one with `key`; `AsyncClient` has the same methods, to be awaited.
+For a service with keys, pass one as `key`; `AsyncClient` has the same methods, to be awaited.
 """
 
 import dataclasses
@@ -165,7 +165,7 @@ class Client:
         return self._sent(self._calls.search(query, **options))
 
     def search_many(self, queries: Sequence[str], **options: Any) -> list[SearchResult | SearchError]:
-        """Answer several queries in one request; an error stands in the place of an answer that cannot be given. See `search`."""
+        """Answer several queries in one request; an error stands in the place of an answer where a query fails. See `search`."""
         return self._sent(self._calls.search_many(queries, **options))
 
     def ingest(self, documents: Sequence[Document], *, dry_run: bool = False) -> IngestReport:

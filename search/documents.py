@@ -1,4 +1,4 @@
-"""The values that travel through the house: what goes in, what is kept, what comes out. All of them frozen."""
+"""The values that the packages hand on: documents, stored passages, hits and results. All of them frozen."""
 
 import hashlib
 import json
@@ -193,9 +193,9 @@ class SearchResult:
 
 @dataclass(frozen=True, slots=True)
 class RankedText:
-    """A text that was judged, and what the reranker says of it."""
+    """A text with the score of the reranker."""
 
-    index: int  # from 0, among the texts that were given
+    index: int  # from 0, among the texts of the request
     score: float  # as the reranker gave it, a raw logit for most
     probability: float | None  # the same as a chance of being relevant, 0 to 1; None: no map, or nothing it can read
     tokens_seen: int  # what the reranker read of it …

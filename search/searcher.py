@@ -140,7 +140,7 @@ class Searcher:
             settings: with another embedder, chunking or storage; None for this searcher's, of which the collection may differ.
                 If the name is led to the new collection, this searcher goes on with these settings.
             check: compare what both collections find before; see search.ingestion.reindexing for the rest, and for errors.
-            queries: asked of both.
+            queries: sent to both.
             judged: judgements to decide by.
             min_overlap: the least share of the first ten documents that are the same.
             on_progress: called after every step.
@@ -280,11 +280,11 @@ class Searcher:
             return self._beside[collection]
 
     def knows(self, collection: str) -> bool:
-        """Whether a collection is this one's, or was asked for beside it."""
+        """Whether a collection is this one's, or was opened beside it."""
         return collection == self.settings.collection or collection in self._beside
 
     def follow(self, name: str) -> None:
-        """Ask what a name leads to now, if it is this one's or was asked for beside it."""
+        """Look up what a name leads to now, if it is this one's or was opened beside it."""
         with self._naming:
             for parts in (one._parts for one in (self, *self._beside.values())):  # noqa: SLF001  # others of its kind
                 if parts.settings.collection == name:

@@ -16,7 +16,7 @@ from search.documents import SparseVector
 from search.errors import IndexMismatch
 from search.settings import LexicalSettings
 
-_VERSION = 1  # of what becomes of a text; the words of another version would not be found
+_VERSION = 1  # of `prepared` and the tokenizer; a query would not match the words of another version
 _AVERAGE_LENGTH = 256.0  # words of a passage, by which length is judged: the engines' own default
 _NO_LANGUAGE = "none"
 # Scripts that write no spaces between words: Chinese, Japanese, Korean (which does, but inflects), Thai, Lao, Burmese, Khmer.
@@ -32,7 +32,7 @@ _SHOWN = 200  # characters of a description, in messages
 class SparseEmbedder(Protocol):
     """Turns texts into the words they have."""
 
-    fields: tuple[str, ...]  # metadata that passages are found by, too, such as "metadata.isbn"
+    fields: tuple[str, ...]  # metadata whose words passages are searched by, too, such as "metadata.isbn"
 
     def embed_query(self, text: str) -> SparseVector | None:
         """The words of a query; None if it has none but stop words."""

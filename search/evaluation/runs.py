@@ -64,7 +64,7 @@ class Answers:
         queries_cut: queries of which it did not.
         considered: of every query, the documents among its first `depth` candidates.
         scored: of every query, the reranker's scores (n,) and the ids of the documents they are of.
-        hits: of every query, what stands among the first ten in either order, or is relevant; kept where it is asked for.
+        hits: of every query, the passages among the first ten in either order, and the relevant ones; with `keep_hits` only.
     """
 
     name: str
@@ -98,8 +98,8 @@ def compare(
 ) -> list[Answers]:
     """Answer every judged query by retrieval alone and by each configuration.
 
-    A passage is scored once by each reranker, whatever depths and shares it is asked for: the time of a depth is that of the parts
-    up to it. Only rerankers that compare passages with one another are asked for each depth anew. Where documents have several
+    Each reranker scores a passage once for all depths and shares: the time of a depth is that of the parts up to it. Only
+    rerankers that compare passages with one another score them anew for each depth. Where documents have several
     passages, a document stands where its best passage does.
 
     Args:

@@ -46,7 +46,7 @@ class Collections(Protocol):
         """What is searched and filled by a name, not yet opened, and closed by itself; `storage` is for one that is made."""
 
     def open(self, name: str, storage: StorageSettings, purpose: str = "", like: str | None = None) -> VectorIndex:
-        """One collection by its own name, which one that is made gets, with a purpose that is kept until an alias leads to it.
+        """One collection by its own name. One that is made gets this name, and stores the purpose until an alias leads to it.
 
         It is spread over machines like another collection, where one is named and the settings say nothing else.
         """

@@ -66,7 +66,7 @@ class Match(NamedTuple):
 
 
 class Record(NamedTuple):
-    """A stored point, without its vectors unless they were asked for."""
+    """A stored point; with its vectors only where the request wants them."""
 
     id: str
     payload: Payload
@@ -107,20 +107,20 @@ class VectorIndex(Protocol):
         """What the collection was made for; CollectionNotFound if it is not open."""
 
     def ensure(self, spec: CollectionSpec, *, create: bool) -> None:
-        """Open the collection, making it if asked to; IndexMismatch if it was made for another embedder.
+        """Open the collection; `create` makes one that is missing; IndexMismatch if it was made for another embedder.
 
         A collection keeps the words that it was made with, whatever the spec says of them.
         """
 
     def claimed(self, attempt: Attempt = once) -> AbstractContextManager[Any]:
-        """Be the only writer, of those who ask, for the time of a context; IndexBusy if another one is.
+        """Claim the collection for the time of a context, so that no other claimant writes; IndexBusy if another one has it.
 
         Args:
-            attempt: carries out the requests that asking takes.
+            attempt: carries out the requests that claiming takes.
         """
 
     def upsert(self, points: Sequence[Point]) -> None:
-        """Write points, replacing those with the same id. They are found by the next query."""
+        """Write points, replacing those with the same id. The next query sees them."""
 
     def query(self, query: Query, limit: int) -> list[Match]:
         """The `limit` closest points by vector, those by words, or both together, as the query says.

@@ -6,12 +6,12 @@ An engine asks a payload index instead of the documents, and an index does not h
   engine asks for ranges only, and a match on whole numbers goes with the range that they lie in: the range finds the few, the match
   looks at them.
 - `except` asks the index of strings for other strings, and so never finds the numbers, booleans, objects and lists that differ,
-  too. They are asked for beside it, by conditions that no index answers. Of lists that hold lists one kind is missed: those of
+  too. They are requested beside it, by conditions that no index answers. Of lists that hold lists one kind is missed: those of
   null, of an empty list and of nothing else than what is excepted.
 - `is_null` of a list that holds a null: Qdrant 1.19.0 says no, the embedded engine yes.
 
-Inside `nested` an index is asked for candidates only, by the path from the document on. One whose field is empty in some element is
-no candidate of `is_empty`, which an index takes to mean all of them; twice denied, the condition is asked of no index.
+Inside `nested` an index only names candidates, by the path from the document on. One whose field is empty in some element is
+no candidate of `is_empty`, which an index takes to mean all of them; negated twice, the condition goes to no index.
 
 A server in strict mode that refuses conditions without an index gets filters as they are, and
 fields of whole numbers indexed as such: there, and in collections that earlier versions made and nobody has written to since, an
@@ -34,7 +34,7 @@ def exact(filter: PlainFilter, *, null_in_lists: bool = False) -> PlainFilter:
 
     Args:
         filter: which points.
-        null_in_lists: whether `is_null` has to be asked of lists, too, since the engine may not do so by itself.
+        null_in_lists: whether `is_null` needs a condition for lists, too, since the engine may not look into them by itself.
     """
     return _filter(filter, nested=False, null_in_lists=null_in_lists)
 

@@ -25,7 +25,7 @@ class Scored(NamedTuple):
 
 
 def matches(query: Query, limit: int, ask: Callable[[Sequence[Listing]], list[list[Scored]]]) -> list[Match]:
-    """The points that a query finds. Scores that a list leaves open are asked for by id, so all of them are exact.
+    """The points that a query finds. Scores that a list lacks are requested by id, so all of them are exact.
 
     Args:
         query: what is looked for.
@@ -53,8 +53,8 @@ def matches(query: Query, limit: int, ask: Callable[[Sequence[Listing]], list[li
         for listing, scored in zip(open_listings, ask(open_listings), strict=True):
             (cosines if listing.payload else words).update({one.id: one for one in scored})
     # What has no word of the query is in no list by words; what has no cosine was deleted meanwhile.
-    found = [one for one in dict.fromkeys([*(one.id for one in by_vector), *(one.id for one in by_words)]) if one in cosines]
-    return [Match(one, cosines[one].score, cosines[one].payload, words[one].score if one in words else 0.0) for one in found]
+    ids = [one for one in dict.fromkeys([*(one.id for one in by_vector), *(one.id for one in by_words)]) if one in cosines]
+    return [Match(one, cosines[one].score, cosines[one].payload, words[one].score if one in words else 0.0) for one in ids]
 
 
 def _these(ids: Sequence[str]) -> PlainFilter:

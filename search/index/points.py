@@ -58,8 +58,8 @@ def as_passage(payload: Payload, fields: Iterable[str] | None = None) -> Payload
     """The payload of a point as that of a passage; None if it is none.
 
     Args:
-        payload: as the engine gave it.
-        fields: those that were asked for; None for all of it.
+        payload: of the engine.
+        fields: the ones that the engine was to return; None for all of them.
     """
     for name in _CHECKS if fields is None else fields:
         if name in payload:
@@ -86,7 +86,7 @@ def document_of(payload: Payload) -> str | None:
 
 
 def may_be_ours(point_id: str) -> bool:
-    """Whether this package could have given a point its id; another program's may be numbers, or drawn by chance."""
+    """Whether a point's id may be one of this package; the ids of another program may be numbers, or random."""
     try:
         return uuid.UUID(point_id).version == _UUID_OF_CONTENT
     except ValueError:
@@ -94,7 +94,7 @@ def may_be_ours(point_id: str) -> bool:
 
 
 class Found(NamedTuple):
-    """What a query found."""
+    """The matches of a query that are passages."""
 
     matches: list[Match]  # passages, closest first, or in no order where both vectors and words find them
     damaged: int  # points among the closest that are no passages, and were left out
@@ -105,7 +105,7 @@ def find(index: VectorIndex, query: Query, limit: int) -> Found:
 
     Asking for more costs nothing where all points are passages, and one more query where some are not; excluding them by a
     filter would make the engine look at every payload. After three more queries there may be fewer than `limit`.
-    Of a document that is being replaced, only passages of the newest generation found are kept: no answer mixes two versions.
+    Of a document that is being replaced, only passages of the newest generation are returned: no answer mixes two versions.
     """
     wanted = limit
     for _ in range(1 + _ROUNDS):
@@ -166,7 +166,7 @@ def to_point(chunk: Chunk, vector: Vector, tally: Tally, window: int, revision: 
 
 
 def searchable_text(payload: Payload, fields: Sequence[str] = ()) -> str:
-    """What a passage may be found by: title and headings, its text, the document's id, and metadata that the settings name.
+    """The text that a passage is searched by: title and headings, its text, the document's id, and metadata that the settings name.
 
     Args:
         payload: of the passage.
@@ -210,12 +210,12 @@ def to_document(payloads: Sequence[Payload]) -> Document | None:
     media_type, modified = first.get("media_type", "text/plain"), first.get("modified")
     try:
         return Document(first["document_id"], text, title, first["metadata"], media_type, modified, folder=first.get("folder", ""))
-    except InvalidDocument:  # as nobody who ingests could have given it
+    except InvalidDocument:  # such as no ingestion accepts
         return None
 
 
 def to_candidate(match: Match, rank: int) -> Candidate:
-    """A passage that was found, at its place in retrieval order."""
+    """A match as a candidate, at its place in retrieval order."""
     payload = match.payload
     return Candidate(
         chunk_id=match.id,

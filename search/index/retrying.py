@@ -40,7 +40,7 @@ class PatientIndex:
         """Wrap an index.
 
         Args:
-            index: the one that is asked.
+            index: the one that requests go to.
             patience: how failures are waited out.
             on_wait: called before every pause, with the failure and the seconds.
         """
@@ -55,7 +55,7 @@ class PatientIndex:
         return self._index.spec
 
     def ensure(self, spec: CollectionSpec, *, create: bool) -> None:
-        """Open the collection, making it if asked to. Tried once: a URL that leads nowhere should say so now."""
+        """Open the collection; `create` makes one that is missing. Tried once: a URL that leads nowhere should say so now."""
         self._index.ensure(spec, create=create)
 
     def claimed(self, attempt: Attempt | None = None) -> AbstractContextManager[Any]:
@@ -82,7 +82,7 @@ class PatientIndex:
         vectors: bool = False,
         start: str | None = None,
     ) -> Iterator[Record]:
-        """Every point that passes the filter, by id, from `start` on, with the named payload fields, and its vector if asked."""
+        """Every point that passes the filter, by id, from `start` on, with the named payload fields, and `vectors` if wanted."""
         rest = self._index.scroll(filter, fields, vectors=vectors, start=start)
         last: str | None = None
 

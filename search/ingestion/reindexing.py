@@ -27,7 +27,7 @@ from search.query.retrieval import Retriever
 from search.settings import StorageSettings, checked_collection
 
 _VERSION = re.compile(r"(.+)\.v(\d+)")
-_SAMPLED = 50  # queries, if none are given
+_SAMPLED = 50  # queries, where the caller has none
 _WORDS = 12  # of a document, as a query
 _TOP = 10
 _CANDIDATES = 50  # passages, from which the first ten documents come
@@ -47,7 +47,7 @@ class Check:
     """How the new collection answers beside the live one, by retrieval alone.
 
     Attributes:
-        queries: how many were asked of both.
+        queries: how many were sent to both.
         overlap: mean share of the first ten documents that both find, 0 to 1.
         live_ndcg: mean nDCG@10 of the live one, None without judgements.
         new_ndcg: likewise.
@@ -123,7 +123,7 @@ class Reindexing:
 
         Args:
             live_embedder: gives the live collection's embedder by its fingerprint; None leaves the check out.
-            queries: asked of both collections; beginnings of documents if there are none.
+            queries: sent to both collections; beginnings of documents if there are none.
             judged: decide by nDCG@10 instead of the overlap.
             min_overlap: with less, the name stays where it is.
             on_progress: called after every step of filling.
@@ -245,7 +245,7 @@ def lead(collections: Collections, alias: str, name: str) -> None:
         CollectionNotFound: there is no such collection.
         IndexBusy: another process writes to the one that the alias leads to.
         IndexRejected: a collection is called like the alias.
-        InvalidSettings: no collection could be called like it, so it could not be asked for.
+        InvalidSettings: it is no valid name of a collection, so no request could name it.
     """
     checked_collection(alias)
     leads_to = collections.aliases().get(alias)

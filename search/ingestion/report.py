@@ -31,7 +31,7 @@ class IngestReport:
         added: documents that were not in the collection.
         changed: documents whose passages were replaced.
         unchanged: documents that were there already, neither embedded nor written.
-        removed: documents that were in the collection and not among those given; only a sync removes any.
+        removed: documents that were in the collection and not among those read; only a sync removes any.
         rejected: documents that were not taken.
         chunks: passages written.
         reused: of them, those whose vectors were in the collection already, and were not computed again.
@@ -39,7 +39,7 @@ class IngestReport:
         unknown: documents with a passage of which the embedder does not know more than a fifth of the tokens.
         seconds: from first to last.
         kept: documents that a sync would have removed, but did not; see kept_because.
-        kept_because: why; empty if nothing was kept.
+        kept_because: why; empty if there are none.
         dry_run: whether nothing was written, and the figures say what would have been; chunks and tokens are then 0.
         rejections: the first thousand of them, each with file, line and reason.
         damaged: points that hold no whole passage, as a sync or a copy met them. A sync removes them, and writes the documents

@@ -1,4 +1,4 @@
-"""How are points written? New ones first, then old ones deleted, in the thread that writes; what is refused is kept apart."""
+"""How are points written? New ones first, then old ones deleted, in the thread that writes; refused ones are reported apart."""
 
 import threading
 from collections import deque
@@ -33,7 +33,7 @@ class Writing:
     """Writes step by step."""
 
     def __init__(self, index: VectorIndex, using: threading.Lock, tokenizer: TextTokenizer) -> None:
-        """Keep the index, what is held while it is asked, and the embedder's tokenizer."""
+        """Keep the index, the lock that is held during each request to it, and the embedder's tokenizer."""
         self._index = index
         self._tokenizer = tokenizer
         self._using = using
@@ -110,7 +110,7 @@ class Writing:
             known = (point for point in reversed(self._taken) if point.payload["document_id"] not in self._refused)
             good = next(known, None)
             if good is None:
-                raise error from None  # it refuses whatever it is given
+                raise error from None  # the index has taken no point yet, so it may refuse all
             self._index.upsert([good])
             try:
                 self._index.upsert(passages)

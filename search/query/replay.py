@@ -39,7 +39,7 @@ class Replay:
     """A saved answer beside a new ranking of its candidates.
 
     Attributes:
-        query: what was asked.
+        query: the one that was answered.
         before: the saved answer's own account: embedder, reranker, ranking, status, timings.
         now: the new ranking.
         reranker: the one that made it …

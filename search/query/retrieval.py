@@ -1,4 +1,4 @@
-"""The first stage: which passages may answer a query? Embedded, asked for by vector, by words or by both, and put in order."""
+"""The first stage: which passages may answer a query? Embedded, searched by vector, by words or by both, and put in order."""
 
 import time
 from typing import NamedTuple
@@ -63,7 +63,7 @@ class Retriever:
             deadline: bounds how long a server may take.
 
         Raises:
-            InvalidQuery: words alone are asked for, and the collection has none.
+            InvalidQuery: retrieval is lexical, and the collection has no words.
             IndexFailure: the collection cannot be searched.
             ModelError: the embedder failed.
         """

@@ -70,9 +70,9 @@ class EdgeIndex:
         Args:
             data: the folder, or one that is held together with others.
             name: of the collection, or an alias, which is followed when the collection is opened.
-            storage: how the collection is kept, if it is made.
+            storage: how a collection that is made stores its points.
             exact: whether the name is no alias, whatever aliases there are.
-            purpose: kept with a collection that is made, until a name is led to it.
+            purpose: stored with a collection that is made, until an alias leads to it.
         """
         self.name = name
         self._exact = exact
@@ -96,7 +96,7 @@ class EdgeIndex:
         return self._spec
 
     def ensure(self, spec: CollectionSpec, *, create: bool) -> None:
-        """Open the collection, making it if asked to.
+        """Open the collection; `create` makes one that is missing.
 
         Raises:
             CollectionNotFound: it does not exist and is not to be made.
@@ -188,7 +188,7 @@ class EdgeIndex:
         vectors: bool = False,
         start: str | None = None,
     ) -> Iterator[Record]:
-        """Every point that passes the filter, by id, from `start` on, with the named payload fields, and its vector if asked."""
+        """Every point that passes the filter, by id, from `start` on, with the named payload fields, and `vectors` if wanted."""
         offset: Any = None if start is None else to_engine_id(start)
         wanted: bool | list[str] = True if fields is None else list(fields)
         while True:

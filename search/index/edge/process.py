@@ -43,7 +43,7 @@ _LOOKED_AT_EVERY_S = 0.5
 
 
 class EdgeProcess:
-    """All collections in one folder, as `EdgeCollections` has them, kept by a child process."""
+    """All collections in one folder, as `EdgeCollections` has them, held by a child process."""
 
     def __init__(self, data_dir: Path) -> None:
         """Name the folder; the child starts with the first call."""
@@ -287,7 +287,7 @@ class _Index:
         return self._spec
 
     def ensure(self, spec: CollectionSpec, *, create: bool) -> None:
-        """Open the collection, making it if asked to."""
+        """Open the collection; `create` makes one that is missing."""
         with self._process.turn():
             self._ensure(spec, create=create)
 
@@ -315,7 +315,7 @@ class _Index:
         vectors: bool = False,
         start: str | None = None,
     ) -> Iterator[Record]:
-        """Every point that passes the filter, by id, from `start` on, with the named payload fields, and its vector if asked."""
+        """Every point that passes the filter, by id, from `start` on, with the named payload fields, and `vectors` if wanted."""
         while True:
             records, start = self._call("scroll", filter, fields, vectors, start)
             yield from records

@@ -143,7 +143,7 @@ class QdrantCollections:
 
         Raises:
             CollectionNotFound: there is no such collection.
-            IndexRejected: this engine makes none, or the node that is asked does not hold all of the collection.
+            IndexRejected: this engine makes none, or the node that answers does not hold all of the collection.
         """
         target = self._target(name)
         missing, shards = 0, 0

@@ -91,11 +91,11 @@ class QdrantIndex:
             client: reaches the server.
             name: of the collection, or an alias of it.
             location: of the server, for people.
-            storage: how the collection is kept, if it is made.
+            storage: how a collection that is made stores its points.
             sharding: over how many machines.
             owned: whether the client is closed with this.
             aliased: whether a collection that is made gets the name as an alias only.
-            purpose: kept with a collection that is made, until a name is led to it.
+            purpose: stored with a collection that is made, until an alias leads to it.
             like: a collection that it is to replace: it is spread over machines likewise, where `sharding` says nothing else.
         """
         self.name = name
@@ -123,7 +123,7 @@ class QdrantIndex:
         return self._spec
 
     def ensure(self, spec: CollectionSpec, *, create: bool) -> None:
-        """Open the collection, making it if asked to.
+        """Open the collection; `create` makes one that is missing.
 
         Raises:
             CollectionNotFound: it does not exist and is not to be made.
@@ -139,7 +139,7 @@ class QdrantIndex:
                     raise CollectionNotFound(f"there is no collection {self.name!r} at {self.location}; `search ingest` makes one")
                 target = self._create(spec)
         stored = self._described(target)
-        check_spec(self.name, stored.spec, spec)  # before anything is asked of it
+        check_spec(self.name, stored.spec, spec)  # before the first request to it
         self._take(target, stored)
         if create:
             with self._translated():
@@ -225,7 +225,7 @@ class QdrantIndex:
         vectors: bool = False,
         start: str | None = None,
     ) -> Iterator[Record]:
-        """Every point that passes the filter, by id, from `start` on, with the named payload fields, and its vector if asked."""
+        """Every point that passes the filter, by id, from `start` on, with the named payload fields, and `vectors` if wanted."""
         offset: Any = None if start is None else to_engine_id(start)
         wanted: bool | list[str] = True if fields is None else list(fields)
         while True:
