@@ -126,7 +126,7 @@ def reindex(
     rollback: Annotated[bool, typer.Option("--rollback", help="Lead the name back to the collection before.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Bring a collection to the embedder, chunking and storage of the settings, while it is searched. Safe to run again.
+    """Bring a collection to the embedder, chunking, words and storage of the settings, while it is searched. Safe to run again.
 
     A new collection is filled beside the live one, compared with it, and then the name is led to it in one step. The old one stays.
     """
