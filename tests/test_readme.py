@@ -186,6 +186,12 @@ def test_figures_are_those_on_record() -> None:
     quality, *others = tables.stdout.strip().split("\n\n")
     assert quality in README
     assert [table for table in (quality, *others) if table not in FIGURES] == []
+    first = json.loads((results / "questions.json").read_text())["figures"]["answered first"]
+    counts = (first["dense"], first["hybrid"], first["hybrid, reranked"])
+    assert "{} are answered first by vectors, {} by\nvectors and words, and {} reranked.".format(*counts) in FIGURES
+    lexical = json.loads((results / "lexical.json").read_text())["figures"]
+    milliseconds = lexical["retrieving, ms, median"]
+    assert f"takes {milliseconds['vectors and words']:.1f} ms\ninstead of {milliseconds['vectors']:.1f}" in FIGURES
     depth = json.loads((results / "depth.json").read_text())["figures"]
     assert f"over {depth['queries']} held-out queries" in FIGURES
     share = json.loads((ROOT / "search" / "models" / "minilm-reranker" / "recipe.json").read_text())["weight"]
