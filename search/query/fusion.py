@@ -10,7 +10,7 @@ from search.documents import Candidate, Retrieval
 from search.index.contract import Match
 from search.index.points import to_candidate
 
-SHARE = 0.3  # of the words, chosen on training queries; see docs/decisions.md
+SHARE = 0.3  # of the words; see docs/decisions.md, 47
 _UNREADABLE = 1 / 3  # share of a query's tokens that a model cannot read, from which on it has no vote
 
 
