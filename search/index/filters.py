@@ -22,6 +22,7 @@ from typing import Any, NoReturn
 from pydantic import BaseModel
 from qdrant_client.models import Filter
 
+from search.documents import encodable
 from search.errors import UnsupportedFilter
 
 __all__ = ["Filter", "asks_anything", "fields_of", "path_of", "to_plain"]
@@ -275,7 +276,7 @@ def _check_boolean(key: str, place: str, *, nested: bool) -> None:
 def _check_value(value: Any, place: str, *, listed: bool = False) -> None:
     """Refuse what is no string or whole number, or none that a document could have."""
     if isinstance(value, str):
-        if not value.isascii() and not _is_unicode(value):
+        if not value.isascii() and not encodable(value):
             _refuse(place, f"{_shown(value)} holds half of a surrogate pair, which no document could have")
     elif _is_int(value):
         if not -(2**63) <= value < 2**63:
@@ -356,7 +357,7 @@ def _path_problem(path: str) -> str | None:
             f"{_shown(path)} is no path of a field; put names with other characters than letters, digits, _ and - in double quotes "
             '(a name with " or \\ in it cannot be asked about)'
         )
-    if not path.isascii() and not _is_unicode(path):
+    if not path.isascii() and not encodable(path):
         return f"{_shown(path)} holds half of a surrogate pair, which no document could have"
     if len(re.findall(r'"[^"]*"|\.|\[', path)) > _MOST_STEPS:
         return f"{_shown(path)} leads deeper than any document is"
@@ -389,14 +390,6 @@ def _is_list(value: Any) -> bool:
 
 def _is_int(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _at(place: str, name: str) -> str:

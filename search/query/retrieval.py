@@ -90,10 +90,10 @@ class Retriever:
         embedded = time.perf_counter()
         timeout_s = None if deadline is None else max(_LEAST_S, deadline.remaining_ms / 1000)
         listed = max(depth, _LISTED) if retrieval == "hybrid" else depth
-        found = find(self._index, Query(vector, lexical, retrieval, filter, timeout_s), listed)
+        passages, damaged = find(self._index, Query(vector, lexical, retrieval, filter, timeout_s), listed)
         weight = self._share(query, share)
-        candidates = ranked(found.matches, retrieval, weight, listed, depth)
-        return Retrieved(candidates, found.damaged, _in_words(retrieval, weight), retrieval, warnings, embedded - started)
+        candidates = ranked(passages, retrieval, weight, listed, depth)
+        return Retrieved(candidates, damaged, _in_words(retrieval, weight), retrieval, warnings, embedded - started)
 
     def _open(self) -> None:
         if not self._opened:  # once: on a server it costs two requests

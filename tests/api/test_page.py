@@ -168,6 +168,8 @@ def test_passages_are_found_by_words_alone_where_that_is_wanted(page: Page, serv
     page.get_by_label("found by").select_option("words")
     expect(page.locator("#status")).to_contain_text("1 passage")
     assert shown(page) == ["notes/dogs.md"]
+    page.get_by_label("found by").select_option("meaning and words")
+    expect(page.locator("#status")).to_contain_text("4 passages")
 
 
 def test_with_a_key(page: Page, settings: Settings) -> None:

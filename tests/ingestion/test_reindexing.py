@@ -362,7 +362,7 @@ def test_killed_anywhere_and_run_again_equals_one_clean_run(
     environment = {**os.environ, "SEARCH_DATA_DIR": str(tmp_path / "data"), "SEARCH_THREADS": "1"}
     if server:
         environment |= {"SEARCH_INDEX__ENGINE": "qdrant", "SEARCH_INDEX__URL": server}
-    for turn in range(25 if in_full else 2):
+    for turn in range(25 if in_full else 3):
         embedder = ("embedder-cls", "embedder-mean")[turn % 2]
         environment["SEARCH_EMBEDDER__MODEL"] = str(model_folder / embedder)
         for kill in (True, True, False):
