@@ -1,13 +1,14 @@
 """The page at /, as a person with a browser finds it: typing, filters, keys, errors, and nothing that a browser complains of."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect
-from serving import Served, serving, slowed
+from playwright.sync_api import Browser, ConsoleMessage, Page, Route, expect
+from serving import Served, serving, slowed, wait_until
 
 from search.api.keys import new_key
 from search.documents import Document
@@ -159,6 +160,37 @@ def test_errors_and_degraded_answers_are_said(page: Page, served: Served) -> Non
     page.keyboard.press("Enter")
     expect(page.locator("#status.bad")).to_contain_text("at most 100000 characters")
     expect(page.locator("#results > li")).to_have_count(0)
+
+
+def test_a_query_asked_before_the_collections_are_known_is_asked_once(page: Page, served: Served) -> None:
+    held: list[Route] = []
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/v1/collections", hold)
+    page.goto(served.url)
+    ask(page, "sleep")
+    held[0].continue_()
+    expect(page.get_by_label("Collection")).to_be_visible()
+    expect(page.locator("#status")).to_contain_text("4 passages")
+    assert sum(url.endswith("/v1/search") for url in asked) == 1
+
+
+def test_a_busy_service_is_asked_again(page: Page, settings: Settings) -> None:
+    with serving(settings, filled, queue_s=0.2) as served, ThreadPoolExecutor(1) as pool:
+        page.goto(served.url)
+        slow = slowed(served, 1.5)
+        first = pool.submit(served.http.post, "/v1/search", json={"query": "Dogs"})
+        wait_until(lambda: slow.calls == 1)
+        page.get_by_role("searchbox").fill("sleep")
+        page.keyboard.press("Enter")
+        expect(page.locator("#status")).to_contain_text("asking again in")
+        expect(page.locator("#status")).to_contain_text("4 passages")
+        assert first.result().status_code == 200
+        assert "search_overloaded_total 0.0" not in served.http.get("/metrics").text
 
 
 def test_passages_are_found_by_words_alone_where_that_is_wanted(page: Page, served: Served) -> None:

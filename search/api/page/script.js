@@ -3,6 +3,7 @@
 const of = (id) => document.getElementById(id);
 const query = of("query"), results = of("results"), status = of("status");
 const SHOWN = 20;
+const ATTEMPTS = 5; // of a request to a service that is busy
 let answer = null, asking = null, names = null;
 
 function made(tag, attributes = {}, ...children) {
@@ -12,17 +13,24 @@ function made(tag, attributes = {}, ...children) {
   return element;
 }
 
+// A busy service names the seconds to wait: the page does, and asks again, until the answer comes or something else is asked.
 async function ask(path, body, signal) {
   const headers = { "Content-Type": "application/json" };
   const key = sessionStorage.getItem("key");
   if (key) headers.Authorization = `Bearer ${key}`;
   const options = body ? { method: "POST", body: JSON.stringify(body) } : {};
-  const response = await fetch(path, { ...options, headers, signal });
-  const data = await response.json();
-  if (response.ok) return data;
-  if (response.status === 401 || response.status === 403) of("key-form").hidden = false;
-  const wait = response.headers.get("Retry-After");
-  throw new Error(data.error.message + (wait ? ` (again in ${wait} s)` : ""));
+  for (let attempt = 1; ; attempt += 1) {
+    const response = await fetch(path, { ...options, headers, signal });
+    const data = await response.json();
+    if (response.ok) return data;
+    if (response.status === 401 || response.status === 403) of("key-form").hidden = false;
+    const wait = response.headers.get("Retry-After");
+    if (response.status !== 429) throw new Error(data.error.message + (wait ? ` (again in ${wait} s)` : ""));
+    if (attempt === ATTEMPTS) throw new Error(data.error.message);
+    if (signal) say(`The service is busy; asking again in ${wait} s …`);
+    await new Promise((resolve) => setTimeout(resolve, Number(wait) * 1000));
+    signal?.throwIfAborted();
+  }
 }
 
 function say(text, bad = false) {
@@ -248,4 +256,4 @@ of("key-form").addEventListener("submit", async (event) => {
 });
 addEventListener("popstate", recall);
 await begin();
-if (location.search) recall();
+if (location.search && !asking) recall(); // unless somebody was quicker to ask
