@@ -21,14 +21,13 @@ import numpy as np
 import record
 from numpy.typing import NDArray
 
-from search.documents import Chunk
+from search.documents import Chunk, Retrieval
 from search.embedding.dense import FastEmbedEmbedder
 from search.embedding.sparse import describe, words_like
 from search.index.contract import CollectionSpec, Point, Query
 from search.index.edge.index import EdgeIndex
-from search.index.points import find, to_point
+from search.index.points import find, to_candidate, to_point
 from search.ingestion.embedding import with_words
-from search.query.fusion import ranked
 from search.settings import LexicalSettings
 
 POINTS, BLOCK, EMBEDDED, ROUNDS, DEPTH, LISTED = 20_000, 1_000, 512, 5, 20, 100
@@ -43,7 +42,7 @@ index.ensure(CollectionSpec(int(sys.argv[3]), "any"), create=False)
 words = words_like(index.spec.lexical)
 vector = np.ones(int(sys.argv[3]), np.float32)
 for text in sys.argv[4:]:
-    index.query(Query(vector, words and words.embed_query(text), "hybrid" if words else "dense"), 100)
+    index.query(Query(vector, words and words.embed_query(text), "hybrid" if words else "dense", listed=100), 20)
 print([line.split()[1] for line in open("/proc/self/status") if line.startswith("RssAnon")][0])
 """
 
@@ -127,9 +126,10 @@ def _write(index: EdgeIndex, points: list[Point]) -> None:
 
 def _ask(index: EdgeIndex, vector: NDArray[np.float32], query: str) -> None:
     words = words_like(index.spec.lexical)
-    way: Any = "hybrid" if words else "dense"
-    found = find(index, Query(vector, words.embed_query(query) if words else None, way), LISTED if words else DEPTH)
-    ranked(found.matches, way, 0.3, LISTED)[:DEPTH]
+    way: Retrieval = "hybrid" if words else "dense"
+    found = find(index, Query(vector, words.embed_query(query) if words else None, way, listed=LISTED), DEPTH)
+    for rank, match in enumerate(found.matches, 1):
+        to_candidate(match, rank)
 
 
 def _memory(folder: Path, dimension: int, queries: list[str]) -> float:

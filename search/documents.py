@@ -13,6 +13,7 @@ from search.errors import InvalidDocument, InvalidQuery
 
 Json = Any
 Retrieval = Literal["hybrid", "dense", "lexical"]
+Fusion = Literal["zscore", "rrf", "dbsf"]  # how two scores become one: by z-scores, or as Qdrant's own fusions of these names do
 RerankStatus = Literal["full", "partial", "skipped", "failed"]
 
 _DEEPEST = 60  # Qdrant reads payloads of up to 128 levels, and one that is deeper spoils its collection

@@ -422,9 +422,10 @@ class _Parts:
 
         def build(_: Settings) -> "SearchService":
             embedder = self.embedder  # before what imports its module, so that a missing extra is named
+            from search.query.fusion import Mix
             from search.query.service import SearchService
 
-            return SearchService(embedder, self.index, lambda: self.reranker)
+            return SearchService(embedder, self.index, lambda: self.reranker, Mix.of(self.settings.lexical))
 
         service: SearchService = self._once("service", build)
         return service

@@ -193,6 +193,7 @@ def _run(
     """Measure, on the data set's own corpus or on the collection."""
     from search.embedding.sparse import describe
     from search.evaluation.verdict import evaluate as run
+    from search.query.fusion import Mix
 
     own = dataset.documents
     index = build_corpus_index(searcher.settings, dataset.corpus_hash, searcher.embedder) if own else searcher.index
@@ -205,6 +206,7 @@ def _run(
                 chosen,
                 names=names,
                 retrieval=searcher.settings.retrieval,
+                mix=Mix.of(searcher.settings.lexical),
                 lexical=describe(searcher.settings.lexical),
                 keep_hits=keep_hits,
                 on_progress=lambda what, done, total: report.update(done, what, total=total),

@@ -15,6 +15,7 @@ from search.errors import InferenceFailed, InvalidQuery
 from search.evaluation.corpus import Report
 from search.evaluation.datasets import Dataset
 from search.index.contract import CollectionSpec, VectorIndex
+from search.query.fusion import Mix
 from search.query.ranking import Ranking, rank
 from search.query.retrieval import Retriever
 from search.reranking.contract import Deadline, Reranker, Scoring
@@ -92,6 +93,7 @@ def compare(
     configurations: Sequence[Configuration],
     *,
     retrieval: Retrieval | None = None,
+    mix: Mix | None = None,
     retrieved: int = 100,
     keep_hits: bool = False,
     report: Report | None = None,
@@ -108,6 +110,7 @@ def compare(
         index: the collection.
         configurations: what to compare, each with a name of its own.
         retrieval: how passages are found where a configuration does not say; None: by words, too, if the collection has any.
+        mix: how much words and vectors count.
         retrieved: documents in a ranking, at least; what was not reranked follows in retrieval order.
         keep_hits: whether to keep, of the first configuration, the passages that a report shows.
         report: called after every query.
@@ -125,7 +128,7 @@ def compare(
     others = {c.name: _answers(c, configurations) for c in configurations}
     shared = {(id(c.reranker), c.retrieval): _Shared(c.reranker) for c in configurations if c.reranker is not None}
     views = {c.name: _View(shared[id(c.reranker), c.retrieval], c.weight) for c in configurations if c.reranker is not None}
-    retriever = Retriever(embedder, index)
+    retriever = Retriever(embedder, index, mix)
     deepest = max((c.depth for c in configurations), default=SHOWN)
     for done, (query_id, query) in enumerate(dataset.queries.items(), 1):
         lists = {

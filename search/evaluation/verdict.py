@@ -17,6 +17,7 @@ from search.evaluation.measures import MEASURES, Measure, Measures, mean, measur
 from search.evaluation.runs import Answers, Configuration, compare
 from search.evaluation.statistics import Gain, gain
 from search.index.contract import CollectionSpec, VectorIndex
+from search.query.fusion import Mix
 
 _PERCENTILES = (50, 95, 99)
 
@@ -152,6 +153,7 @@ def evaluate(
     *,
     names: Sequence[str] = MEASURES,
     retrieval: Retrieval | None = None,
+    mix: Mix | None = None,
     lexical: str = "",
     keep_hits: bool = False,
     on_progress: Callable[[str, int, int], None] | None = None,
@@ -166,6 +168,7 @@ def evaluate(
         configurations: what to compare with retrieval alone.
         names: measures, see `Measure`; verdicts are about the first.
         retrieval: how passages are found where a configuration does not say; None: by words, too, if the collection has any.
+        mix: how much words and vectors count in retrieval order.
         lexical: the words of the data set's documents, see search.embedding.sparse; "" for none.
         keep_hits: whether to keep the passages that a report shows.
         on_progress: called with what is being done, how much of it is, and of how much.
@@ -188,7 +191,6 @@ def evaluate(
     measure({}, dataset.qrels, names)  # what cannot be measured fails now, not in an hour
     if dataset.documents:
         embed_corpus(dataset, embedder, index, report, lexical)
-    answers = compare(
-        dataset, embedder, index, configurations, retrieval=retrieval, retrieved=retrieved, keep_hits=keep_hits, report=report
-    )
+    ways: dict[str, Any] = {"retrieval": retrieval, "mix": mix, "retrieved": retrieved}
+    answers = compare(dataset, embedder, index, configurations, **ways, keep_hits=keep_hits, report=report)
     return Evaluation(dataset, len(known), [*notes, *cut(dataset, embedder, index)], embedder.name, names, answers)

@@ -8,13 +8,14 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from search.documents import Retrieval, SparseVector
+from search.documents import Fusion, Retrieval, SparseVector
 from search.errors import IndexMismatch, IndexRejected
 
 Vector = NDArray[np.float32]
 Payload = Mapping[str, Any]
 PlainFilter = Mapping[str, Any]  # a qdrant_client.models.Filter as plain data, as filters.to_plain gives it
 
+LEXICAL_SHARE = 0.3  # of the words in the order; see docs/decisions.md, 47
 LEXICAL = "bm25"  # the name of the sparse vector of a point; the dense one has none
 KEYWORD_FIELDS = ("document_id", "revision")  # indexed, because ingestion looks documents up by them
 
@@ -47,6 +48,9 @@ class Query:
         retrieval: by which of them points are found. The other one's scores are filled in where it is there and words count.
         filter: which points may be found; None for all.
         timeout_s: seconds until IndexTimeout, where they are fewer than a server has anyway. Qdrant Edge cannot be interrupted.
+        share: of the words in the order of what both find, 0 to 1.
+        fusion: how both scores become one.
+        listed: points by vector, and by words, at least, that are looked at where both find them.
     """
 
     vector: Vector
@@ -54,6 +58,9 @@ class Query:
     retrieval: Retrieval = "dense"
     filter: PlainFilter | None = None
     timeout_s: float | None = None
+    share: float = LEXICAL_SHARE
+    fusion: Fusion = "zscore"
+    listed: int = 0
 
 
 class Match(NamedTuple):
@@ -63,6 +70,9 @@ class Match(NamedTuple):
     score: float  # cosine similarity, higher is closer
     payload: Payload
     lexical: float | None = None  # score of the words, 0 where the point has none of them; None where they do not count
+    dense_rank: int | None = None  # from 1 in the list by vector; None where it is not in it
+    lexical_rank: int | None = None  # likewise in the list by words
+    fused: float | None = None  # what the order is by, where words count
 
 
 class Record(NamedTuple):
@@ -123,10 +133,7 @@ class VectorIndex(Protocol):
         """Write points, replacing those with the same id. The next query sees them."""
 
     def query(self, query: Query, limit: int) -> list[Match]:
-        """The `limit` closest points by vector, those by words, or both together, as the query says.
-
-        Both together are up to twice as many, each with both scores, in no order; else they stand closest first.
-        """
+        """The `limit` best points by vector, by words, or by both, as the query says, best first."""
 
     def delete(self, *, ids: Sequence[str] = (), filter: PlainFilter | None = None) -> None:
         """Remove points by id, or all that pass a filter. Removing what is not there is no error."""

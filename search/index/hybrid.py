@@ -1,10 +1,22 @@
-"""How do two lists become one? The points that vectors and words find, each with both scores, whatever the engine."""
+"""How do two lists become one? The points that vectors and words find, each with both scores, in one order, whatever the engine.
 
-from collections.abc import Callable, Sequence
+Lists are requested without payloads: reading those of two hundred points takes longer than finding them. The payloads of the
+best come with the request that fills in open scores, as far as it can be foreseen which ones they are.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from search.documents import SparseVector
+import numpy as np
+from numpy.typing import NDArray
+
+from search.documents import Fusion, SparseVector
 from search.index.contract import Match, Payload, PlainFilter, Query, Vector, to_engine_id
+
+Scores = NDArray[np.float64]
+
+_PROBABLE = 2  # payloads for each point that goes on: of every ten queries, about one then lacks another's, at a depth of 20
+_RRF_K = 2  # of reciprocal rank fusion, as Qdrant has it
 
 
 class Listing(NamedTuple):
@@ -24,37 +36,125 @@ class Scored(NamedTuple):
     payload: Payload
 
 
-def matches(query: Query, limit: int, ask: Callable[[Sequence[Listing]], list[list[Scored]]]) -> list[Match]:
-    """The points that a query finds. Scores that a list lacks are requested by id, so all of them are exact.
+Ask = Callable[[Sequence[Listing]], list[list[Scored]]]
+
+
+def matches(query: Query, limit: int, ask: Ask) -> list[Match]:
+    """The `limit` best points for a query, best first; equal ones by cosine, then in the order of ids, so that answers repeat.
+
+    Scores that a list lacks are requested by id, so all of them are exact. That takes two requests, and rarely a third one, for
+    payloads that were not expected to be wanted.
 
     Args:
         query: what is looked for.
-        limit: points of each list.
+        limit: how many points.
         ask: sends several listings in one request.
     """
-    dense = Listing(query.vector, limit, query.filter)
     if query.retrieval == "dense":
-        return [Match(*one) for one in ask([dense])[0]]
-    if query.lexical is None:
-        return [Match(*one, 0.0) for one in ask([dense])[0]] if query.retrieval == "hybrid" else []
-    lexical = Listing(query.lexical, limit, query.filter, payload=False)  # most of it comes with the list by vectors
-    if query.retrieval == "lexical":
-        by_words, by_vector = ask([lexical])[0], []
-    else:
-        by_vector, by_words = ask([dense, lexical])
-    cosines = {one.id: one for one in by_vector}
-    words = {one.id: one for one in by_words}
-    open_listings = [
-        Listing(query.vector, limit, _these([one for one in words if one not in cosines])),
-        Listing(query.lexical, limit, _these([one for one in cosines if one not in words]), payload=False),
+        found = sorted(ask([Listing(query.vector, limit, query.filter)])[0], key=_best_first)
+        return [Match(*one, dense_rank=rank) for rank, one in enumerate(found, 1)]
+    listed = max(limit, query.listed) if query.retrieval == "hybrid" else limit
+    wanted = [query.vector if query.retrieval == "hybrid" else None, query.lexical]
+    answers = iter(ask([Listing(one, listed, query.filter, payload=False) for one in wanted if one is not None]))
+    by_vector, by_words = (sorted(next(answers), key=_best_first) if one is not None else [] for one in wanted)
+    union = _Union(query, by_vector, [one for one in by_words if one.score > 0])
+    payloads = {one.id: one.payload for one in _completed(union, limit, listed, ask)}
+    best = union.order()[:limit]
+    if lacking := [one for one, _ in best if one not in payloads]:
+        payloads |= {one.id: one.payload for one in ask([Listing(query.vector, limit, _these(lacking))])[0]}
+    return [
+        Match(
+            one, union.cosines[one], payloads[one], union.words.get(one, 0.0), union.dense.get(one), union.lexical.get(one), score
+        )
+        for one, score in best
+        if one in payloads  # else it was deleted meanwhile
     ]
-    open_listings = [listing for listing in open_listings if listing.filter]
-    if open_listings:
-        for listing, scored in zip(open_listings, ask(open_listings), strict=True):
-            (cosines if listing.payload else words).update({one.id: one for one in scored})
-    # What has no word of the query is in no list by words; what has no cosine was deleted meanwhile.
-    ids = [one for one in dict.fromkeys([*(one.id for one in by_vector), *(one.id for one in by_words)]) if one in cosines]
-    return [Match(one, cosines[one].score, cosines[one].payload, words[one].score if one in words else 0.0) for one in ids]
+
+
+class _Union:
+    """The points of both lists, with what is known of their scores."""
+
+    def __init__(self, query: Query, by_vector: Sequence[Scored], by_words: Sequence[Scored]) -> None:
+        self.query = query
+        self.cosines = {one.id: one.score for one in by_vector}
+        self.words = {one.id: one.score for one in by_words}
+        self.dense = {one.id: rank for rank, one in enumerate(by_vector, 1)}
+        self.lexical = {one.id: rank for rank, one in enumerate(by_words, 1)}
+        self.ids = list(dict.fromkeys([*self.cosines, *self.words]))
+
+    def order(self, *, no_cosine: float | None = None, no_words: float = 0.0) -> list[tuple[str, float]]:
+        """The points with the scores that they are ordered by, best first.
+
+        Args:
+            no_cosine: taken for cosines that are not known; None: such a point is left out, since it was deleted meanwhile.
+            no_words: taken for scores of words that are not known; those of points without any are 0.
+        """
+        ids = [one for one in self.ids if no_cosine is not None or one in self.cosines]
+        if not ids:
+            return []
+        dense = np.array([self.cosines.get(one, no_cosine) for one in ids], np.float64)
+        lexical = np.array([self.words.get(one, no_words) for one in ids], np.float64)
+        scores = lexical
+        if self.query.retrieval == "hybrid":
+            share, fused = self.query.share, _FUSIONS[self.query.fusion]
+            scores = share * fused(lexical, _ranks(ids, self.lexical)) + (1 - share) * fused(dense, _ranks(ids, self.dense))
+        return [(ids[at], float(scores[at])) for at in np.lexsort((np.array(ids), -dense, -scores))]
+
+
+def _completed(union: _Union, limit: int, listed: int, ask: Ask) -> list[Scored]:
+    """Fill in the scores that one list lacks; the points, with payloads, that will probably be among the `limit` best."""
+    query = union.query
+    # In the place of an unknown score, the lowest of its list: what lies below that is hardly among the best.
+    probable = union.order(no_cosine=min(union.cosines.values(), default=0.0), no_words=min(union.words.values(), default=0.0))
+    open_cosines = [one for one in union.ids if one not in union.cosines]
+    open_words = [one for one in union.ids if one not in union.words and len(union.words) >= listed]  # a shorter list has them all
+    listings = [
+        (union.cosines, Listing(query.vector, len(open_cosines), _these(open_cosines), payload=False)),
+        (union.words, Listing(query.lexical or query.vector, len(open_words), _these(open_words), payload=False)),
+        (None, Listing(query.vector, _PROBABLE * limit, _these([one for one, _ in probable[: _PROBABLE * limit]]))),
+    ]
+    listings = [(scores, listing) for scores, listing in listings if listing.filter]
+    with_payload: list[Scored] = []
+    for (scores, _), answer in zip(listings, ask([listing for _, listing in listings]) if listings else [], strict=True):
+        if scores is None:
+            with_payload = answer
+        else:
+            scores.update({one.id: one.score for one in answer})
+    return with_payload
+
+
+def z(values: Scores) -> Scores:
+    """Mean 0, standard deviation 1; all zeros for a single value or equal ones."""
+    spread = values.std()
+    centred: Scores = values - values.mean()
+    return centred / spread if spread > 0 else np.zeros_like(values)
+
+
+def _reciprocal_rank(values: Scores, ranks: Scores) -> Scores:  # noqa: ARG001  # as the others are called
+    """Qdrant's RRF with its own k: 1 / (k + rank - 1), and nothing for what is not in the list."""
+    return np.nan_to_num(1 / (_RRF_K + ranks - 1))
+
+
+def _distribution(values: Scores, ranks: Scores) -> Scores:
+    """Qdrant's DBSF: the place between three standard deviations below and above the list's mean, and 0 for what is not in it."""
+    listed = ~np.isnan(ranks)
+    low, high = (values[listed].mean() + side * 3 * values[listed].std(ddof=1) for side in (-1, 1)) if listed.sum() > 1 else (0, 0)
+    return np.where(listed, (values - low) / (high - low) if high > low else 0.5, 0.0)
+
+
+_FUSIONS: Mapping[Fusion, Callable[[Scores, Scores], Scores]] = {
+    "zscore": lambda values, _: z(values),
+    "rrf": _reciprocal_rank,
+    "dbsf": _distribution,
+}
+
+
+def _ranks(ids: Sequence[str], ranks: Mapping[str, int]) -> Scores:
+    return np.array([ranks.get(one, np.nan) for one in ids], np.float64)
+
+
+def _best_first(one: Scored) -> tuple[float, str]:
+    return -one.score, one.id
 
 
 def _these(ids: Sequence[str]) -> PlainFilter:

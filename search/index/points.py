@@ -96,7 +96,7 @@ def may_be_ours(point_id: str) -> bool:
 class Found(NamedTuple):
     """The matches of a query that are passages."""
 
-    matches: list[Match]  # passages, closest first, or in no order where both vectors and words find them
+    matches: list[Match]  # passages, best first
     damaged: int  # points among the closest that are no passages, and were left out
 
 
@@ -115,8 +115,7 @@ def find(index: VectorIndex, query: Query, limit: int) -> Found:
         if len(good) >= limit or len(matches) < wanted:
             break
         wanted = limit + 2 * damaged
-    if query.retrieval != "hybrid":
-        good = good[:limit]
+    good = good[:limit]
     newest: dict[str, int] = {}
     for match in good:
         document_id = match.payload["document_id"]
@@ -235,4 +234,7 @@ def to_candidate(match: Match, rank: int) -> Candidate:
         media_type=payload.get("media_type", "text/plain"),
         modified=payload.get("modified"),
         lexical_score=match.lexical,
+        dense_rank=match.dense_rank,
+        lexical_rank=match.lexical_rank,
+        fusion_score=match.fused,
     )

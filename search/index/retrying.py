@@ -67,7 +67,7 @@ class PatientIndex:
         self._patiently(lambda: self._index.upsert(points))
 
     def query(self, query: Query, limit: int) -> list[Match]:
-        """The `limit` closest points by vector, those by words, or both together, as the query says."""
+        """The `limit` best points by vector, by words, or by both, as the query says, best first."""
         return self._patiently(lambda: self._index.query(query, limit))
 
     def delete(self, *, ids: Sequence[str] = (), filter: PlainFilter | None = None) -> None:

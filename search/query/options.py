@@ -85,5 +85,4 @@ class SearchOptions:
         depth = max(settings.depth, limit) if self.depth is None else self.depth
         budget_ms = settings.budget_ms if self.budget_ms is None else self.budget_ms
         retrieval = self.retrieval or ("dense" if settings.lexical.model == "none" else settings.retrieval)
-        share = settings.lexical.share if self.lexical_share is None else self.lexical_share
-        return replace(self, limit=limit, depth=depth, budget_ms=budget_ms, retrieval=retrieval, lexical_share=share)
+        return replace(self, limit=limit, depth=depth, budget_ms=budget_ms, retrieval=retrieval)

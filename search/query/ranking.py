@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from search.documents import Candidate, Hit, RankedText, RerankResult, RerankStatus, check_query, check_strings
 from search.errors import InvalidQuery
-from search.query.fusion import vote, z
+from search.index.hybrid import z
+from search.query.fusion import vote
 from search.reranking.contract import Deadline, Reranker, Scoring
 
 _log = logging.getLogger(__name__)

@@ -8,9 +8,9 @@ from search.embedding.dense import Embedder
 from search.embedding.sparse import words_like
 from search.errors import InvalidQuery
 from search.index.contract import CollectionSpec, PlainFilter, Query, VectorIndex
-from search.index.points import find
+from search.index.points import find, to_candidate
 from search.inference.tokens import head
-from search.query.fusion import SHARE, ranked, vote
+from search.query.fusion import Mix
 from search.reranking.contract import Deadline
 
 _LISTED = 100  # passages by vector and by words, at least, that both scores are normalised over
@@ -31,13 +31,15 @@ class Retrieved(NamedTuple):
 class Retriever:
     """The first stage over one collection. Safe to call from several threads."""
 
-    def __init__(self, embedder: Embedder, index: VectorIndex) -> None:
+    def __init__(self, embedder: Embedder, index: VectorIndex, mix: Mix | None = None) -> None:
         """Keep the parts.
 
         Args:
             embedder: the one the collection was built with.
             index: the collection; opened with the first query.
+            mix: how much words and vectors count.
         """
+        self._mix = mix or Mix()
         self._embedder = embedder
         self._index = index
         self._opened = False
@@ -58,7 +60,7 @@ class Retriever:
             query: what is looked for.
             depth: how many.
             retrieval: by vector and words, or by one of them; None: by words, too, if the collection has any.
-            share: of the words; None: as much as is best where the embedder reads the query, and more where it does not.
+            share: of the words; None: as the mix has it.
             filter: which passages may be found; None for all.
             deadline: bounds how long a server may take.
 
@@ -89,25 +91,17 @@ class Retriever:
             warnings.append("the query has no word that counts, only stop words or punctuation")
         embedded = time.perf_counter()
         timeout_s = None if deadline is None else max(_LEAST_S, deadline.remaining_ms / 1000)
-        listed = max(depth, _LISTED) if retrieval == "hybrid" else depth
-        passages, damaged = find(self._index, Query(vector, lexical, retrieval, filter, timeout_s), listed)
-        weight = self._share(query, share)
-        candidates = ranked(passages, retrieval, weight, listed, depth)
-        return Retrieved(candidates, damaged, _in_words(retrieval, weight), retrieval, warnings, embedded - started)
+        share = self._share(query) if share is None else share
+        wanted = Query(vector, lexical, retrieval, filter, timeout_s, share, self._mix.fusion, _LISTED)
+        passages, damaged = find(self._index, wanted, depth)
+        candidates = [to_candidate(match, rank) for rank, match in enumerate(passages, 1)]
+        return Retrieved(candidates, damaged, self._mix.described(retrieval, share), retrieval, warnings, embedded - started)
 
     def _open(self) -> None:
         if not self._opened:  # once: on a server it costs two requests
             self._index.ensure(CollectionSpec(self._embedder.dimension, self._embedder.fingerprint), create=False)
             self._opened = True
 
-    def _share(self, query: str, share: float | None) -> float:
-        if share is not None:
-            return share
+    def _share(self, query: str) -> float:
         tokenizer = self._embedder.tokenizer
-        return 1 - (1 - SHARE) * vote(tokenizer.unread_share(head(query, tokenizer.max_tokens)))
-
-
-def _in_words(retrieval: Retrieval, share: float) -> str:
-    if retrieval == "hybrid":
-        return f"{share:.2g} z(words) + {1 - share:.2g} z(cosine)"
-    return "cosine similarity" if retrieval == "dense" else "score of the words"
+        return self._mix.share_for(tokenizer.unread_share(head(query, tokenizer.max_tokens)))

@@ -10,6 +10,7 @@ from search.embedding.dense import Embedder
 from search.errors import InvalidQuery
 from search.index.contract import PlainFilter, VectorIndex
 from search.inference.tokens import MUCH_UNKNOWN, goes_on, head
+from search.query.fusion import Mix
 from search.query.options import SearchOptions
 from search.query.ranking import rank, unread_query
 from search.query.retrieval import Retriever
@@ -24,17 +25,20 @@ _FIELDS_LOOKED_AT = 5
 class SearchService:
     """Two stages over one collection. Safe to call from several threads."""
 
-    def __init__(self, embedder: Embedder, index: VectorIndex, reranker: Callable[[], Reranker | None]) -> None:
+    def __init__(
+        self, embedder: Embedder, index: VectorIndex, reranker: Callable[[], Reranker | None], mix: Mix | None = None
+    ) -> None:
         """Keep the parts.
 
         Args:
             embedder: the one the collection was built with.
             index: the collection; opened on the first search.
             reranker: gives the second stage when it is first needed, None for retrieval alone.
+            mix: how much words and vectors count in retrieval order.
         """
         self._embedder = embedder
         self._index = index
-        self._retriever = Retriever(embedder, index)
+        self._retriever = Retriever(embedder, index, mix)
         self._reranker = reranker
 
     def search(self, query: str, options: SearchOptions) -> SearchResult:

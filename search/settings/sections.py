@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from search.documents import Fusion
 from search.network.addresses import without_secrets
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -47,7 +48,7 @@ Language = Literal[
 
 
 class LexicalSettings(_Section):
-    """By which words passages are found. All but the share is decided when a collection is made; `search reindex` makes it anew."""
+    """By which words passages are found. Model, language and fields are a collection's own; `search reindex` makes it anew."""
 
     model: Literal["bm25", "none"] = Field(
         "bm25", description="none: passages have no words, and are found by their vectors alone."
@@ -63,7 +64,11 @@ class LexicalSettings(_Section):
         None,
         ge=0,
         le=1,
-        description="Of the words in retrieval order; None: .3, and more where the embedder cannot read the query.",
+        description="Of the words in retrieval order; None: .3 (else half), and more where the embedder cannot read the query.",
+    )
+    fusion: Fusion = Field(
+        "zscore",
+        description="How both scores become one: z-scores, or Qdrant's own rank fusion (rrf) or distribution-based fusion (dbsf).",
     )
 
 

@@ -150,9 +150,9 @@ def test_tls_with_a_private_authority(tmp_path: Path) -> None:
         doubting.close()
 
 
-@pytest.mark.parametrize("healthy", range(7))
+@pytest.mark.parametrize("healthy", range(8))
 def test_a_creation_that_was_interrupted_is_finished(healthy: int, standin: QdrantStandIn) -> None:
-    """Before the collection, its alias, its payload indexes, or the look at it in the end."""
+    """Before the version, the collection, its alias, its payload indexes, or the look at it in the end."""
     index = opened(standin.url)
     standin.faults += [*[Fault()] * healthy, Fault(503)]
     with pytest.raises(IndexUnreachable):
@@ -161,9 +161,28 @@ def test_a_creation_that_was_interrupted_is_finished(healthy: int, standin: Qdra
     standin.requests.clear()
     index.ensure(SPEC, create=True)
     assert standin.requests.count("PUT /collections/documents.v1/index") == 2
-    assert "POST /collections/aliases" in (standin.requests if healthy < 4 else ["POST /collections/aliases"])
+    assert "POST /collections/aliases" in (standin.requests if healthy < 5 else ["POST /collections/aliases"])
     index.upsert([point()])
     assert index.count() == 1
+    index.close()
+
+
+@pytest.mark.parametrize(("version", "told"), [("1.15.5", "version 1.15.5, and collections need 1.16"), ("0.11.7", "upgrade it")])
+def test_a_server_that_is_too_old_is_told_before_anything_is_made(version: str, told: str, standin: QdrantStandIn) -> None:
+    standin.version = version
+    index = opened(standin.url)
+    with pytest.raises(IndexRejected, match=told):
+        index.ensure(SPEC, create=True)
+    assert standin.answer("GET", "/collections", {})[1] == {"collections": []}
+    index.close()
+
+
+@pytest.mark.parametrize("version", ["1.16.0", "v2.0.1-dev", "unknown"])
+def test_a_server_whose_version_is_new_or_hidden_is_taken(version: str, standin: QdrantStandIn) -> None:
+    standin.version = version
+    index = opened(standin.url)
+    index.ensure(SPEC, create=True)
+    assert index.count() == 0
     index.close()
 
 

@@ -2,7 +2,7 @@
 
 import math
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+import qdrant_edge
 from commands import as_json, error, search
 from conftest import OpenIndex
 from judged import write
@@ -19,19 +20,22 @@ from serving import serving
 
 from search import Settings, open_search
 from search.client import Client
-from search.documents import Document, SparseVector
+from search.documents import Document, Fusion, SparseVector
 from search.embedding.dense import FastEmbedEmbedder
 from search.embedding.sparse import Bm25, describe, words_like
 from search.errors import IndexMismatch, InvalidQuery, InvalidSettings
 from search.evaluation.datasets import load_dataset
 from search.evaluation.verdict import evaluate
 from search.factory import build_corpus_index, build_embedder
-from search.index.contract import CollectionSpec, Match, Point, Query, VectorIndex
+from search.index.contract import LEXICAL, CollectionSpec, Point, Query, VectorIndex
+from search.index.edge.conversion import to_sparse
+from search.index.edge.index import EdgeIndex
+from search.index.hybrid import Listing, Scored, matches, z
 from search.inference.tokens import TextTokenizer
 from search.ingestion.chunking import Chunker
 from search.ingestion.embedding import with_words
 from search.ingestion.run import Ingestion
-from search.query.fusion import ranked, vote
+from search.query.fusion import Mix, vote
 from search.query.options import SearchOptions
 from search.query.service import SearchService
 from search.reranking.recipe import Recipe
@@ -106,16 +110,18 @@ def test_every_engine_finds_the_same_by_both(filled: VectorIndex, text: str, fil
     cosines = {point.id: float(point.vector @ vector) for point in let}
     nearest = sorted(cosines, key=lambda one: -cosines[one])[:7]
     best = sorted((right[point.id] for point in let), reverse=True)[:7]
-    found = {match.id: match for match in filled.query(Query(vector, lexical, "hybrid", filter), 7)}
-    assert set(nearest) <= found.keys() <= cosines.keys()
-    assert 7 <= len(found) <= 14
-    for match in found.values():
+    whole = filled.query(Query(vector, lexical, "hybrid", filter), 60)
+    both = np.array([(right[match.id], cosines[match.id]) for match in whole])
+    assert {match.id for match in whole} == cosines.keys()
+    assert [match.fused for match in whole] == pytest.approx(0.3 * z(both[:, 0]) + 0.7 * z(both[:, 1]), abs=1e-5)
+    assert [match.fused for match in whole] == sorted((match.fused or 0 for match in whole), reverse=True)
+    found = filled.query(Query(vector, lexical, "hybrid", filter, listed=10), 7)
+    assert len(found) == 7
+    for match in found:
         assert match.lexical is not None
         assert math.isclose(match.score, cosines[match.id], **NEAR)  # though some were found by words alone,
         assert math.isclose(match.lexical, right[match.id], **NEAR)  # and others by their vectors
-    assert sorted((m.lexical or 0.0 for m in found.values()), reverse=True)[: len([b for b in best if b])] == pytest.approx(
-        [one for one in best if one], abs=1e-5
-    )
+        assert match.payload["text"] == next(point.payload["text"] for point in POINTS if point.id == match.id)
     alone = filled.query(Query(vector, lexical, "lexical", filter), 7)
     assert [match.lexical for match in alone] == pytest.approx([one for one in best if one > 0], abs=1e-5)
     assert all(math.isclose(match.score, cosines[match.id], **NEAR) for match in alone)
@@ -218,35 +224,96 @@ def test_words_of_another_version_are_refused() -> None:
             words_like(description)
 
 
-def match(number: int, cosine: float, lexical: float) -> Match:
-    payload: dict[str, Any] = {"document_id": f"d{number}", "text": "", "title": "", "metadata": {}, "unknown_share": 0.0}
-    payload |= dict.fromkeys(("start", "end", "tokens", "tokens_embedded"), 0)
-    return Match(f"{number:03}", cosine, payload, lexical)
+class Lists:
+    """What an engine would answer, of points whose scores are known; and what it was asked."""
+
+    def __init__(self, scores: Mapping[str, tuple[float, float]]) -> None:
+        self._scores = scores
+        self.requests: list[list[Listing]] = []
+
+    def __call__(self, listings: Sequence[Listing]) -> list[list[Scored]]:
+        self.requests.append(list(listings))
+        return [self._answer(listing) for listing in listings]
+
+    def _answer(self, listing: Listing) -> list[Scored]:
+        column = int(isinstance(listing.vector, SparseVector))
+        these = listing.filter["must"][0]["has_id"] if listing.filter else self._scores
+        scored = [Scored(one, self._scores[one][column], {"id": one} if listing.payload else {}) for one in these]
+        return sorted((one for one in scored if column == 0 or one.score > 0), key=lambda one: -one.score)[: listing.limit]
+
+
+WANTED = Query(unit(1), SparseVector([1], [1.0]), "hybrid", listed=2)
 
 
 def test_scores_are_normalised_and_mixed_by_one_share() -> None:
-    found = [match(0, 0.9, 0.0), match(1, 0.5, 6.0), match(2, 0.1, 3.0)]
-    both = ranked(found, "hybrid", 0.3, 2)
-    z = np.sqrt(1.5)
-    assert [one.document_id for one in both] == ["d0", "d1", "d2"]
-    assert [one.fusion_score for one in both] == pytest.approx([0.4 * z, 0.3 * z, -0.7 * z])
-    assert [(one.dense_rank, one.lexical_rank) for one in both] == [(1, None), (2, 1), (None, 2)]
-    assert [one.retrieval_score for one in both] == [0.9, 0.5, 0.1]
-    assert [one.document_id for one in ranked(found, "hybrid", 1.0, 2)] == ["d1", "d2", "d0"]
-    assert [one.document_id for one in ranked(found, "lexical", 0.3, 2)] == ["d1", "d2", "d0"]
-    dense = ranked(found, "dense", 0.3, 2)
-    assert [(one.document_id, one.fusion_score, one.first_stage_score) for one in dense] == [
-        ("d0", None, 0.9),
-        ("d1", None, 0.5),
-        ("d2", None, 0.1),
+    lists = Lists({"a": (0.9, 0.0), "b": (0.5, 6.0), "c": (0.1, 3.0)})
+    both = matches(WANTED, 3, lists)
+    unit = np.sqrt(1.5)
+    assert [one.id for one in both] == ["a", "b", "c"]
+    assert [one.fused for one in both] == pytest.approx([0.4 * unit, 0.3 * unit, -0.7 * unit])
+    assert [(one.dense_rank, one.lexical_rank) for one in both] == [(1, None), (2, 1), (3, 2)]
+    assert [(one.score, one.lexical, one.payload["id"]) for one in both] == [(0.9, 0.0, "a"), (0.5, 6.0, "b"), (0.1, 3.0, "c")]
+    assert [one.id for one in matches(replace(WANTED, share=1.0), 3, lists)] == ["b", "c", "a"]
+    assert [one.id for one in matches(replace(WANTED, retrieval="lexical"), 3, lists)] == ["b", "c"]
+    dense = matches(replace(WANTED, retrieval="dense"), 2, lists)
+    assert [(one.id, one.score, one.dense_rank, one.fused, one.lexical) for one in dense] == [
+        ("a", 0.9, 1, None, None),
+        ("b", 0.5, 2, None, None),
     ]
 
 
+def test_scores_that_a_list_lacks_are_requested_and_payloads_come_along() -> None:
+    lists = Lists({f"p{i:03}": (1 - i / 300, float(i % 7) / 3 + i / 200) for i in range(300)})
+    found = matches(replace(WANTED, listed=100), 20, lists)
+    assert [(listing.limit, listing.payload) for listing in lists.requests[0]] == [(100, False), (100, False)]
+    assert [listing.payload for listing in lists.requests[1]] == [False, False, True]
+    assert lists.requests[1][2].limit == 40
+    assert len(lists.requests) <= 3
+    assert len(found) == 20
+    assert all(one.payload == {"id": one.id} for one in found)
+    assert all((one.score, one.lexical) == lists._scores[one.id] for one in found)
+    assert {one.dense_rank is None for one in found} | {one.lexical_rank is None for one in found} == {True, False}
+    order = [one.fused for one in found]
+    assert order == sorted(order, key=lambda score: -(score or 0))
+
+
+def test_a_payload_that_was_not_expected_is_requested() -> None:
+    # By the lowest cosine of the list in the place of its own, "z" stands first; by its own, which is far lower, last.
+    scores = {f"p{i:03}": (0.9, 1.0 + i / 1000) for i in range(40)} | {f"z{i:03}": (-1.0, 1.5 + i / 1000) for i in range(40)}
+    lists = Lists(scores)
+    found = matches(replace(WANTED, listed=40), 10, lists)
+    assert len(lists.requests) == 3
+    assert [one.id for one in found] == [f"p{i:03}" for i in range(39, 29, -1)]
+    assert all(one.payload == {"id": one.id} for one in found)
+
+
 def test_what_has_none_of_the_words_stands_by_its_cosine_and_equals_by_their_ids() -> None:
-    found = [match(0, 0.1, 0.0), match(1, 0.5, 0.0), match(2, 0.2, 4.0), match(4, 0.5, 0.0), match(3, 0.5, 0.0)]
-    assert [one.document_id for one in ranked(found, "hybrid", 1.0, 10)] == ["d2", "d1", "d3", "d4", "d0"]
-    assert ranked([], "hybrid", 0.3, 10) == []
-    assert [one.fusion_score for one in ranked([match(0, 0.5, 2.0)], "hybrid", 0.3, 10)] == [0.0]
+    lists = Lists({"a": (0.1, 0.0), "b": (0.5, 0.0), "c": (0.2, 4.0), "e": (0.5, 0.0), "d": (0.5, 0.0)})
+    assert [one.id for one in matches(replace(WANTED, share=1.0), 10, lists)] == ["c", "b", "d", "e", "a"]
+    assert matches(WANTED, 10, Lists({})) == []
+    assert [one.fused for one in matches(WANTED, 10, Lists({"a": (0.5, 2.0)}))] == [0.0]
+
+
+@pytest.mark.parametrize("fusion", ["rrf", "dbsf"])
+def test_fusions_of_qdrants_names_are_qdrants_own(tmp_path: Path, fusion: Fusion) -> None:
+    drawn = np.random.default_rng(5).random(size=60)  # so that no two points are equal, whose order would be the engine's
+    lexical = SparseVector([7], [1.0])
+    with closing(EdgeIndex(tmp_path, "documents")) as index:
+        index.ensure(SPEC, create=True)
+        index.upsert([point._replace(lexical=SparseVector([7], [drawn[at]])) for at, point in enumerate(POINTS)])
+        parts = [
+            qdrant_edge.Prefetch(20, qdrant_edge.Query.Nearest(unit(1000).tolist())),
+            qdrant_edge.Prefetch(20, qdrant_edge.Query.Nearest(to_sparse(lexical), using=LEXICAL)),
+        ]
+        own: Any = qdrant_edge.Fusion.Rrf(k=2) if fusion == "rrf" else qdrant_edge.Fusion.Dbsf()
+        with index._opened.use() as shard:
+            right = shard.query(qdrant_edge.QueryRequest(limit=40, query=own, prefetches=parts))
+        query = Query(unit(1000), lexical, "hybrid", share=0.5, fusion=fusion, listed=20)
+        found = {one.id: one.fused for one in index.query(query, 20)}
+        best = {str(one.id): one.score / 2 for one in right}
+        assert len(best) > 20
+        assert list(found.values()) == pytest.approx(sorted(best.values(), reverse=True)[:20], abs=1e-6)
+        assert all(best[one] == pytest.approx(score, abs=1e-6) for one, score in found.items())
 
 
 @pytest.mark.parametrize(
@@ -264,6 +331,8 @@ def test_what_has_none_of_the_words_stands_by_its_cosine_and_equals_by_their_ids
 )
 def test_a_model_cannot_read_what_it_spells_out(bundled_embedder: FastEmbedEmbedder, text: str, least: float, most: float) -> None:
     assert least <= bundled_embedder.tokenizer.unread_share(text) <= most
+    assert [Mix().share_for(0.0), Mix(fusion="rrf").share_for(0.0), Mix(0.7).share_for(1.0)] == pytest.approx([0.3, 0.5, 0.7])
+    assert Mix(fusion="dbsf").share_for(0.5) == 1.0
     assert [vote(0.0), vote(1 / 6), vote(1 / 3), vote(1.0)] == pytest.approx([1.0, 0.5, 0.0, 0.0])
 
 
@@ -485,6 +554,8 @@ def test_an_evaluation_compares_every_way_to_find_candidates(tmp_path: Path) -> 
     assert told["configurations"]["dense"]["ranking"] == "cosine similarity"
     assert told["configurations"]["lexical"]["gain"]["difference"] == -0.5
     assert told["configurations"]["retrieval=dense"]["ranking"] == "0.4 z(reranker) + 0.6 z(retrieval)"
+    other = as_json("evaluate", dataset, *where, SEARCH_LEXICAL__SHARE="1", SEARCH_LEXICAL__FUSION="rrf")
+    assert other["configurations"]["retrieval"]["ranking"] == "1 rrf(words) + 0 rrf(cosine)"
     alone = as_json("evaluate", dataset, "--every-retrieval", "--no-rerank", *where)
     assert set(alone["runs"]) == {"retrieval", "dense", "lexical"}
     assert "retrieval alone is measured anyway" in error("evaluate", dataset, "--with", "reranker.kind=none", *where)

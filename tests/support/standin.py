@@ -45,6 +45,7 @@ class QdrantStandIn:
         self.requests: list[str] = []
         self.bodies: deque[tuple[str, dict[str, Any]]] = deque(maxlen=100)  # of the last requests
         self.headers: deque[dict[str, str]] = deque(maxlen=100)  # likewise, in small letters
+        self.version = "1.19.0"
         self.refused = ""  # points with this in their text are refused, as some server's limits would have it
         self.nodes = nodes  # of the cluster that this would be the first of
         self.dead: set[int] = set()  # shards that this node does not hold whole at the moment
@@ -74,6 +75,8 @@ class QdrantStandIn:
         self.bodies.append((f"{method} {path}", body))
         with self._lock:
             match [method, *path.strip("/").split("/")]:
+                case ["GET", ""]:
+                    return 200, None
                 case ["GET", "collections", name, "exists"]:
                     return 200, {"exists": self._client.collection_exists(name)}
                 case ["PUT", "collections", name] if self._client.collection_exists(name):
@@ -190,6 +193,8 @@ def _handler(standin: QdrantStandIn) -> type[BaseHTTPRequestHandler]:
                 except ValueError as error:  # what the engine refuses
                     status, result = 400, str(error)
                 envelope = {"result": result, "status": "ok"} if status == 200 else {"status": {"error": result}}
+                if self.path == "/":
+                    envelope = {"title": "qdrant - vector search engine", "version": standin.version}
                 self._send(status, json.dumps({**envelope, "time": 0.0}).encode(), cut=fault.cut)
 
         def _send(self, status: int, body: bytes, headers: tuple[tuple[str, str], ...] = (), *, cut: bool = False) -> None:

@@ -145,7 +145,7 @@ class EdgeIndex:
             self.optimize()
 
     def query(self, query: Query, limit: int) -> list[Match]:
-        """The `limit` closest points by vector, those by words, or both together, as the query says."""
+        """The `limit` best points by vector, by words, or by both, as the query says, best first."""
         return matches(query, limit, self._listed)
 
     def _listed(self, listings: Sequence[Listing]) -> list[list[Scored]]:

@@ -300,7 +300,7 @@ class _Index:
         self._call("upsert", list(points))
 
     def query(self, query: Query, limit: int) -> list[Match]:
-        """The `limit` closest points by vector, those by words, or both together, as the query says."""
+        """The `limit` best points by vector, by words, or by both, as the query says, best first."""
         return list(self._call("query", query, limit))
 
     def delete(self, *, ids: Sequence[str] = (), filter: PlainFilter | None = None) -> None:

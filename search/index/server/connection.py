@@ -1,5 +1,6 @@
 """How is a Qdrant server reached? One client, made from settings, with nothing sent yet."""
 
+import re
 import ssl
 import urllib.request
 import warnings
@@ -10,10 +11,13 @@ from typing import Any
 import httpx
 from qdrant_client import QdrantClient
 
-from search.errors import IndexFaulted, IndexRejected
+from search.errors import IndexFailure, IndexFaulted, IndexRejected
+from search.index.server.errors import translated
 from search.index.server.transport import LARGEST_ANSWER, BoundedTransport
 from search.network.addresses import Address, checked_key, is_local, read_address, without_secrets
 from search.system.forks import Unusable, abandon, watch
+
+_OLDEST = (1, 16)  # whose collections hold metadata
 
 
 class _Client(QdrantClient):
@@ -90,6 +94,28 @@ def connect(
             timeout=timeout_s,
             check_compatibility=False,  # it would ask the server now; `search doctor` does
             auth=address.credentials,
+        )
+
+
+def check_version(client: QdrantClient, location: str) -> None:
+    """Refuse a server that is too old to make a collection on; one that does not tell its version is taken.
+
+    Raises:
+        IndexRejected: it is older than Qdrant 1.16, which notes what a collection was made for, and has IDF and queries in batches.
+    """
+    try:
+        with translated(location):
+            version = client.info().version
+    except IndexFailure as error:
+        if error.transient:
+            raise
+        return  # a gateway hides it, say
+    numbers = re.match(r"v?(\d+)\.(\d+)", version)
+    if numbers and (int(numbers[1]), int(numbers[2])) < _OLDEST:
+        raise IndexRejected(
+            f"the Qdrant server at {without_secrets(location)} is version {version}, and collections need "
+            f"{_OLDEST[0]}.{_OLDEST[1]} or newer; upgrade it, one minor version after the other, "
+            "or use the embedded engine (SEARCH_INDEX__ENGINE=edge)"
         )
 
 

@@ -31,6 +31,7 @@ from search.index.contract import (
 )
 from search.index.exact import without_wildcard
 from search.index.hybrid import Listing, Scored, matches
+from search.index.server.connection import check_version
 from search.index.server.conversion import (
     Sharding,
     by_bytes,
@@ -180,7 +181,7 @@ class QdrantIndex:
                 self._client.upsert(self._target, [to_point(point) for point in batch], wait=True)
 
     def query(self, query: Query, limit: int) -> list[Match]:
-        """The `limit` closest points by vector, those by words, or both together, as the query says."""
+        """The `limit` best points by vector, by words, or by both, as the query says, best first."""
         ends = None if query.timeout_s is None else time.monotonic() + query.timeout_s  # of all requests together
         with self._translated(query.timeout_s):
             with within(query.timeout_s):
@@ -304,6 +305,7 @@ class QdrantIndex:
 
     def _create(self, spec: CollectionSpec) -> str:
         """Make the collection, and the name as an alias of it, so that it can be led to another one."""
+        check_version(self._client, self.location)
         if not self._aliased:
             self._make(self.name, spec)
             return self.name
