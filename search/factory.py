@@ -182,12 +182,13 @@ def build_collections(settings: Settings) -> "Collections":
                 timeout_s=server.timeout_s,
                 ca_file=server.ca_file,
             )
-            return QdrantCollections(client, server.url, Sharding(server.shards, server.replicas, server.write_consistency))
+            sharding = Sharding(server.shards, server.replicas, server.write_consistency)
+            return QdrantCollections(client, server.url, sharding, layouts=settings.collections)
         case MemorySettings():
             from search.index.server.collections import QdrantCollections
             from search.index.server.connection import in_memory
 
-            return QdrantCollections(in_memory(), ":memory:")
+            return QdrantCollections(in_memory(), ":memory:", layouts=settings.collections)
 
 
 def build_corpus_index(settings: Settings, corpus_hash: str, embedder: "Embedder") -> "VectorIndex":

@@ -175,6 +175,11 @@ def _collection(settings: Settings) -> Iterator[Finding]:
                 index.ensure(CollectionSpec(embedder.dimension, embedder.fingerprint), create=False)
             except CollectionNotFound:
                 return f"{index.name} at {index.location}: nothing ingested yet", None
+            if index.spec.layout:
+                return (
+                    f"{index.name} at {index.location}: {index.count():,} passages, of another program: {index.spec.layout}",
+                    index,
+                )
             wordless = settings.lexical.model != "none" and not index.spec.lexical
             more = ", found by vectors alone (search reindex adds words, and embeds nothing again)" if wordless else ""
             return f"{index.name} at {index.location}: {index.count():,} passages{more}", index

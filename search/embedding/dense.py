@@ -41,6 +41,13 @@ class Embedder(Protocol):
         """Passages as float32 (n, dimension), rows of length 1, or 0 for a text of no known token; no row depends on another."""
 
 
+def known_embedders(dimension: int) -> list[str]:
+    """The names of the models that FastEmbed serves with vectors of this dimension."""
+    from search.inference.fastembed import Embedders
+
+    return [one["model"] for one in Embedders.list_supported_models() if one["dim"] == dimension]
+
+
 class FastEmbedEmbedder:
     """Any dense model of FastEmbed's kind: bundled, in a local folder, or by FastEmbed's name for it."""
 

@@ -27,6 +27,7 @@ class CollectionSpec:
     dimension: int
     fingerprint: str  # of the embedder
     lexical: str = ""  # what the sparse vectors depend on, as search.embedding.sparse describes it; "" where there are none
+    layout: str = ""  # where passages lie, in words, if another program filled it; the fingerprint is "" then
 
 
 class Point(NamedTuple):
@@ -166,12 +167,14 @@ class VectorIndex(Protocol):
 
 
 def check_spec(collection: str, stored: CollectionSpec, wanted: CollectionSpec) -> None:
-    """Compare what a collection was made for with what is wanted of it.
+    """Compare what a collection was made for with what is wanted of it; one of another program is compared by its vectors, later.
 
     Raises:
         IndexMismatch: they differ; the message says how to go on.
     """
     # What stands before the @ is a name for people, and a folder may be renamed.
+    if stored.layout:
+        return
     digests = [spec.fingerprint.rpartition("@")[2] for spec in (stored, wanted)]
     if stored.dimension != wanted.dimension or digests[0] != digests[1]:
         raise IndexMismatch(

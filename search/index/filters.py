@@ -55,15 +55,19 @@ _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]+")
 _EXAMPLE = '{"must": [{"key": "metadata.year", "range": {"gte": 2020}}]}'
 
 
-def to_plain(filter: Filter | Mapping[str, Any] | str) -> dict[str, Any]:
+def to_plain(filter: Filter | Mapping[str, Any] | str, *, any_field: bool = False) -> dict[str, Any]:
     """Check a filter, which is an object, plain data or JSON, and return it as plain data.
+
+    Args:
+        filter: what was asked for.
+        any_field: whether fields have any names, as in a collection that another program filled.
 
     Raises:
         UnsupportedFilter: not a filter, an unknown field, a condition that tests nothing, a value that no document could have, or
             an operator that engines understand differently. The message names the place.
     """
     data = _parsed(filter) if isinstance(filter, str) else filter
-    return _Check().filter(data, "", 0, nested=False)
+    return _Check().filter(data, "", 0, nested=any_field)
 
 
 def fields_of(filter: Mapping[str, Any]) -> Iterator[str]:

@@ -11,6 +11,7 @@ from search.index.contract import CollectionSpec, PlainFilter, Query, VectorInde
 from search.index.points import find, to_candidate
 from search.inference.tokens import head
 from search.query.fusion import Mix
+from search.query.proof import prove
 from search.reranking.contract import Deadline
 
 _LISTED = 100  # passages by vector and by words, at least, that both scores are normalised over
@@ -74,17 +75,12 @@ class Retriever:
         words = None if retrieval == "dense" else words_like(self._index.spec.lexical)
         warnings = []
         if words is None and retrieval == "lexical":
-            raise InvalidQuery(
-                f"the passages of collection {self._index.name!r} have no words to be found by, only vectors; bring it over with "
-                "`search reindex`, which embeds nothing again, or ask for retrieval dense"
-            )
-        if words is None and retrieval == "hybrid":
+            raise InvalidQuery(f"{self._without_words()}, or ask for retrieval dense")
+        if words is None and retrieval == "hybrid" and not self._index.spec.layout:
+            warnings.append(f"{self._without_words()}; passages were found by their vectors alone")
+        if words is None:
             retrieval = "dense"
-            warnings.append(
-                f"collection {self._index.name!r} was made without words, so passages were found by their vectors alone; "
-                "`search reindex` adds them, without embedding anything again"
-            )
-        retrieval = retrieval or ("dense" if words is None else "hybrid")
+        retrieval = retrieval or "hybrid"
         vector = self._embedder.embed_query(query)
         lexical = None if words is None else words.embed_query(query)
         if words is not None and lexical is None:
@@ -100,7 +96,15 @@ class Retriever:
     def _open(self) -> None:
         if not self._opened:  # once: on a server it costs two requests
             self._index.ensure(CollectionSpec(self._embedder.dimension, self._embedder.fingerprint), create=False)
+            if self._index.spec.layout:
+                prove(self._index, self._embedder)
             self._opened = True
+
+    def _without_words(self) -> str:
+        name = self._index.name
+        if self._index.spec.layout:
+            return f"another program made collection {name!r}, without words to be found by; copy it"
+        return f"collection {name!r} was made without words to be found by; add them (`search reindex`, which embeds nothing again)"
 
     def _share(self, query: str) -> float:
         tokenizer = self._embedder.tokenizer

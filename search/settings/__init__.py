@@ -37,6 +37,7 @@ from search.settings.sections import (
     EmbedderSettings,
     IngestionSettings,
     KeySettings,
+    LayoutSettings,
     LexicalSettings,
     MemorySettings,
     NoReranker,
@@ -60,6 +61,7 @@ __all__ = [
     "EmbedderSettings",
     "IngestionSettings",
     "KeySettings",
+    "LayoutSettings",
     "LexicalSettings",
     "MemorySettings",
     "NoReranker",
@@ -137,6 +139,7 @@ class Settings(BaseSettings):
     collection: str = Field("documents", pattern=_NAME)
     index: Annotated[EdgeSettings | ServerSettings | MemorySettings, Field(discriminator="engine")] = EdgeSettings()
     storage: StorageSettings = StorageSettings()
+    collections: dict[str, LayoutSettings] = Field({}, description="By name, what other programs filled on a Qdrant server.")
     embedder: EmbedderSettings = EmbedderSettings()
     lexical: LexicalSettings = LexicalSettings()
     reranker: RerankerSettings = CrossEncoderSettings()

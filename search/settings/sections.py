@@ -163,6 +163,20 @@ class StorageSettings(_Section):
     )
 
 
+class LayoutSettings(_Section):
+    """Where passages lie in a collection that another program filled. What is not said is found by what is there.
+
+    Paths of payload fields have steps with points between them, which lead through objects, and through strings that hold JSON.
+    """
+
+    text: str | None = Field(None, min_length=1, description="The field with the text of a passage.")
+    title: str | None = Field(None, description="Likewise its title; empty for none.")
+    document_id: str | None = Field(None, description="What names its document; empty for the id of the point.")
+    metadata: str | None = Field(None, description="The object that holds the metadata; empty for all other fields.")
+    vector: str | None = Field(None, description="The name of the vector that is searched; empty for the unnamed one.")
+    filter: dict[str, Any] | None = Field(None, description="Which points count at all: a Qdrant filter on fields as they are.")
+
+
 class EdgeSettings(_Section):
     """Qdrant Edge: the engine without a server, its files under `data_dir`."""
 

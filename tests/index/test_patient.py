@@ -142,7 +142,7 @@ def test_an_ingestion_over_a_faulty_server_loses_nothing_and_writes_nothing_twic
     index, waits = open_patient(BRIEF)
     faults = [fault for fault, _ in TRANSIENT.values()]
     for version in (old, new):
-        first = 8 if version is old else 4  # requests that open the collection, which are not repeated
+        first = 9 if version is old else 4  # requests that open the collection, which are not repeated
         standin.faults += [Fault()] * first + [draw.choice(faults) if draw.random() < 0.5 else Fault() for _ in range(20)]
         ingest(index, bundled_embedder, version)
         standin.faults.clear()

@@ -157,7 +157,8 @@ class QdrantStandIn:
             "write_consistency_factor": body.get("write_consistency_factor") or 1,
         }
         self._quantized[name] = body.get("quantization_config")
-        vectors = models.VectorParams.model_validate(body["vectors"])
+        params, given = models.VectorParams.model_validate, body["vectors"]
+        vectors = params(given) if "size" in given else {key: params(one) for key, one in given.items()}
         sparse = {key: models.SparseVectorParams.model_validate(one) for key, one in (body.get("sparse_vectors") or {}).items()}
         return self._client.create_collection(name, vectors, sparse_vectors_config=sparse or None, metadata=body.get("metadata"))
 

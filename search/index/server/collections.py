@@ -1,6 +1,7 @@
 """The collections of a Qdrant server, and of qdrant-client's in-memory mode."""
 
 import contextlib
+from collections.abc import Mapping
 
 from qdrant_client import QdrantClient, models
 
@@ -11,14 +12,31 @@ from search.index.server.conversion import Sharding, missing_shards, noted, quan
 from search.index.server.errors import translated
 from search.index.server.index import QdrantIndex
 from search.network.addresses import without_secrets
-from search.settings import StorageSettings
+from search.settings import LayoutSettings, StorageSettings
 
 
 class QdrantCollections:
     """All collections that a client reaches. The client is closed with this, if this owns it."""
 
-    def __init__(self, client: QdrantClient, location: str, sharding: Sharding | None = None, *, owned: bool = True) -> None:
-        """Keep the client, and over how many machines collections that are made are spread."""
+    def __init__(
+        self,
+        client: QdrantClient,
+        location: str,
+        sharding: Sharding | None = None,
+        *,
+        owned: bool = True,
+        layouts: Mapping[str, LayoutSettings] | None = None,
+    ) -> None:
+        """Keep the client.
+
+        Args:
+            client: reaches the server.
+            location: of the server, for people.
+            sharding: over how many machines collections that are made are spread.
+            owned: whether the client is closed with this.
+            layouts: by name, where passages lie in collections that other programs filled.
+        """
+        self._layouts = layouts or {}
         self.location = without_secrets(location)
         self._client = client
         self._sharding = sharding
@@ -66,7 +84,8 @@ class QdrantCollections:
 
     def named(self, name: str, storage: StorageSettings) -> VectorIndex:
         """What is searched and filled by a name, not yet opened; a collection that is made gets it as an alias."""
-        return QdrantIndex(self._client, name, self.location, storage, self._sharding, owned=False)
+        layout = self._layouts.get(name)
+        return QdrantIndex(self._client, name, self.location, storage, self._sharding, owned=False, layout=layout)
 
     def open(self, name: str, storage: StorageSettings, purpose: str = "", like: str | None = None) -> VectorIndex:
         """A collection by its own name, not yet opened."""

@@ -20,6 +20,7 @@ from search.index.contract import (
     Attempt,
     CollectionSpec,
     Match,
+    Payload,
     PlainFilter,
     Point,
     Query,
@@ -31,6 +32,7 @@ from search.index.contract import (
 )
 from search.index.exact import without_wildcard
 from search.index.hybrid import Listing, Scored, matches
+from search.index.layout import Layout
 from search.index.server.connection import check_version
 from search.index.server.conversion import (
     Sharding,
@@ -49,10 +51,11 @@ from search.index.server.conversion import (
     to_sparse,
 )
 from search.index.server.errors import translated
+from search.index.server.foreign import described, named
 from search.index.server.lease import Lease
 from search.index.server.transport import within
 from search.network.addresses import without_secrets
-from search.settings import StorageSettings
+from search.settings import LayoutSettings, StorageSettings
 
 _PAGE = 256
 _CONFLICT = 409
@@ -68,6 +71,7 @@ class _Described(NamedTuple):
     spec: CollectionSpec
     indexed_only: bool  # whether the server takes filters on indexed fields only
     searched: StorageSettings  # how it is searched
+    layout: Layout | None  # if another program filled it
 
 
 class QdrantIndex:
@@ -85,6 +89,7 @@ class QdrantIndex:
         aliased: bool = True,
         purpose: str = "",
         like: str | None = None,
+        layout: LayoutSettings | None = None,
     ) -> None:
         """Keep the names.
 
@@ -98,6 +103,7 @@ class QdrantIndex:
             aliased: whether a collection that is made gets the name as an alias only.
             purpose: stored with a collection that is made, until an alias leads to it.
             like: a collection that it is to replace: it is spread over machines likewise, where `sharding` says nothing else.
+            layout: where passages lie, if another program filled it.
         """
         self.name = name
         self._storage = storage or StorageSettings()
@@ -109,6 +115,8 @@ class QdrantIndex:
         self._aliased = aliased
         self._purpose = purpose
         self._like = like
+        self._chosen = layout or LayoutSettings()
+        self._layout: Layout | None = None  # where passages lie, once it is open and another program filled it
         self._target = name  # what the name leads to
         self._spec: CollectionSpec | None = None  # as it was made
         self._lease: Lease | None = None
@@ -128,7 +136,7 @@ class QdrantIndex:
 
         Raises:
             CollectionNotFound: it does not exist and is not to be made.
-            IndexMismatch: it was made for another spec, or not by this package.
+            IndexMismatch: it was made for another spec, or by another program, and is to be written to or cannot be searched.
         """
         if self._lease and self._spec:  # a run is writing to what the name led to when it began
             check_spec(self.name, self._spec, spec)
@@ -139,7 +147,9 @@ class QdrantIndex:
                 if not create:
                     raise CollectionNotFound(f"there is no collection {self.name!r} at {self.location}; `search ingest` makes one")
                 target = self._create(spec)
-        stored = self._described(target)
+        stored = self._described(target, spec.dimension)
+        if stored.layout and create:
+            raise IndexMismatch(self._not_ours("it is searched as it is, and never written to; choose another --collection"))
         check_spec(self.name, stored.spec, spec)  # before the first request to it
         self._take(target, stored)
         if create:
@@ -151,6 +161,7 @@ class QdrantIndex:
     @contextlib.contextmanager
     def claimed(self, attempt: Attempt = once) -> Iterator[None]:
         """Be the only writer for the time of a context; see search.index.server.lease."""
+        self._check_ours()
         target = self._target
 
         def read() -> dict[str, Any]:
@@ -175,6 +186,7 @@ class QdrantIndex:
     def upsert(self, points: Sequence[Point]) -> None:
         """Write points, replacing those with the same id, in requests the server takes."""
         check_points(points)
+        self._check_ours()
         self._check_claim()
         for batch in by_bytes(points):
             with self._translated():
@@ -196,13 +208,17 @@ class QdrantIndex:
         with within(left):
             timeout = None if left is None else math.ceil(left)
             answers = self._client.query_batch_points(self._target, requests, timeout=timeout)
-        return [[Scored(str(point.id), point.score, point.payload or {}) for point in answer.points] for answer in answers]
+        return [[Scored(str(point.id), point.score, self._payload(point)) for point in answer.points] for answer in answers]
+
+    def _payload(self, point: Any) -> Payload:
+        payload: Payload = point.payload or {}
+        return self._layout.passage(str(point.id), payload) if self._layout and payload else payload
 
     def _request(self, listing: Listing) -> models.QueryRequest:
         by_words = isinstance(listing.vector, SparseVector)
         return models.QueryRequest(
             query=to_sparse(listing.vector) if isinstance(listing.vector, SparseVector) else listing.vector.tolist(),
-            using=LEXICAL if by_words else None,
+            using=LEXICAL if by_words else self._vector,
             limit=listing.limit,
             filter=self._filter(listing.filter),
             with_payload=listing.payload,
@@ -211,6 +227,7 @@ class QdrantIndex:
 
     def delete(self, *, ids: Sequence[str] = (), filter: PlainFilter | None = None) -> None:
         """Remove points by id, or all that pass a filter."""
+        self._check_ours()
         self._check_claim()
         with self._translated():
             if ids:
@@ -228,14 +245,18 @@ class QdrantIndex:
     ) -> Iterator[Record]:
         """Every point that passes the filter, by id, from `start` on, with the named payload fields, and `vectors` if wanted."""
         offset: Any = None if start is None else to_engine_id(start)
-        wanted: bool | list[str] = True if fields is None else list(fields)
+        wanted: bool | list[str] = True if fields is None or self._layout else list(fields)
+        with_vectors: bool | list[str] = [self._vector] if vectors and self._vector else vectors
         while True:
             with self._translated():
                 records, offset = self._client.scroll(
-                    self._target, self._filter(filter), _PAGE, offset=offset, with_payload=wanted, with_vectors=vectors
+                    self._target, self._filter(filter), _PAGE, offset=offset, with_payload=wanted, with_vectors=with_vectors
                 )
             for record in records:
-                yield Record(str(record.id), record.payload or {}, *of_vectors(record.vector))
+                if self._layout:
+                    yield Record(str(record.id), self._payload(record), named(record.vector, self._layout.vector))
+                else:
+                    yield Record(str(record.id), record.payload or {}, *of_vectors(record.vector))
             if offset is None:
                 return
 
@@ -282,26 +303,42 @@ class QdrantIndex:
             target = self._resolve()
         if target is None or target in {self._target, self._unfit}:
             return
-        stored = self._described(target)
+        stored = self._described(target, self._spec.dimension)
         try:
             check_spec(self.name, stored.spec, self._spec)
+            fits = not (stored.layout or self._layout)  # another program's embedder is proved when the collection is opened
         except IndexMismatch:
-            self._unfit = target  # the old one answers until this is opened anew, with the new embedder
-        else:
+            fits = False
+        if fits:
             self._take(target, stored)
             self._spec = stored.spec
+        else:
+            self._unfit = target  # the old one answers until this is opened anew
 
-    def _described(self, target: str) -> "_Described":
+    def _described(self, target: str, dimension: int) -> "_Described":
         with self._translated():
             config = self._client.get_collection(target).config
-        spec = spec_of(config)
+        spec, layout = spec_of(config), None
         if spec is None:
-            message = f"collection {self.name!r} at {self.location} was not made by this package; choose another --collection"
-            raise IndexMismatch(message)
-        return _Described(spec, is_indexed_only(config), as_made(self._storage, quantization_of(config), noted(config, "storage")))
+            try:
+                with self._translated():
+                    spec, layout = described(self._client, target, self._chosen, dimension)
+            except IndexMismatch as error:
+                remedy = f"say where its passages lie ([collections.{self.name}] of the settings), or choose another --collection"
+                raise IndexMismatch(self._not_ours(f"{error}; {remedy}")) from error
+        searched = as_made(self._storage, quantization_of(config), noted(config, "storage"))
+        return _Described(spec, is_indexed_only(config), searched, layout)
+
+    def _not_ours(self, problem: str) -> str:
+        return f"collection {self.name!r} at {self.location} was not made by this package: {problem}"
 
     def _take(self, target: str, stored: "_Described") -> None:
         self._target, self._indexed_only, self._searched = target, stored.indexed_only, stored.searched
+        self._layout = stored.layout
+
+    def _check_ours(self) -> None:
+        if self._layout is not None:
+            raise IndexRejected(self._not_ours("it is searched, and never written to"))
 
     def _create(self, spec: CollectionSpec) -> str:
         """Make the collection, and the name as an alias of it, so that it can be led to another one."""
@@ -342,8 +379,13 @@ class QdrantIndex:
                 schema = to_schema(kind, indexed_only=self._indexed_only)
                 self._client.create_payload_index(self._target, without_wildcard(field), schema)
 
+    @property
+    def _vector(self) -> str | None:
+        return self._layout.vector or None if self._layout else None
+
     def _filter(self, filter: PlainFilter | None) -> models.Filter | None:
-        return to_filter(filter, indexed_only=self._indexed_only)
+        asked = self._layout.filter_of(filter) if self._layout else filter
+        return to_filter(asked, indexed_only=self._indexed_only)
 
     @contextlib.contextmanager
     def _translated(self, timeout_s: float | None = None) -> Iterator[None]:

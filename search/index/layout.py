@@ -1,0 +1,230 @@
+"""Where do passages lie in a collection that another program filled? Found by what is there, or as the settings say.
+
+Such a collection is searched and never written to. Its payloads are read as if they were this package's, and filters on the
+metadata and the id of documents are asked of the fields that hold them.
+"""
+
+import json
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from search.errors import IndexMismatch
+from search.index.contract import Payload, PlainFilter, to_engine_id
+from search.settings import LayoutSettings
+
+SAMPLED = 64  # points by which a layout is found
+
+# In the order of preference, of LangChain, LangChain.js and Haystack, LlamaIndex, Qdrant's MCP server, Open WebUI, and others.
+_TEXTS = ("page_content", "content", "_node_content.text", "document", "text", "chunk", "body", "passage")
+_METADATA = ("metadata", "meta")
+_SOURCES = ("source", "file_path", "path", "url", "file_name", "document_id", "doc_id", "ref_doc_id", "file_id", "id")
+_TITLES = ("title", "file_name", "name")
+_LEAST_SHARE = 0.5  # of the points that have a field of text or title
+_PROSE = 20  # characters that a text has on average, where a field is taken for one that is called like none of these
+_TEMPLATES = ("excluded_embed_metadata_keys", "metadata_template", "metadata_separator", "text_template")  # of a LlamaIndex node
+_CLAUSES = ("must", "should", "must_not")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The paths of fields; steps lead through objects, and through strings that hold JSON.
+
+    Attributes:
+        text: of the passage.
+        title: likewise; "" for none.
+        document_id: what names the document; "" for the id of the point.
+        metadata: the object that holds it; "" for all fields that are nothing else.
+        vector: the name of the vector; "" for the unnamed one.
+        filter: which points count at all; None for all.
+    """
+
+    text: str
+    title: str = ""
+    document_id: str = ""
+    metadata: str = ""
+    vector: str = ""
+    filter: PlainFilter | None = None
+
+    def __str__(self) -> str:
+        parts = {
+            "text": self.text,
+            "title": self.title,
+            "document": self.document_id or "the point's id",
+            "metadata": self.metadata,
+        }
+        words = [f"{name} in {path}" for name, path in parts.items() if path]
+        return ", ".join([*words, f"vector {self.vector or 'unnamed'}"])
+
+    def passage(self, point_id: str, payload: Payload) -> Payload:
+        """The payload of a point as that of a passage of this package; empty for a point without text, which is none."""
+        text, title = _at(payload, self.text), _at(payload, self.title)
+        if not isinstance(text, str) or not text.strip():
+            return {}
+        name = _at(payload, self.document_id) if self.document_id else point_id
+        metadata = _at(payload, self.metadata) if self.metadata else self._rest(payload)
+        return {
+            "document_id": str(name) if name not in {None, ""} else point_id,
+            "number": 0,
+            "chunks": 1,
+            "revision": "-",
+            "start": 0,
+            "end": len(text),
+            "title": title if isinstance(title, str) else "",
+            "text": text,
+            "tokens": 0,
+            "tokens_embedded": 0,
+            "unknown_share": 0.0,  # nobody counted them
+            "metadata": metadata if isinstance(metadata, Mapping) else {},
+            "embedded": _embedded(payload, text),
+        }
+
+    def filter_of(self, filter: PlainFilter | None) -> PlainFilter | None:
+        """A filter on passages of this package as one on this collection's points, among those that count at all."""
+        asked = None if filter is None else self._renamed(filter)
+        if self.filter is None:
+            return asked
+        return {"must": [self.filter, *([] if asked is None else [asked])]}
+
+    def _rest(self, payload: Payload) -> dict[str, Any]:
+        taken = {path.partition(".")[0] for path in (self.text, self.title, self.document_id) if path}
+        return {name: value for name, value in payload.items() if name not in taken and not name.startswith("_")}
+
+    def _renamed(self, filter: PlainFilter) -> PlainFilter:
+        made: dict[str, Any] = {clause: self._each(filter[clause]) for clause in _CLAUSES if clause in filter}
+        if "min_should" in filter:
+            made["min_should"] = {**filter["min_should"], "conditions": self._each(filter["min_should"]["conditions"])}
+        return made
+
+    def _each(self, conditions: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        # That a passage is the first of its document, which this package asks for itself, is so of every point here.
+        return [self._condition(one) for one in conditions if one.get("key") != "number"]
+
+    def _condition(self, condition: Mapping[str, Any]) -> Mapping[str, Any]:
+        if "key" in condition:
+            if condition["key"] == "document_id" and not self.document_id:
+                return {"has_id": _ids(condition.get("match", {}))}
+            return {**condition, "key": self._key(condition["key"])}
+        for kind in ("nested", "is_empty", "is_null"):
+            if kind in condition:
+                return {kind: {**condition[kind], "key": self._key(condition[kind]["key"])}}
+        return condition if "has_id" in condition else self._renamed(condition)
+
+    def _key(self, key: str) -> str:
+        head, dot, rest = key.partition(".")
+        if head == "metadata" and dot:
+            return f"{self.metadata}.{rest}" if self.metadata else rest
+        named = {"document_id": self.document_id, "text": self.text, "title": self.title, "metadata": self.metadata}
+        return named.get(key) or key
+
+
+def find_layout(payloads: Sequence[Payload], chosen: LayoutSettings, vector: str) -> Layout:
+    """The layout of a collection.
+
+    Args:
+        payloads: of some of its points.
+        chosen: what the settings say of it; the rest is found.
+        vector: the name of its vector.
+
+    Raises:
+        IndexMismatch: no field holds text, or there is no point.
+    """
+    if not payloads and chosen.text is None:
+        raise IndexMismatch("it is empty, so nothing tells where its passages would lie")
+    strings = [path for path in _paths(payloads) if _share(payloads, path, _is_text) >= _LEAST_SHARE]
+    text = chosen.text or next((path for path in _TEXTS if path in strings), None) or _longest(payloads, strings)
+    if text is None:
+        known = ", ".join(sorted({name for payload in payloads for name in payload})) or "none"
+        raise IndexMismatch(f"no field of its points holds text (there are: {known})")
+    metadata = chosen.metadata
+    if metadata is None:
+        metadata = next((path for path in _METADATA if _share(payloads, path, _is_object) >= _LEAST_SHARE), "")
+    inner = [f"{metadata}." if metadata else "", ""]
+    places = [f"{prefix}{name}" for prefix in dict.fromkeys(inner) for name in _SOURCES]
+    titles = [f"{prefix}{name}" for prefix in dict.fromkeys(inner) for name in _TITLES]
+    document_id = chosen.document_id
+    if document_id is None:
+        document_id = next((path for path in places if path != text and _tells_apart(payloads, path)), "")
+    title = chosen.title
+    if title is None:
+        title = next((path for path in titles if path not in {text, document_id} and path in strings), "")
+    return Layout(text, title, document_id, metadata, vector, chosen.filter)
+
+
+def _embedded(payload: Payload, text: str) -> str:
+    """What LlamaIndex embeds of a node: its metadata, as the node says, and the text. Of other programs, the text."""
+    node = {name: _at(payload, f"_node_content.{name}") for name in ("metadata", *_TEMPLATES)}
+    metadata, excluded = node["metadata"], node["excluded_embed_metadata_keys"]
+    if not isinstance(metadata, Mapping) or not isinstance(excluded, list):
+        return text
+    form, separator, whole = (str(node[name]) for name in _TEMPLATES[1:])
+    told = [form.replace("{key}", name).replace("{value}", str(value)) for name, value in metadata.items() if name not in excluded]
+    return whole.replace("{metadata_str}", separator.join(told)).replace("{content}", text).strip() if told else text
+
+
+def _at(payload: Any, path: str) -> Any:
+    """What stands at a path; None for nothing."""
+    value = payload if path else None
+    for step in path.split("."):
+        if isinstance(value, str) and value.startswith("{"):
+            try:
+                value = json.loads(value)
+            except (ValueError, RecursionError):
+                return None
+        value = value.get(step) if isinstance(value, Mapping) else None
+    return value
+
+
+def _paths(payloads: Sequence[Payload]) -> list[str]:
+    """The fields that points have, and those inside objects."""
+    paths: dict[str, None] = {}
+    for payload in payloads:
+        for name, value in payload.items():
+            inner = _at(payload, name)
+            if isinstance(value, str) and value.startswith("{"):
+                inner = _at({"x": value}, "x.text") and {"text": None}
+            paths |= dict.fromkeys([name, *(f"{name}.{one}" for one in inner)] if isinstance(inner, Mapping) else [name])
+    return list(paths)
+
+
+def _share(payloads: Sequence[Payload], path: str, holds: Callable[[Any], bool]) -> float:
+    return sum(holds(_at(payload, path)) for payload in payloads) / len(payloads) if payloads else 0.0
+
+
+def _longest(payloads: Sequence[Payload], strings: Sequence[str]) -> str | None:
+    lengths = {path: sum(len(str(_at(payload, path) or "")) for payload in payloads) / len(payloads) for path in strings}
+    best = max(lengths, key=lambda path: lengths[path], default=None)
+    return best if best is not None and lengths[best] >= _PROSE else None
+
+
+def _tells_apart(payloads: Sequence[Payload], path: str) -> bool:
+    """Whether each point has a name there, and not all the same one, as a kind of source would be."""
+    names = [_at(payload, path) for payload in payloads]
+    if not all(isinstance(name, str | int) and not isinstance(name, bool) and name != "" for name in names):
+        return False
+    return len(set(names)) > 1 or len(names) == 1
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, Mapping)
+
+
+def _ids(match: Mapping[str, Any]) -> list[int | str]:
+    """Those of the values that can be the ids of points."""
+    values = match.get("any", [match["value"]] if "value" in match else [])
+    return [to_engine_id(str(value)) for value in values if _is_point_id(str(value))]
+
+
+def _is_point_id(value: str) -> bool:
+    if value.isascii() and value.isdecimal():
+        return True
+    try:
+        uuid.UUID(value)
+    except ValueError:
+        return False
+    return True

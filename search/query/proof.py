@@ -1,0 +1,48 @@
+"""Was a collection that another program filled made with this embedder? Proved by its own texts, not believed."""
+
+import numpy as np
+
+from search.embedding.dense import Embedder, known_embedders
+from search.errors import IndexMismatch
+from search.index.contract import VectorIndex
+from search.index.points import passages
+
+_PROVED = 8  # passages that are embedded again
+_LEAST_COSINE = 0.99  # of most of them; the precision of weights costs .001
+
+
+def prove(index: VectorIndex, embedder: Embedder) -> None:
+    """Embed some stored texts again, and compare the vectors.
+
+    Args:
+        index: a collection that another program filled, opened.
+        embedder: what is thought to have filled it.
+
+    Raises:
+        IndexMismatch: it did not; the message names known models of that dimension.
+    """
+    records = [record for record, _ in zip(passages(index.scroll(vectors=True)), range(_PROVED), strict=False)]
+    vectors = [record.vector for record in records]
+    problem = ""
+    if index.spec.dimension != embedder.dimension:
+        problem = f"its vectors have {index.spec.dimension} dimensions, and those of {embedder.name} have {embedder.dimension}"
+    elif any(vector is not None for vector in vectors):
+        texts = [str(record.payload["embedded"]) for record in records]
+        titled = [f"{record.payload['title']} {text}".strip() for record, text in zip(records, texts, strict=True)]
+        cosines = [
+            max(_cosine(stored, made) for made in alternatives)
+            for stored, *alternatives in zip(vectors, embedder.embed_passages(texts), embedder.embed_passages(titled), strict=True)
+            if stored is not None
+        ]
+        if np.median(cosines) < _LEAST_COSINE:
+            problem = f"{embedder.name} makes other vectors of its texts (median cosine {np.median(cosines):.2f})"
+    if problem:
+        known = ", ".join(known_embedders(index.spec.dimension)) or "none is known by name"
+        raise IndexMismatch(
+            f"collection {index.name!r} at {index.location} was filled by another program, and with another embedder: {problem}. "
+            f"Name the one that filled it (SEARCH_EMBEDDER__MODEL); of {index.spec.dimension} dimensions there are: {known}"
+        )
+
+
+def _cosine(one: np.ndarray, other: np.ndarray) -> float:
+    return float(one @ other / max(float(np.linalg.norm(one) * np.linalg.norm(other)), 1e-12))

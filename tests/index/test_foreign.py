@@ -1,0 +1,320 @@
+"""Collections that other programs filled are searched as they are, and never written to."""
+
+import json
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import as_json, error, search
+from qdrant_client import QdrantClient, models
+from serving import serving
+from standin import QdrantStandIn
+
+from search import Settings, open_search
+from search.client import Client
+from search.documents import Document
+from search.embedding.dense import FastEmbedEmbedder
+from search.errors import DocumentNotFound, IndexMismatch, IndexRejected, InvalidQuery, InvalidSettings, ReindexRefused
+from search.index.layout import Layout, find_layout
+from search.searcher import Searcher
+from search.settings import LayoutSettings
+
+FACTS = {
+    "cats": ("Cats sleep most of the day, wherever it is warm.", "How much do cats sleep?"),
+    "tides": ("The tides of the sea follow the moon.", "What causes high and low water at the coast?"),
+    "bread": ("Dough rises because yeast makes gas.", "Why does bread dough rise?"),
+    "iron": ("Iron rusts where it meets water and air.", "What makes iron rust?"),
+    "bees": ("Bees dance to tell each other where flowers are.", "How do bees tell others about flowers?"),
+    "rome": ("Rome was ruled by emperors after Augustus.", "Who ruled Rome?"),
+    "snow": ("Snow is white since its crystals scatter all light.", "Why is snow white?"),
+    "tea": ("Tea was first grown in China.", "Where does tea come from?"),
+    "gold": ("Gold does not tarnish, so it is used in jewellery.", "Which metal keeps its shine?"),
+    "owls": ("Owls fly without a sound thanks to soft feathers.", "Why are owls so quiet in flight?"),
+}
+Payload = dict[str, Any]
+
+
+def llama_index(name: str, text: str) -> Payload:
+    node = {"id_": str(uuid.uuid4()), "metadata": {"file_name": f"{name}.md", "of": "facts"}, "text": text}
+    node |= {"excluded_embed_metadata_keys": ["of"], "metadata_template": "{key}: {value}", "metadata_separator": "\n"}
+    node |= {"text_template": "{metadata_str}\n\n{content}", "class_name": "TextNode"}
+    flat = {"file_name": f"{name}.md", "doc_id": str(uuid.uuid5(uuid.NAMESPACE_OID, name)), "_node_type": "TextNode"}
+    return {"_node_content": json.dumps(node), **flat}
+
+
+LAYOUTS: dict[str, tuple[Callable[[str, str], Payload], str, str]] = {
+    "LangChain": (lambda name, text: {"page_content": text, "metadata": {"source": f"{name}.md"}}, "", "metadata.source"),
+    "LangChain.js": (lambda name, text: {"content": text, "metadata": {"source": f"{name}.md"}}, "", "metadata.source"),
+    "LlamaIndex": (llama_index, "", "file_name"),
+    "LlamaIndex, hybrid": (llama_index, "text-dense", "file_name"),
+    "Haystack": (
+        lambda name, text: {"id": name * 9, "content": text, "meta": {"file_path": f"{name}.md"}, "score": None},
+        "",
+        "meta.file_path",
+    ),
+    "Qdrant's MCP server": (
+        lambda name, text: {"document": text, "metadata": {"path": f"{name}.md"}},
+        "fast-all-minilm-l6-v2",
+        "metadata.path",
+    ),
+    "Open WebUI": (
+        lambda name, text: {"text": text, "metadata": {"source": f"{name}.md"}, "tenant_id": "a"},
+        "",
+        "metadata.source",
+    ),
+    "its own": (lambda name, text: {"answer_text": text, "lang": "en", "url": f"{name}.md"}, "", "url"),
+}
+
+
+@pytest.fixture
+def client(standin: QdrantStandIn) -> Iterator[QdrantClient]:
+    client = QdrantClient(url=standin.url, check_compatibility=False)
+    yield client
+    client.close()
+
+
+def fill(
+    client: QdrantClient,
+    embedder: FastEmbedEmbedder,
+    payload: Callable[[str, str], Payload] = LAYOUTS["LangChain"][0],
+    vector: str = "",
+    name: str = "theirs",
+    distance: models.Distance = models.Distance.COSINE,
+    factor: float = 1.0,
+) -> None:
+    """A collection as another program makes it, with the bundled model."""
+    params = models.VectorParams(size=embedder.dimension, distance=distance)
+    sparse = {"text-sparse-new": models.SparseVectorParams()} if vector == "text-dense" else None
+    client.create_collection(name, {vector: params} if vector else params, sparse_vectors_config=sparse)
+    texts = {key: f"file_name: {key}.md\n\n{text}" if payload is llama_index else text for key, (text, _) in FACTS.items()}
+    vectors = factor * embedder.embed_passages(list(texts.values()))
+    points = []
+    for number, ((key, (text, _)), made) in enumerate(zip(FACTS.items(), vectors.tolist(), strict=True)):
+        point_id: int | str = number if distance == models.Distance.DOT else str(uuid.uuid4())
+        points.append(models.PointStruct(id=point_id, vector={vector: made} if vector else made, payload=payload(key, text)))
+    client.upsert(name, points)
+
+
+def on(standin: QdrantStandIn, tmp_path: Path, **more: Any) -> Settings:
+    return Settings(data_dir=tmp_path, index={"engine": "qdrant", "url": standin.url}, collection="theirs", **more)
+
+
+@pytest.mark.parametrize("kind", LAYOUTS)
+def test_collections_of_every_kind_are_searched_and_reranked(
+    kind: str, client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
+) -> None:
+    payload, vector, document = LAYOUTS[kind]
+    fill(client, bundled_embedder, payload, vector)
+    before = len(standin.requests)
+    with open_search(on(standin, tmp_path)) as searcher:
+        for key, (text, question) in FACTS.items():
+            result = searcher.search(question, limit=3)
+            assert (result.hits[0].document_id, result.hits[0].text) == (f"{key}.md", text)
+            assert (result.rerank_status, result.retrieval, result.warnings) == ("full", "dense", ())
+        assert searcher.count() == 10
+        assert f"document in {document}" in searcher.index.spec.layout
+    read = ("/query/batch", "/scroll", "/count")
+    written = [one for one in standin.requests[before:] if not one.startswith("GET ") and not one.endswith(read)]
+    assert written == []
+
+
+def test_filters_and_facets_ask_the_fields_that_are_there(
+    client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
+) -> None:
+    fill(client, bundled_embedder, lambda name, text: {"id": name, "content": text, "meta": {"letters": len(name), "of": [name]}})
+    fill(client, bundled_embedder, lambda name, text: {"text": text, "letters": len(name)}, name="flat")
+
+    with open_search(on(standin, tmp_path)) as searcher:
+        four = {"must": [{"key": "metadata.letters", "match": {"value": 4}}]}
+        for collection in (searcher, searcher.beside("flat")):
+            assert {hit.metadata["letters"] for hit in collection.search("water", filter=four, limit=10).hits} == {4}
+            assert collection.count({"must_not": [{"is_empty": {"key": "metadata.letters"}}]}) == 10
+            nested = {"min_should": {"conditions": [{"must": four["must"]}], "min_count": 1}}
+            assert collection.count(nested) == collection.count(four) > 1
+        assert searcher.count({"must": [{"key": "document_id", "match": {"any": ["cats", "tea"]}}]}) == 2
+        flat = searcher.beside("flat")
+        named = flat.search("cats", limit=1).hits[0].document_id  # by the id of the point, since nothing else tells them apart
+        assert flat.count({"must": [{"key": "document_id", "match": {"value": named}}]}) == 1
+        assert flat.count({"must": [{"key": "document_id", "match": {"value": "cats"}}]}) == 0
+        with pytest.raises(DocumentNotFound):
+            searcher.get("absent")
+
+
+def test_nothing_is_written(
+    client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
+) -> None:
+    fill(client, bundled_embedder)
+    with open_search(on(standin, tmp_path)) as searcher:
+        for write in (
+            lambda: searcher.ingest([Document("a", "A cat.")]),
+            lambda: searcher.delete(ids=["cats.md"]),
+            lambda: searcher.update({"a": 1}, ids=["cats.md"]),
+            searcher.reindex,
+        ):
+            with pytest.raises((IndexMismatch, IndexRejected, ReindexRefused), match="not made by this package"):
+                write()
+        index = searcher.opened()
+        with pytest.raises(IndexRejected, match="never written to"):
+            index.upsert([])
+        with pytest.raises(IndexRejected, match="never written to"):
+            index.delete(ids=["1"])
+    assert client.count("theirs").count == 10
+
+
+def test_the_embedder_is_proved(
+    client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, model_folder: Path, tmp_path: Path
+) -> None:
+    fill(client, bundled_embedder)
+    wrong = {"model": str(model_folder / "embedder-mean")}
+    with open_search(on(standin, tmp_path, embedder=wrong)) as searcher:
+        with pytest.raises(IndexMismatch, match=r"384 dimensions, and those of .* sentence-transformers/all-MiniLM-L6-v2"):
+            searcher.search("cats")
+        assert searcher.count() == 10  # for which no embedder is needed
+    for point, (text, _) in zip(client.scroll("theirs", limit=10)[0], FACTS.values(), strict=True):
+        client.upsert("theirs", [models.PointStruct(id=point.id, vector=[1.0, *[0.0] * 383], payload={"page_content": text})])
+    with (
+        open_search(on(standin, tmp_path)) as searcher,
+        pytest.raises(IndexMismatch, match=r"makes other vectors of its texts .median cosine"),
+    ):
+        searcher.search("cats")
+
+
+def test_points_without_text_are_left_out_and_counted(
+    client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
+) -> None:
+    fill(
+        client, bundled_embedder, lambda name, text: {"page_content": text if name != "cats" else "", "metadata": {"source": name}}
+    )
+    with open_search(on(standin, tmp_path)) as searcher:
+        result = searcher.search(FACTS["cats"][1], limit=10, depth=10)
+        assert len(result.hits) == 9
+        assert any("hold no passage" in warning for warning in result.warnings)
+
+
+@pytest.mark.parametrize("distance", [models.Distance.DOT, models.Distance.EUCLID, models.Distance.MANHATTAN])
+def test_other_distances(
+    distance: models.Distance, client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
+) -> None:
+    fill(client, bundled_embedder, distance=distance)
+    with open_search(on(standin, tmp_path)) as searcher:
+        if distance == models.Distance.DOT:
+            assert searcher.search(FACTS["cats"][1]).hits[0].document_id == "cats.md"
+        else:
+            with pytest.raises(IndexMismatch, match=f"compared by {distance.value} distance"):
+                searcher.search("cats")
+
+
+def test_what_cannot_be_searched_is_told(
+    client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
+) -> None:
+    fill(client, bundled_embedder, distance=models.Distance.DOT, factor=2.0, name="long")
+    params = models.VectorParams(size=384, distance=models.Distance.COSINE)
+    client.create_collection("two", {"a": params, "b": params, "c": params.model_copy(update={"size": 8})})
+    client.create_collection("empty", params)
+    many = models.MultiVectorConfig(comparator=models.MultiVectorComparator.MAX_SIM)
+    client.create_collection("tokens", {"a": params.model_copy(update={"multivector_config": many})})
+    client.create_collection("numbers", params)
+    client.upsert("numbers", [models.PointStruct(id=1, vector=[0.1] * 384, payload={"count": 5, "tags": ["a"]})])
+    told = {
+        "empty": "it is empty",
+        "long": "not of length 1",
+        "two": r"not plain which of its vectors to search .*'a' \(384\), 'b' \(384\), 'c' \(8\)",
+        "tokens": "one for each token",
+        "numbers": r"no field of its points holds text \(there are: count, tags\)",
+    }
+    for name, words in told.items():
+        with (
+            open_search(on(standin, tmp_path).model_copy(update={"collection": name})) as searcher,
+            pytest.raises(IndexMismatch, match=words),
+        ):
+            searcher.search("cats")
+
+
+def test_settings_say_what_is_not_found(
+    client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
+) -> None:
+    def payload(name: str, text: str) -> Payload:
+        return {"text": "the same for all", "inner": {"words": text, "no": name, "head": name.upper()}, "tenant": name[0]}
+
+    fill(client, bundled_embedder, payload, "a")
+    layout = {"text": "inner.words", "document_id": "inner.no", "title": "inner.head", "metadata": "inner", "vector": "a"}
+    layout["filter"] = {"must_not": [{"key": "tenant", "match": {"value": "b"}}]}  # type: ignore[assignment]
+    with open_search(on(standin, tmp_path, collections={"theirs": layout})) as searcher:
+        first = searcher.search(FACTS["cats"][1], limit=10, depth=10).hits
+        assert (first[0].document_id, first[0].title, len(first)) == ("cats", "CATS", 8)
+        assert searcher.count() == 8
+        assert searcher.count({"must": [{"key": "metadata.no", "match": {"value": "bees"}}]}) == 0
+    for wrong, told in (({"vector": "b"}, "no vector 'b'"), ({"filter": {"must": [{"key": "a"}]}}, "its filter cannot be asked")):
+        with (
+            open_search(on(standin, tmp_path, collections={"theirs": wrong})) as searcher,
+            pytest.raises(IndexMismatch, match=told),
+        ):
+            searcher.search("cats")
+    with pytest.raises(InvalidSettings, match="collections"):
+        Settings(collections={"theirs": {"body": "x"}})
+
+
+def test_the_command_line_and_the_service_search_it(
+    client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
+) -> None:
+    fill(client, bundled_embedder)
+    where: dict[str, Any] = {"SEARCH_INDEX__ENGINE": "qdrant", "SEARCH_INDEX__URL": standin.url}
+    options = ("--collection", "theirs", "--data-dir", tmp_path)
+    (tmp_path / "a.txt").write_text("A cat.")
+    told = as_json("query", FACTS["tides"][1], *options, **where)
+    assert told["hits"][0]["document_id"] == "tides.md"
+    assert "10 passages, of another program: text in page_content" in search("doctor", *options, **where).stdout
+    assert "never written to" in error("ingest", tmp_path / "a.txt", *options, **where)
+    assert "without words to be found by" in error("query", "x", "--retrieval", "lexical", *options, **where)
+
+    def nothing(_: Searcher) -> None:
+        """It is filled already."""
+
+    with serving(on(standin, tmp_path), nothing) as served, Client(served.url) as asking:
+        assert asking.search(FACTS["gold"][1]).hits[0].document_id == "gold.md"
+        facets = served.http.get("/v1/collections/theirs/facets").json()
+        assert "metadata.source" in {one["field"] for one in facets["fields"]}
+
+
+def test_a_name_that_is_led_elsewhere_meanwhile_goes_on_where_it_is(
+    client: QdrantClient,
+    standin: QdrantStandIn,
+    bundled_embedder: FastEmbedEmbedder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing tells which embedder made the other one, until it is opened."""
+    monkeypatch.setattr("search.index.server.index._FOLLOWED_EVERY_S", 0.0)
+    fill(client, bundled_embedder, name="one")
+    fill(client, bundled_embedder, lambda _, text: {"text": text, "metadata": {"source": text[:9]}}, name="two")
+
+    def lead(collection: str) -> None:
+        alias = models.CreateAlias(collection_name=collection, alias_name="theirs")
+        client.update_collection_aliases([models.CreateAliasOperation(create_alias=alias)])
+
+    lead("one")
+    with open_search(on(standin, tmp_path)) as searcher:
+        assert searcher.search(FACTS["cats"][1]).hits[0].document_id == "cats.md"
+        lead("two")
+        assert searcher.search(FACTS["cats"][1]).hits[0].document_id == "cats.md"
+    with open_search(on(standin, tmp_path)) as searcher:
+        assert searcher.search(FACTS["cats"][1]).hits[0].document_id == "Cats slee"
+
+
+def test_lexical_retrieval_needs_words(
+    client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
+) -> None:
+    fill(client, bundled_embedder)
+    with open_search(on(standin, tmp_path)) as searcher, pytest.raises(InvalidQuery, match="another program made collection"):
+        searcher.search("cats", retrieval="lexical")
+
+
+def test_a_field_that_is_the_same_everywhere_names_no_document() -> None:
+    payloads: list[Payload] = [{"text": f"text {i}", "source": "wiki", "name": f"n{i}"} for i in range(3)]
+    assert find_layout(payloads, LayoutSettings(), "") == Layout("text", title="name")
+    assert find_layout([{"a": "{broken", "b": "x" * 30}], LayoutSettings(), "") == Layout("b")
+    assert Layout("text").passage("7", {"text": "x", "_hidden": 1, "left": 2})["metadata"] == {"left": 2}
+    assert Layout("text", document_id="a.b").passage("7", {"text": "x", "a": 5})["document_id"] == "7"
+    assert Layout("text").passage("7", {"text": " "}) == {}
