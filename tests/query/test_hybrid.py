@@ -363,17 +363,31 @@ def test_a_language_that_the_models_cannot_read_is_found_by_its_words(tmp_path: 
         assert alone.ranking == alone.retrieval_ranking == "score of the words"
 
 
-def test_part_numbers_and_identifiers_come_first(local_index: VectorIndex, quick_embedder: FastEmbedEmbedder) -> None:
-    parts = [Document(id=f"part{i}", text=f"Pump XJ-{9000 + i // 26}-{chr(65 + i % 26)}, of steel, for water.") for i in range(520)]
+def check_identifiers(index: VectorIndex, embedder: FastEmbedEmbedder, number: int) -> None:
+    """Each is first among so many near-identical part numbers and a few others."""
+    parts = [
+        Document(id=f"part{i}", text=f"Pump XJ-{9000 + i // 26}-{chr(65 + i % 26)}, of steel, for water.") for i in range(number)
+    ]
     others = [
         Document(id="rust", text="E0382: a value was used after it was moved."),
         Document(id="python", text="Call get_value before set_value."),
+        Document(id="java", text="Call getColor() before setColor()."),
         Document(id="peps/pep-0517.rst", text="A build system that is independent of setuptools."),
     ]
-    service = searching(quick_embedder, local_index, [*parts, *others])
+    service = searching(embedder, index, [*parts, *others])
     asked = {"XJ-9000-C": "part2", "xj-9013-q": "part354", "E0382": "rust", "getValue": "python", "PEP 517": "peps/pep-0517.rst"}
+    asked |= {"get_color": "java", "get_value": "python"}
     first = {query: service.search(query, SearchOptions(limit=3, depth=20)).hits[0].document_id for query in asked}
     assert first == asked
+
+
+def test_part_numbers_and_identifiers_come_first(local_index: VectorIndex, quick_embedder: FastEmbedEmbedder) -> None:
+    check_identifiers(local_index, quick_embedder, 520)
+
+
+def test_part_numbers_and_identifiers_come_first_among_five_thousand(tmp_path: Path, quick_embedder: FastEmbedEmbedder) -> None:
+    with closing(EdgeIndex(tmp_path, "documents")) as index:
+        check_identifiers(index, quick_embedder, 5_000)
 
 
 def test_metadata_that_the_settings_name_is_searched(local_index: VectorIndex, quick_embedder: FastEmbedEmbedder) -> None:
