@@ -50,6 +50,7 @@ class Query:
         filter: which points may be found; None for all.
         timeout_s: seconds until IndexTimeout, where they are fewer than a server has anyway. Qdrant Edge cannot be interrupted.
         share: of the words in the order of what both find, 0 to 1.
+        rare_share: likewise, where hardly any point has one of the words, as with a part number; None for no other share.
         fusion: how both scores become one.
         listed: points by vector, and by words, at least, that are looked at where both find them.
     """
@@ -60,6 +61,7 @@ class Query:
     filter: PlainFilter | None = None
     timeout_s: float | None = None
     share: float = LEXICAL_SHARE
+    rare_share: float | None = None
     fusion: Fusion = "zscore"
     listed: int = 0
 
@@ -73,7 +75,8 @@ class Match(NamedTuple):
     lexical: float | None = None  # score of the words, 0 where the point has none of them; None where they do not count
     dense_rank: int | None = None  # from 1 in the list by vector; None where it is not in it
     lexical_rank: int | None = None  # likewise in the list by words
-    fused: float | None = None  # what the order is by, where words count
+    fused: float | None = None  # what the order is by, where words count …
+    share: float | None = None  # … and how much they did
 
 
 class Record(NamedTuple):

@@ -16,6 +16,8 @@ from search.index.contract import Match, Payload, PlainFilter, Query, Vector, to
 Scores = NDArray[np.float64]
 
 _PROBABLE = 2  # payloads for each point that goes on: of every ten queries, about one then lacks another's, at a depth of 20
+_RARE, _MANY = 10, 100  # words are rare if fewer points than that have any of them, in a collection of at least so many points
+_NEAREST = 5.0  # standard deviations that a cosine counts at most: among near-equal passages a stranger has many, and says little
 _RRF_K = 2  # of reciprocal rank fusion, as Qdrant has it
 
 
@@ -64,7 +66,14 @@ def matches(query: Query, limit: int, ask: Ask) -> list[Match]:
         payloads |= {one.id: one.payload for one in ask([Listing(query.vector, limit, _these(lacking))])[0]}
     return [
         Match(
-            one, union.cosines[one], payloads[one], union.words.get(one, 0.0), union.dense.get(one), union.lexical.get(one), score
+            one,
+            union.cosines[one],
+            payloads[one],
+            union.words.get(one, 0.0),
+            union.dense.get(one),
+            union.lexical.get(one),
+            score,
+            union.share,
         )
         for one, score in best
         if one in payloads  # else it was deleted meanwhile
@@ -81,6 +90,8 @@ class _Union:
         self.dense = {one.id: rank for rank, one in enumerate(by_vector, 1)}
         self.lexical = {one.id: rank for rank, one in enumerate(by_words, 1)}
         self.ids = list(dict.fromkeys([*self.cosines, *self.words]))
+        rare = query.rare_share is not None and 0 < len(by_words) < _RARE and len(by_vector) >= _MANY
+        self.share = query.rare_share if rare and query.rare_share is not None else query.share
 
     def order(self, *, no_cosine: float | None = None, no_words: float = 0.0) -> list[tuple[str, float]]:
         """The points with the scores that they are ordered by, best first.
@@ -96,8 +107,9 @@ class _Union:
         lexical = np.array([self.words.get(one, no_words) for one in ids], np.float64)
         scores = lexical
         if self.query.retrieval == "hybrid":
-            share, fused = self.query.share, _FUSIONS[self.query.fusion]
-            scores = share * fused(lexical, _ranks(ids, self.lexical)) + (1 - share) * fused(dense, _ranks(ids, self.dense))
+            share, fused = self.share, _FUSIONS[self.query.fusion]
+            near = np.minimum(fused(dense, _ranks(ids, self.dense)), _NEAREST)
+            scores = share * fused(lexical, _ranks(ids, self.lexical)) + (1 - share) * near
         return [(ids[at], float(scores[at])) for at in np.lexsort((np.array(ids), -dense, -scores))]
 
 

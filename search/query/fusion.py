@@ -7,7 +7,7 @@ from search.documents import Fusion, Retrieval
 from search.index.contract import LEXICAL_SHARE
 from search.settings import LexicalSettings
 
-_EQUAL = 0.5  # share where ranks are fused, as Qdrant does it
+_EQUAL = 0.5  # share of ranks, as Qdrant fuses them, and of rare words: see docs/decisions.md, 47
 _UNREADABLE = 1 / 3  # share of a query's tokens that a model cannot read, from which on it has no vote
 
 
@@ -33,6 +33,10 @@ class Mix:
         if self.share is not None:
             return self.share
         return 1 - (1 - (LEXICAL_SHARE if self.fusion == "zscore" else _EQUAL)) * vote(unread)
+
+    def rare_share_for(self, share: float) -> float | None:
+        """The words' share where hardly any passage has one of them; None where the settings name one for all queries."""
+        return None if self.share is not None else max(share, _EQUAL)
 
     def described(self, retrieval: Retrieval, share: float) -> str:
         """What retrieval order is by, in words."""

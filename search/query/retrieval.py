@@ -87,10 +87,15 @@ class Retriever:
             warnings.append("the query has no word that counts, only stop words or punctuation")
         embedded = time.perf_counter()
         timeout_s = None if deadline is None else max(_LEAST_S, deadline.remaining_ms / 1000)
-        share = self._share(query) if share is None else share
-        wanted = Query(vector, lexical, retrieval, filter, timeout_s, share, self._mix.fusion, _LISTED)
+        rare_share = None
+        if share is None:
+            share = self._share(query)
+            rare_share = self._mix.rare_share_for(share)
+        wanted = Query(vector, lexical, retrieval, filter, timeout_s, share, rare_share, self._mix.fusion, _LISTED)
         passages, damaged = find(self._index, wanted, depth)
         candidates = [to_candidate(match, rank) for rank, match in enumerate(passages, 1)]
+        if passages and passages[0].share is not None:
+            share = passages[0].share
         return Retrieved(candidates, damaged, self._mix.described(retrieval, share), retrieval, warnings, embedded - started)
 
     def _open(self) -> None:

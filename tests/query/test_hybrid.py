@@ -287,6 +287,28 @@ def test_a_payload_that_was_not_expected_is_requested() -> None:
     assert all(one.payload == {"id": one.id} for one in found)
 
 
+def test_rare_words_count_for_more_in_a_collection_of_many_points() -> None:
+    query = replace(WANTED, rare_share=0.5, listed=100)
+    scores = {f"p{i:03}": (0.5 + i / 1000, 0.0) for i in range(120)}
+    assert {one.share for one in matches(query, 20, Lists(scores | {"part": (0.4, 9.0)}))} == {0.5}
+    assert matches(query, 20, Lists(scores | {"part": (0.4, 9.0)}))[0].id == "part"
+    assert {one.share for one in matches(query, 20, Lists(scores))} == {0.3}  # there are none
+    assert {one.share for one in matches(replace(query, rare_share=None), 20, Lists(scores | {"part": (0.4, 9.0)}))} == {0.3}
+    common = scores | {f"part{i}": (0.4, 9.0) for i in range(10)}
+    assert {one.share for one in matches(query, 20, Lists(common))} == {0.3}
+    few = {f"p{i}": (0.5 + i / 1000, float(i == 3)) for i in range(20)}
+    assert {one.share for one in matches(query, 20, Lists(few))} == {0.3}
+    assert [Mix().rare_share_for(0.3), Mix().rare_share_for(0.8), Mix(0.3).rare_share_for(0.3)] == [0.5, 0.8, None]
+
+
+def test_a_stranger_among_near_equal_passages_does_not_outweigh_the_words() -> None:
+    """Cosines of part numbers are all alike, so that one other passage is many standard deviations away, and says nothing."""
+    alike = {f"p{i:03}": (0.1 + i / 1e6, 0.0) for i in range(99)}
+    found = matches(replace(WANTED, listed=100, share=0.4), 20, Lists(alike | {"stranger": (0.14, 0.0), "exact": (0.1, 9.0)}))
+    assert [one.id for one in found[:2]] == ["exact", "stranger"]
+    assert found[1].fused == pytest.approx(0.6 * 5 - 0.4 * 0.1, abs=0.01)
+
+
 def test_what_has_none_of_the_words_stands_by_its_cosine_and_equals_by_their_ids() -> None:
     lists = Lists({"a": (0.1, 0.0), "b": (0.5, 0.0), "c": (0.2, 4.0), "e": (0.5, 0.0), "d": (0.5, 0.0)})
     assert [one.id for one in matches(replace(WANTED, share=1.0), 10, lists)] == ["c", "b", "d", "e", "a"]
