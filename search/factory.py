@@ -20,6 +20,7 @@ from search.settings import (
 
 if TYPE_CHECKING:
     from search.embedding.dense import Embedder
+    from search.embedding.sparse_models import SparseEmbedders
     from search.index.collections import Collections
     from search.index.contract import VectorIndex
     from search.reranking.contract import Reranker
@@ -86,6 +87,17 @@ def build_live_embedder(settings: Settings, fingerprint: str, known: "Iterable[E
         reason = f"the model of that name is {embedder.fingerprint} now"
     message = f"the live collection was made with {fingerprint}, which is not here to compare with ({reason}); leave out the check"
     raise ModelNotFound(message)
+
+
+@needs_extra()
+def build_words(settings: Settings, before: "SparseEmbedders | None" = None) -> "SparseEmbedders":
+    """What makes words, by the settings and, for collections of before, by other settings."""
+    from search.embedding.sparse_models import FastEmbedSparseModel, SparseEmbedders, SparseFiles
+
+    def load(files: SparseFiles) -> FastEmbedSparseModel:
+        return FastEmbedSparseModel(files, device=settings.device, threads=settings.threads, cuda=settings.cuda)
+
+    return SparseEmbedders(settings.lexical, settings.model_cache, load, before)
 
 
 @needs_extra()
@@ -193,11 +205,8 @@ def build_collections(settings: Settings) -> "Collections":
 
 def build_corpus_index(settings: Settings, corpus_hash: str, embedder: "Embedder") -> "VectorIndex":
     """The embedded collection of a judged data set's corpus, one for each corpus, embedder and words, away from the user's own."""
-    from search.embedding.sparse import describe
-
     name = f"{corpus_hash}-{embedder.fingerprint.rpartition('@')[2]}"
-    if settings.lexical.model != "none":
-        words = describe(settings.lexical)
+    if words := build_words(settings).description:
         name += f"-{hashlib.sha256(words.encode()).hexdigest()[:16]}"
     folder = settings.data_dir.expanduser() / "evaluation"
     from search.index.edge.index import EdgeIndex

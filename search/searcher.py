@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from search.documents import Document, Rejection, RerankResult, Retrieval, SearchResult
 from search.errors import InvalidQuery, InvalidSettings, SearchError
-from search.factory import build_collections, build_embedder, build_live_embedder, build_reranker
+from search.factory import build_collections, build_embedder, build_live_embedder, build_reranker, build_words
 from search.settings import MemorySettings, Settings, checked_collection
 from search.system.forks import abandon, watch
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from qdrant_client.models import Filter
 
     from search.embedding.dense import Embedder
+    from search.embedding.sparse_models import SparseEmbedders
     from search.index.collections import Collections
     from search.index.contract import VectorIndex
     from search.index.retrying import OnWait, PatientIndex
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from search.query.service import SearchService
     from search.reranking.contract import Reranker
 
-_LENT = {"embedder", "reranker", "collections"}
+_LENT = {"embedder", "words", "reranker", "collections"}
 
 
 def open_search(settings: Settings | None = None) -> "Searcher":
@@ -152,6 +153,7 @@ class Searcher:
                 message = "a collection is reindexed where it is; open another searcher for another engine, data_dir or collection"
                 raise InvalidSettings(message)
             embedder = self.embedder if wanted.embedder == now.embedder else build_embedder(wanted)
+            words = self.words if wanted.lexical == now.lexical else build_words(wanted, self.words)
             from search.ingestion.chunking import Chunker
             from search.ingestion.reindexing import Reindexing
 
@@ -159,9 +161,7 @@ class Searcher:
                 return build_live_embedder(now, fingerprint, (embedder, self._parts.loaded_embedder))
 
             chunker = Chunker(embedder.tokenizer, wanted.chunking.tokens, wanted.chunking.overlap)
-            from search.embedding.sparse import describe
-
-            work = Reindexing(self.collections, wanted.collection, embedder, chunker, wanted.storage, describe(wanted.lexical))
+            work = Reindexing(self.collections, wanted.collection, embedder, chunker, wanted.storage, words.description, words)
             report = work.run(
                 live_embedder=live_embedder if check else None,
                 queries=queries,
@@ -171,7 +171,7 @@ class Searcher:
                 wrap=lambda index: self._patiently(index, on_wait),
             )
             if report.switched:
-                self._parts.go_over_to(wanted, embedder)
+                self._parts.go_over_to(wanted, embedder, words)
         return report
 
     def roll_back(self) -> tuple[str, str]:
@@ -324,6 +324,11 @@ class Searcher:
         return self._parts.embedder
 
     @property
+    def words(self) -> "SparseEmbedders":
+        """What makes words; its models are loaded when they are first needed."""
+        return self._parts.words
+
+    @property
     def reranker(self) -> "Reranker | None":
         """The second stage's model, loaded on first use; None if there is none."""
         return self._parts.reranker
@@ -345,15 +350,21 @@ class Searcher:
 
     def _ingestion(self, on_wait: "OnWait | None", **callbacks: Any) -> "Ingestion":
         embedder = self.embedder  # before what imports its module, so that a missing extra is named
-        from search.embedding.sparse import describe
         from search.ingestion.chunking import Chunker
         from search.ingestion.run import Ingestion
 
         chunking = self.settings.chunking
         chunker = Chunker(embedder.tokenizer, chunking.tokens, chunking.overlap)
         index = self._patiently(self.index, on_wait)
-        lexical = describe(self.settings.lexical)
-        return Ingestion(embedder, index, chunker, max_characters=chunking.max_characters, lexical=lexical, **callbacks)
+        return Ingestion(
+            embedder,
+            index,
+            chunker,
+            max_characters=chunking.max_characters,
+            lexical=self.words.description,
+            words=self.words,
+            **callbacks,
+        )
 
     def _patiently(self, index: "VectorIndex", on_wait: "OnWait | None") -> "PatientIndex":
         from search.index.retrying import Patience, PatientIndex
@@ -394,6 +405,12 @@ class _Parts:
         return embedder
 
     @property
+    def words(self) -> "SparseEmbedders":
+        """What makes words."""
+        words: SparseEmbedders = self._once("words", build_words)
+        return words
+
+    @property
     def loaded_embedder(self) -> "Embedder | None":
         """The same, if it was needed so far."""
         return self._parts.get("embedder")
@@ -425,7 +442,7 @@ class _Parts:
             from search.query.fusion import Mix
             from search.query.service import SearchService
 
-            return SearchService(embedder, self.index, lambda: self.reranker, Mix.of(self.settings.lexical))
+            return SearchService(embedder, self.index, lambda: self.reranker, Mix.of(self.settings.lexical), self.words)
 
         service: SearchService = self._once("service", build)
         return service
@@ -454,7 +471,7 @@ class _Parts:
         index.ensure(CollectionSpec(embedder.dimension, embedder.fingerprint), create=False)
         return index
 
-    def go_over_to(self, settings: Settings, embedder: "Embedder | None" = None) -> None:
+    def go_over_to(self, settings: Settings, embedder: "Embedder | None" = None, words: "SparseEmbedders | None" = None) -> None:
         """From the next search on, ask what the name leads to now, with these settings."""
         with self._building:
             self._parts.pop("service", None)
@@ -466,6 +483,8 @@ class _Parts:
             self.settings = settings
             if embedder is not None:
                 self._parts["embedder"] = embedder
+            if words is not None:
+                self._parts["words"] = words
 
     def close(self) -> None:
         """Close the collection, and the engine if it is one's own. Closing twice is no error."""

@@ -5,11 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from search.embedding.sparse import describe
 from search.errors import InvalidDataset
 from search.evaluation.corpus import embed_corpus
 from search.evaluation.datasets import Dataset
-from search.factory import build_corpus_index, build_embedder, build_reranker
+from search.factory import build_corpus_index, build_embedder, build_reranker, build_words
 from search.reranking.contract import Reranker
 from search.settings import Settings
 from training import mixture, tuning
@@ -92,14 +91,14 @@ def _draw(
         raise InvalidDataset(message)
     # More than needed, for queries without enough negatives are passed over.
     wanted = mixture.draw_queries(training, shares, int(1.1 * chosen.examples), chosen.seed)
-    embedder = build_embedder(settings)
+    embedder, words = build_embedder(settings), build_words(settings)
     pools: dict[str, dict[str, Pool]] = {}
     held_out: list[HeldOut] = []
     for name, dataset in datasets.items():
         index = build_corpus_index(settings, dataset.corpus_hash, embedder)
         try:
             print(f"{name}: embedding what is not embedded yet of {len(dataset.documents):,} passages", flush=True)
-            embed_corpus(dataset, embedder, index, lambda _what, _done, _total: None, describe(settings.lexical))
+            embed_corpus(dataset, embedder, index, lambda _what, _done, _total: None, words.description, words)
             miner = Miner(dataset, embedder, index, depth=chosen.depth, lexical=chosen.lexical, guard=chosen.guard)
             pools[name] = {pool.query: pool for pool in miner.pools(sorted(set(wanted.get(name, ()))))}
             for part in PARTS:

@@ -10,7 +10,7 @@ import typer
 from search.cli.options import AsJson, Collection, DataDir, load_settings, note_damage, note_wait, print_json
 from search.cli.progress import ProgressReport
 from search.errors import InvalidQuery, InvalidSettings
-from search.factory import build_collections, needs_extra
+from search.factory import build_collections, build_words, needs_extra
 from search.searcher import open_search
 from search.settings import EdgeSettings, MemorySettings
 from search.system.terminal import clean, note, show
@@ -159,7 +159,8 @@ def reindex(
         show(f"{done.new}: {done.ingest.chunks:,} passages embedded, {done.ingest.unchanged:,} documents were there already")
         if done.check:
             ndcg = f", nDCG@10 {done.check.live_ndcg:.3f} → {done.check.new_ndcg:.3f}" if done.check.new_ndcg is not None else ""
-            show(f"{done.check.queries:,} queries: {done.check.overlap:.0%} of the first 10 documents are the same{ndcg}")
+            by = ", by vectors alone, since the old words cannot be made here" if done.check.retrieval == "dense" else ""
+            show(f"{done.check.queries:,} queries{by}: {done.check.overlap:.0%} of the first 10 documents are the same{ndcg}")
         if done.switched:
             show(f"{settings.collection} leads to {done.new}; {done.live} stays until `search collections drop {done.live}`")
     if not done.switched and done.check:
@@ -193,8 +194,9 @@ def push(data_dir: DataDir = None, collection: Collection = None, *, as_json: As
         target = PatientIndex(
             server.named(settings.collection, settings.storage), Patience(settings.ingestion.patience_s), note_wait
         )
+        words = build_words(settings)
         with ProgressReport("copying", "documents", None) as report:
-            done = copy(source, target, spec, on_progress=lambda progress: report.update(progress.documents))
+            done = copy(source, target, spec, on_progress=lambda progress: report.update(progress.documents), words=words)
         source.close()
     for rejection in done.rejections:
         note(f"rejected {rejection}")

@@ -107,12 +107,11 @@ def standard_library() -> Iterator[Document]:
 
 def prepare(searcher: Searcher, on_progress: "Callable[[Progress], None]") -> int:
     """Ingest the standard library, unless this Python's is there already; give the number of passages."""
-    from search.embedding.sparse import describe
     from search.index.contract import CollectionSpec
 
     done = searcher.settings.data_dir.expanduser() / "demo.json"
     embedder = searcher.embedder
-    spec = CollectionSpec(embedder.dimension, embedder.fingerprint, describe(searcher.settings.lexical))
+    spec = CollectionSpec(embedder.dimension, embedder.fingerprint, searcher.words.description)
     searcher.index.ensure(spec, create=True)
 
     def state() -> str:

@@ -14,7 +14,7 @@ import typer
 
 from search.cli.options import AsJson, Collection, DataDir, load_settings, print_json
 from search.errors import CollectionNotFound, SearchError
-from search.factory import build_collections, build_embedder, build_reranker, needs_extra
+from search.factory import build_collections, build_embedder, build_reranker, build_words, needs_extra
 from search.models import manifest, verify
 from search.network.addresses import without_secrets
 from search.settings import CausalSettings, EdgeSettings, ServiceSettings, Settings, files_read, unknown_names
@@ -62,6 +62,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         yield _finding("data folder", lambda: _data_dir(settings.data_dir.expanduser()))
     embedder = _finding("embedder", lambda: _embedder(settings))
     yield embedder
+    yield _finding("words", lambda: _words(settings))
     yield _finding("reranker", lambda: _reranker(settings))
     yield _finding("service", lambda: _service(settings.service))
     if embedder.ok:
@@ -118,6 +119,15 @@ def _data_dir(folder: Path) -> str:
 def _embedder(settings: Settings) -> str:
     embedder = build_embedder(settings)
     return f"{embedder.fingerprint}, {embedder.dimension} dimensions, {embedder.tokenizer.max_tokens} tokens, on {embedder.device}"
+
+
+def _words(settings: Settings) -> str:
+    lexical = settings.lexical
+    model = build_words(settings).model
+    if model is None:
+        return lexical.model if lexical.model == "none" else f"{lexical.model}, language {lexical.language}"
+    window = "" if model.tokenizer is None else f", {model.max_tokens} tokens"
+    return f"{model.fingerprint}{window}, on {model.device}"
 
 
 def _reranker(settings: Settings) -> str:
@@ -180,6 +190,7 @@ def _collection(settings: Settings) -> Iterator[Finding]:
                     f"{index.name} at {index.location}: {index.count():,} passages, of another program: {index.spec.layout}",
                     index,
                 )
+            build_words(settings)(index.spec.lexical)  # which tells of words that cannot be made here
             wordless = settings.lexical.model != "none" and not index.spec.lexical
             more = ", found by vectors alone (search reindex adds words, and embeds nothing again)" if wordless else ""
             return f"{index.name} at {index.location}: {index.count():,} passages{more}", index

@@ -191,7 +191,6 @@ def _run(
     searcher: Searcher, dataset: "Dataset", chosen: "list[Configuration]", names: Sequence[str], *, keep_hits: bool = False
 ) -> "Evaluation":
     """Measure, on the data set's own corpus or on the collection."""
-    from search.embedding.sparse import describe
     from search.evaluation.verdict import evaluate as run
     from search.query.fusion import Mix
 
@@ -207,7 +206,8 @@ def _run(
                 names=names,
                 retrieval=searcher.settings.retrieval,
                 mix=Mix.of(searcher.settings.lexical),
-                lexical=describe(searcher.settings.lexical),
+                lexical=searcher.words.description if own else "",
+                words=searcher.words,
                 keep_hits=keep_hits,
                 on_progress=lambda what, done, total: report.update(done, what, total=total),
             )

@@ -79,7 +79,7 @@ def models(
         return
     for row in rows:
         origin = "bundled" if row["bundled"] else "download"
-        show(f"{row['kind']:9} {row['name']:60} {row['megabytes']:7.0f} MB  {origin:8}  {row['licence']}")
+        show(f"{row['kind']:12} {row['name']:60} {row['megabytes']:7.0f} MB  {origin:8}  {row['licence']}")
 
 
 def list_models(*, named: bool) -> list[dict[str, Any]]:
@@ -97,9 +97,9 @@ def list_models(*, named: bool) -> list[dict[str, Any]]:
     if not named:
         return rows
     with needs_extra():
-        from search.inference.fastembed import Embedders, Rerankers
+        from search.inference.fastembed import Embedders, Rerankers, SparseModels
 
-    served = [(kinds.kind, row) for kinds in (Embedders, Rerankers) for row in kinds.list_supported_models()]
+    served = [(kinds.kind, row) for kinds in (Embedders, SparseModels, Rerankers) for row in kinds.list_supported_models()]
     return rows + [
         {"name": row["model"], "kind": kind, "bundled": False, "megabytes": row["size_in_GB"] * 1000, "licence": row["license"]}
         for kind, row in served

@@ -6,7 +6,7 @@ the engine multiplies by the inverse document frequency of its collection. Nothi
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, Protocol
 
@@ -76,34 +76,51 @@ def prepared(text: str) -> str:
     return " ".join([spaced, *compounds])
 
 
-def describe(settings: LexicalSettings) -> str:
-    """What words depend on, as it is noted with a collection; empty for none."""
+WordsLike = Callable[[str], SparseEmbedder | None]
+"""Gives what makes words like those of a collection, by its description; None for a collection without."""
+
+
+def describe(settings: LexicalSettings, **more: Any) -> str:
+    """What words depend on, as it is noted with a collection; empty for none.
+
+    Args:
+        settings: which words.
+        more: what those of a model depend on besides, see search.embedding.sparse_models.
+    """
     if settings.model == "none":
         return ""
-    return json.dumps(
-        {"model": settings.model, "version": _VERSION, "language": settings.language, "fields": list(settings.fields)}
-    )
+    noted = {"model": settings.model, "version": _VERSION, "language": settings.language, "fields": list(settings.fields)}
+    return json.dumps(noted | more)
 
 
 @lru_cache(maxsize=8)
 def words_like(description: str) -> SparseEmbedder | None:
-    """What makes words like those of a collection, by its description; None for a collection without.
+    """The same for BM25, which takes no model.
 
     Raises:
         IndexMismatch: this version makes no such words.
     """
     if not description:
         return None
-    try:
-        noted = json.loads(description)
-        if noted.pop("version") == _VERSION:
-            return Bm25(LexicalSettings(**noted))
-    except (ValueError, TypeError, KeyError, AttributeError):
-        pass
+    settings, more = noted(description)
+    if settings is not None and settings.model == "bm25" and not more:
+        return Bm25(settings)
     raise IndexMismatch(
         f"the collection's words were made by another version of this program ({description[:_SHOWN]}); bring it over with "
         "`search reindex`, which embeds nothing again, or search it with --retrieval dense"
     )
+
+
+def noted(description: str) -> tuple[LexicalSettings | None, dict[str, Any]]:
+    """The settings that a description notes, and what it says more; None for those that this version does not understand."""
+    try:
+        values = json.loads(description)
+        if values.pop("version") == _VERSION:
+            own = {name: values.pop(name) for name in ("model", "language", "fields")}
+            return LexicalSettings(**own), values
+    except (ValueError, TypeError, KeyError, AttributeError):
+        pass
+    return None, {}
 
 
 def _pairs(run: str) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from search.documents import Chunk
 from search.embedding.dense import Embedder
+from search.embedding.sparse import WordsLike, words_like
 from search.evaluation.datasets import Dataset
 from search.index.contract import CollectionSpec, VectorIndex
 from search.index.points import passages, to_point
@@ -15,7 +16,14 @@ _BATCH = 256
 Report = Callable[[str, int, int], None]  # what is being done, how much of it is, and of how much
 
 
-def embed_corpus(dataset: Dataset, embedder: Embedder, index: VectorIndex, report: Report, lexical: str = "") -> None:
+def embed_corpus(
+    dataset: Dataset,
+    embedder: Embedder,
+    index: VectorIndex,
+    report: Report,
+    lexical: str = "",
+    words: WordsLike = words_like,
+) -> None:
     """Put each document with one vector, of its title and text, and its words into the collection, where it is not there yet.
 
     Args:
@@ -24,6 +32,7 @@ def embed_corpus(dataset: Dataset, embedder: Embedder, index: VectorIndex, repor
         index: a collection for this corpus and embedder.
         report: called after every batch.
         lexical: what words are made by, see Ingestion; "" for none.
+        words: gives what makes them.
 
     Raises:
         SearchError: as the parts raise it. What is written stays, and the next call goes on from there.
@@ -40,7 +49,7 @@ def embed_corpus(dataset: Dataset, embedder: Embedder, index: VectorIndex, repor
         vectors = embedder.embed_passages(passages)
         rows = zip(chunks, vectors, tallies, group, strict=True)
         points = [to_point(chunk, vector, tally, window, d.content_hash(), 1, 1) for chunk, vector, tally, d in rows]
-        index.upsert(with_words(points, index.spec.lexical))
+        index.upsert(with_words(points, index.spec.lexical, words))
         done += len(group)
         report("embedding", done, len(dataset.documents))
 

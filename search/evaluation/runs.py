@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from search.documents import Candidate, Hit, Retrieval
 from search.embedding.dense import Embedder
+from search.embedding.sparse import WordsLike, words_like
 from search.errors import InferenceFailed, InvalidQuery
 from search.evaluation.corpus import Report
 from search.evaluation.datasets import Dataset
@@ -97,6 +98,7 @@ def compare(
     retrieved: int = 100,
     keep_hits: bool = False,
     report: Report | None = None,
+    words: WordsLike = words_like,
 ) -> list[Answers]:
     """Answer every judged query by retrieval alone and by each configuration.
 
@@ -114,6 +116,7 @@ def compare(
         retrieved: documents in a ranking, at least; what was not reranked follows in retrieval order.
         keep_hits: whether to keep, of the first configuration, the passages that a report shows.
         report: called after every query.
+        words: gives what makes words like the collection's.
 
     Returns:
         Retrieval alone, then the configurations in their order.
@@ -128,7 +131,7 @@ def compare(
     others = {c.name: _answers(c, configurations) for c in configurations}
     shared = {(id(c.reranker), c.retrieval): _Shared(c.reranker) for c in configurations if c.reranker is not None}
     views = {c.name: _View(shared[id(c.reranker), c.retrieval], c.weight) for c in configurations if c.reranker is not None}
-    retriever = Retriever(embedder, index, mix)
+    retriever = Retriever(embedder, index, mix, words)
     deepest = max((c.depth for c in configurations), default=SHOWN)
     for done, (query_id, query) in enumerate(dataset.queries.items(), 1):
         lists = {

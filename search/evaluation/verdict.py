@@ -9,6 +9,7 @@ import numpy as np
 
 from search.documents import Retrieval
 from search.embedding.dense import Embedder
+from search.embedding.sparse import WordsLike, words_like
 from search.errors import InvalidQuery
 from search.evaluation.calibration import Relevant, Reliability, Scores, reliability
 from search.evaluation.corpus import cut, documents_in, embed_corpus
@@ -155,6 +156,7 @@ def evaluate(
     retrieval: Retrieval | None = None,
     mix: Mix | None = None,
     lexical: str = "",
+    words: WordsLike = words_like,
     keep_hits: bool = False,
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> Evaluation:
@@ -170,6 +172,7 @@ def evaluate(
         retrieval: how passages are found where a configuration does not say; None: by words, too, if the collection has any.
         mix: how much words and vectors count in retrieval order.
         lexical: the words of the data set's documents, see search.embedding.sparse; "" for none.
+        words: gives what makes words like a collection's.
         keep_hits: whether to keep the passages that a report shows.
         on_progress: called with what is being done, how much of it is, and of how much.
 
@@ -190,7 +193,7 @@ def evaluate(
     dataset, notes = checked(dataset, known)
     measure({}, dataset.qrels, names)  # what cannot be measured fails now, not in an hour
     if dataset.documents:
-        embed_corpus(dataset, embedder, index, report, lexical)
-    ways: dict[str, Any] = {"retrieval": retrieval, "mix": mix, "retrieved": retrieved}
+        embed_corpus(dataset, embedder, index, report, lexical, words)
+    ways: dict[str, Any] = {"retrieval": retrieval, "mix": mix, "words": words, "retrieved": retrieved}
     answers = compare(dataset, embedder, index, configurations, **ways, keep_hits=keep_hits, report=report)
     return Evaluation(dataset, len(known), [*notes, *cut(dataset, embedder, index)], embedder.name, names, answers)

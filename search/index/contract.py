@@ -1,5 +1,6 @@
 """Where do vectors live? The contract that every engine keeps, and the values that pass through it."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ Payload = Mapping[str, Any]
 PlainFilter = Mapping[str, Any]  # a qdrant_client.models.Filter as plain data, as filters.to_plain gives it
 
 LEXICAL_SHARE = 0.3  # of the words in the order; see docs/decisions.md, 47
-LEXICAL = "bm25"  # the name of the sparse vector of a point; the dense one has none
+LEXICAL = "bm25"  # the name of the sparse vector of a point, whatever makes it; the dense one has none
 KEYWORD_FIELDS = ("document_id", "revision")  # indexed, because ingestion looks documents up by them
 
 
@@ -28,6 +29,14 @@ class CollectionSpec:
     fingerprint: str  # of the embedder
     lexical: str = ""  # what the sparse vectors depend on, as search.embedding.sparse describes it; "" where there are none
     layout: str = ""  # where passages lie, in words, if another program filled it; the fingerprint is "" then
+
+    @property
+    def idf(self) -> bool:
+        """Whether the engine multiplies by inverse document frequencies: for BM25, and where the description says so."""
+        try:
+            return json.loads(self.lexical).get("idf", True) is not False
+        except (ValueError, AttributeError):
+            return True
 
 
 class Point(NamedTuple):

@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from fastembed import TextEmbedding
+from fastembed import SparseTextEmbedding, TextEmbedding
 from fastembed.common.model_description import ModelSource, PoolingType
 from fastembed.rerank.cross_encoder import TextCrossEncoder
 
@@ -17,6 +17,7 @@ from search.inference.runtime import adapted
 from search.models import ModelFolder
 from search.models.files import is_there
 
+_FEW = 10  # names, that a message lists
 registering = threading.Lock()  # FastEmbed's registries are lists without one
 if hasattr(os, "register_at_fork"):  # so that no child begins with a lock that a thread of its parent holds
     os.register_at_fork(before=registering.acquire, after_in_parent=registering.release, after_in_child=registering.release)
@@ -36,27 +37,40 @@ class Rerankers(TextCrossEncoder):
     kind = "reranker"
 
 
-def fetch(model: str, models: type[Embedders | Rerankers], cache: Path) -> dict[str, Any]:
+class SparseModels(SparseTextEmbedding):
+    """FastEmbed's sparse models, adapted."""
+
+    EMBEDDINGS_REGISTRY = adapted(SparseTextEmbedding.EMBEDDINGS_REGISTRY)
+    kind = "sparse model"
+
+
+def fetch(model: str, models: type[Embedders | Rerankers | SparseModels], cache: Path, *, download: bool = True) -> dict[str, Any]:
     """Make sure that the files of a named model are in the cache, and give the options that load it from there.
 
     Args:
         model: the name.
         models: those that it is one of.
         cache: the folder FastEmbed keeps downloads in.
+        download: whether what is not there may be fetched.
 
     Raises:
         ModelNotFound: FastEmbed does not know the name.
         ModelUnavailable: the files are not here and could not be downloaded.
     """
-    if model.lower() not in {description["model"].lower() for description in models.list_supported_models()}:
-        message = f"no {models.kind} is called {model!r}; `search models --all` lists the names, or give the path of a model folder"
+    names = [description["model"] for description in models.list_supported_models()]
+    if model.lower() not in map(str.lower, names):
+        listed = f" ({', '.join(names)})" if len(names) <= _FEW else ""
+        message = f"no {models.kind} is called {model!r}; `search models --all` lists the names{listed}, or give the path of a "
+        message += "model folder"
         if is_there(Path(model)):
             message += ", and what stands there under this name holds no model"
         raise ModelNotFound(message)
     here: dict[str, Any] = {"model_name": model, "cache_dir": str(cache), "local_files_only": True}
     try:
         models(**here, lazy_load=True)
-    except (ValueError, OSError):
+    except (ValueError, OSError) as absent:
+        if not download:
+            raise ModelUnavailable(f"the model {model} is not in {cache}") from absent
         try:
             models(model_name=model, cache_dir=str(cache), lazy_load=True)
         except Exception as error:
@@ -85,3 +99,13 @@ def register(folder: ModelFolder, models: type[Embedders | Rerankers], **describ
         if name not in {description["model"] for description in models.list_supported_models()}:
             models.add_custom_model(model=name, sources=ModelSource(hf=name), model_file=folder.graph, **described)
     return {"model_name": name, "specific_model_path": str(folder.path), "cache_dir": str(folder.path)}
+
+
+def like_folder(folder: ModelFolder) -> dict[str, Any]:
+    """FastEmbed's description of the sparse model that a folder's files are those of: the one that has most of them.
+
+    FastEmbed runs a folder by the name of a model that it knows, and takes no other sparse ones.
+    """
+    known = SparseModels.list_supported_models()
+    whole = [one for one in known if all(is_there(folder.path / file) for file in one["additional_files"])]
+    return max(whole, key=lambda one: len(one["additional_files"]))

@@ -3,6 +3,7 @@
 import time
 
 from search.documents import Rejection
+from search.embedding.sparse import WordsLike, words_like
 from search.index.contract import CollectionSpec, Point, VectorIndex
 from search.ingestion.damage import Damage, survey
 from search.ingestion.embedding import with_words
@@ -23,6 +24,7 @@ def copy(
     sync: bool = False,
     on_progress: OnProgress | None = None,
     damage: Damage | None = None,
+    words: WordsLike = words_like,
 ) -> IngestReport:
     """Copy all documents with their vectors, each in its newest version that is whole. Killed, the same call goes on.
 
@@ -33,18 +35,23 @@ def copy(
         sync: also remove documents of the target that are not in the source.
         on_progress: called after every group of documents.
         damage: of the source, where it is known.
+        words: gives what makes words like the target's.
 
     Raises:
-        IndexMismatch: the target is of another embedder.
+        IndexMismatch: the target is of another embedder, or words like its cannot be made here.
+        ModelError: the model of the words failed.
         IndexBusy: another process writes to the target.
         IndexFailure: either of them gave up.
     """
     target.ensure(spec, create=True)
     with target.claimed():
-        return _copy(source, target, survey(source) if damage is None else damage, sync=sync, on_progress=on_progress)
+        damage = survey(source) if damage is None else damage
+        return _copy(source, target, damage, words, sync=sync, on_progress=on_progress)
 
 
-def _copy(source: VectorIndex, target: VectorIndex, damage: Damage, *, sync: bool, on_progress: OnProgress | None) -> IngestReport:
+def _copy(
+    source: VectorIndex, target: VectorIndex, damage: Damage, words: WordsLike, *, sync: bool, on_progress: OnProgress | None
+) -> IngestReport:
     started = time.monotonic()
     counts: dict[State, int] = {"added": 0, "changed": 0, "unchanged": 0, "removed": 0}
     chunks = 0
@@ -58,13 +65,14 @@ def _copy(source: VectorIndex, target: VectorIndex, damage: Damage, *, sync: boo
         stored = compare(target, revisions)
         fresh = [document_id for document_id, standing in stored.items() if standing.state != "unchanged"]
         points = [
-            Point(record.id, record.vector, {**record.payload, "generation": stored[document_id].generation + 1})
+            Point(record.id, record.vector, {**record.payload, "generation": stored[document_id].generation + 1}, record.lexical)
             for document_id in fresh
             for record in held[document_id]
             if record.vector is not None  # which holds of all, see by_document
         ]
         if points:
-            target.upsert(with_words(points, target.spec.lexical))
+            alike = source.spec.lexical == target.spec.lexical
+            target.upsert(points if alike else with_words(points, target.spec.lexical, words))
         if changed := {one: revisions[one] for one in fresh if stored[one].state == "changed"}:
             target.delete(filter=written_of(list(changed), revisions_but=list(changed.values())))
         for standing in stored.values():

@@ -5,7 +5,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from search.embedding.dense import Embedder
-from search.embedding.sparse import words_like
+from search.embedding.sparse import WordsLike, words_like
 from search.errors import InferenceFailed
 from search.index.contract import Point, Vector
 from search.index.points import searchable_text
@@ -19,9 +19,19 @@ class Embedded(NamedTuple):
     refused: dict[str, str]
 
 
-def with_words(points: Sequence[Point], lexical: str) -> list[Point]:
-    """Points with the words of their passages, by what a collection says of them; as they are, where words do not count there."""
-    words = words_like(lexical)
+def with_words(points: Sequence[Point], lexical: str, like: WordsLike = words_like) -> list[Point]:
+    """Points with the words of their passages, by what a collection says of them; as they are, where words do not count there.
+
+    Args:
+        points: of passages.
+        lexical: the description of the collection's words.
+        like: gives what makes such words.
+
+    Raises:
+        IndexMismatch: such words cannot be made here.
+        ModelError: the model of the words failed.
+    """
+    words = like(lexical)
     if words is None:
         return [point._replace(lexical=None) for point in points]
     vectors = words.embed_passages([searchable_text(point.payload, words.fields) for point in points])

@@ -12,9 +12,10 @@ from dataclasses import asdict, dataclass
 from heapq import nsmallest
 from typing import Any
 
-from search.documents import Document, check_strings
+from search.documents import Document, Retrieval, check_strings
 from search.embedding.dense import Embedder
-from search.errors import ReindexRefused
+from search.embedding.sparse import WordsLike, words_like
+from search.errors import IndexMismatch, ReindexRefused
 from search.index.collections import CollectionInfo, Collections
 from search.index.contract import CollectionSpec, VectorIndex
 from search.index.points import passages
@@ -53,6 +54,7 @@ class Check:
         new_ndcg: likewise.
         passed: whether the name may be led to the new one.
         because: why not; empty if it may.
+        retrieval: "dense" where both were asked by vectors alone, since the live one's words cannot be made here any more.
     """
 
     queries: int
@@ -61,6 +63,7 @@ class Check:
     new_ndcg: float | None
     passed: bool
     because: str
+    retrieval: Retrieval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,7 @@ class Reindexing:
         chunker: Chunker,
         storage: StorageSettings,
         lexical: str = "",
+        words: WordsLike = words_like,
     ) -> None:
         """Keep the parts.
 
@@ -101,7 +105,9 @@ class Reindexing:
             chunker: likewise.
             storage: likewise.
             lexical: its words, as search.embedding.sparse describes them; "" for none.
+            words: gives what makes words like a collection's.
         """
+        self._words_like = words
         self._collections = collections
         self._name = name
         self._embedder = embedder
@@ -153,7 +159,7 @@ class Reindexing:
             with live.claimed():  # what came in meanwhile would be missing
                 damage = survey(live)
                 if _digest_of(info.spec) == _digest_of(spec) and self._cut_alike(live):
-                    copy(live, new, spec, sync=True, on_progress=on_progress, damage=damage)
+                    copy(live, new, spec, sync=True, on_progress=on_progress, damage=damage, words=self._words_like)
                 report = self._fill(live, new, on_progress)
                 check = None
                 if old_embedder is not None:
@@ -169,7 +175,13 @@ class Reindexing:
 
     def _fill(self, live: VectorIndex, new: VectorIndex, on_progress: OnProgress | None) -> IngestReport:
         filling = Ingestion(
-            self._embedder, new, self._chunker, max_characters=sys.maxsize, lexical=self._spec.lexical, on_progress=on_progress
+            self._embedder,
+            new,
+            self._chunker,
+            max_characters=sys.maxsize,
+            lexical=self._spec.lexical,
+            words=self._words_like,
+            on_progress=on_progress,
         )
         report = filling.run(documents(live), sync=True, max_delete=sys.maxsize)
         if report.rejected:
@@ -206,13 +218,14 @@ class Reindexing:
         return all(record.payload["revision"] == revision for record in passages(stored, ["revision"]))
 
     def _checked(self, live: VectorIndex, new: VectorIndex, embedder: Embedder, judged: Judged, min_overlap: float) -> Check:
-        before = {one: _first_documents(live, embedder, text) for one, text in judged.queries.items()}
-        after = {one: _first_documents(new, self._embedder, text) for one, text in judged.queries.items()}
+        retrieval = self._comparable(live)
+        before = {one: self._first_documents(live, embedder, text, retrieval) for one, text in judged.queries.items()}
+        after = {one: self._first_documents(new, self._embedder, text, retrieval) for one, text in judged.queries.items()}
         shared = [len(set(before[one]) & set(after[one])) / len(before[one]) for one in judged.queries if before[one]]
         overlap = sum(shared) / len(shared) if shared else 1.0
         if not judged.qrels:
             because = "" if overlap >= min_overlap else f"only {overlap:.0%} of the first {_TOP} documents are the same"
-            return Check(len(before), overlap, None, None, not because, because)
+            return Check(len(before), overlap, None, None, not because, because, retrieval)
         from search.evaluation.measures import mean, measure, ranked
 
         old, now = (
@@ -220,7 +233,20 @@ class Reindexing:
             for run in (before, after)
         )
         because = "" if now >= old - _TOLERANCE else f"nDCG@10 falls from {old:.3f} to {now:.3f}"
-        return Check(len(before), overlap, old, now, not because, because)
+        return Check(len(before), overlap, old, now, not because, because, retrieval)
+
+    def _comparable(self, live: VectorIndex) -> Retrieval | None:
+        """How both are asked: by words, too, unless those of the live one cannot be made here any more."""
+        try:
+            self._words_like(live.spec.lexical)
+        except IndexMismatch:
+            return "dense"
+        return None
+
+    def _first_documents(self, index: VectorIndex, embedder: Embedder, query: str, retrieval: Retrieval | None) -> list[str]:
+        retriever = Retriever(embedder, index, words=self._words_like)
+        candidates = retriever.retrieve(query, _CANDIDATES, retrieval=retrieval).candidates
+        return list(dict.fromkeys(candidate.document_id for candidate in candidates))[:_TOP]
 
 
 def roll_back(collections: Collections, name: str) -> tuple[str, str]:
@@ -281,11 +307,6 @@ def sampled(index: VectorIndex) -> list[str]:
 def enumerate_queries(queries: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Queries with their numbers as ids."""
     return ((str(number), query) for number, query in enumerate(queries))
-
-
-def _first_documents(index: VectorIndex, embedder: Embedder, query: str) -> list[str]:
-    candidates = Retriever(embedder, index).retrieve(query, _CANDIDATES).candidates
-    return list(dict.fromkeys(candidate.document_id for candidate in candidates))[:_TOP]
 
 
 def _digest_of(spec: CollectionSpec) -> str:

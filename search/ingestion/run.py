@@ -14,6 +14,7 @@ from functools import partial
 
 from search.documents import Document, Rejection
 from search.embedding.dense import Embedder
+from search.embedding.sparse import WordsLike, words_like
 from search.errors import CollectionNotFound
 from search.index.contract import CollectionSpec, VectorIndex
 from search.ingestion.changes import check_max_delete, most
@@ -45,6 +46,7 @@ class Ingestion:
         *,
         max_characters: int,
         lexical: str = "",
+        words: WordsLike = words_like,
         on_progress: OnProgress | None = None,
         on_rejection: OnRejection | None = None,
         on_change: OnChange | None = None,
@@ -57,6 +59,7 @@ class Ingestion:
             chunker: cuts the documents.
             max_characters: a longer document is rejected.
             lexical: the words of a collection that is made, as search.embedding.sparse describes them; "" for none.
+            words: gives what makes words like a collection's.
             on_progress: called after every step, in the thread that runs.
             on_rejection: called for every rejection, as it happens.
             on_change: called for every document that is added, changed or removed, or would be.
@@ -66,7 +69,8 @@ class Ingestion:
         using = threading.Lock()  # the index, which reading and writing both ask
         self._planning = Planning(index, using, chunker, max_characters)
         self._vectors = Vectors(embedder)
-        self._writing = Writing(index, using, embedder.tokenizer)
+        self._writing = Writing(index, using, embedder.tokenizer, words)
+        self._words_like = words
         self._on_progress = on_progress
         self._on_rejection = on_rejection
         self._on_change = on_change
@@ -108,12 +112,15 @@ class Ingestion:
             CollectionNotFound: there is no collection, and it is not to be made.
             InvalidDocument: max_delete is negative, or a float above 1.0, or no number.
             IndexBusy: another process writes to the collection.
+            IndexMismatch: it was made for another embedder, or words like its cannot be made here.
             IndexFailure: the index gave up; what was written stays, and the same call again goes on from there.
-            ModelError: the embedder gave up; likewise.
+            ModelError: the embedder gave up, or the model of the words; likewise.
         """
         check_max_delete(max_delete)
         self._started = time.monotonic()
         exists = self._open(create=create and not dry_run, needed=not (create and dry_run))
+        if not dry_run:
+            self._words_like(self._index.spec.lexical)  # which fails now, not when the first passages are embedded
         with nullcontext() if dry_run else self._index.claimed():
             return self._run(documents, sync=sync, max_delete=max_delete, dry_run=dry_run, exists=exists)
 

@@ -6,7 +6,8 @@ from itertools import groupby
 from typing import NamedTuple
 
 from search.documents import Rejection
-from search.errors import IndexRejected
+from search.embedding.sparse import WordsLike, words_like
+from search.errors import IndexRejected, InferenceFailed
 from search.index.contract import Point, VectorIndex
 from search.index.points import to_point
 from search.inference.tokens import MUCH_UNKNOWN, TextTokenizer
@@ -32,8 +33,10 @@ class Outcome(NamedTuple):
 class Writing:
     """Writes step by step."""
 
-    def __init__(self, index: VectorIndex, using: threading.Lock, tokenizer: TextTokenizer) -> None:
-        """Keep the index, the lock that is held during each request to it, and the embedder's tokenizer."""
+    def __init__(self, index: VectorIndex, using: threading.Lock, tokenizer: TextTokenizer, words: WordsLike = words_like) -> None:
+        """Keep the index, the lock that is held during each request to it, the embedder's tokenizer, and what gives words."""
+        self._words_like = words
+        self._worded = False  # anything
         self._index = index
         self._tokenizer = tokenizer
         self._using = using
@@ -50,9 +53,10 @@ class Writing:
         Raises:
             IndexFailure: the index gave up, or takes nothing at all.
         """
-        points = self._to_points(embedded)
+        points, wordless = self._with_words(self._to_points(embedded))
         with self._using:
-            for document_id, reason in (embedded.refused | self._upsert(points)).items():
+            fit = [point for point in points if point.payload["document_id"] not in wordless]
+            for document_id, reason in (embedded.refused | wordless | self._upsert(fit)).items():
                 self._refused.setdefault(document_id, reason)
             complete = {one: standing for one, standing in step.concluded.items() if one not in self._refused}
             changed = {one: revision for one, (state, revision) in complete.items() if state == "changed"}
@@ -75,11 +79,35 @@ class Writing:
     def _to_points(self, embedded: Embedded) -> list[Point]:
         window = self._tokenizer.max_tokens - self._tokenizer.special_tokens(pair=False)
         tallies = self._tokenizer.tally([passage.chunk.passage for passage, _ in embedded.passages])
-        points = [
+        return [
             to_point(one.chunk, vector, tally, window, one.revision, one.chunks, one.generation)
             for (one, vector), tally in zip(embedded.passages, tallies, strict=True)
         ]
-        return with_words(points, self._index.spec.lexical)
+
+    def _with_words(self, points: list[Point]) -> tuple[list[Point], dict[str, str]]:
+        """Points with their words, and the documents that the model of the words failed on, with the reason.
+
+        Raises:
+            ModelError: the model gave up, or fails on every document.
+        """
+        lexical = self._index.spec.lexical
+        try:
+            worded = with_words(points, lexical, self._words_like)
+        except InferenceFailed as failure:
+            worded, refused = [], {}
+            for document_id, group in groupby(points, lambda point: str(point.payload["document_id"])):
+                passages = list(group)
+                try:
+                    worded += with_words(passages, lexical, self._words_like)
+                    self._worded = True
+                except InferenceFailed as reason:
+                    worded += passages
+                    refused[document_id] = str(reason)
+            if not self._worded:
+                raise failure from None
+            return worded, refused
+        self._worded |= bool(worded)
+        return worded, {}
 
     def _upsert(self, points: list[Point]) -> dict[str, str]:
         """Write points; of the documents that the index refuses, the reason."""

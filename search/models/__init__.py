@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -113,8 +113,13 @@ def open_folder(path: Path, name: str) -> ModelFolder:
     return ModelFolder(name, path, graph, read["config.json"], read["recipe.json"])
 
 
-def fingerprint(path: Path, graph: str) -> str:
+def fingerprint(path: Path, graph: str, also: Sequence[str] = ()) -> str:
     """A hash of all that a model's answers depend on: the file with its graph or weights, their external data, and settings.
+
+    Args:
+        path: the model's folder.
+        graph: the file, relative to it.
+        also: further files of this model, likewise; those that are not there are left out.
 
     Raises:
         ModelIncomplete: a file is missing or cannot be read.
@@ -124,7 +129,7 @@ def fingerprint(path: Path, graph: str) -> str:
     # These two suffixes were hashed before graphs were read, whether a graph names the file or not; what is stored holds that.
     beside = sorted(file for file in (path / graph).parent.iterdir() if file.suffix in {".onnx_data", ".data"} and file.is_file())
     others = [file for file in named if file not in beside]
-    hashed = [path / graph, *beside, *(path / file for file in _HASHED if (path / file).is_file()), *others]
+    hashed = [path / graph, *beside, *(path / file for file in (*_HASHED, *also) if (path / file).is_file()), *others]
     return _digest(sha256(file) for file in hashed)
 
 

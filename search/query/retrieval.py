@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from search.documents import Candidate, Retrieval
 from search.embedding.dense import Embedder
-from search.embedding.sparse import words_like
+from search.embedding.sparse import WordsLike, words_like
 from search.errors import InvalidQuery
 from search.index.contract import CollectionSpec, PlainFilter, Query, VectorIndex
 from search.index.points import find, to_candidate
@@ -32,15 +32,17 @@ class Retrieved(NamedTuple):
 class Retriever:
     """The first stage over one collection. Safe to call from several threads."""
 
-    def __init__(self, embedder: Embedder, index: VectorIndex, mix: Mix | None = None) -> None:
+    def __init__(self, embedder: Embedder, index: VectorIndex, mix: Mix | None = None, words: WordsLike = words_like) -> None:
         """Keep the parts.
 
         Args:
             embedder: the one the collection was built with.
             index: the collection; opened with the first query.
             mix: how much words and vectors count.
+            words: gives what makes words like the collection's.
         """
         self._mix = mix or Mix()
+        self._words_like = words
         self._embedder = embedder
         self._index = index
         self._opened = False
@@ -67,12 +69,13 @@ class Retriever:
 
         Raises:
             InvalidQuery: retrieval is lexical, and the collection has no words.
+            IndexMismatch: words like the collection's cannot be made here.
             IndexFailure: the collection cannot be searched.
-            ModelError: the embedder failed.
+            ModelError: the embedder failed, or the model of the words.
         """
         started = time.perf_counter()
         self._open()
-        words = None if retrieval == "dense" else words_like(self._index.spec.lexical)
+        words = None if retrieval == "dense" else self._words_like(self._index.spec.lexical)
         warnings = []
         if words is None and retrieval == "lexical":
             raise InvalidQuery(f"{self._without_words()}, or ask for retrieval dense")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from search.documents import Hit, Retrieval, SearchResult, check_query
 from search.embedding.dense import Embedder
+from search.embedding.sparse import WordsLike, words_like
 from search.errors import InvalidQuery
 from search.index.contract import PlainFilter, VectorIndex
 from search.inference.tokens import MUCH_UNKNOWN, goes_on, head
@@ -26,7 +27,12 @@ class SearchService:
     """Two stages over one collection. Safe to call from several threads."""
 
     def __init__(
-        self, embedder: Embedder, index: VectorIndex, reranker: Callable[[], Reranker | None], mix: Mix | None = None
+        self,
+        embedder: Embedder,
+        index: VectorIndex,
+        reranker: Callable[[], Reranker | None],
+        mix: Mix | None = None,
+        words: WordsLike = words_like,
     ) -> None:
         """Keep the parts.
 
@@ -35,10 +41,11 @@ class SearchService:
             index: the collection; opened on the first search.
             reranker: gives the second stage when it is first needed, None for retrieval alone.
             mix: how much words and vectors count in retrieval order.
+            words: gives what makes words like the collection's.
         """
         self._embedder = embedder
         self._index = index
-        self._retriever = Retriever(embedder, index, mix)
+        self._retriever = Retriever(embedder, index, mix, words)
         self._reranker = reranker
 
     def search(self, query: str, options: SearchOptions) -> SearchResult:

@@ -50,12 +50,16 @@ Language = Literal[
 class LexicalSettings(_Section):
     """By which words passages are found. Model, language and fields are a collection's own; `search reindex` makes it anew."""
 
-    model: Literal["bm25", "none"] = Field(
-        "bm25", description="none: passages have no words, and are found by their vectors alone."
+    model: str = Field(
+        "bm25",
+        min_length=1,
+        description="bm25; none: passages have no words, and are found by their vectors alone; or a sparse model, as SPLADE or "
+        "miniCOIL: a local directory, or a name that FastEmbed serves (`search models --all`).",
     )
     language: Language = Field(
         "english",
-        description="Whose stop words are left out, and by whose rules words are stemmed; none: all words count as they are.",
+        description="Of BM25: whose stop words are left out, and by whose rules words are stemmed; none: all words count as they "
+        "are. Sparse models have their own.",
     )
     fields: tuple[Annotated[str, StringConstraints(pattern=r"^metadata\..+$")], ...] = Field(
         (), description='Metadata by which passages are found, too, such as ["metadata.isbn"]; title, headings and id always are.'

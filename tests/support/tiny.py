@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import safetensors.numpy
 from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+from tokenizers import Tokenizer
 
 from search.export.bert import Head, build_bert
 from search.export.graph import GraphBuilder
@@ -28,6 +31,7 @@ HUB_EMBEDDER = (
     "model_optimized.onnx",
 )
 HUB_STATIC = ("minishlab/potion-base-8M", "minishlab/potion-base-8M", "model.safetensors")
+HUB_SPLADE = ("prithivida/Splade_PP_en_v1", "Qdrant/Splade_PP_en_v1", "model.onnx")
 HUB_CROSS_ENCODER = ("Xenova/ms-marco-MiniLM-L-6-v2", "Xenova/ms-marco-MiniLM-L-6-v2", "onnx/model.onnx")
 
 
@@ -79,14 +83,99 @@ def tiny_model(
     folder.mkdir(parents=True)
     graph = build_bert(tiny_weights(seed), SHAPE, head, GraphBuilder(precision))
     (folder / "model.onnx").write_bytes(graph.SerializeToString(deterministic=True))
-    for name in ("tokenizer.json", "special_tokens_map.json"):
-        shutil.copy(BUNDLED / "all-MiniLM-L6-v2" / name, folder)
-    _write(folder / "tokenizer_config.json", {"model_max_length": max_tokens, "pad_token": "[PAD]"})
-    _write(folder / "config.json", {"model_type": "bert", "hidden_size": SHAPE.width, "pad_token_id": 0})
+    _other_files(folder, max_tokens)
     if head == "encoder":
         (folder / "1_Pooling").mkdir()
         modes = {f"pooling_mode_{mode}": mode.startswith(pooling) for mode in ("mean_tokens", "cls_token")}
         _write(folder / "1_Pooling" / "config.json", {"word_embedding_dimension": SHAPE.width, **modes})
+    return folder
+
+
+def _other_files(folder: Path, max_tokens: int) -> None:
+    for name in ("tokenizer.json", "special_tokens_map.json"):
+        shutil.copy(BUNDLED / "all-MiniLM-L6-v2" / name, folder)
+    _write(folder / "tokenizer_config.json", {"model_max_length": max_tokens, "pad_token": "[PAD]"})
+    _write(folder / "config.json", {"model_type": "bert", "hidden_size": SHAPE.width, "pad_token_id": 0})
+
+
+def tiny_splade(
+    folder: Path, *, seed: int = 7, bias: float = -7.0, fails_on: str = "", graph: str = "model.onnx", max_tokens: int = 64
+) -> Path:
+    """A masked language model: a logit for each word of the vocabulary, of which some 100 in a text are above zero.
+
+    Args:
+        folder: to be made.
+        seed: of the weights.
+        bias: of all logits; none is above zero by -1e6, none a number by NaN.
+        fails_on: a word whose texts have logits that are no numbers.
+        graph: the file, relative to the folder.
+        max_tokens: the window.
+    """
+    model = build_bert(tiny_weights(seed), SHAPE, "encoder", GraphBuilder(FP32))
+    decoder = np.random.default_rng(seed).normal(size=(SHAPE.width, VOCABULARY)).astype(np.float32) * 0.25
+    constants = {"decoder": decoder, "decoder.bias": np.array(bias, np.float32)}
+    model.graph.initializer.extend(numpy_helper.from_array(value, name) for name, value in constants.items())
+    model.graph.node.append(helper.make_node("MatMul", ["last_hidden_state", "decoder"], ["decoded"]))
+    model.graph.node.append(helper.make_node("Add", ["decoded", "decoder.bias"], ["logits"]))
+    _gives(model, {"logits": ["batch", "length", VOCABULARY]})
+    if fails_on:
+        table = next(one for one in model.graph.initializer if one.name == "words.table")
+        rows = numpy_helper.to_array(table).copy()
+        rows[Tokenizer.from_file(str(BUNDLED / "all-MiniLM-L6-v2" / "tokenizer.json")).token_to_id(fails_on)] = np.nan
+        table.CopyFrom(numpy_helper.from_array(rows, table.name))
+    return _written(model, folder, graph, max_tokens)
+
+
+def tiny_bm42(folder: Path, *, stop_words: tuple[str, ...] = ("the", "of")) -> Path:
+    """A model whose sixth layer gives the attention of each token to each."""
+    model = build_bert(tiny_weights(7), SHAPE, "encoder", GraphBuilder(FP32))
+    model.graph.initializer.append(numpy_helper.from_array(np.array([1]), "heads"))
+    layers: list[tuple[str, list[str], str, dict[str, Any]]] = [
+        ("Transpose", ["last_hidden_state"], "turned", {"perm": [0, 2, 1]}),
+        ("MatMul", ["last_hidden_state", "turned"], "products", {}),
+        ("Softmax", ["products"], "attention", {"axis": -1}),
+        ("Unsqueeze", ["attention", "heads"], "attention_6", {}),
+    ]
+    for kind, inputs, output, attributes in layers:
+        model.graph.node.append(helper.make_node(kind, inputs, [output], **attributes))
+    _gives(model, {"last_hidden_state": ["batch", "length", SHAPE.width], "attention_6": ["batch", 1, "length", "length"]})
+    _written(model, folder, "model.onnx", 64)
+    (folder / "stopwords.txt").write_text("\n".join(stop_words))
+    return folder
+
+
+def tiny_minicoil(folder: Path) -> Path:
+    """A model that has four numbers for each of some words, by their context."""
+    model = build_bert(tiny_weights(7), SHAPE, "encoder", GraphBuilder(FP32))
+    _written(model, folder, "onnx/model.onnx", 64)
+    known = ["cat", "sleep", "bark", "pump"]
+    weights = np.random.default_rng(7).normal(size=(1 + len(known), SHAPE.width, 4)).astype(np.float32)
+    np.save(folder / "minicoil.triplet.model.npy", weights)
+    _write(folder / "minicoil.triplet.model.vocab", {"vocab": known, "stem_mapping": {word: word for word in known}})
+    (folder / "stopwords.txt").write_text("the\nof")
+    return folder
+
+
+def tiny_bm25(folder: Path) -> Path:
+    """FastEmbed's own BM25: no graph, and lists of stop words."""
+    from fastembed.sparse.bm25 import supported_bm25_models
+
+    folder.mkdir(parents=True)
+    _write(folder / "config.json", {})
+    for name in supported_bm25_models[0].additional_files:
+        (folder / name).write_text("the\nof" if name == "english.txt" else "der\nvon")
+    return folder
+
+
+def _gives(model: onnx.ModelProto, outputs: dict[str, list[str | int]]) -> None:
+    del model.graph.output[:]
+    model.graph.output.extend(helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name, shape in outputs.items())
+
+
+def _written(model: onnx.ModelProto, folder: Path, graph: str, max_tokens: int) -> Path:
+    (folder / graph).parent.mkdir(parents=True)
+    (folder / graph).write_bytes(model.SerializeToString(deterministic=True))
+    _other_files(folder, max_tokens)
     return folder
 
 
@@ -98,9 +187,12 @@ def into_hub_cache(folder: Path, cache: Path, _name: str, repository: str, graph
     (snapshot / graph).parent.mkdir(parents=True)
     (root / "refs").mkdir()
     (root / "refs" / "main").write_text(revision)
-    shutil.copy(next(folder.glob("model.*")), snapshot / graph)
+    shutil.copy(next(folder.glob("model.*"), folder / graph), snapshot / graph)
     for file in folder.glob("*.json"):
         shutil.copy(file, snapshot)
+    for pattern in ("*.txt", "minicoil.*"):  # of sparse models
+        for file in folder.glob(pattern):
+            shutil.copy(file, snapshot)
 
 
 def tiny_static_model(folder: Path) -> Path:

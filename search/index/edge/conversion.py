@@ -116,7 +116,7 @@ def to_config(spec: CollectionSpec, storage: StorageSettings) -> edge.EdgeConfig
         hnsw_config=edge.HnswIndexConfig(storage.hnsw_m, storage.hnsw_ef_construct, _FULL_SCAN_KB),
     )
     optimizers = edge.EdgeOptimizersConfig(max_segment_size=_LARGEST_SEGMENT * 4 * spec.dimension // 1024)
-    words = edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf, memory=edge.Memory.Cold)
+    words = edge.EdgeSparseVectorParams(modifier=edge.Modifier.Idf if spec.idf else None, memory=edge.Memory.Cold)
     return edge.EdgeConfig(
         vectors=vectors,
         sparse_vectors={LEXICAL: words} if spec.lexical else None,

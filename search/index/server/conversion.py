@@ -50,7 +50,7 @@ def missing_shards(cluster: models.CollectionClusterInfo) -> tuple[int, int]:
 
 def to_creation(spec: CollectionSpec, storage: StorageSettings, sharding: Sharding, purpose: str) -> dict[str, Any]:
     """How a collection is made."""
-    words = {LEXICAL: models.SparseVectorParams(modifier=models.Modifier.IDF)}
+    words = {LEXICAL: models.SparseVectorParams(modifier=models.Modifier.IDF if spec.idf else None)}
     return {
         "vectors_config": models.VectorParams(size=spec.dimension, distance=models.Distance.COSINE, on_disk=storage.on_disk),
         "sparse_vectors_config": words if spec.lexical else None,
