@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import qdrant_edge
 
 from search.documents import SparseVector
+from search.embedding.spelling import checkable, one_edit_from, stand_ins
 from search.errors import IndexMismatch
 from search.settings import LexicalSettings
 
@@ -39,6 +40,15 @@ class SparseEmbedder(Protocol):
 
     def embed_passages(self, texts: Sequence[str]) -> list[SparseVector | None]:
         """The words of each passage; None for one that has none."""
+
+    def words_to_check(self, text: str) -> dict[str, SparseVector]:
+        """The words of a query that may be misspelt, as they are written, each by itself; empty where spelling does not matter."""
+
+    def spelt_like(self, word: str) -> SparseVector | None:
+        """All that one typing error makes of a word; None for nothing."""
+
+    def stand_ins(self, word: str, spelt_like: SparseVector, texts: Sequence[str]) -> list[str]:
+        """The words of passages that are `spelt_like` a word, as they stand there, most frequent first."""
 
 
 class Bm25:
@@ -67,6 +77,19 @@ class Bm25:
     def embed_passages(self, texts: Sequence[str]) -> list[SparseVector | None]:
         """The words of each passage, by saturated frequency; None for one that has none."""
         return [_plain(self._model.embed_document(prepared(text))) for text in texts]
+
+    def words_to_check(self, text: str) -> dict[str, SparseVector]:
+        """The words of a query that may be misspelt, as they are written, each by itself; for which they are see `spelling`."""
+        made = {word: self.embed_query(word) for word in checkable(text)}
+        return {word: vector for word, vector in made.items() if vector}
+
+    def spelt_like(self, word: str) -> SparseVector | None:
+        """All that one typing error makes of a word, each counting 1: what the collection does not have matches nothing."""
+        return self.embed_query(" ".join(one_edit_from(word)))
+
+    def stand_ins(self, word: str, spelt_like: SparseVector, texts: Sequence[str]) -> list[str]:
+        """The words of passages that are `spelt_like` a word, as they stand there, most frequent first."""
+        return stand_ins(word, texts, self.embed_query, set(spelt_like.indices))
 
 
 def prepared(text: str) -> str:

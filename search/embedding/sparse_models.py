@@ -198,6 +198,18 @@ class _Words:
         self.embed_query, self.embed_passages = model.embed_query, model.embed_passages
         self.fields = fields
 
+    def words_to_check(self, text: str) -> dict[str, SparseVector]:  # noqa: ARG002  # as the protocol has it
+        """None: a model reads a misspelt word in parts."""
+        return {}
+
+    def spelt_like(self, word: str) -> SparseVector | None:  # noqa: ARG002
+        """Nothing, likewise."""
+        return None
+
+    def stand_ins(self, word: str, spelt_like: SparseVector, texts: Sequence[str]) -> list[str]:  # noqa: ARG002
+        """None, likewise."""
+        return []
+
 
 class SparseEmbedders:
     """What makes words: for new collections as the settings say, for others as is noted with them. Each model is loaded once.

@@ -1,7 +1,7 @@
 """Where do vectors live? The contract that every engine keeps, and the values that pass through it."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -62,6 +62,7 @@ class Query:
         rare_share: likewise, where hardly any point has one of the words, as with a part number; None for no other share.
         fusion: how both scores become one.
         listed: points by vector, and by words, at least, that are looked at where both find them.
+        probes: single words that the collection must have, whatever the filter: if it lacks one, nothing is looked for.
     """
 
     vector: Vector
@@ -73,6 +74,7 @@ class Query:
     rare_share: float | None = None
     fusion: Fusion = "zscore"
     listed: int = 0
+    probes: Sequence[SparseVector] = ()
 
 
 class Match(NamedTuple):
@@ -86,6 +88,17 @@ class Match(NamedTuple):
     lexical_rank: int | None = None  # likewise in the list by words
     fused: float | None = None  # what the order is by, where words count …
     share: float | None = None  # … and how much they did
+
+
+class Matches(list[Match]):
+    """The answers of a query, best first."""
+
+    absent: tuple[int, ...]  # which of the query's probes no point has; then there is no match
+
+    def __init__(self, matches: Iterable[Match] = (), absent: Sequence[int] = ()) -> None:
+        """Keep both."""
+        super().__init__(matches)
+        self.absent = tuple(absent)
 
 
 class Record(NamedTuple):
@@ -145,7 +158,7 @@ class VectorIndex(Protocol):
     def upsert(self, points: Sequence[Point]) -> None:
         """Write points, replacing those with the same id. The next query sees them."""
 
-    def query(self, query: Query, limit: int) -> list[Match]:
+    def query(self, query: Query, limit: int) -> Matches:
         """The `limit` best points by vector, by words, or by both, as the query says, best first."""
 
     def delete(self, *, ids: Sequence[str] = (), filter: PlainFilter | None = None) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.documents import Fusion, SparseVector
-from search.index.contract import Match, Payload, PlainFilter, Query, Vector, to_engine_id
+from search.index.contract import Match, Matches, Payload, PlainFilter, Query, Vector, to_engine_id
 
 Scores = NDArray[np.float64]
 
@@ -41,7 +41,7 @@ class Scored(NamedTuple):
 Ask = Callable[[Sequence[Listing]], list[list[Scored]]]
 
 
-def matches(query: Query, limit: int, ask: Ask) -> list[Match]:
+def matches(query: Query, limit: int, ask: Ask) -> Matches:
     """The `limit` best points for a query, best first; equal ones by cosine, then in the order of ids, so that answers repeat.
 
     Scores that a list lacks are requested by id, so all of them are exact. That takes two requests, and rarely a third one, for
@@ -54,17 +54,21 @@ def matches(query: Query, limit: int, ask: Ask) -> list[Match]:
     """
     if query.retrieval == "dense":
         found = sorted(ask([Listing(query.vector, limit, query.filter)])[0], key=_best_first)
-        return [Match(*one, dense_rank=rank) for rank, one in enumerate(found, 1)]
+        return Matches(Match(*one, dense_rank=rank) for rank, one in enumerate(found, 1))
     listed = max(limit, query.listed) if query.retrieval == "hybrid" else limit
     wanted = [query.vector if query.retrieval == "hybrid" else None, query.lexical]
-    answers = iter(ask([Listing(one, listed, query.filter, payload=False) for one in wanted if one is not None]))
-    by_vector, by_words = (sorted(next(answers), key=_best_first) if one is not None else [] for one in wanted)
+    listings = [Listing(one, listed, query.filter, payload=False) for one in wanted if one is not None]
+    answers = ask([*listings, *(Listing(probe, 1, None, payload=False) for probe in query.probes)])
+    if absent := [at for at, points in enumerate(answers[len(listings) :]) if not points]:
+        return Matches(absent=absent)
+    lists = iter(answers)
+    by_vector, by_words = (sorted(next(lists), key=_best_first) if one is not None else [] for one in wanted)
     union = _Union(query, by_vector, [one for one in by_words if one.score > 0])
     payloads = {one.id: one.payload for one in _completed(union, limit, listed, ask)}
     best = union.order()[:limit]
     if lacking := [one for one, _ in best if one not in payloads]:
         payloads |= {one.id: one.payload for one in ask([Listing(query.vector, limit, _these(lacking))])[0]}
-    return [
+    return Matches(
         Match(
             one,
             union.cosines[one],
@@ -77,7 +81,7 @@ def matches(query: Query, limit: int, ask: Ask) -> list[Match]:
         )
         for one, score in best
         if one in payloads  # else it was deleted meanwhile
-    ]
+    )
 
 
 class _Union:

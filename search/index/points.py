@@ -98,6 +98,7 @@ class Found(NamedTuple):
 
     matches: list[Match]  # passages, best first
     damaged: int  # points among the closest that are no passages, and were left out
+    absent: tuple[int, ...] = ()  # which of the query's probes no point has; then nothing was looked for
 
 
 def find(index: VectorIndex, query: Query, limit: int) -> Found:
@@ -121,7 +122,7 @@ def find(index: VectorIndex, query: Query, limit: int) -> Found:
         document_id = match.payload["document_id"]
         newest[document_id] = max(newest.get(document_id, 0), match.payload.get("generation", 0))
     current = [match for match in good if match.payload.get("generation", 0) == newest[match.payload["document_id"]]]
-    return Found(current, damaged)
+    return Found(current, damaged, matches.absent)
 
 
 def to_point(chunk: Chunk, vector: Vector, tally: Tally, window: int, revision: str, chunks: int, generation: int) -> Point:

@@ -9,7 +9,7 @@ from itertools import dropwhile
 from typing import Any, TypeVar
 
 from search.errors import IndexFailure, IndexOverloaded
-from search.index.contract import Attempt, CollectionSpec, Match, PlainFilter, Point, Query, Record, VectorIndex
+from search.index.contract import Attempt, CollectionSpec, Matches, PlainFilter, Point, Query, Record, VectorIndex
 
 Answer = TypeVar("Answer")
 OnWait = Callable[[IndexFailure, float], None]
@@ -66,7 +66,7 @@ class PatientIndex:
         """Write points, replacing those with the same id."""
         self._patiently(lambda: self._index.upsert(points))
 
-    def query(self, query: Query, limit: int) -> list[Match]:
+    def query(self, query: Query, limit: int) -> Matches:
         """The `limit` best points by vector, by words, or by both, as the query says, best first."""
         return self._patiently(lambda: self._index.query(query, limit))
 

@@ -18,15 +18,17 @@ class Mix:
     Attributes:
         share: of the words, 0 to 1; None: .3 of z-scores, half of ranks, and more where the embedder cannot read the query.
         fusion: of what.
+        typos: whether words spelt like it are looked for where no passage has a word of the query.
     """
 
     share: float | None = None
     fusion: Fusion = "zscore"
+    typos: bool = True
 
     @classmethod
     def of(cls, settings: LexicalSettings) -> Self:
         """As the settings have it."""
-        return cls(settings.share, settings.fusion)
+        return cls(settings.share, settings.fusion, settings.typos)
 
     def share_for(self, unread: float) -> float:
         """The words' share in a query of whose tokens the embedder cannot read so many, 0 to 1."""

@@ -1,17 +1,20 @@
 """The first stage: which passages may answer a query? Embedded, searched by vector, by words or by both, and put in order."""
 
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
-from search.documents import Candidate, Retrieval
+from search.documents import Candidate, Retrieval, SparseVector
 from search.embedding.dense import Embedder
 from search.embedding.sparse import WordsLike, words_like
 from search.errors import InvalidQuery
 from search.index.contract import CollectionSpec, PlainFilter, Query, VectorIndex
-from search.index.points import find, to_candidate
+from search.index.points import Found, find, to_candidate
 from search.inference.tokens import head
 from search.query.fusion import Mix
 from search.query.proof import prove
+from search.query.typos import Speller
 from search.reranking.contract import Deadline
 
 _LISTED = 100  # passages by vector and by words, at least, that both scores are normalised over
@@ -89,14 +92,20 @@ class Retriever:
         if words is not None and lexical is None:
             warnings.append("the query has no word that counts, only stop words or punctuation")
         embedded = time.perf_counter()
-        timeout_s = None if deadline is None else max(_LEAST_S, deadline.remaining_ms / 1000)
         rare_share = None
         if share is None:
             share = self._share(query)
             rare_share = self._mix.rare_share_for(share)
-        wanted = Query(vector, lexical, retrieval, filter, timeout_s, share, rare_share, self._mix.fusion, _LISTED)
-        passages, damaged = find(self._index, wanted, depth)
+        wanted = Query(vector, lexical, retrieval, filter, None, share, rare_share, self._mix.fusion, _LISTED)
+
+        def search(lexical: SparseVector | None, probes: Sequence[SparseVector]) -> Found:
+            timeout_s = None if deadline is None else max(_LEAST_S, deadline.remaining_ms / 1000)
+            return find(self._index, replace(wanted, lexical=lexical, probes=probes, timeout_s=timeout_s), depth)
+
+        speller = Speller(words, query) if words and self._mix.typos else None
+        passages, damaged, _ = speller.find(lexical, search) if speller and lexical else search(lexical, [])
         candidates = [to_candidate(match, rank) for rank, match in enumerate(passages, 1)]
+        warnings += speller.notes(candidates) if speller else []
         if passages and passages[0].share is not None:
             share = passages[0].share
         return Retrieved(candidates, damaged, self._mix.described(retrieval, share), retrieval, warnings, embedded - started)

@@ -74,6 +74,9 @@ class LexicalSettings(_Section):
         "zscore",
         description="How both scores become one: z-scores, or Qdrant's own rank fusion (rrf) or distribution-based fusion (dbsf).",
     )
+    typos: bool = Field(
+        default=True, description="Whether words spelt like it are looked for where no passage has a word of the query."
+    )
 
 
 class CrossEncoderSettings(_Section):

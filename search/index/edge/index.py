@@ -22,7 +22,7 @@ from search.index.contract import (
     LEXICAL,
     Attempt,
     CollectionSpec,
-    Match,
+    Matches,
     Payload,
     PlainFilter,
     Point,
@@ -144,7 +144,7 @@ class EdgeIndex:
         if self._written >= _OPTIMIZED_EVERY:
             self.optimize()
 
-    def query(self, query: Query, limit: int) -> list[Match]:
+    def query(self, query: Query, limit: int) -> Matches:
         """The `limit` best points by vector, by words, or by both, as the query says, best first."""
         return matches(query, limit, self._listed)
 

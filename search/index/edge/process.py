@@ -23,7 +23,7 @@ from typing import Any
 
 from search.errors import CollectionNotFound, IndexFailure, IndexFaulted, IndexTimeout, SearchError
 from search.index.collections import CollectionInfo
-from search.index.contract import Attempt, CollectionSpec, Match, PlainFilter, Point, Query, Record, VectorIndex, once
+from search.index.contract import Attempt, CollectionSpec, Matches, PlainFilter, Point, Query, Record, VectorIndex, once
 from search.index.edge.folder import DataFolder, User
 from search.settings import StorageSettings
 from search.system.forks import abandon, watch
@@ -299,9 +299,10 @@ class _Index:
         """Write points, replacing those with the same id."""
         self._call("upsert", list(points))
 
-    def query(self, query: Query, limit: int) -> list[Match]:
+    def query(self, query: Query, limit: int) -> Matches:
         """The `limit` best points by vector, by words, or by both, as the query says, best first."""
-        return list(self._call("query", query, limit))
+        found: Matches = self._call("query", query, limit)
+        return found
 
     def delete(self, *, ids: Sequence[str] = (), filter: PlainFilter | None = None) -> None:
         """Remove points by id, or all that pass a filter."""

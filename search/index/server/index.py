@@ -19,7 +19,7 @@ from search.index.contract import (
     LEXICAL,
     Attempt,
     CollectionSpec,
-    Match,
+    Matches,
     Payload,
     PlainFilter,
     Point,
@@ -192,7 +192,7 @@ class QdrantIndex:
             with self._translated():
                 self._client.upsert(self._target, [to_point(point) for point in batch], wait=True)
 
-    def query(self, query: Query, limit: int) -> list[Match]:
+    def query(self, query: Query, limit: int) -> Matches:
         """The `limit` best points by vector, by words, or by both, as the query says, best first."""
         ends = None if query.timeout_s is None else time.monotonic() + query.timeout_s  # of all requests together
         with self._translated(query.timeout_s):
