@@ -14,7 +14,7 @@ from standin import QdrantStandIn
 
 from search.documents import Document, Rejection
 from search.errors import ReindexRefused
-from search.index.contract import Payload, Point, Query, VectorIndex
+from search.index.contract import Matches, Payload, Point, Query, VectorIndex
 from search.index.points import as_passage, document_of, find, to_document
 from search.index.server.collections import QdrantCollections
 from search.index.server.connection import in_memory
@@ -277,9 +277,9 @@ class Answering:
         self.matches = matches + [Match(str(bad + i), 0.5, {**whole, **texts}) for i in range(good)]
         self.asked = 0
 
-    def query(self, vector: Any, limit: int, filter: Any = None, *, timeout_s: float | None = None) -> list[Any]:
+    def query(self, _: Query, limit: int) -> Matches:
         self.asked += 1
-        return self.matches[:limit]
+        return Matches(self.matches[:limit])
 
 
 @pytest.mark.parametrize(
