@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from search.errors import IndexMismatch
+from search.errors import IndexMismatch, UnsupportedFilter
 from search.index.contract import Payload, PlainFilter, to_engine_id
 from search.settings import LayoutSettings
 
@@ -23,7 +23,10 @@ _SOURCES = ("source", "file_path", "path", "url", "file_name", "document_id", "d
 _TITLES = ("title", "file_name", "name")
 _LEAST_SHARE = 0.5  # of the points that have a field of text or title
 _PROSE = 20  # characters that a text has on average, where a field is taken for one that is called like none of these
-_TEMPLATES = ("excluded_embed_metadata_keys", "metadata_template", "metadata_separator", "text_template")  # of a LlamaIndex node
+_TEMPLATES = ("metadata_template", "metadata_separator", "text_template")
+_OF_NODE = ("metadata", "excluded_embed_metadata_keys", *_TEMPLATES)  # of LlamaIndex
+_FIRST = {"key": "number", "match": {"value": 0}}
+_NONE = {"has_id": list[Any]()}  # a condition that no point meets
 _CLAUSES = ("must", "should", "must_not")
 
 
@@ -63,22 +66,35 @@ class Layout:
         if not isinstance(text, str) or not text.strip():
             return {}
         name = _at(payload, self.document_id) if self.document_id else point_id
+        title = title if isinstance(title, str) else ""
         metadata = _at(payload, self.metadata) if self.metadata else self._rest(payload)
         return {
-            "document_id": str(name) if name not in {None, ""} else point_id,
+            "document_id": str(name) if _is_name(name) else point_id,
             "number": 0,
             "chunks": 1,
             "revision": "-",
             "start": 0,
             "end": len(text),
-            "title": title if isinstance(title, str) else "",
+            "title": title,
             "text": text,
+            "document_title": title,
+            "before": "",
+            "after": "",  # so that a document of one passage is whole
             "tokens": 0,
             "tokens_embedded": 0,
             "unknown_share": 0.0,  # nobody counted them
             "metadata": metadata if isinstance(metadata, Mapping) else {},
-            "embedded": _embedded(payload, text),
         }
+
+    def embedded(self, payload: Payload) -> str:
+        """What the other program embedded of a point: of a LlamaIndex node its metadata, as the node says, and the text."""
+        text, node = str(_at(payload, self.text)), {name: _at(payload, f"_node_content.{name}") for name in _OF_NODE}
+        metadata, excluded = node["metadata"], node["excluded_embed_metadata_keys"]
+        if not isinstance(metadata, Mapping) or not isinstance(excluded, list):
+            return text
+        form, separator, whole = (str(node[name]) for name in _TEMPLATES)
+        told = [form.replace("{key}", name).replace("{value}", str(one)) for name, one in metadata.items() if name not in excluded]
+        return whole.replace("{metadata_str}", separator.join(told)).replace("{content}", text).strip() if told else text
 
     def filter_of(self, filter: PlainFilter | None) -> PlainFilter | None:
         """A filter on passages of this package as one on this collection's points, among those that count at all."""
@@ -98,18 +114,31 @@ class Layout:
         return made
 
     def _each(self, conditions: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        # That a passage is the first of its document, which this package asks for itself, is so of every point here.
-        return [self._condition(one) for one in conditions if one.get("key") != "number"]
+        return [self._condition(one) for one in conditions]
 
     def _condition(self, condition: Mapping[str, Any]) -> Mapping[str, Any]:
         if "key" in condition:
-            if condition["key"] == "document_id" and not self.document_id:
-                return {"has_id": _ids(condition.get("match", {}))}
+            if condition == _FIRST:  # which this package asks for itself, and every point here is
+                return {"must_not": [_NONE]}
+            if condition["key"] == "number":
+                raise UnsupportedFilter("the passages of a collection that another program filled have no numbers to filter by")
+            if condition["key"] == "document_id" and "match" in condition:
+                match = condition["match"]
+                return {"must_not": [self._named({"any": match["except"]})]} if "except" in match else self._named(match)
             return {**condition, "key": self._key(condition["key"])}
         for kind in ("nested", "is_empty", "is_null"):
             if kind in condition:
                 return {kind: {**condition[kind], "key": self._key(condition[kind]["key"])}}
         return condition if "has_id" in condition else self._renamed(condition)
+
+    def _named(self, match: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Those whose document has one of some names; a name may be a number there."""
+        names = [str(one) for one in match.get("any", [match.get("value")])]
+        numbers = [int(one) for one in names if one.isascii() and one.isdecimal()]
+        if not self.document_id:
+            return {"has_id": [to_engine_id(one) for one in names if _is_point_id(one)]}
+        found = [{"key": self.document_id, "match": {"any": names}}]
+        return {"should": [*found, *([{"key": self.document_id, "match": {"any": numbers}}] if numbers else [])]}
 
     def _key(self, key: str) -> str:
         head, dot, rest = key.partition(".")
@@ -152,17 +181,6 @@ def find_layout(payloads: Sequence[Payload], chosen: LayoutSettings, vector: str
     return Layout(text, title, document_id, metadata, vector, chosen.filter)
 
 
-def _embedded(payload: Payload, text: str) -> str:
-    """What LlamaIndex embeds of a node: its metadata, as the node says, and the text. Of other programs, the text."""
-    node = {name: _at(payload, f"_node_content.{name}") for name in ("metadata", *_TEMPLATES)}
-    metadata, excluded = node["metadata"], node["excluded_embed_metadata_keys"]
-    if not isinstance(metadata, Mapping) or not isinstance(excluded, list):
-        return text
-    form, separator, whole = (str(node[name]) for name in _TEMPLATES[1:])
-    told = [form.replace("{key}", name).replace("{value}", str(value)) for name, value in metadata.items() if name not in excluded]
-    return whole.replace("{metadata_str}", separator.join(told)).replace("{content}", text).strip() if told else text
-
-
 def _at(payload: Any, path: str) -> Any:
     """What stands at a path; None for nothing."""
     value = payload if path else None
@@ -201,9 +219,11 @@ def _longest(payloads: Sequence[Payload], strings: Sequence[str]) -> str | None:
 def _tells_apart(payloads: Sequence[Payload], path: str) -> bool:
     """Whether each point has a name there, and not all the same one, as a kind of source would be."""
     names = [_at(payload, path) for payload in payloads]
-    if not all(isinstance(name, str | int) and not isinstance(name, bool) and name != "" for name in names):
-        return False
-    return len(set(names)) > 1 or len(names) == 1
+    return all(map(_is_name, names)) and (len(set(names)) > 1 or len(names) == 1)
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str | int) and not isinstance(value, bool) and value != ""
 
 
 def _is_text(value: Any) -> bool:
@@ -212,12 +232,6 @@ def _is_text(value: Any) -> bool:
 
 def _is_object(value: Any) -> bool:
     return isinstance(value, Mapping)
-
-
-def _ids(match: Mapping[str, Any]) -> list[int | str]:
-    """Those of the values that can be the ids of points."""
-    values = match.get("any", [match["value"]] if "value" in match else [])
-    return [to_engine_id(str(value)) for value in values if _is_point_id(str(value))]
 
 
 def _is_point_id(value: str) -> bool:

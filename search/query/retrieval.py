@@ -81,7 +81,7 @@ class Retriever:
         words = None if retrieval == "dense" else self._words_like(self._index.spec.lexical)
         warnings = []
         if words is None and retrieval == "lexical":
-            raise InvalidQuery(f"{self._without_words()}, or ask for retrieval dense")
+            raise InvalidQuery(f"{self._without_words()}; or ask for retrieval dense")
         if words is None and retrieval == "hybrid" and not self._index.spec.layout:
             warnings.append(f"{self._without_words()}; passages were found by their vectors alone")
         if words is None:
@@ -120,7 +120,7 @@ class Retriever:
     def _without_words(self) -> str:
         name = self._index.name
         if self._index.spec.layout:
-            return f"another program made collection {name!r}, without words to be found by; copy it"
+            return f"another program made collection {name!r}, without words to be found by"
         return f"collection {name!r} was made without words to be found by; add them (`search reindex`, which embeds nothing again)"
 
     def _share(self, query: str) -> float:

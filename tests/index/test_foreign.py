@@ -16,7 +16,15 @@ from search import Settings, open_search
 from search.client import Client
 from search.documents import Document
 from search.embedding.dense import FastEmbedEmbedder
-from search.errors import DocumentNotFound, IndexMismatch, IndexRejected, InvalidQuery, InvalidSettings, ReindexRefused
+from search.errors import (
+    DocumentNotFound,
+    IndexMismatch,
+    IndexRejected,
+    InvalidQuery,
+    InvalidSettings,
+    ReindexRefused,
+    UnsupportedFilter,
+)
 from search.index.layout import Layout, find_layout
 from search.searcher import Searcher
 from search.settings import LayoutSettings
@@ -138,8 +146,31 @@ def test_filters_and_facets_ask_the_fields_that_are_there(
         named = flat.search("cats", limit=1).hits[0].document_id  # by the id of the point, since nothing else tells them apart
         assert flat.count({"must": [{"key": "document_id", "match": {"value": named}}]}) == 1
         assert flat.count({"must": [{"key": "document_id", "match": {"value": "cats"}}]}) == 0
+        assert flat.count({"must": [{"key": "document_id", "match": {"except": [named]}}]}) == 9
+        assert searcher.count({"must": [{"key": "document_id", "match": {"except": ["cats", "tea"]}}]}) == 8
+        for wrong in ("must", "must_not", "should"):
+            with pytest.raises(UnsupportedFilter, match="no numbers to filter by"):
+                searcher.count({wrong: [{"key": "number", "match": {"value": 5}}]})
+        assert searcher.get("cats") == Document("cats", FACTS["cats"][0], metadata={"letters": 4, "of": ["cats"]})
         with pytest.raises(DocumentNotFound):
             searcher.get("absent")
+
+
+def test_documents_may_be_named_by_numbers_or_by_nothing_that_names(
+    client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
+) -> None:
+    numbers = {name: number for number, name in enumerate(FACTS, 1)}
+    fill(client, bundled_embedder, lambda name, text: {"text": text, "id": numbers[name]})
+    odd: dict[str, Any] = {"cats": ["a", "list"], "tea": {"an": "object"}, "gold": None, "owls": ""}
+    fill(client, bundled_embedder, lambda name, text: {"text": text, "url": odd.get(name, name)}, name="odd")
+    with open_search(on(standin, tmp_path, collections={"odd": {"document_id": "url"}})) as searcher:
+        assert searcher.search(FACTS["tides"][1]).hits[0].document_id == "2"
+        assert searcher.count({"must": [{"key": "document_id", "match": {"value": "2"}}]}) == 1
+        assert searcher.get("2").text == FACTS["tides"][0]
+        found = searcher.beside("odd").search(FACTS["cats"][1], limit=10, depth=10).hits
+        assert found[0].text == FACTS["cats"][0]
+        assert {hit.document_id for hit in found} >= {"tides", "bread", "iron"}
+        assert len({hit.document_id for hit in found}) == 10
 
 
 def test_nothing_is_written(

@@ -25,6 +25,7 @@ from search.errors import (
     IndexRejected,
     IndexTimeout,
     IndexUnreachable,
+    SearchError,
 )
 from search.index.server.transport import AnswerRefusedError
 
@@ -40,7 +41,7 @@ def translated(server: str) -> Iterator[None]:
     """Around requests: whatever the client raises becomes an error of ours."""
     try:
         yield
-    except IndexFailure:
+    except SearchError:  # of this package already
         raise
     except Exception as error:
         raise translate(error, server) from error

@@ -254,7 +254,9 @@ class QdrantIndex:
                 )
             for record in records:
                 if self._layout:
-                    yield Record(str(record.id), self._payload(record), named(record.vector, self._layout.vector))
+                    payload, vector = self._payload(record), named(record.vector, self._layout.vector)
+                    more = {"embedded": self._layout.embedded(record.payload or {})} if vectors and payload else {}
+                    yield Record(str(record.id), {**payload, **more}, vector)
                 else:
                     yield Record(str(record.id), record.payload or {}, *of_vectors(record.vector))
             if offset is None:
