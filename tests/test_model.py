@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import count
@@ -26,6 +27,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, note, seed, settings
 from hypothesis import strategies as st
+from hypothesis.errors import FlakyStrategyDefinition
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 from standin import Fault, QdrantStandIn
 
@@ -184,11 +186,14 @@ class Worker:
         answer = self._exchange(command)
         if "ended" in answer:
             assert answer["ended"] == -signal.SIGKILL
+            self.pid = 0
             raise Died
         return answer
 
     def stop(self) -> None:
-        assert self._exchange({"do": "close"}) == {"ended": 0}
+        if self.pid:  # else none was started, and the parent would take the command for settings
+            self.pid = 0
+            assert self._exchange({"do": "close"}) == {"ended": 0}
 
     def _exchange(self, line: dict[str, Any]) -> dict[str, Any]:
         assert self._parent.stdin
@@ -322,6 +327,9 @@ class Model(RuleBasedStateMachine):
         return reply
 
     def state(self) -> dict[str, Any]:
+        if self.server is not None:  # whose faults are for what is tested, and not for looking at what came of it
+            self.server.planted = ()
+            self.server.faults.clear()
         reply = self.patient({"do": "state"})
         assert "error" not in reply, reply
         found: dict[str, Any] = reply["answer"]
@@ -595,17 +603,18 @@ def test_a_collection_holds_what_a_dictionary_would(
     OfThisEngine.engine = engine
     OfThisEngine.model = model_folder / "embedder-mean"
     for number in count():
-        run_state_machine_as_test(
-            seed(number if not in_full else random.SystemRandom().getrandbits(64))(OfThisEngine),
-            settings=settings(
-                max_examples=3,
-                stateful_step_count=STEPS,
-                deadline=None,
-                database=None,
-                suppress_health_check=list(HealthCheck),
-                phases=[Phase.generate],  # a kill is not the same twice: what was done says more than the least that would do
-                print_blob=True,
-            ),
-        )
+        with suppress(FlakyStrategyDefinition):  # after the same draws a kill may come before or after what they led to
+            run_state_machine_as_test(
+                seed(number if not in_full else random.SystemRandom().getrandbits(64))(OfThisEngine),
+                settings=settings(
+                    max_examples=3,
+                    stateful_step_count=STEPS,
+                    deadline=None,
+                    database=None,
+                    suppress_health_check=list(HealthCheck),
+                    phases=[Phase.generate],  # a kill is not the same twice: what was done says more than the least that would do
+                    print_blob=True,
+                ),
+            )
         if OfThisEngine.steps_taken >= (10_000 if in_full else 100):
             break
