@@ -10,6 +10,7 @@ from numbers import Integral, Real
 from typing import Any, Literal, NamedTuple
 
 from search.errors import InvalidDocument, InvalidQuery
+from search.passages import passage_of
 
 Json = Any
 Retrieval = Literal["hybrid", "dense", "lexical"]
@@ -71,14 +72,22 @@ class Document:
 
     @property
     def passage(self) -> str:
-        """What a model reads: the title, a space and the text."""
-        return passage_of(self.title, self.text)
+        """What a model reads: the title, a space and the text, see `search.passages`."""
+        return passage_of(self.title, self.text, self.media_type)
 
     def content_hash(self, *salt: Json) -> str:
         """The same for the same content and salt, in any process: 32 hexadecimal digits."""
         content = [self.id, self.text, self.title, self.metadata, *salt]
         canonical = json.dumps(content, sort_keys=True, ensure_ascii=False, default=list)
         return hashlib.sha256(canonical.encode()).hexdigest()[:32]
+
+
+def chunk_id(document_id: str, number: int, title: str, text: str, media_type: str) -> str:
+    """The id of a passage. It depends on what a model reads of it, too, since the vector that is stored with it does."""
+    passage = passage_of(title, text, media_type)
+    read = "" if passage == f"{title} {text}".strip() else f"\0{passage}"
+    content = hashlib.sha256(f"{title}\0{text}{read}".encode()).hexdigest()
+    return str(uuid.uuid5(_POINT_NAMESPACE, f"{document_id}\0{number}\0{content}"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +113,12 @@ class Chunk:
     @property
     def id(self) -> str:
         """A UUID that depends on the document's id, the chunk's number and its content, and on nothing else: of no revision."""
-        content = hashlib.sha256(f"{self.title}\0{self.text}".encode()).hexdigest()
-        return str(uuid.uuid5(_POINT_NAMESPACE, f"{self.document_id}\0{self.number}\0{content}"))
+        return chunk_id(self.document_id, self.number, self.title, self.text, self.media_type)
 
     @property
     def passage(self) -> str:
-        """What a model reads: the title, a space and the text."""
-        return passage_of(self.title, self.text)
+        """What a model reads: the title, a space and the text, see `search.passages`."""
+        return passage_of(self.title, self.text, self.media_type)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +158,8 @@ class Candidate:
 
     @property
     def passage(self) -> str:
-        """What a model reads: the title, a space and the text."""
-        return passage_of(self.title, self.text)
+        """What a model reads: the title, a space and the text, see `search.passages`."""
+        return passage_of(self.title, self.text, self.media_type)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,11 +268,6 @@ class Rejection:
         place = self.source if self.line is None else f"{self.source}:{self.line}"
         name = f" ({listed([self.document_id])})" if self.document_id else ""
         return f"{place}{name}: {self.reason}"
-
-
-def passage_of(title: str, text: str) -> str:
-    """What a model reads: the title, a space and the text."""
-    return f"{title} {text}".strip()
 
 
 def listed(names: Sequence[str]) -> str:

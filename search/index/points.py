@@ -10,10 +10,11 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from search.documents import Candidate, Chunk, Document
+from search.documents import Candidate, Chunk, Document, chunk_id
 from search.errors import InvalidDocument
 from search.index.contract import Match, Payload, Point, Query, Record, Vector, VectorIndex
 from search.inference.tokens import Tally
+from search.passages import passage_of, readable
 
 _LEADING_ZEROS = re.compile(r"(?<!\d)0+(?=[1-9])")  # of pep-0517, which people call 517
 _ROUNDS = 3  # of asking for more, where points among the closest are no passages
@@ -162,7 +163,26 @@ def to_point(chunk: Chunk, vector: Vector, tally: Tally, window: int, revision: 
     if chunk.folder:
         payload["folder"] = chunk.folder
     # Of its revision, too: a new version's passage never takes the place of an old one, which may still be wanted.
-    return Point(str(uuid.uuid5(uuid.UUID(chunk.id), revision)), vector, payload)
+    return Point(_point_id(chunk.id, revision), vector, payload)
+
+
+def embedded_text(record: Record) -> str:
+    """The text that a passage's vector is of: what models read of it, or all of it where an earlier version embedded it.
+
+    Args:
+        record: of a passage, with title, text, document id, number, revision and media type.
+    """
+    payload = record.payload
+    title, text, media_type = payload["title"], payload["text"], payload.get("media_type", "text/plain")
+    passage, whole = passage_of(title, text, media_type), f"{title} {text}".strip()
+    if passage == whole:
+        return whole
+    chunk = chunk_id(payload["document_id"], payload["number"], title, text, media_type)
+    return passage if record.id == _point_id(chunk, payload["revision"]) else whole
+
+
+def _point_id(chunk: str, revision: str) -> str:
+    return str(uuid.uuid5(uuid.UUID(chunk), revision))
 
 
 def searchable_text(payload: Payload, fields: Sequence[str] = ()) -> str:
@@ -176,7 +196,8 @@ def searchable_text(payload: Payload, fields: Sequence[str] = ()) -> str:
     headings = (heading for heading in payload.get("headings", ()) if heading not in title)  # a long title ends before them
     values = (str(one) for field in fields for one in _values(payload, field.split(".")))
     bare = _LEADING_ZEROS.sub("", document_id)
-    return " ".join([title, *headings, payload["text"], document_id, *([] if bare == document_id else [bare]), *values])
+    text = readable(payload["text"], payload.get("media_type", "text/plain"))
+    return " ".join([readable(" ".join([title, *headings])), text, document_id, *([] if bare == document_id else [bare]), *values])
 
 
 def _values(value: Any, path: Sequence[str]) -> list[Any]:

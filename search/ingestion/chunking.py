@@ -4,19 +4,23 @@ A passage never reaches over a heading; a code block stays whole where it fits, 
 """
 
 import re
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import NamedTuple
 
 from search.documents import Chunk, Document
 from search.inference.tokens import TextTokenizer
-from search.reading.structure import Block, Pages, sections
+from search.passages import has_words, readable
+from search.reading.structure import Block, Pages, Section, hides, sections
 
 # After a sentence's end and its white space; after a line break; after a Chinese or Japanese sentence's end and its quotes.
 _SENTENCE = re.compile("(?<=[.!?])\\s+|[\\r\\n]\\s*|[\u3002\uff01\uff1f\uff61][\u300d\u300f\u3011\u300b\u3009\uff09\u201d\u2019]*")
 _LINE = re.compile("[\\r\\n]")
 _TALLIED_AT_ONCE = 512
+_LONGEST_TOKEN = 20  # characters; what has more of them counts as several, so that a passage is bounded by these, too
+_WIDEST_GAP = 200  # characters between two sentences that no passage holds, and that a passage reaches over
 _LONGEST_HEADING = 1000  # characters, which every passage below it carries
 _JOINT = " \u203a "  # between a title and the headings below it
 
@@ -46,7 +50,8 @@ class Chunker:
     def state(self, document: Document) -> str:
         """Whatever the passages depend on besides the document's content; a change of it changes the document's revision."""
         kind = "" if document.media_type == "text/plain" else f"/{document.media_type}"
-        return f"{self._tokens}/{self._overlap}{kind}"
+        cleaned = document.passage != f"{document.title} {document.text}".strip() or hides(document.text, document.media_type)
+        return f"{self._tokens}/{self._overlap}{kind}{'/readable' if cleaned else ''}"
 
     def chunk(self, document: Document) -> Iterator[Chunk]:
         """Cut one document; a short one gives one chunk. Offsets count characters of `document.text`."""
@@ -61,14 +66,26 @@ class Chunker:
             yield replace(pending, after=document.text[pending.end :])
 
     def _chunks(self, document: Document) -> Iterator[Chunk]:
+        """Those with words in them; of a document without any, all that it has."""
+        divided = sections(document.text, document.media_type)
+        chunks = self._cut(document, divided, lambda text: has_words(readable(text, document.media_type)))
+        if first := next(chunks, None):
+            yield first
+            yield from chunks
+        else:
+            yield from self._cut(document, [Section((), (Block(0, len(document.text), is_code=False),))], bool)
+
+    def _cut(self, document: Document, divided: Sequence[Section], wanted: Callable[[str], bool]) -> Iterator[Chunk]:
         pages = Pages(document.text)
         number = 0
-        for section in sections(document.text, document.media_type):
+        for section in divided:
             headings = tuple(_clipped(heading) for heading in section.headings)
             above = headings[1:] if section.headings[:1] == (document.title,) else headings
-            words = _JOINT.join(part for part in (document.title, *above) if part)
+            words = readable(_JOINT.join(part for part in (document.title, *above) if part))
             title = self._tokenizer.cut([words], self._tokens // 2)[0]  # a long one takes half of each passage, and ends there
             for start, end in self._spans(document.text, section.blocks, self._tokens - title.seen):
+                if not wanted(document.text[start:end]):
+                    continue
                 yield Chunk(
                     document.id,
                     number,
@@ -90,12 +107,15 @@ class Chunker:
         packed: list[_Sentence] = []
         tokens = 0
         for sentence in self._sentences(text, blocks, budget):
-            if packed and tokens + sentence.tokens > budget:
+            hidden = (packed[-1].end, sentence.start) if packed else (0, 0)
+            gap = self._weights(text, [hidden])[0] if text[slice(*hidden)].strip() else 0
+            apart = gap > 0 and sentence.start - packed[-1].end > _WIDEST_GAP
+            if packed and (apart or tokens + gap + sentence.tokens > budget):
                 yield packed[0].start, packed[-1].end
-                packed = self._tail(packed, budget - sentence.tokens)
-                tokens = sum(one.tokens for one in packed)
+                packed = [] if gap else self._tail(packed, budget - sentence.tokens)
+                tokens, gap = sum(one.tokens for one in packed), 0
             packed.append(sentence)
-            tokens += sentence.tokens
+            tokens += gap + sentence.tokens
         if packed:
             yield packed[0].start, packed[-1].end
 
@@ -117,7 +137,7 @@ class Chunker:
                 yield from self._divided(text, block.start, block.end, _SENTENCE, budget)
                 continue
             start, end = _strip(text, block.start, block.end)
-            tokens = self._tokenizer.tally([text[start:end]])[0].tokens
+            (tokens,) = self._weights(text, [(start, end)])
             if tokens <= budget:
                 yield _Sentence(start, end, tokens)
             else:
@@ -129,25 +149,45 @@ class Chunker:
         spans = [(start, end) for start, end in spans if start < end]
         for at in range(0, len(spans), _TALLIED_AT_ONCE):
             batch = spans[at : at + _TALLIED_AT_ONCE]
-            for (start, end), tally in zip(batch, self._tokenizer.tally([text[s:e] for s, e in batch]), strict=True):
-                if tally.tokens <= budget:
-                    yield _Sentence(start, end, tally.tokens)
+            for (start, end), tokens in zip(batch, self._weights(text, batch), strict=True):
+                if tokens <= budget:
+                    yield _Sentence(start, end, tokens)
                 else:
                     yield from self._pieces(text, start, end, budget)
 
     def _pieces(self, text: str, start: int, end: int, budget: int) -> Iterator[_Sentence]:
         """Cut between words, and within one only if it is longer than the budget by itself."""
         offsets = self._tokenizer.offsets(text[start:end])
+        ends = [last for _, last in offsets]
+        longest = budget * _LONGEST_TOKEN
         first = 0
         while first < len(offsets):
-            after = min(first + budget, len(offsets))
+            within = bisect_right(ends, offsets[first][0] + longest, first)
+            if within == first:  # one that is unknown, whatever its length
+                for at in range(*offsets[first], longest):
+                    piece = start + at, start + min(at + longest, ends[first])
+                    (tokens,) = self._weights(text, [piece])
+                    yield from [_Sentence(*piece, tokens)] if tokens <= budget else self._pieces(text, *piece, budget)
+                first += 1
+                continue
+            after = min(first + budget, within)
             if after < len(offsets):
                 words = (i for i in range(after, first, -1) if text[start + offsets[i][0] - 1].isspace())
                 after = next(words, after)
-            last = offsets[after][0] if after < len(offsets) else end - start
-            piece_start, piece_end = _strip(text, start + offsets[first][0], start + last)
-            yield _Sentence(piece_start, piece_end, after - first)
+            while True:
+                last = offsets[after][0] if after < len(offsets) else end - start
+                piece = _strip(text, start + offsets[first][0], start + last)
+                (tokens,) = self._weights(text, [piece])
+                if tokens <= budget or after == first + 1:
+                    break
+                after = first + max(1, (after - first) * budget // tokens)  # its letters are more when they are plain ones
+            yield _Sentence(*piece, tokens)
             first = after
+
+    def _weights(self, text: str, spans: Sequence[tuple[int, int]]) -> list[int]:
+        """How much of a budget of tokens each span takes, as models read it."""
+        tallies = self._tokenizer.tally([readable(text[start:end]) for start, end in spans])
+        return [max(tally.tokens, -(-(end - start) // _LONGEST_TOKEN)) for (start, end), tally in zip(spans, tallies, strict=True)]
 
 
 def _clipped(heading: str) -> str:

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from search.documents import check_strings, passage_of
+from search.documents import check_strings
 from search.errors import InvalidQuery
 from search.index.contract import PlainFilter, Vector, VectorIndex
-from search.index.points import passages
+from search.index.points import embedded_text, passages
 from search.ingestion.relay import in_groups
 from search.ingestion.report import State
 
@@ -49,9 +49,9 @@ def compare(index: VectorIndex, revisions: Mapping[str, str]) -> dict[str, Store
 
 def vectors_of(index: VectorIndex, document_id: str) -> dict[str, Vector]:
     """The vectors of a document's passages, by what was embedded: of any of its versions, since all are of one embedder."""
-    fields = ["title", "text"]
+    fields = ["title", "text", "document_id", "number", "revision", "media_type"]
     return {
-        passage_of(record.payload["title"], record.payload["text"]): record.vector
+        embedded_text(record): record.vector
         for record in passages(index.scroll(of_documents([document_id]), fields, vectors=True), fields)
         if record.vector is not None
     }

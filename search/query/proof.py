@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from search.documents import passage_of
 from search.embedding.dense import Embedder, known_embedders
 from search.errors import IndexMismatch
 from search.index.contract import VectorIndex
@@ -29,7 +28,7 @@ def prove(index: VectorIndex, embedder: Embedder) -> None:
         problem = f"its vectors have {index.spec.dimension} dimensions, and those of {embedder.name} have {embedder.dimension}"
     elif any(vector is not None for vector in vectors):
         texts = [str(record.payload["embedded"]) for record in records]
-        titled = [passage_of(str(record.payload["title"]), text) for record, text in zip(records, texts, strict=True)]
+        titled = [f"{record.payload['title']} {text}".strip() for record, text in zip(records, texts, strict=True)]
         cosines = [
             max(_cosine(stored, made) for made in alternatives)
             for stored, *alternatives in zip(vectors, embedder.embed_passages(texts), embedder.embed_passages(titled), strict=True)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from search.documents import Candidate, Hit, RankedText, RerankResult, RerankStatus, check_query, check_strings
 from search.errors import InvalidQuery
 from search.index.hybrid import z
+from search.passages import readable
 from search.query.fusion import vote
 from search.reranking.contract import Deadline, Reranker, Scoring
 
@@ -66,7 +67,7 @@ def rank(
         return unranked("skipped", "the time budget was spent before reranking began")
     try:
         considered = candidates[: reranker.recipe.max_texts]
-        scoring = reranker.score(query, [candidate.passage for candidate in considered], deadline=deadline)
+        scoring = reranker.score(readable(query), [candidate.passage for candidate in considered], deadline=deadline)
         scored = _scored_prefix(scoring, len(considered), deadline)
     except Exception as error:  # whatever it is, the user still gets retrieval order
         _log.warning("the reranker %s failed", reranker.name, exc_info=True)

@@ -12,6 +12,7 @@ from search.errors import InvalidQuery
 from search.index.contract import CollectionSpec, PlainFilter, Query, VectorIndex
 from search.index.points import Found, find, to_candidate
 from search.inference.tokens import head
+from search.passages import readable
 from search.query.fusion import Mix
 from search.query.proof import prove
 from search.query.typos import Speller
@@ -87,6 +88,7 @@ class Retriever:
         if words is None:
             retrieval = "dense"
         retrieval = retrieval or "hybrid"
+        query = readable(query)
         vector = self._embedder.embed_query(query)
         lexical = None if words is None else words.embed_query(query)
         if words is not None and lexical is None:

@@ -10,12 +10,13 @@ from itertools import groupby
 
 from search.documents import Document, Rejection
 from search.errors import InvalidDocument
-from search.reading import lines, pages, tables, text
+from search.reading import kinds, lines, tables, text
 from search.reading.child import Limits, Reader
 from search.reading.files import ARCHIVES, Listing, SourceFile
 
 STDIN = "-"
-KINDS = (*lines.SUFFIXES, *tables.SUFFIXES, *text.SUFFIXES, *pages.SUFFIXES)
+_OF_MANY = (*lines.SUFFIXES, *tables.SUFFIXES)
+_PAGES = frozenset(kinds.PAGES.values())
 
 
 class Reading:
@@ -62,7 +63,7 @@ class Reading:
         self._again = again
         self._fields = tables.checked(fields or {})
         self._sources: list[Listing | None] = [
-            None if path == STDIN else Listing.of(path, KINDS, exclude=exclude, ignore_files=ignore_files, prefix=prefix)
+            None if path == STDIN else Listing.of(path, _OF_MANY, exclude=exclude, ignore_files=ignore_files, prefix=prefix)
             for path in paths
         ]
         listings = [source for source in self._sources if source]
@@ -98,9 +99,9 @@ class Reading:
     def _documents(self, files: Iterable[SourceFile], reader: Reader) -> Iterator[Document | Rejection]:
         """Read files of one document each. Pages are with the reader while texts in front of them are read."""
         files = list(files)
-        with closing(reader.pages(file for file in files if _suffix(file) in pages.SUFFIXES)) as read:
+        with closing(reader.pages(file for file in files if _is_page(file))) as read:
             for file in files:
-                if _suffix(file) in pages.SUFFIXES:
+                if _is_page(file):
                     yield next(read)
                 else:
                     yield file.whole(lambda stream, source: text.read(stream, source, self._encoding))
@@ -123,11 +124,12 @@ class Reading:
                 yield item
             elif not self._again:
                 yield item.reject("a rejected file; ingest it by itself, or all that this file names with --again")
-            elif _suffix(item) in {*text.SUFFIXES, *pages.SUFFIXES}:
-                yield from self._documents([item], reader)
+            elif _of_many(item):
+                yield item.reject("a file of many documents; ingest it by itself")
+            elif _suffix(item) in ARCHIVES:
+                yield item.reject("an archive; unpack it")
             else:
-                is_archive = _suffix(item) in ARCHIVES
-                yield item.reject("an archive; unpack it" if is_archive else "a file of many documents; ingest it by itself")
+                yield from self._documents([item], reader)
 
 
 def _suffix(file: SourceFile) -> str:
@@ -136,7 +138,12 @@ def _suffix(file: SourceFile) -> str:
 
 def _of_many(file: SourceFile) -> bool:
     """Whether it holds many documents."""
-    return _suffix(file) in {*lines.SUFFIXES, *tables.SUFFIXES}
+    return _suffix(file) in _OF_MANY
+
+
+def _is_page(file: SourceFile) -> bool:
+    """Whether a library reads it, in a process of its own."""
+    return (file.media_type or kinds.by_name(file.path)) in _PAGES
 
 
 def _count(file: SourceFile, reader: Reader) -> int:

@@ -296,7 +296,14 @@ class _Child:
     def send(self, what: str, stream: BinaryIO, file: SourceFile, fields: Mapping[str, str] | None = None) -> None:
         """Hand over a file. If it has died meanwhile, receiving says how."""
         seconds = self._limits.seconds_for(os.fstat(stream.fileno()).st_size)
-        request = {"what": what, "path": file.path.name, "name": file.name, "fields": dict(fields or {}), "seconds": seconds}
+        request = {
+            "what": what,
+            "path": file.path.name,
+            "name": file.name,
+            "media_type": file.media_type,
+            "fields": dict(fields or {}),
+            "seconds": seconds,
+        }
         content = _encoded(request)
         message = _LENGTH.pack(len(content)) + content
         self.waiting.append((len(message), seconds))
@@ -410,7 +417,7 @@ def _serve(connection: socket.socket, memory: int) -> None:
         if not header:
             return  # the parent is done, or gone
         request = json.loads(_exactly(connection, _LENGTH.unpack(header)[0]))
-        file = SourceFile(Path(request["path"]), request["name"])
+        file = SourceFile(Path(request["path"]), request["name"], media_type=request["media_type"])
         seconds = request["seconds"]
         _allow(seconds)
         with os.fdopen(descriptors[0], "rb") as stream:

@@ -4,6 +4,8 @@ import hashlib
 import itertools
 import os
 import re
+import stat
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from errno import EFBIG, EXDEV
@@ -13,6 +15,7 @@ from typing import BinaryIO, NamedTuple
 
 from search.documents import Document, Rejection
 from search.errors import InvalidDocument
+from search.reading import kinds
 from search.reading.patterns import IgnoreRules, glob
 from search.system import files as regular
 from search.system.posix import check_posix
@@ -23,6 +26,8 @@ LONGEST = 64_000_000  # bytes; longer lines and files are skipped unread, so tha
 _LONGEST_IGNORE_FILE = 1_000_000  # bytes
 _SHOWN = 100  # characters of a line of an ignore file
 TRIES = 3  # to read a file that others write at the same time
+_SNIFFED = 4096  # bytes
+_KINDS_SHOWN = 8
 CHANGED = "changed while it was read; ingest it again"
 
 Item = Document | Rejection
@@ -37,6 +42,7 @@ class SourceFile:
     name: str
     within: Path | None = None  # the folder, without links in its path, that a link may not lead out of
     folder: str = ""  # a hash of the one that the name begins with
+    media_type: str = ""  # of what is in it, if that is one document; empty if its name has to say so
 
     def open(self) -> BinaryIO:
         """Open the file for reading.
@@ -157,9 +163,9 @@ class Listing:
 
     Attributes:
         files: what can be read.
-        left_out: files of other kinds, files that an ignore file or a pattern names, and links to folders.
+        left_out: files without a text, empty ones, files that an ignore file or a pattern names, and links to folders.
         outside: links to what is not in the folder.
-        refused: what cannot be listed, and archives.
+        refused: what cannot be listed, archives, and documents of formats that cannot be read.
         notes: lines of ignore files that mean nothing.
     """
 
@@ -170,10 +176,17 @@ class Listing:
     notes: list[str]
 
     @classmethod
-    def of(cls, path: str, kinds: Sequence[str], *, exclude: Sequence[str], ignore_files: bool, prefix: str = "") -> "Listing":
+    def of(cls, path: str, tables: Sequence[str], *, exclude: Sequence[str], ignore_files: bool, prefix: str = "") -> "Listing":
         """List a file, a folder with everything below it, or what a pattern matches, in order. A prefix goes before their names.
 
         A link is taken where it leads to a file inside the folder, under its own name; a file named by itself may lead anywhere.
+
+        Args:
+            path: of a file or a folder, or a pattern.
+            tables: suffixes of files of many documents.
+            exclude: patterns of what to leave out.
+            ignore_files: whether ignore files have a say.
+            prefix: of all names.
 
         Raises:
             InvalidDocument: the path does not exist, is an archive, or nothing in it can be read; or a pattern of `exclude` can
@@ -201,25 +214,73 @@ class Listing:
         apart = set(outside)
         above = root.resolve()
         folder = hashlib.blake2b(os.fsencode(above), digest_size=6).hexdigest()
-        files = [
+        wanted = [
             SourceFile(file, prefix + f"{above.name}/{file.relative_to(root).as_posix()}".lstrip("/"), within, folder)
-            for file, wanted in paths
-            if wanted and file not in apart
+            for file, is_wanted in paths
+            if is_wanted and file not in apart
         ]
-        readable = [file for file in files if file.path.suffix.lower() in kinds]
-        archives = [file for file in files if file.path.suffix.lower() in ARCHIVES]
-        if within is None and archives:
-            raise InvalidDocument(f"{path} is an archive; unpack it and ingest the folder")
-        if not (readable or walk.refused):
-            message = f"{path} holds no {', '.join(kinds)}; convert it, or write its documents as JSON lines"
-            if outside:
-                message = f"{path} holds nothing but links that lead out of it; name the files themselves, such as {outside[0]}"
-            raise InvalidDocument(message)
-        known = {file.path for file in [*readable, *archives]} | apart
+        files, refused = _readable(wanted, tables)
+        if within is None and refused:
+            raise InvalidDocument(f"{path} is {refused[0][1]}")
+        if not (files or refused or walk.refused):
+            raise InvalidDocument(_nothing_in(path, outside, [file.path for file in wanted]))
+        known = {file.path for file in [*files, *(file for file, _ in refused)]} | apart
         left_out = [file for file, _ in paths if file not in known]
-        return cls(
-            readable, left_out, outside, [*walk.refused, *(file.reject("an archive; unpack it") for file in archives)], walk.notes
+        return cls(files, left_out, outside, [*walk.refused, *(file.reject(why) for file, why in refused)], walk.notes)
+
+
+def _readable(files: Sequence[SourceFile], tables: Sequence[str]) -> tuple[list[SourceFile], list[tuple[SourceFile, str]]]:
+    """What can be read of some files, each with what is in it; and documents that cannot be read, each with the reason."""
+    readable: list[SourceFile] = []
+    refused: list[tuple[SourceFile, str]] = []
+    for file in files:
+        suffix = file.path.suffix.lower()
+        if file.within is not None and kinds.is_of_machines(file.path):
+            continue
+        if suffix in ARCHIVES:
+            refused.append((file, "an archive; unpack it"))
+        elif why := kinds.unreadable(file.path):
+            refused.append((file, why))
+        elif suffix in tables:
+            readable.append(file)
+        elif media_type := _media_type(file):
+            readable.append(replace(file, media_type=media_type))
+    return readable, refused
+
+
+def _media_type(file: SourceFile) -> str:
+    """What is in a file; empty if it is nothing to read. A file that was named by itself is always something to read."""
+    by_name = kinds.by_name(file.path)
+    try:
+        if by_name:
+            status = file.path.stat()
+            return "" if file.within and stat.S_ISREG(status.st_mode) and not status.st_size else by_name
+        with file.open() as stream:
+            beginning = stream.read(_SNIFFED)
+    except OSError:
+        return by_name or kinds.PLAIN  # whose rejection says why it cannot be read
+    if file.within is not None and not beginning.strip():
+        return ""
+    return kinds.media_type(file.path, beginning) or ("" if file.within else kinds.PLAIN)
+
+
+def _nothing_in(path: str, outside: Sequence[Path], wanted: Sequence[Path]) -> str:
+    """Why there is nothing to read."""
+    if outside:
+        return f"{path} holds nothing but links that lead out of it; name the files themselves, such as {outside[0]}"
+    if wanted:
+        return (
+            f"{path} holds no file with a text in it, only {by_kind(wanted)}; convert them, or write their documents as JSON lines"
         )
+    return f"{path} holds no file that is not hidden or left out"
+
+
+def by_kind(files: Sequence[Path]) -> str:
+    """How many there are of each kind, as in "3 .png, 1 .zip"."""
+    counts = Counter(file.suffix.lower() or "without a suffix" for file in files)
+    shown = [f"{count:,} {suffix}" for suffix, count in counts.most_common(_KINDS_SHOWN)]
+    others = sum(counts.values()) - sum(count for _, count in counts.most_common(_KINDS_SHOWN))
+    return ", ".join([*shown, *([f"{others:,} others"] if others else [])])
 
 
 def missing(error: ModuleNotFoundError) -> str:

@@ -1,146 +1,94 @@
-"""What does a page say? HTML and Word documents as Markdown, PDF as text with a form feed between pages."""
+"""What does a page say, whatever its format? A title, and Markdown or, of PDF, text with a form feed between pages."""
 
-import io
-import logging
+import json
 import re
-import zipfile
+from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO
 
 from search.documents import Document, Rejection
 from search.errors import InvalidDocument
+from search.reading import kinds, mail, office, pdf, webpages
 from search.reading.files import LONGEST, SourceFile, missing, read_at_most
-from search.reading.structure import PAGE_BREAK, title_of
-from search.reading.text import UTF_8, decode, known_encoding
+from search.reading.structure import title_of
 
-SUFFIXES = (".html", ".htm", ".pdf", ".docx")
-_TYPES = {
-    ".html": "text/html",
-    ".htm": "text/html",
-    ".pdf": "application/pdf",
-    ".docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-}
-_UNREAD = ["script", "style", "noscript", "template", "svg", "nav", "iframe", "object"]  # nothing of the text
 _LONGEST_TITLE = 500
-_WIDEST = 100  # columns that one cell of a table may span
-_BLANKS = re.compile(r"[ \t]{100,}")  # a few take no time
-_SMALL = 1_000_000  # bytes that a text in a Word document may unpack to, however small it is …
-_RATIO = 100  # … and times its size that a larger one may
+_NO_TITLE = re.compile(  # what programs write where nobody wrote one
+    r"\(?anonymous\)?|untitled.*|(?:slide|folie|document|dokument|presentation|präsentation)\s*\d*|powerpoint.presentation"
+    r"|microsoft (?:word|powerpoint|excel) - .*",
+    re.IGNORECASE,
+)
+_READERS: Mapping[str, Callable[[bytes], tuple[str, str, Mapping[str, Any]]]] = {
+    kinds.HTML: webpages.read,
+    kinds.PDF: pdf.read,
+    kinds.MAIL: mail.read,
+}
 
 
 def read(stream: BinaryIO, file: SourceFile) -> Document | Rejection:
     """A page, whatever its format, as a document."""
-    suffix = file.path.suffix.lower()
+    media_type = file.media_type or kinds.by_name(file.path)
     content = read_at_most(stream, LONGEST)
     try:
-        title, text = {".pdf": _pdf, ".docx": _docx}.get(suffix, _html)(content)
+        if media_type == kinds.NOTEBOOK:
+            title, text, metadata = _notebook(content)
+        elif media_type in _READERS:
+            title, text, metadata = _READERS[media_type](content)
+        else:
+            title, text, metadata = office.read(content, media_type)
     except ModuleNotFoundError as error:
         return file.reject(missing(error))
     except (InvalidDocument, MemoryError):
         raise
-    except (Exception, RecursionError) as error:  # these libraries raise whatever a malformed file makes them
-        return file.reject(f"cannot be read as {suffix[1:].upper()}: {str(error) or type(error).__name__}")
+    except Exception as error:  # these libraries raise whatever a malformed file makes them
+        return file.reject(f"cannot be read as {_name(file)}: {str(error) or type(error).__name__}")
     if not text.strip():
-        return file.reject("there is no text in it; if it is scanned, recognise its text first (OCR)")
+        scanned = media_type == kinds.PDF
+        return file.reject(f"there is no text in it{'; if it is scanned, recognise its text first (OCR)' if scanned else ''}")
+    is_paged = media_type == kinds.PDF
+    title = " ".join(title.split())[:_LONGEST_TITLE]
     return Document(
         id=file.name,
         text=text,
-        title=" ".join(title.split())[:_LONGEST_TITLE] or file.path.stem,
-        metadata={"path": file.name},
-        media_type=_TYPES[suffix],
+        title=title if title and not _NO_TITLE.fullmatch(title) else ("" if is_paged else title_of(text)) or file.path.stem,
+        metadata={**metadata, "path": file.name},
+        media_type=media_type,
         origin=file.name,
     )
 
 
-def _html(content: bytes) -> tuple[str, str]:
-    from bs4 import BeautifulSoup
-
-    page = _decoded(content).replace("\r\n", "\n").replace("\r", "\n")  # as HTML has it
-    soup = BeautifulSoup(page, "html.parser")
-    title = soup.title.get_text() if soup.title else ""
-    for element in soup(_UNREAD):
-        element.decompose()
-    articles = soup.find_all("article")
-    main = soup.find("main") or (articles[0] if len(articles) == 1 else None) or soup.body or soup
-    text = _to_markdown(main)
-    return title or title_of(text), text
+def _name(file: SourceFile) -> str:
+    return file.path.suffix[1:].upper() or file.media_type
 
 
-def _decoded(content: bytes) -> str:
-    """By the encoding that the page declares, else by the detected one."""
-    from bs4.dammit import EncodingDetector
+def _notebook(content: bytes) -> tuple[str, str, Mapping[str, Any]]:
+    """The cells of a notebook of Jupyter: texts, code, and what code printed.
 
-    declared = EncodingDetector.find_declared_encoding(content, is_html=True)
-    try:
-        if declared:
-            return content.decode(known_encoding(declared) or UTF_8)
-    except (InvalidDocument, UnicodeDecodeError):
-        pass  # it declares what it is not
-    return decode(content)[0]
-
-
-def _docx(content: bytes) -> tuple[str, str]:
-    import mammoth
-    from bs4 import BeautifulSoup
-
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        entries = archive.infolist()
-        texts = [entry for entry in entries if entry.filename.lower().endswith((".xml", ".rels"))]  # pictures may be all white
-        bomb = any(entry.file_size > max(_SMALL, _RATIO * entry.compress_size) for entry in texts)
-        if bomb or sum(entry.file_size for entry in entries) > 4 * LONGEST:
-            raise InvalidDocument("unpacks to far more than a document has; split it")
-    html = mammoth.convert_to_html(io.BytesIO(content), convert_image=mammoth.images.img_element(lambda _: {})).value
-    text = _to_markdown(BeautifulSoup(html, "html.parser"))
-    return title_of(text), text
+    Raises:
+        InvalidDocument: it holds no cells.
+    """
+    notebook = json.loads(content)
+    cells = notebook.get("cells") if isinstance(notebook, dict) else None
+    if not isinstance(cells, list):
+        raise InvalidDocument("it holds no cells as notebooks of version 4 have them; open it in Jupyter, and save it")
+    language = str(notebook.get("metadata", {}).get("kernelspec", {}).get("language", ""))
+    parts: list[str] = []
+    for cell in cells:
+        source = _joined(cell.get("source"))
+        if cell.get("cell_type") == "code":
+            parts += [_fenced(source, language), *(_fenced(output) for output in map(_printed, cell.get("outputs", [])))]
+        else:
+            parts.append(source)
+    return "", "\n\n".join(part for part in parts if part.strip()) + "\n", {}
 
 
-def _pdf(content: bytes) -> tuple[str, str]:
-    import pypdf
-
-    logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # what it cannot read it raises, or leaves out
-    reader = pypdf.PdfReader(io.BytesIO(content))
-    if reader.is_encrypted and not reader.decrypt(""):
-        raise InvalidDocument("is encrypted; save it without a password")
-    texts: dict[Any, str] = {}  # by object, since one page may stand in a document thousands of times
-    pages: list[str] = []
-    length = 0
-    for page in reader.pages:
-        place = page.indirect_reference and page.indirect_reference.idnum
-        if place is None or place not in texts:
-            texts[place] = page.extract_text().replace(PAGE_BREAK, "\n")
-        pages.append(texts[place])
-        length += len(texts[place])
-        if length > LONGEST:
-            raise InvalidDocument(f"has more than {LONGEST:,} characters; split it")
-    text = PAGE_BREAK.join(pages)
-    title = reader.metadata.title if reader.metadata else ""
-    return title or "", text.encode("utf-8", "replace").decode()
+def _printed(output: Mapping[str, Any]) -> str:
+    """What a reader of the notebook sees of an output, if that is text."""
+    return _joined(output.get("text") or output.get("data", {}).get("text/plain"))
 
 
-def _to_markdown(soup: Any) -> str:
-    from markdownify import MarkdownConverter
+def _joined(lines: str | list[str] | None) -> str:
+    return lines if isinstance(lines, str) else "".join(lines or ())
 
-    class Converter(MarkdownConverter):
-        """Without what takes the square of the time of a text's blanks."""
 
-        def convert_pre(self, el: Any, text: str, parent_tags: Any) -> Any:
-            """Code without the empty lines around it."""
-            first = re.match(r"(?: *+\n)*+", text)
-            return super().convert_pre(el, text[first.end() if first else 0 :].rstrip(" \n"), parent_tags)  # type: ignore[misc]
-
-    for cell in soup.find_all(["td", "th"], colspan=True):
-        span = cell["colspan"]
-        cell["colspan"] = str(min(int(span[:5]), _WIDEST)) if span.isascii() and span.isdecimal() else "1"
-    for words in soup.find_all(string=_BLANKS):
-        if not words.find_parent("pre"):
-            words.replace_with(type(words)(_BLANKS.sub(" ", words)))
-    converter = Converter(
-        heading_style="ATX",
-        bullets="-",
-        strip=["a", "img"],  # their words stay
-        strip_pre=None,
-        escape_asterisks=False,
-        escape_underscores=False,
-        escape_misc=False,
-    )
-    text: str = converter.convert_soup(soup)
-    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
+def _fenced(code: str, language: str = "") -> str:
+    return f"```{language}\n{code.strip(chr(10))}\n```" if code.strip() else ""

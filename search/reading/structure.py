@@ -1,25 +1,35 @@
-"""Which headings, code blocks and pages does a text have? Offsets count its characters."""
+"""Which headings, blocks and pages does a text have? Offsets count its characters."""
 
 import re
 from bisect import bisect_right
+from collections.abc import Iterable, Iterator
 from functools import cache
 from itertools import accumulate, islice
 from typing import Any, NamedTuple
 
-MARKDOWN = frozenset(
-    {
-        "text/markdown",
-        "text/html",  # this and the next are read as Markdown
-        "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-    }
-)
+from search.passages import MARKDOWN, has_words, without_marks
+from search.reading.frontmatter import end_of_front_matter, with_line_feeds
+from search.reading.kinds import SOURCE
+
 PAGE_BREAK = "\f"
 
 _LINE = re.compile(r"[^\n]*(?:\n|$)")
 _PERHAPS_HEADING = re.compile(r"^ {0,3}(?:#{1,6}(?:[ \t].*)?|=+[ \t]*|-+[ \t]*)$", re.MULTILINE)
 _BEGINNING = 20_000  # characters
 _TRIES = 20
-_FRONT_MATTER = re.compile(r"\A---[ \t]*\n.*?^---[ \t]*$", re.DOTALL | re.MULTILINE)
+_NO_LANGUAGE = re.compile(  # pictures, keys and the like, written in letters: a run of them, or lines
+    r"[A-Za-z0-9+/_=-]{300,}|(?:^[ \t]*[A-Za-z0-9+/]{60,}={0,2}[ \t]*(?:\n|\Z)){4,}", re.MULTILINE
+)
+_UNDERLINE = re.compile(r"([=\-~^\"'`#*+:.<>_])\1{2,}[ \t]*")  # of reStructuredText, where it is as long as the line above
+_MARKED = {  # headings of one line: their marks, of which each counts a level, and their words
+    "text/x-org": re.compile(r"^(\*+)[ \t]+(?:(?:TODO|DONE)[ \t]+)?(.+)$", re.MULTILINE),
+    "text/asciidoc": re.compile(r"^(={1,6})[ \t]+(.+)$", re.MULTILINE),
+    "text/x-typst": re.compile(r"^(={1,6})[ \t]+(.+)$", re.MULTILINE),
+}
+_TEX = re.compile(r"^[ \t]*\\(part|chapter|section|subsection|subsubsection|paragraph)\*?(?:\[[^\]\n]*\])?\{(.+)\}", re.MULTILINE)
+_TEX_LEVELS = ("part", "chapter", "section", "subsection", "subsubsection", "paragraph")
+_LONG = 600  # characters of a definition that has a heading of its own
+_DEEPEST = 3  # definitions in each other
 
 
 class Block(NamedTuple):
@@ -37,53 +47,48 @@ class Section(NamedTuple):
     blocks: tuple[Block, ...]
 
 
+class _Heading(NamedTuple):
+    start: int
+    level: int
+    words: str
+
+
 def sections(text: str, media_type: str) -> list[Section]:
-    """Divide a text; without Markdown it is a single section. A heading without a text of its own joins the next one."""
+    """Divide a text; without headings it is a single section. A heading without a text of its own joins the next one.
+
+    What no reader looks for is in no block: front matter, comments, pictures that are written in letters.
+    """
+    if media_type in MARKDOWN:
+        divided = _of_markdown(text)
+    elif media_type in SOURCE:
+        divided = _of_source(text)
+    else:
+        divided = _under(_headings(text, media_type), text)
+    hidden = [match.span() for match in _NO_LANGUAGE.finditer(text)]
+    if not hidden:
+        return divided
+    left = [Section(headings, tuple(_without(blocks, hidden, text))) for headings, blocks in divided]
+    return [section for section in left if section.blocks]
+
+
+def title_of(text: str, media_type: str = "text/markdown") -> str:
+    """The first heading of a text, empty if its beginning has none."""
+    plain = with_line_feeds(text)
     if media_type not in MARKDOWN:
-        return [Section((), (Block(0, len(text), is_code=False),))]
-    # markdown-it counts lines; it takes a form feed for no line break, and neither do we.
-    plain = _with_line_feeds(text)
-    starts = list(accumulate((len(line) for line in _LINE.findall(plain)), initial=0))
-    front = _FRONT_MATTER.match(plain)
-    hidden = front.end() if front else 0
-    visible = "\n" * plain.count("\n", 0, hidden) + plain[hidden:] if front else plain
-    result: list[Section] = []
-    path: list[tuple[int, str]] = []  # level and words
-    blocks: list[Block] = []
-    bare = False  # so far there is nothing but headings in this section
-    at = 0
-    tokens = _parser().parse(visible)
-    for number, token in enumerate(tokens):
-        if token.map is None or token.level:
-            continue
-        start, end = starts[token.map[0]], starts[min(token.map[1], len(starts) - 1)]
-        if token.type == "heading_open":
-            if not bare:
-                blocks.append(Block(at, start, is_code=False))
-                result.append(_section(path, blocks, text))
-                blocks, at = [], start
-            level = int(token.tag[1:])
-            path = [*(outer for outer in path if outer[0] < level), (level, " ".join(tokens[number + 1].content.split()))]
-            bare = True
-        elif token.type in {"fence", "code_block", "table_open"}:
-            blocks += [Block(at, start, is_code=False), Block(start, end, is_code=True)]
-            at, bare = end, False
-        else:
-            bare = False
-    result.append(_section(path, [*blocks, Block(at, len(text), is_code=False)], text))
-    return [section for section in result if section.blocks]
-
-
-def title_of(text: str) -> str:
-    """The first heading of a Markdown text, empty if its beginning has none."""
-    plain = _with_line_feeds(text)
-    front = _FRONT_MATTER.match(plain)
-    beginning = plain[front.end() if front else 0 :][:_BEGINNING]
+        return next((heading.words for heading in _headings(plain[:_BEGINNING], media_type)), "")
+    beginning = plain[end_of_front_matter(plain) :][:_BEGINNING]
     for line in islice(_PERHAPS_HEADING.finditer(beginning), _TRIES):  # parsing all of it would take longer than reading it
-        for section in sections(beginning[: line.end()], "text/markdown"):
+        for section in _of_markdown(beginning[: line.end()]):
             if section.headings:
                 return section.headings[0]
     return ""
+
+
+def hides(text: str, media_type: str) -> bool:
+    """Whether some of a text is in no section."""
+    if _NO_LANGUAGE.search(text):
+        return True
+    return media_type in MARKDOWN and end_of_front_matter(with_line_feeds(text)) > 0
 
 
 class Pages:
@@ -97,9 +102,170 @@ class Pages:
         return bisect_right(self._breaks, place) + 1 if self._breaks else None
 
 
-def _with_line_feeds(text: str) -> str:
-    """The same in as many characters, however its lines end: to Markdown a blank at the end of a line means nothing here."""
-    return text.replace("\r\n", " \n").replace("\r", "\n")
+def _of_markdown(text: str) -> list[Section]:
+    # markdown-it counts lines; it takes a form feed for no line break, and neither do we.
+    plain = with_line_feeds(text)
+    starts = list(accumulate((len(line) for line in _LINE.findall(plain)), initial=0))
+    hidden = end_of_front_matter(plain)
+    visible = "\n" * plain.count("\n", 0, hidden) + plain[hidden:]
+    result: list[Section] = []
+    path: list[tuple[int, str]] = []  # level and words
+    blocks: list[Block] = []
+    bare = False  # so far there is nothing but headings in this section
+    at = hidden
+    tokens = _parser().parse(visible)
+    for number, token in enumerate(tokens):
+        if token.map is None or token.level:
+            continue
+        start, end = starts[token.map[0]], starts[min(token.map[1], len(starts) - 1)]
+        if token.type == "heading_open":
+            if not bare:
+                blocks.append(Block(at, start, is_code=False))
+                result.append(_section(path, blocks, text))
+                blocks, at = [], start
+            level = int(token.tag[1:])
+            words = " ".join(without_marks(tokens[number + 1].content).split())
+            path = [*(outer for outer in path if outer[0] < level), (level, words)]
+            bare = True
+        elif token.type in {"fence", "code_block", "table_open"}:
+            blocks += [Block(at, start, is_code=False), Block(start, end, is_code=True)]
+            at, bare = end, False
+        elif token.type in {"html_block", "paragraph_open"} and not has_words(without_marks(text[start:end])):
+            blocks.append(Block(at, start, is_code=False))
+            at = end
+        else:
+            bare = False
+    result.append(_section(path, [*blocks, Block(at, len(text), is_code=False)], text))
+    return [section for section in result if section.blocks]
+
+
+def _headings(text: str, media_type: str) -> Iterator[_Heading]:
+    """The headings of a text of another markup, in order."""
+    plain = with_line_feeds(text)
+    if media_type == "text/x-rst":
+        yield from _of_restructured_text(plain)
+    elif media_type == "text/x-tex":
+        for match in _TEX.finditer(plain):
+            yield _Heading(match.start(), _TEX_LEVELS.index(match[1]), " ".join(match[2].split()))
+    elif media_type in _MARKED:
+        for match in _MARKED[media_type].finditer(plain):
+            yield _Heading(match.start(), len(match[1]), " ".join(match[2].split()))
+
+
+def _of_restructured_text(text: str) -> Iterator[_Heading]:
+    """Lines with a line of punctuation below them that is as long, or with one above, too; styles count levels as they come."""
+    styles: list[str] = []
+    lines = [(match.start(), match[0].rstrip("\n")) for match in _LINE.finditer(text)]
+    for (before_start, before), (start, line), (_, after) in zip([(0, ""), *lines], lines, lines[1:], strict=False):
+        words = line.strip()
+        if not words or (line[:1].isspace() and before.strip() != after.strip()) or not _UNDERLINE.fullmatch(after):
+            continue
+        if _UNDERLINE.fullmatch(line) or len(after.rstrip()) < len(line.rstrip()):
+            continue
+        overlined = before.rstrip() == after.rstrip()
+        style = after[0] * (1 + overlined)
+        if style not in styles:
+            styles.append(style)
+        yield _Heading(before_start if overlined else start, styles.index(style), words)
+
+
+def _under(headings: Iterable[_Heading], text: str) -> list[Section]:
+    """Sections from one heading to the next."""
+    result: list[Section] = []
+    path: list[tuple[int, str]] = []
+    at = 0
+    last = None
+    for heading in headings:
+        bare = last is not None and not text[last.start : heading.start].partition("\n")[2].strip(" \n\t=-~^\"'`#*+:.<>_")
+        if not bare:
+            result.append(_section(path, [Block(at, heading.start, is_code=False)], text))
+            at = heading.start
+        path = [*(outer for outer in path if outer[0] < heading.level), (heading.level, heading.words)]
+        last = heading
+    result.append(_section(path, [Block(at, len(text), is_code=False)], text))
+    return [section for section in result if section.blocks]
+
+
+def _of_source(text: str) -> list[Section]:
+    """Definitions by their indentation, whatever the language; a long one is a section of its own, its first line the heading."""
+    plain = with_line_feeds(text)
+    lines = [_Line(match.start(), match.end(), match[0]) for match in _LINE.finditer(plain) if match[0]]
+    result: list[Section] = []
+    for headings, parts in _definitions(lines, (), 0):
+        blocks = tuple(Block(part[0].start, part[-1].end, is_code=True) for part in parts)
+        result.append(Section(headings, blocks))
+    return result
+
+
+class _Line:
+    """A line of source code."""
+
+    def __init__(self, start: int, end: int, text: str) -> None:
+        self.start, self.end = start, end
+        self.words = text.strip()
+        self.indentation = len(text.expandtabs(4)) - len(text.expandtabs(4).lstrip())
+
+
+_Part = list[_Line]
+
+
+def _definitions(lines: _Part, headings: tuple[str, ...], depth: int) -> Iterator[tuple[tuple[str, ...], list[_Part]]]:
+    """Short parts together, long ones apart, each with the first lines of those around it."""
+    together: list[_Part] = []
+    for part in _parts(lines):
+        if part[-1].end - part[0].start <= _LONG:
+            together.append(part)
+            continue
+        if together:
+            yield headings, together
+            together = []
+        head = next((number for number, line in enumerate(part) if _opens(part, number)), None)
+        if head is None or depth == _DEEPEST:
+            yield headings, [part]
+            continue
+        inside = (*headings, part[head].words.rstrip(" {:"))
+        yield inside, [part[: head + 1]]
+        yield from _definitions(part[head + 1 :], inside, depth + 1)
+    if together:
+        yield headings, together
+
+
+def _parts(lines: _Part) -> Iterator[_Part]:
+    """Lines up to an empty one behind which the indentation is as at the beginning, or less."""
+    part: _Part = []
+    base = min((line.indentation for line in lines if line.words), default=0)
+    for line in lines:
+        if line.words and part and not part[-1].words and line.indentation <= base:
+            yield part
+            part = []
+        if part or line.words:
+            part.append(line)
+    if part:
+        yield part
+
+
+def _opens(part: _Part, number: int) -> bool:
+    """Whether a line begins a definition: it has letters, and the next one is indented more."""
+    line, behind = part[number], (other for other in part[number + 1 :] if other.words)
+    following = next(behind, None)
+    is_comment = line.words.startswith(("#", "//", "/*", "*", "--", "@", ";", '"""', "'''"))
+    return following is not None and following.indentation > line.indentation and has_words(line.words) and not is_comment
+
+
+def _without(blocks: Iterable[Block], hidden: list[tuple[int, int]], text: str) -> Iterator[Block]:
+    """Blocks without some spans."""
+    for start, end, is_code in blocks:
+        at = start
+        for first, last in hidden:
+            if at < last and first < end:
+                yield from _visible(at, first, text, is_code=is_code)
+                at = last
+        yield from _visible(at, end, text, is_code=is_code)
+
+
+def _visible(start: int, end: int, text: str, *, is_code: bool) -> Iterator[Block]:
+    if start < end and text[start:end].strip():
+        yield Block(start, end, is_code)
 
 
 def _section(path: list[tuple[int, str]], blocks: list[Block], text: str) -> Section:

@@ -1,70 +1,109 @@
-"""What does a text file say? Plain text and Markdown, in whatever encoding."""
+"""What does a text file say? Text of any kind, in whatever encoding."""
 
 import codecs
-from typing import BinaryIO
+import re
+from typing import Any, BinaryIO, NamedTuple
 
 from search.documents import Document, Rejection
 from search.errors import InvalidDocument
+from search.reading import kinds
 from search.reading.files import LONGEST, SourceFile, read_at_most
+from search.reading.frontmatter import front_matter
 from search.reading.structure import title_of
 
-SUFFIXES = (".txt", ".md")
 UTF_8 = "utf-8"
-_ENCODINGS = (  # which files are in that are not in UTF-8, the most frequent first
-    *("cp1252", "cp932", "gb18030", "cp949", "big5", "euc_jp"),
-    *("cp1251", "cp1250", "koi8_r", "cp1253", "cp1254", "cp1255", "cp1256"),
-)
+_WIDER = {  # encodings that hold all of another one, which its name often stands for
+    "ascii": UTF_8,
+    "utf-8-sig": UTF_8,
+    "iso8859-1": "cp1252",
+    "iso8859-9": "cp1254",
+    "shift_jis": "cp932",
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+    "euc_kr": "cp949",
+}
+_PICTURE = re.compile(r"data:[\w.+-]+/[\w.+-]+;base64,[A-Za-z0-9+/=]{200,}")  # written into a text
+_ESCAPES = (b"\x1b$", b"\x1b(", b"~{")  # of encodings that are ASCII to look at: ISO-2022 and HZ
+_MARKS = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _LOOKED_AT = 200_000  # bytes, to find out an encoding
 _BLOCK = 1_000_000
+_TELLING = bytes(range(128, 256))  # which are not the same in all encodings
+_FEW = 8
+_MOST_DAMAGED = 0.01  # of the characters of a text in UTF-8
+_WITHOUT = "; if it is text, name the --encoding"
+
+
+class Decoded(NamedTuple):
+    """A text and what it was decoded by."""
+
+    text: str
+    encoding: str
+    replaced: int = 0  # characters that stand for bytes that are none in this encoding
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What is remarkable: an encoding that is not UTF-8, characters that were lost."""
+        encoding: dict[str, Any] = {} if self.encoding == UTF_8 else {"encoding": self.encoding}
+        return encoding | ({"replaced_characters": self.replaced} if self.replaced else {})
 
 
 def read(stream: BinaryIO, file: SourceFile, encoding: str | None) -> Document | Rejection:
-    """A text file as a document."""
-    decoded, used = decode(read_at_most(stream, LONGEST), encoding)
-    is_markdown = file.path.suffix.lower() == ".md"
-    title = title_of(decoded) if is_markdown else ""
+    """A text file as a document. What stands in its front matter is title and metadata; what is a picture is left out."""
+    decoded = decode(read_at_most(stream, LONGEST), encoding)
+    media_type = file.media_type or kinds.by_name(file.path) or kinds.PLAIN
+    text = _PICTURE.sub("data:,", decoded.text)
+    front = front_matter(text) if media_type == kinds.MARKDOWN else {}
+    title = front.pop("title", None)
     return Document(
         id=file.name,
-        text=decoded,
-        title=title or file.path.stem,
-        metadata={"path": file.name} | ({} if used == UTF_8 else {"encoding": used}),
-        media_type="text/markdown" if is_markdown else "text/plain",
+        text=text,
+        title=title if isinstance(title, str) and title.strip() else title_of(text, media_type) or file.path.stem,
+        metadata=front | {"path": file.name} | decoded.metadata,
+        media_type=media_type,
         origin=file.name,
     )
 
 
-def decode(content: bytes, encoding: str | None = None) -> tuple[str, str]:
-    """The text, and the encoding it is in.
+def decode(content: bytes, encoding: str | None = None) -> Decoded:
+    """The text, and the encoding it is in. Of a text in UTF-8 single damaged bytes are replaced.
 
     Raises:
         InvalidDocument: the bytes are not text in the encoding, or in any that could be detected.
     """
     used = encoding or detect(content)
     try:
-        return content.decode("utf-8-sig" if used == UTF_8 else used), used
+        return Decoded(content.decode("utf-8-sig" if used == UTF_8 else used), used)
     except UnicodeDecodeError as error:
-        raise InvalidDocument(f"not {used} at byte {error.start + 1}; name another --encoding, or convert it") from error
+        if encoding or used != UTF_8:
+            raise InvalidDocument(f"not {used} at byte {error.start + 1}; name another --encoding, or convert it") from error
+    text = content.decode("utf-8-sig", "replace")
+    replaced = text.count("\ufffd") - content.count("\ufffd".encode())
+    return Decoded(text, UTF_8, replaced)
 
 
 def detect(content: bytes) -> str:
-    """The encoding of a text: UTF-8 if it can be decoded as that, else the most likely one.
+    """The encoding of a text: UTF-8 if it can be decoded as that, or nearly; else the most likely one.
 
     Raises:
         InvalidDocument: it is no text, or nothing tells its encoding.
     """
-    for mark, name in ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16")):
+    for mark, name in _MARKS:
         if content.startswith(mark):
             return name
-    if b"\0" in content[:_LOOKED_AT]:
-        raise InvalidDocument("not text: it holds zero bytes; name the --encoding if it is text")
     try:
         content.decode(UTF_8)
     except UnicodeDecodeError as error:
-        if guess := _guess(content):
-            return guess
-        message = f"not UTF-8 at byte {error.start + 1}, and its encoding cannot be told; name the --encoding, or convert it"
-        raise InvalidDocument(message) from error
-    return UTF_8
+        where = f"not UTF-8 at byte {error.start + 1}"
+    else:
+        where = ""
+        if b"\0" not in content[:_LOOKED_AT] and not (content.isascii() and any(mark in content for mark in _ESCAPES)):
+            return UTF_8
+    guess = _guess(content)
+    if guess is None and b"\0" in content[:_LOOKED_AT]:
+        raise InvalidDocument(f"not text: it holds zero bytes{_WITHOUT}")
+    if guess is None and where:
+        raise InvalidDocument(f"{where}, and its encoding cannot be told; name the --encoding, or convert it")
+    return guess or UTF_8
 
 
 def detect_stream(stream: BinaryIO) -> str:
@@ -101,10 +140,22 @@ def known_encoding(encoding: str | None) -> str | None:
 
 
 def _guess(content: bytes) -> str | None:
+    """The most likely encoding, by the frequencies of languages; None if none is."""
     try:
-        from charset_normalizer import from_bytes  # takes a moment, and most files are UTF-8
+        import chardet  # takes a moment, and most files are UTF-8
     except ModuleNotFoundError:
         return None
-    matches = from_bytes(content[:_LOOKED_AT], cp_isolation=list(_ENCODINGS))
-    likely = [name for match in matches if match.chaos <= matches[0].chaos for name in match.could_be_from_charset]
-    return next((name for name in _ENCODINGS if name in likely), None)
+    beginning = content[:_LOOKED_AT]
+    telling = len(beginning) - len(beginning.translate(None, _TELLING))
+    # Of a few letters those that are in use tell more than all that there ever were, such as those of old operating systems.
+    era = chardet.EncodingEra.MODERN_WEB if 0 < telling < _FEW else chardet.EncodingEra.ALL
+    name = chardet.detect(beginning, encoding_era=era)["encoding"]
+    try:
+        used = codecs.lookup(name or "").name
+    except LookupError:
+        return None
+    used = _WIDER.get(used, used)
+    if used == UTF_8:
+        text = content.decode(UTF_8, "replace")
+        return used if text.count("\ufffd") <= max(1, _MOST_DAMAGED * len(text)) else None
+    return used

@@ -7,9 +7,11 @@ from hypothesis import strategies as st
 
 from search.documents import Chunk, Document
 from search.embedding.dense import FastEmbedEmbedder
+from search.index.contract import Payload
 from search.index.points import to_document, to_point
 from search.inference.tokens import Tally, TextTokenizer
 from search.ingestion.chunking import Chunker
+from search.passages import has_words
 from search.reading.structure import title_of
 
 
@@ -237,7 +239,8 @@ def test_everything_is_somewhere_and_nothing_is_too_long(
         assert chunk.text == text[chunk.start : chunk.end]
         assert chunk.text.strip()
         covered[chunk.start : chunk.end] = [True] * (chunk.end - chunk.start)
-    assert all(seen or character.isspace() for seen, character in zip(covered, text, strict=True))
+    without = "".join(" " if seen else character for seen, character in zip(covered, text, strict=True))
+    assert not has_words(without) or not has_words(text)
     points = [to_point(chunk, np.zeros(2, np.float32), Tally(1, 0), 1, "r", len(chunks), 1) for chunk in chunks]
     assert to_document([point.payload for point in reversed(points)]) == document
     starts = [chunk.start for chunk in chunks]
@@ -254,3 +257,61 @@ def test_a_long_heading_is_not_carried_whole_by_each_passage(tokenizer: TextToke
     assert chunks[-1].headings[1] == "Below"
     assert sum(len(chunk.title) for chunk in chunks) < 1_000_000
     assert "".join(chunk.before + chunk.text + chunk.after for chunk in chunks) == text
+
+
+# Pieces worth finding
+
+
+def test_a_word_without_end_is_bounded_in_characters(tokenizer: TextTokenizer) -> None:
+    word = "\u0436" * 500_000  # outside the vocabulary: one token, whatever its length
+    pieces = texts(tokenizer, f"Before it. {word} Behind it.", 50)
+    assert max(map(len, pieces)) <= 50 * 20
+    assert pieces[0].startswith("Before it.")
+    assert pieces[-1].endswith("Behind it.")
+    assert "".join(pieces).count("\u0436") == 500_000
+
+
+def test_a_passage_without_words_is_none(tokenizer: TextTokenizer) -> None:
+    markdown = Document("d", "![x](a.png)\n\n# Top\n\nText.\n\n## Below\n\n---\n\n![y](b.png)\n", media_type="text/markdown")
+    chunks = list(Chunker(tokenizer, 16, 0).chunk(markdown))
+    assert [(chunk.number, chunk.text) for chunk in chunks] == [(0, "# Top\n\nText."), (1, "## Below\n\n---")]
+    assert to_document([stored(chunk, len(chunks)) for chunk in chunks]) == markdown
+    for text in ("| --- |\n***", "\U0001f642", "Q" * 400, "---\ntitle: A\n---", "<!-- x -->"):  # a document keeps something
+        alone = list(Chunker(tokenizer, 200, 0).chunk(Document("d", text, media_type="text/markdown")))
+        assert "".join(chunk.before + chunk.text + chunk.after for chunk in alone) == text
+
+
+def test_letters_that_say_nothing_divide_passages(tokenizer: TextTokenizer) -> None:
+    blob = "QUJDREVGR0hJSktMTU5P" * 50
+    document = Document("d", f"Before it.\n{blob}\nBehind it.")
+    chunks = list(Chunker(tokenizer, 200, 0).chunk(document))
+    assert [chunk.text for chunk in chunks] == ["Before it.", "Behind it."]
+    assert to_document([stored(chunk, len(chunks)) for chunk in chunks]) == document
+
+
+def test_front_matter_is_no_passage_and_comes_back(tokenizer: TextTokenizer) -> None:
+    document = Document("d", "---\r\ntitle: A\r\n---\r\n\r\nText.\r\n", "A", media_type="text/markdown")
+    chunks = list(Chunker(tokenizer, 200, 0).chunk(document))
+    assert [chunk.text for chunk in chunks] == ["Text."]
+    assert to_document([stored(chunk, len(chunks)) for chunk in chunks]) == document
+
+
+def stored(chunk: Chunk, chunks: int) -> Payload:
+    return to_point(chunk, np.zeros(4, np.float32), Tally(1, 0), 512, "r", chunks, 1).payload
+
+
+def test_only_documents_with_something_to_clean_are_new_ones(tokenizer: TextTokenizer) -> None:
+    chunker = Chunker(tokenizer, 200, 30)
+    as_before = [("A text.", "text/plain"), ("# A\n\nText [1] of it.", "text/markdown"), ("a ![x](y)", "text/plain")]
+    assert [chunker.state(Document("d", text, media_type=kind)) for text, kind in as_before] == [
+        "200/30",
+        "200/30/text/markdown",
+        "200/30",
+    ]
+    for text, kind in [
+        ("eﬃcient", "text/plain"),
+        ("---\na: 1\n---\nx", "text/markdown"),
+        ("![x](y) z", "text/markdown"),
+        ("Q" * 400 + " x", "text/plain"),
+    ]:
+        assert chunker.state(Document("d", text, media_type=kind)).endswith("/readable")

@@ -1,10 +1,12 @@
-"""Small PDF and Word files, written by hand, so that no test needs a program that makes them."""
+"""Small PDF and office files, written by hand, so that no test needs a program that makes them."""
 
 import io
 import zipfile
 from collections.abc import Mapping, Sequence
 
-_WORD = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
+_OPEN_XML = "http://schemas.openxmlformats.org"
+_WORD = f"{_OPEN_XML}/wordprocessingml/2006/main"
+_PACKAGES = f"{_OPEN_XML}/package/2006/relationships"
 _TYPES = """<?xml version="1.0"?><Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">
 <Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>
 <Default Extension="xml" ContentType="application/xml"/>
@@ -54,5 +56,81 @@ def docx(paragraphs: Sequence[tuple[str, str]], others: Mapping[str, bytes] | No
             "word/document.xml", f'<?xml version="1.0"?><w:document xmlns:w="{_WORD}"><w:body>{body}</w:body></w:document>'
         )
         for name, content in (others or {}).items():
+            archive.writestr(name, content)
+    return out.getvalue()
+
+
+def pptx(slides: Sequence[tuple[str, str]], others: Mapping[str, str] | None = None) -> bytes:
+    """A presentation: slides of a title and a text; other files in it, by name."""
+    drawing, presentation = f"{_OPEN_XML}/drawingml/2006/main", f"{_OPEN_XML}/presentationml/2006/main"
+    relations = f"{_OPEN_XML}/officeDocument/2006/relationships"
+
+    def shape(kind: str, text: str) -> str:
+        return (
+            f'<p:sp><p:nvSpPr><p:cNvPr id="2" name="x"/><p:cNvSpPr/><p:nvPr><p:ph type="{kind}"/></p:nvPr></p:nvSpPr><p:spPr/>'
+            f"<p:txBody><a:bodyPr/><a:p><a:r><a:t>{text}</a:t></a:r></a:p></p:txBody></p:sp>"
+        )
+
+    ids = "".join(f'<p:sldId id="{256 + number}" r:id="r{number}"/>' for number in range(len(slides)))
+    targets = "".join(
+        f'<Relationship Id="r{number}" Type="{relations}/slide" Target="slides/slide{number + 1}.xml"/>'
+        for number in range(len(slides))
+    )
+    return _packed(
+        {
+            "[Content_Types].xml": _TYPES,
+            "ppt/presentation.xml": f'<p:presentation xmlns:p="{presentation}" xmlns:r="{relations}">'
+            f"<p:sldIdLst>{ids}</p:sldIdLst></p:presentation>",
+            "ppt/_rels/presentation.xml.rels": f'<Relationships xmlns="{_PACKAGES}">{targets}</Relationships>',
+            **{
+                f"ppt/slides/slide{number}.xml": f'<p:sld xmlns:p="{presentation}" xmlns:a="{drawing}"><p:cSld><p:spTree>'
+                f"{shape('title', title)}{shape('body', text)}</p:spTree></p:cSld></p:sld>"
+                for number, (title, text) in enumerate(slides, 1)
+            },
+            **(others or {}),
+        }
+    )
+
+
+def odt(paragraphs: Sequence[tuple[int, str]]) -> bytes:
+    """An OpenDocument text: paragraphs with the levels of headings, 0 for those that are none."""
+    name = "urn:oasis:names:tc:opendocument:xmlns:"
+    body = "".join(
+        f'<text:h text:outline-level="{level}">{text}</text:h>' if level else f"<text:p>{text}</text:p>"
+        for level, text in paragraphs
+    )
+    content = (
+        f'<office:document-content xmlns:office="{name}office:1.0" xmlns:text="{name}text:1.0">'
+        f"<office:body><office:text>{body}</office:text></office:body></office:document-content>"
+    )
+    return _packed({"mimetype": "application/vnd.oasis.opendocument.text", "content.xml": content})
+
+
+def epub(title: str, chapters: Sequence[str]) -> bytes:
+    """A book: its chapters as HTML."""
+    items = "".join(
+        f'<item id="c{number}" href="c{number}.xhtml" media-type="application/xhtml+xml"/>' for number in range(len(chapters))
+    )
+    spine = "".join(f'<itemref idref="c{number}"/>' for number in range(len(chapters)))
+    return _packed(
+        {
+            "mimetype": "application/epub+zip",
+            "META-INF/container.xml": '<container xmlns="urn:oasis:names:tc:opendocument:xmlns:container" version="1.0"><rootfiles>'
+            '<rootfile full-path="book.opf" media-type="application/oebps-package+xml"/></rootfiles></container>',
+            "book.opf": '<package xmlns="http://www.idpf.org/2007/opf" version="3.0">'
+            f'<metadata xmlns:dc="http://purl.org/dc/elements/1.1/"><dc:title>{title}</dc:title></metadata>'
+            f"<manifest>{items}</manifest><spine>{spine}</spine></package>",
+            **{
+                f"c{number}.xhtml": f'<html xmlns="http://www.w3.org/1999/xhtml"><body>{chapter}</body></html>'
+                for number, chapter in enumerate(chapters)
+            },
+        }
+    )
+
+
+def _packed(files: Mapping[str, str]) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
             archive.writestr(name, content)
     return out.getvalue()

@@ -1,0 +1,89 @@
+"""What do models and words read of a passage? Its title and its text, without what no reader sees.
+
+The text that is stored and shown stays as it was written.
+"""
+
+import re
+import unicodedata
+
+MARKDOWN = frozenset(  # media types of what is read as Markdown
+    {
+        "text/markdown",
+        "text/html",
+        "message/rfc822",
+        "application/epub+zip",
+        "application/msword",
+        "application/rtf",
+        "application/vnd.ms-outlook",
+        "application/vnd.ms-powerpoint.presentation.macroEnabled.12",
+        "application/vnd.ms-word.document.macroEnabled.12",
+        "application/vnd.oasis.opendocument.text",
+        "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+        "application/vnd.openxmlformats-officedocument.presentationml.slideshow",
+        "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+        "application/vnd.openxmlformats-officedocument.wordprocessingml.template",
+        "application/x-fictionbook+xml",
+        "application/x-ipynb+json",
+    }
+)
+
+_COMMENTS = (("<!--", "-->"), ("{/*", "*/}"))
+_PICTURE = re.compile(r"!\[[^\[\]]*\](?:\([^()\n]*(?:\([^()\n]*\)[^()\n]*)*\)|\[[^\[\]]*\])")
+_LINK = re.compile(
+    r"\[([^\[\]\n]*)\]\((?=[^()\s]*[./#:])(?:<[^<>\n]*>|[^()\s]*(?:\([^()\s]*\)[^()\s]*)*)"
+    r"(?:\s+(?:\"[^\"\n]*\"|'[^'\n]*'))?\)"
+)
+_REFERENCE = re.compile(r"^ {0,3}\[[^\[\]\n]+\]:[ \t]*\S+[^\n]*$", re.MULTILINE)
+_ATTRIBUTES = re.compile(r" ?\{:?[ \t]?[#.][\w:.# -]*\}")
+_TAG = re.compile(
+    r"</?(?:a|abbr|b|big|br|center|details|div|dd|dl|dt|em|figcaption|figure|font|h[1-6]|hr|i|img|kbd|li|nobr|ol|p|picture|small"
+    r"|source|span|strong|sub|summary|sup|table|tbody|td|th|thead|tr|tt|u|ul|video)(?:\s[^<>]*)?/?>",
+    re.IGNORECASE,
+)
+_SOFT = str.maketrans("", "", "\u00ad\u2060\ufeff")  # hyphens that show at the end of a line only, marks of no width
+_WORD = re.compile(r"\w")
+
+
+def passage_of(title: str, text: str, media_type: str) -> str:
+    """What a model reads: the title, a space and the text."""
+    return f"{readable(title)} {readable(text, media_type)}".strip()
+
+
+def readable(text: str, media_type: str = "text/plain") -> str:
+    """A text as it is meant: ligatures and wide letters as plain ones, words without soft hyphens.
+
+    Args:
+        text: of a passage, a title or a query.
+        media_type: of what it was read from; of Markdown comments, pictures, anchors and the addresses of links go, too.
+    """
+    if media_type in MARKDOWN:
+        text = without_marks(text)
+    if text.isascii():
+        return text
+    return unicodedata.normalize("NFKC", text.translate(_SOFT))
+
+
+def without_marks(text: str) -> str:
+    """Markdown without what is not shown: comments, pictures, anchors, HTML's tags, the addresses of links."""
+    if "<" in text or "{" in text:
+        for begin, end in _COMMENTS:
+            text = _without(text, begin, end)
+        text = _ATTRIBUTES.sub("", _TAG.sub("", text))
+    if "](" in text or "][" in text:
+        text = _LINK.sub(r"\1", _PICTURE.sub("", text))
+    return _REFERENCE.sub("", text) if "]:" in text else text
+
+
+def _without(text: str, begin: str, end: str) -> str:
+    """The text without what stands between two marks; in one pass, however many marks begin and never end."""
+    visible: list[str] = []
+    at = 0
+    while (first := text.find(begin, at)) >= 0 and (last := text.find(end, first + len(begin))) >= 0:
+        visible.append(text[at:first])
+        at = last + len(end)
+    return "".join([*visible, text[at:]]) if at else text
+
+
+def has_words(text: str) -> bool:
+    """Whether there is a letter or a digit in it."""
+    return _WORD.search(text) is not None

@@ -1,0 +1,329 @@
+"""What does a web page say? Its tree as a browser builds it, then Markdown without furniture; nothing of it costs recursion.
+
+Documents of other formats come here as HTML, too, so that one place writes Markdown.
+"""
+
+import codecs
+import re
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from search.errors import InvalidDocument
+from search.reading.text import UTF_8, decode
+
+if TYPE_CHECKING:
+    from selectolax.lexbor import LexborNode
+
+_HIDDEN = (
+    frozenset(("script", "style", "noscript", "template", "title", "svg", "nav", "iframe", "object", "head", "canvas", "dialog"))
+    | {"rp", "annotation", "annotation-xml"}  # of ruby and formulas, which stand there a second time
+)
+_PARAGRAPHS = (
+    frozenset(("p", "div", "section", "article", "main", "header", "footer", "aside", "blockquote", "figure", "ul", "ol", "dl"))
+    | {"table", "form", "fieldset", "details", "pre", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "center", "body", "html"}
+    | {"textarea"}
+)
+_LINES = frozenset(
+    ("li", "dt", "dd", "tr", "caption", "figcaption", "summary", "address", "option", "optgroup", "label", "legend")
+) | {"select", "thead", "tbody", "tfoot", "button", "td", "th"}
+_CELLS = frozenset(("td", "th"))
+_HEADINGS = {f"h{level}": "#" * level + " " for level in range(1, 7)}
+_DEEPEST = 8  # lists and quotations in each other that are shown as such
+_LAYOUT = "table, h1, h2, h3, h4, h5, h6, pre"  # in a cell: such a table lays out a page
+_POWER = re.compile(r"[-+\u2212]?\d+|[a-z]")
+_PERMALINKS = frozenset(("#", "¶", "§", "🔗", "\uf0c1"))  # words of links beside headings
+_BLANKS = re.compile(r"[ \t\n\r\f]+")
+_INVISIBLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
+_META = re.compile(rb"<meta[^>]+charset\s*=\s*[\"']?\s*([^\s\"'/>;]+)", re.IGNORECASE)
+_BEGINNING = 4096  # bytes, in which a page declares its encoding
+_WIDEST = 100  # columns that one cell of a table may span
+_MOST_CELLS = 1_000_000
+_WORDS_OF_A_DESCRIPTION = 4  # fewer, in the place of a picture, are a name or a badge
+_OF_MAIN = 0.1  # of the words of a page, which its <main> has at least
+_OF_ARTICLE = 0.5  # the same of its only <article>
+_WEB_ENCODINGS = {  # what labels of pages mean, where that is more than their name says (WHATWG, Encoding)
+    **dict.fromkeys(("ascii", "iso8859-1"), "cp1252"),
+    "iso8859-9": "cp1254",
+    "iso8859-11": "cp874",
+    "gb2312": "gb18030",
+    "gbk": "gb18030",
+    "shift_jis": "cp932",
+    "euc_kr": "cp949",
+    "big5": "big5hkscs",
+    **dict.fromkeys(("utf-16", "utf-16-le", "utf-16-be"), UTF_8),  # it was read to be found, so it is none of them
+}
+
+
+def read(content: bytes) -> tuple[str, str, Mapping[str, Any]]:
+    """Title, Markdown, and metadata: of an encoding that was guessed.
+
+    Raises:
+        InvalidDocument: it is no text, or nothing tells its encoding.
+    """
+    page, metadata = _decoded(content)
+    title, text = to_markdown(page)
+    return title, text, metadata
+
+
+def to_markdown(page: str) -> tuple[str, str]:
+    """The title in the head of a page, empty if it has none, and its words as Markdown.
+
+    Raises:
+        InvalidDocument: a table has more cells than a document has.
+        MemoryError: the tree is larger than what is left.
+    """
+    from selectolax.lexbor import LexborHTMLParser, SelectolaxError
+
+    try:
+        tree = LexborHTMLParser(page)
+    except SelectolaxError as error:  # whatever the page, it is one: what failed is to get memory
+        raise MemoryError(str(error)) from error
+    head = tree.css_first("head > title")
+    title = " ".join(head.text().split()) if head else ""
+    return title, _Writer().write(_main(tree.body)) if tree.body else ""
+
+
+def _decoded(content: bytes) -> tuple[str, Mapping[str, Any]]:
+    """By its mark of byte order, by what the page declares, or by what can be found out."""
+    marked = content.startswith((codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    label = None if marked else _META.search(content[:_BEGINNING])
+    try:
+        if label:
+            name = codecs.lookup(label[1].decode("ascii")).name
+            return content.decode(_WEB_ENCODINGS.get(name, name)), {}
+    except (LookupError, UnicodeDecodeError):
+        pass  # it declares what it is not
+    decoded = decode(content)
+    return decoded.text, decoded.metadata
+
+
+def _main(body: "LexborNode") -> "LexborNode":
+    """The part of a page that holds what it is about, if the page marks one that holds enough."""
+    total = _words(body)
+    mains = body.css("main, [role=main]")
+    if len(mains) == 1 and _words(mains[0]) > _OF_MAIN * total:
+        return mains[0]
+    articles = body.css("article")
+    if len(articles) == 1 and _words(articles[0]) >= _OF_ARTICLE * total:
+        return articles[0]
+    return body
+
+
+def _words(node: "LexborNode") -> int:
+    return sum(len((text.text_content or "").split()) for text in _visible(node) if text.is_text_node)
+
+
+def _visible(root: "LexborNode") -> Iterator["LexborNode"]:
+    """The nodes that a reader of the page sees, in order."""
+    for node, begins in _events(root):
+        if begins:
+            yield node
+
+
+def _events(root: "LexborNode") -> Iterator[tuple["LexborNode", bool]]:
+    """Each visible node where it begins, and an element again where it ends."""
+    node: LexborNode | None = root
+    while node is not None:
+        child = None
+        if node.is_text_node:
+            yield node, True
+        elif node.is_element_node and not _is_hidden(node):
+            yield node, True
+            child = node.child
+            if child is None:
+                yield node, False
+        if child is not None:
+            node = child
+            continue
+        while node is not None and node.mem_id != root.mem_id and node.next is None:
+            node = node.parent
+            if node is not None:
+                yield node, False
+        if node is None or node.mem_id == root.mem_id:
+            return
+        node = node.next
+
+
+def _is_hidden(node: "LexborNode") -> bool:
+    if node.tag in _HIDDEN:
+        return True
+    attributes = node.attributes
+    if not attributes:
+        return False
+    if "hidden" in attributes or attributes.get("aria-hidden") == "true" or attributes.get("role") == "navigation":
+        return True
+    if node.tag == "a" and (attributes.get("href") or "").startswith("#"):
+        return node.text(deep=True).strip() in _PERMALINKS
+    return bool(_INVISIBLE.search(attributes.get("style") or ""))
+
+
+class _Writer:
+    """Writes Markdown, a node after the other."""
+
+    def __init__(self) -> None:
+        self._out: list[str] = []
+        self._breaks = 0  # line breaks that stand between what was written and what comes
+        self._blank = False  # whether a blank does
+        self._quotations = 0  # that are open
+        self._quoted = ""  # what the last line began with
+        self._marker = ""  # of the next words: a heading's, an item's
+        self._lists: list[int] = []  # of each list that is open, the number of its next item; 0 of those without
+        self._cells = 0  # of all tables
+
+    def write(self, root: "LexborNode") -> str:
+        """All of an element."""
+        events = _events(root)
+        for node, begins in events:
+            if node.is_text_node:
+                self._add(_BLANKS.sub(" ", node.text_content or ""))
+            elif not begins:
+                self._end(node.tag or "")
+            elif node.tag == "pre":
+                self._add_code(_text(_inside(node, events)))
+            elif node.tag == "code":
+                self._add_name(_text(_inside(node, events)))
+            elif node.tag == "table" and not node.css_first(f":is(td, th) :is({_LAYOUT})"):
+                self._add_table(_inside(node, events))
+            else:
+                self._begin(node)
+        return "".join(self._out) + "\n" if self._out else ""
+
+    def _begin(self, node: "LexborNode") -> None:
+        tag = node.tag or ""
+        self._space(tag)
+        if tag in _HEADINGS:
+            self._marker = _HEADINGS[tag]
+        elif tag in {"ul", "ol"}:
+            self._lists.append(int(tag == "ol"))
+        elif tag == "li" and self._lists:
+            number = self._lists[-1]
+            self._marker = self._indentation(len(self._lists) - 1) + (f"{number}. " if number else "- ")
+            self._lists[-1] += bool(number)
+        elif tag == "blockquote":
+            self._quotations += 1
+        elif tag == "br":
+            self._breaks = max(self._breaks, 1)
+        elif tag == "img":
+            description = _BLANKS.sub(" ", node.attributes.get("alt") or "")
+            if len(description.split()) >= _WORDS_OF_A_DESCRIPTION:
+                self._add(f" {description} ")
+        elif tag == "sup" and _POWER.fullmatch(node.text(deep=True)) and not node.css_first("a"):
+            self._add("^")
+        elif tag == "rt":
+            self._add("(")
+
+    def _end(self, tag: str) -> None:
+        if tag in _HEADINGS or tag == "li":
+            self._marker = ""  # of one without words
+        elif tag in {"ul", "ol"} and self._lists:
+            self._lists.pop()
+        elif tag == "blockquote":
+            self._quotations -= 1
+        elif tag == "rt":
+            self._add(")")
+        self._space(tag)
+
+    def _space(self, tag: str) -> None:
+        """What stands in front of an element and behind it."""
+        if tag in _PARAGRAPHS:
+            self._breaks = max(self._breaks, 1 if self._lists and tag not in _HEADINGS else 2)
+        elif tag in _LINES:
+            self._breaks = max(self._breaks, 1)
+
+    def _add(self, words: str) -> None:
+        """Words, between them single blanks."""
+        self._blank |= words.startswith(" ")
+        if stripped := words.strip(" "):
+            if self._breaks or not self._out:
+                self._begin_line(self._marker or self._indentation(len(self._lists)))
+            elif self._blank:
+                self._out.append(" ")
+            self._out.append(stripped)
+            self._blank = words.endswith(" ")
+
+    def _begin_line(self, marker: str) -> None:
+        quotes = "> " * min(self._quotations, _DEEPEST)
+        if self._out:
+            self._out.append(f"\n{min(quotes, self._quoted).rstrip()}" * (self._breaks - 1) + "\n")
+        self._out.append(quotes + marker)
+        self._quoted = quotes
+        self._marker, self._breaks, self._blank = "", 0, False
+
+    @staticmethod
+    def _indentation(lists: int) -> str:
+        return "  " * min(lists, _DEEPEST)
+
+    def _add_name(self, code: str) -> None:
+        """Code in the middle of a text, on one line."""
+        words = _BLANKS.sub(" ", code)
+        if words.strip():
+            marks = "``" if "`" in words else "`"
+            self._blank |= words.startswith(" ")
+            self._add(f"{marks}{words.strip()}{marks}{' ' * words.endswith(' ')}")
+
+    def _add_code(self, code: str) -> None:
+        """Lines of code, without the empty ones around them."""
+        lines = code.split("\n")
+        while lines and not lines[-1].strip():
+            lines.pop()
+        first = next((number for number, line in enumerate(lines) if line.strip()), 0)
+        if lines:
+            fence = max(["```", *("`" * (len(run) + 1) for run in re.findall("`{3,}", code))], key=len)
+            self._add_lines([fence, *lines[first:], fence])
+
+    def _add_lines(self, lines: list[str]) -> None:
+        self._breaks = 2
+        self._begin_line(self._indentation(len(self._lists)))
+        self._out.append(f"\n{self._quoted}{self._indentation(len(self._lists))}".join(lines))
+        self._breaks = 2
+
+    def _add_table(self, events: Iterator[tuple["LexborNode", bool]]) -> None:
+        rows: list[list[str]] = []
+        words: list[str] = []  # of the cell, or the caption
+        for node, begins in events:
+            tag = node.tag or ""
+            if node.is_text_node:
+                words.append(node.text_content or "")
+            elif tag == "tr" and begins:
+                rows.append([])
+            elif begins:
+                words = [] if tag in _CELLS else words + [" "] * (tag in _PARAGRAPHS or tag in _LINES or tag == "br")
+            elif tag in _CELLS:
+                rows[-1] += [" ".join("".join(words).split()).replace("|", "\\|"), *[""] * (self._width(node) - 1)]
+            elif tag == "caption":
+                self._add(_BLANKS.sub(" ", "".join(words)))
+            elif tag in _PARAGRAPHS or tag in _LINES:
+                words.append(" ")
+        rows = [row for row in rows if any(row)]
+        if rows:
+            width = max(map(len, rows))
+            lines = [f"| {' | '.join([*row, *[''] * (width - len(row))])} |" for row in rows]
+            self._add_lines([lines[0], f"| {' | '.join(['---'] * width)} |", *lines[1:]])
+
+    def _width(self, cell: "LexborNode") -> int:
+        """Of how many columns a cell is.
+
+        Raises:
+            InvalidDocument: with it there are too many.
+        """
+        span = cell.attributes.get("colspan") or ""
+        width = min(int(span[:5]), _WIDEST) if span.isascii() and span.isdecimal() else 1
+        self._cells += width
+        if self._cells > _MOST_CELLS:
+            raise InvalidDocument(f"its tables have more than {_MOST_CELLS:,} cells; split it")
+        return width
+
+
+def _inside(node: "LexborNode", events: Iterator[tuple["LexborNode", bool]]) -> Iterator[tuple["LexborNode", bool]]:
+    """What comes up to the end of an element that has begun."""
+    for inner, begins in events:
+        if not begins and inner.mem_id == node.mem_id:
+            return
+        yield inner, begins
+
+
+def _text(events: Iterator[tuple["LexborNode", bool]]) -> str:
+    """Words as they stand, with their line breaks."""
+    return "".join(
+        (node.text_content or "") if node.is_text_node else "\n" * (begins and node.tag == "br") for node, begins in events
+    )

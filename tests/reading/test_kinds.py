@@ -1,0 +1,133 @@
+"""Any file that holds a text is a document; what is in it is known by its name or its beginning."""
+
+from pathlib import Path
+
+import pytest
+from papers import docx, epub, odt, pdf, pptx
+
+from search.documents import Document, Rejection
+from search.passages import MARKDOWN
+from search.reading import Reading, kinds, pages
+from search.reading.files import by_kind
+
+
+def read(path: Path) -> list[Document | Rejection]:
+    return list(Reading([str(path)]))
+
+
+def taken(path: Path) -> Document:
+    (document,) = read(path)
+    assert isinstance(document, Document), document
+    return document
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "media_type"),
+    [
+        ("Makefile", b"all:\n\techo\n", "text/plain"),
+        ("notes", b"Just words.", "text/plain"),
+        ("server.log", b"12:00 \x1b[31merror\x1b[0m\n", "text/plain"),
+        ("a.py", b"x = 1\n", "text/x-python"),
+        ("a.RS", b"fn main() {}\n", "text/x-rust"),
+        ("a.yaml", b"a: 1\n", "text/x-yaml"),
+        ("a.mdx", b"# A\n", "text/markdown"),
+        ("a.rst", b"A\n=\n\nx\n", "text/x-rst"),
+        ("page", b" <!-- x -->\n<!DOCTYPE html><p>x", "text/html"),
+        ("paper", pdf(["x"]), "application/pdf"),
+        ("wide", "Größe".encode("utf-16"), "text/plain"),
+    ],
+)
+def test_any_text_is_a_document(name: str, content: bytes, media_type: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    assert taken(tmp_path).media_type == media_type
+
+
+def test_what_is_no_text_is_left_out_of_a_folder_and_told_by_kind(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("A text.")
+    key = "-----BEGIN PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY-----\n"
+    for name, content in {
+        "picture.png": b"\x89PNG\0\1",
+        "other.png": b"\x89PNG\0\2",
+        "font.woff": bytes(range(1, 32)) * 9,
+        "empty.py": b"",
+        "blank": b" \n",
+        "chart.svg": b"<svg><path d='M0'/></svg>",
+        "a.min.js": b"var a=1",
+        "package-lock.json": b"{}",
+        "uv.lock": b"x",
+        "server.pem": key.encode(),
+    }.items():
+        (tmp_path / name).write_bytes(content)
+    reading = Reading([str(tmp_path)])
+    assert [item.id for item in reading if isinstance(item, Document)] == [f"{tmp_path.name}/a.txt"]
+    assert len(reading.left_out) == 10
+    told = by_kind([Path(file) for file in reading.left_out]).split(", ")
+    assert told[0] == "2 .png"
+    assert {"1 without a suffix", "1 .js", "1 .svg", "1 .woff"} < set(told)
+    named = taken(tmp_path / "chart.svg")  # by itself it is wanted
+    assert named.text == "<svg><path d='M0'/></svg>"
+
+
+def test_by_kind_names_the_most_frequent() -> None:
+    files = [
+        Path(f"a{number}.{suffix}") for suffix, count in zip("abcdefghij", range(20, 0, -2), strict=True) for number in range(count)
+    ]
+    assert by_kind(files) == "20 .a, 18 .b, 16 .c, 14 .d, 12 .e, 10 .f, 8 .g, 6 .h, 6 others"
+
+
+@pytest.mark.parametrize(
+    ("name", "way_out"), [("a.ppt", "save it as .pptx"), ("b.odp", "save it as .pptx"), ("c.pages", "export it")]
+)
+def test_documents_that_nobody_reads_are_rejected_by_name(name: str, way_out: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"\xd0\xcf\x11\xe0\0")
+    (tmp_path / "z.txt").write_text("A text.")
+    refused, fine = read(tmp_path)
+    assert isinstance(refused, Rejection)
+    assert way_out in refused.reason
+    assert isinstance(fine, Document)
+
+
+def test_documents_of_offices_become_markdown(tmp_path: Path) -> None:
+    for name, content in {
+        "a.docx": docx([("Heading1", "Top"), ("", "Text of it.")]),
+        "b.pptx": pptx([("Top", "Ships &amp; piers"), ("Next", "**Bold** *words*, 2 * 3")]),
+        "c.odt": odt([(1, "Top"), (0, "Text of it."), (2, "Below"), (0, "More.")]),
+        "d.epub": epub("A book", ["<h1>One</h1><p>First.</p>", "<h1>Two</h1><p>Second.</p>"]),
+        "e.rtf": rb"{\rtf1\ansi{\b Harbour} is deep.\par Second \u8364? line.}",
+    }.items():
+        (tmp_path / name).write_bytes(content)
+    documents = [item for item in Reading([str(tmp_path)]) if isinstance(item, Document)]
+    assert [(document.title, document.text) for document in documents] == [
+        ("Top", "## Top\n\nText of it.\n"),
+        ("Top", "## Top\n\nShips & piers\n\n## Next\n\nBold words, 2 * 3\n"),
+        ("Top", "# Top\n\nText of it.\n\n## Below\n\nMore.\n"),
+        ("A book", "# One\n\nFirst.\n\n# Two\n\nSecond.\n"),
+        ("e", "Harbour is deep.\n\nSecond € line.\n"),
+    ]
+    assert [document.media_type for document in documents] == [
+        kinds.OFFICE[f".{suffix}"] for suffix in ["docx", "pptx", "odt", "epub", "rtf"]
+    ]
+
+
+def test_what_is_not_read_of_a_presentation_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.pptx").write_bytes(pptx([("Top", "Text")], {"ppt/charts/chart1.xml": "<c/>", "ppt/charts/chart2.xml": "<c/>"}))
+    assert taken(tmp_path / "a.pptx").metadata["charts_left_out"] == 2
+
+
+def test_damaged_and_encrypted_documents_are_rejected(tmp_path: Path) -> None:
+    (tmp_path / "a.doc").write_bytes(b"\xd0\xcf\x11\xe0 no document")
+    (tmp_path / "b.pptx").write_bytes(b"PK\3\4 cut")
+    for item, suffix in zip(read(tmp_path), ("DOC", "PPTX"), strict=True):
+        assert isinstance(item, Rejection)
+        assert item.reason.startswith(f"cannot be read as {suffix}: ")
+
+
+def test_titles_that_programs_write_are_none(tmp_path: Path) -> None:
+    for title in ("Untitled", "(anonymous)", "Slide 1", "PowerPoint Presentation", "Microsoft Word - a.doc"):
+        (tmp_path / "a.pdf").write_bytes(pdf(["Cats sleep."], title.replace("(", r"\(").replace(")", r"\)")))
+        assert taken(tmp_path / "a.pdf").title == "a", title
+
+
+def test_every_kind_that_is_read_as_markdown_is_cut_as_such() -> None:
+    assert set(kinds.PAGES.values()) - {kinds.PDF} | {kinds.MARKDOWN} == MARKDOWN
+    assert set(pages.__dict__["_READERS"]) | {kinds.NOTEBOOK} | set(kinds.OFFICE.values()) == set(kinds.PAGES.values())

@@ -1,0 +1,163 @@
+"""PDFs, mails and notebooks."""
+
+import io
+import json
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+import pypdf
+import pypdfium2
+import pytest
+from papers import pdf
+
+from search.documents import Document
+from search.reading import Reading, mail
+from search.reading import pdf as reading_pdf
+
+
+def taken(path: Path) -> Document:
+    (document,) = Reading([str(path)])
+    assert isinstance(document, Document), document
+    return document
+
+
+def rejected(path: Path) -> str:
+    (rejection,) = map(str, Reading([str(path)]))
+    return rejection
+
+
+def test_a_pdf_that_needs_no_password_is_read(tmp_path: Path) -> None:
+    writer = pypdf.PdfWriter(io.BytesIO(pdf(["The harbour is deep."])))
+    writer.encrypt("", "owner", algorithm="RC4-128")
+    writer.write(tmp_path / "a.pdf")
+    assert taken(tmp_path / "a.pdf").text == "The harbour is deep."
+
+
+def with_field(kind: str, value: str) -> bytes:
+    """A PDF with a field of a form."""
+    writer = pypdf.PdfWriter(io.BytesIO(pdf(["Tenant:"])))
+    name = pypdf.generic.NameObject
+    field = pypdf.generic.DictionaryObject(
+        {
+            name("/Type"): name("/Annot"),
+            name("/Subtype"): name("/Widget"),
+            name("/FT"): name(kind),
+            name("/T"): pypdf.generic.TextStringObject("tenant"),
+            name("/V"): pypdf.generic.TextStringObject(value),
+            name("/Rect"): pypdf.generic.ArrayObject([pypdf.generic.NumberObject(one) for one in (100, 100, 300, 120)]),
+        }
+    )
+    reference = writer._add_object(field)  # there is no other way to write a field
+    writer.pages[0][name("/Annots")] = pypdf.generic.ArrayObject([reference])
+    writer.root_object[name("/AcroForm")] = pypdf.generic.DictionaryObject(
+        {name("/Fields"): pypdf.generic.ArrayObject([reference])}
+    )
+    out = io.BytesIO()
+    writer.write(out)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(("kind", "value"), [("/Tx", "Grace Hopper"), ("/Tx", "Straße 12 €"), ("/Ch", "Monthly")])
+def test_what_was_filled_into_a_form_is_read(kind: str, value: str) -> None:
+    assert reading_pdf.read(with_field(kind, value))[1] == f"Tenant:\n{value}"
+
+
+def test_hyphens_at_the_end_of_lines_join_words() -> None:
+    assert reading_pdf.joined("har\ufffe\r\nbour and twenty-\r\none") == "harbour and twenty-\none"
+    assert reading_pdf.joined("a\x02b\fc\0d\re") == "ab\ncd\ne"
+
+
+def test_pages_that_are_pictures_are_told(tmp_path: Path) -> None:
+    document = pypdfium2.PdfDocument(pdf(["Cats sleep.", "", ""]))
+    picture = pypdfium2.PdfImage.new(document)
+    picture.set_bitmap(pypdfium2.PdfBitmap.new_native(8, 8, pypdfium2.raw.FPDFBitmap_BGR))
+    page = document[1]
+    page.insert_obj(picture)
+    page.gen_content()
+    document.save(tmp_path / "a.pdf")
+    scanned = taken(tmp_path / "a.pdf")
+    assert scanned.text == "Cats sleep.\f\f"
+    assert scanned.metadata["pages_without_text"] == [2]
+
+
+class Damaged:
+    """A PDF of which some pages cannot be loaded, as the library has it."""
+
+    def __init__(self, document: Any, damaged: set[int]) -> None:
+        self._document, self._damaged = document, damaged
+
+    def __len__(self) -> int:
+        return len(self._document)
+
+    def __getitem__(self, at: int) -> Any:
+        if at in self._damaged:
+            raise pypdfium2.PdfiumError("Failed to load page.")
+        return self._document[at]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._document, name)
+
+
+def test_a_damaged_page_costs_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    original = pypdfium2.PdfDocument
+    monkeypatch.setattr(pypdfium2, "PdfDocument", lambda content: Damaged(original(content), {1}))
+    assert reading_pdf.read(pdf(["One.", "Two.", "Three."])) == ("", "One.\f\fThree.", {"damaged_pages": [2]})
+    monkeypatch.setattr(pypdfium2, "PdfDocument", lambda content: Damaged(original(content), {0, 1}))
+    with pytest.raises(pypdfium2.PdfiumError):
+        reading_pdf.read(pdf(["One.", "Two."]))
+
+
+def test_a_mail_says_who_wrote_what_to_whom(tmp_path: Path) -> None:
+    message = EmailMessage()
+    message["Subject"], message["From"], message["To"] = "Grüße vom Hafen", "Ada <ada@example.org>", "Grace <grace@example.org>"
+    message["Date"] = "Sat, 28 Nov 2026 12:00:00 +0000"
+    message.set_content("Dear Grace,\n\nthe pump works.\n")
+    message.add_alternative("<p>Dear Grace, <b>the pump</b> works.</p>", subtype="html")
+    message.add_attachment(b"%PDF", maintype="application", subtype="pdf", filename="pump.pdf")
+    (tmp_path / "a.eml").write_bytes(bytes(message))
+    document = taken(tmp_path / "a.eml")
+    assert document.title == "Grüße vom Hafen"
+    assert document.text == (
+        "From: Ada <ada@example.org>  \nTo: Grace <grace@example.org>  \nDate: Sat, 28 Nov 2026 12:00:00 +0000  \n\n"
+        "Dear Grace,\n\nthe pump works.\n"
+    )
+    assert (document.metadata["from"], document.metadata["attachments"]) == ("Ada <ada@example.org>", ["pump.pdf"])
+
+
+def test_a_mail_may_be_a_page_or_of_an_encoding_that_is_none() -> None:
+    page = b"Content-Type: text/html; charset=utf-8\n\n<p>The <b>pump</b> works.</p>"
+    assert mail.read(page)[1] == "The pump works.\n"
+    unknown = b"Content-Type: text/plain; charset=klingon\n\nThe pump works."
+    assert mail.read(unknown)[1] == "The pump works.\n"
+    assert mail.read(b"Content-Type: image/png\nSubject: x\n\nxx")[:2] == ("x", "\n")
+
+
+def test_a_notebook_is_its_texts_its_code_and_what_that_printed(tmp_path: Path) -> None:
+    cells = [
+        {"cell_type": "markdown", "source": ["# Ferries\n", "\n", "On lakes."]},
+        {
+            "cell_type": "code",
+            "source": "print(1)\n",
+            "outputs": [
+                {"text": ["1\n"]},
+                {"data": {"text/plain": "<Figure>", "image/png": "iVBOR"}},
+                {"data": {"image/png": "iV"}},
+            ],
+        },
+        {"cell_type": "code", "source": [], "outputs": []},
+    ]
+    notebook = {"cells": cells, "metadata": {"kernelspec": {"language": "python"}}, "nbformat": 4}
+    (tmp_path / "a.ipynb").write_text(json.dumps(notebook))
+    document = taken(tmp_path / "a.ipynb")
+    assert document.title == "Ferries"
+    assert document.text == "# Ferries\n\nOn lakes.\n\n```python\nprint(1)\n```\n\n```\n1\n```\n\n```\n<Figure>\n```\n"
+
+
+def test_a_notebook_without_cells_is_rejected(tmp_path: Path) -> None:
+    (tmp_path / "a.ipynb").write_text('{"worksheets": []}')
+    assert "it holds no cells as notebooks of version 4 have them; open it in Jupyter, and save it" in rejected(
+        tmp_path / "a.ipynb"
+    )
+    (tmp_path / "b.ipynb").write_text('{"cells": [3]}')
+    assert "cannot be read as IPYNB" in rejected(tmp_path / "b.ipynb")

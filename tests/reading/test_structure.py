@@ -1,0 +1,169 @@
+"""Headings and blocks of every kind of text; what no reader looks for is in none."""
+
+import pytest
+
+from search.reading.frontmatter import end_of_front_matter, front_matter
+from search.reading.kinds import SOURCE
+from search.reading.structure import hides, sections, title_of
+
+Divided = list[tuple[tuple[str, ...], list[str]]]
+
+
+def divided(text: str, media_type: str) -> Divided:
+    """Headings and the texts of blocks, without the white space around them."""
+    return [
+        (section.headings, [text[block.start : block.end].strip() for block in section.blocks])
+        for section in sections(text, media_type)
+    ]
+
+
+# Front matter
+
+
+@pytest.mark.parametrize(
+    ("text", "fields"),
+    [
+        ("---\ntitle: A title\ntags: [a, b]\n---\nText", {"title": "A title", "tags": ["a", "b"]}),
+        ("---\r\ntitle: A title\r\n---\r\nText", {"title": "A title"}),
+        ("\ufeff---\ntitle: A\n...\nText", {"title": "A"}),
+        (
+            "---\n# a remark\n\ndate: 2026-11-28\ntime: 2026-11-28 12:00:00\n---", {"date": "2026-11-28",
+            "time": "2026-11-28T12:00:00"},
+        ),
+        ('+++\ntitle = "A"\n[extra]\nn = 1\n+++\nText', {"title": "A", "extra": {"n": 1}}),
+        (
+            "---\nn: .nan\nbig: 99999999999999999999\nnone: ~\non it: true\n---\n", {"n": "nan", "big": "99999999999999999999",
+            "none": None, "on it": True},
+        ),
+        ("---\ntitle: {{ page.title }}\n---\nText", {}),
+        ("---\na: &x [1]\nb: *x\n---\nText", {}),
+        ("+++\ntitle = \n+++\nText", {}),
+        ("---\na: " + "[" * 5_000 + "\n---\nText", {}),
+        ("---\na: [" + "1, " * 2_000 + "]\n---\nText", {}),
+    ],
+)  # fmt: skip
+def test_front_matter(text: str, fields: dict[str, object]) -> None:
+    assert front_matter(text) == fields
+    assert hides(text, "text/markdown")
+    assert not any("title" in block for _, blocks in divided(text, "text/markdown") for block in blocks)
+
+
+@pytest.mark.parametrize(
+    "text", ["---\nA line.\n---\nText", "Text\n---\na: 1\n---\n", "---\ntitle: A\n", "----\na: 1\n----\n", "---\n---\n"]
+)
+def test_what_is_no_front_matter_stays(text: str) -> None:
+    assert (front_matter(text), end_of_front_matter(text), hides(text, "text/markdown")) == ({}, 0, False)
+
+
+# Markdown
+
+
+def test_comments_and_anchors_are_in_no_block() -> None:
+    text = "# A\n\n<!-- Old\n\nheadings -->\n\n<a id='x'></a>\n\nText <!-- y --> of it.\n\n<details>\nMore.\n</details>\n"
+    assert divided(text, "text/markdown") == [(("A",), ["# A", "Text <!-- y --> of it.\n\n<details>\nMore.\n</details>"])]
+
+
+def test_headings_are_words() -> None:
+    text = "# Using `Vec<T>` {#vec}\n\n## A [link](https://example.org/a_(b)) ![x](y.png)\n\nText.\n"
+    assert divided(text, "text/markdown")[-1][0] == ("Using `Vec<T>`", "A link")
+    assert title_of("<!-- x -->\n# The <a id='t'></a>title\n") == "The title"
+
+
+def test_pictures_written_in_letters_are_in_no_block() -> None:
+    run = "iVBORw0KGgoAAAANSUhEUgAA" * 20
+    lines = "\n".join(["QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWZnaGlqa2xtbm9wcXJzdHV2d3h5"] * 5)
+    for kind in ("text/plain", "text/markdown", "text/x-python"):
+        text = f"Before.\n\n{run}\n\nBetween.\n\n{lines}\n\nBehind.\n"
+        blocks = [block for _, blocks in divided(text, kind) for block in blocks]
+        assert "\n".join(blocks).split() == ["Before.", "Between.", "Behind."]
+        assert hides(text, kind)
+    assert not hides("an ordinary sentence " * 100, "text/plain")
+
+
+# Other markup
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("text/x-rst", "=====\nTitle\n=====\n\nIntro.\n\nFirst\n-----\n\nOne.\n\nDeep\n~~~~\n\nTwo.\n\nSecond\n------\n\nThree.\n"),
+        ("text/x-org", "* Title\n\nIntro.\n\n** First\n\nOne.\n\n*** TODO Deep\n\nTwo.\n\n** Second\n\nThree.\n"),
+        ("text/asciidoc", "= Title\n\nIntro.\n\n== First\n\nOne.\n\n=== Deep\n\nTwo.\n\n== Second\n\nThree.\n"),
+        (
+            "text/x-typst",
+            "= Title\r\n\r\nIntro.\r\n\r\n== First\r\n\r\nOne.\r\n\r\n=== Deep\r\n\r\nTwo.\r\n\r\n== Second\r\n\r\nThree.\r\n",
+        ),
+        (
+            "text/x-tex",
+            "\\chapter{Title}\n\nIntro.\n\n\\section{First}\n\nOne.\n\n\\subsection*{Deep}\n\nTwo.\n\n\\section{Second}\n\nThree.\n",
+        ),
+    ],
+)  # fmt: skip
+def test_headings_of_other_markup(kind: str, text: str) -> None:
+    headings = [section.headings for section in sections(text, kind)]
+    assert headings == [("Title",), ("Title", "First"), ("Title", "First", "Deep"), ("Title", "Second")]
+    assert "".join(text[block.start : block.end] for section in sections(text, kind) for block in section.blocks) == text
+    assert title_of(text, kind) == "Title"
+
+
+def test_tables_and_lists_of_restructured_text_are_no_headings() -> None:
+    text = "Title\n=====\n\n=====  =====\nName   Size\n=====  =====\ncat    small\n=====  =====\n\n- a\n- b\n"
+    text += "\n    code\n    ----\n\nshort\n--\n"
+    assert [section.headings for section in sections(text, "text/x-rst")] == [("Title",)]
+
+
+# Source code
+
+
+CODE = '''import os
+
+LIMIT = 3
+
+
+class Ferry:
+    """Carries things over a lake."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def load(self, goods):
+{body}
+
+    def sink(self):
+        raise SystemExit
+'''
+
+
+def test_long_definitions_are_sections_of_their_own() -> None:
+    body = "\n".join(f"        self.cargo_{number} = goods[{number}]" for number in range(30))
+    text = CODE.format(body=body)
+    parts = divided(text, "text/x-python")
+    assert [headings for headings, _ in parts] == [
+        (),
+        ("class Ferry",),
+        ("class Ferry",),
+        ("class Ferry", "def load(self, goods)"),
+        ("class Ferry", "def load(self, goods)"),
+        ("class Ferry",),
+    ]
+    assert parts[0][1] == ["import os", "LIMIT = 3"]
+    assert parts[-1][1] == ["def sink(self):\n        raise SystemExit"]
+    assert "\n".join("\n".join(blocks) for _, blocks in parts).split() == text.split()
+
+
+def test_code_of_any_language_is_whole() -> None:
+    samples = {
+        "text/x-c": "int main(void)\n{\n" + "    call();\n\n" * 100 + "}\n\nint other(void)\n{\n    return 1;\n}\n",
+        "text/x-yaml": "a:\n" + "  b: 1\n\n" * 200 + "c: 2\n",
+        "text/x-javascript": "x " * 1_000 + "\n\n\ty\n",
+        "text/x-python": "\n\n",
+    }
+    for kind, text in samples.items():
+        parts = divided(text, kind)
+        assert "\n".join("\n".join(blocks) for _, blocks in parts).split() == text.split()
+    assert set(samples) <= SOURCE
+
+
+def test_code_nested_beyond_reason_is_divided_all_the_same() -> None:
+    text = "".join(f"{' ' * depth}if x{depth}:\n\n" for depth in range(3_000))
+    assert "\n".join("\n".join(blocks) for _, blocks in divided(text, "text/x-python")).split() == text.split()

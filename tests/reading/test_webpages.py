@@ -1,0 +1,113 @@
+"""Web pages become Markdown as a browser shows them, whatever their markup does."""
+
+from collections.abc import Callable
+
+import pytest
+from selectolax.lexbor import LexborHTMLParser, SelectolaxError
+
+from search.errors import InvalidDocument
+from search.reading import webpages
+from search.reading.webpages import read, to_markdown
+
+
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        ("<body><p>Header part.</p></body><p>On volcanoes.</p>", "Header part.\n\nOn volcanoes.\n"),
+        (
+            "<html><body><p>Ferries.</p></body></html>\n<html><head><title>B</title></head><body><p>Volcanoes.",
+            "Ferries.\n\nVolcanoes.\n",
+        ),
+        (
+            "<body><h1>Pump</h1><p>40 litres a minute.</p><h2>Reviews</h2><article>Nice.</article>",
+            "# Pump\n\n40 litres a minute.\n\n## Reviews\n\nNice.\n",
+        ),
+        ("<body><main></main><p>40 litres.</p>", "40 litres.\n"),
+        ("<body><main>One.</main><main>Two.</main>", "One.\n\nTwo.\n"),
+        ("<p>One.<p>Two." * 400, "One.\n\nTwo.\n\n" * 399 + "One.\n\nTwo.\n"),
+        ("<div>" * 400 + "Deep." + "</div>" * 400, "Deep.\n"),
+        ("<table><tr><th>Name<th>Size<tr><td>cat<td>small", "| Name | Size |\n| --- | --- |\n| cat | small |\n"),
+        ("<nav>Menu</nav><p>Text<footer>Foot</footer>", "Text\n\nFoot\n"),
+        ("<svg><title>Chart</title><text>3</text></svg><p>Text", "Text\n"),
+        (
+            "<p hidden>A</p><p style='display: none'>B</p><p aria-hidden=true>C</p><p>D</p><!-- E --><![if !x]>F<![endif]>",
+            "D\n\nF\n",
+        ),
+        ("<h2>Install<a class=headerlink href='#install'>¶</a></h2><a href='#x'>Next</a>", "## Install\n\nNext\n"),
+        ("10<sup>23</sup>, 4<sup>th</sup>, H<sub>2</sub>O, note<sup><a href=#f>1</a></sup>", "10^23, 4th, H2O, note1\n"),
+        ("Invoice<b> </b>number <i>4711</i>", "Invoice number 4711\n"),
+        (
+            "<select><option>one<option>two</select><label>Name</label><label>Age</label><address>Street</address>",
+            "one\ntwo\nName\nAge\nStreet\n",
+        ),
+        ("<details><summary>More</summary>Text</details>", "More\nText\n"),
+        ("<ul><li>a<ul><li>b</ul><li>c</ul><ol><li>d<li><p>e</p><p>f</p></ol>", "- a\n  - b\n- c\n\n1. d\n2. e\n  f\n"),
+        ("a<blockquote><p>b</p><p>c<br>d</p></blockquote>e", "a\n\n> b\n>\n> c\n> d\n\ne\n"),
+        ("Call <code> f(x) </code>, <code>a`b</code>", "Call `f(x)` , ``a`b``\n"),
+        ("<pre>\n\n  a\n    b\n```\n\n</pre>", "````\n  a\n    b\n```\n````\n"),
+        (
+            "<table><caption>Sizes</caption><tr><td colspan=2>a|b<td>c<br>d</table>",
+            "Sizes\n\n| a\\|b |  | c d |\n| --- | --- | --- |\n",
+        ),
+        ("<table><tr><td><h1>Left</h1>text<td>right</table>", "# Left\n\ntext\nright\n"),
+        ("<img alt='A duck that holds a paper' src=x><img alt='build passing' src=y>.", "A duck that holds a paper .\n"),
+        ("<ruby>漢<rp>(</rp><rt>kan</rt><rp>)</rp></ruby>字", "漢(kan)字\n"),
+        ("<h1></h1><ul><li></ul><p>x", "x\n"),
+        ("", ""),
+    ],
+)  # fmt: skip
+def test_it_says_what_a_browser_shows(page: str, text: str) -> None:
+    assert to_markdown(page)[1] == text
+
+
+def test_the_title_is_that_of_the_head() -> None:
+    assert to_markdown("<title> A\n page </title><svg><title>Chart</title></svg>")[0] == "A page"
+    assert to_markdown("<body><svg><title>Chart</title></svg>")[0] == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "text", "metadata"),
+    [
+        ("<meta charset=iso-8859-1>“€”".encode("cp1252"), "“€”\n", {}),
+        ("<meta charset=utf-16>Größe".encode(), "Größe\n", {}),
+        ("<meta charset=gb2312>深圳龍".encode("gb18030"), "深圳龍\n", {}),
+        ("<meta http-equiv=content-type content='text/html; charset=shift_jis'>東京①".encode("cp932"), "東京①\n", {}),
+        ("Größe".encode("utf-16"), "Größe\n", {"encoding": "utf-16"}),
+        (b"<meta charset=utf-8>" + "Хорошая погода.".encode("cp1251"), "Хорошая погода.\n", {"encoding": "cp1251"}),
+    ],
+)  # fmt: skip
+def test_encodings_are_those_of_the_web(content: bytes, text: str, metadata: dict[str, str]) -> None:
+    assert read(content) == ("", text, metadata)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "page",
+    [
+        lambda: "<a " * 200_000,
+        lambda: "<table><tr><td>" * 3_000 + "x",
+        lambda: "<ul><li>x" * 3_000,
+        lambda: "<blockquote>x" * 3_000,
+        lambda: "<table>" + "<tr><td>" * 30_000 + "x",
+        lambda: "<p>" + "1<sup>2</sup>" * 30_000,
+        lambda: "<h1>" * 3_000 + "x",
+    ],
+)
+def test_no_page_takes_long_or_grows_beyond_reason(page: Callable[[], str]) -> None:
+    assert len(to_markdown(page())[1]) < 1_000_000
+
+
+def test_tables_of_too_many_cells_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webpages, "_MOST_CELLS", 100)
+    to_markdown("<table><tr>" + "<td colspan=50>x" * 2 + "</table>")
+    with pytest.raises(InvalidDocument, match="its tables have more than 100 cells; split it"):
+        to_markdown("<table><tr>" + "<td colspan=50>x" * 2 + "<td>y</table>")
+
+
+def test_a_parser_without_memory_is_out_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(page: str) -> LexborHTMLParser:
+        raise SelectolaxError(f"Can't parse {page}")
+
+    monkeypatch.setattr("selectolax.lexbor.LexborHTMLParser", fails)
+    with pytest.raises(MemoryError):
+        to_markdown("<p>x")
