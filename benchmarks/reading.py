@@ -1,6 +1,9 @@
 """What does it cost to read files in a child process with limits, beside reading them in the process itself?
 
     .venv/bin/python benchmarks/reading.py
+    .venv/bin/python benchmarks/reading.py --before CHECKOUT FOLDER
+
+The second measures how long this package takes for a folder, and how long that of another checkout does, both as ingestion reads it.
 
 A thousand HTML pages of some 2 kB, and two hundred PDFs of two pages with 20 lines each. Both ways take turns, each time in a new
 process, from its first file to its last: so each loads the libraries once, and the child's start counts. Settings are loaded
@@ -31,7 +34,7 @@ import search.settings
 from search.reading import Reading, pages
 from search.reading.files import Listing
 def here(folder):
-    return (file.whole(pages.read) for file in Listing.of(folder, pages.SUFFIXES, exclude=(), ignore_files=True).files)
+    return (file.whole(pages.read) for file in Listing.of(folder, (), exclude=(), ignore_files=True).files)
 def used():
     kinds = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     return sum(usage.ru_utime + usage.ru_stime for usage in map(resource.getrusage, kinds))
@@ -41,6 +44,16 @@ characters = sum(len(item.text) for item in (here(folder) if way == "in the proc
 print(time.perf_counter() - started, used() - before, characters)
 """
 WAYS = ("in the process", "in a child")
+READ_ALL = """
+import sys, time
+import search.settings
+from search.reading import Reading
+started = time.perf_counter()
+items = list(Reading([sys.argv[1]]))
+taken = time.perf_counter() - started
+documents = [item for item in items if hasattr(item, "text")]
+print(taken, len(documents), sum(len(document.text) for document in documents))
+"""
 
 
 def sentences(draw: random.Random, count: int) -> list[str]:
@@ -93,8 +106,29 @@ def compared(folder: Path) -> dict[str, Any]:
     return figures
 
 
+def beside(before: Path, folder: Path) -> dict[str, Any]:
+    """Seconds, documents and characters of a folder, read by this package and by that of another checkout, in turns."""
+    packages = {"now": Path(__file__).parents[1], "before": before}
+    runs: dict[str, list[tuple[float, ...]]] = {name: [] for name in packages}
+    for turn in range(TURNS + 1):
+        for name in packages if turn % 2 else reversed(packages):
+            environment = {**os.environ, "PYTHONPATH": str(packages[name])}
+            command = [sys.executable, "-c", READ_ALL, str(folder)]
+            answer = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, cwd=folder)
+            runs[name].append(tuple(map(float, answer.stdout.split())))
+    figures: dict[str, Any] = {
+        name: dict(zip(("wall_s", "documents", "characters"), map(statistics.median, zip(*turns[1:], strict=True)), strict=True))
+        for name, turns in runs.items()
+    }
+    ratios = [old[0] / new[0] for old, new in zip(runs["before"][1:], runs["now"][1:], strict=True)]
+    return {"turns": TURNS, **figures, "times_faster": statistics.median(ratios), "quartiles": statistics.quantiles(ratios)[::2]}
+
+
 def main() -> None:
-    """Measure, and write benchmarks/results/reading.json."""
+    """Measure, and write benchmarks/results/reading.json, or reading_before.json."""
+    if sys.argv[1:2] == ["--before"]:
+        record.write("reading_before", beside(*map(Path, sys.argv[2:4])))
+        return
     draw = random.Random(1)  # noqa: S311  # no secret
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as root:
