@@ -104,28 +104,36 @@ class Chunker:
                 number += 1
 
     def _spans(self, text: str, blocks: tuple[Block, ...], budget: int) -> Iterator[tuple[int, int]]:
+        """As many passages as it takes, of about the same length: a rest of a few words would be found by its title alone."""
+        sentences = list(self._sentences(text, blocks, budget))
+        total = sum(sentence.tokens for sentence in sentences)
+        overlap = min(self._overlap, budget // 2)
+        passages = max(1, -(-(total - overlap) // (budget - overlap)))
+        length = (total + (passages - 1) * overlap) / passages
         packed: list[_Sentence] = []
         tokens = 0
-        for sentence in self._sentences(text, blocks, budget):
+        for sentence in sentences:
             hidden = (packed[-1].end, sentence.start) if packed else (0, 0)
             gap = self._weights(text, [hidden])[0] if text[slice(*hidden)].strip() else 0
             apart = gap > 0 and sentence.start - packed[-1].end > _WIDEST_GAP
-            if packed and (apart or tokens + gap + sentence.tokens > budget):
+            is_long = passages > 1 and tokens + gap + sentence.tokens / 2 > length
+            if packed and (apart or is_long or tokens + gap + sentence.tokens > budget):
                 yield packed[0].start, packed[-1].end
-                packed = [] if gap else self._tail(packed, budget - sentence.tokens)
+                passages -= 1
+                packed = [] if gap else self._tail(text, packed, budget - sentence.tokens)
                 tokens, gap = sum(one.tokens for one in packed), 0
             packed.append(sentence)
             tokens += gap + sentence.tokens
         if packed:
             yield packed[0].start, packed[-1].end
 
-    def _tail(self, packed: list[_Sentence], room: int) -> list[_Sentence]:
+    def _tail(self, text: str, packed: list[_Sentence], room: int) -> list[_Sentence]:
         """The last sentences that fit the overlap and leave room for the next one."""
         tail: list[_Sentence] = []
         tokens = 0
         for sentence in reversed(packed):
             tokens += sentence.tokens
-            if tokens > min(self._overlap, room):
+            if tokens > min(self._overlap, room) or (tail and text[sentence.end : tail[0].start].strip()):
                 break
             tail.insert(0, sentence)
         return tail

@@ -27,10 +27,10 @@ _ESCAPES = (b"\x1b$", b"\x1b(", b"~{")  # of encodings that are ASCII to look at
 _MARKS = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _LOOKED_AT = 200_000  # bytes, to find out an encoding
 _BLOCK = 1_000_000
-_TELLING = bytes(range(128, 256))  # which are not the same in all encodings
-_FEW = 8
+_THE_SAME = bytes(range(128))  # in nearly all encodings
+_FEW, _FEWEST = 8, 4  # letters
+_WESTERN = re.compile("[^\\W\\d_]+|[\u2018\u2019\u201c\u201d\u2013\u2014\u20ac\u2026]+")
 _MOST_DAMAGED = 0.01  # of the characters of a text in UTF-8
-_WITHOUT = "; if it is text, name the --encoding"
 
 
 class Decoded(NamedTuple):
@@ -100,7 +100,7 @@ def detect(content: bytes) -> str:
             return UTF_8
     guess = _guess(content)
     if guess is None and b"\0" in content[:_LOOKED_AT]:
-        raise InvalidDocument(f"not text: it holds zero bytes{_WITHOUT}")
+        raise InvalidDocument("not text: it holds zero bytes; name the --encoding if it is text")
     if guess is None and where:
         raise InvalidDocument(f"{where}, and its encoding cannot be told; name the --encoding, or convert it")
     return guess or UTF_8
@@ -146,9 +146,11 @@ def _guess(content: bytes) -> str | None:
     except ModuleNotFoundError:
         return None
     beginning = content[:_LOOKED_AT]
-    telling = len(beginning) - len(beginning.translate(None, _TELLING))
+    letters = beginning.translate(None, _THE_SAME)
+    if 0 < len(letters) < _FEWEST and _WESTERN.fullmatch(letters.decode("cp1252", "replace")):
+        return "cp1252"  # which nothing tells from others; it is the most frequent one
     # Of a few letters those that are in use tell more than all that there ever were, such as those of old operating systems.
-    era = chardet.EncodingEra.MODERN_WEB if 0 < telling < _FEW else chardet.EncodingEra.ALL
+    era = chardet.EncodingEra.MODERN_WEB if 0 < len(letters) < _FEW else chardet.EncodingEra.ALL
     name = chardet.detect(beginning, encoding_era=era)["encoding"]
     try:
         used = codecs.lookup(name or "").name
