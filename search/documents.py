@@ -30,6 +30,16 @@ class SparseVector(NamedTuple):
     values: Sequence[float]  # and what they are
 
 
+def _is_time(modified: Json) -> bool:
+    """Whether it is a number of seconds, or None."""
+    try:
+        return modified is None or (
+            isinstance(modified, int | float) and not isinstance(modified, bool) and math.isfinite(modified)
+        )
+    except OverflowError:  # an integer of hundreds of digits
+        return False
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """What a user gives: an id of theirs, a text, and what they want back with it.
@@ -59,12 +69,9 @@ class Document:
             raise InvalidDocument("the document has no id; give each document a stable id of your own")
         if not self.text.strip():
             raise InvalidDocument(f"document {listed([self.id])!r} has no text; leave it out or give it some")
-        modified: Json = self.modified
-        is_time = modified is None or (
-            isinstance(modified, int | float) and not isinstance(modified, bool) and math.isfinite(modified)
-        )
-        if not is_time:
-            raise InvalidDocument(f"document {listed([self.id])!r}: modified is seconds since 1970, not {self.modified!r}")
+        if not _is_time(self.modified):
+            what = repr(self.modified) if isinstance(self.modified, float | bool) else f"such {type(self.modified).__name__}"
+            raise InvalidDocument(f"document {listed([self.id])!r}: modified is seconds since 1970, not {what}")
         if not isinstance(self.metadata, Mapping):
             raise InvalidDocument(f"document {listed([self.id])!r}: metadata must be an object, not {type(self.metadata).__name__}")
         _check_json(self.metadata, f"document {listed([self.id])!r}: metadata")

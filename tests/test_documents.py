@@ -102,3 +102,9 @@ def test_paths_of_values_take_no_memory_until_one_is_told() -> None:
 )
 def test_where_half_of_a_surrogate_pair_is(value: Any, place: str | None) -> None:
     assert half_surrogate(value) == place
+
+
+@pytest.mark.parametrize("modified", [10**400, -(10**5000), float("nan"), True, "now"], ids=["long", "huge", "nan", "bool", "text"])
+def test_a_time_is_a_number_of_seconds(modified: Any) -> None:
+    with pytest.raises(InvalidDocument, match="modified is seconds since 1970, not "):
+        Document("a", "A text.", modified=modified)

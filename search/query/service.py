@@ -84,7 +84,7 @@ class SearchService:
             *first_stage.warnings,
             *self._query_warnings(query, ranking.scoring, first_stage.retrieval),
             *_hit_warnings(hits),
-            *_probability_warnings(hits, reranker, ranking.scoring, min_score),
+            *_probability_warnings(hits, ranking.hits, reranker, ranking.scoring, min_score),
         ]
         if first_stage.damaged:
             warnings.append(
@@ -92,8 +92,8 @@ class SearchService:
             )
         if options.group_by and len(hits) < min(limit, len(candidates)) and len(candidates) == depth:
             warnings.append(f"the {depth} candidates are of {len(hits)} documents, fewer than {limit}; raise depth for more")
-        if plain is not None and not candidates:
-            warnings += self._missing_fields(plain)
+        if not candidates:
+            warnings += self._missing_fields(plain) if plain is not None else self._missing_passages()
         return SearchResult(
             query=query,
             hits=tuple(hits),
@@ -129,6 +129,11 @@ class SearchService:
             warnings.append(f"{tally.unknown_share:.0%} of the query's tokens are unknown to {self._embedder.name}; {advice}")
         return warnings
 
+    def _missing_passages(self) -> list[str]:
+        if self._index.count():
+            return []
+        return [f"collection {self._index.name!r} holds no passage; ingest documents into it"]
+
     def _missing_fields(self, filter: PlainFilter) -> list[str]:
         from search.index.filters import fields_of  # costs half a second, and only filters need it
 
@@ -155,7 +160,7 @@ def _hit_warnings(hits: Sequence[Hit]) -> list[str]:
 
 
 def _probability_warnings(
-    hits: Sequence[Hit], reranker: Reranker | None, scoring: Scoring | None, min_score: float | None
+    hits: Sequence[Hit], ranked: Sequence[Hit], reranker: Reranker | None, scoring: Scoring | None, min_score: float | None
 ) -> list[str]:
     """Where hits have no probability, and what `min_score` could not judge."""
     warnings = []
@@ -164,6 +169,9 @@ def _probability_warnings(
         warnings.append(unread_query(reranker.name))
     elif reranker is not None and reranker.recipe.has_probability and unread:
         warnings.append(f"{unread} of {len(hits)} passages hold no word that {reranker.name} knows, so they have no probability")
+    probabilities = [hit.rerank_probability for hit in ranked if hit.rerank_probability is not None]
+    if min_score is not None and not hits and probabilities:
+        warnings.append(f"min_score {min_score:g} is more than any passage has; the most is {max(probabilities):.2f}")
     if min_score is not None and (unjudged := sum(hit.rerank_score is None for hit in hits)):
         warnings.append(f"{unjudged} of {len(hits)} passages were not reranked, so min_score could not judge them")
     if min_score is not None and unread:

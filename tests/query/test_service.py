@@ -168,7 +168,9 @@ def test_min_score_is_a_probability(memory_index: VectorIndex, bundled_embedder:
     assert [hit.rank for hit in result.hits] == [1, 2, 3]
     assert not [warning for warning in result.warnings if "min_score" in warning]
     assert len(service.search("capital", SearchOptions(limit=2, depth=6, min_score=0.1)).hits) == 2
-    assert service.search("capital", SearchOptions(limit=6, depth=6, min_score=1.0)).hits == ()
+    nothing = service.search("capital", SearchOptions(limit=6, depth=6, min_score=1.0))
+    assert nothing.hits == ()
+    assert [one.rpartition(" ")[0] for one in nothing.warnings] == ["min_score 1 is more than any passage has; the most is"]
     assert len(service.search("capital", SearchOptions(limit=6, depth=6, min_score=0.0)).hits) == 6
 
 
@@ -242,3 +244,12 @@ def test_invalid_filter(memory_index: VectorIndex, bundled_embedder: FastEmbedEm
 def test_searching_before_ingesting(local_index: VectorIndex, bundled_embedder: FastEmbedEmbedder) -> None:
     with pytest.raises(CollectionNotFound, match="search ingest"):
         SearchService(bundled_embedder, local_index, lambda: None).search("cat", SearchOptions(limit=1, depth=1))
+
+
+def test_an_empty_collection_says_so(
+    local_index: VectorIndex, bundled_embedder: FastEmbedEmbedder, bundled_reranker: CrossEncoder
+) -> None:
+    Ingestion(bundled_embedder, local_index, Chunker(bundled_embedder.tokenizer, 200, 0), max_characters=10).run(DOCUMENTS[:1])
+    service = SearchService(bundled_embedder, local_index, lambda: bundled_reranker)
+    result = service.search("capital", SearchOptions(limit=3, depth=6))
+    assert (result.hits, result.warnings) == ((), (f"collection {local_index.name!r} holds no passage; ingest documents into it",))
