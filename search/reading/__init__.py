@@ -47,7 +47,8 @@ class Reading:
             exclude: patterns, as in a .gitignore file, of what to leave out below folders.
             ignore_files: whether .gitignore and .searchignore below a folder say what to leave out.
             encoding: of text, CSV and TSV; None finds it out, and metadata.encoding says so where it is not UTF-8.
-            fields: columns of CSV, TSV and Parquet files that are called otherwise than id, text, title: {"text": "body"}.
+            fields: where tables and JSON have id, text and title: {"text": "body"}; several, "name,description"; a path,
+                "body.content". See search.reading.records.
             again: whether JSON lines that an earlier run rejected may name whole files to be read again, anywhere. Not for lines of
                 others: they could name any file.
             prefix: goes before the ids of files, such as "two/": folders of the same name give the same ids otherwise.
@@ -81,7 +82,7 @@ class Reading:
         with Reader(self._limits) as reader:
             for source in self._sources:
                 if source is None:
-                    yield from self._with_files(lines.jsonl(sys.stdin.buffer, "stdin"), reader)
+                    yield from self._with_files(lines.jsonl(sys.stdin.buffer, lines.STDIN, self._fields), reader)
                     continue
                 yield from source.refused
                 for many, files in groupby(source.files, _of_many):
@@ -111,7 +112,9 @@ class Reading:
         for file in files:
             suffix = _suffix(file)
             if suffix in lines.SUFFIXES:
-                yield from file.steadily(lambda stream, source: self._with_files(lines.jsonl(stream, source.name), reader))
+                yield from file.steadily(
+                    lambda stream, source: self._with_files(lines.jsonl(stream, source.name, self._fields, source.folder), reader)
+                )
             elif suffix in tables.IN_A_CHILD:
                 yield from file.steadily(lambda stream, source: reader.rows(stream, source, self._fields))
             else:

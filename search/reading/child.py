@@ -300,6 +300,7 @@ class _Child:
             "what": what,
             "path": file.path.name,
             "name": file.name,
+            "folder": file.folder,
             "media_type": file.media_type,
             "fields": dict(fields or {}),
             "seconds": seconds,
@@ -417,7 +418,7 @@ def _serve(connection: socket.socket, memory: int) -> None:
         if not header:
             return  # the parent is done, or gone
         request = json.loads(_exactly(connection, _LENGTH.unpack(header)[0]))
-        file = SourceFile(Path(request["path"]), request["name"], media_type=request["media_type"])
+        file = SourceFile(Path(request["path"]), request["name"], None, request["folder"], request["media_type"])
         seconds = request["seconds"]
         _allow(seconds)
         with os.fdopen(descriptors[0], "rb") as stream:
@@ -445,7 +446,7 @@ def _serve(connection: socket.socket, memory: int) -> None:
 
 def _plain(item: Item) -> tuple[str, dict[str, Any]]:
     if isinstance(item, Document):
-        names = ("id", "text", "title", "metadata", "media_type", "modified", "origin")
+        names = ("id", "text", "title", "metadata", "media_type", "modified", "origin", "folder")
         return "document", {name: getattr(item, name) for name in names}
     return "rejection", asdict(item)
 

@@ -3,28 +3,37 @@
 import base64
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
-from search.documents import Document, Rejection, listed
+from search.documents import Document, Rejection
 from search.errors import InvalidDocument
 from search.reading.files import LONGEST, SourceFile
+from search.reading.records import FIELDS, document_of, key_of
 
-SUFFIXES = (".jsonl",)
+SUFFIXES = (".jsonl", ".ndjson")
+STDIN = "stdin"
 _MOST_VALUES = 1_000_000  # in a line
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?+', re.DOTALL)
-_FIELDS = {"id", "text", "title", "metadata", "media_type", "modified"}
 
 Item = Document | Rejection
 
 
-def jsonl(stream: BinaryIO, source: str) -> Iterator[Item | SourceFile]:
-    """Read one document a line: {"id": …, "text": …, "title": …, "metadata": {…}}. Blank lines are passed over.
+def jsonl(stream: BinaryIO, source: str, fields: Mapping[str, str] | None = None, folder: str = "") -> Iterator[Item | SourceFile]:
+    """Read one document a line: {"id": …, "text": …, "title": …, "metadata": {…}}, or any other object, see `records`.
 
-    A line of a file of rejects holds what was rejected and why. It is taken again; a file that it names comes out as such.
+    Blank lines are passed over. A line of a file of rejects holds what was rejected and why. It is taken again; a file that it
+    names comes out as such.
+
+    Args:
+        stream: the open file.
+        source: its name, which goes before the numbers of lines as id where there is none.
+        fields: see `records.roles`.
+        folder: a hash of the one that the name begins with.
     """
     number = 0
+    place = _Place(source, fields or {}, folder)
     while line := stream.readline(LONGEST):
         number += 1
         if not line.endswith(b"\n") and len(line) == LONGEST:
@@ -32,7 +41,7 @@ def jsonl(stream: BinaryIO, source: str) -> Iterator[Item | SourceFile]:
                 pass
             yield Rejection(source, number, None, f"the line is longer than {LONGEST:,} bytes; split the document")
         elif line.strip():
-            yield _parse(line, source, number)
+            yield _parse(line, place.at(number))
 
 
 def count(stream: BinaryIO) -> int:
@@ -40,46 +49,73 @@ def count(stream: BinaryIO) -> int:
     return sum(1 for line in iter(lambda: stream.readline(LONGEST), b"") if line.strip())
 
 
-def _parse(line: bytes, source: str, number: int) -> Item | SourceFile:
+class _Place(NamedTuple):
+    """Where a line stands, and how it is read."""
+
+    source: str
+    fields: Mapping[str, str]
+    folder: str = ""
+    number: int = 0
+    key: str = ""  # the id of an object that has none
+
+    def at(self, number: int) -> "_Place":
+        key = "" if self.source == STDIN else key_of(self.source, number)
+        return self._replace(number=number, key=key)
+
+    def before(self, rejected: Mapping[str, Any], fields: Any) -> "_Place":
+        """The same for what an earlier run rejected, by the name that it had there."""
+        match rejected:
+            case {"source": str(source), "line": int(number)} if source != STDIN:
+                place = self._replace(key=key_of(source, number), folder="")
+            case _:
+                place = self
+        if not isinstance(fields, dict):
+            return place
+        named = {field: name for field, name in fields.items() if field in FIELDS and isinstance(name, str)}
+        return place._replace(fields={**named, **self.fields})
+
+    def refuse(self, line: bytes, reason: str, name: str | None = None) -> Rejection:
+        content: dict[str, Any] = {"line": line.decode("utf-8", "replace").rstrip("\r\n")}
+        return Rejection(self.source, self.number, name, reason, content | ({"fields": dict(self.fields)} if self.fields else {}))
+
+
+def _parse(line: bytes, place: _Place) -> Item | SourceFile:
     if (values := _values(line)) > _MOST_VALUES:
         why = f"some {values:,} values are more than a document has ({_MOST_VALUES:,}); keep text in one string"
-        return Rejection(source, number, None, why)
+        return Rejection(place.source, place.number, None, why)
     try:
-        fields = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
+        fields = json.loads(line.decode("utf-8-sig" if place.number == 1 else "utf-8"))
     except UnicodeDecodeError as error:
         why = f"not UTF-8 at byte {error.start + 1} of the line; convert it"
-        return Rejection(source, number, None, why, {"base64": base64.b64encode(line.rstrip(b"\r\n")).decode()})
+        content = {"base64": base64.b64encode(line.rstrip(b"\r\n")).decode()}
+        return Rejection(place.source, place.number, None, why, content)
     except (ValueError, RecursionError) as error:
-        return _refused(line, source, number, f"not JSON: {error}")
+        return place.refuse(line, f"not JSON: {error}")
     match fields:
-        case {"rejected": dict(), "line": str(again)}:
-            return _parse(again.encode("utf-8", "surrogatepass"), source, number)
-        case {"rejected": dict(), "base64": str(again)}:
-            return _parse(_bytes(again), source, number)
+        case {"rejected": dict(rejected), "line": str(again)}:
+            return _parse(again.encode("utf-8", "surrogatepass"), place.before(rejected, fields.get("fields")))
+        case {"rejected": dict(rejected), "base64": str(again)}:
+            return _parse(_bytes(again), place.before(rejected, fields.get("fields")))
         case {"rejected": dict(), "file": str(path), "name": str(name)}:
             return SourceFile(Path(path), name)
         case {"rejected": {"reason": str(reason)}} if not {"id", "_id", "text"} & fields.keys():
-            return _refused(line, source, number, f"it names what was rejected and does not hold it; mend it where it is: {reason}")
+            return place.refuse(line, f"it names what was rejected and does not hold it; mend it where it is: {reason}")
         case dict():
-            return _document(fields, line, source, number)
+            return _document(fields, line, place)
         case _:
-            return _refused(line, source, number, f"not an object but {type(fields).__name__}")
+            return place.refuse(line, f"not an object but {type(fields).__name__}")
 
 
-def _document(fields: dict[str, Any], line: bytes, source: str, number: int) -> Item:
-    if isinstance(fields.get("rejected"), dict):
-        del fields["rejected"]
-    if "_id" in fields and "id" not in fields:  # as BEIR writes it
-        fields["id"] = fields.pop("_id")
-    name = fields["id"] if isinstance(fields.get("id"), str) else None
-    if extra := sorted(fields.keys() - _FIELDS):
-        return _refused(line, source, number, f"unknown fields {listed(extra)}; put them under metadata", name)
-    if missing := sorted({"id", "text"} - fields.keys()):
-        return _refused(line, source, number, f"there is no {' and no '.join(missing)}", name)
+def _document(fields: dict[str, Any], line: bytes, place: _Place) -> Item:
+    is_again = isinstance(fields.get("rejected"), dict)  # its id, text and title are called so by now
+    if is_again:
+        place = place.before(fields.pop("rejected"), None)
+    name = fields.get("_id") if "id" not in fields else fields["id"]
     try:
-        return Document(**fields, origin=f"{source}:{number}")
+        origin = f"{place.source}:{place.number}"
+        return document_of(fields, {} if is_again else place.fields, place.key, origin=origin, folder=place.folder)
     except InvalidDocument as error:
-        return _refused(line, source, number, str(error), name)
+        return place.refuse(line, str(error), str(name) if isinstance(name, str | int) else None)
 
 
 def _values(line: bytes) -> int:
@@ -98,7 +134,3 @@ def _bytes(text: str) -> bytes:
         return base64.b64decode(text, validate=True)
     except ValueError:
         return b""
-
-
-def _refused(line: bytes, source: str, number: int, reason: str, name: str | None = None) -> Rejection:
-    return Rejection(source, number, name, reason, {"line": line.decode("utf-8", "replace").rstrip("\r\n")})

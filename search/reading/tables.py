@@ -1,10 +1,12 @@
-"""Which documents stand in a table? One a row of CSV, TSV or Parquet."""
+"""Which documents stand in a table? One a row of CSV, TSV, Parquet or a spreadsheet, or an object of an array of JSON."""
 
 import csv
 import datetime as dt
 import decimal
 import io
+import itertools
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -13,13 +15,18 @@ from typing import Any, BinaryIO, NamedTuple, TextIO
 
 from search.documents import Document, Rejection, listed
 from search.errors import InvalidDocument
-from search.reading import text
-from search.reading.files import LONGEST, SourceFile, missing
+from search.reading import lines, text
+from search.reading.files import LONGEST, SourceFile, missing, read_at_most
+from search.reading.records import Roles, checked, document_of, key_of, roles, strings_of, values_of, without_strings
+from search.reading.records import missing as missing_columns
 
-SUFFIXES = (".csv", ".tsv", ".parquet")
-IN_A_CHILD = (".parquet",)  # which libraries read that may be made to take any amount of memory
-_COLUMNS = ("id", "text", "title")  # every other column is metadata
+__all__ = ["IN_A_CHILD", "SUFFIXES", "checked", "count", "read_table"]
+
+_SHEETS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
+SUFFIXES = (".csv", ".tsv", ".parquet", ".json", *_SHEETS)
+IN_A_CHILD = (".parquet", ".json", *_SHEETS)  # which libraries read that may be made to take any amount of memory
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,17})(?:\.\d+)?")
+_EXACT = 2**53  # up to which a float holds every whole number
 _ROWS = 16  # read at a time: texts may be long
 _MOST_VALUES = 1_000_000  # of a row of CSV
 _BLOCK = 1_000_000  # characters
@@ -34,8 +41,34 @@ class _Malformed(NamedTuple):
     values: list[str]
 
 
+class _Row(NamedTuple):
+    """A row and where it is."""
+
+    line: int  # for people: of a file of text the line that it ends at
+    number: int  # among the rows
+    values: dict[str, Any] | _Malformed
+
+
+class _Table(NamedTuple):
+    """What a file or a sheet holds.
+
+    Attributes:
+        names: of its columns.
+        texts: those of them that hold text, in order.
+        rows: all of them.
+        to_json: what a value is as metadata, by column and value.
+        sheet: its name, where a file has several.
+    """
+
+    names: list[str]
+    texts: list[str]
+    rows: Iterator[_Row]
+    to_json: Callable[[str, Any], Any]
+    sheet: str = ""
+
+
 def read_table(stream: BinaryIO, file: SourceFile, fields: Mapping[str, str], encoding: str | None) -> Iterator[Item]:
-    """Read one document a row of CSV, TSV or Parquet. Columns that are no id, text or title are metadata.
+    """Read one document a row; see `records` for what of it is id, text and title. Everything else is metadata.
 
     Args:
         stream: the open file.
@@ -43,19 +76,15 @@ def read_table(stream: BinaryIO, file: SourceFile, fields: Mapping[str, str], en
         fields: how the columns for id, text and title are called, where it is otherwise.
         encoding: of CSV and TSV; None finds it out.
     """
+    suffix = file.path.suffix.lower()
     try:
-        is_parquet = file.path.suffix.lower() == ".parquet"
-        rows = _parquet(stream) if is_parquet else _csv(stream, file.path, encoding)
-        to_json = _plain if is_parquet else _number
-        for line, row in rows:
-            if isinstance(row, _Malformed):
-                yield Rejection(file.name, line, None, row.reason, {"row": row.values})
-                continue
-            if absent := [fields.get(name, name) for name in _COLUMNS[:2] if fields.get(name, name) not in row]:
-                there = listed(list(map(str, row)))
-                yield file.reject_many(f"has no column {' and no '.join(absent)} but {there}; name them with --field text=COLUMN")
-                return
-            yield _document(row, fields, to_json, f"{file.name}:{line}")
+        if suffix == ".json":
+            yield from _json(stream, file, fields)
+        elif suffix in _SHEETS:
+            for sheet in _sheets(stream, file):
+                yield from [sheet] if isinstance(sheet, Document | Rejection) else _documents(sheet, file, fields)
+        else:
+            yield from _documents(_parquet(stream) if suffix == ".parquet" else _csv(stream, file.path, encoding), file, fields)
     except ModuleNotFoundError as error:
         yield file.reject_many(missing(error))
     except InvalidDocument as error:
@@ -64,55 +93,119 @@ def read_table(stream: BinaryIO, file: SourceFile, fields: Mapping[str, str], en
 
 def count(stream: BinaryIO, file: SourceFile) -> int:
     """How many rows there are."""
-    if file.path.suffix.lower() != ".parquet":
-        return sum(1 for _ in _csv(stream, file.path, "latin-1"))  # whatever its encoding, its rows are as many
+    suffix = file.path.suffix.lower()
+    if suffix == ".json":
+        return lines.count(stream) if _is_lines(stream) else len(_objects(_parsed(stream), {})[1]) or 1
+    if suffix in _SHEETS:
+        return sum(sum(1 for _ in one.rows) if isinstance(one, _Table) else 1 for one in _sheets(stream, file))
+    if suffix != ".parquet":
+        return sum(1 for _ in _csv_rows(stream, file.path, "latin-1")) - 1  # whatever its encoding, its rows are as many
     import pyarrow.parquet
 
     with pyarrow.parquet.ParquetFile(stream) as table:
         return int(table.metadata.num_rows)
 
 
-def checked(fields: Mapping[str, str]) -> Mapping[str, str]:
-    """Columns by field.
+def _documents(table: _Table, file: SourceFile, fields: Mapping[str, str]) -> Iterator[Item]:
+    name = f"{file.name}#{table.sheet}" if table.sheet else file.name
+    parts = None
+    for line, number, row in table.rows:
+        if isinstance(row, _Malformed):
+            yield Rejection(name, line, None, row.reason, {"row": row.values})
+        else:
+            parts = parts or _roles(table, fields)
+            yield _document(row, table, parts, (f"{name}:{line}", key_of(file.name, number, table.sheet), file.folder))
+
+
+def _roles(table: _Table, fields: Mapping[str, str]) -> Roles:
+    """What the columns are.
 
     Raises:
-        InvalidDocument: a field that is none of id, text, title.
+        InvalidDocument: those that the user named are not there, or none holds text.
     """
-    if unknown := sorted(fields.keys() - set(_COLUMNS)):
-        raise InvalidDocument(f"{unknown[0]!r} is no field; name the columns for {', '.join(_COLUMNS)}, as in text=body")
-    return fields
+    absent = [name for field in ("id", "text") for name in missing_columns(table.names, field, fields)[0]]
+    if not absent:
+        parts = roles(table.names, table.texts, fields)
+        if parts.text or parts.title or {(name,) for name in table.texts} - set(parts.id):
+            return parts
+        absent = [name for name in ("id", "text") if not getattr(parts, name)]
+    raise InvalidDocument(f"has no column {' and no '.join(absent)} but {listed(table.names)}; name them with --field text=COLUMN")
 
 
-def _document(row: Mapping[str, Any], fields: Mapping[str, str], to_json: Callable[[Any], Any], origin: str) -> Item:
-    columns = {name: fields.get(name, name) for name in _COLUMNS}
-    cells = {name: _plain(row.get(column)) for name, column in columns.items()}
-    values = {name: "" if value is None else str(value) for name, value in cells.items()}
-    metadata = {
-        name: to_json(value) for name, value in row.items() if name not in columns.values() and value is not None and value != ""
-    }
+def _document(row: Mapping[str, Any], table: _Table, parts: Roles, place: tuple[str, str, str]) -> Item:
+    origin, key, folder = place
     source, _, line = origin.rpartition(":")
-    for name, value in cells.items():
-        if isinstance(value, bytes | list | Mapping):
-            what = "bytes that are no text" if isinstance(value, bytes) else "lists or objects; name a column of text with --field"
-            return Rejection(source, int(line), None, f"the column {columns[name]} holds {what}")
+    cells = {name: _plain(value) for name, value in row.items()}
     try:
-        return Document(values["id"], values["text"], values["title"], metadata, origin=origin)
+        values = values_of(cells, parts, table.texts, key)
     except InvalidDocument as error:
-        return Rejection(source, int(line), values["id"] or None, str(error), {**values, "metadata": metadata})
+        return Rejection(source, int(line), None, str(error))
+    rest = {name: table.to_json(name, value) for name, value in values["metadata"].items() if value is not None and value != ""}
+    values["metadata"] = ({"sheet": table.sheet} if table.sheet else {}) | rest
+    try:
+        return Document(**values, origin=origin, folder="" if parts.id else folder)
+    except InvalidDocument as error:
+        return Rejection(source, int(line), values["id"] or None, str(error), values)
 
 
-def _csv(binary: BinaryIO, file: Path, encoding: str | None) -> Iterator[tuple[int, dict[str, Any] | _Malformed]]:
-    """Rows with the lines they end at."""
-    csv.field_size_limit(max(csv.field_size_limit(), LONGEST))
+def _csv(binary: BinaryIO, file: Path, encoding: str | None) -> _Table:
+    """A table of CSV or TSV. It is read twice, since a column is of numbers only if all of its values are.
+
+    Raises:
+        InvalidDocument: its header is none, or its encoding is not known.
+    """
     used = encoding or text.detect_stream(binary)
+    names, numbers, filled = _types(binary, file, used)
+    kept = {at: (name.strip() and name) or f"column_{at + 1}" for at, name in enumerate(names) if name.strip() or at in filled}
+    if twice := [name for name, times in Counter(kept.values()).items() if times > 1]:
+        raise InvalidDocument(f"has the column {listed(twice[:1])!r} twice; name its columns apart")
+
+    are_numbers = {name for at, name in kept.items() if at in numbers}
+
+    def to_json(name: str, value: Any) -> Any:
+        return _number(value) if name in are_numbers else value
+
+    def rows() -> Iterator[_Row]:
+        for number, (line, row) in enumerate(itertools.islice(_csv_rows(binary, file, used), 1, None), 1):
+            if isinstance(row, _Malformed):
+                yield _Row(line, number, row)
+            elif any(row):
+                yield _Row(line, number, {name: row[at] for at, name in kept.items()})
+
+    texts = [name for at, name in kept.items() if at in filled - numbers]
+    return _Table(list(kept.values()), texts, rows(), to_json)
+
+
+def _types(binary: BinaryIO, file: Path, encoding: str) -> tuple[list[str], set[int], set[int]]:
+    """The names of columns; which of them hold numbers alone, and which anything.
+
+    A number is one that would be written the same again: 01234, 1.10 and what has more digits than a float holds stay text.
+    """
+    rows = _csv_rows(binary, file, encoding)
+    header = next(rows)[1]
+    names = [] if isinstance(header, _Malformed) else header
+    unfilled, numbers = set(range(len(names))), set(range(len(names)))  # as far as is known
+    try:
+        for _, row in rows:
+            if not isinstance(row, _Malformed):
+                unfilled -= {at for at in unfilled if row[at]}
+                numbers -= {at for at in numbers if row[at] and _number(row[at]) is None}
+    except InvalidDocument:
+        pass  # which comes again, behind the rows before
+    return names, numbers - unfilled, set(range(len(names))) - unfilled
+
+
+def _csv_rows(binary: BinaryIO, file: Path, encoding: str) -> Iterator[tuple[int, list[str] | _Malformed]]:
+    """The header and rows of its length, with the lines that they end at."""
+    csv.field_size_limit(max(csv.field_size_limit(), LONGEST))
     binary.seek(0)
-    stream = io.TextIOWrapper(binary, "utf-8-sig" if used == text.UTF_8 else used, newline="")
+    stream = io.TextIOWrapper(binary, "utf-8-sig" if encoding == text.UTF_8 else encoding, newline="")
     try:
         yield from _rows(stream, "\t" if file.suffix.lower() == ".tsv" else "")
     except csv.Error as error:  # of the header
         raise InvalidDocument(f"not CSV: {error}") from error
     except UnicodeDecodeError as error:
-        raise InvalidDocument(f"not {used}: {error.reason}; name another --encoding, or convert it") from error
+        raise InvalidDocument(f"not {encoding}: {error.reason}; name another --encoding, or convert it") from error
     finally:
         stream.detach()  # whoever opened the file closes it
 
@@ -151,15 +244,14 @@ class _Lines:
         raise csv.Error(f"it has more than {limits}; split it, or write its documents as JSON lines")
 
 
-def _rows(stream: TextIO, delimiter: str) -> Iterator[tuple[int, dict[str, Any] | _Malformed]]:
+def _rows(stream: TextIO, delimiter: str) -> Iterator[tuple[int, list[str] | _Malformed]]:
     first = stream.readline(LONGEST)
     stream.seek(0)
     delimiter = delimiter or max(",;\t|", key=first.count)
     lines = _Lines(stream, delimiter)
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     header = next(reader, [])
-    if twice := [name for name, times in Counter(header).items() if times > 1]:
-        raise InvalidDocument(f"has the column {listed(twice[:1])!r} twice; name its columns apart")
+    yield lines.number, header
     while True:
         behind = lines.number
         lines.begin_row()
@@ -170,14 +262,49 @@ def _rows(stream: TextIO, delimiter: str) -> Iterator[tuple[int, dict[str, Any] 
         except csv.Error as error:
             yield lines.number, _Malformed(f"the row behind line {behind} is not CSV: {error}", [])
             continue
+        if len(row) > len(header) and not any(row[len(header) :]):
+            row = row[: len(header)]
         if len(row) == len(header):
-            yield lines.number, dict(zip(header, row, strict=True))
+            yield lines.number, row
         elif row:
             yield lines.number, _Malformed(f"the row has {len(row)} values and the header {len(header)} columns", row)
 
 
-def _parquet(stream: BinaryIO) -> Iterator[tuple[int, dict[str, Any] | _Malformed]]:
-    """Rows with their numbers, from 1."""
+def _number(value: str) -> int | float | None:
+    """The number that would be written like this; None if there is none."""
+    if not _NUMBER.fullmatch(value):
+        return None
+    if "." not in value:
+        whole = int(value)
+        return whole if str(whole) == value and abs(whole) <= _EXACT else None
+    number = float(value)
+    same = repr(number) == value or (value[-1] != "0" and decimal.Decimal(repr(number)) == decimal.Decimal(value))
+    return number if same else None
+
+
+def _parquet(stream: BinaryIO) -> _Table:
+    """A table of Parquet.
+
+    Raises:
+        InvalidDocument: it is none, or has two columns of one name.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    try:
+        schema = pyarrow.parquet.ParquetFile(stream).schema_arrow
+    except MemoryError:  # Arrow's is one of its other errors, too
+        raise
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise InvalidDocument(f"cannot be read as Parquet behind row 0: {error}") from error
+    if twice := [name for name, times in Counter(schema.names).items() if times > 1]:
+        raise InvalidDocument(f"has the column {listed(twice[:1])!r} twice; name its columns apart")
+    kinds = {one.name: one.type.value_type if pa.types.is_dictionary(one.type) else one.type for one in schema}
+    texts = [name for name, kind in kinds.items() if pa.types.is_string(kind) or pa.types.is_large_string(kind)]
+    return _Table(schema.names, texts, _parquet_rows(stream), lambda _, value: value)
+
+
+def _parquet_rows(stream: BinaryIO) -> Iterator[_Row]:
     import pyarrow as pa
     import pyarrow.parquet
 
@@ -188,23 +315,198 @@ def _parquet(stream: BinaryIO) -> Iterator[tuple[int, dict[str, Any] | _Malforme
                 for at in range(batch.num_rows):
                     number += 1
                     try:
-                        yield (
-                            number,
-                            {name: column[at].as_py() for name, column in zip(batch.schema.names, batch.columns, strict=True)},
-                        )
+                        row = {name: column[at].as_py() for name, column in zip(batch.schema.names, batch.columns, strict=True)}
+                        yield _Row(number, number, row)
                     except MemoryError:
                         raise
                     except (ValueError, OverflowError, pa.ArrowException) as error:  # a time in nanoseconds, text that is none
-                        yield number, _Malformed(f"the row cannot be read: {error}", [])
-    except MemoryError:  # Arrow's is one of its other errors, too
+                        yield _Row(number, number, _Malformed(f"the row cannot be read: {error}", []))
+    except MemoryError:
         raise
     except (pa.ArrowException, OSError, ValueError) as error:
         raise InvalidDocument(f"cannot be read as Parquet behind row {number}: {error}") from error
 
 
-def _number(value: str) -> Any:
-    """The number that a value is written as, by JSON's rules; else the value."""
-    return json.loads(value) if _NUMBER.fullmatch(value) else value
+def _sheets(stream: BinaryIO, file: SourceFile) -> Iterator[_Table | Item]:
+    """The sheets of a workbook, each a table under its header; what stands above it are documents of their own.
+
+    Raises:
+        InvalidDocument: it is no workbook.
+    """
+    import python_calamine as calamine
+
+    kind = file.path.suffix[1:].upper()
+    try:
+        with calamine.CalamineWorkbook.from_filelike(stream) as workbook:
+            for about in workbook.sheets_metadata:
+                if about.typ == calamine.SheetTypeEnum.WorkSheet:
+                    yield from _sheet(workbook.get_sheet_by_name(about.name), file)
+    except calamine.PasswordError as error:
+        raise InvalidDocument(f"cannot be read as {kind}: it is encrypted; save it without a password") from error
+    except (calamine.CalamineError, calamine.XmlError, calamine.ZipError, OSError, ValueError) as error:
+        raise InvalidDocument(f"cannot be read as {kind}: {error}") from error
+
+
+def _sheet(sheet: Any, file: SourceFile) -> Iterator[_Table | Item]:
+    first = sheet.start[1] if sheet.start else 0
+    filled = [
+        (number, sum(cell != "" for cell in row)) for number, row in enumerate(sheet.iter_rows(), 1) if any(map(_is_filled, row))
+    ]
+    head = next((number for number, cells in filled if cells > 1), filled[0][0] if filled else 0)
+    if filled and head == filled[-1][0]:
+        head = 0  # of nothing
+    kinds: dict[int, set[str]] = {}
+    names: list[str] = []
+    for number, row in enumerate(sheet.iter_rows(), 1):
+        if number == head:
+            names = [_written(cell).strip() or f"column_{first + at}" for at, cell in enumerate(row, 1)]
+        elif number < head or not head:
+            if words := " ".join(_written(cell) for cell in row if _is_filled(cell)):
+                key = key_of(file.name, number, sheet.name)
+                origin = f"{file.name}#{sheet.name}:{number}"
+                yield Document(key, words, metadata={"sheet": sheet.name}, origin=origin, folder=file.folder)
+        else:
+            for at, cell in enumerate(row):
+                if _is_filled(cell):
+                    kinds.setdefault(at, set()).add(_kind(cell))
+    if not head:
+        return
+    kept = {at: name for at, name in enumerate(names) if at in kinds or not name.startswith("column_")}
+    if twice := [name for name, times in Counter(kept.values()).items() if times > 1]:
+        yield Rejection(
+            f"{file.name}#{sheet.name}", head, None, f"has the column {listed(twice[:1])!r} twice; name its columns apart"
+        )
+        return
+    texts = [name for at, name in kept.items() if kinds.get(at, {"text"}) == {"text"} or len(kinds[at]) > 1]
+    yield _Table(list(kept.values()), texts, _sheet_rows(sheet, head, kept, set(texts)), lambda _, value: value, sheet.name)
+
+
+def _sheet_rows(sheet: Any, head: int, names: Mapping[int, str], texts: set[str]) -> Iterator[_Row]:
+    for number, row in enumerate(sheet.iter_rows(), 1):
+        if number > head and any(map(_is_filled, row)):
+            cells = {name: row[at] for at, name in names.items()}
+            yield _Row(number, number, {name: _written(cell) if name in texts else _cell(cell) for name, cell in cells.items()})
+
+
+def _is_filled(cell: Any) -> bool:
+    return cell != "" and not (isinstance(cell, str) and not cell.strip())
+
+
+def _kind(cell: Any) -> str:
+    match cell:
+        case str():
+            return "text"
+        case bool():
+            return "truth"
+        case int() | float():
+            return "number"
+        case _:
+            return "time"
+
+
+def _cell(cell: Any) -> Any:
+    """A cell as plain data: what a spreadsheet holds is a float even where it is shown as a whole number."""
+    match cell:
+        case float() if cell.is_integer() and abs(cell) <= _EXACT:
+            return int(cell)
+        case dt.timedelta():
+            return str(cell)
+        case _:
+            return _plain(cell)
+
+
+def _written(cell: Any) -> str:
+    return str(_cell(cell))
+
+
+def _json(stream: BinaryIO, file: SourceFile, fields: Mapping[str, str]) -> Iterator[Item]:
+    """The objects of an array, or of the one array that an object holds; else the file is one document.
+
+    Raises:
+        InvalidDocument: it is no JSON, or too large.
+    """
+    if _is_lines(stream):
+        yield from (item for item in lines.jsonl(stream, file.name, fields, file.folder) if not isinstance(item, SourceFile))
+        return
+    value = _parsed(stream)
+    wrapper, objects = _objects(value, fields)
+    for number, one in enumerate(objects, 1):
+        yield _of_object(one, number, file, fields)
+    if wrapper is not None and (item := _of_file(wrapper, stream, file, fields, needed=not objects)):
+        yield item
+
+
+def _of_object(value: Any, number: int, file: SourceFile, fields: Mapping[str, str]) -> Item:
+    name, reason = None, f"not an object but {type(value).__name__}"
+    if isinstance(value, dict):
+        name = value.get("id", value.get("_id"))
+        try:
+            return document_of(value, fields, key_of(file.name, number), origin=f"{file.name}:{number}", folder=file.folder)
+        except InvalidDocument as error:
+            reason = str(error)
+    content = {"line": json.dumps(value, ensure_ascii=False)} | ({"fields": dict(fields)} if fields else {})
+    return Rejection(file.name, number, str(name) if isinstance(name, str | int) else None, reason, content)
+
+
+def _of_file(value: Any, stream: BinaryIO, file: SourceFile, fields: Mapping[str, str], *, needed: bool) -> Item | None:
+    """A file as one document: its strings are the text, unless it has one, and what is no string is metadata."""
+    about: dict[str, Any] = {"origin": file.name, "folder": file.folder, "modified": os.fstat(stream.fileno()).st_mtime}
+    try:
+        if needed and isinstance(value, Mapping) and _has_text(value, fields):
+            return document_of(value, fields, file.name, **about)
+        words = "\n".join(strings_of(value))
+        if not words:
+            return file.reject("there is no text in it") if needed else None
+        rest = without_strings(value)
+        metadata = {"path": file.name} | (rest if isinstance(rest, dict) else {} if rest is None else {"values": rest})
+        title = value.get("title") if isinstance(value, dict) else None
+        return Document(file.name, words, title if isinstance(title, str) else file.path.stem, metadata, **about)
+    except InvalidDocument as error:
+        return file.reject(str(error))
+
+
+def _has_text(value: Mapping[str, Any], fields: Mapping[str, str]) -> bool:
+    """Whether an object says which of it is the text."""
+    absent, named = missing_columns(list(value), "text", fields)
+    return len(absent) < named or (not named and isinstance(value.get("text"), str))
+
+
+def _objects(value: Any, fields: Mapping[str, str]) -> tuple[Any, list[Any]]:
+    """What of a value is a document for the file, and what is one for each object."""
+    if isinstance(value, list) and any(isinstance(one, dict) for one in value):
+        return None, value
+    if isinstance(value, dict) and not _has_text(value, fields):
+        arrays = [name for name, inner in value.items() if isinstance(inner, list) and any(isinstance(one, dict) for one in inner)]
+        if len(arrays) == 1:
+            return {name: inner for name, inner in value.items() if name != arrays[0]}, value[arrays[0]]
+    return value, []
+
+
+def _is_lines(stream: BinaryIO) -> bool:
+    """Whether a file is JSON lines by another name: its first line is an object, and there is another line."""
+    stream.seek(0)
+    first = stream.readline(LONGEST)
+    more = stream.read(_BLOCK).strip()
+    stream.seek(0)
+    try:
+        return bool(more) and isinstance(json.loads(first), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _parsed(stream: BinaryIO) -> Any:
+    """What a file of JSON holds.
+
+    Raises:
+        InvalidDocument: it is none, or too large.
+    """
+    content = read_at_most(stream, LONGEST)
+    try:
+        return json.loads(content)
+    except UnicodeDecodeError as error:
+        raise InvalidDocument(f"not {error.encoding} at byte {error.start + 1}; convert it") from error
+    except (ValueError, RecursionError) as error:
+        raise InvalidDocument(f"not JSON: {error}") from error
 
 
 def _plain(value: Any) -> Any:

@@ -620,7 +620,7 @@ def test_rows_of_csv_with_metadata(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     assert taken(tmp_path / "a.csv") == [
-        Document("1", 'A, "quoted"\ntext', "T", {"year": 2020, "price": -1.5, "zip": "01234"}),
+        Document("1", 'A, "quoted"\ntext', "T", {"year": "2020", "price": "-1.50", "zip": "01234"}),
         Document("2", "Short", "", {"year": "1e5", "price": "12.", "zip": "7 up", "note": "x"}),
     ]
     assert Reading([str(tmp_path / "a.csv")]).count() == 2
@@ -633,9 +633,10 @@ def test_delimiters(name: str, delimiter: str, tmp_path: Path) -> None:
 
 
 def test_columns_can_be_called_otherwise(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("nr,body,id\n007,Some text,5\n")
-    assert taken(tmp_path / "a.csv", fields={"id": "nr", "text": "body"}) == [Document("007", "Some text", "", {"id": 5})]
-    assert "has no column text but nr, body, id; name them with --field text=COLUMN" in rejected(tmp_path / "a.csv")[0]
+    (tmp_path / "a.csv").write_text("nr,words,id\n007,Some text,5\n")
+    assert taken(tmp_path / "a.csv", fields={"id": "nr", "text": "words"}) == [Document("007", "Some text", "", {"id": 5})]
+    absent = rejected(tmp_path / "a.csv", fields={"text": "body"})[0]
+    assert "has no column body but nr, words, id; name them with --field text=COLUMN" in absent
     with pytest.raises(InvalidDocument, match="'author' is no field"):
         Reading([str(tmp_path)], fields={"author": "nr"})
 
@@ -774,7 +775,7 @@ def test_a_file_of_rejects_is_ingested_again(tmp_path: Path) -> None:
     folder = tmp_path / "notes"
     folder.mkdir()
     (folder / "a.txt").write_bytes(b"\0")
-    (folder / "b.jsonl").write_text('{"id": "b", "txt": "A line."}\n')
+    (folder / "b.jsonl").write_text('{"id": "b", "text": "", "year": 1}\n')
     (folder / "c.csv").write_text("id,text\nc,\n")
     again = Rejection.of(Document("d", "Whole.", "T", {"x": 1}, "text/markdown", 5.0), "too long, then")
     found = [item for item in read(folder) if isinstance(item, Rejection)]
@@ -785,7 +786,7 @@ def test_a_file_of_rejects_is_ingested_again(tmp_path: Path) -> None:
     assert len(rejected(file)) == 3
     assert rejected(file)[0].endswith("ingest it by itself, or all that this file names with --again")
     (folder / "a.txt").write_text("Mended.")
-    mended = file.read_text().replace('txt\\": \\"A', 'text\\": \\"A').replace('"text": ""', '"text": "Mended, too."')
+    mended = file.read_text().replace('text\\": \\"\\"', 'text\\": \\"A line.\\"').replace('"text": ""', '"text": "Mended, too."')
     file.write_text(mended)
     a, b, c, d = taken(file, again=True)
     assert (a.id, a.text) == ("notes/a.txt", "Mended.")

@@ -1,0 +1,261 @@
+"""Which document does a record make? The id, title and text of a row of a table or an object of JSON; the rest is metadata."""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from search.documents import Document, listed
+from search.errors import InvalidDocument
+
+FIELDS = ("id", "text", "title")
+TEXTS = ("text", "content", "body", "description", "abstract", "passage")  # what columns of texts are called, …
+TITLES = ("title", "name", "heading", "headline", "subject")  # … those of titles, …
+IDS = ("id", "_id")  # … and of ids
+_DOCUMENT = {"id", "text", "title", "metadata", "media_type", "modified"}  # what an object of JSON may say of a document itself
+_JOINTS = {"id": "/", "text": "\n\n", "title": ", "}  # between several columns
+
+Path = tuple[str, ...]  # of names, outermost first
+
+
+class Roles(NamedTuple):
+    """Where a record has what a document needs.
+
+    Attributes:
+        id: of one or several values; () where the record has none, and goes by the name of its file and its number.
+        text: likewise; () where all columns of text are the text, as "name: value" lines.
+        title: likewise; () for none.
+        by_name: whether id and text are called so, or were named by the user: then nothing is guessed.
+    """
+
+    id: tuple[Path, ...]
+    text: tuple[Path, ...]
+    title: tuple[Path, ...]
+    by_name: bool
+
+
+def checked(fields: Mapping[str, str]) -> Mapping[str, str]:
+    """Columns by field.
+
+    Raises:
+        InvalidDocument: a field that is none of id, text, title.
+    """
+    if unknown := sorted(fields.keys() - set(FIELDS)):
+        raise InvalidDocument(f"{unknown[0]!r} is no field; name the columns for {', '.join(FIELDS)}, as in text=body")
+    return fields
+
+
+def key_of(source: str, number: int, sheet: str = "") -> str:
+    """The id of a record that has none: its file, its sheet if there are several, and its number, as in "notes/books.csv#12"."""
+    return f"{source}#{sheet}!{number}" if sheet else f"{source}#{number}"
+
+
+def missing(names: Sequence[str], field: str, fields: Mapping[str, str]) -> tuple[list[str], int]:
+    """What the user named as a field and a record has not; and of how many names."""
+    named = list(_paths(fields[field], names)) if field in fields else []
+    return [part for part, path in named if path is None], len(named)
+
+
+def roles(names: Sequence[str], texts: Iterable[str], fields: Mapping[str, str]) -> Roles:
+    """Find out what the columns of a record are.
+
+    Args:
+        names: of all columns, in order.
+        texts: those that hold text.
+        fields: what the user named: a column, several ("a,b"), or a path into objects ("body.content").
+    """
+    given = {field: tuple(path for _, path in _paths(fields[field], names) if path) for field in FIELDS if field in fields}
+    texts = set(texts)
+    found = {
+        "id": given.get("id") or _called(names, IDS),
+        "text": given.get("text") or (_called(names, TEXTS[:1]) or _called([name for name in names if name in texts], TEXTS)),
+    }
+    by_name = all(field in given or found[field] == ((field,),) for field in found)
+    title = given.get("title", (("title",),) if "title" in names else ())
+    if not (title or by_name or "title" in given):
+        taken = {path[0] for paths in found.values() for path in paths}
+        title = _called([name for name in names if name in texts and name not in taken], TITLES)
+    return Roles(found["id"], found["text"], title, by_name)
+
+
+def values_of(record: Mapping[str, Any], parts: Roles, texts: Iterable[str], key: str, kind: str = "column") -> dict[str, Any]:
+    """The id, text and title of a record, and everything else as metadata.
+
+    Args:
+        record: plain data by name.
+        parts: where to look.
+        texts: names of columns that hold text, in order.
+        key: the id of a record that has none.
+        kind: what its values are called in messages.
+
+    Raises:
+        InvalidDocument: an id, text or title is none.
+    """
+    values: dict[str, Any] = {}
+    for field in FIELDS:
+        pieces = [_text(field, _at(record, path), f"the {kind} {'.'.join(path)}") for path in getattr(parts, field)]
+        values[field] = _JOINTS[field].join(piece for piece in pieces if piece.strip()) if len(pieces) > 1 else "".join(pieces)
+    if not parts.id:
+        values["id"] = key
+    used = {path for field in FIELDS for path in getattr(parts, field)}
+    if not parts.text:
+        lines = {name: record[name] for name in texts if (name,) not in used and (record.get(name) or "").strip()}
+        used |= {(name,) for name in lines}
+        values["text"] = "\n".join(f"{name}: {value}" for name, value in lines.items())
+    if not (parts.by_name or values["text"].strip()):
+        values["text"], values["title"] = values["title"], ""
+    return values | {"metadata": _without(record, used)}
+
+
+def document_of(record: Mapping[str, Any], fields: Mapping[str, str], key: str, **more: Any) -> Document:
+    """The document of an object of JSON: {"id": …, "text": …, "title": …, "metadata": {…}}, or any other.
+
+    Args:
+        record: the object.
+        fields: see `roles`.
+        key: the id of an object that has none; "" if it needs one.
+        more: further arguments of the Document; `folder` is that of a key.
+
+    Raises:
+        InvalidDocument: it makes none.
+    """
+    record = {name: value for name, value in record.items() if value is not None or name not in _DOCUMENT - {"id", "text"}}
+    ours = {"id" if name == "_id" and "id" not in record else name: value for name, value in record.items()}  # BEIR's _id
+    is_plain = ours.keys() <= _DOCUMENT and isinstance(ours.get("id"), str) and isinstance(ours.get("text"), str)
+    absent = {field: missing(list(record), field, fields) for field in fields}
+    if is_plain and (not fields or any(gone for gone, _ in absent.values())):
+        return Document(**ours, **{name: value for name, value in more.items() if name != "folder"})
+    for field, (gone, of) in absent.items():
+        if (field == "id" and gone) or (field == "text" and len(gone) == of):
+            raise InvalidDocument(f"there is no {' and no '.join(gone)} but {listed(list(record))}")
+    about = {name: record[name] for name in ("media_type", "modified") if _is_about(name, record.get(name))}
+    rest = {name: value for name, value in record.items() if name not in about}
+    texts = [name for name, value in rest.items() if isinstance(value, str)]
+    parts = roles(list(rest), texts, fields)
+    _check_id(rest, parts, key)
+    values = values_of(rest, parts, texts, key, "field")
+    if not values["text"]:
+        raise InvalidDocument("there is no text")
+    if isinstance(rest.get("metadata"), Mapping):
+        metadata = values["metadata"].pop("metadata", {})
+        if twice := sorted(metadata.keys() & values["metadata"].keys()):
+            raise InvalidDocument(f"{listed(twice)} stands in the object and under its metadata, too; name it once")
+        values["metadata"] = {**metadata, **values["metadata"]}
+    return Document(**values, **about, **(more if not parts.id else {**more, "folder": ""}))
+
+
+def strings_of(value: Any, *names: str) -> Iterator[str]:
+    """All strings in plain data, as "name: value" lines; those in objects inside have paths as names."""
+    match value:
+        case str():
+            if value.strip():
+                yield f"{'.'.join(names)}: {value}" if names else value
+        case Mapping():
+            for name, inner in value.items():
+                yield from strings_of(inner, *names, str(name))
+        case list() | tuple():
+            for inner in value:
+                yield from strings_of(inner, *names)
+
+
+def without_strings(value: Any) -> Any:
+    """What is left of plain data without its strings; None if nothing is."""
+    match value:
+        case str():
+            return None
+        case Mapping():
+            return {name: rest for name, inner in value.items() if (rest := without_strings(inner)) is not None} or None
+        case list() | tuple():
+            return [rest for inner in value if (rest := without_strings(inner)) is not None] or None
+        case _:
+            return value
+
+
+def _paths(named: str, names: Sequence[str]) -> Iterator[tuple[str, Path | None]]:
+    """Each column that is named, with the path to it; None where there is none."""
+    if named in names:
+        yield named, (named,)
+        return
+    for part in map(str.strip, named.split(",")):
+        steps = part.split(".")
+        heads = (".".join(steps[:length]) for length in range(len(steps), 0, -1))
+        head = next((head for head in heads if head in names), None)
+        rest = tuple(part.removeprefix(f"{head}.").split(".")) if head not in {None, part} else ()
+        yield part, None if head is None else (head, *rest)
+
+
+def _called(names: Sequence[str], wanted: Sequence[str]) -> tuple[Path, ...]:
+    """The one column that is called by the first of some names, or by any of them; () if none is, or several are."""
+    for exact in wanted[:2] if wanted is IDS else wanted[:1]:
+        if exact in names:
+            return ((exact,),)
+    for some in (wanted[:1], wanted):
+        matching = [name for name in names if name.strip().casefold() in some]
+        if len(matching) == 1:
+            return ((matching[0],),)
+        if matching:
+            break
+    return ()
+
+
+def _at(value: Any, path: Path) -> Any:
+    """The value at a path; in a list, those of its objects."""
+    for number, name in enumerate(path):
+        if isinstance(value, list | tuple):
+            found = [_at(one, path[number:]) for one in value]
+            return [one for one in found if one is not None] or None
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
+
+
+def _text(field: str, value: Any, where: str) -> str:
+    """A value as text; of a list of strings, a line each."""
+    match value:
+        case None:
+            return ""
+        case str():
+            return value
+        case bytes():
+            raise InvalidDocument(f"{where} holds bytes that are no text")
+        case list() | tuple() if field != "id" and all(isinstance(one, str) for one in value):
+            return ("\n" if field == "text" else ", ").join(value)
+        case list() | tuple() | Mapping():
+            raise InvalidDocument(f"{where} holds lists or objects; name one of text with --field")
+        case _:
+            return str(value)
+
+
+def _without(record: Mapping[str, Any], used: set[Path]) -> dict[str, Any]:
+    """A record without the values at some paths, and without what is empty then."""
+    rest: dict[str, Any] = {}
+    for name, value in record.items():
+        inner = {path[1:] for path in used if path[0] == name}
+        if () in inner:
+            continue
+        left = _pruned(value, inner) if inner else value
+        if left is not None or not inner:
+            rest[name] = left
+    return rest
+
+
+def _pruned(value: Any, used: set[Path]) -> Any:
+    if isinstance(value, Mapping):
+        return _without(value, used) or None
+    if isinstance(value, list | tuple):
+        return [left for one in value if (left := _pruned(one, used)) is not None] or None
+    return value
+
+
+def _is_about(name: str, value: Any) -> bool:
+    """Whether a field of an object says something of the document, and is no metadata that happens to be called so."""
+    if name == "media_type":
+        return isinstance(value, str) and "/" in value
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _check_id(record: Mapping[str, Any], parts: Roles, key: str) -> None:
+    if not parts.id and not key:
+        raise InvalidDocument("there is no id, and standard input has no name to make one of; name it with --field id=NAME")
+    for path in parts.id:
+        value = _at(record, path)
+        if not isinstance(value, str | int) or isinstance(value, bool):
+            raise InvalidDocument(f"the {'.'.join(path)} must be a string or a whole number, not {type(value).__name__}")

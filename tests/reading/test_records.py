@@ -1,0 +1,117 @@
+"""Objects of JSON as people have them: ids that are numbers, fields of any name, and nothing of them lost or laid over another."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from search.documents import Document, Rejection
+from search.reading import Reading, lines
+
+
+def read(*values: Any, source: str = "a.jsonl", fields: dict[str, str] | None = None, folder: str = "") -> list[Any]:
+    content = "".join(json.dumps(value, ensure_ascii=False) + "\n" for value in values).encode()
+    return list(lines.jsonl(io.BytesIO(content), source, fields, folder))
+
+
+def one(value: Any, **options: Any) -> Document:
+    (document,) = read(value, **options)
+    assert isinstance(document, Document), str(document)
+    return document
+
+
+def reason(value: Any, **options: Any) -> str:
+    (rejection,) = read(value, **options)
+    assert isinstance(rejection, Rejection)
+    return rejection.reason
+
+
+def test_ids_may_be_whole_numbers() -> None:
+    assert one({"id": 7, "text": "x"}) == Document("7", "x")
+    assert one({"_id": 2**70, "text": "x"}).id == str(2**70)
+    for value in (True, None, 1.5, [1], {"a": 1}):
+        assert "the id must be a string or a whole number, not " in reason({"id": value, "text": "x"})
+
+
+def test_further_fields_are_metadata() -> None:
+    document = one({"id": "1", "text": "x", "author": "y", "tags": [], "at": {"lat": 1}, "no": None, "metadata": {"year": 2020}})
+    assert document == Document("1", "x", "", {"year": 2020, "author": "y", "tags": [], "at": {"lat": 1}, "no": None})
+
+
+def test_a_field_that_stands_in_the_metadata_too() -> None:
+    said = reason({"id": "1", "text": "x", "author": "y", "metadata": {"author": "y"}})
+    assert said == "author stands in the object and under its metadata, too; name it once"
+    assert one({"id": "1", "text": "x", "metadata": {"text": "y", "id": 5}}).metadata == {"text": "y", "id": 5}
+
+
+def test_fields_that_are_null() -> None:
+    assert one({"id": "1", "text": "x", "title": None, "metadata": None, "modified": None, "media_type": None}) == Document(
+        "1", "x"
+    )
+    assert reason({"id": "1", "text": None}) == "there is no text"
+
+
+def test_what_is_called_like_a_documents_own() -> None:
+    document = one({"id": 1, "text": "x", "modified": "2020-01-01", "media_type": "book"})
+    assert (document.metadata, document.modified) == ({"modified": "2020-01-01", "media_type": "book"}, None)
+    assert one({"id": 1, "text": "x", "modified": 5, "media_type": "text/markdown"}).modified == 5
+    assert "modified is seconds since 1970" in reason({"id": "1", "text": "x", "modified": "2020-01-01"})  # as ever
+
+
+def test_objects_without_an_id_go_by_their_line() -> None:
+    document = read({"text": "x"}, {"title": "T", "body": "y"}, folder="f")[1]
+    assert document == Document("a.jsonl#2", "y", "T")
+    assert (document.folder, document.origin) == ("f", "a.jsonl:2")
+    assert one({"id": "1", "text": "x", "more": 5}, folder="f").folder == ""
+    said = reason({"text": "x"}, source=lines.STDIN)
+    assert said == "there is no id, and standard input has no name to make one of; name it with --field id=NAME"
+    assert one({"nr": 5, "text": "x"}, source=lines.STDIN, fields={"id": "nr"}).id == "5"
+
+
+def test_text_and_title_by_the_usual_names_or_all_strings() -> None:
+    assert one({"id": 1, "headline": "T", "content": "x", "n": 5}) == Document("1", "x", "T", {"n": 5})
+    assert one({"id": 1, "question": "Why?", "answer": "So.", "n": 5}) == Document("1", "question: Why?\nanswer: So.", "", {"n": 5})
+    assert one({"id": 1, "text": ["One.", "Two."]}).text == "One.\nTwo."
+    assert one({"id": 1, "content": {"en": "x"}, "note": "y"}) == Document("1", "note: y", "", {"content": {"en": "x"}})
+    assert reason({"id": 1, "n": 5}) == "there is no text"
+    assert "holds lists or objects; name one of text with --field" in reason({"id": 1, "text": [1, "x"]})
+
+
+def test_named_fields_and_paths() -> None:
+    value = {"key": 5, "body": {"content": "Words.", "lang": "en"}, "head": "T", "metadata": {"words": "Inner."}}
+    fields = {"id": "key", "text": "body.content", "title": "head"}
+    assert one(value, fields=fields) == Document("5", "Words.", "T", {"words": "Inner.", "body": {"lang": "en"}})
+    both = one(value, fields={"id": "key", "text": "body.content,metadata.words"})
+    assert (both.text, both.metadata) == ("Words.\n\nInner.", {"body": {"lang": "en"}, "head": "T"})
+    assert reason({"key": 5, "x": "y"}, fields=fields) == "there is no body.content but key, x"
+    assert reason({"body": {"content": "x"}}, fields=fields) == "there is no key but body"
+    assert one({"key": 5, "a": "x"}, fields={"id": "key", "text": "a,b"}).text == "x"  # of several, those that there are
+    assert one({"id": "1", "text": "x"}, fields=fields) == Document("1", "x")  # as ever: fields were for tables
+    assert one({"id": "1", "text": "x", "title": "Y"}, fields={"text": "title"}) == Document("1", "Y", "Y", {"text": "x"})
+
+
+def test_lines_that_were_rejected_keep_the_id_that_they_would_have_had(tmp_path: Path) -> None:
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    (folder / "a.jsonl").write_text('{"text": "x"}\n{"text": " "}\n{"nr": 1, "words": ""}\n{"words": "x"}\n')
+    items = list(Reading([str(folder)], fields={"id": "nr", "text": "words"}))
+    file = tmp_path / "rejects.jsonl"
+    file.write_text("".join(item.to_line() for item in items if isinstance(item, Rejection)))
+    assert len(file.read_text().splitlines()) == 4
+    file.write_text(file.read_text().replace('\\"words\\": \\"\\"', '\\"words\\": \\"Mended.\\"'))
+    documents = [item for item in Reading([str(file)]) if isinstance(item, Document)]
+    assert documents == [Document("1", "Mended.")]  # by the fields that were named then
+    items = list(Reading([str(folder)]))
+    file.write_text("".join(item.to_line() for item in items if isinstance(item, Rejection)).replace('\\" \\"', '\\"Mended.\\"'))
+    documents = [item for item in Reading([str(file)]) if isinstance(item, Document)]
+    assert documents[0] == Document("notes/a.jsonl#2", "Mended.")
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "ndjson"])
+def test_both_suffixes_of_json_lines(suffix: str, tmp_path: Path) -> None:
+    (tmp_path / f"a.{suffix}").write_text('{"id": 1, "text": "x"}\n')
+    reading = Reading([str(tmp_path)])
+    assert list(reading) == [Document("1", "x")]
+    assert reading.count() == 1

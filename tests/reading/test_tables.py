@@ -1,0 +1,519 @@
+"""Tables as people have them: without a column id or text, with columns of any kind, and with nothing of them lost."""
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from sheets import xlsx
+
+from search.documents import Document, Rejection
+from search.reading import Reading, tables
+from search.reading.child import Limits
+from search.reading.records import TEXTS, TITLES
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="limits of memory are Linux's")
+
+
+def read(*paths: Path, **options: Any) -> list[Document | Rejection]:
+    return list(Reading([str(path) for path in paths], **options))
+
+
+def taken(*paths: Path, **options: Any) -> list[Document]:
+    items = read(*paths, **options)
+    assert not [str(item) for item in items if isinstance(item, Rejection)]
+    return [item for item in items if isinstance(item, Document)]
+
+
+def rejected(*paths: Path, **options: Any) -> list[str]:
+    return [str(item) for item in read(*paths, **options) if isinstance(item, Rejection)]
+
+
+def csv(folder: Path, text: str, name: str = "books.csv") -> Path:
+    file = folder / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="utf-8")
+    return file
+
+
+# What was taken before
+
+
+BEFORE = {
+    "a.csv": "id,text,title,year,ratio,note,empty\nx1,Some text.,T,2020,0.5,as is,\nx2,More.,,1999,12.25,7 up,\n",
+    "b.tsv": "id\ttext\tname\tdescription\n7\tSome text.\tN\tD\n8\tMore.\t\tD2\n",
+    "c.csv": "id;text;Title;ID\n1;Some text.;T;5\n2;More.;U;6\n",
+    "d.jsonl": '{"id": "d1", "text": "Some text.", "title": "T", "metadata": {"year": 2020, "empty": null, "list": []}}\n'
+    '{"_id": "d2", "text": "More.", "media_type": "text/markdown", "modified": 5}\n',
+}
+DOCUMENTS = [
+    Document("x1", "Some text.", "T", {"year": 2020, "ratio": 0.5, "note": "as is"}),
+    Document("x2", "More.", "", {"year": 1999, "ratio": 12.25, "note": "7 up"}),
+    Document("7", "Some text.", "", {"name": "N", "description": "D"}),
+    Document("8", "More.", "", {"description": "D2"}),
+    Document("1", "Some text.", "", {"Title": "T", "ID": 5}),
+    Document("2", "More.", "", {"Title": "U", "ID": 6}),
+    Document("d1", "Some text.", "T", {"year": 2020, "empty": None, "list": []}),
+    Document("d2", "More.", "", {}, "text/markdown"),
+]
+
+
+def test_what_was_taken_before_makes_the_same_documents(tmp_path: Path) -> None:
+    """A collection of before holds these; to ingest its source again changes none."""
+    folder = tmp_path / "notes"
+    for name, text in BEFORE.items():
+        csv(folder, text, name)
+    for which in (folder, tmp_path / "notes"):
+        documents = taken(which)
+        assert documents == DOCUMENTS
+        assert [one.content_hash() for one in documents] == [one.content_hash() for one in DOCUMENTS]
+        assert {one.folder for one in documents} == {""}
+    assert documents[-1].modified == 5
+    named = taken(folder / "b.tsv", fields={"text": "description", "title": "headline"})  # which no other column stands in for
+    assert named[0] == Document("7", "D", "", {"name": "N", "text": "Some text."})
+    table = pa.table({"id": [1], "text": ["x"], "description": ["D"], "Name": ["N"], "tags": [["a"]], "at": [{"lat": 1.5}]})
+    pq.write_table(table, tmp_path / "e.parquet")
+    assert taken(tmp_path / "e.parquet") == [
+        Document("1", "x", "", {"description": "D", "Name": "N", "tags": ["a"], "at": {"lat": 1.5}})
+    ]
+
+
+def test_fields_for_tables_leave_lines_of_json_alone_that_lack_them(tmp_path: Path) -> None:
+    csv(tmp_path, "nr,words\n5,Some text.\n", "a.csv")
+    csv(tmp_path, '{"id": "1", "text": "x"}\n', "b.jsonl")
+    assert taken(tmp_path, fields={"id": "nr", "text": "words"}) == [Document("5", "Some text."), Document("1", "x")]
+
+
+# Ids
+
+
+def test_rows_without_an_id_go_by_their_file_and_number(tmp_path: Path) -> None:
+    file = csv(tmp_path / "notes", 'title,text\nA,"One\ntext"\n\nB,Two\n')
+    one, two = taken(file)
+    assert (one.id, two.id) == ("notes/books.csv#1", "notes/books.csv#2")
+    assert (one.origin, two.origin) == ("notes/books.csv:3", "notes/books.csv:5")  # where the lines are that they end at
+    assert (one.title, one.metadata) == ("A", {})
+    assert one.folder
+    assert taken(file, prefix="two/")[0].id == "two/notes/books.csv#1"
+    other = csv(tmp_path / "other" / "notes", "title,text\nA,One\n")
+    assert taken(other)[0].folder != one.folder  # so that an ingestion can say that the one replaces the other
+
+
+def test_a_key_column_keeps_ids_whatever_is_edited_elsewhere(tmp_path: Path) -> None:
+    file = csv(tmp_path, "isbn,name,description\n02,B,Two\n01,A,One\n")
+    assert [one.id for one in taken(file, fields={"id": "isbn"})] == ["02", "01"]
+    csv(tmp_path, "isbn,name,description\n03,C,Three\n02,B,Two\n01,A,One\n")
+    after = taken(file, fields={"id": "isbn"})
+    assert [one.id for one in after] == ["03", "02", "01"]
+    assert {one.folder for one in after} == {""}
+    both = taken(file, fields={"id": "isbn,name"})
+    assert [one.id for one in both] == ["03/C", "02/B", "01/A"]
+
+
+@pytest.mark.parametrize("name", ["id", "_id", "ID", "Id"])
+def test_what_a_column_of_ids_is_called(name: str, tmp_path: Path) -> None:
+    (one,) = taken(csv(tmp_path, f"{name},text\n007,x\n"))
+    assert one == Document("007", "x")
+
+
+# Text and title
+
+
+@pytest.mark.parametrize("text", [*TEXTS, "Content", "BODY"])
+@pytest.mark.parametrize("title", [*TITLES, "Name"])
+def test_what_columns_of_text_and_title_are_called(text: str, title: str, tmp_path: Path) -> None:
+    (one,) = taken(csv(tmp_path, f"{title},year,{text},place\nT,2020,Words.,Rome\n"))
+    assert one == Document(f"{tmp_path.name}/books.csv#1", "Words.", "T", {"year": 2020, "place": "Rome"})
+
+
+def test_without_a_column_of_text_all_of_them_are_lines(tmp_path: Path) -> None:
+    (one, two) = taken(csv(tmp_path, "isbn,author,title,year,price\n01,Woolf,Waves,1931,9.5\n02,,Orlando,1928,8\n"))
+    assert one == Document(f"{tmp_path.name}/books.csv#1", "isbn: 01\nauthor: Woolf", "Waves", {"year": 1931, "price": 9.5})
+    assert two.text == "isbn: 02"
+
+
+def test_several_columns_that_might_be_the_text_are_lines(tmp_path: Path) -> None:
+    (one,) = taken(csv(tmp_path, "name,heading,body,description,n\nN,H,B.,D.,5\n"))
+    assert (one.title, one.text, one.metadata) == ("", "name: N\nheading: H\nbody: B.\ndescription: D.", {"n": 5})
+
+
+def test_a_row_with_nothing_but_a_title_is_its_text(tmp_path: Path) -> None:
+    one, two, *rest = taken(csv(tmp_path, "title,description\nA,One\nB,\n,\n"))
+    assert (one.title, one.text) == ("A", "One")
+    assert (two.title, two.text) == ("", "B")
+    assert rest == []  # a row of empty values is none
+    (only,) = taken(csv(tmp_path, "title\nA\n"))
+    assert (only.title, only.text) == ("", "A")
+    (_, none) = read(csv(tmp_path, "id,text,title\n1,x,T\n2,,U\n"))
+    assert "document '2' has no text" in str(none)  # where the columns are called so, nothing is guessed
+
+
+def test_several_columns_may_be_named(tmp_path: Path) -> None:
+    file = csv(tmp_path, 'name,blurb,review,"a,b"\nN,Blurb.,Review.,both\nM,,Review.,both\n')
+    one, two = taken(file, fields={"text": "blurb,review", "title": "name"})
+    assert (one.title, one.text, one.metadata) == ("N", "Blurb.\n\nReview.", {"a,b": "both"})
+    assert two.text == "Review."
+    assert taken(file, fields={"text": "blurb, review"})[0].text == one.text
+    assert taken(file, fields={"text": "a,b"})[0].text == "both"  # a column that is called so
+    reason = "has no column summary but name, blurb, review, a,b; name them with --field text=COLUMN"
+    assert reason in rejected(file, fields={"text": "blurb,summary"})[0]
+
+
+def test_a_table_without_text(tmp_path: Path) -> None:
+    file = csv(tmp_path, "id,year\n1,2020\n2,2021\n")
+    assert "has no column text but id, year; name them with --field text=COLUMN" in rejected(file)[0]
+    assert taken(file, fields={"text": "year"})[1] == Document("2", "2021")
+    assert read(csv(tmp_path, "a,b\n")) == []
+    assert read(csv(tmp_path, "")) == []
+
+
+# Metadata
+
+
+def test_a_column_has_one_type(tmp_path: Path) -> None:
+    rows = ["1,first,1.10,01234,1.5,123456789012345678.12,9007199254740993,-3", "2,second,1.1,12345,2,0.1234567890123456789,5,0"]
+    file = csv(tmp_path, "id,text,version,zip,amount,long,whole,small\n" + "\n".join(rows) + "\n3,third,2.0,,3,7,,\n")
+    one, two, three = taken(file)
+    assert one.metadata == {
+        "version": "1.10",
+        "zip": "01234",
+        "amount": 1.5,
+        "long": "123456789012345678.12",
+        "whole": "9007199254740993",
+        "small": -3,
+    }
+    assert two.metadata == {
+        "version": "1.1",
+        "zip": "12345",
+        "amount": 2,
+        "long": "0.1234567890123456789",
+        "whole": "5",
+        "small": 0,
+    }
+    assert three.metadata == {"version": "2.0", "amount": 3, "long": "7"}
+
+
+@pytest.mark.parametrize(
+    "value", ["1.10", "01", "-0", "1e5", "1.", ".5", "+1", "0.10", " 1", "1_000", "९", "9007199254740993", "1" * 400]
+)
+def test_numbers_that_would_be_written_otherwise_stay_text(value: str, tmp_path: Path) -> None:
+    (one, two) = taken(csv(tmp_path, f"id,text,n\n1,x,{value}\n2,y,5\n"))
+    assert (one.metadata, two.metadata) == ({"n": value}, {"n": "5"})
+
+
+@pytest.mark.parametrize("value", ["0", "-7", "1.5", "2.0", "0.00001", "-0.5", "9007199254740992", "1234567.891"])
+def test_numbers_that_would_be_written_the_same_are_numbers(value: str, tmp_path: Path) -> None:
+    (one,) = taken(csv(tmp_path, f"id,text,n\n1,x,{value}\n"))
+    assert one.metadata == {"n": float(value)}
+
+
+def test_columns_without_a_name(tmp_path: Path) -> None:
+    assert taken(csv(tmp_path, "id,text,,\n1,hello there,,\n2,second text,,\n")) == [
+        Document("1", "hello there"),
+        Document("2", "second text"),
+    ]
+    assert taken(csv(tmp_path, ",id,text,,\n0,1,x,,y\n")) == [Document("1", "x", "", {"column_1": 0, "column_5": "y"})]
+    assert taken(csv(tmp_path, "id,text\n1,x,,,\n")) == [Document("1", "x")]  # as spreadsheets write rows
+    (long,) = rejected(csv(tmp_path, "id,text\n1,x,,y\n"))
+    assert "the row has 4 values and the header 2 columns" in long
+
+
+def test_a_bad_byte_far_down_loses_nothing_above(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_bytes(b"id,text,n\n" + b"".join(b"%d,x,5\n" % number for number in range(2000)) + "z,é,5\n".encode("latin-1"))
+    items = read(file, encoding="utf-8")
+    assert len(items) > 1000
+    assert items[0] == Document("0", "x", "", {"n": 5})
+    assert "not utf-8: invalid continuation byte; name another --encoding" in str(items[-1]) or "not utf-8" in str(items[-1])
+
+
+@linux
+def test_a_long_table_is_read_in_little_memory(tmp_path: Path) -> None:
+    """Its columns' types are found out in a pass of their own, which keeps nothing."""
+    import resource
+
+    file = tmp_path / "a.csv"
+    with file.open("w") as stream:
+        stream.write("name,description,n\n")
+        stream.writelines(f"N{number},{'word ' * 40},{number}\n" for number in range(150_000))
+    assert file.stat().st_size > 30_000_000
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    number = sum(one.metadata == {"n": at} for at, one in enumerate(Reading([str(file)])) if isinstance(one, Document))
+    assert number == 150_000
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 15_000  # kB
+
+
+# Parquet
+
+
+def test_parquet_with_two_columns_of_a_name(tmp_path: Path) -> None:
+    table = pa.table([["1"], ["first"], ["second"]], names=["id", "text", "text"])
+    pq.write_table(table, tmp_path / "a.parquet")
+    assert "has the column 'text' twice; name its columns apart" in rejected(tmp_path / "a.parquet")[0]
+
+
+def test_lists_of_strings_are_text_and_other_columns_metadata(tmp_path: Path) -> None:
+    columns = {
+        "id": ["1"],
+        "text": [["How deep is it?", "Twelve metres."]],
+        "title": [["A", "B"]],
+        "tags": [["x", "y"]],
+        "at": [{"lat": 1.5, "in": {"place": "Rome"}}],
+        "names": pa.array([[("de", "Rom")]], pa.map_(pa.string(), pa.string())),
+    }
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    (one,) = taken(tmp_path / "a.parquet")
+    assert (one.text, one.title) == ("How deep is it?\nTwelve metres.", "A, B")
+    assert one.metadata == {"tags": ["x", "y"], "at": {"lat": 1.5, "in": {"place": "Rome"}}, "names": [["de", "Rom"]]}
+    (inside,) = taken(tmp_path / "a.parquet", fields={"text": "at.in.place", "title": "tags"})
+    assert (inside.text, inside.title) == ("Rome", "x, y")
+    assert (inside.metadata["at"], inside.metadata["text"]) == ({"lat": 1.5}, ["How deep is it?", "Twelve metres."])
+
+
+def test_parquet_without_ids_and_text(tmp_path: Path) -> None:
+    columns = {"name": ["A"], "plot": pa.array(["Words."]).dictionary_encode(), "year": [2020], "good": [True], "rating": [None]}
+    pq.write_table(pa.table(columns), tmp_path / "films.parquet")
+    (one,) = taken(tmp_path / "films.parquet")
+    key = f"{tmp_path.name}/films.parquet#1"
+    assert one == Document(key, "plot: Words.", "A", {"year": 2020, "good": True})
+    assert one.folder
+
+
+# Spreadsheets
+
+
+def test_each_sheet_is_a_table(tmp_path: Path) -> None:
+    book = xlsx(
+        {
+            "Books": [["id", "text", "price", "sold", "version"], [1, "One.", 9.5, True, 1.5], ["b", "Two.", 8, False, "2.0"]],
+            "Empty": [],
+            "People & co": [["Name", "Description"], [None, None], ["Woolf", "Wrote."]],
+        }
+    )
+    (tmp_path / "a.xlsx").write_bytes(book)
+    one, two, three = taken(tmp_path / "a.xlsx")
+    assert one == Document("1", "One.", "", {"sheet": "Books", "price": 9.5, "sold": True, "version": "1.5"})
+    assert two == Document("b", "Two.", "", {"sheet": "Books", "price": 8, "sold": False, "version": "2.0"})
+    assert three == Document(f"{tmp_path.name}/a.xlsx#People & co!3", "Wrote.", "Woolf", {"sheet": "People & co"})
+    assert three.origin == f"{tmp_path.name}/a.xlsx#People & co:3"
+    assert three.folder
+    assert Reading([str(tmp_path / "a.xlsx")]).count() == 3
+
+
+def test_what_stands_above_a_header_is_not_lost(tmp_path: Path) -> None:
+    rows = [["Sales of 2020"], [], [None, "Place", "Sold on", "Pieces"], [None, "Rome", 43831, 5], [None, "Oslo", 43832, 7]]
+    sheets: dict[str, list[list[Any]]] = {"S": rows, "Note": [["Only a remark."]], "Twice": [["a", "a"], [1, 2]]}
+    (tmp_path / "a.xlsx").write_bytes(xlsx(sheets, days=2))
+    above, rome, oslo, note, twice = read(tmp_path / "a.xlsx")
+    name = f"{tmp_path.name}/a.xlsx#"
+    assert above == Document(f"{name}S!1", "Sales of 2020", "", {"sheet": "S"})
+    assert rome == Document(f"{name}S!4", "Place: Rome", "", {"sheet": "S", "Sold on": "2020-01-01", "Pieces": 5})
+    assert isinstance(oslo, Document)
+    assert oslo.metadata["Pieces"] == 7
+    assert note == Document(f"{name}Note!1", "Only a remark.", "", {"sheet": "Note"})
+    assert str(twice) == f"{name}Twice:1: has the column 'a' twice; name its columns apart"
+
+
+def test_a_row_of_a_sheet_that_is_rejected_comes_again(tmp_path: Path) -> None:
+    (tmp_path / "a.xlsx").write_bytes(xlsx({"S": [["text", "n"], ["x", 1], [None, 2]]}))
+    _, bad = read(tmp_path / "a.xlsx")
+    assert isinstance(bad, Rejection)
+    file = tmp_path / "rejects.jsonl"
+    file.write_text(bad.to_line().replace('"text": ""', '"text": "Mended."'))
+    assert taken(file) == [Document(f"{tmp_path.name}/a.xlsx#S!3", "Mended.", "", {"sheet": "S", "n": 2})]
+
+
+@pytest.mark.parametrize("suffix", ["xlsx", "xls", "ods", "xlsm", "xlsb"])
+@pytest.mark.parametrize("content", [b"", b"garbage", b"PK\3\4 cut"], ids=["empty", "garbage", "zip"])
+def test_damaged_spreadsheets_are_rejected(suffix: str, content: bytes, tmp_path: Path) -> None:
+    (tmp_path / f"a.{suffix}").write_bytes(content)
+    assert f"cannot be read as {suffix.upper()}" in rejected(tmp_path / f"a.{suffix}")[0]
+
+
+@linux
+def test_a_sheet_that_would_take_all_memory(tmp_path: Path) -> None:
+    """A few hundred bytes with a cell in the last corner."""
+    book = xlsx({"S": [["text", "n"], ["x", 1]]})
+    cell = b'<row r="1048576"><c r="XFD1048576"><v>1</v></c></row></sheetData>'
+    (tmp_path / "a.xlsx").write_bytes(_patched(book, b"</sheetData>", cell))
+    (tmp_path / "b.csv").write_text("id,text\n1,Fine.\n")
+    bad, fine = read(tmp_path, limits=Limits(10, 400))
+    assert "reading it takes more than 400 MB of memory" in str(bad)
+    assert fine == Document("1", "Fine.")
+
+
+def _patched(book: bytes, old: bytes, new: bytes) -> bytes:
+    import io
+    import zipfile
+
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(book)) as source, zipfile.ZipFile(out, "w") as target:
+        for name in source.namelist():
+            target.writestr(name, source.read(name).replace(old, new))
+    return out.getvalue()
+
+
+# JSON
+
+
+def write(folder: Path, value: Any, name: str = "a.json") -> Path:
+    return csv(folder, json.dumps(value, ensure_ascii=False), name)
+
+
+def test_an_array_of_objects(tmp_path: Path) -> None:
+    file = write(
+        tmp_path, [{"id": 1, "title": "T", "text": "One.", "year": 2020, "at": {"lat": 1.5}}, {"name": "N", "body": "Two."}]
+    )
+    one, two = taken(file)
+    assert one == Document("1", "One.", "T", {"year": 2020, "at": {"lat": 1.5}})
+    assert two == Document(f"{tmp_path.name}/a.json#2", "Two.", "N")
+    assert (one.origin, one.folder, bool(two.folder)) == (f"{tmp_path.name}/a.json:1", "", True)
+    assert Reading([str(file)]).count() == 2
+
+
+def test_an_object_that_holds_one_array_of_objects(tmp_path: Path) -> None:
+    value: dict[str, Any] = {"count": 2, "tags": ["a"], "results": [{"id": "1", "text": "One."}, {"id": "2", "text": "Two."}]}
+    one, two, rest = taken(write(tmp_path, value))
+    assert (one.id, two.id) == ("1", "2")
+    assert rest == Document(f"{tmp_path.name}/a.json", "tags: a", "a", {"path": f"{tmp_path.name}/a.json", "count": 2})
+    del value["tags"], value["count"]
+    assert len(taken(write(tmp_path, value))) == 2
+
+
+def test_any_other_json_is_one_document(tmp_path: Path) -> None:
+    value = {
+        "name": "app",
+        "scripts": {"build": "make all"},
+        "keywords": ["a", "b"],
+        "size": 5,
+        "deep": {"n": [1, "x"]},
+        "no": None,
+    }
+    (one,) = taken(write(tmp_path, value))
+    name = f"{tmp_path.name}/a.json"
+    assert one.text == "name: app\nscripts.build: make all\nkeywords: a\nkeywords: b\ndeep.n: x"
+    assert (one.id, one.title, one.metadata) == (name, "a", {"path": name, "size": 5, "deep": {"n": [1]}})
+    assert one.modified == (tmp_path / "a.json").stat().st_mtime
+    assert one.folder
+    assert taken(write(tmp_path, ["x", "y"]))[0].text == "x\ny"
+    assert taken(write(tmp_path, {"a": [{"t": "x"}], "b": [{"t": "y"}]}))[0].text == "a.t: x\nb.t: y"  # two arrays
+    assert taken(write(tmp_path, {"title": "T", "text": "x", "n": [{"a": 1}]})) == [Document(name, "x", "T", {"n": [{"a": 1}]})]
+    assert "there is no text in it" in rejected(write(tmp_path, {"n": 5}))[0]
+    assert read(write(tmp_path, [])) == [] or "there is no text" in rejected(tmp_path / "a.json")[0]
+
+
+def test_paths_into_objects(tmp_path: Path) -> None:
+    value = [
+        {"key": 5, "body": {"content": "Words.", "lang": "en"}, "a.b": "dotted"},
+        {"key": 6, "body": {"content": "More."}, "says": [{"what": "x"}, {"what": "y"}, {"who": "z"}]},
+    ]
+    file = write(tmp_path, value)
+    one, two = taken(file, fields={"id": "key", "text": "body.content"})
+    assert one == Document("5", "Words.", "", {"body": {"lang": "en"}, "a.b": "dotted"})
+    assert two == Document("6", "More.", "", {"says": [{"what": "x"}, {"what": "y"}, {"who": "z"}]})
+    said = read(file, fields={"id": "key", "text": "says.what"})
+    assert "there is no says.what but key, body, a.b" in str(said[0])
+    assert said[1] == Document("6", "x\ny", "", {"body": {"content": "More."}, "says": [{"who": "z"}]})
+    (_, dotted) = reversed(read(file, fields={"id": "key", "text": "a.b,body.content"}))
+    assert dotted == Document("5", "dotted\n\nWords.", "", {"body": {"lang": "en"}})
+    top = write(tmp_path, {"body": {"content": "Words."}, "notes": [{"x": "y"}]})
+    assert taken(top, fields={"text": "body.content"})[0].text == "Words."
+
+
+def test_items_that_are_no_documents_are_rejected_and_come_again(tmp_path: Path) -> None:
+    file = write(tmp_path, [{"key": 1, "body": "x"}, None, {"key": 2, "body": " "}], "items.json")
+    fields = {"id": "key", "text": "body"}
+    one, none, bad = read(file, fields=fields)
+    assert one == Document("1", "x")
+    assert "items.json:2: not an object but NoneType" in str(none)
+    assert isinstance(bad, Rejection)
+    again = tmp_path / "rejects.jsonl"
+    again.write_text(bad.to_line().replace('\\" \\"', '\\"Mended.\\"'))
+    assert taken(again) == [Document("2", "Mended.")]  # by the columns that were named then
+
+
+def test_lines_of_json_by_another_name(tmp_path: Path) -> None:
+    file = csv(tmp_path, '{"id": 1, "text": "One."}\n{"id": 2, "text": "Two."}\n', "a.json")
+    assert [one.id for one in taken(file)] == ["1", "2"]
+    assert Reading([str(file)]).count() == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b'[{"text": ', "not JSON: Expecting value"),
+        (b'[{"text": "caf\xe9"}]', "not utf-8 at byte 15; convert it"),
+        (b"[" * 100_000, "not JSON"),
+        (b"", "not JSON"),
+        (b'{"a": 1, // no comment\n}', "not JSON"),
+    ],
+)
+def test_json_that_is_none(content: bytes, reason: str, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_bytes(content)
+    assert reason in rejected(tmp_path / "a.json")[0]
+    assert Reading([str(tmp_path / "a.json")]).count() == 1
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_encodings_of_json(encoding: str, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_bytes('[{"id": "1", "text": "Größe"}]'.encode(encoding))
+    assert taken(tmp_path / "a.json") == [Document("1", "Größe")]
+
+
+@linux
+def test_json_that_would_take_all_memory(tmp_path: Path) -> None:
+    """Of a few megabytes: each of its values takes some fifty times its bytes."""
+    (tmp_path / "a.json").write_bytes(b"[" + b"[]," * 6_000_000 + b"1]")
+    (tmp_path / "b.csv").write_text("id,text\n1,Fine.\n")
+    bad, fine = read(tmp_path, limits=Limits(30, 300))
+    assert "reading it takes more than 300 MB of memory" in str(bad)
+    assert fine == Document("1", "Fine.")
+
+
+def test_a_file_of_json_that_is_too_large(tmp_path: Path) -> None:
+    with (tmp_path / "a.json").open("wb") as stream:
+        stream.write(b'["')
+        stream.truncate(64_000_001)
+    assert "larger than 64,000,000 bytes; split it" in rejected(tmp_path / "a.json")[0]
+
+
+# Small files of every kind that went wrong once, where they are
+
+
+SHARED = Path(__file__).parents[3] / "shared" / "cases" / "files"
+RIGHT: Mapping[str, list[Document]] = {
+    "csv/version.csv": [
+        Document("1", "first", "", {"version": "1.10", "zip": "01234", "amount": "1.50", "long": "123456789012345678.12"}),
+        Document("2", "second", "", {"version": "1.1", "zip": "12345", "amount": "2", "long": "0.1234567890123456789"}),
+        Document("3", "third", "", {"version": "2.0", "zip": "99999", "amount": "3", "long": "7"}),
+    ],
+    "csv/trailing_empty_columns.csv": [Document("1", "hello there"), Document("2", "second text")],
+    "parquet/text_list.parquet": [Document("1", "How deep is it?\nTwelve metres.")],
+}
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the shared cases are not beside this checkout")
+@pytest.mark.parametrize("name", RIGHT)
+def test_shared_cases(name: str) -> None:
+    assert taken(SHARED / name) == RIGHT[name]
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the shared cases are not beside this checkout")
+def test_shared_cases_that_are_refused_or_long() -> None:
+    assert "has the column 'text' twice" in rejected(SHARED / "parquet/dup_text.parquet")[0]
+    chinese, *_ = taken(SHARED / "jsonl/chinese_metadata.jsonl")
+    assert len(chinese.metadata["summary"]) == 4000
+
+
+def test_the_extra_that_reads_spreadsheets_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from search.reading.files import SourceFile
+
+    (tmp_path / "a.xlsx").write_bytes(b"x")
+    monkeypatch.setitem(sys.modules, "python_calamine", None)
+    with (tmp_path / "a.xlsx").open("rb") as stream:  # as the child does it
+        (item,) = tables.read_table(stream, SourceFile(tmp_path / "a.xlsx", "a.xlsx"), {}, None)
+    assert "python_calamine is not installed; install this package with its extra files" in str(item)
