@@ -37,7 +37,11 @@ Exclude = Annotated[
 ]
 Columns = Annotated[
     list[str] | None,
-    typer.Option(help="In tables, the column for id, text or title: text=body.", metavar="NAME=COLUMN", show_default=False),
+    typer.Option(
+        help="Where tables and JSON have id, text or title: text=body, text=name,blurb, text=body.content.",
+        metavar="NAME=COLUMN",
+        show_default=False,
+    ),
 ]
 Encoding = Annotated[str | None, typer.Option(help="Of text and CSV files.", show_default="detected")]
 Prefix = Annotated[str, typer.Option(help="Goes before the ids of files, such as two/.", metavar="NAME/", show_default=False)]
@@ -63,7 +67,7 @@ def ingest(
 ) -> None:
     """Add documents to a collection; changed ones are replaced, unchanged ones left alone. Safe to run again.
 
-    Reads JSON lines, CSV, TSV, Parquet, text, Markdown, HTML, PDF and Word documents.
+    Reads CSV, TSV, Parquet, spreadsheets, JSON, JSON lines, text, Markdown, HTML, PDF and Word documents.
     """
     from search.reading import Reading
     from search.reading.child import Limits

@@ -52,7 +52,7 @@ class Reading:
             again: whether JSON lines that an earlier run rejected may name whole files to be read again, anywhere. Not for lines of
                 others: they could name any file.
             prefix: goes before the ids of files, such as "two/": folders of the same name give the same ids otherwise.
-            limits: what reading one HTML, PDF, Word or Parquet file may take.
+            limits: what reading one file of those that are read in a child process may take.
 
         Raises:
             InvalidDocument: a path that does not exist, holds nothing that can be read, or is an archive; a prefix without a name
@@ -77,7 +77,7 @@ class Reading:
         """Read everything, in order.
 
         Raises:
-            ReaderFailed: no process can be started to read HTML, PDF, Word and Parquet files in.
+            ReaderFailed: no process can be started to read HTML, PDF, Word, Parquet and JSON files and spreadsheets in.
         """
         with Reader(self._limits) as reader:
             for source in self._sources:

@@ -229,10 +229,12 @@ class IngestionSettings(_Section):
     file_seconds: PositiveFloat = Field(
         30,
         description="Processor time for reading one HTML, PDF or Word file, and as much again for each megabyte of it; for each "
-        "row of a Parquet file. What takes more is rejected.",
+        "row of a Parquet or JSON file or a spreadsheet. What takes more is rejected.",
     )
     file_memory_mb: int = Field(
-        1000, ge=200, description="Memory for reading one HTML, PDF, Word or Parquet file. What takes more is rejected."
+        1000,
+        ge=200,
+        description="Memory for reading one HTML, PDF, Word, Parquet or JSON file or spreadsheet. What takes more is rejected.",
     )
 
 

@@ -305,7 +305,8 @@ def test_each_sheet_is_a_table(tmp_path: Path) -> None:
 
 
 def test_what_stands_above_a_header_is_not_lost(tmp_path: Path) -> None:
-    rows = [["Sales of 2020"], [], [None, "Place", "Sold on", "Pieces"], [None, "Rome", 43831, 5], [None, "Oslo", 43832, 7]]
+    rows: list[list[Any]] = [["Sales of 2020"], [], [None, "Place", "Sold on", "Pieces"]]
+    rows += [[None, "Rome", 43831, 5], [None, "Oslo", 43832, 7]]
     sheets: dict[str, list[list[Any]]] = {"S": rows, "Note": [["Only a remark."]], "Twice": [["a", "a"], [1, 2]]}
     (tmp_path / "a.xlsx").write_bytes(xlsx(sheets, days=2))
     above, rome, oslo, note, twice = read(tmp_path / "a.xlsx")
