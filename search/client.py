@@ -33,7 +33,7 @@ from search.errors import (
     ServiceRefused,
     ServiceUnreachable,
 )
-from search.ingestion.report import IngestReport
+from search.ingestion.report import IngestReport, OnChange
 from search.network.addresses import checked_key, read_address, without_secrets
 from search.network.transport import Clock, watch_client
 from search.system.forks import abandon, watch
@@ -83,9 +83,16 @@ class _Calls:
         named = {"ids": check_strings(ids, "ids", "document ids"), "filter": filter, "dry_run": dry_run}
         return _Call("PATCH", "/v1/documents", self._body(metadata=metadata) | self._body(**named), _report)
 
-    def delete(self, ids: Sequence[str], filter: Filter | None, *, dry_run: bool) -> _Call[int]:
+    def delete(self, ids: Sequence[str], filter: Filter | None, *, dry_run: bool, on_change: OnChange | None) -> _Call[int]:
         selection = self._body(ids=check_strings(ids, "ids", "document ids"), filter=filter, dry_run=dry_run)
-        return _Call("POST", "/v1/documents/delete", selection, lambda body: int(body["removed"]))
+
+        def read(body: Any) -> int:
+            if on_change:
+                for document_id in body["document_ids"]:
+                    on_change("removed", str(document_id))
+            return int(body["removed"])
+
+        return _Call("POST", "/v1/documents/delete", selection, read)
 
     def get(self, document_id: str) -> _Call[Document]:
         check_strings([document_id], "document_id", "ids")
@@ -178,9 +185,16 @@ class Client:
         """Change the metadata of documents; see Searcher.update, and `search` for errors."""
         return self._sent(self._calls.update(metadata, ids, filter, dry_run=dry_run))
 
-    def delete(self, *, ids: Sequence[str] = (), filter: Filter | None = None, dry_run: bool = False) -> int:
+    def delete(
+        self,
+        *,
+        ids: Sequence[str] = (),
+        filter: Filter | None = None,
+        dry_run: bool = False,
+        on_change: OnChange | None = None,
+    ) -> int:
         """Remove documents; how many there were. See Searcher.delete, and `search` for errors."""
-        return self._sent(self._calls.delete(ids, filter, dry_run=dry_run))
+        return self._sent(self._calls.delete(ids, filter, dry_run=dry_run, on_change=on_change))
 
     def get(self, document_id: str) -> Document:
         """A document as it came; DocumentNotFound if there is none."""
@@ -258,9 +272,16 @@ class AsyncClient:
         """Change the metadata of documents."""
         return await self._sent(self._calls.update(metadata, ids, filter, dry_run=dry_run))
 
-    async def delete(self, *, ids: Sequence[str] = (), filter: Filter | None = None, dry_run: bool = False) -> int:
+    async def delete(
+        self,
+        *,
+        ids: Sequence[str] = (),
+        filter: Filter | None = None,
+        dry_run: bool = False,
+        on_change: OnChange | None = None,
+    ) -> int:
         """Remove documents."""
-        return await self._sent(self._calls.delete(ids, filter, dry_run=dry_run))
+        return await self._sent(self._calls.delete(ids, filter, dry_run=dry_run, on_change=on_change))
 
     async def get(self, document_id: str) -> Document:
         """A document as it came."""
@@ -421,7 +442,7 @@ def _error(status: int, details: Mapping[str, Any], retry_after_s: int = 1) -> S
             return kind(details["message"])
         except TypeError:  # it needs to know more
             pass
-    return ServiceRefused(details["message"])
+    return ServiceRefused(details["message"], status or None)
 
 
 def _result(body: Mapping[str, Any]) -> SearchResult:

@@ -235,4 +235,12 @@ class ServiceOverloaded(ServiceError):
 
 
 class ServiceRefused(ServiceError):
-    """The service refused a request, or failed on it; the message is its own."""
+    """The service refused a request, or failed on it; the message is its own.
+
+    Attributes:
+        status: of the answer, by HTTP; None if it was no answer of a service.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status

@@ -142,7 +142,7 @@ def reindex(
         with ProgressReport("reindexing", "documents", None) as report:
 
             def report_progress(progress: "Progress") -> None:
-                report.update(progress.documents)
+                report.update(progress.documents, f"{progress.chunks:,} passages")
 
             done = searcher.reindex(
                 check=not no_check,

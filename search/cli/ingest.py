@@ -3,8 +3,8 @@
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
@@ -12,13 +12,14 @@ import typer
 
 from search.cli.options import AsJson, Collection, DataDir, load_settings, note_damage, note_wait, print_json
 from search.documents import Document, Rejection, listed
-from search.errors import InvalidDocument, InvalidQuery
-from search.searcher import open_search
+from search.errors import IndexBusy, InvalidDocument, InvalidQuery, InvalidSettings
+from search.searcher import Searcher, open_search
 from search.settings import Settings
 from search.system.terminal import note, show
 
 if TYPE_CHECKING:
-    from search.ingestion.run import IngestReport, Progress
+    from search.cli.remote import Remote
+    from search.ingestion.run import IngestReport
     from search.reading import Reading
 
 Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID…]", help="Documents.", show_default=False)]
@@ -44,7 +45,13 @@ Columns = Annotated[
     ),
 ]
 Encoding = Annotated[str | None, typer.Option(help="Of text and CSV files.", show_default="detected")]
+Url = Annotated[str | None, typer.Option(help="Of a running search serve, which owns the data folder.", show_default=False)]
+Key = Annotated[
+    str | None, typer.Option(help="For the service; kept from other users in the setting client_key.", show_default=False)
+]
 Prefix = Annotated[str, typer.Option(help="Goes before the ids of files, such as two/.", metavar="NAME/", show_default=False)]
+Target = Callable[[], AbstractContextManager["Searcher | Remote"]]
+_ADDRESS = "http://127.0.0.1:8000"
 _SIGNS = {"added": "+", "changed": "~", "removed": "-"}
 
 
@@ -56,6 +63,8 @@ def ingest(
     field: Columns = None,
     encoding: Encoding = None,
     prefix: Prefix = "",
+    url: Url = None,
+    key: Key = None,
     data_dir: DataDir = None,
     collection: Collection = None,
     *,
@@ -91,7 +100,7 @@ def ingest(
 
     done = _ingested(
         reading,
-        settings,
+        lambda: _target(settings, url, key, data_dir, collection),
         rejects,
         sync=sync,
         max_delete=_amount(max_delete),
@@ -99,7 +108,7 @@ def ingest(
         on_change=add_change if dry_run else None,
     )
     if as_json:
-        print_json(done.to_dict() | ({"changes": changes} if dry_run else {}))
+        print_json(done.to_dict() | ({"changes": changes} if dry_run and not url else {}))
     else:
         for change in changes:
             show(f"{_SIGNS[change['change']]} {change['document_id']}")
@@ -109,27 +118,24 @@ def ingest(
         raise typer.Exit(1)
 
 
-def _ingested(reading: "Reading", settings: Settings, rejects: Path | None, **options: Any) -> "IngestReport":
+def _ingested(reading: "Reading", target: Target, rejects: Path | None, **options: Any) -> "IngestReport":
     """`Searcher.ingest` with a progress bar; rejections are noted, and written to the file of rejects."""
-    from search.cli.progress import ProgressReport
+    from search.cli.progress import IngestionReport
 
     encodings: Counter[str] = Counter()
     with ExitStack() as stack:
         rejected = stack.enter_context(_written(rejects)) if rejects else None
-        searcher = stack.enter_context(open_search(settings))
+        searcher = stack.enter_context(target())
         what = "comparing" if options["dry_run"] else "ingesting"
-        report = stack.enter_context(ProgressReport(what, "documents", reading.count()))
+        report = stack.enter_context(IngestionReport(what, reading.extents()))
 
         def warn(rejection: Rejection) -> None:
             note(f"rejected {rejection}")
             if rejected:
                 rejected.write(rejection.to_line())
 
-        def update(progress: "Progress") -> None:
-            rate = f"{progress.tokens / max(progress.seconds, 1e-9):,.0f} tokens/s"
-            report.update(progress.documents, rate + (f", {progress.rejected:,} rejected" if progress.rejected else ""))
-
-        done = searcher.ingest(_tallied(reading, encodings), on_progress=update, on_rejection=warn, on_wait=note_wait, **options)
+        items = report.reading(_tallied(reading, encodings))
+        done = searcher.ingest(items, on_progress=report.update, on_rejection=warn, on_wait=note_wait, **options)
     for name, number in encodings.most_common():
         note(f"{number:,} documents are not in UTF-8 and were read as {name} (metadata.encoding)")
     return done
@@ -163,6 +169,8 @@ def _note_findings(done: "IngestReport", *, dry_run: bool) -> None:
 def delete(
     ids: Ids = None,
     filter: OfFilter = None,
+    url: Url = None,
+    key: Key = None,
     data_dir: DataDir = None,
     collection: Collection = None,
     *,
@@ -171,7 +179,7 @@ def delete(
 ) -> None:
     """Remove documents from a collection, by id or by a filter."""
     gone: list[str] = []
-    with open_search(load_settings(data_dir, collection)) as searcher:
+    with _target(load_settings(data_dir, collection), url, key, data_dir, collection) as searcher:
         removed = searcher.delete(
             ids=ids or [],
             filter=filter,
@@ -193,6 +201,8 @@ def update(
     ],
     ids: Ids = None,
     filter: OfFilter = None,
+    url: Url = None,
+    key: Key = None,
     data_dir: DataDir = None,
     collection: Collection = None,
     *,
@@ -205,7 +215,7 @@ def update(
     except ValueError as error:
         raise InvalidQuery(f"""METADATA is not JSON ({error}); write an object, such as '{{"status": "archived"}}'""") from error
     changed: list[str] = []
-    with open_search(load_settings(data_dir, collection)) as searcher:
+    with _target(load_settings(data_dir, collection), url, key, data_dir, collection) as searcher:
         done = searcher.update(
             fields,
             ids=ids or [],
@@ -216,7 +226,7 @@ def update(
             on_wait=note_wait,
         )
     if as_json:
-        print_json({**done.to_dict(), "document_ids": changed})
+        print_json(done.to_dict() | ({} if url else {"document_ids": changed}))
     else:
         for document_id in changed if dry_run else []:
             show(f"~ {document_id}")
@@ -224,6 +234,31 @@ def update(
         show(f"{would}{done.changed:,} changed, {done.unchanged:,} were so already, {done.rejected:,} rejected")
     if done.rejected:
         raise typer.Exit(1)
+
+
+@contextmanager
+def _target(
+    settings: Settings, url: str | None, key: str | None, data_dir: Path | None, collection: str | None
+) -> "Iterator[Searcher | Remote]":
+    """What takes the documents: the collection itself, or the service that owns its folder."""
+    if url is None:
+        if key is not None:
+            raise InvalidSettings("--key is for the service that --url names")
+        try:
+            with open_search(settings) as searcher:
+                yield searcher
+        except IndexBusy as error:
+            raise IndexBusy(f"{error}; if it is a service, give its address with --url, such as {_ADDRESS}") from error
+        return
+    if data_dir is not None:
+        raise InvalidSettings("--data-dir names a folder here, and the service of --url has its own; leave out one of them")
+    from search.cli.remote import TIMEOUT_S, Remote
+    from search.client import Client
+
+    if key is None and settings.client_key:
+        key = settings.client_key.get_secret_value()
+    with Client(url, key=key, collection=collection, timeout_s=TIMEOUT_S) as client:
+        yield Remote(client, settings.ingestion.patience_s)
 
 
 def _note_left_out(reading: "Reading") -> None:
@@ -239,8 +274,8 @@ def _note_left_out(reading: "Reading") -> None:
 
 def _tallied(items: Iterable[Document | Rejection], encodings: Counter[str]) -> Iterator[Document | Rejection]:
     for item in items:
-        if isinstance(item, Document) and item.origin == item.id and "encoding" in item.metadata:  # of a text file, not of a row
-            encodings[item.metadata["encoding"]] += 1
+        if isinstance(item, Document) and item.origin == item.id == item.metadata.get("path"):  # of a text file, not of a row
+            encodings.update([item.metadata["encoding"]] if isinstance(item.metadata.get("encoding"), str) else [])
         yield item
 
 

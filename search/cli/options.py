@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from search.errors import IndexFailure
+from search.errors import SearchError
 from search.settings import Settings, unknown_names
 from search.system.terminal import note
 
@@ -33,7 +33,7 @@ def load_settings(data_dir: Path | None, collection: str | None, **more: Any) ->
     return Settings(**{name: value for name, value in values.items() if value is not None})
 
 
-def note_wait(failure: IndexFailure, seconds: float) -> None:
+def note_wait(failure: SearchError, seconds: float) -> None:
     """Say on stderr that a server is waited for."""
     note(f"{failure}; trying again in {seconds:.1f} s")
 

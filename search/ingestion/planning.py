@@ -42,6 +42,7 @@ class Step:
     passages: list[Passage] = field(default_factory=list)
     concluded: dict[str, tuple[State, str]] = field(default_factory=dict)  # state and revision
     documents: dict[str, Document] = field(default_factory=dict)  # those of them that were cut
+    characters: float = 0  # of the texts that it does away with; of a document that is cut, each passage has the same share
 
 
 class Planning:
@@ -83,7 +84,7 @@ class Planning:
             exists: whether there is a collection to compare them with.
             chunked: whether passages are wanted, too.
         """
-        for rejections, group in self._grouped(documents):
+        for rejections, group, refused in self._grouped(documents):
             revisions = {document.id: document.content_hash(self._chunker.state(document)) for document in group}
             with self._using:
                 if damaged := [point for document in group for point in self.partial.pop(document.id, ())]:
@@ -94,29 +95,38 @@ class Planning:
                 if there.state == "changed" and there.folder and document.folder and there.folder != document.folder:
                     self.elsewhere.add(document.id)
             fresh = [document for document in group if stored[document.id].state != "unchanged"] if chunked else []
-            yield Step(rejections)
-            for batch in in_groups(self._passages(fresh, revisions, stored), _BATCH):
-                yield Step(passages=batch)
+            yield Step(rejections, characters=refused)
             states = {one: (standing.state, revisions[one]) for one, standing in stored.items()}
-            yield Step(concluded=states, documents={document.id: document for document in fresh})
+            cut = {document.id: document for document in fresh}
+            for batch in in_groups(self._passages(fresh, revisions, stored), _BATCH):
+                whole = [one.chunk.document_id for one in batch if one.chunk.number == one.chunks - 1]
+                yield Step(
+                    passages=batch,
+                    concluded={one: states.pop(one) for one in whole},
+                    documents={one: cut[one] for one in whole},
+                    characters=sum(len(cut[one.chunk.document_id].text) / one.chunks for one in batch),
+                )
+            yield Step(concluded=states, characters=sum(len(document.text) for document in group if document.id not in cut))
 
-    def _grouped(self, documents: Iterable[Document | Rejection]) -> Iterator[tuple[list[Rejection], list[Document]]]:
+    def _grouped(self, documents: Iterable[Document | Rejection]) -> Iterator[tuple[list[Rejection], list[Document], int]]:
+        """Rejections and documents to be compared together, and the characters of those that are rejected here."""
         rejections: list[Rejection] = []
         group: list[Document] = []
-        characters = 0
+        characters = refused = 0
         for item in _checked(documents):
             if rejection := item if isinstance(item, Rejection) else self._objection(item):
                 rejections.append(rejection)
+                refused += len(item.text) if isinstance(item, Document) else 0
             elif isinstance(item, Document):
                 self._taken.add(_digest(item.id))
                 self.folders |= {item.folder} if item.folder else set()
                 group.append(item)
                 characters += len(item.text)
             if len(group) + len(rejections) == _GROUP or characters >= _GROUP_CHARACTERS:
-                yield rejections, group
-                rejections, group, characters = [], [], 0
+                yield rejections, group, refused
+                rejections, group, characters, refused = [], [], 0, 0
         if rejections or group:
-            yield rejections, group
+            yield rejections, group, refused
 
     def _objection(self, document: Document) -> Rejection | None:
         if _digest(document.id) in self._taken:

@@ -57,12 +57,10 @@ class Relay(Generic[Half, Done]):
             self._failed.set()
             raise
 
-    def finish(self) -> list[Done]:
-        """Wait for all steps; their results."""
-        results = []
+    def finish(self) -> Iterator[Done]:
+        """Wait for all steps; their results, each as it comes."""
         while self._pending:
-            results.append(self._pending.popleft().result().result())
-        return results
+            yield self._pending.popleft().result().result()
 
 
 def in_groups(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

@@ -21,6 +21,7 @@ class Progress:
     tokens: int  # embedded
     rejected: int
     seconds: float
+    characters: float = 0  # of the texts that this much of is written, or that needed nothing, or were rejected
 
 
 @dataclass(frozen=True, slots=True)

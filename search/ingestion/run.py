@@ -85,6 +85,7 @@ class Ingestion:
         self._chunks = 0
         self._reused = 0
         self._tokens = 0
+        self._characters = 0.0
         self._started = 0.0
 
     def run(
@@ -135,7 +136,7 @@ class Ingestion:
         if dry_run:
             for step in self._planning.steps(documents, exists=exists, chunked=False):
                 self._refuse(step.rejections)
-                self._settle(Outcome(0, 0, 0, set(), [], step.concluded))
+                self._settle(Outcome(0, 0, 0, set(), [], step.concluded, step.characters))
         else:
             with Relay[Embedded, Outcome](_STEPS) as relay:
                 for step in self._planning.steps(documents):
@@ -180,6 +181,7 @@ class Ingestion:
         self._chunks += outcome.chunks
         self._reused += outcome.reused
         self._tokens += outcome.tokens
+        self._characters += outcome.characters
         self._unknown |= outcome.unknown
         self._refuse(outcome.rejections)
         for document_id, (state, _) in outcome.concluded.items():
@@ -194,7 +196,7 @@ class Ingestion:
         if self._on_progress:
             seen = sum(self._counts.values()) + self._rejected
             seconds = time.monotonic() - self._started
-            self._on_progress(Progress(seen, self._chunks, self._tokens, self._rejected, seconds))
+            self._on_progress(Progress(seen, self._chunks, self._tokens, self._rejected, seconds, self._characters))
 
     def _note_elsewhere(self, document_id: str) -> None:
         self._elsewhere += 1

@@ -28,6 +28,7 @@ class Outcome(NamedTuple):
     unknown: set[str]  # documents with a passage of which the embedder does not know more than a fifth
     rejections: list[Rejection]  # documents that the embedder fails on or the index refuses
     concluded: dict[str, tuple[State, str]]  # documents that are complete now: state and revision
+    characters: float  # of the texts that it did away with
 
 
 class Writing:
@@ -74,7 +75,7 @@ class Writing:
         ]
         tokens = sum(payload["tokens_embedded"] for payload, reused in written if not reused)
         unknown = {payload["document_id"] for payload, _ in written if payload["unknown_share"] > MUCH_UNKNOWN}
-        return Outcome(len(written), sum(reused for _, reused in written), tokens, unknown, rejections, complete)
+        return Outcome(len(written), sum(reused for _, reused in written), tokens, unknown, rejections, complete, step.characters)
 
     def _to_points(self, embedded: Embedded) -> list[Point]:
         window = self._tokenizer.max_tokens - self._tokenizer.special_tokens(pair=False)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from itertools import groupby
+from typing import NamedTuple
 
 from search.documents import Document, Rejection
 from search.errors import InvalidDocument
@@ -17,6 +18,14 @@ from search.reading.files import ARCHIVES, Listing, SourceFile
 STDIN = "-"
 _OF_MANY = (*lines.SUFFIXES, *tables.SUFFIXES)
 _PAGES = frozenset(kinds.PAGES.values())
+
+
+class Extent(NamedTuple):
+    """How large a file is."""
+
+    name: str
+    bytes: int
+    documents: int  # rejected ones included
 
 
 class Reading:
@@ -91,11 +100,18 @@ class Reading:
 
     def count(self) -> int | None:
         """How many documents there will be, rejected ones included; None for standard input."""
+        extents = self.extents()
+        if extents is None:
+            return None
+        return sum(len(source.refused) for source in self._sources if source) + sum(one.documents for one in extents)
+
+    def extents(self) -> list[Extent] | None:
+        """How large each file is, in order; None for standard input, which has no end that is known."""
         if None in self._sources:
             return None
+        files = [file for source in self._sources if source for file in source.files]
         with Reader(self._limits) as reader:
-            counts = [_count(file, reader) for source in self._sources if source for file in source.files]
-        return sum(len(source.refused) for source in self._sources if source) + sum(counts)
+            return [Extent(file.name, _size(file), _count(file, reader)) for file in files]
 
     def _documents(self, files: Iterable[SourceFile], reader: Reader) -> Iterator[Document | Rejection]:
         """Read files of one document each. Pages are with the reader while texts in front of them are read."""
@@ -147,6 +163,13 @@ def _of_many(file: SourceFile) -> bool:
 def _is_page(file: SourceFile) -> bool:
     """Whether a library reads it, in a process of its own."""
     return (file.media_type or kinds.by_name(file.path)) in _PAGES
+
+
+def _size(file: SourceFile) -> int:
+    try:
+        return file.path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _count(file: SourceFile, reader: Reader) -> int:

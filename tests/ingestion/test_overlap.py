@@ -52,7 +52,7 @@ def test_no_more_steps_than_allowed_are_under_way() -> None:
             under_way.append(number)
             relay.do(begin, end)
             most.append(len(under_way))
-        relay.finish()
+        list(relay.finish())
     assert max(most) == 3
 
 
@@ -73,5 +73,5 @@ def test_what_goes_wrong_is_raised_and_what_has_not_begun_is_forgotten(half: str
     with pytest.raises(OSError, match="1"), Relay[int, None](2) as relay:  # noqa: PT012  # where it is raised depends on the threads
         for number in range(50):
             relay.do(lambda number=number: first(number), second)  # type: ignore[misc]
-        relay.finish()
+        list(relay.finish())
     assert set(done) <= {0}  # what comes behind a failure may build on it

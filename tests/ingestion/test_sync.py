@@ -122,7 +122,7 @@ def test_a_table_that_cannot_be_read_this_time_keeps_its_rows(
         (folder / f"{name}.txt").write_text(f"Text {name}.")
     (folder / "data.csv").write_text("id,text\nr1,Row one.\nr2,Row two.\n")
     assert ingest(local_index, quick_embedder, Reading([str(folder)]), sync=True).added == 22
-    (folder / "data.csv").write_text("nr,body\nr1,Row one.\nr2,Row two.\n")
+    (folder / "data.csv").write_text("id,nr\nr1,1\nr2,2\n")
     report = ingest(local_index, quick_embedder, Reading([str(folder)]), sync=True)
     assert (report.unchanged, report.removed, report.kept) == (20, 0, 2)
     assert {"r1", "r2"} <= contents(local_index).keys()

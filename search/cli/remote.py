@@ -1,0 +1,238 @@
+"""What of a collection can be changed through a service? Its documents, in requests of a few, each of which may be sent again."""
+
+import hashlib
+import json
+import random
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
+
+from search.client import Client
+from search.documents import Document, Json, Rejection
+from search.errors import InvalidDocument, InvalidQuery, ServiceError, ServiceOverloaded, ServiceRefused, ServiceUnreachable
+from search.ingestion.report import IngestReport, OnChange, OnProgress, OnRejection, Progress
+
+Answer = TypeVar("Answer")
+OnWait = Callable[[ServiceError, float], None]
+TIMEOUT_S = 600.0  # for a request, which a slow model takes its time for
+_DOCUMENTS = 64  # in a request …
+_CHARACTERS = 200_000  # … and of their texts: some seconds of work, in parts of which a service answers searches, too
+_PLACE = re.compile(r"documents\[(\d+)\]")  # of a document in a request
+_TOO_LARGE = 413
+_FIRST_PAUSE_S = 0.5
+_LONGEST_PAUSE_S = 30.0
+_KEPT = 1000  # rejections listed in the report; all are counted
+
+
+class Remote:
+    """The documents of a collection that a service owns, with the methods of a Searcher that change them."""
+
+    def __init__(self, client: Client, patience_s: float) -> None:
+        """Keep the client, and the seconds that a request may fail."""
+        self._client = client
+        self._patience_s = patience_s
+
+    def ingest(
+        self,
+        documents: Iterable[Document | Rejection],
+        *,
+        sync: bool = False,
+        max_delete: float = 0.2,  # noqa: ARG002  # of what a sync removes
+        dry_run: bool = False,
+        on_progress: OnProgress | None = None,
+        on_rejection: OnRejection | None = None,
+        on_change: OnChange | None = None,  # noqa: ARG002  # which a service does not say
+        on_wait: OnWait | None = None,
+    ) -> IngestReport:
+        """See Searcher.ingest.
+
+        Raises:
+            InvalidQuery: a sync is asked for.
+            ServiceError: the service gave up; what was written stays, and the same call again goes on from there.
+        """
+        if sync:
+            raise InvalidQuery(
+                "--sync compares with all that the collection holds, which a service does not list; end the service and run this "
+                "without --url, or name what is gone to `search delete --url`"
+            )
+        sending = _Sending(self._client, _Patience(self._patience_s, on_wait), on_progress, on_rejection)
+        return sending.run(documents, dry_run=dry_run)
+
+    def update(
+        self,
+        metadata: Mapping[str, Json],
+        *,
+        ids: Sequence[str] = (),
+        filter: str | None = None,
+        dry_run: bool = False,
+        on_rejection: OnRejection | None = None,
+        on_change: OnChange | None = None,  # noqa: ARG002  # which a service does not say
+        on_wait: OnWait | None = None,
+    ) -> IngestReport:
+        """See Searcher.update."""
+        chosen, patience = _filter(filter), _Patience(self._patience_s, on_wait)
+        report = patience.send(lambda: self._client.update(metadata, ids=ids, filter=chosen, dry_run=dry_run))
+        if on_rejection:
+            for rejection in report.rejections:
+                on_rejection(rejection)
+        return report
+
+    def delete(
+        self,
+        *,
+        ids: Sequence[str] = (),
+        filter: str | None = None,
+        dry_run: bool = False,
+        on_change: OnChange | None = None,
+        on_wait: OnWait | None = None,
+    ) -> int:
+        """See Searcher.delete."""
+        chosen, patience = _filter(filter), _Patience(self._patience_s, on_wait)
+        return patience.send(lambda: self._client.delete(ids=ids, filter=chosen, dry_run=dry_run, on_change=on_change))
+
+
+class _Sending:
+    """One run: documents in, report out, as search.ingestion.run.Ingestion has it."""
+
+    def __init__(
+        self, client: Client, patience: "_Patience", on_progress: OnProgress | None, on_rejection: OnRejection | None
+    ) -> None:
+        self._client = client
+        self._patience = patience
+        self._on_progress = on_progress
+        self._on_rejection = on_rejection
+        self._counts: Counter[str] = Counter()
+        self._rejections: list[Rejection] = []
+        self._taken: set[bytes] = set()
+        self._characters = 0
+        self._started = 0.0
+
+    def run(self, items: Iterable[Document | Rejection], *, dry_run: bool) -> IngestReport:
+        self._started = time.monotonic()
+        for group in self._groups(items):
+            self._send(group, dry_run=dry_run)
+        return IngestReport(
+            added=self._counts["added"],
+            changed=self._counts["changed"],
+            unchanged=self._counts["unchanged"],
+            removed=0,
+            rejected=self._counts["rejected"],
+            chunks=self._counts["chunks"],
+            reused=self._counts["reused"],
+            tokens=self._counts["tokens"],
+            unknown=self._counts["unknown"],
+            seconds=time.monotonic() - self._started,
+            kept=0,
+            kept_because="",
+            dry_run=dry_run,
+            rejections=tuple(self._rejections),
+        )
+
+    def _groups(self, items: Iterable[Document | Rejection]) -> Iterator[list[Document]]:
+        group: list[Document] = []
+        characters = 0
+        for item in items:
+            if isinstance(item, Rejection):
+                self._reject(item)
+            elif self._is_new(item):
+                group.append(item)
+                characters += len(item.text)
+            if len(group) == _DOCUMENTS or characters >= _CHARACTERS:
+                yield group
+                group, characters = [], 0
+        if group:
+            yield group
+
+    def _is_new(self, document: Document) -> bool:
+        """Whether a document's id is the first of its kind: a service would take the second one's text for a change."""
+        digest = hashlib.blake2b(document.id.encode(), digest_size=8).digest()
+        if digest in self._taken:
+            mended = "; a --prefix keeps folders of one name apart" if document.folder else ""
+            self._characters += len(document.text)
+            self._reject(Rejection.of(document, f"the id stands twice in this run; the first one was taken{mended}"))
+            return False
+        self._taken.add(digest)
+        return True
+
+    def _send(self, group: Sequence[Document], *, dry_run: bool) -> None:
+        """Send documents; those that are too many for one request of this service in two halves."""
+        try:
+            report = self._patience.send(lambda: self._client.ingest(group, dry_run=dry_run))
+        except (ServiceRefused, InvalidDocument) as error:
+            if isinstance(error, ServiceRefused) and error.status != _TOO_LARGE:
+                raise
+            if len(group) > 1:
+                self._send(group[: len(group) // 2], dry_run=dry_run)
+                self._send(group[len(group) // 2 :], dry_run=dry_run)
+                return
+            self._reject(Rejection.of(group[0], str(error)))
+        else:
+            for name in ("added", "changed", "unchanged", "chunks", "reused", "tokens", "unknown"):
+                self._counts[name] += getattr(report, name)
+            for rejection in report.rejections:
+                place = _PLACE.fullmatch(rejection.source)
+                mine = group[int(place[1])] if place and int(place[1]) < len(group) else None
+                self._reject(Rejection.of(mine, rejection.reason) if mine else rejection)
+        self._characters += sum(len(document.text) for document in group)
+        self._tell()
+
+    def _reject(self, rejection: Rejection) -> None:
+        self._counts["rejected"] += 1
+        if len(self._rejections) < _KEPT:
+            self._rejections.append(rejection)
+        if self._on_rejection:
+            self._on_rejection(rejection)
+
+    def _tell(self) -> None:
+        if self._on_progress:
+            documents = sum(self._counts[name] for name in ("added", "changed", "unchanged", "rejected"))
+            seconds = time.monotonic() - self._started
+            chunks, tokens, rejected = (self._counts[name] for name in ("chunks", "tokens", "rejected"))
+            self._on_progress(Progress(documents, chunks, tokens, rejected, seconds, self._characters))
+
+
+class _Patience:
+    """Sends a request again while the service is busy, or, once it has answered, is not there: nothing is done twice by that."""
+
+    def __init__(self, seconds: float, on_wait: OnWait | None) -> None:
+        self._seconds = seconds
+        self._on_wait = on_wait
+        self._answered = False
+
+    def send(self, request: Callable[[], Answer]) -> Answer:
+        deadline = time.monotonic() + self._seconds
+        pause = _FIRST_PAUSE_S
+        while True:
+            try:
+                answer = request()
+            except (ServiceOverloaded, ServiceUnreachable) as failure:
+                if time.monotonic() >= deadline or (isinstance(failure, ServiceUnreachable) and not self._answered):
+                    raise
+                least = failure.retry_after_s if isinstance(failure, ServiceOverloaded) else 0
+                seconds = min(least + random.uniform(0, pause), _LONGEST_PAUSE_S)  # noqa: S311  # so that many do not come at once
+                if self._on_wait:
+                    self._on_wait(failure, seconds)
+                time.sleep(seconds)
+                pause = min(2 * pause, _LONGEST_PAUSE_S)
+            else:
+                self._answered = True
+                return answer
+
+
+def _filter(filter: str | None) -> dict[str, Json] | None:
+    """A filter as the command line has it.
+
+    Raises:
+        InvalidQuery: it is no JSON.
+    """
+    if filter is None:
+        return None
+    try:
+        read = json.loads(filter)
+    except (ValueError, RecursionError) as error:
+        raise InvalidQuery(f"the filter is not JSON: {error}") from error
+    if not isinstance(read, dict):
+        raise InvalidQuery(f"the filter is not an object but {type(read).__name__}")
+    return read
