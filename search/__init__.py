@@ -18,16 +18,18 @@ import search.system.telemetry as _telemetry  # before any library that reports 
 if TYPE_CHECKING:
     from search.documents import Document, Hit, Rejection, SearchResult
     from search.errors import SearchError
+    from search.reading import read
     from search.searcher import Searcher, open_search
     from search.settings import Settings
 
-__all__ = ["Document", "Hit", "Rejection", "SearchError", "SearchResult", "Searcher", "Settings", "open_search"]
+__all__ = ["Document", "Hit", "Rejection", "SearchError", "SearchResult", "Searcher", "Settings", "open_search", "read"]
 
 _HOMES = {
     **dict.fromkeys(("Document", "Hit", "Rejection", "SearchResult"), "documents"),
     "SearchError": "errors",
     **dict.fromkeys(("Searcher", "open_search"), "searcher"),
     "Settings": "settings",
+    "read": "reading",
 }
 
 

@@ -24,7 +24,17 @@ def test_every_error_stands_in_the_tree() -> None:
 def test_public_names() -> None:
     import search
 
-    assert search.__all__ == ["Document", "Hit", "Rejection", "SearchError", "SearchResult", "Searcher", "Settings", "open_search"]
+    assert search.__all__ == [
+        "Document",
+        "Hit",
+        "Rejection",
+        "SearchError",
+        "SearchResult",
+        "Searcher",
+        "Settings",
+        "open_search",
+        "read",
+    ]
     assert all(hasattr(search, name) for name in search.__all__)
 
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from itertools import groupby
+from os import PathLike, fspath
 from typing import NamedTuple
 
 from search.documents import Document, Rejection
@@ -18,6 +19,32 @@ from search.reading.files import ARCHIVES, Listing, SourceFile
 STDIN = "-"
 _OF_MANY = (*lines.SUFFIXES, *tables.SUFFIXES)
 _PAGES = frozenset(kinds.PAGES.values())
+
+
+def read(
+    paths: str | PathLike[str] | Iterable[str | PathLike[str]],
+    *,
+    exclude: Sequence[str] = (),
+    ignore_files: bool = True,
+    encoding: str | None = None,
+    fields: Mapping[str, str] | None = None,
+    prefix: str = "",
+    limits: Limits | None = None,
+) -> "Reading":
+    """The documents of files, folders and patterns, as `search ingest` reads them, and as `Searcher.ingest` takes them.
+
+    What cannot be read comes out among them as a Rejection. See `Reading` for arguments, errors, and what it says was left out.
+    """
+    several = [paths] if isinstance(paths, str | PathLike) else paths
+    return Reading(
+        [fspath(path) for path in several],
+        exclude=exclude,
+        ignore_files=ignore_files,
+        encoding=encoding,
+        fields=fields,
+        prefix=prefix,
+        limits=limits,
+    )
 
 
 class Extent(NamedTuple):

@@ -115,3 +115,17 @@ def test_both_suffixes_of_json_lines(suffix: str, tmp_path: Path) -> None:
     reading = Reading([str(tmp_path)])
     assert list(reading) == [Document("1", "x")]
     assert reading.count() == 1
+
+
+def test_the_library_reads_what_the_command_reads(tmp_path: Path) -> None:
+    import search
+
+    (tmp_path / "a.csv").write_text("nr,words\n5,Some text.\n")
+    fields = {"id": "nr", "text": "words"}
+    for paths in (tmp_path, str(tmp_path), [tmp_path / "a.csv"], iter([str(tmp_path / "a.csv")])):
+        reading = search.read(paths, fields=fields)
+        assert list(reading) == [Document("5", "Some text.")]
+    (tmp_path / "b.xyz").write_bytes(b"\0\1")
+    assert search.read(tmp_path, exclude=["b.*"]).left_out == [str(tmp_path / "b.xyz")]
+    with search.open_search(search.Settings(data_dir=tmp_path / "data")) as searcher:
+        assert searcher.ingest(search.read(tmp_path / "a.csv", fields=fields)).added == 1
