@@ -47,7 +47,7 @@ Columns = Annotated[
 Encoding = Annotated[str | None, typer.Option(help="Of text and CSV files.", show_default="detected")]
 Url = Annotated[str | None, typer.Option(help="Of a running search serve, which owns the data folder.", show_default=False)]
 Key = Annotated[
-    str | None, typer.Option(help="For the service; kept from other users in the setting client_key.", show_default=False)
+    str | None, typer.Option(help="For the service; SEARCH_CLIENT_KEY does not show in lists of processes.", show_default=False)
 ]
 Prefix = Annotated[str, typer.Option(help="Goes before the ids of files, such as two/.", metavar="NAME/", show_default=False)]
 Target = Callable[[], AbstractContextManager["Searcher | Remote"]]

@@ -133,6 +133,10 @@ def document_of(record: Mapping[str, Any], fields: Mapping[str, str], key: str, 
     parts = roles(list(rest), texts, fields)
     _check_id(rest, parts, key)
     values = values_of(rest, parts, texts, key, "field")
+    if not (parts.text or values["text"]):  # it may be deeper
+        about_it = {name: value for name, value in values["metadata"].items() if name == "metadata"}
+        deeper = {name: value for name, value in values["metadata"].items() if name != "metadata"}
+        values |= {"text": "\n".join(strings_of(deeper)), "metadata": {**about_it, **(without_strings(deeper) or {})}}
     if not values["text"]:
         raise InvalidDocument("there is no text")
     if isinstance(rest.get("metadata"), Mapping):

@@ -215,6 +215,7 @@ class _Lines:
 
     Attributes:
         number: of the last line that was read, from 1.
+        row: the lines of the present row, where they are tab-separated.
     """
 
     def __init__(self, stream: TextIO, delimiter: str) -> None:
@@ -225,6 +226,7 @@ class _Lines:
 
     def begin_row(self) -> None:
         self._characters, self._values = LONGEST, _MOST_VALUES  # that are left
+        self.row: list[str] = []
 
     def __iter__(self) -> "_Lines":
         return self
@@ -237,9 +239,12 @@ class _Lines:
         self._characters -= len(line)
         self._values -= line.count(self._delimiter)
         if self._characters >= 0 and self._values >= 0:
+            if self._delimiter == "\t":
+                self.row.append(line)
             return line
         while line and not line.endswith(("\n", "\r")):
             line = self._stream.readline(_BLOCK)
+        self.row.clear()  # which lacks the line
         limits = f"{LONGEST:,} characters or {_MOST_VALUES:,} values"
         raise csv.Error(f"it has more than {limits}; split it, or write its documents as JSON lines")
 
@@ -256,18 +261,25 @@ def _rows(stream: TextIO, delimiter: str) -> Iterator[tuple[int, list[str] | _Ma
         behind = lines.number
         lines.begin_row()
         try:
-            row = next(reader)
+            row: list[str] | _Malformed = next(reader)
         except StopIteration:
             return
         except csv.Error as error:
-            yield lines.number, _Malformed(f"the row behind line {behind} is not CSV: {error}", [])
-            continue
-        if len(row) > len(header) and not any(row[len(header) :]):
+            row = _Malformed(f"the row behind line {behind} is not CSV: {error}", [])
+        if not isinstance(row, _Malformed) and len(row) > len(header) and not any(row[len(header) :]):
             row = row[: len(header)]
-        if len(row) == len(header):
-            yield lines.number, row
+        if not isinstance(row, _Malformed) and row and len(row) != len(header):
+            row = _Malformed(f"the row has {len(row)} values and the header {len(header)} columns", row)
+        if isinstance(row, _Malformed) and (plain := _unquoted(lines.row, len(header))):
+            yield from enumerate(plain, behind + 1)
         elif row:
-            yield lines.number, _Malformed(f"the row has {len(row)} values and the header {len(header)} columns", row)
+            yield lines.number, row
+
+
+def _unquoted(row: list[str], columns: int) -> list[list[str]]:
+    """Lines with tabs between values of which quotes are a part, as many programs write them; none if they do not fit."""
+    plain = [line.rstrip("\r\n").split("\t") for line in row]
+    return plain if all(len(values) == columns for values in plain) else []
 
 
 def _number(value: str) -> int | float | None:

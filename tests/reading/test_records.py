@@ -129,3 +129,9 @@ def test_the_library_reads_what_the_command_reads(tmp_path: Path) -> None:
     assert search.read(tmp_path, exclude=["b.*"]).left_out == [str(tmp_path / "b.xyz")]
     with search.open_search(search.Settings(data_dir=tmp_path / "data")) as searcher:
         assert searcher.ingest(search.read(tmp_path / "a.csv", fields=fields)).added == 1
+
+
+def test_an_object_whose_strings_are_all_deeper() -> None:
+    value = {"id": 1, "size": 5, "of": {"name": "Rome", "size": 7, "tags": ["a", "b"]}, "metadata": {"year": "2020"}}
+    assert one(value) == Document("1", "of.name: Rome\nof.tags: a\nof.tags: b", "", {"year": "2020", "size": 5, "of": {"size": 7}})
+    assert reason({"id": 1, "of": {"size": 7}, "metadata": {"year": "2020"}}) == "there is no text"

@@ -518,3 +518,23 @@ def test_the_extra_that_reads_spreadsheets_is_named(tmp_path: Path, monkeypatch:
     with (tmp_path / "a.xlsx").open("rb") as stream:  # as the child does it
         (item,) = tables.read_table(stream, SourceFile(tmp_path / "a.xlsx", "a.xlsx"), {}, None)
     assert "python_calamine is not installed; install this package with its extra files" in str(item)
+
+
+def test_quotes_in_tab_separated_lines_may_be_a_part_of_the_text(tmp_path: Path) -> None:
+    """Many programs write no quotes around values there; a row that fits with them is read with them, as ever."""
+    rows = ['1\t"quoted\tx"\ty', '2\t"Gulls" cry.\tz', '3\t"Owls\tz', '4\tAn "apt" name\tz', '5\t"ends\tz', "6\tplain\tz"]
+    file = csv(tmp_path, "id\ttext\tn\n" + "\n".join(rows) + "\n", "a.tsv")
+    assert [(one.id, one.text) for one in taken(file)] == [
+        ("1", "quoted\tx"),
+        ("2", '"Gulls" cry.'),
+        ("3", '"Owls'),
+        ("4", 'An "apt" name'),
+        ("5", '"ends'),
+        ("6", "plain"),
+    ]
+    assert [one.origin.rpartition(":")[2] for one in taken(file)] == ["2", "3", "4", "5", "6", "7"]
+    assert Reading([str(file)]).count() == 6
+    bad = rejected(csv(tmp_path, 'id\ttext\n1\t"x" y\tz\n2\tfine\n', "a.tsv"))
+    assert len(bad) == 1
+    assert "a.tsv:2: the row behind line 1 is not CSV" in bad[0]
+    assert len(rejected(csv(tmp_path, 'id,text\n1,"x" y\n', "a.csv"))) == 1
