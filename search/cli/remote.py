@@ -147,7 +147,7 @@ class _Sending:
 
     def _is_new(self, document: Document) -> bool:
         """Whether a document's id is the first of its kind: a service would take the second one's text for a change."""
-        digest = hashlib.blake2b(document.id.encode(), digest_size=8).digest()
+        digest = _digest(document.id)
         if digest in self._taken:
             mended = "; a --prefix keeps folders of one name apart" if document.folder else ""
             self._characters += len(document.text)
@@ -174,6 +174,8 @@ class _Sending:
             for rejection in report.rejections:
                 place = _PLACE.fullmatch(rejection.source)
                 mine = group[int(place[1])] if place and int(place[1]) < len(group) else None
+                if mine:
+                    self._taken.discard(_digest(mine.id))
                 self._reject(Rejection.of(mine, rejection.reason) if mine else rejection)
         self._characters += sum(len(document.text) for document in group)
         self._tell()
@@ -219,6 +221,10 @@ class _Patience:
             else:
                 self._answered = True
                 return answer
+
+
+def _digest(document_id: str) -> bytes:
+    return hashlib.blake2b(document_id.encode(), digest_size=8).digest()
 
 
 def _filter(filter: str | None) -> dict[str, Json] | None:
