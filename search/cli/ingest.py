@@ -76,7 +76,7 @@ def ingest(
 ) -> None:
     """Add documents to a collection; changed ones are replaced, unchanged ones left alone. Safe to run again.
 
-    Reads CSV, TSV, Parquet, spreadsheets, JSON, JSON lines, text, Markdown, HTML, PDF and Word documents.
+    Reads tables, spreadsheets, JSON, text and source code, Markdown, HTML, PDF, office documents, mail and notebooks.
     """
     from search.reading import Reading
     from search.reading.child import Limits

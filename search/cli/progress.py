@@ -25,7 +25,10 @@ _MINUTES_FROM_S = 120
 _HOURS_FROM_S = 7200
 _RECENT_S = 30.0  # that the time left is told by: what was unchanged took no time, what is new does
 _FEWEST = 4  # steps that it is told by
-_DENSITY = {".pdf": 0.1, ".docx": 0.1, ".html": 0.3, ".htm": 0.3}  # characters of text for each byte, before any file was read …
+_DENSITY = {  # characters of text for each byte, before any file was read; 1 for others …
+    **dict.fromkeys((".pdf", ".docx", ".pptx", ".odt", ".epub", ".msg"), 0.1),
+    **dict.fromkeys((".html", ".htm", ".xhtml", ".eml", ".ipynb"), 0.3),
+}
 _BELIEVED = 50_000  # … and of how many bytes that counts for
 
 

@@ -113,7 +113,7 @@ class Reading:
         """Read everything, in order.
 
         Raises:
-            ReaderFailed: no process can be started to read HTML, PDF, Word, Parquet and JSON files and spreadsheets in.
+            ReaderFailed: no process can be started to read in what libraries read, and JSON.
         """
         with Reader(self._limits) as reader:
             for source in self._sources:

@@ -255,7 +255,7 @@ class _Child:
             ReaderFailed: it does not start.
             SearchError: this is no POSIX system.
         """
-        check_posix("reading HTML, PDF, Word, Parquet and JSON files and spreadsheets")
+        check_posix("reading pages, PDF, office documents, spreadsheets, Parquet and JSON files")
         from search.settings import child_environment  # which the child, importing this file, has no use for
 
         self.owner = os.getpid()

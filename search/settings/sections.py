@@ -228,13 +228,13 @@ class IngestionSettings(_Section):
     patience_s: NonNegativeFloat = Field(120, description="Seconds that one request may fail before a run is given up; 0: none.")
     file_seconds: PositiveFloat = Field(
         30,
-        description="Processor time for reading one HTML, PDF or Word file, and as much again for each megabyte of it; for each "
+        description="Processor time for reading one page, PDF or office document, and as much again for each megabyte of it; for each "
         "row of a Parquet or JSON file or a spreadsheet. What takes more is rejected.",
     )
     file_memory_mb: int = Field(
         1000,
         ge=200,
-        description="Memory for reading one HTML, PDF, Word, Parquet or JSON file or spreadsheet. What takes more is rejected.",
+        description="Memory for reading one of these. What takes more is rejected.",
     )
 
 
