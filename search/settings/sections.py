@@ -228,8 +228,8 @@ class IngestionSettings(_Section):
     patience_s: NonNegativeFloat = Field(120, description="Seconds that one request may fail before a run is given up; 0: none.")
     file_seconds: PositiveFloat = Field(
         30,
-        description="Processor time for reading one page, PDF or office document, and as much again for each megabyte of it; for each "
-        "row of a Parquet or JSON file or a spreadsheet. What takes more is rejected.",
+        description="Processor time for reading one page, PDF or office document, and as much again for each megabyte of it; for "
+        "each row of a Parquet or JSON file or a spreadsheet. What takes more is rejected.",
     )
     file_memory_mb: int = Field(
         1000,
