@@ -94,10 +94,6 @@ def ingest(
     )
     _note_left_out(reading)
     changes: list[dict[str, str]] = []
-
-    def add_change(state: str, document_id: str) -> None:
-        changes.append({"change": state, "document_id": document_id})
-
     done = _ingested(
         reading,
         lambda: _target(settings, url, key, data_dir, collection),
@@ -105,7 +101,7 @@ def ingest(
         sync=sync,
         max_delete=_amount(max_delete),
         dry_run=dry_run,
-        on_change=add_change if dry_run else None,
+        on_change=(lambda state, one: changes.append({"change": state, "document_id": one})) if dry_run else None,
     )
     if as_json:
         print_json(done.to_dict() | ({"changes": changes} if dry_run and not url else {}))

@@ -113,7 +113,7 @@ class Reading:
         """Read everything, in order.
 
         Raises:
-            ReaderFailed: no process can be started to read in what libraries read, and JSON.
+            ReaderFailed: no process can be started for what is read in one of its own.
         """
         with Reader(self._limits) as reader:
             for source in self._sources:
