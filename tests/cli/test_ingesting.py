@@ -111,3 +111,17 @@ def test_the_best_passage_of_each_document(tmp_path: Path) -> None:
     new = '{"must": [{"key": "modified", "range": {"gt": 1000000000}}, {"key": "media_type", "match": {"value": "text/markdown"}}]}'
     assert len(as_json("query", "x", "--filter", new, *where)["hits"]) == 3
     assert "group_by is 'x'" in error("query", "x", "--group-by", "x", *where)
+
+
+def test_a_table_as_it_is_and_a_filter_by_what_stands_in_it(tmp_path: Path) -> None:
+    where = ("--data-dir", tmp_path / "data")
+    (tmp_path / "parts.csv").write_text("name,description,zip,price\nBolt,Holds.,01234,2\nNut,Holds bolts.,12345,0.5\n")
+    assert as_json("ingest", tmp_path / "parts.csv", *where)["added"] == 2
+    by_zip = '{"must": [{"key": "metadata.zip", "match": {"value": "01234"}}]}'
+    assert [hit["title"] for hit in as_json("query", "x", "--filter", by_zip, *where)["hits"]] == ["Bolt"]
+    cheap = '{"must": [{"key": "metadata.price", "range": {"lt": 1}}]}'
+    hits = as_json("query", "x", "--filter", cheap, *where)["hits"]
+    assert [(hit["document_id"], hit["metadata"]) for hit in hits] == [
+        (f"{tmp_path.name}/parts.csv#2", {"zip": "12345", "price": 0.5})
+    ]
+    assert as_json("ingest", tmp_path / "parts.csv", *where)["unchanged"] == 2

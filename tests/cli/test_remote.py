@@ -192,3 +192,13 @@ def test_a_service_that_ends_and_comes_back_in_the_middle(settings: Settings, tm
         assert reports[0].added == 200
         assert served.searcher.count() == 200
     client.close()
+
+
+def test_a_document_that_was_refused_may_come_again(settings: Settings, tmp_path: Path) -> None:
+    rows = [{"id": "x", "text": "word " * 100}, *({"id": str(number), "text": "Fine."} for number in range(70))]
+    rows.append({"id": "x", "text": "Short."})
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with serving(settings, max_characters=100) as served:
+        done = search("ingest", tmp_path / "a.jsonl", "--url", served.url)
+        assert done.stdout.startswith("71 added, 0 changed, 0 unchanged, 1 rejected")
+        assert served.searcher.get("x").text == "Short."
