@@ -1,7 +1,9 @@
 """Tables as people have them: without a column id or text, with columns of any kind, and with nothing of them lost."""
 
+import io
 import json
 import sys
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -348,9 +350,6 @@ def test_a_sheet_that_would_take_all_memory(tmp_path: Path) -> None:
 
 
 def _patched(book: bytes, old: bytes, new: bytes) -> bytes:
-    import io
-    import zipfile
-
     out = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(book)) as source, zipfile.ZipFile(out, "w") as target:
         for name in source.namelist():
@@ -538,3 +537,29 @@ def test_quotes_in_tab_separated_lines_may_be_a_part_of_the_text(tmp_path: Path)
     assert len(bad) == 1
     assert "a.tsv:2: the row behind line 1 is not CSV" in bad[0]
     assert len(rejected(csv(tmp_path, 'id,text\n1,"x" y\n', "a.csv"))) == 1
+
+
+def test_a_sheet_of_open_document(tmp_path: Path) -> None:
+    kind = "application/vnd.oasis.opendocument"
+    rows = [["title", "text", "pieces"], ["T", "Words.", 5]]
+    cells = "".join(
+        "<table:table-row>"
+        + "".join(
+            f'<table:table-cell office:value-type="float" office:value="{one}"/>'
+            if isinstance(one, int)
+            else f'<table:table-cell office:value-type="string"><text:p>{one}</text:p></table:table-cell>'
+            for one in row
+        )
+        + "</table:table-row>"
+        for row in rows
+    )
+    names = "".join(f' xmlns:{one}="urn:oasis:names:tc:opendocument:xmlns:{one}:1.0"' for one in ("office", "table", "text"))
+    content = f"<office:document-content{names}><office:body><office:spreadsheet>"
+    content += f'<table:table table:name="S">{cells}</table:table></office:spreadsheet></office:body></office:document-content>'
+    with zipfile.ZipFile(tmp_path / "a.ods", "w") as archive:
+        archive.writestr("mimetype", f"{kind}.spreadsheet")
+        archive.writestr("content.xml", content)
+        manifest = '<manifest:manifest xmlns:manifest="urn:oasis:names:tc:opendocument:xmlns:manifest:1.0"/>'
+        archive.writestr("META-INF/manifest.xml", manifest)
+    (one,) = taken(tmp_path / "a.ods")
+    assert one == Document(f"{tmp_path.name}/a.ods#S!2", "Words.", "T", {"sheet": "S", "pieces": 5})
