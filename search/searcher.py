@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from search.documents import Document, Rejection, RerankResult, Retrieval, SearchResult
 from search.errors import InvalidQuery, InvalidSettings, SearchError
 from search.factory import build_collections, build_embedder, build_live_embedder, build_reranker, build_words
-from search.settings import MemorySettings, Settings, checked_collection
+from search.settings import EdgeSettings, MemorySettings, Settings, checked_collection
 from search.system.forks import abandon, watch
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from search.index.collections import Collections
     from search.index.contract import VectorIndex
     from search.index.retrying import OnWait, PatientIndex
+    from search.ingestion.adopting import Adoption
     from search.ingestion.reindexing import Judged, ReindexReport
     from search.ingestion.run import Ingestion, IngestReport, OnChange, OnProgress, OnRejection
     from search.query.options import GroupBy, SearchOptions
@@ -173,6 +174,38 @@ class Searcher:
             if report.switched:
                 self._parts.go_over_to(wanted, embedder, words)
         return report
+
+    def adopt(
+        self, collection: str, *, dry_run: bool = False, on_progress: "OnProgress | None" = None, on_wait: "OnWait | None" = None
+    ) -> "Adoption":
+        """Copy a collection that another program filled into this one, with its vectors; it is only read. Killed, it goes on.
+
+        Args:
+            collection: theirs, on the same server.
+            dry_run: write nothing, and report what would be.
+            on_progress: called after every group of documents.
+            on_wait: see search.index.retrying.
+
+        See search.ingestion.adopting for errors, and for what becomes of its points.
+        """
+        if isinstance(self.settings.index, EdgeSettings):
+            message = (
+                "what another program filled is on a Qdrant server: name it (SEARCH_INDEX__ENGINE=qdrant, SEARCH_INDEX__URL=…)"
+            )
+            raise InvalidSettings(message)
+        with self._parts.writing:
+            embedder, words, storage = self.embedder, self.words, self.settings.storage
+            from search.ingestion.adopting import adopt
+
+            source = self._patiently(self.collections.named(checked_collection(collection), storage), on_wait)
+            target = self._patiently(self.collections.named(self.settings.collection, storage, like=collection), on_wait)
+            try:
+                return adopt(
+                    source, target, embedder, lexical=words.description, words=words, dry_run=dry_run, on_progress=on_progress
+                )
+            finally:
+                source.close()
+                target.close()
 
     def roll_back(self) -> tuple[str, str]:
         """Lead the name back to the collection it led to before the last reindexing: which one it leaves, and leads to now.

@@ -46,7 +46,7 @@ for command in (
     *(ingest.ingest, ingest.update, ingest.delete),
     *(query.query, query.rerank),
     *(evaluate.evaluate, query.explain, evaluate.calibrate),
-    *(collections.reindex, collections.push),
+    *(collections.reindex, collections.adopt, collections.push),
     *(serve.serve, serve.health, serve.key, serve.mcp),
     *(models.export, models.models, doctor.doctor),
 ):

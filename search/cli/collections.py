@@ -171,6 +171,45 @@ def reindex(
         raise typer.Exit(1)
 
 
+def adopt(
+    name: Annotated[str, typer.Argument(metavar="THEIRS", help="What another program filled on the Qdrant server.")],
+    collection: Annotated[str, typer.Option("--as", metavar="OURS", help="The collection that becomes of it.", show_default=False)],
+    data_dir: DataDir = None,
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would come; write nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Copy a collection of another program into one of your own, to ingest into and sync. Embeds nothing. Safe to run again.
+
+    Its vectors are kept, words are added, and it stays as it is. Points of one document become its passages.
+    """
+    settings = load_settings(data_dir, collection)
+    with open_search(settings) as searcher, ProgressReport("copying", "documents", None) as report:
+
+        def report_progress(progress: "Progress") -> None:
+            report.update(progress.documents)
+
+        done = searcher.adopt(name, dry_run=dry_run, on_progress=report_progress, on_wait=note_wait)
+    for rejection in done.ingest.rejections:
+        note(f"rejected {rejection}")
+    if done.left_out:
+        note(f"{done.left_out:,} points hold no text or no vector, and are left out (such as {', '.join(done.examples)})")
+    if as_json:
+        print_json(done.to_dict())
+        return
+    ingest = done.ingest
+    show(f"{done.source}: {done.points:,} points; {done.layout}")
+    if done.apart:
+        show(f"{done.apart:,} of them name a document that others name, too, and nothing tells their order: each is one by itself")
+    counts = f"{ingest.added:,} added, {ingest.changed:,} changed, {ingest.unchanged:,} unchanged, {ingest.rejected:,} rejected"
+    if ingest.kept:
+        counts += f", {ingest.kept:,} kept as they are ({ingest.kept_because})"
+    if dry_run:
+        show(f"{counts}: so it would be, and nothing was written")
+    else:
+        show(f"{counts}; {ingest.chunks:,} passages written to {collection} in {ingest.seconds:.1f} s")
+
+
 def push(data_dir: DataDir = None, collection: Collection = None, *, as_json: AsJson = False) -> None:
     """Copy the embedded collection to the server that the settings name, without embedding it again. Safe to run again."""
     settings = load_settings(data_dir, collection)

@@ -42,13 +42,17 @@ class Collections(Protocol):
     def info(self, name: str, *, exact: bool = False) -> CollectionInfo:
         """What is known of a collection, by its name or an alias, or `exact`ly by its name."""
 
-    def named(self, name: str, storage: StorageSettings) -> VectorIndex:
-        """What is searched and filled by a name, not yet opened, and closed by itself; `storage` is for one that is made."""
+    def named(self, name: str, storage: StorageSettings, like: str | None = None) -> VectorIndex:
+        """What is searched and filled by a name, not yet opened, and closed by itself.
+
+        `storage` and `like` are for one that is made: it is spread over machines like that other collection, where one is named
+        and the settings say nothing else.
+        """
 
     def open(self, name: str, storage: StorageSettings, purpose: str = "", like: str | None = None) -> VectorIndex:
         """One collection by its own name. One that is made gets this name, and stores the purpose until an alias leads to it.
 
-        It is spread over machines like another collection, where one is named and the settings say nothing else.
+        For `like` see `named`.
         """
 
     def check_alias(self, alias: str) -> None:

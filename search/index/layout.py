@@ -21,7 +21,14 @@ _TEXTS = ("page_content", "content", "_node_content.text", "document", "text", "
 _METADATA = ("metadata", "meta")
 _SOURCES = ("source", "file_path", "path", "url", "file_name", "document_id", "doc_id", "ref_doc_id", "file_id", "id")
 _TITLES = ("title", "file_name", "name")
+# What passages of a document are in order by: a page, and a place on it or in the whole document.
+_PAGES = ("page", "page_number", "page_label", "loc.pageNumber")
+_PLACES = (
+    *("start_index", "split_id", "split_idx_start", "_node_content.start_char_idx", "loc.lines.from"),
+    *("chunk_index", "chunk_number", "chunk_id", "chunk", "index", "position", "part"),
+)
 _LEAST_SHARE = 0.5  # of the points that have a field of text or title
+_LONGEST_NUMBER = 15  # digits, below which a float is exact
 _PROSE = 20  # characters that a text has on average, where a field is taken for one that is called like none of these
 _TEMPLATES = ("metadata_template", "metadata_separator", "text_template")
 _OF_NODE = ("metadata", "excluded_embed_metadata_keys", *_TEMPLATES)  # of LlamaIndex
@@ -41,6 +48,7 @@ class Layout:
         metadata: the object that holds it; "" for all fields that are nothing else.
         vector: the name of the vector; "" for the unnamed one.
         filter: which points count at all; None for all.
+        order: the fields that passages of a document are in reading order by, the first one first; empty if none is known.
     """
 
     text: str
@@ -49,6 +57,7 @@ class Layout:
     metadata: str = ""
     vector: str = ""
     filter: PlainFilter | None = None
+    order: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         parts = {
@@ -56,6 +65,7 @@ class Layout:
             "title": self.title,
             "document": self.document_id or "the point's id",
             "metadata": self.metadata,
+            "order": " and ".join(self.order),
         }
         words = [f"{name} in {path}" for name, path in parts.items() if path]
         return ", ".join([*words, f"vector {self.vector or 'unnamed'}"])
@@ -85,6 +95,12 @@ class Layout:
             "unknown_share": 0.0,  # nobody counted them
             "metadata": metadata if isinstance(metadata, Mapping) else {},
         }
+
+    def place(self, payload: Payload) -> tuple[float, ...] | None:
+        """Where a passage stands in its document, to be compared with others of it; None where nothing tells."""
+        places = [_place(_at(payload, path)) for path in self.order]
+        whole = [place for place in places if place is not None]
+        return tuple(whole) if whole and len(whole) == len(places) else None
 
     def embedded(self, payload: Payload) -> str:
         """What the other program embedded of a point: of a LlamaIndex node its metadata, as the node says, and the text."""
@@ -178,7 +194,10 @@ def find_layout(payloads: Sequence[Payload], chosen: LayoutSettings, vector: str
     title = chosen.title
     if title is None:
         title = next((path for path in titles if path not in {text, document_id} and path in strings), "")
-    return Layout(text, title, document_id, metadata, vector, chosen.filter)
+    order = chosen.order
+    if order is None:
+        order = tuple(path for names in (_PAGES, _PLACES) if (path := _first_place(payloads, inner, names)))
+    return Layout(text, title, document_id, metadata, vector, chosen.filter, order)
 
 
 def _at(payload: Any, path: str) -> Any:
@@ -220,6 +239,19 @@ def _tells_apart(payloads: Sequence[Payload], path: str) -> bool:
     """Whether each point has a name there, and not all the same one, as a kind of source would be."""
     names = [_at(payload, path) for payload in payloads]
     return all(map(_is_name, names)) and (len(set(names)) > 1 or len(names) == 1)
+
+
+def _first_place(payloads: Sequence[Payload], inner: Sequence[str], names: Sequence[str]) -> str | None:
+    paths = (f"{prefix}{name}" for prefix in dict.fromkeys(inner) for name in names)
+    return next((path for path in paths if payloads and all(_place(_at(one, path)) is not None for one in payloads)), None)
+
+
+def _place(value: Any) -> float | None:
+    """A number of a page, say, from 0; None if it is none."""
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= _LONGEST_NUMBER:
+        value = int(value)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 10**_LONGEST_NUMBER
+    return float(value) if is_number else None
 
 
 def _is_name(value: Any) -> bool:

@@ -48,6 +48,7 @@ _OPTIONAL: dict[str, Callable[[Any], bool]] = {  # collections made by 0.1.0 hav
     "headings": lambda value: isinstance(value, list | tuple) and all(isinstance(one, str) for one in value),
     "page": lambda value: value is None or _is_count(value),
     "modified": lambda value: value is None or _is_number(value),
+    "document_metadata": lambda value: isinstance(value, Mapping),
     **dict.fromkeys(("media_type", "after", "before", "document_title", "folder"), _is_text),
 }
 _CHECKS = _REQUIRED | _OPTIONAL
@@ -229,8 +230,9 @@ def to_document(payloads: Sequence[Payload]) -> Document | None:
         at = payload["end"] + len(payload["after"])
     text, title = "".join(pieces), first["document_title"]
     media_type, modified = first.get("media_type", "text/plain"), first.get("modified")
+    metadata = first.get("document_metadata", first["metadata"])  # of passages that another program cut, they differ
     try:
-        return Document(first["document_id"], text, title, first["metadata"], media_type, modified, folder=first.get("folder", ""))
+        return Document(first["document_id"], text, title, metadata, media_type, modified, folder=first.get("folder", ""))
     except InvalidDocument:  # such as no ingestion accepts
         return None
 

@@ -1,19 +1,26 @@
 """How does a collection get into another one without being embedded again? Point by point, what is there already left out."""
 
 import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 
 from search.documents import Rejection
 from search.embedding.sparse import WordsLike, words_like
-from search.index.contract import CollectionSpec, Point, VectorIndex
+from search.errors import CollectionNotFound, IndexMismatch
+from search.index.contract import CollectionSpec, Point, Record, VectorIndex
 from search.ingestion.damage import Damage, survey
 from search.ingestion.embedding import with_words
-from search.ingestion.lookup import compare, others, written_of
+from search.ingestion.lookup import Stored, compare, others, written_of
 from search.ingestion.relay import in_groups
 from search.ingestion.report import IngestReport, OnProgress, Progress, State
 from search.ingestion.restoring import by_document, incomplete, newest_whole
 
-_GROUP = 128  # documents compared at a time
+Documents = Iterable[tuple[str, list[Record]]]  # ids with all passages
+
+_GROUP = 128  # documents compared at a time …
+_GROUP_PASSAGES = 4096  # … unless they have many passages
 _DELETED_AT_ONCE = 512  # documents
+_KEPT = 1000  # rejections listed in the report; all are counted
 
 
 def copy(
@@ -22,9 +29,12 @@ def copy(
     spec: CollectionSpec,
     *,
     sync: bool = False,
+    dry_run: bool = False,
     on_progress: OnProgress | None = None,
     damage: Damage | None = None,
     words: WordsLike = words_like,
+    documents: Documents | None = None,
+    keep: Callable[[str], bool] = lambda _: False,
 ) -> IngestReport:
     """Copy all documents with their vectors, each in its newest version that is whole. Killed, the same call goes on.
 
@@ -33,73 +43,137 @@ def copy(
         target: is made if it does not exist.
         spec: of both.
         sync: also remove documents of the target that are not in the source.
+        dry_run: write nothing, and report what would be.
         on_progress: called after every group of documents.
         damage: of the source, where it is known.
         words: gives what makes words like the target's.
+        documents: what is copied; None for all that the source holds.
+        keep: whether the target keeps a document that differs from the source's, by the revision that it holds.
 
     Raises:
-        IndexMismatch: the target is of another embedder, or words like its cannot be made here.
+        IndexMismatch: the target is of another embedder or another program, or words like its cannot be made here.
         ModelError: the model of the words failed.
         IndexBusy: another process writes to the target.
         IndexFailure: either of them gave up.
     """
-    target.ensure(spec, create=True)
-    with target.claimed():
+    exists = True
+    try:
+        target.ensure(spec, create=not dry_run)
+    except CollectionNotFound:
+        if not dry_run:
+            raise
+        exists = False
+    if exists and target.spec.layout:
+        raise IndexMismatch(f"collection {target.name!r} at {target.location} was not made by this package; copy into another one")
+    if exists and source.spec.lexical != target.spec.lexical:
+        words(target.spec.lexical)  # which fails now, not after the first passages
+    with nullcontext() if dry_run else target.claimed():
         damage = survey(source) if damage is None else damage
-        return _copy(source, target, damage, words, sync=sync, on_progress=on_progress)
+        run = _Copying(source, target, words, keep, on_progress, dry_run=dry_run, exists=exists)
+        return run.run(by_document(source, vectors=True) if documents is None else documents, damage, sync=sync)
 
 
-def _copy(
-    source: VectorIndex, target: VectorIndex, damage: Damage, words: WordsLike, *, sync: bool, on_progress: OnProgress | None
-) -> IngestReport:
-    started = time.monotonic()
-    counts: dict[State, int] = {"added": 0, "changed": 0, "unchanged": 0, "removed": 0}
-    chunks = 0
-    source_ids: set[str] = set()
-    rejections: list[Rejection] = []
-    for group in in_groups(by_document(source, vectors=True), _GROUP):
-        held = {document_id: version for document_id, records in group if (version := newest_whole(records))}
-        rejections += [incomplete(source, document_id) for document_id, _ in group if document_id not in held]
-        source_ids |= {document_id for document_id, _ in group}
+class _Copying:
+    """One run, with its account."""
+
+    def __init__(
+        self,
+        source: VectorIndex,
+        target: VectorIndex,
+        words: WordsLike,
+        keep: Callable[[str], bool],
+        on_progress: OnProgress | None,
+        *,
+        dry_run: bool,
+        exists: bool,
+    ) -> None:
+        self._source = source
+        self._target = target
+        self._words = words
+        self._keep = keep
+        self._on_progress = on_progress
+        self._dry_run = dry_run
+        self._exists = exists
+        self._counts: dict[State, int] = {"added": 0, "changed": 0, "unchanged": 0, "removed": 0}
+        self._kept = 0
+        self._chunks = 0
+        self._rejected = 0
+        self._rejections: list[Rejection] = []
+        self._started = time.monotonic()
+
+    def run(self, documents: Documents, damage: Damage, *, sync: bool) -> IngestReport:
+        """Copy group by group; then, with `sync`, remove what is not there."""
+        ids: set[str] = set()
+        for group in _groups(documents):
+            if sync:
+                ids |= group.keys()
+            versions = {document_id: newest_whole(records) for document_id, records in group.items()}
+            self._copy({document_id: version for document_id, version in versions.items() if version})
+            self._reject([document_id for document_id, version in versions.items() if not version])
+            if self._on_progress:
+                seen = sum(self._counts.values()) + self._kept
+                self._on_progress(Progress(seen, self._chunks, 0, self._rejected, time.monotonic() - self._started))
+        if sync:
+            absent = sorted(others(self._target, ids.__contains__))
+            for batch in in_groups(absent, _DELETED_AT_ONCE):
+                self._target.delete(filter=written_of(batch))
+            self._counts["removed"] = len(absent)
+        if self._chunks:
+            self._target.optimize()
+        return IngestReport(
+            **self._counts,
+            elsewhere_ids=(),
+            rejected=self._rejected,
+            chunks=self._chunks,
+            reused=self._chunks,
+            tokens=0,
+            unknown=0,
+            seconds=time.monotonic() - self._started,
+            kept=self._kept,
+            kept_because="they were ingested into it since" if self._kept else "",
+            dry_run=self._dry_run,
+            rejections=tuple(self._rejections),
+            damaged=damage.damaged,
+            foreign=damage.foreign,
+        )
+
+    def _copy(self, held: dict[str, list[Record]]) -> None:
+        """Write those documents of a group that are not there, and replace those that differ."""
         revisions = {document_id: str(records[0].payload["revision"]) for document_id, records in held.items()}
-        stored = compare(target, revisions)
-        fresh = [document_id for document_id, standing in stored.items() if standing.state != "unchanged"]
+        stored = compare(self._target, revisions) if self._exists else {one: Stored("added", 0) for one in revisions}
+        kept = {one for one, standing in stored.items() if standing.state == "changed" and self._keep(standing.revision)}
+        fresh = [one for one, standing in stored.items() if standing.state != "unchanged" and one not in kept]
         points = [
             Point(record.id, record.vector, {**record.payload, "generation": stored[document_id].generation + 1}, record.lexical)
             for document_id in fresh
             for record in held[document_id]
             if record.vector is not None  # which holds of all, see by_document
         ]
-        if points:
-            alike = source.spec.lexical == target.spec.lexical
-            target.upsert(points if alike else with_words(points, target.spec.lexical, words))
-        if changed := {one: revisions[one] for one in fresh if stored[one].state == "changed"}:
-            target.delete(filter=written_of(list(changed), revisions_but=list(changed.values())))
-        for standing in stored.values():
-            counts[standing.state] += 1
-        chunks += len(points)
-        if on_progress:
-            on_progress(Progress(sum(counts.values()), chunks, 0, len(rejections), time.monotonic() - started))
-    if sync:
-        absent = sorted(others(target, source_ids.__contains__))
-        for batch in in_groups(absent, _DELETED_AT_ONCE):
-            target.delete(filter=written_of(batch))
-        counts["removed"] = len(absent)
-    if chunks:
-        target.optimize()
-    return IngestReport(
-        **counts,
-        elsewhere_ids=(),
-        rejected=len(rejections),
-        chunks=chunks,
-        reused=chunks,
-        tokens=0,
-        unknown=0,
-        seconds=time.monotonic() - started,
-        kept=0,
-        kept_because="",
-        dry_run=False,
-        rejections=tuple(rejections),
-        damaged=damage.damaged,
-        foreign=damage.foreign,
-    )
+        if points and not self._dry_run:
+            alike = self._source.spec.lexical == self._target.spec.lexical
+            self._target.upsert(points if alike else with_words(points, self._target.spec.lexical, self._words))
+            self._chunks += len(points)
+        changed = {one: revisions[one] for one in fresh if stored[one].state == "changed"}
+        if changed and not self._dry_run:
+            self._target.delete(filter=written_of(list(changed), revisions_but=list(changed.values())))
+        for document_id, standing in stored.items():
+            self._counts[standing.state] += document_id not in kept
+        self._kept += len(kept)
+
+    def _reject(self, document_ids: list[str]) -> None:
+        self._rejected += len(document_ids)
+        self._rejections += [incomplete(self._source, one) for one in document_ids[: _KEPT - len(self._rejections)]]
+
+
+def _groups(documents: Documents) -> Iterator[dict[str, list[Record]]]:
+    """Documents in groups that memory holds."""
+    group: dict[str, list[Record]] = {}
+    passages = 0
+    for document_id, records in documents:
+        group[document_id] = records
+        passages += len(records)
+        if len(group) == _GROUP or passages >= _GROUP_PASSAGES:
+            yield group
+            group, passages = {}, 0
+    if group:
+        yield group

@@ -20,6 +20,7 @@ class Stored(NamedTuple):
     state: State
     generation: int  # the highest that any of its passages has; 0 if there is none
     folder: str = ""  # where those were read; "" where that is not known
+    revision: str = ""  # of those; "" if there is none
 
 
 def compare(index: VectorIndex, revisions: Mapping[str, str]) -> dict[str, Stored]:
@@ -42,7 +43,7 @@ def compare(index: VectorIndex, revisions: Mapping[str, str]) -> dict[str, Store
             return Stored("added", 0)
         complete = all(chunk[:2] == (revision, len(chunks)) for chunk in chunks)
         newest = max(chunks, key=lambda chunk: chunk[2])
-        return Stored("unchanged" if complete else "changed", newest[2], newest[3])
+        return Stored("unchanged" if complete else "changed", newest[2], newest[3], newest[0])
 
     return {document_id: standing(document_id, revision) for document_id, revision in revisions.items()}
 

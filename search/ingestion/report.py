@@ -39,7 +39,7 @@ class IngestReport:
         tokens: tokens embedded, special ones left out.
         unknown: documents with a passage of which the embedder does not know more than a fifth of the tokens.
         seconds: from first to last.
-        kept: documents that a sync would have removed, but did not; see kept_because.
+        kept: documents that a sync would have removed, or a copy replaced, but did not; see kept_because.
         kept_because: why; empty if there are none.
         dry_run: whether nothing was written, and the figures say what would have been; chunks and tokens are then 0.
         rejections: the first thousand of them, each with file, line and reason.

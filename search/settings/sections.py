@@ -182,6 +182,9 @@ class LayoutSettings(_Section):
     metadata: str | None = Field(None, description="The object that holds the metadata; empty for all other fields.")
     vector: str | None = Field(None, description="The name of the vector that is searched; empty for the unnamed one.")
     filter: dict[str, Any] | None = Field(None, description="Which points count at all: a Qdrant filter on fields as they are.")
+    order: tuple[Annotated[str, StringConstraints(min_length=1)], ...] | None = Field(
+        None, description="What passages of a document are in order by, such as a page and a place on it; empty for nothing."
+    )
 
 
 class EdgeSettings(_Section):

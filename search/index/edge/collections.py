@@ -52,8 +52,8 @@ class EdgeCollections:
         aliases = tuple(alias for alias, leads_to in self.aliases().items() if leads_to == folder.name)
         return CollectionInfo(folder.name, str(folder), aliases, points, spec, details)
 
-    def named(self, name: str, storage: StorageSettings) -> VectorIndex:
-        """What is searched and filled by a name, not yet opened."""
+    def named(self, name: str, storage: StorageSettings, like: str | None = None) -> VectorIndex:  # noqa: ARG002
+        """What is searched and filled by a name, not yet opened. There is one machine, so it is like any other."""
         return EdgeIndex(self._data, name, storage)
 
     def open(self, name: str, storage: StorageSettings, purpose: str = "", like: str | None = None) -> VectorIndex:  # noqa: ARG002

@@ -138,8 +138,8 @@ class EdgeProcess:
         info: CollectionInfo = self.call("info", name, exact)
         return info
 
-    def named(self, name: str, storage: StorageSettings) -> VectorIndex:
-        """What is searched and filled by a name, not yet opened."""
+    def named(self, name: str, storage: StorageSettings, like: str | None = None) -> VectorIndex:  # noqa: ARG002
+        """What is searched and filled by a name, not yet opened. There is one machine, so it is like any other."""
         return _Index(self, next(self._tickets), name, storage, None)
 
     def open(self, name: str, storage: StorageSettings, purpose: str = "", like: str | None = None) -> VectorIndex:  # noqa: ARG002

@@ -255,8 +255,10 @@ class QdrantIndex:
             for record in records:
                 if self._layout:
                     payload, vector = self._payload(record), named(record.vector, self._layout.vector)
-                    more = {"embedded": self._layout.embedded(record.payload or {})} if vectors and payload else {}
-                    yield Record(str(record.id), {**payload, **more}, vector)
+                    if vectors and payload:  # for whoever copies it, or proves its embedder
+                        stored = record.payload or {}
+                        payload = {**payload, "embedded": self._layout.embedded(stored), "place": self._layout.place(stored)}
+                    yield Record(str(record.id), payload, vector)
                 else:
                     yield Record(str(record.id), record.payload or {}, *of_vectors(record.vector))
             if offset is None:

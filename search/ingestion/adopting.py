@@ -1,0 +1,269 @@
+"""How does a collection that another program filled become one of this package's? Its points are copied as passages.
+
+Vectors are kept, words are added, and nothing is embedded. Points that name the same document become its passages, in reading
+order, if something tells that order; else each of them is a document of its own.
+"""
+
+import hashlib
+import json
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from search.documents import Chunk, Document, Rejection
+from search.embedding.dense import Embedder
+from search.embedding.sparse import WordsLike, words_like
+from search.errors import IndexRejected, InvalidDocument
+from search.index.contract import CollectionSpec, Record, VectorIndex, to_engine_id
+from search.index.points import as_passage, to_point
+from search.ingestion.copying import copy
+from search.ingestion.damage import Damage
+from search.ingestion.report import IngestReport, OnProgress
+from search.query.proof import prove
+
+_ADOPTED = "adopted-"  # how revisions of documents begin that were copied, and not ingested since
+_AT_ONCE = 256  # points
+_MOST_PASSAGES = 10_000  # of a document; what more points name is no document
+_EXAMPLES = 3
+_LISTED = 1000  # rejections
+_LEAST_OVERLAP = 16  # characters that a passage repeats of the one before, where it is no chance
+_LONGEST_OVERLAP = 20_000
+_BETWEEN = "\n\n"  # passages that do not overlap
+_ENTRY = np.dtype([("name", "<u8"), ("numbered", "?"), ("id", "V16")])  # of a point: a hash of its document's name, and its id
+
+
+@dataclass(frozen=True, slots=True)
+class Adoption:
+    """What became of it.
+
+    Attributes:
+        source: the collection that another program filled.
+        layout: where its passages lie, in words.
+        points: how many there are that count.
+        left_out: of them, those without text or without a vector …
+        examples: … and the ids of some.
+        apart: documents that share their name with others, since nothing tells their order: NAME#POINT.
+        ingest: how the collection of this package was filled. It keeps documents that were ingested into it since.
+    """
+
+    source: str
+    layout: str
+    points: int
+    left_out: int
+    examples: tuple[str, ...]
+    apart: int
+    ingest: IngestReport
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as plain data."""
+        return {**asdict(self), "ingest": self.ingest.to_dict()}
+
+
+def adopt(
+    source: VectorIndex,
+    target: VectorIndex,
+    embedder: Embedder,
+    *,
+    lexical: str = "",
+    words: WordsLike = words_like,
+    dry_run: bool = False,
+    on_progress: OnProgress | None = None,
+) -> Adoption:
+    """Copy. Killed, the same call goes on; run again later, it brings what is new or changed, and removes nothing.
+
+    Args:
+        source: a collection that another program filled. It is only read.
+        target: is made if it does not exist.
+        embedder: of both, which is proved.
+        lexical: the words of a collection that is made, as search.embedding.sparse describes them; "" for none.
+        words: gives what makes words like a collection's.
+        dry_run: write nothing, and report what would be.
+        on_progress: called after every group of documents.
+
+    Raises:
+        IndexRejected: this package made the source.
+        IndexMismatch: another embedder filled it, its passages are not found, or the target was not made by this package for it.
+        CollectionNotFound: there is no source.
+        IndexBusy: another process writes to the target.
+        IndexFailure: either of them gave up; what was written stays, and the same call again goes on from there.
+    """
+    spec = CollectionSpec(embedder.dimension, embedder.fingerprint, lexical)
+    source.ensure(spec, create=False)
+    if not source.spec.layout:
+        message = f"collection {source.name!r} at {source.location} was made by this package; it is ingested into as it is"
+        raise IndexRejected(message)
+    prove(source, embedder)
+    reading = _Reading(source, embedder)
+    report = copy(
+        source,
+        target,
+        spec,
+        dry_run=dry_run,
+        on_progress=on_progress,
+        damage=Damage(),
+        words=words,
+        documents=reading.documents(),
+        keep=lambda revision: not revision.startswith(_ADOPTED),
+    )
+    rejections = (*reading.rejections, *report.rejections)[:_LISTED]
+    report = replace(report, rejected=report.rejected + reading.rejected, rejections=rejections)
+    left_out, examples = reading.left_out, tuple(reading.examples)
+    return Adoption(source.name, source.spec.layout, reading.points, left_out, examples, reading.apart, report)
+
+
+class _Reading:
+    """Documents of a collection that another program filled, with an account of what they are not made of.
+
+    Read twice: for the names of documents, and then document by document. Memory holds 25 bytes for each point.
+    """
+
+    def __init__(self, source: VectorIndex, embedder: Embedder) -> None:
+        self._source = source
+        self._tokenizer = embedder.tokenizer
+        self.points = 0
+        self.left_out = 0
+        self.examples: list[str] = []
+        self.apart = 0
+        self.rejected = 0
+        self.rejections: list[Rejection] = []
+
+    def documents(self) -> Iterator[tuple[str, list[Record]]]:
+        """Ids with the passages of each as this package stores them, but for the generation."""
+        for named, ids in self._groups():
+            found: dict[str, list[Record]] = {}
+            for record in self._points(ids):
+                if as_passage(record.payload) is None or record.vector is None:
+                    self._leave_out(record.id)
+                else:
+                    found.setdefault(str(record.payload["document_id"]), []).append(record)
+            for name, records in found.items():
+                places = {record.payload["place"] for record in records}
+                if named and len(records) == 1:
+                    yield from self._document(name, records)
+                elif named and None not in places and len(places) == len(records):
+                    yield from self._document(name, sorted(records, key=lambda record: record.payload["place"]))
+                else:
+                    for record in records:
+                        self.apart += 1
+                        yield from self._document(f"{name}#{record.id}", [record])
+
+    def _groups(self) -> Iterator[tuple[bool, list[str]]]:
+        """Ids of points, those of one document together, after whether they are named by what can be a document."""
+        entries = self._entries()
+        order = np.argsort(entries["name"], kind="stable")
+        borders = np.flatnonzero(np.diff(entries["name"][order])) + 1
+        group: list[str] = []
+        for places in np.split(order, borders) if len(order) else []:
+            if len(places) > _MOST_PASSAGES:
+                for first in range(0, len(places), _AT_ONCE):
+                    yield False, [_id_of(entries[place]) for place in places[first : first + _AT_ONCE]]
+                continue
+            if group and len(group) + len(places) > _AT_ONCE:
+                yield True, group
+                group = []
+            group += [_id_of(entries[place]) for place in places]
+        if group:
+            yield True, group
+
+    def _entries(self) -> np.ndarray:
+        entries = bytearray()
+        for record in self._source.scroll():
+            self.points += 1
+            if as_passage(record.payload) is None:
+                self._leave_out(record.id)
+                continue
+            digest = hashlib.blake2b(str(record.payload["document_id"]).encode(), digest_size=8).digest()
+            point = to_engine_id(record.id)
+            kept = point.to_bytes(16, "big") if isinstance(point, int) else uuid.UUID(point).bytes
+            entries += digest + bytes([isinstance(point, int)]) + kept
+        return np.frombuffer(bytes(entries), _ENTRY)
+
+    def _points(self, ids: Sequence[str]) -> Iterator[Record]:
+        for first in range(0, len(ids), _AT_ONCE):
+            some = [to_engine_id(one) for one in ids[first : first + _AT_ONCE]]
+            yield from self._source.scroll({"must": [{"has_id": some}]}, vectors=True)
+
+    def _leave_out(self, point_id: str) -> None:
+        self.left_out += 1
+        if len(self.examples) < _EXAMPLES:
+            self.examples.append(point_id)
+
+    def _document(self, document_id: str, records: Sequence[Record]) -> Iterator[tuple[str, list[Record]]]:
+        try:
+            yield document_id, self._passages(document_id, records)
+        except InvalidDocument as error:
+            self.rejected += 1
+            if len(self.rejections) < _LISTED:
+                self.rejections.append(Rejection(self._source.name, None, document_id, str(error)))
+
+    def _passages(self, document_id: str, records: Sequence[Record]) -> list[Record]:
+        stored = [record.payload for record in records]
+        text, starts = joined([str(payload["text"]) for payload in stored])
+        title, metadata = str(stored[0]["title"]), shared([payload["metadata"] for payload in stored])
+        document = Document(document_id, text, title, metadata)  # which checks all of it
+        cut = [[payload["title"], payload["text"], payload["metadata"]] for payload in stored]
+        revision = f"{_ADOPTED}{document.content_hash(cut)}"
+        chunks = []
+        for number, (payload, start) in enumerate(zip(stored, starts, strict=True)):
+            end = start + len(payload["text"])
+            after = text[end : starts[number + 1]] if number + 1 < len(starts) else ""
+            own = Document(document_id, payload["text"], payload["title"], payload["metadata"])
+            chunks.append(
+                Chunk(document_id, number, own.text, start, end, own.title, own.metadata, document_title=title, after=after)
+            )
+        window = self._tokenizer.max_tokens - self._tokenizer.special_tokens(pair=False)
+        made = []
+        tallies = self._tokenizer.tally([chunk.passage for chunk in chunks])
+        for record, chunk, tally in zip(records, chunks, tallies, strict=True):
+            assert record.vector is not None  # noqa: S101  # see documents
+            point = to_point(chunk, record.vector, tally, window, revision, len(chunks), 0)
+            more = {"document_metadata": dict(metadata)} if chunk.number == 0 and metadata != chunk.metadata else {}
+            made.append(Record(point.id, {**point.payload, **more}, point.vector))
+        return made
+
+
+def joined(texts: Sequence[str]) -> tuple[str, list[int]]:
+    """Passages in reading order as one text, and where in it each begins; what two have in common stands in it once."""
+    text, starts = texts[0], [0]
+    for before, following in pairwise(texts):
+        repeated = _overlap(before, following)
+        starts.append(len(text) - repeated if repeated else len(text) + len(_BETWEEN))
+        text += following[repeated:] if repeated else _BETWEEN + following
+    return text, starts
+
+
+def _overlap(before: str, following: str) -> int:
+    """How many characters a text ends with that another one begins with, if that is hardly by chance."""
+    longest = min(len(before), len(following), _LONGEST_OVERLAP)
+    head, tail = following[:longest], before[-longest:]
+    borders = [0] * len(head)  # the prefix function of Knuth, Morris and Pratt, so that no text takes quadratic time
+    length = 0
+    for at in range(1, len(head)):
+        while length and head[at] != head[length]:
+            length = borders[length - 1]
+        length += head[at] == head[length]
+        borders[at] = length
+    length = 0
+    for character in tail:
+        while length and (length == len(head) or character != head[length]):
+            length = borders[length - 1]
+        length += character == head[length]
+    return length if length >= _LEAST_OVERLAP else 0
+
+
+def shared(metadata: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The metadata that all passages have in common."""
+    first, *rest = metadata
+    written = [{name: json.dumps(value, sort_keys=True) for name, value in one.items()} for one in rest]
+    return {
+        name: value for name, value in first.items() if all(one.get(name) == json.dumps(value, sort_keys=True) for one in written)
+    }
+
+
+def _id_of(entry: Any) -> str:
+    point = bytes(entry["id"])
+    return str(int.from_bytes(point, "big")) if entry["numbered"] else str(uuid.UUID(bytes=point))
