@@ -16,6 +16,7 @@ from search.settings import (
     NoReranker,
     ServerSettings,
     Settings,
+    embedder_of,
 )
 
 if TYPE_CHECKING:
@@ -53,15 +54,16 @@ def needs_extra() -> Iterator[None]:
 
 @needs_extra()
 def build_embedder(settings: Settings) -> "Embedder":
-    """The embedder that the settings name."""
+    """The embedder that the settings name for their collection."""
     from search.embedding.dense import FastEmbedEmbedder
 
+    chosen = embedder_of(settings)
     return FastEmbedEmbedder(
-        settings.embedder.model,
+        chosen.model,
         device=settings.device,
         threads=settings.threads,
         cache=settings.model_cache,
-        batch_tokens=settings.embedder.batch_tokens,
+        batch_tokens=chosen.batch_tokens,
         cuda=settings.cuda,
     )
 
@@ -78,7 +80,7 @@ def build_live_embedder(settings: Settings, fingerprint: str, known: "Iterable[E
             return one
     name = fingerprint.rpartition("@")[0]
     try:
-        embedder = build_embedder(settings.model_copy(update={"embedder": EmbedderSettings(model=name)}))
+        embedder = build_embedder(settings.model_copy(update={"embedder": EmbedderSettings(model=name), "collections": {}}))
         if embedder.fingerprint.rpartition("@")[2] == digest:
             return embedder
     except ModelError as error:

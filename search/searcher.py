@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from search.documents import Document, Rejection, RerankResult, Retrieval, SearchResult
 from search.errors import InvalidQuery, InvalidSettings, SearchError
 from search.factory import build_collections, build_embedder, build_live_embedder, build_reranker, build_words
-from search.settings import EdgeSettings, MemorySettings, Settings, checked_collection
+from search.settings import EdgeSettings, MemorySettings, Settings, checked_collection, embedder_of, section_of
 from search.system.forks import abandon, watch
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ class Searcher:
             if (wanted.index, wanted.data_dir, wanted.collection) != (now.index, now.data_dir, now.collection):
                 message = "a collection is reindexed where it is; open another searcher for another engine, data_dir or collection"
                 raise InvalidSettings(message)
-            embedder = self.embedder if wanted.embedder == now.embedder else build_embedder(wanted)
+            embedder = self.embedder if embedder_of(wanted) == embedder_of(now) else build_embedder(wanted)
             words = self.words if wanted.lexical == now.lexical else build_words(wanted, self.words)
             from search.ingestion.chunking import Chunker
             from search.ingestion.reindexing import Reindexing
@@ -193,6 +193,13 @@ class Searcher:
                 "what another program filled is on a Qdrant server: name it (SEARCH_INDEX__ENGINE=qdrant, SEARCH_INDEX__URL=…)"
             )
             raise InvalidSettings(message)
+        own = self.settings.collection
+        wanted, ours = (embedder_of(self.settings, one).model for one in (collection, own))
+        if wanted != ours:
+            raise InvalidSettings(
+                f"the settings name {wanted} as the embedder of {collection!r}, and {ours} as that of {own!r}, "
+                f"which is to keep its vectors; name the same one under {section_of(own)} in search.toml"
+            )
         with self._parts.writing:
             embedder, words, storage = self.embedder, self.words, self.settings.storage
             from search.ingestion.adopting import adopt
@@ -434,7 +441,8 @@ class _Parts:
     @property
     def embedder(self) -> "Embedder":
         """The first stage's model."""
-        embedder: Embedder = self._once("embedder", build_embedder)
+        settings = self.settings  # of which the lender's may name another one
+        embedder: Embedder = self._once("embedder", lambda _: build_embedder(settings), embedder_of(settings).model)
         return embedder
 
     @property
@@ -446,7 +454,7 @@ class _Parts:
     @property
     def loaded_embedder(self) -> "Embedder | None":
         """The same, if it was needed so far."""
-        return self._parts.get("embedder")
+        return self._parts.get(f"embedder {embedder_of(self.settings).model}")
 
     @property
     def reranker(self) -> "Reranker | None":
@@ -513,9 +521,10 @@ class _Parts:
                 index.close()
             if settings.reranker != self.settings.reranker:
                 self._parts.pop("reranker", None)
-            self.settings = settings
             if embedder is not None:
-                self._parts["embedder"] = embedder
+                self._parts.pop(f"embedder {embedder_of(self.settings).model}", None)
+                self._parts[f"embedder {embedder_of(settings).model}"] = embedder
+            self.settings = settings
             if words is not None:
                 self._parts["words"] = words
 
@@ -541,7 +550,8 @@ class _Parts:
     def _is_written(self) -> bool:
         return self.writing.locked() or any(one._is_written() for one in list(self._borrowers))  # noqa: SLF001  # others of its kind
 
-    def _once(self, name: str, build: Callable[[Settings], Any]) -> Any:
+    def _once(self, kind: str, build: Callable[[Settings], Any], which: str = "") -> Any:
+        name = f"{kind} {which}".strip()
         with self._building:
             if self._torn and name == "collections":
                 message = (
@@ -550,8 +560,8 @@ class _Parts:
                 raise SearchError(message)
             if self._closed:
                 raise SearchError("this searcher is closed; open another with open_search()")
-            if self._lender is not None and name in _LENT and name not in self._parts:
-                return self._lender._once(name, build)  # noqa: SLF001  # another of its kind
+            if self._lender is not None and kind in _LENT and name not in self._parts:
+                return self._lender._once(kind, build, which)  # noqa: SLF001  # another of its kind
             if name not in self._parts:
                 self._parts[name] = build(self.settings)
             return self._parts[name]

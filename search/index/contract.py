@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from search.documents import Fusion, Retrieval, SparseVector
 from search.errors import IndexMismatch, IndexRejected
+from search.settings import section_of
 
 Vector = NDArray[np.float32]
 Payload = Mapping[str, Any]
@@ -204,8 +205,9 @@ def check_spec(collection: str, stored: CollectionSpec, wanted: CollectionSpec) 
     if stored.dimension != wanted.dimension or digests[0] != digests[1]:
         raise IndexMismatch(
             f"collection {collection!r} was built with the embedder {stored.fingerprint} ({stored.dimension} dimensions), "
-            f"but the settings name {wanted.fingerprint} ({wanted.dimension}): set the embedder back, "
-            "ingest into another collection (--collection NAME), or bring this one to the new embedder with `search reindex`"
+            f"but the settings name {wanted.fingerprint} ({wanted.dimension}): set the embedder back (for this collection alone: "
+            f"`embedder` under {section_of(collection)} in search.toml), ingest into another collection (--collection NAME), "
+            "or bring this one to the new embedder with `search reindex`"
         )
 
 

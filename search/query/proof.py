@@ -6,6 +6,7 @@ from search.embedding.dense import Embedder, known_embedders
 from search.errors import IndexMismatch
 from search.index.contract import VectorIndex
 from search.index.points import passages
+from search.settings import section_of
 
 _PROVED = 8  # passages that are embedded again
 _LEAST_COSINE = 0.99  # the median of them
@@ -40,7 +41,8 @@ def prove(index: VectorIndex, embedder: Embedder) -> None:
         known = ", ".join(known_embedders(index.spec.dimension)) or "none is known by name"
         raise IndexMismatch(
             f"collection {index.name!r} at {index.location} was filled by another program, and with another embedder: {problem}. "
-            f"Name the one that filled it (SEARCH_EMBEDDER__MODEL); of {index.spec.dimension} dimensions there are: {known}"
+            f"Name the one that filled it (SEARCH_EMBEDDER__MODEL, or `embedder` under {section_of(index.name)} in search.toml); "
+            f"of {index.spec.dimension} dimensions there are: {known}"
         )
 
 

@@ -6,6 +6,7 @@ What the files in the working folder may not decide stands in `files.py`.
 """
 
 import io
+import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -30,6 +31,7 @@ from search.settings.sections import (
     CausalSettings,
     ChatSettings,
     ChunkingSettings,
+    CollectionSettings,
     CrossEncoderSettings,
     CudaSettings,
     Device,
@@ -54,6 +56,7 @@ __all__ = [
     "CausalSettings",
     "ChatSettings",
     "ChunkingSettings",
+    "CollectionSettings",
     "CrossEncoderSettings",
     "CudaSettings",
     "Device",
@@ -74,7 +77,9 @@ __all__ = [
     "StorageSettings",
     "checked_collection",
     "child_environment",
+    "embedder_of",
     "files_read",
+    "section_of",
     "unknown_names",
     "varied",
 ]
@@ -139,7 +144,7 @@ class Settings(BaseSettings):
     collection: str = Field("documents", pattern=_NAME)
     index: Annotated[EdgeSettings | ServerSettings | MemorySettings, Field(discriminator="engine")] = EdgeSettings()
     storage: StorageSettings = StorageSettings()
-    collections: dict[str, LayoutSettings] = Field({}, description="By name, what other programs filled on a Qdrant server.")
+    collections: dict[str, CollectionSettings] = Field({}, description="By name, what holds for one collection alone.")
     embedder: EmbedderSettings = EmbedderSettings()
     lexical: LexicalSettings = LexicalSettings()
     reranker: RerankerSettings = CrossEncoderSettings()
@@ -243,6 +248,20 @@ def checked_collection(name: str) -> str:
         message = f"{name[:100]!r} cannot name a collection; use letters, digits, points, hyphens and underscores, 100 at most"
         raise InvalidSettings(message)
     return name
+
+
+def embedder_of(settings: Settings, collection: str | None = None) -> EmbedderSettings:
+    """Which model turns text into vectors for a collection, the settings' own if none is named."""
+    chosen = settings.collections.get(collection or settings.collection)
+    if chosen is None or chosen.embedder is None:
+        return settings.embedder
+    return settings.embedder.model_copy(update={"model": chosen.embedder})
+
+
+def section_of(collection: str) -> str:
+    """The section of search.toml that is about one collection, for messages."""
+    name = collection if re.fullmatch(r"[A-Za-z0-9_-]+", collection) else json.dumps(collection, ensure_ascii=False)
+    return f"[collections.{name}]"
 
 
 def child_environment(**more: str) -> dict[str, str]:

@@ -187,6 +187,12 @@ class LayoutSettings(_Section):
     )
 
 
+class CollectionSettings(LayoutSettings):
+    """What holds for one collection: by which model it is searched and filled, and where another program put its passages."""
+
+    embedder: str | None = Field(None, min_length=1, description="Its embedder, as embedder.model names one; None: that one.")
+
+
 class EdgeSettings(_Section):
     """Qdrant Edge: the engine without a server, its files under `data_dir`."""
 

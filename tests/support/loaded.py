@@ -12,7 +12,7 @@ from search.embedding.dense import Embedder, FastEmbedEmbedder
 from search.reranking import calibrated
 from search.reranking.contract import Reranker
 from search.reranking.cross_encoder import CrossEncoder
-from search.settings import CrossEncoderSettings, EmbedderSettings, Settings
+from search.settings import CrossEncoderSettings, EmbedderSettings, Settings, embedder_of
 from search.system.forks import watch
 
 _NOWHERE = Path("/nonexistent")
@@ -30,7 +30,7 @@ def _reranker(threads: int | None) -> Reranker | None:
 
 def build_embedder(settings: Settings) -> Embedder:
     """A copy of it, which a test may change; any other model is loaded."""
-    if settings.device != "auto" or settings.embedder != EmbedderSettings():
+    if settings.device != "auto" or embedder_of(settings) != EmbedderSettings():
         return factory.build_embedder(settings)
     made = copy.copy(_embedder(settings.threads))
     assert isinstance(made, FastEmbedEmbedder)

@@ -55,7 +55,7 @@ from search.index.server.foreign import described, named
 from search.index.server.lease import Lease
 from search.index.server.transport import within
 from search.network.addresses import without_secrets
-from search.settings import LayoutSettings, StorageSettings
+from search.settings import LayoutSettings, StorageSettings, section_of
 
 _PAGE = 256
 _CONFLICT = 409
@@ -328,7 +328,9 @@ class QdrantIndex:
                 with self._translated():
                     spec, layout = described(self._client, target, self._chosen, dimension)
             except IndexMismatch as error:
-                remedy = f"say where its passages lie ([collections.{self.name}] of the settings), or choose another --collection"
+                remedy = (
+                    f"say where its passages lie (under {section_of(self.name)} in search.toml), or choose another --collection"
+                )
                 raise IndexMismatch(self._not_ours(f"{error}; {remedy}")) from error
         searched = as_made(self._storage, quantization_of(config), noted(config, "storage"))
         return _Described(spec, is_indexed_only(config), searched, layout)
