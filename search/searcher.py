@@ -204,7 +204,7 @@ class Searcher:
             embedder, words, storage = self.embedder, self.words, self.settings.storage
             from search.ingestion.adopting import adopt
 
-            source = self._patiently(self.collections.named(checked_collection(collection), storage), on_wait)
+            source = self._patiently(self.collections.named(checked_collection(collection, self.settings.index), storage), on_wait)
             target = self._patiently(self.collections.named(self.settings.collection, storage, like=collection), on_wait)
             try:
                 return adopt(
@@ -315,7 +315,7 @@ class Searcher:
             return self
         with self._naming:
             if collection not in self._beside:
-                other = self.settings.model_copy(update={"collection": checked_collection(collection)})
+                other = self.settings.model_copy(update={"collection": checked_collection(collection, self.settings.index)})
                 self._beside[collection] = Searcher(other, self._parts)
             return self._beside[collection]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from dotenv import dotenv_values
-from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, TypeAdapter, ValidationError, field_validator
+from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, SecretStr, TypeAdapter, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
@@ -23,7 +23,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from search.documents import Retrieval
+from search.documents import Retrieval, encodable
 from search.errors import InvalidSettings
 from search.settings.files import SettingsFile, check_consent, settings_files
 from search.settings.sections import (
@@ -52,6 +52,8 @@ from search.settings.sections import (
 )
 
 __all__ = [
+    "COLLECTION_NAME",
+    "LONGEST_COLLECTION_NAME",
     "ActiveDevice",
     "CausalSettings",
     "ChatSettings",
@@ -85,7 +87,20 @@ __all__ = [
 ]
 
 
-_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"  # of a collection
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"  # of a collection that this package makes
+_PIECE = r"[^\x00-\x1f\x7f/\\]"
+# Of any that a Qdrant server may have; not "." nor "..", which lead elsewhere in a URL.
+COLLECTION_NAME = rf"^(?:\.{{0,2}}[^\x00-\x1f\x7f/\\.]{_PIECE}*|\.\.\.{_PIECE}*)$"
+LONGEST_COLLECTION_NAME = 255
+
+
+def _of_a_collection(name: str) -> str:
+    if not re.fullmatch(COLLECTION_NAME, name) or len(name) > LONGEST_COLLECTION_NAME or not encodable(name):
+        shown = name.encode(errors="replace").decode()[:100]
+        raise ValueError(
+            f"no collection is called {shown!r}: a name has 1 to 255 characters, no slash, no control character, and is not . or .."
+        )
+    return name
 
 
 class _DotEnv(DotEnvSettingsSource):
@@ -141,7 +156,7 @@ class Settings(BaseSettings):
 
     config: Path | None = Field(None, description="A file of settings to read instead of search.toml; no file may name one.")
     data_dir: Path = Field(default_factory=lambda: Path.home() / ".local/share/two-stage-search")
-    collection: str = Field("documents", pattern=_NAME)
+    collection: Annotated[str, AfterValidator(_of_a_collection)] = "documents"
     index: Annotated[EdgeSettings | ServerSettings | MemorySettings, Field(discriminator="engine")] = EdgeSettings()
     storage: StorageSettings = StorageSettings()
     collections: dict[str, CollectionSettings] = Field({}, description="By name, what holds for one collection alone.")
@@ -179,6 +194,7 @@ class Settings(BaseSettings):
             raise InvalidSettings(f"invalid settings: {problems}. See `search --help` and README.md for what can be set") from error
         except (ValueError, OSError) as error:  # a variable that cannot be parsed
             raise InvalidSettings(f"settings cannot be read: {error}") from error
+        checked_collection(self.collection, self.index)
 
     @classmethod
     def settings_customise_sources(
@@ -238,12 +254,22 @@ def varied(settings: Settings, changes: Mapping[str, str]) -> Settings:
     return settings.model_copy(update={"reranker": reranker, "depth": depth, "retrieval": retrieval})
 
 
-def checked_collection(name: str) -> str:
+def checked_collection(name: str, index: EdgeSettings | ServerSettings | MemorySettings | None = None) -> str:
     """The name of a collection, if it can be one.
+
+    Args:
+        name: what is asked for.
+        index: the engine, where the collection may be somebody else's: a server has names that this package gives to none. None for
+            a collection or an alias that is made.
 
     Raises:
         InvalidSettings: it cannot.
     """
+    if isinstance(index, ServerSettings):
+        try:
+            return _of_a_collection(name)
+        except ValueError as error:
+            raise InvalidSettings(str(error)) from error
     if not re.fullmatch(_NAME, name):
         message = f"{name[:100]!r} cannot name a collection; use letters, digits, points, hyphens and underscores, 100 at most"
         raise InvalidSettings(message)

@@ -10,7 +10,7 @@ from collections import deque
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, NamedTuple, Self
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from qdrant_client import QdrantClient, models
 
@@ -74,7 +74,7 @@ class QdrantStandIn:
         self.requests.append(f"{method} {path}")
         self.bodies.append((f"{method} {path}", body))
         with self._lock:
-            match [method, *path.strip("/").split("/")]:
+            match [method, *map(unquote, path.strip("/").split("/"))]:
                 case ["GET", ""]:
                     return 200, None
                 case ["GET", "collections", name, "exists"]:

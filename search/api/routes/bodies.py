@@ -4,6 +4,8 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, WithJsonSchema, model_validator
 
+from search.settings import COLLECTION_NAME, LONGEST_COLLECTION_NAME
+
 _DEEPEST = 20
 _MOST_PARTS = 5_000
 _MOST_FIELDS = 50
@@ -30,7 +32,9 @@ def _reasonable(filter: dict[str, JsonValue]) -> dict[str, JsonValue]:
 
 
 Filter = Annotated[dict[str, JsonValue], AfterValidator(_reasonable)]
-CollectionName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", examples=["documents"])]
+CollectionName = Annotated[
+    str, Field(pattern=COLLECTION_NAME, min_length=1, max_length=LONGEST_COLLECTION_NAME, examples=["documents"])
+]
 DocumentId = Annotated[str, Field(min_length=1, max_length=LONGEST_ID, examples=["notes/cats.md"])]
 
 _FILTER: dict[str, JsonValue] = {"must": [{"key": "metadata.legs", "match": {"value": 4}}]}

@@ -163,6 +163,6 @@ class EdgeCollections:
 
     def _folder(self, name: str) -> Path:
         folder = self._data.collections / self._data.leads_to(name)
-        if not (folder / "collection.json").is_file():
+        if folder.parent != self._data.collections or not (folder / "collection.json").is_file():
             raise CollectionNotFound(f"there is no collection {name!r} in {self.location}; search collections list shows them")
         return folder

@@ -1,7 +1,9 @@
 """The collections of a Qdrant server, and of qdrant-client's in-memory mode."""
 
 import contextlib
+import shlex
 from collections.abc import Mapping
+from urllib.parse import quote
 
 from qdrant_client import QdrantClient, models
 
@@ -110,7 +112,7 @@ class QdrantCollections:
         if alias in self.names():
             raise IndexRejected(
                 f"{alias!r} at {self.location} is a collection itself, and cannot lead to another one; make an alias of another "
-                f"name (search collections alias NAME {alias}), search by that one, and reindex it"
+                f"name (search collections alias NAME {shlex.quote(alias)}), search by that one, and reindex it"
             )
 
     def switch(self, alias: str, name: str) -> None:
@@ -172,13 +174,13 @@ class QdrantCollections:
             raise IndexRejected(
                 f"a snapshot made at {self.location} would lack {missing} of the {shards} shards of {target!r}, which are whole on "
                 "other nodes of the cluster only; have every node write its own (curl -X POST "
-                f"http://NODE:6333/collections/{target}/snapshots), and recover each on its node"
+                f"http://NODE:6333/collections/{quote(target, safe='')}/snapshots), and recover each on its node"
             )
         with self._translated():
             made = self._client.create_snapshot(target, wait=True)
         if made is None:
             raise IndexRejected(f"{self.location} makes no snapshots")
-        return f"{self.location}/collections/{target}/snapshots/{made.name}"
+        return f"{self.location}/collections/{quote(target, safe='')}/snapshots/{quote(made.name, safe='')}"
 
     def close(self) -> None:
         """Close the connections."""

@@ -55,7 +55,7 @@ from search.index.server.foreign import described, named
 from search.index.server.lease import Lease
 from search.index.server.transport import within
 from search.network.addresses import without_secrets
-from search.settings import LayoutSettings, StorageSettings, section_of
+from search.settings import LayoutSettings, StorageSettings, checked_collection, section_of
 
 _PAGE = 256
 _CONFLICT = 409
@@ -352,6 +352,7 @@ class QdrantIndex:
         if not self._aliased:
             self._make(self.name, spec)
             return self.name
+        checked_collection(self.name)
         first = f"{self.name}{FIRST}"
         left = [one for one in versions(self.name, self._names()) if self._client.count(one, exact=False).count]
         if left and (target := self._resolve()) is not None:  # another process was quicker
