@@ -35,7 +35,7 @@ from search.index.server.connection import connect
 from search.index.server.errors import translate
 from search.index.server.index import QdrantIndex
 from search.searcher import open_search
-from search.settings import Settings
+from search.settings import Settings, StorageSettings
 
 SPEC = CollectionSpec(4, "model@1")
 ID = "8c0d6a8e-5a39-5f0c-9a5e-0d8c1c3a6b1f"
@@ -160,7 +160,7 @@ def test_a_creation_that_was_interrupted_is_finished(healthy: int, standin: Qdra
     standin.faults.clear()
     standin.requests.clear()
     index.ensure(SPEC, create=True)
-    assert standin.requests.count("PUT /collections/documents.v1/index") == 2
+    assert standin.indexed["documents.v1"] == {"document_id": "keyword", "revision": "keyword"}
     assert "POST /collections/aliases" in (standin.requests if healthy < 5 else ["POST /collections/aliases"])
     index.upsert([point()])
     assert index.count() == 1
@@ -184,6 +184,28 @@ def test_a_server_whose_version_is_new_or_hidden_is_taken(version: str, standin:
     index.ensure(SPEC, create=True)
     assert index.count() == 0
     index.close()
+
+
+def test_payload_indexes_are_asked_for_where_they_are_missing(standin: QdrantStandIn) -> None:
+    index = opened(standin.url)
+    index.ensure(SPEC, create=True)
+    index.close()
+    standin.requests.clear()
+    storage = StorageSettings(payload_indexes={"metadata.year": "integer", "metadata.tags[]": "keyword"})
+    index = QdrantIndex(connect(standin.url), "documents", standin.url, storage)
+    index.ensure(SPEC, create=True)
+    index.close()
+    made = {"document_id": "keyword", "revision": "keyword", "metadata.year": "float", "metadata.tags": "keyword"}
+    assert standin.indexed["documents.v1"] == made
+    assert standin.requests.count("PUT /collections/documents.v1/index") == 2
+    standin.indexed["documents.v1"]["metadata.year"] = "integer"  # as earlier versions made it
+    standin.requests.clear()
+    for _ in range(2):
+        index = QdrantIndex(connect(standin.url), "documents", standin.url, storage)
+        index.ensure(SPEC, create=True)
+        index.close()
+    assert standin.requests.count("PUT /collections/documents.v1/index") == 1
+    assert standin.indexed["documents.v1"] == made  # one that nobody asks for any more stays
 
 
 def test_two_creators_at_once(standin: QdrantStandIn) -> None:

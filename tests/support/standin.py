@@ -50,6 +50,7 @@ class QdrantStandIn:
         self.nodes = nodes  # of the cluster that this would be the first of
         self.dead: set[int] = set()  # shards that this node does not hold whole at the moment
         self._spread: dict[str, dict[str, Any]] = {}  # how collections were made
+        self.indexed: dict[str, dict[str, str]] = {}  # payload indexes: type by field by collection; filters ask none of them
         self._quantized: dict[str, Any] = {}  # likewise; vectors are compared whole all the same
         self._client = QdrantClient(":memory:")
         self._lock = threading.Lock()
@@ -95,6 +96,8 @@ class QdrantStandIn:
                     told = _plain(self._client.get_collection(name))
                     told["config"]["params"] |= self._spread.get(self._own_name(name), {})
                     told["config"]["quantization_config"] = self._quantized.get(self._own_name(name))
+                    kinds = self.indexed.get(self._own_name(name), {})
+                    told["payload_schema"] = {field: {"data_type": kind, "points": 0} for field, kind in kinds.items()}
                     return 200, told
                 case ["GET", "collections", name, "cluster"]:
                     return 200, self._cluster(self._spread[self._own_name(name)], self._client.count(name).count)
@@ -103,10 +106,12 @@ class QdrantStandIn:
                 case ["DELETE", "collections", name] if name in {one.alias_name for one in self._client.get_aliases().aliases}:
                     return 404, f"Collection `{name}` doesn't exist!"
                 case ["DELETE", "collections", name]:
+                    self.indexed.pop(name, None)
                     return 200, self._client.delete_collection(name)
                 case ["POST", "collections", name, "snapshots"]:
                     return 200, {"name": f"{name}-1.snapshot", "size": 1}
                 case ["PUT", "collections", name, "index"]:
+                    self.indexed.setdefault(self._own_name(name), {})[body["field_name"]] = body["field_schema"]
                     return 200, {"operation_id": 0, "status": "completed"}
                 case ["PUT", "collections", name, "points"]:
                     if self.refused and any(self.refused in point["payload"]["text"] for point in body["points"]):

@@ -4,7 +4,7 @@ import contextlib
 import math
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -72,6 +72,7 @@ class _Described(NamedTuple):
     indexed_only: bool  # whether the server takes filters on indexed fields only
     searched: StorageSettings  # how it is searched
     layout: Layout | None  # if another program filled it
+    indexed: dict[str, str]  # which fields have a payload index, of which type
 
 
 class QdrantIndex:
@@ -154,7 +155,7 @@ class QdrantIndex:
         self._take(target, stored)
         if create:
             with self._translated():
-                self._create_payload_indexes()  # again, lest a creation was interrupted before them
+                self._create_payload_indexes(stored.indexed)  # here, lest a creation was interrupted before them
         self._spec = stored.spec
         self._resolved_at = time.monotonic()
 
@@ -321,7 +322,8 @@ class QdrantIndex:
 
     def _described(self, target: str, dimension: int) -> "_Described":
         with self._translated():
-            config = self._client.get_collection(target).config
+            info = self._client.get_collection(target)
+        config = info.config
         spec, layout = spec_of(config), None
         if spec is None:
             try:
@@ -333,7 +335,8 @@ class QdrantIndex:
                 )
                 raise IndexMismatch(self._not_ours(f"{error}; {remedy}")) from error
         searched = as_made(self._storage, quantization_of(config), noted(config, "storage"))
-        return _Described(spec, is_indexed_only(config), searched, layout)
+        indexed = {field: str(one.data_type.value) for field, one in info.payload_schema.items()}
+        return _Described(spec, is_indexed_only(config), searched, layout, indexed)
 
     def _not_ours(self, problem: str) -> str:
         return f"collection {self.name!r} at {self.location} was not made by this package: {problem}"
@@ -379,12 +382,13 @@ class QdrantIndex:
             if error.status_code != _CONFLICT:  # another process was quicker; what it made is compared next
                 raise
 
-    def _create_payload_indexes(self) -> None:
+    def _create_payload_indexes(self, there: Mapping[str, str]) -> None:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Payload indexes have no effect in the local Qdrant", UserWarning)
             for field, kind in {**dict.fromkeys(KEYWORD_FIELDS, "keyword"), **self._storage.payload_indexes}.items():
-                schema = to_schema(kind, indexed_only=self._indexed_only)
-                self._client.create_payload_index(self._target, without_wildcard(field), schema)
+                path, schema = without_wildcard(field), to_schema(kind, indexed_only=self._indexed_only)
+                if there.get(path) != schema.value:
+                    self._client.create_payload_index(self._target, path, schema)
 
     @property
     def _vector(self) -> str | None:
