@@ -94,6 +94,7 @@ def _add_operations(app: FastAPI, service: Service) -> None:
     @app.get("/metrics", openapi_extra={"x-scope": "admin"}, tags=["operations"])
     async def metrics() -> Response:
         """What was counted since the start, for Prometheus."""
+        await service.health.refresh()
         return Response(service.metrics.written(), media_type=CONTENT_TYPE)
 
     @app.get("/openapi.json", openapi_extra=public, include_in_schema=False)

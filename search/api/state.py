@@ -15,6 +15,7 @@ from starlette.requests import Request
 
 from search.api.admission import Admission
 from search.api.errors import Refused
+from search.api.health import EngineHealth
 from search.api.keys import Keys
 from search.api.metrics import Metrics
 from search.api.traces import Traces
@@ -82,6 +83,7 @@ class Service:
         self.started = int(time.time())
         self._searcher = searcher
         self._engine: Collections | None = None  # once it is warmed up
+        self.health = EngineHealth(lambda: self.engine.health(settings.collection, settings.storage.payload_indexes), self.metrics)
 
     def searcher(self, collection: str | None, *, make: bool = False) -> Searcher:
         """The searcher of a collection, or of the one that the settings name. Asks the engine, so not for the event loop.
@@ -297,6 +299,7 @@ class Service:
             _log.error("something that was begun does not end; it is cut off")
             self.abort()
         self.parsing.shutdown(wait=False, cancel_futures=True)
+        self.health.close()
         self._searcher.close()
         self.traces.close()
 

@@ -24,6 +24,7 @@ from search.system.terminal import show
 if TYPE_CHECKING:
     from search.index.contract import VectorIndex
 
+_EMPTY = "nothing ingested yet"
 _PACKAGES = ("two-stage-search", "fastembed", "fastembed-gpu", "onnxruntime", "onnxruntime-gpu", "qdrant-client", "qdrant-edge-py")
 
 
@@ -170,39 +171,44 @@ def _service(service: ServiceSettings) -> str:
 
 
 def _collection(settings: Settings) -> Iterator[Finding]:
-    """The collection, and what its points hold: all of them are read."""
-    from search.index.contract import CollectionSpec
-
+    """The collection, its server, and what its points hold: all of them are read."""
     with ExitStack() as stack:
-
-        def look() -> "tuple[str, VectorIndex | None]":
-            embedder = build_embedder(settings)
-            collections = build_collections(settings)
-            stack.callback(collections.close)
-            index = collections.named(settings.collection, settings.storage)
-            stack.callback(index.close)
-            try:
-                index.ensure(CollectionSpec(embedder.dimension, embedder.fingerprint), create=False)
-            except CollectionNotFound:
-                return f"{index.name} at {index.location}: nothing ingested yet", None
-            if index.spec.layout:
-                return (
-                    f"{index.name} at {index.location}: {index.count():,} passages, of another program: {index.spec.layout}",
-                    index,
-                )
-            build_words(settings)(index.spec.lexical)  # which tells of words that cannot be made here
-            wordless = settings.lexical.model != "none" and not index.spec.lexical
-            more = ", found by vectors alone (search reindex adds words, and embeds nothing again)" if wordless else ""
-            return f"{index.name} at {index.location}: {index.count():,} passages{more}", index
-
         try:
-            detail, index = look()
+            engine = build_collections(settings)
         except SearchError as error:
             yield Finding("collection", ok=False, detail=str(error))
             return
-        yield Finding("collection", ok=True, detail=detail)
-        if index is not None:
+        stack.callback(engine.close)
+        index = engine.named(settings.collection, settings.storage)
+        stack.callback(index.close)
+        opened = _finding("collection", lambda: _opened(settings, index))
+        yield opened
+        try:
+            checks = engine.health(settings.collection, settings.storage.payload_indexes)
+        except SearchError as error:
+            checks = []
+            if opened.ok:  # else it was said already
+                yield Finding("server", ok=False, detail=str(error))
+        yield from (Finding(check.name, check.ok, check.detail) for check in checks)
+        if opened.ok and not opened.detail.endswith(_EMPTY):
             yield _finding("points", lambda: _points(index))
+
+
+def _opened(settings: Settings, index: "VectorIndex") -> str:
+    """What there is in a collection, which is open then."""
+    from search.index.contract import CollectionSpec
+
+    embedder = build_embedder(settings)
+    try:
+        index.ensure(CollectionSpec(embedder.dimension, embedder.fingerprint), create=False)
+    except CollectionNotFound:
+        return f"{index.name} at {index.location}: {_EMPTY}"
+    holds = f"{index.name} at {index.location}: {index.count():,} passages"
+    if index.spec.layout:
+        return f"{holds}, of another program: {index.spec.layout}"
+    build_words(settings)(index.spec.lexical)  # which tells of words that cannot be made here
+    wordless = settings.lexical.model != "none" and not index.spec.lexical
+    return f"{holds}, found by vectors alone (search reindex adds words, and embeds nothing again)" if wordless else holds
 
 
 def _points(index: "VectorIndex") -> str:

@@ -25,6 +25,15 @@ class CollectionInfo(NamedTuple):
     details: Mapping[str, Any]  # as the engine tells them: quantization, segments, status
 
 
+class HealthCheck(NamedTuple):
+    """What an engine says of one subject, such as its nodes or a collection's shards."""
+
+    name: str
+    ok: bool
+    detail: str  # what there is, and, if it is not ok, how to mend it
+    figures: Mapping[str, float] = {}  # the same in numbers
+
+
 class Collections(Protocol):
     """All collections of one engine. Methods raise kinds of IndexFailure."""
 
@@ -41,6 +50,14 @@ class Collections(Protocol):
 
     def info(self, name: str, *, exact: bool = False) -> CollectionInfo:
         """What is known of a collection, by its name or an alias, or `exact`ly by its name."""
+
+    def health(self, name: str, declared: Mapping[str, str]) -> list[HealthCheck]:
+        """How the engine fares, and a collection if it is there; empty for an engine inside this process. Nothing is changed.
+
+        Args:
+            name: of the collection, or an alias of it.
+            declared: fields that the settings want indexed, by type.
+        """
 
     def named(self, name: str, storage: StorageSettings, like: str | None = None) -> VectorIndex:
         """What is searched and filled by a name, not yet opened, and closed by itself.

@@ -49,6 +49,9 @@ class QdrantStandIn:
         self.refused = ""  # points with this in their text are refused, as some server's limits would have it
         self.nodes = nodes  # of the cluster that this would be the first of
         self.dead: set[int] = set()  # shards that this node does not hold whole at the moment
+        self.lost: set[int] = set()  # nodes that are gone; the first, number 0, is the one that is asked
+        self.ailing: dict[str, Any] = {}  # what collections tell instead of being well, such as their optimizer's status
+        self.strict: dict[str, Any] = {}  # strict mode of all collections
         self._spread: dict[str, dict[str, Any]] = {}  # how collections were made
         self.indexed: dict[str, dict[str, str]] = {}  # payload indexes: type by field by collection; filters ask none of them
         self._quantized: dict[str, Any] = {}  # likewise; vectors are compared whole all the same
@@ -97,8 +100,16 @@ class QdrantStandIn:
                     told["config"]["params"] |= self._spread.get(self._own_name(name), {})
                     told["config"]["quantization_config"] = self._quantized.get(self._own_name(name))
                     kinds = self.indexed.get(self._own_name(name), {})
+                    told |= self.ailing
+                    if self.strict:
+                        told["config"]["strict_mode_config"] = {"enabled": True, **self.strict}
                     told["payload_schema"] = {field: {"data_type": kind, "points": 0} for field, kind in kinds.items()}
                     return 200, told
+                case ["GET", "cluster"]:
+                    return 200, self._status()
+                case ["GET", "collections", name, "optimizations"]:
+                    summary = {"queued_optimizations": 1, "queued_segments": 2, "queued_points": 300, "idle_segments": 0}
+                    return 200, {"summary": summary, "running": []}
                 case ["GET", "collections", name, "cluster"]:
                     return 200, self._cluster(self._spread[self._own_name(name)], self._client.count(name).count)
                 case ["PATCH", "collections", name]:
@@ -152,8 +163,34 @@ class QdrantStandIn:
             for shard, node in places
             if node == 0
         ]
-        remote = [{"shard_id": shard, "peer_id": 1000 + node, "state": "Active"} for shard, node in places if node != 0]
+        remote = [
+            {"shard_id": shard, "peer_id": 1000 + node, "state": "Dead" if node in self.lost else "Active"}
+            for shard, node in places
+            if node != 0
+        ]
         return {"peer_id": 1000, "shard_count": shards, "local_shards": local, "remote_shards": remote, "shard_transfers": []}
+
+    def _status(self) -> dict[str, Any]:
+        if self.nodes == 1:
+            return {"status": "disabled"}
+        nodes = {1000 + node: f"http://node{node}:6335/" for node in range(self.nodes)}
+        error = {"count": 7, "latest_error": "Connection refused", "latest_error_timestamp": "2026-11-28T12:00:00Z"}
+        quorum = len(self.lost) < self.nodes / 2
+        return {
+            "status": "enabled",
+            "peer_id": 1000,
+            "peers": {str(peer): {"uri": uri} for peer, uri in nodes.items()},
+            "raft_info": {
+                "term": 3,
+                "commit": 90,
+                "pending_operations": 0 if quorum else 2,
+                "leader": 1000 if quorum else None,
+                "role": "Leader" if quorum else "Candidate",
+                "is_voter": True,
+            },
+            "consensus_thread_status": {"consensus_thread_status": "working", "last_update": "2026-11-28T12:00:00Z"},
+            "message_send_failures": {nodes[1000 + node]: error for node in sorted(self.lost)},
+        }
 
     def _create(self, name: str, body: dict[str, Any]) -> bool:
         self._spread[name] = {

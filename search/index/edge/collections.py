@@ -2,11 +2,12 @@
 
 import shutil
 import time
+from collections.abc import Mapping
 from itertools import chain, count
 from pathlib import Path
 
 from search.errors import CollectionNotFound, IndexBusy, IndexFull, IndexRejected
-from search.index.collections import CollectionInfo
+from search.index.collections import CollectionInfo, HealthCheck
 from search.index.contract import VectorIndex
 from search.index.edge.folder import DataFolder, describe, full_disk, make_private, read_description, read_spec
 from search.index.edge.index import EdgeIndex
@@ -51,6 +52,10 @@ class EdgeCollections:
             index.close()
         aliases = tuple(alias for alias, leads_to in self.aliases().items() if leads_to == folder.name)
         return CollectionInfo(folder.name, str(folder), aliases, points, spec, details)
+
+    def health(self, name: str, declared: Mapping[str, str]) -> list[HealthCheck]:  # noqa: ARG002
+        """Nothing: there is no server."""
+        return []
 
     def named(self, name: str, storage: StorageSettings, like: str | None = None) -> VectorIndex:  # noqa: ARG002
         """What is searched and filled by a name, not yet opened. There is one machine, so it is like any other."""

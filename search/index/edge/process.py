@@ -15,14 +15,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from search.errors import CollectionNotFound, IndexFailure, IndexFaulted, IndexTimeout, SearchError
-from search.index.collections import CollectionInfo
+from search.index.collections import CollectionInfo, HealthCheck
 from search.index.contract import Attempt, CollectionSpec, Matches, PlainFilter, Point, Query, Record, VectorIndex, once
 from search.index.edge.folder import DataFolder, User
 from search.settings import StorageSettings
@@ -137,6 +137,10 @@ class EdgeProcess:
         """What is known of a collection, by its name or an alias, or `exact`ly by its name."""
         info: CollectionInfo = self.call("info", name, exact)
         return info
+
+    def health(self, name: str, declared: Mapping[str, str]) -> list[HealthCheck]:  # noqa: ARG002
+        """Nothing: there is no server."""
+        return []
 
     def named(self, name: str, storage: StorageSettings, like: str | None = None) -> VectorIndex:  # noqa: ARG002
         """What is searched and filled by a name, not yet opened. There is one machine, so it is like any other."""

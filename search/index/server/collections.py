@@ -7,12 +7,14 @@ from urllib.parse import quote
 
 from qdrant_client import QdrantClient, models
 
-from search.errors import CollectionNotFound, IndexRejected
-from search.index.collections import CollectionInfo
+from search.errors import CollectionNotFound, IndexDenied, IndexRejected
+from search.index.collections import CollectionInfo, HealthCheck
 from search.index.contract import VectorIndex
 from search.index.server.conversion import Sharding, missing_shards, noted, quantization_of, spec_of
-from search.index.server.errors import translated
+from search.index.server.errors import IN_MEMORY, translated
+from search.index.server.health import ASKED_S, checks
 from search.index.server.index import QdrantIndex
+from search.index.server.transport import within
 from search.network.addresses import without_secrets
 from search.settings import LayoutSettings, StorageSettings
 
@@ -83,6 +85,20 @@ class QdrantCollections:
             **{name: (info.config.metadata or {}).get(name) for name in ("storage", "purpose", "lexical")},
         }
         return CollectionInfo(target, self.location, aliases, points, spec_of(info.config), details)
+
+    def health(self, name: str, declared: Mapping[str, str]) -> list[HealthCheck]:
+        """What the server tells of itself, and of a collection if it is there."""
+        if self.location == IN_MEMORY:
+            return []
+        target: str | None = name
+        try:
+            with within(ASKED_S):
+                target = self._target(name)
+        except CollectionNotFound:
+            target = None
+        except IndexDenied:  # a key for one collection may not list them
+            pass
+        return list(checks(self._client, self.location, target, declared))
 
     def named(self, name: str, storage: StorageSettings, like: str | None = None) -> VectorIndex:
         """What is searched and filled by a name, not yet opened; a collection that is made gets it as an alias."""

@@ -17,7 +17,7 @@ from search.index.server.transport import LARGEST_ANSWER, BoundedTransport
 from search.network.addresses import Address, checked_key, is_local, read_address, without_secrets
 from search.system.forks import Unusable, abandon, watch
 
-_OLDEST = (1, 16)  # whose collections hold metadata
+OLDEST = (1, 16)  # whose collections hold metadata
 
 
 class _Client(QdrantClient):
@@ -110,13 +110,19 @@ def check_version(client: QdrantClient, location: str) -> None:
         if error.transient:
             raise
         return  # a gateway hides it, say
-    numbers = re.match(r"v?(\d+)\.(\d+)", version)
-    if numbers and (int(numbers[1]), int(numbers[2])) < _OLDEST:
+    numbers = numbers_of(version)
+    if numbers is not None and numbers < OLDEST:
         raise IndexRejected(
             f"the Qdrant server at {without_secrets(location)} is version {version}, and collections need "
-            f"{_OLDEST[0]}.{_OLDEST[1]} or newer; upgrade it, one minor version after the other, "
+            f"{OLDEST[0]}.{OLDEST[1]} or newer; upgrade it, one minor version after the other, "
             "or use the embedded engine (SEARCH_INDEX__ENGINE=edge)"
         )
+
+
+def numbers_of(version: str) -> tuple[int, int] | None:
+    """The first two numbers of a server's version; None if it tells none."""
+    numbers = re.match(r"v?(\d+)\.(\d+)", version)
+    return (int(numbers[1]), int(numbers[2])) if numbers else None
 
 
 def _proxy(address: Address) -> str | None:

@@ -32,7 +32,7 @@ from search.index.server.transport import AnswerRefusedError
 _SERVER_ERROR, _NO_STATUS = 500, 600
 _REDIRECT, _CLIENT_ERROR = 300, 400
 _FULL_DISK = ("no space left on device", "os error 28", "not enough disk space", "exceeds available disk space")
-_IN_MEMORY = ":memory:"
+IN_MEMORY = ":memory:"
 _LONGEST_DETAIL = 500  # characters; an answer may be of any length
 
 
@@ -60,7 +60,7 @@ def translate(error: Exception, server: str) -> IndexFailure:
             return _from_source(error.source, server)
         case json.JSONDecodeError() | RecursionError() | UnicodeError() | AssertionError():  # while it read an answer
             return _from_source(error, server)
-        case ValueError() if not isinstance(error, ValidationError) and not server.endswith(_IN_MEMORY):
+        case ValueError() if not isinstance(error, ValidationError) and not server.endswith(IN_MEMORY):
             return _from_source(error, server)  # likewise: a server's refusals are no ValueErrors, but those in memory are
         case grpc.RpcError():
             return _from_grpc(error, server)

@@ -1,0 +1,204 @@
+"""How does a Qdrant server fare? As it tells itself: its version, its nodes, a collection's shards, optimizer and indexes."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from qdrant_client import QdrantClient, models
+
+from search.errors import CollectionNotFound, IndexDenied, IndexFailure
+from search.index.collections import HealthCheck
+from search.index.contract import KEYWORD_FIELDS
+from search.index.exact import without_wildcard
+from search.index.server.connection import OLDEST, numbers_of
+from search.index.server.conversion import is_indexed_only, spec_of, to_schema
+from search.index.server.errors import translated
+from search.index.server.transport import within
+
+ASKED_S = 3.0  # for each request
+_READS = {models.ReplicaState.ACTIVE, models.ReplicaState.ACTIVEREAD}  # states of replicas that answer searches
+_MEASURED = (1, 19)
+_LISTED = 3  # nodes or shards in a message
+_BYTES = 4  # of a number in a vector
+
+
+@dataclass(frozen=True)
+class _Asked:
+    client: QdrantClient
+    location: str
+    target: str  # the collection's own name
+    declared: Mapping[str, str]  # fields that the settings want indexed, by type
+
+    @cached_property
+    def info(self) -> models.CollectionInfo:
+        """What the server tells of the collection."""
+        return self.client.get_collection(self.target)
+
+
+def checks(client: QdrantClient, location: str, target: str | None, declared: Mapping[str, str]) -> Iterator[HealthCheck]:
+    """What the server tells, one subject after the other; what a key may not ask, or an older server does not tell, is said so.
+
+    Args:
+        client: reaches it.
+        location: of the server, for people.
+        target: the collection's own name; None if there is none yet.
+        declared: fields that the settings want indexed, by type.
+    """
+    asked = _Asked(client, location, target or "", declared)
+    yield from _looked("server", asked, _server)
+    yield from _looked("nodes", asked, _nodes)
+    if target is not None:
+        yield from _looked("shards", asked, _shards)
+        yield from _looked("optimizer", asked, _optimizer)
+        yield from _looked("payload indexes", asked, _payload_indexes)
+        yield from _looked("size", asked, _size)
+
+
+def _looked(name: str, asked: _Asked, look: Callable[[_Asked], tuple[str, str, Mapping[str, float]]]) -> Iterator[HealthCheck]:
+    """What a look at one subject gives: what there is, what is wrong with it, and figures."""
+    try:
+        with within(ASKED_S), translated(f"the Qdrant server at {asked.location}"):
+            detail, problem, figures = look(asked)
+    except IndexDenied:
+        yield HealthCheck(name, ok=True, detail="not told to this API key, which may not ask for it")
+    except CollectionNotFound:  # a path that it does not have, since the collection was there before
+        yield HealthCheck(name, ok=True, detail="not told by a server of this version")
+    except IndexFailure as error:
+        yield HealthCheck(name, ok=False, detail=str(error))
+    else:
+        yield HealthCheck(name, ok=not problem, detail=f"{detail}; {problem}" if problem else detail, figures=figures)
+
+
+def _server(asked: _Asked) -> tuple[str, str, Mapping[str, float]]:
+    version = asked.client.info().version
+    numbers, least = numbers_of(version), ".".join(map(str, OLDEST))
+    if numbers is None:
+        return f"it does not tell its version ({version!r}), of which {least} is the least", "", {}
+    old = f"upgrade it, one minor version after the other: collections need {least} or newer" if numbers < OLDEST else ""
+    newer = f" ({least} is the least, and {'.'.join(map(str, _MEASURED))} the one that this package is measured with)"
+    return f"Qdrant {version} at {asked.location}{newer if numbers < _MEASURED else ''}", old, {}
+
+
+def _nodes(asked: _Asked) -> tuple[str, str, Mapping[str, float]]:
+    status = asked.client.cluster_status()
+    if not isinstance(status, models.ClusterStatusOneOf1):
+        return "one, which is no cluster", "", {"nodes": 1, "nodes_failing": 0}
+    failing = status.message_send_failures
+    problems = []
+    if failing:
+        shown = ", ".join(f"{address} ({one.latest_error or 'no reason given'})" for address, one in [*failing.items()][:_LISTED])
+        problems.append(
+            f"{len(failing)} do not answer the one that was asked: {shown}; look whether they run, and reach each other"
+        )
+    if status.raft_info.leader is None:
+        problems.append("they have no leader, so too few of them are there for a quorum; start those that are missing")
+    working = status.consensus_thread_status
+    if not isinstance(working, models.ConsensusThreadStatusOneOf):
+        reason = getattr(working, "err", "it says no more")
+        problems.append(f"the one that was asked takes no part in consensus any more ({reason}); restart it")
+    waiting = status.raft_info.pending_operations
+    more = f", {waiting:,} operations of the cluster to be applied" if waiting else ""
+    figures = {"nodes": len(status.peers), "nodes_failing": len(failing), "pending_operations": waiting}
+    return f"{len(status.peers)}{more}", "; ".join(problems), figures
+
+
+def _shards(asked: _Asked) -> tuple[str, str, Mapping[str, float]]:
+    cluster = asked.client.collection_cluster_info(asked.target)
+    wanted = asked.info.config.params.replication_factor or 1
+    replicas = [(shard.shard_id, cluster.peer_id, shard.state) for shard in cluster.local_shards]
+    replicas += [(shard.shard_id, shard.peer_id, shard.state) for shard in cluster.remote_shards]
+    states = Counter(str(state.value) for *_, state in replicas)
+    whole = Counter(shard for shard, _, state in replicas if state in _READS)
+    known = sorted({shard for shard, *_ in replicas}) or list(range(cluster.shard_count))
+    missing = {shard: wanted - whole[shard] for shard in known if whole[shard] < wanted}
+    lost = [shard for shard in missing if not whole[shard]]
+    detail = f"{len(known)}, each with {wanted} {'replica' if wanted == 1 else 'replicas'}: "
+    detail += ", ".join(f"{number} {state}" for state, number in sorted(states.items())) or "no replica"
+    moving = len(cluster.shard_transfers)
+    detail += f", {moving} being copied" if moving else ""
+    problem = ""
+    if lost:
+        problem = f"no replica of {_named(lost)} answers, so searches fail; start the nodes that hold them"
+    elif missing and moving:
+        detail += f", {sum(missing.values())} replicas on their way"
+    elif missing:
+        problem = (
+            f"replicas are missing: {sum(missing.values())} of {_named([*missing])}; start the nodes that hold them, or have "
+            "others made (POST /collections/NAME/cluster with replicate_shard)"
+        )
+    figures = {"replicas_dead": 0.0, **{f"replicas_{state.lower()}": float(number) for state, number in states.items()}}
+    return detail, problem, {"shards": len(known), "replicas_missing": sum(missing.values()), "transfers": moving, **figures}
+
+
+def _named(shards: list[int]) -> str:
+    shown = ", ".join(map(str, shards[:_LISTED]))
+    more = f" and {len(shards) - _LISTED} more" if len(shards) > _LISTED else ""
+    return f"{'shard' if len(shards) == 1 else 'shards'} {shown}{more}"
+
+
+def _optimizer(asked: _Asked) -> tuple[str, str, Mapping[str, float]]:
+    info = asked.info
+    states = {
+        models.CollectionStatus.GREEN: "nothing to do",
+        models.CollectionStatus.YELLOW: "at work",
+        models.CollectionStatus.GREY: "work to do, with which it begins at the next write",
+        models.CollectionStatus.RED: "stopped",
+    }
+    detail, figures = states[info.status], {"indexed_vectors": float(info.indexed_vectors_count or 0)}
+    queue = info.update_queue
+    if queue is not None:
+        waiting = f", {queue.deferred_points:,} points not yet found" if queue.deferred_points else ""
+        detail += f", {queue.length:,} updates in its queue{waiting}"
+        figures |= {"update_queue": queue.length, "deferred_points": queue.deferred_points or 0}
+    try:
+        with translated(asked.location):
+            summary = asked.client.get_optimizations(asked.target).summary
+        detail += f", {summary.queued_segments:,} segments of {summary.queued_points:,} points to be optimized"
+        figures |= {"segments_queued": summary.queued_segments}
+    except IndexFailure:  # an older server has no such path
+        pass
+    problem = ""
+    if isinstance(info.optimizer_status, models.OptimizersStatusOneOf1):
+        problem = f"it failed: {info.optimizer_status.error}; look into the server's log, mend that and restart it"
+    elif info.status == models.CollectionStatus.RED:
+        problem = "some operation failed and was not recovered; look into the server's log, mend that and restart it"
+    detail += "".join(f"; the server warns: {one.message}" for one in info.warnings or ())
+    return detail, problem, figures
+
+
+def _payload_indexes(asked: _Asked) -> tuple[str, str, Mapping[str, float]]:
+    info = asked.info
+    there = {field: str(one.data_type.value) for field, one in info.payload_schema.items()}
+    detail = ", ".join(f"{field} ({kind})" for field, kind in sorted(there.items())) or "none"
+    figures = {"payload_indexes": len(there)}
+    if spec_of(info.config) is None:
+        needed = "; strict mode refuses filters on other fields" if is_indexed_only(info.config) else ""
+        return detail + needed, "", figures
+    strict = is_indexed_only(info.config)
+    wanted = {**dict.fromkeys(KEYWORD_FIELDS, "keyword"), **asked.declared}
+    missing = [
+        f"{field} {kind}"
+        for field, kind in wanted.items()
+        if there.get(without_wildcard(field)) != to_schema(kind, indexed_only=strict).value
+    ]
+    if strict:
+        detail += "; strict mode refuses filters on other fields (`search collections index NAME FIELD TYPE` indexes one)"
+    remedy = "the next ingestion makes them, and so does `search collections index NAME FIELD TYPE`"
+    return (
+        detail,
+        f"missing: {', '.join(missing)}; {remedy}" if missing else "",
+        {**figures, "payload_indexes_missing": len(missing)},
+    )
+
+
+def _size(asked: _Asked) -> tuple[str, str, Mapping[str, float]]:
+    info = asked.info
+    points = info.points_count or 0
+    params = info.config.params.vectors
+    vectors = [params] if isinstance(params, models.VectorParams) else [*(params or {}).values()]
+    size = points * _BYTES * sum(one.size for one in vectors)
+    replicas = info.config.params.replication_factor or 1
+    detail = f"{points:,} points in {info.segments_count:,} segments, vectors of {size / 1e6:,.0f} MB"
+    detail += f" in each of {replicas} replicas" if replicas > 1 else ""
+    return detail, "", {"points": points, "segments": info.segments_count, "vector_bytes": size}
