@@ -12,7 +12,7 @@ from search.cli.progress import ProgressReport
 from search.errors import InvalidQuery, InvalidSettings
 from search.factory import build_collections, build_words, needs_extra
 from search.searcher import open_search
-from search.settings import EdgeSettings, MemorySettings
+from search.settings import EdgeSettings, MemorySettings, PayloadType
 from search.system.terminal import clean, note, show
 
 if TYPE_CHECKING:
@@ -100,6 +100,19 @@ def drop(name: Unaliased, data_dir: DataDir = None, *, yes: Yes = False) -> None
             typer.confirm(clean(f"Remove {name} with {points:,} passages from {engine.location} for good?"), abort=True, err=True)
         engine.drop(name)
     show(f"{name} is removed, {points:,} passages")
+
+
+@collections.command()
+def index(
+    name: Name,
+    field: Annotated[str, typer.Argument(help="That filters ask about, such as metadata.year.")],
+    kind: Annotated[PayloadType, typer.Argument(metavar="TYPE", help="keyword, integer, float or bool.")],
+    data_dir: DataDir = None,
+) -> None:
+    """Index a field for filters, in place. A server in strict mode filters by indexed fields only; elsewhere it is for speed."""
+    with closing(build_collections(load_settings(data_dir, None))) as engine:
+        engine.index_field(name, field, kind)
+    show(f"{field} is indexed as {kind} in {name}; write it under [storage.payload_indexes], too, so that a new collection has it")
 
 
 @collections.command()

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple, Protocol
 
 from pydantic import ValidationError
 
-from search.errors import IndexRejected
-from search.index.contract import CollectionSpec, VectorIndex
+from search.errors import IndexRejected, InvalidQuery
+from search.index.contract import KEYWORD_FIELDS, CollectionSpec, VectorIndex
 from search.settings import StorageSettings
 
 
@@ -72,6 +72,9 @@ class Collections(Protocol):
         For `like` see `named`.
         """
 
+    def index_field(self, name: str, field: str, kind: str) -> None:
+        """Make a payload index, in place, of a field that `checked_index` lets pass; one that is there of this type stays."""
+
     def check_alias(self, alias: str) -> None:
         """IndexRejected if a name cannot be led to another collection."""
 
@@ -89,6 +92,23 @@ class Collections(Protocol):
 
     def close(self) -> None:
         """Let go of the engine."""
+
+
+def checked_index(field: str, kind: str) -> None:
+    """Refuse what cannot be indexed.
+
+    Raises:
+        InvalidQuery: no filter asks this field, or there is no index of this type.
+    """
+    if field in KEYWORD_FIELDS and kind == "keyword":
+        return
+    try:
+        StorageSettings.model_validate({"payload_indexes": {field: kind}})
+    except ValidationError as error:
+        raise InvalidQuery(
+            f"{field!r} cannot be indexed as {kind!r}: fields are metadata.…, title, headings, page, number, media_type and "
+            "modified, types keyword, integer, float and bool"
+        ) from error
 
 
 def as_made(storage: StorageSettings, quantization: str, noted: Any) -> StorageSettings:

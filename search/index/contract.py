@@ -95,11 +95,13 @@ class Matches(list[Match]):
     """The answers of a query, best first."""
 
     absent: tuple[int, ...]  # which of the query's probes no point has; then there is no match
+    most: int | None  # as many as the engine gives at all, where more were asked for
 
-    def __init__(self, matches: Iterable[Match] = (), absent: Sequence[int] = ()) -> None:
-        """Keep both."""
+    def __init__(self, matches: Iterable[Match] = (), absent: Sequence[int] = (), most: int | None = None) -> None:
+        """Keep all of it."""
         super().__init__(matches)
         self.absent = tuple(absent)
+        self.most = most
 
 
 class Record(NamedTuple):
@@ -187,6 +189,9 @@ class VectorIndex(Protocol):
 
     def optimize(self) -> None:
         """Build the search graph now. Until then (Edge) or meanwhile (server) search is exact and slower."""
+
+    def discard(self) -> None:
+        """Remove the collection again, if `ensure` made it and nothing was written since. Within a claim only."""
 
     def close(self) -> None:
         """Write everything down and let go of it. Closing twice is no error."""

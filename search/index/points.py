@@ -101,6 +101,7 @@ class Found(NamedTuple):
     matches: list[Match]  # passages, best first
     damaged: int  # points among the closest that are no passages, and were left out
     absent: tuple[int, ...] = ()  # which of the query's probes no point has; then nothing was looked for
+    most: int | None = None  # as many as the engine gives at all, where more were asked for
 
 
 def find(index: VectorIndex, query: Query, limit: int) -> Found:
@@ -124,7 +125,8 @@ def find(index: VectorIndex, query: Query, limit: int) -> Found:
         document_id = match.payload["document_id"]
         newest[document_id] = max(newest.get(document_id, 0), match.payload.get("generation", 0))
     current = [match for match in good if match.payload.get("generation", 0) == newest[match.payload["document_id"]]]
-    return Found(current, damaged, matches.absent)
+    cut = matches.most is not None and len(matches) >= matches.most
+    return Found(current, damaged, matches.absent, matches.most if cut else None)
 
 
 def to_point(chunk: Chunk, vector: Vector, tally: Tally, window: int, revision: str, chunks: int, generation: int) -> Point:

@@ -108,6 +108,10 @@ class PatientIndex:
         """Build the search graph now."""
         self._patiently(self._index.optimize)
 
+    def discard(self) -> None:
+        """Remove the collection again, if it was made for nothing. Tried once: there may be no server any more."""
+        self._index.discard()
+
     def close(self) -> None:
         """Close the index."""
         self._index.close()

@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 
 from search.documents import Rejection
 from search.embedding.sparse import WordsLike, words_like
-from search.errors import CollectionNotFound, IndexMismatch
+from search.errors import CollectionNotFound, IndexMismatch, SearchError
 from search.index.contract import CollectionSpec, Point, Record, VectorIndex
 from search.ingestion.damage import Damage, survey
 from search.ingestion.embedding import with_words
@@ -68,9 +68,15 @@ def copy(
     if exists and source.spec.lexical != target.spec.lexical:
         words(target.spec.lexical)  # which fails now, not after the first passages
     with nullcontext() if dry_run else target.claimed():
-        damage = survey(source) if damage is None else damage
-        run = _Copying(source, target, words, keep, on_progress, dry_run=dry_run, exists=exists)
-        return run.run(by_document(source, vectors=True) if documents is None else documents, damage, sync=sync)
+        try:
+            damage = survey(source) if damage is None else damage
+            run = _Copying(source, target, words, keep, on_progress, dry_run=dry_run, exists=exists)
+            return run.run(by_document(source, vectors=True) if documents is None else documents, damage, sync=sync)
+        except BaseException:
+            if not dry_run:
+                with suppress(SearchError):
+                    target.discard()  # if it was made for nothing
+            raise
 
 
 class _Copying:

@@ -105,12 +105,17 @@ class Retriever:
             return find(self._index, replace(wanted, lexical=lexical, probes=probes, timeout_s=timeout_s), depth)
 
         speller = Speller(words, query) if words and self._mix.typos else None
-        passages, damaged, _ = speller.find(lexical, search) if speller and lexical else search(lexical, [])
+        found = speller.find(lexical, search) if speller and lexical else search(lexical, [])
+        passages = found.matches
         candidates = [to_candidate(match, rank) for rank, match in enumerate(passages, 1)]
         warnings += speller.notes(candidates) if speller else []
+        if found.most is not None:
+            warnings.append(
+                f"the server gives {found.most} candidates at most (its strict mode), of the {depth} that were asked for"
+            )
         if passages and passages[0].share is not None:
             share = passages[0].share
-        return Retrieved(candidates, damaged, self._mix.described(retrieval, share), retrieval, warnings, embedded - started)
+        return Retrieved(candidates, found.damaged, self._mix.described(retrieval, share), retrieval, warnings, embedded - started)
 
     def _open(self) -> None:
         if not self._opened:  # once: on a server it costs two requests

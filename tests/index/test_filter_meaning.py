@@ -21,8 +21,9 @@ from search.index.edge.index import EdgeIndex
 from search.index.exact import exact
 from search.index.filters import to_plain
 from search.index.server.connection import connect, in_memory
-from search.index.server.conversion import is_indexed_only, to_filter, to_schema
+from search.index.server.conversion import to_filter, to_schema
 from search.index.server.index import QdrantIndex
+from search.index.server.limits import limits_of
 from search.settings import StorageSettings
 
 SPEC = CollectionSpec(4, "model@1")
@@ -433,10 +434,10 @@ def test_a_server_that_refuses_what_no_index_answers_gets_filters_and_indexes_as
     config = QdrantClient(":memory:")
     config.create_collection("documents", vectors_config={})
     told = config.get_collection("documents").config
-    assert not is_indexed_only(told)
-    assert not is_indexed_only(told.model_copy(update={"strict_mode_config": models.StrictModeConfigOutput(enabled=True)}))
-    assert not is_indexed_only(told.model_copy(update={"strict_mode_config": strict.model_copy(update={"enabled": False})}))
-    assert is_indexed_only(told.model_copy(update={"strict_mode_config": strict}))
+    assert not limits_of(told).indexed_only
+    lenient = (models.StrictModeConfigOutput(enabled=True), strict.model_copy(update={"enabled": False}))
+    assert not any(limits_of(told.model_copy(update={"strict_mode_config": one})).indexed_only for one in lenient)
+    assert limits_of(told.model_copy(update={"strict_mode_config": strict})).indexed_only
     assert to_filter(plain, indexed_only=True) == models.Filter.model_validate(plain)
     assert to_filter(plain) != models.Filter.model_validate(plain)
     assert [to_schema("integer", indexed_only=strict) for strict in (True, False)] == ["integer", "float"]

@@ -13,8 +13,16 @@ from standin import QdrantStandIn
 
 from search.documents import Document, Rejection
 from search.embedding.dense import FastEmbedEmbedder
-from search.errors import IndexFull, IndexRejected, InferenceFailed, InvalidDocument, InvalidQuery, UnsupportedFilter
-from search.index.contract import Point, VectorIndex
+from search.errors import (
+    CollectionNotFound,
+    IndexFull,
+    IndexRejected,
+    InferenceFailed,
+    InvalidDocument,
+    InvalidQuery,
+    UnsupportedFilter,
+)
+from search.index.contract import CollectionSpec, Point, VectorIndex
 from search.index.edge.index import EdgeIndex
 from search.index.server.connection import connect, in_memory
 from search.index.server.index import QdrantIndex
@@ -335,7 +343,12 @@ def test_an_embedder_that_fails_on_everything_is_an_error(local_index: VectorInd
     embedder: Any = Poisoned(quick_embedder, "text")
     with pytest.raises(InferenceFailed, match="not finite"):
         ingest(local_index, embedder, texts("a", "b", "c"))
-    assert local_index.count() == 0
+    with pytest.raises(CollectionNotFound):  # it was made for nothing
+        local_index.ensure(CollectionSpec(quick_embedder.dimension, quick_embedder.fingerprint), create=False)
+    ingest(local_index, quick_embedder, texts("a"))
+    with pytest.raises(InferenceFailed, match="not finite"):
+        ingest(local_index, embedder, texts("b", "c"))
+    assert local_index.count() == 1
 
 
 def test_a_document_that_the_server_refuses_is_rejected_alone(standin: QdrantStandIn, quick_embedder: FastEmbedEmbedder) -> None:

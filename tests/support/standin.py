@@ -124,6 +124,10 @@ class QdrantStandIn:
                 case ["PUT", "collections", name, "index"]:
                     self.indexed.setdefault(self._own_name(name), {})[body["field_name"]] = body["field_schema"]
                     return 200, {"operation_id": 0, "status": "completed"}
+                case ["POST", "collections", name, "points", *_] | ["PUT", "collections", name, "points"] if (
+                    refusal := self._refusal(path, body, self.indexed.get(self._own_name(name), {}))
+                ):
+                    return 400, f"Bad request: {refusal}"
                 case ["PUT", "collections", name, "points"]:
                     if self.refused and any(self.refused in point["payload"]["text"] for point in body["points"]):
                         return 400, f"a limit forbids {self.refused}"
@@ -150,6 +154,33 @@ class QdrantStandIn:
                     return 200, _plain(self._client.count(name, _filter(body)))
                 case _:
                     return 404, f"the stand-in has no {method} {path}"
+
+    def _refusal(self, path: str, body: dict[str, Any], indexed: dict[str, str]) -> str:
+        """Why strict mode refuses a request, in the server's words; empty if it does not."""
+        strict, searches = self.strict, body.get("searches", [])
+        filters = [one.get("filter") or {} for one in [body, *searches]]
+        sizes = [
+            ("limit", "max_query_limit", max([0, body.get("limit") or 0, *(one["limit"] for one in searches)])),
+            ("search batch size", "search_max_batchsize", len(searches)),
+            ("upsert limit", "upsert_max_batchsize", len(body["points"]) if "/points/" not in path else 0),
+            ("oversampling", "search_max_oversampling", max([0, *map(_oversampling, searches)])),
+        ]
+        for name, setting, size in sizes:
+            if size > strict.get(setting, size):
+                return f'Limit exceeded {size} > {strict[setting]} for "{name}". Help: Reduce the "{name}" parameter.'
+        if body.get("exact") and strict.get("search_allow_exact") is False:
+            return "Exact search disabled! Help: Set exact=false."
+        if any(len(ids) > strict.get("condition_max_size", len(ids)) for one in filters for ids in _ids(one)):
+            return "Condition size limit reached. Help: Reduce the size of your condition."
+        kind = "update" if path.endswith("/delete") else "retrieve"
+        if strict.get(f"unindexed_filtering_{kind}") is False:
+            for field, types in (asked for one in filters for asked in _asked(one)):
+                if indexed.get(field) not in types:
+                    return (
+                        f'Index required but not found for "{field}" of one of the following types: [{", ".join(types)}]. '
+                        "Help: Create an index for this key or use a different filter."
+                    )
+        return ""
 
     def _own_name(self, name: str) -> str:
         return {one.alias_name: one.collection_name for one in self._client.get_aliases().aliases}.get(name, name)
@@ -263,6 +294,41 @@ def _alias(action: dict[str, Any]) -> models.AliasOperations:
 
 def _filter(body: dict[str, Any]) -> models.Filter | None:
     return models.Filter.model_validate(body["filter"]) if body.get("filter") else None
+
+
+def _oversampling(search: dict[str, Any]) -> float:
+    return float((((search.get("params") or {}).get("quantization")) or {}).get("oversampling") or 0)
+
+
+def _asked(filter: dict[str, Any]) -> list[tuple[str, list[str]]]:
+    """The fields of a filter, with the types of indexes that answer it."""
+    fields: list[tuple[str, list[str]]] = []
+    for condition in _conditions(filter):
+        match condition:
+            case {"is_empty": {"key": key}} | {"is_null": {"key": key}}:
+                fields.append((key, ["bool", "float", "integer", "keyword"]))
+            case {"key": key, "range": dict()}:
+                fields.append((key, ["float", "integer"]))
+            case {"key": key, "match": dict(match)}:
+                value = next(iter(match.values()))
+                first = value[0] if isinstance(value, list) and value else value
+                fields.append(
+                    (key, ["bool"] if isinstance(first, bool) else ["integer"] if isinstance(first, int) else ["keyword"])
+                )
+    return fields
+
+
+def _conditions(filter: dict[str, Any]) -> list[dict[str, Any]]:
+    listed: list[dict[str, Any]] = []
+    for clause in ("must", "should", "must_not"):
+        conditions = filter.get(clause) or []
+        for one in conditions if isinstance(conditions, list) else [conditions]:
+            listed += _conditions(one) if {"must", "should", "must_not"} & one.keys() else [one]
+    return listed
+
+
+def _ids(filter: dict[str, Any]) -> list[list[Any]]:
+    return [one["has_id"] for one in _conditions(filter) if "has_id" in one]
 
 
 def _plain(value: Any) -> Any:

@@ -7,7 +7,7 @@ from itertools import chain, count
 from pathlib import Path
 
 from search.errors import CollectionNotFound, IndexBusy, IndexFull, IndexRejected
-from search.index.collections import CollectionInfo, HealthCheck
+from search.index.collections import CollectionInfo, HealthCheck, checked_index
 from search.index.contract import VectorIndex
 from search.index.edge.folder import DataFolder, describe, full_disk, make_private, read_description, read_spec
 from search.index.edge.index import EdgeIndex
@@ -64,6 +64,23 @@ class EdgeCollections:
     def open(self, name: str, storage: StorageSettings, purpose: str = "", like: str | None = None) -> VectorIndex:  # noqa: ARG002
         """A collection by its own name, not yet opened. There is one machine, so it is like any other."""
         return EdgeIndex(self._data, name, storage, exact=True, purpose=purpose)
+
+    def index_field(self, name: str, field: str, kind: str) -> None:
+        """Make a payload index, in place.
+
+        Raises:
+            CollectionNotFound: there is no such collection.
+            InvalidQuery: see search.index.collections.checked_index.
+            IndexBusy: another process uses the folder.
+        """
+        checked_index(field, kind)
+        folder = self._folder(name)
+        index = EdgeIndex(self._data, folder.name, exact=True)
+        index.ensure(read_spec(folder / "collection.json"), create=False)
+        try:
+            index.index_field(field, kind)
+        finally:
+            index.close()
 
     def check_alias(self, alias: str) -> None:
         """Any name can be led anywhere."""

@@ -85,6 +85,7 @@ class EdgeIndex:
         self.location = str(self._folder)
         self._shard: OpenShard | None = None
         self._spec: CollectionSpec | None = None
+        self._made_here = False  # by this object, and nothing was written since
         self._left_to = 0  # the parent, in a forked child that would have had this from it
         watch(self)
 
@@ -138,6 +139,7 @@ class EdgeIndex:
         """Write points, replacing those with the same id."""
         check_points(points)
         self._check_room(sum(4 * point.vector.size + _words(point) + _size(point.payload) for point in points))
+        self._made_here = False
         with self._opened.use() as shard:
             shard.update(edge.UpdateOperation.upsert_points([to_point(point) for point in points]))
         self._written += len(points)
@@ -207,6 +209,13 @@ class EdgeIndex:
         with self._opened.use() as shard:
             return shard.count(edge.CountRequest(exact=True, filter=to_edge(filter)))
 
+    def index_field(self, field: str, kind: str) -> None:
+        """Make a payload index of a field."""
+        name, schema = (booleans.FIELD, "keyword") if kind == "bool" else (without_wildcard(field), kind)
+        self._check_room(0)
+        with self._opened.use() as shard:
+            shard.update(edge.UpdateOperation.create_field_index(name, SCHEMAS[schema]))
+
     def optimize(self) -> None:
         """Merge segments and build the HNSW graph, where that gains anything: seconds for 20,000, in which no other thread runs."""
         with self._opened.use() as shard:
@@ -218,6 +227,21 @@ class EdgeIndex:
         self._check_room(sum(file.stat().st_blocks * 512 for file in (self._folder / "shard").rglob("*") if file.is_file()))
         self._opened.optimize()
         self._written = 0
+
+    def discard(self) -> None:
+        """Remove the collection again, if `ensure` made it and nothing was written since, and nobody else here has it open."""
+        if not self._made_here or self.count():
+            return
+        with self._data.opening:
+            self._made_here = False
+            self._data.hold()  # while this lets go of it
+            try:
+                self._forget()
+                if not self._data.is_open(self._folder.name):
+                    (self._folder / "collection.json").unlink(missing_ok=True)  # first: without it, it was never finished
+                    shutil.rmtree(self._folder)
+            finally:
+                self._data.let_go()
 
     def close(self) -> None:
         """Flush, close, and let another process have the folder."""
@@ -289,14 +313,14 @@ class EdgeIndex:
             make_private(self._folder)
             made = edge.EdgeShard.create(str(shard), to_config(spec, self._storage))
         describe(described, {**asdict(spec), "storage": self._storage.model_dump(), "purpose": self._purpose})
+        self._made_here = True
         return OpenShard(shard, made)
 
     def _index_payload(self) -> None:
         with self._opened.use() as shard:
             shard.update(edge.UpdateOperation.create_field_index("document_id", ON_DISK))
-            for field, kind in self._storage.payload_indexes.items():
-                name, schema = (booleans.FIELD, "keyword") if kind == "bool" else (without_wildcard(field), kind)
-                shard.update(edge.UpdateOperation.create_field_index(name, SCHEMAS[schema]))
+        for field, kind in self._storage.payload_indexes.items():
+            self.index_field(field, kind)
 
     def _clear(self, shard: Path) -> None:
         """Remove what an interrupted creation left; it never holds points, and may have no segment that could be opened."""

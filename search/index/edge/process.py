@@ -150,6 +150,10 @@ class EdgeProcess:
         """A collection by its own name, not yet opened. There is one machine, so it is like any other."""
         return _Index(self, next(self._tickets), name, storage, purpose)
 
+    def index_field(self, name: str, field: str, kind: str) -> None:
+        """Make a payload index, in place."""
+        self.call("index_field", name, field, kind)
+
     def check_alias(self, alias: str) -> None:
         """Any name can be led anywhere."""
 
@@ -335,6 +339,10 @@ class _Index:
         """Merge segments and build the graph, where that gains anything."""
         self._call("optimize")
 
+    def discard(self) -> None:
+        """Remove the collection again, if `ensure` made it and nothing was written since."""
+        self._call("discard")
+
     def close(self) -> None:
         """Let go of it."""
         spec, self._spec = self._spec, None
@@ -368,7 +376,7 @@ class _Child:
         match name, arguments:
             case "info", (collection, exact):
                 return self._collections.info(collection, exact=exact)
-            case "names" | "aliases" | "previous" | "switch" | "unalias" | "drop" | "snapshot", _:
+            case "names" | "aliases" | "previous" | "index_field" | "switch" | "unalias" | "drop" | "snapshot", _:
                 return getattr(self._collections, name)(*arguments)
             case "ensure", (ticket, collection, storage, purpose, spec, create):
                 index = self._open.get(ticket) or self._made(collection, storage, purpose)
@@ -385,7 +393,7 @@ class _Child:
                 records = self._open[ticket].scroll(filter, fields, vectors=vectors, start=start)
                 page = list(itertools.islice(records, _PAGE + 1))
                 return page[:_PAGE], page[_PAGE].id if len(page) > _PAGE else None
-            case "upsert" | "query" | "count" | "optimize", (ticket, *rest):
+            case "upsert" | "query" | "count" | "optimize" | "discard", (ticket, *rest):
                 return getattr(self._open[ticket], name)(*rest)
             case _:
                 raise ValueError("there is no such call")

@@ -2,18 +2,21 @@
 
 import contextlib
 import shlex
+import warnings
 from collections.abc import Mapping
 from urllib.parse import quote
 
 from qdrant_client import QdrantClient, models
 
-from search.errors import CollectionNotFound, IndexDenied, IndexRejected
-from search.index.collections import CollectionInfo, HealthCheck
+from search.errors import CollectionNotFound, IndexDenied, IndexRejected, IndexTimeout
+from search.index.collections import CollectionInfo, HealthCheck, checked_index
 from search.index.contract import VectorIndex
-from search.index.server.conversion import Sharding, missing_shards, noted, quantization_of, spec_of
+from search.index.exact import without_wildcard
+from search.index.server.conversion import Sharding, missing_shards, noted, quantization_of, spec_of, to_schema
 from search.index.server.errors import IN_MEMORY, translated
 from search.index.server.health import ASKED_S, checks
 from search.index.server.index import QdrantIndex
+from search.index.server.limits import counted, limits_of
 from search.index.server.transport import within
 from search.network.addresses import without_secrets
 from search.settings import LayoutSettings, StorageSettings
@@ -71,7 +74,7 @@ class QdrantCollections:
         target = self._target(name)
         with self._translated():
             info = self._client.get_collection(target)
-            points = self._client.count(target, exact=True).count
+            points = counted(self._client, target, None, limits_of(info.config))
         aliases = tuple(alias for alias, leads_to in self.aliases().items() if leads_to == target)
         details = {
             "status": str(info.status.value),
@@ -118,6 +121,34 @@ class QdrantCollections:
             purpose=purpose,
             like=like,
         )
+
+    def index_field(self, name: str, field: str, kind: str) -> None:
+        """Make a payload index, in place; the server goes on with a large one by itself.
+
+        Raises:
+            CollectionNotFound: there is no such collection.
+            InvalidQuery: see search.index.collections.checked_index.
+            IndexRejected: another program made the collection.
+        """
+        checked_index(field, kind)
+        target = self._target(name)
+        with self._translated():
+            config = self._client.get_collection(target).config
+        if spec_of(config) is None:
+            raise IndexRejected(
+                f"collection {name!r} at {self.location} was not made by this package, and is not changed by it; whoever fills it "
+                f"indexes a field (PUT {self.location}/collections/{quote(target, safe='')}/index)"
+            )
+        path, schema = without_wildcard(field), to_schema(kind, indexed_only=limits_of(config).indexed_only)
+        try:
+            with self._translated(), warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "Payload indexes have no effect in the local Qdrant", UserWarning)
+                self._client.create_payload_index(target, path, schema)
+        except IndexTimeout:
+            with self._translated():
+                there = self._client.get_collection(target).payload_schema
+            if path not in there:
+                raise
 
     def check_alias(self, alias: str) -> None:
         """Refuse a name that is a collection's own.

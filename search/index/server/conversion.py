@@ -64,11 +64,11 @@ def to_creation(spec: CollectionSpec, storage: StorageSettings, sharding: Shardi
     }
 
 
-def to_search_params(storage: StorageSettings) -> models.SearchParams | None:
-    """How it is searched: what quantized vectors find is rescored with whole ones."""
+def to_search_params(storage: StorageSettings, most: float | None = None) -> models.SearchParams | None:
+    """How it is searched: what quantized vectors find is rescored with whole ones; `most` bounds the oversampling."""
     if storage.quantization == "none":
         return None
-    rescored = models.QuantizationSearchParams(rescore=True, oversampling=storage.oversampling)
+    rescored = models.QuantizationSearchParams(rescore=True, oversampling=min(storage.oversampling, most or storage.oversampling))
     return models.SearchParams(quantization=rescored)
 
 
@@ -132,22 +132,14 @@ def to_schema(kind: str, *, indexed_only: bool = False) -> models.PayloadSchemaT
     return models.PayloadSchemaType("float" if kind == "integer" and not indexed_only else kind)
 
 
-def is_indexed_only(config: models.CollectionConfig) -> bool:
-    """Whether strict mode refuses conditions that no index answers."""
-    strict = config.strict_mode_config
-    if strict is None or not strict.enabled:
-        return False
-    return strict.unindexed_filtering_retrieve is False or strict.unindexed_filtering_update is False
-
-
-def by_bytes(points: Sequence[Point]) -> Iterator[list[Point]]:
-    """Points in requests of a size that servers take."""
+def by_bytes(points: Sequence[Point], most: int | None = None) -> Iterator[list[Point]]:
+    """Points in requests of a size that servers take, of `most` points each where that is bounded."""
     batch: list[Point] = []
     room = _MAX_REQUEST_BYTES
     for point in points:
         words = 0 if point.lexical is None else len(point.lexical.indices) * _BYTES_PER_WORD
         size = len(point.vector) * _BYTES_PER_NUMBER + words + len(json.dumps(dict(point.payload)))
-        if batch and size > room:
+        if batch and (size > room or len(batch) == most):
             yield batch
             batch, room = [], _MAX_REQUEST_BYTES
         batch.append(point)

@@ -10,6 +10,7 @@ from qdrant_client import QdrantClient, models
 from search.errors import IndexMismatch, UnsupportedFilter
 from search.index.contract import CollectionSpec, to_vector
 from search.index.layout import SAMPLED, Layout, find_layout
+from search.index.server.limits import limits_of
 from search.settings import LayoutSettings
 
 _UNIT = 0.01  # how far from 1 the length of a vector may be whose dot product is to be a cosine
@@ -27,7 +28,8 @@ def described(client: QdrantClient, target: str, chosen: LayoutSettings, dimensi
     Raises:
         IndexMismatch: it cannot be searched by cosine similarity, or holds no text; the message ends without the remedy.
     """
-    params = client.get_collection(target).config.params.vectors
+    config = client.get_collection(target).config
+    params = config.params.vectors
     vectors = params if isinstance(params, Mapping) else {"": params} if params else {}
     name = _vector(vectors, chosen.vector, dimension)
     vector = vectors[name]
@@ -35,7 +37,8 @@ def described(client: QdrantClient, target: str, chosen: LayoutSettings, dimensi
         raise IndexMismatch(f"its vector {name!r} is a list of vectors, one for each token")
     if vector.distance not in {models.Distance.COSINE, models.Distance.DOT}:
         raise IndexMismatch(f"its vectors are compared by {vector.distance.value} distance, not by cosine similarity")
-    sample = client.scroll(target, limit=SAMPLED, with_payload=True, with_vectors=[name] if name else True)[0]
+    number = min(SAMPLED, limits_of(config).page)
+    sample = client.scroll(target, limit=number, with_payload=True, with_vectors=[name] if name else True)[0]
     if vector.distance == models.Distance.DOT:
         lengths = [float(np.linalg.norm(one)) for point in sample if (one := named(point.vector, name)) is not None]
         if any(abs(length - 1) > _UNIT for length in lengths):

@@ -9,11 +9,11 @@ from qdrant_client import QdrantClient, models
 
 from search.errors import CollectionNotFound, IndexDenied, IndexFailure
 from search.index.collections import HealthCheck
-from search.index.contract import KEYWORD_FIELDS
 from search.index.exact import without_wildcard
 from search.index.server.connection import OLDEST, numbers_of
-from search.index.server.conversion import is_indexed_only, spec_of, to_schema
+from search.index.server.conversion import spec_of, to_schema
 from search.index.server.errors import translated
+from search.index.server.limits import indexes_needed, limits_of
 from search.index.server.transport import within
 
 ASKED_S = 3.0  # for each request
@@ -172,14 +172,13 @@ def _payload_indexes(asked: _Asked) -> tuple[str, str, Mapping[str, float]]:
     there = {field: str(one.data_type.value) for field, one in info.payload_schema.items()}
     detail = ", ".join(f"{field} ({kind})" for field, kind in sorted(there.items())) or "none"
     figures = {"payload_indexes": len(there)}
+    limits = limits_of(info.config)
+    strict = limits.indexed_only
     if spec_of(info.config) is None:
-        needed = "; strict mode refuses filters on other fields" if is_indexed_only(info.config) else ""
-        return detail + needed, "", figures
-    strict = is_indexed_only(info.config)
-    wanted = {**dict.fromkeys(KEYWORD_FIELDS, "keyword"), **asked.declared}
+        return detail + ("; strict mode refuses filters on other fields" if strict else ""), "", figures
     missing = [
         f"{field} {kind}"
-        for field, kind in wanted.items()
+        for field, kind in indexes_needed(asked.declared, limits).items()
         if there.get(without_wildcard(field)) != to_schema(kind, indexed_only=strict).value
     ]
     if strict:

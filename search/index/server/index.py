@@ -12,10 +12,9 @@ from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import UnexpectedResponse
 
 from search.documents import SparseVector
-from search.errors import CollectionNotFound, IndexMismatch, IndexRejected, IndexTimeout
+from search.errors import CollectionNotFound, IndexMismatch, IndexRejected, IndexTimeout, UnsupportedFilter
 from search.index.collections import as_made, refuse_to_begin_anew, versions
 from search.index.contract import (
-    KEYWORD_FIELDS,
     LEXICAL,
     Attempt,
     CollectionSpec,
@@ -38,7 +37,6 @@ from search.index.server.conversion import (
     Sharding,
     by_bytes,
     inherited,
-    is_indexed_only,
     noted,
     of_vectors,
     quantization_of,
@@ -53,11 +51,11 @@ from search.index.server.conversion import (
 from search.index.server.errors import translated
 from search.index.server.foreign import described, named
 from search.index.server.lease import Lease
+from search.index.server.limits import Limits, counted, in_requests, indexes_needed, joined, limits_of, unindexed
 from search.index.server.transport import within
 from search.network.addresses import without_secrets
 from search.settings import LayoutSettings, StorageSettings, checked_collection, section_of
 
-_PAGE = 256
 _CONFLICT = 409
 _DENIED = {401, 403}
 FIRST = ".v1"  # of the names of collections that one alias leads to, one after the other
@@ -69,7 +67,7 @@ class _Described(NamedTuple):
     """What a collection is, by what its server tells of it."""
 
     spec: CollectionSpec
-    indexed_only: bool  # whether the server takes filters on indexed fields only
+    limits: Limits  # of its strict mode
     searched: StorageSettings  # how it is searched
     layout: Layout | None  # if another program filled it
     indexed: dict[str, str]  # which fields have a payload index, of which type
@@ -122,7 +120,8 @@ class QdrantIndex:
         self._spec: CollectionSpec | None = None  # as it was made
         self._lease: Lease | None = None
         self._resolved_at = 0.0
-        self._indexed_only = False  # whether the server takes filters on indexed fields only
+        self._limits = Limits()  # of its strict mode
+        self._made_here = False  # by this object, and nothing was written since
         self._unfit = ""  # what the name leads to by now, though it is of another embedder
 
     @property
@@ -189,7 +188,8 @@ class QdrantIndex:
         check_points(points)
         self._check_ours()
         self._check_claim()
-        for batch in by_bytes(points):
+        for batch in by_bytes(points, self._limits.upserted):
+            self._made_here = False
             with self._translated():
                 self._client.upsert(self._target, [to_point(point) for point in batch], wait=True)
 
@@ -201,15 +201,23 @@ class QdrantIndex:
                 self._follow()
             if not self.spec.lexical:  # by now: the name may have been led to a collection without words
                 query = replace(query, lexical=None, retrieval="dense")
-            return matches(query, limit, lambda listings: self._listed(listings, ends))
+            most = self._limits.found or max(limit, query.listed)
+            query = replace(query, listed=min(query.listed, most))
+            found = matches(query, min(limit, most), lambda listings: self._listed(listings, ends))
+            found.most = most if most < limit else None
+            return found
 
     def _listed(self, listings: Sequence[Listing], ends: float | None) -> list[list[Scored]]:
-        requests = [self._request(listing) for listing in listings]
-        left = None if ends is None else max(_LEAST_S, ends - time.monotonic())
-        with within(left):
-            timeout = None if left is None else math.ceil(left)
-            answers = self._client.query_batch_points(self._target, requests, timeout=timeout)
-        return [[Scored(str(point.id), point.score, self._payload(point)) for point in answer.points] for answer in answers]
+        answers: list[tuple[int, list[Scored]]] = []
+        for parts in in_requests(listings, self._limits):
+            requests = [self._request(listing) for _, listing in parts]
+            left = None if ends is None else max(_LEAST_S, ends - time.monotonic())
+            with within(left):
+                timeout = None if left is None else min(math.ceil(left), self._limits.timeout_s or math.ceil(left))
+                told = self._client.query_batch_points(self._target, requests, timeout=timeout)
+            for (at, _), answer in zip(parts, told, strict=True):
+                answers.append((at, [Scored(str(one.id), one.score, self._payload(one)) for one in answer.points]))
+        return joined(answers, len(listings))
 
     def _payload(self, point: Any) -> Payload:
         payload: Payload = point.payload or {}
@@ -223,7 +231,7 @@ class QdrantIndex:
             limit=listing.limit,
             filter=self._filter(listing.filter),
             with_payload=listing.payload,
-            params=to_search_params(self._searched),
+            params=to_search_params(self._searched, self._limits.oversampling),
         )
 
     def delete(self, *, ids: Sequence[str] = (), filter: PlainFilter | None = None) -> None:
@@ -251,7 +259,12 @@ class QdrantIndex:
         while True:
             with self._translated():
                 records, offset = self._client.scroll(
-                    self._target, self._filter(filter), _PAGE, offset=offset, with_payload=wanted, with_vectors=with_vectors
+                    self._target,
+                    self._filter(filter),
+                    self._limits.page,
+                    offset=offset,
+                    with_payload=wanted,
+                    with_vectors=with_vectors,
                 )
             for record in records:
                 if self._layout:
@@ -266,12 +279,26 @@ class QdrantIndex:
                 return
 
     def count(self, filter: PlainFilter | None = None) -> int:
-        """How many points pass the filter."""
+        """How many points pass the filter; about, where strict mode lets nobody count exactly, and they are many."""
         with self._translated():
-            return self._client.count(self._target, count_filter=self._filter(filter), exact=True).count
+            return counted(self._client, self._target, self._filter(filter), self._limits)
 
     def optimize(self) -> None:
         """Nothing to ask for: the server optimizes by itself."""
+
+    def discard(self) -> None:
+        """Remove the collection again, if `ensure` made it and nothing was written since."""
+        if not self._made_here:
+            return
+        self._check_claim()
+        with self._translated():
+            if self._client.count(self._target, exact=False).count:
+                return
+            if self._aliased:
+                forget = models.DeleteAlias(alias_name=self.name)
+                self._client.update_collection_aliases([models.DeleteAliasOperation(delete_alias=forget)])
+            self._client.delete_collection(self._target)
+        self._made_here, self._spec = False, None
 
     def close(self) -> None:
         """Close the connections."""
@@ -336,13 +363,13 @@ class QdrantIndex:
                 raise IndexMismatch(self._not_ours(f"{error}; {remedy}")) from error
         searched = as_made(self._storage, quantization_of(config), noted(config, "storage"))
         indexed = {field: str(one.data_type.value) for field, one in info.payload_schema.items()}
-        return _Described(spec, is_indexed_only(config), searched, layout, indexed)
+        return _Described(spec, limits_of(config), searched, layout, indexed)
 
     def _not_ours(self, problem: str) -> str:
         return f"collection {self.name!r} at {self.location} was not made by this package: {problem}"
 
     def _take(self, target: str, stored: "_Described") -> None:
-        self._target, self._indexed_only, self._searched = target, stored.indexed_only, stored.searched
+        self._target, self._limits, self._searched = target, stored.limits, stored.searched
         self._layout = stored.layout
 
     def _check_ours(self) -> None:
@@ -378,6 +405,7 @@ class QdrantIndex:
             sharding = inherited(sharding, params)
         try:
             self._client.create_collection(name, **to_creation(spec, self._storage, sharding, self._purpose))
+            self._made_here = True
         except UnexpectedResponse as error:
             if error.status_code != _CONFLICT:  # another process was quicker; what it made is compared next
                 raise
@@ -385,8 +413,8 @@ class QdrantIndex:
     def _create_payload_indexes(self, there: Mapping[str, str]) -> None:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Payload indexes have no effect in the local Qdrant", UserWarning)
-            for field, kind in {**dict.fromkeys(KEYWORD_FIELDS, "keyword"), **self._storage.payload_indexes}.items():
-                path, schema = without_wildcard(field), to_schema(kind, indexed_only=self._indexed_only)
+            for field, kind in indexes_needed(self._storage.payload_indexes, self._limits).items():
+                path, schema = without_wildcard(field), to_schema(kind, indexed_only=self._limits.indexed_only)
                 if there.get(path) != schema.value:
                     self._client.create_payload_index(self._target, path, schema)
 
@@ -396,13 +424,25 @@ class QdrantIndex:
 
     def _filter(self, filter: PlainFilter | None) -> models.Filter | None:
         asked = self._layout.filter_of(filter) if self._layout else filter
-        return to_filter(asked, indexed_only=self._indexed_only)
+        return to_filter(asked, indexed_only=self._limits.indexed_only)
+
+    def _needs_index(self, field: str, kind: str) -> str:
+        problem = (
+            f"the Qdrant server at {self.location} takes filters on indexed fields only (strict mode), and {field} is not indexed"
+        )
+        if self._layout:
+            return f"{problem}: collection {self.name!r} is another program's, which would have to index it"
+        return f"{problem}: `search collections index {self.name} {field} {kind}` indexes it"
 
     @contextlib.contextmanager
     def _translated(self, timeout_s: float | None = None) -> Iterator[None]:
         try:
             with translated(f"the Qdrant server at {self.location}"):
                 yield
+        except IndexRejected as error:
+            if (missing := unindexed(str(error))) is None:
+                raise
+            raise UnsupportedFilter(self._needs_index(*missing)) from error
         except IndexTimeout as error:
             if timeout_s is None:
                 raise

@@ -1,0 +1,110 @@
+"""What does strict mode, which managed clusters switch on, allow of one request? And how do requests keep to it?"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+from qdrant_client import QdrantClient, models
+
+from search.index.contract import KEYWORD_FIELDS
+from search.index.hybrid import Listing, Scored
+
+PAGE = 256  # points
+_UNINDEXED = re.compile(r'Index required but not found for "(.+?)"(?: of one of the following types: \[([^\]]*)\])?')
+_TYPES = ("keyword", "integer", "float", "bool")  # that an index can have here
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Of one collection; None for none.
+
+    Attributes:
+        indexed_only: whether filters ask indexed fields alone.
+        found: points that a query or a page gives at most.
+        exact: whether points may be counted exactly.
+        upserted: points in one write.
+        searches: queries in one request.
+        values: in one condition, ids of points among them.
+        oversampling: with quantization.
+        timeout_s: seconds that a request may ask for.
+    """
+
+    indexed_only: bool = False
+    found: int | None = None
+    exact: bool = True
+    upserted: int | None = None
+    searches: int | None = None
+    values: int | None = None
+    oversampling: float | None = None
+    timeout_s: int | None = None
+
+    @property
+    def page(self) -> int:
+        """Points that are read at a time."""
+        return min(PAGE, self.found or PAGE)
+
+
+def limits_of(config: models.CollectionConfig) -> Limits:
+    """What a collection's strict mode says."""
+    strict = config.strict_mode_config
+    if strict is None or not strict.enabled:
+        return Limits()
+    return Limits(
+        indexed_only=strict.unindexed_filtering_retrieve is False or strict.unindexed_filtering_update is False,
+        found=strict.max_query_limit,
+        exact=strict.search_allow_exact is not False,
+        upserted=strict.upsert_max_batchsize,
+        searches=strict.search_max_batchsize,
+        values=strict.condition_max_size,
+        oversampling=strict.search_max_oversampling,
+        timeout_s=strict.max_timeout,
+    )
+
+
+def indexes_needed(declared: Mapping[str, str], limits: Limits) -> dict[str, str]:
+    """The fields that need a payload index, by type: what this package filters by itself, and what the settings declare."""
+    numbers = {"number": "integer"} if limits.indexed_only else {}  # of passages, by which documents are told apart
+    return {**dict.fromkeys(KEYWORD_FIELDS, "keyword"), **numbers, **declared}
+
+
+def in_requests(listings: Sequence[Listing], limits: Limits) -> Iterator[list[tuple[int, Listing]]]:
+    """Listings as the server takes them, request by request, each with its place among them."""
+    parts = [(at, part) for at, listing in enumerate(listings) for part in _parts(listing, limits)]
+    step = limits.searches or len(parts) or 1
+    yield from (parts[first : first + step] for first in range(0, len(parts), step))
+
+
+def joined(answers: Sequence[tuple[int, list[Scored]]], number: int) -> list[list[Scored]]:
+    """The answers to so many listings, of those to their parts."""
+    return [list(chain.from_iterable(points for at, points in answers if at == place)) for place in range(number)]
+
+
+def _parts(listing: Listing, limits: Limits) -> list[Listing]:
+    most = min(limits.found or listing.limit, limits.values or listing.limit)
+    match listing.filter:
+        case {"must": [{"has_id": ids}]} if len(ids) > most:
+            some = (ids[first : first + most] for first in range(0, len(ids), most))
+            return [listing._replace(limit=min(listing.limit, len(one)), filter={"must": [{"has_id": one}]}) for one in some]
+        case _:
+            return [listing._replace(limit=min(listing.limit, limits.found or listing.limit))]
+
+
+def counted(client: QdrantClient, target: str, filter: models.Filter | None, limits: Limits) -> int:
+    """How many points pass a filter: about, where they are more than a page and the server counts nothing exactly."""
+    if limits.exact:
+        return client.count(target, count_filter=filter, exact=True).count
+    page, more = client.scroll(target, filter, limits.page, with_payload=False, with_vectors=False)
+    if more is None:
+        return len(page)
+    return max(len(page) + 1, client.count(target, count_filter=filter, exact=False).count)
+
+
+def unindexed(message: str) -> tuple[str, str] | None:
+    """The field that an index is missing for, and of which type, if that is what a server complains of."""
+    found = _UNINDEXED.search(message)
+    if found is None:
+        return None
+    kinds: Any = re.findall(r"[a-z]+", found[2] or "")
+    return found[1], next((kind for kind in _TYPES if kind in kinds), "TYPE")

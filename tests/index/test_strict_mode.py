@@ -1,0 +1,250 @@
+"""A managed server in strict mode: requests keep to its limits, and what it refuses comes with what helps."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import error, search
+from qdrant_client import QdrantClient
+from serving import PETS, serving
+from standin import Fault, QdrantStandIn
+from theirs import FACTS, fill, on
+
+from search import Settings, open_search
+from search.documents import Document
+from search.embedding.dense import FastEmbedEmbedder
+from search.errors import (
+    CollectionNotFound,
+    IndexFailure,
+    IndexFaulted,
+    IndexRejected,
+    InvalidQuery,
+    ModelError,
+    UnsupportedFilter,
+)
+from search.searcher import Searcher
+
+STRICT = {
+    "unindexed_filtering_retrieve": False,
+    "unindexed_filtering_update": False,
+    "max_query_limit": 30,
+    "search_allow_exact": False,
+    "upsert_max_batchsize": 20,
+    "search_max_batchsize": 2,
+    "condition_max_size": 25,
+    "search_max_oversampling": 1.5,
+}
+TEXTS = [Document(id=f"d{i}", text=f"Number {i} is about cats and words.", metadata={"year": i}) for i in range(70)]
+
+
+def opened(standin: QdrantStandIn, model_folder: Path, tmp_path: Path, **more: Any) -> Searcher:
+    where = {"engine": "qdrant", "url": standin.url}
+    settings = {"embedder": {"model": str(model_folder / "embedder-mean")}, "reranker": {"kind": "none"}, **more}
+    return open_search(Settings(index=where, data_dir=tmp_path, **settings))
+
+
+def test_everything_goes_on_within_the_limits(standin: QdrantStandIn, model_folder: Path, tmp_path: Path) -> None:
+    standin.strict = STRICT
+    storage = {"quantization": "scalar", "oversampling": 4.0}
+    with opened(standin, model_folder, tmp_path, storage=storage) as searcher:
+        assert searcher.ingest(TEXTS).added == 70
+        assert searcher.ingest(TEXTS).unchanged == 70
+        assert searcher.ingest(TEXTS[:60], sync=True).removed == 10
+        result = searcher.search("cats", limit=25, depth=25)
+        assert (len(result.hits), result.warnings) == (25, ())
+        assert searcher.search("Number 7 is about", retrieval="lexical").hits[0].document_id == "d7"
+        assert searcher.get("d7") == TEXTS[7]
+        assert searcher.update({"old": True}, ids=["d1"]).changed == 1
+        assert searcher.delete(ids=["d2"]) == 1
+        assert searcher.count() == 59
+        assert searcher.collections.info("documents").points == 59
+        other = Settings(**{**dict(searcher.settings), "chunking": {"tokens": 20, "overlap": 0}})
+        report = searcher.reindex(other)
+        assert report.switched
+        assert report.check
+        assert report.check.overlap > 0.5
+    with serving(searcher.settings) as served:
+        assert served.http.get("/v1/collections/documents/facets").json()["documents"] == 59
+
+
+def test_answers_are_those_of_a_server_without_limits(standin: QdrantStandIn, model_folder: Path, tmp_path: Path) -> None:
+    with opened(standin, model_folder, tmp_path) as searcher:
+        searcher.ingest(TEXTS)
+        free = [
+            (hit.document_id, round(hit.retrieval_score, 5), round(hit.lexical_score or 0, 5))
+            for hit in searcher.search("cats 7", limit=20).hits
+        ]
+    standin.strict = {**STRICT, "max_query_limit": 100, "condition_max_size": 100}  # as many as are listed, but two in a request
+    with opened(standin, model_folder, tmp_path) as searcher:
+        held = [
+            (hit.document_id, round(hit.retrieval_score, 5), round(hit.lexical_score or 0, 5))
+            for hit in searcher.search("cats 7", limit=20).hits
+        ]
+    assert held == free
+
+
+def test_candidates_that_the_server_does_not_give_are_told(standin: QdrantStandIn, model_folder: Path, tmp_path: Path) -> None:
+    standin.strict = STRICT
+    with opened(standin, model_folder, tmp_path) as searcher:
+        searcher.ingest(TEXTS)
+        for retrieval in ("hybrid", "dense", "lexical"):
+            result = searcher.search("cats", limit=50, depth=50, retrieval=retrieval)
+            assert len(result.hits) == 30
+            assert result.warnings == ("the server gives 30 candidates at most (its strict mode), of the 50 that were asked for",)
+        few = {"must": [{"key": "document_id", "match": {"any": ["d1", "d2"]}}]}
+        assert searcher.search("cats", limit=50, depth=50, filter=few).warnings == ()  # there are no more
+
+
+def test_counts_are_exact_for_a_page_and_about_right_beyond(standin: QdrantStandIn, model_folder: Path, tmp_path: Path) -> None:
+    standin.strict = STRICT
+    with opened(standin, model_folder, tmp_path) as searcher:
+        searcher.ingest(TEXTS)
+        assert searcher.count({"must": [{"key": "document_id", "match": {"value": "absent"}}]}) == 0
+        assert searcher.count({"must": [{"key": "document_id", "match": {"any": ["d1", "d2"]}}]}) == 2
+        assert searcher.count() == 70  # as the stand-in estimates
+    assert {body.get("exact", True) for request, body in standin.bodies if request.endswith("/count")} == {False}
+
+
+def test_a_filter_that_needs_an_index_names_what_makes_it(standin: QdrantStandIn, model_folder: Path, tmp_path: Path) -> None:
+    standin.strict = STRICT
+    where: dict[str, Any] = {"SEARCH_INDEX__ENGINE": "qdrant", "SEARCH_INDEX__URL": standin.url, "SEARCH_DATA_DIR": str(tmp_path)}
+    year = {"must": [{"key": "metadata.year", "match": {"value": 7}}]}
+    remedy = "`search collections index documents metadata.year integer` indexes it"
+    with opened(standin, model_folder, tmp_path) as searcher:
+        searcher.ingest(TEXTS)
+        for use in (
+            lambda: searcher.search("cats", filter=year),
+            lambda: searcher.count(year),
+            lambda: searcher.delete(filter=year),
+        ):
+            with pytest.raises(
+                UnsupportedFilter, match=f"indexed fields only .strict mode., and metadata.year is not indexed: {remedy}"
+            ):
+                use()
+        text = {"must": [{"key": "metadata.name", "match": {"value": "x"}}]}
+        with pytest.raises(UnsupportedFilter, match=r"index documents metadata\.name keyword"):
+            searcher.search("cats", filter=text)
+        with serving(searcher.settings) as served:
+            answer = served.http.post("/v1/search", json={"query": "cats", "filter": year})
+            assert (answer.status_code, answer.json()["error"]["type"]) == (422, "UnsupportedFilter")
+            assert remedy in answer.json()["error"]["message"]
+        told = search("collections", "index", "documents", "metadata.year", "integer", **where).stdout
+        assert told.startswith("metadata.year is indexed as integer in documents; write it under [storage.payload_indexes], too")
+        assert standin.indexed["documents.v1"]["metadata.year"] == "integer"
+        assert [hit.document_id for hit in searcher.search("cats", filter=year).hits] == ["d7"]
+        assert (
+            "metadata.year (integer)"
+            in search("doctor", **where, SEARCH_EMBEDDER__MODEL=str(model_folder / "embedder-mean")).stdout
+        )
+        assert searcher.delete(filter=year) == 1
+
+
+def test_fields_are_indexed_in_place_on_every_engine(settings: Settings, standin: QdrantStandIn, tmp_path: Path) -> None:
+    server = settings.model_copy(update={"index": on(standin, tmp_path).index})
+    process = settings.model_copy(
+        update={"index": settings.index.model_copy(update={"own_process": True}), "data_dir": tmp_path / "process"}
+    )
+    for chosen in (settings, process, server):
+        with open_search(chosen) as searcher:
+            searcher.ingest(PETS)
+            for field, kind in (("metadata.legs", "integer"), ("metadata.kind", "keyword"), ("metadata.tags[]", "keyword")):
+                searcher.collections.index_field("documents", field, kind)
+            searcher.collections.index_field("documents", "document_id", "keyword")  # which is there
+            there = searcher.collections.info("documents").details["payload_indexes"]
+            assert {"metadata.legs", "metadata.kind", "metadata.tags"} <= set(there)
+            assert searcher.count({"must": [{"key": "metadata.legs", "range": {"gte": 3}}]}) == 2
+            for field, kind in (("legs", "integer"), ("metadata.legs", "date"), ("document_id", "integer"), ("text", "keyword")):
+                with pytest.raises(InvalidQuery, match="cannot be indexed as"):
+                    searcher.collections.index_field("documents", field, kind)
+            with pytest.raises(CollectionNotFound):
+                searcher.collections.index_field("absent", "metadata.legs", "integer")
+    assert standin.indexed["documents.v1"]["metadata.legs"] == "float"  # see search.index.exact
+
+
+def test_collections_of_others_are_not_indexed(standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path) -> None:
+    client = QdrantClient(url=standin.url, check_compatibility=False)
+    fill(client, bundled_embedder)
+    client.close()
+    standin.strict = {**STRICT, "max_query_limit": 5}
+    with open_search(on(standin, tmp_path)) as searcher:
+        assert searcher.search(FACTS["gold"][1], limit=3, depth=5).hits[0].document_id == "gold.md"
+        with pytest.raises(UnsupportedFilter, match=r"metadata\.of is not indexed: collection 'theirs' is another program's"):
+            searcher.search("cats", filter={"must": [{"key": "metadata.of", "match": {"value": "x"}}]})
+        with pytest.raises(IndexRejected, match=r"whoever fills it indexes a field .PUT .*/collections/theirs/index"):
+            searcher.collections.index_field("theirs", "metadata.of", "keyword")
+        assert searcher.beside("ours").adopt("theirs").ingest.added == 10
+        assert standin.indexed["ours.v1"] == {"document_id": "keyword", "revision": "keyword", "number": "integer"}
+    assert "theirs" not in standin.indexed
+
+
+@pytest.mark.parametrize("engine", ["edge", "process", "server"])
+def test_a_first_ingestion_that_fails_leaves_no_collection(
+    engine: str, standin: QdrantStandIn, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = settings
+    if engine == "process":
+        chosen = settings.model_copy(update={"index": settings.index.model_copy(update={"own_process": True})})
+    if engine == "server":
+        chosen = settings.model_copy(update={"index": on(standin, tmp_path).index})
+    failing = True
+    embed = FastEmbedEmbedder.embed_passages
+
+    def fails(self: FastEmbedEmbedder, texts: Any) -> Any:
+        if failing:
+            raise ModelError("the model is ill")
+        return embed(self, texts)
+
+    monkeypatch.setattr(FastEmbedEmbedder, "embed_passages", fails)
+    with open_search(chosen) as searcher:
+        with pytest.raises(ModelError, match="ill"):
+            searcher.ingest(PETS)
+        assert (searcher.collections.names(), searcher.collections.aliases()) == ([], {})
+        with pytest.raises(CollectionNotFound):
+            searcher.search("cats")
+        failing = False
+        assert searcher.ingest(PETS).added == 3
+        failing = True
+        with pytest.raises(ModelError, match="ill"):
+            searcher.ingest([Document("more", "Fish swim.")])
+        assert searcher.count() == 3  # which was there before
+
+
+def test_what_was_written_before_a_failure_stays(standin: QdrantStandIn, model_folder: Path, tmp_path: Path) -> None:
+    with opened(standin, model_folder, tmp_path, ingestion={"patience_s": 0}) as searcher:
+
+        def documents() -> Any:
+            yield from (Document(f"d{i}", f"Text {i}.") for i in range(700))
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            searcher.ingest(documents())
+        assert 0 < searcher.count() < 700
+        standin.faults.append(Fault(500))
+        with pytest.raises(IndexFailure):
+            searcher.count()
+
+
+def test_a_server_that_is_gone_is_not_waited_for_again(standin: QdrantStandIn, model_folder: Path, tmp_path: Path) -> None:
+    with opened(standin, model_folder, tmp_path, ingestion={"patience_s": 0}) as searcher:
+        searcher.embedder.embed_query("warm")
+
+        def documents() -> Any:
+            standin.faults += [Fault(500)] * 50
+            yield PETS[0]
+
+        with pytest.raises(IndexFaulted):
+            searcher.ingest(documents())
+        assert len(standin.faults) > 40
+        standin.faults.clear()
+        assert searcher.ingest(PETS).added == 3
+
+
+def test_the_command_says_what_is_wrong(settings: Settings) -> None:
+    with open_search(settings) as searcher:
+        searcher.ingest(PETS)
+    place = ("--data-dir", settings.data_dir)
+    assert "cannot be indexed as 'integer': fields are metadata" in error(
+        "collections", "index", "documents", "legs", "integer", *place
+    )
+    assert "no collection 'absent'" in error("collections", "index", "absent", "metadata.legs", "integer", *place)
+    assert "documents" in search("collections", "index", "documents", "metadata.legs", "integer", *place).stdout
