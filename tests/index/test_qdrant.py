@@ -216,9 +216,10 @@ def test_two_creators_at_once(standin: QdrantStandIn) -> None:
     index.close()
 
 
-def test_a_private_authority_needs_rest(tmp_path: Path) -> None:
-    with pytest.raises(IndexRejected, match="over REST only"):
-        connect("https://127.0.0.1:6333", ca_file=tmp_path / "ca.pem", grpc_port=6334)
+@pytest.mark.parametrize("grpc_port", [None, 6334])
+def test_a_private_authority_that_cannot_be_read_is_told(grpc_port: int | None, tmp_path: Path) -> None:
+    with pytest.raises(IndexRejected, match="cannot be read"):
+        connect("https://127.0.0.1:6333", ca_file=tmp_path / "ca.pem", grpc_port=grpc_port)
 
 
 @pytest.mark.parametrize("url", ["localhost:6333", "ftp://127.0.0.1", "http://", ""])

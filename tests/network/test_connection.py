@@ -1,8 +1,10 @@
 """A server's answer is bounded in time and size, and no URL or key that is secret stands in a message."""
 
 import gzip
+import json
 import logging
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,12 +12,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
+from typing import NamedTuple
 
 import grpc
 import httpcore
 import httpx
 import numpy as np
 import pytest
+import trustme
 from standin import Fault, QdrantStandIn
 
 from search.errors import (
@@ -270,8 +275,10 @@ def test_a_server_says_in_any_way_when_to_come_again(value: str, expected: float
 
 
 @contextmanager
-def grpc_server(status: grpc.StatusCode | None, detail: str = "", answer: bytes = b"") -> Iterator[int]:
-    """Answers every call with a status, or with some bytes."""
+def grpc_server(
+    status: grpc.StatusCode | None, detail: str = "", answer: bytes = b"", credentials: grpc.ServerCredentials | None = None
+) -> Iterator[int]:
+    """Answers every call with a status, or with some bytes; over TLS, if there are credentials for it."""
 
     class Handler(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc ships no types
         def service(self, handler_call_details: object) -> object:
@@ -285,7 +292,8 @@ def grpc_server(status: grpc.StatusCode | None, detail: str = "", answer: bytes 
             return grpc.unary_unary_rpc_method_handler(call)
 
     server = grpc.server(ThreadPoolExecutor(2), handlers=[Handler()])
-    port = server.add_insecure_port("127.0.0.1:0")
+    address = "127.0.0.1:0"
+    port = server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
     server.start()
     yield port
     server.stop(None).wait()
@@ -317,6 +325,141 @@ def test_a_large_answer_over_grpc_is_not_read(monkeypatch: pytest.MonkeyPatch) -
         with pytest.raises(IndexGarbled, match="too large"):
             index.count()
         index.close()
+
+
+# TLS, and its absence
+
+
+class Authorities(NamedTuple):
+    """Two of them, and a server's certificate of the first."""
+
+    known: Path
+    other: Path
+    context: ssl.SSLContext
+    credentials: grpc.ServerCredentials
+
+
+@pytest.fixture(scope="module")
+def authorities(tmp_path_factory: pytest.TempPathFactory) -> Authorities:
+    folder = tmp_path_factory.mktemp("authorities")
+    known, other = trustme.CA(), trustme.CA()
+    for authority, name in ((known, "known"), (other, "other")):
+        authority.cert_pem.write_to_path(str(folder / f"{name}.pem"))
+    certificate = known.issue_cert("127.0.0.1")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    certificate.configure_cert(context)
+    chain = b"".join(one.bytes() for one in certificate.cert_chain_pems)
+    credentials = grpc.ssl_server_credentials([(certificate.private_key_pem.bytes(), chain)])
+    return Authorities(folder / "known.pem", folder / "other.pem", context, credentials)
+
+
+def test_an_authority_that_is_not_known_is_named(authorities: Authorities) -> None:
+    with QdrantStandIn(tls=authorities.context) as server:
+        for ca_file in (None, authorities.other):
+            collections = QdrantCollections(connect(server.url, ca_file=ca_file), server.url)
+            with pytest.raises(IndexUnreachable, match=r"an authority that is not known here; .*SEARCH_INDEX__CA_FILE"):
+                collections.names()
+            collections.close()
+        collections = QdrantCollections(connect(server.url, ca_file=authorities.known), server.url)
+        assert collections.names() == []
+        collections.close()
+        by_name = server.url.replace("127.0.0.1", "localhost")
+        collections = QdrantCollections(connect(by_name, ca_file=authorities.known), by_name)
+        with pytest.raises(IndexUnreachable, match="its certificate is for another name; write that one in SEARCH_INDEX__URL"):
+            collections.names()
+        collections.close()
+
+
+def test_a_certificate_that_has_expired_is_named(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1", not_after=datetime(2020, 1, 2, tzinfo=UTC)).configure_cert(context)
+    with QdrantStandIn(tls=context) as server:
+        collections = QdrantCollections(connect(server.url, ca_file=tmp_path / "ca.pem"), server.url)
+        with pytest.raises(IndexUnreachable, match="its certificate has expired; have it renewed"):
+            collections.names()
+        collections.close()
+
+
+def test_http_and_https_taken_for_each_other_are_told(standin: QdrantStandIn) -> None:
+    secure = standin.url.replace("http:", "https:")
+    collections = QdrantCollections(connect(secure), secure)
+    with pytest.raises(IndexUnreachable, match="it does not speak TLS there; write http:// in SEARCH_INDEX__URL"):
+        collections.names()
+    collections.close()
+    with speaking_tls() as url:
+        collections = QdrantCollections(connect(url), url)
+        with pytest.raises(IndexUnreachable, match="if it speaks TLS, write https:// in SEARCH_INDEX__URL"):
+            collections.names()
+        collections.close()
+
+
+@contextmanager
+def speaking_tls() -> Iterator[str]:
+    """A port that answers plain HTTP as rustls does: with an alert."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65_536)
+                connection.sendall(b"\x15\x03\x01\x00\x02\x02\x32")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        thread.join()
+
+
+def test_a_private_authority_holds_for_grpc_too(authorities: Authorities) -> None:
+    with grpc_server(grpc.StatusCode.NOT_FOUND, "planted", credentials=authorities.credentials) as port:
+        for ca_file, kind, words in (
+            (authorities.known, CollectionNotFound, "planted"),
+            (authorities.other, IndexUnreachable, "an authority that is not known here"),
+            (None, IndexUnreachable, "an authority that is not known here"),
+        ):
+            client = connect("https://127.0.0.1:1", grpc_port=port, timeout_s=5, ca_file=ca_file)
+            index = QdrantIndex(client, "documents", "https://127.0.0.1:1")
+            with pytest.raises(kind, match=words):
+                index.upsert([Point("1", np.ones(4, np.float32), {})])
+            index.close()
+
+
+# What a cluster says
+
+WITHOUT_QUORUM = [
+    "Service internal error: Waiting for consensus operation commit failed. Timeout set at: 10 seconds",
+    "Service internal error: Failed to propose operation: leader is not established within 10s",
+]
+TONIC = (
+    'Service internal error: Tonic error: status: Unavailable, message: "Failed to connect to http://node1:6335/, error: transport '
+    'error", details: [], metadata: MetadataMap { headers: {} }'
+)
+
+
+@pytest.mark.parametrize("detail", WITHOUT_QUORUM)
+def test_a_cluster_without_quorum_is_named(detail: str, standin: QdrantStandIn) -> None:
+    collections = QdrantCollections(connect(standin.url), standin.url)
+    standin.faults.append(Fault(500, body=json.dumps({"status": {"error": detail}}).encode()))
+    with pytest.raises(IndexFaulted, match=r"too few nodes of the cluster .* reach each other .* start those that are missing"):
+        collections.names()
+    collections.close()
+    with grpc_server(grpc.StatusCode.INTERNAL, detail) as port:
+        index = QdrantIndex(connect("http://127.0.0.1:1", grpc_port=port, timeout_s=5), "documents", "http://127.0.0.1:1")
+        with pytest.raises(IndexFaulted, match="too few nodes"):
+            index.upsert([Point("1", np.ones(4, np.float32), {})])
+        index.close()
+
+
+def test_what_nodes_told_each_other_is_shown_without_its_wrapping(standin: QdrantStandIn) -> None:
+    collections = QdrantCollections(connect(standin.url), standin.url)
+    standin.faults.append(Fault(500, body=json.dumps({"status": {"error": TONIC}}).encode()))
+    with pytest.raises(IndexFaulted) as caught:
+        collections.names()
+    collections.close()
+    assert "Tonic error: Failed to connect to http://node1:6335/, error: transport error; try again" in str(caught.value)
+    assert "MetadataMap" not in str(caught.value)
 
 
 # URLs

@@ -58,13 +58,12 @@ def connect(
     except ValueError as error:
         message = f"{without_secrets(url)!r} is not the URL of a Qdrant server: {error}; write it like http://127.0.0.1:6333"
         raise IndexRejected(message) from error
-    if ca_file and grpc_port:
-        raise IndexRejected("a private certificate authority works over REST only; leave out ca_file or grpc")
     if address.credentials and grpc_port:
         raise IndexRejected("a user and password in the server's URL work over REST only; leave them or grpc out")
     local = is_local(address.host)
     try:
         verify = ssl.create_default_context(cafile=str(ca_file)) if ca_file else address.url.startswith("https:")
+        authority = ca_file.read_bytes() if ca_file else None
     except OSError as error:
         raise IndexRejected(f"the certificate authority in {ca_file} cannot be read: {error}") from error
     # Without limits the client keeps no connection to localhost.
@@ -78,7 +77,9 @@ def connect(
     except (ValueError, ImportError, httpx.InvalidURL) as error:
         message = "the proxy that the environment names (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY) cannot be used; write it like http://host:3128"
         raise IndexRejected(message) from error
-    grpc_options = {"grpc.max_receive_message_length": LARGEST_ANSWER}
+    grpc_options: dict[str, Any] = {"grpc.max_receive_message_length": LARGEST_ANSWER}
+    if authority is not None:
+        grpc_options["root_certificates"] = authority
     if local:
         grpc_options["grpc.enable_http_proxy"] = 0
     with warnings.catch_warnings():

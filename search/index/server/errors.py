@@ -6,6 +6,7 @@ Who is to blame decides what becomes of it: a request is refused for what it hol
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator
 
 import grpc
@@ -32,6 +33,9 @@ from search.index.server.transport import AnswerRefusedError
 _SERVER_ERROR, _NO_STATUS = 500, 600
 _REDIRECT, _CLIENT_ERROR = 300, 400
 _FULL_DISK = ("no space left on device", "os error 28", "not enough disk space", "exceeds available disk space")
+_NO_QUORUM = ("leader is not established", "consensus operation commit failed")
+# How the server writes what another node answered it: 'status: …, message: "…", details: [], metadata: MetadataMap { headers: {} }'
+_OF_NODE = re.compile(r'status: \w+, message: "((?:[^"\\]|\\.)*)".*?MetadataMap \{[^}]*\}+(?: \})?', re.DOTALL)
 IN_MEMORY = ":memory:"
 _LONGEST_DETAIL = 500  # characters; an answer may be of any length
 
@@ -77,8 +81,10 @@ def _from_answer(error: UnexpectedResponse, server: str) -> IndexFailure:
         return IndexGarbled(
             f"{server} redirects to {where} ({status}), which is not followed; set SEARCH_INDEX__URL to where it is"
         )
-    if status == 507 or (status >= _SERVER_ERROR and _is_full(detail)):  # noqa: PLR2004  # "insufficient storage"
+    if status == 507:  # noqa: PLR2004  # "insufficient storage"
         return _full(server, detail or "it says no more")
+    if status >= _SERVER_ERROR and (known := _of_cluster(detail, server)) is not None:
+        return known
     return _from_status(status, detail or error.reason_phrase or "no reason given", server)
 
 
@@ -111,17 +117,32 @@ def _from_source(source: Exception, server: str) -> IndexFailure:
         case httpx.TimeoutException():
             return IndexTimeout(f"{server} did not answer in time; raise SEARCH_INDEX__TIMEOUT_S or try again")
         case httpx.TransportError() | OSError():
-            return IndexUnreachable(f"{server} cannot be reached ({source}); is it running, and is SEARCH_INDEX__URL right?")
+            problem = _of_connection(str(source)) or "is it running, and is SEARCH_INDEX__URL right?"
+            return IndexUnreachable(f"{server} cannot be reached ({source}); {problem}")
         case _:
             kind = type(source).__name__
             return IndexGarbled(f"{server} gave an answer that is not Qdrant's ({kind}); is SEARCH_INDEX__URL right?")
 
 
+def _of_connection(reason: str) -> str:
+    """What is probably wrong with a connection that could not be made or used; empty where the reason tells nothing."""
+    problems = {
+        "Hostname mismatch": "its certificate is for another name; write that one in SEARCH_INDEX__URL",
+        "IP address mismatch": "its certificate is for another address; write its name in SEARCH_INDEX__URL",
+        "certificate has expired": "its certificate has expired; have it renewed",
+        "CERTIFICATE_VERIFY_FAILED": "its certificate is of an authority that is not known here; name that one's PEM file "
+        "(SEARCH_INDEX__CA_FILE, ca_file under [index])",
+        "WRONG_VERSION_NUMBER": "it does not speak TLS there; write http:// in SEARCH_INDEX__URL",
+        "illegal ": "it does not speak plain HTTP there; if it speaks TLS, write https:// in SEARCH_INDEX__URL",
+    }
+    return next((words for sign, words in problems.items() if sign in reason), "")
+
+
 def _from_grpc(error: grpc.RpcError, server: str) -> IndexFailure:
     code = error.code() if isinstance(error, grpc.Call) else grpc.StatusCode.UNKNOWN
     detail = _shortened((error.details() if isinstance(error, grpc.Call) else str(error)) or "no reason given")
-    if _is_full(detail):
-        return _full(server, detail)
+    if (known := _of_cluster(detail, server)) is not None:
+        return known
     match code:
         case grpc.StatusCode.UNAUTHENTICATED | grpc.StatusCode.PERMISSION_DENIED:
             return _from_status(401, detail, server)
@@ -134,7 +155,8 @@ def _from_grpc(error: grpc.RpcError, server: str) -> IndexFailure:
         case grpc.StatusCode.RESOURCE_EXHAUSTED:
             return _overloaded(server, None)
         case grpc.StatusCode.UNAVAILABLE:
-            return IndexUnreachable(f"{server} cannot be reached over gRPC ({detail}); is SEARCH_INDEX__GRPC_PORT right?")
+            problem = _of_connection(detail) or "is SEARCH_INDEX__GRPC_PORT right?"
+            return IndexUnreachable(f"{server} cannot be reached over gRPC ({detail}); {problem}")
         case grpc.StatusCode.UNIMPLEMENTED:
             return IndexGarbled(f"{server} gave an answer that is not Qdrant's ({detail}); is SEARCH_INDEX__GRPC_PORT right?")
         case grpc.StatusCode.INVALID_ARGUMENT | grpc.StatusCode.ALREADY_EXISTS | grpc.StatusCode.OUT_OF_RANGE:
@@ -152,6 +174,18 @@ def _full(server: str, detail: str) -> IndexFull:
     return IndexFull(f"the disk of {server} is full ({detail}); make room there and run the same again, what was written stays")
 
 
+def _of_cluster(detail: str, server: str) -> IndexFailure | None:
+    """What a server's words tell, whatever its status: that a disk is full, or that nodes are missing; None for neither."""
+    if _is_full(detail):
+        return _full(server, detail)
+    if any(words in detail for words in _NO_QUORUM):
+        return IndexFaulted(
+            f"too few nodes of the cluster of {server} reach each other to agree on anything ({detail}); start those that are "
+            "missing (search doctor names them) and run the same again"
+        )
+    return None
+
+
 def _is_full(detail: str) -> bool:
     return any(words in detail.lower() for words in _FULL_DISK)
 
@@ -166,5 +200,5 @@ def _detail(error: UnexpectedResponse) -> str:
 
 
 def _shortened(text: str) -> str:
-    line = " ".join(text.split())
+    line = " ".join(_OF_NODE.sub(r"\1", text).split())
     return line if len(line) <= _LONGEST_DETAIL else f"{line[:_LONGEST_DETAIL]} …"
