@@ -22,6 +22,7 @@ from search.documents import Document
 from search.embedding.dense import FastEmbedEmbedder
 from search.errors import CollectionNotFound, IndexMismatch, IndexRejected, InvalidSettings
 from search.index.contract import VectorIndex
+from search.index.points import embedded_text
 from search.ingestion.adopting import joined, shared
 from search.searcher import Searcher
 
@@ -349,6 +350,44 @@ def test_the_new_one_is_spread_like_theirs(bundled_embedder: FastEmbedEmbedder, 
                 searcher.adopt("theirs")
                 details = searcher.collections.info(name).details
                 assert (details["shards"], details["replicas"], details["write_consistency"]) == expected
+
+
+def test_documents_of_many_points(
+    client: QdrantClient,
+    standin: QdrantStandIn,
+    bundled_embedder: FastEmbedEmbedder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("search.ingestion.adopting._AT_ONCE", 3)
+    monkeypatch.setattr("search.ingestion.adopting._MOST_PASSAGES", 5)
+    monkeypatch.setattr("search.ingestion.copying._GROUP_PASSAGES", 2)
+    numbers = {"one": 1, "two": 2, "four": 4, "five": 5, "seven": 7}  # points of each document
+    payloads = [
+        {"text": f"Part {i} of {name}.", "source": name, "part": i} for name, count in numbers.items() for i in range(count)
+    ]
+    random.Random(3).shuffle(payloads)  # noqa: S311  # no secret
+    put(client, bundled_embedder, payloads)
+    with ours(standin, tmp_path) as searcher:
+        done = searcher.adopt("theirs")
+        assert (done.points, done.apart, done.ingest.added, done.ingest.chunks) == (19, 7, 11, 19)
+        for name, count in list(numbers.items())[:4]:
+            assert searcher.get(name).text == "\n\n".join(f"Part {i} of {name}." for i in range(count))
+        assert searcher.adopt("theirs").ingest.unchanged == 11
+
+
+def test_a_vector_is_of_what_the_other_program_embedded(
+    client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
+) -> None:
+    written = "The \ufb01sh swim in the \uff33\uff45\uff41."  # which this package would embed with plain letters
+    put(client, bundled_embedder, [{"text": written, "source": "fish"}, {"text": FACTS["tea"][0], "source": "tea"}])
+    with ours(standin, tmp_path) as searcher:
+        searcher.adopt("theirs")
+        texts = {record.payload["document_id"]: embedded_text(record) for record in searcher.opened().scroll()}
+        assert texts == {"fish": written, "tea": FACTS["tea"][0]}
+        assert searcher.update({"wet": True}, ids=["fish"]).reused == 0  # its vector is of other letters
+        texts = {record.payload["document_id"]: embedded_text(record) for record in searcher.opened().scroll()}
+        assert texts["fish"] == "The fish swim in the Sea."
 
 
 def test_passages_as_one_text() -> None:

@@ -37,7 +37,8 @@ _NO_QUORUM = ("leader is not established", "consensus operation commit failed")
 # How the server writes what another node answered it: 'status: …, message: "…", details: [], metadata: MetadataMap { headers: {} }'
 _OF_NODE = re.compile(r'status: \w+, message: "((?:[^"\\]|\\.)*)".*?MetadataMap \{[^}]*\}+(?: \})?', re.DOTALL)
 IN_MEMORY = ":memory:"
-_LONGEST_DETAIL = 500  # characters; an answer may be of any length
+_LONGEST_DETAIL = 500  # characters; an answer may be of any length …
+_LONGEST_READ = 5_000  # … and what is looked for in it must not take for ever
 
 
 @contextlib.contextmanager
@@ -200,5 +201,5 @@ def _detail(error: UnexpectedResponse) -> str:
 
 
 def _shortened(text: str) -> str:
-    line = " ".join(_OF_NODE.sub(r"\1", text).split())
+    line = " ".join(_OF_NODE.sub(r"\1", text[:_LONGEST_READ]).split())
     return line if len(line) <= _LONGEST_DETAIL else f"{line[:_LONGEST_DETAIL]} …"

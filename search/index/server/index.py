@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import shlex
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -432,7 +433,7 @@ class QdrantIndex:
         )
         if self._layout:
             return f"{problem}: collection {self.name!r} is another program's, which would have to index it"
-        return f"{problem}: `search collections index {self.name} {field} {kind}` indexes it"
+        return f"{problem}: `search collections index {self.name} {shlex.quote(field)} {kind}` indexes it"
 
     @contextlib.contextmanager
     def _translated(self, timeout_s: float | None = None) -> Iterator[None]:
