@@ -67,6 +67,29 @@ def test_everything_goes_on_within_the_limits(standin: QdrantStandIn, model_fold
         assert served.http.get("/v1/collections/documents/facets").json()["documents"] == 59
 
 
+def test_filters_of_many_values_are_asked_in_parts(standin: QdrantStandIn, model_folder: Path, tmp_path: Path) -> None:
+    ids = [f"d{i}" for i in range(70)]
+    with opened(standin, model_folder, tmp_path) as searcher:
+        searcher.ingest(TEXTS)
+        these = {"must": [{"key": "document_id", "match": {"any": ids}}, {"key": "revision", "match": {"except": ["none"]}}]}
+        index = searcher.opened()
+        whole = [record.id for record in index.scroll(these)]
+        assert len(whole) == 70
+    standin.strict = {"condition_max_size": 25, "max_query_limit": 10}
+    with opened(standin, model_folder, tmp_path) as searcher:
+        index = searcher.opened()
+        assert [record.id for record in index.scroll(these)] == whole  # in the order of ids all the same, so that it can go on
+        assert [record.id for record in index.scroll(these, start=whole[33])] == whole[33:]
+        assert index.count(these) == 70
+        others = {"must_not": [{"key": "document_id", "match": {"any": ids[:60]}}]}
+        assert index.count(others) == 10
+        index.delete(filter={"must": [{"key": "document_id", "match": {"any": ids[:60]}}]})
+        assert index.count() == 10
+        listed = {"must": [{"key": "metadata.tags", "match": {"any": ids}}]}  # of which one document may have several
+        with pytest.raises(IndexRejected, match="Condition size limit reached"):
+            index.count(listed)
+
+
 def test_answers_are_those_of_a_server_without_limits(standin: QdrantStandIn, model_folder: Path, tmp_path: Path) -> None:
     with opened(standin, model_folder, tmp_path) as searcher:
         searcher.ingest(TEXTS)

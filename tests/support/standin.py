@@ -328,7 +328,8 @@ def _conditions(filter: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _ids(filter: dict[str, Any]) -> list[list[Any]]:
-    return [one["has_id"] for one in _conditions(filter) if "has_id" in one]
+    listed = [one.get("has_id") or one.get("match", {}).get("any") or [] for one in _conditions(filter)]
+    return [values for values in listed if isinstance(values, list)]
 
 
 def _plain(value: Any) -> Any:

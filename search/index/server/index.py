@@ -1,6 +1,7 @@
 """A Qdrant server or cluster, and qdrant-client's in-memory mode for tests: one collection of either."""
 
 import contextlib
+import heapq
 import math
 import shlex
 import time
@@ -52,7 +53,17 @@ from search.index.server.conversion import (
 from search.index.server.errors import translated
 from search.index.server.foreign import described, named
 from search.index.server.lease import Lease
-from search.index.server.limits import Limits, counted, in_requests, indexes_needed, joined, limits_of, unindexed
+from search.index.server.limits import (
+    Limits,
+    counted,
+    filters_of,
+    in_order,
+    in_requests,
+    indexes_needed,
+    joined,
+    limits_of,
+    unindexed,
+)
 from search.index.server.transport import within
 from search.network.addresses import without_secrets
 from search.settings import LayoutSettings, StorageSettings, checked_collection, section_of
@@ -242,8 +253,8 @@ class QdrantIndex:
         with self._translated():
             if ids:
                 self._client.delete(self._target, models.PointIdsList(points=[to_engine_id(one) for one in ids]), wait=True)
-            if filter is not None:
-                self._client.delete(self._target, models.FilterSelector(filter=self._filter(filter)), wait=True)
+            for part in filters_of(filter, self._limits) if filter is not None else []:
+                self._client.delete(self._target, models.FilterSelector(filter=self._filter(part)), wait=True)
 
     def scroll(
         self,
@@ -254,6 +265,17 @@ class QdrantIndex:
         start: str | None = None,
     ) -> Iterator[Record]:
         """Every point that passes the filter, by id, from `start` on, with the named payload fields, and `vectors` if wanted."""
+        parts = [self._scrolled(part, fields, start, vectors=vectors) for part in filters_of(filter, self._limits)]
+        return parts[0] if len(parts) == 1 else heapq.merge(*parts, key=lambda record: in_order(record.id))
+
+    def _scrolled(
+        self,
+        filter: PlainFilter | None,
+        fields: Sequence[str] | None,
+        start: str | None,
+        *,
+        vectors: bool,
+    ) -> Iterator[Record]:
         offset: Any = None if start is None else to_engine_id(start)
         wanted: bool | list[str] = True if fields is None or self._layout else list(fields)
         with_vectors: bool | list[str] = [self._vector] if vectors and self._vector else vectors
@@ -282,7 +304,8 @@ class QdrantIndex:
     def count(self, filter: PlainFilter | None = None) -> int:
         """How many points pass the filter; about, where strict mode lets nobody count exactly, and they are many."""
         with self._translated():
-            return counted(self._client, self._target, self._filter(filter), self._limits)
+            parts = [self._filter(part) for part in filters_of(filter, self._limits)]
+            return sum(counted(self._client, self._target, part, self._limits) for part in parts)
 
     def optimize(self) -> None:
         """Nothing to ask for: the server optimizes by itself."""

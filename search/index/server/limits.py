@@ -1,15 +1,18 @@
 """What does strict mode, which managed clusters switch on, allow of one request? And how do requests keep to it?"""
 
 import re
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, TypeVar
 
 from qdrant_client import QdrantClient, models
 
-from search.index.contract import KEYWORD_FIELDS
+from search.index.contract import KEYWORD_FIELDS, PlainFilter, to_engine_id
 from search.index.hybrid import Listing, Scored
+
+Item = TypeVar("Item")
 
 PAGE = 256  # points
 _UNINDEXED = re.compile(r'Index required but not found for "(.+?)"(?: of one of the following types: \[([^\]]*)\])?')
@@ -72,8 +75,8 @@ def indexes_needed(declared: Mapping[str, str], limits: Limits) -> dict[str, str
 def in_requests(listings: Sequence[Listing], limits: Limits) -> Iterator[list[tuple[int, Listing]]]:
     """Listings as the server takes them, request by request, each with its place among them."""
     parts = [(at, part) for at, listing in enumerate(listings) for part in _parts(listing, limits)]
-    step = limits.searches or len(parts) or 1
-    yield from (parts[first : first + step] for first in range(0, len(parts), step))
+    for some in in_steps(parts, limits.searches or len(parts) or 1):
+        yield list(some)
 
 
 def joined(answers: Sequence[tuple[int, list[Scored]]], number: int) -> list[list[Scored]]:
@@ -85,10 +88,56 @@ def _parts(listing: Listing, limits: Limits) -> list[Listing]:
     most = min(limits.found or listing.limit, limits.values or listing.limit)
     match listing.filter:
         case {"must": [{"has_id": ids}]} if len(ids) > most:
-            some = (ids[first : first + most] for first in range(0, len(ids), most))
-            return [listing._replace(limit=min(listing.limit, len(one)), filter={"must": [{"has_id": one}]}) for one in some]
+            return [
+                listing._replace(limit=min(listing.limit, len(one)), filter={"must": [{"has_id": one}]})
+                for one in in_steps(ids, most)
+            ]
         case _:
             return [listing._replace(limit=min(listing.limit, limits.found or listing.limit))]
+
+
+def filters_of(filter: PlainFilter | None, limits: Limits) -> list[PlainFilter | None]:
+    """A filter as several ones that the server takes, by values that are asked for together: a point passes one of them at most."""
+    most = limits.values
+    if filter is None or most is None:
+        return [filter]
+    told: dict[str, Any] = dict(filter)
+    for clause in ("should", "must_not"):  # where several conditions are as good as one
+        if clause in filter:
+            told[clause] = [part for condition in _listed(filter[clause]) for part in _by_values(condition, most)]
+    must = _listed(filter.get("must", []))
+    for at, condition in enumerate(must):
+        if condition.get("key", KEYWORD_FIELDS[0]) not in KEYWORD_FIELDS:  # may have several values, and be counted twice
+            continue
+        if len(parts := _by_values(condition, most)) > 1:
+            each = ({**told, "must": [*must[:at], part, *must[at + 1 :]]} for part in parts)
+            return [part for one in each for part in filters_of(one, limits)]
+    return [told]
+
+
+def _by_values(condition: Mapping[str, Any], most: int) -> list[Mapping[str, Any]]:
+    match condition:
+        case {"match": {"any": values}} if len(values) > most:
+            return [{**condition, "match": {"any": one}} for one in in_steps(values, most)]
+        case {"has_id": ids} if len(ids) > most:
+            return [{"has_id": one} for one in in_steps(ids, most)]
+        case _:
+            return [condition]
+
+
+def _listed(conditions: Any) -> list[Any]:
+    return conditions if isinstance(conditions, list) else [conditions]
+
+
+def in_steps(values: Sequence[Item], step: int) -> list[Sequence[Item]]:
+    """Values in lists of at most so many."""
+    return [values[first : first + step] for first in range(0, len(values), step)]
+
+
+def in_order(point_id: str) -> tuple[bool, int]:
+    """By what a server gives points: numbers first, then UUIDs."""
+    number = to_engine_id(point_id)
+    return (False, number) if isinstance(number, int) else (True, uuid.UUID(number).int)
 
 
 def counted(client: QdrantClient, target: str, filter: models.Filter | None, limits: Limits) -> int:
