@@ -541,7 +541,7 @@ def test_quotes_in_tab_separated_lines_may_be_a_part_of_the_text(tmp_path: Path)
 
 def test_a_sheet_of_open_document(tmp_path: Path) -> None:
     kind = "application/vnd.oasis.opendocument"
-    rows = [["title", "text", "pieces"], ["T", "Words.", 5]]
+    rows: list[list[str | int]] = [["title", "text", "pieces"], ["T", "Words.", 5]]
     cells = "".join(
         "<table:table-row>"
         + "".join(
