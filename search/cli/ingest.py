@@ -44,6 +44,12 @@ Columns = Annotated[
         show_default=False,
     ),
 ]
+Kind = Annotated[
+    str | None,
+    typer.Option(
+        "--as", help="What all files are, whatever their names say: text, markdown, html, python, .docx …", show_default=False
+    ),
+]
 Encoding = Annotated[str | None, typer.Option(help="Of text and CSV files.", show_default="detected")]
 Url = Annotated[str | None, typer.Option(help="Of a running search serve, which owns the data folder.", show_default=False)]
 Key = Annotated[
@@ -52,6 +58,13 @@ Key = Annotated[
 Prefix = Annotated[str, typer.Option(help="Goes before the ids of files, such as two/.", metavar="NAME/", show_default=False)]
 Target = Callable[[], AbstractContextManager["Searcher | Remote"]]
 _ADDRESS = "http://127.0.0.1:8000"
+_REMARKS = {  # by the field of metadata that a reader leaves them in
+    "replaced_characters": "hold bytes that are no UTF-8, in whose place a mark stands",
+    "pages_without_text": "have pages that are pictures; recognise their text first (OCR)",
+    "damaged_pages": "have pages that cannot be read",
+    "charts_left_out": "have charts, which are not read",
+    "diagrams_left_out": "have diagrams, which are not read",
+}
 _SIGNS = {"added": "+", "changed": "~", "removed": "-"}
 
 
@@ -62,6 +75,7 @@ def ingest(
     exclude: Exclude = None,
     field: Columns = None,
     encoding: Encoding = None,
+    kind: Kind = None,
     prefix: Prefix = "",
     url: Url = None,
     key: Key = None,
@@ -90,6 +104,7 @@ def ingest(
         fields=dict(_pair(pair) for pair in field or []),
         again=again,
         prefix=prefix,
+        kind=kind,
         limits=Limits(settings.ingestion.file_seconds, settings.ingestion.file_memory_mb),
     )
     _note_left_out(reading)
@@ -104,7 +119,7 @@ def ingest(
         on_change=(lambda state, one: changes.append({"change": state, "document_id": one})) if dry_run else None,
     )
     if as_json:
-        print_json(done.to_dict() | ({"changes": changes} if dry_run and not url else {}))
+        print_json(done.to_dict() | {"left_out": reading.left_out} | ({"changes": changes} if dry_run and not url else {}))
     else:
         for change in changes:
             show(f"{_SIGNS[change['change']]} {change['document_id']}")
@@ -118,7 +133,7 @@ def _ingested(reading: "Reading", target: Target, rejects: Path | None, **option
     """`Searcher.ingest` with a progress bar; rejections are noted, and written to the file of rejects."""
     from search.cli.progress import IngestionReport
 
-    encodings: Counter[str] = Counter()
+    remarks: Counter[str] = Counter()
     with ExitStack() as stack:
         rejected = stack.enter_context(_written(rejects)) if rejects else None
         searcher = stack.enter_context(target())
@@ -130,10 +145,10 @@ def _ingested(reading: "Reading", target: Target, rejects: Path | None, **option
             if rejected:
                 rejected.write(rejection.to_line())
 
-        items = report.reading(_tallied(reading, encodings))
+        items = report.reading(_tallied(reading, remarks))
         done = searcher.ingest(items, on_progress=report.update, on_rejection=warn, on_wait=note_wait, **options)
-    for name, number in encodings.most_common():
-        note(f"{number:,} documents are not in UTF-8 and were read as {name} (metadata.encoding)")
+    for remark, number in remarks.most_common():
+        note(f"{number:,} documents {remark}")
     return done
 
 
@@ -258,9 +273,12 @@ def _target(
 
 
 def _note_left_out(reading: "Reading") -> None:
+    from search.reading.files import by_kind
+
     if reading.left_out:
-        others = f"{len(reading.left_out):,} files, such as {reading.left_out[0]}"
-        note(f"left out {others}: of other kinds, links to folders, or named by an ignore file or a pattern")
+        kinds = by_kind([Path(file) for file in reading.left_out])
+        others = f"{len(reading.left_out):,} files ({kinds}), such as {reading.left_out[0]}"
+        note(f"left out {others}: without a text, links to folders, or named by an ignore file or a pattern")
     if reading.outside:
         links = f"{len(reading.outside):,} links, such as {reading.outside[0]}"
         note(f"left out {links}: they lead out of their folder; name the files themselves to take them")
@@ -268,10 +286,13 @@ def _note_left_out(reading: "Reading") -> None:
         note(f"note: {remark}")
 
 
-def _tallied(items: Iterable[Document | Rejection], encodings: Counter[str]) -> Iterator[Document | Rejection]:
+def _tallied(items: Iterable[Document | Rejection], remarks: Counter[str]) -> Iterator[Document | Rejection]:
+    """The same, and how many files had what remark of their reader in their metadata."""
     for item in items:
-        if isinstance(item, Document) and item.origin == item.id == item.metadata.get("path"):  # of a text file, not of a row
-            encodings.update([item.metadata["encoding"]] if isinstance(item.metadata.get("encoding"), str) else [])
+        if isinstance(item, Document) and item.origin == item.id == item.metadata.get("path"):  # of a file, not of a row
+            if isinstance(encoding := item.metadata.get("encoding"), str):
+                remarks[f"are not in UTF-8 and were read as {encoding} (metadata.encoding)"] += 1
+            remarks.update(f"{remark} (metadata.{name})" for name, remark in _REMARKS.items() if name in item.metadata)
         yield item
 
 

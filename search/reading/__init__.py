@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from itertools import groupby
 from os import PathLike, fspath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from search.documents import Document, Rejection
 from search.errors import InvalidDocument
@@ -29,6 +29,7 @@ def read(
     encoding: str | None = None,
     fields: Mapping[str, str] | None = None,
     prefix: str = "",
+    kind: str | None = None,
     limits: Limits | None = None,
 ) -> "Reading":
     """The documents of files, folders and patterns, as `search ingest` reads them, and as `Searcher.ingest` takes them.
@@ -43,6 +44,7 @@ def read(
         encoding=encoding,
         fields=fields,
         prefix=prefix,
+        kind=kind,
         limits=limits,
     )
 
@@ -74,6 +76,7 @@ class Reading:
         fields: Mapping[str, str] | None = None,
         again: bool = False,
         prefix: str = "",
+        kind: str | None = None,
         limits: Limits | None = None,
     ) -> None:
         """List the files.
@@ -88,6 +91,7 @@ class Reading:
             again: whether JSON lines that an earlier run rejected may name whole files to be read again, anywhere. Not for lines of
                 others: they could name any file.
             prefix: goes before the ids of files, such as "two/": folders of the same name give the same ids otherwise.
+            kind: of all files, whatever their names say: text, markdown, html, a language such as python, or a suffix.
             limits: what reading one file of those that are read in a child process may take.
 
         Raises:
@@ -99,10 +103,9 @@ class Reading:
         self._encoding = text.known_encoding(encoding)
         self._again = again
         self._fields = tables.checked(fields or {})
-        self._sources: list[Listing | None] = [
-            None if path == STDIN else Listing.of(path, _OF_MANY, exclude=exclude, ignore_files=ignore_files, prefix=prefix)
-            for path in paths
-        ]
+        options: dict[str, Any] = {"exclude": exclude, "ignore_files": ignore_files, "prefix": prefix}
+        options["media_type"] = kinds.named(kind) if kind else ""
+        self._sources: list[Listing | None] = [None if path == STDIN else Listing.of(path, _OF_MANY, **options) for path in paths]
         listings = [source for source in self._sources if source]
         self.left_out = [str(file) for source in listings for file in source.left_out]
         self.outside = [str(file) for source in listings for file in source.outside]
@@ -184,7 +187,7 @@ def _suffix(file: SourceFile) -> str:
 
 def _of_many(file: SourceFile) -> bool:
     """Whether it holds many documents."""
-    return _suffix(file) in _OF_MANY
+    return not file.media_type and _suffix(file) in _OF_MANY
 
 
 def _is_page(file: SourceFile) -> bool:

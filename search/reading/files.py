@@ -176,7 +176,16 @@ class Listing:
     notes: list[str]
 
     @classmethod
-    def of(cls, path: str, tables: Sequence[str], *, exclude: Sequence[str], ignore_files: bool, prefix: str = "") -> "Listing":
+    def of(
+        cls,
+        path: str,
+        tables: Sequence[str],
+        *,
+        exclude: Sequence[str],
+        ignore_files: bool,
+        prefix: str = "",
+        media_type: str = "",
+    ) -> "Listing":
         """List a file, a folder with everything below it, or what a pattern matches, in order. A prefix goes before their names.
 
         A link is taken where it leads to a file inside the folder, under its own name; a file named by itself may lead anywhere.
@@ -187,6 +196,7 @@ class Listing:
             exclude: patterns of what to leave out.
             ignore_files: whether ignore files have a say.
             prefix: of all names.
+            media_type: of all files, whatever their names say; those without a text are left out of folders all the same.
 
         Raises:
             InvalidDocument: the path does not exist, is an archive, or nothing in it can be read; or a pattern of `exclude` can
@@ -219,7 +229,7 @@ class Listing:
             for file, is_wanted in paths
             if is_wanted and file not in apart
         ]
-        files, refused = _readable(wanted, tables)
+        files, refused = _readable(wanted, tables) if not media_type else (_of_kind(wanted, media_type), [])
         if within is None and refused:
             raise InvalidDocument(f"{path} is {refused[0][1]}")
         if not (files or refused or walk.refused):
@@ -246,6 +256,25 @@ def _readable(files: Sequence[SourceFile], tables: Sequence[str]) -> tuple[list[
         elif media_type := _media_type(file):
             readable.append(replace(file, media_type=media_type))
     return readable, refused
+
+
+def _of_kind(files: Sequence[SourceFile], media_type: str) -> list[SourceFile]:
+    """Those of some files that may be of a kind, each as being of it."""
+    is_packed = media_type in kinds.OFFICE.values() or media_type == kinds.PDF
+    return [
+        replace(file, media_type=media_type)
+        for file in files
+        if file.within is None or is_packed or (_beginning(file).strip() and kinds.is_text(_beginning(file)))
+    ]
+
+
+def _beginning(file: SourceFile) -> bytes:
+    """The first bytes of a file; some letter of one that cannot be read, whose rejection says why."""
+    try:
+        with file.open() as stream:
+            return stream.read(_SNIFFED)
+    except OSError:
+        return b"x"
 
 
 def _media_type(file: SourceFile) -> str:

@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+from search.errors import InvalidDocument
+
 HTML = "text/html"
 PDF = "application/pdf"
 MAIL = "message/rfc822"
@@ -133,6 +135,23 @@ def media_type(path: Path, beginning: bytes) -> str:
     if _PAGE.match(beginning):
         return HTML
     return PLAIN if is_text(beginning) and _SECRET not in beginning else ""
+
+
+def named(kind: str) -> str:
+    """The media type of a kind of file, as people call it: text, markdown, mail, notebook, a language, or a suffix.
+
+    Raises:
+        InvalidDocument: there is none of this name.
+    """
+    called = {"text": PLAIN, "markdown": MARKDOWN, "mail": MAIL, "notebook": NOTEBOOK}
+    name = kind.lower().removeprefix(".")
+    media_type = f"text/x-{name}" if name in _LANGUAGES else called.get(name) or by_name(Path(f"a.{name}"))
+    if not media_type:
+        message = (
+            f"there is no kind of file {kind!r}; write text, markdown, html, a language such as python, or a suffix such as docx"
+        )
+        raise InvalidDocument(message)
+    return media_type
 
 
 def by_name(path: Path) -> str:

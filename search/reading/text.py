@@ -16,6 +16,7 @@ _WIDER = {  # encodings that hold all of another one, which its name often stand
     "ascii": UTF_8,
     "utf-8-sig": UTF_8,
     "iso8859-1": "cp1252",
+    "iso8859-8": "cp1255",
     "iso8859-9": "cp1254",
     "shift_jis": "cp932",
     "gb2312": "gb18030",
@@ -26,11 +27,15 @@ _PICTURE = re.compile(r"data:[\w.+-]+/[\w.+-]+;base64,[A-Za-z0-9+/=]{200,}")  # 
 _ESCAPES = (b"\x1b$", b"\x1b(", b"~{")  # of encodings that are ASCII to look at: ISO-2022 and HZ
 _MARKS = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _LOOKED_AT = 200_000  # bytes, to find out an encoding
+_BEFORE = 1000  # of these, what stands before the first that is no UTF-8
 _BLOCK = 1_000_000
 _THE_SAME = bytes(range(128))  # in nearly all encodings
 _FEW, _FEWEST = 8, 4  # letters
-_WESTERN = re.compile("[^\\W\\d_]+|[\u2018\u2019\u201c\u201d\u2013\u2014\u20ac\u2026]+")
+_WESTERN = re.compile(
+    "[áàâäãåæçéèêëíìîïñóòôöõøœúùûüßÁÀÂÄÃÅÆÇÉÈÊËÍÌÎÏÑÓÒÔÖÕØŒÚÙÛÜ]+|[\u2018\u2019\u201c\u201d\u2013\u2014\u20ac\u2026]+"
+)
 _MOST_DAMAGED = 0.01  # of the characters of a text in UTF-8
+_WHOLE = 4  # times as many letters beyond ASCII as damaged ones
 
 
 class Decoded(NamedTuple):
@@ -93,12 +98,14 @@ def detect(content: bytes) -> str:
     try:
         content.decode(UTF_8)
     except UnicodeDecodeError as error:
-        where = f"not UTF-8 at byte {error.start + 1}"
+        if _is_damaged(content):
+            return UTF_8
+        where, telling = f"not UTF-8 at byte {error.start + 1}", content[max(0, error.start - _BEFORE) :]
     else:
-        where = ""
+        where, telling = "", content
         if b"\0" not in content[:_LOOKED_AT] and not (content.isascii() and any(mark in content for mark in _ESCAPES)):
             return UTF_8
-    guess = _guess(content)
+    guess = _guess(telling)
     if guess is None and b"\0" in content[:_LOOKED_AT]:
         raise InvalidDocument("not text: it holds zero bytes; name the --encoding if it is text")
     if guess is None and where:
@@ -139,6 +146,14 @@ def known_encoding(encoding: str | None) -> str | None:
         raise InvalidDocument(f"there is no encoding {encoding!r}; write it like cp1252, shift_jis or utf-16") from error
 
 
+def _is_damaged(content: bytes) -> bool:
+    """Whether this is UTF-8 but for a few bytes: letters of other encodings hardly ever make whole ones of UTF-8."""
+    text = content.decode(UTF_8, "replace")
+    damaged = text.count("\ufffd")
+    whole = sum(character > "\x7f" for character in text) - damaged
+    return whole >= _WHOLE * damaged and damaged <= max(1, _MOST_DAMAGED * len(text))
+
+
 def _guess(content: bytes) -> str | None:
     """The most likely encoding, by the frequencies of languages; None if none is."""
     try:
@@ -147,7 +162,7 @@ def _guess(content: bytes) -> str | None:
         return None
     beginning = content[:_LOOKED_AT]
     letters = beginning.translate(None, _THE_SAME)
-    if 0 < len(letters) < _FEWEST and _WESTERN.fullmatch(letters.decode("cp1252", "replace")):
+    if 0 < len(letters) < _FEWEST and b"\0" not in beginning and _WESTERN.fullmatch(letters.decode("cp1252", "replace")):
         return "cp1252"  # which nothing tells from others; it is the most frequent one
     # Of a few letters those that are in use tell more than all that there ever were, such as those of old operating systems.
     era = chardet.EncodingEra.MODERN_WEB if 0 < len(letters) < _FEW else chardet.EncodingEra.ALL
@@ -157,7 +172,4 @@ def _guess(content: bytes) -> str | None:
     except LookupError:
         return None
     used = _WIDER.get(used, used)
-    if used == UTF_8:
-        text = content.decode(UTF_8, "replace")
-        return used if text.count("\ufffd") <= max(1, _MOST_DAMAGED * len(text)) else None
-    return used
+    return None if used == UTF_8 and not content.isascii() else used  # it is not: see `detect`

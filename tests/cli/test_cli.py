@@ -64,7 +64,9 @@ def test_ingest_and_query(notes: Path, tmp_path: Path) -> None:
     (notes / "photo.png").touch()
     warned = search("ingest", notes, *where).stderr
     assert "rejected notes/twice.jsonl:1 (paris): the id stands twice in this run" in warned
-    left_out = f"left out 1 files, such as {notes / 'photo.png'}: of other kinds, links to folders, or named by an ignore file"
+    left_out = (
+        f"left out 1 files (1 .png), such as {notes / 'photo.png'}: without a text, links to folders, or named by an ignore file"
+    )
     assert f"{left_out} or a pattern" in warned
     shown = search("query", "Where is the French capital?", *where).stdout
     assert "  1        paris\n" in shown

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from commands import as_json, error, search
+from papers import pptx
 
 from search.documents import Document
 from search.searcher import open_search
@@ -125,3 +126,19 @@ def test_a_table_as_it_is_and_a_filter_by_what_stands_in_it(tmp_path: Path) -> N
         (f"{tmp_path.name}/parts.csv#2", {"zip": "12345", "price": 0.5})
     ]
     assert as_json("ingest", tmp_path / "parts.csv", *where)["unchanged"] == 2
+
+
+def test_what_readers_remark_is_told(tmp_path: Path) -> None:
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    (folder / "a.txt").write_bytes("The harbour \u2014 it is deep \u2014 lies north. ".encode() * 30 + b"\x9d of it.")
+    (folder / "b.pptx").write_bytes(pptx([("Top", "Text")], {"ppt/charts/chart1.xml": "<c/>"}))
+    (folder / "c.png").write_bytes(b"\x89PNG\0")
+    (folder / "d.csv").write_text("metadata\n1\n")
+    where = ("--data-dir", tmp_path / "data")
+    done = search("ingest", folder, "--as", "text", "--json", *where)
+    assert json.loads(done.stdout)["left_out"] == [str(folder / "b.pptx"), str(folder / "c.png")]
+    assert "left out 2 files (1 .pptx, 1 .png), such as" in done.stderr
+    assert "1 documents hold bytes that are no UTF-8, in whose place a mark stands (metadata.replaced_characters)\n" in done.stderr
+    assert "1 documents have charts, which are not read (metadata.charts_left_out)\n" in search("ingest", folder, *where).stderr
+    assert "there is no kind of file 'x'" in error("ingest", folder, "--as", "x", *where)

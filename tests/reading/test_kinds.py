@@ -1,18 +1,20 @@
 """Any file that holds a text is a document; what is in it is known by its name or its beginning."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from papers import docx, epub, odt, pdf, pptx
 
 from search.documents import Document, Rejection
+from search.errors import InvalidDocument
 from search.passages import MARKDOWN
 from search.reading import Reading, kinds, pages
 from search.reading.files import by_kind
 
 
-def read(path: Path) -> list[Document | Rejection]:
-    return list(Reading([str(path)]))
+def read(path: Path, **options: Any) -> list[Document | Rejection]:
+    return list(Reading([str(path)], **options))
 
 
 def taken(path: Path) -> Document:
@@ -131,3 +133,23 @@ def test_titles_that_programs_write_are_none(tmp_path: Path) -> None:
 def test_every_kind_that_is_read_as_markdown_is_cut_as_such() -> None:
     assert set(kinds.PAGES.values()) - {kinds.PDF} | {kinds.MARKDOWN} == MARKDOWN
     assert set(pages.__dict__["_READERS"]) | {kinds.NOTEBOOK} | set(kinds.OFFICE.values()) == set(kinds.PAGES.values())
+
+
+def test_files_are_what_one_says_they_are(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("# A title\n\nText.")
+    (tmp_path / "b.csv").write_text("id,text\n1,x\n")
+    (tmp_path / "c.png").write_bytes(b"\x89PNG\0")
+    (tmp_path / "d.md").write_text("")
+    for kind in ("markdown", "md", ".MD"):
+        documents = [item for item in read(tmp_path, kind=kind) if isinstance(item, Document)]
+        assert [(document.title, document.media_type) for document in documents] == [
+            ("A title", "text/markdown"),
+            ("b", "text/markdown"),
+        ]
+    (tmp_path / "e").write_bytes(docx([("", "Words.")]))
+    (document,) = read(tmp_path / "e", kind="docx")
+    assert isinstance(document, Document)
+    assert document.text == "Words.\n"
+    assert kinds.named("python") == kinds.named("py") == "text/x-python"
+    with pytest.raises(InvalidDocument, match="there is no kind of file 'klingon'; write text, markdown, html, a language"):
+        read(tmp_path, kind="klingon")

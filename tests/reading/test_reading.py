@@ -449,6 +449,32 @@ def test_encodings_are_found_out_and_told(encoding: str, tmp_path: Path) -> None
     assert document.metadata["encoding"] == encoding
 
 
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (("Der See — er ist tief. " * 9).encode() + b"\x9d", ("Der See — er ist tief. \ufffd", {"replaced_characters": 1})),
+        (
+            b"x " * 150_000 + "Die Fähre fährt über den See.".encode("cp1252"),
+            ("Die Fähre fährt über den See.", {"encoding": "cp1252"}),
+        ),
+        ("船は港を出た。".encode("iso2022_jp"), ("船は港を出た。", {"encoding": "iso2022_jp"})),
+        ("הספינה יצאה מהנמל.".encode("cp1255"), ("הספינה יצאה מהנמל.", {"encoding": "cp1255"})),
+        (
+            "Gemi limandan ayr\u0131ld\u0131, şehir kayboldu.".encode("cp1254"),
+            ("Gemi limandan ayr\u0131ld\u0131, şehir kayboldu.", {"encoding": "cp1254"}),
+        ),
+        ("naïve café".encode("cp1252"), ("naïve café", {"encoding": "cp1252"})),
+        ("Grüße".encode("utf-16-le"), ("Grüße", {"encoding": "utf-16-le"})),
+    ],
+    ids=["damaged", "late", "stateful", "Hebrew", "Turkish", "few letters", "wide"],
+)
+def test_encodings_of_hard_texts(content: bytes, text: tuple[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(content)
+    (document,) = taken(tmp_path / "a.txt")
+    assert document.text.endswith(text[0])
+    assert document.metadata == {"path": document.id} | text[1]
+
+
 def test_utf_8_needs_no_telling(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbf" + TEXTS["cp932"].encode())
     (document,) = taken(tmp_path / "a.txt")
