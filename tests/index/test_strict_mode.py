@@ -232,6 +232,21 @@ def test_a_first_ingestion_that_fails_leaves_no_collection(
         assert searcher.count() == 3  # which was there before
 
 
+def test_a_first_write_that_is_refused_leaves_no_collection(standin: QdrantStandIn, model_folder: Path, tmp_path: Path) -> None:
+    standin.refused = " "
+    with opened(standin, model_folder, tmp_path) as searcher:
+        with pytest.raises(IndexRejected, match="a limit forbids"):
+            searcher.ingest(PETS)
+        assert searcher.collections.names() == []
+        standin.refused = ""
+        assert searcher.ingest(PETS).added == 3
+        assert searcher.delete(ids=[one.id for one in PETS]) == 3
+        standin.refused = " "
+        with pytest.raises(IndexRejected):
+            searcher.ingest(PETS)
+        assert searcher.count() == 0  # it is empty, and was not made for nothing
+
+
 def test_what_was_written_before_a_failure_stays(standin: QdrantStandIn, model_folder: Path, tmp_path: Path) -> None:
     with opened(standin, model_folder, tmp_path, ingestion={"patience_s": 0}) as searcher:
 

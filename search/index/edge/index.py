@@ -139,9 +139,9 @@ class EdgeIndex:
         """Write points, replacing those with the same id."""
         check_points(points)
         self._check_room(sum(4 * point.vector.size + _words(point) + _size(point.payload) for point in points))
-        self._made_here = False
         with self._opened.use() as shard:
             shard.update(edge.UpdateOperation.upsert_points([to_point(point) for point in points]))
+        self._made_here = False
         self._written += len(points)
         if self._written >= _OPTIMIZED_EVERY:
             self.optimize()
@@ -214,7 +214,7 @@ class EdgeIndex:
         name, schema = (booleans.FIELD, "keyword") if kind == "bool" else (without_wildcard(field), kind)
         self._check_room(0)
         with self._opened.use() as shard:
-            shard.update(edge.UpdateOperation.create_field_index(name, SCHEMAS[schema]))
+            shard.update(edge.UpdateOperation.create_field_index(name, ON_DISK if name == "document_id" else SCHEMAS[schema]))
 
     def optimize(self) -> None:
         """Merge segments and build the HNSW graph, where that gains anything: seconds for 20,000, in which no other thread runs."""
@@ -317,9 +317,7 @@ class EdgeIndex:
         return OpenShard(shard, made)
 
     def _index_payload(self) -> None:
-        with self._opened.use() as shard:
-            shard.update(edge.UpdateOperation.create_field_index("document_id", ON_DISK))
-        for field, kind in self._storage.payload_indexes.items():
+        for field, kind in {"document_id": "keyword", **self._storage.payload_indexes}.items():
             self.index_field(field, kind)
 
     def _clear(self, shard: Path) -> None:

@@ -201,9 +201,9 @@ class QdrantIndex:
         self._check_ours()
         self._check_claim()
         for batch in by_bytes(points, self._limits.upserted):
-            self._made_here = False
             with self._translated():
                 self._client.upsert(self._target, [to_point(point) for point in batch], wait=True)
+            self._made_here = False
 
     def query(self, query: Query, limit: int) -> Matches:
         """The `limit` best points by vector, by words, or by both, as the query says, best first."""
@@ -316,7 +316,7 @@ class QdrantIndex:
             return
         self._check_claim()
         with self._translated():
-            if self._client.count(self._target, exact=False).count:
+            if counted(self._client, self._target, None, self._limits):  # a write that seemed to fail may have been carried out
                 return
             if self._aliased:
                 forget = models.DeleteAlias(alias_name=self.name)
