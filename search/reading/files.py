@@ -207,15 +207,7 @@ class Listing:
         walk = _Walk(exclude, ignore_files=ignore_files)
         if denied := _denied(start):
             return cls([], [], [], [Rejection(path, None, None, f"cannot be read: {denied}")], [])
-        if start.is_dir():
-            root, paths, within = start, list(walk.below(start)), start.resolve()
-        elif start.exists():
-            root, paths, within = start.parent, [(start, True)], None
-        elif has_magic(path):
-            root, pattern = _taken_apart(start)
-            paths, within = sorted(walk.matching(root, pattern)), root.resolve()
-        else:
-            root, paths, within = start, [], None
+        root, paths, within = _gone_through(start, walk)
         if within:
             check_posix("reading folders and patterns")
         if not (paths or walk.refused or start.exists()):
@@ -237,6 +229,18 @@ class Listing:
         known = {file.path for file in [*files, *(file for file, _ in refused)]} | apart
         left_out = [file for file, _ in paths if file not in known]
         return cls(files, left_out, outside, [*walk.refused, *(file.reject(why) for file, why in refused)], walk.notes)
+
+
+def _gone_through(start: Path, walk: "_Walk") -> tuple[Path, list[tuple[Path, bool]], Path | None]:
+    """What names begin behind; the files, each with whether it is wanted; and the folder that links may not lead out of."""
+    if start.is_dir():
+        return start, list(walk.below(start)), start.resolve()
+    if start.exists():
+        return start.parent, [(start, True)], None
+    if has_magic(str(start)):
+        root, pattern = _taken_apart(start)
+        return root, sorted(walk.matching(root, pattern)), root.resolve()
+    return start, [], None
 
 
 def _readable(files: Sequence[SourceFile], tables: Sequence[str]) -> tuple[list[SourceFile], list[tuple[SourceFile, str]]]:
