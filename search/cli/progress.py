@@ -78,7 +78,7 @@ class Bar:
             self._bars.update(self._task, completed=share or 0, total=None if share is None else 1, words=line)
         elif self._clock() >= self._line_due:
             self._line_due = self._clock() + _SECONDS_BETWEEN_LINES
-            self._console.print(f"{self._what} {line}", highlight=False, markup=False)
+            self._console.print(f"{self._what} {line}", highlight=False, markup=False, soft_wrap=True)
 
 
 class ProgressReport:
