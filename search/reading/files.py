@@ -286,8 +286,10 @@ def _media_type(file: SourceFile) -> str:
     by_name = kinds.by_name(file.path)
     try:
         if by_name:
-            status = file.path.stat()
-            return "" if file.within and stat.S_ISREG(status.st_mode) and not status.st_size else by_name
+            if file.within is None or by_name not in kinds.SOURCE:
+                return by_name
+            status = file.path.stat()  # code may be empty; a text that is, is told: it may be written to just now
+            return "" if stat.S_ISREG(status.st_mode) and not status.st_size else by_name
         with file.open() as stream:
             beginning = stream.read(_SNIFFED)
     except OSError:

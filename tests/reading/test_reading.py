@@ -62,22 +62,24 @@ def fill(folder: Path, *names: str) -> Path:
 
 
 def test_a_folder_is_read_in_order_with_paths_as_ids(tmp_path: Path) -> None:
-    folder = fill(tmp_path / "notes", "b/two.md", ".git/f.txt", "e.xyz", "f.txt")
+    folder = fill(tmp_path / "notes", "b/two.md", ".git/f.txt", "e.xyz", "f.py", "g.txt")
     (folder / "e.xyz").write_bytes(b"\0")
-    (folder / "f.txt").write_bytes(b"")
+    (folder / "f.py").write_bytes(b"")
+    (folder / "g.txt").write_bytes(b"")
     (folder / "b" / "two.md").write_text("\n# The *title*\n\ntext", encoding="utf-8")
     (folder / "a.TXT").write_text("text", encoding="utf-8")
     (folder / "d.txt").write_text(" ", encoding="utf-8")
     os.utime(folder / "a.TXT", (1e9, 1e9))
     reading = Reading([str(folder)])
-    a, two, d = reading
+    a, two, d, g = reading
     assert a == Document("notes/a.TXT", "text", "a", {"path": "notes/a.TXT"})
     assert isinstance(a, Document)
     assert a.modified == 1e9
     assert two == Document("notes/b/two.md", "\n# The *title*\n\ntext", "The *title*", {"path": "notes/b/two.md"}, "text/markdown")
     assert str(d) == "notes/d.txt (notes/d.txt): document 'notes/d.txt' has no text; leave it out or give it some"
-    assert reading.count() == 3
-    assert reading.left_out == [str(folder / "e.xyz"), str(folder / "f.txt")]
+    assert "has no text" in str(g)
+    assert reading.count() == 4
+    assert reading.left_out == [str(folder / "e.xyz"), str(folder / "f.py")]
     (alone,) = taken(folder / "b" / "two.md")
     assert isinstance(two, Document)
     assert alone == replace(two, id="b/two.md", metadata={"path": "b/two.md"})
