@@ -33,7 +33,10 @@ _LINK = re.compile(
     r"\[([^\[\]\n]*)\]\((?=[^()\s]*[./#:])(?:<[^<>\n]*>|[^()\s]*(?:\([^()\s]*\)[^()\s]*)*)"
     r"(?:\s+(?:\"[^\"\n]*\"|'[^'\n]*'))?\)"
 )
-_REFERENCE = re.compile(r"^ {0,3}\[[^\[\]\n]+\]:[ \t]*\S+[^\n]*$", re.MULTILINE)
+_REFERENCE = re.compile(  # where a link leads that is named so
+    r"^ {0,3}\[(?!\^)[^\[\]\n]+\]:[ \t]*(?=\S*[./#:])\S+(?:[ \t]+(?:\"[^\"\n]*\"|'[^'\n]*'|\([^()\n]*\)))?[ \t]*$", re.MULTILINE
+)
+_CODE = re.compile(r"(?<!`)(`+)(?!`).*?(?<!`)\1(?!`)", re.DOTALL)
 _ATTRIBUTES = re.compile(r" ?\{:?[ \t]?[#.][\w:.# -]*\}")
 _TAG = re.compile(
     r"</?(?:a|abbr|b|big|br|center|details|div|dd|dl|dt|em|figcaption|figure|font|h[1-6]|hr|i|img|kbd|li|nobr|ol|p|picture|small"
@@ -64,7 +67,18 @@ def readable(text: str, media_type: str = "text/plain") -> str:
 
 
 def without_marks(text: str) -> str:
-    """Markdown without what is not shown: comments, pictures, anchors, HTML's tags, the addresses of links."""
+    """Markdown without what is not shown: comments, pictures, anchors, HTML's tags, the addresses of links. Code stays as it is."""
+    if "`" not in text:
+        return _without_marks(text)
+    parts: list[str] = []
+    at = 0
+    for code in _CODE.finditer(text):
+        parts += [_without_marks(text[at : code.start()]), code[0]]
+        at = code.end()
+    return "".join([*parts, _without_marks(text[at:])])
+
+
+def _without_marks(text: str) -> str:
     if "<" in text or "{" in text:
         for begin, end in _COMMENTS:
             text = _without(text, begin, end)

@@ -35,6 +35,10 @@ def test_letters_are_plain_ones(text: str, read: str) -> None:
         ("<a id='x'></a>Text<br/> in <kbd>Ctrl</kbd> of Vec<T> and <name>", "Text in Ctrl of Vec<T> and <name>"),
         ("a[0](1) = {x: 1}; f'{name}'", "a[0](1) = {x: 1}; f'{name}'"),
         ("x < 3 and y > 2", "x < 3 and y > 2"),
+        ("[^1]: The contract ends on 31 May.", "[^1]: The contract ends on 31 May."),
+        ("[10:32]: hello there everybody", "[10:32]: hello there everybody"),
+        ("Use `<!--` to begin and `-->` to end.", "Use `<!--` to begin and `-->` to end."),
+        ("```\n<table>\nfns[key](obj.attr)\n```\n<b>x</b>", "```\n<table>\nfns[key](obj.attr)\n```\nx"),
     ],
 )
 def test_markdown_is_its_words(text: str, read: str) -> None:
@@ -42,7 +46,17 @@ def test_markdown_is_its_words(text: str, read: str) -> None:
 
 
 def test_no_text_takes_long() -> None:
-    for text in ("[" * 50_000, "![" * 50_000, "<!--" * 50_000, "<a " * 50_000, "{#" * 50_000, "[a](" * 50_000, "[a](b(" * 30_000):
+    for text in (
+        "[" * 50_000,
+        "![" * 50_000,
+        "<!--" * 50_000,
+        "<a " * 50_000,
+        "{#" * 50_000,
+        "[a](" * 50_000,
+        "[a](b(" * 30_000,
+        "`a``" * 30_000,
+        "[x]: " * 30_000,
+    ):
         readable(text, "text/markdown")
 
 

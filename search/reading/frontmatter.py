@@ -4,28 +4,41 @@ import datetime as dt
 import re
 import tomllib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
-_FRONT_MATTER = re.compile(
-    r"\A\ufeff?(---|\+\+\+)[ \t]*\n(?=(?:[ \t]*(?:#.*)?\n)*(?:[\"'\w][^:=\n]*[ \t]*[:=]|\[))(.*?\n)(?:\1|\.\.\.)[ \t]*(?:\n|\Z)",
-    re.DOTALL,
-)
+_BEGINS = re.compile(r"\ufeff?(---|\+\+\+)[ \t]*\n")
+_ENDS = {
+    "---": re.compile(r"^(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.MULTILINE),
+    "+++": re.compile(r"^\+\+\+[ \t]*(?:\n|\Z)", re.MULTILINE),
+}
+_FIELD = re.compile(r"[\"'\w][^:=\n]{0,100}[:=](?:[ \t\"'\[{]|$)")
+_REST = (" ", "\t", "#", "- ", "[", "]", "}", ")")  # how other lines of it begin
 _LONGEST = 20_000  # characters
 _MOST_VALUES = 1_000
 _MOST = 1 << 63  # what integers of an index reach up to
 
 
+class _FrontMatter(NamedTuple):
+    """What stands between the marks."""
+
+    is_toml: bool
+    text: str
+    end: int  # characters, with the marks
+
+
 def end_of_front_matter(text: str) -> int:
     """How many characters it takes, with its marks; 0 without one. Lines end with a line feed."""
-    match = _FRONT_MATTER.match(text[:_LONGEST])
-    return match.end() if match else 0
+    front = _front_matter(text)
+    return front.end if front else 0
 
 
 def front_matter(text: str) -> dict[str, Any]:
     """Its fields, as JSON holds them; empty without one, or where it is neither YAML nor TOML."""
-    match = _FRONT_MATTER.match(with_line_feeds(text[:_LONGEST]))
+    front = _front_matter(with_line_feeds(text[:_LONGEST]))
+    if front is None:
+        return {}
     try:
-        fields: Any = {} if match is None else tomllib.loads(match[2]) if match[1] == "+++" else _yaml(match[2])
+        fields = tomllib.loads(front.text) if front.is_toml else _yaml(front.text)
         return _plain(fields, [_MOST_VALUES]) if isinstance(fields, dict) else {}
     except (ValueError, RecursionError):
         return {}
@@ -34,6 +47,20 @@ def front_matter(text: str) -> dict[str, Any]:
 def with_line_feeds(text: str) -> str:
     """The same in as many characters, however its lines end: to Markdown a blank at the end of a line means nothing here."""
     return text.replace("\r\n", " \n").replace("\r", "\n")
+
+
+def _front_matter(text: str) -> _FrontMatter | None:
+    """Lines of fields between two marks. Lines of anything else are a text that begins with a rule."""
+    begins = _BEGINS.match(text)
+    ends = begins and _ENDS[begins[1]].search(text, begins.end(), _LONGEST)
+    if not (begins and ends):
+        return None
+    inside = text[begins.end() : ends.start()]
+    lines = [line.rstrip() for line in inside.split("\n") if line.strip()]
+    fields = [line for line in lines if not line.startswith(_REST)]
+    if not fields or not all(map(_FIELD.match, fields)):
+        return None
+    return _FrontMatter(begins[1] == "+++", inside, ends.end())
 
 
 def _yaml(text: str) -> Any:
@@ -51,7 +78,7 @@ def _yaml(text: str) -> Any:
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, loader)):
             raise ValueError("one of its values stands for another")
         return yaml.load(text, loader)  # noqa: S506  # either is a safe one
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, LookupError, AttributeError, TypeError) as error:  # the others of tags with values that are none
         raise ValueError(str(error)) from error
 
 
@@ -71,7 +98,9 @@ def _plain(value: Any, left: list[int]) -> Any:
     match value:
         case Mapping():
             return {str(key): _plain(inner, left) for key, inner in value.items()}
-        case list() | tuple() | set():
+        case set():
+            return [_plain(inner, left) for inner in sorted(value, key=str)]
+        case list() | tuple():
             return [_plain(inner, left) for inner in value]
         case dt.date() | dt.time():
             return value.isoformat()

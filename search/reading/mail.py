@@ -1,37 +1,73 @@
 """What does a mail say? Who wrote what to whom, as Markdown, and which files came with it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from email import message_from_bytes, policy
-from email.message import EmailMessage
+from email.message import MIMEPart
 from typing import Any
 
-from search.reading.webpages import to_markdown
+from search.reading import webpages
+from search.reading.text import decode
 
 _HEADERS = ("From", "To", "Cc", "Date")
+_DEEPEST = 5  # mails in each other
 
 
 def read(content: bytes) -> tuple[str, str, Mapping[str, Any]]:
-    """Subject, text, and metadata: sender, time and attachments."""
+    """Subject, text, and metadata: sender, time and attachments.
+
+    Raises:
+        InvalidDocument: its text is in no encoding that can be told.
+    """
     message = message_from_bytes(content, policy=policy.default)
-    headers = {name: _clean(message.get(name)) for name in _HEADERS}
-    names = [name for part in message.iter_attachments() if (name := part.get_filename())]
-    lines = [f"{name}: {value}  " for name, value in headers.items() if value]
-    metadata = {"from": headers["From"], "date": headers["Date"], "attachments": names}
-    text = "\n\n".join(part for part in ("\n".join(lines), _body(message).strip()) if part)
-    return _clean(message.get("Subject")), text + "\n", {name: value for name, value in metadata.items() if value}
+    metadata: dict[str, Any] = {"from": _header(message, "From"), "date": _header(message, "Date")}
+    metadata["attachments"] = [name for part in message.walk() if (name := part.get_filename())]
+    text = "\n\n".join(_pieces(message, 0))
+    return _header(message, "Subject"), text + "\n", {name: value for name, value in metadata.items() if value}
 
 
-def _body(message: EmailMessage) -> str:
-    """The plain text, or the page where there is none."""
-    part = message.get_body(("plain", "html"))
-    if part is None:
-        return ""
+def _pieces(message: MIMEPart, depth: int) -> Iterator[str]:
+    """Headers, then every part that is a text and no attachment, and of those that say the same the plain one."""
+    headers = {name: _header(message, name) for name in _HEADERS}
+    if lines := [f"{name}: {value}  " for name, value in headers.items() if value]:
+        yield "\n".join(lines)
+    yield from _texts(message, depth)
+
+
+def _texts(part: MIMEPart, depth: int) -> Iterator[str]:
+    kind = part.get_content_type()
+    if part.get_content_disposition() == "attachment":
+        return
+    if kind == "message/rfc822" and depth < _DEEPEST:
+        for inner in part.iter_parts():
+            yield from _pieces(inner, depth + 1)
+    elif kind == "multipart/alternative":
+        inside = [inner for inner in part.iter_parts() if inner.get_content_disposition() != "attachment"]
+        plain = [inner for inner in inside if inner.get_content_type() == "text/plain"]
+        for inner in plain or inside[-1:]:
+            yield from _texts(inner, depth)
+    elif part.is_multipart() and depth < _DEEPEST:
+        for inner in part.iter_parts():
+            yield from _texts(inner, depth + 1)
+    elif kind.startswith(("text/", "multipart/")) and (words := _words(part).strip()):  # one without borders is a text
+        yield words
+
+
+def _words(part: MIMEPart) -> str:
+    """The text of a part, by the encoding that it names, if it is in that."""
+    payload = part.get_payload(decode=True)
+    content = payload if isinstance(payload, bytes) else str(part.get_payload()).encode("utf-8", "surrogateescape")
     try:
-        words = part.get_content()
-    except LookupError:  # an encoding that nobody knows
-        words = bytes(part.get_payload(decode=True) or b"").decode("utf-8", "replace")
-    return to_markdown(words)[1] if part.get_content_type() == "text/html" else words.replace("\r\n", "\n")
+        words = content.decode(part.get_content_charset() or "utf-8")
+    except (LookupError, UnicodeError):
+        words = decode(content).text
+    return webpages.to_markdown(words)[1] if part.get_content_type() == "text/html" else words.replace("\r\n", "\n")
 
 
-def _clean(value: Any) -> str:
-    return " ".join(str(value or "").split())
+def _header(message: MIMEPart, name: str) -> str:
+    """A header in letters; as it stands, if it is none that mails may have."""
+    try:
+        value = message.get(name)
+    except (LookupError, ValueError, AttributeError, TypeError):
+        value = next((raw for key, raw in message.raw_items() if key.lower() == name.lower()), "")
+    words = " ".join(str(value or "").split())
+    return words.encode("utf-8", "replace").decode()

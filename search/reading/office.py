@@ -15,7 +15,7 @@ _SMALL = 1_000_000  # bytes that a text in a packed document may unpack to, howe
 _RATIO = 100  # … and times its size that a larger one may
 _TEXTS = (".xml", ".rels", ".html", ".xhtml", ".htm")
 _PICTURE = re.compile(r"!\[([^\[\]]*)\]\([^()\s]*\)")
-_EMPHASIS = re.compile(r"\*{1,3}(?=\S)|(?<=\S)\*{1,3}")
+_EMPHASIS = re.compile(r"(?<![\w*])(\*{1,3}) ?([^*\n<]+?) ?\1(?![\w*])")
 _LEFT_OUT = {"charts": re.compile(r"\w+/charts/chart\d*\.xml"), "diagrams": re.compile(r"\w+/diagrams/data\d*\.xml")}
 
 
@@ -44,7 +44,7 @@ def read(content: bytes, media_type: str) -> tuple[str, str, Mapping[str, Any]]:
         raise ValueError(str(error).rpartition("ParsingError: ")[2]) from error
     html = _PICTURE.sub(r"\1", result.content)
     if "presentation" in media_type:  # in which the library marks bold words as Markdown does, in HTML, too
-        html = _EMPHASIS.sub("", html)
+        html = _EMPHASIS.sub(r"\2", html)
     title = result.metadata.get("title") or (result.metadata.get("subject") if media_type == OFFICE[".msg"] else "")
     return str(title or ""), to_markdown(html)[1], metadata
 

@@ -70,25 +70,36 @@ def _notebook(content: bytes) -> tuple[str, str, Mapping[str, Any]]:
     cells = notebook.get("cells") if isinstance(notebook, dict) else None
     if not isinstance(cells, list):
         raise InvalidDocument("it holds no cells as notebooks of version 4 have them; open it in Jupyter, and save it")
-    language = str(notebook.get("metadata", {}).get("kernelspec", {}).get("language", ""))
+    about = notebook.get("metadata")
+    kernel = about.get("kernelspec") if isinstance(about, dict) else None
+    language = str(kernel.get("language", "")) if isinstance(kernel, dict) else ""
     parts: list[str] = []
     for cell in cells:
+        if not isinstance(cell, dict):
+            raise InvalidDocument("one of its cells is none; open it in Jupyter, and save it")
         source = _joined(cell.get("source"))
         if cell.get("cell_type") == "code":
-            parts += [_fenced(source, language), *(_fenced(output) for output in map(_printed, cell.get("outputs", [])))]
+            outputs = cell.get("outputs")
+            parts.append(_fenced(source, language))
+            parts += [_fenced(_printed(output)) for output in (outputs if isinstance(outputs, list) else ())]
         else:
             parts.append(source)
     return "", "\n\n".join(part for part in parts if part.strip()) + "\n", {}
 
 
-def _printed(output: Mapping[str, Any]) -> str:
+def _printed(output: Any) -> str:
     """What a reader of the notebook sees of an output, if that is text."""
-    return _joined(output.get("text") or output.get("data", {}).get("text/plain"))
+    if not isinstance(output, dict):
+        return ""
+    data = output.get("data")
+    return _joined(output.get("text") or (data.get("text/plain") if isinstance(data, dict) else ""))
 
 
-def _joined(lines: str | list[str] | None) -> str:
-    return lines if isinstance(lines, str) else "".join(lines or ())
+def _joined(lines: Any) -> str:
+    """Text, or lines of it; nothing of anything else."""
+    return lines if isinstance(lines, str) else "".join(map(str, lines)) if isinstance(lines, list) else ""
 
 
 def _fenced(code: str, language: str = "") -> str:
-    return f"```{language}\n{code.strip(chr(10))}\n```" if code.strip() else ""
+    fence = webpages.fence_for(code)
+    return f"{fence}{language}\n{code.strip(chr(10))}\n{fence}" if code.strip() else ""

@@ -26,7 +26,10 @@ _MARKED = {  # headings of one line: their marks, of which each counts a level, 
     "text/asciidoc": re.compile(r"^(={1,6})[ \t]+(.+)$", re.MULTILINE),
     "text/x-typst": re.compile(r"^(={1,6})[ \t]+(.+)$", re.MULTILINE),
 }
-_TEX = re.compile(r"^[ \t]*\\(part|chapter|section|subsection|subsubsection|paragraph)\*?(?:\[[^\]\n]*\])?\{(.+)\}", re.MULTILINE)
+_TEX = re.compile(
+    r"^[ \t]*\\(part|chapter|section|subsection|subsubsection|paragraph)\*?(?:\[[^\]\n]*\])?\{((?:[^{}\n]|\{[^{}\n]*\})+)\}",
+    re.MULTILINE,
+)
 _TEX_LEVELS = ("part", "chapter", "section", "subsection", "subsubsection", "paragraph")
 _LONG = 600  # characters of a definition that has a heading of its own
 _DEEPEST = 3  # definitions in each other
@@ -190,6 +193,10 @@ def _of_source(text: str) -> list[Section]:
     """Definitions by their indentation, whatever the language; a long one is a section of its own, its first line the heading."""
     plain = with_line_feeds(text)
     lines = [_Line(match.start(), match.end(), match[0]) for match in _LINE.finditer(plain) if match[0]]
+    behind = 0  # the indentation of the next line that is not empty
+    for line in reversed(lines):
+        line.is_followed_by_deeper = behind > line.indentation
+        behind = line.indentation if line.words else behind
     result: list[Section] = []
     for headings, parts in _definitions(lines, (), 0):
         blocks = tuple(Block(part[0].start, part[-1].end, is_code=True) for part in parts)
@@ -204,6 +211,7 @@ class _Line:
         self.start, self.end = start, end
         self.words = text.strip()
         self.indentation = len(text.expandtabs(4)) - len(text.expandtabs(4).lstrip())
+        self.is_followed_by_deeper = False
 
 
 _Part = list[_Line]
@@ -219,7 +227,7 @@ def _definitions(lines: _Part, headings: tuple[str, ...], depth: int) -> Iterato
         if together:
             yield headings, together
             together = []
-        head = next((number for number, line in enumerate(part) if _opens(part, number)), None)
+        head = next((number for number, line in enumerate(part) if _opens(line)), None)
         if head is None or depth == _DEEPEST:
             yield headings, [part]
             continue
@@ -244,12 +252,10 @@ def _parts(lines: _Part) -> Iterator[_Part]:
         yield part
 
 
-def _opens(part: _Part, number: int) -> bool:
+def _opens(line: _Line) -> bool:
     """Whether a line begins a definition: it has letters, and the next one is indented more."""
-    line, behind = part[number], (other for other in part[number + 1 :] if other.words)
-    following = next(behind, None)
     is_comment = line.words.startswith(("#", "//", "/*", "*", "--", "@", ";", '"""', "'''"))
-    return following is not None and following.indentation > line.indentation and has_words(line.words) and not is_comment
+    return line.is_followed_by_deeper and has_words(line.words) and not is_comment
 
 
 def _without(blocks: Iterable[Block], hidden: list[tuple[int, int]], text: str) -> Iterator[Block]:

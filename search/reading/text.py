@@ -58,11 +58,11 @@ def read(stream: BinaryIO, file: SourceFile, encoding: str | None) -> Document |
     media_type = file.media_type or kinds.by_name(file.path) or kinds.PLAIN
     text = _PICTURE.sub("data:,", decoded.text)
     front = front_matter(text) if media_type == kinds.MARKDOWN else {}
-    title = front.pop("title", None)
+    title = str(front.pop("title")) if isinstance(front.get("title"), str | int | float) else ""
     return Document(
         id=file.name,
         text=text,
-        title=title if isinstance(title, str) and title.strip() else title_of(text, media_type) or file.path.stem,
+        title=title if title.strip() else title_of(text, media_type) or file.path.stem,
         metadata=front | {"path": file.name} | decoded.metadata,
         media_type=media_type,
         origin=file.name,
@@ -142,7 +142,7 @@ def known_encoding(encoding: str | None) -> str | None:
             return None
         "".encode(encoding)  # which codecs that are no encodings of text refuse, too
         return codecs.lookup(encoding).name
-    except LookupError as error:
+    except (LookupError, UnicodeError) as error:
         raise InvalidDocument(f"there is no encoding {encoding!r}; write it like cp1252, shift_jis or utf-16") from error
 
 

@@ -28,6 +28,7 @@ _LINES = frozenset(
 ) | {"select", "thead", "tbody", "tfoot", "button", "td", "th"}
 _CELLS = frozenset(("td", "th"))
 _HEADINGS = {f"h{level}": "#" * level + " " for level in range(1, 7)}
+_FENCES = ("```", "~~~")
 _DEEPEST = 8  # lists and quotations in each other that are shown as such
 _LAYOUT = "table, h1, h2, h3, h4, h5, h6, pre"  # in a cell: such a table lays out a page
 _POWER = re.compile(r"[-+\u2212]?\d+|[a-z]")
@@ -127,7 +128,7 @@ def _events(root: "LexborNode") -> Iterator[tuple["LexborNode", bool]]:
         child = None
         if node.is_text_node:
             yield node, True
-        elif node.is_element_node and not _is_hidden(node):
+        elif node.is_element_node and (node.mem_id == root.mem_id or not _is_hidden(node)):
             yield node, True
             child = node.child
             if child is None:
@@ -150,11 +151,20 @@ def _is_hidden(node: "LexborNode") -> bool:
     attributes = node.attributes
     if not attributes:
         return False
-    if "hidden" in attributes or attributes.get("aria-hidden") == "true" or attributes.get("role") == "navigation":
+    if (
+        attributes.get("hidden", "until-found") != "until-found"
+        or attributes.get("aria-hidden") == "true"
+        or attributes.get("role") == "navigation"
+    ):
         return True
     if node.tag == "a" and (attributes.get("href") or "").startswith("#"):
         return node.text(deep=True).strip() in _PERMALINKS
     return bool(_INVISIBLE.search(attributes.get("style") or ""))
+
+
+def fence_for(code: str) -> str:
+    """What stands around lines of code, and nowhere in them."""
+    return max(["```", *("`" * (len(run) + 1) for run in re.findall("`{3,}", code))], key=len)
 
 
 class _Writer:
@@ -236,6 +246,8 @@ class _Writer:
         if stripped := words.strip(" "):
             if self._breaks or not self._out:
                 self._begin_line(self._marker or self._indentation(len(self._lists)))
+                if stripped.startswith(_FENCES):  # which would make code of all that comes
+                    self._out.append("\\")
             elif self._blank:
                 self._out.append(" ")
             self._out.append(stripped)
@@ -257,9 +269,10 @@ class _Writer:
         """Code in the middle of a text, on one line."""
         words = _BLANKS.sub(" ", code)
         if words.strip():
-            marks = "``" if "`" in words else "`"
+            longest = max(map(len, re.findall("`+", words)), default=0)
+            marks, pad = "`" * (longest + 1), " " * (longest > 0)
             self._blank |= words.startswith(" ")
-            self._add(f"{marks}{words.strip()}{marks}{' ' * words.endswith(' ')}")
+            self._add(f"{marks}{pad}{words.strip()}{pad}{marks}{' ' * words.endswith(' ')}")
 
     def _add_code(self, code: str) -> None:
         """Lines of code, without the empty ones around them."""
@@ -268,7 +281,7 @@ class _Writer:
             lines.pop()
         first = next((number for number, line in enumerate(lines) if line.strip()), 0)
         if lines:
-            fence = max(["```", *("`" * (len(run) + 1) for run in re.findall("`{3,}", code))], key=len)
+            fence = fence_for(code)
             self._add_lines([fence, *lines[first:], fence])
 
     def _add_lines(self, lines: list[str]) -> None:

@@ -1,5 +1,6 @@
 """Any file that holds a text is a document; what is in it is known by its name or its beginning."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,7 @@ def test_what_is_no_text_is_left_out_of_a_folder_and_told_by_kind(tmp_path: Path
         "server.pem": key.encode(),
     }.items():
         (tmp_path / name).write_bytes(content)
+        os.utime(tmp_path / name, (1e9, 1e9))
     reading = Reading([str(tmp_path)])
     assert [item.id for item in reading if isinstance(item, Document)] == [f"{tmp_path.name}/a.txt"]
     assert len(reading.left_out) == 10
@@ -92,7 +94,7 @@ def test_documents_that_nobody_reads_are_rejected_by_name(name: str, way_out: st
 def test_documents_of_offices_become_markdown(tmp_path: Path) -> None:
     for name, content in {
         "a.docx": docx([("Heading1", "Top"), ("", "Text of it.")]),
-        "b.pptx": pptx([("Top", "Ships &amp; piers"), ("Next", "**Bold** *words*, 2 * 3")]),
+        "b.pptx": pptx([("Top", "Ships &amp; piers"), ("Next", "**Bold** *words*, 2 * 3, 5*3, count(*), f(**kwargs)")]),
         "c.odt": odt([(1, "Top"), (0, "Text of it."), (2, "Below"), (0, "More.")]),
         "d.epub": epub("A book", ["<h1>One</h1><p>First.</p>", "<h1>Two</h1><p>Second.</p>"]),
         "e.rtf": rb"{\rtf1\ansi{\b Harbour} is deep.\par Second \u8364? line.}",
@@ -101,7 +103,7 @@ def test_documents_of_offices_become_markdown(tmp_path: Path) -> None:
     documents = [item for item in Reading([str(tmp_path)]) if isinstance(item, Document)]
     assert [(document.title, document.text) for document in documents] == [
         ("Top", "## Top\n\nText of it.\n"),
-        ("Top", "## Top\n\nShips & piers\n\n## Next\n\nBold words, 2 * 3\n"),
+        ("Top", "## Top\n\nShips & piers\n\n## Next\n\nBold words, 2 * 3, 5*3, count(*), f(**kwargs)\n"),
         ("Top", "# Top\n\nText of it.\n\n## Below\n\nMore.\n"),
         ("A book", "# One\n\nFirst.\n\n# Two\n\nSecond.\n"),
         ("e", "Harbour is deep.\n\nSecond € line.\n"),
@@ -153,3 +155,22 @@ def test_files_are_what_one_says_they_are(tmp_path: Path) -> None:
     assert kinds.named("python") == kinds.named("py") == "text/x-python"
     with pytest.raises(InvalidDocument, match="there is no kind of file 'klingon'; write text, markdown, html, a language"):
         read(tmp_path, kind="klingon")
+
+
+def test_what_is_empty_for_a_moment_is_not_gone(tmp_path: Path) -> None:
+    for name in ("README", "a.py"):
+        (tmp_path / name).touch()
+    readme, code = map(str, read(tmp_path))
+    assert "has no text" in readme
+    assert "has no text" in code
+    for name in ("README", "a.py"):
+        os.utime(tmp_path / name, (1e9, 1e9))
+    (tmp_path / "b.txt").write_text("A text.")
+    assert len(read(tmp_path)) == 1
+
+
+def test_titles_in_front_need_not_be_text(tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text("---\ntitle: 1984\n---\nText.")
+    (tmp_path / "b.md").write_text("---\ntitle: [a, b]\n---\n# Of its own\n")
+    one, other = [item for item in read(tmp_path) if isinstance(item, Document)]
+    assert (one.title, other.title, other.metadata["title"]) == ("1984", "Of its own", ["a", "b"])

@@ -131,6 +131,31 @@ def test_a_mail_may_be_a_page_or_of_an_encoding_that_is_none() -> None:
     unknown = b"Content-Type: text/plain; charset=klingon\n\nThe pump works."
     assert mail.read(unknown)[1] == "The pump works.\n"
     assert mail.read(b"Content-Type: image/png\nSubject: x\n\nxx")[:2] == ("x", "\n")
+    assert mail.read(b"From: a@b.c\n\n" + "Grüße aus Köln\n".encode())[1] == "From: a@b.c  \n\nGrüße aus Köln\n"
+    assert (
+        "Grüße"
+        in mail.read(b"Content-Type: text/plain; charset=idna\n\n" + "Grüße aus Köln, es grüßt die Fähre".encode("cp1252"))[1]
+    )
+    odd = b"To: @@\nFrom: =?utf-8?q?a?= <\nDate: foo\nSubject: \xff\n\nThe pump works."
+    assert "The pump works." in mail.read(odd)[1]
+
+
+def test_every_text_of_a_mail_is_read_and_those_it_forwards() -> None:
+    inner = EmailMessage()
+    inner["Subject"], inner["From"] = "Inner", "Ada <ada@example.org>"
+    inner.set_content("Forwarded words.")
+    outer = EmailMessage()
+    outer["From"] = "Grace <grace@example.org>"
+    outer.set_content("First part.")
+    outer.add_attachment("Second part.", disposition="inline")
+    outer.add_attachment("Not this.", filename="notes.txt")
+    outer.add_attachment(inner, disposition="inline")
+    text, metadata = mail.read(bytes(outer))[1:]
+    assert text == (
+        "From: Grace <grace@example.org>  \n\nFirst part.\n\nSecond part.\n\nFrom: Ada <ada@example.org>  \n\nForwarded words.\n"
+    )
+    assert metadata["attachments"] == ["notes.txt"]
+    assert "no boundary" in mail.read(b"From: a@b.c\nContent-Type: multipart/mixed\n\nno boundary")[1]
 
 
 def test_a_notebook_is_its_texts_its_code_and_what_that_printed(tmp_path: Path) -> None:
@@ -160,4 +185,13 @@ def test_a_notebook_without_cells_is_rejected(tmp_path: Path) -> None:
         tmp_path / "a.ipynb"
     )
     (tmp_path / "b.ipynb").write_text('{"cells": [3]}')
-    assert "cannot be read as IPYNB" in rejected(tmp_path / "b.ipynb")
+    assert "one of its cells is none; open it in Jupyter" in rejected(tmp_path / "b.ipynb")
+    odd = {"cell_type": "code", "source": "print('```')\n```", "outputs": [{"data": None}, 3, {"text": {"a": 1}}]}
+    cells = [
+        odd,
+        {"cell_type": "code", "source": {"a": 1}, "outputs": None},
+        {"cell_type": "markdown", "source": "# After\n\ntext"},
+    ]
+    (tmp_path / "c.ipynb").write_text(json.dumps({"cells": cells, "metadata": {"kernelspec": None}}))
+    assert taken(tmp_path / "c.ipynb").text == "````\nprint('```')\n```\n````\n\n# After\n\ntext\n"
+    assert taken(tmp_path / "c.ipynb").title == "After"

@@ -65,6 +65,7 @@ def test_a_folder_is_read_in_order_with_paths_as_ids(tmp_path: Path) -> None:
     folder = fill(tmp_path / "notes", "b/two.md", ".git/f.txt", "e.xyz", "f.py", "g.txt")
     (folder / "e.xyz").write_bytes(b"\0")
     (folder / "f.py").write_bytes(b"")
+    os.utime(folder / "f.py", (1e9, 1e9))
     (folder / "g.txt").write_bytes(b"")
     (folder / "b" / "two.md").write_text("\n# The *title*\n\ntext", encoding="utf-8")
     (folder / "a.TXT").write_text("text", encoding="utf-8")
@@ -487,7 +488,7 @@ def test_an_encoding_can_be_named(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes("Ελληνικά".encode("cp1253"))
     assert taken(tmp_path / "a.txt", encoding="cp1253")[0].text == "Ελληνικά"
     assert "not ascii at byte 1; name another --encoding" in rejected(tmp_path / "a.txt", encoding="ascii")[0]
-    for name in ("klingon", "rot13"):
+    for name in ("klingon", "rot13", "undefined"):
         with pytest.raises(InvalidDocument, match=f"there is no encoding '{name}'"):
             Reading([str(tmp_path)], encoding=name)
     (tmp_path / "b.txt").write_bytes(b"\xef\xbb\xbfText")

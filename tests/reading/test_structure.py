@@ -167,3 +167,21 @@ def test_code_of_any_language_is_whole() -> None:
 def test_code_nested_beyond_reason_is_divided_all_the_same() -> None:
     text = "".join(f"{' ' * depth}if x{depth}:\n\n" for depth in range(3_000))
     assert "\n".join("\n".join(blocks) for _, blocks in divided(text, "text/x-python")).split() == text.split()
+
+
+@pytest.mark.timeout(20)
+def test_lines_without_end_take_no_time() -> None:
+    for text in ("key_a = 1\n" * 60_000, "\n" * 60_000 + "x", "a:\n" + "\n" * 60_000 + " b"):
+        assert sections(text, "text/x-ini")
+
+
+def test_headings_of_latex_end_with_their_braces() -> None:
+    text = "\\section{In \\emph{short}}\\label{sec:intro}\n\nText.\n\\section{Two} see {x}\n\nMore.\n"
+    assert [section.headings for section in sections(text, "text/x-tex")] == [("In \\emph{short}",), ("Two",)]
+
+
+def test_footnotes_are_text() -> None:
+    text = "Intro.\n\n[^1]: The contract ends on 31 May.\n\n[10:32]: hello there everybody\n\n[x]: https://example.org\n"
+    blocks = [block for _, blocks in divided(text, "text/markdown") for block in blocks]
+    assert "31 May" in "".join(blocks)
+    assert "hello there" in "".join(blocks)

@@ -7,6 +7,7 @@ from selectolax.lexbor import LexborHTMLParser, SelectolaxError
 
 from search.errors import InvalidDocument
 from search.reading import webpages
+from search.reading.structure import sections
 from search.reading.webpages import read, to_markdown
 
 
@@ -43,7 +44,7 @@ from search.reading.webpages import read, to_markdown
         ("<details><summary>More</summary>Text</details>", "More\nText\n"),
         ("<ul><li>a<ul><li>b</ul><li>c</ul><ol><li>d<li><p>e</p><p>f</p></ol>", "- a\n  - b\n- c\n\n1. d\n2. e\n  f\n"),
         ("a<blockquote><p>b</p><p>c<br>d</p></blockquote>e", "a\n\n> b\n>\n> c\n> d\n\ne\n"),
-        ("Call <code> f(x) </code>, <code>a`b</code>", "Call `f(x)` , ``a`b``\n"),
+        ("Call <code> f(x) </code>, <code>a`b</code>", "Call `f(x)` , `` a`b ``\n"),
         ("<pre>\n\n  a\n    b\n```\n\n</pre>", "````\n  a\n    b\n```\n````\n"),
         (
             "<table><caption>Sizes</caption><tr><td colspan=2>a|b<td>c<br>d</table>",
@@ -111,3 +112,15 @@ def test_a_parser_without_memory_is_out_of_memory(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("selectolax.lexbor.LexborHTMLParser", fails)
     with pytest.raises(MemoryError):
         to_markdown("<p>x")
+
+
+@pytest.mark.parametrize(
+    "page", ["<p><code>`</code></p>", "<p><code>```</code> starts a fence</p>", "<p>```</p>", "<p>~~~ x</p>", "<pre>```\n# x</pre>"]
+)
+def test_no_text_of_a_page_makes_code_of_the_rest(page: str) -> None:
+    markdown = to_markdown(f"{page}<h1>Two</h1><p>text")[1]
+    assert [section.headings for section in sections(markdown, "text/html")][-1] == ("Two",)
+
+
+def test_a_body_that_waits_for_its_script_is_read() -> None:
+    assert to_markdown("<body style='display:none' hidden><p>Text<p hidden=until-found>More<p hidden>Not")[1] == "Text\n\nMore\n"
