@@ -185,7 +185,7 @@ class Worker:
     def ask(self, command: dict[str, Any]) -> dict[str, Any]:
         answer = self._exchange(command)
         if "ended" in answer:
-            assert answer["ended"] == -signal.SIGKILL
+            assert answer["ended"] == -signal.SIGKILL, signal.strsignal(-answer["ended"]) if answer["ended"] < 0 else answer
             self.pid = 0
             raise Died
         return answer
