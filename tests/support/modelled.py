@@ -184,6 +184,7 @@ def serve(settings: Settings) -> None:
             except Exception as error:
                 reply = {"error": f"traceback of {type(error).__name__}", "message": traceback.format_exc()}
             print(json.dumps(reply | {"steps": steps.taken}), flush=True)
+        steps.begin(None, child=False)  # what it was to be killed at did not come; closing is no part of it
 
 
 @cache
