@@ -5,7 +5,6 @@ import itertools
 import os
 import re
 import stat
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -28,7 +27,6 @@ _LONGEST_IGNORE_FILE = 1_000_000  # bytes
 _SHOWN = 100  # characters of a line of an ignore file
 TRIES = 3  # to read a file that others write at the same time
 _SNIFFED = 4096  # bytes
-_SETTLED_S = 60
 _KINDS_SHOWN = 8
 CHANGED = "changed while it was read; ingest it again"
 
@@ -290,20 +288,13 @@ def _media_type(file: SourceFile) -> str:
         if by_name:
             if file.within is None or by_name not in kinds.SOURCE:
                 return by_name
-            return "" if not file.path.stat().st_size and _is_settled(file.path) else by_name
+            status = file.path.stat()  # code may be empty; any other text that is, is told: it may be written to just now
+            return "" if stat.S_ISREG(status.st_mode) and not status.st_size else by_name
         with file.open() as stream:
             beginning = stream.read(_SNIFFED)
     except OSError:
         return by_name or kinds.PLAIN  # whose rejection says why it cannot be read
-    if file.within is not None and not beginning.strip():
-        return "" if _is_settled(file.path) else kinds.PLAIN
     return kinds.media_type(file.path, beginning) or ("" if file.within else kinds.PLAIN)
-
-
-def _is_settled(path: Path) -> bool:
-    """Whether a file without a text is one, and not one that is being written: a sync would take that for gone."""
-    status = path.stat()
-    return stat.S_ISREG(status.st_mode) and time.time() - status.st_mtime > _SETTLED_S
 
 
 def _nothing_in(path: str, outside: Sequence[Path], wanted: Sequence[Path]) -> str:

@@ -61,7 +61,7 @@ def test_ingest_and_query(notes: Path, tmp_path: Path) -> None:
     assert as_json("query", "x", "--budget-ms", "0.001", *where)["reason"].startswith("the time budget was spent")
 
     (notes / "twice.jsonl").write_text('{"id": "paris", "text": "Again."}\n')
-    (notes / "photo.png").touch()
+    (notes / "photo.png").write_bytes(b"\x89PNG\r\n\x1a\n\0")
     warned = search("ingest", notes, *where).stderr
     assert "rejected notes/twice.jsonl:1 (paris): the id stands twice in this run" in warned
     left_out = (

@@ -65,7 +65,6 @@ def test_a_folder_is_read_in_order_with_paths_as_ids(tmp_path: Path) -> None:
     folder = fill(tmp_path / "notes", "b/two.md", ".git/f.txt", "e.xyz", "f.py", "g.txt")
     (folder / "e.xyz").write_bytes(b"\0")
     (folder / "f.py").write_bytes(b"")
-    os.utime(folder / "f.py", (1e9, 1e9))
     (folder / "g.txt").write_bytes(b"")
     (folder / "b" / "two.md").write_text("\n# The *title*\n\ntext", encoding="utf-8")
     (folder / "a.TXT").write_text("text", encoding="utf-8")
