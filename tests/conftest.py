@@ -16,6 +16,7 @@ import httpx
 import pytest
 from languages import exported
 from loaded import loaded_once
+from qdrant_client import QdrantClient
 from standin import QdrantStandIn
 from tiny import HUB_CROSS_ENCODER, HUB_EMBEDDER, HUB_STATIC, into_hub_cache, tiny_model, tiny_static_model
 
@@ -202,6 +203,14 @@ def browser() -> Iterator["Browser"]:
 def standin() -> Iterator[QdrantStandIn]:
     with QdrantStandIn() as server:
         yield server
+
+
+@pytest.fixture
+def client(standin: QdrantStandIn) -> Iterator[QdrantClient]:
+    """Who writes into the stand-in as another program does."""
+    client = QdrantClient(url=standin.url, check_compatibility=False)
+    yield client
+    client.close()
 
 
 @pytest.fixture(scope="session")

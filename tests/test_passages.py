@@ -45,6 +45,7 @@ def test_markdown_is_its_words(text: str, read: str) -> None:
     assert readable(text, "text/markdown") == read
 
 
+@pytest.mark.timeout(20)
 def test_no_text_takes_long() -> None:
     for text in (
         "[" * 50_000,

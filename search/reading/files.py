@@ -26,7 +26,6 @@ LONGEST = 64_000_000  # bytes; longer lines and files are skipped unread, so tha
 _LONGEST_IGNORE_FILE = 1_000_000  # bytes
 _SHOWN = 100  # characters of a line of an ignore file
 TRIES = 3  # to read a file that others write at the same time
-_SNIFFED = 4096  # bytes
 _KINDS_SHOWN = 8
 CHANGED = "changed while it was read; ingest it again"
 
@@ -276,7 +275,7 @@ def _beginning(file: SourceFile) -> bytes:
     """The first bytes of a file; some letter of one that cannot be read, whose rejection says why."""
     try:
         with file.open() as stream:
-            return stream.read(_SNIFFED)
+            return stream.read(kinds.BEGINNING)
     except OSError:
         return b"x"
 
@@ -291,7 +290,7 @@ def _media_type(file: SourceFile) -> str:
             status = file.path.stat()  # code may be empty; any other text that is, is told: it may be written to just now
             return "" if stat.S_ISREG(status.st_mode) and not status.st_size else by_name
         with file.open() as stream:
-            beginning = stream.read(_SNIFFED)
+            beginning = stream.read(kinds.BEGINNING)
     except OSError:
         return by_name or kinds.PLAIN  # whose rejection says why it cannot be read
     return kinds.media_type(file.path, beginning) or ("" if file.within else kinds.PLAIN)

@@ -118,7 +118,7 @@ _UNREADABLE = {  # why, by the end of a name
     ".numbers": "a spreadsheet of Numbers; export it as .xlsx",
 }
 _NOTHING_TO_READ = (".svg", ".map", ".lock", ".min.js", ".min.css", "-lock.json", "-lock.yaml")  # texts, but no person's
-_BEGINNING = 4096  # bytes
+BEGINNING = 4096  # bytes that say what is in a file
 _CONTROL = re.compile(rb"[\x00-\x06\x0e-\x1a\x1c-\x1f\x7f]")
 _MOST_CONTROLS = 0.02  # of the bytes of a text
 _PAGE = re.compile(rb"\s*(?:<!--.*?-->\s*)?<(?:!doctype\s+html|html[\s>])", re.IGNORECASE | re.DOTALL)
@@ -172,7 +172,7 @@ def is_of_machines(path: Path) -> bool:
 
 def is_text(beginning: bytes) -> bool:
     """Whether these bytes are text, in whatever encoding."""
-    beginning = beginning[:_BEGINNING]
+    beginning = beginning[:BEGINNING]
     if beginning.startswith(_MARKS):
         return True
     return b"\0" not in beginning and len(_CONTROL.findall(beginning)) <= _MOST_CONTROLS * len(beginning)

@@ -52,6 +52,7 @@ class Section(NamedTuple):
 
 class _Heading(NamedTuple):
     start: int
+    end: int  # of its words and marks
     level: int
     words: str
 
@@ -149,17 +150,17 @@ def _headings(text: str, media_type: str) -> Iterator[_Heading]:
         yield from _of_restructured_text(plain)
     elif media_type == "text/x-tex":
         for match in _TEX.finditer(plain):
-            yield _Heading(match.start(), _TEX_LEVELS.index(match[1]), " ".join(match[2].split()))
+            yield _Heading(match.start(), match.end(), _TEX_LEVELS.index(match[1]), " ".join(match[2].split()))
     elif media_type in _MARKED:
         for match in _MARKED[media_type].finditer(plain):
-            yield _Heading(match.start(), len(match[1]), " ".join(match[2].split()))
+            yield _Heading(match.start(), match.end(), len(match[1]), " ".join(match[2].split()))
 
 
 def _of_restructured_text(text: str) -> Iterator[_Heading]:
     """Lines with a line of punctuation below them that is as long, or with one above, too; styles count levels as they come."""
     styles: list[str] = []
     lines = [(match.start(), match[0].rstrip("\n")) for match in _LINE.finditer(text)]
-    for (before_start, before), (start, line), (_, after) in zip([(0, ""), *lines], lines, lines[1:], strict=False):
+    for (before_start, before), (start, line), (below, after) in zip([(0, ""), *lines], lines, lines[1:], strict=False):
         words = line.strip()
         if not words or (line[:1].isspace() and before.strip() != after.strip()) or not _UNDERLINE.fullmatch(after):
             continue
@@ -169,7 +170,7 @@ def _of_restructured_text(text: str) -> Iterator[_Heading]:
         style = after[0] * (1 + overlined)
         if style not in styles:
             styles.append(style)
-        yield _Heading(before_start if overlined else start, styles.index(style), words)
+        yield _Heading(before_start if overlined else start, below + len(after), styles.index(style), words)
 
 
 def _under(headings: Iterable[_Heading], text: str) -> list[Section]:
@@ -179,7 +180,7 @@ def _under(headings: Iterable[_Heading], text: str) -> list[Section]:
     at = 0
     last = None
     for heading in headings:
-        bare = last is not None and not text[last.start : heading.start].partition("\n")[2].strip(" \n\t=-~^\"'`#*+:.<>_")
+        bare = last is not None and not text[last.end : heading.start].strip()
         if not bare:
             result.append(_section(path, [Block(at, heading.start, is_code=False)], text))
             at = heading.start

@@ -1,6 +1,5 @@
 """Collections that other programs filled are searched as they are, and never written to."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +26,6 @@ from search.errors import (
 from search.index.layout import Layout, find_layout
 from search.searcher import Searcher
 from search.settings import LayoutSettings
-
-
-@pytest.fixture
-def client(standin: QdrantStandIn) -> Iterator[QdrantClient]:
-    client = QdrantClient(url=standin.url, check_compatibility=False)
-    yield client
-    client.close()
 
 
 @pytest.mark.parametrize("kind", LAYOUTS)

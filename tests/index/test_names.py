@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -39,13 +38,6 @@ NAMES = [
     *("it's", "a%2Fb", "%2e%2e", " ", "x" * 255),
 ]
 NONE = ["", ".", "..", "a/b", "../x", "a\\b", "a\0b", "a\nb", "\x7f", "x" * 256, "half \ud800"]
-
-
-@pytest.fixture
-def client(standin: QdrantStandIn) -> Iterator[QdrantClient]:
-    client = QdrantClient(url=standin.url, check_compatibility=False)
-    yield client
-    client.close()
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +24,6 @@ from search.index.contract import VectorIndex
 from search.index.points import embedded_text
 from search.ingestion.adopting import joined, shared
 from search.searcher import Searcher
-
-
-@pytest.fixture
-def client(standin: QdrantStandIn) -> Iterator[QdrantClient]:
-    client = QdrantClient(url=standin.url, check_compatibility=False)
-    yield client
-    client.close()
 
 
 def ours(standin: QdrantStandIn, tmp_path: Path, name: str = "ours", **more: Any) -> Searcher:

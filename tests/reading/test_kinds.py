@@ -131,7 +131,7 @@ def test_titles_that_programs_write_are_none(tmp_path: Path) -> None:
 
 def test_every_kind_that_is_read_as_markdown_is_cut_as_such() -> None:
     assert set(kinds.PAGES.values()) - {kinds.PDF} | {kinds.MARKDOWN} == MARKDOWN
-    assert set(pages.__dict__["_READERS"]) | {kinds.NOTEBOOK} | set(kinds.OFFICE.values()) == set(kinds.PAGES.values())
+    assert set(pages.__dict__["_READERS"]) | set(kinds.OFFICE.values()) == set(kinds.PAGES.values())
 
 
 def test_files_are_what_one_says_they_are(tmp_path: Path) -> None:

@@ -185,3 +185,18 @@ def test_footnotes_are_text() -> None:
     blocks = [block for _, blocks in divided(text, "text/markdown") for block in blocks]
     assert "31 May" in "".join(blocks)
     assert "hello there" in "".join(blocks)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("text/x-rst", "=====\nTitle\n=====\n\nFirst\n-----\n\nOne.\n"),
+        ("text/x-rst", "Title\n=====\n\nFirst\n-----\n\nOne.\n"),
+        ("text/x-org", "* Title\n\n** First\n\nOne.\n"),
+        ("text/x-tex", "\\chapter{Title}\n\n\\section{First}\n\nOne.\n"),
+    ],
+)
+def test_a_heading_without_a_text_joins_the_next_one(kind: str, text: str) -> None:
+    ((headings, blocks),) = divided(text, kind)
+    assert headings == ("Title", "First")
+    assert blocks == [text.strip()]
