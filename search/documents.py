@@ -30,7 +30,7 @@ class SparseVector(NamedTuple):
     values: Sequence[float]  # and what they are
 
 
-def _is_time(modified: Json) -> bool:
+def is_time(modified: Json) -> bool:
     """Whether it is a number of seconds, or None."""
     try:
         return modified is None or (
@@ -69,7 +69,7 @@ class Document:
             raise InvalidDocument("the document has no id; give each document a stable id of your own")
         if not self.text.strip():
             raise InvalidDocument(f"document {listed([self.id])!r} has no text; leave it out or give it some")
-        if not _is_time(self.modified):
+        if not is_time(self.modified):
             what = repr(self.modified) if isinstance(self.modified, float | bool) else f"such {type(self.modified).__name__}"
             raise InvalidDocument(f"document {listed([self.id])!r}: modified is seconds since 1970, not {what}")
         if not isinstance(self.metadata, Mapping):

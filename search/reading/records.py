@@ -1,10 +1,9 @@
 """Which document does a record make? The id, title and text of a row of a table or an object of JSON; the rest is metadata."""
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from search.documents import Document, listed
+from search.documents import Document, is_time, listed
 from search.errors import InvalidDocument
 
 FIELDS = ("id", "text", "title")
@@ -118,6 +117,13 @@ def document_of(record: Mapping[str, Any], fields: Mapping[str, str], key: str, 
     Raises:
         InvalidDocument: it makes none.
     """
+    try:
+        return _document_of(record, fields, key, **more)
+    except RecursionError as error:
+        raise InvalidDocument("its values are too deep in each other; flatten them") from error
+
+
+def _document_of(record: Mapping[str, Any], fields: Mapping[str, str], key: str, **more: Any) -> Document:
     record = {name: value for name, value in record.items() if value is not None or name not in _DOCUMENT - {"id", "text"}}
     ours = {"id" if name == "_id" and "id" not in record else name: value for name, value in record.items()}  # BEIR's _id
     is_plain = ours.keys() <= _DOCUMENT and isinstance(ours.get("id"), str) and isinstance(ours.get("text"), str)
@@ -253,7 +259,7 @@ def _is_about(name: str, value: Any) -> bool:
     """Whether a field of an object says something of the document, and is no metadata that happens to be called so."""
     if name == "media_type":
         return isinstance(value, str) and "/" in value
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return value is not None and is_time(value)
 
 
 def _check_id(record: Mapping[str, Any], parts: Roles, key: str) -> None:

@@ -135,3 +135,20 @@ def test_an_object_whose_strings_are_all_deeper() -> None:
     value = {"id": 1, "size": 5, "of": {"name": "Rome", "size": 7, "tags": ["a", "b"]}, "metadata": {"year": "2020"}}
     assert one(value) == Document("1", "of.name: Rome\nof.tags: a\nof.tags: b", "", {"year": "2020", "size": 5, "of": {"size": 7}})
     assert reason({"id": 1, "of": {"size": 7}, "metadata": {"year": "2020"}}) == "there is no text"
+
+
+@pytest.mark.parametrize("deep", ["[" * 900 + '"x"' + "]" * 900, '{"a":' * 900 + '"x"' + "}" * 900], ids=["lists", "objects"])
+def test_an_object_of_hundreds_of_levels_ends_nothing(deep: str, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(f'{{"id": 1, "deep": {deep}}}\n{{"id": 2, "text": "Fine."}}\n')
+    (tmp_path / "b.json").write_text(f'[{{"id": 3, "text": "Fine."}}, {{"id": 1, "deep": {deep}}}]')
+    items = list(Reading([str(tmp_path)]))
+    assert [item.id for item in items if isinstance(item, Document)] == ["2", "3"]
+    assert [item.reason for item in items if isinstance(item, Rejection)] == [
+        "its values are too deep in each other; flatten them"
+    ] * 2
+
+
+def test_a_time_of_hundreds_of_digits_ends_nothing() -> None:
+    huge, fine = read({"id": 1, "text": "A text.", "modified": 10**400}, {"id": 2, "text": "Fine."})
+    assert "metadata.modified is beyond 64 bits" in huge.reason
+    assert fine == Document("2", "Fine.")
