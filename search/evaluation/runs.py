@@ -15,7 +15,7 @@ from search.embedding.sparse import WordsLike, words_like
 from search.errors import InferenceFailed, InvalidQuery
 from search.evaluation.corpus import Report
 from search.evaluation.datasets import Dataset
-from search.index.contract import CollectionSpec, VectorIndex
+from search.index.contract import VectorIndex
 from search.query.fusion import Mix
 from search.query.ranking import Ranking, rank
 from search.query.retrieval import Retriever
@@ -126,33 +126,27 @@ def compare(
         SearchError: as embedder and index raise it. A failing reranker raises nothing: its failures are counted.
     """
     _check(configurations)
-    index.ensure(CollectionSpec(embedder.dimension, embedder.fingerprint), create=False)
+    retriever = Retriever(embedder, index, mix, words)
     alone = Answers("retrieval", device=embedder.device)
     others = {c.name: _answers(c, configurations) for c in configurations}
-    shared = {(id(c.reranker), c.retrieval): _Shared(c.reranker) for c in configurations if c.reranker is not None}
-    views = {c.name: _View(shared[id(c.reranker), c.retrieval], c.weight) for c in configurations if c.reranker is not None}
-    retriever = Retriever(embedder, index, mix, words)
+    shared, views = _views(configurations)
     deepest = max((c.depth for c in configurations), default=SHOWN)
     for done, (query_id, query) in enumerate(dataset.queries.items(), 1):
-        lists = {
-            kind: _listed(retriever, query, deepest, retrieved, kind or retrieval)
-            for kind in dict.fromkeys([None, *(c.retrieval for c in configurations)])
-        }
+        kinds = dict.fromkeys([None, *(c.retrieval for c in configurations)])
+        lists = {kind: _listed(retriever, query, deepest, retrieved, kind or retrieval) for kind in kinds}
         alone.documents[query_id] = _distinct(one.document_id for one in lists[None].candidates)
         alone.ranking = lists[None].ranking
         _add(alone.seconds, lists[None].seconds)
-        for reranker in shared.values():
+        for reranker in shared:
             reranker.forget()
         for configuration in sorted(configurations, key=lambda c: c.depth):
-            answers, listed, view = others[configuration.name], lists[configuration.retrieval], views.get(configuration.name)
-            ranking = rank(query, listed.candidates[: configuration.depth], view, retrieval=listed.ranking)
-            _add(answers.seconds, listed.seconds | ({"rerank": view.seconds} if view else {}))
-            _account(answers, query_id, ranking, [one.document_id for one in listed.candidates[configuration.depth :]])
+            answers, view = others[configuration.name], views.get(configuration.name)
+            ranking = _ranked(answers, query_id, query, lists[configuration.retrieval], configuration.depth, view)
             if keep_hits and configuration is configurations[0]:
                 answers.hits[query_id] = [hit for hit in ranking.hits if _worth_showing(hit, dataset.qrels[query_id])]
         if report:
             report("querying", done, len(dataset.queries))
-    return [alone, *(others[configuration.name] for configuration in configurations)]
+    return [alone, *others.values()]
 
 
 class _Listed(NamedTuple):
@@ -180,8 +174,11 @@ def _listed(retriever: Retriever, query: str, depth: int, wanted: int, retrieval
     return _Listed([*first.candidates, *(one for one in more if one.chunk_id not in known)], first.ranking, seconds)
 
 
-def _account(answers: Answers, query_id: str, ranking: Ranking, rest: list[str]) -> None:
-    """What a configuration made of a query; the rest are documents that it did not consider."""
+def _ranked(answers: Answers, query_id: str, query: str, listed: _Listed, depth: int, view: "_View | None") -> Ranking:
+    """Rank the first passages as a configuration does, and write down what came of it."""
+    ranking = rank(query, listed.candidates[:depth], view, retrieval=listed.ranking)
+    rest = [one.document_id for one in listed.candidates[depth:]]
+    _add(answers.seconds, listed.seconds | ({"rerank": view.seconds} if view else {}))
     answers.considered[query_id] = _distinct(hit.document_id for hit in ranking.hits)
     answers.documents[query_id] = _distinct([*answers.considered[query_id], *rest])
     answers.statuses[ranking.status] += 1
@@ -194,6 +191,7 @@ def _account(answers: Answers, query_id: str, ranking: Ranking, rest: list[str])
         answers.scored[query_id] = (np.array([h.rerank_score for h in scored]), [h.document_id for h in scored])
         answers.passages_cut += sum(hit.truncated for hit in scored)
         answers.queries_cut += ranking.scoring.query_tokens_seen < ranking.scoring.query_tokens_total
+    return ranking
 
 
 def _answers(configuration: Configuration, configurations: Sequence[Configuration]) -> Answers:
@@ -259,6 +257,13 @@ class _View:
             self.seconds = time.perf_counter() - started
             raise
         return scoring
+
+
+def _views(configurations: Sequence[Configuration]) -> tuple[list[_Shared], dict[str, _View]]:
+    """Each reranker once for a way of retrieval, and what each configuration sees of it."""
+    reranked = [(c, c.reranker) for c in configurations if c.reranker is not None]
+    shared = {(id(reranker), c.retrieval): _Shared(reranker) for c, reranker in reranked}
+    return list(shared.values()), {c.name: _View(shared[id(reranker), c.retrieval], c.weight) for c, reranker in reranked}
 
 
 def _check(configurations: Sequence[Configuration]) -> None:

@@ -13,6 +13,7 @@ from search.index.hybrid import z
 from search.passages import readable
 from search.query.fusion import vote
 from search.reranking.contract import Deadline, Reranker, Scoring
+from search.reranking.recipe import Recipe
 
 _log = logging.getLogger(__name__)
 _CANDIDATE = tuple(field.name for field in fields(Candidate))  # what a hit has of it
@@ -54,10 +55,10 @@ def rank(
         deadline: what is not scored by then keeps that order, behind the rest.
         retrieval: what that order is by, in words.
     """
-    retrieval_only = [_hit(candidate, rank, candidate.first_stage_score) for rank, candidate in enumerate(candidates, 1)]
 
     def unranked(status: RerankStatus, reason: str) -> Ranking:
-        return Ranking(retrieval_only, status, reason, retrieval, None)
+        hits = [_hit(candidate, place, candidate.first_stage_score) for place, candidate in enumerate(candidates, 1)]
+        return Ranking(hits, status, reason, retrieval, None)
 
     if reranker is None:
         return unranked("skipped", "reranking is switched off")
@@ -76,29 +77,13 @@ def rank(
         return unranked("failed", f"the reranker {reranker.name} {scored}")
     if scored == 0:
         return unranked("skipped", "the time budget was spent before a candidate was scored")
-    fused = candidates[0].fusion_score is not None
-    weight = reranker.recipe.share(fused=fused) * vote(scoring.query_unknown_share)
-    first_stage = np.array([candidate.first_stage_score for candidate in candidates[:scored]], np.float64)
-    logits = scoring.scores[:scored].astype(np.float64)
-    final = mixed(logits, first_stage, weight)
-    order = [*best_first(final), *range(scored, len(candidates))]
-    hits = [
-        _hit(
-            candidates[i],
-            place,
-            float(final[i]) if i < scored else None,
-            rerank_score=float(logits[i]) if i < scored else None,
-            rerank_probability=scoring.probability(reranker.recipe, i) if i < scored else None,
-            tokens=(int(scoring.tokens_seen[i]), int(scoring.tokens_total[i])) if i < scored else None,
-        )
-        for place, i in enumerate(order, 1)
-    ]
-    words = reranker.recipe.unit if weight == 1 else f"{weight:.2g} z(reranker) + {1 - weight:.2g} z(retrieval)"
-    if scored < len(candidates):
-        cause = "the time budget was spent" if scored < len(considered) else f"{reranker.name} stops by its recipe"
-        reason = f"{cause} after {scored} of {len(candidates)} candidates; the rest follows in retrieval order"
-        return Ranking(hits, "partial", reason, words, scoring)
-    return Ranking(hits, "full", "", words, scoring)
+    hits, words = _reranked(candidates[:scored], scoring, reranker.recipe)
+    hits += [_hit(candidate, place, None) for place, candidate in enumerate(candidates[scored:], scored + 1)]
+    if scored == len(candidates):
+        return Ranking(hits, "full", "", words, scoring)
+    cause = "the time budget was spent" if scored < len(considered) else f"{reranker.name} stops by its recipe"
+    reason = f"{cause} after {scored} of {len(candidates)} candidates; the rest follows in retrieval order"
+    return Ranking(hits, "partial", reason, words, scoring)
 
 
 def rank_texts(query: str, texts: Sequence[str], reranker: Reranker) -> RerankResult:
@@ -159,6 +144,26 @@ def unread_query(reranker: str) -> str:
 def best_first(scores: NDArray[np.floating]) -> list[int]:
     """Positions of the scores, highest first; equal ones keep their order."""
     return [int(i) for i in np.argsort(-scores, kind="stable")]
+
+
+def _reranked(candidates: Sequence[Candidate], scoring: Scoring, recipe: Recipe) -> tuple[list[Hit], str]:
+    """Candidates that all have a score, best first, and what that order is by, in words."""
+    weight = recipe.share(fused=candidates[0].fusion_score is not None) * vote(scoring.query_unknown_share)
+    first_stage = np.array([candidate.first_stage_score for candidate in candidates], np.float64)
+    logits = scoring.scores[: len(candidates)].astype(np.float64)
+    final = mixed(logits, first_stage, weight)
+    hits = [
+        _hit(
+            candidates[i],
+            place,
+            float(final[i]),
+            rerank_score=float(logits[i]),
+            rerank_probability=scoring.probability(recipe, i),
+            tokens=(int(scoring.tokens_seen[i]), int(scoring.tokens_total[i])),
+        )
+        for place, i in enumerate(best_first(final), 1)
+    ]
+    return hits, recipe.unit if weight == 1 else f"{weight:.2g} z(reranker) + {1 - weight:.2g} z(retrieval)"
 
 
 def _scored_prefix(scoring: Scoring, expected: int, deadline: Deadline | None) -> int | str:

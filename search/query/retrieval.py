@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from search.documents import Candidate, Retrieval, SparseVector
 from search.embedding.dense import Embedder
-from search.embedding.sparse import WordsLike, words_like
+from search.embedding.sparse import SparseEmbedder, WordsLike, words_like
 from search.errors import InvalidQuery
 from search.index.contract import CollectionSpec, PlainFilter, Query, VectorIndex
 from search.index.points import Found, find, to_candidate
@@ -79,15 +79,8 @@ class Retriever:
         """
         started = time.perf_counter()
         self._open()
-        words = None if retrieval == "dense" else self._words_like(self._index.spec.lexical)
-        warnings = []
-        if words is None and retrieval == "lexical":
-            raise InvalidQuery(f"{self._without_words()}; or ask for retrieval dense")
-        if words is None and retrieval == "hybrid" and not self._index.spec.layout:
-            warnings.append(f"{self._without_words()}; passages were found by their vectors alone")
-        if words is None:
-            retrieval = "dense"
-        retrieval = retrieval or "hybrid"
+        words, warnings = self._words(retrieval)
+        retrieval = "dense" if words is None else retrieval or "hybrid"
         query = readable(query)
         vector = self._embedder.embed_query(query)
         lexical = None if words is None else words.embed_query(query)
@@ -123,6 +116,15 @@ class Retriever:
             if self._index.spec.layout:
                 prove(self._index, self._embedder)
             self._opened = True
+
+    def _words(self, retrieval: Retrieval | None) -> tuple[SparseEmbedder | None, list[str]]:
+        """What makes words like the collection's; None where they do not count, and what there is to say of it."""
+        words = None if retrieval == "dense" else self._words_like(self._index.spec.lexical)
+        if words is None and retrieval == "lexical":
+            raise InvalidQuery(f"{self._without_words()}; or ask for retrieval dense")
+        if words is None and retrieval == "hybrid" and not self._index.spec.layout:
+            return None, [f"{self._without_words()}; passages were found by their vectors alone"]
+        return words, []
 
     def _without_words(self) -> str:
         name = self._index.name

@@ -14,7 +14,7 @@ from search.inference.tokens import MUCH_UNKNOWN, goes_on, head
 from search.query.fusion import Mix
 from search.query.options import SearchOptions
 from search.query.ranking import rank, unread_query
-from search.query.retrieval import Retriever
+from search.query.retrieval import Retrieved, Retriever
 from search.reranking.contract import Deadline, Reranker, Scoring
 
 if TYPE_CHECKING:
@@ -85,15 +85,10 @@ class SearchService:
             *self._query_warnings(query, ranking.scoring, first_stage.retrieval),
             *_hit_warnings(hits),
             *_probability_warnings(hits, ranking.hits, reranker, ranking.scoring, min_score),
+            *self._collection_warnings(first_stage, plain),
         ]
-        if first_stage.damaged:
-            warnings.append(
-                f"{first_stage.damaged} points that were found hold no passage, and were left out; search doctor names some"
-            )
         if options.group_by and len(hits) < min(limit, len(candidates)) and len(candidates) == depth:
             warnings.append(f"the {depth} candidates are of {len(hits)} documents, fewer than {limit}; raise depth for more")
-        if not candidates:
-            warnings += self._missing_fields(plain) if plain is not None else self._missing_passages()
         return SearchResult(
             query=query,
             hits=tuple(hits),
@@ -129,10 +124,18 @@ class SearchService:
             warnings.append(f"{tally.unknown_share:.0%} of the query's tokens are unknown to {self._embedder.name}; {advice}")
         return warnings
 
-    def _missing_passages(self) -> list[str]:
-        if self._index.count():
-            return []
-        return [f"collection {self._index.name!r} holds no passage; ingest documents into it"]
+    def _collection_warnings(self, first_stage: Retrieved, filter: PlainFilter | None) -> list[str]:
+        """What the collection lacks."""
+        warnings = []
+        if first_stage.damaged:
+            warnings.append(
+                f"{first_stage.damaged} points that were found hold no passage, and were left out; search doctor names some"
+            )
+        if not first_stage.candidates and filter is not None:
+            warnings += self._missing_fields(filter)
+        elif not first_stage.candidates and self._index.count() == 0:
+            warnings.append(f"collection {self._index.name!r} holds no passage; ingest documents into it")
+        return warnings
 
     def _missing_fields(self, filter: PlainFilter) -> list[str]:
         from search.index.filters import fields_of  # costs half a second, and only filters need it
