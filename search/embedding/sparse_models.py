@@ -135,8 +135,8 @@ class FastEmbedSparseModel:
             InferenceFailed: the model gave an error, or a weight that is not finite.
         """
         with running(self.name), np.errstate(invalid="ignore"):
-            found = list(self._model.query_embed(head(text, self.max_tokens)))
-        return self._plain(found[0])
+            vectors = list(self._model.query_embed(head(text, self.max_tokens)))
+        return self._plain(vectors[0])
 
     def embed_passages(self, texts: Sequence[str]) -> list[SparseVector | None]:
         """The words of each passage with their weights; None for one that has none.
@@ -149,10 +149,10 @@ class FastEmbedSparseModel:
         tokens = [1] * len(texts) if self.tokenizer is None else [one.tokens for one in self.tokenizer.tally(texts)]
         for batch in plan_batches([min(one, self.max_tokens) for one in tokens], self._batch_tokens):
             with running(self.name), np.errstate(invalid="ignore"):
-                found = list(self._model.passage_embed([texts[i] for i in batch], batch_size=len(batch)))
-            if len(found) != len(batch):
-                raise InferenceFailed(f"the model {self.name} gave {len(found)} vectors for {len(batch)} texts")
-            for position, one in zip(batch, found, strict=True):
+                vectors = list(self._model.passage_embed([texts[i] for i in batch], batch_size=len(batch)))
+            if len(vectors) != len(batch):
+                raise InferenceFailed(f"the model {self.name} gave {len(vectors)} vectors for {len(batch)} texts")
+            for position, one in zip(batch, vectors, strict=True):
                 made[position] = self._plain(one)
         return made
 
@@ -174,18 +174,18 @@ def _checked_width(files: SparseFiles, model: Any) -> int:
     Raises:
         ModelIncomplete: it is no graph of this kind; the message says which, and what may be done.
     """
-    given = [output.name for output in model.model.get_outputs()]
-    if missing := set(model.ONNX_OUTPUT_NAMES or []) - set(given):
+    outputs = [output.name for output in model.model.get_outputs()]
+    if missing := set(model.ONNX_OUTPUT_NAMES or []) - set(outputs):
         raise ModelIncomplete(
-            f"the model {files.name} has the files of {model.model_name}, but its graph gives {' and '.join(given)}, not "
+            f"the model {files.name} has the files of {model.model_name}, but its graph gives {' and '.join(outputs)}, not "
             f"{' and '.join(missing)}; copy the whole folder of the model again"
         )
     shape = np.shape(model.onnx_embed(["words"]).model_output)
     vocabulary = model.tokenizer.get_vocab_size()
     if files.expands and (len(shape) != 3 or shape[2] < vocabulary):  # noqa: PLR2004
         raise ModelIncomplete(
-            f"the model {files.name} gives {' x '.join(map(str, shape))} numbers for one text ({given[0]}), not a weight for each "
-            f"of the {vocabulary:,} words of its tokenizer: name a sparse model, such as SPLADE, with all files of its folder, and "
+            f"the model {files.name} gives {' x '.join(map(str, shape))} numbers for one text ({outputs[0]}), not a weight for "
+            f"each of the {vocabulary:,} words of its tokenizer: name a sparse model, such as SPLADE, with all files of its folder, and "
             "exported with its head (fill-mask)"
         )
     return max(int(shape[-1]), 1)
@@ -306,9 +306,9 @@ class SparseEmbedders:
                 return named if same else find_sparse(self._lexical.model_copy(update={"language": settings.language}), self._cache)
             here += f", and that is {named.name}@{named.digest} now"
         with suppress(ModelError), loading(settings.model):
-            found = _named_files(settings, self._cache, download=False)
-            if found.digest == digest:
-                return found
+            files = _named_files(settings, self._cache, download=False)
+            if files.digest == digest:
+                return files
         raise IndexMismatch(
             f"the collection's words were made by the model {settings.model[:_SHOWN]}@{digest[:_SHOWN]}, which is not here "
             f"({here}): set lexical.model to it, or bring the collection over to what the settings name with `search reindex`, "

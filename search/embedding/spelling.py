@@ -23,8 +23,8 @@ _BEGINNING = 3  # letters that words of one stem share
 def checkable(text: str) -> list[str]:
     """The words of a query that may be misspelt, as they are written, each once; at most `_CHECKED`."""
     words: dict[str, str] = {}
-    for found in _WORD.finditer(_QUOTED.sub(" ", text)):
-        word = found[0]
+    for match in _WORD.finditer(_QUOTED.sub(" ", text)):
+        word = match[0]
         if word[1:].islower() and _plain(word):
             words.setdefault(_plain(word), word)
             if len(words) == _CHECKED:

@@ -109,15 +109,15 @@ class Layout:
         if not isinstance(metadata, Mapping) or not isinstance(excluded, list):
             return text
         form, separator, whole = (str(node[name]) for name in _TEMPLATES)
-        told = [form.replace("{key}", name).replace("{value}", str(one)) for name, one in metadata.items() if name not in excluded]
-        return whole.replace("{metadata_str}", separator.join(told)).replace("{content}", text).strip() if told else text
+        lines = [form.replace("{key}", name).replace("{value}", str(one)) for name, one in metadata.items() if name not in excluded]
+        return whole.replace("{metadata_str}", separator.join(lines)).replace("{content}", text).strip() if lines else text
 
     def filter_of(self, filter: PlainFilter | None) -> PlainFilter | None:
         """A filter on passages of this package as one on this collection's points, among those that count at all."""
-        asked = None if filter is None else self._renamed(filter)
+        renamed = None if filter is None else self._renamed(filter)
         if self.filter is None:
-            return asked
-        return {"must": [self.filter, *([] if asked is None else [asked])]}
+            return renamed
+        return {"must": [self.filter, *([] if renamed is None else [renamed])]}
 
     def _rest(self, payload: Payload) -> dict[str, Any]:
         taken = {path.partition(".")[0] for path in (self.text, self.title, self.document_id) if path}
@@ -153,8 +153,8 @@ class Layout:
         numbers = [int(one) for one in names if one.isascii() and one.isdecimal()]
         if not self.document_id:
             return {"has_id": [to_engine_id(one) for one in names if _is_point_id(one)]}
-        found = [{"key": self.document_id, "match": {"any": names}}]
-        return {"should": [*found, *([{"key": self.document_id, "match": {"any": numbers}}] if numbers else [])]}
+        named = [{"key": self.document_id, "match": {"any": names}}]
+        return {"should": [*named, *([{"key": self.document_id, "match": {"any": numbers}}] if numbers else [])]}
 
     def _key(self, key: str) -> str:
         head, dot, rest = key.partition(".")

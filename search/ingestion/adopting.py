@@ -134,13 +134,13 @@ class _Reading:
     def documents(self) -> Iterator[tuple[str, list[Record]]]:
         """Ids with the passages of each as this package stores them, but for the generation."""
         for named, ids in self._groups():
-            found: dict[str, list[Record]] = {}
+            passages: dict[str, list[Record]] = {}
             for record in self._points(ids):
                 if as_passage(record.payload) is None or record.vector is None:
                     self._leave_out(record.id)
                 else:
-                    found.setdefault(str(record.payload["document_id"]), []).append(record)
-            for name, records in found.items():
+                    passages.setdefault(str(record.payload["document_id"]), []).append(record)
+            for name, records in passages.items():
                 places = {record.payload["place"] for record in records}
                 if named and len(records) == 1:
                     yield from self._document(name, records)
@@ -181,8 +181,8 @@ class _Reading:
                 continue
             digest = hashlib.blake2b(str(record.payload["document_id"]).encode(), digest_size=8).digest()
             point = to_engine_id(record.id)
-            kept = point.to_bytes(16, "big") if isinstance(point, int) else uuid.UUID(point).bytes
-            entries += digest + bytes([isinstance(point, int)]) + kept
+            key = point.to_bytes(16, "big") if isinstance(point, int) else uuid.UUID(point).bytes
+            entries += digest + bytes([isinstance(point, int)]) + key
         return np.frombuffer(entries, _ENTRY)
 
     def _points(self, ids: Sequence[str]) -> Iterator[Record]:

@@ -147,8 +147,8 @@ class _Copying:
         """Write those documents of a group that are not there, and replace those that differ."""
         revisions = {document_id: str(records[0].payload["revision"]) for document_id, records in held.items()}
         stored = compare(self._target, revisions) if self._exists else {one: Stored("added", 0) for one in revisions}
-        kept = {one for one, standing in stored.items() if standing.state == "changed" and self._keep(standing.revision)}
-        fresh = [one for one, standing in stored.items() if standing.state != "unchanged" and one not in kept]
+        unmoved = {one for one, standing in stored.items() if standing.state == "changed" and self._keep(standing.revision)}
+        fresh = [one for one, standing in stored.items() if standing.state != "unchanged" and one not in unmoved]
         points = [
             Point(record.id, record.vector, {**record.payload, "generation": stored[document_id].generation + 1}, record.lexical)
             for document_id in fresh
@@ -163,8 +163,8 @@ class _Copying:
         if changed and not self._dry_run:
             self._target.delete(filter=written_of(list(changed), revisions_but=list(changed.values())))
         for document_id, standing in stored.items():
-            self._counts[standing.state] += document_id not in kept
-        self._kept += len(kept)
+            self._counts[standing.state] += document_id not in unmoved
+        self._kept += len(unmoved)
 
     def _reject(self, document_ids: list[str]) -> None:
         self._rejected += len(document_ids)

@@ -33,10 +33,10 @@ class Speller:
             lexical: the words of the query.
             search: finds passages by words; nothing, if the collection lacks one of the single words that come second.
         """
-        found = search(lexical, list(self._checked.values()))
-        if not found.absent:
-            return found
-        absent = [list(self._checked)[at] for at in found.absent]
+        matches = search(lexical, list(self._checked.values()))
+        if not matches.absent:
+            return matches
+        absent = [list(self._checked)[at] for at in matches.absent]
         own = dict(zip(*lexical, strict=True))
         weights = dict(own)
         for word in absent if len(absent) <= _MISSPELT else []:
@@ -50,9 +50,9 @@ class Speller:
         """In place of which word which others were looked for, as far as candidates have them."""
         texts = [_searchable(candidate, self._words.fields) for candidate in candidates] if self._spelt_like else []
         return [
-            f'no passage has the word "{word}"; {_listed(found)} looked for in its place'
+            f'no passage has the word "{word}"; {_listed(similar)} looked for in its place'
             for word, vector in self._spelt_like.items()
-            if (found := self._words.stand_ins(word, vector, texts))
+            if (similar := self._words.stand_ins(word, vector, texts))
         ]
 
 

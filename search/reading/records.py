@@ -62,18 +62,18 @@ def roles(names: Sequence[str], texts: Iterable[str], fields: Mapping[str, str])
         texts: those that hold text.
         fields: what the user named: a column, several ("a,b"), or a path into objects ("body.content").
     """
-    given = {field: tuple(path for _, path in _paths(fields[field], names) if path) for field in FIELDS if field in fields}
+    named = {field: tuple(path for _, path in _paths(fields[field], names) if path) for field in FIELDS if field in fields}
     texts = set(texts)
-    found = {
-        "id": given.get("id") or _called(names, IDS),
-        "text": given.get("text") or (_called(names, TEXTS[:1]) or _called([name for name in names if name in texts], TEXTS)),
+    columns = {
+        "id": named.get("id") or _called(names, IDS),
+        "text": named.get("text") or (_called(names, TEXTS[:1]) or _called([name for name in names if name in texts], TEXTS)),
     }
-    by_name = all(field in given or found[field] == ((field,),) for field in found)
-    title = given.get("title", (("title",),) if "title" in names else ())
-    if not (title or by_name or "title" in given):
-        taken = {path[0] for paths in found.values() for path in paths}
+    by_name = all(field in named or columns[field] == ((field,),) for field in columns)
+    title = named.get("title", (("title",),) if "title" in names else ())
+    if not (title or by_name or "title" in named):
+        taken = {path[0] for paths in columns.values() for path in paths}
         title = _called([name for name in names if name in texts and name not in taken], TITLES)
-    return Roles(found["id"], found["text"], title, by_name)
+    return Roles(columns["id"], columns["text"], title, by_name)
 
 
 def values_of(record: Mapping[str, Any], parts: Roles, texts: Iterable[str], key: str, kind: str = "column") -> dict[str, Any]:
@@ -211,8 +211,8 @@ def _at(value: Any, path: Path) -> Any:
     """The value at a path; in a list, those of its objects."""
     for number, name in enumerate(path):
         if isinstance(value, list | tuple):
-            found = [_at(one, path[number:]) for one in value]
-            return [one for one in found if one is not None] or None
+            values = [_at(one, path[number:]) for one in value]
+            return [one for one in values if one is not None] or None
         value = value.get(name) if isinstance(value, Mapping) else None
     return value
 

@@ -156,11 +156,11 @@ def _csv(binary: BinaryIO, file: Path, encoding: str | None) -> _Table:
     """
     used = encoding or text.detect_stream(binary)
     names, numbers, filled = _types(binary, file, used)
-    kept = {at: (name.strip() and name) or f"column_{at + 1}" for at, name in enumerate(names) if name.strip() or at in filled}
-    if twice := [name for name, times in Counter(kept.values()).items() if times > 1]:
+    columns = {at: (name.strip() and name) or f"column_{at + 1}" for at, name in enumerate(names) if name.strip() or at in filled}
+    if twice := [name for name, times in Counter(columns.values()).items() if times > 1]:
         raise InvalidDocument(f"has the column {listed(twice[:1])!r} twice; name its columns apart")
 
-    are_numbers = {name for at, name in kept.items() if at in numbers}
+    are_numbers = {name for at, name in columns.items() if at in numbers}
 
     def to_json(name: str, value: Any) -> Any:
         return _number(value) if name in are_numbers else value
@@ -170,10 +170,10 @@ def _csv(binary: BinaryIO, file: Path, encoding: str | None) -> _Table:
             if isinstance(row, _Malformed):
                 yield _Row(line, number, row)
             elif any(row):
-                yield _Row(line, number, {name: row[at] for at, name in kept.items()})
+                yield _Row(line, number, {name: row[at] for at, name in columns.items()})
 
-    texts = [name for at, name in kept.items() if at in filled - numbers]
-    return _Table(list(kept.values()), texts, rows(), to_json)
+    texts = [name for at, name in columns.items() if at in filled - numbers]
+    return _Table(list(columns.values()), texts, rows(), to_json)
 
 
 def _types(binary: BinaryIO, file: Path, encoding: str) -> tuple[list[str], set[int], set[int]]:
@@ -383,14 +383,14 @@ def _sheet(sheet: Any, file: SourceFile) -> Iterator[_Table | Item]:
                     kinds.setdefault(at, set()).add(_kind(cell))
     if not head:
         return
-    kept = {at: name for at, name in enumerate(names) if at in kinds or not name.startswith("column_")}
-    if twice := [name for name, times in Counter(kept.values()).items() if times > 1]:
+    columns = {at: name for at, name in enumerate(names) if at in kinds or not name.startswith("column_")}
+    if twice := [name for name, times in Counter(columns.values()).items() if times > 1]:
         yield Rejection(
             f"{file.name}#{sheet.name}", head, None, f"has the column {listed(twice[:1])!r} twice; name its columns apart"
         )
         return
-    texts = [name for at, name in kept.items() if kinds.get(at, {"text"}) == {"text"} or len(kinds[at]) > 1]
-    yield _Table(list(kept.values()), texts, _sheet_rows(sheet, head, kept, set(texts)), lambda _, value: value, sheet.name)
+    texts = [name for at, name in columns.items() if kinds.get(at, {"text"}) == {"text"} or len(kinds[at]) > 1]
+    yield _Table(list(columns.values()), texts, _sheet_rows(sheet, head, columns, set(texts)), lambda _, value: value, sheet.name)
 
 
 def _sheet_rows(sheet: Any, head: int, names: Mapping[int, str], texts: set[str]) -> Iterator[_Row]:
