@@ -185,8 +185,8 @@ def _checked_width(files: SparseFiles, model: Any) -> int:
     if files.expands and (len(shape) != 3 or shape[2] < vocabulary):  # noqa: PLR2004
         raise ModelIncomplete(
             f"the model {files.name} gives {' x '.join(map(str, shape))} numbers for one text ({outputs[0]}), not a weight for "
-            f"each of the {vocabulary:,} words of its tokenizer: name a sparse model, such as SPLADE, with all files of its folder, and "
-            "exported with its head (fill-mask)"
+            f"each of the {vocabulary:,} words of its tokenizer: name a sparse model, such as SPLADE, with all files of its "
+            "folder, and exported with its head (fill-mask)"
         )
     return max(int(shape[-1]), 1)
 
