@@ -53,8 +53,8 @@ def matches(query: Query, limit: int, ask: Ask) -> Matches:
         ask: sends several listings in one request.
     """
     if query.retrieval == "dense":
-        listed = sorted(ask([Listing(query.vector, limit, query.filter)])[0], key=_best_first)
-        return Matches(Match(*one, dense_rank=rank) for rank, one in enumerate(listed, 1))
+        closest = sorted(ask([Listing(query.vector, limit, query.filter)])[0], key=_best_first)
+        return Matches(Match(*one, dense_rank=rank) for rank, one in enumerate(closest, 1))
     listed = max(limit, query.listed) if query.retrieval == "hybrid" else limit
     wanted = [query.vector if query.retrieval == "hybrid" else None, query.lexical]
     listings = [Listing(one, listed, query.filter, payload=False) for one in wanted if one is not None]
