@@ -50,6 +50,7 @@ Kind = Annotated[
         "--as", help="What all files are, whatever their names say: text, markdown, html, python, .docx …", show_default=False
     ),
 ]
+Archives = Annotated[bool, typer.Option("--archives", help="Read zip, tar, gz, bz2 and xz files like folders.")]
 Encoding = Annotated[str | None, typer.Option(help="Of text and CSV files.", show_default="detected")]
 Url = Annotated[str | None, typer.Option(help="Of a running search serve, which owns the data folder.", show_default=False)]
 Key = Annotated[
@@ -85,6 +86,7 @@ def ingest(
     sync: Annotated[bool, typer.Option("--sync", help="Also remove documents that are not there any more.")] = False,
     dry_run: DryRun = False,
     no_ignore: Annotated[bool, typer.Option("--no-ignore", help="Take also what .gitignore and .searchignore name.")] = False,
+    archives: Archives = False,
     again: Annotated[bool, typer.Option("--again", help="Read also whole files that a file of --rejects names.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -105,6 +107,7 @@ def ingest(
         again=again,
         prefix=prefix,
         kind=kind,
+        archives=archives,
         limits=Limits(settings.ingestion.file_seconds, settings.ingestion.file_memory_mb),
     )
     _note_left_out(reading)

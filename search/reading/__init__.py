@@ -3,16 +3,21 @@
 Nothing is dropped without a word: what cannot be taken comes out as a Rejection, with its place and the reason.
 """
 
+import shutil
 import sys
+import tempfile
+import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from itertools import groupby
 from os import PathLike, fspath
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from search.documents import Document, Rejection
 from search.errors import InvalidDocument
 from search.reading import kinds, lines, tables, text
+from search.reading.archives import Most, unpacked
 from search.reading.child import Limits, Reader
 from search.reading.files import ARCHIVES, Listing, SourceFile
 
@@ -30,6 +35,7 @@ def read(
     fields: Mapping[str, str] | None = None,
     prefix: str = "",
     kind: str | None = None,
+    archives: bool = False,
     limits: Limits | None = None,
 ) -> "Reading":
     """The documents of files, folders and patterns, as `search ingest` reads them, and as `Searcher.ingest` takes them.
@@ -45,6 +51,7 @@ def read(
         fields=fields,
         prefix=prefix,
         kind=kind,
+        archives=archives,
         limits=limits,
     )
 
@@ -77,6 +84,7 @@ class Reading:
         again: bool = False,
         prefix: str = "",
         kind: str | None = None,
+        archives: bool = False,
         limits: Limits | None = None,
     ) -> None:
         """List the files.
@@ -92,6 +100,8 @@ class Reading:
                 others: they could name any file.
             prefix: goes before the ids of files, such as "two/": folders of the same name give the same ids otherwise.
             kind: of all files, whatever their names say: text, markdown, html, a language such as python, or a suffix.
+            archives: whether zip and tar archives, and files compressed by gzip, bzip2 or xz, are read as folders: unpacked into
+                a temporary one, which goes when this does. Archives in archives are not.
             limits: what reading one file of those that are read in a child process may take.
 
         Raises:
@@ -103,14 +113,18 @@ class Reading:
         self._encoding = text.known_encoding(encoding)
         self._again = again
         self._fields = tables.checked(fields or {})
-        options: dict[str, Any] = {"exclude": exclude, "ignore_files": ignore_files, "prefix": prefix}
+        self._limits = limits or Limits()
+        options: dict[str, Any] = {"exclude": exclude, "ignore_files": ignore_files}
         options["media_type"] = kinds.named(kind) if kind else ""
-        self._sources: list[Listing | None] = [None if path == STDIN else Listing.of(path, _OF_MANY, **options) for path in paths]
+        self._sources: list[Listing | None] = [
+            None if path == STDIN else Listing.of(path, _OF_MANY, prefix=prefix, archives=archives, **options) for path in paths
+        ]
+        packed = [archive for source in self._sources if source for archive in source.archives]
+        self._sources += self._unpacked(packed, options) if packed else []
         listings = [source for source in self._sources if source]
         self.left_out = [str(file) for source in listings for file in source.left_out]
         self.outside = [str(file) for source in listings for file in source.outside]
         self.notes = [note for source in listings for note in source.notes]
-        self._limits = limits or Limits()
 
     def __iter__(self) -> Iterator[Document | Rejection]:
         """Read everything, in order.
@@ -142,6 +156,16 @@ class Reading:
         files = [file for source in self._sources if source for file in source.files]
         with Reader(self._limits) as reader:
             return [Extent(file.name, _size(file), _count(file, reader)) for file in files]
+
+    def _unpacked(self, archives: Iterable[SourceFile], options: Mapping[str, Any]) -> list[Listing]:
+        """What is in some archives, each in a folder that goes with this reading."""
+        folder = Path(tempfile.mkdtemp(prefix="search-"))
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        with Reader(self._limits) as reader:
+            return [
+                unpacked(archive, folder / str(number), reader, _OF_MANY, options, Most())
+                for number, archive in enumerate(archives)
+            ]
 
     def _documents(self, files: Iterable[SourceFile], reader: Reader) -> Iterator[Document | Rejection]:
         """Read files of one document each. Pages are with the reader while texts in front of them are read."""
@@ -176,7 +200,7 @@ class Reading:
             elif _of_many(item):
                 yield item.reject("a file of many documents; ingest it by itself")
             elif _suffix(item) in ARCHIVES:
-                yield item.reject("an archive; unpack it")
+                yield item.reject("an archive; ingest it with --archives, or unpack it")
             else:
                 yield from self._documents([item], reader)
 

@@ -105,7 +105,7 @@ class Reader:
         """
         try:
             for kind, value in self._ask("rows", stream, file, fields):
-                yield _item(kind, value)
+                yield _item(kind, value, file)
         except InvalidDocument as error:
             yield file.reject_many(str(error))
 
@@ -118,6 +118,15 @@ class Reader:
         """
         ((_, number),) = self._ask("count", stream, file)
         return int(number)
+
+    def contents(self, stream: BinaryIO, file: SourceFile) -> Iterator[tuple[str, Any]]:
+        """What is in an archive; see `archives.contents`.
+
+        Raises:
+            InvalidDocument: it cannot be unpacked, or not within the limits.
+            ReaderFailed: no child can be started.
+        """
+        yield from self._ask("contents", stream, file)
 
     def _hand_over(self, pages: Iterable["_Page"]) -> None:
         """Open and send those that the present child has not got, in order."""
@@ -139,7 +148,8 @@ class Reader:
             ((kind, value),) = self._answers(page.child)
             modified = page.unchanged_since()
             if modified is not None:
-                return _item(kind, value | {"modified": modified, "folder": page.file.folder} if kind == "document" else value)
+                about = {"modified": modified, "folder": page.file.folder} if kind == "document" else {}
+                return _item(kind, value | about, page.file)
         except InvalidDocument as error:
             return page.file.reject(str(error))
         if self._child and self._child.waiting:
@@ -255,7 +265,7 @@ class _Child:
             ReaderFailed: it does not start.
             SearchError: this is no POSIX system.
         """
-        check_posix("reading pages, PDF, office documents, spreadsheets, Parquet and JSON files")
+        check_posix("reading pages, PDF, office documents, spreadsheets, archives, Parquet and JSON files")
         from search.settings import child_environment  # which the child, importing this file, has no use for
 
         self.owner = os.getpid()
@@ -387,8 +397,14 @@ def _not_started(error: OSError) -> str:
     return f"no process can be started to read files in: {error.strerror}; files of text and JSON lines need none"
 
 
-def _item(kind: str, value: dict[str, Any]) -> Item:
-    return Document(**value) if kind == "document" else Rejection(**value)
+def _item(kind: str, value: dict[str, Any], file: SourceFile) -> Item:
+    """What the child made of a file, or of a row of it. A rejection of all of it says where that is, which no child knows."""
+    if kind == "document":
+        return Document(**value)
+    rejection = Rejection(**value)
+    if rejection.content != SourceFile(Path("/", file.path.name), file.name).place():
+        return rejection
+    return (file.reject_many if rejection.document_id is None else file.reject)(rejection.reason)
 
 
 def _encoded(value: Any) -> bytes:
@@ -402,7 +418,7 @@ _OUT_OF_MEMORY = 137
 
 
 def _serve(connection: socket.socket, memory: int) -> None:
-    from search.reading import pages, tables
+    from search.reading import archives, pages, tables  # noqa: F401  # before memory is short
 
     _limit(memory)
     connection.sendall(b"+")
@@ -418,21 +434,14 @@ def _serve(connection: socket.socket, memory: int) -> None:
         if not header:
             return  # the parent is done, or gone
         request = json.loads(_exactly(connection, _LENGTH.unpack(header)[0]))
-        file = SourceFile(Path(request["path"]), request["name"], None, request["folder"], request["media_type"])
-        seconds = request["seconds"]
-        _allow(seconds)
+        file = SourceFile(Path(request["path"]), request["name"], None, request["folder"], request["media_type"])  # in /
+        _allow(request["seconds"])
         with os.fdopen(descriptors[0], "rb") as stream:
             try:
-                match request["what"]:
-                    case "page":
-                        answer(*_plain(pages.read(stream, file)))
-                    case "rows":
-                        for item in tables.read_table(stream, file, request["fields"], None):
-                            answer(*_plain(item))
-                            out.flush()
-                            _allow(seconds)
-                    case _:
-                        answer("count", tables.count(stream, file))
+                for kind, value in _answers(request, stream, file):
+                    answer(kind, value)
+                    if request["what"] == "rows":
+                        out.flush()
             except MemoryError:
                 os._exit(_OUT_OF_MEMORY)
             except InvalidDocument as error:
@@ -442,6 +451,22 @@ def _serve(connection: socket.socket, memory: int) -> None:
         _allow(_BETWEEN_S)
         answer("end", _memory() > memory * _RETIRES_AT)
         out.flush()
+
+
+def _answers(request: Mapping[str, Any], stream: BinaryIO, file: SourceFile) -> Iterator[tuple[str, Any]]:
+    from search.reading import archives, pages, tables
+
+    match request["what"]:
+        case "page":
+            yield _plain(pages.read(stream, file))
+        case "rows":
+            for item in tables.read_table(stream, file, request["fields"], None):
+                yield _plain(item)
+                _allow(request["seconds"])
+        case "contents":
+            yield from archives.contents(stream, file)
+        case _:
+            yield "count", tables.count(stream, file)
 
 
 def _plain(item: Item) -> tuple[str, dict[str, Any]]:

@@ -13,14 +13,16 @@ from glob import has_magic
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from search.documents import Document, Rejection
+from search.documents import Document, Json, Rejection
 from search.errors import InvalidDocument
 from search.reading import kinds
 from search.reading.patterns import IgnoreRules, glob
 from search.system import files as regular
 from search.system.posix import check_posix
 
-ARCHIVES = frozenset((".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar"))
+UNPACKED = frozenset((".zip", ".tar", ".gz", ".tgz", ".bz2", ".tbz2", ".xz", ".txz"))
+ARCHIVES = UNPACKED | {".zst", ".7z", ".rar"}
+_AN_ARCHIVE = "an archive; unpack it, or read what is in it with --archives"
 IGNORE_FILES = (".gitignore", ".searchignore")
 LONGEST = 64_000_000  # bytes; longer lines and files are skipped unread, so that memory stays bounded
 _LONGEST_IGNORE_FILE = 1_000_000  # bytes
@@ -42,6 +44,7 @@ class SourceFile:
     within: Path | None = None  # the folder, without links in its path, that a link may not lead out of
     folder: str = ""  # a hash of the one that the name begins with
     media_type: str = ""  # of what is in it, if that is one document; empty if its name has to say so
+    archive: "SourceFile | None" = None  # that it was unpacked from
 
     def open(self) -> BinaryIO:
         """Open the file for reading.
@@ -55,11 +58,16 @@ class SourceFile:
         """A rejection of the whole file, or of a line of it."""
         if line is not None:
             return Rejection(self.name, line, None, reason)
-        return Rejection(self.name, None, self.name, reason, {"file": str(self.path.absolute()), "name": self.name})
+        return Rejection(self.name, None, self.name, reason, self.place())
 
     def reject_many(self, reason: str) -> Rejection:
         """A rejection of a file of many documents, whose ids are unknown."""
-        return Rejection(self.name, None, None, reason, {"file": str(self.path.absolute()), "name": self.name})
+        return Rejection(self.name, None, None, reason, self.place())
+
+    def place(self) -> dict[str, Json]:
+        """What a file of rejects says of it, to be read again: where it is, or the archive that it was unpacked from."""
+        file = self.archive or self
+        return {"file": str(file.path.absolute()), "name": file.name}
 
     def snapshot(self) -> "Snapshot":
         """Open the file to read it as one document.
@@ -166,6 +174,7 @@ class Listing:
         outside: links to what is not in the folder.
         refused: what cannot be listed, archives, and documents of formats that cannot be read.
         notes: lines of ignore files that mean nothing.
+        archives: that are to be unpacked.
     """
 
     files: list[SourceFile]
@@ -173,6 +182,7 @@ class Listing:
     outside: list[Path]
     refused: list[Rejection]
     notes: list[str]
+    archives: list[SourceFile]
 
     @classmethod
     def of(
@@ -184,6 +194,8 @@ class Listing:
         ignore_files: bool,
         prefix: str = "",
         media_type: str = "",
+        archives: bool = False,
+        archive: SourceFile | None = None,
     ) -> "Listing":
         """List a file, a folder with everything below it, or what a pattern matches, in order. A prefix goes before their names.
 
@@ -196,6 +208,8 @@ class Listing:
             ignore_files: whether ignore files have a say.
             prefix: of all names.
             media_type: of all files, whatever their names say; those without a text are left out of folders all the same.
+            archives: whether archives are to be unpacked.
+            archive: that the folder was unpacked from; names begin with its name.
 
         Raises:
             InvalidDocument: the path does not exist, is an archive, or nothing in it can be read; or a pattern of `exclude` can
@@ -205,7 +219,7 @@ class Listing:
         start = Path(path).expanduser()
         walk = _Walk(exclude, ignore_files=ignore_files)
         if denied := _denied(start):
-            return cls([], [], [], [Rejection(path, None, None, f"cannot be read: {denied}")], [])
+            return cls([], [], [], [Rejection(path, None, None, f"cannot be read: {denied}")], [], [])
         root, paths, within = _gone_through(start, walk)
         if within:
             check_posix("reading folders and patterns")
@@ -214,20 +228,25 @@ class Listing:
         outside = [file for file, _ in paths if within and file.is_symlink() and not file.resolve().is_relative_to(within)]
         apart = set(outside)
         above = root.resolve()
-        folder = hashlib.blake2b(os.fsencode(above), digest_size=6).hexdigest()
+        folder = archive.folder if archive else hashlib.blake2b(os.fsencode(above), digest_size=6).hexdigest()
+        place = f"{archive.name}/" if archive else prefix + f"{above.name}/".lstrip("/")
         wanted = [
-            SourceFile(file, prefix + f"{above.name}/{file.relative_to(root).as_posix()}".lstrip("/"), within, folder)
+            SourceFile(file, place + file.relative_to(root).as_posix(), within, folder, archive=archive)
             for file, is_wanted in paths
             if is_wanted and file not in apart
         ]
-        files, refused = _readable(wanted, tables) if not media_type else (_of_kind(wanted, media_type), [])
+        unpacked = [file for file in wanted if archives and file.path.suffix.lower() in UNPACKED]
+        apart |= {file.path for file in unpacked}
+        others = [file for file in wanted if file.path not in apart]
+        files, refused = _readable(others, tables) if not media_type else (_of_kind(others, media_type), [])
         if within is None and refused:
             raise InvalidDocument(f"{path} is {refused[0][1]}")
-        if not (files or refused or walk.refused):
+        if not (files or refused or walk.refused or unpacked):
             raise InvalidDocument(_nothing_in(path, outside, [file.path for file in wanted]))
         known = {file.path for file in [*files, *(file for file, _ in refused)]} | apart
         left_out = [file for file, _ in paths if file not in known]
-        return cls(files, left_out, outside, [*walk.refused, *(file.reject(why) for file, why in refused)], walk.notes)
+        rejections = [*walk.refused, *(file.reject(why) for file, why in refused)]
+        return cls(files, left_out, outside, rejections, walk.notes, unpacked)
 
 
 def _gone_through(start: Path, walk: "_Walk") -> tuple[Path, list[tuple[Path, bool]], Path | None]:
@@ -251,7 +270,7 @@ def _readable(files: Sequence[SourceFile], tables: Sequence[str]) -> tuple[list[
         if file.within is not None and kinds.is_of_machines(file.path):
             continue
         if suffix in ARCHIVES:
-            refused.append((file, "an archive; unpack it"))
+            refused.append((file, _AN_ARCHIVE if suffix in UNPACKED and not file.archive else "an archive; unpack it"))
         elif why := kinds.unreadable(file.path):
             refused.append((file, why))
         elif suffix in tables:

@@ -165,7 +165,7 @@ def test_folders_in_each_other_without_end(pattern: str, tmp_path: Path) -> None
 
 def test_archives_are_refused(tmp_path: Path) -> None:
     folder = fill(tmp_path / "notes", "a.txt", "b.tar.gz")
-    assert rejected(folder) == ["notes/b.tar.gz (notes/b.tar.gz): an archive; unpack it"]
+    assert rejected(folder) == ["notes/b.tar.gz (notes/b.tar.gz): an archive; unpack it, or read what is in it with --archives"]
     assert ids(read(folder)) == ["notes/a.txt"]
     with pytest.raises(InvalidDocument, match="is an archive; unpack it"):
         read(folder / "b.tar.gz")
@@ -834,6 +834,18 @@ def test_a_line_that_is_no_text_stays_rejected_until_it_is_mended(tmp_path: Path
     assert "not JSON" in rejected(tmp_path / "rejects.jsonl")[0]
 
 
+@pytest.mark.parametrize(
+    ("name", "damaged"), [("a.pdf", b"%PDF-1.4"), ("a.json", b'{"x": 1'), ("a.parquet", b"PAR1"), ("a.txt", b"\0")]
+)
+def test_a_file_of_rejects_says_where_a_file_is_whoever_read_it(name: str, damaged: bytes, tmp_path: Path) -> None:
+    """Also what a child process read, which is told no path."""
+    file = tmp_path / name
+    file.write_bytes(damaged)
+    (rejection,) = read(file)
+    assert isinstance(rejection, Rejection)
+    assert rejection.content == {"file": str(file), "name": f"{tmp_path.name}/{name}"}
+
+
 def test_a_file_of_rejects_names_only_files_of_one_document(tmp_path: Path) -> None:
     file = tmp_path / "rejects.jsonl"
     lines: list[dict[str, Any]] = [
@@ -842,4 +854,4 @@ def test_a_file_of_rejects_names_only_files_of_one_document(tmp_path: Path) -> N
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
     many, archive = rejected(file, again=True)
     assert "a file of many documents; ingest it by itself" in many
-    assert "an archive; unpack it" in archive
+    assert "an archive; ingest it with --archives, or unpack it" in archive

@@ -1,0 +1,247 @@
+"""What is in an archive? The child process that reads files unpacks it and writes nothing; this process writes what comes of it.
+
+Nothing is written outside a new folder, whatever names say, and an archive that is damaged gives nothing, not a part.
+"""
+
+import base64
+import bz2
+import gzip
+import lzma
+import os
+import shutil
+import stat
+import tarfile
+import time
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
+from errno import EDQUOT, ENOSPC
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, NamedTuple, Self
+
+from search.documents import Rejection
+from search.errors import InvalidDocument
+from search.reading.files import Listing, SourceFile
+
+if TYPE_CHECKING:
+    from search.reading.child import Reader
+
+_PIECE = 1 << 18  # bytes handed over at once
+_ENCRYPTED = 1  # a bit of a zip entry's flags
+_DAMAGED = (zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error, OSError, EOFError)
+_COMPRESSED: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}  # by how they begin
+
+
+class Most(NamedTuple):
+    """How much an archive may hold."""
+
+    bytes: int = 4_000_000_000  # unpacked
+    files: int = 200_000
+    left_free: int = 500_000_000  # bytes of the disk
+
+
+class Member(NamedTuple):
+    """A file in an archive."""
+
+    name: str
+    modified: float  # seconds since 1970
+    unpackable: str = ""  # why it cannot be unpacked; empty if it can
+
+
+def unpacked(
+    archive: SourceFile, folder: Path, reader: "Reader", tables: Sequence[str], options: Mapping[str, Any], most: Most
+) -> Listing:
+    """Unpack an archive, and list what is in it as what is in a folder, under the archive's name.
+
+    Args:
+        archive: a zip or tar archive, or one file that is compressed.
+        folder: to be made.
+        reader: unpacks it.
+        tables: suffixes of files of many documents.
+        options: as `Listing.of` has them.
+        most: how much it may hold.
+
+    Returns:
+        The files. Those that cannot be unpacked are refused; so is the whole archive, if it is damaged or holds too much.
+    """
+    folder.mkdir()
+    try:
+        with archive.open() as stream:
+            rejections = _unpack(reader.contents(stream, archive), archive, folder, most)
+    except (InvalidDocument, OSError) as error:
+        reason = str(error) if isinstance(error, InvalidDocument) else f"cannot be unpacked: {error.strerror}"
+        return Listing([], [], [], [archive.reject_many(reason)], [], [])
+    try:
+        listing = Listing.of(str(folder), tables, archive=archive, **options)
+    except InvalidDocument as error:  # there is nothing to read in it
+        rejections.append(archive.reject(str(error).removeprefix(f"{folder} ")))
+        return Listing([], [], [], rejections, [], [])
+    return replace(
+        listing,
+        left_out=[archive.path / path.relative_to(folder) for path in listing.left_out],
+        refused=[*rejections, *listing.refused],
+        notes=[note.replace(str(folder), str(archive.path), 1) for note in listing.notes],
+    )
+
+
+def _unpack(content: Iterable[tuple[str, Any]], archive: SourceFile, folder: Path, most: Most) -> list[Rejection]:
+    """Write the files of an archive into a folder; those that were not, each with the reason."""
+    rejections, members = [], 0
+    with _Writer(folder, most) as writer:
+        for kind, value in content:
+            if kind == "piece":
+                writer.write(base64.b64decode(value))
+                continue
+            members += 1
+            if members > most.files:
+                raise InvalidDocument(f"holds more than {most.files:,} files; unpack it")
+            member = Member(*value)
+            if reason := member.unpackable or writer.begin(member):
+                name = f"{archive.name}/{member.name}"
+                rejections.append(Rejection(name, None, name, reason))
+    return rejections
+
+
+class _Writer:
+    """Writes one file after the other below a folder."""
+
+    def __init__(self, folder: Path, most: Most) -> None:
+        self._folder = folder
+        self._most = most.bytes
+        self._room = min(most.bytes, shutil.disk_usage(folder).free - most.left_free)
+        self._file: tuple[BinaryIO, Path, float] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+
+    def begin(self, member: Member) -> str:
+        """Begin a file; the reason if it cannot be, and is passed over."""
+        self._end()
+        path = PurePosixPath(member.name.lstrip("/"))
+        if ".." in path.parts or not path.name:
+            return "its name leads out of the archive; unpack it"
+        target = self._folder / path
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self._file = target.open("wb"), target, member.modified
+        except (OSError, ValueError) as error:  # a file where a folder should be, a name that is too long, or holds a zero byte
+            if isinstance(error, OSError) and error.errno in {ENOSPC, EDQUOT}:
+                raise
+            return f"cannot be unpacked: {error.strerror if isinstance(error, OSError) else error}"
+        return ""
+
+    def write(self, piece: bytes) -> None:
+        """Go on with the file, if it has begun."""
+        self._room -= len(piece)
+        if self._room < 0:
+            raise InvalidDocument(f"holds more than {self._most:,} bytes, or than the disk has room for; unpack it elsewhere")
+        if self._file:
+            self._file[0].write(piece)
+
+    def _end(self) -> None:
+        if self._file:
+            stream, path, modified = self._file
+            self._file = None
+            stream.close()
+            os.utime(path, (modified, modified))
+
+
+# What follows runs in the child.
+
+
+def contents(stream: BinaryIO, file: SourceFile) -> Iterator[tuple[str, Any]]:
+    """What is in a zip or tar archive, or in a compressed file: each `Member`, and behind it its content in pieces of base64.
+
+    Folders, symbolic links and devices are passed over.
+
+    Raises:
+        InvalidDocument: it is damaged, or no archive.
+    """
+    try:
+        if zipfile.is_zipfile(stream):
+            yield from _of_zip(stream)
+            return
+        stream.seek(0)
+        beginning = stream.read(5)
+        stream.seek(0)
+        opened = next((opened for mark, opened in _COMPRESSED.items() if beginning.startswith(mark)), None)
+        if opened is None:
+            yield from _of_tar(stream)
+        elif _is_tar(opened, stream):
+            with opened(stream) as plain:
+                yield from _of_tar(plain)
+        else:
+            with opened(stream) as plain:
+                yield "member", Member(file.path.stem, os.fstat(stream.fileno()).st_mtime)
+                yield from _pieces(plain)
+    except _DAMAGED as error:
+        raise InvalidDocument(f"damaged, or no archive: {error}") from error
+
+
+def _is_tar(opened: Any, stream: BinaryIO) -> bool:
+    with opened(stream) as plain:
+        beginning = plain.read(tarfile.BLOCKSIZE)
+    stream.seek(0)
+    try:
+        tarfile.TarInfo.frombuf(beginning, "utf-8", "surrogateescape")
+    except tarfile.HeaderError:
+        return False
+    return True
+
+
+def _of_zip(stream: BinaryIO) -> Iterator[tuple[str, Any]]:
+    with zipfile.ZipFile(stream) as archive:
+        for entry in archive.infolist():
+            mode = entry.external_attr >> 16
+            if entry.is_dir() or (stat.S_IFMT(mode) and not stat.S_ISREG(mode)):
+                continue
+            try:
+                modified = time.mktime((*entry.date_time, 0, 0, -1))
+            except (OverflowError, ValueError):
+                modified = 0.0
+            if entry.flag_bits & _ENCRYPTED:
+                yield "member", Member(entry.filename, modified, "encrypted; unpack it with its password")
+                continue
+            try:
+                content = archive.open(entry)
+            except NotImplementedError as error:  # a method of compression
+                yield "member", Member(entry.filename, modified, f"cannot be unpacked: {error}")
+                continue
+            yield "member", Member(entry.filename, modified)
+            with content:
+                yield from _pieces(content)
+
+
+def _of_tar(stream: IO[bytes]) -> Iterator[tuple[str, Any]]:
+    with closing(tarfile.open(fileobj=stream, mode="r|", tarinfo=_Header)) as archive:
+        for entry in archive:
+            if entry.islnk():
+                yield "member", Member(entry.name, entry.mtime, "a hard link; unpack it")
+            elif entry.isreg() and (content := archive.extractfile(entry)):
+                yield "member", Member(entry.name, entry.mtime)
+                yield from _pieces(content)
+            archive.members.clear()  # type: ignore[attr-defined]  # which it would keep
+    while stream.read(_PIECE):
+        pass  # a compressed file tells at its end whether it is whole
+
+
+class _Header(tarfile.TarInfo):
+    """A header that is damaged ends reading with an error; tarfile takes it for the end of the archive."""
+
+    @classmethod
+    def fromtarfile(cls, archive: tarfile.TarFile) -> Self:
+        try:
+            return super().fromtarfile(archive)
+        except (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError) as error:  # type: ignore[attr-defined]  # typeshed lacks them
+            raise tarfile.ReadError(str(error)) from error
+
+
+def _pieces(content: IO[bytes]) -> Iterator[tuple[str, str]]:
+    for piece in iter(partial(content.read, _PIECE), b""):
+        yield "piece", base64.b64encode(piece).decode()

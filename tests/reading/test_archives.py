@@ -1,0 +1,302 @@
+"""Archives are read like folders, and whatever is in them, nothing is written elsewhere, and nothing left behind."""
+
+import bz2
+import gc
+import gzip
+import io
+import json
+import lzma
+import os
+import tarfile
+import time
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import as_json
+
+from search.documents import Document, Rejection, listed
+from search.errors import InvalidDocument
+from search.reading import Reading, archives
+from search.reading.child import Limits
+
+WRITTEN = 1_700_000_000
+FILES = {"a.md": b"# Birds\n\nThey sing.", "sub/b.txt": b"Whales.", "sub/c.jsonl": b'{"id": "row", "text": "Fish."}\n'}
+
+
+def zipped(path: Path, files: dict[str, bytes], **options: Any) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, **options) as archive:
+        for name, content in files.items():
+            archive.writestr(zipfile.ZipInfo(name, time.localtime(WRITTEN)[:6]), content)
+    return path
+
+
+def tarred(path: Path, files: dict[str, bytes], mode: str = "w") -> Path:
+    with tarfile.open(path, mode) as archive:  # type: ignore[call-overload]
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mtime = len(content), WRITTEN
+            archive.addfile(entry, io.BytesIO(content))
+    return path
+
+
+def reading(path: Path, **options: Any) -> Reading:
+    return Reading([str(path)], archives=True, **options)
+
+
+def documents(items: Reading) -> dict[str, str]:
+    return {item.id: item.text for item in items if isinstance(item, Document)}
+
+
+def reasons(items: Reading) -> list[str]:
+    return [str(item) for item in items if isinstance(item, Rejection)]
+
+
+@pytest.fixture(autouse=True)
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where archives are unpacked."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    return folder
+
+
+MAKERS: dict[str, Callable[[Path], Path]] = {
+    "zip": lambda folder: zipped(folder / "old.zip", FILES),
+    "tar": lambda folder: tarred(folder / "old.tar", FILES),
+    "tar.gz": lambda folder: tarred(folder / "old.tar.gz", FILES, "w:gz"),
+    "tgz": lambda folder: tarred(folder / "old.tgz", FILES, "w:gz"),
+    "tar.bz2": lambda folder: tarred(folder / "old.tar.bz2", FILES, "w:bz2"),
+    "tar.xz": lambda folder: tarred(folder / "old.tar.xz", FILES, "w:xz"),
+    "zip by another name": lambda folder: zipped(folder / "old.tar", FILES),
+}
+
+
+@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+def test_an_archive_is_read_like_a_folder(make: Callable[[Path], Path], tmp_path: Path, temporary: Path) -> None:
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    (folder / "plain.txt").write_text("Plain.")
+    archive = make(folder)
+    items = reading(folder)
+    read = [item for item in items if isinstance(item, Document)]
+    begin = f"notes/{archive.name}"
+    assert {one.id: one.text for one in read} == {
+        "notes/plain.txt": "Plain.",
+        f"{begin}/a.md": FILES["a.md"].decode(),
+        f"{begin}/sub/b.txt": "Whales.",
+        "row": "Fish.",
+    }
+    modified = {one.id: one.modified for one in read}
+    assert modified[f"{begin}/a.md"] == modified[f"{begin}/sub/b.txt"] == WRITTEN
+    assert len({one.folder for one in read if one.id != "row"}) == 1  # that of notes, wherever it was unpacked
+    assert {one.metadata["path"] for one in read if "path" in one.metadata} >= {f"{begin}/a.md", f"{begin}/sub/b.txt"}
+    assert [one.name for one in items.extents() or []] == [
+        "notes/plain.txt",
+        f"{begin}/a.md",
+        f"{begin}/sub/b.txt",
+        f"{begin}/sub/c.jsonl",
+    ]
+    assert list(temporary.iterdir())
+    del items
+    gc.collect()
+    assert not list(temporary.iterdir())
+
+
+@pytest.mark.parametrize(("suffix", "compress"), [(".gz", gzip.compress), (".bz2", bz2.compress), (".xz", lzma.compress)])
+def test_a_file_that_is_compressed_is_one_in_a_folder(suffix: str, compress: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    (tmp_path / f"rows.jsonl{suffix}").write_bytes(
+        compress(b'{"id": "1", "text": "One."}\n' * 1 + b'{"id": "2", "text": "Two."}\n')
+    )
+    (tmp_path / f"notes.md{suffix}").write_bytes(compress(b"# Notes\n\nShort."))
+    name = tmp_path.name
+    assert documents(reading(tmp_path, exclude=["temporary"])) == {
+        "1": "One.",
+        "2": "Two.",
+        f"{name}/notes.md{suffix}/notes.md": "# Notes\n\nShort.",
+    }
+
+
+def test_without_being_asked_archives_are_refused_with_the_way_out(tmp_path: Path) -> None:
+    archive = zipped(tmp_path / "a.zip", FILES)
+    with pytest.raises(InvalidDocument, match="is an archive; unpack it, or read what is in it with --archives"):
+        Reading([str(archive)])
+    (tmp_path / "b.7z").write_bytes(b"7z")
+    with pytest.raises(InvalidDocument, match=r"is an archive; unpack it$"):
+        reading(tmp_path / "b.7z")
+
+
+def test_nothing_is_written_outside_whatever_names_say(tmp_path: Path, temporary: Path) -> None:
+    bad = {
+        "../out.txt": b"Out.",
+        "/etc/passwd.txt": b"Root.",
+        "a/../../b.txt": b"Out, too.",
+        "x" * 300: b"Long.",
+        "good.txt": b"Good.",
+    }
+    archive = tarred(tmp_path / "a.tar", bad)
+    with tarfile.open(archive, "a") as more:
+        for name, kind, target in (
+            ("link.txt", tarfile.SYMTYPE, "/etc/passwd"),
+            ("hard.txt", tarfile.LNKTYPE, "good.txt"),
+            ("fifo.txt", tarfile.FIFOTYPE, ""),
+            ("folder.txt", tarfile.DIRTYPE, ""),
+        ):
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.linkname = kind, target
+            more.addfile(entry)
+    items = reading(archive)
+    begin = f"{tmp_path.name}/a.tar"
+    long = f"{begin}/{'x' * 300}"
+    assert documents(items) == {f"{begin}/good.txt": "Good.", f"{begin}/etc/passwd.txt": "Root."}
+    assert sorted(reasons(items)) == sorted(
+        [
+            f"{begin}/../out.txt ({begin}/../out.txt): its name leads out of the archive; unpack it",
+            f"{begin}/a/../../b.txt ({begin}/a/../../b.txt): its name leads out of the archive; unpack it",
+            f"{long} ({listed([long])}): cannot be unpacked: File name too long",
+            f"{begin}/hard.txt ({begin}/hard.txt): a hard link; unpack it",
+        ]
+    )
+    everything = {path.name for path in tmp_path.rglob("*") if path.is_file()}
+    assert everything == {"a.tar", "good.txt", "passwd.txt"}
+    assert not any(path.is_symlink() for path in temporary.rglob("*"))
+
+
+def test_hidden_files_and_ignore_files_mean_what_they_mean_in_folders(tmp_path: Path) -> None:
+    files = {
+        ".gitignore": b"*.log\n[x\n",
+        "a.log": b"Logged.",
+        "b.txt": b"Text.",
+        ".hidden/c.txt": b"Hidden.",
+        "d.png": b"\x89PNG\0",
+    }
+    items = reading(zipped(tmp_path / "a.zip", files))
+    assert list(documents(items).values()) == ["Text."]
+    assert items.left_out == [str(tmp_path / "a.zip" / "a.log"), str(tmp_path / "a.zip" / "d.png")]
+    assert [note.split(":")[0] for note in items.notes] == [str(tmp_path / "a.zip" / ".gitignore")]
+
+
+def test_an_archive_in_an_archive_is_not_unpacked(tmp_path: Path) -> None:
+    inner = zipped(tmp_path / "inner.zip", {"x.txt": b"X."}).read_bytes()
+    items = reading(zipped(tmp_path / "outer.zip", {"inner.zip": inner, "y.txt": b"Y."}))
+    assert list(documents(items).values()) == ["Y."]
+    assert reasons(items)[0].endswith("inner.zip): an archive; unpack it")
+
+
+def cut(data: bytes) -> bytes:
+    return data[: len(data) // 2]
+
+
+def flipped(data: bytes) -> bytes:
+    at = len(data) // 2
+    return data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :]
+
+
+MANY = {f"{i}.txt": os.urandom(600).hex().encode() for i in range(30)}
+
+
+@pytest.mark.parametrize("damage", [cut, flipped], ids=["cut", "flipped"])
+@pytest.mark.parametrize("mode", ["zip", "w:gz", "w:bz2", "w:xz"])
+def test_a_damaged_archive_gives_nothing_not_a_part(damage: Callable[[bytes], bytes], mode: str, tmp_path: Path) -> None:
+    archive = zipped(tmp_path / "a.zip", MANY) if mode == "zip" else tarred(tmp_path / "a.tar.gz", MANY, mode)
+    archive.write_bytes(damage(archive.read_bytes()))
+    items = reading(archive)
+    assert documents(items) == {}
+    (reason,) = reasons(items)
+    assert "a.zip: " in reason or "a.tar.gz: " in reason
+    assert "damaged, or no archive" in reason
+
+
+def test_a_tar_with_a_damaged_header_is_no_shorter_tar(tmp_path: Path) -> None:
+    archive = tarred(tmp_path / "a.tar", MANY)
+    data = bytearray(archive.read_bytes())
+    at = data.index(b"7.txt")
+    data[at + 148 : at + 156] = b"00000000"  # the check sum
+    archive.write_bytes(data)
+    assert documents(reading(archive)) == {}
+    assert "damaged, or no archive: bad checksum" in reasons(reading(archive))[0]
+
+
+def test_what_cannot_be_unpacked_is_named_and_the_rest_is_read(tmp_path: Path) -> None:
+    archive = zipped(tmp_path / "a.zip", {"secret.txt": b"Secret.", "odd.txt": b"Odd.", "open.txt": b"Open."})
+    data = bytearray(archive.read_bytes())
+    for name, field, value in ((b"secret.txt", 6, 1), (b"odd.txt", 8, 97)):
+        local = data.index(name) - 30
+        central = data.index(name, local + 40) - 46
+        data[local + field], data[central + field + 2] = value, value
+    archive.write_bytes(data)
+    items = reading(archive)
+    assert list(documents(items).values()) == ["Open."]
+    encrypted, odd = reasons(items)
+    assert encrypted.endswith("secret.txt): encrypted; unpack it with its password")
+    assert "odd.txt): cannot be unpacked: That compression method is not supported" in odd
+
+
+def test_an_archive_with_nothing_to_read_says_so(tmp_path: Path) -> None:
+    (tmp_path / "notes").mkdir()
+    zipped(tmp_path / "notes" / "a.zip", {"x.png": b"\x89PNG\0"})
+    zipped(tmp_path / "notes" / "b.zip", {})
+    (tmp_path / "notes" / "c.txt").write_text("Text.")
+    items = reading(tmp_path / "notes")
+    assert list(documents(items).values()) == ["Text."]
+    pictures, empty = reasons(items)
+    assert pictures.startswith("notes/a.zip (notes/a.zip): holds no file with a text in it, only 1 .png;")
+    assert empty.startswith("notes/b.zip (notes/b.zip): holds no file that is not hidden or left out")
+
+
+@pytest.mark.parametrize(
+    ("most", "reason"),
+    [
+        (archives.Most(bytes=20), "holds more than 20 bytes, or than the disk has room for; unpack it elsewhere"),
+        (archives.Most(files=2), "holds more than 2 files; unpack it"),
+        (archives.Most(left_free=1 << 60), "or than the disk has room for; unpack it elsewhere"),
+    ],
+)
+def test_how_much_is_unpacked_is_bounded(
+    most: archives.Most, reason: str, tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.reading.Most", lambda: most)
+    items = reading(zipped(tmp_path / "a.zip", FILES))
+    assert documents(items) == {}
+    assert reason in reasons(items)[0]
+    written = sum(path.stat().st_size for path in temporary.rglob("*") if path.is_file())
+    assert written <= min(most.bytes, 100)
+
+
+def test_an_archive_that_takes_too_much_memory_is_rejected(tmp_path: Path) -> None:
+    data = bytearray(lzma.compress(b"Text."))
+    data[16] = 40  # a dictionary of four gigabytes, which nothing of the file needs
+    data[20:24] = zlib.crc32(data[12:20]).to_bytes(4, "little")
+    (tmp_path / "a.txt.xz").write_bytes(data)
+    items = reading(tmp_path / "a.txt.xz", limits=Limits(memory_mb=300))
+    assert documents(items) == {}
+    assert "takes more than 300 MB of memory" in reasons(items)[0]
+
+
+def test_a_sync_removes_nothing_while_an_archive_is_damaged(tmp_path: Path) -> None:
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    (folder / "plain.txt").write_text("Plain.")
+    archive = zipped(folder / "a.zip", {"x.txt": b"Whales sing.", "y.txt": b"Birds sing."})
+    options = ("--archives", "--sync", "--max-delete", "100%", "--data-dir", tmp_path / "data")
+    assert as_json("ingest", folder, *options)["added"] == 3
+    archive.write_bytes(cut(archive.read_bytes()))
+    report = as_json("ingest", folder, *options, status=1)
+    assert (report["removed"], report["kept"]) == (0, 2)
+    zipped(archive, {"x.txt": b"Whales sing."})
+    report = as_json("ingest", folder, *options)
+    assert (report["removed"], report["unchanged"]) == (1, 2)
+
+
+def test_rejects_of_an_archive_name_the_archive(tmp_path: Path) -> None:
+    archive = zipped(tmp_path / "a.zip", {"bad.pdf": b"%PDF-1.4 nothing", "good.txt": b"Good."})
+    (rejection,) = [item for item in reading(archive) if isinstance(item, Rejection)]
+    line = json.loads(rejection.to_line())
+    assert line["file"] == str(archive)
+    rejects = tmp_path / "rejects.jsonl"
+    rejects.write_text(rejection.to_line())
+    (again,) = Reading([str(rejects)], again=True)
+    assert "an archive; ingest it with --archives" in str(again)
