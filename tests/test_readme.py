@@ -246,7 +246,9 @@ def test_architecture_names_every_part() -> None:
 
 def test_modules_that_are_named_exist() -> None:
     """As paths from the root, or by their last parts, as in `reranking/recipe.py`."""
-    files = [path.as_posix() for base in ("search", "scripts", "tests", "benchmarks") for path in (ROOT / base).rglob("*.py")]
+    files = [
+        path.as_posix() for base in ("search", "scripts", "tests", "benchmarks", "examples") for path in (ROOT / base).rglob("*.py")
+    ]
     for document in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
         named = re.findall(r"(?<![\w./-])([\w./-]+\.py)\b", document.read_text())
         assert [name for name in named if not any(file.endswith(f"/{name.lstrip('./')}") for file in files)] == [], document.name

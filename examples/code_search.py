@@ -1,0 +1,37 @@
+"""Functions of the standard library by what they do: source code is cut at its definitions.
+
+python examples/code_search.py
+"""
+
+import sysconfig
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from search import Searcher, Settings, read
+
+MODULES = ("bisect", "colorsys", "fnmatch", "heapq", "shutil", "textwrap", "tempfile", "statistics")
+QUESTIONS = [
+    "convert RGB colours to HSV",
+    "remove common leading white space from every line",
+    "delete a directory and all that is in it",
+    "the n largest items of an iterable",
+    "find where to insert into a sorted list",
+    "middle value of data",
+    "translate a shell pattern into a regular expression",
+    "shutil.disk_usage",
+]
+
+
+def main() -> None:
+    """Print where each answer begins."""
+    library = Path(sysconfig.get_path("stdlib"))
+    with TemporaryDirectory() as folder, Searcher(Settings(data_dir=Path(folder))) as searcher:
+        searcher.ingest(read([library / f"{module}.py" for module in MODULES]))
+        for question in QUESTIONS:
+            (hit,) = searcher.search(question, limit=1).hits
+            names = [line.removeprefix("def ").partition("(")[0] for line in hit.headings]
+            print(f"{question:52} {hit.document_id.rpartition('/')[2]:14} {' '.join(names) or 'its beginning'}")
+
+
+if __name__ == "__main__":
+    main()
