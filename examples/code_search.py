@@ -30,7 +30,7 @@ def main() -> None:
         for question in QUESTIONS:
             (hit,) = searcher.search(question, limit=1).hits
             names = [line.removeprefix("def ").partition("(")[0] for line in hit.headings]
-            print(f"{question:52} {hit.document_id.rpartition('/')[2]:14} {' '.join(names) or 'its beginning'}")
+            print(f"{question:52} {Path(hit.document_id).stem:12} {' '.join(names) or 'its beginning'}")
 
 
 if __name__ == "__main__":
