@@ -16,15 +16,31 @@ from typing import TYPE_CHECKING, Any
 import search.system.telemetry as _telemetry  # before any library that reports home  # noqa: F401
 
 if TYPE_CHECKING:
+    from search.context.citing import citations
+    from search.context.values import Context
     from search.documents import Document, Hit, Rejection, SearchResult
     from search.errors import SearchError
     from search.reading import read
     from search.searcher import Searcher, open_search
     from search.settings import Settings
 
-__all__ = ["Document", "Hit", "Rejection", "SearchError", "SearchResult", "Searcher", "Settings", "open_search", "read"]
+__all__ = [
+    "Context",
+    "Document",
+    "Hit",
+    "Rejection",
+    "SearchError",
+    "SearchResult",
+    "Searcher",
+    "Settings",
+    "citations",
+    "open_search",
+    "read",
+]
 
 _HOMES = {
+    "citations": "context.citing",
+    "Context": "context.values",
     **dict.fromkeys(("Document", "Hit", "Rejection", "SearchResult"), "documents"),
     "SearchError": "errors",
     **dict.fromkeys(("Searcher", "open_search"), "searcher"),

@@ -7,10 +7,14 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from numbers import Integral, Real
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
+from search.context.values import MAX_TOKENS, Context, Form
 from search.errors import InvalidDocument, InvalidQuery
 from search.passages import passage_of
+
+if TYPE_CHECKING:
+    from search.context.counting import Tokenizer
 
 Json = Any
 Retrieval = Literal["hybrid", "dense", "lexical"]
@@ -152,6 +156,7 @@ class Candidate:
     lexical_rank: int | None = None  # … and by its words; None where those did not
     lexical_score: float | None = None  # of its words, BM25 say, 0 if it has none of the query's; None where words do not count
     fusion_score: float | None = None  # what retrieval order is by, where words count
+    after: str | None = None  # what stands behind it, up to the document's next passage; None where that is much, or unknown
 
     @property
     def first_stage_score(self) -> float:
@@ -198,6 +203,28 @@ class SearchResult:
     warnings: tuple[str, ...] = ()
     reranked: int = 0  # candidates that the reranker scored …
     rerank_tokens: int = 0  # … and what it read of them
+
+    def context(self, *, max_tokens: int = MAX_TOKENS, tokenizer: "Tokenizer | None" = None, form: Form = "text") -> Context:
+        """What a language model gets of it: its passages within a budget, numbered to be cited. See search.context.
+
+        Args:
+            max_tokens: for all that is handed over, numbers, headings and prompt included.
+            tokenizer: whose tokens they are: the path of a `tokenizer.json`, a function from a text to a number or a list of
+                tokens, or None for characters ÷ 4.
+            form: "text"; "markdown"; or "messages", for a chat, with a prompt that asks for citations.
+
+        Raises:
+            InvalidQuery: a budget that holds not even the first passage's citation, or a tokenizer that is none.
+        """
+        from search.context.building import build
+        from search.context.counting import counter
+
+        budget = checked_whole("max_tokens", max_tokens)
+        if budget < 1:
+            raise InvalidQuery(f"max_tokens is {budget}; give some hundreds at least")
+        if form not in get_args(Form):
+            raise InvalidQuery(f"form is {form!r:.100}; it can be 'text', 'markdown' or 'messages'")
+        return build(self.query, self.hits, budget, counter(tokenizer), form)
 
     def to_dict(self) -> dict[str, Json]:
         """The same as plain data, ready for `json.dumps`."""

@@ -25,6 +25,7 @@ def test_public_names() -> None:
     import search
 
     assert search.__all__ == [
+        "Context",
         "Document",
         "Hit",
         "Rejection",
@@ -32,6 +33,7 @@ def test_public_names() -> None:
         "SearchResult",
         "Searcher",
         "Settings",
+        "citations",
         "open_search",
         "read",
     ]

@@ -17,6 +17,7 @@ from search.inference.tokens import Tally
 from search.passages import passage_of, readable
 
 _LEADING_ZEROS = re.compile(r"(?<!\d)0+(?=[1-9])")  # of pep-0517, which people call 517
+_LONGEST_GAP = 200  # characters between two passages that a hit tells; there may be a picture in letters
 _ROUNDS = 3  # of asking for more, where points among the closest are no passages
 
 
@@ -242,6 +243,7 @@ def to_document(payloads: Sequence[Payload]) -> Document | None:
 def to_candidate(match: Match, rank: int) -> Candidate:
     """A match as a candidate, at its place in retrieval order."""
     payload = match.payload
+    after = payload.get("after")
     return Candidate(
         chunk_id=match.id,
         document_id=payload["document_id"],
@@ -263,4 +265,5 @@ def to_candidate(match: Match, rank: int) -> Candidate:
         dense_rank=match.dense_rank,
         lexical_rank=match.lexical_rank,
         fusion_score=match.fused,
+        after=after if after is not None and len(after) <= _LONGEST_GAP else None,
     )

@@ -1,0 +1,218 @@
+"""How does a result become a context? Its passages in rank order, as long as they fit, with a number each."""
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import count, islice
+from typing import TYPE_CHECKING
+
+from search.context.citing import numbers_in
+from search.context.counting import Counter
+from search.context.forms import block, written
+from search.context.merging import Stretch, added
+from search.context.values import Context, Form, LeftOut, Source
+from search.errors import InvalidQuery
+
+if TYPE_CHECKING:
+    from search.documents import Hit
+
+_SENTENCE = re.compile(r"[.!?](?=\s)|[\u3002\uff01\uff1f]")
+_WORD = re.compile(r"\S+")
+_LONGEST_WORD = 20  # characters; what has more is cut inside, as where no spaces are written
+
+
+def build(query: str, hits: "Sequence[Hit]", max_tokens: int, counter: Counter, form: Form) -> Context:
+    """Make a context.
+
+    A passage that does not fit is left out, and the next ones tried; only the first is shortened, where it does not fit by itself.
+
+    Args:
+        query: what was looked for.
+        hits: in rank order.
+        max_tokens: the budget for all that is handed over.
+        counter: counts tokens.
+        form: how it is written.
+
+    Raises:
+        InvalidQuery: the budget does not hold the citation of the first passage with a word of it, or, without hits, the words
+            which say that nothing was found; or the tokenizer failed.
+    """
+    return _Building(query, hits, max_tokens, counter, form).context()
+
+
+class _Building:
+    """The passages that were taken so far, and those that were not."""
+
+    def __init__(self, query: str, hits: "Sequence[Hit]", max_tokens: int, counter: Counter, form: Form) -> None:
+        self._query = query
+        self._max_tokens = max_tokens
+        self._counter = counter
+        self._form: Form = form
+        self._numbers = _free_numbers(query, hits)
+        self._overhead = counter.count("")  # of a tokenizer that marks the ends of a text, say
+        self._copies = _copies(hits)
+        self._taken: list[Hit] = []
+        self._too_long: list[Hit] = []
+
+    def context(self) -> Context:
+        firsts = [copies[0] for copies in self._copies]
+        stretches = self._fitting(firsts)
+        while stretches and self._tokens(stretches) > self._max_tokens:  # together they are more than each by itself
+            self._too_long.append(self._taken.pop())
+            stretches = self._joined(self._taken)
+        if not stretches and firsts:
+            self._too_long.remove(firsts[0])
+            stretches = [self._shortened(self._stretch(firsts[0]))]
+        sources = self._sources(stretches)
+        messages = self._messages(sources)
+        tokens = self._count(messages)
+        if tokens > self._max_tokens:
+            raise InvalidQuery(
+                f"max_tokens is {self._max_tokens}, and to say that nothing was found takes {tokens}; give at least {tokens}"
+            )
+        return Context(
+            query=self._query,
+            form=self._form,
+            text="\n\n".join(message["content"] for message in messages),
+            messages=messages if self._form == "messages" else (),
+            sources=sources,
+            left_out=tuple(sorted(self._left_out(sources), key=lambda one: one.rank)),
+            tokens=tokens,
+            max_tokens=self._max_tokens,
+            counted_by=self._counter.name,
+        )
+
+    def _fitting(self, hits: "Sequence[Hit]") -> list[Stretch]:
+        """The stretches of as many hits as fit, by what each takes alone; of none, if that is true of the first."""
+        stretches: list[Stretch] = []
+        costs: dict[tuple[str, ...], int] = {}
+        frame = sum(self._alone(message["content"]) for message in self._messages([], blocks=[""]))
+        for place, hit in enumerate(hits):
+            more, grown = added(stretches, self._stretch(hit))
+            source = _source(grown, self._numbers[len(more) - 1])
+            cost = self._alone(block(source, self._form) + "\n\n")
+            if frame + cost + sum(costs[one.chunk_ids] for one in more if one is not grown) <= self._max_tokens:
+                stretches = more
+                costs[grown.chunk_ids] = cost
+                self._taken.append(hit)
+                continue
+            self._too_long.append(hit)
+            if place == 0:
+                self._too_long += hits[1:]
+                break
+        return stretches
+
+    def _joined(self, hits: "Sequence[Hit]") -> list[Stretch]:
+        stretches: list[Stretch] = []
+        for hit in hits:
+            stretches, _ = added(stretches, self._stretch(hit))
+        return stretches
+
+    def _stretch(self, hit: "Hit") -> Stretch:
+        copies = next(copies for copies in self._copies if copies[0] is hit)
+        also = dict.fromkeys(copy.document_id for copy in copies if copy.document_id != hit.document_id)
+        return replace(Stretch.of(hit), also=tuple(also))
+
+    def _shortened(self, stretch: Stretch) -> Stretch:
+        """As much of a passage as fits, up to the end of a sentence or a word.
+
+        Raises:
+            InvalidQuery: not even its first word.
+        """
+
+        def cut(end: int) -> Stretch:
+            text = stretch.text[:end].rstrip()
+            return replace(stretch, text=text, end=stretch.start + len(text), after=None, cut=True)
+
+        ends = _ends(stretch.text)
+        fitting = bisect_right(ends, self._max_tokens, key=lambda end: self._tokens([cut(end)]))
+        if (
+            fitting and self._tokens([cut(ends[fitting - 1])]) <= self._max_tokens
+        ):  # as it may not be, by a function that counts oddly
+            sentences = [end for end in _sentence_ends(stretch.text) if ends[fitting - 1] / 2 <= end <= ends[fitting - 1]]
+            shorter = cut(sentences[-1]) if sentences else cut(ends[fitting - 1])
+            return shorter if self._tokens([shorter]) <= self._max_tokens else cut(ends[fitting - 1])
+        least = self._tokens([cut(ends[0])])
+        raise InvalidQuery(
+            f"max_tokens is {self._max_tokens}, and the first passage's citation, with a word of it, takes {least}; "
+            f"give at least {least}, or some hundreds for a passage or two"
+        )
+
+    def _tokens(self, stretches: Sequence[Stretch]) -> int:
+        return self._count(self._messages(self._sources(stretches)))
+
+    def _sources(self, stretches: Sequence[Stretch]) -> tuple[Source, ...]:
+        return tuple(_source(stretch, number) for stretch, number in zip(stretches, self._numbers, strict=False))
+
+    def _messages(self, sources: Sequence[Source], blocks: Sequence[str] = ()) -> tuple[Mapping[str, str], ...]:
+        shown = blocks or [block(source, self._form) for source in sources]
+        return written(self._query, self._form, shown, self._numbers[0])
+
+    def _count(self, messages: Sequence[Mapping[str, str]]) -> int:
+        return sum(self._counter.count(message["content"]) for message in messages)
+
+    def _alone(self, text: str) -> int:
+        return self._counter.count(text) - self._overhead
+
+    def _left_out(self, sources: Sequence[Source]) -> "Iterator[LeftOut]":
+        numbers = {chunk_id: source.number for source in sources for chunk_id in source.chunk_ids}
+        for hit in self._too_long:
+            words = f"no room was left for it in {self._max_tokens:,} tokens"
+            yield LeftOut(hit.rank, hit.document_id, hit.chunk_id, hit.start, hit.end, "budget", words)
+        for first, *copies in self._copies:
+            number = numbers.get(first.chunk_id)
+            stands = f"in [{number}]" if number else f"in the passage of rank {first.rank}, which is left out, too"
+            for hit in copies:
+                words = f"its text stands {stands}"
+                yield LeftOut(hit.rank, hit.document_id, hit.chunk_id, hit.start, hit.end, "duplicate", words)
+
+
+def _source(stretch: Stretch, number: int) -> Source:
+    first = stretch.hits[0]
+    return Source(
+        number=number,
+        document_id=first.document_id,
+        title=first.title,
+        headings=first.headings,
+        page=first.page,
+        start=stretch.start,
+        end=stretch.end,
+        text=stretch.text,
+        metadata=first.metadata,
+        media_type=first.media_type,
+        ranks=tuple(sorted(hit.rank for hit in stretch.hits)),
+        chunk_ids=stretch.chunk_ids,
+        cut=stretch.cut,
+        also=stretch.also,
+    )
+
+
+def _copies(hits: "Sequence[Hit]") -> "list[list[Hit]]":
+    """The hits by their texts, white space apart: each with those behind it that have the same."""
+    same: dict[str, list[Hit]] = {}
+    for hit in hits:
+        same.setdefault(" ".join(hit.text.split()), []).append(hit)
+    return list(same.values())
+
+
+def _free_numbers(query: str, hits: "Sequence[Hit]") -> list[int]:
+    """As many numbers as there are hits, and at least one, without those that the question or a passage has in brackets itself.
+
+    So whatever an answer copies from a passage cites nothing.
+    """
+    texts = [query, *(text for hit in hits for text in (hit.text, hit.title, hit.document_id))]
+    theirs = {number for text in texts for number in numbers_in(text)}
+    return list(islice((number for number in count(1) if number not in theirs), max(1, len(hits))))
+
+
+def _ends(text: str) -> list[int]:
+    """Where a text may be cut: behind its words, and inside of what is too long for one."""
+    ends: list[int] = []
+    for word in _WORD.finditer(text):
+        ends += [*range(word.start() + _LONGEST_WORD, word.end(), _LONGEST_WORD), word.end()]
+    return ends
+
+
+def _sentence_ends(text: str) -> list[int]:
+    return [match.end() for match in _SENTENCE.finditer(text)]

@@ -1,0 +1,117 @@
+"""The values of a context: its sources, what was left out, and what an answer cites. All of them frozen."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Form = Literal["text", "markdown", "messages"]
+Reason = Literal["duplicate", "budget"]
+MAX_TOKENS = 2000  # by default: ten passages of a usual length, with their citations
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A stretch of a document that stands in a context: a passage, or several that follow each other, merged.
+
+    Attributes:
+        number: what it is cited by, as in [3]; no passage and no question of the context has that number in brackets itself.
+        document_id: of the document.
+        title: the document's, and behind it the headings that the stretch begins under.
+        headings: those alone, outermost first.
+        page: on which it begins, from 1, where the document has pages.
+        start: characters into the document's text …
+        end: … and where it ends.
+        text: as it stands there.
+        metadata: the document's.
+        media_type: of what it was read from.
+        ranks: of the hits that it was made of, best first.
+        chunk_ids: likewise, in the order of the text.
+        cut: whether the last passage was shortened, because nothing would have fitted else.
+        also: further documents that have the text of one of its passages, word for word.
+    """
+
+    number: int
+    document_id: str
+    title: str
+    headings: tuple[str, ...]
+    page: int | None
+    start: int
+    end: int
+    text: str
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    media_type: str = "text/plain"
+    ranks: tuple[int, ...] = ()
+    chunk_ids: tuple[str, ...] = ()
+    cut: bool = False
+    also: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A hit that is not in a context."""
+
+    rank: int
+    document_id: str
+    chunk_id: str
+    start: int
+    end: int
+    reason: Reason
+    words: str  # the same in words
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What a language model gets of a result.
+
+    Attributes:
+        query: what was looked for.
+        form: "text", "markdown" or "messages".
+        text: all of it; of messages, the contents of all, one under the other.
+        messages: for a chat, with role and content each; none of the other forms.
+        sources: in the order of their numbers.
+        left_out: hits that are not in it, and why.
+        tokens: of all that is handed over, numbers, headings and prompt included.
+        max_tokens: the budget, which they never exceed.
+        counted_by: what tokens are here.
+    """
+
+    query: str
+    form: Form
+    text: str
+    messages: tuple[Mapping[str, str], ...]
+    sources: tuple[Source, ...]
+    left_out: tuple[LeftOut, ...]
+    tokens: int
+    max_tokens: int
+    counted_by: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as plain data, ready for `json.dumps`."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """A number in brackets in an answer."""
+
+    number: int
+    start: int  # characters into the answer …
+    end: int  # … and where the brackets end
+    source: Source | None  # None where it cites nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Citations:
+    """What an answer cites, in its order."""
+
+    resolved: tuple[Citation, ...]  # those that lead to a source …
+    unresolved: tuple[Citation, ...]  # … and those that cite nothing
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The sources that the answer cites, each once, in the order in which it does."""
+        return tuple({one.number: one.source for one in self.resolved if one.source is not None}.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as plain data, ready for `json.dumps`."""
+        return asdict(self)
