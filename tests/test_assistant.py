@@ -33,7 +33,7 @@ async def called(assistant: Assistant, tool: str, **given: Any) -> Any:
 
 async def play(assistant: Assistant) -> None:
     tools = {tool.name: tool for tool in (await assistant.list_tools()).tools}
-    assert sorted(tools) == ["get_document", "ingest", "search"]
+    assert sorted(tools) == ["context", "get_document", "ingest", "search"]
     assert tools["search"].description
     found = await called(assistant, "search", query="What sleeps?", limit=2)
     assert len(found["passages"]) == 2
@@ -144,7 +144,7 @@ def test_as_a_command_on_standard_input_and_output(tmp_path: Path) -> None:
     async def run() -> None:
         given = StdioServerParameters(command=SEARCH, args=["mcp", "--data-dir", str(tmp_path)], env=dict(os.environ))
         async with Assistant(given) as assistant:
-            assert sorted(tool.name for tool in (await assistant.list_tools()).tools) == ["get_document", "search"]
+            assert sorted(tool.name for tool in (await assistant.list_tools()).tools) == ["context", "get_document", "search"]
             assert (await called(assistant, "search", query="What sleeps?"))["passages"][0]["document_id"] == "a"
 
     asyncio.run(run())

@@ -20,6 +20,7 @@ PAGES = {"rich", "pygments", "markdown_it", "mdurl", "attr"}  # of help
 COMMANDS = [
     ("query When do cats sleep?", SHELL | EDGE | MODELS),
     ("query When do cats sleep? --no-rerank --json", SHELL | EDGE | MODELS),
+    ("context When do cats sleep?", SHELL | EDGE | MODELS),
     ("rerank cats", SHELL | MODELS),
     ("ingest note.txt", SHELL | EDGE | MODELS | {"rich"}),
     ("collections list", SHELL | EDGE),
@@ -47,8 +48,8 @@ def test_a_command_loads_no_library_that_it_does_not_need(line: str, bound: set[
     with open_search(Settings(data_dir=tmp_path / "data")) as searcher:
         searcher.ingest([Document(id="1", text="Cats sleep for most of the day."), Document(id="2", text="Dogs bark.")])
     words = line.split()
-    if words[0] == "query":
-        words = ["query", " ".join(words[1:5]), *words[5:]]
+    if words[0] in {"query", "context"}:
+        words = [words[0], " ".join(words[1:5]), *words[5:]]
     if words[0] not in {"--help", "rerank", "models"}:
         words += ["--data-dir", str(tmp_path / "data")]
     command = [sys.executable, "-c", SCRIPT, *words]

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from chatting import CitingStandIn
 from checkpoints import CONFIGS, write_checkpoint
 from commands import search
 from judged import CORPUS, lines, write
@@ -39,13 +40,41 @@ def blocks(language: str, text: str = README) -> list[str]:
 
 
 def test_python_blocks_run(tmp_path: Path) -> None:
-    (short,), (whole,) = blocks("python"), blocks("python", USAGE)
+    (short,), (whole, _) = blocks("python"), blocks("python", USAGE)
     for block, beginning in ((short, "full (1, 'cats', "), (whole, "1 cats ")):
         (tmp_path / beginning[:4]).mkdir()
         command = [sys.executable, "-c", block]
         shown = subprocess.run(command, cwd=tmp_path / beginning[:4], capture_output=True, text=True, check=True).stdout
         assert shown.startswith(beginning)
     assert "\nfull " in shown
+
+
+def test_an_answer_from_a_context_is_cited(tmp_path: Path) -> None:
+    """As the page has it, but for the port of the endpoint: in Python, and from a shell."""
+    asking = blocks("python", USAGE)[1]
+    piped = next(block for block in blocks("text", USAGE) if "| curl" in block)
+    endpoint = "http://127.0.0.1:8080/v1"
+    with CitingStandIn() as model:
+        command = [sys.executable, "-c", asking.replace(endpoint, model.url)]
+        shown = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+        assert shown.splitlines() == [
+            "Cats sleep most of the day. [1].",
+            "Birds sing at dawn. [2].",
+            "[1] is cats, characters 0 to 27",
+            "[2] is birds, characters 0 to 19",
+            "cite nothing: []",
+        ]
+        if shutil.which("curl") is None:
+            pytest.skip("no curl here; install it to try what the page says about pipes")
+        environment = {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "SEARCH_DATA_DIR": str(tmp_path / "data"),
+        }
+        line = piped.replace(endpoint, model.url)
+        done = subprocess.run(["sh", "-c", line], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    reply = json.loads(done.stdout)["choices"][0]["message"]["content"]
+    assert reply.splitlines() == ["Cats sleep most of the day. [1].", "Birds sing at dawn. [2]."]
 
 
 def test_examples_in_docstrings_run(tmp_path: Path) -> None:
@@ -76,7 +105,7 @@ def test_shell_blocks_run(tmp_path: Path) -> None:
     zerank(tmp_path / "zerank-1-small")
     lines = [line for text in (README, USAGE) for block in blocks("sh", text) for line in block.splitlines() if "search " in line]
     commands = list(dict.fromkeys(line.partition(" #")[0].strip() for line in lines if "pip" not in line))
-    assert len(commands) == 14
+    assert len(commands) == 15
     run(commands, tmp_path)
 
 
@@ -165,6 +194,7 @@ def test_settings_block_is_understood(tmp_path: Path, monkeypatch: pytest.Monkey
     assert isinstance(settings.index, ServerSettings)
     assert settings.embedder.model == "BAAI/bge-small-en-v1.5"
     assert settings.reranker.kind == "cross-encoder"
+    assert (settings.context.max_tokens, settings.context.tokenizer) == (2000, Path("models/qwen3/tokenizer.json"))
     assert (settings.lexical.language, settings.lexical.fields, settings.lexical.share) == ("german", ("metadata.isbn",), 0.3)
 
 

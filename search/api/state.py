@@ -19,6 +19,7 @@ from search.api.health import EngineHealth
 from search.api.keys import Keys
 from search.api.metrics import Metrics
 from search.api.traces import Traces
+from search.context.counting import counter
 from search.documents import SearchResult
 from search.errors import (
     CollectionNotFound,
@@ -81,6 +82,7 @@ class Service:
         self.metrics.running.set_function(lambda: sum(queue.running for queue in self.queues.values()))
         self.ready = False
         self.started = int(time.time())
+        self.counter = counter(settings.context.tokenizer)
         self._searcher = searcher
         self._engine: Collections | None = None  # once it is warmed up
         self.health = EngineHealth(lambda: self.engine.health(settings.collection, settings.storage.payload_indexes), self.metrics)

@@ -44,7 +44,7 @@ def root(
 for command in (
     demo.demo,
     *(ingest.ingest, ingest.update, ingest.delete),
-    *(query.query, query.rerank),
+    *(query.query, query.context, query.rerank),
     *(evaluate.evaluate, query.explain, evaluate.calibrate),
     *(collections.reindex, collections.adopt, collections.push),
     *(serve.serve, serve.health, serve.key, serve.mcp),

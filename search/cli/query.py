@@ -9,13 +9,15 @@ import typer
 
 from search.cli.configurations import changes_of
 from search.cli.options import AsJson, Collection, DataDir, Depth, Limit, NoRerank, RetrievalMode, load_settings, print_json
+from search.context.counting import counter
+from search.context.values import Context, Form
 from search.errors import InvalidQuery
 from search.searcher import open_search
 from search.settings import varied
 from search.system.terminal import note, show
 
 if TYPE_CHECKING:
-    from search.documents import Retrieval
+    from search.documents import Retrieval, SearchResult
     from search.query.options import GroupBy
 
 
@@ -57,6 +59,67 @@ def query(
         print_json(result.to_dict())
     else:
         print_result(result)
+
+
+def context(
+    text: Annotated[str, typer.Argument(metavar="QUERY", help="What the language model is to answer.")],
+    max_tokens: Annotated[
+        int | None, typer.Option(min=1, help="For all of it, numbers, headings and prompt included.", show_default="2000")
+    ] = None,
+    tokenizer: Annotated[
+        Path | None, typer.Option(help="The model's tokenizer.json, or its folder.", show_default="characters ÷ 4")
+    ] = None,
+    form: Annotated[Form, typer.Option(help="messages: for a chat endpoint, with a prompt that asks for citations.")] = "text",
+    limit: Annotated[int | None, typer.Option(help="Passages considered.", show_default="depth")] = None,
+    depth: Depth = None,
+    filter: Annotated[str | None, typer.Option(help="A Qdrant filter as JSON.", show_default=False)] = None,
+    min_score: Annotated[
+        float | None, typer.Option(help="Least probability of being relevant, 0 to 1.", show_default="any")
+    ] = None,
+    retrieval: RetrievalMode = None,
+    data_dir: DataDir = None,
+    collection: Collection = None,
+    *,
+    no_rerank: NoRerank = False,
+    as_json: AsJson = False,
+) -> None:
+    """Print what a language model needs to answer a question: passages within a budget of tokens, numbered to be cited."""
+    settings = load_settings(data_dir, collection)
+    counts = counter(tokenizer or settings.context.tokenizer)
+    with open_search(settings) as searcher:
+        result = searcher.search(
+            text,
+            limit=limit or depth or settings.depth,
+            depth=depth,
+            filter=filter,
+            min_score=min_score,
+            rerank=not no_rerank,
+            retrieval=cast("Retrieval | None", retrieval),
+        )
+    made = result.context(max_tokens=max_tokens or settings.context.max_tokens, tokenizer=counts, form=form)
+    if as_json:
+        account = {"rerank_status": result.rerank_status, "reason": result.reason, "warnings": result.warnings}
+        print_json(made.to_dict() | account)
+        return
+    if form == "messages":
+        print_json({"messages": made.messages})
+    else:
+        show(*made.text.split("\n"))
+    _tell(made, result)
+
+
+def _tell(made: Context, result: "SearchResult") -> None:
+    """Say on stderr what a context has, and what it has not."""
+    note(f"{len(made.sources)} sources, {made.tokens:,} of {made.max_tokens:,} tokens ({made.counted_by})")
+    for reason, words in (("budget", "for which no room was left"), ("duplicate", "whose text is that of another one")):
+        if ranks := [one.rank for one in made.left_out if one.reason == reason]:
+            note(f"left out: {len(ranks)} passages {words}, the first of rank {ranks[0]}")
+    for shortened in (source for source in made.sources if source.cut):
+        note(f"the passage of rank {shortened.ranks[0]} was shortened, since it is longer than the budget by itself")
+    if result.rerank_status != "full" and result.hits:
+        note(f"note: reranking: {result.rerank_status} ({result.reason})")
+    for warning in result.warnings:
+        note(f"note: {warning}")
 
 
 def explain(

@@ -1,5 +1,6 @@
 """The service: the commands that run it, ask how it is, make keys, and answer an assistant."""
 
+import functools
 import http.client
 import json
 import logging
@@ -174,13 +175,17 @@ def mcp(
     with needs_extra():
         from search.mcp_server import build_assistant
 
+    from search.context.counting import counter
+
+    settings = load_settings(data_dir, collection)
+    counts = counter(settings.context.tokenizer)
+    build = functools.partial(build_assistant, may_ingest=allow_ingest, max_tokens=settings.context.max_tokens, tokenizer=counts)
     if url is None:
-        with open_search(load_settings(data_dir, collection)) as searcher:
-            build_assistant(searcher, may_ingest=allow_ingest).run("stdio")
+        with open_search(settings) as searcher:
+            build(searcher).run("stdio")
         return
     from search.client import Client
 
-    settings = load_settings(data_dir, collection)
     key = settings.client_key.get_secret_value() if settings.client_key else None
     with Client(url, key=key, collection=collection) as client:
-        build_assistant(client, may_ingest=allow_ingest).run("stdio")
+        build(client).run("stdio")

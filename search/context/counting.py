@@ -9,8 +9,6 @@ from typing import Any, NamedTuple
 from search.errors import InvalidQuery
 from search.system.files import open_regular
 
-Tokenizer = str | Path | Callable[[str], Any]
-
 _FILE = "tokenizer.json"
 _LARGEST = 128 << 20  # bytes; those of published models have up to 35 MB
 _CHARACTERS = 4  # of a token, about, in English
@@ -24,18 +22,23 @@ class Counter(NamedTuple):
     count: Callable[[str], int]
 
 
+Tokenizer = str | Path | Callable[[str], Any] | Counter
+
+
 def counter(tokenizer: Tokenizer | None) -> Counter:
     """What counts tokens.
 
     Args:
         tokenizer: the path of a `tokenizer.json`, or of a folder that holds one; a function from a text to the number of its
-            tokens, or to a list of them; None for an estimate, by characters.
+            tokens, or to a list of them; None for an estimate, by characters; a counter is what it is.
 
     Raises:
         InvalidQuery: there is no such file, it is no tokenizer, or what was given is neither a path nor a function.
     """
     if tokenizer is None:
         return Counter(f"characters ÷ {_CHARACTERS}, an estimate", lambda text: -(-len(text) // _CHARACTERS))
+    if isinstance(tokenizer, Counter):
+        return tokenizer
     if isinstance(tokenizer, str | Path):
         file = Path(tokenizer).expanduser()
         file = file / _FILE if file.is_dir() else file

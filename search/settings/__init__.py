@@ -32,6 +32,7 @@ from search.settings.sections import (
     ChatSettings,
     ChunkingSettings,
     CollectionSettings,
+    ContextSettings,
     CrossEncoderSettings,
     CudaSettings,
     Device,
@@ -59,6 +60,7 @@ __all__ = [
     "ChatSettings",
     "ChunkingSettings",
     "CollectionSettings",
+    "ContextSettings",
     "CrossEncoderSettings",
     "CudaSettings",
     "Device",
@@ -163,6 +165,7 @@ class Settings(BaseSettings):
     embedder: EmbedderSettings = EmbedderSettings()
     lexical: LexicalSettings = LexicalSettings()
     reranker: RerankerSettings = CrossEncoderSettings()
+    context: ContextSettings = ContextSettings()
     chunking: ChunkingSettings = ChunkingSettings()
     ingestion: IngestionSettings = IngestionSettings()
     service: ServiceSettings = ServiceSettings()

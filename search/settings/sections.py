@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from search.context.values import MAX_TOKENS
 from search.documents import Fusion
 from search.network.addresses import without_secrets
 
@@ -76,6 +77,15 @@ class LexicalSettings(_Section):
     )
     typos: bool = Field(
         default=True, description="Whether words spelt like it are looked for where no passage has a word of the query."
+    )
+
+
+class ContextSettings(_Section):
+    """What a language model gets of a result, by `search context`, over HTTP and by MCP."""
+
+    max_tokens: PositiveInt = Field(MAX_TOKENS, description="For all of it, with numbers, headings and prompt.")
+    tokenizer: Path | None = Field(
+        None, description="The tokenizer.json of the model that reads it, or its folder; None: a token is four characters."
     )
 
 

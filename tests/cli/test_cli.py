@@ -22,7 +22,7 @@ from search.index.edge.index import EdgeIndex
 from search.models import manifest
 
 COMMANDS = [
-    *("demo", "ingest", "delete", "query", "rerank", "evaluate", "explain", "calibrate"),
+    *("demo", "ingest", "delete", "query", "context", "rerank", "evaluate", "explain", "calibrate"),
     *("reindex", "push", "export", "models", "doctor", "collections"),
 ]
 

@@ -181,7 +181,8 @@ def test_a_passage_cannot_leave_its_fence() -> None:
     for form in ("text", "messages"):
         context = result(hit(1, "evil", HOSTILE), hit(2, "cats", "Cats sleep.")).context(form=form)
         body = context.messages[-1]["content"] if context.messages else context.text
-        opened, number, blocks = "", "", {}
+        opened, number = "", ""
+        blocks: dict[str, list[str]] = {}
         for line in body.split("\n"):  # as the prompt says it is to be read
             if opened:
                 if line == opened:

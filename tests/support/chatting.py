@@ -62,6 +62,26 @@ class ChatStandIn:
         return Answer(" > ".join(f"[{i + 1}]" for i in sorted(range(len(lengths)), key=lambda i: -lengths[i])))
 
 
+class CitingStandIn(ChatStandIn):
+    """Answers as the prompt asks: one sentence of each source, with the number that stands in front of its fence."""
+
+    def answer(self, asked: Asked) -> Answer:
+        self.requests.append(asked)
+        statements: list[str] = []
+        lines: list[str] = []
+        fence, number = "", ""
+        for line in asked.body["messages"][-1]["content"].split("\n"):
+            number, opened = line.partition("] ")[::2] if not fence and line.startswith("[") else (number, "")
+            if opened:
+                fence, lines = opened, []
+            elif fence and line == fence:
+                statements.append(f"{lines[-1]} {number}].")
+                fence = ""
+            elif fence:
+                lines.append(line)
+        return Answer("\n".join(statements))
+
+
 def _handler(standin: ChatStandIn) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         disable_nagle_algorithm = True  # or every answer waits 40 ms for an acknowledgement

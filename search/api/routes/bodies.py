@@ -4,11 +4,13 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, WithJsonSchema, model_validator
 
+from search.context.values import Form
 from search.settings import COLLECTION_NAME, LONGEST_COLLECTION_NAME
 
 _DEEPEST = 20
 _MOST_PARTS = 5_000
 _MOST_FIELDS = 50
+_MOST_TOKENS = 1_000_000
 LONGEST_ID = 10_000
 
 
@@ -53,7 +55,7 @@ class Body(BaseModel):
         return body
 
 
-class SearchRequest(Body):
+class Query(Body):
     """A query, and how it is to be answered. What is left out comes from the settings."""
 
     query: str = Field(max_length=100_000, description="What to look for.", examples=["Where do cats sleep?"])
@@ -71,7 +73,24 @@ class SearchRequest(Body):
         None, description="How candidates are found: by vectors and words, or by one of them."
     )
     lexical_share: float | None = Field(None, ge=0, le=1, strict=False, description="Of the words in retrieval order.")
+
+
+class SearchRequest(Query):
+    """A query, and how it is to be answered. What is left out comes from the settings."""
+
     explain: bool = Field(default=False, description="Also say where each stage put every candidate.")
+
+
+class ContextRequest(Query):
+    """A query, and what a language model is to get of its answer. What is left out comes from the settings."""
+
+    limit: int | None = Field(None, ge=1, description="Passages considered; without, as many as depth.")
+    max_tokens: int | None = Field(
+        None, ge=1, le=_MOST_TOKENS, description="For all of it, numbers, headings and prompt included.", examples=[1000]
+    )
+    form: Form = Field(
+        "text", description="As text, as Markdown, or as messages for a chat, with a prompt that asks for citations."
+    )
 
 
 class SearchBatch(Body):

@@ -1,13 +1,15 @@
 """Queries: one, or several at once."""
 
+import functools
 import logging
 from dataclasses import replace
 
+import anyio.to_thread
 from fastapi import APIRouter, Request, Response
 
 from search.api.errors import Refused, body, refused
 from search.api.parsing import parsed_route
-from search.api.routes.bodies import Answer, Failure, SearchBatch, SearchRequest
+from search.api.routes.bodies import Answer, ContextRequest, Failure, SearchBatch, SearchRequest
 from search.api.state import STAGES, Service
 from search.documents import SearchResult
 from search.errors import SearchError, ServiceOverloaded
@@ -32,6 +34,26 @@ def search_routes(service: Service) -> APIRouter:
         result, waited = await _answered(service, request, search_request)
         response.headers["Server-Timing"] = server_timing(result, waited)
         return _to_answer(service, result, waited, request.state.request_id, search_request)
+
+    @router.post("/context", openapi_extra=can)
+    async def context(request: Request, response: Response, context_request: ContextRequest) -> Answer:
+        """What a language model gets of the answer to a query: passages within a budget of tokens, numbered to be cited.
+
+        `sources` says where each number leads, `left_out` which hits are not in it and why, `counted_by` what tokens are here.
+        """
+        given = context_request.model_dump(exclude={"query", "collection", "max_tokens", "form"})
+        given["limit"] = context_request.limit or context_request.depth or service.settings.depth
+        result, waited = await service.search(
+            request, context_request.query, SearchOptions(**given), context_request.collection, whole=False, let_in=False
+        )
+        response.headers["Server-Timing"] = server_timing(result, waited)
+        budget = context_request.max_tokens or service.settings.context.max_tokens
+        form, request_id = context_request.form, request.state.request_id
+        make = functools.partial(result.context, max_tokens=budget, tokenizer=service.counter, form=form)
+        made = await anyio.to_thread.run_sync(make)
+        account = {"rerank_status": result.rerank_status, "reason": _reason(result, request_id), "warnings": result.warnings}
+        timings = {"queue": waited * 1000, **result.timings_ms}
+        return made.to_dict() | account | {"timings_ms": timings, "request_id": request_id}
 
     @router.post("/search/batch", openapi_extra=can)
     async def search_batch(request: Request, batch: SearchBatch) -> Answer:
@@ -96,14 +118,20 @@ async def _or_error(service: Service, request: Request, search_request: SearchRe
     return _to_answer(service, result, waited, request_id, search_request), True
 
 
+def _reason(result: SearchResult, request_id: str) -> str:
+    """Why not all was reranked. A reranker that fails has words of its own, which may name servers and paths."""
+    if result.rerank_status != "failed":
+        return result.reason
+    _log.warning("request %s: %s", request_id, result.reason)
+    return f"the reranker {result.reranker} failed; the log of the service has the rest under request {request_id}"
+
+
 def _to_answer(service: Service, result: SearchResult, waited_s: float, request_id: str, search_request: SearchRequest) -> Answer:
     shown = result.hits[: search_request.limit or service.settings.limit]  # of an explained search there are all candidates
     answer: Answer = replace(result, hits=shown).to_dict()
     answer["timings_ms"] = {"queue": waited_s * 1000, **answer["timings_ms"]}
     answer["request_id"] = request_id
-    if result.rerank_status == "failed":  # by the reranker's own words, which may name servers and paths
-        _log.warning("request %s: %s", request_id, result.reason)
-        answer["reason"] = f"the reranker {result.reranker} failed; the log of the service has the rest under request {request_id}"
+    answer["reason"] = _reason(result, request_id)
     if search_request.explain:
         answer["explanation"] = [
             {"rank": hit.rank, "retrieval_rank": hit.retrieval_rank, "moved": hit.retrieval_rank - hit.rank}
