@@ -90,8 +90,12 @@ class _Building:
         frame = sum(self._alone(message["content"]) for message in self._messages([], blocks=[""]))
         for place, hit in enumerate(hits):
             more, grown = added(stretches, self._stretch(hit))
-            source = _source(grown, self._numbers[len(more) - 1])
-            cost = self._alone(block(source, self._form) + "\n\n")
+            kept = set(map(id, more))
+            merged = [one for one in stretches if id(one) not in kept]
+            if merged:
+                cost = sum(costs[one.chunk_ids] for one in merged) + sum(map(self._alone, _new_text(grown, merged)))
+            else:
+                cost = self._alone(block(_source(grown, self._numbers[len(more) - 1]), self._form) + "\n\n")
             if frame + cost + sum(costs[one.chunk_ids] for one in more if one is not grown) <= self._max_tokens:
                 stretches = more
                 costs[grown.chunk_ids] = cost
@@ -125,7 +129,7 @@ class _Building:
             text = stretch.text[:end].rstrip()
             return replace(stretch, text=text, end=stretch.start + len(text), after=None, cut=True)
 
-        ends = _ends(stretch.text)
+        ends = _ends(stretch.text) or [0]
         fitting = bisect_right(ends, self._max_tokens, key=lambda end: self._tokens([cut(end)]))
         if (
             fitting and self._tokens([cut(ends[fitting - 1])]) <= self._max_tokens
@@ -166,6 +170,15 @@ class _Building:
             for hit in copies:
                 words = f"its text stands {stands}"
                 yield LeftOut(hit.rank, hit.document_id, hit.chunk_id, hit.start, hit.end, "duplicate", words)
+
+
+def _new_text(grown: Stretch, merged: Sequence[Stretch]) -> Iterator[str]:
+    """What of a stretch is in none of those that were merged into it."""
+    at = grown.start
+    for one in sorted(merged, key=lambda stretch: stretch.start):
+        yield grown.text[at - grown.start : one.start - grown.start]
+        at = max(at, one.end)
+    yield grown.text[at - grown.start :]
 
 
 def _source(stretch: Stretch, number: int) -> Source:

@@ -11,6 +11,9 @@ import pytest
 from hits import cut, hit, result
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
 
 from search.context.values import Context, Form
 from search.documents import Document
@@ -85,7 +88,7 @@ def test_what_stands_between_passages_is_known_or_they_are_not_merged() -> None:
         assert len(result(unknown, second).context().sources) == 2
     other = hit(2, "cats", "Dogs bark, and sleep.", 10)  # said to overlap, as another program's offsets may have it
     assert len(result(first, other).context().sources) == 2
-    short = replace(first, end=5)  # likewise
+    short = replace(first, end=5, after="")  # likewise, as if it counted words
     assert len(result(short, replace(second, start=5)).context().sources) == 2
 
 
@@ -125,6 +128,17 @@ def test_what_does_not_fit_is_left_out_and_the_next_ones_are_tried() -> None:
     assert [(one.rank, one.document_id, one.reason) for one in context.left_out] == [(2, "b", "budget")]
     assert context.tokens == words(context.text) == 14
     assert context.counted_by == "the function words"
+
+
+def test_of_neighbours_only_what_is_new_counts() -> None:
+    """Three passages of 30 words, of which 20 are those of the one before, have 50 together, and fit where 90 would not."""
+    text = " ".join(f"w{number:02}" for number in range(50))
+    spans = [(4 * first, 4 * (first + 30) - 1) for first in (0, 10, 20)]
+    for ranks, less in (([1, 2, 3], (1, 2)), ([2, 3, 1], (1, 3)), ([1, 3, 2], (1, 3))):
+        context = result(*cut("a", text, spans, ranks)).context(max_tokens=54, tokenizer=words)
+        assert sources(context) == [("a", (1, 2, 3), text)]
+        assert context.tokens == 54
+        assert result(*cut("a", text, spans, ranks)).context(max_tokens=53, tokenizer=words).sources[0].ranks == less
 
 
 def test_a_budget_smaller_than_the_first_passage_shortens_it() -> None:
@@ -219,8 +233,6 @@ def test_tokens_are_characters_over_four_and_it_says_so() -> None:
 
 
 def test_tokens_are_those_of_a_file() -> None:
-    from tokenizers import Tokenizer
-
     own = Tokenizer.from_file(str(TOKENIZER))
     own.no_truncation()
     for where in (TOKENIZER, str(TOKENIZER), TOKENIZER.parent):
@@ -280,6 +292,16 @@ def test_a_file_that_is_replaced_is_read_anew(tmp_path: Path) -> None:
     assert found.context(tokenizer=file).tokens == 1  # all of it is one word
     file.write_text(json.dumps({"version": "1.0", "model": model, "pre_tokenizer": {"type": "WhitespaceSplit"}}))
     assert found.context(tokenizer=file).tokens == 6
+
+
+def test_a_window_and_padding_of_a_file_count_nothing(tmp_path: Path) -> None:
+    own = Tokenizer(WordLevel({"x": 0}, unk_token="x"))  # noqa: S106 -- no password
+    own.pre_tokenizer = WhitespaceSplit()
+    own.enable_truncation(3)
+    own.enable_padding(length=50)
+    own.save(str(tmp_path / "tokenizer.json"))
+    context = result(hit(1, "a", "Cats sleep.")).context(tokenizer=tmp_path)
+    assert context.tokens == words(context.text) == 6
 
 
 def raising(_: str) -> int:
@@ -342,6 +364,16 @@ def test_the_budget_holds_whatever_is_found(found: list[tuple[str, str, int]], b
     assert numbers == sorted(set(numbers))
     told = [rank for source in context.sources for rank in source.ranks] + [one.rank for one in context.left_out]
     assert sorted(told) == [one.rank for one in hits]  # each hit is in it, or told
+
+
+@pytest.mark.parametrize("budget", [8, 2000])
+def test_a_passage_without_words_is_none_the_less_told(budget: int) -> None:
+    """As another program may have stored it."""
+    context = result(hit(1, "blank", " " * 100), hit(2, "cats", "Cats sleep.")).context(max_tokens=budget)
+    assert sorted([source.document_id for source in context.sources] + [one.document_id for one in context.left_out]) == [
+        "blank",
+        "cats",
+    ]
 
 
 def test_a_search_makes_a_context_of_what_was_ingested(settings: Settings) -> None:
