@@ -2,14 +2,14 @@
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import count, islice
 from typing import TYPE_CHECKING
 
 from search.context.citing import numbers_in
 from search.context.counting import Counter
-from search.context.forms import block, written
+from search.context.forms import block, shown, written
 from search.context.merging import Stretch, added
 from search.context.values import Context, Form, LeftOut, Source
 from search.errors import InvalidQuery
@@ -60,7 +60,7 @@ class _Building:
         stretches = self._fitting(firsts)
         while stretches and self._tokens(stretches) > self._max_tokens:  # together they are more than each by itself
             self._too_long.append(self._taken.pop())
-            stretches = self._joined(self._taken)
+            stretches = _joined(map(self._stretch, self._taken))
         if not stretches and firsts:
             self._too_long.remove(firsts[0])
             stretches = [self._shortened(self._stretch(firsts[0]))]
@@ -105,12 +105,6 @@ class _Building:
             if place == 0:
                 self._too_long += hits[1:]
                 break
-        return stretches
-
-    def _joined(self, hits: "Sequence[Hit]") -> list[Stretch]:
-        stretches: list[Stretch] = []
-        for hit in hits:
-            stretches, _ = added(stretches, self._stretch(hit))
         return stretches
 
     def _stretch(self, hit: "Hit") -> Stretch:
@@ -209,13 +203,22 @@ def _copies(hits: "Sequence[Hit]") -> "list[list[Hit]]":
     return list(same.values())
 
 
-def _free_numbers(query: str, hits: "Sequence[Hit]") -> list[int]:
-    """As many numbers as there are hits, and at least one, without those that the question or a passage has in brackets itself.
+def _joined(stretches: Iterable[Stretch]) -> list[Stretch]:
+    joined: list[Stretch] = []
+    for one in stretches:
+        joined, _ = added(joined, one)
+    return joined
 
-    So whatever an answer copies from a passage cites nothing.
+
+def _free_numbers(query: str, hits: "Sequence[Hit]") -> list[int]:
+    """As many numbers as there are hits, and at least one, without those that the question or a source may have in brackets.
+
+    So whatever an answer copies from a source cites nothing. What stands between passages, and what they give where they meet,
+    is among it.
     """
-    texts = [query, *(text for hit in hits for text in (hit.text, hit.title, hit.document_id))]
-    theirs = {number for text in texts for number in numbers_in(text)}
+    texts = [query, *(text for hit in hits for text in (hit.title, hit.document_id))]
+    texts += [stretch.text for stretch in _joined(map(Stretch.of, hits))]
+    theirs = {number for text in texts for number in numbers_in(" ".join(shown(text).split()))}
     return list(islice((number for number in count(1) if number not in theirs), max(1, len(hits))))
 
 

@@ -57,12 +57,18 @@ def written(query: str, form: Form, blocks: Sequence[str], number: int) -> tuple
 
 def block(source: Source, form: Form) -> str:
     """A source as it stands among the others."""
-    text = _shown(source.text) + (" …" if source.cut else "")
+    text = shown(source.text) + (" …" if source.cut else "")
     if form == "markdown":
         return _in_markdown(source, text)
     heading = " · ".join(_heading(source))
     fence = _fence(f"{heading}\n{text}")
     return f"[{source.number}] {fence}\n{heading}\n\n{text}\n{fence}"
+
+
+def shown(text: str) -> str:
+    """A text without what its reader obeys in place of reading it."""
+    plain = _CONTROLS.sub("\ufffd", _BREAK.sub("\n", text))
+    return plain.replace(_OPENING, "< |")
 
 
 def _in_markdown(source: Source, text: str) -> str:
@@ -88,14 +94,8 @@ def _heading(source: Source) -> list[str]:
 
 
 def _line(text: str) -> str:
-    line = " ".join(_shown(text).split())
+    line = " ".join(shown(text).split())
     return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
-
-
-def _shown(text: str) -> str:
-    """A text without what its reader obeys in place of reading it."""
-    plain = _CONTROLS.sub("\ufffd", _BREAK.sub("\n", text))
-    return plain.replace(_OPENING, "< |")
 
 
 def _fence(text: str, marks: Sequence[str] = _MARKS) -> str:
