@@ -87,7 +87,7 @@ class _Building:
         """The stretches of as many hits as fit, by what each takes alone; of none, if that is true of the first."""
         stretches: list[Stretch] = []
         costs: dict[tuple[str, ...], int] = {}
-        frame = sum(self._alone(message["content"]) for message in self._messages([], blocks=[""]))
+        frame = self._count(self._messages([], blocks=[""]))
         for place, hit in enumerate(hits):
             more, grown = added(stretches, self._stretch(hit))
             kept = set(map(id, more))
@@ -123,19 +123,21 @@ class _Building:
             text = stretch.text[:end].rstrip()
             return replace(stretch, text=text, end=stretch.start + len(text), after=None, cut=True)
 
+        if self._tokens([stretch]) <= self._max_tokens:  # with nothing beside it
+            return stretch
         ends = _ends(stretch.text) or [0]
         fitting = bisect_right(ends, self._max_tokens, key=lambda end: self._tokens([cut(end)]))
-        if (
-            fitting and self._tokens([cut(ends[fitting - 1])]) <= self._max_tokens
-        ):  # as it may not be, by a function that counts oddly
-            sentences = [end for end in _sentence_ends(stretch.text) if ends[fitting - 1] / 2 <= end <= ends[fitting - 1]]
-            shorter = cut(sentences[-1]) if sentences else cut(ends[fitting - 1])
-            return shorter if self._tokens([shorter]) <= self._max_tokens else cut(ends[fitting - 1])
-        least = self._tokens([cut(ends[0])])
-        raise InvalidQuery(
-            f"max_tokens is {self._max_tokens}, and the first passage's citation, with a word of it, takes {least}; "
-            f"give at least {least}, or some hundreds for a passage or two"
-        )
+        last = ends[max(fitting, 1) - 1]
+        longest = cut(last)
+        least = self._tokens([longest])
+        if least > self._max_tokens:
+            raise InvalidQuery(
+                f"max_tokens is {self._max_tokens}, and the first passage's citation, with a word of it, takes {least}; "
+                f"give at least {least}, or some hundreds for a passage or two"
+            )
+        sentences = [end for end in _sentence_ends(stretch.text) if last / 2 <= end <= last]
+        shorter = cut(sentences[-1]) if sentences else longest
+        return shorter if self._tokens([shorter]) <= self._max_tokens else longest  # as a function may count oddly
 
     def _tokens(self, stretches: Sequence[Stretch]) -> int:
         return self._count(self._messages(self._sources(stretches)))

@@ -70,7 +70,7 @@ class Context:
         messages: for a chat, with role and content each; none of the other forms.
         sources: in the order of their numbers.
         left_out: hits that are not in it, and why.
-        tokens: of all that is handed over, numbers, headings and prompt included.
+        tokens: of all that is handed over, numbers, headings and prompt included; what a chat's template adds is not known here.
         max_tokens: the budget, which they never exceed.
         counted_by: what tokens are here.
     """

@@ -156,6 +156,14 @@ def test_a_budget_smaller_than_the_first_passage_shortens_it() -> None:
     assert 90 < unbroken.tokens <= 100
 
 
+def test_a_passage_that_just_fits_is_not_shortened() -> None:
+    text = "Cats sleep all day, most of them."
+    whole = result(hit(1, "cats", text)).context()
+    context = result(hit(1, "cats", text), hit(2, "dogs", "Dogs bark.")).context(max_tokens=whole.tokens)
+    assert (context.text, context.sources[0].cut) == (whole.text, False)
+    assert result(hit(1, "cats", text)).context(max_tokens=whole.tokens - 1).sources[0].cut
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_a_budget_smaller_than_the_citation_is_an_error_that_says_how_much_is_needed(form: Form) -> None:
     found = result(hit(1, "a/very/long/name.md", "Cats sleep all day.", title="Cats"))
