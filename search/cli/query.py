@@ -89,7 +89,7 @@ def context(
     with open_search(settings) as searcher:
         result = searcher.search(
             text,
-            limit=limit or depth or settings.depth,
+            limit=next(one for one in (limit, depth, settings.depth) if one is not None),
             depth=depth,
             filter=filter,
             min_score=min_score,

@@ -84,6 +84,8 @@ def test_what_cannot_be_is_one_line(folder: Path) -> None:
         "context", QUESTION, SEARCH_CONTEXT__TOKENIZER="nothing.json", SEARCH_DATA_DIR=str(folder)
     )
     assert "the query is empty" in error("context", " ", *where)
+    assert "limit is 0; ask for at least 1 hit" in error("context", QUESTION, "--limit", 0, *where)
+    assert "limit is 0; ask for at least 1 hit" in error("context", QUESTION, "--depth", 0, *where)
     assert search("context", QUESTION, "--form", "html", *where, status=2).stdout == ""
 
 
