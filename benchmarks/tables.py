@@ -50,6 +50,20 @@ def startup() -> str:
     return "\n".join(["| command | seconds, median · least | peak memory, MB |", "|---|---|---|", *rows])
 
 
+def context() -> str:
+    """How often the passage that answers a question is in its context, and in plain passages of as many tokens."""
+    kinds = _figures("context")["kinds"]
+    budgets = (500, 1000, 2000)
+    rows = []
+    for order, words in (("reranked", "reranked"), ("retrieval", "in the order of retrieval")):
+        for kind, what in (("context", "context"), ("plain", "plain passages")):
+            held = [kinds[f"{kind}, {order}, {budget}"] for budget in budgets]
+            cells = [f"{one['holds the relevant passage']:.1%} [{one['low']:.1%}, {one['high']:.1%}]" for one in held]
+            rows.append(f"| {what}, {words} | {' | '.join(cells)} |".replace("%", " %"))
+    head = "| the whole passage that answers is in it | 500 tokens | 1,000 tokens | 2,000 tokens |"
+    return "\n".join([head, "|---|---|---|---|", *rows])
+
+
 def _figures(name: str) -> dict[str, Any]:
     figures: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text())["figures"]
     return figures
@@ -69,4 +83,4 @@ def _signed(value: float) -> str:
 
 
 if __name__ == "__main__":
-    print(quality(), depth(), startup(), sep="\n\n")
+    print(quality(), depth(), startup(), context(), sep="\n\n")

@@ -244,6 +244,22 @@ def test_figures_are_those_on_record() -> None:
         assert figure in FIGURES
 
 
+def test_figures_of_contexts_are_those_on_record() -> None:
+    figures = json.loads((ROOT / "benchmarks" / "results" / "context.json").read_text())["figures"]
+    kinds, gains = figures["kinds"], figures["context of 1000 over ten plain passages of 2000"]
+    held = [f"{kinds[name]['holds the relevant passage']:.1%}" for name in ("context, reranked, 1000", "first 10, reranked, 2000")]
+    by_vectors = f"{kinds['first 10, vectors, 2000']['holds the relevant passage']:.1%}"
+    least, most = (gains["reranked, against the first 10 by reranked"][end] * 100 for end in ("low", "high"))
+    text = "a context of 1,000 tokens holds the passage in {}, ten plain passages of 2,000 tokens in {}"
+    told = (
+        f"{text.format(*held)} (difference {least:+.1f} to {most:+.1f} points), and those that vectors alone find in {by_vectors}"
+    )
+    assert told.replace("%", " %") in " ".join(FIGURES.split())
+    assert f"{figures['questions']:,} questions" in FIGURES
+    shorter = figures["context over plain"]["reranked, 500"]
+    assert f"reranked {shorter['low'] * 100:+.1f} to {shorter['high'] * 100:+.1f}), which" in FIGURES
+
+
 def test_links_lead_somewhere() -> None:
     for document in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
