@@ -62,7 +62,9 @@ def _counted(tokenizer: Callable[[str], Any], text: str) -> int:
         if isinstance(answer, Mapping):  # of transformers
             answer = answer["input_ids"]
         number = len(answer) if isinstance(answer, Sized) else answer
-    except Exception as error:
+    except BaseException as error:
+        if not _is_failure(error):
+            raise
         raise InvalidQuery(f"the tokenizer failed: {type(error).__name__}: {str(error)[:200]}") from error
     if isinstance(number, bool) or not isinstance(number, Integral) or number < 0:
         raise InvalidQuery(
@@ -96,8 +98,8 @@ def _loaded(file: Path, *_: int) -> Callable[[str], int]:
         loaded.no_truncation()
         loaded.no_padding()
         makes_tokens = bool(loaded.encode(_PROBE, add_special_tokens=False).ids)
-    except BaseException as error:  # what is written in Rust gives up with something that is no Exception
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+    except BaseException as error:
+        if not _is_failure(error):
             raise
         message = f"{file} is no tokenizer ({str(error)[:200]}); give the {_FILE} of the model that reads the context"
         raise InvalidQuery(message) from error
@@ -108,6 +110,11 @@ def _loaded(file: Path, *_: int) -> Callable[[str], int]:
         return _counted(lambda one: loaded.encode(one, add_special_tokens=False).ids, text)
 
     return count
+
+
+def _is_failure(error: BaseException) -> bool:
+    """Whether a tokenizer failed; what is written in Rust may give up with something that is no Exception to Python."""
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
 
 
 def _not_read(file: Path, error: Exception) -> InvalidQuery:

@@ -15,6 +15,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 
+from search.context import counting
 from search.context.citing import numbers_in
 from search.context.values import Context, Form
 from search.documents import Document
@@ -292,7 +293,7 @@ def test_tokens_are_those_of_a_function(function: Any) -> None:
         (b"no JSON", "tokenizer.json is no tokenizer ("),
         (b'{"model": {}}', "tokenizer.json is no tokenizer ("),
         (b"\xff\xfe", "tokenizer.json is no tokenizer ("),
-        (b'{"version": "1.0", "model": {"type": "WordLevel", "vocab": {}, "unk_token": "x"}}', "tokenizer.json "),
+        (b'{"version": "1.0", "model": {"type": "BPE", "vocab": {}, "merges": []}}', "tokenizer.json makes no tokens of words"),
     ],
 )
 def test_a_tokenizer_file_that_is_none(content: bytes, message: str, tmp_path: Path) -> None:
@@ -300,6 +301,31 @@ def test_a_tokenizer_file_that_is_none(content: bytes, message: str, tmp_path: P
     file.write_bytes(content)
     with pytest.raises(InvalidQuery, match=re.escape(message)):
         result(hit(1, "a", "b")).context(tokenizer=file)
+
+
+def test_a_tokenizer_file_that_is_far_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counting, "_LARGEST", 3 << 20)
+    (tmp_path / "tokenizer.json").write_bytes(b" " * (3 << 20) + TOKENIZER.read_bytes())
+    with pytest.raises(InvalidQuery, match=r"tokenizer\.json has more than 3 MB, as no tokenizer has"):
+        result(hit(1, "a", "b")).context(tokenizer=tmp_path)
+
+
+def test_a_tokenizer_that_gives_up_is_an_error() -> None:
+    """In Rust, with what is no Exception to Python: an offset inside a character."""
+    panic = type("PanicException", (BaseException,), {})
+
+    def breaks(_: str) -> int:
+        message = "called `Option::unwrap()` on a `None` value"
+        raise panic(message)
+
+    with pytest.raises(InvalidQuery, match="the tokenizer failed: PanicException: called"):
+        result(hit(1, "a", "b")).context(tokenizer=breaks)
+    with pytest.raises(KeyboardInterrupt):
+        result(hit(1, "a", "b")).context(tokenizer=interrupting)
+
+
+def interrupting(_: str) -> int:
+    raise KeyboardInterrupt
 
 
 def test_a_tokenizer_file_that_cannot_be_read(tmp_path: Path) -> None:
