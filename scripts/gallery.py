@@ -5,9 +5,12 @@
 
 import contextlib
 import io
+import os
 import re
 import runpy
+import sys
 from pathlib import Path
+from unittest.mock import patch
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "examples.md"
@@ -20,14 +23,21 @@ def examples() -> dict[str, str]:
 
 
 def printed(example: str) -> str:
-    """What a program prints, without spaces at the ends of lines."""
-    with contextlib.redirect_stdout(io.StringIO()) as output:
+    """What a program prints, without spaces at the ends of lines. In the place of a language model there is the tests' stand-in."""
+    from chatting import CitingStandIn
+
+    with (
+        CitingStandIn() as model,
+        patch.dict(os.environ, {"OPENAI_BASE_URL": model.url}),
+        contextlib.redirect_stdout(io.StringIO()) as output,
+    ):
         runpy.run_path(str(ROOT / example), run_name="__main__")
     return "".join(f"{line.rstrip()}\n" for line in output.getvalue().splitlines())
 
 
 def main() -> None:
     """Run them all, and write the page."""
+    sys.path.append(str(ROOT / "tests" / "support"))
     page = PAGE.read_text(encoding="utf-8")
     for example in examples():
         shown = f"`python {example}`\n\n```text\n"

@@ -216,7 +216,7 @@ def test_what_needs_posix_says_so_elsewhere(tmp_path: Path) -> None:
 
     elsewhere = "needs a POSIX system, such as Linux, macOS, WSL or a container, since this Python has no module resource\n"
     assert without("serve") == f"search: search serve {elsewhere}"
-    pages = "reading pages, PDF, office documents, spreadsheets, Parquet and JSON files"
+    pages = "reading pages, PDF, office documents, spreadsheets, archives, Parquet and JSON files"
     assert without("ingest", tmp_path / "a.html") == f"search: {pages} {elsewhere}"
     assert without("ingest", tmp_path) == f"search: reading folders and patterns {elsewhere}"
     without("ingest", tmp_path / "b.txt", status=0)
