@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from search.errors import MissingExtra, ModelError, ModelNotFound
+from search.network.addresses import without_secrets
 from search.settings import (
     CausalSettings,
     ChatSettings,
@@ -188,16 +189,21 @@ def build_collections(settings: Settings) -> "Collections":
             from search.index.server.collections import QdrantCollections
             from search.index.server.connection import connect
             from search.index.server.conversion import Sharding
+            from search.index.server.nodes import Agreement
 
             client = connect(
                 server.url,
                 api_key=server.api_key.get_secret_value() if server.api_key else None,
-                grpc_port=server.grpc_port if server.grpc else None,
+                urls=server.urls,
+                protocol=server.spoken,
+                grpc_port=server.grpc_port,
                 timeout_s=server.timeout_s,
                 ca_file=server.ca_file,
+                agreement=Agreement(server.read_consistency, server.write_ordering),
             )
             sharding = Sharding(server.shards, server.replicas, server.write_consistency)
-            return QdrantCollections(client, server.url, sharding, layouts=settings.collections)
+            location = " or ".join(dict.fromkeys(without_secrets(one) for one in (server.url, *server.urls)))
+            return QdrantCollections(client, location, sharding, layouts=settings.collections)
         case MemorySettings():
             from search.index.server.collections import QdrantCollections
             from search.index.server.connection import in_memory

@@ -36,6 +36,7 @@ from search.settings import Settings, StorageSettings
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+    from standin_grpc import GrpcStandIn
 
 OpenIndex = Callable[[str], VectorIndex]
 
@@ -206,6 +207,15 @@ def standin() -> Iterator[QdrantStandIn]:
 
 
 @pytest.fixture
+def standin_grpc(standin: QdrantStandIn) -> Iterator["GrpcStandIn"]:
+    """The gRPC port of the stand-in."""
+    from standin_grpc import GrpcStandIn
+
+    with GrpcStandIn(standin) as port:
+        yield port
+
+
+@pytest.fixture
 def client(standin: QdrantStandIn) -> Iterator[QdrantClient]:
     """Who writes into the stand-in as another program does."""
     client = QdrantClient(url=standin.url, check_compatibility=False)
@@ -240,7 +250,7 @@ def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         process.terminate()
 
 
-@pytest.fixture(params=["edge", "edge process", "memory", "standin", "patient", "server"])
+@pytest.fixture(params=["edge", "edge process", "memory", "standin", "grpc", "patient", "server"])
 def open_index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenIndex]:
     """Opens a collection of one engine by name; every collection is closed, and on a server dropped, in the end."""
     opened: list[VectorIndex] = []
@@ -274,6 +284,13 @@ def open_index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenI
 
             def make(name: str) -> VectorIndex:
                 return QdrantIndex(connect(server.url), name, server.url)
+
+        case "grpc":
+            port: GrpcStandIn = request.getfixturevalue("standin_grpc")
+            over: QdrantStandIn = request.getfixturevalue("standin")
+
+            def make(name: str) -> VectorIndex:
+                return QdrantIndex(connect(over.url, grpc_port=port.port), name, over.url)
 
         case _:
             url = request.getfixturevalue("server_url")

@@ -12,10 +12,12 @@ import httpx
 import pytest
 from serving import serving
 from standin import QdrantStandIn
+from standin_grpc import GrpcStandIn
 
 from search.documents import Document
 from search.index.edge.folder import DataFolder
-from search.index.server.connection import _Client
+from search.index.server.connection import ServerClient
+from search.index.server.nodes import Agreement, Node, Nodes
 from search.index.server.transport import BoundedTransport
 from search.searcher import Searcher
 from search.settings import Settings
@@ -113,7 +115,7 @@ def models(model_folder: Path, tmp_path: Path) -> dict[str, str]:
     }
 
 
-@pytest.fixture(params=["edge", "own process", "server", "memory"])
+@pytest.fixture(params=["edge", "own process", "server", "grpc", "memory"])
 def engine(request: pytest.FixtureRequest, models: dict[str, str]) -> Iterator[dict[str, str]]:
     match request.param:
         case "edge":
@@ -122,6 +124,10 @@ def engine(request: pytest.FixtureRequest, models: dict[str, str]) -> Iterator[d
             yield models | {"SEARCH_INDEX__ENGINE": "edge", "SEARCH_INDEX__OWN_PROCESS": "true"}
         case "memory":
             yield models | {"SEARCH_INDEX__ENGINE": "memory"}
+        case "grpc":
+            with QdrantStandIn() as server, GrpcStandIn(server) as port:
+                where = {"SEARCH_INDEX__URL": server.url, "SEARCH_INDEX__GRPC_PORT": str(port.port)}
+                yield models | {"SEARCH_INDEX__ENGINE": "qdrant", **where}
         case _:
             with QdrantStandIn() as server:
                 yield models | {"SEARCH_INDEX__ENGINE": "qdrant", "SEARCH_INDEX__URL": server.url}
@@ -321,12 +327,12 @@ class _Broken:
 def test_what_could_not_be_made_anew_is_not_used_in_a_child() -> None:
     parent = os.getpid()
 
-    def carried() -> BoundedTransport:
+    def carried() -> dict[str, Any]:
         if os.getpid() != parent:
             raise OSError("no descriptors")
-        return BoundedTransport(httpx.HTTPTransport(), 1)
+        return {"url": "http://127.0.0.1:1", "transport": BoundedTransport(httpx.HTTPTransport(), 1), "check_compatibility": False}
 
-    client = _Client(carried, url="http://127.0.0.1:1", check_compatibility=False)
+    client = ServerClient(Nodes([Node("http://127.0.0.1:1", carried, None)], 1, Agreement()))
     broken = _Broken()
     watch(broken)
     read, write = os.pipe()

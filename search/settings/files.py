@@ -20,7 +20,7 @@ from search.system.files import open_regular
 DOTENV, TOML = Path(".env"), Path("search.toml")  # in the working folder
 _LARGEST = 1_000_000  # bytes
 _Name = tuple[str, ...]  # of a setting, section by section
-_URLS: tuple[_Name, ...] = (("index", "url"), ("reranker", "url"), ("service", "traces_url"))
+_URLS: tuple[_Name, ...] = (("index", "url"), ("index", "urls"), ("reranker", "url"), ("service", "traces_url"))
 _ANYBODY = 0o002
 _MISSING = object()
 
@@ -126,7 +126,7 @@ def check_consent(sources: Sequence[Source]) -> None:
         if file and "config" in values:
             raise InvalidSettings(f"{file.path} names another file of settings (config); name it by --config or SEARCH_CONFIG")
     sends = [name for name in _URLS if not _is_loopback(_effective(sources, name)[0])]
-    if ("index", "url") in sends:
+    if {("index", "url"), ("index", "urls")} & set(sends):
         sends.append(("index", "ca_file"))  # who may pass for the server
     opens: list[_Name] = [("service", "hosts"), ("service", "origins")]
     others_reach_it = not is_local(str(_effective(sources, ("service", "host"))[0] or "localhost"))
@@ -147,7 +147,9 @@ def check_consent(sources: Sequence[Source]) -> None:
 
 
 def _is_loopback(url: Any) -> bool:
-    """Whether a URL stays on this machine; so does none at all, and what is none is refused elsewhere."""
+    """Whether a URL, or each of several, stays on this machine; so does none at all, and what is none is refused elsewhere."""
+    if isinstance(url, list | tuple):
+        return all(_is_loopback(one) for one in url)
     if not isinstance(url, str):
         return True
     try:

@@ -25,13 +25,19 @@ Device = Literal["auto", "cpu", "cuda"]
 ActiveDevice = Literal["cpu", "cuda"]  # what auto came to
 
 
+def _shown(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_shown(one) for one in value)
+    return without_secrets(value) if isinstance(value, str) and "://" in value else value
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)  # which may be a key
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         """As pydantic shows a value, but no password in a URL."""
         for name, value in super().__repr_args__():
-            yield name, without_secrets(value) if isinstance(value, str) and "://" in value else value
+            yield name, _shown(value)
 
 
 class EmbedderSettings(_Section):
@@ -218,13 +224,37 @@ class ServerSettings(_Section):
     engine: Literal["qdrant"] = "qdrant"
     url: str = Field("http://127.0.0.1:6333", description="https:// for TLS.")
     api_key: SecretStr | None = None
-    grpc: bool = Field(default=False, description="Speak gRPC for points, at `grpc_port`.")
-    grpc_port: PositiveInt = 6334
+    urls: tuple[str, ...] = Field((), description="Of other nodes of the same cluster, asked where `url` does not answer.")
+    protocol: Literal["auto", "grpc", "rest"] = Field(
+        "auto", description="Of points; auto: gRPC where the same server speaks it, REST otherwise. All else is asked over REST."
+    )
+    grpc_port: PositiveInt | None = Field(
+        None, description="None: 6334, which auto asks only beside a `url` of port 6333 without a path or a proxy."
+    )
+    grpc: bool | None = Field(None, description="As earlier versions had it: true is the protocol grpc, false rest.")
+    read_consistency: PositiveInt | Literal["majority", "quorum", "all"] | None = Field(
+        None, description="Replicas that have to agree on what is read; None: the one that is asked."
+    )
+    write_ordering: Literal["weak", "medium", "strong"] | None = Field(
+        None, description="In which order replicas apply writes; None: the server's choice, weak."
+    )
     timeout_s: PositiveInt = Field(10, description="Seconds until a request counts as lost.")
     ca_file: Path | None = Field(None, description="Certificate authority of the server, for TLS with a private one.")
     shards: PositiveInt | None = Field(None, description="Of a collection that is made; None: the server's choice.")
     replicas: PositiveInt | None = Field(None, description="Copies of each shard; None: the server's choice.")
     write_consistency: PositiveInt | None = Field(None, description="Replicas that confirm a write; None: the server's choice.")
+
+    @model_validator(mode="after")
+    def _said_once(self) -> Self:
+        if self.grpc is not None and "protocol" in self.model_fields_set and self.protocol != self.spoken:
+            said = str(self.grpc).lower()
+            raise ValueError(f"grpc = {said} and protocol = {self.protocol!r} contradict each other; leave grpc out")
+        return self
+
+    @property
+    def spoken(self) -> Literal["auto", "grpc", "rest"]:
+        """The protocol that was asked for, in the one way or the other."""
+        return self.protocol if self.grpc is None else "grpc" if self.grpc else "rest"
 
 
 class MemorySettings(_Section):

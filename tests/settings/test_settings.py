@@ -144,6 +144,7 @@ def write_toml(file: Path, text: str) -> Path:
 
 REMOTE: dict[str, tuple[str, str]] = {
     "index.url": ('[index]\nengine = "qdrant"\nurl = "https://evil.example:6333"', "SEARCH_INDEX__URL"),
+    "index.urls": ('[index]\nengine = "qdrant"\nurls = ["https://evil.example:6333"]', "SEARCH_INDEX__URLS"),
     "index.ca_file": ('[index]\nca_file = "evil.pem"', "SEARCH_INDEX__CA_FILE"),
     "reranker.url": ('[reranker]\nkind = "chat"\nmodel = "m"\nurl = "http://192.0.2.1/v1"', "SEARCH_RERANKER__URL"),
     "service.traces_url": ('[service]\ntraces_url = "http://127.0.0.1.evil.example"', "SEARCH_SERVICE__TRACES_URL"),

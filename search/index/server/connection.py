@@ -1,101 +1,166 @@
-"""How is a Qdrant server reached? One client, made from settings, with nothing sent yet."""
+"""How is a Qdrant server or cluster reached? One client, made from settings, with nothing sent yet."""
 
 import re
 import ssl
 import urllib.request
 import warnings
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import httpx
 from qdrant_client import QdrantClient
 
 from search.errors import IndexFailure, IndexFaulted, IndexRejected
 from search.index.server.errors import translated
+from search.index.server.nodes import Agreement, Node, Nodes
 from search.index.server.transport import LARGEST_ANSWER, BoundedTransport
 from search.network.addresses import Address, checked_key, is_local, read_address, without_secrets
 from search.system.forks import Unusable, abandon, watch
 
+Protocol = Literal["auto", "grpc", "rest"]
+REST_PORT, GRPC_PORT = 6333, 6334
+_RECONNECTED_WITHIN_MS = 2_000  # gRPC would wait up to two minutes before it looks again
 OLDEST = (1, 16)  # whose collections hold metadata
 
 
-class _Client(QdrantClient):
-    """Connects anew in a forked child: two processes on one connection would read each other's answers."""
+class ServerClient(QdrantClient):
+    """qdrant-client's own, over several nodes.
 
-    def __init__(self, carried: Callable[[], BoundedTransport], **options: Any) -> None:
-        self._carried = carried
-        self._options = options
-        super().__init__(**options, transport=carried())
+    Connects anew in a forked child: two processes on one connection would read each other's answers.
+    """
+
+    def __init__(self, nodes: Nodes) -> None:
+        """Take the nodes over."""
+        self.nodes = nodes
+        # Its own remote asks nobody: not now for the version, which `search doctor` does, and not later.
+        super().__init__(url=nodes.nodes[0].url, check_compatibility=False, transport=httpx.BaseTransport())
+        self._client: Any = nodes
         watch(self)
 
     def after_fork(self) -> None:
-        abandon(self._client)
-        self._client: Any = Unusable("the connection to the Qdrant server", IndexFaulted, "open another")  # should the rest fail
+        """Make all connections anew."""
+        abandoned = self.nodes
+        abandon(abandoned)
+        self._client = Unusable("the connection to the Qdrant server", IndexFaulted, "open another")  # should the rest fail
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the parent was warned
-            super().__init__(**self._options, transport=self._carried())
+            self.nodes = self._client = abandoned.again()
 
 
 def connect(
-    url: str, *, api_key: str | None = None, grpc_port: int | None = None, timeout_s: int = 10, ca_file: Path | None = None
-) -> QdrantClient:
+    url: str,
+    *,
+    urls: Sequence[str] = (),
+    api_key: str | None = None,
+    protocol: Protocol | None = None,
+    grpc_port: int | None = None,
+    timeout_s: int = 10,
+    ca_file: Path | None = None,
+    agreement: Agreement | None = None,
+) -> ServerClient:
     """Make a client; nothing is sent yet.
 
     Args:
         url: http:// or https://, with a port unless it is 6333; a user and password in it are sent as such.
+        urls: of other nodes of the same cluster, asked where this one does not answer.
         api_key: sent with every request.
-        grpc_port: speak gRPC for points at this port; None for REST.
+        protocol: for points; "auto": gRPC where the same server speaks it. None: "grpc" if there is a port for it, else "rest".
+        grpc_port: of every node; None: 6334 for "grpc", and for "auto" with a URL of port 6333.
         timeout_s: seconds until a request counts as lost.
         ca_file: PEM file of a private certificate authority.
+        agreement: of replicas.
 
     Raises:
-        IndexRejected: the URL, the proxy or the certificate file cannot be used.
+        IndexRejected: a URL, the proxy or the certificate file cannot be used.
         InvalidSettings: the API key cannot be sent.
     """
+    key = checked_key(api_key, "the index's api_key")
+    chosen: Protocol = protocol or ("rest" if grpc_port is None else "grpc")
+    addresses = [_address(one, chosen) for one in dict.fromkeys((url, *urls))]
+    try:
+        verify = ssl.create_default_context(cafile=str(ca_file)) if ca_file else None
+        authority = ca_file.read_bytes() if ca_file else None
+    except OSError as error:
+        raise IndexRejected(f"the certificate authority in {ca_file} cannot be read: {error}") from error
+    nodes = [_node(one, key, chosen, grpc_port, timeout_s, (verify, authority)) for one in addresses]
+    return ServerClient(Nodes(nodes, timeout_s, agreement or Agreement()))
+
+
+def _address(url: str, protocol: Protocol) -> Address:
     try:
         address = read_address(url)
     except ValueError as error:
         message = f"{without_secrets(url)!r} is not the URL of a Qdrant server: {error}; write it like http://127.0.0.1:6333"
         raise IndexRejected(message) from error
-    if address.credentials and grpc_port:
+    if address.credentials and protocol == "grpc":
         raise IndexRejected("a user and password in the server's URL work over REST only; leave them or grpc out")
-    local = is_local(address.host)
-    try:
-        verify = ssl.create_default_context(cafile=str(ca_file)) if ca_file else address.url.startswith("https:")
-        authority = ca_file.read_bytes() if ca_file else None
-    except OSError as error:
-        raise IndexRejected(f"the certificate authority in {ca_file} cannot be read: {error}") from error
+    return address
+
+
+def _node(
+    address: Address,
+    api_key: str | None,
+    protocol: Protocol,
+    grpc_port: int | None,
+    timeout_s: int,
+    trusted: tuple[Any, bytes | None],
+) -> Node:
+    """One node, not yet asked; `trusted` is what its certificate is checked by, for REST and for gRPC."""
+    local, proxy, (verify, authority) = is_local(address.host), _proxy(address), trusted
     # Without limits the client keeps no connection to localhost.
-    carrier: dict[str, Any] = {"verify": verify, "limits": httpx.Limits(max_keepalive_connections=8), "proxy": _proxy(address)}
-
-    def carried() -> BoundedTransport:
-        return BoundedTransport(httpx.HTTPTransport(**carrier), timeout_s)
-
-    try:
-        carried().close()
-    except (ValueError, ImportError, httpx.InvalidURL) as error:
-        message = "the proxy that the environment names (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY) cannot be used; write it like http://host:3128"
-        raise IndexRejected(message) from error
-    grpc_options: dict[str, Any] = {"grpc.max_receive_message_length": LARGEST_ANSWER}
+    secure = address.url.startswith("https:")
+    carrier: dict[str, Any] = {"verify": verify or secure, "limits": httpx.Limits(max_keepalive_connections=8), "proxy": proxy}
+    grpc_options: dict[str, Any] = {
+        "grpc.max_receive_message_length": LARGEST_ANSWER,
+        "grpc.initial_reconnect_backoff_ms": 200,
+        "grpc.max_reconnect_backoff_ms": _RECONNECTED_WITHIN_MS,
+    }
     if authority is not None:
         grpc_options["root_certificates"] = authority
     if local:
         grpc_options["grpc.enable_http_proxy"] = 0
+
+    def options() -> dict[str, Any]:
+        return {
+            "url": address.url,
+            "api_key": api_key,
+            "grpc_options": dict(grpc_options),
+            "timeout": timeout_s,
+            "check_compatibility": False,
+            "auth": address.credentials,
+            "transport": BoundedTransport(httpx.HTTPTransport(**carrier), timeout_s),
+        }
+
+    try:
+        httpx.HTTPTransport(**carrier).close()
+    except (ValueError, ImportError, httpx.InvalidURL) as error:
+        message = "the proxy that the environment names (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY) cannot be used; write it like http://host:3128"
+        raise IndexRejected(message) from error
+    port, reason = _over(address, protocol, grpc_port, proxied=proxy is not None)
     with warnings.catch_warnings():
         if local:  # a key that never leaves this machine needs no warning
             warnings.filterwarnings("ignore", "Api key is used with an insecure connection", UserWarning)
-        return _Client(
-            carried,
-            url=address.url,
-            api_key=checked_key(api_key, "the index's api_key"),
-            prefer_grpc=grpc_port is not None,
-            grpc_port=grpc_port or 6334,
-            grpc_options=grpc_options,
-            timeout=timeout_s,
-            check_compatibility=False,  # it would ask the server now; `search doctor` does
-            auth=address.credentials,
-        )
+        return Node(address.url, options, port, reason)
+
+
+def _over(address: Address, protocol: Protocol, grpc_port: int | None, *, proxied: bool) -> tuple[int | None, str]:
+    """The port for gRPC, if it is to be spoken or tried, and why it is, or neither; no reason where that is to be found out."""
+    if protocol == "rest":
+        return None, "as the settings say"
+    if protocol == "grpc":
+        return grpc_port or GRPC_PORT, "as the settings say"
+    parts = urlsplit(address.url)
+    if parts.path.strip("/"):
+        return None, "the URL has a path, and gRPC has none"
+    if address.credentials:
+        return None, "the URL has a user and password, which gRPC does not send"
+    if proxied:
+        return None, "a proxy stands between, named by the environment"
+    if grpc_port is None and parts.port not in {None, REST_PORT}:
+        return None, f"the URL's port is not {REST_PORT}, and no grpc_port is set"
+    return grpc_port or GRPC_PORT, ""
 
 
 def check_version(client: QdrantClient, location: str) -> None:

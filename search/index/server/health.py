@@ -10,7 +10,7 @@ from qdrant_client import QdrantClient, models
 from search.errors import CollectionNotFound, IndexDenied, IndexFailure
 from search.index.collections import HealthCheck
 from search.index.exact import without_wildcard
-from search.index.server.connection import OLDEST, numbers_of
+from search.index.server.connection import OLDEST, ServerClient, numbers_of
 from search.index.server.conversion import spec_of, to_schema
 from search.index.server.errors import translated
 from search.index.server.limits import indexes_needed, limits_of
@@ -47,6 +47,7 @@ def checks(client: QdrantClient, location: str, target: str | None, declared: Ma
     """
     asked = _Asked(client, location, target or "", declared)
     yield from _looked("server", asked, _server)
+    yield from _looked("protocol", asked, _protocol)
     yield from _looked("nodes", asked, _nodes)
     if target is not None:
         yield from _looked("shards", asked, _shards)
@@ -78,6 +79,22 @@ def _server(asked: _Asked) -> tuple[str, str, Mapping[str, float]]:
     old = f"upgrade it, one minor version after the other: collections need {least} or newer" if numbers < OLDEST else ""
     newer = f" ({least} is the least, and {'.'.join(map(str, _MEASURED))} the one that this package is measured with)"
     return f"Qdrant {version} at {asked.location}{newer if numbers < _MEASURED else ''}", old, {}
+
+
+def _protocol(asked: _Asked) -> tuple[str, str, Mapping[str, float]]:
+    """What is spoken with each address; several ones are looked at one by one."""
+    nodes = asked.client.nodes.nodes if isinstance(asked.client, ServerClient) else []
+    if len(nodes) == 1:
+        return nodes[0].spoken(), "", {}
+    lines, silent = [], []
+    for node in nodes:
+        try:
+            with translated(f"the Qdrant server at {node.url}"):
+                lines.append(f"{node.url} (Qdrant {node.rest.info().version}): {node.spoken()}")
+        except IndexFailure as error:
+            silent.append(str(error))
+    problem = f"{len(silent)} of {len(nodes)} addresses do not answer: {'; '.join(silent)}" if silent else ""
+    return "; ".join(lines) or "none", problem, {"addresses": len(nodes), "addresses_failing": len(silent)}
 
 
 def _nodes(asked: _Asked) -> tuple[str, str, Mapping[str, float]]:

@@ -33,6 +33,12 @@ def within(seconds: float | None) -> Iterator[None]:
         _within.reset(before)
 
 
+def left_of(seconds: float | None) -> float | None:
+    """So many seconds, or fewer if the context gives fewer; None for any number."""
+    bound = _within.get()
+    return bound if seconds is None else min(seconds, bound or seconds)
+
+
 class AnswerRefusedError(Exception):
     """An answer that no Qdrant would send."""
 
@@ -61,8 +67,7 @@ class BoundedTransport(httpx.BaseTransport):
             AnswerRefusedError: it is compressed, or too large.
         """
         request.headers["Accept-Encoding"] = "identity"
-        seconds = request.extensions.get("timeout", {}).get("read") or self._timeout_s
-        seconds = min(seconds, _within.get() or seconds)
+        seconds = left_of(request.extensions.get("timeout", {}).get("read") or self._timeout_s) or self._timeout_s
         self._clock.start(seconds)
         answer = self._carrier.handle_request(request)
         try:

@@ -1,0 +1,218 @@
+"""Points go over gRPC where the same server speaks it, and over REST otherwise: found out once, in a bounded time, and told."""
+
+import json
+import os
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from standin import Fault, QdrantStandIn
+from standin_grpc import GrpcStandIn
+
+from search.cli.doctor import examine
+from search.documents import Document
+from search.errors import IndexRejected, IndexTimeout, IndexUnreachable, InvalidSettings
+from search.index.contract import CollectionSpec, Point, Query
+from search.index.server.connection import ServerClient, connect
+from search.index.server.index import QdrantIndex
+from search.searcher import Searcher, open_search
+from search.settings import Settings
+
+SPEC = CollectionSpec(4, "model@1")
+VECTOR = np.array([1, 0, 0, 0], np.float32)
+TEXTS = [Document(id=f"d{i}", text=f"Number {i} is about cats.", metadata={"year": 2000 + i}) for i in range(12)]
+
+
+@pytest.fixture
+def both(standin_grpc: GrpcStandIn) -> GrpcStandIn:
+    return standin_grpc
+
+
+def opened(url: str, model_folder: Path, tmp_path: Path, **index: Any) -> Searcher:
+    where = {"engine": "qdrant", "url": url, **index}
+    model = {"model": str(model_folder / "embedder-mean")}
+    return open_search(Settings(index=where, embedder=model, reranker={"kind": "none"}, data_dir=tmp_path))
+
+
+def told(searcher: Searcher) -> str:
+    return next(one.detail for one in examine(searcher.settings) if one.name == "protocol")
+
+
+def test_points_go_over_grpc_where_it_is_spoken(
+    standin: QdrantStandIn, both: GrpcStandIn, model_folder: Path, tmp_path: Path
+) -> None:
+    """And everything else goes over REST; the answers are the same."""
+    with opened(standin.url, model_folder, tmp_path, protocol="rest") as searcher:
+        searcher.ingest(TEXTS)
+        query: dict[str, Any] = {"limit": 5, "filter": {"must": [{"key": "metadata.year", "range": {"gte": 2003}}]}}
+        expected = [(hit.document_id, hit.text, dict(hit.metadata)) for hit in searcher.search("cats 5", **query).hits]
+        scores = [hit.score for hit in searcher.search("cats 5", **query).hits]
+        assert told(searcher) == "REST (as the settings say)"
+        assert not both.calls
+    with opened(standin.url, model_folder, tmp_path, grpc_port=both.port) as searcher:
+        standin.headers.clear()
+        result = searcher.search("cats 5", **query)
+        assert [(hit.document_id, hit.text, dict(hit.metadata)) for hit in result.hits] == expected
+        assert [hit.score for hit in result.hits] == pytest.approx(scores, abs=1e-6)
+        assert both.calls.count("HealthCheck") == 1
+        report = searcher.ingest([*TEXTS, Document(id="new", text="Another one.")])
+        assert (report.unchanged, report.added) == (12, 1)
+        assert searcher.count() == 13
+        searcher.delete(ids=["new"])
+        assert searcher.count() == 12
+        assert {"query/batch", "scroll", "count", "upsert", "delete"} <= set(both.calls)
+        assert both.calls.count("HealthCheck") == 1  # it is found out once
+        assert told(searcher) == f"points over gRPC (port {both.port}), the rest over REST"
+
+
+@pytest.mark.parametrize(
+    ("index", "reason"),
+    [
+        ({}, "REST (the URL's port is not 6333, and no grpc_port is set)"),
+        ({"protocol": "rest", "grpc_port": 1}, "REST (as the settings say)"),
+        ({"grpc": False, "grpc_port": 1}, "REST (as the settings say)"),
+        ({"grpc_port": 1}, "REST (no gRPC at port 1: UNAVAILABLE)"),
+    ],
+)
+def test_rest_otherwise_and_why(
+    index: dict[str, Any], reason: str, standin: QdrantStandIn, model_folder: Path, tmp_path: Path
+) -> None:
+    with opened(standin.url, model_folder, tmp_path, **index) as searcher:
+        assert searcher.ingest(TEXTS).added == 12
+        assert len(searcher.search("cats").hits) == 10
+        assert told(searcher) == reason
+
+
+def test_a_firewall_that_says_nothing_costs_a_second_once(standin: QdrantStandIn) -> None:
+    with socket.socket() as silent:  # it never accepts: its queue is full, and more connections wait
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(0)
+        port = silent.getsockname()[1]
+        waiting = [socket.socket() for _ in range(4)]
+        for one in waiting:
+            one.setblocking(False)  # noqa: FBT003  # the name is of the standard library
+            one.connect_ex(("127.0.0.1", port))
+        index = made(standin.url, protocol="auto", grpc_port=port)
+        index.ensure(SPEC, create=True)
+        started = time.monotonic()
+        assert index.count() == 0
+        assert time.monotonic() - started < 3
+        started = time.monotonic()
+        assert index.count() == 0
+        assert time.monotonic() - started < 0.5
+        index.close()
+        for one in waiting:
+            one.close()
+
+
+def made(url: str, **options: Any) -> QdrantIndex:
+    return QdrantIndex(connect(url, **options), "documents", url)
+
+
+def spoken(client: ServerClient) -> str:
+    try:
+        return client.nodes.nodes[0].spoken()
+    finally:
+        client.close()
+
+
+def test_another_server_at_the_grpc_port_is_not_written_to(standin: QdrantStandIn) -> None:
+    with QdrantStandIn() as other, GrpcStandIn(other) as port:
+        other.version = "1.18.1"
+        index = made(standin.url, protocol="auto", grpc_port=port.port)
+        index.ensure(SPEC, create=True)
+        index.upsert([Point("1", VECTOR, {"text": "x"})])
+        assert index.count() == 1
+        assert port.calls == ["HealthCheck"]
+        index.close()
+        assert spoken(connect(standin.url, protocol="auto", grpc_port=port.port)) == (
+            f"REST (at port {port.port} another server answers, of version 1.18.1)"
+        )
+
+
+def test_what_cannot_hold_grpc_is_not_asked(both: GrpcStandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    for url, reason in (
+        ("http://127.0.0.1:6333/prefix", "REST (the URL has a path, and gRPC has none)"),
+        ("http://user:s3cret@127.0.0.1:6333", "REST (the URL has a user and password, which gRPC does not send)"),
+    ):
+        assert spoken(connect(url, protocol="auto", grpc_port=both.port)) == reason
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    client = connect("http://qdrant.example:6333", protocol="auto", grpc_port=both.port)
+    assert spoken(client) == "REST (a proxy stands between, named by the environment)"
+    assert not both.calls
+
+
+def test_a_server_that_is_not_there_yet_is_looked_at_again(standin: QdrantStandIn, both: GrpcStandIn) -> None:
+    standin.faults.extend([Fault(reset=True)] * 2)
+    client = connect(standin.url, protocol="auto", grpc_port=both.port)
+    node = client.nodes.nodes[0]
+    assert node.spoken() == "REST (it does not answer now)"
+    standin.faults.clear()
+    assert node.spoken() == f"points over gRPC (port {both.port}), the rest over REST"
+    client.close()
+
+
+def test_a_budget_holds_over_grpc_to_the_millisecond(standin: QdrantStandIn, both: GrpcStandIn) -> None:
+    index = made(standin.url, protocol="grpc", grpc_port=both.port)
+    index.ensure(SPEC, create=True)
+    standin.faults.append(Fault(delay_s=2))
+    started = time.monotonic()
+    with pytest.raises(IndexTimeout, match="300 ms that a budget left it"):
+        index.query(Query(VECTOR, timeout_s=0.3), 5)
+    assert time.monotonic() - started < 1
+    index.close()
+
+
+def test_a_server_that_was_gone_is_spoken_to_again_soon(standin: QdrantStandIn) -> None:
+    """gRPC would wait for up to two minutes."""
+    with GrpcStandIn(standin) as port:
+        index = made(standin.url, protocol="grpc", grpc_port=port.port)
+        index.ensure(SPEC, create=True)
+        assert index.count() == 0
+        number = port.port
+    for _ in range(30):
+        with pytest.raises(IndexUnreachable):
+            index.count()
+        time.sleep(0.1)
+    with GrpcStandIn(standin, port=number):
+        for left in reversed(range(40)):
+            try:
+                index.count()
+                break
+            except IndexUnreachable:
+                assert left
+                time.sleep(0.1)
+    index.close()
+
+
+def test_the_old_setting_and_the_new_one() -> None:
+    def given(**index: Any) -> str:
+        return str(Settings(index={"engine": "qdrant", **index}).index.spoken)  # type: ignore[union-attr]
+
+    assert [given(), given(grpc=True), given(grpc=False), given(protocol="rest")] == ["auto", "grpc", "rest", "rest"]
+    assert given(grpc=True, protocol="grpc") == "grpc"
+    with pytest.raises(InvalidSettings, match="grpc = true and protocol = 'rest' contradict each other; leave grpc out"):
+        given(grpc=True, protocol="rest")
+    with pytest.raises(IndexRejected, match="over REST only"):
+        connect("http://user:s3cret@127.0.0.1:6333", protocol="grpc")
+
+
+def test_a_forked_child_speaks_grpc_by_connections_of_its_own(standin: QdrantStandIn) -> None:
+    with GrpcStandIn(standin) as port:
+        index = made(standin.url, protocol="auto", grpc_port=port.port)
+        index.ensure(SPEC, create=True)
+        index.upsert([Point(str(number), VECTOR, {"text": "x", "number": number}) for number in range(5)])
+        read, write = os.pipe()
+        if (child := os.fork()) == 0:
+            os.write(write, json.dumps([index.count() for _ in range(20)]).encode())
+            os._exit(0)
+        os.close(write)
+        mine = [index.count() for _ in range(20)]
+        with os.fdopen(read) as stream:
+            assert json.loads(stream.read() or "null") == mine == [5] * 20
+        assert os.waitpid(child, 0)[1] == 0
+        assert port.calls.count("HealthCheck") == 1
+        index.close()
