@@ -119,13 +119,27 @@ def as_made(storage: StorageSettings, quantization: str, noted: Any) -> StorageS
         quantization: the collection's: "none", "scalar" or "binary".
         noted: what was noted of its storage when it was made, from a file or a server, where anybody may write.
     """
-    if quantization == storage.quantization:
+    if quantization == (storage.quantization or "none"):
         return storage
     try:
         return StorageSettings.model_validate({"oversampling": noted["oversampling"], "quantization": quantization})
     except (KeyError, TypeError, ValidationError):
         known = quantization if quantization in {"scalar", "binary"} else "none"
         return StorageSettings.model_validate({"quantization": known})
+
+
+def as_replaced(storage: StorageSettings, details: Mapping[str, Any]) -> StorageSettings:
+    """How a collection is made in the place of another, or as a copy: quantized like it, where the settings say nothing of that.
+
+    Args:
+        storage: what the settings say.
+        details: what the engine tells of the other one.
+    """
+    if storage.quantization is not None:
+        return storage
+    noted = details.get("storage") or {}
+    made = as_made(storage, details.get("quantization") or noted.get("quantization") or "none", noted)
+    return storage.model_copy(update={"quantization": made.quantization, "oversampling": made.oversampling})
 
 
 def versions(name: str, names: Iterable[str]) -> list[str]:

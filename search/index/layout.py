@@ -119,9 +119,21 @@ class Layout:
             return renamed
         return {"must": [self.filter, *([] if renamed is None else [renamed])]}
 
+    def in_ours(self, path: str) -> str | None:
+        """Where a field of theirs lies in a passage of this package, if filters can ask for it there."""
+        if path == self.title:
+            return "title"
+        if self.metadata:
+            return f"metadata{path.removeprefix(self.metadata)}" if path.startswith(f"{self.metadata}.") else None
+        first = path.partition(".")[0]
+        return None if first in self._taken or first.startswith("_") else f"metadata.{path}"
+
+    @property
+    def _taken(self) -> set[str]:
+        return {path.partition(".")[0] for path in (self.text, self.title, self.document_id) if path}
+
     def _rest(self, payload: Payload) -> dict[str, Any]:
-        taken = {path.partition(".")[0] for path in (self.text, self.title, self.document_id) if path}
-        return {name: value for name, value in payload.items() if name not in taken and not name.startswith("_")}
+        return {name: value for name, value in payload.items() if name not in self._taken and not name.startswith("_")}
 
     def _renamed(self, filter: PlainFilter) -> PlainFilter:
         made: dict[str, Any] = {clause: self._each(filter[clause]) for clause in _CLAUSES if clause in filter}

@@ -16,7 +16,7 @@ from search.documents import Document, Retrieval, check_strings
 from search.embedding.dense import Embedder
 from search.embedding.sparse import WordsLike, words_like
 from search.errors import IndexMismatch, ReindexRefused
-from search.index.collections import CollectionInfo, Collections
+from search.index.collections import CollectionInfo, Collections, as_replaced
 from search.index.contract import CollectionSpec, VectorIndex
 from search.index.points import passages
 from search.ingestion.chunking import Chunker
@@ -147,6 +147,7 @@ class Reindexing:
         if info.spec is None:
             message = f"collection {self._name!r} at {info.location} was not made by this package, and cannot be read by it"
             raise ReindexRefused(message)
+        self._storage = as_replaced(self._storage, info.details)
         old_embedder = None if live_embedder is None else live_embedder(info.spec.fingerprint)  # before hours of embedding
         live = wrap(self._collections.open(info.name, self._storage))
         spec = self._spec

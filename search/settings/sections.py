@@ -169,8 +169,10 @@ PayloadType = Literal["keyword", "integer", "float", "bool"]
 class StorageSettings(_Section):
     """How a collection is kept. Decided when it is made; `search reindex` makes it anew."""
 
-    quantization: Literal["none", "scalar", "binary"] = Field(
-        "none", description="Copies of the vectors in int8 or in single bits, which are searched first: 4 or 32 times less memory."
+    quantization: Literal["none", "scalar", "binary"] | None = Field(
+        None,
+        description="Copies of the vectors in int8 or in single bits, which are searched first: 4 or 32 times less memory. None: as "
+        "the collection has it that is replaced or adopted, and none in others.",
     )
     oversampling: float = Field(
         3.0, ge=1, description="With quantization: times as many candidates are found with it and rescored with the whole vectors."

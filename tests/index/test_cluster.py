@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from qdrant_client import QdrantClient, models
 from standin import Fault, QdrantStandIn
 
 from search.documents import Document
@@ -67,6 +68,84 @@ def test_what_replaces_a_collection_is_spread_like_it(cluster: QdrantStandIn, mo
         searcher.collections.switch("documents", "documents.v2")
         searcher.reindex(Settings(**{**dict(searcher.settings), "chunking": {"tokens": 20, "overlap": 0}}), check=False)
         assert spread(searcher, "documents.v3") == (6, 3, 2)
+
+
+def test_what_replaces_a_collection_is_quantized_like_it(standin: QdrantStandIn, model_folder: Path) -> None:
+    def again(**storage: Any) -> tuple[str, dict[str, Any]]:
+        """What becomes of the collection with settings that say this of storage."""
+        settings: dict[str, Any] = {**dict(searcher.settings), "storage": storage}
+        settings["chunking"] = {"tokens": 20 + len(searcher.collections.names()), "overlap": 0}
+        new = searcher.reindex(Settings(**settings), check=False).new
+        told = searcher.collections.info(new).details
+        return told["quantization"], told["storage"]
+
+    with opened(standin, model_folder) as searcher:
+        searcher.ingest(TEXTS)
+        assert again(quantization="scalar", oversampling=5.0)[0] == "scalar"
+        quantization, storage = again(on_disk=True)
+        assert quantization == "scalar"
+        assert (storage["quantization"], storage["oversampling"], storage["on_disk"]) == ("scalar", 5.0, True)
+        assert searcher.search("cats", limit=3).hits
+        assert again(quantization="none")[0] == "none"
+        assert again()[0] == "none"
+
+
+def made_by_hand(client: QdrantClient, name: str, prefix: str = "metadata.") -> None:
+    client.create_payload_index(name, f"{prefix}team", models.PayloadSchemaType.KEYWORD)
+    client.create_payload_index(name, f"{prefix}year", models.PayloadSchemaType.INTEGER)
+    client.create_payload_index(name, f"{prefix}place", models.PayloadSchemaType.GEO)
+    tenants = models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True)
+    client.create_payload_index(name, f"{prefix}tenant", tenants)
+
+
+BY_HAND = {
+    "metadata.team": "keyword",
+    "metadata.year": "float",  # see search.index.exact
+    "metadata.place": "geo",
+    "metadata.tenant": {"type": "keyword", "is_tenant": True},
+}
+OURS = {"document_id": "keyword", "revision": "keyword"}
+
+
+def test_what_replaces_a_collection_has_the_indexes_that_somebody_made(
+    standin: QdrantStandIn, client: QdrantClient, model_folder: Path
+) -> None:
+    with opened(standin, model_folder) as searcher:
+        searcher.ingest(TEXTS)
+        made_by_hand(client, "documents.v1")
+    with opened(standin, model_folder, "embedder-cls") as searcher:
+        assert searcher.reindex(check=False).new == "documents.v2"
+        assert standin.indexed["documents.v2"] == OURS | BY_HAND
+        standin.requests.clear()
+        searcher.ingest(TEXTS)
+        assert not [one for one in standin.requests if one.endswith("/index")]
+
+
+@pytest.mark.parametrize("nested", [True, False], ids=["in an object", "flat"])
+def test_what_is_adopted_keeps_the_indexes_of_its_metadata(
+    nested: bool,  # noqa: FBT001
+    standin: QdrantStandIn,
+    client: QdrantClient,
+    model_folder: Path,
+) -> None:
+    """Under their names here; of fields that are no metadata there is none to keep."""
+    with opened(standin, model_folder) as searcher:
+        client.create_collection("theirs", models.VectorParams(size=searcher.embedder.dimension, distance=models.Distance.COSINE))
+        vectors = searcher.embedder.embed_passages([one.text for one in TEXTS])
+        points = []
+        for number, (one, vector) in enumerate(zip(TEXTS, vectors, strict=True)):
+            about = {"source": one.id, "year": 2000}
+            payload = {"page_content": one.text, **({"metadata": about} if nested else about)}
+            points.append(models.PointStruct(id=number, vector=vector.tolist(), payload=payload))
+        client.upsert("theirs", points)
+        made_by_hand(client, "theirs", "metadata." if nested else "")
+        client.create_payload_index("theirs", "page_content", models.PayloadSchemaType.TEXT)
+        for _ in range(2):  # what is there is not made again
+            standin.requests.clear()
+            searcher.adopt("theirs")
+        assert not [one for one in standin.requests if one.endswith("/index")]
+        assert standin.indexed["documents.v1"] == OURS | BY_HAND
+        assert searcher.search("cats", limit=3).hits
 
 
 def test_a_collection_that_is_sharded_by_keys_is_not_replaced(cluster: QdrantStandIn, model_folder: Path) -> None:

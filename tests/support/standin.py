@@ -47,31 +47,50 @@ class QdrantStandIn:
         self.headers: deque[dict[str, str]] = deque(maxlen=100)  # likewise, in small letters
         self.version = "1.19.0"
         self.refused = ""  # points with this in their text are refused, as some server's limits would have it
-        self.nodes = nodes  # of the cluster that this would be the first of
-        self.dead: set[int] = set()  # shards that this node does not hold whole at the moment
-        self.lost: set[int] = set()  # nodes that are gone; the first, number 0, is the one that is asked
+        self.nodes = nodes  # of the cluster, each with a URL of its own; `url` is that of the first, number 0
+        self.dead: set[int] = set()  # shards that the first node does not hold whole at the moment
+        self.lost: set[int] = set()  # nodes that are gone
+        self.stopped: set[int] = set()  # nodes that take requests and say nothing
+        self.served: deque[int] = deque(maxlen=1000)  # which node got each request
         self.ailing: dict[str, Any] = {}  # what collections tell instead of being well, such as their optimizer's status
         self.strict: dict[str, Any] = {}  # strict mode of all collections
         self._spread: dict[str, dict[str, Any]] = {}  # how collections were made
-        self.indexed: dict[str, dict[str, str]] = {}  # payload indexes: type by field by collection; filters ask none of them
+        self.indexed: dict[str, dict[str, Any]] = {}  # payload indexes: type by field by collection; filters ask none of them
         self._quantized: dict[str, Any] = {}  # likewise; vectors are compared whole all the same
         self._client = QdrantClient(":memory:")
         self._lock = threading.Lock()
-        self._server = _Server(("127.0.0.1", 0), _handler(self))
-        if tls:
-            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
-        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+        self.closed = False
+        self._asked = threading.local()  # whose `node` is the one that a thread answers for
+        self._servers = [_Server(("127.0.0.1", 0), _handler(self, node)) for node in range(nodes)]
+        for server in self._servers if tls else []:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
+        self.urls = [f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}" for server in self._servers]
+        self.url = self.urls[0]
+        poll: dict[str, Any] = {"kwargs": {"poll_interval": 0.02}}
+        self._threads = [threading.Thread(target=server.serve_forever, **poll) for server in self._servers]
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        self.closed = True
+        self.stopped.clear()
+        for server, thread in zip(self._servers, self._threads, strict=True):
+            server.shutdown()
+            thread.join()
+            server.server_close()
         self._client.close()
+
+    @property
+    def node(self) -> int:
+        """Which node answers in this thread."""
+        return getattr(self._asked, "node", 0)
+
+    @node.setter
+    def node(self, number: int) -> None:
+        self._asked.node = number
 
     def answer(self, method: str, path: str, body: dict[str, Any]) -> tuple[int, Any]:
         """Carry a request out; the status and the result."""
@@ -103,7 +122,7 @@ class QdrantStandIn:
                     told |= self.ailing
                     if self.strict:
                         told["config"]["strict_mode_config"] = {"enabled": True, **self.strict}
-                    told["payload_schema"] = {field: {"data_type": kind, "points": 0} for field, kind in kinds.items()}
+                    told["payload_schema"] = {field: _schema(kind) for field, kind in kinds.items()}
                     return 200, told
                 case ["GET", "cluster"]:
                     return 200, self._status()
@@ -155,7 +174,7 @@ class QdrantStandIn:
                 case _:
                     return 404, f"the stand-in has no {method} {path}"
 
-    def _refusal(self, path: str, body: dict[str, Any], indexed: dict[str, str]) -> str:
+    def _refusal(self, path: str, body: dict[str, Any], indexed: dict[str, Any]) -> str:
         """Why strict mode refuses a request, in the server's words; empty if it does not."""
         strict, searches = self.strict, body.get("searches", [])
         filters = [one.get("filter") or {} for one in [body, *searches]]
@@ -186,20 +205,29 @@ class QdrantStandIn:
         return {one.alias_name: one.collection_name for one in self._client.get_aliases().aliases}.get(name, name)
 
     def _cluster(self, spread: dict[str, Any], points: int) -> dict[str, Any]:
-        """Where shards lie, as the first node tells it: a shard's replicas stand on nodes that follow each other."""
+        """Where shards lie, as a node tells it: a shard's replicas stand on nodes that follow each other."""
         shards, replicas = spread["shard_number"], min(spread["replication_factor"], self.nodes)
         places = [(shard, (shard + copy) % self.nodes) for shard in range(shards) for copy in range(replicas)]
         local = [
-            {"shard_id": shard, "points_count": points // shards, "state": "Dead" if shard in self.dead else "Active"}
+            {"shard_id": shard, "points_count": points // shards, "state": "Dead" if self._is_dead(shard, node) else "Active"}
             for shard, node in places
-            if node == 0
+            if node == self.node
         ]
         remote = [
-            {"shard_id": shard, "peer_id": 1000 + node, "state": "Dead" if node in self.lost else "Active"}
+            {"shard_id": shard, "peer_id": 1000 + node, "state": "Dead" if self._is_dead(shard, node) else "Active"}
             for shard, node in places
-            if node != 0
+            if node != self.node
         ]
-        return {"peer_id": 1000, "shard_count": shards, "local_shards": local, "remote_shards": remote, "shard_transfers": []}
+        return {
+            "peer_id": 1000 + self.node,
+            "shard_count": shards,
+            "local_shards": local,
+            "remote_shards": remote,
+            "shard_transfers": [],
+        }
+
+    def _is_dead(self, shard: int, node: int) -> bool:
+        return node in self.lost or (node == 0 and shard in self.dead)
 
     def _status(self) -> dict[str, Any]:
         if self.nodes == 1:
@@ -209,7 +237,7 @@ class QdrantStandIn:
         quorum = len(self.lost) < self.nodes / 2
         return {
             "status": "enabled",
-            "peer_id": 1000,
+            "peer_id": 1000 + self.node,
             "peers": {str(peer): {"uri": uri} for peer, uri in nodes.items()},
             "raft_info": {
                 "term": 3,
@@ -236,7 +264,7 @@ class QdrantStandIn:
         return self._client.create_collection(name, vectors, sparse_vectors_config=sparse or None, metadata=body.get("metadata"))
 
 
-def _handler(standin: QdrantStandIn) -> type[BaseHTTPRequestHandler]:
+def _handler(standin: QdrantStandIn, node: int) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         disable_nagle_algorithm = True  # or every answer waits 40 ms for an acknowledgement
         protocol_version = "HTTP/1.1"
@@ -252,9 +280,16 @@ def _handler(standin: QdrantStandIn) -> type[BaseHTTPRequestHandler]:
         def _serve(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             standin.headers.append({name.lower(): value for name, value in self.headers.items()})
+            standin.node = node
+            standin.served.append(node)
+            while node in standin.stopped:
+                time.sleep(0.02)
+            if standin.closed:
+                self.close_connection = True
+                return
             fault = standin.faults.popleft() if standin.faults else Fault()
             time.sleep(fault.delay_s)
-            if fault.reset:
+            if fault.reset or node in standin.lost:
                 self.close_connection = True
                 self.connection.shutdown(socket.SHUT_RDWR)
             elif fault.status:
@@ -290,6 +325,10 @@ def _handler(standin: QdrantStandIn) -> type[BaseHTTPRequestHandler]:
 def _alias(action: dict[str, Any]) -> models.AliasOperations:
     model = models.DeleteAliasOperation if "delete_alias" in action else models.CreateAliasOperation
     return model.model_validate(action)
+
+
+def _schema(kind: Any) -> dict[str, Any]:
+    return {"points": 0, **({"data_type": kind["type"], "params": kind} if isinstance(kind, dict) else {"data_type": kind})}
 
 
 def _filter(body: dict[str, Any]) -> models.Filter | None:

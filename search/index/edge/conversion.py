@@ -128,7 +128,7 @@ def to_config(spec: CollectionSpec, storage: StorageSettings) -> edge.EdgeConfig
 
 def to_search_params(storage: StorageSettings) -> edge.SearchParams | None:
     """How it is searched: what quantized vectors find is rescored with whole ones."""
-    if storage.quantization == "none":
+    if storage.quantization in {None, "none"}:
         return None
     rescored = edge.QuantizationSearchParams(rescore=True, oversampling=storage.oversampling)
     return edge.SearchParams(quantization=rescored)

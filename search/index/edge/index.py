@@ -123,7 +123,7 @@ class EdgeIndex:
                 self._shard = self._data.share(self._folder.name, lambda: self._opened_or_made(described, spec))
                 self._spec = read_spec(described)
                 noted = read_description(described)["storage"]
-                self._searched = as_made(self._storage, noted.get("quantization", "none"), noted)
+                self._searched = as_made(self._storage, noted.get("quantization") or "none", noted)
                 if create:
                     self._check_room(0)
                     self._index_payload()

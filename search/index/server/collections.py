@@ -105,8 +105,17 @@ class QdrantCollections:
 
     def named(self, name: str, storage: StorageSettings, like: str | None = None) -> VectorIndex:
         """What is searched and filled by a name, not yet opened; a collection that is made gets it as an alias."""
-        layout = self._layouts.get(name)
-        return QdrantIndex(self._client, name, self.location, storage, self._sharding, owned=False, like=like, layout=layout)
+        return QdrantIndex(
+            self._client,
+            name,
+            self.location,
+            storage,
+            self._sharding,
+            owned=False,
+            like=like,
+            layout=self._layouts.get(name),
+            like_layout=self._layouts.get(like or ""),
+        )
 
     def open(self, name: str, storage: StorageSettings, purpose: str = "", like: str | None = None) -> VectorIndex:
         """A collection by its own name, not yet opened."""

@@ -57,7 +57,7 @@ def to_creation(spec: CollectionSpec, storage: StorageSettings, sharding: Shardi
         "metadata": {"fingerprint": spec.fingerprint, "lexical": spec.lexical, "storage": storage.model_dump(), "purpose": purpose},
         "on_disk_payload": bool(storage.on_disk_payload),
         "hnsw_config": models.HnswConfigDiff(m=storage.hnsw_m, ef_construct=storage.hnsw_ef_construct),
-        "quantization_config": _QUANTIZATIONS[storage.quantization],
+        "quantization_config": _QUANTIZATIONS[storage.quantization or "none"],
         "shard_number": sharding.shards,
         "replication_factor": sharding.replicas,
         "write_consistency_factor": sharding.write_consistency,
@@ -66,7 +66,7 @@ def to_creation(spec: CollectionSpec, storage: StorageSettings, sharding: Shardi
 
 def to_search_params(storage: StorageSettings, most: float | None = None) -> models.SearchParams | None:
     """How it is searched: what quantized vectors find is rescored with whole ones; `most` bounds the oversampling."""
-    if storage.quantization == "none":
+    if storage.quantization in {None, "none"}:
         return None
     rescored = models.QuantizationSearchParams(rescore=True, oversampling=min(storage.oversampling, most or storage.oversampling))
     return models.SearchParams(quantization=rescored)

@@ -15,7 +15,7 @@ from qdrant_client.http.exceptions import UnexpectedResponse
 
 from search.documents import SparseVector
 from search.errors import CollectionNotFound, IndexMismatch, IndexRejected, IndexTimeout, UnsupportedFilter
-from search.index.collections import as_made, refuse_to_begin_anew, versions
+from search.index.collections import as_made, as_replaced, refuse_to_begin_anew, versions
 from search.index.contract import (
     LEXICAL,
     Attempt,
@@ -101,6 +101,7 @@ class QdrantIndex:
         purpose: str = "",
         like: str | None = None,
         layout: LayoutSettings | None = None,
+        like_layout: LayoutSettings | None = None,
     ) -> None:
         """Keep the names.
 
@@ -113,8 +114,10 @@ class QdrantIndex:
             owned: whether the client is closed with this.
             aliased: whether a collection that is made gets the name as an alias only.
             purpose: stored with a collection that is made, until an alias leads to it.
-            like: a collection that it is to replace: it is spread over machines likewise, where `sharding` says nothing else.
+            like: a collection that it is to replace: it is spread over machines likewise, where `sharding` says nothing
+                else, and has its payload indexes, too.
             layout: where passages lie, if another program filled it.
+            like_layout: likewise, of the one that it is to replace.
         """
         self.name = name
         self._storage = storage or StorageSettings()
@@ -125,7 +128,7 @@ class QdrantIndex:
         self._owned = owned
         self._aliased = aliased
         self._purpose = purpose
-        self._like = like
+        self._like, self._like_layout = like, like_layout or LayoutSettings()
         self._chosen = layout or LayoutSettings()
         self._layout: Layout | None = None  # where passages lie, once it is open and another program filled it
         self._target = name  # what the name leads to
@@ -166,7 +169,10 @@ class QdrantIndex:
         self._take(target, stored)
         if create:
             with self._translated():
-                self._create_payload_indexes(stored.indexed)  # here, lest a creation was interrupted before them
+                # Here, lest a creation was interrupted before them.
+                self._create_payload_indexes(stored.indexed)
+                if self._like is not None:
+                    self._create_inherited_indexes(self._like, stored)
         self._spec = stored.spec
         self._resolved_at = time.monotonic()
 
@@ -418,9 +424,11 @@ class QdrantIndex:
         return first
 
     def _make(self, name: str, spec: CollectionSpec) -> None:
-        sharding = self._sharding
+        sharding, storage = self._sharding, self._storage
         if self._like is not None:
-            params = self._client.get_collection(self._like).config.params
+            config = self._client.get_collection(self._like).config
+            params = config.params
+            storage = as_replaced(storage, {"quantization": quantization_of(config), "storage": noted(config, "storage")})
             if params.sharding_method == models.ShardingMethod.CUSTOM:
                 raise IndexRejected(
                     f"collection {self._like!r} at {self.location} is sharded by keys, which this package does not write with; "
@@ -428,7 +436,7 @@ class QdrantIndex:
                 )
             sharding = inherited(sharding, params)
         try:
-            self._client.create_collection(name, **to_creation(spec, self._storage, sharding, self._purpose))
+            self._client.create_collection(name, **to_creation(spec, storage, sharding, self._purpose))
             self._made_here = True
         except UnexpectedResponse as error:
             if error.status_code != _CONFLICT:  # another process was quicker; what it made is compared next
@@ -441,6 +449,22 @@ class QdrantIndex:
                 path, schema = without_wildcard(field), to_schema(kind, indexed_only=self._limits.indexed_only)
                 if there.get(path) != schema.value:
                     self._client.create_payload_index(self._target, path, schema)
+
+    def _create_inherited_indexes(self, like: str, stored: "_Described") -> None:
+        """Those that somebody made on the collection that this one replaces, whoever filled it; what is here already stays."""
+        info = self._client.get_collection(like)
+        layout = None
+        if info.payload_schema and spec_of(info.config) is None:
+            layout = described(self._client, like, self._like_layout, stored.spec.dimension)[1]
+        own = {without_wildcard(field) for field in indexes_needed(self._storage.payload_indexes, self._limits)}
+        for field, one in info.payload_schema.items():
+            path = layout.in_ours(field) if layout else field
+            if path is None or path in own or path in stored.indexed:
+                continue
+            schema: Any = one.params or one.data_type
+            if one.data_type == models.PayloadSchemaType.INTEGER:
+                schema = to_schema("integer", indexed_only=self._limits.indexed_only)
+            self._client.create_payload_index(self._target, path, schema)
 
     @property
     def _vector(self) -> str | None:
