@@ -171,8 +171,8 @@ class StorageSettings(_Section):
 
     quantization: Literal["none", "scalar", "binary"] | None = Field(
         None,
-        description="Copies of the vectors in int8 or in single bits, which are searched first: 4 or 32 times less memory. None: as "
-        "the collection has it that is replaced or adopted, and none in others.",
+        description="Copies of the vectors in int8 or in single bits, which are searched first: 4 or 32 times less memory. None: "
+        "as the collection has it that is replaced or adopted, and none in others.",
     )
     oversampling: float = Field(
         3.0, ge=1, description="With quantization: times as many candidates are found with it and rescored with the whole vectors."

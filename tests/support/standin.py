@@ -1,5 +1,6 @@
 """A stand-in for a Qdrant server: its REST interface over qdrant-client's in-memory engine, with faults on demand."""
 
+import gzip
 import json
 import socket
 import ssl
@@ -13,6 +14,9 @@ from typing import Any, NamedTuple, Self
 from urllib.parse import unquote, urlsplit
 
 from qdrant_client import QdrantClient, models
+
+
+_SEGMENT = 1_000  # bytes of a chunk
 
 
 class Fault(NamedTuple):
@@ -46,6 +50,9 @@ class QdrantStandIn:
         self.bodies: deque[tuple[str, dict[str, Any]]] = deque(maxlen=100)  # of the last requests
         self.headers: deque[dict[str, str]] = deque(maxlen=100)  # likewise, in small letters
         self.version = "1.19.0"
+        self.chunked = (
+            False  # like the server: compressed, if one may, in small segments that wait for each other's acknowledgement
+        )
         self.refused = ""  # points with this in their text are refused, as some server's limits would have it
         self.nodes = nodes  # of the cluster, each with a URL of its own; `url` is that of the first, number 0
         self.dead: set[int] = set()  # shards that the first node does not hold whole at the moment
@@ -304,7 +311,30 @@ def _handler(standin: QdrantStandIn, node: int) -> type[BaseHTTPRequestHandler]:
                 envelope = {"result": result, "status": "ok"} if status == 200 else {"status": {"error": result}}
                 if self.path == "/":
                     envelope = {"title": "qdrant - vector search engine", "version": standin.version}
-                self._send(status, json.dumps({**envelope, "time": 0.0}).encode(), cut=fault.cut)
+                body = json.dumps({**envelope, "time": 0.0}).encode()
+                if standin.chunked:
+                    self._send_in_segments(status, body)
+                else:
+                    self._send(status, body, cut=fault.cut)
+
+        def _send_in_segments(self, status: int, body: bytes) -> None:
+            self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            if "gzip" in self.headers.get("Accept-Encoding", ""):
+                self.send_header("Content-Encoding", "gzip")
+                self.send_header("Transfer-Encoding", "chunked")
+                self.end_headers()
+                packed = gzip.compress(body, 1)
+                for start in range(0, len(packed), _SEGMENT):
+                    piece = packed[start : start + _SEGMENT]
+                    self.wfile.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
+                self.wfile.write(b"0\r\n\r\n")
+                return
+            self.send_header("Content-Length", str(len(body)))
+            self._headers_buffer.append(b"\r\n")  # type: ignore[attr-defined]  # so that all of it is one write
+            self.wfile.write(b"".join(self._headers_buffer) + body)  # type: ignore[attr-defined]
+            self._headers_buffer = []
 
         def _send(self, status: int, body: bytes, headers: tuple[tuple[str, str], ...] = (), *, cut: bool = False) -> None:
             try:
