@@ -3,12 +3,15 @@
 import json
 import os
 import socket
+import statistics
 import time
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
+from qdrant_client import QdrantClient
 from standin import Fault, QdrantStandIn
 from standin_grpc import GrpcStandIn
 
@@ -106,6 +109,27 @@ def test_a_firewall_that_says_nothing_costs_a_second_once(standin: QdrantStandIn
         index.close()
         for one in waiting:
             one.close()
+
+
+def test_no_request_waits_for_an_acknowledgement(standin: QdrantStandIn, both: GrpcStandIn) -> None:
+    """As one does, for 40 ms, that accepts compressed answers, which the server sends in small segments."""
+
+    def median(client: Any) -> float:
+        index, took = QdrantIndex(client, "documents", standin.url), []
+        index.ensure(SPEC, create=True)
+        index.upsert([Point(str(number), VECTOR, {"text": "x" * number}) for number in range(20)])
+        for _ in range(15):
+            started = time.perf_counter()
+            index.query(Query(VECTOR), 20)
+            took.append(time.perf_counter() - started)
+        index.close()
+        return statistics.median(took)
+
+    standin.chunked = True
+    kept = httpx.Limits(max_keepalive_connections=8)
+    assert median(QdrantClient(url=standin.url, limits=kept, check_compatibility=False)) > 0.035
+    assert median(connect(standin.url)) < 0.035
+    assert median(connect(standin.url, grpc_port=both.port)) < 0.035
 
 
 def made(url: str, **options: Any) -> QdrantIndex:

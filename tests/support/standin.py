@@ -15,7 +15,6 @@ from urllib.parse import unquote, urlsplit
 
 from qdrant_client import QdrantClient, models
 
-
 _SEGMENT = 1_000  # bytes of a chunk
 
 
@@ -50,9 +49,7 @@ class QdrantStandIn:
         self.bodies: deque[tuple[str, dict[str, Any]]] = deque(maxlen=100)  # of the last requests
         self.headers: deque[dict[str, str]] = deque(maxlen=100)  # likewise, in small letters
         self.version = "1.19.0"
-        self.chunked = (
-            False  # like the server: compressed, if one may, in small segments that wait for each other's acknowledgement
-        )
+        self.chunked = False  # like the server: compressed, if that is accepted, in small segments that wait for each other
         self.refused = ""  # points with this in their text are refused, as some server's limits would have it
         self.nodes = nodes  # of the cluster, each with a URL of its own; `url` is that of the first, number 0
         self.dead: set[int] = set()  # shards that the first node does not hold whole at the moment
