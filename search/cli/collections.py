@@ -116,10 +116,36 @@ def index(
 
 
 @collections.command()
-def snapshot(name: Name, data_dir: DataDir = None) -> None:
+def snapshot(
+    name: Name,
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Where to; it is made. From a server, every shard is fetched from a node that holds it whole.",
+            show_default="snapshots/ of the data folder; a server keeps its own",
+        ),
+    ] = None,
+    data_dir: DataDir = None,
+) -> None:
     """Copy a collection as it is now; print where the copy is."""
     with closing(build_collections(load_settings(data_dir, None))) as engine:
-        show(engine.snapshot(name))
+        show(engine.snapshot(name, to))
+
+
+@collections.command()
+def restore(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="That search collections snapshot made.")],
+    name: Annotated[
+        str | None, typer.Option("--as", metavar="NAME", help="The collection that becomes of it.", show_default="as it was called")
+    ] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Make a collection of a snapshot: whole, or not at all. Nothing that is there is overwritten."""
+    with closing(build_collections(load_settings(data_dir, None))) as engine:
+        done = engine.restore(folder, name)
+        leading = [alias for alias, target in engine.aliases().items() if target == done.name]
+    show(f"{done.name} is restored, {done.points:,} passages" + (f"; {', '.join(leading)} leads there" if leading else ""))
 
 
 def reindex(

@@ -5,13 +5,14 @@ An alias is a name that leads to a collection. Switching it to another one is a 
 
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from pydantic import ValidationError
 
 from search.errors import IndexRejected, InvalidQuery
 from search.index.contract import KEYWORD_FIELDS, CollectionSpec, VectorIndex
-from search.settings import StorageSettings
+from search.settings import StorageSettings, checked_collection
 
 
 class CollectionInfo(NamedTuple):
@@ -23,6 +24,14 @@ class CollectionInfo(NamedTuple):
     points: int
     spec: CollectionSpec | None  # None if this package did not make it
     details: Mapping[str, Any]  # as the engine tells them: quantization, segments, status
+
+
+class Restored(NamedTuple):
+    """What became of a copy."""
+
+    name: str
+    points: int
+    aliases: tuple[str, ...]  # that lead there now
 
 
 class HealthCheck(NamedTuple):
@@ -87,8 +96,16 @@ class Collections(Protocol):
     def drop(self, name: str) -> None:
         """Remove a collection for good; not one that an alias leads to."""
 
-    def snapshot(self, name: str) -> str:
-        """Copy a collection as it is now; where the copy is."""
+    def snapshot(self, name: str, into: Path | None = None) -> str:
+        """Copy a collection as it is now, `into` a folder that is made, if one is named; where the copy is."""
+
+    def restore(self, folder: Path, name: str | None = None) -> Restored:
+        """Make a collection of a copy in a folder, whole or not at all.
+
+        Args:
+            folder: that `snapshot` made.
+            name: of the collection; None for that of the copied one. Aliases that led to that one and lead nowhere now come back.
+        """
 
     def close(self) -> None:
         """Let go of the engine."""
@@ -140,6 +157,21 @@ def as_replaced(storage: StorageSettings, details: Mapping[str, Any]) -> Storage
     noted = details.get("storage") or {}
     made = as_made(storage, details.get("quantization") or noted.get("quantization") or "none", noted)
     return storage.model_copy(update={"quantization": made.quantization, "oversampling": made.oversampling})
+
+
+def check_free(name: str, location: str, taken: Iterable[str]) -> None:
+    """Refuse to restore a copy over something.
+
+    Raises:
+        InvalidSettings: it is no name for a collection.
+        IndexRejected: a collection or an alias is called so.
+    """
+    checked_collection(name)
+    if name in set(taken):
+        raise IndexRejected(
+            f"{name!r} is there already at {location}, and is not overwritten; restore it under another name (--as NAME), look at "
+            "it, and lead the alias there (search collections alias)"
+        )
 
 
 def versions(name: str, names: Iterable[str]) -> list[str]:

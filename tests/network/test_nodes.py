@@ -166,7 +166,7 @@ def test_a_node_that_hangs_costs_a_third_of_the_timeout_and_the_budget_holds(clu
     assert len(index.query(Query(VECTOR, timeout_s=0.3), 5)) == 5  # by now another one is asked
     assert time.monotonic() - started < 0.3
     client.nodes.nodes[0].left_out_until = 0
-    client.nodes._asked = client.nodes.nodes[0]
+    client.nodes.asked = client.nodes.nodes[0]
     started = time.monotonic()
     assert index.count() == 5
     assert 0.9 < time.monotonic() - started < 2

@@ -1,6 +1,7 @@
 """A stand-in for a Qdrant server: its REST interface over qdrant-client's in-memory engine, with faults on demand."""
 
 import gzip
+import hashlib
 import json
 import socket
 import ssl
@@ -11,7 +12,7 @@ from collections import deque
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, NamedTuple, Self
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from qdrant_client import QdrantClient, models
 
@@ -59,6 +60,10 @@ class QdrantStandIn:
         self.ailing: dict[str, Any] = {}  # what collections tell instead of being well, such as their optimizer's status
         self.strict: dict[str, Any] = {}  # strict mode of all collections
         self._spread: dict[str, dict[str, Any]] = {}  # how collections were made
+        self.files: dict[str, bytes] = {}  # snapshots of shards that nodes hold, by path
+        self.ailing_upload = False  # a node takes a shard in, and holds none of it
+        self._placed: dict[str, list[int]] = {}  # the nodes that there were when a collection was made
+        self._stale: dict[tuple[str, int], set[int]] = {}  # nodes that hold nothing of a shard, of those that should
         self.indexed: dict[str, dict[str, Any]] = {}  # payload indexes: type by field by collection; filters ask none of them
         self._quantized: dict[str, Any] = {}  # likewise; vectors are compared whole all the same
         self._client = QdrantClient(":memory:")
@@ -134,7 +139,7 @@ class QdrantStandIn:
                     summary = {"queued_optimizations": 1, "queued_segments": 2, "queued_points": 300, "idle_segments": 0}
                     return 200, {"summary": summary, "running": []}
                 case ["GET", "collections", name, "cluster"]:
-                    return 200, self._cluster(self._spread[self._own_name(name)], self._client.count(name).count)
+                    return 200, self._cluster(self._own_name(name), self._client.count(name).count)
                 case ["PATCH", "collections", name]:
                     return 200, self._client.update_collection(name, metadata=body["metadata"])
                 case ["DELETE", "collections", name] if name in {one.alias_name for one in self._client.get_aliases().aliases}:
@@ -174,7 +179,7 @@ class QdrantStandIn:
                     )
                     return 200, {"points": [_plain(record) for record in records], "next_page_offset": offset}
                 case ["POST", "collections", name, "points", "count"]:
-                    return 200, _plain(self._client.count(name, _filter(body)))
+                    return 200, {"count": self._client.count(name, _filter(body)).count - self._lacking(self._own_name(name))}
                 case _:
                     return 404, f"the stand-in has no {method} {path}"
 
@@ -208,10 +213,10 @@ class QdrantStandIn:
     def _own_name(self, name: str) -> str:
         return {one.alias_name: one.collection_name for one in self._client.get_aliases().aliases}.get(name, name)
 
-    def _cluster(self, spread: dict[str, Any], points: int) -> dict[str, Any]:
+    def _cluster(self, name: str, points: int) -> dict[str, Any]:
         """Where shards lie, as a node tells it: a shard's replicas stand on nodes that follow each other."""
-        shards, replicas = spread["shard_number"], min(spread["replication_factor"], self.nodes)
-        places = [(shard, (shard + copy) % self.nodes) for shard in range(shards) for copy in range(replicas)]
+        shards = self._spread[name]["shard_number"]
+        places = self._places(name)
         local = [
             {"shard_id": shard, "points_count": points // shards, "state": "Dead" if self._is_dead(shard, node) else "Active"}
             for shard, node in places
@@ -229,6 +234,55 @@ class QdrantStandIn:
             "remote_shards": remote,
             "shard_transfers": [],
         }
+
+    def _places(self, name: str) -> list[tuple[int, int]]:
+        """Which nodes hold which shards."""
+        spread, nodes = self._spread[name], self._placed[name]
+        replicas = range(min(spread["replication_factor"], len(nodes)))
+        return [(shard, nodes[(shard + copy) % len(nodes)]) for shard in range(spread["shard_number"]) for copy in replicas]
+
+    def shard_file(self, method: str, path: str, query: dict[str, list[str]], body: bytes) -> tuple[int, Any]:
+        """Snapshots of shards: written, given, removed and taken in by the node that holds the shard; bytes for a file."""
+        self.requests.append(f"{method} {path}")
+        name, shard = unquote(path.split("/")[2]), int(path.split("/")[4])
+        with self._lock:
+            if not self._client.collection_exists(name) or (shard, self.node) not in self._places(name):
+                return 404, f"Not found: Shard {shard} not found"
+            match [method, *path.split("/")[6:]]:
+                case ["POST"]:
+                    file = f"{name}-shard-{shard}-{len(self.files)}.snapshot"
+                    data = json.dumps([_plain(one) for one in self._of_shard(name, shard)]).encode()
+                    self.files[f"{path}/{file}"] = data
+                    return 200, {"name": file, "size": len(data), "checksum": hashlib.sha256(data).hexdigest()}
+                case ["POST", "upload"]:
+                    return 200, self._take_in(name, shard, query["priority"][0], body)
+                case ["GET", _]:
+                    return 200, self.files[path]
+                case _:
+                    del self.files[path]
+                    return 200, True
+
+    def _take_in(self, name: str, shard: int, priority: str, body: bytes) -> bool:
+        data = body[body.index(b"\r\n\r\n") + 4 : body.rindex(b"\r\n--")]
+        points = [models.PointStruct.model_validate(one) for one in json.loads(data)]
+        holders = {node for part, node in self._places(name) if part == shard}
+        stale = self._stale.setdefault((name, shard), holders - {self.node})
+        stale -= {self.node} if priority == "no_sync" else holders
+        if self.ailing_upload:
+            stale.add(self.node)
+        if points:
+            self._client.upsert(name, points)
+        return True
+
+    def _of_shard(self, name: str, shard: int) -> list[Any]:
+        records = self._client.scroll(name, limit=1_000_000, with_vectors=True)[0]
+        number = self._spread[name]["shard_number"]
+        return [one for one in records if hashlib.sha256(str(one.id).encode()).digest()[0] % number == shard]
+
+    def _lacking(self, name: str) -> int:
+        """How many points the replicas lack that the node reads from: its own, where it has one."""
+        gone = [shard for (of, shard), nodes in self._stale.items() if of == name and self.node in nodes]
+        return sum(len(self._of_shard(name, shard)) for shard in gone)
 
     def _is_dead(self, shard: int, node: int) -> bool:
         return node in self.lost or (node == 0 and shard in self.dead)
@@ -262,6 +316,7 @@ class QdrantStandIn:
             "write_consistency_factor": body.get("write_consistency_factor") or 1,
         }
         self._quantized[name] = body.get("quantization_config")
+        self._placed[name] = [node for node in range(self.nodes) if node not in self.lost]
         params, given = models.VectorParams.model_validate, body["vectors"]
         vectors = params(given) if "size" in given else {key: params(one) for key, one in given.items()}
         sparse = {key: models.SparseVectorParams.model_validate(one) for key, one in (body.get("sparse_vectors") or {}).items()}
@@ -300,6 +355,11 @@ def _handler(standin: QdrantStandIn, node: int) -> type[BaseHTTPRequestHandler]:
                 self._send(fault.status, fault.body, fault.headers)
             elif standin.api_key and self.headers.get("api-key") != standin.api_key:
                 self._send(401, b"Invalid API key or JWT")
+            elif "/shards/" in self.path:
+                whole = urlsplit(self.path)
+                status, result = standin.shard_file(self.command, whole.path, parse_qs(whole.query), body)
+                known = {"result": result, "status": "ok"} if status == 200 else {"status": {"error": result}}
+                self._send(status, result if isinstance(result, bytes) else json.dumps(known).encode(), cut=fault.cut)
             else:
                 try:
                     status, result = standin.answer(self.command, urlsplit(self.path).path, json.loads(body or b"{}"))

@@ -7,10 +7,12 @@ from itertools import chain, count
 from pathlib import Path
 
 from search.errors import CollectionNotFound, IndexBusy, IndexFull, IndexRejected
-from search.index.collections import CollectionInfo, HealthCheck, checked_index
+from search.index.collections import CollectionInfo, HealthCheck, Restored, check_free, checked_index
 from search.index.contract import VectorIndex
 from search.index.edge.folder import DataFolder, describe, full_disk, make_private, read_description, read_spec
 from search.index.edge.index import EdgeIndex
+from search.index.manifests import NAME as MANIFEST
+from search.index.manifests import Manifest, StoredFile, checked_files, existing, read_manifest, written
 from search.settings import StorageSettings
 
 
@@ -144,29 +146,36 @@ class EdgeCollections:
         finally:
             self._data.let_go()
 
-    def snapshot(self, name: str) -> str:
-        """Copy a collection's folder; where the copy is. To go back to it, put it among the collections, under any name.
+    def snapshot(self, name: str, into: Path | None = None) -> str:
+        """Copy a collection's folder, `into` another one if one is named; where the copy is.
 
         Raises:
             CollectionNotFound: there is none.
             IndexBusy: it is in use.
             IndexFull: the disk has no room for a copy.
+            IndexRejected: there is such a folder.
         """
         folder = self._folder(name)
+        if into is not None and into.exists():
+            raise IndexRejected(f"{into} is there already; name a folder that is not")
         self._data.hold()
         try:
             if self._data.is_open(folder.name):
                 raise IndexBusy(f"collection {folder.name!r} is open in this process; close the searcher that uses it")
-            copy = self._free_name(f"{folder.name}-{time.strftime('%Y%m%d-%H%M%S')}")
+            copy = into or self._free_name(f"{folder.name}-{time.strftime('%Y%m%d-%H%M%S')}")
             unfinished = copy.with_name(f"{copy.name}.unfinished")
             shutil.rmtree(unfinished, ignore_errors=True)  # what an interrupted one left
             size = sum(file.stat().st_blocks * 512 for file in folder.rglob("*") if file.is_file())
-            if shutil.disk_usage(self._data.path).free < size:
+            if shutil.disk_usage(self._data.path if into is None else existing(into.parent)).free < size:
                 raise IndexFull(f"a copy of {folder} takes {size // 1_000_000:,} MB, and the disk has less room; make room")
+            aliases = tuple(alias for alias, leads_to in self.aliases().items() if leads_to == folder.name)
             try:
                 with full_disk(self._data.path):
                     make_private(unfinished.parent)
                     shutil.copytree(folder, unfinished)
+                    names = sorted(file.relative_to(unfinished).as_posix() for file in unfinished.rglob("*") if file.is_file())
+                    files = tuple(StoredFile.of(unfinished, one) for one in names)
+                    written(Manifest("edge", folder.name, aliases, files), unfinished)
                     unfinished.rename(copy)
             except IndexFull:
                 shutil.rmtree(unfinished, ignore_errors=True)
@@ -174,6 +183,41 @@ class EdgeCollections:
         finally:
             self._data.let_go()
         return str(copy)
+
+    def restore(self, folder: Path, name: str | None = None) -> Restored:
+        """Make a collection of a copy.
+
+        Raises:
+            IndexRejected: the copy is not whole, is of a server, or the name is taken.
+            IndexBusy: the data folder is in use.
+            IndexFull: the disk has no room for it.
+        """
+        manifest = read_manifest(folder)
+        if manifest.engine != "edge":
+            raise IndexRejected(f"{folder} is a snapshot of a Qdrant server; restore it there (SEARCH_INDEX__ENGINE=qdrant)")
+        name = name or manifest.collection
+        self._data.hold()
+        try:
+            check_free(name, self.location, [*self.names(), *self.aliases()])
+            coming = self._data.path / "snapshots" / f"{name}.restoring"
+            shutil.rmtree(coming, ignore_errors=True)  # what an interrupted one left
+            if shutil.disk_usage(self._data.path).free < sum(file.size for file in manifest.files):
+                raise IndexFull(f"{folder} takes more room than the disk has; make room")
+            try:
+                with full_disk(self._data.path):
+                    make_private(coming.parent)
+                    shutil.copytree(folder, coming, ignore=shutil.ignore_patterns(MANIFEST))
+                    checked_files(manifest, coming)
+                    make_private(self._data.collections)
+                    coming.rename(self._data.collections / name)
+            finally:
+                shutil.rmtree(coming, ignore_errors=True)
+            free = [alias for alias in manifest.aliases if alias not in {*self.names(), *self.aliases()}]
+            for alias in free:
+                self.switch(alias, name)
+        finally:
+            self._data.let_go()
+        return Restored(name, self.info(name, exact=True).points, tuple(free))
 
     def _free_name(self, name: str) -> Path:
         """A folder among the snapshots that does not exist, though two are made in a second, or the clock was set back."""

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from search.errors import CollectionNotFound, IndexFailure, IndexFaulted, IndexTimeout, SearchError
-from search.index.collections import CollectionInfo, HealthCheck
+from search.index.collections import CollectionInfo, HealthCheck, Restored
 from search.index.contract import Attempt, CollectionSpec, Matches, PlainFilter, Point, Query, Record, VectorIndex, once
 from search.index.edge.folder import DataFolder, User
 from search.settings import StorageSettings
@@ -169,9 +169,13 @@ class EdgeProcess:
         """Remove a collection for good."""
         self.call("drop", name)
 
-    def snapshot(self, name: str) -> str:
-        """Copy a collection's folder; where the copy is."""
-        return str(self.call("snapshot", name))
+    def snapshot(self, name: str, into: Path | None = None) -> str:
+        """Copy a collection's folder, `into` another one if one is named; where the copy is."""
+        return str(self.call("snapshot", name, into))
+
+    def restore(self, folder: Path, name: str | None = None) -> Restored:
+        """Make a collection of a copy."""
+        return Restored(*self.call("restore", folder, name))
 
     @property
     def stuck(self) -> bool:
@@ -376,7 +380,7 @@ class _Child:
         match name, arguments:
             case "info", (collection, exact):
                 return self._collections.info(collection, exact=exact)
-            case "names" | "aliases" | "previous" | "index_field" | "switch" | "unalias" | "drop" | "snapshot", _:
+            case "names" | "aliases" | "previous" | "index_field" | "switch" | "unalias" | "drop" | "snapshot" | "restore", _:
                 return getattr(self._collections, name)(*arguments)
             case "ensure", (ticket, collection, storage, purpose, spec, create):
                 index = self._open.get(ticket) or self._made(collection, storage, purpose)

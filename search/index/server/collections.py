@@ -4,19 +4,23 @@ import contextlib
 import shlex
 import warnings
 from collections.abc import Mapping
+from pathlib import Path
 from urllib.parse import quote
 
 from qdrant_client import QdrantClient, models
 
 from search.errors import CollectionNotFound, IndexDenied, IndexRejected, IndexTimeout
-from search.index.collections import CollectionInfo, HealthCheck, checked_index
+from search.index.collections import CollectionInfo, HealthCheck, Restored, check_free, checked_index
 from search.index.contract import VectorIndex
 from search.index.exact import without_wildcard
+from search.index.manifests import read_manifest, unfinished
+from search.index.server.connection import ServerClient
 from search.index.server.conversion import Sharding, missing_shards, noted, quantization_of, spec_of, to_schema
 from search.index.server.errors import IN_MEMORY, translated
 from search.index.server.health import ASKED_S, checks
 from search.index.server.index import QdrantIndex
 from search.index.server.limits import counted, limits_of
+from search.index.server.snapshots import is_unfinished, lacking, restore, save
 from search.index.server.transport import within
 from search.network.addresses import without_secrets
 from search.settings import LayoutSettings, StorageSettings
@@ -215,28 +219,67 @@ class QdrantCollections:
         with self._translated():
             self._client.delete_collection(name)
 
-    def snapshot(self, name: str) -> str:
-        """Have the server write a snapshot, which it keeps; its name.
+    def snapshot(self, name: str, into: Path | None = None) -> str:
+        """Have the server write a snapshot, which it keeps, or fetch all shards into a folder; where it is.
 
         Raises:
             CollectionNotFound: there is no such collection.
-            IndexRejected: this engine makes none, or the node that answers does not hold all of the collection.
+            IndexRejected: this engine makes none, no node that answers holds some shard whole, or there is such a folder.
+            IndexFull: this machine has no room for it.
         """
         target = self._target(name)
+        if into is not None:
+            aliases = [alias for alias, leads_to in self.aliases().items() if leads_to == target]
+            with unfinished(into) as folder:
+                save(self._server(), target, aliases, folder)
+            return str(into)
         missing, shards = 0, 0
         with self._translated(), contextlib.suppress(NotImplementedError):  # the client's own memory is no cluster
             missing, shards = missing_shards(self._client.collection_cluster_info(target))
         if missing:
-            raise IndexRejected(
-                f"a snapshot made at {self.location} would lack {missing} of the {shards} shards of {target!r}, which are whole on "
-                "other nodes of the cluster only; have every node write its own (curl -X POST "
-                f"http://NODE:6333/collections/{quote(target, safe='')}/snapshots), and recover each on its node"
-            )
+            raise IndexRejected(lacking(target, self.location, range(missing), shards))
         with self._translated():
             made = self._client.create_snapshot(target, wait=True)
         if made is None:
             raise IndexRejected(f"{self.location} makes no snapshots")
-        return f"{self.location}/collections/{quote(target, safe='')}/snapshots/{quote(made.name, safe='')}"
+        at = self._client.nodes.asked.url if isinstance(self._client, ServerClient) else self.location
+        return f"{at}/collections/{quote(target, safe='')}/snapshots/{quote(made.name, safe='')}"
+
+    def restore(self, folder: Path, name: str | None = None) -> Restored:
+        """Make a collection of a snapshot in a folder.
+
+        Raises:
+            IndexRejected: the snapshot is not whole, is of another engine, or the name is taken.
+            IndexFailure: see search.index.server.snapshots.restore.
+        """
+        manifest = read_manifest(folder)
+        if manifest.engine != "qdrant":
+            raise IndexRejected(
+                f"{folder} is a snapshot of the embedded engine; restore it there, and bring it here by `search push`"
+            )
+        client, name = self._server(), name or manifest.collection
+        self._forget_unfinished(name)
+        check_free(name, self.location, [*self.names(), *self.aliases()])
+        points = restore(client, manifest, folder, name)
+        taken = {*self.names(), *self.aliases()}
+        free = [alias for alias in manifest.aliases if alias not in taken]
+        with self._translated():
+            leads = [models.CreateAlias(collection_name=name, alias_name=alias) for alias in free]
+            if leads:
+                self._client.update_collection_aliases([models.CreateAliasOperation(create_alias=one) for one in leads])
+        return Restored(name, points, tuple(free))
+
+    def _forget_unfinished(self, name: str) -> None:
+        """Remove what a restoring left that was killed."""
+        if name in self.names():
+            with self._translated():
+                if is_unfinished(self._client.get_collection(name).config):
+                    self._client.delete_collection(name)
+
+    def _server(self) -> ServerClient:
+        if not isinstance(self._client, ServerClient):
+            raise IndexRejected(f"{self.location} makes no snapshots")
+        return self._client
 
     def close(self) -> None:
         """Close the connections."""

@@ -18,7 +18,7 @@ from qdrant_client.grpc import HealthCheckRequest
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 from qdrant_client.qdrant_remote import QdrantRemote
 
-from search.index.server.transport import left_of, within
+from search.index.server.transport import BoundedTransport, left_of, within
 
 _READS = {"count", "query_batch_points", "query_points", "retrieve", "scroll"}
 _WRITES = {"batch_update_points", "delete", "overwrite_payload", "set_payload", "delete_payload", "update_vectors", "upsert"}
@@ -100,6 +100,14 @@ class Node:
         remote = self._of_points() if name in _READS | _WRITES else self.rest
         return getattr(remote, name)(*args, **options)
 
+    def files(self, timeout_s: float) -> httpx.Client:
+        """A client for answers of any size, which may take so long to begin; to be closed."""
+        options = self._options()
+        transport: BoundedTransport = options["transport"]
+        transport.bounded = False
+        headers = {} if options["api_key"] is None else {"api-key": options["api_key"]}
+        return httpx.Client(base_url=self.url, transport=transport, timeout=timeout_s, headers=headers, auth=options["auth"])
+
     def leave_out(self) -> None:
         """Ask others first, for a while that is longer each time."""
         self.left_out_until = time.monotonic() + min(_LEFT_OUT_S * 2**self.failures, _LONGEST_LEFT_OUT_S)
@@ -170,7 +178,7 @@ class Nodes:
         self.nodes = list(nodes)
         self._timeout_s = timeout_s
         self._agreement = agreement
-        self._asked = self.nodes[0]  # the last one that answered
+        self.asked = self.nodes[0]  # the last one that answered
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         """A method of the client."""
@@ -205,14 +213,14 @@ class Nodes:
                 node.leave_out()
                 failed = error
             else:
-                self._asked, node.failures = node, 0
+                self.asked, node.failures = node, 0
                 return answer
         assert failed is not None  # noqa: S101  # there is a node
         raise failed
 
     def _in_turn(self) -> Iterator[tuple[Node, bool]]:
         """The nodes in the order in which they are asked, each with whether it is the last."""
-        first = self.nodes.index(self._asked)
+        first = self.nodes.index(self.asked)
         ring = [*self.nodes[first:], *self.nodes[:first]]
         now = time.monotonic()
         ring.sort(key=lambda node: max(node.left_out_until - now, 0.0))

@@ -53,6 +53,7 @@ class BoundedTransport(httpx.BaseTransport):
             carrier: has not been used before.
             timeout_s: seconds for a request, where it names none.
         """
+        self.bounded = True  # in size
         self._carrier = carrier
         self._timeout_s = timeout_s
         self._clock = Clock()
@@ -71,7 +72,7 @@ class BoundedTransport(httpx.BaseTransport):
         self._clock.start(seconds)
         answer = self._carrier.handle_request(request)
         try:
-            _check_head(answer.headers)
+            _check_head(answer.headers, bounded=self.bounded)
         except AnswerRefusedError:
             answer.close()
             raise
@@ -79,7 +80,10 @@ class BoundedTransport(httpx.BaseTransport):
             _count_in_seconds(answer.headers)
         assert isinstance(answer.stream, httpx.SyncByteStream)  # noqa: S101  # of a synchronous transport
         return httpx.Response(
-            answer.status_code, headers=answer.headers, stream=_Bounded(answer.stream), extensions=answer.extensions
+            answer.status_code,
+            headers=answer.headers,
+            stream=_Bounded(answer.stream) if self.bounded else answer.stream,
+            extensions=answer.extensions,
         )
 
     def close(self) -> None:
@@ -105,12 +109,17 @@ class _Bounded(httpx.SyncByteStream):
         self._stream.close()
 
 
-def _check_head(headers: httpx.Headers) -> None:
+def _check_head(headers: httpx.Headers, *, bounded: bool) -> None:
     if headers.get("Content-Encoding", "").strip().lower() not in _PLAIN:
         message = "sends compressed answers though it was asked for plain ones; leave out what stands in front of it"
         raise AnswerRefusedError(message)
     length = headers.get("Content-Length", "0")
-    if length.isascii() and length.isdecimal() and (len(length) > len(str(LARGEST_ANSWER)) or int(length) > LARGEST_ANSWER):
+    if (
+        bounded
+        and length.isascii()
+        and length.isdecimal()
+        and (len(length) > len(str(LARGEST_ANSWER)) or int(length) > LARGEST_ANSWER)
+    ):
         raise AnswerRefusedError(_too_large())
 
 

@@ -1,0 +1,293 @@
+"""A snapshot in a folder holds all of a collection, however many nodes it lies on, and comes back whole or not at all."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import error, search
+from qdrant_client import models
+from standin import Fault, QdrantStandIn
+
+from search.documents import Document
+from search.errors import (
+    CollectionNotFound,
+    IndexFailure,
+    IndexFaulted,
+    IndexFull,
+    IndexRejected,
+    IndexUnreachable,
+    InvalidSettings,
+)
+from search.searcher import Searcher, open_search
+from search.settings import Settings
+
+TEXTS = [Document(id=f"d{i}", text=f"Number {i} is about cats.", metadata={"year": 2000 + i}) for i in range(30)]
+Opened = Callable[..., Searcher]
+
+
+@pytest.fixture
+def cluster() -> Iterator[QdrantStandIn]:
+    with QdrantStandIn(nodes=3) as server:
+        yield server
+
+
+@pytest.fixture
+def opened(model_folder: Path, tmp_path: Path) -> Opened:
+    def open_(server: QdrantStandIn | None, **index: Any) -> Searcher:
+        where: dict[str, Any] = {"engine": "edge"}
+        if server is not None:
+            where = {"engine": "qdrant", "url": server.url, "urls": server.urls[1:]}
+        model = {"model": str(model_folder / "embedder-mean")}
+        return open_search(Settings(index=where | index, embedder=model, reranker={"kind": "none"}, data_dir=tmp_path / "data"))
+
+    return open_
+
+
+def held(searcher: Searcher) -> dict[str, Any]:
+    return {one.id: (one.text, dict(one.metadata)) for one in (searcher.get(f"d{i}") for i in range(30))}
+
+
+@pytest.mark.parametrize("replicas", [1, 2, 3])
+def test_every_shard_on_every_node_comes_back(replicas: int, cluster: QdrantStandIn, opened: Opened, tmp_path: Path) -> None:
+    """Of a cluster onto another one that has one node less, where the shards lie elsewhere."""
+    folder = tmp_path / "snapshot"
+    with opened(cluster, shards=3, replicas=replicas, write_consistency=replicas) as searcher:
+        searcher.ingest(TEXTS)
+        expected = held(searcher)
+        assert searcher.collections.snapshot("documents", folder) == str(folder)
+        told = searcher.collections.info("documents").details
+    assert sorted(path.name for path in folder.iterdir()) == [*(f"shard-{shard}.snapshot" for shard in range(3)), "snapshot.json"]
+    assert not cluster.files  # nothing is left on the nodes
+    assert not list(tmp_path.glob("*.unfinished"))
+    with QdrantStandIn(nodes=3) as other:
+        other.lost = {2}
+        with opened(other) as searcher:
+            done = searcher.collections.restore(folder)
+            assert done == ("documents.v1", 30, ("documents",))
+            assert held(searcher) == expected
+            assert searcher.search("cats", limit=5).hits
+            again = searcher.collections.info("documents").details
+            same = ("shards", "replicas", "write_consistency", "payload_indexes", "storage", "lexical", "quantization")
+            assert {name: again[name] for name in same} == {name: told[name] for name in same}
+            assert searcher.ingest(TEXTS).unchanged == 30
+            assert not again["purpose"]
+
+
+def test_a_replica_that_can_be_read_nowhere_is_no_part_of_a_snapshot(
+    cluster: QdrantStandIn, opened: Opened, tmp_path: Path
+) -> None:
+    with opened(cluster, shards=3, replicas=1) as searcher:
+        searcher.ingest(TEXTS)
+        cluster.lost = {1}
+        with pytest.raises(IndexRejected, match=r"would lack 1 of the 3 shards of 'documents\.v1'"):
+            searcher.collections.snapshot("documents", tmp_path / "snapshot")
+    assert not list(tmp_path.glob("snapshot*"))
+    cluster.lost = set()
+    lacking = pytest.raises(IndexRejected, match=r"lack 1 of the 3 shards .*name the URLs of these \(SEARCH_INDEX__URLS\)")
+    with opened(cluster, urls=cluster.urls[1:2]) as searcher, lacking:  # one is not named
+        searcher.collections.snapshot("documents", tmp_path / "snapshot")
+    with opened(cluster, urls=cluster.urls[1:2], replicas=2) as searcher:
+        searcher.collections.unalias("documents")
+        searcher.collections.drop("documents.v1")
+        searcher.ingest(TEXTS)
+        searcher.collections.snapshot("documents", tmp_path / "snapshot")  # where two of three hold all, they are enough
+        cluster.dead = {0}
+        searcher.collections.snapshot("documents", tmp_path / "another")  # by another node's replica of the same shard
+
+
+def test_a_collection_is_brought_back_beside_what_is_left_of_it(cluster: QdrantStandIn, opened: Opened, tmp_path: Path) -> None:
+    """A node and its disk are lost, without replicas: the copy gets another name, and the alias follows on command."""
+    with opened(cluster, shards=3, replicas=1) as searcher:
+        searcher.ingest(TEXTS)
+        expected = held(searcher)
+        searcher.collections.snapshot("documents", tmp_path / "snapshot")
+        cluster.lost = {0}
+        with pytest.raises(IndexRejected, match=r"'documents.v1' is there already .* restore it under another name \(--as NAME\)"):
+            searcher.collections.restore(tmp_path / "snapshot")
+        done = searcher.collections.restore(tmp_path / "snapshot", "documents.v2")
+        assert done == ("documents.v2", 30, ())
+        searcher.collections.switch("documents", "documents.v2")
+    with opened(cluster) as searcher:
+        assert held(searcher) == expected
+        with pytest.raises(InvalidSettings, match="cannot name a collection"):
+            searcher.collections.restore(tmp_path / "snapshot", "../x")
+
+
+@pytest.mark.parametrize("engine", ["edge", "edge process", "server"])
+def test_a_part_of_a_snapshot_is_not_brought_back(engine: str, standin: QdrantStandIn, opened: Opened, tmp_path: Path) -> None:
+    server = standin if engine == "server" else None
+    index: dict[str, Any] = {"own_process": True} if engine == "edge process" else {"shards": 2} if server else {}
+    folder = tmp_path / "snapshot"
+    with opened(server, **index) as searcher:
+        searcher.ingest(TEXTS)
+        expected = held(searcher)
+        searcher.index.close()
+        searcher.collections.snapshot("documents", folder)
+        with pytest.raises(IndexRejected, match="is there already; name a folder that is not"):
+            searcher.collections.snapshot("documents", folder)
+        collections = searcher.collections
+        before = (collections.names(), collections.aliases())
+        largest = max((file for file in folder.rglob("*") if file.is_file()), key=lambda file: file.stat().st_size)
+        data = largest.read_bytes()
+
+        def refused(words: str) -> None:
+            with pytest.raises(IndexRejected, match=words):
+                collections.restore(folder, "restored")
+            assert (collections.names(), collections.aliases()) == before
+
+        largest.write_bytes(data[: len(data) // 2])
+        refused("is not as it was written into the snapshot")
+        largest.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+        refused("is not as it was written into the snapshot")
+        largest.unlink()
+        refused("cannot be read .*a part is not brought back")
+        largest.write_bytes(data)
+        manifest = (folder / "snapshot.json").read_text()
+        (folder / "snapshot.json").unlink()
+        refused("is no whole snapshot: it has no snapshot.json")
+        for broken in ("", "{}", "[]", manifest[:100], manifest.replace('"version": 1', '"version": 9'), "[" * 100_000):
+            (folder / "snapshot.json").write_text(broken)
+            refused("cannot be read as the manifest of a snapshot")
+        told = json.loads(manifest)
+        outside = {**told["files"][0], "path": "../outside"}
+        (folder / "snapshot.json").write_text(json.dumps({**told, "files": [outside, *told["files"][1:]]}))
+        refused("names a file that is not in it")
+        (folder / "snapshot.json").write_text(json.dumps({**told, "engine": "edge" if server else "qdrant"}))
+        refused("is a snapshot of")
+        if server:
+            (folder / "snapshot.json").write_text(json.dumps({**told, "files": told["files"][1:]}))
+            refused(r"holds shards \[1\] of 2, so it is not a whole snapshot")
+        (folder / "snapshot.json").write_text(manifest)
+        assert collections.restore(folder, "restored")[:2] == ("restored", 30)
+        beside = searcher.beside("restored")
+        assert held(beside) == expected
+        beside.close()
+
+
+def test_a_restoring_that_fails_leaves_nothing(cluster: QdrantStandIn, opened: Opened, tmp_path: Path) -> None:
+    with opened(cluster, shards=3, replicas=2) as searcher:
+        searcher.ingest(TEXTS)
+        collections = searcher.collections
+        collections.snapshot("documents", tmp_path / "snapshot")
+        shard_file = cluster.shard_file
+
+        def refused(kind: type[IndexFailure], words: str) -> None:
+            with pytest.raises(kind, match=words):
+                collections.restore(tmp_path / "snapshot", "restored")
+            assert collections.names() == ["documents.v1"]
+
+        cluster.ailing_upload = True  # it says yes, and has nothing
+        refused(IndexFaulted, r"\d+ of 30 points came back, so 'restored' was removed again")
+        cluster.ailing_upload = False
+        cluster.shard_file = lambda *asked: (500, "planted") if "upload" in asked[1] else shard_file(*asked)  # type: ignore[method-assign]
+        refused(IndexFaulted, "planted")
+        cluster.shard_file = lambda *asked: (403, "planted") if "upload" in asked[1] else shard_file(*asked)  # type: ignore[method-assign]
+        refused(IndexFailure, "did not accept the API key")
+
+        def going(*asked: Any) -> tuple[int, Any]:
+            if "upload" in asked[1]:
+                cluster.lost = {cluster.node}
+            return shard_file(*asked)
+
+        cluster.shard_file = going  # type: ignore[method-assign]
+        with pytest.raises(IndexFailure):
+            collections.restore(tmp_path / "snapshot", "restored")
+        cluster.lost = set()
+        cluster.shard_file = shard_file  # type: ignore[method-assign]
+        searcher.collections._client.nodes.nodes[0].left_out_until = 0  # type: ignore[attr-defined]
+        assert collections.names() == ["documents.v1"]
+        assert collections.restore(tmp_path / "snapshot", "restored").points == 30
+
+
+def test_a_restoring_that_was_killed_is_begun_anew(cluster: QdrantStandIn, opened: Opened, tmp_path: Path) -> None:
+    """What it left is called so, and is nobody's collection."""
+    with opened(cluster, shards=3) as searcher:
+        searcher.ingest(TEXTS)
+        collections = searcher.collections
+        collections.snapshot("documents", tmp_path / "snapshot")
+        cluster._client.create_collection(
+            "restored",
+            models.VectorParams(size=4, distance=models.Distance.COSINE),
+            metadata={"purpose": "a snapshot is being restored"},
+        )
+        cluster._spread["restored"], cluster._placed["restored"] = cluster._spread["documents.v1"], [0, 1, 2]
+        assert collections.restore(tmp_path / "snapshot", "restored").points == 30
+
+
+def test_an_answer_that_breaks_off_is_no_snapshot(cluster: QdrantStandIn, opened: Opened, tmp_path: Path) -> None:
+    with opened(cluster, shards=3) as searcher:
+        searcher.ingest(TEXTS)
+        shard_file = cluster.shard_file
+
+        def cut(*asked: Any) -> tuple[int, Any]:
+            if asked[0] == "POST":
+                cluster.faults.append(Fault(cut=True))
+            return shard_file(*asked)
+
+        cluster.shard_file = cut  # type: ignore[method-assign]
+        with pytest.raises(IndexUnreachable):
+            searcher.collections.snapshot("documents", tmp_path / "snapshot")
+        cluster.faults.clear()
+
+        def garbled(*asked: Any) -> tuple[int, Any]:
+            status, told = shard_file(*asked)
+            return status, b"garbled" if isinstance(told, bytes) else told
+
+        cluster.shard_file = garbled  # type: ignore[method-assign]
+        with pytest.raises(IndexFaulted, match=r"shard 0 of 'documents.v1' did not come as the node at .* wrote it"):
+            searcher.collections.snapshot("documents", tmp_path / "snapshot")
+        assert not list(tmp_path.glob("snapshot*"))
+
+
+def test_where_nothing_can_be_written(
+    standin: QdrantStandIn, opened: Opened, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    with opened(standin) as searcher:
+        searcher.ingest(TEXTS)
+        with pytest.raises(IndexRejected, match="no snapshot can be written to"):
+            searcher.collections.snapshot("documents", tmp_path / "file" / "snapshot")
+        monkeypatch.setattr("search.index.manifests.os.fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left")))
+        with pytest.raises(IndexFull, match="the disk of this machine has no room"):
+            searcher.collections.snapshot("documents", tmp_path / "snapshot")
+        monkeypatch.undo()
+        with pytest.raises(CollectionNotFound):
+            searcher.collections.snapshot("absent", tmp_path / "snapshot")
+        searcher.collections.snapshot("documents", tmp_path / "made" / "here" / "snapshot")
+
+
+def test_there_is_none_of_memory(tmp_path: Path, model_folder: Path) -> None:
+    model = {"model": str(model_folder / "embedder-mean")}
+    with open_search(Settings(index={"engine": "memory"}, embedder=model, reranker={"kind": "none"})) as searcher:
+        searcher.ingest(TEXTS[:1])
+        with pytest.raises(IndexRejected, match="makes no snapshots"):
+            searcher.collections.snapshot("documents", tmp_path / "snapshot")
+
+
+@pytest.mark.parametrize("engine", ["edge", "server"])
+def test_the_commands(engine: str, cluster: QdrantStandIn, tmp_path: Path) -> None:
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    (notes / "cats.md").write_text("Cats sleep most of the day.")
+    (notes / "dogs.md").write_text("Dogs bark at night.")
+    where: dict[str, Any] = {"SEARCH_DATA_DIR": str(tmp_path / "data")}
+    if engine == "server":
+        more = {"SEARCH_INDEX__URLS": json.dumps(cluster.urls[1:])}
+        where |= {"SEARCH_INDEX__ENGINE": "qdrant", "SEARCH_INDEX__URL": cluster.url, **more}
+    search("ingest", notes, **where)
+    folder = tmp_path / "snapshot"
+    assert search("collections", "snapshot", "documents", "--to", folder, **where).stdout == f"{folder}\n"
+    assert "is there already" in error("collections", "restore", folder, **where)
+    assert search("collections", "restore", folder, "--as", "again", **where).stdout == "again is restored, 2 passages\n"
+    if engine == "server":
+        search("collections", "alias", "documents", "--remove", **where)
+        search("collections", "drop", "documents.v1", "--yes", **where)
+        restored = search("collections", "restore", folder, **where).stdout
+        assert restored == "documents.v1 is restored, 2 passages; documents leads there\n"
+    else:
+        shutil.rmtree(tmp_path / "data" / "collections" / "documents")
+        assert search("collections", "restore", folder, **where).stdout == "documents is restored, 2 passages\n"
+    assert "Cats sleep" in search("query", "What sleeps?", **where).stdout
