@@ -192,7 +192,7 @@ def test_a_restoring_that_fails_leaves_nothing(cluster: QdrantStandIn, opened: O
                 cluster.lost = {cluster.node}
             return shard_file(*asked)
 
-        cluster.shard_file = going  # type: ignore[method-assign]
+        cluster.shard_file = going  # type: ignore[assignment, method-assign]
         with pytest.raises(IndexFailure):
             collections.restore(tmp_path / "snapshot", "restored")
         cluster.lost = set()
@@ -227,7 +227,7 @@ def test_an_answer_that_breaks_off_is_no_snapshot(cluster: QdrantStandIn, opened
                 cluster.faults.append(Fault(cut=True))
             return shard_file(*asked)
 
-        cluster.shard_file = cut  # type: ignore[method-assign]
+        cluster.shard_file = cut  # type: ignore[assignment, method-assign]
         with pytest.raises(IndexUnreachable):
             searcher.collections.snapshot("documents", tmp_path / "snapshot")
         cluster.faults.clear()
@@ -236,7 +236,7 @@ def test_an_answer_that_breaks_off_is_no_snapshot(cluster: QdrantStandIn, opened
             status, told = shard_file(*asked)
             return status, b"garbled" if isinstance(told, bytes) else told
 
-        cluster.shard_file = garbled  # type: ignore[method-assign]
+        cluster.shard_file = garbled  # type: ignore[assignment, method-assign]
         with pytest.raises(IndexFaulted, match=r"shard 0 of 'documents.v1' did not come as the node at .* wrote it"):
             searcher.collections.snapshot("documents", tmp_path / "snapshot")
         assert not list(tmp_path.glob("snapshot*"))

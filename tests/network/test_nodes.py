@@ -217,7 +217,7 @@ def test_consistency_and_ordering_are_as_the_settings_say(cluster: QdrantStandIn
         asked.append(str(request.url))
         return send(request, *rest)
 
-    node.rest.openapi_client.client.send = sending  # type: ignore[method-assign]
+    node.rest.openapi_client.client.send = sending  # type: ignore[assignment, method-assign]
     index.ensure(SPEC, create=True)
     index.upsert(POINTS)
     index.delete(ids=["1"])

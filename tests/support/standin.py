@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import io
 import json
 import socket
 import ssl
@@ -71,8 +72,9 @@ class QdrantStandIn:
         self.closed = False
         self._asked = threading.local()  # whose `node` is the one that a thread answers for
         self._servers = [_Server(("127.0.0.1", 0), _handler(self, node)) for node in range(nodes)]
-        for server in self._servers if tls else []:
-            server.socket = tls.wrap_socket(server.socket, server_side=True)
+        if tls:
+            for server in self._servers:
+                server.socket = tls.wrap_socket(server.socket, server_side=True)
         self.urls = [f"{'https' if tls else 'http'}://127.0.0.1:{server.server_port}" for server in self._servers]
         self.url = self.urls[0]
         poll: dict[str, Any] = {"kwargs": {"poll_interval": 0.02}}
@@ -389,9 +391,10 @@ def _handler(standin: QdrantStandIn, node: int) -> type[BaseHTTPRequestHandler]:
                 self.wfile.write(b"0\r\n\r\n")
                 return
             self.send_header("Content-Length", str(len(body)))
-            self._headers_buffer.append(b"\r\n")  # type: ignore[attr-defined]  # so that all of it is one write
-            self.wfile.write(b"".join(self._headers_buffer) + body)  # type: ignore[attr-defined]
-            self._headers_buffer = []
+            head, self.wfile = self.wfile, io.BytesIO()  # so that all of it is one write
+            self.end_headers()
+            whole, self.wfile = self.wfile.getvalue() + body, head
+            self.wfile.write(whole)
 
         def _send(self, status: int, body: bytes, headers: tuple[tuple[str, str], ...] = (), *, cut: bool = False) -> None:
             try:
