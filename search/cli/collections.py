@@ -257,6 +257,7 @@ def push(data_dir: DataDir = None, collection: Collection = None, *, as_json: As
             "name the server to copy to: SEARCH_INDEX__ENGINE=qdrant, SEARCH_INDEX__URL=… and, if need be, SEARCH_INDEX__API_KEY"
         )
         raise InvalidSettings(message)
+    from search.index.collections import as_replaced
     from search.index.retrying import Patience, PatientIndex
     from search.ingestion.copying import copy
 
@@ -264,14 +265,13 @@ def push(data_dir: DataDir = None, collection: Collection = None, *, as_json: As
         closing(build_collections(settings.model_copy(update={"index": EdgeSettings()}))) as embedded,
         closing(build_collections(settings)) as server,
     ):
-        spec = embedded.info(settings.collection).spec
+        description = embedded.info(settings.collection)
+        spec, storage = description.spec, as_replaced(settings.storage, description.details)
         source = embedded.open(settings.collection, settings.storage)
         if spec is None:  # of this package it always has one
             return
         source.ensure(spec, create=False)
-        target = PatientIndex(
-            server.named(settings.collection, settings.storage), Patience(settings.ingestion.patience_s), note_wait
-        )
+        target = PatientIndex(server.named(settings.collection, storage), Patience(settings.ingestion.patience_s), note_wait)
         words = build_words(settings)
         with ProgressReport("copying", "documents", None) as report:
             done = copy(source, target, spec, on_progress=lambda progress: report.update(progress.documents), words=words)

@@ -5,6 +5,7 @@ An alias is a name that leads to a collection. Switching it to another one is a 
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -145,18 +146,35 @@ def as_made(storage: StorageSettings, quantization: str, noted: Any) -> StorageS
         return StorageSettings.model_validate({"quantization": known})
 
 
+def _indexed(details: Mapping[str, Any], noted: Mapping[str, Any]) -> dict[str, Any]:
+    """The indexed fields of a collection that settings could name, by type: that which they had when it was made, if they did."""
+    found = {}
+    for field, kind in (dict(details.get("index_types") or {}) | dict(noted.get("payload_indexes") or {})).items():
+        with suppress(InvalidQuery):
+            checked_index(field, kind)
+            found[field] = kind
+    return {field: kind for field, kind in found.items() if field not in KEYWORD_FIELDS}
+
+
 def as_replaced(storage: StorageSettings, details: Mapping[str, Any]) -> StorageSettings:
     """How a collection is made in the place of another, or as a copy: quantized like it, where the settings say nothing of that.
+
+    So are fields indexed, if the engine tells types (`index_types`). A server does not: its indexes are copied with all that they
+    are, when the collection is made.
 
     Args:
         storage: what the settings say.
         details: what the engine tells of the other one.
     """
-    if storage.quantization is not None:
-        return storage
-    noted = details.get("storage") or {}
-    made = as_made(storage, details.get("quantization") or noted.get("quantization") or "none", noted)
-    return storage.model_copy(update={"quantization": made.quantization, "oversampling": made.oversampling})
+    noted = details.get("storage")
+    noted = noted if isinstance(noted, Mapping) else {}
+    changes: dict[str, Any] = {}
+    if storage.quantization is None:
+        made = as_made(storage, details.get("quantization") or noted.get("quantization") or "none", noted)
+        changes = {"quantization": made.quantization, "oversampling": made.oversampling}
+    if "index_types" in details:
+        changes["payload_indexes"] = _indexed(details, noted) | storage.payload_indexes
+    return storage.model_copy(update=changes)
 
 
 def check_free(name: str, location: str, taken: Iterable[str]) -> None:

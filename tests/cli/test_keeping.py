@@ -98,6 +98,23 @@ def test_aliases_snapshots_and_dropping(engine: dict[str, Any], notes: Path) -> 
     assert as_json("collections", "list", **engine)["collections"] == []
 
 
+def test_quantization_and_indexes_follow_a_collection(notes: Path, tmp_path: Path, standin: QdrantStandIn) -> None:
+    """Also those that were made in place, through a reindexing of the embedded engine and a push to a server."""
+    local: dict[str, Any] = {"SEARCH_DATA_DIR": str(tmp_path / "data")}
+    declared = {"SEARCH_STORAGE__PAYLOAD_INDEXES": '{"metadata.year": "integer"}', "SEARCH_STORAGE__QUANTIZATION": "scalar"}
+    search("ingest", notes, **local, **declared)
+    search("collections", "index", "documents", "metadata.team", "keyword", **local)
+    search("reindex", "--no-check", **local, SEARCH_CHUNKING__TOKENS="100")
+    info = as_json("collections", "info", "documents", **local)
+    assert info["name"] == "documents.v2"
+    assert {"metadata.year", "metadata.team"} <= set(info["payload_indexes"])
+    assert info["storage"]["quantization"] == "scalar"
+    server = {**local, "SEARCH_INDEX__ENGINE": "qdrant", "SEARCH_INDEX__URL": standin.url}
+    search("push", **server)
+    assert standin.indexed["documents.v1"].items() >= {"metadata.team": "keyword", "metadata.year": "float"}.items()
+    assert as_json("collections", "info", "documents", **server)["quantization"] == "scalar"
+
+
 def test_pushing_an_embedded_collection_to_a_server(notes: Path, tmp_path: Path, standin: QdrantStandIn) -> None:
     local: dict[str, Any] = {"SEARCH_DATA_DIR": str(tmp_path / "data")}
     search("ingest", notes, **local)

@@ -258,6 +258,7 @@ class EdgeIndex:
             "segments": info.segments_count,
             "indexed_vectors": info.indexed_vectors_count,
             "payload_indexes": sorted(info.payload_schema),
+            "index_types": {field: str(one.data_type).rpartition(".")[2].lower() for field, one in info.payload_schema.items()},
             **{name: described.get(name) for name in ("storage", "purpose", "lexical")},
         }
 
