@@ -61,6 +61,32 @@ def test_the_server_is_asked_by_nobody_without_its_key() -> None:
     assert all(port.startswith("127.0.0.1:") for port in published["qdrant"]["ports"])
 
 
+def test_a_cluster_is_three_of_the_same_server_and_may_lose_one(tmp_path: Path) -> None:
+    cluster = compose("docker-compose.cluster.yml")
+    nodes = [name for name in cluster["services"] if name.startswith("qdrant")]
+    assert len(nodes) == 3
+    volumes = [one.partition(":")[0] for name in nodes for one in cluster["services"][name].get("volumes", ["qdrant:"])]
+    assert len(set(volumes)) == 3  # each has its own disk
+    assert set(cluster["volumes"]) == set(volumes) - {"qdrant"}
+    for name in nodes:
+        node = cluster["services"][name]
+        assert name == "qdrant" or node["extends"] == {"file": "docker-compose.yml", "service": "qdrant"}  # its image and its key
+        assert node["command"][-2:] == ["--uri", f"http://{name}:6335"]
+        assert ("--bootstrap" in node["command"]) == (name != "qdrant")
+        assert node["environment"] == {"QDRANT__CLUSTER__ENABLED": "true"}
+        assert not {"ports", "image"} & set(node)
+    for name in ("search", "search-gpu"):
+        service = cluster["services"][name]
+        environment = {**compose()["services"][name]["environment"], **service["environment"], "SEARCH_INDEX__API_KEY": "x"}
+        script = (
+            "from search import Settings; index = Settings().index; print(index.url, *index.urls, index.shards, index.replicas)"
+        )
+        command = [sys.executable, "-c", script]
+        told = subprocess.run(command, env={**os.environ, **environment}, cwd=tmp_path, capture_output=True, text=True, check=True)
+        assert told.stdout.split() == [*(f"http://{node}:6333" for node in nodes), "3", "2"]
+        assert set(service["depends_on"]) == set(nodes) - {"qdrant"}  # that one is waited for already
+
+
 def test_health_is_asked_by_what_knows_port_and_certificate() -> None:
     assert [rest.partition("CMD ")[2] for word, rest in instructions() if word == "HEALTHCHECK"] == ['["search", "health"]']
     services = compose()["services"]
@@ -95,7 +121,7 @@ def test_a_service_without_keys_fails_once_and_not_for_ever(with_key: bool, tmp_
     assert ("make one with `search key NAME`" in done.stderr) is not with_key
 
 
-@pytest.mark.parametrize("name", ["docker-compose.yml", "docker-compose.ports.yml"])
+@pytest.mark.parametrize("name", ["docker-compose.yml", "docker-compose.ports.yml", "docker-compose.cluster.yml"])
 def test_the_compose_files_keep_the_specification(name: str) -> None:
     command = [str(BIN / "check-jsonschema"), "--builtin-schema", "vendor.compose-spec", str(ROOT / name)]
     told = subprocess.run(command, capture_output=True, text=True, check=False)
