@@ -259,6 +259,22 @@ def test_where_nothing_can_be_written(
         searcher.collections.snapshot("documents", tmp_path / "made" / "here" / "snapshot")
 
 
+def test_where_an_embedded_collection_cannot_be_copied_to(opened: Opened, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with opened(None) as searcher:
+        searcher.ingest(TEXTS)
+        searcher.index.close()
+        with pytest.raises(IndexRejected, match="no snapshot can be written to"):
+            searcher.collections.snapshot("documents", tmp_path / "file" / "snapshot")
+        searcher.collections.snapshot("documents", tmp_path / "made" / "here" / "snapshot")
+        (tmp_path / "data" / "collections" / "taken").mkdir()
+        for name, words in (("taken", "is there already"), ("documents", "is there already"), ("../x", "cannot name a collection")):
+            with pytest.raises((IndexRejected, InvalidSettings), match=words):
+                searcher.collections.restore(tmp_path / "made" / "here" / "snapshot", name)
+        assert searcher.collections.names() == ["documents"]
+        assert not list((tmp_path / "data" / "snapshots").glob("*"))
+
+
 def test_there_is_none_of_memory(tmp_path: Path, model_folder: Path) -> None:
     model = {"model": str(model_folder / "embedder-mean")}
     with open_search(Settings(index={"engine": "memory"}, embedder=model, reranker={"kind": "none"})) as searcher:

@@ -16,7 +16,7 @@ from standin import Fault, QdrantStandIn
 from standin_grpc import GrpcStandIn
 
 from search.cli.doctor import examine
-from search.documents import Document
+from search.documents import Document, Retrieval
 from search.errors import IndexRejected, IndexTimeout, IndexUnreachable, InvalidSettings
 from search.index.contract import CollectionSpec, Point, Query
 from search.index.server.connection import ServerClient, connect
@@ -170,13 +170,35 @@ def test_what_cannot_hold_grpc_is_not_asked(both: GrpcStandIn, monkeypatch: pyte
 
 
 def test_a_server_that_is_not_there_yet_is_looked_at_again(standin: QdrantStandIn, both: GrpcStandIn) -> None:
-    standin.faults.extend([Fault(reset=True)] * 2)
     client = connect(standin.url, protocol="auto", grpc_port=both.port)
     node = client.nodes.nodes[0]
-    assert node.spoken() == "REST (it does not answer now)"
+    for fault in (Fault(reset=True), Fault(503), Fault(429)):
+        standin.faults.append(fault)
+        assert node.spoken() == "REST (it does not answer now)"
     standin.faults.clear()
     assert node.spoken() == f"points over gRPC (port {both.port}), the rest over REST"
     client.close()
+
+
+def test_a_gateway_that_hides_the_version_is_asked_over_rest(standin: QdrantStandIn, both: GrpcStandIn) -> None:
+    standin.faults.append(Fault(404))
+    told = spoken(connect(standin.url, protocol="auto", grpc_port=both.port))
+    assert told == "REST (its version is not told, by which the gRPC port would be known to be its own)"
+
+
+@pytest.mark.parametrize("protocol", ["rest", "grpc"])
+def test_a_query_by_vectors_is_one_request_and_one_by_both_two(
+    protocol: str, standin: QdrantStandIn, both: GrpcStandIn, model_folder: Path, tmp_path: Path
+) -> None:
+    """The second has the scores that a list lacks, and the payloads."""
+    with opened(standin.url, model_folder, tmp_path, protocol=protocol, grpc_port=both.port) as searcher:
+        searcher.ingest(TEXTS)
+        asked: list[tuple[Retrieval, int]] = [("dense", 1), ("hybrid", 2)]
+        for retrieval, number in asked:
+            searcher.search("cats 5", retrieval=retrieval)
+            standin.requests.clear()
+            assert searcher.search("cats 5", retrieval=retrieval).hits
+            assert standin.requests == ["POST /collections/documents.v1/points/query/batch"] * number
 
 
 def test_a_budget_holds_over_grpc_to_the_millisecond(standin: QdrantStandIn, both: GrpcStandIn) -> None:

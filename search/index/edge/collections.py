@@ -12,8 +12,8 @@ from search.index.contract import VectorIndex
 from search.index.edge.folder import DataFolder, describe, full_disk, make_private, read_description, read_spec
 from search.index.edge.index import EdgeIndex
 from search.index.manifests import NAME as MANIFEST
-from search.index.manifests import Manifest, StoredFile, checked_files, existing, read_manifest, written
-from search.settings import StorageSettings
+from search.index.manifests import Manifest, StoredFile, checked_files, existing, not_written, read_manifest, written
+from search.settings import StorageSettings, checked_collection
 
 
 class EdgeCollections:
@@ -177,8 +177,10 @@ class EdgeCollections:
                     files = tuple(StoredFile.of(unfinished, one) for one in names)
                     written(Manifest("edge", folder.name, aliases, files), unfinished)
                     unfinished.rename(copy)
-            except IndexFull:
+            except (IndexFull, OSError) as error:
                 shutil.rmtree(unfinished, ignore_errors=True)
+                if isinstance(error, OSError):
+                    raise not_written(copy, error) from error
                 raise
         finally:
             self._data.let_go()
@@ -198,7 +200,8 @@ class EdgeCollections:
         name = name or manifest.collection
         self._data.hold()
         try:
-            check_free(name, self.location, [*self.names(), *self.aliases()])
+            made = self._data.collections / checked_collection(name)
+            check_free(name, self.location, [*self.names(), *self.aliases(), *([name] if made.exists() else [])])
             coming = self._data.path / "snapshots" / f"{name}.restoring"
             shutil.rmtree(coming, ignore_errors=True)  # what an interrupted one left
             if shutil.disk_usage(self._data.path).free < sum(file.size for file in manifest.files):
@@ -209,7 +212,11 @@ class EdgeCollections:
                     shutil.copytree(folder, coming, ignore=shutil.ignore_patterns(MANIFEST))
                     checked_files(manifest, coming)
                     make_private(self._data.collections)
-                    coming.rename(self._data.collections / name)
+                    coming.rename(made)
+            except OSError as error:
+                raise IndexRejected(
+                    f"{folder} cannot be copied to {made} ({error}); see that both can be read and written"
+                ) from error
             finally:
                 shutil.rmtree(coming, ignore_errors=True)
             free = [alias for alias in manifest.aliases if alias not in {*self.names(), *self.aliases()}]

@@ -26,6 +26,7 @@ _WRITES = {"batch_update_points", "delete", "overwrite_payload", "set_payload", 
 _ONCE = {"create_snapshot", "delete_collection", "delete_snapshot", "recover_snapshot", "update_collection_aliases"}
 _PROBED_S = 1.0  # what a firewall that says nothing costs, once
 _LEFT_OUT_S, _LONGEST_LEFT_OUT_S = 5.0, 60.0
+_SERVER_ERROR, _LATER = 500, {408, 425, 429}
 _NOT_READY = {502, 503, 504}
 _NO_LEADER = ("leader is not established", "consensus operation commit failed")
 
@@ -150,10 +151,11 @@ class Node:
         try:
             with within(_PROBED_S):
                 version = self.rest.info().version
-        except ResponseHandlingException:
+        except Exception as error:
+            status = getattr(error, "status_code", None) or 0
+            if isinstance(error, UnexpectedResponse | ValueError) and status < _SERVER_ERROR and status not in _LATER:
+                return False, "its version is not told, by which the gRPC port would be known to be its own"
             return None, "it does not answer now"
-        except Exception:  # whatever a gateway says
-            return False, "its version is not told, by which the gRPC port would be known to be its own"
         try:
             told = self._grpc.grpc_root.HealthCheck(HealthCheckRequest(), timeout=_PROBED_S)
         except grpc.RpcError as error:
