@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 import trustme
 from standin import Fault, QdrantStandIn
+from standin_grpc import GrpcStandIn
 
 from search.errors import (
     CollectionNotFound,
@@ -424,6 +425,18 @@ def test_a_private_authority_holds_for_grpc_too(authorities: Authorities) -> Non
             with pytest.raises(kind, match=words):
                 index.upsert([Point("1", np.ones(4, np.float32), {})])
             index.close()
+
+
+def test_grpc_is_found_behind_a_private_authority(authorities: Authorities) -> None:
+    with QdrantStandIn(tls=authorities.context) as server, GrpcStandIn(server, authorities.credentials) as port:
+        index = QdrantIndex(
+            connect(server.url, protocol="auto", grpc_port=port.port, ca_file=authorities.known), "documents", server.url
+        )
+        index.ensure(SPEC, create=True)
+        index.upsert([Point("1", np.ones(4, np.float32), {})])
+        assert index.count() == 1
+        assert port.calls == ["HealthCheck", "upsert", "count"]
+        index.close()
 
 
 # What a cluster says
