@@ -101,7 +101,10 @@ def test_aliases_snapshots_and_dropping(engine: dict[str, Any], notes: Path) -> 
 def test_quantization_and_indexes_follow_a_collection(notes: Path, tmp_path: Path, standin: QdrantStandIn) -> None:
     """Also those that were made in place, through a reindexing of the embedded engine and a push to a server."""
     local: dict[str, Any] = {"SEARCH_DATA_DIR": str(tmp_path / "data")}
-    declared: dict[str, Any] = {"SEARCH_STORAGE__PAYLOAD_INDEXES": '{"metadata.year": "integer"}', "SEARCH_STORAGE__QUANTIZATION": "scalar"}
+    declared: dict[str, Any] = {
+        "SEARCH_STORAGE__PAYLOAD_INDEXES": '{"metadata.year": "integer"}',
+        "SEARCH_STORAGE__QUANTIZATION": "scalar",
+    }
     search("ingest", notes, **local, **declared)
     search("collections", "index", "documents", "metadata.team", "keyword", **local)
     search("reindex", "--no-check", **local, SEARCH_CHUNKING__TOKENS="100")
