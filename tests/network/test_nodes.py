@@ -174,6 +174,22 @@ def test_a_node_that_hangs_costs_a_third_of_the_timeout_and_the_budget_holds(clu
     client.close()
 
 
+def test_a_write_of_many_points_has_its_time(cluster: QdrantStandIn) -> None:
+    """A cluster that is busy would get it from every node otherwise."""
+    index, client = made(cluster, timeout_s=3)
+    index.ensure(SPEC, create=True)
+    for points, nodes in ((POINTS, [0, 1]), ([Point(str(n), VECTOR, {"text": "x"}) for n in range(50)], [1])):
+        cluster.served.clear()
+        cluster.faults.append(Fault(delay_s=1.5))  # a third is one second
+        index.upsert(points)
+        assert list(cluster.served) == nodes
+    cluster.faults.append(Fault(delay_s=1.5))
+    cluster.served.clear()
+    QdrantCollections(client, cluster.url).unalias("documents")  # asks for aliases first
+    assert list(cluster.served)[-1:] == [2]
+    client.close()
+
+
 def test_a_claim_is_not_lost_with_a_node_that_hangs(cluster: QdrantStandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is renewed at another node before anybody thinks that its holder is dead."""
     monkeypatch.setattr("search.index.server.lease._RENEWED_EVERY_S", 0.3)

@@ -6,7 +6,7 @@ All of them hold the same collections. One is asked until it fails; it is then l
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -24,6 +24,17 @@ _READS = {"count", "query_batch_points", "query_points", "retrieve", "scroll"}
 _WRITES = {"batch_update_points", "delete", "overwrite_payload", "set_payload", "delete_payload", "update_vectors", "upsert"}
 # Carried out twice, these do more or fail; the others come to the same, since points have ids, and what is there may stay.
 _ONCE = {"create_snapshot", "delete_collection", "delete_snapshot", "recover_snapshot", "update_collection_aliases"}
+# Answered at once by a node that is well. What has to be agreed on, or is much to write, may take its time anywhere.
+_QUICK = _READS | {
+    "cluster_status",
+    "collection_cluster_info",
+    "collection_exists",
+    "get_aliases",
+    "get_collection",
+    "get_collections",
+    "info",
+}
+_FEW = 10  # points of a quick write, such as a writer's claim
 _PROBED_S = 1.0  # what a firewall that says nothing costs, once
 _LEFT_OUT_S, _LONGEST_LEFT_OUT_S = 5.0, 60.0
 _SERVER_ERROR, _LATER = 500, {408, 425, 429}
@@ -174,7 +185,7 @@ class Nodes:
 
         Args:
             nodes: one at least; the first one is asked first.
-            timeout_s: of a request. Where others are left to ask, a node has a third of it.
+            timeout_s: of a request. Where others are left to ask, a node has a third of it for what is quick.
             agreement: of replicas, where a request says nothing else.
         """
         self.nodes = list(nodes)
@@ -205,7 +216,7 @@ class Nodes:
             seconds = None if whole is None else whole - (time.monotonic() - started)
             if failed is not None and seconds is not None and seconds <= 0:
                 break
-            patience = None if is_last else self._timeout_s / 3
+            patience = None if is_last or not _is_quick(name, options) else self._timeout_s / 3
             try:
                 with within(min((one for one in (seconds, patience) if one is not None), default=None)):
                     answer = node.ask(name, *args, **options)
@@ -227,6 +238,11 @@ class Nodes:
         now = time.monotonic()
         ring.sort(key=lambda node: max(node.left_out_until - now, 0.0))
         return ((node, node is ring[-1]) for node in ring)
+
+
+def _is_quick(name: str, options: Mapping[str, Any]) -> bool:
+    points = options.get("points")
+    return name in _QUICK or (name == "upsert" and isinstance(points, list) and len(points) <= _FEW)
 
 
 def _is_the_nodes(error: Exception, *, repeatable: bool) -> bool:
