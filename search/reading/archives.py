@@ -73,12 +73,11 @@ def unpacked(
             rejections = _unpack(reader.contents(stream, archive), archive, folder, most)
     except (InvalidDocument, OSError) as error:
         reason = str(error) if isinstance(error, InvalidDocument) else f"cannot be unpacked: {error.strerror}"
-        return Listing([], [], [], [archive.reject_many(reason)], [], [])
+        return Listing.refusing(archive.reject_many(reason))
     try:
         listing = Listing.of(str(folder), tables, archive=archive, **options)
     except InvalidDocument as error:  # there is nothing to read in it
-        rejections.append(archive.reject(str(error).removeprefix(f"{folder} ")))
-        return Listing([], [], [], rejections, [], [])
+        return Listing.refusing(*rejections, archive.reject(str(error).removeprefix(f"{folder} ")))
     return replace(
         listing,
         left_out=[archive.path / path.relative_to(folder) for path in listing.left_out],

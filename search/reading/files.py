@@ -185,6 +185,11 @@ class Listing:
     archives: list[SourceFile]
 
     @classmethod
+    def refusing(cls, *rejections: Rejection) -> "Listing":
+        """A listing without a file."""
+        return cls([], [], [], list(rejections), [], [])
+
+    @classmethod
     def of(
         cls,
         path: str,
@@ -216,10 +221,9 @@ class Listing:
                 match nothing.
             SearchError: it is a folder or a pattern, and this is no POSIX system.
         """
-        start = Path(path).expanduser()
-        walk = _Walk(exclude, ignore_files=ignore_files)
+        start, walk = Path(path).expanduser(), _Walk(exclude, ignore_files=ignore_files)
         if denied := _denied(start):
-            return cls([], [], [], [Rejection(path, None, None, f"cannot be read: {denied}")], [], [])
+            return cls.refusing(Rejection(path, None, None, f"cannot be read: {denied}"))
         root, paths, within = _gone_through(start, walk)
         if within:
             check_posix("reading folders and patterns")
@@ -236,7 +240,7 @@ class Listing:
             if is_wanted and file not in apart
         ]
         unpacked = [file for file in wanted if archives and file.path.suffix.lower() in UNPACKED]
-        apart |= {file.path for file in unpacked}
+        apart.update(file.path for file in unpacked)
         others = [file for file in wanted if file.path not in apart]
         files, refused = _readable(others, tables) if not media_type else (_of_kind(others, media_type), [])
         if within is None and refused:
@@ -245,8 +249,7 @@ class Listing:
             raise InvalidDocument(_nothing_in(path, outside, [file.path for file in wanted]))
         known = {file.path for file in [*files, *(file for file, _ in refused)]} | apart
         left_out = [file for file, _ in paths if file not in known]
-        rejections = [*walk.refused, *(file.reject(why) for file, why in refused)]
-        return cls(files, left_out, outside, rejections, walk.notes, unpacked)
+        return cls(files, left_out, outside, [*walk.refused, *(one.reject(why) for one, why in refused)], walk.notes, unpacked)
 
 
 def _gone_through(start: Path, walk: "_Walk") -> tuple[Path, list[tuple[Path, bool]], Path | None]:
