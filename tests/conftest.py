@@ -5,6 +5,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from tiny import HUB_CROSS_ENCODER, HUB_EMBEDDER, HUB_STATIC, into_hub_cache, ti
 from search.embedding.dense import Embedder, FastEmbedEmbedder
 from search.errors import CollectionNotFound
 from search.factory import build_reranker
+from search.index.collections import Collections
 from search.index.contract import VectorIndex
 from search.index.edge.index import EdgeIndex
 from search.index.edge.process import EdgeProcess
@@ -39,12 +41,25 @@ if TYPE_CHECKING:
     from standin_grpc import GrpcStandIn
 
 OpenIndex = Callable[[str], VectorIndex]
+_ROOM = 6 << 30  # bytes of memory that temporary files may take
 
 
 def pytest_configure() -> None:
     """What runs in the background (nohup, &) ignores signals that tests send, and so would every process that they start."""
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    _keep_temporary_files_in_memory()
+
+
+def _keep_temporary_files_in_memory() -> None:
+    """Collections are made by the hundred, and each waits for the disk several times; TMPDIR names another place."""
+    memory = Path("/dev/shm")  # noqa: S108  # pytest makes a folder there that nobody else may read
+    if "TMPDIR" in os.environ or not os.access(memory, os.W_OK):
+        return
+    place = os.statvfs(memory)
+    if place.f_bavail * place.f_frsize < _ROOM or place.f_flag & os.ST_NOEXEC:
+        return
+    os.environ["TMPDIR"] = tempfile.tempdir = str(memory)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -250,12 +265,20 @@ def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         process.terminate()
 
 
+@pytest.fixture(scope="session")
+def edge_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EdgeProcess]:
+    """For tests of collections, of which none is about the process."""
+    process = EdgeProcess(tmp_path_factory.mktemp("edge"))
+    yield process
+    process.close()
+
+
 @pytest.fixture(params=["edge", "edge process", "memory", "standin", "grpc", "patient", "server"])
 def open_index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenIndex]:
-    """Opens a collection of one engine by name; every collection is closed, and on a server dropped, in the end."""
+    """Opens a collection of one engine by name; every one is closed, and where others would find it dropped, in the end."""
     opened: list[VectorIndex] = []
-    ending: list[EdgeProcess] = []
     names: list[str] = []
+    collections: Collections | None = None
     match request.param:
         case "edge":
 
@@ -263,11 +286,11 @@ def open_index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenI
                 return EdgeIndex(tmp_path / f"edge-{name}", name)
 
         case "edge process":
-            child = EdgeProcess(tmp_path / "edge")
-            ending.append(child)
+            collections = child = request.getfixturevalue("edge_process")
 
             def make(name: str) -> VectorIndex:
-                return child.named(name, StorageSettings())
+                names.append(f"test-{name}-{uuid.uuid4()}")
+                return child.named(names[-1], StorageSettings())
 
         case "memory":
 
@@ -294,7 +317,7 @@ def open_index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenI
 
         case _:
             url = request.getfixturevalue("server_url")
-            client = connect(url)
+            collections = QdrantCollections(connect(url), url)
 
             def make(name: str) -> VectorIndex:
                 names.append(f"test-{name}-{uuid.uuid4()}")
@@ -307,15 +330,14 @@ def open_index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenI
     yield open_
     for index in opened:
         index.close()
-    for process in ending:
-        process.close()
-    if names:
-        collections = QdrantCollections(client, url)
-        for name in names:
-            target = collections.aliases().get(name, name)
-            with suppress(CollectionNotFound):
+    for name in names:
+        assert collections
+        target = collections.aliases().get(name, name)
+        with suppress(CollectionNotFound):
+            if target != name:
                 collections.unalias(name)
             collections.drop(target)
+    if isinstance(collections, QdrantCollections):
         collections.close()
 
 
