@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import httpx
@@ -24,11 +25,13 @@ from tiny import HUB_CROSS_ENCODER, HUB_EMBEDDER, HUB_STATIC, into_hub_cache, ti
 from search.embedding.dense import Embedder, FastEmbedEmbedder
 from search.errors import CollectionNotFound
 from search.factory import build_reranker
+from search.index import retrying
 from search.index.collections import Collections
 from search.index.contract import VectorIndex
 from search.index.edge.index import EdgeIndex
 from search.index.edge.process import EdgeProcess
 from search.index.retrying import Patience, PatientIndex
+from search.index.server import lease
 from search.index.server.collections import QdrantCollections
 from search.index.server.connection import connect, in_memory
 from search.index.server.index import QdrantIndex
@@ -231,6 +234,25 @@ def standin_grpc(standin: QdrantStandIn) -> Iterator["GrpcStandIn"]:
 
 
 @pytest.fixture
+def brief_lease(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A writer that ended without a word is given up after a moment, not after twelve seconds."""
+    for name, seconds in {
+        "_RENEWED_EVERY_S": 0.2,
+        "_DEAD_AFTER_S": 0.8,
+        "_LOOKED_AT_EVERY_S": 0.05,
+        "_SETTLED_AFTER_S": 0.01,
+    }.items():
+        monkeypatch.setattr(lease, name, seconds)
+
+
+@pytest.fixture
+def brief_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between tries of what failed and may pass: a twentieth of them."""
+    clock = SimpleNamespace(monotonic=time.monotonic, sleep=lambda seconds: time.sleep(seconds / 20))
+    monkeypatch.setattr(retrying, "time", clock)
+
+
+@pytest.fixture
 def client(standin: QdrantStandIn) -> Iterator[QdrantClient]:
     """Who writes into the stand-in as another program does."""
     client = QdrantClient(url=standin.url, check_compatibility=False)
@@ -286,7 +308,8 @@ def open_index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenI
                 return EdgeIndex(tmp_path / f"edge-{name}", name)
 
         case "edge process":
-            collections = child = request.getfixturevalue("edge_process")
+            child: EdgeProcess = request.getfixturevalue("edge_process")
+            collections = child
 
             def make(name: str) -> VectorIndex:
                 names.append(f"test-{name}-{uuid.uuid4()}")

@@ -73,12 +73,12 @@ def project(folder: Path, **requirements: str) -> Path:
     return Path(shutil.copy(SCRIPT, folder / "scripts"))
 
 
-def test_what_is_vulnerable_is_named(osv: Osv) -> None:
-    clean = audit(osv)
-    assert (clean.returncode, len(osv.asked) > 300) == (0, True), clean.stderr
+def test_what_is_vulnerable_is_named(osv: Osv, tmp_path: Path) -> None:
+    clean = audit(osv, project(tmp_path, cpu=(SCRIPT.parents[1] / "requirements" / "cpu.txt").read_text()))
+    assert (clean.returncode, clean.stdout.endswith("; 0 vulnerabilities\n")) == (0, True), clean.stderr
     osv.vulnerable = frozenset({"qdrant-client"})
     told = audit(osv)
-    assert told.returncode == 1, told.stderr
+    assert (told.returncode, len(osv.asked) > 300) == (1, True), told.stderr
     assert "NOT AUDITED" not in told.stdout
     assert "PYSEC-0000-1, fixed in 99.1" in told.stdout
     assert told.stdout.count("  qdrant-client ") == 5  # of eight files

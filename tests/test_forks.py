@@ -112,6 +112,7 @@ def models(model_folder: Path, tmp_path: Path) -> dict[str, str]:
         "SEARCH_EMBEDDER__MODEL": str(model_folder / "embedder-mean"),
         "SEARCH_RERANKER__MODEL": str(model_folder / "cross-encoder"),
         "SEARCH_DATA_DIR": str(tmp_path / "data"),
+        "SEARCH_DEPTH": "10",
     }
 
 
@@ -135,7 +136,7 @@ def engine(request: pytest.FixtureRequest, models: dict[str, str]) -> Iterator[d
 
 @pytest.mark.timeout(300)
 def test_each_child_gets_right_answers_or_a_clear_error(engine: dict[str, str], tmp_path: Path, in_full: bool) -> None:  # noqa: FBT001
-    queries = 400 if in_full else 150
+    queries = 400 if in_full else 20
     told = forked(engine, CHILDREN, queries)
     for child in told.children:
         assert child["status"] == 0
@@ -298,7 +299,7 @@ def test_a_copy_of_memory_in_the_middle_of_a_write_is_not_used(models: dict[str,
 
 
 TORN_BESIDE = """
-beside = [searcher.beside(f"other{number}") for number in range(20)]
+beside = [searcher.beside(f"other{number}") for number in range(10)]
 missed = 0
 for one in beside:
     with one._parts.writing:

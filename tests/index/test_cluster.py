@@ -157,6 +157,7 @@ def test_a_collection_that_is_sharded_by_keys_is_not_replaced(cluster: QdrantSta
             searcher.reindex(wanted, check=False)
 
 
+@pytest.mark.usefixtures("brief_pauses")
 @pytest.mark.parametrize("status", [400, 500])
 def test_a_fault_that_is_called_a_refusal_rejects_no_good_document(status: int, standin: QdrantStandIn, model_folder: Path) -> None:
     """One that passes costs nothing, and one that stays ends the run."""

@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from held import contents, ingest
@@ -38,16 +39,16 @@ TRANSIENT = {
     "slow": (Fault(delay_s=1.5), IndexTimeout),
 }
 Waits = list[tuple[IndexFailure, float]]
-Open = Callable[[Patience], tuple[PatientIndex, Waits]]
+Open = Callable[..., tuple[PatientIndex, Waits]]
 
 
 @pytest.fixture
 def open_patient(standin: QdrantStandIn) -> Iterator[Open]:
     opened: list[PatientIndex] = []
 
-    def open_(patience: Patience) -> tuple[PatientIndex, Waits]:
+    def open_(patience: Patience, timeout_s: Any = 1) -> tuple[PatientIndex, Waits]:
         waits: Waits = []
-        inner = QdrantIndex(connect(standin.url, timeout_s=1), "documents", standin.url)
+        inner = QdrantIndex(connect(standin.url, timeout_s=timeout_s), "documents", standin.url)
         opened.append(PatientIndex(inner, patience, lambda error, pause: waits.append((error, pause))))
         return opened[-1], waits
 
@@ -131,20 +132,20 @@ def test_a_server_is_waited_for_as_long_as_it_asks_within_bounds(standin: Qdrant
 
 @pytest.mark.parametrize("seed", range(3))
 def test_an_ingestion_over_a_faulty_server_loses_nothing_and_writes_nothing_twice(
-    seed: int, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, open_patient: Open
+    seed: int, standin: QdrantStandIn, quick_embedder: FastEmbedEmbedder, open_patient: Open
 ) -> None:
     draw = random.Random(seed)  # noqa: S311  # no secret
     old = [Document(id=str(i), text=f"Text {i}. " + "A sentence. " * (i * 7 % 60)) for i in range(30)]
     new = [Document(id=d.id, text=f"New {d.text}" if int(d.id) % 3 else d.text) for d in old]
     clean = QdrantIndex(connect(standin.url), "clean", standin.url)
     for version in (old, new):
-        ingest(clean, bundled_embedder, version)
-    index, waits = open_patient(BRIEF)
-    faults = [fault for fault, _ in TRANSIENT.values()]
+        ingest(clean, quick_embedder, version)
+    index, waits = open_patient(BRIEF, 0.3)
+    faults = [fault._replace(delay_s=fault.delay_s and 0.4) for fault, _ in TRANSIENT.values()]
     for version in (old, new):
         first = 9 if version is old else 4  # requests that open the collection, which are not repeated
         standin.faults += [Fault()] * first + [draw.choice(faults) if draw.random() < 0.5 else Fault() for _ in range(20)]
-        ingest(index, bundled_embedder, version)
+        ingest(index, quick_embedder, version)
         standin.faults.clear()
     assert waits
     assert contents(index) == contents(clean)

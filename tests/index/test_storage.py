@@ -23,12 +23,13 @@ def build_index(settings: Settings) -> VectorIndex:
     return build_collections(settings).named(settings.collection, settings.storage)
 
 
-SPEC = CollectionSpec(256, "model@1")
+SPEC = CollectionSpec(1024, "model@1")
+ENOUGH = 3_000  # vectors, of 12 MB, for the engine to build a graph and to quantize them
 
 
 def points(count: int) -> list[Point]:
-    centres = RNG.normal(size=(20, 256))
-    vectors = (centres[RNG.integers(0, 20, count)] + RNG.normal(size=(count, 256))).astype(np.float32)
+    centres = RNG.normal(size=(20, 1024))
+    vectors = (centres[RNG.integers(0, 20, count)] + RNG.normal(size=(count, 1024))).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     return [
         Point(
@@ -41,18 +42,18 @@ def points(count: int) -> list[Point]:
 
 
 @pytest.mark.parametrize("quantization", ["none", "scalar", "binary"])
-def test_quantized_vectors_are_rescored_with_whole_ones(quantization: str, tmp_path: Path) -> None:
-    """12,000 vectors, enough for the engine to quantize them; the scores are those of the whole vectors."""
+def test_quantized_vectors_are_rescored_with_whole_ones(quantization: str, tmp_path: Path, in_full: bool) -> None:  # noqa: FBT001
+    """The scores are those of the whole vectors."""
     storage = {"quantization": quantization, "oversampling": 8, "on_disk": True, "on_disk_payload": True, "hnsw_m": 24}
     index = build_index(Settings(data_dir=tmp_path, storage=storage))
     index.ensure(SPEC, create=True)
-    written = points(12_000)
+    written = points(12_000 if in_full else ENOUGH)
     index.upsert(written)
     index.optimize()
     assert bool(list(tmp_path.rglob("quantized.data"))) == (quantization != "none")
     matrix = np.array([point.vector for point in written])
     shared, asked = [], []
-    for query in matrix[:50] + 0.02 * RNG.normal(size=(50, 256)).astype(np.float32):
+    for query in matrix[:50] + 0.02 * RNG.normal(size=(50, 1024)).astype(np.float32):
         unit = query / np.linalg.norm(query)
         exact = {written[i].id for i in np.argsort(-(matrix @ unit))[:10]}
         matches = index.query(Query(unit), 10)
@@ -71,14 +72,14 @@ def test_quantized_vectors_are_rescored_with_whole_ones(quantization: str, tmp_p
 def test_a_graph_that_an_interrupted_run_left_undone_is_built_by_the_next(tmp_path: Path) -> None:
     index = build_index(Settings(data_dir=tmp_path))
     index.ensure(SPEC, create=True)
-    index.upsert(points(12_000))
+    index.upsert(points(ENOUGH))
     index.close()  # as if the run had ended here
     again = build_index(Settings(data_dir=tmp_path))
     assert isinstance(again, EdgeIndex)
     again.ensure(SPEC, create=True)
-    assert again.details()["indexed_vectors"] < 12_000
+    assert again.details()["indexed_vectors"] < ENOUGH
     again.optimize()
-    assert again.details()["indexed_vectors"] == 12_000
+    assert again.details()["indexed_vectors"] == ENOUGH
     again.close()
 
 
@@ -151,29 +152,29 @@ def test_settings_out_of_range(storage: dict[str, Any], message: str) -> None:
 
 
 def test_searches_go_on_while_memory_is_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("search.index.edge.index._OPTIMIZED_EVERY", 11_000)  # enough for a graph, twice
+    monkeypatch.setattr("search.index.edge.index._OPTIMIZED_EVERY", 2_750)  # enough for a graph, twice
     index = build_index(Settings(data_dir=tmp_path))
     assert isinstance(index, EdgeIndex)
     index.ensure(SPEC, create=True)
-    written = points(24_000)
-    index.upsert(written[:500])
+    written = points(6_000)
+    index.upsert(written[:125])
     first, ended = index._opened._opened, threading.Event()
     found: list[str] = []
 
     def ask() -> None:
         while not ended.is_set():
             found.append(index.query(Query(written[7].vector), 1)[0].id)
-            assert index.count() >= 500
+            assert index.count() >= 125
 
     with ThreadPoolExecutor(2) as pool:
         asking = [pool.submit(ask) for _ in range(2)]
-        for at in range(500, 24_000, 500):
-            index.upsert(written[at : at + 500])
+        for at in range(125, 6_000, 125):
+            index.upsert(written[at : at + 125])
         ended.set()
         for one in asking:
             one.result()
     assert index._opened._opened is not first
     assert set(found) == {written[7].id}
-    assert index.details()["indexed_vectors"] > 20_000
+    assert index.details()["indexed_vectors"] > 5_000
     assert sorted(record.id for record in index.scroll(fields=[])) == [point.id for point in written]
     index.close()

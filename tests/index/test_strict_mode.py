@@ -262,6 +262,7 @@ def test_what_was_written_before_a_failure_stays(standin: QdrantStandIn, model_f
             searcher.count()
 
 
+@pytest.mark.usefixtures("brief_lease")
 def test_a_server_that_is_gone_is_not_waited_for_again(standin: QdrantStandIn, model_folder: Path, tmp_path: Path) -> None:
     with opened(standin, model_folder, tmp_path, ingestion={"patience_s": 0}) as searcher:
         searcher.embedder.embed_query("warm")

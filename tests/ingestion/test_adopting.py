@@ -3,12 +3,11 @@
 import os
 import random
 import signal
-import subprocess
-import sys
 import uuid
 from pathlib import Path
 from typing import Any
 
+import apart
 import numpy as np
 import pytest
 from commands import as_json, error, search
@@ -269,18 +268,18 @@ def test_killed_anywhere_and_run_again_equals_one_clean_run(
     model = str(model_folder / "embedder-mean")
     place = {"SEARCH_INDEX__ENGINE": "qdrant", "SEARCH_INDEX__URL": standin.url, "SEARCH_EMBEDDER__MODEL": model}
 
-    def run(name: str, last: int = 0) -> subprocess.CompletedProcess[str]:
+    def run(name: str, last: int = 0) -> tuple[int, str, str]:
         environment = {**os.environ, **place, "SEARCH_COLLECTION": name, "SEARCH_THREADS": "1", "SEARCH_DATA_DIR": str(tmp_path)}
-        return subprocess.run(
-            [sys.executable, "-c", ADOPT, str(last)], env=environment, capture_output=True, text=True, check=False
-        )
+        with apart.python(ADOPT, last, environment=environment) as process:
+            printed, said = process.stdout.read(), process.stderr.read()
+            return process.wait(), printed, said
 
     for last in (1, 2):
-        assert run("killed", last).returncode == -signal.SIGKILL
-    again = run("killed")
-    assert (again.returncode, again.stderr) == (0, "")
-    assert 0 < int(again.stdout) < 60  # what was there was not copied again
-    assert run("clean").returncode == 0
+        assert run("killed", last)[0] == -signal.SIGKILL
+    status, unchanged, said = run("killed")
+    assert (status, said) == (0, "")
+    assert 0 < int(unchanged) < 60  # what was there was not copied again
+    assert run("clean")[0] == 0
     settings = {"embedder": {"model": model}, "reranker": {"kind": "none"}}
     with ours(standin, tmp_path, "killed", **settings) as one, ours(standin, tmp_path, "clean", **settings) as other:
         assert points_of(one.opened()) == points_of(other.opened())

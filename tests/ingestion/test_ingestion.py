@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import apart
 import numpy as np
 import pytest
 from filelock import FileLock
@@ -92,12 +93,12 @@ def test_text_the_embedder_does_not_know_is_counted(local_index: VectorIndex, bu
 
 
 def test_long_documents_are_taken_few_at_a_time(
-    local_index: VectorIndex, bundled_embedder: FastEmbedEmbedder, monkeypatch: pytest.MonkeyPatch
+    local_index: VectorIndex, quick_embedder: FastEmbedEmbedder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Reading stays behind writing by a bounded number of characters, not only of documents."""
     monkeypatch.setattr(planning, "_GROUP_CHARACTERS", 4_000)
     ahead: list[int] = []
-    run = Ingestion(bundled_embedder, local_index, Chunker(bundled_embedder.tokenizer, 254, 0), max_characters=3_000)
+    run = Ingestion(quick_embedder, local_index, Chunker(quick_embedder.tokenizer, 254, 0), max_characters=3_000)
 
     def documents() -> Iterator[Document]:
         for i in range(20):
@@ -108,14 +109,14 @@ def test_long_documents_are_taken_few_at_a_time(
     assert max(ahead) <= 6  # two to a group, which is three steps, and four steps may be under way
 
 
-def test_progress_counts_up(local_index: VectorIndex, bundled_embedder: FastEmbedEmbedder) -> None:
+def test_progress_counts_up(local_index: VectorIndex, quick_embedder: FastEmbedEmbedder) -> None:
     steps: list[Progress] = []
-    ingest(local_index, bundled_embedder, [Document(id=str(i), text=f"Text {i}.") for i in range(300)], on_progress=steps.append)
+    ingest(local_index, quick_embedder, [Document(id=str(i), text=f"Text {i}.") for i in range(300)], on_progress=steps.append)
     assert [step.documents for step in steps] == sorted(step.documents for step in steps)
     assert (steps[-1].documents, steps[-1].chunks) == (300, 300)
 
 
-def test_documents_are_read_as_they_are_needed(local_index: VectorIndex, bundled_embedder: FastEmbedEmbedder) -> None:
+def test_documents_are_read_as_they_are_needed(local_index: VectorIndex, quick_embedder: FastEmbedEmbedder) -> None:
     written: list[int] = []
 
     def documents() -> Iterator[Document]:
@@ -124,30 +125,30 @@ def test_documents_are_read_as_they_are_needed(local_index: VectorIndex, bundled
             yield Document(id=str(i), text=f"Text {i}.")
 
     run = Ingestion(
-        bundled_embedder,
+        quick_embedder,
         local_index,
-        Chunker(bundled_embedder.tokenizer, 64, 0),
+        Chunker(quick_embedder.tokenizer, 64, 0),
         max_characters=100,
         on_progress=lambda progress: written.append(progress.chunks),
     )
     assert run.run(documents()).added == 1000
 
 
-@pytest.mark.parametrize("fault", [Fault(500), Fault(429), Fault(delay_s=1.5)], ids=["error", "busy", "slow"])
-def test_a_server_that_fails_midway_loses_nothing(
-    fault: Fault, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder
-) -> None:
+@pytest.mark.usefixtures("brief_lease")
+@pytest.mark.parametrize("fault", [Fault(500), Fault(429), Fault(delay_s=0.8)], ids=["error", "busy", "slow"])
+def test_a_server_that_fails_midway_loses_nothing(fault: Fault, standin: QdrantStandIn, quick_embedder: FastEmbedEmbedder) -> None:
     documents = [Document(id=str(i), text=f"Text {i}. " + LONG[: i * 20]) for i in range(40)]
     clean = QdrantIndex(connect(standin.url), "clean", standin.url)
-    ingest(clean, bundled_embedder, documents)
-    index = QdrantIndex(connect(standin.url, timeout_s=1), "documents", standin.url)
-    index.ensure(CollectionSpec(bundled_embedder.dimension, bundled_embedder.fingerprint), create=True)
+    ingest(clean, quick_embedder, documents)
+    brief: Any = 0.5
+    index = QdrantIndex(connect(standin.url, timeout_s=brief), "documents", standin.url)
+    index.ensure(CollectionSpec(quick_embedder.dimension, quick_embedder.fingerprint), create=True)
     for healthy in range(6):  # requests that go well before the fault
         standin.faults += [*[Fault()] * healthy, fault]
         with suppress(IndexFailure):  # which kind is test_qdrant's concern, and some faults come too late to matter
-            ingest(index, bundled_embedder, documents)
+            ingest(index, quick_embedder, documents)
         standin.faults.clear()
-    ingest(index, bundled_embedder, documents)
+    ingest(index, quick_embedder, documents)
     assert contents(index) == contents(clean)
     index.close()
     clean.close()
@@ -165,17 +166,16 @@ with open_search(Settings(data_dir=sys.argv[1], chunking={"tokens": 30, "overlap
 """
 
 
-def run_version(data_dir: Path, version: str, kill_after: int | None = None) -> None:
+def run_version(data_dir: Path, version: str, model: Path, kill_after: int | None = None) -> None:
     """Ingest one version of the documents; kill -9 once this many passages are written."""
-    command = [sys.executable, "-c", KILLED, str(data_dir), version]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout
+    environment = {**os.environ, "SEARCH_EMBEDDER__MODEL": str(model), "SEARCH_THREADS": "1"}
+    with apart.python(KILLED, data_dir, version, environment=environment) as process:
         for line in process.stdout:
             if kill_after is not None and int(line) >= kill_after:
                 time.sleep(random.random() * 0.05)  # noqa: S311  # anywhere in the work that follows
-                os.kill(process.pid, signal.SIGKILL)
+                process.kill()
                 break
-    assert process.returncode == (0 if kill_after is None else -signal.SIGKILL)
+        assert process.wait() == (0 if kill_after is None else -signal.SIGKILL)
 
 
 def edge_contents(data_dir: Path, embedder: FastEmbedEmbedder) -> dict[str, list[tuple[int, str, Any]]]:
@@ -187,15 +187,16 @@ def edge_contents(data_dir: Path, embedder: FastEmbedEmbedder) -> dict[str, list
         index.close()
 
 
-def test_killed_and_run_again_equals_one_clean_run(tmp_path: Path, bundled_embedder: FastEmbedEmbedder) -> None:
-    run_version(tmp_path / "clean", "2")
-    run_version(tmp_path / "killed", "1", kill_after=256)
-    run_version(tmp_path / "killed", "1", kill_after=128)
-    run_version(tmp_path / "killed", "2", kill_after=256)
-    run_version(tmp_path / "killed", "2")
-    expected = edge_contents(tmp_path / "clean", bundled_embedder)
+def test_killed_and_run_again_equals_one_clean_run(tmp_path: Path, quick_embedder: FastEmbedEmbedder, model_folder: Path) -> None:
+    model = model_folder / "embedder-mean"
+    run_version(tmp_path / "clean", "2", model)
+    run_version(tmp_path / "killed", "1", model, kill_after=256)
+    run_version(tmp_path / "killed", "1", model, kill_after=128)
+    run_version(tmp_path / "killed", "2", model, kill_after=256)
+    run_version(tmp_path / "killed", "2", model)
+    expected = edge_contents(tmp_path / "clean", quick_embedder)
     assert len(expected) == 400
-    assert edge_contents(tmp_path / "killed", bundled_embedder) == expected
+    assert edge_contents(tmp_path / "killed", quick_embedder) == expected
 
 
 def test_a_second_process_is_told_who_has_the_folder(tmp_path: Path) -> None:

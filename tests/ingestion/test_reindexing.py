@@ -3,8 +3,6 @@
 import os
 import random
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import apart
 import pytest
 from held import contents
 from standin import Fault, QdrantStandIn
@@ -263,7 +262,7 @@ def test_it_is_reindexed_where_it_is(settings: Callable[..., Settings]) -> None:
 def test_searches_go_on_meanwhile(settings: Callable[..., Settings]) -> None:
     """A client at a constant rate sees no failed and no empty answer, and in the end the new embedder's."""
     with open_search(settings()) as searcher:
-        filled(searcher, 150)
+        filled(searcher, 60)
         answers: list[tuple[str, int]] = []
         stop = threading.Event()
 
@@ -315,6 +314,7 @@ def replace_chunking(settings: Settings) -> Settings:
     return Settings(**{**dict(settings), "chunking": {"tokens": 20, "overlap": 0}})
 
 
+@pytest.mark.usefixtures("brief_lease", "brief_pauses")
 def test_a_server_that_fails_meanwhile_loses_nothing(model_folder: Path) -> None:
     with QdrantStandIn() as server:
         given = {"index": {"engine": "qdrant", "url": server.url}, "reranker": {"kind": "none"}}
@@ -362,17 +362,19 @@ def test_killed_anywhere_and_run_again_equals_one_clean_run(
     environment = {**os.environ, "SEARCH_DATA_DIR": str(tmp_path / "data"), "SEARCH_THREADS": "1"}
     if server:
         environment |= {"SEARCH_INDEX__ENGINE": "qdrant", "SEARCH_INDEX__URL": server}
+    took = 0.5  # seconds that a whole run takes
     for turn in range(25 if in_full else 3):
         embedder = ("embedder-cls", "embedder-mean")[turn % 2]
         environment["SEARCH_EMBEDDER__MODEL"] = str(model_folder / embedder)
         for kill in (True, True, False):
-            with subprocess.Popen([sys.executable, "-c", RUN], stdout=subprocess.PIPE, text=True, env=environment) as process:
-                assert process.stdout
+            with apart.python(RUN, environment=environment) as process:
                 assert process.stdout.readline() == "ready\n"
+                began = time.monotonic()
                 if kill:
-                    time.sleep(draw.random() * 0.8)
-                    process.send_signal(signal.SIGKILL)
-            assert process.returncode in {0, -signal.SIGKILL}
+                    time.sleep(draw.random() * took)
+                    process.kill()
+                assert process.wait() in ({0, -signal.SIGKILL} if kill else {0})
+                took = took if kill else time.monotonic() - began
         with open_search(settings(embedder, chunking={"tokens": 24, "overlap": 0})) as searcher:
             assert held(searcher) == given
             found = contents(searcher.index)

@@ -293,7 +293,7 @@ def test_files_that_are_no_graph_are_refused(content: bytes, tmp_path: Path) -> 
         external_data(tmp_path / "model.onnx")
 
 
-def test_a_graph_of_gigabytes_is_passed_over_not_read(tmp_path: Path) -> None:
+def test_a_graph_of_gigabytes_is_passed_over_not_read(tmp_path: Path, in_full: bool) -> None:  # noqa: FBT001  # a fixture
     """A sparse file with a tensor of 20 GB in it, whose external data stands behind it; and one of nothing but fields."""
     size = 20 << 30
     end = tagged(5, LOCATION + EXTERNAL)
@@ -309,15 +309,17 @@ def test_a_graph_of_gigabytes_is_passed_over_not_read(tmp_path: Path) -> None:
         except OSError:
             pytest.skip("this file system has no files with holes of this size")
     (tmp_path / "many.onnx").write_bytes(b"\x08\x01" * 40_000_000)
+    most = "5_000_000" if in_full else "500_000"
     script = (
         "import resource, sys, time; from pathlib import Path; from search.models.external_data import external_data\n"
         "resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30)); started = time.monotonic()\n"
         "from search.errors import ModelCorrupt\n"
+        "sys.modules['search.models.external_data']._MOST_FIELDS = int(sys.argv[2])\n"
         "print([file.name for file in external_data(Path(sys.argv[1]) / 'model.onnx')])\n"
         "try:\n    external_data(Path(sys.argv[1]) / 'many.onnx')\n"
         "except ModelCorrupt as error:\n    print('refused' if time.monotonic() - started < 60 else 'late')"
     )
-    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path), most], capture_output=True, text=True, check=True)
     assert done.stdout.split("\n")[:2] == ["['weights.bin']", "refused"]
 
 

@@ -1,9 +1,10 @@
-"""The bundled models, loaded once in this process: else every searcher and service of the tests would load its own."""
+"""Models, loaded once in this process: else every searcher and service of the tests would load its own."""
 
 import copy
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from unittest.mock import patch
 
@@ -28,11 +29,28 @@ def _reranker(threads: int | None) -> Reranker | None:
     return factory.build_reranker(Settings(data_dir=_NOWHERE, model_cache=_NOWHERE, threads=threads))
 
 
+@lru_cache(maxsize=8)
+def _of_folder(_files: tuple[tuple[str, int, int], ...], chosen: str) -> Embedder:
+    settings = json.loads(chosen)
+    return factory.build_embedder(Settings(data_dir=_NOWHERE, model_cache=_NOWHERE, **settings))
+
+
+def _files_of(folder: Path) -> tuple[tuple[str, int, int], ...]:
+    """What is in a folder: another model, or none, once somebody changed it."""
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    return tuple((str(file), file.stat().st_mtime_ns, file.stat().st_size) for file in files)
+
+
 def build_embedder(settings: Settings) -> Embedder:
-    """A copy of it, which a test may change; any other model is loaded."""
-    if settings.device != "auto" or embedder_of(settings) != EmbedderSettings():
+    """A copy of it, which a test may change; a model by name is loaded."""
+    chosen = embedder_of(settings)
+    if chosen.model.startswith("/") and Path(chosen.model).is_dir():
+        given = {"embedder": chosen.model_dump(mode="json"), "device": settings.device, "threads": settings.threads}
+        made = copy.copy(_of_folder(_files_of(Path(chosen.model)), json.dumps(given, sort_keys=True)))
+    elif settings.device == "auto" and chosen == EmbedderSettings():
+        made = copy.copy(_embedder(settings.threads))
+    else:
         return factory.build_embedder(settings)
-    made = copy.copy(_embedder(settings.threads))
     assert isinstance(made, FastEmbedEmbedder)
     watch(made)
     return made
