@@ -83,10 +83,11 @@ def in_full(request: pytest.FixtureRequest) -> bool:
 
 @pytest.fixture(autouse=True)
 def _own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No test sees the settings of whoever runs it."""
+    """No test sees the settings of whoever runs it; a model has one thread, for tests run beside one another."""
     for name in list(os.environ):
         if name.startswith("SEARCH_"):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("SEARCH_THREADS", "1")
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))  # in place of ~/.config
     monkeypatch.chdir(tmp_path)
 
@@ -134,25 +135,26 @@ def hub_cache(tmp_path_factory: pytest.TempPathFactory, model_folder: Path) -> P
 
 @pytest.fixture(scope="session")
 def bundled_embedder(tmp_path_factory: pytest.TempPathFactory) -> FastEmbedEmbedder:
-    return FastEmbedEmbedder("all-MiniLM-L6-v2", device="cpu", cache=tmp_path_factory.mktemp("unused"))
+    return FastEmbedEmbedder("all-MiniLM-L6-v2", device="cpu", threads=1, cache=tmp_path_factory.mktemp("unused"))
 
 
 @pytest.fixture(scope="session")
 def quick_embedder(model_folder: Path) -> FastEmbedEmbedder:
     """A tiny random model, for tests of many documents that are about none of them."""
-    return FastEmbedEmbedder(str(model_folder / "embedder-mean"), device="cpu", cache=model_folder)
+    return FastEmbedEmbedder(str(model_folder / "embedder-mean"), device="cpu", threads=1, cache=model_folder)
 
 
 @pytest.fixture(scope="session")
 def bundled_reranker(tmp_path_factory: pytest.TempPathFactory) -> CrossEncoder:
-    return CrossEncoder("minilm-reranker", device="cpu", cache=tmp_path_factory.mktemp("unused"))
+    return CrossEncoder("minilm-reranker", device="cpu", threads=1, cache=tmp_path_factory.mktemp("unused"))
 
 
 @pytest.fixture(scope="session", params=["bundled", "folder, mean", "folder, cls", "by name", "static by name"])
-def embedder(request: pytest.FixtureRequest, model_folder: Path, hub_cache: Path, bundled_embedder: FastEmbedEmbedder) -> Embedder:
+def embedder(request: pytest.FixtureRequest, model_folder: Path, hub_cache: Path) -> Embedder:
+    """With as many threads as users have by default."""
     match request.param:
         case "bundled":
-            return bundled_embedder
+            return FastEmbedEmbedder("all-MiniLM-L6-v2", device="cpu", cache=hub_cache)
         case "folder, mean":
             return FastEmbedEmbedder(str(model_folder / "embedder-mean"), device="cpu", cache=hub_cache)
         case "folder, cls":
@@ -168,9 +170,10 @@ LANGUAGE_MODELS = ["zerank-2", "query-likelihood", "listwise", "pairwise"]
 
 
 @pytest.fixture(scope="session")
-def cross_encoders(model_folder: Path, hub_cache: Path, bundled_reranker: CrossEncoder) -> dict[str, CrossEncoder]:
+def cross_encoders(model_folder: Path, hub_cache: Path) -> dict[str, CrossEncoder]:
+    """With as many threads as users have by default."""
     return {
-        "bundled": bundled_reranker,
+        "bundled": CrossEncoder("minilm-reranker", device="cpu", cache=hub_cache),
         "folder": CrossEncoder(str(model_folder / "cross-encoder"), device="cpu", cache=hub_cache),
         "by name": CrossEncoder(HUB_CROSS_ENCODER[0], device="cpu", cache=hub_cache),
     }

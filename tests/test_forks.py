@@ -157,9 +157,9 @@ def test_each_child_gets_right_answers_or_a_clear_error(engine: dict[str, str], 
 
 def test_real_models_are_loaded_anew(models: dict[str, str]) -> None:
     """Whose threads work together, so that one that the parent loaded would wait for those that are gone."""
-    real = {**models, "SEARCH_EMBEDDER__MODEL": "all-MiniLM-L6-v2", "SEARCH_RERANKER__MODEL": "minilm-reranker"}
+    real = {"SEARCH_EMBEDDER__MODEL": "all-MiniLM-L6-v2", "SEARCH_RERANKER__MODEL": "minilm-reranker", "SEARCH_THREADS": "2"}
     with QdrantStandIn() as server:
-        told = forked(real | {"SEARCH_INDEX__ENGINE": "qdrant", "SEARCH_INDEX__URL": server.url}, 2, 10)
+        told = forked(models | real | {"SEARCH_INDEX__ENGINE": "qdrant", "SEARCH_INDEX__URL": server.url}, 2, 10)
     assert [child["right"] for child in told.children] == [10, 10], told.children
     assert told.after["right"] == 20
 
