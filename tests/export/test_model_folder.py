@@ -596,7 +596,7 @@ def test_names_of_the_hub(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGINT])
 def test_killed_midway_leaves_nothing_that_looks_finished(signal_number: int, tmp_path: Path) -> None:
-    config = {**CONFIGS["llama"], "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 6}
+    config = {**CONFIGS["llama"], "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 3}
     source = write_checkpoint(tmp_path / "checkpoint", config)
     tokenizer().save(str(source / "tokenizer.json"))
     out = tmp_path / "model"

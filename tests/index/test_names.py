@@ -37,6 +37,7 @@ NAMES = [
     ),
     *("it's", "a%2Fb", "%2e%2e", " ", "x" * 255),
 ]
+FIRST: dict[str, Any] = {"reranker": {"kind": "none"}}  # settings, for nothing here is about the second stage
 NONE = ["", ".", "..", "a/b", "../x", "a\\b", "a\0b", "a\nb", "\x7f", "x" * 256, "half \ud800"]
 
 
@@ -45,7 +46,7 @@ def test_a_collection_is_searched_whatever_it_is_called(
     name: str, client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
 ) -> None:
     fill(client, bundled_embedder, name=name)
-    with open_search(on(standin, tmp_path).model_copy(update={"collection": "other"})) as searcher:
+    with open_search(on(standin, tmp_path, **FIRST).model_copy(update={"collection": "other"})) as searcher:
         theirs = searcher.beside(name)
         assert theirs.search(FACTS["gold"][1], limit=1).hits[0].document_id == "gold.md"
         assert theirs.count() == 10
@@ -66,13 +67,14 @@ def test_commands_and_the_service_take_every_name(
 ) -> None:
     fill(client, bundled_embedder, name=name)
     where: dict[str, Any] = {"SEARCH_INDEX__ENGINE": "qdrant", "SEARCH_INDEX__URL": standin.url, "SEARCH_DATA_DIR": str(tmp_path)}
+    where["SEARCH_RERANKER__KIND"] = "none"
     assert as_json("query", FACTS["tea"][1], "--collection", name, **where)["hits"][0]["document_id"] == "tea.md"
     assert as_json("query", FACTS["tea"][1], **where, SEARCH_COLLECTION=name)["hits"][0]["document_id"] == "tea.md"
     assert f"{name} at " in search("doctor", f"--collection={name}", **where).stdout
     assert json.loads(search("collections", "info", "--json", "--", name, **where).stdout)["name"] == name
     assert name in search("collections", "list", **where).stdout
     with (
-        serving(on(standin, tmp_path).model_copy(update={"collection": name})) as served,
+        serving(on(standin, tmp_path, **FIRST).model_copy(update={"collection": name})) as served,
         Client(served.url, collection=name) as asking,
     ):
         assert asking.search(FACTS["gold"][1]).hits[0].document_id == "gold.md"

@@ -241,7 +241,7 @@ def test_a_folder_after_random_edits_equals_a_fresh_ingest(
 ) -> None:
     synced = open_local("synced")
     # qdrant-client's own engine, which the stand-in has, too, is not made for as many passages.
-    files, rounds = ((1_000, 20) if isinstance(synced, EdgeIndex) else (300, 6)) if in_full else (100, 3)
+    files, rounds = ((1_000, 20) if isinstance(synced, EdgeIndex) else (300, 6)) if in_full else (50, 3)
     draw = random.Random(files)  # noqa: S311  # no secret
     folder = tmp_path / "notes"
     folder.mkdir()
