@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -12,8 +13,10 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
+import certifi
 import httpx
 import pytest
 from languages import exported
@@ -95,6 +98,19 @@ def _own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _models_loaded_once() -> Iterator[None]:
     with loaded_once():
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _certificates_read_once() -> Iterator[None]:
+    """Every HTTP client would read them anew, though most speak to this machine alone."""
+    make = ssl.create_default_context
+    shared = make(cafile=certifi.where())
+
+    def made(*arguments: Any, **options: Any) -> ssl.SSLContext:
+        return shared if (arguments, options) == ((), {"cafile": certifi.where()}) else make(*arguments, **options)
+
+    with patch("ssl.create_default_context", made):
         yield
 
 

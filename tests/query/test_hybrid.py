@@ -570,7 +570,7 @@ def test_chinese_is_found_from_a_clean_clone(data: Path, tmp_path: Path, *, in_f
         some = list(dataset.queries)[::12]
         judged = {document for one in some for document in dataset.qrels[one]}
         documents = tuple(one for one in dataset.documents if one.id in judged)
-        queries, qrels = ({one: all_[one] for one in some} for all_ in (dataset.queries, dataset.qrels))
+        queries, qrels = {one: dataset.queries[one] for one in some}, {one: dataset.qrels[one] for one in some}
         dataset = replace(dataset, documents=documents, queries=queries, qrels=qrels)
     settings = Settings(data_dir=tmp_path)
     embedder = build_embedder(settings)
