@@ -63,6 +63,8 @@ def python(code: str, *arguments: object, environment: Mapping[str, str]) -> Ite
             raise
         finally:
             process.join()
+            if process.exitcode and process.exitcode > 0:
+                sys.stderr.write(stderr.read())
             process.close()
 
 
