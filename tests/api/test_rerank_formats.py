@@ -8,8 +8,6 @@ from typing import Any
 import cohere
 import numpy as np
 import pytest
-from langchain_cohere import CohereRerank
-from langchain_core.documents import Document as LangChainDocument
 from serving import JSON, Served, serving
 
 from search.reranking.cross_encoder import CrossEncoder
@@ -103,6 +101,9 @@ def test_the_cohere_client(served: Served, expected: list[float]) -> None:
 
 
 def test_the_cohere_client_of_langchain(served: Served, expected: list[float]) -> None:
+    from langchain_cohere import CohereRerank  # which takes a second
+    from langchain_core.documents import Document as LangChainDocument
+
     client = cohere.ClientV2("any", base_url=served.url, httpx_client=served.http)
     compressor = CohereRerank(client=client, model="any", top_n=3)
     documents = [LangChainDocument(page_content=text, metadata={"number": i}) for i, text in enumerate(CAPITALS)]

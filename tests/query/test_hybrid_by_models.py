@@ -5,6 +5,7 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -56,11 +57,17 @@ def words(folder: Path) -> SparseEmbedders:
     return build_words(Settings(model_cache=folder, device="cpu", lexical={"model": str(folder)}))
 
 
-def by_fastembed(folder: Path, text: str) -> dict[int, float]:
+@lru_cache(maxsize=2)
+def fastembeds_own(folder: Path, _made_ns: int) -> Any:
     from fastembed import SparseTextEmbedding
 
-    model = SparseTextEmbedding(HUB_SPLADE[0], specific_model_path=str(folder), providers=["CPUExecutionProvider"], cuda=False)
-    return next(iter(model.query_embed(text))).as_dict()
+    return SparseTextEmbedding(HUB_SPLADE[0], specific_model_path=str(folder), providers=["CPUExecutionProvider"], cuda=False)
+
+
+def by_fastembed(folder: Path, text: str) -> dict[int, float]:
+    model = fastembeds_own(folder, (folder / "model.onnx").stat().st_mtime_ns)
+    found: dict[int, float] = next(iter(model.query_embed(text))).as_dict()
+    return found
 
 
 def unit(seed: int) -> NDArray[np.float32]:
