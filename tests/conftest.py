@@ -85,7 +85,7 @@ def in_full(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.fixture(autouse=True)
-def _own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # in this order: what is patched is not when files go
     """No test sees the settings of whoever runs it; a model has one thread, for tests run beside one another."""
     for name in list(os.environ):
         if name.startswith("SEARCH_"):
