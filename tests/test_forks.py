@@ -52,10 +52,10 @@ def ask(queries):
     return {**told, "errors": sorted(set(told["errors"])), "failed": len(told["errors"])}
 """
 FORK = """
-ended = threading.Event()
+ended, all_forked = threading.Event(), threading.Event()
 meanwhile = []
-def go_on():  # the parent asks, too: in the moment of the fork, and afterwards
-    while not ended.is_set():
+def go_on():  # the parent asks, too: in the moment of the fork, and now and then afterwards
+    while not ended.wait(.05 if all_forked.is_set() else 0):
         meanwhile.append(ask(1))
 asking = threading.Thread(target=go_on)
 asking.start()
@@ -70,6 +70,7 @@ for _ in range(%(children)d):
         sys.exit(0)  # by way of all finalisers
     os.close(write)
     children.append((child, read))
+all_forked.set()
 told = []
 for child, read in children:
     told.append(json.loads(os.fdopen(read).read() or '"died"'))
