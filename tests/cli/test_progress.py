@@ -88,7 +88,7 @@ def mixed(folder: Path) -> None:
         (folder / f"a{number:03}.txt").write_text(words(40))
     for number in range(20):
         (folder / f"b{number:02}.pdf").write_bytes(pdf([f"Page {number}."]) + b"%" + b"x" * 100_000)
-    (folder / "c.csv").write_text("id,text\n" + "".join(f"r{number},{words(60).strip()}\n" for number in range(250)))
+    (folder / "c.csv").write_text("id,text\n" + "".join(f"r{number},{words(60).strip()}\n" for number in range(600)))
 
 
 @pytest.mark.parametrize("fill", [markdown, mixed])
