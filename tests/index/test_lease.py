@@ -96,16 +96,20 @@ def test_a_dead_writer_is_succeeded(standin: QdrantStandIn, model_folder: Path) 
 
 
 class Board:
-    """Where notes are written."""
+    """Where a note stands."""
 
     def __init__(self) -> None:
         self.note: dict[str, Any] = {}
 
     def lease(self) -> Lease:
-        return Lease("it", lambda: dict(self.note), self.write)
+        return Lease("it", self)
 
-    def write(self, note: dict[str, Any]) -> None:
-        self.note = note
+    def read(self) -> dict[str, Any]:
+        return dict(self.note)
+
+    def put(self, note: dict[str, Any], instead_of: dict[str, Any]) -> None:
+        if self.note == instead_of:
+            self.note = note
 
 
 @pytest.mark.usefixtures("quickly")
@@ -114,7 +118,7 @@ def test_who_was_away_too_long_is_told() -> None:
     board = Board()
     with board.lease() as held:
         held.check()
-        board.note = {"claim": "another", "who": "process 7 on elsewhere", "beat": 0}
+        board.note = {"claim": "another", "who": "process 7 on elsewhere", "beat": 0, "number": 2}
         deadline = time.monotonic() + 5
         while not held._lost and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -143,9 +147,15 @@ def test_a_note_shows_nothing_secret(arguments: list[str], shown: str, monkeypat
 
 def test_two_that_write_a_note_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     board = Board()
-    later = {"claim": "later", "who": "process 8", "beat": 0}
-    monkeypatch.setattr(board, "write", lambda _: board.note.update(later))
-    with pytest.raises(IndexBusy, match="being written to by process 8"), Lease("it", lambda: dict(board.note), board.write):
+    other = {"claim": "other", "who": "process 8", "beat": 0, "number": 1}
+    put = board.put
+
+    def second(note: dict[str, Any], instead_of: dict[str, Any]) -> None:
+        put(other, instead_of)
+        put(note, instead_of)
+
+    monkeypatch.setattr(board, "put", second)
+    with pytest.raises(IndexBusy, match="being written to by process 8"), board.lease():
         pytest.fail("both thought that they had won")
 
 

@@ -159,10 +159,16 @@ class QdrantStandIn:
                 ):
                     return 400, f"Bad request: {refusal}"
                 case ["PUT", "collections", name, "points"]:
-                    if self.refused and any(self.refused in point["payload"]["text"] for point in body["points"]):
+                    if self.refused and any(self.refused in point["payload"].get("text", "") for point in body["points"]):
                         return 400, f"a limit forbids {self.refused}"
                     points = [models.PointStruct.model_validate(point) for point in body["points"]]
-                    return 200, _plain(self._client.upsert(name, points))
+                    condition = models.Filter.model_validate(body["update_filter"]) if body.get("update_filter") else None
+                    return 200, _plain(
+                        self._client.upsert(name, points, update_filter=condition, update_mode=body.get("update_mode"))
+                    )
+                case ["POST", "collections", name, "points"]:
+                    found = self._client.retrieve(name, body["ids"], body.get("with_payload", True), body.get("with_vector", False))
+                    return 200, [_plain(record) for record in found]
                 case ["POST", "collections", name, "points", "delete"]:
                     selector: Any = models.FilterSelector if "filter" in body else models.PointIdsList
                     return 200, _plain(self._client.delete(name, selector.model_validate(body)))
@@ -192,7 +198,7 @@ class QdrantStandIn:
         sizes = [
             ("limit", "max_query_limit", max([0, body.get("limit") or 0, *(one["limit"] for one in searches)])),
             ("search batch size", "search_max_batchsize", len(searches)),
-            ("upsert limit", "upsert_max_batchsize", len(body["points"]) if "/points/" not in path else 0),
+            ("upsert limit", "upsert_max_batchsize", len(body.get("points", []) if "/points/" not in path else [])),
             ("oversampling", "search_max_oversampling", max([0, *map(_oversampling, searches)])),
         ]
         for name, setting, size in sizes:

@@ -10,6 +10,7 @@ from qdrant_client import models
 from search.documents import SparseVector
 from search.index.contract import LEXICAL, CollectionSpec, PlainFilter, Point, Vector, to_engine_id, to_vector
 from search.index.exact import exact
+from search.index.server.reserved import numbered
 from search.settings import StorageSettings
 
 _MAX_REQUEST_BYTES = 8_000_000  # the server takes 32 MB; smaller requests time out less
@@ -82,11 +83,11 @@ def spec_of(config: models.CollectionConfig) -> CollectionSpec | None:
     return CollectionSpec(config.params.vectors.size, fingerprint, str(lexical) if has_words else "")
 
 
-def to_point(point: Point) -> models.PointStruct:
-    """A point with its vectors as the client takes it; one without a word has no sparse vector."""
+def to_point(point: Point, number: int | None = None) -> models.PointStruct:
+    """A point with its vectors as the client takes it, under the claim of a number; one without a word has no sparse vector."""
     dense = point.vector.tolist()
     vectors: Any = dense if point.lexical is None else {"": dense, LEXICAL: to_sparse(point.lexical)}
-    return models.PointStruct(id=to_engine_id(point.id), vector=vectors, payload=dict(point.payload))
+    return models.PointStruct(id=to_engine_id(point.id), vector=vectors, payload=numbered(point.payload, number))
 
 
 def to_sparse(vector: SparseVector) -> models.SparseVector:

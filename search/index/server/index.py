@@ -52,7 +52,7 @@ from search.index.server.conversion import (
 )
 from search.index.server.errors import translated
 from search.index.server.foreign import described, named
-from search.index.server.lease import Lease
+from search.index.server.lease import Lease, Metadata
 from search.index.server.limits import (
     Limits,
     counted,
@@ -64,6 +64,7 @@ from search.index.server.limits import (
     limits_of,
     unindexed,
 )
+from search.index.server.reserved import RESERVED, Ordering, ReservedPoint, passages_only, replaceable, unnumbered
 from search.index.server.transport import within
 from search.network.addresses import without_secrets
 from search.settings import LayoutSettings, StorageSettings, checked_collection, section_of
@@ -134,6 +135,7 @@ class QdrantIndex:
         self._target = name  # what the name leads to
         self._spec: CollectionSpec | None = None  # as it was made
         self._lease: Lease | None = None
+        self._ordering = Ordering()
         self._resolved_at = 0.0
         self._limits = Limits()  # of its strict mode
         self._made_here = False  # by this object, and nothing was written since
@@ -190,26 +192,40 @@ class QdrantIndex:
             with self._translated():
                 self._client.update_collection(target, metadata={"writer": note})
 
-        with Lease(f"collection {self.name!r} at {self.location}", read, write, attempt) as lease:
+        point = ReservedPoint(self._client, target, self._ordering, self._translated)
+        with Lease(f"collection {self.name!r} at {self.location}", point, Metadata(read, write), attempt) as lease:
             self._lease = lease
             try:
                 yield
             finally:
                 self._lease = None
 
-    def _check_claim(self) -> None:
-        if self._lease is not None:
-            self._lease.check()
+    def _claim(self) -> int | None:
+        """The number of the claim under which this writes; None if there is none."""
+        if self._lease is None:
+            return None
+        self._lease.check()
+        return self._lease.number
 
     def upsert(self, points: Sequence[Point]) -> None:
-        """Write points, replacing those with the same id, in requests the server takes."""
+        """Write points, replacing those with the same id, in requests the server takes; those that a later claim wrote stay."""
         check_points(points)
         self._check_ours()
-        self._check_claim()
         for batch in by_bytes(points, self._limits.upserted):
-            with self._translated():
-                self._client.upsert(self._target, [to_point(point) for point in batch], wait=True)
+            number = self._claim()
+            self._upsert([to_point(point, number) for point in batch], number)
             self._made_here = False
+
+    def _upsert(self, points: list[models.PointStruct], number: int | None) -> None:
+        def send(ordering: models.WriteOrdering | None = None) -> None:
+            condition = None if number is None else replaceable(number)
+            with self._translated():
+                self._client.upsert(self._target, points, wait=True, ordering=ordering, update_filter=condition)
+
+        if number is None:
+            send()
+        else:
+            self._ordering.write(send)
 
     def query(self, query: Query, limit: int) -> Matches:
         """The `limit` best points by vector, by words, or by both, as the query says, best first."""
@@ -238,7 +254,7 @@ class QdrantIndex:
         return joined(answers, len(listings))
 
     def _payload(self, point: Any) -> Payload:
-        payload: Payload = point.payload or {}
+        payload = unnumbered(point.payload)
         return self._layout.passage(str(point.id), payload) if self._layout and payload else payload
 
     def _request(self, listing: Listing) -> models.QueryRequest:
@@ -253,14 +269,23 @@ class QdrantIndex:
         )
 
     def delete(self, *, ids: Sequence[str] = (), filter: PlainFilter | None = None) -> None:
-        """Remove points by id, or all that pass a filter."""
+        """Remove points by id, or all that pass a filter; those that a later claim wrote stay."""
         self._check_ours()
-        self._check_claim()
-        with self._translated():
-            if ids:
-                self._client.delete(self._target, models.PointIdsList(points=[to_engine_id(one) for one in ids]), wait=True)
-            for part in filters_of(filter, self._limits) if filter is not None else []:
-                self._client.delete(self._target, models.FilterSelector(filter=self._filter(part)), wait=True)
+        by_ids: PlainFilter | None = {"must": [{"has_id": [to_engine_id(one) for one in ids]}]} if ids else None
+        for wanted in (by_ids, filter):
+            for part in filters_of(wanted, self._limits) if wanted is not None else []:
+                number = self._claim()
+                self._delete(passages_only(self._filter(part), number), number)
+
+    def _delete(self, filter: models.Filter, number: int | None) -> None:
+        def send(ordering: models.WriteOrdering | None = None) -> None:
+            with self._translated():
+                self._client.delete(self._target, models.FilterSelector(filter=filter), wait=True, ordering=ordering)
+
+        if number is None:
+            send()
+        else:
+            self._ordering.write(send)
 
     def scroll(
         self,
@@ -296,6 +321,8 @@ class QdrantIndex:
                     with_vectors=with_vectors,
                 )
             for record in records:
+                if record.id == RESERVED:
+                    continue
                 if self._layout:
                     payload, vector = self._payload(record), named(record.vector, self._layout.vector)
                     if vectors and payload:  # for whoever copies it, or proves its embedder
@@ -303,7 +330,7 @@ class QdrantIndex:
                         payload = {**payload, "embedded": self._layout.embedded(stored), "place": self._layout.place(stored)}
                     yield Record(str(record.id), payload, vector)
                 else:
-                    yield Record(str(record.id), record.payload or {}, *of_vectors(record.vector))
+                    yield Record(str(record.id), self._payload(record), *of_vectors(record.vector))
             if offset is None:
                 return
 
@@ -320,7 +347,7 @@ class QdrantIndex:
         """Remove the collection again, if `ensure` made it and nothing was written since."""
         if not self._made_here:
             return
-        self._check_claim()
+        self._claim()
         with self._translated():
             if counted(self._client, self._target, None, self._limits):  # a write that seemed to fail may have been carried out
                 return
@@ -414,7 +441,9 @@ class QdrantIndex:
             return self.name
         checked_collection(self.name)
         first = f"{self.name}{FIRST}"
-        left = [one for one in versions(self.name, self._names()) if self._client.count(one, exact=False).count]
+        left = [
+            one for one in versions(self.name, self._names()) if self._client.count(one, passages_only(None), exact=False).count
+        ]
         if left and (target := self._resolve()) is not None:  # another process was quicker
             return target
         refuse_to_begin_anew(self.name, self.location, left)

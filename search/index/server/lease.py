@@ -1,6 +1,11 @@
 """Who writes to a collection of a server? One at a time, by a note in the collection that its writer renews.
 
-Nobody's clock counts but one's own: a note is dead when it has not changed for as long as the one who waits has watched it.
+The note is replaced on condition that it is still the one that was read, so that one of many who try becomes the writer. Each has
+a higher number than the one before. Nobody's clock counts but one's own: a note is dead when it has not changed for as long as the
+one who waits has watched it, and its writer stops earlier than that after the last renewal that went well.
+
+Earlier versions of this package keep their note in the collection's metadata. It is honoured, and where the API key may write
+there, one is kept there for them.
 """
 
 import contextlib
@@ -13,17 +18,18 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Protocol, Self
 
-from search.errors import IndexBusy, IndexFailure
+from search.errors import IndexBusy, IndexDenied, IndexFailure, IndexFaulted
 from search.index.contract import Attempt, once
 
 Note = dict[str, Any]
 
 _RENEWED_EVERY_S = 3.0
 _DEAD_AFTER_S = 12.0
+_SURE_FOR = 0.8  # of that time a writer goes on without a renewal: clocks may differ in speed by as much as the rest
 _LOOKED_AT_EVERY_S = 0.5
-_SETTLED_AFTER_S = 0.1  # two that write a note at once both read the later one then
+_SETTLED_AFTER_S = 0.1  # two that write a note into the metadata at once both read the later one then
 
 
 def _command() -> str:
@@ -33,31 +39,85 @@ def _command() -> str:
     return " ".join([program, *(word for word in command if word.isidentifier())])[:200]
 
 
-class Lease:
-    """Being the writer, for the time of a context."""
+class Noted(Protocol):
+    """Where the note of the writer stands."""
 
-    def __init__(self, what: str, read: Callable[[], Note], write: Callable[[Note], None], attempt: Attempt = once) -> None:
+    def read(self) -> Note:
+        """The note that is there; empty if there is none."""
+
+    def put(self, note: Note, instead_of: Note) -> None:
+        """Write a note if the one that is there is still the given one; an empty one stands for none at all."""
+
+
+class Metadata(NamedTuple):
+    """Where earlier versions keep theirs: whoever wrote last has it."""
+
+    read: Callable[[], Note]  # empty if there is none
+    write: Callable[[Note], None]  # IndexDenied for a key that may write points alone
+
+
+class Clock(Protocol):
+    """What time it is, and how it passes."""
+
+    def now(self) -> float:
+        """Seconds since some moment."""
+
+    def sleep(self, seconds: float) -> None:
+        """Let them pass."""
+
+    def wait(self, event: threading.Event, seconds: float) -> bool:
+        """Let them pass until the event is set; whether it is."""
+
+
+class _OwnClock:
+    """Of this machine; what is asked is a setting of the module, so that nobody else's clock counts."""
+
+    def now(self) -> float:
+        return time.monotonic()
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    def wait(self, event: threading.Event, seconds: float) -> bool:
+        return event.wait(seconds)
+
+
+class Lease:
+    """Being the writer, for the time of a context.
+
+    Attributes:
+        number: of this claim, higher than that of every claim before.
+    """
+
+    def __init__(
+        self, what: str, noted: Noted, earlier: Metadata | None = None, attempt: Attempt = once, clock: Clock | None = None
+    ) -> None:
         """Prepare to ask.
 
         Args:
             what: is written to, for people.
-            read: the note that is there, empty if there is none.
-            write: replaces it.
+            noted: where the note stands.
+            earlier: where earlier versions keep theirs.
             attempt: carries out the requests by which this becomes the writer; renewing and letting go is tried once.
+            clock: this machine's own if None.
         """
         self._attempt = attempt
-        self._renewed_at = time.monotonic()
+        self._clock = clock or _OwnClock()
         self._what = what
-        self._read = read
-        self._write = write
+        self._noted = noted
+        self._earlier = _Earlier(earlier, self._clock)
         self._claim = uuid.uuid4().hex
         self._who = f"process {os.getpid()} on {socket.gethostname()} ({_command()})"
         self._ended = threading.Event()
         self._renewing = threading.Thread(target=self._keep, name="lease", daemon=True)
         self._one_at_a_time = threading.Lock()
         self._pid = os.getpid()
+        self._note: Note = {}  # as it was last seen to be there
         self._beat = 0
+        self._sure_until = 0.0
         self._lost = ""
+        self._said = False  # that it was lost
+        self.number = 0
 
     def check(self) -> None:
         """Go on only while nobody else has taken over. A claim that could not be renewed in time is looked after now.
@@ -66,10 +126,13 @@ class Lease:
             IndexBusy: another process thought this one dead.
             IndexFailure: the note cannot be read or written now.
         """
-        if not self._lost and time.monotonic() > self._renewed_at + _DEAD_AFTER_S:
+        if not self._lost and self._clock.now() > self._sure_until:
             self._renew()
         if self._lost:
+            self._said = True
             raise IndexBusy(f"{self._what} is written to by {self._lost} now, since this process did not renew its claim in time")
+        if self._clock.now() > self._sure_until:
+            raise IndexFaulted(f"the claim to {self._what} could not be renewed in time; try again")
 
     def __enter__(self) -> Self:
         """Become the writer.
@@ -77,13 +140,24 @@ class Lease:
         Raises:
             IndexBusy: another one is.
         """
-        self._wait_for_the_dead()
-        self._attempt(lambda: self._write({"claim": self._claim, "who": self._who, "beat": self._beat}))
-        time.sleep(_SETTLED_AFTER_S)
-        note = self._attempt(self._read)
+        before = self._free()
+        self._attempt(lambda: self._refuse_earlier(before))
+        self.number = int(before.get("number", 0)) + 1
+        self._note = self._renewed()
+        asked = self._clock.now()
+        self._attempt(lambda: self._noted.put(self._note, before))
+        note = self._attempt(self._noted.read)
         if note.get("claim") != self._claim:
             self._refuse(note)
-        self._renewed_at = time.monotonic()
+        self._sure_until = asked + self._sure_for
+        try:
+            self._attempt(lambda: self._earlier.announce(self._note))
+            self._clock.sleep(_SETTLED_AFTER_S)
+            if other := self._attempt(self._earlier.other):
+                self._refuse(other)
+        except BaseException:
+            self._let_go()
+            raise
         self._renewing.start()
         return self
 
@@ -92,36 +166,131 @@ class Lease:
             return
         self._ended.set()
         self._renewing.join()
-        try:
-            if not self._lost and self._read().get("claim") == self._claim:
-                self._write({})
-        except IndexFailure:
-            pass  # it dies by itself
+        self._let_go()
+        if kind is None and self._lost and not self._said:  # what was written last may have been refused
+            self.check()
 
-    def _wait_for_the_dead(self) -> None:
-        note = self._attempt(self._read)
-        watched_until = time.monotonic() + _DEAD_AFTER_S
-        while note and time.monotonic() < watched_until:
-            time.sleep(_LOOKED_AT_EVERY_S)
-            now = self._attempt(self._read)
+    @property
+    def _sure_for(self) -> float:
+        return _SURE_FOR * _DEAD_AFTER_S
+
+    def _renewed(self) -> Note:
+        """The note with another beat: each is written once, so that whoever finds it knows since when it may be there."""
+        self._beat += 1
+        note = {"claim": self._claim, "who": self._who, "beat": self._beat, "number": self.number}
+        return {**note, **self._earlier.buried}
+
+    def _refuse_earlier(self, before: Note) -> None:
+        note = self._earlier.other(before)
+        watched_until = self._clock.now() + _DEAD_AFTER_S
+        while note and self._clock.now() < watched_until:
+            self._clock.sleep(_LOOKED_AT_EVERY_S)
+            now = self._earlier.other()
             if now and now != note:
                 self._refuse(now)
             note = now
+        if note:
+            self._earlier.bury(note)
+
+    def _free(self) -> Note:
+        """The note that this one's takes the place of: that of one who let go, or is dead."""
+        note = self._attempt(self._noted.read)
+        watched_until = self._clock.now() + _DEAD_AFTER_S
+        while note.get("claim") and self._clock.now() < watched_until:
+            self._clock.sleep(_LOOKED_AT_EVERY_S)
+            now = self._attempt(self._noted.read)
+            if now.get("claim") and now != note:
+                self._refuse(now)
+            note = now
+        return dict(note)
 
     def _refuse(self, note: Note) -> None:
-        raise IndexBusy(f"{self._what} is being written to by {note.get('who', 'another process')}: wait until it is done")
+        raise IndexBusy(f"{self._what} is being written to by {note.get('who') or 'another process'}: wait until it is done")
 
     def _keep(self) -> None:
-        while not self._lost and not self._ended.wait(_RENEWED_EVERY_S):
+        while not self._lost and not self._clock.wait(self._ended, _RENEWED_EVERY_S):
             with contextlib.suppress(IndexFailure):  # the server may be back in time
                 self._renew()
+            if not self._lost:
+                with contextlib.suppress(IndexFailure):
+                    self._heed_earlier()
 
     def _renew(self) -> None:
         with self._one_at_a_time:
-            note = self._read()
-            if note.get("claim") != self._claim:
-                self._lost = str(note.get("who", "another process"))
-                return
-            self._beat += 1
-            self._write({"claim": self._claim, "who": self._who, "beat": self._beat})
-            self._renewed_at = time.monotonic()
+            for _ in range(2):  # the last one may have been written after all, though it seemed to fail
+                asked = self._clock.now()
+                note = self._renewed()
+                self._noted.put(note, self._note)
+                found = self._noted.read()
+                if found and found.get("claim") != self._claim:
+                    self._lost = str(found.get("who") or "another process")
+                    return
+                self._note = found
+                if found.get("beat") == note["beat"]:
+                    self._sure_until = asked + self._sure_for
+                    return
+
+    def _heed_earlier(self) -> None:
+        """Give way to an earlier version, which could not see this one's note; tell it of this one, where that is possible."""
+        if other := self._earlier.other():
+            self._lost = str(other.get("who") or "another process")
+            return
+        self._earlier.announce(self._note)
+
+    def _let_go(self) -> None:
+        with contextlib.suppress(IndexFailure):  # else it dies by itself
+            released = {"claim": "", "who": "", "beat": 0, "number": self.number, **self._earlier.buried}
+            self._noted.put(released, self._note)
+            found = self._noted.read()
+            if found.get("claim") == self._claim:  # as another renewal left it, which seemed to fail
+                self._noted.put(released, found)
+            elif found.get("number", 0) > self.number and not self._lost:
+                self._lost = str(found.get("who") or "another process")
+            self._earlier.withdraw(self._claim)
+
+
+class _Earlier:
+    """The notes of earlier versions, and the one that is kept for them."""
+
+    def __init__(self, metadata: Metadata | None, clock: Clock) -> None:
+        self._metadata = metadata
+        self._clock = clock
+        self._announced_from = 0.0  # when the next one is tried
+        self._denied = False
+        self.buried: Note = {}  # what is kept with a note of today of one that was dead, and could not be taken away
+
+    def other(self, note: Note | None = None) -> Note:
+        """The note of an earlier version, if there is one that may be alive; `note` is the one of today, which knows dead ones."""
+        if self._metadata is None:
+            return {}
+        if note and "buried" in note:
+            self.buried = {"buried": note["buried"]}
+        there = self._metadata.read()
+        if not there.get("claim") or "number" in there or self._mark(there) == self.buried.get("buried"):
+            return {}
+        return there
+
+    def bury(self, note: Note) -> None:
+        """Take note that this one is dead."""
+        self.buried = {"buried": self._mark(note)}
+
+    def announce(self, note: Note) -> None:
+        """Keep a note for earlier versions, unless the key may not."""
+        if self._metadata is None or self._denied or self._clock.now() < self._announced_from:
+            return
+        try:
+            self._metadata.write({name: note[name] for name in ("claim", "who", "beat", "number")})
+        except IndexDenied:
+            self._denied = True
+        except IndexFailure:
+            self._announced_from = self._clock.now() + _DEAD_AFTER_S
+            raise
+
+    def withdraw(self, claim: str) -> None:
+        """Remove that note."""
+        if self._metadata is not None and not self._denied and self._metadata.read().get("claim") == claim:
+            self._metadata.write({})
+
+    @staticmethod
+    def _mark(note: Note) -> str:
+        return f"{note.get('claim')} {note.get('beat')}"

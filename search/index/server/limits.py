@@ -11,6 +11,7 @@ from qdrant_client import QdrantClient, models
 
 from search.index.contract import KEYWORD_FIELDS, PlainFilter, to_engine_id
 from search.index.hybrid import Listing, Scored
+from search.index.server.reserved import NUMBER, passages_only
 
 Item = TypeVar("Item")
 
@@ -68,7 +69,8 @@ def limits_of(config: models.CollectionConfig) -> Limits:
 
 def indexes_needed(declared: Mapping[str, str], limits: Limits) -> dict[str, str]:
     """The fields that need a payload index, by type: what this package filters by itself, and what the settings declare."""
-    numbers = {"number": "integer"} if limits.indexed_only else {}  # of passages, by which documents are told apart
+    # Numbers of passages, by which documents are told apart, and of claims, by which a delete spares what a later one wrote.
+    numbers = {"number": "integer", NUMBER: "integer"} if limits.indexed_only else {}
     return {**dict.fromkeys(KEYWORD_FIELDS, "keyword"), **numbers, **declared}
 
 
@@ -141,13 +143,14 @@ def in_order(point_id: str) -> tuple[bool, int]:
 
 
 def counted(client: QdrantClient, target: str, filter: models.Filter | None, limits: Limits) -> int:
-    """How many points pass a filter: about, where they are more than a page and the server counts nothing exactly."""
+    """How many passages pass a filter: about, where they are more than a page and the server counts nothing exactly."""
+    wanted = passages_only(filter)
     if limits.exact:
-        return client.count(target, count_filter=filter, exact=True).count
-    page, more = client.scroll(target, filter, limits.page, with_payload=False, with_vectors=False)
+        return client.count(target, count_filter=wanted, exact=True).count
+    page, more = client.scroll(target, wanted, limits.page, with_payload=False, with_vectors=False)
     if more is None:
         return len(page)
-    return max(len(page) + 1, client.count(target, count_filter=filter, exact=False).count)
+    return max(len(page) + 1, client.count(target, count_filter=wanted, exact=False).count)
 
 
 def unindexed(message: str) -> tuple[str, str] | None:
