@@ -196,7 +196,8 @@ def test_collections_of_others_are_not_indexed(standin: QdrantStandIn, bundled_e
         with pytest.raises(IndexRejected, match=r"whoever fills it indexes a field .PUT .*/collections/theirs/index"):
             searcher.collections.index_field("theirs", "metadata.of", "keyword")
         assert searcher.beside("ours").adopt("theirs").ingest.added == 10
-        assert standin.indexed["ours.v1"] == {"document_id": "keyword", "revision": "keyword", "number": "integer"}
+        keywords = {"document_id": "keyword", "revision": "keyword"}
+        assert standin.indexed["ours.v1"] == {**keywords, "number": "integer", "claim": "integer"}
     assert "theirs" not in standin.indexed
 
 

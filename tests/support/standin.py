@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from qdrant_client import QdrantClient, models
+from scopes import Access, Denied, access_of
 
 _SEGMENT = 1_000  # bytes of a chunk
 
@@ -50,6 +51,7 @@ class QdrantStandIn:
         self.requests: list[str] = []
         self.bodies: deque[tuple[str, dict[str, Any]]] = deque(maxlen=100)  # of the last requests
         self.headers: deque[dict[str, str]] = deque(maxlen=100)  # likewise, in small letters
+        self.queries: deque[tuple[str, dict[str, list[str]]]] = deque(maxlen=100)  # likewise, behind the paths
         self.version = "1.19.0"
         self.chunked = False  # like the server: compressed, if that is accepted, in small segments that wait for each other
         self.refused = ""  # points with this in their text are refused, as some server's limits would have it
@@ -58,6 +60,7 @@ class QdrantStandIn:
         self.lost: set[int] = set()  # nodes that are gone
         self.stopped: set[int] = set()  # nodes that take requests and say nothing
         self.served: deque[int] = deque(maxlen=1000)  # which node got each request
+        self.leaderless = False  # whether the node that leads the replicas of a shard is gone, and with it one of each
         self.ailing: dict[str, Any] = {}  # what collections tell instead of being well, such as their optimizer's status
         self.strict: dict[str, Any] = {}  # strict mode of all collections
         self._spread: dict[str, dict[str, Any]] = {}  # how collections were made
@@ -346,7 +349,8 @@ def _handler(standin: QdrantStandIn, node: int) -> type[BaseHTTPRequestHandler]:
 
         def _serve(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            standin.headers.append({name.lower(): value for name, value in self.headers.items()})
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            standin.headers.append(headers)
             standin.node = node
             standin.served.append(node)
             while node in standin.stopped:
@@ -361,18 +365,15 @@ def _handler(standin: QdrantStandIn, node: int) -> type[BaseHTTPRequestHandler]:
                 self.connection.shutdown(socket.SHUT_RDWR)
             elif fault.status:
                 self._send(fault.status, fault.body, fault.headers)
-            elif standin.api_key and self.headers.get("api-key") != standin.api_key:
-                self._send(401, b"Invalid API key or JWT")
-            elif "/shards/" in self.path:
-                whole = urlsplit(self.path)
-                status, result = standin.shard_file(self.command, whole.path, parse_qs(whole.query), body)
-                known = {"result": result, "status": "ok"} if status == 200 else {"status": {"error": result}}
-                self._send(status, result if isinstance(result, bytes) else json.dumps(known).encode(), cut=fault.cut)
             else:
                 try:
-                    status, result = standin.answer(self.command, urlsplit(self.path).path, json.loads(body or b"{}"))
-                except ValueError as error:  # what the engine refuses
-                    status, result = 400, str(error)
+                    status, result = self._answered(access_of(standin.api_key, headers, self.path), body)
+                    if isinstance(result, bytes):
+                        self._send(status, result, cut=fault.cut)
+                        return
+                except Denied as error:
+                    self._send(error.status, error.text.encode())
+                    return
                 envelope = {"result": result, "status": "ok"} if status == 200 else {"status": {"error": result}}
                 if self.path == "/":
                     envelope = {"title": "qdrant - vector search engine", "version": standin.version}
@@ -401,6 +402,23 @@ def _handler(standin: QdrantStandIn, node: int) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             whole, self.wfile = self.wfile.getvalue() + body, head
             self.wfile.write(whole)
+
+        def _answered(self, access: Access, body: bytes) -> tuple[int, Any]:
+            path, query = urlsplit(self.path).path, parse_qs(urlsplit(self.path).query)
+            if refusal := access.refusal(self.command, path):
+                return 403, f"Forbidden: {refusal}"
+            if standin.leaderless and query.get("ordering") == ["strong"]:
+                return 500, "Service internal error: Failed to apply update with Strong ordering via leader peer 1002: tonic"
+            if standin.leaderless and query.get("consistency") == ["majority"]:
+                return 500, "Service internal error: The replica set for shard 0 on peer 1000 does not have enough active replicas"
+            standin.queries.append((f"{self.command} {path}", query))
+            if "/shards/" in path:
+                return standin.shard_file(self.command, path, query, body)
+            try:
+                status, result = standin.answer(self.command, path, json.loads(body or b"{}"))
+            except ValueError as error:  # what the engine refuses
+                return 400, str(error)
+            return status, access.shown(path, result) if status == 200 else result
 
         def _send(self, status: int, body: bytes, headers: tuple[tuple[str, str], ...] = (), *, cut: bool = False) -> None:
             try:

@@ -28,6 +28,7 @@ from search.errors import (
     IndexUnreachable,
     SearchError,
 )
+from search.index.server.keys import FORBIDDEN, UNKNOWN, denied, known
 from search.index.server.transport import AnswerRefusedError
 
 _SERVER_ERROR, _NO_STATUS = 500, 600
@@ -84,15 +85,15 @@ def _from_answer(error: UnexpectedResponse, server: str) -> IndexFailure:
         )
     if status == 507:  # noqa: PLR2004  # "insufficient storage"
         return _full(server, detail or "it says no more")
-    if status >= _SERVER_ERROR and (known := _of_cluster(detail, server)) is not None:
-        return known
+    if status in {UNKNOWN, FORBIDDEN}:
+        return denied(status, detail or known(_shortened(error.content.decode(errors="replace"))), server)
+    if status >= _SERVER_ERROR and (trouble := _of_cluster(detail, server)) is not None:
+        return trouble
     return _from_status(status, detail or error.reason_phrase or "no reason given", server)
 
 
 def _from_status(status: int, detail: str, server: str) -> IndexFailure:
     match status:
-        case 401 | 403:
-            return IndexDenied(f"{server} did not accept the API key; set SEARCH_INDEX__API_KEY")
         case 404:
             return CollectionNotFound(f"{server} knows no such collection: {detail}")
         case 407:
@@ -142,11 +143,11 @@ def _of_connection(reason: str) -> str:
 def _from_grpc(error: grpc.RpcError, server: str) -> IndexFailure:
     code = error.code() if isinstance(error, grpc.Call) else grpc.StatusCode.UNKNOWN
     detail = _shortened((error.details() if isinstance(error, grpc.Call) else str(error)) or "no reason given")
-    if (known := _of_cluster(detail, server)) is not None:
-        return known
+    if (trouble := _of_cluster(detail, server)) is not None:
+        return trouble
     match code:
         case grpc.StatusCode.UNAUTHENTICATED | grpc.StatusCode.PERMISSION_DENIED:
-            return _from_status(401, detail, server)
+            return denied(UNKNOWN if code is grpc.StatusCode.UNAUTHENTICATED else FORBIDDEN, detail, server)
         case grpc.StatusCode.NOT_FOUND:
             return _from_status(404, detail, server)
         case grpc.StatusCode.DEADLINE_EXCEEDED:

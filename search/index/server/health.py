@@ -14,6 +14,7 @@ from search.index.server.connection import OLDEST, ServerClient, numbers_of
 from search.index.server.conversion import spec_of, to_schema
 from search.index.server.errors import translated
 from search.index.server.limits import indexes_needed, limits_of
+from search.index.server.reserved import is_reserved
 from search.index.server.transport import within
 
 ASKED_S = 3.0  # for each request
@@ -210,7 +211,7 @@ def _payload_indexes(asked: _Asked) -> tuple[str, str, Mapping[str, float]]:
 
 def _size(asked: _Asked) -> tuple[str, str, Mapping[str, float]]:
     info = asked.info
-    points = info.points_count or 0
+    points = (info.points_count or 0) - is_reserved(asked.client, asked.target)
     params = info.config.params.vectors
     vectors = [params] if isinstance(params, models.VectorParams) else [*(params or {}).values()]
     size = points * _BYTES * sum(one.size for one in vectors)

@@ -14,7 +14,7 @@ from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import UnexpectedResponse
 
 from search.documents import SparseVector
-from search.errors import CollectionNotFound, IndexMismatch, IndexRejected, IndexTimeout, UnsupportedFilter
+from search.errors import CollectionNotFound, IndexDenied, IndexMismatch, IndexRejected, IndexTimeout, UnsupportedFilter
 from search.index.collections import as_made, as_replaced, refuse_to_begin_anew, versions
 from search.index.contract import (
     LEXICAL,
@@ -372,7 +372,13 @@ class QdrantIndex:
             aliases = {}  # a key for one collection may not list them
         if self.name in aliases:
             return aliases[self.name]
-        return self.name if self._client.collection_exists(self.name) else None
+        try:
+            with self._translated():
+                return self.name if self._client.collection_exists(self.name) else None
+        except IndexDenied:
+            if self._purpose:  # it is to be made, which takes a key for all of them, and that is what is to be said
+                return None
+            raise
 
     def _names(self) -> list[str]:
         """All collections; none for a key that may not list them."""

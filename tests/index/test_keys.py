@@ -1,0 +1,185 @@
+"""Keys of a Qdrant server: the least one that each command needs, and what is said to one that may do less."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from scopes import token
+from standin import Fault, QdrantStandIn
+
+from search.documents import Document
+from search.errors import IndexDenied, IndexFailure, IndexFaulted, SearchError
+from search.index.server.errors import translate
+from search.searcher import Searcher, open_search
+from search.settings import Settings
+
+OWN_KEY = "s3cret"  # of the server: JWTs are signed with it
+FIRST = [Document(id="a", text="Gold melts at 1064 degrees."), Document(id="b", text="Iron rusts in rain.")]
+
+Open = Callable[..., Searcher]
+
+
+def of(*names: str, access: str = "rw") -> str:
+    return token(OWN_KEY, [{"collection": name, "access": access} for name in names])
+
+
+@pytest.fixture
+def server() -> Iterator[QdrantStandIn]:
+    with QdrantStandIn(api_key=OWN_KEY) as standin:
+        yield standin
+
+
+@pytest.fixture
+def with_key(server: QdrantStandIn, model_folder: Path) -> Iterator[Open]:
+    """A searcher with a key, over a collection that somebody else made: "documents", an alias of "documents.v1"."""
+    opened: list[Searcher] = []
+
+    def make(key: str | None, collection: str = "documents") -> Searcher:
+        settings = Settings(
+            collection=collection,
+            index={"engine": "qdrant", "url": server.url, **({"api_key": key} if key else {})},
+            embedder={"model": str(model_folder / "embedder-mean")},
+            reranker={"kind": "none"},
+            ingestion={"patience_s": 0},
+        )
+        opened.append(open_search(settings))
+        return opened[-1]
+
+    make(OWN_KEY).ingest(FIRST)
+    server.requests.clear()
+    yield make
+    for searcher in opened:
+        searcher.close()
+
+
+@pytest.mark.parametrize(
+    ("names", "collection"),
+    [
+        (["documents"], "documents"),
+        (["documents.v1"], "documents.v1"),
+        (["documents", "documents.v1"], "documents"),
+    ],
+    ids=["alias", "collection", "both"],
+)
+@pytest.mark.parametrize("access", ["rw", "prw"])
+def test_a_key_for_one_collection_is_enough_to_keep_it(access: str, names: list[str], collection: str, with_key: Open) -> None:
+    searcher = with_key(of(*names, access=access), collection)
+    assert searcher.ingest([FIRST[0], Document(id="c", text="Copper conducts.")], sync=True, max_delete=1).removed == 1
+    assert searcher.update({"metal": "copper"}, ids=["c"]).changed == 1
+    for retrieval in ("dense", "hybrid"):
+        assert {hit.document_id for hit in searcher.search("conducts", limit=10, retrieval=retrieval).hits} == {"a", "c"}
+    assert [hit.metadata for hit in searcher.search("conducts", retrieval="lexical").hits] == [{"metal": "copper"}]
+    copper = {"must": [{"key": "metadata.metal", "match": {"value": "copper"}}]}
+    assert [hit.document_id for hit in searcher.search("x", filter=copper).hits] == ["c"]
+    assert searcher.delete(ids=["c"]) == 1
+    assert searcher.index.count() == 1
+
+
+def test_a_key_for_reading_searches_and_is_told_what_writing_takes(with_key: Open) -> None:
+    for key, sentence in [
+        (of("documents", access="r"), r"it may read 'documents' and not write to it; set SEARCH_INDEX__API_KEY to one .* \"rw\""),
+        (token(OWN_KEY, "r"), "it may only read; set SEARCH_INDEX__API_KEY to one that may write"),
+    ]:
+        searcher = with_key(key)
+        assert searcher.search("gold", limit=1, retrieval="lexical").hits[0].document_id == "a"
+        for write in (
+            lambda one=searcher: one.ingest([Document(id="c", text="x")]),
+            lambda one=searcher: one.update({"x": 1}, ids=["a"]),
+            lambda one=searcher: one.delete(ids=["a"]),
+        ):
+            with pytest.raises(IndexDenied, match=sentence):
+                write()
+    assert with_key(OWN_KEY).count() == 2
+
+
+def test_a_key_for_another_name_is_told_so(with_key: Open) -> None:
+    for key, name in [(of("documents.v1"), "documents"), (of("documents"), "documents.v1"), (of("others"), "documents")]:
+        for use in (lambda one: one.search("gold"), lambda one: one.ingest(FIRST)):
+            with pytest.raises(
+                IndexDenied, match=rf"Access to collection {name} is required\): a key is for the names .* '{name}'"
+            ):
+                use(with_key(key, name))
+
+
+def test_what_takes_a_key_for_all_of_them_says_so(with_key: Open) -> None:
+    takes_all = r'takes one for all of them \("m"\); run this one command with such a key'
+    with pytest.raises(IndexDenied, match=takes_all):
+        with_key(of("new", "new.v1"), "new").ingest(FIRST)
+    with pytest.raises(IndexDenied, match=takes_all):
+        with_key(of("documents", "documents.v1")).reindex()
+    with pytest.raises(IndexDenied, match=takes_all):
+        with_key(of("documents", "documents.v1")).collections.unalias("documents")
+    assert with_key(OWN_KEY).index.name == "documents"
+
+
+def test_fields_are_indexed_by_a_key_that_may(with_key: Open, server: QdrantStandIn) -> None:
+    with_key(of("documents", "documents.v1")).collections.index_field("documents", "metadata.year", "integer")
+    assert server.indexed["documents.v1"]["metadata.year"] == "float"
+    with pytest.raises(IndexDenied, match=r"read and write points of 'documents.v1' .* takes one with \"rw\""):
+        with_key(of("documents", "documents.v1", access="prw")).collections.index_field("documents", "metadata.month", "integer")
+
+
+def test_no_key_a_wrong_one_and_an_old_one_are_told_apart(with_key: Open) -> None:
+    for key, sentence in [
+        (None, "wants an API key, and none was sent; set SEARCH_INDEX__API_KEY"),
+        ("wrong", "did not accept the API key; set SEARCH_INDEX__API_KEY to one that it knows"),
+        ("a.b.c", "did not accept the API key"),
+        (token("another", "m"), "did not accept the API key"),
+        (token(OWN_KEY, "m", exp=int(time.time()) - 60), "has expired; have a new one made"),
+    ]:
+        with pytest.raises(IndexDenied, match=sentence) as caught:
+            with_key(key).search("gold")
+        assert key is None or key not in str(caught.value)
+
+
+def test_gate_of_somebody_else(with_key: Open, server: QdrantStandIn) -> None:
+    """A proxy's page of 403 is not shown; a server that is locked, which answers 403 as well, is not the key's fault."""
+    searcher = with_key(OWN_KEY)
+    for body, kind, sentence in [
+        (b"<html>no entry: s3cret page</html>", IndexDenied, r"\(403\): set SEARCH_INDEX__API_KEY to one that may"),
+        (
+            b'{"status": {"error": "Storage locked: maintenance"}, "time": 0}',
+            IndexFaulted,
+            "is locked for this .Storage locked: maint",
+        ),
+    ]:
+        server.faults.append(Fault(403, body=body))
+        with pytest.raises(kind, match=sentence) as caught:
+            searcher.collections.names()
+        assert "entry" not in str(caught.value)
+
+
+class _Answer(grpc.RpcError, grpc.Call):
+    """What the client raises over gRPC."""
+
+    def __init__(self, code: grpc.StatusCode, details: str) -> None:
+        self._answer = code, details
+
+    def code(self) -> Any:
+        return self._answer[0]
+
+    def details(self) -> Any:
+        return self._answer[1]
+
+    initial_metadata = trailing_metadata = is_active = time_remaining = cancel = add_callback = None  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize(
+    ("code", "details", "sentence"),
+    [
+        (grpc.StatusCode.UNAUTHENTICATED, "Must provide an API key or an Authorization bearer token", "none was sent"),
+        (grpc.StatusCode.UNAUTHENTICATED, "Invalid API key or JWT", "did not accept the API key"),
+        (grpc.StatusCode.PERMISSION_DENIED, "ExpiredSignature", "has expired"),
+        (grpc.StatusCode.PERMISSION_DENIED, "Forbidden: Write access to collection x is required", "may read 'x' and not write"),
+        (grpc.StatusCode.PERMISSION_DENIED, "Forbidden: Access to collection x is required", "names that stand in it"),
+        (grpc.StatusCode.PERMISSION_DENIED, "Forbidden: Global access is required", "for all of them"),
+    ],
+)
+def test_grpc_says_the_same(code: grpc.StatusCode, details: str, sentence: str) -> None:
+    error: IndexFailure = translate(_Answer(code, details), "it")
+    assert isinstance(error, IndexDenied)
+    assert isinstance(error, SearchError)
+    assert sentence in str(error)
