@@ -10,6 +10,7 @@ import pytest
 from scopes import token
 from standin import Fault, QdrantStandIn
 
+from search.cli.doctor import examine
 from search.documents import Document
 from search.errors import IndexDenied, IndexFailure, IndexFaulted, SearchError
 from search.index.server.errors import translate
@@ -115,11 +116,29 @@ def test_what_takes_a_key_for_all_of_them_says_so(with_key: Open) -> None:
     assert with_key(OWN_KEY).index.name == "documents"
 
 
-def test_fields_are_indexed_by_a_key_that_may(with_key: Open, server: QdrantStandIn) -> None:
-    with_key(of("documents", "documents.v1")).collections.index_field("documents", "metadata.year", "integer")
+@pytest.mark.parametrize("names", [["documents"], ["documents", "documents.v1"]], ids=["alias", "both"])
+def test_a_collection_is_described_and_indexed_by_a_key_for_it(names: list[str], with_key: Open, server: QdrantStandIn) -> None:
+    collections = with_key(of(*names)).collections
+    assert collections.info("documents").points == 2
+    collections.index_field("documents", "metadata.year", "integer")
     assert server.indexed["documents.v1"]["metadata.year"] == "float"
-    with pytest.raises(IndexDenied, match=r"read and write points of 'documents.v1' .* takes one with \"rw\""):
-        with_key(of("documents", "documents.v1", access="prw")).collections.index_field("documents", "metadata.month", "integer")
+    assert "/snapshots/" in collections.snapshot("documents")
+    points_only = with_key(of(*names, access="prw")).collections
+    assert points_only.info("documents").points == 2
+    for refused in (
+        lambda: points_only.index_field("documents", "metadata.month", "integer"),
+        lambda: points_only.snapshot("documents"),
+    ):
+        with pytest.raises(IndexDenied, match=r"read and write points of 'documents.*' .* takes one with \"rw\""):
+            refused()
+
+
+def test_doctor_says_what_a_key_may_not_ask(with_key: Open) -> None:
+    for access, hidden in [("r", {"nodes"}), ("rw", {"nodes"}), ("prw", {"nodes", "shards"})]:
+        told = {one.name: one for one in examine(with_key(of("documents", access=access)).settings)}
+        assert {name for name, one in told.items() if "not told to this API key" in one.detail} == hidden
+        assert {name for name, one in told.items() if not one.ok} <= {"reranker", "data folder"}
+        assert told["points"].detail == "all hold passages"
 
 
 def test_no_key_a_wrong_one_and_an_old_one_are_told_apart(with_key: Open) -> None:

@@ -288,7 +288,9 @@ class QdrantCollections:
 
     def _target(self, name: str) -> str:
         target = self.aliases().get(name, name)
-        if target not in self.names():
+        with self._translated():  # a key for an alias alone sees it in no list
+            there = target in self.names() or self._client.collection_exists(target)
+        if not there:
             raise CollectionNotFound(f"there is no collection {name!r} at {self.location}; search collections list shows them")
         return target
 
