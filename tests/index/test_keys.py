@@ -1,5 +1,7 @@
 """Keys of a Qdrant server: the least one that each command needs, and what is said to one that may do less."""
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -7,13 +9,14 @@ from typing import Any
 
 import grpc
 import pytest
-from scopes import token
+from scopes import Access, access_of, token
 from standin import Fault, QdrantStandIn
 
 from search.cli.doctor import examine
 from search.documents import Document
 from search.errors import IndexDenied, IndexFailure, IndexFaulted, SearchError
 from search.index.server.errors import translate
+from search.ingestion.copying import copy
 from search.searcher import Searcher, open_search
 from search.settings import Settings
 
@@ -114,6 +117,23 @@ def test_what_takes_a_key_for_all_of_them_says_so(with_key: Open) -> None:
     with pytest.raises(IndexDenied, match=takes_all):
         with_key(of("documents", "documents.v1")).collections.unalias("documents")
     assert with_key(OWN_KEY).index.name == "documents"
+
+
+def test_the_key_of_the_documentation_is_one() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "collections.md").read_text()
+    block = text.partition("## Which key for what")[2].partition("```python\n")[2].partition("```")[0]
+    made = subprocess.run([sys.executable, "-c", block], capture_output=True, text=True, check=True).stdout.strip()
+    assert access_of("the server's key", {"api-key": made}, "/collections") == Access("", {"documents": "prw"})
+
+
+def test_collections_are_copied_into_by_a_key_for_points(with_key: Open, model_folder: Path, tmp_path: Path) -> None:
+    """What search push and search adopt do, where the collection that is written to is there."""
+    embedder = {"model": str(model_folder / "embedder-mean")}
+    with open_search(Settings(data_dir=tmp_path, embedder=embedder, reranker={"kind": "none"})) as embedded:
+        embedded.ingest([Document(id="c", text="Copper conducts.")])
+        source, target = embedded.opened(), with_key(of("documents", access="prw"))
+        assert copy(source, target.index, source.spec, words=target.words).added == 1
+    assert target.count() == 3
 
 
 @pytest.mark.parametrize("names", [["documents"], ["documents", "documents.v1"]], ids=["alias", "both"])

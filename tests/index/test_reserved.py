@@ -10,9 +10,11 @@ from commands import search
 from qdrant_client import QdrantClient, models
 from serving import serving
 from standin import QdrantStandIn
+from theirs import FACTS, fill, on
 
 from search.cli.doctor import examine
 from search.documents import Document, SparseVector
+from search.embedding.dense import FastEmbedEmbedder
 from search.errors import IndexDenied, IndexFaulted
 from search.index.contract import CollectionSpec, Point, Query
 from search.index.server.connection import connect, in_memory
@@ -274,3 +276,14 @@ def test_a_key_for_reading_cannot_claim(standin: QdrantStandIn) -> None:
     with pytest.raises(IndexDenied), index.claimed():
         pytest.fail("nobody may write here")
     index.close()
+
+
+def test_a_field_of_that_name_of_another_program_is_its_own(
+    standin: QdrantStandIn, client: QdrantClient, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
+) -> None:
+    fill(client, bundled_embedder, lambda name, text: {"answer_text": text, "claim": f"of {name}", "url": f"{name}.md"})
+    with open_search(on(standin, tmp_path)) as searcher:
+        assert searcher.search(FACTS["gold"][1], limit=1).hits[0].metadata["claim"] == "of gold"
+        assert searcher.beside("ours").adopt("theirs").ingest.added == 10
+        ours = searcher.beside("ours").search(FACTS["gold"][1], limit=1).hits[0]
+        assert ours.metadata["claim"] == "of gold"

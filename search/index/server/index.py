@@ -254,8 +254,10 @@ class QdrantIndex:
         return joined(answers, len(listings))
 
     def _payload(self, point: Any) -> Payload:
-        payload = unnumbered(point.payload)
-        return self._layout.passage(str(point.id), payload) if self._layout and payload else payload
+        payload: Payload = point.payload or {}
+        if self._layout is None:
+            return unnumbered(payload)
+        return self._layout.passage(str(point.id), payload) if payload else payload
 
     def _request(self, listing: Listing) -> models.QueryRequest:
         by_words = isinstance(listing.vector, SparseVector)

@@ -130,6 +130,6 @@ def numbered(payload: Payload, number: int | None) -> dict[str, Any]:
     return {**payload, NUMBER: number} if number is not None else dict(payload)
 
 
-def unnumbered(payload: Payload | None) -> Payload:
-    """A stored payload without the number of its claim."""
-    return {name: value for name, value in payload.items() if name != NUMBER} if payload and NUMBER in payload else payload or {}
+def unnumbered(payload: Payload) -> Payload:
+    """A stored payload of this package without the number of its claim."""
+    return {name: value for name, value in payload.items() if name != NUMBER} if NUMBER in payload else payload
