@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from qdrant_client import QdrantClient
+from qdrant_client import QdrantClient, models
 from standin import Fault, QdrantStandIn
 
 from search.documents import Document
-from search.errors import IndexBusy, IndexDenied, IndexFailure, IndexTimeout
+from search.errors import IndexBusy, IndexDenied, IndexFailure, IndexGarbled, IndexTimeout
 from search.index.server import lease
 from search.index.server.lease import Clock, Lease, Metadata
+from search.index.server.reserved import RESERVED
 from search.ingestion.reindexing import lead
 from search.searcher import Searcher, open_search
 from search.settings import Settings
@@ -261,6 +262,30 @@ def test_numbers_rise_over_those_who_let_go_or_died() -> None:
     with board.lease(clock=clock) as held:
         assert held.number == 8
         assert clock.time >= lease._DEAD_AFTER_S
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {},
+        {"writer": 5},
+        {"writer": {}},
+        {"writer": {"claim": "x", "who": "y", "beat": 0}},
+        {"writer": {"claim": "x", "who": "y", "beat": 0, "number": "2"}},
+        {"writer": {"claim": 5, "who": "y", "beat": 0, "number": 2}},
+        {"writer": {"claim": "x", "who": ["y"], "beat": 0.5, "number": True}},
+    ],
+)
+def test_what_another_program_left_in_its_place_is_told(
+    payload: dict[str, Any], standin: QdrantStandIn, client: QdrantClient, model_folder: Path
+) -> None:
+    with opened(standin, model_folder) as searcher:
+        searcher.ingest([Document(id="a", text="x")])
+        client.upsert("documents", [models.PointStruct(id=RESERVED, vector={}, payload=payload)])
+        with pytest.raises(IndexGarbled, match=rf"point {RESERVED} of collection 'documents.v1' .* another program .* remove it"):
+            searcher.ingest([Document(id="b", text="x")])
+        client.delete("documents", [RESERVED])
+        assert searcher.ingest([Document(id="b", text="x")]).added == 1
 
 
 # Notes of earlier versions, in the collection's metadata

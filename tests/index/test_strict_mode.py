@@ -201,6 +201,18 @@ def test_collections_of_others_are_not_indexed(standin: QdrantStandIn, bundled_e
     assert "theirs" not in standin.indexed
 
 
+def test_a_delete_has_the_index_that_it_takes(standin: QdrantStandIn, tmp_path: Path) -> None:
+    """Deletes spare what a later claim wrote, so they ask for its number, which earlier versions did not index."""
+    standin.strict = STRICT
+    settings = on(standin, tmp_path).model_copy(update={"collection": "documents"})
+    with open_search(settings) as searcher:
+        searcher.ingest([Document(id="a", text="Gold is a metal."), Document(id="b", text="Iron is, too.")])
+        assert standin.indexed["documents.v1"].pop("claim") == "integer"
+    with open_search(settings) as searcher:
+        assert searcher.delete(ids=["a"]) == 1
+        assert standin.indexed["documents.v1"]["claim"] == "integer"
+
+
 @pytest.mark.parametrize("engine", ["edge", "process", "server"])
 def test_a_first_ingestion_that_fails_leaves_no_collection(
     engine: str, standin: QdrantStandIn, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

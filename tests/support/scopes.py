@@ -120,6 +120,12 @@ def _needed(method: str, path: str) -> tuple[str | None, frozenset[str]]:
             return None, frozenset({WRITE, MANAGE})
         case ["GET", "collections", name, "cluster" | "snapshots", *_]:
             return name, frozenset({EXTRAS})
+        case [_, "collections", _, "shards", _, "snapshots", "upload" | "recover"]:
+            return None, frozenset({WRITE, MANAGE})
+        case ["GET", "collections", name, "shards", _, "snapshots", *_]:
+            return name, frozenset({EXTRAS})
+        case [_, "collections", name, "shards", _, "snapshots", *_]:
+            return name, frozenset({WRITE, EXTRAS})
         case ["GET", "collections", name, *_]:
             return name, frozenset({READ})
         case ["POST", "collections", name, "facet"]:

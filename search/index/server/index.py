@@ -6,7 +6,7 @@ import math
 import shlex
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -138,6 +138,7 @@ class QdrantIndex:
         self._ordering = Ordering()
         self._resolved_at = 0.0
         self._limits = Limits()  # of its strict mode
+        self._indexed: dict[str, str] = {}  # which fields have a payload index, of which type
         self._made_here = False  # by this object, and nothing was written since
         self._unfit = ""  # what the name leads to by now, though it is of another embedder
 
@@ -172,7 +173,7 @@ class QdrantIndex:
         if create:
             with self._translated():
                 # Here, lest a creation was interrupted before them.
-                self._create_payload_indexes(stored.indexed)
+                self._create_payload_indexes()
                 if self._like is not None:
                     self._create_inherited_indexes(self._like, stored)
         self._spec = stored.spec
@@ -183,6 +184,9 @@ class QdrantIndex:
         """Be the only writer for the time of a context; see search.index.server.lease."""
         self._check_ours()
         target = self._target
+        if self._limits.indexed_only:  # deletes ask for the numbers of claims
+            with self._translated():
+                self._create_payload_indexes()
 
         def read() -> dict[str, Any]:
             with self._translated():
@@ -435,7 +439,7 @@ class QdrantIndex:
 
     def _take(self, target: str, stored: "_Described") -> None:
         self._target, self._limits, self._searched = target, stored.limits, stored.searched
-        self._layout = stored.layout
+        self._layout, self._indexed = stored.layout, stored.indexed
 
     def _check_ours(self) -> None:
         if self._layout is not None:
@@ -479,13 +483,14 @@ class QdrantIndex:
             if error.status_code != _CONFLICT:  # another process was quicker; what it made is compared next
                 raise
 
-    def _create_payload_indexes(self, there: Mapping[str, str]) -> None:
+    def _create_payload_indexes(self) -> None:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Payload indexes have no effect in the local Qdrant", UserWarning)
             for field, kind in indexes_needed(self._storage.payload_indexes, self._limits).items():
                 path, schema = without_wildcard(field), to_schema(kind, indexed_only=self._limits.indexed_only)
-                if there.get(path) != schema.value:
+                if self._indexed.get(path) != schema.value:
                     self._client.create_payload_index(self._target, path, schema)
+                    self._indexed[path] = schema.value
 
     def _create_inherited_indexes(self, like: str, stored: "_Described") -> None:
         """Those that somebody made on the collection that this one replaces, whoever filled it; what is here already stays."""

@@ -130,7 +130,9 @@ class Lease:
             self._renew()
         if self._lost:
             self._said = True
-            raise IndexBusy(f"{self._what} is written to by {self._lost} now, since this process did not renew its claim in time")
+            raise IndexBusy(
+                f"{self._what} is written to by {self._lost} now, which took this process for dead or did not see its claim"
+            )
         if self._clock.now() > self._sure_until:
             raise IndexFaulted(f"the claim to {self._what} could not be renewed in time; try again")
 

@@ -5,13 +5,13 @@ deletes leaves it out here. It is written on conditions alone, which the shard d
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 from qdrant_client import QdrantClient, models
 
-from search.errors import IndexFaulted, IndexTimeout
+from search.errors import IndexFaulted, IndexGarbled, IndexTimeout
 from search.index.contract import Payload
 
 Answer = TypeVar("Answer")
@@ -67,15 +67,27 @@ class ReservedPoint:
         self._translated = translated
 
     def read(self) -> Note:
-        """The note that is there, as most replicas have it; empty if there is none."""
+        """The note that is there, as most replicas have it; empty if there is none.
+
+        Raises:
+            IndexGarbled: another program wrote into that point.
+        """
         try:
             found = self._retrieved(models.ReadConsistencyType.MAJORITY)
         except IndexFaulted as error:
             if _NOT_ALL not in str(error):  # a replica is lost, and the others have to do
                 raise
             found = self._retrieved(None)
-        note = (found[0].payload or {}).get(_WRITER) if found else None
-        return dict(note) if isinstance(note, Mapping) else {}
+        if not found:
+            return {}
+        match (found[0].payload or {}).get(_WRITER):
+            case {"claim": str(), "who": str(), "beat": int(), "number": int()} as note:
+                return dict(note)
+            case _:
+                raise IndexGarbled(
+                    f"the point {RESERVED} of collection {self._target!r} is kept for the claim of its writer, and another program wrote "
+                    "into it; remove it while nobody writes (POST /collections/NAME/points/delete)"
+                )
 
     def put(self, note: Note, instead_of: Note) -> None:
         """Write a note if the one that is there is still the given one; an empty one stands for none at all.
