@@ -14,11 +14,11 @@ from simulated import SimulatedTime
 from standin import QdrantStandIn
 
 from search.errors import IndexBusy, IndexFailure
-from search.index.contract import CollectionSpec, Point
+from search.index.contract import Attempt, CollectionSpec, Point, once
 from search.index.server import index as server_index
 from search.index.server.connection import connect, in_memory
 from search.index.server.index import QdrantIndex
-from search.index.server.lease import Lease
+from search.index.server.lease import Lease, Metadata, Noted
 from search.index.server.reserved import RESERVED
 
 SPEC = CollectionSpec(2, "embedder@1")
@@ -123,8 +123,8 @@ def test_nobody_writes_beside_another(engine: str, seed: int, standin: QdrantSta
     drill = Drill(seed, client, "documents")
 
     class Watched(Lease):
-        def __init__(self, *values: Any, **options: Any) -> None:
-            super().__init__(*values, **options, clock=drill.time)
+        def __init__(self, what: str, noted: Noted, earlier: Metadata | None = None, attempt: Attempt = once) -> None:
+            super().__init__(what, noted, earlier, attempt, drill.time)
             self._renewing = drill.time.thread(self._keep)
             self._one_at_a_time: Any = drill.time.lock()
 

@@ -89,19 +89,21 @@ def test_a_key_for_reading_searches_and_is_told_what_writing_takes(with_key: Ope
     ]:
         searcher = with_key(key)
         assert searcher.search("gold", limit=1, retrieval="lexical").hits[0].document_id == "a"
-        for write in (
-            lambda one=searcher: one.ingest([Document(id="c", text="x")]),
-            lambda one=searcher: one.update({"x": 1}, ids=["a"]),
-            lambda one=searcher: one.delete(ids=["a"]),
-        ):
+        writes: list[Callable[[Searcher], object]] = [
+            lambda one: one.ingest([Document(id="c", text="x")]),
+            lambda one: one.update({"x": 1}, ids=["a"]),
+            lambda one: one.delete(ids=["a"]),
+        ]
+        for write in writes:
             with pytest.raises(IndexDenied, match=sentence):
-                write()
+                write(searcher)
     assert with_key(OWN_KEY).count() == 2
 
 
 def test_a_key_for_another_name_is_told_so(with_key: Open) -> None:
+    uses: list[Callable[[Searcher], object]] = [lambda one: one.search("gold"), lambda one: one.ingest(FIRST)]
     for key, name in [(of("documents.v1"), "documents"), (of("documents"), "documents.v1"), (of("others"), "documents")]:
-        for use in (lambda one: one.search("gold"), lambda one: one.ingest(FIRST)):
+        for use in uses:
             with pytest.raises(
                 IndexDenied, match=rf"Access to collection {name} is required\): a key is for the names .* '{name}'"
             ):
@@ -191,7 +193,7 @@ def test_gate_of_somebody_else(with_key: Open, server: QdrantStandIn) -> None:
         assert "entry" not in str(caught.value)
 
 
-class _Answer(grpc.RpcError, grpc.Call):
+class _Answer(grpc.RpcError, grpc.Call):  # type: ignore[misc]  # grpc ships no types
     """What the client raises over gRPC."""
 
     def __init__(self, code: grpc.StatusCode, details: str) -> None:
@@ -203,7 +205,7 @@ class _Answer(grpc.RpcError, grpc.Call):
     def details(self) -> Any:
         return self._answer[1]
 
-    initial_metadata = trailing_metadata = is_active = time_remaining = cancel = add_callback = None  # type: ignore[assignment]
+    initial_metadata = trailing_metadata = is_active = time_remaining = cancel = add_callback = None
 
 
 @pytest.mark.parametrize(

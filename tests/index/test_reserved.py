@@ -250,7 +250,7 @@ def test_it_is_not_pushed_nor_does_it_make_a_collection_seem_filled(
     embedded = settings.model_copy(update={"index": Settings(data_dir=tmp_path).index})
     with open_search(embedded) as searcher:
         searcher.ingest(TEXTS)
-    variables = {
+    variables: dict[str, Any] = {
         "SEARCH_DATA_DIR": str(tmp_path / "data"),
         "SEARCH_EMBEDDER__MODEL": settings.embedder.model,
         "SEARCH_INDEX__ENGINE": "qdrant",

@@ -80,13 +80,14 @@ class ReservedPoint:
             found = self._retrieved(None)
         if not found:
             return {}
-        match (found[0].payload or {}).get(_WRITER):
-            case {"claim": str(), "who": str(), "beat": int(), "number": int()} as note:
+        note: Any = (found[0].payload or {}).get(_WRITER)
+        match note:
+            case {"claim": str(), "who": str(), "beat": int(), "number": int()}:
                 return dict(note)
             case _:
                 raise IndexGarbled(
-                    f"the point {RESERVED} of collection {self._target!r} is kept for the claim of its writer, and another program wrote "
-                    "into it; remove it while nobody writes (POST /collections/NAME/points/delete)"
+                    f"the point {RESERVED} of collection {self._target!r} is kept for the claim of its writer, and another program "
+                    "wrote into it; remove it while nobody writes (POST /collections/NAME/points/delete)"
                 )
 
     def put(self, note: Note, instead_of: Note) -> None:
