@@ -32,7 +32,7 @@ SearchError
 │   ├── CollectionNotFound       nothing has been ingested under this name
 │   ├── IndexUnreachable         no connection to the server, or it broke
 │   ├── IndexTimeout             the server did not answer in time
-│   ├── IndexDenied              the API key is missing or wrong
+│   ├── IndexDenied              the API key is missing, wrong, or may do less than this takes
 │   ├── IndexOverloaded          429: too many requests; `retry_after_s` if the server said so
 │   ├── IndexFaulted             the server failed on the request, as it may not on the next one
 │   ├── IndexRejected            the engine refused the request
@@ -183,7 +183,7 @@ class IndexTimeout(IndexFailure):
 
 
 class IndexDenied(IndexFailure):
-    """The server did not accept the API key."""
+    """The server did not accept the API key, or not for this."""
 
 
 class IndexOverloaded(IndexFailure):
