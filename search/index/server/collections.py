@@ -289,7 +289,7 @@ class QdrantCollections:
     def _target(self, name: str) -> str:
         target = self.aliases().get(name, name)
         with self._translated():  # a key for an alias alone sees it in no list
-            there = target in self.names() or self._client.collection_exists(target)
+            there = target in self.names() or (target != "" and self._client.collection_exists(target))
         if not there:
             raise CollectionNotFound(f"there is no collection {name!r} at {self.location}; search collections list shows them")
         return target
