@@ -232,7 +232,7 @@ def _checked(client: ServerClient, name: str, manifest: Manifest, parts: Sequenc
     """How many points there are, which has to be what was written, whichever node is asked."""
     limits = limits_of(client.get_collection(name).config)
     exact = limits.exact and manifest.details["exact"]
-    numbers = [part.node.rest.count(name, exact=True).count for part in parts] if exact else [counted(client, name, None, limits)]
+    numbers = [counted(part.node.rest, name, None, limits) for part in parts] if exact else [counted(client, name, None, limits)]
     least, most = manifest.least or 0, manifest.most or 0
     for number in numbers if exact else []:
         if not least <= number <= most:
