@@ -26,6 +26,7 @@ from search.settings import Settings
 
 SPEC = CollectionSpec(4, "model@1")
 VECTOR = np.array([1, 0, 0, 0], np.float32)
+POINT = "3f0a3c5e-1111-4f2b-9a50-000000000001"
 TEXTS = [Document(id=f"d{i}", text=f"Number {i} is about cats.", metadata={"year": 2000 + i}) for i in range(12)]
 
 
@@ -262,3 +263,27 @@ def test_a_forked_child_speaks_grpc_by_connections_of_its_own(standin: QdrantSta
         assert os.waitpid(child, 0)[1] == 0
         assert port.calls.count("HealthCheck") == 1
         index.close()
+
+
+def test_claims_go_over_rest_and_passages_over_grpc(
+    standin: QdrantStandIn, both: GrpcStandIn, model_folder: Path, tmp_path: Path
+) -> None:
+    """Under the conditions of a claim, which hold over gRPC, too."""
+    with opened(standin.url, model_folder, tmp_path, grpc_port=both.port) as searcher:
+        assert searcher.ingest(TEXTS).added == len(TEXTS)
+        assert searcher.ingest(TEXTS[:6], sync=True, max_delete=1.0).removed == 6
+        assert len(searcher.search("cats", limit=20).hits) == 6
+    assert {"upsert", "delete"} <= set(both.calls)
+    assert "strong" in both.ordering
+    index = QdrantIndex(connect(standin.url, grpc_port=both.port), "claimed", standin.url)
+    index.ensure(SPEC, create=True)
+    with index.claimed():
+        index.upsert([Point(POINT, VECTOR, {"document_id": "later"})])
+    with index.claimed():
+        assert index._lease
+        index._lease.number = 0  # as that of one who was taken for dead
+        index.upsert([Point(POINT, VECTOR, {"document_id": "earlier"})])
+        index.delete(ids=[POINT])
+    assert [record.payload["document_id"] for record in index.scroll()] == ["later"]
+    assert both.calls.count("upsert") >= 3
+    index.close()

@@ -8,6 +8,7 @@ from itertools import chain
 from typing import Any, TypeVar
 
 from qdrant_client import QdrantClient, models
+from qdrant_client.qdrant_remote import QdrantRemote
 
 from search.index.contract import KEYWORD_FIELDS, PlainFilter, to_engine_id
 from search.index.hybrid import Listing, Scored
@@ -142,7 +143,7 @@ def in_order(point_id: str) -> tuple[bool, int]:
     return (False, number) if isinstance(number, int) else (True, uuid.UUID(number).int)
 
 
-def counted(client: QdrantClient, target: str, filter: models.Filter | None, limits: Limits) -> int:
+def counted(client: QdrantClient | QdrantRemote, target: str, filter: models.Filter | None, limits: Limits) -> int:
     """How many passages pass a filter: about, where they are more than a page and the server counts nothing exactly."""
     wanted = passages_only(filter)
     if limits.exact:

@@ -7,6 +7,8 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -40,6 +42,19 @@ _LEFT_OUT_S, _LONGEST_LEFT_OUT_S = 5.0, 60.0
 _SERVER_ERROR, _LATER = 500, {408, 425, 429}
 _NOT_READY = {502, 503, 504}
 _NO_LEADER = ("leader is not established", "consensus operation commit failed")
+
+
+_rest_alone: ContextVar[bool] = ContextVar("rest_alone", default=False)
+
+
+@contextmanager
+def over_rest() -> Iterator[None]:
+    """Ask for points over REST in a context, too: a claim has a point without vectors, which nobody has tried over gRPC."""
+    before = _rest_alone.set(True)
+    try:
+        yield
+    finally:
+        _rest_alone.reset(before)
 
 
 @dataclass(frozen=True)
@@ -109,7 +124,7 @@ class Node:
 
     def ask(self, name: str, /, *args: Any, **options: Any) -> Any:
         """Carry out a method of the client."""
-        remote = self._of_points() if name in _READS | _WRITES else self.rest
+        remote = self._of_points() if name in _READS | _WRITES and not _rest_alone.get() else self.rest
         return getattr(remote, name)(*args, **options)
 
     def files(self, timeout_s: float) -> httpx.Client:

@@ -13,6 +13,7 @@ from qdrant_client import QdrantClient, models
 
 from search.errors import IndexFaulted, IndexGarbled, IndexTimeout
 from search.index.contract import Payload
+from search.index.server.nodes import over_rest
 
 Answer = TypeVar("Answer")
 Note = dict[str, Any]
@@ -107,19 +108,20 @@ class ReservedPoint:
         point = models.PointStruct(id=RESERVED, vector={}, payload={_WRITER: note})
 
         def send(ordering: models.WriteOrdering) -> None:
-            with self._translated():
+            with self._translated(), over_rest():
                 self._client.upsert(self._target, [point], wait=True, ordering=ordering, update_filter=condition, update_mode=mode)
 
         self._ordering.write(send)
 
     def _retrieved(self, consistency: models.ReadConsistencyType | None) -> list[models.Record]:
-        with self._translated():
+        with self._translated(), over_rest():
             return self._client.retrieve(self._target, [RESERVED], with_payload=True, consistency=consistency)
 
 
 def is_reserved(client: QdrantClient, target: str) -> bool:
     """Whether a collection has the reserved point yet."""
-    return bool(client.retrieve(target, [RESERVED], with_payload=False, with_vectors=False))
+    with over_rest():
+        return bool(client.retrieve(target, [RESERVED], with_payload=False, with_vectors=False))
 
 
 def passages_only(filter: models.Filter | None, number: int | None = None) -> models.Filter:
