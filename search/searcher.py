@@ -16,6 +16,8 @@ from search.system.forks import abandon, watch
 if TYPE_CHECKING:
     from qdrant_client.models import Filter
 
+    from search.deduplication.finding import OnProgress as OnDuplicatesProgress
+    from search.deduplication.report import Duplicates, Removal
     from search.embedding.dense import Embedder
     from search.embedding.sparse_models import SparseEmbedders
     from search.index.collections import Collections
@@ -279,6 +281,35 @@ class Searcher:
         if reranker is None:
             raise InvalidQuery("the settings switch reranking off (SEARCH_RERANKER__KIND=none)")
         return rank_texts(query, texts, reranker)
+
+    def duplicates(
+        self, *, threshold: float | None = None, rerank: bool = True, on_progress: "OnDuplicatesProgress | None" = None
+    ) -> "Duplicates":
+        """The near-duplicates of the collection, in clusters with a representative each; nothing is written.
+
+        Args:
+            threshold: the least probability of what is reported, above 0 and up to 1; None for 0.9.
+            rerank: whether the reranker confirms pairs, if the settings name one.
+            on_progress: called after every part of a step.
+
+        See search.deduplication.finding for errors, and `opened` for those of the collection.
+        """
+        with self.using() as index:
+            from search.deduplication.finding import THRESHOLD, check_threshold, find_duplicates
+
+            least = check_threshold(THRESHOLD if threshold is None else threshold)
+            return find_duplicates(index, self.reranker if rerank else None, threshold=least, on_progress=on_progress)
+
+    def remove_duplicates(self, found: "Duplicates", *, on_wait: "OnWait | None" = None) -> "Removal":
+        """Remove all documents of a report but the representatives; what has changed since then stays.
+
+        See search.deduplication.finding for errors, and search.index.retrying for `on_wait`.
+        """
+        with self._parts.writing:
+            embedder = self.embedder
+            from search.deduplication.finding import remove_duplicates
+
+            return remove_duplicates(self._patiently(self.index, on_wait), embedder, found)
 
     def get(self, document_id: str) -> Document:
         """A document as it came; see `opened` for errors of the collection.

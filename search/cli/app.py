@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from search.cli import collections, demo, doctor, evaluate, ingest, models, query, serve
+from search.cli import collections, dedupe, demo, doctor, evaluate, ingest, models, query, serve
 from search.cli.options import CONFIG
 from search.errors import SearchError
 from search.system.terminal import clean_lines, note
@@ -46,6 +46,7 @@ for command in (
     *(ingest.ingest, ingest.update, ingest.delete),
     *(query.query, query.context, query.rerank),
     *(evaluate.evaluate, query.explain, evaluate.calibrate),
+    dedupe.dedupe,
     *(collections.reindex, collections.adopt, collections.push),
     *(serve.serve, serve.health, serve.key, serve.mcp),
     *(models.export, models.models, doctor.doctor),

@@ -1,0 +1,181 @@
+"""Near-duplicates and near misses of known kinds, made by rules from texts: what benchmarks/dedupe.py measures and fits on."""
+
+import ast
+import builtins
+import keyword
+import random
+import re
+from typing import NamedTuple
+
+WORD = re.compile(r"[^\W\d_]+(?:'[a-z]+)?")
+SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"'(])")
+SYNONYMS = dict(
+    pair.split("=")
+    for pair in (
+        "large=big big=large small=little important=significant significant=important show=demonstrate shows=demonstrates "
+        "found=discovered many=numerous several=some often=frequently however=nevertheless also=additionally begin=start "
+        "began=started began=commenced used=employed use=utilise using=utilising because=since main=principal major=chief "
+        "method=technique methods=techniques result=outcome results=outcomes increase=rise increased=rose increases=rises "
+        "include=comprise includes=comprises including=comprising called=named known=recognised different=distinct "
+        "between=among people=persons made=produced first=initial new=novel study=investigation effect=influence effects=influences "
+        "about=approximately during=throughout most=almost-all part=portion area=region world=globe years=annums "
+        "although=though while=whereas within=inside near=close-to through=via often=commonly usually=generally "
+        "system=scheme number=quantity group=cluster country=nation city=town built=constructed became=turned help=assist "
+        "helps=assists need=require needs=requires provide=supply provides=supplies given=supplied obtained=gained "
+        "high=elevated low=reduced cells=cell-units rapid=fast rapidly=quickly common=widespread major=key various=diverse "
+        "has=possesses produce=generate produces=generates associated=linked related=connected similar=alike "
+        "suggest=indicate suggests=indicates compared=contrasted total=overall former=previous later=afterwards"
+    ).split()
+)
+CLAUSES = (
+    "Notice under this paragraph is given in writing to the registered office of the other party.",
+    "The supplier carries the cost of transport until the goods have been accepted by the customer.",
+    "Neither party is liable for delays that are caused by events outside its reasonable control.",
+    "Either party may end this agreement by giving notice of sixty days before the end of a year.",
+    "Confidential information is returned or destroyed within a month after the agreement has ended.",
+    "Disputes are brought before the courts at the seat of the supplier, to the exclusion of all others.",
+    "The customer may not assign rights under this agreement without consent of the supplier.",
+    "Invoices are paid within thirty days of receipt, without deduction and in the currency agreed upon.",
+    "The warranty lasts for two years from delivery and covers faults of material and workmanship.",
+    "Changes to this agreement are valid only where both parties have signed them.",
+    "Personal data are processed only as far as the performance of the agreement requires it.",
+    "Spare parts are kept available for ten years after the last delivery of the product.",
+    "The supplier insures its liability for at least the value of the yearly contract volume.",
+    "Subcontractors may be engaged once the customer has been told of their names and tasks.",
+    "Title to the goods passes to the customer when the price has been paid in full.",
+    "Acceptance tests are carried out jointly and recorded in minutes that both parties sign.",
+)
+OTHER_CLAUSES = (  # of what coefficients are fitted on
+    "Tenants keep the stairs free and lock the front door after nine in the evening.",
+    "The deposit is held in a separate account and returned with interest after moving out.",
+    "Pets other than small animals in cages need the consent of the landlord.",
+    "Repairs up to a fixed amount in a single case are paid for by the tenant.",
+    "Bicycles are kept in the cellar, and never in the corridor or on balconies.",
+    "The rent is due on the third working day of each month, in advance.",
+    "Subletting of the whole apartment is not allowed; that of a room needs consent.",
+    "The landlord may enter the apartment after notice of two days, or at once in danger.",
+    "Heating costs are shared by measured consumption and by floor space in equal parts.",
+    "Structural changes are undone at the end unless the landlord wishes to keep them.",
+    "Keys that are lost are replaced, with the lock where need be, at the cost of who lost them.",
+    "Noise is avoided between one and three in the afternoon and after ten at night.",
+)
+TEMPLATES = (
+    "In the {} quarter of {} the company in {} had revenue of {} million and a net loss of {} million, after {} million the year before.",
+    "On {} May {} the station at {} measured {} millimetres of rain, wind of {} kilometres an hour and {} degrees at noon.",
+    "Order {} of {} from {}: {} boxes of screws, {} kilograms of nails and {} metres of wire, to be delivered to the usual address.",
+    "Flight {} of {} to {} leaves from gate {} at platform {} with {} passengers on board and arrives as planned.",
+)
+OTHER_TEMPLATES = (
+    "Patient {} of ward {} in {} had a pulse of {}, a temperature of {} and slept for {} hours without interruption.",
+    "The match of day {} in season {} in {} ended {} to {} before {} spectators, who stayed to the end in spite of the weather.",
+    "House {} in street {} of {} has {} rooms on {} floors, a garden of {} square metres and is let from the first of next month.",
+)
+PLACES = "Oslo Bergen Turku Gdansk Lyon Porto Graz Trieste Leeds Cork Ghent Basel Malmo Varna Split Bilbao".split()
+SHAPES = ("copy", "edit", "paraphrase", "moved code")
+
+
+class Planted(NamedTuple):
+    """A text made from another one."""
+
+    text: str
+    kind: str
+
+
+def sentences(text: str) -> list[str]:
+    """A text cut at the ends of sentences."""
+    return [one for one in SENTENCE.split(text.strip()) if one]
+
+
+def copied(text: str, chance: random.Random, *, code: bool = False) -> str:
+    """The same words with other white space, case or markup; of code, other indentation, blank lines and ends of lines."""
+    if code:
+        lines = text.split("\n")
+        changed = [line.replace("    ", "\t") if chance.random() < 0.9 else line for line in lines]
+        return "\n\n".join(changed) if chance.random() < 0.3 else "\r\n".join(changed) + "\n"
+    shape = chance.randrange(4)
+    if shape == 0:
+        return text.upper()
+    if shape == 1:
+        return "\n".join(f"  {one}  " for one in sentences(text))
+    if shape == 2:
+        return "<p>" + "</p>\n<p>".join(re.sub(r"(\w{7,})", r"<b>\1</b>", one, count=1) for one in sentences(text)) + "</p>"
+    return "* " + "\n* ".join(re.sub(r"(\w{7,})", r"**\1**", one, count=1) for one in sentences(text))
+
+
+def edited(text: str, chance: random.Random) -> str:
+    """Two to five words changed, and one of: sentences swapped, a sentence dropped, a remark put behind. No number is touched."""
+    parts = sentences(text)
+    if len(parts) > 2:
+        turn = chance.randrange(3)
+        at = chance.randrange(len(parts) - 1)
+        if turn == 0:
+            parts[at], parts[at + 1] = parts[at + 1], parts[at]
+        elif turn == 1:
+            del parts[at]
+        else:
+            parts.append("This was reviewed again later.")
+    words = " ".join(parts).split(" ")
+    plain = [at for at, word in enumerate(words) if word.isalpha() and word.islower() and len(word) > 3]
+    for at in chance.sample(plain, min(len(plain), chance.randint(2, 5))):
+        words[at] = SYNONYMS.get(words[at], chance.choice(("rather", "mostly", "certain", "given", "such", "further")))
+    return " ".join(words)
+
+
+def paraphrased(text: str, chance: random.Random) -> str:
+    """By rules: every known word by a synonym, sentences in another order, clauses at commas turned round, fillers put before."""
+    parts = []
+    for one in sentences(text):
+        said = WORD.sub(lambda match: SYNONYMS.get(match[0], match[0]).replace("-", " "), one)
+        first, comma, rest = said.rstrip(".").partition(", ")
+        if comma and len(first.split()) > 3 and len(rest.split()) > 3:
+            said = f"{rest[0].upper()}{rest[1:]}, {first[0].lower()}{first[1:]}."
+        parts.append(chance.choice(("", "", "In fact, ", "It is said that ", "Notably, ")) + said)
+    chance.shuffle(parts)
+    return " ".join(parts)
+
+
+def moved(text: str, chance: random.Random) -> str | None:
+    """Code whose own names are others, and whose functions stand in another order; None where there is too little to rename."""
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError):
+        return None
+    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    names |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.arg)}
+    names |= {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+    names = {name for name in names if name not in dir(builtins) and not keyword.iskeyword(name) and name not in {"self", "cls"}}
+    if len(names) < 2 or len(text.split()) < 25:
+        return None
+    new = dict(zip(sorted(names), chance.sample(NAMES, len(names)), strict=True)) if len(names) <= len(NAMES) else {}
+    renamed = re.sub(r"\b[^\W\d]\w*\b", lambda match: new.get(match[0], match[0]), text)
+    pieces = re.split(r"\n(?=def |class |@)", renamed)
+    if len(pieces) > 1:
+        head, *rest = pieces if not pieces[0].startswith(("def ", "class ", "@")) else ["", *pieces]
+        chance.shuffle(rest)
+        renamed = "\n".join([head, *rest]).strip("\n")
+    return renamed
+
+
+NAMES = [
+    f"{first}_{second}" for first in "src tmp val obj res cur acc buf key row".split() for second in "a b item part data".split()
+]
+
+
+def templated(chance: random.Random, templates: tuple[str, ...], count: int) -> list[str]:
+    """Near misses: texts of one template with other numbers and another place each."""
+    template = chance.choice(templates)
+
+    def one() -> str:
+        numbers = [str(chance.randint(2, 9999)) for _ in range(template.count("{}"))]
+        numbers[2] = chance.choice(PLACES)
+        return template.format(*numbers)
+
+    return [one() for _ in range(count)]
+
+
+def boilerplate(chance: random.Random, clauses: tuple[str, ...]) -> list[str]:
+    """Near misses: two contracts of seven clauses of which one differs."""
+    chosen = chance.sample(clauses, 8)
+    other = list(chosen[:7])
+    other[chance.randrange(7)] = chosen[7]
+    return [" ".join(chosen[:7]), " ".join(other)]

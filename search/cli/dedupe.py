@@ -1,0 +1,170 @@
+"""Near-duplicates: the command that reports them, and removes all but one of each cluster when it is told to."""
+
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from search.cli.options import AsJson, Collection, DataDir, load_settings, note_wait, print_json
+from search.cli.output import clip
+from search.cli.progress import ProgressReport
+from search.errors import InvalidQuery, InvalidSettings, SearchError
+from search.searcher import Searcher, open_search
+from search.settings import EdgeSettings, Settings
+from search.system.terminal import clean, note, show
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from search.deduplication.finding import Progress
+    from search.deduplication.report import Duplicates, Removal
+
+_UNITS = {"reading documents": "documents", "finding candidates": "passages", "comparing pairs": "pairs"}
+
+
+def dedupe(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[PATH]...", help="Files and folders to compare instead of a collection.", show_default=False),
+    ] = None,
+    threshold: Annotated[
+        float, typer.Option(help="The least probability that a document which is reported is a duplicate, above 0 and up to 1.")
+    ] = 0.9,
+    html: Annotated[
+        Path | None, typer.Option(help="Write a page with the differences marked, too, into this file.", show_default=False)
+    ] = None,
+    data_dir: DataDir = None,
+    collection: Collection = None,
+    *,
+    delete: Annotated[
+        bool, typer.Option("--delete/--dry-run", help="Remove all but the representatives from the collection, after asking.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    no_rerank: Annotated[bool, typer.Option("--no-rerank", help="Judge by words, numbers and names alone.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Report documents that say the same as another one; with --delete, remove all but one of each cluster.
+
+    The representative is the longest text, of equal ones the oldest, then the first by id. Of a collection or, without one, of files.
+    """
+    from search.deduplication.finding import check_threshold
+
+    check_threshold(threshold)
+    if paths and delete:
+        raise InvalidQuery("--delete removes documents from a collection, never files; leave it out, and remove files yourself")
+    if delete and not yes and (as_json or not sys.stdin.isatty()):
+        raise InvalidQuery(
+            "--delete asks before it removes anything, and nobody can answer here; look at the report, then add --yes"
+        )
+    settings = load_settings(data_dir, collection)
+    with _compared(settings, paths or []) as searcher:
+        if delete:
+            _check_writable(searcher)
+        found = _found(searcher, threshold, rerank=not no_rerank)
+        if html:
+            _write_page(found, html)
+        removal = None
+        if not as_json:
+            _print(found, html)
+        if delete and found.removable:
+            if not yes:
+                question = f"Remove {len(found.removable):,} documents from {found.collection} for good?"
+                typer.confirm(clean(question), abort=True, err=True)
+            removal = searcher.remove_duplicates(found, on_wait=note_wait)
+    if as_json:
+        removed = {"removed": list(removal.removed), "kept": list(removal.kept)} if removal else {"removed": [], "kept": []}
+        print_json(found.to_dict() | {"dry_run": not delete, **removed})
+    elif removal:
+        _print_removal(removal)
+    elif found.removable and not paths:
+        show("nothing was removed; --delete removes all but the representatives, after asking")
+
+
+@contextmanager
+def _compared(settings: Settings, paths: list[Path]) -> "Iterator[Searcher]":
+    """The collection; or one of files, which lasts as long as it is compared."""
+    if not paths:
+        with open_search(settings) as searcher:
+            yield searcher
+        return
+    from search.documents import Document
+    from search.reading import read
+
+    with TemporaryDirectory(prefix="search-dedupe-") as folder:
+        own = settings.model_copy(update={"index": EdgeSettings(), "data_dir": Path(folder), "collection": "files"})
+        with open_search(own) as searcher:
+            with ProgressReport("reading files", "documents", None) as report:
+                done = searcher.ingest(read(paths), on_progress=lambda progress: report.update(progress.documents))
+            for rejection in done.rejections:
+                note(f"rejected {rejection}")
+            if not done.added:
+                raise InvalidQuery(f"there is no {Document.__name__.lower()} in {', '.join(map(str, paths))} to compare")
+            yield searcher
+
+
+def _check_writable(searcher: Searcher) -> None:
+    """Refuse another program's collection before anything is compared."""
+    with searcher.using() as index:
+        if index.spec.layout:
+            raise InvalidSettings(
+                f"collection {index.name!r} was made by another program, and is only read; leave out --delete, "
+                "or copy it into one of your own (search adopt) and compare that"
+            )
+
+
+def _found(searcher: Searcher, threshold: float, *, rerank: bool) -> "Duplicates":
+    reports: dict[str, ProgressReport] = {}
+
+    def show_progress(progress: "Progress") -> None:
+        if progress.step not in reports:
+            for before in reports.values():
+                before.__exit__(None, None, None)
+            reports[progress.step] = ProgressReport(progress.step, _UNITS[progress.step], progress.total)
+            reports[progress.step].__enter__()
+        reports[progress.step].update(progress.done, total=progress.total)
+
+    try:
+        return searcher.duplicates(threshold=threshold, rerank=rerank, on_progress=show_progress)
+    finally:
+        for report in list(reports.values())[-1:]:
+            report.__exit__(*sys.exc_info())
+
+
+def _print(found: "Duplicates", html: Path | None) -> None:
+    for cluster in found.clusters:
+        show(_line("=", "", cluster.representative.id, cluster.representative.text))
+        for one in cluster.duplicates:
+            show(_line("-", "same" if one.kind == "identical" else f"{one.probability:.3f}", one.document.id, one.document.text))
+    share = "" if found.expected_share is None else f", of which {found.expected_share:.1%} are expected to be true ones"
+    show(
+        f"{len(found.removable):,} near-duplicates in {len(found.clusters):,} clusters{share}; {found.documents:,} documents, "
+        f"{found.pairs:,} pairs judged by {found.confirmed_by}, {found.seconds:.1f} s"
+    )
+    for remark in found.notes:
+        show(f"note: {remark}")
+    if html:
+        show(f"the differences are marked in {html}")
+
+
+def _print_removal(removal: "Removal") -> None:
+    show(f"{len(removal.removed):,} removed")
+    if removal.kept:
+        show(
+            f"{len(removal.kept):,} stay, since they or their representatives have changed meanwhile: {', '.join(removal.kept[:5])}"
+        )
+
+
+def _line(mark: str, chance: str, document_id: str, text: str) -> str:
+    return f"{mark} {chance:>5}  {document_id}: {clip(' '.join(text[:400].split()), 100)}"
+
+
+def _write_page(found: "Duplicates", file: Path) -> None:
+    from search.deduplication.page import to_html
+
+    try:
+        file.write_text(to_html(found), encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise SearchError(f"the page cannot be written to {file}: {error.strerror}; nothing was removed") from error

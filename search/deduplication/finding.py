@@ -1,0 +1,177 @@
+"""How are near-duplicates found, and removed? Contents, copies, candidates, probabilities, clusters: the steps in their order."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any
+
+from search.deduplication.candidates import Closest, Contents, closest_passages, nearest_pairs, read_contents, representative_first
+from search.deduplication.clusters import Star, stars, unjudged
+from search.deduplication.comparing import SIGNS
+from search.deduplication.pairs import Judge, Judged
+from search.deduplication.report import Cluster, Duplicate, Duplicates, Removal
+from search.documents import Document
+from search.embedding.dense import Embedder
+from search.errors import InvalidQuery
+from search.index.contract import VectorIndex
+from search.ingestion.changes import remove
+from search.ingestion.lookup import AT_ONCE, Selection
+from search.ingestion.relay import in_groups
+from search.ingestion.restoring import selected
+from search.reranking.contract import Reranker
+
+THRESHOLD = 0.9
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far it is.
+
+    Attributes:
+        step: "reading documents", "finding candidates" or "comparing pairs".
+        done: of this step.
+        total: likewise; None if unknown.
+    """
+
+    step: str
+    done: int
+    total: int | None
+
+
+OnProgress = Callable[[Progress], None]
+
+
+def check_threshold(threshold: Any) -> float:
+    """The threshold, if it is one.
+
+    Raises:
+        InvalidQuery: it is none.
+    """
+    if isinstance(threshold, bool) or not isinstance(threshold, Real) or not 0 < float(threshold) <= 1:
+        raise InvalidQuery(
+            f"threshold is {threshold!r}; give the least probability of a duplicate, above 0 and up to 1, such as 0.9 "
+            "(1: identical texts alone)"
+        )
+    return float(threshold)
+
+
+def find_duplicates(
+    index: VectorIndex, reranker: Reranker | None, *, threshold: float = THRESHOLD, on_progress: OnProgress | None = None
+) -> Duplicates:
+    """The near-duplicates of a collection, in clusters with a representative each.
+
+    Args:
+        index: the collection, opened.
+        reranker: confirms pairs in both directions; None, or one without a map to a probability: signs alone decide.
+        threshold: the least probability of what is reported, above 0 and up to 1.
+        on_progress: called after every step's part.
+
+    Raises:
+        InvalidQuery: the threshold is out of range.
+        IndexFailure: the collection cannot be read.
+    """
+    threshold, started = check_threshold(threshold), time.perf_counter()
+
+    def step(name: str) -> Callable[[int, int | None], None]:
+        return lambda done, total: on_progress(Progress(name, done, total)) if on_progress else None
+
+    confirming, notes = _confirming(reranker)
+    contents = read_contents(index, step("reading documents"))
+    judged: list[Judged] = []
+    judge = Judge(contents, confirming)
+    if threshold < 1:
+        closest = nearest_pairs(index, contents, step("finding candidates"))
+        judged = judge.judge(closest, step("comparing pairs"))
+    firsts = representative_first(contents, [ids[0] for ids in contents.copies.values()])
+    found = stars(firsts, judged, threshold)
+    if missing := unjudged(found, judged, threshold):
+        judged += judge.judge([_closest(contents, *pair) for pair in missing], step("comparing pairs"))
+        found = stars(firsts, judged, threshold)
+    if judge.failure is not None:
+        notes.append(f"the reranker failed ({judge.failure}); from there on, pairs were judged by words, numbers and names alone")
+    if contents.incomplete:
+        notes.append(
+            f"{len(contents.incomplete):,} documents are not whole, and were left out; ingest them again from their source"
+        )
+    by_words = "words, numbers and names"
+    return Duplicates(
+        collection=index.name,
+        clusters=_clusters(contents, found, judged),
+        documents=len(contents.entries),
+        passages=sum(len(entry.passages) for entry in contents.entries.values()),
+        pairs=len(judged),
+        threshold=threshold,
+        confirmed_by=by_words if confirming is None else f"{by_words}, and {confirming.name} in both directions",
+        incomplete=contents.incomplete,
+        notes=tuple(notes),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def remove_duplicates(index: VectorIndex, embedder: Embedder, found: Duplicates) -> Removal:
+    """Remove all but the representatives; what has changed since it was compared stays, with all that it represents.
+
+    Raises:
+        IndexMismatch: another program's collection, which is never written to.
+        IndexFailure: the index gave up; the same call again goes on from there.
+    """
+    going: list[str] = []
+    kept: list[str] = []
+    for cluster in found.clusters:
+        compared = [cluster.representative, *(one.document for one in cluster.duplicates)]
+        same = _unchanged(index, compared)
+        for one in cluster.duplicates:
+            (going if {cluster.representative.id, one.document.id} <= same else kept).append(one.document.id)
+    if going:
+        remove(index, embedder, Selection(going, None))
+    return Removal(tuple(going), tuple(kept))
+
+
+def _unchanged(index: VectorIndex, documents: Sequence[Document]) -> set[str]:
+    """The ids of those that the collection still holds as they were."""
+    was = {document.id: document for document in documents}
+    same: set[str] = set()
+    for group in in_groups(list(was), AT_ONCE):
+        for now in selected(index, Selection(group, None)):
+            if isinstance(now, Document) and (now.text, now.title) == (was[now.id].text, was[now.id].title):
+                same.add(now.id)
+    return same
+
+
+def _confirming(reranker: Reranker | None) -> tuple[Reranker | None, list[str]]:
+    """The reranker, if it can confirm pairs, and what is to be said where it cannot."""
+    if reranker is None:
+        return None, ["no reranker confirms pairs (it is off): they were judged by words, numbers and names alone"]
+    if not reranker.recipe.has_probability or reranker.recipe.compares:
+        return None, [
+            f"the reranker {reranker.name} gives no probability (search calibrate fits one): pairs were judged by words, numbers "
+            "and names alone"
+        ]
+    return reranker, []
+
+
+def _closest(contents: Contents, first: str, second: str) -> Closest:
+    places, cosine = closest_passages(contents.entries[first], contents.entries[second])
+    return Closest(first, second, places, cosine)
+
+
+def _clusters(contents: Contents, found: Sequence[Star], judged: Sequence[Judged]) -> tuple[Cluster, ...]:
+    """Clusters of documents, in which the copies of each text take their places."""
+    by_pair = {(one.first, one.second): one for one in judged}
+    joined = {star.representative: star.members for star in found}
+    alone = [ids[0] for ids in contents.copies.values() if len(ids) > 1]
+    members = {member for star in found for member, _ in star.members}
+    leads = [*joined, *(one for one in alone if one not in joined and one not in members)]
+    clusters: list[Cluster] = []
+    for lead in representative_first(contents, leads):
+        copies = representative_first(contents, contents.copies[contents.entries[lead].digest])
+        duplicates = [Duplicate(contents.entries[one].document, "identical", 1.0, {}) for one in copies[1:]]
+        for member, chance in joined.get(lead, ()):
+            pair = by_pair[min(lead, member), max(lead, member)]
+            logits = pair.logits if pair.logits is None or pair.first == lead else pair.logits[::-1]
+            signs = dict(zip(SIGNS, pair.signs, strict=True))
+            for one in representative_first(contents, contents.copies[contents.entries[member].digest]):
+                duplicates.append(Duplicate(contents.entries[one].document, "near", chance, signs, logits))  # noqa: PERF401
+        clusters.append(Cluster(contents.entries[copies[0]].document, tuple(duplicates)))
+    return tuple(clusters)
