@@ -11,20 +11,32 @@ standard library. Neither has a text, a template or a clause of the other.
 import argparse
 import ast
 import json
+import math
 import random
 import sysconfig
 import time
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import planting
+import record
+from numpy.typing import NDArray
 
-from search import Document, Settings, open_search
+from search import Document, Searcher, Settings, open_search
+from search.deduplication.candidates import nearest_pairs, read_contents
+from search.deduplication.finding import Progress
+from search.deduplication.pairs import Judge, Judged
+from search.deduplication.report import Duplicates
 
 PLANTED = 100  # of each of four kinds; 60 where coefficients are fitted
 MISSES = 40  # groups of three of one template, and pairs with another clause; 30 there
+CODE_SHARE = 0.25  # of the copies
 WORDS = range(30, 131)  # of a text
+UNKNOWN = 0.4  # of shingles in common: a pair that nobody planted may be true from there on, and nothing is fitted on it
+STRENGTHS = (0.01, 0.1, 1.0)  # by which coefficients are held back; held-out loss chooses
 TEXT, CODE = "text/plain", "text/x-python"
 
 
@@ -49,27 +61,180 @@ def main() -> None:
     settings = Settings(data_dir=arguments.folder, collection="fit" if fitted else "measured", device="cpu")
     with open_search(settings) as searcher:
         if arguments.step != "measure":
-            for start in range(0, min(arguments.most, len(corpus.documents)), 200):
-                done = searcher.ingest(corpus.documents[start : min(start + 200, arguments.most)])
-                print(time.strftime("%H:%M:%S"), start, done.chunks, f"{done.seconds:.1f} s", flush=True)
+            _fill(searcher, corpus.documents[: arguments.most])
+        if fitted:
+            _fit(searcher, corpus)
+        if arguments.step == "measure":
+            _measure(searcher, corpus)
+
+
+def _fill(searcher: Searcher, documents: list[Document]) -> None:
+    """In small groups, so that a run that is killed goes on."""
+    for start in range(0, len(documents), 200):
+        done = searcher.ingest(documents[start : start + 200])
+        print(time.strftime("%H:%M:%S"), start, done.chunks, f"{done.seconds:.1f} s", flush=True)
+
+
+def _fit(searcher: Searcher, corpus: Corpus) -> None:
+    """Print the coefficients of search/deduplication/pairs.py."""
+    with searcher.using() as index:
+        contents = read_contents(index, _say)
+        closest = nearest_pairs(index, contents, _say)
+        judged = Judge(contents, searcher.reranker, worth=0.0).judge(closest, _say)
+    known = corpus.planted.keys() | corpus.misses.keys()
+    pairs = [one for one in judged if (one.first, one.second) in known or one.signs[0] < UNKNOWN]
+    print(len(closest), "pairs,", len(pairs), "of them known")
+    for code in (False, True):
+        for asked in (False, True):
+            some = [one for one in pairs if one.code == code and (not asked or one.logits is not None)]
+            labels = np.array([(one.first, one.second) in corpus.planted for one in some], np.float64)
+            features = np.array([_features(one, asked=asked) for one in some])
+            strength = min(STRENGTHS, key=lambda one: _held_out_loss(features, labels, one))
+            weights = _logistic(features, labels, strength)
+            loss = _held_out_loss(features, labels, strength)
+            print(f"({code}, {asked}): {np.round(weights, 3).tolist()}, {int(labels.sum())} of {len(some)}, {strength}, {loss:.4f}")
+
+
+def _features(one: Judged, *, asked: bool) -> list[float]:
+    logits = [sum(one.logits) / 2, min(one.logits)] if asked and one.logits is not None else []
+    return [1.0, *one.signs, *logits]
+
+
+def _logistic(features: NDArray[np.float64], labels: NDArray[np.float64], strength: float) -> NDArray[np.float64]:
+    """Newton's method; the constant, which comes first, is not held back."""
+    weights = np.zeros(features.shape[1])
+    penalty = np.diag([1e-6, *[strength] * (features.shape[1] - 1)])
+    for _ in range(50):
+        chances = 0.5 * (1 + np.tanh(features @ weights / 2))
+        slope = features.T @ (chances - labels) + penalty @ weights
+        curvature = (features * (chances * (1 - chances))[:, None]).T @ features + penalty
+        weights = weights - np.linalg.solve(curvature, slope)
+    return weights
+
+
+def _held_out_loss(features: NDArray[np.float64], labels: NDArray[np.float64], strength: float) -> float:
+    """The mean logarithmic loss over five parts, each by what is fitted on the others."""
+    losses = []
+    for part in range(5):
+        held = np.arange(len(labels)) % 5 == part
+        weights = _logistic(features[~held], labels[~held], strength)
+        chances = np.clip(0.5 * (1 + np.tanh(features[held] @ weights / 2)), 1e-9, 1 - 1e-9)
+        losses.append(-np.mean(labels[held] * np.log(chances) + (1 - labels[held]) * np.log(1 - chances)))
+    return float(np.mean(losses))
+
+
+def _measure(searcher: Searcher, corpus: Corpus) -> None:
+    """Figures at the default threshold, and precision by threshold."""
+    found = searcher.duplicates(on_progress=_say_progress)
+    plain = searcher.duplicates(rerank=False)
+    figures = {
+        "documents": found.documents,
+        "passages": found.passages,
+        "pairs judged": found.pairs,
+        "seconds": round(found.seconds, 1),
+        "seconds, without the reranker": round(plain.seconds, 1),
+        "threshold": found.threshold,
+        "confirmed by": found.confirmed_by,
+        "expected share": found.expected_share,
+        "by kind": _by_kind(found, corpus),
+        "by kind, without the reranker": _by_kind(plain, corpus),
+        "wrongly joined": _wrongly_joined(found, corpus),
+        "wrongly joined, without the reranker": _wrongly_joined(plain, corpus),
+        "of planted texts and near misses": {
+            str(threshold): _precision(searcher.duplicates(threshold=threshold), corpus) for threshold in (0.5, 0.8, 0.9, 0.95)
+        },
+        "others reported": _others(found, corpus),
+    }
+    record.write("dedupe", figures)
+
+
+def _joined(found: Duplicates) -> list[tuple[str, str]]:
+    """Every duplicate with its representative, ids in order."""
+    pairs = [(cluster.representative.id, one.document.id) for cluster in found.clusters for one in cluster.duplicates]
+    return [(min(pair), max(pair)) for pair in pairs]
+
+
+def _by_kind(found: Duplicates, corpus: Corpus) -> dict[str, Any]:
+    cluster_of = {one: at for at, cluster in enumerate(found.clusters) for one in _members(cluster)}
+    kind_of = {one: kind for pair, kind in corpus.planted.items() for one in pair}
+    joined = _joined(found)
+    figures = {}
+    for kind in planting.SHAPES:
+        planted = [pair for pair, one in corpus.planted.items() if one == kind]
+        hits = sum(pair[0] in cluster_of and cluster_of[pair[0]] == cluster_of.get(pair[1]) for pair in planted)
+        touching = [pair for pair in joined if kind in {kind_of.get(pair[0]), kind_of.get(pair[1])}]
+        right = sum(pair in corpus.planted for pair in touching)
+        figures[kind] = {"recall": _share(hits, len(planted)), "precision": _share(right, len(touching))}
+    return figures
+
+
+def _wrongly_joined(found: Duplicates, corpus: Corpus) -> dict[str, Any]:
+    cluster_of = {one: at for at, cluster in enumerate(found.clusters) for one in _members(cluster)}
+    total, wrong = Counter(corpus.misses.values()), Counter[str]()
+    for (one, other), kind in corpus.misses.items():
+        wrong[kind] += one in cluster_of and cluster_of[one] == cluster_of.get(other)
+    return {kind: _share(wrong[kind], count) for kind, count in total.items()}
+
+
+def _precision(found: Duplicates, corpus: Corpus) -> dict[str, Any]:
+    """Of reported pairs with a planted text or a near miss: the share of true ones, and what was to be expected."""
+    known = {one for pair in [*corpus.planted, *corpus.misses] for one in pair}
+    joined = [pair for pair in _joined(found) if known & set(pair)]
+    return {"true": _share(sum(pair in corpus.planted for pair in joined), len(joined)), "expected": found.expected_share}
+
+
+def _others(found: Duplicates, corpus: Corpus) -> dict[str, Any]:
+    """Pairs that nobody planted: data sets have copies of their own."""
+    known = {one for pair in [*corpus.planted, *corpus.misses] for one in pair}
+    kinds = {one.document.id: one.kind for cluster in found.clusters for one in cluster.duplicates}
+    pairs = [pair for pair in _joined(found) if not known & set(pair)]
+    return {
+        "pairs": len(pairs),
+        "identical": sum(any(kinds.get(one) == "identical" for one in pair) for pair in pairs),
+        "ids": pairs,
+    }
+
+
+def _members(cluster: Any) -> list[str]:
+    return [cluster.representative.id, *(one.document.id for one in cluster.duplicates)]
+
+
+def _share(count: int, of_all: int) -> dict[str, Any]:
+    """A share with Wilson's interval of 95 %."""
+    if not of_all:
+        return {"share": None, "of": 0}
+    share, z = count / of_all, 1.96
+    middle, reach = share + z * z / (2 * of_all), z * math.sqrt(share * (1 - share) / of_all + (z / (2 * of_all)) ** 2)
+    low, high = ((middle + side * reach) / (1 + z * z / of_all) for side in (-1, 1))
+    return {"share": round(share, 4), "low": round(low, 3), "high": round(high, 3), "of": of_all}
+
+
+def _say(done: int, total: int | None) -> None:
+    if done % 500 == 0:
+        print(time.strftime("%H:%M:%S"), done, total, flush=True)
+
+
+def _say_progress(progress: Progress) -> None:
+    if progress.done % 500 == 0:
+        print(time.strftime("%H:%M:%S"), progress, flush=True)
 
 
 def test(data: Path) -> Corpus:
     """What is measured."""
     texts = [row["text"] for name in ("nq-qed", "scifact") for row in _rows(data / "evaluate" / name)]
     code = [row["text"] for row in _rows(data / "evaluate" / "cosqa")]
-    return _corpus(texts, code, random.Random(27), planting.TEMPLATES, planting.CLAUSES)
+    return _corpus(texts, code, random.Random(27), planting.TEMPLATES, planting.CLAUSES)  # noqa: S311  # no secret
 
 
 def train(data: Path) -> Corpus:
     """What coefficients are fitted on: texts, templates and clauses of their own."""
-    chance = random.Random(1)
+    chance = random.Random(1)  # noqa: S311  # no secret
     texts = [row["text"] for row in _rows(data / "train" / "squad-train")]
     files = sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py"))
     code = [piece for file in files for piece in _functions(file.read_text(encoding="utf-8", errors="replace"))]
     chance.shuffle(code)
     chance.shuffle(texts)
-    return _corpus(texts, code, random.Random(2), planting.OTHER_TEMPLATES, planting.OTHER_CLAUSES, planted_of_each=60, groups=30)
+    return _corpus(texts, code, random.Random(2), planting.OTHER_TEMPLATES, planting.OTHER_CLAUSES, planted_of_each=60, groups=30)  # noqa: S311  # no secret
 
 
 def _corpus(
@@ -92,11 +257,11 @@ def _corpus(
     def plant(original: str, made: str, kind: str, media_type: str) -> None:
         at = len(planted)
         ids = (f"original-{at:04}", f"planted-{at:04}")
-        first.extend(Document(id, text, media_type=media_type) for id, text in zip(ids, (original, made), strict=True))
+        first.extend(Document(one, text, media_type=media_type) for one, text in zip(ids, (original, made), strict=True))
         planted[ids] = kind
 
     for _ in range(planted_of_each):
-        if chance.random() < 0.25:
+        if chance.random() < CODE_SHARE:
             original = code.pop()
             plant(original, planting.copied(original, chance, code=True), "copy", CODE)
         else:
@@ -118,8 +283,13 @@ def _corpus(
             ("another clause", planting.boilerplate(chance, clauses)),
         ):
             ids = [f"{kind.replace(' ', '-')}-{at:03}-{place}" for place in range(len(group))]
-            first.extend(Document(id, text) for id, text in zip(ids, group, strict=True))
+            first.extend(Document(one, text) for one, text in zip(ids, group, strict=True))
             misses |= {(one, other): kind for place, one in enumerate(ids) for other in ids[place + 1 :]}
+    for at in range(groups):
+        part, behind = texts.pop(), texts.pop()
+        ids = (f"part-{at:03}-0", f"part-{at:03}-1")
+        first.extend(Document(one, text) for one, text in zip(ids, (part, f"{part}\n\n{behind}"), strict=True))
+        misses[ids] = "a text with another behind it"
     rest = [Document(f"text-{at:05}", text) for at, text in enumerate(texts)]
     rest += [Document(f"code-{at:05}", text, media_type=CODE) for at, text in enumerate(code)]
     chance.shuffle(rest)

@@ -1,5 +1,7 @@
 """Near-duplicates and near misses of known kinds, made by rules from texts: what benchmarks/dedupe.py measures and fits on."""
 
+# ruff: noqa: PLR2004  # rules are made of numbers
+
 import ast
 import builtins
 import keyword
@@ -11,21 +13,24 @@ WORD = re.compile(r"[^\W\d_]+(?:'[a-z]+)?")
 SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"'(])")
 SYNONYMS = dict(
     pair.split("=")
-    for pair in (
-        "large=big big=large small=little important=significant significant=important show=demonstrate shows=demonstrates "
-        "found=discovered many=numerous several=some often=frequently however=nevertheless also=additionally begin=start "
-        "began=started began=commenced used=employed use=utilise using=utilising because=since main=principal major=chief "
-        "method=technique methods=techniques result=outcome results=outcomes increase=rise increased=rose increases=rises "
-        "include=comprise includes=comprises including=comprising called=named known=recognised different=distinct "
-        "between=among people=persons made=produced first=initial new=novel study=investigation effect=influence effects=influences "
-        "about=approximately during=throughout most=almost-all part=portion area=region world=globe years=annums "
-        "although=though while=whereas within=inside near=close-to through=via often=commonly usually=generally "
-        "system=scheme number=quantity group=cluster country=nation city=town built=constructed became=turned help=assist "
-        "helps=assists need=require needs=requires provide=supply provides=supplies given=supplied obtained=gained "
-        "high=elevated low=reduced cells=cell-units rapid=fast rapidly=quickly common=widespread major=key various=diverse "
-        "has=possesses produce=generate produces=generates associated=linked related=connected similar=alike "
-        "suggest=indicate suggests=indicates compared=contrasted total=overall former=previous later=afterwards"
-    ).split()
+    for pair in re.findall(
+        r"\S+",
+        """
+        large=big big=large small=little important=significant significant=important show=demonstrate shows=demonstrates
+        found=discovered many=numerous several=some often=frequently however=nevertheless also=additionally begin=start
+        began=started began=commenced used=employed use=utilise using=utilising because=since main=principal major=chief
+        method=technique methods=techniques result=outcome results=outcomes increase=rise increased=rose increases=rises
+        include=comprise includes=comprises including=comprising called=named known=recognised different=distinct
+        between=among people=persons made=produced first=initial new=novel study=investigation effect=influence
+        effects=influences about=approximately during=throughout most=almost-all part=portion area=region world=globe
+        years=annums although=though while=whereas within=inside near=close-to through=via often=commonly usually=generally
+        system=scheme number=quantity group=cluster country=nation city=town built=constructed became=turned help=assist
+        helps=assists need=require needs=requires provide=supply provides=supplies given=supplied obtained=gained
+        high=elevated low=reduced cells=cell-units rapid=fast rapidly=quickly common=widespread major=key various=diverse
+        has=possesses produce=generate produces=generates associated=linked related=connected similar=alike suggest=indicate
+        suggests=indicates compared=contrasted total=overall former=previous later=afterwards
+        """,
+    )
 )
 CLAUSES = (
     "Notice under this paragraph is given in writing to the registered office of the other party.",
@@ -60,17 +65,32 @@ OTHER_CLAUSES = (  # of what coefficients are fitted on
     "Noise is avoided between one and three in the afternoon and after ten at night.",
 )
 TEMPLATES = (
-    "In the {} quarter of {} the company in {} had revenue of {} million and a net loss of {} million, after {} million the year before.",
+    "In quarter {} of {} the company in {} had revenue of {} million and a loss of {} million, after {} million a year before.",
     "On {} May {} the station at {} measured {} millimetres of rain, wind of {} kilometres an hour and {} degrees at noon.",
-    "Order {} of {} from {}: {} boxes of screws, {} kilograms of nails and {} metres of wire, to be delivered to the usual address.",
+    "Order {} of {} from {}: {} boxes of screws, {} kilograms of nails and {} metres of wire, for the usual address.",
     "Flight {} of {} to {} leaves from gate {} at platform {} with {} passengers on board and arrives as planned.",
 )
 OTHER_TEMPLATES = (
     "Patient {} of ward {} in {} had a pulse of {}, a temperature of {} and slept for {} hours without interruption.",
-    "The match of day {} in season {} in {} ended {} to {} before {} spectators, who stayed to the end in spite of the weather.",
+    "The match of day {} in season {} in {} ended {} to {} before {} spectators, who stayed to the end in spite of rain.",
     "House {} in street {} of {} has {} rooms on {} floors, a garden of {} square metres and is let from the first of next month.",
 )
-PLACES = "Oslo Bergen Turku Gdansk Lyon Porto Graz Trieste Leeds Cork Ghent Basel Malmo Varna Split Bilbao".split()
+PLACES = (
+    "Oslo",
+    "Bergen",
+    "Turku",
+    "Gdansk",
+    "Lyon",
+    "Porto",
+    "Graz",
+    "Trieste",
+    "Leeds",
+    "Cork",
+    "Ghent",
+    "Basel",
+    "Varna",
+    "Bilbao",
+)
 SHAPES = ("copy", "edit", "paraphrase", "moved code")
 
 
@@ -156,9 +176,8 @@ def moved(text: str, chance: random.Random) -> str | None:
     return renamed
 
 
-NAMES = [
-    f"{first}_{second}" for first in "src tmp val obj res cur acc buf key row".split() for second in "a b item part data".split()
-]
+FIRST, SECOND = ("src", "tmp", "val", "obj", "res", "cur", "acc", "buf", "key", "row"), ("a", "b", "item", "part", "data")
+NAMES = [f"{first}_{second}" for first in FIRST for second in SECOND]
 
 
 def templated(chance: random.Random, templates: tuple[str, ...], count: int) -> list[str]:

@@ -48,7 +48,7 @@ def dedupe(
 ) -> None:
     """Report documents that say the same as another one; with --delete, remove all but one of each cluster.
 
-    The representative is the longest text, of equal ones the oldest, then the first by id. Of a collection or, without one, of files.
+    The representative is the longest text, of equal ones the oldest, then the first by id.
     """
     from search.deduplication.finding import check_threshold
 
@@ -70,13 +70,9 @@ def dedupe(
         if not as_json:
             _print(found, html)
         if delete and found.removable:
-            if not yes:
-                question = f"Remove {len(found.removable):,} documents from {found.collection} for good?"
-                typer.confirm(clean(question), abort=True, err=True)
-            removal = searcher.remove_duplicates(found, on_wait=note_wait)
+            removal = _remove(searcher, found, ask=not yes)
     if as_json:
-        removed = {"removed": list(removal.removed), "kept": list(removal.kept)} if removal else {"removed": [], "kept": []}
-        print_json(found.to_dict() | {"dry_run": not delete, **removed})
+        print_json(found.to_dict() | {"dry_run": not delete, **(removal.to_dict() if removal else {})})
     elif removal:
         _print_removal(removal)
     elif found.removable and not paths:
@@ -90,7 +86,6 @@ def _compared(settings: Settings, paths: list[Path]) -> "Iterator[Searcher]":
         with open_search(settings) as searcher:
             yield searcher
         return
-    from search.documents import Document
     from search.reading import read
 
     with TemporaryDirectory(prefix="search-dedupe-") as folder:
@@ -101,8 +96,28 @@ def _compared(settings: Settings, paths: list[Path]) -> "Iterator[Searcher]":
             for rejection in done.rejections:
                 note(f"rejected {rejection}")
             if not done.added:
-                raise InvalidQuery(f"there is no {Document.__name__.lower()} in {', '.join(map(str, paths))} to compare")
+                raise InvalidQuery(f"there is no document in {', '.join(map(str, paths))} to compare")
             yield searcher
+
+
+def _check(threshold: float, paths: list[Path], *, delete: bool, can_ask: bool) -> None:
+    """Refuse what makes no sense before anything is read."""
+    from search.deduplication.finding import check_threshold
+
+    check_threshold(threshold)
+    if paths and delete:
+        raise InvalidQuery("--delete removes documents from a collection, never files; leave it out, and remove files yourself")
+    if delete and not can_ask:
+        raise InvalidQuery(
+            "--delete asks before it removes anything, and nobody can answer here; look at the report, then add --yes"
+        )
+
+
+def _remove(searcher: Searcher, found: "Duplicates", *, ask: bool) -> "Removal":
+    if ask:
+        question = f"Remove {len(found.removable):,} documents from {found.collection} for good?"
+        typer.confirm(clean(question), abort=True, err=True)
+    return searcher.remove_duplicates(found, on_wait=note_wait)
 
 
 def _check_writable(searcher: Searcher) -> None:

@@ -27,10 +27,15 @@ _NEGATIONS = frozenset(
     ("not", "no", "never", "none", "nor", "neither", "without", "cannot", "nicht", "kein", "keine", "nie", "ohne")
 )
 _KEYWORDS = frozenset(  # of common languages: names that say what code does, whatever its own names are
-    "and as assert async await break case catch class const continue def default del do elif else enum except export extends false "
-    "finally fn for from func function goto if impl import in interface is lambda let match mod mut new nil none not null or pass "
-    "private protected public pub raise return self static struct super switch this throw true try type use var void while with "
-    "yield len range print int str list dict set open".split()
+    re.findall(
+        r"\w+",
+        """
+        and as assert async await break case catch class const continue def default del do elif else enum except export extends
+        false finally fn for from func function goto if impl import in interface is lambda let match mod mut new nil none not null
+        or pass private protected public pub raise return self static struct super switch this throw true try type use var void
+        while with yield len range print int str list dict set open
+        """,
+    )
 )
 _SHINGLE = {False: 3, True: 4}  # words, or tokens of code
 SIGNS = ("shingles", "words", "crossed words", "crossed numbers", "crossed names", "negations")

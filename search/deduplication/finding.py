@@ -144,10 +144,8 @@ def _confirming(reranker: Reranker | None) -> tuple[Reranker | None, list[str]]:
     if reranker is None:
         return None, ["no reranker confirms pairs (it is off): they were judged by words, numbers and names alone"]
     if not reranker.recipe.has_probability or reranker.recipe.compares:
-        return None, [
-            f"the reranker {reranker.name} gives no probability (search calibrate fits one): pairs were judged by words, numbers "
-            "and names alone"
-        ]
+        what = f"the reranker {reranker.name} gives no probability (search calibrate fits one)"
+        return None, [f"{what}: pairs were judged by words, numbers and names alone"]
     return reranker, []
 
 

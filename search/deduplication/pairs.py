@@ -13,7 +13,7 @@ from search.passages import has_words
 from search.reranking.contract import Reranker
 
 _MOST_LOGIT = 6.0  # of the reranker, either way: beyond it a model is sure, and says no more
-_WORTH = 0.02  # probability by signs alone, below which the reranker is not asked
+WORTH = 0.02  # probability by signs alone, below which the reranker is not asked
 _PROFILES = 4096  # that are kept
 
 
@@ -48,13 +48,15 @@ class Judged(NamedTuple):
 class Judge:
     """Gives pairs their probability. Asks the reranker as long as it answers."""
 
-    def __init__(self, contents: Contents, reranker: Reranker | None) -> None:
+    def __init__(self, contents: Contents, reranker: Reranker | None, *, worth: float = WORTH) -> None:
         """Keep the parts.
 
         Args:
             contents: the documents.
             reranker: with a map from score to probability; None to go by signs alone.
+            worth: the probability by signs alone, below which it is not asked.
         """
+        self._worth = worth
         self._contents = contents
         self._reranker = reranker
         self.failure: str | None = None  # why the reranker was given up
@@ -68,7 +70,7 @@ class Judge:
             signs, code = tuple(signs_of(one, other)), one.code and other.code
             plain.append(Judged(pair.first, pair.second, probability(signs, None, code=code), signs, code))
             on_step(done, None)
-        asked = [(at, pairs[at]) for at, one in enumerate(plain) if one.probability >= _WORTH]
+        asked = [(at, pairs[at]) for at, one in enumerate(plain) if one.probability >= self._worth]
         judged = list(plain)
         for at, logits in self._ask(asked, on_step).items():
             one = plain[at]

@@ -121,6 +121,10 @@ class Removal:
     removed: tuple[str, ...]
     kept: tuple[str, ...]
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {"removed": list(self.removed), "kept": list(self.kept)}
+
 
 def _named(document: Document) -> dict[str, Any]:
     return {"document_id": document.id, "title": document.title, "beginning": " ".join(document.text[:400].split())[:200]}
