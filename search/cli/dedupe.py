@@ -50,15 +50,7 @@ def dedupe(
 
     The representative is the longest text, of equal ones the oldest, then the first by id.
     """
-    from search.deduplication.finding import check_threshold
-
-    check_threshold(threshold)
-    if paths and delete:
-        raise InvalidQuery("--delete removes documents from a collection, never files; leave it out, and remove files yourself")
-    if delete and not yes and (as_json or not sys.stdin.isatty()):
-        raise InvalidQuery(
-            "--delete asks before it removes anything, and nobody can answer here; look at the report, then add --yes"
-        )
+    _check(threshold, paths or [], delete=delete, can_ask=yes or (not as_json and _can_ask()))
     settings = load_settings(data_dir, collection)
     with _compared(settings, paths or []) as searcher:
         if delete:
@@ -111,6 +103,10 @@ def _check(threshold: float, paths: list[Path], *, delete: bool, can_ask: bool) 
         raise InvalidQuery(
             "--delete asks before it removes anything, and nobody can answer here; look at the report, then add --yes"
         )
+
+
+def _can_ask() -> bool:
+    return sys.stdin.isatty()
 
 
 def _remove(searcher: Searcher, found: "Duplicates", *, ask: bool) -> "Removal":

@@ -26,12 +26,12 @@ def to_html(found: Duplicates) -> str:
     count = len(found.removable)
     share = found.expected_share
     expected = "" if share is None else f" Of the duplicates below, {share:.1%} are expected to be true ones."
-    title = escape(f"Near-duplicates in {found.collection}")
+    title = _shown(f"Near-duplicates in {found.collection}")
     head = (
         f"{count:,} of {found.documents:,} documents say the same as another one, in {len(found.clusters):,} clusters. "
         f"Each has a probability of at least {found.threshold:g}.{expected} Judged by {found.confirmed_by}."
     )
-    notes = "".join(f"<p>{escape(note)}</p>\n" for note in found.notes)
+    notes = "".join(f"<p>{_shown(note)}</p>\n" for note in found.notes)
     clusters = "\n".join(_cluster(cluster) for cluster in found.clusters)
     legend = (
         "<p><del>Struck out</del> is what the representative alone has, <ins>underlined</ins> what the duplicate alone has.</p>"
@@ -40,14 +40,14 @@ def to_html(found: Duplicates) -> str:
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{title}</title>\n'
         '<meta name="viewport" content="width=device-width">\n'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
-        f"<style>{_STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>\n<p>{escape(head)}</p>\n{notes}{legend}\n{clusters}\n</body>\n</html>\n"
+        f"<style>{_STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>\n<p>{_shown(head)}</p>\n{notes}{legend}\n{clusters}\n</body>\n</html>\n"
     )
 
 
 def _cluster(cluster: Cluster) -> str:
     representative = cluster.representative
-    name = escape(" · ".join(filter(None, [representative.id, representative.title])))
-    whole = f"<details><summary>Representative</summary><pre>{escape(_visible(representative.text))}</pre></details>"
+    name = _shown(" · ".join(filter(None, [representative.id, representative.title])))
+    whole = f"<details><summary>Representative</summary><pre>{_shown(representative.text)}</pre></details>"
     return (
         f"<section>\n<h2>{name}</h2>\n{whole}\n"
         + "\n".join(_duplicate(cluster, one) for one in cluster.duplicates)
@@ -58,7 +58,7 @@ def _cluster(cluster: Cluster) -> str:
 def _duplicate(cluster: Cluster, one: Duplicate) -> str:
     what = "identical but for white space, case and markup" if one.kind == "identical" else f"probability {one.probability:.3f}"
     marked = "".join(differences(cluster.representative.text, one.document.text))
-    name = escape(" · ".join(filter(None, [one.document.id, one.document.title])))
+    name = _shown(" · ".join(filter(None, [one.document.id, one.document.title])))
     return f"<h3>{name}: {what}</h3>\n<pre>{marked}</pre>"
 
 
@@ -79,6 +79,10 @@ def differences(before: str, after: str) -> Iterator[str]:
         yield (f"<del>{gone}</del>" if gone else "") + (f"<ins>{come}</ins>" if come else "")
     if max(len(one), len(other)) > _MOST:
         yield "\n… the rest is not shown"
+
+
+def _shown(text: str) -> str:
+    return escape(_visible(text))
 
 
 def _visible(text: str) -> str:

@@ -66,8 +66,8 @@ class Judge:
         """The probability of each pair, in their order; on_step counts pairs."""
         plain: list[Judged] = []
         for done, pair in enumerate(pairs, 1):
-            one, other = self._profile(pair.first), self._profile(pair.second)
-            signs, code = tuple(signs_of(one, other)), one.code and other.code
+            profiles = self._profile(pair.first), self._profile(pair.second)
+            signs, code = tuple(signs_of(*profiles)), all(profile.code for profile in profiles)
             plain.append(Judged(pair.first, pair.second, probability(signs, None, code=code), signs, code))
             on_step(done, None)
         asked = [(at, pairs[at]) for at, one in enumerate(plain) if one.probability >= self._worth]

@@ -23,7 +23,7 @@ from search.models import manifest
 
 COMMANDS = [
     *("demo", "ingest", "delete", "query", "context", "rerank", "evaluate", "explain", "calibrate"),
-    *("reindex", "push", "export", "models", "doctor", "collections"),
+    *("dedupe", "reindex", "push", "export", "models", "doctor", "collections"),
 ]
 
 

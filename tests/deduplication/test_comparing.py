@@ -1,0 +1,75 @@
+"""Cheap signs of two texts, and the hash of what is left of them without white space, case and markup."""
+
+import pytest
+
+from search.deduplication.comparing import SIGNS, digest_of, profile_of, signs_of, words_of
+from search.documents import Document
+
+TEXT = "In 1998 the <b>harbour</b> of Oslo took 1,200 ships. It did not freeze."
+CODE = "def add(first, second):\n    total = first + second\n    return total * 2\n"
+
+
+def digest(text: str, media_type: str = "text/plain") -> bytes:
+    document = Document("1", text, media_type=media_type)
+    return digest_of(document, words_of(document))
+
+
+def signs(one: str, other: str, media_type: str = "text/plain") -> dict[str, float]:
+    profiles = [profile_of(Document("1", text, media_type=media_type)) for text in (one, other)]
+    there, back = signs_of(*profiles), signs_of(*reversed(profiles))
+    assert there == back
+    return dict(zip(SIGNS, there, strict=True))
+
+
+@pytest.mark.parametrize(
+    "copy", [TEXT.upper(), TEXT.replace(" ", "\n  "), TEXT.replace("<b>", "").replace("</b>", ""), TEXT.replace("Oslo", "**Oslo**")]
+)
+def test_white_space_case_and_markup_make_no_other_text(copy: str) -> None:
+    assert digest(copy) == digest(TEXT)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [TEXT.replace("1998", "1989"), TEXT.replace("1,200", "1,201"), TEXT.replace("not ", ""), TEXT.replace("1,200", "-1,200")],
+)
+def test_numbers_and_words_do(other: str) -> None:
+    assert digest(other) != digest(TEXT)
+
+
+def test_code_is_compared_with_its_case_and_signs() -> None:
+    spaced = CODE.replace("    ", "\t").replace("\n", "\r\n")
+    assert digest(spaced, "text/x-python") == digest(CODE, "text/x-python")
+    assert digest(CODE.replace("+", "-"), "text/x-python") != digest(CODE, "text/x-python")
+    assert digest(CODE.replace("total", "Total"), "text/x-python") != digest(CODE, "text/x-python")
+    assert digest(CODE, "text/x-python") != digest(CODE)
+
+
+def test_a_text_without_words_is_taken_as_it_is() -> None:
+    assert digest("!!!") == digest(" !!!\n")
+    assert digest("!!!") != digest("???")
+
+
+def test_signs_of_the_same_text() -> None:
+    assert signs(TEXT, TEXT) == dict(zip(SIGNS, (1.0, 1.0, 0.0, 0.0, 0.0, 0.0), strict=True))
+
+
+def test_a_sentence_less_crosses_nothing() -> None:
+    less = signs(TEXT, "In 1998 the harbour of Oslo took 1,200 ships.")
+    assert (less["crossed words"], less["crossed numbers"], less["crossed names"]) == (0.0, 0.0, 0.0)
+    assert less["shingles"] < 1
+
+
+def test_another_number_another_name_and_a_negation_show() -> None:
+    assert signs(TEXT, TEXT.replace("1998", "1989"))["crossed numbers"] > 0
+    assert signs(TEXT, TEXT.replace("Oslo", "Bergen"))["crossed names"] > 0
+    assert signs(TEXT, TEXT.replace("not ", "never not "))["negations"] == 1
+
+
+def test_renamed_code_has_the_same_shingles() -> None:
+    renamed = CODE.replace("first", "a").replace("second", "b").replace("total", "c").replace("add", "d")
+    assert signs(CODE, renamed, "text/x-python")["shingles"] == 1
+    assert signs(CODE, renamed, "text/x-python")["words"] < 1
+
+
+def test_texts_without_spaces_have_words() -> None:
+    assert 0 < signs("\u732b\u5728\u57ab\u5b50\u4e0a\u7761\u89c9", "\u72d7\u5728\u57ab\u5b50\u4e0a\u7761\u89c9")["words"] < 1
