@@ -27,8 +27,9 @@ from numpy.typing import NDArray
 
 from search import Document, Searcher, Settings, open_search
 from search.deduplication.candidates import nearest_pairs, read_contents
+from search.deduplication.comparing import SIGNS
 from search.deduplication.finding import Progress, find_duplicates
-from search.deduplication.pairs import Judge, Judged
+from search.deduplication.pairs import WEIGHTS, WORTH, Judge, Judged, Weights
 from search.deduplication.report import Cluster, Duplicates
 from search.reranking.contract import Deadline, Scoring
 
@@ -38,7 +39,7 @@ CODE_SHARE = 0.25  # of the copies
 WORDS = range(30, 131)  # of a text
 UNKNOWN = 0.4  # of shingles in common: a pair that nobody planted may be true from there on, and nothing is fitted on it
 THRESHOLDS = (0.5, 0.8, 0.9, 0.95)
-STRENGTHS = (0.01, 0.1, 1.0)  # by which coefficients are held back; held-out loss chooses
+STRENGTHS = (0.1, 0.3, 1.0)  # by which coefficients are held back; held-out loss chooses
 TEXT, CODE = "text/plain", "text/x-python"
 
 
@@ -78,31 +79,64 @@ def _fill(searcher: Searcher, documents: list[Document]) -> None:
 
 
 def _fit(searcher: Searcher, corpus: Corpus) -> None:
-    """Print the coefficients of search/deduplication/pairs.py."""
+    """Print the coefficients of search/deduplication/pairs.py: by signs, and for pairs that are worth it by these, with the reranker."""
     with searcher.using() as index:
         contents = read_contents(index, _say)
         closest = nearest_pairs(index, contents, _say)
-        judged = Judge(contents, searcher.reranker, worth=0.0).judge(closest, _say)
+    _fit_maps(Judge(contents, None).judge(closest, _say), corpus, asked=False)
+    _fit_maps(Judge(contents, searcher.reranker, worth=WORTH / 10).judge(closest, _say), corpus, asked=True)
+
+
+def _fit_maps(judged: list[Judged], corpus: Corpus, *, asked: bool) -> None:
+    """Where the reranker was asked, what the signs say counts as a whole: the pairs are too few, and too alike, to weigh each anew."""
     known = corpus.planted.keys() | corpus.misses.keys()
     pairs = [one for one in judged if (one.first, one.second) in known or one.signs[0] < UNKNOWN]
-    print(len(closest), "pairs,", len(pairs), "of them known")
     for code in (False, True):
-        for asked in (False, True):
-            some = [one for one in pairs if one.code == code and (not asked or one.logits is not None)]
-            labels = np.array([(one.first, one.second) in corpus.planted for one in some], np.float64)
-            features = np.array([_features(one, asked=asked) for one in some])
-            strength = min(STRENGTHS, key=lambda one: _held_out_loss(features, labels, one))
-            weights = _logistic(features, labels, strength)
-            loss = _held_out_loss(features, labels, strength)
-            print(f"({code}, {asked}): {np.round(weights, 3).tolist()}, {int(labels.sum())} of {len(some)}, {strength}, {loss:.4f}")
+        some = [one for one in pairs if one.code == code and (not asked or one.logits is not None)]
+        labels = np.array([(one.first, one.second) in corpus.planted for one in some], np.float64)
+        plain = WEIGHTS[code, False]
+        features = np.array([_features(one, plain if asked else None) for one in some])
+        meant = [0, 1, 1, 1] if asked else [0, 1, 1, -1, -1, -1, -1]
+        strength = min(STRENGTHS, key=lambda one: _held_out_loss(features, labels, one, meant))
+        weights = _logistic(features, labels, strength, meant)
+        if asked:
+            constant, share, mean, least = weights
+            signs = [share * one for one in plain.signs]
+            constant += share * plain.constant
+        else:
+            constant, *signs = weights
+            mean = least = 0.0
+        WEIGHTS[code, asked] = found = Weights(_short(constant), tuple(map(_short, signs)), (_short(mean), _short(least)))
+        loss = _held_out_loss(features, labels, strength, meant)
+        print(f"({code}, {asked}): {found},  # {int(labels.sum())} of {len(some)} pairs, {strength}, {loss:.4f}", flush=True)
 
 
-def _features(one: Judged, *, asked: bool) -> list[float]:
-    logits = [sum(one.logits) / 2, min(one.logits)] if asked and one.logits is not None else []
-    return [1.0, *one.signs, *logits]
+def _short(value: float) -> float:
+    return round(float(value), 3)
 
 
-def _logistic(features: NDArray[np.float64], labels: NDArray[np.float64], strength: float) -> NDArray[np.float64]:
+def _features(one: Judged, plain: Weights | None) -> list[float]:
+    """The constant and the signs; or what the signs say by other coefficients, and the reranker."""
+    if plain is None or one.logits is None:
+        return [1.0, *one.signs]
+    total = plain.constant + sum(weight * sign for weight, sign in zip(plain.signs, one.signs, strict=True))
+    return [1.0, total, sum(one.logits) / 2, min(one.logits)]
+
+
+def _logistic(features: NDArray[np.float64], labels: NDArray[np.float64], strength: float, meant: list[int]) -> NDArray[np.float64]:
+    """Coefficients, of which none speaks against its meaning: what is alike never makes two texts less alike, what is crossed never more."""
+    signs = np.array(meant)
+    kept = np.ones(features.shape[1], bool)
+    while True:
+        weights = np.zeros(features.shape[1])
+        weights[kept] = _newton(features[:, kept], labels, strength)
+        wrong = kept & (signs * weights < 0)
+        if not wrong.any():
+            return weights
+        kept[np.argmin(np.where(wrong, signs * weights, 0))] = False
+
+
+def _newton(features: NDArray[np.float64], labels: NDArray[np.float64], strength: float) -> NDArray[np.float64]:
     """Newton's method; the constant, which comes first, is not held back."""
     weights = np.zeros(features.shape[1])
     penalty = np.diag([1e-6, *[strength] * (features.shape[1] - 1)])
@@ -114,12 +148,12 @@ def _logistic(features: NDArray[np.float64], labels: NDArray[np.float64], streng
     return weights
 
 
-def _held_out_loss(features: NDArray[np.float64], labels: NDArray[np.float64], strength: float) -> float:
+def _held_out_loss(features: NDArray[np.float64], labels: NDArray[np.float64], strength: float, meant: list[int]) -> float:
     """The mean logarithmic loss over five parts, each by what is fitted on the others."""
     losses = []
     for part in range(5):
         held = np.arange(len(labels)) % 5 == part
-        weights = _logistic(features[~held], labels[~held], strength)
+        weights = _logistic(features[~held], labels[~held], strength, meant)
         chances = np.clip(0.5 * (1 + np.tanh(features[held] @ weights / 2)), 1e-9, 1 - 1e-9)
         losses.append(-np.mean(labels[held] * np.log(chances) + (1 - labels[held]) * np.log(1 - chances)))
     return float(np.mean(losses))

@@ -64,6 +64,31 @@ def context() -> str:
     return "\n".join([head, "|---|---|---|---|", *rows])
 
 
+def dedupe() -> str:
+    """Near-duplicates by kind, with the reranker and without it, and near misses that were joined."""
+    figures = _figures("dedupe")
+    rows = []
+    for kind, measured in figures["by kind"].items():
+        plain = figures["by kind, without the reranker"][kind]
+        cells = [_interval(one[what]) for one in (measured, plain) for what in ("recall", "precision")]
+        rows.append(f"| {kind} | {' | '.join(cells)} |")
+    for kind, measured in figures["wrongly joined"].items():
+        plain = figures["wrongly joined, without the reranker"][kind]
+        rows.append(f"| near miss: {kind} | wrongly joined: {_interval(measured)} | | {_interval(plain)} | |")
+    head = "| planted | recall | precision | recall, no reranker | precision, no reranker |"
+    return "\n".join([head, "|---|---|---|---|---|", *rows])
+
+
+def _interval(share: dict[str, Any]) -> str:
+    if share["share"] is None:
+        return "-"
+    return f"{_two(share['share'])} [{_two(share['low'])}, {_two(share['high'])}]"
+
+
+def _two(value: float) -> str:
+    return f"{value:.2f}".removeprefix("0") if value < 1 else "1"
+
+
 def _figures(name: str) -> dict[str, Any]:
     figures: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text())["figures"]
     return figures
@@ -83,4 +108,4 @@ def _signed(value: float) -> str:
 
 
 if __name__ == "__main__":
-    print(quality(), depth(), startup(), context(), sep="\n\n")
+    print(quality(), depth(), startup(), context(), dedupe(), sep="\n\n")
