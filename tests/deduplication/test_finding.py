@@ -133,7 +133,7 @@ def test_without_a_reranker_signs_alone_decide_and_it_is_said(tmp_path: Any) -> 
     off = Settings(data_dir=tmp_path, reranker={"kind": "none"})
     with open_search(off) as searcher:
         searcher.ingest(DOCUMENTS)
-        found = searcher.duplicates()
+        found = searcher.duplicates(threshold=0.7)
     assert {"cats", "cats, edited", "cats, loud"} in [{one, *others} for one, others in ids(found).items()]
     assert found.confirmed_by == "words, numbers and names"
     assert "it is off" in found.notes[0]
