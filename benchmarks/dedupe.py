@@ -27,7 +27,6 @@ from numpy.typing import NDArray
 
 from search import Document, Searcher, Settings, open_search
 from search.deduplication.candidates import nearest_pairs, read_contents
-from search.deduplication.comparing import SIGNS
 from search.deduplication.finding import Progress, find_duplicates
 from search.deduplication.pairs import WEIGHTS, WORTH, Judge, Judged, Weights
 from search.deduplication.report import Cluster, Duplicates
@@ -79,7 +78,7 @@ def _fill(searcher: Searcher, documents: list[Document]) -> None:
 
 
 def _fit(searcher: Searcher, corpus: Corpus) -> None:
-    """Print the coefficients of search/deduplication/pairs.py: by signs, and for pairs that are worth it by these, with the reranker."""
+    """Print the coefficients of search/deduplication/pairs.py: by signs, and for pairs that are worth it with the reranker."""
     with searcher.using() as index:
         contents = read_contents(index, _say)
         closest = nearest_pairs(index, contents, _say)
@@ -88,7 +87,7 @@ def _fit(searcher: Searcher, corpus: Corpus) -> None:
 
 
 def _fit_maps(judged: list[Judged], corpus: Corpus, *, asked: bool) -> None:
-    """Where the reranker was asked, what the signs say counts as a whole: the pairs are too few, and too alike, to weigh each anew."""
+    """Where the reranker was asked, what the signs say counts as a whole: pairs are too few, and too alike, to weigh each."""
     known = corpus.planted.keys() | corpus.misses.keys()
     pairs = [one for one in judged if (one.first, one.second) in known or one.signs[0] < UNKNOWN]
     for code in (False, True):
@@ -124,7 +123,7 @@ def _features(one: Judged, plain: Weights | None) -> list[float]:
 
 
 def _logistic(features: NDArray[np.float64], labels: NDArray[np.float64], strength: float, meant: list[int]) -> NDArray[np.float64]:
-    """Coefficients, of which none speaks against its meaning: what is alike never makes two texts less alike, what is crossed never more."""
+    """Coefficients, of which none speaks against its meaning: what is shared speaks for a pair, what is crossed against it."""
     signs = np.array(meant)
     kept = np.ones(features.shape[1], bool)
     while True:

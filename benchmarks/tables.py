@@ -86,7 +86,7 @@ def _interval(share: dict[str, Any]) -> str:
 
 
 def _two(value: float) -> str:
-    return f"{value:.2f}".removeprefix("0") if value < 1 else "1"
+    return f"{abs(value):.2f}".removeprefix("0") if value < 1 else "1"
 
 
 def _figures(name: str) -> dict[str, Any]:

@@ -232,6 +232,11 @@ def test_figures_are_those_on_record() -> None:
         assert faster
         assert int(faster[1]) == round(engines["written, points/s"]["edge is faster by"])
         assert int(faster[2]) == round(engines["query, ms"]["edge is faster by"])
+    dedupe = json.loads((results / "dedupe.json").read_text())["figures"]
+    assert f"{dedupe['documents']:,} documents of {dedupe['passages']:,} passages" in FIGURES
+    true = {one: found["true"] for one, found in dedupe["planted texts and near misses, by threshold"].items()}
+    assert "; ".join(f"{one}: {true[one]['share']:.3f} of {true[one]['of']}" for one in true) in FIGURES
+    assert f"{dedupe['pairs judged']:,} pairs were judged in\n{dedupe['seconds']:.0f} s on a machine" in FIGURES
     ingestion = json.loads((results / "ingestion.json").read_text())["figures"]
     shares = ingestion["throughput"]["share_of_embedding"], ingestion["unchanged"]["share"]
     assert "| {:.0%} of the speed · {:.1%} of the time |".format(*shares).replace("%", " %") in FIGURES
