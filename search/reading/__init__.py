@@ -3,6 +3,7 @@
 Nothing is dropped without a word: what cannot be taken comes out as a Rejection, with its place and the reason.
 """
 
+import os
 import shutil
 import sys
 import tempfile
@@ -160,7 +161,7 @@ class Reading:
     def _unpacked(self, archives: Iterable[SourceFile], options: Mapping[str, Any]) -> list[Listing]:
         """What is in some archives, each in a folder that goes with this reading."""
         folder = Path(tempfile.mkdtemp(prefix="search-"))
-        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        weakref.finalize(self, _remove, folder, os.getpid())
         with Reader(self._limits) as reader:
             return [
                 unpacked(archive, folder / str(number), reader, _OF_MANY, options, Most())
@@ -203,6 +204,12 @@ class Reading:
                 yield item.reject("an archive; ingest it with --archives, or unpack it")
             else:
                 yield from self._documents([item], reader)
+
+
+def _remove(folder: Path, owner: int) -> None:
+    """Remove a temporary folder, unless this is a fork of the process that made it and goes on with it."""
+    if os.getpid() == owner:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _suffix(file: SourceFile) -> str:

@@ -30,8 +30,12 @@ if TYPE_CHECKING:
     from search.reading.child import Reader
 
 _PIECE = 1 << 18  # bytes handed over at once
+_DEEPEST = 100  # folders in each other
+_BLOCK = 4096  # bytes that a file or a folder takes, whatever is in it
+_LOOKED_EVERY = 1000  # files and folders made, after which the disk is looked at again
 _ENCRYPTED = 1  # a bit of a zip entry's flags
 _DAMAGED = (zipfile.BadZipFile, tarfile.TarError, lzma.LZMAError, zlib.error, OSError, EOFError)
+_NO_HEADER = (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError, tarfile.EmptyHeaderError)  # type: ignore[attr-defined]
 _COMPRESSED: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}  # by how they begin
 
 
@@ -39,7 +43,7 @@ class Most(NamedTuple):
     """How much an archive may hold."""
 
     bytes: int = 4_000_000_000  # unpacked
-    files: int = 200_000
+    files: int = 200_000  # and folders
     left_free: int = 500_000_000  # bytes of the disk
 
 
@@ -70,7 +74,7 @@ def unpacked(
     folder.mkdir()
     try:
         with archive.open() as stream:
-            rejections = _unpack(reader.contents(stream, archive), archive, folder, most)
+            rejections = _unpack(reader.contents(stream, archive), archive, folder, tables, most)
     except (InvalidDocument, OSError) as error:
         reason = str(error) if isinstance(error, InvalidDocument) else f"cannot be unpacked: {error.strerror}"
         return Listing.refusing(archive.reject_many(reason))
@@ -86,21 +90,21 @@ def unpacked(
     )
 
 
-def _unpack(content: Iterable[tuple[str, Any]], archive: SourceFile, folder: Path, most: Most) -> list[Rejection]:
+def _unpack(
+    content: Iterable[tuple[str, Any]], archive: SourceFile, folder: Path, tables: Sequence[str], most: Most
+) -> list[Rejection]:
     """Write the files of an archive into a folder; those that were not, each with the reason."""
-    rejections, members = [], 0
+    rejections = []
     with _Writer(folder, most) as writer:
         for kind, value in content:
             if kind == "piece":
                 writer.write(base64.b64decode(value))
                 continue
-            members += 1
-            if members > most.files:
-                raise InvalidDocument(f"holds more than {most.files:,} files; unpack it")
             member = Member(*value)
-            if reason := member.unpackable or writer.begin(member):
+            if reason := writer.begin(member) if not member.unpackable else member.unpackable:
                 name = f"{archive.name}/{member.name}"
-                rejections.append(Rejection(name, None, name, reason))
+                of_many = name.lower().endswith(tuple(tables))  # of which nobody knows the documents
+                rejections.append(Rejection(name, None, None if of_many else name, reason))
     return rejections
 
 
@@ -109,8 +113,10 @@ class _Writer:
 
     def __init__(self, folder: Path, most: Most) -> None:
         self._folder = folder
-        self._most = most.bytes
-        self._room = min(most.bytes, shutil.disk_usage(folder).free - most.left_free)
+        self._most = most
+        self._room = most.bytes
+        self._made = 0  # files and folders
+        self._take(0)
         self._file: tuple[BinaryIO, Path, float] | None = None
 
     def __enter__(self) -> Self:
@@ -125,8 +131,12 @@ class _Writer:
         path = PurePosixPath(member.name.lstrip("/"))
         if ".." in path.parts or not path.name:
             return "its name leads out of the archive; unpack it"
+        if len(path.parts) > _DEEPEST:
+            return f"it lies in more than {_DEEPEST} folders; unpack it"
         target = self._folder / path
         try:
+            folders = next(depth for depth, one in enumerate(target.parents) if one == self._folder or one.is_dir())
+            self._take(1 + folders)
             target.parent.mkdir(parents=True, exist_ok=True)
             self._file = target.open("wb"), target, member.modified
         except (OSError, ValueError) as error:  # a file where a folder should be, a name that is too long, or holds a zero byte
@@ -137,18 +147,30 @@ class _Writer:
 
     def write(self, piece: bytes) -> None:
         """Go on with the file, if it has begun."""
-        self._room -= len(piece)
-        if self._room < 0:
-            raise InvalidDocument(f"holds more than {self._most:,} bytes, or than the disk has room for; unpack it elsewhere")
+        self._take(0, len(piece))
         if self._file:
             self._file[0].write(piece)
+
+    def _take(self, entries: int, size: int = 0) -> None:
+        """Account for files and folders that are to be made, and bytes that are to be written."""
+        before, self._made = self._made, self._made + entries
+        if self._made > self._most.files:
+            raise InvalidDocument(f"holds more than {self._most.files:,} files and folders; unpack it")
+        self._room -= size + entries * _BLOCK
+        if before // _LOOKED_EVERY < self._made // _LOOKED_EVERY or not self._made:  # others write, too
+            self._room = min(self._room, shutil.disk_usage(self._folder).free - self._most.left_free)
+        if self._room < 0:
+            raise InvalidDocument(f"holds more than {self._most.bytes:,} bytes, or than the disk has room for; unpack it elsewhere")
 
     def _end(self) -> None:
         if self._file:
             stream, path, modified = self._file
             self._file = None
             stream.close()
-            os.utime(path, (modified, modified))
+            try:
+                os.utime(path, (modified, modified))
+            except (ValueError, OverflowError, OSError):  # a time that there is not
+                os.utime(path, (0, 0))
 
 
 # What follows runs in the child.
@@ -163,30 +185,29 @@ def contents(stream: BinaryIO, file: SourceFile) -> Iterator[tuple[str, Any]]:
         InvalidDocument: it is damaged, or no archive.
     """
     try:
-        if zipfile.is_zipfile(stream):
-            yield from _of_zip(stream)
-            return
-        stream.seek(0)
-        beginning = stream.read(5)
+        beginning = stream.read(tarfile.BLOCKSIZE)
         stream.seek(0)
         opened = next((opened for mark, opened in _COMPRESSED.items() if beginning.startswith(mark)), None)
-        if opened is None:
-            yield from _of_tar(stream)
-        elif _is_tar(opened, stream):
+        if opened is not None:
             with opened(stream) as plain:
-                yield from _of_tar(plain)
+                is_tar = _is_tar(plain.read(tarfile.BLOCKSIZE))
+            stream.seek(0)
+            with opened(stream) as plain:
+                if is_tar:
+                    yield from _of_tar(plain)
+                else:
+                    yield "member", Member(file.path.stem, os.fstat(stream.fileno()).st_mtime)
+                    yield from _pieces(plain)
+        elif not _is_tar(beginning) and zipfile.is_zipfile(stream):  # which a tar may end with
+            yield from _of_zip(stream)
         else:
-            with opened(stream) as plain:
-                yield "member", Member(file.path.stem, os.fstat(stream.fileno()).st_mtime)
-                yield from _pieces(plain)
+            stream.seek(0)
+            yield from _of_tar(stream)
     except _DAMAGED as error:
         raise InvalidDocument(f"damaged, or no archive: {error}") from error
 
 
-def _is_tar(opened: Any, stream: BinaryIO) -> bool:
-    with opened(stream) as plain:
-        beginning = plain.read(tarfile.BLOCKSIZE)
-    stream.seek(0)
+def _is_tar(beginning: bytes) -> bool:
     try:
         tarfile.TarInfo.frombuf(beginning, "utf-8", "surrogateescape")
     except tarfile.HeaderError:
@@ -231,13 +252,13 @@ def _of_tar(stream: IO[bytes]) -> Iterator[tuple[str, Any]]:
 
 
 class _Header(tarfile.TarInfo):
-    """A header that is damaged ends reading with an error; tarfile takes it for the end of the archive."""
+    """A header that is damaged or missing ends reading with an error; tarfile takes it for the end of the archive."""
 
     @classmethod
     def fromtarfile(cls, archive: tarfile.TarFile) -> Self:
         try:
             return super().fromtarfile(archive)
-        except (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError) as error:  # type: ignore[attr-defined]  # typeshed lacks them
+        except _NO_HEADER as error:
             raise tarfile.ReadError(str(error)) from error
 
 

@@ -220,6 +220,81 @@ def test_a_tar_with_a_damaged_header_is_no_shorter_tar(tmp_path: Path) -> None:
     assert "damaged, or no archive: bad checksum" in reasons(reading(archive))[0]
 
 
+@pytest.mark.parametrize("size", [512, 1024, 2048])
+def test_a_tar_that_is_cut_in_front_of_a_header_is_no_shorter_tar(size: int, tmp_path: Path) -> None:
+    archive = tarred(tmp_path / "a.tar", {"1.md": b"One.", "2.md": b"Two."})
+    archive.write_bytes(archive.read_bytes()[:size])
+    assert documents(reading(archive)) == {}
+    assert "damaged, or no archive" in reasons(reading(archive))[0]
+
+
+@pytest.mark.parametrize("suffix", ["docx", "zip"])
+def test_a_tar_that_ends_with_a_zip_is_a_tar(suffix: str, tmp_path: Path) -> None:
+    inner = zipped(tmp_path / "inner", {"inner.md": b"Inside."}).read_bytes()
+    items = reading(tarred(tmp_path / "a.tar", {"one.md": b"One.", "two.md": b"Two.", f"z.{suffix}": inner}))
+    assert list(documents(items).values()) == ["One.", "Two."]
+    assert len(reasons(items)) == 1
+
+
+def test_a_zip_behind_a_program_is_a_zip(tmp_path: Path) -> None:
+    archive = zipped(tmp_path / "a.zip", FILES)
+    archive.write_bytes(b"#!/bin/sh\nexit\n" + archive.read_bytes())
+    assert len(documents(reading(archive))) == 3
+
+
+@pytest.mark.parametrize("modified", ["nan", "inf", "-1", "1e300"])
+def test_a_time_that_there_is_not_is_none(modified: str, tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w", format=tarfile.PAX_FORMAT) as archive:
+        entry = tarfile.TarInfo("a.md")
+        entry.size, entry.pax_headers = 5, {"mtime": modified}
+        archive.addfile(entry, io.BytesIO(b"Text."))
+    (document,) = reading(tmp_path / "a.tar")
+    assert isinstance(document, Document)
+    assert (document.text, document.modified) == ("Text.", -1 if modified == "-1" else 0)
+
+
+def test_names_without_end_are_refused_one_by_one(tmp_path: Path) -> None:
+    items = reading(
+        zipped(tmp_path / "a.zip", {"a/" * 1500 + "x.md": b"Deep.", "b/" * 99 + "y.md": b"Less deep.", "z.md": b"Flat."})
+    )
+    assert sorted(documents(items).values()) == ["Flat.", "Less deep."]
+    assert reasons(items)[0].endswith("it lies in more than 100 folders; unpack it")
+
+
+def test_folders_and_empty_files_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    many = {"/".join(f"{i}-{depth}" for depth in range(50)) + "/x.md": b"" for i in range(20)}
+    archive = zipped(tmp_path / "a.zip", many)
+    monkeypatch.setattr("search.reading.Most", lambda: archives.Most(files=1000))
+    assert "holds more than 1,000 files and folders" in reasons(reading(archive))[0]
+    monkeypatch.setattr("search.reading.Most", lambda: archives.Most(bytes=1_000_000))
+    assert "holds more than 1,000,000 bytes" in reasons(reading(archive))[0]
+
+
+def test_a_table_that_cannot_be_unpacked_may_be_any_documents(tmp_path: Path) -> None:
+    """So that a sync removes none of them."""
+    archive = tarred(tmp_path / "a.tar", {"a.md": b"Text.", "b.md": b"Text."})
+    with tarfile.open(archive, "a") as more:
+        for name in ("rows.jsonl", "hard.md"):
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.linkname = tarfile.LNKTYPE, "a.md"
+            more.addfile(entry)
+    rows, hard = (item for item in reading(archive) if isinstance(item, Rejection))
+    assert rows.document_id is None
+    assert hard.document_id == f"{tmp_path.name}/a.tar/hard.md"
+
+
+def test_a_fork_leaves_what_is_unpacked_to_its_parent(tmp_path: Path, temporary: Path) -> None:
+    items = reading(zipped(tmp_path / "a.zip", FILES))
+    child = os.fork()
+    if not child:
+        del items
+        gc.collect()
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert len(documents(items)) == 3
+    assert list(temporary.iterdir())
+
+
 def test_what_cannot_be_unpacked_is_named_and_the_rest_is_read(tmp_path: Path) -> None:
     archive = zipped(tmp_path / "a.zip", {"secret.txt": b"Secret.", "odd.txt": b"Odd.", "open.txt": b"Open."})
     data = bytearray(archive.read_bytes())
@@ -251,7 +326,7 @@ def test_an_archive_with_nothing_to_read_says_so(tmp_path: Path) -> None:
     ("most", "reason"),
     [
         (archives.Most(bytes=20), "holds more than 20 bytes, or than the disk has room for; unpack it elsewhere"),
-        (archives.Most(files=2), "holds more than 2 files; unpack it"),
+        (archives.Most(files=2), "holds more than 2 files and folders; unpack it"),
         (archives.Most(left_free=1 << 60), "or than the disk has room for; unpack it elsewhere"),
     ],
 )
