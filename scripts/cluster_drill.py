@@ -32,6 +32,7 @@ from typing import Any, NamedTuple
 
 from search import SearchError, Settings, open_search
 from search.index.server.connection import ServerClient, connect
+from search.index.server.reserved import passages_only
 
 SEARCH = Path(sys.executable).parent / "search"
 _EVERY_S = 0.05  # a search
@@ -83,12 +84,12 @@ class Cluster:
         return peers[leader] if leader in peers else sys.exit("the nodes that are named have no leader among them")
 
     def counts(self, collection: str) -> tuple[int, ...]:
-        """How many points each node counts; -1 for one that does not answer."""
+        """How many passages each node counts; -1 for one that does not answer."""
         numbers = []
         for number in range(len(self.urls)):
             client = self.asked(number)
             try:
-                numbers.append(client.count(collection, exact=True).count)
+                numbers.append(client.count(collection, passages_only(None), exact=True).count)
             except Exception:  # whatever it is, it is looked at again
                 numbers.append(-1)
             client.close()

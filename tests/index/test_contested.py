@@ -76,7 +76,7 @@ class Drill:
                     if self.chance.random() < 0.3:
                         index.delete(ids=self.chance.sample(IDS, 2))
                     else:
-                        texts = {one: f"{number}, {self.time.now()}" for one in self.chance.sample(IDS, 2)}
+                        texts = {one: f"{number}, {self.time.monotonic()}" for one in self.chance.sample(IDS, 2)}
                         index.upsert([Point(one, np.ones(2, np.float32), {"text": text}) for one, text in texts.items()])
                     self.time.sleep(self.chance.random() * 3)
             self.time.sleep(self.chance.random() * 20)
@@ -91,9 +91,9 @@ class Paused:
 
     def _pause(self) -> None:
         drill = self._drill
-        self._until = max(self._until, drill.time.now() + drill.chance.choices(PAUSES_S, OFTEN)[0])
-        while drill.time.now() < self._until:
-            drill.time.sleep(self._until - drill.time.now())
+        self._until = max(self._until, drill.time.monotonic() + drill.chance.choices(PAUSES_S, OFTEN)[0])
+        while drill.time.monotonic() < self._until:
+            drill.time.sleep(self._until - drill.time.monotonic())
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         drill, ask = self._drill, getattr(self._drill.client, name)

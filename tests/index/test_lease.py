@@ -188,7 +188,7 @@ class Moved:
         self.time = 0.0
         self.meanwhile: list[Callable[[], None]] = []
 
-    def now(self) -> float:
+    def monotonic(self) -> float:
         return self.time
 
     def sleep(self, seconds: float) -> None:

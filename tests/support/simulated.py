@@ -40,7 +40,7 @@ class SimulatedTime:
         if failures:
             raise failures[0]
 
-    def now(self) -> float:
+    def monotonic(self) -> float:
         """Seconds since the beginning."""
         return self._now
 

@@ -59,7 +59,7 @@ class Metadata(NamedTuple):
 class Clock(Protocol):
     """What time it is, and how it passes."""
 
-    def now(self) -> float:
+    def monotonic(self) -> float:
         """Seconds since some moment."""
 
     def sleep(self, seconds: float) -> None:
@@ -72,7 +72,7 @@ class Clock(Protocol):
 class _OwnClock:
     """Of this machine; what is asked is a setting of the module, so that nobody else's clock counts."""
 
-    def now(self) -> float:
+    def monotonic(self) -> float:
         return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
@@ -126,14 +126,14 @@ class Lease:
             IndexBusy: another process thought this one dead.
             IndexFailure: the note cannot be read or written now.
         """
-        if not self._lost and self._clock.now() > self._sure_until:
+        if not self._lost and self._clock.monotonic() > self._sure_until:
             self._renew()
         if self._lost:
             self._said = True
             raise IndexBusy(
                 f"{self._what} is written to by {self._lost} now, which took this process for dead or did not see its claim"
             )
-        if self._clock.now() > self._sure_until:
+        if self._clock.monotonic() > self._sure_until:
             raise IndexFaulted(f"the claim to {self._what} could not be renewed in time; try again")
 
     def __enter__(self) -> Self:
@@ -146,7 +146,7 @@ class Lease:
         self._attempt(lambda: self._refuse_earlier(before))
         self.number = int(before.get("number", 0)) + 1
         self._note = self._renewed()
-        asked = self._clock.now()
+        asked = self._clock.monotonic()
         self._attempt(lambda: self._noted.put(self._note, before))
         note = self._attempt(self._noted.read)
         if note.get("claim") != self._claim:
@@ -184,8 +184,8 @@ class Lease:
 
     def _refuse_earlier(self, before: Note) -> None:
         note = self._earlier.other(before)
-        watched_until = self._clock.now() + _DEAD_AFTER_S
-        while note and self._clock.now() < watched_until:
+        watched_until = self._clock.monotonic() + _DEAD_AFTER_S
+        while note and self._clock.monotonic() < watched_until:
             self._clock.sleep(_LOOKED_AT_EVERY_S)
             now = self._earlier.other()
             if now and now != note:
@@ -197,8 +197,8 @@ class Lease:
     def _free(self) -> Note:
         """The note that this one's takes the place of: that of one who let go, or is dead."""
         note = self._attempt(self._noted.read)
-        watched_until = self._clock.now() + _DEAD_AFTER_S
-        while note.get("claim") and self._clock.now() < watched_until:
+        watched_until = self._clock.monotonic() + _DEAD_AFTER_S
+        while note.get("claim") and self._clock.monotonic() < watched_until:
             self._clock.sleep(_LOOKED_AT_EVERY_S)
             now = self._attempt(self._noted.read)
             if now.get("claim") and now != note:
@@ -220,7 +220,7 @@ class Lease:
     def _renew(self) -> None:
         with self._one_at_a_time:
             for _ in range(2):  # the last one may have been written after all, though it seemed to fail
-                asked = self._clock.now()
+                asked = self._clock.monotonic()
                 note = self._renewed()
                 self._noted.put(note, self._note)
                 found = self._noted.read()
@@ -278,14 +278,14 @@ class _Earlier:
 
     def announce(self, note: Note) -> None:
         """Keep a note for earlier versions, unless the key may not."""
-        if self._metadata is None or self._denied or self._clock.now() < self._announced_from:
+        if self._metadata is None or self._denied or self._clock.monotonic() < self._announced_from:
             return
         try:
             self._metadata.write({name: note[name] for name in ("claim", "who", "beat", "number")})
         except IndexDenied:
             self._denied = True
         except IndexFailure:
-            self._announced_from = self._clock.now() + _DEAD_AFTER_S
+            self._announced_from = self._clock.monotonic() + _DEAD_AFTER_S
             raise
 
     def withdraw(self, claim: str) -> None:
