@@ -265,6 +265,12 @@ def brief_lease(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def numbers_from_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of claims, not from the moment on: so tests can name them."""
+    monkeypatch.setattr(lease, "_first_number", lambda: 1)
+
+
+@pytest.fixture
 def brief_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Between tries of what failed and may pass: a twentieth of them."""
     clock = SimpleNamespace(monotonic=time.monotonic, sleep=lambda seconds: time.sleep(seconds / 20))

@@ -21,6 +21,8 @@ from search.index.server.index import QdrantIndex
 from search.index.server.lease import Lease, Metadata, Noted
 from search.index.server.reserved import RESERVED
 
+pytestmark = pytest.mark.usefixtures("numbers_from_one")
+
 SPEC = CollectionSpec(2, "embedder@1")
 CLIENTS, CLAIMS = 3, 200
 IDS = [f"8c0d6a8e-5a39-5f0c-9a5e-{number:012}" for number in range(3)]

@@ -23,6 +23,8 @@ from search.ingestion.reindexing import lead
 from search.searcher import Searcher, open_search
 from search.settings import Settings
 
+pytestmark = pytest.mark.usefixtures("numbers_from_one")
+
 
 @pytest.fixture
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,8 @@ from search.ingestion.damage import survey
 from search.searcher import Searcher, open_search
 from search.settings import Settings
 
+pytestmark = pytest.mark.usefixtures("numbers_from_one")
+
 SPEC = CollectionSpec(4, "embedder@1", lexical="{}")
 VECTOR, WORDS = np.array([1, 0, 0, 0], np.float32), SparseVector([1], [1.0])
 MATCHING_IT = [None, {}, {"must_not": [{"key": "document_id", "match": {"value": "x"}}]}, {"must": [{"is_empty": {"key": "text"}}]}]

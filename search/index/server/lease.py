@@ -1,8 +1,9 @@
 """Who writes to a collection of a server? One at a time, by a note in the collection that its writer renews.
 
 The note is replaced on condition that it is still the one that was read, so that one of many who try becomes the writer. Each has
-a higher number than the one before. Nobody's clock counts but one's own: a note is dead when it has not changed for as long as the
-one who waits has watched it, and its writer stops earlier than that after the last renewal that went well.
+a higher number than the one before, and the first one the number of the moment. Nobody's clock but one's own counts for anything
+else: a note is dead when it has not changed for as long as the one who waits has watched it, and its writer stops earlier than
+that after the last renewal that went well.
 
 Earlier versions of this package keep their note in the collection's metadata. It is honoured, and where the API key may write
 there, one is kept there for them.
@@ -37,6 +38,11 @@ def _command() -> str:
     program, *rest = sys.argv or [""]
     command = rest[:1] if Path(program).name == "search" else []
     return " ".join([program, *(word for word in command if word.isidentifier())])[:200]
+
+
+def _first_number() -> int:
+    """The number of a claim where no note is: higher than any that a note may have had which was lost, as with its shard."""
+    return time.time_ns() // 1_000_000  # nobody claims a thousand times a second for long
 
 
 class Noted(Protocol):
@@ -144,7 +150,7 @@ class Lease:
         """
         before = self._free()
         self._attempt(lambda: self._refuse_earlier(before))
-        self.number = int(before.get("number", 0)) + 1
+        self.number = int(before["number"]) + 1 if before else _first_number()
         self._note = self._renewed()
         asked = self._clock.monotonic()
         self._attempt(lambda: self._noted.put(self._note, before))
