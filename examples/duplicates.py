@@ -23,7 +23,7 @@ MEAN = """def mean(values):
         total += value
     return total / len(values)
 """
-CODE = {"mean.py": MEAN, "average.py": MEAN.replace("mean", "average").replace("value", "number").replace("total", "result")}
+CODE = {"mean": MEAN, "average": MEAN.replace("mean", "average").replace("value", "number").replace("total", "result")}
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from qdrant_client.models import Filter
 
     from search.deduplication.finding import OnProgress as OnDuplicatesProgress
-    from search.deduplication.report import Duplicates, Removal
+    from search.deduplication.report import Duplicates
     from search.embedding.dense import Embedder
     from search.embedding.sparse_models import SparseEmbedders
     from search.index.collections import Collections
@@ -299,17 +299,6 @@ class Searcher:
 
             least = check_threshold(THRESHOLD if threshold is None else threshold)
             return find_duplicates(index, self.reranker if rerank else None, threshold=least, on_progress=on_progress)
-
-    def remove_duplicates(self, found: "Duplicates", *, on_wait: "OnWait | None" = None) -> "Removal":
-        """Remove all documents of a report but the representatives; what has changed since then stays.
-
-        See search.deduplication.finding for errors, and search.index.retrying for `on_wait`.
-        """
-        with self._parts.writing:
-            embedder = self.embedder
-            from search.deduplication.finding import remove_duplicates
-
-            return remove_duplicates(self._patiently(self.index, on_wait), embedder, found)
 
     def get(self, document_id: str) -> Document:
         """A document as it came; see `opened` for errors of the collection.

@@ -1,26 +1,27 @@
-"""Near-duplicates: the command that reports them, and removes all but one of each cluster when it is told to."""
+"""Near-duplicates: the command that reports them."""
 
 import sys
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from search.cli.options import AsJson, Collection, DataDir, load_settings, note_wait, print_json
+from search.cli.options import AsJson, Collection, DataDir, load_settings, print_json
 from search.cli.output import clip
 from search.cli.progress import ProgressReport
-from search.errors import InvalidQuery, InvalidSettings, SearchError
+from search.errors import InvalidQuery, SearchError
 from search.searcher import Searcher, open_search
 from search.settings import EdgeSettings, Settings
-from search.system.terminal import clean, note, show
+from search.system.terminal import note, show
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from search.deduplication.finding import Progress
-    from search.deduplication.report import Duplicates, Removal
+    from search.deduplication.report import Duplicates
 
 _UNITS = {"reading documents": "documents", "finding candidates": "passages", "comparing pairs": "pairs"}
 
@@ -39,36 +40,25 @@ def dedupe(
     data_dir: DataDir = None,
     collection: Collection = None,
     *,
-    delete: Annotated[
-        bool, typer.Option("--delete/--dry-run", help="Remove all but the representatives from the collection, after asking.")
-    ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     no_rerank: Annotated[bool, typer.Option("--no-rerank", help="Judge by words, numbers and names alone.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Report documents that say the same as another one; with --delete, remove all but one of each cluster.
+    """Report documents that say the same as another one, in clusters with a representative; nothing is removed.
 
     The representative is the longest text, of equal ones the oldest, then the first by id.
     """
-    _check(threshold, paths or [], delete=delete, can_ask=yes or (not as_json and _can_ask()))
+    from search.deduplication.finding import check_threshold
+
+    check_threshold(threshold)
     settings = load_settings(data_dir, collection)
     with _compared(settings, paths or []) as searcher:
-        if delete:
-            _check_writable(searcher)
         found = _found(searcher, threshold, rerank=not no_rerank)
-        if html:
-            _write_page(found, html)
-        removal = None
-        if not as_json:
-            _print(found, html)
-        if delete and found.removable:
-            removal = _remove(searcher, found, ask=not yes)
+    if html:
+        _write_page(found, html)
     if as_json:
-        print_json(found.to_dict() | {"dry_run": not delete, **(removal.to_dict() if removal else {})})
-    elif removal:
-        _print_removal(removal)
-    elif found.removable and not paths:
-        show("nothing was removed; --delete removes all but the representatives, after asking")
+        print_json(found.to_dict())
+    else:
+        _print(found, html)
 
 
 @contextmanager
@@ -83,8 +73,10 @@ def _compared(settings: Settings, paths: list[Path]) -> "Iterator[Searcher]":
     with TemporaryDirectory(prefix="search-dedupe-") as folder:
         own = settings.model_copy(update={"index": EdgeSettings(), "data_dir": Path(folder), "collection": "files"})
         with open_search(own) as searcher:
+            # By the path as it was named: two folders may have one name.
+            documents = chain.from_iterable(read(path, prefix=_above(path)) for path in paths)
             with ProgressReport("reading files", "documents", None) as report:
-                done = searcher.ingest(read(paths), on_progress=lambda progress: report.update(progress.documents))
+                done = searcher.ingest(documents, on_progress=lambda progress: report.update(progress.documents))
             for rejection in done.rejections:
                 note(f"rejected {rejection}")
             if not done.added:
@@ -92,38 +84,10 @@ def _compared(settings: Settings, paths: list[Path]) -> "Iterator[Searcher]":
             yield searcher
 
 
-def _check(threshold: float, paths: list[Path], *, delete: bool, can_ask: bool) -> None:
-    """Refuse what makes no sense before anything is read."""
-    from search.deduplication.finding import check_threshold
-
-    check_threshold(threshold)
-    if paths and delete:
-        raise InvalidQuery("--delete removes documents from a collection, never files; leave it out, and remove files yourself")
-    if delete and not can_ask:
-        raise InvalidQuery(
-            "--delete asks before it removes anything, and nobody can answer here; look at the report, then add --yes"
-        )
-
-
-def _can_ask() -> bool:
-    return sys.stdin.isatty()
-
-
-def _remove(searcher: Searcher, found: "Duplicates", *, ask: bool) -> "Removal":
-    if ask:
-        question = f"Remove {len(found.removable):,} documents from {found.collection} for good?"
-        typer.confirm(clean(question), abort=True, err=True)
-    return searcher.remove_duplicates(found, on_wait=note_wait)
-
-
-def _check_writable(searcher: Searcher) -> None:
-    """Refuse another program's collection before anything is compared."""
-    with searcher.using() as index:
-        if index.spec.layout:
-            raise InvalidSettings(
-                f"collection {index.name!r} was made by another program, and is only read; leave out --delete, "
-                "or copy it into one of your own (search adopt) and compare that"
-            )
+def _above(path: Path) -> str:
+    """What goes before the names of its files, which begin with that of the folder."""
+    above = path.as_posix().rpartition("/")[0] if path.is_dir() else path.parent.as_posix().rpartition("/")[0]
+    return f"{above}/" if above.strip("/. ") else ""
 
 
 def _found(searcher: Searcher, threshold: float, *, rerank: bool) -> "Duplicates":
@@ -151,21 +115,13 @@ def _print(found: "Duplicates", html: Path | None) -> None:
             show(_line("-", "same" if one.kind == "identical" else f"{one.probability:.3f}", one.document.id, one.document.text))
     share = "" if found.expected_share is None else f", of which {found.expected_share:.1%} are expected to be true ones"
     show(
-        f"{len(found.removable):,} near-duplicates in {len(found.clusters):,} clusters{share}; {found.documents:,} documents, "
+        f"{len(found.duplicate_ids):,} near-duplicates in {len(found.clusters):,} clusters{share}; {found.documents:,} documents, "
         f"{found.pairs:,} pairs judged by {found.confirmed_by}, {found.seconds:.1f} s"
     )
     for remark in found.notes:
         show(f"note: {remark}")
     if html:
         show(f"the differences are marked in {html}")
-
-
-def _print_removal(removal: "Removal") -> None:
-    show(f"{len(removal.removed):,} removed")
-    if removal.kept:
-        show(
-            f"{len(removal.kept):,} stay, since they or their representatives have changed meanwhile: {', '.join(removal.kept[:5])}"
-        )
 
 
 def _line(mark: str, chance: str, document_id: str, text: str) -> str:
@@ -178,4 +134,4 @@ def _write_page(found: "Duplicates", file: Path) -> None:
     try:
         file.write_text(to_html(found), encoding="utf-8", errors="backslashreplace")
     except OSError as error:
-        raise SearchError(f"the page cannot be written to {file}: {error.strerror}; nothing was removed") from error
+        raise SearchError(f"the page cannot be written to {file}: {error.strerror}") from error

@@ -87,7 +87,7 @@ def read_contents(index: VectorIndex, on_step: OnStep) -> Contents:
         words = words_of(document)
         ordered = sorted(whole, key=lambda record: int(record.payload["number"]))
         passages = tuple(Passage(int(one.payload["number"]), one.payload["text"], one._replace(payload={})) for one in ordered)
-        digest = digest_of(document, words)
+        digest = digest_of(document)
         entries[document_id] = Entry(document, passages, sum(map(len, words)), digest, sketch_of(words))
         copies.setdefault(digest, []).append(document_id)
         on_step(len(entries), None)

@@ -6,6 +6,7 @@ What models say comes later (pairs.py). Nothing here depends on the order of the
 import hashlib
 import math
 import re
+import unicodedata
 import zlib
 from collections import Counter
 from collections.abc import Hashable, Sequence
@@ -20,7 +21,9 @@ from search.reading.kinds import SOURCE
 
 _CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"  # scripts without spaces: every sign is a word
 _NUMBER = r"[-\u2212]?\d+(?:[.,:]\d+)*"
-_WORDS = re.compile(rf"{_NUMBER}|[{_CJK}]|[^\W\d_{_CJK}]+(?:['\u2019][a-z]+)?")
+_MARKS = "".join(one for one in map(chr, range(0x300, 0xFE30)) if unicodedata.category(one).startswith("M"))  # vowels of Hindi, say
+_WORDS = re.compile(rf"{_NUMBER}|[{_CJK}]|[^\W\d_{_CJK}](?:[^\W\d_{_CJK}]|[{_MARKS}])*(?:['\u2019][a-z]+|[+#]+)?")
+_SIGN = re.compile(r"(?<!\S)[<>\u2264\u2265]=?(?=\s?\w)|[%\u2030&]")  # signs that say as much as a number: x < 5, 5 %
 _TOKENS = re.compile(r"[^\W\d]\w*|\d[\w.]*|[^\w\s]")
 _IS_NUMBER = re.compile(rf"{_NUMBER}\Z")
 _NEGATIONS = frozenset(
@@ -49,7 +52,7 @@ class Profile:
         code: whether it is source code.
         words: how often each stands in it, in lower case but for code.
         shingles: runs of three words; of code, of four tokens, in which its own names are alike.
-        numbers: how often each stands in it.
+        numbers: how often each stands in it, and each sign of currency, comparison or mood.
         names: words with a capital letter inside a sentence; of code, its strings' words and what it calls.
         negations: how many words say no.
     """
@@ -74,10 +77,14 @@ def words_of(document: Document) -> list[str]:
     return _WORDS.findall(readable(document.text, "text/markdown").casefold())
 
 
-def digest_of(document: Document, words: Sequence[str]) -> bytes:
-    """The same for texts that differ in white space, case and markup alone; a text without words is taken as it is."""
-    kind = "code" if is_code(document) else "text"
-    return hashlib.blake2b("\n".join([kind, *(words or [document.text.strip()])]).encode(), digest_size=16).digest()
+def digest_of(document: Document) -> bytes:
+    """The same for texts of one title that differ in case and white space alone; of code, in empty lines and ends of lines."""
+    if is_code(document):
+        kind, text = "code", "\n".join(line.rstrip() for line in document.text.splitlines() if line.strip())
+    else:
+        kind, text = "text", " ".join(document.text.casefold().split())
+    content = "\n".join((kind, " ".join(document.title.casefold().split()), text))
+    return hashlib.blake2b(content.encode(errors="surrogatepass"), digest_size=16).digest()
 
 
 def sketch_of(words: Sequence[str]) -> NDArray[np.uint32]:
@@ -103,7 +110,9 @@ def profile_of(document: Document) -> Profile:
         code,
         Counter(words),
         shingles,
-        Counter(word for word in words if (word[0].isdigit() if code else _IS_NUMBER.match(word))),
+        Counter(
+            [*(word for word in words if (word[0].isdigit() if code else _IS_NUMBER.match(word))), *_signs(document, code=code)]
+        ),
         _names(document.text, code=code),
         sum(word in _NEGATIONS or word.endswith(("n't", "n\u2019t")) for word in lowered),
     )
@@ -129,6 +138,13 @@ def signs_of(one: Profile, other: Profile) -> list[float]:
         math.log1p(names),
         float(one.negations != other.negations),
     ]
+
+
+def _signs(document: Document, *, code: bool) -> list[str]:
+    if code:  # whose tokens they are
+        return []
+    pictures = [one for one in document.text if unicodedata.category(one) in {"Sc", "So"}]
+    return pictures + _SIGN.findall(document.text)
 
 
 def _names(text: str, *, code: bool) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""How are near-duplicates found, and removed? Contents, copies, candidates, probabilities, clusters: the steps in their order."""
+"""How are near-duplicates found? Contents, copies, candidates, probabilities, clusters: the steps in their order."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -10,15 +10,9 @@ from search.deduplication.candidates import Closest, Contents, closest_passages,
 from search.deduplication.clusters import Star, stars, unjudged
 from search.deduplication.comparing import SIGNS
 from search.deduplication.pairs import Judge, Judged
-from search.deduplication.report import Cluster, Duplicate, Duplicates, Removal
-from search.documents import Document
-from search.embedding.dense import Embedder
+from search.deduplication.report import Cluster, Duplicate, Duplicates
 from search.errors import InvalidQuery
 from search.index.contract import VectorIndex
-from search.ingestion.changes import remove
-from search.ingestion.lookup import AT_ONCE, Selection
-from search.ingestion.relay import in_groups
-from search.ingestion.restoring import selected
 from search.reranking.contract import Reranker
 
 THRESHOLD = 0.9
@@ -68,7 +62,7 @@ def find_duplicates(
         on_progress: called after every step's part.
 
     Raises:
-        InvalidQuery: the threshold is out of range.
+        InvalidQuery: the threshold is out of range, or another program made the collection.
         IndexFailure: the collection cannot be read.
     """
     threshold, started = check_threshold(threshold), time.perf_counter()
@@ -76,6 +70,11 @@ def find_duplicates(
     def step(name: str) -> Callable[[int, int | None], None]:
         return lambda done, total: on_progress(Progress(name, done, total)) if on_progress else None
 
+    if index.spec.layout:
+        raise InvalidQuery(
+            f"collection {index.name!r} was made by another program, whose points do not say how they make a document; copy it "
+            "into one of your own (search adopt) and compare that"
+        )
     confirming, notes = _confirming(reranker)
     contents = read_contents(index, step("reading documents"))
     judged: list[Judged] = []
@@ -107,36 +106,6 @@ def find_duplicates(
         notes=tuple(notes),
         seconds=time.perf_counter() - started,
     )
-
-
-def remove_duplicates(index: VectorIndex, embedder: Embedder, found: Duplicates) -> Removal:
-    """Remove all but the representatives; what has changed since it was compared stays, with all that it represents.
-
-    Raises:
-        IndexMismatch: another program's collection, which is never written to.
-        IndexFailure: the index gave up; the same call again goes on from there.
-    """
-    going: list[str] = []
-    kept: list[str] = []
-    for cluster in found.clusters:
-        compared = [cluster.representative, *(one.document for one in cluster.duplicates)]
-        same = _unchanged(index, compared)
-        for one in cluster.duplicates:
-            (going if {cluster.representative.id, one.document.id} <= same else kept).append(one.document.id)
-    if going:
-        remove(index, embedder, Selection(going, None))
-    return Removal(tuple(going), tuple(kept))
-
-
-def _unchanged(index: VectorIndex, documents: Sequence[Document]) -> set[str]:
-    """The ids of those that the collection still holds as they were."""
-    was = {document.id: document for document in documents}
-    same: set[str] = set()
-    for group in in_groups(list(was), AT_ONCE):
-        for now in selected(index, Selection(group, None)):
-            if isinstance(now, Document) and (now.text, now.title) == (was[now.id].text, was[now.id].title):
-                same.add(now.id)
-    return same
 
 
 def _confirming(reranker: Reranker | None) -> tuple[Reranker | None, list[str]]:

@@ -23,7 +23,7 @@ del { background: #b3261e44 }
 
 def to_html(found: Duplicates) -> str:
     """The whole page. What stands in documents is escaped, and shown as it is."""
-    count = len(found.removable)
+    count = len(found.duplicate_ids)
     share = found.expected_share
     expected = "" if share is None else f" Of the duplicates below, {share:.1%} are expected to be true ones."
     title = _shown(f"Near-duplicates in {found.collection}")
@@ -56,7 +56,7 @@ def _cluster(cluster: Cluster) -> str:
 
 
 def _duplicate(cluster: Cluster, one: Duplicate) -> str:
-    what = "identical but for white space, case and markup" if one.kind == "identical" else f"probability {one.probability:.3f}"
+    what = "identical but for white space and case" if one.kind == "identical" else f"probability {one.probability:.3f}"
     marked = "".join(differences(cluster.representative.text, one.document.text))
     name = _shown(" · ".join(filter(None, [one.document.id, one.document.title])))
     return f"<h3>{name}: {what}</h3>\n<pre>{marked}</pre>"

@@ -14,7 +14,7 @@ from search.reranking.contract import Reranker
 
 _MOST_LOGIT = 6.0  # of the reranker, either way: beyond it a model is sure, and says no more
 WORTH = 0.02  # probability by signs alone, below which the reranker is not asked
-_PROFILES = 4096  # that are kept
+_PROFILES = 128  # that are kept: one of a book takes megabytes
 
 
 class Weights(NamedTuple):

@@ -15,7 +15,7 @@ class Duplicate:
 
     Attributes:
         document: as it was ingested.
-        kind: "identical" where white space, case and markup alone differ, else "near".
+        kind: "identical" where white space and case alone differ, else "near".
         probability: that it says the same, 0 to 1; 1 for identical ones.
         signs: how alike both are, by the names of search.deduplication.comparing.SIGNS; empty for identical ones.
         reranker: the logits of the reranker's probabilities, with the representative as query and the other way round; None where
@@ -66,7 +66,7 @@ class Duplicates:
     seconds: float = 0.0
 
     @property
-    def removable(self) -> tuple[str, ...]:
+    def duplicate_ids(self) -> tuple[str, ...]:
         """Ids of all documents but the representatives."""
         return tuple(one.document.id for cluster in self.clusters for one in cluster.duplicates)
 
@@ -86,7 +86,7 @@ class Duplicates:
             "threshold": self.threshold,
             "confirmed_by": self.confirmed_by,
             "expected_share": self.expected_share,
-            "duplicates": len(self.removable),
+            "duplicates": len(self.duplicate_ids),
             "clusters": [
                 {
                     "representative": _named(cluster.representative),
@@ -107,23 +107,6 @@ class Duplicates:
             "notes": list(self.notes),
             "seconds": self.seconds,
         }
-
-
-@dataclass(frozen=True)
-class Removal:
-    """What became of near-duplicates that were to go.
-
-    Attributes:
-        removed: ids of those that are gone.
-        kept: ids of those that stay, since they or their representative have changed since they were compared.
-    """
-
-    removed: tuple[str, ...]
-    kept: tuple[str, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data."""
-        return {"removed": list(self.removed), "kept": list(self.kept)}
 
 
 def _named(document: Document) -> dict[str, Any]:

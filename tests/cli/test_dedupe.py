@@ -1,4 +1,4 @@
-"""The command that reports near-duplicates, and removes them when it is told to."""
+"""The command that reports near-duplicates."""
 
 from pathlib import Path
 
@@ -30,75 +30,53 @@ def documents(data_dir: Path) -> set[str]:
 
 
 def test_a_report_removes_nothing(data_dir: Path, tmp_path: Path) -> None:
-    for dry in ((), ("--dry-run",)):
-        done = search("dedupe", "--data-dir", data_dir, "--html", tmp_path / "found.html", *dry)
-        assert "= " in done.stdout
-        assert "- " in done.stdout
-        assert "same  b\\x1b: CATS SLEEP" in done.stdout
-        assert "1 near-duplicates in 1 clusters" in done.stdout
-        assert "nothing was removed; --delete removes" in done.stdout
+    done = search("dedupe", "--data-dir", data_dir, "--html", tmp_path / "found.html")
+    assert "= " in done.stdout
+    assert "same  b\\x1b: CATS SLEEP" in done.stdout
+    assert "1 near-duplicates in 1 clusters" in done.stdout
     assert (tmp_path / "found.html").read_text().startswith("<!doctype html>")
     told = as_json("dedupe", "--data-dir", data_dir)
-    assert (told["dry_run"], told["duplicates"], told["documents"]) == (True, 1, 3)
+    assert (told["duplicates"], told["documents"]) == (1, 3)
     assert documents(data_dir) == {"a", "b\x1b", "c"}
-
-
-def test_delete_removes_all_but_the_representatives(data_dir: Path) -> None:
-    told = error("dedupe", "--data-dir", data_dir, "--delete")
-    assert "nobody can answer here" in told
-    assert "add --yes" in told
-    assert documents(data_dir) == {"a", "b\x1b", "c"}
-    assert "1 removed" in search("dedupe", "--data-dir", data_dir, "--delete", "--yes").stdout
-    assert documents(data_dir) == {"a", "c"}
-    assert as_json("dedupe", "--data-dir", data_dir, "--delete", "--yes")["duplicates"] == 0
-
-
-def test_delete_asks_on_a_terminal(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("search.cli.dedupe._can_ask", lambda: True)
-    done = search("dedupe", "--data-dir", data_dir, "--delete", stdin="n\n", status=1)
-    assert "Remove 1 documents from documents for good?" in done.stderr
-    assert documents(data_dir) == {"a", "b\x1b", "c"}
-    assert "1 removed" in search("dedupe", "--data-dir", data_dir, "--delete", stdin="y\n").stdout
-    assert documents(data_dir) == {"a", "c"}
 
 
 @pytest.mark.parametrize("threshold", ["0", "1.5", "-1", "nan"])
 def test_thresholds_out_of_range(threshold: str, data_dir: Path) -> None:
-    assert "threshold is" in error("dedupe", "--data-dir", data_dir, f"--threshold={threshold}", "--delete", "--yes")
-    assert documents(data_dir) == {"a", "b\x1b", "c"}
+    assert "threshold is" in error("dedupe", "--data-dir", data_dir, f"--threshold={threshold}")
 
 
-def test_a_page_that_cannot_be_written_removes_nothing(data_dir: Path, tmp_path: Path) -> None:
-    told = error("dedupe", "--data-dir", data_dir, "--delete", "--yes", "--html", tmp_path / "nowhere" / "found.html")
-    assert "cannot be written" in told
-    assert "nothing was removed" in told
-    assert documents(data_dir) == {"a", "b\x1b", "c"}
+def test_a_page_that_cannot_be_written(data_dir: Path, tmp_path: Path) -> None:
+    assert "cannot be written" in error("dedupe", "--data-dir", data_dir, "--html", tmp_path / "nowhere" / "found.html")
+
+
+def test_folders_of_one_name_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for place in ("one", "two"):
+        (tmp_path / place / "docs").mkdir(parents=True)
+        (tmp_path / place / "docs" / "a.txt").write_text(CATS)
+    monkeypatch.chdir(tmp_path)
+    told = as_json("dedupe", "one/docs", "two/docs/a.txt")
+    (cluster,) = told["clusters"]
+    assert cluster["representative"]["document_id"] == "one/docs/a.txt"
+    assert [one["document_id"] for one in cluster["duplicates"]] == ["two/docs/a.txt"]
 
 
 def test_files_are_compared_without_a_collection(tmp_path: Path) -> None:
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "a.txt").write_text(CATS)
-    (tmp_path / "notes" / "b.md").write_text(f"*{CATS.lower()}*")
+    (tmp_path / "notes" / "b.md").write_text(f"{CATS.lower()}\n")
     told = as_json("dedupe", tmp_path / "notes", SEARCH_DATA_DIR=str(tmp_path / "data"))
     assert told["duplicates"] == 1
     assert not (tmp_path / "data").exists()
-    assert "removes documents from a collection, never files" in error("dedupe", tmp_path / "notes", "--delete", "--yes")
     (tmp_path / "empty").mkdir()
     error("dedupe", tmp_path / "empty")
 
 
-def test_collections_of_other_programs_are_only_read(
+def test_collections_of_other_programs_are_to_be_adopted_first(
     client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
 ) -> None:
+    """Since their points do not say how they make a document."""
     payload, vector, _ = LAYOUTS["LangChain"]
     fill(client, bundled_embedder, payload, vector)
     settings = on(standin, tmp_path)
-    before = len(standin.requests)
-    with open_search(settings) as searcher:
-        found = searcher.duplicates()
-    assert found.documents == 10
     environment = {"SEARCH_INDEX__ENGINE": "qdrant", "SEARCH_INDEX__URL": standin.url, "SEARCH_COLLECTION": settings.collection}
-    told = error("dedupe", "--delete", "--yes", **environment)
-    assert "made by another program, and is only read" in told
-    read = ("/query/batch", "/scroll", "/count")
-    assert [one for one in standin.requests[before:] if not one.startswith("GET ") and not one.endswith(read)] == []
+    assert "(search adopt) and compare that" in error("dedupe", **environment)

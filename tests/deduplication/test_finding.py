@@ -1,7 +1,7 @@
 """Near-duplicates of a collection, found with the bundled models and the real engine."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import FrozenInstanceError, replace
+from dataclasses import FrozenInstanceError
 from typing import Any
 
 import pytest
@@ -117,7 +117,7 @@ def test_a_collection_of_one_and_an_empty_one_and_none(searcher: Searcher) -> No
         searcher.duplicates()
     searcher.ingest([Document("a", CATS)])
     found = searcher.duplicates()
-    assert (found.clusters, found.documents, found.removable, found.expected_share) == ((), 1, (), None)
+    assert (found.clusters, found.documents, found.duplicate_ids, found.expected_share) == ((), 1, (), None)
     searcher.delete(ids=["a"])
     assert searcher.duplicates().documents == 0
 
@@ -160,42 +160,17 @@ def test_a_reranker_that_fails_or_has_no_probability(searcher: Searcher, bundled
     for answers in (0, 1):
         found = find_duplicates(index, Failing(bundled_reranker, answers))
         assert any("the graph gave up" in note for note in found.notes)
-        assert "cats, loud" in found.removable or "cats" in found.removable
+        assert "cats, loud" in found.duplicate_ids or "cats" in found.duplicate_ids
     raw = Failing(bundled_reranker, 100)
     raw.recipe = raw.recipe.model_copy(update={"scale": None, "points": ()})
     found = find_duplicates(index, raw)
     assert "gives no probability (search calibrate fits one)" in found.notes[0]
 
 
-def test_removing_leaves_the_representatives(searcher: Searcher) -> None:
-    searcher.ingest(DOCUMENTS)
-    found = searcher.duplicates()
-    removal = searcher.remove_duplicates(found)
-    assert set(removal.removed) == set(found.removable)
-    assert removal.kept == ()
-    for cluster in found.clusters:
-        assert searcher.get(cluster.representative.id) == replace(
-            cluster.representative, origin=searcher.get(cluster.representative.id).origin
-        )
-    again = searcher.duplicates()
-    assert (again.clusters, again.documents) == ((), 8 - len(found.removable))
-
-
-def test_what_changed_since_the_report_stays(searcher: Searcher) -> None:
-    searcher.ingest([Document("a", CATS), Document("b", CATS.upper()), Document("c", BREAD), Document("d", BREAD.upper())])
-    found = searcher.duplicates()
-    assert set(found.removable) == {"b", "d"}
-    searcher.ingest([Document("b", "Something else by now.")])  # a member is another text …
-    searcher.delete(ids=["c"])  # … and a representative is gone
-    removal = searcher.remove_duplicates(found)
-    assert (removal.removed, set(removal.kept)) == ((), {"b", "d"})
-    assert {"a", "b", "d"} == {one.id for one in map(searcher.get, ("a", "b", "d"))}
-
-
 def test_json_holds_what_the_values_hold(searcher: Searcher) -> None:
     searcher.ingest(DOCUMENTS[:4])
     found = searcher.duplicates()
     told = found.to_dict()
-    assert told["duplicates"] == len(found.removable) == 2
+    assert told["duplicates"] == len(found.duplicate_ids) == 2
     assert {one["kind"] for one in told["clusters"][0]["duplicates"]} <= {"identical", "near"}
     assert told["clusters"][0]["representative"]["document_id"] == found.clusters[0].representative.id
