@@ -1,5 +1,6 @@
 """Several URLs of one cluster: a node that is lost or hangs costs no request, no write and no claim."""
 
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -254,6 +255,21 @@ def test_consistency_and_ordering_are_as_the_settings_say(cluster: QdrantStandIn
             assert index.count() == 5
             assert (port.ordering[-1], port.consistency[-1]) == ("medium", consistency)
             client.close()
+
+
+def test_a_node_that_was_gone_for_days_is_still_an_unreachable_one() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))  # and nobody listens
+        client = connect(f"http://127.0.0.1:{free.getsockname()[1]}")
+        node = client.nodes.nodes[0]
+        node.failures = 5_000
+        node.leave_out()
+        assert 50 < node.left_out_until - time.monotonic() <= 60
+        for _ in range(3):
+            with pytest.raises(IndexUnreachable) as raised:
+                QdrantIndex(client, "documents", node.url).ensure(SPEC, create=True)
+            assert raised.value.transient
+        client.close()
 
 
 def test_doctor_looks_at_each_address(cluster: QdrantStandIn, model_folder: Path, tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ _QUICK = _READS | {
 }
 _FEW = 10  # points of a quick write, such as a writer's claim
 _PROBED_S = 1.0  # what a firewall that says nothing costs, once
-_LEFT_OUT_S, _LONGEST_LEFT_OUT_S = 5.0, 60.0
+_LEFT_OUT_S, _LONGEST_LEFT_OUT_S, _DOUBLED_AT_MOST = 5.0, 60.0, 10
 _SERVER_ERROR, _LATER = 500, {408, 425, 429}
 _NOT_READY = {502, 503, 504}
 _NO_LEADER = ("leader is not established", "consensus operation commit failed")
@@ -137,7 +137,8 @@ class Node:
 
     def leave_out(self) -> None:
         """Ask others first, for a while that is longer each time."""
-        self.left_out_until = time.monotonic() + min(_LEFT_OUT_S * 2**self.failures, _LONGEST_LEFT_OUT_S)
+        doubled = min(self.failures, _DOUBLED_AT_MOST)  # a float has no room for what thousands of failures would come to
+        self.left_out_until = time.monotonic() + min(_LEFT_OUT_S * 2**doubled, _LONGEST_LEFT_OUT_S)
         self.failures += 1
 
     def spoken(self) -> str:
