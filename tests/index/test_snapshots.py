@@ -1,6 +1,7 @@
 """A snapshot in a folder holds all of a collection, however many nodes it lies on, and comes back whole or not at all."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -203,7 +204,7 @@ def test_a_restoring_that_fails_leaves_nothing(cluster: QdrantStandIn, opened: O
 
 
 def test_a_restoring_that_was_killed_is_begun_anew(cluster: QdrantStandIn, opened: Opened, tmp_path: Path) -> None:
-    """What it left is called so, and is nobody's collection."""
+    """After what it left was dropped on command: from outside, one that was killed looks like one that is under way."""
     with opened(cluster, shards=3) as searcher:
         searcher.ingest(TEXTS)
         collections = searcher.collections
@@ -214,7 +215,90 @@ def test_a_restoring_that_was_killed_is_begun_anew(cluster: QdrantStandIn, opene
             metadata={"purpose": "a snapshot is being restored"},
         )
         cluster._spread["restored"], cluster._placed["restored"] = cluster._spread["documents.v1"], [0, 1, 2]
+        with pytest.raises(IndexRejected, match=r"if it was ended, `search collections drop restored` removes what it left"):
+            collections.restore(tmp_path / "snapshot", "restored")
+        collections.drop("restored")
         assert collections.restore(tmp_path / "snapshot", "restored").points == 30
+
+
+def test_a_restored_collection_is_nobodys_leftover(cluster: QdrantStandIn, opened: Opened, tmp_path: Path) -> None:
+    """Whatever its metadata, which the server merges: that of another program's has no purpose."""
+    mark = {"purpose": "a snapshot is being restored by process 1 on elsewhere since yesterday"}
+    for number, metadata in enumerate(({"team": "sales"}, {}, None, mark)):
+        with opened(cluster, shards=3) as searcher:
+            collections, name, folder = searcher.collections, f"restored{number}", tmp_path / f"snapshot{number}"
+            searcher.ingest(TEXTS)
+            collections.snapshot("documents", folder)
+            manifest = json.loads((folder / "snapshot.json").read_text())
+            manifest["details"]["config"]["metadata"] = metadata
+            (folder / "snapshot.json").write_text(json.dumps(manifest))
+            collections.restore(folder, name)
+            assert cluster._client.get_collection(name).config.metadata == {**(metadata or {}), "purpose": ""}
+            with pytest.raises(IndexRejected, match=f"'{name}' is there already"):
+                collections.restore(folder, name)
+            assert cluster._client.count(name).count >= 30
+
+
+def test_two_restorings_under_one_name_do_not_undo_each_other(cluster: QdrantStandIn, opened: Opened, tmp_path: Path) -> None:
+    with opened(cluster, shards=3) as searcher, opened(cluster) as second:
+        searcher.ingest(TEXTS)
+        searcher.collections.snapshot("documents", tmp_path / "snapshot")
+        shard_file = cluster.shard_file
+        seen: list[str] = []
+
+        def meanwhile(*asked: Any) -> tuple[int, Any]:
+            if "upload" in asked[1] and not seen:
+                seen.append("")
+                with pytest.raises(IndexRejected) as refused:
+                    second.collections.restore(tmp_path / "snapshot", "restored")
+                seen.append(str(refused.value))
+            return shard_file(*asked)
+
+        cluster.shard_file = meanwhile  # type: ignore[method-assign]
+        assert searcher.collections.restore(tmp_path / "snapshot", "restored").points == 30
+        assert f"is being restored by process {os.getpid()} on " in seen[1]
+        assert held(searcher.beside("restored")) == held(searcher)
+
+
+def test_one_that_fails_leaves_what_another_one_made_in_its_place(cluster: QdrantStandIn, opened: Opened, tmp_path: Path) -> None:
+    """Where somebody dropped what looked like a leftover."""
+    with opened(cluster, shards=3) as searcher, opened(cluster) as second:
+        searcher.ingest(TEXTS)
+        searcher.collections.snapshot("documents", tmp_path / "snapshot")
+        shard_file, begun = cluster.shard_file, [False]
+
+        def meanwhile(*asked: Any) -> tuple[int, Any]:
+            if "upload" in asked[1] and not begun[0]:
+                begun[0] = True
+                second.collections.drop("restored")
+                assert second.collections.restore(tmp_path / "snapshot", "restored").points == 30
+                return 500, "planted"
+            return shard_file(*asked)
+
+        cluster.shard_file = meanwhile  # type: ignore[method-assign]
+        with pytest.raises(IndexFaulted, match="planted"):
+            searcher.collections.restore(tmp_path / "snapshot", "restored")
+        assert searcher.collections.info("restored").points == 30
+
+
+def test_aliases_that_cannot_be_made_take_the_collection_with_them(cluster: QdrantStandIn, opened: Opened, tmp_path: Path) -> None:
+    with opened(cluster, shards=3) as searcher:
+        searcher.ingest(TEXTS)
+        collections = searcher.collections
+        collections.snapshot("documents", tmp_path / "snapshot")
+        collections.unalias("documents")
+        collections.drop("documents.v1")
+        answer = cluster.answer
+
+        def answering(method: str, path: str, body: dict[str, Any]) -> tuple[int, Any]:
+            return (500, "planted") if path == "/collections/aliases" else answer(method, path, body)
+
+        cluster.answer = answering  # type: ignore[method-assign]
+        with pytest.raises(IndexFaulted, match="planted"):
+            collections.restore(tmp_path / "snapshot")
+        cluster.answer = answer  # type: ignore[method-assign]
+        assert (collections.names(), collections.aliases()) == ([], {})
+        assert collections.restore(tmp_path / "snapshot") == ("documents.v1", 30, ("documents",))
 
 
 def test_an_answer_that_breaks_off_is_no_snapshot(cluster: QdrantStandIn, opened: Opened, tmp_path: Path) -> None:

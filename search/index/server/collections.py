@@ -20,7 +20,7 @@ from search.index.server.errors import IN_MEMORY, translated
 from search.index.server.health import ASKED_S, checks
 from search.index.server.index import QdrantIndex
 from search.index.server.limits import counted, limits_of
-from search.index.server.snapshots import is_unfinished, lacking, restore, save
+from search.index.server.snapshots import being_restored, lacking, restore, save
 from search.index.server.transport import within
 from search.network.addresses import without_secrets
 from search.settings import LayoutSettings, StorageSettings
@@ -249,7 +249,7 @@ class QdrantCollections:
         """Make a collection of a snapshot in a folder.
 
         Raises:
-            IndexRejected: the snapshot is not whole, is of another engine, or the name is taken.
+            IndexRejected: the snapshot is not whole, is of another engine, or the name is taken, be it by an unfinished one.
             IndexFailure: see search.index.server.snapshots.restore.
         """
         manifest = read_manifest(folder)
@@ -258,23 +258,21 @@ class QdrantCollections:
                 f"{folder} is a snapshot of the embedded engine; restore it there, and bring it here by `search push`"
             )
         client, name = self._server(), name or manifest.collection
-        self._forget_unfinished(name)
-        check_free(name, self.location, [*self.names(), *self.aliases()])
-        points = restore(client, manifest, folder, name)
-        taken = {*self.names(), *self.aliases()}
-        free = [alias for alias in manifest.aliases if alias not in taken]
-        with self._translated():
-            leads = [models.CreateAlias(collection_name=name, alias_name=alias) for alias in free]
-            if leads:
-                self._client.update_collection_aliases([models.CreateAliasOperation(create_alias=one) for one in leads])
-        return Restored(name, points, tuple(free))
+        taken = self.names()
+        if name in taken:
+            self._refuse_unfinished(name)
+        check_free(name, self.location, [*taken, *self.aliases()])
+        return restore(client, manifest, folder, name)
 
-    def _forget_unfinished(self, name: str) -> None:
-        """Remove what a restoring left that was killed."""
-        if name in self.names():
-            with self._translated():
-                if is_unfinished(self._client.get_collection(name).config):
-                    self._client.delete_collection(name)
+    def _refuse_unfinished(self, name: str) -> None:
+        """Leave what another restoring makes, or left when it was killed, to whoever knows which of the two it is."""
+        with self._translated():
+            told = being_restored(self._client.get_collection(name).config)
+        if told:
+            raise IndexRejected(
+                f"{name!r} at {self.location} is not whole: {told[:200]}; wait until that is done, or, if it was ended, "
+                f"`search collections drop {shlex.quote(name)}` removes what it left"
+            )
 
     def _server(self) -> ServerClient:
         if not isinstance(self._client, ServerClient):

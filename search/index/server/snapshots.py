@@ -6,8 +6,11 @@ sure that nothing is missing: a digest of each file, and how many points there w
 """
 
 import contextlib
+import os
+import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -17,6 +20,7 @@ from qdrant_client import models
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from search.errors import IndexFailure, IndexFaulted, IndexRejected
+from search.index.collections import Restored
 from search.index.manifests import Manifest, StoredFile, checked_files, not_written, written
 from search.index.server.connection import ServerClient
 from search.index.server.errors import translated
@@ -26,7 +30,7 @@ from search.index.server.nodes import Node
 _LONGEST_S = 3_600.0  # for a node to write or to take in one shard
 _ACTIVE_WITHIN_S = 120.0  # after it was taken in
 _LOOKED_AT_EVERY_S = 0.2
-_UNFINISHED = "a snapshot is being restored"  # noted as a collection's purpose until it is whole
+_UNFINISHED = "a snapshot is being restored"  # begins a collection's purpose until it is whole, and then stands by whom
 
 
 class Part(NamedTuple):
@@ -79,8 +83,8 @@ def save(client: ServerClient, target: str, aliases: Sequence[str], folder: Path
     return manifest
 
 
-def restore(client: ServerClient, manifest: Manifest, folder: Path, name: str) -> int:
-    """Make a collection of a snapshot, under a name that nothing has yet; how many points it holds. Nothing is left if that fails.
+def restore(client: ServerClient, manifest: Manifest, folder: Path, name: str) -> Restored:
+    """Make a collection of a snapshot, under a name that nothing has yet, and its aliases. Nothing is left if that fails.
 
     Raises:
         IndexRejected: a file is missing or damaged, or a shard would lie on no node that is reached.
@@ -92,8 +96,14 @@ def restore(client: ServerClient, manifest: Manifest, folder: Path, name: str) -
     config = models.CollectionConfig.model_validate(manifest.details["config"])
     if sorted(files) != list(range(config.params.shard_number or 1)):
         raise IndexRejected(f"{folder} holds shards {sorted(files)} of {config.params.shard_number}, so it is not a whole snapshot")
+    now = datetime.now(UTC).isoformat()  # to the microsecond, so that no two are called alike
+    mark = f"{_UNFINISHED} by process {os.getpid()} on {socket.gethostname()} since {now}"
+    metadata = {"purpose": "", **(config.metadata or {})}  # the server keeps what is not named
+    if being_restored(config):
+        metadata["purpose"] = ""
     with translated(f"the Qdrant server at {location}"):
-        _create(client, name, config)
+        _create(client, name, config, mark)
+        ours = {mark}
         try:
             for field, one in manifest.details["payload_schema"].items():
                 schema = models.PayloadIndexInfo.model_validate({"points": 0, **one})
@@ -101,17 +111,23 @@ def restore(client: ServerClient, manifest: Manifest, folder: Path, name: str) -
             parts = _sent_in(client, name, files, location)
             _wait_until_active(client, name, parts)
             points = _checked(client, name, manifest, parts)
-            client.update_collection(name, metadata=config.metadata or {"purpose": ""})
+            ours.add(metadata["purpose"])
+            client.update_collection(name, metadata=metadata)
+            aliases = _led_there(client, name, manifest.aliases)
         except BaseException:
             with contextlib.suppress(Exception):  # what went wrong before counts
-                client.delete_collection(name)
+                _removed(client, name, ours)
             raise
-    return points
+    return Restored(name, points, aliases)
 
 
-def is_unfinished(config: models.CollectionConfig) -> bool:
-    """Whether a collection is what a restoring left that was killed."""
-    return (config.metadata or {}).get("purpose") == _UNFINISHED
+def being_restored(config: models.CollectionConfig) -> str:
+    """What a collection says that is not whole yet, or was left so by a restoring that was ended; empty for any other.
+
+    Which of the two it is cannot be told from outside.
+    """
+    purpose = str((config.metadata or {}).get("purpose", ""))
+    return purpose if purpose.startswith(_UNFINISHED) else ""
 
 
 def lacking(target: str, location: str, missing: Sequence[int], shards: int) -> str:
@@ -165,7 +181,23 @@ def _fetched(node: Node, target: str, shard: int, folder: Path) -> StoredFile:
     return stored
 
 
-def _create(client: ServerClient, name: str, config: models.CollectionConfig) -> None:
+def _led_there(client: ServerClient, name: str, wanted: Sequence[str]) -> tuple[str, ...]:
+    """Lead the aliases to a collection that lead nowhere."""
+    taken = {one.name for one in client.get_collections().collections} | {one.alias_name for one in client.get_aliases().aliases}
+    free = tuple(alias for alias in wanted if alias not in taken)
+    leads = [models.CreateAlias(collection_name=name, alias_name=alias) for alias in free]
+    if leads:
+        client.update_collection_aliases([models.CreateAliasOperation(create_alias=one) for one in leads])
+    return free
+
+
+def _removed(client: ServerClient, name: str, purposes: set[str]) -> None:
+    """Remove a collection, and its aliases with it, if it is still the one that was made here."""
+    if (client.get_collection(name).config.metadata or {}).get("purpose") in purposes:
+        client.delete_collection(name)
+
+
+def _create(client: ServerClient, name: str, config: models.CollectionConfig, mark: str) -> None:
     params = config.params
     client.create_collection(
         name,
@@ -180,7 +212,7 @@ def _create(client: ServerClient, name: str, config: models.CollectionConfig) ->
         wal_config=_other(models.WalConfigDiff, config.wal_config),
         quantization_config=config.quantization_config,
         strict_mode_config=_other(models.StrictModeConfig, config.strict_mode_config),
-        metadata={"purpose": _UNFINISHED},
+        metadata={"purpose": mark},
     )
 
 
