@@ -11,6 +11,7 @@ from search.cli.options import AsJson, Collection, DataDir, load_settings, note_
 from search.cli.progress import ProgressReport
 from search.errors import InvalidQuery, InvalidSettings
 from search.factory import build_collections, build_words, needs_extra
+from search.index.manifests import read_manifest
 from search.searcher import open_search
 from search.settings import EdgeSettings, MemorySettings, PayloadType
 from search.system.terminal import clean, note, show
@@ -131,6 +132,11 @@ def snapshot(
     """Copy a collection as it is now; print where the copy is."""
     with closing(build_collections(load_settings(data_dir, None))) as engine:
         show(engine.snapshot(name, to))
+    if to is not None and read_manifest(to).details.get("written_meanwhile"):
+        note(
+            f"{name} was written to meanwhile; each part of the copy is as it was at its turn, and may hold documents that were "
+            "changed both as they were and as they are, or a part of them: ingest again after restoring it, or take another copy"
+        )
 
 
 @collections.command()

@@ -59,8 +59,8 @@ class Manifest:
         collection: of which it is, by its own name.
         aliases: that led there.
         files: all of them.
-        least: points that it holds; None where nobody counted.
-        most: likewise: more than `least` where it was written to meanwhile.
+        least: points that it holds; None where nobody counted, or it was written to meanwhile.
+        most: likewise.
         details: what else the engine needs to make the collection again.
     """
 

@@ -1,5 +1,6 @@
 """A snapshot in a folder holds all of a collection, however many nodes it lies on, and comes back whole or not at all."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -22,6 +23,7 @@ from search.errors import (
     IndexUnreachable,
     InvalidSettings,
 )
+from search.index.manifests import read_manifest
 from search.searcher import Searcher, open_search
 from search.settings import Settings
 
@@ -301,6 +303,70 @@ def test_aliases_that_cannot_be_made_take_the_collection_with_them(cluster: Qdra
         assert collections.restore(tmp_path / "snapshot") == ("documents.v1", 30, ("documents",))
 
 
+def test_a_snapshot_of_what_is_written_to_comes_back(cluster: QdrantStandIn, opened: Opened, tmp_path: Path) -> None:
+    """With more or fewer passages than there were before and after: of each shard what it had at its turn."""
+    changed = [Document(id=one.id, text=f"{one.text} And of dogs.") for one in TEXTS]
+    folder = tmp_path / "snapshot"
+    with opened(cluster, shards=3) as searcher, opened(cluster) as second:
+        searcher.ingest(TEXTS)
+        searcher.collections.snapshot("documents", tmp_path / "quiet")
+        shard_file, begun = cluster.shard_file, [False]
+
+        def meanwhile(*asked: Any) -> tuple[int, Any]:
+            told = shard_file(*asked)
+            if asked[0] == "POST" and not begun[0]:
+                begun[0] = True
+                assert second.ingest(changed).changed == 30
+            return told
+
+        cluster.shard_file = meanwhile  # type: ignore[method-assign]
+        searcher.collections.snapshot("documents", folder)
+        assert begun == [True]
+        cluster.shard_file = shard_file  # type: ignore[method-assign]
+        assert searcher.count() == 30
+        done = searcher.collections.restore(folder, "restored")
+        assert done.points == sum(len(json.loads(file.read_bytes())) for file in folder.glob("shard-*")) - 1  # of the claim
+        assert done.points != 30
+        manifest, quiet = read_manifest(folder), read_manifest(tmp_path / "quiet")
+        assert (manifest.least, manifest.most, manifest.details["written_meanwhile"]) == (None, None, True)
+        assert (quiet.least, quiet.most, quiet.details["written_meanwhile"]) == (30, 30, False)
+        searcher.collections.drop("restored")
+        cluster.ailing_upload = True  # on one node of three, as it turns out
+        took = cluster._take_in
+
+        def taken_in(*asked: Any) -> bool:
+            cluster.ailing_upload = asked[1] == 0
+            return took(*asked)
+
+        cluster._take_in = taken_in  # type: ignore[method-assign]
+        with pytest.raises(IndexFaulted, match="the nodes do not count alike .* so 'restored' was removed again"):
+            searcher.collections.restore(folder, "restored")
+
+
+@pytest.mark.parametrize("writer", ["this version's", "an earlier version's", "another program's"])
+def test_who_writes_while_a_snapshot_is_taken(writer: str, cluster: QdrantStandIn, opened: Opened, tmp_path: Path) -> None:
+    folder = tmp_path / "snapshot"
+    with opened(cluster, shards=3) as searcher:
+        searcher.ingest(TEXTS)
+        shard_file = cluster.shard_file
+        note = {"claim": "c", "who": "process 1 on elsewhere", "beat": 1, "number": 1}
+        claimed = searcher.index.claimed() if writer == "this version's" else contextlib.nullcontext()
+
+        def meanwhile(*asked: Any) -> tuple[int, Any]:
+            if writer == "an earlier version's":
+                cluster._client.update_collection("documents.v1", metadata={"writer": note})
+            elif writer == "another program's":
+                cluster._client.delete("documents.v1", models.Filter(must=[models.HasIdCondition(has_id=[some])]))
+            return shard_file(*asked)
+
+        some = next(iter(searcher.index.scroll())).id
+        cluster.shard_file = meanwhile  # type: ignore[method-assign]
+        with claimed:
+            searcher.collections.snapshot("documents", folder)
+        assert read_manifest(folder).details["written_meanwhile"] is True
+        assert read_manifest(folder).least is None
+
+
 def test_an_answer_that_breaks_off_is_no_snapshot(cluster: QdrantStandIn, opened: Opened, tmp_path: Path) -> None:
     with opened(cluster, shards=3) as searcher:
         searcher.ingest(TEXTS)
@@ -391,3 +457,14 @@ def test_the_commands(engine: str, cluster: QdrantStandIn, tmp_path: Path) -> No
         shutil.rmtree(tmp_path / "data" / "collections" / "documents")
         assert search("collections", "restore", folder, **where).stdout == "documents is restored, 2 passages\n"
     assert "Cats sleep" in search("query", "What sleeps?", **where).stdout
+
+
+def test_the_command_says_that_it_was_written_to_meanwhile(cluster: QdrantStandIn, opened: Opened, tmp_path: Path) -> None:
+    where = {"SEARCH_INDEX__ENGINE": "qdrant", "SEARCH_INDEX__URL": cluster.url, "SEARCH_INDEX__URLS": json.dumps(cluster.urls[1:])}
+    with opened(cluster) as searcher:
+        searcher.ingest(TEXTS)
+        for folder in (tmp_path / "quiet", tmp_path / "busy"):
+            with searcher.index.claimed() if folder.name == "busy" else contextlib.nullcontext():
+                done = search("collections", "snapshot", "documents", "--to", folder, **where)
+            assert done.stdout == f"{folder}\n"
+            assert ("documents was written to meanwhile; " in done.stderr) is (folder.name == "busy")

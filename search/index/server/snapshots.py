@@ -19,13 +19,14 @@ import httpx
 from qdrant_client import models
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
-from search.errors import IndexFailure, IndexFaulted, IndexRejected
+from search.errors import IndexFailure, IndexFaulted, IndexGarbled, IndexRejected
 from search.index.collections import Restored
 from search.index.manifests import Manifest, StoredFile, checked_files, not_written, written
 from search.index.server.connection import ServerClient
 from search.index.server.errors import translated
 from search.index.server.limits import counted, limits_of
 from search.index.server.nodes import Node
+from search.index.server.reserved import Ordering, ReservedPoint
 
 _LONGEST_S = 3_600.0  # for a node to write or to take in one shard
 _ACTIVE_WITHIN_S = 120.0  # after it was taken in
@@ -59,23 +60,26 @@ def save(client: ServerClient, target: str, aliases: Sequence[str], folder: Path
         places = {shard: next((part.node for part in parts if shard in part.whole), None) for shard in shards}
         if missing := [shard for shard, node in places.items() if node is None]:
             raise IndexRejected(lacking(target, location, missing, len(shards)))
-        before = counted(client, target, None, limits)
+        quiet_before, before = _unclaimed(client, target, location), counted(client, target, None, limits)
         files = [_fetched(node, target, shard, folder) for shard, node in places.items() if node is not None]
-        after = counted(client, target, None, limits)
+        after, quiet_after = counted(client, target, None, limits), _unclaimed(client, target, location)
         version = client.info().version
+    # A document's new passages come before its old ones go, so that at a shard's turn it may hold more, or fewer, than ever count.
+    meanwhile = quiet_before is None or quiet_after != quiet_before or (limits.exact and before != after)
     metadata = {name: value for name, value in (info.config.metadata or {}).items() if name not in {"writer", "previous"}}
     described = {
         "config": {**info.config.model_dump(mode="json", exclude_none=True), "metadata": metadata},
         "payload_schema": {field: one.model_dump(mode="json", exclude_none=True) for field, one in info.payload_schema.items()},
         "exact": limits.exact,
+        "written_meanwhile": meanwhile,
         "server": version,
     }
     manifest = Manifest(
         engine="qdrant",
         collection=target,
         aliases=tuple(aliases),
-        least=min(before, after),
-        most=max(before, after),
+        least=None if meanwhile else min(before, after),
+        most=None if meanwhile else max(before, after),
         files=tuple(files),
         details=described,
     )
@@ -156,6 +160,17 @@ def _parts(client: ServerClient, target: str) -> tuple[list[Part], list[int]]:
     if not parts and failed is not None:
         raise failed
     return parts, sorted(known)
+
+
+def _unclaimed(client: ServerClient, target: str, location: str) -> int | None:
+    """How often a collection has been claimed that nobody writes to now, as far as writers say so; None if one may be writing."""
+    if (client.get_collection(target).config.metadata or {}).get("writer"):  # of an earlier version
+        return None
+    try:
+        note = ReservedPoint(client, target, Ordering(), lambda: translated(f"the Qdrant server at {location}")).read()
+    except IndexGarbled:  # another program wrote there
+        return None
+    return None if note.get("claim") else int(note.get("number", 0))
 
 
 def _fetched(node: Node, target: str, shard: int, folder: Path) -> StoredFile:
@@ -261,11 +276,18 @@ def _wait_until_active(client: ServerClient, name: str, parts: Sequence[Part]) -
 
 
 def _checked(client: ServerClient, name: str, manifest: Manifest, parts: Sequence[Part]) -> int:
-    """How many points there are, which has to be what was written, whichever node is asked."""
+    """How many points there are, which has to be what was written, as far as that is known, whichever node is asked."""
     limits = limits_of(client.get_collection(name).config)
     exact = limits.exact and manifest.details["exact"]
     numbers = [counted(part.node.rest, name, None, limits) for part in parts] if exact else [counted(client, name, None, limits)]
-    least, most = manifest.least or 0, manifest.most or 0
+    least, most = manifest.least, manifest.most
+    if least is None or most is None:
+        if len(set(numbers)) > 1:
+            raise IndexFaulted(
+                f"the nodes do not count alike ({', '.join(f'{one:,}' for one in numbers)} points), so {name!r} was removed again; "
+                "look into the servers' logs"
+            )
+        return numbers[0]
     for number in numbers if exact else []:
         if not least <= number <= most:
             wanted = f"{most:,}" if least == most else f"{least:,} to {most:,}"
