@@ -339,7 +339,7 @@ def test_a_snapshot_of_what_is_written_to_comes_back(cluster: QdrantStandIn, ope
             return took(*asked)
 
         cluster._take_in = taken_in  # type: ignore[method-assign]
-        with pytest.raises(IndexFaulted, match="the nodes do not count alike .* so 'restored' was removed again"):
+        with pytest.raises(IndexFaulted, match=r"the nodes do not count alike .* so 'restored' was removed again"):
             searcher.collections.restore(folder, "restored")
 
 

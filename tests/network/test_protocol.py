@@ -21,6 +21,7 @@ from search.errors import IndexRejected, IndexTimeout, IndexUnreachable, Invalid
 from search.index.contract import CollectionSpec, Point, Query
 from search.index.server.connection import ServerClient, connect
 from search.index.server.index import QdrantIndex
+from search.index.server.transport import left_of, within
 from search.searcher import Searcher, open_search
 from search.settings import Settings
 
@@ -108,8 +109,74 @@ def test_a_firewall_that_says_nothing_costs_a_second_once(standin: QdrantStandIn
         assert index.count() == 0
         assert time.monotonic() - started < 0.5
         index.close()
+        index = made(standin.url, protocol="auto", grpc_port=port)
+        index.ensure(SPEC, create=False)
+        started = time.monotonic()
+        assert index.query(Query(VECTOR, timeout_s=0.3), 5) == []  # over REST, in the time that is left
+        assert time.monotonic() - started < 0.4
+        started = time.monotonic()
+        index.query(Query(VECTOR, timeout_s=0.3), 5)
+        assert time.monotonic() - started < 0.1  # what is not known is not asked again at once
+        node = index._client.nodes.nodes[0]  # type: ignore[attr-defined]
+        assert node.over_grpc is None
+        assert node.spoken() == f"REST (no gRPC at port {port}: DEADLINE_EXCEEDED)"  # with all the time that it takes
+        index.close()
         for one in waiting:
             one.close()
+
+
+def test_to_find_out_takes_no_more_than_the_budget(standin: QdrantStandIn, both: GrpcStandIn) -> None:
+    index = made(standin.url, protocol="auto", grpc_port=both.port)
+    index.ensure(SPEC, create=True)
+    standin.requests.clear()
+    standin.faults.append(Fault(delay_s=2))
+    started = time.monotonic()
+    assert index.query(Query(VECTOR, timeout_s=0.3), 5) == []
+    assert time.monotonic() - started < 0.35
+    assert both.calls == []
+    index.close()
+
+
+def test_one_who_has_little_time_does_not_wait_for_whoever_finds_out(standin: QdrantStandIn, both: GrpcStandIn) -> None:
+    index = made(standin.url, protocol="auto", grpc_port=both.port)
+    index.ensure(SPEC, create=True)
+    node = index._client.nodes.nodes[0]  # type: ignore[attr-defined]
+    with node._one_at_a_time:
+        started = time.monotonic()
+        index.query(Query(VECTOR, timeout_s=0.3), 5)
+        assert time.monotonic() - started < 0.3
+    assert index.count() == 0
+    assert node.over_grpc
+    index.close()
+
+
+def test_a_server_that_does_not_answer_is_not_asked_by_every_request_what_it_speaks(
+    standin: QdrantStandIn, both: GrpcStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.index.server.nodes._UNKNOWN_FOR_S", 0.3)
+    index = made(standin.url, protocol="auto", grpc_port=both.port)
+    index.ensure(SPEC, create=True)
+    standin.faults.append(Fault(503))
+    standin.requests.clear()
+    for _ in range(5):
+        assert index.count() == 0
+    assert standin.requests.count("GET /") == 0  # the only one got the fault
+    assert not both.calls
+    time.sleep(0.3)
+    assert index.count() == 0
+    assert both.calls == ["HealthCheck", "count"]
+    index.close()
+
+
+@pytest.mark.parametrize(("seconds", "least"), [((1.0, 5.0), 1.0), ((5.0, 1.0), 1.0), ((None, 2.0), 2.0), ((2.0, None), 2.0)])
+def test_time_that_is_given_twice_is_the_shorter_one(seconds: tuple[float | None, float | None], least: float) -> None:
+    with within(seconds[0]), within(seconds[1]):
+        assert left_of(None) == left_of(9.0) == least
+        assert left_of(0.5) == 0.5
+    with within(-1.0):
+        left = left_of(5.0)
+        assert left is not None
+        assert 0 < left < 0.1
 
 
 def test_no_request_waits_for_an_acknowledgement(standin: QdrantStandIn, both: GrpcStandIn) -> None:

@@ -3,6 +3,7 @@
 All of them hold the same collections. One is asked until it fails; it is then left out for a while, and the next one is asked.
 """
 
+import math
 import threading
 import time
 import warnings
@@ -38,6 +39,7 @@ _QUICK = _READS | {
 }
 _FEW = 10  # points of a quick write, such as a writer's claim
 _PROBED_S = 1.0  # what a firewall that says nothing costs, once
+_UNKNOWN_FOR_S = 5.0  # after it could not be found out what is spoken; REST is, until then
 _LEFT_OUT_S, _LONGEST_LEFT_OUT_S, _DOUBLED_AT_MOST = 5.0, 60.0, 10
 _SERVER_ERROR, _LATER = 500, {408, 425, 429}
 _NOT_READY = {502, 503, 504}
@@ -121,11 +123,16 @@ class Node:
         self._one_at_a_time = threading.Lock()
         self.failures = 0  # in a row
         self.left_out_until = 0.0
+        self._unknown_until = 0.0  # whether it speaks gRPC
 
     def ask(self, name: str, /, *args: Any, **options: Any) -> Any:
         """Carry out a method of the client."""
-        remote = self._of_points() if name in _READS | _WRITES and not _rest_alone.get() else self.rest
-        return getattr(remote, name)(*args, **options)
+        if name not in _READS | _WRITES or _rest_alone.get():
+            return getattr(self.rest, name)(*args, **options)
+        started, whole = time.monotonic(), left_of(None)
+        remote = self._of_points(None if whole is None else whole / 2)  # the request itself needs some
+        with within(None if whole is None else whole - (time.monotonic() - started)):
+            return getattr(remote, name)(*args, **options)
 
     def files(self, timeout_s: float) -> httpx.Client:
         """A client for answers of any size, which may take so long to begin; to be closed."""
@@ -143,7 +150,8 @@ class Node:
 
     def spoken(self) -> str:
         """What is spoken with it, for people; found out now, if it is not known yet."""
-        self._of_points()
+        self._unknown_until = 0.0
+        self._of_points(None)
         if self.over_grpc:
             return f"points over gRPC (port {self.grpc_port}), the rest over REST"
         return f"REST ({self.reason})" if self.reason else "REST"
@@ -160,34 +168,50 @@ class Node:
             if remote is not None:
                 remote.close()
 
-    def _of_points(self) -> QdrantRemote:
+    def _of_points(self, seconds: float | None) -> QdrantRemote:
+        """What points go over; if that is to be found out first, in so many seconds, or in as many as it takes."""
         if self.grpc_port is None or self.over_grpc is False:
             return self.rest
-        with self._one_at_a_time:
+        if self.over_grpc and self._grpc is not None:
+            return self._grpc
+        if not self.over_grpc and time.monotonic() < self._unknown_until:
+            return self.rest
+        started = time.monotonic()
+        if not self._one_at_a_time.acquire(timeout=-1 if seconds is None or self.over_grpc else seconds):
+            return self.rest
+        try:
             if self._grpc is None:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # a key without TLS was warned of
                     self._grpc = _OverGrpc(**self._options(), prefer_grpc=True, grpc_port=self.grpc_port)
-            if self.over_grpc is None:
-                self.over_grpc, self.reason = self._found_out()
+            if self.over_grpc is None and time.monotonic() >= self._unknown_until:
+                left = math.inf if seconds is None else seconds - (time.monotonic() - started)
+                self.over_grpc, self.reason = self._found_out(min(left, 2 * _PROBED_S))
+                self._unknown_until = time.monotonic() + _UNKNOWN_FOR_S
             return self._grpc if self.over_grpc else self.rest
+        finally:
+            self._one_at_a_time.release()
 
-    def _found_out(self) -> tuple[bool | None, str]:
-        """Whether the same server speaks gRPC, and if not, why; None if it cannot be said now."""
+    def _found_out(self, seconds: float) -> tuple[bool | None, str]:
+        """Whether the same server speaks gRPC, and if not, why; None if it cannot be said now, or not in so many seconds."""
         assert self._grpc is not None  # noqa: S101  # made by whoever calls this
+        ends = time.monotonic() + seconds
         try:
-            with within(_PROBED_S):
+            with within(min(_PROBED_S, seconds)):
                 version = self.rest.info().version
         except Exception as error:
             status = getattr(error, "status_code", None) or 0
             if isinstance(error, UnexpectedResponse | ValueError) and status < _SERVER_ERROR and status not in _LATER:
                 return False, "its version is not told, by which the gRPC port would be known to be its own"
             return None, "it does not answer now"
+        left = min(_PROBED_S, max(ends - time.monotonic(), 0.0))
         try:
-            told = self._grpc.grpc_root.HealthCheck(HealthCheckRequest(), timeout=_PROBED_S)
+            told = self._grpc.grpc_root.HealthCheck(HealthCheckRequest(), timeout=left)
         except grpc.RpcError as error:
-            code = error.code().name if isinstance(error, grpc.Call) else type(error).__name__
-            return False, f"no gRPC at port {self.grpc_port}: {code}"
+            code = error.code() if isinstance(error, grpc.Call) else None
+            if code == grpc.StatusCode.DEADLINE_EXCEEDED and left < _PROBED_S:
+                return None, f"no answer over gRPC at port {self.grpc_port} in {left * 1000:.0f} ms"
+            return False, f"no gRPC at port {self.grpc_port}: {code.name if code else type(error).__name__}"
         if told.version != version:
             return False, f"at port {self.grpc_port} another server answers, of version {told.version or 'unknown'}"
         return True, ""

@@ -17,6 +17,7 @@ from search.network.transport import Clock, keep_to
 
 LARGEST_ANSWER = 100_000_000  # bytes; a page of 256 passages with vectors and much metadata has some 40 MB
 _LONGEST_WAIT_S = 86_400
+_SHORTEST_S = 0.001  # none would mean no limit to some
 _PLAIN = {"", "identity"}
 
 
@@ -25,8 +26,11 @@ _within: ContextVar[float | None] = ContextVar("within", default=None)  # second
 
 @contextmanager
 def within(seconds: float | None) -> Iterator[None]:
-    """Give the requests of a context no more than so many seconds each; None: as many as they have anyway."""
-    before = _within.set(seconds)
+    """Give the requests of a context no more than so many seconds each; None: as many as they have anyway.
+
+    In a context that gives fewer already, it stays at those.
+    """
+    before = _within.set(None if (left := left_of(seconds)) is None else max(left, _SHORTEST_S))
     try:
         yield
     finally:
@@ -35,8 +39,7 @@ def within(seconds: float | None) -> Iterator[None]:
 
 def left_of(seconds: float | None) -> float | None:
     """So many seconds, or fewer if the context gives fewer; None for any number."""
-    bound = _within.get()
-    return bound if seconds is None else min(seconds, bound or seconds)
+    return min((one for one in (seconds, _within.get()) if one is not None), default=None)
 
 
 class AnswerRefusedError(Exception):
