@@ -81,8 +81,7 @@ def unfinished(into: Path) -> Iterator[Path]:
         IndexRejected: there is one of that name, or it cannot be made.
         IndexFull: this machine has no room for what is written into it.
     """
-    if into.exists():
-        raise IndexRejected(f"{into} is there already; name a folder that is not")
+    check_absent(into)
     folder = into.with_name(f"{into.name}.unfinished")
     shutil.rmtree(folder, ignore_errors=True)  # what an interrupted one left
     try:
@@ -93,6 +92,20 @@ def unfinished(into: Path) -> Iterator[Path]:
         raise not_written(into, error) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def check_absent(into: Path) -> None:
+    """Refuse a folder that a snapshot cannot become.
+
+    Raises:
+        IndexRejected: there is something of that name, or nothing can be.
+    """
+    try:
+        there = into.exists()
+    except OSError as error:  # its name is too long, say
+        raise not_written(into, error) from error
+    if there:
+        raise IndexRejected(f"{into} is there already; name a folder that is not")
 
 
 def not_written(into: Path, error: OSError) -> IndexFull | IndexRejected:

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from search.errors import (
     IndexUnreachable,
     InvalidSettings,
 )
-from search.index.manifests import read_manifest
+from search.index.manifests import StoredFile, read_manifest
 from search.searcher import Searcher, open_search
 from search.settings import Settings
 
@@ -423,6 +424,45 @@ def test_where_an_embedded_collection_cannot_be_copied_to(opened: Opened, tmp_pa
                 searcher.collections.restore(tmp_path / "made" / "here" / "snapshot", name)
         assert searcher.collections.names() == ["documents"]
         assert not list((tmp_path / "data" / "snapshots").glob("*"))
+
+
+@pytest.mark.parametrize("engine", ["edge", "server"])
+def test_a_name_that_no_folder_can_have(engine: str, standin: QdrantStandIn, opened: Opened, tmp_path: Path) -> None:
+    with opened(standin if engine == "server" else None) as searcher:
+        searcher.ingest(TEXTS[:1])
+        searcher.index.close()
+        for folder in (tmp_path / ("x" * 300), tmp_path / ("x" * 300) / "snapshot", tmp_path / ("x" * 250)):
+            with pytest.raises(IndexRejected, match=r"no snapshot can be written to .*; name another place"):
+                searcher.collections.snapshot("documents", folder)
+    assert not list(tmp_path.glob("x*"))
+
+
+@pytest.mark.parametrize("broken", ["collection.json", "largest"])
+def test_an_embedded_collection_that_cannot_be_opened_is_not_brought_back(broken: str, opened: Opened, tmp_path: Path) -> None:
+    """Though each file is as it was written: neither it nor its aliases stay."""
+    folder, spoiled = tmp_path / "snapshot", tmp_path / "spoiled"
+    with opened(None) as searcher:
+        searcher.ingest(TEXTS)
+        searcher.index.close()
+        collections = searcher.collections
+        collections.switch("live", "documents")
+        collections.snapshot("documents", folder)
+        shutil.copytree(folder, spoiled)
+        files = [file for file in spoiled.rglob("*") if file.is_file() and file.name not in {"collection.json", "snapshot.json"}]
+        for file in [spoiled / broken] if broken == "collection.json" else files:
+            file.write_bytes(b"spoiled")
+        told = json.loads((spoiled / "snapshot.json").read_text())
+        told["files"] = [asdict(StoredFile.of(spoiled, one["path"])) for one in told["files"]]
+        (spoiled / "snapshot.json").write_text(json.dumps(told))
+        collections.unalias("live")
+        collections.drop("documents")
+        with pytest.raises(IndexFailure):
+            collections.restore(spoiled)
+        assert (collections.names(), collections.aliases()) == ([], {})
+        assert not list((tmp_path / "data" / "collections").glob("*"))
+        assert collections.restore(folder) == ("documents", 30, ("live",))
+    with opened(None) as searcher:
+        assert len(held(searcher)) == 30
 
 
 def test_there_is_none_of_memory(tmp_path: Path, model_folder: Path) -> None:

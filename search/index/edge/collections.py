@@ -1,8 +1,9 @@
 """The collections in a data folder of Qdrant Edge."""
 
+import contextlib
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import chain, count
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from search.index.contract import VectorIndex
 from search.index.edge.folder import DataFolder, describe, full_disk, make_private, read_description, read_spec
 from search.index.edge.index import EdgeIndex
 from search.index.manifests import NAME as MANIFEST
-from search.index.manifests import Manifest, StoredFile, checked_files, existing, not_written, read_manifest, written
+from search.index.manifests import Manifest, StoredFile, check_absent, checked_files, existing, not_written, read_manifest, written
 from search.settings import StorageSettings, checked_collection
 
 
@@ -140,9 +141,7 @@ class EdgeCollections:
         try:
             if self._data.is_open(name):
                 raise IndexBusy(f"collection {name!r} is open in this process; close the searcher that uses it")
-            folder = self._data.collections / name
-            (folder / "collection.json").unlink(missing_ok=True)  # first, so that a half-removed one counts as never finished
-            shutil.rmtree(folder)
+            self._remove(name, ())
         finally:
             self._data.let_go()
 
@@ -156,8 +155,8 @@ class EdgeCollections:
             IndexRejected: there is such a folder.
         """
         folder = self._folder(name)
-        if into is not None and into.exists():
-            raise IndexRejected(f"{into} is there already; name a folder that is not")
+        if into is not None:
+            check_absent(into)
         self._data.hold()
         try:
             if self._data.is_open(folder.name):
@@ -190,7 +189,7 @@ class EdgeCollections:
         """Make a collection of a copy.
 
         Raises:
-            IndexRejected: the copy is not whole, is of a server, or the name is taken.
+            IndexRejected: the copy is not whole, is of a server, cannot be opened, or the name is taken.
             IndexBusy: the data folder is in use.
             IndexFull: the disk has no room for it.
         """
@@ -219,12 +218,27 @@ class EdgeCollections:
                 ) from error
             finally:
                 shutil.rmtree(coming, ignore_errors=True)
-            free = [alias for alias in manifest.aliases if alias not in {*self.names(), *self.aliases()}]
-            for alias in free:
-                self.switch(alias, name)
+            free = tuple(alias for alias in manifest.aliases if alias not in {*self.names(), *self.aliases()})
+            try:
+                for alias in free:
+                    self.switch(alias, name)
+                points = self.info(name, exact=True).points
+            except BaseException:
+                with contextlib.suppress(Exception):  # what went wrong before counts
+                    self._remove(name, free)
+                raise
         finally:
             self._data.let_go()
-        return Restored(name, self.info(name, exact=True).points, tuple(free))
+        return Restored(name, points, free)
+
+    def _remove(self, name: str, aliases: Sequence[str]) -> None:
+        """Take a collection away, with aliases of it."""
+        kept = {alias: known for alias, known in self._data.aliases().items() if alias not in aliases}
+        if kept != self._data.aliases():
+            self._data.write_aliases(kept)
+        folder = self._data.collections / name
+        (folder / "collection.json").unlink(missing_ok=True)  # first, so that a half-removed one counts as never finished
+        shutil.rmtree(folder)
 
     def _free_name(self, name: str) -> Path:
         """A folder among the snapshots that does not exist, though two are made in a second, or the clock was set back."""
