@@ -227,7 +227,7 @@ def test_a_restoring_that_was_killed_is_begun_anew(cluster: QdrantStandIn, opene
 def test_a_restored_collection_is_nobodys_leftover(cluster: QdrantStandIn, opened: Opened, tmp_path: Path) -> None:
     """Whatever its metadata, which the server merges: that of another program's has no purpose."""
     mark = {"purpose": "a snapshot is being restored by process 1 on elsewhere since yesterday"}
-    for number, metadata in enumerate(({"team": "sales"}, {}, None, mark)):
+    for number, metadata in enumerate(({"team": "sales"}, {}, None, mark, {"purpose": None})):
         with opened(cluster, shards=3) as searcher:
             collections, name, folder = searcher.collections, f"restored{number}", tmp_path / f"snapshot{number}"
             searcher.ingest(TEXTS)
@@ -257,7 +257,7 @@ def test_two_restorings_under_one_name_do_not_undo_each_other(cluster: QdrantSta
                 seen.append(str(refused.value))
             return shard_file(*asked)
 
-        cluster.shard_file = meanwhile  # type: ignore[method-assign]
+        cluster.shard_file = meanwhile  # type: ignore[assignment, method-assign]
         assert searcher.collections.restore(tmp_path / "snapshot", "restored").points == 30
         assert f"is being restored by process {os.getpid()} on " in seen[1]
         assert held(searcher.beside("restored")) == held(searcher)
@@ -278,7 +278,7 @@ def test_one_that_fails_leaves_what_another_one_made_in_its_place(cluster: Qdran
                 return 500, "planted"
             return shard_file(*asked)
 
-        cluster.shard_file = meanwhile  # type: ignore[method-assign]
+        cluster.shard_file = meanwhile  # type: ignore[assignment, method-assign]
         with pytest.raises(IndexFaulted, match="planted"):
             searcher.collections.restore(tmp_path / "snapshot", "restored")
         assert searcher.collections.info("restored").points == 30
@@ -320,7 +320,7 @@ def test_a_snapshot_of_what_is_written_to_comes_back(cluster: QdrantStandIn, ope
                 assert second.ingest(changed).changed == 30
             return told
 
-        cluster.shard_file = meanwhile  # type: ignore[method-assign]
+        cluster.shard_file = meanwhile  # type: ignore[assignment, method-assign]
         searcher.collections.snapshot("documents", folder)
         assert begun == [True]
         cluster.shard_file = shard_file  # type: ignore[method-assign]
@@ -339,7 +339,7 @@ def test_a_snapshot_of_what_is_written_to_comes_back(cluster: QdrantStandIn, ope
             cluster.ailing_upload = asked[1] == 0
             return took(*asked)
 
-        cluster._take_in = taken_in  # type: ignore[method-assign]
+        cluster._take_in = taken_in  # type: ignore[assignment, method-assign]
         with pytest.raises(IndexFaulted, match=r"the nodes do not count alike .* so 'restored' was removed again"):
             searcher.collections.restore(folder, "restored")
 
@@ -361,7 +361,7 @@ def test_who_writes_while_a_snapshot_is_taken(writer: str, cluster: QdrantStandI
             return shard_file(*asked)
 
         some = next(iter(searcher.index.scroll())).id
-        cluster.shard_file = meanwhile  # type: ignore[method-assign]
+        cluster.shard_file = meanwhile  # type: ignore[assignment, method-assign]
         with claimed:
             searcher.collections.snapshot("documents", folder)
         assert read_manifest(folder).details["written_meanwhile"] is True
@@ -500,7 +500,8 @@ def test_the_commands(engine: str, cluster: QdrantStandIn, tmp_path: Path) -> No
 
 
 def test_the_command_says_that_it_was_written_to_meanwhile(cluster: QdrantStandIn, opened: Opened, tmp_path: Path) -> None:
-    where = {"SEARCH_INDEX__ENGINE": "qdrant", "SEARCH_INDEX__URL": cluster.url, "SEARCH_INDEX__URLS": json.dumps(cluster.urls[1:])}
+    where: dict[str, Any] = {"SEARCH_INDEX__ENGINE": "qdrant", "SEARCH_INDEX__URL": cluster.url}
+    where["SEARCH_INDEX__URLS"] = json.dumps(cluster.urls[1:])
     with opened(cluster) as searcher:
         searcher.ingest(TEXTS)
         for folder in (tmp_path / "quiet", tmp_path / "busy"):

@@ -204,7 +204,7 @@ class Node:
             if isinstance(error, UnexpectedResponse | ValueError) and status < _SERVER_ERROR and status not in _LATER:
                 return False, "its version is not told, by which the gRPC port would be known to be its own"
             return None, "it does not answer now"
-        left = min(_PROBED_S, max(ends - time.monotonic(), 0.0))
+        left = left_of(min(_PROBED_S, max(ends - time.monotonic(), 0.0))) or 0.0
         try:
             told = self._grpc.grpc_root.HealthCheck(HealthCheckRequest(), timeout=left)
         except grpc.RpcError as error:

@@ -102,12 +102,11 @@ def restore(client: ServerClient, manifest: Manifest, folder: Path, name: str) -
         raise IndexRejected(f"{folder} holds shards {sorted(files)} of {config.params.shard_number}, so it is not a whole snapshot")
     now = datetime.now(UTC).isoformat()  # to the microsecond, so that no two are called alike
     mark = f"{_UNFINISHED} by process {os.getpid()} on {socket.gethostname()} since {now}"
-    metadata = {"purpose": "", **(config.metadata or {})}  # the server keeps what is not named
-    if being_restored(config):
-        metadata["purpose"] = ""
+    purpose = "" if being_restored(config) else (config.metadata or {}).get("purpose") or ""
+    metadata = {**(config.metadata or {}), "purpose": purpose}  # the server would keep what is not named
     with translated(f"the Qdrant server at {location}"):
         _create(client, name, config, mark)
-        ours = {mark}
+        ours = [mark]
         try:
             for field, one in manifest.details["payload_schema"].items():
                 schema = models.PayloadIndexInfo.model_validate({"points": 0, **one})
@@ -115,7 +114,7 @@ def restore(client: ServerClient, manifest: Manifest, folder: Path, name: str) -
             parts = _sent_in(client, name, files, location)
             _wait_until_active(client, name, parts)
             points = _checked(client, name, manifest, parts)
-            ours.add(metadata["purpose"])
+            ours.append(purpose)
             client.update_collection(name, metadata=metadata)
             aliases = _led_there(client, name, manifest.aliases)
         except BaseException:
@@ -206,7 +205,7 @@ def _led_there(client: ServerClient, name: str, wanted: Sequence[str]) -> tuple[
     return free
 
 
-def _removed(client: ServerClient, name: str, purposes: set[str]) -> None:
+def _removed(client: ServerClient, name: str, purposes: Sequence[Any]) -> None:
     """Remove a collection, and its aliases with it, if it is still the one that was made here."""
     if (client.get_collection(name).config.metadata or {}).get("purpose") in purposes:
         client.delete_collection(name)
