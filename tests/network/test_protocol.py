@@ -112,11 +112,11 @@ def test_a_firewall_that_says_nothing_costs_a_second_once(standin: QdrantStandIn
         index = made(standin.url, protocol="auto", grpc_port=port)
         index.ensure(SPEC, create=False)
         started = time.monotonic()
-        assert index.query(Query(VECTOR, timeout_s=0.3), 5) == []  # over REST, in the time that is left
-        assert time.monotonic() - started < 0.4
-        started = time.monotonic()
-        index.query(Query(VECTOR, timeout_s=0.3), 5)
-        assert time.monotonic() - started < 0.1  # what is not known is not asked again at once
+        assert index.query(Query(VECTOR, timeout_s=0.6), 5) == []  # over REST, in the time that is left
+        assert time.monotonic() - started < 0.7
+        standin.requests.clear()
+        index.query(Query(VECTOR, timeout_s=0.6), 5)
+        assert "GET /" not in standin.requests  # what is not known is not asked again at once
         node = index._client.nodes.nodes[0]  # type: ignore[attr-defined]
         assert node.over_grpc is None
         assert node.spoken() == f"REST (no gRPC at port {port}: DEADLINE_EXCEEDED)"  # with all the time that it takes
@@ -131,8 +131,8 @@ def test_to_find_out_takes_no_more_than_the_budget(standin: QdrantStandIn, both:
     standin.requests.clear()
     standin.faults.append(Fault(delay_s=2))
     started = time.monotonic()
-    assert index.query(Query(VECTOR, timeout_s=0.3), 5) == []
-    assert time.monotonic() - started < 0.35
+    assert index.query(Query(VECTOR, timeout_s=0.6), 5) == []
+    assert time.monotonic() - started < 0.7
     assert both.calls == []
     index.close()
 
@@ -143,8 +143,8 @@ def test_one_who_has_little_time_does_not_wait_for_whoever_finds_out(standin: Qd
     node = index._client.nodes.nodes[0]  # type: ignore[attr-defined]
     with node._one_at_a_time:
         started = time.monotonic()
-        index.query(Query(VECTOR, timeout_s=0.3), 5)
-        assert time.monotonic() - started < 0.3
+        index.query(Query(VECTOR, timeout_s=0.6), 5)
+        assert time.monotonic() - started < 0.6
     assert index.count() == 0
     assert node.over_grpc
     index.close()
