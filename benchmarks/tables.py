@@ -50,6 +50,16 @@ def startup() -> str:
     return "\n".join(["| command | seconds, median · least | peak memory, MB |", "|---|---|---|", *rows])
 
 
+def documentation() -> str:
+    """How many questions about others' documentation have an answer first."""
+    figures = _figures("documentation")
+    rows = []
+    for name, corpus in [*figures["corpora"].items(), ("together", figures)]:
+        first = [corpus["answered first"][run] for run in ("dense", "hybrid", "hybrid, reranked")]
+        rows.append(f"| {name} | {corpus['questions']} | {' | '.join(map(str, first))} |")
+    return "\n".join(["| corpus | questions | vectors | vectors and words | reranked |", "|---|---|---|---|---|", *rows])
+
+
 def context() -> str:
     """How often the passage that answers a question is in its context, and in plain passages of as many tokens."""
     kinds = _figures("context")["kinds"]
@@ -108,4 +118,4 @@ def _signed(value: float) -> str:
 
 
 if __name__ == "__main__":
-    print(quality(), depth(), startup(), context(), dedupe(), sep="\n\n")
+    print(quality(), depth(), startup(), documentation(), context(), dedupe(), sep="\n\n")
