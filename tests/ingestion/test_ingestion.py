@@ -155,21 +155,27 @@ def test_a_server_that_fails_midway_loses_nothing(fault: Fault, standin: QdrantS
 
 
 KILLED = """
-import os, sys
+import os, sys, time
 from search import Document, Settings, open_search
 version = sys.argv[2]
 documents = [
     Document(id=str(i), text=f"Document {i}, version {version}. " + "A sentence about nothing. " * (i * 7 % 12)) for i in range(400)
 ]
+def report(progress):
+    print(progress.chunks, flush=True)
+    if len(sys.argv) > 3 and progress.chunks >= int(sys.argv[3]):
+        time.sleep(.1)  # while what was embedded is written by another thread: a tiny model would be done before the signal comes
+
 with open_search(Settings(data_dir=sys.argv[1], chunking={"tokens": 30, "overlap": 0})) as searcher:
-    searcher.ingest(documents, on_progress=lambda progress: print(progress.chunks, flush=True))
+    searcher.ingest(documents, on_progress=report)
 """
 
 
 def run_version(data_dir: Path, version: str, model: Path, kill_after: int | None = None) -> None:
     """Ingest one version of the documents; kill -9 once this many passages are written."""
     environment = {**os.environ, "SEARCH_EMBEDDER__MODEL": str(model), "SEARCH_THREADS": "1"}
-    with apart.python(KILLED, data_dir, version, environment=environment) as process:
+    last = () if kill_after is None else (kill_after,)
+    with apart.python(KILLED, data_dir, version, *last, environment=environment) as process:
         for line in process.stdout:
             if kill_after is not None and int(line) >= kill_after:
                 time.sleep(random.random() * 0.05)  # noqa: S311  # anywhere in the work that follows
