@@ -24,6 +24,10 @@ _MOST = 20  # passages in an answer, which an assistant has to read
 _LONGEST = 100_000  # characters of a document
 _LONGEST_NAME = 80  # of an argument, in messages
 _MOST_TOKENS = 100_000
+_Filter = Annotated[dict[str, Any] | None, Field(description="A Qdrant filter over metadata.… and other fields.")]
+_Retrieval = Annotated[
+    Retrieval | None, Field(description="By meaning (dense) or by exact words (lexical) alone; left out, by both.")
+]
 _SOURCE = ("number", "document_id", "title", "headings", "page", "start", "end")  # what tells where a number leads
 
 
@@ -87,10 +91,8 @@ class _Tools:
         self,
         query: Annotated[str, Field(description="A question or a few words, in plain language.")],
         limit: Annotated[int, Field(ge=1, le=_MOST, description="Passages wanted.")] = 5,
-        filter: Annotated[dict[str, Any] | None, Field(description="A Qdrant filter over metadata.… and other fields.")] = None,
-        retrieval: Annotated[
-            Retrieval | None, Field(description="By meaning (dense) or by exact words (lexical) alone; left out, by both.")
-        ] = None,
+        filter: _Filter = None,
+        retrieval: _Retrieval = None,
     ) -> dict[str, Any]:
         """Find the passages that answer a question best: retrieved by meaning and by words, then reranked."""
         with _tool_errors():
@@ -98,7 +100,7 @@ class _Tools:
         return {
             "passages": [_passage(hit) for hit in result.hits],
             "reranking": result.rerank_status,
-            "notes": [note for note in (_reason(result), *result.warnings) if note],
+            "notes": _notes(result),
         }
 
     def context(
@@ -107,10 +109,8 @@ class _Tools:
         max_tokens: Annotated[
             int | None, Field(ge=1, le=_MOST_TOKENS, description="For all of the text; left out, as many as is usual here.")
         ] = None,
-        filter: Annotated[dict[str, Any] | None, Field(description="A Qdrant filter over metadata.… and other fields.")] = None,
-        retrieval: Annotated[
-            Retrieval | None, Field(description="By meaning (dense) or by exact words (lexical) alone; left out, by both.")
-        ] = None,
+        filter: _Filter = None,
+        retrieval: _Retrieval = None,
     ) -> dict[str, Any]:
         """Get the passages to answer a question from as one text, within a budget of tokens; cite each by its number, as in [3]."""
         with _tool_errors():
@@ -122,7 +122,7 @@ class _Tools:
             "counted_by": made.counted_by,
             "sources": [{name: getattr(one, name) for name in _SOURCE} for one in made.sources],
             "left_out": [{"document_id": one.document_id, "reason": one.words} for one in made.left_out],
-            "notes": [note for note in (_reason(result), *result.warnings) if note],
+            "notes": _notes(result),
         }
 
     def get_document(
@@ -185,6 +185,10 @@ def _tool(function: Callable[..., Any], annotations: ToolAnnotations) -> Tool:
     tool.fn_metadata.arg_model = Arguments
     tool.parameters = Arguments.model_json_schema(by_alias=True)  # which says so beforehand, too
     return tool
+
+
+def _notes(result: SearchResult) -> list[str]:
+    return [note for note in (_reason(result), *result.warnings) if note]
 
 
 def _reason(result: SearchResult) -> str:

@@ -21,15 +21,17 @@ if TYPE_CHECKING:
     from search.query.options import GroupBy
 
 
+FilterJson = Annotated[str | None, typer.Option(help="A Qdrant filter as JSON.", show_default=False)]
+MinScore = Annotated[float | None, typer.Option(help="Least probability of being relevant, 0 to 1.", show_default="any")]
+
+
 def query(
     text: Annotated[str, typer.Argument(help="What to look for.")],
     limit: Limit = None,
     depth: Depth = None,
-    filter: Annotated[str | None, typer.Option(help="A Qdrant filter as JSON.", show_default=False)] = None,
+    filter: FilterJson = None,
     budget_ms: Annotated[float | None, typer.Option(help="Milliseconds; what is not reranked by then says so.")] = None,
-    min_score: Annotated[
-        float | None, typer.Option(help="Least probability of being relevant, 0 to 1.", show_default="any")
-    ] = None,
+    min_score: MinScore = None,
     group_by: Annotated[
         str | None, typer.Option(help='"document" shows of each document its best passage only.', show_default="all passages")
     ] = None,
@@ -72,10 +74,8 @@ def context(
     form: Annotated[Form, typer.Option(help="messages: for a chat endpoint, with a prompt that asks for citations.")] = "text",
     limit: Annotated[int | None, typer.Option(help="Passages considered.", show_default="depth")] = None,
     depth: Depth = None,
-    filter: Annotated[str | None, typer.Option(help="A Qdrant filter as JSON.", show_default=False)] = None,
-    min_score: Annotated[
-        float | None, typer.Option(help="Least probability of being relevant, 0 to 1.", show_default="any")
-    ] = None,
+    filter: FilterJson = None,
+    min_score: MinScore = None,
     retrieval: RetrievalMode = None,
     data_dir: DataDir = None,
     collection: Collection = None,
@@ -125,7 +125,7 @@ def _tell(made: Context, result: "SearchResult") -> None:
 def explain(
     text: Annotated[str | None, typer.Argument(metavar="QUERY", help="What to look for.", show_default=False)] = None,
     depth: Depth = None,
-    filter: Annotated[str | None, typer.Option(help="A Qdrant filter as JSON.", show_default=False)] = None,
+    filter: FilterJson = None,
     save: Annotated[Path | None, typer.Option(help="Write a trace, to be replayed.", show_default=False)] = None,
     replay: Annotated[Path | None, typer.Option(help="Rank a trace's candidates again.", show_default=False)] = None,
     changes: Annotated[str, typer.Option("--with", metavar="SETTINGS", help='Such as "reranker.weight=1 depth=10".')] = "",
