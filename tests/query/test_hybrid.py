@@ -568,15 +568,14 @@ def test_chinese_is_found_from_a_clean_clone(data: Path, tmp_path: Path, *, in_f
     dataset = load_dataset(data / "evaluate" / "xquad-zh", None)
     if not in_full:
         some = list(dataset.queries)[::12]
-        judged = {document for one in some for document in dataset.qrels[one]}
-        documents = tuple(one for one in dataset.documents if one.id in judged)
-        queries, qrels = {one: dataset.queries[one] for one in some}, {one: dataset.qrels[one] for one in some}
-        dataset = replace(dataset, documents=documents, queries=queries, qrels=qrels)
+        dataset = replace(
+            dataset, queries={one: dataset.queries[one] for one in some}, qrels={one: dataset.qrels[one] for one in some}
+        )
     settings = Settings(data_dir=tmp_path)
     embedder = build_embedder(settings)
     with closing(build_corpus_index(settings, dataset.corpus_hash, embedder)) as index:
         means = evaluate(dataset, embedder, index, [], lexical=WORDS).means
-    assert means["retrieval"]["nDCG@10"] >= (0.93 if in_full else 0.95)  # of 240 texts, and of 98
+    assert means["retrieval"]["nDCG@10"] >= 0.93
 
 
 def test_an_evaluation_compares_every_way_to_find_candidates(tmp_path: Path) -> None:
