@@ -236,6 +236,33 @@ def test_parts_that_are_held_directly_say_that_they_are_the_parents(models: dict
         assert "of which this one is a fork; load it again" in error
 
 
+GARBAGE = """
+import gc
+import onnxruntime
+options = onnxruntime.SessionOptions()
+options.intra_op_num_threads = 4
+cycle = [onnxruntime.InferenceSession(os.path.join(os.environ["SEARCH_RERANKER__MODEL"], "model.onnx"), options)]
+cycle.append(cycle)
+gc.disable()
+del cycle
+if (child := os.fork()) == 0:
+    gc.collect()
+    os._exit(0)
+for _ in range(300):
+    ended, status = os.waitpid(child, os.WNOHANG)
+    if ended:
+        break
+    time.sleep(.1)
+else:
+    os.kill(child, 9)
+print(status if ended else "hangs")
+"""
+
+
+def test_what_the_parent_had_not_collected_is_not_finalised_in_a_child(models: dict[str, str]) -> None:
+    assert run(OPEN + GARBAGE, models).strip() == "0"
+
+
 HOLD = """
 import sys
 from pathlib import Path

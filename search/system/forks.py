@@ -6,6 +6,7 @@ the parent's. So whatever holds such a thing says what to do in a child: lock an
 
 import contextlib
 import ctypes
+import gc
 import itertools
 import os
 import weakref
@@ -56,6 +57,8 @@ class Unusable:
 
 
 def _in_child() -> None:
+    if _watched:
+        gc.freeze()  # what was garbage in the parent stays: to finalise a model in a cycle would wait for its threads, too
     ancestors.insert(0, os.getppid())
     for holder in list(_watched.values()):
         try:
