@@ -134,7 +134,7 @@ def build_reranker(settings: Settings) -> "Reranker | None":
             return ChatReranker(
                 chosen.url,
                 chosen.model,
-                api_key=chosen.api_key.get_secret_value() if chosen.api_key else None,
+                api_key=chosen.key(),
                 weight=1.0 if chosen.weight is None else chosen.weight,
                 window=chosen.window,
                 stride=chosen.stride,
@@ -193,7 +193,7 @@ def build_collections(settings: Settings) -> "Collections":
 
             client = connect(
                 server.url,
-                api_key=server.api_key.get_secret_value() if server.api_key else None,
+                api_key=server.key(),
                 urls=server.urls,
                 protocol=server.spoken,
                 grpc_port=server.grpc_port,

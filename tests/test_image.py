@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
+from search.settings import ServerSettings
+
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
@@ -36,7 +38,7 @@ def test_images_are_pinned_and_the_service_runs_with_little() -> None:
         assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
         assert service["depends_on"] == {
             "qdrant": {"condition": "service_healthy"},
-            "settings": {"condition": "service_completed_successfully"},
+            "keys": {"condition": "service_completed_successfully"},
         }
         assert all(port.startswith("127.0.0.1:") for port in service["ports"])
     assert services["search-gpu"]["profiles"] == ["gpu"]
@@ -48,17 +50,44 @@ def test_images_are_pinned_and_the_service_runs_with_little() -> None:
 
 
 def test_the_server_is_asked_by_nobody_without_its_key() -> None:
-    """Nothing starts without one, no page may ask, and only who publishes its ports reaches it from this machine."""
+    """No page may ask, and only who publishes its ports reaches it from this machine."""
     server = compose()["services"]["qdrant"]
     key = server["environment"]["QDRANT__SERVICE__API_KEY"]
-    assert key.startswith("${QDRANT_API_KEY:?")
+    assert key == "${QDRANT_API_KEY:-}"
     assert server["environment"]["QDRANT__SERVICE__ENABLE_CORS"] == "false"
     assert "ports" not in server
-    for name in ("settings", "search", "search-gpu"):
-        assert compose()["services"][name]["environment"]["SEARCH_INDEX__API_KEY"] == key
+    for name in ("keys", "search", "search-gpu"):
+        service = compose()["services"][name]
+        assert service["environment"]["SEARCH_INDEX__API_KEY"] == key
+        assert service["environment"]["SEARCH_INDEX__API_KEY_FILE"] == "/keys/qdrant"
+        assert "keys:/keys:ro" in service["volumes"]
     published = compose("docker-compose.ports.yml")["services"]
     assert {name: set(what) for name, what in published.items()} == {"qdrant": {"ports"}}
     assert all(port.startswith("127.0.0.1:") for port in published["qdrant"]["ports"])
+
+
+def started(keys: Path, key: str = "") -> subprocess.Popen[str]:
+    """What the container of the server does when it starts, except that the server tells the key it was given."""
+    command = [part.replace("$$", "$").replace("/keys/", f"{keys}/") for part in compose()["services"]["qdrant"]["entrypoint"]]
+    environment = {"PATH": os.environ["PATH"], "QDRANT__SERVICE__API_KEY": key}
+    told = ["bash", "-c", 'echo "$QDRANT__SERVICE__API_KEY"']
+    return subprocess.Popen([*command, *told], env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+
+def test_a_first_start_makes_the_servers_key_and_all_nodes_have_the_same(tmp_path: Path) -> None:
+    nodes = [started(tmp_path) for _ in range(5)]
+    keys = {node.communicate()[0] for node in nodes}
+    assert [node.returncode for node in nodes] == [0] * 5
+    assert len(keys) == 1
+    key = keys.pop().strip()
+    assert re.fullmatch("[0-9a-f]{64}", key)
+    assert started(tmp_path).communicate()[0].strip() == key  # and keeps it
+    assert [file.name for file in tmp_path.iterdir()] == ["qdrant"]
+    assert (tmp_path / "qdrant").stat().st_mode & 0o777 == 0o644  # for the service, which is another user
+    assert ServerSettings(api_key_file=tmp_path / "qdrant").key() == key
+    assert started(tmp_path, "of .env").communicate()[0] == "of .env\n"
+    with started(tmp_path / "none") as elsewhere:
+        assert elsewhere.wait() != 0
 
 
 def test_a_cluster_is_three_of_the_same_server_and_may_lose_one(tmp_path: Path) -> None:
@@ -106,19 +135,30 @@ def test_the_server_is_of_a_version_that_was_tried_with_the_client() -> None:
     assert f"qdrant-client {client} " in (ROOT / "docker-compose.yml").read_text()
 
 
-@pytest.mark.parametrize("with_key", [True, False])
-def test_a_service_without_keys_fails_once_and_not_for_ever(with_key: bool, tmp_path: Path) -> None:  # noqa: FBT001
-    service = compose()["services"]["settings"]
+def test_a_first_start_makes_a_key_for_clients_and_shows_it_once(tmp_path: Path) -> None:
+    service = compose()["services"]["keys"]
     assert "restart" not in service
-    assert service["entrypoint"][0] == "python"
-    environment = {**os.environ, **service["environment"], "SEARCH_INDEX__API_KEY": "x", "SEARCH_SERVICE__HOST": "0.0.0.0"}  # noqa: S104
-    if with_key:
-        environment["SEARCH_SERVICE__API_KEYS"] = '{"website": {"sha256": "%s"}}' % ("0" * 64)
-    command = [sys.executable, *service["entrypoint"][1:], *service["command"]]
-    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == (0 if with_key else 1), done.stderr
-    assert done.stderr.count("\n") == (0 if with_key else 1)
-    assert ("make one with `search key NAME`" in done.stderr) is not with_key
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), **service["environment"], "SEARCH_SERVICE__HOST": "0.0.0.0"}  # noqa: S104
+    environment["SEARCH_INDEX__API_KEY"] = ""  # as Compose has it without one in .env
+
+    def start() -> subprocess.CompletedProcess[str]:
+        command = [str(BIN / "search"), *service["command"]]
+        return subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True)
+
+    shown = start().stdout
+    key = re.findall("sk_[A-Za-z0-9_-]{43}", shown)[0]
+    file = tmp_path / ".config/two-stage-search/search.toml"
+    assert str(file) in shown
+    again = start()
+    assert again.stdout == ""
+    assert again.stderr == "there are keys already: first\n"
+    script = (
+        "import sys; from search import Settings; from search.api.keys import Keys, check_listening; service = Settings().service; "
+        "check_listening(service); name, scopes = Keys(service.api_keys).scopes_of(sys.argv[1]); print(name, *sorted(scopes))"
+    )
+    command = [sys.executable, "-c", script, key]
+    let_in = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert let_in.stdout.split() == ["first", "search", "write"]
 
 
 @pytest.mark.parametrize("name", ["docker-compose.yml", "docker-compose.ports.yml", "docker-compose.cluster.yml"])

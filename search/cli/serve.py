@@ -19,7 +19,7 @@ from search.cli.options import AsJson, Collection, DataDir, load_settings, print
 from search.errors import InvalidQuery, InvalidSettings, SearchError, ServiceRefused, ServiceUnreachable
 from search.factory import needs_extra
 from search.searcher import open_search
-from search.settings import EdgeSettings, Scope, Settings
+from search.settings import EdgeSettings, Scope, Settings, add_to_own
 from search.system.posix import check_posix
 from search.system.terminal import note, show
 
@@ -139,23 +139,33 @@ def key(
         list[str] | None, typer.Option(help="search, write or admin; several times for several.", show_default="search")
     ] = None,
     *,
+    keep: Annotated[bool, typer.Option("--keep", help="Write its hash into your own file of settings, which lets it in.")] = False,
+    if_none: Annotated[bool, typer.Option("--if-none", help="Make none where the settings have keys already.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Make an API key: shown once, and the line of the settings that lets it in, with its hash only."""
     from search.api.keys import new_key
 
+    if if_none and (keys := load_settings(None, None).service.api_keys):
+        note(f"there are keys already: {', '.join(sorted(keys))}")
+        return
     scopes = scope or ["search"]
     if unknown := [value for value in scopes if value not in _SCOPES]:
         raise InvalidSettings(f"there is no scope {unknown[0]!r}; there are {', '.join(_SCOPES)}")
     if not name.replace("-", "").replace("_", "").isalnum():
         raise InvalidSettings(f"{name!r} cannot name a key; use letters, digits, hyphens and underscores")
     made, digest = new_key()
-    if as_json:
-        print_json({"name": name, "key": made, "sha256": digest, "scopes": scopes})
-        return
     section = f"[service.api_keys.{json.dumps(name, ensure_ascii=False)}]"  # quoted, as TOML has it for letters other than ASCII's
-    show(f"key, which is shown only now: {made}", "", "in a search.toml of yours:", "", section)
-    show(f'sha256 = "{digest}"', f"scopes = {json.dumps(scopes)}", "", "or, as the only one, in the environment:", "")
+    lines = [section, f'sha256 = "{digest}"', f"scopes = {json.dumps(scopes)}"]
+    file = add_to_own("\n".join(lines)) if keep else None
+    if as_json:
+        print_json({"name": name, "key": made, "sha256": digest, "scopes": scopes, **({"file": str(file)} if file else {})})
+        return
+    show(f"key, which is shown only now: {made}", "")
+    if file:
+        show(f"{file} lets it in ({', '.join(scopes)})")
+        return
+    show("in a search.toml of yours:", "", *lines, "", "or, as the only one, in the environment:", "")
     show(f"SEARCH_SERVICE__API_KEYS={json.dumps({name: {'sha256': digest, 'scopes': scopes}})}")
 
 

@@ -9,6 +9,7 @@ import io
 import json
 import os
 import re
+import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -51,6 +52,7 @@ from search.settings.sections import (
     ServiceSettings,
     StorageSettings,
 )
+from search.system.files import replace_file
 
 __all__ = [
     "COLLECTION_NAME",
@@ -219,6 +221,39 @@ class Settings(BaseSettings):
 def files_read(settings: Settings) -> list[SettingsFile]:
     """The files that settings as these are read from here, of those that are there."""
     return [file for file in settings_files(settings.config, _config_home()) if file.path.is_file()]
+
+
+def add_to_own(section: str) -> Path:
+    """Write a further section into the user's own file of settings, and make that where there is none.
+
+    Args:
+        section: as TOML has it, with its heading.
+
+    Returns:
+        The file, which only the user may read.
+
+    Raises:
+        InvalidSettings: the file cannot be read or written, has the section already, or others may write it; or there is nowhere to
+            keep one. It is as it was.
+    """
+    home = _config_home()
+    if home is None:
+        raise InvalidSettings("there is no home folder to keep settings in: set HOME or XDG_CONFIG_HOME")
+    own = settings_files(None, home)[-1]
+    if own.reason:
+        raise InvalidSettings(f"{own.path}: {own.reason}")
+    before = own.text() or ""
+    text = f"{before.rstrip()}\n\n{section}\n".lstrip()
+    try:
+        tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidSettings(f"{own.path} cannot get a further section, {section.splitlines()[0]}: {error}") from error
+    try:
+        own.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        replace_file(own.path.resolve(), text, mode=0o600)
+    except OSError as error:
+        raise InvalidSettings(f"{own.path} cannot be written: {error.strerror}") from error
+    return own.path
 
 
 def _config_home() -> Path | None:

@@ -21,6 +21,7 @@ DOTENV, TOML = Path(".env"), Path("search.toml")  # in the working folder
 _LARGEST = 1_000_000  # bytes
 _Name = tuple[str, ...]  # of a setting, section by section
 _URLS: tuple[_Name, ...] = (("index", "url"), ("index", "urls"), ("reranker", "url"), ("service", "traces_url"))
+_KEY_FILES: tuple[_Name, ...] = (("index", "api_key_file"), ("reranker", "api_key_file"))
 _ANYBODY = 0o002
 _MISSING = object()
 
@@ -135,11 +136,12 @@ def check_consent(sources: Sequence[Source]) -> None:
     keys = [(_effective([one], ("service", "api_keys"))[0], one[1]) for one in sources]  # of all sources together
     if others_reach_it or any(named and not (file and file.reason) for named, file in keys):  # by a proxy, or keys would be none
         opens += [("service", "api_keys", key) for named, _ in keys if isinstance(named, Mapping) for key in named]
-    for name in (*sends, *opens):
+    does = dict.fromkeys(sends, "sends texts to others") | dict.fromkeys(opens, "lets others in")
+    for name, deed in (does | dict.fromkeys(_KEY_FILES, "sends what is in a file to others")).items():
         value, file = _effective(sources, name)
         if file and file.reason and value:
             raise InvalidSettings(
-                f"{file.path} sets {'.'.join(name)}, which {'sends texts to others' if name in sends else 'lets others in'}, and "
+                f"{file.path} sets {'.'.join(name)}, which {deed}, and "
                 f"{file.reason}. If you want that, name a search.toml of yours (search --config FILE …, or SEARCH_CONFIG=FILE), or "
                 f"write the setting into {'your own file, ' + str(sources[-1][1].path) if sources[-1][1] else 'your own file'}, or "
                 f"into the environment (SEARCH_{'__'.join(name[:2]).upper()})"

@@ -19,10 +19,14 @@ from pydantic import (
 
 from search.context.values import MAX_TOKENS
 from search.documents import Fusion
+from search.errors import InvalidSettings
 from search.network.addresses import without_secrets
+from search.system.files import open_regular
 
 Device = Literal["auto", "cpu", "cuda"]
 ActiveDevice = Literal["cpu", "cuda"]  # what auto came to
+
+_LONGEST_KEY = 10_000  # characters; beyond that a file is no key's
 
 
 def _shown(value: Any) -> Any:
@@ -38,6 +42,39 @@ class _Section(BaseModel):
         """As pydantic shows a value, but no password in a URL."""
         for name, value in super().__repr_args__():
             yield name, _shown(value)
+
+
+class _WithKey(_Section):
+    """What is reached by a key, which stands here or in a file of its own."""
+
+    api_key: SecretStr | None = None
+    api_key_file: Path | None = Field(
+        None, description="A file that has the key in it, such as a secret that is mounted; without `api_key`."
+    )
+
+    def key(self) -> str | None:
+        """The key; None where there is none.
+
+        Raises:
+            InvalidSettings: the file cannot be read, or has no key in it.
+        """
+        if self.api_key:
+            return self.api_key.get_secret_value()
+        if self.api_key_file is None:
+            return None
+        try:
+            with open_regular(self.api_key_file.expanduser()) as stream:
+                key = stream.read(_LONGEST_KEY + 1).decode().strip()
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise InvalidSettings(
+                f"the key in {self.api_key_file} cannot be read: {reason}; api_key_file names the file"
+            ) from error
+        if not key or len(key) > _LONGEST_KEY:
+            raise InvalidSettings(
+                f"{self.api_key_file} holds {'no key' if not key else 'more than a key'}; api_key_file names the file"
+            )
+        return key
 
 
 class EmbedderSettings(_Section):
@@ -119,13 +156,12 @@ class CausalSettings(_Section):
     slice_size: PositiveInt = Field(8, description="Candidates scored between two looks at the clock, under a budget.")
 
 
-class ChatSettings(_Section):
+class ChatSettings(_WithKey):
     """A language model behind an OpenAI-compatible chat endpoint, which orders windows of passages."""
 
     kind: Literal["chat"] = "chat"
     url: str = Field(description="Up to /v1, such as http://127.0.0.1:8000/v1.")
     model: str
-    api_key: SecretStr | None = None
     weight: float | None = Field(None, ge=0, le=1, description="Share of the reranker in the ranking; None: 1.")
     window: int = Field(20, ge=2, description="Passages in one request.")
     stride: PositiveInt = Field(10, description="How far the window moves; less than the window.")
@@ -220,12 +256,11 @@ class EdgeSettings(_Section):
     )
 
 
-class ServerSettings(_Section):
+class ServerSettings(_WithKey):
     """A Qdrant server or cluster."""
 
     engine: Literal["qdrant"] = "qdrant"
     url: str = Field("http://127.0.0.1:6333", description="https:// for TLS.")
-    api_key: SecretStr | None = None
     urls: tuple[str, ...] = Field((), description="Of other nodes of the same cluster, asked where `url` does not answer.")
     protocol: Literal["auto", "grpc", "rest"] = Field(
         "auto", description="Of points; auto: gRPC where the same server speaks it, REST otherwise. All else is asked over REST."

@@ -4,6 +4,7 @@ Only regular ones are opened: a pipe keeps its reader waiting, a device has no e
 """
 
 import contextlib
+import functools
 import os
 import stat
 from errno import EINVAL
@@ -42,15 +43,21 @@ def open_regular(path: Path, folder: int | None = None) -> BufferedReader:
         raise
 
 
-def replace_file(file: Path, text: str) -> None:
+def replace_file(file: Path, text: str, mode: int = 0o666) -> None:
     """Write a file, whole or not at all, in place of an earlier one; it is on the disk when this returns.
+
+    Args:
+        file: which need not be there.
+        text: all of it.
+        mode: its permissions, less those that the process's umask takes away.
 
     Raises:
         OSError: it cannot be written; an earlier one is as it was.
     """
     unfinished = file.with_name(f"{file.name}.unfinished")
     try:
-        with unfinished.open("w", encoding="utf-8") as stream:
+        unfinished.unlink(missing_ok=True)  # which might have other permissions
+        with open(unfinished, "w", encoding="utf-8", opener=functools.partial(os.open, mode=mode)) as stream:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())

@@ -210,6 +210,36 @@ def test_half_of_what_tls_needs_is_refused(tmp_path: Path) -> None:
     assert "TLS needs both" in error("serve", SEARCH_SERVICE__CERTIFICATE=str(tmp_path / "c.pem"))
 
 
+def test_a_kept_key_is_added_to_the_users_own_file(tmp_path: Path) -> None:
+    own = tmp_path / "config" / "two-stage-search" / "search.toml"
+    one = as_json("key", "one", "--keep")
+    assert one["file"] == str(own)
+    assert own.stat().st_mode & 0o777 == 0o600
+    own.write_text(f"limit = 3\n{own.read_text()}")
+    assert f"{own} lets it in (write)" in search("key", "日本", "--scope", "write", "--keep").stdout
+    settings = Settings()
+    assert (settings.limit, settings.service.api_keys["one"].sha256) == (3, one["sha256"])
+    assert settings.service.api_keys["日本"].scopes == {"write"}
+    assert search("key", "three", "--if-none").stderr == "there are keys already: one, 日本\n"
+
+
+def test_a_key_that_cannot_be_kept_is_not_made(tmp_path: Path) -> None:
+    own = tmp_path / "config" / "two-stage-search" / "search.toml"
+    search("key", "one", "--keep")
+    before = own.read_bytes()
+    assert f'{own} cannot get a further section, [service.api_keys."one"]: ' in error("key", "one", "--keep")
+    assert own.read_bytes() == before
+    own.chmod(0o646)
+    assert "others than you may write it" in error("key", "two", "--keep")
+    own.write_bytes(b"limit = ")
+    own.chmod(0o600)
+    assert "cannot get a further section" in error("key", "two", "--keep")
+    own.unlink()
+    own.parent.rmdir()
+    own.parent.write_text("a file where the folder would be")
+    assert f"{own} cannot be written: " in error("key", "two", "--keep")
+
+
 @pytest.mark.parametrize("team", ["team", "é", "数-据", "a_b", "²"])
 def test_a_key_is_made_shown_once_and_kept_as_a_hash(team: str, tmp_path: Path) -> None:
     made = as_json("key", team, "--scope", "search", "--scope", "write")

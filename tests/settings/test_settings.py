@@ -1,10 +1,12 @@
 """Settings come from arguments, environment, .env and search.toml, in that order, and mistakes are named."""
 
+import functools
 import json
 import os
 import subprocess
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from search.factory import build_collections, build_reranker
 from search.index.edge.index import EdgeIndex
 from search.index.server.index import QdrantIndex
 from search.settings import (
+    ChatSettings,
     CrossEncoderSettings,
     EdgeSettings,
     NoReranker,
@@ -128,6 +131,35 @@ def test_keys_of_another_reranker_are_not_shown_by_mistakes() -> None:
     assert "s3cret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("section", [ServerSettings, functools.partial(ChatSettings, url="http://127.0.0.1/v1", model="m")])
+def test_a_key_may_stand_in_a_file_of_its_own(section: Callable[..., ServerSettings | ChatSettings], tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text("s3cret\n")
+    assert section(api_key_file=file).key() == "s3cret"
+    assert section(api_key="other", api_key_file=file).key() == "other"
+    assert section(api_key="", api_key_file=file).key() == "s3cret"  # as Compose has it for a variable that is not set
+    assert (section().key(), section(api_key="").key()) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "key in .* cannot be read: No such file"),
+        (b"", "holds no key"),
+        (b" \n", "holds no key"),
+        (b"\xff\xfe", "key in .* cannot be read: 'utf-8' codec"),
+        (b"k" * 10_001, "holds more than a key"),
+    ],
+)
+def test_a_file_without_a_key_is_named(content: bytes | None, reason: str, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / "key").write_bytes(content)
+    settings = Settings(index={"engine": "qdrant", "api_key_file": tmp_path / "key"})
+    with pytest.raises(InvalidSettings, match=reason) as caught:
+        build_collections(settings)
+    assert str(tmp_path / "key") in str(caught.value)
+
+
 def test_passwords_in_urls_are_not_shown() -> None:
     settings = Settings(index={"engine": "qdrant", "url": "http://user:s3cret@127.0.0.1:6333"})
     assert "s3cret" not in f"{settings!r} {settings} {settings.index!r}"
@@ -146,7 +178,12 @@ REMOTE: dict[str, tuple[str, str]] = {
     "index.url": ('[index]\nengine = "qdrant"\nurl = "https://evil.example:6333"', "SEARCH_INDEX__URL"),
     "index.urls": ('[index]\nengine = "qdrant"\nurls = ["https://evil.example:6333"]', "SEARCH_INDEX__URLS"),
     "index.ca_file": ('[index]\nca_file = "evil.pem"', "SEARCH_INDEX__CA_FILE"),
+    "index.api_key_file": ('[index]\nengine = "qdrant"\napi_key_file = "/etc/passwd"', "SEARCH_INDEX__API_KEY_FILE"),
     "reranker.url": ('[reranker]\nkind = "chat"\nmodel = "m"\nurl = "http://192.0.2.1/v1"', "SEARCH_RERANKER__URL"),
+    "reranker.api_key_file": (
+        '[reranker]\nkind = "chat"\nmodel = "m"\nurl = "http://127.0.0.1/v1"\napi_key_file = "/etc/passwd"',
+        "SEARCH_RERANKER__API_KEY_FILE",
+    ),
     "service.traces_url": ('[service]\ntraces_url = "http://127.0.0.1.evil.example"', "SEARCH_SERVICE__TRACES_URL"),
     "service.host": ('[service]\nhost = "0.0.0.0"', "SEARCH_SERVICE__HOST"),
     "service.hosts": ('[service]\nhosts = ["evil.example"]', "SEARCH_SERVICE__HOSTS"),
