@@ -1,7 +1,7 @@
 """How do two lists become one? The points that vectors and words find, each with both scores, in one order, whatever the engine.
 
-Lists are requested without payloads: reading those of two hundred points takes longer than finding them. The payloads of the
-best come with the request that fills in open scores, as far as it can be foreseen which ones they are.
+Lists are requested without payloads: reading those of two hundred points takes longer than finding them. Where requests travel, the
+payloads of the best come with the one that fills in open scores, as far as it can be foreseen which ones they are.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -41,16 +41,17 @@ class Scored(NamedTuple):
 Ask = Callable[[Sequence[Listing]], list[list[Scored]]]
 
 
-def matches(query: Query, limit: int, ask: Ask) -> Matches:
+def matches(query: Query, limit: int, ask: Ask, *, foresee: bool = True) -> Matches:
     """The `limit` best points for a query, best first; equal ones by cosine, then in the order of ids, so that answers repeat.
 
-    Scores that a list lacks are requested by id, so all of them are exact. That takes two requests, and rarely a third one, for
-    payloads that were not expected to be wanted.
+    Scores that a list lacks are requested by id, so all of them are exact.
 
     Args:
         query: what is looked for.
         limit: how many points.
         ask: sends several listings in one request.
+        foresee: ask for payloads together with open scores, though of too many: two requests, and rarely a third for those
+            that were not expected to be wanted. Otherwise there are three, of which none asks for too much.
     """
     if query.retrieval == "dense":
         closest = sorted(ask([Listing(query.vector, limit, query.filter)])[0], key=_best_first)
@@ -64,7 +65,7 @@ def matches(query: Query, limit: int, ask: Ask) -> Matches:
     lists = iter(answers)
     by_vector, by_words = (sorted(next(lists), key=_best_first) if one is not None else [] for one in wanted)
     union = _Union(query, by_vector, [one for one in by_words if one.score > 0])
-    payloads = {one.id: one.payload for one in _completed(union, limit, listed, ask)}
+    payloads = {one.id: one.payload for one in _completed(union, _PROBABLE * limit if foresee else 0, listed, ask)}
     best = union.order()[:limit]
     if lacking := [one for one, _ in best if one not in payloads]:
         payloads |= {one.id: one.payload for one in ask([Listing(query.vector, limit, _these(lacking))])[0]}
@@ -112,22 +113,24 @@ class _Union:
         scores = lexical
         if self.query.retrieval == "hybrid":
             share, fused = self.share, _FUSIONS[self.query.fusion]
-            near = np.minimum(fused(dense, _ranks(ids, self.dense)), _NEAREST)
-            scores = share * fused(lexical, _ranks(ids, self.lexical)) + (1 - share) * near
+            near = np.minimum(fused(dense, ids, self.dense), _NEAREST)
+            scores = share * fused(lexical, ids, self.lexical) + (1 - share) * near
         return [(ids[at], float(scores[at])) for at in np.lexsort((np.array(ids), -dense, -scores))]
 
 
-def _completed(union: _Union, limit: int, listed: int, ask: Ask) -> list[Scored]:
-    """Fill in the scores that one list lacks; the points, with payloads, that will probably be among the `limit` best."""
+def _completed(union: _Union, foreseen: int, listed: int, ask: Ask) -> list[Scored]:
+    """Fill in the scores that one list lacks; as many points, with payloads, as are to be foreseen to be the best."""
     query = union.query
-    # In the place of an unknown score, the lowest of its list: what lies below that is hardly among the best.
-    probable = union.order(no_cosine=min(union.cosines.values(), default=0.0), no_words=min(union.words.values(), default=0.0))
+    probable: list[str] = []
+    if foreseen:  # in the place of an unknown score, the lowest of its list: what lies below that is hardly among the best
+        least = {"no_cosine": min(union.cosines.values(), default=0.0), "no_words": min(union.words.values(), default=0.0)}
+        probable = [one for one, _ in union.order(**least)[:foreseen]]
     open_cosines = [one for one in union.ids if one not in union.cosines]
     open_words = [one for one in union.ids if one not in union.words and len(union.words) >= listed]  # a shorter list has them all
     listings = [
         (union.cosines, Listing(query.vector, len(open_cosines), _these(open_cosines), payload=False)),
         (union.words, Listing(query.lexical or query.vector, len(open_words), _these(open_words), payload=False)),
-        (None, Listing(query.vector, _PROBABLE * limit, _these([one for one, _ in probable[: _PROBABLE * limit]]))),
+        (None, Listing(query.vector, len(probable), _these(probable))),
     ]
     listings = [(scores, listing) for scores, listing in listings if listing.filter]
     with_payload: list[Scored] = []
@@ -146,27 +149,23 @@ def z(values: Scores) -> Scores:
     return centred / spread if spread > 0 else np.zeros_like(values)
 
 
-def _reciprocal_rank(values: Scores, ranks: Scores) -> Scores:  # noqa: ARG001  # as the others are called
+def _reciprocal_rank(values: Scores, ids: Sequence[str], ranks: Mapping[str, int]) -> Scores:  # noqa: ARG001  # as the others are called
     """Qdrant's RRF with its own k: 1 / (k + rank - 1), and nothing for what is not in the list."""
-    return np.nan_to_num(1 / (_RRF_K + ranks - 1))
+    return np.array([1 / (_RRF_K + ranks[one] - 1) if one in ranks else 0.0 for one in ids], np.float64)
 
 
-def _distribution(values: Scores, ranks: Scores) -> Scores:
+def _distribution(values: Scores, ids: Sequence[str], ranks: Mapping[str, int]) -> Scores:
     """Qdrant's DBSF: the place between three standard deviations below and above the list's mean, and 0 for what is not in it."""
-    listed = ~np.isnan(ranks)
+    listed = np.array([one in ranks for one in ids], bool)
     low, high = (values[listed].mean() + side * 3 * values[listed].std(ddof=1) for side in (-1, 1)) if listed.sum() > 1 else (0, 0)
     return np.where(listed, (values - low) / (high - low) if high > low else 0.5, 0.0)
 
 
-_FUSIONS: Mapping[Fusion, Callable[[Scores, Scores], Scores]] = {
-    "zscore": lambda values, _: z(values),
+_FUSIONS: Mapping[Fusion, Callable[[Scores, Sequence[str], Mapping[str, int]], Scores]] = {
+    "zscore": lambda values, *_: z(values),
     "rrf": _reciprocal_rank,
     "dbsf": _distribution,
 }
-
-
-def _ranks(ids: Sequence[str], ranks: Mapping[str, int]) -> Scores:
-    return np.array([ranks.get(one, np.nan) for one in ids], np.float64)
 
 
 def _best_first(one: Scored) -> tuple[float, str]:

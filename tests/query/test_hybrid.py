@@ -277,6 +277,15 @@ def test_scores_that_a_list_lacks_are_requested_and_payloads_come_along() -> Non
     assert order == sorted(order, key=lambda score: -(score or 0))
 
 
+def test_where_requests_cost_nothing_no_payload_is_read_for_nothing() -> None:
+    scores = {f"p{i:03}": (1 - i / 300, float(i % 7) / 3 + i / 200) for i in range(300)}
+    lists, travelling = Lists(scores), Lists(scores)
+    wanted = replace(WANTED, listed=100)
+    assert matches(wanted, 20, lists, foresee=False) == matches(wanted, 20, travelling)
+    assert [[listing.payload for listing in request] for request in lists.requests] == [[False, False], [False, False], [True]]
+    assert lists.requests[2][0].limit == 20
+
+
 def test_a_payload_that_was_not_expected_is_requested() -> None:
     # By the lowest cosine of the list in the place of its own, "z" stands first; by its own, which is far lower, last.
     scores = {f"p{i:03}": (0.9, 1.0 + i / 1000) for i in range(40)} | {f"z{i:03}": (-1.0, 1.5 + i / 1000) for i in range(40)}

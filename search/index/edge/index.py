@@ -148,7 +148,7 @@ class EdgeIndex:
 
     def query(self, query: Query, limit: int) -> Matches:
         """The `limit` best points by vector, by words, or by both, as the query says, best first."""
-        return matches(query, limit, self._listed)
+        return matches(query, limit, self._listed, foresee=False)
 
     def _listed(self, listings: Sequence[Listing]) -> list[list[Scored]]:
         requests = [self._request(listing) for listing in listings]

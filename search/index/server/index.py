@@ -241,7 +241,7 @@ class QdrantIndex:
                 query = replace(query, lexical=None, retrieval="dense")
             most = self._limits.found or max(limit, query.listed)
             query = replace(query, listed=min(query.listed, most))
-            found = matches(query, min(limit, most), lambda listings: self._listed(listings, ends))
+            found = matches(query, min(limit, most), lambda listings: self._listed(listings, ends), foresee=True)
             found.most = most if most < limit else None
             return found
 
