@@ -236,6 +236,7 @@ def test_parts_that_are_held_directly_say_that_they_are_the_parents(models: dict
         assert "of which this one is a fork; load it again" in error
 
 
+EARLIER = "import os; os.register_at_fork(after_in_child=lambda: [[number] for number in range(100_000)])"  # which collects
 GARBAGE = """
 import gc
 import onnxruntime
@@ -245,9 +246,11 @@ cycle = [onnxruntime.InferenceSession(os.path.join(os.environ["SEARCH_RERANKER__
 cycle.append(cycle)
 gc.disable()
 del cycle
+gc.enable()
 if (child := os.fork()) == 0:
     gc.collect()
-    os._exit(0)
+    os._exit(0 if gc.isenabled() else 1)
+assert gc.isenabled()
 for _ in range(300):
     ended, status = os.waitpid(child, os.WNOHANG)
     if ended:
@@ -260,7 +263,13 @@ print(status if ended else "hangs")
 
 
 def test_what_the_parent_had_not_collected_is_not_finalised_in_a_child(models: dict[str, str]) -> None:
-    assert run(OPEN + GARBAGE, models).strip() == "0"
+    assert run(EARLIER + OPEN + GARBAGE, models).strip() == "0"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
+def test_a_collector_that_is_off_stays_off_in_a_child() -> None:
+    off = "import gc, os, search.system.forks; gc.disable(); child = os.fork(); on = gc.isenabled()"
+    run(f"{off}\nif child: on |= bool(os.waitpid(child, 0)[1])\nos._exit(on)", {})
 
 
 HOLD = """

@@ -9,6 +9,7 @@ import ctypes
 import gc
 import itertools
 import os
+import threading
 import weakref
 from typing import Any, NoReturn, Protocol
 
@@ -25,6 +26,8 @@ class Forkable(Protocol):
 ancestors: list[int] = []  # the processes that this one is a fork of, nearest first
 _watched: "weakref.WeakValueDictionary[int, Any]" = weakref.WeakValueDictionary()  # in the order of their making
 _numbers = itertools.count()
+_forking = threading.RLock()
+_collects = True  # whether the garbage collector was on before the fork that is under way
 
 
 def watch(holder: Forkable) -> None:
@@ -56,9 +59,23 @@ class Unusable:
         raise kind(message)
 
 
+def _hold_collector() -> None:
+    global _collects  # noqa: PLW0603  # under the lock
+    _forking.acquire()
+    _collects = gc.isenabled()
+    gc.disable()
+
+
+def _let_collector_go() -> None:
+    if _collects:
+        gc.enable()
+    _forking.release()
+
+
 def _in_child() -> None:
     if _watched:
         gc.freeze()  # what was garbage in the parent stays: to finalise a model in a cycle would wait for its threads, too
+    _let_collector_go()
     ancestors.insert(0, os.getppid())
     for holder in list(_watched.values()):
         try:
@@ -79,4 +96,4 @@ def _spoil(holder: Any, error: Exception) -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_in_child)
+    os.register_at_fork(before=_hold_collector, after_in_parent=_let_collector_go, after_in_child=_in_child)
