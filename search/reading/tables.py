@@ -26,6 +26,10 @@ _SHEETS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 SUFFIXES = (".csv", ".tsv", ".parquet", ".json", *_SHEETS)
 IN_A_CHILD = (".parquet", ".json", *_SHEETS)  # which libraries read that may be made to take any amount of memory
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,17})(?:\.\d+)?")
+_STRING = r'("(?:[^"\\]|\\.)*"?)'  # an open one goes on to the end, lest each quotation mark begin another search for it
+_COMMENT = re.compile(rf"{_STRING}|//[^\r\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
+_LAST_COMMA = re.compile(rf"{_STRING}|,(?=\s*[\]}}])", re.DOTALL)
+_VISIBLE = re.compile(r"[^\r\n]")  # lines stay as they are counted
 _EXACT = 2**53  # up to which a float holds every whole number
 _ROWS = 16  # read at a time: texts may be long
 _MOST_VALUES = 1_000_000  # of a row of CSV
@@ -514,11 +518,23 @@ def _parsed(stream: BinaryIO) -> Any:
     """
     content = read_at_most(stream, LONGEST)
     try:
-        return json.loads(content)
+        try:
+            return json.loads(content)
+        except json.JSONDecodeError:
+            if (plain := _without_comments(content.decode(json.detect_encoding(content)))) is None:
+                raise
+            return json.loads(plain)
     except UnicodeDecodeError as error:
         raise InvalidDocument(f"not {error.encoding} at byte {error.start + 1}; convert it") from error
     except (ValueError, RecursionError) as error:
         raise InvalidDocument(f"not JSON: {error}") from error
+
+
+def _without_comments(content: str) -> str | None:
+    """JSON as settings of programs have it, with comments and last commas; they are blanked. None if there are none."""
+    bare = _COMMENT.sub(lambda part: part[1] or _VISIBLE.sub(" ", part[0]), content.removeprefix("\ufeff"))
+    plain = _LAST_COMMA.sub(lambda part: part[1] or " ", bare)
+    return None if plain == content else plain
 
 
 def _plain(value: Any) -> Any:

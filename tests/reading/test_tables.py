@@ -449,13 +449,39 @@ def test_lines_of_json_by_another_name(tmp_path: Path) -> None:
         (b'[{"text": "caf\xe9"}]', "not utf-8 at byte 15; convert it"),
         (b"[" * 100_000, "not JSON"),
         (b"", "not JSON"),
-        (b'{"a": 1, // no comment\n}', "not JSON"),
+        (b'{"a": 1, // no comment\n', "not JSON: Expecting property name"),
+        (b'{"a": 1, /* two\nlines */ "b": 2 "c"}', "line 2 column 17"),
+        (b'{"a": "b" /* open }', "not JSON"),
+        (b'{"a": "open // \n}', "not JSON"),
+        (b'{"a": 1,, }', "not JSON"),
     ],
 )
 def test_json_that_is_none(content: bytes, reason: str, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_bytes(content)
     assert reason in rejected(tmp_path / "a.json")[0]
     assert Reading([str(tmp_path / "a.json")]).count() == 1
+
+
+SETTINGS = """// what the compiler is told
+{
+  "name": "a \\"//\\" and, ] /* of a string */", /* and
+  more */ "links": ["http://a.example", "b",],  // ,}
+}
+"""
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_json_with_comments_is_read_without_them(encoding: str, tmp_path: Path) -> None:
+    (tmp_path / "settings.json").write_bytes(SETTINGS.encode(encoding))
+    [document] = taken(tmp_path / "settings.json")
+    assert document.text == 'name: a "//" and, ] /* of a string */\nlinks: http://a.example\nlinks: b'
+
+
+@pytest.mark.parametrize("part", ['"', '\\"', "/*", "//", ", ", '"\\'])
+@pytest.mark.timeout(20)
+def test_comments_are_looked_for_once(part: str, tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_bytes(b"[" + part.encode() * 1_000_000)
+    assert "not JSON" in rejected(tmp_path / "a.json")[0]
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
