@@ -14,7 +14,7 @@ from standin import Fault, QdrantStandIn
 
 from search.cli.doctor import examine
 from search.documents import Document
-from search.errors import IndexDenied, IndexFailure, IndexFaulted, SearchError
+from search.errors import IndexDenied, IndexFailure, IndexFaulted, IndexMismatch, SearchError
 from search.index.server.errors import translate
 from search.ingestion.copying import copy
 from search.searcher import Searcher, open_search
@@ -136,6 +136,38 @@ def test_collections_are_copied_into_by_a_key_for_points(with_key: Open, model_f
         source, target = embedded.opened(), with_key(of("documents", access="prw"))
         assert copy(source, target.index, source.spec, words=target.words).added == 1
     assert target.count() == 3
+
+
+@pytest.mark.parametrize("names", [["documents"], ["documents", "documents.v1", "documents.v2"]], ids=["alias", "both"])
+def test_a_search_under_way_sees_where_the_name_leads_now(
+    names: list[str], with_key: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key for the alias alone never hears which collection that leads to, and asks the new one as what it is all the same."""
+    monkeypatch.setattr("search.index.server.index._FOLLOWED_EVERY_S", 0.0)
+    searcher, owner = with_key(of(*names, access="r")), with_key(OWN_KEY)
+    assert [hit.document_id for hit in searcher.search("gold", limit=1, retrieval="lexical").hits] == ["a"]
+    wordless = {"lexical": {"model": "none"}, "storage": {"quantization": "scalar"}}
+    owner.reindex(Settings(**{**dict(owner.settings), **wordless}), check=False)
+    result = searcher.search("gold", limit=2)
+    assert {hit.document_id for hit in result.hits} == {"a", "b"}
+    assert result.hits[0].lexical_score is None
+    assert searcher.index.spec.lexical == ""
+
+
+@pytest.mark.parametrize("followed_every_s", [0.0, 3600.0])
+def test_a_key_for_the_alias_alone_is_never_answered_by_another_embedder(
+    followed_every_s: float, with_key: Open, model_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.index.server.index._FOLLOWED_EVERY_S", followed_every_s)
+    searcher, owner = with_key(of("documents", access="r")), with_key(OWN_KEY)
+    assert len(searcher.search("gold").hits) == 2
+    owner.reindex(Settings(**{**dict(owner.settings), "embedder": {"model": str(model_folder / "embedder-cls")}}), check=False)
+    for _ in range(2):
+        with pytest.raises(IndexMismatch, match="was built with the embedder embedder-cls"):
+            searcher.search("gold")
+    assert owner.search("gold").embedder == "embedder-cls"
+    with_key(OWN_KEY).roll_back()
+    assert searcher.search("gold").embedder == "embedder-mean"  # without being opened anew
 
 
 @pytest.mark.parametrize("names", [["documents"], ["documents", "documents.v1"]], ids=["alias", "both"])

@@ -141,6 +141,7 @@ class QdrantIndex:
         self._indexed: dict[str, str] = {}  # which fields have a payload index, of which type
         self._made_here = False  # by this object, and nothing was written since
         self._unfit = ""  # what the name leads to by now, though it is of another embedder
+        self._unseen = False  # whether the name is an alias, and nobody tells this key where it leads
 
     @property
     def spec(self) -> CollectionSpec:
@@ -237,13 +238,44 @@ class QdrantIndex:
         with self._translated(query.timeout_s):
             with within(query.timeout_s):
                 self._follow()
-            if not self.spec.lexical:  # by now: the name may have been led to a collection without words
-                query = replace(query, lexical=None, retrieval="dense")
-            most = self._limits.found or max(limit, query.listed)
-            query = replace(query, listed=min(query.listed, most))
+            try:
+                found = self._found(query, limit, ends)
+            except IndexRejected:  # as of vectors of another length
+                if not self._is_another(ends):
+                    raise
+                return self._found(query, limit, ends)
+            return self._found(query, limit, ends) if self._is_another(ends) else found
+
+    def _found(self, query: Query, limit: int, ends: float | None) -> Matches:
+        if not self.spec.lexical:  # by now: the name may have been led to a collection without words
+            query = replace(query, lexical=None, retrieval="dense")
+        most = self._limits.found or max(limit, query.listed)
+        query = replace(query, listed=min(query.listed, most))
+        with self._translated():
             found = matches(query, min(limit, most), lambda listings: self._listed(listings, ends), foresee=True)
-            found.most = most if most < limit else None
-            return found
+        found.most = most if most < limit else None
+        return found
+
+    def _is_another(self, ends: float | None) -> bool:
+        """Whether an alias that this key does not see through leads to another collection by now, which is taken then.
+
+        Asked after each query, since nothing else tells it: the server leads requests there at once.
+
+        Raises:
+            IndexMismatch: it is of another embedder, so that what it answered means nothing.
+        """
+        if not self._unseen or self._spec is None or self._layout is not None:
+            return False
+        with within(None if ends is None else max(_LEAST_S, ends - time.monotonic())):
+            stored = self._described(self._target, self._spec.dimension)
+        if stored.layout:
+            raise IndexMismatch(self._not_ours("and the name was led there just now; open it anew"))
+        check_spec(self.name, stored.spec, self._spec)
+        if (stored.spec, stored.limits, stored.searched) == (self._spec, self._limits, self._searched):
+            return False
+        self._take(self._target, stored)
+        self._spec = stored.spec
+        return True
 
     def _listed(self, listings: Sequence[Listing], ends: float | None) -> list[list[Scored]]:
         answers: list[tuple[int, list[Scored]]] = []
@@ -377,14 +409,17 @@ class QdrantIndex:
                 raise
             aliases = {}  # a key for one collection may not list them
         if self.name in aliases:
+            self._unseen = False
             return aliases[self.name]
         try:
             with self._translated():
-                return self.name if self._client.collection_exists(self.name) else None
+                there = self._client.collection_exists(self.name)
         except IndexDenied:
             if self._purpose:  # it is to be made, which takes a key for all of them, and that is what is to be said
                 return None
             raise
+        self._unseen = there and self.name not in self._names()
+        return self.name if there else None
 
     def _names(self) -> list[str]:
         """All collections; none for a key that may not list them."""
