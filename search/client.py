@@ -36,6 +36,7 @@ from search.errors import (
 from search.ingestion.report import IngestReport, OnChange
 from search.network.addresses import checked_key, read_address, without_secrets
 from search.network.transport import Clock, watch_client
+from search.settings.sections import checked_tenant
 from search.system.forks import abandon, watch
 
 Value = TypeVar("Value")
@@ -125,6 +126,7 @@ class Client:
         *,
         key: str | None = None,
         collection: str | None = None,
+        tenant: str | None = None,
         timeout_s: float = _TIMEOUT_S,
         max_answer_mb: float = _ANSWER_MB,
     ) -> None:
@@ -134,14 +136,15 @@ class Client:
             url: of the service, such as http://127.0.0.1:8000.
             key: if the service needs one.
             collection: None for the one that the service names.
+            tenant: whose documents are meant, where several customers share them and the key does not say it.
             timeout_s: seconds until a request counts as lost, from the first byte that is sent to the last one of the answer.
             max_answer_mb: megabytes of the largest answer that is read.
 
         Raises:
-            InvalidSettings: the URL is none, or the key cannot stand in a header.
+            InvalidSettings: the URL is none, the key cannot stand in a header, or no tenant is called so.
         """
         self._calls = _Calls(collection)
-        self._service = _Service(url, key, timeout_s, max_answer_mb)
+        self._service = _Service(url, key, tenant, timeout_s, max_answer_mb)
         self._clock = Clock()
         self._http = self._connected()
         watch(self)
@@ -240,12 +243,13 @@ class AsyncClient:
         *,
         key: str | None = None,
         collection: str | None = None,
+        tenant: str | None = None,
         timeout_s: float = _TIMEOUT_S,
         max_answer_mb: float = _ANSWER_MB,
     ) -> None:
         """See Client."""
         self._calls = _Calls(collection)
-        self._service = _Service(url, key, timeout_s, max_answer_mb)
+        self._service = _Service(url, key, tenant, timeout_s, max_answer_mb)
         self._http = httpx.AsyncClient(**self._service.options)
         watch(self)
 
@@ -321,7 +325,7 @@ class AsyncClient:
 class _Service:
     """The address of a service, and how long and how large a response may be."""
 
-    def __init__(self, url: str, key: str | None, timeout_s: float, max_answer_mb: float) -> None:
+    def __init__(self, url: str, key: str | None, tenant: str | None, timeout_s: float, max_answer_mb: float) -> None:
         try:
             address = read_address(url)
             httpx.URL(address.url)
@@ -337,6 +341,11 @@ class _Service:
         if checked_key(key, "the key for the service") is not None:
             # Name and password, for a proxy in between, go where the key would.
             headers |= {"X-API-Key": str(key)} if address.credentials else {"Authorization": f"Bearer {key}"}
+        if tenant is not None:
+            try:
+                headers["X-Tenant"] = quote(checked_tenant(tenant), safe="")
+            except ValueError as error:
+                raise InvalidSettings(str(error)) from None
         self.options: dict[str, Any] = {
             "base_url": address.url,
             "auth": address.credentials,

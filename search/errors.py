@@ -6,6 +6,7 @@ SearchError
 │   ├── InvalidQuery             empty query, limit or depth out of range
 │   ├── InvalidDocument          empty text, metadata that is not JSON
 │   ├── DocumentNotFound         no document of a collection has this id
+│   ├── TenantRequired           a collection is shared, and nobody said for which tenant
 │   ├── UnsupportedFilter        an unknown field, a test of nothing, or what engines understand differently
 │   └── InvalidDataset           an evaluation folder that does not fit together
 ├── ReaderFailed                 the process that reads files cannot be started
@@ -66,6 +67,10 @@ class InvalidDocument(InvalidInput):
 
 class DocumentNotFound(InvalidInput):
     """A collection holds no document of this id."""
+
+
+class TenantRequired(InvalidInput):
+    """A collection is shared by tenants, and none was named, or another one than this is for."""
 
 
 class UnsupportedFilter(InvalidInput):

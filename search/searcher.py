@@ -1,6 +1,7 @@
 """What does a program hold on to? A collection with its models, each loaded when it is first needed."""
 
 import contextlib
+import copy
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -8,9 +9,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from search.documents import Document, Rejection, RerankResult, Retrieval, SearchResult
-from search.errors import InvalidQuery, InvalidSettings, SearchError
+from search.errors import InvalidQuery, InvalidSettings, SearchError, TenantRequired
 from search.factory import build_collections, build_embedder, build_live_embedder, build_reranker, build_words
-from search.settings import EdgeSettings, MemorySettings, Settings, checked_collection, embedder_of, section_of
+from search.settings import EdgeSettings, MemorySettings, Settings, checked_collection, checked_tenant, embedder_of, section_of
 from search.system.forks import abandon, watch
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from search.index.collections import Collections
     from search.index.contract import VectorIndex
     from search.index.retrying import OnWait, PatientIndex
+    from search.index.tenants import Tenant
     from search.ingestion.adopting import Adoption
     from search.ingestion.reindexing import Judged, ReindexReport
     from search.ingestion.run import Ingestion, IngestReport, OnChange, OnProgress, OnRejection
@@ -47,7 +49,10 @@ class Searcher:
     def __init__(self, settings: Settings, lender: "_Parts | None" = None) -> None:
         if not isinstance(settings, Settings):
             raise InvalidSettings(f"settings is a {type(settings).__name__}; write open_search(Settings(data_dir=…))")
+        _check_tenancy(settings.tenant_field, settings.tenant)
         self._parts = _Parts(settings, lender)
+        self._tenant = settings.tenant
+        self._whole: Searcher | None = None  # the one that this is a tenant's view of
         self._naming = threading.Lock()
         self._beside: dict[str, Searcher] = {}
         watch(self)
@@ -87,12 +92,12 @@ class Searcher:
         Those that are not there are no error. See search.ingestion.changes for the rest, and for errors.
         """
         with self._parts.writing:
-            embedder = self.embedder
+            embedder, index = self.embedder, self.index
             from search.ingestion.changes import remove
             from search.ingestion.lookup import Selection
 
             chosen = Selection(ids, filter)
-            return remove(self._patiently(self.index, on_wait), embedder, chosen, dry_run=dry_run, on_change=on_change)
+            return remove(self._patiently(index, on_wait), embedder, chosen, dry_run=dry_run, on_change=on_change)
 
     def update(
         self,
@@ -117,9 +122,11 @@ class Searcher:
             on_wait: see search.index.retrying.
 
         Raises:
-            InvalidQuery: neither ids nor a filter, a filter that every passage passes, or nothing to set.
+            InvalidQuery: neither ids nor a filter, a filter that every passage passes, nothing to set, or another tenant.
         """
         with self._parts.writing:
+            if (tenant := self._owner()) is not None and isinstance(metadata, Mapping):
+                tenant.check_patch(metadata)
             run = self._ingestion(on_wait, on_rejection=on_rejection, on_change=on_change)
             from search.ingestion.changes import updated
             from search.ingestion.lookup import Selection
@@ -150,6 +157,7 @@ class Searcher:
             on_progress: called after every step.
             on_wait: see search.index.retrying.
         """
+        self._check_whole("a collection is reindexed for all tenants at once")
         with self._parts.writing:
             wanted, now = settings or self.settings, self.settings
             if (wanted.index, wanted.data_dir, wanted.collection) != (now.index, now.data_dir, now.collection):
@@ -164,7 +172,10 @@ class Searcher:
                 return build_live_embedder(now, fingerprint, (embedder, self._parts.loaded_embedder))
 
             chunker = Chunker(embedder.tokenizer, wanted.chunking.tokens, wanted.chunking.overlap)
-            work = Reindexing(self.collections, wanted.collection, embedder, chunker, wanted.storage, words.description, words)
+            work = Reindexing(
+                *(self.collections, wanted.collection, embedder, chunker, wanted.storage, words.description, words),
+                tenant_field=wanted.tenant_field or "",
+            )
             report = work.run(
                 live_embedder=live_embedder if check else None,
                 queries=queries,
@@ -206,8 +217,10 @@ class Searcher:
             embedder, words, storage = self.embedder, self.words, self.settings.storage
             from search.ingestion.adopting import adopt
 
-            source = self._patiently(self.collections.named(checked_collection(collection, self.settings.index), storage), on_wait)
-            target = self._patiently(self.collections.named(self.settings.collection, storage, like=collection), on_wait)
+            named = self.collections.named
+            read = named(checked_collection(collection, self.settings.index), storage)
+            written = named(self.settings.collection, storage, like=collection)
+            source, target = (self._patiently(self._bound(one), on_wait) for one in (read, written))
             try:
                 return adopt(
                     source, target, embedder, lexical=words.description, words=words, dry_run=dry_run, on_progress=on_progress
@@ -222,6 +235,7 @@ class Searcher:
         Raises:
             ReindexRefused: there is none.
         """
+        self._check_whole("a name is led back for all tenants at once")
         from search.ingestion.reindexing import roll_back
 
         with self._parts.writing:
@@ -261,8 +275,8 @@ class Searcher:
 
     def answer(self, query: str, options: "SearchOptions") -> SearchResult:
         """The same as `search`, by options that are one value."""
-        with self._parts.using() as (service, _):
-            return service.search(query, options.by(self.settings))
+        with self._parts.using() as (service, index):
+            return self._over(service, index).search(query, options.by(self.settings))
 
     def rerank(self, query: str, texts: Sequence[str]) -> RerankResult:
         """Rank texts that need no collection by the reranker's score alone.
@@ -320,7 +334,7 @@ class Searcher:
     def using(self) -> "Iterator[VectorIndex]":
         """The same, which stays open for the time of a context, though its name be led elsewhere meanwhile."""
         with self._parts.using() as (_, index):
-            yield self._parts.opened(index)
+            yield self._parts.opened(self._bound(index))
 
     def count(self, filter: "Filter | Mapping[str, Any] | str | None" = None) -> int:
         """How many passages pass a filter, or there are in all; see `opened` for errors, and search.index.filters."""
@@ -329,10 +343,30 @@ class Searcher:
         with self.using() as index:
             return index.count(plain_filter(filter))
 
+    def of_tenant(self, name: str) -> "Searcher":
+        """The same collection for one tenant, whose documents are all there are: none other is found, counted, given or changed.
+
+        It shares all that this searcher has, costs nothing to make, and is closed with it.
+
+        Raises:
+            InvalidSettings: the settings do not say in which field documents name their tenant, or no tenant can be called so.
+            TenantRequired: this searcher is another tenant's.
+        """
+        _check_tenancy(self.settings.tenant_field, name)
+        if self._tenant not in {None, name}:
+            raise TenantRequired(f"this is for the tenant {self._tenant!r}; another one has a searcher of its own")
+        if self._whole is not None:
+            return self
+        view = copy.copy(self)
+        view._tenant, view._whole = name, self  # noqa: SLF001  # another of its kind
+        return view
+
     def beside(self, collection: str) -> "Searcher":
         """Another collection of the same engine, with the same models; closed with this one, and the same each time."""
         if collection == self.settings.collection:
             return self
+        if self._whole is not None and self._tenant is not None:
+            return self._whole.beside(collection).of_tenant(self._tenant)
         with self._naming:
             if collection not in self._beside:
                 other = self.settings.model_copy(update={"collection": checked_collection(collection, self.settings.index)})
@@ -357,7 +391,9 @@ class Searcher:
                 other.close()
 
     def close(self) -> None:
-        """Close the collection for good. Closing twice is no error."""
+        """Close the collection for good. Closing twice is no error; what a tenant has of it closes nothing."""
+        if self._whole is not None:
+            return
         with contextlib.ExitStack() as closing:  # all of them, whatever one raises
             closing.callback(self._parts.close)
             for other in list(self._beside.values()):
@@ -395,8 +431,8 @@ class Searcher:
 
     @property
     def index(self) -> "VectorIndex":
-        """The collection, opened or not."""
-        return self._parts.index
+        """The collection, or the tenant's part of it, opened or not; TenantRequired where it is shared and none is named."""
+        return self._bound(self._parts.index)
 
     @property
     def collections(self) -> "Collections":
@@ -406,14 +442,48 @@ class Searcher:
     @property
     def service(self) -> "SearchService":
         """The two stages."""
-        return self._parts.service
+        return self._over(self._parts.service, self._parts.index)
+
+    def _owner(self) -> "Tenant | None":
+        """Whose documents there are; None where nobody shares the collection.
+
+        Raises:
+            TenantRequired: it is shared, and nobody is named.
+        """
+        field = self.settings.tenant_field
+        if field is None:
+            return None
+        if self._tenant is None:
+            raise TenantRequired(
+                f"collections are shared by tenants here ({field}); say for which one: --tenant NAME, SEARCH_TENANT, "
+                "searcher.of_tenant(NAME), or over HTTP the header X-Tenant"
+            )
+        from search.index.tenants import Tenant
+
+        return Tenant(field, self._tenant)
+
+    def _bound(self, index: "VectorIndex") -> "VectorIndex":
+        """All of a collection that there is for this searcher: whatever asks, asks this."""
+        tenant = self._owner()
+        if tenant is None:
+            return index
+        from search.index.tenants import TenantIndex
+
+        return TenantIndex(index, tenant)
+
+    def _over(self, service: "SearchService", index: "VectorIndex") -> "SearchService":
+        return service if self.settings.tenant_field is None else service.over(self._bound(index))
+
+    def _check_whole(self, reason: str) -> None:
+        if self._whole is not None:
+            raise TenantRequired(f"{reason}; this is for the tenant {self._tenant!r} alone, so ask the searcher that it is of")
 
     def _ingestion(self, on_wait: "OnWait | None", **callbacks: Any) -> "Ingestion":
         embedder = self.embedder  # before what imports its module, so that a missing extra is named
         from search.ingestion.chunking import Chunker
         from search.ingestion.run import Ingestion
 
-        chunking = self.settings.chunking
+        tenant, chunking = self._owner(), self.settings.chunking
         chunker = Chunker(embedder.tokenizer, chunking.tokens, chunking.overlap)
         index = self._patiently(self.index, on_wait)
         return Ingestion(
@@ -423,6 +493,7 @@ class Searcher:
             max_characters=chunking.max_characters,
             lexical=self.words.description,
             words=self.words,
+            tenant=tenant,
             **callbacks,
         )
 
@@ -430,6 +501,28 @@ class Searcher:
         from search.index.retrying import Patience, PatientIndex
 
         return PatientIndex(index, Patience(self.settings.ingestion.patience_s), on_wait)
+
+
+def _check_tenancy(field: str | None, tenant: str | None) -> None:
+    """Refuse a tenant that nothing would be bound to.
+
+    Raises:
+        InvalidSettings: no field is named, or it is no name.
+    """
+    if tenant is None:
+        return
+    given: Any = tenant
+    if not isinstance(given, str):
+        raise InvalidSettings(f"a tenant's name is a string, not a {type(given).__name__}")
+    if field is None:
+        raise InvalidSettings(
+            f"for the tenant {tenant!r:.100} alone, and in which field documents name theirs is not said: set tenant_field "
+            "(SEARCH_TENANT_FIELD=metadata.customer)"
+        )
+    try:
+        checked_tenant(tenant)
+    except ValueError as error:
+        raise InvalidSettings(str(error)) from error
 
 
 class _Parts:

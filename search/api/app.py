@@ -31,7 +31,8 @@ _UNPROCESSABLE = 422
 _DESCRIPTION = """Two-stage search: retrieval from Qdrant, reranking by an ONNX cross-encoder.
 
 Every answer says what happened: `rerank_status`, `reason`, models, timings, `request_id`. Errors say what to do next.
-Send a key as `Authorization: Bearer KEY` where the service asks for one.
+Send a key as `Authorization: Bearer KEY` where the service asks for one, and where several customers share its collections and
+the key is not for one of them, the header `X-Tenant` says whose documents are meant.
 """
 
 
@@ -44,7 +45,7 @@ def build_app(service: Service) -> ASGIApp:
             gated,
             allow_origins=sorted(service.limits.origins),
             allow_methods=["GET", "POST", "PATCH", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-Id"],
+            allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-Id", "X-Tenant"],
             expose_headers=["Server-Timing", "X-Request-Id", "Retry-After"],
         )
     return gated

@@ -10,6 +10,7 @@ import re
 import time
 import uuid
 from typing import Any
+from urllib.parse import unquote
 
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -20,6 +21,7 @@ from search.api.state import Service
 from search.api.traces import Traces
 from search.errors import ServiceOverloaded
 from search.network.addresses import is_local, plain_name
+from search.settings import checked_tenant
 
 _log = logging.getLogger("search.api")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -55,6 +57,7 @@ class Gate:
         self._app = app
         self._limits = service.limits
         self._keys = service.keys
+        self._shared, self._tenant = service.settings.tenant_field is not None, service.settings.tenant
         self._names = {plain_name(name) for name in service.limits.hosts}
         self._queues = service.queues
         self._metrics = service.metrics
@@ -107,6 +110,7 @@ class Gate:
                 span.attributes["search.request_id"] = request_id
                 fields = {"request_id": request_id, "method": method, "route": name, "status": status}
                 fields |= {"ms": round(seconds * 1000, 1), "key": scope["state"].get("key")}
+                fields |= {"tenant": scope["state"]["tenant"]} if scope["state"].get("tenant") else {}
                 fields |= {"trace_id": span.trace_id} if span.trace_id else {}
                 _log.info("%s %s %s", method, name, status, extra={"fields": fields})
 
@@ -133,20 +137,45 @@ class Gate:
         if self._keys.any:
             scheme, _, bearer = headers.get(b"authorization", "").partition(" ")
             key = headers.get(b"x-api-key") or (bearer.strip() if scheme.lower() == "bearer" else "")
-            known = self._keys.scopes_of(key) if key else None
+            known = self._keys.find(key) if key else None
             if known is None:
                 what = "this key is not known" if key else "a key is needed: send Authorization: Bearer KEY"
                 raise Refused(401, "Unauthorized", what, {"WWW-Authenticate": "Bearer"})
-            scope["state"]["key"], scopes = known
+            scope["state"]["key"], scopes, bound = known
         else:
-            scopes = EVERYTHING
+            scopes, bound = EVERYTHING, None
         if required not in scopes:
             raise Refused(403, "Forbidden", f"this key may not do that: it needs the scope {required}")
+        scope["state"]["tenant"], scope["state"]["bound"] = self._tenant_of(scope, bound), (bound or self._tenant) is not None
         scope["state"]["admitted"] = True
         kind = headers.get(b"content-type", "").partition(";")[0].strip().lower()
         sends = headers.get(b"content-length", "0") != "0" or b"transfer-encoding" in headers
         if scope["method"] not in _WITHOUT_BODY and sends and kind != "application/json":
             raise Refused(415, "UnsupportedMediaType", "send Content-Type: application/json")
+
+    def _tenant_of(self, scope: Scope, bound: str | None) -> str | None:
+        """For which tenant a request is: that of its key, of the service, or of its header; None if nobody said.
+
+        Raises:
+            Refused: it may not be for that one, or nothing here knows of tenants.
+        """
+        sent = [value for name, value in scope["headers"] if name.lower() == b"x-tenant"]
+        if not sent:
+            return bound or self._tenant
+        if not self._shared:
+            raise Refused(
+                422, "InvalidQuery", "there are no tenants here (the setting tenant_field is not set); leave out X-Tenant"
+            )
+        try:
+            (value,) = sent
+            named = checked_tenant(unquote(value.decode("ascii"), errors="strict"))
+        except ValueError as error:
+            message = "X-Tenant is sent once, with the tenant's name in UTF-8, percent-encoded where it is not ASCII"
+            raise Refused(422, "InvalidQuery", message) from error
+        if {named} != {named, *(one for one in (bound, self._tenant) if one is not None)}:
+            what = "this key" if bound is not None else "this service"
+            raise Refused(403, "Forbidden", f"{what} is for one tenant, and not for {quoted(named)}; leave out X-Tenant")
+        return named
 
     def _find_room(self, route: Any, request_id: str) -> None:
         """Refuse a request whose queue is full, before its body is read."""

@@ -4,7 +4,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Mapping
-from typing import get_args
+from typing import NamedTuple, get_args
 
 from search.errors import InvalidSettings
 from search.network.addresses import is_local
@@ -25,25 +25,33 @@ def hashed(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
+class Known(NamedTuple):
+    """A key without the key."""
+
+    name: str
+    scopes: frozenset[Scope]
+    tenant: str | None  # whose documents alone it is for
+
+
 class Keys:
     """The keys that are known."""
 
     def __init__(self, keys: Mapping[str, KeySettings]) -> None:
         """Keep names, hashes and scopes."""
-        self._keys = [(name, bytes.fromhex(key.sha256), key.scopes) for name, key in keys.items()]
+        self._keys = [(bytes.fromhex(key.sha256), Known(name, key.scopes, key.tenant)) for name, key in keys.items()]
 
     @property
     def any(self) -> bool:
         """Whether a key is required at all."""
         return bool(self._keys)
 
-    def scopes_of(self, key: str) -> tuple[str, frozenset[Scope]] | None:
-        """The name and the scopes of a key; None if it is unknown. All are compared, each in constant time."""
+    def find(self, key: str) -> Known | None:
+        """What is known of a key; None if it is unknown. All are compared, each in constant time."""
         digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
         match = None
-        for name, known, scopes in self._keys:
-            if hmac.compare_digest(digest, known):
-                match = (name, scopes)
+        for own, known in self._keys:
+            if hmac.compare_digest(digest, own):
+                match = known
         return match
 
 

@@ -30,13 +30,14 @@ from search.errors import (
     InferenceFailed,
     SearchError,
     ServiceOverloaded,
+    TenantRequired,
 )
 from search.index.collections import Collections
 from search.ingestion.reindexing import lead
 from search.query.options import SearchOptions
 from search.reranking.contract import Deadline, IntVector, Reranker, Scoring
 from search.searcher import Searcher
-from search.settings import Settings
+from search.settings import Settings, declared_indexes
 
 Done = TypeVar("Done")
 
@@ -45,6 +46,7 @@ STAGES = ("embed", "retrieve", "rerank")
 _TOLERATED = (CollectionNotFound, IndexUnreachable, IndexTimeout, IndexOverloaded, IndexFaulted)
 _CLIENT_GONE = 499
 _CLOSES_S = 20.0  # for what is still under way when the time for what was accepted is over
+_NOBODY = "-"
 _WARM_TEXTS = 8
 _WARM_WORDS = 120
 _WARM_REMOTE_MS = 5_000.0  # that a remote reranker may take; the service starts without it
@@ -85,16 +87,26 @@ class Service:
         self.counter = counter(settings.context.tokenizer)
         self._searcher = searcher
         self._engine: Collections | None = None  # once it is warmed up
-        self.health = EngineHealth(lambda: self.engine.health(settings.collection, settings.storage.payload_indexes), self.metrics)
+        self.health = EngineHealth(lambda: self.engine.health(settings.collection, declared_indexes(settings)), self.metrics)
 
-    def searcher(self, collection: str | None, *, make: bool = False) -> Searcher:
-        """The searcher of a collection, or of the one that the settings name. Asks the engine, so not for the event loop.
+    def searcher(self, request: Request, collection: str | None, *, make: bool = False) -> Searcher:
+        """The searcher of a collection, or of the one that the settings name, for the tenant that a request is for.
+
+        Asks the engine, so not for the event loop.
 
         Raises:
-            CollectionNotFound: there is none, and it is not to be made.
+            CollectionNotFound: there is none, and it is not to be made; a key of a tenant makes none but the service's own.
+            TenantRequired: collections are shared, and the request does not say for whom it is.
         """
-        if collection is None:
-            return self._searcher
+        make = make and not request.state.bound
+        searcher = self._searcher if collection is None else self._beside(collection, make=make)
+        if self.settings.tenant_field is None:
+            return searcher
+        if request.state.tenant is None:
+            raise TenantRequired("documents of several tenants are in this collection; say whose are meant: send X-Tenant: NAME")
+        return searcher.of_tenant(request.state.tenant)
+
+    def _beside(self, collection: str, *, make: bool) -> Searcher:
         if not make and not self._searcher.knows(collection):
             engine = self._searcher.collections
             if collection not in engine.aliases() and collection not in engine.names():
@@ -173,7 +185,10 @@ class Service:
             if (reranker := self._searcher.reranker) is not None:
                 answers = self._warm_up(reranker, words)
         try:
-            self._searcher.search("warm up", rerank=answers)
+            searcher = self._searcher
+            if self.settings.tenant_field is not None and self.settings.tenant is None:
+                searcher = searcher.of_tenant(_NOBODY)  # if somebody is called so, it is nobody's harm
+            searcher.search("warm up", rerank=answers)
         except _TOLERATED as failure:
             _log.warning("%s", failure)
         self._engine = self._searcher.collections
@@ -216,7 +231,7 @@ class Service:
             waited_ms = (time.perf_counter() - arrived) * 1000
             left = None if budget_ms is None else max(_LEAST_BUDGET_MS, budget_ms - waited_ms)
             chosen = replace(options, limit=depth if whole else options.limit, budget_ms=left)
-            return self.searcher(collection).answer(query, chosen)
+            return self.searcher(request, collection).answer(query, chosen)
 
         units = depth if options.rerank and self._searcher.reranker is not None else 1
         kind = "texts" if units > 1 else "queries"

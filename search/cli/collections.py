@@ -2,12 +2,13 @@
 
 import json
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from search.cli.options import AsJson, Collection, DataDir, load_settings, note_damage, note_wait, print_json
+from search.cli.options import AsJson, Collection, DataDir, Tenant, load_settings, note_damage, note_wait, print_json
 from search.cli.progress import ProgressReport
 from search.errors import InvalidQuery, InvalidSettings
 from search.factory import build_collections, build_words, needs_extra
@@ -17,6 +18,7 @@ from search.settings import EdgeSettings, MemorySettings, PayloadType
 from search.system.terminal import clean, note, show
 
 if TYPE_CHECKING:
+    from search.index.contract import VectorIndex
     from search.ingestion.reindexing import Judged
     from search.ingestion.run import Progress
 
@@ -60,6 +62,7 @@ def info(name: Name, data_dir: DataDir = None, *, as_json: AsJson = False) -> No
         "passages": description.points,
         "embedder": description.spec.fingerprint if description.spec else None,
         "dimension": description.spec.dimension if description.spec else None,
+        "tenant_field": (description.spec.tenant or None) if description.spec else None,
         "previous": {alias: name for alias, name in previous.items() if name},
         **description.details,
     }
@@ -220,6 +223,7 @@ def adopt(
     name: Annotated[str, typer.Argument(metavar="THEIRS", help="What another program filled on the Qdrant server.")],
     collection: Annotated[str, typer.Option("--as", metavar="OURS", help="The collection that becomes of it.", show_default=False)],
     data_dir: DataDir = None,
+    tenant: Tenant = None,
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would come; write nothing.")] = False,
     as_json: AsJson = False,
@@ -228,7 +232,7 @@ def adopt(
 
     Its vectors are kept, words are added, and it stays as it is. Points of one document become its passages.
     """
-    settings = load_settings(data_dir, collection)
+    settings = load_settings(data_dir, collection, tenant=tenant)
     with open_search(settings) as searcher, ProgressReport("copying", "documents", None) as report:
 
         def report_progress(progress: "Progress") -> None:
@@ -255,9 +259,9 @@ def adopt(
         show(f"{counts}; {ingest.chunks:,} passages written to {collection} in {ingest.seconds:.1f} s")
 
 
-def push(data_dir: DataDir = None, collection: Collection = None, *, as_json: AsJson = False) -> None:
+def push(data_dir: DataDir = None, collection: Collection = None, tenant: Tenant = None, *, as_json: AsJson = False) -> None:
     """Copy the embedded collection to the server that the settings name, without embedding it again. Safe to run again."""
-    settings = load_settings(data_dir, collection)
+    settings = load_settings(data_dir, collection, tenant=tenant)
     if isinstance(settings.index, EdgeSettings | MemorySettings):
         message = (
             "name the server to copy to: SEARCH_INDEX__ENGINE=qdrant, SEARCH_INDEX__URL=… and, if need be, SEARCH_INDEX__API_KEY"
@@ -265,7 +269,10 @@ def push(data_dir: DataDir = None, collection: Collection = None, *, as_json: As
         raise InvalidSettings(message)
     from search.index.collections import as_replaced
     from search.index.retrying import Patience, PatientIndex
+    from search.index.tenants import PartIndex, parts_of
+    from search.index.tenants import Tenant as Owner
     from search.ingestion.copying import copy
+    from search.ingestion.report import together
 
     with (
         closing(build_collections(settings.model_copy(update={"index": EdgeSettings()}))) as embedded,
@@ -276,11 +283,20 @@ def push(data_dir: DataDir = None, collection: Collection = None, *, as_json: As
         source = embedded.open(settings.collection, settings.storage)
         if spec is None:  # of this package it always has one
             return
+        spec = replace(spec, tenant=spec.tenant or settings.tenant_field or "")
         source.ensure(spec, create=False)
-        target = PatientIndex(server.named(settings.collection, storage), Patience(settings.ingestion.patience_s), note_wait)
+        target: VectorIndex = PatientIndex(
+            server.named(settings.collection, storage), Patience(settings.ingestion.patience_s), note_wait
+        )
         words = build_words(settings)
+        pairs: list[tuple[VectorIndex, VectorIndex]] = [(source, target)]
+        if field := spec.tenant:  # each by itself: documents of two tenants may have one id
+            parts = parts_of(field, source) if settings.tenant is None else [Owner(field, settings.tenant).documents]
+            pairs = [(PartIndex(source, field, part), PartIndex(target, field, part)) for part in parts]
         with ProgressReport("copying", "documents", None) as report:
-            done = copy(source, target, spec, on_progress=lambda progress: report.update(progress.documents), words=words)
+            done = together(
+                [copy(*pair, spec, on_progress=lambda progress: report.update(progress.documents), words=words) for pair in pairs]
+            )
         source.close()
     for rejection in done.rejections:
         note(f"rejected {rejection}")

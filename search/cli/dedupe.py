@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from search.cli.options import AsJson, Collection, DataDir, load_settings, print_json
+from search.cli.options import AsJson, Collection, DataDir, Tenant, load_settings, print_json
 from search.cli.output import clip
 from search.cli.progress import ProgressReport
 from search.errors import InvalidQuery, SearchError
@@ -39,6 +39,7 @@ def dedupe(
     ] = None,
     data_dir: DataDir = None,
     collection: Collection = None,
+    tenant: Tenant = None,
     *,
     no_rerank: Annotated[bool, typer.Option("--no-rerank", help="Judge by words, numbers and names alone.")] = False,
     as_json: AsJson = False,
@@ -50,7 +51,7 @@ def dedupe(
     from search.deduplication.finding import check_threshold
 
     check_threshold(threshold)
-    settings = load_settings(data_dir, collection)
+    settings = load_settings(data_dir, collection, tenant=tenant)
     with _compared(settings, paths or []) as searcher:
         found = _found(searcher, threshold, rerank=not no_rerank)
     if html:
@@ -71,7 +72,9 @@ def _compared(settings: Settings, paths: list[Path]) -> "Iterator[Searcher]":
     from search.reading import read
 
     with TemporaryDirectory(prefix="search-dedupe-") as folder:
-        own = settings.model_copy(update={"index": EdgeSettings(), "data_dir": Path(folder), "collection": "files"})
+        own = settings.model_copy(
+            update={"index": EdgeSettings(), "data_dir": Path(folder), "collection": "files", "tenant_field": None, "tenant": None}
+        )
         with open_search(own) as searcher:
             # By the path as it was named: two folders may have one name.
             documents = chain.from_iterable(read(path, prefix=_above(path)) for path in paths)

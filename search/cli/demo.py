@@ -72,7 +72,8 @@ def demo(data_dir: DataDir = None) -> None:
 
     show("Two-stage search over the documentation of this Python's standard library.", flush=True)
     answered = 0
-    with open_search(load_settings(data_dir, COLLECTION)) as searcher:
+    settings = load_settings(data_dir, COLLECTION).model_copy(update={"tenant_field": None, "tenant": None})
+    with open_search(settings) as searcher:
         with ProgressReport("ingesting", "documents", None) as report:
             passages = prepare(searcher, lambda progress: report.update(progress.documents))
         show(f"{passages:,} passages indexed in {searcher.settings.data_dir}", "")

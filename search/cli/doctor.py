@@ -17,7 +17,7 @@ from search.errors import CollectionNotFound, SearchError
 from search.factory import build_collections, build_embedder, build_reranker, build_words, needs_extra
 from search.models import manifest, verify
 from search.network.addresses import without_secrets
-from search.settings import CausalSettings, EdgeSettings, ServiceSettings, Settings, files_read, unknown_names
+from search.settings import CausalSettings, EdgeSettings, ServiceSettings, Settings, declared_indexes, files_read, unknown_names
 from search.system.telemetry import telemetry_off
 from search.system.terminal import show
 
@@ -180,17 +180,23 @@ def _collection(settings: Settings) -> Iterator[Finding]:
             return
         stack.callback(engine.close)
         index = engine.named(settings.collection, settings.storage)
+        if settings.tenant_field is not None:
+            from search.index.tenants import PartIndex
+
+            index = PartIndex(index, settings.tenant_field, None)
         stack.callback(index.close)
         opened = _finding("collection", lambda: _opened(settings, index))
         yield opened
         try:
-            checks = engine.health(settings.collection, settings.storage.payload_indexes)
+            checks = engine.health(settings.collection, declared_indexes(settings))
         except SearchError as error:
             checks = []
             if opened.ok:  # else it was said already
                 yield Finding("server", ok=False, detail=str(error))
         yield from (Finding(check.name, check.ok, check.detail) for check in checks)
         if opened.ok and not opened.detail.endswith(_EMPTY):
+            if (field := settings.tenant_field) is not None:
+                yield _finding("tenants", lambda: _tenants(index, field))
             yield _finding("points", lambda: _points(index))
 
 
@@ -209,6 +215,21 @@ def _opened(settings: Settings, index: "VectorIndex") -> str:
     build_words(settings)(index.spec.lexical)  # which tells of words that cannot be made here
     wordless = settings.lexical.model != "none" and not index.spec.lexical
     return f"{holds}, found by vectors alone (search reindex adds words, and embeds nothing again)" if wordless else holds
+
+
+def _tenants(index: "VectorIndex", field: str) -> str:
+    """Who shares the collection, and what is nobody's, so that nobody finds it."""
+    from search.index.tenants import parts_of
+
+    *tenants, nobodys = parts_of(field, index)
+    said = f"{len(tenants):,} named in {field}"
+    if left := index.count(nobodys):
+        raise SearchError(f"{said}; {left:,} passages name none, and are in no search: ingest their sources for whom they are of")
+    if not index.spec.tenant and not index.spec.layout:
+        return (
+            f"{said}, which the collection does not note, so that settings without tenant_field see all (search reindex notes it)"
+        )
+    return said
 
 
 def _points(index: "VectorIndex") -> str:

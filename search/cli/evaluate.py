@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 import typer
 
 from search.cli.configurations import configurations
-from search.cli.options import AsJson, Collection, DataDir, NoRerank, load_settings, print_json
+from search.cli.options import AsJson, Collection, DataDir, NoRerank, Tenant, load_settings, print_json
 from search.cli.progress import ProgressReport
 from search.documents import Retrieval
 from search.errors import InvalidDataset, InvalidQuery
@@ -67,6 +67,7 @@ def evaluate(
     ] = None,
     data_dir: DataDir = None,
     collection: Collection = None,
+    tenant: Tenant = None,
     *,
     every_retrieval: Annotated[
         bool, typer.Option("--every-retrieval", help="Also by vectors, words and both, each alone and reranked.")
@@ -86,7 +87,7 @@ def evaluate(
     for name in names:
         Measure.of(name)  # before anything is loaded
     loaded = load_dataset(dataset, split, queries=queries, corpus=corpus)
-    settings = load_settings(data_dir, collection)
+    settings = load_settings(data_dir, collection, tenant=tenant)
     compared = settings.model_copy(update={"reranker": NoReranker()}) if no_rerank else settings
     if out:
         make_way(out)
@@ -117,6 +118,7 @@ def calibrate(
     folds: Annotated[int, typer.Option(min=2, help="Parts of the queries, each measured by a map fitted to the others.")] = 5,
     data_dir: DataDir = None,
     collection: Collection = None,
+    tenant: Tenant = None,
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Report, and keep nothing.")] = False,
     as_json: AsJson = False,
@@ -130,7 +132,7 @@ def calibrate(
     from search.reranking import calibrated
 
     loaded = load_dataset(dataset, split, queries=queries, corpus=corpus)
-    settings = load_settings(data_dir, collection)
+    settings = load_settings(data_dir, collection, tenant=tenant)
     chosen = settings.reranker
     with open_search(settings) as searcher:
         reranker = searcher.reranker

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from search.cli.options import AsJson, Collection, DataDir, load_settings, note_damage, note_wait, print_json
+from search.cli.options import AsJson, Collection, DataDir, Tenant, load_settings, note_damage, note_wait, print_json
 from search.documents import Document, Rejection, listed
 from search.errors import IndexBusy, InvalidDocument, InvalidQuery, InvalidSettings
 from search.searcher import Searcher, open_search
@@ -82,6 +82,7 @@ def ingest(
     key: Key = None,
     data_dir: DataDir = None,
     collection: Collection = None,
+    tenant: Tenant = None,
     *,
     sync: Annotated[bool, typer.Option("--sync", help="Also remove documents that are not there any more.")] = False,
     dry_run: DryRun = False,
@@ -97,7 +98,7 @@ def ingest(
     from search.reading import Reading
     from search.reading.child import Limits
 
-    settings = load_settings(data_dir, collection)
+    settings = load_settings(data_dir, collection, tenant=tenant)
     reading = Reading(
         paths,
         exclude=exclude or [],
@@ -187,13 +188,14 @@ def delete(
     key: Key = None,
     data_dir: DataDir = None,
     collection: Collection = None,
+    tenant: Tenant = None,
     *,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Remove documents from a collection, by id or by a filter."""
     gone: list[str] = []
-    with _target(load_settings(data_dir, collection), url, key, data_dir, collection) as searcher:
+    with _target(load_settings(data_dir, collection, tenant=tenant), url, key, data_dir, collection) as searcher:
         removed = searcher.delete(
             ids=ids or [],
             filter=filter,
@@ -219,6 +221,7 @@ def update(
     key: Key = None,
     data_dir: DataDir = None,
     collection: Collection = None,
+    tenant: Tenant = None,
     *,
     dry_run: DryRun = False,
     as_json: AsJson = False,
@@ -229,7 +232,7 @@ def update(
     except ValueError as error:
         raise InvalidQuery(f"""METADATA is not JSON ({error}); write an object, such as '{{"status": "archived"}}'""") from error
     changed: list[str] = []
-    with _target(load_settings(data_dir, collection), url, key, data_dir, collection) as searcher:
+    with _target(load_settings(data_dir, collection, tenant=tenant), url, key, data_dir, collection) as searcher:
         done = searcher.update(
             fields,
             ids=ids or [],
@@ -271,7 +274,7 @@ def _target(
 
     if key is None and settings.client_key:
         key = settings.client_key.get_secret_value()
-    with Client(url, key=key, collection=collection, timeout_s=TIMEOUT_S) as client:
+    with Client(url, key=key, collection=collection, tenant=settings.tenant, timeout_s=TIMEOUT_S) as client:
         yield Remote(client, settings.ingestion.patience_s)
 
 

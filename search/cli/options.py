@@ -14,6 +14,9 @@ from search.system.terminal import note
 
 DataDir = Annotated[Path | None, typer.Option(help="The folder of the collections.", show_default=False)]
 Collection = Annotated[str | None, typer.Option(help="Which collection.", show_default=False)]
+Tenant = Annotated[
+    str | None, typer.Option(help="Whose documents, where several customers share a collection.", show_default=False)
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")]
 Limit = Annotated[int | None, typer.Option(help="Hits shown.", show_default="10")]
 Depth = Annotated[int | None, typer.Option(help="Candidates retrieved and reranked.", show_default="20, or limit if more")]

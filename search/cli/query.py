@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from search.cli.configurations import changes_of
-from search.cli.options import AsJson, Collection, DataDir, Depth, Limit, NoRerank, RetrievalMode, load_settings, print_json
+from search.cli.options import AsJson, Collection, DataDir, Depth, Limit, NoRerank, RetrievalMode, Tenant, load_settings, print_json
 from search.context.counting import counter
 from search.context.values import Context, Form
 from search.errors import InvalidQuery
@@ -38,6 +38,7 @@ def query(
     retrieval: RetrievalMode = None,
     data_dir: DataDir = None,
     collection: Collection = None,
+    tenant: Tenant = None,
     *,
     no_rerank: NoRerank = False,
     as_json: AsJson = False,
@@ -45,7 +46,7 @@ def query(
     """Search a collection."""
     from search.cli.output import print_result
 
-    with open_search(load_settings(data_dir, collection)) as searcher:
+    with open_search(load_settings(data_dir, collection, tenant=tenant)) as searcher:
         result = searcher.search(
             text,
             limit=limit,
@@ -79,12 +80,13 @@ def context(
     retrieval: RetrievalMode = None,
     data_dir: DataDir = None,
     collection: Collection = None,
+    tenant: Tenant = None,
     *,
     no_rerank: NoRerank = False,
     as_json: AsJson = False,
 ) -> None:
     """Print what a language model needs to answer a question: passages within a budget of tokens, numbered to be cited."""
-    settings = load_settings(data_dir, collection)
+    settings = load_settings(data_dir, collection, tenant=tenant)
     counts = counter(tokenizer or settings.context.tokenizer)
     with open_search(settings) as searcher:
         result = searcher.search(
@@ -132,6 +134,7 @@ def explain(
     retrieval: RetrievalMode = None,
     data_dir: DataDir = None,
     collection: Collection = None,
+    tenant: Tenant = None,
     *,
     as_json: AsJson = False,
 ) -> None:
@@ -143,7 +146,7 @@ def explain(
     if (text is None) == (replay is None):
         raise InvalidQuery("give a query, or --replay and a file that --save wrote")
     wanted = changes_of(changes)
-    settings = varied(load_settings(data_dir, collection), wanted)
+    settings = varied(load_settings(data_dir, collection, tenant=tenant), wanted)
     with open_search(settings) as searcher:
         if text is not None:
             deep = settings.depth if depth is None else depth

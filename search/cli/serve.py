@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import typer
+from pydantic import ValidationError
 
-from search.cli.options import AsJson, Collection, DataDir, load_settings, print_json
+from search.cli.options import AsJson, Collection, DataDir, Tenant, load_settings, print_json
 from search.errors import InvalidQuery, InvalidSettings, SearchError, ServiceRefused, ServiceUnreachable
 from search.factory import needs_extra
 from search.searcher import open_search
-from search.settings import EdgeSettings, Scope, Settings, add_to_own
+from search.settings import EdgeSettings, KeySettings, Scope, Settings, add_to_own
 from search.system.posix import check_posix
 from search.system.terminal import note, show
 
@@ -138,6 +139,9 @@ def key(
     scope: Annotated[
         list[str] | None, typer.Option(help="search, write or admin; several times for several.", show_default="search")
     ] = None,
+    tenant: Annotated[
+        str | None, typer.Option(help="Whose documents alone it is for, where several customers share them.", show_default=False)
+    ] = None,
     *,
     keep: Annotated[bool, typer.Option("--keep", help="Write its hash into your own file of settings, which lets it in.")] = False,
     if_none: Annotated[bool, typer.Option("--if-none", help="Make none where the settings have keys already.")] = False,
@@ -155,18 +159,30 @@ def key(
     if not name.replace("-", "").replace("_", "").isalnum():
         raise InvalidSettings(f"{name!r} cannot name a key; use letters, digits, hyphens and underscores")
     made, digest = new_key()
+    fields: dict[str, Any] = {"sha256": digest, "scopes": scopes, **({} if tenant is None else {"tenant": tenant})}
+    _check_key(fields, kept=keep)
     section = f"[service.api_keys.{json.dumps(name, ensure_ascii=False)}]"  # quoted, as TOML has it for letters other than ASCII's
-    lines = [section, f'sha256 = "{digest}"', f"scopes = {json.dumps(scopes)}"]
+    lines = [section, *(f"{field} = {json.dumps(value, ensure_ascii=False)}" for field, value in fields.items())]
     file = add_to_own("\n".join(lines)) if keep else None
     if as_json:
-        print_json({"name": name, "key": made, "sha256": digest, "scopes": scopes, **({"file": str(file)} if file else {})})
+        print_json({"name": name, "key": made, **fields, **({"file": str(file)} if file else {})})
         return
     show(f"key, which is shown only now: {made}", "")
     if file:
-        show(f"{file} lets it in ({', '.join(scopes)})")
+        show(f"{file} lets it in ({', '.join(scopes)}{'' if tenant is None else f', for the tenant {tenant}'})")
         return
     show("in a search.toml of yours:", "", *lines, "", "or, as the only one, in the environment:", "")
-    show(f"SEARCH_SERVICE__API_KEYS={json.dumps({name: {'sha256': digest, 'scopes': scopes}})}")
+    show(f"SEARCH_SERVICE__API_KEYS={json.dumps({name: fields})}")
+
+
+def _check_key(fields: dict[str, Any], *, kept: bool) -> None:
+    """Refuse to make a key that the settings would then refuse."""
+    try:
+        KeySettings.model_validate(fields)
+    except ValidationError as error:
+        raise InvalidSettings("; ".join(one["msg"] for one in error.errors(include_input=False, include_url=False))) from error
+    if kept and "tenant" in fields and load_settings(None, None).tenant_field is None:
+        raise InvalidSettings("a key of a tenant needs to know where documents name theirs: set tenant_field first")
 
 
 def mcp(
@@ -175,6 +191,7 @@ def mcp(
     ] = None,
     data_dir: DataDir = None,
     collection: Collection = None,
+    tenant: Tenant = None,
     *,
     allow_ingest: Annotated[bool, typer.Option("--allow-ingest", help="Let the assistant add and replace documents.")] = False,
 ) -> None:
@@ -187,7 +204,7 @@ def mcp(
 
     from search.context.counting import counter
 
-    settings = load_settings(data_dir, collection)
+    settings = load_settings(data_dir, collection, tenant=tenant)
     counts = counter(settings.context.tokenizer)
     build = functools.partial(build_assistant, may_ingest=allow_ingest, max_tokens=settings.context.max_tokens, tokenizer=counts)
     if url is None:
@@ -197,5 +214,5 @@ def mcp(
     from search.client import Client
 
     key = settings.client_key.get_secret_value() if settings.client_key else None
-    with Client(url, key=key, collection=collection) as client:
+    with Client(url, key=key, collection=collection, tenant=settings.tenant) as client:
         build(client).run("stdio")

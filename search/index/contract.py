@@ -30,6 +30,7 @@ class CollectionSpec:
     fingerprint: str  # of the embedder
     lexical: str = ""  # what the sparse vectors depend on, as search.embedding.sparse describes it; "" where there are none
     layout: str = ""  # where passages lie, in words, if another program filled it; the fingerprint is "" then
+    tenant: str = ""  # the field by which documents say whose they are, where tenants share it; "" where none do
 
     @property
     def idf(self) -> bool:
@@ -64,6 +65,7 @@ class Query:
         fusion: how both scores become one.
         listed: points by vector, and by words, at least, that are looked at where both find them.
         probes: single words that the collection must have, whatever the filter: if it lacks one, nothing is looked for.
+        scope: the points that are all there are for whoever asks, so that probes find no others; None for all.
     """
 
     vector: Vector
@@ -76,6 +78,7 @@ class Query:
     fusion: Fusion = "zscore"
     listed: int = 0
     probes: Sequence[SparseVector] = ()
+    scope: PlainFilter | None = None
 
 
 class Match(NamedTuple):
@@ -201,11 +204,17 @@ def check_spec(collection: str, stored: CollectionSpec, wanted: CollectionSpec) 
     """Compare what a collection was made for with what is wanted of it; one of another program is compared by its vectors, later.
 
     Raises:
-        IndexMismatch: they differ; the message says how to go on.
+        IndexMismatch: they differ; the message says how to go on. Whoever does not know that tenants share it is let nowhere near.
     """
     # What stands before the @ is a name for people, and a folder may be renamed.
     if stored.layout:
         return
+    if stored.tenant not in {"", wanted.tenant}:
+        said = f"the settings name {wanted.tenant}" if wanted.tenant else "the settings name no field"
+        raise IndexMismatch(
+            f"collection {collection!r} is shared by tenants, which its documents name in {stored.tenant}, and {said}: "
+            f"set tenant_field = {stored.tenant!r} (SEARCH_TENANT_FIELD={stored.tenant})"
+        )
     digests = [spec.fingerprint.rpartition("@")[2] for spec in (stored, wanted)]
     if stored.dimension != wanted.dimension or digests[0] != digests[1]:
         raise IndexMismatch(

@@ -59,7 +59,7 @@ def matches(query: Query, limit: int, ask: Ask, *, foresee: bool = True) -> Matc
     listed = max(limit, query.listed) if query.retrieval == "hybrid" else limit
     wanted = [query.vector if query.retrieval == "hybrid" else None, query.lexical]
     listings = [Listing(one, listed, query.filter, payload=False) for one in wanted if one is not None]
-    answers = ask([*listings, *(Listing(probe, 1, None, payload=False) for probe in query.probes)])
+    answers = ask([*listings, *(Listing(probe, 1, query.scope, payload=False) for probe in query.probes)])
     if absent := [at for at, points in enumerate(answers[len(listings) :]) if not points]:
         return Matches(absent=absent)
     lists = iter(answers)

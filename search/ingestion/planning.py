@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from search.documents import Chunk, Document, Json, Rejection
 from search.errors import InvalidDocument
 from search.index.contract import Vector, VectorIndex
+from search.index.tenants import Tenant
 from search.ingestion.chunking import Chunker
 from search.ingestion.lookup import Stored, compare, vectors_of
 from search.ingestion.relay import in_groups
@@ -48,7 +49,9 @@ class Step:
 class Planning:
     """Draws documents and says what is to be done with them."""
 
-    def __init__(self, index: VectorIndex, using: threading.Lock, chunker: Chunker, max_characters: int) -> None:
+    def __init__(
+        self, index: VectorIndex, using: threading.Lock, chunker: Chunker, max_characters: int, tenant: Tenant | None = None
+    ) -> None:
         """Keep the parts.
 
         Args:
@@ -56,7 +59,9 @@ class Planning:
             using: a lock, held during each request to the index.
             chunker: cuts them.
             max_characters: a longer document is rejected.
+            tenant: whose documents they become; None where nobody shares the collection, or they say so already.
         """
+        self._tenant = tenant
         self._index = index
         self._using = using
         self._chunker = chunker
@@ -113,10 +118,11 @@ class Planning:
         rejections: list[Rejection] = []
         group: list[Document] = []
         characters = refused = 0
-        for item in _checked(documents):
+        for given in _checked(documents):
+            item = self._tenant.stamped(given) if self._tenant and isinstance(given, Document) else given
             if rejection := item if isinstance(item, Rejection) else self._objection(item):
                 rejections.append(rejection)
-                refused += len(item.text) if isinstance(item, Document) else 0
+                refused += len(given.text) if isinstance(given, Document) else 0
             elif isinstance(item, Document):
                 self._taken.add(_digest(item.id))
                 self.folders |= {item.folder} if item.folder else set()

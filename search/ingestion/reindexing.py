@@ -8,7 +8,7 @@ import hashlib
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from heapq import nsmallest
 from typing import Any
 
@@ -19,9 +19,11 @@ from search.errors import IndexMismatch, ReindexRefused
 from search.index.collections import CollectionInfo, Collections, as_replaced
 from search.index.contract import CollectionSpec, VectorIndex
 from search.index.points import passages
+from search.index.tenants import PartIndex, parts_of
 from search.ingestion.chunking import Chunker
 from search.ingestion.copying import copy
-from search.ingestion.damage import survey
+from search.ingestion.damage import Damage, survey
+from search.ingestion.report import together
 from search.ingestion.restoring import FIRST_PASSAGES, documents
 from search.ingestion.run import Ingestion, IngestReport, OnProgress
 from search.query.retrieval import Retriever
@@ -95,6 +97,8 @@ class Reindexing:
         storage: StorageSettings,
         lexical: str = "",
         words: WordsLike = words_like,
+        *,
+        tenant_field: str = "",
     ) -> None:
         """Keep the parts.
 
@@ -106,8 +110,10 @@ class Reindexing:
             storage: likewise.
             lexical: its words, as search.embedding.sparse describes them; "" for none.
             words: gives what makes words like a collection's.
+            tenant_field: where documents name their tenant, if the new one is to be shared; a live one that is shared stays so.
         """
         self._words_like = words
+        self._field = tenant_field
         self._collections = collections
         self._name = name
         self._embedder = embedder
@@ -148,9 +154,10 @@ class Reindexing:
             message = f"collection {self._name!r} at {info.location} was not made by this package, and cannot be read by it"
             raise ReindexRefused(message)
         self._storage = as_replaced(self._storage, info.details)
+        self._keep_tenants(info.spec)
         old_embedder = None if live_embedder is None else live_embedder(info.spec.fingerprint)  # before hours of embedding
         live = wrap(self._collections.open(info.name, self._storage))
-        spec = self._spec
+        spec = self._spec = replace(self._spec, tenant=self._field)
         self._collections.check_alias(self._name)
         purpose = f"{self._name} after {info.name}"
         new_name = self._new_name(info.name, spec, purpose)
@@ -159,9 +166,7 @@ class Reindexing:
             live.ensure(info.spec, create=False)
             with live.claimed():  # what came in meanwhile would be missing
                 damage = survey(live)
-                if _digest_of(info.spec) == _digest_of(spec) and self._cut_alike(live):
-                    copy(live, new, spec, sync=True, on_progress=on_progress, damage=damage, words=self._words_like)
-                report = self._fill(live, new, on_progress)
+                report = self._filled(live, new, info.spec, damage, on_progress)
                 check = None
                 if old_embedder is not None:
                     judged = judged or Judged(dict(enumerate_queries(queries or sampled(live))), {})
@@ -173,6 +178,35 @@ class Reindexing:
             live.close()
             new.close()
         return ReindexReport(info.name, new_name, report, check, switched, damage.damaged, damage.foreign)
+
+    def _keep_tenants(self, live: CollectionSpec) -> None:
+        """Go by the field that the live collection notes, if it does.
+
+        Raises:
+            ReindexRefused: the settings name another one.
+        """
+        if live.tenant and self._field not in {"", live.tenant}:
+            message = f"{self._name!r} is shared by tenants, which its documents name in {live.tenant}, and not in {self._field}"
+            raise ReindexRefused(f"{message}; set tenant_field back")
+        self._field = live.tenant or self._field
+
+    def _filled(
+        self, live: VectorIndex, new: VectorIndex, spec: CollectionSpec, damage: Damage, on_progress: OnProgress | None
+    ) -> IngestReport:
+        """Bring the documents over; those of each tenant by themselves, since another one's may have the same ids."""
+        alike = _digest_of(spec) == _digest_of(self._spec)
+        if not self._field:
+            return self._brought(live, new, damage, on_progress, alike=alike)
+        new.ensure(self._spec, create=True)
+        pairs = ([PartIndex(one, self._field, part) for one in (live, new)] for part in parts_of(self._field, live, new))
+        return together([self._brought(here, there, damage, on_progress, alike=alike) for here, there in pairs])
+
+    def _brought(
+        self, live: VectorIndex, new: VectorIndex, damage: Damage, on_progress: OnProgress | None, *, alike: bool
+    ) -> IngestReport:
+        if alike and self._cut_alike(live):
+            copy(live, new, self._spec, sync=True, on_progress=on_progress, damage=damage, words=self._words_like)
+        return self._fill(live, new, on_progress)
 
     def _fill(self, live: VectorIndex, new: VectorIndex, on_progress: OnProgress | None) -> IngestReport:
         filling = Ingestion(
@@ -206,7 +240,8 @@ class Reindexing:
     def _fits(self, begun: CollectionInfo, spec: CollectionSpec, purpose: str) -> bool:
         if begun.aliases or begun.spec is None or begun.details.get("purpose") != purpose:
             return False  # somebody's own
-        alike = _digest_of(begun.spec) == _digest_of(spec) and begun.spec.lexical == spec.lexical
+        one, other = ((_digest_of(spec), spec.lexical, spec.tenant) for spec in (begun.spec, spec))
+        alike = one == other
         return alike and begun.details.get("storage") == self._storage.model_dump()
 
     def _cut_alike(self, live: VectorIndex) -> bool:
@@ -245,7 +280,8 @@ class Reindexing:
         return None
 
     def _first_documents(self, index: VectorIndex, embedder: Embedder, query: str, retrieval: Retrieval | None) -> list[str]:
-        retriever = Retriever(embedder, index, words=self._words_like)
+        whole = PartIndex(index, self._field, None) if self._field else index
+        retriever = Retriever(embedder, whole, words=self._words_like)
         candidates = retriever.retrieve(query, _CANDIDATES, retrieval=retrieval).candidates
         return list(dict.fromkeys(candidate.document_id for candidate in candidates))[:_TOP]
 

@@ -1,7 +1,7 @@
 """What became of every document? Progress on the way, a report at the end."""
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
 from search.documents import Rejection
@@ -10,6 +10,9 @@ State = Literal["added", "changed", "unchanged", "removed"]
 OnProgress = Callable[["Progress"], None]
 OnRejection = Callable[[Rejection], None]
 OnChange = Callable[[State, str], None]
+
+_LISTED = 1000  # rejections; all are counted
+_EXAMPLES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +76,19 @@ class IngestReport:
     def to_dict(self) -> dict[str, Any]:
         """The same as plain data."""
         return {**asdict(self), "rejections": [rejection.to_dict() for rejection in self.rejections]}
+
+
+def together(reports: Sequence[IngestReport]) -> IngestReport:
+    """One report of several runs into one collection, each of other documents."""
+    first = reports[0]
+    sums = {
+        field.name: sum(getattr(one, field.name) for one in reports)
+        for field in fields(IngestReport)
+        if isinstance(getattr(first, field.name), int | float) and not isinstance(getattr(first, field.name), bool)
+    }
+    because = next((one.kept_because for one in reports if one.kept_because), "")
+    listed = tuple(rejection for one in reports for rejection in one.rejections)[:_LISTED]
+    examples = tuple(example for one in reports for example in one.elsewhere_ids)[:_EXAMPLES]
+    # What is damaged or another program's was looked for once, in the whole collection.
+    once = {"damaged": first.damaged, "foreign": first.foreign}
+    return replace(first, **{**sums, **once}, kept_because=because, rejections=listed, elsewhere_ids=examples)

@@ -17,6 +17,7 @@ from search.embedding.dense import Embedder
 from search.embedding.sparse import WordsLike, words_like
 from search.errors import CollectionNotFound, SearchError
 from search.index.contract import CollectionSpec, VectorIndex
+from search.index.tenants import Tenant
 from search.ingestion.changes import check_max_delete, most
 from search.ingestion.chunking import Chunker
 from search.ingestion.damage import Damage, survey
@@ -47,6 +48,7 @@ class Ingestion:
         max_characters: int,
         lexical: str = "",
         words: WordsLike = words_like,
+        tenant: Tenant | None = None,
         on_progress: OnProgress | None = None,
         on_rejection: OnRejection | None = None,
         on_change: OnChange | None = None,
@@ -60,6 +62,7 @@ class Ingestion:
             max_characters: a longer document is rejected.
             lexical: the words of a collection that is made, as search.embedding.sparse describes them; "" for none.
             words: gives what makes words like a collection's.
+            tenant: whose documents they become, of which the index holds no others; see search.index.tenants.
             on_progress: called after every step, in the thread that runs.
             on_rejection: called for every rejection, as it happens.
             on_change: called for every document that is added, changed or removed, or would be.
@@ -67,7 +70,7 @@ class Ingestion:
         self._spec = CollectionSpec(embedder.dimension, embedder.fingerprint, lexical)
         self._index = index
         using = threading.Lock()  # the index, which reading and writing both ask
-        self._planning = Planning(index, using, chunker, max_characters)
+        self._planning = Planning(index, using, chunker, max_characters, tenant)
         self._vectors = Vectors(embedder)
         self._writing = Writing(index, using, embedder.tokenizer, words)
         self._words_like = words

@@ -1,5 +1,7 @@
 """The first stage: which passages may answer a query? Embedded, searched by vector, by words or by both, and put in order."""
 
+import copy
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -48,8 +50,14 @@ class Retriever:
         self._mix = mix or Mix()
         self._words_like = words
         self._embedder = embedder
-        self._index = index
-        self._opened = False
+        self._collection = self._index = index
+        self._opened = threading.Event()  # of all parts of it
+
+    def over(self, part: VectorIndex) -> "Retriever":
+        """The same over a part of the collection; what was opened stays so."""
+        made = copy.copy(self)
+        made._index = part  # noqa: SLF001  # another of its kind
+        return made
 
     def retrieve(
         self,
@@ -111,11 +119,11 @@ class Retriever:
         return Retrieved(candidates, found.damaged, self._mix.described(retrieval, share), retrieval, warnings, embedded - started)
 
     def _open(self) -> None:
-        if not self._opened:  # once: on a server it costs two requests
+        if not self._opened.is_set():  # once: on a server it costs two requests
             self._index.ensure(CollectionSpec(self._embedder.dimension, self._embedder.fingerprint), create=False)
             if self._index.spec.layout:
-                prove(self._index, self._embedder)
-            self._opened = True
+                prove(self._collection, self._embedder)
+            self._opened.set()
 
     def _words(self, retrieval: Retrieval | None) -> tuple[SparseEmbedder | None, list[str]]:
         """What makes words like the collection's; None where they do not count, and what there is to say of it."""

@@ -1,5 +1,6 @@
 """How is a query answered? Retrieve, rerank, and an account of what happened."""
 
+import copy
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -47,6 +48,12 @@ class SearchService:
         self._index = index
         self._retriever = Retriever(embedder, index, mix, words)
         self._reranker = reranker
+
+    def over(self, part: VectorIndex) -> "SearchService":
+        """The same over a part of the collection; see search.index.tenants."""
+        made = copy.copy(self)
+        made._index, made._retriever = part, self._retriever.over(part)  # noqa: SLF001  # another of its kind
+        return made
 
     def search(self, query: str, options: SearchOptions) -> SearchResult:
         """Answer a query.

@@ -51,6 +51,7 @@ from search.settings.sections import (
     ServerSettings,
     ServiceSettings,
     StorageSettings,
+    checked_tenant,
 )
 from search.system.files import replace_file
 
@@ -82,7 +83,9 @@ __all__ = [
     "Settings",
     "StorageSettings",
     "checked_collection",
+    "checked_tenant",
     "child_environment",
+    "declared_indexes",
     "embedder_of",
     "files_read",
     "section_of",
@@ -163,6 +166,13 @@ class Settings(BaseSettings):
     collection: Annotated[str, AfterValidator(_of_a_collection)] = "documents"
     index: Annotated[EdgeSettings | ServerSettings | MemorySettings, Field(discriminator="engine")] = EdgeSettings()
     storage: StorageSettings = StorageSettings()
+    tenant_field: str | None = Field(
+        None,
+        pattern=r"^metadata(\.[A-Za-z0-9_-]+)+$",
+        description="Where documents say whose they are, in collections that several customers share, such as metadata.customer; "
+        "everything is then read and written for one tenant.",
+    )
+    tenant: Annotated[str, AfterValidator(checked_tenant)] | None = Field(None, description="For which one.")
     collections: dict[str, CollectionSettings] = Field({}, description="By name, what holds for one collection alone.")
     embedder: EmbedderSettings = EmbedderSettings()
     lexical: LexicalSettings = LexicalSettings()
@@ -200,6 +210,9 @@ class Settings(BaseSettings):
         except (ValueError, OSError) as error:  # a variable that cannot be parsed
             raise InvalidSettings(f"settings cannot be read: {error}") from error
         checked_collection(self.collection, self.index)
+        bound = next((name for name, key in self.service.api_keys.items() if key.tenant is not None), None)
+        if bound is not None and self.tenant_field is None:  # it would see everything
+            raise InvalidSettings(f"the key {bound} is for a tenant, and tenant_field does not say where documents name theirs")
 
     @classmethod
     def settings_customise_sources(
@@ -320,6 +333,12 @@ def embedder_of(settings: Settings, collection: str | None = None) -> EmbedderSe
     if chosen is None or chosen.embedder is None:
         return settings.embedder
     return settings.embedder.model_copy(update={"model": chosen.embedder})
+
+
+def declared_indexes(settings: Settings) -> dict[str, str]:
+    """The fields that these settings want indexed, by type: those that filters ask about, and that of the tenants."""
+    of_tenants = {} if settings.tenant_field is None else {settings.tenant_field: "keyword"}
+    return {**settings.storage.payload_indexes, **of_tenants}
 
 
 def section_of(collection: str) -> str:

@@ -136,6 +136,7 @@ def check_consent(sources: Sequence[Source]) -> None:
     keys = [(_effective([one], ("service", "api_keys"))[0], one[1]) for one in sources]  # of all sources together
     if others_reach_it or any(named and not (file and file.reason) for named, file in keys):  # by a proxy, or keys would be none
         opens += [("service", "api_keys", key) for named, _ in keys if isinstance(named, Mapping) for key in named]
+        opens.append(("tenant_field",))  # by which keys are kept apart
     does = dict.fromkeys(sends, "sends texts to others") | dict.fromkeys(opens, "lets others in")
     for name, deed in (does | dict.fromkeys(_KEY_FILES, "sends what is in a file to others")).items():
         value, file = _effective(sources, name)

@@ -1,10 +1,12 @@
 """The sections of the settings: what each of them lets a user choose."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -18,7 +20,7 @@ from pydantic import (
 )
 
 from search.context.values import MAX_TOKENS
-from search.documents import Fusion
+from search.documents import Fusion, encodable
 from search.errors import InvalidSettings
 from search.network.addresses import without_secrets
 from search.system.files import open_regular
@@ -329,11 +331,34 @@ class IngestionSettings(_Section):
 Scope = Literal["search", "write", "admin"]
 
 
+def checked_tenant(name: str) -> str:
+    """The name of a tenant, if it can be one.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    if not re.fullmatch(r"[^\x00-\x1f\x7f]{1,255}", name) or name != name.strip() or not encodable(name):
+        shown = str(name).encode(errors="replace").decode()[:100]
+        raise ValueError(
+            f"no tenant is called {shown!r}: a name has 1 to 255 characters, no control character, and no space at its ends"
+        )
+    return name
+
+
 class KeySettings(_Section):
     """Who may do what; `search key` makes one."""
 
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="Of the key, which is written down nowhere.")
     scopes: frozenset[Scope] = Field(frozenset({"search"}), min_length=1, description="search, write, admin.")
+    tenant: Annotated[str, AfterValidator(checked_tenant)] | None = Field(
+        None, description="Whose documents alone it reads and writes, where `tenant_field` is set; not with admin."
+    )
+
+    @model_validator(mode="after")
+    def _of_all_or_of_one(self) -> Self:
+        if self.tenant is not None and "admin" in self.scopes:
+            raise ValueError("a key with the scope admin is for all tenants; leave out admin, or the tenant")
+        return self
 
 
 class ServiceSettings(_Section):

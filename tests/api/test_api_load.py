@@ -22,6 +22,7 @@ import httpx
 import pytest
 from serving import Served, serving, slowed, wait_until, with_birds
 from standin import Fault, QdrantStandIn
+from starlette.requests import Request
 
 from search.api.admission import Admission
 from search.errors import IndexBusy, ServiceOverloaded
@@ -500,12 +501,12 @@ def test_a_batch_that_had_a_turn_is_not_refused_whatever_came_of_it(served: Serv
     with ThreadPoolExecutor(1) as pool, httpx.Client(base_url=served.url, timeout=30) as other:
         looking = served.service.searcher
 
-        def crowded(collection: str | None, **options: Any) -> Searcher:
+        def crowded(request: Request, collection: str | None, **options: Any) -> Searcher:
             if collection == "nowhere":  # others come while the first of the batch has its turn
                 crowd.append(pool.submit(lambda: other.post("/v1/search", json={"query": "x"}).status_code))
                 time.sleep(0.2)
                 served.service.reading.learn("texts", 1.0)
-            return looking(collection, **options)
+            return looking(request, collection, **options)
 
         crowd: list[Any] = []
         served.service.reading.learn("texts", 0.001)  # so that the crowd is let in

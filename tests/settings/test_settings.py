@@ -189,10 +189,12 @@ REMOTE: dict[str, tuple[str, str]] = {
     "service.hosts": ('[service]\nhosts = ["evil.example"]', "SEARCH_SERVICE__HOSTS"),
     "service.origins": ('[service]\norigins = ["https://evil.example"]', "SEARCH_SERVICE__ORIGINS"),
     "service.api_keys.evil": ('[service.api_keys.evil]\nsha256 = "%s"' % ("0" * 64), "SEARCH_SERVICE__API_KEYS"),
+    "tenant_field": ('tenant_field = "metadata.evil"', "SEARCH_TENANT_FIELD"),
 }
 BESIDE = {  # what the user says beside it, and makes it matter
     "index.ca_file": {"SEARCH_INDEX__ENGINE": "qdrant", "SEARCH_INDEX__URL": "https://own.example"},
     "service.api_keys.evil": {"SEARCH_SERVICE__HOST": "0.0.0.0"},  # noqa: S104  # which is what opens it
+    "tenant_field": {"SEARCH_SERVICE__HOST": "0.0.0.0"},  # noqa: S104  # likewise
 }
 
 

@@ -214,7 +214,8 @@ class QdrantStandIn:
         kind = "update" if path.endswith("/delete") else "retrieve"
         if strict.get(f"unindexed_filtering_{kind}") is False:
             for field, types in (asked for one in filters for asked in _asked(one)):
-                if indexed.get(field) not in types:
+                schema: Any = indexed.get(field)
+                if (schema["type"] if isinstance(schema, dict) else schema) not in types:
                     return (
                         f'Index required but not found for "{field}" of one of the following types: [{", ".join(types)}]. '
                         "Help: Create an index for this key or use a different filter."

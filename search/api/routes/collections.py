@@ -22,6 +22,7 @@ _LONGEST = 100  # characters of a value that is shown to choose
 _LONGEST_PATH = 200  # characters of a field's path
 _COUNTED = 200_000  # fields and values that are counted at all
 _CACHED_S = 60.0
+_CACHED = 1000  # answers
 _FIELDS_NOTED = 10_000  # of those left out, so that each is counted once
 _PLAIN = bool | str | int | float
 _INEXACT_FROM = 2**53
@@ -36,7 +37,7 @@ def collection_routes(service: Service) -> APIRouter:
         responses={"default": {"model": Failure}},
     )
     may_look, may_manage = {"x-scope": "search", "x-queue": "look"}, {"x-scope": "admin", "x-queue": "write"}
-    cache: dict[str, tuple[float, Answer]] = {}
+    cache: dict[tuple[str | None, str], tuple[float, Answer]] = {}  # by tenant and name
 
     @router.get("", openapi_extra=may_look)
     async def list_collections(request: Request) -> Answer:
@@ -48,16 +49,26 @@ def collection_routes(service: Service) -> APIRouter:
     @router.get("/{name}", openapi_extra=may_look)
     async def describe(request: Request, name: CollectionName) -> Answer:
         """Describe a collection: passages, embedder, storage."""
-        return _described(await service.look(request, lambda: service.engine.info(name)))
+        if not request.state.bound:
+            return _described(await service.look(request, lambda: service.engine.info(name)))
+
+        def work() -> Answer:
+            searcher = service.searcher(request, name)
+            return {"name": name, "passages": searcher.count(), "embedder": searcher.embedder.fingerprint}
+
+        return await service.look(request, work)
 
     @router.get("/{name}/facets", openapi_extra={"x-scope": "search"})  # which are mostly known without waiting
     async def facets(request: Request, name: CollectionName) -> Answer:
         """The fields that documents have, with their most frequent values, to filter by."""
-        at, answer = cache.get(name, (float("-inf"), {}))
+        whose = (request.state.tenant, name)
+        at, answer = cache.get(whose, (float("-inf"), {}))
         if time.monotonic() < at + _CACHED_S:
             return answer
-        counted = await service.look(request, lambda: _facets(service.searcher(name)))
-        cache[name] = (time.monotonic(), counted)
+        counted = await service.look(request, lambda: _facets(service.searcher(request, name)))
+        if len(cache) >= _CACHED:  # of tenants there may be many, and each may name others
+            cache.clear()
+        cache[whose] = (time.monotonic(), counted)
         return counted
 
     @router.delete("/{name}", openapi_extra=may_manage)
@@ -82,6 +93,7 @@ def _described(info: CollectionInfo) -> Answer:
         "passages": info.points,
         "embedder": info.spec.fingerprint if info.spec else None,
         "dimension": info.spec.dimension if info.spec else None,
+        "tenant_field": (info.spec.tenant or None) if info.spec else None,
         **info.details,
     }
 

@@ -41,7 +41,7 @@ def _add_writing(router: APIRouter, service: Service) -> None:
 
         def work() -> IngestReport:
             items = (_document(number, document, service) for number, document in enumerate(body.documents))
-            return service.searcher(body.collection, make=True).ingest(items, dry_run=body.dry_run)
+            return service.searcher(request, body.collection, make=True).ingest(items, dry_run=body.dry_run)
 
         return (await service.write(request, work, units=len(body.documents))).to_dict()
 
@@ -50,7 +50,7 @@ def _add_writing(router: APIRouter, service: Service) -> None:
         """Change the metadata of documents, without embedding them again."""
 
         def work() -> IngestReport:
-            searcher = service.searcher(body.collection)
+            searcher = service.searcher(request, body.collection)
             return searcher.update(body.metadata, ids=body.ids, filter=body.filter, dry_run=body.dry_run)
 
         return (await service.write(request, work, units=max(1, len(body.ids)))).to_dict()
@@ -61,7 +61,7 @@ def _add_writing(router: APIRouter, service: Service) -> None:
         gone: list[str] = []
 
         def work() -> int:
-            return service.searcher(body.collection).delete(
+            return service.searcher(request, body.collection).delete(
                 ids=body.ids, filter=body.filter, dry_run=body.dry_run, on_change=lambda _, document_id: gone.append(document_id)
             )
 
@@ -75,12 +75,12 @@ def _add_reading(router: APIRouter, service: Service) -> None:
     @router.post("/count", openapi_extra=may_search)
     async def count(request: Request, body: Count) -> Answer:
         """Count the passages that pass a filter, or all."""
-        return {"passages": await service.look(request, lambda: service.searcher(body.collection).count(body.filter))}
+        return {"passages": await service.look(request, lambda: service.searcher(request, body.collection).count(body.filter))}
 
     @router.get("/{document_id:path}", openapi_extra=may_search)
     async def get(request: Request, document_id: str, collection: CollectionName | None = None) -> Answer:
         """Return a document as it was ingested."""
-        document = asdict(await service.look(request, lambda: service.searcher(collection).get(document_id)))
+        document = asdict(await service.look(request, lambda: service.searcher(request, collection).get(document_id)))
         del document["origin"], document["folder"]
         return document
 

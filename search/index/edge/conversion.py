@@ -21,6 +21,7 @@ SCHEMAS = {
 }
 
 ON_DISK = edge.KeywordIndexParams(memory=edge.Memory.Cold)
+OF_TENANTS = edge.KeywordIndexParams(is_tenant=True)
 
 
 def to_edge(filter: PlainFilter | None) -> edge.Filter | None:

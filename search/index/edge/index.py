@@ -36,6 +36,7 @@ from search.index.contract import (
 from search.index.edge import booleans
 from search.index.edge.conversion import (
     GRAPH_FROM_BYTES,
+    OF_TENANTS,
     ON_DISK,
     SCHEMAS,
     of_vectors,
@@ -126,7 +127,7 @@ class EdgeIndex:
                 self._searched = as_made(self._storage, noted.get("quantization") or "none", noted)
                 if create:
                     self._check_room(0)
-                    self._index_payload()
+                    self._index_payload(spec.tenant or self._spec.tenant)
             except BaseException:
                 self._forget()
                 raise
@@ -317,9 +318,13 @@ class EdgeIndex:
         self._made_here = True
         return OpenShard(shard, made)
 
-    def _index_payload(self) -> None:
+    def _index_payload(self, tenant: str) -> None:
         for field, kind in {"document_id": "keyword", **self._storage.payload_indexes}.items():
-            self.index_field(field, kind)
+            if field != tenant:
+                self.index_field(field, kind)
+        if tenant:
+            with self._opened.use() as shard:
+                shard.update(edge.UpdateOperation.create_field_index(tenant, OF_TENANTS))
 
     def _clear(self, shard: Path) -> None:
         """Remove what an interrupted creation left; it never holds points, and may have no segment that could be opened."""

@@ -15,7 +15,7 @@ from search.index.contract import VectorIndex
 from search.index.exact import without_wildcard
 from search.index.manifests import read_manifest, unfinished
 from search.index.server.connection import ServerClient
-from search.index.server.conversion import Sharding, missing_shards, noted, quantization_of, spec_of, to_schema
+from search.index.server.conversion import OF_TENANTS, Sharding, missing_shards, noted, quantization_of, spec_of, to_schema
 from search.index.server.errors import IN_MEMORY, translated
 from search.index.server.health import ASKED_S, checks
 from search.index.server.index import QdrantIndex
@@ -147,12 +147,14 @@ class QdrantCollections:
         target = self._target(name)
         with self._translated():
             config = self._client.get_collection(target).config
-        if spec_of(config) is None:
+        if (spec := spec_of(config)) is None:
             raise IndexRejected(
                 f"collection {name!r} at {self.location} was not made by this package, and is not changed by it; whoever fills it "
                 f"indexes a field (PUT {self.location}/collections/{quote(target, safe='')}/index)"
             )
-        path, schema = without_wildcard(field), to_schema(kind, indexed_only=limits_of(config).indexed_only)
+        path = without_wildcard(field)
+        of_tenants = path == spec.tenant and kind == "keyword"
+        schema = OF_TENANTS if of_tenants else to_schema(kind, indexed_only=limits_of(config).indexed_only)
         try:
             with self._translated(), warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "Payload indexes have no effect in the local Qdrant", UserWarning)

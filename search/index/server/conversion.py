@@ -16,6 +16,7 @@ from search.settings import StorageSettings
 _MAX_REQUEST_BYTES = 8_000_000  # the server takes 32 MB; smaller requests time out less
 _BYTES_PER_NUMBER = 22  # of a vector, written as JSON
 _BYTES_PER_WORD = 34  # of a sparse one, with its index
+OF_TENANTS = models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True)
 _QUANTIZATIONS: dict[str, models.ScalarQuantization | models.BinaryQuantization | None] = {
     "none": None,
     "scalar": models.ScalarQuantization(scalar=models.ScalarQuantizationConfig(type=models.ScalarType.INT8, always_ram=True)),
@@ -55,7 +56,13 @@ def to_creation(spec: CollectionSpec, storage: StorageSettings, sharding: Shardi
     return {
         "vectors_config": models.VectorParams(size=spec.dimension, distance=models.Distance.COSINE, on_disk=storage.on_disk),
         "sparse_vectors_config": words if spec.lexical else None,
-        "metadata": {"fingerprint": spec.fingerprint, "lexical": spec.lexical, "storage": storage.model_dump(), "purpose": purpose},
+        "metadata": {
+            "fingerprint": spec.fingerprint,
+            "lexical": spec.lexical,
+            "storage": storage.model_dump(),
+            "purpose": purpose,
+            **({"tenant": spec.tenant} if spec.tenant else {}),
+        },
         "on_disk_payload": bool(storage.on_disk_payload),
         "hnsw_config": models.HnswConfigDiff(m=storage.hnsw_m, ef_construct=storage.hnsw_ef_construct),
         "quantization_config": _QUANTIZATIONS[storage.quantization or "none"],
@@ -80,7 +87,8 @@ def spec_of(config: models.CollectionConfig) -> CollectionSpec | None:
         return None
     lexical = (config.metadata or {}).get("lexical")
     has_words = isinstance(lexical, str) and LEXICAL in (config.params.sparse_vectors or {})
-    return CollectionSpec(config.params.vectors.size, fingerprint, str(lexical) if has_words else "")
+    tenant = (config.metadata or {}).get("tenant", "")  # what is no field here can be no other program's either
+    return CollectionSpec(config.params.vectors.size, fingerprint, str(lexical) if has_words else "", tenant=str(tenant))
 
 
 def to_point(point: Point, number: int | None = None) -> models.PointStruct:

@@ -192,15 +192,17 @@ def _payload_indexes(asked: _Asked) -> tuple[str, str, Mapping[str, float]]:
     figures = {"payload_indexes": len(there)}
     limits = limits_of(info.config)
     strict = limits.indexed_only
-    if spec_of(info.config) is None:
+    if (spec := spec_of(info.config)) is None:
         return detail + ("; strict mode refuses filters on other fields" if strict else ""), "", figures
     missing = [
         f"{field} {kind}"
-        for field, kind in indexes_needed(asked.declared, limits).items()
+        for field, kind in indexes_needed({**asked.declared, **({spec.tenant: "keyword"} if spec.tenant else {})}, limits).items()
         if there.get(without_wildcard(field)) != to_schema(kind, indexed_only=strict).value
     ]
     if strict:
         detail += "; strict mode refuses filters on other fields (`search collections index NAME FIELD TYPE` indexes one)"
+    if spec.tenant in there and not getattr(info.payload_schema[spec.tenant].params, "is_tenant", False):
+        detail += f"; that of {spec.tenant} was made without is_tenant, so passages of one tenant lie apart on the disk"
     remedy = "the next ingestion makes them, and so does `search collections index NAME FIELD TYPE`"
     return (
         detail,

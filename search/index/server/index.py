@@ -36,6 +36,7 @@ from search.index.hybrid import Listing, Scored, matches
 from search.index.layout import Layout
 from search.index.server.connection import check_version
 from search.index.server.conversion import (
+    OF_TENANTS,
     Sharding,
     by_bytes,
     inherited,
@@ -174,7 +175,7 @@ class QdrantIndex:
         if create:
             with self._translated():
                 # Here, lest a creation was interrupted before them.
-                self._create_payload_indexes()
+                self._create_payload_indexes(spec.tenant or stored.spec.tenant)
                 if self._like is not None:
                     self._create_inherited_indexes(self._like, stored)
         self._spec = stored.spec
@@ -187,7 +188,7 @@ class QdrantIndex:
         target = self._target
         if self._limits.indexed_only:  # deletes ask for the numbers of claims
             with self._translated():
-                self._create_payload_indexes()
+                self._create_payload_indexes(self.spec.tenant)
 
         def read() -> dict[str, Any]:
             with self._translated():
@@ -518,12 +519,15 @@ class QdrantIndex:
             if error.status_code != _CONFLICT:  # another process was quicker; what it made is compared next
                 raise
 
-    def _create_payload_indexes(self) -> None:
+    def _create_payload_indexes(self, tenant: str) -> None:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Payload indexes have no effect in the local Qdrant", UserWarning)
+            if tenant and self._indexed.get(tenant) != "keyword":  # first, lest it be made without saying what it is for
+                self._client.create_payload_index(self._target, tenant, OF_TENANTS)
+                self._indexed[tenant] = "keyword"
             for field, kind in indexes_needed(self._storage.payload_indexes, self._limits).items():
                 path, schema = without_wildcard(field), to_schema(kind, indexed_only=self._limits.indexed_only)
-                if self._indexed.get(path) != schema.value:
+                if path != tenant and self._indexed.get(path) != schema.value:
                     self._client.create_payload_index(self._target, path, schema)
                     self._indexed[path] = schema.value
 
@@ -533,7 +537,9 @@ class QdrantIndex:
         layout = None
         if info.payload_schema and spec_of(info.config) is None:
             layout = described(self._client, like, self._like_layout, stored.spec.dimension)[1]
-        own = {without_wildcard(field) for field in indexes_needed(self._storage.payload_indexes, self._limits)}
+        own = {without_wildcard(field) for field in indexes_needed(self._storage.payload_indexes, self._limits)} | {
+            stored.spec.tenant
+        }
         for field, one in info.payload_schema.items():
             path = layout.in_ours(field) if layout else field
             if path is None or path in own or path in stored.indexed:

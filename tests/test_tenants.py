@@ -1,0 +1,355 @@
+"""One collection, several customers: nothing that is asked for one of them reads or changes what is another's."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from standin import QdrantStandIn
+
+from search.documents import Document, SearchResult
+from search.errors import (
+    DocumentNotFound,
+    IndexMismatch,
+    IndexRejected,
+    InvalidQuery,
+    InvalidSettings,
+    ReindexRefused,
+    TenantRequired,
+)
+from search.index.contract import Point
+from search.index.tenants import PartIndex, Tenant, TenantIndex, parts_of
+from search.searcher import Searcher, open_search
+from search.settings import Settings
+
+FIELD = "metadata.customer"
+ACME = [
+    Document("plan", "Acme plans a merger in spring.", "Plan", {"kind": "secret", "year": 2026}),
+    Document("notes", "Cats sleep most of the day.", "Notes", {"kind": "open"}),
+]
+BOLT = [
+    Document("plan", "Bolt plans zyzzyva layoffs in autumn.", "Plan", {"kind": "secret", "year": 2027, "colour": "red"}),
+    Document("letters", "Dogs sleep at night.", "Letters", {"kind": "open"}),
+]
+
+
+def settings_of(model_folder: Path, folder: Path, url: str | None = None, **more: Any) -> Settings:
+    given: dict[str, Any] = {"index": {"engine": "qdrant", "url": url}} if url else {}
+    models: dict[str, Any] = {"embedder": {"model": str(model_folder / "embedder-mean")}, "reranker": {"kind": "none"}}
+    return Settings(**{"data_dir": folder, "tenant_field": FIELD, **models, **given, **more})
+
+
+@pytest.fixture(params=["edge", "edge process", "memory", "standin"])
+def shared(request: pytest.FixtureRequest, model_folder: Path, tmp_path: Path) -> Iterator[Searcher]:
+    """A collection that Acme and Bolt have filled."""
+    url = request.getfixturevalue("standin").url if request.param == "standin" else None
+    engines: dict[str, Any] = {"memory": {"engine": "memory"}, "edge process": {"engine": "edge", "own_process": True}}
+    more = {"index": engines[request.param]} if request.param in engines else {}
+    with open_search(settings_of(model_folder, tmp_path, url, **more)) as searcher:
+        assert searcher.of_tenant("acme").ingest(ACME).added == 2
+        assert searcher.of_tenant("bolt").ingest(BOLT).added == 2
+        yield searcher
+
+
+def found(result: SearchResult) -> set[str]:
+    return {hit.text for hit in result.hits}
+
+
+def texts(documents: list[Document]) -> set[str]:
+    return {document.text for document in documents}
+
+
+def held(searcher: Searcher, tenant: str) -> dict[str, Document]:
+    """All that a tenant has."""
+    view = searcher.of_tenant(tenant)
+    with view.using() as index:
+        ids = {str(record.payload["document_id"]) for record in index.scroll()}
+    return {one: view.get(one) for one in sorted(ids)}
+
+
+ESCAPES: list[dict[str, Any]] = [
+    {"should": [{"key": FIELD, "match": {"value": "bolt"}}, {"key": "metadata.kind", "match": {"value": "secret"}}]},
+    {"should": [{"key": "metadata.kind", "match": {"any": ["secret", "open"]}}]},
+    {"must_not": [{"key": FIELD, "match": {"value": "acme"}}]},
+    {"must_not": [{"must": [{"key": FIELD, "match": {"value": "acme"}}]}]},
+    {"must": [{"key": FIELD, "match": {"any": ["acme", "bolt"]}}]},
+    {"must": {"key": FIELD, "match": {"except": ["acme"]}}},
+    {"must": [{"should": [{"key": FIELD, "match": {"value": "bolt"}}, {"is_empty": {"key": "metadata.none"}}]}]},
+    {"min_should": {"conditions": [{"key": FIELD, "match": {"value": "bolt"}}, {"is_empty": {"key": "page"}}], "min_count": 1}},
+    {"must": [{"key": "document_id", "match": {"any": ["plan", "notes", "letters"]}}]},
+    {"must_not": [{"key": "document_id", "match": {"value": "no such"}}]},
+]
+
+
+@pytest.mark.parametrize("filter", ESCAPES, ids=range(len(ESCAPES)))
+def test_no_filter_leads_out_of_the_tenants_part(shared: Searcher, filter: dict[str, Any]) -> None:
+    acme = shared.of_tenant("acme")
+    for retrieval in ("dense", "lexical", "hybrid"):
+        result = acme.search("plans sleep zyzzyva", filter=filter, retrieval=retrieval, limit=10)
+        assert found(result) <= texts(ACME)
+    assert acme.count(filter) <= 2
+    acme.delete(filter=filter)
+    assert {one.text for one in held(shared, "bolt").values()} == texts(BOLT)
+    acme.update({"seen": True}, filter=filter) if held(shared, "acme") else None
+    assert all("seen" not in one.metadata for one in held(shared, "bolt").values())
+
+
+def test_ids_of_points_lead_nowhere_either(shared: Searcher) -> None:
+    acme, bolt = shared.of_tenant("acme"), shared.of_tenant("bolt")
+    with bolt.using() as index:
+        points = [record.id for record in index.scroll()]
+    theirs = {"must": [{"has_id": points}]}
+    assert len(points) == 2
+    assert acme.search("layoffs", filter=theirs).hits == ()
+    assert acme.count(theirs) == 0
+    assert acme.delete(filter=theirs) == 0
+    with acme.using() as index:
+        index.delete(ids=points)
+        assert list(index.scroll(theirs)) == []
+    assert bolt.count() == 2
+
+
+def test_each_has_documents_of_its_own_under_the_same_id(shared: Searcher) -> None:
+    acme, bolt = shared.of_tenant("acme"), shared.of_tenant("bolt")
+    assert acme.get("plan").text == ACME[0].text
+    assert bolt.get("plan").text == BOLT[0].text
+    assert bolt.get("plan").metadata == {**BOLT[0].metadata, "customer": "bolt"}
+    with pytest.raises(DocumentNotFound):
+        acme.get("letters")
+    same = Document("same", "Word for word the same.", "Same", {"kind": "open"})
+    assert acme.ingest([same]).added == bolt.ingest([same]).added == 1
+    assert acme.ingest([Document("same", "Changed by Acme.")]).changed == 1
+    assert bolt.get("same").text == same.text
+    assert acme.delete(ids=["plan", "same", "letters"]) == 2
+    assert sorted(held(shared, "bolt")) == ["letters", "plan", "same"]
+
+
+def test_a_sync_removes_the_tenants_own_alone(shared: Searcher) -> None:
+    dry = shared.of_tenant("acme").ingest(ACME[:1], sync=True, max_delete=1.0, dry_run=True)
+    assert (dry.removed, dry.unchanged) == (1, 1)
+    report = shared.of_tenant("acme").ingest(ACME[:1], sync=True, max_delete=1.0)
+    assert (report.removed, report.unchanged, report.added, report.changed) == (1, 1, 0, 0)
+    assert sorted(held(shared, "acme")) == ["plan"]
+    assert sorted(held(shared, "bolt")) == ["letters", "plan"]
+    assert shared.of_tenant("acme").ingest(ACME[1:], sync=True, max_delete=0.0).kept == 1  # of one, not of three
+
+
+def test_ids_changes_and_what_is_told_are_the_tenants(shared: Searcher) -> None:
+    acme = shared.of_tenant("acme")
+    changes: list[tuple[str, str]] = []
+    report = acme.ingest([Document("letters", "Ours now.")], on_change=lambda state, one: changes.append((state, one)))
+    assert (report.added, changes) == (1, [("added", "letters")])
+    assert acme.update({"kind": "new"}, ids=["plan", "letters"]).changed == 2
+    assert held(shared, "bolt")["plan"].metadata["kind"] == "secret"
+    assert acme.count() == 3
+    assert shared.of_tenant("nobody").count() == 0
+    result = shared.of_tenant("nobody").search("plans")
+    assert (result.hits, len(result.warnings)) == ((), 1)
+    assert "colour" not in str(acme.search("x", filter={"must": [{"key": "metadata.colour", "match": {"value": "red"}}]}).hits)
+    warned = acme.search("x", filter={"must": [{"key": "metadata.colour", "match": {"value": "red"}}]}).warnings
+    assert any("no document has the field 'metadata.colour'" in one for one in warned)
+
+
+def test_spelling_is_checked_by_the_tenants_own_words(shared: Searcher) -> None:
+    """Whether anybody else has a word is not told, neither by what is found nor by what is said."""
+    acme, bolt = shared.of_tenant("acme"), shared.of_tenant("bolt")
+    acme.ingest([Document("rare", "A zyzzyxa collection of insects.")])
+    result = acme.search("zyzzyva")
+    assert any("zyzzyva" in one and "zyzzyxa" in one for one in result.warnings)
+    assert not bolt.search("zyzzyva").warnings
+
+
+def test_near_duplicates_are_looked_for_among_the_tenants_own(shared: Searcher) -> None:
+    text = "The quick brown fox jumps over the lazy dog and runs through the forest until the evening comes."
+    shared.of_tenant("acme").ingest([Document("a1", text), Document("a2", text)])
+    shared.of_tenant("bolt").ingest([Document("b1", text)])
+    duplicates = shared.of_tenant("acme").duplicates()
+    assert duplicates.documents == 4
+    assert [cluster.representative.id for cluster in duplicates.clusters] == ["a1"]
+    assert list(duplicates.duplicate_ids) == ["a2"]
+    assert not shared.of_tenant("bolt").duplicates().clusters
+
+
+def test_a_document_of_another_tenant_is_refused(shared: Searcher) -> None:
+    acme = shared.of_tenant("acme")
+    report = acme.ingest(
+        [
+            Document("one", "Theirs.", metadata={"customer": "bolt"}),
+            Document("two", "Of both.", metadata={"customer": ["acme", "bolt"]}),
+            Document("three", "Ours.", metadata={"customer": "acme"}),
+            Document("four", "Nobody's yet.", metadata={"customer": None}),
+        ]
+    )
+    assert (report.added, report.rejected) == (2, 2)
+    assert report.rejections[0].reason == "its metadata.customer is 'bolt', and this is for the tenant 'acme'"
+    assert acme.get("four").metadata == {"customer": "acme"}
+    for patch in ({"customer": "bolt"}, {"customer": None}, {"customer": {"x": 1}}):
+        with pytest.raises(InvalidQuery, match=r"metadata.customer says whose a document is, and stays"):
+            acme.update(patch, ids=["one"])
+    assert acme.update({"customer": "acme", "kind": "x"}, ids=["three"]).changed == 1
+
+
+def test_nothing_is_done_for_nobody(shared: Searcher) -> None:
+    """Every way in wants a tenant, whichever it is."""
+    uses: list[Any] = [
+        lambda: shared.search("plans"),
+        lambda: shared.get("plan"),
+        shared.count,
+        lambda: shared.ingest(ACME),
+        lambda: shared.ingest(ACME, sync=True, dry_run=True),
+        lambda: shared.delete(ids=["plan"]),
+        lambda: shared.update({"x": 1}, ids=["plan"]),
+        shared.duplicates,
+        shared.opened,
+        lambda: shared.using().__enter__(),
+        lambda: shared.index,
+        lambda: shared.service,
+        lambda: shared.beside("documents").search("plans"),
+    ]
+    for use in uses:
+        with pytest.raises(TenantRequired, match=r"shared by tenants here .metadata.customer.; say for which one: --tenant NAME"):
+            use()
+    acme = shared.of_tenant("acme")
+    assert acme.of_tenant("acme") is acme
+    for refused in (
+        lambda: acme.of_tenant("bolt"),
+        acme.reindex,
+        acme.roll_back,
+        lambda: acme.beside("others").of_tenant("bolt"),
+    ):
+        with pytest.raises(TenantRequired, match="tenant 'acme'"):
+            refused()
+    for name in ("", " acme", "a\nb", "x" * 256, "\ud800"):
+        with pytest.raises(InvalidSettings, match="no tenant is called"):
+            shared.of_tenant(name)
+    acme.close()  # which closes nothing of the others'
+    assert shared.of_tenant("bolt").count() == 2
+
+
+def test_the_collection_remembers_that_it_is_shared(shared: Searcher) -> None:
+    """Settings that forget the field, or name another one, are let nowhere near; and no key is for a tenant without it."""
+    assert shared.of_tenant("acme").opened().spec.tenant == FIELD
+    index = shared._parts.index
+    spec = index.spec
+    for field, sentence in [("", "the settings name no field"), ("metadata.other", "the settings name metadata.other")]:
+        other = shared.collections.named("documents", shared.settings.storage)
+        with pytest.raises(IndexMismatch, match=rf"is shared by tenants, which its documents name in {FIELD}, and {sentence}"):
+            other.ensure(type(spec)(spec.dimension, spec.fingerprint, tenant=field), create=False)
+    with pytest.raises(InvalidSettings, match=r"which field documents name theirs is not said: set tenant_field"):
+        open_search(Settings(data_dir=shared.settings.data_dir, tenant="acme"))
+    key = {"sha256": "0" * 64, "tenant": "acme"}
+    with pytest.raises(InvalidSettings, match="the key a is for a tenant, and tenant_field does not say"):
+        Settings(service={"api_keys": {"a": key}})
+    with pytest.raises(InvalidSettings, match="a key with the scope admin is for all tenants"):
+        Settings(tenant_field=FIELD, service={"api_keys": {"a": {**key, "scopes": ["admin"]}}})
+    for field in ("customer", "metadata", "metadata.", "metadata.a[].b", 'metadata."a"', "text"):
+        with pytest.raises(InvalidSettings, match="tenant_field"):
+            Settings(tenant_field=field)
+
+
+def test_a_part_takes_no_passage_of_another(shared: Searcher) -> None:
+    """Whatever is written goes through the part once more."""
+    with shared.of_tenant("bolt").using() as bolt:
+        records = list(bolt.scroll(vectors=True))
+    points = [Point(one.id, one.vector, one.payload, one.lexical) for one in records if one.vector is not None]
+    with shared.of_tenant("acme").using() as acme, pytest.raises(IndexRejected, match=r"is not of the tenant 'acme'"):
+        acme.upsert(points)
+    assert len(points) == 2
+
+
+def test_reindexing_keeps_them_apart(shared: Searcher, model_folder: Path) -> None:
+    before = {tenant: held(shared, tenant) for tenant in ("acme", "bolt")}
+    for changes in ({"chunking": {"tokens": 20, "overlap": 0}}, {"embedder": {"model": str(model_folder / "embedder-cls")}}):
+        report = shared.reindex(Settings(**{**dict(shared.settings), **changes}), min_overlap=0)
+        assert report.switched
+        assert report.ingest.added + report.ingest.unchanged == 4
+        assert {tenant: held(shared, tenant) for tenant in ("acme", "bolt")} == before
+        assert shared.of_tenant("acme").opened().spec.tenant == FIELD
+    shared.of_tenant("acme").delete(ids=["plan"])
+    with pytest.raises(ReindexRefused, match=r"and not in metadata.other; set tenant_field back"):
+        shared.reindex(shared.settings.model_copy(update={"tenant_field": "metadata.other"}))
+    assert shared.reindex(shared.settings.model_copy(update={"tenant_field": None}), min_overlap=0).switched
+    assert shared.collections.info("documents").spec.tenant == FIELD  # type: ignore[union-attr]
+
+
+def test_a_collection_of_before_is_shared_from_now_on(model_folder: Path, tmp_path: Path) -> None:
+    """What names no tenant is nobody's: kept by a reindexing, and seen by no tenant."""
+    with open_search(settings_of(model_folder, tmp_path, tenant_field=None)) as searcher:
+        searcher.ingest([Document("old", "Nobody's."), Document("plan", "Acme's of old.", metadata={"customer": "acme"})])
+    with open_search(settings_of(model_folder, tmp_path)) as searcher:
+        assert list(held(searcher, "acme")) == ["plan"]
+        assert searcher.reindex(min_overlap=0).switched
+        assert list(held(searcher, "acme")) == ["plan"]
+        assert searcher.collections.info("documents").points == 2
+        assert searcher.of_tenant("acme").opened().spec.tenant == FIELD
+
+
+def test_a_field_may_lie_deeper(model_folder: Path, tmp_path: Path) -> None:
+    field = "metadata.org.unit-1.customer"
+    with open_search(settings_of(model_folder, tmp_path, tenant_field=field, tenant="größe & söhne")) as searcher:
+        report = searcher.ingest(
+            [
+                Document("a", "Without.", metadata={"org": {"name": "x"}}),
+                Document("b", "In the way.", metadata={"org": "x"}),
+                Document("c", "Said.", metadata={"org": {"unit-1": {"customer": "größe & söhne"}}}),
+            ]
+        )
+        assert (report.added, report.rejected) == (2, 1)
+        assert "metadata.org.unit-1.customer has no place in it" in report.rejections[0].reason
+        assert searcher.get("a").metadata == {"org": {"name": "x", "unit-1": {"customer": "größe & söhne"}}}
+        assert searcher.count() == 2
+        with pytest.raises(InvalidQuery, match="says whose a document is"):
+            searcher.update({"org": None}, ids=["a"])
+        assert searcher.update({"org": {"name": "y"}}, ids=["a"]).changed == 1
+        with pytest.raises(TenantRequired):
+            searcher.of_tenant("other")
+
+
+def test_the_servers_index_knows_that_it_is_of_tenants(standin: QdrantStandIn, model_folder: Path, tmp_path: Path) -> None:
+    settings = settings_of(model_folder, tmp_path, standin.url, storage={"payload_indexes": {FIELD: "keyword"}})
+    asked = "PUT /collections/documents.v1/index"
+    with open_search(settings) as searcher:
+        searcher.of_tenant("acme").ingest(ACME)
+        assert standin.indexed["documents.v1"][FIELD] == {"type": "keyword", "is_tenant": True}
+        of_field = [body for path, body in standin.bodies if path == asked and body["field_name"] == FIELD]
+        assert len(of_field) == 1
+    standin.bodies.clear()
+    with open_search(settings) as searcher:  # what is there is not asked for again, whoever made it
+        standin.indexed["documents.v1"][FIELD] = "keyword"
+        searcher.of_tenant("bolt").ingest(BOLT)
+        assert [path for path, _ in standin.bodies if path == asked] == []
+        del standin.indexed["documents.v1"][FIELD]
+        searcher.of_tenant("bolt").ingest([Document("x", "y")])
+        assert standin.indexed["documents.v1"][FIELD] == {"type": "keyword", "is_tenant": True}
+        searcher.reindex(min_overlap=0)
+        assert standin.indexed["documents.v2"][FIELD] == {"type": "keyword", "is_tenant": True}
+
+
+def test_strict_mode_lets_tenants_search_and_write(standin: QdrantStandIn, model_folder: Path, tmp_path: Path) -> None:
+    standin.strict = {
+        "unindexed_filtering_retrieve": False,
+        "unindexed_filtering_update": False,
+        "max_query_limit": 30,
+        "search_allow_exact": False,
+        "upsert_max_batchsize": 20,
+        "search_max_batchsize": 2,
+        "condition_max_size": 25,
+    }
+    many = [Document(f"d{i}", f"Number {i} is about cats.") for i in range(40)]
+    with open_search(settings_of(model_folder, tmp_path, standin.url)) as searcher:
+        acme, bolt = searcher.of_tenant("acme"), searcher.of_tenant("bolt")
+        assert acme.ingest(many).added == 40
+        assert bolt.ingest(many[:3]).added == 3
+        assert acme.ingest(many[:35], sync=True).removed == 5
+        assert {hit.document_id for hit in bolt.search("cats", limit=25, depth=25).hits} == {"d0", "d1", "d2"}
+        assert len(acme.search("cats", limit=25, depth=25).hits) == 25
+        assert searcher.reindex(min_overlap=0).switched
+        assert (len(held(searcher, "acme")), len(held(searcher, "bolt"))) == (35, 3)
+
+
+def test_parts_are_all_there_is(shared: Searcher) -> None:
+    with shared.of_tenant("acme").using():
+        whole = shared._parts.index
+        parts = parts_of(FIELD, whole)
+        assert [PartIndex(whole, FIELD, part).count() for part in parts] == [2, 2, 0]
+        assert TenantIndex(whole, Tenant(FIELD, "acme")).count({}) == 2
