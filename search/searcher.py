@@ -436,7 +436,7 @@ class Searcher:
 
     @property
     def collections(self) -> "Collections":
-        """All collections of the engine."""
+        """All collections of the engine, whole, for whoever keeps them: what is opened there is of no tenant."""
         return self._parts.collections
 
     @property

@@ -39,11 +39,14 @@ def settings_of(model_folder: Path, folder: Path, url: str | None = None, **more
     return Settings(**{"data_dir": folder, "tenant_field": FIELD, **models, **given, **more})
 
 
-@pytest.fixture(params=["edge", "edge process", "memory", "standin"])
+@pytest.fixture(params=["edge", "edge process", "memory", "standin", "grpc"])
 def shared(request: pytest.FixtureRequest, model_folder: Path, tmp_path: Path) -> Iterator[Searcher]:
     """A collection that Acme and Bolt have filled."""
-    url = request.getfixturevalue("standin").url if request.param == "standin" else None
+    url = request.getfixturevalue("standin").url if request.param in {"standin", "grpc"} else None
     engines: dict[str, Any] = {"memory": {"engine": "memory"}, "edge process": {"engine": "edge", "own_process": True}}
+    if request.param == "grpc":
+        port = request.getfixturevalue("standin_grpc").port
+        engines["grpc"] = {"engine": "qdrant", "url": url, "protocol": "grpc", "grpc_port": port}
     more = {"index": engines[request.param]} if request.param in engines else {}
     with open_search(settings_of(model_folder, tmp_path, url, **more)) as searcher:
         assert searcher.of_tenant("acme").ingest(ACME).added == 2
@@ -345,6 +348,26 @@ def test_strict_mode_lets_tenants_search_and_write(standin: QdrantStandIn, model
         assert len(acme.search("cats", limit=25, depth=25).hits) == 25
         assert searcher.reindex(min_overlap=0).switched
         assert (len(held(searcher, "acme")), len(held(searcher, "bolt"))) == (35, 3)
+
+
+def test_others_follow_to_a_collection_that_notes_the_field(
+    standin: QdrantStandIn, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.index.server.index._FOLLOWED_EVERY_S", 0.0)
+    settings = settings_of(model_folder, tmp_path, standin.url)
+    with open_search(settings.model_copy(update={"tenant_field": None})) as before:
+        before.ingest([Document("plan", "Acme's of old.", metadata={"customer": "acme"})])
+        assert len(before.search("plans").hits) == 1
+        with open_search(settings) as first, open_search(settings) as other:
+            acme = other.of_tenant("acme")
+            assert len(acme.search("plans").hits) == 1
+            assert first.reindex(min_overlap=0).switched
+            first.of_tenant("acme").ingest([Document("new", "Acme's of now.")])
+            first.of_tenant("bolt").ingest(BOLT)
+            assert {hit.document_id for hit in acme.search("plans").hits} == {"plan", "new"}
+        assert len(before.search("plans").hits) == 1  # as it was, until it is opened anew
+        with open_search(before.settings) as forgetful, pytest.raises(IndexMismatch, match="is shared by tenants"):
+            forgetful.search("plans")
 
 
 def test_parts_are_all_there_is(shared: Searcher) -> None:

@@ -160,22 +160,24 @@ class Gate:
             Refused: it may not be for that one, or nothing here knows of tenants.
         """
         sent = [value for name, value in scope["headers"] if name.lower() == b"x-tenant"]
-        if not sent:
-            return bound or self._tenant
-        if not self._shared:
+        own = [one for one in (bound, self._tenant) if one is not None]
+        if sent and not self._shared:
             raise Refused(
                 422, "InvalidQuery", "there are no tenants here (the setting tenant_field is not set); leave out X-Tenant"
             )
         try:
-            (value,) = sent
-            named = checked_tenant(unquote(value.decode("ascii"), errors="strict"))
-        except ValueError as error:
+            named = [checked_tenant(unquote(one.decode("ascii"), errors="strict")) for one in sent]
+        except ValueError:
+            named = []
+        if len(sent) > 1 or len(named) < len(sent):
             message = "X-Tenant is sent once, with the tenant's name in UTF-8, percent-encoded where it is not ASCII"
-            raise Refused(422, "InvalidQuery", message) from error
-        if {named} != {named, *(one for one in (bound, self._tenant) if one is not None)}:
+            raise Refused(422, "InvalidQuery", message)
+        if len({*own, *named}) > 1:
             what = "this key" if bound is not None else "this service"
-            raise Refused(403, "Forbidden", f"{what} is for one tenant, and not for {quoted(named)}; leave out X-Tenant")
-        return named
+            raise Refused(
+                403, "Forbidden", f"{what} is for one tenant, and not for another; leave out X-Tenant, or send another key"
+            )
+        return next(iter({*own, *named}), None)
 
     def _find_room(self, route: Any, request_id: str) -> None:
         """Refuse a request whose queue is full, before its body is read."""

@@ -160,7 +160,10 @@ def _service(service: ServiceSettings) -> str:
     from search.api.keys import check_listening
 
     check_listening(service)
-    keys = ", ".join(f"{name} ({', '.join(sorted(key.scopes))})" for name, key in service.api_keys.items())
+    keys = ", ".join(
+        f"{name} ({', '.join(sorted(key.scopes))}{'' if key.tenant is None else f'; for {key.tenant}'})"
+        for name, key in service.api_keys.items()
+    )
     listening = f"{service.host}:{service.port}, {f'keys: {keys}' if keys else 'no keys, so for this machine only'}"
     if service.traces_url is None:
         return listening

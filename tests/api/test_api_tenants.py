@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from commands import as_json, error, search
 from mcp.client.client import Client as Assistant
-from serving import Served, serving
+from serving import Served, serving, wait_until
 from standin import QdrantStandIn
 
 from search.api.keys import new_key
@@ -204,6 +204,7 @@ def test_logs_say_for_whom_and_metrics_add_up(served: Served) -> None:
         served.http.post("/v1/search", json={"query": "plans merger"}, headers=bearer("acme"))
         served.http.post("/v1/search", json={"query": "plans"}, headers=bearer("backend", **{"X-Tenant": "bolt"}))
         served.http.post("/v1/search", json={"query": "plans"}, headers=bearer("backend"))
+        wait_until(lambda: stream.getvalue().count('"route": "/v1/search"') == 3)  # a line is written after its answer
     for handler in logging.getLogger("search").handlers[:]:
         if handler not in handlers:
             logging.getLogger("search").removeHandler(handler)
@@ -227,6 +228,10 @@ def test_without_keys_the_header_is_wanted_all_the_same(model_folder: Path, tmp_
         http = of_one.http
         assert len(http.post("/v1/search", json={"query": "plans"}).json()["hits"]) == 2
         assert http.post("/v1/search", json={"query": "plans"}, headers={"X-Tenant": "bolt"}).status_code == 403
+    bolts = {"bolt": {"sha256": KEYS["bolt"][1], "tenant": "bolt"}}
+    with serving(settings.model_copy(update={"tenant": "acme"}), filled_of_one, api_keys=bolts) as of_one:
+        for headers in (bearer("bolt"), bearer("bolt", **{"X-Tenant": "acme"}), bearer("bolt", **{"X-Tenant": "bolt"})):
+            assert of_one.http.post("/v1/search", json={"query": "plans"}, headers=headers).status_code == 403
     alone = settings.model_copy(update={"tenant_field": None})
     with serving(alone, lambda searcher: searcher.ingest(ACME)) as unshared:
         answer = unshared.http.post("/v1/search", json={"query": "plans"}, headers={"X-Tenant": "acme"})

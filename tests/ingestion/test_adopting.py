@@ -18,7 +18,7 @@ from theirs import FACTS, LAYOUTS, Payload, fill, on
 from search import Settings, open_search
 from search.documents import Document
 from search.embedding.dense import FastEmbedEmbedder
-from search.errors import CollectionNotFound, IndexMismatch, IndexRejected, InvalidSettings
+from search.errors import CollectionNotFound, IndexMismatch, IndexRejected, InvalidSettings, TenantRequired
 from search.index.contract import VectorIndex
 from search.index.points import embedded_text
 from search.ingestion.adopting import joined, shared
@@ -393,3 +393,40 @@ def test_passages_as_one_text() -> None:
         assert found == starts
     assert joined(["x" * 30, "x" * 20])[1] == [0, 10]
     assert shared([{"a": 1, "b": [1]}, {"a": True, "b": [1], "c": 2}]) == {"b": [1]}
+
+
+def test_of_a_collection_that_customers_share_each_has_its_own(
+    client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
+) -> None:
+    """As Open WebUI lays it out, with a tenant beside text and metadata, and documents of one name in two tenants."""
+    payloads: list[Payload] = [
+        {"text": "Acme plans a merger.", "metadata": {"source": "plan.md"}, "tenant_id": "acme"},
+        {"text": "Bolt plans layoffs.", "metadata": {"source": "plan.md"}, "tenant_id": "bolt"},
+        {"text": "Bolt writes letters.", "metadata": {"source": "letters.md"}, "tenant_id": "bolt"},
+        {"text": "Of nobody.", "metadata": {"source": "old.md"}},
+        *({"text": f"Bolt's number {i}.", "metadata": {"source": f"{i}.md"}, "tenant_id": "bolt"} for i in range(9)),
+    ]
+    put(client, bundled_embedder, payloads)
+    layout = {"theirs": {"metadata": "", "document_id": "metadata.source"}}
+    shared_by: dict[str, Any] = {"tenant_field": "metadata.tenant_id", "collections": layout}
+    with open_search(on(standin, tmp_path, **shared_by)) as theirs:
+        acme, bolt = theirs.of_tenant("acme"), theirs.of_tenant("bolt")
+        assert [hit.text for hit in acme.search("plans letters", limit=10).hits] == ["Acme plans a merger."]
+        assert acme.get("plan.md").text == "Acme plans a merger."
+        assert (acme.count(), bolt.count(), theirs.of_tenant("x").count()) == (1, 11, 0)
+        with pytest.raises(TenantRequired):
+            theirs.search("plans")
+    with ours(standin, tmp_path, **shared_by) as whole:
+        with pytest.raises(TenantRequired):
+            whole.adopt("theirs")
+        acme, bolt = whole.of_tenant("acme"), whole.of_tenant("bolt")
+        done = acme.adopt("theirs")
+        assert (done.points, done.ingest.added) == (1, 1)
+        assert bolt.count() == 0
+        assert bolt.adopt("theirs").ingest.added == 11
+        assert acme.adopt("theirs").ingest.unchanged == 1
+        assert (acme.get("plan.md").text, bolt.get("plan.md").text) == ("Acme plans a merger.", "Bolt plans layoffs.")
+        assert acme.get("plan.md").metadata["tenant_id"] == "acme"
+        assert whole.collections.info("ours").points == 12
+        assert acme.ingest([Document("new", "Acme's own.")], sync=True, max_delete=1.0).removed == 1
+        assert bolt.count() == 11

@@ -141,6 +141,7 @@ class QdrantIndex:
         self._limits = Limits()  # of its strict mode
         self._indexed: dict[str, str] = {}  # which fields have a payload index, of which type
         self._made_here = False  # by this object, and nothing was written since
+        self._tenant = ""  # the field of tenants that whoever opened it goes by, though the collection may not note it yet
         self._unfit = ""  # what the name leads to by now, though it is of another embedder
         self._unseen = False  # whether the name is an alias, and nobody tells this key where it leads
 
@@ -178,7 +179,7 @@ class QdrantIndex:
                 self._create_payload_indexes(spec.tenant or stored.spec.tenant)
                 if self._like is not None:
                     self._create_inherited_indexes(self._like, stored)
-        self._spec = stored.spec
+        self._spec, self._tenant = stored.spec, spec.tenant
         self._resolved_at = time.monotonic()
 
     @contextlib.contextmanager
@@ -271,7 +272,7 @@ class QdrantIndex:
             stored = self._described(self._target, self._spec.dimension)
         if stored.layout:
             raise IndexMismatch(self._not_ours("and the name was led there just now; open it anew"))
-        check_spec(self.name, stored.spec, self._spec)
+        check_spec(self.name, stored.spec, self._wanted)
         if (stored.spec, stored.limits, stored.searched) == (self._spec, self._limits, self._searched):
             return False
         self._take(self._target, stored)
@@ -422,6 +423,11 @@ class QdrantIndex:
         self._unseen = there and self.name not in self._names()
         return self.name if there else None
 
+    @property
+    def _wanted(self) -> CollectionSpec:
+        """What a collection has to be that the name is led to."""
+        return replace(self.spec, tenant=self._tenant)
+
     def _names(self) -> list[str]:
         """All collections; none for a key that may not list them."""
         try:
@@ -442,7 +448,7 @@ class QdrantIndex:
             return
         stored = self._described(target, self._spec.dimension)
         try:
-            check_spec(self.name, stored.spec, self._spec)
+            check_spec(self.name, stored.spec, self._wanted)
             fits = not (stored.layout or self._layout)  # another program's embedder is proved when the collection is opened
         except IndexMismatch:
             fits = False
