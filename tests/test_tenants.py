@@ -1,6 +1,8 @@
 """One collection, several customers: nothing that is asked for one of them reads or changes what is another's."""
 
+import random
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,11 @@ from search.errors import (
     InvalidSettings,
     ReindexRefused,
     TenantRequired,
+    UnsupportedFilter,
 )
 from search.index.contract import Point
+from search.index.server.index import QdrantIndex
+from search.index.server.reserved import ReservedPoint
 from search.index.tenants import PartIndex, Tenant, TenantIndex, parts_of
 from search.searcher import Searcher, open_search
 from search.settings import Settings
@@ -275,6 +280,37 @@ def test_reindexing_keeps_them_apart(shared: Searcher, model_folder: Path) -> No
     assert shared.collections.info("documents").spec.tenant == FIELD  # type: ignore[union-attr]
 
 
+def test_many_tenants_are_reindexed_with_one_claim_and_one_graph(
+    standin: QdrantStandIn, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is for the whole collection is done once, not for each of its tenants."""
+    put: list[str] = []
+    built: list[str] = []
+    write, build = ReservedPoint.put, QdrantIndex.optimize
+
+    def noted(point: ReservedPoint, note: dict[str, Any], before: dict[str, Any]) -> None:
+        put.append(note["claim"])
+        write(point, note, before)
+
+    def counted(index: QdrantIndex) -> None:
+        built.append(index.name)
+        build(index)
+
+    monkeypatch.setattr(ReservedPoint, "put", noted)
+    monkeypatch.setattr(QdrantIndex, "optimize", counted)
+    with open_search(settings_of(model_folder, tmp_path, standin.url)) as searcher:
+        for number in range(12):
+            searcher.of_tenant(f"c{number}").ingest([Document("same", f"Number {number}."), Document(f"d{number}", "Other.")])
+        put.clear()
+        built.clear()
+        assert searcher.reindex(min_overlap=0).switched
+        assert len(set(put) - {""}) == 2  # of the live one, and of the new one
+        assert built == ["documents.v2"]
+        assert {number: searcher.of_tenant(f"c{number}").get("same").text for number in range(12)} == {
+            number: f"Number {number}." for number in range(12)
+        }
+
+
 def test_a_collection_of_before_is_shared_from_now_on(model_folder: Path, tmp_path: Path) -> None:
     """What names no tenant is nobody's: kept by a reindexing, and seen by no tenant."""
     with open_search(settings_of(model_folder, tmp_path, tenant_field=None)) as searcher:
@@ -368,6 +404,104 @@ def test_others_follow_to_a_collection_that_notes_the_field(
         assert len(before.search("plans").hits) == 1  # as it was, until it is opened anew
         with open_search(before.settings) as forgetful, pytest.raises(IndexMismatch, match="is shared by tenants"):
             forgetful.search("plans")
+
+
+VALUES: list[Any] = [
+    "acme",
+    "bolt",
+    "x",
+    1,
+    2,
+    1.5,
+    True,
+    False,
+    None,
+    ["acme", "bolt"],
+    ["x", 1],
+    {"customer": "bolt"},
+    {"deep": 1},
+]
+CONDITIONS: list[dict[str, Any]] = [
+    *(
+        {"key": key, "match": {"value": value}}
+        for key in (FIELD, "metadata.a", "metadata.b")
+        for value in ("acme", "bolt", "x", 1, True)
+    ),
+    *({"key": key, "match": {"except": ["acme"]}} for key in (FIELD, "metadata.a")),
+    *({"key": key, "match": {"any": ["bolt", "x"]}} for key in (FIELD, "metadata.b", "document_id")),
+    *({kind: {"key": key}} for kind in ("is_empty", "is_null") for key in (FIELD, "metadata.a", "metadata.b.customer")),
+    {"key": "metadata.a", "range": {"gte": 1, "lt": 2}},
+    {"key": "metadata.b", "values_count": {"gte": 2}},
+    {"key": "document_id", "match": {"any": ["d0", "d1", "d2", "d3"]}},
+]
+
+
+def drawn(draw: random.Random, depth: int = 0) -> dict[str, Any]:
+    """Some filter: conditions, and filters within filters, under any clauses."""
+    made: dict[str, Any] = {}
+    for clause in draw.sample(["must", "should", "must_not", "min_should"], draw.randint(1, 3)):
+        inner = [
+            drawn(draw, depth + 1) if depth < 2 and draw.random() < 0.3 else draw.choice(CONDITIONS)
+            for _ in range(draw.randint(1, 3))
+        ]
+        made[clause] = {"conditions": inner, "min_count": draw.randint(1, len(inner))} if clause == "min_should" else inner
+    return made
+
+
+@pytest.mark.parametrize("engine", ["edge", "memory", "standin"])
+def test_a_part_answers_as_a_collection_of_its_own_would(
+    engine: str,
+    model_folder: Path,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    in_full: bool,  # noqa: FBT001
+) -> None:
+    """Whatever filter is asked for: what a tenant gets is what it would get if there were nobody else."""
+    draw = random.Random(7)  # noqa: S311  # no secret
+    url = request.getfixturevalue("standin").url if engine == "standin" else None
+    more: dict[str, Any] = {"index": {"engine": "memory"}} if engine == "memory" else {}
+    owned: dict[str, list[Document]] = {}
+    for tenant in ("acme", "bolt", "x"):
+        owned[tenant] = [
+            Document(f"d{n}", f"Number {n} of {tenant} sleeps.", metadata={"a": draw.choice(VALUES), "b": draw.choice(VALUES)})
+            for n in range(6)
+        ]
+    settings = settings_of(model_folder, tmp_path / "shared", url, **more)
+    alone = settings.model_copy(update={"data_dir": tmp_path / "alone", "collection": "alone"})
+    with open_search(settings) as searcher, open_search(alone) as other:
+        for tenant, documents in owned.items():
+            searcher.of_tenant(tenant).ingest(documents)
+        acme, its_own = searcher.of_tenant("acme"), other.of_tenant("acme")
+        its_own.ingest(owned["acme"])
+        whole = searcher._parts.index
+        tried = 0
+        while tried < (1000 if in_full else 120):
+            asked = drawn(draw)
+            try:
+                expected = its_own.count(asked)
+            except UnsupportedFilter:
+                continue
+            tried += 1
+            assert acme.count(asked) == expected, asked
+            wanted = {hit.text for hit in its_own.search("sleeps", filter=asked, limit=20).hits}
+            assert {hit.text for hit in acme.search("sleeps", filter=asked, limit=20).hits} == wanted, asked
+            assert wanted <= texts(owned["acme"])
+        assert whole.count() == 18
+
+
+def test_two_tenants_are_written_to_at_once(shared: Searcher) -> None:
+    """By threads of one process, each of which waits for the other."""
+
+    def fill(tenant: str) -> int:
+        return (
+            shared.of_tenant(tenant)
+            .ingest([Document(f"n{n}", f"{tenant} {n}.") for n in range(20)], sync=True, max_delete=1.0)
+            .added
+        )
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(fill, ["acme", "bolt", "c", "d"])) == [20] * 4
+    assert [len(held(shared, tenant)) for tenant in ("acme", "bolt", "c", "d")] == [20] * 4
 
 
 def test_parts_are_all_there_is(shared: Searcher) -> None:

@@ -20,7 +20,7 @@ from search.system.terminal import clean, note, show
 if TYPE_CHECKING:
     from search.index.contract import VectorIndex
     from search.ingestion.reindexing import Judged
-    from search.ingestion.run import Progress
+    from search.ingestion.run import IngestReport, Progress
 
 Name = Annotated[str, typer.Argument(help="A collection, or an alias of one.")]
 Unaliased = Annotated[str, typer.Argument(help="A collection that no alias leads to; an alias itself is refused.")]
@@ -269,10 +269,10 @@ def push(data_dir: DataDir = None, collection: Collection = None, tenant: Tenant
         raise InvalidSettings(message)
     from search.index.collections import as_replaced
     from search.index.retrying import Patience, PatientIndex
-    from search.index.tenants import PartIndex, parts_of
     from search.index.tenants import Tenant as Owner
+    from search.index.tenants import parts_of
     from search.ingestion.copying import copy
-    from search.ingestion.report import together
+    from search.ingestion.partwise import part_by_part
 
     with (
         closing(build_collections(settings.model_copy(update={"index": EdgeSettings()}))) as embedded,
@@ -285,18 +285,18 @@ def push(data_dir: DataDir = None, collection: Collection = None, tenant: Tenant
             return
         spec = replace(spec, tenant=spec.tenant or settings.tenant_field or "")
         source.ensure(spec, create=False)
-        target: VectorIndex = PatientIndex(
-            server.named(settings.collection, storage), Patience(settings.ingestion.patience_s), note_wait
-        )
+        target = PatientIndex(server.named(settings.collection, storage), Patience(settings.ingestion.patience_s), note_wait)
         words = build_words(settings)
-        pairs: list[tuple[VectorIndex, VectorIndex]] = [(source, target)]
-        if field := spec.tenant:  # each by itself: documents of two tenants may have one id
-            parts = parts_of(field, source) if settings.tenant is None else [Owner(field, settings.tenant).documents]
-            pairs = [(PartIndex(source, field, part), PartIndex(target, field, part)) for part in parts]
         with ProgressReport("copying", "documents", None) as report:
-            done = together(
-                [copy(*pair, spec, on_progress=lambda progress: report.update(progress.documents), words=words) for pair in pairs]
-            )
+
+            def copied(source: "VectorIndex", target: "VectorIndex") -> "IngestReport":
+                return copy(source, target, spec, on_progress=lambda progress: report.update(progress.documents), words=words)
+
+            if field := spec.tenant:
+                parts = parts_of(field, source) if settings.tenant is None else [Owner(field, settings.tenant).documents]
+                done = part_by_part(source, target, spec, copied, parts)
+            else:
+                done = copied(source, target)
         source.close()
     for rejection in done.rejections:
         note(f"rejected {rejection}")

@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from heapq import nsmallest
 from typing import Any
 
@@ -19,11 +20,11 @@ from search.errors import IndexMismatch, ReindexRefused
 from search.index.collections import CollectionInfo, Collections, as_replaced
 from search.index.contract import CollectionSpec, VectorIndex
 from search.index.points import passages
-from search.index.tenants import PartIndex, parts_of
+from search.index.tenants import PartIndex
 from search.ingestion.chunking import Chunker
 from search.ingestion.copying import copy
 from search.ingestion.damage import Damage, survey
-from search.ingestion.report import together
+from search.ingestion.partwise import part_by_part
 from search.ingestion.restoring import FIRST_PASSAGES, documents
 from search.ingestion.run import Ingestion, IngestReport, OnProgress
 from search.query.retrieval import Retriever
@@ -196,13 +197,12 @@ class Reindexing:
         """Bring the documents over; those of each tenant by themselves, since another one's may have the same ids."""
         alike = _digest_of(spec) == _digest_of(self._spec)
         if not self._field:
-            return self._brought(live, new, damage, on_progress, alike=alike)
-        new.ensure(self._spec, create=True)
-        pairs = ([PartIndex(one, self._field, part) for one in (live, new)] for part in parts_of(self._field, live, new))
-        return together([self._brought(here, there, damage, on_progress, alike=alike) for here, there in pairs])
+            return self._brought(live, new, damage=damage, on_progress=on_progress, alike=alike)
+        brought = partial(self._brought, damage=damage, on_progress=on_progress, alike=alike)
+        return part_by_part(live, new, self._spec, brought)
 
     def _brought(
-        self, live: VectorIndex, new: VectorIndex, damage: Damage, on_progress: OnProgress | None, *, alike: bool
+        self, live: VectorIndex, new: VectorIndex, *, damage: Damage, on_progress: OnProgress | None, alike: bool
     ) -> IngestReport:
         if alike and self._cut_alike(live):
             copy(live, new, self._spec, sync=True, on_progress=on_progress, damage=damage, words=self._words_like)

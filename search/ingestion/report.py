@@ -89,6 +89,4 @@ def together(reports: Sequence[IngestReport]) -> IngestReport:
     because = next((one.kept_because for one in reports if one.kept_because), "")
     listed = tuple(rejection for one in reports for rejection in one.rejections)[:_LISTED]
     examples = tuple(example for one in reports for example in one.elsewhere_ids)[:_EXAMPLES]
-    # What is damaged or another program's was looked for once, in the whole collection.
-    once = {"damaged": first.damaged, "foreign": first.foreign}
-    return replace(first, **{**sums, **once}, kept_because=because, rejections=listed, elsewhere_ids=examples)
+    return replace(first, **sums, kept_because=because, rejections=listed, elsewhere_ids=examples)
