@@ -4,10 +4,12 @@ import asyncio
 import io
 import json
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from commands import as_json, error, search
@@ -320,6 +322,10 @@ def test_on_the_command_line(model_folder: Path, tmp_path: Path) -> None:
     assert 'tenant = "größe"' in search("key", "acme", "--tenant", "größe").stdout
     assert "a key with the scope admin is for all tenants" in error("key", "acme", "--scope", "admin", "--tenant", "acme")
     assert "no tenant is called" in error("key", "acme", "--tenant", " x")
+    assert "set tenant_field first" in error("key", "acme", "--tenant", "acme", "--keep")  # else every command would refuse it
+    assert "for the tenant acme" in search("key", "acme", "--tenant", "acme", "--keep", **where).stdout
+    with patch.dict(os.environ, where):
+        assert Settings().service.api_keys["acme"].tenant == "acme"
 
 
 def test_pushed_tenant_by_tenant(standin: QdrantStandIn, model_folder: Path, tmp_path: Path) -> None:
