@@ -280,6 +280,24 @@ def test_reindexing_keeps_them_apart(shared: Searcher, model_folder: Path) -> No
     assert shared.collections.info("documents").spec.tenant == FIELD  # type: ignore[union-attr]
 
 
+def test_strict_mode_and_a_collection_that_has_no_index_of_tenants_yet(
+    standin: QdrantStandIn, model_folder: Path, tmp_path: Path
+) -> None:
+    """Searching says what makes one; writing makes it."""
+    settings = settings_of(model_folder, tmp_path, standin.url)
+    with open_search(settings.model_copy(update={"tenant_field": None})) as before:
+        before.ingest([Document("plan", "Acme's of old.", metadata={"customer": "acme"}), Document("old", "Nobody's.")])
+    standin.strict = {"unindexed_filtering_retrieve": False, "unindexed_filtering_update": False}
+    with open_search(settings) as searcher:
+        acme = searcher.of_tenant("acme")
+        with pytest.raises(UnsupportedFilter, match=r"`search collections index documents metadata.customer keyword` indexes it"):
+            acme.search("plans")
+        assert acme.delete(ids=["plan", "old"]) == 1
+        assert standin.indexed["documents.v1"][FIELD] == {"type": "keyword", "is_tenant": True}
+        assert acme.search("plans").hits == ()
+        assert searcher.collections.info("documents").points == 1
+
+
 def test_many_tenants_are_reindexed_with_one_claim_and_one_graph(
     standin: QdrantStandIn, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -46,7 +46,7 @@ STAGES = ("embed", "retrieve", "rerank")
 _TOLERATED = (CollectionNotFound, IndexUnreachable, IndexTimeout, IndexOverloaded, IndexFaulted)
 _CLIENT_GONE = 499
 _CLOSES_S = 20.0  # for what is still under way when the time for what was accepted is over
-_NOBODY = "-"
+_NOBODY = "-"  # a tenant to warm up with, where there has to be one
 _WARM_TEXTS = 8
 _WARM_WORDS = 120
 _WARM_REMOTE_MS = 5_000.0  # that a remote reranker may take; the service starts without it
@@ -187,7 +187,7 @@ class Service:
         try:
             searcher = self._searcher
             if self.settings.tenant_field is not None and self.settings.tenant is None:
-                searcher = searcher.of_tenant(_NOBODY)  # if somebody is called so, it is nobody's harm
+                searcher = searcher.of_tenant(_NOBODY)
             searcher.search("warm up", rerank=answers)
         except _TOLERATED as failure:
             _log.warning("%s", failure)

@@ -87,7 +87,7 @@ def spec_of(config: models.CollectionConfig) -> CollectionSpec | None:
         return None
     lexical = (config.metadata or {}).get("lexical")
     has_words = isinstance(lexical, str) and LEXICAL in (config.params.sparse_vectors or {})
-    tenant = (config.metadata or {}).get("tenant", "")  # what is no field here can be no other program's either
+    tenant = (config.metadata or {}).get("tenant", "")  # whatever stands there, settings that do not name it are refused
     return CollectionSpec(config.params.vectors.size, fingerprint, str(lexical) if has_words else "", tenant=str(tenant))
 
 

@@ -189,7 +189,7 @@ class QdrantIndex:
         target = self._target
         if self._limits.indexed_only:  # deletes ask for the numbers of claims
             with self._translated():
-                self._create_payload_indexes(self.spec.tenant)
+                self._create_payload_indexes(self._tenant or self.spec.tenant)
 
         def read() -> dict[str, Any]:
             with self._translated():
