@@ -221,6 +221,41 @@ def test_with_a_key(page: Page, settings: Settings) -> None:
         assert KEY not in page.url
 
 
+def test_where_customers_share_a_collection_it_asks_for_whom(page: Page, settings: Settings) -> None:
+    """Once, and only if the key does not say it; another one can be named after a wrong one."""
+    asked = "Whose documents? Several customers share them here"
+    mine = Document("mine", "Sleep is good.", metadata={})
+
+    def shared(searcher: Searcher) -> None:
+        searcher.of_tenant("größe & söhne").ingest([mine])
+        searcher.of_tenant("other").ingest([Document("theirs", "Sleep is theirs."), Document("too", "Sleep is theirs, too.")])
+
+    keys = {"page": {"sha256": DIGEST, "scopes": {"search"}, "tenant": "other"}}
+    of_tenants = settings.model_copy(update={"tenant_field": "metadata.customer"})
+    with serving(of_tenants, shared) as served:
+        page.goto(f"{served.url}/?q=sleep")
+        expect(page.locator("#status.bad")).to_contain_text("say whose are meant")
+        page.get_by_label(asked).fill(" größe & söhne ")
+        page.keyboard.press("Enter")
+        expect(page.locator("#results > li")).to_have_count(1)
+        expect(page.get_by_label(asked)).to_be_hidden()
+        page.get_by_text("Filters").click()
+        page.reload()
+        expect(page.locator("#results > li")).to_have_count(1)
+    with serving(of_tenants, api_keys=keys) as served:  # another port is another page, which knows of neither
+        page.goto(f"{served.url}/?q=sleep")
+        page.get_by_label("This service asks for a key").fill(KEY)
+        page.keyboard.press("Enter")
+        expect(page.locator("#results > li")).to_have_count(2)
+        expect(page.get_by_label(asked)).to_be_hidden()
+        page.evaluate("sessionStorage.setItem('tenant', 'größe & söhne')")
+        page.reload()
+        expect(page.locator("#status.bad")).to_contain_text("is for one tenant, and not for another")
+        page.get_by_label(asked).fill("")
+        page.get_by_label(asked).press("Enter")
+        expect(page.locator("#results > li")).to_have_count(2)
+
+
 VIEWS = [
     {"color_scheme": scheme, "viewport": {"width": width, "height": 900}} for scheme in ("light", "dark") for width in (1200, 360)
 ]

@@ -1,4 +1,4 @@
-// The page: asks the API, and shows what it answered. No state but what stands in the address and, for this tab, the key.
+// The page: asks the API, and shows what it answered. No state but what stands in the address and, for this tab, the key and the tenant.
 
 const of = (id) => document.getElementById(id);
 const query = of("query"), results = of("results"), status = of("status");
@@ -18,12 +18,15 @@ async function ask(path, body, signal) {
   const headers = { "Content-Type": "application/json" };
   const key = sessionStorage.getItem("key");
   if (key) headers.Authorization = `Bearer ${key}`;
+  const tenant = sessionStorage.getItem("tenant");
+  if (tenant) headers["X-Tenant"] = encodeURIComponent(tenant);
   const options = body ? { method: "POST", body: JSON.stringify(body) } : {};
   for (let attempt = 1; ; attempt += 1) {
     const response = await fetch(path, { ...options, headers, signal });
     const data = await response.json();
     if (response.ok) return data;
     if (response.status === 401 || response.status === 403) of("key-form").hidden = false;
+    if (data.error.message.includes("X-Tenant")) of("tenant-form").hidden = false; // none was named, or one that may not be
     const wait = response.headers.get("Retry-After");
     if (response.status !== 429) throw new Error(data.error.message + (wait ? ` (again in ${wait} s)` : ""));
     if (attempt === ATTEMPTS) throw new Error(data.error.message);
@@ -61,7 +64,7 @@ async function search() {
       group_by: of("grouped").checked ? "document" : null,
       retrieval: of("retrieval").value || null,
     }, signal);
-    of("key-form").hidden = true;
+    of("key-form").hidden = of("tenant-form").hidden = true;
     show();
   } catch (error) {
     if (signal.aborted) return;
@@ -246,14 +249,17 @@ of("retrieval").addEventListener("change", search);
 of("fields").addEventListener("change", search);
 of("filters").addEventListener("toggle", () => of("fields").childElementCount || facets());
 of("collection").addEventListener("change", async () => { await facets(); search(); });
-of("key-form").addEventListener("submit", async (event) => {
-  event.preventDefault();
-  sessionStorage.setItem("key", of("key").value.trim());
-  of("key-form").hidden = true;
-  say("");
-  await begin();
-  search();
-});
+for (const name of ["key", "tenant"]) {
+  of(`${name}-form`).addEventListener("submit", async (event) => {
+    event.preventDefault();
+    sessionStorage.setItem(name, of(name).value.trim());
+    of(`${name}-form`).hidden = true;
+    say("");
+    await begin();
+    await facets();
+    search();
+  });
+}
 addEventListener("popstate", recall);
 await begin();
 if (location.search && !asking) recall(); // unless somebody was quicker to ask
