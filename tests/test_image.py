@@ -154,7 +154,7 @@ def test_a_first_start_makes_a_key_for_clients_and_shows_it_once(tmp_path: Path)
     assert again.stderr == "there are keys already: first\n"
     script = (
         "import sys; from search import Settings; from search.api.keys import Keys, check_listening; service = Settings().service; "
-        "check_listening(service); name, scopes = Keys(service.api_keys).scopes_of(sys.argv[1]); print(name, *sorted(scopes))"
+        "check_listening(service); known = Keys(service.api_keys).find(sys.argv[1]); print(known.name, *sorted(known.scopes))"
     )
     command = [sys.executable, "-c", script, key]
     let_in = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True)
