@@ -16,7 +16,8 @@ import random
 import sysconfig
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,14 +33,24 @@ from search.deduplication.pairs import WEIGHTS, WORTH, Judge, Judged, Weights
 from search.deduplication.report import Cluster, Duplicates
 from search.reranking.contract import Deadline, Scoring
 
-PLANTED = 100  # of each of four kinds; 60 where coefficients are fitted
-MISSES = 40  # groups of three of one template, and pairs with another clause; 30 there
+PLANTED = 200  # of each kind; 150 where coefficients are fitted
+MISSES = 100  # groups of three of one template, and pairs of each other kind
 CODE_SHARE = 0.25  # of the copies
-WORDS = range(30, 131)  # of a text
+WORDS = range(30, 401)  # of a text
 UNKNOWN = 0.4  # of shingles in common: a pair that nobody planted may be true from there on, and nothing is fitted on it
 THRESHOLDS = (0.5, 0.8, 0.9, 0.95)
-STRENGTHS = (0.1, 0.3, 1.0)  # by which coefficients are held back; held-out loss chooses
+STRENGTHS = (0.01, 0.1, 1.0)  # by which coefficients are held back; held-out loss chooses
 TEXT, CODE = "text/plain", "text/x-python"
+
+
+class Words(NamedTuple):
+    """What near misses are made of."""
+
+    templates: tuple[str, ...]
+    clauses: tuple[str, ...]
+    turns: str
+    rare_turns: str
+    methods: tuple[str, ...]
 
 
 class Corpus(NamedTuple):
@@ -274,7 +285,8 @@ def test(data: Path) -> Corpus:
     """What is measured."""
     texts = [row["text"] for name in ("nq-qed", "scifact") for row in _rows(data / "evaluate" / name)]
     code = [row["text"] for row in _rows(data / "evaluate" / "cosqa")]
-    return _corpus(texts, code, random.Random(27), planting.TEMPLATES, planting.CLAUSES)  # noqa: S311  # no secret
+    words = Words(planting.TEMPLATES, planting.CLAUSES, planting.TURNS, planting.RARE_TURNS, planting.METHODS)
+    return _corpus(texts, code, random.Random(27), words)  # noqa: S311  # no secret
 
 
 def train(data: Path) -> Corpus:
@@ -285,15 +297,17 @@ def train(data: Path) -> Corpus:
     code = [piece for file in files for piece in _functions(file.read_text(encoding="utf-8", errors="replace"))]
     chance.shuffle(code)
     chance.shuffle(texts)
-    return _corpus(texts, code, random.Random(2), planting.OTHER_TEMPLATES, planting.OTHER_CLAUSES, planted_of_each=60, groups=30)  # noqa: S311  # no secret
+    words = Words(
+        planting.OTHER_TEMPLATES, planting.OTHER_CLAUSES, planting.OTHER_TURNS, planting.OTHER_RARE_TURNS, planting.OTHER_METHODS
+    )
+    return _corpus(texts, code, random.Random(2), words, planted_of_each=150)  # noqa: S311  # no secret
 
 
 def _corpus(
     texts: list[str],
     code: list[str],
     chance: random.Random,
-    templates: tuple[str, ...],
-    clauses: tuple[str, ...],
+    words: Words,
     *,
     planted_of_each: int = PLANTED,
     groups: int = MISSES,
@@ -304,6 +318,23 @@ def _corpus(
     first: list[Document] = []
     planted: dict[tuple[str, str], str] = {}
     misses: dict[tuple[str, str], str] = {}
+    _plant(first, planted, texts, code, chance, planted_of_each)
+    _miss(first, misses, texts, code, chance, words, groups)
+    rest = [Document(f"text-{at:05}", text) for at, text in enumerate(texts)]
+    rest += [Document(f"code-{at:05}", text, media_type=CODE) for at, text in enumerate(code)]
+    chance.shuffle(rest)
+    return Corpus(first + rest, planted, misses)
+
+
+def _plant(
+    first: list[Document],
+    planted: dict[tuple[str, str], str],
+    texts: list[str],
+    code: list[str],
+    chance: random.Random,
+    of_each: int,
+) -> None:
+    """Add originals with what is made of them; texts and code lose what is used."""
 
     def plant(original: str, made: str, kind: str, media_type: str) -> None:
         at = len(planted)
@@ -311,7 +342,7 @@ def _corpus(
         first.extend(Document(one, text, media_type=media_type) for one, text in zip(ids, (original, made), strict=True))
         planted[ids] = kind
 
-    for _ in range(planted_of_each):
+    for _ in range(of_each):
         if chance.random() < CODE_SHARE:
             original = code.pop()
             plant(original, planting.copied(original, chance, code=True), "copy", CODE)
@@ -320,31 +351,56 @@ def _corpus(
             plant(original, planting.copied(original, chance), "copy", TEXT)
         original = texts.pop()
         plant(original, planting.edited(original, chance), "edit", TEXT)
+        plant(*_turned(texts, partial(planting.one_word_edited, chance=chance)), "one word", TEXT)
         original = texts.pop()
         plant(original, planting.paraphrased(original, chance), "paraphrase", TEXT)
     made = 0
-    while made < planted_of_each:
+    while made < of_each:
         original = f"{code.pop()}\n\n\n{code.pop()}" if made % 2 else code.pop()  # of two functions, whose order changes
         if (other := planting.moved(original, chance)) is not None:
             plant(original, other, "moved code", CODE)
             made += 1
-    for at in range(groups):
-        for kind, group in (
-            ("other numbers", planting.templated(chance, templates, 3)),
-            ("another clause", planting.boilerplate(chance, clauses)),
-        ):
-            ids = [f"{kind.replace(' ', '-')}-{at:03}-{place}" for place in range(len(group))]
-            first.extend(Document(one, text) for one, text in zip(ids, group, strict=True))
-            misses |= {(one, other): kind for place, one in enumerate(ids) for other in ids[place + 1 :]}
-    for at in range(groups):
-        part, behind = texts.pop(), texts.pop()
-        pair = (f"part-{at:03}-0", f"part-{at:03}-1")
-        first.extend(Document(one, text) for one, text in zip(pair, (part, f"{part}\n\n{behind}"), strict=True))
-        misses[pair] = "a text with another behind it"
-    rest = [Document(f"text-{at:05}", text) for at, text in enumerate(texts)]
-    rest += [Document(f"code-{at:05}", text, media_type=CODE) for at, text in enumerate(code)]
-    chance.shuffle(rest)
-    return Corpus(first + rest, planted, misses)
+
+
+def _miss(
+    first: list[Document],
+    misses: dict[tuple[str, str], str],
+    texts: list[str],
+    code: list[str],
+    chance: random.Random,
+    words: Words,
+    groups: int,
+) -> None:
+    """Add near misses; texts and code lose what is used."""
+
+    def miss(group: Sequence[str], kind: str, media_type: str = TEXT) -> None:
+        ids = [f"{kind.replace(' ', '-')}-{len(misses):04}-{place}" for place in range(len(group))]
+        first.extend(Document(one, text, media_type=media_type) for one, text in zip(ids, group, strict=True))
+        misses.update({(one, other): kind for place, one in enumerate(ids) for other in ids[place + 1 :]})
+
+    for _ in range(groups):
+        miss(planting.templated(chance, words.templates, 3), "other numbers")
+        miss(planting.one_number_changed(chance, words.templates), "one other number")
+        miss(planting.boilerplate(chance, words.clauses), "another clause")
+        miss(_turned(texts, partial(planting.turned, chance=chance, turns=planting.NEGATED)), "negated")
+        miss(_turned(texts, partial(planting.turned, chance=chance, turns=words.turns)), "an opposite word")
+        miss(_turned(texts, partial(planting.turned, chance=chance, turns=words.rare_turns)), "an opposite word, not listed")
+        miss(_turned(code, partial(planting.turned_code, chance=chance)), "code with another sign", CODE)
+        part = texts.pop()
+        miss((part, f"{part}\n\n{texts.pop()}"), "a text with another behind it")
+    for _ in range(groups):
+        miss(
+            _turned(code, partial(planting.called_otherwise, chance=chance, methods=words.methods)), "code with another call", CODE
+        )
+
+
+def _turned(made_from: list[str], turned: Callable[[str], str | None]) -> tuple[str, str]:
+    """The next text that can be turned, and what it becomes; those that cannot are put back."""
+    while True:
+        original = made_from.pop()
+        if (other := turned(original)) is not None and other != original:
+            return original, other
+        made_from.insert(0, original)
 
 
 def _functions(text: str) -> Iterable[str]:

@@ -75,6 +75,48 @@ OTHER_TEMPLATES = (
     "The match of day {} in season {} in {} ended {} to {} before {} spectators, who stayed to the end in spite of rain.",
     "House {} in street {} of {} has {} rooms on {} floors, a garden of {} square metres and is let from the first of next month.",
 )
+NEGATED = "is=is-not was=was-not are=are-not were=were-not can=cannot must=must-not has=has-no may=may-not had=had-no"
+TURNS = (  # in the way that they stand in a text, both ways
+    "accepted=rejected allowed=forbidden increased=decreased increase=decrease higher=lower before=after with=without more=less "
+    "largest=smallest first=last northern=southern north=south east=west early=late old=young won=lost included=excluded "
+    "always=never many=few legal=illegal common=uncommon positive=negative male=female internal=external upper=lower "
+    "enabled=disabled strong=weak"
+)
+RARE_TURNS = (  # that no list of the package has
+    "major=minor expensive=cheap loud=quiet ascending=descending sweet=bitter urban=rural acquired=divested married=divorced "
+    "clockwise=counterclockwise sharp=blunt profit=deficit inhaled=exhaled teacher=pupil elevated=suppressed survived=perished "
+    "civilian=military wild=tame domestic=foreign solid=liquid husband=wife king=queen actor=actress hero=villain "
+    "activation=repression upstream=downstream"
+)
+OTHER_TURNS = (  # of what coefficients are fitted on
+    "approved=denied permitted=prohibited rose=fell rises=falls above=below over=under for=against most=least western=eastern "
+    "south=north later=earlier ancient=modern lost=won began=ended never=always possible=impossible regular=irregular "
+    "inside=outside lower=higher long=short rich=poor entered=left guilty=innocent sold=bought front=back"
+)
+OTHER_RARE_TURNS = (
+    "crowded=deserted secret=published merged=split lender=debtor prose=verse brother=sister founded=abolished "
+    "friendly=hostile peaceful=violent amateur=professional rising=sinking conservative=liberal Catholic=Protestant "
+    "republican=royalist parent=child tropical=arctic sacred=profane optimistic=gloomy literary=oral fresh=stale victory=rout"
+)
+CODE_TURNS = (
+    ("+", "-"),
+    ("-", "+"),
+    ("<", ">"),
+    (">", "<"),
+    ("<=", ">="),
+    (">=", "<="),
+    ("==", "!="),
+    ("!=", "=="),
+    ("and", "or"),
+    ("or", "and"),
+    ("True", "False"),
+    ("False", "True"),
+    ("is not", "is"),
+    ("min", "max"),
+    ("max", "min"),
+)
+METHODS = ("append", "remove", "upper", "lower", "read", "write", "first", "last", "open", "close", "lock", "release")
+OTHER_METHODS = ("extend", "clear", "strip", "title", "load", "dump", "start", "stop", "connect", "discard", "push", "pull")
 PLACES = (
     "Oslo",
     "Bergen",
@@ -91,7 +133,7 @@ PLACES = (
     "Varna",
     "Bilbao",
 )
-SHAPES = ("copy", "edit", "paraphrase", "moved code")
+SHAPES = ("copy", "edit", "one word", "paraphrase", "moved code")
 
 
 class Planted(NamedTuple):
@@ -141,6 +183,57 @@ def edited(text: str, chance: random.Random) -> str:
     return " ".join(words)
 
 
+def one_word_edited(text: str, chance: random.Random) -> str | None:
+    """One word by a synonym, and nothing else; None where no word has one."""
+    words = text.split(" ")
+    known = [at for at, word in enumerate(words) if word in SYNONYMS]
+    if not known:
+        return None
+    at = chance.choice(known)
+    words[at] = SYNONYMS[words[at]].replace("-", " ")
+    return " ".join(words)
+
+
+def turned(text: str, chance: random.Random, turns: str) -> str | None:
+    """A near miss: the sense of a text turned by one word, and nothing else; None where it has none of those words."""
+    opposites: dict[str, list[str]] = {}
+    for pair in turns.split():
+        one, other = pair.split("=")
+        opposites.setdefault(one, []).append(other.replace("-", " "))
+        if "-" not in other:
+            opposites.setdefault(other, []).append(one)
+    words = text.split(" ")
+    known = [at for at, word in enumerate(words) if word in opposites]
+    if not known:
+        return None
+    kinds = sorted({words[at] for at in known})  # not by how often they stand there: "is" would be most of them
+    kind = chance.choice(kinds)
+    at = chance.choice([at for at in known if words[at] == kind])
+    words[at] = chance.choice(opposites[kind])
+    return " ".join(words)
+
+
+def turned_code(text: str, chance: random.Random) -> str | None:
+    """A near miss: code of which one operator, constant or called function is its opposite; None where there is none."""
+    places = [
+        (at.start(), one, other) for one, other in CODE_TURNS for at in re.finditer(rf"(?<=[ (]){re.escape(one)}(?=[ ,:(\n])", text)
+    ]
+    if not places:
+        return None
+    at, one, other = chance.choice(places)
+    return text[:at] + other + text[at + len(one) :]
+
+
+def called_otherwise(text: str, chance: random.Random, methods: tuple[str, ...]) -> str | None:
+    """A near miss: code that calls another method in one place; None where it calls none."""
+    calls = list(re.finditer(r"(?<=[\w)\]]\.)[a-z_]{3,}(?=\()", text))
+    if not calls:
+        return None
+    call = chance.choice(calls)
+    other = chance.choice([method for method in methods if method != call[0]])
+    return f"{text[: call.start()]}{other}{text[call.end() :]}"
+
+
 def paraphrased(text: str, chance: random.Random) -> str:
     """By rules: every known word by a synonym, sentences in another order, clauses at commas turned round, fillers put before."""
     parts = []
@@ -167,7 +260,8 @@ def moved(text: str, chance: random.Random) -> str | None:
     if len(names) < 2 or len(text.split()) < 25:
         return None
     new = dict(zip(sorted(names), chance.sample(NAMES, len(names)), strict=True)) if len(names) <= len(NAMES) else {}
-    renamed = re.sub(r"\b[^\W\d]\w*\b", lambda match: new.get(match[0], match[0]), text)
+    # Neither what is asked of others nor what a string says changes.
+    renamed = re.sub(r"(['\"])[^'\"\n]+\1|(?<!\.)\b[^\W\d]\w*\b", lambda match: new.get(match[0], match[0]), text)
     pieces = re.split(r"\n(?=def |class |@)", renamed)
     if len(pieces) > 1:
         head, *rest = pieces if not pieces[0].startswith(("def ", "class ", "@")) else ["", *pieces]
@@ -183,18 +277,29 @@ NAMES = [f"{first}_{second}" for first in FIRST for second in SECOND]
 def templated(chance: random.Random, templates: tuple[str, ...], count: int) -> list[str]:
     """Near misses: texts of one template with other numbers and another place each."""
     template = chance.choice(templates)
+    return [template.format(*_numbers(template, chance)) for _ in range(count)]
 
-    def one() -> str:
-        numbers = [str(chance.randint(2, 9999)) for _ in range(template.count("{}"))]
-        numbers[2] = chance.choice(PLACES)
-        return template.format(*numbers)
 
-    return [one() for _ in range(count)]
+def one_number_changed(chance: random.Random, templates: tuple[str, ...]) -> list[str]:
+    """Near misses: two texts of one template of which one number differs."""
+    template = chance.choice(templates)
+    numbers = _numbers(template, chance)
+    other = list(numbers)
+    at = chance.choice([at for at, number in enumerate(numbers) if number.isdigit()])
+    other[at] = str(int(numbers[at]) + chance.choice((1, 2, 10, 100)))
+    return [template.format(*numbers), template.format(*other)]
+
+
+def _numbers(template: str, chance: random.Random) -> list[str]:
+    numbers = [str(chance.randint(2, 9999)) for _ in range(template.count("{}"))]
+    numbers[2] = chance.choice(PLACES)
+    return numbers
 
 
 def boilerplate(chance: random.Random, clauses: tuple[str, ...]) -> list[str]:
-    """Near misses: two contracts of seven clauses of which one differs."""
-    chosen = chance.sample(clauses, 8)
-    other = list(chosen[:7])
-    other[chance.randrange(7)] = chosen[7]
-    return [" ".join(chosen[:7]), " ".join(other)]
+    """Near misses: two contracts of four clauses or more, of which one differs."""
+    count = chance.randint(4, len(clauses) - 2)
+    chosen = chance.sample(clauses, count + 1)
+    other = list(chosen[:count])
+    other[chance.randrange(count)] = chosen[count]
+    return [" ".join(chosen[:count]), " ".join(other)]

@@ -12,7 +12,7 @@ BACKUP = """The nightly backup of the shop runs at two. If it fails, call the pe
 the last whole copy would be overwritten."""
 TEXTS = {
     "backup": BACKUP,
-    "backup-edited": BACKUP.replace("whole", "complete").replace("fails,", "fails"),
+    "backup-edited": BACKUP.replace("whole", "complete").replace("again by hand", "anew by hand"),
     "backup-of-the-office": "The nightly backup of the office runs at four. If it fails, it starts again by itself.",
     "order-4711": "Order 4711 of 3 May: 40 chairs in oak, to be delivered to the warehouse in Bremen before the end of the month.",
     "order-4712": "Order 4712 of 9 May: 25 chairs in oak, to be delivered to the warehouse in Bremen before the end of the month.",

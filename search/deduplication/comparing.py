@@ -9,12 +9,14 @@ import re
 import unicodedata
 import zlib
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 
 import numpy as np
 from numpy.typing import NDArray
 
+from search.deduplication.opposites import GRAMMAR, turned
 from search.documents import Document
 from search.passages import readable
 from search.reading.kinds import SOURCE
@@ -25,6 +27,7 @@ _MARKS = "".join(one for one in map(chr, range(0x300, 0xFE30)) if unicodedata.ca
 _WORDS = re.compile(rf"{_NUMBER}|[{_CJK}]|[^\W\d_{_CJK}](?:[^\W\d_{_CJK}]|[{_MARKS}])*(?:['\u2019][a-z]+|[+#]+)?")
 _SIGN = re.compile(r"(?<!\S)[<>\u2264\u2265]=?(?=\s?\w)|[%\u2030&]")  # signs that say as much as a number: x < 5, 5 %
 _TOKENS = re.compile(r"[^\W\d]\w*|\d[\w.]*|[^\w\s]")
+_STRING = re.compile(r"""(?<!["'])(["'])([^"'\n]+)\1(?!["'])""")  # on one line: what stands in three quotes explains code
 _IS_NUMBER = re.compile(rf"{_NUMBER}\Z")
 _NEGATIONS = frozenset(
     ("not", "no", "never", "none", "nor", "neither", "without", "cannot", "nicht", "kein", "keine", "nie", "ohne")
@@ -36,12 +39,32 @@ _KEYWORDS = frozenset(  # of common languages: names that say what code does, wh
         and as assert async await break case catch class const continue def default del do elif else enum except export extends
         false finally fn for from func function goto if impl import in interface is lambda let match mod mut new nil none not null
         or pass private protected public pub raise return self static struct super switch this throw true try type use var void
-        while with yield len range print int str list dict set open
+        while with yield len range print int str list dict set open True False None min max sum any all abs round sorted reversed
         """,
     )
 )
+_TURNING = frozenset(  # of those, what turns the sense of code where one stands for another
+    re.findall(r"\w+", "and or not in is true false none null nil True False None min max sum any all abs round sorted reversed")
+)
+_MOST_CHANGED = 15  # words in a row, more than a phrase has, or a quarter of a short text: from there on it is another text
+_MOST_ADDED = 40  # words in a row, more than most sentences have, or half of a short text
+_SENTENCE = 8  # words in a row that the other text has not: a clause of its own
+_MOST_TURNED = 3  # that count: from there on two pieces of code are others anyway
 _SHINGLE = {False: 3, True: 4}  # words, or tokens of code
-SIGNS = ("shingles", "words", "crossed words", "crossed numbers", "crossed names", "negations")
+_BASE = np.uint64(0x9E3779B97F4A7C15)  # odd, so that no two runs of a few words come out alike but by chance
+_SPELT_ALIKE = 0.75  # of the letters of two words, that both have in order: recieve and receive, house and houses
+SIGNS = (
+    "shingles",
+    "words",
+    "crossed words",
+    "crossed numbers",
+    "crossed names",
+    "negations",
+    "turned words",
+    "changed stretch",
+    "added stretch",
+    "one word",
+)
 
 
 @dataclass(frozen=True)
@@ -51,18 +74,21 @@ class Profile:
     Attributes:
         code: whether it is source code.
         words: how often each stands in it, in lower case but for code.
-        shingles: runs of three words; of code, of four tokens, in which its own names are alike.
+        runs: hashes of three words each, in order; of code, of four tokens, in which its own names are alike: uint64 (n,).
+        shingles: the same, each once: uint64 (m,).
         numbers: how often each stands in it, and each sign of currency, comparison or mood.
-        names: words with a capital letter inside a sentence; of code, its strings' words and what it calls.
-        negations: how many words say no.
+        names: how often each stands in it: words with a capital letter inside a sentence; of code, words of strings and what it
+            asks of others.
+        negations: which words say no, in their order: bool (k,).
     """
 
     code: bool
     words: Counter[str]
-    shingles: frozenset[Hashable]
+    runs: NDArray[np.uint64]
+    shingles: NDArray[np.uint64]
     numbers: Counter[str]
-    names: frozenset[str]
-    negations: int
+    names: Counter[str]
+    negations: NDArray[np.bool_]
 
 
 def is_code(document: Document) -> bool:
@@ -104,17 +130,18 @@ def profile_of(document: Document) -> Profile:
     code = is_code(document)
     size = _SHINGLE[code]
     shape = ["name" if word[0].isidentifier() and word not in _KEYWORDS else word for word in words] if code else words
-    shingles = frozenset(tuple(shape[at : at + size]) for at in range(max(1, len(shape) - size + 1)))
+    runs = _runs(shape, size)
     lowered = [word.casefold() for word in words]
     return Profile(
         code,
         Counter(words),
-        shingles,
+        runs,
+        np.unique(runs),
         Counter(
             [*(word for word in words if (word[0].isdigit() if code else _IS_NUMBER.match(word))), *_signs(document, code=code)]
         ),
         _names(document.text, code=code),
-        sum(word in _NEGATIONS or word.endswith(("n't", "n\u2019t")) for word in lowered),
+        np.array([word in _NEGATIONS or word.endswith(("n't", "n\u2019t")) for word in lowered], bool),
     )
 
 
@@ -122,22 +149,71 @@ def signs_of(one: Profile, other: Profile) -> list[float]:
     """How alike two texts are, in the order of SIGNS.
 
     The first two are shares of what both have (Dice), 0 to 1. What is crossed is in either text and not in the other: of a text
-    with a sentence less nothing is, of one with another number two are.
+    with a sentence less nothing is, of one with another number two are. A stretch is of words in a row that stand in no run of the
+    other text. Words that were changed here and there make short ones, a clause in place of another a long one in both (changed), a
+    sentence more one in either (added): squares of shares of what makes another text. Of code, operators and keywords
+    are what turns it, since its names may be others.
     """
-    shared = 2 * len(one.shingles & other.shingles) / (len(one.shingles) + len(other.shingles))
-    common = (one.words & other.words).total()
+    both = len(np.intersect1d(one.shingles, other.shingles, assume_unique=True))
+    shared = 2 * both / max(1, len(one.shingles) + len(other.shingles))
+    own, others = one.words - other.words, other.words - one.words
     count, other_count = one.words.total(), other.words.total()
-    crossed = min(count, other_count) - common
+    common, crossed = count - own.total(), min(own.total(), others.total())
     numbers = min((one.numbers - other.numbers).total(), (other.numbers - one.numbers).total())
-    names = min(len(one.names - other.names), len(other.names - one.names))
+    names = min((one.names - other.names).total(), (other.names - one.names).total())
+    alone = _stretches(one, other), _stretches(other, one)
+    longest = [int(stretches.max(initial=0)) for stretches in alone]
+    kept = [stretches < _SENTENCE for stretches in alone]  # what a whole sentence more or less denies, turns nothing else
     return [
         shared,
         2 * common / max(1, count + other_count),
         math.sqrt(crossed / max(1, min(count, other_count))),
         math.log1p(numbers),
         math.log1p(names),
-        float(one.negations != other.negations),
+        float(one.negations[kept[0]].sum() != other.negations[kept[1]].sum()),
+        math.log1p(_turned_code(own, others) if one.code and other.code else max(turned(own, others), turned(others, own))),
+        min(1.0, min(longest) / min(_MOST_CHANGED, max(1, min(count, other_count) / 4))) ** 2,
+        min(1.0, max(longest) / min(_MOST_ADDED, max(1, max(count, other_count) / 2))) ** 2,
+        float(not (one.code and other.code) and _is_one_word_for_another(own, others)),
     ]
+
+
+def _runs(words: Sequence[str], size: int) -> NDArray[np.uint64]:
+    """Hashes of every run of `size` words, in order; of fewer words, of all of them: uint64 (n,)."""
+    codes = np.array([zlib.crc32(word.encode(errors="surrogatepass")) + 1 for word in words], np.uint64)
+    size = max(1, min(size, len(codes)))
+    runs = np.zeros(len(codes) - size + 1, np.uint64)
+    for at in range(size if len(codes) else 0):
+        runs = runs * _BASE + codes[at : at + len(runs)]
+    return runs
+
+
+def _stretches(one: Profile, other: Profile) -> NDArray[np.int64]:
+    """Of every word of a text, how many in a row with it stand in no run of the other one; 0 where it does itself: int64 (k,)."""
+    count = len(one.negations)
+    if not count:
+        return np.zeros(0, np.int64)
+    known = np.isin(one.runs, other.shingles)
+    covered = np.convolve(known, np.ones(count - len(one.runs) + 1, np.int64)) > 0
+    starts = np.flatnonzero(np.diff(covered, prepend=~covered[:1]))
+    lengths = np.diff(starts, append=count)
+    return np.repeat(np.where(covered[starts], 0, lengths), lengths)
+
+
+def _is_one_word_for_another(own: Counter[str], others: Counter[str]) -> bool:
+    """Whether one word alone stands in place of another that is not spelt like it: a synonym, or the opposite that no list has."""
+    if own.total() != 1 or others.total() != 1 or not GRAMMAR.isdisjoint([*own, *others]):
+        return False
+    (word,), (other,) = own, others
+    return SequenceMatcher(None, *sorted((word, other))).ratio() < _SPELT_ALIKE
+
+
+def _turned_code(own: Counter[str], others: Counter[str]) -> int:
+    """How many operators, numbers and words that turn the sense of code the other one has not; a few at most."""
+    counts = [
+        sum(count for word, count in some.items() if not word[0].isidentifier() or word in _TURNING) for some in (own, others)
+    ]
+    return min(_MOST_TURNED, max(counts))
 
 
 def _signs(document: Document, *, code: bool) -> list[str]:
@@ -147,8 +223,11 @@ def _signs(document: Document, *, code: bool) -> list[str]:
     return pictures + _SIGN.findall(document.text)
 
 
-def _names(text: str, *, code: bool) -> frozenset[str]:
-    if code:
-        return frozenset(re.findall(r"\.([^\W\d]\w+)", text))  # what is asked of others keeps its name, whatever one's own are
+def _names(text: str, *, code: bool) -> Counter[str]:
+    if code:  # what is asked of others keeps its name, whatever one's own are, and a string says what it says
+        strings = _STRING.findall(text)
+        return Counter(
+            [*re.findall(r"\.([^\W\d]\w+)", text), *(word for _, string in strings for word in re.findall(r"\w+", string))]
+        )
     found = re.findall(r"(?<=[^\W\d_,;:] )[A-Z][^\W\d_]+", readable(text, "text/markdown"))
-    return frozenset(name.casefold() for name in found)
+    return Counter(name.casefold() for name in found)

@@ -27,10 +27,10 @@ class Weights(NamedTuple):
 
 # By whether both are code, and whether the reranker was asked. Fitted on pairs of train texts; see docs/decisions.md.
 WEIGHTS: dict[tuple[bool, bool], Weights] = {
-    (False, False): Weights(-8.247, (0.0, 11.155, -1.61, -3.534, -0.948, -3.281)),
-    (False, True): Weights(-12.777, (0.0, 16.643, -2.402, -5.273, -1.414, -4.895)),
-    (True, False): Weights(-5.287, (7.078, 4.396, -2.592, -1.276, -1.392, -2.335)),
-    (True, True): Weights(-10.007, (13.594, 8.443, -4.978, -2.451, -2.673, -4.485), (0.056, 0.019)),
+    (False, False): Weights(8.25, (0.0, 0.0, 0.0, -19.12, -6.98, -14.73, -19.46, -12.65, -11.48, -8.12)),
+    (False, True): Weights(8.25, (0.0, 0.0, 0.0, -19.12, -6.98, -14.73, -19.46, -12.65, -11.48, -8.12)),
+    (True, False): Weights(4.86, (0.0, 0.0, 0.0, 0.0, -12.48, -1.22, -15.61, 0.0, 0.0, 0.0)),
+    (True, True): Weights(4.86, (0.0, 0.0, 0.0, 0.0, -12.48, -1.22, -15.61, 0.0, 0.0, 0.0)),
 }
 
 

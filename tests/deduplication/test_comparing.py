@@ -3,6 +3,7 @@
 import pytest
 
 from search.deduplication.comparing import SIGNS, digest_of, profile_of, signs_of
+from search.deduplication.pairs import probability
 from search.documents import Document
 
 TEXT = "In 1998 the <b>harbour</b> of Oslo took 1,200 ships. It did not freeze."
@@ -76,7 +77,7 @@ def test_a_text_without_words_is_taken_as_it_is() -> None:
 
 
 def test_signs_of_the_same_text() -> None:
-    assert signs(TEXT, TEXT) == dict(zip(SIGNS, (1.0, 1.0, 0.0, 0.0, 0.0, 0.0), strict=True))
+    assert signs(TEXT, TEXT) == dict(zip(SIGNS, (1.0, 1.0, *[0.0] * (len(SIGNS) - 2)), strict=True))
 
 
 def test_a_sentence_less_crosses_nothing() -> None:
@@ -89,6 +90,74 @@ def test_another_number_another_name_and_a_negation_show() -> None:
     assert signs(TEXT, TEXT.replace("1998", "1989"))["crossed numbers"] > 0
     assert signs(TEXT, TEXT.replace("Oslo", "Bergen"))["crossed names"] > 0
     assert signs(TEXT, TEXT.replace("not ", "never not "))["negations"] == 1
+
+
+LONG = (
+    "The committee met in the town hall on a rainy evening. Its members heard what the engineers had to say about the bridge. "
+    "The plan was accepted after a long debate, and work begins when the river is low. Neighbours were told to keep boats away."
+)
+
+
+@pytest.mark.parametrize(
+    ("word", "other"),
+    [("accepted", "rejected"), ("after", "before"), ("begins", "ends"), ("low", "high"), ("rainy", "unrainy"), ("away", "away")],
+)
+def test_words_that_turn_the_sense_show(word: str, other: str) -> None:
+    assert (signs(LONG, LONG.replace(word, other))["turned words"] > 0) == (word != other)
+
+
+def test_one_word_for_another_shows_unless_both_are_spelt_alike() -> None:
+    assert signs(LONG, LONG.replace("rainy", "windy"))["one word"] == 1
+    assert signs(LONG, LONG.replace("committee", "comittee"))["one word"] == 0
+    assert signs(LONG, LONG.replace("when", "while"))["one word"] == 0
+    assert signs(LONG, LONG.replace("rainy ", ""))["one word"] == 0
+    assert signs(LONG, LONG.replace("rainy", "windy").replace("boats", "ships"))["one word"] == 0
+
+
+def test_words_changed_here_and_there_are_no_clause_in_place_of_another() -> None:
+    edited = signs(LONG, LONG.replace("rainy", "windy").replace("boats", "ships").replace("long", "brief"))
+    clause = signs(
+        LONG, LONG.replace("Its members heard what the engineers had to say about the bridge", "A band played for an hour")
+    )
+    assert edited["changed stretch"] < 0.05
+    assert clause["changed stretch"] > 0.2
+    assert edited["added stretch"] < 0.05
+
+
+def test_a_sentence_more_is_an_added_stretch_and_no_changed_one() -> None:
+    more = signs(LONG, LONG + " The mayor thanked everybody and went home on foot.")
+    assert more["changed stretch"] == 0 < more["added stretch"] < 1
+
+
+def test_a_negation_inside_a_sentence_more_turns_nothing_else() -> None:
+    assert signs(LONG, LONG + " The mayor did not stay for the music that followed.")["negations"] == 0
+    assert signs(LONG, LONG.replace("was accepted", "was not accepted"))["negations"] == 1
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("Dear Bob", "Dear Al"), ("Hello world.", "Hello moon."), ("Cats sleep all day.", "Dogs bark.")]
+)
+def test_short_texts_of_which_a_word_or_two_differ_are_others(one: str, other: str) -> None:
+    profiles = [profile_of(Document("1", text)) for text in (one, other)]
+    assert probability(signs_of(*profiles), None, code=False) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("part", "other"), [("+", "-"), ("total * 2", "2 * total"), ("total * 2", "total * 3"), ("* 2", "or None")]
+)
+def test_operators_and_constants_turn_code(part: str, other: str) -> None:
+    turned = signs(CODE, CODE.replace(part, other), "text/x-python")["turned words"]
+    assert (turned > 0) == (other != "2 * total")  # what changes places is not seen
+
+
+def test_what_code_asks_of_others_and_what_its_strings_say_are_names() -> None:
+    calls = 'def load(path):\n    return path.open("users").read()\n'
+    for other in (calls.replace("users", "orders"), calls.replace("read", "write")):
+        assert signs(calls, other, "text/x-python")["crossed names"] > 0
+
+
+def test_texts_without_words_are_compared() -> None:
+    assert signs("!!!", "???") == dict.fromkeys(SIGNS, 0.0)
 
 
 def test_renamed_code_has_the_same_shingles() -> None:
