@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from qdrant_client.models import Filter
 
     from search.deduplication.finding import OnProgress as OnDuplicatesProgress
+    from search.deduplication.removing import Removal
     from search.deduplication.report import Duplicates
     from search.embedding.dense import Embedder
     from search.embedding.sparse_models import SparseEmbedders
@@ -297,13 +298,13 @@ class Searcher:
         return rank_texts(query, texts, reranker)
 
     def duplicates(
-        self, *, threshold: float | None = None, rerank: bool = True, on_progress: "OnDuplicatesProgress | None" = None
+        self, *, threshold: float | None = None, rerank: bool = False, on_progress: "OnDuplicatesProgress | None" = None
     ) -> "Duplicates":
         """The near-duplicates of the collection, in clusters with a representative each; nothing is written.
 
         Args:
             threshold: the least probability of what is reported, above 0 and up to 1; None for 0.9.
-            rerank: whether the reranker confirms pairs, if the settings name one.
+            rerank: whether the reranker is asked, too, and its answers are reported, on which no probability depends.
             on_progress: called after every part of a step.
 
         See search.deduplication.finding for errors, and `opened` for those of the collection.
@@ -312,7 +313,52 @@ class Searcher:
             from search.deduplication.finding import THRESHOLD, check_threshold, find_duplicates
 
             least = check_threshold(THRESHOLD if threshold is None else threshold)
-            return find_duplicates(index, self.reranker if rerank else None, threshold=least, on_progress=on_progress)
+            reranker = self.reranker if rerank else None
+            return find_duplicates(index, reranker, threshold=least, rerank=rerank, on_progress=on_progress)
+
+    def remove_duplicates(
+        self,
+        found: "Duplicates",
+        *,
+        near: float | None = None,
+        any_metadata: bool = False,
+        on_progress: "OnDuplicatesProgress | None" = None,
+        on_wait: "OnWait | None" = None,
+    ) -> "Removal":
+        """Remove what a report names beside the representatives and is certain; what has changed since then stays.
+
+        Args:
+            found: of `duplicates`, over this collection.
+            near: the least probability of near-duplicates that go, too; None for texts that differ in white space alone.
+            any_metadata: whether a document may go whose title or metadata are not its representative's, and are lost.
+            on_progress: called after every group of documents.
+            on_wait: see search.index.retrying.
+
+        Returns:
+            What went, and what stays for which reason. See search.deduplication.removing for errors.
+        """
+        with self._parts.writing:
+            embedder = self.embedder
+            from search.deduplication.finding import Progress
+            from search.deduplication.removing import planned, remove_duplicates
+
+            def step(done: int, total: int | None) -> None:
+                if on_progress:
+                    on_progress(Progress("removing documents", done, total))
+
+            plan = planned(found, near=near, any_metadata=any_metadata)
+            index = self._patiently(self.index, on_wait)
+            return remove_duplicates(index, embedder, found, plan, leads_to=self._led_to, on_step=step)
+
+    def _led_to(self) -> str:
+        """The collection that the name leads to now, whatever it led to when this searcher opened it."""
+        from search.index.contract import CollectionSpec
+
+        embedder = self.embedder
+        index = self.collections.named(self.settings.collection, self.settings.storage)
+        with contextlib.closing(index):
+            index.ensure(CollectionSpec(embedder.dimension, embedder.fingerprint), create=False)
+            return index.target
 
     def get(self, document_id: str) -> Document:
         """A document as it came; see `opened` for errors of the collection.

@@ -1,4 +1,4 @@
-"""Near-duplicates: the command that reports them."""
+"""Near-duplicates: the command that reports them, and removes what is certain when it is told to."""
 
 import sys
 from contextlib import contextmanager
@@ -9,20 +9,22 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from search.cli.options import AsJson, Collection, DataDir, Tenant, load_settings, print_json
+from search.cli.options import AsJson, Collection, DataDir, Tenant, load_settings, note_wait, print_json
 from search.cli.output import clip
 from search.cli.progress import ProgressReport
 from search.errors import InvalidQuery, SearchError
 from search.searcher import Searcher, open_search
 from search.settings import EdgeSettings, Settings
-from search.system.terminal import note, show
+from search.system.terminal import clean, note, show
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from search.deduplication.finding import Progress
+    from search.deduplication.removing import Removal
     from search.deduplication.report import Duplicates
 
+_SHOWN = 5  # ids, for each reason
 _UNITS = {"reading documents": "documents", "finding candidates": "passages", "comparing pairs": "pairs"}
 
 
@@ -41,25 +43,108 @@ def dedupe(
     collection: Collection = None,
     tenant: Tenant = None,
     *,
-    no_rerank: Annotated[bool, typer.Option("--no-rerank", help="Judge by words, numbers and names alone.")] = False,
+    delete: Annotated[
+        bool,
+        typer.Option(
+            "--delete/--dry-run",
+            help="Of documents that differ in white space alone, with the same title and metadata, leave one in the collection and "
+            "remove the others, after asking.",
+        ),
+    ] = False,
+    near: Annotated[
+        float | None,
+        typer.Option(
+            "--delete-near",
+            metavar="P",
+            help="With --delete, remove others of at least this probability, too: look at the report first, since one word may "
+            "turn the sense of a text.",
+            show_default=False,
+        ),
+    ] = None,
+    any_metadata: Annotated[
+        bool, typer.Option("--any-metadata", help="With --delete, whatever title and metadata are lost by it.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    rerank: Annotated[
+        bool, typer.Option("--rerank/--no-rerank", help="Ask the reranker about likely pairs, too; --json shows what it says.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Report documents that say the same as another one, in clusters with a representative; nothing is removed.
+    """Report documents that say the same as another one, in clusters with a representative; --delete removes what is certain.
 
     The representative is the longest text, of equal ones the oldest, then the first by id.
     """
-    from search.deduplication.finding import check_threshold
+    _check(threshold, near, files=bool(paths), delete=delete, can_ask=yes or (not as_json and sys.stdin.isatty()))
+    from search.deduplication.removing import planned
 
-    check_threshold(threshold)
     settings = load_settings(data_dir, collection, tenant=tenant)
     with _compared(settings, paths or []) as searcher:
-        found = _found(searcher, threshold, rerank=not no_rerank)
-    if html:
-        _write_page(found, html)
+        found = _found(searcher, threshold, rerank=rerank)
+        if html:
+            _write_page(found, html)
+        if not as_json:
+            _print(found, html)
+        plan = None if paths else planned(found, near=near, any_metadata=any_metadata)
+        if plan and delete and plan.removed:
+            if not as_json:
+                _print_kept(plan)
+            if not yes:
+                question = f"Remove {len(plan.removed):,} documents from {found.collection} for good?"
+                typer.confirm(clean(question), abort=True, err=True)
+            plan = _removed(searcher, found, near, any_metadata=any_metadata)
     if as_json:
-        print_json(found.to_dict())
-    else:
-        _print(found, html)
+        outcome = plan.to_dict() if plan else {}
+        if not delete and outcome:
+            outcome["removable"] = outcome.pop("removed")
+        print_json(found.to_dict() | outcome)
+    elif plan:
+        _print_removal(plan, delete=delete)
+
+
+def _check(threshold: float, near: float | None, *, files: bool, delete: bool, can_ask: bool) -> None:
+    """Refuse what makes no sense before anything is read."""
+    from search.deduplication.finding import check_threshold
+    from search.deduplication.removing import check_near
+
+    check_near(near, check_threshold(threshold))
+    if delete and files:
+        raise InvalidQuery("--delete removes documents from a collection, never files; leave it out, and remove files yourself")
+    if delete and not can_ask:
+        raise InvalidQuery(
+            "--delete asks before it removes anything, and nobody can answer here; look at the report, then add --yes"
+        )
+
+
+def _removed(searcher: Searcher, found: "Duplicates", near: float | None, *, any_metadata: bool) -> "Removal":
+    with ProgressReport("removing documents", "documents", None) as report:
+        return searcher.remove_duplicates(
+            found,
+            near=near,
+            any_metadata=any_metadata,
+            on_progress=lambda progress: report.update(progress.done, total=progress.total),
+            on_wait=note_wait,
+        )
+
+
+def _print_removal(outcome: "Removal", *, delete: bool) -> None:
+    if delete:
+        _print_kept(outcome)
+        show(f"{len(outcome.removed):,} removed")
+    elif outcome.removed:
+        show(
+            f"nothing was removed; --delete removes {len(outcome.removed):,} of them, after asking: of which another "
+            "with the same text, title and metadata stays"
+        )
+
+
+def _print_kept(outcome: "Removal") -> None:
+    """Why documents stay: for each reason the first few."""
+    reasons: dict[str, list[str]] = {}
+    for one in outcome.kept:
+        reasons.setdefault(one.reason.partition(" (")[0], []).append(one.document_id)
+    for reason, ids in reasons.items():
+        more = f" and {len(ids) - _SHOWN:,} more" if len(ids) > _SHOWN else ""
+        show(f"{len(ids):,} stay, since {reason}: {', '.join(ids[:_SHOWN])}{more}")
 
 
 @contextmanager

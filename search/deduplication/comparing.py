@@ -205,7 +205,7 @@ def _is_one_word_for_another(own: Counter[str], others: Counter[str]) -> bool:
     if own.total() != 1 or others.total() != 1 or not GRAMMAR.isdisjoint([*own, *others]):
         return False
     (word,), (other,) = own, others
-    return SequenceMatcher(None, *sorted((word, other))).ratio() < _SPELT_ALIKE
+    return SequenceMatcher(None, min(word, other), max(word, other)).ratio() < _SPELT_ALIKE
 
 
 def _turned_code(own: Counter[str], others: Counter[str]) -> int:

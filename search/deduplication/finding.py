@@ -11,7 +11,7 @@ from search.deduplication.clusters import Star, stars, unjudged
 from search.deduplication.comparing import SIGNS
 from search.deduplication.pairs import Judge, Judged
 from search.deduplication.report import Cluster, Duplicate, Duplicates
-from search.errors import InvalidQuery
+from search.errors import IndexMismatch, InvalidQuery
 from search.index.contract import VectorIndex
 from search.reranking.contract import Reranker
 
@@ -23,7 +23,7 @@ class Progress:
     """How far it is.
 
     Attributes:
-        step: "reading documents", "finding candidates" or "comparing pairs".
+        step: "reading documents", "finding candidates" or "comparing pairs"; "removing documents".
         done: of this step.
         total: likewise; None if unknown.
     """
@@ -51,18 +51,25 @@ def check_threshold(threshold: Any) -> float:
 
 
 def find_duplicates(
-    index: VectorIndex, reranker: Reranker | None, *, threshold: float = THRESHOLD, on_progress: OnProgress | None = None
+    index: VectorIndex,
+    reranker: Reranker | None,
+    *,
+    threshold: float = THRESHOLD,
+    rerank: bool = True,
+    on_progress: OnProgress | None = None,
 ) -> Duplicates:
     """The near-duplicates of a collection, in clusters with a representative each.
 
     Args:
         index: the collection, opened.
-        reranker: confirms pairs in both directions; None, or one without a map to a probability: signs alone decide.
+        reranker: is asked about likely pairs in both directions, and its answers are reported; they count nothing.
         threshold: the least probability of what is reported, above 0 and up to 1.
+        rerank: whether a reranker was asked for at all, so that it is said where there is none, or one without probabilities.
         on_progress: called after every step's part.
 
     Raises:
         InvalidQuery: the threshold is out of range, or another program made the collection.
+        IndexMismatch: the name was led to another collection meanwhile.
         IndexFailure: the collection cannot be read.
     """
     threshold, started = check_threshold(threshold), time.perf_counter()
@@ -75,7 +82,8 @@ def find_duplicates(
             f"collection {index.name!r} was made by another program, whose points do not say how they make a document; copy it "
             "into one of your own (search adopt) and compare that"
         )
-    confirming, notes = _confirming(reranker)
+    confirming, notes = _confirming(reranker) if rerank else (None, [])
+    target = index.target
     contents = read_contents(index, step("reading documents"))
     judged: list[Judged] = []
     judge = Judge(contents, confirming)
@@ -88,11 +96,13 @@ def find_duplicates(
         judged += judge.judge([_closest(contents, *pair) for pair in missing], step("comparing pairs"))
         found = stars(firsts, judged, threshold)
     if judge.failure is not None:
-        notes.append(f"the reranker failed ({judge.failure}); from there on, pairs were judged by words, numbers and names alone")
+        notes.append(f"the reranker failed ({judge.failure}), and was asked nothing from there on; no probability depends on it")
     if contents.incomplete:
         notes.append(
             f"{len(contents.incomplete):,} documents are not whole, and were left out; ingest them again from their source"
         )
+    if index.target != target:
+        raise IndexMismatch(f"{index.name!r} was led from {target!r} to {index.target!r} while it was compared; compare it again")
     by_words = "words, numbers and names"
     return Duplicates(
         collection=index.name,
@@ -101,20 +111,20 @@ def find_duplicates(
         passages=sum(len(entry.passages) for entry in contents.entries.values()),
         pairs=len(judged),
         threshold=threshold,
-        confirmed_by=by_words if confirming is None else f"{by_words}, and {confirming.name} in both directions",
+        confirmed_by=by_words if confirming is None else f"{by_words}; {confirming.name} was asked in both directions, too",
         incomplete=contents.incomplete,
         notes=tuple(notes),
         seconds=time.perf_counter() - started,
+        target=target,
     )
 
 
 def _confirming(reranker: Reranker | None) -> tuple[Reranker | None, list[str]]:
-    """The reranker, if it can confirm pairs, and what is to be said where it cannot."""
+    """The reranker, if it can say anything of pairs, and what is to be said where it cannot."""
     if reranker is None:
-        return None, ["no reranker confirms pairs (it is off): they were judged by words, numbers and names alone"]
+        return None, ["no reranker was asked (it is off); no probability depends on one"]
     if not reranker.recipe.has_probability or reranker.recipe.compares:
-        what = f"the reranker {reranker.name} gives no probability (search calibrate fits one)"
-        return None, [f"{what}: pairs were judged by words, numbers and names alone"]
+        return None, [f"the reranker {reranker.name} was not asked, since it gives no probability (search calibrate fits one)"]
     return reranker, []
 
 

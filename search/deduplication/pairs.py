@@ -1,4 +1,4 @@
-"""Do two documents say the same? A probability, from cheap signs and from what the reranker says in both directions."""
+"""Do two documents say the same? A probability, from cheap signs; what the reranker says of a pair is shown, and counts nothing."""
 
 import math
 from collections import defaultdict
@@ -22,15 +22,12 @@ class Weights(NamedTuple):
 
     constant: float
     signs: tuple[float, ...]  # in the order of comparing.SIGNS
-    reranker: tuple[float, float] = (0.0, 0.0)  # of the mean of both directions' logits, and of the lower one
 
 
-# By whether both are code, and whether the reranker was asked. Fitted on pairs of train texts; see docs/decisions.md.
-WEIGHTS: dict[tuple[bool, bool], Weights] = {
-    (False, False): Weights(8.25, (0.0, 0.0, 0.0, -19.12, -6.98, -14.73, -19.46, -12.65, -11.48, -8.12)),
-    (False, True): Weights(8.25, (0.0, 0.0, 0.0, -19.12, -6.98, -14.73, -19.46, -12.65, -11.48, -8.12)),
-    (True, False): Weights(4.86, (0.0, 0.0, 0.0, 0.0, -12.48, -1.22, -15.61, 0.0, 0.0, 0.0)),
-    (True, True): Weights(4.86, (0.0, 0.0, 0.0, 0.0, -12.48, -1.22, -15.61, 0.0, 0.0, 0.0)),
+# By whether both are code. Fitted on pairs of train texts, where what the reranker says came out as 0; see docs/decisions.md.
+WEIGHTS: dict[bool, Weights] = {
+    False: Weights(8.203, (0.0, 0.0, 0.0, -19.068, -6.984, -14.686, -19.401, -12.41, -11.428, -8.072)),
+    True: Weights(4.845, (0.0, 0.0, 0.0, -0.001, -12.463, -1.217, -15.594, 0.0, 0.0, 0.0)),
 }
 
 
@@ -46,15 +43,15 @@ class Judged(NamedTuple):
 
 
 class Judge:
-    """Gives pairs their probability. Asks the reranker as long as it answers."""
+    """Gives pairs their probability. Asks the reranker, if there is one, as long as it answers."""
 
     def __init__(self, contents: Contents, reranker: Reranker | None, *, worth: float = WORTH) -> None:
         """Keep the parts.
 
         Args:
             contents: the documents.
-            reranker: with a map from score to probability; None to go by signs alone.
-            worth: the probability by signs alone, below which it is not asked.
+            reranker: with a map from score to probability; None to ask none.
+            worth: the probability below which it is not asked.
         """
         self._worth = worth
         self._contents = contents
@@ -63,18 +60,16 @@ class Judge:
         self._profile: Callable[[str], Profile] = lru_cache(_PROFILES)(lambda one: profile_of(contents.entries[one].document))
 
     def judge(self, pairs: Sequence[Closest], on_step: OnStep) -> list[Judged]:
-        """The probability of each pair, in their order; on_step counts pairs."""
-        plain: list[Judged] = []
+        """The probability of each pair, in their order; on_step counts pairs, and what the reranker is asked after them."""
+        judged: list[Judged] = []
         for done, pair in enumerate(pairs, 1):
             profiles = self._profile(pair.first), self._profile(pair.second)
             signs, code = tuple(signs_of(*profiles)), all(profile.code for profile in profiles)
-            plain.append(Judged(pair.first, pair.second, probability(signs, None, code=code), signs, code))
-            on_step(done, None)
-        asked = [(at, pairs[at]) for at, one in enumerate(plain) if one.probability >= self._worth]
-        judged = list(plain)
+            judged.append(Judged(pair.first, pair.second, probability(signs, code=code), signs, code))
+            on_step(done, len(pairs))
+        asked = [(at, pairs[at]) for at, one in enumerate(judged) if one.probability >= self._worth]
         for at, logits in self._ask(asked, on_step).items():
-            one = plain[at]
-            judged[at] = one._replace(probability=probability(one.signs, logits, code=one.code), logits=logits)
+            judged[at] = judged[at]._replace(logits=logits)
         return judged
 
     def _ask(self, asked: Sequence[tuple[int, Closest]], on_step: OnStep) -> dict[int, tuple[float, float]]:
@@ -113,18 +108,15 @@ class Judge:
         return self._contents.entries[document_id].passages[place].text
 
 
-def probability(signs: Sequence[float], logits: tuple[float, float] | None, *, code: bool) -> float:
+def probability(signs: Sequence[float], *, code: bool) -> float:
     """That two documents are duplicates, 0 to 1.
 
     Args:
         signs: in the order of comparing.SIGNS.
-        logits: of the reranker in both directions; None where it was not asked.
         code: whether both are source code.
     """
-    weights = WEIGHTS[code, logits is not None]
+    weights = WEIGHTS[code]
     total = weights.constant + sum(weight * sign for weight, sign in zip(weights.signs, signs, strict=True))
-    if logits is not None:
-        total += weights.reranker[0] * sum(logits) / 2 + weights.reranker[1] * min(logits)
     return 0.5 * (1 + math.tanh(total / 2))
 
 

@@ -52,6 +52,7 @@ class Duplicates:
         incomplete: ids of documents that are not whole, and were left out.
         notes: what else is to be said.
         seconds: how long it took.
+        target: the collection that the name led to.
     """
 
     collection: str
@@ -64,6 +65,7 @@ class Duplicates:
     incomplete: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
+    target: str = ""
 
     @property
     def duplicate_ids(self) -> tuple[str, ...]:

@@ -145,6 +145,10 @@ class VectorIndex(Protocol):
     location: str  # where the collection lies, for people
 
     @property
+    def target(self) -> str:
+        """The collection that the name led to when it was opened, or was followed last: its own name."""
+
+    @property
     def spec(self) -> CollectionSpec:
         """What the collection was made for; CollectionNotFound if it is not open."""
 

@@ -42,6 +42,16 @@ def restored(index: VectorIndex, document_id: str) -> Document:
     return document
 
 
+def settled(index: VectorIndex, document_ids: list[str]) -> Iterator[tuple[Document, str]]:
+    """Those of some documents of which one whole version is stored, and nothing else, with its revision."""
+    for group in in_groups(document_ids, _AT_ONCE):
+        for records in _records(index, group).values():
+            whole = newest_whole(records)
+            document = to_document([record.payload for record in whole])
+            if document is not None and len(whole) == len(records):
+                yield document, whole[0].payload["revision"]
+
+
 def by_document(index: VectorIndex, *, vectors: bool = False) -> Iterator[tuple[str, list[Record]]]:
     """All passages of each document, none of one of which no passage is whole. Memory stays bounded by some 80 bytes for each."""
     seen: set[bytes] = set()

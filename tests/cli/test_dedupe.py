@@ -1,9 +1,12 @@
-"""The command that reports near-duplicates."""
+"""The command that reports near-duplicates, and removes what is certain when it is told to."""
 
+import os
+import pty
+import subprocess
 from pathlib import Path
 
 import pytest
-from commands import as_json, error, search
+from commands import COMMAND, as_json, error, search
 from qdrant_client import QdrantClient
 from standin import QdrantStandIn
 from theirs import LAYOUTS, fill, on
@@ -22,6 +25,13 @@ def data_dir(tmp_path: Path) -> Path:
             [Document("a", CATS), Document("b\x1b", CATS.upper()), Document("c", "Dough rises because yeast makes gas.")]
         )
     return folder
+
+
+@pytest.fixture
+def with_a_copy(data_dir: Path) -> Path:
+    with open_search(Settings(data_dir=data_dir)) as searcher:
+        searcher.ingest([Document("copy", f"{CATS}\n")])
+    return data_dir
 
 
 def documents(data_dir: Path) -> set[str]:
@@ -80,3 +90,47 @@ def test_collections_of_other_programs_are_to_be_adopted_first(
     settings = on(standin, tmp_path)
     environment = {"SEARCH_INDEX__ENGINE": "qdrant", "SEARCH_INDEX__URL": standin.url, "SEARCH_COLLECTION": settings.collection}
     assert "(search adopt) and compare that" in error("dedupe", **environment)
+
+
+def test_nothing_is_removed_but_with_delete_and_an_answer(with_a_copy: Path) -> None:
+    assert "nothing was removed; --delete removes 1 of them, after asking" in search("dedupe", "--data-dir", with_a_copy).stdout
+    planned = as_json("dedupe", "--dry-run", "--data-dir", with_a_copy)
+    assert planned["removable"] == [{"document_id": "copy", "instead": "a"}]
+    assert "removed" not in planned
+    for refused in (("--delete",), ("--delete", "--json")):
+        assert "nobody can answer here; look at the report, then add --yes" in error("dedupe", *refused, "--data-dir", with_a_copy)
+    assert documents(with_a_copy) == {"a", "b\x1b", "c", "copy"}
+    done = search("dedupe", "--delete", "--yes", "--data-dir", with_a_copy)
+    assert "1 stay, since its text differs in case: b\\x1b" in done.stdout
+    assert done.stdout.endswith("1 removed\n")
+    assert documents(with_a_copy) == {"a", "b\x1b", "c"}
+    assert as_json("dedupe", "--delete", "--yes", "--data-dir", with_a_copy)["removed"] == []
+
+
+def test_others_go_from_a_probability_on_that_is_given(with_a_copy: Path) -> None:
+    assert "near is 0.5, below the threshold" in error(
+        "dedupe", "--delete", "--yes", "--delete-near", 0.5, "--data-dir", with_a_copy
+    )
+    told = as_json("dedupe", "--delete", "--yes", "--delete-near", 0.99, "--data-dir", with_a_copy)
+    assert {one["document_id"] for one in told["removed"]} == {"b\x1b", "copy"}
+    assert documents(with_a_copy) == {"a", "c"}
+
+
+def test_files_are_never_deleted(tmp_path: Path) -> None:
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text(CATS)
+    assert "never files" in error("dedupe", tmp_path / "a.txt", tmp_path / "b.txt", "--delete", "--yes")
+    assert (tmp_path / "b.txt").is_file()
+
+
+@pytest.mark.parametrize(("answer", "left"), [("n\n", {"a", "b\x1b", "c", "copy"}), ("y\n", {"a", "b\x1b", "c"})])
+def test_on_a_terminal_it_asks(answer: str, left: set[str], with_a_copy: Path) -> None:
+    ours, theirs = pty.openpty()
+    command = [str(COMMAND), "dedupe", "--delete", "--data-dir", str(with_a_copy)]
+    with subprocess.Popen(command, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as asking:
+        os.write(ours, answer.encode())
+        _, told = asking.communicate(timeout=120)
+    os.close(ours)
+    os.close(theirs)
+    assert b"Remove 1 documents from documents for good?" in told
+    assert documents(with_a_copy) == left

@@ -139,7 +139,7 @@ def test_a_negation_inside_a_sentence_more_turns_nothing_else() -> None:
 )
 def test_short_texts_of_which_a_word_or_two_differ_are_others(one: str, other: str) -> None:
     profiles = [profile_of(Document("1", text)) for text in (one, other)]
-    assert probability(signs_of(*profiles), None, code=False) < 0.5
+    assert probability(signs_of(*profiles), code=False) < 0.5
 
 
 @pytest.mark.parametrize(

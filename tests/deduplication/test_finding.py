@@ -71,7 +71,7 @@ def ids(found: Duplicates) -> dict[str, set[str]]:
 def test_copies_edits_and_moved_code_are_found_and_near_misses_are_not(searcher: Searcher) -> None:
     searcher.ingest(DOCUMENTS)
     steps: list[Progress] = []
-    found = searcher.duplicates(on_progress=steps.append)
+    found = searcher.duplicates(rerank=True, on_progress=steps.append)
     clusters = [{representative, *others} for representative, others in ids(found).items()]
     assert sorted(map(sorted, clusters)) == [["cats", "cats, edited", "cats, loud"], ["code", "code, moved"]]
     assert (found.documents, found.threshold, found.notes) == (8, 0.9, ())
@@ -133,7 +133,7 @@ def test_without_a_reranker_signs_alone_decide_and_it_is_said(tmp_path: Any) -> 
     off = Settings(data_dir=tmp_path, reranker={"kind": "none"})
     with open_search(off) as searcher:
         searcher.ingest(DOCUMENTS)
-        found = searcher.duplicates(threshold=0.7)
+        found = searcher.duplicates(threshold=0.7, rerank=True)
     assert {"cats", "cats, edited", "cats, loud"} in [{one, *others} for one, others in ids(found).items()]
     assert found.confirmed_by == "words, numbers and names"
     assert "it is off" in found.notes[0]

@@ -91,6 +91,11 @@ class EdgeIndex:
         watch(self)
 
     @property
+    def target(self) -> str:
+        """The collection that the name led to when it was opened."""
+        return self._folder.name
+
+    @property
     def spec(self) -> CollectionSpec:
         """What the collection was made for."""
         if self._spec is None:

@@ -292,6 +292,11 @@ class _Index:
         self._opened_after = 0  # so many children had ended
 
     @property
+    def target(self) -> str:
+        """The collection that the name led to when it was opened."""
+        return Path(self.location).name
+
+    @property
     def spec(self) -> CollectionSpec:
         """What the collection was made for."""
         if self._spec is None:

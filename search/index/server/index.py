@@ -146,6 +146,11 @@ class QdrantIndex:
         self._unseen = False  # whether the name is an alias, and nobody tells this key where it leads
 
     @property
+    def target(self) -> str:
+        """The collection that the name led to when it was opened, or was followed last."""
+        return self._target
+
+    @property
     def spec(self) -> CollectionSpec:
         """What the collection was made for."""
         if self._spec is None:

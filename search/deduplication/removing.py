@@ -1,0 +1,218 @@
+"""Which near-duplicates go? What a report names and is certain, compared once more within the claim that removes it."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Real
+from typing import Any, NamedTuple
+
+from search.deduplication.candidates import OnStep
+from search.deduplication.comparing import is_code
+from search.deduplication.report import Duplicate, Duplicates
+from search.documents import Document
+from search.embedding.dense import Embedder
+from search.errors import IndexMismatch, InvalidQuery
+from search.index.contract import CollectionSpec, VectorIndex
+from search.ingestion.lookup import AT_ONCE, of_documents
+from search.ingestion.relay import in_groups
+from search.ingestion.restoring import settled
+
+
+class Kept(NamedTuple):
+    """A document that stays, and why."""
+
+    document_id: str
+    reason: str
+
+
+class Removed(NamedTuple):
+    """A document that goes, or went, and the one that stays in its place."""
+
+    document_id: str
+    instead: str
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What becomes of the documents that a report names beside the representatives.
+
+    Attributes:
+        removed: those that go, or went.
+        kept: those that stay.
+    """
+
+    removed: tuple[Removed, ...]
+    kept: tuple[Kept, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {"removed": [one._asdict() for one in self.removed], "kept": [one._asdict() for one in self.kept]}
+
+
+def check_near(near: Any, threshold: float) -> float | None:
+    """From which probability on near-duplicates go, too.
+
+    Raises:
+        InvalidQuery: it is no probability, or one that is not reported.
+    """
+    if near is None:
+        return None
+    if isinstance(near, bool) or not isinstance(near, Real) or not 0 < float(near) <= 1:
+        raise InvalidQuery(f"near is {near!r}; give a probability, above 0 and up to 1, such as 0.99, or leave it out")
+    if float(near) < threshold:
+        raise InvalidQuery(f"near is {near:g}, below the threshold of {threshold:g}; nothing is removed that is not reported")
+    return float(near)
+
+
+def planned(found: Duplicates, *, near: float | None = None, any_metadata: bool = False) -> Removal:
+    """What would go by a report.
+
+    Without `near`, of texts that differ in white space alone one stays of each. Case, markup or a word may be all that tells two
+    apart (US and us, accepted and rejected), and no probability is certain of that.
+
+    Args:
+        found: the report.
+        near: the least probability of others that go, too, as a choice of whoever has looked at the report; None for none.
+        any_metadata: whether a document may go whose title, metadata or media type are not those of what stays, and are lost.
+
+    Raises:
+        InvalidQuery: see `check_near`.
+    """
+    least = check_near(near, found.threshold)
+    removed: list[Removed] = []
+    kept: list[Kept] = []
+    for cluster in found.clusters:
+        representative = cluster.representative
+        staying = {_content(representative, any_metadata=any_metadata): representative.id}
+        for one in cluster.duplicates:
+            content = _content(one.document, any_metadata=any_metadata)
+            lost = [] if any_metadata else _differing(representative, one.document)
+            if content in staying:
+                removed.append(Removed(one.document.id, staying[content]))
+            elif least is not None and one.probability >= least and not lost:
+                removed.append(Removed(one.document.id, representative.id))
+            else:
+                staying[content] = one.document.id
+                kept.append(Kept(one.document.id, _reason(representative, one, least, lost)))
+    return Removal(tuple(removed), tuple(kept))
+
+
+def _content(document: Document, *, any_metadata: bool) -> tuple[str, ...]:
+    """The same for documents of which one is as good as the other."""
+    if is_code(document):
+        text = "\n".join(line.rstrip() for line in document.text.splitlines() if line.strip())
+    else:
+        text = " ".join(document.text.split())
+    if any_metadata:
+        return (text,)
+    return text, document.title, document.media_type, _canonical(document.metadata)
+
+
+def _canonical(metadata: Any) -> str:
+    """The same for the same values; true is not 1 here, as to a filter."""
+    return json.dumps(metadata, sort_keys=True, ensure_ascii=False, default=list)
+
+
+def _differing(one: Document, other: Document) -> list[str]:
+    """Names of what two documents differ in beside the text."""
+    fields = [name for name in ("title", "media_type") if getattr(one, name) != getattr(other, name)]
+    absent = ""  # no JSON is empty
+    values = [{name: _canonical(value) for name, value in document.metadata.items()} for document in (one, other)]
+    names = sorted({*values[0], *values[1]})
+    return fields + [f"metadata.{name}" for name in names if values[0].get(name, absent) != values[1].get(name, absent)]
+
+
+def _reason(representative: Document, one: Duplicate, near: float | None, lost: list[str]) -> str:
+    """Why a document stays."""
+    alike = near is not None and one.probability >= near
+    same = _content(representative, any_metadata=True) == _content(one.document, any_metadata=True)
+    if alike or same:
+        return f"it differs in {', '.join(lost)}"
+    how = "in case" if one.kind == "identical" else f"in words or signs (probability {one.probability:.3f})"
+    return f"its text differs {how}"
+
+
+def remove_duplicates(
+    index: VectorIndex,
+    embedder: Embedder,
+    found: Duplicates,
+    plan: Removal,
+    *,
+    leads_to: Callable[[], str],
+    on_step: OnStep | None = None,
+) -> Removal:
+    """Remove what a plan names, under one claim; a document stays if it, or what stays for it, is not as the report has it.
+
+    Whoever writes meanwhile waits, or is refused. A run that was ended is begun again with a new report, which names what is left.
+
+    Args:
+        index: the collection.
+        embedder: the one the collection was built with.
+        found: the report.
+        plan: what `planned` made of it.
+        leads_to: looks up the collection that the name leads to now.
+        on_step: called with the documents that were compared again so far, and all of them.
+
+    Raises:
+        InvalidQuery: the plan names what the report does not; nothing is removed.
+        IndexMismatch: the name leads to another collection by now; nothing is removed.
+        IndexBusy: somebody else writes to the collection.
+        IndexFailure: the index gave up; a new report names what is left.
+    """
+    documents = _checked(found, plan)
+    index.ensure(CollectionSpec(embedder.dimension, embedder.fingerprint), create=False)
+    removed: list[Removed] = []
+    kept: list[Kept] = []
+    with index.claimed():
+        if not found.target or {index.target, leads_to()} != {found.target}:
+            raise IndexMismatch(
+                f"{found.collection!r} leads to another collection than when it was compared ({found.target!r}); nothing was "
+                "removed: compare it again"
+            )
+        for group in in_groups(plan.removed, AT_ONCE):
+            same, others = _compared(index, group, documents)
+            if same:
+                _remove(index, same)
+            removed += [one for one in group if one.document_id in same]
+            kept += others
+            if on_step:
+                on_step(len(removed) + len(kept), len(plan.removed))
+    return Removal(tuple(removed), (*plan.kept, *kept))
+
+
+def _checked(found: Duplicates, plan: Removal) -> dict[str, Document]:
+    """All documents that a report names, by id, if a plan names no other and leaves what it names to stay."""
+    duplicates = {one.document.id: one.document for cluster in found.clusters for one in cluster.duplicates}
+    documents = duplicates | {cluster.representative.id: cluster.representative for cluster in found.clusters}
+    going = {one.document_id for one in plan.removed}
+    staying = {one.instead for one in plan.removed}
+    wrong = (going - duplicates.keys()) | (going & staying) | (staying - documents.keys())
+    if wrong:
+        raise InvalidQuery(f"{min(wrong)!r} is no duplicate by this report, or is to stay for one; nothing is removed")
+    return documents
+
+
+def _compared(index: VectorIndex, group: Sequence[Removed], documents: Mapping[str, Document]) -> tuple[dict[str, str], list[Kept]]:
+    """What is as it was when it was reported, with its revision, and what is not."""
+    ids = list(dict.fromkeys(document_id for one in group for document_id in one))
+    now = {one.id: revision for one, revision in settled(index, ids) if _is_unchanged(documents[one.id], one)}
+    same: dict[str, str] = {}
+    kept: list[Kept] = []
+    for one in group:
+        if one.instead not in now:
+            kept.append(Kept(one.document_id, f"what stays for it, {one.instead}, has changed, or is gone"))
+        elif one.document_id not in now:
+            kept.append(Kept(one.document_id, "it has changed, or is gone"))
+        else:
+            same[one.document_id] = now[one.document_id]
+    return same, kept
+
+
+def _is_unchanged(was: Document, now: Document) -> bool:
+    return was.content_hash(was.media_type) == now.content_hash(now.media_type)
+
+
+def _remove(index: VectorIndex, revisions: Mapping[str, str]) -> None:
+    """Remove documents at these revisions, and no other."""
+    documents = of_documents(list(revisions))["must"]
+    index.delete(filter={"must": [*documents, {"key": "revision", "match": {"any": sorted(set(revisions.values()))}}]})
