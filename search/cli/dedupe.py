@@ -131,10 +131,7 @@ def _print_removal(outcome: "Removal", *, delete: bool) -> None:
         _print_kept(outcome)
         show(f"{len(outcome.removed):,} removed")
     elif outcome.removed:
-        show(
-            f"nothing was removed; --delete removes {len(outcome.removed):,} of them, after asking: of which another "
-            "with the same text, title and metadata stays"
-        )
+        show(f"nothing was removed; --delete removes {len(outcome.removed):,} of them, after asking, and one of each text stays")
 
 
 def _print_kept(outcome: "Removal") -> None:

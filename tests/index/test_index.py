@@ -209,6 +209,10 @@ def test_ensure_twice_is_no_error_and_another_embedder_is(index: VectorIndex) ->
             index.ensure(other, create=True)
 
 
+def test_the_target_is_the_collection_that_the_name_leads_to(index: VectorIndex) -> None:
+    assert index.target in {index.name, f"{index.name}.v1"}
+
+
 def test_a_collection_that_does_not_exist(open_index: OpenIndex) -> None:
     with pytest.raises(CollectionNotFound, match="search ingest"):
         open_index("absent").ensure(SPEC, create=False)
