@@ -355,7 +355,7 @@ class Searcher:
         from search.index.contract import CollectionSpec
 
         embedder = self.embedder
-        index = self.collections.named(self.settings.collection, self.settings.storage)
+        index = self._bound(self.collections.named(self.settings.collection, self.settings.storage))
         with contextlib.closing(index):
             index.ensure(CollectionSpec(embedder.dimension, embedder.fingerprint), create=False)
             return index.target

@@ -98,6 +98,11 @@ class PartIndex:
         self.name, self.location = index.name, index.location
 
     @property
+    def target(self) -> str:
+        """The collection that the name led to."""
+        return self._index.target
+
+    @property
     def spec(self) -> CollectionSpec:
         """What the collection was made for."""
         return self._index.spec

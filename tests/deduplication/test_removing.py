@@ -244,3 +244,17 @@ def test_a_plan_alone_touches_nothing_and_tells_true_from_1(settings: Settings) 
         plan = planned(searcher.duplicates())
         assert (plan.removed, plan.kept) == ((), (("b", "it differs in metadata.paid"),))
         assert there(searcher) == {"a", "b"}
+
+
+def test_of_a_shared_collection_only_the_tenants_own_copies_go(settings: Settings) -> None:
+    """Documents of two tenants may have one id, and one text."""
+    with open_search(settings.model_copy(update={"tenant_field": "metadata.customer"})) as shared:
+        ours, others = shared.of_tenant("ours"), shared.of_tenant("others")
+        for tenant in (ours, others):
+            tenant.ingest([Document("a", CATS), Document("b", f"{CATS}\n")])
+        found = ours.duplicates()
+        assert ours.remove_duplicates(found).removed == (("b", "a"),)
+        assert (there(ours), there(others)) == ({"a"}, {"a", "b"})
+        kept = others.remove_duplicates(found).kept  # a report of somebody else's documents
+        assert dict(kept) == {"b": "what stays for it, a, has changed, or is gone"}
+        assert there(others) == {"a", "b"}
