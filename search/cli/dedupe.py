@@ -18,10 +18,10 @@ from search.settings import EdgeSettings, Settings
 from search.system.terminal import clean, note, show
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from search.deduplication.finding import Progress
-    from search.deduplication.removing import Removal
+    from search.deduplication.removing import Kept, Removal
     from search.deduplication.report import Duplicates
 
 _SHOWN = 5  # ids, for each reason
@@ -85,13 +85,16 @@ def dedupe(
         if not as_json:
             _print(found, html)
         plan = None if paths else planned(found, near=near, any_metadata=any_metadata)
+        if plan and delete and not as_json:
+            _print_kept(plan.kept)
         if plan and delete and plan.removed:
-            if not as_json:
-                _print_kept(plan)
             if not yes:
                 question = f"Remove {len(plan.removed):,} documents from {found.collection} for good?"
                 typer.confirm(clean(question), abort=True, err=True)
+            stay = len(plan.kept)
             plan = _removed(searcher, found, near, any_metadata=any_metadata)
+            if not as_json:
+                _print_kept(plan.kept[stay:])
     if as_json:
         outcome = plan.to_dict() if plan else {}
         if not delete and outcome:
@@ -128,16 +131,15 @@ def _removed(searcher: Searcher, found: "Duplicates", near: float | None, *, any
 
 def _print_removal(outcome: "Removal", *, delete: bool) -> None:
     if delete:
-        _print_kept(outcome)
         show(f"{len(outcome.removed):,} removed")
     elif outcome.removed:
         show(f"nothing was removed; --delete removes {len(outcome.removed):,} of them, after asking, and one of each text stays")
 
 
-def _print_kept(outcome: "Removal") -> None:
+def _print_kept(kept: "Sequence[Kept]") -> None:
     """Why documents stay: for each reason the first few."""
     reasons: dict[str, list[str]] = {}
-    for one in outcome.kept:
+    for one in kept:
         reasons.setdefault(one.reason.partition(" (")[0], []).append(one.document_id)
     for reason, ids in reasons.items():
         more = f" and {len(ids) - _SHOWN:,} more" if len(ids) > _SHOWN else ""
