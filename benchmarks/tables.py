@@ -75,17 +75,18 @@ def context() -> str:
 
 
 def dedupe() -> str:
-    """Near-duplicates by kind, with the reranker and without it, and near misses that were joined."""
+    """Near-duplicates by kind at the default threshold and at a lower one, and near misses that were joined."""
     figures = _figures("dedupe")
+    lower, usual = "0.5", str(figures["threshold"])
     rows = []
     for kind, measured in figures["by kind"].items():
-        plain = figures["by kind, without the reranker"][kind]
-        cells = [_interval(one[what]) for one in (measured, plain) for what in ("recall", "precision")]
-        rows.append(f"| {kind} | {' | '.join(cells)} |")
+        looked = figures["planted pairs among the candidates"][kind]["share"]
+        cells = [_interval(measured["recall"]), _interval(measured["precision"]), _two(figures["recall, by threshold"][lower][kind])]
+        rows.append(f"| {kind} | {' | '.join(cells)} | {_two(looked)} |")
     for kind, measured in figures["wrongly joined"].items():
-        plain = figures["wrongly joined, without the reranker"][kind]
-        rows.append(f"| near miss: {kind} | wrongly joined: {_interval(measured)} | | {_interval(plain)} | |")
-    head = "| planted | recall | precision | recall, no reranker | precision, no reranker |"
+        cells = [_interval(measured), "", _two(figures["wrongly joined, by threshold"][lower][kind])]
+        rows.append(f"| near miss: {kind} | wrongly joined: {' | '.join(cells)} | |")
+    head = f"| planted | recall at {usual} | precision at {usual} | recall at {lower} | among the candidates |"
     return "\n".join([head, "|---|---|---|---|---|", *rows])
 
 

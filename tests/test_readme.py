@@ -237,6 +237,7 @@ def test_figures_are_those_on_record() -> None:
     true = {one: found["true"] for one, found in dedupe["planted texts and near misses, by threshold"].items()}
     assert "; ".join(f"{one}: {true[one]['share']:.3f} of {true[one]['of']}" for one in true) in FIGURES
     assert f"{dedupe['pairs judged']:,} pairs were judged in\n{dedupe['seconds']:.0f} s on a machine" in FIGURES
+    assert f"and {dedupe['peak memory, MB']:,} MB of memory at most" in FIGURES
     ingestion = json.loads((results / "ingestion.json").read_text())["figures"]
     shares = ingestion["throughput"]["share_of_embedding"], ingestion["unchanged"]["share"]
     assert "| {:.0%} of the speed · {:.1%} of the time |".format(*shares).replace("%", " %") in FIGURES
