@@ -81,7 +81,11 @@ def dedupe() -> str:
     rows = []
     for kind, measured in figures["by kind"].items():
         looked = figures["planted pairs among the candidates"][kind]["share"]
-        cells = [_interval(measured["recall"]), _interval(measured["precision"]), _two(figures["recall, by threshold"][lower][kind])]
+        cells = [
+            _interval(measured["recall"]),
+            _interval(measured["precision"]),
+            _two(figures["recall, by threshold"][lower][kind]),
+        ]
         rows.append(f"| {kind} | {' | '.join(cells)} | {_two(looked)} |")
     for kind, measured in figures["wrongly joined"].items():
         cells = [_interval(measured), "", _two(figures["wrongly joined, by threshold"][lower][kind])]
