@@ -50,7 +50,7 @@ class Searcher:
     def __init__(self, settings: Settings, lender: "_Parts | None" = None) -> None:
         if not isinstance(settings, Settings):
             raise InvalidSettings(f"settings is a {type(settings).__name__}; write open_search(Settings(data_dir=…))")
-        _check_tenancy(settings.tenant_field, settings.tenant)
+        check_tenancy(settings.tenant_field, settings.tenant)
         self._parts = _Parts(settings, lender)
         self._tenant = settings.tenant
         self._whole: Searcher | None = None  # the one that this is a tenant's view of
@@ -398,7 +398,7 @@ class Searcher:
             InvalidSettings: the settings do not say in which field documents name their tenant, or no tenant can be called so.
             TenantRequired: this searcher is another tenant's.
         """
-        _check_tenancy(self.settings.tenant_field, name)
+        check_tenancy(self.settings.tenant_field, name)
         if self._tenant not in {None, name}:
             raise TenantRequired(f"this is for the tenant {self._tenant!r}; another one has a searcher of its own")
         if self._whole is not None:
@@ -549,7 +549,7 @@ class Searcher:
         return PatientIndex(index, Patience(self.settings.ingestion.patience_s), on_wait)
 
 
-def _check_tenancy(field: str | None, tenant: str | None) -> None:
+def check_tenancy(field: str | None, tenant: str | None) -> None:
     """Refuse a tenant that nothing would be bound to.
 
     Raises:

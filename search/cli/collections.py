@@ -13,7 +13,7 @@ from search.cli.progress import ProgressReport
 from search.errors import InvalidQuery, InvalidSettings
 from search.factory import build_collections, build_words, needs_extra
 from search.index.manifests import read_manifest
-from search.searcher import open_search
+from search.searcher import check_tenancy, open_search
 from search.settings import EdgeSettings, MemorySettings, PayloadType
 from search.system.terminal import clean, note, show
 
@@ -284,6 +284,7 @@ def push(data_dir: DataDir = None, collection: Collection = None, tenant: Tenant
         if spec is None:  # of this package it always has one
             return
         spec = replace(spec, tenant=spec.tenant or settings.tenant_field or "")
+        check_tenancy(spec.tenant or None, settings.tenant)
         source.ensure(spec, create=False)
         target = PatientIndex(server.named(settings.collection, storage), Patience(settings.ingestion.patience_s), note_wait)
         words = build_words(settings)

@@ -368,3 +368,19 @@ def test_doctor_counts_what_is_nobodys(model_folder: Path, tmp_path: Path) -> No
     told = {one.name: one for one in examine(settings_of(model_folder, tmp_path))}["tenants"]
     assert not told.ok
     assert "1 named in metadata.customer; 1 passages name none, and are in no search" in told.detail
+
+
+def test_one_tenant_is_pushed_only_where_a_field_is_known(standin: QdrantStandIn, model_folder: Path, tmp_path: Path) -> None:
+    """Without one, everybody's documents would be copied for the one that is named."""
+    where: dict[str, Any] = {
+        "SEARCH_DATA_DIR": str(tmp_path),
+        "SEARCH_EMBEDDER__MODEL": str(model_folder / "embedder-mean"),
+        "SEARCH_RERANKER__KIND": "none",
+        "SEARCH_INDEX__ENGINE": "qdrant",
+        "SEARCH_INDEX__URL": standin.url,
+    }
+    with open_search(settings_of(model_folder, tmp_path, tenant_field=None)) as embedded:
+        embedded.ingest([Document(name, f"{name} plans.", metadata={"customer": name}) for name in ("acme", "bolt")])
+    assert "in which field documents name theirs is not said: set tenant_field" in error("push", "--tenant", "acme", **where)
+    assert not standin.indexed  # of any collection
+    assert as_json("push", "--tenant", "acme", **where, SEARCH_TENANT_FIELD=FIELD)["added"] == 1
