@@ -149,7 +149,8 @@ class Searcher:
         """Fill a new collection from this one's documents, with other settings, and lead the name to it. Searches go on meanwhile.
 
         Args:
-            settings: with another embedder, chunking or storage; None for this searcher's, of which the collection may differ.
+            settings: with another embedder, chunking or storage, and the same tenants; None for this searcher's, of which the
+                collection may differ.
                 If the name is led to the new collection, this searcher goes on with these settings.
             check: compare what both collections find before; see search.ingestion.reindexing for the rest, and for errors.
             queries: sent to both.
@@ -164,6 +165,7 @@ class Searcher:
             if (wanted.index, wanted.data_dir, wanted.collection) != (now.index, now.data_dir, now.collection):
                 message = "a collection is reindexed where it is; open another searcher for another engine, data_dir or collection"
                 raise InvalidSettings(message)
+            _check_same_tenants(wanted, now)
             embedder = self.embedder if embedder_of(wanted) == embedder_of(now) else build_embedder(wanted)
             words = self.words if wanted.lexical == now.lexical else build_words(wanted, self.words)
             from search.ingestion.chunking import Chunker
@@ -495,9 +497,11 @@ class Searcher:
 
         Raises:
             TenantRequired: it is shared, and nobody is named.
+            InvalidSettings: a tenant is named, and no field.
         """
         field = self.settings.tenant_field
         if field is None:
+            check_tenancy(field, self._tenant)  # however a tenant's searcher came to lack it, it is not shown all
             return None
         if self._tenant is None:
             raise TenantRequired(
@@ -518,7 +522,8 @@ class Searcher:
         return TenantIndex(index, tenant)
 
     def _over(self, service: "SearchService", index: "VectorIndex") -> "SearchService":
-        return service if self.settings.tenant_field is None else service.over(self._bound(index))
+        bound = self._bound(index)
+        return service if bound is index else service.over(bound)
 
     def _check_whole(self, reason: str) -> None:
         if self._whole is not None:
@@ -569,6 +574,18 @@ def check_tenancy(field: str | None, tenant: str | None) -> None:
         checked_tenant(tenant)
     except ValueError as error:
         raise InvalidSettings(str(error)) from error
+
+
+def _check_same_tenants(wanted: Settings, now: Settings) -> None:
+    """Refuse to go on with settings by which others would be served.
+
+    Raises:
+        InvalidSettings: they are for another tenant, or name no field where the present ones do.
+    """
+    if wanted.tenant != now.tenant:
+        raise InvalidSettings("those settings are for other tenants than this searcher's; reindex with the same `tenant`")
+    if now.tenant_field is not None and wanted.tenant_field is None:
+        raise InvalidSettings(f"this searcher's tenants would be bound to nothing: keep tenant_field = {now.tenant_field!r}")
 
 
 class _Parts:

@@ -276,8 +276,35 @@ def test_reindexing_keeps_them_apart(shared: Searcher, model_folder: Path) -> No
     shared.of_tenant("acme").delete(ids=["plan"])
     with pytest.raises(ReindexRefused, match=r"and not in metadata.other; set tenant_field back"):
         shared.reindex(shared.settings.model_copy(update={"tenant_field": "metadata.other"}))
-    assert shared.reindex(shared.settings.model_copy(update={"tenant_field": None}), min_overlap=0).switched
+    for changes, sentence in [({"tenant_field": None}, "keep tenant_field"), ({"tenant": "acme"}, "for other tenants")]:
+        with pytest.raises(InvalidSettings, match=sentence):
+            shared.reindex(shared.settings.model_copy(update=changes), min_overlap=0)
+    assert shared.reindex(min_overlap=0).switched
     assert shared.collections.info("documents").spec.tenant == FIELD  # type: ignore[union-attr]
+
+
+def test_a_tenants_searcher_without_a_field_gives_nothing(model_folder: Path, tmp_path: Path) -> None:
+    """However its settings came to lack it: what is bound to nothing is refused, and not shown all."""
+    with open_search(settings_of(model_folder, tmp_path, index={"engine": "memory"}, tenant_field=None)) as searcher:
+        searcher.ingest([*ACME, Document("theirs", "Bolt's.")])
+        settings = searcher.settings
+        searcher._parts.settings = settings.model_copy(update={"tenant_field": FIELD})
+        acme = searcher.of_tenant("acme")
+        searcher._parts.go_over_to(settings)
+        uses: list[Any] = [
+            lambda: acme.search("plans"),
+            lambda: acme.get("plan"),
+            acme.count,
+            acme.opened,
+            lambda: acme.service,
+            lambda: acme.delete(ids=["plan"]),
+            lambda: acme.ingest([Document("x", "y")]),
+            lambda: acme.update({"x": 1}, ids=["plan"]),
+        ]
+        for use in uses:
+            with pytest.raises(InvalidSettings, match="for the tenant 'acme' alone, and in which field"):
+                use()
+        assert searcher.count() == 3
 
 
 def test_strict_mode_and_a_collection_that_has_no_index_of_tenants_yet(
