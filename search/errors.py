@@ -7,6 +7,7 @@ SearchError
 │   ├── InvalidDocument          empty text, metadata that is not JSON
 │   ├── DocumentNotFound         no document of a collection has this id
 │   ├── TenantRequired           a collection is shared, and nobody said for which tenant
+│   ├── CollectionUnshared       a collection does not note that tenants share it
 │   ├── UnsupportedFilter        an unknown field, a test of nothing, or what engines understand differently
 │   └── InvalidDataset           an evaluation folder that does not fit together
 ├── ReaderFailed                 the process that reads files cannot be started
@@ -71,6 +72,10 @@ class DocumentNotFound(InvalidInput):
 
 class TenantRequired(InvalidInput):
     """A collection is shared by tenants, and none was named, or another one than this is for."""
+
+
+class CollectionUnshared(InvalidInput):
+    """A collection does not note that tenants share it, so that nothing is written into it for one of them."""
 
 
 class UnsupportedFilter(InvalidInput):

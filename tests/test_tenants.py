@@ -11,6 +11,7 @@ from standin import QdrantStandIn
 
 from search.documents import Document, SearchResult
 from search.errors import (
+    CollectionUnshared,
     DocumentNotFound,
     IndexMismatch,
     IndexRejected,
@@ -366,6 +367,42 @@ def test_a_collection_of_before_is_shared_from_now_on(model_folder: Path, tmp_pa
         assert list(held(searcher, "acme")) == ["plan"]
         assert searcher.collections.info("documents").points == 2
         assert searcher.of_tenant("acme").opened().spec.tenant == FIELD
+
+
+@pytest.mark.parametrize("engine", ["edge", "edge process", "memory", "standin"])
+def test_nothing_is_written_for_a_tenant_where_others_would_see_it(
+    engine: str, model_folder: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """A collection that does not note the field is open to settings that lack it, or name another one."""
+    url = request.getfixturevalue("standin").url if engine == "standin" else None
+    engines: dict[str, Any] = {"memory": {"engine": "memory"}, "edge process": {"engine": "edge", "own_process": True}}
+    more = {"index": engines[engine]} if engine in engines else {}
+    old = [
+        Document("plan", "Acme's of old.", metadata={"customer": "acme"}),
+        Document("other", "Acme's, too.", metadata={"customer": "acme"}),
+    ]
+    with open_search(settings_of(model_folder, tmp_path, url, **more, tenant_field=None)) as searcher:
+        searcher.ingest(old)
+        searcher._parts.settings = searcher.settings.model_copy(update={"tenant_field": FIELD})
+        acme = searcher.of_tenant("acme")
+        writes: list[Any] = [
+            lambda: acme.ingest(ACME),
+            lambda: acme.ingest(ACME, sync=True, max_delete=1.0),
+            lambda: acme.ingest([]),
+            lambda: acme.update({"x": 1}, ids=["plan"]),
+        ]
+        for write in writes:
+            with pytest.raises(
+                CollectionUnshared, match=r"does not note that tenants share it \(metadata.customer\).*`search reindex`"
+            ):
+                write()
+        assert {one.text for one in held(searcher, "acme").values()} == texts(old)
+        assert all("x" not in one.metadata for one in held(searcher, "acme").values())
+        assert acme.search("of old").hits
+        assert acme.delete(ids=["other"]) == 1
+        assert searcher.reindex(min_overlap=0).switched
+        assert acme.ingest(ACME).changed == 1
+        assert sorted(held(searcher, "acme")) == ["notes", "plan"]
 
 
 def test_a_field_may_lie_deeper(model_folder: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from search.documents import Document, Json, Rejection, listed
-from search.errors import IndexRejected, InvalidQuery
+from search.errors import CollectionUnshared, IndexRejected, InvalidQuery
 from search.index.contract import (
     Attempt,
     CollectionSpec,
@@ -108,16 +108,27 @@ class PartIndex:
         return self._index.spec
 
     def ensure(self, spec: CollectionSpec, *, create: bool) -> None:
-        """Open the collection; `create` makes one that is missing, and notes the field."""
+        """Open the collection; `create` makes one that is missing, and notes the field.
+
+        Raises:
+            CollectionUnshared: it is to be written to, and does not note the field.
+        """
         self._index.ensure(replace(spec, tenant=self._field), create=create)
         self.location = self._index.location  # which an alias decides
+        if create:
+            self._check_noted()
 
     def claimed(self, attempt: Attempt = once) -> AbstractContextManager[Any]:
         """Be the only writer of the whole collection for the time of a context."""
         return self._index.claimed(attempt)
 
     def upsert(self, points: Sequence[Point]) -> None:
-        """Write points, replacing those with the same id."""
+        """Write points, replacing those with the same id.
+
+        Raises:
+            CollectionUnshared: the collection does not note the field.
+        """
+        self._check_noted()
         self._index.upsert(points)
 
     def query(self, query: Query, limit: int) -> Matches:
@@ -157,6 +168,14 @@ class PartIndex:
     def close(self) -> None:
         """Close the index."""
         self._index.close()
+
+    def _check_noted(self) -> None:
+        """Refuse a collection that whoever does not know the field sees whole, and changes."""
+        if not self.spec.tenant and not self.spec.layout:
+            raise CollectionUnshared(
+                f"collection {self.name!r} does not note that tenants share it ({self._field}), so that nothing is written into it "
+                "for them: `search reindex`, with tenant_field set, makes it one that does; or choose another --collection"
+            )
 
     def _narrowed(self, filter: PlainFilter | None) -> PlainFilter | None:
         """A filter that no point outside the part passes, whatever it asks: all clauses of a filter have to hold."""

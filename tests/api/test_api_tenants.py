@@ -198,6 +198,23 @@ def test_a_tenants_key_makes_no_collection(served: Served) -> None:
     assert served.http.post("/v1/documents", json=new, headers=bearer("bolt")).json()["added"] == 1  # there is one now
 
 
+def test_a_tenants_key_writes_into_no_collection_that_is_open_to_others(served: Served) -> None:
+    legacy = open_search(served.searcher.settings.model_copy(update={"collection": "legacy", "tenant_field": None}))
+    legacy._parts._parts["collections"] = served.searcher.collections
+    legacy.ingest([Document("old", "Of before.", metadata={"customer": "acme"}), Document("theirs", "Nobody's.")])
+    new = {"documents": [{"id": "x", "text": "y"}], "collection": "legacy"}
+    patch = {"metadata": {"x": 1}, "ids": ["old"], "collection": "legacy"}
+    for headers in (bearer("acme"), bearer("backend", **{"X-Tenant": "acme"})):
+        for answer in (
+            served.http.post("/v1/documents", json=new, headers=headers),
+            served.http.request("PATCH", "/v1/documents", json=patch, headers=headers),
+        ):
+            assert (answer.status_code, answer.json()["error"]["type"]) == (422, "CollectionUnshared")
+            assert "`search reindex`" in answer.json()["error"]["message"]
+        assert served.http.get("/v1/documents/old?collection=legacy", headers=headers).json()["text"] == "Of before."
+    assert legacy.count() == 2
+
+
 def test_logs_say_for_whom_and_metrics_add_up(served: Served) -> None:
     stream = io.StringIO()
     handlers = logging.getLogger("search").handlers[:]
@@ -384,3 +401,12 @@ def test_one_tenant_is_pushed_only_where_a_field_is_known(standin: QdrantStandIn
     assert "in which field documents name theirs is not said: set tenant_field" in error("push", "--tenant", "acme", **where)
     assert not standin.indexed  # of any collection
     assert as_json("push", "--tenant", "acme", **where, SEARCH_TENANT_FIELD=FIELD)["added"] == 1
+    other: dict[str, Any] = {**where, "SEARCH_COLLECTION": "open"}
+    with open_search(settings_of(model_folder, tmp_path, tenant_field=None, collection="open")) as embedded:
+        embedded.ingest([Document("acme", "Acme plans.", metadata={"customer": "acme"})])
+    assert as_json("push", **other)["added"] == 1  # into a collection that notes no field, and takes nothing of tenants
+    with open_search(settings_of(model_folder, tmp_path, tenant_field=None, collection="open")) as embedded:
+        embedded.ingest([Document("new", "Acme plans more.", metadata={"customer": "acme"})])
+    for words in (["push"], ["push", "--tenant", "acme"]):
+        assert "does not note that tenants share it" in error(*words, **other, SEARCH_TENANT_FIELD=FIELD)
+    assert as_json("push", **other)["added"] == 1
