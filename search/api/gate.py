@@ -40,6 +40,7 @@ _HEADERS = [
 _PORT = re.compile(r":\d*$")
 _METHODS = {"GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"}
 _WITHOUT_BODY = {"GET", "HEAD", "OPTIONS"}
+_ELSEWHERE = "manage collections with `search collections` or another service, and read metrics with a key of the scope admin"
 _PUBLIC = {"", "open"}  # scopes that need no key: of no route, of health checks, and of the page's own files
 
 
@@ -146,6 +147,8 @@ class Gate:
             scopes, bound = EVERYTHING, None
         if required not in scopes:
             raise Refused(403, "Forbidden", f"this key may not do that: it needs the scope {required}")
+        if required == "admin" and self._tenant is not None and not (self._keys.any and scope["method"] == "GET"):
+            raise Refused(403, "Forbidden", f"this service is for one tenant, and this is for all; {_ELSEWHERE}")
         scope["state"]["tenant"], scope["state"]["bound"] = self._tenant_of(scope, bound), (bound or self._tenant) is not None
         scope["state"]["admitted"] = True
         kind = headers.get(b"content-type", "").partition(";")[0].strip().lower()

@@ -259,6 +259,27 @@ def test_without_keys_the_header_is_wanted_all_the_same(model_folder: Path, tmp_
         assert unshared.http.post("/v1/search", json={"query": "plans"}).status_code == 200
 
 
+def test_a_service_of_one_tenant_manages_nothing_of_all(model_folder: Path, tmp_path: Path) -> None:
+    """Not even with an administrator's key, which may read metrics there; without keys nobody may."""
+    settings = settings_of(model_folder, tmp_path, index={"engine": "memory"}, tenant="acme")
+    root = {"root": {"sha256": KEYS["root"][1], "scopes": ["search", "admin"]}}
+    for keys, headers, metrics in [({}, {}, 403), (root, bearer("root"), 200)]:
+        with serving(settings, filled_of_one, api_keys=keys) as served:
+            served.searcher.collections.switch("live", "documents.v1")
+            served.searcher.beside("others").ingest(ACME)
+            for method, path, body in [
+                ("DELETE", "/v1/collections/others.v1", None),
+                ("POST", "/v1/collections/aliases", {"alias": "live", "collection": "others.v1"}),
+            ]:
+                answer = served.http.request(method, path, json=body, headers=headers)
+                assert (answer.status_code, answer.json()["error"]["type"]) == (403, "Forbidden")
+                assert "this service is for one tenant, and this is for all" in answer.json()["error"]["message"]
+            assert served.searcher.collections.aliases()["live"] == "documents.v1"
+            assert "others.v1" in served.searcher.collections.names()
+            assert served.http.get("/metrics", headers=headers).status_code == metrics
+            assert served.http.post("/v1/search", json={"query": "plans"}, headers=headers).status_code == 200
+
+
 def filled_of_one(searcher: Searcher) -> None:
     searcher.ingest(ACME)
 
