@@ -143,6 +143,7 @@ class Searcher:
         queries: Sequence[str] = (),
         judged: "Judged | None" = None,
         min_overlap: float = 0.5,
+        drop_unowned: bool = False,
         on_progress: "OnProgress | None" = None,
         on_wait: "OnWait | None" = None,
     ) -> "ReindexReport":
@@ -156,6 +157,7 @@ class Searcher:
             queries: sent to both.
             judged: judgements to decide by.
             min_overlap: the least share of the first ten documents that are the same.
+            drop_unowned: leave out what names no tenant.
             on_progress: called after every step.
             on_wait: see search.index.retrying.
         """
@@ -178,6 +180,7 @@ class Searcher:
             work = Reindexing(
                 *(self.collections, wanted.collection, embedder, chunker, wanted.storage, words.description, words),
                 tenant_field=wanted.tenant_field or "",
+                drop_unowned=drop_unowned,
             )
             report = work.run(
                 live_embedder=live_embedder if check else None,

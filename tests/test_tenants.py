@@ -1,6 +1,7 @@
 """One collection, several customers: nothing that is asked for one of them reads or changes what is another's."""
 
 import random
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -367,6 +368,35 @@ def test_a_collection_of_before_is_shared_from_now_on(model_folder: Path, tmp_pa
         assert list(held(searcher, "acme")) == ["plan"]
         assert searcher.collections.info("documents").points == 2
         assert searcher.of_tenant("acme").opened().spec.tenant == FIELD
+
+
+@pytest.mark.parametrize("engine", ["edge", "memory", "standin"])
+def test_a_reindexing_leaves_out_what_is_nobodys_if_it_is_to(
+    engine: str, model_folder: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    url = request.getfixturevalue("standin").url if engine == "standin" else None
+    more: dict[str, Any] = {"index": {"engine": "memory"}} if engine == "memory" else {}
+    mixed = [
+        *(Document(f"old {n}", f"Plans of nobody, number {n}.") for n in range(15)),
+        Document("five", "A number.", metadata={"customer": 5}),
+    ]
+    with open_search(settings_of(model_folder, tmp_path, url, **more, tenant_field=None)) as searcher:
+        searcher.ingest([*mixed, Document("plan", "Acme's plans.", metadata={"customer": "acme"})])
+        with pytest.raises(ReindexRefused, match="no tenants here"):
+            searcher.reindex(drop_unowned=True)
+        with pytest.raises(ReindexRefused, match="would hold nothing"):
+            searcher.reindex(searcher.settings.model_copy(update={"tenant_field": "metadata.typo"}), drop_unowned=True)
+        with searcher.using() as whole:
+            (record,) = whole.scroll({"must": [{"key": "document_id", "match": {"value": "plan"}}]}, vectors=True)
+            assert record.vector is not None
+            whole.upsert([Point(str(uuid.uuid4()), record.vector, {})])
+        wanted = searcher.settings.model_copy(update={"tenant_field": FIELD})
+        report = searcher.reindex(wanted, drop_unowned=True)  # compared by what names a tenant
+        assert (report.switched, report.unowned, report.ingest.added + report.ingest.unchanged) == (True, 17, 1)
+        assert searcher.collections.info("documents").points == 1
+        assert searcher.collections.info(report.live, exact=True).points == 18  # as it was
+        assert list(held(searcher, "acme")) == ["plan"]
+        assert searcher.reindex(drop_unowned=True).unowned == 0
 
 
 @pytest.mark.parametrize("engine", ["edge", "edge process", "memory", "standin"])

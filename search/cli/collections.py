@@ -171,6 +171,9 @@ def reindex(
     collection: Collection = None,
     *,
     no_check: Annotated[bool, typer.Option("--no-check", help="Do not compare the new collection with the live one.")] = False,
+    drop_unowned: Annotated[
+        bool, typer.Option("--drop-unowned", help="Leave out what names no tenant, where several customers share the collection.")
+    ] = False,
     rollback: Annotated[bool, typer.Option("--rollback", help="Lead the name back to the collection before.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -197,10 +200,13 @@ def reindex(
                 queries=_lines(queries) if queries else [],
                 judged=_judged(judged) if judged else None,
                 min_overlap=min_overlap,
+                drop_unowned=drop_unowned,
                 on_progress=report_progress,
                 on_wait=note_wait,
             )
     note_damage(done.damaged, done.foreign, f"stay in {done.live}")
+    if done.unowned:
+        note(f"{done.unowned:,} passages that name no tenant stay in {done.live}")
     if as_json:
         print_json(done.to_dict())
     else:

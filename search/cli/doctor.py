@@ -227,7 +227,10 @@ def _tenants(index: "VectorIndex", field: str) -> str:
     *tenants, nobodys = parts_of(field, index)
     said = f"{len(tenants):,} named in {field}"
     if left := index.count(nobodys):
-        raise SearchError(f"{said}; {left:,} passages name none, and are in no search: ingest their sources for whom they are of")
+        raise SearchError(
+            f"{said}; {left:,} passages name none, and are in no search: ingest their sources for whom they are of; "
+            "`search reindex --drop-unowned` then leaves out the rest"
+        )
     if not index.spec.tenant and not index.spec.layout:
         return (
             f"{said}, which the collection does not note, so that settings without tenant_field see all (search reindex notes it)"

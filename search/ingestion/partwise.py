@@ -29,6 +29,8 @@ def part_by_part(
     spec: CollectionSpec,
     work: Callable[[VectorIndex, VectorIndex], IngestReport],
     parts: Sequence[PlainFilter] | None = None,
+    *,
+    unowned: bool = True,
 ) -> IngestReport:
     """Bring documents from one collection into another.
 
@@ -38,6 +40,7 @@ def part_by_part(
         spec: of the target, with the field of its tenants.
         work: brings those of one part over, from the same part of the source.
         parts: which ones; None for those of all tenants of either collection, and what is nobody's.
+        unowned: whether that comes along.
 
     Raises:
         IndexFailure: either of them gave up; for the rest see `work`.
@@ -45,7 +48,7 @@ def part_by_part(
     target.ensure(spec, create=True)
     with target.claimed():
         try:
-            chosen = parts_of(spec.tenant, source, target) if parts is None else parts
+            chosen = parts_of(spec.tenant, source, target)[: None if unowned else -1] if parts is None else parts
             pairs = ([_Claimed(one, spec.tenant, part) for one in (source, target)] for part in chosen)
             report = together([work(here, there) for here, there in pairs])
             target.optimize()

@@ -20,7 +20,7 @@ from search.errors import IndexMismatch, ReindexRefused
 from search.index.collections import CollectionInfo, Collections, as_replaced
 from search.index.contract import CollectionSpec, VectorIndex
 from search.index.points import passages
-from search.index.tenants import PartIndex
+from search.index.tenants import PartIndex, parts_of
 from search.ingestion.chunking import Chunker
 from search.ingestion.copying import copy
 from search.ingestion.damage import Damage, survey
@@ -80,6 +80,7 @@ class ReindexReport:
     switched: bool  # whether the name leads to it now
     damaged: int = 0  # points of the live one that hold no whole passage, and were left out …
     foreign: int = 0  # … and those that another program wrote
+    unowned: int = 0  # those that name no tenant, if they were to be left out
 
     def to_dict(self) -> dict[str, Any]:
         """The same as plain data."""
@@ -100,6 +101,7 @@ class Reindexing:
         words: WordsLike = words_like,
         *,
         tenant_field: str = "",
+        drop_unowned: bool = False,
     ) -> None:
         """Keep the parts.
 
@@ -112,7 +114,9 @@ class Reindexing:
             lexical: its words, as search.embedding.sparse describes them; "" for none.
             words: gives what makes words like a collection's.
             tenant_field: where documents name their tenant, if the new one is to be shared; a live one that is shared stays so.
+            drop_unowned: leave out what names no tenant.
         """
+        self._drop_unowned = drop_unowned
         self._words_like = words
         self._field = tenant_field
         self._collections = collections
@@ -144,7 +148,8 @@ class Reindexing:
 
         Raises:
             InvalidQuery: queries are no strings, or one string in their place.
-            ReindexRefused: the live collection holds documents that cannot be restored whole.
+            ReindexRefused: the live collection holds documents that cannot be restored whole, or names no tenant where what is
+                nobody's is to be left out.
             IndexBusy: another process writes to the collection.
             IndexFailure: the index gave up; the same call again goes on from there.
             ModelError: likewise an embedder.
@@ -160,17 +165,18 @@ class Reindexing:
         live = wrap(self._collections.open(info.name, self._storage))
         spec = self._spec = replace(self._spec, tenant=self._field)
         self._collections.check_alias(self._name)
-        purpose = f"{self._name} after {info.name}"
+        purpose = f"{self._name} after {info.name}{', of tenants alone' if self._drop_unowned else ''}"
         new_name = self._new_name(info.name, spec, purpose)
         new = wrap(self._collections.open(new_name, self._storage, purpose, like=info.name))
         try:
             live.ensure(info.spec, create=False)
             with live.claimed():  # what came in meanwhile would be missing
                 damage = survey(live)
+                unowned = self._unowned(live)
                 report = self._filled(live, new, info.spec, damage, on_progress)
                 check = None
                 if old_embedder is not None:
-                    judged = judged or Judged(dict(enumerate_queries(queries or sampled(live))), {})
+                    judged = judged or Judged(dict(enumerate_queries(queries or sampled(self._compared(live)))), {})
                     check = self._checked(live, new, old_embedder, judged, min_overlap)
                 switched = check is None or check.passed
                 if switched:
@@ -178,7 +184,7 @@ class Reindexing:
         finally:
             live.close()
             new.close()
-        return ReindexReport(info.name, new_name, report, check, switched, damage.damaged, damage.foreign)
+        return ReindexReport(info.name, new_name, report, check, switched, damage.damaged, damage.foreign, unowned)
 
     def _keep_tenants(self, live: CollectionSpec) -> None:
         """Go by the field that the live collection notes, if it does.
@@ -190,6 +196,25 @@ class Reindexing:
             message = f"{self._name!r} is shared by tenants, which its documents name in {live.tenant}, and not in {self._field}"
             raise ReindexRefused(f"{message}; set tenant_field back")
         self._field = live.tenant or self._field
+        if self._drop_unowned and not self._field:
+            raise ReindexRefused(f"{self._name!r} has no tenants here, so that nothing in it is nobody's; set tenant_field")
+
+    def _unowned(self, live: VectorIndex) -> int:
+        """How many points are left out since they name no tenant.
+
+        Raises:
+            ReindexRefused: none names one, so that the field is hardly the right one.
+        """
+        if not self._drop_unowned:
+            return 0
+        *tenants, nobodys = parts_of(self._field, live)
+        unowned = live.count(nobodys)
+        if unowned and not tenants:
+            raise ReindexRefused(
+                f"no document of {self._name!r} names a tenant in {self._field}, so that the new collection would hold nothing; "
+                "set tenant_field to where they do"
+            )
+        return unowned
 
     def _filled(
         self, live: VectorIndex, new: VectorIndex, spec: CollectionSpec, damage: Damage, on_progress: OnProgress | None
@@ -199,7 +224,7 @@ class Reindexing:
         if not self._field:
             return self._brought(live, new, damage=damage, on_progress=on_progress, alike=alike)
         brought = partial(self._brought, damage=damage, on_progress=on_progress, alike=alike)
-        return part_by_part(live, new, self._spec, brought)
+        return part_by_part(live, new, self._spec, brought, unowned=not self._drop_unowned)
 
     def _brought(
         self, live: VectorIndex, new: VectorIndex, *, damage: Damage, on_progress: OnProgress | None, alike: bool
@@ -255,6 +280,7 @@ class Reindexing:
 
     def _checked(self, live: VectorIndex, new: VectorIndex, embedder: Embedder, judged: Judged, min_overlap: float) -> Check:
         retrieval = self._comparable(live)
+        live = self._compared(live)
         before = {one: self._first_documents(live, embedder, text, retrieval) for one, text in judged.queries.items()}
         after = {one: self._first_documents(new, self._embedder, text, retrieval) for one, text in judged.queries.items()}
         shared = [len(set(before[one]) & set(after[one])) / len(before[one]) for one in judged.queries if before[one]]
@@ -270,6 +296,10 @@ class Reindexing:
         )
         because = "" if now >= old - _TOLERANCE else f"nDCG@10 falls from {old:.3f} to {now:.3f}"
         return Check(len(before), overlap, old, now, not because, because, retrieval)
+
+    def _compared(self, live: VectorIndex) -> VectorIndex:
+        """What of the live collection is to be found in the new one, too."""
+        return PartIndex(live, self._field, {"must_not": [{"is_empty": {"key": self._field}}]}) if self._drop_unowned else live
 
     def _comparable(self, live: VectorIndex) -> Retrieval | None:
         """How both are asked: by words, too, unless those of the live one cannot be made here any more."""

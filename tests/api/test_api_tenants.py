@@ -406,6 +406,17 @@ def test_doctor_counts_what_is_nobodys(model_folder: Path, tmp_path: Path) -> No
     told = {one.name: one for one in examine(settings_of(model_folder, tmp_path))}["tenants"]
     assert not told.ok
     assert "1 named in metadata.customer; 1 passages name none, and are in no search" in told.detail
+    assert told.detail.endswith("`search reindex --drop-unowned` then leaves out the rest")
+    where: dict[str, Any] = {
+        "SEARCH_DATA_DIR": str(tmp_path),
+        "SEARCH_TENANT_FIELD": FIELD,
+        "SEARCH_EMBEDDER__MODEL": str(model_folder / "embedder-mean"),
+        "SEARCH_RERANKER__KIND": "none",
+    }
+    done = search("reindex", "--drop-unowned", **where)
+    assert "1 passages that name no tenant stay in documents" in done.stderr
+    told = {one.name: one for one in examine(settings_of(model_folder, tmp_path))}["tenants"]
+    assert (told.ok, told.detail) == (True, "1 named in metadata.customer")
 
 
 def test_one_tenant_is_pushed_only_where_a_field_is_known(standin: QdrantStandIn, model_folder: Path, tmp_path: Path) -> None:
