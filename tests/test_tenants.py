@@ -371,6 +371,37 @@ def test_a_collection_of_before_is_shared_from_now_on(model_folder: Path, tmp_pa
 
 
 @pytest.mark.parametrize("engine", ["edge", "memory", "standin"])
+def test_nobody_takes_a_document_of_several_for_itself(
+    engine: str, model_folder: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """As another program may have written one: it is read by each, and changed by none of them."""
+    url = request.getfixturevalue("standin").url if engine == "standin" else None
+    more: dict[str, Any] = {"index": {"engine": "memory"}} if engine == "memory" else {}
+    with open_search(settings_of(model_folder, tmp_path, url, **more, tenant_field=None)) as searcher:
+        searcher.ingest(
+            [
+                Document("both", "Of both.", metadata={"customer": ["acme", "bolt"]}),
+                Document("one", "x", metadata={"customer": ["acme"]}),
+            ]
+        )
+        assert searcher.reindex(searcher.settings.model_copy(update={"tenant_field": FIELD}), min_overlap=0).switched
+        acme, bolt = searcher.of_tenant("acme"), searcher.of_tenant("bolt")
+        assert acme.get("both") == bolt.get("both")
+        for dry_run in (True, False):
+            for report in (
+                acme.update({"customer": "acme"}, ids=["both"], dry_run=dry_run),
+                acme.ingest([Document("both", "Acme's alone.")], dry_run=dry_run),
+                acme.ingest([Document("both", "Acme's alone.")], sync=True, max_delete=0, dry_run=dry_run),
+            ):
+                assert (report.rejected, report.changed, report.removed) == (1, 0, 0)
+                assert report.rejections[0].reason == "it is another tenant's, too, by its metadata.customer, and stays as it is"
+        assert acme.get("both").text == bolt.get("both").text == "Of both."
+        assert acme.ingest([Document("one", "y"), Document("new", "Acme's.")]).changed == 1
+        assert acme.ingest([Document("theirs", "x", metadata={"customer": "bolt"})]).rejected == 1
+        assert bolt.count() == 1
+
+
+@pytest.mark.parametrize("engine", ["edge", "memory", "standin"])
 def test_a_reindexing_leaves_out_what_is_nobodys_if_it_is_to(
     engine: str, model_folder: Path, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:

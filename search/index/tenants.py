@@ -45,6 +45,11 @@ class Tenant:
         """A filter that its passages pass, and no others."""
         return {"must": [{"key": self.field, "match": {"value": self.name}}]}
 
+    @property
+    def others(self) -> PlainFilter:
+        """A condition that passages pass which name another one, alone or beside this tenant."""
+        return {"key": self.field, "match": {"except": [self.name]}}
+
     def owns(self, payload: Payload) -> bool:
         """Whether the payload of a passage names this tenant, and no other one beside it."""
         return bool(_at(payload, self.field.split(".")) == self.name)

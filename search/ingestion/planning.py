@@ -12,7 +12,7 @@ from search.errors import InvalidDocument
 from search.index.contract import Vector, VectorIndex
 from search.index.tenants import Tenant
 from search.ingestion.chunking import Chunker
-from search.ingestion.lookup import Stored, compare, vectors_of
+from search.ingestion.lookup import Stored, compare, of_documents, vectors_of
 from search.ingestion.relay import in_groups
 from search.ingestion.report import State
 
@@ -23,6 +23,8 @@ _BATCH = 256  # chunks embedded and written at a time
 _EXTRA = 20_000  # title and metadata
 _LONGEST_ID = 4096  # as long as a path, or an address that browsers take
 _LONGEST_TYPE = 255  # of a media type, by RFC 6838
+
+_Group = tuple[list[Rejection], list[Document], int]  # rejections, what is compared together, and how many characters were refused
 
 
 class Passage(NamedTuple):
@@ -89,7 +91,10 @@ class Planning:
             exists: whether there is a collection to compare them with.
             chunked: whether passages are wanted, too.
         """
-        for rejections, group, refused in self._grouped(documents):
+        groups = self._grouped(documents)
+        if exists and self._tenant is not None:
+            groups = self._without_shared(groups, self._tenant)
+        for rejections, group, refused in groups:
             revisions = {document.id: document.content_hash(self._chunker.state(document)) for document in group}
             with self._using:
                 if damaged := [point for document in group for point in self.partial.pop(document.id, ())]:
@@ -113,8 +118,8 @@ class Planning:
                 )
             yield Step(concluded=states, characters=sum(len(document.text) for document in group if document.id not in cut))
 
-    def _grouped(self, documents: Iterable[Document | Rejection]) -> Iterator[tuple[list[Rejection], list[Document], int]]:
-        """Rejections and documents to be compared together, and the characters of those that are rejected here."""
+    def _grouped(self, documents: Iterable[Document | Rejection]) -> Iterator[_Group]:
+        """Draw documents in groups."""
         rejections: list[Rejection] = []
         group: list[Document] = []
         characters = refused = 0
@@ -133,6 +138,22 @@ class Planning:
                 rejections, group, characters, refused = [], [], 0, 0
         if rejections or group:
             yield rejections, group, refused
+
+    def _without_shared(self, groups: Iterator[_Group], tenant: Tenant) -> Iterator[_Group]:
+        """Reject documents in the place of which there is one of several tenants, as another program may have written it."""
+        reason = f"it is another tenant's, too, by its {tenant.field}, and stays as it is"
+        for rejections, group, refused in groups:
+            condition = {"must": [*of_documents([document.id for document in group])["must"], tenant.others]}
+            with self._using:
+                records = self._index.scroll(condition, ["document_id"]) if group else ()
+                held = {record.payload.get("document_id") for record in records}
+            shared = [document for document in group if document.id in held]
+            rejected = [*rejections, *(Rejection.of(document, reason) for document in shared)]
+            yield (
+                rejected,
+                [document for document in group if document.id not in held],
+                refused + sum(len(document.text) for document in shared),
+            )
 
     def _objection(self, document: Document) -> Rejection | None:
         if _digest(document.id) in self._taken:
