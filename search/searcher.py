@@ -229,7 +229,12 @@ class Searcher:
             source, target = (self._patiently(self._bound(one), on_wait) for one in (read, written))
             try:
                 return adopt(
-                    source, target, embedder, lexical=words.description, words=words, dry_run=dry_run, on_progress=on_progress
+                    *(source, target, embedder),
+                    lexical=words.description,
+                    words=words,
+                    tenant=self._owner(),
+                    dry_run=dry_run,
+                    on_progress=on_progress,
                 )
             finally:
                 source.close()

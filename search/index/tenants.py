@@ -52,7 +52,14 @@ class Tenant:
 
     def owns(self, payload: Payload) -> bool:
         """Whether the payload of a passage names this tenant, and no other one beside it."""
-        return bool(_at(payload, self.field.split(".")) == self.name)
+        return not self.objection(payload)
+
+    def objection(self, payload: Payload) -> str:
+        """Why a passage is not this tenant's alone, by its payload; "" if it is."""
+        said = _at(payload, self.field.split("."))
+        if said == self.name:
+            return ""
+        return self._is_not(None if said is _ABSENT else said)
 
     def stamped(self, document: Document) -> Document | Rejection:
         """A document as this tenant's; why not, where it says that it is another one's."""
@@ -61,13 +68,16 @@ class Tenant:
         if said == self.name:
             return document
         if said is not _ABSENT and said is not None:
-            return Rejection.of(document, f"its {self.field} is {_shown(said)}, and this is for the tenant {_shown(self.name)}")
+            return Rejection.of(document, self._is_not(said))
         metadata = _placed(document.metadata, steps, self.name)
         if metadata is None:
             return Rejection.of(
                 document, f"{self.field} has no place in it, since what is above that is no object; rename it there"
             )
         return replace(document, metadata=metadata)
+
+    def _is_not(self, said: Json) -> str:
+        return f"its {self.field} is {_shown(said)}, and this is for the tenant {_shown(self.name)}"
 
     def check_patch(self, patch: Mapping[str, Json]) -> None:
         """Refuse to change whose documents are.

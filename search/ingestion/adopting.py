@@ -20,6 +20,7 @@ from search.embedding.sparse import WordsLike, words_like
 from search.errors import IndexRejected, InvalidDocument
 from search.index.contract import CollectionSpec, Record, VectorIndex, to_engine_id
 from search.index.points import as_passage, to_point
+from search.index.tenants import Tenant
 from search.ingestion.copying import copy
 from search.ingestion.damage import Damage
 from search.ingestion.report import IngestReport, OnProgress
@@ -70,6 +71,7 @@ def adopt(
     *,
     lexical: str = "",
     words: WordsLike = words_like,
+    tenant: Tenant | None = None,
     dry_run: bool = False,
     on_progress: OnProgress | None = None,
 ) -> Adoption:
@@ -81,6 +83,7 @@ def adopt(
         embedder: of both, which is proved.
         lexical: the words of a collection that is made, as search.embedding.sparse describes them; "" for none.
         words: gives what makes words like a collection's.
+        tenant: whose documents they are, of which both indexes hold no others; one that is another's, too, is rejected.
         dry_run: write nothing, and report what would be.
         on_progress: called after every group of documents.
 
@@ -97,7 +100,7 @@ def adopt(
         message = f"collection {source.name!r} at {source.location} was made by this package; it is ingested into as it is"
         raise IndexRejected(message)
     prove(source, embedder)
-    reading = _Reading(source, embedder)
+    reading = _Reading(source, embedder, tenant)
     report = copy(
         source,
         target,
@@ -121,8 +124,9 @@ class _Reading:
     Read twice: for the names of documents, and then document by document. Memory holds some 50 bytes for each point.
     """
 
-    def __init__(self, source: VectorIndex, embedder: Embedder) -> None:
+    def __init__(self, source: VectorIndex, embedder: Embedder, tenant: Tenant | None) -> None:
         self._source = source
+        self._tenant = tenant
         self._tokenizer = embedder.tokenizer
         self.points = 0
         self.left_out = 0
@@ -197,13 +201,16 @@ class _Reading:
 
     def _document(self, document_id: str, records: Sequence[Record]) -> Iterator[tuple[str, list[Record]]]:
         try:
-            made = self._passages(document_id, records)
+            reason = next(filter(None, (self._tenant.objection(record.payload) for record in records)), "") if self._tenant else ""
+            made = [] if reason else self._passages(document_id, records)
         except InvalidDocument as error:
-            self.rejected += 1
-            if len(self.rejections) < _LISTED:
-                self.rejections.append(Rejection(self._source.name, None, document_id, str(error)))
-        else:
+            reason, made = str(error), []
+        if made:
             yield document_id, made
+            return
+        self.rejected += 1
+        if len(self.rejections) < _LISTED:
+            self.rejections.append(Rejection(self._source.name, None, document_id, reason))
 
     def _passages(self, document_id: str, records: Sequence[Record]) -> list[Record]:
         stored = [record.payload for record in records]

@@ -430,3 +430,25 @@ def test_of_a_collection_that_customers_share_each_has_its_own(
         assert whole.collections.info("ours").points == 12
         assert acme.ingest([Document("new", "Acme's own.")], sync=True, max_delete=1.0).removed == 1
         assert bolt.count() == 11
+
+
+def test_a_passage_of_several_customers_is_rejected_and_the_rest_comes(
+    client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
+) -> None:
+    payloads: list[Payload] = [
+        *({"text": f"Acme's number {i}.", "metadata": {"source": f"{i}.md"}, "tenant_id": "acme"} for i in range(9)),
+        {"text": "Of both of them.", "metadata": {"source": "both.md"}, "tenant_id": ["acme", "bolt"]},
+    ]
+    put(client, bundled_embedder, payloads)
+    layout = {"theirs": {"metadata": "", "document_id": "metadata.source"}}
+    with ours(standin, tmp_path, tenant_field="metadata.tenant_id", collections=layout) as whole:
+        for dry_run in (True, False):
+            done = whole.of_tenant("acme").adopt("theirs", dry_run=dry_run)
+            assert (done.points, done.ingest.added, done.ingest.rejected) == (10, 9, 1)
+            (rejection,) = done.ingest.rejections
+            assert (rejection.document_id, rejection.reason) == (
+                "both.md",
+                "its metadata.tenant_id is ['acme', 'bolt'], and this is for the tenant 'acme'",
+            )
+        assert whole.of_tenant("acme").count() == 9
+        assert whole.of_tenant("acme").adopt("theirs").ingest.unchanged == 9
