@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from standin import QdrantStandIn
 
-from search.documents import Document, SearchResult
+from search.documents import Document, Retrieval, SearchResult
 from search.errors import (
     CollectionUnshared,
     DocumentNotFound,
@@ -30,6 +30,7 @@ from search.searcher import Searcher, open_search
 from search.settings import Settings
 
 FIELD = "metadata.customer"
+RETRIEVALS: list[Retrieval] = ["dense", "lexical", "hybrid"]
 ACME = [
     Document("plan", "Acme plans a merger in spring.", "Plan", {"kind": "secret", "year": 2026}),
     Document("notes", "Cats sleep most of the day.", "Notes", {"kind": "open"}),
@@ -94,7 +95,7 @@ ESCAPES: list[dict[str, Any]] = [
 @pytest.mark.parametrize("filter", ESCAPES, ids=range(len(ESCAPES)))
 def test_no_filter_leads_out_of_the_tenants_part(shared: Searcher, filter: dict[str, Any]) -> None:
     acme = shared.of_tenant("acme")
-    for retrieval in ("dense", "lexical", "hybrid"):
+    for retrieval in RETRIEVALS:
         result = acme.search("plans sleep zyzzyva", filter=filter, retrieval=retrieval, limit=10)
         assert found(result) <= texts(ACME)
     assert acme.count(filter) <= 2
@@ -525,6 +526,17 @@ def test_strict_mode_lets_tenants_search_and_write(standin: QdrantStandIn, model
         assert acme.ingest(many[:35], sync=True).removed == 5
         assert {hit.document_id for hit in bolt.search("cats", limit=25, depth=25).hits} == {"d0", "d1", "d2"}
         assert len(acme.search("cats", limit=25, depth=25).hits) == 25
+        with acme.using() as part, bolt.using() as other:
+            points = [record.id for record in (*part.scroll(), *other.scroll())]
+        assert len(points) == 38
+        for retrieval in RETRIEVALS:
+            for ids in ([{"has_id": points}], [{"has_id": points}, {"has_id": points[::-1]}]):
+                asked = {"must": ids}
+                result = acme.search("cats", limit=5, filter=asked, retrieval=retrieval)
+                assert len(result.hits) == 5
+                if retrieval == "dense":  # of words, all have as many
+                    assert result.hits == acme.search("cats", limit=5, retrieval=retrieval).hits
+                assert len(acme.search("cats", limit=25, depth=25, filter=asked, retrieval=retrieval).hits) == 25
         assert searcher.reindex(min_overlap=0).switched
         assert (len(held(searcher, "acme")), len(held(searcher, "bolt"))) == (35, 3)
 

@@ -54,7 +54,7 @@ def matches(query: Query, limit: int, ask: Ask, *, foresee: bool = True) -> Matc
             that were not expected to be wanted. Otherwise there are three, of which none asks for too much.
     """
     if query.retrieval == "dense":
-        closest = sorted(ask([Listing(query.vector, limit, query.filter)])[0], key=_best_first)
+        closest = sorted(ask([Listing(query.vector, limit, query.filter)])[0], key=_best_first)[:limit]  # parts may give more
         return Matches(Match(*one, dense_rank=rank) for rank, one in enumerate(closest, 1))
     listed = max(limit, query.listed) if query.retrieval == "hybrid" else limit
     wanted = [query.vector if query.retrieval == "hybrid" else None, query.lexical]
@@ -63,7 +63,7 @@ def matches(query: Query, limit: int, ask: Ask, *, foresee: bool = True) -> Matc
     if absent := [at for at, points in enumerate(answers[len(listings) :]) if not points]:
         return Matches(absent=absent)
     lists = iter(answers)
-    by_vector, by_words = (sorted(next(lists), key=_best_first) if one is not None else [] for one in wanted)
+    by_vector, by_words = (sorted(next(lists), key=_best_first)[:listed] if one is not None else [] for one in wanted)
     union = _Union(query, by_vector, [one for one in by_words if one.score > 0])
     payloads = {one.id: one.payload for one in _completed(union, _PROBABLE * limit if foresee else 0, listed, ask)}
     best = union.order()[:limit]

@@ -88,15 +88,20 @@ def joined(answers: Sequence[tuple[int, list[Scored]]], number: int) -> list[lis
 
 
 def _parts(listing: Listing, limits: Limits) -> list[Listing]:
-    most = min(limits.found or listing.limit, limits.values or listing.limit)
-    match listing.filter:
-        case {"must": [{"has_id": ids}]} if len(ids) > most:
-            return [
-                listing._replace(limit=min(listing.limit, len(one)), filter={"must": [{"has_id": one}]})
+    told = listing.filter or {}
+    must = _listed(told.get("must", []))
+    for at, condition in enumerate(must):
+        ids = condition.get("has_id", [])
+        most = min(limits.found or len(ids), limits.values or len(ids))
+        if len(ids) > most:
+            parts = [
+                listing._replace(
+                    limit=min(listing.limit, len(one)), filter={**told, "must": [*must[:at], {"has_id": one}, *must[at + 1 :]]}
+                )
                 for one in in_steps(ids, most)
             ]
-        case _:
-            return [listing._replace(limit=min(listing.limit, limits.found or listing.limit))]
+            return [part for one in parts for part in _parts(one, limits)]
+    return [listing._replace(limit=min(listing.limit, limits.found or listing.limit))]
 
 
 def filters_of(filter: PlainFilter | None, limits: Limits) -> list[PlainFilter | None]:
