@@ -170,6 +170,20 @@ def test_a_key_for_the_alias_alone_is_never_answered_by_another_embedder(
     assert searcher.search("gold").embedder == "embedder-mean"  # without being opened anew
 
 
+def test_a_collection_that_was_seen_by_its_name_is_not_looked_for_again(
+    with_key: Open, server: QdrantStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether a name is an alias that a key does not see through is asked once, and not at each opening and look."""
+    monkeypatch.setattr("search.index.server.index._FOLLOWED_EVERY_S", 0.0)
+    for key, wanted in [(OWN_KEY, 1), (of("documents.v1", access="r"), 1)]:
+        searcher = with_key(key, "documents.v1")
+        server.requests.clear()
+        for _ in range(3):
+            assert searcher.search("gold").hits
+            assert searcher.count() == 2
+        assert server.requests.count("GET /collections") == wanted
+
+
 @pytest.mark.parametrize("names", [["documents"], ["documents", "documents.v1"]], ids=["alias", "both"])
 def test_a_collection_is_described_and_indexed_by_a_key_for_it(names: list[str], with_key: Open, server: QdrantStandIn) -> None:
     collections = with_key(of(*names)).collections

@@ -143,6 +143,7 @@ class QdrantIndex:
         self._made_here = False  # by this object, and nothing was written since
         self._tenant = ""  # the field of tenants that whoever opened it goes by, though the collection may not note it yet
         self._unfit = ""  # what the name leads to by now, though it is of another embedder
+        self._seen = False  # whether the name was seen to be a collection's own
         self._unseen = False  # whether the name is an alias, and nobody tells this key where it leads
 
     @property
@@ -416,7 +417,7 @@ class QdrantIndex:
                 raise
             aliases = {}  # a key for one collection may not list them
         if self.name in aliases:
-            self._unseen = False
+            self._seen = self._unseen = False
             return aliases[self.name]
         try:
             with self._translated():
@@ -425,7 +426,8 @@ class QdrantIndex:
             if self._purpose:  # it is to be made, which takes a key for all of them, and that is what is to be said
                 return None
             raise
-        self._unseen = there and self.name not in self._names()
+        self._seen = there and (self._seen or self.name in self._names())
+        self._unseen = there and not self._seen
         return self.name if there else None
 
     @property
