@@ -279,9 +279,13 @@ def test_reindexing_keeps_them_apart(shared: Searcher, model_folder: Path) -> No
     shared.of_tenant("acme").delete(ids=["plan"])
     with pytest.raises(ReindexRefused, match=r"and not in metadata.other; set tenant_field back"):
         shared.reindex(shared.settings.model_copy(update={"tenant_field": "metadata.other"}))
-    for changes, sentence in [({"tenant_field": None}, "keep tenant_field"), ({"tenant": "acme"}, "for other tenants")]:
+    others: list[tuple[dict[str, Any], str]] = [
+        ({"tenant_field": None}, "keep tenant_field"),
+        ({"tenant": "acme"}, "for other tenants"),
+    ]
+    for update, sentence in others:
         with pytest.raises(InvalidSettings, match=sentence):
-            shared.reindex(shared.settings.model_copy(update=changes), min_overlap=0)
+            shared.reindex(shared.settings.model_copy(update=update), min_overlap=0)
     assert shared.reindex(min_overlap=0).switched
     assert shared.collections.info("documents").spec.tenant == FIELD  # type: ignore[union-attr]
 
@@ -452,6 +456,8 @@ def test_nothing_is_written_for_a_tenant_where_others_would_see_it(
             lambda: acme.ingest(ACME, sync=True, max_delete=1.0),
             lambda: acme.ingest([]),
             lambda: acme.update({"x": 1}, ids=["plan"]),
+            lambda: acme.ingest(ACME, dry_run=True),
+            lambda: acme.update({"x": 1}, ids=["plan"], dry_run=True),
         ]
         for write in writes:
             with pytest.raises(

@@ -131,7 +131,7 @@ class PartIndex:
         self._index.ensure(replace(spec, tenant=self._field), create=create)
         self.location = self._index.location  # which an alias decides
         if create:
-            self._check_noted()
+            check_noted(self, self._field)
 
     def claimed(self, attempt: Attempt = once) -> AbstractContextManager[Any]:
         """Be the only writer of the whole collection for the time of a context."""
@@ -143,7 +143,7 @@ class PartIndex:
         Raises:
             CollectionUnshared: the collection does not note the field.
         """
-        self._check_noted()
+        check_noted(self, self._field)
         self._index.upsert(points)
 
     def query(self, query: Query, limit: int) -> Matches:
@@ -184,14 +184,6 @@ class PartIndex:
         """Close the index."""
         self._index.close()
 
-    def _check_noted(self) -> None:
-        """Refuse a collection that whoever does not know the field sees whole, and changes."""
-        if not self.spec.tenant and not self.spec.layout:
-            raise CollectionUnshared(
-                f"collection {self.name!r} does not note that tenants share it ({self._field}), so that nothing is written into it "
-                "for them: `search reindex`, with tenant_field set, makes it one that does; or choose another --collection"
-            )
-
     def _narrowed(self, filter: PlainFilter | None) -> PlainFilter | None:
         """A filter that no point outside the part passes, whatever it asks: all clauses of a filter have to hold."""
         if self._part is None:
@@ -224,6 +216,19 @@ class TenantIndex(PartIndex):
                 document_id = listed([str(point.payload.get("document_id"))])
                 raise IndexRejected(f"a passage of {document_id!r} is not of the tenant {_shown(self._tenant.name)}")
         super().upsert(points)
+
+
+def check_noted(index: VectorIndex, field: str) -> None:
+    """Refuse to write for tenants into a collection that whoever does not know the field sees whole, and changes.
+
+    Raises:
+        CollectionUnshared: an open collection of this package's does not note a field.
+    """
+    if not index.spec.tenant and not index.spec.layout:
+        raise CollectionUnshared(
+            f"collection {index.name!r} does not note that tenants share it ({field}), so that nothing is written into it "
+            "for them: `search reindex`, with tenant_field set, makes it one that does; or choose another --collection"
+        )
 
 
 def parts_of(field: str, *indexes: VectorIndex) -> list[PlainFilter]:

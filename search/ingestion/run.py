@@ -17,7 +17,7 @@ from search.embedding.dense import Embedder
 from search.embedding.sparse import WordsLike, words_like
 from search.errors import CollectionNotFound, SearchError
 from search.index.contract import CollectionSpec, VectorIndex
-from search.index.tenants import Tenant
+from search.index.tenants import Tenant, check_noted
 from search.ingestion.changes import check_max_delete, most
 from search.ingestion.chunking import Chunker
 from search.ingestion.damage import Damage, survey
@@ -69,6 +69,7 @@ class Ingestion:
         """
         self._spec = CollectionSpec(embedder.dimension, embedder.fingerprint, lexical)
         self._index = index
+        self._tenant = tenant
         using = threading.Lock()  # the index, which reading and writing both ask
         self._planning = Planning(index, using, chunker, max_characters, tenant)
         self._vectors = Vectors(embedder)
@@ -114,6 +115,7 @@ class Ingestion:
 
         Raises:
             CollectionNotFound: there is no collection, and it is not to be made.
+            CollectionUnshared: it does not note that tenants share it, and documents are one's.
             InvalidDocument: max_delete is negative, or a float above 1.0, or no number.
             IndexBusy: another process writes to the collection.
             IndexMismatch: it was made for another embedder, or words like its cannot be made here.
@@ -183,6 +185,8 @@ class Ingestion:
             if needed:
                 raise
             return False
+        if self._tenant is not None:
+            check_noted(self._index, self._tenant.field)  # before anything is read, and in a dry run, too
         return True
 
     def _settle(self, outcome: Outcome) -> None:
