@@ -200,7 +200,7 @@ def _collection(settings: Settings) -> Iterator[Finding]:
         if opened.ok and not opened.detail.endswith(_EMPTY):
             if (field := settings.tenant_field) is not None:
                 yield _finding("tenants", lambda: _tenants(index, field))
-            yield _finding("points", lambda: _points(index))
+            yield _finding("points", lambda: _points(index, shared=settings.tenant_field is not None))
 
 
 def _opened(settings: Settings, index: "VectorIndex") -> str:
@@ -238,14 +238,16 @@ def _tenants(index: "VectorIndex", field: str) -> str:
     return said
 
 
-def _points(index: "VectorIndex") -> str:
+def _points(index: "VectorIndex", *, shared: bool) -> str:
     from search.ingestion.damage import survey  # its package needs a runtime, which may be what is missing
 
     damage = survey(index)
     if not str(damage):
         return "all hold passages"
     message = str(damage)
-    if damage.damaged:
+    if damage.damaged and shared:  # what names no tenant is in nobody's sync
+        message += "; `search reindex` leaves out what is damaged, and the sources can be ingested again then"
+    elif damage.damaged:
         message += "; ingest the sources with --sync, which mends what is damaged"
     if damage.foreign:
         message += "; searches leave out what other programs write, so give those a collection of their own"

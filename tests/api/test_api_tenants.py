@@ -5,6 +5,7 @@ import io
 import json
 import logging
 import os
+import uuid
 from collections.abc import Iterator
 from contextlib import redirect_stderr
 from pathlib import Path
@@ -23,6 +24,7 @@ from search.cli.doctor import examine
 from search.client import Client
 from search.documents import Document
 from search.errors import DocumentNotFound, InvalidSettings, ServiceRefused, TenantRequired
+from search.index.contract import Point
 from search.mcp_server import build_assistant
 from search.searcher import Searcher, open_search
 from search.settings import Settings
@@ -442,3 +444,21 @@ def test_one_tenant_is_pushed_only_where_a_field_is_known(standin: QdrantStandIn
     for words in (["push"], ["push", "--tenant", "acme"]):
         assert "does not note that tenants share it" in error(*words, **other, SEARCH_TENANT_FIELD=FIELD)
     assert as_json("push", **other)["added"] == 1
+
+
+def test_doctor_says_what_mends_points_that_are_no_tenants(model_folder: Path, tmp_path: Path) -> None:
+    """No tenant's sync sees what has no payload."""
+    settings = settings_of(model_folder, tmp_path)
+    with open_search(settings) as searcher:
+        filled(searcher)
+        with searcher.of_tenant("acme").using() as part:
+            record = next(part.scroll(vectors=True))
+        assert record.vector is not None
+        searcher._parts.index.upsert([Point(str(uuid.uuid5(uuid.NAMESPACE_URL, "x")), record.vector, {})])
+    told = {one.name: one for one in examine(settings)}["points"]
+    assert not told.ok
+    assert "1 points hold no whole passage" in told.detail
+    assert told.detail.endswith("`search reindex` leaves out what is damaged, and the sources can be ingested again then")
+    with open_search(settings) as searcher:
+        assert searcher.reindex().damaged == 1
+    assert {one.name: one for one in examine(settings)}["points"].ok
