@@ -47,8 +47,8 @@ def dedupe(
         bool,
         typer.Option(
             "--delete/--dry-run",
-            help="Of documents that differ in white space alone, with the same title and metadata, leave one in the collection and "
-            "remove the others, after asking.",
+            help="Of documents with the same text, title and metadata, leave one in the collection and remove the others, after "
+            "asking.",
         ),
     ] = False,
     near: Annotated[
@@ -62,7 +62,7 @@ def dedupe(
         ),
     ] = None,
     any_metadata: Annotated[
-        bool, typer.Option("--any-metadata", help="With --delete, whatever title and metadata are lost by it.")
+        bool, typer.Option("--any-metadata", help="With --delete, whatever title, media type and metadata are lost by it.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     rerank: Annotated[
@@ -74,7 +74,8 @@ def dedupe(
 
     The representative is the longest text, of equal ones the oldest, then the first by id.
     """
-    _check(threshold, near, files=bool(paths), delete=delete, can_ask=yes or (not as_json and sys.stdin.isatty()))
+    removes = delete or near is not None or any_metadata or yes
+    _check(threshold, near, files=bool(paths) and removes, delete=delete, can_ask=yes or (not as_json and sys.stdin.isatty()))
     from search.deduplication.removing import planned
 
     settings = load_settings(data_dir, collection, tenant=tenant)
@@ -110,8 +111,11 @@ def _check(threshold: float, near: float | None, *, files: bool, delete: bool, c
     from search.deduplication.removing import check_near
 
     check_near(near, check_threshold(threshold))
-    if delete and files:
-        raise InvalidQuery("--delete removes documents from a collection, never files; leave it out, and remove files yourself")
+    if files:
+        raise InvalidQuery(
+            "documents are removed from a collection, never files: leave out --delete, --delete-near, --any-metadata and --yes, "
+            "and remove files yourself"
+        )
     if delete and not can_ask:
         raise InvalidQuery(
             "--delete asks before it removes anything, and nobody can answer here; look at the report, then add --yes"
@@ -131,9 +135,12 @@ def _removed(searcher: Searcher, found: "Duplicates", near: float | None, *, any
 
 def _print_removal(outcome: "Removal", *, delete: bool) -> None:
     if delete:
-        show(f"{len(outcome.removed):,} removed")
+        show(f"{len(outcome.removed):,} removed" + ("; what is ingested again comes back" if outcome.removed else ""))
     elif outcome.removed:
         show(f"nothing was removed; --delete removes {len(outcome.removed):,} of them, after asking, and one of each text stays")
+    elif outcome.kept:
+        show("nothing was removed; --delete removes none of them")
+        _print_kept(outcome.kept)
 
 
 def _print_kept(kept: "Sequence[Kept]") -> None:

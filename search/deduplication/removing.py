@@ -7,7 +7,6 @@ from numbers import Real
 from typing import Any, NamedTuple
 
 from search.deduplication.candidates import OnStep
-from search.deduplication.comparing import is_code
 from search.deduplication.report import Duplicate, Duplicates
 from search.documents import Document
 from search.embedding.dense import Embedder
@@ -67,8 +66,8 @@ def check_near(near: Any, threshold: float) -> float | None:
 def planned(found: Duplicates, *, near: float | None = None, any_metadata: bool = False) -> Removal:
     """What would go by a report.
 
-    Without `near`, of texts that differ in white space alone one stays of each. Case, markup or a word may be all that tells two
-    apart (US and us, accepted and rejected), and no probability is certain of that.
+    Without `near`, of each text one stays; line ends and blank lines around it do not tell it apart. Indentation, case, markup or a
+    word may be all that does (Python, US and us, accepted and rejected), and no probability is certain of that.
 
     Args:
         found: the report.
@@ -99,10 +98,7 @@ def planned(found: Duplicates, *, near: float | None = None, any_metadata: bool 
 
 def _content(document: Document, *, any_metadata: bool) -> tuple[str, ...]:
     """The same for documents of which one is as good as the other."""
-    if is_code(document):
-        text = "\n".join(line.rstrip() for line in document.text.splitlines() if line.strip())
-    else:
-        text = " ".join(document.text.split())
+    text = document.text.replace("\r\n", "\n").strip("\n").rstrip()  # white space within means something in code, lists and tables
     if any_metadata:
         return (text,)
     return text, document.title, document.media_type, _canonical(document.metadata)
@@ -128,8 +124,10 @@ def _reason(representative: Document, one: Duplicate, near: float | None, lost: 
     same = _content(representative, any_metadata=True) == _content(one.document, any_metadata=True)
     if alike or same:
         return f"it differs in {', '.join(lost)}"
-    how = "in case" if one.kind == "identical" else f"in words or signs (probability {one.probability:.3f})"
-    return f"its text differs {how}"
+    if one.kind != "identical":
+        return f"its text differs in words or signs (probability {one.probability:.3f})"
+    words, others = (document.text.split() for document in (representative, one.document))
+    return f"its text differs in {'white space' if words == others else 'case'}"
 
 
 def remove_duplicates(

@@ -102,9 +102,13 @@ def test_nothing_is_removed_but_with_delete_and_an_answer(with_a_copy: Path) -> 
     assert documents(with_a_copy) == {"a", "b\x1b", "c", "copy"}
     done = search("dedupe", "--delete", "--yes", "--data-dir", with_a_copy)
     assert "1 stay, since its text differs in case: b\\x1b" in done.stdout
-    assert done.stdout.endswith("1 removed\n")
+    assert done.stdout.endswith("1 removed; what is ingested again comes back\n")
     assert documents(with_a_copy) == {"a", "b\x1b", "c"}
     assert as_json("dedupe", "--delete", "--yes", "--data-dir", with_a_copy)["removed"] == []
+    none = search("dedupe", "--data-dir", with_a_copy).stdout
+    assert "nothing was removed; --delete removes none of them\n1 stay, since its text differs in case: b\\x1b" in none
+    for option in (("--delete-near", "1"), ("--any-metadata",), ("--yes",)):
+        assert "never files" in error("dedupe", with_a_copy, *option)
 
 
 def test_others_go_from_a_probability_on_that_is_given(with_a_copy: Path) -> None:

@@ -13,6 +13,7 @@ from standin import QdrantStandIn
 
 from search.deduplication.finding import Progress
 from search.deduplication.removing import planned
+from search.deduplication.report import Cluster, Duplicate, Duplicates
 from search.documents import Document
 from search.errors import IndexBusy, IndexMismatch, InvalidQuery
 from search.ingestion.restoring import documents, settled
@@ -27,9 +28,10 @@ RULE = "The request was accepted by the office on the first floor, since all pap
 YEAR = {"year": 2024, "tags": ["a"]}
 DOCUMENTS = [
     Document("cats", CATS, metadata=YEAR, modified=1.0),
-    Document("cats 2", CATS.replace(". ", ".\n\n"), metadata=YEAR),
-    Document("cats 3", f"  {CATS}", metadata=YEAR),
+    Document("cats 2", f"{CATS}\r\n", metadata=YEAR),
+    Document("cats 3", f"\n{CATS}", metadata=YEAR),
     Document("cats, loud", CATS.upper(), metadata=YEAR),
+    Document("cats, wrapped", CATS.replace(". ", ".\n\n"), metadata=YEAR),
     Document("cats, edited", CATS.replace("most of", "much of").replace("has gone", "has melted"), metadata=YEAR),
     Document("cats, of 2025", CATS, metadata={"year": 2025, "tags": ["a"]}),
     Document("cats, titled", CATS, title="Cats", metadata=YEAR),
@@ -72,10 +74,33 @@ def test_copies_go_and_whatever_tells_a_document_apart_stays(searcher: Searcher)
     assert "rule, turned" not in reasons  # nor reported
 
 
+@pytest.mark.parametrize("media_type", ["text/plain", "text/markdown", "text/x-python", "application/json"])
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("if ok:\n    pay()\nlog()", "if ok:\n    pay()\n    log()"),
+        ("all:\n\tmake it", "all:\n    make it"),
+        ("a\t\tb", "a\tb"),
+        ("- one\n- two", "- one\n  - two"),
+        ("one  \ntwo", "one\ntwo"),
+        ("rm a \\\nb", "rm a \\ \nb"),
+        ('"""a\n\nb"""', '"""a\nb"""'),
+        ("# a\x0cdel y", "# a\ndel y"),
+        ("10\xa0000", "10 000"),
+    ],
+)
+def test_white_space_within_a_text_tells_it_apart(one: str, other: str, media_type: str) -> None:
+    entries = [Document(name, text, media_type=media_type) for name, text in (("a", one), ("b", other), ("c", f"{one}\r\n"))]
+    cluster = Cluster(entries[0], tuple(Duplicate(entry, "identical", 1.0, {}) for entry in entries[1:]))
+    done = planned(Duplicates("documents", (cluster,), 3, 3, 2, 0.9, "signs"))
+    assert done.removed == (("c", "a"),)
+    assert dict(done.kept) == {"b": "its text differs in white space"}
+
+
 def test_near_ones_and_other_metadata_go_where_that_is_said(searcher: Searcher) -> None:
     found = searcher.duplicates()
     done = searcher.remove_duplicates(found, near=0.9)
-    assert {"cats, loud", "cats", "cats 2", "cats 3"} == set(dict(done.removed))
+    assert {"cats, loud", "cats, wrapped", "cats", "cats 2", "cats 3"} == set(dict(done.removed))
     assert dict(done.kept)["cats, of 2025"] == "it differs in metadata.year"
     done = searcher.remove_duplicates(searcher.duplicates(), near=0.9, any_metadata=True)
     assert "cats, of 2025" in dict(done.removed)
@@ -86,6 +111,7 @@ def test_reasons_name_what_would_be_lost(searcher: Searcher) -> None:
     searcher.delete(ids=["cats, edited"])
     reasons = dict(planned(searcher.duplicates()).kept)
     assert reasons["cats, loud"] == "its text differs in case"
+    assert reasons["cats, wrapped"] == "its text differs in white space"
     assert reasons["cats, of 2025"] == "it differs in metadata.year"
     lost = dict(planned(searcher.duplicates(), near=0.9).kept)
     assert lost == {"cats, of 2025": "it differs in metadata.year", "cats, titled": "it differs in title"}
@@ -102,9 +128,9 @@ def test_probabilities_that_make_no_sense_remove_nothing(searcher: Searcher, nea
     "change",
     [
         Document("cats 2", CATS.replace("warm", "cold"), metadata=YEAR),
-        Document("cats 2", CATS.replace(". ", ".\n\n"), metadata={**YEAR, "year": 1999}),
-        Document("cats 2", CATS.replace(". ", ".\n\n"), title="Other", metadata=YEAR),
-        Document("cats 2", CATS.replace(". ", ".\n\n"), metadata=YEAR, media_type="text/markdown"),
+        Document("cats 2", f"{CATS}\r\n", metadata={**YEAR, "year": 1999}),
+        Document("cats 2", f"{CATS}\r\n", title="Other", metadata=YEAR),
+        Document("cats 2", f"{CATS}\r\n", metadata=YEAR, media_type="text/markdown"),
     ],
 )
 def test_what_changed_since_the_report_stays(settings: Settings, change: Document) -> None:
