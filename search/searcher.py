@@ -339,7 +339,7 @@ class Searcher:
 
         Args:
             found: of `duplicates`, over this collection.
-            near: the least probability of near-duplicates that go, too; None for texts that differ in white space alone.
+            near: the least probability of near-duplicates that go, too; None for equal texts alone.
             any_metadata: whether a document may go whose title or metadata are not its representative's, and are lost.
             on_progress: called after every group of documents.
             on_wait: see search.index.retrying.
