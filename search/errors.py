@@ -25,7 +25,7 @@ SearchError
 │   └── InferenceFailed          the model ran and gave an error, NaN or the wrong number of values
 │       └── OutOfMemory          the device's memory does not hold the batch
 ├── IndexFailure
-│   ├── IndexBusy                another process owns the data folder
+│   ├── IndexBusy                another process owns the data folder, or somebody writes the collection
 │   ├── IndexMismatch            the collection was built with another embedder
 │   ├── IndexCorrupt             the files of the collection cannot be opened
 │   ├── ReindexRefused           a collection cannot be moved, or not be led back
@@ -153,7 +153,7 @@ class IndexFailure(SearchError):
 
 
 class IndexBusy(IndexFailure):
-    """Another process owns the data folder."""
+    """Another process owns the data folder, or somebody else writes the collection."""
 
 
 class IndexMismatch(IndexFailure):

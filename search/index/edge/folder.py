@@ -41,6 +41,32 @@ class User(NamedTuple):
         return cls(os.getpid(), " ".join(sys.argv[:3]), tuple(ancestors))
 
 
+class Claims:
+    """Which collections of a process are being written: each by one at a time, whatever names it is reached by."""
+
+    def __init__(self) -> None:
+        """Nobody writes yet."""
+        self._held: dict[str, threading.Lock] = {}
+
+    @contextlib.contextmanager
+    def of(self, collection: str) -> Iterator[None]:
+        """Write a collection for the time of a context.
+
+        Args:
+            collection: by its own name, not an alias's.
+
+        Raises:
+            IndexBusy: it is being written.
+        """
+        lock = self._held.setdefault(collection, threading.Lock())
+        if not lock.acquire(blocking=False):
+            raise IndexBusy(f"{collection!r} is being written under another name, by this program: wait until it is done")
+        try:
+            yield
+        finally:
+            lock.release()
+
+
 class DataFolder:
     """A folder that one process owns while it holds it; several collections of one searcher hold it together."""
 
@@ -64,6 +90,7 @@ class DataFolder:
         self._shared: dict[str, tuple[Any, int]] = {}  # what is open, and how many hold it
         self._counting = threading.Lock()
         self._holders = 0
+        self.claims = Claims()
 
     def after_fork(self) -> None:
         """The lock is the parent's: the child closes its copy of the descriptor, without unlocking, and holds nothing."""

@@ -138,8 +138,8 @@ class EdgeIndex:
                 raise
 
     def claimed(self, attempt: Attempt = once) -> contextlib.AbstractContextManager[Any]:  # noqa: ARG002  # the contract's
-        """Nothing to ask for: one process owns the data folder, and its searcher lets one run write at a time."""
-        return contextlib.nullcontext()
+        """Keep those out that reach the collection by another name; no other process does, since this one owns the data folder."""
+        return self._data.claims.of(self.target)
 
     def upsert(self, points: Sequence[Point]) -> None:
         """Write points, replacing those with the same id."""

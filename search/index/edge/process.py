@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from typing import Any
 from search.errors import CollectionNotFound, IndexFailure, IndexFaulted, IndexTimeout, SearchError
 from search.index.collections import CollectionInfo, HealthCheck, Restored
 from search.index.contract import Attempt, CollectionSpec, Matches, PlainFilter, Point, Query, Record, VectorIndex, once
-from search.index.edge.folder import DataFolder, User
+from search.index.edge.folder import Claims, DataFolder, User
 from search.settings import StorageSettings
 from search.system.forks import abandon, watch
 
@@ -51,6 +51,7 @@ class EdgeProcess:
         self.ended = 0  # children
         self._still_s = 0.0  # for so long the child has owed an answer and done nothing
         self._turn = threading.Lock()  # held by whoever talks with the child
+        self.claims = Claims()
         self._closing = False
         self._unclosed: list[int] = []  # tickets of collections that were let go of while the child was at work
         self._child: tuple[subprocess.Popen[bytes], Connection] | None = None
@@ -204,7 +205,7 @@ class EdgeProcess:
 
     def after_fork(self) -> None:
         """Two processes on one connection would read each other's answers: a forked child starts an engine of its own."""
-        self._turn, self._closing, self._unclosed = threading.Lock(), False, []
+        self._turn, self._closing, self._unclosed, self.claims = threading.Lock(), False, [], Claims()
         if self._child is not None:
             abandon(*self._child)
             os.close(self._child[1].fileno())  # or the engine would not see the parent end
@@ -309,8 +310,8 @@ class _Index:
             self._ensure(spec, create=create)
 
     def claimed(self, attempt: Attempt = once) -> AbstractContextManager[Any]:  # noqa: ARG002  # the contract's
-        """Nothing to ask for: one process owns the data folder, and its searcher lets one run write at a time."""
-        return nullcontext()
+        """Keep those out that reach the collection by another name; no other process does, since the child owns the data folder."""
+        return self._process.claims.of(self.target)
 
     def upsert(self, points: Sequence[Point]) -> None:
         """Write points, replacing those with the same id."""
