@@ -10,7 +10,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from loaded import loaded_once
 from qdrant_client import QdrantClient
 from standin import QdrantStandIn
 from tiny import HUB_CROSS_ENCODER, HUB_EMBEDDER, HUB_STATIC, into_hub_cache, tiny_model, tiny_static_model
+from upstream import NODE_URLS, REAL, SERVERS, SPREAD, Serve, Upstream
 
 from search.embedding.dense import Embedder, FastEmbedEmbedder
 from search.errors import CollectionNotFound
@@ -37,6 +38,7 @@ from search.index.retrying import Patience, PatientIndex
 from search.index.server import lease
 from search.index.server.collections import QdrantCollections
 from search.index.server.connection import connect, in_memory
+from search.index.server.conversion import Sharding
 from search.index.server.index import QdrantIndex
 from search.reranking.contract import Reranker
 from search.reranking.cross_encoder import CrossEncoder
@@ -238,9 +240,21 @@ def browser() -> Iterator["Browser"]:
 
 
 @pytest.fixture
-def standin() -> Iterator[QdrantStandIn]:
-    with QdrantStandIn() as server:
-        yield server
+def serve(request: pytest.FixtureRequest) -> Iterator[Serve]:
+    """Opens one of upstream.SERVERS: the stand-in, or a real server as if it were this test's alone."""
+    with ExitStack() as stack:
+
+        def open_(kind: str) -> QdrantStandIn:
+            urls = [request.getfixturevalue("server_url")] if kind == "server" else NODE_URLS
+            return stack.enter_context(QdrantStandIn() if kind == "standin" else Upstream(urls))
+
+        yield open_
+
+
+@pytest.fixture
+def standin(request: pytest.FixtureRequest, serve: Serve) -> QdrantStandIn:
+    """The stand-in; a real server, too, for tests with the mark of upstream.everywhere."""
+    return serve(getattr(request, "param", "standin"))
 
 
 @pytest.fixture
@@ -320,7 +334,14 @@ def edge_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EdgeProce
     process.close()
 
 
-@pytest.fixture(params=["edge", "edge process", "memory", "standin", "grpc", "patient", "server"])
+def _sharding(request: pytest.FixtureRequest, nodes: int) -> Sharding:
+    """How a collection lies on a real cluster. Several shards count words each by itself, which some tests compare."""
+    if nodes == 1:
+        return Sharding()
+    return Sharding(1, 3, 3) if request.node.get_closest_marker("one_shard") else Sharding(**SPREAD)
+
+
+@pytest.fixture(params=["edge", "edge process", "memory", "standin", "grpc", "patient", *REAL])
 def open_index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenIndex]:
     """Opens a collection of one engine by name; every one is closed, and where others would find it dropped, in the end."""
     opened: list[VectorIndex] = []
@@ -364,12 +385,13 @@ def open_index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenI
                 return QdrantIndex(connect(over.url, grpc_port=port.port), name, over.url)
 
         case _:
-            url = request.getfixturevalue("server_url")
+            url, *others = NODE_URLS if request.param == "cluster" else [request.getfixturevalue("server_url")]
+            sharding = _sharding(request, nodes=1 + len(others))
             collections = QdrantCollections(connect(url), url)
 
             def make(name: str) -> VectorIndex:
                 names.append(f"test-{name}-{uuid.uuid4()}")
-                return QdrantIndex(connect(url), names[-1], url)
+                return QdrantIndex(connect(url, urls=others), names[-1], url, sharding=sharding)
 
     def open_(name: str) -> VectorIndex:
         opened.append(make(name))
@@ -389,9 +411,9 @@ def open_index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenI
         collections.close()
 
 
-@pytest.fixture(params=["edge", "memory", "standin"])
+@pytest.fixture(params=["edge", "memory", *SERVERS])
 def open_local(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenIndex]:
-    """As open_index, on the engines that are everywhere."""
+    """As open_index, on the engines that are everywhere, and on a real server as if it were this test's alone."""
     opened: list[VectorIndex] = []
 
     def open_(name: str) -> VectorIndex:
@@ -401,11 +423,13 @@ def open_local(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenI
         elif request.param == "memory":
             index = QdrantIndex(in_memory(), name, ":memory:")
         else:
-            server: QdrantStandIn = request.getfixturevalue("standin")
-            index = QdrantIndex(connect(server.url), name, server.url)
+            server = served[0]
+            sharding = _sharding(request, server.nodes)
+            index = QdrantIndex(connect(server.url, urls=server.urls[1:]), name, server.url, sharding=sharding)
         opened.append(index)
         return index
 
+    served: list[QdrantStandIn] = [] if request.param in {"edge", "memory"} else [request.getfixturevalue("serve")(request.param)]
     yield open_
     for index in opened:
         index.close()

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from upstream import SERVERS, Serve
 
 from search.reading import Reading
 from search.searcher import Searcher, open_search
@@ -41,9 +42,9 @@ def backwards(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "strftime", lambda _: "20260101-000000")
 
 
-@pytest.fixture(params=["edge", "standin"])
-def settings(request: pytest.FixtureRequest, tmp_path: Path, model_folder: Path) -> Settings:
-    index = {} if request.param == "edge" else {"index": {"engine": "qdrant", "url": request.getfixturevalue("standin").url}}
+@pytest.fixture(params=["edge", *SERVERS])
+def settings(request: pytest.FixtureRequest, serve: Serve, tmp_path: Path, model_folder: Path) -> Settings:
+    index = {} if request.param == "edge" else {"index": serve(request.param).index}
     model = {"model": str(model_folder / "embedder-mean")}
     return Settings(data_dir=tmp_path / "data", embedder=model, reranker={"kind": "none"}, **index)
 

@@ -6,6 +6,7 @@ from types import ModuleType
 
 import pytest
 from standin import QdrantStandIn
+from upstream import everywhere
 
 ROOT = Path(__file__).parents[1]
 
@@ -34,8 +35,9 @@ def test_an_example_prints_what_the_page_says(example: str, tmp_path: Path, monk
     assert not list(tmp_path.iterdir())
 
 
+@everywhere
 def test_engines_differ_by_settings_alone(standin: QdrantStandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SEARCH_INDEX__ENGINE", "qdrant")
-    monkeypatch.setenv("SEARCH_INDEX__URL", standin.url)
+    for name, value in standin.environment.items():
+        monkeypatch.setenv(name, value)
     example = "examples/any_engine.py"
     assert gallery.printed(example) == EXAMPLES[example].replace("edge: ", "qdrant: ")

@@ -30,12 +30,13 @@ from hypothesis import strategies as st
 from hypothesis.errors import FlakyStrategyDefinition
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 from standin import Fault, QdrantStandIn
+from upstream import KINDS, NODE_URLS, SERVERS, Upstream
 
 Filter = Mapping[str, Any]
 NAME, OTHER = "documents", "other"
 EVERYTHING = 10_000  # more documents than there are
 STEPS = 25  # of one machine
-ENGINES = ("edge", "edge, own process", "edge, small disk", "memory", "server")
+ENGINES = ("edge", "edge, own process", "edge, small disk", "memory", *SERVERS)
 TOKENS = (16, 24, 64)  # of a passage
 
 
@@ -225,6 +226,10 @@ class KillingStandIn(QdrantStandIn):
         return done or super().answer(method, path, body)
 
 
+class KillingUpstream(KillingStandIn, Upstream):
+    """The same before a real one."""
+
+
 def after_ingest(
     now: Contents, given: list[dict[str, Any]], tokens: int, *, sync: bool, max_delete: int
 ) -> tuple[Contents, dict[str, int]]:
@@ -264,6 +269,7 @@ class Model(RuleBasedStateMachine):
     """One engine beside a dictionary. What names lead to are values, so that two names may lead to the same one."""
 
     engine: str
+    urls: list[str]  # of real servers
     model: Path
     steps_taken = 0  # of all machines of this engine
 
@@ -285,8 +291,8 @@ class Model(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        if self.engine == "server":
-            self.server = KillingStandIn()
+        if self.engine in KINDS:
+            self.server = KillingStandIn() if self.engine == "standin" else KillingUpstream(self.urls)
             self.server.__enter__()
         self.start()
 
@@ -296,11 +302,10 @@ class Model(RuleBasedStateMachine):
             "edge, own process": {"engine": "edge", "own_process": True},
             "edge, small disk": {"engine": "edge"},
             "memory": {"engine": "memory"},
-            "server": {"engine": "qdrant", "url": self.server.url if self.server else ""},
         }
         chosen = {
             "data_dir": str(self.root / "data"),
-            "index": engines[self.engine],
+            "index": self.server.index if self.server else engines[self.engine],
             "embedder": {"model": str(self.model)},
             "reranker": {"kind": "none"},
             "threads": 1,
@@ -533,7 +538,7 @@ class Model(RuleBasedStateMachine):
         assert "error" not in answer, answer
         self.live.contents = then
 
-    @precondition(lambda self: self.engine == "server")
+    @precondition(lambda self: self.server)
     @rule(
         faults=st.lists(st.sampled_from([Fault(503), Fault(429), Fault(500), Fault(reset=True), Fault(cut=True)]), max_size=3),
         given=documents,
@@ -587,6 +592,7 @@ def test_a_collection_holds_what_a_dictionary_would(
     engine: str,
     model_folder: Path,
     tmp_path: Path,
+    request: pytest.FixtureRequest,
     in_full: bool,  # noqa: FBT001  # a fixture
 ) -> None:
     """500 steps, 100 on each engine; with --long 50,000."""
@@ -601,6 +607,7 @@ def test_a_collection_holds_what_a_dictionary_would(
         pass
 
     OfThisEngine.engine = engine
+    OfThisEngine.urls = [request.getfixturevalue("server_url")] if engine == "server" else NODE_URLS
     OfThisEngine.model = model_folder / "embedder-mean"
     for number in count():
         with suppress(FlakyStrategyDefinition):  # after the same draws a kill may come before or after what they led to

@@ -9,6 +9,7 @@ from qdrant_client import QdrantClient
 from serving import PETS, serving
 from standin import QdrantStandIn
 from theirs import FACTS, fill, on
+from upstream import everywhere
 
 from search import Settings, open_search
 from search.client import Client
@@ -87,6 +88,7 @@ def test_a_collection_is_reindexed_by_its_own_embedder(mixed: Settings) -> None:
         assert searcher.search("birds", limit=1).embedder == "embedder-cls"
 
 
+@everywhere
 def test_what_is_adopted_keeps_the_embedder_of_its_source(
     standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, model_folder: Path, tmp_path: Path
 ) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from standin import QdrantStandIn
+from upstream import KINDS, SERVERS, Serve, everywhere
 
 from search.documents import Document, Retrieval, SearchResult
 from search.errors import (
@@ -41,22 +42,22 @@ BOLT = [
 ]
 
 
-def settings_of(model_folder: Path, folder: Path, url: str | None = None, **more: Any) -> Settings:
-    given: dict[str, Any] = {"index": {"engine": "qdrant", "url": url}} if url else {}
+def settings_of(model_folder: Path, folder: Path, server: QdrantStandIn | None = None, **more: Any) -> Settings:
+    given: dict[str, Any] = {"index": server.index} if server else {}
     models: dict[str, Any] = {"embedder": {"model": str(model_folder / "embedder-mean")}, "reranker": {"kind": "none"}}
     return Settings(**{"data_dir": folder, "tenant_field": FIELD, **models, **given, **more})
 
 
-@pytest.fixture(params=["edge", "edge process", "memory", "standin", "grpc"])
-def shared(request: pytest.FixtureRequest, model_folder: Path, tmp_path: Path) -> Iterator[Searcher]:
+@pytest.fixture(params=["edge", "edge process", "memory", "grpc", *SERVERS])
+def shared(request: pytest.FixtureRequest, serve: Serve, model_folder: Path, tmp_path: Path) -> Iterator[Searcher]:
     """A collection that Acme and Bolt have filled."""
-    url = request.getfixturevalue("standin").url if request.param in {"standin", "grpc"} else None
+    server = serve(request.param) if request.param in KINDS else None
     engines: dict[str, Any] = {"memory": {"engine": "memory"}, "edge process": {"engine": "edge", "own_process": True}}
     if request.param == "grpc":
         port = request.getfixturevalue("standin_grpc").port
-        engines["grpc"] = {"engine": "qdrant", "url": url, "protocol": "grpc", "grpc_port": port}
+        engines["grpc"] = {**request.getfixturevalue("standin").index, "protocol": "grpc", "grpc_port": port}
     more = {"index": engines[request.param]} if request.param in engines else {}
-    with open_search(settings_of(model_folder, tmp_path, url, **more)) as searcher:
+    with open_search(settings_of(model_folder, tmp_path, server, **more)) as searcher:
         assert searcher.of_tenant("acme").ingest(ACME).added == 2
         assert searcher.of_tenant("bolt").ingest(BOLT).added == 2
         yield searcher
@@ -318,7 +319,7 @@ def test_strict_mode_and_a_collection_that_has_no_index_of_tenants_yet(
     standin: QdrantStandIn, model_folder: Path, tmp_path: Path
 ) -> None:
     """Searching says what makes one; writing makes it."""
-    settings = settings_of(model_folder, tmp_path, standin.url)
+    settings = settings_of(model_folder, tmp_path, standin)
     with open_search(settings.model_copy(update={"tenant_field": None})) as before:
         before.ingest([Document("plan", "Acme's of old.", metadata={"customer": "acme"}), Document("old", "Nobody's.")])
     standin.strict = {"unindexed_filtering_retrieve": False, "unindexed_filtering_update": False}
@@ -332,6 +333,7 @@ def test_strict_mode_and_a_collection_that_has_no_index_of_tenants_yet(
         assert searcher.collections.info("documents").points == 1
 
 
+@everywhere
 def test_many_tenants_are_reindexed_with_one_claim_and_one_graph(
     standin: QdrantStandIn, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -350,7 +352,7 @@ def test_many_tenants_are_reindexed_with_one_claim_and_one_graph(
 
     monkeypatch.setattr(ReservedPoint, "put", noted)
     monkeypatch.setattr(QdrantIndex, "optimize", counted)
-    with open_search(settings_of(model_folder, tmp_path, standin.url)) as searcher:
+    with open_search(settings_of(model_folder, tmp_path, standin)) as searcher:
         for number in range(12):
             searcher.of_tenant(f"c{number}").ingest([Document("same", f"Number {number}."), Document(f"d{number}", "Other.")])
         put.clear()
@@ -375,14 +377,12 @@ def test_a_collection_of_before_is_shared_from_now_on(model_folder: Path, tmp_pa
         assert searcher.of_tenant("acme").opened().spec.tenant == FIELD
 
 
-@pytest.mark.parametrize("engine", ["edge", "memory", "standin"])
-def test_nobody_takes_a_document_of_several_for_itself(
-    engine: str, model_folder: Path, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
+@pytest.mark.parametrize("engine", ["edge", "memory", *SERVERS])
+def test_nobody_takes_a_document_of_several_for_itself(engine: str, model_folder: Path, tmp_path: Path, serve: Serve) -> None:
     """As another program may have written one: it is read by each, and changed by none of them."""
-    url = request.getfixturevalue("standin").url if engine == "standin" else None
+    server = serve(engine) if engine in KINDS else None
     more: dict[str, Any] = {"index": {"engine": "memory"}} if engine == "memory" else {}
-    with open_search(settings_of(model_folder, tmp_path, url, **more, tenant_field=None)) as searcher:
+    with open_search(settings_of(model_folder, tmp_path, server, **more, tenant_field=None)) as searcher:
         searcher.ingest(
             [
                 Document("both", "Of both.", metadata={"customer": ["acme", "bolt"]}),
@@ -406,17 +406,15 @@ def test_nobody_takes_a_document_of_several_for_itself(
         assert bolt.count() == 1
 
 
-@pytest.mark.parametrize("engine", ["edge", "memory", "standin"])
-def test_a_reindexing_leaves_out_what_is_nobodys_if_it_is_to(
-    engine: str, model_folder: Path, tmp_path: Path, request: pytest.FixtureRequest
-) -> None:
-    url = request.getfixturevalue("standin").url if engine == "standin" else None
+@pytest.mark.parametrize("engine", ["edge", "memory", *SERVERS])
+def test_a_reindexing_leaves_out_what_is_nobodys_if_it_is_to(engine: str, model_folder: Path, tmp_path: Path, serve: Serve) -> None:
+    server = serve(engine) if engine in KINDS else None
     more: dict[str, Any] = {"index": {"engine": "memory"}} if engine == "memory" else {}
     mixed = [
         *(Document(f"old {n}", f"Plans of nobody, number {n}.") for n in range(15)),
         Document("five", "A number.", metadata={"customer": 5}),
     ]
-    with open_search(settings_of(model_folder, tmp_path, url, **more, tenant_field=None)) as searcher:
+    with open_search(settings_of(model_folder, tmp_path, server, **more, tenant_field=None)) as searcher:
         searcher.ingest([*mixed, Document("plan", "Acme's plans.", metadata={"customer": "acme"})])
         with pytest.raises(ReindexRefused, match="no tenants here"):
             searcher.reindex(drop_unowned=True)
@@ -435,19 +433,19 @@ def test_a_reindexing_leaves_out_what_is_nobodys_if_it_is_to(
         assert searcher.reindex(drop_unowned=True).unowned == 0
 
 
-@pytest.mark.parametrize("engine", ["edge", "edge process", "memory", "standin"])
+@pytest.mark.parametrize("engine", ["edge", "edge process", "memory", *SERVERS])
 def test_nothing_is_written_for_a_tenant_where_others_would_see_it(
-    engine: str, model_folder: Path, tmp_path: Path, request: pytest.FixtureRequest
+    engine: str, model_folder: Path, tmp_path: Path, serve: Serve
 ) -> None:
     """A collection that does not note the field is open to settings that lack it, or name another one."""
-    url = request.getfixturevalue("standin").url if engine == "standin" else None
+    server = serve(engine) if engine in KINDS else None
     engines: dict[str, Any] = {"memory": {"engine": "memory"}, "edge process": {"engine": "edge", "own_process": True}}
     more = {"index": engines[engine]} if engine in engines else {}
     old = [
         Document("plan", "Acme's of old.", metadata={"customer": "acme"}),
         Document("other", "Acme's, too.", metadata={"customer": "acme"}),
     ]
-    with open_search(settings_of(model_folder, tmp_path, url, **more, tenant_field=None)) as searcher:
+    with open_search(settings_of(model_folder, tmp_path, server, **more, tenant_field=None)) as searcher:
         searcher.ingest(old)
         searcher._parts.settings = searcher.settings.model_copy(update={"tenant_field": FIELD})
         acme = searcher.of_tenant("acme")
@@ -495,7 +493,7 @@ def test_a_field_may_lie_deeper(model_folder: Path, tmp_path: Path) -> None:
 
 
 def test_the_servers_index_knows_that_it_is_of_tenants(standin: QdrantStandIn, model_folder: Path, tmp_path: Path) -> None:
-    settings = settings_of(model_folder, tmp_path, standin.url, storage={"payload_indexes": {FIELD: "keyword"}})
+    settings = settings_of(model_folder, tmp_path, standin, storage={"payload_indexes": {FIELD: "keyword"}})
     asked = "PUT /collections/documents.v1/index"
     with open_search(settings) as searcher:
         searcher.of_tenant("acme").ingest(ACME)
@@ -525,7 +523,7 @@ def test_strict_mode_lets_tenants_search_and_write(standin: QdrantStandIn, model
         "condition_max_size": 25,
     }
     many = [Document(f"d{i}", f"Number {i} is about cats.") for i in range(40)]
-    with open_search(settings_of(model_folder, tmp_path, standin.url)) as searcher:
+    with open_search(settings_of(model_folder, tmp_path, standin)) as searcher:
         acme, bolt = searcher.of_tenant("acme"), searcher.of_tenant("bolt")
         assert acme.ingest(many).added == 40
         assert bolt.ingest(many[:3]).added == 3
@@ -547,11 +545,12 @@ def test_strict_mode_lets_tenants_search_and_write(standin: QdrantStandIn, model
         assert (len(held(searcher, "acme")), len(held(searcher, "bolt"))) == (35, 3)
 
 
+@everywhere
 def test_others_follow_to_a_collection_that_notes_the_field(
     standin: QdrantStandIn, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("search.index.server.index._FOLLOWED_EVERY_S", 0.0)
-    settings = settings_of(model_folder, tmp_path, standin.url)
+    settings = settings_of(model_folder, tmp_path, standin)
     with open_search(settings.model_copy(update={"tenant_field": None})) as before:
         before.ingest([Document("plan", "Acme's of old.", metadata={"customer": "acme"})])
         assert len(before.search("plans").hits) == 1
@@ -609,17 +608,17 @@ def drawn(draw: random.Random, depth: int = 0) -> dict[str, Any]:
     return made
 
 
-@pytest.mark.parametrize("engine", ["edge", "memory", "standin"])
+@pytest.mark.parametrize("engine", ["edge", "memory", *SERVERS])
 def test_a_part_answers_as_a_collection_of_its_own_would(
     engine: str,
     model_folder: Path,
     tmp_path: Path,
-    request: pytest.FixtureRequest,
+    serve: Serve,
     in_full: bool,  # noqa: FBT001
 ) -> None:
     """Whatever filter is asked for: what a tenant gets is what it would get if there were nobody else."""
     draw = random.Random(7)  # noqa: S311  # no secret
-    url = request.getfixturevalue("standin").url if engine == "standin" else None
+    server = serve(engine) if engine in KINDS else None
     more: dict[str, Any] = {"index": {"engine": "memory"}} if engine == "memory" else {}
     owned: dict[str, list[Document]] = {}
     for tenant in ("acme", "bolt", "x"):
@@ -627,7 +626,7 @@ def test_a_part_answers_as_a_collection_of_its_own_would(
             Document(f"d{n}", f"Number {n} of {tenant} sleeps.", metadata={"a": draw.choice(VALUES), "b": draw.choice(VALUES)})
             for n in range(6)
         ]
-    settings = settings_of(model_folder, tmp_path / "shared", url, **more)
+    settings = settings_of(model_folder, tmp_path / "shared", server, **more)
     alone = settings.model_copy(update={"data_dir": tmp_path / "alone", "collection": "alone"})
     with open_search(settings) as searcher, open_search(alone) as other:
         for tenant, documents in owned.items():

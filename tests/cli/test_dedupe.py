@@ -10,6 +10,7 @@ from commands import COMMAND, as_json, error, search
 from qdrant_client import QdrantClient
 from standin import QdrantStandIn
 from theirs import LAYOUTS, fill, on
+from upstream import everywhere
 
 from search import Document, Settings, open_search
 from search.embedding.dense import FastEmbedEmbedder
@@ -81,6 +82,7 @@ def test_files_are_compared_without_a_collection(tmp_path: Path) -> None:
     error("dedupe", tmp_path / "empty")
 
 
+@everywhere
 def test_collections_of_other_programs_are_to_be_adopted_first(
     client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
 ) -> None:
@@ -88,7 +90,7 @@ def test_collections_of_other_programs_are_to_be_adopted_first(
     payload, vector, _ = LAYOUTS["LangChain"]
     fill(client, bundled_embedder, payload, vector)
     settings = on(standin, tmp_path)
-    environment = {"SEARCH_INDEX__ENGINE": "qdrant", "SEARCH_INDEX__URL": standin.url, "SEARCH_COLLECTION": settings.collection}
+    environment = {**standin.environment, "SEARCH_COLLECTION": settings.collection}
     assert "(search adopt) and compare that" in error("dedupe", **environment)
 
 

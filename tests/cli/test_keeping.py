@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from commands import as_json, error, search
 from standin import QdrantStandIn
+from upstream import SERVERS, Serve, everywhere
 
 CATS = "# Cats\n\nCats sleep most of the day.\n"
 DOGS = "# Dogs\n\nDogs bark at night.\n"
@@ -21,13 +22,10 @@ def notes(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.fixture(params=["edge", "standin"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
+@pytest.fixture(params=["edge", *SERVERS])
+def engine(request: pytest.FixtureRequest, serve: Serve, tmp_path: Path) -> dict[str, Any]:
     """The environment that names an engine."""
-    if request.param == "edge":
-        return {"SEARCH_DATA_DIR": str(tmp_path / "data")}
-    server: QdrantStandIn = request.getfixturevalue("standin")
-    return {"SEARCH_INDEX__ENGINE": "qdrant", "SEARCH_INDEX__URL": server.url}
+    return {"SEARCH_DATA_DIR": str(tmp_path / "data")} if request.param == "edge" else dict(serve(request.param).environment)
 
 
 def test_reindexing_and_the_way_back(engine: dict[str, Any], notes: Path, model_folder: Path, tmp_path: Path) -> None:
@@ -112,17 +110,18 @@ def test_quantization_and_indexes_follow_a_collection(notes: Path, tmp_path: Pat
     assert info["name"] == "documents.v2"
     assert {"metadata.year", "metadata.team"} <= set(info["payload_indexes"])
     assert info["storage"]["quantization"] == "scalar"
-    server = {**local, "SEARCH_INDEX__ENGINE": "qdrant", "SEARCH_INDEX__URL": standin.url}
+    server = {**local, **standin.environment}
     search("push", **server)
     assert standin.indexed["documents.v1"].items() >= {"metadata.team": "keyword", "metadata.year": "float"}.items()
     assert as_json("collections", "info", "documents", **server)["quantization"] == "scalar"
 
 
+@everywhere
 def test_pushing_an_embedded_collection_to_a_server(notes: Path, tmp_path: Path, standin: QdrantStandIn) -> None:
     local: dict[str, Any] = {"SEARCH_DATA_DIR": str(tmp_path / "data")}
     search("ingest", notes, **local)
     assert "name the server to copy to" in error("push", **local)
-    server = {**local, "SEARCH_INDEX__ENGINE": "qdrant", "SEARCH_INDEX__URL": standin.url}
+    server = {**local, **standin.environment}
     assert search("push", **server).stdout.startswith(
         f"2 added, 0 changed, 0 unchanged, 0 rejected; 2 passages written to {standin.url} in "
     )

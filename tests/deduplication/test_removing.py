@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from standin import QdrantStandIn
+from upstream import SERVERS, Serve, everywhere
 
 from search.deduplication.finding import Progress
 from search.deduplication.removing import planned
@@ -40,12 +41,11 @@ DOCUMENTS = [
 ]
 
 
-@pytest.fixture(params=["edge", "standin"])
-def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+@pytest.fixture(params=["edge", *SERVERS])
+def settings(request: pytest.FixtureRequest, serve: Serve, tmp_path: Path) -> Settings:
     if request.param == "edge":
         return Settings(data_dir=tmp_path / "data")
-    standin: QdrantStandIn = request.getfixturevalue("standin")
-    return Settings(data_dir=tmp_path, index={"engine": "qdrant", "url": standin.url})
+    return Settings(data_dir=tmp_path, index=serve(request.param).index)
 
 
 @pytest.fixture
@@ -157,11 +157,12 @@ def test_copies_of_what_changed_or_is_gone_stay(searcher: Searcher, gone: bool) 
     assert there(searcher) == ALL - ({"cats"} if gone else set())
 
 
+@everywhere
 def test_nobody_else_writes_between_the_comparison_and_the_removal(
     standin: QdrantStandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A change that comes in between is refused, not lost with the document that it was made to."""
-    settings = Settings(data_dir=tmp_path, index={"engine": "qdrant", "url": standin.url})
+    settings = Settings(data_dir=tmp_path, index=standin.index)
     refused: list[str] = []
     compare = settled
 

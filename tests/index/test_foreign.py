@@ -9,6 +9,7 @@ from qdrant_client import QdrantClient, models
 from serving import serving
 from standin import QdrantStandIn
 from theirs import FACTS, LAYOUTS, Payload, fill, on
+from upstream import everywhere
 
 from search import Settings, open_search
 from search.client import Client
@@ -29,6 +30,7 @@ from search.settings import LayoutSettings
 
 
 @pytest.mark.parametrize("kind", LAYOUTS)
+@everywhere
 def test_collections_of_every_kind_are_searched_and_reranked(
     kind: str, client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
 ) -> None:
@@ -47,6 +49,7 @@ def test_collections_of_every_kind_are_searched_and_reranked(
     assert written == []
 
 
+@everywhere
 def test_filters_and_facets_ask_the_fields_that_are_there(
     client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
 ) -> None:
@@ -75,6 +78,7 @@ def test_filters_and_facets_ask_the_fields_that_are_there(
             searcher.get("absent")
 
 
+@everywhere
 def test_documents_may_be_named_by_numbers_or_by_nothing_that_names(
     client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
 ) -> None:
@@ -92,6 +96,7 @@ def test_documents_may_be_named_by_numbers_or_by_nothing_that_names(
         assert len({hit.document_id for hit in found}) == 10
 
 
+@everywhere
 def test_nothing_is_written(
     client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
 ) -> None:
@@ -113,6 +118,7 @@ def test_nothing_is_written(
     assert client.count("theirs").count == 10
 
 
+@everywhere
 def test_the_embedder_is_proved(
     client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, model_folder: Path, tmp_path: Path
 ) -> None:
@@ -131,6 +137,7 @@ def test_the_embedder_is_proved(
         searcher.search("cats")
 
 
+@everywhere
 def test_points_without_text_are_left_out_and_counted(
     client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
 ) -> None:
@@ -144,6 +151,7 @@ def test_points_without_text_are_left_out_and_counted(
 
 
 @pytest.mark.parametrize("distance", [models.Distance.DOT, models.Distance.EUCLID, models.Distance.MANHATTAN])
+@everywhere
 def test_other_distances(
     distance: models.Distance, client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
 ) -> None:
@@ -156,6 +164,7 @@ def test_other_distances(
                 searcher.search("cats")
 
 
+@everywhere
 def test_what_cannot_be_searched_is_told(
     client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
 ) -> None:
@@ -182,6 +191,7 @@ def test_what_cannot_be_searched_is_told(
             searcher.search("cats")
 
 
+@everywhere
 def test_settings_say_what_is_not_found(
     client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
 ) -> None:
@@ -206,6 +216,7 @@ def test_settings_say_what_is_not_found(
         Settings(collections={"theirs": {"body": "x"}})
 
 
+@everywhere
 def test_the_command_line_and_the_service_search_it(
     client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
 ) -> None:
@@ -228,6 +239,7 @@ def test_the_command_line_and_the_service_search_it(
         assert "metadata.source" in {one["field"] for one in facets["fields"]}
 
 
+@everywhere
 def test_a_name_that_is_led_elsewhere_meanwhile_goes_on_where_it_is(
     client: QdrantClient,
     standin: QdrantStandIn,
@@ -253,6 +265,7 @@ def test_a_name_that_is_led_elsewhere_meanwhile_goes_on_where_it_is(
         assert searcher.search(FACTS["cats"][1]).hits[0].document_id == "Cats slee"
 
 
+@everywhere
 def test_lexical_retrieval_needs_words(
     client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
 ) -> None:

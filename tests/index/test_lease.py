@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from qdrant_client import QdrantClient, models
 from standin import Fault, QdrantStandIn
+from upstream import everywhere
 
 from search.documents import Document
 from search.errors import IndexBusy, IndexDenied, IndexFailure, IndexGarbled, IndexTimeout
@@ -34,8 +35,9 @@ def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def opened(server: QdrantStandIn, model_folder: Path) -> Searcher:
-    index = {"engine": "qdrant", "url": server.url}
-    return open_search(Settings(index=index, embedder={"model": str(model_folder / "embedder-mean")}, reranker={"kind": "none"}))
+    return open_search(
+        Settings(index=server.index, embedder={"model": str(model_folder / "embedder-mean")}, reranker={"kind": "none"})
+    )
 
 
 def slowly(begun: threading.Event, end: threading.Event) -> Iterator[Document]:
@@ -46,6 +48,7 @@ def slowly(begun: threading.Event, end: threading.Event) -> Iterator[Document]:
 
 
 @pytest.mark.usefixtures("quickly")
+@everywhere
 def test_of_two_that_ingest_one_wins_and_the_other_says_so(standin: QdrantStandIn, model_folder: Path) -> None:
     begun, end = threading.Event(), threading.Event()
     reports: list[Any] = []
@@ -82,11 +85,11 @@ with open_search(Settings(reranker={"kind": "none"})) as searcher:
 
 
 @pytest.mark.usefixtures("quickly")
+@everywhere
 def test_a_dead_writer_is_succeeded(standin: QdrantStandIn, model_folder: Path) -> None:
     environment = {
         **os.environ,
-        "SEARCH_INDEX__ENGINE": "qdrant",
-        "SEARCH_INDEX__URL": standin.url,
+        **standin.environment,
         "SEARCH_EMBEDDER__MODEL": str(model_folder / "embedder-mean"),
     }
     with subprocess.Popen([sys.executable, "-c", HOLD], stdout=subprocess.PIPE, text=True, env=environment) as process:
@@ -164,6 +167,7 @@ def test_two_that_write_a_note_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("quickly")
+@everywhere
 def test_a_claim_outlives_a_server_that_fails(standin: QdrantStandIn, model_folder: Path) -> None:
     begun, end = threading.Event(), threading.Event()
     with opened(standin, model_folder) as searcher:
@@ -278,6 +282,7 @@ def test_numbers_rise_over_those_who_let_go_or_died() -> None:
         {"writer": {"claim": "x", "who": ["y"], "beat": 0.5, "number": True}},
     ],
 )
+@everywhere
 def test_what_another_program_left_in_its_place_is_told(
     payload: dict[str, Any], standin: QdrantStandIn, client: QdrantClient, model_folder: Path
 ) -> None:
@@ -393,6 +398,7 @@ def test_a_note_left_for_earlier_versions_is_not_taken_for_one_of_theirs() -> No
 
 
 @pytest.mark.usefixtures("quickly")
+@everywhere
 def test_the_note_in_the_metadata_of_a_collection(standin: QdrantStandIn, client: QdrantClient, model_folder: Path) -> None:
     with opened(standin, model_folder) as searcher:
         searcher.ingest([Document(id="a", text="x")])

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from held import contents, ingest
 from standin import Fault, QdrantStandIn
+from upstream import everywhere
 
 from search.documents import Document
 from search.embedding.dense import FastEmbedEmbedder
@@ -131,6 +132,7 @@ def test_a_server_is_waited_for_as_long_as_it_asks_within_bounds(standin: Qdrant
 
 
 @pytest.mark.parametrize("seed", range(3))
+@everywhere
 def test_an_ingestion_over_a_faulty_server_loses_nothing_and_writes_nothing_twice(
     seed: int, standin: QdrantStandIn, quick_embedder: FastEmbedEmbedder, open_patient: Open
 ) -> None:

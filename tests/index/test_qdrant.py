@@ -14,6 +14,7 @@ import qdrant_client.http.exceptions as http_exceptions
 import trustme
 from qdrant_client.common import client_exceptions
 from standin import Fault, QdrantStandIn
+from upstream import everywhere
 
 from search.documents import Document
 from search.errors import (
@@ -208,6 +209,7 @@ def test_payload_indexes_are_asked_for_where_they_are_missing(standin: QdrantSta
     assert standin.indexed["documents.v1"] == made  # one that nobody asks for any more stays
 
 
+@everywhere
 def test_two_creators_at_once(standin: QdrantStandIn) -> None:
     index = opened(standin.url)
     made = {"vectors": {"size": 4, "distance": "Cosine"}, "metadata": {"fingerprint": "model@1"}}
@@ -236,6 +238,7 @@ def test_authority_that_is_no_file(tmp_path: Path) -> None:
         connect("https://127.0.0.1:6333", ca_file=tmp_path / "empty.pem")
 
 
+@everywhere
 def test_a_collection_of_somebody_else(standin: QdrantStandIn) -> None:
     index = opened(standin.url)
     standin.answer("PUT", "/collections/documents", {"vectors": {"size": 4, "distance": "Cosine"}})
@@ -245,6 +248,7 @@ def test_a_collection_of_somebody_else(standin: QdrantStandIn) -> None:
 
 
 @pytest.mark.parametrize("garbage", [5, "text", ["list"], None])
+@everywhere
 def test_metadata_that_somebody_else_wrote(garbage: object, standin: QdrantStandIn) -> None:
     """Anybody may write into it; what is not as this package writes it counts as not written."""
     index, collections = opened(standin.url), QdrantCollections(connect(standin.url), standin.url)

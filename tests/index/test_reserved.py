@@ -11,6 +11,7 @@ from qdrant_client import QdrantClient, models
 from serving import serving
 from standin import QdrantStandIn
 from theirs import FACTS, fill, on
+from upstream import SERVERS, Serve, everywhere
 
 from search.cli.doctor import examine
 from search.documents import Document, SparseVector
@@ -36,11 +37,11 @@ def point(number: int, **payload: Any) -> Point:
     return Point(f"8c0d6a8e-5a39-5f0c-9a5e-{number:012}", vector / np.linalg.norm(vector), payload, WORDS)
 
 
-@pytest.fixture(params=["memory", "standin"])
-def pair(request: pytest.FixtureRequest, standin: QdrantStandIn) -> Iterator[tuple[QdrantIndex, QdrantIndex]]:
+@pytest.fixture(params=["memory", *SERVERS])
+def pair(request: pytest.FixtureRequest, serve: Serve) -> Iterator[tuple[QdrantIndex, QdrantIndex]]:
     """Two who write to one collection, which holds two points and the claim of one who was there before."""
-    url = ":memory:" if request.param == "memory" else standin.url
-    client = in_memory() if request.param == "memory" else connect(standin.url)
+    url = ":memory:" if request.param == "memory" else (standin := serve(request.param)).url
+    client = in_memory() if request.param == "memory" else connect(url, urls=standin.urls[1:])
     both = QdrantIndex(client, "documents", url, owned=False), QdrantIndex(client, "documents", url, owned=False)
     for one in both:
         one.ensure(SPEC, create=True)
@@ -184,7 +185,7 @@ TEXTS = [Document(id=f"{one}.md", text=f"{one} is a metal.", metadata={"of": one
 @pytest.fixture
 def settings(standin: QdrantStandIn, model_folder: Path, tmp_path: Path) -> Settings:
     return Settings(
-        index={"engine": "qdrant", "url": standin.url},
+        index=standin.index,
         embedder={"model": str(model_folder / "embedder-mean")},
         reranker={"kind": "none"},
         data_dir=tmp_path / "data",
@@ -204,6 +205,7 @@ def stored(client: QdrantClient, name: str) -> list[str]:
     return [*(one for one in ids if one != RESERVED), *(one for one in ids if one == RESERVED)]
 
 
+@everywhere
 def test_whoever_reads_a_collection_sees_its_passages_only(filled: Searcher, client: QdrantClient, settings: Settings) -> None:
     assert len(stored(client, "documents")) == 4
     assert filled.count() == 3
@@ -224,6 +226,7 @@ def test_whoever_reads_a_collection_sees_its_passages_only(filled: Searcher, cli
     assert (report.unchanged, report.removed, report.damaged, report.foreign) == (3, 0, 0, 0)
 
 
+@everywhere
 def test_nor_do_those_who_ask_the_service(filled: Searcher, settings: Settings) -> None:
     filled.close()
     with serving(settings) as served:
@@ -232,6 +235,7 @@ def test_nor_do_those_who_ask_the_service(filled: Searcher, settings: Settings) 
         assert served.http.get("/v1/collections/documents").json()["passages"] == 3
 
 
+@everywhere
 def test_it_is_not_copied(filled: Searcher, client: QdrantClient) -> None:
     before = stored(client, "documents.v1")
     assert before[-1] == RESERVED
@@ -246,6 +250,7 @@ def test_it_is_not_copied(filled: Searcher, client: QdrantClient) -> None:
     assert filled.count() == 3
 
 
+@everywhere
 def test_it_is_not_pushed_nor_does_it_make_a_collection_seem_filled(
     settings: Settings, standin: QdrantStandIn, client: QdrantClient, tmp_path: Path
 ) -> None:

@@ -14,6 +14,7 @@ from commands import as_json, error, search
 from qdrant_client import QdrantClient, models
 from standin import QdrantStandIn
 from theirs import FACTS, LAYOUTS, Payload, fill, on
+from upstream import everywhere
 
 from search import Settings, open_search
 from search.documents import Document
@@ -54,6 +55,7 @@ def put(client: QdrantClient, embedder: FastEmbedEmbedder, payloads: list[Payloa
 
 
 @pytest.mark.parametrize("kind", LAYOUTS)
+@everywhere
 def test_collections_of_every_kind_are_adopted(
     kind: str,
     client: QdrantClient,
@@ -111,6 +113,7 @@ def text_of(payload: Payload) -> str:
     return str(payload)
 
 
+@everywhere
 def test_what_was_adopted_is_ingested_into_synced_and_updated(
     client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
 ) -> None:
@@ -145,6 +148,7 @@ PARTS = [
 ]
 
 
+@everywhere
 def test_points_of_a_document_are_its_passages_in_reading_order(
     client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
 ) -> None:
@@ -176,6 +180,7 @@ def test_points_of_a_document_are_its_passages_in_reading_order(
 
 
 @pytest.mark.parametrize("places", [None, [0, 1, 1, 2]], ids=["none", "twice the same"])
+@everywhere
 def test_without_an_order_each_point_is_a_document(
     places: list[int] | None, client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
 ) -> None:
@@ -195,6 +200,7 @@ def test_without_an_order_each_point_is_a_document(
         assert searcher.get("tea.md").text == FACTS["tea"][0]
 
 
+@everywhere
 def test_the_settings_may_name_the_order(
     client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
 ) -> None:
@@ -207,6 +213,7 @@ def test_the_settings_may_name_the_order(
         assert searcher.adopt("theirs").apart == 4
 
 
+@everywhere
 def test_what_is_no_passage_is_counted_and_named(
     client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
 ) -> None:
@@ -256,6 +263,7 @@ with open_search(Settings()) as searcher:
 """
 
 
+@everywhere
 def test_killed_anywhere_and_run_again_equals_one_clean_run(
     client: QdrantClient, standin: QdrantStandIn, quick_embedder: FastEmbedEmbedder, model_folder: Path, tmp_path: Path
 ) -> None:
@@ -266,7 +274,7 @@ def test_killed_anywhere_and_run_again_equals_one_clean_run(
     ]
     put(client, quick_embedder, payloads)
     model = str(model_folder / "embedder-mean")
-    place = {"SEARCH_INDEX__ENGINE": "qdrant", "SEARCH_INDEX__URL": standin.url, "SEARCH_EMBEDDER__MODEL": model}
+    place = {**standin.environment, "SEARCH_EMBEDDER__MODEL": model}
 
     def run(name: str, last: int = 0) -> tuple[int, str, str]:
         environment = {**os.environ, **place, "SEARCH_COLLECTION": name, "SEARCH_THREADS": "1", "SEARCH_DATA_DIR": str(tmp_path)}
@@ -286,11 +294,12 @@ def test_killed_anywhere_and_run_again_equals_one_clean_run(
         assert one.count() == len(payloads)
 
 
+@everywhere
 def test_a_dry_run_writes_nothing(
     client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
 ) -> None:
     fill(client, bundled_embedder)
-    where: dict[str, Any] = {"SEARCH_INDEX__ENGINE": "qdrant", "SEARCH_INDEX__URL": standin.url, "SEARCH_DATA_DIR": str(tmp_path)}
+    where: dict[str, Any] = {**standin.environment, "SEARCH_DATA_DIR": str(tmp_path)}
     told = search("adopt", "theirs", "--as", "ours", "--dry-run", **where).stdout
     assert "theirs: 10 points; text in page_content, document in metadata.source" in told
     assert "10 added, 0 changed, 0 unchanged, 0 rejected: so it would be, and nothing was written" in told
@@ -304,6 +313,7 @@ def test_a_dry_run_writes_nothing(
     assert (asked["hits"][0]["document_id"], asked["retrieval"]) == ("gold.md", "hybrid")
 
 
+@everywhere
 def test_what_cannot_be_adopted_is_told_and_leaves_nothing(
     client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, model_folder: Path, tmp_path: Path
 ) -> None:
@@ -343,6 +353,7 @@ def test_the_new_one_is_spread_like_theirs(bundled_embedder: FastEmbedEmbedder, 
                 assert (details["shards"], details["replicas"], details["write_consistency"]) == expected
 
 
+@everywhere
 def test_documents_of_many_points(
     client: QdrantClient,
     standin: QdrantStandIn,
@@ -367,6 +378,7 @@ def test_documents_of_many_points(
         assert searcher.adopt("theirs").ingest.unchanged == 11
 
 
+@everywhere
 def test_a_vector_is_of_what_the_other_program_embedded(
     client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
 ) -> None:
@@ -395,6 +407,7 @@ def test_passages_as_one_text() -> None:
     assert shared([{"a": 1, "b": [1]}, {"a": True, "b": [1], "c": 2}]) == {"b": [1]}
 
 
+@everywhere
 def test_of_a_collection_that_customers_share_each_has_its_own(
     client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
 ) -> None:
@@ -432,6 +445,7 @@ def test_of_a_collection_that_customers_share_each_has_its_own(
         assert bolt.count() == 11
 
 
+@everywhere
 def test_a_passage_of_several_customers_is_rejected_and_the_rest_comes(
     client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
 ) -> None:

@@ -16,7 +16,7 @@ import apart
 import numpy as np
 import pytest
 from held import contents
-from standin import QdrantStandIn
+from upstream import SERVERS, Serve
 
 from search.embedding.dense import FastEmbedEmbedder
 from search.errors import IndexFull
@@ -46,18 +46,16 @@ with open_search(Settings(chunking={"tokens": 30, "overlap": 0})) as searcher:
 DOCUMENTS = 150
 
 
-@pytest.fixture(params=["edge", "standin"])
-def place(request: pytest.FixtureRequest, tmp_path: Path, model_folder: Path) -> Iterator[Callable[[str], dict[str, str]]]:
+@pytest.fixture(params=["edge", *SERVERS])
+def place(request: pytest.FixtureRequest, serve: Serve, tmp_path: Path, model_folder: Path) -> Callable[[str], dict[str, str]]:
     """The settings that put a collection of some name into one engine, for a process of its own."""
     shared = {**os.environ, "SEARCH_EMBEDDER__MODEL": str(model_folder / "embedder-mean"), "SEARCH_THREADS": "1"}
-    with QdrantStandIn() as server:
+    server = {} if request.param == "edge" else serve(request.param).environment
 
-        def settings(name: str) -> dict[str, str]:
-            if request.param == "edge":
-                return {**shared, "SEARCH_DATA_DIR": str(tmp_path / name)}
-            return {**shared, "SEARCH_INDEX__ENGINE": "qdrant", "SEARCH_INDEX__URL": server.url, "SEARCH_COLLECTION": name}
+    def settings(name: str) -> dict[str, str]:
+        return {**shared, **server, "SEARCH_COLLECTION": name} if server else {**shared, "SEARCH_DATA_DIR": str(tmp_path / name)}
 
-        yield settings
+    return settings
 
 
 def held(settings: dict[str, str], embedder: FastEmbedEmbedder) -> dict[str, list[tuple[int, str, object]]]:

@@ -11,6 +11,7 @@ import pytest
 from commands import as_json, search
 from serving import serving
 from standin import QdrantStandIn
+from upstream import SERVERS, Serve
 
 from search.documents import Document, Rejection
 from search.errors import ReindexRefused
@@ -87,19 +88,18 @@ FOREIGN: dict[str, Spoil] = {
 }
 
 
-@pytest.fixture(params=["edge", "edge process", "memory", "standin"])
-def searcher(request: pytest.FixtureRequest, tmp_path: Path, model_folder: Path) -> Iterator[Searcher]:
-    with QdrantStandIn() as server:
-        index = {
-            "edge": {"engine": "edge"},
-            "edge process": {"engine": "edge", "own_process": True},
-            "memory": {"engine": "memory"},
-            "standin": {"engine": "qdrant", "url": server.url},
-        }[request.param]
-        given = {"index": index, "embedder": {"model": str(model_folder / "embedder-mean")}, "reranker": {"kind": "none"}}
-        with open_search(Settings(data_dir=tmp_path / "data", chunking={"tokens": 16, "overlap": 0}, **given)) as opened:
-            opened.ingest(TEXTS)
-            yield opened
+@pytest.fixture(params=["edge", "edge process", "memory", *SERVERS])
+def searcher(request: pytest.FixtureRequest, serve: Serve, tmp_path: Path, model_folder: Path) -> Iterator[Searcher]:
+    engines = {
+        "edge": {"engine": "edge"},
+        "edge process": {"engine": "edge", "own_process": True},
+        "memory": {"engine": "memory"},
+    }
+    index = engines.get(request.param) or serve(request.param).index
+    given = {"index": index, "embedder": {"model": str(model_folder / "embedder-mean")}, "reranker": {"kind": "none"}}
+    with open_search(Settings(data_dir=tmp_path / "data", chunking={"tokens": 16, "overlap": 0}, **given)) as opened:
+        opened.ingest(TEXTS)
+        yield opened
 
 
 def held(searcher: Searcher) -> dict[str, Document]:

@@ -20,6 +20,7 @@ import pytest
 from filelock import FileLock
 from held import LONG, contents, ingest
 from standin import Fault, QdrantStandIn
+from upstream import everywhere
 
 from search.documents import Document, Rejection
 from search.embedding.dense import FastEmbedEmbedder
@@ -136,6 +137,7 @@ def test_documents_are_read_as_they_are_needed(local_index: VectorIndex, quick_e
 
 @pytest.mark.usefixtures("brief_lease")
 @pytest.mark.parametrize("fault", [Fault(500), Fault(429), Fault(delay_s=0.8)], ids=["error", "busy", "slow"])
+@everywhere
 def test_a_server_that_fails_midway_loses_nothing(fault: Fault, standin: QdrantStandIn, quick_embedder: FastEmbedEmbedder) -> None:
     documents = [Document(id=str(i), text=f"Text {i}. " + LONG[: i * 20]) for i in range(40)]
     clean = QdrantIndex(connect(standin.url), "clean", standin.url)

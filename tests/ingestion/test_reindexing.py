@@ -5,7 +5,7 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import apart
 import pytest
 from held import contents
 from standin import Fault, QdrantStandIn
+from upstream import SERVERS, Serve, everywhere
 
 from search.documents import Document
 from search.errors import (
@@ -38,17 +39,22 @@ COUNT = 14  # documents, if a test needs no more
 TEXT = "# Cats\n\nCats sleep. They purr.\n\n## Food\n\n```\nmice = 3\n```\n\nCats eat mice.\n"
 
 
-@pytest.fixture(params=["edge", "standin"])
-def settings(request: pytest.FixtureRequest, tmp_path: Path, model_folder: Path) -> Iterator[Callable[..., Settings]]:
-    """Settings for one engine, with a tiny embedder; the other one is embedder-cls."""
-    with QdrantStandIn() as server:
+@pytest.fixture(params=["edge", *SERVERS])
+def place(request: pytest.FixtureRequest, tmp_path: Path, serve: Serve) -> dict[str, str]:
+    """One engine, as variables name it."""
+    return {"SEARCH_DATA_DIR": str(tmp_path / "data"), **({} if request.param == "edge" else serve(request.param).environment)}
 
-        def make(embedder: str = "embedder-mean", **changes: Any) -> Settings:
-            index = {"engine": "edge"} if request.param == "edge" else {"engine": "qdrant", "url": server.url}
-            given = {"data_dir": tmp_path / "data", "index": index, "reranker": {"kind": "none"}, **changes}
-            return Settings(embedder={"model": str(model_folder / embedder)}, **given)
 
-        yield make
+@pytest.fixture
+def settings(place: dict[str, str], model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Settings]:
+    """Settings for it, with a tiny embedder; the other one is embedder-cls."""
+    for name, value in place.items():
+        monkeypatch.setenv(name, value)
+
+    def make(embedder: str = "embedder-mean", **changes: Any) -> Settings:
+        return Settings(embedder={"model": str(model_folder / embedder)}, **{"reranker": {"kind": "none"}, **changes})
+
+    return make
 
 
 def filled(searcher: Searcher, count: int = COUNT) -> dict[str, Document]:
@@ -287,54 +293,54 @@ def test_searches_go_on_meanwhile(settings: Callable[..., Settings]) -> None:
     assert embedders[-1] == "embedder-cls"
 
 
-def test_another_process_follows_the_name(model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@everywhere
+def test_another_process_follows_the_name(standin: QdrantStandIn, model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One with the same embedder goes over to the new collection; one with the old embedder stays with the old collection."""
     monkeypatch.setattr("search.index.server.index._FOLLOWED_EVERY_S", 0.0)
-    with QdrantStandIn() as server:
 
-        def opened(embedder: str, **changes: Any) -> Searcher:
-            given = {"index": {"engine": "qdrant", "url": server.url}, "reranker": {"kind": "none"}, **changes}
-            return open_search(Settings(embedder={"model": str(model_folder / embedder)}, **given))
+    def opened(embedder: str) -> Searcher:
+        model = {"model": str(model_folder / embedder)}
+        return open_search(Settings(embedder=model, index=standin.index, reranker={"kind": "none"}))
 
-        with opened("embedder-mean") as first, opened("embedder-mean") as other:
-            filled(first)
-            assert other.search("Cats", limit=30, depth=30).hits
-            count = other.index.count()
-            first.reindex(replace_chunking(first.settings), min_overlap=0)
-            other.search("Cats")
-            assert other.index.count() > count
-            first.reindex(
-                Settings(**{**dict(first.settings), "embedder": {"model": str(model_folder / "embedder-cls")}}), min_overlap=0
-            )
-            assert len(other.search("Cats", limit=10).hits) == 10  # from the old collection, which is still there
-            assert first.search("Cats").embedder == "embedder-cls"
+    with opened("embedder-mean") as first, opened("embedder-mean") as other:
+        filled(first)
+        assert other.search("Cats", limit=30, depth=30).hits
+        count = other.index.count()
+        first.reindex(replace_chunking(first.settings), min_overlap=0)
+        other.search("Cats")
+        assert other.index.count() > count
+        first.reindex(
+            Settings(**{**dict(first.settings), "embedder": {"model": str(model_folder / "embedder-cls")}}), min_overlap=0
+        )
+        assert len(other.search("Cats", limit=10).hits) == 10  # from the old collection, which is still there
+        assert first.search("Cats").embedder == "embedder-cls"
 
 
 def replace_chunking(settings: Settings) -> Settings:
     return Settings(**{**dict(settings), "chunking": {"tokens": 20, "overlap": 0}})
 
 
+@everywhere
 @pytest.mark.usefixtures("brief_lease", "brief_pauses")
-def test_a_server_that_fails_meanwhile_loses_nothing(model_folder: Path) -> None:
-    with QdrantStandIn() as server:
-        given = {"index": {"engine": "qdrant", "url": server.url}, "reranker": {"kind": "none"}}
-        old, new = (Settings(embedder={"model": str(model_folder / name)}, **given) for name in ("embedder-mean", "embedder-cls"))
-        draw = random.Random(3)  # noqa: S311  # no secret
-        with open_search(old) as searcher:
-            expected = filled(searcher)
-            assert searcher.search("Cats").hits
-            for _ in range(3):
-                server.faults += [Fault()] * 12 + [Fault(503) if draw.random() < 0.4 else Fault() for _ in range(20)]
-                try:
-                    report = searcher.reindex(new, min_overlap=0)
-                    break
-                except Exception:  # where it is tried once only: opening, switching
-                    server.faults.clear()
-            else:
+def test_a_server_that_fails_meanwhile_loses_nothing(standin: QdrantStandIn, model_folder: Path) -> None:
+    given = {"index": standin.index, "reranker": {"kind": "none"}}
+    old, new = (Settings(embedder={"model": str(model_folder / name)}, **given) for name in ("embedder-mean", "embedder-cls"))
+    draw = random.Random(3)  # noqa: S311  # no secret
+    with open_search(old) as searcher:
+        expected = filled(searcher)
+        assert searcher.search("Cats").hits
+        for _ in range(3):
+            standin.faults += [Fault()] * 12 + [Fault(503) if draw.random() < 0.4 else Fault() for _ in range(20)]
+            try:
                 report = searcher.reindex(new, min_overlap=0)
-            server.faults.clear()
-            assert report.switched
-            assert held(searcher) == expected
+                break
+            except Exception:  # where it is tried once only: opening, switching
+                standin.faults.clear()
+        else:
+            report = searcher.reindex(new, min_overlap=0)
+        standin.faults.clear()
+        assert report.switched
+        assert held(searcher) == expected
 
 
 RUN = """
@@ -351,17 +357,14 @@ with open_search(Settings(reranker={"kind": "none"}, chunking={"tokens": 24, "ov
 
 def test_killed_anywhere_and_run_again_equals_one_clean_run(
     settings: Callable[..., Settings],
+    place: dict[str, str],
     model_folder: Path,
-    tmp_path: Path,
     in_full: bool,  # noqa: FBT001  # a fixture
 ) -> None:
     draw = random.Random(8)  # noqa: S311  # no secret
     with open_search(settings()) as searcher:
         given = filled(searcher, 80)
-        server = getattr(searcher.settings.index, "url", "")
-    environment = {**os.environ, "SEARCH_DATA_DIR": str(tmp_path / "data"), "SEARCH_THREADS": "1"}
-    if server:
-        environment |= {"SEARCH_INDEX__ENGINE": "qdrant", "SEARCH_INDEX__URL": server}
+    environment = {**os.environ, **place, "SEARCH_THREADS": "1"}
     took = 0.5  # seconds that a whole run takes
     for turn in range(25 if in_full else 3):
         embedder = ("embedder-cls", "embedder-mean")[turn % 2]
@@ -465,23 +468,24 @@ def replace_collection(settings: Settings, name: str) -> Settings:
 
 
 def test_a_server_writes_snapshots_itself(standin: QdrantStandIn, model_folder: Path) -> None:
-    given = {"index": {"engine": "qdrant", "url": standin.url}, "reranker": {"kind": "none"}}
+    given = {"index": standin.index, "reranker": {"kind": "none"}}
     with open_search(Settings(embedder={"model": str(model_folder / "embedder-mean")}, **given)) as searcher:
         filled(searcher, 2)
         made = searcher.collections.snapshot("documents")
     assert made == f"{standin.url}/collections/documents.v1/snapshots/documents.v1-1.snapshot"
 
 
+@everywhere
 def test_a_collection_made_by_name_cannot_lead_elsewhere(standin: QdrantStandIn, model_folder: Path) -> None:
     """As it was before aliases came: it is served, and reindexing says what to do."""
-    given = {"index": {"engine": "qdrant", "url": standin.url}, "reranker": {"kind": "none"}}
+    given = {"index": standin.index, "reranker": {"kind": "none"}}
     settings = Settings(embedder={"model": str(model_folder / "embedder-mean")}, **given)
     with open_search(settings) as searcher:
         index = searcher.collections.open("documents", settings.storage)
         Ingestion(searcher.embedder, index, searcher_chunker(searcher), max_characters=1_000).run([Document(id="a", text="Text.")])
         assert searcher.search("text").hits[0].document_id == "a"
         with pytest.raises(IndexRejected, match=r"search collections alias NAME documents"):
-            searcher.reindex(check=False)
+            searcher.reindex(replace_chunking(settings), check=False)
 
 
 def test_a_half_replaced_document_comes_in_its_newest_whole_version(settings: Callable[..., Settings]) -> None:
@@ -496,9 +500,10 @@ def test_a_half_replaced_document_comes_in_its_newest_whole_version(settings: Ca
         assert found["1"].text == "Entirely different. " * 30
 
 
+@everywhere
 def test_a_name_that_another_embedder_took_over(standin: QdrantStandIn, model_folder: Path) -> None:
     """Whoever has the old embedder is told so, and never gets what its vectors mean to the new one."""
-    index = {"engine": "qdrant", "url": standin.url}
+    index = standin.index
 
     def with_model(name: str) -> Settings:
         return Settings(index=index, embedder={"model": str(model_folder / name)}, reranker={"kind": "none"})

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from held import LONG, contents
 from standin import QdrantStandIn
+from upstream import everywhere
 
 from search.documents import Document, Rejection
 from search.embedding.dense import FastEmbedEmbedder
@@ -198,6 +199,7 @@ def test_a_dry_run_says_what_would_change_and_writes_nothing(local_index: Vector
     assert contents(local_index) == before
 
 
+@everywhere
 def test_a_dry_run_makes_no_collection(quick_embedder: FastEmbedEmbedder, standin: QdrantStandIn) -> None:
     index = QdrantIndex(connect(standin.url), "documents", standin.url)
     assert ingest(index, quick_embedder, texts("a"), dry_run=True, sync=True).added == 1

@@ -17,6 +17,7 @@ from conftest import OpenIndex
 from judged import write
 from numpy.typing import NDArray
 from serving import serving
+from upstream import everywhere
 
 from search import Settings, open_search
 from search.client import Client
@@ -41,6 +42,8 @@ from search.query.service import SearchService
 from search.reranking.recipe import Recipe
 from search.searcher import Searcher
 from search.settings import LexicalSettings
+
+pytestmark = pytest.mark.one_shard
 
 WORDS = describe(LexicalSettings())
 SPEC = CollectionSpec(8, "model@1", WORDS)
@@ -508,13 +511,14 @@ def test_changed_and_updated_documents_have_their_new_words(settings: Settings, 
         assert [hit.document_id for hit in searcher.search("turbine", retrieval="lexical").hits] == ["a"]
 
 
+@everywhere
 def test_a_server_may_have_lost_its_words_meanwhile(standin: Any, model_folder: Path, tmp_path: Path) -> None:
     given = {"data_dir": tmp_path, "embedder": {"model": str(model_folder / "embedder-mean")}, "reranker": {"kind": "none"}}
-    given["index"] = {"engine": "qdrant", "url": standin.url}
+    given["index"] = standin.index
     with open_search(Settings(**given, lexical={"model": "none"})) as searcher:
         searcher.ingest([Document(id="a", text="A pump.")])
         with open_search(Settings(**given)) as other:
-            other.reindex()
+            other.reindex(queries=["pump"])  # into another collection, which there is something to compare with
             assert other.search("pump").retrieval == "hybrid"
             other.roll_back()
             assert other.search("pump").retrieval == "dense"

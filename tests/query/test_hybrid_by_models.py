@@ -19,6 +19,7 @@ from judged import write
 from numpy.typing import NDArray
 from serving import serving
 from tiny import HUB_SPLADE, into_hub_cache, tiny_splade
+from upstream import SERVERS, Serve
 
 from search import Settings, open_search
 from search.documents import Document, SparseVector
@@ -30,6 +31,8 @@ from search.index.contract import CollectionSpec, Point, Query
 from search.index.points import searchable_text
 from search.ingestion.embedding import with_words
 from search.searcher import Searcher
+
+pytestmark = pytest.mark.one_shard
 
 TEXTS = ["Cats sleep most of the day.", "The pump XJ-9000-C", "Dogs bark.", "", "A law on the sale of goods", "pump " * 200]
 DOCUMENTS = [Document(id=f"d{i}", text=f"{TEXTS[i % 3]} It is number {i} of many.") for i in range(12)]
@@ -145,12 +148,10 @@ def lexical_of(searcher: Searcher) -> str:
     return searcher.opened().spec.lexical
 
 
-@pytest.mark.parametrize("engine", ["edge", "edge process", "memory", "standin"])
-def test_a_collection_goes_over_to_a_model_and_back(
-    engine: str, given: dict[str, Any], splade: Path, request: pytest.FixtureRequest
-) -> None:
+@pytest.mark.parametrize("engine", ["edge", "edge process", "memory", *SERVERS])
+def test_a_collection_goes_over_to_a_model_and_back(engine: str, given: dict[str, Any], splade: Path, serve: Serve) -> None:
     index = {"edge": {}, "edge process": {"own_process": True}, "memory": {"engine": "memory"}}.get(engine)
-    index = {"engine": "qdrant", "url": request.getfixturevalue("standin").url} if index is None else index
+    index = serve(engine).index if index is None else index
     by_model, by_bm25 = Settings(**given, index=index), Settings(**given | {"lexical": {}}, index=index)
     with open_search(by_bm25) as searcher:
         searcher.ingest(DOCUMENTS)

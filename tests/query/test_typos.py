@@ -24,6 +24,8 @@ from search.query.service import SearchService
 from search.query.typos import Speller
 from search.settings import LexicalSettings
 
+pytestmark = pytest.mark.one_shard
+
 WORDS = describe(LexicalSettings())
 FILMS = {
     "chihiro": "Spirited Away was directed by Hayao Miyazaki.",

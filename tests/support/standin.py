@@ -73,7 +73,7 @@ class QdrantStandIn:
         self._client = QdrantClient(":memory:")
         self._lock = threading.Lock()
         self.closed = False
-        self._asked = threading.local()  # whose `node` is the one that a thread answers for
+        self._asked = threading.local()  # the request that a thread answers, and the node that it is sent to
         self._servers = [_Server(("127.0.0.1", 0), _handler(self, node)) for node in range(nodes)]
         if tls:
             for server in self._servers:
@@ -96,6 +96,35 @@ class QdrantStandIn:
             thread.join()
             server.server_close()
         self._client.close()
+
+    @property
+    def index(self) -> dict[str, Any]:
+        """Settings of an index that is here."""
+        return {"engine": "qdrant", "url": self.url, **({"urls": self.urls[1:]} if self.nodes > 1 else {})}
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The same as variables."""
+        given = self.index.items()
+        return {f"SEARCH_INDEX__{name.upper()}": one if isinstance(one, str) else json.dumps(one) for name, one in given}
+
+    @property
+    def query(self) -> dict[str, list[str]]:
+        """What stands behind the path of the request that this thread answers."""
+        return getattr(self._asked, "query", {})
+
+    @query.setter
+    def query(self, query: dict[str, list[str]]) -> None:
+        self._asked.query = query
+
+    @property
+    def content_type(self) -> str:
+        """Of the body of that request."""
+        return getattr(self._asked, "content_type", "application/json")
+
+    @content_type.setter
+    def content_type(self, kind: str) -> None:
+        self._asked.content_type = kind
 
     @property
     def node(self) -> int:
@@ -129,15 +158,9 @@ class QdrantStandIn:
                 case [_, "collections", name, *_] if not self._client.collection_exists(name):
                     return 404, f"Collection `{name}` doesn't exist!"
                 case ["GET", "collections", name]:
-                    told = _plain(self._client.get_collection(name))
-                    told["config"]["params"] |= self._spread.get(self._own_name(name), {})
-                    told["config"]["quantization_config"] = self._quantized.get(self._own_name(name))
-                    kinds = self.indexed.get(self._own_name(name), {})
-                    told |= self.ailing
-                    if self.strict:
-                        told["config"]["strict_mode_config"] = {"enabled": True, **self.strict}
-                    told["payload_schema"] = {field: _schema(kind) for field, kind in kinds.items()}
-                    return 200, told
+                    return 200, self._told(name)
+                case [_, "collections", name, "vectors", vector]:
+                    return self._named_vector(method, name, vector, body)
                 case ["GET", "cluster"]:
                     return 200, self._status()
                 case ["GET", "collections", name, "optimizations"]:
@@ -157,18 +180,19 @@ class QdrantStandIn:
                 case ["PUT", "collections", name, "index"]:
                     self.indexed.setdefault(self._own_name(name), {})[body["field_name"]] = body["field_schema"]
                     return 200, {"operation_id": 0, "status": "completed"}
-                case ["POST", "collections", name, "points", *_] | ["PUT", "collections", name, "points"] if (
-                    refusal := self._refusal(path, body, self.indexed.get(self._own_name(name), {}))
+                case ["POST" | "PUT", "collections", name, "points", *_] if refusal := self._refusal(
+                    path, body, self.indexed.get(self._own_name(name), {})
                 ):
                     return 400, f"Bad request: {refusal}"
                 case ["PUT", "collections", name, "points"]:
                     if self.refused and any(self.refused in point["payload"].get("text", "") for point in body["points"]):
                         return 400, f"a limit forbids {self.refused}"
                     points = [models.PointStruct.model_validate(point) for point in body["points"]]
-                    condition = models.Filter.model_validate(body["update_filter"]) if body.get("update_filter") else None
-                    return 200, _plain(
-                        self._client.upsert(name, points, update_filter=condition, update_mode=body.get("update_mode"))
-                    )
+                    condition, mode = _filter(body, "update_filter"), body.get("update_mode")
+                    return 200, _plain(self._client.upsert(name, points, update_filter=condition, update_mode=mode))
+                case ["PUT", "collections", name, "points", "vectors"]:
+                    vectors = [models.PointVectors.model_validate(one) for one in body["points"]]
+                    return 200, _plain(self._client.update_vectors(name, vectors, update_filter=_filter(body, "update_filter")))
                 case ["POST", "collections", name, "points"]:
                     found = self._client.retrieve(name, body["ids"], body.get("with_payload", True), body.get("with_vector", False))
                     return 200, [_plain(record) for record in found]
@@ -194,6 +218,26 @@ class QdrantStandIn:
                 case _:
                     return 404, f"the stand-in has no {method} {path}"
 
+    def _told(self, name: str) -> dict[str, Any]:
+        """What a collection tells of itself."""
+        told: dict[str, Any] = _plain(self._client.get_collection(name))
+        own = self._own_name(name)
+        told["config"]["params"] |= self._spread.get(own, {})
+        told["config"]["quantization_config"] = self._quantized.get(own)
+        told |= self.ailing
+        if self.strict:
+            told["config"]["strict_mode_config"] = {"enabled": True, **self.strict}
+        told["payload_schema"] = {field: _schema(kind) for field, kind in self.indexed.get(own, {}).items()}
+        return told
+
+    def _named_vector(self, method: str, name: str, vector: str, body: dict[str, Any]) -> tuple[int, Any]:
+        """A vector that a collection is given, or that is taken from all of its points."""
+        if tuple(map(int, self.version.split(".")[:2])) < (1, 18):
+            return 404, ""
+        if method == "DELETE":
+            return 200, _plain(self._client.delete_vector_name(name, vector))
+        return 200, _plain(self._client.create_vector_name(name, vector, models.SparseVectorNameConfig.model_validate(body)))
+
     def _refusal(self, path: str, body: dict[str, Any], indexed: dict[str, Any]) -> str:
         """Why strict mode refuses a request, in the server's words; empty if it does not."""
         strict, searches = self.strict, body.get("searches", [])
@@ -201,7 +245,7 @@ class QdrantStandIn:
         sizes = [
             ("limit", "max_query_limit", max([0, body.get("limit") or 0, *(one["limit"] for one in searches)])),
             ("search batch size", "search_max_batchsize", len(searches)),
-            ("upsert limit", "upsert_max_batchsize", len(body.get("points", []) if "/points/" not in path else [])),
+            ("upsert limit", "upsert_max_batchsize", len(body.get("points", []) if path.endswith(("/points", "/vectors")) else [])),
             ("oversampling", "search_max_oversampling", max([0, *map(_oversampling, searches)])),
         ]
         for name, setting, size in sizes:
@@ -413,6 +457,7 @@ def _handler(standin: QdrantStandIn, node: int) -> type[BaseHTTPRequestHandler]:
             if standin.leaderless and query.get("consistency") == ["majority"]:
                 return 500, "Service internal error: The replica set for shard 0 on peer 1000 does not have enough active replicas"
             standin.queries.append((f"{self.command} {path}", query))
+            standin.query, standin.content_type = query, self.headers.get("Content-Type", "application/json")
             if "/shards/" in path:
                 return standin.shard_file(self.command, path, query, body)
             try:
@@ -446,8 +491,8 @@ def _schema(kind: Any) -> dict[str, Any]:
     return {"points": 0, **({"data_type": kind["type"], "params": kind} if isinstance(kind, dict) else {"data_type": kind})}
 
 
-def _filter(body: dict[str, Any]) -> models.Filter | None:
-    return models.Filter.model_validate(body["filter"]) if body.get("filter") else None
+def _filter(body: dict[str, Any], name: str = "filter") -> models.Filter | None:
+    return models.Filter.model_validate(body[name]) if body.get(name) else None
 
 
 def _oversampling(search: dict[str, Any]) -> float:
@@ -488,3 +533,9 @@ def _ids(filter: dict[str, Any]) -> list[list[Any]]:
 
 def _plain(value: Any) -> Any:
     return value.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+if __name__ == "__main__":
+    with QdrantStandIn(nodes=int(sys.argv[1]) if sys.argv[1:] else 1) as alone:
+        print(",".join(alone.urls), flush=True)
+        sys.stdin.read()

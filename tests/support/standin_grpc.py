@@ -82,12 +82,15 @@ class _Points(PointsServicer):
 
     def _reads(self, request: Any) -> None:
         asked = GrpcToRest.convert_read_consistency(request.read_consistency) if request.HasField("read_consistency") else None
-        self._port.consistency.append(asked.value if isinstance(asked, models.ReadConsistencyType) else asked)
+        consistency = asked.value if isinstance(asked, models.ReadConsistencyType) else asked
+        self._port.consistency.append(consistency)
+        self._standin.query = {} if consistency is None else {"consistency": [str(consistency)]}
 
-    def _writes(self, request: Any) -> dict[str, Any]:
+    def _writes(self, request: Any) -> None:
         asked = GrpcToRest.convert_write_ordering(request.ordering) if request.HasField("ordering") else None
-        self._port.ordering.append(asked.value if asked else None)
-        return {}
+        ordering = asked.value if asked else None
+        self._port.ordering.append(ordering)
+        self._standin.query = {"wait": [str(request.wait).lower()], **({"ordering": [ordering]} if ordering else {})}
 
     def Upsert(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         self._writes(request)
@@ -97,6 +100,13 @@ class _Points(PointsServicer):
         if request.HasField("update_mode"):
             body["update_mode"] = GrpcToRest.convert_update_mode(request.update_mode).value
         self._answer(context, "PUT", f"/collections/{request.collection_name}/points", body)
+        return _completed()
+
+    def UpdateVectors(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        self._writes(request)
+        points = [_plain(GrpcToRest.convert_point_vectors(one)) for one in request.points]
+        body = {"points": points, "update_filter": _filter(request, "update_filter")}
+        self._answer(context, "PUT", f"/collections/{request.collection_name}/points/vectors", body)
         return _completed()
 
     def Delete(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802

@@ -82,4 +82,4 @@ def fill(
 
 
 def on(standin: QdrantStandIn, tmp_path: Path, **more: Any) -> Settings:
-    return Settings(data_dir=tmp_path, index={"engine": "qdrant", "url": standin.url}, collection="theirs", **more)
+    return Settings(data_dir=tmp_path, index=standin.index, collection="theirs", **more)
