@@ -180,6 +180,7 @@ def reindex(
     """Bring a collection to the embedder, chunking, words and storage of the settings, while it is searched. Safe to run again.
 
     A new collection is filled beside the live one, compared with it, and then the name is led to it in one step. The old one stays.
+    Where nothing but words is missing, a server (Qdrant 1.19 or newer) adds them to the live one, unless there is something to ask.
     """
     settings = load_settings(data_dir, collection)
     with open_search(settings) as searcher:
@@ -210,6 +211,9 @@ def reindex(
     if as_json:
         print_json(done.to_dict())
     else:
+        if done.worded is not None:
+            show(f"{done.live}: {done.worded:,} passages were given words where they are; nothing was copied, or embedded again")
+            return
         show(f"{done.new}: {done.ingest.chunks:,} passages embedded, {done.ingest.unchanged:,} documents were there already")
         if done.check:
             ndcg = f", nDCG@10 {done.check.live_ndcg:.3f} → {done.check.new_ndcg:.3f}" if done.check.new_ndcg is not None else ""

@@ -133,6 +133,9 @@ def to_vector(value: Any) -> Vector | None:
 Attempt = Callable[[Callable[[], Any]], Any]
 
 
+EmbedWords = Callable[[Sequence[Payload]], Sequence[SparseVector | None]]  # of passages; None for one without a word
+
+
 def once(ask: Callable[[], Any]) -> Any:
     """Ask, and take the answer or the failure as it comes."""
     return ask()
@@ -194,6 +197,23 @@ class VectorIndex(Protocol):
     def count(self, filter: PlainFilter | None = None) -> int:
         """How many points pass the filter."""
 
+    def can_add_words(self) -> bool:
+        """Whether a collection without words can be given some where it is, and needs nothing else by the settings."""
+
+    def add_words(
+        self, lexical: str, embed: EmbedWords, attempt: Attempt = once, on_added: Callable[[int], None] = lambda _: None
+    ) -> int:
+        """Give every passage its words, where that can be done; how many were given some. Within a claim. Killed, it goes on.
+
+        Searches and writers see them when all passages have theirs.
+
+        Args:
+            lexical: describes them.
+            embed: makes them of payloads.
+            attempt: carries out each request.
+            on_added: called now and then with the number so far.
+        """
+
     def optimize(self) -> None:
         """Build the search graph now. Until then (Edge) or meanwhile (server) search is exact and slower."""
 
@@ -202,6 +222,25 @@ class VectorIndex(Protocol):
 
     def close(self) -> None:
         """Write everything down and let go of it. Closing twice is no error."""
+
+
+class WordsAsMade:
+    """For what gives no collection words that it was not made with."""
+
+    def can_add_words(self) -> bool:
+        """Never."""
+        return False
+
+    def add_words(
+        self, lexical: str, embed: EmbedWords, attempt: Attempt = once, on_added: Callable[[int], None] = lambda _: None
+    ) -> int:
+        """Refuse it.
+
+        Raises:
+            IndexRejected: always.
+        """
+        del lexical, embed, attempt, on_added
+        raise IndexRejected("this collection gets no words where it is; `search reindex` copies it into one that has them")
 
 
 def check_spec(collection: str, stored: CollectionSpec, wanted: CollectionSpec) -> None:

@@ -9,7 +9,7 @@ from itertools import dropwhile
 from typing import Any, TypeVar
 
 from search.errors import IndexFailure, IndexOverloaded
-from search.index.contract import Attempt, CollectionSpec, Matches, PlainFilter, Point, Query, Record, VectorIndex
+from search.index.contract import Attempt, CollectionSpec, EmbedWords, Matches, PlainFilter, Point, Query, Record, VectorIndex
 
 Answer = TypeVar("Answer")
 OnWait = Callable[[IndexFailure, float], None]
@@ -108,6 +108,20 @@ class PatientIndex:
     def count(self, filter: PlainFilter | None = None) -> int:
         """How many points pass the filter."""
         return self._patiently(lambda: self._index.count(filter))
+
+    def can_add_words(self) -> bool:
+        """Whether a collection without words can be given some where it is."""
+        return self._patiently(self._index.can_add_words)
+
+    def add_words(
+        self,
+        lexical: str,
+        embed: EmbedWords,
+        attempt: Attempt | None = None,
+        on_added: Callable[[int], None] = lambda _: None,
+    ) -> int:
+        """Give every passage its words; requests for it are tried again, too."""
+        return self._index.add_words(lexical, embed, attempt or self._patiently, on_added)
 
     def optimize(self) -> None:
         """Build the search graph now."""

@@ -21,6 +21,7 @@ from search.index.contract import (
     Query,
     Record,
     VectorIndex,
+    WordsAsMade,
     once,
     to_engine_id,
 )
@@ -96,7 +97,7 @@ class Tenant:
             raise InvalidQuery(f"{self.field} says whose a document is, and stays; leave it out of what is to be set")
 
 
-class PartIndex:
+class PartIndex(WordsAsMade):
     """Those passages of a collection that pass a filter, as if there were no others."""
 
     def __init__(self, index: VectorIndex, field: str, part: PlainFilter | None) -> None:

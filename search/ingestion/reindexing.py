@@ -1,30 +1,35 @@
 """How does a collection come to another embedder, chunking or storage while it is searched?
 
 A new one is filled beside it from its own documents, compared with it, and then the name is led to the new one in a single step.
-The old one stays, to be led back to. What is interrupted goes on when it is started again.
+The old one stays, to be led back to. What is interrupted goes on when it is started again. Where nothing but words is missing, and
+the engine can, they are added to the collection itself, and nothing is copied.
 """
 
 import hashlib
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from heapq import nsmallest
 from typing import Any
 
-from search.documents import Document, Retrieval, check_strings
+from pydantic import ValidationError
+
+from search.documents import Document, Retrieval, SparseVector, check_strings
 from search.embedding.dense import Embedder
 from search.embedding.sparse import WordsLike, words_like
 from search.errors import IndexMismatch, ReindexRefused
 from search.index.collections import CollectionInfo, Collections, as_replaced
-from search.index.contract import CollectionSpec, VectorIndex
-from search.index.points import passages
+from search.index.contract import CollectionSpec, Payload, VectorIndex
+from search.index.points import passages, searchable_text
 from search.index.tenants import PartIndex, parts_of
 from search.ingestion.chunking import Chunker
 from search.ingestion.copying import copy
 from search.ingestion.damage import Damage, survey
 from search.ingestion.partwise import part_by_part
+from search.ingestion.report import Progress, together
 from search.ingestion.restoring import FIRST_PASSAGES, documents
 from search.ingestion.run import Ingestion, IngestReport, OnProgress
 from search.query.retrieval import Retriever
@@ -35,6 +40,7 @@ _SAMPLED = 50  # queries, where the caller has none
 _WORDS = 12  # of a document, as a query
 _TOP = 10
 _CANDIDATES = 50  # passages, from which the first ten documents come
+_LASTING = ("on_disk", "on_disk_payload", "hnsw_m", "hnsw_ef_construct")  # of the storage settings: what a collection keeps
 _TOLERANCE = 0.01  # nDCG@10 that the new one may lose where there are judgements
 
 
@@ -81,6 +87,7 @@ class ReindexReport:
     damaged: int = 0  # points of the live one that hold no whole passage, and were left out …
     foreign: int = 0  # … and those that another program wrote
     unowned: int = 0  # those that name no tenant, if they were to be left out
+    worded: int | None = None  # passages that were given words where they are; None where a new collection was filled
 
     def to_dict(self) -> dict[str, Any]:
         """The same as plain data."""
@@ -136,11 +143,11 @@ class Reindexing:
         on_progress: OnProgress | None = None,
         wrap: Callable[[VectorIndex], VectorIndex] = lambda index: index,
     ) -> ReindexReport:
-        """Fill, check and switch.
+        """Fill, check and switch; or add words to the live one, where that is all and there is nothing to compare it with.
 
         Args:
             live_embedder: gives the live collection's embedder by its fingerprint; None leaves the check out.
-            queries: sent to both collections; beginnings of documents if there are none.
+            queries: sent to both collections, so that there are two; beginnings of documents if there are none.
             judged: decide by nDCG@10 instead of the overlap.
             min_overlap: with less, the name stays where it is.
             on_progress: called after every step of filling.
@@ -164,26 +171,29 @@ class Reindexing:
         old_embedder = None if live_embedder is None else live_embedder(info.spec.fingerprint)  # before hours of embedding
         live = wrap(self._collections.open(info.name, self._storage))
         spec = self._spec = replace(self._spec, tenant=self._field)
-        self._collections.check_alias(self._name)
-        purpose = f"{self._name} after {info.name}{', of tenants alone' if self._drop_unowned else ''}"
-        new_name = self._new_name(info.name, spec, purpose)
-        new = wrap(self._collections.open(new_name, self._storage, purpose, like=info.name))
         try:
-            live.ensure(info.spec, create=False)
-            with live.claimed():  # what came in meanwhile would be missing
-                damage = survey(live)
-                unowned = self._unowned(live)
-                report = self._filled(live, new, info.spec, damage, on_progress)
-                check = None
-                if old_embedder is not None:
-                    judged = judged or Judged(dict(enumerate_queries(queries or sampled(self._compared(live)))), {})
-                    check = self._checked(live, new, old_embedder, judged, min_overlap)
-                switched = check is None or check.passed
-                if switched:
-                    self._collections.switch(self._name, new_name)
+            if not (queries or judged) and self._lacks_words_alone(info.spec, info.details):
+                done = self._worded(live, info.spec, on_progress)
+                if done is not None:
+                    return done
+            self._collections.check_alias(self._name)
+            purpose = f"{self._name} after {info.name}{', of tenants alone' if self._drop_unowned else ''}"
+            new_name = self._new_name(info.name, spec, purpose)
+            with closing(wrap(self._collections.open(new_name, self._storage, purpose, like=info.name))) as new:
+                live.ensure(info.spec, create=False)
+                with live.claimed():  # what came in meanwhile would be missing
+                    damage = survey(live)
+                    unowned = self._unowned(live)
+                    report = self._filled(live, new, info.spec, damage, on_progress)
+                    check = None
+                    if old_embedder is not None:
+                        judged = judged or Judged(dict(enumerate_queries(queries or sampled(self._compared(live)))), {})
+                        check = self._checked(live, new, old_embedder, judged, min_overlap)
+                    switched = check is None or check.passed
+                    if switched:
+                        self._collections.switch(self._name, new_name)
         finally:
             live.close()
-            new.close()
         return ReindexReport(info.name, new_name, report, check, switched, damage.damaged, damage.foreign, unowned)
 
     def _keep_tenants(self, live: CollectionSpec) -> None:
@@ -233,17 +243,63 @@ class Reindexing:
             copy(live, new, self._spec, sync=True, on_progress=on_progress, damage=damage, words=self._words_like)
         return self._fill(live, new, on_progress)
 
-    def _fill(self, live: VectorIndex, new: VectorIndex, on_progress: OnProgress | None) -> IngestReport:
-        filling = Ingestion(
+    def _lacks_words_alone(self, live: CollectionSpec, details: Mapping[str, Any]) -> bool:
+        """Whether the settings want nothing else of the live collection, as far as that can be told without reading it."""
+        if live.lexical or not self._spec.lexical or self._drop_unowned:
+            return False
+        if (_digest_of(live), live.dimension, live.tenant) != (_digest_of(self._spec), self._spec.dimension, self._spec.tenant):
+            return False
+        noted = details.get("storage")
+        try:
+            made = StorageSettings.model_validate(noted if isinstance(noted, Mapping) else {})
+        except ValidationError:
+            return False
+        quantized = details.get("quantization", "none") == (self._storage.quantization or "none")
+        return quantized and all(getattr(made, name) == getattr(self._storage, name) for name in _LASTING)
+
+    def _worded(self, live: VectorIndex, spec: CollectionSpec, on_progress: OnProgress | None) -> ReindexReport | None:
+        """Add words to the live collection; None if that is not possible, or would not be all there is to do."""
+        live.ensure(spec, create=False)
+        words = self._words_like(self._spec.lexical)
+        if words is None or not live.can_add_words():
+            return None
+        with live.claimed():
+            damage = survey(live)
+            if live.spec.lexical or damage.damaged or damage.foreign:
+                return None
+            report = self._as_cut_now(live, on_progress)
+            if report.changed or report.added or report.rejected:
+                return None
+
+            def embed(payloads: Sequence[Payload]) -> list[SparseVector | None]:
+                return words.embed_passages([searchable_text(payload, words.fields) for payload in payloads])
+
+            def on_added(passages: int) -> None:
+                if on_progress:
+                    on_progress(Progress(report.unchanged, passages, 0, 0, report.seconds))
+
+            added = live.add_words(self._spec.lexical, embed, on_added=on_added)
+        return ReindexReport(live.target, live.target, replace(report, dry_run=False), None, switched=True, worded=added)
+
+    def _as_cut_now(self, live: VectorIndex, on_progress: OnProgress | None) -> IngestReport:
+        """What would become of the documents of the live collection if they were ingested into it now."""
+        field = self._spec.tenant
+        parts = [PartIndex(live, field, part) for part in parts_of(field, live)] if field else [live]
+        return together([self._ingestion(part, on_progress).run(documents(part), dry_run=True) for part in parts])
+
+    def _ingestion(self, index: VectorIndex, on_progress: OnProgress | None) -> Ingestion:
+        return Ingestion(
             self._embedder,
-            new,
+            index,
             self._chunker,
             max_characters=sys.maxsize,
             lexical=self._spec.lexical,
             words=self._words_like,
             on_progress=on_progress,
         )
-        report = filling.run(documents(live), sync=True, max_delete=sys.maxsize)
+
+    def _fill(self, live: VectorIndex, new: VectorIndex, on_progress: OnProgress | None) -> IngestReport:
+        report = self._ingestion(new, on_progress).run(documents(live), sync=True, max_delete=sys.maxsize)
         if report.rejected:
             raise ReindexRefused(
                 f"{report.rejected:,} documents cannot be given back whole, such as {report.rejections[0]}; "

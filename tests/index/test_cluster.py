@@ -148,13 +148,25 @@ def test_what_is_adopted_keeps_the_indexes_of_its_metadata(
         assert searcher.search("cats", limit=3).hits
 
 
-def test_a_collection_that_is_sharded_by_keys_is_not_replaced(cluster: QdrantStandIn, model_folder: Path) -> None:
+def test_a_collection_that_is_sharded_by_keys_is_searched_and_neither_written_to_nor_replaced(
+    cluster: QdrantStandIn, model_folder: Path
+) -> None:
+    """The server would refuse points without a key, one after the other."""
     with opened(cluster, model_folder) as searcher:
         searcher.ingest(TEXTS)
         cluster._spread["documents.v1"]["sharding_method"] = "custom"
+    with opened(cluster, model_folder) as searcher:
         wanted = Settings(**{**dict(searcher.settings), "chunking": {"tokens": 20, "overlap": 0}})
-        with pytest.raises(IndexRejected, match="sharded by keys"):
-            searcher.reindex(wanted, check=False)
+        for refused in (
+            lambda: searcher.reindex(wanted, check=False),
+            lambda: searcher.ingest(TEXTS),
+            lambda: searcher.delete(ids=["d1"]),
+            lambda: searcher.update({"x": 1}, ids=["d1"]),
+        ):
+            with pytest.raises(IndexRejected, match=r"is sharded by keys .* ingest its sources into another collection"):
+                refused()
+        assert len(searcher.search("cats", limit=6).hits) == searcher.count() == 6
+        assert searcher.get("d1") == TEXTS[1]
 
 
 @pytest.mark.usefixtures("brief_pauses")

@@ -184,6 +184,10 @@ class QdrantStandIn:
                     path, body, self.indexed.get(self._own_name(name), {})
                 ):
                     return 400, f"Bad request: {refusal}"
+                case ["PUT", "collections", name, "points", *_] if self._spread[self._own_name(name)].get(
+                    "sharding_method"
+                ) == "custom" and not body.get("shard_key"):
+                    return 400, "Wrong input: Shard key not specified"
                 case ["PUT", "collections", name, "points"]:
                     if self.refused and any(self.refused in point["payload"].get("text", "") for point in body["points"]):
                         return 400, f"a limit forbids {self.refused}"

@@ -28,6 +28,7 @@ from search.index.contract import (
     Point,
     Query,
     Record,
+    WordsAsMade,
     check_points,
     check_spec,
     once,
@@ -60,7 +61,7 @@ _OPENING = 4_000_000  # bytes, beside what the files have set no blocks aside fo
 _ROOM = 40_000_000  # bytes that stay free: what an empty collection takes, and the log grows by
 
 
-class EdgeIndex:
+class EdgeIndex(WordsAsMade):
     """One collection in a data folder that this process owns while it is open."""
 
     def __init__(

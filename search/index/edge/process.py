@@ -23,7 +23,18 @@ from typing import Any
 
 from search.errors import CollectionNotFound, IndexFailure, IndexFaulted, IndexTimeout, SearchError
 from search.index.collections import CollectionInfo, HealthCheck, Restored
-from search.index.contract import Attempt, CollectionSpec, Matches, PlainFilter, Point, Query, Record, VectorIndex, once
+from search.index.contract import (
+    Attempt,
+    CollectionSpec,
+    Matches,
+    PlainFilter,
+    Point,
+    Query,
+    Record,
+    VectorIndex,
+    WordsAsMade,
+    once,
+)
 from search.index.edge.folder import Claims, DataFolder, User
 from search.settings import StorageSettings
 from search.system.forks import abandon, watch
@@ -280,7 +291,7 @@ class _Stillness:
             return ()
 
 
-class _Index:
+class _Index(WordsAsMade):
     """One collection, as `EdgeIndex` has it."""
 
     def __init__(self, process: EdgeProcess, ticket: int, name: str, storage: StorageSettings, purpose: str | None) -> None:

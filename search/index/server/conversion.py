@@ -42,6 +42,19 @@ def inherited(wanted: Sharding, params: models.CollectionParams) -> Sharding:
     )
 
 
+def is_keyed(params: models.CollectionParams) -> bool:
+    """Whether shards have keys, by which whoever writes places points, and whose ids are unique within a key alone."""
+    return params.sharding_method == models.ShardingMethod.CUSTOM
+
+
+def keyed(collection: str, location: str) -> str:
+    """What there is to say to whoever wants to write into, or copy, a collection of such shards."""
+    return (
+        f"collection {collection!r} at {location} is sharded by keys (sharding_method custom), which this package does not write "
+        "with: it is searched as it is, over all keys; ingest its sources into another collection (--collection NAME)"
+    )
+
+
 def missing_shards(cluster: models.CollectionClusterInfo) -> tuple[int, int]:
     """How many shards of a collection the node that answers does not hold whole, and how many there are."""
     whole = {shard.shard_id for shard in cluster.local_shards if shard.state == models.ReplicaState.ACTIVE}

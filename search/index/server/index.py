@@ -6,7 +6,7 @@ import math
 import shlex
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ from search.index.contract import (
     LEXICAL,
     Attempt,
     CollectionSpec,
+    EmbedWords,
     Matches,
     Payload,
     PlainFilter,
@@ -40,6 +41,8 @@ from search.index.server.conversion import (
     Sharding,
     by_bytes,
     inherited,
+    is_keyed,
+    keyed,
     noted,
     of_vectors,
     quantization_of,
@@ -67,6 +70,7 @@ from search.index.server.limits import (
 )
 from search.index.server.reserved import RESERVED, Ordering, ReservedPoint, passages_only, replaceable, unnumbered
 from search.index.server.transport import within
+from search.index.server.words import AddedWords, can_be_added
 from search.network.addresses import without_secrets
 from search.settings import LayoutSettings, StorageSettings, checked_collection, section_of
 
@@ -85,6 +89,7 @@ class _Described(NamedTuple):
     searched: StorageSettings  # how it is searched
     layout: Layout | None  # if another program filled it
     indexed: dict[str, str]  # which fields have a payload index, of which type
+    keyed: bool  # whether its shards have keys, by which whoever writes has to place points
 
 
 class QdrantIndex:
@@ -142,6 +147,7 @@ class QdrantIndex:
         self._indexed: dict[str, str] = {}  # which fields have a payload index, of which type
         self._made_here = False  # by this object, and nothing was written since
         self._tenant = ""  # the field of tenants that whoever opened it goes by, though the collection may not note it yet
+        self._keyed = False  # whether its shards have keys
         self._unfit = ""  # what the name leads to by now, though it is of another embedder
         self._seen = False  # whether the name was seen to be a collection's own
         self._unseen = False  # whether the name is an alias, and nobody tells this key where it leads
@@ -180,6 +186,7 @@ class QdrantIndex:
         check_spec(self.name, stored.spec, spec)  # before the first request to it
         self._take(target, stored)
         if create:
+            self._check_ours()
             with self._translated():
                 # Here, lest a creation was interrupted before them.
                 self._create_payload_indexes(spec.tenant or stored.spec.tenant)
@@ -209,6 +216,8 @@ class QdrantIndex:
         with Lease(f"collection {self.name!r} at {self.location}", point, Metadata(read, write), attempt) as lease:
             self._lease = lease
             try:
+                if not self.spec.lexical:  # by now another writer may have added words, without which nothing is written any more
+                    self._spec = attempt(lambda: self._described(target, self.spec.dimension)).spec
                 yield
             finally:
                 self._lease = None
@@ -386,6 +395,22 @@ class QdrantIndex:
             parts = [self._filter(part) for part in filters_of(filter, self._limits)]
             return sum(counted(self._client, self._target, part, self._limits) for part in parts)
 
+    def can_add_words(self) -> bool:
+        """Whether the collection can be given words where it is: see search.index.server.words."""
+        self._check_ours()
+        with self._translated():
+            return can_be_added(self._client, self._target, self._sharding)
+
+    def add_words(
+        self, lexical: str, embed: EmbedWords, attempt: Attempt = once, on_added: Callable[[int], None] = lambda _: None
+    ) -> int:
+        """Give every passage its words, where it is: see search.index.server.words."""
+        self._check_ours()
+        work = AddedWords(self._client, self._target, self._limits, self._ordering, self._claim, self._translated)
+        added = work.add(lexical, embed, attempt, on_added)
+        self._spec = replace(self.spec, lexical=lexical)
+        return added
+
     def optimize(self) -> None:
         """Nothing to ask for: the server optimizes by itself."""
 
@@ -451,7 +476,8 @@ class QdrantIndex:
         self._resolved_at = time.monotonic()
         with self._translated():
             target = self._resolve()
-        if target is None or target in {self._target, self._unfit}:
+        wordless = not (self._spec.lexical or self._layout)  # and may be given words where it is
+        if target is None or target == self._unfit or (target == self._target and not wordless):
             return
         stored = self._described(target, self._spec.dimension)
         try:
@@ -481,18 +507,20 @@ class QdrantIndex:
                 raise IndexMismatch(self._not_ours(f"{error}; {remedy}")) from error
         searched = as_made(self._storage, quantization_of(config), noted(config, "storage"))
         indexed = {field: str(one.data_type.value) for field, one in info.payload_schema.items()}
-        return _Described(spec, limits_of(config), searched, layout, indexed)
+        return _Described(spec, limits_of(config), searched, layout, indexed, is_keyed(config.params))
 
     def _not_ours(self, problem: str) -> str:
         return f"collection {self.name!r} at {self.location} was not made by this package: {problem}"
 
     def _take(self, target: str, stored: "_Described") -> None:
         self._target, self._limits, self._searched = target, stored.limits, stored.searched
-        self._layout, self._indexed = stored.layout, stored.indexed
+        self._layout, self._indexed, self._keyed = stored.layout, stored.indexed, stored.keyed
 
     def _check_ours(self) -> None:
         if self._layout is not None:
             raise IndexRejected(self._not_ours("it is searched, and never written to"))
+        if self._keyed:
+            raise IndexRejected(keyed(self.name, self.location))
 
     def _create(self, spec: CollectionSpec) -> str:
         """Make the collection, and the name as an alias of it, so that it can be led to another one."""
@@ -519,11 +547,8 @@ class QdrantIndex:
             config = self._client.get_collection(self._like).config
             params = config.params
             storage = as_replaced(storage, {"quantization": quantization_of(config), "storage": noted(config, "storage")})
-            if params.sharding_method == models.ShardingMethod.CUSTOM:
-                raise IndexRejected(
-                    f"collection {self._like!r} at {self.location} is sharded by keys, which this package does not write with; "
-                    "ingest its sources into another collection (--collection NAME)"
-                )
+            if is_keyed(params):
+                raise IndexRejected(keyed(self._like, self.location))
             sharding = inherited(sharding, params)
         try:
             self._client.create_collection(name, **to_creation(spec, storage, sharding, self._purpose))

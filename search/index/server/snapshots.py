@@ -23,6 +23,7 @@ from search.errors import IndexFailure, IndexFaulted, IndexGarbled, IndexRejecte
 from search.index.collections import Restored
 from search.index.manifests import Manifest, StoredFile, checked_files, not_written, written
 from search.index.server.connection import ServerClient
+from search.index.server.conversion import is_keyed
 from search.index.server.errors import translated
 from search.index.server.limits import counted, limits_of
 from search.index.server.nodes import Node
@@ -53,7 +54,7 @@ def save(client: ServerClient, target: str, aliases: Sequence[str], folder: Path
     location = " or ".join(node.url for node in client.nodes.nodes)
     with translated(f"the Qdrant server at {location}"):
         info = client.get_collection(target)
-        if info.config.params.sharding_method == models.ShardingMethod.CUSTOM:
+        if is_keyed(info.config.params):
             raise IndexRejected(f"collection {target!r} at {location} is sharded by keys, which cannot be brought back from shards")
         limits = limits_of(info.config)
         parts, shards = _parts(client, target)
