@@ -135,8 +135,9 @@ def test_nobody_searches_by_them_or_writes_without_them_meanwhile(opened: Opened
 ADD = """
 import os, signal, sys
 from search import Settings, open_search
-from search.index.server import lease
+from search.index.server import lease, limits
 from search.index.server.words import AddedWords
+limits.PAGE = 10  # passages, so that there are several writes
 lease._RENEWED_EVERY_S, lease._DEAD_AFTER_S = 0.2, 0.8  # a killed writer is given up after a moment, not after twelve seconds
 lease._LOOKED_AT_EVERY_S, lease._SETTLED_AFTER_S = 0.05, 0.01
 written, last, step, act = 0, int(sys.argv[1]), sys.argv[2], getattr(AddedWords, sys.argv[2])
@@ -160,8 +161,6 @@ with open_search(Settings(chunking={"tokens": 16, "overlap": 0})) as searcher:
 def test_killed_on_the_way_it_goes_on(
     words: dict[str, Any], other: dict[str, Any], standin: QdrantStandIn, opened: Opened, model_folder: Path, tmp_path: Path
 ) -> None:
-    strict = {"upsert_max_batchsize": 10}  # so that there are several writes
-    standin.strict = strict
     passages = wordless(opened)
     place = {**standin.environment, "SEARCH_EMBEDDER__MODEL": str(model_folder / "embedder-mean"), "SEARCH_THREADS": "1"}
     environment = {**os.environ, **place, "SEARCH_RERANKER__KIND": "none", "SEARCH_DATA_DIR": str(tmp_path / "data")}
@@ -335,12 +334,12 @@ def test_a_collection_of_before_aliases_and_notes(standin: QdrantStandIn, client
     with opened(collection="pattern", **WORDLESS) as searcher:
         searcher.ingest(TEXTS)
         size, fingerprint = searcher.embedder.dimension, searcher.embedder.fingerprint
-    spread = {name: standin.index.get(kind) for name, kind in (("shard_number", "shards"), ("replication_factor", "replicas"))}
+    spread = [standin.index.get(name) for name in ("shards", "replicas", "write_consistency")]
     client.create_collection(
         "documents",
         models.VectorParams(size=size, distance=models.Distance.COSINE),
         metadata={"fingerprint": fingerprint},
-        **spread,
+        **dict(zip(("shard_number", "replication_factor", "write_consistency_factor"), spread, strict=True)),
     )
     with opened(**WORDLESS) as searcher:
         searcher.ingest(TEXTS)
