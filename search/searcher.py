@@ -149,6 +149,8 @@ class Searcher:
     ) -> "ReindexReport":
         """Fill a new collection from this one's documents, with other settings, and lead the name to it. Searches go on meanwhile.
 
+        Where nothing but words is missing, and the server can, they are added to this one, unless there are queries to compare by.
+
         Args:
             settings: with another embedder, chunking or storage, and the same tenants; None for this searcher's, of which the
                 collection may differ.

@@ -24,7 +24,7 @@ from loaded import loaded_once
 from qdrant_client import QdrantClient
 from standin import QdrantStandIn
 from tiny import HUB_CROSS_ENCODER, HUB_EMBEDDER, HUB_STATIC, into_hub_cache, tiny_model, tiny_static_model
-from upstream import NODE_URLS, REAL, SERVERS, SPREAD, Serve, Upstream
+from upstream import KEY, NODE_URLS, OVER_GRPC, REAL, SERVERS, SPREAD, Serve, Upstream
 
 from search.embedding.dense import Embedder, FastEmbedEmbedder
 from search.errors import CollectionNotFound
@@ -258,6 +258,16 @@ def standin(request: pytest.FixtureRequest, serve: Serve) -> QdrantStandIn:
 
 
 @pytest.fixture
+def cluster(request: pytest.FixtureRequest, serve: Serve) -> Iterator[QdrantStandIn]:
+    """Three nodes of the stand-in; those of a real cluster, too, for tests with the mark of upstream.on_every_cluster."""
+    if getattr(request, "param", "standin") == "cluster":
+        yield serve("cluster")
+        return
+    with QdrantStandIn(nodes=3) as server:
+        yield server
+
+
+@pytest.fixture
 def standin_grpc(standin: QdrantStandIn) -> Iterator["GrpcStandIn"]:
     """The gRPC port of the stand-in."""
     from standin_grpc import GrpcStandIn
@@ -341,7 +351,7 @@ def _sharding(request: pytest.FixtureRequest, nodes: int) -> Sharding:
     return Sharding(1, 3, 3) if request.node.get_closest_marker("one_shard") else Sharding(**SPREAD)
 
 
-@pytest.fixture(params=["edge", "edge process", "memory", "standin", "grpc", "patient", *REAL])
+@pytest.fixture(params=["edge", "edge process", "memory", "standin", "grpc", "patient", *REAL, *OVER_GRPC])
 def open_index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenIndex]:
     """Opens a collection of one engine by name; every one is closed, and where others would find it dropped, in the end."""
     opened: list[VectorIndex] = []
@@ -386,12 +396,13 @@ def open_index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenI
 
         case _:
             url, *others = NODE_URLS if request.param == "cluster" else [request.getfixturevalue("server_url")]
+            over_grpc = int(os.environ["QDRANT_GRPC_PORT"]) if request.param in OVER_GRPC else None
             sharding = _sharding(request, nodes=1 + len(others))
-            collections = QdrantCollections(connect(url), url)
+            collections = QdrantCollections(connect(url, api_key=KEY), url)
 
             def make(name: str) -> VectorIndex:
                 names.append(f"test-{name}-{uuid.uuid4()}")
-                return QdrantIndex(connect(url, urls=others), names[-1], url, sharding=sharding)
+                return QdrantIndex(connect(url, urls=others, api_key=KEY, grpc_port=over_grpc), names[-1], url, sharding=sharding)
 
     def open_(name: str) -> VectorIndex:
         opened.append(make(name))

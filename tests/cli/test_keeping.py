@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from commands import as_json, error, search
 from standin import QdrantStandIn
-from upstream import SERVERS, Serve, everywhere
+from upstream import SERVERS, Serve, everywhere, in_one_shard
 
 CATS = "# Cats\n\nCats sleep most of the day.\n"
 DOGS = "# Dogs\n\nDogs bark at night.\n"
@@ -25,7 +25,9 @@ def notes(tmp_path: Path) -> Path:
 @pytest.fixture(params=["edge", *SERVERS])
 def engine(request: pytest.FixtureRequest, serve: Serve, tmp_path: Path) -> dict[str, Any]:
     """The environment that names an engine."""
-    return {"SEARCH_DATA_DIR": str(tmp_path / "data")} if request.param == "edge" else dict(serve(request.param).environment)
+    return (
+        {"SEARCH_DATA_DIR": str(tmp_path / "data")} if request.param == "edge" else in_one_shard(serve(request.param).environment)
+    )
 
 
 def test_reindexing_and_the_way_back(engine: dict[str, Any], notes: Path, model_folder: Path, tmp_path: Path) -> None:
@@ -121,9 +123,10 @@ def test_pushing_an_embedded_collection_to_a_server(notes: Path, tmp_path: Path,
     local: dict[str, Any] = {"SEARCH_DATA_DIR": str(tmp_path / "data")}
     search("ingest", notes, **local)
     assert "name the server to copy to" in error("push", **local)
-    server = {**local, **standin.environment}
+    server = {**local, **in_one_shard(standin.environment)}
+    where = " or ".join(standin.urls)
     assert search("push", **server).stdout.startswith(
-        f"2 added, 0 changed, 0 unchanged, 0 rejected; 2 passages written to {standin.url} in "
+        f"2 added, 0 changed, 0 unchanged, 0 rejected; 2 passages written to {where} in "
     )
     here, there = (as_json("query", "What sleeps?", **where)["hits"] for where in (local, server))
     assert [hit["chunk_id"] for hit in here] == [hit["chunk_id"] for hit in there]

@@ -1,12 +1,12 @@
 """A cluster of several nodes: nothing covers half a collection without a word, and what replaces a collection is spread like it."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from qdrant_client import QdrantClient, models
 from standin import Fault, QdrantStandIn
+from upstream import on_every_cluster
 
 from search.documents import Document
 from search.errors import IndexFull, IndexRejected
@@ -14,12 +14,6 @@ from search.searcher import Searcher, open_search
 from search.settings import Settings
 
 TEXTS = [Document(id=f"d{i}", text=f"Number {i} is about cats.") for i in range(6)]
-
-
-@pytest.fixture
-def cluster() -> Iterator[QdrantStandIn]:
-    with QdrantStandIn(nodes=3) as server:
-        yield server
 
 
 def opened(server: QdrantStandIn, model_folder: Path, embedder: str = "embedder-mean", **index: Any) -> Searcher:
@@ -55,6 +49,7 @@ def test_all_shards_on_one_node_are_covered(standin: QdrantStandIn, model_folder
         assert searcher.collections.snapshot("documents").endswith(".snapshot")
 
 
+@on_every_cluster
 def test_what_replaces_a_collection_is_spread_like_it(cluster: QdrantStandIn, model_folder: Path) -> None:
     with opened(cluster, model_folder, shards=6, replicas=2, write_consistency=2) as searcher:
         searcher.ingest(TEXTS)

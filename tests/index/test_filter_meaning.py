@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, Phase, given, settings, strategies
 from hypothesis.strategies import SearchStrategy
 from qdrant_client import QdrantClient, models
 from standin import QdrantStandIn
+from upstream import KEY, NODE_URLS, REAL, SPREAD
 
 from search.errors import UnsupportedFilter
 from search.index.contract import CollectionSpec, Point, Query, VectorIndex
@@ -21,7 +22,7 @@ from search.index.edge.index import EdgeIndex
 from search.index.exact import exact
 from search.index.filters import to_plain
 from search.index.server.connection import connect, in_memory
-from search.index.server.conversion import to_filter, to_schema
+from search.index.server.conversion import Sharding, to_filter, to_schema
 from search.index.server.index import QdrantIndex
 from search.index.server.limits import limits_of
 from search.settings import StorageSettings
@@ -296,7 +297,7 @@ def indexed(kind: str) -> StorageSettings:
     return StorageSettings.model_validate({"payload_indexes": {} if kind == "none" else dict.fromkeys(INDEXED, kind)})
 
 
-@pytest.fixture(scope="module", params=["edge", "edge, optimized", "memory", "standin", "server"])
+@pytest.fixture(scope="module", params=["edge", "edge, optimized", "memory", "standin", *REAL])
 def engines(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, VectorIndex]]:
     """The same documents in an engine without payload indexes, and with each kind of them."""
     opened: dict[str, VectorIndex] = {}
@@ -307,12 +308,13 @@ def engines(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
             case "standin":
                 standin = stack.enter_context(QdrantStandIn())
                 opened["none"] = filled(QdrantIndex(connect(standin.url), "documents", standin.url))
-            case "server":
-                url = request.getfixturevalue("server_url")
+            case "server" | "cluster":
+                url, *others = NODE_URLS if request.param == "cluster" else [request.getfixturevalue("server_url")]
+                sharding = Sharding(**SPREAD) if others else Sharding()
                 for kind in ("none", *KINDS):
-                    client = connect(url)
+                    client = connect(url, urls=others, api_key=KEY)
                     name = f"test-filters-{uuid.uuid4()}"
-                    opened[kind] = filled(QdrantIndex(client, name, url, indexed(kind), owned=False, aliased=False))
+                    opened[kind] = filled(QdrantIndex(client, name, url, indexed(kind), sharding, owned=False, aliased=False))
                     stack.callback(client.close)
                     stack.callback(client.delete_collection, name)
             case which:

@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pytest
 from commands import error, search
 from qdrant_client import models
 from standin import Fault, QdrantStandIn
+from upstream import on_every_cluster
 
 from search.documents import Document
 from search.errors import (
@@ -30,12 +31,6 @@ from search.settings import Settings
 
 TEXTS = [Document(id=f"d{i}", text=f"Number {i} is about cats.", metadata={"year": 2000 + i}) for i in range(30)]
 Opened = Callable[..., Searcher]
-
-
-@pytest.fixture
-def cluster() -> Iterator[QdrantStandIn]:
-    with QdrantStandIn(nodes=3) as server:
-        yield server
 
 
 @pytest.fixture
@@ -242,6 +237,7 @@ def test_a_restored_collection_is_nobodys_leftover(cluster: QdrantStandIn, opene
             assert cluster._client.count(name).count >= 30
 
 
+@on_every_cluster
 def test_two_restorings_under_one_name_do_not_undo_each_other(cluster: QdrantStandIn, opened: Opened, tmp_path: Path) -> None:
     with opened(cluster, shards=3) as searcher, opened(cluster) as second:
         searcher.ingest(TEXTS)
@@ -263,6 +259,7 @@ def test_two_restorings_under_one_name_do_not_undo_each_other(cluster: QdrantSta
         assert held(searcher.beside("restored")) == held(searcher)
 
 
+@on_every_cluster
 def test_one_that_fails_leaves_what_another_one_made_in_its_place(cluster: QdrantStandIn, opened: Opened, tmp_path: Path) -> None:
     """Where somebody dropped what looked like a leftover."""
     with opened(cluster, shards=3) as searcher, opened(cluster) as second:
@@ -284,6 +281,7 @@ def test_one_that_fails_leaves_what_another_one_made_in_its_place(cluster: Qdran
         assert searcher.collections.info("restored").points == 30
 
 
+@on_every_cluster
 def test_aliases_that_cannot_be_made_take_the_collection_with_them(cluster: QdrantStandIn, opened: Opened, tmp_path: Path) -> None:
     with opened(cluster, shards=3) as searcher:
         searcher.ingest(TEXTS)
@@ -368,6 +366,7 @@ def test_who_writes_while_a_snapshot_is_taken(writer: str, cluster: QdrantStandI
         assert read_manifest(folder).least is None
 
 
+@on_every_cluster
 def test_an_answer_that_breaks_off_is_no_snapshot(cluster: QdrantStandIn, opened: Opened, tmp_path: Path) -> None:
     with opened(cluster, shards=3) as searcher:
         searcher.ingest(TEXTS)
@@ -474,6 +473,7 @@ def test_there_is_none_of_memory(tmp_path: Path, model_folder: Path) -> None:
 
 
 @pytest.mark.parametrize("engine", ["edge", "server"])
+@on_every_cluster
 def test_the_commands(engine: str, cluster: QdrantStandIn, tmp_path: Path) -> None:
     notes = tmp_path / "notes"
     notes.mkdir()
@@ -499,6 +499,7 @@ def test_the_commands(engine: str, cluster: QdrantStandIn, tmp_path: Path) -> No
     assert "Cats sleep" in search("query", "What sleeps?", **where).stdout
 
 
+@on_every_cluster
 def test_the_command_says_that_it_was_written_to_meanwhile(cluster: QdrantStandIn, opened: Opened, tmp_path: Path) -> None:
     where: dict[str, Any] = {"SEARCH_INDEX__ENGINE": "qdrant", "SEARCH_INDEX__URL": cluster.url}
     where["SEARCH_INDEX__URLS"] = json.dumps(cluster.urls[1:])

@@ -418,7 +418,7 @@ def _handler(standin: QdrantStandIn, node: int) -> type[BaseHTTPRequestHandler]:
                 try:
                     status, result = self._answered(access_of(standin.api_key, headers, self.path), body)
                     if isinstance(result, bytes):
-                        self._send(status, result, cut=fault.cut)
+                        self._send(status, result, cut=fault.cut, kind="application/octet-stream")
                         return
                 except Denied as error:
                     self._send(error.status, error.text.encode())
@@ -470,12 +470,20 @@ def _handler(standin: QdrantStandIn, node: int) -> type[BaseHTTPRequestHandler]:
                 return 400, str(error)
             return status, access.shown(path, result) if status == 200 else result
 
-        def _send(self, status: int, body: bytes, headers: tuple[tuple[str, str], ...] = (), *, cut: bool = False) -> None:
+        def _send(
+            self,
+            status: int,
+            body: bytes,
+            headers: tuple[tuple[str, str], ...] = (),
+            *,
+            cut: bool = False,
+            kind: str = "application/json",
+        ) -> None:
             try:
                 self.send_response(status)
                 for name, value in headers:
                     self.send_header(name, value)
-                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Type", kind)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body[: len(body) // 2] if cut else body)

@@ -19,17 +19,26 @@ from standin import QdrantStandIn
 
 SERVER_URL = os.environ.get("QDRANT_URL", "")
 NODE_URLS = [url for url in os.environ.get("QDRANT_URLS", "").split(",") if url]
-_KEY = os.environ.get("QDRANT_API_KEY")
+KEY = os.environ.get("QDRANT_API_KEY")
 _NONE = pytest.mark.skipif(
     not (SERVER_URL or shutil.which("qdrant")), reason="QDRANT_URL names no Qdrant server, and there is no qdrant binary"
 )
 REAL = [pytest.param("server", marks=_NONE), *(["cluster"] if NODE_URLS else [])]
+OVER_GRPC = ["server, gRPC"] if os.environ.get("QDRANT_GRPC_PORT") else []
 SERVERS = ["standin", *REAL]
 KINDS = {"standin", "server", "cluster"}
 Serve = Callable[[str], QdrantStandIn]  # the fixture that opens one of them
+_NO_CLUSTER = pytest.mark.skipif(not NODE_URLS, reason="QDRANT_URLS names no nodes of a Qdrant cluster")
+on_every_cluster = pytest.mark.parametrize("cluster", ["standin", pytest.param("cluster", marks=_NO_CLUSTER)], indirect=True)
 everywhere = pytest.mark.parametrize("standin", SERVERS, indirect=True)  # of tests that set nothing of the stand-in itself
 SPREAD = {"shards": 3, "replicas": 2, "write_consistency": 2}  # so that what one node took, another one tells
 _NAMED = {"collection_name", "alias_name"}
+
+
+def in_one_shard(environment: dict[str, str]) -> dict[str, str]:
+    """An index over several nodes that each hold all of a collection: a node copies, and counts the words of, what it holds."""
+    spread = {"SEARCH_INDEX__SHARDS": "1", "SEARCH_INDEX__REPLICAS": "3"}
+    return environment | (spread if spread.keys() <= environment.keys() else {})
 
 
 class Upstream(QdrantStandIn):
@@ -39,7 +48,7 @@ class Upstream(QdrantStandIn):
         super().__init__(nodes=len(urls))
         self.prefix = f"test-{uuid.uuid4().hex[:12]}-"
         self._snapshots: set[str] = set()  # files that bear the name of a collection
-        headers = {"accept-encoding": "identity", **({"api-key": _KEY} if _KEY else {})}
+        headers = {"accept-encoding": "identity", **({"api-key": KEY} if KEY else {})}
         # The server ends connections that are idle for five seconds.
         limits = httpx.Limits(keepalive_expiry=2)
         self._upstream = [httpx.Client(base_url=url, headers=headers, limits=limits, timeout=60, trust_env=False) for url in urls]
