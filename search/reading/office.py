@@ -9,6 +9,7 @@ from typing import Any
 from search.errors import InvalidDocument
 from search.reading.files import LONGEST
 from search.reading.kinds import OFFICE
+from search.reading.slides import notes_to_html, slides, to_html
 from search.reading.webpages import to_markdown
 
 _SMALL = 1_000_000  # bytes that a text in a packed document may unpack to, however small it is …
@@ -36,16 +37,22 @@ def read(content: bytes, media_type: str) -> tuple[str, str, Mapping[str, Any]]:
         postprocessor=kreuzberg.PostProcessorConfig(enabled=False),
         content_filter=kreuzberg.ContentFilterConfig(include_headers=True, include_footers=True, strip_repeating_text=False),
     )
+    found = slides(content) if "presentation" in media_type else []
+    about: Mapping[str, Any] = {}
     try:
         result = kreuzberg.extract_bytes_sync(content, media_type, config)
+        html, about = _PICTURE.sub(r"\1", result.content), result.metadata
     except kreuzberg.ParsingError as error:
         if "password" in str(error).lower():
             raise InvalidDocument("is encrypted; save it without a password") from error
-        raise ValueError(str(error).rpartition("ParsingError: ")[2]) from error
-    html = _PICTURE.sub(r"\1", result.content)
-    if "presentation" in media_type:  # in which the library marks bold words as Markdown does, in HTML, too
-        html = _EMPHASIS.sub(r"\2", html)
-    title = result.metadata.get("title") or (result.metadata.get("subject") if media_type == OFFICE[".msg"] else "")
+        html = to_html(found)  # of pictures that are linked, or missing, it makes an error
+        if not html:
+            raise ValueError(str(error).rpartition("ParsingError: ")[2]) from error
+    if found:  # in which the library marks bold words as Markdown does, in HTML, too, and leaves out notes
+        html = _EMPHASIS.sub(r"\2", html) + notes_to_html(found)
+        damaged = sum(one.notes is None for one in found)
+        metadata = {**metadata, "notes_left_out": damaged} if damaged else metadata
+    title = about.get("title") or (about.get("subject") if media_type == OFFICE[".msg"] else "")
     return str(title or ""), to_markdown(html)[1], metadata
 
 

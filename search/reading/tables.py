@@ -9,7 +9,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TextIO
 
@@ -17,7 +17,7 @@ from search.documents import Document, Rejection, listed
 from search.errors import InvalidDocument
 from search.reading import lines, text
 from search.reading.files import LONGEST, SourceFile, missing, read_at_most
-from search.reading.records import Roles, checked, document_of, key_of, roles, strings_of, values_of, without_strings
+from search.reading.records import FIELDS, Roles, checked, document_of, key_of, roles, strings_of, values_of, without_strings
 from search.reading.records import missing as missing_columns
 
 __all__ = ["IN_A_CHILD", "SUFFIXES", "checked", "count", "read_table"]
@@ -34,6 +34,8 @@ _EXACT = 2**53  # up to which a float holds every whole number
 _ROWS = 16  # read at a time: texts may be long
 _MOST_VALUES = 1_000_000  # of a row of CSV
 _BLOCK = 1_000_000  # characters
+_MOST_WHOLE = 20_000  # characters of a table without texts
+_BAR = r"\|"  # in a cell of Markdown
 
 Item = Document | Rejection
 
@@ -62,6 +64,7 @@ class _Table(NamedTuple):
         rows: all of them.
         to_json: what a value is as metadata, by column and value.
         sheet: its name, where a file has several.
+        whole: whether it is one document, if it has no texts.
     """
 
     names: list[str]
@@ -69,6 +72,7 @@ class _Table(NamedTuple):
     rows: Iterator[_Row]
     to_json: Callable[[str, Any], Any]
     sheet: str = ""
+    whole: bool = True
 
 
 def read_table(stream: BinaryIO, file: SourceFile, fields: Mapping[str, str], encoding: str | None) -> Iterator[Item]:
@@ -113,12 +117,41 @@ def count(stream: BinaryIO, file: SourceFile) -> int:
 def _documents(table: _Table, file: SourceFile, fields: Mapping[str, str]) -> Iterator[Item]:
     name = f"{file.name}#{table.sheet}" if table.sheet else file.name
     parts = None
-    for line, number, row in table.rows:
+    rows = iter(table.rows)
+    for line, number, row in rows:
         if isinstance(row, _Malformed):
             yield Rejection(name, line, None, row.reason, {"row": row.values})
+        elif not (fields or table.texts) and table.whole and sum(map(len, table.names)) < _MOST_WHOLE:
+            yield from _whole(table, itertools.chain([_Row(line, number, row)], rows), name, file)
         else:
             parts = parts or _roles(table, fields)
             yield _document(row, table, parts, (f"{name}:{line}", key_of(file.name, number, table.sheet), file.folder))
+
+
+def _whole(table: _Table, rows: Iterator[_Row], name: str, file: SourceFile) -> Iterator[Item]:
+    """A table without texts is one document, with as many of its rows as make sense of its columns."""
+    written = [_line(table.names), _line(["---"] * len(table.names))]
+    size, left_out = sum(map(len, written)), 0
+    for line, _, row in rows:
+        if isinstance(row, _Malformed):
+            yield Rejection(name, line, None, row.reason, {"row": row.values})
+            continue
+        one = _line("" if value is None else str(_plain(value)) for value in row.values())
+        size += len(one)
+        if size > _MOST_WHOLE:
+            left_out += 1
+        else:
+            written.append(one)
+    about = ({"sheet": table.sheet} if table.sheet else {}) | ({"rows_left_out": left_out} if left_out else {})
+    title = table.sheet or file.path.stem
+    try:
+        yield Document(name, "".join(written), title, about, "text/markdown", origin=name, folder=file.folder)
+    except InvalidDocument as error:
+        yield Rejection(name, None, None, str(error))
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(' '.join(cell.split()).replace('|', _BAR) for cell in cells)} |\n"
 
 
 def _roles(table: _Table, fields: Mapping[str, str]) -> Roles:
@@ -145,6 +178,8 @@ def _document(row: Mapping[str, Any], table: _Table, parts: Roles, place: tuple[
     except InvalidDocument as error:
         return Rejection(source, int(line), None, str(error))
     rest = {name: table.to_json(name, value) for name, value in values["metadata"].items() if value is not None and value != ""}
+    if not (parts.by_name or parts.text or values["text"].strip()):  # a row of numbers among texts, such as a sum
+        values["text"] = "\n".join(f"{name}: {value}" for name, value in rest.items())
     values["metadata"] = ({"sheet": table.sheet} if table.sheet else {}) | rest
     try:
         return Document(**values, origin=origin, folder="" if parts.id else folder)
@@ -160,10 +195,9 @@ def _csv(binary: BinaryIO, file: Path, encoding: str | None) -> _Table:
     """
     used = encoding or text.detect_stream(binary)
     names, numbers, filled = _types(binary, file, used)
-    columns = {at: (name.strip() and name) or f"column_{at + 1}" for at, name in enumerate(names) if name.strip() or at in filled}
-    if twice := [name for name, times in Counter(columns.values()).items() if times > 1]:
-        raise InvalidDocument(f"has the column {listed(twice[:1])!r} twice; name its columns apart")
-
+    columns = _distinct(
+        {at: (name.strip() and name) or f"column_{at + 1}" for at, name in enumerate(names) if name.strip() or at in filled}
+    )
     are_numbers = {name for at, name in columns.items() if at in numbers}
 
     def to_json(name: str, value: Any) -> Any:
@@ -178,6 +212,25 @@ def _csv(binary: BinaryIO, file: Path, encoding: str | None) -> _Table:
 
     texts = [name for at, name in columns.items() if at in filled - numbers]
     return _Table(list(columns.values()), texts, rows(), to_json)
+
+
+def _distinct(columns: Mapping[int, str]) -> dict[int, str]:
+    """Columns by place, those of one name numbered apart.
+
+    Raises:
+        InvalidDocument: two are called as what a document is made of, and nobody knows which is meant.
+    """
+    distinct: dict[int, str] = {}
+    taken, seen = set(columns.values()), Counter[str]()
+    for at, name in columns.items():
+        seen[name] += 1
+        if seen[name] > 1 and name in FIELDS:
+            raise InvalidDocument(f"has the column {name!r} twice; name its columns apart")
+        while (one := f"{name}_{seen[name]}" if seen[name] > 1 else name) in taken and seen[name] > 1:
+            seen[name] += 1
+        taken.add(one)
+        distinct[at] = one
+    return distinct
 
 
 def _types(binary: BinaryIO, file: Path, encoding: str) -> tuple[list[str], set[int], set[int]]:
@@ -317,7 +370,7 @@ def _parquet(stream: BinaryIO) -> _Table:
         raise InvalidDocument(f"has the column {listed(twice[:1])!r} twice; name its columns apart")
     kinds = {one.name: one.type.value_type if pa.types.is_dictionary(one.type) else one.type for one in schema}
     texts = [name for name, kind in kinds.items() if pa.types.is_string(kind) or pa.types.is_large_string(kind)]
-    return _Table(schema.names, texts, _parquet_rows(stream), lambda _, value: value)
+    return _Table(schema.names, texts, _parquet_rows(stream), lambda _, value: value, whole=False)
 
 
 def _parquet_rows(stream: BinaryIO) -> Iterator[_Row]:
@@ -387,13 +440,12 @@ def _sheet(sheet: Any, file: SourceFile) -> Iterator[_Table | Item]:
                     kinds.setdefault(at, set()).add(_kind(cell))
     if not head:
         return
-    columns = {at: name for at, name in enumerate(names) if at in kinds or not name.startswith("column_")}
-    if twice := [name for name, times in Counter(columns.values()).items() if times > 1]:
-        yield Rejection(
-            f"{file.name}#{sheet.name}", head, None, f"has the column {listed(twice[:1])!r} twice; name its columns apart"
-        )
+    try:
+        columns = _distinct({at: name for at, name in enumerate(names) if at in kinds or not name.startswith("column_")})
+    except InvalidDocument as error:
+        yield Rejection(f"{file.name}#{sheet.name}", head, None, str(error))
         return
-    texts = [name for at, name in columns.items() if kinds.get(at, {"text"}) == {"text"} or len(kinds[at]) > 1]
+    texts = [name for at, name in columns.items() if kinds.get(at) == {"text"} or len(kinds.get(at, ())) > 1]
     yield _Table(list(columns.values()), texts, _sheet_rows(sheet, head, columns, set(texts)), lambda _, value: value, sheet.name)
 
 

@@ -110,6 +110,44 @@ def test_documents_of_offices_become_markdown(tmp_path: Path) -> None:
     ]
 
 
+_DRAWING = 'xmlns:a="http://schemas.openxmlformats.org/drawingml/2006/main"'
+_SLIDES = 'xmlns:p="http://schemas.openxmlformats.org/presentationml/2006/main"'
+
+
+def with_notes(number: int, shapes: str) -> dict[str, str]:
+    """The parts of a presentation that give a slide notes."""
+    kind = "http://schemas.openxmlformats.org/officeDocument/2006/relationships/notesSlide"
+    return {
+        f"ppt/slides/_rels/slide{number}.xml.rels": '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">'
+        f'<Relationship Id="r1" Type="{kind}" Target="../notesSlides/notesSlide{number}.xml"/></Relationships>',
+        f"ppt/notesSlides/notesSlide{number}.xml": f"<p:notes {_SLIDES} {_DRAWING}>{shapes}</p:notes>",
+    }
+
+
+def shape(kind: str, *paragraphs: str) -> str:
+    runs = "".join(f"<a:p><a:r><a:t>{one}</a:t></a:r></a:p>" for one in paragraphs)
+    return f'<p:sp><p:nvSpPr><p:nvPr><p:ph type="{kind}"/></p:nvPr></p:nvSpPr><p:txBody>{runs}</p:txBody></p:sp>'
+
+
+def test_notes_of_a_speaker_are_read(tmp_path: Path) -> None:
+    said = with_notes(2, shape("body", "Ask &lt;them&gt; first.", "Then *wait*.") + shape("sldNum", "2"))
+    (tmp_path / "a.pptx").write_bytes(pptx([("Top", "Text"), ("Next", "More")], said))
+    assert taken(tmp_path / "a.pptx").text.endswith("More\n\n## Notes of slide 2\n\nAsk <them> first.\n\nThen *wait*.\n")
+    (tmp_path / "b.pptx").write_bytes(pptx([("Top", "Text"), ("Next", "More")], with_notes(1, "<p:sp>")))
+    damaged = taken(tmp_path / "b.pptx")
+    assert damaged.metadata["notes_left_out"] == 1
+    assert damaged.text == "## Top\n\nText\n\n## Next\n\nMore\n"
+
+
+def test_a_presentation_that_the_library_cannot_read_is_read_all_the_same(tmp_path: Path) -> None:
+    picture = "<p:pic><p:nvPicPr><p:cNvPr id='9' name='x'/><p:cNvPicPr/><p:nvPr/></p:nvPicPr><p:blipFill/><p:spPr/></p:pic>"
+    shapes = f"{shape('title', 'Top')}{picture}{shape('body', 'One', 'Two')}"
+    slide = f"<p:sld {_SLIDES} {_DRAWING}><p:cSld><p:spTree>{shapes}</p:spTree></p:cSld></p:sld>"
+    broken = {"ppt/slides/slide1.xml": slide, **with_notes(1, shape("body", "Said."))}
+    (tmp_path / "a.pptx").write_bytes(pptx([("", "")], broken))
+    assert taken(tmp_path / "a.pptx").text == "## Top\n\nOne\n\nTwo\n\n## Notes of slide 1\n\nSaid.\n"
+
+
 def test_what_is_not_read_of_a_presentation_is_told(tmp_path: Path) -> None:
     (tmp_path / "a.pptx").write_bytes(pptx([("Top", "Text")], {"ppt/charts/chart1.xml": "<c/>", "ppt/charts/chart2.xml": "<c/>"}))
     assert taken(tmp_path / "a.pptx").metadata["charts_left_out"] == 2

@@ -165,10 +165,31 @@ def test_several_columns_may_be_named(tmp_path: Path) -> None:
     assert reason in rejected(file, fields={"text": "blurb,summary"})[0]
 
 
+def test_columns_of_one_name_are_numbered(tmp_path: Path) -> None:
+    (one,) = taken(csv(tmp_path, "name,Due,Due,Due_2,Due\nRent,soon,1,x,later\n"))
+    assert (one.title, one.text, one.metadata) == ("Rent", "Due: soon\nDue_2: x\nDue_4: later", {"Due_3": 1})
+
+
+def test_a_row_of_numbers_among_texts(tmp_path: Path) -> None:
+    item, total = taken(csv(tmp_path, "item,remark,price\nPier,Deep.,5\n,,7\n"))
+    assert item.text == "item: Pier\nremark: Deep."
+    assert (total.text, total.metadata) == ("price: 7", {"price": 7})
+
+
+def test_a_long_table_of_numbers_says_what_it_leaves_out(tmp_path: Path) -> None:
+    (table,) = taken(csv(tmp_path, "angle,a|b\n" + "".join(f"{number},{number / 7}\n" for number in range(5_000))))
+    assert len(table.text) <= 20_000
+    assert table.text.startswith("| angle | a\\|b |\n| --- | --- |\n| 0 | 0.0 |\n")
+    assert table.text.count("\n") - 2 + table.metadata["rows_left_out"] == 5_000
+
+
 def test_a_table_without_text(tmp_path: Path) -> None:
     file = csv(tmp_path, "id,year\n1,2020\n2,2021\n")
-    assert "has no column text but id, year; name them with --field text=COLUMN" in rejected(file)[0]
+    (whole,) = taken(file)
+    assert (whole.id, whole.title, whole.media_type) == (f"{tmp_path.name}/books.csv", "books", "text/markdown")
+    assert whole.text == "| id | year |\n| --- | --- |\n| 1 | 2020 |\n| 2 | 2021 |\n"
     assert taken(file, fields={"text": "year"})[1] == Document("2", "2021")
+    assert "has no column body but id, year" in rejected(file, fields={"text": "body"})[0]
     assert read(csv(tmp_path, "a,b\n")) == []
     assert read(csv(tmp_path, "")) == []
 
@@ -318,7 +339,9 @@ def test_what_stands_above_a_header_is_not_lost(tmp_path: Path) -> None:
     assert isinstance(oslo, Document)
     assert oslo.metadata["Pieces"] == 7
     assert note == Document(f"{name}Note!1", "Only a remark.", "", {"sheet": "Note"})
-    assert str(twice) == f"{name}Twice:1: has the column 'a' twice; name its columns apart"
+    assert twice == Document(
+        f"{name}Twice", "| a | a_2 |\n| --- | --- |\n| 1 | 2 |\n", "Twice", {"sheet": "Twice"}, "text/markdown"
+    )
 
 
 def test_a_row_of_a_sheet_that_is_rejected_comes_again(tmp_path: Path) -> None:

@@ -1,0 +1,117 @@
+"""What does a presentation say that the office library does not give: the speaker's notes, or all of it where that fails?"""
+
+import io
+import posixpath
+import zipfile
+from collections.abc import Iterator
+from html import escape
+from typing import NamedTuple
+from xml.etree import ElementTree as ET
+from xml.etree.ElementTree import Element, ParseError
+
+_TITLES = {"title", "ctrTitle"}
+_DAMAGED = (KeyError, ParseError, zipfile.BadZipFile)
+
+
+class Slide(NamedTuple):
+    """A slide, its paragraphs in the order of the file.
+
+    Attributes:
+        title: "" if it has none.
+        text: everything else on it.
+        notes: the speaker's; None where they are damaged.
+    """
+
+    title: str
+    text: list[str]
+    notes: list[str] | None
+
+
+def slides(content: bytes) -> list[Slide]:
+    """The slides of a .pptx, in order; none if that cannot be told, and without those that are damaged."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return list(_slides(archive))
+    except _DAMAGED:
+        return []
+
+
+def to_html(found: list[Slide]) -> str:
+    """All that is on the slides, under their titles."""
+    return "".join(_section(one.title, one.text) for one in found)
+
+
+def notes_to_html(found: list[Slide]) -> str:
+    """The speaker's notes, under the numbers of their slides."""
+    return "".join(_section(f"Notes of slide {number}", one.notes) for number, one in enumerate(found, 1) if one.notes)
+
+
+def _section(title: str, paragraphs: list[str]) -> str:
+    head = f"<h2>{escape(title)}</h2>" if title else ""
+    return head + "".join(f"<p>{escape(one)}</p>".replace("\n", "<br>") for one in paragraphs)
+
+
+def _slides(archive: zipfile.ZipFile) -> Iterator[Slide]:
+    presentation = "ppt/presentation.xml"
+    paths = {name: path for name, (_, path) in _targets(archive, presentation).items()}
+    for element in _all(_parsed(archive, presentation), "sldId"):
+        path = next((paths[value] for name, value in element.items() if name.endswith("}id") and value in paths), None)
+        try:
+            if path is not None:
+                yield _slide(archive, path)
+        except _DAMAGED:
+            continue
+
+
+def _slide(archive: zipfile.ZipFile, path: str) -> Slide:
+    page = _parsed(archive, path)
+    titles = [one for shape in _all(page, "sp") if _placeholder(shape) in _TITLES for one in _all(shape, "p")]
+    text = [_text(one) for one in _all(page, "p") if one not in titles]
+    return Slide(" ".join(filter(None, map(_text, titles))), [one for one in text if one], _notes(archive, path))
+
+
+def _notes(archive: zipfile.ZipFile, slide: str) -> list[str] | None:
+    try:
+        pages = [_parsed(archive, path) for kind, path in _targets(archive, slide).values() if kind == "notesSlide"]
+    except _DAMAGED:
+        return None
+    shapes = [shape for page in pages for shape in _all(page, "sp") if _placeholder(shape) == "body"]  # not its number, or the date
+    return [text for shape in shapes for one in _all(shape, "p") if (text := _text(one))]
+
+
+def _targets(archive: zipfile.ZipFile, path: str) -> dict[str, tuple[str, str]]:
+    """What a part refers to within the file: kind and path, by name."""
+    folder, name = posixpath.split(path)
+    relations = f"{folder}/_rels/{name}.rels"
+    if relations not in archive.namelist():
+        return {}
+    inside = [one for one in _all(_parsed(archive, relations), "Relationship") if one.get("TargetMode") != "External"]
+    return {
+        one.get("Id", ""): (
+            posixpath.basename(one.get("Type", "")),
+            posixpath.normpath(posixpath.join("/", folder, one.get("Target", ""))).lstrip("/"),
+        )
+        for one in inside
+    }
+
+
+def _parsed(archive: zipfile.ZipFile, path: str) -> Element:
+    return ET.fromstring(archive.read(path))  # noqa: S314  # in a child process with limits; expat bounds what entities make
+
+
+def _all(element: Element, name: str) -> list[Element]:
+    """The elements of a name below one, whichever edition of the format its namespace is of."""
+    return [one for one in element.iter() if _name(one) == name]
+
+
+def _name(element: Element) -> str:
+    return element.tag.rpartition("}")[2]
+
+
+def _placeholder(shape: Element) -> str | None:
+    return next((one.get("type", "body") for one in _all(shape, "ph")), None)
+
+
+def _text(paragraph: Element) -> str:
+    pieces = [one.text or "" if _name(one) == "t" else "\n" for one in paragraph.iter() if _name(one) in {"t", "br"}]
+    return "".join(pieces).strip()
