@@ -1,5 +1,6 @@
 """Real parts, made once: the bundled models, tiny models of every shape, and each engine."""
 
+import gc
 import os
 import shutil
 import signal
@@ -72,6 +73,16 @@ def _keep_temporary_files_in_memory() -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the long tests in full, not samples of them")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """What is imported and collected stays: no search for garbage looks at it, then or ever after."""
+    gc.disable()
+    yield
+    gc.freeze()
+    gc.set_threshold(5_000, 10, 10)
+    gc.enable()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

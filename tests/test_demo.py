@@ -1,7 +1,6 @@
 """The demo reads the standard library without importing it and finds its way in it."""
 
 import shutil
-import subprocess
 import sys
 import sysconfig
 from pathlib import Path
@@ -24,13 +23,7 @@ def test_the_standard_library_holds_what_the_questions_ask_for() -> None:
     assert documents["json"].text.startswith("JSON (JavaScript Object Notation)")
     private = [name for name in documents if any(part.startswith("_") for part in name.split("."))]
     assert not private
-
-
-def test_nothing_is_imported() -> None:
-    script = (
-        "import sys\nfrom search.cli.demo import standard_library\nlist(standard_library())\nprint('antigravity' in sys.modules)"
-    )
-    assert subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "False\n"
+    assert not {"antigravity", "this", "turtledemo.clock"} & set(sys.modules)  # nothing is imported
 
 
 def test_a_python_without_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,10 +39,8 @@ def test_the_demo_from_end_to_end_on_part_of_the_library(tmp_path: Path, monkeyp
         "gzip.py",
         "tempfile.py",
         "shutil.py",
-        "difflib.py",
         "functools.py",
         "bisect.py",
-        "smtplib.py",
         "json/__init__.py",
     ):
         (tmp_path / "lib" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -58,7 +49,7 @@ def test_the_demo_from_end_to_end_on_part_of_the_library(tmp_path: Path, monkeyp
     first = CliRunner().invoke(app, ["demo", "--data-dir", str(tmp_path / "my data")], catch_exceptions=False)
     assert first.exit_code == 0
     answered = int(first.output.split(" of 10 expected answers in the top 3")[0].rsplit(maxsplit=1)[-1])
-    assert answered >= 7  # of the eight that these files hold
+    assert answered >= 5  # of the six that these files hold
     assert "4. temporary directory that is deleted afterwards\n" in first.output
     assert f"search query \"read a file line by line\" --collection python-stdlib --data-dir '{tmp_path}/my data'" in first.output
 

@@ -5,7 +5,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 Values = NDArray[np.float64]
 Judgement = Literal["helps", "no evidence", "hurts"]
@@ -53,6 +52,8 @@ def gain(before: Values, after: Values) -> Gain:
         before: (n,), a measure of each query, at least one.
         after: (n,), the same of the other run, in the same order.
     """
+    from scipy import stats  # which takes longer to import than all else here
+
     differences = after - before
     if not differences.any():
         return Gain(0.0, 0.0, 0.0, 1.0)

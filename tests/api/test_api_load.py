@@ -97,7 +97,7 @@ def test_overload_is_refused_at_once_and_the_rest_is_served_in_time(served: Serv
 
 
 def test_health_is_answered_while_models_work(served: Served) -> None:
-    texts = ["word " * 150] * 100
+    texts = ["word " * 150] * 50
     took: list[float] = []
     with ThreadPoolExecutor(1) as pool:
         working = pool.submit(lambda: served.http.post("/rerank", json={"query": "x", "texts": texts}).status_code)

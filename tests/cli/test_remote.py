@@ -119,11 +119,12 @@ def test_rejections_name_their_place_and_come_again(settings: Settings, tmp_path
         search("ingest", tmp_path / "b.jsonl", "--url", served.url, status=1)  # nothing was taken
 
 
-def test_requests_are_as_large_as_the_service_takes(settings: Settings, tmp_path: Path) -> None:
+def test_requests_are_as_large_as_the_service_takes(settings: Settings, tmp_path: Path, model_folder: Path) -> None:
     rows = [{"id": str(number), "text": f"Row {number}. " + "word " * 100} for number in range(100)]
     rows.append({"id": "long", "text": "word " * 20_000})
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    with serving(settings, max_body_mb=0.02, max_texts=10) as served:
+    tiny = {"embedder": {"model": str(model_folder / "embedder-mean")}, "reranker": {"kind": "none"}}
+    with serving(settings.model_copy(update=tiny), max_body_mb=0.02, max_texts=10) as served:
         done = search("ingest", tmp_path / "a.jsonl", "--url", served.url)
         assert done.stdout.startswith("100 added, 0 changed, 0 unchanged, 1 rejected")
         assert "a.jsonl:101 (long): the request is larger than 0.02 MB; send it in parts" in done.stderr

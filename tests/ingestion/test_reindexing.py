@@ -276,7 +276,7 @@ def test_searches_go_on_meanwhile(settings: Callable[..., Settings]) -> None:
             while not stop.is_set():
                 result = searcher.search("Cats eat mice.")
                 answers.append((result.embedder, len(result.hits)))
-                time.sleep(0.01)
+                time.sleep(0.05)
 
         threads = [threading.Thread(target=client) for _ in range(2)]
         for thread in threads:
