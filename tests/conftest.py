@@ -23,6 +23,7 @@ import pytest
 from languages import exported
 from loaded import loaded_once
 from qdrant_client import QdrantClient
+from readers import kept
 from standin import QdrantStandIn
 from tiny import HUB_CROSS_ENCODER, HUB_EMBEDDER, HUB_STATIC, into_hub_cache, tiny_model, tiny_static_model
 from upstream import KEY, NODE_URLS, OVER_GRPC, REAL, SERVERS, SPREAD, Serve, Upstream
@@ -124,6 +125,13 @@ def _certificates_read_once() -> Iterator[None]:
         return shared if (arguments, options) == ((), {"cafile": certifi.where()}) else make(*arguments, **options)
 
     with patch("ssl.create_default_context", made):
+        yield
+
+
+@pytest.fixture(scope="module")
+def reader_kept() -> Iterator[None]:
+    """For tests of what is read, of which none is about the process that reads it."""
+    with kept():
         yield
 
 

@@ -137,7 +137,7 @@ def engine(request: pytest.FixtureRequest, models: dict[str, str]) -> Iterator[d
 
 @pytest.mark.timeout(300)
 def test_each_child_gets_right_answers_or_a_clear_error(engine: dict[str, str], tmp_path: Path, in_full: bool) -> None:  # noqa: FBT001
-    queries = 400 if in_full else 40
+    queries = 400 if in_full else 150
     told = forked(engine, CHILDREN, queries)
     for child in told.children:
         assert child["status"] == 0

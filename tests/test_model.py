@@ -595,7 +595,7 @@ def test_a_collection_holds_what_a_dictionary_would(
     request: pytest.FixtureRequest,
     in_full: bool,  # noqa: FBT001  # a fixture
 ) -> None:
-    """250 steps, 50 on each engine; with --long 50,000."""
+    """500 steps, 100 on each engine; with --long 50,000."""
     if engine == "edge, small disk":
         probe = tmp_path / "probe"
         probe.mkdir()
@@ -623,5 +623,5 @@ def test_a_collection_holds_what_a_dictionary_would(
                     print_blob=True,
                 ),
             )
-        if OfThisEngine.steps_taken >= (10_000 if in_full else 50):
+        if OfThisEngine.steps_taken >= (10_000 if in_full else 100):
             break

@@ -23,6 +23,7 @@ from search.errors import InvalidDocument
 from search.reading import Reading, archives
 from search.reading.child import Limits
 
+pytestmark = pytest.mark.usefixtures("reader_kept")
 WRITTEN = 1_700_000_000
 FILES = {"a.md": b"# Birds\n\nThey sing.", "sub/b.txt": b"Whales.", "sub/c.jsonl": b'{"id": "row", "text": "Fish."}\n'}
 

@@ -12,6 +12,8 @@ from search.passages import MARKDOWN
 from search.reading import Reading, kinds, pages
 from search.reading.files import by_kind
 
+pytestmark = pytest.mark.usefixtures("reader_kept")
+
 
 def read(path: Path, **options: Any) -> list[Document | Rejection]:
     return list(Reading([str(path)], **options))

@@ -15,6 +15,8 @@ from search.documents import Document
 from search.reading import Reading, mail
 from search.reading import pdf as reading_pdf
 
+pytestmark = pytest.mark.usefixtures("reader_kept")
+
 
 def taken(path: Path) -> Document:
     (document,) = Reading([str(path)])

@@ -30,6 +30,7 @@ from search.reading import files as reading_files
 from search.reading.files import SourceFile
 from search.reading.text import decode
 
+pytestmark = pytest.mark.usefixtures("reader_kept")
 WORD = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 
 

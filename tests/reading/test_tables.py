@@ -18,6 +18,7 @@ from search.reading import Reading, tables
 from search.reading.child import Limits
 from search.reading.records import TEXTS, TITLES
 
+pytestmark = pytest.mark.usefixtures("reader_kept")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="limits of memory are Linux's")
 
 
