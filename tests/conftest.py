@@ -78,10 +78,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Iterator[None]:
-    """What is imported and collected stays: no search for garbage looks at it, then or ever after."""
+    """What is imported and collected stays, so nobody looks for garbage meanwhile, and less often ever after."""
     gc.disable()
     yield
-    gc.freeze()
     gc.set_threshold(5_000, 10, 10)
     gc.enable()
 
