@@ -32,14 +32,16 @@ def test_the_page_shows_every_example() -> None:
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_an_example_prints_what_the_page_says(example: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # it finds its files wherever it is started
-    assert alike(gallery.printed(example), EXAMPLES[example])
+    printed = gallery.printed(example)
+    assert alike(printed, EXAMPLES[example]) if example == "examples/films.py" else printed == EXAMPLES[example]
     assert not list(tmp_path.iterdir())
 
 
 def alike(printed: str, page: str) -> bool:
     """Whether they are the same, or differ by one in a rank behind the first.
 
-    Processors without VNNI round the models' products otherwise, and neighbours that are as good as each other change places.
+    Processors without VNNI round the models' products otherwise, and neighbours that are as good as each other change places: in
+    the table of ranks one third place is a second one there.
     """
     pairs = list(zip(*(re.findall(r"\d+|\D+", one) for one in (printed, page)), strict=True))
     ranks = [sorted(map(int, pair)) for pair in pairs if pair[0] != pair[1] and all(map(str.isdigit, pair))]

@@ -1,12 +1,10 @@
-"""Which documents stand in a table? One a row of CSV, TSV, Parquet or a spreadsheet, or an object of an array of JSON."""
+"""Which documents stand in a table? One a row of CSV, TSV, Parquet or a spreadsheet; of JSON, what `objects` says."""
 
 import csv
 import datetime as dt
 import decimal
 import io
 import itertools
-import json
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -15,9 +13,9 @@ from typing import Any, BinaryIO, NamedTuple, TextIO
 
 from search.documents import Document, Rejection, listed
 from search.errors import InvalidDocument
-from search.reading import lines, text
-from search.reading.files import LONGEST, SourceFile, missing, read_at_most
-from search.reading.records import FIELDS, Roles, checked, document_of, key_of, roles, strings_of, values_of, without_strings
+from search.reading import objects, text
+from search.reading.files import LONGEST, SourceFile, missing
+from search.reading.records import FIELDS, Roles, checked, key_of, roles, values_of
 from search.reading.records import missing as missing_columns
 
 __all__ = ["IN_A_CHILD", "SUFFIXES", "checked", "count", "read_table"]
@@ -26,10 +24,6 @@ _SHEETS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 SUFFIXES = (".csv", ".tsv", ".parquet", ".json", *_SHEETS)
 IN_A_CHILD = (".parquet", ".json", *_SHEETS)  # which libraries read that may be made to take any amount of memory
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,17})(?:\.\d+)?")
-_STRING = r'("(?:[^"\\]|\\.)*"?)'  # an open one goes on to the end, lest each quotation mark begin another search for it
-_COMMENT = re.compile(rf"{_STRING}|//[^\r\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
-_LAST_COMMA = re.compile(rf"{_STRING}|,(?=\s*[\]}}])", re.DOTALL)
-_VISIBLE = re.compile(r"[^\r\n]")  # lines stay as they are counted
 _EXACT = 2**53  # up to which a float holds every whole number
 _ROWS = 16  # read at a time: texts may be long
 _MOST_VALUES = 1_000_000  # of a row of CSV
@@ -87,7 +81,7 @@ def read_table(stream: BinaryIO, file: SourceFile, fields: Mapping[str, str], en
     suffix = file.path.suffix.lower()
     try:
         if suffix == ".json":
-            yield from _json(stream, file, fields)
+            yield from objects.read_objects(stream, file, fields)
         elif suffix in _SHEETS:
             for sheet in _sheets(stream, file):
                 yield from [sheet] if isinstance(sheet, Document | Rejection) else _documents(sheet, file, fields)
@@ -103,7 +97,7 @@ def count(stream: BinaryIO, file: SourceFile) -> int:
     """How many rows there are."""
     suffix = file.path.suffix.lower()
     if suffix == ".json":
-        return lines.count(stream) if _is_lines(stream) else len(_objects(_parsed(stream), {})[1]) or 1
+        return objects.count(stream)
     if suffix in _SHEETS:
         return sum(sum(1 for _ in one.rows) if isinstance(one, _Table) else 1 for one in _sheets(stream, file))
     if suffix != ".parquet":
@@ -485,108 +479,6 @@ def _cell(cell: Any) -> Any:
 
 def _written(cell: Any) -> str:
     return str(_cell(cell))
-
-
-def _json(stream: BinaryIO, file: SourceFile, fields: Mapping[str, str]) -> Iterator[Item]:
-    """The objects of an array, or of the one array that an object holds; else the file is one document.
-
-    Raises:
-        InvalidDocument: it is no JSON, or too large.
-    """
-    if _is_lines(stream):
-        yield from (item for item in lines.jsonl(stream, file.name, fields, file.folder) if not isinstance(item, SourceFile))
-        return
-    value = _parsed(stream)
-    wrapper, objects = _objects(value, fields)
-    for number, one in enumerate(objects, 1):
-        yield _of_object(one, number, file, fields)
-    if wrapper is not None and (item := _of_file(wrapper, stream, file, fields, needed=not objects)):
-        yield item
-
-
-def _of_object(value: Any, number: int, file: SourceFile, fields: Mapping[str, str]) -> Item:
-    name, reason = None, f"not an object but {type(value).__name__}"
-    if isinstance(value, dict):
-        name = value.get("id", value.get("_id"))
-        try:
-            return document_of(value, fields, key_of(file.name, number), origin=f"{file.name}:{number}", folder=file.folder)
-        except InvalidDocument as error:
-            reason = str(error)
-    content = {"line": json.dumps(value, ensure_ascii=False)} | ({"fields": dict(fields)} if fields else {})
-    return Rejection(file.name, number, str(name) if isinstance(name, str | int) else None, reason, content)
-
-
-def _of_file(value: Any, stream: BinaryIO, file: SourceFile, fields: Mapping[str, str], *, needed: bool) -> Item | None:
-    """A file as one document: its strings are the text, unless it has one, and what is no string is metadata."""
-    about: dict[str, Any] = {"origin": file.name, "folder": file.folder, "modified": os.fstat(stream.fileno()).st_mtime}
-    try:
-        if needed and isinstance(value, Mapping) and _has_text(value, fields):
-            return document_of(value, fields, file.name, **about)
-        words = "\n".join(strings_of(value))
-        if not words:
-            return file.reject("there is no text in it") if needed else None
-        rest = without_strings(value)
-        metadata = {"path": file.name} | (rest if isinstance(rest, dict) else {} if rest is None else {"values": rest})
-        title = value.get("title") if isinstance(value, dict) else None
-        return Document(file.name, words, title if isinstance(title, str) else file.path.stem, metadata, **about)
-    except InvalidDocument as error:
-        return file.reject(str(error))
-
-
-def _has_text(value: Mapping[str, Any], fields: Mapping[str, str]) -> bool:
-    """Whether an object says which of it is the text."""
-    absent, named = missing_columns(list(value), "text", fields)
-    return len(absent) < named or (not named and isinstance(value.get("text"), str))
-
-
-def _objects(value: Any, fields: Mapping[str, str]) -> tuple[Any, list[Any]]:
-    """What of a value is a document for the file, and what is one for each object."""
-    if isinstance(value, list) and any(isinstance(one, dict) for one in value):
-        return None, value
-    if isinstance(value, dict) and not _has_text(value, fields):
-        arrays = [name for name, inner in value.items() if isinstance(inner, list) and any(isinstance(one, dict) for one in inner)]
-        if len(arrays) == 1:
-            return {name: inner for name, inner in value.items() if name != arrays[0]}, value[arrays[0]]
-    return value, []
-
-
-def _is_lines(stream: BinaryIO) -> bool:
-    """Whether a file is JSON lines by another name: its first line is an object, and there is another line."""
-    stream.seek(0)
-    first = stream.readline(LONGEST)
-    more = stream.read(_BLOCK).strip()
-    stream.seek(0)
-    try:
-        return bool(more) and isinstance(json.loads(first), dict)
-    except (ValueError, RecursionError):
-        return False
-
-
-def _parsed(stream: BinaryIO) -> Any:
-    """What a file of JSON holds.
-
-    Raises:
-        InvalidDocument: it is none, or too large.
-    """
-    content = read_at_most(stream, LONGEST)
-    try:
-        try:
-            return json.loads(content)
-        except json.JSONDecodeError:
-            if (plain := _without_comments(content.decode(json.detect_encoding(content)))) is None:
-                raise
-            return json.loads(plain)
-    except UnicodeDecodeError as error:
-        raise InvalidDocument(f"not {error.encoding} at byte {error.start + 1}; convert it") from error
-    except (ValueError, RecursionError) as error:
-        raise InvalidDocument(f"not JSON: {error}") from error
-
-
-def _without_comments(content: str) -> str | None:
-    """JSON as settings of programs have it, with comments and last commas; they are blanked. None if there are none."""
-    bare = _COMMENT.sub(lambda part: part[1] or _VISIBLE.sub(" ", part[0]), content.removeprefix("\ufeff"))
-    plain = _LAST_COMMA.sub(lambda part: part[1] or " ", bare)
-    return None if plain == content else plain
 
 
 def _plain(value: Any) -> Any:

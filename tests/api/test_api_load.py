@@ -71,8 +71,11 @@ def test_a_failing_reranker_degrades_searches_and_fails_rerank_requests(fault: s
 
 def test_overload_is_refused_at_once_and_the_rest_is_served_in_time(served: Served) -> None:
     slowed(served, 0.2)
+    alone = []
     for _ in range(8):
+        started = time.monotonic()
         served.http.post("/v1/search", json={"query": "learn how long it takes"})
+        alone.append(time.monotonic() - started)
 
     def ask(http: httpx.Client) -> tuple[int, float, str]:
         started = time.monotonic()
@@ -87,7 +90,8 @@ def test_overload_is_refused_at_once_and_the_rest_is_served_in_time(served: Serv
     taken = [seconds for status, seconds, _ in answers if status == 200]
     refused = [(seconds, wait) for status, seconds, wait in answers if status == 429]
     assert len(taken) + len(refused) == 16
-    assert 1 <= len(taken) <= 6  # fewer on a slow machine, which says so to all others
+    in_time = 1 + int(0.4 / (1.5 * statistics.median(alone)))  # beside the one at work; 2 or 3 where a search takes what is added
+    assert min(2, in_time) <= len(taken) <= 6
     assert max(taken) < 0.4 + 3 * 0.25 + 0.3  # the queue, what it takes itself, and this machine's moods
     assert all(int(wait) >= 1 for _, wait in refused)
     assert statistics.median(seconds for seconds, _ in refused) < 0.3
@@ -97,7 +101,7 @@ def test_overload_is_refused_at_once_and_the_rest_is_served_in_time(served: Serv
 
 
 def test_health_is_answered_while_models_work(served: Served) -> None:
-    texts = ["word " * 150] * 50
+    texts = ["word " * 150] * 100
     took: list[float] = []
     with ThreadPoolExecutor(1) as pool:
         working = pool.submit(lambda: served.http.post("/rerank", json={"query": "x", "texts": texts}).status_code)

@@ -35,7 +35,7 @@ def test_nothing_that_is_sent_breaks_it(served: Served, mode: str, in_full: bool
     seen: set[str] = set()
 
     @hypothesis.settings(
-        max_examples=3_000 if in_full else 100,
+        max_examples=3_000 if in_full else 150,
         deadline=None,
         database=None,
         suppress_health_check=list(HealthCheck),

@@ -24,7 +24,7 @@ from search.index.server.reserved import RESERVED
 pytestmark = pytest.mark.usefixtures("numbers_from_one")
 
 SPEC = CollectionSpec(2, "embedder@1")
-CLIENTS, CLAIMS, OVER_HTTP = 3, 200, 60
+CLIENTS, CLAIMS = 3, 200
 IDS = [f"8c0d6a8e-5a39-5f0c-9a5e-{number:012}" for number in range(3)]
 PAUSES_S = [0.0, 0.02, 0.5, 13.0, 15.0, 40.0]  # the last ones are longer than a claim lives
 OFTEN = [73, 15, 4, 2, 3, 3]
@@ -34,12 +34,11 @@ LOST = 0.03  # of all requests: half of them are carried out, and the answer is 
 class Drill:
     """One run: who claims what when, and what the server holds after every write."""
 
-    def __init__(self, seed: int, client: QdrantClient, name: str, claims: int) -> None:
+    def __init__(self, seed: int, client: QdrantClient, name: str) -> None:
         self.time = SimulatedTime()
         self.chance = random.Random(seed)  # noqa: S311  # no secret
         self.client = client
         self.name = name
-        self.wanted = claims
         self.claims = self.won = self.late = self.spared = 0
         self.wrong: list[str] = []  # what must not be; a request that raises would only end a claim
         self.holder = 0  # the number of the claim that the collection has
@@ -69,7 +68,7 @@ class Drill:
             self.wrong.append(f"claim {number} goes on though {self.holder} has begun")
 
     def act(self, index: QdrantIndex) -> None:
-        while self.claims < self.wanted or (not self.spared and self.claims < 10 * CLAIMS):  # until a batch came too late, at least
+        while self.claims < CLAIMS or (not self.spared and self.claims < 10 * CLAIMS):  # until a batch came too late, at least
             self.claims += 1
             with suppress(IndexBusy, IndexFailure), index.claimed():
                 self.won += 1
@@ -121,16 +120,9 @@ class Paused:
 
 
 @pytest.mark.parametrize(("engine", "seed"), [("memory", 0), ("memory", 1), ("standin", 2)])
-def test_nobody_writes_beside_another(
-    engine: str,
-    seed: int,
-    standin: QdrantStandIn,
-    monkeypatch: pytest.MonkeyPatch,
-    in_full: bool,  # noqa: FBT001  # a fixture
-) -> None:
+def test_nobody_writes_beside_another(engine: str, seed: int, standin: QdrantStandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     client = in_memory() if engine == "memory" else connect(standin.url)
-    claims = CLAIMS if engine == "memory" or in_full else OVER_HTTP
-    drill = Drill(seed, client, "documents", claims)
+    drill = Drill(seed, client, "documents")
 
     class Watched(Lease):
         def __init__(self, what: str, noted: Noted, earlier: Metadata | None = None, attempt: Attempt = once) -> None:
@@ -150,9 +142,9 @@ def test_nobody_writes_beside_another(
         index._target, index._spec = first._target, first._spec
     drill.time.run([lambda one=index: drill.act(one) for index in indexes])  # type: ignore[misc]
     assert not drill.wrong
-    assert drill.claims >= claims
-    assert drill.won >= claims // 4
-    assert drill.claims - drill.won >= claims // 10
+    assert drill.claims >= CLAIMS
+    assert drill.won >= CLAIMS // 4
+    assert drill.claims - drill.won >= CLAIMS // 10
     assert drill.late  # batches came too late, and …
     assert drill.spared  # … found what they would have overwritten
     client.close()

@@ -263,11 +263,11 @@ def test_a_long_table_is_read_in_little_memory(tmp_path: Path) -> None:
     file = tmp_path / "a.csv"
     with file.open("w") as stream:
         stream.write("name,description,n\n")
-        stream.writelines(f"N{number},{'word ' * 40},{number}\n" for number in range(75_000))
-    assert file.stat().st_size > 15_000_000
+        stream.writelines(f"N{number},{'word ' * 40},{number}\n" for number in range(150_000))
+    assert file.stat().st_size > 30_000_000
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     number = sum(one.metadata == {"n": at} for at, one in enumerate(Reading([str(file)])) if isinstance(one, Document))
-    assert number == 75_000
+    assert number == 150_000
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 15_000  # kB
 
 
