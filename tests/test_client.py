@@ -88,7 +88,7 @@ def test_errors_are_the_librarys(served: Served) -> None:
 
 def test_overload_and_keys(settings: Settings) -> None:
     key, digest = new_key()
-    with serving(settings, with_pets, queue_s=0.01, api_keys={"a": {"sha256": digest, "scopes": {"search"}}}) as served:
+    with serving(settings, with_pets, queue_s=0.2, api_keys={"a": {"sha256": digest, "scopes": {"search"}}}) as served:
         with Client(served.url) as stranger, pytest.raises(ServiceRefused, match="a key is needed"):
             stranger.search("x")
         with Client(served.url, key=key) as client:
@@ -96,7 +96,7 @@ def test_overload_and_keys(settings: Settings) -> None:
             with pytest.raises(ServiceRefused, match="it needs the scope write"):
                 client.ingest(PETS)
 
-        slowed(served, 0.5)
+        slowed(served, 2.0)
 
         async def crowd() -> list[Any]:
             async with AsyncClient(served.url, key=key) as client:

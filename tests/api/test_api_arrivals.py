@@ -64,7 +64,7 @@ def served(settings: Settings) -> Iterator[Served]:
 
 @pytest.mark.timeout(600)
 def test_nothing_fails_below_capacity_and_above_it_the_rest_is_served_in_time(served: Served, in_full: bool) -> None:  # noqa: FBT001
-    slowed(served, 0.05)
+    slow = slowed(served, 0.05)
     seconds = 60 if in_full else 3
     alone = [asyncio.run(arrivals(served.url, 4, 0.25, ASK))[0].seconds for _ in range(15)]
     capacity = 1 / statistics.median(alone)
@@ -73,7 +73,8 @@ def test_nothing_fails_below_capacity_and_above_it_the_rest_is_served_in_time(se
         assert {answer.status for answer in answers} == {200}, share
     held = resident(served)
     for share in (1.5, 3):
-        answers = asyncio.run(arrivals(served.url, share * capacity, seconds, ASK))
+        most = max(capacity, 1 / slow.seconds)  # however busy the machine was when the capacity was measured
+        answers = asyncio.run(arrivals(served.url, share * most, seconds, ASK))
         accepted = [answer.seconds for answer in answers if answer.status == 200]
         refused = [answer for answer in answers if answer.status == 429]
         assert len(accepted) + len(refused) == len(answers), share

@@ -249,7 +249,7 @@ SLOW = [Answer(silent=True), Answer("[1]", drips=True), Answer("[1]", drips_head
 def test_a_slow_answer_is_lost(answer: Answer, server: ChatStandIn) -> None:
     server.planted.append(answer)
     with (
-        asking(server.url, timeout_s=0.2) as reranker,
+        asking(server.url, timeout_s=1) as reranker,
         pytest.raises(InferenceFailed, match=r"did not answer \(ReadTimeout\).*raise its timeout_s"),
     ):
         reranker.score("q", ["a", "b"], deadline=Deadline.after_ms(60_000))
