@@ -1,9 +1,10 @@
 """Points go over gRPC where the same server speaks it, and over REST otherwise: found out once, in a bounded time, and told."""
 
 import json
-import os
 import socket
 import statistics
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -314,21 +315,38 @@ def test_the_old_setting_and_the_new_one() -> None:
         connect("http://user:s3cret@127.0.0.1:6333", protocol="grpc")
 
 
+FORKED = """
+import json, os, sys
+from search.index.server.connection import connect
+from search.index.server.index import QdrantIndex
+
+url, port, name = sys.argv[1:]
+index = QdrantIndex(connect(url, protocol="auto", grpc_port=int(port)), name, url)
+before = index.count()
+read, write = os.pipe()
+if (child := os.fork()) == 0:
+    os.write(write, json.dumps([index.count() for _ in range(20)]).encode())
+    os._exit(0)
+os.close(write)
+mine = [before, *(index.count() for _ in range(20))]
+with os.fdopen(read) as stream:
+    print(json.dumps([mine, json.loads(stream.read() or "null"), os.waitpid(child, 0)[1]]))
+"""
+
+
 def test_a_forked_child_speaks_grpc_by_connections_of_its_own(standin: QdrantStandIn) -> None:
+    """Forked by a process that serves no gRPC itself: what serves it does not survive a fork."""
     with GrpcStandIn(standin) as port:
         index = made(standin.url, protocol="auto", grpc_port=port.port)
         index.ensure(SPEC, create=True)
         index.upsert([Point(str(number), VECTOR, {"text": "x", "number": number}) for number in range(5)])
-        read, write = os.pipe()
-        if (child := os.fork()) == 0:
-            os.write(write, json.dumps([index.count() for _ in range(20)]).encode())
-            os._exit(0)
-        os.close(write)
-        mine = [index.count() for _ in range(20)]
-        with os.fdopen(read) as stream:
-            assert json.loads(stream.read() or "null") == mine == [5] * 20
-        assert os.waitpid(child, 0)[1] == 0
+        port.calls.clear()
+        command = [sys.executable, "-c", FORKED, standin.url, str(port.port), index.name]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout) == [[5] * 21, [5] * 20, 0]
         assert port.calls.count("HealthCheck") == 1
+        assert port.calls.count("count") == 41
         index.close()
 
 
