@@ -17,14 +17,19 @@ EDGE = {"qdrant_edge", "numpy", "filelock"}
 MODELS = {"onnxruntime", "tokenizers", "numpy"}
 PAGES = {"rich", "pygments", "markdown_it", "mdurl", "attr"}  # of help
 
+FILTER = '{"must":[{"is_empty":{"key":"page"}}]}'
+
 COMMANDS = [
     ("query When do cats sleep?", SHELL | EDGE | MODELS),
     ("query When do cats sleep? --no-rerank --json", SHELL | EDGE | MODELS),
+    (f"query When do cats sleep? --filter {FILTER}", SHELL | EDGE | MODELS),
     ("context When do cats sleep?", SHELL | EDGE | MODELS),
     ("rerank cats", SHELL | MODELS),
     ("ingest note.txt", SHELL | EDGE | MODELS | {"rich"}),
     ("collections list", SHELL | EDGE),
     ("collections info documents", SHELL | EDGE),
+    (f"update {{\"seen\":true}} --filter {FILTER}", SHELL | EDGE | MODELS),
+    (f"delete --filter {FILTER}", SHELL | EDGE | MODELS),
     ("models", SHELL),
     ("--help", SHELL | PAGES),
     ("doctor", SHELL | EDGE | MODELS),

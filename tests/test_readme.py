@@ -27,7 +27,6 @@ from search.cli.evaluate import calibrate, evaluate
 from search.cli.models import export
 from search.cli.query import explain, query
 from search.documents import Document
-from search.index.filters import Filter
 from search.reranking.recipe import names
 from search.settings import CausalSettings, ServerSettings, Settings
 
@@ -196,12 +195,6 @@ def test_settings_block_is_understood(tmp_path: Path, monkeypatch: pytest.Monkey
     assert settings.reranker.kind == "cross-encoder"
     assert (settings.context.max_tokens, settings.context.tokenizer) == (2000, Path("models/qwen3/tokenizer.json"))
     assert (settings.lexical.language, settings.lexical.fields, settings.lexical.share) == ("german", ("metadata.isbn",), 0.3)
-
-
-def test_the_public_filter_language_is_qdrants() -> None:
-    from qdrant_client.models import Filter as Original
-
-    assert Filter is Original
 
 
 def test_figures_are_those_on_record() -> None:

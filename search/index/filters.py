@@ -17,15 +17,15 @@ import reprlib
 import uuid
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from pydantic import BaseModel
-from qdrant_client.models import Filter
 
 from search.documents import encodable
 from search.errors import UnsupportedFilter
 
-__all__ = ["Filter", "asks_anything", "fields_of", "path_of", "to_plain"]
+if TYPE_CHECKING:
+    from qdrant_client.models import Filter
 
 _CLAUSES = ("must", "should", "must_not")
 _FIELDS = ("document_id", "title", "headings", "page", "number", "media_type", "modified")
@@ -55,7 +55,7 @@ _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]+")
 _EXAMPLE = '{"must": [{"key": "metadata.year", "range": {"gte": 2020}}]}'
 
 
-def to_plain(filter: Filter | Mapping[str, Any] | str, *, any_field: bool = False) -> dict[str, Any]:
+def to_plain(filter: "Filter | Mapping[str, Any] | str", *, any_field: bool = False) -> dict[str, Any]:
     """Check a filter, which is an object, plain data or JSON, and return it as plain data.
 
     Args:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from search.documents import check_strings
 from search.errors import InvalidQuery
 from search.index.contract import PlainFilter, Vector, VectorIndex
+from search.index.filters import asks_anything, to_plain
 from search.index.points import embedded_text, passages
 from search.ingestion.relay import in_groups
 from search.ingestion.report import State
@@ -127,8 +128,6 @@ class Selection:
 def _plain(filter: "Filter | Mapping[str, Any] | str | None") -> PlainFilter | None:
     if filter is None:
         return None
-    from search.index.filters import asks_anything, to_plain  # costs half a second, and only filters need it
-
     plain = to_plain(filter)
     if not asks_anything(plain):
         raise InvalidQuery("an empty filter means every document, which is hardly meant; write a condition")

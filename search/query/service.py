@@ -11,6 +11,7 @@ from search.embedding.dense import Embedder
 from search.embedding.sparse import WordsLike, words_like
 from search.errors import InvalidQuery
 from search.index.contract import PlainFilter, VectorIndex
+from search.index.filters import fields_of, to_plain
 from search.inference.tokens import MUCH_UNKNOWN, goes_on, head
 from search.query.fusion import Mix
 from search.query.options import SearchOptions
@@ -145,8 +146,6 @@ class SearchService:
         return warnings
 
     def _missing_fields(self, filter: PlainFilter) -> list[str]:
-        from search.index.filters import fields_of  # costs half a second, and only filters need it
-
         names = sorted(set(fields_of(filter)))[:_FIELDS_LOOKED_AT]  # each is counted
         absent = [name for name in names if self._index.count({"must_not": [{"is_empty": {"key": name}}]}) == 0]
         return [f"no document has the field {name!r} that the filter asks about" for name in absent]
@@ -208,9 +207,4 @@ def _check_min_score(min_score: float | None, reranker: Reranker | None) -> None
 
 def plain_filter(filter: "Filter | Mapping[str, Any] | str | None") -> PlainFilter | None:
     """A filter as plain data; None for none. See search.index.filters for errors."""
-    if filter is None:
-        return None
-
-    from search.index.filters import to_plain  # costs half a second, and only filters need it
-
-    return to_plain(filter)
+    return None if filter is None else to_plain(filter)

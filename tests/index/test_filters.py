@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 from qdrant_client import models
+from qdrant_client.models import Filter
 
 from search.documents import Document
 from search.errors import UnsupportedFilter
-from search.index.filters import Filter, asks_anything, fields_of, path_of, to_plain
+from search.index.filters import asks_anything, fields_of, path_of, to_plain
 from search.searcher import open_search
 from search.settings import Settings
 

@@ -11,6 +11,7 @@ from search.api.parsing import parsed_route
 from search.api.routes.bodies import Alias, Answer, CollectionName, Failure
 from search.api.state import Service
 from search.index.collections import CollectionInfo
+from search.index.filters import path_of
 from search.index.points import passages
 from search.ingestion.restoring import FIRST_PASSAGES
 from search.searcher import Searcher
@@ -102,9 +103,6 @@ class _Facets:
     """What documents have, counted within bounds; all that is offered can be sent back as a filter, and finds what was counted."""
 
     def __init__(self) -> None:
-        from search.index.filters import path_of  # costs half a second, and only filters need it
-
-        self._path_of = path_of
         self._documents: Counter[str] = Counter()  # by field
         self._values: dict[str, Counter[bool | str]] = {}
         self._numbers: dict[str, tuple[float, float]] = {}
@@ -116,7 +114,7 @@ class _Facets:
         """Count what a document has."""
         self._count("media_type", media_type)
         for name, value in metadata.items():
-            field = self._path_of("metadata", name) if len(name) <= _LONGEST_PATH else None
+            field = path_of("metadata", name) if len(name) <= _LONGEST_PATH else None
             if field is None or not (field in self._documents or self._has_room()):
                 self._leave_out(name)
             else:

@@ -9,6 +9,7 @@ from qdrant_client import QdrantClient, models
 
 from search.errors import IndexMismatch, UnsupportedFilter
 from search.index.contract import CollectionSpec, to_vector
+from search.index.filters import to_plain
 from search.index.layout import SAMPLED, Layout, find_layout
 from search.index.server.limits import limits_of
 from search.settings import LayoutSettings
@@ -70,8 +71,6 @@ def _vector(vectors: Mapping[str, models.VectorParams], chosen: str | None, dime
 
 
 def _checked(filter: Mapping[str, Any]) -> Mapping[str, Any]:
-    from search.index.filters import to_plain  # costs half a second, and only filters need it
-
     try:
         return to_plain(filter, any_field=True)
     except UnsupportedFilter as error:
