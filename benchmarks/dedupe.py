@@ -40,6 +40,7 @@ CODE_SHARE = 0.25  # of the copies
 WORDS = range(30, 401)  # of a text
 UNKNOWN = 0.4  # of shingles in common: a pair that nobody planted may be true from there on, and nothing is fitted on it
 THRESHOLDS = (0.5, 0.8, 0.9, 0.95)
+_ALIKE = 0.6  # of the clauses of the longer contract, that the other has, too
 STRENGTHS = (0.01, 0.1, 1.0)  # by which coefficients are held back; held-out loss chooses
 TEXT, CODE = "text/plain", "text/x-python"
 
@@ -60,6 +61,7 @@ class Corpus(NamedTuple):
     documents: list[Document]
     planted: dict[tuple[str, str], str]
     misses: dict[tuple[str, str], str]
+    unclear: set[tuple[str, str]]  # nobody planted them, and they are the same, or one has a clause more
 
 
 def main() -> None:
@@ -243,7 +245,7 @@ def _wrongly_joined(found: Duplicates, corpus: Corpus) -> dict[str, Any]:
 def _precision(found: Duplicates, corpus: Corpus) -> dict[str, Any]:
     """Of reported pairs with a planted text or a near miss: the share of true ones, and what was to be expected."""
     known = {one for pair in [*corpus.planted, *corpus.misses] for one in pair}
-    joined = [pair for pair in _joined(found) if known & set(pair)]
+    joined = [pair for pair in _joined(found) if known & set(pair) and pair not in corpus.unclear]
     return {"true": _share(sum(pair in corpus.planted for pair in joined), len(joined)), "expected": found.expected_share}
 
 
@@ -322,10 +324,11 @@ def _corpus(
     misses: dict[tuple[str, str], str] = {}
     _plant(first, planted, texts, code, chance, planted_of_each)
     _miss(first, misses, texts, code, chance, words, groups)
+    unclear = _compare_contracts(first, misses)
     rest = [Document(f"text-{at:05}", text) for at, text in enumerate(texts)]
     rest += [Document(f"code-{at:05}", text, media_type=CODE) for at, text in enumerate(code)]
     chance.shuffle(rest)
-    return Corpus(first + rest, planted, misses)
+    return Corpus(first + rest, planted, misses, unclear)
 
 
 def _plant(
@@ -394,6 +397,25 @@ def _miss(
         miss(
             _turned(code, partial(planting.called_otherwise, chance=chance, methods=words.methods)), "code with another call", CODE
         )
+
+
+def _compare_contracts(first: list[Document], misses: dict[tuple[str, str], str]) -> set[tuple[str, str]]:
+    """Add near misses among contracts that were not made of one another; those are returned that cannot be told to be any."""
+    contracts = sorted((one.id, frozenset(planting.sentences(one.text))) for one in first if one.id.startswith("another-clause-"))
+    unclear: set[tuple[str, str]] = set()
+    found: dict[str, list[tuple[str, str]]] = {"further clauses": [], "other clauses": []}
+    for at, (one, clauses) in enumerate(contracts):
+        for other, others in contracts[at + 1 :]:
+            lacking, more = sorted((len(clauses - others), len(others - clauses)))
+            if (one, other) in misses or len(clauses & others) < _ALIKE * max(len(clauses), len(others)):
+                continue
+            if (lacking, more) in {(0, 0), (0, 1)}:
+                unclear.add((one, other))
+            else:
+                found["other clauses" if lacking else "further clauses"].append((one, other))
+    for kind, pairs in found.items():
+        misses.update(dict.fromkeys(random.Random(3).sample(pairs, min(MISSES, len(pairs))), kind))  # noqa: S311  # no secret
+    return unclear
 
 
 def _turned(made_from: list[str], turned: Callable[[str], str | None]) -> tuple[str, str]:

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import search  # noqa: F401  # before what would load ONNX Runtime with its telemetry on
+
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("two-stage-search", "fastembed", "onnxruntime", "qdrant-client", "qdrant-edge-py", "numpy", "tokenizers")
 

@@ -345,6 +345,17 @@ def check_number(name: str, value: Any) -> None:
         raise InvalidQuery(f"{name} is {_short(value)}; give a number")
 
 
+def check_flags(**flags: Any) -> None:
+    """Refuse what is neither True nor False: "no" would count as true.
+
+    Raises:
+        InvalidQuery: one is not; the message names it.
+    """
+    for name, value in flags.items():
+        if not isinstance(value, bool):
+            raise InvalidQuery(f"{name} is a {type(value).__name__}; it can be True or False")
+
+
 def _short(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else f"a {type(value).__name__}"
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from search.documents import Document, Rejection, RerankResult, Retrieval, SearchResult
+from search.documents import Document, Rejection, RerankResult, Retrieval, SearchResult, check_flags
 from search.errors import InvalidQuery, InvalidSettings, SearchError, TenantRequired
 from search.factory import build_collections, build_embedder, build_live_embedder, build_reranker, build_words
 from search.settings import EdgeSettings, MemorySettings, Settings, checked_collection, checked_tenant, embedder_of, section_of
@@ -75,6 +75,7 @@ class Searcher:
         `max_delete` bounds that: as an int a number of documents, as a float a share of all of them, up to 1.0.
         See Ingestion.run for arguments and errors, Ingestion for the callbacks, and search.index.retrying for `on_wait`.
         """
+        check_flags(sync=sync, dry_run=dry_run)
         with self._parts.writing:  # two runs at once would each miss what the other has just written, or where it led the name
             run = self._ingestion(on_wait, on_progress=on_progress, on_rejection=on_rejection, on_change=on_change)
             return run.run(documents, sync=sync, max_delete=max_delete, dry_run=dry_run)
@@ -92,6 +93,7 @@ class Searcher:
 
         Those that are not there are no error. See search.ingestion.changes for the rest, and for errors.
         """
+        check_flags(dry_run=dry_run)
         with self._parts.writing:
             embedder, index = self.embedder, self.index
             from search.ingestion.changes import remove
@@ -125,6 +127,7 @@ class Searcher:
         Raises:
             InvalidQuery: neither ids nor a filter, a filter that every passage passes, nothing to set, or another tenant.
         """
+        check_flags(dry_run=dry_run)
         with self._parts.writing:
             if (tenant := self._owner()) is not None and isinstance(metadata, Mapping):
                 tenant.check_patch(metadata)
@@ -164,6 +167,9 @@ class Searcher:
             on_wait: see search.index.retrying.
         """
         self._check_whole("a collection is reindexed for all tenants at once")
+        check_flags(check=check, drop_unowned=drop_unowned)
+        if not isinstance(settings, Settings | None):
+            raise InvalidSettings(f"settings is a {type(settings).__name__}; give Settings, or None for this searcher's")
         with self._parts.writing:
             wanted, now = settings or self.settings, self.settings
             if (wanted.index, wanted.data_dir, wanted.collection) != (now.index, now.data_dir, now.collection):
@@ -209,6 +215,7 @@ class Searcher:
 
         See search.ingestion.adopting for errors, and for what becomes of its points.
         """
+        check_flags(dry_run=dry_run)
         if isinstance(self.settings.index, EdgeSettings):
             message = (
                 "what another program filled is on a Qdrant server: name it (SEARCH_INDEX__ENGINE=qdrant, SEARCH_INDEX__URL=…)"
@@ -321,6 +328,7 @@ class Searcher:
 
         See search.deduplication.finding for errors, and `opened` for those of the collection.
         """
+        check_flags(rerank=rerank)
         with self.using() as index:
             from search.deduplication.finding import THRESHOLD, check_threshold, find_duplicates
 
@@ -349,6 +357,7 @@ class Searcher:
         Returns:
             What went, and what stays for which reason. See search.deduplication.removing for errors.
         """
+        check_flags(any_metadata=any_metadata)
         with self._parts.writing:
             embedder = self.embedder
             from search.deduplication.finding import Progress

@@ -28,7 +28,7 @@ COMMANDS = [
     ("ingest note.txt", SHELL | EDGE | MODELS | {"rich"}),
     ("collections list", SHELL | EDGE),
     ("collections info documents", SHELL | EDGE),
-    (f"update {{\"seen\":true}} --filter {FILTER}", SHELL | EDGE | MODELS),
+    (f'update {{"seen":true}} --filter {FILTER}', SHELL | EDGE | MODELS),
     (f"delete --filter {FILTER}", SHELL | EDGE | MODELS),
     ("models", SHELL),
     ("--help", SHELL | PAGES),

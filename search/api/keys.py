@@ -9,6 +9,7 @@ from typing import NamedTuple, get_args
 from search.errors import InvalidSettings
 from search.network.addresses import is_local
 from search.settings import KeySettings, Scope, ServiceSettings
+from search.system.files import open_regular
 
 EVERYTHING: frozenset[Scope] = frozenset(get_args(Scope))
 _PREFIX = "sk_"  # so that people and scanners of secrets know one when they see it
@@ -68,3 +69,9 @@ def check_listening(service: ServiceSettings) -> None:
         )
     if (service.certificate is None) != (service.private_key is None):
         raise InvalidSettings("TLS needs both: SEARCH_SERVICE__CERTIFICATE and SEARCH_SERVICE__PRIVATE_KEY")
+    for file in (service.certificate, service.private_key):
+        try:
+            if file is not None:
+                open_regular(file).close()
+        except (OSError, ValueError) as error:
+            raise InvalidSettings(f"{file} cannot be read for TLS: {error}") from error

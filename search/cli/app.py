@@ -1,6 +1,5 @@
 """The command `search`: parsing and printing only. Data goes to stdout, progress and logs to stderr."""
 
-import io
 import logging
 import sys
 import traceback
@@ -13,7 +12,7 @@ import typer
 from search.cli import collections, dedupe, demo, doctor, evaluate, ingest, models, query, serve
 from search.cli.options import CONFIG
 from search.errors import SearchError
-from search.system.terminal import clean_lines, note
+from search.system.terminal import NotPrinted, clean_lines, note, prepare
 
 app = typer.Typer(
     name="search",
@@ -57,18 +56,19 @@ app.add_typer(collections.collections)
 
 def main() -> None:
     """Run the command; one line for an error of ours, the traceback only with --debug."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a character that a terminal cannot show is no reason to stop
+    prepare()
     sys.excepthook = _print_fault
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
         status = app(["--debug", *arguments] if debug else arguments, prog_name="search", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        status = 1
     except typer.Abort:
         note("search: given up")
         status = 1
-    except SearchError as error:
+    except (SearchError, NotPrinted) as error:
         if debug:
             note(*traceback.format_exc().splitlines())
         else:

@@ -15,6 +15,7 @@ from search.factory import build_collections, build_words, needs_extra
 from search.index.manifests import read_manifest
 from search.searcher import check_tenancy, open_search
 from search.settings import EdgeSettings, MemorySettings, PayloadType
+from search.system.files import open_named
 from search.system.terminal import clean, note, show
 
 if TYPE_CHECKING:
@@ -323,8 +324,9 @@ def push(data_dir: DataDir = None, collection: Collection = None, tenant: Tenant
 
 def _lines(file: Path) -> list[str]:
     try:
-        queries = [line.strip() for line in file.read_text(encoding="utf-8").split("\n") if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
+        with open_named(file) as stream:
+            queries = [line.strip() for line in stream.read().decode().split("\n") if line.strip()]
+    except (OSError, ValueError) as error:
         raise InvalidQuery(f"{file} cannot be read: {error}") from error
     if not queries:
         raise InvalidQuery(f"{file} holds no query; write one a line")

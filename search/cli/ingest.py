@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -139,15 +139,15 @@ def _ingested(reading: "Reading", target: Target, rejects: Path | None, **option
 
     remarks: Counter[str] = Counter()
     with ExitStack() as stack:
-        rejected = stack.enter_context(_written(rejects)) if rejects else None
+        write_rejected = stack.enter_context(_writing(rejects)) if rejects else None
         searcher = stack.enter_context(target())
         what = "comparing" if options["dry_run"] else "ingesting"
         report = stack.enter_context(IngestionReport(what, reading.extents()))
 
         def warn(rejection: Rejection) -> None:
             note(f"rejected {rejection}")
-            if rejected:
-                rejected.write(rejection.to_line())
+            if write_rejected:
+                write_rejected(rejection.to_line())
 
         items = report.reading(_tallied(reading, remarks))
         done = searcher.ingest(items, on_progress=report.update, on_rejection=warn, on_wait=note_wait, **options)
@@ -303,16 +303,32 @@ def _tallied(items: Iterable[Document | Rejection], remarks: Counter[str]) -> It
 
 
 @contextmanager
-def _written(file: Path) -> Iterator[TextIO]:
-    """A file that takes its name when it is whole: what is being ingested may have this name."""
+def _writing(file: Path) -> Iterator[Callable[[str], object]]:
+    """Writes lines of a file that takes its name when it is whole: what is being ingested may have this name.
+
+    Raises:
+        InvalidDocument: it cannot be written. What was ingested by then stays.
+    """
     unfinished = file.with_name(f"{file.name}.unfinished")
-    try:
+
+    @contextmanager
+    def told() -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise InvalidDocument(
+                f"the file of rejects cannot be written to {file}: {error.strerror}; name another place, and run it again"
+            ) from error
+
+    with told():
         stream = unfinished.open("w", encoding="utf-8", errors="backslashreplace", buffering=1)
-    except OSError as error:
-        raise InvalidDocument(f"the file of rejects cannot be written to {file}: {error.strerror}") from error
-    with stream:
-        yield stream
-    unfinished.replace(file)
+    try:
+        yield told()(stream.write)
+    finally:
+        with told():
+            stream.close()
+    with told():
+        unfinished.replace(file)
 
 
 def _amount(text: str) -> float:

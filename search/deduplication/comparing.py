@@ -64,6 +64,7 @@ SIGNS = (
     "changed stretch",
     "added stretch",
     "one word",
+    "further stretches",
 )
 
 
@@ -151,8 +152,9 @@ def signs_of(one: Profile, other: Profile) -> list[float]:
     The first two are shares of what both have (Dice), 0 to 1. What is crossed is in either text and not in the other: of a text
     with a sentence less nothing is, of one with another number two are. A stretch is of words in a row that stand in no run of the
     other text. Words that were changed here and there make short ones, a clause in place of another a long one in both (changed), a
-    sentence more one in either (added): squares of shares of what makes another text. Of code, operators and keywords
-    are what turns it, since its names may be others.
+    sentence more one in either (added): squares of shares of what makes another text. Sentences more in several
+    places (further) do so each: their words beside the longest, less those of such sentences of the other text. Of code, operators
+    and keywords are what turns it, since its names may be others.
     """
     both = len(np.intersect1d(one.shingles, other.shingles, assume_unique=True))
     shared = 2 * both / max(1, len(one.shingles) + len(other.shingles))
@@ -163,6 +165,8 @@ def signs_of(one: Profile, other: Profile) -> list[float]:
     names = min((one.names - other.names).total(), (other.names - one.names).total())
     alone = _stretches(one, other), _stretches(other, one)
     longest = [int(stretches.max(initial=0)) for stretches in alone]
+    sentences = [int((stretches >= _SENTENCE).sum()) for stretches in alone]  # words of such
+    further = abs(sentences[0] - sentences[1]) - longest[sentences[1] > sentences[0]]
     kept = [stretches < _SENTENCE for stretches in alone]  # what a whole sentence more or less denies, turns nothing else
     return [
         shared,
@@ -175,6 +179,7 @@ def signs_of(one: Profile, other: Profile) -> list[float]:
         min(1.0, min(longest) / min(_MOST_CHANGED, max(1, min(count, other_count) / 4))) ** 2,
         min(1.0, max(longest) / min(_MOST_ADDED, max(1, max(count, other_count) / 2))) ** 2,
         float(not (one.code and other.code) and _is_one_word_for_another(own, others)),
+        min(1.0, max(0, further) / min(_MOST_ADDED, max(1, max(count, other_count) / 2))),
     ]
 
 

@@ -75,8 +75,10 @@ def planned(found: Duplicates, *, near: float | None = None, any_metadata: bool 
         any_metadata: whether a document may go whose title, metadata or media type are not those of what stays, and are lost.
 
     Raises:
-        InvalidQuery: see `check_near`.
+        InvalidQuery: it is no report; or see `check_near`.
     """
+    if not isinstance(found, Duplicates):
+        raise InvalidQuery(f"found is a {type(found).__name__}; give the report that `duplicates` made")
     least = check_near(near, found.threshold)
     removed: list[Removed] = []
     kept: list[Kept] = []

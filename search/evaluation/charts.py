@@ -7,13 +7,15 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-
 from search.evaluation.calibration import Reliability
 from search.evaluation.runs import Answers
 from search.evaluation.verdict import Evaluation
+from search.system.caches import matplotlib_at
+
+with matplotlib_at():
+    import matplotlib as mpl
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _MARKERS = "osD^vP*X"
 _DARK, _LIGHT = "#0b5394", "#e69138"  # they differ in grey, too

@@ -110,7 +110,7 @@ def check_absent(into: Path) -> None:
 
 def not_written(into: Path, error: OSError) -> IndexFull | IndexRejected:
     """What is wrong with a folder of this machine that a snapshot cannot be written to."""
-    if error.errno == errno.ENOSPC:
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return IndexFull(f"the disk of this machine has no room for a snapshot in {into}; make room, or name another place")
     return IndexRejected(f"no snapshot can be written to {into} ({error}); name another place")
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
-from search.documents import Retrieval, check_number, checked_whole
+from search.documents import Retrieval, check_flags, check_number, checked_whole
 from search.errors import InvalidQuery
 from search.settings import Settings
 
@@ -55,6 +55,7 @@ class SearchOptions:
         for name in ("budget_ms", "min_score", "lexical_share"):
             if getattr(self, name) is not None:
                 check_number(name, getattr(self, name))
+        check_flags(rerank=self.rerank)
         if problem := self._problem():
             raise InvalidQuery(problem)
 
@@ -73,8 +74,6 @@ class SearchOptions:
             return f"lexical_share is {self.lexical_share:g}; it is a share, between 0 and 1"
         if self.retrieval is not None and self.retrieval not in get_args(Retrieval):
             return f"retrieval is {self.retrieval!r}; it can be 'hybrid', 'dense' or 'lexical', or be left out"
-        if not isinstance(self.rerank, bool):
-            return f"rerank is a {type(self.rerank).__name__}; it can be True or False"
         if group_by is not None and group_by != "document":
             return f"group_by is {group_by!r}; it can be 'document', or be left out"
         return ""

@@ -11,6 +11,7 @@ from search.documents import Hit, SearchResult
 from search.errors import InvalidQuery
 from search.query.ranking import Ranking, rank
 from search.reranking.contract import Reranker
+from search.system.files import open_named
 
 _VERSION = 1
 _TOP = 10
@@ -111,7 +112,8 @@ def replay(file: Path, reranker: Reranker, depth: int | None, embedder: str) -> 
         InvalidQuery: the file is no trace, or the depth is below 1.
     """
     try:
-        trace = json.loads(file.read_text(encoding="utf-8"))
+        with open_named(file) as stream:
+            trace = json.load(stream)
         version, query, saved = trace["version"], trace["query"], trace["hits"]
         hits = [Hit(**{name: value for name, value in hit.items() if name != "truncated"}) for hit in saved]
         hits.sort(key=lambda hit: hit.retrieval_rank)

@@ -15,8 +15,8 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from search.documents import Document, Rejection
-from search.errors import InvalidDocument
+from search.documents import Document, Rejection, check_flags
+from search.errors import InvalidDocument, InvalidQuery
 from search.reading import kinds, lines, tables, text
 from search.reading.archives import Most, unpacked
 from search.reading.child import Limits, Reader
@@ -43,7 +43,13 @@ def read(
 
     What cannot be read comes out among them as a Rejection. See `Reading` for arguments, errors, and what it says was left out.
     """
-    several = [paths] if isinstance(paths, str | PathLike) else paths
+    check_flags(ignore_files=ignore_files, archives=archives)
+    unchecked: Any = paths
+    if isinstance(unchecked, bytes) or not isinstance(unchecked, str | PathLike | Iterable):
+        raise InvalidQuery(f"paths is a {type(unchecked).__name__}; give a path, or several")
+    several: list[Any] = [paths] if isinstance(paths, str | PathLike) else list(paths)
+    if wrong := [one for one in several if not isinstance(one, str | PathLike)]:
+        raise InvalidQuery(f"paths holds a {type(wrong[0]).__name__}; paths are strings or path-like")
     return Reading(
         [fspath(path) for path in several],
         exclude=exclude,

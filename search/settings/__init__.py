@@ -53,6 +53,7 @@ from search.settings.sections import (
     StorageSettings,
     checked_tenant,
 )
+from search.system.caches import CACHE
 from search.system.files import replace_file
 
 __all__ = [
@@ -186,7 +187,7 @@ class Settings(BaseSettings):
     cuda: CudaSettings = CudaSettings()
     threads: PositiveInt | None = Field(None, description="Threads a model may use; None: all cores.")
     model_cache: Path = Field(
-        default_factory=lambda: Path.home() / ".cache/two-stage-search",
+        default_factory=lambda: Path.home() / CACHE,
         description="Where downloads are kept: FastEmbed's models, and checkpoints to export.",
     )
     limit: PositiveInt = Field(10, description="Hits returned.")
@@ -316,6 +317,8 @@ def checked_collection(name: str, index: EdgeSettings | ServerSettings | MemoryS
     Raises:
         InvalidSettings: it cannot.
     """
+    if not isinstance(name, str):
+        raise InvalidSettings(f"a collection's name is a string, not a {type(name).__name__}")
     if isinstance(index, ServerSettings):
         try:
             return _of_a_collection(name)

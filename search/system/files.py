@@ -1,6 +1,6 @@
 """Files of others, which may be anything, and files that are replaced whole.
 
-Only regular ones are opened: a pipe keeps its reader waiting, a device has no end.
+Only regular ones are opened, unless somebody names a pipe: a pipe keeps its reader waiting, a device has no end.
 """
 
 import contextlib
@@ -41,6 +41,22 @@ def open_regular(path: Path, folder: int | None = None) -> BufferedReader:
     except BaseException:
         os.close(descriptor)
         raise
+
+
+def open_named(path: Path) -> BufferedReader:
+    """Open for reading what somebody named: a regular file, or a pipe, as a shell makes one of `<(command)`; no device.
+
+    A pipe into which nobody writes is empty.
+
+    Raises:
+        OSError: it cannot be opened, or is something else.
+        ValueError: no file can have this name.
+    """
+    if not stat.S_ISFIFO(path.stat().st_mode):
+        return open_regular(path)
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # or it would wait for somebody
+    os.set_blocking(descriptor, True)
+    return open(descriptor, "rb")  # noqa: PTH123  # a descriptor, not a path
 
 
 def replace_file(file: Path, text: str, mode: int = 0o666) -> None:

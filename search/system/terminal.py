@@ -4,8 +4,10 @@ An escape sequence may write to the clipboard, rename the window or draw over wh
 of ours; what turns the direction of writing may show a name as another one. They are printed as Python writes them, such as \x1b.
 """
 
+import io
 import re
 import sys
+from typing import Any
 
 # Controls of both sets but tabs; separators of lines; overrides and isolates of the direction of writing.
 _CONTROLS = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
@@ -19,6 +21,46 @@ def clean(text: object) -> str:
 def clean_lines(text: str) -> str:
     """The same of a text whose line breaks are meant, such as a traceback."""
     return "\n".join(clean(line) for line in text.split("\n"))
+
+
+class NotPrinted(Exception):
+    """Standard output takes no more: the disk that it goes to is full, say."""
+
+
+class _Output(io.FileIO):
+    """Standard output, of which a failure is told apart from those of other files."""
+
+    _failed = False
+
+    def write(self, data: Any, /) -> int:
+        if self._failed:
+            return len(data)  # Python writes what is left once more as it ends, and would complain
+        try:
+            return super().write(data)
+        except OSError as error:
+            self._failed = True
+            if isinstance(error, BrokenPipeError):  # who reads it has had enough
+                raise
+            raise NotPrinted(f"what it prints cannot be written: {error.strerror}") from error
+
+
+def prepare() -> None:
+    """Whatever is printed from now on: a character that a terminal cannot show is escaped, and a full disk raises NotPrinted."""
+    out = sys.stdout
+    if (
+        isinstance(out, io.TextIOWrapper)
+        and out is sys.__stdout__
+        and isinstance(getattr(out.buffer, "raw", out.buffer), io.FileIO)
+    ):
+        out.flush()
+        buffer: Any = _Output(out.fileno(), "w", closefd=False)
+        buffer = buffer if out.write_through else io.BufferedWriter(buffer)
+        sys.stdout = io.TextIOWrapper(
+            *(buffer, out.encoding, "backslashreplace"), line_buffering=out.line_buffering, write_through=out.write_through
+        )
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def show(*lines: object, flush: bool = False) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from itertools import chain, count
 from pathlib import Path
 
+from search.documents import check_strings
 from search.errors import CollectionNotFound, IndexBusy, IndexFull, IndexRejected
 from search.index.collections import CollectionInfo, HealthCheck, Restored, check_free, checked_index
 from search.index.contract import VectorIndex
@@ -95,7 +96,9 @@ class EdgeCollections:
 
         Raises:
             CollectionNotFound: there is no such collection.
+            InvalidQuery: a name is no text that can be stored.
         """
+        check_strings([alias, name], "names", "names")
         target = name if name in self.names() else self._folder(name).name
         self._data.hold()
         try:

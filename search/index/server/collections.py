@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from qdrant_client import QdrantClient, models
 
+from search.documents import check_strings
 from search.errors import CollectionNotFound, IndexDenied, IndexRejected, IndexTimeout
 from search.index.collections import CollectionInfo, HealthCheck, Restored, check_free, checked_index
 from search.index.contract import VectorIndex
@@ -183,7 +184,9 @@ class QdrantCollections:
         Raises:
             CollectionNotFound: there is no such collection.
             IndexRejected: a collection is called like the alias.
+            InvalidQuery: a name is no text that can be stored.
         """
+        check_strings([alias, name], "names", "names")
         target = self._target(name)
         self.check_alias(alias)
         before = self.aliases().get(alias)

@@ -17,6 +17,7 @@ from search.index.server.errors import translated
 from search.index.server.nodes import Agreement, Node, Nodes
 from search.index.server.transport import LARGEST_ANSWER, BoundedTransport
 from search.network.addresses import Address, checked_key, is_local, read_address, without_secrets
+from search.system.files import open_regular
 from search.system.forks import Unusable, abandon, watch
 
 Protocol = Literal["auto", "grpc", "rest"]
@@ -80,12 +81,17 @@ def connect(
     chosen: Protocol = protocol or ("rest" if grpc_port is None else "grpc")
     addresses = [_address(one, chosen) for one in dict.fromkeys((url, *urls))]
     try:
+        authority = _contents(ca_file) if ca_file else None
         verify = ssl.create_default_context(cafile=str(ca_file)) if ca_file else None
-        authority = ca_file.read_bytes() if ca_file else None
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise IndexRejected(f"the certificate authority in {ca_file} cannot be read: {error}") from error
     nodes = [_node(one, key, chosen, grpc_port, timeout_s, (verify, authority)) for one in addresses]
     return ServerClient(Nodes(nodes, timeout_s, agreement or Agreement()))
+
+
+def _contents(file: Path) -> bytes:
+    with open_regular(file) as stream:
+        return stream.read()
 
 
 def _address(url: str, protocol: Protocol) -> Address:
