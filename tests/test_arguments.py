@@ -1,7 +1,8 @@
 """What a program passes is checked: a wrong type gives an error that says which, and what to write instead."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from serving import PETS
 from search.client import Client
 from search.documents import half_surrogate
 from search.errors import InvalidDocument, InvalidQuery, InvalidSettings
+from search.factory import build_collections
+from search.reading import read
 from search.reranking.chat import ChatReranker
 from search.searcher import Searcher, open_search
 from search.settings import Settings
@@ -66,6 +69,58 @@ def test_numbers_of_numpy_are_numbers(searcher: Searcher) -> None:
     }
     assert len(searcher.search("What sleeps?", **numbers).hits) == 2
     assert len(searcher.search("What sleeps?", budget_ms=60_000, min_score=0).hits) == 3
+
+
+def test_what_is_neither_true_nor_false(searcher: Searcher, tmp_path: Path) -> None:
+    """A word such as "no" would count as true, and a sync remove what nobody meant."""
+    no: Any = "no"
+    report = searcher.duplicates()
+    calls: dict[str, Callable[[], Any]] = {
+        "sync": lambda: searcher.ingest(PETS[:1], sync=no, max_delete=1.0),
+        "dry_run": lambda: searcher.ingest(PETS[:1], dry_run=no),
+        "dry_run ": lambda: searcher.delete(ids=["birds"], dry_run=no),
+        "dry_run  ": lambda: searcher.update({"a": 1}, ids=["birds"], dry_run=no),
+        "dry_run   ": lambda: searcher.adopt("theirs", dry_run=no),
+        "check": lambda: searcher.reindex(check=no),
+        "drop_unowned": lambda: searcher.reindex(drop_unowned=no),
+        "rerank": lambda: searcher.duplicates(rerank=no),
+        "any_metadata": lambda: searcher.remove_duplicates(report, any_metadata=no),
+        "ignore_files": lambda: read(tmp_path, ignore_files=no),
+        "archives": lambda: read(tmp_path, archives=no),
+    }
+    for name, call in calls.items():
+        with pytest.raises(InvalidQuery, match=f"{name.strip()} is a str; it can be True or False"):
+            call()
+    assert searcher.count() == 3
+    assert all("a" not in searcher.get(pet.id).metadata for pet in PETS)
+
+
+def test_values_of_other_kinds(searcher: Searcher) -> None:
+    wrong: Any
+    for wrong in (None, 5):
+        with pytest.raises(InvalidSettings, match="a collection's name is a string, not a"):
+            searcher.beside(wrong)
+        with pytest.raises(InvalidQuery, match="paths is a"):
+            read(wrong)
+        with pytest.raises(InvalidQuery, match="paths holds a"):
+            read([wrong])
+        with pytest.raises(InvalidQuery, match="give the report that `duplicates` made"):
+            searcher.remove_duplicates(wrong)
+        for collections in (searcher.collections, build_collections(Settings(index={"engine": "memory"}))):
+            for names in ((wrong, "documents"), ("name", wrong)):
+                with pytest.raises(InvalidQuery, match=r"names\[[01]\] is a"):
+                    collections.switch(*names)
+    with pytest.raises(InvalidSettings, match="settings is a int; give Settings"):
+        searcher.reindex(5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("engine", [{"engine": "edge"}, {"engine": "edge", "own_process": True}, {"engine": "memory"}], ids=str)
+def test_half_of_a_surrogate_pair_names_no_alias(engine: dict[str, Any], tmp_path: Path) -> None:
+    with open_search(Settings(data_dir=tmp_path, index=engine, reranker={"kind": "none"})) as searcher:
+        searcher.ingest(PETS)
+        with pytest.raises(InvalidQuery, match="half of a surrogate pair"):
+            searcher.collections.switch(HALF, "documents")
+        assert HALF not in searcher.collections.aliases()
 
 
 IDS: list[tuple[Any, str]] = [

@@ -65,6 +65,7 @@ def traced(home: Path, *command: str, **environment: str) -> Traces:
         [*cut_off, "strace", "-f", "-y", "-s", "400", "-e", calls, "-o", str(log), *command],
         env={"HOME": str(home), "TMPDIR": str(home / "tmp"), "PATH": os.defpath, "PYTHONDONTWRITEBYTECODE": "1", **environment},
         cwd=home,
+        stdin=subprocess.DEVNULL,
         check=False,
         capture_output=True,
         text=True,
@@ -94,10 +95,15 @@ def test_no_command_reports_home(tmp_path: Path) -> None:
     home = tmp_path / "home"
     (home / "notes").mkdir(parents=True)
     (home / "notes" / "cats.md").write_text("# Cats\n\nCats sleep all day.")
+    (home / "judged.jsonl").write_text('{"query": "cats", "relevant": ["notes/cats.md"]}\n')
     for command in (
         [COMMAND, "models"],
         [COMMAND, "ingest", "notes"],
         [COMMAND, "query", "cats"],
+        [COMMAND, "context", "cats"],
+        [COMMAND, "dedupe"],
+        [COMMAND, "evaluate", "judged.jsonl", "--out", "tmp/report"],
+        [COMMAND, "mcp"],
         [COMMAND, "doctor"],
         [sys.executable, "-c", SERVED, COMMAND],  # with Edge in a child process
         [sys.executable, "-c", "import search.inference.runtime"],

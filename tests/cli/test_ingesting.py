@@ -54,6 +54,19 @@ def test_rejects_go_to_a_file_and_come_back_from_it(folder: Path, tmp_path: Path
     assert "the file of rejects cannot be written to" in error("ingest", folder, "--rejects", tmp_path / "absent" / "r", *where)
 
 
+def test_a_full_disk_under_the_file_of_rejects_is_told_and_loses_nothing(folder: Path, tmp_path: Path) -> None:
+    where = ("--data-dir", tmp_path / "data")
+    (folder / "bad.jsonl").write_text('{"id": "x", "text": " "}\n')
+    rejects = tmp_path / "rejects.jsonl"
+    (tmp_path / "rejects.jsonl.unfinished").symlink_to("/dev/full")
+    message = search("ingest", folder, "--rejects", rejects, *where, status=1).stderr.splitlines()[-1]
+    assert message.startswith(f"search: the file of rejects cannot be written to {rejects}: No space left on device; name another")
+    (tmp_path / "rejects.jsonl.unfinished").unlink()
+    done = as_json("ingest", folder, "--rejects", rejects, *where)
+    assert (done["added"] + done["unchanged"], done["rejected"]) == (4, 1)
+    assert json.loads(rejects.read_text())["rejected"]["document_id"] == "x"
+
+
 def test_encodings_and_columns(tmp_path: Path) -> None:
     where = ("--data-dir", tmp_path / "data")
     (tmp_path / "old.txt").write_bytes("Das Café ist schön.".encode("cp1252"))

@@ -1,6 +1,7 @@
 """A snapshot in a folder holds all of a collection, however many nodes it lies on, and comes back whole or not at all."""
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -400,9 +401,11 @@ def test_where_nothing_can_be_written(
         searcher.ingest(TEXTS)
         with pytest.raises(IndexRejected, match="no snapshot can be written to"):
             searcher.collections.snapshot("documents", tmp_path / "file" / "snapshot")
-        monkeypatch.setattr("search.index.manifests.os.fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left")))
-        with pytest.raises(IndexFull, match="the disk of this machine has no room"):
-            searcher.collections.snapshot("documents", tmp_path / "snapshot")
+        for number in (errno.ENOSPC, errno.EDQUOT):  # of the disk, and of who writes on it
+            full = OSError(number, "No space left")
+            monkeypatch.setattr("search.index.manifests.os.fsync", lambda _, full=full: (_ for _ in ()).throw(full))
+            with pytest.raises(IndexFull, match="the disk of this machine has no room"):
+                searcher.collections.snapshot("documents", tmp_path / "snapshot")
         monkeypatch.undo()
         with pytest.raises(CollectionNotFound):
             searcher.collections.snapshot("absent", tmp_path / "snapshot")

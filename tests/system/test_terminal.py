@@ -3,7 +3,9 @@
 import io
 import json
 import logging
+import os
 import re
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from commands import COMMAND
 from rich.console import Console
 
 from search.api.logs import write_logs
@@ -117,6 +120,26 @@ def test_no_command_prints_what_a_terminal_obeys(run: Run, tmp_path: Path, monke
     run("query", "cats", status=1)
     monkeypatch.setenv("SEARCH_DEVICE", EVIL)
     run("query", "cats", status=1)
+
+
+@pytest.mark.parametrize("buffered", ["", "1"])
+@pytest.mark.parametrize("words", ["models", "models --json", "--help"])
+def test_a_full_disk_under_what_is_printed_is_told_in_a_line(words: str, buffered: str) -> None:
+    with open("/dev/full", "w") as full:  # noqa: PTH123  # a device
+        command: list[Path | str] = [COMMAND, *words.split()]
+        variables = {**os.environ, "PYTHONUNBUFFERED": buffered}
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=variables)
+    assert (done.returncode, done.stderr) == (1, "search: what it prints cannot be written: No space left on device\n")
+
+
+def test_whoever_reads_what_is_printed_may_have_enough() -> None:
+    for buffered in ("", "1"):
+        read, write = os.pipe()
+        os.close(read)
+        with open(write, "w") as gone:  # noqa: PTH123  # a descriptor
+            variables = {**os.environ, "PYTHONUNBUFFERED": buffered}
+            done = subprocess.run([COMMAND, "models"], stdout=gone, stderr=subprocess.PIPE, text=True, check=False, env=variables)
+        assert (done.returncode, done.stderr) == (1, "")
 
 
 def test_what_is_printed_stays_readable(capsys: pytest.CaptureFixture[str]) -> None:
