@@ -52,13 +52,24 @@ _FAILURES = (httpx.HTTPError, httpx.InvalidURL, UnicodeError)  # UnicodeError: a
 _FIELDS = ("id", "text", "title", "metadata", "media_type", "modified")
 
 
+class Scores(list[float]):
+    """Scores of texts, in the order of the texts.
+
+    Attributes:
+        warnings: what the reranker did not read: the end of the query, or of texts.
+    """
+
+    warnings: tuple[str, ...] = ()
+
+
 class _Call(NamedTuple, Generic[Value]):
-    """An HTTP request, and the function that reads the body of its response."""
+    """An HTTP request, and the functions that read the body of its response, and take note of its headers."""
 
     method: str
     path: str
     body: Mapping[str, Any] | None
     read: Callable[[Any], Value]
+    heed: Callable[[Value, Mapping[str, str]], None] = lambda value, headers: None  # noqa: ARG005  # most say nothing more
 
 
 class _Calls:
@@ -103,14 +114,20 @@ class _Calls:
     def count(self, filter: Filter | None) -> _Call[int]:
         return _Call("POST", "/v1/documents/count", self._body(filter=filter), lambda body: int(body["passages"]))
 
-    def rerank(self, query: str, texts: Sequence[str], *, raw: bool) -> _Call[list[float]]:
+    def rerank(self, query: str, texts: Sequence[str], *, raw: bool) -> _Call[Scores]:
         checked = check_strings(texts, "texts", "texts")
 
-        def read(body: Any) -> list[float]:
+        def read(body: Any) -> Scores:
             scores = {one["index"]: float(one["score"]) for one in body}
-            return [scores[i] for i in range(len(checked))]
+            return Scores(scores[i] for i in range(len(checked)))
 
-        return _Call("POST", "/rerank", {"query": query, "texts": checked, "raw_scores": raw}, read)
+        def heed(scores: Scores, headers: Mapping[str, str]) -> None:
+            if int(headers.get("x-truncated-queries", 0)):
+                scores.warnings += ("the query is longer than what the reranker reads of it",)
+            if cut := int(headers.get("x-truncated-texts", 0)):
+                scores.warnings += (f"{cut} of {len(checked)} texts were longer than the model's window",)
+
+        return _Call("POST", "/rerank", {"query": query, "texts": checked, "raw_scores": raw}, read, heed)
 
     def _body(self, **fields: Any) -> dict[str, Any]:
         known = fields if self._collection is None else {**fields, "collection": self._collection}
@@ -207,8 +224,8 @@ class Client:
         """How many passages pass a filter, or there are."""
         return self._sent(self._calls.count(filter))
 
-    def rerank(self, query: str, texts: Sequence[str], *, raw: bool = False) -> list[float]:
-        """Score texts, in their order: probabilities, or the reranker's own scores."""
+    def rerank(self, query: str, texts: Sequence[str], *, raw: bool = False) -> Scores:
+        """Score texts, in their order: probabilities, or the reranker's own scores. Their `warnings` say what it did not read."""
         return self._sent(self._calls.rerank(query, texts, raw=raw))
 
     def close(self) -> None:
@@ -295,7 +312,7 @@ class AsyncClient:
         """How many passages pass a filter, or there are."""
         return await self._sent(self._calls.count(filter))
 
-    async def rerank(self, query: str, texts: Sequence[str], *, raw: bool = False) -> list[float]:
+    async def rerank(self, query: str, texts: Sequence[str], *, raw: bool = False) -> Scores:
         """Score texts."""
         return await self._sent(self._calls.rerank(query, texts, raw=raw))
 
@@ -394,7 +411,9 @@ class _Whole:
         try:
             body = json.loads(self._content)
             if self._response.is_success:
-                return call.read(body)
+                value = call.read(body)
+                call.heed(value, self._response.headers)
+                return value
             details = body["error"]
             if isinstance(details, str):  # of /rerank
                 details = {"type": "", "message": details}

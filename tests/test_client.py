@@ -60,6 +60,9 @@ def test_the_values_are_the_librarys(served: Served) -> None:
         assert reranker
         raw = reranker.score("What sleeps?", ["Birds sing.", "Cats sleep."]).scores
         assert client.rerank("What sleeps?", ["Birds sing.", "Cats sleep."], raw=True) == pytest.approx(list(raw), abs=1e-3)
+        assert scores.warnings == ()
+        cut = client.rerank("What sleeps? " * 300, ["Birds sing.", "Cats sleep. " * 300]).warnings
+        assert cut == ("the query is longer than what the reranker reads of it", "1 of 2 texts were longer than the model's window")
         first, second = client.search_many(["What sings?", " "])
         assert without_times(first) == without_times(served.searcher.search("What sings?"))
         assert isinstance(second, InvalidQuery)
