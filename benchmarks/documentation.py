@@ -4,8 +4,10 @@
 
 FOLDER holds checkouts of rust-lang/book, python/peps, vuejs-translations/docs-zh-cn and microsoft/TypeScript-Website by their own
 names; none of it is kept here. `documentation.jsonl` holds questions as people type them, each with its corpus and the files that
-answer it, written from the files' names and titles before anything was searched. How many have such a file first. Collections
-stay in FOLDER/data, so that a second run embeds only what changed.
+answer it: `relevant` were written from the files' names and titles before anything was searched; `also` are those among the first
+hits of all runs that answer, too, judged one by one without knowing which run had found them. How many questions have a file of
+either kind first, and how many one that was named beforehand. Collections stay in FOLDER/data, so that a second run embeds only
+what changed.
 """
 
 import json
@@ -39,28 +41,38 @@ def main() -> None:
     root = Path(sys.argv[1])
     questions = [json.loads(line) for line in QUESTIONS.read_text(encoding="utf-8").splitlines()]
     first: Counter[str] = Counter()
+    first_named: Counter[str] = Counter()
     corpora: dict[str, Any] = {}
     for corpus in sys.argv[2:] or CORPORA:
         inside = CORPORA[corpus]
         where = ("--data-dir", str(root / "data"), "--collection", corpus)
         ingested = _json("ingest", str(root / corpus / inside), *where)
         asked = [one for one in questions if one["corpus"] == corpus]
-        with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as file:
-            file.writelines(json.dumps({"query": one["query"], "relevant": one["relevant"]}) + "\n" for one in asked)
-            file.flush()
-            measured = _json("evaluate", file.name, "--every-retrieval", "--measure", "P@1", "--measure", "RR@10", *where)
-        runs = {NAMES.get(name, name): values for name, values in measured["runs"].items()}
+        named = _runs([(one["query"], one["relevant"]) for one in asked], where)
+        runs = _runs([(one["query"], [*one["relevant"], *one.get("also", [])]) for one in asked], where)
         corpora[corpus] = {
             "commit": _commit(root / corpus),
             "documents": sum(ingested[state] for state in ("added", "changed", "unchanged")),
             "rejected": ingested["rejected"],
             "questions": len(asked),
             "answered first": {name: round(values["P@1"] * len(asked)) for name, values in runs.items()},
+            "named beforehand": {name: round(values["P@1"] * len(asked)) for name, values in named.items()},
             "RR@10": {name: values["RR@10"] for name, values in runs.items()},
         }
         first.update(corpora[corpus]["answered first"])
+        first_named.update(corpora[corpus]["named beforehand"])
     asked_of_all = sum(one["questions"] for one in corpora.values())
-    record.write("documentation", {"questions": asked_of_all, "answered first": dict(first), "corpora": corpora})
+    figures = {"questions": asked_of_all, "answered first": dict(first), "named beforehand": dict(first_named), "corpora": corpora}
+    record.write("documentation", figures)
+
+
+def _runs(judged: list[tuple[str, list[str]]], where: tuple[str, ...]) -> dict[str, dict[str, float]]:
+    """Measures of every run, by its name."""
+    with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as file:
+        file.writelines(json.dumps({"query": query, "relevant": relevant}) + "\n" for query, relevant in judged)
+        file.flush()
+        measured = _json("evaluate", file.name, "--every-retrieval", "--measure", "P@1", "--measure", "RR@10", *where)
+    return {NAMES.get(name, name): values for name, values in measured["runs"].items()}
 
 
 def _json(*arguments: str) -> dict[str, Any]:
