@@ -227,6 +227,7 @@ def test_a_condition_that_tests_nothing_is_refused_everywhere(fresh: Served) -> 
     nothing = {"must_not": [{"key": "metadata.kind", "match": None}]}
     for method, path, body in (
         ("POST", "/v1/search", {"query": "x"}),
+        ("POST", "/v1/context", {"query": "x"}),
         ("POST", "/v1/documents/count", {}),
         ("POST", "/v1/documents/delete", {}),
         ("PATCH", "/v1/documents", {"metadata": {"kind": "gone"}}),

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -137,6 +138,29 @@ def test_texts_far_beyond_the_window_take_no_time(served: Served) -> None:
     assert resident(served) < before + 200_000_000
     told = retried(served, "/v1/search", {"query": "word " * 20_000}).json()
     assert told["warnings"][0] == "the query has at least 4000 tokens and the embedder read 254"
+
+
+def test_texts_far_beyond_the_window_keep_no_small_request_waiting(settings: Settings) -> None:
+    """One waits for a turn of the large request, which takes about as long as that of a text that just fills the window."""
+
+    def asked(http: httpx.Client, text: str) -> float:
+        began = time.perf_counter()
+        http.post("/rerank", json={"query": "x", "texts": [text]}).raise_for_status()
+        return time.perf_counter() - began
+
+    with serving(settings, queue_s=30) as own, httpx.Client(base_url=own.url, timeout=60) as other:
+        alone, turn = (statistics.median(asked(own.http, text) for _ in range(5)) for text in ("Cats sleep.", "word " * 600))
+        with ThreadPoolExecutor(1) as pool:
+            large = pool.submit(own.http.post, "/rerank", json={"query": "x", "texts": ["[SEP]" * 30_000] * 10})
+            took = []
+            while not large.done():
+                took.append(asked(other, "Cats sleep."))
+        answer = large.result().raise_for_status()
+    assert answer.headers["x-truncated-texts"] == "10"
+    waited = statistics.median(took)
+    print(f"a small request: alone {alone:.3f} s, beside the large one {waited:.3f} s; a full window: {turn:.3f} s")
+    assert len(took) > 4
+    assert waited < alone + 3 * turn + 0.2
 
 
 def retried(served: Served, path: str, body: Any) -> httpx.Response:

@@ -195,6 +195,31 @@ def test_the_server_gone_and_back(standin: QdrantStandIn, settings: Settings) ->
         assert served.http.post("/v1/search", json=ask).status_code == 200
 
 
+def test_a_full_disk_of_the_server_is_told_and_searches_go_on(standin: QdrantStandIn, settings: Settings) -> None:
+    index = Settings(index={"engine": "qdrant", "url": standin.url}).index
+    with serving(settings.model_copy(update={"index": index}), with_birds) as served:
+        answer = standin.answer
+
+        def failing(method: str, path: str, body: dict[str, Any]) -> tuple[int, Any]:
+            if (method, path.endswith("/points")) == ("PUT", True):
+                return 500, "Service internal error: No space left on device (os error 28)"
+            return answer(method, path, body)
+
+        standin.answer = failing  # type: ignore[method-assign]
+        new = {"documents": [{"id": "new", "text": "A new bird."}]}
+        for method, path, body in (
+            ("POST", "/v1/documents", new),
+            ("PATCH", "/v1/documents", {"ids": ["bird1"], "metadata": {"seen": True}}),
+        ):
+            full = served.http.request(method, path, json=body)
+            assert (full.status_code, full.json()["error"]["type"]) == (507, "IndexFull"), path
+            assert full.json()["error"]["message"].startswith("the disk of the collection is full; the log of the service has the")
+            assert standin.url not in full.text
+        assert served.http.post("/v1/search", json={"query": "Which bird sings?"}).status_code == 200
+        standin.answer = answer  # type: ignore[method-assign]
+        assert served.http.post("/v1/documents", json=new).json()["added"] == 1
+
+
 def test_the_engine_killed_costs_one_request(settings: Settings) -> None:
     index = Settings(index={"engine": "edge", "own_process": True}).index
     with serving(settings.model_copy(update={"index": index}), with_birds) as served:

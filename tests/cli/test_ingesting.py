@@ -2,10 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from commands import as_json, error, search
 from papers import pptx
+from standin import QdrantStandIn
+from standin_grpc import GrpcStandIn
 
 from search.documents import Document
 from search.searcher import open_search
@@ -65,6 +68,31 @@ def test_a_full_disk_under_the_file_of_rejects_is_told_and_loses_nothing(folder:
     done = as_json("ingest", folder, "--rejects", rejects, *where)
     assert (done["added"] + done["unchanged"], done["rejected"]) == (4, 1)
     assert json.loads(rejects.read_text())["rejected"]["document_id"] == "x"
+
+
+def test_a_fault_of_a_server_over_grpc_ends_the_run_and_rejects_no_good_document(
+    folder: Path, tmp_path: Path, standin: QdrantStandIn, standin_grpc: GrpcStandIn, model_folder: Path
+) -> None:
+    """Though it meets the same document whenever that is written, as where one shard of several is broken."""
+    server = standin.environment | {"SEARCH_INDEX__PROTOCOL": "grpc", "SEARCH_INDEX__GRPC_PORT": str(standin_grpc.port)}
+    environment = server | {"SEARCH_EMBEDDER__MODEL": str(model_folder / "embedder-mean"), "SEARCH_INGESTION__PATIENCE_S": "0"}
+    answer = standin.answer
+
+    def failing(method: str, path: str, body: dict[str, Any]) -> tuple[int, Any]:
+        points = body["points"] if (method, path.endswith("/points")) == ("PUT", True) else []
+        if any(point["payload"].get("document_id") == "notes/c.md" for point in points):
+            return 500, "Service internal error: 1 of 2 operations failed"
+        return answer(method, path, body)
+
+    standin.answer = failing  # type: ignore[method-assign]
+    rejects = tmp_path / "rejects.jsonl"
+    failed = search("ingest", folder, "--rejects", rejects, status=1, **environment)
+    assert "failed on the request (INTERNAL): Service internal error: 1 of 2 operations failed; try again" in failed.stderr
+    assert "rejected" not in failed.stdout + failed.stderr
+    assert not rejects.exists()
+    standin.answer = answer  # type: ignore[method-assign]
+    done = as_json("ingest", folder, **environment)
+    assert (done["added"], done["rejected"]) == (4, 0)
 
 
 def test_encodings_and_columns(tmp_path: Path) -> None:

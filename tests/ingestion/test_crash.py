@@ -11,10 +11,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import apart
 import numpy as np
 import pytest
+from commands import one_line, search, search_apart
 from held import contents
 from upstream import SERVERS, Serve
 
@@ -312,6 +314,43 @@ def test_on_a_full_disk_it_says_so_and_nothing_is_killed_or_lost(
     index.ensure(CollectionSpec(64, "model@1"), create=False)
     assert (index.count(), len(index.query(Query(np.ones(64, np.float32)), 5))) == (3_000, 5)
     index.close()
+
+
+def filled(disk: Path) -> None:
+    """A file that takes what room there is."""
+    step, taken = shutil.disk_usage(disk).free, 0
+    with (disk / "filler").open("wb") as filler:
+        while (step := min(step, shutil.disk_usage(disk).free)) >= 4_096:
+            try:
+                os.posix_fallocate(filler.fileno(), taken, step)
+                taken += step
+            except OSError:
+                step //= 2
+
+
+def test_on_a_full_disk_a_query_and_the_doctor_say_so_or_answer(
+    small_disk: Callable[[int], Path], model_folder: Path, tmp_path: Path
+) -> None:
+    disk = small_disk(200)
+    environment: dict[str, Any] = {"SEARCH_DATA_DIR": str(disk / "data"), "SEARCH_RERANKER__KIND": "none"}
+    environment |= {"SEARCH_EMBEDDER__MODEL": str(model_folder / "embedder-mean")}
+    (tmp_path / "cats.txt").write_text("Cats sleep most of the day.")
+    search("ingest", tmp_path / "cats.txt", **environment)
+    filled(disk)
+    asked = search_apart("query", "cats", status=None, **environment)
+    assert asked.returncode in {0, 1}, asked  # and not killed by the system
+    if asked.returncode:
+        assert "make room" in one_line(asked)
+    else:
+        assert "cats.txt" in asked.stdout
+    examined = search_apart("doctor", status=None, **environment)
+    assert examined.returncode in {0, 1}, examined
+    assert examined.stderr == ""
+    if examined.returncode:
+        (problem,) = [line for line in examined.stdout.splitlines() if line.startswith("PROBLEM")]
+        assert "make room" in problem
+    (disk / "filler").unlink()
+    assert "cats.txt" in search("query", "cats", **environment).stdout
 
 
 def test_texts_are_their_owners_alone(tmp_path: Path) -> None:

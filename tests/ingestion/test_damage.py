@@ -189,6 +189,20 @@ def test_everything_else_goes_on(searcher: Searcher) -> None:
     assert [one.document_id for one in rejected] == []
 
 
+def test_duplicates_and_contexts_go_on_without_them(searcher: Searcher) -> None:
+    searcher.ingest([replace(TEXTS[0], id="copy")])
+    damaged = DAMAGED["no text"](searcher)
+    others = [spoil(searcher) for spoil in (*DAMAGED.values(), *FOREIGN.values())]
+    beside = [one._replace(id=str(uuid.uuid4())) if one.id == damaged.id else one for one in others]
+    searcher.opened().upsert([damaged, *beside])
+    good = {"copy", *(one.id for one in TEXTS)} - {"d3"}
+    found = searcher.duplicates()
+    clusters = [(one.representative.id, [other.document.id for other in one.duplicates]) for one in found.clusters]
+    assert (clusters, found.documents) == ([("copy", ["d0"])], len(good))
+    made = searcher.search("Number 0 is about cats.", limit=3 * COUNT, depth=3 * COUNT).context(max_tokens=5_000)
+    assert {one for source in made.sources for one in (source.document_id, *source.also)} == good
+
+
 def test_reindexing_leaves_them_out_and_says_so(searcher: Searcher) -> None:
     searcher.opened().upsert([unknown({})(searcher), unknown(LANGCHAIN)(searcher)])
     report = searcher.reindex(searcher.settings.model_copy(update={"chunking": Settings(chunking={"tokens": 64}).chunking}))
@@ -258,6 +272,9 @@ def test_the_commands_name_them(tmp_path: Path, model_folder: Path) -> None:
     )
     assert "with --sync" in told
     assert len(as_json("query", "cats", "--limit", 6, **settings)["hits"]) == 6
+    made = search("context", "cats", **settings).stderr
+    assert made.startswith("6 sources, ")
+    assert "note: 2 points that were found hold no passage, and were left out; search doctor names some\n" in made
     synced = search("ingest", "notes", "--sync", **settings)
     assert "1 points held no whole passage, and were removed or written anew" in synced.stderr
     assert "1 points were written by another program, and left alone" in synced.stderr

@@ -21,6 +21,7 @@ import httpx
 import numpy as np
 import pytest
 import trustme
+from commands import search
 from standin import Fault, QdrantStandIn
 from standin_grpc import GrpcStandIn
 
@@ -560,6 +561,30 @@ def test_user_and_password_are_sent_and_never_shown(standin: QdrantStandIn, capl
     assert str(ServerSettings(url=url).url) == url
     with pytest.raises(IndexRejected, match="over REST only"):
         connect(url, grpc_port=6334)
+
+
+def test_the_doctor_shows_no_password_of_any_node(cluster: QdrantStandIn, model_folder: Path) -> None:
+    first, *others = [url.replace("//", "//user:s3cret@") for url in cluster.urls]
+    environment = {"SEARCH_INDEX__ENGINE": "qdrant", "SEARCH_INDEX__URL": first, "SEARCH_INDEX__URLS": json.dumps(others)}
+    environment |= {"SEARCH_EMBEDDER__MODEL": str(model_folder / "embedder-mean"), "SEARCH_RERANKER__KIND": "none"}
+
+    def examined(status: int, **changed: str) -> str:
+        done = search("doctor", status=status, **environment | changed)
+        assert "s3cret" not in done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    assert f"documents at {' or '.join(cluster.urls)}: nothing ingested yet" in examined(0)
+    assert cluster.headers[-1]["authorization"] == "Basic dXNlcjpzM2NyZXQ="
+    cluster.lost = {1}
+    assert cluster.urls[1] in examined(1)
+    cluster.lost = {0, 1, 2}
+    assert "cannot be reached" in examined(1)
+    cluster.lost = set()
+    cluster.faults += [Fault(500)] * 20
+    assert "planted" in examined(1)
+    cluster.faults.clear()
+    examined(1, SEARCH_INDEX__URL="http://user:s3cret@[::1")
+    examined(1, SEARCH_INDEX__URLS='["ftp://user:s3cret@nowhere"]')
 
 
 def test_a_key_that_cannot_be_sent_is_not_quoted() -> None:

@@ -10,6 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from search.documents import Document
+from search.reading import Reading
 from search.reading.patterns import IgnoreRules, glob
 
 RULES: dict[str, tuple[list[str], list[str]]] = {  # what they ignore, and what not; a name with / at its end is a folder
@@ -28,6 +30,8 @@ RULES: dict[str, tuple[list[str], list[str]]] = {  # what they ignore, and what 
     "x[!a]y": (["xby"], ["x/y", "xay"]),
     "[]x]": (["]", "x"], ["[", "]x"]),
     "[a-]": (["a", "-"], ["b"]),
+    "[z-a]": (["z", "x/z"], ["a", "m", "-", "[z-a]"]),  # the range holds nothing, and git looks at its first letter before that
+    "[!z-a]": (["a", "-"], ["z"]),
     "[[:digit:]x]": (["1", "x"], ["a"]),
     "[^/]": (["a"], ["x/a", "/"]),
     "x[/y]z": ([], ["x/z", "xyzz"]),
@@ -84,7 +88,7 @@ def test_lines_that_mean_nothing(line: str, why: str) -> None:
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize(
-    "line", ["*a" * 20 + "b", "/" + "*a" * 1000 + "b", "**/a/" * 40 + "b", "?*" * 200 + "b", "[a]*" * 99 + "b"]
+    "line", ["*a" * 20 + "b", "/" + "*a" * 1000 + "b", "**/a/" * 40 + "b", "?*" * 200 + "b", "[a]*" * 99 + "b", "[z-a]*" * 99 + "b"]
 )
 def test_no_line_takes_long(line: str) -> None:
     rules = IgnoreRules([line])
@@ -93,6 +97,16 @@ def test_no_line_takes_long(line: str) -> None:
         assert rules.verdict(path, is_folder=False) is None
         assert glob(line).fullmatch(path) is None
     assert time.process_time() - started < 10
+
+
+def test_a_range_that_holds_nothing_leaves_a_folder_readable(tmp_path: Path) -> None:
+    for name in ("a", "m", "-", "z"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "note.txt").write_text(f"This is {name}.")
+    (tmp_path / ".gitignore").write_text("[z-a]\n")
+    reading = Reading([str(tmp_path)])
+    assert {item.text for item in reading if isinstance(item, Document)} == {"This is a.", "This is m.", "This is -."}
+    assert (reading.left_out, reading.notes) == ([str(tmp_path / "z" / "note.txt")], [])
 
 
 def test_globs() -> None:

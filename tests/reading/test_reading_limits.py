@@ -10,7 +10,7 @@ import sys
 import termios
 import time
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from copy import copy
 from functools import cache
@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pypdf
 import pytest
-from papers import docx, pdf
+from papers import docx, epub, odt, pdf, pptx
 
 from search.documents import Document, Rejection
 from search.errors import InvalidDocument, ReaderFailed
@@ -104,6 +104,33 @@ def test_a_file_that_takes_too_much_memory_is_rejected_and_the_next_is_read(tmp_
         "reading it takes more than 250 MB of memory; split it, or raise SEARCH_INGESTION__FILE_MEMORY_MB"
     ] * 2
     assert isinstance(fine, Document)
+
+
+_MEMORY, _TIME, _UNPACKED = " MB of memory; split it", " s of processor time; split it", "unpacks to far more than a document has"
+BOMBS: dict[str, tuple[str, Callable[[], bytes], Limits, str]] = {
+    "a chapter that packs too well": ("epub", lambda: epub("x", ["<p>word</p>" * 500_000]), LIMITS, _UNPACKED),
+    "a slide that packs too well": ("pptx", lambda: pptx([("x", "word " * 1_000_000)]), LIMITS, _UNPACKED),
+    "paragraphs that pack too well": ("odt", lambda: odt([(0, "word")] * 300_000), LIMITS, _UNPACKED),
+    "many chapters": ("epub", lambda: epub("x", ["<p>word</p>" * 90_000] * 30), Limits(60, 250), _MEMORY),
+    "many slides": ("pptx", lambda: pptx([("x", "word " * 190_000)] * 30), Limits(60, 200), _MEMORY),
+    "numbered paragraphs": ("odt", lambda: odt([(0, str(number)) for number in range(150_000)]), Limits(60, 150), _MEMORY),
+    "many cells": ("ipynb", lambda: b'{"cells": [' + b"{}," * 2_000_000 + b"{}]}", Limits(60, 150), _MEMORY),
+    "lines without end": ("rtf", lambda: rb"{\rtf1 " + rb"x\par " * 150_000 + b"}", Limits(60, 150), _MEMORY),
+    "a deep page": ("eml", lambda: b"From: a\nContent-Type: text/html\n\n" + b"<b>" * 1_000_000, Limits(60, 150), _MEMORY),
+    "many receivers": ("eml", lambda: b"To: " + b"<a@b>, " * 40_000 + b"a@b\n\nText.\n", Limits(0.5), _TIME),
+}
+
+
+@linux
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_file_of_any_kind_that_would_take_too_much_is_rejected_and_the_next_is_read(name: str, tmp_path: Path) -> None:
+    suffix, make, limits, reason = BOMBS[name]
+    (tmp_path / f"a.{suffix}").write_bytes(make())
+    (tmp_path / "b.html").write_text("<p>Fine.</p>")
+    bomb, fine = read(tmp_path, limits=limits)
+    assert isinstance(bomb, Rejection), bomb
+    assert reason in bomb.reason
+    assert isinstance(fine, Document), fine
 
 
 @linux

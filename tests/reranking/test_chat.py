@@ -1,5 +1,6 @@
 """A model behind a chat endpoint: what it is asked, what is made of any answer, and what happens when there is none."""
 
+import gzip
 import logging
 import socket
 from collections.abc import Iterator, Sequence
@@ -177,6 +178,21 @@ def test_an_answer_without_end_is_refused(server: ChatStandIn, reranker: ChatRer
     server.planted.append(Answer(body=b" " * 5_000_000))
     with pytest.raises(InferenceFailed, match="more than a chat completion may hold"):
         reranker.score("q", ["a", "b"])
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "GZIP", "br"])
+def test_an_answer_in_an_encoding_that_was_not_asked_for_is_refused(
+    encoding: str, server: ChatStandIn, reranker: ChatReranker
+) -> None:
+    """A few kB of it may be gigabytes."""
+    order = b'{"choices": [{"message": {"content": "[2] > [1]"}}]}'
+    server.planted.append(Answer(body=gzip.compress(order), encoding=encoding))
+    message = f"{server.url}/chat/completions answered in an encoding that was not asked for; mend what stands in front of it"
+    with pytest.raises(InferenceFailed, match=message):
+        reranker.score("q", ["a", "b"])
+    assert server.requests[0].headers["accept-encoding"] == "identity"
+    server.planted.append(Answer(body=order, encoding="identity"))
+    assert places(reranker.score("q", ["a", "b"])) == [2, 1]
 
 
 def test_a_single_text_leaves_nothing_to_ask(server: ChatStandIn, reranker: ChatReranker) -> None:

@@ -18,6 +18,7 @@ class Answer(NamedTuple):
     silent: bool = False  # says nothing while the test lasts
     drips: bool = False  # sends an empty line every so often, for seconds, and only then the answer
     drips_headers: bool = False  # the same of the answer's head
+    encoding: str = ""  # that the head names; the body is sent as it is given
 
 
 class Asked(NamedTuple):
@@ -101,6 +102,8 @@ def _handler(standin: ChatStandIn) -> type[BaseHTTPRequestHandler]:
                     self.flush_headers()
                     standin.over.wait(0.03)
                 self.send_header("Content-Type", "application/json")
+                if answer.encoding:
+                    self.send_header("Content-Encoding", answer.encoding)
                 self.send_header("Content-Length", str(len(content) + 100 * answer.drips))
                 self.end_headers()
                 for _ in range(100 * answer.drips):

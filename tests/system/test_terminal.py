@@ -54,6 +54,7 @@ def evil_documents(folder: Path) -> Path:
     rows: Sequence[dict[str, Any]] = [
         {"id": f"a{EVIL}", "title": f"On cats {EVIL}", "text": f"Cats {EVIL} hunt.", "metadata": {f"k{EVIL}": f"v{EVIL}"}},
         headed,
+        {**headed, "id": f"z{EVIL}"},
         {"id": f"c{EVIL}", "text": " "},
         {"id": "d", "text": "x", f"field{EVIL}": 1},
         {"id": "e", "text": "x", "metadata": {f"n{EVIL}": float("nan")}},
@@ -140,6 +141,40 @@ def test_whoever_reads_what_is_printed_may_have_enough() -> None:
             variables = {**os.environ, "PYTHONUNBUFFERED": buffered}
             done = subprocess.run([COMMAND, "models"], stdout=gone, stderr=subprocess.PIPE, text=True, check=False, env=variables)
         assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_neither_a_context_nor_duplicates_print_what_a_terminal_obeys(run: Run, tmp_path: Path) -> None:
+    run("ingest", str(evil_documents(tmp_path / "folder")))
+    assert "Cats \ufffd]52;c;" in run("context", f"cats {EVIL}")  # a language model gets no such letters either
+    run("context", f"cats {EVIL}", "--form", "messages")
+    made = json.loads(run("context", f"cats {EVIL}", "--json").splitlines()[0])
+    assert {source["document_id"] for source in made["sources"]} >= {f"a{EVIL}"}
+    assert "same  z\\x1b]52" in run("dedupe")
+    told = json.loads(run("dedupe", "--json").splitlines()[0])
+    assert f"z{EVIL}" in [one["document_id"] for cluster in told["clusters"] for one in cluster["duplicates"]]
+    run("dedupe", "--html", str(tmp_path / f"absent{FILE}" / FILE), status=1)
+
+
+REFUSED: dict[str, tuple[tuple[str, ...], str]] = {
+    "a key's name": (("key", EVIL), "cannot name a key"),
+    "a key's scope": (("key", "name", "--scope", EVIL), "there is no scope"),
+    "a key's tenant": (("key", "name", "--tenant", EVIL), "no tenant is called"),
+    "a tenant": (("query", "cats", "--tenant", EVIL), "no tenant is called"),
+    "what is adopted, by Edge": (("adopt", EVIL, "--as", "ours"), "is on a Qdrant server"),
+    "what is adopted, as": (("adopt", "theirs", "--as", EVIL), "no collection is called"),
+    "files to compare": (("dedupe", f"absent{EVIL}"), "matches no file"),
+    "a tokenizer": (("context", "cats", "--tokenizer", f"absent{FILE}"), "cannot be read"),
+    "an address": (("ingest", __file__, "--url", EVIL), "is no address of a service"),
+    "a host": (("ingest", __file__, "--url", f"http://{EVIL}"), "is no address of a service"),
+    "a path": (("ingest", __file__, "--url", f"http://127.0.0.1:9/{EVIL}"), "is no address of a service"),
+    "a password": (("ingest", __file__, "--url", f"http://user:{EVIL}@127.0.0.1:9"), "is no address of a service"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_refused_is_shown_without_what_a_terminal_obeys(name: str, run: Run) -> None:
+    arguments, reason = REFUSED[name]
+    assert reason in run(*arguments, status=1)
 
 
 def test_what_is_printed_stays_readable(capsys: pytest.CaptureFixture[str]) -> None:
