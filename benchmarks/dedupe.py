@@ -41,7 +41,7 @@ WORDS = range(30, 401)  # of a text
 UNKNOWN = 0.4  # of shingles in common: a pair that nobody planted may be true from there on, and nothing is fitted on it
 THRESHOLDS = (0.5, 0.8, 0.9, 0.95)
 _ALIKE = 0.6  # of the clauses of the longer contract, that the other has, too
-STRENGTHS = (0.01, 0.1, 1.0)  # by which coefficients are held back; held-out loss chooses
+STRENGTHS = (0.0001, 0.001, 0.01, 0.1, 1.0)  # by which coefficients are held back; held-out loss chooses
 TEXT, CODE = "text/plain", "text/x-python"
 
 

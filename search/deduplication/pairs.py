@@ -26,8 +26,8 @@ class Weights(NamedTuple):
 
 # By whether both are code. Fitted on pairs of train texts, where what the reranker says came out as 0; see docs/decisions.md.
 WEIGHTS: dict[bool, Weights] = {
-    False: Weights(8.203, (0.0, 0.0, 0.0, -19.068, -6.984, -14.686, -19.401, -12.41, -11.428, -8.072, 0.0)),
-    True: Weights(4.845, (0.0, 0.0, 0.0, -0.001, -12.463, -1.217, -15.594, 0.0, 0.0, 0.0, 0.0)),
+    False: Weights(9.678, (0.0, 0.0, 0.0, -24.087, -9.827, -18.246, -24.505, -14.172, -13.29, -9.535, -29.354)),
+    True: Weights(4.845, (0.0, 0.0, 0.0, -0.001, -12.463, -1.217, -15.594, 0.0, 0.0, 0.0, -0.001)),
 }
 
 

@@ -129,6 +129,22 @@ def test_a_sentence_more_is_an_added_stretch_and_no_changed_one() -> None:
     assert more["changed stretch"] == 0 < more["added stretch"] < 1
 
 
+def test_sentences_more_in_several_places_are_further_stretches_and_make_another_text() -> None:
+    kept = [
+        f"Paragraph {word} binds both parties from the first day of the contract on." for word in ["one", "two", "three", "four"]
+    ]
+    first = "The supplier carries the cost of transport until the goods have been accepted."
+    second = "Disputes are brought before the courts at the seat of the supplier alone."
+    whole, once = " ".join(kept), " ".join([*kept[:2], first, *kept[2:]])
+    twice = " ".join([kept[0], first, *kept[1:3], second, kept[3]])
+    told = {name: signs(whole, other) for name, other in (("once", once), ("twice", twice))}
+    assert told["once"]["further stretches"] == 0 < told["twice"]["further stretches"] < 1
+    assert told["once"]["added stretch"] == pytest.approx(told["twice"]["added stretch"], abs=0.05)
+    chances = {name: probability(list(one.values()), code=False) for name, one in told.items()}
+    assert chances["once"] > 0.9
+    assert chances["twice"] < 0.5
+
+
 def test_a_negation_inside_a_sentence_more_turns_nothing_else() -> None:
     assert signs(LONG, LONG + " The mayor did not stay for the music that followed.")["negations"] == 0
     assert signs(LONG, LONG.replace("was accepted", "was not accepted"))["negations"] == 1
