@@ -3,6 +3,7 @@
     .venv/bin/python benchmarks/dedupe.py fill ../shared/data FOLDER       # the collection that is measured; run it again to go on
     .venv/bin/python benchmarks/dedupe.py fit ../shared/data FOLDER        # coefficients, from train texts and other templates
     .venv/bin/python benchmarks/dedupe.py measure ../shared/data FOLDER    # figures, into results/dedupe.json
+    .venv/bin/python benchmarks/dedupe.py judge ../shared/data FOLDER      # known pairs alone, into results/dedupe_pairs.json
 
 Measured: web passages of nq-qed, abstracts of scifact, functions of cosqa. Fitted on: passages of squad-train, and functions of the
 standard library. Neither has a text, a template or a clause of the other.
@@ -18,7 +19,7 @@ import sysconfig
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,9 +30,9 @@ from numpy.typing import NDArray
 
 from search import Document, Searcher, Settings, open_search
 from search.deduplication.candidates import Contents, nearest_pairs, read_contents
-from search.deduplication.comparing import SIGNS
-from search.deduplication.finding import Progress, find_duplicates
-from search.deduplication.pairs import Judge, Judged, Weights
+from search.deduplication.comparing import SIGNS, profile_of, signs_of
+from search.deduplication.finding import THRESHOLD, Progress, find_duplicates
+from search.deduplication.pairs import Judge, Judged, Weights, probability
 from search.deduplication.report import Cluster, Duplicates
 
 PLANTED = 200  # of each kind; 150 where coefficients are fitted
@@ -67,7 +68,7 @@ class Corpus(NamedTuple):
 def main() -> None:
     """Fill, fit or measure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("step", choices=("fill", "fit", "measure"))
+    parser.add_argument("step", choices=("fill", "fit", "measure", "judge"))
     parser.add_argument("data", type=Path)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--most", type=int, default=100_000, help="documents")
@@ -75,6 +76,9 @@ def main() -> None:
     arguments = parser.parse_args()
     fitted = arguments.step == "fit"
     corpus = (train if fitted else test)(arguments.data)
+    if arguments.step == "judge":
+        _judge(corpus)
+        return
     settings = Settings(data_dir=arguments.folder, collection="fit" if fitted else "measured", device="cpu")
     with open_search(settings) as searcher:
         if arguments.step != "measure":
@@ -167,6 +171,32 @@ def _held_out_loss(features: NDArray[np.float64], labels: NDArray[np.float64], s
         chances = np.clip(0.5 * (1 + np.tanh(features[held] @ weights / 2)), 1e-9, 1 - 1e-9)
         losses.append(-np.mean(labels[held] * np.log(chances) + (1 - labels[held]) * np.log(1 - chances)))
     return float(np.mean(losses))
+
+
+def _judge(corpus: Corpus) -> None:
+    """Figures of pairs of which it is known what they are, without a collection, its candidates and its clusters: in minutes."""
+    documents = {one.id: one for one in corpus.documents}
+    profile = cache(lambda one: profile_of(documents[one]))
+    chances: dict[str, list[float]] = {}
+    for (one, other), kind in (corpus.planted | corpus.misses).items():
+        code = profile(one).code and profile(other).code
+        chances.setdefault(kind, []).append(probability(signs_of(profile(one), profile(other)), code=code))
+    reported = {
+        at: [(chance, kind in planting.SHAPES) for kind, some in chances.items() for chance in some if chance >= at]
+        for at in THRESHOLDS
+    }
+    figures = {
+        "threshold": THRESHOLD,
+        "reported, by kind": {kind: _share(sum(one >= THRESHOLD for one in some), len(some)) for kind, some in chances.items()},
+        "by threshold": {
+            str(at): {
+                "true": _share(sum(true for _, true in some), len(some)),
+                "expected": sum(chance for chance, _ in some) / len(some),
+            }
+            for at, some in reported.items()
+        },
+    }
+    record.write("dedupe_pairs", figures)
 
 
 def _measure(searcher: Searcher, corpus: Corpus) -> None:
