@@ -3,7 +3,7 @@
     .venv/bin/python benchmarks/dedupe.py fill ../shared/data FOLDER       # the collection that is measured; run it again to go on
     .venv/bin/python benchmarks/dedupe.py fit ../shared/data FOLDER        # coefficients, from train texts and other templates
     .venv/bin/python benchmarks/dedupe.py measure ../shared/data FOLDER    # figures, into results/dedupe.json
-    .venv/bin/python benchmarks/dedupe.py judge ../shared/data FOLDER      # known pairs alone, into results/dedupe_pairs.json
+    .venv/bin/python benchmarks/dedupe.py judge ../shared/data             # known pairs alone, into results/dedupe_pairs.json
 
 Measured: web passages of nq-qed, abstracts of scifact, functions of cosqa. Fitted on: passages of squad-train, and functions of the
 standard library. Neither has a text, a template or a clause of the other.
@@ -70,7 +70,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("step", choices=("fill", "fit", "measure", "judge"))
     parser.add_argument("data", type=Path)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, nargs="?", help="of the collection, for all but judge")
     parser.add_argument("--most", type=int, default=100_000, help="documents")
     parser.add_argument("--ask", action="store_true", help="the reranker about every likely pair, to see what it would add")
     arguments = parser.parse_args()
@@ -79,6 +79,8 @@ def main() -> None:
     if arguments.step == "judge":
         _judge(corpus)
         return
+    if arguments.folder is None:
+        parser.error(f"{arguments.step} needs the folder of the collection")
     settings = Settings(data_dir=arguments.folder, collection="fit" if fitted else "measured", device="cpu")
     with open_search(settings) as searcher:
         if arguments.step != "measure":

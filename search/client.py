@@ -63,13 +63,13 @@ class Scores(list[float]):
 
 
 class _Call(NamedTuple, Generic[Value]):
-    """An HTTP request, and the functions that read the body of its response, and take note of its headers."""
+    """An HTTP request, and the functions that read the body of its response, and add what its headers say."""
 
     method: str
     path: str
     body: Mapping[str, Any] | None
     read: Callable[[Any], Value]
-    heed: Callable[[Value, Mapping[str, str]], None] = lambda value, headers: None  # noqa: ARG005  # most say nothing more
+    add_headers: Callable[[Value, Mapping[str, str]], None] = lambda value, headers: None  # noqa: ARG005  # most say nothing more
 
 
 class _Calls:
@@ -121,13 +121,13 @@ class _Calls:
             scores = {one["index"]: float(one["score"]) for one in body}
             return Scores(scores[i] for i in range(len(checked)))
 
-        def heed(scores: Scores, headers: Mapping[str, str]) -> None:
+        def add_headers(scores: Scores, headers: Mapping[str, str]) -> None:
             if int(headers.get("x-truncated-queries", 0)):
                 scores.warnings += ("the query is longer than what the reranker reads of it",)
             if cut := int(headers.get("x-truncated-texts", 0)):
                 scores.warnings += (f"{cut} of {len(checked)} texts were longer than the model's window",)
 
-        return _Call("POST", "/rerank", {"query": query, "texts": checked, "raw_scores": raw}, read, heed)
+        return _Call("POST", "/rerank", {"query": query, "texts": checked, "raw_scores": raw}, read, add_headers)
 
     def _body(self, **fields: Any) -> dict[str, Any]:
         known = fields if self._collection is None else {**fields, "collection": self._collection}
@@ -412,7 +412,7 @@ class _Whole:
             body = json.loads(self._content)
             if self._response.is_success:
                 value = call.read(body)
-                call.heed(value, self._response.headers)
+                call.add_headers(value, self._response.headers)
                 return value
             details = body["error"]
             if isinstance(details, str):  # of /rerank

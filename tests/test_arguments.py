@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -73,24 +74,23 @@ def test_numbers_of_numpy_are_numbers(searcher: Searcher) -> None:
 
 def test_what_is_neither_true_nor_false(searcher: Searcher, tmp_path: Path) -> None:
     """A word such as "no" would count as true, and a sync remove what nobody meant."""
-    no: Any = "no"
     report = searcher.duplicates()
-    calls: dict[str, Callable[[], Any]] = {
-        "sync": lambda: searcher.ingest(PETS[:1], sync=no, max_delete=1.0),
-        "dry_run": lambda: searcher.ingest(PETS[:1], dry_run=no),
-        "dry_run ": lambda: searcher.delete(ids=["birds"], dry_run=no),
-        "dry_run  ": lambda: searcher.update({"a": 1}, ids=["birds"], dry_run=no),
-        "dry_run   ": lambda: searcher.adopt("theirs", dry_run=no),
-        "check": lambda: searcher.reindex(check=no),
-        "drop_unowned": lambda: searcher.reindex(drop_unowned=no),
-        "rerank": lambda: searcher.duplicates(rerank=no),
-        "any_metadata": lambda: searcher.remove_duplicates(report, any_metadata=no),
-        "ignore_files": lambda: read(tmp_path, ignore_files=no),
-        "archives": lambda: read(tmp_path, archives=no),
-    }
-    for name, call in calls.items():
-        with pytest.raises(InvalidQuery, match=f"{name.strip()} is a str; it can be True or False"):
-            call()
+    calls: list[tuple[str, Callable[..., Any]]] = [
+        ("sync", partial(searcher.ingest, PETS[:1], max_delete=1.0)),
+        ("dry_run", partial(searcher.ingest, PETS[:1])),
+        ("dry_run", partial(searcher.delete, ids=["birds"])),
+        ("dry_run", partial(searcher.update, {"a": 1}, ids=["birds"])),
+        ("dry_run", partial(searcher.adopt, "theirs")),
+        ("check", searcher.reindex),
+        ("drop_unowned", searcher.reindex),
+        ("rerank", searcher.duplicates),
+        ("any_metadata", partial(searcher.remove_duplicates, report)),
+        ("ignore_files", partial(read, tmp_path)),
+        ("archives", partial(read, tmp_path)),
+    ]
+    for name, call in calls:
+        with pytest.raises(InvalidQuery, match=f"{name} is a str; it can be True or False"):
+            call(**{name: "no"})
     assert searcher.count() == 3
     assert all("a" not in searcher.get(pet.id).metadata for pet in PETS)
 

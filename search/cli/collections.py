@@ -15,7 +15,7 @@ from search.factory import build_collections, build_words, needs_extra
 from search.index.manifests import read_manifest
 from search.searcher import check_tenancy, open_search
 from search.settings import EdgeSettings, MemorySettings, PayloadType
-from search.system.files import open_named
+from search.system.files import open_regular
 from search.system.terminal import clean, note, show
 
 if TYPE_CHECKING:
@@ -324,7 +324,7 @@ def push(data_dir: DataDir = None, collection: Collection = None, tenant: Tenant
 
 def _lines(file: Path) -> list[str]:
     try:
-        with open_named(file) as stream:
+        with open_regular(file, or_pipe=True) as stream:
             queries = [line.strip() for line in stream.read().decode().split("\n") if line.strip()]
     except (OSError, ValueError) as error:
         raise InvalidQuery(f"{file} cannot be read: {error}") from error

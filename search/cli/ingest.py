@@ -139,7 +139,7 @@ def _ingested(reading: "Reading", target: Target, rejects: Path | None, **option
 
     remarks: Counter[str] = Counter()
     with ExitStack() as stack:
-        write_rejected = stack.enter_context(_writing(rejects)) if rejects else None
+        write_rejected = stack.enter_context(_writing_rejects(rejects)) if rejects else None
         searcher = stack.enter_context(target())
         what = "comparing" if options["dry_run"] else "ingesting"
         report = stack.enter_context(IngestionReport(what, reading.extents()))
@@ -303,32 +303,37 @@ def _tallied(items: Iterable[Document | Rejection], remarks: Counter[str]) -> It
 
 
 @contextmanager
-def _writing(file: Path) -> Iterator[Callable[[str], object]]:
+def _writing_rejects(file: Path) -> Iterator[Callable[[str], None]]:
     """Writes lines of a file that takes its name when it is whole: what is being ingested may have this name.
 
     Raises:
         InvalidDocument: it cannot be written. What was ingested by then stays.
     """
     unfinished = file.with_name(f"{file.name}.unfinished")
-
-    @contextmanager
-    def told() -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise InvalidDocument(
-                f"the file of rejects cannot be written to {file}: {error.strerror}; name another place, and run it again"
-            ) from error
-
-    with told():
+    with _named_in_errors(file):
         stream = unfinished.open("w", encoding="utf-8", errors="backslashreplace", buffering=1)
+
+    def write(line: str) -> None:
+        with _named_in_errors(file):
+            stream.write(line)
+
     try:
-        yield told()(stream.write)
+        yield write
     finally:
-        with told():
+        with _named_in_errors(file):
             stream.close()
-    with told():
+    with _named_in_errors(file):
         unfinished.replace(file)
+
+
+@contextmanager
+def _named_in_errors(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InvalidDocument(
+            f"the file of rejects cannot be written to {file}: {error.strerror}; name another place, and run it again"
+        ) from error
 
 
 def _amount(text: str) -> float:

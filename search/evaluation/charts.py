@@ -10,9 +10,9 @@ from typing import Any
 from search.evaluation.calibration import Reliability
 from search.evaluation.runs import Answers
 from search.evaluation.verdict import Evaluation
-from search.system.caches import matplotlib_at
+from search.system.caches import importing_matplotlib
 
-with matplotlib_at():
+with importing_matplotlib():
     import matplotlib as mpl
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure

@@ -12,7 +12,7 @@ from typing import Any
 
 from search.documents import Document, encodable
 from search.errors import InvalidDataset, InvalidDocument
-from search.system.files import open_named
+from search.system.files import open_regular
 
 _TREC, _BEIR = 4, 3  # columns of a file of judgements
 _HEADERS = {"score", "grade", "relevance", "relevant", "rel", "label"}  # of the third of BEIR's
@@ -248,7 +248,7 @@ def _unique(file: Path, what: str, names: Sequence[str]) -> None:
 def _lines(file: Path) -> Iterator[tuple[int, str]]:
     """Lines that hold something, with their numbers."""
     try:
-        with TextIOWrapper(open_named(file), "utf-8-sig") as lines:
+        with TextIOWrapper(open_regular(file, or_pipe=True), "utf-8-sig") as lines:
             for number, line in enumerate(lines, 1):
                 if line.strip():
                     yield number, line.rstrip("\n")

@@ -11,7 +11,7 @@ from search.documents import Hit, SearchResult
 from search.errors import InvalidQuery
 from search.query.ranking import Ranking, rank
 from search.reranking.contract import Reranker
-from search.system.files import open_named
+from search.system.files import open_regular
 
 _VERSION = 1
 _TOP = 10
@@ -112,7 +112,7 @@ def replay(file: Path, reranker: Reranker, depth: int | None, embedder: str) -> 
         InvalidQuery: the file is no trace, or the depth is below 1.
     """
     try:
-        with open_named(file) as stream:
+        with open_regular(file, or_pipe=True) as stream:
             trace = json.load(stream)
         version, query, saved = trace["version"], trace["query"], trace["hits"]
         hits = [Hit(**{name: value for name, value in hit.items() if name != "truncated"}) for hit in saved]

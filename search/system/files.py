@@ -20,43 +20,30 @@ _KINDS = {
 }
 
 
-def open_regular(path: Path, folder: int | None = None) -> BufferedReader:
+def open_regular(path: Path, folder: int | None = None, *, or_pipe: bool = False) -> BufferedReader:
     """Open a regular file for reading.
 
     Args:
         path: of the file; links are followed, unless a folder is given.
         folder: descriptor of the one that the path starts from; None for the working folder.
-
-    Raises:
-        OSError: it cannot be opened, or is no regular file.
-        ValueError: no file can have this name.
-    """
-    follow = folder is None
-    _check(os.stat(path, dir_fd=folder, follow_symlinks=follow), path)  # opening some devices does something already
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | (0 if follow else os.O_NOFOLLOW)
-    descriptor = os.open(path, flags, dir_fd=folder)
-    try:
-        _check(os.fstat(descriptor), path)  # what is opened may be another one by now
-        return open(descriptor, "rb")  # noqa: PTH123  # a descriptor, not a path
-    except BaseException:
-        os.close(descriptor)
-        raise
-
-
-def open_named(path: Path) -> BufferedReader:
-    """Open for reading what somebody named: a regular file, or a pipe, as a shell makes one of `<(command)`; no device.
-
-    A pipe into which nobody writes is empty.
+        or_pipe: take a pipe, too, as a shell makes one of `<(command)`, where somebody named it. It is empty if nobody writes.
 
     Raises:
         OSError: it cannot be opened, or is something else.
         ValueError: no file can have this name.
     """
-    if not stat.S_ISFIFO(path.stat().st_mode):
-        return open_regular(path)
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # or it would wait for somebody
-    os.set_blocking(descriptor, True)
-    return open(descriptor, "rb")  # noqa: PTH123  # a descriptor, not a path
+    follow = folder is None
+    _check(os.stat(path, dir_fd=folder, follow_symlinks=follow), path, or_pipe=or_pipe)  # opening some devices does something
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | (0 if follow else os.O_NOFOLLOW)
+    descriptor = os.open(path, flags, dir_fd=folder)
+    try:
+        _check(os.fstat(descriptor), path, or_pipe=or_pipe)  # what is opened may be another one by now
+        if or_pipe:
+            os.set_blocking(descriptor, True)  # what writes into it takes its time
+        return open(descriptor, "rb")  # noqa: PTH123  # a descriptor, not a path
+    except BaseException:
+        os.close(descriptor)
+        raise
 
 
 def replace_file(file: Path, text: str, mode: int = 0o666) -> None:
@@ -89,7 +76,7 @@ def replace_file(file: Path, text: str, mode: int = 0o666) -> None:
             os.close(folder)
 
 
-def _check(status: os.stat_result, path: Path) -> None:
-    if not stat.S_ISREG(status.st_mode):
+def _check(status: os.stat_result, path: Path, *, or_pipe: bool) -> None:
+    if not (stat.S_ISREG(status.st_mode) or (or_pipe and stat.S_ISFIFO(status.st_mode))):
         kind = _KINDS.get(stat.S_IFMT(status.st_mode), "something else")
         raise OSError(EINVAL, f"it is {kind} and no regular file", str(path))

@@ -158,7 +158,6 @@ def test_texts_far_beyond_the_window_keep_no_small_request_waiting(settings: Set
         answer = large.result().raise_for_status()
     assert answer.headers["x-truncated-texts"] == "10"
     waited = statistics.median(took)
-    print(f"a small request: alone {alone:.3f} s, beside the large one {waited:.3f} s; a full window: {turn:.3f} s")
     assert len(took) > 4
     assert waited < alone + 3 * turn + 0.2
 

@@ -1,6 +1,7 @@
 """Killed at any point and run again, or on a full disk: the end equals one clean run."""
 
 import errno
+import inspect
 import os
 import random
 import shutil
@@ -210,9 +211,20 @@ def test_a_collection_whose_making_was_interrupted_is_made_again(left: tuple[str
     index.close()
 
 
+def fill_up(disk: Path, leave: int) -> None:
+    """Make a file that takes what room there is, but for so many bytes."""
+    step, taken = shutil.disk_usage(disk).free, 0
+    with (disk / "filler").open("wb") as filler:
+        while (step := min(step, shutil.disk_usage(disk).free - leave)) >= 4_096:
+            try:
+                os.posix_fallocate(filler.fileno(), taken, step)
+                taken += step
+            except OSError:
+                step //= 2
+
+
 AT_WORK = """
-import os, shutil, sys
-from pathlib import Path
+import sys
 import numpy as np
 from search.errors import IndexFailure
 from search.index.contract import CollectionSpec
@@ -224,39 +236,29 @@ data, engine, work, leave = Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys
 collections = EdgeProcess(data) if engine == "process" else EdgeCollections(data)
 index = collections.named("documents", StorageSettings())
 
-def fill_up():
-    step, taken = shutil.disk_usage(data).free, 0
-    with (data.parent / "filler").open("wb") as filler:
-        while (step := min(step, shutil.disk_usage(data).free - leave)) >= 4_096:
-            try:
-                os.posix_fallocate(filler.fileno(), taken, step)
-                taken += step
-            except OSError:
-                step //= 2
-
 def open_it():
     index.ensure(CollectionSpec(64, "model@1"), create=False)
 
 try:
     match work:
         case "open":
-            fill_up()
+            fill_up(data.parent, leave)
             open_it()
             print(index.count(), len(index.query(Query(np.ones(64, np.float32)), 5)))
         case "info":
-            fill_up()
+            fill_up(data.parent, leave)
             print(collections.info("documents").points)
         case "delete":
             open_it()
-            fill_up()
+            fill_up(data.parent, leave)
             for one in range(3_000):
                 index.delete(ids=[f"00000000-0000-0000-0000-{one:012}"])
             index.delete(filter={"must": []})
         case "switch":
-            fill_up()
+            fill_up(data.parent, leave)
             collections.switch("other", "documents")
         case "snapshot":
-            fill_up()
+            fill_up(data.parent, leave)
             collections.snapshot("documents")
     print("done")
 except IndexFailure as error:
@@ -265,6 +267,7 @@ finally:
     index.close()
     collections.close()
 """
+FILLING = f"import os, shutil\nfrom pathlib import Path\n{inspect.getsource(fill_up)}"
 
 
 @pytest.fixture(scope="module")
@@ -297,7 +300,7 @@ def test_on_a_full_disk_it_says_so_and_nothing_is_killed_or_lost(
     data = disk / "data"
     subprocess.run(["cp", "--archive", collection, data], check=True)  # holes in files stay holes, as the engine leaves them
     aliases = (data / "aliases.json").read_text()
-    with apart.python(AT_WORK, data, engine, work, leave, environment=os.environ) as process:
+    with apart.python(FILLING + AT_WORK, data, engine, work, leave, environment=os.environ) as process:
         printed, said = process.stdout.read(), process.stderr.read()
         assert process.wait() == 0, said  # and not killed by the system
     if work == "switch" and leave:
@@ -316,18 +319,6 @@ def test_on_a_full_disk_it_says_so_and_nothing_is_killed_or_lost(
     index.close()
 
 
-def filled(disk: Path) -> None:
-    """A file that takes what room there is."""
-    step, taken = shutil.disk_usage(disk).free, 0
-    with (disk / "filler").open("wb") as filler:
-        while (step := min(step, shutil.disk_usage(disk).free)) >= 4_096:
-            try:
-                os.posix_fallocate(filler.fileno(), taken, step)
-                taken += step
-            except OSError:
-                step //= 2
-
-
 def test_on_a_full_disk_a_query_and_the_doctor_say_so_or_answer(
     small_disk: Callable[[int], Path], model_folder: Path, tmp_path: Path
 ) -> None:
@@ -336,7 +327,7 @@ def test_on_a_full_disk_a_query_and_the_doctor_say_so_or_answer(
     environment |= {"SEARCH_EMBEDDER__MODEL": str(model_folder / "embedder-mean")}
     (tmp_path / "cats.txt").write_text("Cats sleep most of the day.")
     search("ingest", tmp_path / "cats.txt", **environment)
-    filled(disk)
+    fill_up(disk, 0)
     asked = search_apart("query", "cats", status=None, **environment)
     assert asked.returncode in {0, 1}, asked  # and not killed by the system
     if asked.returncode:
