@@ -221,7 +221,15 @@ class IndexRejected(IndexFailure):
 
 
 class IndexGarbled(IndexFailure):
-    """What answered is no Qdrant, as a proxy's page or another server, or gave what no Qdrant gives: a redirect, far too much."""
+    """What answered is no Qdrant, as a proxy's page or another server, or gave what no Qdrant gives: a redirect, far too much.
+
+    Attributes:
+        transient: True for what may be a proxy's for a while, as a page on maintenance; False for what would come again.
+    """
+
+    def __init__(self, message: str, *, transient: bool = True) -> None:
+        super().__init__(message)
+        self.transient = transient
 
 
 class ServiceError(SearchError):

@@ -37,6 +37,10 @@ TRANSIENT = {
     "busy, try later": (Fault(429, (("Retry-After", "1"),)), IndexOverloaded),
     "reset": (Fault(reset=True), IndexUnreachable),
     "answer cut off": (Fault(cut=True), IndexUnreachable),
+    "a proxy's page": (Fault(200, body=b"<html>We will be back soon</html>"), IndexGarbled),
+    "a proxy's own 404": (Fault(404, body=b"no such backend"), IndexGarbled),
+    "redirect": (Fault(302, (("Location", "http://127.0.0.1:1/login"),), body=b""), IndexGarbled),
+    "other JSON": (Fault(200, body=b'{"result": 5}'), IndexGarbled),
     "slow": (Fault(delay_s=1.5), IndexTimeout),
 }
 Waits = list[tuple[IndexFailure, float]]
@@ -69,7 +73,12 @@ def test_what_may_pass_is_waited_out(name: str, standin: QdrantStandIn, open_pat
 
 
 @pytest.mark.parametrize(
-    ("fault", "kind"), [(Fault(400), IndexRejected), (Fault(401), IndexDenied), (Fault(200, body=b"<html>"), IndexGarbled)]
+    ("fault", "kind"),
+    [
+        (Fault(400), IndexRejected),
+        (Fault(401), IndexDenied),
+        (Fault(200, (("Content-Encoding", "gzip"),), body=b"bomb"), IndexGarbled),
+    ],
 )
 def test_what_will_not_pass_is_told_at_once(
     fault: Fault, kind: type[IndexFailure], standin: QdrantStandIn, open_patient: Open

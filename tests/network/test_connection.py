@@ -324,8 +324,9 @@ def test_a_large_answer_over_grpc_is_not_read(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("search.index.server.connection.LARGEST_ANSWER", 1_000_000)
     with grpc_server(None, answer=b"\0" * 2_000_000) as port:
         index = QdrantIndex(connect("http://127.0.0.1:1", grpc_port=port, timeout_s=5), "documents", "http://127.0.0.1:1")
-        with pytest.raises(IndexGarbled, match="too large"):
+        with pytest.raises(IndexGarbled, match="too large") as caught:
             index.count()
+        assert not caught.value.transient
         index.close()
 
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import httpx
 from qdrant_client import QdrantClient
 
-from search.errors import IndexFailure, IndexFaulted, IndexRejected
+from search.errors import IndexFailure, IndexFaulted, IndexGarbled, IndexRejected
 from search.index.server.errors import translated
 from search.index.server.nodes import Agreement, Node, Nodes
 from search.index.server.transport import LARGEST_ANSWER, BoundedTransport
@@ -179,7 +179,7 @@ def check_version(client: QdrantClient, location: str) -> None:
         with translated(location):
             version = client.info().version
     except IndexFailure as error:
-        if error.transient:
+        if error.transient and not isinstance(error, IndexGarbled):
             raise
         return  # a gateway hides it, say
     numbers = numbers_of(version)

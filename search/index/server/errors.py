@@ -115,7 +115,7 @@ def _from_status(status: int, detail: str, server: str) -> IndexFailure:
 def _from_source(source: Exception, server: str) -> IndexFailure:
     match source:
         case AnswerRefusedError():
-            return IndexGarbled(f"{server} {source}")
+            return IndexGarbled(f"{server} {source}", transient=False)
         case httpx.TimeoutException():
             return IndexTimeout(f"{server} did not answer in time; raise SEARCH_INDEX__TIMEOUT_S or try again")
         case httpx.TransportError() | OSError():
@@ -153,14 +153,15 @@ def _from_grpc(error: grpc.RpcError, server: str) -> IndexFailure:
         case grpc.StatusCode.DEADLINE_EXCEEDED:
             return _from_status(504, detail, server)
         case grpc.StatusCode.RESOURCE_EXHAUSTED if "larger than max" in detail:
-            return IndexGarbled(f"{server} gave an answer that is too large ({detail}); ask for less depth")
+            return IndexGarbled(f"{server} gave an answer that is too large ({detail}); ask for less depth", transient=False)
         case grpc.StatusCode.RESOURCE_EXHAUSTED:
             return _overloaded(server, None)
         case grpc.StatusCode.UNAVAILABLE:
             problem = _of_connection(detail) or "is SEARCH_INDEX__GRPC_PORT right?"
             return IndexUnreachable(f"{server} cannot be reached over gRPC ({detail}); {problem}")
         case grpc.StatusCode.UNIMPLEMENTED:
-            return IndexGarbled(f"{server} gave an answer that is not Qdrant's ({detail}); is SEARCH_INDEX__GRPC_PORT right?")
+            message = f"{server} gave an answer that is not Qdrant's ({detail}); is SEARCH_INDEX__GRPC_PORT right?"
+            return IndexGarbled(message, transient=False)
         case grpc.StatusCode.INVALID_ARGUMENT | grpc.StatusCode.ALREADY_EXISTS | grpc.StatusCode.OUT_OF_RANGE:
             return IndexRejected(f"{server} refused the request: {detail}")
         case _:  # INTERNAL, UNKNOWN, ABORTED and so on, as when a node is lost: never the request's fault

@@ -88,7 +88,8 @@ class ReservedPoint:
             case _:
                 raise IndexGarbled(
                     f"the point {RESERVED} of collection {self._target!r} is kept for the claim of its writer, and another program "
-                    "wrote into it; remove it while nobody writes (POST /collections/NAME/points/delete)"
+                    "wrote into it; remove it while nobody writes (POST /collections/NAME/points/delete)",
+                    transient=False,
                 )
 
     def put(self, note: Note, instead_of: Note) -> None:
