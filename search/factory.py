@@ -188,8 +188,8 @@ def build_collections(settings: Settings) -> "Collections":
         case ServerSettings() as server:
             from search.index.server.collections import QdrantCollections
             from search.index.server.connection import connect
-            from search.index.server.conversion import Sharding
             from search.index.server.nodes import Agreement
+            from search.index.server.sharding import Sharding
 
             client = connect(
                 server.url,
@@ -201,7 +201,7 @@ def build_collections(settings: Settings) -> "Collections":
                 ca_file=server.ca_file,
                 agreement=Agreement(server.read_consistency, server.write_ordering),
             )
-            sharding = Sharding(server.shards, server.replicas, server.write_consistency)
+            sharding = Sharding(server.shards, server.replicas, server.write_consistency, server.shard_key)
             location = " or ".join(dict.fromkeys(without_secrets(one) for one in (server.url, *server.urls)))
             return QdrantCollections(client, location, sharding, layouts=settings.collections)
         case MemorySettings():

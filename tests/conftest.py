@@ -40,8 +40,8 @@ from search.index.retrying import Patience, PatientIndex
 from search.index.server import lease
 from search.index.server.collections import QdrantCollections
 from search.index.server.connection import connect, in_memory
-from search.index.server.conversion import Sharding
 from search.index.server.index import QdrantIndex
+from search.index.server.sharding import Sharding
 from search.reranking.contract import Reranker
 from search.reranking.cross_encoder import CrossEncoder
 from search.settings import Settings, StorageSettings

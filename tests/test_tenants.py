@@ -48,7 +48,7 @@ def settings_of(model_folder: Path, folder: Path, server: QdrantStandIn | None =
     return Settings(**{"data_dir": folder, "tenant_field": FIELD, **models, **given, **more})
 
 
-@pytest.fixture(params=["edge", "edge process", "memory", "grpc", *SERVERS])
+@pytest.fixture(params=["edge", "edge process", "memory", "grpc", "shard keys", *SERVERS])
 def shared(request: pytest.FixtureRequest, serve: Serve, model_folder: Path, tmp_path: Path) -> Iterator[Searcher]:
     """A collection that Acme and Bolt have filled."""
     server = serve(request.param) if request.param in KINDS else None
@@ -56,6 +56,17 @@ def shared(request: pytest.FixtureRequest, serve: Serve, model_folder: Path, tmp
     if request.param == "grpc":
         port = request.getfixturevalue("standin_grpc").port
         engines["grpc"] = {**request.getfixturevalue("standin").index, "protocol": "grpc", "grpc_port": port}
+    if request.param == "shard keys":
+        clustered: QdrantStandIn = request.getfixturevalue("cluster")
+        engines["shard keys"] = {**clustered.index, "shard_key": "bolt"}  # which he shares with whoever has none
+        answer = clustered.answer
+
+        def with_a_key(method: str, path: str, body: dict[str, Any]) -> tuple[int, Any]:
+            for keys in clustered.shard_keys.values():
+                keys.setdefault("acme", 1)
+            return answer(method, path, body)
+
+        clustered.answer = with_a_key  # type: ignore[method-assign]
     more = {"index": engines[request.param]} if request.param in engines else {}
     with open_search(settings_of(model_folder, tmp_path, server, **more)) as searcher:
         assert searcher.of_tenant("acme").ingest(ACME).added == 2

@@ -240,10 +240,16 @@ def parts_of(field: str, *indexes: VectorIndex) -> list[PlainFilter]:
     names: set[str] = set()
     for index in indexes:
         for record in index.scroll(None, ["metadata"]):
-            value = _at(record.payload, field.split("."))
+            value = value_at(record.payload, field)
             names |= {one for one in (value if isinstance(value, list | tuple) else [value]) if isinstance(one, str)}
     nobodys = {"must_not": [{"key": field, "match": {"any": sorted(names)}}]} if names else {"must_not": []}
     return [*(Tenant(field, name).documents for name in sorted(names)), nobodys]
+
+
+def value_at(payload: Payload, field: str) -> Json:
+    """What a passage has in a field, such as metadata.customer; None if it has nothing there."""
+    value = _at(payload, field.split("."))
+    return None if value is _ABSENT else value
 
 
 def _at(value: Any, steps: Sequence[str]) -> Any:

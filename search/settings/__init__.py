@@ -214,6 +214,8 @@ class Settings(BaseSettings):
         bound = next((name for name, key in self.service.api_keys.items() if key.tenant is not None), None)
         if bound is not None and self.tenant_field is None:  # it would see everything
             raise InvalidSettings(f"the key {bound} is for a tenant, and tenant_field does not say where documents name theirs")
+        if isinstance(self.index, ServerSettings) and self.index.shard_key is not None and self.tenant_field is None:
+            raise InvalidSettings("index.shard_key shards by tenants, and tenant_field does not say where documents name theirs")
 
     @classmethod
     def settings_customise_sources(

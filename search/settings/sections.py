@@ -282,6 +282,13 @@ class ServerSettings(_WithKey):
     shards: PositiveInt | None = Field(None, description="Of a collection that is made; None: the server's choice.")
     replicas: PositiveInt | None = Field(None, description="Copies of each shard; None: the server's choice.")
     write_consistency: PositiveInt | None = Field(None, description="Replicas that confirm a write; None: the server's choice.")
+    shard_key: str | None = Field(
+        None,
+        min_length=1,
+        max_length=256,
+        description="With `tenant_field`, on a cluster: a collection that is made is sharded by tenants. Those whose name is a "
+        "shard key have shards of their own; all others share those of this key. None: as what is replaced, or not at all.",
+    )
 
     @model_validator(mode="after")
     def _said_once(self) -> Self:

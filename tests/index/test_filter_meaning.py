@@ -22,9 +22,10 @@ from search.index.edge.index import EdgeIndex
 from search.index.exact import exact
 from search.index.filters import to_plain
 from search.index.server.connection import connect, in_memory
-from search.index.server.conversion import Sharding, to_filter, to_schema
+from search.index.server.conversion import to_filter, to_schema
 from search.index.server.index import QdrantIndex
 from search.index.server.limits import limits_of
+from search.index.server.sharding import Sharding
 from search.settings import StorageSettings
 
 SPEC = CollectionSpec(4, "model@1")

@@ -66,6 +66,8 @@ class QdrantStandIn:
         self._spread: dict[str, dict[str, Any]] = {}  # how collections were made
         self.files: dict[str, bytes] = {}  # snapshots of shards that nodes hold, by path
         self.ailing_upload = False  # a node takes a shard in, and holds none of it
+        self.shard_keys: dict[str, dict[str, int]] = {}  # of collections that are sharded by them: over how many shards each
+        self.held: dict[str, dict[Any, str]] = {}  # the key that each of their points was written under
         self._placed: dict[str, list[int]] = {}  # the nodes that there were when a collection was made
         self._stale: dict[tuple[str, int], set[int]] = {}  # nodes that hold nothing of a shard, of those that should
         self.indexed: dict[str, dict[str, Any]] = {}  # payload indexes: type by field by collection; filters ask none of them
@@ -173,25 +175,27 @@ class QdrantStandIn:
                 case ["DELETE", "collections", name] if name in {one.alias_name for one in self._client.get_aliases().aliases}:
                     return 404, f"Collection `{name}` doesn't exist!"
                 case ["DELETE", "collections", name]:
-                    self.indexed.pop(name, None)
+                    for kept in (self.indexed, self.shard_keys, self.held):
+                        kept.pop(name, None)
                     return 200, self._client.delete_collection(name)
                 case ["POST", "collections", name, "snapshots"]:
                     return 200, {"name": f"{name}-1.snapshot", "size": 1}
                 case ["PUT", "collections", name, "index"]:
                     self.indexed.setdefault(self._own_name(name), {})[body["field_name"]] = body["field_schema"]
                     return 200, {"operation_id": 0, "status": "completed"}
+                case ["PUT", "collections", name, "shards"]:
+                    return self._create_key(self._own_name(name), body)
+                case ["POST" | "PUT", "collections", name, "points", *_] if missed := self._missed(name, path, body):
+                    return missed
                 case ["POST" | "PUT", "collections", name, "points", *_] if refusal := self._refusal(
                     path, body, self.indexed.get(self._own_name(name), {})
                 ):
                     return 400, f"Bad request: {refusal}"
-                case ["PUT", "collections", name, "points", *_] if self._spread[self._own_name(name)].get(
-                    "sharding_method"
-                ) == "custom" and not body.get("shard_key"):
-                    return 400, "Wrong input: Shard key not specified"
                 case ["PUT", "collections", name, "points"]:
                     if self.refused and any(self.refused in point["payload"].get("text", "") for point in body["points"]):
                         return 400, f"a limit forbids {self.refused}"
                     points = [models.PointStruct.model_validate(point) for point in body["points"]]
+                    self._hold(self._own_name(name), body)
                     condition, mode = _filter(body, "update_filter"), body.get("update_mode")
                     return 200, _plain(self._client.upsert(name, points, update_filter=condition, update_mode=mode))
                 case ["PUT", "collections", name, "points", "vectors"]:
@@ -221,6 +225,54 @@ class QdrantStandIn:
                     return 200, {"count": self._client.count(name, _filter(body)).count - self._lacking(self._own_name(name))}
                 case _:
                     return 404, f"the stand-in has no {method} {path}"
+
+    def _create_key(self, name: str, body: dict[str, Any]) -> tuple[int, Any]:
+        if self.nodes == 1:
+            return 405, "Qdrant is running in standalone mode"
+        keys = self.shard_keys.get(name)
+        if keys is None:
+            return 400, "Bad request: Shard Key cannot be created with Auto sharding method"
+        if body["shard_key"] in keys:
+            return 400, f"Bad request: Sharding key {body['shard_key']} already exists for collection {name}"
+        keys[body["shard_key"]] = body.get("shards_number") or self._spread[name]["shard_number"]
+        return 200, True
+
+    def _missed(self, name: str, path: str, body: dict[str, Any]) -> tuple[int, str] | None:
+        """Narrow requests to what lies under the shard keys that they name; or why that cannot be, in the server's words."""
+        name = self._own_name(name)
+        if (keys := self.shard_keys.get(name)) is None:
+            return None
+        write = path.endswith(("/points", "/vectors", "/delete")) and "ids" not in body
+        for one in [body, *body.get("searches", [])]:
+            match one.get("shard_key"):
+                case None if write:
+                    return 400, "Wrong input: Shard key not specified"
+                case None:
+                    continue
+                case {"target": target, "fallback": fallback}:
+                    chosen = [target if target in keys else fallback]
+                case str(key):
+                    chosen = [key]
+                case several:
+                    chosen = list(several)
+            if missing := [key for key in chosen if key not in keys]:
+                return 404, f"Shard key {missing[0]} not found"
+            one["shard_key"] = chosen
+            if "points" not in one:
+                ids = [point for point, key in self.held[name].items() if key in chosen]
+                must = (one.get("filter") or {}).get("must") or []
+                here = {"has_id": ids}
+                one["filter"] = {**(one.get("filter") or {}), "must": [*(must if isinstance(must, list) else [must]), here]}
+        return None
+
+    def _hold(self, name: str, body: dict[str, Any]) -> None:
+        """Note under which key points lie: a real server would have those twice that are written under two."""
+        for point in body["points"] if name in self.shard_keys else []:
+            (key,) = body["shard_key"]
+            there = self.held[name].setdefault(point["id"], key)
+            if there != key and self._client.retrieve(name, [point["id"]]):
+                raise AssertionError(f"point {point['id']} is under {there} and written under {key}")
+            self.held[name][point["id"]] = key
 
     def _told(self, name: str) -> dict[str, Any]:
         """What a collection tells of itself."""
@@ -275,15 +327,27 @@ class QdrantStandIn:
 
     def _cluster(self, name: str, points: int) -> dict[str, Any]:
         """Where shards lie, as a node tells it: a shard's replicas stand on nodes that follow each other."""
-        shards = self._spread[name]["shard_number"]
+        of_keys = [key for key, number in self.shard_keys.get(name, {}).items() for _ in range(number)]
+        shards = len(of_keys) if name in self.shard_keys else self._spread[name]["shard_number"]
         places = self._places(name)
+        key_of = {shard: {"shard_key": key} for shard, key in enumerate(of_keys)}
         local = [
-            {"shard_id": shard, "points_count": points // shards, "state": "Dead" if self._is_dead(shard, node) else "Active"}
+            {
+                "shard_id": shard,
+                **key_of.get(shard, {}),
+                "points_count": points // shards,
+                "state": "Dead" if self._is_dead(shard, node) else "Active",
+            }
             for shard, node in places
             if node == self.node
         ]
         remote = [
-            {"shard_id": shard, "peer_id": 1000 + node, "state": "Dead" if self._is_dead(shard, node) else "Active"}
+            {
+                "shard_id": shard,
+                **key_of.get(shard, {}),
+                "peer_id": 1000 + node,
+                "state": "Dead" if self._is_dead(shard, node) else "Active",
+            }
             for shard, node in places
             if node != self.node
         ]
@@ -299,7 +363,8 @@ class QdrantStandIn:
         """Which nodes hold which shards."""
         spread, nodes = self._spread[name], self._placed[name]
         replicas = range(min(spread["replication_factor"], len(nodes)))
-        return [(shard, nodes[(shard + copy) % len(nodes)]) for shard in range(spread["shard_number"]) for copy in replicas]
+        shards = sum(self.shard_keys[name].values()) if name in self.shard_keys else spread["shard_number"]
+        return [(shard, nodes[(shard + copy) % len(nodes)]) for shard in range(shards) for copy in replicas]
 
     def shard_file(self, method: str, path: str, query: dict[str, list[str]], body: bytes) -> tuple[int, Any]:
         """Snapshots of shards: written, given, removed and taken in by the node that holds the shard; bytes for a file."""
@@ -375,6 +440,9 @@ class QdrantStandIn:
             "replication_factor": body.get("replication_factor") or 1,
             "write_consistency_factor": body.get("write_consistency_factor") or 1,
         }
+        if body.get("sharding_method") == "custom":
+            self._spread[name] |= {"sharding_method": "custom", "shard_number": body.get("shard_number") or 1}
+            self.shard_keys[name], self.held[name] = {}, {}
         self._quantized[name] = body.get("quantization_config")
         self._placed[name] = [node for node in range(self.nodes) if node not in self.lost]
         params, given = models.VectorParams.model_validate, body["vectors"]

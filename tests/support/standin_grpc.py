@@ -99,26 +99,26 @@ class _Points(PointsServicer):
             body["update_filter"] = _plain(GrpcToRest.convert_filter(request.update_filter))
         if request.HasField("update_mode"):
             body["update_mode"] = GrpcToRest.convert_update_mode(request.update_mode).value
-        self._answer(context, "PUT", f"/collections/{request.collection_name}/points", body)
+        self._answer(context, "PUT", f"/collections/{request.collection_name}/points", body | _key(request))
         return _completed()
 
     def UpdateVectors(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         self._writes(request)
         points = [_plain(GrpcToRest.convert_point_vectors(one)) for one in request.points]
         body = {"points": points, "update_filter": _filter(request, "update_filter")}
-        self._answer(context, "PUT", f"/collections/{request.collection_name}/points/vectors", body)
+        self._answer(context, "PUT", f"/collections/{request.collection_name}/points/vectors", body | _key(request))
         return _completed()
 
     def Delete(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         self._writes(request)
         body = _plain(GrpcToRest.convert_points_selector(request.points))
-        self._answer(context, "POST", f"/collections/{request.collection_name}/points/delete", body)
+        self._answer(context, "POST", f"/collections/{request.collection_name}/points/delete", body | _key(request))
         return _completed()
 
     def Count(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         self._reads(request)
         body = {"filter": _filter(request, "filter"), "exact": request.exact}
-        told = self._answer(context, "POST", f"/collections/{request.collection_name}/points/count", body)
+        told = self._answer(context, "POST", f"/collections/{request.collection_name}/points/count", body | _key(request))
         return qdrant.CountResponse(result=RestToGrpc.convert_count_result(models.CountResult.model_validate(told)))
 
     def Scroll(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
@@ -130,7 +130,7 @@ class _Points(PointsServicer):
             "with_payload": _plain(GrpcToRest.convert_with_payload_selector(request.with_payload)),
             "with_vector": GrpcToRest.convert_with_vectors_selector(request.with_vectors),
         }
-        told = self._answer(context, "POST", f"/collections/{request.collection_name}/points/scroll", body)
+        told = self._answer(context, "POST", f"/collections/{request.collection_name}/points/scroll", body | _key(request))
         records = [models.Record.model_validate(one) for one in told["points"]]
         offset = told["next_page_offset"]
         return qdrant.ScrollResponse(
@@ -149,6 +149,13 @@ class _Points(PointsServicer):
 
 def _completed() -> Any:
     return qdrant.PointsOperationResponse(result=qdrant.UpdateResult(operation_id=0, status=qdrant.UpdateStatus.Completed))
+
+
+def _key(request: Any) -> dict[str, Any]:
+    if not request.HasField("shard_key_selector"):
+        return {}
+    convert: Callable[[Any], Any] = GrpcToRest.convert_shard_key_selector
+    return {"shard_key": _plain(convert(request.shard_key_selector))}
 
 
 def _filter(request: Any, name: str) -> dict[str, Any] | None:

@@ -31,7 +31,7 @@ Serve = Callable[[str], QdrantStandIn]  # the fixture that opens one of them
 _NO_CLUSTER = pytest.mark.skipif(not NODE_URLS, reason="QDRANT_URLS names no nodes of a Qdrant cluster")
 on_every_cluster = pytest.mark.parametrize("cluster", ["standin", pytest.param("cluster", marks=_NO_CLUSTER)], indirect=True)
 everywhere = pytest.mark.parametrize("standin", SERVERS, indirect=True)  # of tests that set nothing of the stand-in itself
-SPREAD = {"shards": 3, "replicas": 2, "write_consistency": 2}  # so that what one node took, another one tells
+SPREAD: dict[str, Any] = {"shards": 3, "replicas": 2, "write_consistency": 2}  # so that what one node took, another one tells
 _NAMED = {"collection_name", "alias_name"}
 
 

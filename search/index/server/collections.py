@@ -16,11 +16,12 @@ from search.index.contract import VectorIndex
 from search.index.exact import without_wildcard
 from search.index.manifests import read_manifest, unfinished
 from search.index.server.connection import ServerClient
-from search.index.server.conversion import OF_TENANTS, Sharding, missing_shards, noted, quantization_of, spec_of, to_schema
+from search.index.server.conversion import OF_TENANTS, noted, quantization_of, spec_of, to_schema
 from search.index.server.errors import IN_MEMORY, translated
 from search.index.server.health import ASKED_S, checks
 from search.index.server.index import QdrantIndex
 from search.index.server.limits import counted, limits_of
+from search.index.server.sharding import Sharding, missing_shards
 from search.index.server.snapshots import being_restored, lacking, restore, save
 from search.index.server.transport import within
 from search.network.addresses import without_secrets

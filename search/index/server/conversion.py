@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from qdrant_client import models
@@ -11,6 +10,7 @@ from search.documents import SparseVector
 from search.index.contract import LEXICAL, CollectionSpec, PlainFilter, Point, Vector, to_engine_id, to_vector
 from search.index.exact import exact
 from search.index.server.reserved import numbered
+from search.index.server.sharding import Sharding, to_note, to_params
 from search.settings import StorageSettings
 
 _MAX_REQUEST_BYTES = 8_000_000  # the server takes 32 MB; smaller requests time out less
@@ -22,45 +22,6 @@ _QUANTIZATIONS: dict[str, models.ScalarQuantization | models.BinaryQuantization 
     "scalar": models.ScalarQuantization(scalar=models.ScalarQuantizationConfig(type=models.ScalarType.INT8, always_ram=True)),
     "binary": models.BinaryQuantization(binary=models.BinaryQuantizationConfig(always_ram=True)),
 }
-
-
-@dataclass(frozen=True)
-class Sharding:
-    """Over how many machines a collection is spread; None leaves it to the server."""
-
-    shards: int | None = None
-    replicas: int | None = None
-    write_consistency: int | None = None
-
-
-def inherited(wanted: Sharding, params: models.CollectionParams) -> Sharding:
-    """What the settings name, and for the rest what a collection has that is to be replaced."""
-    return Sharding(
-        wanted.shards or params.shard_number,
-        wanted.replicas or params.replication_factor,
-        wanted.write_consistency or params.write_consistency_factor,
-    )
-
-
-def is_keyed(params: models.CollectionParams) -> bool:
-    """Whether shards have keys, by which whoever writes places points, and whose ids are unique within a key alone."""
-    return params.sharding_method == models.ShardingMethod.CUSTOM
-
-
-def keyed(collection: str, location: str) -> str:
-    """What there is to say to whoever wants to write into, or copy, a collection of such shards."""
-    return (
-        f"collection {collection!r} at {location} is sharded by keys (sharding_method custom), which this package does not write "
-        "with: it is searched as it is, over all keys; ingest its sources into another collection (--collection NAME)"
-    )
-
-
-def missing_shards(cluster: models.CollectionClusterInfo) -> tuple[int, int]:
-    """How many shards of a collection the node that answers does not hold whole, and how many there are."""
-    whole = {shard.shard_id for shard in cluster.local_shards if shard.state == models.ReplicaState.ACTIVE}
-    known = {shard.shard_id for shard in cluster.local_shards} | {shard.shard_id for shard in cluster.remote_shards}
-    number = max(cluster.shard_count, len(known))
-    return number - len(whole), number
 
 
 def to_creation(spec: CollectionSpec, storage: StorageSettings, sharding: Sharding, purpose: str) -> dict[str, Any]:
@@ -75,13 +36,12 @@ def to_creation(spec: CollectionSpec, storage: StorageSettings, sharding: Shardi
             "storage": storage.model_dump(),
             "purpose": purpose,
             **({"tenant": spec.tenant} if spec.tenant else {}),
+            **to_note(sharding),
         },
         "on_disk_payload": bool(storage.on_disk_payload),
         "hnsw_config": models.HnswConfigDiff(m=storage.hnsw_m, ef_construct=storage.hnsw_ef_construct),
         "quantization_config": _QUANTIZATIONS[storage.quantization or "none"],
-        "shard_number": sharding.shards,
-        "replication_factor": sharding.replicas,
-        "write_consistency_factor": sharding.write_consistency,
+        **to_params(sharding),
     }
 
 

@@ -96,6 +96,11 @@ def _from_status(status: int, detail: str, server: str) -> IndexFailure:
     match status:
         case 404:
             return CollectionNotFound(f"{server} knows no such collection: {detail}")
+        case 405 if "standalone mode" in detail:
+            return IndexRejected(
+                f"{server} runs alone ({detail}), and shard keys are for clusters: start it with QDRANT__CLUSTER__ENABLED=true, "
+                "which makes it the first node of one, or leave out SEARCH_INDEX__SHARD_KEY"
+            )
         case 407:
             return IndexDenied(f"the proxy before {server} did not let the request through (407); set its user and password")
         case 408 | 504:

@@ -14,7 +14,15 @@ from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import UnexpectedResponse
 
 from search.documents import SparseVector
-from search.errors import CollectionNotFound, IndexDenied, IndexMismatch, IndexRejected, IndexTimeout, UnsupportedFilter
+from search.errors import (
+    CollectionNotFound,
+    IndexDenied,
+    IndexFailure,
+    IndexMismatch,
+    IndexRejected,
+    IndexTimeout,
+    UnsupportedFilter,
+)
 from search.index.collections import as_made, as_replaced, refuse_to_begin_anew, versions
 from search.index.contract import (
     LEXICAL,
@@ -38,11 +46,7 @@ from search.index.layout import Layout
 from search.index.server.connection import check_version
 from search.index.server.conversion import (
     OF_TENANTS,
-    Sharding,
     by_bytes,
-    inherited,
-    is_keyed,
-    keyed,
     noted,
     of_vectors,
     quantization_of,
@@ -69,6 +73,7 @@ from search.index.server.limits import (
     unindexed,
 )
 from search.index.server.reserved import RESERVED, Ordering, ReservedPoint, passages_only, replaceable, unnumbered
+from search.index.server.sharding import Sharding, ShardKeys, create_keys, inherited, is_keyed, keyed, keys_of, shard_keys
 from search.index.server.transport import within
 from search.index.server.words import AddedWords, can_be_added
 from search.network.addresses import without_secrets
@@ -89,7 +94,8 @@ class _Described(NamedTuple):
     searched: StorageSettings  # how it is searched
     layout: Layout | None  # if another program filled it
     indexed: dict[str, str]  # which fields have a payload index, of which type
-    keyed: bool  # whether its shards have keys, by which whoever writes has to place points
+    keys: ShardKeys | None  # if this package shards it by tenants
+    foreign_keys: bool  # whether another program gave its shards keys, by which whoever writes has to place points
 
 
 class QdrantIndex:
@@ -147,7 +153,8 @@ class QdrantIndex:
         self._indexed: dict[str, str] = {}  # which fields have a payload index, of which type
         self._made_here = False  # by this object, and nothing was written since
         self._tenant = ""  # the field of tenants that whoever opened it goes by, though the collection may not note it yet
-        self._keyed = False  # whether its shards have keys
+        self._keys: ShardKeys | None = None  # if it is sharded by tenants, once it is open
+        self._foreign_keys = False  # whether another program gave its shards keys
         self._unfit = ""  # what the name leads to by now, though it is of another embedder
         self._seen = False  # whether the name was seen to be a collection's own
         self._unseen = False  # whether the name is an alias, and nobody tells this key where it leads
@@ -189,6 +196,8 @@ class QdrantIndex:
             self._check_ours()
             with self._translated():
                 # Here, lest a creation was interrupted before them.
+                if self._keys:
+                    self._create_keys(self._keys)
                 self._create_payload_indexes(spec.tenant or stored.spec.tenant)
                 if self._like is not None:
                     self._create_inherited_indexes(self._like, stored)
@@ -212,7 +221,7 @@ class QdrantIndex:
             with self._translated():
                 self._client.update_collection(target, metadata={"writer": note})
 
-        point = ReservedPoint(self._client, target, self._ordering, self._translated)
+        point = ReservedPoint(self._client, target, self._ordering, self._translated, self._keys.shared if self._keys else None)
         with Lease(f"collection {self.name!r} at {self.location}", point, Metadata(read, write), attempt) as lease:
             self._lease = lease
             try:
@@ -241,8 +250,11 @@ class QdrantIndex:
     def _upsert(self, points: list[models.PointStruct], number: int | None) -> None:
         def send(ordering: models.WriteOrdering | None = None) -> None:
             condition = None if number is None else replaceable(number)
-            with self._translated():
-                self._client.upsert(self._target, points, wait=True, ordering=ordering, update_filter=condition)
+            for key, some in self._keys.placed(points) if self._keys else [(None, points)]:
+                with self._translated():
+                    self._client.upsert(
+                        self._target, some, wait=True, ordering=ordering, update_filter=condition, shard_key_selector=key
+                    )
 
         if number is None:
             send()
@@ -268,8 +280,9 @@ class QdrantIndex:
             query = replace(query, lexical=None, retrieval="dense")
         most = self._limits.found or max(limit, query.listed)
         query = replace(query, listed=min(query.listed, most))
+        key = self._keys.of_filter(query.filter) if self._keys else None  # also of what asks for passages by their ids
         with self._translated():
-            found = matches(query, min(limit, most), lambda listings: self._listed(listings, ends), foresee=True)
+            found = matches(query, min(limit, most), lambda listings: self._listed(listings, ends, key), foresee=True)
         found.most = most if most < limit else None
         return found
 
@@ -294,10 +307,10 @@ class QdrantIndex:
         self._spec = stored.spec
         return True
 
-    def _listed(self, listings: Sequence[Listing], ends: float | None) -> list[list[Scored]]:
+    def _listed(self, listings: Sequence[Listing], ends: float | None, key: models.ShardKeySelector | None) -> list[list[Scored]]:
         answers: list[tuple[int, list[Scored]]] = []
         for parts in in_requests(listings, self._limits):
-            requests = [self._request(listing) for _, listing in parts]
+            requests = [self._request(listing, key) for _, listing in parts]
             left = None if ends is None else max(_LEAST_S, ends - time.monotonic())
             with within(left):
                 timeout = None if left is None else min(math.ceil(left), self._limits.timeout_s or math.ceil(left))
@@ -312,7 +325,7 @@ class QdrantIndex:
             return unnumbered(payload)
         return self._layout.passage(str(point.id), payload) if payload else payload
 
-    def _request(self, listing: Listing) -> models.QueryRequest:
+    def _request(self, listing: Listing, key: models.ShardKeySelector | None) -> models.QueryRequest:
         by_words = isinstance(listing.vector, SparseVector)
         return models.QueryRequest(
             query=to_sparse(listing.vector) if isinstance(listing.vector, SparseVector) else listing.vector.tolist(),
@@ -321,6 +334,7 @@ class QdrantIndex:
             filter=self._filter(listing.filter),
             with_payload=listing.payload,
             params=to_search_params(self._searched, self._limits.oversampling),
+            shard_key=key,
         )
 
     def delete(self, *, ids: Sequence[str] = (), filter: PlainFilter | None = None) -> None:
@@ -330,12 +344,17 @@ class QdrantIndex:
         for wanted in (by_ids, filter):
             for part in filters_of(wanted, self._limits) if wanted is not None else []:
                 number = self._claim()
-                self._delete(passages_only(self._filter(part), number), number)
+                self._delete(part, number)
 
-    def _delete(self, filter: models.Filter, number: int | None) -> None:
+    def _delete(self, filter: PlainFilter | None, number: int | None) -> None:
+        selector = models.FilterSelector(filter=passages_only(self._filter(filter), number))
+
         def send(ordering: models.WriteOrdering | None = None) -> None:
             with self._translated():
-                self._client.delete(self._target, models.FilterSelector(filter=filter), wait=True, ordering=ordering)
+                key: models.ShardKeySelector | None = None
+                if self._keys:  # without one, a write goes nowhere, and not to all of them as a search does
+                    key = self._keys.of_filter(filter) or list(keys_of(self._client, self._target))
+                self._client.delete(self._target, selector, wait=True, ordering=ordering, shard_key_selector=key)
 
         if number is None:
             send()
@@ -374,6 +393,7 @@ class QdrantIndex:
                     offset=offset,
                     with_payload=wanted,
                     with_vectors=with_vectors,
+                    shard_key_selector=self._keys.of_filter(filter) if self._keys else None,
                 )
             for record in records:
                 if record.id == RESERVED:
@@ -392,8 +412,9 @@ class QdrantIndex:
     def count(self, filter: PlainFilter | None = None) -> int:
         """How many points pass the filter; about, where strict mode lets nobody count exactly, and they are many."""
         with self._translated():
-            parts = [self._filter(part) for part in filters_of(filter, self._limits)]
-            return sum(counted(self._client, self._target, part, self._limits) for part in parts)
+            parts = filters_of(filter, self._limits)
+            key = self._keys.of_filter(filter) if self._keys else None
+            return sum(counted(self._client, self._target, self._filter(part), self._limits, key) for part in parts)
 
     def can_add_words(self) -> bool:
         """Whether the collection can be given words where it is: see search.index.server.words."""
@@ -507,19 +528,21 @@ class QdrantIndex:
                 raise IndexMismatch(self._not_ours(f"{error}; {remedy}")) from error
         searched = as_made(self._storage, quantization_of(config), noted(config, "storage"))
         indexed = {field: str(one.data_type.value) for field, one in info.payload_schema.items()}
-        return _Described(spec, limits_of(config), searched, layout, indexed, is_keyed(config.params))
+        keys = shard_keys(config, spec.tenant)
+        return _Described(spec, limits_of(config), searched, layout, indexed, keys, is_keyed(config.params) and keys is None)
 
     def _not_ours(self, problem: str) -> str:
         return f"collection {self.name!r} at {self.location} was not made by this package: {problem}"
 
     def _take(self, target: str, stored: "_Described") -> None:
         self._target, self._limits, self._searched = target, stored.limits, stored.searched
-        self._layout, self._indexed, self._keyed = stored.layout, stored.indexed, stored.keyed
+        self._layout, self._indexed = stored.layout, stored.indexed
+        self._keys, self._foreign_keys = stored.keys, stored.foreign_keys
 
     def _check_ours(self) -> None:
         if self._layout is not None:
             raise IndexRejected(self._not_ours("it is searched, and never written to"))
-        if self._keyed:
+        if self._foreign_keys:
             raise IndexRejected(keyed(self.name, self.location))
 
     def _create(self, spec: CollectionSpec) -> str:
@@ -545,17 +568,24 @@ class QdrantIndex:
         sharding, storage = self._sharding, self._storage
         if self._like is not None:
             config = self._client.get_collection(self._like).config
-            params = config.params
             storage = as_replaced(storage, {"quantization": quantization_of(config), "storage": noted(config, "storage")})
-            if is_keyed(params):
+            sharding = inherited(sharding, config)
+            if is_keyed(config.params) and not sharding.key:
                 raise IndexRejected(keyed(self._like, self.location))
-            sharding = inherited(sharding, params)
         try:
             self._client.create_collection(name, **to_creation(spec, storage, sharding, self._purpose))
             self._made_here = True
         except UnexpectedResponse as error:
             if error.status_code != _CONFLICT:  # another process was quicker; what it made is compared next
                 raise
+
+    def _create_keys(self, keys: ShardKeys) -> None:
+        try:
+            with self._translated():
+                create_keys(self._client, self._target, keys.shared, self._like)
+        except IndexFailure:
+            self.discard()  # rather than leave what nobody can write into
+            raise
 
     def _create_payload_indexes(self, tenant: str) -> None:
         with warnings.catch_warnings():

@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 from qdrant_client import QdrantClient, models
 from qdrant_client.qdrant_remote import QdrantRemote
@@ -148,15 +148,25 @@ def in_order(point_id: str) -> tuple[bool, int]:
     return (False, number) if isinstance(number, int) else (True, uuid.UUID(number).int)
 
 
-def counted(client: QdrantClient | QdrantRemote, target: str, filter: models.Filter | None, limits: Limits) -> int:
-    """How many passages pass a filter: about, where they are more than a page and the server counts nothing exactly."""
-    wanted = passages_only(filter)
+class _Shards(TypedDict, total=False):  # which no requests name where shards have no keys
+    shard_key_selector: models.ShardKeySelector
+
+
+def counted(
+    client: QdrantClient | QdrantRemote,
+    target: str,
+    filter: models.Filter | None,
+    limits: Limits,
+    key: models.ShardKeySelector | None = None,
+) -> int:
+    """How many passages pass a filter, of all or of one shard key's: about, where they are more than a page and none is exact."""
+    wanted, shards = passages_only(filter), _Shards(shard_key_selector=key) if key else _Shards()
     if limits.exact:
-        return client.count(target, count_filter=wanted, exact=True).count
-    page, more = client.scroll(target, wanted, limits.page, with_payload=False, with_vectors=False)
+        return client.count(target, count_filter=wanted, exact=True, **shards).count
+    page, more = client.scroll(target, wanted, limits.page, with_payload=False, with_vectors=False, **shards)
     if more is None:
         return len(page)
-    return max(len(page) + 1, client.count(target, count_filter=wanted, exact=False).count)
+    return max(len(page) + 1, client.count(target, count_filter=wanted, exact=False, **shards).count)
 
 
 def unindexed(message: str) -> tuple[str, str] | None:

@@ -52,7 +52,12 @@ class ReservedPoint:
     """The note of the writer of one collection."""
 
     def __init__(
-        self, client: QdrantClient, target: str, ordering: Ordering, translated: Callable[[], AbstractContextManager[None]]
+        self,
+        client: QdrantClient,
+        target: str,
+        ordering: Ordering,
+        translated: Callable[[], AbstractContextManager[None]],
+        key: str | None = None,
     ) -> None:
         """Keep the client.
 
@@ -61,9 +66,11 @@ class ReservedPoint:
             target: the collection's own name.
             ordering: of its writes.
             translated: stands around requests, and makes errors of this package of the client's.
+            key: of the shards that hold it, where shards have keys.
         """
         self._client = client
         self._target = target
+        self._key = key
         self._ordering = ordering
         self._translated = translated
 
@@ -110,7 +117,15 @@ class ReservedPoint:
 
         def send(ordering: models.WriteOrdering) -> None:
             with self._translated(), over_rest():
-                self._client.upsert(self._target, [point], wait=True, ordering=ordering, update_filter=condition, update_mode=mode)
+                self._client.upsert(
+                    self._target,
+                    [point],
+                    wait=True,
+                    ordering=ordering,
+                    shard_key_selector=self._key,
+                    update_filter=condition,
+                    update_mode=mode,
+                )
 
         self._ordering.write(send)
 

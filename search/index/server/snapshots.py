@@ -23,11 +23,11 @@ from search.errors import IndexFailure, IndexFaulted, IndexGarbled, IndexRejecte
 from search.index.collections import Restored
 from search.index.manifests import Manifest, StoredFile, checked_files, not_written, written
 from search.index.server.connection import ServerClient
-from search.index.server.conversion import is_keyed
 from search.index.server.errors import translated
 from search.index.server.limits import counted, limits_of
 from search.index.server.nodes import Node
 from search.index.server.reserved import Ordering, ReservedPoint
+from search.index.server.sharding import is_keyed
 
 _LONGEST_S = 3_600.0  # for a node to write or to take in one shard
 _ACTIVE_WITHIN_S = 120.0  # after it was taken in

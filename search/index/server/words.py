@@ -14,9 +14,10 @@ from qdrant_client import QdrantClient, models
 from search.errors import IndexFaulted
 from search.index.contract import LEXICAL, Attempt, CollectionSpec, EmbedWords
 from search.index.server.connection import numbers_of
-from search.index.server.conversion import Sharding, inherited, noted, to_sparse
+from search.index.server.conversion import noted, to_sparse
 from search.index.server.limits import Limits
 from search.index.server.reserved import Ordering, passages_only, replaceable
+from search.index.server.sharding import Sharding, inherited, is_keyed
 
 _FROM = (1, 19)  # the server's version that was tried
 _NOTE = "adding"  # in the collection's metadata
@@ -35,7 +36,7 @@ def can_be_added(client: QdrantClient, target: str, sharding: Sharding) -> bool:
     if version is None or version < _FROM:
         return False
     config = client.get_collection(target).config
-    if inherited(sharding, config.params) != inherited(Sharding(), config.params):
+    if is_keyed(config.params) or inherited(sharding, config) != inherited(Sharding(), config):
         return False
     somebodys = LEXICAL in (config.params.sparse_vectors or {}) and not noted(config, _NOTE)
     return not somebodys
