@@ -27,6 +27,7 @@ SearchError
 ├── IndexFailure
 │   ├── IndexBusy                another process owns the data folder, or somebody writes the collection
 │   ├── IndexMismatch            the collection was built with another embedder
+│   │   └── CollectionForeign    another program made the collection, which is searched and never written to
 │   ├── IndexCorrupt             the files of the collection cannot be opened
 │   ├── ReindexRefused           a collection cannot be moved, or not be led back
 │   ├── IndexFull                the disk has too little room left
@@ -158,6 +159,10 @@ class IndexBusy(IndexFailure):
 
 class IndexMismatch(IndexFailure):
     """The collection's vectors come from another embedder."""
+
+
+class CollectionForeign(IndexMismatch):
+    """Another program made the collection, so that it is searched, and never written to."""
 
 
 class IndexCorrupt(IndexFailure):

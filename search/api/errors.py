@@ -3,6 +3,7 @@
 from typing import Any
 
 from search.errors import (
+    CollectionForeign,
     CollectionNotFound,
     DocumentIncomplete,
     DocumentNotFound,
@@ -44,6 +45,23 @@ _STATUS: tuple[tuple[type[SearchError], int], ...] = (
     (ModelError, 500),
     (SearchError, 500),
 )
+# Likewise: what there is to say to somebody else, in whose hands it is not.
+_WORDS: tuple[tuple[type[SearchError], str], ...] = (
+    (CollectionNotFound, "there is no such collection; GET /v1/collections lists them, and POST /v1/documents makes one"),
+    (IndexBusy, "the collection is in use, by this service or by another process; try again when that is done"),
+    (
+        CollectionForeign,
+        "another program made the collection, which is searched and never written to; `search adopt` copies it",
+    ),
+    (IndexMismatch, "the collection was made with another embedder than this service's"),
+    (IndexGarbled, "what answers in the place of the collection's server is no Qdrant"),
+    (IndexRejected, "the engine refuses the request as it stands"),
+    (IndexFull, "the disk of the collection is full"),
+    (IndexFailure, "the collection cannot be reached now"),
+    (OutOfMemory, "the model has too little memory for this now"),
+    (ModelError, "the model failed"),
+    (SearchError, "the service failed"),
+)
 _PASSES = 503
 _RETRY_AFTER_S = 2
 _BACKEND = 424  # TEI's for a model that fails
@@ -83,11 +101,11 @@ def refused(error: SearchError, request_id: str) -> Refused:
         headers["Retry-After"] = str(error.retry_after_s)
     elif status == _PASSES:
         headers["Retry-After"] = str(_RETRY_AFTER_S)
-    message = str(error)
+    message, words = str(error), next(words for kind, words in _WORDS if isinstance(error, kind))
     if status >= _OWN:
-        message = f"{_words(error)}; the log of the service has the rest under request {request_id}"
+        message = f"{words}; the log of the service has the rest under request {request_id}"
     elif isinstance(error, IndexFailure) and not isinstance(error, DocumentIncomplete):
-        message = _words(error)
+        message = words
     return Refused(status, type(error).__name__, message, headers)
 
 
@@ -112,27 +130,3 @@ def body(dialect: str, refusal: Refused, request_id: str) -> dict[str, Any]:
             return {"message": refusal.message, "detail": refusal.message, "id": request_id, "error": details}
         case _:
             return {"error": {"type": refusal.kind, "message": refusal.message, "request_id": request_id}}
-
-
-def _words(error: SearchError) -> str:
-    match error:
-        case CollectionNotFound():
-            return "there is no such collection; GET /v1/collections lists them, and POST /v1/documents makes one"
-        case IndexBusy():
-            return "the collection is in use, by this service or by another process; try again when that is done"
-        case IndexMismatch():
-            return "the collection was made with another embedder than this service's"
-        case IndexGarbled():
-            return "what answers in the place of the collection's server is no Qdrant"
-        case IndexRejected():
-            return "the engine refuses the request as it stands"
-        case IndexFull():
-            return "the disk of the collection is full"
-        case IndexFailure():
-            return "the collection cannot be reached now"
-        case OutOfMemory():
-            return "the model has too little memory for this now"
-        case ModelError():
-            return "the model failed"
-        case _:
-            return "the service failed"

@@ -1,20 +1,24 @@
-"""How does the engine fare? Asked when metrics are read, at most twice a minute, and in a thread of its own.
+"""How does the engine fare, and does it answer at all? Asked in threads of their own.
 
-No search ever waits for it: a server that does not answer costs metrics their news, and nobody else anything.
+No search ever waits for that: a server that does not answer costs metrics their news, and the service its readiness.
 """
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from search.api.metrics import Metrics
-from search.errors import SearchError
+from search.errors import IndexFailure, IndexFaulted, IndexGarbled, IndexTimeout, IndexUnreachable, SearchError
 from search.index.collections import HealthCheck
 
 _EVERY_S = 30.0
 _WAITED_S = 1.0  # for the answer; later, the next reading has it
+_LOST = (IndexUnreachable, IndexTimeout, IndexFaulted, IndexGarbled)  # no answer, or none of an engine
+_LOST_AFTER = 2  # searches in a row
+_PROBED_EVERY_S = 1.0
 
 _log = logging.getLogger("search.api")
 
@@ -64,3 +68,60 @@ class EngineHealth:
     def close(self) -> None:
         """Ask no more."""
         self._thread.shutdown(wait=False, cancel_futures=True)
+
+
+class Reachability:
+    """Whether the engine answers, by what becomes of searches; once it does not, it is asked until it does again."""
+
+    def __init__(self, ask: Callable[[], object], on_change: Callable[[bool], object]) -> None:
+        """Keep the parts.
+
+        Args:
+            ask: the engine, something small.
+            on_change: told whether it answers, whenever that changed.
+        """
+        self._ask = ask
+        self._on_change = on_change
+        self._failed = 0  # searches in a row
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._answers = threading.Event()
+        self._answers.set()
+
+    @property
+    def answers(self) -> bool:
+        """Whether it does, as far as is known."""
+        return self._answers.is_set()
+
+    def heard(self, failure: BaseException | None) -> None:
+        """Learn what became of a search. Safe to call from several threads."""
+        with self._lock:
+            self._failed = self._failed + 1 if isinstance(failure, _LOST) else 0
+            if self._failed < _LOST_AFTER or not self.answers or self._closed.is_set():
+                return
+            self._answers.clear()
+            self._on_change(self.answers)
+        _log.error("%d searches in a row got no answer from the engine, the last one: %s", _LOST_AFTER, failure)
+        threading.Thread(target=self._probe, name="probe", daemon=True).start()
+
+    def _probe(self) -> None:
+        while not self._closed.is_set():
+            try:
+                self._ask()
+            except IndexFailure as failure:
+                if not isinstance(failure, _LOST):  # as a key that may not ask that: it answers
+                    break
+            else:
+                break
+            self._closed.wait(_PROBED_EVERY_S)
+        with self._lock:
+            if not self._closed.is_set():
+                self._failed = 0
+                self._answers.set()
+                self._on_change(self.answers)
+                _log.info("the engine answers again")
+
+    def close(self) -> None:
+        """Ask no more."""
+        with self._lock:
+            self._closed.set()

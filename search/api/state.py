@@ -15,7 +15,7 @@ from starlette.requests import Request
 
 from search.api.admission import Admission
 from search.api.errors import Refused
-from search.api.health import EngineHealth
+from search.api.health import EngineHealth, Reachability
 from search.api.keys import Keys
 from search.api.metrics import Metrics
 from search.api.traces import Traces
@@ -88,6 +88,7 @@ class Service:
         self._searcher = searcher
         self._engine: Collections | None = None  # once it is warmed up
         self.health = EngineHealth(lambda: self.engine.health(settings.collection, declared_indexes(settings)), self.metrics)
+        self.reachability = Reachability(self._ask_engine, self.metrics.ready.set)
 
     def searcher(self, request: Request, collection: str | None, *, make: bool = False) -> Searcher:
         """The searcher of a collection, or of the one that the settings name, for the tenant that a request is for.
@@ -138,7 +139,10 @@ class Service:
     @property
     def answering(self) -> bool:
         """Whether it takes requests, and its engine answers them; without a call to the engine, which might hang."""
-        return self.ready and not getattr(self._engine, "stuck", False)
+        return self.ready and self.reachability.answers and not getattr(self._engine, "stuck", False)
+
+    def _ask_engine(self) -> None:
+        self.engine.names()
 
     def abort(self) -> None:
         """Kill an engine that has a process of its own."""
@@ -231,7 +235,13 @@ class Service:
             waited_ms = (time.perf_counter() - arrived) * 1000
             left = None if budget_ms is None else max(_LEAST_BUDGET_MS, budget_ms - waited_ms)
             chosen = replace(options, limit=depth if whole else options.limit, budget_ms=left)
-            return self.searcher(request, collection).answer(query, chosen)
+            try:
+                answer = self.searcher(request, collection).answer(query, chosen)
+            except SearchError as failure:
+                self.reachability.heard(failure)
+                raise
+            self.reachability.heard(None)
+            return answer
 
         units = depth if options.rerank and self._searcher.reranker is not None else 1
         kind = "texts" if units > 1 else "queries"
@@ -308,6 +318,7 @@ class Service:
 
     def close(self) -> None:
         """Finish what was begun, and let go of the collections."""
+        self.reachability.close()
         self.ready = False
         self.metrics.ready.set(0)
         until = time.monotonic() + _CLOSES_S

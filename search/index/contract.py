@@ -31,6 +31,7 @@ class CollectionSpec:
     lexical: str = ""  # what the sparse vectors depend on, as search.embedding.sparse describes it; "" where there are none
     layout: str = ""  # where passages lie, in words, if another program filled it; the fingerprint is "" then
     tenant: str = ""  # the field by which documents say whose they are, where tenants share it; "" where none do
+    adopted: str = ""  # what documents were made by, if it is a copy of another program's collection
 
     @property
     def idf(self) -> bool:

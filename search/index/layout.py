@@ -27,7 +27,10 @@ _PLACES = (
     *("start_index", "split_id", "split_idx_start", "_node_content.start_char_idx", "loc.lines.from"),
     *("chunk_index", "chunk_number", "chunk_id", "chunk", "index", "position", "part"),
 )
-_LEAST_SHARE = 0.5  # of the points that have a field of text or title
+_LEAST_SHARE = 0.5  # of the points that have a field of text or title …
+_LEAST_NAMED = 0.9  # … and of those that say in one field which document they are of
+_NEARLY = 0.5  # of the characters of the longest field that is called like one of text
+_DEEPEST, _MOST_PATHS = 3, 500  # objects in objects, and fields, that are looked at
 _LONGEST_NUMBER = 15  # digits, below which a float is exact
 _PROSE = 20  # characters that a text has on average, where a field is taken for one that is called like none of these
 _TEMPLATES = ("metadata_template", "metadata_separator", "text_template")
@@ -58,6 +61,12 @@ class Layout:
     vector: str = ""
     filter: PlainFilter | None = None
     order: tuple[str, ...] = ()
+    encoded: tuple[str, ...] = ()  # fields that are strings with JSON in them, which no filter looks into
+
+    @property
+    def of_documents(self) -> str:
+        """What documents are made by: where it differs, the same points make others."""
+        return json.dumps([self.text, self.document_id, self.order])
 
     def __str__(self) -> str:
         parts = {
@@ -77,7 +86,7 @@ class Layout:
             return {}
         name = _at(payload, self.document_id) if self.document_id else point_id
         title = title if isinstance(title, str) else ""
-        metadata = _at(payload, self.metadata) if self.metadata else self._rest(payload)
+        metadata = _read(_at(payload, self.metadata)) if self.metadata else self._rest(payload)
         return {
             "document_id": str(name) if _is_name(name) else point_id,
             "number": 0,
@@ -163,17 +172,30 @@ class Layout:
         """Those whose document has one of some names; a name may be a number there."""
         names = [str(one) for one in match.get("any", [match.get("value")])]
         numbers = [int(one) for one in names if one.isascii() and one.isdecimal()]
+        by_id: Mapping[str, Any] = {"has_id": [to_engine_id(one) for one in names if _is_point_id(one)]}
         if not self.document_id:
-            return {"has_id": [to_engine_id(one) for one in names if _is_point_id(one)]}
+            return by_id
+        self._check_seen(self.document_id)
+        unnamed = [{"must": [{"is_empty": {"key": self.document_id}}, by_id]}] if by_id["has_id"] else []
         named = [{"key": self.document_id, "match": {"any": names}}]
-        return {"should": [*named, *([{"key": self.document_id, "match": {"any": numbers}}] if numbers else [])]}
+        return {"should": [*named, *([{"key": self.document_id, "match": {"any": numbers}}] if numbers else []), *unnamed]}
 
     def _key(self, key: str) -> str:
         head, dot, rest = key.partition(".")
-        if head == "metadata" and dot:
-            return f"{self.metadata}.{rest}" if self.metadata else rest
         named = {"document_id": self.document_id, "text": self.text, "title": self.title, "metadata": self.metadata}
-        return named.get(key) or key
+        path = named.get(key) or key
+        if head == "metadata" and dot:
+            path = f"{self.metadata}.{rest}" if self.metadata else rest
+        self._check_seen(path)
+        return path
+
+    def _check_seen(self, path: str) -> None:
+        inside = next((one for one in self.encoded if path.startswith(f"{one}.")), None)
+        if inside is not None:
+            raise UnsupportedFilter(
+                f"{path} lies in {inside}, which is a string with JSON in it, and a server looks into none; filter by another "
+                "field, or copy the collection (`search adopt`), where all metadata can be asked for"
+            )
 
 
 def find_layout(payloads: Sequence[Payload], chosen: LayoutSettings, vector: str) -> Layout:
@@ -189,15 +211,18 @@ def find_layout(payloads: Sequence[Payload], chosen: LayoutSettings, vector: str
     """
     if not payloads and chosen.text is None:
         raise IndexMismatch("it is empty, so nothing tells where its passages would lie")
-    strings = [path for path in _paths(payloads) if _share(payloads, path, _is_text) >= _LEAST_SHARE]
-    text = chosen.text or next((path for path in _TEXTS if path in strings), None) or _longest(payloads, strings)
+    paths = _paths(payloads)
+    strings = [path for path in paths if _share(payloads, path, _is_text) >= _LEAST_SHARE]
+    text = chosen.text or _text(payloads, strings)
     if text is None:
         known = ", ".join(sorted({name for payload in payloads for name in payload})) or "none"
         raise IndexMismatch(f"no field of its points holds text (there are: {known})")
     metadata = chosen.metadata
     if metadata is None:
-        metadata = next((path for path in _METADATA if _share(payloads, path, _is_object) >= _LEAST_SHARE), "")
-    inner = [f"{metadata}." if metadata else "", ""]
+        metadata = next((path for path in _METADATA if _share(payloads, path, _holds_object) >= _LEAST_SHARE), "")
+    steps = text.split(".")[:-1]
+    around = [".".join([*steps[:number], ""]) for number in range(len(steps), 0, -1)]
+    inner = [f"{metadata}." if metadata else "", "", *around]
     places = [f"{prefix}{name}" for prefix in dict.fromkeys(inner) for name in _SOURCES]
     titles = [f"{prefix}{name}" for prefix in dict.fromkeys(inner) for name in _TITLES]
     document_id = chosen.document_id
@@ -209,31 +234,43 @@ def find_layout(payloads: Sequence[Payload], chosen: LayoutSettings, vector: str
     order = chosen.order
     if order is None:
         order = tuple(path for names in (_PAGES, _PLACES) if (path := _first_place(payloads, inner, names)))
-    return Layout(text, title, document_id, metadata, vector, chosen.filter, order)
+    encoded = tuple(path for path in paths if any(_is_encoded(_at(payload, path)) for payload in payloads))
+    return Layout(text, title, document_id, metadata, vector, chosen.filter, order, encoded)
 
 
 def _at(payload: Any, path: str) -> Any:
     """What stands at a path; None for nothing."""
     value = payload if path else None
     for step in path.split("."):
-        if isinstance(value, str) and value.startswith("{"):
-            try:
-                value = json.loads(value)
-            except (ValueError, RecursionError):
-                return None
-        value = value.get(step) if isinstance(value, Mapping) else None
+        inner = _read(value)
+        value = inner.get(step) if isinstance(inner, Mapping) else None
+    return value
+
+
+def _read(value: Any) -> Any:
+    """What a string with an object in JSON stands for; anything else as it is."""
+    if isinstance(value, str) and value.startswith("{"):
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError):
+            return value
     return value
 
 
 def _paths(payloads: Sequence[Payload]) -> list[str]:
-    """The fields that points have, and those inside objects."""
+    """The fields that points have, and those inside objects, and inside strings that hold some."""
     paths: dict[str, None] = {}
+
+    def add(fields: Mapping[str, Any], prefix: str, depth: int) -> None:
+        for name, value in fields.items():
+            if len(paths) >= _MOST_PATHS:
+                return
+            paths[f"{prefix}{name}"] = None
+            if depth < _DEEPEST and isinstance(inner := _read(value), Mapping):
+                add(inner, f"{prefix}{name}.", depth + 1)
+
     for payload in payloads:
-        for name, value in payload.items():
-            inner = _at(payload, name)
-            if isinstance(value, str) and value.startswith("{"):
-                inner = _at({"x": value}, "x.text") and {"text": None}
-            paths |= dict.fromkeys([name, *(f"{name}.{one}" for one in inner)] if isinstance(inner, Mapping) else [name])
+        add(payload, "", 1)
     return list(paths)
 
 
@@ -241,16 +278,23 @@ def _share(payloads: Sequence[Payload], path: str, holds: Callable[[Any], bool])
     return sum(holds(_at(payload, path)) for payload in payloads) / len(payloads) if payloads else 0.0
 
 
-def _longest(payloads: Sequence[Payload], strings: Sequence[str]) -> str | None:
-    lengths = {path: sum(len(str(_at(payload, path) or "")) for payload in payloads) / len(payloads) for path in strings}
+def _text(payloads: Sequence[Payload], strings: Sequence[str]) -> str | None:
+    """The field called like one of text that has most of it, or nearly as much and a commoner name; or else the longest one."""
+    plain = [path for path in strings if not any(_is_encoded(_at(payload, path)) for payload in payloads)]
+    lengths = {path: sum(len(str(_at(payload, path) or "")) for payload in payloads) / len(payloads) for path in plain}
+    called = [path for path in _TEXTS if path in lengths]
+    called += [path for path in plain if path not in called and path.rpartition(".")[2] in _TEXTS]
+    if called:
+        most = max(lengths[path] for path in called)
+        return next(path for path in called if lengths[path] >= most * _NEARLY)
     best = max(lengths, key=lambda path: lengths[path], default=None)
     return best if best is not None and lengths[best] >= _PROSE else None
 
 
 def _tells_apart(payloads: Sequence[Payload], path: str) -> bool:
-    """Whether each point has a name there, and not all the same one, as a kind of source would be."""
-    names = [_at(payload, path) for payload in payloads]
-    return all(map(_is_name, names)) and (len(set(names)) > 1 or len(names) == 1)
+    """Whether nearly each point has a name there, and not all the same one, as a kind of source would be."""
+    names = [name for payload in payloads if _is_name(name := _at(payload, path))]
+    return len(names) >= len(payloads) * _LEAST_NAMED and (len(set(names)) > 1 or len(names) == 1)
 
 
 def _first_place(payloads: Sequence[Payload], inner: Sequence[str], names: Sequence[str]) -> str | None:
@@ -274,8 +318,12 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str) and bool(value.strip())
 
 
-def _is_object(value: Any) -> bool:
-    return isinstance(value, Mapping)
+def _holds_object(value: Any) -> bool:
+    return isinstance(_read(value), Mapping)
+
+
+def _is_encoded(value: Any) -> bool:
+    return isinstance(value, str) and _holds_object(value)
 
 
 def _is_point_id(value: str) -> bool:

@@ -5,11 +5,10 @@ order, if something tells that order; else each of them is a document of its own
 """
 
 import hashlib
-import json
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import chain, pairwise
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -17,23 +16,22 @@ import numpy as np
 from search.documents import Chunk, Document, Rejection
 from search.embedding.dense import Embedder
 from search.embedding.sparse import WordsLike, words_like
-from search.errors import IndexRejected, InvalidDocument
+from search.errors import CollectionNotFound, IndexMismatch, IndexRejected, InvalidDocument
 from search.index.contract import CollectionSpec, Record, VectorIndex, to_engine_id
 from search.index.points import as_passage, to_point
 from search.index.tenants import Tenant
 from search.ingestion.copying import copy
 from search.ingestion.damage import Damage
+from search.ingestion.joining import in_reading_order, joined, shared
 from search.ingestion.report import IngestReport, OnProgress
 from search.query.proof import prove
+from search.settings import section_of
 
 _ADOPTED = "adopted-"  # how revisions of documents begin that were copied, and not ingested since
 _AT_ONCE = 256  # points
 _MOST_PASSAGES = 10_000  # of a document; what more points name is no document
 _EXAMPLES = 3
 _LISTED = 1000  # rejections
-_LEAST_OVERLAP = 16  # characters that a passage repeats of the one before, where it is no chance
-_LONGEST_OVERLAP = 20_000
-_BETWEEN = "\n\n"  # passages that do not overlap
 _ENTRY = np.dtype([("name", "<u8"), ("numbered", "?"), ("id", "V16")])  # of a point: a hash of its document's name, and its id
 
 
@@ -100,6 +98,8 @@ def adopt(
         message = f"collection {source.name!r} at {source.location} was made by this package; it is ingested into as it is"
         raise IndexRejected(message)
     prove(source, embedder)
+    spec = replace(spec, adopted=source.spec.adopted)
+    _check_made_alike(source, target, spec)
     reading = _Reading(source, embedder, tenant)
     report = copy(
         source,
@@ -116,6 +116,20 @@ def adopt(
     report = replace(report, rejected=report.rejected + reading.rejected, rejections=rejections)
     left_out, examples = reading.left_out, tuple(reading.examples)
     return Adoption(source.name, source.spec.layout, reading.points, left_out, examples, reading.apart, report)
+
+
+def _check_made_alike(source: VectorIndex, target: VectorIndex, spec: CollectionSpec) -> None:
+    try:
+        target.ensure(spec, create=False)
+    except CollectionNotFound:
+        return
+    before = target.spec.adopted
+    if before not in {"", spec.adopted}:  # whoever goes on would have every document twice, by both of its names
+        raise IndexMismatch(
+            f"collection {target.name!r} is a copy whose documents were made otherwise than they are now: by text, name and order "
+            f"{before}, and now {spec.adopted}; say how (`text`, `document_id`, `order` under {section_of(source.name)} in "
+            "search.toml), or adopt into another collection (--as NAME)"
+        )
 
 
 class _Reading:
@@ -145,11 +159,8 @@ class _Reading:
                 else:
                     passages.setdefault(str(record.payload["document_id"]), []).append(record)
             for name, records in passages.items():
-                places = {record.payload["place"] for record in records}
-                if named and len(records) == 1:
-                    yield from self._document(name, records)
-                elif named and None not in places and len(places) == len(records):
-                    yield from self._document(name, sorted(records, key=lambda record: record.payload["place"]))
+                if named and (ordered := in_reading_order(records)):
+                    yield from self._document(name, ordered)
                 else:
                     for record in records:
                         self.apart += 1
@@ -237,44 +248,6 @@ class _Reading:
             own_id = str(uuid.uuid5(uuid.UUID(point.id), _ADOPTED))  # no id of a vector that this package made, see embedded_text
             made.append(Record(own_id, {**point.payload, **more}, point.vector))
         return made
-
-
-def joined(texts: Sequence[str]) -> tuple[str, list[int]]:
-    """Passages in reading order as one text, and where in it each begins; what two have in common stands in it once."""
-    text, starts = texts[0], [0]
-    for before, following in pairwise(texts):
-        repeated = _overlap(before, following)
-        starts.append(len(text) - repeated if repeated else len(text) + len(_BETWEEN))
-        text += following[repeated:] if repeated else _BETWEEN + following
-    return text, starts
-
-
-def _overlap(before: str, following: str) -> int:
-    """How many characters a text ends with that another one begins with, if that is hardly by chance."""
-    longest = min(len(before), len(following), _LONGEST_OVERLAP)
-    head, tail = following[:longest], before[-longest:]
-    borders = [0] * len(head)  # the prefix function of Knuth, Morris and Pratt, so that no text takes quadratic time
-    length = 0
-    for at in range(1, len(head)):
-        while length and head[at] != head[length]:
-            length = borders[length - 1]
-        length += head[at] == head[length]
-        borders[at] = length
-    length = 0
-    for character in tail:
-        while length and (length == len(head) or character != head[length]):
-            length = borders[length - 1]
-        length += character == head[length]
-    return length if length >= _LEAST_OVERLAP else 0
-
-
-def shared(metadata: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The metadata that all passages have in common."""
-    first, *rest = metadata
-    written = [{name: json.dumps(value, sort_keys=True) for name, value in one.items()} for one in rest]
-    return {
-        name: value for name, value in first.items() if all(one.get(name) == json.dumps(value, sort_keys=True) for one in written)
-    }
 
 
 def _id_of(entry: Any) -> str:

@@ -170,7 +170,7 @@ class Reindexing:
         self._keep_tenants(info.spec)
         old_embedder = None if live_embedder is None else live_embedder(info.spec.fingerprint)  # before hours of embedding
         live = wrap(self._collections.open(info.name, self._storage))
-        spec = self._spec = replace(self._spec, tenant=self._field)
+        spec = self._spec = replace(self._spec, tenant=self._field, adopted=info.spec.adopted)
         try:
             if not (queries or judged) and self._lacks_words_alone(info.spec, info.details):
                 done = self._worded(live, info.spec, on_progress)

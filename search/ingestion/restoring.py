@@ -7,8 +7,10 @@ from search.documents import Document, Rejection, listed
 from search.errors import DocumentIncomplete, DocumentNotFound
 from search.index.contract import Record, VectorIndex
 from search.index.points import as_passage, passages, to_document
+from search.ingestion.joining import in_reading_order, joined, shared
 from search.ingestion.lookup import Selection, of_documents
 from search.ingestion.relay import in_groups
+from search.settings import section_of
 
 FIRST_PASSAGES = {"must": [{"key": "number", "match": {"value": 0}}]}
 _AT_ONCE = 128  # documents
@@ -23,8 +25,8 @@ def documents(index: VectorIndex) -> Iterator[Document | Rejection]:
 def selected(index: VectorIndex, selection: Selection) -> Iterator[Document | Rejection]:
     """The same of some of them; a document that is changed while this is iterated comes once all the same."""
     for group in in_groups(selection.among(index), _AT_ONCE):
-        for document_id, records in _records(index, group).items():
-            yield _document(index, document_id, records)
+        for document_id, records in _records(index, group, vectors=bool(index.spec.layout)).items():
+            yield _joined(index, document_id, records) if index.spec.layout else _document(index, document_id, records)
 
 
 def restored(index: VectorIndex, document_id: str) -> Document:
@@ -93,6 +95,22 @@ def _records(index: VectorIndex, group: list[str], *, vectors: bool = False) -> 
         if as_passage(record.payload) is not None and (record.vector is not None or not vectors):
             whole.append(record)
     return records
+
+
+def _joined(index: VectorIndex, document_id: str, records: list[Record]) -> Document | Rejection:
+    """A document of another program's collection."""
+    if not records:
+        return Rejection(index.name, None, document_id, "no point of it has both a text and a vector")
+    ordered = in_reading_order(records)
+    if ordered is None:
+        reason = (
+            f"it is {len(records)} points, and nothing tells their order; name what does (`order` under "
+            f"{section_of(index.name)} in search.toml)"
+        )
+        return Rejection(index.name, None, document_id, reason)
+    payloads = [record.payload for record in ordered]
+    text, metadata = joined([payload["text"] for payload in payloads])[0], shared([payload["metadata"] for payload in payloads])
+    return Document(document_id, text, payloads[0]["title"], metadata)
 
 
 def _document(index: VectorIndex, document_id: str, records: list[Record]) -> Document | Rejection:

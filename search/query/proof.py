@@ -1,5 +1,7 @@
 """Was a collection that another program filled made with this embedder? Proved by its own texts, not believed."""
 
+from itertools import islice
+
 import numpy as np
 
 from search.embedding.dense import Embedder, known_embedders
@@ -9,6 +11,7 @@ from search.index.points import passages
 from search.settings import section_of
 
 _PROVED = 8  # passages that are embedded again
+_LOOKED_AT = 1_000  # points, for those with a text and a vector
 _LEAST_COSINE = 0.99  # the median of them
 
 
@@ -20,23 +23,32 @@ def prove(index: VectorIndex, embedder: Embedder) -> None:
         embedder: what is thought to have filled it.
 
     Raises:
-        IndexMismatch: it did not; the message names known models of that dimension.
+        IndexMismatch: it did not, and the message names known models of that dimension; or nothing can be compared.
     """
-    records = [record for record, _ in zip(passages(index.scroll(vectors=True)), range(_PROVED), strict=False)]
-    vectors = [record.vector for record in records]
+    looked_at = islice(passages(index.scroll(vectors=True)), _LOOKED_AT)
+    records = list(islice((record for record in looked_at if record.vector is not None), _PROVED))
     problem = ""
     if index.spec.dimension != embedder.dimension:
         problem = f"its vectors have {index.spec.dimension} dimensions, and those of {embedder.name} have {embedder.dimension}"
-    elif any(vector is not None for vector in vectors):
+    elif not records:
+        raise IndexMismatch(
+            f"nothing proves by which embedder collection {index.name!r} at {index.location} was filled by another program: of its "
+            f"first {_LOOKED_AT} points none has both a text and a vector ({index.spec.layout}); say where they lie "
+            f"(`text`, `vector` under {section_of(index.name)} in search.toml)"
+        )
+    else:
         texts = [str(record.payload["embedded"]) for record in records]
         titled = [f"{record.payload['title']} {text}".strip() for record, text in zip(records, texts, strict=True)]
         cosines = [
-            max(_cosine(stored, made) for made in alternatives)
-            for stored, *alternatives in zip(vectors, embedder.embed_passages(texts), embedder.embed_passages(titled), strict=True)
-            if stored is not None
+            max(_cosine(record.vector, made) for made in alternatives)
+            for record, *alternatives in zip(records, embedder.embed_passages(texts), embedder.embed_passages(titled), strict=True)
+            if record.vector is not None
         ]
         if np.median(cosines) < _LEAST_COSINE:
-            problem = f"{embedder.name} makes other vectors of its texts (median cosine {np.median(cosines):.2f})"
+            problem = (
+                f"{embedder.name} makes other vectors of its texts (median cosine {np.median(cosines):.2f}; {index.spec.layout}: "
+                "if that is not what was embedded, say `text` there)"
+            )
     if problem:
         known = ", ".join(known_embedders(index.spec.dimension)) or "none is known by name"
         raise IndexMismatch(

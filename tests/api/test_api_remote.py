@@ -1,4 +1,4 @@
-"""A service whose reranker is behind a chat endpoint that comes and goes."""
+"""A service whose reranker is behind a chat endpoint, or whose collection is on a server, that comes and goes."""
 
 import asyncio
 import logging
@@ -7,7 +7,8 @@ import socket
 import pytest
 from chatting import Answer, ChatStandIn
 from mcp import Client as Assistant
-from serving import serving, with_pets
+from serving import serving, wait_until, with_pets
+from standin import Fault, QdrantStandIn
 
 from search.api.state import Service
 from search.mcp_server import build_assistant
@@ -71,3 +72,39 @@ def test_where_the_reranker_is_stays_here(settings: Settings, port: int, caplog:
                 assert "127.0.0.1" not in str(found)
 
         asyncio.run(ask())
+
+
+@pytest.mark.parametrize("how", ["gone", "silent", "a proxy's page"])
+def test_it_is_unready_while_its_server_does_not_answer(how: str, settings: Settings, standin: QdrantStandIn) -> None:
+    index = Settings(index={**standin.index, "timeout_s": 1}).index
+    with serving(settings.model_copy(update={"index": index}), with_pets) as served:
+
+        def search() -> int:
+            return served.http.post("/v1/search", json={"query": "What sleeps?", "rerank": False}).status_code
+
+        def ready() -> bool:
+            return served.http.get("/readyz").status_code == 200
+
+        standin.faults.append(Fault(500))
+        assert search() == 503
+        assert search() == 200  # one that failed says little
+        standin.faults.append(Fault(400))
+        standin.faults.append(Fault(400))
+        assert {search(), search()} == {422}
+        assert ready()
+        if how == "gone":
+            standin.lost.add(0)
+        elif how == "silent":
+            standin.stopped.add(0)
+        else:
+            standin.faults.extend([Fault(200, body=b"<html>Back soon</html>")] * 1000)
+        assert {search(), search()} <= {502, 503, 504}
+        assert not ready()
+        assert "search_ready 0.0" in served.http.get("/metrics").text
+        assert not ready()
+        standin.lost.clear()
+        standin.stopped.clear()
+        standin.faults.clear()
+        wait_until(ready, 10)  # by itself
+        assert "search_ready 1.0" in served.http.get("/metrics").text
+        assert search() == 200

@@ -212,9 +212,11 @@ def test_a_full_disk_on_the_server_is_named_and_not_waited_for(standin: QdrantSt
         searcher.ingest(TEXTS)
         answer = standin.answer
         full = ("PUT /collections/documents.v1/points", "POST /collections/aliases")
+        tried: list[str] = []
 
         def failing(method: str, path: str, body: dict[str, Any]) -> tuple[int, Any]:
             if f"{method} {path}" in full:
+                tried.append(path)
                 return 500, "Service internal error: No space left on device (os error 28)"
             return answer(method, path, body)
 
@@ -222,6 +224,7 @@ def test_a_full_disk_on_the_server_is_named_and_not_waited_for(standin: QdrantSt
         standin.requests.clear()
         with pytest.raises(IndexFull, match=r"the disk of the Qdrant server at .* is full"):
             searcher.ingest([Document(id="new", text="New.")])
+        assert len(tried) <= 2  # the claim, and giving it back
         with pytest.raises(IndexFull, match="No space left on device"):
             searcher.collections.switch("live", "documents.v1")
         standin.faults.append(Fault(503, body=told))

@@ -1,8 +1,11 @@
 """Collections that other programs filled are searched as they are, and never written to."""
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from commands import as_json, error, search
 from qdrant_client import QdrantClient, models
@@ -16,9 +19,10 @@ from search.client import Client
 from search.documents import Document
 from search.embedding.dense import FastEmbedEmbedder
 from search.errors import (
+    CollectionForeign,
+    DocumentIncomplete,
     DocumentNotFound,
     IndexMismatch,
-    IndexRejected,
     InvalidQuery,
     InvalidSettings,
     ReindexRefused,
@@ -108,12 +112,12 @@ def test_nothing_is_written(
             lambda: searcher.update({"a": 1}, ids=["cats.md"]),
             searcher.reindex,
         ):
-            with pytest.raises((IndexMismatch, IndexRejected, ReindexRefused), match="not made by this package"):
+            with pytest.raises((CollectionForeign, ReindexRefused), match="not made by this package"):
                 write()
         index = searcher.opened()
-        with pytest.raises(IndexRejected, match="never written to"):
+        with pytest.raises(CollectionForeign, match="never written to"):
             index.upsert([])
-        with pytest.raises(IndexRejected, match="never written to"):
+        with pytest.raises(CollectionForeign, match="never written to"):
             index.delete(ids=["1"])
     assert client.count("theirs").count == 10
 
@@ -281,3 +285,134 @@ def test_a_field_that_is_the_same_everywhere_names_no_document() -> None:
     assert Layout("text").passage("7", {"text": "x", "_hidden": 1, "left": 2})["metadata"] == {"left": 2}
     assert Layout("text", document_id="a.b").passage("7", {"text": "x", "a": 5})["document_id"] == "7"
     assert Layout("text").passage("7", {"text": " "}) == {}
+
+
+ODD: dict[str, tuple[Callable[[str, str], Payload], str, dict[str, Any]]] = {
+    "a name in document": (lambda name, text: {"document": f"{name}.pdf", "text": text}, "", {}),
+    "a kind in content": (lambda name, text: {"content": "text/plain", "text": text, "url": name}, "{name}", {}),
+    "metadata as JSON": (
+        lambda name, text: {"text": text, "metadata": json.dumps({"source": name, "n": 1})},
+        "{name}",
+        {"source": "cats", "n": 1},
+    ),
+    "all of it as JSON": (lambda name, text: {"data": json.dumps({"content": text, "source": name})}, "{name}", {}),
+    "two deep": (lambda name, text: {"payload": {"chunk": {"text": text}, "url": name}}, "{name}", {}),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+@everywhere
+def test_texts_are_found_where_they_are(
+    kind: str, client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
+) -> None:
+    """Not in what is only called like one, and inside objects and strings with JSON in them."""
+    payload, document, metadata = ODD[kind]
+    fill(client, bundled_embedder, payload)
+    with open_search(on(standin, tmp_path)) as searcher:
+        (hit,) = searcher.search(FACTS["cats"][1], limit=1).hits
+        assert hit.text == FACTS["cats"][0]
+        if document:
+            assert hit.document_id == document.format(name="cats")
+        if metadata:
+            assert hit.metadata == metadata
+            one: dict[str, Any] = {"must": [{"key": "metadata.n", "match": {"value": 1}}]}
+            with pytest.raises(UnsupportedFilter, match=r"metadata\.n lies in metadata, which is a string with JSON.*search adopt"):
+                searcher.count(one)
+            with pytest.raises(UnsupportedFilter, match=r"metadata\.n lies in metadata"):
+                searcher.search("cats", filter=one)
+            with pytest.raises(UnsupportedFilter, match=r"metadata\.source lies in metadata"):
+                searcher.get("cats")
+
+
+@everywhere
+def test_what_was_not_embedded_is_named_where_the_proof_fails(
+    client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
+) -> None:
+    fill(client, bundled_embedder, lambda name, text: {"content": f"{name} " * 40, "words": text})
+    with open_search(on(standin, tmp_path)) as searcher, pytest.raises(IndexMismatch, match=r"text in content.* say `text` there"):
+        searcher.search("cats")
+    with open_search(on(standin, tmp_path, collections={"theirs": {"text": "words"}})) as searcher:
+        assert searcher.search(FACTS["cats"][1], limit=1).hits[0].text == FACTS["cats"][0]
+
+
+@everywhere
+def test_the_proof_takes_points_that_have_a_vector(client: QdrantClient, standin: QdrantStandIn, tmp_path: Path) -> None:
+    """However many have none before them; and where none has one, nothing is proved."""
+    client.create_collection("theirs", {"dense": models.VectorParams(size=384, distance=models.Distance.COSINE)})
+    without = [models.PointStruct(id=n, vector={}, payload={"text": f"Point {n} has none."}) for n in range(1, 13)]
+    client.upsert("theirs", without)
+    with open_search(on(standin, tmp_path)) as searcher, pytest.raises(IndexMismatch, match="nothing proves by which embedder"):
+        searcher.search("cats")
+    draw = np.random.default_rng(0)
+    wrong = [
+        models.PointStruct(id=100 + n, vector={"dense": draw.normal(size=384).tolist()}, payload={"text": f"Point {n} has one."})
+        for n in range(10)
+    ]
+    client.upsert("theirs", wrong)
+    with open_search(on(standin, tmp_path)) as searcher, pytest.raises(IndexMismatch, match="makes other vectors of its texts"):
+        searcher.search("cats")
+
+
+@everywhere
+def test_documents_are_named_though_the_first_points_are_all_of_one(
+    client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
+) -> None:
+    """And one that says nothing of its source costs no other its name."""
+    client.create_collection("theirs", models.VectorParams(size=384, distance=models.Distance.COSINE))
+    texts = [f"Report, part {number}." for number in range(70)] + [f"{text} {n}" for n in range(7) for text, _ in FACTS.values()]
+    names = ["report.pdf"] * 70 + [f"{name}.md" for name in FACTS] * 7
+    points = [
+        models.PointStruct(
+            id=n,
+            vector=vector.tolist(),
+            payload={"page_content": text, "metadata": {"page": n, **({"source": name} if n != 71 else {})}},
+        )
+        for n, (text, name, vector) in enumerate(zip(texts, names, bundled_embedder.embed_passages(texts), strict=True), 1)
+    ]
+    client.upsert("theirs", points)
+    with open_search(on(standin, tmp_path)) as searcher:
+        whole = searcher.get("report.pdf")
+        assert whole.text.startswith("Report, part 0.\n\nReport, part 1.\n\n")
+        assert whole.text.endswith("Report, part 69.")
+        assert whole.metadata == {"source": "report.pdf"}
+        assert searcher.get("71").text == texts[70]
+
+
+@everywhere
+def test_documents_of_several_points_are_given_whole_and_counted_once(
+    client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
+) -> None:
+    def payload(name: str, text: str) -> Payload:
+        return {"page_content": text, "metadata": {"source": name[0], "start_index": len(text)}}
+
+    fill(client, bundled_embedder, payload)  # bread and bees are b, tides and tea t
+    fill(client, bundled_embedder, lambda name, text: {"page_content": text, "metadata": {"source": name[0]}}, name="unordered")
+    with serving(on(standin, tmp_path)) as served:
+        told = served.http.get("/v1/documents/b").raise_for_status().json()
+        assert told["text"] == "\n\n".join(FACTS[name][0] for name in ("bread", "bees"))
+        facets = served.http.get("/v1/collections/theirs/facets").raise_for_status().json()
+        assert facets["documents"] == len({name[0] for name in FACTS})
+        (source,) = [one for one in facets["fields"] if one["field"] == "metadata.source"]
+        assert {value["documents"] for value in source["values"]} == {1}
+        answer = served.http.post("/v1/documents", json={"documents": [{"id": "a", "text": "x"}]})
+        assert (answer.status_code, answer.json()["error"]["type"]) == (409, "CollectionForeign")
+        assert "another program made the collection" in answer.json()["error"]["message"]
+    with (
+        open_search(on(standin, tmp_path)) as searcher,
+        pytest.raises(DocumentIncomplete, match=r"it is 2 points, and nothing tells their order; name what does .`order`"),
+    ):
+        searcher.beside("unordered").get("b")
+
+
+@everywhere
+def test_an_alias_of_such_a_collection_leaves_it_as_it_is(
+    client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
+) -> None:
+    fill(client, bundled_embedder, LAYOUTS["LangChain"][0])
+    before = client.get_collection("theirs").config
+    with open_search(on(standin, tmp_path)) as searcher:
+        standin.requests.clear()
+        searcher.collections.switch("mine", "theirs")
+        assert searcher.beside("mine").search(FACTS["cats"][1], limit=1).hits[0].document_id == "cats.md"
+    assert not [request for request in standin.requests if request.startswith("PATCH")]
+    assert client.get_collection("theirs").config == before

@@ -21,9 +21,14 @@ from search.documents import Document
 from search.embedding.dense import FastEmbedEmbedder
 from search.errors import CollectionNotFound, IndexMismatch, IndexRejected, InvalidSettings, TenantRequired
 from search.index.contract import VectorIndex
+from search.index.edge.collections import EdgeCollections
 from search.index.points import embedded_text
-from search.ingestion.adopting import joined, shared
+from search.index.server.collections import QdrantCollections
+from search.index.server.connection import connect
+from search.ingestion.adopting import adopt
+from search.ingestion.joining import joined, shared
 from search.searcher import Searcher
+from search.settings import LayoutSettings, StorageSettings
 
 
 def ours(standin: QdrantStandIn, tmp_path: Path, name: str = "ours", **more: Any) -> Searcher:
@@ -466,3 +471,26 @@ def test_a_passage_of_several_customers_is_rejected_and_the_rest_comes(
             )
         assert whole.of_tenant("acme").count() == 9
         assert whole.of_tenant("acme").adopt("theirs").ingest.unchanged == 9
+
+
+@pytest.mark.parametrize("engine", ["edge", "qdrant"])
+@everywhere
+def test_documents_that_would_be_made_otherwise_are_not_added_beside_those_of_before(
+    engine: str, client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
+) -> None:
+    """Else each would be there twice, by both of its names."""
+    fill(client, bundled_embedder, LAYOUTS["LangChain"][0])
+    with ours(standin, tmp_path) as searcher:
+        source = searcher.collections.named("theirs", searcher.settings.storage)
+        kept = EdgeCollections(tmp_path / "kept").named("kept", StorageSettings())
+        target = kept if engine == "edge" else searcher.collections.named("ours", searcher.settings.storage)
+        assert adopt(source, target, searcher.embedder).ingest.added == 10
+        before = points_of(target)
+        layouts = {"theirs": LayoutSettings(document_id="")}
+        otherwise = QdrantCollections(connect(standin.url), standin.url, layouts=layouts).named("theirs", StorageSettings())
+        for dry_run in (True, False):
+            with pytest.raises(IndexMismatch, match=r"were made otherwise.*`document_id`.* under .*collections.theirs.*--as NAME"):
+                adopt(otherwise, target, searcher.embedder, dry_run=dry_run)
+        assert points_of(target) == before
+        assert adopt(source, target, searcher.embedder).ingest.unchanged == 10
+        target.close()

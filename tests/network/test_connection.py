@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import grpc
 import httpcore
@@ -628,3 +628,49 @@ def test_others_are_asked_by_the_proxy_that_the_environment_names(monkeypatch: p
     with pytest.raises(IndexRejected, match="the proxy that the environment names") as caught:
         connect("http://qdrant.example:6333")
     assert "s3cret" not in str(caught.value)
+
+
+def _bad_gateway(connection: socket.socket) -> None:
+    connection.recv(65_536)
+    connection.sendall(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno")
+
+
+@pytest.mark.parametrize("protocol", ["rest", "grpc"])
+@pytest.mark.parametrize("there", [False, True])
+def test_a_proxy_that_does_not_get_through_is_named(
+    protocol: Literal["rest", "grpc"],
+    there: bool,  # noqa: FBT001
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The environment names it, and nobody thinks of that."""
+    with raw_server(_bad_gateway) as url:
+        port = url.rpartition(":")[2] if there else "1"
+        for variable in ("http_proxy", "https_proxy", "grpc_proxy"):
+            monkeypatch.setenv(variable, f"http://user:s3cret@127.0.0.1:{port}")
+        monkeypatch.delenv("no_proxy", raising=False)
+        server = "http://qdrant.example:6333"
+        index = QdrantIndex(connect(server, protocol=protocol, timeout_s=3), "documents", server)
+        with pytest.raises((IndexUnreachable, IndexTimeout)) as caught:
+            index.count()
+        told = str(caught.value)
+        assert f"by the proxy http://127.0.0.1:{port} of the environment (NO_PROXY=qdrant.example leaves it out)" in told
+        assert "s3cret" not in told
+        index.close()
+
+
+@pytest.mark.parametrize(
+    "detail",
+    [
+        "Service internal error: The replica set for shard 0 on peer 1000 does not have enough active replicas",
+        "Service internal error: The replica set for shard 0 on peer 1000 has no active replica",
+        "Service internal error: Failed to apply operation to at least one `Active` replica. Please retry. tonic",
+        "Service internal error: Failed to apply update with Strong ordering via leader peer 1002: tonic",
+        "Service internal error: Cannot update shard documents.v1:0 with Strong ordering because no leader could be selected",
+    ],
+)
+def test_too_few_replicas_are_named(detail: str, standin: QdrantStandIn) -> None:
+    """In the words of Qdrant's source."""
+    standin.faults.append(Fault(500, body=json.dumps({"status": {"error": detail}, "time": 0.0}).encode()))
+    with pytest.raises(IndexFaulted, match=r"too few replicas of a shard can be reached .* start the nodes") as caught:
+        names(standin.url)
+    assert caught.value.transient

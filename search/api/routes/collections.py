@@ -173,12 +173,14 @@ class _Facets:
 def _facets(searcher: Searcher) -> Answer:
     """Counted over documents, as far as the first passages go; numbers by their range."""
     facets = _Facets()
-    seen = 0
-    wanted = ["metadata", "media_type"]
+    seen: set[str] = set()
+    wanted = ["document_id", "metadata", "media_type"]
     with searcher.using() as index:
         for record in passages(index.scroll(FIRST_PASSAGES, wanted), wanted):
-            seen += 1
+            if (document_id := str(record.payload["document_id"])) in seen:  # in another program's collection
+                continue
+            seen.add(document_id)
             facets.add(record.payload.get("media_type", "text/plain"), record.payload["metadata"])
-            if seen == _LOOKED_AT:
+            if len(seen) == _LOOKED_AT:
                 break
-    return {"documents": seen, "complete": seen < _LOOKED_AT, **facets.answer()}
+    return {"documents": len(seen), "complete": len(seen) < _LOOKED_AT, **facets.answer()}

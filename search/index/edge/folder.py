@@ -252,24 +252,26 @@ def make_private(path: Path) -> None:
 def read_spec(described: Path) -> CollectionSpec:
     """What a collection was made for; see `read_description` for errors."""
     stored = read_description(described)
-    return CollectionSpec(stored["dimension"], stored["fingerprint"], stored["lexical"], tenant=stored["tenant"])
+    return CollectionSpec(
+        stored["dimension"], stored["fingerprint"], stored["lexical"], tenant=stored["tenant"], adopted=stored["adopted"]
+    )
 
 
 def read_description(described: Path) -> dict[str, Any]:
     """What is known of a collection.
 
     Returns:
-        `dimension`, `fingerprint`, `lexical` and `tenant`, see CollectionSpec; the `storage` it was made with; the `purpose` for
-        which it is being filled; and the names that were `led_here`.
+        `dimension`, `fingerprint`, `lexical`, `tenant` and `adopted`, see CollectionSpec; the `storage` it was made with; the
+        `purpose` for which it is being filled; and the names that were `led_here`.
 
     Raises:
         IndexCorrupt: it cannot be read, or is no description.
     """
     problem: object = "it is no description of a collection"
     try:
-        stored = {"lexical": "", "tenant": "", "storage": {}, "purpose": "", "led_here": [], **json.loads(described.read_text())}
-        texts = ("fingerprint", "lexical", "tenant", "purpose")
-        kinds = (("dimension", int), *((name, str) for name in texts), ("storage", dict), ("led_here", list))
+        texts = ("lexical", "tenant", "adopted", "purpose")
+        stored = {**dict.fromkeys(texts, ""), "storage": {}, "led_here": [], **json.loads(described.read_text())}
+        kinds = (("dimension", int), *((name, str) for name in ("fingerprint", *texts)), ("storage", dict), ("led_here", list))
         if all(isinstance(stored.get(name), kind) for name, kind in kinds):
             return stored
     except (OSError, ValueError, TypeError, RecursionError) as error:

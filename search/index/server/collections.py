@@ -192,9 +192,10 @@ class QdrantCollections:
         self.check_alias(alias)
         before = self.aliases().get(alias)
         with self._translated():
-            stored = noted(self._client.get_collection(target).config, "previous")
-            previous = {**stored, **({alias: before} if before else {})}
-            self._client.update_collection(target, metadata={"previous": previous, "purpose": ""})
+            config = self._client.get_collection(target).config
+            if spec_of(config) is not None:  # nothing is noted in what another program made
+                previous = {**noted(config, "previous"), **({alias: before} if before else {})}
+                self._client.update_collection(target, metadata={"previous": previous, "purpose": ""})
             lead = models.CreateAliasOperation(create_alias=models.CreateAlias(collection_name=target, alias_name=alias))
             forget = models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=alias))
             self._client.update_collection_aliases([forget, lead] if before else [lead])

@@ -148,7 +148,7 @@ def _node(
     with warnings.catch_warnings():
         if local:  # a key that never leaves this machine needs no warning
             warnings.filterwarnings("ignore", "Api key is used with an insecure connection", UserWarning)
-        return Node(address.url, options, port, reason)
+        return Node(address.url, options, port, reason, proxy and without_secrets(proxy))
 
 
 def _over(address: Address, protocol: Protocol, grpc_port: int | None, *, proxied: bool) -> tuple[int | None, str]:

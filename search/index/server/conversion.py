@@ -36,6 +36,7 @@ def to_creation(spec: CollectionSpec, storage: StorageSettings, sharding: Shardi
             "storage": storage.model_dump(),
             "purpose": purpose,
             **({"tenant": spec.tenant} if spec.tenant else {}),
+            **({"adopted": spec.adopted} if spec.adopted else {}),
             **to_note(sharding),
         },
         "on_disk_payload": bool(storage.on_disk_payload),
@@ -61,7 +62,9 @@ def spec_of(config: models.CollectionConfig) -> CollectionSpec | None:
     lexical = (config.metadata or {}).get("lexical")
     has_words = isinstance(lexical, str) and LEXICAL in (config.params.sparse_vectors or {})
     tenant = (config.metadata or {}).get("tenant", "")  # whatever stands there, settings that do not name it are refused
-    return CollectionSpec(config.params.vectors.size, fingerprint, str(lexical) if has_words else "", tenant=str(tenant))
+    adopted = (config.metadata or {}).get("adopted", "")
+    words = str(lexical) if has_words else ""
+    return CollectionSpec(config.params.vectors.size, fingerprint, words, tenant=str(tenant), adopted=str(adopted))
 
 
 def to_point(point: Point, number: int | None = None) -> models.PointStruct:

@@ -33,8 +33,16 @@ from search.index.server.transport import AnswerRefusedError
 
 _SERVER_ERROR, _NO_STATUS = 500, 600
 _REDIRECT, _CLIENT_ERROR = 300, 400
-_FULL_DISK = ("no space left on device", "os error 28", "not enough disk space", "exceeds available disk space")
+_FULL_DISK = (
+    *("no space left on device", "os error 28)", "not enough disk space", "exceeds available disk space"),
+    *("disk quota exceeded", "os error 122)"),
+)
 _NO_QUORUM = ("leader is not established", "consensus operation commit failed")
+_NO_REPLICAS = (
+    *("enough active replicas", "has no active replica", "have active replicas", "at least one `active` replica"),
+    *("failed to apply operation", "ordering via leader peer", "no leader could be selected"),
+)
+_OF_THE_WAY = (IndexUnreachable, IndexTimeout, IndexGarbled, IndexDenied)  # what may be the fault of what stands between
 # How the server writes what another node answered it: 'status: …, message: "…", details: [], metadata: MetadataMap { headers: {} }'
 _OF_NODE = re.compile(r'status: \w+, message: "((?:[^"\\]|\\.)*)".*?MetadataMap \{[^}]*\}+(?: \})?', re.DOTALL)
 IN_MEMORY = ":memory:"
@@ -50,7 +58,10 @@ def translated(server: str) -> Iterator[None]:
     except SearchError:  # of this package already
         raise
     except Exception as error:
-        raise translate(error, server) from error
+        failure = translate(error, server)
+        if isinstance(failure, _OF_THE_WAY):
+            failure.args = ("; ".join([str(failure), *getattr(error, "__notes__", [])]),)
+        raise failure from error
 
 
 def translate(error: Exception, server: str) -> IndexFailure:
@@ -190,6 +201,11 @@ def _of_cluster(detail: str, server: str) -> IndexFailure | None:
         return IndexFaulted(
             f"too few nodes of the cluster of {server} reach each other to agree on anything ({detail}); start those that are "
             "missing (search doctor names them) and run the same again"
+        )
+    if any(words in detail.lower() for words in _NO_REPLICAS):
+        return IndexFaulted(
+            f"too few replicas of a shard can be reached at {server} ({detail}); start the nodes that are missing (search doctor "
+            "names them) and run the same again"
         )
     return None
 

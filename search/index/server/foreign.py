@@ -1,11 +1,13 @@
 """What can be searched of a collection that another program filled? Which of its vectors, and where its passages lie."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from qdrant_client import QdrantClient, models
+from qdrant_client.http.exceptions import UnexpectedResponse
 
 from search.errors import IndexMismatch, UnsupportedFilter
 from search.index.contract import CollectionSpec, to_vector
@@ -38,8 +40,7 @@ def described(client: QdrantClient, target: str, chosen: LayoutSettings, dimensi
         raise IndexMismatch(f"its vector {name!r} is a list of vectors, one for each token")
     if vector.distance not in {models.Distance.COSINE, models.Distance.DOT}:
         raise IndexMismatch(f"its vectors are compared by {vector.distance.value} distance, not by cosine similarity")
-    number = min(SAMPLED, limits_of(config).page)
-    sample = client.scroll(target, limit=number, with_payload=True, with_vectors=[name] if name else True)[0]
+    sample = _sample(client, target, name, limits_of(config).page)
     if vector.distance == models.Distance.DOT:
         lengths = [float(np.linalg.norm(one)) for point in sample if (one := named(point.vector, name)) is not None]
         if any(abs(length - 1) > _UNIT for length in lengths):
@@ -47,7 +48,25 @@ def described(client: QdrantClient, target: str, chosen: LayoutSettings, dimensi
     layout = find_layout([point.payload or {} for point in sample], chosen, name)
     if chosen.filter is not None:
         layout = replace(layout, filter=_checked(chosen.filter))
-    return CollectionSpec(vector.size, "", layout=str(layout)), layout
+    return CollectionSpec(vector.size, "", layout=str(layout), adopted=layout.of_documents), layout
+
+
+def _sample(client: QdrantClient, target: str, vector: str, page: int) -> list[models.Record | models.ScoredPoint]:
+    """Points from the beginning, which may all be of one document, and, where there are more, from all over."""
+    number, vectors = min(SAMPLED, page), [vector] if vector else True
+    sample: dict[Any, models.Record | models.ScoredPoint] = {}
+    first, more = client.scroll(target, limit=number, with_payload=True, with_vectors=vectors)
+    sample |= {point.id: point for point in first}
+    anywhere = models.QueryRequest(
+        query=models.SampleQuery(sample=models.Sample.RANDOM), limit=number, with_payload=True, with_vector=vectors
+    )
+    for _ in range(0 if more is None else math.ceil(SAMPLED / number)):
+        try:
+            (answer,) = client.query_batch_points(target, [anywhere])
+        except UnexpectedResponse:  # before version 1.11
+            break
+        sample |= {point.id: point for point in answer.points}
+    return list(sample.values())
 
 
 def named(vectors: Any, name: str) -> Any:

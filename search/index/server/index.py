@@ -15,6 +15,7 @@ from qdrant_client.http.exceptions import UnexpectedResponse
 
 from search.documents import SparseVector
 from search.errors import (
+    CollectionForeign,
     CollectionNotFound,
     IndexDenied,
     IndexFailure,
@@ -189,7 +190,7 @@ class QdrantIndex:
                 target = self._create(spec)
         stored = self._described(target, spec.dimension)
         if stored.layout and create:
-            raise IndexMismatch(self._not_ours("it is searched as it is, and never written to; choose another --collection"))
+            raise CollectionForeign(self._not_ours("it is searched as it is, and never written to; choose another --collection"))
         check_spec(self.name, stored.spec, spec)  # before the first request to it
         self._take(target, stored)
         if create:
@@ -541,7 +542,7 @@ class QdrantIndex:
 
     def _check_ours(self) -> None:
         if self._layout is not None:
-            raise IndexRejected(self._not_ours("it is searched, and never written to"))
+            raise CollectionForeign(self._not_ours("it is searched, and never written to"))
         if self._foreign_keys:
             raise IndexRejected(keyed(self.name, self.location))
 

@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 import grpc
 import httpx
@@ -106,7 +107,14 @@ class _Details(grpc.ClientCallDetails):  # type: ignore[misc]
 class Node:
     """One server."""
 
-    def __init__(self, url: str, options: Callable[[], dict[str, Any]], grpc_port: int | None, reason: str = "") -> None:
+    def __init__(
+        self,
+        url: str,
+        options: Callable[[], dict[str, Any]],
+        grpc_port: int | None,
+        reason: str = "",
+        proxy: str | None = None,
+    ) -> None:
         """Prepare to ask; nothing is sent yet.
 
         Args:
@@ -114,7 +122,9 @@ class Node:
             options: of a `QdrantRemote`, made anew for each.
             grpc_port: where it may speak gRPC, which is found out when it is first asked for points; None for REST alone.
             reason: why either is spoken, where nothing is to be found out; empty otherwise.
+            proxy: that stands between, for people.
         """
+        self.proxy = proxy
         self.url, self.grpc_port, self.reason = url, grpc_port, reason
         self._options = options
         self.over_grpc = False if grpc_port is None else True if reason else None  # None: not known yet
@@ -142,6 +152,11 @@ class Node:
         headers = {} if options["api_key"] is None else {"api-key": options["api_key"]}
         return httpx.Client(base_url=self.url, transport=transport, timeout=timeout_s, headers=headers, auth=options["auth"])
 
+    @property
+    def host(self) -> str:
+        """Where it is, without the port."""
+        return urlsplit(self.url).hostname or ""
+
     def leave_out(self) -> None:
         """Ask others first, for a while that is longer each time."""
         doubled = min(self.failures, _DOUBLED_AT_MOST)  # a float has no room for what thousands of failures would come to
@@ -158,7 +173,7 @@ class Node:
 
     def again(self) -> "Node":
         """The same, with connections of its own."""
-        fresh = Node(self.url, self._options, self.grpc_port, self.reason)
+        fresh = Node(self.url, self._options, self.grpc_port, self.reason, self.proxy)
         fresh.over_grpc = self.over_grpc
         return fresh
 
@@ -261,6 +276,8 @@ class Nodes:
                 with within(min((one for one in (seconds, patience) if one is not None), default=None)):
                     answer = node.ask(name, *args, **options)
             except Exception as error:
+                if node.proxy:
+                    error.add_note(f"it is asked by the proxy {node.proxy} of the environment (NO_PROXY={node.host} leaves it out)")
                 if not _is_the_nodes(error, repeatable=name not in _ONCE):
                     raise
                 node.leave_out()
