@@ -51,6 +51,7 @@ class Searcher:
         if not isinstance(settings, Settings):
             raise InvalidSettings(f"settings is a {type(settings).__name__}; write open_search(Settings(data_dir=…))")
         check_tenancy(settings.tenant_field, settings.tenant)
+        self._opened_with = settings  # which reindexing may change for the collection itself
         self._parts = _Parts(settings, lender)
         self._tenant = settings.tenant
         self._whole: Searcher | None = None  # the one that this is a tenant's view of
@@ -429,14 +430,17 @@ class Searcher:
         return view
 
     def beside(self, collection: str) -> "Searcher":
-        """Another collection of the same engine, with the same models; closed with this one, and the same each time."""
+        """Another collection of the same engine, with the same models; closed with this one, and the same each time.
+
+        It has the settings that this one was opened with, whatever this one's collection was reindexed to since.
+        """
         if collection == self.settings.collection:
             return self
         if self._whole is not None and self._tenant is not None:
             return self._whole.beside(collection).of_tenant(self._tenant)
         with self._naming:
             if collection not in self._beside:
-                other = self.settings.model_copy(update={"collection": checked_collection(collection, self.settings.index)})
+                other = self._opened_with.model_copy(update={"collection": checked_collection(collection, self.settings.index)})
                 self._beside[collection] = Searcher(other, self._parts)
             return self._beside[collection]
 

@@ -285,6 +285,7 @@ class Model(RuleBasedStateMachine):
         self.idle = True  # asked nothing but its state since it was started
         self.steps: dict[str, int] = {}  # that a command of some kind took last
         self.tokens = TOKENS[0]
+        self.tokens_beside = TOKENS[0]  # of other names: those that the process was started with
         self.live: Collection | None = None
         self.previous: Collection | None = None
         self.others: Collection | None = None  # what the other name leads to
@@ -313,7 +314,7 @@ class Model(RuleBasedStateMachine):
             "ingestion": {"patience_s": 30},
         }
         self.worker.start(chosen)
-        self.idle = True
+        self.idle, self.tokens_beside = True, self.tokens
 
     def teardown(self) -> None:
         self.worker.stop()
@@ -410,7 +411,8 @@ class Model(RuleBasedStateMachine):
         target = self.named(name) or (Collection({}) if name == NAME else None)
         if target is None:
             return
-        then, counts = after_ingest(target.contents, given, self.tokens, sync=sync, max_delete=max_delete)
+        tokens = self.tokens if name == NAME else self.tokens_beside
+        then, counts = after_ingest(target.contents, given, tokens, sync=sync, max_delete=max_delete)
         command = {"do": "ingest", "documents": given, "sync": sync, "max_delete": max_delete, "name": name}
         report = self.change(command, target, then, kill_at, kill_child=kill_child)
         if self.live is None:

@@ -13,6 +13,7 @@ from upstream import everywhere
 
 from search import Settings, open_search
 from search.client import Client
+from search.documents import Document
 from search.embedding.dense import FastEmbedEmbedder
 from search.errors import IndexMismatch, InvalidSettings
 from search.searcher import Searcher
@@ -48,6 +49,21 @@ def test_collections_of_different_embedders_are_searched_beside_each_other(mixed
         assert searcher.search("birds", limit=1).hits[0].document_id == "birds"
         assert searcher.beside("documents").search("birds", limit=1).hits[0].document_id == "birds"
         assert searcher.beside("documents").embedder.name != searcher.embedder.name
+
+
+def test_others_keep_the_settings_that_it_was_opened_with(settings: Settings) -> None:
+    """Whether they were asked for before this one was reindexed, or after."""
+    text = Document("a", "The cat sat on the mat and slept all day long. " * 8)
+    with open_search(settings) as searcher:
+        for name in ("documents", "before", "after"):
+            searcher.beside(name).ingest([text])
+        searcher.let_go("after")
+        wanted = settings.model_copy(update={"chunking": Settings(chunking={"tokens": 24, "overlap": 0}).chunking})
+        searcher.reindex(wanted, check=False)
+        assert searcher.ingest([text]).unchanged == 1
+        assert searcher.beside("before").ingest([text]).unchanged == 1
+        assert searcher.beside("after").ingest([text]).unchanged == 1
+        assert searcher.beside("after").settings.chunking == settings.chunking
 
 
 def test_a_service_searches_collections_of_different_embedders(mixed: Settings) -> None:

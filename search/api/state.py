@@ -34,6 +34,7 @@ from search.errors import (
 )
 from search.index.collections import Collections
 from search.ingestion.reindexing import lead
+from search.network.deadlines import within
 from search.query.options import SearchOptions
 from search.reranking.contract import Deadline, IntVector, Reranker, Scoring
 from search.searcher import Searcher
@@ -51,6 +52,7 @@ _WARM_TEXTS = 8
 _WARM_WORDS = 120
 _WARM_REMOTE_MS = 5_000.0  # that a remote reranker may take; the service starts without it
 _LEAST_BUDGET_MS = 1.0
+_LEAST_FINDING_S = 0.5  # that a server has to say which collection a name leads to, however little is left of a budget
 _PART_S = 0.2  # about how long one turn of a large request may take …
 _LEAST_PART, _MOST_PART = 4, 64  # … within so many passages
 _PASSAGE = 1_000  # characters of one
@@ -236,7 +238,9 @@ class Service:
             left = None if budget_ms is None else max(_LEAST_BUDGET_MS, budget_ms - waited_ms)
             chosen = replace(options, limit=depth if whole else options.limit, budget_ms=left)
             try:
-                answer = self.searcher(request, collection).answer(query, chosen)
+                with within(None if left is None else max(_LEAST_FINDING_S, left / 1000)):
+                    searcher = self.searcher(request, collection)
+                answer = searcher.answer(query, chosen)
             except SearchError as failure:
                 self.reachability.heard(failure)
                 raise

@@ -10,10 +10,11 @@ from typing import NamedTuple
 from search.documents import Candidate, Retrieval, SparseVector
 from search.embedding.dense import Embedder
 from search.embedding.sparse import SparseEmbedder, WordsLike, words_like
-from search.errors import InvalidQuery
+from search.errors import IndexTimeout, InvalidQuery
 from search.index.contract import CollectionSpec, PlainFilter, Query, VectorIndex
 from search.index.points import Found, find, to_candidate
 from search.inference.tokens import head
+from search.network.deadlines import within
 from search.passages import readable
 from search.query.fusion import Mix
 from search.query.proof import prove
@@ -86,7 +87,7 @@ class Retriever:
             ModelError: the embedder failed, or the model of the words.
         """
         started = time.perf_counter()
-        self._open()
+        self._open(None if deadline is None else max(_LEAST_S, deadline.remaining_ms / 1000))
         words, warnings = self._words(retrieval)
         retrieval = "dense" if words is None else retrieval or "hybrid"
         query = readable(query)
@@ -118,12 +119,19 @@ class Retriever:
             share = passages[0].share
         return Retrieved(candidates, found.damaged, self._mix.described(retrieval, share), retrieval, warnings, embedded - started)
 
-    def _open(self) -> None:
-        if not self._opened.is_set():  # once: on a server it costs two requests
-            self._index.ensure(CollectionSpec(self._embedder.dimension, self._embedder.fingerprint), create=False)
-            if self._index.spec.layout:
-                prove(self._collection, self._embedder)
-            self._opened.set()
+    def _open(self, seconds: float | None) -> None:
+        if self._opened.is_set():  # once: on a server it costs two requests
+            return
+        try:
+            with within(seconds):
+                self._index.ensure(CollectionSpec(self._embedder.dimension, self._embedder.fingerprint), create=False)
+                if self._index.spec.layout:
+                    prove(self._collection, self._embedder)
+        except IndexTimeout as error:
+            if seconds is None:
+                raise
+            raise IndexTimeout(f"{error}; a budget left it {seconds * 1000:.0f} ms, so give a larger budget_ms, or none") from error
+        self._opened.set()
 
     def _words(self, retrieval: Retrieval | None) -> tuple[SparseEmbedder | None, list[str]]:
         """What makes words like the collection's; None where they do not count, and what there is to say of it."""

@@ -13,6 +13,7 @@ import pytest
 import qdrant_client.http.exceptions as http_exceptions
 import trustme
 from qdrant_client.common import client_exceptions
+from serving import serving
 from standin import Fault, QdrantStandIn
 from upstream import everywhere
 
@@ -354,3 +355,29 @@ def test_a_budget_bounds_a_server_that_is_slow(standin: QdrantStandIn, model_fol
         assert time.monotonic() - started < 3
         standin.faults.clear()
         assert searcher.search("cats", budget_ms=2_000).hits
+
+
+def test_a_budget_bounds_the_first_search_too(standin: QdrantStandIn, model_folder: Path, tmp_path: Path) -> None:
+    """Which looks for the collection, and opens it."""
+    index = {"engine": "qdrant", "url": standin.url, "timeout_s": 20}
+    settings = Settings(
+        data_dir=tmp_path, index=index, embedder={"model": str(model_folder / "embedder-mean")}, reranker={"kind": "none"}
+    )
+    with open_search(settings) as searcher:
+        searcher.ingest([Document("a", "A cat.")])
+    with open_search(settings) as searcher:
+        searcher.embedder.embed_query("loaded")
+        standin.stopped.add(0)
+        started = time.monotonic()
+        with pytest.raises(IndexTimeout, match=r"a budget left it \d+ ms, so give a larger budget_ms, or none"):
+            searcher.search("cats", budget_ms=600)
+        assert time.monotonic() - started < 5
+        standin.stopped.clear()
+        assert searcher.search("cats", budget_ms=5_000).hits
+    with serving(settings) as served:
+        standin.stopped.add(0)
+        started = time.monotonic()
+        asked = {"query": "cats", "collection": "another", "budget_ms": 600}
+        assert served.http.post("/v1/search", json=asked).status_code == 503
+        assert time.monotonic() - started < 5
+        standin.stopped.clear()

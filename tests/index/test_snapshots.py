@@ -513,3 +513,55 @@ def test_the_command_says_that_it_was_written_to_meanwhile(cluster: QdrantStandI
                 done = search("collections", "snapshot", "documents", "--to", folder, **where)
             assert done.stdout == f"{folder}\n"
             assert ("documents was written to meanwhile; " in done.stderr) is (folder.name == "busy")
+
+
+@pytest.mark.parametrize("everywhere_strict", [True, False])
+def test_under_strict_mode_every_point_is_counted_all_the_same(
+    everywhere_strict: bool,  # noqa: FBT001
+    cluster: QdrantStandIn,
+    opened: Opened,
+    tmp_path: Path,
+) -> None:
+    """One by one, where the server counts nothing exactly; the mode itself comes back when all else is there."""
+    strict = {"search_allow_exact": False, "max_query_limit": 4}
+    with opened(cluster, shards=3, replicas=1) as searcher:
+        searcher.ingest([Document(f"d{number}", f"Number {number} is about cats.") for number in range(30)])
+        collections = searcher.collections
+        if everywhere_strict:  # as of a managed cluster
+            cluster.strict = strict
+        else:
+            cluster._spread["documents.v1"]["strict"] = {"enabled": True, **strict}
+        collections.snapshot("documents", tmp_path / "copy")
+        manifest = read_manifest(tmp_path / "copy")
+        assert (manifest.least, manifest.most) == (30, 30)
+        cluster.ailing_upload = True
+        with pytest.raises(IndexFaulted, match="of 30 points came back, so 'part' was removed again"):
+            collections.restore(tmp_path / "copy", "part")
+        assert "part" not in collections.names()
+        cluster.ailing_upload = False
+        assert collections.restore(tmp_path / "copy", "whole").points == 30
+        if not everywhere_strict:
+            assert cluster._spread["whole"]["strict"] == {"enabled": True, **strict}
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"details": {}},
+        {"details": {"config": {}, "payload_schema": {}}},
+        {"details": {"config": {"params": 5}, "payload_schema": {}}},
+        {"details": {"config": None, "payload_schema": {}}},
+        {"details": {"payload_schema": {}}},
+    ],
+)
+def test_a_manifest_that_does_not_say_what_the_collection_is(
+    broken: dict[str, Any], cluster: QdrantStandIn, opened: Opened, tmp_path: Path
+) -> None:
+    with opened(cluster) as searcher:
+        searcher.ingest([Document("a", "A cat.")])
+        searcher.collections.snapshot("documents", tmp_path / "copy")
+        file = tmp_path / "copy" / "snapshot.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | broken))
+        with pytest.raises(IndexRejected, match=r"does not say what the collection is .*; take the snapshot anew"):
+            searcher.collections.restore(tmp_path / "copy", "again")
+        assert "again" not in searcher.collections.names()

@@ -22,7 +22,7 @@ from search.errors import IndexRejected, IndexTimeout, IndexUnreachable, Invalid
 from search.index.contract import CollectionSpec, Point, Query
 from search.index.server.connection import ServerClient, connect
 from search.index.server.index import QdrantIndex
-from search.index.server.transport import left_of, within
+from search.network.deadlines import left_of, within
 from search.searcher import Searcher, open_search
 from search.settings import Settings
 

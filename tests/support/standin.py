@@ -171,7 +171,9 @@ class QdrantStandIn:
                 case ["GET", "collections", name, "cluster"]:
                     return 200, self._cluster(self._own_name(name), self._client.count(name).count)
                 case ["PATCH", "collections", name]:
-                    return 200, self._client.update_collection(name, metadata=body["metadata"])
+                    if "strict_mode_config" in body:
+                        self._spread[self._own_name(name)]["strict"] = body["strict_mode_config"]
+                    return 200, self._client.update_collection(name, metadata=body.get("metadata"))
                 case ["DELETE", "collections", name] if name in {one.alias_name for one in self._client.get_aliases().aliases}:
                     return 404, f"Collection `{name}` doesn't exist!"
                 case ["DELETE", "collections", name]:
@@ -214,7 +216,7 @@ class QdrantStandIn:
                 case ["POST", "collections", name, "points", "scroll"]:
                     records, offset = self._client.scroll(
                         name,
-                        _filter(body),
+                        self._there(name, body),
                         body["limit"],
                         offset=body.get("offset"),
                         with_payload=body["with_payload"],
@@ -222,7 +224,7 @@ class QdrantStandIn:
                     )
                     return 200, {"points": [_plain(record) for record in records], "next_page_offset": offset}
                 case ["POST", "collections", name, "points", "count"]:
-                    return 200, {"count": self._client.count(name, _filter(body)).count - self._lacking(self._own_name(name))}
+                    return 200, {"count": self._client.count(name, self._there(name, body)).count}
                 case _:
                     return 404, f"the stand-in has no {method} {path}"
 
@@ -278,7 +280,8 @@ class QdrantStandIn:
         """What a collection tells of itself."""
         told: dict[str, Any] = _plain(self._client.get_collection(name))
         own = self._own_name(name)
-        told["config"]["params"] |= self._spread.get(own, {})
+        told["config"]["params"] |= {key: value for key, value in self._spread.get(own, {}).items() if key != "strict"}
+        told["config"]["strict_mode_config"] = self._spread.get(own, {}).get("strict")
         told["config"]["quantization_config"] = self._quantized.get(own)
         told |= self.ailing
         if self.strict:
@@ -404,10 +407,16 @@ class QdrantStandIn:
         number = self._spread[name]["shard_number"]
         return [one for one in records if hashlib.sha256(str(one.id).encode()).digest()[0] % number == shard]
 
-    def _lacking(self, name: str) -> int:
-        """How many points the replicas lack that the node reads from: its own, where it has one."""
+    def _there(self, name: str, body: dict[str, Any]) -> models.Filter | None:
+        """A filter that leaves out the points which the replicas lack that the node reads from: its own, where it has one."""
+        wanted, name = _filter(body), self._own_name(name)
         gone = [shard for (of, shard), nodes in self._stale.items() if of == name and self.node in nodes]
-        return sum(len(self._of_shard(name, shard)) for shard in gone)
+        lacking = [point.id for shard in gone for point in self._of_shard(name, shard)]
+        return (
+            models.Filter(must=[wanted] if wanted else None, must_not=[models.HasIdCondition(has_id=lacking)])
+            if lacking
+            else wanted
+        )
 
     def _is_dead(self, shard: int, node: int) -> bool:
         return node in self.lost or (node == 0 and shard in self.dead)

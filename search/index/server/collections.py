@@ -23,8 +23,8 @@ from search.index.server.index import QdrantIndex
 from search.index.server.limits import counted, limits_of
 from search.index.server.sharding import Sharding, missing_shards
 from search.index.server.snapshots import being_restored, lacking, restore, save
-from search.index.server.transport import within
 from search.network.addresses import without_secrets
+from search.network.deadlines import within
 from search.settings import LayoutSettings, StorageSettings
 
 

@@ -15,7 +15,7 @@ from search.index.server.conversion import spec_of, to_schema
 from search.index.server.errors import translated
 from search.index.server.limits import indexes_needed, limits_of
 from search.index.server.reserved import is_reserved
-from search.index.server.transport import within
+from search.network.deadlines import within
 
 ASKED_S = 3.0  # for each request
 _READS = {models.ReplicaState.ACTIVE, models.ReplicaState.ACTIVEREAD}  # states of replicas that answer searches

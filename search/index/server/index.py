@@ -75,9 +75,9 @@ from search.index.server.limits import (
 )
 from search.index.server.reserved import RESERVED, Ordering, ReservedPoint, passages_only, replaceable, unnumbered
 from search.index.server.sharding import Sharding, ShardKeys, create_keys, inherited, is_keyed, keyed, keys_of, shard_keys
-from search.index.server.transport import within
 from search.index.server.words import AddedWords, can_be_added
 from search.network.addresses import without_secrets
+from search.network.deadlines import within
 from search.settings import LayoutSettings, StorageSettings, checked_collection, section_of
 
 _CONFLICT = 409

@@ -169,6 +169,19 @@ def counted(
     return max(len(page) + 1, client.count(target, count_filter=wanted, exact=False, **shards).count)
 
 
+def counted_exactly(client: QdrantClient | QdrantRemote, target: str, limits: Limits) -> int:
+    """How many passages there are, one by one where the server counts nothing exactly."""
+    wanted = passages_only(None)
+    if limits.exact:
+        return client.count(target, count_filter=wanted, exact=True).count
+    number, offset = 0, None
+    while True:
+        page, offset = client.scroll(target, wanted, limits.page, offset=offset, with_payload=False, with_vectors=False)
+        number += len(page)
+        if offset is None:
+            return number
+
+
 def unindexed(message: str) -> tuple[str, str] | None:
     """The field that an index is missing for, and of which type, if that is what a server complains of."""
     found = _UNINDEXED.search(message)

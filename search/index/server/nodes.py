@@ -22,7 +22,8 @@ from qdrant_client.grpc import HealthCheckRequest
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 from qdrant_client.qdrant_remote import QdrantRemote
 
-from search.index.server.transport import BoundedTransport, left_of, within
+from search.index.server.transport import BoundedTransport
+from search.network.deadlines import left_of, within
 
 _READS = {"count", "query_batch_points", "query_points", "retrieve", "scroll"}
 _WRITES = {"batch_update_points", "delete", "overwrite_payload", "set_payload", "delete_payload", "update_vectors", "upsert"}

@@ -16,15 +16,17 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import httpx
+from pydantic import ValidationError
 from qdrant_client import models
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from search.errors import IndexFailure, IndexFaulted, IndexGarbled, IndexRejected
 from search.index.collections import Restored
+from search.index.manifests import NAME as MANIFEST
 from search.index.manifests import Manifest, StoredFile, checked_files, not_written, written
 from search.index.server.connection import ServerClient
 from search.index.server.errors import translated
-from search.index.server.limits import counted, limits_of
+from search.index.server.limits import counted_exactly, limits_of
 from search.index.server.nodes import Node
 from search.index.server.reserved import Ordering, ReservedPoint
 from search.index.server.sharding import is_keyed
@@ -61,17 +63,17 @@ def save(client: ServerClient, target: str, aliases: Sequence[str], folder: Path
         places = {shard: next((part.node for part in parts if shard in part.whole), None) for shard in shards}
         if missing := [shard for shard, node in places.items() if node is None]:
             raise IndexRejected(lacking(target, location, missing, len(shards)))
-        quiet_before, before = _unclaimed(client, target, location), counted(client, target, None, limits)
+        quiet_before, before = _unclaimed(client, target, location), counted_exactly(client, target, limits)
         files = [_fetched(node, target, shard, folder) for shard, node in places.items() if node is not None]
-        after, quiet_after = counted(client, target, None, limits), _unclaimed(client, target, location)
+        after, quiet_after = counted_exactly(client, target, limits), _unclaimed(client, target, location)
         version = client.info().version
     # A document's new passages come before its old ones go, so that at a shard's turn it may hold more, or fewer, than ever count.
-    meanwhile = quiet_before is None or quiet_after != quiet_before or (limits.exact and before != after)
+    meanwhile = quiet_before is None or quiet_after != quiet_before or before != after
     metadata = {name: value for name, value in (info.config.metadata or {}).items() if name not in {"writer", "previous"}}
     described = {
         "config": {**info.config.model_dump(mode="json", exclude_none=True), "metadata": metadata},
         "payload_schema": {field: one.model_dump(mode="json", exclude_none=True) for field, one in info.payload_schema.items()},
-        "exact": limits.exact,
+        "exact": True,  # else they were counted about, as earlier versions did under strict mode
         "written_meanwhile": meanwhile,
         "server": version,
     }
@@ -97,8 +99,8 @@ def restore(client: ServerClient, manifest: Manifest, folder: Path, name: str) -
         IndexFailure: see search.index.server.errors.
     """
     location = " or ".join(node.url for node in client.nodes.nodes)
-    files = {int(path.stem.removeprefix("shard-")): path for path in checked_files(manifest, folder)}
-    config = models.CollectionConfig.model_validate(manifest.details["config"])
+    files = {_number_of(path): path for path in checked_files(manifest, folder)}
+    config, indexes = _described(manifest, folder)
     if sorted(files) != list(range(config.params.shard_number or 1)):
         raise IndexRejected(f"{folder} holds shards {sorted(files)} of {config.params.shard_number}, so it is not a whole snapshot")
     now = datetime.now(UTC).isoformat()  # to the microsecond, so that no two are called alike
@@ -109,12 +111,14 @@ def restore(client: ServerClient, manifest: Manifest, folder: Path, name: str) -
         _create(client, name, config, mark)
         ours = [mark]
         try:
-            for field, one in manifest.details["payload_schema"].items():
-                schema = models.PayloadIndexInfo.model_validate({"points": 0, **one})
+            for field, schema in indexes.items():
                 client.create_payload_index(name, field, schema.params or schema.data_type)
             parts = _sent_in(client, name, files, location)
             _wait_until_active(client, name, parts)
             points = _checked(client, name, manifest, parts)
+            if config.strict_mode_config is not None:  # which may let nobody count
+                strict = _other(models.StrictModeConfig, config.strict_mode_config)
+                client.update_collection(name, strict_mode_config=strict)
             ours.append(purpose)
             client.update_collection(name, metadata=metadata)
             aliases = _led_there(client, name, manifest.aliases)
@@ -123,6 +127,29 @@ def restore(client: ServerClient, manifest: Manifest, folder: Path, name: str) -
                 _removed(client, name, ours)
             raise
     return Restored(name, points, aliases)
+
+
+def _described(manifest: Manifest, folder: Path) -> tuple[models.CollectionConfig, dict[str, models.PayloadIndexInfo]]:
+    """What the manifest says of the collection and of its payload indexes."""
+    try:
+        config = models.CollectionConfig.model_validate(manifest.details["config"])
+        indexes = dict(manifest.details["payload_schema"])
+        return config, {name: models.PayloadIndexInfo.model_validate({"points": 0, **one}) for name, one in indexes.items()}
+    except (KeyError, TypeError, ValueError) as error:
+        reason = repr(error)
+        if isinstance(error, ValidationError):
+            first = error.errors(include_url=False, include_input=False)[0]
+            reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        raise IndexRejected(
+            f"{folder / MANIFEST} does not say what the collection is ({reason}); take the snapshot anew"
+        ) from error
+
+
+def _number_of(path: Path) -> int:
+    try:
+        return int(path.stem.removeprefix("shard-"))
+    except ValueError as error:
+        raise IndexRejected(f"{path} is no snapshot of a shard; take the snapshot anew") from error
 
 
 def being_restored(config: models.CollectionConfig) -> str:
@@ -226,7 +253,6 @@ def _create(client: ServerClient, name: str, config: models.CollectionConfig, ma
         optimizers_config=_other(models.OptimizersConfigDiff, config.optimizer_config),
         wal_config=_other(models.WalConfigDiff, config.wal_config),
         quantization_config=config.quantization_config,
-        strict_mode_config=_other(models.StrictModeConfig, config.strict_mode_config),
         metadata={"purpose": mark},
     )
 
@@ -278,8 +304,7 @@ def _wait_until_active(client: ServerClient, name: str, parts: Sequence[Part]) -
 def _checked(client: ServerClient, name: str, manifest: Manifest, parts: Sequence[Part]) -> int:
     """How many points there are, which has to be what was written, as far as that is known, whichever node is asked."""
     limits = limits_of(client.get_collection(name).config)
-    exact = limits.exact and manifest.details["exact"]
-    numbers = [counted(part.node.rest, name, None, limits) for part in parts] if exact else [counted(client, name, None, limits)]
+    numbers = [counted_exactly(part.node.rest, name, limits) for part in parts]
     least, most = manifest.least, manifest.most
     if least is None or most is None:
         if len(set(numbers)) > 1:
@@ -288,7 +313,7 @@ def _checked(client: ServerClient, name: str, manifest: Manifest, parts: Sequenc
                 "look into the servers' logs"
             )
         return numbers[0]
-    for number in numbers if exact else []:
+    for number in numbers if manifest.details.get("exact") else []:
         if not least <= number <= most:
             wanted = f"{most:,}" if least == most else f"{least:,} to {most:,}"
             raise IndexFaulted(

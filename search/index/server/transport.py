@@ -7,39 +7,16 @@ Qdrant sends it in small segments that wait for each other's acknowledgement.
 import math
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from email.utils import parsedate_to_datetime
 
 import httpx
 
+from search.network.deadlines import left_of
 from search.network.transport import Clock, keep_to
 
 LARGEST_ANSWER = 100_000_000  # bytes; a page of 256 passages with vectors and much metadata has some 40 MB
 _LONGEST_WAIT_S = 86_400
-_SHORTEST_S = 0.001  # none would mean no limit to some
 _PLAIN = {"", "identity"}
-
-
-_within: ContextVar[float | None] = ContextVar("within", default=None)  # seconds that requests of a context have at most
-
-
-@contextmanager
-def within(seconds: float | None) -> Iterator[None]:
-    """Give the requests of a context no more than so many seconds each; None: as many as they have anyway.
-
-    In a context that gives fewer already, it stays at those.
-    """
-    before = _within.set(None if (left := left_of(seconds)) is None else max(left, _SHORTEST_S))
-    try:
-        yield
-    finally:
-        _within.reset(before)
-
-
-def left_of(seconds: float | None) -> float | None:
-    """So many seconds, or fewer if the context gives fewer; None for any number."""
-    return min((one for one in (seconds, _within.get()) if one is not None), default=None)
 
 
 class AnswerRefusedError(Exception):
