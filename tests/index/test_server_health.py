@@ -17,7 +17,7 @@ from search.searcher import open_search
 from search.settings import Settings
 
 TEXTS = [Document(id=f"d{i}", text=f"Number {i} is about cats.") for i in range(6)]
-SUBJECTS = ("server", "nodes", "shards", "optimizer", "payload indexes", "size")
+SUBJECTS = ("server", "nodes", "shards", "optimizer", "payload indexes", "slow filters", "size")
 
 
 @pytest.fixture
@@ -202,3 +202,47 @@ def test_an_engine_without_a_server_has_none_of_it(settings: Settings) -> None:
     assert not set(found(settings)) & set(SUBJECTS)
     with serving(settings) as served:
         assert [name for name in figures(served.http.get("/metrics").text) if "{" in name] == []
+
+
+def _noted(field: str, *schemas: Any, collection: str = "documents.v1") -> dict[str, Any]:
+    """As a node of version 1.19 notes it."""
+    actions = [
+        {
+            "message": f"Create an index on field '{field}'",
+            "action": {
+                "method": "PUT",
+                "uri": f"/collections/{collection}/index",
+                "headers": {"content-type": "application/json"},
+                "body": {"field_name": field, "field_schema": schema},
+            },
+        }
+        for schema in schemas
+    ]
+    return {
+        "id": f"UNINDEXED_FIELD/{collection}/{field}",
+        "description": f"Unindexed field '{field}' might be slowing queries down in collection '{collection}'",
+        "solution": {"immediate": actions[0]} if len(actions) == 1 else {"immediate_choice": actions},
+        "timestamp": "2026-11-29T12:00:00Z",
+        "related_collection": collection,
+    }
+
+
+def test_filters_that_were_slow_are_named_with_the_index_that_helps(cluster: QdrantStandIn, tmp_path: Path) -> None:
+    settings = filled(cluster, tmp_path, urls=cluster.urls[1:])
+    assert found(settings)["slow filters"] == (True, "none that the server noted")
+    cluster.issues = [
+        _noted("metadata.city", "uuid", {"type": "keyword", "is_tenant": False}),
+        _noted("metadata.due date", "integer", "float"),
+        _noted("metadata.body", {"type": "text", "tokenizer": "word"}),
+        _noted("elsewhere", "keyword", collection="other"),
+        {"id": "TOO_MANY_COLLECTIONS/x", "solution": {"refactor": "fewer"}, "related_collection": None},
+    ]
+    ok, told = found(settings)["slow filters"]
+    assert not ok
+    assert told.startswith("by metadata.city, metadata.due date, metadata.body; these fields have no index")
+    assert "`search collections index documents.v1 metadata.city keyword`" in told
+    assert "`search collections index documents.v1 'metadata.due date' float`" in told
+    assert "metadata.body TYPE`" in told
+    assert "elsewhere" not in told
+    cluster.lost.add(2)
+    assert not found(settings)["slow filters"][0]

@@ -114,7 +114,7 @@ def _of_claims(signed: str, signature: str, secret: str) -> Access:
 def _needed(method: str, path: str) -> tuple[str | None, frozenset[str]]:
     """The collection that a request is about, as it names it, and what that takes."""
     match [method, *map(unquote, path.strip("/").split("/"))]:
-        case ["GET", "collections"] | ["GET", "aliases"]:
+        case ["GET", "collections"] | ["GET", "aliases"] | ["GET", "issues"]:
             return None, frozenset()
         case ["POST", "collections", "aliases"] | ["PUT" | "PATCH" | "DELETE", "collections", _]:
             return None, frozenset({WRITE, MANAGE})

@@ -61,6 +61,7 @@ class QdrantStandIn:
         self.stopped: set[int] = set()  # nodes that take requests and say nothing
         self.served: deque[int] = deque(maxlen=1000)  # which node got each request
         self.leaderless = False  # whether the node that leads the replicas of a shard is gone, and with it one of each
+        self.issues: list[dict[str, Any]] = []  # what each node noted of slow searches
         self.ailing: dict[str, Any] = {}  # what collections tell instead of being well, such as their optimizer's status
         self.strict: dict[str, Any] = {}  # strict mode of all collections
         self._spread: dict[str, dict[str, Any]] = {}  # how collections were made
@@ -163,6 +164,8 @@ class QdrantStandIn:
                     return 200, self._told(name)
                 case [_, "collections", name, "vectors", vector]:
                     return self._named_vector(method, name, vector, body)
+                case ["GET", "issues"]:
+                    return 200, {"issues": self.issues}
                 case ["GET", "cluster"]:
                     return 200, self._status()
                 case ["GET", "collections", name, "optimizations"]:

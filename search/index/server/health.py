@@ -1,9 +1,13 @@
 """How does a Qdrant server fare? As it tells itself: its version, its nodes, a collection's shards, optimizer and indexes."""
 
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
+from typing import Any, get_args
 
 from qdrant_client import QdrantClient, models
 
@@ -16,12 +20,14 @@ from search.index.server.errors import translated
 from search.index.server.limits import indexes_needed, limits_of
 from search.index.server.reserved import is_reserved
 from search.network.deadlines import within
+from search.settings import PayloadType
 
 ASKED_S = 3.0  # for each request
 _READS = {models.ReplicaState.ACTIVE, models.ReplicaState.ACTIVEREAD}  # states of replicas that answer searches
 _MEASURED = (1, 19)
 _LISTED = 3  # nodes or shards in a message
 _BYTES = 4  # of a number in a vector
+_UNINDEXED = "UNINDEXED_FIELD/"  # in front of the collection and the field, in what a server notes
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,7 @@ def checks(client: QdrantClient, location: str, target: str | None, declared: Ma
         yield from _looked("shards", asked, _shards)
         yield from _looked("optimizer", asked, _optimizer)
         yield from _looked("payload indexes", asked, _payload_indexes)
+        yield from _looked("slow filters", asked, _slow_filters)
         yield from _looked("size", asked, _size)
 
 
@@ -209,6 +216,36 @@ def _payload_indexes(asked: _Asked) -> tuple[str, str, Mapping[str, float]]:
         f"missing: {', '.join(missing)}; {remedy}" if missing else "",
         {**figures, "payload_indexes_missing": len(missing)},
     )
+
+
+def _slow_filters(asked: _Asked) -> tuple[str, str, Mapping[str, float]]:
+    """Fields without an index by which somebody filtered, and waited: each node notes those of searches that took over a second."""
+    fields: dict[str, str] = {}
+    for node in asked.client.nodes.nodes if isinstance(asked.client, ServerClient) else []:
+        with suppress(IndexFailure), translated(f"the Qdrant server at {node.url}"):  # one that is gone is told of elsewhere
+            report: Any = node.rest.http.beta_api.get_issues()
+            for issue in report["result"]["issues"]:
+                if issue.get("related_collection") == asked.target and issue["id"].startswith(_UNINDEXED):
+                    field = issue["id"].removeprefix(f"{_UNINDEXED}{asked.target}/")
+                    fields[field] = min(_types_in(issue["solution"]), default="TYPE")
+    figures = {"slow_filters": len(fields)}
+    if not fields:
+        return "none that the server noted", "", figures
+    made = ", ".join(f"`search collections index {asked.target} {shlex.quote(field)} {kind}`" for field, kind in fields.items())
+    ours = spec_of(asked.info.config) is not None
+    remedy = f"{made} makes them faster" if ours else "whoever fills the collection may index them"
+    return f"by {', '.join(fields)}", f"these fields have no index, and searches by them were slow; {remedy}", figures
+
+
+def _types_in(solution: Any) -> Iterator[str]:
+    """The kinds of an index that a server proposes, as far as this package makes them."""
+    match solution:
+        case {"field_schema": {"type": str(kind)}} | {"field_schema": str(kind)} if kind in get_args(PayloadType):
+            yield kind
+        case Mapping():
+            yield from chain.from_iterable(map(_types_in, solution.values()))
+        case list():
+            yield from chain.from_iterable(map(_types_in, solution))
 
 
 def _size(asked: _Asked) -> tuple[str, str, Mapping[str, float]]:
