@@ -2,7 +2,8 @@ r"""Does a cluster lose anything when a node is lost? Loses some on purpose, whi
 
     .venv/bin/python scripts/cluster_drill.py http://node1:6333 http://node2:6333 http://node3:6333 \
         --names node1 node2 node3 --kill 'docker kill {name}' --start 'docker start {name}' \
-        --stop 'docker pause {name}' --go-on 'docker unpause {name}'
+        --stop 'docker pause {name}' --go-on 'docker unpause {name}' \
+        --fill 'docker exec {name} sh -c "cat /dev/zero > storage/ballast || true"' --empty 'docker exec {name} rm storage/ballast'
 
 The commands run in a shell here, with the name of a node in them ({number}, from 0 on, and {url} are known, too). For each drill a
 collection of three shards and two replicas is filled by `search ingest`, and searched all the while; the loss comes with the first
@@ -11,7 +12,8 @@ passages in it, and is mended after some seconds. Then the same is ingested once
 - a node: another one than the leader is killed, and started again;
 - the leader: likewise;
 - the writer: `search ingest` itself is killed, and run again;
-- a stop: a node is stopped, so that it accepts connections and says nothing, and goes on again.
+- a stop: a node is stopped, so that it accepts connections and says nothing, and goes on again;
+- a full disk: that of a node is filled, so that `search ingest` ends with an error, and emptied again.
 
 The key is that of SEARCH_INDEX__API_KEY; it has to be one that may make collections. Exits with 1 if something was lost.
 """
@@ -200,6 +202,8 @@ def drills(cluster: Cluster) -> list[Row]:
     rows.append(drilled(cluster, "the writer", kill, lambda: None))
     if options.stop and options.go_on:
         rows.append(drilled(cluster, "a stop", losing(options.stop, follower), lambda: cluster.run(options.go_on, lost[0])))
+    if options.fill and options.empty:
+        rows.append(drilled(cluster, "a full disk", losing(options.fill, follower), lambda: cluster.run(options.empty, lost[0])))
     return rows
 
 
@@ -225,6 +229,8 @@ def main() -> None:
     parser.add_argument("--start", help="the command that starts it again")
     parser.add_argument("--stop", help="the command that stops a node without ending it")
     parser.add_argument("--go-on", help="the command that lets it go on")
+    parser.add_argument("--fill", help="the command that fills a node's disk")
+    parser.add_argument("--empty", help="the command that makes room on it again")
     parser.add_argument("--documents", type=int, default=2_000, help="in the collection (2000)")
     parser.add_argument("--seconds", type=float, default=8.0, help="that a node is gone (8)")
     parser.add_argument("--settled", type=float, default=120.0, help="seconds until all nodes have to count the same (120)")

@@ -3,9 +3,11 @@
 import io
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import cluster_drill
@@ -56,6 +58,33 @@ def test_nothing_is_lost_with_a_node_a_leader_or_a_writer(cluster: QdrantStandIn
         assert row[4] == "0"
         assert row[6:] == ["150 · 150 · 150", "nothing lost"]
     assert not cluster._client.get_collections().collections  # it leaves nothing behind
+
+
+@pytest.mark.timeout(200)
+def test_a_full_disk_ends_the_ingestion_and_loses_nothing(cluster: QdrantStandIn, tmp_path: Path) -> None:
+    answer, refused, taken, was_full = cluster.answer, [0], set[str](), [False]
+
+    def full(method: str, path: str, body: dict[str, Any]) -> tuple[int, Any]:
+        if (method, path.endswith("/points")) != ("PUT", True):
+            return answer(method, path, body)
+        until = time.monotonic() + 3
+        while path in taken and not was_full[0] and len(body["points"]) > 1 and time.monotonic() < until:
+            time.sleep(0.01)  # so that the writer is not done before
+            was_full[0] |= (tmp_path / "full-1").exists()
+        if (tmp_path / "full-1").exists():
+            refused[0] += 1
+            return 500, "Service internal error: IO Error: No space left on device (os error 28)"
+        if len(body["points"]) > 1:
+            taken.add(path)
+        return answer(method, path, body)
+
+    cluster.answer = full  # type: ignore[method-assign]
+    fill, empty = (f"{what} {tmp_path}/full-{{number}}" for what in ("touch", "rm"))
+    status, rows, told = drill(cluster, "--fill", fill, "--empty", empty, "--documents", "150")
+    assert (status, [row[:2] for row in rows]) == (0, [["the writer", "the writer"], ["a full disk", "1"]]), told
+    assert [row[2] for row in rows] == ["150 of 150, 0 rejected"] * 2
+    assert [row[6:] for row in rows] == [["150 · 150 · 150", "nothing lost"]] * 2
+    assert 0 < refused[0] <= 4  # it is not waited for
 
 
 @pytest.mark.timeout(200)

@@ -62,6 +62,7 @@ class Layout:
     filter: PlainFilter | None = None
     order: tuple[str, ...] = ()
     encoded: tuple[str, ...] = ()  # fields that are strings with JSON in them, which no filter looks into
+    beside: tuple[str, ...] = ()  # fields that are metadata, too, though they lie beside the object that holds it
 
     @property
     def of_documents(self) -> str:
@@ -86,7 +87,11 @@ class Layout:
             return {}
         name = _at(payload, self.document_id) if self.document_id else point_id
         title = title if isinstance(title, str) else ""
-        metadata = _read(_at(payload, self.metadata)) if self.metadata else self._rest(payload)
+        metadata = self._rest(payload)
+        if self.metadata:
+            inside = _read(_at(payload, self.metadata))
+            metadata = {name: payload[name] for name in self.beside if name in payload}
+            metadata |= inside if isinstance(inside, Mapping) else {}
         return {
             "document_id": str(name) if _is_name(name) else point_id,
             "number": 0,
@@ -102,7 +107,7 @@ class Layout:
             "tokens": 0,
             "tokens_embedded": 0,
             "unknown_share": 0.0,  # nobody counted them
-            "metadata": metadata if isinstance(metadata, Mapping) else {},
+            "metadata": metadata,
         }
 
     def place(self, payload: Payload) -> tuple[float, ...] | None:
@@ -132,9 +137,9 @@ class Layout:
         """Where a field of theirs lies in a passage of this package, if filters can ask for it there."""
         if path == self.title:
             return "title"
-        if self.metadata:
-            return f"metadata{path.removeprefix(self.metadata)}" if path.startswith(f"{self.metadata}.") else None
         first = path.partition(".")[0]
+        if self.metadata and first not in self.beside:
+            return f"metadata{path.removeprefix(self.metadata)}" if path.startswith(f"{self.metadata}.") else None
         return None if first in self._taken or first.startswith("_") else f"metadata.{path}"
 
     @property
@@ -185,7 +190,7 @@ class Layout:
         named = {"document_id": self.document_id, "text": self.text, "title": self.title, "metadata": self.metadata}
         path = named.get(key) or key
         if head == "metadata" and dot:
-            path = f"{self.metadata}.{rest}" if self.metadata else rest
+            path = f"{self.metadata}.{rest}" if self.metadata and rest.partition(".")[0] not in self.beside else rest
         self._check_seen(path)
         return path
 
@@ -235,7 +240,18 @@ def find_layout(payloads: Sequence[Payload], chosen: LayoutSettings, vector: str
     if order is None:
         order = tuple(path for names in (_PAGES, _PLACES) if (path := _first_place(payloads, inner, names)))
     encoded = tuple(path for path in paths if any(_is_encoded(_at(payload, path)) for payload in payloads))
-    return Layout(text, title, document_id, metadata, vector, chosen.filter, order, encoded)
+    beside = _beside(payloads, metadata, {path.partition(".")[0] for path in (text, title, document_id, metadata)})
+    return Layout(text, title, document_id, metadata, vector, chosen.filter, order, encoded, beside)
+
+
+def _beside(payloads: Sequence[Payload], metadata: str, taken: set[str]) -> tuple[str, ...]:
+    """Plain fields that most points have beside their metadata, and none in it, such as whose they are."""
+    if not metadata:
+        return ()
+    inside = {name for payload in payloads if isinstance(held := _read(_at(payload, metadata)), Mapping) for name in held}
+    names = dict.fromkeys(name for payload in payloads for name in payload)
+    wanted = [name for name in names if name not in inside | taken | {"id"} and not name.startswith("_")]
+    return tuple(name for name in wanted if _share(payloads, name, _is_plain) >= _LEAST_SHARE)
 
 
 def _at(payload: Any, path: str) -> Any:
@@ -312,6 +328,10 @@ def _place(value: Any) -> float | None:
 
 def _is_name(value: Any) -> bool:
     return isinstance(value, str | int) and not isinstance(value, bool) and value != ""
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, str | int | float) or (isinstance(value, list) and all(isinstance(one, str | int) for one in value))
 
 
 def _is_text(value: Any) -> bool:

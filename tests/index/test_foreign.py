@@ -416,3 +416,24 @@ def test_an_alias_of_such_a_collection_leaves_it_as_it_is(
         assert searcher.beside("mine").search(FACTS["cats"][1], limit=1).hits[0].document_id == "cats.md"
     assert not [request for request in standin.requests if request.startswith("PATCH")]
     assert client.get_collection("theirs").config == before
+
+
+@everywhere
+def test_what_lies_beside_the_metadata_is_metadata(
+    client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
+) -> None:
+    """As Open WebUI says whose a point is."""
+
+    def payload(name: str, text: str) -> Payload:
+        whose = "a" if name[0] < "m" else "b"
+        return {"text": text, "metadata": {"source": f"{name}.md"}, "tenant_id": whose, "nested": {"x": 1}, "_own": 1}
+
+    fill(client, bundled_embedder, payload)
+    with open_search(on(standin, tmp_path)) as searcher:
+        (hit,) = searcher.search(FACTS["cats"][1], limit=1).hits
+        assert hit.metadata == {"source": "cats.md", "tenant_id": "a"}
+        assert searcher.count({"must": [{"key": "metadata.tenant_id", "match": {"value": "b"}}]}) == sum(n[0] >= "m" for n in FACTS)
+    with open_search(on(standin, tmp_path, tenant_field="metadata.tenant_id")) as searcher:
+        for tenant in "ab":
+            found = searcher.of_tenant(tenant).search("water", limit=10, depth=10).hits
+            assert {hit.document_id for hit in found} == {f"{n}.md" for n in FACTS if ("a" if n[0] < "m" else "b") == tenant}

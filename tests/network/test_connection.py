@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import grpc
 import httpcore
@@ -25,6 +25,7 @@ from commands import search
 from standin import Fault, QdrantStandIn
 from standin_grpc import GrpcStandIn
 
+from search.documents import Document
 from search.errors import (
     CollectionNotFound,
     IndexDenied,
@@ -45,7 +46,8 @@ from search.index.server.connection import connect
 from search.index.server.index import QdrantIndex
 from search.network.addresses import checked_key, read_address, without_secrets
 from search.network.transport import _Backend
-from search.settings import ServerSettings
+from search.searcher import open_search
+from search.settings import ServerSettings, Settings
 
 SPEC = CollectionSpec(4, "model@1")
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
@@ -601,6 +603,51 @@ def test_a_key_that_cannot_be_sent_is_not_quoted() -> None:
 def test_this_machine_is_asked_past_a_proxy(standin: QdrantStandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     assert names(standin.url) == []
+
+
+def test_this_machine_is_asked_past_a_proxy_over_grpc_too(
+    standin: QdrantStandIn, standin_grpc: GrpcStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("http_proxy", "https_proxy", "grpc_proxy"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:1")
+    monkeypatch.delenv("no_proxy", raising=False)
+    url = standin.url.replace("127.0.0.1", "localhost")
+    index = QdrantIndex(connect(url, protocol="grpc", grpc_port=standin_grpc.port, timeout_s=3), "documents", url)
+    index.ensure(SPEC, create=True)
+    assert index.count() == 0
+    assert standin_grpc.calls == ["count"]
+    index.close()
+
+
+def test_connections_are_kept(standin: QdrantStandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new one for each request would cost as much again."""
+    opened: list[Any] = []
+    connect_to = socket.create_connection
+
+    def counted(*args: Any, **options: Any) -> socket.socket:
+        opened.append(args)
+        return connect_to(*args, **options)
+
+    monkeypatch.setattr(socket, "create_connection", counted)
+    index = QdrantIndex(connect(standin.url, protocol="rest"), "documents", standin.url)
+    index.ensure(SPEC, create=True)
+    for _ in range(20):
+        index.count()
+    assert len(opened) == 1
+    index.close()
+
+
+def test_the_settings_say_how_many_replicas_agree(standin: QdrantStandIn, model_folder: Path) -> None:
+    index = {**standin.index, "protocol": "rest", "read_consistency": "majority", "write_ordering": "medium"}
+    settings = Settings(index=index, embedder={"model": str(model_folder / "embedder-mean")}, reranker={"kind": "none"})
+    with open_search(settings) as searcher:
+        searcher.ingest([Document("a", "A cat.")])
+        standin.queries.clear()
+        searcher.search("cat")
+        searcher.count()
+    assert standin.queries
+    asked = {path.rpartition("/points/")[2]: query for path, query in standin.queries if "/points/" in path}
+    assert asked["query/batch"]["consistency"] == asked["count"]["consistency"] == ["majority"]
 
 
 def test_others_are_asked_by_the_proxy_that_the_environment_names(monkeypatch: pytest.MonkeyPatch) -> None:
