@@ -81,7 +81,7 @@ def test_what_is_vulnerable_is_named(osv: Osv, tmp_path: Path) -> None:
     assert (told.returncode, len(osv.asked) > 300) == (1, True), told.stderr
     assert "NOT AUDITED" not in told.stdout
     assert "PYSEC-0000-1, fixed in 99.1" in told.stdout
-    assert told.stdout.count("  qdrant-client ") == 5  # of eight files
+    assert told.stdout.count("  qdrant-client ") == 6  # of nine files
 
 
 def test_that_nobody_could_be_asked_is_no_success(osv: Osv, tmp_path: Path) -> None:
