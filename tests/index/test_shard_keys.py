@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from scopes import token
 from standin import QdrantStandIn
 from standin_grpc import GrpcStandIn
 
@@ -220,3 +221,17 @@ def test_without_tenants_there_is_nothing_to_shard_by(model_folder: Path) -> Non
         opened({"engine": "qdrant", "shard_key": SHARED}, model_folder, tenant_field=None)
     with pytest.raises(InvalidSettings, match="shard_key"):
         opened({"engine": "qdrant", "shard_key": ""}, model_folder)
+
+
+def test_a_key_for_points_alone_writes_for_tenants(model_folder: Path) -> None:
+    with QdrantStandIn(api_key="secret", nodes=3) as server:
+        index = {**server.index, "shard_key": SHARED}
+        with opened({**index, "api_key": "secret"}, model_folder) as searcher:
+            searcher.of_tenant("acme").ingest(ACME)
+        points = token("secret", [{"collection": "documents.v1", "access": "prw"}])
+        with opened({**index, "api_key": points}, model_folder, collection="documents.v1") as searcher:
+            acme = searcher.of_tenant("acme")
+            assert acme.ingest([ACME[0], *of("acme", "x", "New.")[1:]], sync=True).changed == 1
+            assert acme.delete(ids=["acme-0"]) == 1
+            assert acme.search("new", limit=1).hits[0].text == "New."
+        assert held(server) == {SHARED: 1}
