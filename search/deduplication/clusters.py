@@ -37,17 +37,29 @@ def stars(ordered: Sequence[str], judged: Sequence[Judged], threshold: float) ->
     ]
 
 
-def unjudged(found: Sequence[Star], judged: Sequence[Judged], threshold: float) -> list[tuple[str, str]]:
-    """Pairs of a document and the representative of one that it is confirmed against, that nobody has judged yet; ids in order."""
+def unjudged(ordered: Sequence[str], found: Sequence[Star], judged: Sequence[Judged], threshold: float) -> list[tuple[str, str]]:
+    """Pairs of representatives that have members confirmed against one another, and that nobody has judged; ids in order.
+
+    A document that joined none represents itself. Of each only the pair with the first before it is given, which many others
+    may join, too: so asking again and again takes few pairs, where all of a great cluster would be squares of its documents.
+
+    Args:
+        ordered: documents, who represents others first.
+        found: what `stars` made of them.
+        judged: pairs of them.
+        threshold: the least probability.
+    """
     known = {(one.first, one.second) for one in judged}
+    place = {document: at for at, document in enumerate(ordered)}
     leads = {member: star.representative for star in found for member, _ in star.members}
-    missing: set[tuple[str, str]] = set()
-    for one, others in neighbours(judged, threshold).items():
-        for other in others:
-            for document, representative in ((one, leads.get(other)), (leads.get(one), leads.get(other))):
-                if document is not None and representative is not None and document != representative:
-                    missing.add((min(document, representative), max(document, representative)))
-    return sorted(missing - known)
+    first_of: dict[str, str] = {}
+    for one in judged:
+        if one.probability >= threshold:
+            before, behind = sorted((leads.get(end, end) for end in (one.first, one.second)), key=lambda end: place[end])
+            pair = min(before, behind), max(before, behind)
+            if before != behind and pair not in known and place[before] < place[first_of.get(behind, behind)]:
+                first_of[behind] = before
+    return sorted((min(pair), max(pair)) for pair in first_of.items())
 
 
 def neighbours(judged: Sequence[Judged], threshold: float) -> Mapping[str, Mapping[str, float]]:

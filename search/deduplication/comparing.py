@@ -105,13 +105,12 @@ def words_of(document: Document) -> list[str]:
 
 
 def digest_of(document: Document) -> bytes:
-    """The same for texts of one title that differ in case and white space alone; of code, in empty lines and ends of lines."""
+    """The same for texts that differ in case and white space alone, whatever their title; of code, in empty lines and line ends."""
     if is_code(document):
         kind, text = "code", "\n".join(line.rstrip() for line in document.text.splitlines() if line.strip())
     else:
         kind, text = "text", " ".join(document.text.casefold().split())
-    content = "\n".join((kind, " ".join(document.title.casefold().split()), text))
-    return hashlib.blake2b(content.encode(errors="surrogatepass"), digest_size=16).digest()
+    return hashlib.blake2b(f"{kind}\n{text}".encode(errors="surrogatepass"), digest_size=16).digest()
 
 
 def sketch_of(words: Sequence[str]) -> NDArray[np.uint32]:

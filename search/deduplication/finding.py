@@ -16,6 +16,7 @@ from search.index.contract import VectorIndex
 from search.reranking.contract import Reranker
 
 THRESHOLD = 0.9
+_MOST_AGAIN = 2  # times as many pairs are judged as were candidates, since clusters turned out to be neighbours
 
 
 @dataclass(frozen=True)
@@ -92,9 +93,14 @@ def find_duplicates(
         judged = judge.judge(closest, step("comparing pairs"))
     firsts = representative_first(contents, [ids[0] for ids in contents.copies.values()])
     found = stars(firsts, judged, threshold)
-    if missing := unjudged(found, judged, threshold):
+    most = _MOST_AGAIN * len(judged)
+    while (missing := unjudged(firsts, found, judged, threshold)) and len(judged) < most:
         judged += judge.judge([_closest(contents, *pair) for pair in missing], step("comparing pairs"))
         found = stars(firsts, judged, threshold)
+    if missing:
+        notes.append(
+            f"at least {len(missing):,} more pairs of clusters were not compared, since that took too long; some may be one"
+        )
     if judge.failure is not None:
         notes.append(f"the reranker failed ({judge.failure}), and was asked nothing from there on; no probability depends on it")
     if contents.incomplete:

@@ -82,6 +82,17 @@ def test_files_are_compared_without_a_collection(tmp_path: Path) -> None:
     error("dedupe", tmp_path / "empty")
 
 
+def test_equal_files_are_one_cluster_whatever_their_names(tmp_path: Path) -> None:
+    for at in range(60):
+        (tmp_path / f"note {at}.txt").write_text(CATS)
+    (tmp_path / "edited.txt").write_text(CATS.replace("most", "much"))
+    (tmp_path / "other.txt").write_text("Dough rises because yeast makes gas.")
+    for name in ("one.py", "two.py"):
+        (tmp_path / name).write_text("def add(first, second):\n    return first + second\n")
+    told = as_json("dedupe", tmp_path, "--threshold", 1)
+    assert sorted(len(cluster["duplicates"]) for cluster in told["clusters"]) == [1, 59]
+
+
 @everywhere
 def test_collections_of_other_programs_are_to_be_adopted_first(
     client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from search.deduplication import finding
 from search.deduplication.finding import Progress, find_duplicates
 from search.deduplication.report import Duplicates
 from search.documents import Document
@@ -56,6 +57,8 @@ DOCUMENTS = [
     Document("code", CODE, media_type="text/x-python"),
     Document("code, moved", MOVED, media_type="text/x-python"),
 ]
+
+EQUAL = [("text", CATS, "text/plain"), ("code", CODE, "text/x-python")]
 
 
 @pytest.fixture
@@ -110,6 +113,47 @@ def test_many_copies_of_one_text_hide_nothing_behind_them(searcher: Searcher) ->
     searcher.ingest([*copies, Document("edited", edited), Document("bread", BREAD)])
     (cluster,) = searcher.duplicates().clusters
     assert {cluster.representative.id, *(one.document.id for one in cluster.duplicates)} == {*(one.id for one in copies), "edited"}
+
+
+def test_texts_are_equal_whatever_their_titles(searcher: Searcher) -> None:
+    """One of them stands for all where pairs are looked for and judged."""
+    titled = [
+        Document(f"{kind} {at:02}", text, f"Title {at}", media_type=media_type)
+        for kind, text, media_type in EQUAL
+        for at in range(30)
+    ]
+    searcher.ingest([*titled, Document("edited", CATS.replace("most of", "much of")), Document("bread", BREAD)])
+    texts, code = (tuple(f"{kind} {at:02}" for at in range(30)) for kind, _, _ in EQUAL)
+    exact = searcher.duplicates(threshold=1)
+    assert exact.pairs == 0
+    assert [{cluster.representative.id, *(one.document.id for one in cluster.duplicates)} for cluster in exact.clusters] == [
+        {*code},
+        {*texts},
+    ]
+    found = searcher.duplicates()
+    assert found.pairs < 10
+    kinds = {one.document.id: (one.kind, one.probability) for cluster in found.clusters for one in cluster.duplicates}
+    assert len(found.clusters) == 2
+    assert sorted(kinds) == sorted({*texts, *code, "edited"} - {cluster.representative.id for cluster in found.clusters})
+    assert all(kinds[one] == ("identical", 1.0) for one in code[1:])
+
+
+def test_texts_of_which_all_pairs_are_duplicates_are_one_cluster(searcher: Searcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of twenty, a query gives ten; what they are compared with beyond that, clusters tell."""
+    words = CATS.split()
+    long = [at for at, word in enumerate(words) if len(word) > 3 and word[1] != word[2]][:20]
+    misspelt = [
+        " ".join(word[0] + word[2] + word[1] + word[3:] if place == at else word for place, word in enumerate(words)) for at in long
+    ]
+    searcher.ingest([Document(f"{at:02}", text, f"Title {at}") for at, text in enumerate(misspelt)])
+    found = searcher.duplicates()
+    assert {one: len(others) for one, others in ids(found).items()} == {"00": 19}
+    assert found.pairs < 20 * 19 / 2
+    monkeypatch.setattr(finding, "_MOST_AGAIN", 1)
+    unfinished = searcher.duplicates()
+    assert len(unfinished.clusters) > 1
+    assert "more pairs of clusters were not compared" in unfinished.notes[0]
+    assert found.notes == ()
 
 
 def test_a_collection_of_one_and_an_empty_one_and_none(searcher: Searcher) -> None:

@@ -107,6 +107,18 @@ def test_near_ones_and_other_metadata_go_where_that_is_said(searcher: Searcher) 
     assert {"cats, edited", "rule", "rule, turned"} <= there(searcher)
 
 
+def test_a_second_removal_finds_nothing(settings: Settings) -> None:
+    """Whatever the titles of one text are."""
+    with open_search(settings) as searcher:
+        searcher.ingest([Document(f"{at:02}", CATS, f"Title {at}") for at in range(40)])
+        kept = planned(searcher.duplicates()).kept
+        assert kept == tuple((f"{at:02}", "it differs in title") for at in range(1, 40))
+        done = searcher.remove_duplicates(searcher.duplicates(), any_metadata=True)
+        assert (len(done.removed), done.kept) == (39, ())
+        assert there(searcher) == {"00"}
+        assert searcher.duplicates().clusters == ()
+
+
 def test_reasons_name_what_would_be_lost(searcher: Searcher) -> None:
     searcher.delete(ids=["cats, edited"])
     reasons = dict(planned(searcher.duplicates()).kept)
