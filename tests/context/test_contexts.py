@@ -16,7 +16,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 
 from search.context import counting
-from search.context.citing import numbers_in
+from search.context.citing import citations, numbers_in
 from search.context.values import Context, Form
 from search.documents import Document
 from search.errors import InvalidQuery
@@ -395,7 +395,7 @@ def test_what_is_no_budget_and_no_form(wrong: dict[str, Any], message: str) -> N
         result(hit(1, "a", "b")).context(**wrong)
 
 
-TEXTS = st.text(st.sampled_from("ab \n\"'`[]12-,.<|猫\r"), min_size=1, max_size=120)
+TEXTS = st.text(st.sampled_from("ab \n\"'`[]\uff3b\uff3d12\uff11-,\u3001.;^*<|猫\r"), min_size=1, max_size=120)
 
 
 @given(
@@ -416,6 +416,7 @@ def test_the_budget_holds_whatever_is_found(found: list[tuple[str, str, int]], b
     numbers = [source.number for source in context.sources]
     assert numbers == sorted(set(numbers))
     assert not set(numbers) & {number for source in context.sources for number in numbers_in(" ".join(source.text.split()))}
+    assert not any(citations(source.text, context).resolved for source in context.sources)
     if form != "markdown":
         assert list(fenced(handed(context)[-1])) == numbers
     told = [rank for source in context.sources for rank in source.ranks] + [one.rank for one in context.left_out]
