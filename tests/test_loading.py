@@ -1,5 +1,6 @@
 """A command loads the libraries that it needs and no others, in a process of its own. What it costs: benchmarks/startup.py."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -24,6 +25,7 @@ COMMANDS = [
     ("query When do cats sleep? --no-rerank --json", SHELL | EDGE | MODELS),
     (f"query When do cats sleep? --filter {FILTER}", SHELL | EDGE | MODELS),
     ("context When do cats sleep?", SHELL | EDGE | MODELS),
+    ("citations context.json", SHELL),
     ("rerank cats", SHELL | MODELS),
     ("ingest note.txt", SHELL | EDGE | MODELS | {"rich"}),
     ("collections list", SHELL | EDGE),
@@ -52,10 +54,12 @@ def test_a_command_loads_no_library_that_it_does_not_need(line: str, bound: set[
     (tmp_path / "note.txt").write_text("Dogs sleep less than cats.\n")
     with open_search(Settings(data_dir=tmp_path / "data")) as searcher:
         searcher.ingest([Document(id="1", text="Cats sleep for most of the day."), Document(id="2", text="Dogs bark.")])
+        made = searcher.search("cats", rerank=False).context()
+    (tmp_path / "context.json").write_text(json.dumps(made.to_dict()))
     words = line.split()
     if words[0] in {"query", "context"}:
         words = [words[0], " ".join(words[1:5]), *words[5:]]
-    if words[0] not in {"--help", "rerank", "models"}:
+    if words[0] not in {"--help", "citations", "rerank", "models"}:
         words += ["--data-dir", str(tmp_path / "data")]
     command = [sys.executable, "-c", SCRIPT, *words]
     done = subprocess.run(command, cwd=tmp_path, input="cats\ndogs\n", capture_output=True, text=True, check=False)

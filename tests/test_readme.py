@@ -51,7 +51,7 @@ def test_python_blocks_run(tmp_path: Path) -> None:
 def test_an_answer_from_a_context_is_cited(tmp_path: Path) -> None:
     """As the page has it, but for the port of the endpoint: in Python, and from a shell."""
     asking = blocks("python", USAGE)[1]
-    piped = next(block for block in blocks("text", USAGE) if "| curl" in block)
+    piped = next(block for block in blocks("text", USAGE) if "curl -s" in block)
     endpoint = "http://127.0.0.1:8080/v1"
     with CitingStandIn() as model:
         command = [sys.executable, "-c", asking.replace(endpoint, model.url)]
@@ -72,8 +72,10 @@ def test_an_answer_from_a_context_is_cited(tmp_path: Path) -> None:
         }
         line = piped.replace(endpoint, model.url)
         done = subprocess.run(["sh", "-c", line], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
-    reply = json.loads(done.stdout)["choices"][0]["message"]["content"]
+    reply = json.loads((tmp_path / "reply.json").read_text())["choices"][0]["message"]["content"]
     assert reply.splitlines() == ["Cats sleep most of the day. [1].", "Birds sing at dawn. [2]."]
+    assert done.stdout == "[1] cats, characters 0 to 27\n[2] birds, characters 0 to 19\n"
+    assert done.stderr.endswith("\n2 of 2 sources are cited, by 2 numbers\n")
 
 
 def test_examples_in_docstrings_run(tmp_path: Path) -> None:
@@ -104,7 +106,7 @@ def test_shell_blocks_run(tmp_path: Path) -> None:
     zerank(tmp_path / "zerank-1-small")
     lines = [line for text in (README, USAGE) for block in blocks("sh", text) for line in block.splitlines() if "search " in line]
     commands = list(dict.fromkeys(line.partition(" #")[0].strip() for line in lines if "pip" not in line))
-    assert len(commands) == 16
+    assert len(commands) == 18
     run(commands, tmp_path)
 
 

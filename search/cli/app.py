@@ -43,7 +43,7 @@ def root(
 for command in (
     demo.demo,
     *(ingest.ingest, ingest.update, ingest.delete),
-    *(query.query, query.context, query.rerank),
+    *(query.query, query.context, query.citations, query.rerank),
     *(evaluate.evaluate, query.explain, evaluate.calibrate),
     dedupe.dedupe,
     *(collections.reindex, collections.adopt, collections.push),

@@ -1,9 +1,11 @@
 """Asking: the commands that search a collection, say why, and rank texts."""
 
+import json
 import re
 import sys
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, BinaryIO, cast
 
 import typer
 
@@ -14,9 +16,12 @@ from search.context.values import Context, Form
 from search.errors import InvalidQuery
 from search.searcher import open_search
 from search.settings import varied
+from search.system.files import check_writable, open_regular
 from search.system.terminal import note, show
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from search.documents import Retrieval, SearchResult
     from search.query.options import GroupBy
 
@@ -73,6 +78,12 @@ def context(
         Path | None, typer.Option(help="The model's tokenizer.json, or its folder.", show_default="characters ÷ 4")
     ] = None,
     form: Annotated[Form, typer.Option(help="messages: for a chat endpoint, with a prompt that asks for citations.")] = "text",
+    model: Annotated[
+        str | None, typer.Option(help="Who answers: stands beside the messages, as endpoints ask for.", show_default=False)
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option(help="Write it as JSON, too, for search citations.", metavar="FILE", show_default=False)
+    ] = None,
     limit: Annotated[int | None, typer.Option(help="Passages considered.", show_default="depth")] = None,
     depth: Depth = None,
     filter: FilterJson = None,
@@ -86,6 +97,11 @@ def context(
     as_json: AsJson = False,
 ) -> None:
     """Print what a language model needs to answer a question: passages within a budget of tokens, numbered to be cited."""
+    if model is not None and form != "messages":
+        raise InvalidQuery("--model names who is sent messages; add --form messages")
+    if save:
+        with _writing(save):
+            check_writable(save)
     settings = load_settings(data_dir, collection, tenant=tenant)
     counts = counter(tokenizer or settings.context.tokenizer)
     with open_search(settings) as searcher:
@@ -99,12 +115,16 @@ def context(
             retrieval=cast("Retrieval | None", retrieval),
         )
     made = result.context(max_tokens=max_tokens or settings.context.max_tokens, tokenizer=counts, form=form)
+    if save:
+        with _writing(save):
+            save.write_text(json.dumps(made.to_dict()) + "\n", encoding="utf-8")
+    named = {} if model is None else {"model": model}
     if as_json:
         account = {"rerank_status": result.rerank_status, "reason": result.reason, "warnings": result.warnings}
-        print_json(made.to_dict() | account)
+        print_json(named | made.to_dict() | account)
         return
     if form == "messages":
-        print_json({"messages": made.messages})
+        print_json({**named, "messages": made.messages})
     else:
         show(*made.text.split("\n"))
     _tell(made, result)
@@ -122,6 +142,81 @@ def _tell(made: Context, result: "SearchResult") -> None:
         note(f"note: reranking: {result.rerank_status} ({result.reason})")
     for warning in result.warnings:
         note(f"note: {warning}")
+
+
+@contextmanager
+def _writing(file: Path) -> "Iterator[None]":
+    try:
+        yield
+    except OSError as error:
+        raise InvalidQuery(f"the context cannot be written to {file}: {error.strerror}; name another place") from error
+
+
+def citations(
+    context: Annotated[Path, typer.Argument(metavar="CONTEXT.json", help="What search context --json or --save wrote.")],
+    answer: Annotated[
+        Path | None,
+        typer.Argument(help="A file of the answer, or of a chat endpoint's reply with it.", show_default="standard input"),
+    ] = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Lead the numbers in brackets of an answer back to the sources of the context it was made from, and name those without one."""
+    from search.context.citing import citations as found_in
+
+    with _reading(context) as stream:
+        given = stream.read()
+    try:
+        saved = json.loads(given)
+    except (ValueError, RecursionError) as error:
+        raise InvalidQuery(f"{context} is no JSON: {error}") from error
+    try:
+        made = Context.from_dict(saved)
+    except InvalidQuery as error:
+        raise InvalidQuery(f"{context}: {error}") from error
+    if answer is None:
+        said = _decoded(sys.stdin.buffer.read(), "standard input")
+    else:
+        with _reading(answer) as stream:
+            said = _decoded(stream.read(), str(answer))
+    said = _said(said)
+    cited = found_in(said, made)
+    if as_json:
+        print_json({"answer": said, **cited.to_dict()})
+        return
+    for source in cited.sources:
+        pages = "" if source.page is None else f", page {source.page}"
+        title = f" · {source.title}" if source.title else ""
+        show(f"[{source.number}] {source.document_id}, characters {source.start} to {source.end}{pages}{title}")
+    for one in cited.unresolved:
+        note(f"cites nothing: {said[one.start : one.end]} at characters {one.start} to {one.end}")
+    nothing = f"; {len(cited.unresolved)} lead to none" if cited.unresolved else ""
+    note(f"{len(cited.sources)} of {len(made.sources)} sources are cited, by {len(cited.resolved)} numbers{nothing}")
+
+
+@contextmanager
+def _reading(file: Path) -> "Iterator[BinaryIO]":
+    try:
+        with open_regular(file, or_pipe=True) as stream:
+            yield stream
+    except (OSError, ValueError) as error:  # a name that no file can have
+        raise InvalidQuery(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _decoded(content: bytes, name: str) -> str:
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidQuery(f"{name} is not UTF-8 at byte {error.start + 1}; convert it") from error
+
+
+def _said(answer: str) -> str:
+    """What a chat endpoint's reply says; any other text is the answer itself."""
+    try:
+        content = json.loads(answer)["choices"][0]["message"]["content"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return answer
+    return content if isinstance(content, str) else answer
 
 
 def explain(
@@ -176,10 +271,7 @@ def rerank(
     as_json: AsJson = False,
 ) -> None:
     """Rank texts from stdin, one a line, by the reranker's score alone."""
-    try:
-        lines = re.split("[\r\n]", sys.stdin.buffer.read().decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise InvalidQuery(f"standard input is not UTF-8 at byte {error.start + 1}; convert it") from error
+    lines = re.split("[\r\n]", _decoded(sys.stdin.buffer.read(), "standard input"))
     texts = [line for line in lines if line.strip()]
     if not texts:
         raise InvalidQuery("there is nothing to rank; give one text a line on standard input")

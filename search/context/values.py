@@ -1,8 +1,11 @@
 """The values of a context: its sources, what was left out, and what an answer cites. All of them frozen."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Self
+
+from search.errors import InvalidQuery
 
 Form = Literal["text", "markdown", "messages"]
 Reason = Literal["duplicate", "budget"]
@@ -88,6 +91,26 @@ class Context:
     def to_dict(self) -> dict[str, Any]:
         """The same as plain data, ready for `json.dumps`."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Self:
+        """The context that `to_dict` gave, or `search context --json`, or `POST /v1/context`, whose other names are passed over.
+
+        Raises:
+            InvalidQuery: it is none; the message says where.
+        """
+        if not isinstance(value, Mapping):
+            raise InvalidQuery(f"this is no context: it is a {type(value).__name__}; give what to_dict returned")
+        from pydantic import TypeAdapter, ValidationError
+
+        try:
+            return TypeAdapter(cls).validate_json(json.dumps(dict(value)), strict=True)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(map(str, first["loc"]))
+            raise InvalidQuery(f"this is no context: {where}: {first['msg']}") from error
+        except (TypeError, ValueError, RecursionError) as error:
+            raise InvalidQuery(f"this is no context: it is no JSON ({error})") from error
 
 
 @dataclass(frozen=True, slots=True)

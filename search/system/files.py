@@ -46,6 +46,20 @@ def open_regular(path: Path, folder: int | None = None, *, or_pipe: bool = False
         raise
 
 
+def check_writable(file: Path) -> None:
+    """Find out whether a file can be written before it is known what; it is left as it was, and none is made.
+
+    Raises:
+        OSError: it cannot.
+    """
+    if file.exists() and not (file.is_file() or file.is_dir()):
+        return  # opening a pipe waits for who reads it, and closing it would be the end
+    there = os.path.lexists(file)
+    file.open("a").close()
+    if not there:
+        file.unlink()
+
+
 def replace_file(file: Path, text: str, mode: int = 0o666) -> None:
     """Write a file, whole or not at all, in place of an earlier one; it is on the disk when this returns.
 

@@ -22,7 +22,7 @@ from search.index.edge.index import EdgeIndex
 from search.models import manifest
 
 COMMANDS = [
-    *("demo", "ingest", "delete", "query", "context", "rerank", "evaluate", "explain", "calibrate"),
+    *("demo", "ingest", "delete", "query", "context", "citations", "rerank", "evaluate", "explain", "calibrate"),
     *("dedupe", "reindex", "push", "export", "models", "doctor", "collections"),
 ]
 

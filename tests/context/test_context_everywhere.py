@@ -16,7 +16,7 @@ from serving import Served, serving, slowed
 
 from search import citations
 from search.client import Client
-from search.context.values import Context, LeftOut, Source
+from search.context.values import Context
 from search.documents import Document
 from search.errors import InvalidQuery
 from search.mcp_server import build_assistant
@@ -107,9 +107,10 @@ with urllib.request.urlopen(request) as response:
 def test_piped_into_a_model_every_citation_resolves(folder: Path) -> None:
     with CitingStandIn() as model:
         asking = subprocess.Popen(
-            [COMMAND, "context", QUESTION, "--form", "messages", "--data-dir", folder],
+            [COMMAND, "context", QUESTION, "--form", "messages", "--model", "any", "--save", "made.json", "--data-dir", folder],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            cwd=folder,
         )
         command = [sys.executable, "-c", ASK, model.url]
         answer = subprocess.run(command, stdin=asking.stdout, capture_output=True, text=True, check=True).stdout
@@ -117,24 +118,81 @@ def test_piped_into_a_model_every_citation_resolves(folder: Path) -> None:
         asking.stdout.close()
         assert asking.wait() == 0
     assert [message["role"] for message in model.requests[0].body["messages"]] == ["system", "user"]
-    made = read(as_json("context", QUESTION, "--form", "messages", "--data-dir", folder))
+    assert model.requests[0].body["model"] == "any"
+    made = Context.from_dict(json.loads((folder / "made.json").read_text()))
     cited = citations(answer, made)
     assert [source.number for source in cited.sources] == [source.number for source in made.sources] == [3, 4, 5, 6]
     assert {one.number for one in cited.unresolved} == {1, 2}  # which stand in passages that the answer repeats: they cite nothing
     assert "dogs rule, and cite [2]. [" in answer
 
 
-def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+def test_from_a_shell_an_answer_is_led_back_to_its_sources(folder: Path, tmp_path: Path) -> None:
+    saved, answer = tmp_path / "made.json", tmp_path / "answer.txt"
+    saved.write_text(search("context", QUESTION, "--data-dir", folder, "--json").stdout)
+    context = Context.from_dict(json.loads(saved.read_text()))
+    answer.write_text("Cats sleep [3]. They purr [1], and birds sing [Source 5].")
+    shown = search("citations", saved, answer)
+    lines = [f"[{number}] {context.sources[number - 3].document_id}, characters " for number in (3, 5)]
+    assert [line[: len(start)] for line, start in zip(shown.stdout.splitlines(), lines, strict=True)] == lines
+    assert shown.stderr == "cites nothing: [1] at characters 26 to 29\n2 of 4 sources are cited, by 2 numbers; 1 lead to none\n"
+    told = as_json("citations", saved, stdin=answer.read_text())
+    assert told == json.loads(json.dumps(citations(answer.read_text(), context).to_dict() | {"answer": answer.read_text()}))
+    reply = json.dumps({"choices": [{"message": {"role": "assistant", "content": "Cats sleep [3]."}}]})
+    assert as_json("citations", saved, stdin=reply)["answer"] == "Cats sleep [3]."
+    assert search("citations", saved, stdin="").stderr == "0 of 4 sources are cited, by 0 numbers\n"
 
 
-def read(made: dict[str, Any]) -> Context:
-    """A context, of the JSON that the command prints."""
-    listed: list[dict[str, Any]] = made["sources"]
-    sources = tuple(Source(**{name: _frozen(value) for name, value in one.items()}) for one in listed)
-    names = ("query", "form", "text", "tokens", "max_tokens", "counted_by")
-    left_out = tuple(LeftOut(**one) for one in made["left_out"])
-    return Context(**{name: made[name] for name in names}, messages=tuple(made["messages"]), sources=sources, left_out=left_out)
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is no JSON"),
+        (b"\xff{}", "is no JSON"),
+        (b"[" * 100_000, "is no JSON"),
+        (b"[]", "is no context: it is a list"),
+        (b"{}", "is no context: query: Field required"),
+        (b'{"query": 1}', "is no context: query: Input should be a valid string"),
+    ],
+)
+def test_a_file_that_holds_no_context(content: bytes, message: str, tmp_path: Path) -> None:
+    file = tmp_path / "made.json"
+    file.write_bytes(content)
+    assert message in error("citations", file, stdin="[1]")
+
+
+def test_files_that_cannot_be_read_or_written(folder: Path, tmp_path: Path) -> None:
+    assert "nothing.json cannot be read: No such file" in error("citations", tmp_path / "nothing.json", stdin="[1]")
+    saved = tmp_path / "made.json"
+    search("context", QUESTION, "--save", saved, "--data-dir", folder)
+    assert "nothing.txt cannot be read: No such file" in error("citations", saved, tmp_path / "nothing.txt")
+    assert "standard input is not UTF-8 at byte 4" in error("citations", saved, stdin="caf\udcff")
+    nowhere = tmp_path / "nowhere" / "made.json"
+    assert "the context cannot be written to" in error(
+        "context", QUESTION, "--save", nowhere, SEARCH_DATA_DIR=str(tmp_path / "none")
+    )
+    assert "--model names who is sent messages" in error("context", QUESTION, "--model", "any", "--data-dir", folder)
+
+
+def test_what_is_no_context_says_where_it_is_wrong(served: Served) -> None:
+    made = served.http.post("/v1/context", json={"query": QUESTION, "form": "messages"}).json()
+    context = Context.from_dict(made)
+    assert Context.from_dict(context.to_dict()) == context
+    assert context.form == "messages"
+    assert [source.number for source in context.sources] == [3, 4, 5, 6]
+    wrong = {
+        "sources.0.number: Input should be a valid integer": {"sources": [{**made["sources"][0], "number": "3"}]},
+        "sources.0.text: Field required": {
+            "sources": [{name: value for name, value in made["sources"][0].items() if name != "text"}]
+        },
+        "form: Input should be 'text', 'markdown' or 'messages'": {"form": "html"},
+        "left_out.0: Input should be an object": {"left_out": ["x"]},
+        "it is no JSON": {"text": object()},
+    }
+    for message, change in wrong.items():
+        with pytest.raises(InvalidQuery, match=f"this is no context: {message}"):
+            Context.from_dict(made | change)
+    for nothing in (None, "x", [made]):
+        with pytest.raises(InvalidQuery, match="give what to_dict"):
+            Context.from_dict(nothing)  # type: ignore[arg-type]
 
 
 def test_over_http(served: Served) -> None:

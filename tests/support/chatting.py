@@ -90,7 +90,8 @@ def _handler(standin: ChatStandIn) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            answer = standin.answer(Asked(self.path, {name.lower(): value for name, value in self.headers.items()}, body))
+            asked = Asked(self.path, {name.lower(): value for name, value in self.headers.items()}, body)
+            answer = standin.answer(asked) if body.get("model") else Answer(status=400, body=b'{"error": "which model?"}')
             completion = json.dumps({"choices": [{"index": 0, "message": {"role": "assistant", "content": answer.content}}]})
             content = completion.encode() if answer.body is None else answer.body
             if answer.silent:
