@@ -15,6 +15,7 @@ from search.cli.progress import ProgressReport
 from search.errors import InvalidQuery, SearchError
 from search.searcher import Searcher, open_search
 from search.settings import EdgeSettings, Settings
+from search.system.files import check_writable
 from search.system.terminal import clean, note, show
 
 if TYPE_CHECKING:
@@ -75,16 +76,16 @@ def dedupe(
     The representative is the longest text, of equal ones the oldest, then the first by id.
     """
     removes = delete or near is not None or any_metadata or yes
-    _check(threshold, near, files=bool(paths) and removes, delete=delete, can_ask=yes or (not as_json and sys.stdin.isatty()))
+    _check(threshold, near, html, files=bool(paths) and removes, delete=delete, can_ask=yes or (not as_json and sys.stdin.isatty()))
     from search.deduplication.removing import planned
 
     settings = load_settings(data_dir, collection, tenant=tenant)
     with _compared(settings, paths or []) as searcher:
         found = _found(searcher, threshold, rerank=rerank)
-        if html:
-            _write_page(found, html)
         if not as_json:
-            _print(found, html)
+            _print(found)
+        if html:
+            _write_page(found, html, told=not as_json)
         plan = None if paths else planned(found, near=near, any_metadata=any_metadata)
         if plan and delete and not as_json:
             _print_kept(plan.kept)
@@ -105,12 +106,15 @@ def dedupe(
         _print_removal(plan, delete=delete)
 
 
-def _check(threshold: float, near: float | None, *, files: bool, delete: bool, can_ask: bool) -> None:
+def _check(threshold: float, near: float | None, html: Path | None, *, files: bool, delete: bool, can_ask: bool) -> None:
     """Refuse what makes no sense before anything is read."""
     from search.deduplication.finding import check_threshold
     from search.deduplication.removing import check_near
 
     check_near(near, check_threshold(threshold))
+    if html:
+        with _writing(html):
+            check_writable(html)
     if files:
         raise InvalidQuery(
             "documents are removed from a collection, never files: leave out --delete, --delete-near, --any-metadata and --yes, "
@@ -202,7 +206,7 @@ def _found(searcher: Searcher, threshold: float, *, rerank: bool) -> "Duplicates
             report.__exit__(*sys.exc_info())
 
 
-def _print(found: "Duplicates", html: Path | None) -> None:
+def _print(found: "Duplicates") -> None:
     for cluster in found.clusters:
         show(_line("=", "", cluster.representative.id, cluster.representative.text))
         for one in cluster.duplicates:
@@ -214,18 +218,24 @@ def _print(found: "Duplicates", html: Path | None) -> None:
     )
     for remark in found.notes:
         show(f"note: {remark}")
-    if html:
-        show(f"the differences are marked in {html}")
 
 
 def _line(mark: str, chance: str, document_id: str, text: str) -> str:
     return f"{mark} {chance:>5}  {document_id}: {clip(' '.join(text[:400].split()), 100)}"
 
 
-def _write_page(found: "Duplicates", file: Path) -> None:
+def _write_page(found: "Duplicates", file: Path, *, told: bool) -> None:
     from search.deduplication.page import to_html
 
-    try:
+    with _writing(file):
         file.write_text(to_html(found), encoding="utf-8", errors="backslashreplace")
+    if told:
+        show(f"the differences are marked in {file}")
+
+
+@contextmanager
+def _writing(file: Path) -> "Iterator[None]":
+    try:
+        yield
     except OSError as error:
         raise SearchError(f"the page cannot be written to {file}: {error.strerror}") from error

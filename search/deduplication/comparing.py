@@ -21,10 +21,10 @@ from search.documents import Document
 from search.passages import readable
 from search.reading.kinds import SOURCE
 
-_CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"  # scripts without spaces: every sign is a word
+CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"  # scripts without spaces: every sign is a word
 _NUMBER = r"[-\u2212]?\d+(?:[.,:]\d+)*"
 _MARKS = "".join(one for one in map(chr, range(0x300, 0xFE30)) if unicodedata.category(one).startswith("M"))  # vowels of Hindi, say
-_WORDS = re.compile(rf"{_NUMBER}|[{_CJK}]|[^\W\d_{_CJK}](?:[^\W\d_{_CJK}]|[{_MARKS}])*(?:['\u2019][a-z]+|[+#]+)?")
+_WORDS = re.compile(rf"{_NUMBER}|[{CJK}]|[^\W\d_{CJK}](?:[^\W\d_{CJK}]|[{_MARKS}])*(?:['\u2019][a-z]+|[+#]+)?")
 _SIGN = re.compile(r"(?<!\S)[<>\u2264\u2265]=?(?=\s?\w)|[%\u2030&]")  # signs that say as much as a number: x < 5, 5 %
 _TOKENS = re.compile(r"[^\W\d]\w*|\d[\w.]*|[^\w\s]")
 _STRING = re.compile(r"""(?<!["'])(["'])([^"'\n]+)\1(?!["'])""")  # on one line: what stands in three quotes explains code

@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Iterator
-from difflib import SequenceMatcher
 from html import escape
 
+from search.deduplication.aligning import aligned
+from search.deduplication.comparing import CJK
 from search.deduplication.report import Cluster, Duplicate, Duplicates
 
-_PIECES = re.compile(r"\s+|\w+|[^\w\s]")
-_MOST = 4000  # pieces of a text that are compared; beyond it, that there is more is said
+_PIECES = re.compile(rf"([{CJK}]|[^\W{CJK}]+|[^\w\s]|\A)(\s*)")  # a word or a sign, and the white space behind it
+_MOST = 4000  # of them that are compared; beyond it, that there is more is said
 
 _STYLE = """
 :root { color-scheme: light dark }
@@ -71,14 +72,19 @@ def differences(before: str, after: str) -> Iterator[str]:
     """
     one, other = _PIECES.findall(_visible(before)), _PIECES.findall(_visible(after))
     first, second = one[:_MOST], other[:_MOST]
-    for kind, start, end, other_start, other_end in SequenceMatcher(None, first, second).get_opcodes():
-        gone, come = escape("".join(first[start:end])), escape("".join(second[other_start:other_end]))
-        if kind == "equal":
-            yield come
-            continue
-        yield (f"<del>{gone}</del>" if gone else "") + (f"<ins>{come}</ins>" if come else "")
+    at = other_at = 0
+    for place, other_place in [*aligned(*([word for word, _ in some] for some in (first, second))), (len(first), len(second))]:
+        yield _marked(*("".join(map("".join, some)) for some in (first[at:place], second[other_at:other_place])))
+        at, other_at = place + 1, other_place + 1
+        if place < len(first):
+            (_, space), (word, other_space) = first[place], second[other_place]
+            yield escape(word) + (space if space == other_space else _marked(space, other_space))
     if max(len(one), len(other)) > _MOST:
         yield "\n… the rest is not shown"
+
+
+def _marked(gone: str, come: str) -> str:
+    return (f"<del>{escape(gone)}</del>" if gone else "") + (f"<ins>{escape(come)}</ins>" if come else "")
 
 
 def _shown(text: str) -> str:

@@ -57,7 +57,13 @@ def test_thresholds_out_of_range(threshold: str, data_dir: Path) -> None:
 
 
 def test_a_page_that_cannot_be_written(data_dir: Path, tmp_path: Path) -> None:
-    assert "cannot be written" in error("dedupe", "--data-dir", data_dir, "--html", tmp_path / "nowhere" / "found.html")
+    for place in (tmp_path / "nowhere" / "found.html", tmp_path):
+        said = error("dedupe", "--data-dir", data_dir / "none", "--html", place)  # whose collection nobody has looked for yet
+        assert f"the page cannot be written to {place}" in said
+    page = tmp_path / "found.html"
+    page.write_text("an earlier one")
+    assert "there is no collection" in error("dedupe", "--data-dir", data_dir / "none", "--html", page)
+    assert page.read_text() == "an earlier one"
 
 
 def test_folders_of_one_name_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from search.query.replay import replay
 from search.reading.files import SourceFile
 from search.settings import ServiceSettings
 from search.settings.files import SettingsFile
-from search.system.files import open_regular
+from search.system.files import check_writable, open_regular
 
 READERS: dict[str, tuple[Callable[[Path], Any], type[Exception]]] = {
     "open_regular": (open_regular, OSError),
@@ -88,3 +88,15 @@ def outcome(read: Callable[[Path], Any], file: Path) -> str:
         return str(read(file))
     except InvalidQuery as error:
         return str(error)
+
+
+def test_whether_a_file_can_be_written_is_seen_without_writing(tmp_path: Path) -> None:
+    (tmp_path / "there").write_text("earlier")
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("there", "new", "pipe"):
+        check_writable(tmp_path / name)
+    assert (tmp_path / "there").read_text() == "earlier"
+    assert not (tmp_path / "new").exists()
+    for wrong in (tmp_path, tmp_path / "nowhere" / "new", tmp_path / "there" / "new", tmp_path / ("x" * 300)):
+        with pytest.raises(OSError, match=r"\[Errno"):
+            check_writable(wrong)
