@@ -156,6 +156,23 @@ def test_texts_of_which_all_pairs_are_duplicates_are_one_cluster(searcher: Searc
     assert found.notes == ()
 
 
+TURNS = [
+    *[("it is warm", "it is not warm"), ("at night", "by day"), ("In winter", "In summer"), ("has taught", "has not taught")],
+    *[("and hunt", "and never hunt"), ("they move into", "they do not move into"), ("has gone", "has not gone")],
+    *[("Cats sleep", "Cats never sleep"), ("beside the stove", "without the stove")],
+]
+
+
+def test_near_misses_that_lie_nearer_hide_no_duplicate(searcher: Searcher) -> None:
+    edited = (
+        "In the barn cats hunt mice at night; for much of the day they sleep, wherever it is warm. Nobody has shown them how "
+        "they do it, and nobody could. They move into the house in winter and rest near the stove until the snow has melted."
+    )
+    turned = [Document(f"turned {at}", CATS.replace(*turn)) for at, turn in enumerate(TURNS)]
+    searcher.ingest([Document("cats", CATS), Document("edited", edited), *turned])
+    assert {"cats", "edited"} in [{one, *others} for one, others in ids(searcher.duplicates()).items()]
+
+
 def test_a_collection_of_one_and_an_empty_one_and_none(searcher: Searcher) -> None:
     with pytest.raises(CollectionNotFound):
         searcher.duplicates()
