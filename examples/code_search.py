@@ -22,14 +22,15 @@ QUESTIONS = [
 
 
 def main() -> None:
-    """Print where each answer begins."""
+    """Print the function that each answer is of, or begins with."""
     library = Path(sysconfig.get_path("stdlib"))
     with TemporaryDirectory() as folder, Searcher(Settings(data_dir=Path(folder))) as searcher:
         searcher.ingest(read([library / f"{module}.py" for module in MODULES]))
         for question in QUESTIONS:
             (hit,) = searcher.search(question, limit=1).hits
-            names = [line.removeprefix("def ").partition("(")[0] for line in hit.headings]
-            print(f"{question:52} {Path(hit.document_id).stem:12} {' '.join(names) or 'its beginning'}")
+            lines = [*hit.headings, *hit.text.splitlines()]
+            names = [line.split("def ")[1].partition("(")[0] for line in lines if line.lstrip().startswith("def ")]
+            print(f"{question:52} {Path(hit.document_id).stem:12} {names[0] if names else 'its beginning'}")
 
 
 if __name__ == "__main__":

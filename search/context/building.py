@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _SENTENCE = re.compile(r"[.!?](?=\s)|[\u3002\uff01\uff1f]")
 _WORD = re.compile(r"\S+")
+_LONG_PART = 40  # characters
 _LONGEST_WORD = 20  # characters; what has more is cut inside, as where no spaces are written
 
 
@@ -109,7 +110,9 @@ class _Building:
 
     def _stretch(self, hit: "Hit") -> Stretch:
         copies = next(copies for copies in self._copies if copies[0] is hit)
-        also = dict.fromkeys(copy.document_id for copy in copies if copy.document_id != hit.document_id)
+        also = dict.fromkeys(
+            copy.document_id for copy in copies if copy.document_id != hit.document_id and _plain(copy) == _plain(hit)
+        )
         return replace(Stretch.of(hit), also=tuple(also))
 
     def _shortened(self, stretch: Stretch) -> Stretch:
@@ -198,11 +201,22 @@ def _source(stretch: Stretch, number: int) -> Source:
 
 
 def _copies(hits: "Sequence[Hit]") -> "list[list[Hit]]":
-    """The hits by their texts, white space apart: each with those behind it that have the same."""
+    """The hits by their texts, white space apart: each with those behind it that have the same, or of another document a part."""
     same: dict[str, list[Hit]] = {}
     for hit in hits:
-        same.setdefault(" ".join(hit.text.split()), []).append(hit)
+        text = _plain(hit)
+        wholes = (whole for whole, (first, *_) in same.items() if first.document_id != hit.document_id and _holds(whole, text))
+        same.setdefault(text if text in same else next(wholes, text), []).append(hit)
     return list(same.values())
+
+
+def _plain(hit: "Hit") -> str:
+    return " ".join(hit.text.split())
+
+
+def _holds(whole: str, part: str) -> bool:
+    """Whether a text stands in another one, not in the middle of words, if it is so short that this may be by chance."""
+    return f" {part} " in f" {whole} " or (len(part) >= _LONG_PART and part in whole)
 
 
 def _joined(stretches: Iterable[Stretch]) -> list[Stretch]:
