@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _SENTENCE = re.compile(r"[.!?](?=\s)|[\u3002\uff01\uff1f]")
 _WORD = re.compile(r"\S+")
-_LONG_PART = 40  # characters
+_LONG_PART = 40  # characters, which stand in another text hardly by chance
 _LONGEST_WORD = 20  # characters; what has more is cut inside, as where no spaces are written
 
 
@@ -110,9 +110,8 @@ class _Building:
 
     def _stretch(self, hit: "Hit") -> Stretch:
         copies = next(copies for copies in self._copies if copies[0] is hit)
-        also = dict.fromkeys(
-            copy.document_id for copy in copies if copy.document_id != hit.document_id and _plain(copy) == _plain(hit)
-        )
+        whole = [copy for copy in copies if copy.document_id != hit.document_id and _plain(copy) == _plain(hit)]
+        also = dict.fromkeys(copy.document_id for copy in whole)
         return replace(Stretch.of(hit), also=tuple(also))
 
     def _shortened(self, stretch: Stretch) -> Stretch:
@@ -205,18 +204,14 @@ def _copies(hits: "Sequence[Hit]") -> "list[list[Hit]]":
     same: dict[str, list[Hit]] = {}
     for hit in hits:
         text = _plain(hit)
-        wholes = (whole for whole, (first, *_) in same.items() if first.document_id != hit.document_id and _holds(whole, text))
+        others = (whole for whole, (first, *_) in same.items() if first.document_id != hit.document_id)
+        wholes = (whole for whole in others if len(text) >= _LONG_PART and text in whole)
         same.setdefault(text if text in same else next(wholes, text), []).append(hit)
     return list(same.values())
 
 
 def _plain(hit: "Hit") -> str:
     return " ".join(hit.text.split())
-
-
-def _holds(whole: str, part: str) -> bool:
-    """Whether a text stands in another one, not in the middle of words, if it is so short that this may be by chance."""
-    return f" {part} " in f" {whole} " or (len(part) >= _LONG_PART and part in whole)
 
 
 def _joined(stretches: Iterable[Stretch]) -> list[Stretch]:

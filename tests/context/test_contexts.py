@@ -117,10 +117,10 @@ def test_a_part_of_another_documents_passage_stands_in_it() -> None:
     """As where two documents have a paragraph in common, and were cut at other places."""
     part = "Cats sleep most of the day, wherever it is warm."
     whole = hit(1, "cats", f"About cats.  {part}\n\nThey play at night.")
-    context = result(whole, hit(2, "pets", part), hit(3, "short", "cats"), hit(4, "concat", "cat"), hit(5, "zh", "猫")).context()
-    assert [source.document_id for source in context.sources] == ["cats", "concat", "zh"]  # "cat" is part of a word there
-    assert context.sources[0].also == ()  # none of them has all of it
-    assert [(one.rank, one.words) for one in context.left_out] == [(2, "its text stands in [1]"), (3, "its text stands in [1]")]
+    context = result(whole, hit(2, "pets", part), hit(3, "short", "Cats")).context()
+    assert [source.document_id for source in context.sources] == ["cats", "short"]  # which may stand anywhere
+    assert context.sources[0].also == ()  # it has not all of it
+    assert [(one.rank, one.words) for one in context.left_out] == [(2, "its text stands in [1]")]
     other_way = result(hit(1, "pets", part), hit(2, "cats", whole.text)).context()
     assert [source.document_id for source in other_way.sources] == ["pets", "cats"]
 

@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import threading
 import time
@@ -417,6 +418,32 @@ def test_a_copy_takes_the_newest_version_that_is_whole(settings: Callable[..., S
 
 
 # Collections
+
+
+def test_dropping_that_was_killed_is_in_the_way_of_nothing(
+    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next collection is called like the one that was half removed."""
+
+    def killed(folder: Path) -> None:
+        del folder
+        raise KeyboardInterrupt
+
+    embedder = {"model": str(model_folder / "embedder-mean")}
+    with open_search(Settings(data_dir=tmp_path, embedder=embedder, reranker={"kind": "none"})) as searcher:
+        filled(searcher)
+        passages = searcher.count()
+        assert searcher.reindex(check=False).new == "documents.v2"
+        searcher.roll_back()
+        with monkeypatch.context() as patched:
+            patched.setattr(shutil, "rmtree", killed)
+            with pytest.raises(KeyboardInterrupt):
+                searcher.collections.drop("documents.v2")
+        assert searcher.collections.names() == ["documents"]
+        assert searcher.reindex(check=False).new == "documents.v2"
+        assert searcher.count() == passages
+        searcher.collections.drop("documents")
+        assert [folder.name for folder in (tmp_path / "collections").iterdir()] == ["documents.v2"]  # nor is anything left
 
 
 def test_names_aliases_and_dropping(settings: Callable[..., Settings]) -> None:

@@ -17,6 +17,8 @@ from search.index.manifests import NAME as MANIFEST
 from search.index.manifests import Manifest, StoredFile, check_absent, checked_files, existing, not_written, read_manifest, written
 from search.settings import StorageSettings, checked_collection
 
+_REMOVED = "~removed"  # at the end of a folder's name, where no collection's can have it
+
 
 class EdgeCollections:
     """All collections in one folder, which is owned only while something is done to them."""
@@ -28,7 +30,8 @@ class EdgeCollections:
 
     def names(self) -> list[str]:
         """The collections, without aliases."""
-        return sorted(file.parent.name for file in self._data.collections.glob("*/collection.json"))
+        folders = (file.parent for file in self._data.collections.glob("*/collection.json"))
+        return sorted(folder.name for folder in folders if not folder.name.endswith(_REMOVED))
 
     def aliases(self) -> dict[str, str]:
         """The collection that each alias leads to."""
@@ -239,9 +242,11 @@ class EdgeCollections:
         kept = {alias: known for alias, known in self._data.aliases().items() if alias not in aliases}
         if kept != self._data.aliases():
             self._data.write_aliases(kept)
-        folder = self._data.collections / name
-        (folder / "collection.json").unlink(missing_ok=True)  # first, so that a half-removed one counts as never finished
-        shutil.rmtree(folder)
+        for left in self._data.collections.glob(f"*{_REMOVED}"):  # by one that was killed
+            shutil.rmtree(left)
+        gone = self._data.collections / f"{name}{_REMOVED}"
+        (self._data.collections / name).rename(gone)  # in one step, so that none is half removed and in the way of the next
+        shutil.rmtree(gone)
 
     def _free_name(self, name: str) -> Path:
         """A folder among the snapshots that does not exist, though two are made in a second, or the clock was set back."""
