@@ -16,7 +16,8 @@ from difflib import SequenceMatcher
 import numpy as np
 from numpy.typing import NDArray
 
-from search.deduplication.opposites import GRAMMAR, turned
+from search.deduplication.calls import foreign_calls
+from search.deduplication.opposites import DENIALS, DENYING_ENDS, GRAMMAR, turned
 from search.documents import Document
 from search.passages import readable
 from search.reading.kinds import SOURCE
@@ -29,9 +30,6 @@ _SIGN = re.compile(r"(?<!\S)[<>\u2264\u2265]=?(?=\s?\w)|[%\u2030&]")  # signs th
 _TOKENS = re.compile(r"[^\W\d]\w*|\d[\w.]*|[^\w\s]")
 _STRING = re.compile(r"""(?<!["'])(["'])([^"'\n]+)\1(?!["'])""")  # on one line: what stands in three quotes explains code
 _IS_NUMBER = re.compile(rf"{_NUMBER}\Z")
-_NEGATIONS = frozenset(
-    ("not", "no", "never", "none", "nor", "neither", "without", "cannot", "nicht", "kein", "keine", "nie", "ohne")
-)
 _KEYWORDS = frozenset(  # of common languages: names that say what code does, whatever its own names are
     re.findall(
         r"\w+",
@@ -132,6 +130,7 @@ def profile_of(document: Document) -> Profile:
     shape = ["name" if word[0].isidentifier() and word not in _KEYWORDS else word for word in words] if code else words
     runs = _runs(shape, size)
     lowered = [word.casefold() for word in words]
+    pairs = zip(lowered, [*lowered[1:], ""], strict=False)  # of no words, too
     return Profile(
         code,
         Counter(words),
@@ -141,7 +140,7 @@ def profile_of(document: Document) -> Profile:
             [*(word for word in words if (word[0].isdigit() if code else _IS_NUMBER.match(word))), *_signs(document, code=code)]
         ),
         _names(document.text, code=code),
-        np.array([word in _NEGATIONS or word.endswith(("n't", "n\u2019t")) for word in lowered], bool),
+        np.array([_denies(word, behind) for word, behind in pairs], bool),
     )
 
 
@@ -204,6 +203,15 @@ def _stretches(one: Profile, other: Profile) -> NDArray[np.int64]:
     return np.repeat(np.where(covered[starts], 0, lengths), lengths)
 
 
+def _denies(word: str, behind: str) -> bool:
+    return (
+        word in DENIALS
+        or word.endswith(("n't", "n\u2019t"))
+        or word.startswith(("n'", "n\u2019"))  # of French
+        or word + behind in DENYING_ENDS
+    )
+
+
 def _is_one_word_for_another(own: Counter[str], others: Counter[str]) -> bool:
     """Whether one word alone stands in place of another that is not spelt like it: a synonym, or the opposite that no list has."""
     if own.total() != 1 or others.total() != 1 or not GRAMMAR.isdisjoint([*own, *others]):
@@ -231,7 +239,11 @@ def _names(text: str, *, code: bool) -> Counter[str]:
     if code:  # what is asked of others keeps its name, whatever one's own are, and a string says what it says
         strings = _STRING.findall(text)
         return Counter(
-            [*re.findall(r"\.([^\W\d]\w+)", text), *(word for _, string in strings for word in re.findall(r"\w+", string))]
+            [
+                *re.findall(r"\.([^\W\d]\w+)", text),
+                *foreign_calls(text),
+                *(word for _, string in strings for word in re.findall(r"\w+", string)),
+            ]
         )
     found = re.findall(r"(?<=[^\W\d_,;:] )[A-Z][^\W\d_]+", readable(text, "text/markdown"))
     return Counter(name.casefold() for name in found)

@@ -1,6 +1,6 @@
-"""Which words turn the sense of a text? English opposites by their stems: accepted, rejected; legal, illegal.
+"""Which words turn the sense of a text? English opposites by their stems (accepted, rejected), and denials of many languages.
 
-The list is short: of what it lacks, a pair of texts shows only that one word differs.
+The lists are short: of what they lack, a pair of texts shows only that one word differs.
 """
 
 import re
@@ -25,8 +25,25 @@ hot=cold warm=cool wet=dry full=empty rich=poor good=bad better=worse best=worst
 active=passive active=inactive alive=dead male=female man=woman men=women father=mother son=daughter public=private maximum=minimum
 mandatory=optional required=optional compulsory=voluntary temporary=permanent guilty=innocent safe=dangerous near=far present=absent
 majority=minority winner=loser victory=defeat war=peace day=night morning=evening summer=winter must=may shall=may can=cannot
-could=cannot same=different similar=different simple=complex common=rare rarely=often seldom=often frequently=rarely
+could=cannot if=unless same=different similar=different simple=complex common=rare rarely=often seldom=often frequently=rarely
 """
+_DENIALS = """
+not no never none nor neither nobody nothing nowhere without cannot hardly barely scarcely only except unless
+nicht kein keine keinen keinem keiner keines nie niemals niemand nichts nirgends keineswegs keinesfalls weder kaum ohne nur ausser
+ne pas jamais sans aucun aucune ni guère rien sauf seulement
+nunca jamás sin ningún ninguno ninguna nada nadie tampoco excepto salvo solamente sólo
+não nem nenhum nenhuma ninguém sem jamais apenas somente exceto
+non mai senza nessun nessuno nessuna né niente nulla soltanto tranne
+niet geen nooit zonder nergens niemand
+не нет ни никогда нельзя без никто ничего только кроме ні ніколи
+nigdy nikt nic bez ani nikdy inte aldrig utan ingen ikke aldri uten uden ei eivät
+değil nem soha nicio fără δεν μην όχι
+لا لم لن ليس غير بدون לא אין ללא
+नहीं मत बिना tidak bukan tanpa jangan không chẳng chưa
+不 没 沒 無 无 未 않 못 없
+"""
+DENIALS = frozenset(_DENIALS.split())  # of a sentence, or of all cases but some
+DENYING_ENDS = frozenset(("ない", "なか", "なく", "せん"))  # of Japanese, two signs
 _PREFIXES = ("un", "in", "im", "il", "ir", "dis", "non", "anti")
 _GRAMMAR = """
 a an the this that these those it its he she they them his her their we our you your i me my who whom whose which what as of at

@@ -2,6 +2,7 @@
 
 import pytest
 
+from search.deduplication.calls import foreign_calls
 from search.deduplication.comparing import SIGNS, digest_of, profile_of, signs_of
 from search.deduplication.pairs import probability
 from search.documents import Document
@@ -170,6 +171,12 @@ def test_what_code_asks_of_others_and_what_its_strings_say_are_names() -> None:
     calls = 'def load(path):\n    return path.open("users").read()\n'
     for other in (calls.replace("users", "orders"), calls.replace("read", "write")):
         assert signs(calls, other, "text/x-python")["crossed names"] > 0
+
+
+def test_code_that_is_no_code_is_read_in_one_go() -> None:
+    """Each of these would take hours if what is defined were looked for again and again from each place."""
+    for bad in ("a, ", "(", "for ", "f(", "def ", " ", "f(a, (b), ", "f((a)", "a = ", " ,a", "lambda x"):
+        assert foreign_calls("known(1)\n" + bad * (200_000 // len(bad)))[0] == "known"
 
 
 def test_texts_without_words_are_compared() -> None:

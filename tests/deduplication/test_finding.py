@@ -141,7 +141,7 @@ def test_texts_are_equal_whatever_their_titles(searcher: Searcher) -> None:
 def test_texts_of_which_all_pairs_are_duplicates_are_one_cluster(searcher: Searcher, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of twenty, a query gives ten; what they are compared with beyond that, clusters tell."""
     words = CATS.split()
-    long = [at for at, word in enumerate(words) if len(word) > 3 and word[1] != word[2]][:20]
+    long = [at for at, word in enumerate(words) if len(word) > 3 and word[1] != word[2] and word.casefold() != "nobody"][:20]
     misspelt = [
         " ".join(word[0] + word[2] + word[1] + word[3:] if place == at else word for place, word in enumerate(words)) for at in long
     ]

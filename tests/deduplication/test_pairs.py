@@ -8,6 +8,7 @@ from search.deduplication.candidates import Closest, Contents, Entry
 from search.deduplication.comparing import digest_of, sketch_of, words_of
 from search.deduplication.pairs import Judge
 from search.documents import Document
+from search.reading.kinds import SOURCE
 
 TEXT = (
     "The committee met in the town hall on a rainy evening in March. Its members heard what the engineers had to say about the "
@@ -52,6 +53,51 @@ def edited(text: str, **changes: str) -> str:
     return text
 
 
+RULE = (
+    "Boats are allowed on the lake from May to October, and the boathouse is open if the neighbours agree. Everybody who rents one "
+    "pays ten euros to the keeper before noon. Dogs swim wherever they like as long as nobody complains about it. The keeper hands "
+    "out oars and vests, and writes down who has taken which of them."
+)
+TURNED = {
+    "unless": ("is open if the", "is open unless the"),
+    "only if": ("is open if the", "is open only if the"),
+    "an exception": ("wherever they like", "wherever they like, except on Sundays"),
+    **{word: ("are allowed", f"are {word} allowed") for word in ("hardly", "barely", "scarcely", "nowhere", "only")},
+}
+ABROAD = {  # that boats may be rented in summer, or not
+    "Chinese": (
+        "\u590f\u5929\u8fd9\u91cc\u53ef\u4ee5\u79df\u8239\uff0c\u665a\u4e0a\u8981\u8fd8\u3002",
+        "\u53ef\u4ee5",
+        "\u4e0d\u53ef\u4ee5",
+    ),
+    "Japanese": (
+        "\u590f\u306f\u3053\u3053\u3067\u8239\u3092\u501f\u308a\u307e\u3059\u3002\u591c\u306b\u8fd4\u3057\u307e\u3059\u3002",
+        "\u501f\u308a\u307e\u3059",
+        "\u501f\u308a\u307e\u305b\u3093",
+    ),
+    "Russian": ("Летом здесь можно брать лодки на весь день, вечером их возвращают.", "Летом здесь", "Летом здесь никогда не"),
+    "Spanish": ("En verano se alquilan aquí barcas para todo el día, y por la noche se devuelven.", "verano se", "verano nunca se"),
+    "Spanish, too": (
+        "En verano se alquilan aquí barcas para todo el día, y por la noche se devuelven.",
+        "verano se",
+        "verano jamás se",
+    ),
+    "German": ("Im Sommer sind hier Boote für den ganzen Tag zu mieten, abends bringt man sie zurück.", "hier", "hier keineswegs"),
+    "French": ("En été on loue ici des barques pour la journée, le soir on les rend au gardien.", "on loue", "on ne loue pas"),
+    "French, too": ("En été il est permis de louer des barques, le soir on les rend au gardien.", "il est", "il n\u2019est guère"),
+    "Portuguese": ("No verão alugam-se aqui barcos para o dia inteiro, e à noite devolvem-se.", "verão alugam", "verão não alugam"),
+    "Italian": ("In estate qui si affittano barche per tutto il giorno, e la sera si riportano.", "qui si", "qui non si"),
+    "Polish": ("Latem wypożycza się tu łodzie na cały dzień, a wieczorem się je oddaje.", "Latem", "Latem nie"),
+    "Dutch": ("In de zomer verhuurt men hier boten voor de hele dag, en men brengt ze terug.", "hier boten", "hier nooit boten"),
+    "Arabic": ("تؤجر القوارب هنا في الصيف طوال اليوم وتعاد في المساء.", "تؤجر", "لا تؤجر"),
+    "Hindi": ("गर्मी में यहाँ नाव किराए पर मिलती है और शाम को लौटाई जाती है।", "मिलती", "नहीं मिलती"),
+}
+CALLS = """def clean(path, limit):
+    found = listed(path)
+    if size_of(found) > limit:
+        delete_everything(path)
+    return found
+"""
 DUPLICATES = {
     "a copy with markup": (TEXT, TEXT.replace("committee", "**committee**").replace(". ", ".\n\n")),
     "an edit": (TEXT, edited(TEXT, rainy="wet", heard="learned", supper="dinner")),
@@ -107,6 +153,56 @@ def test_near_misses_are_none(kind: str) -> None:
 
 def test_moved_code_with_other_names_is_the_same() -> None:
     assert probability(CODE, edited(f"{SECOND}\n\n{FIRST}", **RENAMED), "text/x-python") > 0.9
+
+
+@pytest.mark.parametrize("kind", TURNED)
+def test_what_holds_under_another_condition_is_none(kind: str) -> None:
+    assert TURNED[kind][0] in RULE
+    assert probability(RULE, RULE.replace(*TURNED[kind])) < 0.5
+
+
+@pytest.mark.parametrize("language", ABROAD)
+def test_what_is_denied_in_another_language_is_none(language: str) -> None:
+    text, said, denied = ABROAD[language]
+    assert text.count(said) == 1
+    assert probability(f"{text} {text}", f"{text} {text.replace(said, denied)}") < 0.5
+
+
+@pytest.mark.parametrize("call", ["delete_everything", "size_of", "listed"])
+def test_what_code_calls_has_to_be_the_same(call: str) -> None:
+    assert probability(CALLS, CALLS.replace(call, "keep_everything"), "text/x-python") < 0.5
+
+
+@pytest.mark.parametrize(
+    ("code", "media_type", "own"),
+    [
+        (
+            "def each(act, values):\n    return [act(value) for value in values]\n\n\neach(print, [])\n",
+            "text/x-python",
+            "each act value values",
+        ),
+        ("for name, act in steps:\n    act(name)\nhow = lambda get: get(3)\n", "text/x-python", "name act how get"),
+        ("import tools as ours\nours(3)\nfirst, last = ends(4)\nlast(first)\n", "text/x-python", "ours first last"),
+        ("class Box:\n    pass\n\n\nwith opened(3) as box:\n    Box(box)\n", "text/x-python", "Box box"),
+        (
+            "int twice(int (*act)(int), int x) {\n  return act(act(x));\n}\nint main() { return twice(0, 3); }\n",
+            "text/x-c",
+            "twice act x",
+        ),
+        (
+            "const twice = (act, x) => act(act(x));\nlet once = get => get(1);\ntwice(once, 3);\n",
+            "text/x-javascript",
+            "twice act x once get",
+        ),
+        ("fn twice<F>(act: F, x: i32) -> i32 {\n  let mut y = act(x);\n  y\n}\n", "text/x-rust", "twice act x y"),
+        ("func twice(act func(int) int, x int) int {\n\ty := act(x)\n\treturn act(y)\n}\n", "text/x-go", "twice act x y"),
+    ],
+)
+def test_own_names_may_be_others_where_they_are_called(code: str, media_type: str, own: str) -> None:
+    code = f"{code}\n{code}"
+    assert media_type in SOURCE
+    renamed = edited(code, **{name: f"other_{name}" for name in own.split()})
+    assert probability(code, renamed, media_type) > 0.9
 
 
 @pytest.mark.parametrize("kind", OTHER_CODE)
