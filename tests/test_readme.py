@@ -233,6 +233,13 @@ def test_figures_are_those_on_record() -> None:
     assert "; ".join(f"{one}: {true[one]['share']:.3f} of {true[one]['of']}" for one in true) in FIGURES
     assert f"{dedupe['pairs judged']:,} pairs were judged in\n{dedupe['seconds']:.0f} s on a machine" in FIGURES
     assert f"and {dedupe['peak memory, MB']:,} MB of memory at most" in FIGURES
+    known = json.loads((results / "dedupe_pairs.json").read_text())["figures"]
+    alone = known["by threshold"]["0.9"]
+    assert (
+        f"{alone['expected']:.4f} are expected at .9 and\n{alone['true']['share']:.3f} of {alone['true']['of']} are true" in FIGURES
+    )
+    recall = [f"{known['reported, by kind'][kind]['share']:.2f}"[1:] for kind in ("edit", "paraphrase")]
+    assert "recall is {} of edits and {} of paraphrases".format(*recall) in FIGURES
     ingestion = json.loads((results / "ingestion.json").read_text())["figures"]
     shares = ingestion["throughput"]["share_of_embedding"], ingestion["unchanged"]["share"]
     assert "| {:.0%} of the speed · {:.1%} of the time |".format(*shares).replace("%", " %") in FIGURES
