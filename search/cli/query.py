@@ -156,7 +156,9 @@ def citations(
     context: Annotated[Path, typer.Argument(metavar="CONTEXT.json", help="What search context --json or --save wrote.")],
     answer: Annotated[
         Path | None,
-        typer.Argument(help="A file of the answer, or of a chat endpoint's reply with it.", show_default="standard input"),
+        typer.Argument(
+            metavar="[ANSWER]", help="A file of the answer, or of a chat endpoint's reply with it.", show_default="standard input"
+        ),
     ] = None,
     *,
     as_json: AsJson = False,
