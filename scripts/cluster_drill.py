@@ -29,6 +29,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,6 +38,7 @@ from search.index.server.connection import ServerClient, connect
 from search.index.server.reserved import passages_only
 
 SEARCH = Path(sys.executable).parent / "search"
+DRILLS = ("a node", "the leader", "the writer", "a stop", "a full disk")
 _EVERY_S = 0.05  # a search
 _BEGUN_WITHIN_S = 60.0
 
@@ -196,14 +198,19 @@ def drills(cluster: Cluster) -> list[Row]:
     def follower() -> int:
         return (cluster.leader() + 1) % len(cluster.urls)
 
-    if options.kill and options.start:
-        for drill, number in (("a node", follower), ("the leader", cluster.leader)):
-            rows.append(drilled(cluster, drill, losing(options.kill, number), lambda: cluster.run(options.start, lost[0])))
-    rows.append(drilled(cluster, "the writer", kill, lambda: None))
-    if options.stop and options.go_on:
-        rows.append(drilled(cluster, "a stop", losing(options.stop, follower), lambda: cluster.run(options.go_on, lost[0])))
-    if options.fill and options.empty:
-        rows.append(drilled(cluster, "a full disk", losing(options.fill, follower), lambda: cluster.run(options.empty, lost[0])))
+    ways: dict[str, tuple[str | None, str | None, Callable[[], int]]] = {
+        "a node": (options.kill, options.start, follower),
+        "the leader": (options.kill, options.start, cluster.leader),
+        "a stop": (options.stop, options.go_on, follower),
+        "a full disk": (options.fill, options.empty, follower),
+    }
+    for drill in options.only or DRILLS:
+        if drill == "the writer":
+            rows.append(drilled(cluster, drill, kill, lambda: None))
+            continue
+        lose, mend, number = ways[drill]
+        if lose and mend:
+            rows.append(drilled(cluster, drill, losing(lose, number), partial(lambda mend: cluster.run(mend, lost[0]), mend)))
     return rows
 
 
@@ -231,6 +238,7 @@ def main() -> None:
     parser.add_argument("--go-on", help="the command that lets it go on")
     parser.add_argument("--fill", help="the command that fills a node's disk")
     parser.add_argument("--empty", help="the command that makes room on it again")
+    parser.add_argument("--only", action="append", choices=DRILLS, help="one of the drills, or several, in place of all")
     parser.add_argument("--documents", type=int, default=2_000, help="in the collection (2000)")
     parser.add_argument("--seconds", type=float, default=8.0, help="that a node is gone (8)")
     parser.add_argument("--settled", type=float, default=120.0, help="seconds until all nodes have to count the same (120)")
