@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.deduplication.calls import foreign_calls
-from search.deduplication.opposites import DENIALS, DENYING_ENDS, GRAMMAR, turned
+from search.deduplication.opposites import DENIALS, DENYING_ENDS, GRAMMAR, ITALIAN, turned
 from search.documents import Document
 from search.passages import readable
 from search.reading.kinds import SOURCE
@@ -131,6 +131,7 @@ def profile_of(document: Document) -> Profile:
     runs = _runs(shape, size)
     lowered = [word.casefold() for word in words]
     pairs = zip(lowered, [*lowered[1:], ""], strict=False)  # of no words, too
+    italian = len(ITALIAN.intersection(lowered)) > 1
     return Profile(
         code,
         Counter(words),
@@ -140,7 +141,7 @@ def profile_of(document: Document) -> Profile:
             [*(word for word in words if (word[0].isdigit() if code else _IS_NUMBER.match(word))), *_signs(document, code=code)]
         ),
         _names(document.text, code=code),
-        np.array([_denies(word, behind) for word, behind in pairs], bool),
+        np.array([_denies(word, behind) or (italian and word == "non") for word, behind in pairs], bool),
     )
 
 
@@ -172,7 +173,7 @@ def signs_of(one: Profile, other: Profile) -> list[float]:
         math.sqrt(crossed / max(1, min(count, other_count))),
         math.log1p(numbers),
         math.log1p(names),
-        float(one.negations[kept[0]].sum() != other.negations[kept[1]].sum()),
+        float(abs(int(one.negations[kept[0]].sum()) - int(other.negations[kept[1]].sum())) > _misspelt_denials(own, others)),
         math.log1p(_turned_code(own, others) if one.code and other.code else max(turned(own, others), turned(others, own))),
         min(1.0, min(longest) / min(_MOST_CHANGED, max(1, min(count, other_count) / 4))) ** 2,
         min(1.0, max(longest) / min(_MOST_ADDED, max(1, max(count, other_count) / 2))) ** 2,
@@ -210,6 +211,23 @@ def _denies(word: str, behind: str) -> bool:
         or word.startswith(("n'", "n\u2019"))  # of French
         or word + behind in DENYING_ENDS
     )
+
+
+def _misspelt_denials(own: Counter[str], others: Counter[str]) -> int:
+    """How many denials stand in the other text with two letters in each other's place: slips of a hand, which deny all the same."""
+    return sum(
+        any(_is_swapped(word.casefold(), other.casefold()) for other in behind)
+        for some, behind in ((own, others), (others, own))
+        for word in some
+        if _denies(word.casefold(), "")
+    )
+
+
+def _is_swapped(word: str, other: str) -> bool:
+    differing = [at for at, (one, two) in enumerate(zip(word, other, strict=False)) if one != two]
+    first = differing[0] if differing else 0
+    swapped = word[:first] + word[first : first + 2][::-1] + word[first + 2 :]
+    return len(differing) == 2 and swapped == other  # noqa: PLR2004  # letters
 
 
 def _is_one_word_for_another(own: Counter[str], others: Counter[str]) -> bool:

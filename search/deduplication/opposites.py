@@ -33,7 +33,7 @@ nicht kein keine keinen keinem keiner keines nie niemals niemand nichts nirgends
 ne pas jamais sans aucun aucune ni guère rien sauf seulement
 nunca jamás sin ningún ninguno ninguna nada nadie tampoco excepto salvo solamente sólo
 não nem nenhum nenhuma ninguém sem jamais apenas somente exceto
-non mai senza nessun nessuno nessuna né niente nulla soltanto tranne
+mai senza nessun nessuno nessuna né niente nulla soltanto tranne
 niet geen nooit zonder nergens niemand
 не нет ни никогда нельзя без никто ничего только кроме ні ніколи
 nigdy nikt nic bez ani nikdy inte aldrig utan ingen ikke aldri uten uden ei eivät
@@ -43,6 +43,7 @@ değil nem soha nicio fără δεν μην όχι
 不 没 沒 無 无 未 않 못 없
 """
 DENIALS = frozenset(_DENIALS.split())  # of a sentence, or of all cases but some
+ITALIAN = frozenset("che è di il della gli sono per una nel".split())  # beside two of which "non" is a word, and no prefix
 DENYING_ENDS = frozenset(("ない", "なか", "なく", "せん"))  # of Japanese, two signs
 _PREFIXES = ("un", "in", "im", "il", "ir", "dis", "non", "anti")
 _GRAMMAR = """

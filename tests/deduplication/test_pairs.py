@@ -108,6 +108,7 @@ DUPLICATES = {
         edited(TEXT, met="came together", evening="night", debate="discussion", finished="done", told="asked", keep="hold"),
     ),
     "a misspelt word": (TEXT, edited(TEXT, committee="comittee")),
+    "a misspelt denial": (TEXT.replace("were told", "were never told"), TEXT.replace("were told", "were nevre told")),
 }
 MISSES = {
     "another number": (TEXT, edited(TEXT, **{"2019": "2018"})),
