@@ -43,7 +43,8 @@ değil nem soha nicio fără δεν μην όχι
 不 没 沒 無 无 未 않 못 없
 """
 DENIALS = frozenset(_DENIALS.split())  # of a sentence, or of all cases but some
-ITALIAN = frozenset("che è di il della gli sono per una nel".split())  # beside two of which "non" is a word, and no prefix
+# Words of Italian: beside two of them "non" is a word, and no prefix.
+ITALIAN = frozenset(("che", "è", "di", "il", "della", "gli", "sono", "per", "una", "nel"))
 DENYING_ENDS = frozenset(("ない", "なか", "なく", "せん"))  # of Japanese, two signs
 _PREFIXES = ("un", "in", "im", "il", "ir", "dis", "non", "anti")
 _GRAMMAR = """
