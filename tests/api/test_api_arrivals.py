@@ -52,6 +52,11 @@ async def arrivals(url: str, per_s: float, seconds: float, body: dict[str, Any])
     return answers
 
 
+def one_by_one(served: Served, number: int) -> list[float]:
+    """Seconds of requests that nobody else's are beside."""
+    return [asyncio.run(arrivals(served.url, 4, 0.25, ASK))[0].seconds for _ in range(number)]
+
+
 def p95(values: list[float]) -> float:
     return sorted(values)[int(0.95 * len(values))]
 
@@ -66,7 +71,7 @@ def served(settings: Settings) -> Iterator[Served]:
 def test_nothing_fails_below_capacity_and_above_it_the_rest_is_served_in_time(served: Served, in_full: bool) -> None:  # noqa: FBT001
     slow = slowed(served, 0.05)
     seconds = 60 if in_full else 3
-    alone = [asyncio.run(arrivals(served.url, 4, 0.25, ASK))[0].seconds for _ in range(15)]
+    alone = one_by_one(served, 15)
     capacity = 1 / statistics.median(alone)
     for share in (0.3, 0.6, 0.8) if in_full else (0.3, 0.6):
         answers = asyncio.run(arrivals(served.url, share * capacity, seconds, ASK))
@@ -75,6 +80,7 @@ def test_nothing_fails_below_capacity_and_above_it_the_rest_is_served_in_time(se
     for share in (1.5, 3):
         most = max(capacity, 1 / slow.seconds)  # however busy the machine was when the capacity was measured
         answers = asyncio.run(arrivals(served.url, share * most, seconds, ASK))
+        alone += one_by_one(served, 5)  # by now the machine may be busier than it was
         accepted = [answer.seconds for answer in answers if answer.status == 200]
         refused = [answer for answer in answers if answer.status == 429]
         assert len(accepted) + len(refused) == len(answers), share
