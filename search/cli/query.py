@@ -237,11 +237,14 @@ def explain(
 ) -> None:
     """Where did each stage put every candidate of a query, and why? Or: what would other settings have made of a saved one?"""
     from search.cli.output import print_explanation, print_replay
+    from search.query.replay import check
     from search.query.replay import replay as run
     from search.query.replay import save as write
 
     if (text is None) == (replay is None):
         raise InvalidQuery("give a query, or --replay and a file that --save wrote")
+    if save:
+        check(save)
     wanted = changes_of(changes)
     settings = varied(load_settings(data_dir, collection, tenant=tenant), wanted)
     with open_search(settings) as searcher:

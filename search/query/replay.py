@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from search.documents import Hit, SearchResult
 from search.errors import InvalidQuery
 from search.query.ranking import Ranking, rank
 from search.reranking.contract import Reranker
-from search.system.files import open_regular
+from search.system.files import check_writable, open_regular
 
 _VERSION = 1
 _TOP = 10
@@ -93,8 +94,24 @@ def save(result: SearchResult, file: Path) -> None:
     Raises:
         InvalidQuery: it cannot be written there.
     """
-    try:
+    with _writing(file):
         file.write_text(json.dumps({"version": _VERSION, **result.to_dict()}, default=list) + "\n", encoding="utf-8")
+
+
+def check(file: Path) -> None:
+    """Find out whether an answer can be written there, before there is one.
+
+    Raises:
+        InvalidQuery: it cannot.
+    """
+    with _writing(file):
+        check_writable(file)
+
+
+@contextmanager
+def _writing(file: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise InvalidQuery(f"the trace cannot be written to {file}: {error}") from error
 

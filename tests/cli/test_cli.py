@@ -361,6 +361,9 @@ def test_explain_and_replay(notes: Path, tmp_path: Path) -> None:
     assert "now: minilm-reranker, full, order: reranker logit; " in again
     replayed = as_json("explain", "--replay", trace, "--with", "depth=1", *where)
     assert [c["now"]["rerank_score"] is None for c in replayed["candidates"]] == [False, True, True]
+    nowhere = tmp_path / "none" / "trace.json"  # which is told before anything is looked for
+    told_at_once = error("explain", "cats", "--save", nowhere, "--data-dir", tmp_path / "empty")
+    assert f"the trace cannot be written to {nowhere}" in told_at_once
     assert "give a query, or --replay" in error("explain", *where)
     assert "give a query, or --replay" in error("explain", "cats", "--replay", trace, *where)
     assert "nothing to replay with" in error("explain", "--replay", trace, "--with", "reranker.kind=none", *where)
