@@ -12,10 +12,10 @@ import typer
 from search.cli.options import AsJson, Collection, DataDir, Tenant, load_settings, note_wait, print_json
 from search.cli.output import clip
 from search.cli.progress import ProgressReport
-from search.errors import InvalidQuery, SearchError
+from search.errors import InvalidQuery
 from search.searcher import Searcher, open_search
 from search.settings import EdgeSettings, Settings
-from search.system.files import check_writable
+from search.system.files import check_writable, writing
 from search.system.terminal import clean, note, show
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def _check(threshold: float, near: float | None, html: Path | None, *, files: bo
 
     check_near(near, check_threshold(threshold))
     if html:
-        with _writing(html):
+        with writing("the page", html):
             check_writable(html)
     if files:
         raise InvalidQuery(
@@ -227,15 +227,7 @@ def _line(mark: str, chance: str, document_id: str, text: str) -> str:
 def _write_page(found: "Duplicates", file: Path, *, told: bool) -> None:
     from search.deduplication.page import to_html
 
-    with _writing(file):
+    with writing("the page", file):
         file.write_text(to_html(found), encoding="utf-8", errors="backslashreplace")
     if told:
         show(f"the differences are marked in {file}")
-
-
-@contextmanager
-def _writing(file: Path) -> "Iterator[None]":
-    try:
-        yield
-    except OSError as error:
-        raise SearchError(f"the page cannot be written to {file}: {error.strerror}") from error

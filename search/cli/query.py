@@ -16,7 +16,7 @@ from search.context.values import Context, Form
 from search.errors import InvalidQuery
 from search.searcher import open_search
 from search.settings import varied
-from search.system.files import check_writable, open_regular
+from search.system.files import check_writable, open_regular, writing
 from search.system.terminal import note, show
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def context(
     if model is not None and form != "messages":
         raise InvalidQuery("--model names who is sent messages; add --form messages")
     if save:
-        with _writing(save):
+        with writing("the context", save):
             check_writable(save)
     settings = load_settings(data_dir, collection, tenant=tenant)
     counts = counter(tokenizer or settings.context.tokenizer)
@@ -116,7 +116,7 @@ def context(
         )
     made = result.context(max_tokens=max_tokens or settings.context.max_tokens, tokenizer=counts, form=form)
     if save:
-        with _writing(save):
+        with writing("the context", save):
             save.write_text(json.dumps(made.to_dict()) + "\n", encoding="utf-8")
     named = {} if model is None else {"model": model}
     if as_json:
@@ -142,14 +142,6 @@ def _tell(made: Context, result: "SearchResult") -> None:
         note(f"note: reranking: {result.rerank_status} ({result.reason})")
     for warning in result.warnings:
         note(f"note: {warning}")
-
-
-@contextmanager
-def _writing(file: Path) -> "Iterator[None]":
-    try:
-        yield
-    except OSError as error:
-        raise InvalidQuery(f"the context cannot be written to {file}: {error.strerror}; name another place") from error
 
 
 def citations(

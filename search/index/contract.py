@@ -31,7 +31,7 @@ class CollectionSpec:
     lexical: str = ""  # what the sparse vectors depend on, as search.embedding.sparse describes it; "" where there are none
     layout: str = ""  # where passages lie, in words, if another program filled it; the fingerprint is "" then
     tenant: str = ""  # the field by which documents say whose they are, where tenants share it; "" where none do
-    adopted: str = ""  # what documents were made by, if it is a copy of another program's collection
+    adopted: str = ""  # what documents are made by, in another program's collection; in a copy, of which collection and by what
 
     @property
     def idf(self) -> bool:

@@ -216,15 +216,16 @@ def find_layout(payloads: Sequence[Payload], chosen: LayoutSettings, vector: str
     """
     if not payloads and chosen.text is None:
         raise IndexMismatch("it is empty, so nothing tells where its passages would lie")
-    paths = _paths(payloads)
-    strings = [path for path in paths if _share(payloads, path, _is_text) >= _LEAST_SHARE]
+    encoded: dict[str, None] = {}
+    payloads = [_unfolded(payload, "", 1, encoded) for payload in payloads]
+    strings = [path for path in _paths(payloads) if _share(payloads, path, _is_text) >= _LEAST_SHARE]
     text = chosen.text or _text(payloads, strings)
     if text is None:
         known = ", ".join(sorted({name for payload in payloads for name in payload})) or "none"
         raise IndexMismatch(f"no field of its points holds text (there are: {known})")
     metadata = chosen.metadata
     if metadata is None:
-        metadata = next((path for path in _METADATA if _share(payloads, path, _holds_object) >= _LEAST_SHARE), "")
+        metadata = next((path for path in _METADATA if _share(payloads, path, _is_object) >= _LEAST_SHARE), "")
     steps = text.split(".")[:-1]
     around = [".".join([*steps[:number], ""]) for number in range(len(steps), 0, -1)]
     inner = [f"{metadata}." if metadata else "", "", *around]
@@ -239,16 +240,15 @@ def find_layout(payloads: Sequence[Payload], chosen: LayoutSettings, vector: str
     order = chosen.order
     if order is None:
         order = tuple(path for names in (_PAGES, _PLACES) if (path := _first_place(payloads, inner, names)))
-    encoded = tuple(path for path in paths if any(_is_encoded(_at(payload, path)) for payload in payloads))
     beside = _beside(payloads, metadata, {path.partition(".")[0] for path in (text, title, document_id, metadata)})
-    return Layout(text, title, document_id, metadata, vector, chosen.filter, order, encoded, beside)
+    return Layout(text, title, document_id, metadata, vector, chosen.filter, order, tuple(encoded), beside)
 
 
 def _beside(payloads: Sequence[Payload], metadata: str, taken: set[str]) -> tuple[str, ...]:
     """Plain fields that most points have beside their metadata, and none in it, such as whose they are."""
     if not metadata:
         return ()
-    inside = {name for payload in payloads if isinstance(held := _read(_at(payload, metadata)), Mapping) for name in held}
+    inside = {name for payload in payloads if isinstance(held := _at(payload, metadata), Mapping) for name in held}
     names = dict.fromkeys(name for payload in payloads for name in payload)
     wanted = [name for name in names if name not in inside | taken | {"id"} and not name.startswith("_")]
     return tuple(name for name in wanted if _share(payloads, name, _is_plain) >= _LEAST_SHARE)
@@ -273,8 +273,20 @@ def _read(value: Any) -> Any:
     return value
 
 
+def _unfolded(fields: Mapping[str, Any], prefix: str, depth: int, encoded: dict[str, None]) -> dict[str, Any]:
+    """Fields with objects in place of the strings that hold them as JSON, whose paths are noted."""
+    unfolded: dict[str, Any] = {}
+    for name, value in fields.items():
+        inner = _read(value)
+        if isinstance(value, str) and isinstance(inner, Mapping):
+            encoded[f"{prefix}{name}"] = None
+        deeper = depth < _DEEPEST and isinstance(inner, Mapping)
+        unfolded[name] = _unfolded(inner, f"{prefix}{name}.", depth + 1, encoded) if deeper else inner
+    return unfolded
+
+
 def _paths(payloads: Sequence[Payload]) -> list[str]:
-    """The fields that points have, and those inside objects, and inside strings that hold some."""
+    """The fields that points have, and those inside objects."""
     paths: dict[str, None] = {}
 
     def add(fields: Mapping[str, Any], prefix: str, depth: int) -> None:
@@ -282,8 +294,8 @@ def _paths(payloads: Sequence[Payload]) -> list[str]:
             if len(paths) >= _MOST_PATHS:
                 return
             paths[f"{prefix}{name}"] = None
-            if depth < _DEEPEST and isinstance(inner := _read(value), Mapping):
-                add(inner, f"{prefix}{name}.", depth + 1)
+            if depth < _DEEPEST and isinstance(value, Mapping):
+                add(value, f"{prefix}{name}.", depth + 1)
 
     for payload in payloads:
         add(payload, "", 1)
@@ -296,10 +308,9 @@ def _share(payloads: Sequence[Payload], path: str, holds: Callable[[Any], bool])
 
 def _text(payloads: Sequence[Payload], strings: Sequence[str]) -> str | None:
     """The field called like one of text that has most of it, or nearly as much and a commoner name; or else the longest one."""
-    plain = [path for path in strings if not any(_is_encoded(_at(payload, path)) for payload in payloads)]
-    lengths = {path: sum(len(str(_at(payload, path) or "")) for payload in payloads) / len(payloads) for path in plain}
+    lengths = {path: sum(len(str(_at(payload, path) or "")) for payload in payloads) / len(payloads) for path in strings}
     called = [path for path in _TEXTS if path in lengths]
-    called += [path for path in plain if path not in called and path.rpartition(".")[2] in _TEXTS]
+    called += [path for path in strings if path not in called and path.rpartition(".")[2] in _TEXTS]
     if called:
         most = max(lengths[path] for path in called)
         return next(path for path in called if lengths[path] >= most * _NEARLY)
@@ -338,12 +349,8 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str) and bool(value.strip())
 
 
-def _holds_object(value: Any) -> bool:
-    return isinstance(_read(value), Mapping)
-
-
-def _is_encoded(value: Any) -> bool:
-    return isinstance(value, str) and _holds_object(value)
+def _is_object(value: Any) -> bool:
+    return isinstance(value, Mapping)
 
 
 def _is_point_id(value: str) -> bool:

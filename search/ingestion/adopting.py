@@ -5,6 +5,7 @@ order, if something tells that order; else each of them is a document of its own
 """
 
 import hashlib
+import json
 import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -97,8 +98,9 @@ def adopt(
     if not source.spec.layout:
         message = f"collection {source.name!r} at {source.location} was made by this package; it is ingested into as it is"
         raise IndexRejected(message)
-    prove(source, embedder)
-    spec = replace(spec, adopted=source.spec.adopted)
+    if tenant is None or source.count():  # a tenant may have nothing there
+        prove(source, embedder)
+    spec = replace(spec, adopted=json.dumps([source.target, *json.loads(source.spec.adopted)]))
     _check_made_alike(source, target, spec)
     reading = _Reading(source, embedder, tenant)
     report = copy(
@@ -123,12 +125,12 @@ def _check_made_alike(source: VectorIndex, target: VectorIndex, spec: Collection
         target.ensure(spec, create=False)
     except CollectionNotFound:
         return
-    before = target.spec.adopted
-    if before not in {"", spec.adopted}:  # whoever goes on would have every document twice, by both of its names
+    before, same_source = target.spec.adopted, f"[{json.dumps(source.target)}, "
+    if before.startswith(same_source) and before != spec.adopted:  # each document would be there twice, by both of its names
         raise IndexMismatch(
-            f"collection {target.name!r} is a copy whose documents were made otherwise than they are now: by text, name and order "
-            f"{before}, and now {spec.adopted}; say how (`text`, `document_id`, `order` under {section_of(source.name)} in "
-            "search.toml), or adopt into another collection (--as NAME)"
+            f"collection {target.name!r} is a copy whose documents were made otherwise than they are now: by collection, text, "
+            f"name and order {before}, and now {spec.adopted}; say how (`text`, `document_id`, `order` under "
+            f"{section_of(source.name)} in search.toml), or adopt into another collection (--as NAME)"
         )
 
 

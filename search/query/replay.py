@@ -2,8 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from search.documents import Hit, SearchResult
 from search.errors import InvalidQuery
 from search.query.ranking import Ranking, rank
 from search.reranking.contract import Reranker
-from search.system.files import check_writable, open_regular
+from search.system.files import check_writable, open_regular, writing
 
 _VERSION = 1
 _TOP = 10
@@ -94,7 +93,7 @@ def save(result: SearchResult, file: Path) -> None:
     Raises:
         InvalidQuery: it cannot be written there.
     """
-    with _writing(file):
+    with writing("the trace", file):
         file.write_text(json.dumps({"version": _VERSION, **result.to_dict()}, default=list) + "\n", encoding="utf-8")
 
 
@@ -104,16 +103,8 @@ def check(file: Path) -> None:
     Raises:
         InvalidQuery: it cannot.
     """
-    with _writing(file):
+    with writing("the trace", file):
         check_writable(file)
-
-
-@contextmanager
-def _writing(file: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise InvalidQuery(f"the trace cannot be written to {file}: {error}") from error
 
 
 def replay(file: Path, reranker: Reranker, depth: int | None, embedder: str) -> Replay:

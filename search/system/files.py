@@ -7,9 +7,12 @@ import contextlib
 import functools
 import os
 import stat
+from collections.abc import Iterator
 from errno import EINVAL
 from io import BufferedReader
 from pathlib import Path
+
+from search.errors import InvalidQuery
 
 _KINDS = {
     stat.S_IFIFO: "a named pipe",
@@ -44,6 +47,19 @@ def open_regular(path: Path, folder: int | None = None, *, or_pipe: bool = False
     except BaseException:
         os.close(descriptor)
         raise
+
+
+@contextlib.contextmanager
+def writing(what: str, file: Path) -> Iterator[None]:
+    """Say of a file that somebody named, and that cannot be written, what it was to hold.
+
+    Raises:
+        InvalidQuery: it cannot.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise InvalidQuery(f"{what} cannot be written to {file}: {error.strerror}; name another place") from error
 
 
 def check_writable(file: Path) -> None:

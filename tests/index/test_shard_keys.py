@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from qdrant_client import QdrantClient
 from scopes import token
 from standin import QdrantStandIn
 from standin_grpc import GrpcStandIn
+from theirs import fill
 
 from search.documents import Document, Retrieval
+from search.embedding.dense import FastEmbedEmbedder
 from search.errors import CollectionNotFound, IndexFailure, IndexRejected, InvalidSettings
 from search.index.contract import Point, Query, VectorIndex
 from search.index.server.reserved import RESERVED
@@ -235,3 +238,19 @@ def test_a_key_for_points_alone_writes_for_tenants(model_folder: Path) -> None:
             assert acme.delete(ids=["acme-0"]) == 1
             assert acme.search("new", limit=1).hits[0].text == "New."
         assert held(server) == {SHARED: 1}
+
+
+def test_what_another_program_sharded_by_keys_is_not_copied(
+    cluster: QdrantStandIn, model_folder: Path, bundled_embedder: FastEmbedEmbedder
+) -> None:
+    """One id may stand for several points there, one under each key."""
+
+    def payload(name: str, text: str) -> dict[str, Any]:
+        return {"page_content": text, "metadata": {"source": name, "customer": "acme"}}
+
+    fill(QdrantClient(cluster.url), bundled_embedder, payload)
+    cluster._spread["theirs"]["sharding_method"] = "custom"
+    with opened({**cluster.index, "shard_key": SHARED}, model_folder, embedder={}, tenant="acme") as searcher:
+        with pytest.raises(IndexRejected, match=r"is sharded by keys .sharding_method custom. of another program"):
+            searcher.adopt("theirs")
+        assert searcher.collections.names() == ["theirs"]

@@ -493,4 +493,9 @@ def test_documents_that_would_be_made_otherwise_are_not_added_beside_those_of_be
                 adopt(otherwise, target, searcher.embedder, dry_run=dry_run)
         assert points_of(target) == before
         assert adopt(source, target, searcher.embedder).ingest.unchanged == 10
+        fill(client, bundled_embedder, lambda name, text: {"text": text, "url": f"https://{name}.example"}, name="others")
+        another = searcher.collections.named("others", searcher.settings.storage)  # which may be made by other fields
+        assert adopt(another, target, searcher.embedder).ingest.added == 10
         target.close()
+    with ours(standin, tmp_path, "nobodys", tenant_field="metadata.source", tenant="nobody") as searcher:
+        assert searcher.adopt("theirs").points == 0  # a tenant who has nothing there, by which nothing could be proved

@@ -59,8 +59,8 @@ def translated(server: str) -> Iterator[None]:
         raise
     except Exception as error:
         failure = translate(error, server)
-        if isinstance(failure, _OF_THE_WAY):
-            failure.args = ("; ".join([str(failure), *getattr(error, "__notes__", [])]),)
+        if isinstance(failure, _OF_THE_WAY) and (notes := getattr(error, "__notes__", None)):
+            failure.args = ("; ".join([str(failure), *notes]),)
         raise failure from error
 
 

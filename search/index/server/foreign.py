@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from qdrant_client import QdrantClient, models
-from qdrant_client.http.exceptions import UnexpectedResponse
 
 from search.errors import IndexMismatch, UnsupportedFilter
 from search.index.contract import CollectionSpec, to_vector
@@ -61,10 +60,7 @@ def _sample(client: QdrantClient, target: str, vector: str, page: int) -> list[m
         query=models.SampleQuery(sample=models.Sample.RANDOM), limit=number, with_payload=True, with_vector=vectors
     )
     for _ in range(0 if more is None else math.ceil(SAMPLED / number)):
-        try:
-            (answer,) = client.query_batch_points(target, [anywhere])
-        except UnexpectedResponse:  # before version 1.11
-            break
+        (answer,) = client.query_batch_points(target, [anywhere])
         sample |= {point.id: point for point in answer.points}
     return list(sample.values())
 

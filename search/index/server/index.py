@@ -571,7 +571,7 @@ class QdrantIndex:
             config = self._client.get_collection(self._like).config
             storage = as_replaced(storage, {"quantization": quantization_of(config), "storage": noted(config, "storage")})
             sharding = inherited(sharding, config)
-            if is_keyed(config.params) and not sharding.key:
+            if is_keyed(config.params) and inherited(Sharding(), config).key is None:  # whose ids may stand for several points
                 raise IndexRejected(keyed(self._like, self.location))
         try:
             self._client.create_collection(name, **to_creation(spec, storage, sharding, self._purpose))
