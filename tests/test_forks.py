@@ -137,12 +137,13 @@ def engine(request: pytest.FixtureRequest, models: dict[str, str]) -> Iterator[d
 
 @pytest.mark.timeout(600)
 def test_each_child_gets_right_answers_or_a_clear_error(engine: dict[str, str], tmp_path: Path, in_full: bool) -> None:  # noqa: FBT001
-    queries = 400 if in_full else 150
+    here = engine.get("SEARCH_INDEX__ENGINE", "edge") == "edge"
+    queries = 400 if in_full else 150 if here else 50  # which are slow where a stand-in answers
     told = forked(engine, CHILDREN, queries)
     for child in told.children:
         assert child["status"] == 0
         assert child["wrong"] == 0
-        if engine.get("SEARCH_INDEX__ENGINE", "edge") == "edge":  # whose folder is the parent's
+        if here:  # whose folder is the parent's
             assert child["failed"] == queries
             (error,) = child["errors"]
             assert error.startswith(f"IndexBusy: {tmp_path / 'data'} is in use by process {told.pid}, of which this one is a fork")
