@@ -17,6 +17,11 @@ from search.reading.structure import Block, Pages, Section, hides, sections
 
 # After a sentence's end and its white space; after a line break; after a Chinese or Japanese sentence's end and its quotes.
 _SENTENCE = re.compile("(?<=[.!?])\\s+|[\\r\\n]\\s*|[\u3002\uff01\uff1f\uff61][\u300d\u300f\u3011\u300b\u3009\uff09\u201d\u2019]*")
+_NO_END = re.compile(  # a full stop behind the number of a list's item, a single letter, or what is commonly abbreviated
+    r"(?:^[ \t>*+-]*\(?(?:\d{1,3}|[ivxIVX]{2,5})|(?<![\w.])(?:[^\W\d_]|Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|Mme|Sra?|No|Nr|Figs?|Eq|Vol|pp"
+    r"|cf|vs|e\.g|i\.e|approx|ca|Abb|Art|Bd|bzw|vgl|ggf|d\. ?h|u\. ?a))\.\Z"
+)
+_ABBREVIATED = 12  # characters in front of a sentence's end that tell
 _LINE = re.compile("[\\r\\n]")
 _TALLIED_AT_ONCE = 512
 _LONGEST_TOKEN = 20  # characters; what has more of them counts as several, so that a passage is bounded by these, too
@@ -152,7 +157,8 @@ class Chunker:
                 yield from self._divided(text, start, end, _LINE, budget)
 
     def _divided(self, text: str, first: int, last: int, border: re.Pattern[str], budget: int) -> Iterator[_Sentence]:
-        borders = [first, *(match.end() for match in border.finditer(text, first, last)), last]
+        ends = (match for match in border.finditer(text, first, last) if not _is_no_end(text, match))
+        borders = [first, *(match.end() for match in ends), last]
         spans = [_strip(text, start, end) for start, end in pairwise(borders)]
         spans = [(start, end) for start, end in spans if start < end]
         for at in range(0, len(spans), _TALLIED_AT_ONCE):
@@ -196,6 +202,15 @@ class Chunker:
         """How much of a budget of tokens each span takes, as models read it."""
         tallies = self._tokenizer.tally([readable(text[start:end]) for start, end in spans])
         return [max(tally.tokens, -(-(end - start) // _LONGEST_TOKEN)) for (start, end), tally in zip(spans, tallies, strict=True)]
+
+
+def _is_no_end(text: str, border: re.Match[str]) -> bool:
+    """Whether what looks like a sentence's end is a full stop within one, on the same line."""
+    at = border.start()
+    if text[at - 1 : at] != "." or "\n" in border[0] or "\r" in border[0]:
+        return False
+    start = max(text.rfind("\n", 0, at) + 1, at - _ABBREVIATED)
+    return _NO_END.search(text[start:at]) is not None
 
 
 def _clipped(heading: str) -> str:

@@ -9,14 +9,13 @@ from typing import Any
 from search.errors import InvalidDocument
 from search.reading.files import LONGEST
 from search.reading.kinds import OFFICE
-from search.reading.slides import notes_to_html, slides, to_html
+from search.reading.slides import notes_to_html, slides, to_html, with_whole_words
 from search.reading.webpages import to_markdown
 
 _SMALL = 1_000_000  # bytes that a text in a packed document may unpack to, however small it is …
 _RATIO = 100  # … and times its size that a larger one may
 _TEXTS = (".xml", ".rels", ".html", ".xhtml", ".htm")
 _PICTURE = re.compile(r"!\[([^\[\]]*)\]\([^()\s]*\)")
-_EMPHASIS = re.compile(r"(?<![\w*])(\*{1,3}) ?([^*\n<]+?) ?\1(?![\w*])")
 _LEFT_OUT = {"charts": re.compile(r"\w+/charts/chart\d*\.xml"), "diagrams": re.compile(r"\w+/diagrams/data\d*\.xml")}
 
 
@@ -38,6 +37,7 @@ def read(content: bytes, media_type: str) -> tuple[str, str, Mapping[str, Any]]:
         content_filter=kreuzberg.ContentFilterConfig(include_headers=True, include_footers=True, strip_repeating_text=False),
     )
     found = slides(content) if "presentation" in media_type else []
+    content = with_whole_words(content) if found else content
     about: Mapping[str, Any] = {}
     try:
         result = kreuzberg.extract_bytes_sync(content, media_type, config)
@@ -48,8 +48,8 @@ def read(content: bytes, media_type: str) -> tuple[str, str, Mapping[str, Any]]:
         html = to_html(found)  # of pictures that are linked, or missing, it makes an error
         if not html:
             raise ValueError(str(error).rpartition("ParsingError: ")[2]) from error
-    if found:  # in which the library marks bold words as Markdown does, in HTML, too, and leaves out notes
-        html = _EMPHASIS.sub(r"\2", html) + notes_to_html(found)
+    if found:  # of which the library leaves out the notes
+        html += notes_to_html(found)
         damaged = sum(one.notes is None for one in found)
         metadata = {**metadata, "notes_left_out": damaged} if damaged else metadata
     title = about.get("title") or (about.get("subject") if media_type == OFFICE[".msg"] else "")

@@ -47,7 +47,9 @@ def read(stream: BinaryIO, file: SourceFile) -> Document | Rejection:
     return Document(
         id=file.name,
         text=text,
-        title=title if title and not _NO_TITLE.fullmatch(title) else ("" if is_paged else title_of(text)) or file.path.stem,
+        title=title
+        if title and not _NO_TITLE.fullmatch(title)
+        else ("" if is_paged else title_of(text, media_type)) or file.path.stem,
         metadata={**metadata, "path": file.name},
         media_type=media_type,
         origin=file.name,

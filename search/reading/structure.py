@@ -2,6 +2,7 @@
 
 import re
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Iterable, Iterator
 from functools import cache
 from itertools import accumulate, islice
@@ -14,6 +15,8 @@ from search.reading.kinds import SOURCE
 PAGE_BREAK = "\f"
 
 _LINE = re.compile(r"[^\n]*(?:\n|$)")
+_HIGHEST = re.compile(r"^\s*(?:#(?!#)|=)")
+_HIGHEST_OF_OFFICES = re.compile(r"^\s*##?(?!#)")  # where the first level is for what a style calls a title
 _PERHAPS_HEADING = re.compile(r"^ {0,3}(?:#{1,6}(?:[ \t].*)?|=+[ \t]*|-+[ \t]*)$", re.MULTILINE)
 _BEGINNING = 20_000  # characters
 _TRIES = 20
@@ -30,9 +33,19 @@ _TEX = re.compile(
     r"^[ \t]*\\(part|chapter|section|subsection|subsubsection|paragraph)\*?(?:\[[^\]\n]*\])?\{((?:[^{}\n]|\{[^{}\n]*\})+)\}",
     re.MULTILINE,
 )
+_STATED = {  # titles that a text names as such
+    "text/x-org": re.compile(r"^#\+title:[ \t]*(\S.*)$", re.MULTILINE | re.IGNORECASE),
+    "text/x-tex": re.compile(r"\\title(?:\[[^\]]*\])?\{((?:[^{}]|\{[^{}]*\})+)\}"),
+    "text/x-typst": re.compile(r"#set\s+document\([^()]*\btitle:\s*\"([^\"\n]+)\""),
+}
 _TEX_LEVELS = ("part", "chapter", "section", "subsection", "subsubsection", "paragraph")
 _LONG = 600  # characters of a definition that has a heading of its own
+_LONGEST_HEAD = 40  # lines
 _DEEPEST = 3  # definitions in each other
+_CONTROL = re.compile(  # what is indented below these is part of a definition, and none itself
+    r"[\W_]*(?:if|elif|elsif|else|unless|for|foreach|while|until|loop|do|begin|try|except|rescue|catch|finally|ensure|with|switch|case"
+    r"|default|match|select|when|return|yield|await|raise|throw|assert|print)\b"
+)
 
 
 class Block(NamedTuple):
@@ -76,15 +89,35 @@ def sections(text: str, media_type: str) -> list[Section]:
 
 
 def title_of(text: str, media_type: str = "text/markdown") -> str:
-    """The first heading of a text, empty if its beginning has none."""
+    """What a text calls itself; empty if its beginning does not say.
+
+    That is its first heading, where nothing stands before it and no other of its level or of a higher one follows: else it is the
+    heading of a part. In Markdown one of those is enough for a heading of the first level, since many a README has several; in
+    reStructuredText, whose levels count as they come, a first heading is the title.
+    """
     plain = with_line_feeds(text)
-    if media_type not in MARKDOWN:
-        return next((heading.words for heading in _headings(plain[:_BEGINNING], media_type)), "")
-    beginning = plain[end_of_front_matter(plain) :][:_BEGINNING]
-    for line in islice(_PERHAPS_HEADING.finditer(beginning), _TRIES):  # parsing all of it would take longer than reading it
-        for section in _of_markdown(beginning[: line.end()]):
-            if section.headings:
-                return section.headings[0]
+    if media_type in MARKDOWN:
+        highest = _HIGHEST if media_type in {"text/markdown", "text/html"} else _HIGHEST_OF_OFFICES
+        return _title_of_markdown(plain[end_of_front_matter(plain) :][:_BEGINNING], highest)
+    beginning = plain[:_BEGINNING]
+    if media_type in _STATED and (stated := _STATED[media_type].search(beginning)):
+        return " ".join(stated[1].split())
+    headings = list(_headings(beginning, media_type))
+    is_alone = media_type == "text/x-rst" or all(one.level > headings[0].level for one in headings[1:])
+    return headings[0].words if headings and is_alone else ""
+
+
+def _title_of_markdown(text: str, highest: re.Pattern[str]) -> str:
+    for line in islice(_PERHAPS_HEADING.finditer(text), _TRIES):  # parsing all of it would take longer than reading it
+        divided = _of_markdown(text[: line.end()])
+        title = next((section.headings[0] for section in divided if section.headings), "")
+        if not title:
+            continue
+        is_first, is_highest = all(section.headings for section in divided), bool(highest.match(line[0]))
+        if is_first and is_highest:
+            return title
+        is_alone = all(section.headings[:1] in {(), (title,)} for section in _of_markdown(text))
+        return title if is_alone and (is_first or is_highest) else ""
     return ""
 
 
@@ -194,6 +227,12 @@ def _of_source(text: str) -> list[Section]:
     """Definitions by their indentation, whatever the language; a long one is a section of its own, its first line the heading."""
     plain = with_line_feeds(text)
     lines = [_Line(match.start(), match.end(), match[0]) for match in _LINE.finditer(plain) if match[0]]
+    quotes = ""  # of the string of several lines that is open
+    for line in lines:
+        line.is_quoted = bool(quotes)
+        at_end = quotes or next((three for three in ('"""', "'''") if three in line.words), "")
+        if at_end and line.words.count(at_end) % 2:
+            quotes = "" if quotes else at_end
     behind = 0  # the indentation of the next line that is not empty
     for line in reversed(lines):
         line.is_followed_by_deeper = behind > line.indentation
@@ -201,7 +240,8 @@ def _of_source(text: str) -> list[Section]:
     result: list[Section] = []
     for headings, parts in _definitions(lines, (), 0):
         blocks = tuple(Block(part[0].start, part[-1].end, is_code=True) for part in parts)
-        result.append(Section(headings, blocks))
+        before = result.pop().blocks if result and result[-1].headings == headings else ()
+        result.append(Section(headings, (*before, *blocks)))
     return result
 
 
@@ -213,6 +253,7 @@ class _Line:
         self.words = text.strip()
         self.indentation = len(text.expandtabs(4)) - len(text.expandtabs(4).lstrip())
         self.is_followed_by_deeper = False
+        self.is_quoted = False  # it stands in a string that began before
 
 
 _Part = list[_Line]
@@ -221,7 +262,9 @@ _Part = list[_Line]
 def _definitions(lines: _Part, headings: tuple[str, ...], depth: int) -> Iterator[tuple[tuple[str, ...], list[_Part]]]:
     """Short parts together, long ones apart, each with the first lines of those around it."""
     together: list[_Part] = []
-    for part in _parts(lines):
+    parts = deque(_parts(lines))
+    while parts:
+        part = parts.popleft()
         if part[-1].end - part[0].start <= _LONG:
             together.append(part)
             continue
@@ -232,11 +275,37 @@ def _definitions(lines: _Part, headings: tuple[str, ...], depth: int) -> Iterato
         if head is None or depth == _DEEPEST:
             yield headings, [part]
             continue
-        inside = (*headings, part[head].words.rstrip(" {:"))
-        yield inside, [part[: head + 1]]
-        yield from _definitions(part[head + 1 :], inside, depth + 1)
+        body = _end_of_head(part, head)
+        end = _end_of_body(part, body, part[head].indentation)
+        if rest := part[end:]:
+            parts.appendleft(rest)
+        inside = (*headings, part[head].words.rstrip(" {:(["))
+        inner = _definitions(part[body:end], inside, depth + 1)
+        path, first = next(inner, (inside, []))
+        yield path, [part[:body], *first]  # a first line alone says little
+        yield from inner
     if together:
         yield headings, together
+
+
+def _end_of_head(part: _Part, head: int) -> int:
+    """Where the body begins of what a line opens: behind all of its brackets, unless that line has opened the body already."""
+    if part[head].words.endswith(("{", ":", "=>")):
+        return head + 1
+    depth = 0
+    for number, line in enumerate(part[head : head + _LONGEST_HEAD], head + 1):
+        depth += sum(line.words.count(sign) for sign in "([") - sum(line.words.count(sign) for sign in ")]")
+        if depth <= 0:
+            return number
+    return head + 1
+
+
+def _end_of_body(part: _Part, body: int, indentation: int) -> int:
+    """Where it ends: at a line that is no deeper than the first one, and no mere bracket."""
+    for number, line in enumerate(part[body:], body):
+        if line.words and line.indentation <= indentation and has_words(line.words):
+            return number
+    return len(part)
 
 
 def _parts(lines: _Part) -> Iterator[_Part]:
@@ -254,9 +323,9 @@ def _parts(lines: _Part) -> Iterator[_Part]:
 
 
 def _opens(line: _Line) -> bool:
-    """Whether a line begins a definition: it has letters, and the next one is indented more."""
-    is_comment = line.words.startswith(("#", "//", "/*", "*", "--", "@", ";", '"""', "'''"))
-    return line.is_followed_by_deeper and has_words(line.words) and not is_comment
+    """Whether a line begins a definition: it has letters, tests and repeats nothing, and the next one is indented more."""
+    is_comment = line.is_quoted or line.words.startswith(("#", "//", "/*", "*", "--", "@", ";", '"""', "'''"))
+    return line.is_followed_by_deeper and has_words(line.words) and not (is_comment or _CONTROL.match(line.words))
 
 
 def _without(blocks: Iterable[Block], hidden: list[tuple[int, int]], text: str) -> Iterator[Block]:

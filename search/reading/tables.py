@@ -79,18 +79,29 @@ def read_table(stream: BinaryIO, file: SourceFile, fields: Mapping[str, str], en
         encoding: of CSV and TSV; None finds it out.
     """
     suffix = file.path.suffix.lower()
+    is_empty = True
     try:
-        if suffix == ".json":
-            yield from objects.read_objects(stream, file, fields)
-        elif suffix in _SHEETS:
-            for sheet in _sheets(stream, file):
-                yield from [sheet] if isinstance(sheet, Document | Rejection) else _documents(sheet, file, fields)
-        else:
-            yield from _documents(_parquet(stream) if suffix == ".parquet" else _csv(stream, file.path, encoding), file, fields)
+        for item in _items(stream, file, fields, encoding):
+            is_empty = False
+            yield item
+        if is_empty:
+            wholly = "" if suffix in _SHEETS or suffix == ".parquet" else "; a text is read as one with --as text"
+            yield file.reject_many(f"has no rows below the names of its columns{wholly}")
     except ModuleNotFoundError as error:
         yield file.reject_many(missing(error))
     except InvalidDocument as error:
         yield file.reject_many(str(error))
+
+
+def _items(stream: BinaryIO, file: SourceFile, fields: Mapping[str, str], encoding: str | None) -> Iterator[Item]:
+    suffix = file.path.suffix.lower()
+    if suffix == ".json":
+        yield from objects.read_objects(stream, file, fields)
+    elif suffix in _SHEETS:
+        for sheet in _sheets(stream, file):
+            yield from [sheet] if isinstance(sheet, Document | Rejection) else _documents(sheet, file, fields)
+    else:
+        yield from _documents(_parquet(stream) if suffix == ".parquet" else _csv(stream, file.path, encoding), file, fields)
 
 
 def count(stream: BinaryIO, file: SourceFile) -> int:

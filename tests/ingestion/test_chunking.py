@@ -12,7 +12,7 @@ from search.index.points import to_document, to_point
 from search.inference.tokens import Tally, TextTokenizer
 from search.ingestion.chunking import Chunker
 from search.passages import has_words
-from search.reading.structure import title_of
+from search.reading.structure import Block, title_of
 
 
 @pytest.fixture(scope="module")
@@ -315,3 +315,20 @@ def test_only_documents_with_something_to_clean_are_new_ones(tokenizer: TextToke
         ("Q" * 400 + " x", "text/plain"),
     ]:
         assert chunker.state(Document("d", text, media_type=kind)).endswith("/readable")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentences"),
+    [
+        (
+            "Before it.\n\n2.  Click on it. Then wait.\n> iv. Go on.",
+            ["Before it.", "2.  Click on it.", "Then wait.", "> iv. Go on."],
+        ),
+        ("Ask Dr. Weber, cf. p. 12, or J. R. Hart. They know.", ["Ask Dr. Weber, cf. p. 12, or J. R. Hart.", "They know."]),
+        ("Das gilt z. B. hier, vgl. Abb. 3. Sonst nicht.", ["Das gilt z. B. hier, vgl. Abb. 3.", "Sonst nicht."]),
+        ("There are 5. It is version 3.14. No! Yes.", ["There are 5.", "It is version 3.14.", "No!", "Yes."]),
+    ],
+)
+def test_a_full_stop_within_a_sentence_ends_none(text: str, sentences: list[str], tokenizer: TextTokenizer) -> None:
+    found = Chunker(tokenizer, 200, 0)._sentences(text, (Block(0, len(text), is_code=False),), 200)
+    assert [text[one.start : one.end] for one in found] == sentences

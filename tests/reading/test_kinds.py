@@ -90,6 +90,15 @@ def test_documents_that_nobody_reads_are_rejected_by_name(name: str, way_out: st
     assert isinstance(fine, Document)
 
 
+def test_words_of_slides_are_whole_whatever_they_are_made_of(tmp_path: Path) -> None:
+    """PowerPoint begins a new run where the language, the spelling or the font changes, also within a word."""
+    run = "</a:t></a:r><a:r>{}<a:t>"
+    bold = run.format('<a:rPr lang="en" b="1" dirty="0"/>')
+    spelt = run.format('<a:rPr i="1"><a:solidFill><a:srgbClr val="FF0000"/></a:solidFill></a:rPr>')
+    (tmp_path / "a.pptx").write_bytes(pptx([("Sa" + bold + "les", f"Total rev{bold}enue {spelt}gr{run.format('')}ew")]))
+    assert taken(tmp_path).text == "## Sales\n\nTotal revenue grew\n"
+
+
 def test_documents_of_offices_become_markdown(tmp_path: Path) -> None:
     for name, content in {
         "a.docx": docx([("Heading1", "Top"), ("", "Text of it.")]),
@@ -102,7 +111,7 @@ def test_documents_of_offices_become_markdown(tmp_path: Path) -> None:
     documents = [item for item in Reading([str(tmp_path)]) if isinstance(item, Document)]
     assert [(document.title, document.text) for document in documents] == [
         ("Top", "## Top\n\nText of it.\n"),
-        ("Top", "## Top\n\nShips & piers\n\n## Next\n\nBold words, 2 * 3, 5*3, count(*), f(**kwargs)\n"),
+        ("Top", "## Top\n\nShips & piers\n\n## Next\n\n**Bold** *words*, 2 * 3, 5*3, count(*), f(**kwargs)\n"),
         ("Top", "# Top\n\nText of it.\n\n## Below\n\nMore.\n"),
         ("A book", "# One\n\nFirst.\n\n# Two\n\nSecond.\n"),
         ("e", "Harbour is deep.\n\nSecond € line.\n"),

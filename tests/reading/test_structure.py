@@ -106,6 +106,29 @@ def test_headings_of_other_markup(kind: str, text: str) -> None:
     assert title_of(text, kind) == "Title"
 
 
+@pytest.mark.parametrize(
+    ("kind", "text", "title"),
+    [
+        ("text/markdown", "All about our boiler.\n\n## Warranty\n\nFive years.\n\n## Maintenance\n\nClean it.\n", ""),
+        ("text/markdown", "## Warranty\n\nFive years.\n\n## Maintenance\n\nClean it.\n", ""),
+        ("text/markdown", "## Boiler\n\nIt is old.\n\n### Warranty\n\nFive years.\n", "Boiler"),
+        ("text/markdown", "All about it.\n\n# Boiler\n\nIt is old.\n\n## Warranty\n\nFive years.\n", "Boiler"),
+        ("text/markdown", "All about it.\n\n# Warranty\n\nFive years.\n\n# Maintenance\n\nClean it.\n", ""),
+        ("text/markdown", "![](a.png)\n<!-- old -->\n\nBoiler\n======\n\n# Warranty\n\nFive years.\n", "Boiler"),
+        ("text/html", "## Warranty\n\nFive years.\n\n## Maintenance\n\nClean it.\n", ""),
+        ("application/x-ipynb+json", "## Boiler\n\n## Maintenance\n\nClean it.\n", "Boiler"),
+        ("text/x-org", "#+AUTHOR: Me\n#+Title:  The boiler\n\n* Warranty\n\nFive years.\n", "The boiler"),
+        ("text/x-org", "* Warranty\n\nFive years.\n\n* Maintenance\n\nClean it.\n", ""),
+        ("text/x-tex", "\\title[Short]{The\n boiler}\n\\section{Warranty}\n", "The boiler"),
+        ("text/x-tex", "\\section{Warranty}\n\n\\section{Maintenance}\n", ""),
+        ("text/x-typst", '#set document(author: "Me", title: "The boiler")\n= Warranty\n', "The boiler"),
+        ("text/x-rst", "Boiler\n======\n\nOld.\n\nWarranty\n========\n\nFive years.\n", "Boiler"),
+    ],
+)  # fmt: skip
+def test_the_heading_of_a_part_is_no_title(kind: str, text: str, title: str) -> None:
+    assert title_of(text, kind) == title
+
+
 def test_tables_and_lists_of_restructured_text_are_no_headings() -> None:
     text = "Title\n=====\n\n=====  =====\nName   Size\n=====  =====\ncat    small\n=====  =====\n\n- a\n- b\n"
     text += "\n    code\n    ----\n\nshort\n--\n"
@@ -141,14 +164,45 @@ def test_long_definitions_are_sections_of_their_own() -> None:
     assert [headings for headings, _ in parts] == [
         (),
         ("class Ferry",),
-        ("class Ferry",),
-        ("class Ferry", "def load(self, goods)"),
         ("class Ferry", "def load(self, goods)"),
         ("class Ferry",),
     ]
+    assert [blocks[0].partition("\n")[0] for _, blocks in parts[1:3]] == ["class Ferry:", "def load(self, goods):"]
     assert parts[0][1] == ["import os", "LIMIT = 3"]
     assert parts[-1][1] == ["def sink(self):\n        raise SystemExit"]
     assert "\n".join("\n".join(blocks) for _, blocks in parts).split() == text.split()
+
+
+def test_a_definition_keeps_its_head_and_ends_where_its_body_does() -> None:
+    """And neither a test in it, nor a line of its documentation, opens anything."""
+    fill = "".join(f"    cargo_{number} = goods[{number}]\n" for number in range(30))
+    text = f'''@cached
+def load(
+    goods,
+    number: int = (3),
+) -> Ferry:
+    """Loads goods.
+
+    :param goods: what is carried, which may be
+        anything at all
+    """
+    if not goods:
+        return None
+{fill}    return goods
+LIMIT = 3
+def unload():
+{fill}
+'''
+    (first, (head, *_)), (second, (between, *_)) = divided(text, "text/x-python")
+    assert (first, second) == (("def load",), ("def unload()",))
+    assert between == "LIMIT = 3\ndef unload():"
+    assert head.startswith("@cached\ndef load(\n    goods,\n    number: int = (3),\n) -> Ferry:")
+    script = (
+        "/**\n * Loads goods.\n */\nexport async function load(goods, {\n" + fill.replace(" = ", ": ") + "}) {\n" + fill + "}\n"
+    )
+    ((headings, blocks),) = divided(f"{script}\nfunction unload() {{\n  return 2;\n}}\n", "text/x-javascript")[:1]
+    assert headings == ("export async function load(goods,",)
+    assert blocks[0].startswith("/**")
 
 
 def test_code_of_any_language_is_whole() -> None:

@@ -191,8 +191,11 @@ def test_a_table_without_text(tmp_path: Path) -> None:
     assert whole.text == "| id | year |\n| --- | --- |\n| 1 | 2020 |\n| 2 | 2021 |\n"
     assert taken(file, fields={"text": "year"})[1] == Document("2", "2021")
     assert "has no column body but id, year" in rejected(file, fields={"text": "body"})[0]
-    assert read(csv(tmp_path, "a,b\n")) == []
-    assert read(csv(tmp_path, "")) == []
+    for text in ("just one line about cows\n", "a,b\n\n\n", ""):
+        assert (
+            "has no rows below the names of its columns; a text is read as one with --as text" in rejected(csv(tmp_path, text))[0]
+        )
+    assert taken(csv(tmp_path, "just one line about cows\n"), kind="text")[0].text == "just one line about cows\n"
 
 
 # Metadata
