@@ -56,7 +56,7 @@ Url = Annotated[str | None, typer.Option(help="Of a running search serve, which 
 Key = Annotated[
     str | None, typer.Option(help="For the service; SEARCH_CLIENT_KEY does not show in lists of processes.", show_default=False)
 ]
-Prefix = Annotated[str, typer.Option(help="Goes before the ids of files, such as two/.", metavar="NAME/", show_default=False)]
+Prefix = Annotated[str, typer.Option(help="Goes before all ids, such as two/.", metavar="NAME/", show_default=False)]
 Target = Callable[[], AbstractContextManager["Searcher | Remote"]]
 _ADDRESS = "http://127.0.0.1:8000"
 _REMARKS = {  # by the field of metadata that a reader leaves them in
@@ -174,8 +174,8 @@ def _note_findings(done: "IngestReport", *, dry_run: bool) -> None:
     if done.elsewhere:
         others = f"{done.elsewhere:,} documents that {'would be' if dry_run else 'were'} changed or removed"
         note(
-            f"{others} had been read in another folder, such as {listed(done.elsewhere_ids)}: folders of the same name give the "
-            "same ids; ingest one of them with --prefix NAME/ to keep both"
+            f"{others} had been read elsewhere, such as {listed(done.elsewhere_ids)}: folders of the same name give the same ids, "
+            "and so do tables with an id column; ingest one of them with --prefix NAME/ to keep both"
         )
     if done.kept:
         note(f"search: {done.kept:,} documents were not removed: {done.kept_because}")

@@ -130,7 +130,7 @@ class Planning:
                 refused += len(given.text) if isinstance(given, Document) else 0
             elif isinstance(item, Document):
                 self._taken.add(_digest(item.id))
-                self.folders |= {item.folder} if item.folder else set()
+                self.folders |= {folder_of(item.folder)} if item.folder else set()
                 group.append(item)
                 characters += len(item.text)
             if len(group) + len(rejections) == _GROUP or characters >= _GROUP_CHARACTERS:
@@ -157,7 +157,7 @@ class Planning:
 
     def _objection(self, document: Document) -> Rejection | None:
         if _digest(document.id) in self._taken:
-            mended = "; a --prefix keeps folders of one name apart" if document.folder else ""
+            mended = "; ingest the other by itself with a --prefix to keep both" if document.folder else ""
             return Rejection.of(document, f"the id stands twice in this run; the first one was taken{mended}")
         if len(document.text) > self._max_characters:
             reason = (
@@ -221,6 +221,11 @@ def _characters(value: Json) -> int:
             return 1 + sum(map(_characters, value))
         case _:
             return len(str(value))
+
+
+def folder_of(place: str) -> str:
+    """The folder of what was read in it, or in a file of it."""
+    return place.partition("/")[0]
 
 
 def _digest(document_id: str) -> bytes:

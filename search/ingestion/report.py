@@ -49,8 +49,8 @@ class IngestReport:
         damaged: points that hold no whole passage, as a sync or a copy met them. A sync removes them, and writes the documents
             anew that they were of; a copy leaves them out.
         foreign: points that another program wrote, likewise; both leave them alone.
-        elsewhere: documents that were changed or removed though they had been read in another folder: folders of the same name
-            give the same ids.
+        elsewhere: documents that were changed or removed though they had been read in another folder or file: folders of the same
+            name give the same ids, and so do tables whose rows are numbered.
         elsewhere_ids: the first of them.
     """
 

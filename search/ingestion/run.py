@@ -23,7 +23,7 @@ from search.ingestion.chunking import Chunker
 from search.ingestion.damage import Damage, survey
 from search.ingestion.embedding import Embedded, Vectors
 from search.ingestion.lookup import folders_of, others, written_of
-from search.ingestion.planning import Planning
+from search.ingestion.planning import Planning, folder_of
 from search.ingestion.relay import Relay, in_groups
 from search.ingestion.report import IngestReport, OnChange, OnProgress, OnRejection, Progress, State
 from search.ingestion.writing import Outcome, Writing
@@ -240,7 +240,7 @@ class Ingestion:
             return len(absent), f"{len(absent):,} of {of_all:,} documents are more than the {allowed:,} that may be (--max-delete)"
         for batch in in_groups(absent, _DELETED_AT_ONCE):
             for document_id, folder in sorted(folders_of(self._index, batch).items()):
-                if folder not in self._planning.folders:
+                if folder_of(folder) not in self._planning.folders:
                     self._note_elsewhere(document_id)
             if not dry_run:
                 self._index.delete(filter=written_of(batch))

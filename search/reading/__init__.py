@@ -10,10 +10,11 @@ import tempfile
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from itertools import groupby
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from search.documents import Document, Rejection, check_flags
 from search.errors import InvalidDocument, InvalidQuery
@@ -105,7 +106,8 @@ class Reading:
                 "body.content". See search.reading.records.
             again: whether JSON lines that an earlier run rejected may name whole files to be read again, anywhere. Not for lines of
                 others: they could name any file.
-            prefix: goes before the ids of files, such as "two/": folders of the same name give the same ids otherwise.
+            prefix: goes before all ids, such as "two/": folders of the same name give the same ones otherwise, and so do tables
+                whose rows are numbered.
             kind: of all files, whatever their names say: text, markdown, html, a language such as python, or a suffix.
             archives: whether zip and tar archives, and files compressed by gzip, bzip2 or xz, are read as folders: unpacked into
                 a temporary one, which goes when this does. Archives in archives are not.
@@ -119,6 +121,7 @@ class Reading:
             raise InvalidDocument(f"the prefix is {prefix!r}; write a name with a slash at its end, such as two/")
         self._encoding = text.known_encoding(encoding)
         self._again = again
+        self._prefix = prefix
         self._fields = tables.checked(fields or {})
         self._limits = limits or Limits()
         options: dict[str, Any] = {"exclude": exclude, "ignore_files": ignore_files}
@@ -142,7 +145,8 @@ class Reading:
         with Reader(self._limits) as reader:
             for source in self._sources:
                 if source is None:
-                    yield from self._with_files(lines.jsonl(sys.stdin.buffer, lines.STDIN, self._fields), reader)
+                    items = self._with_files(lines.jsonl(sys.stdin.buffer, lines.STDIN, self._fields), reader)
+                    yield from (self._apart(item, "") for item in items)
                     continue
                 yield from source.refused
                 for many, files in groupby(source.files, _of_many):
@@ -187,15 +191,27 @@ class Reading:
     def _tables(self, files: Iterable[SourceFile], reader: Reader) -> Iterator[Document | Rejection]:
         """Read files of many documents each."""
         for file in files:
-            suffix = _suffix(file)
-            if suffix in lines.SUFFIXES:
-                yield from file.steadily(
-                    lambda stream, source: self._with_files(lines.jsonl(stream, source.name, self._fields, source.folder), reader)
-                )
-            elif suffix in tables.IN_A_CHILD:
-                yield from file.steadily(lambda stream, source: reader.rows(stream, source, self._fields))
-            else:
-                yield from file.steadily(lambda stream, source: tables.read_table(stream, source, self._fields, self._encoding))
+            inside = file.inside()
+            yield from (
+                self._apart(item, inside) for item in file.steadily(lambda stream, source: self._rows(stream, source, reader))
+            )
+
+    def _rows(self, stream: BinaryIO, file: SourceFile, reader: Reader) -> Iterable[Document | Rejection]:
+        suffix = _suffix(file)
+        if suffix in lines.SUFFIXES:
+            return self._with_files(lines.jsonl(stream, file.name, self._fields, file.folder), reader)
+        if suffix in tables.IN_A_CHILD:
+            return reader.rows(stream, file, self._fields)
+        return tables.read_table(stream, file, self._fields, self._encoding)
+
+    def _apart(self, item: Document | Rejection, inside: str) -> Document | Rejection:
+        """What has an id of its own, not one of its file's name, with the prefix before it, and with where it was read."""
+        if isinstance(item, Document):
+            return item if item.folder else replace(item, id=self._prefixed(item.id), folder=inside)
+        return replace(item, document_id=self._prefixed(item.document_id)) if item.document_id and self._prefix else item
+
+    def _prefixed(self, document_id: str) -> str:
+        return document_id if document_id.startswith(self._prefix) else self._prefix + document_id
 
     def _with_files(self, items: Iterator[Document | Rejection | SourceFile], reader: Reader) -> Iterator[Document | Rejection]:
         """Read the files, too, that a file of rejects names."""

@@ -64,6 +64,11 @@ class SourceFile:
         """A rejection of a file of many documents, whose ids are unknown."""
         return Rejection(self.name, None, None, reason, self.place())
 
+    def inside(self) -> str:
+        """Where something of the file with an id of its own was read: the folder's hash, and the file's behind a slash."""
+        path = self.archive.path / self.name if self.archive else self.path.resolve()
+        return f"{self.folder}/{hashlib.blake2b(os.fsencode(path), digest_size=6).hexdigest()}" if self.folder else ""
+
     def place(self) -> dict[str, Json]:
         """What a file of rejects says of it, to be read again: where it is, or the archive that it was unpacked from."""
         file = self.archive or self

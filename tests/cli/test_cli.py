@@ -171,6 +171,12 @@ def test_nothing_taken_is_a_failure(tmp_path: Path) -> None:
     assert "rejected stdin:1: not JSON" in done.stderr
 
 
+SAME_IDS = (
+    "folders of the same name give the same ids, and so do tables with an id column; "
+    "ingest one of them with --prefix NAME/ to keep both"
+)
+
+
 def test_folders_of_one_name_replace_each_other_but_not_silently(tmp_path: Path) -> None:
     where = ["--data-dir", tmp_path / "data"]
     for above in ("one", "two"):
@@ -184,8 +190,8 @@ def test_folders_of_one_name_replace_each_other_but_not_silently(tmp_path: Path)
     assert search("ingest", one, *where).stderr == ""
     would = search("ingest", two, *where, "--sync", "--max-delete", "100%", "--dry-run").stderr
     assert would == (
-        "3 documents that would be changed or removed had been read in another folder, such as docs/a.txt, docs/b.html, "
-        "docs/d.txt: folders of the same name give the same ids; ingest one of them with --prefix NAME/ to keep both\n"
+        "3 documents that would be changed or removed had been read elsewhere, such as docs/a.txt, docs/b.html, docs/d.txt: "
+        f"{SAME_IDS}\n"
     )
     kept = search("ingest", two, *where, "--prefix", "two/")
     assert (kept.stdout.split(";")[0], kept.stderr) == ("3 added, 0 changed, 0 unchanged, 0 rejected", "")
@@ -198,8 +204,33 @@ def test_folders_of_one_name_replace_each_other_but_not_silently(tmp_path: Path)
     search("update", '{"read": true}', "docs/a.txt", *where)
     assert search("ingest", two, *where).stderr == ""  # which changes it back, where it was read
     twice = search("ingest", one / "a.txt", two / "a.txt", *where).stderr.splitlines()[0]
-    assert twice.endswith("the id stands twice in this run; the first one was taken; a --prefix keeps folders of one name apart")
+    assert twice.endswith(
+        "the id stands twice in this run; the first one was taken; ingest the other by itself with a --prefix to keep both"
+    )
     assert "the prefix is 'two'; write a name with a slash at its end" in error("ingest", two, *where, "--prefix", "two")
+
+
+def test_tables_with_numbered_rows_replace_each_other_but_not_silently(tmp_path: Path) -> None:
+    where = ["--data-dir", tmp_path / "data"]
+    people, things = tmp_path / "shop" / "people.csv", tmp_path / "shop" / "things.json"
+    people.parent.mkdir()
+    people.write_text("id,name,description\n1,Ada,From London.\n2,Bob,From Paris.\n")
+    things.write_text('[{"id": 1, "text": "A kettle."}, {"id": 2, "text": "A corkscrew."}, {"id": 3, "text": "A cup."}]')
+    assert search("ingest", people, *where).stderr == ""
+    would = search("ingest", things, *where, "--dry-run").stderr
+    assert would == f"2 documents that would be changed or removed had been read elsewhere, such as 1, 2: {SAME_IDS}\n"
+    twice = search("ingest", people.parent, *where)
+    assert (
+        "rejected shop/things.json:1 (1): the id stands twice in this run; the first one was taken; ingest the other"
+        in twice.stderr
+    )
+    kept = search("ingest", things, *where, "--prefix", "things/", "--sync", "--max-delete", "100%")
+    assert (kept.stdout.split(";")[0], kept.stderr) == ("3 added, 0 changed, 0 unchanged, 3 removed, 0 rejected", "")
+    assert "A cup." in search("query", "cup", *where).stdout
+    things.write_text('[{"id": 1, "text": "A pot."}, {"id": 2, "text": ""}, {"id": 3, "text": "A cup."}]')
+    kept = search("ingest", things, *where, "--prefix", "things/", "--sync")
+    assert kept.stdout.split(";")[0] == "0 added, 1 changed, 1 unchanged, 0 removed, 1 rejected"  # which stays as it was
+    assert "elsewhere" not in kept.stderr
 
 
 def test_what_needs_posix_says_so_elsewhere(tmp_path: Path) -> None:
