@@ -1,15 +1,18 @@
 """What does a mail say? Who wrote what to whom, as Markdown, and which files came with it."""
 
+import re
 from collections.abc import Iterator, Mapping
 from email import message_from_bytes, policy
 from email.message import MIMEPart
-from typing import Any
+from typing import Any, BinaryIO
 
 from search.reading import webpages
+from search.reading.files import LONGEST
 from search.reading.text import decode
 
 _HEADERS = ("From", "To", "Cc", "Date")
 _DEEPEST = 5  # mails in each other
+_QUOTED = re.compile(rb"^>(>*From )")  # a line of a text in an mbox file that would begin a mail
 
 
 def read(content: bytes) -> tuple[str, str, Mapping[str, Any]]:
@@ -23,6 +26,21 @@ def read(content: bytes) -> tuple[str, str, Mapping[str, Any]]:
     metadata["attachments"] = [name for part in message.walk() if (name := part.get_filename())]
     text = "\n\n".join(_pieces(message, 0))
     return _header(message, "Subject"), text + "\n", {name: value for name, value in metadata.items() if value}
+
+
+def messages(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """The mails of an mbox file, with the lines that they begin at."""
+    begun, lines, size, is_blank = 0, list[bytes](), 0, True
+    for number, line in enumerate(stream, 1):
+        if is_blank and line.startswith(b"From "):
+            if begun:
+                yield begun, b"".join(lines)
+            begun, lines, size = number, [], 0
+        elif begun and (size := size + len(line)) <= LONGEST:
+            lines.append(_QUOTED.sub(rb"\1", line))
+        is_blank = not line.strip()
+    if begun:
+        yield begun, b"".join(lines)
 
 
 def _pieces(message: MIMEPart, depth: int) -> Iterator[str]:

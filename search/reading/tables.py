@@ -1,4 +1,4 @@
-"""Which documents stand in a table? One a row of CSV, TSV, Parquet or a spreadsheet; of JSON, what `objects` says."""
+"""Which documents stand in a table? One a row of CSV, TSV, Parquet or a spreadsheet, one a mail; of JSON, what `objects` says."""
 
 import csv
 import datetime as dt
@@ -21,8 +21,8 @@ from search.reading.records import missing as missing_columns
 __all__ = ["IN_A_CHILD", "SUFFIXES", "checked", "count", "read_table"]
 
 _SHEETS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
-SUFFIXES = (".csv", ".tsv", ".parquet", ".json", *_SHEETS)
-IN_A_CHILD = (".parquet", ".json", *_SHEETS)  # which libraries read that may be made to take any amount of memory
+SUFFIXES = (".csv", ".tsv", ".parquet", ".json", ".mbox", *_SHEETS)
+IN_A_CHILD = (".parquet", ".json", ".mbox", *_SHEETS)  # which libraries read that may be made to take any amount of memory
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,17})(?:\.\d+)?")
 _EXACT = 2**53  # up to which a float holds every whole number
 _ROWS = 16  # read at a time: texts may be long
@@ -86,7 +86,7 @@ def read_table(stream: BinaryIO, file: SourceFile, fields: Mapping[str, str], en
             yield item
         if is_empty:
             wholly = "" if suffix in _SHEETS or suffix == ".parquet" else "; a text is read as one with --as text"
-            yield file.reject_many(f"has no rows below the names of its columns{wholly}")
+            yield file.reject_many("holds no mail" if suffix == ".mbox" else f"has no rows below the names of its columns{wholly}")
     except ModuleNotFoundError as error:
         yield file.reject_many(missing(error))
     except InvalidDocument as error:
@@ -97,6 +97,8 @@ def _items(stream: BinaryIO, file: SourceFile, fields: Mapping[str, str], encodi
     suffix = file.path.suffix.lower()
     if suffix == ".json":
         yield from objects.read_objects(stream, file, fields)
+    elif suffix == ".mbox":
+        yield from _mails(stream, file)
     elif suffix in _SHEETS:
         for sheet in _sheets(stream, file):
             yield from [sheet] if isinstance(sheet, Document | Rejection) else _documents(sheet, file, fields)
@@ -109,6 +111,8 @@ def count(stream: BinaryIO, file: SourceFile) -> int:
     suffix = file.path.suffix.lower()
     if suffix == ".json":
         return objects.count(stream)
+    if suffix == ".mbox":
+        return sum(line.startswith(b"From ") for line in stream)  # about: of texts some begin so, too
     if suffix in _SHEETS:
         return sum(sum(1 for _ in one.rows) if isinstance(one, _Table) else 1 for one in _sheets(stream, file))
     if suffix != ".parquet":
@@ -131,6 +135,18 @@ def _documents(table: _Table, file: SourceFile, fields: Mapping[str, str]) -> It
         else:
             parts = parts or _roles(table, fields)
             yield _document(row, table, parts, (f"{name}:{line}", key_of(file.name, number, table.sheet), file.folder))
+
+
+def _mails(stream: BinaryIO, file: SourceFile) -> Iterator[Item]:
+    from search.reading import mail  # which a table does not need
+
+    for number, (line, content) in enumerate(mail.messages(stream), 1):
+        key, place = key_of(file.name, number), f"{file.name}:{line}"
+        try:
+            title, words, about = mail.read(content)
+            yield Document(key, words, title, {"path": file.name, **about}, "message/rfc822", origin=place, folder=file.folder)
+        except InvalidDocument as error:
+            yield Rejection(file.name, line, key, str(error))
 
 
 def _whole(table: _Table, rows: Iterator[_Row], name: str, file: SourceFile) -> Iterator[Item]:

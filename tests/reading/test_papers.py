@@ -11,7 +11,7 @@ import pypdfium2
 import pytest
 from papers import pdf
 
-from search.documents import Document
+from search.documents import Document, Rejection
 from search.reading import Reading, mail
 from search.reading import pdf as reading_pdf
 
@@ -125,6 +125,31 @@ def test_a_mail_says_who_wrote_what_to_whom(tmp_path: Path) -> None:
         "Dear Grace,\n\nthe pump works.\n"
     )
     assert (document.metadata["from"], document.metadata["attachments"]) == ("Ada <ada@example.org>", ["pump.pdf"])
+
+
+def test_each_mail_of_a_box_is_a_document(tmp_path: Path) -> None:
+    message = EmailMessage()
+    message["Subject"], message["From"] = "Elephants", "Ada <ada@example.org>"
+    message.set_content("An elephant.\n\n>From here on\n", cte="base64")
+    box = b"From ada Sat Nov 28 12:00:00 2026\n" + bytes(message) + b"\n"
+    box += b"From bob Sat Nov 28 12:00:00 2026\nSubject: Pumps\n\nNot so.\n>From them.\nFrom us.\n\n"
+    box += b"From eve Sat Nov 28 12:00:00 2026\nSubject: Nothing\n\n"
+    (tmp_path / "a.mbox").write_bytes(box)
+    reading = Reading([str(tmp_path)])
+    first, second, third = list(reading)
+    assert isinstance(first, Document)
+    assert isinstance(second, Document)
+    assert (first.id, first.title, first.media_type) == (f"{tmp_path.name}/a.mbox#1", "Elephants", "message/rfc822")
+    assert first.text == "From: Ada <ada@example.org>  \n\nAn elephant.\n\n>From here on\n"
+    assert first.metadata == {"path": f"{tmp_path.name}/a.mbox", "from": "Ada <ada@example.org>"}
+    assert (second.title, second.text) == ("Pumps", "Not so.\nFrom them.\nFrom us.\n")
+    assert isinstance(third, Rejection)
+    assert third.document_id == f"{tmp_path.name}/a.mbox#3"
+    assert "has no text" in third.reason
+    assert reading.count() == 4  # about: a line of a text begins so, too
+    (tmp_path / "a.mbox").write_text("Nothing of the kind.")
+    (none,) = Reading([str(tmp_path)])
+    assert "holds no mail" in str(none)
 
 
 def test_a_mail_may_be_a_page_or_of_an_encoding_that_is_none() -> None:
