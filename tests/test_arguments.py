@@ -40,6 +40,8 @@ SEARCHES: list[tuple[dict[str, Any], str]] = [
     ({"limit": True}, "limit is a bool; give a whole number"),
     ({"limit": math.nan}, "limit is nan; give a whole number"),
     ({"limit": 0}, "limit is 0"),
+    ({"limit": 10**30}, "limit is more than 2,147,483,647"),
+    ({"depth": 2**64}, "depth is more than 2,147,483,647"),
     ({"depth": 20.0}, "depth is 20; give a whole number"),
     ({"depth": "20"}, "depth is a str; give a whole number"),
     ({"depth": math.inf}, "depth is inf; give a whole number"),

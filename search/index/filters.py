@@ -12,11 +12,13 @@ converted on the way: "1" is a string, 1.0 is no whole number, true is neither 1
 
 import json
 import math
+import operator
 import re
 import reprlib
+import sys
 import uuid
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pydantic import BaseModel
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 _CLAUSES = ("must", "should", "must_not")
 _FIELDS = ("document_id", "title", "headings", "page", "number", "media_type", "modified")
+_OF_TEXT, _OF_WHOLE_NUMBERS = {"document_id", "title", "headings", "media_type"}, {"page", "number"}
+_ALWAYS_THERE = {"document_id", "title", "number"}  # not so "media_type", in old collections
 _TESTS = ("match", "range", "values_count", "is_empty", "is_null")
 _MATCHES = ("value", "any", "except")
 _BOUNDS = ("gt", "gte", "lt", "lte")
@@ -184,7 +188,10 @@ class _Check:
             case "has_id":
                 return {"has_id": self._ids(inside, at, nested=nested)}
             case _:
-                return {kind: {"key": _checked_path(_object(inside, at, ("key",)).get("key"), at, nested=nested)}}
+                key = _checked_path(_object(inside, at, ("key",)).get("key"), at, nested=nested)
+                if not nested:
+                    _check_own(key, kind, True, at)  # noqa: FBT003  # it is what is_empty alone says
+                return {kind: {"key": key}}
 
     def _ids(self, ids: Any, place: str, *, nested: bool) -> list[str]:
         if nested:
@@ -223,16 +230,13 @@ class _Check:
             _refuse(place, f"{what} nothing; write one of {', '.join(_TESTS)} beside {_shown(key)}")
         name, test = next(iter(tests.items()))
         at = _at(place, name)
-        match name:
-            case "match":
-                return {"key": key, "match": self._match(key, test, at, nested=nested)}
-            case "range":
-                return {"key": key, "range": _range(test, at)}
-            case "values_count":
-                return {"key": key, "values_count": _values_count(test, at)}
-        if not isinstance(test, bool):
-            _refuse(at, f"needs true or false, not {_shown(test)}")
-        return {name: {"key": key}} if test else {"must_not": [{name: {"key": key}}]}
+        other: Callable[[Any, str], Any] = _NUMERIC.get(name, _boolean)
+        checked = self._match(key, test, at, nested=nested) if name == "match" else other(test, at)
+        if not nested:
+            _check_own(key, name, checked, at)
+        if isinstance(checked, bool):
+            return {name: {"key": key}} if checked else {"must_not": [{name: {"key": key}}]}
+        return {"key": key, name: checked}
 
     def _match(self, key: str, test: Any, place: str, *, nested: bool) -> dict[str, Any]:
         fields = _object(test, place)
@@ -291,6 +295,44 @@ def _check_value(value: Any, place: str, *, listed: bool = False) -> None:
         _refuse(place, f"match needs {what}, not {_shown(value)}{hint}")
 
 
+def _check_own(key: str, name: str, test: Any, place: str) -> None:
+    """Refuse what every passage passes, or none, by what the package's own fields hold: under must_not it would be all of them."""
+    if key not in _FIELDS:
+        return
+    match name:
+        case "match":
+            for value in (one for values in test.values() for one in (values if isinstance(values, list) else [values])):
+                _check_own_value(key, value, place)
+        case "range" if key in _OF_TEXT:
+            _refuse(place, f"{key} holds text, which no range finds; match does")
+        case "range" if key in _OF_WHOLE_NUMBERS and _is_between_whole_numbers(test):
+            _refuse(place, f"no whole number from 0 on lies within the bounds, and {key} is one; widen them")
+        case "values_count" if key != "headings":
+            possible = (1,) if key in _ALWAYS_THERE else (0, 1)
+            if len({_passes(count, test) for count in possible}) == 1:
+                _refuse(place, f"tests nothing: of {key} a passage has one value{'' if len(possible) == 1 else ', or none'}")
+        case "is_empty" | "is_null" if key in _ALWAYS_THERE:
+            _refuse(place, f"tests nothing: every passage has a {key}")
+
+
+def _check_own_value(key: str, value: Any, place: str) -> None:
+    if isinstance(value, str) != (key in _OF_TEXT):
+        _refuse(place, f"{key} holds {'text' if key in _OF_TEXT else 'numbers'}, and {_shown(value)} is none")
+    if key in _OF_WHOLE_NUMBERS and value < 0:
+        _refuse(place, f"{_shown(value)} is no {key} that a passage could have")
+
+
+def _is_between_whole_numbers(bounds: Mapping[str, float]) -> bool:
+    least = max(math.floor(bounds["gt"]) + 1 if "gt" in bounds else 0, math.ceil(bounds.get("gte", 0)))
+    below = math.ceil(bounds["lt"]) - 1 if "lt" in bounds else math.inf
+    return least > min(below, math.floor(bounds["lte"]) if "lte" in bounds else math.inf)
+
+
+def _passes(count: int, bounds: Mapping[str, int]) -> bool:
+    compared = {"gt": operator.gt, "gte": operator.ge, "lt": operator.lt, "lte": operator.le}
+    return all(compared[name](count, bound) for name, bound in bounds.items())
+
+
 def _range(test: Any, place: str) -> dict[str, float]:
     bounds = {name: bound for name, bound in _object(test, place, _BOUNDS).items() if bound is not None}
     if not bounds:
@@ -307,6 +349,8 @@ def _range(test: Any, place: str) -> dict[str, float]:
             _refuse(at, f"{_shown(bound)} is beyond 2^53, where engines round whole numbers before comparing them; match is exact")
         if abs(bound) > _INEXACT_TO and isinstance(bound, int):
             _refuse(at, f"{_shown(bound)} is beyond 64 bits, which no document could have")
+    if max(bounds.get("gt", 0), -bounds.get("lt", 0)) >= sys.float_info.max:
+        _refuse(place, "no number lies beyond the largest that there is")
     _check_order(bounds, place)
     return bounds
 
@@ -324,11 +368,22 @@ def _values_count(test: Any, place: str) -> dict[str, int]:
         if bounds.keys() == {"gte"}:
             _refuse(place, "tests nothing: every field, absent ones included, has at least 0 values")
         del bounds["gte"]
+    if bounds.get("gt") == 2**32 - 1 or bounds == {"lte": 2**32 - 1}:
+        _refuse(place, f"tests nothing: no field has more than {2**32 - 1:,} values")
     least = max(bounds.get("gte", 0), bounds.get("gt", -1) + 1)
     most = min(bounds.get("lte", least), bounds.get("lt", least + 1) - 1)
     if least > most:
         _refuse(place, f"tests nothing: no count is at least {least:,} and at most {most:,}; swap the bounds")
     return bounds
+
+
+def _boolean(test: Any, place: str) -> bool:
+    if not isinstance(test, bool):
+        _refuse(place, f"needs true or false, not {_shown(test)}")
+    return test
+
+
+_NUMERIC: Mapping[str, Callable[[Any, str], Any]] = {"range": _range, "values_count": _values_count}
 
 
 def _check_order(bounds: Mapping[str, float], place: str) -> None:

@@ -25,6 +25,7 @@ _ABBREVIATED = 12  # characters in front of a sentence's end that tell
 _LINE = re.compile("[\\r\\n]")
 _TALLIED_AT_ONCE = 512
 _LONGEST_TOKEN = 20  # characters; what has more of them counts as several, so that a passage is bounded by these, too
+_SLICE = 200_000  # characters of a sentence that are tokenized at once
 _WIDEST_GAP = 200  # characters between two sentences that no passage holds, and that a passage reaches over
 _LONGEST_HEADING = 1000  # characters, which every passage below it carries
 _JOINT = " \u203a "  # between a title and the headings below it
@@ -120,7 +121,7 @@ class Chunker:
         for sentence in sentences:
             hidden = (packed[-1].end, sentence.start) if packed else (0, 0)
             gap = self._weights(text, [hidden])[0] if text[slice(*hidden)].strip() else 0
-            apart = gap > 0 and sentence.start - packed[-1].end > _WIDEST_GAP
+            apart = gap > 0 and hidden[1] - hidden[0] > _WIDEST_GAP
             is_long = passages > 1 and tokens + gap + sentence.tokens / 2 > length
             if packed and (apart or is_long or tokens + gap + sentence.tokens > budget):
                 yield packed[0].start, packed[-1].end
@@ -167,7 +168,8 @@ class Chunker:
                 if tokens <= budget:
                     yield _Sentence(start, end, tokens)
                 else:
-                    yield from self._pieces(text, start, end, budget)
+                    for piece in _slices(text, start, end):
+                        yield from self._pieces(text, *piece, budget)
 
     def _pieces(self, text: str, start: int, end: int, budget: int) -> Iterator[_Sentence]:
         """Cut between words, and within one only if it is longer than the budget by itself."""
@@ -199,9 +201,20 @@ class Chunker:
             first = after
 
     def _weights(self, text: str, spans: Sequence[tuple[int, int]]) -> list[int]:
-        """How much of a budget of tokens each span takes, as models read it."""
-        tallies = self._tokenizer.tally([readable(text[start:end]) for start, end in spans])
+        """How much of a budget of tokens each span takes, as models read it; of what is beyond any budget its length tells."""
+        longest = self._tokens * _LONGEST_TOKEN
+        tallies = self._tokenizer.tally([readable(text[start:end]) if end - start <= longest else "" for start, end in spans])
         return [max(tally.tokens, -(-(end - start) // _LONGEST_TOKEN)) for (start, end), tally in zip(spans, tallies, strict=True)]
+
+
+def _slices(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """A span in parts that are tokenized in little memory, between words where there are any."""
+    while end - start > _SLICE:
+        space = text.rfind(" ", start + _SLICE // 2, start + _SLICE)
+        cut = start + _SLICE if space < 0 else space + 1
+        yield start, cut
+        start = cut
+    yield start, end
 
 
 def _is_no_end(text: str, border: re.Match[str]) -> bool:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 GroupBy = Literal["document"]
 
+_MOST = 2**31 - 1  # hits or candidates
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchOptions:
@@ -63,6 +65,9 @@ class SearchOptions:
         group_by: Any = self.group_by
         if self.limit is not None and self.limit < 1:
             return f"limit is {self.limit}; ask for at least 1 hit"
+        for name in ("limit", "depth"):
+            if (getattr(self, name) or 0) > _MOST:
+                return f"{name} is more than {_MOST:,}, which no engine is asked for; give less"
         if self.depth is not None and self.depth < (self.limit or 1):
             least = self.limit or 1
             return f"depth {self.depth} is less than limit {least}; raise depth, the number of candidates that hits are chosen from"

@@ -222,10 +222,12 @@ class Listing:
             archive: that the folder was unpacked from; names begin with its name.
 
         Raises:
-            InvalidDocument: the path does not exist, is an archive, or nothing in it can be read; or a pattern of `exclude` can
-                match nothing.
+            InvalidDocument: the path is empty, does not exist, is an archive, or nothing in it can be read; or a pattern of
+                `exclude` can match nothing.
             SearchError: it is a folder or a pattern, and this is no POSIX system.
         """
+        if not path:
+            raise InvalidDocument("a path is empty; write . for the working folder")
         start, walk = Path(path).expanduser(), _Walk(exclude, ignore_files=ignore_files)
         if denied := _denied(start):
             return cls.refusing(Rejection(path, None, None, f"cannot be read: {denied}"))

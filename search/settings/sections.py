@@ -219,8 +219,8 @@ class StorageSettings(_Section):
     on_disk_payload: bool | None = Field(
         None, description="Leave texts and metadata on disk until a hit needs them; None: in the embedded engine, not on a server."
     )
-    hnsw_m: int = Field(16, ge=0, description="Edges of a vector in the search graph.")
-    hnsw_ef_construct: int = Field(100, ge=4, description="Neighbours considered for them.")
+    hnsw_m: int = Field(16, ge=0, le=65_535, description="Edges of a vector in the search graph.")
+    hnsw_ef_construct: int = Field(100, ge=4, le=65_535, description="Neighbours considered for them.")
     payload_indexes: dict[Annotated[str, StringConstraints(pattern=_FIELD)], PayloadType] = Field(
         default_factory=dict, description='Fields that filters ask about often, by type, such as {"metadata.year": "integer"}.'
     )

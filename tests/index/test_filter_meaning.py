@@ -131,6 +131,14 @@ INTEGERS = [number for number in NUMBERS if isinstance(number, int)]
 BOUNDS = [number for number in NUMBERS if not 2**53 <= abs(number) <= 2**63]
 
 
+OWN: dict[str, list[Any]] = {
+    "title": ["a", ""],
+    "headings": ["a", "b"],
+    "page": [0, 1],
+    "modified": [1, -1],
+    "number": [0, 1],
+    "document_id": ["d0", "d1"],
+}
 OUTER_PATHS = ["metadata.o", "metadata.k", "metadata.o[]", "metadata.t", "metadata.k[]"]
 Draw = Callable[[SearchStrategy[Any]], Any]
 
@@ -148,6 +156,16 @@ def bounds(draw: Draw, numbers: list[Any]) -> dict[str, Any]:
 
 def field_condition(draw: Draw, paths: list[str], *, nested: bool) -> dict[str, Any]:
     key = one_of(draw, paths)
+    drawn = any_condition(draw, key, nested=nested)
+    if not nested and key in OWN:
+        try:
+            to_plain({"must": [drawn]})
+        except UnsupportedFilter:  # nothing that such a field holds, or all of it, would pass
+            return {"key": key, "match": {one_of(draw, ["any", "except"]): [one_of(draw, OWN[key])]}}
+    return drawn
+
+
+def any_condition(draw: Draw, key: str, *, nested: bool) -> dict[str, Any]:
     match one_of(draw, ["value", "any", "except", "except", "boolean", "range", "values_count", "field", "unary"]):
         case "value":
             return {"key": key, "match": {"value": one_of(draw, [*INTEGERS, *STRINGS])}}
@@ -387,6 +405,12 @@ NOTHING: list[dict[str, Any]] = [
     {"key": "metadata.k", "range": {"gte": 2, "lt": 1}},
     {"key": "metadata.k", "values_count": {"gte": 0}},
     {"key": "metadata.k", "values_count": {"gte": 2, "lt": 2}},
+    {"key": "metadata.k", "values_count": {"gt": 2**32 - 1}},
+    {"key": "metadata.k", "values_count": {"lte": 2**32 - 1}},
+    {"key": "document_id", "values_count": {"gt": 1}},
+    {"key": "page", "values_count": {"lte": 1}},
+    {"is_empty": {"key": "document_id"}},
+    {"key": "number", "is_null": False},
     {"has_id": []},
     {"nested": {"key": "metadata.o", "filter": {"must": []}}},
     {"should": []},

@@ -20,12 +20,12 @@ from search.settings import Settings
 
 
 def test_an_object_plain_data_and_json_are_one_filter() -> None:
-    plain = {"must": [{"key": "metadata.year", "range": {"gte": 2020}}], "must_not": [{"is_empty": {"key": "title"}}]}
+    plain = {"must": [{"key": "metadata.year", "range": {"gte": 2020}}], "must_not": [{"is_empty": {"key": "page"}}]}
     expected = to_plain(plain)
     assert to_plain(json.dumps(plain)) == expected
     assert to_plain(Filter.model_validate(plain)) == expected
     assert expected["must"][0]["range"] == {"gte": 2020}
-    assert sorted(fields_of(expected)) == ["metadata.year", "title"]
+    assert sorted(fields_of(expected)) == ["metadata.year", "page"]
 
 
 def test_fields_inside_filters_are_found() -> None:
@@ -166,6 +166,20 @@ IMPOSSIBLE: dict[str, tuple[Any, str]] = {
     "a range of floats that engines round": (on({"range": {"lte": -(2.0**63)}}), r"beyond 2\^53"),
     "a range beyond 64 bits": (on({"range": {"lte": 10**400}}), "beyond 64 bits"),
     "a negative count": (on({"values_count": {"gte": -1}}), r"at must\[0\]\.values_count\.gte: a count is a whole number"),
+    "text in the place of a page": (
+        {"must_not": [{"key": "page", "match": {"value": "3"}}]},
+        "page holds numbers, and '3' is none",
+    ),
+    "text among numbers": ({"must": [{"key": "number", "match": {"any": ["0"]}}]}, "number holds numbers, and '0' is none"),
+    "a number for a name": ({"must": [{"key": "document_id", "match": {"value": 1}}]}, "document_id holds text, and 1 is none"),
+    "a negative page": ({"must": [{"key": "page", "match": {"except": [-1]}}]}, "-1 is no page"),
+    "a range of titles": ({"must_not": [{"key": "title", "range": {"gte": 1}}]}, "title holds text, which no range finds"),
+    "between two pages": (
+        {"must_not": [{"key": "page", "range": {"gt": 1.2, "lt": 1.8}}]},
+        "no whole number from 0 on lies within",
+    ),
+    "before the first passage": ({"must_not": [{"key": "number", "range": {"lt": 0}}]}, "no whole number from 0 on lies within"),
+    "beyond all numbers": (on({"range": {"gt": 1.7976931348623157e308}}), "no number lies beyond the largest"),
     "a path deeper than documents": ({"must": [{"is_null": {"key": "metadata." + "a." * 100 + "a"}}]}, "deeper than any document"),
     "a path of a megabyte": ({"must": [{"is_null": {"key": "metadata." + "a" * 1_000_000}}]}, "1,000,009 characters"),
     "a name with a quote": ({"must": [{"is_null": {"key": 'metadata."a\\"b"'}}]}, "no path of a field"),

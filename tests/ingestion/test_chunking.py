@@ -1,5 +1,8 @@
 """Passages fit the budget, lie where they say, and together hold everything."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,6 +13,7 @@ from search.embedding.dense import FastEmbedEmbedder
 from search.index.contract import Payload
 from search.index.points import to_document, to_point
 from search.inference.tokens import Tally, TextTokenizer
+from search.ingestion import chunking
 from search.ingestion.chunking import Chunker
 from search.passages import has_words
 from search.reading.structure import Block, title_of
@@ -315,6 +319,38 @@ def test_only_documents_with_something_to_clean_are_new_ones(tokenizer: TextToke
         ("Q" * 400 + " x", "text/plain"),
     ]:
         assert chunker.state(Document("d", text, media_type=kind)).endswith("/readable")
+
+
+class Watched:
+    """A tokenizer that remembers the longest text that it was given."""
+
+    def __init__(self, tokenizer: TextTokenizer) -> None:
+        self._tokenizer = tokenizer
+        self.longest = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tokenizer, name)
+
+    def offsets(self, text: str) -> list[tuple[int, int]]:
+        self.longest = max(self.longest, len(text))
+        return self._tokenizer.offsets(text)
+
+    def tally(self, texts: Sequence[str]) -> list[Tally]:
+        self.longest = max([self.longest, *map(len, texts)])
+        return self._tokenizer.tally(texts)
+
+
+@pytest.mark.parametrize(
+    "text", ["\ufdfa" * 30_000, "word " * 10_000, "x = [" + "1,\n" * 20_000 + "]"], ids=["a word", "words", "lines"]
+)
+def test_a_sentence_without_end_is_never_read_at_once(text: str, tokenizer: TextTokenizer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plain letters of one may be eighteen, and a token takes hundreds of bytes."""
+    monkeypatch.setattr(chunking, "_SLICE", 20_000)
+    watched: Any = Watched(tokenizer)
+    media_type = "text/x-python" if text.startswith("x") else "text/plain"
+    chunks = list(Chunker(watched, 100, 0).chunk(Document("d", text, media_type=media_type)))
+    assert "".join("".join(chunk.text.split()) for chunk in chunks) == "".join(text.split())
+    assert watched.longest <= 18 * 20 * 100  # plain letters, of the longest token, of a passage
 
 
 @pytest.mark.parametrize(

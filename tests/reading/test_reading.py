@@ -358,6 +358,8 @@ def test_folders_that_cannot_be_entered_are_told_and_passed_over(ignore_files: b
 
 
 def test_paths_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(InvalidDocument, match=r"a path is empty; write \. for the working folder"):
+        Reading([""])
     with pytest.raises(InvalidDocument, match="does not exist"):
         read(tmp_path / "absent.jsonl")
     for name in ("a.xyz", "b.png", "c.png"):
