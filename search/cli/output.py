@@ -1,5 +1,8 @@
 """How does an answer look on a terminal?"""
 
+import re
+import shutil
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from search.documents import Hit, SearchResult
@@ -9,11 +12,20 @@ if TYPE_CHECKING:
     from search.query.replay import Replay
 
 
+_WORD = re.compile(r"\w+")
+_BEGIN = re.compile(r"(?<=[.!?:;]) ")
+_STEM, _LEAST = 5, 3  # letters that two forms of a word have in common, and that a word has which says something
+_PLACES = 200  # of words that are looked at
+_LONGEST_EXCERPT, _INDENTATION = 150, 11  # characters
+
+
 def print_result(result: SearchResult) -> None:
     """Hits with both ranks and scores, then what happened."""
+    columns = shutil.get_terminal_size((_INDENTATION + _LONGEST_EXCERPT, 0)).columns
+    width = min(max(columns - _INDENTATION, 2 * _INDENTATION), _LONGEST_EXCERPT)
     for hit in result.hits:
         show(f"{hit.rank:3}  {_moved(hit):>4}  {hit.document_id}{f' · {hit.title}' if hit.title else ''}")
-        show(f"           {clip(' '.join(hit.text.split()), 150)}")
+        show(f"{'':{_INDENTATION}}{excerpt(hit.text, result.query, width)}")
         logit = "" if hit.rerank_score is None else f", reranker {hit.rerank_score:.2f}"
         logit += "" if hit.rerank_probability is None else f" (probability {hit.rerank_probability:.2f})"
         read = f", read {hit.tokens_seen} of {hit.tokens_total} tokens" if hit.truncated else ""
@@ -92,6 +104,25 @@ def _arrow(by: int) -> str:
 def clip(text: str, width: int) -> str:
     """A text in at most so many characters."""
     return text if len(text) <= width else f"{text[: width - 1]}…"
+
+
+def excerpt(text: str, query: str, width: int) -> str:
+    """The part of a passage with most of a query's words, in one line of at most so many characters."""
+    line = " ".join(text.split())
+    if len(line) <= width:
+        return line
+    asked = {word[:_STEM] for word in _WORD.findall(query.casefold()) if len(word) >= _LEAST}
+    found = ((word.start(), word[0].casefold()[:_STEM]) for word in _WORD.finditer(line))
+    places = list(islice(((place, stem) for place, stem in found if stem in asked), _PLACES))
+    sentences = {0, *(border.end() for border in _BEGIN.finditer(line))}
+    starts = sentences | {line.rfind(" ", 0, max(0, place - width // 3)) + 1 for place, _ in places}
+
+    def worth(start: int) -> tuple[int, bool, int]:
+        within = {stem for place, stem in places if start <= place < start + width - _STEM}
+        return len(within), start in sentences, -start
+
+    start = max(starts, key=worth)
+    return f"…{clip(line[start:], width - 1)}" if start else clip(line, width)
 
 
 def timings(result: SearchResult) -> str:

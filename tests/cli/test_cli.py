@@ -506,3 +506,18 @@ def test_a_file_of_queries_has_one_a_line_of_its_own_line_breaks_only(tmp_path: 
     file = tmp_path / "queries.txt"
     file.write_bytes("one\u2028and\x0cthe same\r\n\ntwo".encode())
     assert collections._lines(file) == ["one\u2028and\x0cthe same", "two"]
+
+
+def test_of_a_long_passage_the_part_that_answers_is_shown(tmp_path: Path) -> None:
+    text = "The boiler stands in the cellar, and nobody looks at it. Whoever wants to know what it costs may read its bills. "
+    text += "Maintenance: the burner is cleaned every spring. After that nothing happens until somebody bleeds the radiators."
+    (tmp_path / "boiler.txt").write_text(text)
+    where = ["--data-dir", tmp_path / "data"]
+    search("ingest", tmp_path / "boiler.txt", *where)
+    for query, columns, shown in (
+        ("When are burners cleaned?", "60", "…Maintenance: the burner is cleaned every spring…"),
+        ("how to bleed a radiator", "71", "…After that nothing happens until somebody bleeds the radia…"),
+        ("where is it", "60", "The boiler stands in the cellar, and nobody look…"),
+    ):
+        printed = search("query", query, "--no-rerank", *where, COLUMNS=columns).stdout.splitlines()
+        assert printed[1] == f"{'':11}{shown}"
