@@ -54,6 +54,8 @@ class Words(NamedTuple):
     turns: str
     rare_turns: str
     methods: tuple[str, ...]
+    rare_synonyms: str
+    things: str
 
 
 class Corpus(NamedTuple):
@@ -321,7 +323,15 @@ def test(data: Path) -> Corpus:
     """What is measured."""
     texts = [row["text"] for name in ("nq-qed", "scifact") for row in _rows(data / "evaluate" / name)]
     code = [row["text"] for row in _rows(data / "evaluate" / "cosqa")]
-    words = Words(planting.TEMPLATES, planting.CLAUSES, planting.TURNS, planting.RARE_TURNS, planting.METHODS)
+    words = Words(
+        planting.TEMPLATES,
+        planting.CLAUSES,
+        planting.TURNS,
+        planting.RARE_TURNS,
+        planting.METHODS,
+        planting.RARE_SYNONYMS,
+        planting.THINGS,
+    )
     return _corpus(texts, code, random.Random(27), words)  # noqa: S311  # no secret
 
 
@@ -334,7 +344,13 @@ def train(data: Path) -> Corpus:
     chance.shuffle(code)
     chance.shuffle(texts)
     words = Words(
-        planting.OTHER_TEMPLATES, planting.OTHER_CLAUSES, planting.OTHER_TURNS, planting.OTHER_RARE_TURNS, planting.OTHER_METHODS
+        planting.OTHER_TEMPLATES,
+        planting.OTHER_CLAUSES,
+        planting.OTHER_TURNS,
+        planting.OTHER_RARE_TURNS,
+        planting.OTHER_METHODS,
+        planting.OTHER_RARE_SYNONYMS,
+        planting.OTHER_THINGS,
     )
     return _corpus(texts, code, random.Random(2), words, planted_of_each=150)  # noqa: S311  # no secret
 
@@ -357,6 +373,7 @@ def _corpus(
     _plant(first, planted, texts, code, chance, planted_of_each)
     _miss(first, misses, texts, code, chance, words, groups)
     unclear = _compare_contracts(first, misses)
+    _exchange(first, planted, misses, texts, words, (planted_of_each, groups))
     rest = [Document(f"text-{at:05}", text) for at, text in enumerate(texts)]
     rest += [Document(f"code-{at:05}", text, media_type=CODE) for at, text in enumerate(code)]
     chance.shuffle(rest)
@@ -429,6 +446,32 @@ def _miss(
         miss(
             _turned(code, partial(planting.called_otherwise, chance=chance, methods=words.methods)), "code with another call", CODE
         )
+
+
+def _exchange(
+    first: list[Document],
+    planted: dict[tuple[str, str], str],
+    misses: dict[tuple[str, str], str],
+    texts: list[str],
+    words: Words,
+    of_each: tuple[int, int],
+) -> None:
+    """Add texts of which some words are others: synonyms that no list has, things of their kind, numbers; texts lose what is used.
+
+    They are drawn by themselves, after all others, which stay what they were.
+    """
+    chance = random.Random(4)  # noqa: S311  # no secret
+    exchanged = {
+        "words not listed": partial(planting.reworded, chance=chance, synonyms=words.rare_synonyms),
+        "other things": partial(planting.of_other_things, chance=chance, things=words.things, numbers=False),
+        "other numbers in words": partial(planting.of_other_things, chance=chance, things=words.things, numbers=True),
+    }
+    for kind, make in exchanged.items():
+        same = kind in planting.SHAPES
+        for at in range(of_each[0 if same else 1]):
+            ids = (f"{kind.replace(' ', '-')}-{at:04}-0", f"{kind.replace(' ', '-')}-{at:04}-1")
+            first.extend(Document(one, text, media_type=TEXT) for one, text in zip(ids, _turned(texts, make), strict=True))
+            (planted if same else misses)[ids] = kind
 
 
 def _compare_contracts(first: list[Document], misses: dict[tuple[str, str], str]) -> set[tuple[str, str]]:

@@ -7,6 +7,7 @@ import builtins
 import keyword
 import random
 import re
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 WORD = re.compile(r"[^\W\d_]+(?:'[a-z]+)?")
@@ -98,6 +99,38 @@ OTHER_RARE_TURNS = (
     "friendly=hostile peaceful=violent amateur=professional rising=sinking conservative=liberal Catholic=Protestant "
     "republican=royalist parent=child tropical=arctic sacred=profane optimistic=gloomy literary=oral fresh=stale victory=rout"
 )
+RARE_SYNONYMS = (  # that no list of the package has
+    "film=movie disease=ailment cancer=malignancy mice=rodents tumor=neoplasm children=youngsters song=tune drug=medication "
+    "therapy=remedy story=tale title=heading health=wellness survival=endurance house=dwelling recorded=taped written=penned "
+    "potential=prospective death=demise season=campaign team=squad proteins=polypeptides relationship=bond data=measurements "
+    "analysis=examination events=occurrences women=females character=figure features=traits loss=forfeiture"
+)
+OTHER_RARE_SYNONYMS = (  # of what coefficients are fitted on
+    "government=administration population=populace century=hundred-years army=troops trade=commerce school=academy music=melody "
+    "students=pupils capital=metropolis religious=devout energy=vigour king=monarch ancient=antique war=hostilities evidence=proof "
+    "famous=renowned policy=strategy company=firm home=residence foreign=overseas buildings=edifices leader=chief land=terrain "
+    "construction=assembly market=marketplace rights=entitlements members=affiliates education=schooling final=closing law=statute"
+)
+THINGS = (  # words of one kind, that no list of the package has, either way
+    "father=uncle mother=aunt son=nephew daughter=niece church=castle film=novel song=poem album=magazine episode=scene "
+    "television=radio protein=lipid gene=enzyme mice=monkeys blood=urine brain=liver bone=muscle heart=lung kidney=spleen "
+    "cancer=diabetes infection=allergy weeks=months days=hours adult=juvenile red=green blue=yellow acid=alcohol therapy=surgery "
+    "actor=singer directed=photographed police=clergy mouse=rabbit plasma=saliva girl=boy ship=train"
+)
+OTHER_THINGS = (  # of what coefficients are fitted on
+    "village=suburb government=parliament century=decade language=religion army=navy river=mountain water=gas students=soldiers "
+    "energy=steel education=agriculture trade=tourism emperor=pope gold=copper food=clothing wood=stone animals=plants "
+    "birds=insects political=musical economic=artistic building=garden translated=published railway=canal university=monastery "
+    "iron=tin schools=prisons farmers=miners teachers=lawyers cotton=sugar winter=autumn oxygen=nitrogen "
+    "theatre=library island=peninsula"
+)
+NUMBERS = (
+    "two three four five six seven eight nine ten eleven twelve twenty thirty forty fifty sixty",
+    "second third fourth fifth sixth seventh eighth ninth tenth",
+    "hundred thousand million",
+    "once twice",
+    "half double",
+)
 CODE_TURNS = (
     ("+", "-"),
     ("-", "+"),
@@ -133,7 +166,7 @@ PLACES = (
     "Varna",
     "Bilbao",
 )
-SHAPES = ("copy", "edit", "one word", "paraphrase", "moved code")
+SHAPES = ("copy", "edit", "one word", "paraphrase", "moved code", "words not listed")
 
 
 class Planted(NamedTuple):
@@ -211,6 +244,46 @@ def turned(text: str, chance: random.Random, turns: str) -> str | None:
     at = chance.choice([at for at in known if words[at] == kind])
     words[at] = chance.choice(opposites[kind])
     return " ".join(words)
+
+
+def reworded(text: str, chance: random.Random, synonyms: str) -> str | None:
+    """One to four words by synonyms, and nothing else; None where there are too few that have one."""
+    return _exchanged(text, chance, [one.split("=") for one in synonyms.split()], chance.randint(1, 4))
+
+
+def of_other_things(text: str, chance: random.Random, things: str, *, numbers: bool) -> str | None:
+    """A near miss: two to four words by others of their kind, and nothing else; None where there are too few.
+
+    Args:
+        text: what is changed.
+        chance: what is drawn from.
+        things: pairs of words of a kind.
+        numbers: whether one to all of them are numbers, written as words.
+    """
+    pairs = [pair for one in things.split() for pair in (one.split("="), one.split("=")[::-1])]
+    count = chance.randint(2, 4)
+    if not numbers:
+        return _exchanged(text, chance, pairs, count)
+    counted = [
+        (word, chance.choice([other for other in some if other != word])) for some in map(str.split, NUMBERS) for word in some
+    ]
+    of_numbers = chance.randint(1, count)
+    changed = _exchanged(text, chance, counted, of_numbers)
+    return changed if changed is None or of_numbers == count else _exchanged(changed, chance, pairs, count - of_numbers)
+
+
+def _exchanged(text: str, chance: random.Random, pairs: Iterable[Sequence[str]], count: int) -> str | None:
+    """Some words, in as many places, by their counterparts; None where fewer stand there, or two would only change places."""
+    counterparts = {one: other.replace("-", " ") for one, other in pairs}
+    words = text.split(" ")
+    known = [at for at, word in enumerate(words) if word in counterparts]
+    if len(known) < count:
+        return None
+    places = chance.sample(known, count)
+    gone, come = [words[at] for at in places], [counterparts[words[at]] for at in places]
+    for at, word in zip(places, come, strict=True):
+        words[at] = word
+    return " ".join(words) if set(gone).isdisjoint(come) else None
 
 
 def turned_code(text: str, chance: random.Random) -> str | None:

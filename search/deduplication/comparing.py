@@ -11,13 +11,14 @@ import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 
 import numpy as np
 from numpy.typing import NDArray
 
 from search.deduplication.calls import foreign_calls
+from search.deduplication.numerals import in_digits
 from search.deduplication.opposites import DENIALS, DENYING_ENDS, GRAMMAR, ITALIAN, turned
+from search.deduplication.replacing import CLAUSE, Side, is_swapped, replaced
 from search.documents import Document
 from search.passages import readable
 from search.reading.kinds import SOURCE
@@ -25,7 +26,9 @@ from search.reading.kinds import SOURCE
 CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"  # scripts without spaces: every sign is a word
 _NUMBER = r"[-\u2212]?\d+(?:[.,:]\d+)*"
 _MARKS = "".join(one for one in map(chr, range(0x300, 0xFE30)) if unicodedata.category(one).startswith("M"))  # vowels of Hindi, say
-_WORDS = re.compile(rf"{_NUMBER}|[{CJK}]|[^\W\d_{CJK}](?:[^\W\d_{CJK}]|[{_MARKS}])*(?:['\u2019][a-z]+|[+#]+)?")
+_WORD = rf"{_NUMBER}|[{CJK}]|[^\W\d_{CJK}](?:[^\W\d_{CJK}]|[{_MARKS}])*(?:['\u2019][a-z]+|[+#]+)?"
+_BREAK = r"[.!?](?=\s|\Z)|[\u3002\uff01\uff1f]|\n\s*\n"  # between sentences
+_WORDS, _PARTS = re.compile(_WORD), re.compile(f"{_WORD}|({_BREAK})")
 _SIGN = re.compile(r"(?<!\S)[<>\u2264\u2265]=?(?=\s?\w)|[%\u2030&]")  # signs that say as much as a number: x < 5, 5 %
 _TOKENS = re.compile(r"[^\W\d]\w*|\d[\w.]*|[^\w\s]")
 _STRING = re.compile(r"""(?<!["'])(["'])([^"'\n]+)\1(?!["'])""")  # on one line: what stands in three quotes explains code
@@ -44,13 +47,13 @@ _KEYWORDS = frozenset(  # of common languages: names that say what code does, wh
 _TURNING = frozenset(  # of those, what turns the sense of code where one stands for another
     re.findall(r"\w+", "and or not in is true false none null nil True False None min max sum any all abs round sorted reversed")
 )
-_MOST_CHANGED = 15  # words in a row, more than a phrase has, or a quarter of a short text: from there on it is another text
+_MOST_CHANGED = CLAUSE  # words in a row, or a quarter of a short text: from there on it is another text
 _MOST_ADDED = 40  # words in a row, more than most sentences have, or half of a short text
+_END = "."  # of a sentence, where words of a text are listed
 _SENTENCE = 8  # words in a row that the other text has not: a clause of its own
 _MOST_TURNED = 3  # that count: from there on two pieces of code are others anyway
 _SHINGLE = {False: 3, True: 4}  # words, or tokens of code
 _BASE = np.uint64(0x9E3779B97F4A7C15)  # odd, so that no two runs of a few words come out alike but by chance
-_SPELT_ALIKE = 0.75  # of the letters of two words, that both have in order: recieve and receive, house and houses
 SIGNS = (
     "shingles",
     "words",
@@ -61,8 +64,9 @@ SIGNS = (
     "turned words",
     "changed stretch",
     "added stretch",
-    "one word",
+    "replaced word",
     "further stretches",
+    "further replaced words",
 )
 
 
@@ -73,9 +77,12 @@ class Profile:
     Attributes:
         code: whether it is source code.
         words: how often each stands in it, in lower case but for code.
+        told: all of them in order, numbers in digits.
+        begins: whether a sentence begins with each of those, and True for the end: bool (k + 1,).
         runs: hashes of three words each, in order; of code, of four tokens, in which its own names are alike: uint64 (n,).
         shingles: the same, each once: uint64 (m,).
-        numbers: how often each stands in it, and each sign of currency, comparison or mood.
+        numbers: how often each stands in it, in words or digits, and each sign of currency, comparison or mood.
+        said: how often each of those that are told stands in it, but for words of grammar and denials; of code, none.
         names: how often each stands in it: words with a capital letter inside a sentence; of code, words of strings and what it
             asks of others.
         negations: which words say no, in their order: bool (k,).
@@ -83,9 +90,12 @@ class Profile:
 
     code: bool
     words: Counter[str]
+    told: tuple[str, ...]
+    begins: NDArray[np.bool_]
     runs: NDArray[np.uint64]
     shingles: NDArray[np.uint64]
     numbers: Counter[str]
+    said: Counter[str]
     names: Counter[str]
     negations: NDArray[np.bool_]
 
@@ -100,6 +110,11 @@ def words_of(document: Document) -> list[str]:
     if is_code(document):
         return _TOKENS.findall(document.text)
     return _WORDS.findall(readable(document.text, "text/markdown").casefold())
+
+
+def _parts(text: str) -> list[str]:
+    """The words of a text without markup, and what ends its sentences."""
+    return [_END if match[1] else match[0] for match in _PARTS.finditer(readable(text, "text/markdown").casefold())]
 
 
 def digest_of(document: Document) -> bytes:
@@ -124,22 +139,29 @@ def overlap(one: NDArray[np.uint32], other: NDArray[np.uint32]) -> float:
 
 def profile_of(document: Document) -> Profile:
     """What is compared of a document."""
-    words = words_of(document)
     code = is_code(document)
+    parts = words_of(document) if code else _parts(document.text)
+    said = parts if code else in_digits(parts)
+    ends = np.array([not code and part == _END for part in said], bool)
+    told = [part for part, end in zip(said, ends, strict=True) if not end]
+    begins = np.array([True, *ends])[[*~ends, True]]
+    begins[-1] = True
+    words = [part for part in parts if code or part != _END]
     size = _SHINGLE[code]
-    shape = ["name" if word[0].isidentifier() and word not in _KEYWORDS else word for word in words] if code else words
+    shape = ["name" if word[0].isidentifier() and word not in _KEYWORDS else word for word in told] if code else told
     runs = _runs(shape, size)
-    lowered = [word.casefold() for word in words]
+    lowered = [word.casefold() for word in told]
     pairs = zip(lowered, [*lowered[1:], ""], strict=False)  # of no words, too
     italian = len(ITALIAN.intersection(lowered)) > 1
     return Profile(
         code,
         Counter(words),
+        tuple(told),
+        begins,
         runs,
         np.unique(runs),
-        Counter(
-            [*(word for word in words if (word[0].isdigit() if code else _IS_NUMBER.match(word))), *_signs(document, code=code)]
-        ),
+        Counter([*(word for word in told if _is_number(word, code=code)), *_signs(document, code=code)]),
+        Counter() if code else Counter(word for word in told if word not in GRAMMAR and not _denies(word, "")),
         _names(document.text, code=code),
         np.array([_denies(word, behind) or (italian and word == "non") for word, behind in pairs], bool),
     )
@@ -152,8 +174,9 @@ def signs_of(one: Profile, other: Profile) -> list[float]:
     with a sentence less nothing is, of one with another number two are. A stretch is of words in a row that stand in no run of the
     other text. Words that were changed here and there make short ones, a clause in place of another a long one in both (changed), a
     sentence more one in either (added): squares of shares of what makes another text. Sentences more in several
-    places (further) do so each: their words beside the longest, less those of such sentences of the other text. Of code, operators
-    and keywords are what turns it, since its names may be others.
+    places (further) do so each: their words beside the longest, less those of such sentences of the other text. A word in place of
+    another (replaced) says most, and each further one something more. Of code, operators and keywords are what turns it, since its
+    names may be others.
     """
     both = len(np.intersect1d(one.shingles, other.shingles, assume_unique=True))
     shared = 2 * both / max(1, len(one.shingles) + len(other.shingles))
@@ -166,6 +189,11 @@ def signs_of(one: Profile, other: Profile) -> list[float]:
     longest = [int(stretches.max(initial=0)) for stretches in alone]
     sentences = [int((stretches >= _SENTENCE).sum()) for stretches in alone]  # words of such
     further = abs(sentences[0] - sentences[1]) - longest[sentences[1] > sentences[0]]
+    sides = (
+        Side(text.told, text.begins, text.runs, lengths, text.said - counterpart.said)
+        for text, counterpart, lengths in ((one, other, alone[0]), (other, one, alone[1]))
+    )
+    further_words = replaced(*sides) - 1
     kept = [stretches < _SENTENCE for stretches in alone]  # what a whole sentence more or less denies, turns nothing else
     return [
         shared,
@@ -177,8 +205,9 @@ def signs_of(one: Profile, other: Profile) -> list[float]:
         math.log1p(_turned_code(own, others) if one.code and other.code else max(turned(own, others), turned(others, own))),
         min(1.0, min(longest) / min(_MOST_CHANGED, max(1, min(count, other_count) / 4))) ** 2,
         min(1.0, max(longest) / min(_MOST_ADDED, max(1, max(count, other_count) / 2))) ** 2,
-        float(not (one.code and other.code) and _is_one_word_for_another(own, others)),
+        float(further_words >= 0),
         min(1.0, max(0, further) / min(_MOST_ADDED, max(1, max(count, other_count) / 2))),
+        math.log1p(max(0, further_words)),
     ]
 
 
@@ -216,26 +245,15 @@ def _denies(word: str, behind: str) -> bool:
 def _misspelt_denials(own: Counter[str], others: Counter[str]) -> int:
     """How many denials stand in the other text with two letters in each other's place: slips of a hand, which deny all the same."""
     return sum(
-        any(_is_swapped(word.casefold(), other.casefold()) for other in behind)
+        any(is_swapped(word.casefold(), other.casefold()) for other in behind)
         for some, behind in ((own, others), (others, own))
         for word in some
         if _denies(word.casefold(), "")
     )
 
 
-def _is_swapped(word: str, other: str) -> bool:
-    differing = [at for at, (one, two) in enumerate(zip(word, other, strict=False)) if one != two]
-    first = differing[0] if differing else 0
-    swapped = word[:first] + word[first : first + 2][::-1] + word[first + 2 :]
-    return len(differing) == 2 and swapped == other  # noqa: PLR2004  # letters
-
-
-def _is_one_word_for_another(own: Counter[str], others: Counter[str]) -> bool:
-    """Whether one word alone stands in place of another that is not spelt like it: a synonym, or the opposite that no list has."""
-    if own.total() != 1 or others.total() != 1 or not GRAMMAR.isdisjoint([*own, *others]):
-        return False
-    (word,), (other,) = own, others
-    return SequenceMatcher(None, min(word, other), max(word, other)).ratio() < _SPELT_ALIKE
+def _is_number(word: str, *, code: bool) -> bool:
+    return word[0].isdigit() or (not code and _IS_NUMBER.match(word) is not None)
 
 
 def _turned_code(own: Counter[str], others: Counter[str]) -> int:

@@ -53,14 +53,15 @@ by on in into onto upon within during throughout through between among about app
 than then so such also too very quite rather most mostly much many more some any each every another several be been being is are
 was were am has have had having do does did even however nevertheless although though while whereas because since there here
 when where how again further additionally furthermore moreover therefore thus hence usually generally commonly often frequently
-largely
+largely almost certain given all notably indeed namely
 """
 GRAMMAR = frozenset(_GRAMMAR.split())  # one in place of another turns no sense, but where they are opposites of the list
 _LEAST = 4  # letters of a word that a prefix stands before: "able" has an opposite, "it" has none
 _ENDING = re.compile(r"(?<=\w{3})(?:ied|ies|ing|ed|es|s|d|e)\Z")
 
 
-def _stem(word: str) -> str:
+def stem_of(word: str) -> str:
+    """An English word without its ending."""
     return _ENDING.sub("", word)
 
 
@@ -68,8 +69,8 @@ def _by_stem() -> dict[str, frozenset[str]]:
     found: dict[str, set[str]] = {}
     for pair in _PAIRS.split():
         for one, other in (pair.split("="), pair.split("=")[::-1]):
-            for stem in {one, _stem(one)}:
-                found.setdefault(stem, set()).update({other, _stem(other)})
+            for stem in {one, stem_of(one)}:
+                found.setdefault(stem, set()).update({other, stem_of(other)})
     return {stem: frozenset(others) for stem, others in found.items()}
 
 
@@ -83,12 +84,12 @@ def turned(only_one: Iterable[str], only_other: Iterable[str]) -> int:
         only_one: words in lower case that only the first text has.
         only_other: likewise of the second.
     """
-    forms = {form for word in only_other for form in (word, _stem(word))}
+    forms = {form for word in only_other for form in (word, stem_of(word))}
     return sum(not forms.isdisjoint(_opposites(word)) for word in only_one)
 
 
 def _opposites(word: str) -> set[str]:
-    stem = _stem(word)
+    stem = stem_of(word)
     others = set(_OPPOSITES.get(word, ())) | set(_OPPOSITES.get(stem, ()))
     for prefix in _PREFIXES:
         others |= {prefix + form for form in (word, stem) if len(form) >= _LEAST}

@@ -26,8 +26,8 @@ class Weights(NamedTuple):
 
 # By whether both are code. Fitted on pairs of train texts, where what the reranker says came out as 0; see docs/decisions.md.
 WEIGHTS: dict[bool, Weights] = {
-    False: Weights(9.678, (0.0, 0.0, 0.0, -24.087, -9.827, -18.246, -24.505, -14.172, -13.29, -9.535, -29.354)),
-    True: Weights(4.845, (0.0, 0.0, 0.0, -0.001, -12.463, -1.217, -15.594, 0.0, 0.0, 0.0, -0.001)),
+    False: Weights(6.009, (0.0, 0.0, 0.0, -6.737, -6.866, -9.436, -16.522, -5.253, -9.115, -6.01, -19.256, -0.329)),
+    True: Weights(4.845, (0.0, 0.0, 0.0, 0.0, -12.463, -1.217, -15.594, 0.0, 0.0, 0.0, 0.0, 0.0)),
 }
 
 

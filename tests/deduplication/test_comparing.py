@@ -107,12 +107,15 @@ def test_words_that_turn_the_sense_show(word: str, other: str) -> None:
     assert (signs(LONG, LONG.replace(word, other))["turned words"] > 0) == (word != other)
 
 
-def test_one_word_for_another_shows_unless_both_are_spelt_alike() -> None:
-    assert signs(LONG, LONG.replace("rainy", "windy"))["one word"] == 1
-    assert signs(LONG, LONG.replace("committee", "comittee"))["one word"] == 0
-    assert signs(LONG, LONG.replace("when", "while"))["one word"] == 0
-    assert signs(LONG, LONG.replace("rainy ", ""))["one word"] == 0
-    assert signs(LONG, LONG.replace("rainy", "windy").replace("boats", "ships"))["one word"] == 0
+def test_a_word_in_place_of_another_shows_unless_both_are_spelt_alike() -> None:
+    assert signs(LONG, LONG.replace("rainy", "windy"))["replaced word"] == 1
+    assert signs(LONG, LONG.replace("committee", "comittee"))["replaced word"] == 0
+    assert signs(LONG, LONG.replace("when", "while"))["replaced word"] == 0
+    assert signs(LONG, LONG.replace("rainy ", ""))["replaced word"] == 0
+    assert signs(LONG, LONG.replace("long", "extended"))["replaced word"] == 1
+    assert signs(LONG, LONG.replace("told", "informed"))["replaced word"] == 0
+    assert signs(LONG, LONG.replace("rainy", "windy"))["further replaced words"] == 0
+    assert signs(LONG, LONG.replace("rainy", "windy").replace("boats", "ships"))["further replaced words"] > 0
 
 
 def test_words_changed_here_and_there_are_no_clause_in_place_of_another() -> None:
@@ -180,7 +183,8 @@ def test_code_that_is_no_code_is_read_in_one_go() -> None:
 
 
 def test_texts_without_words_are_compared() -> None:
-    assert signs("!!!", "???") == dict.fromkeys(SIGNS, 0.0)
+    for one, other in (("!!!", "???"), ("\u2014", "..."), ("\u2014", "\u2014")):
+        assert signs(one, other) == dict.fromkeys(SIGNS, 0.0)
 
 
 def test_renamed_code_has_the_same_shingles() -> None:

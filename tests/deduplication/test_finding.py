@@ -50,7 +50,7 @@ def centre(row):
 DOCUMENTS = [
     Document("cats", CATS),
     Document("cats, loud", CATS.upper()),
-    Document("cats, edited", CATS.replace("most of", "much of").replace("has gone", "has melted")),
+    Document("cats, edited", CATS.replace("most of", "much of").replace("has taught", "has ever taught")),
     Document("bread", BREAD),
     Document("order 1", ORDER.format(17, "Lyon", 120, 4, 33)),
     Document("order 2", ORDER.format(58, "Graz", 75, 9, 210)),
@@ -165,8 +165,8 @@ TURNS = [
 
 def test_near_misses_that_lie_nearer_hide_no_duplicate(searcher: Searcher) -> None:
     edited = (
-        "In the barn cats hunt mice at night; for much of the day they sleep, wherever it is warm. Nobody has shown them how "
-        "they do it, and nobody could. They move into the house in winter and rest near the stove until the snow has melted."
+        "In the barn cats hunt mice at night; for much of the day they sleep, wherever it is warm. Nobody has ever taught them "
+        "how they do it, and nobody could. They move into the house in winter and lie near the stove until the snow has gone."
     )
     turned = [Document(f"turned {at}", CATS.replace(*turn)) for at, turn in enumerate(TURNS)]
     searcher.ingest([Document("cats", CATS), Document("edited", edited), *turned])

@@ -100,12 +100,12 @@ CALLS = """def clean(path, limit):
 """
 DUPLICATES = {
     "a copy with markup": (TEXT, TEXT.replace("committee", "**committee**").replace(". ", ".\n\n")),
-    "an edit": (TEXT, edited(TEXT, rainy="wet", heard="learned", supper="dinner")),
+    "an edit": (TEXT, edited(TEXT, closed="shut", heard="learned", supper="dinner")),
     "a sentence less": (TEXT, TEXT.replace(f"{CLAUSE}. ", "")),
     "a sentence moved": (TEXT, " ".join(TEXT.partition(". ")[::-1])),
     "a paraphrase": (
         TEXT,
-        edited(TEXT, met="came together", evening="night", debate="discussion", finished="done", told="asked", keep="hold"),
+        edited(TEXT, met="gathered", heard="learned", debate="discussion", finished="done", told="informed", keep="hold"),
     ),
     "a misspelt word": (TEXT, edited(TEXT, committee="comittee")),
     "a misspelt denial": (TEXT.replace("were told", "were never told"), TEXT.replace("were told", "were nevre told")),
@@ -118,6 +118,8 @@ MISSES = {
     "an opposite": (TEXT, edited(TEXT, accepted="rejected")),
     "an opposite by its prefix": (TEXT, edited(TEXT, finished="unfinished")),
     "one word for another": (TEXT, edited(TEXT, engineers="lawyers")),
+    "several words for others": (TEXT, edited(TEXT, engineers="lawyers", rainy="windy", supper="beer")),
+    "a number in words for another": (TEXT.replace("a long", "three long"), TEXT.replace("a long", "four long")),
     "another clause": (
         TEXT,
         TEXT.replace(CLAUSE, "Whoever lives beside it gets a share of what tolls bring in during its first two summers"),
