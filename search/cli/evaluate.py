@@ -230,6 +230,9 @@ def _print(evaluation: "Evaluation") -> None:
         show(f"  {answers.name:{width}}  {figures}   {milliseconds['p50']:.0f}, {milliseconds['p95']:.0f}")
     for answers in [answers for answers in evaluation.answers[1:] if not answers.extra]:
         show(f"{answers.name}: {evaluation.verdict(answers)}")
+        if answers.reranker is None:
+            show(f"  order by {answers.ranking}")
+            continue
         ceiling = ", ".join(f"{name} {value:.4f}" for name, value in evaluation.ceiling(answers).items())
         show(f"  order by {answers.ranking}; the best order of these candidates would have {ceiling}")
         if answers.passages_cut or answers.queries_cut:

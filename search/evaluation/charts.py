@@ -69,7 +69,8 @@ def quality(evaluation: Evaluation) -> Chart:
         axes.axhline(start[1], color="#666666", linestyle=":", linewidth=1)
         for number, members in lines.items():
             line = sorted(members, key=lambda answers: answers.depth)
-            label = f" {members[0].name}: {members[0].reranker}, {members[0].ranking}"  # what begins with _ would be left out
+            reranker = members[0].reranker or "not reranked"
+            label = f" {members[0].name}: {reranker}, {members[0].ranking}"  # what begins with _ would be left out
             xs, ys = zip(start, *(points[answers.name] for answers in line), strict=True)
             intervals = [evaluation.gains[answers.name] for answers in line]
             below = [max(0.0, gain.difference - gain.low) for gain in intervals]  # rounding may leave less than nothing
@@ -86,7 +87,7 @@ def quality(evaluation: Evaluation) -> Chart:
                 label=label,
             )
             for answers in line:
-                _label(axes, str(answers.depth), *points[answers.name])
+                _label(axes, str(answers.depth or ""), *points[answers.name])
         axes.plot(*start, color="black", marker="o", linestyle="none", label="retrieval alone")
         axes.set_xlabel("milliseconds a query, median")
         axes.set_ylabel(measure)

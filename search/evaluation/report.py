@@ -107,7 +107,7 @@ def render(evaluation: Evaluation, drawn: list[charts.Chart]) -> str:
             {"name": a.name, "means": evaluation.means[a.name].values(), "milliseconds": evaluation.milliseconds(a)}
             for a in evaluation.answers
         ],
-        stages=["embed", "retrieve", *(["rerank"] if configurations else []), "total"],
+        stages=["embed", "retrieve", *(["rerank"] if any(one.reranker for one in configurations) else []), "total"],
         charts=[{"title": chart.title, "words": chart.words, "image": base64.b64encode(chart.svg()).decode()} for chart in drawn],
         lists=_lists(evaluation, configurations[0]) if configurations else [],
     )
@@ -125,7 +125,7 @@ def _charts(evaluation: Evaluation, probability: Probability | None) -> Iterator
 
 def _configuration(evaluation: Evaluation, answers: Answers) -> dict[str, Any]:
     scored = sum(len(documents) for _, documents in answers.scored.values())
-    ceiling = ", ".join(f"{name} {value:.4f}" for name, value in evaluation.ceiling(answers).items())
+    ceiling = evaluation.ceiling(answers) if answers.reranker else {}
     return {
         "name": answers.name,
         "verdict": evaluation.verdict(answers),
@@ -135,7 +135,7 @@ def _configuration(evaluation: Evaluation, answers: Answers) -> dict[str, Any]:
         "device": answers.device,
         "depth": answers.depth,
         "ranking": answers.ranking,
-        "ceiling": ceiling,
+        "ceiling": ", ".join(f"{name} {value:.4f}" for name, value in ceiling.items()),
         "cut": f"{answers.passages_cut:,} of {scored:,} passages, {answers.queries_cut:,} queries",
         "statuses": ", ".join(f"{status} {count:,}" for status, count in answers.statuses.items()),
         "failures": answers.failures,

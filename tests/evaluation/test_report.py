@@ -112,6 +112,24 @@ def test_the_page_is_one_file(folder: Path, evaluation: Evaluation) -> None:
     assert not (folder.parent / "alone" / "quality.png").exists()
 
 
+def test_ways_of_retrieval_that_nothing_reranks_are_reported_beside_others(
+    tmp_path: Path, bundled_embedder: FastEmbedEmbedder
+) -> None:
+    few = stories(["cats", "dogs"])
+    reranked, dense = Configuration("reranked", knowing(few), 5), Configuration("dense", None, 5, retrieval="dense")
+    index = EdgeIndex(tmp_path / "data", "few")
+    for chosen in ([reranked, dense], [dense]):
+        found = evaluate(few, bundled_embedder, index, chosen, keep_hits=True)
+        page = write_report(found, tmp_path / "report").read_text()
+        assert '<tr><th scope="row">dense</th><td class="text short">no evidence</td>' in page
+        assert ("How the orders came about" in page) == (reranked in chosen)
+        assert "Recall@0" not in page
+        legend = quality(found).figure.axes[0].get_legend()
+        assert legend is not None
+        assert " dense: not reranked, cosine similarity" in [text.get_text() for text in legend.get_texts()]
+    index.close()
+
+
 def test_a_report_takes_the_place_of_an_earlier_one_and_of_nothing_else(evaluation: Evaluation, tmp_path: Path) -> None:
     (tmp_path / "1-mine.run").write_text("mine")
     (tmp_path / "photo.png").write_text("mine")

@@ -607,6 +607,10 @@ def test_an_evaluation_compares_every_way_to_find_candidates(tmp_path: Path) -> 
     assert other["configurations"]["retrieval"]["ranking"] == "1 rrf(words) + 0 rrf(cosine)"
     alone = as_json("evaluate", dataset, "--every-retrieval", "--no-rerank", *where)
     assert set(alone["runs"]) == {"retrieval", "dense", "lexical"}
+    shown = search("evaluate", dataset, "--every-retrieval", "--out", tmp_path / "report", *where).stdout
+    assert "  order by cosine similarity\n" in shown
+    assert "Recall@0" not in shown
+    assert (tmp_path / "report" / "report.html").is_file()
     assert "retrieval alone is measured anyway" in error("evaluate", dataset, "--with", "reranker.kind=none", *where)
     assert "retrieval" in error("evaluate", dataset, "--with", "retrieval=sparse", *where)
     assert "nothing is" in error("evaluate", dataset, "--fail-if-worse", "--every-retrieval", "--no-rerank", *where)
