@@ -110,7 +110,7 @@ def _bundled() -> str:
 def _data_dir(folder: Path) -> str:
     from search.index.edge.folder import read_owner
 
-    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    existing = next(parent for parent in (folder, *folder.parents) if os.access(parent, os.F_OK))
     if not os.access(existing, os.W_OK):
         raise SearchError(f"{existing} cannot be written; choose another data_dir")
     pid = read_owner(folder / "owner.json").get("pid")

@@ -9,7 +9,7 @@ from search.errors import ModelIncomplete
 from search.models import ModelFolder, manifest
 from search.models.files import read_json
 from search.reranking.recipe import Recipe
-from search.system.files import replace_file
+from search.system.files import is_regular, replace_file
 
 _MAP = ("scale", "bias", "points", "calibrated_on")
 
@@ -51,9 +51,13 @@ def with_kept(recipe: Recipe, file: Path) -> Recipe:
     """The recipe with the map that a file of the data folder holds; itself where there is none.
 
     Raises:
-        ModelIncomplete: the file cannot be understood.
+        ModelIncomplete: the file cannot be read or understood.
     """
-    if not file.is_file():
-        return recipe
+    try:
+        if not is_regular(file):
+            return recipe
+    except OSError as error:
+        message = f"{file} cannot be read ({error.strerror}); run this as the user whose it is, or choose another --data-dir"
+        raise ModelIncomplete(message) from error
     plain = {name: value for name, value in recipe.to_dict().items() if name not in _MAP}
     return Recipe.read(plain | {name: value for name, value in read_json(file, default={}).items() if name in _MAP}, str(file))

@@ -49,6 +49,18 @@ def open_regular(path: Path, folder: int | None = None, *, or_pipe: bool = False
         raise
 
 
+def is_regular(file: Path) -> bool:
+    """Whether a regular file stands under this name.
+
+    Raises:
+        OSError: that cannot be seen, as in a folder of another user.
+    """
+    try:
+        return stat.S_ISREG(file.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
 @contextlib.contextmanager
 def writing(what: str, file: Path) -> Iterator[None]:
     """Say of a file that somebody named, and that cannot be written, what it was to hold.

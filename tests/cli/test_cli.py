@@ -145,6 +145,27 @@ def test_a_graph_that_does_not_load_leaves_standard_output_alone(kind: str, tmp_
     assert done.stderr.splitlines()[-1].startswith(f"search: the model {folder} cannot be")
 
 
+def test_a_data_folder_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
+    """Whoever may read everything, as in a container, is refused by the name alone."""
+    dataset = write(tmp_path / "pets", CORPUS, QUERIES, QRELS)
+    (tmp_path / "a.txt").write_text("Cats sleep.")
+    data: dict[str, Any] = {"SEARCH_DATA_DIR": str(tmp_path / ("x" * 300))}
+    asking = [("query", "x"), ("context", "x"), ("explain", "x"), ("rerank", "x"), ("evaluate", dataset)]
+    named = [
+        ("list",),
+        ("info", "a"),
+        ("drop", "a", "--yes"),
+        ("alias", "a", "b"),
+        ("snapshot", "a"),
+        ("index", "a", "title", "keyword"),
+    ]
+    writing = [("ingest", tmp_path / "a.txt"), ("delete", "a"), ("dedupe",), ("reindex",)]
+    for command in (*asking, *writing, *(("collections", *one) for one in named)):
+        told = error(*command, stdin="a text", **data)
+        assert "cannot be read (File name too long); run this as the user whose it is, or choose another --data-dir" in told
+    assert "cannot be read (File name too long)" in search("doctor", status=1, **data).stdout
+
+
 def test_a_busy_folder_is_one_line(tmp_path: Path) -> None:
     from search.index.contract import CollectionSpec
 

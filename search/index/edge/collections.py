@@ -11,7 +11,7 @@ from search.documents import check_strings
 from search.errors import CollectionNotFound, IndexBusy, IndexFull, IndexRejected
 from search.index.collections import CollectionInfo, HealthCheck, Restored, check_free, checked_index
 from search.index.contract import VectorIndex
-from search.index.edge.folder import DataFolder, describe, full_disk, make_private, read_description, read_spec
+from search.index.edge.folder import DataFolder, describe, full_disk, is_described, make_private, read_description, read_spec
 from search.index.edge.index import EdgeIndex
 from search.index.manifests import NAME as MANIFEST
 from search.index.manifests import Manifest, StoredFile, check_absent, checked_files, existing, not_written, read_manifest, written
@@ -30,8 +30,7 @@ class EdgeCollections:
 
     def names(self) -> list[str]:
         """The collections, without aliases."""
-        folders = (file.parent for file in self._data.collections.glob("*/collection.json"))
-        return sorted(folder.name for folder in folders if not folder.name.endswith(_REMOVED))
+        return [name for name in self._data.described() if not name.endswith(_REMOVED)]
 
     def aliases(self) -> dict[str, str]:
         """The collection that each alias leads to."""
@@ -258,6 +257,6 @@ class EdgeCollections:
 
     def _folder(self, name: str) -> Path:
         folder = self._data.collections / self._data.leads_to(name)
-        if folder.parent != self._data.collections or not (folder / "collection.json").is_file():
+        if folder.parent != self._data.collections or not is_described(folder / "collection.json"):
             raise CollectionNotFound(f"there is no collection {name!r} in {self.location}; search collections list shows them")
         return folder

@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 from search.errors import IndexBusy, IndexCorrupt, IndexFull, IndexRejected
 from search.index.collections import versions
 from search.index.contract import CollectionSpec
-from search.system.files import replace_file
+from search.system.files import is_regular, replace_file
 from search.system.forks import abandon, ancestors, watch
 
 Opened = TypeVar("Opened")
@@ -145,9 +145,23 @@ class DataFolder:
         """The collection that a name means: its alias's, or its own."""
         return str(self.aliases().get(name, {}).get("name", name))
 
+    def described(self) -> dict[str, Path]:
+        """The description of every collection, by its name.
+
+        Raises:
+            IndexCorrupt: the folder cannot be read.
+        """
+        try:
+            files = [folder / "collection.json" for folder in sorted(self.collections.iterdir())]
+        except (FileNotFoundError, NotADirectoryError):
+            return {}
+        except OSError as error:
+            raise unreadable(self.collections, error) from error
+        return {file.parent.name: file for file in files if is_described(file)}
+
     def left_by(self, name: str) -> list[str]:
         """The versions of a name, NAME.v1 and so on, that it was led to; others only happen to be called so."""
-        described = {file.parent.name: file for file in sorted(self.collections.glob("*/collection.json"))}
+        described = self.described()
         return [one for one in versions(name, described) if name in read_description(described[one])["led_here"]]
 
     def aliases(self) -> dict[str, dict[str, Any]]:
@@ -161,7 +175,9 @@ class DataFolder:
             aliases: dict[str, dict[str, Any]] = json.loads(file.read_text())
         except (FileNotFoundError, NotADirectoryError):
             return {}
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            raise unreadable(file, error) from error
+        except ValueError as error:
             raise IndexCorrupt(f"{file} cannot be read ({error}); restore it, or write what it should say") from error
         return aliases
 
@@ -201,6 +217,23 @@ def held_by_parent(path: Path, parent: int) -> str:
         f"{path} is in use by process {parent}, of which this one is a fork, and one process owns a data folder: "
         "open the searcher after forking, in one process only, or let `search serve` own it and ask that (search.client, --url)"
     )
+
+
+def unreadable(path: Path, error: OSError) -> IndexCorrupt:
+    """The error for a part of a data folder that may not be read, which there is nothing to restore of."""
+    return IndexCorrupt(f"{path} cannot be read ({error.strerror}); run this as the user whose it is, or choose another --data-dir")
+
+
+def is_described(described: Path) -> bool:
+    """Whether a collection has its description, without which it was never finished.
+
+    Raises:
+        IndexCorrupt: that cannot be seen.
+    """
+    try:
+        return is_regular(described)
+    except OSError as error:
+        raise unreadable(described, error) from error
 
 
 def read_owner(file: Path) -> dict[str, Any]:
@@ -274,6 +307,8 @@ def read_description(described: Path) -> dict[str, Any]:
         kinds = (("dimension", int), *((name, str) for name in ("fingerprint", *texts)), ("storage", dict), ("led_here", list))
         if all(isinstance(stored.get(name), kind) for name, kind in kinds):
             return stored
-    except (OSError, ValueError, TypeError, RecursionError) as error:
+    except (FileNotFoundError, ValueError, TypeError, RecursionError) as error:
         problem = error
+    except OSError as error:
+        raise unreadable(described, error) from error
     raise IndexCorrupt(f"{described} cannot be read ({problem}); restore or delete the folder {described.parent}")

@@ -47,7 +47,16 @@ from search.index.edge.conversion import (
     to_search_params,
     to_sparse,
 )
-from search.index.edge.folder import DataFolder, describe, full_disk, held_by_parent, make_private, read_description, read_spec
+from search.index.edge.folder import (
+    DataFolder,
+    describe,
+    full_disk,
+    held_by_parent,
+    is_described,
+    make_private,
+    read_description,
+    read_spec,
+)
 from search.index.edge.shard import OpenShard, load, translated, unallocated
 from search.index.exact import without_wildcard
 from search.index.hybrid import Listing, Scored, matches
@@ -121,11 +130,11 @@ class EdgeIndex(WordsAsMade):
             self._folder = self._data.collections / (self.name if self._exact else self._data.leads_to(self.name))
             self.location = str(self._folder)
             described = self._folder / "collection.json"
-            if not create and not described.is_file():
+            if not create and not is_described(described):
                 raise CollectionNotFound(f"there is no collection {self.name!r} in {self._data.path}; `search ingest` makes one")
             self._data.hold()
             try:
-                if described.is_file():
+                if is_described(described):
                     check_spec(self.name, read_spec(described), spec)
                 self._shard = self._data.share(self._folder.name, lambda: self._opened_or_made(described, spec))
                 self._spec = read_spec(described)
@@ -309,7 +318,7 @@ class EdgeIndex(WordsAsMade):
 
     def _opened_or_made(self, described: Path, spec: CollectionSpec) -> OpenShard:
         shard = self._folder / "shard"
-        if described.is_file():
+        if is_described(described):
             self._need(_OPENING + unallocated(shard))
             return OpenShard(shard, load(self.name, shard))
         if not self._exact:
