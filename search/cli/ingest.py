@@ -66,7 +66,7 @@ _REMARKS = {  # by the field of metadata that a reader leaves them in
     "charts_left_out": "have charts, which are not read",
     "diagrams_left_out": "have diagrams, which are not read",
 }
-_SIGNS = {"added": "+", "changed": "~", "removed": "-"}
+_SIGNS = {"added": "+", "changed": "~", "removed": "-", "kept": "!"}
 
 
 def ingest(
@@ -178,7 +178,7 @@ def _note_findings(done: "IngestReport", *, dry_run: bool) -> None:
             "and so do tables with an id column; ingest one of them with --prefix NAME/ to keep both"
         )
     if done.kept:
-        note(f"search: {done.kept:,} documents were not removed: {done.kept_because}")
+        note(f"search: {done.kept:,} documents {'would not be' if dry_run else 'were not'} removed: {done.kept_because}")
 
 
 def delete(

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from search.documents import Rejection
 
-State = Literal["added", "changed", "unchanged", "removed"]
+State = Literal["added", "changed", "unchanged", "removed", "kept"]  # kept: a sync would have removed it, but did not
 OnProgress = Callable[["Progress"], None]
 OnRejection = Callable[[Rejection], None]
 OnChange = Callable[[State, str], None]

@@ -65,7 +65,7 @@ class Ingestion:
             tenant: whose documents they become, of which the index holds no others; see search.index.tenants.
             on_progress: called after every step, in the thread that runs.
             on_rejection: called for every rejection, as it happens.
-            on_change: called for every document that is added, changed or removed, or would be.
+            on_change: called for every document that is added, changed or removed, or would be, and for what a sync kept.
         """
         self._spec = CollectionSpec(embedder.dimension, embedder.fingerprint, lexical)
         self._index = index
@@ -233,11 +233,17 @@ class Ingestion:
         damaged = (document_id for document_id in damage.partial if not self._planning.knows(document_id))
         absent = sorted({*others(self._index, self._planning.knows), *damaged})
         of_all = len(absent) + self._counts["changed"] + self._counts["unchanged"]  # what was there before
-        allowed = most(max_delete, of_all)
+        allowed, because = most(max_delete, of_all), ""
         if absent and self._nameless:
-            return len(absent), f"{self._nameless:,} rejections may be any of them; mend what was rejected first"
-        if len(absent) > allowed:
-            return len(absent), f"{len(absent):,} of {of_all:,} documents are more than the {allowed:,} that may be (--max-delete)"
+            because = f"{self._nameless:,} rejections may be any of them; mend what was rejected first"
+        elif len(absent) > allowed:
+            because = (
+                f"{len(absent):,} of {of_all:,} documents are more than the {allowed:,} that may be; --dry-run lists them, and "
+            )
+            because += f"--max-delete {len(absent)} lets them go"
+        if because:
+            self._tell("kept", absent)
+            return len(absent), because
         for batch in in_groups(absent, _DELETED_AT_ONCE):
             for document_id, folder in sorted(folders_of(self._index, batch).items()):
                 if folder_of(folder) not in self._planning.folders:
@@ -247,7 +253,10 @@ class Ingestion:
                 if points := [point for document_id in batch for point in damage.partial.get(document_id, ())]:
                     self._index.delete(ids=points)
             self._counts["removed"] += len(batch)
-            for document_id in batch:
-                if self._on_change:
-                    self._on_change("removed", document_id)
+            self._tell("removed", batch)
         return 0, ""
+
+    def _tell(self, state: State, document_ids: list[str]) -> None:
+        for document_id in document_ids:
+            if self._on_change:
+                self._on_change(state, document_id)

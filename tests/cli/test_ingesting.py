@@ -34,11 +34,15 @@ def test_sync_and_its_guard(folder: Path, tmp_path: Path) -> None:
     assert shown == (
         "~ notes/a.md\n+ notes/e.md\n- notes/b.md\n- notes/c.md\nwould be: 1 added, 1 changed, 1 unchanged, 2 removed, 0 rejected\n"
     )
+    judged = search("ingest", folder, "--sync", "--dry-run", *where, status=1)
+    assert judged.stdout == shown.replace("- ", "! ").replace("2 removed", "0 removed")
+    because = "2 of 4 documents are more than the 0 that may be; --dry-run lists them, and --max-delete 2 lets them go\n"
+    assert f"search: 2 documents would not be removed: {because}" in judged.stderr
+    listed = json.loads(search("ingest", folder, "--sync", "--dry-run", "--json", *where, status=1).stdout)["changes"]
+    assert [one["document_id"] for one in listed if one["change"] == "kept"] == ["notes/b.md", "notes/c.md"]
     guarded = search("ingest", folder, "--sync", *where, status=1)
     assert guarded.stdout.startswith("1 added, 1 changed, 1 unchanged, 0 removed, 0 rejected; 2 passages written in ")
-    assert (
-        "search: 2 documents were not removed: 2 of 4 documents are more than the 0 that may be (--max-delete)\n" in guarded.stderr
-    )
+    assert f"search: 2 documents were not removed: {because}" in guarded.stderr
     done = as_json("ingest", folder, "--sync", "--max-delete", "70%", *where)
     assert (done["removed"], done["kept"], done["unchanged"]) == (2, 0, 3)
     changes = as_json("ingest", folder, "--sync", "--dry-run", *where)

@@ -91,11 +91,14 @@ def test_more_than_max_delete_is_not_removed(
 ) -> None:
     """Five of ten would go, and one that comes does not count among those that were there."""
     ingest(local_index, quick_embedder, texts(*"abcdefghij"))
-    report = ingest(local_index, quick_embedder, texts(*"abcdek"), sync=True, max_delete=max_delete)
+    told: list[Change] = []
+    now, on_change = texts(*"abcdek"), lambda *change: told.append(change)
+    report = ingest(local_index, quick_embedder, now, sync=True, max_delete=max_delete, on_change=on_change)
     removed = 5 if allowed >= 5 else 0
     assert (report.added, report.removed, report.kept) == (1, removed, 5 - removed)
     assert local_index.count() == 11 - removed
-    because = f"5 of 10 documents are more than the {allowed} that may be (--max-delete)"
+    because = f"5 of 10 documents are more than the {allowed} that may be; --dry-run lists them, and --max-delete 5 lets them go"
+    assert sorted(told) == [("added", "k"), *(("removed" if removed else "kept", one) for one in "fghij")]
     assert report.kept_because == ("" if removed else because)
 
 
@@ -116,8 +119,9 @@ def test_what_was_rejected_is_not_removed(local_index: VectorIndex, quick_embedd
     assert (report.removed, report.kept) == (1, 0)
     assert sorted(contents(local_index)) == ["a", "b"]
     unknown = [*texts("a"), Rejection("f.jsonl", 3, None, "not JSON")]
-    report = ingest(local_index, quick_embedder, unknown, sync=True, max_delete=5)
-    assert (report.removed, report.kept) == (0, 1)
+    told: list[Change] = []
+    report = ingest(local_index, quick_embedder, unknown, sync=True, max_delete=5, on_change=lambda *change: told.append(change))
+    assert (report.removed, report.kept, told) == (0, 1, [("kept", "b")])
     assert report.kept_because == "1 rejections may be any of them; mend what was rejected first"
     assert sorted(contents(local_index)) == ["a", "b"]
 
