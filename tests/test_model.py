@@ -427,6 +427,7 @@ class Model(RuleBasedStateMachine):
         assert self.live
         which, command = self.selected(chosen, self.live)
         then, counts = after_update(self.live.contents, which, patch, self.tokens)
+        counts["rejected"] = len(set(command.get("ids", [])) - which)  # which are not there
         report = self.change({"do": "update", "metadata": patch, **command}, self.live, then, kill_at)
         if report is not None and kill_at is None:
             assert {key: report[key] for key in counts} == counts

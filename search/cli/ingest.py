@@ -203,8 +203,12 @@ def delete(
             on_change=lambda _, document_id: gone.append(document_id),
             on_wait=note_wait,
         )
+    there = set(gone)
+    absent = [one for one in dict.fromkeys(ids or []) if one not in there]
+    if absent:
+        note(f"{len(absent):,} documents are not there: {listed(absent)}")
     if as_json:
-        print_json({"removed": removed, "dry_run": dry_run, "document_ids": gone})
+        print_json({"removed": removed, "dry_run": dry_run, "document_ids": gone, "not_found": absent})
         return
     for document_id in gone if dry_run else []:
         show(f"- {document_id}")

@@ -20,12 +20,14 @@ from search.ingestion.restoring import selected
 def updated(index: VectorIndex, selection: Selection, patch: Json) -> Iterator[Document | Rejection]:
     """The documents that are meant, with the patch merged into their metadata; to be ingested again.
 
+    Those that are named and not there are rejections.
+
     Raises:
         InvalidQuery: the patch is no object, or an empty one; before the first document.
     """
     if not isinstance(patch, Mapping) or not patch:
         raise InvalidQuery('metadata to set is an object with at least one field, such as {"status": "archived"}')
-    return (_patched(index, item, patch) for item in selected(index, selection))
+    return _updated(index, selection, patch)
 
 
 def merged(metadata: Mapping[str, Json], patch: Mapping[str, Json]) -> dict[str, Json]:
@@ -40,6 +42,15 @@ def merged(metadata: Mapping[str, Json], patch: Mapping[str, Json]) -> dict[str,
         else:
             result[key] = value
     return result
+
+
+def _updated(index: VectorIndex, selection: Selection, patch: Mapping[str, Json]) -> Iterator[Document | Rejection]:
+    absent = dict.fromkeys(selection.ids)
+    for item in selected(index, selection):
+        absent.pop(str(item.id if isinstance(item, Document) else item.document_id), None)
+        yield _patched(index, item, patch)
+    for document_id in absent:
+        yield Rejection(index.name, None, document_id, "there is no document of this id")
 
 
 def _patched(index: VectorIndex, item: Document | Rejection, patch: Mapping[str, Json]) -> Document | Rejection:

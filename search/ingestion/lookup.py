@@ -106,11 +106,11 @@ class Selection:
             InvalidQuery: neither ids nor a filter, ids that are no strings, or a filter that every passage passes.
             UnsupportedFilter: see search.index.filters.
         """
-        ids = check_strings(ids, "ids", "document ids")
+        self.ids = list(dict.fromkeys(check_strings(ids, "ids", "document ids")))
         plain = _plain(filter)
-        if not ids and plain is None:
+        if not self.ids and plain is None:
             raise InvalidQuery("name the documents that are meant, by ids or by a filter")
-        self._named = [of_documents(group) for group in in_groups(ids, AT_ONCE)]
+        self._named = [of_documents(group) for group in in_groups(self.ids, AT_ONCE)]
         self._filters = [] if plain is None else [plain]
 
     def among(self, index: VectorIndex) -> list[str]:

@@ -142,8 +142,10 @@ def test_documents_are_put_in_changed_given_back_and_taken_out(fresh: Served) ->
     assert http.get("/v1/documents/dogs").json()["metadata"] == {"kind": "dog", "legs": 3}
     assert http.post("/v1/documents/count", json={"filter": FOUR}).json() == {"passages": 1}
     assert http.post("/v1/documents/delete", json={"filter": FOUR, "dry_run": True}).json()["removed"] == 1
-    gone = http.post("/v1/documents/delete", json={"ids": ["birds"], "filter": FOUR}).json()
-    assert (gone["removed"], sorted(gone["document_ids"])) == (2, ["birds", "pets/cats.md"])
+    gone = http.post("/v1/documents/delete", json={"ids": ["nobody", "birds", "nobody"], "filter": FOUR}).json()
+    assert (gone["removed"], sorted(gone["document_ids"]), gone["not_found"]) == (2, ["birds", "pets/cats.md"], ["nobody"])
+    unknown = http.patch("/v1/documents", json={"ids": ["nobody"], "metadata": {"legs": 3}}).json()
+    assert (unknown["rejected"], unknown["rejections"][0]["document_id"]) == (1, "nobody")
     assert http.post("/v1/documents/count", json={}).json() == {"passages": 2}
 
 

@@ -350,7 +350,8 @@ def test_on_the_command_line(model_folder: Path, tmp_path: Path) -> None:
     only = json.dumps({"id": "plan", "text": ACME[0].text, "title": "Plan"})
     synced = as_json("ingest", "-", "--sync", "--max-delete", "1", "--tenant", "acme", stdin=only, **where)
     assert (synced["removed"], synced["unchanged"]) == (1, 1)
-    assert as_json("update", '{"x": 1}', "plan", "letters", "--tenant", "acme", **where)["changed"] == 1
+    updated = json.loads(search("update", '{"x": 1}', "plan", "letters", "--tenant", "acme", "--json", status=1, **where).stdout)
+    assert (updated["changed"], [one["document_id"] for one in updated["rejections"]]) == (1, ["letters"])
     assert as_json("delete", "plan", "letters", "--tenant", "acme", **where)["removed"] == 1
     assert as_json("collections", "info", "documents", **where)["tenant_field"] == FIELD
     assert as_json("collections", "info", "documents", **where)["passages"] == 2

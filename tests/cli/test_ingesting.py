@@ -133,9 +133,10 @@ def test_deleting(folder: Path, tmp_path: Path) -> None:
     search("ingest", folder, *where)
     title = '{"must": [{"key": "title", "match": {"value": "About b"}}]}'
     assert search("delete", "--filter", title, "--dry-run", *where).stdout == "- notes/b.md\nwould be: 1 removed\n"
-    assert search("delete", "notes/a.md", "nobody", *where).stdout == "1 removed\n"
+    done = search("delete", "notes/a.md", "nobody", "notes/x.md", "nobody", *where)
+    assert (done.stdout, done.stderr) == ("1 removed\n", "2 documents are not there: nobody, notes/x.md\n")
     answer = as_json("delete", "--filter", title, *where)
-    assert answer == {"removed": 1, "dry_run": False, "document_ids": ["notes/b.md"]}
+    assert answer == {"removed": 1, "dry_run": False, "document_ids": ["notes/b.md"], "not_found": []}
     assert "name the documents that are meant" in error("delete", *where)
     assert "there is no collection 'other'" in error("delete", "x", "--collection", "other", *where)
     with open_search(Settings(data_dir=tmp_path / "data")) as searcher:

@@ -62,10 +62,12 @@ def test_updating_and_deleting(served: Served, notes: Path) -> None:
     assert search("update", '{"kind": "bird"}', "--filter", two, *where).stdout == "2 changed, 0 were so already, 0 rejected\n"
     done = as_json("update", '{"kind": "bird"}', "notes/birds.csv#1", *where)
     assert (done["changed"], done["unchanged"], "document_ids" in done) == (0, 1, False)
+    unknown = search("update", '{"kind": "bird"}', "nobody", *where, status=1)
+    assert unknown.stderr == "rejected documents (nobody): there is no document of this id\n"
     shown = search("delete", "--filter", two, "--dry-run", *where).stdout
     assert sorted(shown.splitlines()) == ["- notes/birds.csv#1", "- notes/birds.csv#2", "would be: 2 removed"]
     answer = as_json("delete", "notes/birds.csv#1", "nobody", *where)
-    assert answer == {"removed": 1, "dry_run": False, "document_ids": ["notes/birds.csv#1"]}
+    assert answer == {"removed": 1, "dry_run": False, "document_ids": ["notes/birds.csv#1"], "not_found": ["nobody"]}
     assert "name the documents that are meant" in error("delete", *where)
     assert "the filter is not JSON" in error("delete", "--filter", "{", *where)
     assert "the filter is not an object but list" in error("delete", "--filter", "[]", *where)

@@ -109,7 +109,8 @@ def test_metadata_changes_and_nothing_is_embedded(settings: Settings) -> None:
         dry = searcher.update({"kind": "lion"}, filter=CATS, dry_run=True, on_change=lambda *change: changes.append(change))
         assert (dry.changed, sorted(one for _, one in changes)) == (3, ["cat0", "cat1", "cat2"])
         report = searcher.update({"kind": None, "at": {"y": 1}}, ids=["dog1", "nobody"], filter=CATS)
-        assert (report.changed, report.added, report.tokens) == (4, 0, 0)
+        assert (report.changed, report.added, report.tokens, report.rejected) == (4, 0, 0, 1)
+        assert str(report.rejections[0]) == "documents (nobody): there is no document of this id"
         assert report.reused == report.chunks > 4
         assert searcher.index.count(CATS) == 0
         held = {hit.document_id: hit.metadata for hit in searcher.search("What?", limit=100).hits}
@@ -153,6 +154,9 @@ def test_from_the_command_line(tmp_path: Path) -> None:
     for command in (("delete",), ("update", patch), ("query", "cats")):
         assert "must_not[0]: a key alone tests nothing" in error(*command, "--filter", nothing, *where)
     assert search("update", patch, "b", "a", *where).stdout == "2 changed, 0 were so already, 0 rejected\n"
+    unknown = search("update", patch, "nobody", "c", "nobody", "--dry-run", *where, status=1)
+    assert unknown.stdout == "would be: 0 changed, 0 were so already, 2 rejected\n"
+    assert "rejected documents (nobody): there is no document of this id\n" in unknown.stderr
     again = as_json("update", patch, "a", *where)
     assert (again["unchanged"], again["document_ids"]) == (1, [])
     hits = as_json("query", "What barks?", *where)["hits"]

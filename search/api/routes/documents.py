@@ -47,7 +47,7 @@ def _add_writing(router: APIRouter, service: Service) -> None:
 
     @router.patch("", openapi_extra=may_write)
     async def update(request: Request, body: Update) -> Answer:
-        """Change the metadata of documents, without embedding them again."""
+        """Change the metadata of documents, without embedding them again. Those that are not there stand in `rejections`."""
 
         def work() -> IngestReport:
             searcher = service.searcher(request, body.collection)
@@ -57,7 +57,7 @@ def _add_writing(router: APIRouter, service: Service) -> None:
 
     @router.post("/delete", openapi_extra=may_write)
     async def delete(request: Request, body: Removal) -> Answer:
-        """Remove documents, by id or by a filter."""
+        """Remove documents, by id or by a filter. Those that are named and not there are no error, and stand in `not_found`."""
         gone: list[str] = []
 
         def work() -> int:
@@ -66,7 +66,9 @@ def _add_writing(router: APIRouter, service: Service) -> None:
             )
 
         removed = await service.write(request, work, units=max(1, len(body.ids)))
-        return {"removed": removed, "dry_run": body.dry_run, "document_ids": gone}
+        there = set(gone)
+        absent = [one for one in dict.fromkeys(body.ids) if one not in there]
+        return {"removed": removed, "dry_run": body.dry_run, "document_ids": gone, "not_found": absent}
 
 
 def _add_reading(router: APIRouter, service: Service) -> None:
