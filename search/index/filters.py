@@ -19,7 +19,7 @@ import sys
 import uuid
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from pydantic import BaseModel
 
@@ -29,6 +29,7 @@ from search.errors import UnsupportedFilter
 if TYPE_CHECKING:
     from qdrant_client.models import Filter
 
+Kind = Literal["number", "text"]
 _CLAUSES = ("must", "should", "must_not")
 _FIELDS = ("document_id", "title", "headings", "page", "number", "media_type", "modified")
 _OF_TEXT, _OF_WHOLE_NUMBERS = {"document_id", "title", "headings", "media_type"}, {"page", "number"}
@@ -83,6 +84,25 @@ def fields_of(filter: Mapping[str, Any]) -> Iterator[str]:
             yield next(iter(condition.values()))["key"]
         elif "has_id" not in condition:
             yield from fields_of(condition)
+
+
+def kinds_of(filter: Mapping[str, Any]) -> Iterator[tuple[str, Kind]]:
+    """The payload fields whose values a plain filter compares, and with what; those inside nested objects left out."""
+    for condition in _conditions(filter):
+        match condition:
+            case {"key": key, "range": _}:
+                yield key, "number"
+            case {"key": key, "match": {"value": value} | {"any": [value, *_]}} if not isinstance(value, bool):
+                yield key, "text" if isinstance(value, str) else "number"
+            case {"key": _} | {"nested": _} | {"is_empty": _} | {"is_null": _} | {"has_id": _}:
+                pass
+            case _:
+                yield from kinds_of(condition)
+
+
+def any_number(key: str) -> dict[str, Any]:
+    """The condition that a field holds a number."""
+    return {"key": key, "range": {"gte": -sys.float_info.max}}
 
 
 def asks_anything(filter: Mapping[str, Any]) -> bool:

@@ -3,15 +3,16 @@
 import copy
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from search.documents import Hit, Retrieval, SearchResult, check_query
 from search.embedding.dense import Embedder
 from search.embedding.sparse import WordsLike, words_like
-from search.errors import InvalidQuery
+from search.errors import IndexRejected, InvalidQuery
 from search.index.contract import PlainFilter, VectorIndex
-from search.index.filters import fields_of, to_plain
+from search.index.filters import Kind, any_number, fields_of, kinds_of, to_plain
 from search.inference.tokens import MUCH_UNKNOWN, goes_on, head
 from search.query.fusion import Mix
 from search.query.options import SearchOptions
@@ -148,7 +149,24 @@ class SearchService:
     def _missing_fields(self, filter: PlainFilter) -> list[str]:
         names = sorted(set(fields_of(filter)))[:_FIELDS_LOOKED_AT]  # each is counted
         absent = [name for name in names if self._index.count({"must_not": [{"is_empty": {"key": name}}]}) == 0]
-        return [f"no document has the field {name!r} that the filter asks about" for name in absent]
+        asked = sorted({(name, kind) for name, kind in kinds_of(filter) if name in names and name not in absent})
+        return [
+            *(f"no document has the field {name!r} that the filter asks about" for name in absent),
+            *(words for name, kind in asked if (words := self._misfit(name, kind))),
+        ]
+
+    def _misfit(self, name: str, kind: Kind) -> str:
+        """How a field that is there holds nothing of the kind that a filter compares it with."""
+        if kind == "number":
+            found = self._index.count({"must": [any_number(name)]})
+            advice = "a range or a number finds numbers alone, and a text, such as a date, is found as it stands by match"
+            return "" if found else f"no document has a number in the field {name!r} that the filter asks about; {advice}"
+        with suppress(IndexRejected):  # a server in strict mode looks for numbers by an index of numbers alone
+            if self._index.count({"must_not": [{"is_empty": {"key": name}}, any_number(name)]}) == 0:
+                return (
+                    f"all that have the field {name!r} have a number there, and the filter asks for a text; write it without quotes"
+                )
+        return ""
 
 
 def _timings(started: float, embedded: float, retrieved: float, ended: float) -> dict[str, float]:

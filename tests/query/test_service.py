@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any, cast
 
 import pytest
+from held import ingest
 from planted import Planted
 
 from search.documents import Document
@@ -103,6 +104,35 @@ def test_filter_and_nothing_found(service: SearchService) -> None:
         "x", SearchOptions(limit=5, depth=5, filter={"must": [{"key": "metadata.yaer", "range": {"gt": 3000}}]})
     )
     assert unknown.warnings == ("no document has the field 'metadata.yaer' that the filter asks about",)
+
+
+def test_a_filter_that_asks_a_field_for_what_it_never_holds_is_noted(
+    local_index: VectorIndex, bundled_embedder: FastEmbedEmbedder
+) -> None:
+    told = {"date": "2024-05-01", "price": "19,99", "year": 2024, "mixed": ["a", 1]}
+    documents = [Document("a", "Cats sleep.", metadata=told), Document("b", "Dogs bark.", metadata={"year": 1999.5})]
+    ingest(local_index, bundled_embedder, documents)
+    asking = SearchService(bundled_embedder, local_index, lambda: None)
+
+    def warnings(**condition: Any) -> tuple[str, ...]:
+        condition["key"] = f"metadata.{condition['key']}"
+        return asking.search("x", SearchOptions(limit=1, depth=1, filter={"must": [{"should": [condition]}]})).warnings
+
+    for condition in ({"range": {"gte": 10}}, {"match": {"value": 2024}}, {"match": {"any": [2023, 2024]}}):
+        for field in ("date", "price"):
+            (told_of,) = warnings(key=field, **condition)
+            assert told_of.startswith(
+                f"no document has a number in the field 'metadata.{field}' that the filter asks about; a range"
+            )
+    (text,) = warnings(key="year", match={"value": "2024"})
+    assert (
+        text
+        == "all that have the field 'metadata.year' have a number there, and the filter asks for a text; write it without quotes"
+    )
+    for fits in ({"range": {"gt": 3000}}, {"match": {"value": 2000}}):
+        assert warnings(key="year", **fits) == warnings(key="mixed", **fits) == ()
+    for passed in ({"match": {"value": "b"}}, {"match": {"value": True}}, {"is_null": True}):
+        assert warnings(key="date", **passed) == ()
 
 
 def test_truncation_is_reported_on_the_hit(service: SearchService) -> None:
