@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from search.cli import collections, dedupe, demo, doctor, evaluate, ingest, models, query, serve
-from search.cli.options import CONFIG
+from search.cli.options import CONFIG, WrongUsage
 from search.errors import SearchError
 from search.system.terminal import NotPrinted, clean_lines, note, prepare
 
@@ -73,7 +73,7 @@ def main() -> None:
             note(*traceback.format_exc().splitlines())
         else:
             note(f"search: {error}")
-        status = 1
+        status = 2 if isinstance(error, WrongUsage) else 1
     except Exception as error:
         if not isinstance(getattr(error, "exit_code", None), int):  # of wrong usage, whose class typer does not export
             raise

@@ -8,13 +8,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from search.cli.options import AsJson, Collection, DataDir, Tenant, load_settings, note_damage, note_wait, print_json
+from search.cli.options import (
+    AsJson,
+    Collection,
+    DataDir,
+    Tenant,
+    WrongUsage,
+    load_settings,
+    note_damage,
+    note_wait,
+    print_json,
+    usage,
+)
 from search.cli.progress import ProgressReport
 from search.errors import InvalidQuery, InvalidSettings
 from search.factory import build_collections, build_words, needs_extra
+from search.index.collections import checked_index
 from search.index.manifests import read_manifest
 from search.searcher import check_tenancy, open_search
-from search.settings import EdgeSettings, MemorySettings, PayloadType
+from search.settings import EdgeSettings, MemorySettings, PayloadType, checked_collection
 from search.system.files import open_regular
 from search.system.terminal import clean, note, show
 
@@ -85,7 +97,10 @@ def alias(
 ) -> None:
     """Lead an alias to a collection, in one step, or forget it."""
     if (name is None) != remove:
-        raise InvalidQuery("name the collection that the alias leads to, or --remove it")
+        raise WrongUsage("name the collection that the alias leads to, or --remove it")
+    with usage():
+        if name is not None:
+            checked_collection(alias)
     with closing(build_collections(load_settings(data_dir, None))) as engine:
         if name is None:
             engine.unalias(alias)
@@ -115,6 +130,8 @@ def index(
     data_dir: DataDir = None,
 ) -> None:
     """Index a field for filters, in place. A server in strict mode filters by indexed fields only; elsewhere it is for speed."""
+    with usage():
+        checked_index(field, kind)
     with closing(build_collections(load_settings(data_dir, None))) as engine:
         engine.index_field(name, field, kind)
     show(f"{field} is indexed as {kind} in {name}; write it under [storage.payload_indexes], too, so that a new collection has it")
@@ -152,6 +169,9 @@ def restore(
     data_dir: DataDir = None,
 ) -> None:
     """Make a collection of a snapshot: whole, or not at all. Nothing that is there is overwritten."""
+    with usage():
+        if name is not None:
+            checked_collection(name)
     with closing(build_collections(load_settings(data_dir, None))) as engine:
         done = engine.restore(folder, name)
         leading = [alias for alias, target in engine.aliases().items() if target == done.name]

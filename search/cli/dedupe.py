@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from search.cli.options import AsJson, Collection, DataDir, Tenant, load_settings, note_wait, print_json
+from search.cli.options import AsJson, Collection, DataDir, Tenant, WrongUsage, load_settings, note_wait, print_json, usage
 from search.cli.output import clip
 from search.cli.progress import ProgressReport
 from search.errors import InvalidQuery
@@ -111,12 +111,13 @@ def _check(threshold: float, near: float | None, html: Path | None, *, files: bo
     from search.deduplication.finding import check_threshold
     from search.deduplication.removing import check_near
 
-    check_near(near, check_threshold(threshold))
+    with usage():
+        check_near(near, check_threshold(threshold))
     if html:
         with writing("the page", html):
             check_writable(html)
     if files:
-        raise InvalidQuery(
+        raise WrongUsage(
             "documents are removed from a collection, never files: leave out --delete, --delete-near, --any-metadata and --yes, "
             "and remove files yourself"
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_args
 import typer
 
 from search.cli.configurations import configurations
-from search.cli.options import AsJson, Collection, DataDir, NoRerank, Tenant, load_settings, print_json
+from search.cli.options import AsJson, Collection, DataDir, NoRerank, Tenant, WrongUsage, load_settings, print_json, usage
 from search.cli.progress import ProgressReport
 from search.documents import Retrieval
 from search.errors import InvalidDataset, InvalidQuery
@@ -82,10 +82,11 @@ def evaluate(
         from search.evaluation.measures import MEASURES, Measure
         from search.evaluation.report import make_way, write_report
 
-    floors = [_floor(words) for words in fail_under or ()]
-    names = list(dict.fromkeys([*(measure or MEASURES), *(name for name, _ in floors)]))
-    for name in names:
-        Measure.of(name)  # before anything is loaded
+    with usage():
+        floors = [_floor(words) for words in fail_under or ()]
+        names = list(dict.fromkeys([*(measure or MEASURES), *(name for name, _ in floors)]))
+        for name in names:
+            Measure.of(name)  # before anything is loaded
     loaded = load_dataset(dataset, split, queries=queries, corpus=corpus)
     settings = load_settings(data_dir, collection, tenant=tenant)
     compared = settings.model_copy(update={"reranker": NoReranker()}) if no_rerank else settings
@@ -95,9 +96,10 @@ def evaluate(
         depths = depth or [settings.depth]
         further = [part for part in (depths[0] // 2, depths[0] // 4) if part] if out and len(depths) == 1 else []
         wanted = [*(others or ()), *(_every_retrieval(compared) if every_retrieval else ())]
-        chosen = configurations(compared, depths, wanted, further=further)
+        with usage():
+            chosen = configurations(compared, depths, wanted, further=further)
         if fail_if_worse and all(one.reranker is None for one in chosen):
-            raise InvalidQuery("--fail-if-worse needs something that is reranked, and nothing is")
+            raise WrongUsage("--fail-if-worse needs something that is reranked, and nothing is")
         evaluation = _run(searcher, loaded, chosen, names, keep_hits=out is not None)
     if as_json:
         print_json(evaluation.to_dict())

@@ -10,9 +10,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from search.cli.options import AsJson, Collection, DataDir, Tenant, load_settings, note_damage, note_wait, print_json
+from search.cli.options import (
+    AsJson,
+    Collection,
+    DataDir,
+    Tenant,
+    WrongUsage,
+    load_settings,
+    note_damage,
+    note_wait,
+    print_json,
+    usage,
+)
 from search.documents import Document, Rejection, listed
-from search.errors import IndexBusy, InvalidDocument, InvalidQuery, InvalidSettings
+from search.errors import IndexBusy, InvalidDocument
+from search.factory import needs_extra
 from search.searcher import Searcher, open_search
 from search.settings import Settings
 from search.system.terminal import note, show
@@ -99,26 +111,30 @@ def ingest(
     from search.reading.child import Limits
 
     settings = load_settings(data_dir, collection, tenant=tenant)
-    reading = Reading(
-        paths,
-        exclude=exclude or [],
-        ignore_files=not no_ignore,
-        encoding=encoding,
-        fields=dict(_pair(pair) for pair in field or []),
-        again=again,
-        prefix=prefix,
-        kind=kind,
-        archives=archives,
-        limits=Limits(settings.ingestion.file_seconds, settings.ingestion.file_memory_mb),
-    )
+    with usage():
+        most = _amount(max_delete)
+        options: dict[str, Any] = {
+            "exclude": exclude or [],
+            "ignore_files": not no_ignore,
+            "encoding": encoding,
+            "fields": dict(_pair(pair) for pair in field or []),
+            "again": again,
+            "prefix": prefix,
+            "kind": kind,
+            "archives": archives,
+            "limits": Limits(settings.ingestion.file_seconds, settings.ingestion.file_memory_mb),
+        }
+        Reading([], **options)  # what is wrong with them, whatever there is to read
+        _check_place(url, key, data_dir, sync=sync)
+    reading = Reading(paths, **options)
     _note_left_out(reading)
     changes: list[dict[str, str]] = []
     done = _ingested(
         reading,
-        lambda: _target(settings, url, key, data_dir, collection),
+        lambda: _target(settings, url, key, collection),
         rejects,
         sync=sync,
-        max_delete=_amount(max_delete),
+        max_delete=most,
         dry_run=dry_run,
         on_change=(lambda state, one: changes.append({"change": state, "document_id": one})) if dry_run else None,
     )
@@ -195,7 +211,9 @@ def delete(
 ) -> None:
     """Remove documents from a collection, by id or by a filter."""
     gone: list[str] = []
-    with _target(load_settings(data_dir, collection, tenant=tenant), url, key, data_dir, collection) as searcher:
+    settings = load_settings(data_dir, collection, tenant=tenant)
+    _check_chosen(ids, filter, url, key, data_dir)
+    with _target(settings, url, key, collection) as searcher:
         removed = searcher.delete(
             ids=ids or [],
             filter=filter,
@@ -231,12 +249,19 @@ def update(
     as_json: AsJson = False,
 ) -> None:
     """Change the metadata of documents in a collection, by id or by a filter, without embedding them again."""
+    with needs_extra():
+        from search.ingestion.changes import check_patch
+
     try:
         fields = json.loads(metadata)
-    except ValueError as error:
-        raise InvalidQuery(f"""METADATA is not JSON ({error}); write an object, such as '{{"status": "archived"}}'""") from error
+    except (ValueError, RecursionError) as error:
+        raise WrongUsage(f"""METADATA is not JSON ({error}); write an object, such as '{{"status": "archived"}}'""") from error
+    with usage():
+        check_patch(fields)
     changed: list[str] = []
-    with _target(load_settings(data_dir, collection, tenant=tenant), url, key, data_dir, collection) as searcher:
+    settings = load_settings(data_dir, collection, tenant=tenant)
+    _check_chosen(ids, filter, url, key, data_dir)
+    with _target(settings, url, key, collection) as searcher:
         done = searcher.update(
             fields,
             ids=ids or [],
@@ -257,28 +282,46 @@ def update(
         raise typer.Exit(1)
 
 
+def _check_place(url: str | None, key: str | None, data_dir: Path | None, *, sync: bool = False) -> None:
+    """Refuse options about a folder here and about a service that do not go together."""
+    if url is None and key is not None:
+        raise WrongUsage("--key is for the service that --url names")
+    if url is not None and data_dir is not None:
+        raise WrongUsage("--data-dir names a folder here, and the service of --url has its own; leave out one of them")
+    if url is not None and sync:
+        from search.cli.remote import NO_SYNC
+
+        raise WrongUsage(NO_SYNC)
+
+
+def _check_chosen(ids: list[str] | None, filter: str | None, url: str | None, key: str | None, data_dir: Path | None) -> None:
+    """Refuse what names no documents, wherever they are."""
+    with needs_extra():
+        from search.ingestion.lookup import Selection
+
+    _check_place(url, key, data_dir)
+    with usage():
+        Selection(ids or [], filter)
+
+
 @contextmanager
-def _target(
-    settings: Settings, url: str | None, key: str | None, data_dir: Path | None, collection: str | None
-) -> "Iterator[Searcher | Remote]":
+def _target(settings: Settings, url: str | None, key: str | None, collection: str | None) -> "Iterator[Searcher | Remote]":
     """What takes the documents: the collection itself, or the service that owns its folder."""
     if url is None:
-        if key is not None:
-            raise InvalidSettings("--key is for the service that --url names")
         try:
             with open_search(settings) as searcher:
                 yield searcher
         except IndexBusy as error:
             raise IndexBusy(f"{error}; if it is a service, give its address with --url, such as {_ADDRESS}") from error
         return
-    if data_dir is not None:
-        raise InvalidSettings("--data-dir names a folder here, and the service of --url has its own; leave out one of them")
     from search.cli.remote import TIMEOUT_S, Remote
     from search.client import Client
 
     if key is None and settings.client_key:
         key = settings.client_key.get_secret_value()
-    with Client(url, key=key, collection=collection, tenant=settings.tenant, timeout_s=TIMEOUT_S) as client:
+    with usage():
+        client = Client(url, key=key, collection=collection, tenant=settings.tenant, timeout_s=TIMEOUT_S)
+    with client:
         yield Remote(client, settings.ingestion.patience_s)
 
 

@@ -2,13 +2,16 @@
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from search.errors import SearchError
+from search.documents import Retrieval
+from search.errors import InvalidInput, InvalidSettings, SearchError
 from search.settings import Settings, unknown_names
 from search.system.terminal import note
 
@@ -21,11 +24,15 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object and 
 Limit = Annotated[int | None, typer.Option(help="Hits shown.", show_default="10")]
 Depth = Annotated[int | None, typer.Option(help="Candidates retrieved and reranked.", show_default="20, or limit if more")]
 RetrievalMode = Annotated[
-    str | None,
+    Retrieval | None,
     typer.Option("--retrieval", help="hybrid: by vectors and words; dense, lexical: by one of them.", show_default="hybrid"),
 ]
 NoRerank = Annotated[bool, typer.Option("--no-rerank", help="Keep retrieval order.")]
 CONFIG: ContextVar[Path | None] = ContextVar("config", default=None)  # what --config names, before the command
+
+
+class WrongUsage(SearchError):
+    """An argument or option is wrong by itself, whatever the collection holds."""
 
 
 def load_settings(data_dir: Path | None, collection: str | None, **more: Any) -> Settings:
@@ -33,7 +40,24 @@ def load_settings(data_dir: Path | None, collection: str | None, **more: Any) ->
     for name in unknown_names():
         note(f"note: the environment variable {name} is no setting of this program")
     values = {"config": CONFIG.get(), "data_dir": data_dir, "collection": collection, **more}
-    return Settings(**{name: value for name, value in values.items() if value is not None})
+    try:
+        return Settings(**{name: value for name, value in values.items() if value is not None})
+    except InvalidSettings as error:
+        Settings(config=CONFIG.get())  # whose own faults come first
+        raise WrongUsage(str(error)) from error
+
+
+@contextmanager
+def usage() -> Iterator[None]:
+    """Around what looks at the command line alone.
+
+    Raises:
+        WrongUsage: in the place of what is wrong with it.
+    """
+    try:
+        yield
+    except InvalidInput as error:
+        raise WrongUsage(str(error)) from error
 
 
 def note_wait(failure: SearchError, seconds: float) -> None:

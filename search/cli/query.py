@@ -5,25 +5,39 @@ import re
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, BinaryIO, cast
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
 import typer
 
 from search.cli.configurations import changes_of
-from search.cli.options import AsJson, Collection, DataDir, Depth, Limit, NoRerank, RetrievalMode, Tenant, load_settings, print_json
+from search.cli.options import (
+    AsJson,
+    Collection,
+    DataDir,
+    Depth,
+    Limit,
+    NoRerank,
+    RetrievalMode,
+    Tenant,
+    WrongUsage,
+    load_settings,
+    print_json,
+    usage,
+)
 from search.context.counting import counter
 from search.context.values import Context, Form
+from search.documents import check_query
 from search.errors import InvalidQuery
+from search.query.options import GroupBy, SearchOptions
 from search.searcher import open_search
-from search.settings import varied
+from search.settings import Settings, varied
 from search.system.files import check_writable, open_regular, writing
 from search.system.terminal import note, show
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from search.documents import Retrieval, SearchResult
-    from search.query.options import GroupBy
+    from search.documents import SearchResult
 
 
 FilterJson = Annotated[str | None, typer.Option(help="A Qdrant filter as JSON.", show_default=False)]
@@ -38,7 +52,7 @@ def query(
     budget_ms: Annotated[float | None, typer.Option(help="Milliseconds; what is not reranked by then says so.")] = None,
     min_score: MinScore = None,
     group_by: Annotated[
-        str | None, typer.Option(help='"document" shows of each document its best passage only.', show_default="all passages")
+        GroupBy | None, typer.Option(help='"document" shows of each document its best passage only.', show_default="all passages")
     ] = None,
     retrieval: RetrievalMode = None,
     data_dir: DataDir = None,
@@ -51,18 +65,21 @@ def query(
     """Search a collection."""
     from search.cli.output import print_result
 
-    with open_search(load_settings(data_dir, collection, tenant=tenant)) as searcher:
-        result = searcher.search(
-            text,
-            limit=limit,
-            depth=depth,
-            filter=filter,
-            budget_ms=budget_ms,
-            min_score=min_score,
-            rerank=not no_rerank,
-            retrieval=cast("Retrieval | None", retrieval),
-            group_by=cast("GroupBy | None", group_by),
-        )
+    settings = load_settings(data_dir, collection, tenant=tenant)
+    asked = _asked(
+        settings,
+        text,
+        limit=limit,
+        depth=depth,
+        filter=filter,
+        budget_ms=budget_ms,
+        min_score=min_score,
+        rerank=not no_rerank,
+        retrieval=retrieval,
+        group_by=group_by,
+    )
+    with open_search(settings) as searcher:
+        result = searcher.search(text, **asked)
     if as_json:
         print_json(result.to_dict())
     else:
@@ -98,22 +115,24 @@ def context(
 ) -> None:
     """Print what a language model needs to answer a question: passages within a budget of tokens, numbered to be cited."""
     if model is not None and form != "messages":
-        raise InvalidQuery("--model names who is sent messages; add --form messages")
+        raise WrongUsage("--model names who is sent messages; add --form messages")
     if save:
         with writing("the context", save):
             check_writable(save)
     settings = load_settings(data_dir, collection, tenant=tenant)
+    asked = _asked(
+        settings,
+        text,
+        limit=(depth or settings.depth) if limit is None else limit,
+        depth=depth,
+        filter=filter,
+        min_score=min_score,
+        rerank=not no_rerank,
+        retrieval=retrieval,
+    )
     counts = counter(tokenizer or settings.context.tokenizer)
     with open_search(settings) as searcher:
-        result = searcher.search(
-            text,
-            limit=next(one for one in (limit, depth, settings.depth) if one is not None),
-            depth=depth,
-            filter=filter,
-            min_score=min_score,
-            rerank=not no_rerank,
-            retrieval=cast("Retrieval | None", retrieval),
-        )
+        result = searcher.search(text, **asked)
     made = result.context(max_tokens=max_tokens or settings.context.max_tokens, tokenizer=counts, form=form)
     if save:
         with writing("the context", save):
@@ -128,6 +147,22 @@ def context(
     else:
         show(*made.text.split("\n"))
     _tell(made, result)
+
+
+def _asked(settings: Settings, query: str, **options: Any) -> dict[str, Any]:
+    """The options of a search.
+
+    Raises:
+        WrongUsage: they or the query are none, whatever is searched.
+    """
+    from search.index.filters import to_plain
+
+    with usage():
+        check_query(query)
+        SearchOptions(**options).by(settings)
+        if options["filter"] is not None:
+            to_plain(options["filter"])
+    return options
 
 
 def _tell(made: Context, result: "SearchResult") -> None:
@@ -234,16 +269,18 @@ def explain(
     from search.query.replay import save as write
 
     if (text is None) == (replay is None):
-        raise InvalidQuery("give a query, or --replay and a file that --save wrote")
+        raise WrongUsage("give a query, or --replay and a file that --save wrote")
     if save:
         check(save)
-    wanted = changes_of(changes)
-    settings = varied(load_settings(data_dir, collection, tenant=tenant), wanted)
+    settings = load_settings(data_dir, collection, tenant=tenant)
+    with usage():
+        wanted = changes_of(changes)
+        settings = varied(settings, wanted)
+    deep = settings.depth if depth is None else depth
+    asked = _asked(settings, "any" if text is None else text, limit=deep or 1, depth=deep, filter=filter, retrieval=retrieval)
     with open_search(settings) as searcher:
         if text is not None:
-            deep = settings.depth if depth is None else depth
-            way = cast("Retrieval | None", retrieval)
-            result = searcher.search(text, limit=deep, depth=deep, filter=filter, retrieval=way)
+            result = searcher.search(text, **asked)
             if save:
                 write(result, save)
             if as_json:
@@ -272,6 +309,8 @@ def rerank(
     texts = [line for line in lines if line.strip()]
     if not texts:
         raise InvalidQuery("there is nothing to rank; give one text a line on standard input")
+    with usage():
+        check_query(text)
     with open_search(load_settings(None, None)) as searcher:
         result = searcher.rerank(text, texts)
     if as_json:

@@ -22,6 +22,10 @@ _CHARACTERS = 200_000  # … and of their texts: some seconds of work, in parts 
 _PLACE = re.compile(r"documents\[(\d+)\]")  # of a document in a request
 _TOO_LARGE = 413
 _FIRST_PAUSE_S = 0.5
+NO_SYNC = (
+    "--sync compares with all that the collection holds, which a service does not list; end the service and run this "
+    "without --url, or name what is gone to `search delete --url`"
+)
 _LONGEST_PAUSE_S = 30.0
 _KEPT = 1000  # rejections listed in the report; all are counted
 
@@ -53,10 +57,7 @@ class Remote:
             ServiceError: the service gave up; what was written stays, and the same call again goes on from there.
         """
         if sync:
-            raise InvalidQuery(
-                "--sync compares with all that the collection holds, which a service does not list; end the service and run this "
-                "without --url, or name what is gone to `search delete --url`"
-            )
+            raise InvalidQuery(NO_SYNC)
         sending = _Sending(self._client, _Patience(self._patience_s, on_wait), on_progress, on_rejection)
         return sending.run(documents, dry_run=dry_run)
 

@@ -11,13 +11,13 @@ import sys
 import threading
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import typer
 from pydantic import ValidationError
 
-from search.cli.options import AsJson, Collection, DataDir, Tenant, load_settings, print_json
-from search.errors import InvalidQuery, InvalidSettings, SearchError, ServiceRefused, ServiceUnreachable
+from search.cli.options import AsJson, Collection, DataDir, Tenant, WrongUsage, load_settings, print_json, usage
+from search.errors import InvalidSettings, SearchError, ServiceRefused, ServiceUnreachable
 from search.factory import needs_extra
 from search.searcher import open_search
 from search.settings import EdgeSettings, KeySettings, Scope, Settings, add_to_own
@@ -34,7 +34,9 @@ _SCOPES: tuple[str, ...] = get_args(Scope)
 def serve(
     host: Annotated[str | None, typer.Option(help="The address to listen on.", show_default="127.0.0.1")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="0: any that is free.", show_default="8000")] = None,
-    log: Annotated[str, typer.Option(help="json, text, or none: one line a request, on stderr.")] = "text",
+    log: Annotated[
+        Literal["json", "text", "none"], typer.Option(help="json, text, or none: one line a request, on stderr.")
+    ] = "text",
     data_dir: DataDir = None,
     collection: Collection = None,
 ) -> None:
@@ -48,8 +50,6 @@ def serve(
 
     settings = _settings(data_dir, collection, {"host": host, "port": port})
     service = settings.service
-    if log not in {"json", "text", "none"}:
-        raise InvalidQuery(f"--log is {log!r}; write json, text or none")
     check_listening(service)
     if log != "none":
         write_logs(as_json=log == "json")
@@ -155,9 +155,9 @@ def key(
         return
     scopes = scope or ["search"]
     if unknown := [value for value in scopes if value not in _SCOPES]:
-        raise InvalidSettings(f"there is no scope {unknown[0]!r}; there are {', '.join(_SCOPES)}")
+        raise WrongUsage(f"there is no scope {unknown[0]!r}; there are {', '.join(_SCOPES)}")
     if not name.replace("-", "").replace("_", "").isalnum():
-        raise InvalidSettings(f"{name!r} cannot name a key; use letters, digits, hyphens and underscores")
+        raise WrongUsage(f"{name!r} cannot name a key; use letters, digits, hyphens and underscores")
     made, digest = new_key()
     fields: dict[str, Any] = {"sha256": digest, "scopes": scopes, **({} if tenant is None else {"tenant": tenant})}
     _check_key(fields, kept=keep)
@@ -180,7 +180,7 @@ def _check_key(fields: dict[str, Any], *, kept: bool) -> None:
     try:
         KeySettings.model_validate(fields)
     except ValidationError as error:
-        raise InvalidSettings("; ".join(one["msg"] for one in error.errors(include_input=False, include_url=False))) from error
+        raise WrongUsage("; ".join(one["msg"] for one in error.errors(include_input=False, include_url=False))) from error
     if kept and "tenant" in fields and load_settings(None, None).tenant_field is None:
         raise InvalidSettings("a key of a tenant needs to know where documents name theirs: set tenant_field first")
 
@@ -214,5 +214,7 @@ def mcp(
     from search.client import Client
 
     key = settings.client_key.get_secret_value() if settings.client_key else None
-    with Client(url, key=key, collection=collection, tenant=settings.tenant) as client:
+    with usage():
+        client = Client(url, key=key, collection=collection, tenant=settings.tenant)
+    with client:
         build(client).run("stdio")

@@ -25,9 +25,18 @@ def updated(index: VectorIndex, selection: Selection, patch: Json) -> Iterator[D
     Raises:
         InvalidQuery: the patch is no object, or an empty one; before the first document.
     """
+    check_patch(patch)
+    return _updated(index, selection, patch)
+
+
+def check_patch(patch: Json) -> None:
+    """Refuse what sets nothing.
+
+    Raises:
+        InvalidQuery: it is no object, or an empty one.
+    """
     if not isinstance(patch, Mapping) or not patch:
         raise InvalidQuery('metadata to set is an object with at least one field, such as {"status": "archived"}')
-    return _updated(index, selection, patch)
 
 
 def merged(metadata: Mapping[str, Json], patch: Mapping[str, Json]) -> dict[str, Json]:

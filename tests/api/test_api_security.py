@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 import pytest
-from commands import as_json, error, search
+from commands import as_json, error, search, wrong
 from fastapi import FastAPI
 from serving import JSON, Served, serving, wait_until
 
@@ -263,12 +263,12 @@ def test_a_key_is_made_shown_once_and_kept_as_a_hash(team: str, tmp_path: Path) 
             check=True,
         ).stdout
         assert hashlib.sha256(key.encode()).hexdigest() in told, lines
-    assert "there is no scope 'root'" in error("key", team, "--scope", "root")
+    assert "there is no scope 'root'" in wrong("key", team, "--scope", "root")
 
 
 @pytest.mark.parametrize("name", ["a b", "a.b", 'a"b', "a'b", "a\nb", "a\\b", "", "]", "a#"])
 def test_what_would_need_quoting_names_no_key(name: str) -> None:
-    assert "cannot name a key" in error("key", name)
+    assert "cannot name a key" in wrong("key", name)
 
 
 def test_tls(tmp_path: Path, settings: Settings) -> None:

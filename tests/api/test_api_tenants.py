@@ -13,7 +13,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from commands import as_json, error, search
+from commands import as_json, error, search, wrong
 from mcp.client.client import Client as Assistant
 from serving import Served, serving, wait_until
 from standin import QdrantStandIn
@@ -361,8 +361,8 @@ def test_on_the_command_line(model_folder: Path, tmp_path: Path) -> None:
     key = as_json("key", "acme", "--scope", "search", "--scope", "write", "--tenant", "acme")
     assert (key["tenant"], key["scopes"]) == ("acme", ["search", "write"])
     assert 'tenant = "größe"' in search("key", "acme", "--tenant", "größe").stdout
-    assert "a key with the scope admin is for all tenants" in error("key", "acme", "--scope", "admin", "--tenant", "acme")
-    assert "no tenant is called" in error("key", "acme", "--tenant", " x")
+    assert "a key with the scope admin is for all tenants" in wrong("key", "acme", "--scope", "admin", "--tenant", "acme")
+    assert "no tenant is called" in wrong("key", "acme", "--tenant", " x")
     assert "set tenant_field first" in error("key", "acme", "--tenant", "acme", "--keep")  # else every command would refuse it
     assert "for the tenant acme" in search("key", "acme", "--tenant", "acme", "--keep", **where).stdout
     with patch.dict(os.environ, where):

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from commands import COMMAND, as_json, error, one_line, search, search_apart
+from commands import COMMAND, as_json, error, one_line, search, search_apart, wrong
 from judged import CORPUS, QRELS, QUERIES, lines, write
 from standin import QdrantStandIn
 from tiny import BUNDLED
@@ -90,12 +90,12 @@ def test_errors_are_one_line(tmp_path: Path) -> None:
     where = ("--data-dir", tmp_path / "data")
     assert "`search ingest` makes one" in error("query", "cat", *where)
     assert not (tmp_path / "data").exists()
-    assert "limit is 0" in error("query", "cat", "--limit", 0, *where)
-    assert "depth 3 is less than limit 5" in error("query", "cat", "--limit", 5, "--depth", 3, *where)
-    assert "the query is empty" in error("query", " ", *where)
-    assert "the filter is not JSON" in error("query", "cat", "--filter", "year=3", *where)
+    assert "limit is 0" in wrong("query", "cat", "--limit", 0, *where)
+    assert "depth 3 is less than limit 5" in wrong("query", "cat", "--limit", 5, "--depth", 3, *where)
+    assert "the query is empty" in wrong("query", " ", *where)
+    assert "the filter is not JSON" in wrong("query", "cat", "--filter", "year=3", *where)
     assert "does not exist" in error("ingest", tmp_path / "absent", *where)
-    assert "invalid settings: collection" in error("query", "cat", "--collection", "../x", *where)
+    assert "invalid settings: collection" in wrong("query", "cat", "--collection", "../x", *where)
     assert "no embedder is called 'nobody'" in error("query", "cat", *where, SEARCH_EMBEDDER__MODEL="nobody")
     assert "device is cuda" in error("rerank", "cat", stdin="x", SEARCH_DEVICE="cuda")
 
@@ -178,7 +178,7 @@ def test_a_busy_folder_is_one_line(tmp_path: Path) -> None:
 
 def test_debug_shows_the_traceback_wherever_it_stands() -> None:
     for arguments in (["--debug", "query", " "], ["query", " ", "--debug"]):
-        assert "Traceback" in search(*arguments, status=1).stderr
+        assert "Traceback" in search(*arguments, status=2).stderr
 
 
 def test_wrong_usage_is_status_2() -> None:
@@ -228,7 +228,7 @@ def test_folders_of_one_name_replace_each_other_but_not_silently(tmp_path: Path)
     assert twice.endswith(
         "the id stands twice in this run; the first one was taken; ingest the other by itself with a --prefix to keep both"
     )
-    assert "the prefix is 'two'; write a name with a slash at its end" in error("ingest", two, *where, "--prefix", "two")
+    assert "the prefix is 'two'; write a name with a slash at its end" in wrong("ingest", two, *where, "--prefix", "two")
 
 
 def test_tables_with_numbered_rows_replace_each_other_but_not_silently(tmp_path: Path) -> None:
@@ -298,12 +298,12 @@ def test_rerank() -> None:
     note = search("rerank", "cat " * 100, stdin="dog " * 200).stderr
     assert note == "note: the reranker read 94 of the query's 100 tokens\nnote: 1 of 1 texts were longer than the model's window\n"
     assert "there is nothing to rank" in error("rerank", "cats", stdin="\n")
-    assert "half of a surrogate pair" in error("rerank", os.fsdecode(b"caf\xe9"), stdin="x")
+    assert "half of a surrogate pair" in wrong("rerank", os.fsdecode(b"caf\xe9"), stdin="x")
     broken = subprocess.run([str(COMMAND), "rerank", "cats"], input=b"ok\n\xff\n", capture_output=True, check=False)
     assert broken.stderr == b"search: standard input is not UTF-8 at byte 4; convert it\n"
     assert len(as_json("rerank", "cats", stdin="one\u2028line\r\n")["results"]) == 1
     assert len(as_json("rerank", "cats", stdin="Dogs bark.\rCats sleep.\r")["results"]) == 2
-    assert "the query is empty" in error("rerank", "", stdin="x")
+    assert "the query is empty" in wrong("rerank", "", stdin="x")
     assert "switch reranking off" in error("rerank", "cats", stdin="x", SEARCH_RERANKER__KIND="none")
 
 
@@ -327,14 +327,14 @@ def test_evaluate(tmp_path: Path) -> None:
     one = as_json("evaluate", dataset, "--measure", "P@1", "--with", "depth=1 reranker.weight=0", *where)
     assert set(one["runs"]) == {"retrieval", "reranked", "depth=1 reranker.weight=0"}
     assert one["runs"]["retrieval"] == {"P@1": 1}
-    assert "depth is 0" in error("evaluate", dataset, "--depth", 0, *where)
+    assert "depth is 0" in wrong("evaluate", dataset, "--depth", 0, *where)
     assert "has no qrels/train.tsv" in error("evaluate", dataset, "--split", "train", *where)
-    assert "reranks nothing" in error("evaluate", dataset, "--with", "reranker.kind=none", *where)
-    assert "'index.url' cannot differ" in error("evaluate", dataset, "--with", "index.url=http://127.0.0.1", *where)
-    assert "'50' is no setting" in error("evaluate", dataset, "--with", "50", *where)
-    assert "cannot be read: No closing quotation" in error("evaluate", dataset, "--with", "'x", *where)
-    assert "sets depth twice" in error("evaluate", dataset, "--with", "depth=1 depth=2", *where)
-    assert "--with names no setting" in error("evaluate", dataset, "--with", " ", *where)
+    assert "reranks nothing" in wrong("evaluate", dataset, "--with", "reranker.kind=none", *where)
+    assert "'index.url' cannot differ" in wrong("evaluate", dataset, "--with", "index.url=http://127.0.0.1", *where)
+    assert "'50' is no setting" in wrong("evaluate", dataset, "--with", "50", *where)
+    assert "cannot be read: No closing quotation" in wrong("evaluate", dataset, "--with", "'x", *where)
+    assert "sets depth twice" in wrong("evaluate", dataset, "--with", "depth=1 depth=2", *where)
+    assert "--with names no setting" in wrong("evaluate", dataset, "--with", " ", *where)
 
 
 def test_evaluate_decides_for_a_pipeline(tmp_path: Path, model_folder: Path) -> None:
@@ -346,12 +346,12 @@ def test_evaluate_decides_for_a_pipeline(tmp_path: Path, model_folder: Path) -> 
     assert json.loads(low.stdout)["runs"]["reranked"]["P@1"] == 0.5
     alone = search("evaluate", dataset, "--fail-under", "P@1=0.9", "--no-rerank", *where, status=1)
     assert alone.stderr == "search: retrieval has P@1 0.5000, less than 0.9\n"
-    assert "'nDCG@10': write a measure and a number" in error("evaluate", dataset, "--fail-under", "nDCG@10", *where)
-    assert "'nDCG@10=nan': write a measure" in error("evaluate", dataset, "--fail-under", "nDCG@10=nan", *where)
-    assert "nothing is" in error("evaluate", dataset, "--fail-if-worse", "--no-rerank", *where)
+    assert "'nDCG@10': write a measure and a number" in wrong("evaluate", dataset, "--fail-under", "nDCG@10", *where)
+    assert "'nDCG@10=nan': write a measure" in wrong("evaluate", dataset, "--fail-under", "nDCG@10=nan", *where)
+    assert "nothing is" in wrong("evaluate", dataset, "--fail-if-worse", "--no-rerank", *where)
     twice = search("evaluate", dataset, "--fail-under", "P@1=0.9", "--fail-under", "P@1=0.1", *where, status=1)
     assert twice.stderr == "search: reranked has P@1 0.5000, less than 0.9\n"
-    assert "'F1' is no measure" in error("evaluate", dataset, "--fail-under", "F1=0.9", *where)
+    assert "'F1' is no measure" in wrong("evaluate", dataset, "--fail-under", "F1=0.9", *where)
     things = ["bread", "chess", "glass", "rivers", "ships", "snow", "tea", "violins", "wool", "yeast"]
     corpus = [{"_id": thing, "text": f"All about {thing} and more {thing}."} for thing in things]
     queries = [{"_id": thing, "text": f"a book on {thing}"} for thing in things]
@@ -416,8 +416,8 @@ def test_explain_and_replay(notes: Path, tmp_path: Path) -> None:
     nowhere = tmp_path / "none" / "trace.json"  # which is told before anything is looked for
     told_at_once = error("explain", "cats", "--save", nowhere, "--data-dir", tmp_path / "empty")
     assert f"the trace cannot be written to {nowhere}" in told_at_once
-    assert "give a query, or --replay" in error("explain", *where)
-    assert "give a query, or --replay" in error("explain", "cats", "--replay", trace, *where)
+    assert "give a query, or --replay" in wrong("explain", *where)
+    assert "give a query, or --replay" in wrong("explain", "cats", "--replay", trace, *where)
     assert "nothing to replay with" in error("explain", "--replay", trace, "--with", "reranker.kind=none", *where)
     assert "is no trace" in error("explain", "--replay", notes / "cats.md", *where)
 

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
-from commands import search, search_apart
+from commands import error, search, search_apart, wrong
 
 from search.documents import Document
 from search.searcher import open_search
@@ -37,7 +37,7 @@ REFUSED: dict[str, tuple[list[bytes], str]] = {
 def test_a_line_says_what_is_wrong(name: str, data_dir: Path) -> None:
     arguments, message = REFUSED[name]
     run = search_apart if name == "a query" else search  # as Python decodes the bytes of a command line
-    done = run(*map(os.fsdecode, arguments), "--data-dir", data_dir, status=1)
+    done = run(*map(os.fsdecode, arguments), "--data-dir", data_dir, status=2)
     assert done.stderr.count("\n") == 1, done.stderr
     assert message in done.stderr
 
@@ -47,3 +47,58 @@ def test_metadata_to_set_is_checked(data_dir: Path) -> None:
         done = search("update", os.fsdecode(content), "a", "--json", "--data-dir", data_dir, status=1)
         assert "Traceback" not in done.stderr
         assert json.loads(done.stdout)["rejected"] == 1
+
+
+WRONG = {
+    "limit is 0": ("query", "x", "--limit", 0),
+    "depth 3 is less than limit 5": ("query", "x", "--limit", 5, "--depth", 3),
+    "min_score is 2": ("context", "x", "--min-score", 2),
+    "budget_ms is 0": ("query", "x", "--budget-ms", 0),
+    "depth 0 is less": ("explain", "x", "--depth", 0),
+    "the query is empty": ("query", " "),
+    "the filter is not JSON": ("query", "x", "--filter", "["),
+    "unknown filter field": ("delete", "--filter", '{"must": [{"key": "x", "match": {"value": 1}}]}'),
+    "name the documents that are meant": ("update", '{"a": 1}'),
+    "METADATA is not JSON": ("update", "nothing", "x"),
+    "an object with at least one field": ("update", "[]", "x"),
+    "--max-delete is '120%'": ("ingest", ".", "--max-delete", "120%"),
+    "--field is 'text'": ("ingest", ".", "--field", "text"),
+    "there is no encoding": ("ingest", ".", "--encoding", "none"),
+    "there is no kind of file": ("ingest", ".", "--as", "none"),
+    "the prefix is": ("ingest", ".", "--prefix", "none"),
+    "--key is for the service": ("delete", "x", "--key", "y"),
+    "cannot be indexed as 'keyword'": ("collections", "index", "a", "b", "keyword"),
+    "name the collection that the alias leads to": ("collections", "alias", "a"),
+    "cannot name a collection": ("collections", "restore", ".", "--as", "../x"),
+    "no collection is called '../x'": ("query", "x", "--collection", "../x"),
+    "is no measure": ("evaluate", ".", "--measure", "F1"),
+    "write a measure and a number": ("evaluate", ".", "--fail-under", "nDCG@10"),
+    "'reranker.weight' is no setting": ("explain", "x", "--with", "reranker.weight"),
+    "give a query, or --replay": ("explain",),
+    "there is no scope 'b'": ("key", "a", "--scope", "b"),
+    "is no address of a service": ("delete", "x", "--url", "ftp://x"),
+    "threshold is 2": ("dedupe", "--threshold", 2),
+}
+TYPED = [
+    ("query", "x", "--retrieval", "dens"),
+    ("query", "x", "--group-by", "documents"),
+    ("serve", "--log", "xml"),
+    ("serve", "--port", 99999),
+]
+
+
+@pytest.mark.parametrize("message", WRONG)
+def test_an_argument_that_is_wrong_by_itself_is_wrong_usage(message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEARCH_DATA_DIR", str(tmp_path / "data"))
+    assert message in wrong(*WRONG[message])
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("arguments", TYPED)
+def test_what_has_names_or_bounds_of_its_own_is_refused_with_them(arguments: tuple[object, ...]) -> None:
+    assert "Invalid value for '--" in search(*arguments, status=2).stderr
+
+
+def test_what_only_the_collection_knows_is_no_wrong_usage(data_dir: Path) -> None:
+    assert "there is no collection 'b'" in error("query", "x", "--collection", "b", "--data-dir", data_dir)
+    assert "invalid settings: depth" in error("query", "x", "--collection", "../x", "--data-dir", data_dir, SEARCH_DEPTH="0")

@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from commands import COMMAND, as_json, error, search
+from commands import COMMAND, as_json, error, search, wrong
 from qdrant_client import QdrantClient
 from standin import QdrantStandIn
 from theirs import LAYOUTS, fill, on
@@ -53,7 +53,7 @@ def test_a_report_removes_nothing(data_dir: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("threshold", ["0", "1.5", "-1", "nan"])
 def test_thresholds_out_of_range(threshold: str, data_dir: Path) -> None:
-    assert "threshold is" in error("dedupe", "--data-dir", data_dir, f"--threshold={threshold}")
+    assert "threshold is" in wrong("dedupe", "--data-dir", data_dir, f"--threshold={threshold}")
 
 
 def test_a_page_that_cannot_be_written(data_dir: Path, tmp_path: Path) -> None:
@@ -127,11 +127,11 @@ def test_nothing_is_removed_but_with_delete_and_an_answer(with_a_copy: Path) -> 
     none = search("dedupe", "--data-dir", with_a_copy).stdout
     assert "nothing was removed; --delete removes none of them\n1 stay, since its text differs in case: b\\x1b" in none
     for option in (("--delete-near", "1"), ("--any-metadata",), ("--yes",)):
-        assert "never files" in error("dedupe", with_a_copy, *option)
+        assert "never files" in wrong("dedupe", with_a_copy, *option)
 
 
 def test_others_go_from_a_probability_on_that_is_given(with_a_copy: Path) -> None:
-    assert "near is 0.5, below the threshold" in error(
+    assert "near is 0.5, below the threshold" in wrong(
         "dedupe", "--delete", "--yes", "--delete-near", 0.5, "--data-dir", with_a_copy
     )
     told = as_json("dedupe", "--delete", "--yes", "--delete-near", 0.99, "--data-dir", with_a_copy)
@@ -142,7 +142,7 @@ def test_others_go_from_a_probability_on_that_is_given(with_a_copy: Path) -> Non
 def test_files_are_never_deleted(tmp_path: Path) -> None:
     for name in ("a.txt", "b.txt"):
         (tmp_path / name).write_text(CATS)
-    assert "never files" in error("dedupe", tmp_path / "a.txt", tmp_path / "b.txt", "--delete", "--yes")
+    assert "never files" in wrong("dedupe", tmp_path / "a.txt", tmp_path / "b.txt", "--delete", "--yes")
     assert (tmp_path / "b.txt").is_file()
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import as_json, error, search
+from commands import as_json, error, search, wrong
 from papers import pptx
 from standin import QdrantStandIn
 from standin_grpc import GrpcStandIn
@@ -107,9 +107,9 @@ def test_encodings_and_columns(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("nr;body\n7;Gulls cry.\n")
     search("ingest", tmp_path / "t.csv", "--field", "id=nr", "--field", "text=body", *where)
     assert as_json("query", "What cries?", *where)["hits"][0]["document_id"] == "7"
-    assert "write NAME=COLUMN" in error("ingest", tmp_path / "t.csv", "--field", "nr", *where)
-    assert "'nr' is no field" in error("ingest", tmp_path / "t.csv", "--field", "nr=id", *where)
-    assert "there is no encoding 'x'" in error("ingest", tmp_path / "t.csv", "--encoding", "x", *where)
+    assert "write NAME=COLUMN" in wrong("ingest", tmp_path / "t.csv", "--field", "nr", *where)
+    assert "'nr' is no field" in wrong("ingest", tmp_path / "t.csv", "--field", "nr=id", *where)
+    assert "there is no encoding 'x'" in wrong("ingest", tmp_path / "t.csv", "--encoding", "x", *where)
 
 
 def test_one_is_a_document_and_a_share_has_a_point_or_a_percent_sign(folder: Path, tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_one_is_a_document_and_a_share_has_a_point_or_a_percent_sign(folder: Pat
 
 @pytest.mark.parametrize("amount", ["many", "2.5", "%", "150%", "nan", "inf%", "-1", "9" * 5000])
 def test_amounts_that_are_none(amount: str, folder: Path) -> None:
-    assert "write a number of documents, such as 50, or a share, such as 20%" in error("ingest", folder, "--max-delete", amount)
+    assert "write a number of documents, such as 50, or a share, such as 20%" in wrong("ingest", folder, "--max-delete", amount)
 
 
 def test_deleting(folder: Path, tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_deleting(folder: Path, tmp_path: Path) -> None:
     assert (done.stdout, done.stderr) == ("1 removed\n", "2 documents are not there: nobody, notes/x.md\n")
     answer = as_json("delete", "--filter", title, *where)
     assert answer == {"removed": 1, "dry_run": False, "document_ids": ["notes/b.md"], "not_found": []}
-    assert "name the documents that are meant" in error("delete", *where)
+    assert "name the documents that are meant" in wrong("delete", *where)
     assert "there is no collection 'other'" in error("delete", "x", "--collection", "other", *where)
     with open_search(Settings(data_dir=tmp_path / "data")) as searcher:
         assert searcher.delete(ids=["notes/c.md"]) == 1
@@ -157,7 +157,7 @@ def test_the_best_passage_of_each_document(tmp_path: Path) -> None:
     assert [hit["text"] for hit in as_json("query", "x", "--filter", dogs, *where)["hits"]] == ["# Dogs\n\nDogs bark."]
     new = '{"must": [{"key": "modified", "range": {"gt": 1000000000}}, {"key": "media_type", "match": {"value": "text/markdown"}}]}'
     assert len(as_json("query", "x", "--filter", new, *where)["hits"]) == 3
-    assert "group_by is 'x'" in error("query", "x", "--group-by", "x", *where)
+    assert "'x' is not one of 'document'" in search("query", "x", "--group-by", "x", *where, status=2).stderr
 
 
 def test_a_table_as_it_is_and_a_filter_by_what_stands_in_it(tmp_path: Path) -> None:
@@ -187,4 +187,4 @@ def test_what_readers_remark_is_told(tmp_path: Path) -> None:
     assert "left out 2 files (1 .pptx, 1 .png), such as" in done.stderr
     assert "1 documents hold bytes that are no UTF-8, in whose place a mark stands (metadata.replaced_characters)\n" in done.stderr
     assert "1 documents have charts, which are not read (metadata.charts_left_out)\n" in search("ingest", folder, *where).stderr
-    assert "there is no kind of file 'x'" in error("ingest", folder, "--as", "x", *where)
+    assert "there is no kind of file 'x'" in wrong("ingest", folder, "--as", "x", *where)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import as_json, error, search
+from commands import as_json, error, search, wrong
 from standin import QdrantStandIn
 from upstream import SERVERS, Serve, everywhere, in_one_shard
 
@@ -77,7 +77,7 @@ def test_mistakes(engine: dict[str, Any], notes: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
     assert "holds no query" in error("reindex", "--queries", tmp_path / "empty", **engine)
     assert "cannot be read" in error("reindex", "--queries", tmp_path / "absent", **engine)
-    assert "or --remove it" in error("collections", "alias", "live", **engine)
+    assert "or --remove it" in wrong("collections", "alias", "live", **engine)
 
 
 def test_aliases_snapshots_and_dropping(engine: dict[str, Any], notes: Path) -> None:

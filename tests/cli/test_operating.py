@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import as_json, error, search
+from commands import as_json, error, search, wrong
 from languages import GOLDEN, checkpoint, exported, recipe_file
 
 from search.reranking.recipe import names
@@ -63,7 +63,7 @@ def test_from_a_checkpoint_to_answers(source: Path, tmp_path: Path) -> None:
     assert answer["hits"][0]["rerank_probability"] == pytest.approx(found["probability"])
     assert "(probability 0.0" in search("query", query, **settings).stdout
     assert as_json("query", query, "--min-score", 0.5, **settings)["hits"] == []
-    assert "between 0 and 1" in error("query", query, "--min-score", 5, **settings)
+    assert "between 0 and 1" in wrong("query", query, "--min-score", 5, **settings)
     doctor = search("doctor", **settings).stdout
     assert "model, weight 1, 512 tokens, on cpu, verified by transformers 5" in doctor
 

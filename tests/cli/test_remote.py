@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import as_json, error, one_line, search, search_apart
+from commands import as_json, error, one_line, search, search_apart, wrong
 from serving import Served, serving
 
 from search.api.keys import new_key
@@ -68,9 +68,9 @@ def test_updating_and_deleting(served: Served, notes: Path) -> None:
     assert sorted(shown.splitlines()) == ["- notes/birds.csv#1", "- notes/birds.csv#2", "would be: 2 removed"]
     answer = as_json("delete", "notes/birds.csv#1", "nobody", *where)
     assert answer == {"removed": 1, "dry_run": False, "document_ids": ["notes/birds.csv#1"], "not_found": ["nobody"]}
-    assert "name the documents that are meant" in error("delete", *where)
-    assert "the filter is not JSON" in error("delete", "--filter", "{", *where)
-    assert "the filter is not an object but list" in error("delete", "--filter", "[]", *where)
+    assert "name the documents that are meant" in wrong("delete", *where)
+    assert "the filter is not JSON" in wrong("delete", "--filter", "{", *where)
+    assert "not a Qdrant filter: this is no object" in wrong("delete", "--filter", "[]", *where)
     assert "there is no such collection" in error("delete", "x", "--collection", "other", *where)
 
 
@@ -85,11 +85,11 @@ def test_other_collections_and_keys(settings: Settings, notes: Path) -> None:
 
 
 def test_what_a_service_cannot_do_is_refused(served: Served, notes: Path, tmp_path: Path) -> None:
-    said = error("ingest", notes, "--sync", "--url", served.url)
+    said = wrong("ingest", notes, "--sync", "--url", served.url)
     assert "--sync compares with all that the collection holds, which a service does not list" in said
-    assert "--data-dir names a folder here" in error("ingest", notes, "--url", served.url, "--data-dir", tmp_path)
-    assert "--key is for the service that --url names" in error("ingest", notes, "--key", "x", "--data-dir", tmp_path)
-    assert "is no address of a service" in error("ingest", notes / "cats.md", "--url", "nowhere")
+    assert "--data-dir names a folder here" in wrong("ingest", notes, "--url", served.url, "--data-dir", tmp_path)
+    assert "--key is for the service that --url names" in wrong("ingest", notes, "--key", "x", "--data-dir", tmp_path)
+    assert "is no address of a service" in wrong("ingest", notes / "cats.md", "--url", "nowhere")
     assert "does not answer" in error("delete", "x", "--url", "http://127.0.0.1:9")
 
 

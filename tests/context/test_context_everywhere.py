@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from chatting import CitingStandIn
-from commands import COMMAND, as_json, error, search
+from commands import COMMAND, as_json, error, search, wrong
 from mcp import Client as Assistant
 from serving import Served, serving, slowed
 
@@ -83,9 +83,9 @@ def test_what_cannot_be_is_one_line(folder: Path) -> None:
     assert "cannot be read: No such file" in error(
         "context", QUESTION, SEARCH_CONTEXT__TOKENIZER="nothing.json", SEARCH_DATA_DIR=str(folder)
     )
-    assert "the query is empty" in error("context", " ", *where)
-    assert "limit is 0; ask for at least 1 hit" in error("context", QUESTION, "--limit", 0, *where)
-    assert "limit is 0; ask for at least 1 hit" in error("context", QUESTION, "--depth", 0, *where)
+    assert "the query is empty" in wrong("context", " ", *where)
+    assert "limit is 0; ask for at least 1 hit" in wrong("context", QUESTION, "--limit", 0, *where)
+    assert "depth 0 is less than limit 20" in wrong("context", QUESTION, "--depth", 0, *where)
     assert search("context", QUESTION, "--form", "html", *where, status=2).stdout == ""
 
 
@@ -169,7 +169,7 @@ def test_files_that_cannot_be_read_or_written(folder: Path, tmp_path: Path) -> N
     assert "the context cannot be written to" in error(
         "context", QUESTION, "--save", nowhere, SEARCH_DATA_DIR=str(tmp_path / "none")
     )
-    assert "--model names who is sent messages" in error("context", QUESTION, "--model", "any", "--data-dir", folder)
+    assert "--model names who is sent messages" in wrong("context", QUESTION, "--model", "any", "--data-dir", folder)
 
 
 def test_what_is_no_context_says_where_it_is_wrong(served: Served) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from commands import as_json, error, search
+from commands import as_json, search, wrong
 from held import contents
 
 from search.documents import Document
@@ -152,7 +152,7 @@ def test_from_the_command_line(tmp_path: Path) -> None:
     )
     nothing = '{"must_not": [{"key": "metadata.team"}]}'
     for command in (("delete",), ("update", patch), ("query", "cats")):
-        assert "must_not[0]: a key alone tests nothing" in error(*command, "--filter", nothing, *where)
+        assert "must_not[0]: a key alone tests nothing" in wrong(*command, "--filter", nothing, *where)
     assert search("update", patch, "b", "a", *where).stdout == "2 changed, 0 were so already, 0 rejected\n"
     unknown = search("update", patch, "nobody", "c", "nobody", "--dry-run", *where, status=1)
     assert unknown.stdout == "would be: 0 changed, 0 were so already, 2 rejected\n"
@@ -161,6 +161,6 @@ def test_from_the_command_line(tmp_path: Path) -> None:
     assert (again["unchanged"], again["document_ids"]) == (1, [])
     hits = as_json("query", "What barks?", *where)["hits"]
     assert {hit["document_id"]: hit["metadata"] for hit in hits} == {"a": {"status": "archived"}, "b": {"status": "archived"}}
-    assert re.search("METADATA is not JSON .*write an object", error("update", "{", "a", *where))
+    assert re.search("METADATA is not JSON .*write an object", wrong("update", "{", "a", *where))
     long = search("update", f'{{"x": "{"y" * 20_000}"}}', "a", *where, status=1)
     assert "every passage carries them" in long.stderr

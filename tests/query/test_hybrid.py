@@ -12,7 +12,7 @@ import httpx
 import numpy as np
 import pytest
 import qdrant_edge
-from commands import as_json, error, search
+from commands import as_json, error, search, wrong
 from conftest import OpenIndex
 from judged import write
 from numpy.typing import NDArray
@@ -537,7 +537,7 @@ def test_the_command_line_chooses_how_passages_are_found(tmp_path: Path) -> None
         assert first in {None, told["hits"][0]["document_id"]}
     explained = as_json("explain", "XJ-9000-C", *data)
     assert {"dense_rank", "lexical_rank", "lexical_score", "fusion_score"} <= explained["hits"][0].keys()
-    assert "hybrid" in error("query", "x", "--retrieval", "sparse", *data)
+    assert "'hybrid'" in search("query", "x", "--retrieval", "sparse", *data, status=2).stderr
     with pytest.raises(InvalidQuery, match="between 0 and 1"):
         SearchOptions(lexical_share=1.5)
 
@@ -611,9 +611,9 @@ def test_an_evaluation_compares_every_way_to_find_candidates(tmp_path: Path) -> 
     assert "  order by cosine similarity\n" in shown
     assert "Recall@0" not in shown
     assert (tmp_path / "report" / "report.html").is_file()
-    assert "retrieval alone is measured anyway" in error("evaluate", dataset, "--with", "reranker.kind=none", *where)
-    assert "retrieval" in error("evaluate", dataset, "--with", "retrieval=sparse", *where)
-    assert "nothing is" in error("evaluate", dataset, "--fail-if-worse", "--every-retrieval", "--no-rerank", *where)
+    assert "retrieval alone is measured anyway" in wrong("evaluate", dataset, "--with", "reranker.kind=none", *where)
+    assert "retrieval" in wrong("evaluate", dataset, "--with", "retrieval=sparse", *where)
+    assert "nothing is" in wrong("evaluate", dataset, "--fail-if-worse", "--every-retrieval", "--no-rerank", *where)
 
 
 def test_doctor_tells_of_a_collection_without_words(tmp_path: Path) -> None:

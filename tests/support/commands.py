@@ -61,7 +61,12 @@ def as_json(*arguments: object, **options: Any) -> dict[str, Any]:
 
 def error(*arguments: object, **options: Any) -> str:
     """The one line of a failed command."""
-    return one_line(search(*arguments, status=1, **options))
+    return one_line(search(*arguments, **{"status": 1, **options}))
+
+
+def wrong(*arguments: object, **options: Any) -> str:
+    """The one line about an argument that is wrong by itself."""
+    return error(*arguments, status=2, **options)
 
 
 def one_line(done: Done) -> str:
