@@ -19,6 +19,7 @@ from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, SecretSt
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
+    EnvSettingsSource,
     InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
@@ -27,6 +28,7 @@ from pydantic_settings import (
 from search.documents import Retrieval, encodable
 from search.errors import InvalidSettings
 from search.settings.files import SettingsFile, check_consent, settings_files
+from search.settings.problems import VARIABLE, Place, problems
 from search.settings.sections import (
     ActiveDevice,
     CausalSettings,
@@ -206,8 +208,8 @@ class Settings(BaseSettings):
         try:
             super().__init__(**values)
         except ValidationError as error:
-            problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
-            raise InvalidSettings(f"invalid settings: {problems}. See `search --help` and README.md for what can be set") from error
+            wrong = problems(error, Settings, self._places(values))
+            raise InvalidSettings(f"invalid settings: {wrong}. search/settings/sections.py lists what can be set") from error
         except (ValueError, OSError) as error:  # a variable that cannot be parsed
             raise InvalidSettings(f"settings cannot be read: {error}") from error
         checked_collection(self.collection, self.index)
@@ -216,6 +218,20 @@ class Settings(BaseSettings):
             raise InvalidSettings(f"the key {bound} is for a tenant, and tenant_field does not say where documents name theirs")
         if isinstance(self.index, ServerSettings) and self.index.shard_key is not None and self.tenant_field is None:
             raise InvalidSettings("index.shard_key shards by tenants, and tenant_field does not say where documents name theirs")
+
+    @classmethod
+    def _places(cls, values: dict[str, Any]) -> list[Place]:
+        """What says what, for messages, strongest first."""
+        environment = EnvSettingsSource(cls)()
+        files = settings_files(
+            next((Path(one["config"]) for one in (values, environment) if one.get("config")), None), _config_home()
+        )
+        said = [_DotEnv(cls, files[0])(), *(one.table() for one in files[1:])]
+        return [
+            (values, ""),
+            (environment, f"the environment, SEARCH_{VARIABLE}"),
+            *zip(said, (str(one.path) for one in files), strict=True),
+        ]
 
     @classmethod
     def settings_customise_sources(
@@ -297,15 +313,17 @@ def varied(settings: Settings, changes: Mapping[str, str]) -> Settings:
         raise InvalidSettings(message)
     kind = chosen.get("kind", settings.reranker.kind)
     base = dict(settings.reranker) if kind == settings.reranker.kind else {"kind": kind}
-    try:
-        reranker = TypeAdapter[Any](RerankerSettings).validate_python(base | chosen)
-        depth = TypeAdapter(PositiveInt).validate_python(changes.get("depth", settings.depth))
-        retrieval = TypeAdapter[Retrieval](Retrieval).validate_python(changes.get("retrieval", settings.retrieval))
-    except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'depth'}: {e['msg']}" for e in error.errors(include_input=False))
-        shown = (f"{name}={'…' if name.endswith('key') else value}" for name, value in changes.items())
-        raise InvalidSettings(f"{' '.join(shown)}: {problems}") from error
-    return settings.model_copy(update={"reranker": reranker, "depth": depth, "retrieval": retrieval})
+    wanted = {"reranker": base | chosen, "depth": changes.get("depth", settings.depth)}
+    wanted["retrieval"] = changes.get("retrieval", settings.retrieval)
+    kinds: dict[str, Any] = {"reranker": RerankerSettings, "depth": PositiveInt, "retrieval": Retrieval}
+    checked = {}
+    for name, value in wanted.items():
+        try:
+            checked[name] = TypeAdapter[Any](kinds[name]).validate_python(value)
+        except ValidationError as error:
+            shown = (f"{name}={'…' if name.endswith('key') else value}" for name, value in changes.items())
+            raise InvalidSettings(f"{' '.join(shown)}: {problems(error, Settings, within=(name,))}") from error
+    return settings.model_copy(update=checked)
 
 
 def checked_collection(name: str, index: EdgeSettings | ServerSettings | MemorySettings | None = None) -> str:

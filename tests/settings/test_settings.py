@@ -352,3 +352,40 @@ def test_a_host_on_the_command_line_asks_about_keys_of_the_folder(tmp_path: Path
     write_toml(tmp_path / "search.toml", REMOTE["service.api_keys.evil"][0])
     refused = command("serve", "--host", "0.0.0.0", folder=tmp_path)  # noqa: S104  # which is refused
     assert "search.toml sets service.api_keys.evil" in refused.stderr
+
+
+def test_what_is_wrong_is_named_with_its_place_and_what_was_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def told(**values: Any) -> str:
+        with pytest.raises(InvalidSettings) as caught:
+            Settings(**values)
+        return str(caught.value)
+
+    (tmp_path / "search.toml").write_text("[reranker]\nwieght = 0.5\n")
+    message = "reranker.wieght (in search.toml) is no setting (did you mean reranker.weight?)"
+    assert told() == f"invalid settings: {message}. search/settings/sections.py lists what can be set"
+    (tmp_path / "search.toml").write_text('[service.api_keys.a]\nsha = "s3cret"\n')
+    assert (
+        "service.api_keys.a.sha256 is missing; service.api_keys.a.sha (in search.toml) is no setting (did you mean service"
+        in told()
+    )
+    assert "s3cret" not in told()
+    (tmp_path / "search.toml").unlink()
+    (tmp_path / ".env").write_text("SEARCH_EMBEDDER__MODL=x\n")
+    assert "embedder.modl (in .env) is no setting (did you mean embedder.model?)" in told()
+    (tmp_path / ".env").unlink()
+    monkeypatch.setenv("SEARCH_INDEX__ENGINE", "qdrant")
+    monkeypatch.setenv("SEARCH_INDEX__ULR", "x")
+    assert "index.ulr (in the environment, SEARCH_INDEX__ULR) is no setting (did you mean index.url?)" in told()
+    monkeypatch.delenv("SEARCH_INDEX__ULR")
+    assert "lmit is no setting (did you mean limit?)" in told(lmit=3)
+    assert "context.zzz is no setting (there are max_tokens, tokenizer)" in told(context={"zzz": 1})
+    assert "invalid settings: depth: Input should be greater than 0" in told(depth=0)
+    assert "invalid settings: reranker.model is missing." in told(reranker={"kind": "causal"})
+    with pytest.raises(
+        InvalidSettings, match=r"^reranker\.wieght=1: reranker\.wieght is no setting \(did you mean reranker\.weight\?\)$"
+    ):
+        varied(Settings(), {"reranker.wieght": "1"})
+    with pytest.raises(InvalidSettings, match=r"^retrieval=x: retrieval: Input should be"):
+        varied(Settings(), {"retrieval": "x"})

@@ -1,0 +1,69 @@
+"""What is wrong with settings? In words: the setting by its name, where it was said, and what was likely meant."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+Place = tuple[Mapping[str, Any], str]  # what a source of settings says, and how messages call it
+VARIABLE = "…"  # stands in that for the name of the setting, as variables have it
+
+
+def problems(error: ValidationError, root: type[BaseModel], places: Sequence[Place] = (), within: tuple[str, ...] = ()) -> str:
+    """All that is wrong; values, which may be keys, are left out.
+
+    Args:
+        error: as pydantic has it.
+        root: the model of all settings.
+        places: the sources, strongest first.
+        within: the setting that was validated, if not all were.
+    """
+    faults = error.errors(include_input=False, include_url=False)
+    return "; ".join(_problem((*within, *map(str, fault["loc"])), fault, root, places) for fault in faults)
+
+
+def _problem(loc: tuple[str, ...], fault: Any, root: type[BaseModel], places: Sequence[Place]) -> str:
+    name, siblings = _resolved(loc, root)
+    dotted = ".".join(name)
+    place = next((place for said, place in places if _says(said, name)), "")
+    where = f" (in {place.replace(VARIABLE, '__'.join(name).upper())})" if place else ""
+    match fault["type"]:
+        case "extra_forbidden":
+            close = get_close_matches(name[-1], siblings, 1)
+            meant = f"did you mean {'.'.join([*name[:-1], close[0]])}?" if close else f"there are {', '.join(siblings)}"
+            return f"{dotted}{where} is no setting ({meant})"
+        case "missing":
+            return f"{dotted} is missing"
+        case _:
+            return f"{dotted}{where}: {fault['msg'].removeprefix('Value error, ')}"
+
+
+def _resolved(loc: tuple[str, ...], root: type[BaseModel]) -> tuple[list[str], list[str]]:
+    """A setting's name as it is written, without the kinds that pydantic puts between, and all names beside it."""
+    name, models = [], [root]
+    for part in loc:
+        siblings = sorted({field for model in models for field in model.model_fields})
+        of_kind = [model for model in models if any(field.default == part for field in model.model_fields.values())]
+        if part not in siblings and of_kind and len(models) > 1:
+            models = of_kind
+            continue
+        name.append(part)
+        if part in siblings:
+            models = [one for model in models if part in model.model_fields for one in _models(model.model_fields[part].annotation)]
+    return name, siblings if loc else []
+
+
+def _models(annotation: Any) -> Iterable[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models(part)
+
+
+def _says(said: Any, name: Sequence[str]) -> bool:
+    for part in name:
+        if not isinstance(said, Mapping) or part not in said:
+            return False
+        said = said[part]
+    return True
