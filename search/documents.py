@@ -67,7 +67,8 @@ class Document:
             if not isinstance(value, str):
                 raise InvalidDocument(f"the document's {name} must be a string, not {type(value).__name__}")
             if not encodable(value):
-                message = f"the document's {name} holds half of a surrogate pair, which UTF-8 cannot store; re-encode the source"
+                advice = "rename the file if it is named by it, or re-encode the source" if name == "id" else "re-encode the source"
+                message = f"the document's {name} holds half of a surrogate pair, which UTF-8 cannot store; {advice}"
                 raise InvalidDocument(message)
         if not self.id.strip():
             raise InvalidDocument("the document has no id; give each document a stable id of your own")
@@ -289,6 +290,16 @@ class Rejection:
         if source and line.isdecimal():
             return cls(source, int(line), document.id, reason, content)
         return cls(document.origin, None, document.id, reason, content)
+
+    @classmethod
+    def repeated(cls, document: Document, folder: str) -> "Rejection":
+        """Reject one whose id was taken in the same run, from a folder that is known by its hash, if it was from one."""
+        mended = ""
+        if folder != document.folder:
+            mended = "; ingest the other by itself with a --prefix to keep both"
+        elif document.folder and "/" not in document.folder:  # else it is a row, and so is the first one
+            mended = "; name a file or its folder, and each once"
+        return cls.of(document, f"the id stands twice in this run; the first one was taken{mended}")
 
     def to_dict(self) -> dict[str, Json]:
         """Where it was and why, as plain data."""

@@ -4,6 +4,7 @@ import hashlib
 import json
 import random
 import re
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -106,7 +107,7 @@ class _Sending:
         self._on_rejection = on_rejection
         self._counts: Counter[str] = Counter()
         self._rejections: list[Rejection] = []
-        self._taken: set[bytes] = set()
+        self._taken: dict[bytes, str] = {}  # and the folder that each is from
         self._characters = 0
         self._started = 0.0
 
@@ -149,12 +150,11 @@ class _Sending:
     def _is_new(self, document: Document) -> bool:
         """Whether a document's id is the first of its kind: a service would take the second one's text for a change."""
         digest = _digest(document.id)
-        if digest in self._taken:
-            mended = "; a --prefix keeps folders of one name apart" if document.folder else ""
+        if (folder := self._taken.get(digest)) is not None:
             self._characters += len(document.text)
-            self._reject(Rejection.of(document, f"the id stands twice in this run; the first one was taken{mended}"))
+            self._reject(Rejection.repeated(document, folder))
             return False
-        self._taken.add(digest)
+        self._taken[digest] = sys.intern(document.folder)
         return True
 
     def _send(self, group: Sequence[Document], *, dry_run: bool) -> None:
@@ -176,7 +176,7 @@ class _Sending:
                 place = _PLACE.fullmatch(rejection.source)
                 mine = group[int(place[1])] if place and int(place[1]) < len(group) else None
                 if mine:
-                    self._taken.discard(_digest(mine.id))
+                    self._taken.pop(_digest(mine.id), None)
                 self._reject(Rejection.of(mine, rejection.reason) if mine else rejection)
         self._characters += sum(len(document.text) for document in group)
         self._tell()

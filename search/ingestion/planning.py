@@ -68,7 +68,7 @@ class Planning:
         self._using = using
         self._chunker = chunker
         self._max_characters = max_characters
-        self._taken: set[bytes] = set()
+        self._taken: dict[bytes, str] = {}  # and the folder that each is from
         self._rejected: set[bytes] = set()
         self.folders: set[str] = set()  # that documents of this run were read in
         self.elsewhere: set[str] = set()  # documents under way of which another folder's version is replaced
@@ -129,7 +129,7 @@ class Planning:
                 rejections.append(rejection)
                 refused += len(given.text) if isinstance(given, Document) else 0
             elif isinstance(item, Document):
-                self._taken.add(_digest(item.id))
+                self._taken[_digest(item.id)] = sys.intern(item.folder)
                 self.folders |= {folder_of(item.folder)} if item.folder else set()
                 group.append(item)
                 characters += len(item.text)
@@ -156,9 +156,8 @@ class Planning:
             )
 
     def _objection(self, document: Document) -> Rejection | None:
-        if _digest(document.id) in self._taken:
-            mended = "; ingest the other by itself with a --prefix to keep both" if document.folder else ""
-            return Rejection.of(document, f"the id stands twice in this run; the first one was taken{mended}")
+        if (folder := self._taken.get(_digest(document.id))) is not None:
+            return Rejection.repeated(document, folder)
         if len(document.text) > self._max_characters:
             reason = (
                 f"{len(document.text):,} characters are more than {self._max_characters:,}; "

@@ -228,6 +228,8 @@ def test_folders_of_one_name_replace_each_other_but_not_silently(tmp_path: Path)
     assert twice.endswith(
         "the id stands twice in this run; the first one was taken; ingest the other by itself with a --prefix to keep both"
     )
+    named = search("ingest", one, one / "a.txt", *where).stderr
+    assert named.endswith("the id stands twice in this run; the first one was taken; name a file or its folder, and each once\n")
     assert "the prefix is 'two'; write a name with a slash at its end" in wrong("ingest", two, *where, "--prefix", "two")
 
 

@@ -112,6 +112,9 @@ def test_rejections_name_their_place_and_come_again(settings: Settings, tmp_path
         assert f"rejected {name}:2 (2): 400 characters are more than 100; split it\n" in done.stderr
         assert f"rejected {name}:3 (1): the id stands twice in this run; the first one was taken\n" in done.stderr
         assert f"rejected {name}:4 (4): document '4' has no text" in done.stderr
+        (tmp_path / "b.txt").write_text("Fine.")
+        named = search("ingest", tmp_path / "b.txt", tmp_path / "b.txt", "--url", served.url).stderr
+        assert named.endswith("the first one was taken; name a file or its folder, and each once\n")
         assert served.searcher.get("1").text == "Fine."
         rejects.write_text(rejects.read_text().replace("x " * 200, "Short."))
         assert as_json("ingest", rejects, "--url", served.url)["added"] == 1

@@ -32,6 +32,7 @@ from search.index.server.index import QdrantIndex
 from search.ingestion import planning
 from search.ingestion.chunking import Chunker
 from search.ingestion.run import Ingestion, Progress
+from search.reading import Reading
 from search.searcher import Searcher, open_search
 from search.settings import ChunkingSettings, Settings
 
@@ -421,3 +422,10 @@ def test_a_data_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(IndexRejected, match="choose another --data-dir"):
         EdgeIndex(tmp_path / "file" / "data", "documents").ensure(CollectionSpec(4, "m"), create=True)
+
+
+def test_a_file_whose_name_is_no_utf_8_is_to_be_renamed(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"caf\xe9.txt")).write_text("Coffee.")
+    (rejection,) = Reading([str(tmp_path)])
+    assert isinstance(rejection, Rejection)
+    assert "half of a surrogate pair, which UTF-8 cannot store; rename the file" in rejection.reason
