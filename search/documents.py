@@ -311,8 +311,11 @@ class Rejection:
 
     def __str__(self) -> str:
         place = self.source if self.line is None else f"{self.source}:{self.line}"
-        name = f" ({listed([self.document_id])})" if self.document_id else ""
-        return f"{place}{name}: {self.reason}"
+        if not self.document_id:
+            return f"{place}: {self.reason}"
+        name, called = listed([self.document_id]), f"document {listed([self.document_id])!r} "
+        reason = f"it {self.reason.removeprefix(called)}" if self.reason.startswith(called) else self.reason
+        return f"{place}: {reason}" if self.document_id == place else f"{place} ({name}): {reason}"
 
 
 def listed(names: Sequence[str]) -> str:

@@ -43,10 +43,7 @@ def test_ingest_and_query(notes: Path, tmp_path: Path) -> None:
     where = ("--data-dir", tmp_path / "data")
     done = search("ingest", notes, *where)
     assert done.stdout.startswith("3 added, 0 changed, 0 unchanged, 2 rejected; 3 passages written in ")
-    assert (
-        "rejected notes/broken.txt (notes/broken.txt): not text: it holds zero bytes; name the --encoding if it is text\n"
-        in done.stderr
-    )
+    assert "rejected notes/broken.txt: not text: it holds zero bytes; name the --encoding if it is text\n" in done.stderr
     assert "rejected notes/more.jsonl:2 (x): there is no text\n" in done.stderr
     again = as_json("ingest", notes, *where)
     assert (again["unchanged"], again["rejected"], len(again["rejections"])) == (3, 2, 2)
@@ -229,7 +226,7 @@ def test_folders_of_one_name_replace_each_other_but_not_silently(tmp_path: Path)
         "the id stands twice in this run; the first one was taken; ingest the other by itself with a --prefix to keep both"
     )
     named = search("ingest", one, one / "a.txt", *where).stderr
-    assert named.endswith("the id stands twice in this run; the first one was taken; name a file or its folder, and each once\n")
+    assert "the first one was taken; name a file or its folder, and each once\n" in named
     assert "the prefix is 'two'; write a name with a slash at its end" in wrong("ingest", two, *where, "--prefix", "two")
 
 

@@ -39,7 +39,7 @@ def test_documents_go_into_a_running_service(served: Served, notes: Path) -> Non
     where = ("--url", served.url)
     done = search("ingest", notes, *where)
     assert done.stdout.startswith("3 added, 0 changed, 0 unchanged, 1 rejected; 3 passages written in ")
-    assert "rejected notes/broken.txt (notes/broken.txt): not text: it holds zero bytes" in done.stderr
+    assert "rejected notes/broken.txt: not text: it holds zero bytes" in done.stderr
     assert served.searcher.get("notes/birds.csv#2") == Document("notes/birds.csv#2", "Owls hoot.", "Owl", {"legs": 2})
     assert served.searcher.get("notes/cats.md").media_type == "text/markdown"
     (notes / "cats.md").write_text("# Cats\n\nCats purr.")
@@ -111,7 +111,7 @@ def test_rejections_name_their_place_and_come_again(settings: Settings, tmp_path
         name = f"{tmp_path.name}/a.jsonl"
         assert f"rejected {name}:2 (2): 400 characters are more than 100; split it\n" in done.stderr
         assert f"rejected {name}:3 (1): the id stands twice in this run; the first one was taken\n" in done.stderr
-        assert f"rejected {name}:4 (4): document '4' has no text" in done.stderr
+        assert f"rejected {name}:4 (4): it has no text" in done.stderr
         (tmp_path / "b.txt").write_text("Fine.")
         named = search("ingest", tmp_path / "b.txt", tmp_path / "b.txt", "--url", served.url).stderr
         assert named.endswith("the first one was taken; name a file or its folder, and each once\n")

@@ -77,7 +77,7 @@ def test_a_folder_is_read_in_order_with_paths_as_ids(tmp_path: Path) -> None:
     assert isinstance(a, Document)
     assert a.modified == 1e9
     assert two == Document("notes/b/two.md", "\n# The *title*\n\ntext", "The *title*", {"path": "notes/b/two.md"}, "text/markdown")
-    assert str(d) == "notes/d.txt (notes/d.txt): document 'notes/d.txt' has no text; leave it out or give it some"
+    assert str(d) == "notes/d.txt: it has no text; leave it out or give it some"
     assert "has no text" in str(g)
     assert reading.count() == 4
     assert reading.left_out == [str(folder / "e.xyz"), str(folder / "f.py")]
@@ -166,7 +166,7 @@ def test_folders_in_each_other_without_end(pattern: str, tmp_path: Path) -> None
 
 def test_archives_are_refused(tmp_path: Path) -> None:
     folder = fill(tmp_path / "notes", "a.txt", "b.tar.gz")
-    assert rejected(folder) == ["notes/b.tar.gz (notes/b.tar.gz): an archive; unpack it, or read what is in it with --archives"]
+    assert rejected(folder) == ["notes/b.tar.gz: an archive; unpack it, or read what is in it with --archives"]
     assert ids(read(folder)) == ["notes/a.txt"]
     with pytest.raises(InvalidDocument, match="is an archive; unpack it"):
         read(folder / "b.tar.gz")
@@ -184,7 +184,7 @@ def test_links_are_followed_to_files_in_the_folder_only(tmp_path: Path) -> None:
     reading = Reading([str(folder)])
     loop, plain, inside, broken, deep = reading
     assert "itself: cannot be read: Too many levels of symbolic links" in str(loop)
-    assert str(broken) == "notes/lost.txt (notes/lost.txt): cannot be read: No such file or directory"
+    assert str(broken) == "notes/lost.txt: cannot be read: No such file or directory"
     assert inside == Document("notes/inside.txt", "The text of notes/sub/d.txt.", "inside", {"path": "notes/inside.txt"})
     assert ids([plain, deep]) == ["notes/c.txt", "notes/sub/d.txt"]
     assert reading.left_out == [str(folder / "circle")]
@@ -383,7 +383,7 @@ def test_files_that_vanish_are_rejected(tmp_path: Path) -> None:
     for name in ("a.txt", "b.jsonl", "c.csv"):
         (tmp_path / "n" / name).unlink()
     assert [str(item) for item in reading] == [
-        "n/a.txt (n/a.txt): cannot be read: No such file or directory",
+        "n/a.txt: cannot be read: No such file or directory",
         "n/b.jsonl: cannot be read: No such file or directory",
         "n/c.csv: cannot be read: No such file or directory",
     ]
@@ -679,7 +679,7 @@ def test_bad_rows_are_rejected_with_their_line_and_the_next_is_read(tmp_path: Pa
     assert (one.line, one.content) == (2, {"row": ["1"]})
     assert two == Document("2", "fine")
     assert "a.csv:4: the document has no id" in str(three)
-    assert "a.csv:6 (4): document '4' has no text" in str(four)
+    assert "a.csv:6 (4): it has no text" in str(four)
 
 
 def test_a_quote_that_never_ends_is_told(tmp_path: Path) -> None:
