@@ -19,6 +19,7 @@ import sys
 import uuid
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from pydantic import BaseModel
@@ -423,9 +424,16 @@ def _checked_path(path: Any, place: str, *, nested: bool) -> str:
         _refuse(place, problem)
     if not (nested or path in _FIELDS or path.startswith("metadata.")):
         known = f"there are {', '.join(_FIELDS)} and metadata.NAME"
-        _refuse(place, f"unknown filter field {_shown(path)}; {known} (did you mean {_shown(f'metadata.{path}')}?)")
+        _refuse(place, f"unknown filter field {_shown(path)}; {known} (did you mean {_shown(_likely(path))}?)")
     checked: str = path
     return checked
+
+
+def _likely(path: str) -> str:
+    """The field that was meant by one that there is not: a name that is spelt like it, or one of metadata."""
+    first, _, rest = path.partition(".")
+    close = get_close_matches(first, ["metadata"] if rest else _FIELDS, 1, 0.7)
+    return f"metadata.{path}" if not close else f"{close[0]}.{rest}" if rest else close[0]
 
 
 def _path_problem(path: str) -> str | None:

@@ -46,6 +46,8 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "not an object": ("[]", "not a Qdrant filter"),
     "unknown clause": ({"most": []}, "not a Qdrant filter"),
     "unknown operator": ({"must": [{"key": "metadata.a", "matches": {"value": 1}}]}, "not a Qdrant filter"),
+    "a misspelt path": ({"must": [{"key": "metdata.path", "match": {"value": 1}}]}, r"did you mean 'metadata\.path'"),
+    "a misspelt field": ({"must": [{"key": "titel", "match": {"value": 1}}]}, r"did you mean 'title'"),
     "unknown field": ({"must": [{"key": "year", "match": {"value": 1}}]}, r"did you mean 'metadata\.year'"),
     "unknown field inside": ({"must": [{"should": [{"is_empty": {"key": "year"}}]}]}, "unknown filter field 'year'"),
     "unknown nested field": ({"must": [{"nested": {"key": "a", "filter": {}}}]}, "unknown filter field 'a'"),
