@@ -11,7 +11,7 @@ from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.tools import Tool
 from mcp.types import ToolAnnotations
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from search.context.counting import Tokenizer
 from search.context.values import MAX_TOKENS
@@ -164,9 +164,25 @@ def _passage(hit: Hit) -> dict[str, Any]:
     }
 
 
+class _Tool(Tool):
+    """A tool that says what is wrong with its arguments, and no more."""
+
+    async def run(self, *given: Any, **named: Any) -> Any:
+        try:
+            return await super().run(*given, **named)
+        except ToolError as error:
+            if not isinstance(cause := error.__cause__, ValidationError):
+                raise
+            faults = [
+                f"{'.'.join(map(str, fault['loc']))}: {fault['msg'].removeprefix('Value error, ')}".removeprefix(": ")
+                for fault in cause.errors(include_input=False, include_url=False)
+            ]
+            raise ToolError("; ".join(faults)) from error
+
+
 def _tool(function: Callable[..., Any], annotations: ToolAnnotations) -> Tool:
     """A tool that refuses arguments which it does not have: by default they are passed over, and "filters" would filter nothing."""
-    tool = Tool.from_function(function, annotations=annotations)
+    tool = _Tool.from_function(function, annotations=annotations)
     lenient: Any = tool.fn_metadata.arg_model
 
     class Arguments(lenient):  # type: ignore[misc]  # of a model that is made from the function

@@ -79,7 +79,10 @@ def test_arguments_that_there_are_not_are_refused(settings: Settings) -> None:
             async with Assistant(build_assistant(searcher, may_ingest=True)) as assistant:
                 for name in ("filters", "collection", "top_k", "min_score"):
                     told = await called(assistant, "search", **{"query": "What sleeps?", name: None})
-                    assert f"there is no argument '{name}'; there are query, limit, filter" in told
+                    assert told == f"there is no argument '{name}'; there are query, limit, filter, retrieval"
+                told = await called(assistant, "search", query="x", limit=0, retrieval="dens")
+                assert told.startswith("limit: Input should be greater than or equal to 1; retrieval: Input should be 'hybrid'")
+                assert "pydantic" not in told
                 told = await called(assistant, "get_document", document_id="birds", end=5)
                 assert "there is no argument 'end'; there are document_id, start" in told
                 told = await called(assistant, "ingest", id="a", text="b", metdata={"a": 1})
