@@ -155,9 +155,15 @@ def _with_head(headers: dict[str, str]) -> dict[str, str]:
 def _problems(error: RequestValidationError) -> str:
     """What is wrong with a request, without repeating it."""
     errors = error.errors()
-    shown = [f"{'.'.join(map(_step, entry['loc'][1:])) or 'body'}: {entry['msg']}" for entry in errors[:_SHOWN]]
+    shown = [_problem(entry) for entry in errors[:_SHOWN]]
     more = f"; and {len(errors) - _SHOWN} more" if len(errors) > _SHOWN else ""
     return "; ".join(dict.fromkeys(shown)) + more
+
+
+def _problem(entry: dict[str, Any]) -> str:
+    if entry["type"] == "json_invalid":
+        return f"the body is no JSON: {entry['ctx']['error']} at character {int(entry['loc'][-1]) + 1}"
+    return f"{'.'.join(map(_step, entry['loc'][1:])) or 'body'}: {entry['msg']}"
 
 
 def _step(step: object) -> str:

@@ -211,3 +211,9 @@ def test_large_bodies_leave_the_service_answering(served: Served) -> None:
     p95 = statistics.quantiles(took, n=20)[-1]
     print(f"readyz: median {statistics.median(took):.3f} s, p95 {p95:.3f} s, longest {max(took):.3f} s")
     assert p95 < 1
+
+
+def test_where_json_ends_is_told(served: Served) -> None:
+    answer = served.http.post("/v1/search", content='{"query": "x"', headers=JSON)
+    assert answer.status_code == 422
+    assert answer.json()["error"]["message"] == "the body is no JSON: Expecting ',' delimiter at character 14"
