@@ -14,6 +14,7 @@ from search.cli.options import CONFIG, WrongUsage
 from search.errors import SearchError
 from search.system.terminal import NotPrinted, clean_lines, note, prepare
 
+_INTERRUPTED = 130
 app = typer.Typer(
     name="search",
     help="Two-stage search: retrieve with Qdrant, rerank with an ONNX cross-encoder.",
@@ -63,6 +64,8 @@ def main() -> None:
     try:
         status = app(["--debug", *arguments] if debug else arguments, prog_name="search", standalone_mode=False)
         sys.stdout.flush()
+        if status == _INTERRUPTED:
+            note("search: interrupted; what was written stays, and the same command, given again, goes on from there")
     except BrokenPipeError:
         status = 1
     except typer.Abort:

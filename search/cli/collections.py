@@ -14,6 +14,7 @@ from search.cli.options import (
     DataDir,
     Tenant,
     WrongUsage,
+    confirm,
     load_settings,
     note_damage,
     note_wait,
@@ -28,7 +29,7 @@ from search.index.manifests import read_manifest
 from search.searcher import check_tenancy, open_search
 from search.settings import EdgeSettings, MemorySettings, PayloadType, checked_collection
 from search.system.files import open_regular
-from search.system.terminal import clean, note, show
+from search.system.terminal import note, show
 
 if TYPE_CHECKING:
     from search.index.contract import VectorIndex
@@ -117,7 +118,7 @@ def drop(name: Unaliased, data_dir: DataDir = None, *, yes: Yes = False) -> None
     with closing(build_collections(load_settings(data_dir, None))) as engine:
         points = engine.info(name, exact=True).points
         if not yes:
-            typer.confirm(clean(f"Remove {name} with {points:,} passages from {engine.location} for good?"), abort=True, err=True)
+            confirm(f"Remove {name} with {points:,} passages from {engine.location} for good?")
         engine.drop(name)
     show(f"{name} is removed, {points:,} passages")
 

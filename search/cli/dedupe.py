@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from search.cli.options import AsJson, Collection, DataDir, Tenant, WrongUsage, load_settings, note_wait, print_json, usage
+from search.cli.options import AsJson, Collection, DataDir, Tenant, WrongUsage, confirm, load_settings, note_wait, print_json, usage
 from search.cli.output import clip
 from search.cli.progress import ProgressReport
 from search.errors import InvalidQuery
 from search.searcher import Searcher, open_search
 from search.settings import EdgeSettings, Settings
 from search.system.files import check_writable, writing
-from search.system.terminal import clean, note, show
+from search.system.terminal import note, show
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -91,8 +91,7 @@ def dedupe(
             _print_kept(plan.kept)
         if plan and delete and plan.removed:
             if not yes:
-                question = f"Remove {len(plan.removed):,} documents from {found.collection} for good?"
-                typer.confirm(clean(question), abort=True, err=True)
+                confirm(f"Remove {len(plan.removed):,} documents from {found.collection} for good?")
             stay = len(plan.kept)
             plan = _removed(searcher, found, near, any_metadata=any_metadata)
             if not as_json:

@@ -11,9 +11,9 @@ from typing import Annotated, Any
 import typer
 
 from search.documents import Retrieval
-from search.errors import InvalidInput, InvalidSettings, SearchError
+from search.errors import InvalidInput, InvalidQuery, InvalidSettings, SearchError
 from search.settings import Settings, unknown_names
-from search.system.terminal import note
+from search.system.terminal import clean, note
 
 DataDir = Annotated[Path | None, typer.Option(help="The folder of the collections.", show_default=False)]
 Collection = Annotated[str | None, typer.Option(help="Which collection.", show_default=False)]
@@ -58,6 +58,24 @@ def usage() -> Iterator[None]:
         yield
     except InvalidInput as error:
         raise WrongUsage(str(error)) from error
+
+
+def confirm(question: str) -> None:
+    """Ask before something is removed for good.
+
+    Raises:
+        typer.Abort: the answer is no.
+        InvalidQuery: nobody answers.
+    """
+    try:
+        agreed = typer.confirm(clean(question), err=True)
+    except typer.Abort as error:
+        note("")  # the question's line has no end
+        if sys.stdin.isatty():
+            raise
+        raise InvalidQuery("nobody answers here, and nothing was removed; add --yes") from error
+    if not agreed:
+        raise typer.Abort
 
 
 def note_wait(failure: SearchError, seconds: float) -> None:

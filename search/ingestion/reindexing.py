@@ -382,7 +382,10 @@ def roll_back(collections: Collections, name: str) -> tuple[str, str]:
     info = collections.info(name)
     previous = collections.previous(name)
     if previous is None:
-        raise ReindexRefused(f"{name!r} led to nothing before {info.name!r}, or that was dropped; reindex it with the old settings")
+        raise ReindexRefused(
+            f"there is nothing to lead {name!r} back to: it was never led elsewhere, or the collection before was dropped; "
+            "reindex it with the old settings"
+        )
     lead(collections, name, previous)
     return info.name, previous
 

@@ -51,7 +51,7 @@ def test_reindexing_and_the_way_back(engine: dict[str, Any], notes: Path, model_
     assert info["storage"]["quantization"] == "scalar"
     assert as_json("reindex", "--rollback", **engine) == {"left": "documents.v2", "live": first}
     assert as_json("query", "What sleeps?", **engine)["embedder"] == "all-MiniLM-L6-v2"
-    assert "led to nothing" not in search("reindex", "--rollback", **engine).stdout  # and forth again
+    assert "nothing to lead" not in search("reindex", "--rollback", **engine).stdout  # and forth again
 
 
 def test_judgements_decide(engine: dict[str, Any], notes: Path, model_folder: Path, tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_mistakes(engine: dict[str, Any], notes: Path, tmp_path: Path) -> None:
     assert "there is no collection 'documents'" in error("reindex", **engine)
     assert "there is no collection 'documents'" in error("collections", "info", "documents", **engine)
     search("ingest", notes, **engine)
-    assert "led to nothing before" in error("reindex", "--rollback", **engine)
+    assert "nothing to lead" in error("reindex", "--rollback", **engine)
     (tmp_path / "empty").touch()
     assert "holds no query" in error("reindex", "--queries", tmp_path / "empty", **engine)
     assert "cannot be read" in error("reindex", "--queries", tmp_path / "absent", **engine)
@@ -94,6 +94,9 @@ def test_aliases_snapshots_and_dropping(engine: dict[str, Any], notes: Path) -> 
         search("collections", "alias", alias, "--remove", **engine)
     asked = search("collections", "drop", name, stdin="n\n", status=1, **engine)
     assert f"Remove {name} with 2 passages from" in asked.stderr
+    assert asked.stderr.endswith("search: given up\n")
+    unanswered = search("collections", "drop", name, status=1, **engine).stderr
+    assert unanswered.endswith("[y/N]:\nsearch: nobody answers here, and nothing was removed; add --yes\n")
     assert search("collections", "drop", name, "--yes", **engine).stdout == f"{name} is removed, 2 passages\n"
     assert as_json("collections", "list", **engine)["collections"] == []
 
@@ -133,7 +136,7 @@ def test_pushing_an_embedded_collection_to_a_server(notes: Path, tmp_path: Path,
     assert [hit["lexical_score"] for hit in here] == pytest.approx([hit["lexical_score"] for hit in there], abs=1e-5)
     assert max(hit["lexical_score"] for hit in there) > 0
     assert [hit["retrieval_score"] for hit in here] == pytest.approx([hit["retrieval_score"] for hit in there], abs=1e-5)
-    assert "led to nothing" in error("reindex", "--rollback", **local)
+    assert "nothing to lead" in error("reindex", "--rollback", **local)
     (notes / "cats.md").write_text(CATS.replace("most", "all"))
     search("ingest", notes, **local)
     again = as_json("push", **server)

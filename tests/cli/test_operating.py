@@ -1,13 +1,15 @@
 """From a checkpoint to a served language model, by commands and settings alone."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import as_json, error, search, wrong
+from commands import COMMAND, as_json, error, search, wrong
 from languages import GOLDEN, checkpoint, exported, recipe_file
 
 from search.reranking.recipe import names
@@ -129,3 +131,15 @@ except OutOfMemory as error:
         pytest.skip("only Linux tells how much memory a process has")
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.stdout == "went on\n", done.stderr[-2000:]
+
+
+def test_what_is_interrupted_says_what_is_kept(tmp_path: Path) -> None:
+    command = [str(COMMAND), "ingest", "-", "--data-dir", str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as ingesting:
+        while not (tmp_path / "owner.json").exists():
+            assert ingesting.poll() is None
+            time.sleep(0.02)
+        ingesting.send_signal(signal.SIGINT)
+        said = ingesting.communicate()[1]
+    assert ingesting.returncode == 130
+    assert said.endswith("search: interrupted; what was written stays, and the same command, given again, goes on from there\n")

@@ -185,7 +185,7 @@ def test_judgements_decide(settings: Callable[..., Settings]) -> None:
 def test_the_way_back(settings: Callable[..., Settings]) -> None:
     with open_search(settings()) as searcher:
         given = filled(searcher)
-        with pytest.raises(ReindexRefused, match="led to nothing before"):
+        with pytest.raises(ReindexRefused, match="there is nothing to lead 'documents' back to"):
             searcher.roll_back()
         searcher.reindex(settings("embedder-cls"), min_overlap=0)
         searcher.ingest([Document(id="new", text="Only in the new one.")])
