@@ -4,7 +4,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -23,7 +23,7 @@ from search.cli.options import (
     usage,
 )
 from search.documents import Document, Rejection, listed
-from search.errors import IndexBusy, InvalidDocument
+from search.errors import CollectionNotFound, IndexBusy, InvalidDocument
 from search.factory import needs_extra
 from search.searcher import Searcher, open_search
 from search.settings import Settings
@@ -167,9 +167,19 @@ def _ingested(reading: "Reading", target: Target, rejects: Path | None, **option
 
         items = report.reading(_tallied(reading, remarks))
         done = searcher.ingest(items, on_progress=report.update, on_rejection=warn, on_wait=note_wait, **options)
+        if isinstance(searcher, Searcher):
+            _note_words(searcher)
     for remark, number in remarks.most_common():
         note(f"{number:,} documents {remark}")
     return done
+
+
+def _note_words(searcher: Searcher) -> None:
+    """Say where a collection's words are not those of the settings, which a run does not change."""
+    with suppress(CollectionNotFound):  # of a dry run
+        made = searcher.index.spec.lexical
+        if made and made != searcher.words.description:
+            note("note: the collection keeps the words it was made with, not those of [lexical]; `search reindex` brings it over")
 
 
 def _show_counts(done: "IngestReport", *, sync: bool, dry_run: bool) -> None:

@@ -188,3 +188,14 @@ def test_what_readers_remark_is_told(tmp_path: Path) -> None:
     assert "1 documents hold bytes that are no UTF-8, in whose place a mark stands (metadata.replaced_characters)\n" in done.stderr
     assert "1 documents have charts, which are not read (metadata.charts_left_out)\n" in search("ingest", folder, *where).stderr
     assert "there is no kind of file 'x'" in wrong("ingest", folder, "--as", "x", *where)
+
+
+def test_words_of_the_settings_that_a_collection_does_not_take_are_noted(folder: Path, tmp_path: Path) -> None:
+    where = ("--data-dir", tmp_path / "data")
+    assert search("ingest", folder, "--dry-run", *where, SEARCH_LEXICAL__LANGUAGE="german").stderr == ""
+    assert search("ingest", folder, *where).stderr == ""
+    kept = "note: the collection keeps the words it was made with, not those of [lexical]; `search reindex` brings it over\n"
+    for options in ((), ("--dry-run",)):
+        assert search("ingest", folder, *options, *where, SEARCH_LEXICAL__LANGUAGE="german").stderr == kept
+    search("reindex", *where, SEARCH_LEXICAL__LANGUAGE="german")
+    assert search("ingest", folder, *where, SEARCH_LEXICAL__LANGUAGE="german").stderr == ""
