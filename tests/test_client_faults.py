@@ -252,7 +252,7 @@ def test_what_is_not_even_text(url: Any) -> None:
 
 def test_the_command_says_so_in_one_line() -> None:
     pytest.importorskip("mcp")
-    told = error("mcp", "--url", "http://user:s3cret@127.0.0.1:x")
+    told = error("mcp", "--url", "http://user:s3cret@127.0.0.1:x", status=2)
     assert "'http://127.0.0.1:x' is no address of a service" in told
     assert "s3cret" not in told
 

@@ -102,6 +102,7 @@ def test_shell_blocks_run(tmp_path: Path) -> None:
     """Every line that begins with our command runs as it stands, in order, where the named folders are."""
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "cats.txt").write_text("Cats sleep on mats.")
+    (tmp_path / "notes" / "old.md").write_text("Dogs once slept on mats, too.")
     judged(tmp_path / "datasets" / "scifact")
     zerank(tmp_path / "zerank-1-small")
     lines = [line for text in (README, USAGE) for block in blocks("sh", text) for line in block.splitlines() if "search " in line]
