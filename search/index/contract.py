@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.documents import Fusion, Retrieval, SparseVector
-from search.errors import IndexMismatch, IndexRejected
+from search.errors import IndexMismatch, IndexRejected, SearchError
 from search.settings import section_of
 
 Vector = NDArray[np.float32]
@@ -142,6 +142,17 @@ def once(ask: Callable[[], Any]) -> Any:
     return ask()
 
 
+@contextmanager
+def kept_if_done(index: "VectorIndex") -> Iterator[None]:
+    """Make a collection, claim it and fill it, in a context at whose failure one that was made for nothing goes again."""
+    try:
+        yield
+    except BaseException:
+        with suppress(SearchError):
+            index.discard()
+        raise
+
+
 class VectorIndex(Protocol):
     """One collection of one engine. All methods raise kinds of IndexFailure; `ensure` comes first."""
 
@@ -159,7 +170,7 @@ class VectorIndex(Protocol):
     def ensure(self, spec: CollectionSpec, *, create: bool) -> None:
         """Open the collection; `create` makes one that is missing; IndexMismatch if it was made for another embedder.
 
-        A collection keeps the words that it was made with, whatever the spec says of them.
+        What it makes goes again if it fails. A collection keeps the words that it was made with, whatever the spec says of them.
         """
 
     def claimed(self, attempt: Attempt = once) -> AbstractContextManager[Any]:
@@ -219,7 +230,7 @@ class VectorIndex(Protocol):
         """Build the search graph now. Until then (Edge) or meanwhile (server) search is exact and slower."""
 
     def discard(self) -> None:
-        """Remove the collection again, if `ensure` made it and nothing was written since. Within a claim only."""
+        """Remove the collection again, if `ensure` made it, nothing was written since, and nobody else claims it."""
 
     def close(self) -> None:
         """Write everything down and let go of it. Closing twice is no error."""

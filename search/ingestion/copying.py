@@ -2,12 +2,12 @@
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 
 from search.documents import Rejection
 from search.embedding.sparse import WordsLike, words_like
-from search.errors import CollectionNotFound, IndexMismatch, SearchError
-from search.index.contract import CollectionSpec, Point, Record, VectorIndex
+from search.errors import CollectionNotFound, IndexMismatch
+from search.index.contract import CollectionSpec, Point, Record, VectorIndex, kept_if_done
 from search.ingestion.damage import Damage, survey
 from search.ingestion.embedding import with_words
 from search.ingestion.lookup import Stored, compare, others, written_of
@@ -56,27 +56,27 @@ def copy(
         IndexBusy: another process writes to the target.
         IndexFailure: either of them gave up.
     """
-    exists = True
-    try:
-        target.ensure(spec, create=not dry_run)
-    except CollectionNotFound:
-        if not dry_run:
-            raise
-        exists = False
-    if exists and target.spec.layout:
-        raise IndexMismatch(f"collection {target.name!r} at {target.location} was not made by this package; copy into another one")
-    if exists and source.spec.lexical != target.spec.lexical:
-        words(target.spec.lexical)  # which fails now, not after the first passages
-    with nullcontext() if dry_run else target.claimed():
-        try:
+    with kept_if_done(target):
+        exists = _open(target, spec, create=not dry_run)
+        if exists and source.spec.lexical != target.spec.lexical:
+            words(target.spec.lexical)  # which fails now, not after the first passages
+        with nullcontext() if dry_run else target.claimed():
             damage = survey(source) if damage is None else damage
             run = _Copying(source, target, words, keep, on_progress, dry_run=dry_run, exists=exists)
             return run.run(by_document(source, vectors=True) if documents is None else documents, damage, sync=sync)
-        except BaseException:
-            if not dry_run:
-                with suppress(SearchError):
-                    target.discard()  # if it was made for nothing
+
+
+def _open(target: VectorIndex, spec: CollectionSpec, *, create: bool) -> bool:
+    """Whether it exists."""
+    try:
+        target.ensure(spec, create=create)
+    except CollectionNotFound:
+        if create:
             raise
+        return False
+    if target.spec.layout:
+        raise IndexMismatch(f"collection {target.name!r} at {target.location} was not made by this package; copy into another one")
+    return True
 
 
 class _Copying:

@@ -1,11 +1,10 @@
 """How is something done to a collection that tenants share, document by document? Part by part, since two may have one id."""
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from search.errors import SearchError
-from search.index.contract import Attempt, CollectionSpec, PlainFilter, VectorIndex, once
+from search.index.contract import Attempt, CollectionSpec, PlainFilter, VectorIndex, kept_if_done, once
 from search.index.tenants import PartIndex, parts_of
 from search.ingestion.report import IngestReport, together
 
@@ -45,15 +44,11 @@ def part_by_part(
     Raises:
         IndexFailure: either of them gave up; for the rest see `work`.
     """
-    target.ensure(spec, create=True)
-    with target.claimed():
-        try:
+    with kept_if_done(target):
+        target.ensure(spec, create=True)
+        with target.claimed():
             chosen = parts_of(spec.tenant, source, target)[: None if unowned else -1] if parts is None else parts
             pairs = ([_Claimed(one, spec.tenant, part) for one in (source, target)] for part in chosen)
             report = together([work(here, there) for here, there in pairs])
             target.optimize()
-        except BaseException:
-            with suppress(SearchError):
-                target.discard()  # if it was made for nothing
-            raise
     return report

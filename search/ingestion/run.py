@@ -9,14 +9,14 @@ take for complete.
 import threading
 import time
 from collections.abc import Iterable
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from functools import partial
 
 from search.documents import Document, Rejection
 from search.embedding.dense import Embedder
 from search.embedding.sparse import WordsLike, words_like
-from search.errors import CollectionNotFound, SearchError
-from search.index.contract import CollectionSpec, VectorIndex
+from search.errors import CollectionNotFound
+from search.index.contract import CollectionSpec, VectorIndex, kept_if_done
 from search.index.tenants import Tenant, check_noted
 from search.ingestion.changes import check_max_delete, most
 from search.ingestion.chunking import Chunker
@@ -124,17 +124,12 @@ class Ingestion:
         """
         check_max_delete(max_delete)
         self._started = time.monotonic()
-        exists = self._open(create=create and not dry_run, needed=not (create and dry_run))
-        with nullcontext() if dry_run else self._index.claimed():
-            try:
+        with kept_if_done(self._index):
+            exists = self._open(create=create and not dry_run, needed=not (create and dry_run))
+            with nullcontext() if dry_run else self._index.claimed():
                 if not dry_run:
                     self._words_like(self._index.spec.lexical)  # which fails now, not when the first passages are embedded
                 return self._run(documents, sync=sync, max_delete=max_delete, dry_run=dry_run, exists=exists)
-            except BaseException:
-                if not dry_run:
-                    with suppress(SearchError):
-                        self._index.discard()  # which is made anew by the next run, if it was made by this one for nothing
-                raise
 
     def _run(
         self, documents: Iterable[Document | Rejection], *, sync: bool, max_delete: float, dry_run: bool, exists: bool

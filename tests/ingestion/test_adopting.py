@@ -499,3 +499,15 @@ def test_documents_that_would_be_made_otherwise_are_not_added_beside_those_of_be
         target.close()
     with ours(standin, tmp_path, "nobodys", tenant_field="metadata.source", tenant="nobody") as searcher:
         assert searcher.adopt("theirs").points == 0  # a tenant who has nothing there, by which nothing could be proved
+
+
+def test_an_adoption_that_fails_before_anything_is_written_leaves_no_collection(
+    client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
+) -> None:
+    fill(client, bundled_embedder)
+    client.create_payload_index("theirs", "metadata.source", models.PayloadSchemaType.KEYWORD)
+    standin.refusals = {"PUT /collections/ours.v1/index": (400, "Bad request: maximum number of payload indices (0).")}
+    with ours(standin, tmp_path) as searcher:
+        with pytest.raises(IndexRejected, match="maximum number of payload indices"):
+            searcher.adopt("theirs")
+        assert (searcher.collections.names(), searcher.collections.aliases()) == (["theirs"], {})

@@ -24,7 +24,7 @@ from upstream import everywhere
 
 from search.documents import Document, Rejection
 from search.embedding.dense import FastEmbedEmbedder
-from search.errors import IndexBusy, IndexCorrupt, IndexFailure, IndexRejected, SearchError
+from search.errors import IndexBusy, IndexCorrupt, IndexFailure, IndexFull, IndexRejected, SearchError
 from search.index.contract import CollectionSpec, Point, Query, VectorIndex
 from search.index.edge.index import EdgeIndex
 from search.index.server.connection import connect
@@ -341,6 +341,54 @@ def filled_edge(tmp_path: Path) -> Path:
     index.upsert([Point(str(uuid.UUID(int=i)), np.ones(4, np.float32), {"document_id": str(i)}) for i in range(50)])
     index.close()
     return tmp_path / "collections" / "documents" / "shard"
+
+
+REFUSALS = {
+    "an index": {"PUT */index": (400, "Bad request: Collection already has the maximum number of payload indices (1).")},
+    "the alias": {"POST /collections/aliases": (500, "Service internal error: planted")},
+    "a claim, by a full disk": {"PUT */points": (500, "Service internal error: No space left on device: WAL buffer size")},
+    "a claim, by a quota": {"PUT */points": (507, "Disk usage is at 96% of total capacity, exceeding the configured limit.")},
+    "a look at the claim": {"POST */points": (500, "Service internal error: planted")},
+}
+
+
+@pytest.mark.parametrize("refused", REFUSALS)
+def test_a_first_ingestion_that_fails_leaves_no_collection(
+    refused: str, standin: QdrantStandIn, model_folder: Path, tmp_path: Path
+) -> None:
+    embedder = {"model": str(model_folder / "embedder-mean")}
+    settings = Settings(index=standin.index, data_dir=tmp_path, embedder=embedder, ingestion={"patience_s": 0})
+    with open_search(settings) as searcher:
+        standin.refusals = REFUSALS[refused]
+        with pytest.raises(IndexFailure):
+            searcher.ingest([Document(id="a", text="One.")])
+        assert (searcher.collections.names(), searcher.collections.aliases()) == ([], {})
+        standin.refusals = {}
+        assert searcher.ingest([Document(id="a", text="One.")]).added == 1
+
+
+def test_what_another_run_has_claimed_is_left_alone(standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder) -> None:
+    one, other = (QdrantIndex(connect(standin.url), "documents", standin.url) for _ in range(2))
+    spec = CollectionSpec(bundled_embedder.dimension, bundled_embedder.fingerprint)
+    one.ensure(spec, create=True)
+    other.ensure(spec, create=True)
+    with other.claimed():
+        with pytest.raises(IndexBusy):
+            ingest(one, bundled_embedder, [Document(id="a", text="One.")])
+        other.upsert([Point(str(uuid.uuid4()), np.ones(spec.dimension, np.float32), {"document_id": "b"})])
+    assert other.count() == 1
+    one.close()
+    other.close()
+
+
+def test_a_first_ingestion_on_a_disk_that_fills_up_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_search(Settings(data_dir=tmp_path)) as searcher:
+        with monkeypatch.context() as planted:
+            planted.setattr(EdgeIndex, "index_field", lambda *_: (_ for _ in ()).throw(IndexFull("planted")))
+            with pytest.raises(IndexFull):
+                searcher.ingest([Document(id="a", text="One.")])
+        assert searcher.collections.names() == []
+        assert searcher.ingest([Document(id="a", text="One.")]).added == 1
 
 
 def test_damaged_files_are_an_error_of_ours_and_the_folder_is_let_go(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections import deque
+from fnmatch import fnmatchcase
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -55,6 +56,7 @@ class QdrantStandIn:
         self.version = "1.19.0"
         self.chunked = False  # like the server: compressed, if that is accepted, in small segments that wait for each other
         self.refused = ""  # points with this in their text are refused, as some server's limits would have it
+        self.refusals: dict[str, tuple[int, str]] = {}  # what requests get in place of answers, by patterns such as "PUT */index"
         self.nodes = nodes  # of the cluster, each with a URL of its own; `url` is that of the first, number 0
         self.dead: set[int] = set()  # shards that the first node does not hold whole at the moment
         self.lost: set[int] = set()  # nodes that are gone
@@ -140,8 +142,8 @@ class QdrantStandIn:
 
     def answer(self, method: str, path: str, body: dict[str, Any]) -> tuple[int, Any]:
         """Carry a request out; the status and the result."""
-        self.requests.append(f"{method} {path}")
-        self.bodies.append((f"{method} {path}", body))
+        if refused := self._taken(f"{method} {path}", body):
+            return refused
         with self._lock:
             match [method, *map(unquote, path.strip("/").split("/"))]:
                 case ["GET", ""]:
@@ -230,6 +232,11 @@ class QdrantStandIn:
                     return 200, {"count": self._client.count(name, self._there(name, body)).count}
                 case _:
                     return 404, f"the stand-in has no {method} {path}"
+
+    def _taken(self, request: str, body: dict[str, Any]) -> tuple[int, str] | None:
+        self.requests.append(request)
+        self.bodies.append((request, body))
+        return next((refusal for pattern, refusal in self.refusals.items() if fnmatchcase(request, pattern)), None)
 
     def _create_key(self, name: str, body: dict[str, Any]) -> tuple[int, Any]:
         if self.nodes == 1:

@@ -127,6 +127,7 @@ class EdgeIndex(WordsAsMade):
             if self._shard is not None:
                 check_spec(self.name, read_spec(self._folder / "collection.json"), spec)
                 return
+            self._made_here = False
             self._folder = self._data.collections / (self.name if self._exact else self._data.leads_to(self.name))
             self.location = str(self._folder)
             described = self._folder / "collection.json"
@@ -144,7 +145,8 @@ class EdgeIndex(WordsAsMade):
                     self._check_room(0)
                     self._index_payload(spec.tenant or self._spec.tenant)
             except BaseException:
-                self._forget()
+                with contextlib.suppress(OSError):
+                    self._remove() if self._made_here else self._forget()
                 raise
 
     def claimed(self, attempt: Attempt = once) -> contextlib.AbstractContextManager[Any]:  # noqa: ARG002  # the contract's
@@ -249,15 +251,18 @@ class EdgeIndex(WordsAsMade):
         if not self._made_here or self.count():
             return
         with self._data.opening:
-            self._made_here = False
-            self._data.hold()  # while this lets go of it
-            try:
-                self._forget()
-                if not self._data.is_open(self._folder.name):
-                    (self._folder / "collection.json").unlink(missing_ok=True)  # first: without it, it was never finished
-                    shutil.rmtree(self._folder)
-            finally:
-                self._data.let_go()
+            self._remove()
+
+    def _remove(self) -> None:
+        self._made_here = False
+        self._data.hold()  # while this lets go of it
+        try:
+            self._forget()
+            if not self._data.is_open(self._folder.name):
+                (self._folder / "collection.json").unlink(missing_ok=True)  # first: without it, it was never finished
+                shutil.rmtree(self._folder)
+        finally:
+            self._data.let_go()
 
     def close(self) -> None:
         """Flush, close, and let another process have the folder."""

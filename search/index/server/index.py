@@ -22,6 +22,7 @@ from search.errors import (
     IndexMismatch,
     IndexRejected,
     IndexTimeout,
+    SearchError,
     UnsupportedFilter,
 )
 from search.index.collections import as_made, as_replaced, refuse_to_begin_anew, versions
@@ -73,7 +74,7 @@ from search.index.server.limits import (
     limits_of,
     unindexed,
 )
-from search.index.server.reserved import RESERVED, Ordering, ReservedPoint, passages_only, replaceable, unnumbered
+from search.index.server.reserved import RESERVED, Ordering, ReservedPoint, is_unused, passages_only, replaceable, unnumbered
 from search.index.server.sharding import Sharding, ShardKeys, create_keys, inherited, is_keyed, keyed, keys_of, shard_keys
 from search.index.server.words import AddedWords, can_be_added
 from search.network.addresses import without_secrets
@@ -182,6 +183,16 @@ class QdrantIndex:
         if self._lease and self._spec:  # a run is writing to what the name led to when it began
             check_spec(self.name, self._spec, spec)
             return
+        made_before = self._made_here
+        try:
+            self._ensure(spec, create=create)
+        except BaseException:
+            with contextlib.suppress(SearchError):
+                if not made_before:
+                    self.discard()  # rather than leave what is not whole
+            raise
+
+    def _ensure(self, spec: CollectionSpec, *, create: bool) -> None:
         with self._translated():
             target = self._resolve()
             if target is None:
@@ -437,17 +448,13 @@ class QdrantIndex:
         """Nothing to ask for: the server optimizes by itself."""
 
     def discard(self) -> None:
-        """Remove the collection again, if `ensure` made it and nothing was written since."""
+        """Remove the collection again, if `ensure` made it, nothing was written since, and nobody else claims it."""
         if not self._made_here:
             return
-        self._claim()
         with self._translated():
-            if counted(self._client, self._target, None, self._limits):  # a write that seemed to fail may have been carried out
+            if not is_unused(self._client, self._target):  # a write that seemed to fail may have been carried out
                 return
-            if self._aliased:
-                forget = models.DeleteAlias(alias_name=self.name)
-                self._client.update_collection_aliases([models.DeleteAliasOperation(delete_alias=forget)])
-            self._client.delete_collection(self._target)
+            self._client.delete_collection(self._target)  # with its alias
         self._made_here, self._spec = False, None
 
     def close(self) -> None:
@@ -575,7 +582,7 @@ class QdrantIndex:
                 raise IndexRejected(keyed(self._like, self.location))
         try:
             self._client.create_collection(name, **to_creation(spec, storage, sharding, self._purpose))
-            self._made_here = True
+            self._target, self._made_here = name, True
         except UnexpectedResponse as error:
             if error.status_code != _CONFLICT:  # another process was quicker; what it made is compared next
                 raise
@@ -585,10 +592,8 @@ class QdrantIndex:
             with self._translated():
                 create_keys(self._client, self._target, keys.shared, self._like)
         except IndexFailure as error:
-            if isinstance(error, IndexDenied) and not self._made_here:  # a key for points alone, which may not look
-                return
-            self.discard()  # rather than leave what nobody can write into
-            raise
+            if not isinstance(error, IndexDenied) or self._made_here:  # a key for points alone may not look
+                raise
 
     def _create_payload_indexes(self, tenant: str) -> None:
         with warnings.catch_warnings():

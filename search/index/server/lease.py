@@ -153,12 +153,12 @@ class Lease:
         self.number = int(before["number"]) + 1 if before else _first_number()
         self._note = self._renewed()
         asked = self._clock.monotonic()
-        self._attempt(lambda: self._noted.put(self._note, before))
-        note = self._attempt(self._noted.read)
-        if note.get("claim") != self._claim:
-            self._refuse(note)
-        self._sure_until = asked + self._sure_for
         try:
+            self._attempt(lambda: self._noted.put(self._note, before))
+            note = self._attempt(self._noted.read)
+            if note.get("claim") != self._claim:
+                self._refuse(note)
+            self._sure_until = asked + self._sure_for
             self._attempt(lambda: self._earlier.announce(self._note))
             self._clock.sleep(_SETTLED_AFTER_S)
             if other := self._attempt(self._earlier.other):

@@ -140,6 +140,14 @@ def is_reserved(client: QdrantClient, target: str) -> bool:
         return bool(client.retrieve(target, [RESERVED], with_payload=False, with_vectors=False))
 
 
+def is_unused(client: QdrantClient, target: str) -> bool:
+    """Whether a collection holds no passage, and nobody has claimed it who has not let go."""
+    with over_rest():
+        points, _ = client.scroll(target, limit=2, with_payload=[_WRITER], with_vectors=False)
+    notes: list[Any] = [(point.payload or {}).get(_WRITER) for point in points if point.id == RESERVED]
+    return len(notes) == len(points) and all(isinstance(note, dict) and not note.get("claim") for note in notes)
+
+
 def passages_only(filter: models.Filter | None, number: int | None = None) -> models.Filter:
     """A filter that leaves the reserved point out, and passages that a later claim than `number` wrote."""
     wanted = filter or models.Filter()
