@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from search.api.metrics import Metrics
-from search.errors import IndexFailure, IndexFaulted, IndexGarbled, IndexTimeout, IndexUnreachable, SearchError
+from search.errors import IndexFaulted, IndexGarbled, IndexTimeout, IndexUnreachable, SearchError
 from search.index.collections import HealthCheck
 
 _EVERY_S = 30.0
@@ -77,7 +77,7 @@ class Reachability:
         """Keep the parts.
 
         Args:
-            ask: the engine, something small.
+            ask: what searches ask, of the engine.
             on_change: told whether it answers, whenever that changed.
         """
         self._ask = ask
@@ -108,8 +108,8 @@ class Reachability:
         while not self._closed.is_set():
             try:
                 self._ask()
-            except IndexFailure as failure:
-                if not isinstance(failure, _LOST):  # as a key that may not ask that: it answers
+            except SearchError as failure:
+                if not isinstance(failure, _LOST):  # as of a collection that is not there: it answers
                     break
             else:
                 break

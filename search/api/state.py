@@ -144,7 +144,14 @@ class Service:
         return self.ready and self.reachability.answers and not getattr(self._engine, "stuck", False)
 
     def _ask_engine(self) -> None:
-        self.engine.names()
+        self._for_nobody.search("warm up", rerank=False, limit=1)
+
+    @property
+    def _for_nobody(self) -> Searcher:
+        """The searcher of the collection that is served, for a tenant with no documents where it has to be for one."""
+        if self.settings.tenant_field is not None and self.settings.tenant is None:
+            return self._searcher.of_tenant(_NOBODY)
+        return self._searcher
 
     def abort(self) -> None:
         """Kill an engine that has a process of its own."""
@@ -191,10 +198,7 @@ class Service:
             if (reranker := self._searcher.reranker) is not None:
                 answers = self._warm_up(reranker, words)
         try:
-            searcher = self._searcher
-            if self.settings.tenant_field is not None and self.settings.tenant is None:
-                searcher = searcher.of_tenant(_NOBODY)
-            searcher.search("warm up", rerank=answers)
+            self._for_nobody.search("warm up", rerank=answers)
         except _TOLERATED as failure:
             _log.warning("%s", failure)
         self._engine = self._searcher.collections

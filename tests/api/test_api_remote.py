@@ -74,7 +74,7 @@ def test_where_the_reranker_is_stays_here(settings: Settings, port: int, caplog:
         asyncio.run(ask())
 
 
-@pytest.mark.parametrize("how", ["gone", "silent", "a proxy's page"])
+@pytest.mark.parametrize("how", ["gone", "silent", "a proxy's page", "no replica"])
 def test_it_is_unready_while_its_server_does_not_answer(how: str, settings: Settings, standin: QdrantStandIn) -> None:
     index = Settings(index={**standin.index, "timeout_s": 1}).index
     with serving(settings.model_copy(update={"index": index}), with_pets) as served:
@@ -96,15 +96,22 @@ def test_it_is_unready_while_its_server_does_not_answer(how: str, settings: Sett
             standin.lost.add(0)
         elif how == "silent":
             standin.stopped.add(0)
+        elif how == "no replica":
+            replicas = "Service internal error: The replica set for shard 0 on peer 1000 has no active replica"
+            standin.refusals = {"POST */query/batch": (500, replicas)}
         else:
             standin.faults.extend([Fault(200, body=b"<html>Back soon</html>")] * 1000)
         assert {search(), search()} <= {502, 503, 504}
         assert not ready()
         assert "search_ready 0.0" in served.http.get("/metrics").text
+        if standin.refusals:
+            asked = standin.requests.count("POST /collections/documents.v1/points/query/batch")
+            wait_until(lambda: standin.requests.count("POST /collections/documents.v1/points/query/batch") > asked, 10)
         assert not ready()
         standin.lost.clear()
         standin.stopped.clear()
         standin.faults.clear()
+        standin.refusals = {}
         wait_until(ready, 10)  # by itself
         assert "search_ready 1.0" in served.http.get("/metrics").text
         assert search() == 200

@@ -13,6 +13,7 @@ import httpx
 import numpy as np
 import pytest
 from qdrant_client import QdrantClient
+from serving import wait_until
 from standin import Fault, QdrantStandIn
 from standin_grpc import GrpcStandIn
 
@@ -124,6 +125,29 @@ def test_a_firewall_that_says_nothing_costs_a_second_once(standin: QdrantStandIn
         index.close()
         for one in waiting:
             one.close()
+
+
+def test_a_port_that_goes_is_left_for_rest_until_it_is_back(standin: QdrantStandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("search.index.server.nodes._UNKNOWN_FOR_S", 0.0)
+    monkeypatch.setattr("search.index.server.nodes._LOOKED_AT_EVERY_S", 0.3)
+    with GrpcStandIn(standin) as port:
+        index = made(standin.url, protocol="auto", grpc_port=port.port)
+        index.ensure(SPEC, create=True)
+        index.upsert([Point(POINT, VECTOR, {"document_id": "d"})])
+        assert {"HealthCheck", "upsert"} <= set(port.calls)
+    node = index._client.nodes.nodes[0]  # type: ignore[attr-defined]
+    for _ in range(3):
+        assert [found.id for found in index.query(Query(VECTOR), 5)] == [POINT]
+    assert node.reason == f"no gRPC at port {port.port}: UNAVAILABLE"
+    with GrpcStandIn(standin, port=port.port) as again:
+        wait_until(lambda: index.count() == 1 and "count" in again.calls, 10)
+        assert node.spoken() == f"points over gRPC (port {port.port}), the rest over REST"
+    index.close()
+    index = made(standin.url, protocol="grpc", grpc_port=port.port)
+    index.ensure(SPEC, create=False)
+    with pytest.raises(IndexUnreachable, match="over gRPC"):  # as the settings say
+        index.count()
+    index.close()
 
 
 def test_to_find_out_takes_no_more_than_the_budget(standin: QdrantStandIn, both: GrpcStandIn) -> None:

@@ -42,6 +42,8 @@ _QUICK = _READS | {
 _FEW = 10  # points of a quick write, such as a writer's claim
 _PROBED_S = 1.0  # what a firewall that says nothing costs, once
 _UNKNOWN_FOR_S = 5.0  # after it could not be found out what is spoken; REST is, until then
+_LOOKED_AT_EVERY_S = 60.0  # where gRPC was spoken, and is not any more
+_SILENT = (grpc.StatusCode.DEADLINE_EXCEEDED, None)  # in all the time that there is
 _LEFT_OUT_S, _LONGEST_LEFT_OUT_S, _DOUBLED_AT_MOST = 5.0, 60.0, 10
 _SERVER_ERROR, _LATER = 500, {408, 425, 429}
 _NOT_READY = {502, 503, 504}
@@ -135,6 +137,7 @@ class Node:
         self.failures = 0  # in a row
         self.left_out_until = 0.0
         self._unknown_until = 0.0  # whether it speaks gRPC
+        self._spoken_before = False  # which then went without a word, and was looked at again
 
     def ask(self, name: str, /, *args: Any, **options: Any) -> Any:
         """Carry out a method of the client."""
@@ -143,7 +146,18 @@ class Node:
         started, whole = time.monotonic(), left_of(None)
         remote = self._of_points(None if whole is None else whole / 2)  # the request itself needs some
         with within(None if whole is None else whole - (time.monotonic() - started)):
-            return getattr(remote, name)(*args, **options)
+            try:
+                return getattr(remote, name)(*args, **options)
+            except grpc.RpcError as error:
+                code = error.code() if isinstance(error, grpc.Call) else None
+                if self.reason or not (code == grpc.StatusCode.UNAVAILABLE or (code, whole) == _SILENT):
+                    raise
+                self.over_grpc, self._spoken_before = None, True
+                if code != grpc.StatusCode.UNAVAILABLE:  # the next request finds out which of the two says nothing
+                    raise
+                self._unknown_until = time.monotonic() + _UNKNOWN_FOR_S
+        with within(None if whole is None else whole - (time.monotonic() - started)):
+            return getattr(self.rest, name)(*args, **options)
 
     def files(self, timeout_s: float) -> httpx.Client:
         """A client for answers of any size, which may take so long to begin; to be closed."""
@@ -203,7 +217,9 @@ class Node:
             if self.over_grpc is None and time.monotonic() >= self._unknown_until:
                 left = math.inf if seconds is None else seconds - (time.monotonic() - started)
                 self.over_grpc, self.reason = self._found_out(min(left, 2 * _PROBED_S))
-                self._unknown_until = time.monotonic() + _UNKNOWN_FOR_S
+                lasting = self.over_grpc is False and self._spoken_before  # it may be spoken again one day
+                self._unknown_until = time.monotonic() + (_LOOKED_AT_EVERY_S if lasting else _UNKNOWN_FOR_S)
+                self.over_grpc = None if lasting else self.over_grpc
             return self._grpc if self.over_grpc else self.rest
         finally:
             self._one_at_a_time.release()
