@@ -174,7 +174,7 @@ class ReindexRefused(IndexFailure):
 
 
 class IndexFull(IndexFailure):
-    """The disk has too little room left, here or on the server, for what was to be written; the collection is as it was."""
+    """There is too little room left, on the disk here or by the server's disk, memory or limits; the collection is as it was."""
 
 
 class DocumentIncomplete(IndexFailure):

@@ -56,7 +56,7 @@ _WORDS: tuple[tuple[type[SearchError], str], ...] = (
     (IndexMismatch, "the collection was made with another embedder than this service's"),
     (IndexGarbled, "what answers in the place of the collection's server is no Qdrant"),
     (IndexRejected, "the engine refuses the request as it stands"),
-    (IndexFull, "the disk of the collection is full"),
+    (IndexFull, "there is no room left for the collection"),
     (IndexFailure, "the collection cannot be reached now"),
     (OutOfMemory, "the model has too little memory for this now"),
     (ModelError, "the model failed"),

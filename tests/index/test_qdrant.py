@@ -15,6 +15,7 @@ import trustme
 from qdrant_client.common import client_exceptions
 from serving import serving
 from standin import Fault, QdrantStandIn
+from standin_grpc import GrpcStandIn
 from upstream import everywhere
 
 from search.documents import Document
@@ -338,6 +339,35 @@ def test_every_grpc_status_is_translated(code: grpc.StatusCode) -> None:
     assert type(translate(Failed("Service internal error: No space left on device (os error 28)"), "the server")) is IndexFull
     larger = type(translate(Failed("Received message larger than max (900 vs. 100)"), "the server"))
     assert larger is (IndexGarbled if code.name == "RESOURCE_EXHAUSTED" else kinds.get(code.name, IndexFaulted))
+
+
+DISK = "Disk usage is at 96% of total capacity, exceeding the configured limit of 95%. Help: Reduce disk usage."
+MEMORY = "Resident memory usage is at 91% of total memory, exceeding the configured limit of 90%."
+POINTS = "Bad request: Max points count limit of 40 reached!"
+RATE = "Rate limiting exceeded: Write rate limit exceeded, request larger than than rate limiter capacity, please try to split it"
+
+
+@pytest.mark.parametrize("protocol", ["rest", "grpc"])
+@pytest.mark.parametrize(
+    ("status", "text", "kind", "told"),
+    [
+        (507, DISK, IndexFull, "the disk of the Qdrant server"),
+        (507, MEMORY, IndexFull, "the memory of the Qdrant server"),
+        (400, POINTS, IndexFull, "the collection at the Qdrant server"),
+        (429, RATE, IndexRejected, "raise the rate limits"),
+        (429, "Rate limiting exceeded: Write rate limit exceeded, retry later", IndexOverloaded, "asks for fewer requests"),
+    ],
+)
+def test_what_has_no_room_is_told_alike_over_both_protocols(
+    status: int, text: str, kind: type[IndexFailure], told: str, protocol: str, standin: QdrantStandIn, standin_grpc: GrpcStandIn
+) -> None:
+    index = opened(standin.url, protocol=protocol, grpc_port=standin_grpc.port)
+    index.ensure(SPEC, create=True)
+    standin.refusals = {"PUT */points": (status, text)}
+    with pytest.raises(kind, match=told) as caught:
+        index.upsert([point()])
+    assert caught.value.transient is (kind is IndexOverloaded)
+    index.close()
 
 
 def test_a_budget_bounds_a_server_that_is_slow(standin: QdrantStandIn, model_folder: Path, tmp_path: Path) -> None:

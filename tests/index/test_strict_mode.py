@@ -260,6 +260,12 @@ def test_a_first_write_that_is_refused_leaves_no_collection(standin: QdrantStand
         assert searcher.count() == 0  # it is empty, and was not made for nothing
 
 
+def test_writes_stay_below_the_rate_that_is_allowed(standin: QdrantStandIn, model_folder: Path, tmp_path: Path) -> None:
+    standin.strict = {"write_rate_limit": 15}
+    with opened(standin, model_folder, tmp_path, ingestion={"patience_s": 0}) as searcher:
+        assert searcher.ingest(TEXTS).added == 70
+
+
 def test_what_was_written_before_a_failure_stays(standin: QdrantStandIn, model_folder: Path, tmp_path: Path) -> None:
     with opened(standin, model_folder, tmp_path, ingestion={"patience_s": 0}) as searcher:
 

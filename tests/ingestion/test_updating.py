@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from commands import as_json, search, wrong
 from held import contents
+from standin import QdrantStandIn
+from standin_grpc import GrpcStandIn
 
 from search.documents import Document
 from search.embedding.dense import FastEmbedEmbedder
-from search.errors import CollectionNotFound, InvalidQuery
+from search.errors import CollectionNotFound, IndexFull, InvalidQuery
 from search.index.contract import VectorIndex
 from search.ingestion.changes import merged
 from search.ingestion.chunking import Chunker
@@ -139,6 +141,28 @@ def test_updates_that_cannot_be(settings: Settings) -> None:
         assert "metadata.a is nan" in report.rejections[0].reason
         assert searcher.update({"a": "b" * 20_000}, ids=["cat0"]).rejected == 1
         assert searcher.ingest(DOCUMENTS).unchanged == len(DOCUMENTS)
+
+
+@pytest.mark.parametrize("protocol", ["rest", "grpc"])
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        (507, "Disk usage is at 96% of total capacity, exceeding the configured limit"),
+        (400, "Max points count limit of 2 reached!"),
+    ],
+)
+def test_where_there_is_no_room_documents_are_deleted_all_the_same(
+    refusal: tuple[int, str], protocol: str, standin: QdrantStandIn, standin_grpc: GrpcStandIn, model_folder: Path, tmp_path: Path
+) -> None:
+    index = {**standin.index, "protocol": protocol, "grpc_port": standin_grpc.port}
+    embedder = {"model": str(model_folder / "embedder-mean")}
+    with open_search(Settings(index=index, embedder=embedder, data_dir=tmp_path)) as searcher:
+        searcher.ingest([Document(id="a", text="One."), Document(id="b", text="Two.")])
+        standin.refusals = {"PUT */points": refusal}
+        with pytest.raises(IndexFull):
+            searcher.ingest([Document(id="c", text="Three.")])
+        assert searcher.delete(ids=["a"]) == 1
+        assert searcher.count() == 1
 
 
 def test_from_the_command_line(tmp_path: Path) -> None:

@@ -236,6 +236,10 @@ class QdrantStandIn:
     def _taken(self, request: str, body: dict[str, Any]) -> tuple[int, str] | None:
         self.requests.append(request)
         self.bodies.append((request, body))
+        written = len(body.get("points", [])) if request.startswith("PUT") else 0
+        if written > self.strict.get("write_rate_limit", written):
+            reason = "request larger than than rate limiter capacity, please try to split your request"
+            return 429, f"Rate limiting exceeded: Write rate limit exceeded, {reason}"
         return next((refusal for pattern, refusal in self.refusals.items() if fnmatchcase(request, pattern)), None)
 
     def _create_key(self, name: str, body: dict[str, Any]) -> tuple[int, Any]:

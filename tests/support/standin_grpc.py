@@ -23,6 +23,7 @@ _CODES = {
     429: grpc.StatusCode.RESOURCE_EXHAUSTED,
     500: grpc.StatusCode.INTERNAL,
     503: grpc.StatusCode.UNAVAILABLE,
+    507: grpc.StatusCode.RESOURCE_EXHAUSTED,
 }
 
 
@@ -76,6 +77,8 @@ class _Points(PointsServicer):
             status, result = standin.answer(method, path, body)
         except ValueError as error:  # what the engine refuses
             status, result = 400, str(error)
+        if status == 507:
+            context.set_trailing_metadata((("qdrant-insufficient-storage", "true"),))
         if status != 200:
             context.abort(_CODES[status], str(result))
         return result

@@ -35,8 +35,11 @@ _SERVER_ERROR, _NO_STATUS = 500, 600
 _REDIRECT, _CLIENT_ERROR = 300, 400
 _FULL_DISK = (
     *("no space left on device", "os error 28)", "not enough disk space", "exceeds available disk space"),
-    *("disk quota exceeded", "os error 122)"),
+    *("disk quota exceeded", "os error 122)", "disk usage is at"),
 )
+_FULL_MEMORY = "memory usage is at"
+_FULL_COLLECTION = re.compile(r"max [a-z ]+ limit of \S+ reached", re.IGNORECASE)  # of points, or of bytes of vectors or payloads
+_NEVER = "request larger than"  # than all that a rate limit ever allows, in which the server has "than than"
 _NO_QUORUM = ("leader is not established", "consensus operation commit failed")
 _NO_REPLICAS = (
     *("enough active replicas", "has no active replica", "have active replicas", "at least one `active` replica"),
@@ -68,9 +71,9 @@ def translate(error: Exception, server: str) -> IndexFailure:
     """Say in this package's terms what went wrong. Covers every exception the client raises; a test holds it to that."""
     match error:
         case ResourceExhaustedResponse():
-            return _overloaded(server, float(error.retry_after_s))
+            return _overloaded(server, float(error.retry_after_s), "")
         case QdrantException():  # an answer of 429, with a Retry-After that the client does not understand
-            return _overloaded(server, None)
+            return _overloaded(server, None, "")
         case UnexpectedResponse():
             return _from_answer(error, server)
         case ResponseHandlingException():
@@ -98,7 +101,7 @@ def _from_answer(error: UnexpectedResponse, server: str) -> IndexFailure:
         return _full(server, detail or "it says no more")
     if status in {UNKNOWN, FORBIDDEN}:
         return denied(status, detail or known(_shortened(error.content.decode(errors="replace"))), server)
-    if status >= _SERVER_ERROR and (trouble := _of_cluster(detail, server)) is not None:
+    if (status >= _SERVER_ERROR or _is_full(detail)) and (trouble := _of_cluster(detail, server)) is not None:
         return trouble
     return _from_status(status, detail or error.reason_phrase or "no reason given", server)
 
@@ -117,7 +120,7 @@ def _from_status(status: int, detail: str, server: str) -> IndexFailure:
         case 408 | 504:
             return IndexTimeout(f"{server} took too long; raise SEARCH_INDEX__TIMEOUT_S or try again")
         case 429:
-            return _overloaded(server, None)
+            return _overloaded(server, None, detail)
         case 425 | 502 | 503:
             return IndexUnreachable(f"{server} is not ready ({status}); try again")
         case _ if _SERVER_ERROR <= status < _NO_STATUS:
@@ -171,7 +174,7 @@ def _from_grpc(error: grpc.RpcError, server: str) -> IndexFailure:
         case grpc.StatusCode.RESOURCE_EXHAUSTED if "larger than max" in detail:
             return IndexGarbled(f"{server} gave an answer that is too large ({detail}); ask for less depth", transient=False)
         case grpc.StatusCode.RESOURCE_EXHAUSTED:
-            return _overloaded(server, None)
+            return _overloaded(server, None, detail)
         case grpc.StatusCode.UNAVAILABLE:
             problem = _of_connection(detail) or "is SEARCH_INDEX__GRPC_PORT right?"
             return IndexUnreachable(f"{server} cannot be reached over gRPC ({detail}); {problem}")
@@ -184,17 +187,25 @@ def _from_grpc(error: grpc.RpcError, server: str) -> IndexFailure:
             return IndexFaulted(f"{server} failed on the request ({code.name}): {detail}; try again, and look into its log")
 
 
-def _overloaded(server: str, retry_after_s: float | None) -> IndexOverloaded:
+def _overloaded(server: str, retry_after_s: float | None, detail: str) -> IndexFailure:
+    if _NEVER in detail.lower():
+        return IndexRejected(
+            f"{server} refused the request for ever ({detail}); raise the rate limits of the collection's strict mode"
+        )
     wait = "later" if retry_after_s is None else f"in {retry_after_s:g} s"
     return IndexOverloaded(f"{server} asks for fewer requests; try again {wait}", retry_after_s)
 
 
 def _full(server: str, detail: str) -> IndexFull:
-    return IndexFull(f"the disk of {server} is full ({detail}); make room there and run the same again, what was written stays")
+    what = "the collection at" if _FULL_COLLECTION.search(detail) else "the disk of"
+    what = "the memory of" if _FULL_MEMORY in detail.lower() else what
+    return IndexFull(
+        f"{what} {server} is full ({detail}); make room there (search delete works) and run the same again, what was written stays"
+    )
 
 
 def _of_cluster(detail: str, server: str) -> IndexFailure | None:
-    """What a server's words tell, whatever its status: that a disk is full, or that nodes are missing; None for neither."""
+    """What a server's words tell, whatever its status: that there is no room, or that nodes are missing; None for neither."""
     if _is_full(detail):
         return _full(server, detail)
     if any(words in detail for words in _NO_QUORUM):
@@ -211,7 +222,7 @@ def _of_cluster(detail: str, server: str) -> IndexFailure | None:
 
 
 def _is_full(detail: str) -> bool:
-    return any(words in detail.lower() for words in _FULL_DISK)
+    return any(words in detail.lower() for words in (*_FULL_DISK, _FULL_MEMORY)) or bool(_FULL_COLLECTION.search(detail))
 
 
 def _detail(error: UnexpectedResponse) -> str:

@@ -29,7 +29,7 @@ class Limits:
         indexed_only: whether filters ask indexed fields alone.
         found: points that a query or a page gives at most.
         exact: whether points may be counted exactly.
-        upserted: points in one write.
+        upserted: points in one write, each of which the rate of writes counts.
         searches: queries in one request.
         values: in one condition, ids of points among them.
         oversampling: with quantization.
@@ -60,7 +60,7 @@ def limits_of(config: models.CollectionConfig) -> Limits:
         indexed_only=strict.unindexed_filtering_retrieve is False or strict.unindexed_filtering_update is False,
         found=strict.max_query_limit,
         exact=strict.search_allow_exact is not False,
-        upserted=strict.upsert_max_batchsize,
+        upserted=min((one for one in (strict.upsert_max_batchsize, strict.write_rate_limit) if one), default=None),
         searches=strict.search_max_batchsize,
         values=strict.condition_max_size,
         oversampling=strict.search_max_oversampling,
