@@ -213,7 +213,9 @@ def test_a_full_disk_of_the_server_is_told_and_searches_go_on(standin: QdrantSta
         ):
             full = served.http.request(method, path, json=body)
             assert (full.status_code, full.json()["error"]["type"]) == (507, "IndexFull"), path
-            assert full.json()["error"]["message"].startswith("there is no room left for the collection; the log of the service has the")
+            assert full.json()["error"]["message"].startswith(
+                "there is no room left for the collection; the log of the service has the"
+            )
             assert standin.url not in full.text
         assert served.http.post("/v1/search", json={"query": "Which bird sings?"}).status_code == 200
         standin.answer = answer  # type: ignore[method-assign]

@@ -3,10 +3,12 @@
 import asyncio
 import logging
 import socket
+from pathlib import Path
 
 import pytest
 from chatting import Answer, ChatStandIn
 from mcp import Client as Assistant
+from scopes import token
 from serving import serving, wait_until, with_pets
 from standin import Fault, QdrantStandIn
 
@@ -115,3 +117,22 @@ def test_it_is_unready_while_its_server_does_not_answer(how: str, settings: Sett
         wait_until(ready, 10)  # by itself
         assert "search_ready 1.0" in served.http.get("/metrics").text
         assert search() == 200
+
+
+def test_a_key_for_aliases_alone_searches_what_they_lead_to(model_folder: Path, tmp_path: Path) -> None:
+    with QdrantStandIn(api_key="secret-key") as standin:
+        embedder = {"model": str(model_folder / "embedder-mean")}
+
+        def of(collection: str, key: str) -> Settings:
+            index = {**standin.index, "api_key": key}
+            return Settings(index=index, collection=collection, embedder=embedder, reranker={"kind": "none"}, data_dir=tmp_path)
+
+        for name in ("documents", "manuals", "secrets"):
+            with open_search(of(name, "secret-key")) as searcher:
+                with_pets(searcher)
+        key = token("secret-key", [{"collection": name, "access": "r"} for name in ("documents", "manuals")])
+        with serving(of("documents", key)) as served:
+            for name, status in {"documents": 200, "manuals": 200, "secrets": 404, "absent": 404}.items():
+                search = served.http.post("/v1/search", json={"query": "What sleeps?", "collection": name})
+                facets = served.http.get(f"/v1/collections/{name}/facets")
+                assert (name, search.status_code, facets.status_code) == (name, status, status)
