@@ -134,7 +134,7 @@ def as_made(storage: StorageSettings, quantization: str, noted: Any) -> StorageS
 
     Args:
         storage: of whoever asks; their oversampling counts where they name the same quantization.
-        quantization: the collection's: "none", "scalar" or "binary".
+        quantization: the collection's; one that no settings name is searched as the engine does by itself.
         noted: what was noted of its storage when it was made, from a file or a server, where anybody may write.
     """
     if quantization == (storage.quantization or "none"):
@@ -142,8 +142,11 @@ def as_made(storage: StorageSettings, quantization: str, noted: Any) -> StorageS
     try:
         return StorageSettings.model_validate({"oversampling": noted["oversampling"], "quantization": quantization})
     except (KeyError, TypeError, ValidationError):
-        known = quantization if quantization in {"scalar", "binary"} else "none"
+        known = quantization if quantization in _QUANTIZATIONS else "none"
         return StorageSettings.model_validate({"quantization": known})
+
+
+_QUANTIZATIONS = {"none", "scalar", "binary"}  # that settings name
 
 
 def _indexed(details: Mapping[str, Any], noted: Mapping[str, Any]) -> dict[str, Any]:
@@ -169,8 +172,9 @@ def as_replaced(storage: StorageSettings, details: Mapping[str, Any]) -> Storage
     noted = details.get("storage")
     noted = noted if isinstance(noted, Mapping) else {}
     changes: dict[str, Any] = {}
-    if storage.quantization is None:
-        made = as_made(storage, details.get("quantization") or noted.get("quantization") or "none", noted)
+    quantization = details.get("quantization") or noted.get("quantization") or "none"
+    if storage.quantization is None and quantization in _QUANTIZATIONS:  # else the engine hands it on, whatever it is
+        made = as_made(storage, quantization, noted)
         changes = {"quantization": made.quantization, "oversampling": made.oversampling}
     if "index_types" in details:
         changes["payload_indexes"] = _indexed(details, noted) | storage.payload_indexes

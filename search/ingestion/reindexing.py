@@ -254,7 +254,7 @@ class Reindexing:
             made = StorageSettings.model_validate(noted if isinstance(noted, Mapping) else {})
         except ValidationError:
             return False
-        quantized = details.get("quantization", "none") == (self._storage.quantization or "none")
+        quantized = self._storage.quantization in {None, details.get("quantization", "none")}  # None: as it is
         return quantized and all(getattr(made, name) == getattr(self._storage, name) for name in _LASTING)
 
     def _worded(self, live: VectorIndex, spec: CollectionSpec, on_progress: OnProgress | None) -> ReindexReport | None:

@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 from qdrant_client import QdrantClient, models
 from standin import Fault, QdrantStandIn
+from theirs import FACTS, on
 from upstream import on_every_cluster
 
 from search.documents import Document
+from search.embedding.dense import FastEmbedEmbedder
 from search.errors import IndexFull, IndexRejected
 from search.searcher import Searcher, open_search
 from search.settings import Settings
@@ -83,6 +85,50 @@ def test_what_replaces_a_collection_is_quantized_like_it(standin: QdrantStandIn,
         assert searcher.search("cats", limit=3).hits
         assert again(quantization="none")[0] == "none"
         assert again()[0] == "none"
+
+
+QUANTIZATIONS: dict[str, models.QuantizationConfig] = {
+    "product": models.ProductQuantization(product=models.ProductQuantizationConfig(compression=models.CompressionRatio.X16)),
+    "turbo": models.TurboQuantization(turbo=models.TurboQuantQuantizationConfig()),
+    "binary": models.BinaryQuantization(
+        binary=models.BinaryQuantizationConfig(always_ram=False, encoding=models.BinaryQuantizationEncoding.TWO_BITS)
+    ),
+    "scalar": models.ScalarQuantization(
+        scalar=models.ScalarQuantizationConfig(type=models.ScalarType.INT8, quantile=0.9, always_ram=False)
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", QUANTIZATIONS)
+@pytest.mark.parametrize("of_vector", [False, True])
+def test_quantizations_that_no_settings_name_are_handed_on(
+    kind: str,
+    of_vector: bool,  # noqa: FBT001
+    client: QdrantClient,
+    standin: QdrantStandIn,
+    bundled_embedder: FastEmbedEmbedder,
+    tmp_path: Path,
+) -> None:
+    given = {"quantization_config": QUANTIZATIONS[kind]}
+    size = bundled_embedder.dimension
+    params = models.VectorParams(size=size, distance=models.Distance.COSINE, **(given if of_vector else {}))
+    client.create_collection("theirs", params, **({} if of_vector else given))
+    vectors = bundled_embedder.embed_passages([text for text, _ in FACTS.values()]).tolist()
+    points = [
+        models.PointStruct(id=number, vector=vector, payload={"page_content": text, "metadata": {"source": name}})
+        for number, ((name, (text, _)), vector) in enumerate(zip(FACTS.items(), vectors, strict=True))
+    ]
+    client.upsert("theirs", points)
+    settings = on(standin, tmp_path).model_copy(update={"collection": "ours"})
+    with open_search(settings) as searcher:
+        searcher.adopt("theirs")
+        assert client.get_collection("ours.v1").config.quantization_config == QUANTIZATIONS[kind]
+        cut = settings.model_copy(update={"chunking": Settings(chunking={"tokens": 20, "overlap": 0}).chunking})
+        assert searcher.reindex(cut, check=False).new == "ours.v2"
+        assert client.get_collection("ours.v2").config.quantization_config == QUANTIZATIONS[kind]
+        whole = cut.model_copy(update={"storage": Settings(storage={"quantization": "none"}).storage})
+        assert searcher.reindex(whole, check=False).new == "ours.v3"
+        assert client.get_collection("ours.v3").config.quantization_config is None
 
 
 def made_by_hand(client: QdrantClient, name: str, prefix: str = "metadata.") -> None:

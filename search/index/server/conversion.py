@@ -17,15 +17,22 @@ _MAX_REQUEST_BYTES = 8_000_000  # the server takes 32 MB; smaller requests time 
 _BYTES_PER_NUMBER = 22  # of a vector, written as JSON
 _BYTES_PER_WORD = 34  # of a sparse one, with its index
 OF_TENANTS = models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True)
-_QUANTIZATIONS: dict[str, models.ScalarQuantization | models.BinaryQuantization | None] = {
+_QUANTIZATIONS: dict[str, models.QuantizationConfig | None] = {
     "none": None,
     "scalar": models.ScalarQuantization(scalar=models.ScalarQuantizationConfig(type=models.ScalarType.INT8, always_ram=True)),
     "binary": models.BinaryQuantization(binary=models.BinaryQuantizationConfig(always_ram=True)),
 }
 
 
-def to_creation(spec: CollectionSpec, storage: StorageSettings, sharding: Sharding, purpose: str) -> dict[str, Any]:
-    """How a collection is made."""
+def to_creation(
+    spec: CollectionSpec,
+    storage: StorageSettings,
+    sharding: Sharding,
+    purpose: str,
+    like: models.QuantizationConfig | None = None,
+) -> dict[str, Any]:
+    """How a collection is made; quantized `like` another one, with all it has of that, unless the storage names another kind."""
+    named = storage.quantization or (_kind_of(like) if like else "none")
     words = {LEXICAL: models.SparseVectorParams(modifier=models.Modifier.IDF if spec.idf else None)}
     return {
         "vectors_config": models.VectorParams(size=spec.dimension, distance=models.Distance.COSINE, on_disk=storage.on_disk),
@@ -41,7 +48,7 @@ def to_creation(spec: CollectionSpec, storage: StorageSettings, sharding: Shardi
         },
         "on_disk_payload": bool(storage.on_disk_payload),
         "hnsw_config": models.HnswConfigDiff(m=storage.hnsw_m, ef_construct=storage.hnsw_ef_construct),
-        "quantization_config": _QUANTIZATIONS[storage.quantization or "none"],
+        "quantization_config": like if like and named == _kind_of(like) else _QUANTIZATIONS[named],
         **to_params(sharding),
     }
 
@@ -96,8 +103,20 @@ def noted(config: models.CollectionConfig, name: str) -> dict[str, Any]:
 
 def quantization_of(config: models.CollectionConfig) -> str:
     """The kind of a collection's quantization: "none", "scalar", "binary", or one that this package does not make."""
-    quantization = config.quantization_config
-    return next(iter(quantization.model_dump())) if quantization else "none"
+    quantization = quantization_config_of(config)
+    return _kind_of(quantization) if quantization else "none"
+
+
+def quantization_config_of(config: models.CollectionConfig) -> models.QuantizationConfig | None:
+    """How a collection is quantized: as its one dense vector says, or else as a whole."""
+    vectors = config.params.vectors
+    listed = list(vectors.values()) if isinstance(vectors, Mapping) else [vectors]
+    own = listed[0].quantization_config if len(listed) == 1 and listed[0] else None
+    return own or config.quantization_config
+
+
+def _kind_of(quantization: models.QuantizationConfig) -> str:
+    return next(iter(quantization.model_dump()))
 
 
 def to_filter(filter: PlainFilter | None, *, indexed_only: bool = False) -> models.Filter | None:

@@ -51,6 +51,7 @@ from search.index.server.conversion import (
     by_bytes,
     noted,
     of_vectors,
+    quantization_config_of,
     quantization_of,
     spec_of,
     to_creation,
@@ -573,15 +574,15 @@ class QdrantIndex:
         return first
 
     def _make(self, name: str, spec: CollectionSpec) -> None:
-        sharding, storage = self._sharding, self._storage
+        sharding, storage, quantization = self._sharding, self._storage, None
         if self._like is not None:
             config = self._client.get_collection(self._like).config
             storage = as_replaced(storage, {"quantization": quantization_of(config), "storage": noted(config, "storage")})
-            sharding = inherited(sharding, config)
+            sharding, quantization = inherited(sharding, config), quantization_config_of(config)
             if is_keyed(config.params) and inherited(Sharding(), config).key is None:  # whose ids may stand for several points
                 raise IndexRejected(keyed(self._like, self.location))
         try:
-            self._client.create_collection(name, **to_creation(spec, storage, sharding, self._purpose))
+            self._client.create_collection(name, **to_creation(spec, storage, sharding, self._purpose, quantization))
             self._target, self._made_here = name, True
         except UnexpectedResponse as error:
             if error.status_code != _CONFLICT:  # another process was quicker; what it made is compared next
