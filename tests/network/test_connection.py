@@ -42,7 +42,7 @@ from search.errors import (
 from search.index.contract import CollectionSpec, Point, Query
 from search.index.server import transport
 from search.index.server.collections import QdrantCollections
-from search.index.server.connection import connect
+from search.index.server.connection import Protocol, connect
 from search.index.server.index import QdrantIndex
 from search.network.addresses import checked_key, read_address, without_secrets
 from search.network.transport import _Backend
@@ -617,6 +617,51 @@ def test_this_machine_is_asked_past_a_proxy_over_grpc_too(
     assert index.count() == 0
     assert standin_grpc.calls == ["count"]
     index.close()
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "auto"])
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"https_proxy": "http://127.0.0.1:1"},
+        *(
+            {"http_proxy": "http://127.0.0.1:1", **one}
+            for one in (
+                {"NO_PROXY": "127.0.0.1"},
+                {"no_proxy": "*"},
+            )
+        ),
+    ],
+    ids=["of https alone", "left out in capitals", "left out by a star"],
+)
+def test_grpc_goes_past_a_proxy_wherever_rest_does(
+    environment: dict[str, str],
+    protocol: Protocol,
+    standin: QdrantStandIn,
+    standin_grpc: GrpcStandIn,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for variable in ("http_proxy", "https_proxy", "grpc_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(variable, raising=False)
+        monkeypatch.delenv(variable.upper(), raising=False)
+    for variable, value in environment.items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.setattr("search.index.server.connection.is_local", lambda _: False)  # as of another machine
+    client = connect(standin.url, protocol=protocol, grpc_port=standin_grpc.port, timeout_s=3)
+    index = QdrantIndex(client, "documents", standin.url)
+    index.ensure(SPEC, create=True)
+    assert index.count() == 0
+    assert "count" in standin_grpc.calls
+    index.close()
+
+
+def test_where_a_server_listens_everywhere_is_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.delenv("no_proxy", raising=False)
+    for url in ("http://0.0.0.0:6333", "http://[::]:6333"):
+        client = connect(url)
+        assert client.nodes.nodes[0].proxy is None
+        client.close()
 
 
 def test_connections_are_kept(standin: QdrantStandIn, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from search.errors import IndexFailure, IndexFaulted, IndexGarbled, IndexRejecte
 from search.index.server.errors import translated
 from search.index.server.nodes import Agreement, Node, Nodes
 from search.index.server.transport import LARGEST_ANSWER, BoundedTransport
-from search.network.addresses import Address, checked_key, is_local, read_address, without_secrets
+from search.network.addresses import Address, checked_key, is_local, plain_name, read_address, without_secrets
 from search.system.files import open_regular
 from search.system.forks import Unusable, abandon, watch
 
@@ -114,7 +114,7 @@ def _node(
     trusted: tuple[Any, bytes | None],
 ) -> Node:
     """One node, not yet asked; `trusted` is what its certificate is checked by, for REST and for gRPC."""
-    local, proxy, (verify, authority) = is_local(address.host), _proxy(address), trusted
+    local, proxy, (verify, authority) = _is_here(address.host), _proxy(address), trusted
     # Without limits the client keeps no connection to localhost.
     secure = address.url.startswith("https:")
     carrier: dict[str, Any] = {"verify": verify or secure, "limits": httpx.Limits(max_keepalive_connections=8), "proxy": proxy}
@@ -125,7 +125,7 @@ def _node(
     }
     if authority is not None:
         grpc_options["root_certificates"] = authority
-    if local:
+    if proxy is None:  # gRPC reads the environment otherwise
         grpc_options["grpc.enable_http_proxy"] = 0
 
     def options() -> dict[str, Any]:
@@ -199,11 +199,16 @@ def numbers_of(version: str) -> tuple[int, int] | None:
 
 def _proxy(address: Address) -> str | None:
     """The proxy that the environment names for an address; none for this machine."""
-    if is_local(address.host) or urllib.request.proxy_bypass(address.host):
+    if _is_here(address.host) or urllib.request.proxy_bypass(address.host):
         return None
     proxies = urllib.request.getproxies()
     proxy = proxies.get(address.url.partition(":")[0]) or proxies.get("all")
     return proxy if not proxy or "://" in proxy else f"http://{proxy}"  # as is customary
+
+
+def _is_here(host: str) -> bool:
+    """Whether requests to a host stay on this machine, as do those to where a server listens everywhere."""
+    return is_local(host) or plain_name(host) in {"0.0.0.0", "::"}  # noqa: S104  # nothing listens here
 
 
 def in_memory() -> QdrantClient:
