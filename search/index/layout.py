@@ -245,13 +245,13 @@ def find_layout(payloads: Sequence[Payload], chosen: LayoutSettings, vector: str
 
 
 def _beside(payloads: Sequence[Payload], metadata: str, taken: set[str]) -> tuple[str, ...]:
-    """Plain fields that most points have beside their metadata, and none in it, such as whose they are."""
+    """Fields that most points have beside their metadata, and none in it, such as whose they are; vectors are none of them."""
     if not metadata:
         return ()
     inside = {name for payload in payloads if isinstance(held := _at(payload, metadata), Mapping) for name in held}
     names = dict.fromkeys(name for payload in payloads for name in payload)
     wanted = [name for name in names if name not in inside | taken | {"id"} and not name.startswith("_")]
-    return tuple(name for name in wanted if _share(payloads, name, _is_plain) >= _LEAST_SHARE)
+    return tuple(name for name in wanted if _share(payloads, name, _tells) >= _LEAST_SHARE)
 
 
 def _at(payload: Any, path: str) -> Any:
@@ -341,8 +341,8 @@ def _is_name(value: Any) -> bool:
     return isinstance(value, str | int) and not isinstance(value, bool) and value != ""
 
 
-def _is_plain(value: Any) -> bool:
-    return isinstance(value, str | int | float) or (isinstance(value, list) and all(isinstance(one, str | int) for one in value))
+def _tells(value: Any) -> bool:
+    return value is not None and not (isinstance(value, list) and any(isinstance(one, float) for one in value))
 
 
 def _is_text(value: Any) -> bool:

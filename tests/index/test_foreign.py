@@ -426,12 +426,20 @@ def test_what_lies_beside_the_metadata_is_metadata(
 
     def payload(name: str, text: str) -> Payload:
         whose = "a" if name[0] < "m" else "b"
-        return {"text": text, "metadata": {"source": f"{name}.md"}, "tenant_id": whose, "nested": {"x": 1}, "_own": 1}
+        return {
+            "text": text,
+            "metadata": {"source": f"{name}.md"},
+            "tenant_id": whose,
+            "nested": {"x": 1},
+            "other": [0.5],
+            "_own": 1,
+        }
 
     fill(client, bundled_embedder, payload)
     with open_search(on(standin, tmp_path)) as searcher:
         (hit,) = searcher.search(FACTS["cats"][1], limit=1).hits
-        assert hit.metadata == {"source": "cats.md", "tenant_id": "a"}
+        assert hit.metadata == {"source": "cats.md", "tenant_id": "a", "nested": {"x": 1}}
+        assert searcher.count({"must": [{"key": "metadata.nested.x", "match": {"value": 1}}]}) == len(FACTS)
         assert searcher.count({"must": [{"key": "metadata.tenant_id", "match": {"value": "b"}}]}) == sum(n[0] >= "m" for n in FACTS)
     with open_search(on(standin, tmp_path, tenant_field="metadata.tenant_id")) as searcher:
         for tenant in "ab":
