@@ -39,9 +39,12 @@ def exact(filter: PlainFilter, *, null_in_lists: bool = False) -> PlainFilter:
     return _filter(filter, nested=False, null_in_lists=null_in_lists)
 
 
-def without_wildcard(field: str) -> str:
-    """The path to index for a field: that of a list holds its elements anyway, and `exact` counts on it being the list's."""
-    return field.removesuffix("[]")
+def indexed_path(field: str, *, indexed_only: bool = False) -> str:
+    """The path to index for a field: that of a list holds its elements anyway, and `exact` counts on it being the list's.
+
+    Where filters go out as they are, a server looks for an index of the path that they name.
+    """
+    return field if indexed_only else field.removesuffix("[]")
 
 
 def _filter(filter: PlainFilter, *, nested: bool, null_in_lists: bool) -> dict[str, Any]:

@@ -109,7 +109,7 @@ def test_quantizations_that_no_settings_name_are_handed_on(
     bundled_embedder: FastEmbedEmbedder,
     tmp_path: Path,
 ) -> None:
-    given = {"quantization_config": QUANTIZATIONS[kind]}
+    given: dict[str, Any] = {"quantization_config": QUANTIZATIONS[kind]}
     size = bundled_embedder.dimension
     params = models.VectorParams(size=size, distance=models.Distance.COSINE, **(given if of_vector else {}))
     client.create_collection("theirs", params, **({} if of_vector else given))

@@ -244,5 +244,10 @@ def test_filters_that_were_slow_are_named_with_the_index_that_helps(cluster: Qdr
     assert "`search collections index documents.v1 'metadata.due date' float`" in told
     assert "metadata.body TYPE`" in told
     assert "elsewhere" not in told
+    cluster.issues = [_noted("metadata.tags[]", "keyword")]
+    assert found(settings)["slow filters"][1].endswith(
+        "`search collections index documents.v1 metadata.tags keyword` makes them faster, once filters name metadata.tags in place "
+        "of metadata.tags[]"
+    )
     cluster.lost.add(2)
     assert not found(settings)["slow filters"][0]

@@ -260,6 +260,28 @@ def test_a_first_write_that_is_refused_leaves_no_collection(standin: QdrantStand
         assert searcher.count() == 0  # it is empty, and was not made for nothing
 
 
+@pytest.mark.parametrize("declared", [False, True])
+def test_the_elements_of_a_list_are_indexed_as_filters_name_them(
+    declared: bool,  # noqa: FBT001
+    standin: QdrantStandIn,
+    model_folder: Path,
+    tmp_path: Path,
+) -> None:
+    standin.strict = STRICT
+    tagged = [Document("a", "A cat.", metadata={"tags": ["x", "y"]}), Document("b", "A dog.", metadata={"tags": ["z"]})]
+    storage = {"payload_indexes": {"metadata.tags[]": "keyword"}} if declared else {}
+    tag = {"must": [{"key": "metadata.tags[]", "match": {"value": "x"}}]}
+    with opened(standin, model_folder, tmp_path, storage=storage) as searcher:
+        searcher.ingest(tagged)
+        if not declared:
+            with pytest.raises(UnsupportedFilter, match=r"index documents 'metadata\.tags\[\]' keyword"):
+                searcher.count(tag)
+            searcher.collections.index_field("documents", "metadata.tags[]", "keyword")
+        assert searcher.count(tag) == 1
+        health = {one.name: one for one in searcher.collections.health("documents", {"metadata.tags[]": "keyword"})}
+        assert health["payload indexes"].ok
+
+
 def test_writes_stay_below_the_rate_that_is_allowed(standin: QdrantStandIn, model_folder: Path, tmp_path: Path) -> None:
     standin.strict = {"write_rate_limit": 15}
     with opened(standin, model_folder, tmp_path, ingestion={"patience_s": 0}) as searcher:

@@ -58,7 +58,7 @@ from search.index.edge.folder import (
     read_spec,
 )
 from search.index.edge.shard import OpenShard, load, translated, unallocated
-from search.index.exact import without_wildcard
+from search.index.exact import indexed_path
 from search.index.hybrid import Listing, Scored, matches
 from search.settings import StorageSettings
 from search.system.forks import watch
@@ -229,7 +229,7 @@ class EdgeIndex(WordsAsMade):
 
     def index_field(self, field: str, kind: str) -> None:
         """Make a payload index of a field."""
-        name, schema = (booleans.FIELD, "keyword") if kind == "bool" else (without_wildcard(field), kind)
+        name, schema = (booleans.FIELD, "keyword") if kind == "bool" else (indexed_path(field), kind)
         self._check_room(0)
         with self._opened.use() as shard:
             shard.update(edge.UpdateOperation.create_field_index(name, ON_DISK if name == "document_id" else SCHEMAS[schema]))

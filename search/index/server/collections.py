@@ -13,7 +13,7 @@ from search.documents import check_strings
 from search.errors import CollectionNotFound, IndexDenied, IndexRejected, IndexTimeout
 from search.index.collections import CollectionInfo, HealthCheck, Restored, check_free, checked_index
 from search.index.contract import VectorIndex
-from search.index.exact import without_wildcard
+from search.index.exact import indexed_path
 from search.index.manifests import read_manifest, unfinished
 from search.index.server.connection import ServerClient
 from search.index.server.conversion import OF_TENANTS, noted, quantization_of, spec_of, to_schema
@@ -154,9 +154,10 @@ class QdrantCollections:
                 f"collection {name!r} at {self.location} was not made by this package, and is not changed by it; whoever fills it "
                 f"indexes a field (PUT {self.location}/collections/{quote(target, safe='')}/index)"
             )
-        path = without_wildcard(field)
+        indexed_only = limits_of(config).indexed_only
+        path = indexed_path(field, indexed_only=indexed_only)
         of_tenants = path == spec.tenant and kind == "keyword"
-        schema = OF_TENANTS if of_tenants else to_schema(kind, indexed_only=limits_of(config).indexed_only)
+        schema = OF_TENANTS if of_tenants else to_schema(kind, indexed_only=indexed_only)
         try:
             with self._translated(), warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "Payload indexes have no effect in the local Qdrant", UserWarning)

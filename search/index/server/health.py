@@ -13,7 +13,7 @@ from qdrant_client import QdrantClient, models
 
 from search.errors import CollectionNotFound, IndexDenied, IndexFailure
 from search.index.collections import HealthCheck
-from search.index.exact import without_wildcard
+from search.index.exact import indexed_path
 from search.index.server.connection import OLDEST, ServerClient, numbers_of
 from search.index.server.conversion import spec_of, to_schema
 from search.index.server.errors import translated
@@ -204,7 +204,7 @@ def _payload_indexes(asked: _Asked) -> tuple[str, str, Mapping[str, float]]:
     missing = [
         f"{field} {kind}"
         for field, kind in indexes_needed({**asked.declared, **({spec.tenant: "keyword"} if spec.tenant else {})}, limits).items()
-        if there.get(without_wildcard(field)) != to_schema(kind, indexed_only=strict).value
+        if there.get(indexed_path(field, indexed_only=strict)) != to_schema(kind, indexed_only=strict).value
     ]
     if strict:
         detail += "; strict mode refuses filters on other fields (`search collections index NAME FIELD TYPE` indexes one)"
@@ -231,9 +231,13 @@ def _slow_filters(asked: _Asked) -> tuple[str, str, Mapping[str, float]]:
     figures = {"slow_filters": len(fields)}
     if not fields:
         return "none that the server noted", "", figures
-    made = ", ".join(f"`search collections index {asked.target} {shlex.quote(field)} {kind}`" for field, kind in fields.items())
+    indexed_only = limits_of(asked.info.config).indexed_only
+    named = {indexed_path(field, indexed_only=indexed_only): kind for field, kind in fields.items()}
+    made = ", ".join(f"`search collections index {asked.target} {shlex.quote(field)} {kind}`" for field, kind in named.items())
     ours = spec_of(asked.info.config) is not None
     remedy = f"{made} makes them faster" if ours else "whoever fills the collection may index them"
+    if ours and (lists := [field for field in fields if field not in named]):
+        remedy += f", once filters name {', '.join(map(indexed_path, lists))} in place of {', '.join(lists)}"
     return f"by {', '.join(fields)}", f"these fields have no index, and searches by them were slow; {remedy}", figures
 
 

@@ -42,7 +42,7 @@ from search.index.contract import (
     once,
     to_engine_id,
 )
-from search.index.exact import without_wildcard
+from search.index.exact import indexed_path
 from search.index.hybrid import Listing, Scored, matches
 from search.index.layout import Layout
 from search.index.server.connection import check_version
@@ -603,7 +603,8 @@ class QdrantIndex:
                 self._client.create_payload_index(self._target, tenant, OF_TENANTS)
                 self._indexed[tenant] = "keyword"
             for field, kind in indexes_needed(self._storage.payload_indexes, self._limits).items():
-                path, schema = without_wildcard(field), to_schema(kind, indexed_only=self._limits.indexed_only)
+                indexed_only = self._limits.indexed_only
+                path, schema = indexed_path(field, indexed_only=indexed_only), to_schema(kind, indexed_only=indexed_only)
                 if path != tenant and self._indexed.get(path) != schema.value:
                     self._client.create_payload_index(self._target, path, schema)
                     self._indexed[path] = schema.value
@@ -614,9 +615,8 @@ class QdrantIndex:
         layout = None
         if info.payload_schema and spec_of(info.config) is None:
             layout = described(self._client, like, self._like_layout, stored.spec.dimension)[1]
-        own = {without_wildcard(field) for field in indexes_needed(self._storage.payload_indexes, self._limits)} | {
-            stored.spec.tenant
-        }
+        wanted = indexes_needed(self._storage.payload_indexes, self._limits)
+        own = {indexed_path(field, indexed_only=self._limits.indexed_only) for field in wanted} | {stored.spec.tenant}
         for field, one in info.payload_schema.items():
             path = layout.in_ours(field) if layout else field
             if path is None or path in own or path in stored.indexed:
