@@ -35,7 +35,7 @@ from search.errors import (
 )
 from search.index.collections import Collections
 from search.ingestion.reindexing import lead
-from search.network.deadlines import within
+from search.network.deadlines import together
 from search.query.options import SearchOptions
 from search.reranking.contract import Deadline, IntVector, Reranker, Scoring
 from search.searcher import Searcher
@@ -247,7 +247,7 @@ class Service:
             left = None if budget_ms is None else max(_LEAST_BUDGET_MS, budget_ms - waited_ms)
             chosen = replace(options, limit=depth if whole else options.limit, budget_ms=left)
             try:
-                with within(None if left is None else max(_LEAST_FINDING_S, left / 1000)):
+                with together(None if left is None else max(_LEAST_FINDING_S, left / 1000)):
                     searcher = self.searcher(request, collection)
                 answer = searcher.answer(query, chosen)
             except SearchError as failure:

@@ -14,7 +14,7 @@ from search.errors import IndexTimeout, InvalidQuery
 from search.index.contract import CollectionSpec, PlainFilter, Query, VectorIndex
 from search.index.points import Found, find, to_candidate
 from search.inference.tokens import head
-from search.network.deadlines import within
+from search.network.deadlines import together
 from search.passages import readable
 from search.query.fusion import Mix
 from search.query.proof import prove
@@ -123,7 +123,7 @@ class Retriever:
         if self._opened.is_set():  # once: on a server it costs two requests
             return
         try:
-            with within(seconds):
+            with together(seconds):
                 self._index.ensure(CollectionSpec(self._embedder.dimension, self._embedder.fingerprint), create=False)
                 if self._index.spec.layout:
                     prove(self._collection, self._embedder)

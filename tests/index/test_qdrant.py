@@ -12,13 +12,16 @@ import numpy as np
 import pytest
 import qdrant_client.http.exceptions as http_exceptions
 import trustme
+from qdrant_client import QdrantClient
 from qdrant_client.common import client_exceptions
 from serving import serving
 from standin import Fault, QdrantStandIn
 from standin_grpc import GrpcStandIn
+from theirs import fill
 from upstream import everywhere
 
 from search.documents import Document
+from search.embedding.dense import FastEmbedEmbedder
 from search.errors import (
     CollectionNotFound,
     IndexDenied,
@@ -411,3 +414,23 @@ def test_a_budget_bounds_the_first_search_too(standin: QdrantStandIn, model_fold
         assert served.http.post("/v1/search", json=asked).status_code == 503
         assert time.monotonic() - started < 5
         standin.stopped.clear()
+
+
+@pytest.mark.parametrize("name", ["documents", "theirs"])
+def test_a_budget_bounds_all_that_opening_takes(
+    name: str, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, client: QdrantClient, tmp_path: Path
+) -> None:
+    if name == "theirs":
+        fill(client, bundled_embedder)
+    else:
+        with open_search(Settings(data_dir=tmp_path, index=standin.index)) as searcher:
+            searcher.ingest([Document(id="1", text="Cats sleep.")])
+    with open_search(Settings(data_dir=tmp_path, index=standin.index, collection=name, reranker={"kind": "none"})) as searcher:
+        searcher.embedder.embed_query("warm")
+        standin.faults.extend([Fault(delay_s=0.25)] * 20)
+        started = time.monotonic()
+        with pytest.raises(IndexTimeout, match="a budget left it"):
+            searcher.search("cats", budget_ms=400)
+        assert time.monotonic() - started < 1.0
+        standin.faults.clear()
+        assert searcher.search("cats", budget_ms=5_000).hits

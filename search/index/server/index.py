@@ -79,7 +79,7 @@ from search.index.server.reserved import RESERVED, Ordering, ReservedPoint, is_u
 from search.index.server.sharding import Sharding, ShardKeys, create_keys, inherited, is_keyed, keyed, keys_of, shard_keys
 from search.index.server.words import AddedWords, can_be_added
 from search.network.addresses import without_secrets
-from search.network.deadlines import within
+from search.network.deadlines import together, within
 from search.settings import LayoutSettings, StorageSettings, checked_collection, section_of
 
 _CONFLICT = 409
@@ -278,7 +278,7 @@ class QdrantIndex:
         """The `limit` best points by vector, by words, or by both, as the query says, best first."""
         ends = None if query.timeout_s is None else time.monotonic() + query.timeout_s  # of all requests together
         with self._translated(query.timeout_s):
-            with within(query.timeout_s):
+            with together(query.timeout_s):
                 self._follow()
             try:
                 found = self._found(query, limit, ends)
