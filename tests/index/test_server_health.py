@@ -63,6 +63,7 @@ def test_before_anything_is_ingested_the_server_alone_is_told(cluster: QdrantSta
     [
         ("1.15.2", False, "upgrade it, one minor version after the other: collections need 1.16 or newer"),
         ("1.17.0", True, "1.16 is the least, and 1.19 the one that this package is measured with"),
+        ("1.18.2", True, "from 1.19 on a collection without words is given some where it is"),
         ("2.0.1", True, "Qdrant 2.0.1 at"),
         ("unknown", True, "it does not tell its version ('unknown'), of which 1.16 is the least"),
     ],

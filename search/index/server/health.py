@@ -19,6 +19,7 @@ from search.index.server.conversion import spec_of, to_schema
 from search.index.server.errors import translated
 from search.index.server.limits import indexes_needed, limits_of
 from search.index.server.reserved import is_reserved
+from search.index.server.words import IN_PLACE
 from search.network.deadlines import within
 from search.settings import PayloadType
 
@@ -86,6 +87,8 @@ def _server(asked: _Asked) -> tuple[str, str, Mapping[str, float]]:
         return f"it does not tell its version ({version!r}), of which {least} is the least", "", {}
     old = f"upgrade it, one minor version after the other: collections need {least} or newer" if numbers < OLDEST else ""
     newer = f" ({least} is the least, and {'.'.join(map(str, _MEASURED))} the one that this package is measured with)"
+    if numbers < IN_PLACE:
+        newer += f"; from {'.'.join(map(str, IN_PLACE))} on a collection without words is given some where it is"
     return f"Qdrant {version} at {asked.location}{newer if numbers < _MEASURED else ''}", old, {}
 
 

@@ -62,7 +62,7 @@ def save(client: ServerClient, target: str, aliases: Sequence[str], folder: Path
         parts, shards = _parts(client, target)
         places = {shard: next((part.node for part in parts if shard in part.whole), None) for shard in shards}
         if missing := [shard for shard, node in places.items() if node is None]:
-            raise IndexRejected(lacking(target, location, missing, len(shards)))
+            raise IndexRejected(lacking(target, location, missing, len(shards), _silent(client, parts)))
         quiet_before, before = _unclaimed(client, target, location), counted_exactly(client, target, limits)
         files = [_fetched(node, target, shard, folder) for shard, node in places.items() if node is not None]
         after, quiet_after = counted_exactly(client, target, limits), _unclaimed(client, target, location)
@@ -161,14 +161,21 @@ def being_restored(config: models.CollectionConfig) -> str:
     return purpose if purpose.startswith(_UNFINISHED) else ""
 
 
-def lacking(target: str, location: str, missing: Sequence[int], shards: int) -> str:
-    """Why no snapshot is made, and what to do."""
+def lacking(target: str, location: str, missing: Sequence[int], shards: int, silent: str = "") -> str:
+    """Why no snapshot is made, and what to do; `silent` says which addresses did not answer."""
     return (
         f"a snapshot made at {location} would lack {len(missing)} of the {shards} shards of {target!r}, which are whole on "
-        "other nodes of the cluster only; name the URLs of these (SEARCH_INDEX__URLS) and have all shards fetched (search "
+        f"other nodes of the cluster only; {silent}name the URLs of these (SEARCH_INDEX__URLS) and have all shards fetched (search "
         "collections snapshot NAME --to FOLDER), or have every node write its own (curl -X POST http://NODE:6333/collections/"
         f"{quote(target, safe='')}/snapshots), and recover each on its node"
     )
+
+
+def _silent(client: ServerClient, parts: Sequence[Part]) -> str:
+    """Which of the addresses did not answer, and what to do; empty if all did."""
+    reached = [part.node for part in parts]
+    silent = [node.url for node in client.nodes.nodes if node not in reached]
+    return f"{' and '.join(silent)} did not answer, start what is missing there; or " if silent else ""
 
 
 def _parts(client: ServerClient, target: str) -> tuple[list[Part], list[int]]:
@@ -270,8 +277,8 @@ def _sent_in(client: ServerClient, name: str, files: Mapping[int, Path], locatio
     replicas = _replicas(parts[0].node.rest.collection_cluster_info(name))
     if unreached := [shard for shard in shards if not any(shard in part.held for part in parts)]:
         raise IndexRejected(
-            f"{len(unreached)} of the {len(shards)} shards of {name!r} would lie on nodes that are not reached; name the URLs of "
-            f"all nodes (SEARCH_INDEX__URLS), now {location}"
+            f"{len(unreached)} of the {len(shards)} shards of {name!r} would lie on nodes that are not reached; "
+            f"{_silent(client, parts)}name the URLs of all nodes (SEARCH_INDEX__URLS), now {location}"
         )
     for shard, path in files.items():
         holders = [part.node for part in parts if shard in part.held]

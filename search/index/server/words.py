@@ -19,7 +19,7 @@ from search.index.server.limits import Limits
 from search.index.server.reserved import Ordering, passages_only, replaceable
 from search.index.server.sharding import Sharding, inherited, is_keyed
 
-_FROM = (1, 19)  # the server's version that was tried
+IN_PLACE = (1, 19)  # the server's version that was tried
 _NOTE = "adding"  # in the collection's metadata
 _PASSES = 3  # the second one finds nothing to do, unless a replica was behind
 
@@ -33,7 +33,7 @@ def can_be_added(client: QdrantClient, target: str, sharding: Sharding) -> bool:
         sharding: what the settings say of it.
     """
     version = numbers_of(client.info().version)
-    if version is None or version < _FROM:
+    if version is None or version < IN_PLACE:
         return False
     config = client.get_collection(target).config
     if is_keyed(config.params) or inherited(sharding, config) != inherited(Sharding(), config):
