@@ -11,11 +11,14 @@ import grpc
 import pytest
 from scopes import Access, access_of, token
 from standin import Fault, QdrantStandIn
+from standin_grpc import GrpcStandIn
 
 from search.cli.doctor import examine
 from search.documents import Document
 from search.errors import IndexDenied, IndexFailure, IndexFaulted, IndexMismatch, SearchError
+from search.index.server.connection import connect
 from search.index.server.errors import translate
+from search.index.server.index import QdrantIndex
 from search.ingestion.copying import copy
 from search.searcher import Searcher, open_search
 from search.settings import Settings
@@ -98,6 +101,27 @@ def test_a_key_for_reading_searches_and_is_told_what_writing_takes(with_key: Ope
             with pytest.raises(IndexDenied, match=sentence):
                 write(searcher)
     assert with_key(OWN_KEY).count() == 2
+
+
+def test_what_a_key_may_is_told_alike_over_grpc(server: QdrantStandIn, with_key: Open) -> None:
+    with_key(OWN_KEY)
+    with GrpcStandIn(server) as port:
+
+        def opened(key: str) -> QdrantIndex:
+            client = connect(server.url, api_key=key, protocol="grpc", grpc_port=port.port)
+            return QdrantIndex(client, "documents", server.url)
+
+        spec = with_key(OWN_KEY).opened().spec
+        reading = opened(of("documents", access="r"))
+        reading.ensure(spec, create=False)
+        assert reading.count() == 2
+        with pytest.raises(IndexDenied, match=r"it may read 'documents' and not write to it; set SEARCH_INDEX__API_KEY"):
+            reading.delete(ids=["1"])
+        server.api_key = "another-key"
+        with pytest.raises(IndexDenied):
+            reading.count()
+        reading.close()
+        assert port.calls == ["count", "delete", "count"]
 
 
 def test_a_key_for_another_name_is_told_so(with_key: Open) -> None:

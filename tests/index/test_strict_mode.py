@@ -8,6 +8,7 @@ from commands import error, search
 from qdrant_client import QdrantClient
 from serving import PETS, serving
 from standin import Fault, QdrantStandIn
+from standin_grpc import GrpcStandIn
 from theirs import FACTS, fill, on
 
 from search import Settings, open_search
@@ -38,7 +39,7 @@ TEXTS = [Document(id=f"d{i}", text=f"Number {i} is about cats and words.", metad
 
 
 def opened(standin: QdrantStandIn, model_folder: Path, tmp_path: Path, **more: Any) -> Searcher:
-    where = {"engine": "qdrant", "url": standin.url}
+    where = more.pop("index", {"engine": "qdrant", "url": standin.url})
     settings = {"embedder": {"model": str(model_folder / "embedder-mean")}, "reranker": {"kind": "none"}, **more}
     return open_search(Settings(index=where, data_dir=tmp_path, **settings))
 
@@ -126,6 +127,24 @@ def test_counts_are_exact_for_a_page_and_about_right_beyond(standin: QdrantStand
         assert searcher.count({"must": [{"key": "document_id", "match": {"any": ["d1", "d2"]}}]}) == 2
         assert searcher.count() == 70  # as the stand-in estimates
     assert {body.get("exact", True) for request, body in standin.bodies if request.endswith("/count")} == {False}
+
+
+def test_the_limits_are_kept_over_grpc_too(
+    standin: QdrantStandIn, standin_grpc: GrpcStandIn, model_folder: Path, tmp_path: Path
+) -> None:
+    standin.strict = STRICT
+    index = {"engine": "qdrant", "url": standin.url, "protocol": "grpc", "grpc_port": standin_grpc.port}
+    with opened(standin, model_folder, tmp_path, index=index) as searcher:
+        assert searcher.ingest(TEXTS).added == 70
+        assert searcher.ingest(TEXTS[:60], sync=True).removed == 10
+        assert searcher.count({"must": [{"key": "document_id", "match": {"any": ["d1", "d2"]}}]}) == 2
+        assert searcher.count() == 60
+        assert len(searcher.search("cats", limit=25, depth=25).hits) == 25
+        assert searcher.delete(ids=["d2"]) == 1
+        with pytest.raises(UnsupportedFilter, match=r"index documents metadata\.year integer"):
+            searcher.count({"must": [{"key": "metadata.year", "match": {"value": 7}}]})
+        assert searcher.collections.info("documents").points == 59
+    assert {"scroll", "count", "query/batch", "upsert", "delete"} <= set(standin_grpc.calls)
 
 
 def test_a_filter_that_needs_an_index_names_what_makes_it(standin: QdrantStandIn, model_folder: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from qdrant_client import models
 from qdrant_client.conversions.conversion import GrpcToRest, RestToGrpc
 from qdrant_client.grpc.points_service_pb2_grpc import PointsServicer, add_PointsServicer_to_server
 from qdrant_client.grpc.qdrant_pb2_grpc import QdrantServicer, add_QdrantServicer_to_server
+from scopes import Denied, access_of
 from standin import Fault, QdrantStandIn
 
 _CODES = {
@@ -71,8 +72,12 @@ class _Points(PointsServicer):
         time.sleep(fault.delay_s)
         if fault.status or fault.reset:
             context.abort(_CODES[fault.status or 503], "planted")
-        if standin.api_key and dict(context.invocation_metadata()).get("api-key") != standin.api_key:
-            context.abort(grpc.StatusCode.UNAUTHENTICATED, "Invalid API key or JWT")
+        try:
+            refusal = access_of(standin.api_key, dict(context.invocation_metadata()), path).refusal(method, path)
+        except Denied as error:
+            context.abort(_CODES[error.status], error.text)
+        if refusal:
+            context.abort(_CODES[403], f"Forbidden: {refusal}")
         try:
             status, result = standin.answer(method, path, body)
         except ValueError as error:  # what the engine refuses
@@ -134,7 +139,7 @@ class _Points(PointsServicer):
             "with_vector": GrpcToRest.convert_with_vectors_selector(request.with_vectors),
         }
         told = self._answer(context, "POST", f"/collections/{request.collection_name}/points/scroll", body | _key(request))
-        records = [models.Record.model_validate(one) for one in told["points"]]
+        records = [models.Record.model_validate({"payload": {}, **one}) for one in told["points"]]
         offset = told["next_page_offset"]
         return qdrant.ScrollResponse(
             result=[RestToGrpc.convert_retrieved_point(one) for one in records],
