@@ -12,7 +12,7 @@ from standin_grpc import GrpcStandIn
 from theirs import FACTS, fill, on
 
 from search import Settings, open_search
-from search.documents import Document
+from search.documents import Document, Retrieval
 from search.embedding.dense import FastEmbedEmbedder
 from search.errors import (
     CollectionNotFound,
@@ -127,6 +127,32 @@ def test_counts_are_exact_for_a_page_and_about_right_beyond(standin: QdrantStand
         assert searcher.count({"must": [{"key": "document_id", "match": {"any": ["d1", "d2"]}}]}) == 2
         assert searcher.count() == 70  # as the stand-in estimates
     assert {body.get("exact", True) for request, body in standin.bodies if request.endswith("/count")} == {False}
+
+
+@pytest.mark.parametrize("retrieval", ["hybrid", "dense", "lexical"])
+def test_a_search_among_many_documents_is_made_in_parts(
+    retrieval: Retrieval, standin: QdrantStandIn, model_folder: Path, tmp_path: Path
+) -> None:
+    ids = [f"d{i}" for i in range(40)]
+    wanted: list[dict[str, Any]] = [
+        {"must": [{"key": "document_id", "match": {"any": ids}}]},
+        {"must_not": [{"key": "document_id", "match": {"any": ids}}]},
+        {"should": [{"key": "document_id", "match": {"any": ids}}]},
+    ]
+
+    def found(searcher: Searcher) -> list[list[str]]:
+        searches = [searcher.search("cats 7", limit=40, depth=40, filter=one, retrieval=retrieval) for one in wanted]
+        return [[hit.document_id for hit in result.hits] for result in searches]
+
+    with opened(standin, model_folder, tmp_path) as searcher:
+        searcher.ingest(TEXTS)
+        whole = found(searcher)
+    standin.strict = {"condition_max_size": 25}
+    with opened(standin, model_folder, tmp_path) as searcher:
+        assert found(searcher) == whole
+    standin.strict = {"condition_max_size": 25, "search_max_batchsize": 2, "max_query_limit": 100}
+    with opened(standin, model_folder, tmp_path) as searcher:
+        assert found(searcher) == whole
 
 
 def test_the_limits_are_kept_over_grpc_too(

@@ -88,6 +88,10 @@ def joined(answers: Sequence[tuple[int, list[Scored]]], number: int) -> list[lis
 
 
 def _parts(listing: Listing, limits: Limits) -> list[Listing]:
+    return [part for one in filters_of(listing.filter, limits) for part in _by_ids(listing._replace(filter=one), limits)]
+
+
+def _by_ids(listing: Listing, limits: Limits) -> list[Listing]:
     told = listing.filter or {}
     must = _listed(told.get("must", []))
     for at, condition in enumerate(must):
@@ -100,7 +104,7 @@ def _parts(listing: Listing, limits: Limits) -> list[Listing]:
                 )
                 for one in in_steps(ids, most)
             ]
-            return [part for one in parts for part in _parts(one, limits)]
+            return [part for one in parts for part in _by_ids(one, limits)]
     return [listing._replace(limit=min(listing.limit, limits.found or listing.limit))]
 
 
