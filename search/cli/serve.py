@@ -169,7 +169,8 @@ def key(
         return
     show(f"key, which is shown only now: {made}", "")
     if file:
-        show(f"{file} lets it in ({', '.join(scopes)}{'' if tenant is None else f', for the tenant {tenant}'})")
+        whose = "" if tenant is None else f", for the tenant {tenant}"
+        show(f"{file} lets it in ({', '.join(scopes)}{whose}); a service that runs, once it is started again")
         return
     show("in a search.toml of yours:", "", *lines, "", "or, as the only one, in the environment:", "")
     show(f"SEARCH_SERVICE__API_KEYS={json.dumps({name: fields})}")

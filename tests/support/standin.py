@@ -495,11 +495,11 @@ def _handler(standin: QdrantStandIn, node: int) -> type[BaseHTTPRequestHandler]:
             standin.served.append(node)
             while node in standin.stopped:
                 time.sleep(0.02)
+            fault = standin.faults.popleft() if standin.faults else Fault()
+            time.sleep(fault.delay_s)
             if standin.closed:
                 self.close_connection = True
                 return
-            fault = standin.faults.popleft() if standin.faults else Fault()
-            time.sleep(fault.delay_s)
             if fault.reset or node in standin.lost:
                 self.close_connection = True
                 self.connection.shutdown(socket.SHUT_RDWR)

@@ -101,7 +101,7 @@ def _from_answer(error: UnexpectedResponse, server: str) -> IndexFailure:
         return _full(server, detail or "it says no more")
     if status in {UNKNOWN, FORBIDDEN}:
         return denied(status, detail or known(_shortened(error.content.decode(errors="replace"))), server)
-    if (status >= _SERVER_ERROR or _is_full(detail)) and (trouble := _of_cluster(detail, server)) is not None:
+    if (status >= _SERVER_ERROR or _FULL_COLLECTION.search(detail)) and (trouble := _of_cluster(detail, server)) is not None:
         return trouble
     return _from_status(status, detail or error.reason_phrase or "no reason given", server)
 
