@@ -4,7 +4,8 @@ import hashlib
 import json
 import math
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
@@ -385,23 +386,45 @@ def encodable(text: str) -> bool:
 
 def half_surrogate(value: Json) -> str | None:
     """Where plain data holds half of a surrogate pair, such as "filter.must[0].key"; None where UTF-8 can store all of it."""
+    found = first_where(value, lambda one: isinstance(one, str) and not encodable(one))
+    return None if found is None else found[0]
+
+
+def first_where(value: Json, is_meant: Callable[[Json], bool]) -> tuple[str, Json] | None:
+    """The place in plain data, and the value, or the name of one, that is meant; None where none is."""
     steps: list[str] = []  # to the current value; only the path that is returned is joined, since names may be long
     open_values: list[tuple[int, Any, Json]] = [(0, None, value)]  # how deep a value is, and its name or number there
     while open_values:
         depth, name, inner = open_values.pop()
         if name is not None:
             steps[depth - 1 :] = [f"[{name}]" if isinstance(name, int) else f".{_printable(name[:_LONGEST_PATH])}"]
+        if is_meant(inner):
+            path = "".join(steps[:depth]).removeprefix(".")
+            return path if len(path) < _LONGEST_PATH else path[:_LONGEST_PATH] + "…", inner
         match inner:
-            case str():
-                if not encodable(inner):
-                    path = "".join(steps[:depth]).removeprefix(".")
-                    return path if len(path) < _LONGEST_PATH else path[:_LONGEST_PATH] + "…"
             case Mapping():
                 open_values += [(depth, None, key) for key in inner]
                 open_values += [(depth + 1, str(key), one) for key, one in inner.items()]
             case list() | tuple():
                 open_values += [(depth + 1, number, one) for number, one in enumerate(inner)]
     return None
+
+
+def repeated_name(names: Iterable[str]) -> str:
+    """The name that stands most often among those of an object, as a message may hold it."""
+    return _printable(Counter(names).most_common(1)[0][0][:_LONGEST_PATH])
+
+
+def without_repeats(pairs: Sequence[tuple[str, Json]]) -> dict[str, Json]:
+    """An object of JSON; of a name that stands in it twice, Python would forget the first.
+
+    Raises:
+        ValueError: one does.
+    """
+    whole = dict(pairs)
+    if len(whole) < len(pairs):
+        raise ValueError(f"{repeated_name(name for name, _ in pairs)!r} stands twice in one object")
+    return whole
 
 
 def check_strings(values: Iterable[str], name: str, kind: str) -> list[str]:

@@ -5,10 +5,12 @@ counted before anything is made of it, so that the rest is short.
 """
 
 import asyncio
+import functools
 import json
 import re
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import Request, Response
@@ -16,7 +18,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
 from search.api.errors import Refused
-from search.documents import half_surrogate
+from search.documents import first_where, half_surrogate, repeated_name
 
 _LARGE = 65_536  # bytes; less is parsed in a few milliseconds
 _MOST_VALUES = 200_000  # numbers, strings, lists and objects in one body: 10 ms of parsing
@@ -79,11 +81,32 @@ class _ParsedRequest(Request):
         return {**error, "loc": (where, *place[1:])}
 
 
+@dataclass(frozen=True, slots=True)
+class _Repeated:
+    """In the place of an object in which a name stands twice: no field takes it."""
+
+    name: str
+
+
+def repeated(value: Any) -> str | None:
+    """The place of a name that stands twice in an object of what was parsed here, such as "filter.must"; None if none does."""
+    found = first_where(value, lambda one: isinstance(one, _Repeated))
+    return None if found is None else f"{found[0]}.{found[1].name}".removeprefix(".")
+
+
+def _object(all_repeated: list[_Repeated], pairs: list[tuple[str, Any]]) -> Any:
+    whole = dict(pairs)
+    if len(whole) == len(pairs):
+        return whole
+    all_repeated.append(_Repeated(repeated_name(name for name, _ in pairs)))
+    return all_repeated[-1]
+
+
 def _parsed(content: bytes, field: Any) -> tuple[Any, list[Any]]:
     """The value that a route's field takes, and what is wrong with it.
 
     Raises:
-        Refused: there is too much in it, or text that UTF-8 cannot store.
+        Refused: there is too much in it, a name twice in one object, or text that UTF-8 cannot store.
         json.JSONDecodeError: it is no JSON.
         UnicodeDecodeError: likewise.
         RecursionError: it is nested too deeply.
@@ -91,7 +114,11 @@ def _parsed(content: bytes, field: Any) -> tuple[Any, list[Any]]:
     if _values_in(content) > _MOST_VALUES:
         message = f"the request holds more than {_MOST_VALUES:,} values, such as numbers and strings; send it in parts"
         raise Refused(422, "InvalidRequest", message)
-    value = json.loads(content.decode("utf-8-sig"))  # strictly, where json.loads of bytes would let half of a pair pass
+    all_repeated: list[_Repeated] = []
+    text = content.decode("utf-8-sig")  # strictly, where json.loads of bytes would let half of a pair pass
+    value = json.loads(text, object_pairs_hook=functools.partial(_object, all_repeated))
+    if all_repeated and (name := repeated(_own(value, field))) is not None:
+        raise Refused(422, "InvalidRequest", f"{name} stands twice in one object; send it once")
     if _SURROGATE.search(content) and (place := half_surrogate(_own(value, field))) is not None:
         message = f"{place or 'the request'} holds half of a surrogate pair, which UTF-8 cannot store; re-encode it"
         raise Refused(422, "InvalidRequest", message)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from search.documents import Document, Rejection
+from search.documents import Document, Rejection, without_repeats
 from search.errors import InvalidDocument
 from search.reading.files import LONGEST, SourceFile
 from search.reading.records import FIELDS, document_of, key_of
@@ -84,7 +84,8 @@ def _parse(line: bytes, place: _Place) -> Item | SourceFile:
         why = f"some {values:,} values are more than a document has ({_MOST_VALUES:,}); keep text in one string"
         return Rejection(place.source, place.number, None, why)
     try:
-        fields = json.loads(line.decode("utf-8-sig" if place.number == 1 else "utf-8"))
+        text = line.decode("utf-8-sig" if place.number == 1 else "utf-8")
+        fields = json.loads(text, object_pairs_hook=without_repeats)
     except UnicodeDecodeError as error:
         why = f"not UTF-8 at byte {error.start + 1} of the line; convert it"
         content = {"base64": base64.b64encode(line.rstrip(b"\r\n")).decode()}

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
-from search.documents import Document, Rejection
+from search.documents import Document, Rejection, without_repeats
 from search.errors import InvalidDocument
 from search.reading import lines
 from search.reading.files import LONGEST, SourceFile, read_at_most
@@ -110,11 +110,11 @@ def _parsed(stream: BinaryIO) -> Any:
     content = read_at_most(stream, LONGEST)
     try:
         try:
-            return json.loads(content)
+            return json.loads(content, object_pairs_hook=without_repeats)
         except json.JSONDecodeError:
             if (plain := _without_comments(content.decode(json.detect_encoding(content)))) is None:
                 raise
-            return json.loads(plain)
+            return json.loads(plain, object_pairs_hook=without_repeats)
     except UnicodeDecodeError as error:
         raise InvalidDocument(f"not {error.encoding} at byte {error.start + 1}; convert it") from error
     except (ValueError, RecursionError) as error:

@@ -58,6 +58,44 @@ def test_half_of_a_surrogate_pair_is_refused_wherever_it_stands(name: str, serve
     assert served.http.request(method, path, content=raw, headers=JSON).status_code in {400, 422}
 
 
+TWICE: dict[str, tuple[str, str, str]] = {
+    "query": ("POST", "/v1/search", '{"query": "cats", "query": "dogs"}'),
+    "filter.must": ("POST", "/v1/documents/delete", '{"filter": {"must": [{"key": "title"}], "must": []}, "dry_run": true}'),
+    "filter.must[0].match.value": (
+        *("POST", "/v1/documents/count"),
+        '{"filter": {"must": [{"key": "title", "match": {"value": "a", "value": "b"}}]}}',
+    ),
+    "searches[1].limit": ("POST", "/v1/search/batch", '{"searches": [{"query": "x"}, {"query": "x", "limit": 1, "limit": 2}]}'),
+    "metadata.a.b": ("PATCH", "/v1/documents", '{"ids": ["birds"], "metadata": {"a": {"b": 1, "b": 1}}}'),
+    "documents": ("POST", "/v1/documents", '{"documents": [{"id": "a", "text": "x"}], "documents": []}'),
+    "texts": ("POST", "/rerank", '{"query": "x", "texts": ["a"], "texts": ["b"]}'),
+    "documents[0].text": ("POST", "/v2/rerank", '{"query": "x", "documents": [{"text": "a", "text": "b"}]}'),
+    "user.a": ("POST", "/v1/rerank", '{"query": "x", "documents": ["a"], "user": {"a": 1, "a": 2}}'),
+    "text_2": ("POST", "/score", '{"text_1": "x", "text_2": ["a"], "text_2": ["b"]}'),
+}
+
+
+@pytest.mark.parametrize("name", TWICE)
+def test_a_name_that_stands_twice_is_refused_with_its_place(name: str, served: Served) -> None:
+    method, path, body = TWICE[name]
+    answer = served.http.request(method, path, content=body, headers=JSON)
+    assert answer.status_code == 422, answer.text
+    assert f'"{name} stands twice in one object' in answer.text
+    large = body + " " * 70_000
+    assert f'"{name} stands twice in one object' in served.http.request(method, path, content=large, headers=JSON).text
+
+
+def test_a_document_in_which_a_name_stands_twice_is_rejected_alone(served: Served) -> None:
+    twice = '{"id": "a", "text": "x", "text": "y"}, {"id": "b", "text": "x", "metadata": {"c": [{"d": 1, "d": 2}]}}'
+    body = f'{{"documents": [{{"id": "one", "text": "Cats."}}, {twice}], "dry_run": true}}'
+    told = served.http.post("/v1/documents", content=body, headers=JSON).raise_for_status().json()
+    assert (told["added"], told["rejected"]) == (1, 2)
+    assert [(one["document_id"], one["reason"]) for one in told["rejections"]] == [
+        (None, "text stands twice in one object; send it once"),
+        ("b", "metadata.c[0].d stands twice in one object; send it once"),
+    ]
+
+
 def test_pairs_that_are_whole_are_text(served: Served) -> None:
     whole = json.dumps({"query": "x", "documents": ["caf\U0001f600 \\ud83d"]})
     assert "\\ud83d\\ude00" in whole

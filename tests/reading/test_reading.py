@@ -838,7 +838,8 @@ def test_a_line_that_is_no_text_stays_rejected_until_it_is_mended(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("name", "damaged"), [("a.pdf", b"%PDF-1.4"), ("a.json", b'{"x": 1'), ("a.parquet", b"PAR1"), ("a.txt", b"\0")]
+    ("name", "damaged"),
+    [("a.pdf", b"%PDF-1.4"), ("a.json", b'{"x": 1'), ("b.json", b'{"x": "a", "x": "b"}'), ("a.parquet", b"PAR1"), ("a.txt", b"\0")],
 )
 def test_a_file_of_rejects_says_where_a_file_is_whoever_read_it(name: str, damaged: bytes, tmp_path: Path) -> None:
     """Also what a child process read, which is told no path."""

@@ -23,6 +23,8 @@ LINES: dict[str, tuple[bytes, str]] = {
         b'{"id": "1", "text": "x", "metadata": {"author": "z"}, "author": "y"}',
         "author stands in the object and under its metadata, too; name it once",
     ),
+    "name twice": (b'{"id": "1", "text": "x", "text": "y"}', "not JSON: 'text' stands twice in one object"),
+    "name twice in metadata": (b'{"id": "1", "text": "x", "metadata": {"a": 1, "a": 1}}', "'a' stands twice in one object"),
     "half a surrogate pair": (b'{"id": "1", "text": "\\ud800"}', "surrogate"),
     "deeply nested": (b"[" * 100_000, "not JSON"),
 }

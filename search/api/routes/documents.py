@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from pydantic import ValidationError
 
 from search.api.errors import Refused
-from search.api.parsing import parsed_route
+from search.api.parsing import parsed_route, repeated
 from search.api.routes.bodies import LONGEST_ID, Answer, CollectionName, Count, DocumentBody, Failure, Removal, Update, Upsert
 from search.api.state import Service
 from search.documents import Document, Rejection, encodable, half_surrogate
@@ -87,7 +87,11 @@ def _add_reading(router: APIRouter, service: Service) -> None:
         return document
 
 
-def _faults(error: ValidationError) -> str:
+def _faults(value: Any, error: ValidationError) -> str:
+    if (name := repeated(value)) is not None:
+        return f"{name} stands twice in one object; send it once"
+    if (half := half_surrogate(value)) is not None:
+        return f"{half} holds half of a surrogate pair; re-encode it"
     errors = error.errors(include_url=False, include_input=False)[:_SHOWN]
     return "; ".join(
         f"{'.'.join(str(part)[:_SHOWN_NAME] for part in entry['loc']) or 'document'}: {entry['msg']}" for entry in errors
@@ -112,8 +116,6 @@ def _document(number: int, value: Any, service: Service) -> Document | Rejection
             return Rejection(place, None, document_id, reason)
         return Document(**fields, origin=place)
     except ValidationError as error:
-        half = half_surrogate(value)
-        reason = _faults(error) if half is None else f"{half} holds half of a surrogate pair; re-encode it"
-        return Rejection(place, None, document_id, reason)
+        return Rejection(place, None, document_id, _faults(value, error))
     except InvalidDocument as error:
         return Rejection(place, None, document_id, str(error))
