@@ -56,7 +56,7 @@ class Scores(list[float]):
     """Scores of texts, in the order of the texts.
 
     Attributes:
-        warnings: what the reranker did not read: the end of the query, or of texts.
+        warnings: what the reranker did not read: the end of the query, or of texts, or what has no word that it knows.
     """
 
     warnings: tuple[str, ...] = ()
@@ -126,6 +126,10 @@ class _Calls:
                 scores.warnings += ("the query is longer than what the reranker reads of it",)
             if cut := int(headers.get("x-truncated-texts", 0)):
                 scores.warnings += (f"{cut} of {len(checked)} texts were longer than the model's window",)
+            if int(headers.get("x-unread-queries", 0)):
+                scores.warnings += ("the reranker knows no word of the query, so its scores say little",)
+            if unread := int(headers.get("x-unread-texts", 0)):
+                scores.warnings += (f"{unread} of {len(checked)} texts hold no word that the reranker knows",)
 
         return _Call("POST", "/rerank", {"query": query, "texts": checked, "raw_scores": raw}, read, add_headers)
 

@@ -66,6 +66,8 @@ class Judged(NamedTuple):
     scoring: Scoring
     query_seen: IntVector  # (n,) tokens that were read of each text's query
     queries_cut: int  # how many queries were longer than what was read of them
+    queries_unread: int  # of how many the model knows no word
+    texts_unread: int  # of how many texts, where it knows the query
 
 
 class Service:
@@ -291,8 +293,11 @@ class Service:
             raise Refused(500, "RerankFailed", message) from error
         self.metrics.judged(number, int(joined.tokens_seen.sum()))
         query_seen = np.repeat([scoring.query_tokens_seen for scoring in scorings], [len(part) for _, _, part in parts])
-        cut = {part[0] for part, own in zip(parts, scorings, strict=True) if own.query_tokens_seen < own.query_tokens_total}
-        return Judged(joined, query_seen, len(cut))
+        of_query = [(part[0], own) for part, own in zip(parts, scorings, strict=True)]
+        cut = {number for number, own in of_query if own.query_tokens_seen < own.query_tokens_total}
+        unread = {number for number, own in of_query if own.query_unread}
+        texts_unread = sum(int(own.unread.sum()) for own in scorings if own.unread is not None and not own.query_unread)
+        return Judged(joined, query_seen, len(cut), len(unread), texts_unread)
 
     async def look(self, request: Request, work: Callable[[], Done]) -> Done:
         """Ask the index something that takes no model; it does not wait for those that do."""

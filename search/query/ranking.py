@@ -110,6 +110,8 @@ def rank_texts(query: str, texts: Sequence[str], reranker: Reranker) -> RerankRe
         warnings.append(f"{cut} of {len(texts)} texts were longer than the model's window")
     if scoring.query_unread:
         warnings.append(unread_query(reranker.name))
+    elif scoring.unread is not None and (unread := int(scoring.unread.sum())):
+        warnings.append(f"{unread} of {len(texts)} texts hold no word that {reranker.name} knows, so they have no probability")
     return RerankResult(
         query,
         scoring.query_tokens_seen,

@@ -235,6 +235,21 @@ def test_a_query_that_was_cut_is_told_in_every_format(served: Served) -> None:
         assert several or whole.headers["x-truncated-queries"] == "0"
 
 
+def test_what_the_reranker_knows_no_word_of_is_told_in_every_format(served: Served) -> None:
+    strange = "ꯀꯁꯂ ꯃꯄ"
+    told: list[tuple[str, dict[str, Any], tuple[str, str]]] = [
+        ("/rerank", {"query": strange, "texts": ["a cat", strange]}, ("1", "0")),
+        ("/rerank", {"query": "x", "texts": ["a cat", strange]}, ("0", "1")),
+        ("/v1/rerank", {"query": strange, "documents": ["a cat"] * 60}, ("1", "0")),
+        ("/v2/rerank", {"query": "x", "documents": [strange] * 60}, ("0", "60")),
+        ("/score", {"text_1": [strange, "x", strange], "text_2": ["a cat", strange, strange]}, ("2", "1")),
+        ("/score", {"text_1": "x", "text_2": "a cat"}, ("0", "0")),
+    ]
+    for path, body, expected in told:
+        headers = served.http.post(path, json=body).raise_for_status().headers
+        assert (headers["x-unread-queries"], headers["x-unread-texts"]) == expected, path
+
+
 def test_errors_look_as_whoever_sent_documents_expects(served: Served) -> None:
     told = served.http.post("/rerank", json={"query": "x", "documents": ["a"], "top_k": 1}).json()
     assert told["message"] == told["detail"] == told["error"]["message"]

@@ -183,6 +183,8 @@ def _headers(service: Service, judged: Judged) -> dict[str, str]:
         "x-rerank-model": service.reranker.name,
         "x-truncated-texts": str(cut),
         "x-truncated-queries": str(judged.queries_cut),
+        "x-unread-texts": str(judged.texts_unread),
+        "x-unread-queries": str(judged.queries_unread),
     }
 
 
