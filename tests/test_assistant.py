@@ -2,8 +2,11 @@
 
 import asyncio
 import importlib.metadata
+import json
 import os
+import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -102,7 +105,7 @@ def test_half_of_a_surrogate_pair_is_refused(settings: Settings) -> None:
     async def run() -> None:
         with open_search(settings) as searcher:
             with_pets(searcher)
-            server = build_assistant(searcher, may_ingest=True)  # no client would send it; a server may be called otherwise
+            server = build_assistant(searcher, may_ingest=True)
             for tool, given in (
                 ("search", {"query": half}),
                 ("search", {"query": "x", "filter": {"must": [{"key": half, "match": {"value": 1}}]}}),
@@ -111,6 +114,29 @@ def test_half_of_a_surrogate_pair_is_refused(settings: Settings) -> None:
             ):
                 with pytest.raises(ToolError, match="half of a surrogate pair"):
                     await server.call_tool(tool, given)
+
+    asyncio.run(run())
+
+
+def test_arguments_of_another_type_are_refused(settings: Settings) -> None:
+    async def run() -> None:
+        with open_search(settings) as searcher:
+            with_pets(searcher)
+            async with Assistant(build_assistant(searcher, may_ingest=True)) as assistant:
+                for tool, given in (
+                    ("search", {"limit": "2"}),
+                    ("search", {"limit": True}),
+                    ("search", {"query": 5}),
+                    ("context", {"max_tokens": "100"}),
+                    ("get_document", {"document_id": "birds", "start": True}),
+                ):
+                    query = {} if tool == "get_document" else {"query": "x"}
+                    assert "Input should be a valid" in await called(assistant, tool, **(query | given))
+                written = '{"must": [{"key": "metadata.legs", "match": {"value": 2}}]}'
+                found = await called(assistant, "search", query="x", filter=written)
+                assert [one["document_id"] for one in found["passages"]] == ["birds"]
+                twice = '{"must": [], "must": [{"key": "metadata.legs", "match": {"value": 2}}]}'
+                assert "filter: 'must' stands twice in one object" in await called(assistant, "search", query="x", filter=twice)
 
     asyncio.run(run())
 
@@ -151,3 +177,52 @@ def test_as_a_command_on_standard_input_and_output(tmp_path: Path) -> None:
             assert (await called(assistant, "search", query="What sleeps?"))["passages"][0]["document_id"] == "a"
 
     asyncio.run(run())
+
+
+HELLO = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "a test", "version": "1"}}
+UNFIT = {  # lines, and who hears what of each
+    "half of a pair": (
+        r'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"search","arguments":{"query":"caf\ud83d"}}}',
+        (1, -32600, "params.arguments.query holds half of a surrogate pair"),
+    ),
+    "half of a pair as id": (
+        r'{"jsonrpc":"2.0","id":"\ud83d","method":"ping"}',
+        (None, -32600, "id holds half of a surrogate pair"),
+    ),
+    "a name twice": (
+        '{"jsonrpc":"2.0","id":"a","method":"tools/call","params":{"name":"search","arguments":{"query":"x","filter":{"must":[],"must":[]}}}}',
+        ("a", -32600, "'must' stands twice in one object"),
+    ),
+    "no method": ('{"jsonrpc":"2.0","id":2}', (2, -32600, "no message of JSON-RPC 2.0")),
+    "no version": ('{"id":true,"method":"ping"}', (None, -32600, "no message of JSON-RPC 2.0")),
+    "no object": ("[]", (None, -32600, "no message of JSON-RPC 2.0")),
+    "no JSON": ('{"jsonrpc":"2.0","id":3,', (None, -32700, "not JSON")),
+    "too deep": ("[" * 100_000, (None, -32700, "not JSON")),
+}
+
+
+def test_every_line_is_answered(tmp_path: Path) -> None:
+    """Else whoever sent it waits for good."""
+    with open_search(Settings(data_dir=tmp_path)) as searcher:
+        searcher.ingest([Document("a", "Cats sleep.")])
+    lines = [json.dumps({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": HELLO})]
+    lines += ['{"jsonrpc":"2.0","method":"notifications/initialized"}', *(line for line, _ in UNFIT.values())]
+    lines.append('{"jsonrpc":"2.0","id":9,"method":"tools/call","params":{"name":"get_document","arguments":{"document_id":"a"}}}')
+    given = [SEARCH, "mcp", "--data-dir", str(tmp_path)]
+    with subprocess.Popen(given, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin
+        assert process.stdout
+        ends = threading.Timer(30, process.kill)
+        ends.start()
+        process.stdin.write("\n".join(lines) + "\n")
+        process.stdin.flush()
+        answers = [json.loads(process.stdout.readline()) for _ in range(2 + len(UNFIT))]
+        process.stdin.close()
+        assert process.stdout.read() == ""
+        ends.cancel()
+    assert process.returncode == 0
+    assert next(one for one in answers if one["id"] == 9)["result"]["structuredContent"]["text"] == "Cats sleep."
+    told = [(one["id"], one["error"]["code"], one["error"]["message"]) for one in answers if "error" in one]
+    for (number, code, message), (name, (_, expected)) in zip(told, UNFIT.items(), strict=True):
+        assert (number, code) == expected[:2], name
+        assert expected[2] in message, name
