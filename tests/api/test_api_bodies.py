@@ -58,6 +58,17 @@ def test_half_of_a_surrogate_pair_is_refused_wherever_it_stands(name: str, serve
     assert served.http.request(method, path, content=raw, headers=JSON).status_code in {400, 422}
 
 
+@pytest.mark.parametrize("field", ["min_score", "lexical_share", "budget_ms", "limit", "depth"])
+def test_a_number_is_no_text_and_no_truth(field: str, served: Served) -> None:
+    """As the library has it, which converts nothing either."""
+    for wrong in ("0.5", "1", True, [1]):
+        body = json.dumps({"query": "x", field: wrong})
+        for path, sent in (("/v1/search", body), ("/v1/search/batch", f'{{"searches": [{body}]}}'), ("/v1/context", body)):
+            answer = served.http.post(path, content=sent, headers=JSON)
+            assert (answer.status_code, f"{field}: Input should be" in answer.text) == (422, True), (wrong, answer.text)
+    assert served.http.post("/v1/search", json={"query": "x", "limit": 1, field: 1}).status_code == 200
+
+
 TWICE: dict[str, tuple[str, str, str]] = {
     "query": ("POST", "/v1/search", '{"query": "cats", "query": "dogs"}'),
     "filter.must": ("POST", "/v1/documents/delete", '{"filter": {"must": [{"key": "title"}], "must": []}, "dry_run": true}'),
@@ -120,6 +131,8 @@ FAULTS: dict[str, tuple[Any, str]] = {
     "half of a surrogate pair": ({"id": "a", "text": HALF}, "half of a surrogate pair"),
     "the same in the id": ({"id": HALF, "text": "x"}, "half of a surrogate pair"),
     "the same in a name": ({"id": "a", "text": "x", "metadata": {HALF: 1}}, "keys must be strings that UTF-8 can store"),
+    "a time that is text": ({"id": "a", "text": "x", "modified": "2020"}, "modified: Input should be a valid number"),
+    "a time that is true": ({"id": "a", "text": "x", "modified": True}, "modified: Input should be a valid number"),
     "no object": ("a", "document: Input should be"),
     "null": (None, "document: Input should be"),
 }

@@ -64,15 +64,15 @@ class Query(Body):
     depth: int | None = Field(None, ge=1, description="Candidates retrieved and reranked; at least limit.", examples=[20])
     filter: Filter | None = Field(None, description="Which documents may be found: a Qdrant filter.", examples=[_FILTER])
     group_by: Literal["document"] | None = Field(None, description="Of each document its best passage only.")
-    min_score: float | None = Field(None, ge=0, le=1, strict=False, description="Least probability of being relevant.")
+    min_score: float | None = Field(None, ge=0, le=1, description="Least probability of being relevant.")
     budget_ms: float | None = Field(
-        None, gt=0, strict=False, description="Milliseconds for everything, waiting included; what is not reranked by then says so."
+        None, gt=0, description="Milliseconds for everything, waiting included; what is not reranked by then says so."
     )
     rerank: bool = Field(default=True, description="False: retrieval order.")
     retrieval: Literal["hybrid", "dense", "lexical"] | None = Field(
         None, description="How candidates are found: by vectors and words, or by one of them."
     )
-    lexical_share: float | None = Field(None, ge=0, le=1, strict=False, description="Of the words in retrieval order.")
+    lexical_share: float | None = Field(None, ge=0, le=1, description="Of the words in retrieval order.")
 
 
 class SearchRequest(Query):
@@ -109,7 +109,7 @@ class DocumentBody(Body):
     title: str = Field("", examples=["Cats"])
     metadata: dict[str, JsonValue] = Field({}, examples=[{"legs": 4}])
     media_type: str = Field("text/plain", max_length=200, examples=["text/markdown"])
-    modified: float | None = Field(None, strict=False, description="Seconds since 1970.")
+    modified: float | None = Field(None, description="Seconds since 1970.")
 
 
 class Upsert(Body):
