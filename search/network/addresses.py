@@ -37,8 +37,8 @@ def read_address(url: str) -> Address:
         host, port = parts.hostname, parts.port
         if host and ":" in host:
             ipaddress.IPv6Address(host)
-    except ValueError as error:
-        raise ValueError("its host or port cannot be understood") from error
+    except ValueError:
+        raise ValueError("its host or port cannot be understood") from None  # the cause would repeat a password
     place = (f"[{host}]" if host and ":" in host else host or "") + (f":{port}" if port else "")
     if parts.scheme not in {"http", "https"}:
         message = "it begins with neither http:// nor https://"

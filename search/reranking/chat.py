@@ -118,12 +118,12 @@ class ChatReranker:
         except httpx.HTTPStatusError as error:
             code = error.response.status_code
             advice = "it is busy or failing, try again" if code in _SERVER_FAULTS else "check the reranker's url, model and api_key"
-            raise InferenceFailed(f"{self._server} answered {code}; {advice}") from error
+            raise InferenceFailed(f"{self._server} answered {code}; {advice}") from None  # the cause repeats the URL
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:  # UnicodeError: a host that no name server could know
             if isinstance(error, httpx.TimeoutException) and deadline is not None and deadline.expired:
                 raise _TimeUpError from error
             message = f"{self._server} did not answer ({type(error).__name__}); check the reranker's url, or raise its timeout_s"
-            raise InferenceFailed(message) from error
+            raise InferenceFailed(message) from (error if isinstance(error, httpx.HTTPError) else None)  # likewise
         try:
             answer = json.loads(content)["choices"][0]["message"]["content"]
         except (ValueError, KeyError, IndexError, TypeError, RecursionError) as error:

@@ -3,6 +3,7 @@
 import gzip
 import logging
 import socket
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -163,6 +164,15 @@ def test_a_password_in_the_url_stays_there() -> None:
     with asking("http://user:hunter2@127.0.0.1:9/v1") as reranker, pytest.raises(InferenceFailed, match="//127") as caught:
         reranker.score("q", ["a", "b"])
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("place", ["http://user:s3cret/@127.0.0.1:1", "http://user:s3cret@[::1", "{0}?v1", "{0}#v1"])
+def test_no_cause_repeats_a_password(place: str, server: ChatStandIn) -> None:
+    server.planted.append(Answer(status=401))
+    url = place.format(server.url.replace("//", "//user:s3cret@"))
+    with asking(url) as reranker, pytest.raises(InferenceFailed, match="check the reranker's url") as caught:
+        reranker.score("q", ["a", "b"])
+    assert "s3cret" not in "".join(traceback.format_exception(caught.value))
 
 
 def test_a_password_in_the_url_is_sent_and_not_logged(server: ChatStandIn, caplog: pytest.LogCaptureFixture) -> None:
