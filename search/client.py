@@ -12,9 +12,10 @@ import dataclasses
 import functools
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from numbers import Real
 from types import TracebackType
 from typing import Any, Generic, NamedTuple, Self, TypeVar
 from urllib.parse import quote
@@ -25,6 +26,7 @@ import httpx
 from search import errors
 from search.documents import Document, Hit, Json, Rejection, SearchResult, check_strings, half_surrogate
 from search.errors import (
+    InvalidDocument,
     InvalidInput,
     InvalidQuery,
     InvalidSettings,
@@ -48,6 +50,7 @@ _MEGABYTE = 1_000_000
 _OVERLOADED = 429
 _ELSEWHERE = range(300, 400)
 _LONGEST_WAIT_S = 3600
+_MOST = 1e9  # seconds, which sockets take, or megabytes
 _FAILURES = (httpx.HTTPError, httpx.InvalidURL, UnicodeError)  # UnicodeError: a host that no name server could know
 _FIELDS = ("id", "text", "title", "metadata", "media_type", "modified")
 
@@ -86,7 +89,7 @@ class _Calls:
         return _Call("POST", "/v1/search/batch", {"searches": searches}, _results)
 
     def ingest(self, documents: Sequence[Document], *, dry_run: bool) -> _Call[IngestReport]:
-        fields = [{name: getattr(document, name) for name in _FIELDS} for document in documents]
+        fields = [{name: getattr(document, name) for name in _FIELDS} for document in _checked(documents)]
         return _Call("POST", "/v1/documents", self._body(documents=fields, dry_run=dry_run), _report)
 
     def update(
@@ -162,7 +165,7 @@ class Client:
             max_answer_mb: megabytes of the largest answer that is read.
 
         Raises:
-            InvalidSettings: the URL is none, the key cannot stand in a header, or no tenant is called so.
+            InvalidSettings: the URL is none, the key cannot stand in a header, no tenant is called so, or a number is none.
         """
         self._calls = _Calls(collection)
         self._service = _Service(url, key, tenant, timeout_s, max_answer_mb)
@@ -356,8 +359,8 @@ class _Service:
             message = f"{shown!r} is no address of a service{why}; write it like http://127.0.0.1:8000"
             raise InvalidSettings(message) from None  # the cause would repeat a password
         self.url = address.url.rstrip("/")
-        self.timeout_s = timeout_s
-        self.most = int(max_answer_mb * _MEGABYTE)
+        self.timeout_s = _positive("timeout_s", timeout_s)
+        self.most = int(_positive("max_answer_mb", max_answer_mb) * _MEGABYTE)
         headers = {"Accept-Encoding": "identity", "Content-Type": "application/json"}  # what is packed may be without end
         if checked_key(key, "the key for the service") is not None:
             # Name and password, for a proxy in between, go where the key would.
@@ -371,7 +374,7 @@ class _Service:
             "base_url": address.url,
             "auth": address.credentials,
             "headers": headers,
-            "timeout": timeout_s,
+            "timeout": self.timeout_s,
         }
 
     def unreachable(self, error: Exception) -> ServiceUnreachable:
@@ -438,6 +441,34 @@ class _Whole:
         except (ValueError, TypeError, OverflowError):  # neither a number nor a date, or a date without a zone
             return 1
         return max(1, math.ceil(min(seconds, _LONGEST_WAIT_S)))
+
+
+def _positive(name: str, value: Any) -> float:
+    """A number of seconds or megabytes.
+
+    Raises:
+        InvalidSettings: it is none.
+    """
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    if not number or not 0 < value <= _MOST:
+        shown = f"{value:g}" if isinstance(value, float) else f"{value!r:.100}"
+        raise InvalidSettings(f"{name} is {shown}; give a number above 0, {_MOST:,.0f} at most")
+    return float(value)
+
+
+def _checked(documents: Any) -> list[Document]:
+    """The documents.
+
+    Raises:
+        InvalidDocument: as in the library, the argument is no list, or an item of it no document.
+    """
+    if isinstance(documents, Document | str | bytes | Mapping) or not isinstance(documents, Iterable):
+        raise InvalidDocument(f"documents is a list of Document, not a {type(documents).__name__}")
+    checked = list(documents)
+    for number, item in enumerate(checked):
+        if not isinstance(item, Document):
+            raise InvalidDocument(f"documents[{number}] is a {type(item).__name__}; make it a Document(id=…, text=…)")
+    return checked
 
 
 def _in_url(name: str) -> str:

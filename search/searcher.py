@@ -434,6 +434,7 @@ class Searcher:
 
         It has the settings that this one was opened with, whatever this one's collection was reindexed to since.
         """
+        _check_name(collection)
         if collection == self.settings.collection:
             return self
         if self._whole is not None and self._tenant is not None:
@@ -446,10 +447,12 @@ class Searcher:
 
     def knows(self, collection: str) -> bool:
         """Whether a collection is this one's, or was opened beside it."""
+        _check_name(collection)
         return collection == self.settings.collection or collection in self._beside
 
     def follow(self, name: str) -> None:
         """Look up what a name leads to now, if it is this one's or was opened beside it."""
+        _check_name(name)
         with self._naming:
             for parts in (one._parts for one in (self, *self._beside.values())):  # noqa: SLF001  # others of its kind
                 if parts.settings.collection == name:
@@ -457,6 +460,7 @@ class Searcher:
 
     def let_go(self, collection: str) -> None:
         """Close a collection that was opened beside this one, so that it can be dropped."""
+        _check_name(collection)
         with self._naming:
             if (other := self._beside.pop(collection, None)) is not None:
                 other.close()
@@ -575,6 +579,11 @@ class Searcher:
         from search.index.retrying import Patience, PatientIndex
 
         return PatientIndex(index, Patience(self.settings.ingestion.patience_s), on_wait)
+
+
+def _check_name(collection: Any) -> None:
+    if not isinstance(collection, str):
+        raise InvalidSettings(f"a collection's name is a string, not a {type(collection).__name__}")
 
 
 def check_tenancy(field: str | None, tenant: str | None) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from serving import PETS
 
-from search.client import Client
+from search.client import AsyncClient, Client
 from search.documents import half_surrogate
 from search.errors import InvalidDocument, InvalidQuery, InvalidSettings
 from search.factory import build_collections
@@ -74,6 +74,44 @@ def test_numbers_of_numpy_are_numbers(searcher: Searcher) -> None:
     assert len(searcher.search("What sleeps?", budget_ms=60_000, min_score=0).hits) == 3
 
 
+CLIENTS: list[tuple[dict[str, Any], str]] = [
+    *(
+        ({"timeout_s": one}, "timeout_s is .*; give a number above 0")
+        for one in ("x", None, math.nan, math.inf, 0, -1, True, 10**400)
+    ),
+    *(({"max_answer_mb": one}, "max_answer_mb is .*; give a number above 0") for one in ("x", None, math.nan, math.inf, 0, 1e300)),
+    *(({"key": one}, "the key for the service is a .*; give it as a string") for one in (5, b"sk_1", ["sk_1"], 0)),
+    *(({"tenant": one}, "no tenant is called") for one in (5, b"acme", ["acme"])),
+]
+
+
+@pytest.mark.parametrize(("wrong", "message"), CLIENTS, ids=[str(wrong)[:40] for wrong, _ in CLIENTS])
+def test_a_client(wrong: dict[str, Any], message: str) -> None:
+    for kind in (Client, AsyncClient):
+        with pytest.raises(InvalidSettings, match=message):
+            kind("http://127.0.0.1:9", **wrong)
+
+
+READINGS: list[tuple[dict[str, Any], type[Exception], str]] = [
+    *(({"encoding": one}, InvalidDocument, "there is no encoding") for one in (5, b"utf-8", "a\0b")),
+    *(({"fields": one}, InvalidDocument, "fields is a .*; give a mapping") for one in ("x", 5, ["text"])),
+    ({"fields": {"text": 5}}, InvalidDocument, "the column for text is a int; name it as a string"),
+    ({"fields": {5: "a", "x": "b"}}, InvalidDocument, "5 is no field"),
+    *(({"exclude": one}, InvalidQuery, "exclude is a .*; give a list of patterns") for one in (5, None, "*.md", b"*.md")),
+    ({"exclude": [5]}, InvalidQuery, "exclude holds a int; patterns are strings"),
+    *(({"prefix": one}, InvalidQuery, "prefix is a .*; give a string") for one in (5, None)),
+    ({"kind": 5}, InvalidQuery, "kind is a int; give a string"),
+    ({"limits": 5}, InvalidQuery, "limits is a int; give Limits"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "kind", "message"), READINGS, ids=[str(wrong) for wrong, _, _ in READINGS])
+def test_a_reading(wrong: dict[str, Any], kind: type[Exception], message: str, tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text("Cats sleep.")
+    with pytest.raises(kind, match=message):
+        read(tmp_path, **wrong)
+
+
 def test_what_is_neither_true_nor_false(searcher: Searcher, tmp_path: Path) -> None:
     """A word such as "no" would count as true, and a sync remove what nobody meant."""
     report = searcher.duplicates()
@@ -99,9 +137,11 @@ def test_what_is_neither_true_nor_false(searcher: Searcher, tmp_path: Path) -> N
 
 def test_values_of_other_kinds(searcher: Searcher) -> None:
     wrong: Any
+    for wrong in (None, 5, ["a"]):
+        for ask in (searcher.beside, searcher.knows, searcher.follow, searcher.let_go):
+            with pytest.raises(InvalidSettings, match="a collection's name is a string, not a"):
+                ask(wrong)
     for wrong in (None, 5):
-        with pytest.raises(InvalidSettings, match="a collection's name is a string, not a"):
-            searcher.beside(wrong)
         with pytest.raises(InvalidQuery, match="paths is a"):
             read(wrong)
         with pytest.raises(InvalidQuery, match="paths holds a"):
@@ -209,6 +249,8 @@ def test_documents(documents: Any, message: str, searcher: Searcher) -> None:
         searcher.ingest(documents, dry_run=True)
     with pytest.raises(InvalidDocument, match=message):
         searcher.ingest(documents, sync=True)
+    with Client("http://127.0.0.1:9") as client, pytest.raises(InvalidDocument, match=message):
+        client.ingest(documents)
     assert searcher.count() == 3
 
 

@@ -2,7 +2,7 @@
 
 import ipaddress
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from search.errors import InvalidSettings
@@ -94,8 +94,11 @@ def checked_key(key: str | None, name: str) -> str | None:
         name: of the setting, for people.
 
     Raises:
-        InvalidSettings: it holds white space or a character that is not ASCII.
+        InvalidSettings: it holds white space or a character that is not ASCII, or is no string.
     """
+    given: Any = key
+    if not isinstance(given, str | None):
+        raise InvalidSettings(f"{name} is a {type(given).__name__}; give it as a string")
     if key and not (key.isascii() and key.isprintable() and " " not in key):
         raise InvalidSettings(f"{name} holds white space or a character that is not ASCII; set it without")
     return key

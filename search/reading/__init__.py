@@ -51,9 +51,21 @@ def read(
     several: list[Any] = [paths] if isinstance(paths, str | PathLike) else list(paths)
     if wrong := [one for one in several if not isinstance(one, str | PathLike)]:
         raise InvalidQuery(f"paths holds a {type(wrong[0]).__name__}; paths are strings or path-like")
+    unchecked = exclude
+    if isinstance(unchecked, str | bytes) or not isinstance(unchecked, Iterable):
+        raise InvalidQuery(f"exclude is a {type(unchecked).__name__}; give a list of patterns")
+    patterns: list[Any] = list(exclude)
+    if wrong := [one for one in patterns if not isinstance(one, str)]:
+        raise InvalidQuery(f"exclude holds a {type(wrong[0]).__name__}; patterns are strings")
+    given: Any
+    for name, given in (("prefix", prefix), ("kind", kind)):
+        if not isinstance(given, str) and (given is not None or name == "prefix"):
+            raise InvalidQuery(f"{name} is a {type(given).__name__}; give a string")
+    if not isinstance(limits, Limits | None):
+        raise InvalidQuery(f"limits is a {type(limits).__name__}; give Limits")
     return Reading(
         [fspath(path) for path in several],
-        exclude=exclude,
+        exclude=patterns,
         ignore_files=ignore_files,
         encoding=encoding,
         fields=fields,
@@ -122,7 +134,7 @@ class Reading:
         self._encoding = text.known_encoding(encoding)
         self._again = again
         self._prefix = prefix
-        self._fields = tables.checked(fields or {})
+        self._fields = tables.checked({} if fields is None else fields)
         self._limits = limits or Limits()
         options: dict[str, Any] = {"exclude": exclude, "ignore_files": ignore_files}
         options["media_type"] = kinds.named(kind) if kind else ""

@@ -32,14 +32,19 @@ class Roles(NamedTuple):
     by_name: bool
 
 
-def checked(fields: Mapping[str, str]) -> Mapping[str, str]:
+def checked(fields: Any) -> Mapping[str, str]:
     """Columns by field.
 
     Raises:
-        InvalidDocument: a field that is none of id, text, title.
+        InvalidDocument: a field that is none of id, text, title, or a column that is no string.
     """
-    if unknown := sorted(fields.keys() - set(FIELDS)):
-        raise InvalidDocument(f"{unknown[0]!r} is no field; name the columns for {', '.join(FIELDS)}, as in text=body")
+    if not isinstance(fields, Mapping):
+        raise InvalidDocument(f"fields is a {type(fields).__name__}; give a mapping such as {{'text': 'body'}}")
+    if unknown := sorted(fields.keys() - set(FIELDS), key=str):
+        raise InvalidDocument(f"{unknown[0]!r:.100} is no field; name the columns for {', '.join(FIELDS)}, as in text=body")
+    for field, column in fields.items():
+        if not isinstance(column, str):
+            raise InvalidDocument(f"the column for {field} is a {type(column).__name__}; name it as a string")
     return fields
 
 

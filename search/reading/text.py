@@ -142,8 +142,8 @@ def known_encoding(encoding: str | None) -> str | None:
             return None
         "".encode(encoding)  # which codecs that are no encodings of text refuse, too
         return codecs.lookup(encoding).name
-    except (LookupError, UnicodeError) as error:
-        raise InvalidDocument(f"there is no encoding {encoding!r}; write it like cp1252, shift_jis or utf-16") from error
+    except (LookupError, ValueError, TypeError) as error:
+        raise InvalidDocument(f"there is no encoding {encoding!r:.100}; write it like cp1252, shift_jis or utf-16") from error
 
 
 def _is_damaged(content: bytes) -> bool:

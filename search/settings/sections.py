@@ -344,7 +344,9 @@ def checked_tenant(name: str) -> str:
     Raises:
         ValueError: it cannot.
     """
-    if not re.fullmatch(r"[^\x00-\x1f\x7f]{1,255}", name) or name != name.strip() or not encodable(name):
+    given: Any = name
+    text = isinstance(given, str) and re.fullmatch(r"[^\x00-\x1f\x7f]{1,255}", given)
+    if not text or name != name.strip() or not encodable(name):
         shown = str(name).encode(errors="replace").decode()[:100]
         raise ValueError(
             f"no tenant is called {shown!r}: a name has 1 to 255 characters, no control character, and no space at its ends"
