@@ -496,7 +496,7 @@ def test_every_route_that_waits_names_its_queue(served: Served) -> None:
     ways = {(path, way): told for path, ways in paths.items() for way, told in ways.items() if told["x-scope"] != "open"}
     assert {told["x-queue"] for told in ways.values() if "x-queue" in told} <= set(served.service.queues)
     without = {path for (path, _), told in ways.items() if "x-queue" not in told}
-    assert without == {"/rerank", "/info", "/v1/models", "/metrics", "/v1/collections/{name}/facets"}
+    assert without == {"/rerank", "/info", "/v1/models", "/v1/models/{name}", "/metrics", "/v1/collections/{name}/facets"}
 
 
 def test_a_wait_that_was_not_foreseen_ends_in_time() -> None:

@@ -273,6 +273,10 @@ def test_models_are_listed_as_openai_does(served: Served) -> None:
     assert told["object"] == "list"
     assert [(one["id"], one["object"]) for one in told["data"]] == [("minilm-reranker", "model")]
     assert isinstance(told["data"][0]["created"], int)
+    assert served.http.get("/v1/models/minilm-reranker").raise_for_status().json() == told["data"][0]
+    for name in ("other", "an%2Fother", "an/other"):
+        answer = served.http.get(f"/v1/models/{name}")
+        assert (answer.status_code, answer.json()["error"]["type"]) == (404, "ModelNotFound")
 
 
 def test_large_requests_are_split_and_come_out_as_one(served: Served, bundled_reranker: CrossEncoder) -> None:
@@ -298,3 +302,4 @@ def test_a_service_that_reranks_nothing_says_so(settings: Settings) -> None:
         answer = served.http.post("/v2/rerank", json={"query": "x", "documents": ["a"]})
         assert (answer.status_code, answer.json()["error"]["type"]) == (501, "NoReranker")
         assert served.http.get("/v1/models").json() == {"object": "list", "data": []}
+        assert served.http.get("/v1/models/minilm-reranker").status_code == 404

@@ -12,7 +12,7 @@ import numpy as np
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
-from search.api.errors import Refused
+from search.api.errors import Refused, quoted
 from search.api.parsing import parsed_route
 from search.api.routes.bodies import Answer
 from search.api.routes.rerank_bodies import AnyRerank, RerankRequest, ScoreRequest, TeiRerank, TextObject
@@ -57,9 +57,12 @@ def rerank_routes(service: Service) -> APIRouter:
     @router.get("/v1/models", openapi_extra={"x-scope": "search"})
     async def models() -> Answer:
         """What can be named as a model in the requests above, as OpenAI's clients list it: the reranker."""
-        name = service.reranker_name
-        data = [] if name is None else [{"id": name, "object": "model", "created": service.started, "owned_by": "two-stage-search"}]
-        return {"object": "list", "data": data}
+        return {"object": "list", "data": _models(service)}
+
+    @router.get("/v1/models/{name:path}", openapi_extra={"x-scope": "search"})
+    async def model(name: str) -> Answer:
+        """One of them."""
+        return _model(service, name)
 
     @router.get("/info", openapi_extra={"x-scope": "search"})
     async def info() -> Answer:
@@ -74,6 +77,18 @@ def rerank_routes(service: Service) -> APIRouter:
         }
 
     return router
+
+
+def _models(service: Service) -> list[Answer]:
+    name = service.reranker_name
+    return [] if name is None else [{"id": name, "object": "model", "created": service.started, "owned_by": "two-stage-search"}]
+
+
+def _model(service: Service, name: str) -> Answer:
+    for one in _models(service):
+        if one["id"] == name:
+            return one
+    raise Refused(404, "ModelNotFound", f"there is no model {quoted(name)}; GET /v1/models lists what there is")
 
 
 async def _tei(service: Service, request: Request, body: TeiRerank) -> JSONResponse:
