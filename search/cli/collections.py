@@ -24,8 +24,6 @@ from search.cli.options import (
 from search.cli.progress import ProgressReport
 from search.errors import InvalidQuery, InvalidSettings
 from search.factory import build_collections, build_words, needs_extra
-from search.index.collections import checked_index
-from search.index.manifests import read_manifest
 from search.searcher import check_tenancy, open_search
 from search.settings import EdgeSettings, MemorySettings, PayloadType, checked_collection
 from search.system.files import open_regular
@@ -131,6 +129,8 @@ def index(
     data_dir: DataDir = None,
 ) -> None:
     """Index a field for filters, in place. A server in strict mode filters by indexed fields only; elsewhere it is for speed."""
+    from search.index.collections import checked_index
+
     with usage():
         checked_index(field, kind)
     with closing(build_collections(load_settings(data_dir, None))) as engine:
@@ -152,6 +152,8 @@ def snapshot(
     data_dir: DataDir = None,
 ) -> None:
     """Copy a collection as it is now; print where the copy is."""
+    from search.index.manifests import read_manifest
+
     with closing(build_collections(load_settings(data_dir, None))) as engine:
         show(engine.snapshot(name, to))
     if to is not None and read_manifest(to).details.get("written_meanwhile"):

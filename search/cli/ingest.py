@@ -22,7 +22,7 @@ from search.cli.options import (
     print_json,
     usage,
 )
-from search.documents import Document, Rejection, listed
+from search.documents import Document, Rejection, listed, without_repeats
 from search.errors import CollectionNotFound, IndexBusy, InvalidDocument
 from search.factory import needs_extra
 from search.searcher import Searcher, open_search
@@ -263,7 +263,7 @@ def update(
         from search.ingestion.changes import check_patch
 
     try:
-        fields = json.loads(metadata)
+        fields = json.loads(metadata, object_pairs_hook=without_repeats)
     except (ValueError, RecursionError) as error:
         raise WrongUsage(f"""METADATA is not JSON ({error}); write an object, such as '{{"status": "archived"}}'""") from error
     with usage():

@@ -6,6 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from search.documents import Hit, SearchResult
+from search.passages import readable
 from search.system.terminal import show
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ def print_result(result: SearchResult) -> None:
     width = min(max(columns - _INDENTATION, 2 * _INDENTATION), _LONGEST_EXCERPT)
     for hit in result.hits:
         show(f"{hit.rank:3}  {_moved(hit):>4}  {hit.document_id}{f' · {hit.title}' if hit.title else ''}")
-        show(f"{'':{_INDENTATION}}{excerpt(hit.text, result.query, width)}")
+        show(f"{'':{_INDENTATION}}{excerpt(readable(hit.text, hit.media_type), result.query, width)}")
         logit = "" if hit.rerank_score is None else f", reranker {hit.rerank_score:.2f}"
         logit += "" if hit.rerank_probability is None else f" (probability {hit.rerank_probability:.2f})"
         read = f", read {hit.tokens_seen} of {hit.tokens_total} tokens" if hit.truncated else ""
@@ -107,7 +108,7 @@ def clip(text: str, width: int) -> str:
 
 
 def excerpt(text: str, query: str, width: int) -> str:
-    """The part of a passage with most of a query's words, in one line of at most so many characters."""
+    """The part of a text with most of a query's words, in one line of at most so many characters."""
     line = " ".join(text.split())
     if len(line) <= width:
         return line

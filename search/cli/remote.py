@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from search.client import Client
-from search.documents import Document, Json, Rejection
+from search.documents import Document, Json, Rejection, without_repeats
 from search.errors import InvalidDocument, InvalidQuery, ServiceError, ServiceOverloaded, ServiceRefused, ServiceUnreachable
 from search.ingestion.report import IngestReport, OnChange, OnProgress, OnRejection, Progress
 
@@ -237,7 +237,7 @@ def _filter(filter: str | None) -> dict[str, Json] | None:
     if filter is None:
         return None
     try:
-        read = json.loads(filter)
+        read = json.loads(filter, object_pairs_hook=without_repeats)
     except (ValueError, RecursionError) as error:
         raise InvalidQuery(f"the filter is not JSON: {error}") from error
     if not isinstance(read, dict):

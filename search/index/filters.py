@@ -17,14 +17,13 @@ import re
 import reprlib
 import sys
 import uuid
-from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from pydantic import BaseModel
 
-from search.documents import encodable
+from search.documents import encodable, without_repeats
 from search.errors import UnsupportedFilter
 
 if TYPE_CHECKING:
@@ -128,18 +127,9 @@ def _parsed(text: str) -> Any:
     if len(text) > _LONGEST_JSON:
         _refuse("", f"{len(text):,} characters are more than the {_LONGEST_JSON:,} that a filter may have")
     try:
-        return json.loads(text, object_pairs_hook=_without_repeats)
+        return json.loads(text, object_pairs_hook=without_repeats)
     except (ValueError, RecursionError) as error:
         raise UnsupportedFilter(f"the filter is not JSON ({error}); an example: {_EXAMPLE}") from error
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object; of a name that stands in it twice, JSON would forget the first."""
-    whole = dict(pairs)
-    if len(whole) < len(pairs):
-        repeated = Counter(name for name, _ in pairs).most_common(1)[0][0]
-        raise ValueError(f"{_shown(repeated)} stands twice in one object")
-    return whole
 
 
 class _Check:

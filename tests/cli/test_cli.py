@@ -528,6 +528,14 @@ def test_a_file_of_queries_has_one_a_line_of_its_own_line_breaks_only(tmp_path: 
     assert collections._lines(file) == ["one\u2028and\x0cthe same", "two"]
 
 
+def test_a_name_that_stands_twice_in_what_a_command_takes_is_refused(tmp_path: Path) -> None:
+    where = ["--data-dir", tmp_path]
+    assert "'x' stands twice in one object" in wrong("update", '{"x": 1, "x": 5}', "a", *where)
+    twice = '{"must": [{"is_null": {"key": "page"}}], "must": [{"is_empty": {"key": "page"}}]}'
+    for place in (where, ["--url", "http://127.0.0.1:9"]):
+        assert "'must' stands twice in one object" in wrong("delete", "--filter", twice, *place)
+
+
 def test_of_a_long_passage_the_part_that_answers_is_shown(tmp_path: Path) -> None:
     text = "The boiler stands in the cellar, and nobody looks at it. Whoever wants to know what it costs may read its bills. "
     text += "Maintenance: the burner is cleaned every spring. After that nothing happens until somebody bleeds the radiators."

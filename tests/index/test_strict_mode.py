@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import error, search
+from commands import error, search, wrong
 from qdrant_client import QdrantClient
 from serving import PETS, serving
 from standin import Fault, QdrantStandIn
@@ -368,7 +368,7 @@ def test_the_command_says_what_is_wrong(settings: Settings) -> None:
     with open_search(settings) as searcher:
         searcher.ingest(PETS)
     place = ("--data-dir", settings.data_dir)
-    assert "cannot be indexed as 'integer': fields are metadata" in error(
+    assert "cannot be indexed as 'integer': fields are metadata" in wrong(
         "collections", "index", "documents", "legs", "integer", *place
     )
     assert "no collection 'absent'" in error("collections", "index", "absent", "metadata.legs", "integer", *place)

@@ -152,7 +152,7 @@ def test_a_row_with_nothing_but_a_title_is_its_text(tmp_path: Path) -> None:
     (only,) = taken(csv(tmp_path, "title\nA\n"))
     assert (only.title, only.text) == ("", "A")
     (_, none) = read(csv(tmp_path, "id,text,title\n1,x,T\n2,,U\n"))
-    assert "document '2' has no text" in str(none)  # where the columns are called so, nothing is guessed
+    assert "(2): it has no text" in str(none)  # where the columns are called so, nothing is guessed
 
 
 def test_several_columns_may_be_named(tmp_path: Path) -> None:

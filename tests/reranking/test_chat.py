@@ -364,12 +364,12 @@ def test_settings_need_only_a_url_and_a_model(server: ChatStandIn) -> None:
     assert places(reranker.score("q", ["a", "bb"])) == [2, 1]
     assert reranker.recipe.weight == 1
     assert "authorization" not in server.requests[0].headers
-    with pytest.raises(InvalidSettings, match=r"reranker\.chat\.url.*reranker\.chat\.model"):
+    with pytest.raises(InvalidSettings, match=r"reranker\.url is missing.*reranker\.model is missing"):
         Settings(reranker={"kind": "chat"})
 
 
 @pytest.mark.parametrize("sizes", [{"window": 10}, {"stride": 20}, {"stride": 21}, {"window": 2, "stride": 2}])
 def test_windows_that_do_not_overlap_are_refused(sizes: dict[str, int]) -> None:
-    with pytest.raises(InvalidSettings, match=r"reranker\.chat.*stride must be smaller than the window") as caught:
+    with pytest.raises(InvalidSettings, match=r"reranker: the stride must be smaller than the window") as caught:
         Settings(reranker={"kind": "chat", "url": "http://127.0.0.1:1/v1", "model": "a-model", "api_key": KEY, **sizes})
     assert KEY not in str(caught.value)
