@@ -13,7 +13,7 @@ import httpx
 import pytest
 from serving import JSON, Served, resident, serving, with_pets
 
-from search.api.state import _in_parts
+from search.api.state import _PART_S, _in_parts
 from search.settings import Settings
 
 HALF = "caf\ud83d"
@@ -192,7 +192,7 @@ def test_texts_far_beyond_the_window_take_no_time(served: Served) -> None:
 
 
 def test_texts_far_beyond_the_window_keep_no_small_request_waiting(settings: Settings) -> None:
-    """One waits for a turn of the large request, which takes about as long as that of a text that just fills the window."""
+    """One waits for a turn of the large request, which takes as long as turns should, or as one text that just fills the window."""
 
     def asked(http: httpx.Client, text: str) -> float:
         began = time.perf_counter()
@@ -202,15 +202,15 @@ def test_texts_far_beyond_the_window_keep_no_small_request_waiting(settings: Set
     with serving(settings, queue_s=30) as own, httpx.Client(base_url=own.url, timeout=60) as other:
         alone, turn = (statistics.median(asked(own.http, text) for _ in range(5)) for text in ("Cats sleep.", "word " * 600))
         with ThreadPoolExecutor(1) as pool:
-            large = pool.submit(own.http.post, "/rerank", json={"query": "x", "texts": ["[SEP]" * 30_000] * 10})
+            large = pool.submit(own.http.post, "/rerank", json={"query": "x", "texts": ["[SEP]" * 30_000] * 40})
             took = []
             while not large.done():
                 took.append(asked(other, "Cats sleep."))
         answer = large.result().raise_for_status()
-    assert answer.headers["x-truncated-texts"] == "10"
+    assert answer.headers["x-truncated-texts"] == "40"
     waited = statistics.median(took)
     assert len(took) > 4
-    assert waited < alone + 3 * turn + 0.2
+    assert waited < alone + 3 * max(turn, _PART_S)
 
 
 def retried(served: Served, path: str, body: Any) -> httpx.Response:
