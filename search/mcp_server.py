@@ -98,6 +98,8 @@ class _Assistant(MCPServer[Any]):
 
         async def messages() -> AsyncIterator[str]:
             async for line in anyio.wrap_file(wire):
+                if not line.strip():
+                    continue
                 if (refusal := _refusal(line)) is None:
                     yield line
                 else:
@@ -109,11 +111,13 @@ class _Assistant(MCPServer[Any]):
 
 
 def _refusal(line: str) -> JSONRPCError | None:
-    """The answer to a line that is no message, or says something twice; None to any other."""
+    """The answer to a line that is no message, or a request that says something twice; None to any other."""
     code, about = INVALID_REQUEST, None
     try:
         message, repeated = _parsed(line)
         about = message.get("id") if isinstance(message, dict) else None
+        if isinstance(message, dict) and ({"result", "error"} & message.keys() or ("method" in message and "id" not in message)):
+            return None  # an answer, or a notice, which nobody answers
         if repeated:
             problem = f"{repeated[0]!r} stands twice in one object; send it once"
         elif (place := half_surrogate(message)) is not None:

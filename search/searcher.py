@@ -409,7 +409,7 @@ class Searcher:
         from search.query.service import plain_filter
 
         with self.using() as index:
-            return index.count(plain_filter(filter))
+            return index.count(plain_filter(filter, index))
 
     def of_tenant(self, name: str) -> "Searcher":
         """The same collection for one tenant, whose documents are all there are: none other is found, counted, given or changed.

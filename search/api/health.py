@@ -111,6 +111,8 @@ class Reachability:
             except SearchError as failure:
                 if not isinstance(failure, _LOST):  # as of a collection that is not there: it answers
                     break
+            except Exception:
+                _log.exception("what asks whether the engine answers failed")
             else:
                 break
             self._closed.wait(_PROBED_EVERY_S)

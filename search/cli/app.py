@@ -65,7 +65,8 @@ def main() -> None:
         status = app(["--debug", *arguments] if debug else arguments, prog_name="search", standalone_mode=False)
         sys.stdout.flush()
         if status == _INTERRUPTED:
-            note("search: interrupted; what was written stays, and the same command, given again, goes on from there")
+            goes_on = bool({"ingest", "reindex", "update", "push", "adopt"} & {*arguments})
+            note(f"search: interrupted{'; what was written stays, and the same command goes on from there' if goes_on else ''}")
     except BrokenPipeError:
         status = 1
     except typer.Abort:

@@ -161,7 +161,7 @@ def _asked(settings: Settings, query: str, **options: Any) -> dict[str, Any]:
         check_query(query)
         SearchOptions(**options).by(settings)
         if options["filter"] is not None:
-            to_plain(options["filter"])
+            to_plain(options["filter"], own=False)  # what another program's fields hold is not known yet
     return options
 
 

@@ -60,19 +60,20 @@ _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]+")
 _EXAMPLE = '{"must": [{"key": "metadata.year", "range": {"gte": 2020}}]}'
 
 
-def to_plain(filter: "Filter | Mapping[str, Any] | str", *, any_field: bool = False) -> dict[str, Any]:
+def to_plain(filter: "Filter | Mapping[str, Any] | str", *, any_field: bool = False, own: bool = True) -> dict[str, Any]:
     """Check a filter, which is an object, plain data or JSON, and return it as plain data.
 
     Args:
         filter: what was asked for.
         any_field: whether fields have any names, as in a collection that another program filled.
+        own: whether the package's own fields hold what it writes there, and not what another program did.
 
     Raises:
         UnsupportedFilter: not a filter, an unknown field, a condition that tests nothing, a value that no document could have, or
             an operator that engines understand differently. The message names the place.
     """
     data = _parsed(filter) if isinstance(filter, str) else filter
-    return _Check().filter(data, "", 0, nested=any_field)
+    return _Check(own=own).filter(data, "", 0, nested=any_field)
 
 
 def fields_of(filter: Mapping[str, Any]) -> Iterator[str]:
@@ -135,7 +136,8 @@ def _parsed(text: str) -> Any:
 class _Check:
     """Goes once through a filter and counts conditions, values and combinations, so that no size or depth of it can do harm."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, own: bool) -> None:
+        self._own = own
         self._conditions = 0
         self._values = 0
         self._combinations = 0
@@ -200,7 +202,7 @@ class _Check:
                 return {"has_id": self._ids(inside, at, nested=nested)}
             case _:
                 key = _checked_path(_object(inside, at, ("key",)).get("key"), at, nested=nested)
-                if not nested:
+                if self._own and not nested:
                     _check_own(key, kind, True, at)  # noqa: FBT003  # it is what is_empty alone says
                 return {kind: {"key": key}}
 
@@ -243,7 +245,7 @@ class _Check:
         at = _at(place, name)
         other: Callable[[Any, str], Any] = _NUMERIC.get(name, _boolean)
         checked = self._match(key, test, at, nested=nested) if name == "match" else other(test, at)
-        if not nested:
+        if self._own and not nested:
             _check_own(key, name, checked, at)
         if isinstance(checked, bool):
             return {name: {"key": key}} if checked else {"must_not": [{name: {"key": key}}]}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from search.documents import Hit, Retrieval, SearchResult, check_query
 from search.embedding.dense import Embedder
 from search.embedding.sparse import WordsLike, words_like
-from search.errors import IndexRejected, InvalidQuery
+from search.errors import CollectionNotFound, IndexFailure, InvalidQuery
 from search.index.contract import PlainFilter, VectorIndex
 from search.index.filters import Kind, any_number, fields_of, kinds_of, to_plain
 from search.inference.tokens import MUCH_UNKNOWN, goes_on, head
@@ -74,7 +74,7 @@ class SearchService:
         limit, depth, min_score = options.limit, options.depth, options.min_score
         if limit is None or depth is None:
             raise InvalidQuery("a limit and a depth are wanted; SearchOptions.by gives those of the settings")
-        plain = plain_filter(options.filter)
+        plain = plain_filter(options.filter, self._index)
         reranker = self._reranker() if options.rerank else None
         _check_min_score(min_score, reranker)
         started = time.perf_counter()
@@ -157,11 +157,11 @@ class SearchService:
 
     def _misfit(self, name: str, kind: Kind) -> str:
         """How a field that is there holds nothing of the kind that a filter compares it with."""
-        if kind == "number":
-            found = self._index.count({"must": [any_number(name)]})
-            advice = "a range or a number finds numbers alone, and a text, such as a date, is found as it stands by match"
-            return "" if found else f"no document has a number in the field {name!r} that the filter asks about; {advice}"
-        with suppress(IndexRejected):  # a server in strict mode looks for numbers by an index of numbers alone
+        with suppress(IndexFailure):  # a server in strict mode looks for numbers by an index of numbers alone
+            if kind == "number":
+                found = self._index.count({"must": [any_number(name)]})
+                advice = "a range or a number finds numbers alone, and a text, such as a date, is found as it stands by match"
+                return "" if found else f"no document has a number in the field {name!r} that the filter asks about; {advice}"
             if self._index.count({"must_not": [{"is_empty": {"key": name}}, any_number(name)]}) == 0:
                 return (
                     f"all that have the field {name!r} have a number there, and the filter asks for a text; write it without quotes"
@@ -223,6 +223,12 @@ def _check_min_score(min_score: float | None, reranker: Reranker | None) -> None
         raise InvalidQuery(f"the reranker {reranker.name} has no map from its score to a probability; search calibrate fits one")
 
 
-def plain_filter(filter: "Filter | Mapping[str, Any] | str | None") -> PlainFilter | None:
-    """A filter as plain data; None for none. See search.index.filters for errors."""
-    return None if filter is None else to_plain(filter)
+def plain_filter(filter: "Filter | Mapping[str, Any] | str | None", index: VectorIndex) -> PlainFilter | None:
+    """A filter of an open collection as plain data; None for none. See search.index.filters for errors."""
+    if filter is None:
+        return None
+    try:
+        own = not index.spec.layout
+    except CollectionNotFound:  # which is said once it is searched
+        own = True
+    return to_plain(filter, own=own)

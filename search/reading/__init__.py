@@ -219,7 +219,7 @@ class Reading:
     def _apart(self, item: Document | Rejection, inside: str) -> Document | Rejection:
         """What has an id of its own, not one of its file's name, with the prefix before it, and with where it was read."""
         if isinstance(item, Document):
-            return item if item.folder else replace(item, id=self._prefixed(item.id), folder=inside)
+            return item if item.folder or not (inside or self._prefix) else replace(item, id=self._prefixed(item.id), folder=inside)
         return replace(item, document_id=self._prefixed(item.document_id)) if item.document_id and self._prefix else item
 
     def _prefixed(self, document_id: str) -> str:

@@ -4,6 +4,7 @@ import io
 import posixpath
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator
 from html import escape
 from typing import NamedTuple
@@ -13,7 +14,9 @@ from xml.etree.ElementTree import Element, ParseError
 _TITLES = {"title", "ctrTitle"}
 _SLIDE = re.compile(r"ppt/slides/[^/]+\.xml")
 _NEXT_RUN = re.compile(  # where one run of a paragraph ends and the next begins, which may be within a word
-    rb"</a:t>\s*</a:r>\s*<a:r>\s*(?:<a:rPr\b[^<>]*/>|<a:rPr\b[^<>]*>.{0,4000}?</a:rPr>)?\s*<a:t(?:\s[^<>]*)?>", re.DOTALL
+    rb"</a:t>\s*</a:r>\s*<a:r>\s*(?:<a:rPr\b[^<>]*/>|<a:rPr\b[^<>]*(?<!/)>(?:(?!</?a:r>).){0,4000}?</a:rPr>)?"
+    rb"\s*<a:t(?:\s[^<>]*)?(?<!/)>",
+    re.DOTALL,
 )
 _PROPERTIES = re.compile(rb"<a:rPr\b[^<>]*>")
 _EMPHASIS = re.compile(rb'\s(?:b|i|u|strike)="[^"]*"')
@@ -48,17 +51,23 @@ def with_whole_words(content: bytes) -> bytes:
 
     The office library puts spaces between runs, and marks what is bold as Markdown does, in HTML, too.
     """
-    changed = False
     made = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(content)) as archive, zipfile.ZipFile(made, "w") as copy:
-        for entry in archive.infolist():
-            part = archive.read(entry)
-            if _SLIDE.fullmatch(entry.filename):
-                plain = _NEXT_RUN.sub(b"", _PROPERTIES.sub(lambda tag: _EMPHASIS.sub(b"", tag[0]), part))
-                changed |= plain != part
-                part = plain
-            copy.writestr(entry.filename, part)
-    return made.getvalue() if changed else content
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            parts = {name: archive.read(name) for name in archive.namelist() if _SLIDE.fullmatch(name)}
+            plain = {name: _NEXT_RUN.sub(b"", _PROPERTIES.sub(_without_emphasis, part)) for name, part in parts.items()}
+            if plain == parts:
+                return content
+            with zipfile.ZipFile(made, "w") as copy:
+                for name in archive.namelist():
+                    copy.writestr(name, plain[name] if name in plain else archive.read(name))
+    except (*_DAMAGED, zlib.error):  # such as a picture of it, which nobody reads
+        return content
+    return made.getvalue()
+
+
+def _without_emphasis(properties: re.Match[bytes]) -> bytes:
+    return _EMPHASIS.sub(b"", properties[0])
 
 
 def to_html(found: list[Slide]) -> str:

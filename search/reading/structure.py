@@ -2,7 +2,6 @@
 
 import re
 from bisect import bisect_right
-from collections import deque
 from collections.abc import Iterable, Iterator
 from functools import cache
 from itertools import accumulate, islice
@@ -227,12 +226,14 @@ def _of_source(text: str) -> list[Section]:
     """Definitions by their indentation, whatever the language; a long one is a section of its own, its first line the heading."""
     plain = with_line_feeds(text)
     lines = [_Line(match.start(), match.end(), match[0]) for match in _LINE.finditer(plain) if match[0]]
-    quotes = ""  # of the string of several lines that is open
-    for line in lines:
+    quotes, opened = "", len(lines)  # of the string of several lines that is open, and the line that opened it
+    for number, line in enumerate(lines):
         line.is_quoted = bool(quotes)
         at_end = quotes or next((three for three in ('"""', "'''") if three in line.words), "")
         if at_end and line.words.count(at_end) % 2:
-            quotes = "" if quotes else at_end
+            quotes, opened = ("", len(lines)) if quotes else (at_end, number)
+    for line in lines[opened + 1 :]:  # which nothing ends: it was none
+        line.is_quoted = False
     behind = 0  # the indentation of the next line that is not empty
     for line in reversed(lines):
         line.is_followed_by_deeper = behind > line.indentation
@@ -262,30 +263,54 @@ _Part = list[_Line]
 def _definitions(lines: _Part, headings: tuple[str, ...], depth: int) -> Iterator[tuple[tuple[str, ...], list[_Part]]]:
     """Short parts together, long ones apart, each with the first lines of those around it."""
     together: list[_Part] = []
-    parts = deque(_parts(lines))
-    while parts:
-        part = parts.popleft()
-        if part[-1].end - part[0].start <= _LONG:
-            together.append(part)
+    for part in (one for whole in _parts(lines) for one in _taken_apart(whole, depth)):
+        if part.lines[-1].end - part.lines[0].start <= _LONG:
+            together.append(part.lines)
             continue
         if together:
             yield headings, together
             together = []
-        head = next((number for number, line in enumerate(part) if _opens(line)), None)
-        if head is None or depth == _DEEPEST:
-            yield headings, [part]
+        if part.head is None:
+            yield headings, [part.lines]
             continue
-        body = _end_of_head(part, head)
-        end = _end_of_body(part, body, part[head].indentation)
-        if rest := part[end:]:
-            parts.appendleft(rest)
-        inside = (*headings, part[head].words.rstrip(" {:(["))
-        inner = _definitions(part[body:end], inside, depth + 1)
+        inside = (*headings, part.head.words.rstrip(" {:(["))
+        inner = _definitions(part.lines[part.body :], inside, depth + 1)
         path, first = next(inner, (inside, []))
-        yield path, [part[:body], *first]  # a first line alone says little
+        yield path, [part.lines[: part.body], *first]  # a first line alone says little
         yield from inner
     if together:
         yield headings, together
+
+
+class _Definition(NamedTuple):
+    """Lines with at most one definition, at their end.
+
+    Attributes:
+        lines: what stands before it, and all of it.
+        head: its first line; None where there is none.
+        body: which of the lines its body begins at.
+    """
+
+    lines: _Part
+    head: _Line | None
+    body: int
+
+
+def _taken_apart(part: _Part, depth: int) -> Iterator[_Definition]:
+    """A long part, by its outermost definitions."""
+    start = 0
+    if depth < _DEEPEST and part[-1].end - part[0].start > _LONG:
+        number = 0
+        while number < len(part):
+            if _opens(part[number]):
+                body = _end_of_head(part, number)
+                end = _end_of_body(part, body, part[number].indentation)
+                yield _Definition(part[start:end], part[number], body - start)
+                start = number = end
+            else:
+                number += 1
+    if start < len(part):
+        yield _Definition(part[start:], None, 0)
 
 
 def _end_of_head(part: _Part, head: int) -> int:
@@ -302,7 +327,8 @@ def _end_of_head(part: _Part, head: int) -> int:
 
 def _end_of_body(part: _Part, body: int, indentation: int) -> int:
     """Where it ends: at a line that is no deeper than the first one, and no mere bracket."""
-    for number, line in enumerate(part[body:], body):
+    for number in range(body, len(part)):
+        line = part[number]
         if line.words and line.indentation <= indentation and has_words(line.words):
             return number
     return len(part)

@@ -86,7 +86,8 @@ def read_table(stream: BinaryIO, file: SourceFile, fields: Mapping[str, str], en
             yield item
         if is_empty:
             wholly = "" if suffix in _SHEETS or suffix == ".parquet" else "; a text is read as one with --as text"
-            yield file.reject_many("holds no mail" if suffix == ".mbox" else f"has no rows below the names of its columns{wholly}")
+            # By the name of the file, which no row has: a sync of a table that was emptied removes its rows.
+            yield file.reject("holds no mail" if suffix == ".mbox" else f"has no rows below the names of its columns{wholly}")
     except ModuleNotFoundError as error:
         yield file.reject_many(missing(error))
     except InvalidDocument as error:
@@ -147,6 +148,8 @@ def _mails(stream: BinaryIO, file: SourceFile) -> Iterator[Item]:
             yield Document(key, words, title, {"path": file.name, **about}, "message/rfc822", origin=place, folder=file.folder)
         except InvalidDocument as error:
             yield Rejection(file.name, line, key, str(error))
+        except Exception as error:  # as the library raises of what is no mail; the next one may be
+            yield Rejection(file.name, line, key, f"cannot be read: {str(error) or type(error).__name__}")
 
 
 def _whole(table: _Table, rows: Iterator[_Row], name: str, file: SourceFile) -> Iterator[Item]:

@@ -253,6 +253,17 @@ def test_tables_with_numbered_rows_replace_each_other_but_not_silently(tmp_path:
     assert "elsewhere" not in kept.stderr
 
 
+def test_a_table_that_was_emptied_loses_its_rows_by_a_sync(tmp_path: Path) -> None:
+    folder, where = tmp_path / "shop", ["--data-dir", tmp_path / "data"]
+    folder.mkdir()
+    (folder / "a.csv").write_text("id,text\n1,A kettle.\n")
+    (folder / "b.csv").write_text("id,text\n2,A corkscrew.\n3,A cup.\n4,A pot.\n5,A pan.\n6,A lid.\n")
+    search("ingest", folder, *where, "--sync")
+    (folder / "a.csv").write_text("id,text\n")
+    done = search("ingest", folder, *where, "--sync")
+    assert done.stdout.split(";")[0] == "0 added, 0 changed, 5 unchanged, 1 removed, 1 rejected"
+
+
 def test_what_needs_posix_says_so_elsewhere(tmp_path: Path) -> None:
     """Where Python has no `resource`, as on Windows."""
     for name in ("a.html", "b.txt"):

@@ -191,6 +191,17 @@ IMPOSSIBLE: dict[str, tuple[Any, str]] = {
 }
 
 
+def test_what_another_program_wrote_is_not_known() -> None:
+    for asked in (
+        {"key": "document_id", "match": {"value": 42}},
+        {"is_empty": {"key": "title"}},
+        {"key": "page", "range": {"lt": 0}},
+    ):
+        assert to_plain({"must": [asked]}, own=False)
+        with pytest.raises(UnsupportedFilter):
+            to_plain({"must": [asked]})
+
+
 @pytest.mark.parametrize("name", IMPOSSIBLE)
 def test_what_no_document_could_have_is_refused_with_its_place(name: str) -> None:
     refused, message = IMPOSSIBLE[name]

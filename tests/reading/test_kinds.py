@@ -99,6 +99,18 @@ def test_words_of_slides_are_whole_whatever_they_are_made_of(tmp_path: Path) -> 
     assert taken(tmp_path).text == "## Sales\n\nTotal revenue grew\n"
 
 
+def test_no_paragraph_of_a_slide_is_lost_behind_an_empty_run(tmp_path: Path) -> None:
+    """Nor is a slide that has a damaged picture beside it."""
+    bold = '</a:t></a:r><a:r><a:rPr b="1"/><a:t/></a:r></a:p><a:p><a:r><a:t>'
+    coloured = "</a:t></a:r><a:r><a:rPr><a:solidFill/></a:rPr><a:t>"
+    content = pptx([("Top", f"First{bold}Second{bold}Th{coloured}ird")], {"ppt/media/a.png": "not read " * 50})
+    (tmp_path / "a.pptx").write_bytes(content)
+    assert taken(tmp_path).text == "## Top\n\nFirst\n\nSecond\n\nThird\n"
+    place = content.index(b"not read not read") if b"not read not read" in content else content.index(b"ppt/media/a.png") + 18
+    (tmp_path / "a.pptx").write_bytes(content[:place] + b"\xff\xff" + content[place + 2 :])
+    assert "Second" in taken(tmp_path).text
+
+
 def test_documents_of_offices_become_markdown(tmp_path: Path) -> None:
     for name, content in {
         "a.docx": docx([("Heading1", "Top"), ("", "Text of it.")]),

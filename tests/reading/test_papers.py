@@ -147,6 +147,9 @@ def test_each_mail_of_a_box_is_a_document(tmp_path: Path) -> None:
     assert third.document_id == f"{tmp_path.name}/a.mbox#3"
     assert "has no text" in third.reason
     assert reading.count() == 4  # about: a line of a text begins so, too
+    damaged = b"From x Sat\nContent-Type: text/html; charset=\0utf-8\nFrom: \0\n\n<p>x</p>\n\n"
+    (tmp_path / "a.mbox").write_bytes(damaged + b"From bob Sat\nSubject: Pumps\n\nThey work.\n")
+    assert isinstance(list(Reading([str(tmp_path)]))[-1], Document)
     (tmp_path / "a.mbox").write_text("Nothing of the kind.")
     (none,) = Reading([str(tmp_path)])
     assert "holds no mail" in str(none)

@@ -205,6 +205,18 @@ def unload():
     assert blocks[0].startswith("/**")
 
 
+def test_quotes_that_nothing_ends_hide_no_definition() -> None:
+    body = "".join(f"    cargo_{number} = goods[{number}]\n" for number in range(30))
+    text = f'# says """ once\ndef load():\n{body}\ndef unload():\n{body}'
+    assert [headings for headings, _ in divided(text, "text/x-python")] == [("def load()",), ("def unload()",)]
+
+
+@pytest.mark.timeout(20)
+def test_short_definitions_without_empty_lines_stay_together() -> None:
+    text = "".join(f"def f{number}():\n    return {number}\n" for number in range(40_000))
+    assert [headings for headings, _ in divided(text, "text/x-python")] == [()]
+
+
 def test_code_of_any_language_is_whole() -> None:
     samples = {
         "text/x-c": "int main(void)\n{\n" + "    call();\n\n" * 100 + "}\n\nint other(void)\n{\n    return 1;\n}\n",

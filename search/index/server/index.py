@@ -453,7 +453,8 @@ class QdrantIndex:
         if not self._made_here:
             return
         with self._translated():
-            if not is_unused(self._client, self._target):  # a write that seemed to fail may have been carried out
+            earlier = noted(self._client.get_collection(self._target).config, "writer")  # where versions before claim it
+            if earlier or not is_unused(self._client, self._target):  # a write that seemed to fail may have been carried out
                 return
             self._client.delete_collection(self._target)  # with its alias
         self._made_here, self._spec = False, None

@@ -207,7 +207,8 @@ class Node:
         if not self.over_grpc and time.monotonic() < self._unknown_until:
             return self.rest
         started = time.monotonic()
-        if not self._one_at_a_time.acquire(timeout=-1 if seconds is None or self.over_grpc else seconds):
+        waits = 0 if self._spoken_before and not self.over_grpc else -1 if seconds is None or self.over_grpc else seconds
+        if not self._one_at_a_time.acquire(timeout=waits):
             return self.rest
         try:
             if self._grpc is None:

@@ -143,7 +143,8 @@ def is_reserved(client: QdrantClient, target: str) -> bool:
 def is_unused(client: QdrantClient, target: str) -> bool:
     """Whether a collection holds no passage, and nobody has claimed it who has not let go."""
     with over_rest():
-        points, _ = client.scroll(target, limit=2, with_payload=[_WRITER], with_vectors=False)
+        most = models.ReadConsistencyType.MAJORITY
+        points, _ = client.scroll(target, limit=2, with_payload=[_WRITER], with_vectors=False, consistency=most)
     notes: list[Any] = [(point.payload or {}).get(_WRITER) for point in points if point.id == RESERVED]
     return len(notes) == len(points) and all(isinstance(note, dict) and not note.get("claim") for note in notes)
 
