@@ -142,4 +142,4 @@ def test_what_is_interrupted_says_what_is_kept(tmp_path: Path) -> None:
         ingesting.send_signal(signal.SIGINT)
         said = ingesting.communicate()[1]
     assert ingesting.returncode == 130
-    assert said.endswith("search: interrupted; what was written stays, and the same command, given again, goes on from there\n")
+    assert said.endswith("search: interrupted; what was written stays, and the same command goes on from there\n")
