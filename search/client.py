@@ -12,7 +12,7 @@ import dataclasses
 import functools
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from numbers import Real
@@ -24,9 +24,8 @@ import anyio
 import httpx
 
 from search import errors
-from search.documents import Document, Hit, Json, Rejection, SearchResult, check_strings, half_surrogate
+from search.documents import Document, Hit, Json, Rejection, SearchResult, check_strings, checked_documents, half_surrogate
 from search.errors import (
-    InvalidDocument,
     InvalidInput,
     InvalidQuery,
     InvalidSettings,
@@ -89,7 +88,7 @@ class _Calls:
         return _Call("POST", "/v1/search/batch", {"searches": searches}, _results)
 
     def ingest(self, documents: Sequence[Document], *, dry_run: bool) -> _Call[IngestReport]:
-        fields = [{name: getattr(document, name) for name in _FIELDS} for document in _checked(documents)]
+        fields = [{name: getattr(document, name) for name in _FIELDS} for document in checked_documents(documents)]
         return _Call("POST", "/v1/documents", self._body(documents=fields, dry_run=dry_run), _report)
 
     def update(
@@ -454,21 +453,6 @@ def _positive(name: str, value: Any) -> float:
         shown = f"{value:g}" if isinstance(value, float) else f"{value!r:.100}"
         raise InvalidSettings(f"{name} is {shown}; give a number above 0, {_MOST:,.0f} at most")
     return float(value)
-
-
-def _checked(documents: Any) -> list[Document]:
-    """The documents.
-
-    Raises:
-        InvalidDocument: as in the library, the argument is no list, or an item of it no document.
-    """
-    if isinstance(documents, Document | str | bytes | Mapping) or not isinstance(documents, Iterable):
-        raise InvalidDocument(f"documents is a list of Document, not a {type(documents).__name__}")
-    checked = list(documents)
-    for number, item in enumerate(checked):
-        if not isinstance(item, Document):
-            raise InvalidDocument(f"documents[{number}] is a {type(item).__name__}; make it a Document(id=…, text=…)")
-    return checked
 
 
 def _in_url(name: str) -> str:

@@ -5,10 +5,10 @@ import json
 import math
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, get_args
 
 from search.context.values import MAX_TOKENS, Context, Form
 from search.errors import InvalidDocument, InvalidQuery
@@ -425,6 +425,24 @@ def without_repeats(pairs: Sequence[tuple[str, Json]]) -> dict[str, Json]:
     if len(whole) < len(pairs):
         raise ValueError(f"{repeated_name(name for name, _ in pairs)!r} stands twice in one object")
     return whole
+
+
+Item = TypeVar("Item")
+
+
+def checked_documents(documents: Iterable[Item], kinds: tuple[type, ...] = (Document,)) -> Iterator[Item]:
+    """The same items; the first that is of none of the kinds raises.
+
+    Raises:
+        InvalidDocument: the argument is no list, or an item of it no document.
+    """
+    unchecked: Any = documents
+    if isinstance(unchecked, Document | str | bytes | Mapping) or not isinstance(unchecked, Iterable):
+        raise InvalidDocument(f"documents is a list of Document, not a {type(unchecked).__name__}")
+    for number, item in enumerate(documents):
+        if not issubclass(type(item), kinds):
+            raise InvalidDocument(f"documents[{number}] is a {type(item).__name__}; make it a Document(id=…, text=…)")
+        yield item
 
 
 def check_strings(values: Iterable[str], name: str, kind: str) -> list[str]:

@@ -5,10 +5,9 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from search.documents import Chunk, Document, Json, Rejection
-from search.errors import InvalidDocument
+from search.documents import Chunk, Document, Json, Rejection, checked_documents
 from search.index.contract import Vector, VectorIndex
 from search.index.tenants import Tenant
 from search.ingestion.chunking import Chunker
@@ -123,7 +122,7 @@ class Planning:
         rejections: list[Rejection] = []
         group: list[Document] = []
         characters = refused = 0
-        for given in _checked(documents):
+        for given in checked_documents(documents, (Document, Rejection)):
             item = self._tenant.stamped(given) if self._tenant and isinstance(given, Document) else given
             if rejection := item if isinstance(item, Rejection) else self._objection(item):
                 rejections.append(rejection)
@@ -192,21 +191,6 @@ class Planning:
             for chunk in chunks:
                 vector = known.get(chunk.passage)
                 yield Passage(chunk, revisions[document.id], len(chunks), stored[document.id].generation + 1, vector)
-
-
-def _checked(documents: Iterable[Document | Rejection]) -> Iterator[Document | Rejection]:
-    """The same items; the first that is neither a Document nor a Rejection raises.
-
-    Raises:
-        InvalidDocument: the argument is no list, or an item of it no document.
-    """
-    unchecked: Any = documents
-    if isinstance(unchecked, Document | str | bytes | Mapping) or not isinstance(unchecked, Iterable):
-        raise InvalidDocument(f"documents is a list of Document, not a {type(unchecked).__name__}")
-    for number, item in enumerate(unchecked):
-        if not isinstance(item, Document | Rejection):
-            raise InvalidDocument(f"documents[{number}] is a {type(item).__name__}; make it a Document(id=…, text=…)")
-        yield item
 
 
 def _characters(value: Json) -> int:

@@ -28,19 +28,19 @@ def read(content: bytes) -> tuple[str, str, Mapping[str, Any]]:
     return _header(message, "Subject"), text + "\n", {name: value for name, value in metadata.items() if value}
 
 
-def messages(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """The mails of an mbox file, with the lines that they begin at."""
+def messages(stream: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
+    """The mails of an mbox file, with the lines that they begin at; None for one that is too long."""
     begun, lines, size, is_blank = 0, list[bytes](), 0, True
     for number, line in enumerate(stream, 1):
         if is_blank and line.startswith(b"From "):
             if begun:
-                yield begun, b"".join(lines)
+                yield begun, b"".join(lines) if size <= LONGEST else None
             begun, lines, size = number, [], 0
         elif begun and (size := size + len(line)) <= LONGEST:
             lines.append(_QUOTED.sub(rb"\1", line))
         is_blank = not line.strip()
     if begun:
-        yield begun, b"".join(lines)
+        yield begun, b"".join(lines) if size <= LONGEST else None
 
 
 def _pieces(message: MIMEPart, depth: int) -> Iterator[str]:

@@ -143,6 +143,9 @@ def _mails(stream: BinaryIO, file: SourceFile) -> Iterator[Item]:
 
     for number, (line, content) in enumerate(mail.messages(stream), 1):
         key, place = key_of(file.name, number), f"{file.name}:{line}"
+        if content is None:
+            yield Rejection(file.name, line, key, f"larger than {LONGEST:,} bytes; split it")
+            continue
         try:
             title, words, about = mail.read(content)
             yield Document(key, words, title, {"path": file.name, **about}, "message/rfc822", origin=place, folder=file.folder)

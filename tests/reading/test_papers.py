@@ -155,6 +155,12 @@ def test_each_mail_of_a_box_is_a_document(tmp_path: Path) -> None:
     assert "holds no mail" in str(none)
 
 
+def test_a_mail_of_a_box_that_is_too_long_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mail, "LONGEST", 20)
+    box = io.BytesIO(b"From a\nSubject: x\n\n" + b"long " * 9 + b"\n\nFrom b\nSubject: y\n\nz\n")
+    assert list(mail.messages(box)) == [(1, None), (6, b"Subject: y\n\nz\n")]
+
+
 def test_a_mail_may_be_a_page_or_of_an_encoding_that_is_none() -> None:
     page = b"Content-Type: text/html; charset=utf-8\n\n<p>The <b>pump</b> works.</p>"
     assert mail.read(page)[1] == "The pump works.\n"
