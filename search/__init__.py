@@ -50,6 +50,8 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("importlib.metadata").version("two-stage-search")
     if name in _HOMES.values():
         return import_module(f"{__name__}.{name}")
     if name not in _HOMES:

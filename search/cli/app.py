@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+import search
 from search.cli import collections, dedupe, demo, doctor, evaluate, ingest, models, query, serve
 from search.cli.options import CONFIG, WrongUsage
 from search.errors import SearchError
@@ -26,6 +27,12 @@ app = typer.Typer(
 )
 
 
+def _show_version(asked: bool) -> None:  # noqa: FBT001  # as typer calls it
+    if asked:
+        print(f"search {search.__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def root(
     config: Annotated[
@@ -34,6 +41,7 @@ def root(
     ] = None,
     *,
     debug: Annotated[bool, typer.Option(help="Show the traceback of an error; may stand anywhere on the line.")] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")] = False,  # noqa: ARG001
 ) -> None:
     """Two-stage search: retrieve with Qdrant, rerank with an ONNX cross-encoder."""
     CONFIG.set(config)

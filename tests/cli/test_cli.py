@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from judged import CORPUS, QRELS, QUERIES, lines, write
 from standin import QdrantStandIn
 from tiny import BUNDLED
 
+import search as library
 from search.cli import collections
 from search.index.edge.index import EdgeIndex
 from search.models import manifest
@@ -176,6 +178,11 @@ def test_a_busy_folder_is_one_line(tmp_path: Path) -> None:
 def test_debug_shows_the_traceback_wherever_it_stands() -> None:
     for arguments in (["--debug", "query", " "], ["query", " ", "--debug"]):
         assert "Traceback" in search(*arguments, status=2).stderr
+
+
+def test_the_version_is_told() -> None:
+    assert search("--version").stdout == f"search {version('two-stage-search')}\n"
+    assert library.__version__ == version("two-stage-search")
 
 
 def test_wrong_usage_is_status_2() -> None:
