@@ -7,7 +7,7 @@ An engine asks a payload index instead of the documents, and an index does not h
   looks at them.
 - `except` asks the index of strings for other strings, and so never finds the numbers, booleans, objects and lists that differ,
   too. They are requested beside it, by conditions that no index answers. Of lists that hold lists one kind is missed: those of
-  null, of an empty list and of nothing else than what is excepted.
+  null, of an empty list and of nothing else than what is excepted. Without an index, `except` says all of that by itself.
 - `is_null` of a list that holds a null: Qdrant 1.19.0 says no, the embedded engine yes.
 
 Inside `nested` an index only names candidates, by the path from the document on. One whose field is empty in some element is
@@ -19,24 +19,58 @@ index of whole numbers finds 1.0 by a match on 1 and misses fractions in ranges.
 """
 
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple
 
 from search.index.contract import PlainFilter
 
 _EXACT_BELOW = 2**53  # whole numbers that are the same as 64-bit floats
 _LARGEST = 1.7976931348623157e308
+_QUOTED_FOR_NOTHING = re.compile(r'"([A-Za-z0-9_-]+)"')  # a name in a path
 _LAST_WILDCARD = re.compile(r'((?:"[^"]*"|[^"])+)\[\]\.((?:"[^"]*"|[^"])+)')
 
 
-def exact(filter: PlainFilter, *, null_in_lists: bool = False) -> PlainFilter:
+class _Engine(NamedTuple):
+    """What the conditions are for."""
+
+    null_in_lists: bool
+    indexed: Collection[str] | None
+    brief: bool
+
+    def may_index(self, key: str) -> bool:
+        """Whether there may be a payload index by which a field is asked."""
+        return self.indexed is None or _QUOTED_FOR_NOTHING.sub(r"\1", key) in self.indexed
+
+
+def exact(
+    filter: PlainFilter, *, null_in_lists: bool = False, indexed: Collection[str] | None = None, brief: bool = False
+) -> PlainFilter:
     """A plain filter, checked before, in conditions that engines agree on.
 
     Args:
         filter: which points.
         null_in_lists: whether `is_null` needs a condition for lists, too, since the engine may not look into them by itself.
+        indexed: the fields that have a payload index, which all others need no conditions for; None if any may have one.
+        brief: whether conditions are left out that only make it faster.
     """
-    return _filter(filter, nested=False, null_in_lists=null_in_lists)
+    return _filter(filter, _Engine(null_in_lists, indexed, brief), nested=False)
+
+
+def number_of_conditions(filter: PlainFilter) -> int:
+    """How many conditions a plain filter has, as servers count them: those within others one by one, and no filter itself."""
+    clauses = [filter.get(name) or [] for name in ("must", "should", "must_not")]
+    conditions = [one for clause in clauses for one in (clause if isinstance(clause, list) else [clause])]
+    return sum(map(_number, [*conditions, *filter.get("min_should", {}).get("conditions", [])]))
+
+
+def _number(condition: Mapping[str, Any]) -> int:
+    match condition:
+        case {"nested": {"filter": inner}}:
+            return number_of_conditions(inner)
+        case {"key": _} | {"is_empty": _} | {"is_null": _} | {"has_id": _}:
+            return 1
+        case _:
+            return number_of_conditions(condition)
 
 
 def indexed_path(field: str, *, indexed_only: bool = False) -> str:
@@ -47,41 +81,41 @@ def indexed_path(field: str, *, indexed_only: bool = False) -> str:
     return field if indexed_only else field.removesuffix("[]")
 
 
-def _filter(filter: PlainFilter, *, nested: bool, null_in_lists: bool) -> dict[str, Any]:
+def _filter(filter: PlainFilter, engine: _Engine, *, nested: bool) -> dict[str, Any]:
     rewritten: dict[str, Any] = {}
     for clause, conditions in filter.items():
         if clause == "min_should":
-            some = [_condition(one, nested=nested, null_in_lists=null_in_lists) for one in conditions["conditions"]]
+            some = [_condition(one, engine, nested=nested) for one in conditions["conditions"]]
             rewritten[clause] = {**conditions, "conditions": some}
         else:
             listed = conditions if isinstance(conditions, list) else [conditions]
-            rewritten[clause] = [_condition(one, nested=nested, null_in_lists=null_in_lists) for one in listed]
+            rewritten[clause] = [_condition(one, engine, nested=nested) for one in listed]
     return rewritten
 
 
-def _condition(condition: Mapping[str, Any], *, nested: bool, null_in_lists: bool) -> Mapping[str, Any]:
+def _condition(condition: Mapping[str, Any], engine: _Engine, *, nested: bool) -> Mapping[str, Any]:
     match condition:
         case {"key": str(key), "match": {"value": int(number)}} if not (nested or isinstance(number, bool)):
-            return _with_range(condition, key, [number])
+            return _with_range(condition, key, [number], engine)
         case {"key": str(key), "match": {"any": [int(), *_] as numbers}} if not nested:
-            return _with_range(condition, key, numbers)
-        case {"key": str(key), "match": {"except": list(values)}} if not nested:
-            return _except(key, values)
+            return _with_range(condition, key, numbers, engine)
+        case {"key": str(key), "match": {"except": list(values)}} if not nested and engine.may_index(key):
+            return _except(key, values, brief=engine.brief)
         case {"is_empty": _} if nested:
             return {"must_not": [{"must_not": [condition]}]}
-        case {"is_null": {"key": str(key)}} if null_in_lists:
+        case {"is_null": {"key": str(key)}} if engine.null_in_lists:
             return {"should": [condition, _holds_null(key)]}
         case {"nested": {"key": key, "filter": inner}}:
-            return {"nested": {"key": key, "filter": _filter(inner, nested=True, null_in_lists=null_in_lists)}}
+            return {"nested": {"key": key, "filter": _filter(inner, engine, nested=True)}}
         case {"key": _} | {"is_empty": _} | {"is_null": _} | {"has_id": _}:
             return condition
         case _:
-            return _filter(condition, nested=nested, null_in_lists=null_in_lists)
+            return _filter(condition, engine, nested=nested)
 
 
-def _with_range(condition: Mapping[str, Any], key: str, numbers: list[int]) -> Mapping[str, Any]:
+def _with_range(condition: Mapping[str, Any], key: str, numbers: list[int], engine: _Engine) -> Mapping[str, Any]:
     """A match on whole numbers, and the range that an index of floats finds them in; one range, since each reads every document."""
-    if any(abs(number) >= _EXACT_BELOW for number in numbers):
+    if engine.brief or not engine.may_index(key) or any(abs(number) >= _EXACT_BELOW for number in numbers):
         return condition
     return {"must": [condition, {"key": key, "range": {"gte": min(numbers), "lte": max(numbers)}}]}
 
@@ -91,7 +125,7 @@ def _holds_null(key: str) -> Mapping[str, Any]:
     return {"must": [{"is_null": {"key": f"{key}[]"}}], "must_not": [{"is_null": {"key": f"{key}[][]"}}]}
 
 
-def _except(key: str, values: list[Any]) -> Mapping[str, Any]:
+def _except(key: str, values: list[Any], *, brief: bool) -> Mapping[str, Any]:
     """A value that is none of these, whatever it is, null apart."""
     condition = {"key": key, "match": {"except": values}}
     if several := _LAST_WILDCARD.fullmatch(key):
@@ -100,16 +134,20 @@ def _except(key: str, values: list[Any]) -> Mapping[str, Any]:
     listed = {"match": {"any": values}}
     in_list = f"{key}[]"
     in_lists = f"{key}[][]"
-    no_null = [{"is_null": {"key": key}}, {"is_null": {"key": in_list}}]
-    return {
+    # Without null, something of which nothing is one of these; or one of these beside an empty list, which is a value of its own.
+    without_null = {
+        "must_not": [{"is_null": {"key": in_list}}],
         "should": [
-            condition,
-            {"must": [{"key": key, "values_count": {"gte": 1}}], "must_not": [{"key": key, **listed}, *no_null]},
-            {"key": in_list, "match": {"except": values}},
-            # A list inside the list is a value of its own, whatever it holds: several, one of these, null, or nothing.
-            {"key": in_list, "values_count": {"gte": 2}},
-            {"key": in_lists, **listed},
-            {"is_null": {"key": in_lists}},
-            {"must": [{"key": in_list, **listed}, {"key": in_list, "values_count": {"lte": 0}}], "must_not": no_null[1:]},
-        ]
+            {"must": [{"key": key, "values_count": {"gte": 1}}], "must_not": [{"key": key, **listed}]},
+            {"must": [{"key": in_list, **listed}, {"key": in_list, "values_count": {"lte": 0}}]},
+        ],
     }
+    every = [
+        without_null,
+        {"key": in_list, "match": {"except": values}},
+        # A list inside the list is a value of its own, whatever it holds: something, or null.
+        {"key": in_lists, "values_count": {"gte": 1}},
+        {"is_null": {"key": in_lists}},
+    ]
+    # The first one an index answers, for most. The elements of a list are several values, of which one may be null.
+    return {"should": every if brief and not key.endswith("[]") else [condition, *every]}

@@ -1,5 +1,6 @@
 """A filter that is accepted means on every engine, with every payload index, what Qdrant documents: the same as in plain Python."""
 
+import json
 import random
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +20,7 @@ from upstream import KEY, NODE_URLS, REAL, SPREAD
 from search.errors import UnsupportedFilter
 from search.index.contract import CollectionSpec, Point, Query, VectorIndex
 from search.index.edge.index import EdgeIndex
-from search.index.exact import exact
+from search.index.exact import exact, indexed_path, number_of_conditions
 from search.index.filters import to_plain
 from search.index.server.connection import connect, in_memory
 from search.index.server.conversion import to_filter, to_schema
@@ -390,6 +391,48 @@ ASKED: dict[str, dict[str, Any]] = {
     "empty in some of the objects": {"must": [{"nested": {"key": "metadata.o", "filter": {"must": [{"is_empty": {"key": "x"}}]}}}]},
     "a quoted name": {"must": [{"key": 'metadata."due date"', "match": {"except": [1]}}]},
 }
+
+
+@pytest.mark.parametrize("brief", [False, True])
+def test_a_filter_means_the_same_in_few_conditions(
+    brief: bool,  # noqa: FBT001
+    engines: dict[str, VectorIndex],
+    in_full: bool,  # noqa: FBT001  # a fixture
+) -> None:
+    """As it goes out to a collection whose strict mode takes few, by the payload indexes that there are."""
+    paths = {kind: set() if kind == "none" else {indexed_path(field) for field in INDEXED} for kind in engines}
+
+    @exhaustively(2_500 if in_full else 30)
+    @given(filters())
+    def check(raw: dict[str, Any]) -> None:
+        plain = to_plain(raw)
+        right = {point.id for point in POINTS if expected(plain, point.id, point.payload)}
+        for kind, index in engines.items():
+            few = exact(plain, null_in_lists=True, indexed=paths[kind], brief=brief)
+            assert number_of_conditions(few) <= number_of_conditions(exact(plain, null_in_lists=True))
+            with pytest.MonkeyPatch.context() as patched:
+                for engine in ("edge", "server"):
+                    patched.setattr(f"search.index.{engine}.conversion.exact", lambda *_, few=few, **__: few)
+                found = {record.id for record in index.scroll(plain, ["document_id"])}
+            assert found == right, (kind, plain)
+
+    check()
+
+
+@pytest.mark.parametrize(("few", "most"), [(False, 9), (True, 8)])
+def test_how_many_conditions_one_becomes(few: bool, most: int) -> None:  # noqa: FBT001
+    numbers = {
+        "metadata.k": {"must": [{"key": "metadata.k", "match": {"except": ["a"]}}]},
+        "metadata.o[].x": {"must": [{"key": "metadata.o[].x", "match": {"except": ["a"]}}]},
+        "metadata.n": {"must": [{"key": "metadata.n", "match": {"any": [1, 2]}}]},
+    }
+    for path, plain in numbers.items():
+        indexed = exact(to_plain(plain), null_in_lists=True, indexed=[path], brief=few)
+        expected_of = {"metadata.k": most, "metadata.o[].x": 1, "metadata.n": 1 if few else 2}
+        assert number_of_conditions(indexed) == expected_of[path]
+        quoted = json.loads(json.dumps(plain).replace(".k", '.\\"k\\"'))
+        assert number_of_conditions(exact(to_plain(quoted), indexed=[path], brief=few)) == expected_of[path]
+        assert number_of_conditions(exact(to_plain(plain), indexed=["metadata.z"])) == 1
 
 
 @pytest.mark.parametrize("name", ASKED)

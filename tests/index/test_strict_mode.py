@@ -7,7 +7,7 @@ import pytest
 from commands import error, search, wrong
 from qdrant_client import QdrantClient
 from serving import PETS, serving
-from standin import Fault, QdrantStandIn
+from standin import Fault, QdrantStandIn, conditions
 from standin_grpc import GrpcStandIn
 from theirs import FACTS, fill, on
 
@@ -89,6 +89,70 @@ def test_filters_of_many_values_are_asked_in_parts(standin: QdrantStandIn, model
         listed = {"must": [{"key": "metadata.tags", "match": {"any": ids}}]}  # of which one document may have several
         with pytest.raises(IndexRejected, match="Condition size limit reached"):
             index.count(listed)
+
+
+OTHER = [{"key": f"metadata.{name}", "match": {"except": ["x"]}} for name in ("kind", "tags", "year")]
+
+
+def test_a_filter_goes_out_in_as_many_conditions_as_a_collection_takes(
+    standin: QdrantStandIn, standin_grpc: GrpcStandIn, model_folder: Path, tmp_path: Path
+) -> None:
+    tagged = [Document("a", "A cat.", metadata={"kind": 1, "tags": ["x", ["x"]], "year": None}), Document("b", "A dog.")]
+    tagged += [Document("c", "A cow.", metadata={"kind": "y", "tags": ["z"], "year": 7})]
+    filters: list[dict[str, Any]] = [{"must": OTHER}, {"should": OTHER}, {"must_not": OTHER}, {"must": OTHER[:2]}]
+    filters += [{"must": [{"key": "metadata.year", "match": {"any": [7, 8]}}]}]
+
+    def found(searcher: Searcher) -> list[Any]:
+        index = searcher.opened()
+        counts = [(searcher.count(one), [record.payload["document_id"] for record in index.scroll(one)]) for one in filters]
+        return [counts, [len(searcher.search("cat", filter=one, rerank=False).hits) for one in filters]]
+
+    storage = {"payload_indexes": {"metadata.kind": "keyword"}}
+    with opened(standin, model_folder, tmp_path, storage=storage) as searcher:
+        searcher.ingest(tagged)
+        free = found(searcher)
+    where = {"engine": "qdrant", "url": standin.url, "protocol": "grpc", "grpc_port": standin_grpc.port}
+    for index in ({"engine": "qdrant", "url": standin.url}, where):
+        standin.strict = {"filter_max_conditions": 12}
+        with opened(standin, model_folder, tmp_path, index=index) as searcher:
+            assert found(searcher) == free
+            standin.bodies.clear()
+            searcher.count(filters[4])
+            assert len(standin.bodies[-1][1]["filter"]["must"][0]["must"]) == 2  # with what makes it fast, where there is room
+            assert searcher.delete(filter={"must": [*OTHER, {"key": "document_id", "match": {"value": "absent"}}]}) == 0
+        standin.strict = {"filter_max_conditions": 9}
+        with opened(standin, model_folder, tmp_path, index=index) as searcher:
+            assert searcher.count({"must": OTHER[1:]}) == free[0][0][0]
+            assert searcher.count({"must": OTHER[:1]}) == 2
+            limit = (
+                r"the filter has 11 conditions as the Qdrant server at http.* gets it, and collection 'documents' takes 9 at most "
+                r".filter_max_conditions of its strict mode.: .* have the limit raised .PATCH http.*/collections/documents\.v1.$"
+            )
+            with pytest.raises(UnsupportedFilter, match=limit):
+                searcher.count({"must": OTHER})
+            with pytest.raises(UnsupportedFilter, match=r"the filter has 1\d conditions"):
+                searcher.search("cat", filter={"must": OTHER})
+            with pytest.raises(UnsupportedFilter, match=r"the filter has 1\d conditions"):
+                searcher.delete(filter={"must": OTHER})
+            with serving(searcher.settings) as served:
+                answer = served.http.post("/v1/search", json={"query": "cats", "filter": {"must": OTHER}})
+                assert (answer.status_code, answer.json()["error"]["type"]) == (422, "UnsupportedFilter")
+
+
+def test_an_index_that_somebody_makes_meanwhile_is_reckoned_with(
+    standin: QdrantStandIn, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would find no numbers by what goes out where no index is."""
+    monkeypatch.setattr("search.index.server.index._INDEXED_FOR_S", 0.0)
+    standin.strict = {"filter_max_conditions": 9}
+    with opened(standin, model_folder, tmp_path) as searcher, opened(standin, model_folder, tmp_path) as other:
+        searcher.ingest(TEXTS[:3])
+        for number in (2, 9):  # with the condition that leaves the claim of the writer out
+            standin.bodies.clear()
+            assert searcher.count({"must": OTHER[:1]}) == 0
+            assert len(conditions(standin.bodies[-1][1]["filter"])) == number
+            if number == 2:
+                other.collections.index_field("documents", "metadata.kind", "keyword")
 
 
 def test_answers_are_those_of_a_server_without_limits(standin: QdrantStandIn, model_folder: Path, tmp_path: Path) -> None:

@@ -326,8 +326,6 @@ class QdrantStandIn:
                 return f'Limit exceeded {size} > {strict[setting]} for "{name}". Help: Reduce the "{name}" parameter.'
         if body.get("exact") and strict.get("search_allow_exact") is False:
             return "Exact search disabled! Help: Set exact=false."
-        if any(len(ids) > strict.get("condition_max_size", len(ids)) for one in filters for ids in _ids(one)):
-            return "Condition size limit reached. Help: Reduce the size of your condition."
         kind = "update" if path.endswith("/delete") else "retrieve"
         if strict.get(f"unindexed_filtering_{kind}") is False:
             for field, types in (asked for one in filters for asked in _asked(one)):
@@ -337,6 +335,14 @@ class QdrantStandIn:
                         f'Index required but not found for "{field}" of one of the following types: [{", ".join(types)}]. '
                         "Help: Create an index for this key or use a different filter."
                     )
+        for one in filters:
+            number, size = len(conditions(one)), max(map(len, _values(one)), default=0)
+            if number > strict.get("filter_max_conditions", number):
+                reached = f"Filter condition limit reached ({number} > {strict['filter_max_conditions']})"
+                return f"{reached}. Help: Reduce the amount of conditions of your filter."
+            if size > strict.get("condition_max_size", size):
+                reached = f"Condition size limit reached ({size} > {strict['condition_max_size']})"
+                return f"{reached}. Help: Reduce the size of your condition."
         return ""
 
     def _own_name(self, name: str) -> str:
@@ -605,7 +611,7 @@ def _oversampling(search: dict[str, Any]) -> float:
 def _asked(filter: dict[str, Any]) -> list[tuple[str, list[str]]]:
     """The fields of a filter, with the types of indexes that answer it."""
     fields: list[tuple[str, list[str]]] = []
-    for condition in _conditions(filter):
+    for condition in conditions(filter):
         match condition:
             case {"is_empty": {"key": key}} | {"is_null": {"key": key}}:
                 fields.append((key, ["bool", "float", "integer", "keyword"]))
@@ -620,18 +626,31 @@ def _asked(filter: dict[str, Any]) -> list[tuple[str, list[str]]]:
     return fields
 
 
-def _conditions(filter: dict[str, Any]) -> list[dict[str, Any]]:
+def conditions(filter: dict[str, Any], prefix: str = "") -> list[dict[str, Any]]:
+    """The conditions of a filter, those within others one by one, as the server counts them, with whole paths."""
     listed: list[dict[str, Any]] = []
-    for clause in ("must", "should", "must_not"):
-        conditions = filter.get(clause) or []
-        for one in conditions if isinstance(conditions, list) else [conditions]:
-            listed += _conditions(one) if {"must", "should", "must_not"} & one.keys() else [one]
+    for clause in ("must", "should", "must_not", "min_should"):
+        found: Any = filter.get(clause) or []
+        some = found["conditions"] if clause == "min_should" and found else found
+        for one in some if isinstance(some, list) else [some]:
+            match one:
+                case {"nested": {"key": key, "filter": inner}}:
+                    listed += conditions(inner, f"{prefix}{key.removesuffix('[]')}[].")
+                case {"key": key}:
+                    listed.append({**one, "key": prefix + key})
+                case {"is_empty": {"key": key}} | {"is_null": {"key": key}}:
+                    listed.append({next(iter(one)): {"key": prefix + key}})
+                case {"has_id": _}:
+                    listed.append(one)
+                case _:
+                    listed += conditions(one, prefix)
     return listed
 
 
-def _ids(filter: dict[str, Any]) -> list[list[Any]]:
-    listed = [one.get("has_id") or one.get("match", {}).get("any") or [] for one in _conditions(filter)]
-    return [values for values in listed if isinstance(values, list)]
+def _values(filter: dict[str, Any]) -> list[list[Any]]:
+    """The values that conditions list."""
+    matches = [{"has_id": one.get("has_id"), **(one.get("match") or {})} for one in conditions(filter)]
+    return [values for one in matches for values in one.values() if isinstance(values, list)]
 
 
 def _plain(value: Any) -> Any:

@@ -1,14 +1,14 @@
 """Points, filters and settings in the terms of qdrant-client's own types."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from qdrant_client import models
 
 from search.documents import SparseVector
 from search.index.contract import LEXICAL, CollectionSpec, PlainFilter, Point, Vector, to_engine_id, to_vector
-from search.index.exact import exact
+from search.index.exact import exact, number_of_conditions
 from search.index.server.reserved import numbered
 from search.index.server.sharding import Sharding, to_note, to_params
 from search.settings import StorageSettings
@@ -119,16 +119,30 @@ def _kind_of(quantization: models.QuantizationConfig) -> str:
     return next(iter(quantization.model_dump()))
 
 
-def to_filter(filter: PlainFilter | None, *, indexed_only: bool = False) -> models.Filter | None:
+def to_filter(
+    filter: PlainFilter | None,
+    *,
+    indexed_only: bool = False,
+    most: int | None = None,
+    indexed: Callable[[], Collection[str]] = tuple,
+) -> models.Filter | None:
     """A plain filter, checked before, as the client takes it.
 
     Args:
         filter: which points.
         indexed_only: whether the server refuses conditions that no index answers; a filter then goes out as it is.
+        most: conditions that the server takes, if that is bounded; a filter of more goes out in as few as mean the same.
+        indexed: looks up the fields that have a payload index now, where that matters.
     """
     if filter is None:
         return None
-    return models.Filter.model_validate(filter if indexed_only else exact(filter, null_in_lists=True))
+    if indexed_only:
+        return models.Filter.model_validate(filter)
+    wanted = exact(filter, null_in_lists=True)
+    for brief in (False, True):
+        if most is not None and number_of_conditions(wanted) > most:
+            wanted = exact(filter, null_in_lists=True, indexed=indexed(), brief=brief)
+    return models.Filter.model_validate(wanted)
 
 
 def to_schema(kind: str, *, indexed_only: bool = False) -> models.PayloadSchemaType:

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from qdrant_client import QdrantClient, models
 from qdrant_client.http.exceptions import UnexpectedResponse
@@ -73,6 +74,7 @@ from search.index.server.limits import (
     indexes_needed,
     joined,
     limits_of,
+    too_many_conditions,
     unindexed,
 )
 from search.index.server.reserved import RESERVED, Ordering, ReservedPoint, is_unused, passages_only, replaceable, unnumbered
@@ -86,6 +88,7 @@ _CONFLICT = 409
 _DENIED = {401, 403}
 FIRST = ".v1"  # of the names of collections that one alias leads to, one after the other
 _FOLLOWED_EVERY_S = 5.0
+_INDEXED_FOR_S = 1.0  # what is known of payload indexes counts, where it decides how a filter is written
 _LEAST_S = 0.01  # for a request, where its time is over
 
 
@@ -154,6 +157,7 @@ class QdrantIndex:
         self._resolved_at = 0.0
         self._limits = Limits()  # of its strict mode
         self._indexed: dict[str, str] = {}  # which fields have a payload index, of which type
+        self._indexed_at = -math.inf  # when that was looked up by itself
         self._made_here = False  # by this object, and nothing was written since
         self._tenant = ""  # the field of tenants that whoever opened it goes by, though the collection may not note it yet
         self._keys: ShardKeys | None = None  # if it is sharded by tenants, once it is open
@@ -360,7 +364,8 @@ class QdrantIndex:
                 self._delete(part, number)
 
     def _delete(self, filter: PlainFilter | None, number: int | None) -> None:
-        selector = models.FilterSelector(filter=passages_only(self._filter(filter), number))
+        beside = 1 if number is None else 2
+        selector = models.FilterSelector(filter=passages_only(self._filter(filter, beside), number))
 
         def send(ordering: models.WriteOrdering | None = None) -> None:
             with self._translated():
@@ -427,7 +432,7 @@ class QdrantIndex:
         with self._translated():
             parts = filters_of(filter, self._limits)
             key = self._keys.of_filter(filter) if self._keys else None
-            return sum(counted(self._client, self._target, self._filter(part), self._limits, key) for part in parts)
+            return sum(counted(self._client, self._target, self._filter(part, 1), self._limits, key) for part in parts)
 
     def can_add_words(self) -> bool:
         """Whether the collection can be given words where it is: see search.index.server.words."""
@@ -546,6 +551,7 @@ class QdrantIndex:
 
     def _take(self, target: str, stored: "_Described") -> None:
         self._target, self._limits, self._searched = target, stored.limits, stored.searched
+        self._indexed_at = -math.inf
         self._layout, self._indexed = stored.layout, stored.indexed
         self._keys, self._foreign_keys = stored.keys, stored.foreign_keys
 
@@ -631,9 +637,20 @@ class QdrantIndex:
     def _vector(self) -> str | None:
         return self._layout.vector or None if self._layout else None
 
-    def _filter(self, filter: PlainFilter | None) -> models.Filter | None:
+    def _filter(self, filter: PlainFilter | None, beside: int = 0) -> models.Filter | None:
+        """A filter as it goes out, to which so many conditions are added."""
         asked = self._layout.filter_of(filter) if self._layout else filter
-        return to_filter(asked, indexed_only=self._limits.indexed_only)
+        most = None if self._limits.conditions is None else self._limits.conditions - beside
+        return to_filter(asked, indexed_only=self._limits.indexed_only, most=most, indexed=self._indexed_now)
+
+    def _indexed_now(self) -> dict[str, str]:
+        """Which fields have a payload index, though somebody made it since this was opened."""
+        if time.monotonic() >= self._indexed_at + _INDEXED_FOR_S:
+            with self._translated():
+                schema = self._client.get_collection(self._target).payload_schema
+            self._indexed = {field: str(one.data_type.value) for field, one in schema.items()}
+            self._indexed_at = time.monotonic()
+        return self._indexed
 
     def _needs_index(self, field: str, kind: str) -> str:
         problem = (
@@ -643,15 +660,24 @@ class QdrantIndex:
             return f"{problem}: collection {self.name!r} is another program's, which would have to index it"
         return f"{problem}: `search collections index {self.name} {shlex.quote(field)} {kind}` indexes it"
 
+    def _too_many(self, conditions: int, most: int) -> str:
+        return (
+            f"the filter has {conditions} conditions as the Qdrant server at {self.location} gets it, and collection {self.name!r} "
+            f"takes {most} at most (filter_max_conditions of its strict mode): ask for less at once, list values in one "
+            f"`match: any`, or have the limit raised (PATCH {self.location}/collections/{quote(self._target, safe='')})"
+        )
+
     @contextlib.contextmanager
     def _translated(self, timeout_s: float | None = None) -> Iterator[None]:
         try:
             with translated(f"the Qdrant server at {self.location}"):
                 yield
         except IndexRejected as error:
-            if (missing := unindexed(str(error))) is None:
-                raise
-            raise UnsupportedFilter(self._needs_index(*missing)) from error
+            if (missing := unindexed(str(error))) is not None:
+                raise UnsupportedFilter(self._needs_index(*missing)) from error
+            if (numbers := too_many_conditions(str(error))) is not None:
+                raise UnsupportedFilter(self._too_many(*numbers)) from error
+            raise
         except IndexTimeout as error:
             if timeout_s is None:
                 raise

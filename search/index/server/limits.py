@@ -18,6 +18,7 @@ Item = TypeVar("Item")
 
 PAGE = 256  # points
 _UNINDEXED = re.compile(r'Index required but not found for "(.+?)"(?: of one of the following types: \[([^\]]*)\])?')
+_TOO_MANY = re.compile(r"Filter condition limit reached \((\d+) > (\d+)\)")
 _TYPES = ("keyword", "integer", "float", "bool")  # that an index can have here
 
 
@@ -32,6 +33,7 @@ class Limits:
         upserted: points in one write, each of which the rate of writes counts.
         searches: queries in one request.
         values: in one condition, ids of points among them.
+        conditions: in one filter, those within conditions among them.
         oversampling: with quantization.
         timeout_s: seconds that a request may ask for.
     """
@@ -42,6 +44,7 @@ class Limits:
     upserted: int | None = None
     searches: int | None = None
     values: int | None = None
+    conditions: int | None = None
     oversampling: float | None = None
     timeout_s: int | None = None
 
@@ -63,6 +66,7 @@ def limits_of(config: models.CollectionConfig) -> Limits:
         upserted=min((one for one in (strict.upsert_max_batchsize, strict.write_rate_limit) if one), default=None),
         searches=strict.search_max_batchsize,
         values=strict.condition_max_size,
+        conditions=strict.filter_max_conditions,
         oversampling=strict.search_max_oversampling,
         timeout_s=strict.max_timeout,
     )
@@ -193,3 +197,9 @@ def unindexed(message: str) -> tuple[str, str] | None:
         return None
     kinds: Any = re.findall(r"[a-z]+", found[2] or "")
     return found[1], next((kind for kind in _TYPES if kind in kinds), "TYPE")
+
+
+def too_many_conditions(message: str) -> tuple[int, int] | None:
+    """How many conditions a filter had, and how many a collection takes, if that is what a server complains of."""
+    found = _TOO_MANY.search(message)
+    return None if found is None else (int(found[1]), int(found[2]))
