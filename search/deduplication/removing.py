@@ -163,7 +163,7 @@ def remove_duplicates(
     index.ensure(CollectionSpec(embedder.dimension, embedder.fingerprint), create=False)
     removed: list[Removed] = []
     kept: list[Kept] = []
-    with index.claimed():
+    with index.claimed(removing=True):
         if not found.target or {index.target, leads_to()} != {found.target}:
             raise IndexMismatch(
                 f"{found.collection!r} leads to another collection than when it was compared ({found.target!r}); nothing was "

@@ -173,11 +173,13 @@ class VectorIndex(Protocol):
         What it makes goes again if it fails. A collection keeps the words that it was made with, whatever the spec says of them.
         """
 
-    def claimed(self, attempt: Attempt = once) -> AbstractContextManager[Any]:
+    def claimed(self, attempt: Attempt = once, *, removing: bool = False) -> AbstractContextManager[Any]:
         """Claim the collection for the time of a context, so that no other claimant writes; IndexBusy if another one has it.
 
         Args:
             attempt: carries out the requests that claiming takes.
+            removing: whether it may be that nothing is written, and room is made: where there is none for a claim, and nobody has
+                one, it goes on without. Writing is then refused (IndexFull), and deleting, once another one claims it (IndexBusy).
         """
 
     def upsert(self, points: Sequence[Point]) -> None:

@@ -63,9 +63,9 @@ class PatientIndex:
         """Open the collection; `create` makes one that is missing. Tried once: a URL that leads nowhere should say so now."""
         self._index.ensure(spec, create=create)
 
-    def claimed(self, attempt: Attempt | None = None) -> AbstractContextManager[Any]:
+    def claimed(self, attempt: Attempt | None = None, *, removing: bool = False) -> AbstractContextManager[Any]:
         """Be the only writer for the time of a context; requests for it are tried again, too."""
-        return self._index.claimed(attempt or self._patiently)
+        return self._index.claimed(attempt or self._patiently, removing=removing)
 
     def upsert(self, points: Sequence[Point]) -> None:
         """Write points, replacing those with the same id."""

@@ -134,9 +134,9 @@ class PartIndex(WordsAsMade):
         if create:
             check_noted(self, self._field)
 
-    def claimed(self, attempt: Attempt = once) -> AbstractContextManager[Any]:
+    def claimed(self, attempt: Attempt = once, *, removing: bool = False) -> AbstractContextManager[Any]:
         """Be the only writer of the whole collection for the time of a context."""
-        return self._index.claimed(attempt)
+        return self._index.claimed(attempt, removing=removing)
 
     def upsert(self, points: Sequence[Point]) -> None:
         """Write points, replacing those with the same id.

@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any
 
 from search.documents import Document, Json, Rejection
 from search.embedding.dense import Embedder
-from search.errors import IndexFull, InvalidDocument, InvalidQuery
+from search.errors import InvalidDocument, InvalidQuery
 from search.index.contract import CollectionSpec, VectorIndex
 from search.ingestion.lookup import AT_ONCE, Selection, written_of
 from search.ingestion.relay import in_groups
@@ -90,10 +90,11 @@ def remove(
         How many of them there were.
 
     Raises:
+        IndexBusy: another process writes to the collection.
         IndexFailure: the index gave up; the same call again goes on from there.
     """
     index.ensure(CollectionSpec(embedder.dimension, embedder.fingerprint), create=False)
-    with nullcontext() if dry_run else deleting(index):
+    with nullcontext() if dry_run else index.claimed(removing=True):
         document_ids = selection.among(index)
         for group in in_groups(document_ids, AT_ONCE):
             if not dry_run:
@@ -102,19 +103,6 @@ def remove(
                 if on_change:
                     on_change("removed", document_id)
     return len(document_ids)
-
-
-@contextmanager
-def deleting(index: VectorIndex) -> Iterator[None]:
-    """Claim a collection to delete from it. Where there is no room for a claim, and nobody has one, it goes on without.
-
-    Raises:
-        IndexBusy: another process writes to it.
-    """
-    with ExitStack() as claim:
-        with suppress(IndexFull):
-            claim.enter_context(index.claimed())
-        yield
 
 
 def most(max_delete: Any, of_all: int) -> int:

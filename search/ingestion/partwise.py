@@ -12,7 +12,7 @@ from search.ingestion.report import IngestReport, together
 class _Claimed(PartIndex):
     """A part of a collection that is claimed as a whole, and whose graph is built as a whole."""
 
-    def claimed(self, attempt: Attempt = once) -> AbstractContextManager[Any]:  # noqa: ARG002  # the contract's
+    def claimed(self, attempt: Attempt = once, *, removing: bool = False) -> AbstractContextManager[Any]:  # noqa: ARG002  # the contract's
         return nullcontext()
 
     def optimize(self) -> None:

@@ -126,7 +126,7 @@ class Ingestion:
         self._started = time.monotonic()
         with kept_if_done(self._index):
             exists = self._open(create=create and not dry_run, needed=not (create and dry_run))
-            with nullcontext() if dry_run else self._index.claimed():
+            with nullcontext() if dry_run else self._index.claimed(removing=sync):
                 if not dry_run:
                     self._words_like(self._index.spec.lexical)  # which fails now, not when the first passages are embedded
                 return self._run(documents, sync=sync, max_delete=max_delete, dry_run=dry_run, exists=exists)

@@ -149,7 +149,7 @@ class EdgeIndex(WordsAsMade):
                     self._remove() if self._made_here else self._forget()
                 raise
 
-    def claimed(self, attempt: Attempt = once) -> contextlib.AbstractContextManager[Any]:  # noqa: ARG002  # the contract's
+    def claimed(self, attempt: Attempt = once, *, removing: bool = False) -> contextlib.AbstractContextManager[Any]:  # noqa: ARG002  # the contract's
         """Keep those out that reach the collection by another name; no other process does, since this one owns the data folder."""
         return self._data.claims.of(self.target)
 

@@ -320,7 +320,7 @@ class _Index(WordsAsMade):
         with self._process.turn():
             self._ensure(spec, create=create)
 
-    def claimed(self, attempt: Attempt = once) -> AbstractContextManager[Any]:  # noqa: ARG002  # the contract's
+    def claimed(self, attempt: Attempt = once, *, removing: bool = False) -> AbstractContextManager[Any]:  # noqa: ARG002  # the contract's
         """Keep those out that reach the collection by another name; no other process does, since the child owns the data folder."""
         return self._process.claims.of(self.target)
 

@@ -200,7 +200,8 @@ def _full(server: str, detail: str) -> IndexFull:
     what = "the collection at" if _FULL_COLLECTION.search(detail) else "the disk of"
     what = "the memory of" if _FULL_MEMORY in detail.lower() else what
     return IndexFull(
-        f"{what} {server} is full ({detail}); make room there (search delete works) and run the same again, what was written stays"
+        f"{what} {server} is full ({detail}); make room there (search delete works, and so do search dedupe --delete and an "
+        "ingestion with --sync that adds nothing) and run the same again, what was written stays"
     )
 
 

@@ -20,6 +20,7 @@ from search.errors import (
     CollectionNotFound,
     IndexDenied,
     IndexFailure,
+    IndexFull,
     IndexMismatch,
     IndexRejected,
     IndexTimeout,
@@ -153,6 +154,7 @@ class QdrantIndex:
         self._target = name  # what the name leads to
         self._spec: CollectionSpec | None = None  # as it was made
         self._lease: Lease | None = None
+        self._no_room: IndexFull | None = None  # for a claim, though this removes all the same
         self._ordering = Ordering()
         self._resolved_at = 0.0
         self._limits = Limits()  # of its strict mode
@@ -222,8 +224,8 @@ class QdrantIndex:
         self._resolved_at = time.monotonic()
 
     @contextlib.contextmanager
-    def claimed(self, attempt: Attempt = once) -> Iterator[None]:
-        """Be the only writer for the time of a context; see search.index.server.lease."""
+    def claimed(self, attempt: Attempt = once, *, removing: bool = False) -> Iterator[None]:
+        """Be the only writer for the time of a context; see search.index.server.lease. Who removes alone takes no room."""
         self._check_ours()
         target = self._target
         if self._limits.indexed_only:  # deletes ask for the numbers of claims
@@ -239,21 +241,33 @@ class QdrantIndex:
                 self._client.update_collection(target, metadata={"writer": note})
 
         point = ReservedPoint(self._client, target, self._ordering, self._translated, self._keys.shared if self._keys else None)
-        with Lease(f"collection {self.name!r} at {self.location}", point, Metadata(read, write), attempt) as lease:
+        lease = Lease(f"collection {self.name!r} at {self.location}", point, Metadata(read, write), attempt)
+        with contextlib.ExitStack() as claim:
+            try:
+                claim.enter_context(lease)
+            except IndexFull as error:
+                if not removing:
+                    raise
+                self._no_room = error
             self._lease = lease
             try:
                 if not self.spec.lexical:  # by now another writer may have added words, without which nothing is written any more
                     self._spec = attempt(lambda: self._described(target, self.spec.dimension)).spec
                 yield
             finally:
-                self._lease = None
+                self._lease = self._no_room = None
 
-    def _claim(self) -> int | None:
+    def _claim(self, *, removing: bool = False) -> int | None:
         """The number of the claim under which this writes; None if there is none."""
         if self._lease is None:
             return None
-        self._lease.check()
-        return self._lease.number
+        if self._no_room is None:
+            self._lease.check()
+            return self._lease.number
+        if not removing:
+            raise self._no_room
+        self._lease.watch()
+        return self._lease.number - 1  # the next writer gets that number, and what he writes is to stay
 
     def upsert(self, points: Sequence[Point]) -> None:
         """Write points, replacing those with the same id, in requests the server takes; those that a later claim wrote stay."""
@@ -360,7 +374,7 @@ class QdrantIndex:
         by_ids: PlainFilter | None = {"must": [{"has_id": [to_engine_id(one) for one in ids]}]} if ids else None
         for wanted in (by_ids, filter):
             for part in filters_of(wanted, self._limits) if wanted is not None else []:
-                number = self._claim()
+                number = self._claim(removing=True)
                 self._delete(part, number)
 
     def _delete(self, filter: PlainFilter | None, number: int | None) -> None:

@@ -118,6 +118,7 @@ class Lease:
         self._renewing = threading.Thread(target=self._keep, name="lease", daemon=True)
         self._one_at_a_time = threading.Lock()
         self._pid = os.getpid()
+        self._before: Note = {}  # what was there when this one asked
         self._note: Note = {}  # as it was last seen to be there
         self._beat = 0
         self._sure_until = 0.0
@@ -142,13 +143,28 @@ class Lease:
         if self._clock.monotonic() > self._sure_until:
             raise IndexFaulted(f"the claim to {self._what} could not be renewed in time; try again")
 
+    def watch(self) -> None:
+        """Go on only while nobody has claimed since this one asked, for who does without the claim that there was no room for.
+
+        Raises:
+            IndexBusy: somebody has.
+            IndexFailure: the note cannot be read now.
+        """
+        found = self._noted.read()
+        other = found if found not in ({}, self._before) and found.get("claim") != self._claim else self._earlier.other()
+        if other:
+            raise IndexBusy(
+                f"{self._what} is written to by {other.get('who') or 'another process'} now, which saw no claim of this one, as "
+                "there is no room for one; what is left to remove stays until the same is run again"
+            )
+
     def __enter__(self) -> Self:
         """Become the writer.
 
         Raises:
             IndexBusy: another one is.
         """
-        before = self._free()
+        before = self._before = self._free()
         self._attempt(lambda: self._refuse_earlier(before))
         self.number = int(before["number"]) + 1 if before else _first_number()
         self._note = self._renewed()
