@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -24,7 +24,7 @@ from upstream import everywhere
 
 from search.documents import Document, Rejection
 from search.embedding.dense import FastEmbedEmbedder
-from search.errors import IndexBusy, IndexCorrupt, IndexFailure, IndexFull, IndexRejected, SearchError
+from search.errors import CollectionNotFound, IndexBusy, IndexCorrupt, IndexFailure, IndexFull, IndexRejected, SearchError
 from search.index.contract import CollectionSpec, Point, Query, VectorIndex
 from search.index.edge.index import EdgeIndex
 from search.index.server.connection import connect
@@ -379,6 +379,92 @@ def test_what_another_run_has_claimed_is_left_alone(standin: QdrantStandIn, bund
     assert other.count() == 1
     one.close()
     other.close()
+
+
+class Meanwhile:
+    """Has something happen right before a request is carried out, once."""
+
+    def __init__(self, standin: QdrantStandIn, monkeypatch: pytest.MonkeyPatch, request: str, happens: Callable[[], None]) -> None:
+        answer, self.happened = standin.answer, False
+
+        def answered(method: str, path: str, body: dict[str, Any]) -> tuple[int, Any]:
+            if f"{method} {path}" == request and not self.happened:
+                self.happened = True
+                happens()
+            return answer(method, path, body)
+
+        monkeypatch.setattr(standin, "answer", answered)
+
+
+@pytest.fixture
+def two(standin: QdrantStandIn) -> Iterator[tuple[QdrantIndex, QdrantIndex]]:
+    one, other = (QdrantIndex(connect(standin.url), "documents", standin.url) for _ in range(2))
+    yield one, other
+    one.close()
+    other.close()
+
+
+@pytest.mark.parametrize("claims", [False, True])
+def test_what_a_failed_first_ingestion_removes_is_made_again_by_who_was_about_to_write(
+    claims: bool,  # noqa: FBT001
+    two: tuple[QdrantIndex, QdrantIndex],
+    standin: QdrantStandIn,
+    bundled_embedder: FastEmbedEmbedder,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In the moment between the look, whether anybody has claimed it, and the removal."""
+    one, other = two
+    spec = CollectionSpec(bundled_embedder.dimension, bundled_embedder.fingerprint)
+    one.ensure(spec, create=True)
+
+    def opened() -> None:
+        other.ensure(spec, create=True)
+        if claims:
+            other.claimed().__enter__()
+
+    meanwhile = Meanwhile(standin, monkeypatch, "DELETE /collections/documents.v1", opened)
+    one.discard()
+    assert meanwhile.happened
+    if claims:
+        with pytest.raises(
+            CollectionNotFound, match=r"is gone since it was opened: .* removed what it had made; run the same again"
+        ):
+            other.upsert([Point(str(uuid.uuid4()), np.ones(spec.dimension, np.float32), {"document_id": "a"})])
+        other = QdrantIndex(connect(standin.url), "documents", standin.url)
+    assert ingest(other, bundled_embedder, [Document(id="a", text="One.")]).added == 1
+    assert other.count() == 1
+    other.close()
+
+
+@pytest.mark.parametrize("request_", ["GET /collections/documents.v1", "PUT /collections/documents.v1/index"])
+def test_what_goes_while_it_is_opened_is_made_again(
+    request_: str,
+    two: tuple[QdrantIndex, QdrantIndex],
+    standin: QdrantStandIn,
+    bundled_embedder: FastEmbedEmbedder,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one, other = two
+    one.ensure(CollectionSpec(bundled_embedder.dimension, bundled_embedder.fingerprint), create=True)
+    standin.indexed.clear()
+    meanwhile = Meanwhile(standin, monkeypatch, request_, one.discard)
+    assert ingest(other, bundled_embedder, [Document(id="a", text="One.")]).added == 1
+    assert (meanwhile.happened, other.count()) == (True, 1)
+
+
+def test_what_is_gone_is_not_made_again_by_who_only_changes_it(
+    two: tuple[QdrantIndex, QdrantIndex], standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder
+) -> None:
+    one, other = two
+    spec = CollectionSpec(bundled_embedder.dimension, bundled_embedder.fingerprint)
+    one.ensure(spec, create=True)
+    other.ensure(spec, create=False)
+    one.discard()
+    with pytest.raises(CollectionNotFound, match="is gone since it was opened"), other.claimed():
+        pass
+    with pytest.raises(CollectionNotFound, match="there is no collection"):
+        other.ensure(spec, create=False)
+    assert "documents.v1" not in standin.indexed
 
 
 def test_a_first_ingestion_on_a_disk_that_fills_up_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import heapq
 import math
+import re
 import shlex
 import time
 import warnings
@@ -90,6 +91,7 @@ _DENIED = {401, 403}
 FIRST = ".v1"  # of the names of collections that one alias leads to, one after the other
 _FOLLOWED_EVERY_S = 5.0
 _INDEXED_FOR_S = 1.0  # what is known of payload indexes counts, where it decides how a filter is written
+_GONE = re.compile(r"Collection \S+ doesn't exist")
 _LEAST_S = 0.01  # for a request, where its time is over
 
 
@@ -161,6 +163,7 @@ class QdrantIndex:
         self._indexed: dict[str, str] = {}  # which fields have a payload index, of which type
         self._indexed_at = -math.inf  # when that was looked up by itself
         self._made_here = False  # by this object, and nothing was written since
+        self._creates = False  # whether it was opened to be made, if it was not there
         self._tenant = ""  # the field of tenants that whoever opened it goes by, though the collection may not note it yet
         self._keys: ShardKeys | None = None  # if it is sharded by tenants, once it is open
         self._foreign_keys = False  # whether another program gave its shards keys
@@ -191,8 +194,15 @@ class QdrantIndex:
             check_spec(self.name, self._spec, spec)
             return
         made_before = self._made_here
+        self._creates = create
         try:
-            self._ensure(spec, create=create)
+            try:
+                self._ensure(spec, create=create)
+            except CollectionNotFound:
+                if not create:
+                    raise
+                self._made_here = made_before
+                self._ensure(spec, create=create)  # who made it has removed it again, as nothing was written
         except BaseException:
             with contextlib.suppress(SearchError):
                 if not made_before:
@@ -227,6 +237,22 @@ class QdrantIndex:
     def claimed(self, attempt: Attempt = once, *, removing: bool = False) -> Iterator[None]:
         """Be the only writer for the time of a context; see search.index.server.lease. Who removes alone takes no room."""
         self._check_ours()
+        with contextlib.ExitStack() as claim:
+            try:
+                self._become_writer(claim, attempt, removing=removing)
+            except CollectionNotFound:
+                if not self._creates:
+                    raise
+                self.ensure(self._wanted, create=True)  # who made it has removed it again, and nothing is written yet
+                self._become_writer(claim, attempt, removing=removing)
+            try:
+                if not self.spec.lexical:  # by now another writer may have added words, without which nothing is written any more
+                    self._spec = attempt(lambda: self._described(self._target, self.spec.dimension)).spec
+                yield
+            finally:
+                self._lease = self._no_room = None
+
+    def _become_writer(self, claim: contextlib.ExitStack, attempt: Attempt, *, removing: bool) -> None:
         target = self._target
         if self._limits.indexed_only:  # deletes ask for the numbers of claims
             with self._translated():
@@ -242,20 +268,13 @@ class QdrantIndex:
 
         point = ReservedPoint(self._client, target, self._ordering, self._translated, self._keys.shared if self._keys else None)
         lease = Lease(f"collection {self.name!r} at {self.location}", point, Metadata(read, write), attempt)
-        with contextlib.ExitStack() as claim:
-            try:
-                claim.enter_context(lease)
-            except IndexFull as error:
-                if not removing:
-                    raise
-                self._no_room = error
-            self._lease = lease
-            try:
-                if not self.spec.lexical:  # by now another writer may have added words, without which nothing is written any more
-                    self._spec = attempt(lambda: self._described(target, self.spec.dimension)).spec
-                yield
-            finally:
-                self._lease = self._no_room = None
+        try:
+            claim.enter_context(lease)
+        except IndexFull as error:
+            if not removing:
+                raise
+            self._no_room = error
+        self._lease = lease
 
     def _claim(self, *, removing: bool = False) -> int | None:
         """The number of the claim under which this writes; None if there is none."""
@@ -692,6 +711,13 @@ class QdrantIndex:
             if (numbers := too_many_conditions(str(error))) is not None:
                 raise UnsupportedFilter(self._too_many(*numbers)) from error
             raise
+        except CollectionNotFound as error:
+            if self._spec is None or not _GONE.search(str(error)):
+                raise
+            raise CollectionNotFound(
+                f"collection {self.name!r} at {self.location} is gone since it was opened: somebody dropped it, or a first "
+                "ingestion failed and removed what it had made; run the same again"
+            ) from error
         except IndexTimeout as error:
             if timeout_s is None:
                 raise
