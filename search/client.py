@@ -36,7 +36,7 @@ from search.errors import (
 )
 from search.ingestion.report import IngestReport, OnChange
 from search.network.addresses import checked_key, read_address, without_secrets
-from search.network.transport import Clock, watch_client
+from search.network.transport import Clock, by_proxy, watch_client
 from search.settings.sections import checked_tenant
 from search.system.forks import abandon, watch
 
@@ -178,7 +178,8 @@ class Client:
         self._http = self._connected()
 
     def _connected(self) -> httpx.Client:
-        http = httpx.Client(**self._service.options)
+        with by_proxy(InvalidSettings):
+            http = httpx.Client(**self._service.options)
         watch_client(self._clock, http)
         return http
 
@@ -273,13 +274,17 @@ class AsyncClient:
         """See Client."""
         self._calls = _Calls(collection)
         self._service = _Service(url, key, tenant, timeout_s, max_answer_mb)
-        self._http = httpx.AsyncClient(**self._service.options)
+        self._http = self._connected()
         watch(self)
 
     def after_fork(self) -> None:
         """See Client."""
         abandon(self._http)
-        self._http = httpx.AsyncClient(**self._service.options)
+        self._http = self._connected()
+
+    def _connected(self) -> httpx.AsyncClient:
+        with by_proxy(InvalidSettings):
+            return httpx.AsyncClient(**self._service.options)
 
     async def search(self, query: str, **options: Any) -> SearchResult:
         """See Client, as for all below."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from search.errors import InvalidQuery, InvalidSettings
 from search.factory import build_reranker, needs_extra
-from search.settings import CausalSettings, ChatSettings, CrossEncoderSettings, NoReranker, Settings, varied
+from search.settings import CausalSettings, ChatSettings, CrossEncoderSettings, NoReranker, Settings, shown_changes, varied
 
 if TYPE_CHECKING:
     from search.evaluation.runs import Configuration
@@ -46,6 +46,8 @@ def configurations(
         changes = changes_of(words)
         if not changes:
             raise InvalidSettings("--with names no setting; write name=value, such as reranker.weight=0.5")
+        if shown_changes(changes) != [f"{name}={value}" for name, value in changes.items()]:
+            words = " ".join(shown_changes(changes))  # noqa: PLW2901  # as reports may name it
         wanted += [(words, {"depth": str(depth)} | changes) for depth in (dict.fromkeys(depths) if "depth" not in changes else [0])]
     loaded: list[tuple[Settings, Reranker]] = []
     compared: list[Configuration] = []
@@ -81,14 +83,14 @@ def changes_of(words: str) -> dict[str, str]:
     try:
         split = shlex.split(words)
     except ValueError as error:
-        raise InvalidSettings(f"{words!r} cannot be read: {error}") from error
+        raise InvalidSettings(f"--with cannot be read: {error}") from error
     for word in split:
         name, sign, value = word.partition("=")
         if not sign or not name or not value:
             message = f"{word!r} is no setting; write name=value, such as reranker.weight=0.5, several of them separated by spaces"
             raise InvalidSettings(message)
         if name in changes:
-            raise InvalidSettings(f"{words!r} sets {name} twice")
+            raise InvalidSettings(f"--with sets {name} twice")
         changes[name] = value
     return changes
 

@@ -184,6 +184,9 @@ def fetch(model: str, revision: str | None, cache: Path) -> Path:
         raise ModelNotFound(message)
     from huggingface_hub import snapshot_download  # half a second, and only names need it
 
+    from search.network.transport import check_proxies
+
+    check_proxies(ModelUnavailable)
     try:
         return Path(snapshot_download(model, revision=revision, cache_dir=cache, allow_patterns=_WANTED))
     except Exception as error:  # it raises those of its HTTP library, and some of its own

@@ -71,6 +71,9 @@ def fetch(model: str, models: type[Embedders | Rerankers | SparseModels], cache:
     except (ValueError, OSError) as absent:
         if not download:
             raise ModelUnavailable(f"the model {model} is not in {cache}") from absent
+        from search.network.transport import check_proxies  # which only a download needs
+
+        check_proxies(ModelUnavailable)
         try:
             models(model_name=model, cache_dir=str(cache), lazy_load=True)
         except Exception as error:

@@ -3,18 +3,42 @@
 A request may take its timeout, and longer only while its bytes come faster than a slow line carries them.
 """
 
+import contextlib
 import math
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import httpcore
 import httpx
 
+from search.errors import SearchError
+
 _SLOWEST = 100_000  # bytes a second
 _PIECE = 65_536  # bytes that are sent before the clock is looked at
 _LEAST_S = 0.001  # which sockets take for a timeout
+
+
+@contextlib.contextmanager
+def by_proxy(refused: type[SearchError]) -> Iterator[None]:
+    """Around what makes a client, which reads the environment's proxies.
+
+    Raises:
+        SearchError: of the kind that is given, if one of them cannot be used.
+    """
+    try:
+        yield
+    except (ValueError, ImportError, httpx.InvalidURL):
+        raise refused(
+            "the proxy that the environment names (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY) cannot be used; write it like http://host:3128"
+        ) from None  # the cause would repeat a password
+
+
+def check_proxies(refused: type[SearchError]) -> None:
+    """Refuse proxies of the environment that cannot be used, before a library tells of them; see `by_proxy`."""
+    with by_proxy(refused):
+        httpx.Client().close()
 
 
 class Clock(threading.local):

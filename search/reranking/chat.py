@@ -10,7 +10,7 @@ import numpy as np
 
 from search.errors import InferenceFailed
 from search.network.addresses import apart, checked_key, without_secrets
-from search.network.transport import Clock, watch_client
+from search.network.transport import Clock, by_proxy, watch_client
 from search.reranking.contract import Deadline, Scoring, check_texts
 from search.reranking.listwise import by_windows, permutation
 from search.reranking.recipe import Recipe
@@ -98,7 +98,9 @@ class ChatReranker:
             return [window[place] for place in permutation(answer, len(window))]
 
         clock = Clock()
-        with httpx.Client(headers=self._headers, auth=self._credentials) as client:
+        with by_proxy(InferenceFailed):
+            connected = httpx.Client(headers=self._headers, auth=self._credentials)
+        with connected as client:
             watch_client(clock, client)
             try:
                 scores = by_windows(len(texts), self._window, self._stride, order, deadline)

@@ -54,6 +54,7 @@ from search.settings.sections import (
     ServiceSettings,
     StorageSettings,
     checked_tenant,
+    shown_value,
 )
 from search.system.caches import CACHE
 from search.system.files import replace_file
@@ -321,9 +322,14 @@ def varied(settings: Settings, changes: Mapping[str, str]) -> Settings:
         try:
             checked[name] = TypeAdapter[Any](kinds[name]).validate_python(value)
         except ValidationError as error:
-            shown = (f"{name}={'…' if name.endswith('key') else value}" for name, value in changes.items())
-            raise InvalidSettings(f"{' '.join(shown)}: {problems(error, Settings, within=(name,))}") from error
+            message = f"{' '.join(shown_changes(changes))}: {problems(error, Settings, within=(name,))}"
+            raise InvalidSettings(message) from None  # the cause would repeat a key
     return settings.model_copy(update=checked)
+
+
+def shown_changes(changes: Mapping[str, str]) -> list[str]:
+    """What differs, as messages and reports may show it: no key, and no password in a URL."""
+    return [f"{name}={'…' if name.endswith('key') else shown_value(value)}" for name, value in changes.items()]
 
 
 def checked_collection(name: str, index: EdgeSettings | ServerSettings | MemorySettings | None = None) -> str:

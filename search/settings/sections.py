@@ -31,9 +31,10 @@ ActiveDevice = Literal["cpu", "cuda"]  # what auto came to
 _LONGEST_KEY = 10_000  # characters; beyond that a file is no key's
 
 
-def _shown(value: Any) -> Any:
+def shown_value(value: Any) -> Any:
+    """A value of a setting as messages may show it: no password in a URL."""
     if isinstance(value, tuple):
-        return tuple(_shown(one) for one in value)
+        return tuple(shown_value(one) for one in value)
     return without_secrets(value) if isinstance(value, str) and "://" in value else value
 
 
@@ -43,7 +44,7 @@ class _Section(BaseModel):
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         """As pydantic shows a value, but no password in a URL."""
         for name, value in super().__repr_args__():
-            yield name, _shown(value)
+            yield name, shown_value(value)
 
 
 class _WithKey(_Section):

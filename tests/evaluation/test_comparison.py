@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from judged import CORPUS, QRELS, QUERIES, TOPICS, Oracle, knowing, stories, write
 
+from search.cli.configurations import configurations
 from search.documents import Document
 from search.embedding.dense import FastEmbedEmbedder
 from search.errors import CollectionNotFound, InvalidDataset, InvalidQuery
@@ -20,6 +21,7 @@ from search.reranking.contract import Reranker
 from search.reranking.cross_encoder import CrossEncoder
 from search.reranking.heads import Listwise
 from search.reranking.recipe import Recipe
+from search.settings import Settings
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +37,13 @@ def shuffling(dataset: Dataset) -> Oracle:
     rng = np.random.default_rng(0)
     texts = [document.passage for document in dataset.documents]
     return Oracle({query: {text: float(rng.random()) for text in texts} for query in dataset.queries.values()}, name="shuffle")
+
+
+def test_no_name_of_a_configuration_shows_a_key_or_a_password() -> None:
+    words = "reranker.kind=chat reranker.url=http://user:s3cret@a/v1 reranker.model='a model' reranker.api_key=s3cret"
+    plain = "reranker.kind=chat reranker.url=http://a/v1 reranker.model='a model'"
+    told = [one.name for one in configurations(Settings(reranker={"kind": "none"}), [5], [words, plain])]
+    assert told == ["reranker.kind=chat reranker.url=http://a/v1 reranker.model=a model reranker.api_key=…", plain]
 
 
 def test_the_verdict_is_right_where_everyone_knows_it(topics: Dataset, tmp_path: Path, bundled_embedder: FastEmbedEmbedder) -> None:

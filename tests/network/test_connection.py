@@ -26,6 +26,7 @@ from commands import search
 from standin import Fault, QdrantStandIn
 from standin_grpc import GrpcStandIn
 
+from search.client import AsyncClient, Client
 from search.documents import Document
 from search.errors import (
     CollectionNotFound,
@@ -39,14 +40,18 @@ from search.errors import (
     IndexTimeout,
     IndexUnreachable,
     InvalidSettings,
+    SearchError,
 )
+from search.export.checkpoint import fetch as fetch_checkpoint
 from search.index.contract import CollectionSpec, Point, Query
 from search.index.server import transport
 from search.index.server.collections import QdrantCollections
 from search.index.server.connection import Protocol, connect
 from search.index.server.index import QdrantIndex
+from search.inference.fastembed import Embedders, fetch
 from search.network.addresses import checked_key, read_address, without_secrets
 from search.network.transport import _Backend
+from search.reranking.chat import ChatReranker
 from search.searcher import open_search
 from search.settings import ServerSettings, Settings
 
@@ -718,10 +723,43 @@ def test_others_are_asked_by_the_proxy_that_the_environment_names(monkeypatch: p
     assert requests[0].startswith(b"GET http://qdrant.example:6333/collections ")
     monkeypatch.setenv("http_proxy", "127.0.0.1:1")  # as is customary, without a scheme
     connect("http://qdrant.example:6333").close()
-    monkeypatch.setenv("http_proxy", "nonsense://user:s3cret@[")
-    with pytest.raises(IndexRejected, match="the proxy that the environment names") as caught:
-        connect("http://qdrant.example:6333")
-    assert "s3cret" not in str(caught.value)
+
+
+UNUSABLE = [
+    "nonsense://user:s3cret@[",
+    "http://user:s3/cret@a",
+    "socks9://user:s3cret@a",
+    "socks5://user:s3cret@a",
+    "http://user:s3\n@a",
+]
+
+
+@pytest.mark.parametrize("proxy", UNUSABLE)
+@pytest.mark.parametrize("who", ["server", "service", "service, asynchronously", "chat", "model", "checkpoint"])
+def test_a_proxy_that_cannot_be_used_is_told_of_and_shows_nothing_secret(
+    who: str, proxy: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def ask() -> Any:
+        url = "http://qdrant.example:6333"
+        match who:
+            case "server":
+                return connect(url)
+            case "service":
+                return Client(url)
+            case "service, asynchronously":
+                return AsyncClient(url)
+            case "chat":
+                return ChatReranker(url, "a-model").score("q", ["a", "b"])
+            case "model":
+                return fetch("BAAI/bge-small-en-v1.5", Embedders, tmp_path)
+            case _:
+                return fetch_checkpoint("a/checkpoint", None, tmp_path)
+
+    for variable in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(variable, proxy)
+    with pytest.raises(SearchError, match=r"^the proxy that the environment names .* cannot be used; write it like") as caught:
+        ask()
+    assert "s3" not in "".join(traceback.format_exception(caught.value)).replace(who, "")
 
 
 def _bad_gateway(connection: socket.socket) -> None:

@@ -387,5 +387,9 @@ def test_what_is_wrong_is_named_with_its_place_and_what_was_meant(tmp_path: Path
         InvalidSettings, match=r"^reranker\.wieght=1: reranker\.wieght is no setting \(did you mean reranker\.weight\?\)$"
     ):
         varied(Settings(), {"reranker.wieght": "1"})
+    chat = {"reranker.kind": "chat", "reranker.url": "http://user:s3cret@a", "reranker.api_key": "s3cret"}
+    with pytest.raises(InvalidSettings, match=r"^reranker.kind=chat reranker.url=http://a reranker.api_key=…: ") as caught:
+        varied(Settings(), chat)
+    assert "s3cret" not in "".join(traceback.format_exception(caught.value))
     with pytest.raises(InvalidSettings, match=r"^retrieval=x: retrieval: Input should be"):
         varied(Settings(), {"retrieval": "x"})

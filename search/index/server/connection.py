@@ -17,6 +17,7 @@ from search.index.server.errors import translated
 from search.index.server.nodes import Agreement, Node, Nodes
 from search.index.server.transport import LARGEST_ANSWER, BoundedTransport
 from search.network.addresses import Address, checked_key, is_local, plain_name, read_address, without_secrets
+from search.network.transport import by_proxy
 from search.system.files import open_regular
 from search.system.forks import Unusable, abandon, watch
 
@@ -139,11 +140,8 @@ def _node(
             "transport": BoundedTransport(httpx.HTTPTransport(**carrier), timeout_s),
         }
 
-    try:
+    with by_proxy(IndexRejected):
         httpx.HTTPTransport(**carrier).close()
-    except (ValueError, ImportError, httpx.InvalidURL) as error:
-        message = "the proxy that the environment names (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY) cannot be used; write it like http://host:3128"
-        raise IndexRejected(message) from error
     port, reason = _over(address, protocol, grpc_port, proxied=proxy is not None)
     with warnings.catch_warnings():
         if local:  # a key that never leaves this machine needs no warning
