@@ -1,5 +1,6 @@
 """The values that the packages hand on: documents, stored passages, hits and results. All of them frozen."""
 
+import copy
 import hashlib
 import json
 import math
@@ -67,10 +68,7 @@ class Document:
             value = getattr(self, name)
             if not isinstance(value, str):
                 raise InvalidDocument(f"the document's {name} must be a string, not {type(value).__name__}")
-            if not encodable(value):
-                advice = "rename the file if it is named by it, or re-encode the source" if name == "id" else "re-encode the source"
-                message = f"the document's {name} holds half of a surrogate pair, which UTF-8 cannot store; {advice}"
-                raise InvalidDocument(message)
+            _check_encodable(value, name)
         if not self.id.strip():
             raise InvalidDocument("the document has no id; give each document a stable id of your own")
         if not self.text.strip():
@@ -83,6 +81,26 @@ class Document:
         _check_json(self.metadata, f"document {listed([self.id])!r}: metadata")
         object.__setattr__(self, "metadata", _copied(self.metadata))  # plain data, which nobody else can change
 
+    def read_at(self, folder: str, *, prefix: str = "", modified: float | None = None) -> "Document":
+        """The same document, as it was read in a folder: text and metadata, which were checked, are not checked again.
+
+        Args:
+            folder: see above.
+            prefix: goes before the id.
+            modified: when, if that is not what the document says itself.
+
+        Raises:
+            InvalidDocument: no id can begin with the prefix.
+        """
+        placed = copy.copy(self)
+        if prefix:
+            _check_encodable(prefix, "id")
+            object.__setattr__(placed, "id", prefix + self.id)
+        if modified is not None:
+            object.__setattr__(placed, "modified", modified)
+        object.__setattr__(placed, "folder", folder)
+        return placed
+
     @property
     def passage(self) -> str:
         """What a model reads: the title, a space and the text, see `search.passages`."""
@@ -93,6 +111,13 @@ class Document:
         content = [self.id, self.text, self.title, self.metadata, *salt]
         canonical = json.dumps(content, sort_keys=True, ensure_ascii=False, default=list)
         return hashlib.sha256(canonical.encode()).hexdigest()[:32]
+
+
+def _check_encodable(value: str, name: str) -> None:
+    if not encodable(value):
+        advice = "rename the file if it is named by it, or re-encode the source" if name == "id" else "re-encode the source"
+        message = f"the document's {name} holds half of a surrogate pair, which UTF-8 cannot store; {advice}"
+        raise InvalidDocument(message)
 
 
 def chunk_id(document_id: str, number: int, title: str, text: str, media_type: str) -> str:

@@ -3,7 +3,9 @@
 import json
 import math
 import tracemalloc
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 
 from search.documents import Chunk, Document, half_surrogate
 from search.errors import InvalidDocument
+from search.reading import Reading
 
 INVALID: dict[str, tuple[dict[str, Any], str]] = {
     "no id": ({"id": " "}, "no id"),
@@ -108,3 +111,35 @@ def test_where_half_of_a_surrogate_pair_is(value: Any, place: str | None) -> Non
 def test_a_time_is_a_number_of_seconds(modified: Any) -> None:
     with pytest.raises(InvalidDocument, match="modified is seconds since 1970, not "):
         Document("a", "A text.", modified=modified)
+
+
+def test_where_a_document_was_read_is_set_without_another_check() -> None:
+    document = Document("a", "A text.", "A title", {"b": [1]}, "text/markdown", 3.5, "file:1")
+    placed = document.read_at("folder", prefix="two/")
+    assert placed == replace(document, id="two/a")
+    assert (placed.folder, placed.modified, placed.origin, document.folder) == ("folder", 3.5, "file:1", "")
+    assert placed.metadata is document.metadata  # which nobody can change
+    assert document.read_at("", modified=0.0).modified == 0.0
+    assert document.id == "a"
+    with pytest.raises(InvalidDocument, match="the document's id holds half of a surrogate pair"):
+        document.read_at("", prefix="\ud800/")
+
+
+def test_what_is_read_is_checked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows with ids of their own, which get the place of their file, and files."""
+    checked: list[str] = []
+    check = Document.__post_init__
+
+    def noted(self: Document) -> None:
+        checked.append(self.text)
+        check(self)
+
+    monkeypatch.setattr(Document, "__post_init__", noted)
+    (tmp_path / "rows.jsonl").write_text('{"id": "a", "text": "One."}\n{"id": "b", "text": "Two."}\n')
+    (tmp_path / "rows.csv").write_text("id,text\nc,Three.\n")
+    (tmp_path / "page.md").write_text("Four.\n")
+    read = list(Reading([str(tmp_path)], prefix="two/"))
+    folder = f"two/{tmp_path.name}"
+    assert sorted(one.id for one in read if isinstance(one, Document)) == ["two/a", "two/b", "two/c", f"{folder}/page.md"]
+    assert all(one.folder for one in read if isinstance(one, Document))
+    assert sorted(checked) == ["Four.\n", "One.", "Three.", "Two."]

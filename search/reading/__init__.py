@@ -219,11 +219,14 @@ class Reading:
     def _apart(self, item: Document | Rejection, inside: str) -> Document | Rejection:
         """What has an id of its own, not one of its file's name, with the prefix before it, and with where it was read."""
         if isinstance(item, Document):
-            return item if item.folder or not (inside or self._prefix) else replace(item, id=self._prefixed(item.id), folder=inside)
-        return replace(item, document_id=self._prefixed(item.document_id)) if item.document_id and self._prefix else item
+            return item if item.folder or not (inside or self._prefix) else item.read_at(inside, prefix=self._missing(item.id))
+        if not (item.document_id and self._prefix):
+            return item
+        return replace(item, document_id=self._missing(item.document_id) + item.document_id)
 
-    def _prefixed(self, document_id: str) -> str:
-        return document_id if document_id.startswith(self._prefix) else self._prefix + document_id
+    def _missing(self, document_id: str) -> str:
+        """What goes before an id that does not begin with the prefix yet."""
+        return "" if document_id.startswith(self._prefix) else self._prefix
 
     def _with_files(self, items: Iterator[Document | Rejection | SourceFile], reader: Reader) -> Iterator[Document | Rejection]:
         """Read the files, too, that a file of rejects names."""

@@ -97,7 +97,7 @@ class SourceFile:
                     if snapshot.is_current():
                         if isinstance(item, Rejection):
                             return item
-                        return replace(item, modified=snapshot.status.st_mtime, folder=self.folder)
+                        return item.read_at(self.folder, modified=snapshot.status.st_mtime)
         except InvalidDocument as error:
             return self.reject(str(error))
         except OSError as error:
