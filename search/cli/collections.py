@@ -17,6 +17,7 @@ from search.cli.options import (
     confirm,
     load_settings,
     note_damage,
+    note_repeated,
     note_wait,
     print_json,
     usage,
@@ -230,6 +231,7 @@ def reindex(
                 on_wait=note_wait,
             )
     note_damage(done.damaged, done.foreign, f"stay in {done.live}")
+    note_repeated(done.repeated, f"stay in {done.live}")
     if done.unowned:
         note(f"{done.unowned:,} passages that name no tenant stay in {done.live}")
     if as_json:

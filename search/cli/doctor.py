@@ -241,7 +241,7 @@ def _tenants(index: "VectorIndex", field: str) -> str:
 def _points(index: "VectorIndex", *, shared: bool) -> str:
     from search.ingestion.damage import survey  # its package needs a runtime, which may be what is missing
 
-    damage = survey(index)
+    damage = survey(index, repeated=True)
     if not str(damage):
         return "all hold passages"
     message = str(damage)
@@ -249,6 +249,8 @@ def _points(index: "VectorIndex", *, shared: bool) -> str:
         message += "; `search reindex` leaves out what is damaged, and the sources can be ingested again then"
     elif damage.damaged:
         message += "; ingest the sources with --sync, which mends what is damaged"
+    if damage.repeated:
+        message += "; ingest the documents again that are there twice so, which removes what repeats them, or `search reindex`"
     if damage.foreign:
         message += "; searches leave out what other programs write, so give those a collection of their own"
     raise SearchError(message)

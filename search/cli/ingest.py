@@ -18,6 +18,7 @@ from search.cli.options import (
     WrongUsage,
     load_settings,
     note_damage,
+    note_repeated,
     note_wait,
     print_json,
     usage,
@@ -197,6 +198,7 @@ def _show_counts(done: "IngestReport", *, sync: bool, dry_run: bool) -> None:
 def _note_findings(done: "IngestReport", *, dry_run: bool) -> None:
     """Damaged points, documents of another folder with the same ids, and documents that a sync did not remove."""
     note_damage(done.damaged, done.foreign, "would be removed" if dry_run else "were removed or written anew")
+    note_repeated(done.repeated, "would be removed" if dry_run else "were removed")
     if done.elsewhere:
         others = f"{done.elsewhere:,} documents that {'would be' if dry_run else 'were'} changed or removed"
         note(

@@ -83,6 +83,12 @@ def note_wait(failure: SearchError, seconds: float) -> None:
     note(f"{failure}; trying again in {seconds:.1f} s")
 
 
+def note_repeated(repeated: int, what: str) -> None:
+    """Say on stderr how many points repeated a passage, and what became of them."""
+    if repeated:
+        note(f"{repeated:,} points repeated passages of others, and {what}")
+
+
 def note_damage(damaged: int, foreign: int, what: str) -> None:
     """Say on stderr how many points of a collection hold no passage, and what became of them."""
     if damaged:

@@ -130,6 +130,7 @@ class _Sending:
             kept_because="",
             dry_run=dry_run,
             rejections=tuple(self._rejections),
+            repeated=self._counts["repeated"],
         )
 
     def _groups(self, items: Iterable[Document | Rejection]) -> Iterator[list[Document]]:
@@ -170,7 +171,7 @@ class _Sending:
                 return
             self._reject(Rejection.of(group[0], str(error)))
         else:
-            for name in ("added", "changed", "unchanged", "chunks", "reused", "tokens", "unknown"):
+            for name in ("added", "changed", "unchanged", "chunks", "reused", "tokens", "unknown", "repeated"):
                 self._counts[name] += getattr(report, name)
             for rejection in report.rejections:
                 place = _PLACE.fullmatch(rejection.source)

@@ -19,6 +19,7 @@ from search.passages import passage_of, readable
 _LEADING_ZEROS = re.compile(r"(?<!\d)0+(?=[1-9])")  # of pep-0517, which people call 517
 _LONGEST_GAP = 200  # characters between two passages that a hit tells; there may be a picture in letters
 _ROUNDS = 3  # of asking for more, where points among the closest are no passages
+ADOPTED = "adopted-"  # how revisions of documents begin that were copied from another program, and not ingested since
 
 
 def _is_text(value: Any) -> bool:
@@ -185,8 +186,32 @@ def embedded_text(record: Record) -> str:
     return passage if record.id == _point_id(chunk, payload["revision"]) else whole
 
 
+def each_once(version: Sequence[Record]) -> list[Record]:
+    """The passages of one version of a document, each once: the point whose id is made of what it holds, where there are several.
+
+    Another program that writes points anew gives them ids of its own; each passage stands there twice then.
+    """
+    several: dict[int, list[Record]] = {}
+    for record in version:
+        several.setdefault(record.payload["number"], []).append(record)
+    return [next(filter(has_own_id, same), same[0]) if len(same) > 1 else same[0] for same in several.values()]
+
+
+def has_own_id(record: Record) -> bool:
+    """Whether a passage stands in the point that this package makes of it."""
+    payload, revision = record.payload, record.payload["revision"]
+    media_type = payload.get("media_type", "text/plain")
+    own = _point_id(chunk_id(payload["document_id"], payload["number"], payload["title"], payload["text"], media_type), revision)
+    return record.id == (adopted_id(own) if revision.startswith(ADOPTED) else own)
+
+
 def _point_id(chunk: str, revision: str) -> str:
     return str(uuid.uuid5(uuid.UUID(chunk), revision))
+
+
+def adopted_id(own: str) -> str:
+    """The id of a point that was made of another program's, whose vector is not of this package, see `embedded_text`."""
+    return str(uuid.uuid5(uuid.UUID(own), ADOPTED))
 
 
 def searchable_text(payload: Payload, fields: Sequence[str] = ()) -> str:

@@ -19,7 +19,7 @@ from search.embedding.dense import Embedder
 from search.embedding.sparse import WordsLike, words_like
 from search.errors import CollectionNotFound, IndexMismatch, IndexRejected, InvalidDocument
 from search.index.contract import CollectionSpec, Record, VectorIndex, to_engine_id
-from search.index.points import as_passage, to_point
+from search.index.points import ADOPTED, adopted_id, as_passage, to_point
 from search.index.tenants import Tenant
 from search.ingestion.copying import copy
 from search.ingestion.damage import Damage
@@ -28,7 +28,6 @@ from search.ingestion.report import IngestReport, OnProgress
 from search.query.proof import prove
 from search.settings import section_of
 
-_ADOPTED = "adopted-"  # how revisions of documents begin that were copied, and not ingested since
 _AT_ONCE = 256  # points
 _MOST_PASSAGES = 10_000  # of a document; what more points name is no document
 _EXAMPLES = 3
@@ -112,7 +111,7 @@ def adopt(
         damage=Damage(),
         words=words,
         documents=reading.documents(),
-        keep=lambda revision: not revision.startswith(_ADOPTED),
+        keep=lambda revision: not revision.startswith(ADOPTED),
     )
     rejections = (*reading.rejections, *report.rejections)[:_LISTED]
     report = replace(report, rejected=report.rejected + reading.rejected, rejections=rejections)
@@ -231,7 +230,7 @@ class _Reading:
         title, metadata = str(stored[0]["title"]), shared([payload["metadata"] for payload in stored])
         document = Document(document_id, text, title, metadata)  # which checks all of it
         cut = [[payload["title"], payload["text"], payload["metadata"]] for payload in stored]
-        revision = f"{_ADOPTED}{document.content_hash(cut)}"
+        revision = f"{ADOPTED}{document.content_hash(cut)}"
         chunks = []
         for number, (payload, start) in enumerate(zip(stored, starts, strict=True)):
             end = start + len(payload["text"])
@@ -247,8 +246,7 @@ class _Reading:
             assert record.vector is not None  # noqa: S101  # see documents
             point = to_point(chunk, record.vector, tally, window, revision, len(chunks), 0)
             more = {"document_metadata": dict(metadata)} if chunk.number == 0 and metadata != chunk.metadata else {}
-            own_id = str(uuid.uuid5(uuid.UUID(point.id), _ADOPTED))  # no id of a vector that this package made, see embedded_text
-            made.append(Record(own_id, {**point.payload, **more}, point.vector))
+            made.append(Record(adopted_id(point.id), {**point.payload, **more}, point.vector))
         return made
 
 

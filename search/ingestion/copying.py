@@ -8,9 +8,9 @@ from search.documents import Rejection
 from search.embedding.sparse import WordsLike, words_like
 from search.errors import CollectionNotFound, IndexMismatch
 from search.index.contract import CollectionSpec, Point, Record, VectorIndex, kept_if_done
-from search.ingestion.damage import Damage, survey
+from search.ingestion.damage import Damage, compared, survey
 from search.ingestion.embedding import with_words
-from search.ingestion.lookup import Stored, compare, others, written_of
+from search.ingestion.lookup import Stored, others, written_of
 from search.ingestion.relay import in_groups
 from search.ingestion.report import IngestReport, OnProgress, Progress, State
 from search.ingestion.restoring import by_document, incomplete, newest_whole
@@ -102,6 +102,7 @@ class _Copying:
         self._exists = exists
         self._counts: dict[State, int] = {"added": 0, "changed": 0, "unchanged": 0, "removed": 0}
         self._kept = 0
+        self._repeated = 0
         self._chunks = 0
         self._rejected = 0
         self._rejections: list[Rejection] = []
@@ -129,6 +130,7 @@ class _Copying:
         return IngestReport(
             **self._counts,
             elsewhere_ids=(),
+            repeated=self._repeated,
             rejected=self._rejected,
             chunks=self._chunks,
             reused=self._chunks,
@@ -146,7 +148,10 @@ class _Copying:
     def _copy(self, held: dict[str, list[Record]]) -> None:
         """Write those documents of a group that are not there, and replace those that differ."""
         revisions = {document_id: str(records[0].payload["revision"]) for document_id, records in held.items()}
-        stored = compare(self._target, revisions) if self._exists else {one: Stored("added", 0) for one in revisions}
+        stored = {one: Stored("added", 0) for one in revisions}
+        if self._exists:
+            stored, repeated = compared(self._target, revisions, dry_run=self._dry_run)
+            self._repeated += repeated
         unmoved = {one for one, standing in stored.items() if standing.state == "changed" and self._keep(standing.revision)}
         fresh = [one for one, standing in stored.items() if standing.state != "unchanged" and one not in unmoved]
         points = [

@@ -1,28 +1,35 @@
-"""Which points of a collection hold no passage, and whose are they?"""
+"""Which points of a collection hold no passage, or one that another point holds, too, and whose are they?"""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from search.index.contract import VectorIndex
-from search.index.points import as_passage, document_of, may_be_ours
+from search.index.contract import Record, VectorIndex
+from search.index.points import as_passage, document_of, each_once, has_own_id, may_be_ours, passages
+from search.ingestion.lookup import Stored, compare, of_documents
+from search.ingestion.relay import in_groups
+from search.ingestion.restoring import newest_whole
 
 _EXAMPLES = 3
+_AT_ONCE = 128  # documents
 
 
 @dataclass(frozen=True)
 class Damage:
-    """Points that no search can give back.
+    """Points that no search can give back, or that it gives back beside the same.
 
     Attributes:
         empty: ids of those without a payload, as a cluster leaves them that was restarted during deletes.
         partial: ids of those that hold part of a passage, by the document they belong to.
         foreign: how many hold something else, so that another program wrote them; never removed.
         examples: ids of some of those.
+        repeated: ids of those that repeat a passage which stands in another point, if they were looked for.
     """
 
     empty: list[str] = field(default_factory=list)
     partial: dict[str, list[str]] = field(default_factory=dict)
     foreign: int = 0
     examples: tuple[str, ...] = ()
+    repeated: list[str] = field(default_factory=list)
 
     @property
     def damaged(self) -> int:
@@ -35,13 +42,21 @@ class Damage:
         if self.damaged:
             some = [*self.empty, *(one for ids in self.partial.values() for one in ids)][:_EXAMPLES]
             words.append(f"{self.damaged:,} points hold no whole passage (such as {', '.join(some)})")
+        if self.repeated:
+            some = self.repeated[:_EXAMPLES]
+            words.append(f"{len(self.repeated):,} points repeat passages of others (such as {', '.join(some)})")
         if self.foreign:
             words.append(f"{self.foreign:,} points were written by another program (such as {', '.join(self.examples)})")
         return "; ".join(words)
 
 
-def survey(index: VectorIndex) -> Damage:
+def survey(index: VectorIndex, *, repeated: bool = False) -> Damage:
     """Look at every point. Memory grows with what is damaged.
+
+    Args:
+        index: an open collection.
+        repeated: look for points that repeat a passage, too. Memory grows then with the documents of which a point has another id
+            than this package gives.
 
     Raises:
         IndexFailure: the index gave up.
@@ -50,8 +65,12 @@ def survey(index: VectorIndex) -> Damage:
     partial: dict[str, list[str]] = {}
     foreign = 0
     examples: list[str] = []
+    suspected: set[str] = set()
+    repeated = repeated and not index.spec.layout
     for record in index.scroll():
         if as_passage(record.payload) is not None:
+            if repeated and not has_own_id(record):
+                suspected.add(record.payload["document_id"])
             continue
         document_id = document_of(record.payload)
         if document_id is not None:
@@ -62,4 +81,45 @@ def survey(index: VectorIndex) -> Damage:
             foreign += 1
             if len(examples) < _EXAMPLES:
                 examples.append(record.id)
-    return Damage(empty, partial, foreign, tuple(examples))
+    again = [one for group in in_groups(sorted(suspected), _AT_ONCE) for one in repeating(index, group)]
+    return Damage(empty, partial, foreign, tuple(examples), again)
+
+
+def compared(index: VectorIndex, revisions: Mapping[str, str], *, dry_run: bool = False) -> tuple[dict[str, Stored], int]:
+    """Look some documents up, and remove points that repeat a passage at the revision that its document should be at.
+
+    Args:
+        index: what holds them.
+        revisions: by document id, what each should be at.
+        dry_run: remove nothing, and look the documents up as if they were gone.
+
+    Returns:
+        How each document stands, as `compare` has it, and how many points there were.
+    """
+    stored = compare(index, revisions)
+    wanted = {one: revisions[one] for one, standing in stored.items() if standing.repeats}
+    points = repeating(index, list(wanted)) if wanted else []
+    if not points:
+        return stored, 0
+    if not dry_run:
+        index.delete(ids=points)
+    return stored | compare(index, wanted, without=set(points)), len(points)
+
+
+def repeating(index: VectorIndex, document_ids: list[str]) -> list[str]:
+    """The ids of points that repeat passages of some documents; one point of each passage is never among them."""
+    revisions: dict[tuple[str, str], list[Record]] = {}
+    for record in passages(index.scroll(of_documents(document_ids))):
+        revisions.setdefault((record.payload["document_id"], record.payload["revision"]), []).append(record)
+    points = []
+    for records in revisions.values():
+        kept = {record.id for record in newest_whole(records) or _each_once(records)}
+        points += [record.id for record in records if record.id not in kept]
+    return points
+
+
+def _each_once(records: list[Record]) -> list[Record]:
+    generations: dict[int, list[Record]] = {}
+    for record in records:
+        generations.setdefault(record.payload.get("generation", 0), []).append(record)
+    return [record for version in generations.values() for record in each_once(version)]

@@ -1,6 +1,6 @@
 """Which documents does an index hold, in which state, and which of them are meant?"""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from search.documents import check_strings
@@ -22,29 +22,48 @@ class Stored(NamedTuple):
     generation: int  # the highest that any of its passages has; 0 if there is none
     folder: str = ""  # where those were read; "" where that is not known
     revision: str = ""  # of those; "" if there is none
+    repeats: bool = False  # whether there are more passages at the revision that it should be at than it has
 
 
-def compare(index: VectorIndex, revisions: Mapping[str, str]) -> dict[str, Stored]:
+class _Held(NamedTuple):
+    """What is read of a passage."""
+
+    revision: str
+    chunks: int
+    number: int
+    generation: int
+    folder: str
+
+
+def compare(index: VectorIndex, revisions: Mapping[str, str], *, without: Collection[str] = ()) -> dict[str, Stored]:
     """Look some documents up.
 
     Args:
         index: what holds them.
         revisions: by document id, what each should be at.
+        without: ids of points that do not count.
     """
-    stored: dict[str, list[tuple[str, int, int, str]]] = {document_id: [] for document_id in revisions}
-    fields = ["document_id", "revision", "chunks", "generation", "folder"]
+    stored: dict[str, list[_Held]] = {document_id: [] for document_id in revisions}
+    fields = ["document_id", "revision", "chunks", "number", "generation", "folder"]
     for record in passages(index.scroll(of_documents(list(revisions)), fields), fields):
+        if record.id in without:
+            continue
         payload = record.payload
-        chunk = (payload["revision"], payload["chunks"], payload.get("generation", 0), payload.get("folder", ""))
-        stored[payload["document_id"]].append(chunk)
+        held = _Held(
+            payload["revision"], payload["chunks"], payload["number"], payload.get("generation", 0), payload.get("folder", "")
+        )
+        stored[payload["document_id"]].append(held)
 
     def standing(document_id: str, revision: str) -> Stored:
-        chunks = stored[document_id]
-        if not chunks:
+        held = stored[document_id]
+        if not held:
             return Stored("added", 0)
-        complete = all(chunk[:2] == (revision, len(chunks)) for chunk in chunks)
-        newest = max(chunks, key=lambda chunk: chunk[2])
-        return Stored("unchanged" if complete else "changed", newest[2], newest[3], newest[0])
+        there = [one for one in held if one.revision == revision]
+        numbers, sizes = {one.number for one in there}, {one.chunks for one in there}
+        repeats = len(there) > len(numbers) or len(sizes) > 1
+        complete = len(there) == len(held) and not repeats and sizes == {len(held)}
+        newest = max(held, key=lambda one: one.generation)
+        return Stored("unchanged" if complete else "changed", newest.generation, newest.folder, newest.revision, repeats)
 
     return {document_id: standing(document_id, revision) for document_id, revision in revisions.items()}
 

@@ -11,7 +11,8 @@ from search.documents import Chunk, Document, Json, Rejection, checked_documents
 from search.index.contract import Vector, VectorIndex
 from search.index.tenants import Tenant
 from search.ingestion.chunking import Chunker
-from search.ingestion.lookup import Stored, compare, of_documents, vectors_of
+from search.ingestion.damage import compared
+from search.ingestion.lookup import Stored, of_documents, vectors_of
 from search.ingestion.relay import in_groups
 from search.ingestion.report import State
 
@@ -72,6 +73,7 @@ class Planning:
         self.folders: set[str] = set()  # that documents of this run were read in
         self.elsewhere: set[str] = set()  # documents under way of which another folder's version is replaced
         self.partial: dict[str, list[str]] = {}  # damaged points, which a sync removes, by document
+        self.repeated = 0  # points that repeated a passage of a document of this run, and were removed
 
     def know(self, document_id: str) -> None:
         """Remember the id of a document that was read and rejected."""
@@ -88,7 +90,7 @@ class Planning:
         Args:
             documents: the documents of the run, and those that reading rejected.
             exists: whether there is a collection to compare them with.
-            chunked: whether passages are wanted, too.
+            chunked: whether passages are wanted, too; if not, nothing is written.
         """
         groups = self._grouped(documents)
         if exists and self._tenant is not None:
@@ -98,7 +100,10 @@ class Planning:
             with self._using:
                 if damaged := [point for document in group for point in self.partial.pop(document.id, ())]:
                     self._index.delete(ids=damaged)  # so that their documents are not whole, and are written anew
-                stored = compare(self._index, revisions) if exists and group else {one: Stored("added", 0) for one in revisions}
+                stored = {one: Stored("added", 0) for one in revisions}
+                if exists and group:
+                    stored, repeated = compared(self._index, revisions, dry_run=not chunked)
+                    self.repeated += repeated
             for document in group:
                 there = stored[document.id]
                 if there.state == "changed" and there.folder and document.folder and there.folder != document.folder:

@@ -87,6 +87,7 @@ class ReindexReport:
     damaged: int = 0  # points of the live one that hold no whole passage, and were left out …
     foreign: int = 0  # … and those that another program wrote
     unowned: int = 0  # those that name no tenant, if they were to be left out
+    repeated: int = 0  # points of the live one that repeat a passage of another, and were left out
     worded: int | None = None  # passages that were given words where they are; None where a new collection was filled
 
     def to_dict(self) -> dict[str, Any]:
@@ -182,7 +183,7 @@ class Reindexing:
             with closing(wrap(self._collections.open(new_name, self._storage, purpose, like=info.name))) as new:
                 live.ensure(info.spec, create=False)
                 with live.claimed():  # what came in meanwhile would be missing
-                    damage = survey(live)
+                    damage = survey(live, repeated=True)
                     unowned = self._unowned(live)
                     report = self._filled(live, new, info.spec, damage, on_progress)
                     check = None
@@ -194,7 +195,8 @@ class Reindexing:
                         self._collections.switch(self._name, new_name)
         finally:
             live.close()
-        return ReindexReport(info.name, new_name, report, check, switched, damage.damaged, damage.foreign, unowned)
+        left_out = (damage.damaged, damage.foreign, unowned, len(damage.repeated))
+        return ReindexReport(info.name, new_name, report, check, switched, *left_out)
 
     def _keep_tenants(self, live: CollectionSpec) -> None:
         """Go by the field that the live collection notes, if it does.
@@ -264,8 +266,8 @@ class Reindexing:
         if words is None or not live.can_add_words():
             return None
         with live.claimed():
-            damage = survey(live)
-            if live.spec.lexical or damage.damaged or damage.foreign:
+            damage = survey(live, repeated=True)
+            if live.spec.lexical or damage.damaged or damage.foreign or damage.repeated:
                 return None
             report = self._as_cut_now(live, on_progress)
             if report.changed or report.added or report.rejected:

@@ -52,6 +52,8 @@ class IngestReport:
         elsewhere: documents that were changed or removed though they had been read in another folder or file: folders of the same
             name give the same ids, and so do tables whose rows are numbered.
         elsewhere_ids: the first of them.
+        repeated: points that repeated a passage of a document that was given, as another program writes them that copies points
+            under ids of its own; they were removed.
     """
 
     added: int
@@ -72,6 +74,7 @@ class IngestReport:
     foreign: int = 0
     elsewhere: int = 0
     elsewhere_ids: tuple[str, ...] = ()
+    repeated: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """The same as plain data."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from search.documents import Document, Rejection, listed
 from search.errors import DocumentIncomplete, DocumentNotFound
 from search.index.contract import Record, VectorIndex
-from search.index.points import as_passage, passages, to_document
+from search.index.points import as_passage, each_once, passages, to_document
 from search.ingestion.joining import in_reading_order, joined, shared
 from search.ingestion.lookup import Selection, of_documents
 from search.ingestion.relay import in_groups
@@ -71,13 +71,14 @@ def by_document(index: VectorIndex, *, vectors: bool = False) -> Iterator[tuple[
 
 
 def newest_whole(records: list[Record]) -> list[Record]:
-    """The passages of the newest version of a document that is whole; none if no version is."""
+    """The passages of the newest version of a document that is whole, each once; none if no version is."""
     versions: dict[tuple[int, str], list[Record]] = {}
     for record in records:
         versions.setdefault((record.payload.get("generation", 0), record.payload["revision"]), []).append(record)
-    whole = (key for key, version in versions.items() if len(version) == version[0].payload["chunks"])
+    once = {key: each_once(version) for key, version in versions.items()}
+    whole = (key for key, version in once.items() if len(version) == version[0].payload["chunks"])
     newest = max(whole, default=None)
-    return [] if newest is None else versions[newest]
+    return [] if newest is None else once[newest]
 
 
 def incomplete(index: VectorIndex, document_id: str) -> Rejection:

@@ -170,6 +170,7 @@ class Ingestion:
             foreign=damage.foreign,
             elsewhere=self._elsewhere,
             elsewhere_ids=tuple(self._elsewhere_ids),
+            repeated=self._planning.repeated,
         )
 
     def _open(self, *, create: bool, needed: bool) -> bool:

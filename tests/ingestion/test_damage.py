@@ -154,6 +154,93 @@ def test_a_document_that_another_program_names_is_changed_and_removed_without_it
     assert searcher.opened().count(there) == 1
 
 
+def repeat(searcher: Searcher, *document_ids: str) -> list[Point]:
+    """Passages of some documents written a second time, under ids as another program gives."""
+    these = {"must": [{"key": "document_id", "match": {"any": list(document_ids)}}]}
+    records = list(searcher.opened().scroll(these, vectors=True))
+    copies = [Point(str(uuid.uuid4()), one.vector, one.payload) for one in records if one.vector is not None]
+    searcher.opened().upsert(copies)
+    return copies
+
+
+def test_points_that_repeat_passages_are_named_and_removed(searcher: Searcher) -> None:
+    before = searcher.count()
+    copies = repeat(searcher, "d1", "d2", "d5")
+    assert len(copies) > 3
+    named = survey(searcher.opened(), repeated=True)
+    assert sorted(named.repeated) == sorted(one.id for one in copies)
+    assert f"{len(copies)} points repeat passages of others (such as " in str(named)
+    assert str(survey(searcher.opened())) == ""
+    assert held(searcher) == {one.id: one for one in TEXTS}
+    assert searcher.get("d2") == TEXTS[2]
+    dry = searcher.ingest(TEXTS[:2], dry_run=True)
+    assert (dry.unchanged, dry.repeated, searcher.count()) == (2, 1, before + len(copies))
+    assert searcher.ingest(TEXTS[:2]).repeated == 1
+    report = searcher.ingest(TEXTS, sync=True)
+    assert (report.unchanged, report.repeated, report.chunks, report.removed) == (COUNT, len(copies) - 1, 0, 0)
+    assert str(survey(searcher.opened(), repeated=True)) == ""
+    assert searcher.count() == before
+    assert searcher.ingest(TEXTS, sync=True).repeated == 0
+
+
+def test_the_only_point_of_a_passage_stays_whatever_its_id(searcher: Searcher) -> None:
+    """Points that another program copied, and whose originals are gone."""
+    before = searcher.count()
+    own = [one.id for one in searcher.opened().scroll({"must": [{"key": "document_id", "match": {"any": ["d2", "d4"]}}]})]
+    assert len(repeat(searcher, "d2", "d4")) == len(own)
+    searcher.opened().delete(ids=own)
+    assert (survey(searcher.opened(), repeated=True).repeated, searcher.count()) == ([], before)
+    report = searcher.ingest(TEXTS, sync=True)
+    assert (report.unchanged, report.repeated, report.chunks) == (COUNT, 0, 0)
+    twice = len(repeat(searcher, "d2"))
+    assert searcher.ingest(TEXTS).repeated == twice
+    assert (held(searcher), searcher.count()) == ({one.id: one for one in TEXTS}, before)
+
+
+def test_a_repeated_passage_stands_for_no_other(searcher: Searcher) -> None:
+    """A document of which one passage is missing, and another there twice, is not whole."""
+    before = searcher.count()
+    first = stored(searcher, "d2")
+    copies = repeat(searcher, "d2")
+    spare = next(one for one in copies if one.payload["number"] == 1)
+    searcher.opened().delete(ids=[first.id, *(one.id for one in copies if one.id != spare.id)])
+    assert searcher.count() == before
+    report = searcher.ingest(TEXTS, sync=True)
+    assert (report.changed, report.repeated) == (1, 1)
+    assert (held(searcher), searcher.count()) == ({one.id: one for one in TEXTS}, before)
+
+
+def test_reindexing_leaves_out_what_repeats_a_passage(searcher: Searcher) -> None:
+    before, copies = searcher.count(), repeat(searcher, "d1", "d2")
+    report = searcher.reindex()
+    assert (report.switched, report.repeated) == (True, len(copies))
+    assert (held(searcher), searcher.count()) == ({one.id: one for one in TEXTS}, before)
+
+
+def test_a_copy_that_is_written_to_again_is_rid_of_what_repeats_a_passage(searcher: Searcher) -> None:
+    from search.index.contract import CollectionSpec
+
+    spec = CollectionSpec(searcher.embedder.dimension, searcher.embedder.fingerprint, searcher.index.spec.lexical)
+    source = QdrantCollections(in_memory(), ":memory:").named("source", searcher.settings.storage)
+    copy(searcher.opened(), source, spec)
+    before, copies = searcher.count(), repeat(searcher, "d1", "d2")
+    report = copy(source, searcher.opened(), spec)
+    assert (report.unchanged, report.repeated, searcher.count()) == (COUNT, len(copies), before)
+    source.close()
+
+
+def test_under_strict_mode_too(standin: QdrantStandIn, tmp_path: Path, model_folder: Path) -> None:
+    """No filter asks a field without an index."""
+    standin.strict = {"unindexed_filtering_retrieve": False, "unindexed_filtering_update": False}
+    given: dict[str, Any] = {"embedder": {"model": str(model_folder / "embedder-mean")}, "reranker": {"kind": "none"}}
+    with open_search(Settings(data_dir=tmp_path / "data", index=standin.index, **given)) as searcher:
+        searcher.ingest(TEXTS)
+        before, copies = searcher.count(), repeat(searcher, "d1", "d2")
+        assert len(survey(searcher.opened(), repeated=True).repeated) == len(copies)
+        assert searcher.ingest(TEXTS, sync=True).repeated == len(copies)
+        assert searcher.count() == before
+
+
 def test_documents_of_damaged_points_count_among_those_that_may_go(searcher: Searcher) -> None:
     vector = stored(searcher, "d0").vector
     searcher.opened().upsert([Point(str(uuid.uuid4()), vector, {"document_id": f"gone{i}", "revision": "1"}) for i in range(5)])
@@ -278,6 +365,14 @@ def test_the_commands_name_them(tmp_path: Path, model_folder: Path) -> None:
     synced = search("ingest", "notes", "--sync", **settings)
     assert "1 points held no whole passage, and were removed or written anew" in synced.stderr
     assert "1 points were written by another program, and left alone" in synced.stderr
+    with open_search(Settings(data_dir=tmp_path / "data", **given)) as searcher:
+        (copied,) = repeat(searcher, "notes/1.txt")
+    told = " ".join(search("doctor", status=1, **settings).stdout.split())
+    assert f"1 points repeat passages of others (such as {copied.id}); 1 points were written by another program" in told
+    assert "ingest the documents again that are there twice so" in told
+    dry = search("ingest", "notes", "--dry-run", **settings)
+    assert "1 points repeated passages of others, and would be removed\n" in dry.stderr
+    assert "1 points repeated passages of others, and were removed\n" in search("ingest", "notes", **settings).stderr
     reindexed = search("reindex", "--no-check", **settings, SEARCH_CHUNKING__TOKENS="32")
     assert "1 points were written by another program" in reindexed.stderr
 
