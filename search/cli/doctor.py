@@ -216,8 +216,11 @@ def _opened(settings: Settings, index: "VectorIndex") -> str:
     if index.spec.layout:
         return f"{holds}, of another program: {index.spec.layout}"
     build_words(settings)(index.spec.lexical)  # which tells of words that cannot be made here
-    wordless = settings.lexical.model != "none" and not index.spec.lexical
-    return f"{holds}, found by vectors alone (search reindex adds words, and embeds nothing again)" if wordless else holds
+    if settings.lexical.model != "none" and not index.spec.lexical:
+        holds += ", found by vectors alone (search reindex adds words, and embeds nothing again)"
+    if index.differing:
+        holds += f", made otherwise than {' and '.join(index.differing)} of the settings (search reindex brings it over)"
+    return holds
 
 
 def _tenants(index: "VectorIndex", field: str) -> str:

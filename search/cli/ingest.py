@@ -18,6 +18,7 @@ from search.cli.options import (
     WrongUsage,
     load_settings,
     note_damage,
+    note_differing,
     note_repeated,
     note_wait,
     print_json,
@@ -170,6 +171,7 @@ def _ingested(reading: "Reading", target: Target, rejects: Path | None, **option
         done = searcher.ingest(items, on_progress=report.update, on_rejection=warn, on_wait=note_wait, **options)
         if isinstance(searcher, Searcher):
             _note_words(searcher)
+            note_differing(searcher)
     for remark, number in remarks.most_common():
         note(f"{number:,} documents {remark}")
     return done

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,9 @@ from search.documents import Retrieval
 from search.errors import InvalidInput, InvalidQuery, InvalidSettings, SearchError
 from search.settings import Settings, unknown_names
 from search.system.terminal import clean, note
+
+if TYPE_CHECKING:
+    from search.searcher import Searcher
 
 DataDir = Annotated[Path | None, typer.Option(help="The folder of the collections.", show_default=False)]
 Collection = Annotated[str | None, typer.Option(help="Which collection.", show_default=False)]
@@ -81,6 +84,12 @@ def confirm(question: str) -> None:
 def note_wait(failure: SearchError, seconds: float) -> None:
     """Say on stderr that a server is waited for."""
     note(f"{failure}; trying again in {seconds:.1f} s")
+
+
+def note_differing(searcher: "Searcher") -> None:
+    """Say on stderr which settings a collection was made by otherwise, if it is open."""
+    if names := " and ".join(searcher.index.differing):
+        note(f"note: the collection keeps how it was made, not {names} of the settings; `search reindex` brings it over")
 
 
 def note_repeated(repeated: int, what: str) -> None:

@@ -21,6 +21,7 @@ from search.cli.options import (
     Tenant,
     WrongUsage,
     load_settings,
+    note_differing,
     print_json,
     usage,
 )
@@ -80,6 +81,7 @@ def query(
     )
     with open_search(settings) as searcher:
         result = searcher.search(text, **asked)
+        note_differing(searcher)
     if as_json:
         print_json(result.to_dict())
     else:
@@ -133,6 +135,7 @@ def context(
     counts = counter(tokenizer or settings.context.tokenizer)
     with open_search(settings) as searcher:
         result = searcher.search(text, **asked)
+        note_differing(searcher)
     made = result.context(max_tokens=max_tokens or settings.context.max_tokens, tokenizer=counts, form=form)
     if save:
         with writing("the context", save):

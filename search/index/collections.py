@@ -147,6 +147,21 @@ def as_made(storage: StorageSettings, quantization: str, noted: Any) -> StorageS
 
 
 _QUANTIZATIONS = {"none", "scalar", "binary"}  # that settings name
+_LASTING = ("on_disk", "on_disk_payload", "hnsw_m", "hnsw_ef_construct")  # of the storage settings: what a collection keeps
+
+
+def made_otherwise(storage: StorageSettings, quantization: str, noted: Any) -> tuple[str, ...]:
+    """Storage settings that a collection was made by otherwise, and keeps; for the arguments see `as_made`.
+
+    Which quantization it has counts where the settings name one. Oversampling is a search's, and fields are indexed in place.
+    """
+    names = ["quantization"] if storage.quantization not in {None, quantization} else []
+    try:
+        made = StorageSettings.model_validate(noted if isinstance(noted, Mapping) else {})
+        names += [name for name in _LASTING if getattr(made, name) != getattr(storage, name)]
+    except ValidationError:  # nobody knows by what
+        pass
+    return tuple(f"storage.{name}" for name in names)
 
 
 def _indexed(details: Mapping[str, Any], noted: Mapping[str, Any]) -> dict[str, Any]:

@@ -167,6 +167,10 @@ class VectorIndex(Protocol):
     def spec(self) -> CollectionSpec:
         """What the collection was made for; CollectionNotFound if it is not open."""
 
+    @property
+    def differing(self) -> tuple[str, ...]:
+        """Settings, such as storage.on_disk, that the open collection was made by otherwise, and keeps; none if it is not open."""
+
     def ensure(self, spec: CollectionSpec, *, create: bool) -> None:
         """Open the collection; `create` makes one that is missing; IndexMismatch if it was made for another embedder.
 

@@ -59,6 +59,11 @@ class PatientIndex:
         """What the collection was made for."""
         return self._index.spec
 
+    @property
+    def differing(self) -> tuple[str, ...]:
+        """Settings that the collection was made by otherwise."""
+        return self._index.differing
+
     def ensure(self, spec: CollectionSpec, *, create: bool) -> None:
         """Open the collection; `create` makes one that is missing. Tried once: a URL that leads nowhere should say so now."""
         self._index.ensure(spec, create=create)

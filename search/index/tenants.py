@@ -123,6 +123,11 @@ class PartIndex(WordsAsMade):
         """What the collection was made for."""
         return self._index.spec
 
+    @property
+    def differing(self) -> tuple[str, ...]:
+        """Settings that the collection was made by otherwise."""
+        return self._index.differing
+
     def ensure(self, spec: CollectionSpec, *, create: bool) -> None:
         """Open the collection; `create` makes one that is missing, and notes the field.
 

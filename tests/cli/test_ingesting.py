@@ -199,3 +199,22 @@ def test_words_of_the_settings_that_a_collection_does_not_take_are_noted(folder:
         assert search("ingest", folder, *options, *where, SEARCH_LEXICAL__LANGUAGE="german").stderr == kept
     search("reindex", *where, SEARCH_LEXICAL__LANGUAGE="german")
     assert search("ingest", folder, *where, SEARCH_LEXICAL__LANGUAGE="german").stderr == ""
+
+
+def test_storage_of_the_settings_that_a_collection_does_not_take_is_noted(folder: Path, tmp_path: Path) -> None:
+    where = ("--data-dir", tmp_path / "data")
+    other: dict[str, Any] = {"SEARCH_STORAGE__QUANTIZATION": "scalar", "SEARCH_STORAGE__HNSW_M": "24"}
+    assert search("ingest", folder, "--dry-run", *where, **other).stderr == ""
+    assert search("ingest", folder, *where).stderr == ""
+    kept = (
+        "note: the collection keeps how it was made, not storage.quantization and storage.hnsw_m of the settings; "
+        "`search reindex` brings it over\n"
+    )
+    for command in (("ingest", folder), ("ingest", folder, "--dry-run"), ("query", "text"), ("query", "text", "--json")):
+        assert search(*command, *where, **other).stderr == kept
+    assert search("context", "text", *where, **other).stderr.startswith(kept)
+    otherwise = "made otherwise than storage.quantization and storage.hnsw_m of the settings (search reindex brings it over)"
+    assert otherwise in search("doctor", *where, **other).stdout
+    search("reindex", *where, **other)
+    assert search("ingest", folder, *where, **other).stderr == search("query", "text", *where, **other).stderr == ""
+    assert "made otherwise" not in search("doctor", *where, **other).stdout

@@ -63,6 +63,7 @@ def test_what_replaces_a_collection_is_spread_like_it(cluster: QdrantStandIn, mo
         assert spread(searcher, "documents") == (6, 2, 2)
     with opened(cluster, model_folder, "embedder-cls", replicas=3) as searcher:  # what they say counts
         searcher.collections.switch("documents", "documents.v2")
+        assert searcher.opened().differing == ("index.replicas",)
         searcher.reindex(Settings(**{**dict(searcher.settings), "chunking": {"tokens": 20, "overlap": 0}}), check=False)
         assert spread(searcher, "documents.v3") == (6, 3, 2)
 

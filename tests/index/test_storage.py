@@ -101,6 +101,49 @@ def test_payload_indexes_are_made_before_the_load_and_for_what_is_there(tmp_path
     assert found[0] > 0
 
 
+STORED: dict[str, dict[str, Any]] = {
+    "storage.quantization": {"quantization": "scalar"},
+    "storage.on_disk": {"on_disk": True},
+    "storage.on_disk_payload": {"on_disk_payload": True},
+    "storage.hnsw_m": {"hnsw_m": 24},
+    "storage.hnsw_ef_construct": {"hnsw_ef_construct": 200},
+}
+
+
+@pytest.mark.parametrize("engine", ["edge", "edge process", "memory", "standin"])
+def test_it_tells_by_which_settings_it_was_made_otherwise(engine: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    given = {"edge": {"engine": "edge"}, "edge process": {"engine": "edge", "own_process": True}, "memory": {"engine": "memory"}}
+    standin = request.getfixturevalue("standin") if engine == "standin" else None
+    settings = Settings(data_dir=tmp_path, index=given[engine] if standin is None else standin.index)
+    engines = build_collections(settings)
+    spec = CollectionSpec(8, "model@1")
+
+    def differing(create: bool = False, **storage: Any) -> tuple[str, ...]:  # noqa: FBT001, FBT002
+        index = engines.named("documents", Settings(storage=storage).storage)
+        assert index.differing == ()
+        index.ensure(spec, create=create)
+        told = index.differing
+        index.close()
+        return told
+
+    try:
+        assert differing(create=True) == ()
+        assert differing() == differing(quantization="none") == differing(oversampling=5) == ()
+        for name, one in STORED.items():
+            assert differing(**one) == (name,)
+        assert differing(create=True, **{name: value for one in STORED.values() for name, value in one.items()}) == tuple(STORED)
+        index = engines.named("quantized", Settings(storage=STORED["storage.quantization"]).storage)
+        index.ensure(spec, create=True)
+        index.close()
+        for quantization, told in ((None, ()), ("scalar", ()), ("none", ("storage.quantization",))):
+            index = engines.named("quantized", Settings(storage={"quantization": quantization}).storage)
+            index.ensure(spec, create=False)
+            assert index.differing == told
+            index.close()
+    finally:
+        engines.close()
+
+
 @pytest.mark.parametrize(("on_disk", "kind"), [(None, "mmap"), (True, "mmap"), (False, "in_ram_mmap")])
 def test_texts_stay_on_disk_unless_the_settings_want_them_in_memory(*, on_disk: bool | None, kind: str, tmp_path: Path) -> None:
     index = build_index(Settings(data_dir=tmp_path, storage={"on_disk_payload": on_disk}))

@@ -17,7 +17,7 @@ import qdrant_edge as edge
 
 from search.documents import SparseVector
 from search.errors import CollectionNotFound, IndexBusy, IndexCorrupt, IndexFull
-from search.index.collections import as_made, refuse_to_begin_anew
+from search.index.collections import as_made, made_otherwise, refuse_to_begin_anew
 from search.index.contract import (
     LEXICAL,
     Attempt,
@@ -91,6 +91,7 @@ class EdgeIndex(WordsAsMade):
         self._written = 0  # points, since the graph was built
         self._storage = storage or StorageSettings()
         self._searched = self._storage  # by what the collection is, once it is open
+        self._differing: tuple[str, ...] = ()
         self._data = data if isinstance(data, DataFolder) else DataFolder(data)
         self._folder = self._data.collections / name
         self.location = str(self._folder)
@@ -111,6 +112,11 @@ class EdgeIndex(WordsAsMade):
         if self._spec is None:
             raise CollectionNotFound(f"collection {self.name!r} is not open; call ensure() first")
         return self._spec
+
+    @property
+    def differing(self) -> tuple[str, ...]:
+        """Settings that the open collection was made by otherwise."""
+        return self._differing
 
     def ensure(self, spec: CollectionSpec, *, create: bool) -> None:
         """Open the collection; `create` makes one that is missing.
@@ -140,7 +146,8 @@ class EdgeIndex(WordsAsMade):
                 self._shard = self._data.share(self._folder.name, lambda: self._opened_or_made(described, spec))
                 self._spec = read_spec(described)
                 noted = read_description(described)["storage"]
-                self._searched = as_made(self._storage, noted.get("quantization") or "none", noted)
+                made = (self._storage, noted.get("quantization") or "none", noted)
+                self._searched, self._differing = as_made(*made), made_otherwise(*made)
                 if create:
                     self._check_room(0)
                     self._index_payload(spec.tenant or self._spec.tenant)

@@ -301,6 +301,7 @@ class _Index(WordsAsMade):
         self._ticket = ticket
         self._opening = (name, storage, purpose)
         self._spec: CollectionSpec | None = None
+        self._differing: tuple[str, ...] = ()
         self._opened_after = 0  # so many children had ended
 
     @property
@@ -314,6 +315,11 @@ class _Index(WordsAsMade):
         if self._spec is None:
             raise CollectionNotFound(f"collection {self.name!r} is not open; call ensure() first")
         return self._spec
+
+    @property
+    def differing(self) -> tuple[str, ...]:
+        """Settings that the open collection was made by otherwise."""
+        return self._differing
 
     def ensure(self, spec: CollectionSpec, *, create: bool) -> None:
         """Open the collection; `create` makes one that is missing."""
@@ -371,7 +377,8 @@ class _Index(WordsAsMade):
             self._process.let_go(self._ticket, self._opened_after)
 
     def _ensure(self, spec: CollectionSpec, *, create: bool) -> None:
-        self.location, self._spec = self._process.exchange("ensure", self._ticket, *self._opening, spec, create)
+        opened = self._process.exchange("ensure", self._ticket, *self._opening, spec, create)
+        self.location, self._spec, self._differing = opened
         self._opened_after = self._process.ended
 
     def _call(self, method: str, *arguments: Any) -> Any:
@@ -403,7 +410,7 @@ class _Child:
                 index = self._open.get(ticket) or self._made(collection, storage, purpose)
                 index.ensure(spec, create=create)
                 self._open[ticket] = index
-                return index.location, index.spec
+                return index.location, index.spec, index.differing
             case "close", (ticket,):
                 if (closing := self._open.pop(ticket, None)) is not None:  # else an earlier child had it open
                     closing.close()

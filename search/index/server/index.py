@@ -28,7 +28,7 @@ from search.errors import (
     SearchError,
     UnsupportedFilter,
 )
-from search.index.collections import as_made, as_replaced, refuse_to_begin_anew, versions
+from search.index.collections import as_made, as_replaced, made_otherwise, refuse_to_begin_anew, versions
 from search.index.contract import (
     LEXICAL,
     Attempt,
@@ -64,7 +64,7 @@ from search.index.server.conversion import (
     to_search_params,
     to_sparse,
 )
-from search.index.server.errors import translated
+from search.index.server.errors import IN_MEMORY, translated
 from search.index.server.foreign import described, named
 from search.index.server.lease import Lease, Metadata
 from search.index.server.limits import (
@@ -80,7 +80,17 @@ from search.index.server.limits import (
     unindexed,
 )
 from search.index.server.reserved import RESERVED, Ordering, ReservedPoint, is_unused, passages_only, replaceable, unnumbered
-from search.index.server.sharding import Sharding, ShardKeys, create_keys, inherited, is_keyed, keyed, keys_of, shard_keys
+from search.index.server.sharding import (
+    Sharding,
+    ShardKeys,
+    create_keys,
+    inherited,
+    is_keyed,
+    keyed,
+    keys_of,
+    shard_keys,
+    spread_otherwise,
+)
 from search.index.server.words import AddedWords, can_be_added
 from search.network.addresses import without_secrets
 from search.network.deadlines import together, within
@@ -105,6 +115,7 @@ class _Described(NamedTuple):
     indexed: dict[str, str]  # which fields have a payload index, of which type
     keys: ShardKeys | None  # if this package shards it by tenants
     foreign_keys: bool  # whether another program gave its shards keys, by which whoever writes has to place points
+    differing: tuple[str, ...]  # settings that it was made by otherwise, if this package made it
 
 
 class QdrantIndex:
@@ -144,6 +155,7 @@ class QdrantIndex:
         self.name = name
         self._storage = storage or StorageSettings()
         self._searched = self._storage  # by what the collection is, once it is open
+        self._differing: tuple[str, ...] = ()
         self._sharding = sharding or Sharding()
         self.location = without_secrets(location)
         self._client = client
@@ -182,6 +194,11 @@ class QdrantIndex:
         if self._spec is None:
             raise CollectionNotFound(f"collection {self.name!r} is not open; call ensure() first")
         return self._spec
+
+    @property
+    def differing(self) -> tuple[str, ...]:
+        """Settings that the open collection was made by otherwise."""
+        return self._differing
 
     def ensure(self, spec: CollectionSpec, *, create: bool) -> None:
         """Open the collection; `create` makes one that is missing.
@@ -574,10 +591,14 @@ class QdrantIndex:
                     f"say where its passages lie (under {section_of(self.name)} in search.toml), or choose another --collection"
                 )
                 raise IndexMismatch(self._not_ours(f"{error}; {remedy}")) from error
-        searched = as_made(self._storage, quantization_of(config), noted(config, "storage"))
+        storage, quantization = noted(config, "storage"), quantization_of(config)
+        searched = as_made(self._storage, quantization, storage)
+        made = storage.get("quantization") or "none" if self.location == IN_MEMORY else quantization  # there it is of no effect
+        differing = () if layout else made_otherwise(self._storage, made, storage) + spread_otherwise(self._sharding, config)
         indexed = {field: str(one.data_type.value) for field, one in info.payload_schema.items()}
         keys = shard_keys(config, spec.tenant)
-        return _Described(spec, limits_of(config), searched, layout, indexed, keys, is_keyed(config.params) and keys is None)
+        foreign_keys = is_keyed(config.params) and keys is None
+        return _Described(spec, limits_of(config), searched, layout, indexed, keys, foreign_keys, differing)
 
     def _not_ours(self, problem: str) -> str:
         return f"collection {self.name!r} at {self.location} was not made by this package: {problem}"
@@ -586,7 +607,7 @@ class QdrantIndex:
         self._target, self._limits, self._searched = target, stored.limits, stored.searched
         self._indexed_at = -math.inf
         self._layout, self._indexed = stored.layout, stored.indexed
-        self._keys, self._foreign_keys = stored.keys, stored.foreign_keys
+        self._keys, self._foreign_keys, self._differing = stored.keys, stored.foreign_keys, stored.differing
 
     def _check_ours(self) -> None:
         if self._layout is not None:

@@ -99,6 +99,13 @@ def inherited(wanted: Sharding, config: models.CollectionConfig) -> Sharding:
     )
 
 
+def spread_otherwise(wanted: Sharding, config: models.CollectionConfig) -> tuple[str, ...]:
+    """Settings of shards that a collection was made by otherwise, where they name any."""
+    asked, made = inherited(wanted, config), inherited(Sharding(), config)
+    names = {"shards": "shards", "replicas": "replicas", "write_consistency": "write_consistency", "key": "shard_key"}
+    return tuple(f"index.{setting}" for name, setting in names.items() if getattr(asked, name) != getattr(made, name))
+
+
 def to_params(sharding: Sharding) -> dict[str, Any]:
     """How a collection is made, as far as it says where its points are."""
     return {
