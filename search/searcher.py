@@ -148,6 +148,7 @@ class Searcher:
         judged: "Judged | None" = None,
         min_overlap: float = 0.5,
         drop_unowned: bool = False,
+        only_if_needed: bool = False,
         on_progress: "OnProgress | None" = None,
         on_wait: "OnWait | None" = None,
     ) -> "ReindexReport":
@@ -164,11 +165,13 @@ class Searcher:
             judged: judgements to decide by.
             min_overlap: the least share of the first ten documents that are the same.
             drop_unowned: leave out what names no tenant.
+            only_if_needed: do nothing, and report so (`as_is`), where the collection is as the settings want it and nothing in it
+                is damaged, unless there are queries or judgements to compare by.
             on_progress: called after every step.
             on_wait: see search.index.retrying.
         """
         self._check_whole("a collection is reindexed for all tenants at once")
-        check_flags(check=check, drop_unowned=drop_unowned)
+        check_flags(check=check, drop_unowned=drop_unowned, only_if_needed=only_if_needed)
         if not isinstance(settings, Settings | None):
             raise InvalidSettings(f"settings is a {type(settings).__name__}; give Settings, or None for this searcher's")
         with self._parts.writing:
@@ -196,6 +199,7 @@ class Searcher:
                 queries=queries,
                 judged=judged,
                 min_overlap=min_overlap,
+                only_if_needed=only_if_needed,
                 on_progress=on_progress,
                 wrap=lambda index: self._patiently(index, on_wait),
             )

@@ -32,7 +32,7 @@ from search.system.terminal import note, show
 
 if TYPE_CHECKING:
     from search.index.contract import VectorIndex
-    from search.ingestion.reindexing import Judged
+    from search.ingestion.reindexing import Judged, ReindexReport
     from search.ingestion.run import IngestReport, Progress
 
 Name = Annotated[str, typer.Argument(help="A collection, or an alias of one.")]
@@ -199,6 +199,7 @@ def reindex(
     drop_unowned: Annotated[
         bool, typer.Option("--drop-unowned", help="Leave out what names no tenant, where several customers share the collection.")
     ] = False,
+    anew: Annotated[bool, typer.Option("--anew", help="Fill a new collection though nothing differs from the settings.")] = False,
     rollback: Annotated[bool, typer.Option("--rollback", help="Lead the name back to the collection before.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -206,6 +207,7 @@ def reindex(
 
     A new collection is filled beside the live one, compared with it, and then the name is led to it in one step. The old one stays.
     Where nothing but words is missing, a server (Qdrant 1.19 or newer) adds them to the live one, unless there is something to ask.
+    Where nothing differs from the settings and nothing is damaged, nothing is done.
     """
     settings = load_settings(data_dir, collection)
     with open_search(settings) as searcher:
@@ -227,6 +229,7 @@ def reindex(
                 judged=_judged(judged) if judged else None,
                 min_overlap=min_overlap,
                 drop_unowned=drop_unowned,
+                only_if_needed=not anew,
                 on_progress=report_progress,
                 on_wait=note_wait,
             )
@@ -237,22 +240,29 @@ def reindex(
     if as_json:
         print_json(done.to_dict())
     else:
-        if done.worded is not None:
-            show(f"{done.live}: {done.worded:,} passages were given words where they are; nothing was copied, or embedded again")
-            return
-        show(f"{done.new}: {done.ingest.chunks:,} passages embedded, {done.ingest.unchanged:,} documents were there already")
-        if done.check:
-            ndcg = f", nDCG@10 {done.check.live_ndcg:.3f} → {done.check.new_ndcg:.3f}" if done.check.new_ndcg is not None else ""
-            by = ", by vectors alone, since the old words cannot be made here" if done.check.retrieval == "dense" else ""
-            show(f"{done.check.queries:,} queries{by}: {done.check.overlap:.0%} of the first 10 documents are the same{ndcg}")
-        if done.switched:
-            show(f"{settings.collection} leads to {done.new}; {done.live} stays until `search collections drop {done.live}`")
+        _show_reindexed(settings.collection, done)
     if not done.switched and done.check:
         note(
             f"search: {settings.collection} stays with {done.live}: {done.check.because}; look into it, "
             "or lower --min-overlap and run it again",
         )
         raise typer.Exit(1)
+
+
+def _show_reindexed(name: str, done: "ReindexReport") -> None:
+    if done.as_is:
+        show(f"{done.live} is as the settings want it, so nothing was done; --anew fills a new collection all the same")
+        return
+    if done.worded is not None:
+        show(f"{done.live}: {done.worded:,} passages were given words where they are; nothing was copied, or embedded again")
+        return
+    show(f"{done.new}: {done.ingest.chunks:,} passages embedded, {done.ingest.unchanged:,} documents were there already")
+    if done.check:
+        ndcg = f", nDCG@10 {done.check.live_ndcg:.3f} → {done.check.new_ndcg:.3f}" if done.check.new_ndcg is not None else ""
+        by = ", by vectors alone, since the old words cannot be made here" if done.check.retrieval == "dense" else ""
+        show(f"{done.check.queries:,} queries{by}: {done.check.overlap:.0%} of the first 10 documents are the same{ndcg}")
+    if done.switched:
+        show(f"{name} leads to {done.new}; {done.live} stays until `search collections drop {done.live}`")
 
 
 def adopt(

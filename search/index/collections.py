@@ -160,7 +160,7 @@ def made_otherwise(storage: StorageSettings, quantization: str, noted: Any) -> t
         made = StorageSettings.model_validate(noted if isinstance(noted, Mapping) else {})
         names += [name for name in _LASTING if getattr(made, name) != getattr(storage, name)]
     except ValidationError:  # nobody knows by what
-        pass
+        return ("storage",)
     return tuple(f"storage.{name}" for name in names)
 
 

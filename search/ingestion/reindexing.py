@@ -2,20 +2,19 @@
 
 A new one is filled beside it from its own documents, compared with it, and then the name is led to the new one in a single step.
 The old one stays, to be led back to. What is interrupted goes on when it is started again. Where nothing but words is missing, and
-the engine can, they are added to the collection itself, and nothing is copied.
+the engine can, they are added to the collection itself, and nothing is copied. Where nothing is missing at all, that can be told.
 """
 
 import hashlib
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from heapq import nsmallest
 from typing import Any
-
-from pydantic import ValidationError
 
 from search.documents import Document, Retrieval, SparseVector, check_strings
 from search.embedding.dense import Embedder
@@ -40,7 +39,6 @@ _SAMPLED = 50  # queries, where the caller has none
 _WORDS = 12  # of a document, as a query
 _TOP = 10
 _CANDIDATES = 50  # passages, from which the first ten documents come
-_LASTING = ("on_disk", "on_disk_payload", "hnsw_m", "hnsw_ef_construct")  # of the storage settings: what a collection keeps
 _TOLERANCE = 0.01  # nDCG@10 that the new one may lose where there are judgements
 
 
@@ -89,6 +87,7 @@ class ReindexReport:
     unowned: int = 0  # those that name no tenant, if they were to be left out
     repeated: int = 0  # points of the live one that repeat a passage of another, and were left out
     worded: int | None = None  # passages that were given words where they are; None where a new collection was filled
+    as_is: bool = False  # whether there was nothing to do, so that nothing was done, and `new` is the live one
 
     def to_dict(self) -> dict[str, Any]:
         """The same as plain data."""
@@ -141,16 +140,21 @@ class Reindexing:
         queries: Sequence[str] = (),
         judged: Judged | None = None,
         min_overlap: float = 0.5,
+        only_if_needed: bool = False,
         on_progress: OnProgress | None = None,
         wrap: Callable[[VectorIndex], VectorIndex] = lambda index: index,
     ) -> ReindexReport:
         """Fill, check and switch; or add words to the live one, where that is all and there is nothing to compare it with.
+
+        There is something to do if embedder, passages, words, storage, indexes, shards or tenants of the live one are not those of
+        the settings, or if it holds points that are damaged, repeated, or another program's.
 
         Args:
             live_embedder: gives the live collection's embedder by its fingerprint; None leaves the check out.
             queries: sent to both collections, so that there are two; beginnings of documents if there are none.
             judged: decide by nDCG@10 instead of the overlap.
             min_overlap: with less, the name stays where it is.
+            only_if_needed: do nothing where there is nothing to do, nor to compare by queries or judgements.
             on_progress: called after every step of filling.
             wrap: puts something around each collection, such as patience.
 
@@ -173,8 +177,12 @@ class Reindexing:
         live = wrap(self._collections.open(info.name, self._storage))
         spec = self._spec = replace(self._spec, tenant=self._field, adopted=info.spec.adopted)
         try:
-            if not (queries or judged) and self._lacks_words_alone(info.spec, info.details):
-                done = self._worded(live, info.spec, on_progress)
+            if not (queries or judged) and self._alike(info.spec):
+                done = None
+                if spec.lexical and not info.spec.lexical:
+                    done = self._worded(live, info.spec, on_progress)
+                elif only_if_needed and spec.lexical == info.spec.lexical:
+                    done = self._as_it_is(live, info.spec, info.details, on_progress)
                 if done is not None:
                     return done
             self._collections.check_alias(self._name)
@@ -245,25 +253,18 @@ class Reindexing:
             copy(live, new, self._spec, sync=True, on_progress=on_progress, damage=damage, words=self._words_like)
         return self._fill(live, new, on_progress)
 
-    def _lacks_words_alone(self, live: CollectionSpec, details: Mapping[str, Any]) -> bool:
-        """Whether the settings want nothing else of the live collection, as far as that can be told without reading it."""
-        if live.lexical or not self._spec.lexical or self._drop_unowned:
-            return False
-        if (_digest_of(live), live.dimension, live.tenant) != (_digest_of(self._spec), self._spec.dimension, self._spec.tenant):
-            return False
-        noted = details.get("storage")
-        try:
-            made = StorageSettings.model_validate(noted if isinstance(noted, Mapping) else {})
-        except ValidationError:
-            return False
-        quantized = self._storage.quantization in {None, details.get("quantization", "none")}  # None: as it is
-        return quantized and all(getattr(made, name) == getattr(self._storage, name) for name in _LASTING)
+    def _alike(self, live: CollectionSpec) -> bool:
+        """Whether the settings want the live collection to be what it is, but for words and storage."""
+        wanted = self._spec
+        return (_digest_of(live), live.dimension, live.tenant) == (_digest_of(wanted), wanted.dimension, wanted.tenant)
 
     def _worded(self, live: VectorIndex, spec: CollectionSpec, on_progress: OnProgress | None) -> ReindexReport | None:
         """Add words to the live collection; None if that is not possible, or would not be all there is to do."""
+        if self._drop_unowned:
+            return None
         live.ensure(spec, create=False)
         words = self._words_like(self._spec.lexical)
-        if words is None or not live.can_add_words():
+        if words is None or live.differing or not live.can_add_words():
             return None
         with live.claimed():
             damage = survey(live, repeated=True)
@@ -282,6 +283,21 @@ class Reindexing:
 
             added = live.add_words(self._spec.lexical, embed, on_added=on_added)
         return ReindexReport(live.target, live.target, replace(report, dry_run=False), None, switched=True, worded=added)
+
+    def _as_it_is(
+        self, live: VectorIndex, spec: CollectionSpec, details: Mapping[str, Any], on_progress: OnProgress | None
+    ) -> ReindexReport | None:
+        """Read the live collection, and leave it as it is; None if there is something to do."""
+        live.ensure(spec, create=False)
+        if live.differing or not self._storage.payload_indexes.items() <= _indexes(details):
+            return None
+        with live.claimed():
+            if self._unowned(live) or str(survey(live, repeated=True)):
+                return None
+            report = self._as_cut_now(live, on_progress)
+        if report.changed or report.added or report.rejected:
+            return None
+        return ReindexReport(live.target, live.target, replace(report, dry_run=False), None, switched=True, as_is=True)
 
     def _as_cut_now(self, live: VectorIndex, on_progress: OnProgress | None) -> IngestReport:
         """What would become of the documents of the live collection if they were ingested into it now."""
@@ -435,6 +451,13 @@ def sampled(index: VectorIndex) -> list[str]:
 def enumerate_queries(queries: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Queries with their numbers as ids."""
     return ((str(number), query) for number, query in enumerate(queries))
+
+
+def _indexes(details: Mapping[str, Any]) -> AbstractSet[tuple[str, str]]:
+    """The fields that a collection was made with indexes of, or has, by type, as far as the engine tells that."""
+    noted = details.get("storage")
+    made = noted.get("payload_indexes") if isinstance(noted, Mapping) else None
+    return (dict(details.get("index_types") or {}) | (made if isinstance(made, dict) else {})).items()
 
 
 def _digest_of(spec: CollectionSpec) -> str:

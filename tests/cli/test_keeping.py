@@ -54,6 +54,31 @@ def test_reindexing_and_the_way_back(engine: dict[str, Any], notes: Path, model_
     assert "nothing to lead" not in search("reindex", "--rollback", **engine).stdout  # and forth again
 
 
+def test_reindexing_does_nothing_where_nothing_differs(engine: dict[str, Any], notes: Path, model_folder: Path) -> None:
+    first = "documents" if "SEARCH_DATA_DIR" in engine else "documents.v1"
+    engine |= {"SEARCH_EMBEDDER__MODEL": str(model_folder / "embedder-mean")}
+    search("ingest", notes, **engine)
+    nothing = f"{first} is as the settings want it, so nothing was done; --anew fills a new collection all the same\n"
+    for options in ((), ("--no-check",)):
+        assert search("reindex", *options, **engine).stdout == nothing
+    done = as_json("reindex", **engine)
+    assert (done["live"], done["new"], done["as_is"], done["ingest"]["unchanged"]) == (first, first, True, 2)
+    assert [one["name"] for one in as_json("collections", "list", **engine)["collections"]] == [first]
+    assert search("reindex", "--anew", **engine).stdout.startswith("documents.v2: ")
+    differing = {
+        "documents.v3": {"SEARCH_CHUNKING__TOKENS": "16", "SEARCH_CHUNKING__OVERLAP": "0"},
+        "documents.v4": {"SEARCH_STORAGE__HNSW_M": "24"},
+        "documents.v5": {"SEARCH_STORAGE__PAYLOAD_INDEXES": '{"metadata.year": "integer"}'},
+        "documents.v6": {"SEARCH_LEXICAL__LANGUAGE": "german"},
+        "documents.v7": {"SEARCH_EMBEDDER__MODEL": str(model_folder / "embedder-cls")},
+    }
+    for name, changes in differing.items():
+        engine |= changes
+        said = search("reindex", "--no-check", **engine).stdout
+        assert f"documents leads to {name}; " in said
+        assert search("reindex", **engine).stdout == nothing.replace(f"{first} is", f"{name} is")
+
+
 def test_judgements_decide(engine: dict[str, Any], notes: Path, model_folder: Path, tmp_path: Path) -> None:
     search("ingest", notes, **engine)
     judged = tmp_path / "judged.jsonl"

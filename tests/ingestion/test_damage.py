@@ -217,6 +217,25 @@ def test_reindexing_leaves_out_what_repeats_a_passage(searcher: Searcher) -> Non
     assert (held(searcher), searcher.count()) == ({one.id: one for one in TEXTS}, before)
 
 
+def test_what_is_to_be_mended_is_something_to_do(searcher: Searcher) -> None:
+    live = searcher.opened().target
+    assert searcher.reindex(only_if_needed=True).as_is
+    assert searcher.reindex(only_if_needed=True, queries=["cats"]).as_is is False
+    spoil: dict[str, Callable[[], list[Point]]] = {
+        "damaged": lambda: [unknown({})(searcher)],
+        "foreign": lambda: [unknown(LANGCHAIN)(searcher)],
+        "repeated": lambda: repeat(searcher, "d1"),
+    }
+    for made in spoil.values():
+        searcher.opened().upsert(made())
+        report = searcher.reindex(only_if_needed=True, check=False)
+        assert (report.as_is, report.switched, report.damaged + report.foreign + report.repeated) == (False, True, 1)
+        assert held(searcher) == {one.id: one for one in TEXTS}
+        report = searcher.reindex(only_if_needed=True)
+        assert (report.as_is, report.switched, report.new, report.ingest.unchanged) == (True, True, report.live, COUNT)
+        assert searcher.opened().target == report.live != live
+
+
 def test_a_copy_that_is_written_to_again_is_rid_of_what_repeats_a_passage(searcher: Searcher) -> None:
     from search.index.contract import CollectionSpec
 
