@@ -523,4 +523,5 @@ def _document(document_id: str, body: Mapping[str, Any]) -> Document:
 
 def _report(body: Mapping[str, Any]) -> IngestReport:
     rejections = tuple(Rejection(**one) for one in body["rejections"])
-    return IngestReport(**{**body, "rejections": rejections, "elsewhere_ids": tuple(body.get("elsewhere_ids", ()))})
+    listed = {"elsewhere_ids": tuple(body.get("elsewhere_ids", ())), "doubled_ids": tuple(map(tuple, body.get("doubled_ids", ())))}
+    return IngestReport(**{**body, "rejections": rejections, **listed})

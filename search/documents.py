@@ -62,6 +62,8 @@ class Document:
     modified: float | None = field(default=None, compare=False)  # seconds since 1970; a new time alone makes no new content
     origin: str = field(default="documents", compare=False, repr=False)  # where it was read, "file:line", for rejections
     folder: str = field(default="", compare=False, repr=False)  # a hash of the folder that its id begins with, if it was read there
+    # Ids that it has where another folder of its file's path is named, each with that folder's hash:
+    places: tuple[tuple[str, str], ...] = field(default=(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
         for name in ("id", "text", "title", "media_type"):

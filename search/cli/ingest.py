@@ -207,6 +207,13 @@ def _note_findings(done: "IngestReport", *, dry_run: bool) -> None:
             f"{others} had been read elsewhere, such as {listed(done.elsewhere_ids)}: folders of the same name give the same ids, "
             "and so do tables with an id column; ingest one of them with --prefix NAME/ to keep both"
         )
+    if done.doubled:
+        new, there = done.doubled_ids[0]
+        others = f"{done.doubled:,} documents {'would stand' if dry_run else 'stand'} there twice"
+        note(
+            f"{others}, since an id begins with the folder that is named: {listed([new])} is also {listed([there])}; "
+            "remove one of them (search delete), and name the same folder each time"
+        )
     if done.kept:
         note(f"search: {done.kept:,} documents {'would not be' if dry_run else 'were not'} removed: {done.kept_because}")
 

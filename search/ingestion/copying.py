@@ -130,6 +130,7 @@ class _Copying:
         return IngestReport(
             **self._counts,
             elsewhere_ids=(),
+            doubled_ids=(),
             repeated=self._repeated,
             rejected=self._rejected,
             chunks=self._chunks,

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from search.documents import Chunk, Document, Json, Rejection, checked_documents
 from search.index.contract import Vector, VectorIndex
+from search.index.points import passages
 from search.index.tenants import Tenant
 from search.ingestion.chunking import Chunker
 from search.ingestion.damage import compared
@@ -18,6 +19,7 @@ from search.ingestion.report import State
 
 _GROUP = 128  # documents compared with the index at a time …
 _GROUP_CHARACTERS = 4_000_000  # … unless they are long
+_LOOKED_UP = 512  # ids looked up at a time
 _BATCH = 256  # chunks embedded and written at a time
 # What every passage of a document carries, in characters:
 _EXTRA = 20_000  # title and metadata
@@ -72,6 +74,9 @@ class Planning:
         self._rejected: set[bytes] = set()
         self.folders: set[str] = set()  # that documents of this run were read in
         self.elsewhere: set[str] = set()  # documents under way of which another folder's version is replaced
+        self.doubled: dict[str, str] = {}  # documents that another one is of the same place of the same file, and that one
+        self.others_go = False  # whether documents that this run does not read are removed
+        self._filled: bool | None = None  # whether the collection held anything when the run began, once that is known
         self.partial: dict[str, list[str]] = {}  # damaged points, which a sync removes, by document
         self.repeated = 0  # points that repeated a passage of a document of this run, and were removed
 
@@ -108,6 +113,7 @@ class Planning:
                 there = stored[document.id]
                 if there.state == "changed" and there.folder and document.folder and there.folder != document.folder:
                     self.elsewhere.add(document.id)
+            self._note_doubled([one for one in group if stored[one.id].state != "unchanged"], exists=exists)
             fresh = [document for document in group if stored[document.id].state != "unchanged"] if chunked else []
             yield Step(rejections, characters=refused)
             states = {one: (standing.state, revisions[one]) for one, standing in stored.items()}
@@ -133,6 +139,8 @@ class Planning:
                 rejections.append(rejection)
                 refused += len(given.text) if isinstance(given, Document) else 0
             elif isinstance(item, Document):
+                if twice := next((one for one, folder in item.places if self._taken.get(_digest(one)) == folder), None):
+                    self.doubled[item.id] = twice
                 self._taken[_digest(item.id)] = sys.intern(item.folder)
                 self.folders |= {folder_of(item.folder)} if item.folder else set()
                 group.append(item)
@@ -158,6 +166,23 @@ class Planning:
                 [document for document in group if document.id not in held],
                 refused + sum(len(document.text) for document in shared),
             )
+
+    def _note_doubled(self, documents: list[Document], *, exists: bool) -> None:
+        """Look for what was read before at the same places, by the names of other folders."""
+        places = {place: document.id for document in documents for place in document.places}
+        if not places or not exists or self.others_go:
+            return
+        with self._using:
+            if self._filled is None:
+                self._filled = next(self._index.scroll(None, ["document_id"]), None) is not None
+            if not self._filled:
+                return
+            fields = ["document_id", "folder"]
+            for ids in in_groups(dict.fromkeys(one for one, _ in places), _LOOKED_UP):
+                for record in passages(self._index.scroll(of_documents(ids), fields), fields):
+                    there = (record.payload["document_id"], record.payload.get("folder", ""))
+                    if there in places:
+                        self.doubled[places[there]] = there[0]
 
     def _objection(self, document: Document) -> Rejection | None:
         if (folder := self._taken.get(_digest(document.id))) is not None:

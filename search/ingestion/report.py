@@ -52,6 +52,9 @@ class IngestReport:
         elsewhere: documents that were changed or removed though they had been read in another folder or file: folders of the same
             name give the same ids, and so do tables whose rows are numbered.
         elsewhere_ids: the first of them.
+        doubled: documents that were added or changed though the same file, or row of it, stands there by another id as well, since
+            an id begins with the folder that is named.
+        doubled_ids: the first of them, each with that other id.
         repeated: points that repeated a passage of a document that was given, as another program writes them that copies points
             under ids of its own; they were removed.
     """
@@ -75,6 +78,8 @@ class IngestReport:
     elsewhere: int = 0
     elsewhere_ids: tuple[str, ...] = ()
     repeated: int = 0
+    doubled: int = 0
+    doubled_ids: tuple[tuple[str, str], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The same as plain data."""
@@ -92,4 +97,5 @@ def together(reports: Sequence[IngestReport]) -> IngestReport:
     because = next((one.kept_because for one in reports if one.kept_because), "")
     listed = tuple(rejection for one in reports for rejection in one.rejections)[:_LISTED]
     examples = tuple(example for one in reports for example in one.elsewhere_ids)[:_EXAMPLES]
-    return replace(first, **sums, kept_because=because, rejections=listed, elsewhere_ids=examples)
+    pairs = tuple(pair for one in reports for pair in one.doubled_ids)[:_EXAMPLES]
+    return replace(first, **sums, kept_because=because, rejections=listed, elsewhere_ids=examples, doubled_ids=pairs)

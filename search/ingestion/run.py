@@ -86,6 +86,8 @@ class Ingestion:
         self._nameless = 0  # rejections of which nobody knows which document they were
         self._elsewhere = 0
         self._elsewhere_ids: list[str] = []  # the first of them
+        self._doubled = 0
+        self._doubled_ids: list[tuple[str, str]] = []  # the first of them
         self._chunks = 0
         self._reused = 0
         self._tokens = 0
@@ -135,6 +137,7 @@ class Ingestion:
         self, documents: Iterable[Document | Rejection], *, sync: bool, max_delete: float, dry_run: bool, exists: bool
     ) -> IngestReport:
         damage = survey(self._index) if sync and exists else Damage()
+        self._planning.others_go = sync
         if not dry_run:
             for batch in in_groups(damage.empty, _DELETED_AT_ONCE):
                 self._index.delete(ids=batch)
@@ -171,6 +174,8 @@ class Ingestion:
             elsewhere=self._elsewhere,
             elsewhere_ids=tuple(self._elsewhere_ids),
             repeated=self._planning.repeated,
+            doubled=self._doubled,
+            doubled_ids=tuple(self._doubled_ids),
         )
 
     def _open(self, *, create: bool, needed: bool) -> bool:
@@ -199,6 +204,8 @@ class Ingestion:
             if document_id in self._planning.elsewhere:
                 self._planning.elsewhere.remove(document_id)
                 self._note_elsewhere(document_id)
+            if other := self._planning.doubled.pop(document_id, None):
+                self._note_doubled(document_id, other)
             if self._on_change and state != "unchanged":
                 self._on_change(state, document_id)
         self._unknown -= outcome.concluded.keys()
@@ -211,6 +218,11 @@ class Ingestion:
         self._elsewhere += 1
         if len(self._elsewhere_ids) < _EXAMPLES:
             self._elsewhere_ids.append(document_id)
+
+    def _note_doubled(self, document_id: str, other: str) -> None:
+        self._doubled += 1
+        if len(self._doubled_ids) < _EXAMPLES:
+            self._doubled_ids.append((document_id, other))
 
     def _refuse(self, rejections: list[Rejection]) -> None:
         for rejection in rejections:

@@ -196,17 +196,17 @@ class Reading:
         with closing(reader.pages(file for file in files if _is_page(file))) as read:
             for file in files:
                 if _is_page(file):
-                    yield next(read)
+                    item = next(read)
                 else:
-                    yield file.whole(lambda stream, source: text.read(stream, source, self._encoding))
+                    item = file.whole(lambda stream, source: text.read(stream, source, self._encoding))
+                yield _placed(item, file, file.places())
 
     def _tables(self, files: Iterable[SourceFile], reader: Reader) -> Iterator[Document | Rejection]:
         """Read files of many documents each."""
         for file in files:
-            inside = file.inside()
-            yield from (
-                self._apart(item, inside) for item in file.steadily(lambda stream, source: self._rows(stream, source, reader))
-            )
+            inside, places = file.inside(), file.places()
+            for item in file.steadily(lambda stream, source: self._rows(stream, source, reader)):
+                yield _placed(self._apart(item, inside), file, places)
 
     def _rows(self, stream: BinaryIO, file: SourceFile, reader: Reader) -> Iterable[Document | Rejection]:
         suffix = _suffix(file)
@@ -247,6 +247,14 @@ def _remove(folder: Path, owner: int) -> None:
     """Remove a temporary folder, unless this is a fork of the process that made it and goes on with it."""
     if os.getpid() == owner:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _placed(item: Document | Rejection, file: SourceFile, places: Sequence[tuple[str, str]]) -> Document | Rejection:
+    """What has an id of its file's name, with the ids that it would have by that file's other names."""
+    if isinstance(item, Rejection) or not item.folder or item.folder != file.folder or not item.id.startswith(file.name):
+        return item
+    rest = item.id.removeprefix(file.name)
+    return replace(item, places=tuple((name + rest, folder) for name, folder in places))
 
 
 def _suffix(file: SourceFile) -> str:

@@ -9,9 +9,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from errno import EFBIG, EXDEV
+from functools import lru_cache
 from glob import has_magic
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from search.documents import Document, Json, Rejection
 from search.errors import InvalidDocument
@@ -45,6 +46,8 @@ class SourceFile:
     folder: str = ""  # a hash of the one that the name begins with
     media_type: str = ""  # of what is in it, if that is one document; empty if its name has to say so
     archive: "SourceFile | None" = None  # that it was unpacked from
+    root: Path | None = None  # the folder that the name begins with, without links in its path …
+    prefix: str = ""  # … and what goes before that
 
     def open(self) -> BinaryIO:
         """Open the file for reading.
@@ -68,6 +71,16 @@ class SourceFile:
         """Where something of the file with an id of its own was read: the folder's hash, and the file's behind a slash."""
         path = self.archive.path / self.name if self.archive else self.path.resolve()
         return f"{self.folder}/{hashlib.blake2b(os.fsencode(path), digest_size=6).hexdigest()}" if self.folder else ""
+
+    def places(self) -> list[tuple[str, str]]:
+        """Names that it would go by if another folder of its path were named, or it by itself, each with that folder's hash."""
+        if self.archive:
+            return [(f"{name}{self.name.removeprefix(self.archive.name)}", folder) for name, folder in self.archive.places()]
+        if self.root is None:
+            return []
+        path = self.root / self.name.removeprefix(_begun(self.root, self.prefix))
+        others = (folder for folder in path.parents if folder != self.root)
+        return [(_begun(folder, self.prefix) + path.relative_to(folder).as_posix(), _hash_of(folder)) for folder in others]
 
     def place(self) -> dict[str, Json]:
         """What a file of rejects says of it, to be read again: where it is, or the archive that it was unpacked from."""
@@ -239,10 +252,11 @@ class Listing:
         outside = [file for file, _ in paths if within and file.is_symlink() and not file.resolve().is_relative_to(within)]
         apart = set(outside)
         above = root.resolve()
-        folder = archive.folder if archive else hashlib.blake2b(os.fsencode(above), digest_size=6).hexdigest()
-        place = f"{archive.name}/" if archive else prefix + f"{above.name}/".lstrip("/")
+        folder = archive.folder if archive else _hash_of(above)
+        place = f"{archive.name}/" if archive else _begun(above, prefix)
+        about: dict[str, Any] = {"archive": archive} if archive else {"root": above, "prefix": prefix}
         wanted = [
-            SourceFile(file, place + file.relative_to(root).as_posix(), within, folder, archive=archive)
+            SourceFile(file, place + file.relative_to(root).as_posix(), within, folder, **about)
             for file, is_wanted in paths
             if is_wanted and file not in apart
         ]
@@ -257,6 +271,16 @@ class Listing:
         known = {file.path for file in [*files, *(file for file, _ in refused)]} | apart
         left_out = [file for file, _ in paths if file not in known]
         return cls(files, left_out, outside, [*walk.refused, *(one.reject(why) for one, why in refused)], walk.notes, unpacked)
+
+
+def _begun(folder: Path, prefix: str) -> str:
+    """What the names of files below a folder begin with."""
+    return prefix + f"{folder.name}/".lstrip("/")
+
+
+@lru_cache
+def _hash_of(folder: Path) -> str:
+    return hashlib.blake2b(os.fsencode(folder), digest_size=6).hexdigest()
 
 
 def _gone_through(start: Path, walk: "_Walk") -> tuple[Path, list[tuple[Path, bool]], Path | None]:

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -235,6 +236,47 @@ def test_folders_of_one_name_replace_each_other_but_not_silently(tmp_path: Path)
     named = search("ingest", one, one / "a.txt", *where).stderr
     assert "the first one was taken; name a file or its folder, and each once\n" in named
     assert "the prefix is 'two'; write a name with a slash at its end" in wrong("ingest", two, *where, "--prefix", "two")
+
+
+def test_a_file_that_gets_another_id_than_before_is_told(tmp_path: Path) -> None:
+    where = ["--data-dir", tmp_path / "data"]
+    docs, one = tmp_path / "docs", tmp_path / "docs" / "sub" / "one.md"
+    one.parent.mkdir(parents=True)
+    one.write_text("# One\n\nIt is about cats.\n")
+    (docs / "two.md").write_text("# Two\n\nIt is about dogs.\n")
+    (docs / "sub" / "rows.csv").write_text("name,blurb\nAda,A programmer who wrote programs.\nBob,A builder who built houses.\n")
+    assert search("ingest", docs, *where).stderr == ""
+    assert search("ingest", docs / "two.md", *where).stderr == ""  # whose folder is the same
+    twice = (
+        "1 documents {} there twice, since an id begins with the folder that is named: {} is also {}; "
+        "remove one of them (search delete), and name the same folder each time\n"
+    )
+    assert search("ingest", one, *where, "--dry-run").stderr == twice.format("would stand", "sub/one.md", "docs/sub/one.md")
+    done = search("ingest", one, *where)
+    assert (done.stdout.split(",")[0], done.stderr) == ("1 added", twice.format("stand", "sub/one.md", "docs/sub/one.md"))
+    assert search("ingest", one, *where).stderr == search("ingest", docs, *where).stderr == ""  # nothing changes
+    one.write_text("# One\n\nIt is about mice.\n")
+    assert search("ingest", docs, *where).stderr == twice.format("stand", "docs/sub/one.md", "sub/one.md")
+    rows = as_json("ingest", docs / "sub" / "rows.csv", *where)
+    assert (rows["added"], rows["doubled"]) == (2, 2)
+    assert rows["doubled_ids"] == [[f"sub/rows.csv#{row}", f"docs/sub/rows.csv#{row}"] for row in (1, 2)]
+    assert search("ingest", one, *where, "--prefix", "mine/").stderr == ""  # which is asked for
+    kept = search("ingest", docs, *where, "--sync", "--max-delete", "100%")
+    assert "5 removed" not in kept.stdout
+    assert "there twice" not in kept.stderr
+    both = search("ingest", docs, one, "--data-dir", tmp_path / "other").stderr
+    assert both == twice.format("stand", "sub/one.md", "docs/sub/one.md")
+
+
+def test_files_of_an_archive_that_get_other_ids_are_told(tmp_path: Path) -> None:
+    where = ["--archives", "--data-dir", tmp_path / "data"]
+    packed = tmp_path / "docs" / "sub" / "a.zip"
+    packed.parent.mkdir(parents=True)
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("notes/one.md", "# One\n\nIt is about cats.\n")
+    search("ingest", tmp_path / "docs", *where)
+    done = as_json("ingest", packed, *where)
+    assert done["doubled_ids"] == [["sub/a.zip/notes/one.md", "docs/sub/a.zip/notes/one.md"]]
 
 
 def test_tables_with_numbered_rows_replace_each_other_but_not_silently(tmp_path: Path) -> None:

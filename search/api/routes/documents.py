@@ -83,7 +83,7 @@ def _add_reading(router: APIRouter, service: Service) -> None:
     async def get(request: Request, document_id: str, collection: CollectionName | None = None) -> Answer:
         """Return a document as it was ingested."""
         document = asdict(await service.look(request, lambda: service.searcher(request, collection).get(document_id)))
-        del document["origin"], document["folder"]
+        del document["origin"], document["folder"], document["places"]
         return document
 
 
