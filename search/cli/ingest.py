@@ -53,7 +53,8 @@ Exclude = Annotated[
 Columns = Annotated[
     list[str] | None,
     typer.Option(
-        help="Where tables and JSON have id, text or title: text=body, text=name,blurb, text=body.content.",
+        help="Where tables and JSON have id, text or title: text=body, text=name,blurb, text=body.content; "
+        "metadata=name keeps what is one of these as metadata, too.",
         metavar="NAME=COLUMN",
         show_default=False,
     ),

@@ -115,7 +115,7 @@ class Reading:
             ignore_files: whether .gitignore and .searchignore below a folder say what to leave out.
             encoding: of text, CSV and TSV; None finds it out, and metadata.encoding says so where it is not UTF-8.
             fields: where tables and JSON have id, text and title: {"text": "body"}; several, "name,description"; a path,
-                "body.content". See search.reading.records.
+                "body.content"; and what of these is metadata, too: {"metadata": "name"}. See search.reading.records.
             again: whether JSON lines that an earlier run rejected may name whole files to be read again, anywhere. Not for lines of
                 others: they could name any file.
             prefix: goes before all ids, such as "two/": folders of the same name give the same ones otherwise, and so do tables

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO, NamedTuple
 from search.documents import Document, Rejection, without_repeats
 from search.errors import InvalidDocument
 from search.reading.files import LONGEST, SourceFile
-from search.reading.records import FIELDS, document_of, key_of
+from search.reading.records import NAMED, document_of, key_of
 
 SUFFIXES = (".jsonl", ".ndjson")
 STDIN = "stdin"
@@ -71,7 +71,7 @@ class _Place(NamedTuple):
                 place = self
         if not isinstance(fields, dict):
             return place
-        named = {field: name for field, name in fields.items() if field in FIELDS and isinstance(name, str)}
+        named = {field: name for field, name in fields.items() if field in NAMED and isinstance(name, str)}
         return place._replace(fields={**named, **self.fields})
 
     def refuse(self, line: bytes, reason: str, name: str | None = None) -> Rejection:

@@ -7,6 +7,7 @@ from search.documents import Document, is_time, listed
 from search.errors import InvalidDocument
 
 FIELDS = ("id", "text", "title")
+NAMED = (*FIELDS, "metadata")  # what columns can be named for
 TEXTS = ("text", "content", "body", "description", "abstract", "passage")  # what columns of texts are called, …
 TITLES = ("title", "name", "heading", "headline", "subject")  # … those of titles, …
 IDS = ("id", "_id")  # … and of ids
@@ -24,24 +25,26 @@ class Roles(NamedTuple):
         text: likewise; () where all columns of text are the text, as "name: value" lines.
         title: likewise; () for none.
         by_name: whether id and text are called so, or were named by the user: then nothing is guessed.
+        kept: what the user named as metadata, which it is beside anything else.
     """
 
     id: tuple[Path, ...]
     text: tuple[Path, ...]
     title: tuple[Path, ...]
     by_name: bool
+    kept: tuple[Path, ...] = ()
 
 
 def checked(fields: Any) -> Mapping[str, str]:
     """Columns by field.
 
     Raises:
-        InvalidDocument: a field that is none of id, text, title, or a column that is no string.
+        InvalidDocument: a field that is none of id, text, title, metadata, or a column that is no string.
     """
     if not isinstance(fields, Mapping):
         raise InvalidDocument(f"fields is a {type(fields).__name__}; give a mapping such as {{'text': 'body'}}")
-    if unknown := sorted(fields.keys() - set(FIELDS), key=str):
-        raise InvalidDocument(f"{unknown[0]!r:.100} is no field; name the columns for {', '.join(FIELDS)}, as in text=body")
+    if unknown := sorted(fields.keys() - set(NAMED), key=str):
+        raise InvalidDocument(f"{unknown[0]!r:.100} is no field; name the columns for {', '.join(NAMED)}, as in text=body")
     for field, column in fields.items():
         if not isinstance(column, str):
             raise InvalidDocument(f"the column for {field} is a {type(column).__name__}; name it as a string")
@@ -67,7 +70,7 @@ def roles(names: Sequence[str], texts: Iterable[str], fields: Mapping[str, str])
         texts: those that hold text.
         fields: what the user named: a column, several ("a,b"), or a path into objects ("body.content").
     """
-    named = {field: tuple(path for _, path in _paths(fields[field], names) if path) for field in FIELDS if field in fields}
+    named = {field: tuple(path for _, path in _paths(fields[field], names) if path) for field in NAMED if field in fields}
     texts = set(texts)
     columns = {
         "id": named.get("id") or _called(names, IDS),
@@ -78,7 +81,7 @@ def roles(names: Sequence[str], texts: Iterable[str], fields: Mapping[str, str])
     if not (title or by_name or "title" in named):
         taken = {path[0] for paths in columns.values() for path in paths}
         title = _called([name for name in names if name in texts and name not in taken], TITLES)
-    return Roles(columns["id"], columns["text"], title, by_name)
+    return Roles(columns["id"], columns["text"], title, by_name, named.get("metadata", ()))
 
 
 def values_of(record: Mapping[str, Any], parts: Roles, texts: Iterable[str], key: str, kind: str = "column") -> dict[str, Any]:
@@ -107,6 +110,7 @@ def values_of(record: Mapping[str, Any], parts: Roles, texts: Iterable[str], key
         values["text"] = "\n".join(f"{name}: {value}" for name, value in lines.items())
     if not (parts.by_name or values["text"].strip()):
         values["text"], values["title"] = values["title"], ""
+    used = {path for path in used if not any(path[: len(one)] == one[: len(path)] for one in parts.kept)}
     return values | {"metadata": _without(record, used)}
 
 

@@ -127,11 +127,12 @@ def count(stream: BinaryIO, file: SourceFile) -> int:
 def _documents(table: _Table, file: SourceFile, fields: Mapping[str, str]) -> Iterator[Item]:
     name = f"{file.name}#{table.sheet}" if table.sheet else file.name
     parts = None
+    is_named = any(field in fields for field in FIELDS)
     rows = iter(table.rows)
     for line, number, row in rows:
         if isinstance(row, _Malformed):
             yield Rejection(name, line, None, row.reason, {"row": row.values})
-        elif not (fields or table.texts) and table.whole and sum(map(len, table.names)) < _MOST_WHOLE:
+        elif not (table.texts or is_named) and table.whole and sum(map(len, table.names)) < _MOST_WHOLE:
             yield from _whole(table, itertools.chain([_Row(line, number, row)], rows), name, file)
         else:
             parts = parts or _roles(table, fields)
@@ -187,7 +188,7 @@ def _roles(table: _Table, fields: Mapping[str, str]) -> Roles:
     Raises:
         InvalidDocument: those that the user named are not there, or none holds text.
     """
-    absent = [name for field in ("id", "text") for name in missing_columns(table.names, field, fields)[0]]
+    absent = [name for field in ("id", "text", "metadata") for name in missing_columns(table.names, field, fields)[0]]
     if not absent:
         parts = roles(table.names, table.texts, fields)
         if parts.text or parts.title or {(name,) for name in table.texts} - set(parts.id):

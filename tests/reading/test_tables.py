@@ -5,6 +5,7 @@ import json
 import sys
 import zipfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,50 @@ def test_several_columns_may_be_named(tmp_path: Path) -> None:
     assert taken(file, fields={"text": "a,b"})[0].text == "both"  # a column that is called so
     reason = "has no column summary but name, blurb, review, a,b; name them with --field text=COLUMN"
     assert reason in rejected(file, fields={"text": "blurb,summary"})[0]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".json", ".parquet", ".xlsx"])
+def test_a_column_may_be_text_and_metadata_at_once(suffix: str, tmp_path: Path) -> None:
+    row = {"id": "k1", "name": "Kettle", "body": "It boils.", "year": 1999}
+    file = write_rows(tmp_path / f"a{suffix}", [row])
+    plain = {"text": "name,body"}
+    (one,) = taken(file, fields=plain)
+    (both,) = taken(file, fields=plain | {"metadata": "name, id"})
+    assert (one.text, dict(one.metadata)) == ("Kettle\n\nIt boils.", {"year": 1999} | sheet(suffix))
+    assert both == replace(one, metadata={"id": "k1", "name": "Kettle", **one.metadata})
+    (guessed,) = taken(file, fields={"metadata": "body"})  # of which the rest is found out as ever
+    assert (guessed.text, guessed.title) == ("It boils.", "Kettle")
+    assert dict(guessed.metadata) == {"body": "It boils.", "year": 1999} | sheet(suffix)
+
+
+def sheet(suffix: str) -> dict[str, str]:
+    return {"sheet": "Sheet1"} if suffix == ".xlsx" else {}
+
+
+def write_rows(file: Path, rows: list[dict[str, Any]]) -> Path:
+    match file.suffix:
+        case ".csv" | ".tsv":
+            between = "," if file.suffix == ".csv" else "\t"
+            file.write_text("".join(f"{between.join(map(str, row))}\n" for row in (rows[0], *(row.values() for row in rows))))
+        case ".jsonl":
+            file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        case ".json":
+            file.write_text(json.dumps(rows))
+        case ".parquet":
+            pq.write_table(pa.Table.from_pylist(rows), file)
+        case _:
+            file.write_bytes(xlsx({"Sheet1": [list(rows[0]), *(list(row.values()) for row in rows)]}))
+    return file
+
+
+def test_metadata_that_is_named_and_not_there(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id,text\n1,x\n")
+    assert "has no column kind but id, text" in rejected(tmp_path / "a.csv", fields={"metadata": "kind"})[0]
+    (tmp_path / "b.jsonl").write_text('{"id": "1", "text": "x"}\n{"id": "2", "words": "y", "kind": {"of": "z", "in": 5}}\n')
+    one, two = taken(tmp_path / "b.jsonl", fields={"text": "words,text,kind.of", "metadata": "kind.of"})
+    assert (one, two) == (Document("1", "x"), Document("2", "y\n\nz", metadata={"kind": {"of": "z", "in": 5}}))
+    (tmp_path / "c.csv").write_text("id,year\n1,1999\n")
+    assert "| 1 | 1999 |" in taken(tmp_path / "c.csv", fields={"metadata": "year"})[0].text  # without texts it is one document
 
 
 def test_columns_of_one_name_are_numbered(tmp_path: Path) -> None:
