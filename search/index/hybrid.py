@@ -4,16 +4,18 @@ Lists are requested without payloads: reading those of two hundred points takes 
 payloads of the best come with the one that fills in open scores, as far as it can be foreseen which ones they are.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from search.documents import Fusion, SparseVector
-from search.index.contract import Match, Matches, Payload, PlainFilter, Query, Vector, to_engine_id
+from search.index.contract import Match, Matches, Payload, PlainFilter, Query, Vector
 
 Scores = NDArray[np.float64]
+Ranks = NDArray[np.int64]  # from 1, in a list; 0 for what is not in it
 
 _PROBABLE = 2  # payloads for each point that goes on: of every ten queries, about one then lacks another's, at a depth of 20
 _RARE, _MANY = 10, 100  # words are rare if fewer points than that have any of them, in a collection of at least so many points
@@ -30,13 +32,9 @@ class Listing(NamedTuple):
     payload: bool = True
 
 
-class Scored(NamedTuple):
-    """A point of such a list."""
-
-    id: str
-    score: float
-    payload: Payload
-
+Scored = tuple[Any, float, Payload]
+"""A point of such a list: its id as the engine has it, its score, its payload. Making text of hundreds of ids takes as long as
+filling in their scores does."""
 
 Ask = Callable[[Sequence[Listing]], list[list[Scored]]]
 
@@ -54,8 +52,8 @@ def matches(query: Query, limit: int, ask: Ask, *, foresee: bool = True) -> Matc
             that were not expected to be wanted. Otherwise there are three, of which none asks for too much.
     """
     if query.retrieval == "dense":
-        closest = sorted(ask([Listing(query.vector, limit, query.filter)])[0], key=_best_first)[:limit]  # parts may give more
-        return Matches(Match(*one, dense_rank=rank) for rank, one in enumerate(closest, 1))
+        closest = _best_first(ask([Listing(query.vector, limit, query.filter)])[0])[:limit]  # parts may give more
+        return Matches(Match(str(one), cosine, payload, dense_rank=rank) for rank, (one, cosine, payload) in enumerate(closest, 1))
     listed = max(limit, query.listed) if query.retrieval == "hybrid" else limit
     wanted = [query.vector if query.retrieval == "hybrid" else None, query.lexical]
     listings = [Listing(one, listed, query.filter, payload=False) for one in wanted if one is not None]
@@ -63,70 +61,71 @@ def matches(query: Query, limit: int, ask: Ask, *, foresee: bool = True) -> Matc
     if absent := [at for at, points in enumerate(answers[len(listings) :]) if not points]:
         return Matches(absent=absent)
     lists = iter(answers)
-    by_vector, by_words = (sorted(next(lists), key=_best_first)[:listed] if one is not None else [] for one in wanted)
-    union = _Union(query, by_vector, [one for one in by_words if one.score > 0])
-    payloads = {one.id: one.payload for one in _completed(union, _PROBABLE * limit if foresee else 0, listed, ask)}
+    by_vector, by_words = (_best_first(next(lists))[:listed] if one is not None else [] for one in wanted)
+    union = _Union(query, by_vector, [one for one in by_words if one[1] > 0])
+    payloads = {one: payload for one, _, payload in _completed(union, _PROBABLE * limit if foresee else 0, listed, ask)}
     best = union.order()[:limit]
-    if lacking := [one for one, _ in best if one not in payloads]:
-        payloads |= {one.id: one.payload for one in ask([Listing(query.vector, limit, _these(lacking))])[0]}
+    if lacking := [one for at, *_ in best if (one := union.ids[at]) not in payloads]:
+        payloads |= {one: payload for one, _, payload in ask([Listing(query.vector, limit, _these(lacking))])[0]}
+    dense, lexical = union.dense_ranks.tolist(), union.lexical_ranks.tolist()
     return Matches(
-        Match(
-            one,
-            union.cosines[one],
-            payloads[one],
-            union.words.get(one, 0.0),
-            union.dense.get(one),
-            union.lexical.get(one),
-            score,
-            union.share,
-        )
-        for one, score in best
-        if one in payloads  # else it was deleted meanwhile
+        Match(str(one), cosine, payloads[one], words, dense[at] or None, lexical[at] or None, score, union.share)
+        for at, cosine, words, score in best
+        if (one := union.ids[at]) in payloads  # else it was deleted meanwhile
     )
 
 
 class _Union:
-    """The points of both lists, with what is known of their scores."""
+    """The points of both lists, each at its place in `ids` and in all arrays; what is not known of it is NaN, or rank 0."""
 
     def __init__(self, query: Query, by_vector: Sequence[Scored], by_words: Sequence[Scored]) -> None:
         self.query = query
-        self.cosines = {one.id: one.score for one in by_vector}
-        self.words = {one.id: one.score for one in by_words}
-        self.dense = {one.id: rank for rank, one in enumerate(by_vector, 1)}
-        self.lexical = {one.id: rank for rank, one in enumerate(by_words, 1)}
-        self.ids = list(dict.fromkeys([*self.cosines, *self.words]))
+        self.places = {one: at for at, (one, _, _) in enumerate(by_vector)}
+        closest = slice(len(self.places))
+        with_words = [self.places.setdefault(one, len(self.places)) for one, _, _ in by_words]
+        self.ids = list(self.places)
+        self.cosines, self.words = np.full((2, len(self.ids)), np.nan)
+        self.dense_ranks, self.lexical_ranks = np.zeros((2, len(self.ids)), np.int64)
+        self.cosines[closest] = [score for _, score, _ in by_vector]
+        self.words[with_words] = [score for _, score, _ in by_words]
+        self.dense_ranks[closest] = range(1, len(by_vector) + 1)
+        self.lexical_ranks[with_words] = range(1, len(by_words) + 1)
+        self.lowest = [points[-1][1] if points else 0.0 for points in (by_vector, by_words)]
         rare = query.rare_share is not None and 0 < len(by_words) < _RARE and len(by_vector) >= _MANY
         self.share = query.rare_share if rare and query.rare_share is not None else query.share
 
-    def order(self, *, no_cosine: float | None = None, no_words: float = 0.0) -> list[tuple[str, float]]:
-        """The points with the scores that they are ordered by, best first.
+    def order(self, no_cosine: float = np.nan, no_words: float = 0.0) -> list[tuple[int, float, float, float]]:
+        """The places of the points, with cosines, scores of words and the scores that they are ordered by, best first.
 
         Args:
-            no_cosine: taken for cosines that are not known; None: such a point is left out, since it was deleted meanwhile.
+            no_cosine: taken for cosines that are not known; NaN: such a point is left out, since it was deleted meanwhile.
             no_words: taken for scores of words that are not known; those of points without any are 0.
         """
-        ids = [one for one in self.ids if no_cosine is not None or one in self.cosines]
-        if not ids:
+        dense = np.where(np.isnan(self.cosines), no_cosine, self.cosines)
+        places = np.flatnonzero(~np.isnan(dense))
+        if not places.size:
             return []
-        dense = np.array([self.cosines.get(one, no_cosine) for one in ids], np.float64)
-        lexical = np.array([self.words.get(one, no_words) for one in ids], np.float64)
+        dense, lexical = dense[places], np.where(np.isnan(self.words), no_words, self.words)[places]
         scores = lexical
         if self.query.retrieval == "hybrid":
             share, fused = self.share, _FUSIONS[self.query.fusion]
-            near = np.minimum(fused(dense, ids, self.dense), _NEAREST)
-            scores = share * fused(lexical, ids, self.lexical) + (1 - share) * near
-        return [(ids[at], float(scores[at])) for at in np.lexsort((np.array(ids), -dense, -scores))]
+            near = np.minimum(fused(dense, self.dense_ranks[places]), _NEAREST)
+            scores = share * fused(lexical, self.lexical_ranks[places]) + (1 - share) * near
+        order = np.lexsort((-dense, -scores))
+        rows = list(zip(*(row[order].tolist() for row in (places, dense, lexical, scores)), strict=True))
+        if len({*scores.tolist()}) < len(rows):
+            rows.sort(key=lambda row: (-row[3], -row[1], _id_order(self.ids[row[0]])))
+        return rows
 
 
 def _completed(union: _Union, foreseen: int, listed: int, ask: Ask) -> list[Scored]:
     """Fill in the scores that one list lacks; as many points, with payloads, as are to be foreseen to be the best."""
     query = union.query
-    probable: list[str] = []
-    if foreseen:  # in the place of an unknown score, the lowest of its list: what lies below that is hardly among the best
-        least = {"no_cosine": min(union.cosines.values(), default=0.0), "no_words": min(union.words.values(), default=0.0)}
-        probable = [one for one, _ in union.order(**least)[:foreseen]]
-    open_cosines = [one for one in union.ids if one not in union.cosines]
-    open_words = [one for one in union.ids if one not in union.words and len(union.words) >= listed]  # a shorter list has them all
+    # In the place of an unknown score, the lowest of its list: what lies below that is hardly among the best.
+    probable = [union.ids[at] for at, *_ in union.order(*union.lowest)[:foreseen]] if foreseen else []
+    open_cosines, open_words = ([union.ids[at] for at in np.flatnonzero(np.isnan(row))] for row in (union.cosines, union.words))
+    if len(union.ids) - len(open_words) < listed:  # a shorter list has them all
+        open_words = []
     listings = [
         (union.cosines, Listing(query.vector, len(open_cosines), _these(open_cosines), payload=False)),
         (union.words, Listing(query.lexical or query.vector, len(open_words), _these(open_words), payload=False)),
@@ -138,40 +137,45 @@ def _completed(union: _Union, foreseen: int, listed: int, ask: Ask) -> list[Scor
         if scores is None:
             with_payload = answer
         else:
-            scores.update({one.id: one.score for one in answer})
+            scores[[union.places[one] for one, _, _ in answer]] = [score for _, score, _ in answer]
     return with_payload
 
 
 def z(values: Scores) -> Scores:
     """Mean 0, standard deviation 1; all zeros for a single value or equal ones."""
-    spread = values.std()
     centred: Scores = values - values.mean()
+    spread = math.sqrt((centred * centred).mean())
     return centred / spread if spread > 0 else np.zeros_like(values)
 
 
-def _reciprocal_rank(values: Scores, ids: Sequence[str], ranks: Mapping[str, int]) -> Scores:  # noqa: ARG001  # as the others are called
+def _reciprocal_rank(values: Scores, ranks: Ranks) -> Scores:  # noqa: ARG001  # as the others are called
     """Qdrant's RRF with its own k: 1 / (k + rank - 1), and nothing for what is not in the list."""
-    return np.array([1 / (_RRF_K + ranks[one] - 1) if one in ranks else 0.0 for one in ids], np.float64)
+    return np.where(ranks > 0, 1 / (_RRF_K + ranks - 1), 0.0)
 
 
-def _distribution(values: Scores, ids: Sequence[str], ranks: Mapping[str, int]) -> Scores:
+def _distribution(values: Scores, ranks: Ranks) -> Scores:
     """Qdrant's DBSF: the place between three standard deviations below and above the list's mean, and 0 for what is not in it."""
-    listed = np.array([one in ranks for one in ids], bool)
+    listed = ranks > 0
     low, high = (values[listed].mean() + side * 3 * values[listed].std(ddof=1) for side in (-1, 1)) if listed.sum() > 1 else (0, 0)
     return np.where(listed, (values - low) / (high - low) if high > low else 0.5, 0.0)
 
 
-_FUSIONS: Mapping[Fusion, Callable[[Scores, Sequence[str], Mapping[str, int]], Scores]] = {
-    "zscore": lambda values, *_: z(values),
+_FUSIONS: Mapping[Fusion, Callable[[Scores, Ranks], Scores]] = {
+    "zscore": lambda values, _: z(values),
     "rrf": _reciprocal_rank,
     "dbsf": _distribution,
 }
 
 
-def _best_first(one: Scored) -> tuple[float, str]:
-    return -one.score, one.id
+def _best_first(points: Sequence[Scored]) -> list[Scored]:
+    return sorted(points, key=lambda one: (-one[1], _id_order(one[0])))
 
 
-def _these(ids: Sequence[str]) -> PlainFilter:
+def _id_order(id: Any) -> tuple[bool, Any]:
+    """As engines order ids: numbers first, which only other programs give, then UUIDs."""
+    return not isinstance(id, int), id
+
+
+def _these(ids: Sequence[Any]) -> PlainFilter:
     """A filter for points by their ids; empty for none."""
-    return {"must": [{"has_id": [to_engine_id(one) for one in ids]}]} if ids else {}
+    return {"must": [{"has_id": ids}]} if ids else {}

@@ -241,8 +241,8 @@ class Lists:
     def _answer(self, listing: Listing) -> list[Scored]:
         column = int(isinstance(listing.vector, SparseVector))
         these = listing.filter["must"][0]["has_id"] if listing.filter else self._scores
-        scored = [Scored(one, self._scores[one][column], {"id": one} if listing.payload else {}) for one in these]
-        return sorted((one for one in scored if column == 0 or one.score > 0), key=lambda one: -one.score)[: listing.limit]
+        scored: list[Scored] = [(one, self._scores[one][column], {"id": one} if listing.payload else {}) for one in these]
+        return sorted((one for one in scored if column == 0 or one[1] > 0), key=lambda one: -one[1])[: listing.limit]
 
 
 WANTED = Query(unit(1), SparseVector([1], [1.0]), "hybrid", listed=2)
@@ -326,6 +326,33 @@ def test_what_has_none_of_the_words_stands_by_its_cosine_and_equals_by_their_ids
     assert [one.id for one in matches(replace(WANTED, share=1.0), 10, lists)] == ["c", "b", "d", "e", "a"]
     assert matches(WANTED, 10, Lists({})) == []
     assert [one.fused for one in matches(WANTED, 10, Lists({"a": (0.5, 2.0)}))] == [0.0]
+
+
+def test_equals_stand_by_numbers_before_uuids(tmp_path: Path) -> None:
+    names = ["10", "9", str(uuid.UUID(int=2)), str(uuid.UUID(int=1))]  # other programs number points
+    with closing(EdgeIndex(tmp_path, "documents")) as index:
+        index.ensure(SPEC, create=True)
+        index.upsert([POINTS[0]._replace(id=name) for name in names])
+        for retrieval in ("dense", "hybrid", "lexical"):
+            found = index.query(Query(unit(1000), words("getValue"), retrieval, listed=10), 10)
+            assert [one.id for one in found] == ["9", "10", *sorted(names[2:])]
+            assert [one.lexical_rank for one in found] == ([None] * 4 if retrieval == "dense" else [1, 2, 3, 4])
+
+
+def test_ids_of_found_points_alone_become_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts: list[str] = []
+    as_text = uuid.UUID.__str__
+
+    def counted(one: uuid.UUID) -> str:
+        texts.append(as_text(one))
+        return texts[-1]
+
+    with closing(EdgeIndex(tmp_path, "documents")) as index:
+        index.ensure(SPEC, create=True)
+        index.upsert(POINTS)
+        monkeypatch.setattr(uuid.UUID, "__str__", counted)
+        found = index.query(Query(unit(1000), words("pump again"), "hybrid", listed=40), 10)
+    assert texts == [one.id for one in found]
 
 
 @pytest.mark.parametrize("fusion", ["rrf", "dbsf"])

@@ -203,7 +203,7 @@ def test_probes_travel_with_the_lists() -> None:
 
     def ask(listings: Sequence[Listing]) -> list[list[Scored]]:
         requests.append(list(listings))
-        there = Scored("1", 1.0, {"text": "x"})
+        there = ("1", 1.0, {"text": "x"})
         return [[] if listing.vector == unknown else [there] for listing in listings]
 
     only: PlainFilter = {"must": [{"key": "a", "match": {"value": 1}}]}

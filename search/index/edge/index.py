@@ -180,8 +180,8 @@ class EdgeIndex(WordsAsMade):
         with self._opened.use() as shard:
             answers = shard.query_batch(edge.QueryBatchRequest(requests))
         return [
-            [Scored(str(point.id), point.score, booleans.without_names(point.payload or {})) for point in points]
-            for points in answers
+            [(one.id, one.score, booleans.without_names(one.payload or {}) if listing.payload else {}) for one in points]
+            for listing, points in zip(listings, answers, strict=True)
         ]
 
     def _request(self, listing: Listing) -> edge.QueryRequest:

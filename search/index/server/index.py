@@ -383,7 +383,7 @@ class QdrantIndex:
                 timeout = None if left is None else min(math.ceil(left), self._limits.timeout_s or math.ceil(left))
                 told = self._client.query_batch_points(self._target, requests, timeout=timeout)
             for (at, _), answer in zip(parts, told, strict=True):
-                answers.append((at, [Scored(str(one.id), one.score, self._payload(one)) for one in answer.points]))
+                answers.append((at, [(one.id, one.score, self._payload(one)) for one in answer.points]))
         return joined(answers, len(listings))
 
     def _payload(self, point: Any) -> Payload:
