@@ -49,6 +49,7 @@ _TURNING = frozenset(  # of those, what turns the sense of code where one stands
 )
 _MOST_CHANGED = CLAUSE  # words in a row, or a quarter of a short text: from there on it is another text
 _MOST_ADDED = 40  # words in a row, more than most sentences have, or half of a short text
+_PART = 3  # of the words of a text one, from which on a sentence more makes it another text, however short it is
 _END = "."  # of a sentence, where words of a text are listed
 _SENTENCE = 8  # words in a row that the other text has not: a clause of its own
 _MOST_TURNED = 3  # that count: from there on two pieces of code are others anyway
@@ -173,10 +174,10 @@ def signs_of(one: Profile, other: Profile) -> list[float]:
     The first two are shares of what both have (Dice), 0 to 1. What is crossed is in either text and not in the other: of a text
     with a sentence less nothing is, of one with another number two are. A stretch is of words in a row that stand in no run of the
     other text. Words that were changed here and there make short ones, a clause in place of another a long one in both (changed), a
-    sentence more one in either (added): squares of shares of what makes another text. Sentences more in several
-    places (further) do so each: their words beside the longest, less those of such sentences of the other text. A word in place of
-    another (replaced) says most, and each further one something more. Of code, operators and keywords are what turns it, since its
-    names may be others.
+    sentence more one in either (added): squares of shares of what makes another text. Sentences more than one (further), in one
+    place or in several, do so each: their words beside the longest, less those of such sentences of the other text; and so do words
+    of that one beyond those that most sentences have, or beyond a third of the text. A word in place of another (replaced) says
+    most, and each further one something more. Of code, operators and keywords are what turns it, since its names may be others.
     """
     both = len(np.intersect1d(one.shingles, other.shingles, assume_unique=True))
     shared = 2 * both / max(1, len(one.shingles) + len(other.shingles))
@@ -187,8 +188,7 @@ def signs_of(one: Profile, other: Profile) -> list[float]:
     names = min((one.names - other.names).total(), (other.names - one.names).total())
     alone = _stretches(one, other), _stretches(other, one)
     longest = [int(stretches.max(initial=0)) for stretches in alone]
-    sentences = [int((stretches >= _SENTENCE).sum()) for stretches in alone]  # words of such
-    further = abs(sentences[0] - sentences[1]) - longest[sentences[1] > sentences[0]]
+    further = _further(_clauses(one, alone[0]), _clauses(other, alone[1]), min(_MOST_ADDED, max(count, other_count) / _PART))
     sides = (
         Side(text.told, text.begins, text.runs, lengths, text.said - counterpart.said)
         for text, counterpart, lengths in ((one, other, alone[0]), (other, one, alone[1]))
@@ -206,7 +206,7 @@ def signs_of(one: Profile, other: Profile) -> list[float]:
         min(1.0, min(longest) / min(_MOST_CHANGED, max(1, min(count, other_count) / 4))) ** 2,
         min(1.0, max(longest) / min(_MOST_ADDED, max(1, max(count, other_count) / 2))) ** 2,
         float(further_words >= 0),
-        min(1.0, max(0, further) / min(_MOST_ADDED, max(1, max(count, other_count) / 2))),
+        min(1.0, further / min(_MOST_ADDED, max(1, max(count, other_count) / 2))),
         math.log1p(max(0, further_words)),
     ]
 
@@ -231,6 +231,32 @@ def _stretches(one: Profile, other: Profile) -> NDArray[np.int64]:
     starts = np.flatnonzero(np.diff(covered, prepend=~covered[:1]))
     lengths = np.diff(starts, append=count)
     return np.repeat(np.where(covered[starts], 0, lengths), lengths)
+
+
+def _clauses(text: Profile, alone: NDArray[np.int64]) -> tuple[int, int]:
+    """How many words of a text are of clauses that the other one has not, and how many are of one sentence, at most.
+
+    Of a sentence with as many words in a row as a clause has, those count, too, that stand beside words which the other text
+    happens to have; of shorter ones in a row, those that are new as a whole.
+    """
+    sentences = np.flatnonzero(text.begins[:-1])
+    if not len(sentences):
+        return 0, 0
+    new = alone > 0
+    starts = np.flatnonzero(text.begins[:-1] | np.diff(new, prepend=False))
+    lengths = np.diff(starts, append=len(new))
+    in_a_row = np.maximum.reduceat(np.where(new, np.repeat(lengths, lengths), 0), sentences)
+    words = np.add.reduceat(new.astype(np.int64), sentences)
+    whole = (words == np.diff(sentences, append=len(new))) & (np.maximum.reduceat(alone, sentences) >= _SENTENCE)
+    clause = (in_a_row >= _SENTENCE) | whole
+    return int(words[clause].sum()), int(np.where(clause, words, in_a_row).max())
+
+
+def _further(one: tuple[int, int], other: tuple[int, int], most: float) -> float:
+    """How many words of clauses either text has more, but for those of one sentence; of that, those beyond the most count."""
+    (words, longest), (other_words, other_longest) = one, other
+    beside = abs(words - other_words) - min(most, longest if words > other_words else other_longest)
+    return max(0.0, beside, max(longest, other_longest) - most)
 
 
 def _denies(word: str, behind: str) -> bool:

@@ -149,6 +149,31 @@ def test_sentences_more_in_several_places_are_further_stretches_and_make_another
     assert chances["twice"] < 0.5
 
 
+FIRST = "Whoever crosses it by boat pays a small fee to the keeper of the lock."
+SECOND = "Complaints are sent to the office by letter within a week."
+
+
+def test_a_clause_more_is_one_wherever_it_stands_and_two_are_further_ones_in_one_place_too() -> None:
+    once = signs(LONG, LONG.replace("bridge. ", f"bridge. {FIRST} "))
+    together = signs(LONG, LONG.replace("bridge. ", f"bridge. {FIRST} {SECOND} "))
+    apart = signs(LONG, LONG.replace("bridge. ", f"bridge. {FIRST} ").replace("low. ", f"low. {SECOND} "))
+    assert once["further stretches"] == 0 < together["further stretches"]
+    assert together["further stretches"] == apart["further stretches"]
+
+
+def test_a_clause_of_which_some_words_stand_elsewhere_is_one() -> None:
+    clause = "Whoever crosses it by boat on a warm day, and what the engineers had to say, pays one to the keeper of the lock."
+    assert signs(LONG, LONG.replace("low. ", f"low. {clause} "))["further stretches"] == 0
+
+
+def test_a_clause_more_counts_beyond_a_third_of_the_text_and_beyond_what_a_sentence_has() -> None:
+    assert signs("Boats are let here.", "Boats are let here. Ask us.")["further stretches"] == 0
+    assert signs("Boats are let here.", "Boats are let here. Ask the keeper inside.")["further stretches"] > 0
+    long = " ".join(f"word{letter}" for letter in "abcdefghijklmnopqrst")
+    assert signs(f"{LONG} {LONG}", f"{LONG} {LONG} {long}.")["further stretches"] == 0
+    assert signs(f"{LONG} {LONG}", f"{LONG} {LONG} {long} {long[::-1]} {long.upper()[::-1]} end.")["further stretches"] > 0
+
+
 def test_a_negation_inside_a_sentence_more_turns_nothing_else() -> None:
     assert signs(LONG, LONG + " The mayor did not stay for the music that followed.")["negations"] == 0
     assert signs(LONG, LONG.replace("was accepted", "was not accepted"))["negations"] == 1

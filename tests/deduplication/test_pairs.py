@@ -16,6 +16,10 @@ TEXT = (
     "river is low. Neighbours were told to keep their boats away until the piers are finished. The mayor of Lyon paid for supper."
 )
 CLAUSE = "Neighbours were told to keep their boats away until the piers are finished"
+LONG = (  # sentence, with a few words in a row that the text has elsewhere, too
+    "Whoever crosses it by boat for pleasure or with goods for the market, until the piers are finished, pays a small fee to the "
+    "keeper of the lock in front of it."
+)
 CODE = '''def load(path, limit=10):
     """Rows of a table, the first ones of each kind."""
     rows = []
@@ -102,6 +106,11 @@ DUPLICATES = {
     "a copy with markup": (TEXT, TEXT.replace("committee", "**committee**").replace(". ", ".\n\n")),
     "an edit": (TEXT, edited(TEXT, closed="shut", heard="learned", supper="dinner")),
     "a sentence less": (TEXT, TEXT.replace(f"{CLAUSE}. ", "")),
+    "a long sentence more": (TEXT, TEXT.replace("2019. ", f"2019. {LONG} ")),
+    "a long sentence more beside changed words": (
+        TEXT,
+        edited(TEXT.replace("2019. ", f"2019. {LONG} "), closed="shut", heard="learned", supper="dinner"),
+    ),
     "a sentence moved": (TEXT, " ".join(TEXT.partition(". ")[::-1])),
     "a paraphrase": (
         TEXT,
@@ -125,6 +134,24 @@ MISSES = {
         TEXT.replace(CLAUSE, "Whoever lives beside it gets a share of what tolls bring in during its first two summers"),
     ),
     "another one behind it": (TEXT, f"{TEXT} {' '.join(f'word{at} of another text' for at in 'abcdefghijklmnop')}."),
+    "clauses more in one place": (
+        TEXT,
+        TEXT.replace(
+            "2019. ",
+            "2019. Whoever crosses it by boat pays a small fee to the keeper of the lock. Complaints are to be sent to the office "
+            "by letter within a week of them. ",
+        ),
+    ),
+    "short sentences more in one place": (
+        TEXT,
+        f"{TEXT} Frogs sat there. Nobody saw them. Rain came down. Lamps went out. Music played on. Cars drove by.",
+    ),
+    "a sentence more that is too long for one": (TEXT, TEXT.replace("2019. ", f"2019. {LONG[:-1]}, {LONG[0].lower()}{LONG[1:]} ")),
+    "a sentence more that is half of the text": ("Boats are let here.", "Boats are let here. Ask the keeper inside."),
+    "a word for another beside a long sentence more": (
+        TEXT,
+        edited(TEXT.replace("2019. ", f"2019. {LONG} "), engineers="lawyers", supper="beer"),
+    ),
     "clauses more in several places": (
         TEXT,
         TEXT.replace("2019. ", "2019. Whoever crosses it by boat pays a small fee to the keeper of the lock. ").replace(
