@@ -94,9 +94,11 @@ def test_a_cluster_is_three_of_the_same_server_and_may_lose_one(tmp_path: Path) 
     cluster = compose("docker-compose.cluster.yml")
     nodes = [name for name in cluster["services"] if name.startswith("qdrant")]
     assert len(nodes) == 3
-    volumes = [one.partition(":")[0] for name in nodes for one in cluster["services"][name].get("volumes", ["qdrant:"])]
-    assert len(set(volumes)) == 3  # each has its own disk
-    assert set(cluster["volumes"]) == set(volumes) - {"qdrant"}
+    first = [one for one in compose()["services"]["qdrant"]["volumes"] if not one.startswith("keys:")]
+    kept = [one.split(":") for name in nodes for one in cluster["services"][name].get("volumes", first)]
+    for place in ("/qdrant/storage", "/qdrant/snapshots"):
+        assert len({volume for volume, at in kept if at == place}) == 3  # each has its own disk
+    assert set(cluster["volumes"]) == {volume for volume, _ in kept} - {"qdrant", "snapshots"}
     for name in nodes:
         node = cluster["services"][name]
         assert name == "qdrant" or node["extends"] == {"file": "docker-compose.yml", "service": "qdrant"}  # its image and its key
@@ -114,6 +116,25 @@ def test_a_cluster_is_three_of_the_same_server_and_may_lose_one(tmp_path: Path) 
         told = subprocess.run(command, env={**os.environ, **environment}, cwd=tmp_path, capture_output=True, text=True, check=True)
         assert told.stdout.split() == [*(f"http://{node}:6333" for node in nodes), "3", "2"]
         assert set(service["depends_on"]) == set(nodes) - {"qdrant"}  # that one is waited for already
+
+
+def test_what_the_server_keeps_outlives_its_container() -> None:
+    """Snapshots it keeps beside its storage."""
+    volumes = dict(one.split(":")[1::-1] for one in compose()["services"]["qdrant"]["volumes"])
+    assert volumes == {"/qdrant/storage": "qdrant", "/qdrant/snapshots": "snapshots", "/keys": "keys"}
+    assert {*volumes.values(), "search"} == set(compose()["volumes"])
+
+
+def test_no_two_services_build_one_image() -> None:
+    """Newer Compose builds them side by side, and the second one fails on the name that the first one has taken."""
+    services = compose()["services"]
+    built = [service["image"] for service in services.values() if "build" in service]
+    assert sorted(built) == ["two-stage-search:cpu", "two-stage-search:gpu"]
+    for service in services.values():
+        if "build" not in service and service["image"] in built:
+            assert service["pull_policy"] == "never"
+            before = [services[name] for name in service["depends_on"]]  # docker-compose 1.29 goes by that order
+            assert service["image"] in [one["image"] for one in before if "build" in one]
 
 
 def test_health_is_asked_by_what_knows_port_and_certificate() -> None:
