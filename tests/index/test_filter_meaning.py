@@ -514,6 +514,20 @@ def test_a_server_that_refuses_what_no_index_answers_gets_filters_and_indexes_as
     config.close()
 
 
+def test_the_stand_in_sees_no_null_in_lists_either(standin: QdrantStandIn) -> None:
+    """As a server does by itself, so that what goes out to it is what finds them."""
+    index = filled(QdrantIndex(connect(standin.url), "documents", standin.url))
+    client = QdrantClient(url=standin.url, check_compatibility=False)
+    null = {"must": [{"is_null": {"key": "metadata.k"}}]}
+    raw, _ = client.scroll("documents", models.Filter.model_validate(null), 1000, with_payload=["metadata"])
+    assert {repr((one.payload or {})["metadata"]["k"]) for one in raw} == {"None"}
+    found = [record.payload["metadata"]["k"] for record in index.scroll(null, ["metadata"])]
+    assert [None] in found
+    assert len(found) > len(raw) > 0
+    client.close()
+    index.close()
+
+
 def without_lists(condition: Mapping[str, Any], payload: Any) -> bool:
     """As a server of 1.19.0 answers: null is a value that is null, and no list that holds one."""
     if "is_null" in condition:

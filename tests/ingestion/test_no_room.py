@@ -57,9 +57,12 @@ def there(searcher: Searcher) -> set[str]:
     return {record.payload["document_id"] for record in searcher.opened().scroll(None, ["document_id"])}
 
 
-def test_copies_go(searcher: Searcher) -> None:
+def test_copies_go(searcher: Searcher, standin: QdrantStandIn, standin_grpc: GrpcStandIn) -> None:
+    standin_grpc.ordering.clear()
     done = searcher.remove_duplicates(searcher.duplicates())
     assert len(done.removed) == 2
+    sent = [query["ordering"][0] for request, query in standin.queries if request.endswith("/delete")] + standin_grpc.ordering
+    assert sent == ["strong"]  # through the leader, since what a later claim wrote is spared on a condition
     assert there(searcher) == {*"abcd", done.removed[0].instead}
 
 

@@ -213,10 +213,10 @@ class QdrantStandIn:
                     return 200, [_plain(record) for record in found]
                 case ["POST", "collections", name, "points", "delete"]:
                     selector: Any = models.FilterSelector if "filter" in body else models.PointIdsList
-                    return 200, _plain(self._client.delete(name, selector.model_validate(body)))
+                    return 200, _plain(self._client.delete(name, selector.model_validate(_without_lists(body))))
                 case ["POST", "collections", name, "points", "query", "batch"]:
                     whole = [{**one, "params": None} for one in body["searches"]]  # all vectors are compared as they are
-                    searches = [models.QueryRequest.model_validate(one) for one in whole]
+                    searches = [models.QueryRequest.model_validate(_without_lists(one)) for one in whole]
                     return 200, [_plain(answer) for answer in self._client.query_batch_points(name, searches)]
                 case ["POST", "collections", name, "points", "scroll"]:
                     records, offset = self._client.scroll(
@@ -601,7 +601,20 @@ def _schema(kind: Any) -> dict[str, Any]:
 
 
 def _filter(body: dict[str, Any], name: str = "filter") -> models.Filter | None:
-    return models.Filter.model_validate(body[name]) if body.get(name) else None
+    return models.Filter.model_validate(_without_lists(body[name])) if body.get(name) else None
+
+
+def _without_lists(value: Any) -> Any:
+    """A filter, or what holds one, in which null is a value that is null: the server looks into no list for it, the engine does."""
+    match value:
+        case {"is_null": {"key": str(key)}}:
+            return {"must": [value], "must_not": [{"is_null": {"key": f"{key}[]"}}]}
+        case dict():
+            return {name: _without_lists(one) for name, one in value.items()}
+        case list():
+            return [_without_lists(one) for one in value]
+        case _:
+            return value
 
 
 def _oversampling(search: dict[str, Any]) -> float:
