@@ -80,6 +80,7 @@ _REMARKS = {  # by the field of metadata that a reader leaves them in
     "damaged_pages": "have pages that cannot be read",
     "charts_left_out": "have charts, which are not read",
     "diagrams_left_out": "have diagrams, which are not read",
+    "comments_left_out": "have comments, which are not read",
 }
 _SIGNS = {"added": "+", "changed": "~", "removed": "-", "kept": "!"}
 
@@ -364,6 +365,8 @@ def _note_left_out(reading: "Reading") -> None:
 def _tallied(items: Iterable[Document | Rejection], remarks: Counter[str]) -> Iterator[Document | Rejection]:
     """The same, and how many files had what remark of their reader in their metadata."""
     for item in items:
+        if isinstance(item, Document) and "comments_left_out" in item.metadata and item.metadata.get("path") != item.id:
+            remarks["are the first of spreadsheets with comments, which are not read (metadata.comments_left_out)"] += 1
         if isinstance(item, Document) and item.origin == item.id == item.metadata.get("path"):  # of a file, not of a row
             if isinstance(encoding := item.metadata.get("encoding"), str):
                 remarks[f"are not in UTF-8 and were read as {encoding} (metadata.encoding)"] += 1

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from search.errors import InvalidDocument
+from search.reading.comments import LEFT_OUT, comments
 from search.reading.files import LONGEST
 from search.reading.kinds import OFFICE
 from search.reading.slides import notes_to_html, slides, to_html, with_whole_words
@@ -65,4 +66,5 @@ def _check_packed(content: bytes) -> Mapping[str, Any]:
     if bomb or sum(entry.file_size for entry in entries) > 4 * LONGEST:
         raise InvalidDocument("unpacks to far more than a document has; split it")
     counts = {what: sum(bool(name.fullmatch(entry.filename)) for entry in entries) for what, name in _LEFT_OUT.items()}
-    return {f"{what}_left_out": count for what, count in counts.items() if count}
+    found = {f"{what}_left_out": count for what, count in counts.items()} | {LEFT_OUT: comments(io.BytesIO(content))}
+    return {what: count for what, count in found.items() if count}

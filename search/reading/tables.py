@@ -8,12 +8,14 @@ import itertools
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TextIO
 
 from search.documents import Document, Rejection, listed
 from search.errors import InvalidDocument
 from search.reading import objects, text
+from search.reading.comments import LEFT_OUT, comments
 from search.reading.files import LONGEST, SourceFile, missing
 from search.reading.records import FIELDS, Roles, checked, key_of, roles, values_of
 from search.reading.records import missing as missing_columns
@@ -101,8 +103,15 @@ def _items(stream: BinaryIO, file: SourceFile, fields: Mapping[str, str], encodi
     elif suffix == ".mbox":
         yield from _mails(stream, file)
     elif suffix in _SHEETS:
+        left_out = comments(stream)
+        stream.seek(0)
         for sheet in _sheets(stream, file):
-            yield from [sheet] if isinstance(sheet, Document | Rejection) else _documents(sheet, file, fields)
+            for item in [sheet] if isinstance(sheet, Document | Rejection) else _documents(sheet, file, fields):
+                if left_out and isinstance(item, Document):  # the first one says it for all
+                    yield replace(item, metadata={LEFT_OUT: left_out, **item.metadata})
+                    left_out = 0
+                else:
+                    yield item
     else:
         yield from _documents(_parquet(stream) if suffix == ".parquet" else _csv(stream, file.path, encoding), file, fields)
 

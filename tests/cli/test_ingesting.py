@@ -1,12 +1,15 @@
 """The commands for whoever keeps a collection."""
 
+import io
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 from commands import as_json, error, search, wrong
-from papers import pptx
+from papers import docx, pptx
+from sheets import xlsx
 from standin import QdrantStandIn
 from standin_grpc import GrpcStandIn
 
@@ -188,6 +191,14 @@ def test_what_readers_remark_is_told(tmp_path: Path) -> None:
     assert "1 documents hold bytes that are no UTF-8, in whose place a mark stands (metadata.replaced_characters)\n" in done.stderr
     assert "1 documents have charts, which are not read (metadata.charts_left_out)\n" in search("ingest", folder, *where).stderr
     assert "there is no kind of file 'x'" in wrong("ingest", folder, "--as", "x", *where)
+    (folder / "d.docx").write_bytes(docx([("", "Text")], {"word/comments.xml": b"<w:comments><w:comment /></w:comments>"}))
+    workbook = io.BytesIO(xlsx({"Sheet1": [["id", "text"], ["a", "One."], ["b", "Two."]]}))
+    with zipfile.ZipFile(workbook, "a") as archive:
+        archive.writestr("xl/threadedComments/threadedComment1.xml", "<threadedComment />")
+    (folder / "e.xlsx").write_bytes(workbook.getvalue())
+    told = search("ingest", folder, *where).stderr
+    assert "1 documents have comments, which are not read (metadata.comments_left_out)\n" in told
+    assert "1 documents are the first of spreadsheets with comments, which are not read (metadata.comments_left_out)\n" in told
 
 
 def test_words_of_the_settings_that_a_collection_does_not_take_are_noted(folder: Path, tmp_path: Path) -> None:

@@ -1,15 +1,19 @@
 """Any file that holds a text is a document; what is in it is known by its name or its beginning."""
 
+import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 from papers import docx, epub, odt, pdf, pptx
+from sheets import xlsx
 
 from search.documents import Document, Rejection
 from search.errors import InvalidDocument
 from search.passages import MARKDOWN
 from search.reading import Reading, kinds, pages
+from search.reading.comments import comments
 from search.reading.files import by_kind
 
 pytestmark = pytest.mark.usefixtures("reader_kept")
@@ -174,6 +178,49 @@ def test_a_presentation_that_the_library_cannot_read_is_read_all_the_same(tmp_pa
 def test_what_is_not_read_of_a_presentation_is_told(tmp_path: Path) -> None:
     (tmp_path / "a.pptx").write_bytes(pptx([("Top", "Text")], {"ppt/charts/chart1.xml": "<c/>", "ppt/charts/chart2.xml": "<c/>"}))
     assert taken(tmp_path / "a.pptx").metadata["charts_left_out"] == 2
+
+
+_COMMENTS: dict[str, dict[str, str]] = {  # parts with two of them
+    "a.docx": {"word/comments.xml": '<w:comments><w:comment w:id="0"/><w:comment w:id="1"><w:p/></w:comment></w:comments>'},
+    "b.pptx": {"ppt/comments/comment1.xml": '<p:cmLst><p:cm idx="1"/><p:cm idx="2"></p:cm></p:cmLst>'},
+    "c.pptx": {"ppt/comments/modernComment_1.xml": "<m:cmLst><m:cm><m:replyLst><m:reply/></m:replyLst></m:cm></m:cmLst>"},
+    "d.xlsx": {
+        "xl/comments1.xml": "<comments><authors><author>Ada</author><author>tc={1}</author></authors><commentList>"
+        '<comment ref="A1" authorId="0"/><comment ref="A2" authorId="1"/></commentList></comments>',
+        "xl/threadedComments/threadedComment1.xml": '<ThreadedComments><threadedComment ref="A2"/></ThreadedComments>',
+    },
+}
+
+
+@pytest.mark.parametrize("name", _COMMENTS)
+def test_comments_that_are_not_read_are_counted(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(office_file(name, _COMMENTS[name]))
+    first, *others = [item for item in read(tmp_path / name) if isinstance(item, Document)]
+    assert first.metadata["comments_left_out"] == 2
+    assert not any("comments_left_out" in one.metadata for one in others)
+    (tmp_path / f"none{name}").write_bytes(office_file(name, {}))
+    assert not any("comments_left_out" in item.metadata for item in read(tmp_path / f"none{name}") if isinstance(item, Document))
+
+
+def office_file(name: str, parts: dict[str, str]) -> bytes:
+    if name.endswith(".docx"):
+        return docx([("", "Text")], {part: content.encode() for part, content in parts.items()})
+    if name.endswith(".pptx"):
+        return pptx([("Top", "Text")], parts)
+    made = io.BytesIO(xlsx({"Sheet1": [["id", "text"], ["a", "One."], ["b", "Two."]]}))
+    with zipfile.ZipFile(made, "a") as archive:
+        for part, content in parts.items():
+            archive.writestr(part, content)
+    return made.getvalue()
+
+
+def test_annotations_of_opendocument_are_counted() -> None:
+    content = "<x><office:annotation office:name='a'/><office:annotation-end/><office:annotation><p/></office:annotation></x>"
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr("content.xml", content)
+    assert comments(made) == 2
+    assert comments(io.BytesIO(b"no archive")) == 0
 
 
 def test_damaged_and_encrypted_documents_are_rejected(tmp_path: Path) -> None:
