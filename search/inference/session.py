@@ -9,7 +9,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from search.errors import DeviceUnavailable
-from search.inference.runtime import Provider, left_to_parent, share_cores
+from search.inference.runtime import CPU, Provider, left_to_parent, share_cores
 from search.settings import CudaSettings
 from search.system.forks import watch
 
@@ -62,6 +62,7 @@ class Session:
         options.intra_op_num_threads = threads or 0
         share_cores(options)
         options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+        options.enable_mem_pattern = provider != CPU  # a plan of memory for each shape, which hardly any batch repeats
         self._weights = {name: onnxruntime.OrtValue.ortvalue_from_numpy(array) for name, array in (weights or {}).items()}
         for name, value in self._weights.items():
             options.add_initializer(name, value)

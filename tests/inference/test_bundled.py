@@ -1,5 +1,7 @@
 """The bundled models are run without FastEmbed, and give what FastEmbed gives, to the last bit."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +57,28 @@ def test_both_models_share_what_a_vocabulary_takes() -> None:
     for name in (EMBEDDER, RERANKER):
         BundledModel(bundled(name), CPU, 1)
     assert _parsed.cache_info().misses == 1
+
+
+RERANKED = """
+import re
+from pathlib import Path
+from search.reranking.cross_encoder import CrossEncoder
+
+def most():
+    return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
+
+model = CrossEncoder("minilm-reranker", device="cpu", threads=2, cache=Path())
+texts = [" ".join(f"word{word} thing{word * number}" for word in range(200)) for number in range(20)]
+before = most()
+model.score("How are documents reranked?", texts)
+print(most() - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells how much memory a process had at most")
+def test_no_memory_is_planned_for_each_shape() -> None:
+    grown = int(subprocess.run([sys.executable, "-c", RERANKED], capture_output=True, text=True, check=True).stdout)
+    assert grown < 24_000  # kB; 20,000 to 21,000, and 7,500 more with such plans
 
 
 def test_vectors_are_fastembeds(tmp_path: Path) -> None:
