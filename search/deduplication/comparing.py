@@ -234,26 +234,27 @@ def _stretches(one: Profile, other: Profile) -> NDArray[np.int64]:
 
 
 def _clauses(text: Profile, alone: NDArray[np.int64]) -> tuple[int, int]:
-    """How many words of a text are of clauses that the other one has not, and how many are of one sentence, at most.
+    """How many words of a text are of clauses that the other one has not, and how many are of one such, at most.
 
-    Of a sentence with as many words in a row as a clause has, those count, too, that stand beside words which the other text
-    happens to have; of shorter ones in a row, those that are new as a whole.
+    A clause is no longer than a sentence. Few words that the other text happens to have in a row do not end it; many do, since
+    what has no full stops, as a list, may have more in several places. Shorter ones count where they are new as a whole.
     """
-    sentences = np.flatnonzero(text.begins[:-1])
-    if not len(sentences):
-        return 0, 0
     new = alone > 0
-    starts = np.flatnonzero(text.begins[:-1] | np.diff(new, prepend=False))
+    begins = text.begins[:-1]
+    starts = np.flatnonzero(begins | np.diff(new, prepend=False))
+    if not len(starts):
+        return 0, 0
     lengths = np.diff(starts, append=len(new))
-    in_a_row = np.maximum.reduceat(np.where(new, np.repeat(lengths, lengths), 0), sentences)
-    words = np.add.reduceat(new.astype(np.int64), sentences)
-    whole = (words == np.diff(sentences, append=len(new))) & (np.maximum.reduceat(alone, sentences) >= _SENTENCE)
-    clause = (in_a_row >= _SENTENCE) | whole
-    return int(words[clause].sum()), int(np.where(clause, words, in_a_row).max())
+    in_a_row = np.where(new[starts], lengths, 0)
+    parts = np.flatnonzero(begins[starts] | (~new[starts] & (lengths >= _SENTENCE)))
+    longest, words = np.maximum.reduceat(in_a_row, parts), np.add.reduceat(in_a_row, parts)
+    whole = (words == np.add.reduceat(lengths, parts)) & (np.maximum.reduceat(alone[starts], parts) >= _SENTENCE)
+    clause = (longest >= _SENTENCE) | whole
+    return int(words[clause].sum()), int(np.where(clause, words, longest).max())
 
 
 def _further(one: tuple[int, int], other: tuple[int, int], most: float) -> float:
-    """How many words of clauses either text has more, but for those of one sentence; of that, those beyond the most count."""
+    """How many words of clauses either text has more, but for those of one; of that, those beyond the most count."""
     (words, longest), (other_words, other_longest) = one, other
     beside = abs(words - other_words) - min(most, longest if words > other_words else other_longest)
     return max(0.0, beside, max(longest, other_longest) - most)

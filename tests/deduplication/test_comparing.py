@@ -166,6 +166,13 @@ def test_a_clause_of_which_some_words_stand_elsewhere_is_one() -> None:
     assert signs(LONG, LONG.replace("low. ", f"low. {clause} "))["further stretches"] == 0
 
 
+def test_clauses_more_in_several_places_of_a_list_without_full_stops_are_further_ones() -> None:
+    once, twice = (LONG.replace("bridge. ", f"bridge. {FIRST} ").replace("low. ", f"low. {more}") for more in ("", f"{SECOND} "))
+    listed = [text.replace(". ", "\n* ").rstrip(".") for text in (LONG, once, twice)]
+    assert signs(listed[0], listed[1])["further stretches"] == 0
+    assert signs(listed[0], listed[2])["further stretches"] == signs(LONG, twice)["further stretches"] > 0
+
+
 def test_a_clause_more_counts_beyond_a_third_of_the_text_and_beyond_what_a_sentence_has() -> None:
     assert signs("Boats are let here.", "Boats are let here. Ask us.")["further stretches"] == 0
     assert signs("Boats are let here.", "Boats are let here. Ask the keeper inside.")["further stretches"] > 0
