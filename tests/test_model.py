@@ -654,6 +654,8 @@ def test_a_collection_holds_what_a_dictionary_would(
                     print_blob=True,
                 ),
             )
+        if in_full:
+            print(f"{engine}: {OfThisEngine.steps_taken:,} steps", flush=True)  # seen with -s, since it takes an hour
         if OfThisEngine.steps_taken >= (12_500 if in_full else 125):
             break
     if "edge" in engine and not small_disk:
