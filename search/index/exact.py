@@ -10,6 +10,10 @@ An engine asks a payload index instead of the documents, and an index does not h
   null, of an empty list and of nothing else than what is excepted. Without an index, `except` says all of that by itself.
 - `is_null` of a list that holds a null: Qdrant 1.19.0 says no, the embedded engine yes.
 
+An engine that finds points by the payload indexes of all conditions of a filter looks at none of them again. With one condition
+twice under `min_should`, points pass that should not (seen on Edge); by Qdrant 1.19.0's source (`iter_filtered_points`), also with
+one under `should` and `must_not`. So what stands in a filter already goes out as a filter within the filter.
+
 Inside `nested` an index only names candidates, by the path from the document on. One whose field is empty in some element is
 no candidate of `is_empty`, which an index takes to mean all of them; negated twice, the condition goes to no index.
 
@@ -53,7 +57,42 @@ def exact(
         indexed: the fields that have a payload index, which all others need no conditions for; None if any may have one.
         brief: whether conditions are left out that only make it faster.
     """
-    return _filter(filter, _Engine(null_in_lists, indexed, brief), nested=False)
+    return apart(_filter(filter, _Engine(null_in_lists, indexed, brief), nested=False))
+
+
+def apart(filter: PlainFilter) -> dict[str, Any]:
+    """A plain filter in which no condition stands twice, other than within a filter of its own."""
+    seen: set[str] = set()
+
+    def once(condition: Mapping[str, Any]) -> Mapping[str, Any]:
+        sign = _sign(condition)
+        if sign in seen:
+            return {"must": [condition]}
+        seen.add(sign)
+        return condition
+
+    told: dict[str, Any] = {}
+    for clause, conditions in filter.items():
+        if clause == "min_should":
+            told[clause] = {**conditions, "conditions": [once(one) for one in conditions["conditions"]]}
+        else:
+            told[clause] = [once(one) for one in (conditions if isinstance(conditions, list) else [conditions])]
+    return told
+
+
+def _sign(value: Any) -> str:
+    """The same for what an engine takes for the same condition, in whatever order values stand, and however paths and numbers."""
+    match value:
+        case Mapping():
+            return f"{{{','.join(sorted(f'{name}:{_sign(one)}' for name, one in value.items()))}}}"
+        case list():
+            return f"[{','.join(sorted(map(_sign, value)))}]"
+        case str():
+            return _QUOTED_FOR_NOTHING.sub(r"\1", repr(value))
+        case bool():
+            return repr(value)
+        case _:
+            return f"{value!r} {float(value)!r}" if isinstance(value, int) and abs(value) >= _EXACT_BELOW else repr(float(value))
 
 
 def number_of_conditions(filter: PlainFilter) -> int:

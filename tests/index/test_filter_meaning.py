@@ -377,6 +377,11 @@ def test_a_filter_means_the_same_everywhere(engines: dict[str, VectorIndex], in_
     check()
 
 
+FALSE, A, B = ({"key": "metadata.k", "match": {"value": value}} for value in (False, "a", "b"))
+TITLED = {"key": "title", "match": {"value": "a"}}
+FROM_ONE, FROM_1_0 = ({"key": "metadata.k", "range": {"gte": one}} for one in (1, 1.0))
+LISTED, LISTED_AGAIN = ({"key": "metadata.k", "match": {"any": values}} for values in (["a", "c"], ["c", "a"]))
+NEITHER = {"has_id": [next(point.id for point in POINTS if point.payload["title"] == "b" and "k" not in point.payload["metadata"])]}
 ASKED: dict[str, dict[str, Any]] = {
     "match 1, which an index of whole numbers finds in 1.0": {"must": [{"key": "metadata.k", "match": {"value": 1}}]},
     "one of several": {"must": [{"key": "metadata.n", "match": {"any": [1, 2]}}]},
@@ -389,6 +394,13 @@ ASKED: dict[str, dict[str, Any]] = {
     "fractions in a range": {"must": [{"key": "metadata.k", "range": {"gt": 1, "lt": 2}}]},
     "null in a list": {"must": [{"is_null": {"key": "metadata.k"}}]},
     "empty in some of the objects": {"must": [{"nested": {"key": "metadata.o", "filter": {"must": [{"is_empty": {"key": "x"}}]}}}]},
+    "a boolean that counts twice": {"min_should": {"conditions": [FALSE, NEITHER, FALSE], "min_count": 2}},
+    "a string that counts twice": {"min_should": {"conditions": [TITLED, NEITHER, TITLED], "min_count": 2}},
+    "numbers that count twice": {"min_should": {"conditions": [FROM_ONE, NEITHER, FROM_1_0], "min_count": 2}},
+    "what may be and must not": {"should": [A, B], "must_not": [A]},
+    "what must be and must not": {"must": [A], "must_not": [A]},
+    "the same in another order": {"should": [LISTED, B], "must_not": [LISTED_AGAIN]},
+    "the same path in quotes": {"should": [A, B], "must_not": [{**A, "key": 'metadata."k"'}]},
     "a quoted name": {"must": [{"key": 'metadata."due date"', "match": {"except": [1]}}]},
 }
 

@@ -8,7 +8,7 @@ from qdrant_client import models
 
 from search.documents import SparseVector
 from search.index.contract import LEXICAL, CollectionSpec, PlainFilter, Point, Vector, to_engine_id, to_vector
-from search.index.exact import exact, number_of_conditions
+from search.index.exact import apart, exact, number_of_conditions
 from search.index.server.reserved import numbered
 from search.index.server.sharding import Sharding, to_note, to_params
 from search.settings import StorageSettings
@@ -130,14 +130,14 @@ def to_filter(
 
     Args:
         filter: which points.
-        indexed_only: whether the server refuses conditions that no index answers; a filter then goes out as it is.
+        indexed_only: whether the server refuses conditions that no index answers; those of a filter then go out as they are.
         most: conditions that the server takes, if that is bounded; a filter of more goes out in as few as mean the same.
         indexed: looks up the fields that have a payload index now, where that matters.
     """
     if filter is None:
         return None
     if indexed_only:
-        return models.Filter.model_validate(filter)
+        return models.Filter.model_validate(apart(filter))
     wanted = exact(filter, null_in_lists=True)
     for brief in (False, True):
         if most is not None and number_of_conditions(wanted) > most:
