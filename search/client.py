@@ -24,7 +24,7 @@ import anyio
 import httpx
 
 from search import errors
-from search.documents import Document, Hit, Json, Rejection, SearchResult, check_strings, checked_documents, half_surrogate
+from search.documents import Document, Hit, Json, Rejection, SearchResult, check_strings, checked_documents, counted, half_surrogate
 from search.errors import (
     InvalidInput,
     InvalidQuery,
@@ -127,11 +127,13 @@ class _Calls:
             if int(headers.get("x-truncated-queries", 0)):
                 scores.warnings += ("the query is longer than what the reranker reads of it",)
             if cut := int(headers.get("x-truncated-texts", 0)):
-                scores.warnings += (f"{cut} of {len(checked)} texts were longer than the model's window",)
+                verb = "was" if cut == 1 else "were"
+                scores.warnings += (f"{cut:,} of {counted(len(checked), 'text')} {verb} longer than the model's window",)
             if int(headers.get("x-unread-queries", 0)):
                 scores.warnings += ("the reranker knows no word of the query, so its scores say little",)
             if unread := int(headers.get("x-unread-texts", 0)):
-                scores.warnings += (f"{unread} of {len(checked)} texts hold no word that the reranker knows",)
+                verb = "holds" if unread == 1 else "hold"
+                scores.warnings += (f"{unread:,} of {counted(len(checked), 'text')} {verb} no word that the reranker knows",)
 
         return _Call("POST", "/rerank", {"query": query, "texts": checked, "raw_scores": raw}, read, add_headers)
 

@@ -352,6 +352,17 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(shown) + (f" and {len(names) - _LISTED:,} more" if len(names) > _LISTED else "")
 
 
+def counted(number: int, one: str, several: str = "") -> str:
+    """A number with what it counts, such as "1 passage" and "2,000 passages".
+
+    Args:
+        number: how many there are.
+        one: the words for one of them.
+        several: those for any other number; "" for the same with an s.
+    """
+    return f"{number:,} {one if number == 1 else several or f'{one}s'}"
+
+
 def check_query(query: str) -> None:
     """Refuse what no model can read.
 

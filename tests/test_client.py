@@ -62,14 +62,14 @@ def test_the_values_are_the_librarys(served: Served) -> None:
         assert client.rerank("What sleeps?", ["Birds sing.", "Cats sleep."], raw=True) == pytest.approx(list(raw), abs=1e-3)
         assert scores.warnings == ()
         cut = client.rerank("What sleeps? " * 300, ["Birds sing.", "Cats sleep. " * 300]).warnings
-        assert cut == ("the query is longer than what the reranker reads of it", "1 of 2 texts were longer than the model's window")
+        assert cut == ("the query is longer than what the reranker reads of it", "1 of 2 texts was longer than the model's window")
         assert client.rerank("ꯀꯁꯂ ꯃꯄ", ["Cats sleep.", "ꯀꯁꯂ"]).warnings == (
             "the reranker knows no word of the query, so its scores say little",
         )
-        strange = "1 of 2 texts hold no word that"
+        strange = "1 of 2 texts holds no word that"
         assert client.rerank("cats", ["Cats sleep.", "ꯀꯁꯂ"]).warnings == (f"{strange} the reranker knows",)
         locally = served.searcher.rerank("cats", ["Cats sleep.", "ꯀꯁꯂ"]).warnings
-        assert locally == (f"{strange} minilm-reranker knows, so they have no probability",)
+        assert locally == (f"{strange} minilm-reranker knows, so it has no probability",)
         first, second = client.search_many(["What sings?", " "])
         assert without_times(first) == without_times(served.searcher.search("What sings?"))
         assert isinstance(second, InvalidQuery)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import tracemalloc
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from search.documents import Chunk, Document, half_surrogate
+from search.documents import Chunk, Document, counted, half_surrogate
 from search.errors import InvalidDocument
 from search.reading import Reading
 
@@ -143,3 +144,29 @@ def test_what_is_read_is_checked_once(tmp_path: Path, monkeypatch: pytest.Monkey
     assert sorted(one.id for one in read if isinstance(one, Document)) == ["two/a", "two/b", "two/c", f"{folder}/page.md"]
     assert all(one.folder for one in read if isinstance(one, Document))
     assert sorted(checked) == ["Four.\n", "One.", "Three.", "Two."]
+
+
+@pytest.mark.parametrize(
+    ("number", "told"), [(0, "0 queries"), (1, "1 query"), (2, "2 queries"), (1_000, "1,000 queries"), (-1, "-1 queries")]
+)
+def test_what_is_counted_agrees_with_its_number(number: int, told: str) -> None:
+    assert counted(number, "query", "queries") == told
+    assert counted(number, "word") == f"{number:,} word{'' if number == 1 else 's'}"
+
+
+def test_no_message_has_the_plural_of_one_thing() -> None:
+    """Numbers in front of nouns are written by `counted`, unless there are always several."""
+    nouns = "documents|passages|points|files|links|queries|rejections|clusters|near-duplicates|sources|segments"
+    number = re.compile(rf"\{{(?:len\([^{{}}]*\)|[\w.]+)(?::,)?\}} (?:{nouns})\b")
+    package = Path(__file__).parents[1] / "search"
+    found = {f"{file.name}: {one}" for file in package.rglob("*.py") for one in number.findall(file.read_text("utf-8"))}
+    assert found == {
+        "chat.py: {len(window)} passages",  # what a model is told, and was trained on
+        "archives.py: {self._most.files:,} files",  # limits
+        "listening.py: {limit} files",
+        "proof.py: {_LOOKED_AT} points",
+        "reindexing.py: {_TOP} documents",
+        "restoring.py: {len(records)} points",  # whose order is not known
+        "damage.py: {repeated} passages",  # the number is of points
+        "snapshots.py: {wanted} points",  # may be a range
+    }

@@ -20,7 +20,7 @@ from search.api.keys import Keys
 from search.api.metrics import Metrics
 from search.api.traces import Traces
 from search.context.counting import counter
-from search.documents import SearchResult
+from search.documents import SearchResult, counted
 from search.errors import (
     CollectionNotFound,
     IndexDenied,
@@ -380,7 +380,7 @@ def _joined(scorings: list[Scoring], expected: int) -> Scoring:
         unread=np.concatenate(unread) if len(unread) == len(scorings) else None,
     )
     if joined.scores.shape != (expected,) or not np.isfinite(joined.scores).all():
-        raise ValueError(f"it gave {np.isfinite(joined.scores).sum()} scores for {expected} texts")
+        raise ValueError(f"it gave {counted(int(np.isfinite(joined.scores).sum()), 'score')} for {counted(expected, 'text')}")
     return joined
 
 

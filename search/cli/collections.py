@@ -23,6 +23,7 @@ from search.cli.options import (
     usage,
 )
 from search.cli.progress import ProgressReport
+from search.documents import counted
 from search.errors import InvalidQuery, InvalidSettings
 from search.factory import build_collections, build_words, needs_extra
 from search.searcher import check_tenancy, open_search
@@ -117,9 +118,9 @@ def drop(name: Unaliased, data_dir: DataDir = None, *, yes: Yes = False) -> None
     with closing(build_collections(load_settings(data_dir, None))) as engine:
         points = engine.info(name, exact=True).points
         if not yes:
-            confirm(f"Remove {name} with {points:,} passages from {engine.location} for good?")
+            confirm(f"Remove {name} with {counted(points, 'passage')} from {engine.location} for good?")
         engine.drop(name)
-    show(f"{name} is removed, {points:,} passages")
+    show(f"{name} is removed, {counted(points, 'passage')}")
 
 
 @collections.command()
@@ -179,7 +180,7 @@ def restore(
     with closing(build_collections(load_settings(data_dir, None))) as engine:
         done = engine.restore(folder, name)
         leading = [alias for alias, target in engine.aliases().items() if target == done.name]
-    show(f"{done.name} is restored, {done.points:,} passages" + (f"; {', '.join(leading)} leads there" if leading else ""))
+    show(f"{done.name} is restored, {counted(done.points, 'passage')}" + (f"; {', '.join(leading)} leads there" if leading else ""))
 
 
 def reindex(
@@ -221,7 +222,7 @@ def reindex(
         with ProgressReport("reindexing", "documents", None) as report:
 
             def report_progress(progress: "Progress") -> None:
-                report.update(progress.documents, f"{progress.chunks:,} passages")
+                report.update(progress.documents, counted(progress.chunks, "passage"))
 
             done = searcher.reindex(
                 check=not no_check,
@@ -236,7 +237,7 @@ def reindex(
     note_damage(done.damaged, done.foreign, f"stay in {done.live}")
     note_repeated(done.repeated, f"stay in {done.live}")
     if done.unowned:
-        note(f"{done.unowned:,} passages that name no tenant stay in {done.live}")
+        note(f"{counted(done.unowned, 'passage that names no tenant stays', 'passages that name no tenant stay')} in {done.live}")
     if as_json:
         print_json(done.to_dict())
     else:
@@ -254,13 +255,16 @@ def _show_reindexed(name: str, done: "ReindexReport") -> None:
         show(f"{done.live} is as the settings want it, so nothing was done; --anew fills a new collection all the same")
         return
     if done.worded is not None:
-        show(f"{done.live}: {done.worded:,} passages were given words where they are; nothing was copied, or embedded again")
+        given = counted(done.worded, "passage was given words where it is", "passages were given words where they are")
+        show(f"{done.live}: {given}; nothing was copied, or embedded again")
         return
-    show(f"{done.new}: {done.ingest.chunks:,} passages embedded, {done.ingest.unchanged:,} documents were there already")
+    there = counted(done.ingest.unchanged, "document was", "documents were")
+    show(f"{done.new}: {counted(done.ingest.chunks, 'passage')} embedded, {there} there already")
     if done.check:
         ndcg = f", nDCG@10 {done.check.live_ndcg:.3f} → {done.check.new_ndcg:.3f}" if done.check.new_ndcg is not None else ""
         by = ", by vectors alone, since the old words cannot be made here" if done.check.retrieval == "dense" else ""
-        show(f"{done.check.queries:,} queries{by}: {done.check.overlap:.0%} of the first 10 documents are the same{ndcg}")
+        asked = counted(done.check.queries, "query", "queries")
+        show(f"{asked}{by}: {done.check.overlap:.0%} of the first 10 documents are the same{ndcg}")
     if done.switched:
         show(f"{name} leads to {done.new}; {done.live} stays until `search collections drop {done.live}`")
 
@@ -288,12 +292,13 @@ def adopt(
     for rejection in done.ingest.rejections:
         note(f"rejected {rejection}")
     if done.left_out:
-        note(f"{done.left_out:,} points hold no text or no vector, and are left out (such as {', '.join(done.examples)})")
+        points = counted(done.left_out, "point holds no text or no vector, and is", "points hold no text or no vector, and are")
+        note(f"{points} left out (such as {', '.join(done.examples)})")
     if as_json:
         print_json(done.to_dict())
         return
     ingest = done.ingest
-    show(f"{done.source}: {done.points:,} points; {done.layout}")
+    show(f"{done.source}: {counted(done.points, 'point')}; {done.layout}")
     if done.apart:
         show(f"{done.apart:,} of them name a document that others name, too, and nothing tells their order: each is one by itself")
     counts = f"{ingest.added:,} added, {ingest.changed:,} changed, {ingest.unchanged:,} unchanged, {ingest.rejected:,} rejected"
@@ -302,7 +307,7 @@ def adopt(
     if dry_run:
         show(f"{counts}: so it would be, and nothing was written")
     else:
-        show(f"{counts}; {ingest.chunks:,} passages written to {collection} in {ingest.seconds:.1f} s")
+        show(f"{counts}; {counted(ingest.chunks, 'passage')} written to {collection} in {ingest.seconds:.1f} s")
 
 
 def push(data_dir: DataDir = None, collection: Collection = None, tenant: Tenant = None, *, as_json: AsJson = False) -> None:
@@ -353,7 +358,7 @@ def push(data_dir: DataDir = None, collection: Collection = None, tenant: Tenant
     else:
         show(
             f"{done.added:,} added, {done.changed:,} changed, {done.unchanged:,} unchanged, {done.rejected:,} rejected; "
-            f"{done.chunks:,} passages written to {server.location} in {done.seconds:.1f} s"
+            f"{counted(done.chunks, 'passage')} written to {server.location} in {done.seconds:.1f} s"
         )
 
 

@@ -12,6 +12,7 @@ import typer
 from search.cli.options import AsJson, Collection, DataDir, Tenant, WrongUsage, confirm, load_settings, note_wait, print_json, usage
 from search.cli.output import clip
 from search.cli.progress import ProgressReport
+from search.documents import counted
 from search.errors import InvalidQuery
 from search.searcher import Searcher, open_search
 from search.settings import EdgeSettings, Settings
@@ -91,7 +92,7 @@ def dedupe(
             _print_kept(plan.kept)
         if plan and delete and plan.removed:
             if not yes:
-                confirm(f"Remove {len(plan.removed):,} documents from {found.collection} for good?")
+                confirm(f"Remove {counted(len(plan.removed), 'document')} from {found.collection} for good?")
             stay = len(plan.kept)
             plan = _removed(searcher, found, near, any_metadata=any_metadata)
             if not as_json:
@@ -213,8 +214,9 @@ def _print(found: "Duplicates") -> None:
             show(_line("-", "same" if one.kind == "identical" else f"{one.probability:.3f}", one.document.id, one.document.text))
     share = "" if found.expected_share is None else f", of which {found.expected_share:.1%} are expected to be true ones"
     show(
-        f"{len(found.duplicate_ids):,} near-duplicates in {len(found.clusters):,} clusters{share}; {found.documents:,} documents, "
-        f"{found.pairs:,} pairs judged by {found.confirmed_by}, {found.seconds:.1f} s"
+        f"{counted(len(found.duplicate_ids), 'near-duplicate')} in {counted(len(found.clusters), 'cluster')}{share}; "
+        f"{counted(found.documents, 'document')}, {counted(found.pairs, 'pair')} judged by {found.confirmed_by}, "
+        f"{found.seconds:.1f} s"
     )
     for remark in found.notes:
         show(f"note: {remark}")

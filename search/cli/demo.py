@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from search.cli.options import DataDir, load_settings
 from search.cli.output import clip, hit_line, timings
-from search.documents import Document, SearchResult
+from search.documents import Document, SearchResult, counted
 from search.errors import SearchError
 from search.searcher import Searcher, open_search
 from search.system.files import replace_file
@@ -76,7 +76,7 @@ def demo(data_dir: DataDir = None) -> None:
     with open_search(settings) as searcher:
         with ProgressReport("ingesting", "documents", None) as report:
             passages = prepare(searcher, lambda progress: report.update(progress.documents))
-        show(f"{passages:,} passages indexed in {searcher.settings.data_dir}", "")
+        show(f"{counted(passages, 'passage')} indexed in {searcher.settings.data_dir}", "")
         for number, question in enumerate(QUESTIONS, 1):
             result = searcher.search(question.text, limit=searcher.settings.depth)
             place = place_of_answer(question, result)

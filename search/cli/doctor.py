@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from search.cli.options import AsJson, Collection, DataDir, load_settings, print_json
+from search.documents import counted
 from search.errors import CollectionNotFound, SearchError
 from search.factory import build_collections, build_embedder, build_reranker, build_words, needs_extra
 from search.models import manifest, verify
@@ -212,7 +213,7 @@ def _opened(settings: Settings, index: "VectorIndex") -> str:
         index.ensure(CollectionSpec(embedder.dimension, embedder.fingerprint), create=False)
     except CollectionNotFound:
         return f"{index.name} at {index.location}: {_EMPTY}"
-    holds = f"{index.name} at {index.location}: {index.count():,} passages"
+    holds = f"{index.name} at {index.location}: {counted(index.count(), 'passage')}"
     if index.spec.layout:
         return f"{holds}, of another program: {index.spec.layout}"
     build_words(settings)(index.spec.lexical)  # which tells of words that cannot be made here
@@ -231,7 +232,8 @@ def _tenants(index: "VectorIndex", field: str) -> str:
     said = f"{len(tenants):,} named in {field}"
     if left := index.count(nobodys):
         raise SearchError(
-            f"{said}; {left:,} passages name none, and are in no search: ingest their sources for whom they are of; "
+            f"{said}; {counted(left, 'passage names none, and is', 'passages name none, and are')} in no search: "
+            "ingest their sources for whom they are of; "
             "`search reindex --drop-unowned` then leaves out the rest"
         )
     if not index.spec.tenant and not index.spec.layout:

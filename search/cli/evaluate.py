@@ -10,7 +10,7 @@ import typer
 from search.cli.configurations import configurations
 from search.cli.options import AsJson, Collection, DataDir, NoRerank, Tenant, WrongUsage, load_settings, print_json, usage
 from search.cli.progress import ProgressReport
-from search.documents import Retrieval
+from search.documents import Retrieval, counted
 from search.errors import InvalidDataset, InvalidQuery
 from search.factory import build_corpus_index, needs_extra
 from search.searcher import Searcher, open_search
@@ -143,11 +143,14 @@ def calibrate(
             raise InvalidQuery(message)
         evaluation = _run(searcher, loaded, [Configuration("reranked", reranker, settings.depth)], ["nDCG@10"])
     answers = evaluation.answers[1]
-    failures = f"reranking failed on {len(answers.failures):,} queries: {next(iter(answers.failures.values()), '')}"
+    failures = (
+        f"reranking failed on {counted(len(answers.failures), 'query', 'queries')}: {next(iter(answers.failures.values()), '')}"
+    )
     if not answers.scored:
         raise InvalidQuery(failures if answers.failures else "no passage was scored, so there is nothing to learn from")
     calibration = fit(evaluation.judged(answers), method, reranker.recipe.probability, folds=folds)
-    source = f"{method} on {loaded.name} ({loaded.split}): {calibration.queries:,} queries, {calibration.after.pairs:,} passages"
+    judged = f"{counted(calibration.queries, 'query', 'queries')}, {counted(calibration.after.pairs, 'passage')}"
+    source = f"{method} on {loaded.name} ({loaded.split}): {judged}"
     notes = [*evaluation.notes, *([failures] if answers.failures else [])]
     if earlier := reranker.recipe.calibrated_on:
         notes.append(f"the map before was fitted too ({earlier}); on the same judgements it looks better than it is")
@@ -221,7 +224,8 @@ def _run(
 
 def _print(evaluation: "Evaluation") -> None:
     dataset = evaluation.dataset
-    show(f"{dataset.name} ({dataset.split}): {len(dataset.queries):,} queries, {evaluation.documents:,} documents")
+    asked = counted(len(dataset.queries), "query", "queries")
+    show(f"{dataset.name} ({dataset.split}): {asked}, {counted(evaluation.documents, 'document')}")
     width = max(len(answers.name) for answers in evaluation.answers)
     columns = [f"{name:>{max(len(name), 6)}}" for name in evaluation.names]
     show(f"  {'':{width}}  {'  '.join(columns)}   ms a query: median, 95 %")
@@ -239,10 +243,11 @@ def _print(evaluation: "Evaluation") -> None:
         show(f"  order by {answers.ranking}; the best order of these candidates would have {ceiling}")
         if answers.passages_cut or answers.queries_cut:
             scored = sum(len(documents) for _, documents in answers.scored.values())
-            queries = f", and of {answers.queries_cut:,} queries" if answers.queries_cut else ""
-            show(f"  {answers.reranker} did not read the end of {answers.passages_cut:,} of {scored:,} passages{queries}")
+            queries = f", and of {counted(answers.queries_cut, 'query', 'queries')}" if answers.queries_cut else ""
+            show(f"  {answers.reranker} did not read the end of {answers.passages_cut:,} of {counted(scored, 'passage')}{queries}")
         if failures := answers.failures:
-            show(f"  reranking failed on {len(failures):,} queries, which stay in retrieval order: {next(iter(failures.values()))}")
+            failed = counted(len(failures), "query, which stays", "queries, which stay")
+            show(f"  reranking failed on {failed} in retrieval order: {next(iter(failures.values()))}")
     for remark in evaluation.notes:
         show(f"note: {remark}")
 
@@ -255,7 +260,8 @@ def _judge(evaluation: "Evaluation", floors: list[tuple[str, float]], *, fail_if
         if fail_if_worse and evaluation.gains[answers.name].judgement == "hurts":
             faults.append(f"{answers.name} is worse than retrieval alone")
         if fail_if_worse and answers.failures:
-            faults.append(f"{answers.name} failed on {len(answers.failures):,} of {len(answers.documents):,} queries")
+            asked = counted(len(answers.documents), "query", "queries")
+            faults.append(f"{answers.name} failed on {len(answers.failures):,} of {asked}")
         reached = evaluation.means[answers.name]
         faults += [
             f"{answers.name} has {name} {reached[name]:.4f}, less than {floor:g}" for name, floor in floors if reached[name] < floor

@@ -24,7 +24,7 @@ from search.cli.options import (
     print_json,
     usage,
 )
-from search.documents import Document, Rejection, listed, without_repeats
+from search.documents import Document, Rejection, counted, listed, without_repeats
 from search.errors import CollectionNotFound, IndexBusy, InvalidDocument
 from search.factory import needs_extra
 from search.searcher import Searcher, open_search
@@ -74,13 +74,14 @@ Key = Annotated[
 Prefix = Annotated[str, typer.Option(help="Goes before all ids, such as two/.", metavar="NAME/", show_default=False)]
 Target = Callable[[], AbstractContextManager["Searcher | Remote"]]
 _ADDRESS = "http://127.0.0.1:8000"
-_REMARKS = {  # by the field of metadata that a reader leaves them in
-    "replaced_characters": "hold bytes that are no UTF-8, in whose place a mark stands",
-    "pages_without_text": "have pages that are pictures; recognise their text first (OCR)",
-    "damaged_pages": "have pages that cannot be read",
-    "charts_left_out": "have charts, which are not read",
-    "diagrams_left_out": "have diagrams, which are not read",
-    "comments_left_out": "have comments, which are not read",
+_Remark = tuple[str, str, str]  # the verb of one document, that of several, and the rest
+_REMARKS: dict[str, _Remark] = {  # by the field of metadata that a reader leaves them in
+    "replaced_characters": ("holds", "hold", "bytes that are no UTF-8, in whose place a mark stands"),
+    "pages_without_text": ("has", "have", "pages that are pictures; recognise their text first (OCR)"),
+    "damaged_pages": ("has", "have", "pages that cannot be read"),
+    "charts_left_out": ("has", "have", "charts, which are not read"),
+    "diagrams_left_out": ("has", "have", "diagrams, which are not read"),
+    "comments_left_out": ("has", "have", "comments, which are not read"),
 }
 _SIGNS = {"added": "+", "changed": "~", "removed": "-", "kept": "!"}
 
@@ -157,7 +158,7 @@ def _ingested(reading: "Reading", target: Target, rejects: Path | None, **option
     """`Searcher.ingest` with a progress bar; rejections are noted, and written to the file of rejects."""
     from search.cli.progress import IngestionReport
 
-    remarks: Counter[str] = Counter()
+    remarks: Counter[_Remark] = Counter()
     with ExitStack() as stack:
         write_rejected = stack.enter_context(_writing_rejects(rejects)) if rejects else None
         searcher = stack.enter_context(target())
@@ -174,8 +175,8 @@ def _ingested(reading: "Reading", target: Target, rejects: Path | None, **option
         if isinstance(searcher, Searcher):
             _note_words(searcher)
             note_differing(searcher)
-    for remark, number in remarks.most_common():
-        note(f"{number:,} documents {remark}")
+    for (one, several, remark), number in remarks.most_common():
+        note(f"{counted(number, f'document {one}', f'documents {several}')} {remark}".rstrip())
     return done
 
 
@@ -193,10 +194,11 @@ def _show_counts(done: "IngestReport", *, sync: bool, dry_run: bool) -> None:
         f"{'would be: ' if dry_run else ''}{done.added:,} added, {done.changed:,} changed, {done.unchanged:,} unchanged, "
         + (f"{done.removed:,} removed, " if sync else "")
         + f"{done.rejected:,} rejected"
-        + ("" if dry_run else f"; {done.chunks:,} passages written{reused} in {done.seconds:.1f} s")
+        + ("" if dry_run else f"; {counted(done.chunks, 'passage')} written{reused} in {done.seconds:.1f} s")
     )
     if done.unknown:
-        show(f"{done.unknown:,} documents are largely unknown to the embedder; another model may suit their language")
+        documents = counted(done.unknown, "document is", "documents are")
+        show(f"{documents} largely unknown to the embedder; another model may suit their language")
 
 
 def _note_findings(done: "IngestReport", *, dry_run: bool) -> None:
@@ -204,20 +206,23 @@ def _note_findings(done: "IngestReport", *, dry_run: bool) -> None:
     note_damage(done.damaged, done.foreign, "would be removed" if dry_run else "were removed or written anew")
     note_repeated(done.repeated, "would be removed" if dry_run else "were removed")
     if done.elsewhere:
-        others = f"{done.elsewhere:,} documents that {'would be' if dry_run else 'were'} changed or removed"
+        verb = "would be" if dry_run else "was" if done.elsewhere == 1 else "were"
+        others = f"{counted(done.elsewhere, 'document')} that {verb} changed or removed"
         note(
             f"{others} had been read elsewhere, such as {listed(done.elsewhere_ids)}: folders of the same name give the same ids, "
             "and so do tables with an id column; ingest one of them with --prefix NAME/ to keep both"
         )
     if done.doubled:
         new, there = done.doubled_ids[0]
-        others = f"{done.doubled:,} documents {'would stand' if dry_run else 'stand'} there twice"
+        verbs = ("would stand", "would stand") if dry_run else ("stands", "stand")
+        others = f"{counted(done.doubled, f'document {verbs[0]}', f'documents {verbs[1]}')} there twice"
         note(
             f"{others}, since an id begins with the folder that is named: {listed([new])} is also {listed([there])}; "
             "remove one of them (search delete), and name the same folder each time"
         )
     if done.kept:
-        note(f"search: {done.kept:,} documents {'would not be' if dry_run else 'were not'} removed: {done.kept_because}")
+        verb = "would not be" if dry_run else "was not" if done.kept == 1 else "were not"
+        note(f"search: {counted(done.kept, 'document')} {verb} removed: {done.kept_because}")
 
 
 def delete(
@@ -247,7 +252,7 @@ def delete(
     there = set(gone)
     absent = [one for one in dict.fromkeys(ids or []) if one not in there]
     if absent:
-        note(f"{len(absent):,} documents are not there: {listed(absent)}")
+        note(f"{counted(len(absent), 'document is', 'documents are')} not there: {listed(absent)}")
     if as_json:
         print_json({"removed": removed, "dry_run": dry_run, "document_ids": gone, "not_found": absent})
         return
@@ -353,24 +358,28 @@ def _note_left_out(reading: "Reading") -> None:
 
     if reading.left_out:
         kinds = by_kind([Path(file) for file in reading.left_out])
-        others = f"{len(reading.left_out):,} files ({kinds}), such as {reading.left_out[0]}"
+        others = f"{counted(len(reading.left_out), 'file')} ({kinds}), such as {reading.left_out[0]}"
         note(f"left out {others}: without a text, links to folders, or named by an ignore file or a pattern")
     if reading.outside:
-        links = f"{len(reading.outside):,} links, such as {reading.outside[0]}"
-        note(f"left out {links}: they lead out of their folder; name the files themselves to take them")
+        links = f"{counted(len(reading.outside), 'link')}, such as {reading.outside[0]}"
+        lead = "it leads out of its folder; name the file itself to take it"
+        lead = lead if len(reading.outside) == 1 else "they lead out of their folder; name the files themselves to take them"
+        note(f"left out {links}: {lead}")
     for remark in reading.notes:
         note(f"note: {remark}")
 
 
-def _tallied(items: Iterable[Document | Rejection], remarks: Counter[str]) -> Iterator[Document | Rejection]:
+def _tallied(items: Iterable[Document | Rejection], remarks: Counter[_Remark]) -> Iterator[Document | Rejection]:
     """The same, and how many files had what remark of their reader in their metadata."""
     for item in items:
         if isinstance(item, Document) and "comments_left_out" in item.metadata and item.metadata.get("path") != item.id:
-            remarks["are the first of spreadsheets with comments, which are not read (metadata.comments_left_out)"] += 1
+            remarks["is", "are", "the first of a spreadsheet with comments, which are not read (metadata.comments_left_out)"] += 1
         if isinstance(item, Document) and item.origin == item.id == item.metadata.get("path"):  # of a file, not of a row
             if isinstance(encoding := item.metadata.get("encoding"), str):
-                remarks[f"are not in UTF-8 and were read as {encoding} (metadata.encoding)"] += 1
-            remarks.update(f"{remark} (metadata.{name})" for name, remark in _REMARKS.items() if name in item.metadata)
+                said = f"{encoding} (metadata.encoding)"
+                remarks[f"is not in UTF-8 and was read as {said}", f"are not in UTF-8 and were read as {said}", ""] += 1
+            found = ((name, remark) for name, remark in _REMARKS.items() if name in item.metadata)
+            remarks.update((one, several, f"{what} (metadata.{name})") for name, (one, several, what) in found)
         yield item
 
 

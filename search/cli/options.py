@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from search.documents import Retrieval
+from search.documents import Retrieval, counted
 from search.errors import InvalidInput, InvalidQuery, InvalidSettings, SearchError
 from search.settings import Settings, unknown_names
 from search.system.terminal import clean, note
@@ -95,15 +95,16 @@ def note_differing(searcher: "Searcher") -> None:
 def note_repeated(repeated: int, what: str) -> None:
     """Say on stderr how many points repeated a passage, and what became of them."""
     if repeated:
-        note(f"{repeated:,} points repeated passages of others, and {what}")
+        note(f"{counted(repeated, 'point')} repeated passages of others, and {what}")
 
 
 def note_damage(damaged: int, foreign: int, what: str) -> None:
     """Say on stderr how many points of a collection hold no passage, and what became of them."""
     if damaged:
-        note(f"{damaged:,} points held no whole passage, and {what}")
+        note(f"{counted(damaged, 'point')} held no whole passage, and {what}")
     if foreign:
-        note(f"{foreign:,} points were written by another program, and left alone; search doctor names some")
+        points = counted(foreign, "point was", "points were")
+        note(f"{points} written by another program, and left alone; search doctor names some")
 
 
 def print_json(value: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from pathlib import PurePath
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from search.documents import Document, Rejection
+from search.documents import Document, Rejection, counted
 from search.system.terminal import clean
 
 if TYPE_CHECKING:
@@ -164,16 +164,19 @@ class IngestionReport:
         self._show()
 
     def _show(self) -> None:
-        progress, of = self._progress, "" if self._total is None else f"/{self._total:,}"
+        progress = self._progress
         share = self._work.share if self._work else None
         parts = [] if share is None or not self._bytes else [f"{share:.0%} of {_size(self._bytes)}"]
         if progress is None:
-            parts.append(f"{self._documents:,}{of} documents read")
+            parts.append(f"{self._of_all(self._documents)} read")
         else:
             rate = progress.tokens / max(progress.seconds, 1e-9)
-            parts += [f"{progress.documents:,}{of} documents", f"{progress.chunks:,} passages", f"{rate:,.0f} tokens/s"]
+            parts += [self._of_all(progress.documents), counted(progress.chunks, "passage"), f"{rate:,.0f} tokens/s"]
             parts += [f"{progress.rejected:,} rejected"] if progress.rejected else []
         self._bar.show(", ".join(parts), share, self._work.seconds_left if self._work else None)
+
+    def _of_all(self, number: int) -> str:
+        return counted(number, "document") if self._total is None else f"{number:,}/{counted(self._total, 'document')}"
 
 
 class Workload:

@@ -27,7 +27,7 @@ from search.cli.options import (
 )
 from search.context.counting import counter
 from search.context.values import Context, Form
-from search.documents import check_query
+from search.documents import check_query, counted
 from search.errors import InvalidQuery
 from search.query.options import GroupBy, SearchOptions
 from search.searcher import open_search
@@ -170,10 +170,10 @@ def _asked(settings: Settings, query: str, **options: Any) -> dict[str, Any]:
 
 def _tell(made: Context, result: "SearchResult") -> None:
     """Say on stderr what a context has, and what it has not."""
-    note(f"{len(made.sources)} sources, {made.tokens:,} of {made.max_tokens:,} tokens ({made.counted_by})")
+    note(f"{counted(len(made.sources), 'source')}, {made.tokens:,} of {made.max_tokens:,} tokens ({made.counted_by})")
     for reason, words in (("budget", "for which no room was left"), ("duplicate", "whose text is that of another one")):
         if ranks := [one.rank for one in made.left_out if one.reason == reason]:
-            note(f"left out: {len(ranks)} passages {words}, the first of rank {ranks[0]}")
+            note(f"left out: {counted(len(ranks), 'passage')} {words}, the first of rank {ranks[0]}")
     for shortened in (source for source in made.sources if source.cut):
         note(f"the passage of rank {shortened.ranks[0]} was shortened, since it is longer than the budget by itself")
     if result.rerank_status != "full" and result.hits:
@@ -222,8 +222,9 @@ def citations(
         show(f"[{source.number}] {source.document_id}, characters {source.start} to {source.end}{pages}{title}")
     for one in cited.unresolved:
         note(f"cites nothing: {said[one.start : one.end]} at characters {one.start} to {one.end}")
-    nothing = f"; {len(cited.unresolved)} lead to none" if cited.unresolved else ""
-    note(f"{len(cited.sources)} of {len(made.sources)} sources are cited, by {len(cited.resolved)} numbers{nothing}")
+    nothing = f"; {counted(len(cited.unresolved), 'leads', 'lead')} to none" if cited.unresolved else ""
+    sources = f"{len(cited.sources)} of {counted(len(made.sources), 'source')} {'is' if len(cited.sources) == 1 else 'are'}"
+    note(f"{sources} cited, by {counted(len(cited.resolved), 'number')}{nothing}")
 
 
 @contextmanager

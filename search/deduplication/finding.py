@@ -11,6 +11,7 @@ from search.deduplication.clusters import Star, stars, unjudged
 from search.deduplication.comparing import SIGNS
 from search.deduplication.pairs import Judge, Judged
 from search.deduplication.report import Cluster, Duplicate, Duplicates
+from search.documents import counted
 from search.errors import IndexMismatch, InvalidQuery
 from search.index.contract import VectorIndex
 from search.reranking.contract import Reranker
@@ -104,9 +105,9 @@ def find_duplicates(
     if judge.failure is not None:
         notes.append(f"the reranker failed ({judge.failure}), and was asked nothing from there on; no probability depends on it")
     if contents.incomplete:
-        notes.append(
-            f"{len(contents.incomplete):,} documents are not whole, and were left out; ingest them again from their source"
-        )
+        one = "document is not whole, and was left out; ingest it again from its source"
+        several = "documents are not whole, and were left out; ingest them again from their source"
+        notes.append(counted(len(contents.incomplete), one, several))
     if index.target != target:
         raise IndexMismatch(f"{index.name!r} was led from {target!r} to {index.target!r} while it was compared; compare it again")
     by_words = "words, numbers and names"

@@ -7,6 +7,7 @@ from html import escape
 from search.deduplication.aligning import aligned
 from search.deduplication.comparing import CJK
 from search.deduplication.report import Cluster, Duplicate, Duplicates
+from search.documents import counted
 
 _PIECES = re.compile(rf"([{CJK}]|[^\W{CJK}]+|[^\w\s]|\A)(\s*)")  # a word or a sign, and the white space behind it
 _MOST = 4000  # of them that are compared; beyond it, that there is more is said
@@ -29,7 +30,8 @@ def to_html(found: Duplicates) -> str:
     expected = "" if share is None else f" Of the duplicates below, {share:.1%} are expected to be true ones."
     title = _shown(f"Near-duplicates in {found.collection}")
     head = (
-        f"{count:,} of {found.documents:,} documents say the same as another one, in {len(found.clusters):,} clusters. "
+        f"{count:,} of {counted(found.documents, 'document')} {'says' if count == 1 else 'say'} the same as another one, "
+        f"in {counted(len(found.clusters), 'cluster')}. "
         f"Each has a probability of at least {found.threshold:g}.{expected} Judged by {found.confirmed_by}."
     )
     notes = "".join(f"<p>{_shown(note)}</p>\n" for note in found.notes)

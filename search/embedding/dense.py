@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from search.documents import counted
 from search.errors import InferenceFailed, ModelIncomplete
 from search.inference.batching import plan_batches
 from search.inference.bundled import BundledModel, is_bundled
@@ -130,7 +131,9 @@ class FastEmbedEmbedder:
             with running(self.name):
                 vectors = list(self._model.passage_embed([texts[i] for i in batch], batch_size=len(batch)))
             if len(vectors) != len(batch):
-                raise InferenceFailed(f"the model {self.name} gave {len(vectors)} vectors for {len(batch)} texts")
+                raise InferenceFailed(
+                    f"the model {self.name} gave {counted(len(vectors), 'vector')} for {counted(len(batch), 'text')}"
+                )
             matrix[batch] = _unit_rows(vectors, "passage")
         return matrix
 
@@ -138,7 +141,8 @@ class FastEmbedEmbedder:
 def _unit_rows(vectors: list[Any], kind: str) -> Matrix:
     rows = np.stack(vectors).astype(np.float32)
     if rows.ndim != 2 or rows.shape[1] == 0:  # noqa: PLR2004
-        message = f"the embedder gave {' x '.join(map(str, rows.shape))} numbers for {len(vectors)} texts, not a vector for each"
+        given, texts = " x ".join(map(str, rows.shape)), counted(len(vectors), "text")
+        message = f"the embedder gave {given} numbers for {texts}, not a vector for each"
         raise InferenceFailed(message)
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     if not np.isfinite(rows).all():

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from search.documents import SparseVector
+from search.documents import SparseVector, counted
 from search.embedding.sparse import SparseEmbedder, describe, noted, words_like
 from search.errors import IndexMismatch, InferenceFailed, ModelError, ModelIncomplete
 from search.inference.batching import plan_batches
@@ -151,7 +151,9 @@ class FastEmbedSparseModel:
             with running(self.name), np.errstate(invalid="ignore"):
                 vectors = list(self._model.passage_embed([texts[i] for i in batch], batch_size=len(batch)))
             if len(vectors) != len(batch):
-                raise InferenceFailed(f"the model {self.name} gave {len(vectors)} vectors for {len(batch)} texts")
+                raise InferenceFailed(
+                    f"the model {self.name} gave {counted(len(vectors), 'vector')} for {counted(len(batch), 'text')}"
+                )
             for position, one in zip(batch, vectors, strict=True):
                 made[position] = self._plain(one)
         return made

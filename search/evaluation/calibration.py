@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from search.documents import counted
 from search.errors import InvalidDataset
 from search.reranking.recipe import Recipe
 
@@ -98,7 +99,8 @@ def calibrate(
     """
     judged = [query for query in judged if len(query[0])]
     if len(judged) < folds:
-        message = f"{len(judged)} queries have scored passages, and {folds} folds need as many at least; judge more queries"
+        scored = counted(len(judged), "query has", "queries have")
+        message = f"{scored} scored passages, and {folds} folds need as many at least; judge more queries"
         raise InvalidDataset(message)
     everything = _joined(judged)
     dealt = np.random.default_rng(0).permutation(len(judged)) % folds

@@ -7,6 +7,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from search.documents import counted
 from search.evaluation.calibration import Reliability
 from search.evaluation.runs import Answers
 from search.evaluation.verdict import Evaluation
@@ -109,7 +110,9 @@ def gains(evaluation: Evaluation, answers: Answers) -> Chart:
         axes.set_xlabel("queries, largest gain first")
         axes.set_ylabel(f"difference in {evaluation.names[0]}")
     alike = len(differences) - better - worse
-    words = f"Of {len(differences):,} queries {better:,} gain, {worse:,} lose and {alike:,} stay as they were."
+    same = counted(alike, "stays as it was", "stay as they were")
+    changes = f"{counted(better, 'gains', 'gain')}, {counted(worse, 'loses', 'lose')} and {same}"
+    words = f"Of {counted(len(differences), 'query', 'queries')} {changes}."
     return Chart("gains", "Gains and losses by query", words, figure)
 
 
@@ -127,8 +130,8 @@ def reliability_diagram(measured: Reliability) -> Chart:
         axes.margins(0.08)
         axes.legend(frameon=False, fontsize=9)
     words = (
-        f"Over {measured.pairs:,} passages, of which {measured.base_rate:.1%} are judged relevant: expected calibration error "
-        f"{measured.error:.3f}, Brier skill {measured.skill:.2f}. Numbers at the points count passages; "
+        f"Over {counted(measured.pairs, 'passage')}, of which {measured.base_rate:.1%} are judged relevant: "
+        f"expected calibration error {measured.error:.3f}, Brier skill {measured.skill:.2f}. Numbers at the points count passages; "
         "what nobody judged counts as not relevant."
     )
     return Chart("reliability", "What a probability is worth", words, figure)

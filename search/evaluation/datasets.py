@@ -10,7 +10,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
-from search.documents import Document, encodable
+from search.documents import Document, counted, encodable
 from search.errors import InvalidDataset, InvalidDocument
 from search.system.files import open_regular
 
@@ -110,23 +110,28 @@ def checked(dataset: Dataset, known: Collection[str]) -> tuple[Dataset, list[str
     judged = {document for grades in dataset.qrels.values() for document in grades}
     if not judged & set(known):
         raise InvalidDataset(
-            f"none of the {len(judged):,} judged documents of {dataset.name}, such as {min(judged)!r}, is among the {len(known):,} "
-            "documents of the corpus: these judgements are about another corpus, or ids are written otherwise"
+            f"none of the {len(judged):,} judged documents of {dataset.name}, such as {min(judged)!r}, is among the "
+            f"{counted(len(known), 'document')} of the corpus: "
+            "these judgements are about another corpus, or ids are written otherwise"
         )
     if dataset.empty:
-        notes.append(f"{dataset.empty:,} documents have neither title nor text and are left out")
+        one, several = "document has neither title nor text and is", "documents have neither title nor text and are"
+        notes.append(f"{counted(dataset.empty, one, several)} left out")
     if unknown := sorted(judged - set(known)):
-        notes.append(f"{len(unknown):,} of {len(judged):,} judged documents are not in the corpus, such as {unknown[0]!r}")
+        some = f"{len(unknown):,} of {counted(len(judged), 'judged document')} {'is' if len(unknown) == 1 else 'are'}"
+        notes.append(f"{some} not in the corpus, such as {unknown[0]!r}")
     if negative := sum(grade < 0 for grades in dataset.qrels.values() for grade in grades.values()):
-        notes.append(f"{negative:,} grades are negative and count as 0")
+        notes.append(f"{counted(negative, 'grade is negative and counts', 'grades are negative and count')} as 0")
         qrels = {query: {d: max(grade, 0) for d, grade in grades.items()} for query, grades in dataset.qrels.items()}
         dataset = replace(dataset, qrels=qrels)
     if unanswerable := [query for query, grades in dataset.qrels.items() if not any(grade > 0 for grade in grades.values())]:
-        notes.append(
-            f"{len(unanswerable):,} queries have no relevant document and count 0 in every run, such as {unanswerable[0]!r}"
+        queries = counted(
+            len(unanswerable), "query has no relevant document and counts", "queries have no relevant document and count"
         )
+        notes.append(f"{queries} 0 in every run, such as {unanswerable[0]!r}")
     if blank := [query for query, text in dataset.queries.items() if not text.strip()]:
-        notes.append(f"{len(blank):,} queries are empty and count 0 in every run, such as {blank[0]!r}")
+        queries = counted(len(blank), "query is empty and counts", "queries are empty and count")
+        notes.append(f"{queries} 0 in every run, such as {blank[0]!r}")
     return dataset, notes
 
 

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import jinja2
 
-from search.documents import Hit
+from search.documents import Hit, counted
 from search.errors import InvalidSettings
 from search.evaluation import charts
 from search.evaluation.runs import Answers
@@ -136,7 +136,7 @@ def _configuration(evaluation: Evaluation, answers: Answers) -> dict[str, Any]:
         "depth": answers.depth,
         "ranking": answers.ranking,
         "ceiling": ", ".join(f"{name} {value:.4f}" for name, value in ceiling.items()),
-        "cut": f"{answers.passages_cut:,} of {scored:,} passages, {answers.queries_cut:,} queries",
+        "cut": f"{answers.passages_cut:,} of {counted(scored, 'passage')}, {counted(answers.queries_cut, 'query', 'queries')}",
         "statuses": ", ".join(f"{status} {count:,}" for status, count in answers.statuses.items()),
         "failures": answers.failures,
     }

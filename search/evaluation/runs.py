@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from search.documents import Candidate, Hit, Retrieval
+from search.documents import Candidate, Hit, Retrieval, counted
 from search.embedding.dense import Embedder
 from search.embedding.sparse import WordsLike, words_like
 from search.errors import InferenceFailed, InvalidQuery
@@ -224,7 +224,7 @@ class _Shared:
             new = texts[self._ends[-1] :]
             part = self.reranker.score(query, new)
             if wrong := {values.shape for values in part[:3]} - {(len(new),)}:
-                raise InferenceFailed(f"it gave {' x '.join(map(str, min(wrong)))} scores for {len(new)} passages")
+                raise InferenceFailed(f"it gave {' x '.join(map(str, min(wrong)))} scores for {counted(len(new), 'passage')}")
             self._parts.append(part)
             self._seconds.append(self._seconds[-1] + time.perf_counter() - started)
             self._ends.append(len(texts))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from search.documents import Retrieval
+from search.documents import Retrieval, counted
 from search.embedding.dense import Embedder
 from search.embedding.sparse import WordsLike, words_like
 from search.errors import InvalidQuery
@@ -110,7 +110,7 @@ class Evaluation:
         failed = f"; reranking failed on {len(answers.failures):,} of them" if answers.failures else ""
         return (
             f"{words}: {result.difference:+.4f} {name}, 95 % interval {result.low:+.4f} to {result.high:+.4f}, p = {result.p:.2g}, "
-            f"for {cost:.0f} ms a query, {len(self.dataset.queries):,} queries{failed}"
+            f"for {cost:.0f} ms a query, {counted(len(self.dataset.queries), 'query', 'queries')}{failed}"
         )
 
     def to_dict(self) -> dict[str, Any]:

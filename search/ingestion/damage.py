@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from search.documents import counted
 from search.index.contract import Record, VectorIndex
 from search.index.points import as_passage, document_of, each_once, has_own_id, may_be_ours, passages
 from search.ingestion.lookup import Stored, compare, of_documents
@@ -41,12 +42,14 @@ class Damage:
         words = []
         if self.damaged:
             some = [*self.empty, *(one for ids in self.partial.values() for one in ids)][:_EXAMPLES]
-            words.append(f"{self.damaged:,} points hold no whole passage (such as {', '.join(some)})")
+            words.append(f"{counted(self.damaged, 'point holds', 'points hold')} no whole passage (such as {', '.join(some)})")
         if self.repeated:
             some = self.repeated[:_EXAMPLES]
-            words.append(f"{len(self.repeated):,} points repeat passages of others (such as {', '.join(some)})")
+            repeated = counted(len(self.repeated), "point repeats", "points repeat")
+            words.append(f"{repeated} passages of others (such as {', '.join(some)})")
         if self.foreign:
-            words.append(f"{self.foreign:,} points were written by another program (such as {', '.join(self.examples)})")
+            foreign = counted(self.foreign, "point was", "points were")
+            words.append(f"{foreign} written by another program (such as {', '.join(self.examples)})")
         return "; ".join(words)
 
 

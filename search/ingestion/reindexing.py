@@ -16,7 +16,7 @@ from functools import partial
 from heapq import nsmallest
 from typing import Any
 
-from search.documents import Document, Retrieval, SparseVector, check_strings
+from search.documents import Document, Retrieval, SparseVector, check_strings, counted
 from search.embedding.dense import Embedder
 from search.embedding.sparse import WordsLike, words_like
 from search.errors import IndexMismatch, ReindexRefused
@@ -320,7 +320,7 @@ class Reindexing:
         report = self._ingestion(new, on_progress).run(documents(live), sync=True, max_delete=sys.maxsize)
         if report.rejected:
             raise ReindexRefused(
-                f"{report.rejected:,} documents cannot be given back whole, such as {report.rejections[0]}; "
+                f"{counted(report.rejected, 'document')} cannot be given back whole, such as {report.rejections[0]}; "
                 f"the new collection {new.name!r} was filled with the others, and {self._name!r} stays as it is"
             )
         return report

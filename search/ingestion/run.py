@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from contextlib import nullcontext
 from functools import partial
 
-from search.documents import Document, Rejection
+from search.documents import Document, Rejection, counted
 from search.embedding.dense import Embedder
 from search.embedding.sparse import WordsLike, words_like
 from search.errors import CollectionNotFound
@@ -243,11 +243,10 @@ class Ingestion:
         of_all = len(absent) + self._counts["changed"] + self._counts["unchanged"]  # what was there before
         allowed, because = most(max_delete, of_all), ""
         if absent and self._nameless:
-            because = f"{self._nameless:,} rejections may be any of them; mend what was rejected first"
+            because = f"{counted(self._nameless, 'rejection')} may be any of them; mend what was rejected first"
         elif len(absent) > allowed:
-            because = (
-                f"{len(absent):,} of {of_all:,} documents are more than the {allowed:,} that may be; --dry-run lists them, and "
-            )
+            of_them = f"{len(absent):,} of {counted(of_all, 'document')} {'is' if len(absent) == 1 else 'are'}"
+            because = f"{of_them} more than the {allowed:,} that may be; --dry-run lists them, and "
             because += f"--max-delete {len(absent)} lets them go"
         if because:
             self._tell("kept", absent)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from search.documents import Candidate, Hit, RankedText, RerankResult, RerankStatus, check_query, check_strings
+from search.documents import Candidate, Hit, RankedText, RerankResult, RerankStatus, check_query, check_strings, counted
 from search.errors import InvalidQuery
 from search.index.hybrid import z
 from search.passages import readable
@@ -82,7 +82,7 @@ def rank(
     if scored == len(candidates):
         return Ranking(hits, "full", "", words, scoring)
     cause = "the time budget was spent" if scored < len(considered) else f"{reranker.name} stops by its recipe"
-    reason = f"{cause} after {scored} of {len(candidates)} candidates; the rest follows in retrieval order"
+    reason = f"{cause} after {scored:,} of {counted(len(candidates), 'candidate')}; the rest follows in retrieval order"
     return Ranking(hits, "partial", reason, words, scoring)
 
 
@@ -107,11 +107,12 @@ def rank_texts(query: str, texts: Sequence[str], reranker: Reranker) -> RerankRe
     if scoring.query_tokens_seen < scoring.query_tokens_total:
         warnings.append(f"the reranker read {scoring.query_tokens_seen} of the query's {scoring.query_tokens_total} tokens")
     if cut := int((seen < total).sum()):
-        warnings.append(f"{cut} of {len(texts)} texts were longer than the model's window")
+        warnings.append(f"{cut:,} of {counted(len(texts), 'text')} {'was' if cut == 1 else 'were'} longer than the model's window")
     if scoring.query_unread:
         warnings.append(unread_query(reranker.name))
     elif scoring.unread is not None and (unread := int(scoring.unread.sum())):
-        warnings.append(f"{unread} of {len(texts)} texts hold no word that {reranker.name} knows, so they have no probability")
+        some = f"{unread:,} of {counted(len(texts), 'text')} {'holds' if unread == 1 else 'hold'}"
+        warnings.append(f"{some} no word that {reranker.name} knows, so {'it has' if unread == 1 else 'they have'} no probability")
     return RerankResult(
         query,
         scoring.query_tokens_seen,
@@ -172,7 +173,7 @@ def _scored_prefix(scoring: Scoring, expected: int, deadline: Deadline | None) -
     """How many candidates were scored, or what is wrong with the scores."""
     for values in (scoring.scores, scoring.tokens_seen, scoring.tokens_total):
         if values.shape != (expected,):
-            return f"gave {' x '.join(map(str, values.shape))} scores for {expected} candidates"
+            return f"gave {' x '.join(map(str, values.shape))} scores for {counted(expected, 'candidate')}"
     finite = np.isfinite(scoring.scores)
     scored = expected if finite.all() else int(finite.argmin())
     left_out = scoring.scores[scored:]

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from search.documents import Hit, Retrieval, SearchResult, check_query
+from search.documents import Hit, Retrieval, SearchResult, check_query, counted
 from search.embedding.dense import Embedder
 from search.embedding.sparse import WordsLike, words_like
 from search.errors import CollectionNotFound, IndexFailure, InvalidQuery
@@ -97,7 +97,9 @@ class SearchService:
             *self._collection_warnings(first_stage, plain),
         ]
         if options.group_by and len(hits) < min(limit, len(candidates)) and len(candidates) == depth:
-            warnings.append(f"the {depth} candidates are of {len(hits)} documents, fewer than {limit}; raise depth for more")
+            warnings.append(
+                f"the {depth} candidates are of {counted(len(hits), 'document')}, fewer than {limit}; raise depth for more"
+            )
         return SearchResult(
             query=query,
             hits=tuple(hits),
@@ -137,9 +139,8 @@ class SearchService:
         """What the collection lacks."""
         warnings = []
         if first_stage.damaged:
-            warnings.append(
-                f"{first_stage.damaged} points that were found hold no passage, and were left out; search doctor names some"
-            )
+            one, several = "point that was found holds no passage, and was", "points that were found hold no passage, and were"
+            warnings.append(f"{counted(first_stage.damaged, one, several)} left out; search doctor names some")
         if not first_stage.candidates and filter is not None:
             warnings += self._missing_fields(filter)
         elif not first_stage.candidates and self._index.count() == 0:
@@ -179,11 +180,21 @@ def _hit_warnings(hits: Sequence[Hit]) -> list[str]:
     warnings = []
     truncated = sum(hit.truncated for hit in hits)
     if truncated:
-        warnings.append(f"{truncated} of {len(hits)} passages were longer than the model's window and judged by their beginning")
+        longer = f"{_of(hits, truncated, 'was', 'were')} longer than the model's window"
+        warnings.append(f"{longer} and judged by {'its' if truncated == 1 else 'their'} beginning")
     unknown = sum(hit.unknown_share > MUCH_UNKNOWN for hit in hits)
     if unknown:
-        warnings.append(f"{unknown} of {len(hits)} passages have more than {MUCH_UNKNOWN:.0%} of tokens unknown to the embedder")
+        warnings.append(f"{_of(hits, unknown, 'has', 'have')} more than {MUCH_UNKNOWN:.0%} of tokens unknown to the embedder")
     return warnings
+
+
+def _of(hits: Sequence[Hit], number: int, one: str, several: str) -> str:
+    """Some of the hits, and their verb."""
+    return f"{number:,} of {counted(len(hits), 'passage')} {one if number == 1 else several}"
+
+
+def _them(number: int) -> str:
+    return "it" if number == 1 else "them"
 
 
 def _probability_warnings(
@@ -195,14 +206,15 @@ def _probability_warnings(
     if reranker is not None and scoring is not None and scoring.query_unread:
         warnings.append(unread_query(reranker.name))
     elif reranker is not None and reranker.recipe.has_probability and unread:
-        warnings.append(f"{unread} of {len(hits)} passages hold no word that {reranker.name} knows, so they have no probability")
+        lacking = "it has no probability" if unread == 1 else "they have no probability"
+        warnings.append(f"{_of(hits, unread, 'holds', 'hold')} no word that {reranker.name} knows, so {lacking}")
     probabilities = [hit.rerank_probability for hit in ranked if hit.rerank_probability is not None]
     if min_score is not None and not hits and probabilities:
         warnings.append(f"min_score {min_score:g} is more than any passage has; the most is {max(probabilities):.2f}")
     if min_score is not None and (unjudged := sum(hit.rerank_score is None for hit in hits)):
-        warnings.append(f"{unjudged} of {len(hits)} passages were not reranked, so min_score could not judge them")
+        warnings.append(f"{_of(hits, unjudged, 'was', 'were')} not reranked, so min_score could not judge {_them(unjudged)}")
     if min_score is not None and unread:
-        warnings.append(f"{unread} of {len(hits)} passages have no probability, so min_score could not judge them")
+        warnings.append(f"{_of(hits, unread, 'has', 'have')} no probability, so min_score could not judge {_them(unread)}")
     return warnings
 
 

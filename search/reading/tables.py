@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TextIO
 
-from search.documents import Document, Rejection, listed
+from search.documents import Document, Rejection, counted, listed
 from search.errors import InvalidDocument
 from search.reading import objects, text
 from search.reading.comments import LEFT_OUT, comments
@@ -363,7 +363,7 @@ def _rows(stream: TextIO, delimiter: str) -> Iterator[tuple[int, list[str] | _Ma
         if not isinstance(row, _Malformed) and len(row) > len(header) and not any(row[len(header) :]):
             row = row[: len(header)]
         if not isinstance(row, _Malformed) and row and len(row) != len(header):
-            row = _Malformed(f"the row has {len(row)} values and the header {len(header)} columns", row)
+            row = _Malformed(f"the row has {counted(len(row), 'value')} and the header {counted(len(header), 'column')}", row)
         if isinstance(row, _Malformed) and (plain := _unquoted(lines.row, len(header))):
             yield from enumerate(plain, behind + 1)
         elif row:

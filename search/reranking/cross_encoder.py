@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from search.documents import counted
 from search.errors import InferenceFailed, ModelIncomplete
 from search.inference.batching import plan_batches
 from search.inference.bundled import BundledModel, is_bundled
@@ -149,11 +150,11 @@ class CrossEncoder:
         if logits.ndim != 2 or logits.shape[1] == 0:  # noqa: PLR2004
             sizes = " x ".join(map(str, output.shape))
             raise ModelIncomplete(
-                f"the model {self.name} gives {sizes} numbers for {len(texts)} pairs, no score for each: it is no cross-encoder. "
-                "Export it with its classifier (…ForSequenceClassification), or name another model"
+                f"the model {self.name} gives {sizes} numbers for {counted(len(texts), 'pair')}, no score for each: "
+                "it is no cross-encoder. Export it with its classifier (…ForSequenceClassification), or name another model"
             )
         if len(logits) != len(texts):
-            raise InferenceFailed(f"the model {self.name} gave {len(logits)} scores for {len(texts)} texts")
+            raise InferenceFailed(f"the model {self.name} gave {counted(len(logits), 'score')} for {counted(len(texts), 'text')}")
         return self._of_column(logits.astype(np.float64))
 
     def _of_column(self, logits: NDArray[np.float64]) -> Vector:

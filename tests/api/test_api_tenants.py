@@ -408,7 +408,7 @@ def test_doctor_counts_what_is_nobodys(model_folder: Path, tmp_path: Path) -> No
         searcher.ingest([Document("old", "Nobody's."), Document("plan", "Acme's of old.", metadata={"customer": "acme"})])
     told = {one.name: one for one in examine(settings_of(model_folder, tmp_path))}["tenants"]
     assert not told.ok
-    assert "1 named in metadata.customer; 1 passages name none, and are in no search" in told.detail
+    assert "1 named in metadata.customer; 1 passage names none, and is in no search" in told.detail
     assert told.detail.endswith("`search reindex --drop-unowned` then leaves out the rest")
     where: dict[str, Any] = {
         "SEARCH_DATA_DIR": str(tmp_path),
@@ -417,7 +417,7 @@ def test_doctor_counts_what_is_nobodys(model_folder: Path, tmp_path: Path) -> No
         "SEARCH_RERANKER__KIND": "none",
     }
     done = search("reindex", "--drop-unowned", **where)
-    assert "1 passages that name no tenant stay in documents" in done.stderr
+    assert "1 passage that names no tenant stays in documents" in done.stderr
     told = {one.name: one for one in examine(settings_of(model_folder, tmp_path))}["tenants"]
     assert (told.ok, told.detail) == (True, "1 named in metadata.customer")
 
@@ -458,7 +458,7 @@ def test_doctor_says_what_mends_points_that_are_no_tenants(model_folder: Path, t
         searcher._parts.index.upsert([Point(str(uuid.uuid5(uuid.NAMESPACE_URL, "x")), record.vector, {})])
     told = {one.name: one for one in examine(settings)}["points"]
     assert not told.ok
-    assert "1 points hold no whole passage" in told.detail
+    assert "1 point holds no whole passage" in told.detail
     assert told.detail.endswith("`search reindex` leaves out what is damaged, and the sources can be ingested again then")
     with open_search(settings) as searcher:
         assert searcher.reindex().damaged == 1

@@ -65,7 +65,7 @@ def test_ingest_and_query(notes: Path, tmp_path: Path) -> None:
     warned = search("ingest", notes, *where).stderr
     assert "rejected notes/twice.jsonl:1 (paris): the id stands twice in this run" in warned
     left_out = (
-        f"left out 1 files (1 .png), such as {notes / 'photo.png'}: without a text, links to folders, or named by an ignore file"
+        f"left out 1 file (1 .png), such as {notes / 'photo.png'}: without a text, links to folders, or named by an ignore file"
     )
     assert f"{left_out} or a pattern" in warned
     shown = search("query", "Where is the French capital?", *where).stdout
@@ -248,15 +248,15 @@ def test_a_file_that_gets_another_id_than_before_is_told(tmp_path: Path) -> None
     assert search("ingest", docs, *where).stderr == ""
     assert search("ingest", docs / "two.md", *where).stderr == ""  # whose folder is the same
     twice = (
-        "1 documents {} there twice, since an id begins with the folder that is named: {} is also {}; "
+        "1 document {} there twice, since an id begins with the folder that is named: {} is also {}; "
         "remove one of them (search delete), and name the same folder each time\n"
     )
     assert search("ingest", one, *where, "--dry-run").stderr == twice.format("would stand", "sub/one.md", "docs/sub/one.md")
     done = search("ingest", one, *where)
-    assert (done.stdout.split(",")[0], done.stderr) == ("1 added", twice.format("stand", "sub/one.md", "docs/sub/one.md"))
+    assert (done.stdout.split(",")[0], done.stderr) == ("1 added", twice.format("stands", "sub/one.md", "docs/sub/one.md"))
     assert search("ingest", one, *where).stderr == search("ingest", docs, *where).stderr == ""  # nothing changes
     one.write_text("# One\n\nIt is about mice.\n")
-    assert search("ingest", docs, *where).stderr == twice.format("stand", "docs/sub/one.md", "sub/one.md")
+    assert search("ingest", docs, *where).stderr == twice.format("stands", "docs/sub/one.md", "sub/one.md")
     rows = as_json("ingest", docs / "sub" / "rows.csv", *where)
     assert (rows["added"], rows["doubled"]) == (2, 2)
     assert rows["doubled_ids"] == [[f"sub/rows.csv#{row}", f"docs/sub/rows.csv#{row}"] for row in (1, 2)]
@@ -265,7 +265,7 @@ def test_a_file_that_gets_another_id_than_before_is_told(tmp_path: Path) -> None
     assert "5 removed" not in kept.stdout
     assert "there twice" not in kept.stderr
     both = search("ingest", docs, one, "--data-dir", tmp_path / "other").stderr
-    assert both == twice.format("stand", "sub/one.md", "docs/sub/one.md")
+    assert both == twice.format("stands", "sub/one.md", "docs/sub/one.md")
 
 
 def test_files_of_an_archive_that_get_other_ids_are_told(tmp_path: Path) -> None:
@@ -355,7 +355,7 @@ def test_rerank() -> None:
     shown = search("rerank", "What do cats do?", stdin=texts).stdout.splitlines()
     assert shown[0].endswith("  Cats sleep most of the day.")
     note = search("rerank", "cat " * 100, stdin="dog " * 200).stderr
-    assert note == "note: the reranker read 94 of the query's 100 tokens\nnote: 1 of 1 texts were longer than the model's window\n"
+    assert note == "note: the reranker read 94 of the query's 100 tokens\nnote: 1 of 1 text was longer than the model's window\n"
     assert "there is nothing to rank" in error("rerank", "cats", stdin="\n")
     assert "half of a surrogate pair" in wrong("rerank", os.fsdecode(b"caf\xe9"), stdin="x")
     broken = subprocess.run([str(COMMAND), "rerank", "cats"], input=b"ok\n\xff\n", capture_output=True, check=False)
@@ -518,7 +518,7 @@ def test_calibrate_gives_scores_a_meaning(tmp_path: Path, model_folder: Path) ->
     assert "search: " in useless.stderr
     assert (tmp_path / "own" / "recipe.json").read_text() == before
     few = lines(tmp_path / "few.jsonl", [{"query": "x", "relevant": ["tea"]}])
-    assert "1 queries have scored passages" in error("calibrate", few, "--corpus", dataset / "corpus.jsonl", *where, **random)
+    assert "1 query has scored passages" in error("calibrate", few, "--corpus", dataset / "corpus.jsonl", *where, **random)
     none = {"SEARCH_RERANKER__KIND": "none"}
     assert "only a reranker that scores each passage by itself" in error("calibrate", dataset, *where, **none)
     next((tmp_path / "data" / "calibrations").iterdir()).write_text("{")

@@ -44,7 +44,7 @@ def test_a_report_removes_nothing(data_dir: Path, tmp_path: Path) -> None:
     done = search("dedupe", "--data-dir", data_dir, "--html", tmp_path / "found.html")
     assert "= " in done.stdout
     assert "same  b\\x1b: CATS SLEEP" in done.stdout
-    assert "1 near-duplicates in 1 clusters" in done.stdout
+    assert "1 near-duplicate in 1 cluster" in done.stdout
     assert (tmp_path / "found.html").read_text().startswith("<!doctype html>")
     told = as_json("dedupe", "--data-dir", data_dir)
     assert (told["duplicates"], told["documents"]) == (1, 3)
@@ -155,5 +155,5 @@ def test_on_a_terminal_it_asks(answer: str, left: set[str], with_a_copy: Path) -
         _, told = asking.communicate(timeout=120)
     os.close(ours)
     os.close(theirs)
-    assert b"Remove 1 documents from documents for good?" in told
+    assert b"Remove 1 document from documents for good?" in told
     assert documents(with_a_copy) == left

@@ -106,7 +106,7 @@ def test_encodings_and_columns(tmp_path: Path) -> None:
     where = ("--data-dir", tmp_path / "data")
     (tmp_path / "old.txt").write_bytes("Das Café ist schön.".encode("cp1252"))
     done = search("ingest", tmp_path / "old.txt", *where)
-    assert "1 documents are not in UTF-8 and were read as cp1252 (metadata.encoding)\n" in done.stderr
+    assert "1 document is not in UTF-8 and was read as cp1252 (metadata.encoding)\n" in done.stderr
     (tmp_path / "t.csv").write_text("nr;body\n7;Gulls cry.\n")
     search("ingest", tmp_path / "t.csv", "--field", "id=nr", "--field", "text=body", *where)
     assert as_json("query", "What cries?", *where)["hits"][0]["document_id"] == "7"
@@ -188,8 +188,8 @@ def test_what_readers_remark_is_told(tmp_path: Path) -> None:
     done = search("ingest", folder, "--as", "text", "--json", *where)
     assert json.loads(done.stdout)["left_out"] == [str(folder / "b.pptx"), str(folder / "c.png")]
     assert "left out 2 files (1 .pptx, 1 .png), such as" in done.stderr
-    assert "1 documents hold bytes that are no UTF-8, in whose place a mark stands (metadata.replaced_characters)\n" in done.stderr
-    assert "1 documents have charts, which are not read (metadata.charts_left_out)\n" in search("ingest", folder, *where).stderr
+    assert "1 document holds bytes that are no UTF-8, in whose place a mark stands (metadata.replaced_characters)\n" in done.stderr
+    assert "1 document has charts, which are not read (metadata.charts_left_out)\n" in search("ingest", folder, *where).stderr
     assert "there is no kind of file 'x'" in wrong("ingest", folder, "--as", "x", *where)
     (folder / "d.docx").write_bytes(docx([("", "Text")], {"word/comments.xml": b"<w:comments><w:comment /></w:comments>"}))
     workbook = io.BytesIO(xlsx({"Sheet1": [["id", "text"], ["a", "One."], ["b", "Two."]]}))
@@ -197,8 +197,8 @@ def test_what_readers_remark_is_told(tmp_path: Path) -> None:
         archive.writestr("xl/threadedComments/threadedComment1.xml", "<threadedComment />")
     (folder / "e.xlsx").write_bytes(workbook.getvalue())
     told = search("ingest", folder, *where).stderr
-    assert "1 documents have comments, which are not read (metadata.comments_left_out)\n" in told
-    assert "1 documents are the first of spreadsheets with comments, which are not read (metadata.comments_left_out)\n" in told
+    assert "1 document has comments, which are not read (metadata.comments_left_out)\n" in told
+    assert "1 document is the first of a spreadsheet with comments, which are not read (metadata.comments_left_out)\n" in told
 
 
 def test_words_of_the_settings_that_a_collection_does_not_take_are_noted(folder: Path, tmp_path: Path) -> None:

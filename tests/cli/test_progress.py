@@ -187,7 +187,7 @@ def test_nobody_knows_how_much_comes_on_standard_input() -> None:
             assert isinstance(item, Document)
             now[0] += 6
             report.update(Progress(1, 2, 300, 1, 3.0, 5))
-    assert out.getvalue() == "ingesting 1 documents, 2 passages, 100 tokens/s, 1 rejected\n"
+    assert out.getvalue() == "ingesting 1 document, 2 passages, 100 tokens/s, 1 rejected\n"
 
 
 def test_reading_shows_itself_before_anything_is_written() -> None:
@@ -216,7 +216,7 @@ def test_a_terminal_has_a_bar() -> None:
         list(report.reading([Document("a.md", "x" * 300_000, origin="a.md")]))
         report.update(Progress(0, 5, 500, 0, 3.0, 100_000))
     shown = out.getvalue()
-    assert "33% of 0.3 MB, 0/1 documents, 5 passages, 167 tokens/s, 6 s left" in shown
+    assert "33% of 0.3 MB, 0/1 document, 5 passages, 167 tokens/s, 6 s left" in shown
 
 
 def test_json_stays_alone_on_stdout(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_on_the_command_line(folder: Path) -> None:
     assert "also in copy of it" in shown.stdout or "also in copy" in shown.stdout
     assert "4 sources, " in shown.stderr
     assert " of 2,000 tokens (characters ÷ 4, an estimate)" in shown.stderr
-    assert "left out: 1 passages whose text is that of another one" in shown.stderr
+    assert "left out: 1 passage whose text is that of another one" in shown.stderr
     quoted = search("context", QUESTION, "--form", "markdown", "--data-dir", folder, "--no-rerank")
     assert quoted.stdout.startswith("**[3]** ")
     assert "\n> " in quoted.stdout
@@ -134,7 +134,7 @@ def test_from_a_shell_an_answer_is_led_back_to_its_sources(folder: Path, tmp_pat
     shown = search("citations", saved, answer)
     lines = [f"[{number}] {context.sources[number - 3].document_id}, characters " for number in (3, 5)]
     assert [line[: len(start)] for line, start in zip(shown.stdout.splitlines(), lines, strict=True)] == lines
-    assert shown.stderr == "cites nothing: [1] at characters 26 to 29\n2 of 4 sources are cited, by 2 numbers; 1 lead to none\n"
+    assert shown.stderr == "cites nothing: [1] at characters 26 to 29\n2 of 4 sources are cited, by 2 numbers; 1 leads to none\n"
     told = as_json("citations", saved, stdin=answer.read_text())
     assert told == json.loads(json.dumps(citations(answer.read_text(), context).to_dict() | {"answer": answer.read_text()}))
     reply = json.dumps({"choices": [{"message": {"role": "assistant", "content": "Cats sleep [3]."}}]})

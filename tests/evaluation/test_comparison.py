@@ -73,7 +73,7 @@ def test_real_models_end_to_end(tmp_path: Path, bundled_embedder: FastEmbedEmbed
     assert steps == ["embedding 3/3", "querying 1/2", "querying 2/2"]
     assert told["runs"]["retrieval"]["nDCG@10"] == told["runs"]["reranked"]["nDCG@10"] == 1
     assert (told["queries"], told["documents"]) == (2, 3)
-    assert told["notes"] == ["1 documents have neither title nor text and are left out"]
+    assert told["notes"] == ["1 document has neither title nor text and is left out"]
     found = told["configurations"]["reranked"]
     assert (found["depth"], found["rerank_statuses"], found["failures"]) == (2, {"full": 2}, {})
     assert found["latency_ms"].keys() == {"embed", "retrieve", "rerank", "total"}
@@ -232,7 +232,7 @@ def test_a_collection_of_chunks_is_measured_by_document(tmp_path: Path, bundled_
     }
     assert evaluation.answers[1].statuses == {"full": 2, "skipped": 1}
     assert evaluation.documents == len(TOPICS)
-    assert evaluation.notes == ["1 queries are empty and count 0 in every run, such as '3'"]
+    assert evaluation.notes == ["1 query is empty and counts 0 in every run, such as '3'"]
     with pytest.raises(InvalidDataset, match="none of the 1 judged documents"):
         evaluate(replace(labels, qrels={"1": {"x": 1}}, queries={"1": "x"}), bundled_embedder, index, [])
     index.close()

@@ -89,13 +89,13 @@ def test_what_is_remarkable_is_told() -> None:
     assert dataset.qrels["q1"] == {"cat": 2, "dog": 0}
     assert notes == [
         "2 documents have neither title nor text and are left out",
-        "1 of 3 judged documents are not in the corpus, such as 'gone'",
-        "1 grades are negative and count as 0",
-        "1 queries have no relevant document and count 0 in every run, such as 'q3'",
-        "1 queries are empty and count 0 in every run, such as 'q4'",
+        "1 of 3 judged documents is not in the corpus, such as 'gone'",
+        "1 grade is negative and counts as 0",
+        "1 query has no relevant document and counts 0 in every run, such as 'q3'",
+        "1 query is empty and counts 0 in every run, such as 'q4'",
     ]
     assert checked(Dataset("pets", "all", (), {"q": "a"}, {"q": {"cat": 1}}), {"cat"})[1] == []
-    with pytest.raises(InvalidDataset, match="none of the 3 judged documents of pets, such as 'cat', is among the 1 documents"):
+    with pytest.raises(InvalidDataset, match="none of the 3 judged documents of pets, such as 'cat', is among the 1 document"):
         checked(Dataset("pets", "all", (), queries, qrels), {"x"})
 
 

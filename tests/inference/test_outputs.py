@@ -104,7 +104,7 @@ def test_an_encoder_gives_no_score(tmp_path: Path) -> None:
         ("tokens", tiny_model(tmp_path / "tokens", "encoder")),
         ("sentences", sentence_level(tiny_model(tmp_path / "sentences", "encoder"))),
     ):
-        with pytest.raises(ModelIncomplete, match=rf"{name} gives (1 x .* numbers for 1 pairs|64 scores a pair)"):
+        with pytest.raises(ModelIncomplete, match=rf"{name} gives (1 x .* numbers for 1 pair|64 scores a pair)"):
             load(folder)
 
 

@@ -112,7 +112,7 @@ def test_a_search_goes_on_without_them_and_a_sync_mends_what_is_damaged(searcher
         searcher.opened().upsert([point])
         result = searcher.search("Number 0 is about cats.", limit=5, depth=3 * COUNT)
         assert len(result.hits) == 5, name
-        assert result.warnings == ("1 points that were found hold no passage, and were left out; search doctor names some",), name
+        assert result.warnings == ("1 point that was found holds no passage, and was left out; search doctor names some",), name
         assert point.id not in {hit.chunk_id for hit in result.hits}
         before = survey(searcher.opened())
         assert (before.damaged, before.foreign) == (1, 0), name
@@ -319,7 +319,7 @@ def test_reindexing_leaves_them_out_and_says_so(searcher: Searcher) -> None:
 
 def test_reindexing_loses_no_document_without_a_word(searcher: Searcher) -> None:
     searcher.opened().upsert([changed(text=...)(searcher)])
-    with pytest.raises(ReindexRefused, match=r"1 documents cannot be given back whole.* ingest it again from its source"):
+    with pytest.raises(ReindexRefused, match=r"1 document cannot be given back whole.* ingest it again from its source"):
         searcher.reindex(check=False)
 
 
@@ -373,7 +373,7 @@ def test_the_commands_name_them(tmp_path: Path, model_folder: Path) -> None:
         searcher.opened().upsert([Point(EMPTY, vector, {}), Point("42", vector, LANGCHAIN)])
     told = " ".join(search("doctor", status=1, **settings).stdout.split())
     assert (
-        f"PROBLEM points 1 points hold no whole passage (such as {EMPTY}); 1 points were written by another program (such as 42)"
+        f"PROBLEM points 1 point holds no whole passage (such as {EMPTY}); 1 point was written by another program (such as 42)"
         in told
     )
     assert "with --sync" in told
@@ -382,18 +382,18 @@ def test_the_commands_name_them(tmp_path: Path, model_folder: Path) -> None:
     assert made.startswith("6 sources, ")
     assert "note: 2 points that were found hold no passage, and were left out; search doctor names some\n" in made
     synced = search("ingest", "notes", "--sync", **settings)
-    assert "1 points held no whole passage, and were removed or written anew" in synced.stderr
-    assert "1 points were written by another program, and left alone" in synced.stderr
+    assert "1 point held no whole passage, and were removed or written anew" in synced.stderr
+    assert "1 point was written by another program, and left alone" in synced.stderr
     with open_search(Settings(data_dir=tmp_path / "data", **given)) as searcher:
         (copied,) = repeat(searcher, "notes/1.txt")
     told = " ".join(search("doctor", status=1, **settings).stdout.split())
-    assert f"1 points repeat passages of others (such as {copied.id}); 1 points were written by another program" in told
+    assert f"1 point repeats passages of others (such as {copied.id}); 1 point was written by another program" in told
     assert "ingest the documents again that are there twice so" in told
     dry = search("ingest", "notes", "--dry-run", **settings)
-    assert "1 points repeated passages of others, and would be removed\n" in dry.stderr
-    assert "1 points repeated passages of others, and were removed\n" in search("ingest", "notes", **settings).stderr
+    assert "1 point repeated passages of others, and would be removed\n" in dry.stderr
+    assert "1 point repeated passages of others, and were removed\n" in search("ingest", "notes", **settings).stderr
     reindexed = search("reindex", "--no-check", **settings, SEARCH_CHUNKING__TOKENS="32")
-    assert "1 points were written by another program" in reindexed.stderr
+    assert "1 point was written by another program" in reindexed.stderr
 
 
 class Answering:

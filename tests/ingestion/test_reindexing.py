@@ -242,7 +242,7 @@ def test_documents_that_are_not_whole_stop_it(settings: Callable[..., Settings])
         filled(searcher)
         victim = next(record for record in searcher.index.scroll() if record.payload["number"] == 1)
         searcher.index.delete(ids=[victim.id])
-        with pytest.raises(ReindexRefused, match=r"1 documents cannot be given back whole.* ingest it again from its source"):
+        with pytest.raises(ReindexRefused, match=r"1 document cannot be given back whole.* ingest it again from its source"):
             searcher.reindex(settings("embedder-cls"), min_overlap=0)
         assert searcher.search("Cats").embedder == "embedder-mean"
 

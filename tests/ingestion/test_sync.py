@@ -122,7 +122,7 @@ def test_what_was_rejected_is_not_removed(local_index: VectorIndex, quick_embedd
     told: list[Change] = []
     report = ingest(local_index, quick_embedder, unknown, sync=True, max_delete=5, on_change=lambda *change: told.append(change))
     assert (report.removed, report.kept, told) == (0, 1, [("kept", "b")])
-    assert report.kept_because == "1 rejections may be any of them; mend what was rejected first"
+    assert report.kept_because == "1 rejection may be any of them; mend what was rejected first"
     assert sorted(contents(local_index)) == ["a", "b"]
 
 

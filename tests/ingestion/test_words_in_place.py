@@ -359,7 +359,7 @@ def test_the_command_says_so(standin: QdrantStandIn, tmp_path: Path, model_folde
     place: dict[str, Any] = {**standin.environment, **model}
     search("ingest", tmp_path / "cats.md", SEARCH_LEXICAL__MODEL="none", **place)
     said = search("reindex", **place).stdout
-    assert said == "documents.v1: 1 passages were given words where they are; nothing was copied, or embedded again\n"
+    assert said == "documents.v1: 1 passage was given words where it is; nothing was copied, or embedded again\n"
     assert as_json("query", "cats", **place)["retrieval"] == "hybrid"
 
 

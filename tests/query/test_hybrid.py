@@ -647,7 +647,7 @@ def test_doctor_tells_of_a_collection_without_words(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("Cats sleep.")
     where = ("--data-dir", tmp_path / "data")
     search("ingest", tmp_path / "a.txt", *where, SEARCH_LEXICAL__MODEL="none")
-    told = "1 passages, found by vectors alone (search reindex adds words, and embeds nothing again)"
+    told = "1 passage, found by vectors alone (search reindex adds words, and embeds nothing again)"
     assert told in search("doctor", *where).stdout
     assert "vectors alone" not in search("doctor", *where, SEARCH_LEXICAL__MODEL="none").stdout
     shown = search("query", "cats", *where)

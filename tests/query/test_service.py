@@ -154,7 +154,7 @@ def test_a_query_longer_than_the_windows_is_reported(service: SearchService) -> 
 def test_text_that_the_model_does_not_know_is_reported(service: SearchService) -> None:
     result = service.search("请告诉我们你的想法", SearchOptions(limit=6, depth=6))
     assert any("of the query's tokens are unknown" in warning for warning in result.warnings)
-    assert any("1 of 6 passages have more than 20%" in warning for warning in result.warnings)
+    assert any("1 of 6 passages has more than 20%" in warning for warning in result.warnings)
     assert {hit.document_id: hit.unknown_share > 0.2 for hit in result.hits}["zh"]
     assert not service.search("capital of France", SearchOptions(limit=1, depth=1)).warnings
 

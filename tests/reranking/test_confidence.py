@@ -54,8 +54,8 @@ def test_a_passage_of_unknown_tokens_has_none(bundled_embedder: FastEmbedEmbedde
     chances = {hit.document_id: hit.rerank_probability for hit in result.hits}
     assert chances.pop("3") is None
     assert None not in chances.values()
-    assert "1 of 4 passages hold no word that minilm-reranker knows, so they have no probability" in result.warnings
-    assert "1 of 4 passages have no probability, so min_score could not judge them" in result.warnings
+    assert "1 of 4 passages holds no word that minilm-reranker knows, so it has no probability" in result.warnings
+    assert "1 of 4 passages has no probability, so min_score could not judge it" in result.warnings
 
 
 @pytest.mark.parametrize("text", ["", " \n", UNKNOWN, "\u200b"])

@@ -15,7 +15,7 @@ from typing import Any
 
 import qdrant_edge as edge
 
-from search.documents import SparseVector
+from search.documents import SparseVector, counted
 from search.errors import CollectionNotFound, IndexBusy, IndexCorrupt, IndexFull
 from search.index.collections import as_made, made_otherwise, refuse_to_begin_anew
 from search.index.contract import (
@@ -360,7 +360,8 @@ class EdgeIndex(WordsAsMade):
             points = left.info().points_count
             left.close()
             if points:
-                message = f"{self._folder} holds {points} points but no collection.json; restore that file or delete the folder"
+                held = counted(points, "point")
+                message = f"{self._folder} holds {held} but no collection.json; restore that file or delete the folder"
                 raise IndexCorrupt(message)
         shutil.rmtree(shard)
 

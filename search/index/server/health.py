@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 from qdrant_client import QdrantClient, models
 
+from search.documents import counted
 from search.errors import CollectionNotFound, IndexDenied, IndexFailure
 from search.index.collections import HealthCheck
 from search.index.exact import indexed_path
@@ -149,7 +150,7 @@ def _shards(asked: _Asked) -> tuple[str, str, Mapping[str, float]]:
     if lost:
         problem = f"no replica of {_named(lost)} answers, so searches fail; start the nodes that hold them"
     elif missing and moving:
-        detail += f", {sum(missing.values())} replicas on their way"
+        detail += f", {counted(sum(missing.values()), 'replica on its way', 'replicas on their way')}"
     elif missing:
         problem = (
             f"replicas are missing: {sum(missing.values())} of {_named([*missing])}; start the nodes that hold them, or have "
@@ -176,13 +177,13 @@ def _optimizer(asked: _Asked) -> tuple[str, str, Mapping[str, float]]:
     detail, figures = states[info.status], {"indexed_vectors": float(info.indexed_vectors_count or 0)}
     queue = info.update_queue
     if queue is not None:
-        waiting = f", {queue.deferred_points:,} points not yet found" if queue.deferred_points else ""
-        detail += f", {queue.length:,} updates in its queue{waiting}"
+        waiting = f", {counted(queue.deferred_points, 'point')} not yet found" if queue.deferred_points else ""
+        detail += f", {counted(queue.length, 'update')} in its queue{waiting}"
         figures |= {"update_queue": queue.length, "deferred_points": queue.deferred_points or 0}
     try:
         with translated(asked.location):
             summary = asked.client.get_optimizations(asked.target).summary
-        detail += f", {summary.queued_segments:,} segments of {summary.queued_points:,} points to be optimized"
+        detail += f", {counted(summary.queued_segments, 'segment')} of {counted(summary.queued_points, 'point')} to be optimized"
         figures |= {"segments_queued": summary.queued_segments}
     except IndexFailure:  # an older server has no such path
         pass
@@ -262,6 +263,6 @@ def _size(asked: _Asked) -> tuple[str, str, Mapping[str, float]]:
     vectors = [params] if isinstance(params, models.VectorParams) else [*(params or {}).values()]
     size = points * _BYTES * sum(one.size for one in vectors)
     replicas = info.config.params.replication_factor or 1
-    detail = f"{points:,} points in {info.segments_count:,} segments, vectors of {size / 1e6:,.0f} MB"
+    detail = f"{counted(points, 'point')} in {counted(info.segments_count, 'segment')}, vectors of {size / 1e6:,.0f} MB"
     detail += f" in each of {replicas} replicas" if replicas > 1 else ""
     return detail, "", {"points": points, "segments": info.segments_count, "vector_bytes": size}
