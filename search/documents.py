@@ -83,13 +83,16 @@ class Document:
         _check_json(self.metadata, f"document {listed([self.id])!r}: metadata")
         object.__setattr__(self, "metadata", _copied(self.metadata))  # plain data, which nobody else can change
 
-    def read_at(self, folder: str, *, prefix: str = "", modified: float | None = None) -> "Document":
+    def read_at(
+        self, folder: str, *, prefix: str = "", modified: float | None = None, places: tuple[tuple[str, str], ...] = ()
+    ) -> "Document":
         """The same document, as it was read in a folder: text and metadata, which were checked, are not checked again.
 
         Args:
             folder: see above.
             prefix: goes before the id.
             modified: when, if that is not what the document says itself.
+            places: see above.
 
         Raises:
             InvalidDocument: no id can begin with the prefix.
@@ -100,7 +103,8 @@ class Document:
             object.__setattr__(placed, "id", prefix + self.id)
         if modified is not None:
             object.__setattr__(placed, "modified", modified)
-        object.__setattr__(placed, "folder", folder)
+        for name, value in (("folder", folder), ("places", places)):
+            object.__setattr__(placed, name, value)
         return placed
 
     @property

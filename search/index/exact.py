@@ -60,7 +60,7 @@ def exact(
     return apart(_filter(filter, _Engine(null_in_lists, indexed, brief), nested=False))
 
 
-def apart(filter: PlainFilter) -> dict[str, Any]:
+def apart(filter: PlainFilter) -> PlainFilter:
     """A plain filter in which no condition stands twice, other than within a filter of its own."""
     seen: set[str] = set()
 
@@ -71,6 +71,8 @@ def apart(filter: PlainFilter) -> dict[str, Any]:
         seen.add(sign)
         return condition
 
+    if len(_conditions(filter)) < 2:  # noqa: PLR2004  # such as hundreds of ids by themselves
+        return filter
     told: dict[str, Any] = {}
     for clause, conditions in filter.items():
         if clause == "min_should":
@@ -91,15 +93,22 @@ def _sign(value: Any) -> str:
             return _QUOTED_FOR_NOTHING.sub(r"\1", repr(value))
         case bool():
             return repr(value)
-        case _:
+        case int() | float():
             return f"{value!r} {float(value)!r}" if isinstance(value, int) and abs(value) >= _EXACT_BELOW else repr(float(value))
+        case _:  # an id, as an engine has it
+            return repr(value)
 
 
 def number_of_conditions(filter: PlainFilter) -> int:
     """How many conditions a plain filter has, as servers count them: those within others one by one, and no filter itself."""
+    return sum(map(_number, _conditions(filter)))
+
+
+def _conditions(filter: PlainFilter) -> list[Mapping[str, Any]]:
+    """Those of all clauses."""
     clauses = [filter.get(name) or [] for name in ("must", "should", "must_not")]
     conditions = [one for clause in clauses for one in (clause if isinstance(clause, list) else [clause])]
-    return sum(map(_number, [*conditions, *filter.get("min_should", {}).get("conditions", [])]))
+    return [*conditions, *filter.get("min_should", {}).get("conditions", [])]
 
 
 def _number(condition: Mapping[str, Any]) -> int:

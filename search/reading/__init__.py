@@ -254,7 +254,7 @@ def _placed(item: Document | Rejection, file: SourceFile, places: Sequence[tuple
     if isinstance(item, Rejection) or not item.folder or item.folder != file.folder or not item.id.startswith(file.name):
         return item
     rest = item.id.removeprefix(file.name)
-    return replace(item, places=tuple((name + rest, folder) for name, folder in places))
+    return item.read_at(item.folder, places=tuple((name + rest, folder) for name, folder in places))
 
 
 def _suffix(file: SourceFile) -> str:
