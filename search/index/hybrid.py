@@ -17,7 +17,7 @@ from search.index.contract import Match, Matches, Payload, PlainFilter, Query, V
 Scores = NDArray[np.float64]
 Ranks = NDArray[np.int64]  # from 1, in a list; 0 for what is not in it
 
-_PROBABLE = 2  # payloads for each point that goes on: of every ten queries, about one then lacks another's, at a depth of 20
+_PROBABLE = 2  # payloads for each point that goes on: of every ten queries, one to four then lack another's, at a depth of 20
 _RARE, _MANY = 10, 100  # words are rare if fewer points than that have any of them, in a collection of at least so many points
 _NEAREST = 5.0  # standard deviations that a cosine counts at most: among near-equal passages a stranger has many, and says little
 _RRF_K = 2  # of reciprocal rank fusion, as Qdrant has it
