@@ -13,7 +13,7 @@ import search
 from search.cli import collections, dedupe, demo, doctor, evaluate, ingest, models, query, serve
 from search.cli.options import CONFIG, WrongUsage
 from search.errors import SearchError
-from search.system.terminal import NotPrinted, clean_lines, note, prepare
+from search.system.terminal import NotPrinted, clean_lines, note, prepare, show
 
 _INTERRUPTED = 130
 app = typer.Typer(
@@ -29,7 +29,7 @@ app = typer.Typer(
 
 def _show_version(asked: bool) -> None:  # noqa: FBT001  # as typer calls it
     if asked:
-        print(f"search {search.__version__}")
+        show(f"search {search.__version__}")
         raise typer.Exit
 
 

@@ -151,7 +151,7 @@ def test_points_without_text_are_left_out_and_counted(
     with open_search(on(standin, tmp_path)) as searcher:
         result = searcher.search(FACTS["cats"][1], limit=10, depth=10)
         assert len(result.hits) == 9
-        assert any("hold no passage" in warning for warning in result.warnings)
+        assert any("1 point that was found holds no passage" in warning for warning in result.warnings)
 
 
 @pytest.mark.parametrize("distance", [models.Distance.DOT, models.Distance.EUCLID, models.Distance.MANHATTAN])

@@ -79,7 +79,7 @@ def test_no_command_prints_what_a_terminal_obeys(run: Run, tmp_path: Path, monke
     assert "\\x1b]52;c;" in shown
     assert "rejected" in shown
     assert "left out" in shown
-    assert "lead out of their folder" in shown
+    assert "leads out of its folder" in shown
     assert "can match nothing" in shown
     run("ingest", str(folder), "--dry-run", "--sync", "--max-delete", "0")
     json.loads(run("ingest", str(folder), "--json").splitlines()[0])
