@@ -168,7 +168,11 @@ _FUSIONS: Mapping[Fusion, Callable[[Scores, Ranks], Scores]] = {
 
 
 def _best_first(points: Sequence[Scored]) -> list[Scored]:
-    return sorted(points, key=lambda one: (-one[1], _id_order(one[0])))
+    """Each point once, though a list that was asked for in parts may have it several times."""
+    best: dict[Any, Scored] = {}
+    for one in sorted(points, key=lambda one: (-one[1], _id_order(one[0]))):
+        best.setdefault(one[0], one)
+    return list(best.values())
 
 
 def _id_order(id: Any) -> tuple[bool, Any]:

@@ -204,7 +204,8 @@ class Ingestion:
             if document_id in self._planning.elsewhere:
                 self._planning.elsewhere.remove(document_id)
                 self._note_elsewhere(document_id)
-            if other := self._planning.doubled.pop(document_id, None):
+            other = self._planning.doubled.pop(document_id, None)
+            if other and state != "unchanged":
                 self._note_doubled(document_id, other)
             if self._on_change and state != "unchanged":
                 self._on_change(state, document_id)

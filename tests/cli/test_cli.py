@@ -266,6 +266,7 @@ def test_a_file_that_gets_another_id_than_before_is_told(tmp_path: Path) -> None
     assert "there twice" not in kept.stderr
     both = search("ingest", docs, one, "--data-dir", tmp_path / "other").stderr
     assert both == twice.format("stands", "sub/one.md", "docs/sub/one.md")
+    assert search("ingest", docs, one, "--data-dir", tmp_path / "other").stderr == ""  # nothing changes
 
 
 def test_files_of_an_archive_that_get_other_ids_are_told(tmp_path: Path) -> None:

@@ -202,11 +202,14 @@ def test_a_search_among_many_documents_is_made_in_parts(
         {"must": [{"key": "document_id", "match": {"any": ids}}]},
         {"must_not": [{"key": "document_id", "match": {"any": ids}}]},
         {"should": [{"key": "document_id", "match": {"any": ids}}]},
+        {"must": [{"key": "document_id", "match": {"any": [*ids, *ids[:3]]}}]},  # each once, though in two parts
     ]
 
-    def found(searcher: Searcher) -> list[list[str]]:
+    def found(searcher: Searcher) -> list[tuple[list[str], int]]:
         searches = [searcher.search("cats 7", limit=40, depth=40, filter=one, retrieval=retrieval) for one in wanted]
-        return [[hit.document_id for hit in result.hits] for result in searches]
+        return [
+            ([hit.document_id for hit in result.hits], searcher.count(one)) for result, one in zip(searches, wanted, strict=True)
+        ]
 
     with opened(standin, model_folder, tmp_path) as searcher:
         searcher.ingest(TEXTS)

@@ -88,6 +88,23 @@ def test_what_writes_ends_at_its_first_write_and_removes_nothing(searcher: Searc
     assert searcher.update({"old": True}, ids=["a"]).changed == 1
 
 
+@pytest.mark.parametrize("full", [{"PATCH *": DISK}, {"PUT *": DISK}], ids=["metadata", "points and indexes"])
+@pytest.mark.parametrize("strict", [{}, {"unindexed_filtering_retrieve": False, "unindexed_filtering_update": False}])
+def test_documents_go_whatever_there_is_no_room_for(
+    full: dict[str, tuple[int, str]],
+    strict: dict[str, bool],
+    searcher: Searcher,
+    settings_there: Settings,
+    standin: QdrantStandIn,
+) -> None:
+    """The note for earlier versions, the claim, or the index by which later claims are told, which strict mode asks for."""
+    standin.strict, standin.refusals = strict, full
+    with open_search(settings_there) as opened:
+        assert opened.delete(ids=["a"]) == 1
+        assert opened.delete(ids=["b"]) == 1
+    assert there(searcher) == {"c", "d", "copy 0", "copy 1", "copy 2"}
+
+
 def test_no_passage_is_written_without_a_claim_though_there_is_room_again(searcher: Searcher, standin: QdrantStandIn) -> None:
     def documents() -> Iterator[Document]:
         standin.refusals = {}

@@ -79,7 +79,16 @@ from search.index.server.limits import (
     too_many_conditions,
     unindexed,
 )
-from search.index.server.reserved import RESERVED, Ordering, ReservedPoint, is_unused, passages_only, replaceable, unnumbered
+from search.index.server.reserved import (
+    NUMBER,
+    RESERVED,
+    Ordering,
+    ReservedPoint,
+    is_unused,
+    passages_only,
+    replaceable,
+    unnumbered,
+)
 from search.index.server.sharding import (
     Sharding,
     ShardKeys,
@@ -272,8 +281,13 @@ class QdrantIndex:
     def _become_writer(self, claim: contextlib.ExitStack, attempt: Attempt, *, removing: bool) -> None:
         target = self._target
         if self._limits.indexed_only:  # deletes ask for the numbers of claims
-            with self._translated():
-                self._create_payload_indexes(self._tenant or self.spec.tenant)
+            try:
+                with self._translated():
+                    self._create_payload_indexes(self._tenant or self.spec.tenant)
+            except IndexFull as error:
+                if not removing:
+                    raise
+                self._no_room = error
 
         def read() -> dict[str, Any]:
             with self._translated():
@@ -303,6 +317,8 @@ class QdrantIndex:
         if not removing:
             raise self._no_room
         self._lease.watch()
+        if self._limits.indexed_only and NUMBER not in self._indexed:  # which such a server is not to be asked for
+            return None
         return self._lease.number - 1  # the next writer gets that number, and what he writes is to stay
 
     def upsert(self, points: Sequence[Point]) -> None:

@@ -169,10 +169,12 @@ class Lease:
         self.number = int(before["number"]) + 1 if before else _first_number()
         self._note = self._renewed()
         asked = self._clock.monotonic()
+        mine = False
         try:
             self._attempt(lambda: self._noted.put(self._note, before))
             note = self._attempt(self._noted.read)
-            if note.get("claim") != self._claim:
+            mine = note.get("claim") == self._claim
+            if not mine:
                 self._refuse(note)
             self._sure_until = asked + self._sure_for
             self._attempt(lambda: self._earlier.announce(self._note))
@@ -181,6 +183,8 @@ class Lease:
                 self._refuse(other)
         except BaseException:
             self._let_go()
+            if mine:  # so what stands there now is no other's, see watch
+                self._before = self._released()
             raise
         self._renewing.start()
         return self
@@ -261,9 +265,12 @@ class Lease:
             return
         self._earlier.announce(self._note)
 
+    def _released(self) -> Note:
+        return {"claim": "", "who": "", "beat": 0, "number": self.number, **self._earlier.buried}
+
     def _let_go(self) -> None:
         with contextlib.suppress(IndexFailure):  # else it dies by itself
-            released = {"claim": "", "who": "", "beat": 0, "number": self.number, **self._earlier.buried}
+            released = self._released()
             self._noted.put(released, self._note)
             found = self._noted.read()
             if found.get("claim") == self._claim:  # as another renewal left it, which seemed to fail

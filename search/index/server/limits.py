@@ -99,7 +99,7 @@ def _by_ids(listing: Listing, limits: Limits) -> list[Listing]:
     told = listing.filter or {}
     must = _listed(told.get("must", []))
     for at, condition in enumerate(must):
-        ids = condition.get("has_id", [])
+        ids = list(dict.fromkeys(condition.get("has_id", [])))
         most = min(limits.found or len(ids), limits.values or len(ids))
         if len(ids) > most:
             parts = [
@@ -134,9 +134,9 @@ def filters_of(filter: PlainFilter | None, limits: Limits) -> list[PlainFilter |
 def _by_values(condition: Mapping[str, Any], most: int) -> list[Mapping[str, Any]]:
     match condition:
         case {"match": {"any": values}} if len(values) > most:
-            return [{**condition, "match": {"any": one}} for one in in_steps(values, most)]
+            return [{**condition, "match": {"any": one}} for one in in_steps(list(dict.fromkeys(values)), most)]
         case {"has_id": ids} if len(ids) > most:
-            return [{"has_id": one} for one in in_steps(ids, most)]
+            return [{"has_id": one} for one in in_steps(list(dict.fromkeys(ids)), most)]
         case _:
             return [condition]
 
