@@ -62,14 +62,12 @@ def exact(
 
 def apart(filter: PlainFilter) -> PlainFilter:
     """A plain filter in which no condition stands twice, other than within a filter of its own."""
-    seen: set[str] = set()
+    seen: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
 
     def once(condition: Mapping[str, Any]) -> Mapping[str, Any]:
-        sign = _sign(condition)
-        if sign in seen:
-            return {"must": [condition]}
-        seen.add(sign)
-        return condition
+        alike = seen.setdefault((_QUOTED_FOR_NOTHING.sub(r"\1", condition.get("key", "")), *sorted(condition)), [])
+        alike.append(condition)  # whose values, which may be thousands, are compared only where there are others of that kind
+        return {"must": [condition]} if len(alike) > 1 and _sign(condition) in map(_sign, alike[:-1]) else condition
 
     if len(_conditions(filter)) < 2:  # noqa: PLR2004  # such as hundreds of ids by themselves
         return filter
