@@ -22,13 +22,18 @@ _LEAST_S = 0.001  # which sockets take for a timeout
 
 @contextlib.contextmanager
 def by_proxy(refused: type[SearchError]) -> Iterator[None]:
-    """Around what makes a client, which reads the environment's proxies.
+    """Around what makes a client, which reads the environment's proxies and the file of certificates that it trusts.
 
     Raises:
         SearchError: of the kind that is given, if one of them cannot be used.
     """
     try:
         yield
+    except OSError as error:
+        raise refused(
+            "the certificates that the environment names (SSL_CERT_FILE, SSL_CERT_DIR) cannot be read: "
+            f"{error.strerror or type(error).__name__}; name a PEM file that is there, or unset them"
+        ) from error
     except (ValueError, ImportError, httpx.InvalidURL):
         raise refused(
             "the proxy that the environment names (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY) cannot be used; write it like http://host:3128"
@@ -36,7 +41,7 @@ def by_proxy(refused: type[SearchError]) -> Iterator[None]:
 
 
 def check_proxies(refused: type[SearchError]) -> None:
-    """Refuse proxies of the environment that cannot be used, before a library tells of them; see `by_proxy`."""
+    """Refuse proxies and certificates of the environment that cannot be used, before a library tells of them; see `by_proxy`."""
     with by_proxy(refused):
         httpx.Client().close()
 

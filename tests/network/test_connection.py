@@ -734,32 +734,49 @@ UNUSABLE = [
 ]
 
 
+WHO = ["server", "service", "service, asynchronously", "chat", "model", "checkpoint"]
+
+
+def _ask(who: str, scheme: str, cache: Path) -> Any:
+    url = f"{scheme}://qdrant.example:6333"
+    match who:
+        case "server":
+            return connect(url)
+        case "service":
+            return Client(url)
+        case "service, asynchronously":
+            return AsyncClient(url)
+        case "chat":
+            return ChatReranker(url, "a-model").score("q", ["a", "b"])
+        case "model":
+            return fetch("BAAI/bge-small-en-v1.5", Embedders, cache)
+        case _:
+            return fetch_checkpoint("a/checkpoint", None, cache)
+
+
 @pytest.mark.parametrize("proxy", UNUSABLE)
-@pytest.mark.parametrize("who", ["server", "service", "service, asynchronously", "chat", "model", "checkpoint"])
+@pytest.mark.parametrize("who", WHO)
 def test_a_proxy_that_cannot_be_used_is_told_of_and_shows_nothing_secret(
     who: str, proxy: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def ask() -> Any:
-        url = "http://qdrant.example:6333"
-        match who:
-            case "server":
-                return connect(url)
-            case "service":
-                return Client(url)
-            case "service, asynchronously":
-                return AsyncClient(url)
-            case "chat":
-                return ChatReranker(url, "a-model").score("q", ["a", "b"])
-            case "model":
-                return fetch("BAAI/bge-small-en-v1.5", Embedders, tmp_path)
-            case _:
-                return fetch_checkpoint("a/checkpoint", None, tmp_path)
-
     for variable in ("http_proxy", "https_proxy"):
         monkeypatch.setenv(variable, proxy)
     with pytest.raises(SearchError, match=r"^the proxy that the environment names .* cannot be used; write it like") as caught:
-        ask()
+        _ask(who, "http", tmp_path)
     assert "s3" not in "".join(traceback.format_exception(caught.value)).replace(who, "")
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"])
+@pytest.mark.parametrize("who", WHO)
+def test_certificates_of_the_environment_that_cannot_be_read_are_told_of(
+    who: str, content: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "ca.pem"
+    if content is not None:
+        file.write_text(content)
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    with pytest.raises(SearchError, match=r"^the certificates that the environment names \(SSL_CERT_FILE, SSL_CERT_DIR\) cannot"):
+        _ask(who, "https", tmp_path)
 
 
 def _bad_gateway(connection: socket.socket) -> None:
