@@ -202,6 +202,24 @@ def test_comments_that_are_not_read_are_counted(name: str, tmp_path: Path) -> No
     assert not any("comments_left_out" in item.metadata for item in read(tmp_path / f"none{name}") if isinstance(item, Document))
 
 
+@pytest.mark.parametrize("packed", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+@pytest.mark.parametrize("name", ["a.docx", "d.xlsx"])
+def test_comments_that_are_damaged_are_in_the_way_of_nothing(name: str, packed: int, tmp_path: Path) -> None:
+    part = next(iter(_COMMENTS[name]))
+    made = io.BytesIO(office_file(name, {}))
+    with zipfile.ZipFile(made, "a", packed) as archive:
+        archive.writestr(part, bytes(range(256)) * 9)
+        there = archive.getinfo(part)
+    content = bytearray(made.getvalue())
+    begins = there.header_offset + 30 + len(part)  # behind the part's own header, which has these many bytes and its name …
+    begins += 9 if packed == zipfile.ZIP_LZMA else 0  # … and how it is packed, which may be whole
+    content[begins : begins + 40] = b"\xff" * 40
+    (tmp_path / name).write_bytes(content)
+    first, *_ = [item for item in read(tmp_path / name) if isinstance(item, Document)]
+    assert ("Text" if name.endswith(".docx") else "One.") in first.text
+    assert "comments_left_out" not in first.metadata
+
+
 def office_file(name: str, parts: dict[str, str]) -> bytes:
     if name.endswith(".docx"):
         return docx([("", "Text")], {part: content.encode() for part, content in parts.items()})
