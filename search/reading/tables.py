@@ -197,13 +197,16 @@ def _roles(table: _Table, fields: Mapping[str, str]) -> Roles:
     Raises:
         InvalidDocument: those that the user named are not there, or none holds text.
     """
-    absent = [name for field in ("id", "text", "metadata") for name in missing_columns(table.names, field, fields)[0]]
+    by_field = {field: missing_columns(table.names, field, fields)[0] for field in ("id", "text", "metadata")}
+    wanting = [field for field, names in by_field.items() if names]
+    absent = [name for field in wanting for name in by_field[field]]
     if not absent:
         parts = roles(table.names, table.texts, fields)
         if parts.text or parts.title or {(name,) for name in table.texts} - set(parts.id):
             return parts
         absent = [name for name in ("id", "text") if not getattr(parts, name)]
-    raise InvalidDocument(f"has no column {' and no '.join(absent)} but {listed(table.names)}; name them with --field text=COLUMN")
+    named = " ".join(f"--field {field}=COLUMN" for field in wanting or ["text"])
+    raise InvalidDocument(f"has no column {' and no '.join(absent)} but {listed(table.names)}; name them with {named}")
 
 
 def _document(row: Mapping[str, Any], table: _Table, parts: Roles, place: tuple[str, str, str]) -> Item:

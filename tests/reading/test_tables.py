@@ -203,7 +203,10 @@ def write_rows(file: Path, rows: list[dict[str, Any]]) -> Path:
 
 def test_metadata_that_is_named_and_not_there(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("id,text\n1,x\n")
-    assert "has no column kind but id, text" in rejected(tmp_path / "a.csv", fields={"metadata": "kind"})[0]
+    reason = "has no column kind but id, text; name them with --field metadata=COLUMN"
+    assert reason in rejected(tmp_path / "a.csv", fields={"metadata": "kind"})[0]
+    reason = "has no column nr and no kind but id, text; name them with --field id=COLUMN --field metadata=COLUMN"
+    assert reason in rejected(tmp_path / "a.csv", fields={"metadata": "kind", "id": "nr"})[0]
     (tmp_path / "b.jsonl").write_text('{"id": "1", "text": "x"}\n{"id": "2", "words": "y", "kind": {"of": "z", "in": 5}}\n')
     one, two = taken(tmp_path / "b.jsonl", fields={"text": "words,text,kind.of", "metadata": "kind.of"})
     assert (one, two) == (Document("1", "x"), Document("2", "y\n\nz", metadata={"kind": {"of": "z", "in": 5}}))
