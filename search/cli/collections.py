@@ -33,6 +33,7 @@ from search.system.terminal import note, show
 
 if TYPE_CHECKING:
     from search.index.contract import VectorIndex
+    from search.ingestion.adopting import Adoption
     from search.ingestion.reindexing import Judged, ReindexReport
     from search.ingestion.run import IngestReport, Progress
 
@@ -234,8 +235,8 @@ def reindex(
                 on_progress=report_progress,
                 on_wait=note_wait,
             )
-    note_damage(done.damaged, done.foreign, f"stay in {done.live}")
-    note_repeated(done.repeated, f"stay in {done.live}")
+    note_damage(done.damaged, done.foreign, f"stays in {done.live}", f"stay in {done.live}")
+    note_repeated(done.repeated, f"stays in {done.live}", f"stay in {done.live}")
     if done.unowned:
         note(f"{counted(done.unowned, 'passage that names no tenant stays', 'passages that name no tenant stay')} in {done.live}")
     if as_json:
@@ -296,15 +297,20 @@ def adopt(
         note(f"{points} left out (such as {', '.join(done.examples)})")
     if as_json:
         print_json(done.to_dict())
-        return
+    else:
+        _show_adopted(collection, done)
+
+
+def _show_adopted(collection: str, done: "Adoption") -> None:
     ingest = done.ingest
     show(f"{done.source}: {counted(done.points, 'point')}; {done.layout}")
     if done.apart:
-        show(f"{done.apart:,} of them name a document that others name, too, and nothing tells their order: each is one by itself")
+        names, each = ("names", "it") if done.apart == 1 else ("name", "each")
+        show(f"{done.apart:,} of them {names} a document that others name, too, and nothing tells their order: {each} is by itself")
     counts = f"{ingest.added:,} added, {ingest.changed:,} changed, {ingest.unchanged:,} unchanged, {ingest.rejected:,} rejected"
     if ingest.kept:
         counts += f", {ingest.kept:,} kept as they are ({ingest.kept_because})"
-    if dry_run:
+    if ingest.dry_run:
         show(f"{counts}: so it would be, and nothing was written")
     else:
         show(f"{counts}; {counted(ingest.chunks, 'passage')} written to {collection} in {ingest.seconds:.1f} s")
@@ -352,7 +358,7 @@ def push(data_dir: DataDir = None, collection: Collection = None, tenant: Tenant
         source.close()
     for rejection in done.rejections:
         note(f"rejected {rejection}")
-    note_damage(done.damaged, done.foreign, "were not copied")
+    note_damage(done.damaged, done.foreign, "was not copied", "were not copied")
     if as_json:
         print_json(done.to_dict())
     else:

@@ -203,8 +203,9 @@ def _show_counts(done: "IngestReport", *, sync: bool, dry_run: bool) -> None:
 
 def _note_findings(done: "IngestReport", *, dry_run: bool) -> None:
     """Damaged points, documents of another folder with the same ids, and documents that a sync did not remove."""
-    note_damage(done.damaged, done.foreign, "would be removed" if dry_run else "were removed or written anew")
-    note_repeated(done.repeated, "would be removed" if dry_run else "were removed")
+    anew = " or written anew"
+    note_damage(done.damaged, done.foreign, *(("would be removed",) if dry_run else (f"was removed{anew}", f"were removed{anew}")))
+    note_repeated(done.repeated, *(("would be removed",) if dry_run else ("was removed", "were removed")))
     if done.elsewhere:
         verb = "would be" if dry_run else "was" if done.elsewhere == 1 else "were"
         others = f"{counted(done.elsewhere, 'document')} that {verb} changed or removed"

@@ -92,16 +92,17 @@ def note_differing(searcher: "Searcher") -> None:
         note(f"note: the collection keeps how it was made, not {names} of the settings; `search reindex` brings it over")
 
 
-def note_repeated(repeated: int, what: str) -> None:
-    """Say on stderr how many points repeated a passage, and what became of them."""
+def note_repeated(repeated: int, one: str, several: str = "") -> None:
+    """Say on stderr how many points repeated a passage, and what became of one, or of several if that is said otherwise."""
     if repeated:
-        note(f"{counted(repeated, 'point')} repeated passages of others, and {what}")
+        points = counted(repeated, "point repeated a passage of another", "points repeated passages of others")
+        note(f"{points}, and {one if repeated == 1 else several or one}")
 
 
-def note_damage(damaged: int, foreign: int, what: str) -> None:
-    """Say on stderr how many points of a collection hold no passage, and what became of them."""
+def note_damage(damaged: int, foreign: int, one: str, several: str = "") -> None:
+    """Say on stderr how many points of a collection hold no passage, and what became of them; likewise."""
     if damaged:
-        note(f"{counted(damaged, 'point')} held no whole passage, and {what}")
+        note(f"{counted(damaged, 'point')} held no whole passage, and {one if damaged == 1 else several or one}")
     if foreign:
         points = counted(foreign, "point was", "points were")
         note(f"{points} written by another program, and left alone; search doctor names some")

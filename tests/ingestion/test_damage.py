@@ -13,6 +13,7 @@ from serving import serving
 from standin import QdrantStandIn
 from upstream import SERVERS, Serve
 
+from search.cli.options import note_damage, note_repeated
 from search.documents import Document, Rejection
 from search.errors import ReindexRefused
 from search.index.contract import Matches, Payload, Point, Query, VectorIndex
@@ -382,7 +383,7 @@ def test_the_commands_name_them(tmp_path: Path, model_folder: Path) -> None:
     assert made.startswith("6 sources, ")
     assert "note: 2 points that were found hold no passage, and were left out; search doctor names some\n" in made
     synced = search("ingest", "notes", "--sync", **settings)
-    assert "1 point held no whole passage, and were removed or written anew" in synced.stderr
+    assert "1 point held no whole passage, and was removed or written anew" in synced.stderr
     assert "1 point was written by another program, and left alone" in synced.stderr
     with open_search(Settings(data_dir=tmp_path / "data", **given)) as searcher:
         (copied,) = repeat(searcher, "notes/1.txt")
@@ -390,10 +391,25 @@ def test_the_commands_name_them(tmp_path: Path, model_folder: Path) -> None:
     assert f"1 point repeats passages of others (such as {copied.id}); 1 point was written by another program" in told
     assert "ingest the documents again that are there twice so" in told
     dry = search("ingest", "notes", "--dry-run", **settings)
-    assert "1 point repeated passages of others, and would be removed\n" in dry.stderr
-    assert "1 point repeated passages of others, and were removed\n" in search("ingest", "notes", **settings).stderr
+    assert "1 point repeated a passage of another, and would be removed\n" in dry.stderr
+    assert "1 point repeated a passage of another, and was removed\n" in search("ingest", "notes", **settings).stderr
     reindexed = search("reindex", "--no-check", **settings, SEARCH_CHUNKING__TOKENS="32")
     assert "1 point was written by another program" in reindexed.stderr
+
+
+def test_what_became_of_them_agrees_with_their_number(capsys: pytest.CaptureFixture[str]) -> None:
+    for number in (0, 1, 2):
+        note_damage(number, 0, "was not copied", "were not copied")
+        note_repeated(number, "stays in a", "stay in a")
+        note_repeated(number, "would be removed")
+    assert capsys.readouterr().err.splitlines() == [
+        "1 point held no whole passage, and was not copied",
+        "1 point repeated a passage of another, and stays in a",
+        "1 point repeated a passage of another, and would be removed",
+        "2 points held no whole passage, and were not copied",
+        "2 points repeated passages of others, and stay in a",
+        "2 points repeated passages of others, and would be removed",
+    ]
 
 
 class Answering:
