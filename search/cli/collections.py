@@ -17,6 +17,7 @@ from search.cli.options import (
     confirm,
     load_settings,
     note_damage,
+    note_removed_repeats,
     note_repeated,
     note_wait,
     print_json,
@@ -295,6 +296,7 @@ def adopt(
     if done.left_out:
         points = counted(done.left_out, "point holds no text or no vector, and is", "points hold no text or no vector, and are")
         note(f"{points} left out (such as {', '.join(done.examples)})")
+    note_removed_repeats(done.ingest.repeated, dry_run=dry_run)
     if as_json:
         print_json(done.to_dict())
     else:
@@ -359,6 +361,7 @@ def push(data_dir: DataDir = None, collection: Collection = None, tenant: Tenant
     for rejection in done.rejections:
         note(f"rejected {rejection}")
     note_damage(done.damaged, done.foreign, "was not copied", "were not copied")
+    note_removed_repeats(done.repeated)
     if as_json:
         print_json(done.to_dict())
     else:

@@ -19,7 +19,7 @@ from search.cli.options import (
     load_settings,
     note_damage,
     note_differing,
-    note_repeated,
+    note_removed_repeats,
     note_wait,
     print_json,
     usage,
@@ -205,7 +205,7 @@ def _note_findings(done: "IngestReport", *, dry_run: bool) -> None:
     """Damaged points, documents of another folder with the same ids, and documents that a sync did not remove."""
     anew = " or written anew"
     note_damage(done.damaged, done.foreign, *(("would be removed",) if dry_run else (f"was removed{anew}", f"were removed{anew}")))
-    note_repeated(done.repeated, *(("would be removed",) if dry_run else ("was removed", "were removed")))
+    note_removed_repeats(done.repeated, dry_run=dry_run)
     if done.elsewhere:
         verb = "would be" if dry_run else "was" if done.elsewhere == 1 else "were"
         others = f"{counted(done.elsewhere, 'document')} that {verb} changed or removed"
@@ -300,6 +300,7 @@ def update(
             on_rejection=lambda rejection: note(f"rejected {rejection}"),
             on_wait=note_wait,
         )
+    note_removed_repeats(done.repeated, dry_run=dry_run)
     if as_json:
         print_json(done.to_dict() | ({} if url else {"document_ids": changed}))
     else:

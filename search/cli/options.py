@@ -99,6 +99,11 @@ def note_repeated(repeated: int, one: str, several: str = "") -> None:
         note(f"{points}, and {one if repeated == 1 else several or one}")
 
 
+def note_removed_repeats(repeated: int, *, dry_run: bool = False) -> None:
+    """Say on stderr how many points were removed since they repeated a passage of another, or would be."""
+    note_repeated(repeated, *(("would be removed",) if dry_run else ("was removed", "were removed")))
+
+
 def note_damage(damaged: int, foreign: int, one: str, several: str = "") -> None:
     """Say on stderr how many points of a collection hold no passage, and what became of them; likewise."""
     if damaged:

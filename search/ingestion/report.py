@@ -56,7 +56,8 @@ class IngestReport:
             an id begins with the folder that is named.
         doubled_ids: the first of them, each with that other id.
         repeated: points that repeated a passage of a document that was given, as another program writes them that copies points
-            under ids of its own; they were removed.
+            under ids of its own; they were removed. One that goes with the passages of before, since its document was changed and
+            is written anew, is not counted.
     """
 
     added: int

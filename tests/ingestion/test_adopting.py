@@ -20,7 +20,7 @@ from search import Settings, open_search
 from search.documents import Document
 from search.embedding.dense import FastEmbedEmbedder
 from search.errors import CollectionNotFound, IndexMismatch, IndexRejected, InvalidSettings, TenantRequired
-from search.index.contract import VectorIndex
+from search.index.contract import Point, VectorIndex
 from search.index.edge.collections import EdgeCollections
 from search.index.points import embedded_text
 from search.index.server.collections import QdrantCollections
@@ -314,6 +314,13 @@ def test_a_dry_run_writes_nothing(
         in search("adopt", "theirs", "--as", "ours", **where).stdout
     )
     assert as_json("adopt", "theirs", "--as", "ours", "--dry-run", **where)["ingest"]["unchanged"] == 10
+    with ours(standin, tmp_path) as searcher:
+        (one, *_) = searcher.opened().scroll(vectors=True)
+        assert one.vector is not None
+        searcher.opened().upsert([Point(str(uuid.uuid4()), one.vector, one.payload, one.lexical)])
+    repeated = "1 point repeated a passage of another, and "
+    assert f"{repeated}would be removed\n" in search("adopt", "theirs", "--as", "ours", "--dry-run", **where).stderr
+    assert f"{repeated}was removed\n" in search("adopt", "theirs", "--as", "ours", **where).stderr
     asked = as_json("query", FACTS["gold"][1], "--collection", "ours", **where)
     assert (asked["hits"][0]["document_id"], asked["retrieval"]) == ("gold.md", "hybrid")
 

@@ -397,6 +397,35 @@ def test_the_commands_name_them(tmp_path: Path, model_folder: Path) -> None:
     assert "1 point was written by another program" in reindexed.stderr
 
 
+def test_each_command_that_removes_repeats_tells_of_them(standin: QdrantStandIn, tmp_path: Path, model_folder: Path) -> None:
+    here: dict[str, Any] = {
+        "SEARCH_DATA_DIR": str(tmp_path / "data"),
+        "SEARCH_EMBEDDER__MODEL": str(model_folder / "embedder-mean"),
+        "SEARCH_RERANKER__KIND": "none",
+    }
+    there = here | standin.environment
+    embedder = {"model": here["SEARCH_EMBEDDER__MODEL"]}
+    on_server = Settings(data_dir=tmp_path / "data", index=standin.index, embedder=embedder, reranker={"kind": "none"})
+    told = "1 point repeated a passage of another, and {}\n".format
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.txt").write_text("A text about cats.")
+    search("ingest", "notes", **here)
+    search("push", **there)
+
+    def again() -> None:
+        with open_search(on_server) as searcher:
+            (_,) = repeat(searcher, "notes/a.txt")
+
+    again()
+    assert told("was removed") in search("push", **there).stderr
+    assert search("push", **there).stderr == ""
+    update = ("update", '{"year": 1999}', "notes/a.txt")
+    search(*update, **there)
+    again()
+    assert told("would be removed") in search(*update, "--dry-run", **there).stderr
+    assert told("was removed") in search(*update, **there).stderr
+
+
 def test_what_became_of_them_agrees_with_their_number(capsys: pytest.CaptureFixture[str]) -> None:
     for number in (0, 1, 2):
         note_damage(number, 0, "was not copied", "were not copied")
