@@ -165,8 +165,8 @@ class Searcher:
             judged: judgements to decide by.
             min_overlap: the least share of the first ten documents that are the same.
             drop_unowned: leave out what names no tenant.
-            only_if_needed: do nothing, and report so (`as_is`), where the collection is as the settings want it and nothing in it
-                is damaged, unless there are queries or judgements to compare by.
+            only_if_needed: copy nothing, and report so (`as_is`), where the collection is as the settings want it and nothing in it
+                is damaged, unless there are queries or judgements to compare by. Missing payload indexes are made in place.
             on_progress: called after every step.
             on_wait: see search.index.retrying.
         """

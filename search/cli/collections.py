@@ -210,7 +210,8 @@ def reindex(
 
     A new collection is filled beside the live one, compared with it, and then the name is led to it in one step. The old one stays.
     Where nothing but words is missing, a server (Qdrant 1.19 or newer) adds them to the live one, unless there is something to ask.
-    Where nothing differs from the settings and nothing is damaged, nothing is done.
+    Where nothing differs from the settings and nothing is damaged, nothing is copied, unless --queries or --judged ask for a
+    comparison; payload indexes that are missing are made in place.
     """
     settings = load_settings(data_dir, collection)
     with open_search(settings) as searcher:
@@ -254,7 +255,7 @@ def reindex(
 
 def _show_reindexed(name: str, done: "ReindexReport") -> None:
     if done.as_is:
-        show(f"{done.live} is as the settings want it, so nothing was done; --anew fills a new collection all the same")
+        show(f"{done.live} is as the settings want it, so nothing was copied; --anew fills a new collection all the same")
         return
     if done.worded is not None:
         given = counted(done.worded, "passage was given words where it is", "passages were given words where they are")

@@ -2,14 +2,14 @@
 
 A new one is filled beside it from its own documents, compared with it, and then the name is led to the new one in a single step.
 The old one stays, to be led back to. What is interrupted goes on when it is started again. Where nothing but words is missing, and
-the engine can, they are added to the collection itself, and nothing is copied. Where nothing is missing at all, that can be told.
+the engine can, they are added to the collection itself, and nothing is copied. Where nothing is missing at all, that can be told;
+payload indexes are made in place.
 """
 
 import hashlib
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -87,7 +87,7 @@ class ReindexReport:
     unowned: int = 0  # those that name no tenant, if they were to be left out
     repeated: int = 0  # points of the live one that repeat a passage of another, and were left out
     worded: int | None = None  # passages that were given words where they are; None where a new collection was filled
-    as_is: bool = False  # whether there was nothing to do, so that nothing was done, and `new` is the live one
+    as_is: bool = False  # whether nothing differed but payload indexes, made in place: nothing was copied, `new` is the live one
 
     def to_dict(self) -> dict[str, Any]:
         """The same as plain data."""
@@ -146,15 +146,15 @@ class Reindexing:
     ) -> ReindexReport:
         """Fill, check and switch; or add words to the live one, where that is all and there is nothing to compare it with.
 
-        There is something to do if embedder, passages, words, storage, indexes, shards or tenants of the live one are not those of
-        the settings, or if it holds points that are damaged, repeated, or another program's.
+        There is something to do if embedder, passages, words, storage, shards or tenants of the live one are not those of the
+        settings, or if it holds points that are damaged, repeated, or another program's. Payload indexes alone are made in place.
 
         Args:
             live_embedder: gives the live collection's embedder by its fingerprint; None leaves the check out.
             queries: sent to both collections, so that there are two; beginnings of documents if there are none.
             judged: decide by nDCG@10 instead of the overlap.
             min_overlap: with less, the name stays where it is.
-            only_if_needed: do nothing where there is nothing to do, nor to compare by queries or judgements.
+            only_if_needed: copy nothing where there is nothing to do, nor to compare by queries or judgements.
             on_progress: called after every step of filling.
             wrap: puts something around each collection, such as patience.
 
@@ -182,7 +182,7 @@ class Reindexing:
                 if spec.lexical and not info.spec.lexical:
                     done = self._worded(live, info.spec, on_progress)
                 elif only_if_needed and spec.lexical == info.spec.lexical:
-                    done = self._as_it_is(live, info.spec, info.details, on_progress)
+                    done = self._as_it_is(live, info.spec, on_progress)
                 if done is not None:
                     return done
             self._collections.check_alias(self._name)
@@ -284,12 +284,10 @@ class Reindexing:
             added = live.add_words(self._spec.lexical, embed, on_added=on_added)
         return ReindexReport(live.target, live.target, replace(report, dry_run=False), None, switched=True, worded=added)
 
-    def _as_it_is(
-        self, live: VectorIndex, spec: CollectionSpec, details: Mapping[str, Any], on_progress: OnProgress | None
-    ) -> ReindexReport | None:
-        """Read the live collection, and leave it as it is; None if there is something to do."""
-        live.ensure(spec, create=False)
-        if live.differing or not self._storage.payload_indexes.items() <= _indexes(details):
+    def _as_it_is(self, live: VectorIndex, spec: CollectionSpec, on_progress: OnProgress | None) -> ReindexReport | None:
+        """Read the live collection, and leave it as it is, but for payload indexes; None if there is something to do."""
+        live.ensure(spec, create=True)  # it is there; so payload indexes that are missing are made in place, as by an ingestion
+        if live.differing:
             return None
         with live.claimed():
             if self._unowned(live) or str(survey(live, repeated=True)):
@@ -451,13 +449,6 @@ def sampled(index: VectorIndex) -> list[str]:
 def enumerate_queries(queries: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Queries with their numbers as ids."""
     return ((str(number), query) for number, query in enumerate(queries))
-
-
-def _indexes(details: Mapping[str, Any]) -> AbstractSet[tuple[str, str]]:
-    """The fields that a collection was made with indexes of, or has, by type, as far as the engine tells that."""
-    noted = details.get("storage")
-    made = noted.get("payload_indexes") if isinstance(noted, Mapping) else None
-    return (dict(details.get("index_types") or {}) | (made if isinstance(made, dict) else {})).items()
 
 
 def _digest_of(spec: CollectionSpec) -> str:

@@ -58,7 +58,7 @@ def test_reindexing_does_nothing_where_nothing_differs(engine: dict[str, Any], n
     first = "documents" if "SEARCH_DATA_DIR" in engine else "documents.v1"
     engine |= {"SEARCH_EMBEDDER__MODEL": str(model_folder / "embedder-mean")}
     search("ingest", notes, **engine)
-    nothing = f"{first} is as the settings want it, so nothing was done; --anew fills a new collection all the same\n"
+    nothing = f"{first} is as the settings want it, so nothing was copied; --anew fills a new collection all the same\n"
     for options in ((), ("--no-check",)):
         assert search("reindex", *options, **engine).stdout == nothing
     done = as_json("reindex", **engine)
@@ -68,15 +68,36 @@ def test_reindexing_does_nothing_where_nothing_differs(engine: dict[str, Any], n
     differing = {
         "documents.v3": {"SEARCH_CHUNKING__TOKENS": "16", "SEARCH_CHUNKING__OVERLAP": "0"},
         "documents.v4": {"SEARCH_STORAGE__HNSW_M": "24"},
-        "documents.v5": {"SEARCH_STORAGE__PAYLOAD_INDEXES": '{"metadata.year": "integer"}'},
-        "documents.v6": {"SEARCH_LEXICAL__LANGUAGE": "german"},
-        "documents.v7": {"SEARCH_EMBEDDER__MODEL": str(model_folder / "embedder-cls")},
+        "documents.v5": {"SEARCH_LEXICAL__LANGUAGE": "german"},
+        "documents.v6": {"SEARCH_EMBEDDER__MODEL": str(model_folder / "embedder-cls")},
     }
     for name, changes in differing.items():
         engine |= changes
         said = search("reindex", "--no-check", **engine).stdout
         assert f"documents leads to {name}; " in said
         assert search("reindex", **engine).stdout == nothing.replace(f"{first} is", f"{name} is")
+
+
+def test_reindexing_copies_nothing_for_payload_indexes(engine: dict[str, Any], notes: Path, model_folder: Path) -> None:
+    first = "documents" if "SEARCH_DATA_DIR" in engine else "documents.v1"
+    engine |= {"SEARCH_EMBEDDER__MODEL": str(model_folder / "embedder-mean")}
+    search("ingest", notes, **engine)
+    wanted: dict[str, str] = {}
+    for field, kind, indexed_by in (
+        ("metadata.year", "integer", "ingest"),
+        ("metadata.open", "bool", "ingest"),
+        ("metadata.tags", "keyword", "ingest"),
+        ("metadata.size", "integer", "reindex"),
+        ("metadata.team", "keyword", "reindex"),
+    ):
+        wanted[field] = kind
+        engine |= {"SEARCH_STORAGE__PAYLOAD_INDEXES": json.dumps(wanted)}
+        if indexed_by == "ingest":
+            search("ingest", notes, **engine)
+        done = as_json("reindex", **engine)
+        assert (done["live"], done["new"], done["as_is"]) == (first, first, True)
+        indexed = {one.removesuffix("[]") for one in as_json("collections", "info", "documents", **engine)["payload_indexes"]}
+        assert indexed >= wanted.keys() - {"metadata.open"}  # which is another field in the engine
 
 
 def test_judgements_decide(engine: dict[str, Any], notes: Path, model_folder: Path, tmp_path: Path) -> None:
