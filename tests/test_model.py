@@ -372,7 +372,10 @@ class Model(RuleBasedStateMachine):
         elif self.small_disk:
             ballast = self.root / "data" / "ballast"
             with ballast.open("wb") as file:
-                os.posix_fallocate(file.fileno(), 0, max(1, shutil.disk_usage(self.root / "data").free - room))
+                while True:
+                    with suppress(OSError):  # of an engine that has just been killed, something may have been written meanwhile
+                        os.posix_fallocate(file.fileno(), 0, max(1, shutil.disk_usage(self.root / "data").free - room))
+                        break
             try:
                 yield
             finally:
