@@ -372,10 +372,13 @@ class Model(RuleBasedStateMachine):
         elif self.small_disk:
             ballast = self.root / "data" / "ballast"
             with ballast.open("wb") as file:
-                while True:
-                    with suppress(OSError):  # of an engine that has just been killed, something may have been written meanwhile
+                for left in reversed(range(100)):
+                    try:
                         os.posix_fallocate(file.fileno(), 0, max(1, shutil.disk_usage(self.root / "data").free - room))
                         break
+                    except OSError:  # an engine that has just been killed may have written something meanwhile
+                        if not left:
+                            raise
             try:
                 yield
             finally:

@@ -269,7 +269,9 @@ class QdrantIndex:
             except CollectionNotFound:
                 if not self._creates:
                     raise
-                self.ensure(self._wanted, create=True)  # who made it has removed it again, and nothing is written yet
+                self.ensure(
+                    self._wanted, create=True
+                )  # dropped since, as a first ingestion that fails does: what is to come begins it anew
                 self._become_writer(claim, attempt, removing=removing)
             try:
                 if not self.spec.lexical:  # by now another writer may have added words, without which nothing is written any more
