@@ -10,7 +10,7 @@ from search.documents import Document, Rejection, without_repeats
 from search.errors import InvalidDocument
 from search.reading import lines
 from search.reading.files import LONGEST, SourceFile, read_at_most
-from search.reading.records import document_of, key_of, missing, strings_of, without_strings
+from search.reading.records import document_of, key_of, missing, storable, strings_of, without_strings
 
 _STRING = r'("(?:[^"\\]|\\.)*"?)'  # an open one goes on to the end, lest each quotation mark begin another search for it
 _COMMENT = re.compile(rf"{_STRING}|//[^\r\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
@@ -64,7 +64,7 @@ def _of_file(value: Any, stream: BinaryIO, file: SourceFile, fields: Mapping[str
         words = "\n".join(strings_of(value))
         if not words:
             return file.reject("there is no text in it") if needed else None
-        rest = without_strings(value)
+        rest = storable(without_strings(value))
         metadata = {"path": file.name} | (rest if isinstance(rest, dict) else {} if rest is None else {"values": rest})
         title = value.get("title") if isinstance(value, dict) else None
         return Document(file.name, words, title if isinstance(title, str) else file.path.stem, metadata, **about)

@@ -8,6 +8,7 @@ from search.documents import Document, Rejection
 from search.errors import InvalidDocument
 from search.reading import kinds, mail, notebooks, office, pdf, webpages
 from search.reading.files import LONGEST, SourceFile, missing, read_at_most
+from search.reading.passwords import ENCRYPTED, needs_password
 from search.reading.structure import title_of
 
 _LONGEST_TITLE = 500
@@ -38,7 +39,8 @@ def read(stream: BinaryIO, file: SourceFile) -> Document | Rejection:
     except (InvalidDocument, MemoryError):
         raise
     except Exception as error:  # these libraries raise whatever a malformed file makes them
-        return file.reject(f"cannot be read as {_name(file)}: {str(error) or type(error).__name__}")
+        because = ENCRYPTED if needs_password(content) else str(error) or type(error).__name__
+        return file.reject(f"cannot be read as {_name(file)}: {because}")
     if not text.strip():
         scanned = media_type == kinds.PDF
         return file.reject(f"there is no text in it{'; if it is scanned, recognise its text first (OCR)' if scanned else ''}")

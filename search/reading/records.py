@@ -1,5 +1,6 @@
 """Which document does a record make? The id, title and text of a row of a table or an object of JSON; the rest is metadata."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -134,6 +135,7 @@ def document_of(record: Mapping[str, Any], fields: Mapping[str, str], key: str, 
 
 def _document_of(record: Mapping[str, Any], fields: Mapping[str, str], key: str, **more: Any) -> Document:
     record = {name: value for name, value in record.items() if value is not None or name not in _DOCUMENT - {"id", "text"}}
+    record = {name: storable(value) for name, value in record.items()}
     ours = {"id" if name == "_id" and "id" not in record else name: value for name, value in record.items()}  # BEIR's _id
     is_plain = ours.keys() <= _DOCUMENT and isinstance(ours.get("id"), str) and isinstance(ours.get("text"), str)
     absent = {field: missing(list(record), field, fields) for field in fields}
@@ -185,6 +187,23 @@ def without_strings(value: Any) -> Any:
             return {name: rest for name, inner in value.items() if (rest := without_strings(inner)) is not None} or None
         case list() | tuple():
             return [rest for inner in value if (rest := without_strings(inner)) is not None] or None
+        case _:
+            return value
+
+
+def storable(value: Any) -> Any:
+    """Plain data with numbers as JSON and filters have them: one beyond 64 bits, or infinite, becomes text; NaN is no value."""
+    match value:
+        case bool():
+            return value
+        case int():
+            return value if -(2**63) <= value < 2**63 else str(value)
+        case float():
+            return value if math.isfinite(value) else None if math.isnan(value) else str(value)
+        case Mapping():
+            return {name: storable(inner) for name, inner in value.items()}
+        case list() | tuple():
+            return [storable(inner) for inner in value]
         case _:
             return value
 

@@ -17,7 +17,8 @@ from search.errors import InvalidDocument
 from search.reading import objects, text
 from search.reading.comments import LEFT_OUT, comments
 from search.reading.files import LONGEST, SourceFile, missing
-from search.reading.records import FIELDS, Roles, checked, key_of, roles, values_of
+from search.reading.passwords import ENCRYPTED, needs_password
+from search.reading.records import FIELDS, Roles, checked, key_of, roles, storable, values_of
 from search.reading.records import missing as missing_columns
 
 __all__ = ["IN_A_CHILD", "SUFFIXES", "checked", "count", "read_table"]
@@ -451,9 +452,11 @@ def _sheets(stream: BinaryIO, file: SourceFile) -> Iterator[_Table | Item]:
                 if about.typ == calamine.SheetTypeEnum.WorkSheet:
                     yield from _sheet(workbook.get_sheet_by_name(about.name), file)
     except calamine.PasswordError as error:
-        raise InvalidDocument(f"cannot be read as {kind}: it is encrypted; save it without a password") from error
+        raise InvalidDocument(f"cannot be read as {kind}: {ENCRYPTED}") from error
     except (calamine.CalamineError, calamine.XmlError, calamine.ZipError, OSError, ValueError) as error:
-        raise InvalidDocument(f"cannot be read as {kind}: {error}") from error
+        stream.seek(0)
+        because = ENCRYPTED if needs_password(stream.read(LONGEST)) else str(error)
+        raise InvalidDocument(f"cannot be read as {kind}: {because}") from error
 
 
 def _sheet(sheet: Any, file: SourceFile) -> Iterator[_Table | Item]:
@@ -541,7 +544,7 @@ def _plain(value: Any) -> Any:
         case list() | tuple():  # a tuple is an entry of a map
             return [_plain(inner) for inner in value]
         case _:
-            return value
+            return storable(value)
 
 
 def _decoded(value: bytes) -> str | bytes:

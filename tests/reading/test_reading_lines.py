@@ -18,7 +18,6 @@ LINES: dict[str, tuple[bytes, str]] = {
     "list as id": (b'{"id": [1], "text": "x"}', "the id must be a string or a whole number, not list"),
     "fraction as id": (b'{"id": 1.5, "text": "x"}', "the id must be a string or a whole number, not float"),
     "object as text": (b'{"id": "1", "text": {"en": "x"}}', "the field text holds lists or objects; name one of text with --field"),
-    "NaN metadata": (b'{"id": "1", "text": "x", "metadata": {"a": NaN}}', r"metadata.a is nan"),
     "field twice": (
         b'{"id": "1", "text": "x", "metadata": {"author": "z"}, "author": "y"}',
         "author stands in the object and under its metadata, too; name it once",

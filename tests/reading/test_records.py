@@ -2,9 +2,12 @@
 
 import io
 import json
+import math
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 
 from search.documents import Document, Rejection
@@ -150,5 +153,21 @@ def test_an_object_of_hundreds_of_levels_ends_nothing(deep: str, tmp_path: Path)
 
 def test_a_time_of_hundreds_of_digits_ends_nothing() -> None:
     huge, fine = read({"id": 1, "text": "A text.", "modified": 10**400}, {"id": 2, "text": "Fine."})
-    assert "metadata.modified is beyond 64 bits" in huge.reason
+    assert huge == Document("1", "A text.", metadata={"modified": "1" + "0" * 400})
     assert fine == Document("2", "Fine.")
+
+
+def test_numbers_that_json_or_filters_have_not_reject_nothing(tmp_path: Path) -> None:
+    numbers = '"hash": 18446744073709551615, "of": [{{"a": NaN, "b": 1e999}}], "n": -9223372036854775808'
+    value = f'{{{{"id": "{{}}", "text": "A text.", {numbers}}}}}'
+    (tmp_path / "a.jsonl").write_text(f"{value.format('1')}\n")
+    (tmp_path / "b.json").write_text(f"[{value.format('2')}]")
+    (tmp_path / "c.json").write_text('{"name": "A text.", "metadata": {"hash": 18446744073709551615}, "of": [NaN]}')
+    columns = {"id": ["4"], "text": ["A text."], "hash": pa.array([2**64 - 1], pa.uint64()), "a": [math.nan], "b": [math.inf]}
+    pyarrow.parquet.write_table(pa.table(columns), tmp_path / "d.parquet")
+    first, second, third, fourth = Reading([str(tmp_path)])
+    metadata = {"hash": "18446744073709551615", "of": [{"a": None, "b": "inf"}], "n": -(2**63)}
+    assert (first, second) == (Document("1", "A text.", metadata=metadata), Document("2", "A text.", metadata=metadata))
+    assert isinstance(third, Document)
+    assert third.metadata == {"path": f"{tmp_path.name}/c.json", "metadata": {"hash": metadata["hash"]}, "of": [None]}
+    assert fourth == Document("4", "A text.", metadata={"hash": metadata["hash"], "b": "inf"})
