@@ -27,6 +27,32 @@ MARKDOWN = frozenset(  # media types of what is read as Markdown
     }
 )
 
+# Lines of other markup that are not shown: comments, anchors, what is set for a whole file, and lists of other files.
+_BELOW = r"(?:\n(?:[ \t\r]*+\n)*+\1[ \t]++\S.*)*+"  # lines that are indented more than the first, and empty ones between them
+_RST_DIRECTIVES = "contents|currentmodule|default-role|highlight|image|index|py:currentmodule|sectnum|tabularcolumns|toctree"
+UNSEEN = {
+    "text/x-rst": re.compile(
+        r"\A(?:[ \t\r]*\n)*+(?::(?:orphan|tocdepth|nosearch|nocomments):.*(?:\n|\Z))+"
+        r"|^([ \t]*)\.\.(?:"
+        r"[ \t]+_\S.*(?:\n\1[ \t]++\S.*)*+"  # where a link leads, or what is led to
+        rf"|[ \t]+(?:(?:{_RST_DIRECTIVES})::|\|\S|(?![\w.+:-]+[ \t]?::|[\[_|])\S).*{_BELOW}"
+        rf"|[ \t\r]*(?=\n\1[ \t]+\S){_BELOW}"  # a comment that begins below
+        r")(?:\n|\Z)",
+        re.MULTILINE,
+    ),
+    "text/x-org": re.compile(
+        r"^[ \t]*(?:#(?:[ \t].*)?|#\+(?!(?:begin|end)_|(?:title|subtitle|caption|description|keywords|author|date):)\w+:.*"
+        r"|:(?:PROPERTIES|LOGBOOK):[ \t\r]*\n(?:.*\n){0,50}?[ \t]*:END:[ \t\r]*)(?:\n|\Z)",
+        re.MULTILINE | re.IGNORECASE,
+    ),
+    "text/asciidoc": re.compile(
+        r"^(?://(?!/).*|////+[ \t\r]*\n(?:.*\n){0,200}?////+[ \t\r]*|:!?\w[\w-]*!?:(?:[ \t].*)?"
+        r"|\[(?:(?!quote|verse)[^\]\n]*|\[[^\]\n]*\])\][ \t\r]*)(?:\n|\Z)",
+        re.MULTILINE,
+    ),
+    "text/x-tex": re.compile(r"^[ \t]*(?:%.*|\\label\{[^{}\n]*\}[ \t\r]*)(?:\n|\Z)", re.MULTILINE),
+    "text/x-typst": re.compile(r"^[ \t]*(?://.*|<[\w:.-]+>[ \t\r]*)(?:\n|\Z)", re.MULTILINE),
+}
 _COMMENTS = (("<!--", "-->"), ("{/*", "*/}"))
 _PICTURE = re.compile(r"!\[[^\[\]]*\](?:\([^()\n]*(?:\([^()\n]*\)[^()\n]*)*\)|\[[^\[\]]*\])")
 _LINK = re.compile(
@@ -57,10 +83,13 @@ def readable(text: str, media_type: str = "text/plain") -> str:
 
     Args:
         text: of a passage, a title or a query.
-        media_type: of what it was read from; of Markdown comments, pictures, anchors and the addresses of links go, too.
+        media_type: of what it was read from; of Markdown comments, pictures, anchors and the addresses of links go, too, of other
+            markup what is UNSEEN.
     """
     if media_type in MARKDOWN:
         text = without_marks(text)
+    elif media_type in UNSEEN:
+        text = UNSEEN[media_type].sub("", text)
     if text.isascii():
         return text
     return unicodedata.normalize("NFKC", text.translate(_SOFT))

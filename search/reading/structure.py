@@ -2,18 +2,19 @@
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from itertools import accumulate, islice
 from typing import Any, NamedTuple
 
-from search.passages import MARKDOWN, has_words, without_marks
+from search.passages import MARKDOWN, UNSEEN, has_words, without_marks
 from search.reading.frontmatter import end_of_front_matter, with_line_feeds
 from search.reading.kinds import SOURCE
 
 PAGE_BREAK = "\f"
 
 _LINE = re.compile(r"[^\n]*(?:\n|$)")
+_NO_BREAK = re.compile(r"[^\r\n]")
 _HIGHEST = re.compile(r"^\s*(?:#(?!#)|=)")
 _HIGHEST_OF_OFFICES = re.compile(r"^\s*##?(?!#)")  # where the first level is for what a style calls a title
 _PERHAPS_HEADING = re.compile(r"^ {0,3}(?:#{1,6}(?:[ \t].*)?|=+[ \t]*|-+[ \t]*)$", re.MULTILINE)
@@ -74,13 +75,16 @@ def sections(text: str, media_type: str) -> list[Section]:
 
     What no reader looks for is in no block: front matter, comments, pictures that are written in letters.
     """
+    hidden = [match.span() for match in _NO_LANGUAGE.finditer(text)]
     if media_type in MARKDOWN:
         divided = _of_markdown(text)
     elif media_type in SOURCE:
         divided = _of_source(text)
     else:
-        divided = _under(_headings(text, media_type), text)
-    hidden = [match.span() for match in _NO_LANGUAGE.finditer(text)]
+        unseen = _unseen(text, media_type)
+        visible = _blanked(text, unseen)
+        divided = _under(_headings(visible, media_type), visible)
+        hidden = sorted([*hidden, *unseen])
     if not hidden:
         return divided
     left = [Section(headings, tuple(_without(blocks, hidden, text))) for headings, blocks in divided]
@@ -122,9 +126,23 @@ def _title_of_markdown(text: str, highest: re.Pattern[str]) -> str:
 
 def hides(text: str, media_type: str) -> bool:
     """Whether some of a text is in no section."""
-    if _NO_LANGUAGE.search(text):
+    if _NO_LANGUAGE.search(text) or _unseen(text, media_type):
         return True
     return media_type in MARKDOWN and end_of_front_matter(with_line_feeds(text)) > 0
+
+
+def _unseen(text: str, media_type: str) -> list[tuple[int, int]]:
+    return [match.span() for match in UNSEEN[media_type].finditer(with_line_feeds(text))] if media_type in UNSEEN else []
+
+
+def _blanked(text: str, spans: Sequence[tuple[int, int]]) -> str:
+    """The same in as many characters and lines, with nothing in some spans."""
+    parts: list[str] = []
+    at = 0
+    for start, end in spans:
+        parts += [text[at:start], _NO_BREAK.sub(" ", text[start:end])]
+        at = end
+    return "".join([*parts, text[at:]])
 
 
 class Pages:
