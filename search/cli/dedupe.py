@@ -1,7 +1,7 @@
 """Near-duplicates: the command that reports them, and removes what is certain when it is told to."""
 
 import sys
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -128,7 +128,7 @@ def _check(threshold: float, near: float | None, html: Path | None, *, files: bo
 
 
 def _removed(searcher: Searcher, found: "Duplicates", near: float | None, *, any_metadata: bool) -> "Removal":
-    with ProgressReport("removing documents", "documents", None) as report:
+    with ProgressReport("removing documents", "documents") as report:
         return searcher.remove_duplicates(
             found,
             near=near,
@@ -174,7 +174,7 @@ def _compared(settings: Settings, paths: list[Path]) -> "Iterator[Searcher]":
         with open_search(own) as searcher:
             # By the path as it was named: two folders may have one name.
             documents = chain.from_iterable(read(path, prefix=_above(path)) for path in paths)
-            with ProgressReport("reading files", "documents", None) as report:
+            with ProgressReport("reading files", "documents") as report:
                 done = searcher.ingest(documents, on_progress=lambda progress: report.update(progress.documents))
             for rejection in done.rejections:
                 note(f"rejected {rejection}")
@@ -191,20 +191,15 @@ def _above(path: Path) -> str:
 
 def _found(searcher: Searcher, threshold: float, *, rerank: bool) -> "Duplicates":
     reports: dict[str, ProgressReport] = {}
+    with ExitStack() as shown:
 
-    def show_progress(progress: "Progress") -> None:
-        if progress.step not in reports:
-            for before in reports.values():
-                before.__exit__(None, None, None)
-            reports[progress.step] = ProgressReport(progress.step, _UNITS[progress.step], progress.total)
-            reports[progress.step].__enter__()
-        reports[progress.step].update(progress.done, total=progress.total)
+        def show_progress(progress: "Progress") -> None:
+            if progress.step not in reports:
+                shown.close()  # the step before
+                reports[progress.step] = shown.enter_context(ProgressReport(progress.step, _UNITS[progress.step]))
+            reports[progress.step].update(progress.done, total=progress.total)
 
-    try:
         return searcher.duplicates(threshold=threshold, rerank=rerank, on_progress=show_progress)
-    finally:
-        for report in list(reports.values())[-1:]:
-            report.__exit__(*sys.exc_info())
 
 
 def _print(found: "Duplicates") -> None:

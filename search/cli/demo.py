@@ -74,7 +74,7 @@ def demo(data_dir: DataDir = None) -> None:
     answered = 0
     settings = load_settings(data_dir, COLLECTION).model_copy(update={"tenant_field": None, "tenant": None})
     with open_search(settings) as searcher:
-        with ProgressReport("ingesting", "documents", None) as report:
+        with ProgressReport("ingesting", "documents") as report:
             passages = prepare(searcher, lambda progress: report.update(progress.documents))
         show(f"{counted(passages, 'passage')} indexed in {searcher.settings.data_dir}", "")
         for number, question in enumerate(QUESTIONS, 1):

@@ -204,7 +204,7 @@ def _run(
     own = dataset.documents
     index = build_corpus_index(searcher.settings, dataset.corpus_hash, searcher.embedder) if own else searcher.index
     try:
-        with ProgressReport("evaluating", "steps", None) as report:
+        with ProgressReport("evaluating", "steps") as report:
             return run(
                 dataset,
                 searcher.embedder,

@@ -38,7 +38,7 @@ def export(
     from search.cli.progress import ProgressReport
 
     chosen = precision(weights, activations, block)
-    with ProgressReport("exporting", "MB", None) as report:
+    with ProgressReport("exporting", "MB") as report:
         done = run(
             model,
             out,

@@ -81,29 +81,15 @@ class Bar:
             self._console.print(f"{self._what} {line}", highlight=False, markup=False, soft_wrap=True)
 
 
-class ProgressReport:
+class ProgressReport(Bar):
     """One task of things of one kind, with its rate and, where the total is known, the time left."""
 
-    def __init__(self, what: str, unit: str, total: int | None, console: "Console | None" = None) -> None:
-        """Describe the task.
-
-        Args:
-            what: the task, such as "evaluating".
-            unit: what is counted, in the plural.
-            total: how many there are, None if unknown.
-            console: where to write; stderr if left out.
-        """
+    def __init__(self, what: str, unit: str, console: "Console | None" = None) -> None:
+        """Describe the task, as `Bar` does, and what is counted, in the plural."""
+        super().__init__(what, console)
         self._unit = unit
-        self._total = total
-        self._bar = Bar(what, console)
+        self._total: int | None = None
         self._started = time.monotonic()
-
-    def __enter__(self) -> Self:
-        self._bar.__enter__()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._bar.__exit__(kind, error, trace)
 
     def update(self, done: int, note: str = "", *, total: int | None = None) -> None:
         """Show how much is done, a remark such as the number of rejections, and of how many, if that has become known."""
@@ -112,38 +98,23 @@ class ProgressReport:
         of = f"/{self._total:,}" if self._total else ""
         words = f"{done:,}{of} {self._unit}, {rate:,.0f} {self._unit}/s" + (f", {note}" if note else "")
         left = (self._total - done) / rate if self._total and rate > 0 else None
-        self._bar.show(words, min(done / self._total, 1) if self._total else None, left)
+        self.show(words, min(done / self._total, 1) if self._total else None, left)
 
 
-class IngestionReport:
+class IngestionReport(Bar):
     """How far an ingestion is: documents, passages and the share of its bytes, with the time left."""
 
     def __init__(
         self, what: str, extents: "Sequence[Extent] | None", console: "Console | None" = None, clock: Clock = time.monotonic
     ) -> None:
-        """Describe the task.
-
-        Args:
-            what: the task, such as "ingesting".
-            extents: the files that are read, in order; None where nobody knows how much comes.
-            console: where to write; stderr if left out.
-            clock: see `Bar`.
-        """
-        self._bar = Bar(what, console, clock)
+        """Describe the task, as `Bar` does, and the files that are read, in order; None where nobody knows how much comes."""
+        super().__init__(what, console, clock)
         self._total = None if extents is None else sum(one.documents for one in extents)
         self._bytes = sum(one.bytes for one in extents or ())
         self._work = None if extents is None else Workload(extents)
-        self._clock = clock
         self._look_due = clock()
         self._documents = 0  # read
         self._progress: Progress | None = None
-
-    def __enter__(self) -> Self:
-        self._bar.__enter__()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._bar.__exit__(kind, error, trace)
 
     def reading(self, items: Iterable[Document | Rejection]) -> Iterator[Document | Rejection]:
         """The same items, counted as they are read."""
@@ -173,7 +144,7 @@ class IngestionReport:
             rate = progress.tokens / max(progress.seconds, 1e-9)
             parts += [self._of_all(progress.documents), counted(progress.chunks, "passage"), f"{rate:,.0f} tokens/s"]
             parts += [f"{progress.rejected:,} rejected"] if progress.rejected else []
-        self._bar.show(", ".join(parts), share, self._work.seconds_left if self._work else None)
+        self.show(", ".join(parts), share, self._work.seconds_left if self._work else None)
 
     def _of_all(self, number: int) -> str:
         return counted(number, "document") if self._total is None else f"{number:,}/{counted(self._total, 'document')}"

@@ -202,10 +202,10 @@ def test_reading_shows_itself_before_anything_is_written() -> None:
 @pytest.mark.parametrize(("seconds", "shown"), [(5, "5 s"), (600, "10 min"), (9000, "2.5 h")])
 def test_how_the_time_left_is_written(seconds: int, shown: str) -> None:
     out = io.StringIO()
-    report = ProgressReport("evaluating", "steps", 2, Console(file=out, width=200))
+    report = ProgressReport("evaluating", "steps", Console(file=out, width=200))
     report._started -= seconds
-    report._bar._line_due = 0
-    report.update(1, "a note")
+    report._line_due = 0
+    report.update(1, "a note", total=2)
     assert out.getvalue().startswith("evaluating 1/2 steps, ")
     assert out.getvalue().endswith(f", a note, {shown} left\n")
 

@@ -192,8 +192,8 @@ def test_progress(monkeypatch: pytest.MonkeyPatch) -> None:
     for terminal in (False, True):
         console = Console(file=io.StringIO(), force_terminal=terminal, width=200)
         monkeypatch.setattr("search.cli.progress._SECONDS_BETWEEN_LINES", 0)
-        with ProgressReport(f"[red]reading\x1b]52;{'' if terminal else EVIL}", "files", 2, console) as report:
-            report.update(1, f"[b]{EVIL}")
+        with ProgressReport(f"[red]reading\x1b]52;{'' if terminal else EVIL}", "files", console) as report:
+            report.update(1, f"[b]{EVIL}", total=2)
             report.update(2, f"[b]{EVIL}")
         assert isinstance(console.file, io.StringIO)
         written = console.file.getvalue()
