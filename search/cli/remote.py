@@ -6,9 +6,8 @@ import random
 import re
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from search.client import Client
 from search.documents import Document, Json, Rejection
@@ -28,6 +27,7 @@ NO_SYNC = (
     "without --url, or name what is gone to `search delete --url`"
 )
 _LONGEST_PAUSE_S = 30.0
+_COUNTED = ("added", "changed", "unchanged", "chunks", "reused", "tokens", "unknown", "repeated")  # by the service
 _KEPT = 1000  # rejections listed in the report; all are counted
 
 
@@ -105,33 +105,18 @@ class _Sending:
         self._patience = patience
         self._on_progress = on_progress
         self._on_rejection = on_rejection
-        self._counts: Counter[str] = Counter()
+        self._counts: dict[str, Any] = dict.fromkeys((*_COUNTED, "rejected"), 0)
         self._rejections: list[Rejection] = []
         self._taken: dict[bytes, str] = {}  # and the folder that each is from
         self._characters = 0
-        self._started = 0.0
+        self._started = time.monotonic()
 
     def run(self, items: Iterable[Document | Rejection], *, dry_run: bool) -> IngestReport:
-        self._started = time.monotonic()
         for group in self._groups(items):
             self._send(group, dry_run=dry_run)
-        return IngestReport(
-            added=self._counts["added"],
-            changed=self._counts["changed"],
-            unchanged=self._counts["unchanged"],
-            removed=0,
-            rejected=self._counts["rejected"],
-            chunks=self._counts["chunks"],
-            reused=self._counts["reused"],
-            tokens=self._counts["tokens"],
-            unknown=self._counts["unknown"],
-            seconds=time.monotonic() - self._started,
-            kept=0,
-            kept_because="",
-            dry_run=dry_run,
-            rejections=tuple(self._rejections),
-            repeated=self._counts["repeated"],
-        )
+        seconds, rejections = time.monotonic() - self._started, tuple(self._rejections)
+        never: dict[str, Any] = {"removed": 0, "kept": 0, "kept_because": ""}  # without a sync
+        return IngestReport(**self._counts, **never, seconds=seconds, dry_run=dry_run, rejections=rejections)
 
     def _groups(self, items: Iterable[Document | Rejection]) -> Iterator[list[Document]]:
         group: list[Document] = []
@@ -171,7 +156,7 @@ class _Sending:
                 return
             self._reject(Rejection.of(group[0], str(error)))
         else:
-            for name in ("added", "changed", "unchanged", "chunks", "reused", "tokens", "unknown", "repeated"):
+            for name in _COUNTED:
                 self._counts[name] += getattr(report, name)
             for rejection in report.rejections:
                 place = _PLACE.fullmatch(rejection.source)
