@@ -21,6 +21,8 @@ from search.cli.options import (
     note_repeated,
     note_wait,
     print_json,
+    print_report,
+    text_of,
     usage,
 )
 from search.cli.progress import ProgressReport
@@ -29,14 +31,13 @@ from search.errors import InvalidQuery, InvalidSettings
 from search.factory import build_collections, build_words, needs_extra
 from search.searcher import check_tenancy, open_search
 from search.settings import EdgeSettings, MemorySettings, PayloadType, checked_collection
-from search.system.files import open_regular
 from search.system.terminal import note, show
 
 if TYPE_CHECKING:
     from search.index.contract import VectorIndex
     from search.ingestion.adopting import Adoption
     from search.ingestion.reindexing import Judged, ReindexReport
-    from search.ingestion.run import IngestReport, Progress
+    from search.ingestion.run import IngestReport
 
 Name = Annotated[str, typer.Argument(help="A collection, or an alias of one.")]
 Unaliased = Annotated[str, typer.Argument(help="A collection that no alias leads to; an alias itself is refused.")]
@@ -222,11 +223,7 @@ def reindex(
             else:
                 show(f"{settings.collection} leads to {now} again, no longer to {left}; set the settings back, too")
             return
-        with ProgressReport("reindexing", "documents", None) as report:
-
-            def report_progress(progress: "Progress") -> None:
-                report.update(progress.documents, counted(progress.chunks, "passage"))
-
+        with ProgressReport("reindexing", "documents") as report:
             done = searcher.reindex(
                 check=not no_check,
                 queries=_lines(queries) if queries else [],
@@ -234,17 +231,14 @@ def reindex(
                 min_overlap=min_overlap,
                 drop_unowned=drop_unowned,
                 only_if_needed=not anew,
-                on_progress=report_progress,
+                on_progress=lambda progress: report.update(progress.documents, counted(progress.chunks, "passage")),
                 on_wait=note_wait,
             )
     note_damage(done.damaged, done.foreign, f"stays in {done.live}", f"stay in {done.live}")
     note_repeated(done.repeated, f"stays in {done.live}", f"stay in {done.live}")
     if done.unowned:
         note(f"{counted(done.unowned, 'passage that names no tenant stays', 'passages that name no tenant stay')} in {done.live}")
-    if as_json:
-        print_json(done.to_dict())
-    else:
-        _show_reindexed(settings.collection, done)
+    print_report(done, lambda done: _show_reindexed(settings.collection, done), as_json=as_json)
     if not done.switched and done.check:
         note(
             f"search: {settings.collection} stays with {done.live}: {done.check.because}; look into it, "
@@ -286,22 +280,17 @@ def adopt(
     Its vectors are kept, words are added, and it stays as it is. Points of one document become its passages.
     """
     settings = load_settings(data_dir, collection, tenant=tenant)
-    with open_search(settings) as searcher, ProgressReport("copying", "documents", None) as report:
-
-        def report_progress(progress: "Progress") -> None:
-            report.update(progress.documents)
-
-        done = searcher.adopt(name, dry_run=dry_run, on_progress=report_progress, on_wait=note_wait)
+    with open_search(settings) as searcher, ProgressReport("copying", "documents") as report:
+        done = searcher.adopt(
+            name, dry_run=dry_run, on_progress=lambda progress: report.update(progress.documents), on_wait=note_wait
+        )
     for rejection in done.ingest.rejections:
         note(f"rejected {rejection}")
     if done.left_out:
         points = counted(done.left_out, "point holds no text or no vector, and is", "points hold no text or no vector, and are")
         note(f"{points} left out (such as {', '.join(done.examples)})")
     note_removed_repeats(done.ingest.repeated, dry_run=dry_run)
-    if as_json:
-        print_json(done.to_dict())
-    else:
-        _show_adopted(collection, done)
+    print_report(done, lambda done: _show_adopted(collection, done), as_json=as_json)
 
 
 def _show_adopted(collection: str, done: "Adoption") -> None:
@@ -348,7 +337,7 @@ def push(data_dir: DataDir = None, collection: Collection = None, tenant: Tenant
         source.ensure(spec, create=False)
         target = PatientIndex(server.named(settings.collection, storage), Patience(settings.ingestion.patience_s), note_wait)
         words = build_words(settings)
-        with ProgressReport("copying", "documents", None) as report:
+        with ProgressReport("copying", "documents") as report:
 
             def copied(source: "VectorIndex", target: "VectorIndex") -> "IngestReport":
                 return copy(source, target, spec, on_progress=lambda progress: report.update(progress.documents), words=words)
@@ -373,11 +362,7 @@ def push(data_dir: DataDir = None, collection: Collection = None, tenant: Tenant
 
 
 def _lines(file: Path) -> list[str]:
-    try:
-        with open_regular(file, or_pipe=True) as stream:
-            queries = [line.strip() for line in stream.read().decode().split("\n") if line.strip()]
-    except (OSError, ValueError) as error:
-        raise InvalidQuery(f"{file} cannot be read: {error}") from error
+    queries = [line.strip() for line in text_of(file).split("\n") if line.strip()]
     if not queries:
         raise InvalidQuery(f"{file} holds no query; write one a line")
     return queries

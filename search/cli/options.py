@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -13,6 +13,7 @@ import typer
 from search.documents import Retrieval, counted
 from search.errors import InvalidInput, InvalidQuery, InvalidSettings, SearchError
 from search.settings import Settings, unknown_names
+from search.system.files import open_regular
 from search.system.terminal import clean, note
 
 if TYPE_CHECKING:
@@ -111,6 +112,36 @@ def note_damage(damaged: int, foreign: int, one: str, several: str = "") -> None
     if foreign:
         points = counted(foreign, "point was", "points were")
         note(f"{points} written by another program, and left alone; search doctor names some")
+
+
+def print_report(report: Any, show_it: Callable[[Any], object], *, as_json: bool) -> None:
+    """What came of a command: its `to_dict` as JSON, or by a function for people."""
+    if as_json:
+        print_json(report.to_dict())
+    else:
+        show_it(report)
+
+
+def content_of(file: Path) -> bytes:
+    """What stands in a file that somebody named.
+
+    Raises:
+        InvalidQuery: it cannot be read.
+    """
+    try:
+        with open_regular(file, or_pipe=True) as stream:
+            return stream.read()
+    except (OSError, ValueError) as error:  # a name that no file can have
+        raise InvalidQuery(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+def text_of(file: Path | None) -> str:
+    """The text in a file, or on standard input where none is named; likewise."""
+    content = sys.stdin.buffer.read() if file is None else content_of(file)
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidQuery(f"{file or 'standard input'} is not UTF-8 at byte {error.start + 1}; convert it") from error
 
 
 def print_json(value: dict[str, Any]) -> None:

@@ -2,10 +2,8 @@
 
 import json
 import re
-import sys
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,9 +18,12 @@ from search.cli.options import (
     RetrievalMode,
     Tenant,
     WrongUsage,
+    content_of,
     load_settings,
     note_differing,
     print_json,
+    print_report,
+    text_of,
     usage,
 )
 from search.context.counting import counter
@@ -32,12 +33,10 @@ from search.errors import InvalidQuery
 from search.query.options import GroupBy, SearchOptions
 from search.searcher import open_search
 from search.settings import Settings, varied
-from search.system.files import check_writable, open_regular, writing
+from search.system.files import check_writable, writing
 from search.system.terminal import note, show
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from search.documents import SearchResult
 
 
@@ -82,10 +81,7 @@ def query(
     with open_search(settings) as searcher:
         result = searcher.search(text, **asked)
         note_differing(searcher)
-    if as_json:
-        print_json(result.to_dict())
-    else:
-        print_result(result)
+    print_report(result, print_result, as_json=as_json)
 
 
 def context(
@@ -196,8 +192,7 @@ def citations(
     """Lead the numbers in brackets of an answer back to the sources of the context it was made from, and name those without one."""
     from search.context.citing import citations as found_in
 
-    with _reading(context) as stream:
-        given = stream.read()
+    given = content_of(context)
     try:
         saved = json.loads(given)
     except (ValueError, RecursionError) as error:
@@ -206,12 +201,7 @@ def citations(
         made = Context.from_dict(saved)
     except InvalidQuery as error:
         raise InvalidQuery(f"{context}: {error}") from error
-    if answer is None:
-        said = _decoded(sys.stdin.buffer.read(), "standard input")
-    else:
-        with _reading(answer) as stream:
-            said = _decoded(stream.read(), str(answer))
-    said = _said(said)
+    said = _said(text_of(answer))
     cited = found_in(said, made)
     if as_json:
         print_json({"answer": said, **cited.to_dict()})
@@ -225,22 +215,6 @@ def citations(
     nothing = f"; {counted(len(cited.unresolved), 'leads', 'lead')} to none" if cited.unresolved else ""
     sources = f"{len(cited.sources)} of {counted(len(made.sources), 'source')} {'is' if len(cited.sources) == 1 else 'are'}"
     note(f"{sources} cited, by {counted(len(cited.resolved), 'number')}{nothing}")
-
-
-@contextmanager
-def _reading(file: Path) -> "Iterator[BinaryIO]":
-    try:
-        with open_regular(file, or_pipe=True) as stream:
-            yield stream
-    except (OSError, ValueError) as error:  # a name that no file can have
-        raise InvalidQuery(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}") from error
-
-
-def _decoded(content: bytes, name: str) -> str:
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise InvalidQuery(f"{name} is not UTF-8 at byte {error.start + 1}; convert it") from error
 
 
 def _said(answer: str) -> str:
@@ -287,20 +261,14 @@ def explain(
             result = searcher.search(text, **asked)
             if save:
                 write(result, save)
-            if as_json:
-                print_json(result.to_dict())
-            else:
-                print_explanation(result)
+            print_report(result, print_explanation, as_json=as_json)
             return
         reranker = searcher.reranker
         if reranker is None:
             raise InvalidQuery("the settings switch reranking off (SEARCH_RERANKER__KIND=none), so there is nothing to replay with")
         shown = settings.depth if depth is None and "depth" in wanted else depth
         replayed = run(replay or Path(), reranker, shown, searcher.embedder.name)
-    if as_json:
-        print_json(replayed.to_dict())
-    else:
-        print_replay(replayed)
+    print_report(replayed, print_replay, as_json=as_json)
 
 
 def rerank(
@@ -309,7 +277,7 @@ def rerank(
     as_json: AsJson = False,
 ) -> None:
     """Rank texts from stdin, one a line, by the reranker's score alone."""
-    lines = re.split("[\r\n]", _decoded(sys.stdin.buffer.read(), "standard input"))
+    lines = re.split("[\r\n]", text_of(None))
     texts = [line for line in lines if line.strip()]
     if not texts:
         raise InvalidQuery("there is nothing to rank; give one text a line on standard input")
