@@ -12,6 +12,7 @@ import dataclasses
 import functools
 import json
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -41,6 +42,7 @@ from search.settings.sections import checked_tenant
 from search.system.forks import abandon, watch
 
 Value = TypeVar("Value")
+Http = TypeVar("Http", httpx.Client, httpx.AsyncClient)
 Filter = Mapping[str, Any]
 
 _TIMEOUT_S = 60.0
@@ -142,8 +144,8 @@ class _Calls:
         return {name: value for name, value in known.items() if value is not None}
 
 
-class Client:
-    """Asks a service, one request after the other or from several threads. Use it as a context manager, or close it."""
+class _Connected(ABC, Generic[Http]):
+    """What both clients keep: the address, and connections to it."""
 
     def __init__(
         self,
@@ -170,8 +172,7 @@ class Client:
         """
         self._calls = _Calls(collection)
         self._service = _Service(url, key, tenant, timeout_s, max_answer_mb)
-        self._clock = Clock()
-        self._http = self._connected()
+        self._http: Http = self._connected()
         watch(self)
 
     def after_fork(self) -> None:
@@ -179,7 +180,15 @@ class Client:
         abandon(self._http)
         self._http = self._connected()
 
+    @abstractmethod
+    def _connected(self) -> Http: ...
+
+
+class Client(_Connected[httpx.Client]):
+    """Asks a service, one request after the other or from several threads. Use it as a context manager, or close it."""
+
     def _connected(self) -> httpx.Client:
+        self._clock = Clock()
         with by_proxy(InvalidSettings):
             http = httpx.Client(**self._service.options)
         watch_client(self._clock, http)
@@ -260,29 +269,8 @@ class Client:
         return whole.read(call)
 
 
-class AsyncClient:
+class AsyncClient(_Connected[httpx.AsyncClient]):
     """The same with await."""
-
-    def __init__(
-        self,
-        url: str,
-        *,
-        key: str | None = None,
-        collection: str | None = None,
-        tenant: str | None = None,
-        timeout_s: float = _TIMEOUT_S,
-        max_answer_mb: float = _ANSWER_MB,
-    ) -> None:
-        """See Client."""
-        self._calls = _Calls(collection)
-        self._service = _Service(url, key, tenant, timeout_s, max_answer_mb)
-        self._http = self._connected()
-        watch(self)
-
-    def after_fork(self) -> None:
-        """See Client."""
-        abandon(self._http)
-        self._http = self._connected()
 
     def _connected(self) -> httpx.AsyncClient:
         with by_proxy(InvalidSettings):
