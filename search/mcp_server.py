@@ -4,8 +4,7 @@ import importlib.metadata
 import json
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Protocol
 
@@ -49,15 +48,6 @@ class Source(Protocol):
 
     def ingest(self, documents: Sequence[Document]) -> IngestReport:
         """Add or replace documents."""
-
-
-@contextmanager
-def _tool_errors() -> Iterator[None]:
-    """Turn the errors of this package, which say what to do, into tool errors for the assistant; others reach only the log."""
-    try:
-        yield
-    except SearchError as error:
-        raise ToolError(str(error)) from error
 
 
 def build_assistant(
@@ -162,8 +152,7 @@ class _Tools:
         retrieval: _Retrieval = None,
     ) -> dict[str, Any]:
         """Find the passages that answer a question best: retrieved by meaning and by words, then reranked."""
-        with _tool_errors():
-            result = self.source.search(query, limit=limit, filter=filter, retrieval=retrieval)
+        result = self.source.search(query, limit=limit, filter=filter, retrieval=retrieval)
         return {
             "passages": [_passage(hit) for hit in result.hits],
             "reranking": result.rerank_status,
@@ -180,9 +169,8 @@ class _Tools:
         retrieval: _Retrieval = None,
     ) -> dict[str, Any]:
         """Get the passages to answer a question from as one text, within a budget of tokens; cite each by its number, as in [3]."""
-        with _tool_errors():
-            result = self.source.search(query, limit=_MOST, filter=filter, retrieval=retrieval)
-            made = result.context(max_tokens=max_tokens or self.max_tokens, tokenizer=self.tokenizer)
+        result = self.source.search(query, limit=_MOST, filter=filter, retrieval=retrieval)
+        made = result.context(max_tokens=max_tokens or self.max_tokens, tokenizer=self.tokenizer)
         return {
             "text": made.text,
             "tokens": made.tokens,
@@ -198,8 +186,7 @@ class _Tools:
         start: Annotated[int, Field(ge=0, description="The first character wanted, of a long one.")] = 0,
     ) -> dict[str, Any]:
         """Read a whole document, by its id."""
-        with _tool_errors():
-            document = self.source.get(document_id)
+        document = self.source.get(document_id)
         text = document.text[start : start + _LONGEST]
         after = start + len(text)
         rest = after if after < len(document.text) else None
@@ -213,10 +200,9 @@ class _Tools:
         metadata: dict[str, Json] | None = None,
     ) -> dict[str, Any]:
         """Add a document, or replace the one with its id."""
-        with _tool_errors():
-            report = self.source.ingest([Document(id=id, text=text, title=title, metadata=metadata or {})])
-            if report.rejections:
-                raise InvalidDocument(report.rejections[0].reason)
+        report = self.source.ingest([Document(id=id, text=text, title=title, metadata=metadata or {})])
+        if report.rejections:
+            raise InvalidDocument(report.rejections[0].reason)
         return {"added": report.added, "changed": report.changed, "unchanged": report.unchanged, "passages": report.chunks}
 
 
@@ -232,13 +218,15 @@ def _passage(hit: Hit) -> dict[str, Any]:
 
 
 class _Tool(Tool):
-    """A tool that says what is wrong with its arguments, and no more."""
+    """A tool that tells the assistant what is wrong with its arguments, and errors of this package; others reach only the log."""
 
     async def run(self, *given: Any, **named: Any) -> Any:
         try:
             return await super().run(*given, **named)
         except ToolError as error:
-            if not isinstance(cause := error.__cause__, ValidationError):
+            if isinstance(cause := error.__cause__, SearchError):  # which says what to do
+                raise ToolError(f"Error executing tool {self.name}: {cause}") from error
+            if not isinstance(cause, ValidationError):
                 raise
             faults = [
                 f"{'.'.join(map(str, fault['loc']))}: {fault['msg'].removeprefix('Value error, ')}".removeprefix(": ")
