@@ -10,7 +10,7 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -129,23 +129,6 @@ class _DotEnv(DotEnvSettingsSource):
         return {name: value for name, value in super().__call__().items() if name in known or name.startswith("search_")}
 
 
-class _Consent(PydanticBaseSettingsSource):
-    """Says nothing itself, and refuses what the files among the others may not say."""
-
-    def __init__(
-        self, settings_cls: type[BaseSettings], sources: Sequence[tuple[PydanticBaseSettingsSource, SettingsFile | None]]
-    ) -> None:
-        super().__init__(settings_cls)
-        self._sources = sources
-
-    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:  # noqa: ARG002  # as every source has it
-        return None, field_name, False
-
-    def __call__(self) -> dict[str, Any]:
-        check_consent([(source(), file) for source, file in self._sources])
-        return {}
-
-
 class Settings(BaseSettings):
     """All settings.
 
@@ -224,9 +207,7 @@ class Settings(BaseSettings):
     def _places(cls, values: dict[str, Any]) -> list[Place]:
         """What says what, for messages, strongest first."""
         environment = EnvSettingsSource(cls)()
-        files = settings_files(
-            next((Path(one["config"]) for one in (values, environment) if one.get("config")), None), _config_home()
-        )
+        files = _files(values.get("config") or environment.get("config"))
         said = [_DotEnv(cls, files[0])(), *(one.table() for one in files[1:])]
         return [
             (values, ""),
@@ -243,17 +224,22 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Add the files below the environment; read `.env` with other programs' names left out."""
-        named = [source().get("config") for source in (init_settings, env_settings)]
-        files = settings_files(next((Path(one) for one in named if one), None), _config_home())
+        """Add files below the environment, if they say nothing that they may not; of `.env`, leave out other programs' names."""
+        files = _files(init_settings().get("config") or env_settings().get("config"))
         tables = [InitSettingsSource(settings_cls, one.table()) for one in files[1:]]
-        sources = [init_settings, env_settings, _DotEnv(settings_cls, files[0]), *tables]
-        return (*sources, _Consent(settings_cls, list(zip(sources, [None, None, *files], strict=True))))
+        sources = (init_settings, env_settings, _DotEnv(settings_cls, files[0]), *tables)
+        check_consent([(source(), file) for source, file in zip(sources, [None, None, *files], strict=True)])
+        return sources
 
 
 def files_read(settings: Settings) -> list[SettingsFile]:
     """The files that settings as these are read from here, of those that are there."""
-    return [file for file in settings_files(settings.config, _config_home()) if file.path.is_file()]
+    return [file for file in _files(settings.config) if file.path.is_file()]
+
+
+def _files(named: Any) -> list[SettingsFile]:
+    """Where settings are read from, if an argument or the environment names a file of them, or if none does."""
+    return settings_files(Path(named) if named else None, _config_home())
 
 
 def add_to_own(section: str) -> Path:
