@@ -70,44 +70,38 @@ class GraphBuilder:
             weight = np.concatenate([self.precision.cast(part[:]) for part in parts])
             return self.node("MatMul", [x, self.constant(f"{out}.weight", weight.T)], [out])
         outputs, inputs = sum(part.shape[0] for part in parts), parts[0].shape[1]
-        blocks, scales = self._quantized([(part, chunk) for part in parts for chunk in _chunks(part)], out, outputs, inputs)
-        attributes = {"K": inputs, "N": outputs, "bits": self.precision.bits, "block_size": self.precision.block_size}
+        bits, block = self.precision.bits, self.precision.block_size
+        rounded = (quantize_blocks(part[chunk], block, bits, self.precision.dtype) for part in parts for chunk in _chunks(part))
+        blocks, scales = self._quantized(out, "weight", np.uint8, (outputs, -(-inputs // block), block * bits // 8), rounded)
+        attributes = {"K": inputs, "N": outputs, "bits": bits, "block_size": block}
         # Level 4 rounds `x` to int8. With int4 in larger blocks that kernel's results were seen to depend on the batch.
-        level = 4 if self.precision.bits == _BYTE or self.precision.block_size <= _EXACT_BLOCK else 0
+        level = 4 if bits == _BYTE or block <= _EXACT_BLOCK else 0
         return self.node("MatMulNBits", [x, blocks, scales], [out], CONTRIB, **attributes, accuracy_level=level)
 
-    def _quantized(self, chunks: Iterable[tuple[Tensor, slice]], out: str, outputs: int, inputs: int) -> tuple[str, str]:
-        bits, block = self.precision.bits or 8, self.precision.block_size
+    def _quantized(
+        self, out: str, what: str, dtype: Any, shape: Sequence[int], rounded: Iterable[tuple[Array, Array]]
+    ) -> tuple[str, str]:
+        """Store integers chunk by chunk, and behind them their scales."""
         scales: list[Array] = []
 
         def integers() -> Iterator[Array]:
-            for part, chunk in chunks:
-                rounded, scale = quantize_blocks(part[chunk], block, bits, self.precision.dtype)
+            for chunk, scale in rounded:
                 scales.append(self.precision.cast(scale))
-                yield rounded
+                yield chunk
 
-        shape = (outputs, -(-inputs // block), block * bits // 8)
-        name = self._store(f"{out}.weight", np.dtype(np.uint8), shape, integers())
+        name = self._store(f"{out}.{what}", np.dtype(dtype), shape, integers())
         return name, self.constant(f"{out}.scale", np.concatenate(scales))
 
     def lookup(self, table: Tensor, indices: str, out: str) -> str:
         """Take the rows of `table` that `indices` name."""
         if self.precision.bits is None:
             return self.node("Gather", [self.table(f"{out}.table", table), indices], [out])
-        scales: list[Array] = []
-
-        def integers() -> Iterator[Array]:
-            for chunk in _chunks(table):
-                rounded, scale = quantize_rows(table[chunk], self.precision.dtype)
-                scales.append(self.precision.cast(scale))
-                yield rounded
-
-        rows = self._store(f"{out}.table", np.dtype(np.int8), table.shape, integers())
+        rounded = (quantize_rows(table[chunk], self.precision.dtype) for chunk in _chunks(table))
+        rows, scales = self._quantized(out, "table", np.int8, table.shape, rounded)
         floats = self.node(
             "Cast", [self.node("Gather", [rows, indices], [f"{out}.int8"])], [f"{out}.float"], to=self.precision.tensor_type
         )
-        scale = self.constant(f"{out}.scale", np.concatenate(scales))
-        return self.node("Mul", [floats, self.node("Gather", [scale, indices], [f"{out}.scales"])], [out])
+        return self.node("Mul", [floats, self.node("Gather", [scales, indices], [f"{out}.scales"])], [out])
 
     def table(self, name: str, table: Tensor) -> str:
         """Store a large tensor in the type of activations, rows by rows."""

@@ -103,12 +103,8 @@ def export(
         out.parent.mkdir(parents=True, exist_ok=True)
         _check_disk(checkpoint, plan, precision, out.parent)
         size = _write_whole(checkpoint, plan, precision, out)
-    return _report(plan, precision, out, size, time.perf_counter() - started)
-
-
-def _report(plan: Plan, precision: Precision, folder: Path, size: int, seconds: float) -> ExportReport:
     return ExportReport(
-        folder=folder,
+        folder=out,
         architecture=plan.architecture,
         weights=precision.weights,
         activations=precision.calculated_in,
@@ -117,7 +113,7 @@ def _report(plan: Plan, precision: Precision, folder: Path, size: int, seconds: 
         max_tokens=plan.max_tokens,
         golden=len(plan.recipe.golden),
         megabytes=size / 1e6,
-        seconds=seconds,
+        seconds=time.perf_counter() - started,
         note=plan.recipe.note,
     )
 
