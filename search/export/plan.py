@@ -21,7 +21,7 @@ from search.inference.prompt import Prompt
 from search.inference.tokens import LEAST_ROOM, TextTokenizer
 from search.models.files import is_there, read_bytes, read_json
 from search.models.tokenizer_files import spelt
-from search.reranking.heads import Classification, QueryLikelihood, TokenLogits
+from search.reranking.heads import Classification, QueryLikelihood, TokenLogits, read_tokens
 from search.reranking.recipe import Golden, Recipe, find, names, published_for
 
 _DECODERS = ("Qwen3", "Qwen2", "Llama", "Mistral")
@@ -175,7 +175,7 @@ def _resolved(recipe: Recipe, name: str, architecture: str, tokenizer: TextToken
         Prompt(template, tokenizer, max_tokens=limit, special_tokens=recipe.special_tokens)
     if isinstance(recipe.head, Classification | QueryLikelihood) or recipe.head is None:
         return recipe, "score" if isinstance(recipe.head, Classification) else "all"
-    ids = {token: tokenizer.next_token(recipe.sample(), token) for token in recipe.head.read}
+    ids = {token: tokenizer.next_token(recipe.sample(), token) for token in read_tokens(recipe.head)}
     if wrong := {token: ids[token] for token, wanted in recipe.head.ids.items() if ids[token] != wanted}:
         message = f"the recipe {name} is for another tokenizer: it wants the ids {recipe.head.ids}, and this one has {wrong}"
         raise UnsupportedModel(message)

@@ -23,11 +23,6 @@ class TokenLogits(Part):
     )
     ids: dict[str, int] = Field(default_factory=dict, description="What the tokens' ids must be, where that is published.")
 
-    @property
-    def read(self) -> list[str]:
-        """The tokens whose logits are read, in the order of the graph's scores."""
-        return list(self.tokens)
-
     @model_validator(mode="after")
     def _weighs(self) -> Self:
         if not any(self.tokens.values()):
@@ -57,11 +52,6 @@ class Listwise(Part):
     stride: PositiveInt = 10
     ids: dict[str, int] = Field(default_factory=dict)
 
-    @property
-    def read(self) -> list[str]:
-        """The tokens whose logits are read, in the order of the graph's scores."""
-        return list(self.identifiers)
-
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if "{" in self.identifiers or "}" in self.identifiers:
@@ -80,10 +70,10 @@ class Pairwise(Part):
     tokens: tuple[str, str] = ("A", "B")
     ids: dict[str, int] = Field(default_factory=dict)
 
-    @property
-    def read(self) -> list[str]:
-        """The tokens whose logits are read, in the order of the graph's scores."""
-        return list(self.tokens)
-
 
 Head = Annotated[TokenLogits | Classification | QueryLikelihood | Listwise | Pairwise, Field(discriminator="kind")]
+
+
+def read_tokens(head: TokenLogits | Listwise | Pairwise) -> list[str]:
+    """The tokens whose logits are read, in the order of the graph's scores."""
+    return list(head.identifiers if isinstance(head, Listwise) else head.tokens)

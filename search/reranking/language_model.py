@@ -8,7 +8,7 @@ from search.inference.prompt import Prompt
 from search.inference.runtime import loading
 from search.inference.tokens import TextTokenizer
 from search.models import ModelFolder, locate
-from search.reranking.heads import Classification, Head, QueryLikelihood
+from search.reranking.heads import Classification, Head, QueryLikelihood, read_tokens
 from search.reranking.recipe import Recipe
 from search.settings import CudaSettings, Device
 
@@ -77,7 +77,7 @@ class LanguageModel:
             batch_tokens=batch_tokens,
         )
         self.device = self.decoder.device
-        width = 1 if isinstance(head, QueryLikelihood | Classification) else len(head.read)
+        width = 1 if isinstance(head, QueryLikelihood | Classification) else len(read_tokens(head))
         self.decoder.check_head("log_probabilities" if isinstance(head, QueryLikelihood) else "scores", width)
 
     def _check_tokens(self) -> None:
@@ -85,7 +85,7 @@ class LanguageModel:
         if isinstance(self.head, Classification | QueryLikelihood):
             return
         sample = self.recipe.sample()
-        for token in self.head.read:
+        for token in read_tokens(self.head):
             known, number = self.head.ids.get(token), self._tokenizer.next_token(sample, token)
             if known != number:
                 message = (
