@@ -81,10 +81,8 @@ class Service:
         self.metrics = Metrics()
         self.traces = Traces(settings.service.traces_url)
         self.reading = Admission("search", settings.service.workers, settings.service.queue_s)
-        self.looking = Admission("look", 1, settings.service.queue_s)
-        self.writing = Admission("write", 1, settings.service.queue_s)
         self.parsing = ThreadPoolExecutor(1, thread_name_prefix="parse")  # of large bodies
-        self.queues = {"search": self.reading, "look": self.looking, "write": self.writing}
+        self.queues = {"search": self.reading} | {name: Admission(name, 1, settings.service.queue_s) for name in ("look", "write")}
         self.metrics.waiting.set_function(lambda: sum(queue.waiting for queue in self.queues.values()))  # as it is when it is read
         self.metrics.running.set_function(lambda: sum(queue.running for queue in self.queues.values()))
         self.ready = False
@@ -301,15 +299,15 @@ class Service:
 
     async def look(self, request: Request, work: Callable[[], Done]) -> Done:
         """Ask the index something that takes no model; it does not wait for those that do."""
-        return await self._in_turn(request, "look", self.looking.run(work, kind="queries", units=1))
+        return await self._in_turn(request, "look", work, kind="queries", units=1)
 
     async def write(self, request: Request, work: Callable[[], Done], *, units: int) -> Done:
         """Change a collection, one request at a time."""
-        return await self._in_turn(request, "write", self.writing.run(work, kind="documents", units=units))
+        return await self._in_turn(request, "write", work, kind="documents", units=units)
 
-    async def _in_turn(self, request: Request, name: str, work: Awaitable[tuple[Done, float]]) -> Done:
+    async def _in_turn(self, request: Request, name: str, work: Callable[[], Done], *, kind: str, units: int) -> Done:
         with self.traces.part(name) as span:
-            answer, waited = await self.unless_gone(request, work)
+            answer, waited = await self.unless_gone(request, self.queues[name].run(work, kind=kind, units=units))
             span.stages = [("queue", waited)]
         return answer
 
@@ -371,14 +369,7 @@ def _units(text: str) -> int:
 
 
 def _joined(scorings: list[Scoring], expected: int) -> Scoring:
-    first = scorings[0]
-    unread = [scoring.unread for scoring in scorings if scoring.unread is not None]
-    joined = first._replace(
-        scores=np.concatenate([scoring.scores for scoring in scorings]),
-        tokens_seen=np.concatenate([scoring.tokens_seen for scoring in scorings]),
-        tokens_total=np.concatenate([scoring.tokens_total for scoring in scorings]),
-        unread=np.concatenate(unread) if len(unread) == len(scorings) else None,
-    )
+    joined = Scoring.joined(scorings)
     if joined.scores.shape != (expected,) or not np.isfinite(joined.scores).all():
         raise ValueError(f"it gave {counted(int(np.isfinite(joined.scores).sum()), 'score')} for {counted(expected, 'text')}")
     return joined

@@ -211,30 +211,22 @@ class _Shared:
 
     def forget(self) -> None:
         """Go on to another query."""
-        self._parts: list[Scoring] = []
-        self._ends = [0]
-        self._seconds = [0.0]
+        self._known: Scoring | None = None
+        self._seconds = 0.0
 
     def score(self, query: str, texts: Sequence[str]) -> tuple[Scoring, float]:
-        """The scores of passages that begin with those of the last call, and the seconds all of them took."""
+        """The scores of passages that begin with those of the last call, if not the same, and the seconds all of them took."""
         if self.reranker.recipe.compares:
             self.forget()
-        if len(texts) > self._ends[-1]:
+        if self._known is None or len(texts) > len(self._known.scores):
             started = time.perf_counter()
-            new = texts[self._ends[-1] :]
+            new = texts[0 if self._known is None else len(self._known.scores) :]
             part = self.reranker.score(query, new)
             if wrong := {values.shape for values in part[:3]} - {(len(new),)}:
                 raise InferenceFailed(f"it gave {' x '.join(map(str, min(wrong)))} scores for {counted(len(new), 'passage')}")
-            self._parts.append(part)
-            self._seconds.append(self._seconds[-1] + time.perf_counter() - started)
-            self._ends.append(len(texts))
-        place = next(i for i, end in enumerate(self._ends) if end >= len(texts))
-        first = self._parts[0]
-        columns = zip(*(part[:3] for part in self._parts), strict=True)
-        scores, seen, total = (np.concatenate(column)[: len(texts)] for column in columns)
-        looked_at = [part.unread for part in self._parts if part.unread is not None]
-        unread = np.concatenate(looked_at)[: len(texts)] if len(looked_at) == len(self._parts) else None
-        return first._replace(scores=scores, tokens_seen=seen, tokens_total=total, unread=unread), self._seconds[place]
+            self._known = part if self._known is None else Scoring.joined([self._known, part])
+            self._seconds += time.perf_counter() - started
+        return self._known, self._seconds
 
 
 class _View:

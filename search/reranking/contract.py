@@ -51,6 +51,14 @@ class Scoring(NamedTuple):
     query_unread: bool = False  # whether it knows none of the query
     query_unknown_share: float = 0.0  # share of the query's tokens outside its vocabulary, 0 to 1
 
+    @classmethod
+    def joined(cls, parts: Sequence["Scoring"]) -> "Scoring":
+        """Of the texts of all parts, in their order; the query is as the first part has it."""
+        scores, seen, total = (np.concatenate(column) for column in zip(*(part[:3] for part in parts), strict=True))
+        looked_at = [part.unread for part in parts if part.unread is not None]
+        unread = np.concatenate(looked_at) if len(looked_at) == len(parts) else None
+        return parts[0]._replace(scores=scores, tokens_seen=seen, tokens_total=total, unread=unread)
+
     def probability(self, recipe: Recipe, place: int) -> float | None:
         """The chance that a text is relevant, 0 to 1; None where the recipe has no map, or the score is of what was not read."""
         if self.query_unread or (self.unread is not None and self.unread[place]):
