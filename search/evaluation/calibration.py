@@ -15,8 +15,7 @@ from search.reranking.recipe import Recipe
 Method = Literal["platt", "isotonic"]
 Scores = NDArray[np.float64]
 Relevant = NDArray[np.bool_]
-_STEPS = 100  # of Newton's method with backtracking, which needs about ten
-_CLOSE = 1e-10
+_CLOSE = 1e-10  # to 0, of the gradient for a pair
 _BINS = 10
 _NOT_RISING = "higher scores are not more often relevant here, so no probability follows from them"
 
@@ -74,10 +73,6 @@ class Reliability:
     brier: float
     skill: float
     bins: tuple[Bin, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data, as JSON takes it."""
-        return asdict(self)
 
     def __str__(self) -> str:
         return f"expected calibration error {self.error:.3f}, Brier skill {self.skill:+.2f} over always saying {self.base_rate:.3f}"
@@ -156,26 +151,21 @@ def fit_platt(scores: Scores, relevant: Relevant) -> tuple[float, float]:
     Raises:
         InvalidDataset: one kind of pair is missing, or higher scores are not more often relevant.
     """
+    from scipy.optimize import minimize
+
     positives, negatives = _both_kinds(relevant)
     centre, spread = float(scores.mean()), float(scores.std()) or 1.0
     design = np.stack([(scores - centre) / spread, np.ones_like(scores)], axis=1)
     targets = np.where(relevant, (positives + 1) / (positives + 2), 1 / (negatives + 2))
 
-    def cost(weights: Scores) -> float:
+    def cost(weights: Scores) -> tuple[float, Scores]:
+        """How unlikely the targets are, and its gradient."""
         margins = design @ weights
-        return float(np.logaddexp(0, margins).sum() - targets @ margins)
+        probability = 0.5 * (1 + np.tanh(margins / 2))
+        return float(np.logaddexp(0, margins).sum() - targets @ margins), design.T @ (probability - targets)
 
-    weights = np.array([0.0, np.log((positives + 1) / (negatives + 1))])
-    for _ in range(_STEPS):
-        probability = 0.5 * (1 + np.tanh(design @ weights / 2))
-        gradient = design.T @ (probability - targets)
-        if np.abs(gradient).max() < _CLOSE * len(scores):
-            break
-        curvature = (design * (probability * (1 - probability))[:, None]).T @ design + 1e-9 * np.eye(2)
-        step = np.linalg.solve(curvature, gradient)
-        while cost(weights - step) > cost(weights) and np.abs(step).max() > _CLOSE:  # too far: the curvature changes on the way
-            step /= 2
-        weights -= step
+    start = np.array([0.0, np.log((positives + 1) / (negatives + 1))])
+    weights = minimize(cost, start, method="BFGS", jac=True, options={"gtol": _CLOSE * len(scores)}).x
     slope = float(weights[0]) / spread
     if slope <= 0:
         raise InvalidDataset(_NOT_RISING)

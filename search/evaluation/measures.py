@@ -43,11 +43,6 @@ class Measure(NamedTuple):
         return cls(match[1], int(match[2]) if match[2] else None)
 
     @property
-    def name(self) -> str:
-        """As people write it."""
-        return self.kind if self.cutoff is None else f"{self.kind}@{self.cutoff}"
-
-    @property
     def reach(self) -> int:
         """How many documents of a ranking it looks at; of all of them, as trec_eval's runs usually hold, 1,000."""
         return self.cutoff or 1000
@@ -67,15 +62,11 @@ def measure(run: Run, qrels: Qrels, names: Sequence[str] = MEASURES) -> dict[str
     Raises:
         InvalidQuery: an unknown measure, or grades beyond 16 with exponential gain.
     """
-    metrics = [Measure.of(name) for name in names]
+    metrics = {name: Measure.of(name) for name in names}
     grades = {query: {document: max(grade, 0) for document, grade in judged.items()} for query, judged in qrels.items()}
     answers = {query: dict(run.get(query, {})) for query in qrels}
-    values: dict[str, dict[str, float]] = {query: {} for query in qrels}
-    for metric in metrics:
-        scores = _evaluated(metric, answers, grades)
-        for query in qrels:
-            values[query][metric.name] = scores.get(query, 0.0)
-    return values
+    scores = {name: _evaluated(metric, answers, grades) for name, metric in metrics.items()}
+    return {query: {name: by_query.get(query, 0.0) for name, by_query in scores.items()} for query in qrels}
 
 
 def mean(measures: Measures) -> dict[str, float]:
@@ -87,7 +78,8 @@ def mean(measures: Measures) -> dict[str, float]:
 def _evaluated(metric: Measure, answers: dict[str, dict[str, float]], grades: dict[str, dict[str, int]]) -> dict[str, float]:
     if metric.kind == "nDCG(exp)":
         if max((grade for judged in grades.values() for grade in judged.values()), default=0) > _HIGHEST_GRADE:
-            message = f"{metric.name}: 2^grade - 1 of a grade above {_HIGHEST_GRADE} is beyond measure; take nDCG@{metric.cutoff}"
+            name = f"nDCG(exp)@{metric.cutoff}"
+            message = f"{name}: 2^grade - 1 of a grade above {_HIGHEST_GRADE} is beyond measure; take nDCG@{metric.cutoff}"
             raise InvalidQuery(message)
         grades = {query: {document: 2**grade - 1 for document, grade in judged.items()} for query, judged in grades.items()}
     elif metric.kind == "RR":  # trec_eval has no cutoff for it, so it gets no more than the first
