@@ -2,8 +2,8 @@
 
 import importlib.metadata
 import logging
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,7 +20,7 @@ from search.errors import (
     RuntimeConflict,
     SearchError,
 )
-from search.inference.tokens import is_panic
+from search.inference.tokens import translated
 from search.models.tokenizer_files import plain_tokenizer_files
 from search.settings import ActiveDevice, CudaSettings, Device
 from search.system.forks import Unusable, abandon
@@ -33,7 +33,7 @@ Provider = str | tuple[str, dict[str, str]]
 _log = logging.getLogger("search.inference")
 CPU = "CPUExecutionProvider"
 _PROVIDERS: dict[ActiveDevice, str] = {"cpu": CPU, "cuda": "CUDAExecutionProvider"}
-_RUNTIMES = {"onnxruntime": "fastembed", "onnxruntime-gpu": "fastembed-gpu"}
+_RUNTIMES = ("onnxruntime", "onnxruntime-gpu")
 _ARENAS = {"same-as-requested": "kSameAsRequested", "next-power-of-two": "kNextPowerOfTwo"}
 _KERNELS = {"flash": 1, "memory-efficient": 2, "cudnn": 8, "math": 16}
 _NO_MEMORY = (
@@ -43,6 +43,7 @@ _NO_MEMORY = (
     "bad_alloc",
     "available memory of",
 )  # in ONNX Runtime's messages
+_OF_ANOTHER_TYPE = (ValueError, TypeError, LookupError, AttributeError, OverflowError)  # what such values in a file cause
 _LONGEST_CAUSE = 500  # characters of what a library says, which may quote a file
 _MEND = "python -m pip uninstall -y onnxruntime onnxruntime-gpu fastembed fastembed-gpu, then install one of the extras cpu and gpu"
 
@@ -65,7 +66,7 @@ vars(sessions)["print"] = _print
 
 def installed_runtimes() -> list[str]:
     """Which of the two ONNX runtime distributions this environment holds."""
-    return [name for name in _RUNTIMES if _installed(name)]
+    return [name for name in _RUNTIMES if any(importlib.metadata.distributions(name=name))]
 
 
 def available_providers() -> list[str]:
@@ -74,14 +75,13 @@ def available_providers() -> list[str]:
     return providers
 
 
-def check_runtimes(runtimes: list[str] | None = None) -> None:
+def check_runtimes() -> None:
     """Refuse an environment in which two runtimes overwrote each other's files.
 
     Raises:
         RuntimeConflict: with the commands that mend it.
     """
-    runtimes = installed_runtimes() if runtimes is None else runtimes
-    if len(runtimes) > 1:
+    if len(runtimes := installed_runtimes()) > 1:
         raise RuntimeConflict(f"both {' and '.join(runtimes)} are installed and overwrite each other's files: {_MEND}")
 
 
@@ -186,8 +186,7 @@ def left_to_parent(name: str, model: object) -> Any:
     return Unusable(f"the model {name}", InferenceFailed, "load it again, or use a Searcher, which does so by itself")
 
 
-@contextmanager
-def loading(name: str) -> Iterator[None]:
+def loading(name: str) -> AbstractContextManager[None]:
     """Translate whatever FastEmbed, tokenizers and ONNX Runtime raise while a model is loaded.
 
     Raises:
@@ -195,41 +194,35 @@ def loading(name: str) -> Iterator[None]:
         ModelCorrupt: ONNX Runtime refuses the graph.
         ModelIncomplete: FastEmbed or tokenizers miss something in the folder.
     """
-    try:
-        yield
-    except (SearchError, ModuleNotFoundError):  # the latter of an extra
-        raise
-    except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:  # as values of another type cause
-        raise ModelIncomplete(f"the model {name} cannot be used: {_first_line(error)}") from error
-    except BaseException as error:  # both libraries raise bare exceptions and dozens of kinds of their own
-        if not isinstance(error, Exception) and not is_panic(error):
-            raise
+
+    def failure(error: BaseException) -> SearchError:
+        if isinstance(error, _OF_ANOTHER_TYPE):
+            return ModelIncomplete(f"the model {name} cannot be used: {_first_line(error)}")
         if _no_memory(error):
-            message = f"the memory does not hold the model {name}; export it as int8 or int4, or give it more (cuda.memory_mib)"
-            raise OutOfMemory(message) from error
-        message = f"the model {name} cannot be loaded, its file is damaged or of an unknown kind: {_first_line(error)}"
-        raise ModelCorrupt(message) from error
+            return OutOfMemory(
+                f"the memory does not hold the model {name}; export it as int8 or int4, or give it more (cuda.memory_mib)"
+            )
+        return ModelCorrupt(f"the model {name} cannot be loaded, its file is damaged or of an unknown kind: {_first_line(error)}")
+
+    return translated(failure, let_pass=ModuleNotFoundError)  # of an extra
 
 
-@contextmanager
-def running(name: str) -> Iterator[None]:
+def running(name: str) -> AbstractContextManager[None]:
     """Translate whatever a model raises while it runs.
 
     Raises:
         OutOfMemory: the device's memory does not hold the batch.
         InferenceFailed: otherwise, with the first line of the cause.
     """
-    try:
-        yield
-    except SearchError:
-        raise
-    except BaseException as error:
-        if not isinstance(error, Exception) and not is_panic(error):
-            raise
+
+    def failure(error: BaseException) -> SearchError:
         if _no_memory(error):
-            message = f"the memory does not hold a batch for the model {name}; set its batch_tokens lower, or give it more memory"
-            raise OutOfMemory(message) from error
-        raise InferenceFailed(f"the model {name} failed: {_first_line(error)}") from error
+            return OutOfMemory(
+                f"the memory does not hold a batch for the model {name}; set its batch_tokens lower, or give it more memory"
+            )
+        return InferenceFailed(f"the model {name} failed: {_first_line(error)}")
+
+    return translated(failure)
 
 
 def _no_memory(error: BaseException) -> bool:
@@ -238,11 +231,3 @@ def _no_memory(error: BaseException) -> bool:
 
 def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:_LONGEST_CAUSE]
-
-
-def _installed(distribution: str) -> bool:
-    try:
-        importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -126,7 +126,7 @@ class TextTokenizer:
         Raises:
             InferenceFailed: the tokenizer gave an error.
         """
-        with _tokenizing():
+        with translated(lambda error: InferenceFailed(f"the tokenizer failed: {str(error)[:500]}")):
             encodings: list[Encoding] = self._tokenizer.encode_batch(list(texts), add_special_tokens=special_tokens)
         return encodings
 
@@ -198,18 +198,14 @@ def copied(tokenizer: Tokenizer) -> Tokenizer:
     return copy
 
 
-def is_panic(error: BaseException) -> bool:
-    """Whether a library written in Rust gave up, which is no Exception to Python."""
-    return type(error).__name__ == "PanicException"
-
-
 @contextmanager
-def _tokenizing() -> Iterator[None]:
+def translated(into: Callable[[BaseException], SearchError], let_pass: type[Exception] = SearchError) -> Iterator[None]:
+    """Raise an error of this package in the place of whatever libraries raise: bare exceptions, and kinds of their own."""
     try:
         yield
-    except SearchError:
+    except (SearchError, let_pass):
         raise
-    except BaseException as error:  # the tokenizers library raises bare exceptions
-        if not isinstance(error, Exception) and not is_panic(error):
+    except BaseException as error:
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":  # of Rust, which is none to Python
             raise
-        raise InferenceFailed(f"the tokenizer failed: {str(error)[:500]}") from error
+        raise into(error) from error
