@@ -109,19 +109,16 @@ def _add_failures(app: FastAPI) -> None:
         state = request.state
         return JSONResponse(body(state.dialect, refusal, state.request_id), status(state.dialect, refusal), refusal.headers)
 
-    def known(request: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, SearchError)  # noqa: S101  # as it was registered
+    def known(request: Request, error: SearchError) -> JSONResponse:
         refusal = refused(error, request.state.request_id)
         if refusal.status >= 500:  # noqa: PLR2004  # the service's own fault
             _log.error("request %s failed", request.state.request_id, exc_info=error)
         return respond(request, refusal)
 
-    def malformed(request: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, RequestValidationError)  # noqa: S101  # as it was registered
+    def malformed(request: Request, error: RequestValidationError) -> JSONResponse:
         return respond(request, Refused(_UNPROCESSABLE, "InvalidRequest", _problems(error)))
 
-    def of_http(request: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, HTTPException)  # noqa: S101  # as it was registered
+    def of_http(request: Request, error: HTTPException) -> JSONResponse:
         if isinstance(error.__cause__, Refused):  # while the body was read
             return respond(request, error.__cause__)
         if isinstance(error.__cause__, RequestValidationError):  # likewise

@@ -75,11 +75,7 @@ def info(name: Name, data_dir: DataDir = None, *, as_json: AsJson = False) -> No
     fields: dict[str, Any] = {
         "name": description.name,
         "location": description.location,
-        "aliases": list(description.aliases),
-        "passages": description.points,
-        "embedder": description.spec.fingerprint if description.spec else None,
-        "dimension": description.spec.dimension if description.spec else None,
-        "tenant_field": (description.spec.tenant or None) if description.spec else None,
+        **description.described(),
         "previous": {alias: name for alias, name in previous.items() if name},
         **description.details,
     }

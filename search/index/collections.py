@@ -26,6 +26,16 @@ class CollectionInfo(NamedTuple):
     spec: CollectionSpec | None  # None if this package did not make it
     details: Mapping[str, Any]  # as the engine tells them: quantization, segments, status
 
+    def described(self) -> dict[str, Any]:
+        """What every collection has beside its name and the details, as it is told outside."""
+        return {
+            "aliases": list(self.aliases),
+            "passages": self.points,
+            "embedder": self.spec.fingerprint if self.spec else None,
+            "dimension": self.spec.dimension if self.spec else None,
+            "tenant_field": (self.spec.tenant or None) if self.spec else None,
+        }
+
 
 class Restored(NamedTuple):
     """What became of a copy."""

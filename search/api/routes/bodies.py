@@ -1,9 +1,12 @@
 """What do clients send? Requests of our own API, checked before anything is done."""
 
+from concurrent.futures import Executor
 from typing import Annotated, Any, ClassVar, Literal
 
+from fastapi import APIRouter
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, WithJsonSchema, model_validator
 
+from search.api.parsing import parsed_route
 from search.context.values import Form
 from search.settings import COLLECTION_NAME, LONGEST_COLLECTION_NAME
 
@@ -173,3 +176,8 @@ class Failure(BaseModel):
 
 
 Answer = dict[str, Any]
+
+
+def own_router(parsing: Executor, subject: str, prefix: str) -> APIRouter:
+    """For routes of our own API, whose bodies are parsed in that thread where they are large."""
+    return APIRouter(prefix=prefix, route_class=parsed_route(parsing), tags=[subject], responses={"default": {"model": Failure}})

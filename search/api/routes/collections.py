@@ -7,10 +7,8 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
-from search.api.parsing import parsed_route
-from search.api.routes.bodies import Alias, Answer, CollectionName, Failure
+from search.api.routes.bodies import Alias, Answer, CollectionName, own_router
 from search.api.state import Service
-from search.index.collections import CollectionInfo
 from search.index.filters import path_of
 from search.index.points import passages
 from search.ingestion.restoring import FIRST_PASSAGES
@@ -31,12 +29,7 @@ _INEXACT_FROM = 2**53
 
 def collection_routes(service: Service) -> APIRouter:
     """The routes."""
-    router = APIRouter(
-        prefix="/v1/collections",
-        route_class=parsed_route(service.parsing),
-        tags=["collections"],
-        responses={"default": {"model": Failure}},
-    )
+    router = own_router(service.parsing, "collections", "/v1/collections")
     may_look, may_manage = {"x-scope": "search", "x-queue": "look"}, {"x-scope": "admin", "x-queue": "write"}
     cache: dict[tuple[str | None, str], tuple[float, Answer]] = {}  # by tenant and name
 
@@ -51,7 +44,8 @@ def collection_routes(service: Service) -> APIRouter:
     async def describe(request: Request, name: CollectionName) -> Answer:
         """Describe a collection: passages, embedder, storage."""
         if not request.state.bound:
-            return _described(await service.look(request, lambda: service.engine.info(name)))
+            info = await service.look(request, lambda: service.engine.info(name))
+            return {"name": info.name, **info.described(), **info.details}
 
         def work() -> Answer:
             searcher = service.searcher(request, name)
@@ -85,18 +79,6 @@ def collection_routes(service: Service) -> APIRouter:
         return {"alias": body.alias, "collection": body.collection}
 
     return router
-
-
-def _described(info: CollectionInfo) -> Answer:
-    return {
-        "name": info.name,
-        "aliases": list(info.aliases),
-        "passages": info.points,
-        "embedder": info.spec.fingerprint if info.spec else None,
-        "dimension": info.spec.dimension if info.spec else None,
-        "tenant_field": (info.spec.tenant or None) if info.spec else None,
-        **info.details,
-    }
 
 
 class _Facets:

@@ -7,8 +7,8 @@ from fastapi import APIRouter, Request
 from pydantic import ValidationError
 
 from search.api.errors import Refused
-from search.api.parsing import parsed_route, repeated
-from search.api.routes.bodies import LONGEST_ID, Answer, CollectionName, Count, DocumentBody, Failure, Removal, Update, Upsert
+from search.api.parsing import repeated
+from search.api.routes.bodies import LONGEST_ID, Answer, CollectionName, Count, DocumentBody, Removal, Update, Upsert, own_router
 from search.api.state import Service
 from search.documents import Document, Rejection, encodable, half_surrogate
 from search.errors import InvalidDocument
@@ -20,30 +20,20 @@ _SHOWN_NAME = 80  # … and characters of a field's name
 
 def document_routes(service: Service) -> APIRouter:
     """The routes."""
-    router = APIRouter(
-        prefix="/v1/documents",
-        route_class=parsed_route(service.parsing),
-        tags=["documents"],
-        responses={"default": {"model": Failure}},
-    )
-    _add_writing(router, service)
-    _add_reading(router, service)
-    return router
-
-
-def _add_writing(router: APIRouter, service: Service) -> None:
-    may_write = {"x-scope": "write", "x-queue": "write"}
+    router = own_router(service.parsing, "documents", "/v1/documents")
+    may_write, may_search = {"x-scope": "write", "x-queue": "write"}, {"x-scope": "search", "x-queue": "look"}
 
     @router.post("", openapi_extra=may_write)
     async def upsert(request: Request, body: Upsert) -> Answer:
         """Add documents, replace changed ones, leave unchanged ones alone. What cannot be taken stands in `rejections`."""
-        _few_enough(service, len(body.documents), "documents")
+        if (number := len(body.documents)) > (most := service.limits.max_texts):
+            raise Refused(422, "InvalidDocument", f"{number:,} documents are more than {most:,}; send fewer at once")
 
         def work() -> IngestReport:
-            items = (_document(number, document, service) for number, document in enumerate(body.documents))
+            items = (_document(place, document, service) for place, document in enumerate(body.documents))
             return service.searcher(request, body.collection, make=True).ingest(items, dry_run=body.dry_run)
 
-        return (await service.write(request, work, units=len(body.documents))).to_dict()
+        return (await service.write(request, work, units=number)).to_dict()
 
     @router.patch("", openapi_extra=may_write)
     async def update(request: Request, body: Update) -> Answer:
@@ -70,10 +60,6 @@ def _add_writing(router: APIRouter, service: Service) -> None:
         absent = [one for one in dict.fromkeys(body.ids) if one not in there]
         return {"removed": removed, "dry_run": body.dry_run, "document_ids": gone, "not_found": absent}
 
-
-def _add_reading(router: APIRouter, service: Service) -> None:
-    may_search = {"x-scope": "search", "x-queue": "look"}
-
     @router.post("/count", openapi_extra=may_search)
     async def count(request: Request, body: Count) -> Answer:
         """Count the passages that pass a filter, or all."""
@@ -86,6 +72,8 @@ def _add_reading(router: APIRouter, service: Service) -> None:
         del document["origin"], document["folder"], document["places"]
         return document
 
+    return router
+
 
 def _faults(value: Any, error: ValidationError) -> str:
     if (name := repeated(value)) is not None:
@@ -96,11 +84,6 @@ def _faults(value: Any, error: ValidationError) -> str:
     return "; ".join(
         f"{'.'.join(str(part)[:_SHOWN_NAME] for part in entry['loc']) or 'document'}: {entry['msg']}" for entry in errors
     )
-
-
-def _few_enough(service: Service, number: int, what: str) -> None:
-    if number > service.limits.max_texts:
-        raise Refused(422, "InvalidDocument", f"{number:,} {what} are more than {service.limits.max_texts:,}; send fewer at once")
 
 
 def _document(number: int, value: Any, service: Service) -> Document | Rejection:

@@ -8,8 +8,7 @@ import anyio.to_thread
 from fastapi import APIRouter, Request, Response
 
 from search.api.errors import Refused, body, refused
-from search.api.parsing import parsed_route
-from search.api.routes.bodies import Answer, ContextRequest, Failure, SearchBatch, SearchRequest
+from search.api.routes.bodies import Answer, ContextRequest, SearchBatch, SearchRequest, own_router
 from search.api.state import STAGES, Service
 from search.documents import SearchResult
 from search.errors import SearchError, ServiceOverloaded
@@ -20,9 +19,7 @@ _log = logging.getLogger("search.api")
 
 def search_routes(service: Service) -> APIRouter:
     """The routes."""
-    router = APIRouter(
-        prefix="/v1", route_class=parsed_route(service.parsing), tags=["search"], responses={"default": {"model": Failure}}
-    )
+    router = own_router(service.parsing, "search", "/v1")
     can = {"x-scope": "search", "x-queue": "search"}
 
     @router.post("/search", openapi_extra=can)
