@@ -23,7 +23,7 @@ _Name = tuple[str, ...]  # of a setting, section by section
 _URLS: tuple[_Name, ...] = (("index", "url"), ("index", "urls"), ("reranker", "url"), ("service", "traces_url"))
 _KEY_FILES: tuple[_Name, ...] = (("index", "api_key_file"), ("reranker", "api_key_file"))
 _ANYBODY = 0o002
-_MISSING = object()
+MISSING = object()
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,7 @@ class SettingsFile:
             raise InvalidSettings(message) from error
 
     def table(self) -> dict[str, Any]:
-        """What a TOML file says.
-
-        Raises:
-            InvalidSettings: see `text`; or it is not TOML.
-        """
+        """What a TOML file says; InvalidSettings as by `text`, or if it is not TOML."""
         try:
             return tomllib.loads(self.text() or "")
         except (tomllib.TOMLDecodeError, RecursionError) as error:
@@ -115,10 +111,7 @@ def _writable_by_others(file: Path) -> str | None:
 
 
 def check_consent(sources: Sequence[Source]) -> None:
-    """Refuse what a file decides that may not.
-
-    Args:
-        sources: what each of them says, strongest first.
+    """Refuse what a file decides that may not, of sources that stand strongest first.
 
     Raises:
         InvalidSettings: with the file, the setting and how to go on.
@@ -164,9 +157,13 @@ def _is_loopback(url: Any) -> bool:
 def _effective(sources: Sequence[Source], name: _Name) -> tuple[Any, SettingsFile | None]:
     """A setting's value, and the file that it is from: the strongest source that has any; None if none has."""
     for values, file in sources:
-        value: Any = values
-        for part in name:
-            value = value.get(part, _MISSING) if isinstance(value, Mapping) else _MISSING
-        if value is not _MISSING:
+        if (value := value_of(values, name)) is not MISSING:
             return value, file
     return None, None
+
+
+def value_of(values: Any, name: Sequence[str]) -> Any:
+    """What a source says of a setting, section by section; MISSING if it says nothing."""
+    for part in name:
+        values = values.get(part, MISSING) if isinstance(values, Mapping) else MISSING
+    return values

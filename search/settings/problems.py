@@ -6,18 +6,16 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from search.settings.files import MISSING, value_of
+
 Place = tuple[Mapping[str, Any], str]  # what a source of settings says, and how messages call it
 VARIABLE = "…"  # stands in that for the name of the setting, as variables have it
 
 
 def problems(error: ValidationError, root: type[BaseModel], places: Sequence[Place] = (), within: tuple[str, ...] = ()) -> str:
-    """All that is wrong; values, which may be keys, are left out.
+    """All that is wrong; values, which may be keys, are left out. Places are given strongest first.
 
-    Args:
-        error: as pydantic has it.
-        root: the model of all settings.
-        places: the sources, strongest first.
-        within: the setting that was validated, if not all were.
+    `root` is the model of all settings, and `within` the setting that was validated, if not all were.
     """
     faults = error.errors(include_input=False, include_url=False)
     return "; ".join(_problem((*within, *map(str, fault["loc"])), fault, root, places) for fault in faults)
@@ -26,7 +24,7 @@ def problems(error: ValidationError, root: type[BaseModel], places: Sequence[Pla
 def _problem(loc: tuple[str, ...], fault: Any, root: type[BaseModel], places: Sequence[Place]) -> str:
     name, siblings = _resolved(loc, root)
     dotted = ".".join(name)
-    place = next((place for said, place in places if _says(said, name)), "")
+    place = next((place for said, place in places if value_of(said, name) is not MISSING), "")
     where = f" (in {place.replace(VARIABLE, '__'.join(name).upper())})" if place else ""
     match fault["type"]:
         case "extra_forbidden":
@@ -59,11 +57,3 @@ def _models(annotation: Any) -> Iterable[type[BaseModel]]:
         yield annotation
     for part in get_args(annotation):
         yield from _models(part)
-
-
-def _says(said: Any, name: Sequence[str]) -> bool:
-    for part in name:
-        if not isinstance(said, Mapping) or part not in said:
-            return False
-        said = said[part]
-    return True

@@ -340,11 +340,7 @@ Scope = Literal["search", "write", "admin"]
 
 
 def checked_tenant(name: str) -> str:
-    """The name of a tenant, if it can be one.
-
-    Raises:
-        ValueError: it cannot.
-    """
+    """The name of a tenant; ValueError if it can be none."""
     given: Any = name
     text = isinstance(given, str) and re.fullmatch(r"[^\x00-\x1f\x7f]{1,255}", given)
     if not text or name != name.strip() or not encodable(name):
