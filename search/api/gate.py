@@ -48,21 +48,11 @@ class Gate:
     """ASGI middleware around the app."""
 
     def __init__(self, app: ASGIApp, service: Service, *, routes: Any) -> None:
-        """Wrap the app.
-
-        Args:
-            app: the app.
-            service: with the limits, keys and metrics.
-            routes: returns the app's routes, each of which names its scope.
-        """
+        """Wrap the app; `routes` gives its routes, each of which names its scope."""
         self._app = app
-        self._limits = service.limits
-        self._keys = service.keys
+        self._service = service
         self._shared, self._tenant = service.settings.tenant_field is not None, service.settings.tenant
         self._names = {plain_name(name) for name in service.limits.hosts}
-        self._queues = service.queues
-        self._metrics = service.metrics
-        self._traces = service.traces
         self._untraced = Traces(None)
         self._routes = routes
 
@@ -81,7 +71,7 @@ class Gate:
             scope = {**scope, "method": "GET"}  # the server leaves the answer's body out
         route, name, required = self._route(scope)
         scope["state"]["dialect"] = _extra(route).get("x-errors", "")
-        traces = self._untraced if required in _PUBLIC else self._traces
+        traces = self._untraced if required in _PUBLIC else self._service.traces
         status = 500
 
         async def counted(message: Message) -> None:
@@ -105,8 +95,8 @@ class Gate:
                 await answer(counted, scope["state"], refusal)
             finally:
                 seconds = time.perf_counter() - started
-                self._metrics.requests.labels(name, method, str(status)).inc()
-                self._metrics.request_seconds.labels(name).observe(seconds)
+                self._service.metrics.requests.labels(name, method, str(status)).inc()
+                self._service.metrics.request_seconds.labels(name).observe(seconds)
                 span.attributes = {"http.request.method": method, "http.route": name, "http.response.status_code": status}
                 span.attributes["search.request_id"] = request_id
                 fields = {"request_id": request_id, "method": method, "route": name, "status": status}
@@ -125,7 +115,7 @@ class Gate:
 
     def _admit(self, scope: Scope, headers: dict[bytes, str], route: Any, required: str | None) -> None:
         host = _PORT.sub("", headers.get(b"host", ""))
-        if not self._keys.any and not (is_local(host) or plain_name(host) in self._names):
+        if not self._service.keys.any and not (is_local(host) or plain_name(host) in self._names):
             message = f"this service is not called {quoted(host)}; SEARCH_SERVICE__HOSTS names what else it is called"
             raise Refused(421, "WrongHost", message)  # lest a web page reaches it by a name of its own
         if required is None:
@@ -135,10 +125,10 @@ class Gate:
         if scope["state"].get("full"):
             message = "there are too many connections; come again in 1 s, and keep fewer open"
             raise Refused(503, "TooManyConnections", message, {"Retry-After": "1", "Connection": "close"})
-        if self._keys.any:
+        if self._service.keys.any:
             scheme, _, bearer = headers.get(b"authorization", "").partition(" ")
             key = headers.get(b"x-api-key") or (bearer.strip() if scheme.lower() == "bearer" else "")
-            known = self._keys.find(key) if key else None
+            known = self._service.keys.find(key) if key else None
             if known is None:
                 what = "this key is not known" if key else "a key is needed: send Authorization: Bearer KEY"
                 raise Refused(401, "Unauthorized", what, {"WWW-Authenticate": "Bearer"})
@@ -147,7 +137,7 @@ class Gate:
             scopes, bound = EVERYTHING, None
         if required not in scopes:
             raise Refused(403, "Forbidden", f"this key may not do that: it needs the scope {required}")
-        if required == "admin" and self._tenant is not None and not (self._keys.any and scope["method"] == "GET"):
+        if required == "admin" and self._tenant is not None and not (self._service.keys.any and scope["method"] == "GET"):
             raise Refused(403, "Forbidden", f"this service is for one tenant, and this is for all; {_ELSEWHERE}")
         scope["state"]["tenant"], scope["state"]["bound"] = self._tenant_of(scope, bound), (bound or self._tenant) is not None
         scope["state"]["admitted"] = True
@@ -184,22 +174,23 @@ class Gate:
 
     def _find_room(self, route: Any, request_id: str) -> None:
         """Refuse a request whose queue is full, before its body is read."""
-        queue = self._queues.get(_extra(route).get("x-queue", ""))
+        queue = self._service.queues.get(_extra(route).get("x-queue", ""))
         try:
             if queue is not None:
                 queue.refuse_if_full()
         except ServiceOverloaded as error:
-            self._metrics.refusals.inc()
+            self._service.metrics.refusals.inc()
             raise refused(error, request_id) from error
 
     def _limited(self, headers: dict[bytes, str], receive: Receive) -> Receive:
         """Receive no more than is allowed, and not for longer."""
-        limit = int(self._limits.max_body_mb * 1_000_000)
+        limits = self._service.limits
+        limit = int(limits.max_body_mb * 1_000_000)
         length = headers.get(b"content-length", "")
-        too_large = Refused(413, "TooLarge", f"the request is larger than {self._limits.max_body_mb:g} MB; send it in parts")
+        too_large = Refused(413, "TooLarge", f"the request is larger than {limits.max_body_mb:g} MB; send it in parts")
         if length.isdecimal() and int(length) > limit:
             raise too_large
-        ends = time.monotonic() + self._limits.receive_s
+        ends = time.monotonic() + limits.receive_s
         seen, whole = 0, False
 
         async def limited() -> Message:
@@ -209,7 +200,7 @@ class Gate:
             try:
                 message = await asyncio.wait_for(receive(), max(0.0, ends - time.monotonic()))
             except TimeoutError as error:
-                raise Refused(408, "TooSlow", f"the request did not arrive within {self._limits.receive_s:g} s") from error
+                raise Refused(408, "TooSlow", f"the request did not arrive within {limits.receive_s:g} s") from error
             seen += len(message.get("body", b""))
             whole = not message.get("more_body", False)
             if seen > limit:

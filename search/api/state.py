@@ -91,7 +91,7 @@ class Service:
         self._searcher = searcher
         self._engine: Collections | None = None  # once it is warmed up
         self.health = EngineHealth(lambda: self.engine.health(settings.collection, declared_indexes(settings)), self.metrics)
-        self.reachability = Reachability(self._ask_engine, self.metrics.ready.set)
+        self.reachability = Reachability(lambda: self._for_nobody.search("warm up", rerank=False, limit=1), self.metrics.ready.set)
 
     def searcher(self, request: Request, collection: str | None, *, make: bool = False) -> Searcher:
         """The searcher of a collection, or of the one that the settings name, for the tenant that a request is for.
@@ -148,9 +148,6 @@ class Service:
         """Whether it takes requests, and its engine answers them; without a call to the engine, which might hang."""
         return self.ready and self.reachability.answers and not getattr(self._engine, "stuck", False)
 
-    def _ask_engine(self) -> None:
-        self._for_nobody.search("warm up", rerank=False, limit=1)
-
     @property
     def _for_nobody(self) -> Searcher:
         """The searcher of the collection that is served, for a tenant with no documents where it has to be for one."""
@@ -170,11 +167,7 @@ class Service:
 
     @property
     def reranker(self) -> Reranker:
-        """The reranker.
-
-        Raises:
-            Refused: the settings name none.
-        """
+        """The reranker; Refused where the settings name none."""
         reranker = self._searcher.reranker
         if reranker is None:
             raise Refused(501, "NoReranker", "this service reranks nothing: its settings say SEARCH_RERANKER__KIND=none")

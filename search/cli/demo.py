@@ -23,6 +23,8 @@ from search.system.terminal import show
 if TYPE_CHECKING:
     from search.ingestion.run import Progress
 
+_Node = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef  # what has a docstring
+
 COLLECTION = "python-stdlib"
 TOP = 3  # hits that are shown, and where the answer is expected
 # Tests, applications, private parts, and distutils, which Python 3.12 removed.
@@ -88,11 +90,7 @@ def demo(data_dir: DataDir = None) -> None:
 
 
 def standard_library() -> Iterator[Document]:
-    """Every public module, class and function of the standard library that has documentation. Nothing is imported.
-
-    Raises:
-        SearchError: this Python comes without its source.
-    """
+    """Every public module, class and function of the standard library that has documentation; SearchError if there is no source."""
     root = _root()
     yielded = False
     for file in sorted(root.rglob("*.py")):
@@ -165,9 +163,7 @@ def _documented(file: Path, module: str) -> Iterator[Document]:
             yield Document(id=name, text=inspect.cleandoc(text), title=_signature(name, node), metadata=metadata)
 
 
-def _nodes(
-    node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef, name: str
-) -> Iterator[tuple[str, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef]]:
+def _nodes(node: _Node, name: str) -> Iterator[tuple[str, _Node]]:
     yield name, node
     if isinstance(node, ast.Module | ast.ClassDef):
         for inner in node.body:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
@@ -203,23 +204,20 @@ def _run(
 
     own = dataset.documents
     index = build_corpus_index(searcher.settings, dataset.corpus_hash, searcher.embedder) if own else searcher.index
-    try:
-        with ProgressReport("evaluating", "steps") as report:
-            return run(
-                dataset,
-                searcher.embedder,
-                index,
-                chosen,
-                names=names,
-                retrieval=searcher.settings.retrieval,
-                mix=Mix.of(searcher.settings.lexical),
-                lexical=searcher.words.description if own else "",
-                words=searcher.words,
-                keep_hits=keep_hits,
-                on_progress=lambda what, done, total: report.update(done, what, total=total),
-            )
-    finally:
-        index.close()
+    with closing(index), ProgressReport("evaluating", "steps") as report:
+        return run(
+            dataset,
+            searcher.embedder,
+            index,
+            chosen,
+            names=names,
+            retrieval=searcher.settings.retrieval,
+            mix=Mix.of(searcher.settings.lexical),
+            lexical=searcher.words.description if own else "",
+            words=searcher.words,
+            keep_hits=keep_hits,
+            on_progress=lambda what, done, total: report.update(done, what, total=total),
+        )
 
 
 def _print(evaluation: "Evaluation") -> None:

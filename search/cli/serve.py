@@ -61,9 +61,6 @@ def serve(
     for number in ending:  # while it loads; later the server ends by them, and raises them again
         signal.signal(number, lambda *_: sys.exit(0))
 
-    def tell(url: str) -> None:
-        note(f"listening on {url}")
-
     with open_search(settings) as searcher:
         started = Service(settings, searcher)
         started.warm_up()
@@ -79,7 +76,7 @@ def serve(
             started.abort()
             os._exit(1)
 
-        server = build_server(started, on_listening=tell, on_ending=end_in_time)
+        server = build_server(started, on_listening=lambda url: note(f"listening on {url}"), on_ending=end_in_time)
         if signal.SIGHUP in ending:  # which uvicorn leaves alone
             signal.signal(signal.SIGHUP, lambda *_: setattr(server, "should_exit", True))
         with suppress(SystemExit):  # uvicorn's, where it cannot listen

@@ -47,7 +47,9 @@ def write_report(evaluation: Evaluation, folder: Path, probability: Probability 
             chart.write_png(folder)
         (folder / "result.json").write_text(json.dumps(evaluation.to_dict(), indent=1) + "\n", encoding="utf-8")
         with (folder / "queries.jsonl").open("w", encoding="utf-8") as rows:
-            rows.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in _queries(evaluation))
+            for query, text in evaluation.dataset.queries.items():
+                runs = {name: values[query] for name, values in evaluation.measures.items()}
+                rows.write(json.dumps({"_id": query, "text": text, "runs": runs}, ensure_ascii=False) + "\n")
         for number, answers in enumerate(evaluation.answers):
             (folder / f"{number}-{_file_name(answers.name)}.run").write_text(trec_run(answers), encoding="utf-8")
         page = folder / "report.html"
@@ -58,11 +60,7 @@ def write_report(evaluation: Evaluation, folder: Path, probability: Probability 
 
 
 def make_way(folder: Path) -> None:
-    """Make the folder, or remove from it what an earlier report left there, and nothing else.
-
-    Raises:
-        InvalidSettings: it cannot be made or changed.
-    """
+    """Make the folder, or remove from it what an earlier report left there, and nothing else; InvalidSettings if that fails."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         earlier = (folder / "result.json").is_file()
@@ -190,11 +188,6 @@ def _hit(hit: Hit, grade: int) -> dict[str, Any]:
         "text": text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…",
         "cut": hit.truncated,
     }
-
-
-def _queries(evaluation: Evaluation) -> Iterator[dict[str, Any]]:
-    for query, text in evaluation.dataset.queries.items():
-        yield {"_id": query, "text": text, "runs": {name: values[query] for name, values in evaluation.measures.items()}}
 
 
 def _unspaced(name: str) -> str:

@@ -168,18 +168,19 @@ def _resolved(recipe: Recipe, name: str, architecture: str, tokenizer: TextToken
         if not isinstance(head, TokenLogits | Classification):
             message = f"the recipe {name} reads tokens, and {architecture} has a classifier instead; export its base model"
             raise UnsupportedModel(message)
-        recipe = recipe.model_copy(update={"head": Classification()})
+        head = Classification()
+        recipe = recipe.model_copy(update={"head": head})
     elif isinstance(head, Classification):
         raise UnsupportedModel(f"the recipe {name} reads a classifier, and {architecture} has none")
     for template in recipe.prompts():
         Prompt(template, tokenizer, max_tokens=limit, special_tokens=recipe.special_tokens)
-    if isinstance(recipe.head, Classification | QueryLikelihood) or recipe.head is None:
-        return recipe, "score" if isinstance(recipe.head, Classification) else "all"
-    ids = {token: tokenizer.next_token(recipe.sample(), token) for token in read_tokens(recipe.head)}
-    if wrong := {token: ids[token] for token, wanted in recipe.head.ids.items() if ids[token] != wanted}:
-        message = f"the recipe {name} is for another tokenizer: it wants the ids {recipe.head.ids}, and this one has {wrong}"
+    if isinstance(head, Classification | QueryLikelihood):
+        return recipe, "score" if isinstance(head, Classification) else "all"
+    ids = {token: tokenizer.next_token(recipe.sample(), token) for token in read_tokens(head)}
+    if wrong := {token: ids[token] for token, wanted in head.ids.items() if ids[token] != wanted}:
+        message = f"the recipe {name} is for another tokenizer: it wants the ids {head.ids}, and this one has {wrong}"
         raise UnsupportedModel(message)
-    return recipe.model_copy(update={"head": recipe.head.model_copy(update={"ids": ids})}), list(ids.values())
+    return recipe.model_copy(update={"head": head.model_copy(update={"ids": ids})}), list(ids.values())
 
 
 def _tokenizer(path: Path) -> tuple[Mapping[str, Any], TextTokenizer]:
