@@ -391,11 +391,7 @@ class _Whole:
             raise ServiceRefused(message)
 
     def add(self, piece: bytes) -> None:
-        """Add a piece of the body.
-
-        Raises:
-            ServiceRefused: the body is too large.
-        """
+        """Add a piece of the body; ServiceRefused if that is too large then."""
         self._content += piece
         if len(self._content) > self._service.most:
             limit = f"{self._service.most / _MEGABYTE:g} MB"
@@ -438,11 +434,7 @@ class _Whole:
 
 
 def _positive(name: str, value: Any) -> float:
-    """A number of seconds or megabytes.
-
-    Raises:
-        InvalidSettings: it is none.
-    """
+    """A number of seconds or megabytes; InvalidSettings if it is none."""
     number = isinstance(value, Real) and not isinstance(value, bool)
     if not number or not 0 < value <= _MOST:
         shown = f"{value:g}" if isinstance(value, float) else f"{value!r:.100}"
@@ -458,11 +450,7 @@ def _in_url(name: str) -> str:
 
 
 def _written(body: Mapping[str, Any] | None) -> bytes | None:
-    """What is sent.
-
-    Raises:
-        InvalidQuery: JSON cannot hold it.
-    """
+    """What is sent; InvalidQuery if JSON cannot hold it."""
     if body is None:
         return None
     try:

@@ -53,13 +53,9 @@ class Source(Protocol):
 def build_assistant(
     source: Source, *, may_ingest: bool, max_tokens: int = MAX_TOKENS, tokenizer: Tokenizer | None = None
 ) -> MCPServer[Any]:
-    """A server of tools.
+    """A server of tools over what is searched, with one that changes it where it may ingest.
 
-    Args:
-        source: what is searched.
-        may_ingest: whether there is a tool that changes it.
-        max_tokens: of a context, unless the assistant says otherwise.
-        tokenizer: counts them; see SearchResult.context.
+    A context has `max_tokens` unless the assistant says otherwise, by a tokenizer as SearchResult.context takes it.
     """
     has = _Tools(source, max_tokens, tokenizer)
     reads = ToolAnnotations(read_only_hint=True, open_world_hint=False)

@@ -36,13 +36,7 @@ class Admission:
     """A queue in front of a pool of threads, used from one event loop."""
 
     def __init__(self, name: str, workers: int, queue_s: float) -> None:
-        """Start the pool with an empty queue.
-
-        Args:
-            name: prefix of the threads' names.
-            workers: number of threads.
-            queue_s: seconds that work may wait in the queue.
-        """
+        """Start the pool, whose threads' names begin with this one, with an empty queue, in which work may wait for `queue_s`."""
         self._name = name
         self._workers = workers
         self._pool = self._threads()
@@ -80,10 +74,7 @@ class Admission:
         return sum(max(0.0, seconds) for seconds in left) / self._workers
 
     def refuse_if_full(self, own_s: float | None = None) -> None:
-        """Refuse a request that arrives now, if it would wait too long.
-
-        Args:
-            own_s: expected seconds of its own work; None if unknown, which counts as the mean of the others.
+        """Refuse a request that arrives now; its own work is expected to take so long, else as long as the mean of the others.
 
         Raises:
             ServiceOverloaded: it would wait longer than `queue_s`.
@@ -146,15 +137,7 @@ class Admission:
         return answer, (ticket.began or ticket.arrived) - ticket.arrived
 
     async def run_parts(self, parts: Sequence[tuple[Callable[[], Done], int]], *, kind: str) -> tuple[list[Done], float]:
-        """As `run`, part after part; only the first one can be refused.
-
-        Args:
-            parts: functions, each with its units.
-            kind: see `run`.
-
-        Returns:
-            The results, and the seconds of the first part in the queue.
-        """
+        """As `run`, part after part, each with its units; the first alone can be refused, and the seconds are those it waited."""
         done = [await self.run(work, kind=kind, units=units, let_in=at > 0) for at, (work, units) in enumerate(parts)]
         return [answer for answer, _ in done], done[0][1]
 

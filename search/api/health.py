@@ -27,12 +27,7 @@ class EngineHealth:
     """What an engine says of itself, as metrics."""
 
     def __init__(self, ask: Callable[[], Sequence[HealthCheck]], metrics: Metrics) -> None:
-        """Keep the parts.
-
-        Args:
-            ask: the engine, for seconds if need be.
-            metrics: what the answers become.
-        """
+        """Keep what asks the engine, for seconds if need be, and what the answers become."""
         self._ask = ask
         self._metrics = metrics
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="health")
@@ -74,12 +69,7 @@ class Reachability:
     """Whether the engine answers, by what becomes of searches; once it does not, it is asked until it does again."""
 
     def __init__(self, ask: Callable[[], object], on_change: Callable[[bool], object]) -> None:
-        """Keep the parts.
-
-        Args:
-            ask: what searches ask, of the engine.
-            on_change: told whether it answers, whenever that changed.
-        """
+        """Keep what asks the engine what searches ask, and who is told whether it answers, whenever that changed."""
         self._ask = ask
         self._on_change = on_change
         self._failed = 0  # searches in a row

@@ -38,7 +38,6 @@ class Keys:
     """The keys that are known."""
 
     def __init__(self, keys: Mapping[str, KeySettings]) -> None:
-        """Keep names, hashes and scopes."""
         self._keys = [(bytes.fromhex(key.sha256), Known(name, key.scopes, key.tenant)) for name, key in keys.items()]
 
     @property

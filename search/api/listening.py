@@ -59,11 +59,7 @@ class Held(Protocol):
 
 
 def room(max_connections: int) -> Room:
-    """How many connections the descriptors allow. Raises this process's limit of them as far as needed and allowed.
-
-    Raises:
-        InvalidSettings: hardly any.
-    """
+    """How many connections the descriptors allow, of which it raises the limit as far as it may; InvalidSettings if hardly any."""
     held = max(2 * max_connections, max_connections + 16)
     limit, allowed = resource.getrlimit(resource.RLIMIT_NOFILE)
     used = _descriptors()
@@ -91,7 +87,6 @@ class Connections:
     """Those that are held."""
 
     def __init__(self, room: Room) -> None:
-        """Begin with none."""
         self._room = room
         self._held: set[Held] = set()
         self._last_eviction = -math.inf  # on the clock of time.monotonic
@@ -119,15 +114,9 @@ class Connections:
         return True
 
     def leave(self, most: int, *, known: bool = True, before: float = math.inf) -> int:
-        """Close connections: unknown ones first, of the address with most of them, longest waiting first.
+        """Close connections: unknown ones first, of the address with most of them, longest waiting first; how many were closed.
 
-        Args:
-            most: number to close.
-            known: whether known ones may be closed, too.
-            before: only those that wait since before, on the clock of time.monotonic.
-
-        Returns:
-            How many were closed.
+        Only those count that wait since before a time on the clock of time.monotonic; known ones only if they may be closed, too.
         """
         waiting = [
             (connection, since)
@@ -164,15 +153,7 @@ class Listener:
         tls: ssl.SSLContext | None,
         handshake_s: float,
     ) -> None:
-        """Keep what is needed; `start` begins.
-
-        Args:
-            sockets: which listen.
-            connections: that are held.
-            make: the asyncio protocol of a new connection, which is also a `Held`.
-            tls: None without.
-            handshake_s: seconds that a TLS handshake may take.
-        """
+        """Keep what is needed; `start` begins. What `make` gives is the asyncio protocol of a new connection, and a `Held`."""
         self.sockets = list(sockets)
         self._connections = connections
         self._make = make

@@ -19,9 +19,7 @@ class Metrics:
     """Counted since the start."""
 
     def __init__(self) -> None:
-        """Begin at zero, in a registry of one's own."""
-        self.registry = CollectorRegistry()
-        own = self.registry
+        self.registry = own = CollectorRegistry()
         self.requests = Counter(
             "search_requests_total", "Requests by route, method and status.", ["route", "method", "status"], registry=own
         )

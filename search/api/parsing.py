@@ -29,11 +29,9 @@ _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")  # each half of a pair can only c
 
 
 def parsed_route(thread: Executor, *, others_query: bool = False) -> type[APIRoute]:
-    """The class of routes whose bodies are parsed here.
+    """The class of routes whose bodies are parsed here, large ones in that thread, one after the other.
 
-    Args:
-        thread: where large ones are, one after the other.
-        others_query: let parameters in the address pass that the route does not have, such as an api-version.
+    With `others_query`, parameters in the address pass that the route does not have, such as an api-version.
     """
 
     class Parsed(APIRoute):

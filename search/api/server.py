@@ -25,12 +25,7 @@ _KERNEL_BUFFER = 262_144  # bytes; in a larger one, a client that reads slowly l
 def build_server(
     service: Service, *, on_listening: OnListening | None = None, on_ending: Callable[[], None] | None = None
 ) -> uvicorn.Server:
-    """The uvicorn server of a service.
-
-    Args:
-        service: what is served.
-        on_listening: called with the URL when requests are taken.
-        on_ending: called when it begins to end.
+    """The uvicorn server of a service, which tells its URL when requests are taken, and when it begins to end.
 
     Raises:
         InvalidSettings: the system lets this process open too few files.

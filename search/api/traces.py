@@ -39,10 +39,7 @@ class Traces:
     """Sends them to a collector; without one, it does nothing."""
 
     def __init__(self, url: str | None) -> None:
-        """Start sending, in a thread of its own.
-
-        Args:
-            url: of a collector that takes OTLP over HTTP; None: there is none.
+        """Start sending, in a thread of its own, if there is a collector, which takes OTLP over HTTP.
 
         Raises:
             MissingExtra: OpenTelemetry is not installed.

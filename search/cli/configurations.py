@@ -74,11 +74,7 @@ def configurations(
 
 
 def changes_of(words: str) -> dict[str, str]:
-    """Settings as they are typed: name=value, separated by spaces.
-
-    Raises:
-        InvalidSettings: a word without the sign, an open quotation, or a name twice.
-    """
+    """Settings as they are typed, name=value, separated by spaces; InvalidSettings if they cannot be read, or one stands twice."""
     changes: dict[str, str] = {}
     try:
         split = shlex.split(words)

@@ -53,11 +53,7 @@ def load_settings(data_dir: Path | None, collection: str | None, **more: Any) ->
 
 @contextmanager
 def usage() -> Iterator[None]:
-    """Around what looks at the command line alone.
-
-    Raises:
-        WrongUsage: in the place of what is wrong with it.
-    """
+    """Around what looks at the command line alone: WrongUsage, in the place of what is wrong with it."""
     try:
         yield
     except InvalidInput as error:
@@ -123,11 +119,7 @@ def print_report(report: Any, show_it: Callable[[Any], object], *, as_json: bool
 
 
 def content_of(file: Path) -> bytes:
-    """What stands in a file that somebody named.
-
-    Raises:
-        InvalidQuery: it cannot be read.
-    """
+    """What stands in a file that somebody named; InvalidQuery if it cannot be read."""
     try:
         with open_regular(file, or_pipe=True) as stream:
             return stream.read()

@@ -65,13 +65,7 @@ class Bar:
             self._bars.stop()
 
     def show(self, words: str, share: float | None, seconds_left: float | None) -> None:
-        """Show how far it is.
-
-        Args:
-            words: for people.
-            share: of the work that is done, 0 to 1; None if unknown.
-            seconds_left: None if unknown.
-        """
+        """Show how far it is: in words, as a share of the work, 0 to 1, and by the seconds left; None where that is unknown."""
         left = "" if seconds_left is None else f", {_duration(seconds_left)} left"
         line = clean(words) + left
         if self._console.is_terminal:
@@ -157,7 +151,6 @@ class Workload:
     """
 
     def __init__(self, extents: "Sequence[Extent]") -> None:
-        """Keep the files, in the order in which they are read."""
         self._files = list(extents)
         self._at = 0  # the file that is being read …
         self._items = 0  # … how many of its documents are, …

@@ -149,11 +149,7 @@ def context(
 
 
 def _asked(settings: Settings, query: str, **options: Any) -> dict[str, Any]:
-    """The options of a search.
-
-    Raises:
-        WrongUsage: they or the query are none, whatever is searched.
-    """
+    """The options of a search; WrongUsage if they or the query are none, whatever is searched."""
     from search.index.filters import to_plain
 
     with usage():

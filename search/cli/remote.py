@@ -35,7 +35,6 @@ class Remote:
     """The documents of a collection that a service owns, with the methods of a Searcher that change them."""
 
     def __init__(self, client: Client, patience_s: float) -> None:
-        """Keep the client, and the seconds that a request may fail."""
         self._client = client
         self._patience_s = patience_s
 

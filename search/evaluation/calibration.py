@@ -113,17 +113,10 @@ def calibrate(
 
 
 def fit_isotonic(scores: Scores, relevant: Relevant) -> list[tuple[float, float]]:
-    """Isotonic regression: the closest rising curve, as its levels at the mean score of each.
-
-    Args:
-        scores: (n,), raw scores.
-        relevant: (n,), whether each pair is relevant.
+    """Isotonic regression: the closest rising curve, as its levels at the mean score of each; for the rest see `fit_platt`.
 
     Returns:
         Scores and probabilities, both rising.
-
-    Raises:
-        InvalidDataset: one kind of pair is missing, or higher scores are not more often relevant.
     """
     from scipy.optimize import isotonic_regression
 
@@ -173,12 +166,7 @@ def fit_platt(scores: Scores, relevant: Relevant) -> tuple[float, float]:
 
 
 def reliability(probabilities: Scores, relevant: Relevant) -> Reliability:
-    """Compare probabilities with what is relevant.
-
-    Args:
-        probabilities: (n,), at least one.
-        relevant: (n,), whether each pair is relevant.
-    """
+    """Compare probabilities (n,), at least one, with whether each pair is relevant (n,)."""
     truth = relevant.astype(np.float64)
     base = float(truth.mean())
     brier = float(np.mean((probabilities - truth) ** 2))

@@ -26,16 +26,7 @@ def embed_corpus(
 ) -> None:
     """Put each document with one vector, of its title and text, and its words into the collection, where it is not there yet.
 
-    Args:
-        dataset: the corpus.
-        embedder: gives the vectors.
-        index: a collection for this corpus and embedder.
-        report: called after every batch.
-        lexical: what words are made by, see Ingestion; "" for none.
-        words: gives what makes them.
-
-    Raises:
-        SearchError: as the parts raise it. What is written stays, and the next call goes on from there.
+    What is written stays if a part fails, and the next call goes on from there. Arguments are search.evaluation.verdict.evaluate's.
     """
     index.ensure(CollectionSpec(embedder.dimension, embedder.fingerprint, lexical), create=True)
     window = embedder.tokenizer.max_tokens - embedder.tokenizer.special_tokens(pair=False)

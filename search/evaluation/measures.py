@@ -31,11 +31,7 @@ class Measure(NamedTuple):
 
     @classmethod
     def of(cls, name: str) -> Self:
-        """Read a name.
-
-        Raises:
-            InvalidQuery: there is no such measure.
-        """
+        """Read a name; InvalidQuery if there is no such measure."""
         match = _NAME.fullmatch(name)
         if match is None or (match[2] is None) != (match[1] == "MAP"):
             message = f"{name!r} is no measure; there are nDCG@k, nDCG(exp)@k, MAP, RR@k, Recall@k and P@k, such as nDCG@10"

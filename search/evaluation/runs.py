@@ -104,19 +104,8 @@ def compare(
 
     Each reranker scores a passage once for all depths and shares: the time of a depth is that of the parts up to it. Only
     rerankers that compare passages with one another score them anew for each depth. Where documents have several
-    passages, a document stands where its best passage does.
-
-    Args:
-        dataset: the queries.
-        embedder: the one the collection was built with.
-        index: the collection.
-        configurations: what to compare, each with a name of its own.
-        retrieval: how passages are found where a configuration does not say; None: by words, too, if the collection has any.
-        mix: how much words and vectors count.
-        retrieved: documents in a ranking, at least; what was not reranked follows in retrieval order.
-        keep_hits: whether to keep, of the first configuration, the passages that a report shows.
-        report: called after every query.
-        words: gives what makes words like the collection's.
+    passages, a document stands where its best passage does. A ranking has `retrieved` documents at least: what was not reranked
+    follows in retrieval order. Other arguments are those of search.evaluation.verdict.evaluate.
 
     Returns:
         Retrieval alone, then the configurations in their order.

@@ -46,12 +46,7 @@ class Gain:
 
 
 def gain(before: Values, after: Values) -> Gain:
-    """Compare two runs.
-
-    Args:
-        before: (n,), a measure of each query, at least one.
-        after: (n,), the same of the other run, in the same order.
-    """
+    """Compare two runs by a measure of each query (n,), at least one, in the same order."""
     from scipy import stats  # which takes longer to import than all else here
 
     differences = after - before

@@ -21,14 +21,7 @@ def build_bert(weights: Weights, shape: BertShape, head: Head, graph: GraphBuild
 
     Inputs are `input_ids`, `attention_mask` and, where the model knows several types, `token_type_ids`, int64 (batch, length),
     padded on the right. Output, float32: "encoder" gives `last_hidden_state` (batch, length, width), "classifier" `logits`
-    (batch, 1).
-
-    Args:
-        weights: the checkpoint's tensors by name, with or without the family's prefix.
-        shape: the checkpoint's dimensions.
-        head: what stands on top of the last layer.
-        graph: an empty builder, which knows the precision.
-        path: where to write the graph, if anywhere.
+    (batch, 1). Names of weights may have the family's prefix or not; the builder is empty, and knows the precision.
     """
     names = {name.removeprefix(shape.prefix): name for name in weights}
 

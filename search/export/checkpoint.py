@@ -50,11 +50,7 @@ class Checkpoint(Mapping[str, StoredTensor]):
     """
 
     def __init__(self, path: Path, on_read: Callable[[int], None] = lambda _: None) -> None:
-        """Look at a folder.
-
-        Args:
-            path: the folder.
-            on_read: called with the number of bytes after each read.
+        """Look at a folder; `on_read` is called with the number of bytes after each read.
 
         Raises:
             UnsupportedModel: an adapter, a quantized checkpoint, or weights in another format.

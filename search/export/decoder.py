@@ -36,17 +36,11 @@ def build_decoder(
 
     A graph that `continues` can go on from what it has read: it also takes `past_key.N` and `past_value.N` (batch, kv_heads,
     past, head_size) for each layer N, empty or of a single row, and gives `present_key.N` and `present_value.N`; `lengths` and
-    `length` then count the past. These cost memory for every token of a batch, so only prompts with much in common are worth them.
+    `length` then count the past. These cost memory for every token of a batch, so only prompts with much in common are worth them,
+    and only graphs in float32, which the CPU runs.
 
-    Args:
-        weights: the checkpoint's tensors by name.
-        shape: the checkpoint's dimensions.
-        config: config.json, for the rotary embeddings.
-        rows: which rows of the head are read: token ids; "score" for a classifier's only one; "all" for log-probabilities.
-        graph: an empty builder, which knows the precision.
-        max_tokens: the longest input the graph can read.
-        path: the file to write.
-        continues: whether it takes a past; for graphs in float32, which the CPU runs.
+    `rows` says which rows of the head are read: token ids; "score" for a classifier's only one; "all" for log-probabilities.
+    `config` is config.json, for the rotary embeddings; the builder is empty, and knows the precision.
     """
     for name, table in zip(("cos", "sin"), rope_tables(config, shape.head_size, max_tokens), strict=True):
         graph.constant(name, graph.precision.cast(table))

@@ -37,12 +37,7 @@ class GraphBuilder:
     """Collects the nodes and initializers of one graph. Every method that adds one returns the name of the value it made."""
 
     def __init__(self, precision: Precision, weights: IO[bytes] | None = None) -> None:
-        """Begin a graph.
-
-        Args:
-            precision: how matrices are stored and calculated with.
-            weights: a file for large initializers, which the graph then names by the file's name; None keeps them in the graph.
-        """
+        """Begin a graph, which names the file of its large initializers by the file's name; None keeps them in the graph."""
         self.precision = precision
         self._weights = weights
         self._nodes: list[onnx.NodeProto] = []

@@ -24,11 +24,7 @@ _BLOCK_SIZES = (16, 32, 64)  # larger ones make results on the CPU depend on the
 
 
 def precision(weights: str, activations: str | None = None, block: int | None = None) -> "Precision":
-    """A precision as a user names it.
-
-    Raises:
-        UnsupportedModel: there is no such precision, or activations or blocks that do not go with it.
-    """
+    """A precision as a user names it; UnsupportedModel if there is none such, or activations or blocks do not go with it."""
     checks = (f"weights {weights}", weights in {*_TYPES, *_BITS}), (f"activations {activations}", activations in {None, *_TYPES})
     for what, known in checks:
         if not known:
@@ -91,11 +87,7 @@ class Precision:
         return self.bits / 8 + calculated / self.block_size if self.bits else calculated
 
     def cast(self, array: NDArray[Any]) -> NDArray[Any]:
-        """An array in the type of activations.
-
-        Raises:
-            UnsupportedModel: a finite value becomes infinite, as large weights do in fp16.
-        """
+        """An array in the type of activations; UnsupportedModel if a finite value becomes infinite, as large ones do in fp16."""
         if array.dtype == self.dtype:
             return array
         with np.errstate(over="ignore"):

@@ -37,7 +37,6 @@ class BundledModel:
     """
 
     def __init__(self, folder: ModelFolder, provider: Provider, threads: int | None) -> None:
-        """Load the graph and the tokenizer."""
         graph = folder.path / folder.graph
         weights = {_TABLE: _mapped(graph, _TABLE).reshape(-1, folder.config["hidden_size"])}
         self.model = _FewRows(Session(graph, provider, threads, CudaSettings(), weights))

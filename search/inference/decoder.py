@@ -44,19 +44,11 @@ class Decoder:
         threads: int | None = None,
         cuda: CudaSettings | None = None,
         batch_tokens: int | None = None,
-        share_prefix: bool = True,
     ) -> None:
-        """Load the graph.
+        """Load the graph, which calculates in `activations` ("fp32", "fp16" or "bf16") and reads rows of up to `max_tokens`.
 
-        Args:
-            folder: its folder.
-            activations: what it calculates in: "fp32", "fp16" or "bf16".
-            max_tokens: the longest row it can read.
-            device: see `load_on`; a model in float32 has no kernels on CUDA, one in bfloat16 none on the CPU.
-            threads: threads it may use; None for all cores.
-            cuda: how the GPU is used.
-            batch_tokens: padded tokens in one batch; None for what suits the device.
-            share_prefix: read what all rows begin with only once, where the graph can go on from there.
+        A model in float32 has no kernels on CUDA, one in bfloat16 none on the CPU. Other choices are those of CausalSettings and
+        Settings.
 
         Raises:
             DeviceUnavailable: the device cannot run this precision.
@@ -85,14 +77,10 @@ class Decoder:
             message = f"the graph of {folder.name} has no input {missing[0]}: it is no export of a language model; export it again"
             raise ModelIncomplete(message)
         self._past = {name: _past_size(folder.name, shape) for name, shape in inputs.items() if name.startswith(PAST)}
-        self._share_prefix = share_prefix and bool(self._past)
+        self._share_prefix = bool(self._past)  # what all rows begin with is read once, where the graph can go on from there
 
     def check_head(self, output: Output, width: int) -> None:
-        """Run two tokens, and see that the graph gives what a recipe reads.
-
-        Args:
-            output: which of the graph's outputs.
-            width: how many numbers it has at each place.
+        """Run two tokens, and see that the graph gives what a recipe reads: an output, with so many numbers at each place.
 
         Raises:
             ModelIncomplete: it has another number, or no such output.

@@ -45,17 +45,11 @@ class SparseModels(SparseTextEmbedding):
 
 
 def fetch(model: str, models: type[Embedders | Rerankers | SparseModels], cache: Path, *, download: bool = True) -> dict[str, Any]:
-    """Make sure that the files of a named model are in the cache, and give the options that load it from there.
-
-    Args:
-        model: the name.
-        models: those that it is one of.
-        cache: the folder FastEmbed keeps downloads in.
-        download: whether what is not there may be fetched.
+    """Make sure that the files of a named model are in FastEmbed's cache, and give the options that load it from there.
 
     Raises:
         ModelNotFound: FastEmbed does not know the name.
-        ModelUnavailable: the files are not here and could not be downloaded.
+        ModelUnavailable: the files are not here, and could not be downloaded, or may not.
     """
     names = [description["model"] for description in models.list_supported_models()]
     if model.lower() not in map(str.lower, names):
@@ -87,13 +81,7 @@ def fetch(model: str, models: type[Embedders | Rerankers | SparseModels], cache:
 def register(folder: ModelFolder, models: type[Embedders | Rerankers], **described: Any) -> dict[str, Any]:
     """Make a folder known to FastEmbed, whose registry holds a name once and for all, and give the options that load it.
 
-    Args:
-        folder: the model.
-        models: those that it becomes one of.
-        described: an embedder's pooling and dim, as FastEmbed has them.
-
-    Raises:
-        ValueError: FastEmbed knows no such pooling.
+    An embedder is described by pooling and dim, as FastEmbed has them; ValueError if it knows no such pooling.
     """
     name = folder.registered
     if "pooling" in described:

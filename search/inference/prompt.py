@@ -41,13 +41,7 @@ class Prompt:
     """A template whose slots are filled with texts."""
 
     def __init__(self, template: str, tokenizer: TextTokenizer, *, max_tokens: int, special_tokens: bool = True) -> None:
-        """Take the template apart.
-
-        Args:
-            template: text with slots such as {query}; braces that stand for themselves are doubled.
-            tokenizer: the model's.
-            max_tokens: the longest prompt.
-            special_tokens: whether the tokenizer adds its own.
+        """Take the template apart, a text with slots such as {query}, where braces that stand for themselves are doubled.
 
         Raises:
             UnsupportedModel: the template alone leaves no room, or the tokenizer adds tokens where none may be.

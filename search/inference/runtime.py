@@ -76,11 +76,7 @@ def available_providers() -> list[str]:
 
 
 def check_runtimes() -> None:
-    """Refuse an environment in which two runtimes overwrote each other's files.
-
-    Raises:
-        RuntimeConflict: with the commands that mend it.
-    """
+    """Refuse an environment in which two runtimes overwrote each other's files: RuntimeConflict, with what mends it."""
     if len(runtimes := installed_runtimes()) > 1:
         raise RuntimeConflict(f"both {' and '.join(runtimes)} are installed and overwrite each other's files: {_MEND}")
 
@@ -149,11 +145,7 @@ def cuda_options(cuda: CudaSettings) -> dict[str, str]:
 
 
 def share_cores(options: onnxruntime.SessionOptions) -> None:
-    """Have a session get on with whatever else runs here, first of all with the other model's session.
-
-    Its threads rest between runs, where by default they look out for more work for some 30 ms, on cores that the next model
-    needs. And what they do is handed out in small blocks, so that one whose core is taken for a while does not keep the others.
-    """
+    """Have a session get on with whatever else runs here, first of all with the other model's; see docs/decisions.md, 31."""
     options.add_session_config_entry("session.force_spinning_stop", "1")
     options.add_session_config_entry("session.dynamic_block_base", "4")
 

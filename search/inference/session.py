@@ -45,14 +45,7 @@ class Session:
         cuda: CudaSettings,
         weights: Mapping[str, NDArray[Any]] | None = None,
     ) -> None:
-        """Load the graph.
-
-        Args:
-            graph: the file.
-            provider: where it runs.
-            threads: that it may use; None for all cores.
-            cuda: how the GPU is used.
-            weights: arrays in the place of what the file has under these names; they are shared, not copied.
+        """Load the graph; `weights` stand in the place of what the file has under their names, and are shared, not copied.
 
         Raises:
             DeviceUnavailable: an operator would silently run on the CPU.

@@ -121,21 +121,13 @@ class TextTokenizer:
         return unread / len(ids) if ids else 0.0
 
     def encode(self, texts: Sequence[str], *, special_tokens: bool) -> list[Encoding]:
-        """What the model reads, whole.
-
-        Raises:
-            InferenceFailed: the tokenizer gave an error.
-        """
+        """What the model reads, whole; InferenceFailed if the tokenizer gave an error."""
         with translated(lambda error: InferenceFailed(f"the tokenizer failed: {str(error)[:500]}")):
             encodings: list[Encoding] = self._tokenizer.encode_batch(list(texts), add_special_tokens=special_tokens)
         return encodings
 
     def next_token(self, text: str, token: str) -> int:
-        """The id of a token when it comes next after a text.
-
-        Raises:
-            UnsupportedModel: there it is no single token.
-        """
+        """The id of a token when it comes next after a text; UnsupportedModel if there it is no single token."""
         before, after = (encoding.ids for encoding in self.encode([text, text + token], special_tokens=False))
         if after[:-1] != before:
             message = (

@@ -17,10 +17,7 @@ _MAP = ("scale", "bias", "points", "calibrated_on")
 def map_file(model: str, folder: ModelFolder | None, data_dir: Path) -> Path:
     """The file that holds a model's map: the recipe of a folder of the user's, or one in the data folder for other models.
 
-    Args:
-        model: as the settings name it.
-        folder: the model folder; None for one that FastEmbed knows by name.
-        data_dir: the folder of the collections.
+    A model is named as in the settings; one that FastEmbed knows by name has no folder.
     """
     if folder is not None and model not in manifest():
         return folder.path / "recipe.json"
@@ -30,14 +27,10 @@ def map_file(model: str, folder: ModelFolder | None, data_dir: Path) -> Path:
 
 
 def keep(file: Path, mapping: Mapping[str, Any]) -> None:
-    """Write the map, whole or not at all, in place of an earlier one; what else a recipe says stays.
-
-    Args:
-        file: as `map_file` gives it.
-        mapping: scale and bias, or points; and where they come from.
+    """Write a map (scale and bias, or points; and where they come from) in place of an earlier one; the rest of a recipe stays.
 
     Raises:
-        ModelIncomplete: the file cannot be read or written.
+        ModelIncomplete: the file cannot be read or written; it is as it was.
     """
     rest = {name: value for name, value in read_json(file, default={}).items() if name not in _MAP}
     try:
@@ -48,11 +41,7 @@ def keep(file: Path, mapping: Mapping[str, Any]) -> None:
 
 
 def with_kept(recipe: Recipe, file: Path) -> Recipe:
-    """The recipe with the map that a file of the data folder holds; itself where there is none.
-
-    Raises:
-        ModelIncomplete: the file cannot be read or understood.
-    """
+    """The recipe with the map that a file holds, itself where there is none; ModelIncomplete if that cannot be understood."""
     try:
         if not is_regular(file):
             return recipe

@@ -36,12 +36,7 @@ class CausalReranker:
     def score(self, query: str, texts: Sequence[str], *, deadline: Deadline | None = None) -> Scoring:
         """Score each text against the query; a text's score does not depend on the others.
 
-        Under a deadline, texts are scored in slices of their given order until it has passed.
-
-        Raises:
-            InvalidQuery: see check_texts.
-            InferenceFailed: the model gave an error, or a score that is not a number.
-            OutOfMemory: a batch does not fit the device.
+        Under a deadline, texts are scored in slices of their given order until it has passed. For errors see `Reranker`.
         """
         check_texts(query, texts)
         scores = np.full(len(texts), np.nan, np.float32)

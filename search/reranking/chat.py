@@ -44,17 +44,7 @@ class ChatReranker:
         max_words: int = 300,
         timeout_s: float = 60.0,
     ) -> None:
-        """Remember where to ask. Nothing is sent before the first query.
-
-        Args:
-            url: the endpoint up to /v1.
-            model: the server's name for it.
-            api_key: sent as a bearer token.
-            weight: share of the reranker in the ranking.
-            window: passages in one request.
-            stride: how far the window moves; less than the window.
-            max_words: the longest passage, in words.
-            timeout_s: seconds until a request counts as lost.
+        """Remember where to ask. Nothing is sent before the first query. All choices are those of ChatSettings.
 
         Raises:
             InvalidSettings: the api_key cannot stand in a header.

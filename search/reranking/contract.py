@@ -84,15 +84,17 @@ class Reranker(Protocol):
         """Where it runs: "cpu", "cuda" or "remote"."""
 
     def score(self, query: str, texts: Sequence[str], *, deadline: Deadline | None = None) -> Scoring:
-        """Score each text; under a deadline, a prefix of them."""
+        """Score each text; under a deadline, a prefix of them.
+
+        Raises:
+            InvalidQuery: see check_texts.
+            InferenceFailed: the model gave an error, or a score that is not a number.
+            OutOfMemory: a batch does not fit the device.
+        """
 
 
 def check_texts(query: str, texts: Sequence[str]) -> None:
-    """Refuse what no reranker can read: half of a surrogate pair, and one text in the place of several.
-
-    Raises:
-        InvalidQuery: with what it is.
-    """
+    """Refuse, as an InvalidQuery, what no reranker can read: half of a surrogate pair, and one text in the place of several."""
     check_strings([query], "query", "queries")
     check_strings(texts, "texts", "texts")
 

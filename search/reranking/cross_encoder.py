@@ -40,18 +40,7 @@ class CrossEncoder:
         slice_size: int = 8,
         cuda: CudaSettings | None = None,
     ) -> None:
-        """Load the model and test it.
-
-        Args:
-            model: a bundled name, a folder, or FastEmbed's name.
-            device: see `load_on`.
-            threads: threads the model may use; None for all cores.
-            cache: where FastEmbed keeps downloads.
-            weight: overrides the weight of the model's recipe.
-            max_tokens: a shorter window than the model's, for speed; special tokens included.
-            batch_tokens: padded tokens in one batch.
-            slice_size: texts scored between two looks at the deadline.
-            cuda: how the GPU is used.
+        """Load the model and test it. All choices are those of CrossEncoderSettings and Settings.
 
         Raises:
             ModelError: one of its kinds, saying which file, name or device is at fault.
@@ -104,11 +93,7 @@ class CrossEncoder:
         """Score each text against the query; a text's score does not depend on the others.
 
         A query longer than half the window is cut to that half, a text to what the query leaves. Under a deadline, texts are
-        scored in slices of their given order until it has passed.
-
-        Raises:
-            InvalidQuery: see check_texts.
-            InferenceFailed: the model gave an error, or the wrong number of scores.
+        scored in slices of their given order until it has passed. For errors see `Reranker`.
         """
         check_texts(query, texts)
         room = self._window - self._tokenizer.special_tokens(pair=True)

@@ -36,16 +36,7 @@ class LanguageModel:
         weight: float | None = None,
         instruction: str | None = None,
     ) -> None:
-        """Load the model.
-
-        Args:
-            folder: what `search export` wrote.
-            device: see `search.inference.runtime.load_on`.
-            threads: threads it may use; None for all cores.
-            cuda: how the GPU is used.
-            batch_tokens: padded tokens in one batch; None for what suits the device.
-            weight: overrides the recipe's.
-            instruction: overrides the recipe's.
+        """Load the model. All choices are those of CausalSettings and Settings; weight and instruction go before the recipe's.
 
         Raises:
             ModelError: one of its kinds, saying which file, name or device is at fault.
@@ -103,11 +94,7 @@ class LanguageModel:
 
 
 def _recipe(folder: ModelFolder) -> tuple[Recipe, Head, int]:
-    """The recipe of a folder, its head, and the longest prompt.
-
-    Raises:
-        ModelIncomplete: it is not a language model's.
-    """
+    """The recipe of a folder, its head, and the longest prompt; ModelIncomplete if it is not a language model's."""
     recipe = Recipe.read(folder.recipe, f"{folder.path / 'recipe.json'}")
     if recipe.head is None or recipe.max_tokens is None:
         message = (

@@ -35,10 +35,7 @@ class ListwiseReranker:
     def score(self, query: str, texts: Sequence[str], *, deadline: Deadline | None = None) -> Scoring:
         """Order the texts; a text's score is 1 / its place. Nothing is scored when the deadline passes before the last window.
 
-        Raises:
-            InvalidQuery: see check_texts.
-            InferenceFailed: the model gave an error, or a score that is not a number.
-            OutOfMemory: a window does not fit the device.
+        For errors see `Reranker`.
         """
         check_texts(query, texts)
         seen, total = np.zeros((2, len(texts)), np.int64)

@@ -32,12 +32,8 @@ class PairwiseReranker:
     def score(self, query: str, texts: Sequence[str], *, deadline: Deadline | None = None) -> Scoring:
         """Give each text its mean chance to win against another, 0 to 1, over both orders (arXiv:2306.17563).
 
-        Under a deadline, texts join one by one in their order and meet all that came before, until it has passed.
-
-        Raises:
-            InvalidQuery: see check_texts.
-            InferenceFailed: the model gave an error, or a score that is not a number.
-            OutOfMemory: a batch does not fit the device.
+        Under a deadline, texts join one by one in their order and meet all that came before, until it has passed. For errors see
+        `Reranker`.
         """
         check_texts(query, texts)
         stripped = [self._model.strip(text) for text in texts]

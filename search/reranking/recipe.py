@@ -110,11 +110,7 @@ class Recipe(Part):
 
     @classmethod
     def read(cls, recipe: Mapping[str, Any], where: str) -> "Recipe":
-        """Check a recipe.
-
-        Raises:
-            ModelIncomplete: with what is wrong in it.
-        """
+        """Check a recipe; ModelIncomplete with what is wrong in it."""
         try:
             return cls(**recipe)
         except ValidationError as error:

@@ -21,13 +21,7 @@ _PROBES = ("Cats sleep for most of the day, and hunt at dawn.", "Cats sleep for 
 
 
 def self_test(name: str, recipe: Recipe, score: Score, *, in_batches: Score | None = None) -> str:
-    """Score the golden pairs and compare.
-
-    Args:
-        name: the model's, for messages.
-        recipe: what it must give, and in which precision it was exported.
-        score: the reranker's own.
-        in_batches: the same with all texts padded to one length, where `score` has ways around that.
+    """Score the golden pairs of a model's recipe and compare; `in_batches` pads all texts to one length, where `score` does not.
 
     Returns:
         Who vouches for the scores; "" if the recipe has none but the model's own.
@@ -44,12 +38,7 @@ def self_test(name: str, recipe: Recipe, score: Score, *, in_batches: Score | No
 
 
 def smoke_test(name: str, score: Score) -> None:
-    """For models that compare texts, none of which has a score of its own: they must give some.
-
-    Raises:
-        SelfTestFailed: with what went wrong.
-        OutOfMemory: the device's memory does not hold even this.
-    """
+    """For models that compare texts, none of which has a score of its own: they must give some. For errors see `self_test`."""
     with _translated(name):
         if not np.isfinite(score(_QUERY, _PROBES).scores).all():
             raise SelfTestFailed(f"the model {name} gives no order")
