@@ -1,50 +1,4 @@
-"""Every error this package raises on purpose. Each message says what to do next.
-
-SearchError
-├── InvalidInput                 the caller can mend it
-│   ├── InvalidSettings          a setting, environment variable or search.toml
-│   ├── InvalidQuery             empty query, limit or depth out of range
-│   ├── InvalidDocument          empty text, metadata that is not JSON
-│   ├── DocumentNotFound         no document of a collection has this id
-│   ├── TenantRequired           a collection is shared, and nobody said for which tenant
-│   ├── CollectionUnshared       a collection does not note that tenants share it
-│   ├── UnsupportedFilter        an unknown field, a test of nothing, or what engines understand differently
-│   └── InvalidDataset           an evaluation folder that does not fit together
-├── ReaderFailed                 the process that reads files cannot be started
-├── MissingExtra                 an optional part of the package is not installed
-├── ModelError
-│   ├── ModelNotFound            neither bundled, nor a folder, nor known to FastEmbed
-│   ├── ModelIncomplete          a model folder lacks a file, or one cannot be read
-│   ├── ModelCorrupt             a file differs from its recorded sha256, or ONNX Runtime cannot load it
-│   ├── ModelUnavailable         a named model could not be downloaded
-│   ├── UnsupportedModel         an architecture, rope type, recipe or precision that is not implemented
-│   ├── ExportFailed             the folder exists already, or the disk is too small
-│   ├── SelfTestFailed           a model does not give the scores its recipe records
-│   ├── RuntimeConflict          both onnxruntime and onnxruntime-gpu are installed
-│   ├── DeviceUnavailable        the setting says CUDA, which is not there
-│   └── InferenceFailed          the model ran and gave an error, NaN or the wrong number of values
-│       └── OutOfMemory          the device's memory does not hold the batch
-├── IndexFailure
-│   ├── IndexBusy                another process owns the data folder, or somebody writes the collection
-│   ├── IndexMismatch            the collection was built with another embedder
-│   │   └── CollectionForeign    another program made the collection, which is searched and never written to
-│   ├── IndexCorrupt             the files of the collection cannot be opened
-│   ├── ReindexRefused           a collection cannot be moved, or not be led back
-│   ├── IndexFull                the disk has too little room left
-│   ├── DocumentIncomplete       passages of a document are missing
-│   ├── CollectionNotFound       nothing has been ingested under this name
-│   ├── IndexUnreachable         no connection to the server, or it broke
-│   ├── IndexTimeout             the server did not answer in time
-│   ├── IndexDenied              the API key is missing, wrong, or may do less than this takes
-│   ├── IndexOverloaded          429: too many requests; `retry_after_s` if the server said so
-│   ├── IndexFaulted             the server failed on the request, as it may not on the next one
-│   ├── IndexRejected            the engine refused the request
-│   └── IndexGarbled             what answered is no Qdrant, or gave an answer that no Qdrant gives
-└── ServiceError                 of the HTTP service and of its clients
-    ├── ServiceUnreachable       it does not answer
-    ├── ServiceOverloaded        429: too much to do; `retry_after_s` says when to come again
-    └── ServiceRefused           any other answer that is no success, such as to a key that may not
-"""
+"""Every error this package raises on purpose. Each message says what to do next."""
 
 
 class SearchError(Exception):
@@ -56,11 +10,11 @@ class InvalidInput(SearchError):
 
 
 class InvalidSettings(InvalidInput):
-    """A setting has an unknown name or a value out of range."""
+    """A setting, an environment variable or search.toml has an unknown name, or a value out of range."""
 
 
 class InvalidQuery(InvalidInput):
-    """The query is empty, or limit and depth do not fit each other."""
+    """A query is empty, or another argument is out of range, such as limit or depth."""
 
 
 class InvalidDocument(InvalidInput):
@@ -84,7 +38,7 @@ class UnsupportedFilter(InvalidInput):
 
 
 class InvalidDataset(InvalidInput):
-    """An evaluation data set is missing a file or contradicts itself."""
+    """The folder of an evaluation data set lacks a file or contradicts itself."""
 
 
 class ReaderFailed(SearchError):
@@ -108,7 +62,7 @@ class ModelIncomplete(ModelError):
 
 
 class ModelCorrupt(ModelError):
-    """A model file is not what it should be."""
+    """A model file differs from its recorded sha256, or ONNX Runtime cannot load it."""
 
 
 class ModelUnavailable(ModelError):
@@ -116,11 +70,11 @@ class ModelUnavailable(ModelError):
 
 
 class UnsupportedModel(ModelError):
-    """A checkpoint asks for something this package does not compute; the message names it."""
+    """A checkpoint asks for an architecture, rope type, recipe or precision that is not implemented; the message names it."""
 
 
 class ExportFailed(ModelError):
-    """An export cannot begin or end; nothing that looks like a model was left behind."""
+    """An export cannot begin or end, as where its folder exists already; nothing that looks like a model was left behind."""
 
 
 class SelfTestFailed(ModelError):
@@ -128,15 +82,15 @@ class SelfTestFailed(ModelError):
 
 
 class RuntimeConflict(ModelError):
-    """The environment holds both ONNX runtimes."""
+    """The environment holds both onnxruntime and onnxruntime-gpu."""
 
 
 class DeviceUnavailable(ModelError):
-    """The device of the settings cannot run models here."""
+    """The device of the settings, such as CUDA, cannot run models here."""
 
 
 class InferenceFailed(ModelError):
-    """The model ran but gave no usable answer."""
+    """The model ran, and gave an error, NaN or the wrong number of values."""
 
 
 class OutOfMemory(InferenceFailed):
@@ -182,7 +136,7 @@ class DocumentIncomplete(IndexFailure):
 
 
 class CollectionNotFound(IndexFailure):
-    """The collection does not exist."""
+    """The collection does not exist: nothing has been ingested under this name."""
 
 
 class IndexUnreachable(IndexFailure):
@@ -198,11 +152,11 @@ class IndexTimeout(IndexFailure):
 
 
 class IndexDenied(IndexFailure):
-    """The server did not accept the API key, or not for this."""
+    """The API key is missing, wrong, or may do less than this takes."""
 
 
 class IndexOverloaded(IndexFailure):
-    """The server asks for fewer requests.
+    """The server asks for fewer requests (429).
 
     Attributes:
         retry_after_s: seconds of its Retry-After, None if it sent none.
@@ -216,7 +170,7 @@ class IndexOverloaded(IndexFailure):
 
 
 class IndexFaulted(IndexFailure):
-    """The server failed on the request; it says so itself."""
+    """The server failed on the request, as it says itself, and may not on the next one."""
 
     transient = True
 
@@ -246,7 +200,7 @@ class ServiceUnreachable(ServiceError):
 
 
 class ServiceOverloaded(ServiceError):
-    """The service refused a request, since it would have waited too long.
+    """The service refused a request, since it would have waited too long (429).
 
     Attributes:
         retry_after_s: seconds until it would not.
@@ -258,7 +212,7 @@ class ServiceOverloaded(ServiceError):
 
 
 class ServiceRefused(ServiceError):
-    """The service refused a request, or failed on it; the message is its own.
+    """The service refused a request, as of a key that may not, or failed on it; the message is its own.
 
     Attributes:
         status: of the answer, by HTTP; None if it was no answer of a service.
