@@ -6,26 +6,7 @@ The text that is stored and shown stays as it was written.
 import re
 import unicodedata
 
-MARKDOWN = frozenset(  # media types of what is read as Markdown
-    {
-        "text/markdown",
-        "text/html",
-        "message/rfc822",
-        "application/epub+zip",
-        "application/msword",
-        "application/rtf",
-        "application/vnd.ms-outlook",
-        "application/vnd.ms-powerpoint.presentation.macroEnabled.12",
-        "application/vnd.ms-word.document.macroEnabled.12",
-        "application/vnd.oasis.opendocument.text",
-        "application/vnd.openxmlformats-officedocument.presentationml.presentation",
-        "application/vnd.openxmlformats-officedocument.presentationml.slideshow",
-        "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-        "application/vnd.openxmlformats-officedocument.wordprocessingml.template",
-        "application/x-fictionbook+xml",
-        "application/x-ipynb+json",
-    }
-)
+from search.kinds import AS_MARKDOWN
 
 # Lines of other markup that are not shown: comments, anchors, what is set for a whole file, and lists of other files.
 _BELOW = r"(?:\n(?:[ \t\r]*+\n)*+\1[ \t]++\S.*)*+"  # lines that are indented more than the first, and empty ones between them
@@ -86,7 +67,7 @@ def readable(text: str, media_type: str = "text/plain") -> str:
         media_type: of what it was read from; of Markdown comments, pictures, anchors and the addresses of links go, too, of other
             markup what is UNSEEN.
     """
-    if media_type in MARKDOWN:
+    if media_type in AS_MARKDOWN:
         text = without_marks(text)
     elif media_type in UNSEEN:
         text = UNSEEN[media_type].sub("", text)

@@ -15,7 +15,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from search.context.values import Form, Source
-from search.passages import MARKDOWN
+from search.kinds import AS_MARKDOWN
 
 _MARKS = ('"', "'", "`", "~", "=")  # of which a fence is made
 _LEAST = 3  # marks of one
@@ -74,7 +74,7 @@ def shown(text: str) -> str:
 def _in_markdown(source: Source, text: str) -> str:
     parts = [*_heading(source), f"characters {source.start} to {source.end}"]
     heading = _PUNCTUATION.sub(r"\\\1", " · ".join(parts))
-    if source.media_type not in MARKDOWN and source.media_type != "text/plain":
+    if source.media_type not in AS_MARKDOWN and source.media_type != "text/plain":
         fence = _fence(text, "`~")
         text = f"{fence}\n{text}\n{fence}"
     quoted = "\n".join(f"> {line}".rstrip() for line in text.split("\n"))

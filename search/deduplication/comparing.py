@@ -20,8 +20,8 @@ from search.deduplication.numerals import in_digits
 from search.deduplication.opposites import DENIALS, DENYING_ENDS, GRAMMAR, ITALIAN, turned
 from search.deduplication.replacing import CLAUSE, Side, is_swapped, replaced
 from search.documents import Document
+from search.kinds import SOURCE
 from search.passages import readable
-from search.reading.kinds import SOURCE
 
 CJK = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"  # scripts without spaces: every sign is a word
 _NUMBER = r"[-\u2212]?\d+(?:[.,:]\d+)*"

@@ -16,9 +16,10 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from search import kinds
 from search.documents import Document, Rejection, check_flags
 from search.errors import InvalidDocument, InvalidQuery
-from search.reading import kinds, lines, tables, text
+from search.reading import lines, tables, text
 from search.reading.archives import Most, unpacked
 from search.reading.child import Limits, Reader
 from search.reading.files import ARCHIVES, Listing, SourceFile

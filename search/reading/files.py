@@ -14,9 +14,9 @@ from glob import has_magic
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from search import kinds
 from search.documents import Document, Json, Rejection
 from search.errors import InvalidDocument
-from search.reading import kinds
 from search.reading.patterns import IgnoreRules, glob
 from search.system import files as regular
 from search.system.posix import check_posix

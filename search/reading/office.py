@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from search.errors import InvalidDocument
+from search.kinds import OFFICE
 from search.reading.comments import LEFT_OUT, comments
 from search.reading.files import LONGEST
-from search.reading.kinds import OFFICE
 from search.reading.slides import notes_to_html, slides, to_html, with_whole_words
 from search.reading.webpages import to_markdown
 

@@ -4,9 +4,10 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO
 
+from search import kinds
 from search.documents import Document, Rejection
 from search.errors import InvalidDocument
-from search.reading import kinds, mail, notebooks, office, pdf, webpages
+from search.reading import mail, notebooks, office, pdf, webpages
 from search.reading.files import LONGEST, SourceFile, missing, read_at_most
 from search.reading.passwords import ENCRYPTED, needs_password
 from search.reading.structure import title_of

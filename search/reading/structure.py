@@ -7,9 +7,9 @@ from functools import cache
 from itertools import accumulate, islice
 from typing import Any, NamedTuple
 
-from search.passages import MARKDOWN, UNSEEN, has_words, without_marks
+from search.kinds import AS_MARKDOWN, SOURCE
+from search.passages import UNSEEN, has_words, without_marks
 from search.reading.frontmatter import end_of_front_matter, with_line_feeds
-from search.reading.kinds import SOURCE
 
 PAGE_BREAK = "\f"
 
@@ -76,7 +76,7 @@ def sections(text: str, media_type: str) -> list[Section]:
     What no reader looks for is in no block: front matter, comments, pictures that are written in letters.
     """
     hidden = [match.span() for match in _NO_LANGUAGE.finditer(text)]
-    if media_type in MARKDOWN:
+    if media_type in AS_MARKDOWN:
         divided = _of_markdown(text)
     elif media_type in SOURCE:
         divided = _of_source(text)
@@ -99,7 +99,7 @@ def title_of(text: str, media_type: str = "text/markdown") -> str:
     reStructuredText, whose levels count as they come, a first heading is the title.
     """
     plain = with_line_feeds(text)
-    if media_type in MARKDOWN:
+    if media_type in AS_MARKDOWN:
         highest = _HIGHEST if media_type in {"text/markdown", "text/html"} else _HIGHEST_OF_OFFICES
         return _title_of_markdown(plain[end_of_front_matter(plain) :][:_BEGINNING], highest)
     beginning = plain[:_BEGINNING]
@@ -128,7 +128,7 @@ def hides(text: str, media_type: str) -> bool:
     """Whether some of a text is in no section."""
     if _NO_LANGUAGE.search(text) or _unseen(text, media_type):
         return True
-    return media_type in MARKDOWN and end_of_front_matter(with_line_feeds(text)) > 0
+    return media_type in AS_MARKDOWN and end_of_front_matter(with_line_feeds(text)) > 0
 
 
 def _unseen(text: str, media_type: str) -> list[tuple[int, int]]:

@@ -4,9 +4,9 @@ import codecs
 import re
 from typing import Any, BinaryIO, NamedTuple
 
+from search import kinds
 from search.documents import Document, Rejection
 from search.errors import InvalidDocument
-from search.reading import kinds
 from search.reading.files import LONGEST, SourceFile, read_at_most
 from search.reading.frontmatter import front_matter
 from search.reading.structure import title_of

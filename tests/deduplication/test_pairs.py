@@ -8,7 +8,7 @@ from search.deduplication.candidates import Closest, Contents, Entry
 from search.deduplication.comparing import digest_of, sketch_of, words_of
 from search.deduplication.pairs import Judge
 from search.documents import Document
-from search.reading.kinds import SOURCE
+from search.kinds import SOURCE
 
 TEXT = (
     "The committee met in the town hall on a rainy evening in March. Its members heard what the engineers had to say about the "

@@ -2,8 +2,8 @@
 
 import pytest
 
+from search.kinds import SOURCE
 from search.reading.frontmatter import end_of_front_matter, front_matter
-from search.reading.kinds import SOURCE
 from search.reading.structure import hides, sections, title_of
 
 Divided = list[tuple[tuple[str, ...], list[str]]]

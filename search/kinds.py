@@ -33,6 +33,7 @@ PAGES = {  # that libraries read, in a process of their own
     ".ipynb": NOTEBOOK,
     **OFFICE,
 }
+AS_MARKDOWN = frozenset((MARKDOWN, *PAGES.values())) - {PDF}  # of texts that are read as Markdown: pages become it
 MARKUP = {  # texts whose marks of headings are known
     **dict.fromkeys((".md", ".markdown", ".mdown", ".mkd", ".mdx", ".qmd", ".rmd"), MARKDOWN),
     ".rst": "text/x-rst",
