@@ -5,7 +5,7 @@ The list is short, as that of opposites is: a word in place of another that it d
 
 from search.deduplication.opposites import stem_of
 
-# Words of a line may stand for one another. What stands in two lines does not join them.
+# Words of a line may stand for one another, and so may what has their stems. What stands in two lines does not join them.
 _ALIKE = """
 large big great sizable
 huge enormous vast immense gigantic
@@ -40,8 +40,6 @@ using utilising utilizing employing
 usage use utilisation
 because since
 method technique approach procedure
-methods techniques approaches procedures
-result outcome consequence
 results outcomes consequences findings
 increase rise growth
 increased rose risen grew grown
@@ -49,23 +47,16 @@ increases rises grows
 decrease decline drop reduction
 decreased declined dropped
 reduce lower decrease lessen
-reduced lowered decreased lessened
 reduced low
 include comprise contain
-includes comprises contains
-included comprised contained
-including comprising containing
 called named termed known
 known recognised recognized
 different distinct
 between among amongst
-among amongst
 people persons individuals
-person individual
 made produced created manufactured
 make makes produce create manufacture
 generate produce create
-generates produces creates
 first 1st initial
 new novel
 new recent
@@ -74,19 +65,16 @@ studies investigations
 examine investigate inspect study
 examined investigated inspected studied
 effect influence impact
-effects influences impacts
 affect influence
 about approximately roughly around circa
 during throughout
 most almost
 part portion piece
-parts portions pieces
 area region zone
 areas regions zones
 world globe
 global worldwide
 year annum
-years annums
 annual yearly
 although though while whereas
 within inside
@@ -109,20 +97,15 @@ become turn
 help assist aid
 helped assisted aided
 helps assists aids
-need require
-needs requires
-needed required
 necessary needed required
 provide supply
 provides supplies
-provided supplied
 given supplied
 give gives supply grant
 gave granted
 obtained gained acquired got received
 obtain gain acquire get
 get receive
-got received
 high elevated
 cells units
 rapid fast quick swift
@@ -132,7 +115,6 @@ common widespread
 has have had possess
 owns possesses has
 associated linked connected related
-related connected
 similar alike comparable
 suggest indicate imply
 suggested indicated implied
@@ -168,7 +150,6 @@ change alter modify
 changed altered modified
 changes alterations modifications
 improve enhance
-improved enhanced
 repair fix mend
 repaired fixed mended
 check verify
@@ -177,22 +158,16 @@ try attempt
 tried attempted
 let allow permit
 allowed permitted
-allows permits
 enable allow
 forbid prohibit ban
 forbidden prohibited banned
 happen occur
 happened occurred
-happens occurs
 appear seem
-appears seems
-appeared seemed
 believe think
 believed thought
 understand comprehend
 want wish desire
-wanted wished desired
-go went gone
 leave left depart departed
 arrive arrived reach reached
 meet met gather gathered
@@ -200,24 +175,14 @@ met convened assembled
 discussion debate
 heard learned learnt
 look view
-looked viewed
-see saw seen
-observe notice
 observed noticed seen
 remain stay
-remained stayed
-remains stays
 continue proceed
-continued proceeded
 collect gather
-collected gathered
 divide split
-divided split
 join unite
-joined united
 join connect
 attach fasten
-attached fastened
 send sent
 place spot location site
 places spots locations sites
@@ -226,22 +191,17 @@ way manner
 ways manners
 reason cause
 cause causes induce trigger
-caused induced triggered
 aim goal objective purpose
 aims goals objectives purposes
 task job
 error mistake fault
-errors mistakes faults
 problem issue difficulty
 problems issues difficulties
 idea concept notion
-ideas concepts notions
 kind type sort
 kinds types sorts
 example instance
-examples instances
 benefit advantage
-benefits advantages
 drawback disadvantage shortcoming
 chance opportunity
 power strength
@@ -267,7 +227,6 @@ sufficiently enough
 additional further extra
 additional more
 extra additional supplementary
-whole entire
 real actual
 really actually truly
 unusual uncommon rare
@@ -306,11 +265,9 @@ fly flies flew flown
 give gives gave given
 go goes went gone going
 get gets got gotten
-hear hears heard
 keep keeps kept
 know knows knew known
 lead leads led
-leave leaves left
 lose loses lost
 make makes made making
 mean means meant
@@ -318,14 +275,11 @@ pay pays paid
 run runs ran running
 say says said saying
 see sees saw seen
-sell sells sold
-send sends sent
 sit sits sat sitting
 speak speaks spoke spoken
 stand stands stood
 take takes took taken
 teach teaches taught
-tell tells told
 think thinks thought
 win wins won
 write writes wrote written
