@@ -29,54 +29,6 @@ _OF_MANY = (*lines.SUFFIXES, *tables.SUFFIXES)
 _PAGES = frozenset(kinds.PAGES.values())
 
 
-def read(
-    paths: str | PathLike[str] | Iterable[str | PathLike[str]],
-    *,
-    exclude: Sequence[str] = (),
-    ignore_files: bool = True,
-    encoding: str | None = None,
-    fields: Mapping[str, str] | None = None,
-    prefix: str = "",
-    kind: str | None = None,
-    archives: bool = False,
-    limits: Limits | None = None,
-) -> "Reading":
-    """The documents of files, folders and patterns, as `search ingest` reads them, and as `Searcher.ingest` takes them.
-
-    What cannot be read comes out among them as a Rejection. See `Reading` for arguments, errors, and what it says was left out.
-    """
-    check_flags(ignore_files=ignore_files, archives=archives)
-    unchecked: Any = paths
-    if isinstance(unchecked, bytes) or not isinstance(unchecked, str | PathLike | Iterable):
-        raise InvalidQuery(f"paths is a {type(unchecked).__name__}; give a path, or several")
-    several: list[Any] = [paths] if isinstance(paths, str | PathLike) else list(paths)
-    if wrong := [one for one in several if not isinstance(one, str | PathLike)]:
-        raise InvalidQuery(f"paths holds a {type(wrong[0]).__name__}; paths are strings or path-like")
-    unchecked = exclude
-    if isinstance(unchecked, str | bytes) or not isinstance(unchecked, Iterable):
-        raise InvalidQuery(f"exclude is a {type(unchecked).__name__}; give a list of patterns")
-    patterns: list[Any] = list(exclude)
-    if wrong := [one for one in patterns if not isinstance(one, str)]:
-        raise InvalidQuery(f"exclude holds a {type(wrong[0]).__name__}; patterns are strings")
-    given: Any
-    for name, given in (("prefix", prefix), ("kind", kind)):
-        if not isinstance(given, str) and (given is not None or name == "prefix"):
-            raise InvalidQuery(f"{name} is a {type(given).__name__}; give a string")
-    if not isinstance(limits, Limits | None):
-        raise InvalidQuery(f"limits is a {type(limits).__name__}; give Limits")
-    return Reading(
-        [fspath(path) for path in several],
-        exclude=patterns,
-        ignore_files=ignore_files,
-        encoding=encoding,
-        fields=fields,
-        prefix=prefix,
-        kind=kind,
-        archives=archives,
-        limits=limits,
-    )
-
-
 class Extent(NamedTuple):
     """How large a file is."""
 
@@ -86,7 +38,10 @@ class Extent(NamedTuple):
 
 
 class Reading:
-    """The documents of some paths. Files are listed when this is made, and read, one after the other, when it is iterated.
+    """The documents of files, folders and patterns, as `search ingest` reads them, and as `Searcher.ingest` takes them.
+
+    Files are listed when this is made, and read, one after the other, when it is iterated. What cannot be read comes out among the
+    documents as a Rejection.
 
     Attributes:
         left_out: files below these paths that are of other kinds, or that an ignore file or a pattern names; links to folders.
@@ -96,9 +51,9 @@ class Reading:
 
     def __init__(
         self,
-        paths: Sequence[str],
+        paths: str | PathLike[str] | Iterable[str | PathLike[str]],
         *,
-        exclude: Sequence[str] = (),
+        exclude: Iterable[str] = (),
         ignore_files: bool = True,
         encoding: str | None = None,
         fields: Mapping[str, str] | None = None,
@@ -128,8 +83,20 @@ class Reading:
 
         Raises:
             InvalidDocument: a path that does not exist, holds nothing that can be read, or is an archive; a prefix without a name
-                or without a slash at its end.
+                or without a slash at its end; an encoding, a field or a kind that there is not.
+            InvalidQuery: an argument of another type.
         """
+        check_flags(ignore_files=ignore_files, again=again, archives=archives)
+        if isinstance(paths, str | PathLike):
+            paths = [paths]
+        several = _several("paths", paths, str | PathLike, "give a path, or several", "paths are strings or path-like")
+        patterns = _several("exclude", exclude, str, "give a list of patterns", "patterns are strings")
+        unchecked: Any
+        for name, unchecked in (("prefix", prefix), ("kind", "" if kind is None else kind)):
+            if not isinstance(unchecked, str):
+                raise InvalidQuery(f"{name} is a {type(unchecked).__name__}; give a string")
+        if not isinstance(limits, Limits | None):
+            raise InvalidQuery(f"limits is a {type(limits).__name__}; give Limits")
         if prefix and not (prefix.endswith("/") and prefix.strip("/ ")):
             raise InvalidDocument(f"the prefix is {prefix!r}; write a name with a slash at its end, such as two/")
         self._encoding = text.known_encoding(encoding)
@@ -137,10 +104,11 @@ class Reading:
         self._prefix = prefix
         self._fields = tables.checked({} if fields is None else fields)
         self._limits = limits or Limits()
-        options: dict[str, Any] = {"exclude": exclude, "ignore_files": ignore_files}
-        options["media_type"] = kinds.named(kind) if kind else ""
+        media_type = kinds.named(kind) if kind else ""
+        options: dict[str, Any] = {"exclude": patterns, "ignore_files": ignore_files, "media_type": media_type}
         self._sources: list[Listing | None] = [
-            None if path == STDIN else Listing.of(path, _OF_MANY, prefix=prefix, archives=archives, **options) for path in paths
+            None if path == STDIN else Listing.of(path, _OF_MANY, prefix=prefix, archives=archives, **options)
+            for path in map(fspath, several)
         ]
         packed = [archive for source in self._sources if source for archive in source.archives]
         self._sources += self._unpacked(packed, options) if packed else []
@@ -242,6 +210,19 @@ class Reading:
                 yield item.reject("an archive; ingest it with --archives, or unpack it")
             else:
                 yield from self._documents([item], reader)
+
+
+read = Reading  # as programs call it
+
+
+def _several(name: str, given: Any, kind: Any, advice: str, are: str) -> list[Any]:
+    """Some values, if they are of a kind."""
+    if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+        raise InvalidQuery(f"{name} is a {type(given).__name__}; {advice}")
+    values = list(given)
+    if wrong := [one for one in values if not isinstance(one, kind)]:
+        raise InvalidQuery(f"{name} holds a {type(wrong[0]).__name__}; {are}")
+    return values
 
 
 def _remove(folder: Path, owner: int) -> None:
