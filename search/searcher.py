@@ -193,6 +193,7 @@ class Searcher:
                 *(self.collections, wanted.collection, embedder, chunker, wanted.storage, words.description, words),
                 tenant_field=wanted.tenant_field or "",
                 drop_unowned=drop_unowned,
+                on_progress=on_progress,
             )
             report = work.run(
                 live_embedder=live_embedder if check else None,
@@ -200,7 +201,6 @@ class Searcher:
                 judged=judged,
                 min_overlap=min_overlap,
                 only_if_needed=only_if_needed,
-                on_progress=on_progress,
                 wrap=lambda index: self._patiently(index, on_wait),
             )
             if report.switched:

@@ -9,16 +9,15 @@ payload indexes are made in place.
 import hashlib
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
-from functools import partial
+from dataclasses import asdict, dataclass, field, replace
 from heapq import nsmallest
 from typing import Any
 
 from search.documents import Document, Retrieval, SparseVector, check_strings, counted
 from search.embedding.dense import Embedder
-from search.embedding.sparse import WordsLike, words_like
+from search.embedding.sparse import WordsLike
 from search.errors import IndexMismatch, ReindexRefused
 from search.index.collections import CollectionInfo, Collections, as_replaced
 from search.index.contract import CollectionSpec, Payload, VectorIndex
@@ -94,44 +93,34 @@ class ReindexReport:
         return {**asdict(self), "ingest": self.ingest.to_dict()}
 
 
+@dataclass
 class Reindexing:
-    """Moves a name from one collection to a new one."""
+    """Moves a name from one collection to a new one.
 
-    def __init__(
-        self,
-        collections: Collections,
-        name: str,
-        embedder: Embedder,
-        chunker: Chunker,
-        storage: StorageSettings,
-        lexical: str = "",
-        words: WordsLike = words_like,
-        *,
-        tenant_field: str = "",
-        drop_unowned: bool = False,
-    ) -> None:
-        """Keep the parts.
+    Attributes:
+        collections: of the engine.
+        name: what is searched by.
+        embedder: of the new collection.
+        chunker: likewise.
+        storage: likewise.
+        lexical: its words, as search.embedding.sparse describes them; "" for none.
+        words: gives what makes words like a collection's.
+        tenant_field: where documents name their tenant, if the new one is to be shared; a live one that is shared stays so.
+        drop_unowned: leave out what names no tenant.
+        on_progress: called after every step of filling.
+    """
 
-        Args:
-            collections: of the engine.
-            name: what is searched by.
-            embedder: of the new collection.
-            chunker: likewise.
-            storage: likewise.
-            lexical: its words, as search.embedding.sparse describes them; "" for none.
-            words: gives what makes words like a collection's.
-            tenant_field: where documents name their tenant, if the new one is to be shared; a live one that is shared stays so.
-            drop_unowned: leave out what names no tenant.
-        """
-        self._drop_unowned = drop_unowned
-        self._words_like = words
-        self._field = tenant_field
-        self._collections = collections
-        self._name = name
-        self._embedder = embedder
-        self._chunker = chunker
-        self._storage = storage
-        self._spec = CollectionSpec(embedder.dimension, embedder.fingerprint, lexical)
+    collections: Collections
+    name: str
+    embedder: Embedder
+    chunker: Chunker
+    storage: StorageSettings
+    lexical: str
+    words: WordsLike
+    tenant_field: str
+    drop_unowned: bool
+    on_progress: OnProgress | None
+    spec: CollectionSpec = field(init=False)  # of the new collection, once the live one is known
 
     def run(
         self,
@@ -141,7 +130,6 @@ class Reindexing:
         judged: Judged | None = None,
         min_overlap: float = 0.5,
         only_if_needed: bool = False,
-        on_progress: OnProgress | None = None,
         wrap: Callable[[VectorIndex], VectorIndex] = lambda index: index,
     ) -> ReindexReport:
         """Fill, check and switch; or add words to the live one, where that is all and there is nothing to compare it with.
@@ -155,7 +143,6 @@ class Reindexing:
             judged: decide by nDCG@10 instead of the overlap.
             min_overlap: with less, the name stays where it is.
             only_if_needed: copy nothing where there is nothing to do, nor to compare by queries or judgements.
-            on_progress: called after every step of filling.
             wrap: puts something around each collection, such as patience.
 
         Raises:
@@ -167,57 +154,59 @@ class Reindexing:
             ModelError: likewise an embedder.
         """
         queries = check_strings(queries, "queries", "queries")
-        info = self._collections.info(self._name)
+        info = self.collections.info(self.name)
         if info.spec is None:
-            message = f"collection {self._name!r} at {info.location} was not made by this package, and cannot be read by it"
+            message = f"collection {self.name!r} at {info.location} was not made by this package, and cannot be read by it"
             raise ReindexRefused(message)
-        self._storage = as_replaced(self._storage, info.details)
-        self._keep_tenants(info.spec)
+        self.storage = as_replaced(self.storage, info.details)
+        self.spec = self._wanted(info.spec)
         old_embedder = None if live_embedder is None else live_embedder(info.spec.fingerprint)  # before hours of embedding
-        live = wrap(self._collections.open(info.name, self._storage))
-        spec = self._spec = replace(self._spec, tenant=self._field, adopted=info.spec.adopted)
-        try:
+        with closing(wrap(self.collections.open(info.name, self.storage))) as live:
             if not (queries or judged) and self._alike(info.spec):
                 done = None
-                if spec.lexical and not info.spec.lexical:
-                    done = self._worded(live, info.spec, on_progress)
-                elif only_if_needed and spec.lexical == info.spec.lexical:
-                    done = self._as_it_is(live, info.spec, on_progress)
+                if self.lexical and not info.spec.lexical:
+                    done = self._worded(live, info.spec)
+                elif only_if_needed and self.lexical == info.spec.lexical:
+                    done = self._as_it_is(live, info.spec)
                 if done is not None:
                     return done
-            self._collections.check_alias(self._name)
-            purpose = f"{self._name} after {info.name}{', of tenants alone' if self._drop_unowned else ''}"
-            new_name = self._new_name(info.name, spec, purpose)
-            with closing(wrap(self._collections.open(new_name, self._storage, purpose, like=info.name))) as new:
+            self.collections.check_alias(self.name)
+            purpose = f"{self.name} after {info.name}{', of tenants alone' if self.drop_unowned else ''}"
+            new_name = self._new_name(info.name, purpose)
+            with closing(wrap(self.collections.open(new_name, self.storage, purpose, like=info.name))) as new:
                 live.ensure(info.spec, create=False)
                 with live.claimed():  # what came in meanwhile would be missing
                     damage = survey(live, repeated=True)
                     unowned = self._unowned(live)
-                    report = self._filled(live, new, info.spec, damage, on_progress)
+                    report = self._filled(live, new, info.spec, damage)
                     check = None
                     if old_embedder is not None:
-                        judged = judged or Judged(dict(enumerate_queries(queries or sampled(self._compared(live)))), {})
+                        if judged is None:
+                            texts = queries or sampled(self._compared(live))
+                            judged = Judged({str(number): text for number, text in enumerate(texts)}, {})
                         check = self._checked(live, new, old_embedder, judged, min_overlap)
                     switched = check is None or check.passed
                     if switched:
-                        self._collections.switch(self._name, new_name)
-        finally:
-            live.close()
+                        self.collections.switch(self.name, new_name)
         left_out = (damage.damaged, damage.foreign, unowned, len(damage.repeated))
         return ReindexReport(info.name, new_name, report, check, switched, *left_out)
 
-    def _keep_tenants(self, live: CollectionSpec) -> None:
-        """Go by the field that the live collection notes, if it does.
+    def _wanted(self, live: CollectionSpec) -> CollectionSpec:
+        """What the settings want the collection to be; its tenants are those that the live one notes, if it does.
 
         Raises:
-            ReindexRefused: the settings name another one.
+            ReindexRefused: the settings name another field of tenants, or none where what is nobody's is to be left out.
         """
-        if live.tenant and self._field not in {"", live.tenant}:
-            message = f"{self._name!r} is shared by tenants, which its documents name in {live.tenant}, and not in {self._field}"
-            raise ReindexRefused(f"{message}; set tenant_field back")
-        self._field = live.tenant or self._field
-        if self._drop_unowned and not self._field:
-            raise ReindexRefused(f"{self._name!r} has no tenants here, so that nothing in it is nobody's; set tenant_field")
+        if live.tenant and self.tenant_field not in {"", live.tenant}:
+            raise ReindexRefused(
+                f"{self.name!r} is shared by tenants, which its documents name in {live.tenant}, and not in {self.tenant_field}; "
+                "set tenant_field back"
+            )
+        tenant = live.tenant or self.tenant_field
+        if self.drop_unowned and not tenant:
+            raise ReindexRefused(f"{self.name!r} has no tenants here, so that nothing in it is nobody's; set tenant_field")
+        embedder = self.embedder
+        return CollectionSpec(embedder.dimension, embedder.fingerprint, self.lexical, tenant=tenant, adopted=live.adopted)
 
     def _unowned(self, live: VectorIndex) -> int:
         """How many points are left out since they name no tenant.
@@ -225,128 +214,117 @@ class Reindexing:
         Raises:
             ReindexRefused: none names one, so that the field is hardly the right one.
         """
-        if not self._drop_unowned:
+        if not self.drop_unowned:
             return 0
-        *tenants, nobodys = parts_of(self._field, live)
+        *tenants, nobodys = parts_of(self.spec.tenant, live)
         unowned = live.count(nobodys)
         if unowned and not tenants:
             raise ReindexRefused(
-                f"no document of {self._name!r} names a tenant in {self._field}, so that the new collection would hold nothing; "
-                "set tenant_field to where they do"
+                f"no document of {self.name!r} names a tenant in {self.spec.tenant}, so that the new collection would hold "
+                "nothing; set tenant_field to where they do"
             )
         return unowned
 
-    def _filled(
-        self, live: VectorIndex, new: VectorIndex, spec: CollectionSpec, damage: Damage, on_progress: OnProgress | None
-    ) -> IngestReport:
+    def _filled(self, live: VectorIndex, new: VectorIndex, spec: CollectionSpec, damage: Damage) -> IngestReport:
         """Bring the documents over; those of each tenant by themselves, since another one's may have the same ids."""
-        alike = _digest_of(spec) == _digest_of(self._spec)
-        if not self._field:
-            return self._brought(live, new, damage=damage, on_progress=on_progress, alike=alike)
-        brought = partial(self._brought, damage=damage, on_progress=on_progress, alike=alike)
-        return part_by_part(live, new, self._spec, brought, unowned=not self._drop_unowned)
+        alike = _digest_of(spec) == _digest_of(self.spec)
 
-    def _brought(
-        self, live: VectorIndex, new: VectorIndex, *, damage: Damage, on_progress: OnProgress | None, alike: bool
-    ) -> IngestReport:
-        if alike and self._cut_alike(live):
-            copy(live, new, self._spec, sync=True, on_progress=on_progress, damage=damage, words=self._words_like)
-        return self._fill(live, new, on_progress)
+        def brought(live: VectorIndex, new: VectorIndex) -> IngestReport:
+            if alike and self._cut_alike(live):
+                copy(live, new, self.spec, sync=True, on_progress=self.on_progress, damage=damage, words=self.words)
+            report = self._ingestion(new).run(documents(live), sync=True, max_delete=sys.maxsize)
+            if report.rejected:
+                raise ReindexRefused(
+                    f"{counted(report.rejected, 'document')} cannot be given back whole, such as {report.rejections[0]}; "
+                    f"the new collection {new.name!r} was filled with the others, and {self.name!r} stays as it is"
+                )
+            return report
+
+        if not self.spec.tenant:
+            return brought(live, new)
+        return part_by_part(live, new, self.spec, brought, unowned=not self.drop_unowned)
 
     def _alike(self, live: CollectionSpec) -> bool:
         """Whether the settings want the live collection to be what it is, but for words and storage."""
-        wanted = self._spec
+        wanted = self.spec
         return (_digest_of(live), live.dimension, live.tenant) == (_digest_of(wanted), wanted.dimension, wanted.tenant)
 
-    def _worded(self, live: VectorIndex, spec: CollectionSpec, on_progress: OnProgress | None) -> ReindexReport | None:
+    def _worded(self, live: VectorIndex, spec: CollectionSpec) -> ReindexReport | None:
         """Add words to the live collection; None if that is not possible, or would not be all there is to do."""
-        if self._drop_unowned:
+        if self.drop_unowned:
             return None
         live.ensure(spec, create=False)
-        words = self._words_like(self._spec.lexical)
+        words = self.words(self.lexical)
         if words is None or live.differing or not live.can_add_words():
             return None
         with live.claimed():
-            damage = survey(live, repeated=True)
-            if live.spec.lexical or damage.damaged or damage.foreign or damage.repeated:
+            report = None if live.spec.lexical else self._unchanged(live)
+            if report is None:
                 return None
-            report = self._as_cut_now(live, on_progress)
-            if report.changed or report.added or report.rejected:
-                return None
+            unchanged, seconds = report.unchanged, report.seconds
 
             def embed(payloads: Sequence[Payload]) -> list[SparseVector | None]:
                 return words.embed_passages([searchable_text(payload, words.fields) for payload in payloads])
 
             def on_added(passages: int) -> None:
-                if on_progress:
-                    on_progress(Progress(report.unchanged, passages, 0, 0, report.seconds))
+                if self.on_progress:
+                    self.on_progress(Progress(unchanged, passages, 0, 0, seconds))
 
-            added = live.add_words(self._spec.lexical, embed, on_added=on_added)
-        return ReindexReport(live.target, live.target, replace(report, dry_run=False), None, switched=True, worded=added)
+            added = live.add_words(self.lexical, embed, on_added=on_added)
+        return ReindexReport(live.target, live.target, report, None, switched=True, worded=added)
 
-    def _as_it_is(self, live: VectorIndex, spec: CollectionSpec, on_progress: OnProgress | None) -> ReindexReport | None:
+    def _as_it_is(self, live: VectorIndex, spec: CollectionSpec) -> ReindexReport | None:
         """Read the live collection, and leave it as it is, but for payload indexes; None if there is something to do."""
         live.ensure(spec, create=True)  # it is there; so payload indexes that are missing are made in place, as by an ingestion
         if live.differing:
             return None
         with live.claimed():
-            if self._unowned(live) or str(survey(live, repeated=True)):
-                return None
-            report = self._as_cut_now(live, on_progress)
-        if report.changed or report.added or report.rejected:
+            report = None if self._unowned(live) else self._unchanged(live)
+        return None if report is None else ReindexReport(live.target, live.target, report, None, switched=True, as_is=True)
+
+    def _unchanged(self, live: VectorIndex) -> IngestReport | None:
+        """The account of a live collection whose documents, ingested into it now, would leave every point as it is; else None."""
+        if str(survey(live, repeated=True)):  # says what there is to leave out
             return None
-        return ReindexReport(live.target, live.target, replace(report, dry_run=False), None, switched=True, as_is=True)
+        tenant = self.spec.tenant
+        parts = [PartIndex(live, tenant, part) for part in parts_of(tenant, live)] if tenant else [live]
+        report = together([self._ingestion(part).run(documents(part), dry_run=True) for part in parts])
+        return None if report.changed or report.added or report.rejected else replace(report, dry_run=False)
 
-    def _as_cut_now(self, live: VectorIndex, on_progress: OnProgress | None) -> IngestReport:
-        """What would become of the documents of the live collection if they were ingested into it now."""
-        field = self._spec.tenant
-        parts = [PartIndex(live, field, part) for part in parts_of(field, live)] if field else [live]
-        return together([self._ingestion(part, on_progress).run(documents(part), dry_run=True) for part in parts])
-
-    def _ingestion(self, index: VectorIndex, on_progress: OnProgress | None) -> Ingestion:
+    def _ingestion(self, index: VectorIndex) -> Ingestion:
         return Ingestion(
-            self._embedder,
+            self.embedder,
             index,
-            self._chunker,
+            self.chunker,
             max_characters=sys.maxsize,
-            lexical=self._spec.lexical,
-            words=self._words_like,
-            on_progress=on_progress,
+            lexical=self.lexical,
+            words=self.words,
+            on_progress=self.on_progress,
         )
 
-    def _fill(self, live: VectorIndex, new: VectorIndex, on_progress: OnProgress | None) -> IngestReport:
-        report = self._ingestion(new, on_progress).run(documents(live), sync=True, max_delete=sys.maxsize)
-        if report.rejected:
-            raise ReindexRefused(
-                f"{counted(report.rejected, 'document')} cannot be given back whole, such as {report.rejections[0]}; "
-                f"the new collection {new.name!r} was filled with the others, and {self._name!r} stays as it is"
-            )
-        return report
-
-    def _new_name(self, live: str, spec: CollectionSpec, purpose: str) -> str:
+    def _new_name(self, live: str, purpose: str) -> str:
         """The name of the next version, or of one that an earlier run began with the same settings, which is continued."""
         match = _VERSION.fullmatch(live)
         version = int(match[2]) if match else 1
-        taken = self._collections.names()
+        taken = self.collections.names()
         while True:
             version += 1
             name = f"{match[1] if match else live}.v{version}"
-            if name not in taken or self._fits(self._collections.info(name, exact=True), spec, purpose):
+            if name not in taken or self._fits(self.collections.info(name, exact=True), purpose):
                 return name
 
-    def _fits(self, begun: CollectionInfo, spec: CollectionSpec, purpose: str) -> bool:
+    def _fits(self, begun: CollectionInfo, purpose: str) -> bool:
         if begun.aliases or begun.spec is None or begun.details.get("purpose") != purpose:
             return False  # somebody's own
-        one, other = ((_digest_of(spec), spec.lexical, spec.tenant) for spec in (begun.spec, spec))
-        alike = one == other
-        return alike and begun.details.get("storage") == self._storage.model_dump()
+        made, wanted = ((_digest_of(spec), spec.lexical, spec.tenant) for spec in (begun.spec, self.spec))
+        return made == wanted and begun.details.get("storage") == self.storage.model_dump()
 
     def _cut_alike(self, live: VectorIndex) -> bool:
         """Whether the first document is cut as it would be now; others, too, are copied then, and cut anew where they are not."""
         first = next(documents(live), None)
         if not isinstance(first, Document):
             return False
-        revision = first.content_hash(self._chunker.state(first))
+        revision = first.content_hash(self.chunker.state(first))
         stored = live.scroll({"must": [{"key": "document_id", "match": {"value": first.id}}]}, ["revision"])
         return all(record.payload["revision"] == revision for record in passages(stored, ["revision"]))
 
@@ -354,7 +332,7 @@ class Reindexing:
         retrieval = self._comparable(live)
         live = self._compared(live)
         before = {one: self._first_documents(live, embedder, text, retrieval) for one, text in judged.queries.items()}
-        after = {one: self._first_documents(new, self._embedder, text, retrieval) for one, text in judged.queries.items()}
+        after = {one: self._first_documents(new, self.embedder, text, retrieval) for one, text in judged.queries.items()}
         shared = [len(set(before[one]) & set(after[one])) / len(before[one]) for one in judged.queries if before[one]]
         overlap = sum(shared) / len(shared) if shared else 1.0
         if not judged.qrels:
@@ -371,19 +349,23 @@ class Reindexing:
 
     def _compared(self, live: VectorIndex) -> VectorIndex:
         """What of the live collection is to be found in the new one, too."""
-        return PartIndex(live, self._field, {"must_not": [{"is_empty": {"key": self._field}}]}) if self._drop_unowned else live
+        return (
+            PartIndex(live, self.spec.tenant, {"must_not": [{"is_empty": {"key": self.spec.tenant}}]})
+            if self.drop_unowned
+            else live
+        )
 
     def _comparable(self, live: VectorIndex) -> Retrieval | None:
         """How both are asked: by words, too, unless those of the live one cannot be made here any more."""
         try:
-            self._words_like(live.spec.lexical)
+            self.words(live.spec.lexical)
         except IndexMismatch:
             return "dense"
         return None
 
     def _first_documents(self, index: VectorIndex, embedder: Embedder, query: str, retrieval: Retrieval | None) -> list[str]:
-        whole = PartIndex(index, self._field, None) if self._field else index
-        retriever = Retriever(embedder, whole, words=self._words_like)
+        whole = PartIndex(index, self.spec.tenant, None) if self.spec.tenant else index
+        retriever = Retriever(embedder, whole, words=self.words)
         candidates = retriever.retrieve(query, _CANDIDATES, retrieval=retrieval).candidates
         return list(dict.fromkeys(candidate.document_id for candidate in candidates))[:_TOP]
 
@@ -421,13 +403,10 @@ def lead(collections: Collections, alias: str, name: str) -> None:
     if leads_to is None or spec is None:
         collections.switch(alias, name)
         return
-    live = collections.open(leads_to, StorageSettings())
-    try:
+    with closing(collections.open(leads_to, StorageSettings())) as live:
         live.ensure(spec, create=False)
         with live.claimed():
             collections.switch(alias, name)
-    finally:
-        live.close()
 
 
 def sampled(index: VectorIndex) -> list[str]:
@@ -444,11 +423,6 @@ def sampled(index: VectorIndex) -> list[str]:
     these = {"must": [*FIRST_PASSAGES["must"], {"key": "document_id", "match": {"any": chosen}}]}
     texts = (str(record.payload["text"]) for record in passages(index.scroll(these, ["text"]), ["text"]))
     return sorted(" ".join(text.split()[:_WORDS]) for text in texts if text.strip())
-
-
-def enumerate_queries(queries: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Queries with their numbers as ids."""
-    return ((str(number), query) for number, query in enumerate(queries))
 
 
 def _digest_of(spec: CollectionSpec) -> str:
