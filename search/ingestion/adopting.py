@@ -4,7 +4,6 @@ Vectors are kept, words are added, and nothing is embedded. Points that name the
 order, if something tells that order; else each of them is a document of its own.
 """
 
-import hashlib
 import json
 import uuid
 from collections.abc import Iterator, Sequence
@@ -24,14 +23,13 @@ from search.index.tenants import Tenant
 from search.ingestion.copying import copy
 from search.ingestion.damage import Damage
 from search.ingestion.joining import in_reading_order, joined, shared
-from search.ingestion.report import IngestReport, OnProgress
+from search.ingestion.lookup import digest_of
+from search.ingestion.report import EXAMPLES, LISTED, IngestReport, Noted, OnProgress
 from search.query.proof import prove
 from search.settings import section_of
 
 _AT_ONCE = 256  # points
 _MOST_PASSAGES = 10_000  # of a document; what more points name is no document
-_EXAMPLES = 3
-_LISTED = 1000  # rejections
 _ENTRY = np.dtype([("name", "<u8"), ("numbered", "?"), ("id", "V16")])  # of a point: a hash of its document's name, and its id
 
 
@@ -113,10 +111,10 @@ def adopt(
         documents=reading.documents(),
         keep=lambda revision: not revision.startswith(ADOPTED),
     )
-    rejections = (*reading.rejections, *report.rejections)[:_LISTED]
-    report = replace(report, rejected=report.rejected + reading.rejected, rejections=rejections)
-    left_out, examples = reading.left_out, tuple(reading.examples)
-    return Adoption(source.name, source.spec.layout, reading.points, left_out, examples, reading.apart, report)
+    rejections = (*reading.rejections.first, *report.rejections)[:LISTED]
+    report = replace(report, rejected=report.rejected + reading.rejections.count, rejections=rejections)
+    left_out = reading.left_out
+    return Adoption(source.name, source.spec.layout, reading.points, left_out.count, tuple(left_out.first), reading.apart, report)
 
 
 def _check_made_alike(source: VectorIndex, target: VectorIndex, spec: CollectionSpec) -> None:
@@ -144,11 +142,9 @@ class _Reading:
         self._tenant = tenant
         self._tokenizer = embedder.tokenizer
         self.points = 0
-        self.left_out = 0
-        self.examples: list[str] = []
+        self.left_out = Noted[str](EXAMPLES)  # ids of points
         self.apart = 0
-        self.rejected = 0
-        self.rejections: list[Rejection] = []
+        self.rejections = Noted[Rejection](LISTED)
 
     def documents(self) -> Iterator[tuple[str, list[Record]]]:
         """Ids with the passages of each as this package stores them, but for the generation."""
@@ -156,7 +152,7 @@ class _Reading:
             passages: dict[str, list[Record]] = {}
             for record in self._points(ids):
                 if as_passage(record.payload) is None or record.vector is None:
-                    self._leave_out(record.id)
+                    self.left_out.add(record.id)
                 else:
                     passages.setdefault(str(record.payload["document_id"]), []).append(record)
             for name, records in passages.items():
@@ -193,23 +189,17 @@ class _Reading:
         for record in self._source.scroll():
             self.points += 1
             if as_passage(record.payload) is None:
-                self._leave_out(record.id)
+                self.left_out.add(record.id)
                 continue
-            digest = hashlib.blake2b(str(record.payload["document_id"]).encode(), digest_size=8).digest()
             point = to_engine_id(record.id)
             key = point.to_bytes(16, "big") if isinstance(point, int) else uuid.UUID(point).bytes
-            entries += digest + bytes([isinstance(point, int)]) + key
+            entries += digest_of(str(record.payload["document_id"])) + bytes([isinstance(point, int)]) + key
         return np.frombuffer(entries, _ENTRY)
 
     def _points(self, ids: Sequence[str]) -> Iterator[Record]:
         for first in range(0, len(ids), _AT_ONCE):
             some = [to_engine_id(one) for one in ids[first : first + _AT_ONCE]]
             yield from self._source.scroll({"must": [{"has_id": some}]}, vectors=True)
-
-    def _leave_out(self, point_id: str) -> None:
-        self.left_out += 1
-        if len(self.examples) < _EXAMPLES:
-            self.examples.append(point_id)
 
     def _document(self, document_id: str, records: Sequence[Record]) -> Iterator[tuple[str, list[Record]]]:
         try:
@@ -219,10 +209,8 @@ class _Reading:
             reason, made = str(error), []
         if made:
             yield document_id, made
-            return
-        self.rejected += 1
-        if len(self.rejections) < _LISTED:
-            self.rejections.append(Rejection(self._source.name, None, document_id, reason))
+        else:
+            self.rejections.add(Rejection(self._source.name, None, document_id, reason))
 
     def _passages(self, document_id: str, records: Sequence[Record]) -> list[Record]:
         stored = [record.payload for record in records]

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
+from dataclasses import dataclass, field
 
 from search.documents import Rejection
 from search.embedding.sparse import WordsLike, words_like
@@ -12,7 +13,7 @@ from search.ingestion.damage import Damage, compared, survey
 from search.ingestion.embedding import with_words
 from search.ingestion.lookup import Stored, others, written_of
 from search.ingestion.relay import in_groups
-from search.ingestion.report import IngestReport, OnProgress, Progress, State
+from search.ingestion.report import LISTED, IngestReport, Noted, OnProgress, Progress, State
 from search.ingestion.restoring import by_document, incomplete, newest_whole
 
 Documents = Iterable[tuple[str, list[Record]]]  # ids with all passages
@@ -20,7 +21,6 @@ Documents = Iterable[tuple[str, list[Record]]]  # ids with all passages
 _GROUP = 128  # documents compared at a time …
 _GROUP_PASSAGES = 4096  # … unless they have many passages
 _DELETED_AT_ONCE = 512  # documents
-_KEPT = 1000  # rejections listed in the report; all are counted
 
 
 def copy(
@@ -62,7 +62,7 @@ def copy(
             words(target.spec.lexical)  # which fails now, not after the first passages
         with nullcontext() if dry_run else target.claimed():
             damage = survey(source) if damage is None else damage
-            run = _Copying(source, target, words, keep, on_progress, dry_run=dry_run, exists=exists)
+            run = _Copying(source, target, words, keep, on_progress, dry_run, exists)
             return run.run(by_document(source, vectors=True) if documents is None else documents, damage, sync=sync)
 
 
@@ -79,34 +79,23 @@ def _open(target: VectorIndex, spec: CollectionSpec, *, create: bool) -> bool:
     return True
 
 
+@dataclass
 class _Copying:
     """One run, with its account."""
 
-    def __init__(
-        self,
-        source: VectorIndex,
-        target: VectorIndex,
-        words: WordsLike,
-        keep: Callable[[str], bool],
-        on_progress: OnProgress | None,
-        *,
-        dry_run: bool,
-        exists: bool,
-    ) -> None:
-        self._source = source
-        self._target = target
-        self._words = words
-        self._keep = keep
-        self._on_progress = on_progress
-        self._dry_run = dry_run
-        self._exists = exists
-        self._counts: dict[State, int] = {"added": 0, "changed": 0, "unchanged": 0, "removed": 0}
-        self._kept = 0
-        self._repeated = 0
-        self._chunks = 0
-        self._rejected = 0
-        self._rejections: list[Rejection] = []
-        self._started = time.monotonic()
+    source: VectorIndex
+    target: VectorIndex
+    words: WordsLike
+    keep: Callable[[str], bool]
+    on_progress: OnProgress | None
+    dry_run: bool
+    exists: bool
+    counts: dict[State, int] = field(default_factory=lambda: {"added": 0, "changed": 0, "unchanged": 0, "removed": 0})
+    kept: int = 0
+    repeated: int = 0
+    chunks: int = 0
+    rejections: Noted[Rejection] = field(default_factory=lambda: Noted(LISTED))
+    started: float = field(default_factory=time.monotonic)
 
     def run(self, documents: Documents, damage: Damage, *, sync: bool) -> IngestReport:
         """Copy group by group; then, with `sync`, remove what is not there."""
@@ -116,32 +105,33 @@ class _Copying:
                 ids |= group.keys()
             versions = {document_id: newest_whole(records) for document_id, records in group.items()}
             self._copy({document_id: version for document_id, version in versions.items() if version})
-            self._reject([document_id for document_id, version in versions.items() if not version])
-            if self._on_progress:
-                seen = sum(self._counts.values()) + self._kept
-                self._on_progress(Progress(seen, self._chunks, 0, self._rejected, time.monotonic() - self._started))
+            for document_id in (document_id for document_id, version in versions.items() if not version):
+                self.rejections.add(incomplete(self.source, document_id))
+            if self.on_progress:
+                seen = sum(self.counts.values()) + self.kept
+                self.on_progress(Progress(seen, self.chunks, 0, self.rejections.count, time.monotonic() - self.started))
         if sync:
-            absent = sorted(others(self._target, ids.__contains__))
+            absent = sorted(others(self.target, ids.__contains__))
             for batch in in_groups(absent, _DELETED_AT_ONCE):
-                self._target.delete(filter=written_of(batch))
-            self._counts["removed"] = len(absent)
-        if self._chunks:
-            self._target.optimize()
+                self.target.delete(filter=written_of(batch))
+            self.counts["removed"] = len(absent)
+        if self.chunks:
+            self.target.optimize()
         return IngestReport(
-            **self._counts,
+            **self.counts,
             elsewhere_ids=(),
             doubled_ids=(),
-            repeated=self._repeated,
-            rejected=self._rejected,
-            chunks=self._chunks,
-            reused=self._chunks,
+            repeated=self.repeated,
+            rejected=self.rejections.count,
+            chunks=self.chunks,
+            reused=self.chunks,
             tokens=0,
             unknown=0,
-            seconds=time.monotonic() - self._started,
-            kept=self._kept,
-            kept_because="they were ingested into it since" if self._kept else "",
-            dry_run=self._dry_run,
-            rejections=tuple(self._rejections),
+            seconds=time.monotonic() - self.started,
+            kept=self.kept,
+            kept_because="they were ingested into it since" if self.kept else "",
+            dry_run=self.dry_run,
+            rejections=tuple(self.rejections.first),
             damaged=damage.damaged,
             foreign=damage.foreign,
         )
@@ -150,10 +140,10 @@ class _Copying:
         """Write those documents of a group that are not there, and replace those that differ."""
         revisions = {document_id: str(records[0].payload["revision"]) for document_id, records in held.items()}
         stored = {one: Stored("added", 0) for one in revisions}
-        if self._exists:
-            stored, repeated = compared(self._target, revisions, dry_run=self._dry_run)
-            self._repeated += repeated
-        unmoved = {one for one, standing in stored.items() if standing.state == "changed" and self._keep(standing.revision)}
+        if self.exists:
+            stored, repeated = compared(self.target, revisions, dry_run=self.dry_run)
+            self.repeated += repeated
+        unmoved = {one for one, standing in stored.items() if standing.state == "changed" and self.keep(standing.revision)}
         fresh = [one for one, standing in stored.items() if standing.state != "unchanged" and one not in unmoved]
         points = [
             Point(record.id, record.vector, {**record.payload, "generation": stored[document_id].generation + 1}, record.lexical)
@@ -161,20 +151,16 @@ class _Copying:
             for record in held[document_id]
             if record.vector is not None  # which holds of all, see by_document
         ]
-        if points and not self._dry_run:
-            alike = self._source.spec.lexical == self._target.spec.lexical
-            self._target.upsert(points if alike else with_words(points, self._target.spec.lexical, self._words))
-            self._chunks += len(points)
+        if points and not self.dry_run:
+            alike = self.source.spec.lexical == self.target.spec.lexical
+            self.target.upsert(points if alike else with_words(points, self.target.spec.lexical, self.words))
+            self.chunks += len(points)
         changed = {one: revisions[one] for one in fresh if stored[one].state == "changed"}
-        if changed and not self._dry_run:
-            self._target.delete(filter=written_of(list(changed), revisions_but=list(changed.values())))
+        if changed and not self.dry_run:
+            self.target.delete(filter=written_of(list(changed), revisions_but=list(changed.values())))
         for document_id, standing in stored.items():
-            self._counts[standing.state] += document_id not in unmoved
-        self._kept += len(unmoved)
-
-    def _reject(self, document_ids: list[str]) -> None:
-        self._rejected += len(document_ids)
-        self._rejections += [incomplete(self._source, one) for one in document_ids[: _KEPT - len(self._rejections)]]
+            self.counts[standing.state] += document_id not in unmoved
+        self.kept += len(unmoved)
 
 
 def _groups(documents: Documents) -> Iterator[dict[str, list[Record]]]:

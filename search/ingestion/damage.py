@@ -8,9 +8,9 @@ from search.index.contract import Record, VectorIndex
 from search.index.points import as_passage, document_of, each_once, has_own_id, may_be_ours, passages
 from search.ingestion.lookup import Stored, compare, of_documents
 from search.ingestion.relay import in_groups
+from search.ingestion.report import EXAMPLES, Noted
 from search.ingestion.restoring import newest_whole
 
-_EXAMPLES = 3
 _AT_ONCE = 128  # documents
 
 
@@ -41,10 +41,10 @@ class Damage:
         """What there is, in words; empty if there is nothing."""
         words = []
         if self.damaged:
-            some = [*self.empty, *(one for ids in self.partial.values() for one in ids)][:_EXAMPLES]
+            some = [*self.empty, *(one for ids in self.partial.values() for one in ids)][:EXAMPLES]
             words.append(f"{counted(self.damaged, 'point holds', 'points hold')} no whole passage (such as {', '.join(some)})")
         if self.repeated:
-            some = self.repeated[:_EXAMPLES]
+            some = self.repeated[:EXAMPLES]
             repeated = counted(len(self.repeated), "point repeats", "points repeat")
             words.append(f"{repeated} passages of others (such as {', '.join(some)})")
         if self.foreign:
@@ -66,8 +66,7 @@ def survey(index: VectorIndex, *, repeated: bool = False) -> Damage:
     """
     empty: list[str] = []
     partial: dict[str, list[str]] = {}
-    foreign = 0
-    examples: list[str] = []
+    foreign = Noted[str](EXAMPLES)
     suspected: set[str] = set()
     repeated = repeated and not index.spec.layout
     for record in index.scroll():
@@ -81,11 +80,9 @@ def survey(index: VectorIndex, *, repeated: bool = False) -> Damage:
         elif not record.payload and may_be_ours(record.id):
             empty.append(record.id)
         else:
-            foreign += 1
-            if len(examples) < _EXAMPLES:
-                examples.append(record.id)
+            foreign.add(record.id)
     again = [one for group in in_groups(sorted(suspected), _AT_ONCE) for one in repeating(index, group)]
-    return Damage(empty, partial, foreign, tuple(examples), again)
+    return Damage(empty, partial, foreign.count, tuple(foreign.first), again)
 
 
 def compared(index: VectorIndex, revisions: Mapping[str, str], *, dry_run: bool = False) -> tuple[dict[str, Stored], int]:

@@ -1,8 +1,8 @@
 """Which vectors do passages have? Embedded, in the thread that embeds; documents that the model fails on are reported apart."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from search.embedding.dense import Embedder
 from search.embedding.sparse import WordsLike, words_like
@@ -38,13 +38,48 @@ def with_words(points: Sequence[Point], lexical: str, like: WordsLike = words_li
     return [point._replace(lexical=vector) for point, vector in zip(points, vectors, strict=True)]
 
 
+Given = TypeVar("Given")
+Made = TypeVar("Made")
+
+
+class Apart(Generic[Given, Made]):
+    """Has a model work on passages: on all together and, if it fails on these, on those of each document by themselves."""
+
+    def __init__(self, work: Callable[[Sequence[Given]], Iterable[Made]], document_of: Callable[[Given], str]) -> None:
+        """Keep what is done with passages, and what says whose they are."""
+        self._work = work
+        self._document_of = document_of
+        self._succeeded = False  # with anything
+
+    def work(self, passages: Sequence[Given]) -> tuple[list[Made], dict[str, str]]:
+        """What comes of passages in their order, and the documents that the model failed on, with the reason.
+
+        Raises:
+            ModelError: the model gave up, or fails on every document.
+        """
+        made: list[Made] = []
+        refused: dict[str, str] = {}
+        try:
+            made += self._work(passages)
+        except InferenceFailed as failure:
+            for document_id, group in groupby(passages, self._document_of):
+                try:
+                    made += self._work(list(group))
+                except InferenceFailed as reason:
+                    refused[document_id] = str(reason)
+            if not (made or self._succeeded):
+                raise failure from None
+        self._succeeded |= bool(made)
+        return made, refused
+
+
 class Vectors:
     """Embeds step by step."""
 
     def __init__(self, embedder: Embedder) -> None:
         """Keep the embedder."""
         self._embedder = embedder
-        self._taken = False  # anything
+        self._apart = Apart(self._together, lambda one: one.chunk.document_id)
 
     def embed(self, passages: Sequence[Passage]) -> Embedded:
         """Embed passages.
@@ -52,26 +87,7 @@ class Vectors:
         Raises:
             ModelError: the embedder gave up, or fails on every passage.
         """
-        try:
-            embedded = self._together(passages)
-        except InferenceFailed as error:
-            retried = self._one_by_one(passages)
-            if not self._taken:
-                raise error from None
-            return retried
-        self._taken |= bool(embedded)
-        return Embedded(embedded, {})
-
-    def _one_by_one(self, passages: Sequence[Passage]) -> Embedded:
-        embedded: list[tuple[Passage, Vector]] = []
-        refused: dict[str, str] = {}
-        for document_id, group in groupby(passages, lambda one: one.chunk.document_id):
-            try:
-                embedded += self._together(list(group))
-                self._taken = True
-            except InferenceFailed as reason:
-                refused[document_id] = str(reason)
-        return Embedded(embedded, refused)
+        return Embedded(*self._apart.work(passages))
 
     def _together(self, passages: Sequence[Passage]) -> list[tuple[Passage, Vector]]:
         fresh = [one.chunk.passage for one in passages if one.vector is None]

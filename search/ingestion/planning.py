@@ -1,6 +1,5 @@
 """What is to be done? Documents compared with the index and cut into passages, step by step, in the thread that reads."""
 
-import hashlib
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,7 +12,7 @@ from search.index.points import passages
 from search.index.tenants import Tenant
 from search.ingestion.chunking import Chunker
 from search.ingestion.damage import compared
-from search.ingestion.lookup import Stored, of_documents, vectors_of
+from search.ingestion.lookup import Stored, digest_of, of_documents, vectors_of
 from search.ingestion.relay import in_groups
 from search.ingestion.report import State
 
@@ -82,11 +81,11 @@ class Planning:
 
     def know(self, document_id: str) -> None:
         """Remember the id of a document that was read and rejected."""
-        self._rejected.add(_digest(document_id))
+        self._rejected.add(digest_of(document_id))
 
     def knows(self, document_id: str) -> bool:
         """Whether a document was read in this run, accepted or rejected."""
-        digest = _digest(document_id)
+        digest = digest_of(document_id)
         return digest in self._taken or digest in self._rejected
 
     def steps(self, documents: Iterable[Document | Rejection], *, exists: bool = True, chunked: bool = True) -> Iterator[Step]:
@@ -139,9 +138,9 @@ class Planning:
                 rejections.append(rejection)
                 refused += len(given.text) if isinstance(given, Document) else 0
             elif isinstance(item, Document):
-                if twice := next((one for one, folder in item.places if self._taken.get(_digest(one)) == folder), None):
+                if twice := next((one for one, folder in item.places if self._taken.get(digest_of(one)) == folder), None):
                     self.doubled[item.id] = twice
-                self._taken[_digest(item.id)] = sys.intern(item.folder)
+                self._taken[digest_of(item.id)] = sys.intern(item.folder)
                 self.folders |= {folder_of(item.folder)} if item.folder else set()
                 group.append(item)
                 characters += len(item.text)
@@ -185,22 +184,20 @@ class Planning:
                         self.doubled[places[there]] = there[0]
 
     def _objection(self, document: Document) -> Rejection | None:
-        if (folder := self._taken.get(_digest(document.id))) is not None:
+        if (folder := self._taken.get(digest_of(document.id))) is not None:
             return Rejection.repeated(document, folder)
+        reason = self._too_much(document)
+        return Rejection.of(document, reason) if reason else None
+
+    def _too_much(self, document: Document) -> str:
+        """What a document has more of than it may, or than each of its passages may repeat; empty if nothing."""
+        if self._max_characters == sys.maxsize:  # it comes from a collection, which took it
+            return ""
         if len(document.text) > self._max_characters:
-            reason = (
+            return (
                 f"{len(document.text):,} characters are more than {self._max_characters:,}; "
                 "split it, or raise SEARCH_CHUNKING__MAX_CHARACTERS"
             )
-            return Rejection.of(document, reason)
-        if reason := self._too_much_to_carry(document):
-            return Rejection.of(document, reason)
-        return None
-
-    def _too_much_to_carry(self, document: Document) -> str:
-        """Why a document has too much that each of its passages repeats; empty if it has not."""
-        if self._max_characters == sys.maxsize:  # it comes from a collection, which took it
-            return ""
         if len(document.id) > _LONGEST_ID:
             return f"the id has {len(document.id):,} characters, and every passage carries it; keep it to {_LONGEST_ID:,}"
         if len(document.media_type) > _LONGEST_TYPE:
@@ -239,8 +236,3 @@ def _characters(value: Json) -> int:
 def folder_of(place: str) -> str:
     """The folder of what was read in it, or in a file of it."""
     return place.partition("/")[0]
-
-
-def _digest(document_id: str) -> bytes:
-    """Eight bytes for an id: a million of them collide by a chance of one in forty million."""
-    return hashlib.blake2b(document_id.encode("utf-8", "surrogatepass"), digest_size=8).digest()

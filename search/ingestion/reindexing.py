@@ -6,7 +6,6 @@ the engine can, they are added to the collection itself, and nothing is copied. 
 payload indexes are made in place.
 """
 
-import hashlib
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -26,6 +25,7 @@ from search.index.tenants import PartIndex, parts_of
 from search.ingestion.chunking import Chunker
 from search.ingestion.copying import copy
 from search.ingestion.damage import Damage, survey
+from search.ingestion.lookup import digest_of
 from search.ingestion.partwise import part_by_part
 from search.ingestion.report import Progress, together
 from search.ingestion.restoring import FIRST_PASSAGES, documents
@@ -411,13 +411,9 @@ def lead(collections: Collections, alias: str, name: str) -> None:
 
 def sampled(index: VectorIndex) -> list[str]:
     """Beginnings of some documents, the same each time, as queries."""
-
-    def order(document_id: str) -> bytes:
-        return hashlib.blake2b(document_id.encode(), digest_size=8).digest()
-
     scrolled = passages(index.scroll(FIRST_PASSAGES, ["document_id"]), ["document_id"])
     firsts = (str(record.payload["document_id"]) for record in scrolled)
-    chosen = nsmallest(_SAMPLED, firsts, key=order)
+    chosen = nsmallest(_SAMPLED, firsts, key=digest_of)
     if not chosen:
         return []
     these = {"must": [*FIRST_PASSAGES["must"], {"key": "document_id", "match": {"any": chosen}}]}

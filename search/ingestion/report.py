@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 from search.documents import Rejection
 
@@ -11,8 +11,25 @@ OnProgress = Callable[["Progress"], None]
 OnRejection = Callable[[Rejection], None]
 OnChange = Callable[[State, str], None]
 
-_LISTED = 1000  # rejections; all are counted
-_EXAMPLES = 3
+LISTED = 1000  # rejections; all are counted
+EXAMPLES = 3
+Item = TypeVar("Item")
+
+
+class Noted(Generic[Item]):
+    """How many there were of something, and the first of them."""
+
+    def __init__(self, most: int) -> None:
+        """Keep no more than that many."""
+        self.count = 0
+        self.first: list[Item] = []
+        self._most = most
+
+    def add(self, item: Item) -> None:
+        """Count it."""
+        self.count += 1
+        if len(self.first) < self._most:
+            self.first.append(item)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +113,7 @@ def together(reports: Sequence[IngestReport]) -> IngestReport:
         if isinstance(getattr(first, field.name), int | float) and not isinstance(getattr(first, field.name), bool)
     }
     because = next((one.kept_because for one in reports if one.kept_because), "")
-    listed = tuple(rejection for one in reports for rejection in one.rejections)[:_LISTED]
-    examples = tuple(example for one in reports for example in one.elsewhere_ids)[:_EXAMPLES]
-    pairs = tuple(pair for one in reports for pair in one.doubled_ids)[:_EXAMPLES]
+    listed = tuple(rejection for one in reports for rejection in one.rejections)[:LISTED]
+    examples = tuple(example for one in reports for example in one.elsewhere_ids)[:EXAMPLES]
+    pairs = tuple(pair for one in reports for pair in one.doubled_ids)[:EXAMPLES]
     return replace(first, **sums, kept_because=because, rejections=listed, elsewhere_ids=examples, doubled_ids=pairs)

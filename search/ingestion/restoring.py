@@ -1,6 +1,5 @@
 """Which documents does a collection hold? Given back as they were before they were cut."""
 
-import hashlib
 from collections.abc import Iterator
 
 from search.documents import Document, Rejection, listed
@@ -8,7 +7,7 @@ from search.errors import DocumentIncomplete, DocumentNotFound
 from search.index.contract import Record, VectorIndex
 from search.index.points import as_passage, each_once, passages, to_document
 from search.ingestion.joining import in_reading_order, joined, shared
-from search.ingestion.lookup import Selection, of_documents
+from search.ingestion.lookup import Selection, digest_of, of_documents
 from search.ingestion.relay import in_groups
 from search.settings import section_of
 
@@ -61,8 +60,7 @@ def by_document(index: VectorIndex, *, vectors: bool = False) -> Iterator[tuple[
     def unseen() -> Iterator[str]:
         for record in passages(index.scroll(None, ["document_id", "revision"]), ["document_id", "revision"]):
             document_id = str(record.payload["document_id"])
-            digest = hashlib.blake2b(document_id.encode(), digest_size=8).digest()
-            if digest not in seen:
+            if (digest := digest_of(document_id)) not in seen:
                 seen.add(digest)
                 yield document_id
 

@@ -25,15 +25,13 @@ from search.ingestion.embedding import Embedded, Vectors
 from search.ingestion.lookup import folders_of, others, written_of
 from search.ingestion.planning import Planning, folder_of
 from search.ingestion.relay import Relay, in_groups
-from search.ingestion.report import IngestReport, OnChange, OnProgress, OnRejection, Progress, State
+from search.ingestion.report import EXAMPLES, LISTED, IngestReport, Noted, OnChange, OnProgress, OnRejection, Progress, State
 from search.ingestion.writing import Outcome, Writing
 
 __all__ = ["IngestReport", "Ingestion", "OnChange", "OnProgress", "OnRejection", "Progress", "State", "in_groups"]
 
 _STEPS = 4  # that reading is ahead of writing; a batch of passages is one
 _DELETED_AT_ONCE = 512  # documents
-_KEPT = 1000  # rejections listed in the report; all are counted
-_EXAMPLES = 3
 
 
 class Ingestion:
@@ -81,13 +79,10 @@ class Ingestion:
         self._counts: dict[State, int] = {"added": 0, "changed": 0, "unchanged": 0, "removed": 0}
         self._unknown: set[str] = set()  # of documents under way
         self._unknown_documents = 0
-        self._rejections: list[Rejection] = []
-        self._rejected = 0
+        self._rejections = Noted[Rejection](LISTED)
         self._nameless = 0  # rejections of which nobody knows which document they were
-        self._elsewhere = 0
-        self._elsewhere_ids: list[str] = []  # the first of them
-        self._doubled = 0
-        self._doubled_ids: list[tuple[str, str]] = []  # the first of them
+        self._elsewhere = Noted[str](EXAMPLES)
+        self._doubled = Noted[tuple[str, str]](EXAMPLES)
         self._chunks = 0
         self._reused = 0
         self._tokens = 0
@@ -159,7 +154,7 @@ class Ingestion:
             self._index.optimize()  # which leaves a small collection, and one that is as it was, alone
         return IngestReport(
             **self._counts,
-            rejected=self._rejected,
+            rejected=self._rejections.count,
             chunks=self._chunks,
             reused=self._reused,
             tokens=self._tokens,
@@ -168,14 +163,14 @@ class Ingestion:
             kept=retained,
             kept_because=because,
             dry_run=dry_run,
-            rejections=tuple(self._rejections),
+            rejections=tuple(self._rejections.first),
             damaged=damage.damaged,
             foreign=damage.foreign,
-            elsewhere=self._elsewhere,
-            elsewhere_ids=tuple(self._elsewhere_ids),
+            elsewhere=self._elsewhere.count,
+            elsewhere_ids=tuple(self._elsewhere.first),
             repeated=self._planning.repeated,
-            doubled=self._doubled,
-            doubled_ids=tuple(self._doubled_ids),
+            doubled=self._doubled.count,
+            doubled_ids=tuple(self._doubled.first),
         )
 
     def _open(self, *, create: bool, needed: bool) -> bool:
@@ -203,37 +198,25 @@ class Ingestion:
             self._unknown_documents += document_id in self._unknown
             if document_id in self._planning.elsewhere:
                 self._planning.elsewhere.remove(document_id)
-                self._note_elsewhere(document_id)
+                self._elsewhere.add(document_id)
             other = self._planning.doubled.pop(document_id, None)
             if other and state != "unchanged":
-                self._note_doubled(document_id, other)
-            if self._on_change and state != "unchanged":
-                self._on_change(state, document_id)
+                self._doubled.add((document_id, other))
+            if state != "unchanged":
+                self._tell(state, [document_id])
         self._unknown -= outcome.concluded.keys()
         if self._on_progress:
-            seen = sum(self._counts.values()) + self._rejected
-            seconds = time.monotonic() - self._started
-            self._on_progress(Progress(seen, self._chunks, self._tokens, self._rejected, seconds, self._characters))
-
-    def _note_elsewhere(self, document_id: str) -> None:
-        self._elsewhere += 1
-        if len(self._elsewhere_ids) < _EXAMPLES:
-            self._elsewhere_ids.append(document_id)
-
-    def _note_doubled(self, document_id: str, other: str) -> None:
-        self._doubled += 1
-        if len(self._doubled_ids) < _EXAMPLES:
-            self._doubled_ids.append((document_id, other))
+            rejected = self._rejections.count
+            seen, seconds = sum(self._counts.values()) + rejected, time.monotonic() - self._started
+            self._on_progress(Progress(seen, self._chunks, self._tokens, rejected, seconds, self._characters))
 
     def _refuse(self, rejections: list[Rejection]) -> None:
         for rejection in rejections:
-            self._rejected += 1
+            self._rejections.add(rejection)
             if rejection.document_id is None:
                 self._nameless += 1
             else:
                 self._planning.know(rejection.document_id)
-            if len(self._rejections) < _KEPT:
-                self._rejections.append(rejection)
             if self._on_rejection:
                 self._on_rejection(rejection)
 
@@ -255,7 +238,7 @@ class Ingestion:
         for batch in in_groups(absent, _DELETED_AT_ONCE):
             for document_id, folder in sorted(folders_of(self._index, batch).items()):
                 if folder_of(folder) not in self._planning.folders:
-                    self._note_elsewhere(document_id)
+                    self._elsewhere.add(document_id)
             if not dry_run:
                 self._index.delete(filter=written_of(batch))
                 if points := [point for document_id in batch for point in damage.partial.get(document_id, ())]:

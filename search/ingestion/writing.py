@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 from search.documents import Rejection
 from search.embedding.sparse import WordsLike, words_like
-from search.errors import IndexRejected, InferenceFailed
+from search.errors import IndexRejected
 from search.index.contract import Point, VectorIndex
 from search.index.points import to_point
 from search.inference.tokens import MUCH_UNKNOWN, TextTokenizer
-from search.ingestion.embedding import Embedded, with_words
+from search.ingestion.embedding import Apart, Embedded, with_words
 from search.ingestion.lookup import of_documents, written_of
 from search.ingestion.planning import Step
 from search.ingestion.report import State
@@ -36,8 +36,7 @@ class Writing:
 
     def __init__(self, index: VectorIndex, using: threading.Lock, tokenizer: TextTokenizer, words: WordsLike = words_like) -> None:
         """Keep the index, the lock that is held during each request to it, the embedder's tokenizer, and what gives words."""
-        self._words_like = words
-        self._worded = False  # anything
+        self._worded = Apart(lambda points: with_words(points, index.spec.lexical, words), _document_of)
         self._index = index
         self._tokenizer = tokenizer
         self._using = using
@@ -54,10 +53,9 @@ class Writing:
         Raises:
             IndexFailure: the index gave up, or takes nothing at all.
         """
-        points, wordless = self._with_words(self._to_points(embedded))
+        points, wordless = self._worded.work(self._to_points(embedded))
         with self._using:
-            fit = [point for point in points if point.payload["document_id"] not in wordless]
-            for document_id, reason in (embedded.refused | wordless | self._upsert(fit)).items():
+            for document_id, reason in (embedded.refused | wordless | self._upsert(points)).items():
                 self._refused.setdefault(document_id, reason)
             complete = {one: standing for one, standing in step.concluded.items() if one not in self._refused}
             changed = {one: revision for one, (state, revision) in complete.items() if state == "changed"}
@@ -68,14 +66,11 @@ class Writing:
                 rejections.append(Rejection.of(step.documents[one], self._refused[one]))
                 passages = of_documents([one])["must"]
                 self._index.delete(filter={"must": [*passages, {"key": "revision", "match": {"value": step.concluded[one][1]}}]})
-        written = [
-            (point.payload, one.vector is not None)
-            for point, (one, _) in zip(points, embedded.passages, strict=True)
-            if one.chunk.document_id not in self._refused
-        ]
-        tokens = sum(payload["tokens_embedded"] for payload, reused in written if not reused)
-        unknown = {payload["document_id"] for payload, _ in written if payload["unknown_share"] > MUCH_UNKNOWN}
-        return Outcome(len(written), sum(reused for _, reused in written), tokens, unknown, rejections, complete, step.characters)
+        written = [point.payload for point in points if _document_of(point) not in self._refused]
+        reused = [one.vector is not None for one, _ in embedded.passages if one.chunk.document_id not in self._refused]
+        tokens = sum(payload["tokens_embedded"] for payload, known in zip(written, reused, strict=True) if not known)
+        unknown = {payload["document_id"] for payload in written if payload["unknown_share"] > MUCH_UNKNOWN}
+        return Outcome(len(written), sum(reused), tokens, unknown, rejections, complete, step.characters)
 
     def _to_points(self, embedded: Embedded) -> list[Point]:
         window = self._tokenizer.max_tokens - self._tokenizer.special_tokens(pair=False)
@@ -85,31 +80,6 @@ class Writing:
             for (one, vector), tally in zip(embedded.passages, tallies, strict=True)
         ]
 
-    def _with_words(self, points: list[Point]) -> tuple[list[Point], dict[str, str]]:
-        """Points with their words, and the documents that the model of the words failed on, with the reason.
-
-        Raises:
-            ModelError: the model gave up, or fails on every document.
-        """
-        lexical = self._index.spec.lexical
-        try:
-            worded = with_words(points, lexical, self._words_like)
-        except InferenceFailed as failure:
-            worded, refused = [], {}
-            for document_id, group in groupby(points, lambda point: str(point.payload["document_id"])):
-                passages = list(group)
-                try:
-                    worded += with_words(passages, lexical, self._words_like)
-                    self._worded = True
-                except InferenceFailed as reason:
-                    worded += passages
-                    refused[document_id] = str(reason)
-            if not self._worded:
-                raise failure from None
-            return worded, refused
-        self._worded |= bool(worded)
-        return worded, {}
-
     def _upsert(self, points: list[Point]) -> dict[str, str]:
         """Write points; of the documents that the index refuses, the reason."""
         if not points:
@@ -118,7 +88,7 @@ class Writing:
             self._index.upsert(points)
         except IndexRejected as error:
             refused: dict[str, list[Point]] = {}
-            for document_id, group in groupby(points, lambda point: str(point.payload["document_id"])):
+            for document_id, group in groupby(points, _document_of):
                 passages = list(group)
                 try:
                     self._index.upsert(passages)
@@ -147,3 +117,7 @@ class Writing:
             except IndexRejected as reason:
                 reasons[document_id] = str(reason)
         return reasons
+
+
+def _document_of(point: Point) -> str:
+    return str(point.payload["document_id"])
