@@ -80,8 +80,7 @@ class Document:
             raise InvalidDocument(f"document {listed([self.id])!r}: modified is seconds since 1970, not {what}")
         if not isinstance(self.metadata, Mapping):
             raise InvalidDocument(f"document {listed([self.id])!r}: metadata must be an object, not {type(self.metadata).__name__}")
-        _check_json(self.metadata, f"document {listed([self.id])!r}: metadata")
-        object.__setattr__(self, "metadata", _copied(self.metadata))  # plain data, which nobody else can change
+        object.__setattr__(self, "metadata", _checked_json(self.metadata, f"document {listed([self.id])!r}: metadata"))
 
     def read_at(
         self, folder: str, *, prefix: str = "", modified: float | None = None, places: tuple[tuple[str, str], ...] = ()
@@ -516,31 +515,25 @@ def _printable(key: Any) -> str:
     return str(key).encode(errors="backslashreplace").decode()
 
 
-def _check_json(value: Json, *steps: Any) -> None:
-    """Check a value, and those inside it.
+def _checked_json(value: Json, *steps: Any) -> Json:
+    """A copy of plain data, which nobody else can change.
 
     Args:
-        value: the value to check.
+        value: what is copied.
         steps: the field, and the names and numbers that lead from there to the value. They are joined only for a message.
+
+    Raises:
+        InvalidDocument: JSON, or Qdrant, cannot hold it.
     """
     problem = f"is nested more than {_DEEPEST} levels deep; flatten it" if len(steps) > _DEEPEST + 1 else _problem(value)
     if problem:
         path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps).removeprefix(".")
         raise InvalidDocument(f"{listed([path])} {problem}")
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            _check_json(inner, *steps, key)
-    elif isinstance(value, list | tuple):
-        for number, inner in enumerate(value):
-            _check_json(inner, *steps, number)
-
-
-def _copied(value: Json) -> Json:
     match value:
         case Mapping():
-            return {key: _copied(inner) for key, inner in value.items()}
+            return {key: _checked_json(inner, *steps, key) for key, inner in value.items()}
         case list() | tuple():
-            return [_copied(inner) for inner in value]
+            return [_checked_json(inner, *steps, number) for number, inner in enumerate(value)]
         case _:
             return value
 
