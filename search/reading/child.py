@@ -5,10 +5,8 @@ is rejected; the next one gets a new reader. The child is handed open files and 
 path, inherits no descriptor and next to nothing of the environment. It ends with its parent. What passes between the two is JSON
 behind its length, never pickled objects, since whoever takes over the child must not take over the parent.
 
-The child reads one file after the other, and answers one before it begins the next. So pages are handed over a few ahead, and it
-need not wait for its parent; and yet the first file without an answer is the one that ended it, whatever was handed over behind.
-Those are handed to the next child. Answers ahead wait in the child and in the socket's buffer, which bounds them: the parent takes
-none before its turn.
+Pages are handed over a few ahead (docs/decisions.md, 38). Answers ahead wait in the child and in the socket's buffer, which bounds
+them: the parent takes none before its turn.
 """
 
 import json
@@ -110,12 +108,7 @@ class Reader:
             yield file.reject_many(str(error))
 
     def count(self, stream: BinaryIO, file: SourceFile) -> int:
-        """How many rows a table has.
-
-        Raises:
-            InvalidDocument: it cannot be read, or not within the limits.
-            ReaderFailed: no child can be started.
-        """
+        """How many rows a table has; see `contents` for errors."""
         ((_, number),) = self._ask("count", stream, file)
         return int(number)
 

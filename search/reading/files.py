@@ -57,10 +57,8 @@ class SourceFile:
         """
         return open_regular(self.path, self.within)
 
-    def reject(self, reason: str, line: int | None = None) -> Rejection:
-        """A rejection of the whole file, or of a line of it."""
-        if line is not None:
-            return Rejection(self.name, line, None, reason)
+    def reject(self, reason: str) -> Rejection:
+        """A rejection of the whole file."""
         return Rejection(self.name, None, self.name, reason, self.place())
 
     def reject_many(self, reason: str) -> Rejection:
@@ -70,7 +68,7 @@ class SourceFile:
     def inside(self) -> str:
         """Where something of the file with an id of its own was read: the folder's hash, and the file's behind a slash."""
         path = self.archive.path / self.name if self.archive else self.path.resolve()
-        return f"{self.folder}/{hashlib.blake2b(os.fsencode(path), digest_size=6).hexdigest()}" if self.folder else ""
+        return f"{self.folder}/{_hash_of(path)}" if self.folder else ""
 
     def places(self) -> list[tuple[str, str]]:
         """Names that it would go by if another folder of its path were named, or it by itself, each with that folder's hash."""
@@ -184,23 +182,14 @@ def read_at_most(stream: BinaryIO, limit: int) -> bytes:
 
 @dataclass(frozen=True)
 class Listing:
-    """What a path stands for.
+    """What a path stands for."""
 
-    Attributes:
-        files: what can be read.
-        left_out: files without a text, empty ones, files that an ignore file or a pattern names, and links to folders.
-        outside: links to what is not in the folder.
-        refused: what cannot be listed, archives, and documents of formats that cannot be read.
-        notes: lines of ignore files that mean nothing.
-        archives: that are to be unpacked.
-    """
-
-    files: list[SourceFile]
-    left_out: list[Path]
-    outside: list[Path]
-    refused: list[Rejection]
-    notes: list[str]
-    archives: list[SourceFile]
+    files: list[SourceFile]  # what can be read
+    left_out: list[Path]  # files without a text, empty ones, files that an ignore file or a pattern names, and links to folders
+    outside: list[Path]  # links to what is not in the folder
+    refused: list[Rejection]  # what cannot be listed, archives, and documents of formats that cannot be read
+    notes: list[str]  # lines of ignore files that mean nothing
+    archives: list[SourceFile]  # that are to be unpacked
 
     @classmethod
     def refusing(cls, *rejections: Rejection) -> "Listing":
@@ -279,8 +268,8 @@ def _begun(folder: Path, prefix: str) -> str:
 
 
 @lru_cache
-def _hash_of(folder: Path) -> str:
-    return hashlib.blake2b(os.fsencode(folder), digest_size=6).hexdigest()
+def _hash_of(path: Path) -> str:
+    return hashlib.blake2b(os.fsencode(path), digest_size=6).hexdigest()
 
 
 def _gone_through(start: Path, walk: "_Walk") -> tuple[Path, list[tuple[Path, bool]], Path | None]:

@@ -19,21 +19,13 @@ Path = tuple[str, ...]  # of names, outermost first
 
 
 class Roles(NamedTuple):
-    """Where a record has what a document needs.
+    """Where a record has what a document needs."""
 
-    Attributes:
-        id: of one or several values; () where the record has none, and goes by the name of its file and its number.
-        text: likewise; () where all columns of text are the text, as "name: value" lines.
-        title: likewise; () for none.
-        by_name: whether id and text are called so, or were named by the user: then nothing is guessed.
-        kept: what the user named as metadata, which it is beside anything else.
-    """
-
-    id: tuple[Path, ...]
-    text: tuple[Path, ...]
-    title: tuple[Path, ...]
-    by_name: bool
-    kept: tuple[Path, ...] = ()
+    id: tuple[Path, ...]  # of one or several values; () where the record has none, and goes by the name of its file and its number
+    text: tuple[Path, ...]  # likewise; () where all columns of text are the text, as "name: value" lines
+    title: tuple[Path, ...]  # likewise; () for none
+    by_name: bool  # whether id and text are called so, or were named by the user: then nothing is guessed
+    kept: tuple[Path, ...] = ()  # what the user named as metadata, which it is beside anything else
 
 
 def checked(fields: Any) -> Mapping[str, str]:

@@ -24,17 +24,11 @@ _DAMAGED = (KeyError, ParseError, zipfile.BadZipFile)
 
 
 class Slide(NamedTuple):
-    """A slide, its paragraphs in the order of the file.
+    """A slide, its paragraphs in the order of the file."""
 
-    Attributes:
-        title: "" if it has none.
-        text: everything else on it.
-        notes: the speaker's; None where they are damaged.
-    """
-
-    title: str
-    text: list[str]
-    notes: list[str] | None
+    title: str  # "" if it has none
+    text: list[str]  # everything else on it
+    notes: list[str] | None  # the speaker's; None where they are damaged
 
 
 def slides(content: bytes) -> list[Slide]:

@@ -24,21 +24,21 @@ _NO_LANGUAGE = re.compile(  # pictures, keys and the like, written in letters: a
     r"[A-Za-z0-9+/_=-]{300,}|(?:^[ \t]*[A-Za-z0-9+/]{60,}={0,2}[ \t]*(?:\n|\Z)){4,}", re.MULTILINE
 )
 _UNDERLINE = re.compile(r"([=\-~^\"'`#*+:.<>_])\1{2,}[ \t]*")  # of reStructuredText, where it is as long as the line above
-_MARKED = {  # headings of one line: their marks, of which each counts a level, and their words
+_TEX_LEVELS = ("part", "chapter", "section", "subsection", "subsubsection", "paragraph")
+_MARKED = {  # headings of one line: their marks, of which each counts a level but in TeX, and their words
     "text/x-org": re.compile(r"^(\*+)[ \t]+(?:(?:TODO|DONE)[ \t]+)?(.+)$", re.MULTILINE),
     "text/asciidoc": re.compile(r"^(={1,6})[ \t]+(.+)$", re.MULTILINE),
     "text/x-typst": re.compile(r"^(={1,6})[ \t]+(.+)$", re.MULTILINE),
+    "text/x-tex": re.compile(
+        r"^[ \t]*\\(part|chapter|section|subsection|subsubsection|paragraph)\*?(?:\[[^\]\n]*\])?\{((?:[^{}\n]|\{[^{}\n]*\})+)\}",
+        re.MULTILINE,
+    ),
 }
-_TEX = re.compile(
-    r"^[ \t]*\\(part|chapter|section|subsection|subsubsection|paragraph)\*?(?:\[[^\]\n]*\])?\{((?:[^{}\n]|\{[^{}\n]*\})+)\}",
-    re.MULTILINE,
-)
 _STATED = {  # titles that a text names as such
     "text/x-org": re.compile(r"^#\+title:[ \t]*(\S.*)$", re.MULTILINE | re.IGNORECASE),
     "text/x-tex": re.compile(r"\\title(?:\[[^\]]*\])?\{((?:[^{}]|\{[^{}]*\})+)\}"),
     "text/x-typst": re.compile(r"#set\s+document\([^()]*\btitle:\s*\"([^\"\n]+)\""),
 }
-_TEX_LEVELS = ("part", "chapter", "section", "subsection", "subsubsection", "paragraph")
 _LONG = 600  # characters of a definition that has a heading of its own
 _LONGEST_HEAD = 40  # lines
 _DEEPEST = 3  # definitions in each other
@@ -198,12 +198,10 @@ def _headings(text: str, media_type: str) -> Iterator[_Heading]:
     plain = with_line_feeds(text)
     if media_type == "text/x-rst":
         yield from _of_restructured_text(plain)
-    elif media_type == "text/x-tex":
-        for match in _TEX.finditer(plain):
-            yield _Heading(match.start(), match.end(), _TEX_LEVELS.index(match[1]), " ".join(match[2].split()))
     elif media_type in _MARKED:
         for match in _MARKED[media_type].finditer(plain):
-            yield _Heading(match.start(), match.end(), len(match[1]), " ".join(match[2].split()))
+            level = _TEX_LEVELS.index(match[1]) if match[1] in _TEX_LEVELS else len(match[1])
+            yield _Heading(match.start(), match.end(), level, " ".join(match[2].split()))
 
 
 def _of_restructured_text(text: str) -> Iterator[_Heading]:
@@ -301,17 +299,11 @@ def _definitions(lines: _Part, headings: tuple[str, ...], depth: int) -> Iterato
 
 
 class _Definition(NamedTuple):
-    """Lines with at most one definition, at their end.
+    """Lines with at most one definition, at their end."""
 
-    Attributes:
-        lines: what stands before it, and all of it.
-        head: its first line; None where there is none.
-        body: which of the lines its body begins at.
-    """
-
-    lines: _Part
-    head: _Line | None
-    body: int
+    lines: _Part  # what stands before it, and all of it
+    head: _Line | None  # its first line; None where there is none
+    body: int  # which of the lines its body begins at
 
 
 def _taken_apart(part: _Part, depth: int) -> Iterator[_Definition]:

@@ -53,23 +53,14 @@ class _Row(NamedTuple):
 
 
 class _Table(NamedTuple):
-    """What a file or a sheet holds.
+    """What a file or a sheet holds."""
 
-    Attributes:
-        names: of its columns.
-        texts: those of them that hold text, in order.
-        rows: all of them.
-        to_json: what a value is as metadata, by column and value.
-        sheet: its name, where a file has several.
-        whole: whether it is one document, if it has no texts.
-    """
-
-    names: list[str]
-    texts: list[str]
-    rows: Iterator[_Row]
-    to_json: Callable[[str, Any], Any]
-    sheet: str = ""
-    whole: bool = True
+    names: list[str]  # of its columns
+    texts: list[str]  # those of them that hold text, in order
+    rows: Iterator[_Row]  # all of them
+    to_json: Callable[[str, Any], Any]  # what a value is as metadata, by column and value
+    sheet: str = ""  # its name, where a file has several
+    whole: bool = True  # whether it is one document, if it has no texts
 
 
 def read_table(stream: BinaryIO, file: SourceFile, fields: Mapping[str, str], encoding: str | None) -> Iterator[Item]:
@@ -146,7 +137,7 @@ def _documents(table: _Table, file: SourceFile, fields: Mapping[str, str]) -> It
             yield from _whole(table, itertools.chain([_Row(line, number, row)], rows), name, file)
         else:
             parts = parts or _roles(table, fields)
-            yield _document(row, table, parts, (f"{name}:{line}", key_of(file.name, number, table.sheet), file.folder))
+            yield _document(row, table, parts, (name, line, key_of(file.name, number, table.sheet), file.folder))
 
 
 def _mails(stream: BinaryIO, file: SourceFile) -> Iterator[Item]:
@@ -210,22 +201,21 @@ def _roles(table: _Table, fields: Mapping[str, str]) -> Roles:
     raise InvalidDocument(f"has no column {' and no '.join(absent)} but {listed(table.names)}; name them with {named}")
 
 
-def _document(row: Mapping[str, Any], table: _Table, parts: Roles, place: tuple[str, str, str]) -> Item:
-    origin, key, folder = place
-    source, _, line = origin.rpartition(":")
+def _document(row: Mapping[str, Any], table: _Table, parts: Roles, place: tuple[str, int, str, str]) -> Item:
+    source, line, key, folder = place
     cells = {name: _plain(value) for name, value in row.items()}
     try:
         values = values_of(cells, parts, table.texts, key)
     except InvalidDocument as error:
-        return Rejection(source, int(line), None, str(error))
+        return Rejection(source, line, None, str(error))
     rest = {name: table.to_json(name, value) for name, value in values["metadata"].items() if value is not None and value != ""}
     if not (parts.by_name or parts.text or values["text"].strip()):  # a row of numbers among texts, such as a sum
         values["text"] = "\n".join(f"{name}: {value}" for name, value in rest.items())
     values["metadata"] = ({"sheet": table.sheet} if table.sheet else {}) | rest
     try:
-        return Document(**values, origin=origin, folder="" if parts.id else folder)
+        return Document(**values, origin=f"{source}:{line}", folder="" if parts.id else folder)
     except InvalidDocument as error:
-        return Rejection(source, int(line), values["id"] or None, str(error), values)
+        return Rejection(source, line, values["id"] or None, str(error), values)
 
 
 def _csv(binary: BinaryIO, file: Path, encoding: str | None) -> _Table:

@@ -111,14 +111,7 @@ def _main(body: "LexborNode") -> "LexborNode":
 
 
 def _words(node: "LexborNode") -> int:
-    return sum(len((text.text_content or "").split()) for text in _visible(node) if text.is_text_node)
-
-
-def _visible(root: "LexborNode") -> Iterator["LexborNode"]:
-    """The nodes that a reader of the page sees, in order."""
-    for node, begins in _events(root):
-        if begins:
-            yield node
+    return sum(len((text.text_content or "").split()) for text, _ in _events(node) if text.is_text_node)
 
 
 def _events(root: "LexborNode") -> Iterator[tuple["LexborNode", bool]]:
