@@ -10,25 +10,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Text of a document without a gap, and the hits that it was made of.
+    """Text of a document without a gap, and the hits that it was made of."""
 
-    Attributes:
-        hits: in the order of the document.
-        text: what stands in the document from the first to the last of them.
-        start: characters into the document …
-        end: … and where it ends.
-        after: what stands behind it, up to the document's next passage; None where nobody knows.
-        also: further documents that have the text of one of its passages.
-        cut: whether it was shortened.
-    """
-
-    hits: "tuple[Hit, ...]"
-    text: str
-    start: int
-    end: int
-    after: str | None
-    also: tuple[str, ...] = ()
-    cut: bool = False
+    hits: "tuple[Hit, ...]"  # in the order of the document
+    text: str  # what stands in the document from the first to the last of them
+    start: int  # characters into the document …
+    end: int  # … and where it ends
+    after: str | None  # what stands behind it, up to the document's next passage; None where nobody knows
+    also: tuple[str, ...] = ()  # further documents that have the text of one of its passages
+    cut: bool = False  # whether it was shortened
 
     @classmethod
     def of(cls, hit: "Hit") -> "Stretch":

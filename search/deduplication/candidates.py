@@ -33,21 +33,13 @@ class Passage(NamedTuple):
 
 @dataclass(frozen=True)
 class Entry:
-    """A document of the collection with what is kept of it.
+    """A document of the collection with what is kept of it."""
 
-    Attributes:
-        document: as it was ingested.
-        passages: its texts with their vectors.
-        length: words, in characters, without markup and white space.
-        digest: the same for copies.
-        sketch: its words, as uint32 (n,).
-    """
-
-    document: Document
-    passages: tuple[Passage, ...]
-    length: int
-    digest: bytes
-    sketch: NDArray[np.uint32]
+    document: Document  # as it was ingested
+    passages: tuple[Passage, ...]  # its texts with their vectors
+    length: int  # words, in characters, without markup and white space
+    digest: bytes  # the same for copies
+    sketch: NDArray[np.uint32]  # its words, as uint32 (n,)
 
 
 class Closest(NamedTuple):
@@ -61,15 +53,10 @@ class Closest(NamedTuple):
 
 @dataclass(frozen=True)
 class Contents:
-    """What a collection holds.
+    """What a collection holds."""
 
-    Attributes:
-        entries: by the ids of documents.
-        incomplete: ids of documents that are not whole, and were left out.
-    """
-
-    entries: dict[str, Entry]
-    incomplete: tuple[str, ...] = ()
+    entries: dict[str, Entry]  # by the ids of documents
+    incomplete: tuple[str, ...] = ()  # ids of documents that are not whole, and were left out
     copies: dict[bytes, list[str]] = field(default_factory=dict)  # ids of documents by their digest, in order
 
 

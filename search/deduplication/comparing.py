@@ -73,32 +73,20 @@ SIGNS = (
 
 @dataclass(frozen=True)
 class Profile:
-    """What is compared of a text.
+    """What is compared of a text."""
 
-    Attributes:
-        code: whether it is source code.
-        words: how often each stands in it, in lower case but for code.
-        told: all of them in order, numbers in digits.
-        begins: whether a sentence begins with each of those, and True for the end: bool (k + 1,).
-        runs: hashes of three words each, in order; of code, of four tokens, in which its own names are alike: uint64 (n,).
-        shingles: the same, each once: uint64 (m,).
-        numbers: how often each stands in it, in words or digits, and each sign of currency, comparison or mood.
-        said: how often each of those that are told stands in it, but for words of grammar and denials; of code, none.
-        names: how often each stands in it: words with a capital letter inside a sentence; of code, words of strings and what it
-            asks of others.
-        negations: which words say no, in their order: bool (k,).
-    """
-
-    code: bool
-    words: Counter[str]
-    told: tuple[str, ...]
-    begins: NDArray[np.bool_]
+    code: bool  # whether it is source code
+    words: Counter[str]  # how often each stands in it, in lower case but for code
+    told: tuple[str, ...]  # all of them in order, numbers in digits
+    begins: NDArray[np.bool_]  # whether a sentence begins with each of those, and True for the end: bool (k + 1,)
+    # Hashes of three words each, in order; of code, of four tokens, in which its own names are alike: uint64 (n,):
     runs: NDArray[np.uint64]
-    shingles: NDArray[np.uint64]
-    numbers: Counter[str]
-    said: Counter[str]
+    shingles: NDArray[np.uint64]  # the same, each once: uint64 (m,)
+    numbers: Counter[str]  # how often each stands in it, in words or digits, and each sign of currency, comparison or mood
+    said: Counter[str]  # how often each of those that are told stands in it, but for words of grammar and denials; of code, none
+    # Words with a capital letter inside a sentence, how often each is there; of code, those of strings and what it asks of others:
     names: Counter[str]
-    negations: NDArray[np.bool_]
+    negations: NDArray[np.bool_]  # which words say no, in their order: bool (k,)
 
 
 def is_code(document: Document) -> bool:

@@ -22,17 +22,11 @@ _MOST_AGAIN = 2  # times as many pairs are judged as were candidates, since clus
 
 @dataclass(frozen=True)
 class Progress:
-    """How far it is.
+    """How far it is."""
 
-    Attributes:
-        step: "reading documents", "finding candidates" or "comparing pairs"; "removing documents".
-        done: of this step.
-        total: likewise; None if unknown.
-    """
-
-    step: str
-    done: int
-    total: int | None
+    step: str  # "reading documents", "finding candidates" or "comparing pairs"; "removing documents"
+    done: int  # of this step
+    total: int | None  # likewise; None if unknown
 
 
 OnProgress = Callable[[Progress], None]

@@ -33,15 +33,10 @@ class Removed(NamedTuple):
 
 @dataclass(frozen=True)
 class Removal:
-    """What becomes of the documents that a report names beside the representatives.
+    """What becomes of the documents that a report names beside the representatives."""
 
-    Attributes:
-        removed: those that go, or went.
-        kept: those that stay.
-    """
-
-    removed: tuple[Removed, ...]
-    kept: tuple[Kept, ...]
+    removed: tuple[Removed, ...]  # those that go, or went
+    kept: tuple[Kept, ...]  # those that stay
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""

@@ -21,21 +21,13 @@ _Place = tuple[bool, int]  # whether a stretch is before it, and the run that st
 
 
 class Side(NamedTuple):
-    """A text beside another one.
+    """A text beside another one."""
 
-    Attributes:
-        told: its words in order.
-        begins: whether a sentence begins with each of them, and at the end, where one would: bool (k + 1,).
-        runs: hashes of a few words each, in order: uint64 (n,).
-        alone: of every word, how many in a row with it stand in no run of the other text: int64 (k,).
-        left: the words that the other text has not, and how many of each.
-    """
-
-    told: Sequence[str]
-    begins: NDArray[np.bool_]
-    runs: NDArray[np.uint64]
-    alone: NDArray[np.int64]
-    left: Counter[str]
+    told: Sequence[str]  # its words in order
+    begins: NDArray[np.bool_]  # whether a sentence begins with each of them, and at the end, where one would: bool (k + 1,)
+    runs: NDArray[np.uint64]  # hashes of a few words each, in order: uint64 (n,)
+    alone: NDArray[np.int64]  # of every word, how many in a row with it stand in no run of the other text: int64 (k,)
+    left: Counter[str]  # the words that the other text has not, and how many of each
 
 
 class _Stretch(NamedTuple):

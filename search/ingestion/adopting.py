@@ -35,25 +35,15 @@ _ENTRY = np.dtype([("name", "<u8"), ("numbered", "?"), ("id", "V16")])  # of a p
 
 @dataclass(frozen=True, slots=True)
 class Adoption:
-    """What became of it.
+    """What became of it."""
 
-    Attributes:
-        source: the collection that another program filled.
-        layout: where its passages lie, in words.
-        points: how many there are that count.
-        left_out: of them, those without text or without a vector …
-        examples: … and the ids of some.
-        apart: documents that share their name with others, since nothing tells their order: NAME#POINT.
-        ingest: how the collection of this package was filled. It keeps documents that were ingested into it since.
-    """
-
-    source: str
-    layout: str
-    points: int
-    left_out: int
-    examples: tuple[str, ...]
-    apart: int
-    ingest: IngestReport
+    source: str  # the collection that another program filled
+    layout: str  # where its passages lie, in words
+    points: int  # how many there are that count
+    left_out: int  # of them, those without text or without a vector …
+    examples: tuple[str, ...]  # … and the ids of some
+    apart: int  # documents that share their name with others, since nothing tells their order: NAME#POINT
+    ingest: IngestReport  # how the collection of this package was filled; it keeps documents that were ingested into it since
 
     def to_dict(self) -> dict[str, Any]:
         """The same as plain data."""

@@ -16,20 +16,15 @@ _AT_ONCE = 128  # documents
 
 @dataclass(frozen=True)
 class Damage:
-    """Points that no search can give back, or that it gives back beside the same.
+    """Points that no search can give back, or that it gives back beside the same."""
 
-    Attributes:
-        empty: ids of those without a payload, as a cluster leaves them that was restarted during deletes.
-        partial: ids of those that hold part of a passage, by the document they belong to.
-        foreign: how many hold something else, so that another program wrote them; never removed.
-        examples: ids of some of those.
-        repeated: ids of those that repeat a passage which stands in another point, if they were looked for.
-    """
-
+    # Ids of those without a payload, as a cluster leaves them that was restarted during deletes:
     empty: list[str] = field(default_factory=list)
+    # Ids of those that hold part of a passage, by the document they belong to:
     partial: dict[str, list[str]] = field(default_factory=dict)
-    foreign: int = 0
-    examples: tuple[str, ...] = ()
+    foreign: int = 0  # how many hold something else, so that another program wrote them; never removed
+    examples: tuple[str, ...] = ()  # ids of some of those
+    # Ids of those that repeat a passage which stands in another point, if they were looked for:
     repeated: list[str] = field(default_factory=list)
 
     @property

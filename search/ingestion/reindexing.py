@@ -51,24 +51,15 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """How the new collection answers beside the live one, by retrieval alone.
+    """How the new collection answers beside the live one, by retrieval alone."""
 
-    Attributes:
-        queries: how many were sent to both.
-        overlap: mean share of the first ten documents that both find, 0 to 1.
-        live_ndcg: mean nDCG@10 of the live one, None without judgements.
-        new_ndcg: likewise.
-        passed: whether the name may be led to the new one.
-        because: why not; empty if it may.
-        retrieval: "dense" where both were asked by vectors alone, since the live one's words cannot be made here any more.
-    """
-
-    queries: int
-    overlap: float
-    live_ndcg: float | None
-    new_ndcg: float | None
-    passed: bool
-    because: str
+    queries: int  # how many were sent to both
+    overlap: float  # mean share of the first ten documents that both find, 0 to 1
+    live_ndcg: float | None  # mean nDCG@10 of the live one, None without judgements
+    new_ndcg: float | None  # likewise
+    passed: bool  # whether the name may be led to the new one
+    because: str  # why not; empty if it may
+    # "dense" where both were asked by vectors alone, since the live one's words cannot be made here any more:
     retrieval: Retrieval | None = None
 
 
@@ -95,31 +86,18 @@ class ReindexReport:
 
 @dataclass
 class Reindexing:
-    """Moves a name from one collection to a new one.
+    """Moves a name from one collection to a new one."""
 
-    Attributes:
-        collections: of the engine.
-        name: what is searched by.
-        embedder: of the new collection.
-        chunker: likewise.
-        storage: likewise.
-        lexical: its words, as search.embedding.sparse describes them; "" for none.
-        words: gives what makes words like a collection's.
-        tenant_field: where documents name their tenant, if the new one is to be shared; a live one that is shared stays so.
-        drop_unowned: leave out what names no tenant.
-        on_progress: called after every step of filling.
-    """
-
-    collections: Collections
-    name: str
-    embedder: Embedder
-    chunker: Chunker
-    storage: StorageSettings
-    lexical: str
-    words: WordsLike
-    tenant_field: str
-    drop_unowned: bool
-    on_progress: OnProgress | None
+    collections: Collections  # of the engine
+    name: str  # what is searched by
+    embedder: Embedder  # of the new collection
+    chunker: Chunker  # likewise
+    storage: StorageSettings  # likewise
+    lexical: str  # its words, as search.embedding.sparse describes them; "" for none
+    words: WordsLike  # gives what makes words like a collection's
+    tenant_field: str  # where documents name their tenant, if the new one is to be shared; a live one that is shared stays so
+    drop_unowned: bool  # leave out what names no tenant
+    on_progress: OnProgress | None  # called after every step of filling
     spec: CollectionSpec = field(init=False)  # of the new collection, once the live one is known
 
     def run(
