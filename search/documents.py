@@ -87,11 +87,7 @@ class Document:
     ) -> "Document":
         """The same document, as it was read in a folder: text and metadata, which were checked, are not checked again.
 
-        Args:
-            folder: see above.
-            prefix: goes before the id.
-            modified: when, if that is not what the document says itself.
-            places: see above.
+        A prefix goes before the id; a time is when it was modified, if that is not what the document says itself.
 
         Raises:
             InvalidDocument: no id can begin with the prefix.
@@ -356,13 +352,7 @@ def listed(names: Sequence[str]) -> str:
 
 
 def counted(number: int, one: str, several: str = "") -> str:
-    """A number with what it counts, such as "1 passage" and "2,000 passages".
-
-    Args:
-        number: how many there are.
-        one: the words for one of them.
-        several: those for any other number; "" for the same with an s.
-    """
+    """A number with what it counts, such as "1 passage" and "2,000 passages"; `several` is the plural that takes no s."""
     return f"{number:,} {one if number == 1 else several or f'{one}s'}"
 
 
@@ -487,12 +477,7 @@ def checked_documents(documents: Iterable[Item], kinds: tuple[type, ...] = (Docu
 
 
 def check_strings(values: Iterable[str], name: str, kind: str) -> list[str]:
-    """Several strings, such as ids.
-
-    Args:
-        values: the strings, not checked yet.
-        name: of the argument, for messages.
-        kind: what the strings are, for messages.
+    """Several strings, such as ids; messages name the argument, and the kind of strings.
 
     Raises:
         InvalidQuery: a single string in place of a list, or a value that is no string.
@@ -518,9 +503,7 @@ def _printable(key: Any) -> str:
 def _checked_json(value: Json, *steps: Any) -> Json:
     """A copy of plain data, which nobody else can change.
 
-    Args:
-        value: what is copied.
-        steps: the field, and the names and numbers that lead from there to the value. They are joined only for a message.
+    Steps are the field, and the names and numbers that lead from there to the value; they are joined only for a message.
 
     Raises:
         InvalidDocument: JSON, or Qdrant, cannot hold it.

@@ -62,10 +62,7 @@ def passage_of(title: str, text: str, media_type: str) -> str:
 def readable(text: str, media_type: str = "text/plain") -> str:
     """A text as it is meant: ligatures and wide letters as plain ones, words without soft hyphens.
 
-    Args:
-        text: of a passage, a title or a query.
-        media_type: of what it was read from; of Markdown comments, pictures, anchors and the addresses of links go, too, of other
-            markup what is UNSEEN.
+    Of what was read as Markdown comments, pictures, anchors and the addresses of links go, too, of other markup what is UNSEEN.
     """
     if media_type in AS_MARKDOWN:
         text = without_marks(text)

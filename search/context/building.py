@@ -24,16 +24,9 @@ _LONGEST_WORD = 20  # characters; what has more is cut inside, as where no space
 
 
 def build(query: str, hits: "Sequence[Hit]", max_tokens: int, counter: Counter, form: Form) -> Context:
-    """Make a context.
+    """Make a context of hits in rank order, within a budget for all that is handed over.
 
     A passage that does not fit is left out, and the next ones tried; only the first is shortened, where it does not fit by itself.
-
-    Args:
-        query: what was looked for.
-        hits: in rank order.
-        max_tokens: the budget for all that is handed over.
-        counter: counts tokens.
-        form: how it is written.
 
     Raises:
         InvalidQuery: the budget does not hold the citation of the first passage with a word of it, or, without hits, the words

@@ -42,11 +42,7 @@ _PROMPT_OF_NOTHING = (
 def written(query: str, form: Form, blocks: Sequence[str], number: int) -> tuple[Mapping[str, str], ...]:
     """All that is handed over: messages for a chat, or a single one that is the text.
 
-    Args:
-        query: what was looked for.
-        form: see Form.
-        blocks: the sources; see `block`.
-        number: of one of them, as an example of a citation.
+    Blocks are the sources, see `block`; the number is that of one of them, as an example of a citation.
     """
     body = "\n\n".join(blocks) if blocks else _NOTHING
     if form != "messages":

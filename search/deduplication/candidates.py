@@ -84,12 +84,7 @@ def read_contents(index: VectorIndex, on_step: OnStep) -> Contents:
 def nearest_pairs(index: VectorIndex, contents: Contents, on_step: OnStep) -> list[Closest]:
     """Pairs of documents of which a passage is among the nearest of one of the other's, and which share words.
 
-    Of copies of one text only the first is asked for, and only the first is given.
-
-    Args:
-        index: the collection.
-        contents: what it holds.
-        on_step: called with the passages asked for so far, and all of them.
+    Of copies of one text only the first is asked for, and only the first is given. `on_step` hears of each passage that was.
     """
     best: dict[tuple[str, str], Closest] = {}
     firsts = [ids[0] for ids in contents.copies.values()]

@@ -16,12 +16,8 @@ class Star(NamedTuple):
 def stars(ordered: Sequence[str], judged: Sequence[Judged], threshold: float) -> list[Star]:
     """Clusters of more than one document, in the order of their representatives.
 
-    A document joins the likeliest of the representatives before it that it is confirmed against; one that joins none becomes one.
-
-    Args:
-        ordered: documents, who represents others first.
-        judged: pairs of them.
-        threshold: the least probability.
+    Documents are in the order in which they represent others. Each joins the likeliest of the representatives before it that it is
+    confirmed against, by the threshold at least; one that joins none becomes one.
     """
     confirmed = neighbours(judged, threshold)
     members: dict[str, list[tuple[str, float]]] = {}
@@ -42,12 +38,6 @@ def unjudged(ordered: Sequence[str], found: Sequence[Star], judged: Sequence[Jud
 
     A document that joined none represents itself. Of each only the pair with the first before it is given, which many others
     may join, too: so asking again and again takes few pairs, where all of a great cluster would be squares of its documents.
-
-    Args:
-        ordered: documents, who represents others first.
-        found: what `stars` made of them.
-        judged: pairs of them.
-        threshold: the least probability.
     """
     known = {(one.first, one.second) for one in judged}
     place = {document: at for at, document in enumerate(ordered)}

@@ -78,12 +78,7 @@ _OPPOSITES: Mapping[str, frozenset[str]] = _by_stem()
 
 
 def turned(only_one: Iterable[str], only_other: Iterable[str]) -> int:
-    """How many words of one text have their opposite in the other one.
-
-    Args:
-        only_one: words in lower case that only the first text has.
-        only_other: likewise of the second.
-    """
+    """How many words of one text have their opposite in the other one; of those in lower case that either has alone."""
     forms = {form for word in only_other for form in (word, stem_of(word))}
     return sum(not forms.isdisjoint(_opposites(word)) for word in only_one)
 

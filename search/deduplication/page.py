@@ -66,12 +66,7 @@ def _duplicate(cluster: Cluster, one: Duplicate) -> str:
 
 
 def differences(before: str, after: str) -> Iterator[str]:
-    """The second text as HTML, with what it has not of the first one and what the first one alone has marked.
-
-    Args:
-        before: the representative's.
-        after: the duplicate's.
-    """
+    """The duplicate's text as HTML, with what it has not of the representative's, and what that alone has, marked."""
     one, other = _PIECES.findall(_visible(before)), _PIECES.findall(_visible(after))
     first, second = one[:_MOST], other[:_MOST]
     at = other_at = 0

@@ -13,7 +13,7 @@ from search.passages import has_words
 from search.reranking.contract import Reranker
 
 _MOST_LOGIT = 6.0  # of the reranker, either way: beyond it a model is sure, and says no more
-WORTH = 0.02  # probability by signs alone, below which the reranker is not asked
+_WORTH = 0.02  # probability by signs alone, below which the reranker is not asked
 _PROFILES = 128  # that are kept: one of a book takes megabytes
 
 
@@ -45,15 +45,8 @@ class Judged(NamedTuple):
 class Judge:
     """Gives pairs their probability. Asks the reranker, if there is one, as long as it answers."""
 
-    def __init__(self, contents: Contents, reranker: Reranker | None, *, worth: float = WORTH) -> None:
-        """Keep the parts.
-
-        Args:
-            contents: the documents.
-            reranker: with a map from score to probability; None to ask none.
-            worth: the probability below which it is not asked.
-        """
-        self._worth = worth
+    def __init__(self, contents: Contents, reranker: Reranker | None) -> None:
+        """Keep the documents, and a reranker with a map from score to probability; None asks none."""
         self._contents = contents
         self._reranker = reranker
         self.failure: str | None = None  # why the reranker was given up
@@ -67,7 +60,7 @@ class Judge:
             signs, code = tuple(signs_of(*profiles)), all(profile.code for profile in profiles)
             judged.append(Judged(pair.first, pair.second, probability(signs, code=code), signs, code))
             on_step(done, len(pairs))
-        asked = [(at, pairs[at]) for at, one in enumerate(judged) if one.probability >= self._worth]
+        asked = [(at, pairs[at]) for at, one in enumerate(judged) if one.probability >= _WORTH]
         for at, logits in self._ask(asked, on_step).items():
             judged[at] = judged[at]._replace(logits=logits)
         return judged
@@ -109,12 +102,7 @@ class Judge:
 
 
 def probability(signs: Sequence[float], *, code: bool) -> float:
-    """That two documents are duplicates, 0 to 1.
-
-    Args:
-        signs: in the order of comparing.SIGNS.
-        code: whether both are source code.
-    """
+    """That two documents are duplicates, 0 to 1, by their signs in the order of comparing.SIGNS, and by whether both are code."""
     weights = WEIGHTS[code]
     total = weights.constant + sum(weight * sign for weight, sign in zip(weights.signs, signs, strict=True))
     return 0.5 * (1 + math.tanh(total / 2))

@@ -47,14 +47,10 @@ class _Stretch(NamedTuple):
 
 
 def replaced(one: Side, other: Side) -> int:
-    """How many words of either text stand in place of others, any of which may turn the sense.
+    """How many words of either text stand in place of others, any of which may turn the sense. What is left of the sides is taken.
 
     In place of one another are words with the same words before or behind them, wherever their sentences have gone: so neither a
     heading nor a sentence more hides one, and a word that is gone is none. Words that change places are not seen.
-
-    Args:
-        one: a text; what is left of it is taken.
-        other: likewise.
     """
     sides = one, other
     if not (one.left and other.left):

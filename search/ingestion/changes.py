@@ -77,21 +77,12 @@ _ROUNDING = 1e-9  # 0.29 of 100 are 29
 def remove(
     index: VectorIndex, embedder: Embedder, selection: Selection, *, dry_run: bool = False, on_change: OnChange | None = None
 ) -> int:
-    """Remove documents with all their passages.
-
-    Args:
-        index: what holds them.
-        embedder: the one the collection was built with.
-        selection: which ones.
-        dry_run: remove nothing, and count.
-        on_change: called for every document that is removed, or would be.
-
-    Returns:
-        How many of them there were.
+    """Remove documents with all their passages, or only count them; how many there were. `on_change` hears of each.
 
     Raises:
         IndexBusy: another process writes to the collection.
         IndexFailure: the index gave up; the same call again goes on from there.
+        IndexMismatch: it was built with another embedder.
     """
     index.ensure(CollectionSpec(embedder.dimension, embedder.fingerprint), create=False)
     with nullcontext() if dry_run else index.claimed(removing=True):

@@ -81,15 +81,10 @@ def survey(index: VectorIndex, *, repeated: bool = False) -> Damage:
 
 
 def compared(index: VectorIndex, revisions: Mapping[str, str], *, dry_run: bool = False) -> tuple[dict[str, Stored], int]:
-    """Look some documents up, and remove points that repeat a passage at the revision that its document should be at.
-
-    Args:
-        index: what holds them.
-        revisions: by document id, what each should be at.
-        dry_run: remove nothing, and look the documents up as if they were gone.
+    """Look documents up by the revision that each should be at, and remove points that repeat a passage at it.
 
     Returns:
-        How each document stands, as `compare` has it, and how many points there were.
+        How each document stands without these, as `compare` has it, and how many there were; a dry run removes none.
     """
     stored = compare(index, revisions)
     wanted = {one: revisions[one] for one, standing in stored.items() if standing.repeats}

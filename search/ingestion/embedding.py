@@ -22,11 +22,6 @@ class Embedded(NamedTuple):
 def with_words(points: Sequence[Point], lexical: str, like: WordsLike = words_like) -> list[Point]:
     """Points with the words of their passages, by what a collection says of them; as they are, where words do not count there.
 
-    Args:
-        points: of passages.
-        lexical: the description of the collection's words.
-        like: gives what makes such words.
-
     Raises:
         IndexMismatch: such words cannot be made here.
         ModelError: the model of the words failed.

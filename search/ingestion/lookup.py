@@ -37,13 +37,7 @@ class _Held(NamedTuple):
 
 
 def compare(index: VectorIndex, revisions: Mapping[str, str], *, without: Collection[str] = ()) -> dict[str, Stored]:
-    """Look some documents up.
-
-    Args:
-        index: what holds them.
-        revisions: by document id, what each should be at.
-        without: ids of points that do not count.
-    """
+    """Look documents up by the revision that each should be at; points with the ids in `without` do not count."""
     stored: dict[str, list[_Held]] = {document_id: [] for document_id in revisions}
     fields = ["document_id", "revision", "chunks", "number", "generation", "folder"]
     for record in passages(index.scroll(of_documents(list(revisions)), fields), fields):
@@ -108,11 +102,9 @@ def of_documents(document_ids: list[str]) -> PlainFilter:
 
 
 def written_of(document_ids: list[str], *, revisions_but: list[str] | None = None) -> PlainFilter:
-    """The same for what is to be removed: without points of other programs that name such a document, which have no revision.
+    """The same for what is to be removed, but for some revisions that stay.
 
-    Args:
-        document_ids: of which documents.
-        revisions_but: the revisions that stay.
+    Points of other programs that name such a document have no revision, and stay, too.
     """
     stay = [{"key": "revision", "match": {"any": revisions_but}}] if revisions_but else []
     return {**of_documents(document_ids), "must_not": [{"is_empty": {"key": "revision"}}, *stay]}
@@ -132,11 +124,12 @@ class Selection:
             UnsupportedFilter: see search.index.filters.
         """
         self.ids = list(dict.fromkeys(check_strings(ids, "ids", "document ids")))
-        plain = _plain(filter)
-        if not self.ids and plain is None:
+        if not self.ids and filter is None:
             raise InvalidQuery("name the documents that are meant, by ids or by a filter")
         self._named = [of_documents(group) for group in in_groups(self.ids, AT_ONCE)]
-        self._filters = [] if plain is None else [plain]
+        self._filters = [] if filter is None else [to_plain(filter)]
+        if not all(map(asks_anything, self._filters)):
+            raise InvalidQuery("an empty filter means every document, which is hardly meant; write a condition")
 
     def among(self, index: VectorIndex) -> list[str]:
         """The ids of those that an index holds, each once. For a filter, points without a revision are not this package's."""
@@ -148,12 +141,3 @@ class Selection:
             for record in passages(index.scroll(condition, fields), fields)
         }
         return list(documents)
-
-
-def _plain(filter: "Filter | Mapping[str, Any] | str | None") -> PlainFilter | None:
-    if filter is None:
-        return None
-    plain = to_plain(filter)
-    if not asks_anything(plain):
-        raise InvalidQuery("an empty filter means every document, which is hardly meant; write a condition")
-    return plain

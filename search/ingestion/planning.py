@@ -57,12 +57,8 @@ class Planning:
     ) -> None:
         """Keep the parts.
 
-        Args:
-            index: what the documents are compared with.
-            using: a lock, held during each request to the index.
-            chunker: cuts them.
-            max_characters: a longer document is rejected.
-            tenant: whose documents they become; None where nobody shares the collection, or they say so already.
+        Each request to the index holds the lock. Documents with more characters are rejected. They become the tenant's; None where
+        nobody shares the collection, or they say so already.
         """
         self._tenant = tenant
         self._index = index

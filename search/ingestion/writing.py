@@ -44,11 +44,7 @@ class Writing:
         self._taken: deque[Point] = deque(maxlen=_REMEMBERED)  # the last points that were written
 
     def write(self, step: Step, embedded: Embedded) -> Outcome:
-        """Write points; of documents that are complete delete older passages, of those that were refused the new ones.
-
-        Args:
-            step: which documents are complete with it.
-            embedded: its passages with their vectors, and the documents that the embedder failed on.
+        """Write points; of documents that are complete with it delete older passages, of those that were refused the new ones.
 
         Raises:
             IndexFailure: the index gave up, or takes nothing at all.

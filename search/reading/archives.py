@@ -58,18 +58,10 @@ class Member(NamedTuple):
 def unpacked(
     archive: SourceFile, folder: Path, reader: "Reader", tables: Sequence[str], options: Mapping[str, Any], most: Most
 ) -> Listing:
-    """Unpack an archive, and list what is in it as what is in a folder, under the archive's name.
+    """Unpack an archive, or one file that is compressed, into a new folder, and list what is in it under the archive's name.
 
-    Args:
-        archive: a zip or tar archive, or one file that is compressed.
-        folder: to be made.
-        reader: unpacks it.
-        tables: suffixes of files of many documents.
-        options: as `Listing.of` has them.
-        most: how much it may hold.
-
-    Returns:
-        The files. Those that cannot be unpacked are refused; so is the whole archive, if it is damaged or holds too much.
+    See `Listing.of` for tables and options. Files that cannot be unpacked are refused; so is the whole archive, if it is damaged or
+    holds too much.
     """
     folder.mkdir()
     try:

@@ -73,8 +73,7 @@ class Reader:
     def pages(self, files: Iterable[SourceFile]) -> Generator[Item]:
         """Read pages, an item for each file, in order; see `pages.read`. What changes meanwhile is read again.
 
-        Args:
-            files: taken a few ahead of the items.
+        Files are taken a few ahead of the items.
 
         Raises:
             ReaderFailed: no child can be started.

@@ -431,12 +431,7 @@ class _Walk:
         return _Level(self._entries(folder), [*above, *(pair for pair in rules if pair[1])], wanted)
 
     def _entries(self, folder: Path, names: re.Pattern[str] | None = None) -> Iterator[tuple[Path, bool]]:
-        """What is in a folder and not hidden, in order, with whether it is a folder; what cannot be read is refused.
-
-        Args:
-            folder: that is listed.
-            names: what a name has to match; None for any.
-        """
+        """What is in a folder and not hidden, by such names, with whether it is a folder; what cannot be read is refused."""
         try:
             (folder / "..").stat()  # who may list a folder and not enter it, learns nothing of what is in there
             with os.scandir(folder) as entries:

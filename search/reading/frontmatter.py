@@ -83,11 +83,7 @@ def _yaml(text: str) -> Any:
 
 
 def _plain(value: Any, left: list[int]) -> Any:
-    """The same without what JSON has not.
-
-    Args:
-        value: of YAML or TOML.
-        left: how many values it may have; counted down.
+    """The same without what JSON has not; `left` counts down how many values it may have.
 
     Raises:
         ValueError: it has more.

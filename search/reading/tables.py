@@ -64,13 +64,9 @@ class _Table(NamedTuple):
 
 
 def read_table(stream: BinaryIO, file: SourceFile, fields: Mapping[str, str], encoding: str | None) -> Iterator[Item]:
-    """Read one document a row; see `records` for what of it is id, text and title. Everything else is metadata.
+    """Read one document a row; see `records` for what of it is id, text and title, and for fields. Everything else is metadata.
 
-    Args:
-        stream: the open file.
-        file: its name.
-        fields: how the columns for id, text and title are called, where it is otherwise.
-        encoding: of CSV and TSV; None finds it out.
+    The encoding is that of CSV and TSV; None finds it out.
     """
     suffix = file.path.suffix.lower()
     is_empty = True
