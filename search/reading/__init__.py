@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, NamedTuple
 from search import kinds
 from search.documents import Document, Rejection, check_flags
 from search.errors import InvalidDocument, InvalidQuery
-from search.reading import lines, tables, text
+from search.reading import lines, records, tables, text
 from search.reading.archives import Most, unpacked
 from search.reading.child import Limits, Reader
 from search.reading.files import ARCHIVES, Listing, SourceFile
@@ -102,7 +102,7 @@ class Reading:
         self._encoding = text.known_encoding(encoding)
         self._again = again
         self._prefix = prefix
-        self._fields = tables.checked({} if fields is None else fields)
+        self._fields = records.checked({} if fields is None else fields)
         self._limits = limits or Limits()
         media_type = kinds.named(kind) if kind else ""
         options: dict[str, Any] = {"exclude": patterns, "ignore_files": ignore_files, "media_type": media_type}

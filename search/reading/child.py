@@ -58,7 +58,7 @@ class Limits(NamedTuple):
 
 
 class Reader:
-    """A child process that starts with the first file, and anew after each one that ended it."""
+    """A child process that starts with the first file, and anew after each that ended it; ReaderFailed if none can be started."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -74,9 +74,6 @@ class Reader:
         """Read pages, an item for each file, in order; see `pages.read`. What changes meanwhile is read again.
 
         Files are taken a few ahead of the items.
-
-        Raises:
-            ReaderFailed: no child can be started.
         """
         coming, ahead = iter(files), deque[_Page]()
         try:
@@ -95,11 +92,7 @@ class Reader:
                 self._end()
 
     def rows(self, stream: BinaryIO, file: SourceFile, fields: Mapping[str, str]) -> Iterator[Item]:
-        """Read a table; see `tables.read_table`. What ends the child is a rejection behind the rows before.
-
-        Raises:
-            ReaderFailed: no child can be started.
-        """
+        """Read a table; see `tables.read_table`. What ends the child is a rejection behind the rows before."""
         try:
             for kind, value in self._ask("rows", stream, file, fields):
                 yield _item(kind, value, file)
@@ -116,7 +109,6 @@ class Reader:
 
         Raises:
             InvalidDocument: it cannot be unpacked, or not within the limits.
-            ReaderFailed: no child can be started.
         """
         yield from self._ask("contents", stream, file)
 

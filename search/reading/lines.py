@@ -7,17 +7,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from search.documents import Document, Rejection, without_repeats
+from search.documents import Rejection, without_repeats
 from search.errors import InvalidDocument
-from search.reading.files import LONGEST, SourceFile
+from search.reading.files import LONGEST, Item, SourceFile
 from search.reading.records import NAMED, document_of, key_of
 
 SUFFIXES = (".jsonl", ".ndjson")
 STDIN = "stdin"
 _MOST_VALUES = 1_000_000  # in a line
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?+', re.DOTALL)
-
-Item = Document | Rejection
 
 
 def jsonl(stream: BinaryIO, source: str, fields: Mapping[str, str] | None = None, folder: str = "") -> Iterator[Item | SourceFile]:

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 from search.documents import Document, Rejection, without_repeats
 from search.errors import InvalidDocument
 from search.reading import lines
-from search.reading.files import LONGEST, SourceFile, read_at_most
+from search.reading.files import LONGEST, Item, SourceFile, read_at_most
 from search.reading.records import document_of, key_of, missing, storable, strings_of, without_strings
 
 _STRING = r'("(?:[^"\\]|\\.)*"?)'  # an open one goes on to the end, lest each quotation mark begin another search for it
@@ -17,8 +17,6 @@ _COMMENT = re.compile(rf"{_STRING}|//[^\r\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
 _LAST_COMMA = re.compile(rf"{_STRING}|,(?=\s*[\]}}])", re.DOTALL)
 _VISIBLE = re.compile(r"[^\r\n]")  # lines stay as they are counted
 _BLOCK = 1_000_000  # characters
-
-Item = Document | Rejection
 
 
 def read_objects(stream: BinaryIO, file: SourceFile, fields: Mapping[str, str]) -> Iterator[Item]:

@@ -16,12 +16,10 @@ from search.documents import Document, Rejection, counted, listed
 from search.errors import InvalidDocument
 from search.reading import objects, text
 from search.reading.comments import LEFT_OUT, comments
-from search.reading.files import LONGEST, SourceFile, missing
+from search.reading.files import LONGEST, Item, SourceFile, missing
 from search.reading.passwords import ENCRYPTED, needs_password
-from search.reading.records import FIELDS, Roles, checked, key_of, roles, storable, values_of
+from search.reading.records import FIELDS, Roles, key_of, roles, storable, values_of
 from search.reading.records import missing as missing_columns
-
-__all__ = ["IN_A_CHILD", "SUFFIXES", "checked", "count", "read_table"]
 
 _SHEETS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 SUFFIXES = (".csv", ".tsv", ".parquet", ".json", ".mbox", *_SHEETS)
@@ -33,8 +31,6 @@ _MOST_VALUES = 1_000_000  # of a row of CSV
 _BLOCK = 1_000_000  # characters
 _MOST_WHOLE = 20_000  # characters of a table without texts
 _BAR = r"\|"  # in a cell of Markdown
-
-Item = Document | Rejection
 
 
 class _Malformed(NamedTuple):
