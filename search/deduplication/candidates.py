@@ -122,12 +122,13 @@ def _nearest(index: VectorIndex, contents: Contents, entry: Entry, place: int) -
     return near
 
 
-def closest_passages(one: Entry, other: Entry) -> tuple[tuple[int, int], float]:
-    """The places of the passages of two documents that are closest to one another, and their cosine."""
-    vectors = [np.array([passage.record.vector for passage in entry.passages], np.float32) for entry in (one, other)]
+def closest_passages(contents: Contents, first: str, second: str) -> Closest:
+    """Two documents, by ids in order, with those of their passages that are closest to one another."""
+    entries = contents.entries[first], contents.entries[second]
+    vectors = [np.array([passage.record.vector for passage in entry.passages], np.float32) for entry in entries]
     cosines = vectors[0] @ vectors[1].T
     place, number = np.unravel_index(int(cosines.argmax()), cosines.shape)
-    return (int(place), int(number)), float(cosines.max())
+    return Closest(first, second, (int(place), int(number)), float(cosines.max()))
 
 
 def representative_first(contents: Contents, ids: Sequence[str]) -> list[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
-from search.deduplication.candidates import Closest, Contents, closest_passages, nearest_pairs, read_contents, representative_first
+from search.deduplication.candidates import Contents, closest_passages, nearest_pairs, read_contents, representative_first
 from search.deduplication.clusters import Star, stars, unjudged
 from search.deduplication.comparing import SIGNS
 from search.deduplication.pairs import Judge, Judged
@@ -90,7 +90,7 @@ def find_duplicates(
     found = stars(firsts, judged, threshold)
     most = _MOST_AGAIN * len(judged)
     while (missing := unjudged(firsts, found, judged, threshold)) and len(judged) < most:
-        judged += judge.judge([_closest(contents, *pair) for pair in missing], step("comparing pairs"))
+        judged += judge.judge([closest_passages(contents, *pair) for pair in missing], step("comparing pairs"))
         found = stars(firsts, judged, threshold)
     if missing:
         notes.append(
@@ -127,11 +127,6 @@ def _confirming(reranker: Reranker | None) -> tuple[Reranker | None, list[str]]:
     if not reranker.recipe.has_probability or reranker.recipe.compares:
         return None, [f"the reranker {reranker.name} was not asked, since it gives no probability (search calibrate fits one)"]
     return reranker, []
-
-
-def _closest(contents: Contents, first: str, second: str) -> Closest:
-    places, cosine = closest_passages(contents.entries[first], contents.entries[second])
-    return Closest(first, second, places, cosine)
 
 
 def _clusters(contents: Contents, found: Sequence[Star], judged: Sequence[Judged]) -> tuple[Cluster, ...]:

@@ -167,7 +167,7 @@ def remove_duplicates(
         for group in in_groups(plan.removed, AT_ONCE):
             same, others = _compared(index, group, documents)
             if same:
-                _remove(index, same)
+                index.delete(filter=of_documents(list(same), revisions=sorted(set(same.values()))))
             removed += [one for one in group if one.document_id in same]
             kept += others
             if on_step:
@@ -205,9 +205,3 @@ def _compared(index: VectorIndex, group: Sequence[Removed], documents: Mapping[s
 
 def _is_unchanged(was: Document, now: Document) -> bool:
     return was.content_hash(was.media_type) == now.content_hash(now.media_type)
-
-
-def _remove(index: VectorIndex, revisions: Mapping[str, str]) -> None:
-    """Remove documents at these revisions, and no other."""
-    documents = of_documents(list(revisions))["must"]
-    index.delete(filter={"must": [*documents, {"key": "revision", "match": {"any": sorted(set(revisions.values()))}}]})

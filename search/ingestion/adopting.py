@@ -16,14 +16,14 @@ import numpy as np
 from search.documents import Chunk, Document, Rejection
 from search.embedding.dense import Embedder
 from search.embedding.sparse import WordsLike, words_like
-from search.errors import CollectionNotFound, IndexMismatch, IndexRejected, InvalidDocument
+from search.errors import IndexMismatch, IndexRejected, InvalidDocument
 from search.index.contract import CollectionSpec, Record, VectorIndex, to_engine_id
 from search.index.points import ADOPTED, adopted_id, as_passage, to_point
 from search.index.tenants import Tenant
 from search.ingestion.copying import copy
 from search.ingestion.damage import Damage
 from search.ingestion.joining import in_reading_order, joined, shared
-from search.ingestion.lookup import digest_of
+from search.ingestion.lookup import digest_of, opened
 from search.ingestion.report import EXAMPLES, LISTED, IngestReport, Noted, OnProgress
 from search.query.proof import prove
 from search.settings import section_of
@@ -108,9 +108,7 @@ def adopt(
 
 
 def _check_made_alike(source: VectorIndex, target: VectorIndex, spec: CollectionSpec) -> None:
-    try:
-        target.ensure(spec, create=False)
-    except CollectionNotFound:
+    if not opened(target, spec, create=False, needed=False):
         return
     before, same_source = target.spec.adopted, f"[{json.dumps(source.target)}, "
     if before.startswith(same_source) and before != spec.adopted:  # each document would be there twice, by both of its names

@@ -7,7 +7,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from typing import NamedTuple
 
 from search.documents import Chunk, Document
@@ -61,15 +61,10 @@ class Chunker:
 
     def chunk(self, document: Document) -> Iterator[Chunk]:
         """Cut one document; a short one gives one chunk. Offsets count characters of `document.text`."""
-        pending: Chunk | None = None
-        for chunk in self._chunks(document):
-            if pending is None:
-                pending = replace(chunk, before=document.text[: chunk.start])
-                continue
-            yield replace(pending, after=document.text[pending.end : chunk.start])
-            pending = chunk
-        if pending is not None:
-            yield replace(pending, after=document.text[pending.end :])
+        chunks = list(self._chunks(document))
+        for chunk, following in zip_longest(chunks, (one.start for one in chunks[1:])):
+            before = "" if chunk.number else document.text[: chunk.start]
+            yield replace(chunk, before=before, after=document.text[chunk.end : following])
 
     def _chunks(self, document: Document) -> Iterator[Chunk]:
         """Those with words in them; of a document without any, all that it has."""

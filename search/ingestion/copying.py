@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 from search.documents import Rejection
 from search.embedding.sparse import WordsLike, words_like
-from search.errors import CollectionNotFound, IndexMismatch
+from search.errors import IndexMismatch
 from search.index.contract import CollectionSpec, Point, Record, VectorIndex, kept_if_done
 from search.ingestion.damage import Damage, compared, survey
 from search.ingestion.embedding import with_words
-from search.ingestion.lookup import Stored, others, written_of
+from search.ingestion.lookup import Stored, opened, others, written_of
 from search.ingestion.relay import in_groups
 from search.ingestion.report import LISTED, IngestReport, Noted, OnProgress, Progress, State
 from search.ingestion.restoring import by_document, incomplete, newest_whole
@@ -57,26 +57,17 @@ def copy(
         IndexFailure: either of them gave up.
     """
     with kept_if_done(target):
-        exists = _open(target, spec, create=not dry_run)
+        exists = opened(target, spec, create=not dry_run, needed=not dry_run)
+        if exists and target.spec.layout:
+            raise IndexMismatch(
+                f"collection {target.name!r} at {target.location} was not made by this package; copy into another one"
+            )
         if exists and source.spec.lexical != target.spec.lexical:
             words(target.spec.lexical)  # which fails now, not after the first passages
         with nullcontext() if dry_run else target.claimed():
             damage = survey(source) if damage is None else damage
             run = _Copying(source, target, words, keep, on_progress, dry_run, exists)
             return run.run(by_document(source, vectors=True) if documents is None else documents, damage, sync=sync)
-
-
-def _open(target: VectorIndex, spec: CollectionSpec, *, create: bool) -> bool:
-    """Whether it exists."""
-    try:
-        target.ensure(spec, create=create)
-    except CollectionNotFound:
-        if create:
-            raise
-        return False
-    if target.spec.layout:
-        raise IndexMismatch(f"collection {target.name!r} at {target.location} was not made by this package; copy into another one")
-    return True
 
 
 @dataclass

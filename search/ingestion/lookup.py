@@ -5,8 +5,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from search.documents import check_strings
-from search.errors import InvalidQuery
-from search.index.contract import PlainFilter, Vector, VectorIndex
+from search.errors import CollectionNotFound, InvalidQuery
+from search.index.contract import CollectionSpec, Payload, PlainFilter, Vector, VectorIndex
 from search.index.filters import asks_anything, to_plain
 from search.index.points import embedded_text, passages
 from search.ingestion.relay import in_groups
@@ -14,6 +14,22 @@ from search.ingestion.report import State
 
 if TYPE_CHECKING:
     from qdrant_client.models import Filter
+
+
+def opened(index: VectorIndex, spec: CollectionSpec, *, create: bool, needed: bool) -> bool:
+    """Open a collection; whether there is one.
+
+    Raises:
+        CollectionNotFound: there is none, and it is needed.
+        IndexMismatch: it was made for another embedder.
+    """
+    try:
+        index.ensure(spec, create=create)
+    except CollectionNotFound:
+        if needed:
+            raise
+        return False
+    return True
 
 
 class Stored(NamedTuple):
@@ -26,39 +42,25 @@ class Stored(NamedTuple):
     repeats: bool = False  # whether there are more passages at the revision that it should be at than it has
 
 
-class _Held(NamedTuple):
-    """What is read of a passage."""
-
-    revision: str
-    chunks: int
-    number: int
-    generation: int
-    folder: str
-
-
 def compare(index: VectorIndex, revisions: Mapping[str, str], *, without: Collection[str] = ()) -> dict[str, Stored]:
     """Look documents up by the revision that each should be at; points with the ids in `without` do not count."""
-    stored: dict[str, list[_Held]] = {document_id: [] for document_id in revisions}
+    stored: dict[str, list[Payload]] = {document_id: [] for document_id in revisions}
     fields = ["document_id", "revision", "chunks", "number", "generation", "folder"]
     for record in passages(index.scroll(of_documents(list(revisions)), fields), fields):
-        if record.id in without:
-            continue
-        payload = record.payload
-        held = _Held(
-            payload["revision"], payload["chunks"], payload["number"], payload.get("generation", 0), payload.get("folder", "")
-        )
-        stored[payload["document_id"]].append(held)
+        if record.id not in without:
+            stored[record.payload["document_id"]].append(record.payload)
 
     def standing(document_id: str, revision: str) -> Stored:
         held = stored[document_id]
         if not held:
             return Stored("added", 0)
-        there = [one for one in held if one.revision == revision]
-        numbers, sizes = {one.number for one in there}, {one.chunks for one in there}
+        there = [one for one in held if one["revision"] == revision]
+        numbers, sizes = {one["number"] for one in there}, {one["chunks"] for one in there}
         repeats = len(there) > len(numbers) or len(sizes) > 1
         complete = len(there) == len(held) and not repeats and sizes == {len(held)}
-        newest = max(held, key=lambda one: one.generation)
-        return Stored("unchanged" if complete else "changed", newest.generation, newest.folder, newest.revision, repeats)
+        newest = max(held, key=lambda one: one.get("generation", 0))
+        generation, folder = newest.get("generation", 0), newest.get("folder", "")
+        return Stored("unchanged" if complete else "changed", generation, folder, newest["revision"], repeats)
 
     return {document_id: standing(document_id, revision) for document_id, revision in revisions.items()}
 
@@ -96,9 +98,10 @@ def digest_of(document_id: str) -> bytes:
     return hashlib.blake2b(document_id.encode("utf-8", "surrogatepass"), digest_size=8).digest()
 
 
-def of_documents(document_ids: list[str]) -> PlainFilter:
-    """A filter for the passages of these documents."""
-    return {"must": [{"key": "document_id", "match": {"any": document_ids}}]}
+def of_documents(document_ids: list[str], *, revisions: list[str] | None = None) -> PlainFilter:
+    """A filter for the passages of these documents, at any revision or at one of these."""
+    at = [] if revisions is None else [{"key": "revision", "match": {"any": revisions}}]
+    return {"must": [{"key": "document_id", "match": {"any": document_ids}}, *at]}
 
 
 def written_of(document_ids: list[str], *, revisions_but: list[str] | None = None) -> PlainFilter:

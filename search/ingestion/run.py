@@ -15,14 +15,13 @@ from functools import partial
 from search.documents import Document, Rejection, counted
 from search.embedding.dense import Embedder
 from search.embedding.sparse import WordsLike, words_like
-from search.errors import CollectionNotFound
 from search.index.contract import CollectionSpec, VectorIndex, kept_if_done
 from search.index.tenants import Tenant, check_noted
 from search.ingestion.changes import check_max_delete, most
 from search.ingestion.chunking import Chunker
 from search.ingestion.damage import Damage, survey
 from search.ingestion.embedding import Embedded, Vectors
-from search.ingestion.lookup import folders_of, others, written_of
+from search.ingestion.lookup import folders_of, opened, others, written_of
 from search.ingestion.planning import Planning, folder_of
 from search.ingestion.relay import Relay, in_groups
 from search.ingestion.report import EXAMPLES, LISTED, IngestReport, Noted, OnChange, OnProgress, OnRejection, Progress, State
@@ -122,7 +121,9 @@ class Ingestion:
         check_max_delete(max_delete)
         self._started = time.monotonic()
         with kept_if_done(self._index):
-            exists = self._open(create=create and not dry_run, needed=not (create and dry_run))
+            exists = opened(self._index, self._spec, create=create and not dry_run, needed=not (create and dry_run))
+            if exists and self._tenant is not None:
+                check_noted(self._index, self._tenant.field)  # before anything is read, and in a dry run, too
             with nullcontext() if dry_run else self._index.claimed(removing=sync):
                 if not dry_run:
                     self._words_like(self._index.spec.lexical)  # which fails now, not when the first passages are embedded
@@ -172,18 +173,6 @@ class Ingestion:
             doubled=self._doubled.count,
             doubled_ids=tuple(self._doubled.first),
         )
-
-    def _open(self, *, create: bool, needed: bool) -> bool:
-        """Whether the collection exists."""
-        try:
-            self._index.ensure(self._spec, create=create)
-        except CollectionNotFound:
-            if needed:
-                raise
-            return False
-        if self._tenant is not None:
-            check_noted(self._index, self._tenant.field)  # before anything is read, and in a dry run, too
-        return True
 
     def _settle(self, outcome: Outcome) -> None:
         """Account for what was written."""

@@ -60,8 +60,7 @@ class Writing:
             rejections = []
             for one in step.concluded.keys() - complete.keys():
                 rejections.append(Rejection.of(step.documents[one], self._refused[one]))
-                passages = of_documents([one])["must"]
-                self._index.delete(filter={"must": [*passages, {"key": "revision", "match": {"value": step.concluded[one][1]}}]})
+                self._index.delete(filter=of_documents([one], revisions=[step.concluded[one][1]]))
         written = [point.payload for point in points if _document_of(point) not in self._refused]
         reused = [one.vector is not None for one, _ in embedded.passages if one.chunk.document_id not in self._refused]
         tokens = sum(payload["tokens_embedded"] for payload, known in zip(written, reused, strict=True) if not known)
