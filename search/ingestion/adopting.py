@@ -24,6 +24,7 @@ from search.ingestion.copying import copy
 from search.ingestion.damage import Damage
 from search.ingestion.joining import in_reading_order, joined, shared
 from search.ingestion.lookup import digest_of, opened
+from search.ingestion.relay import in_groups
 from search.ingestion.report import EXAMPLES, LISTED, IngestReport, Noted, OnProgress
 from search.query.proof import prove
 from search.settings import section_of
@@ -162,8 +163,8 @@ class _Reading:
         for border in chain(map(int, borders), [len(order)]):
             places, first_of_name = order[first_of_name:border], border
             if len(places) > _MOST_PASSAGES:
-                for first in range(0, len(places), _AT_ONCE):
-                    yield False, [_id_of(entries[place]) for place in places[first : first + _AT_ONCE]]
+                for some in in_groups(places, _AT_ONCE):
+                    yield False, [_id_of(entries[place]) for place in some]
                 continue
             if group and len(group) + len(places) > _AT_ONCE:
                 yield True, group
@@ -185,8 +186,7 @@ class _Reading:
         return np.frombuffer(entries, _ENTRY)
 
     def _points(self, ids: Sequence[str]) -> Iterator[Record]:
-        for first in range(0, len(ids), _AT_ONCE):
-            some = [to_engine_id(one) for one in ids[first : first + _AT_ONCE]]
+        for some in in_groups(map(to_engine_id, ids), _AT_ONCE):
             yield from self._source.scroll({"must": [{"has_id": some}]}, vectors=True)
 
     def _document(self, document_id: str, records: Sequence[Record]) -> Iterator[tuple[str, list[Record]]]:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from search.documents import Chunk, Document
 from search.inference.tokens import TextTokenizer
+from search.ingestion.relay import in_groups
 from search.passages import has_words, readable
 from search.reading.structure import Block, Pages, Section, hides, sections
 
@@ -155,10 +156,8 @@ class Chunker:
     def _divided(self, text: str, first: int, last: int, border: re.Pattern[str], budget: int) -> Iterator[_Sentence]:
         ends = (match for match in border.finditer(text, first, last) if not _is_no_end(text, match))
         borders = [first, *(match.end() for match in ends), last]
-        spans = [_strip(text, start, end) for start, end in pairwise(borders)]
-        spans = [(start, end) for start, end in spans if start < end]
-        for at in range(0, len(spans), _TALLIED_AT_ONCE):
-            batch = spans[at : at + _TALLIED_AT_ONCE]
+        spans = (_strip(text, start, end) for start, end in pairwise(borders))
+        for batch in in_groups(((start, end) for start, end in spans if start < end), _TALLIED_AT_ONCE):
             for (start, end), tokens in zip(batch, self._weights(text, batch), strict=True):
                 if tokens <= budget:
                     yield _Sentence(start, end, tokens)

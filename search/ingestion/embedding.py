@@ -1,8 +1,8 @@
 """Which vectors do passages have? Embedded, in the thread that embeds; documents that the model fails on are reported apart."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 from search.embedding.dense import Embedder
 from search.embedding.sparse import WordsLike, words_like
@@ -11,12 +11,20 @@ from search.index.contract import Point, Vector
 from search.index.points import searchable_text
 from search.ingestion.planning import Passage
 
+Embedded = tuple[list[tuple[Passage, Vector]], dict[str, str]]  # passages; documents that the embedder failed on, and why
+Given = TypeVar("Given")
+Made = TypeVar("Made")
 
-class Embedded(NamedTuple):
-    """Passages with their vectors, and the documents that the embedder failed on, with the reason."""
 
-    passages: list[tuple[Passage, Vector]]
-    refused: dict[str, str]
+def with_vectors(embedder: Embedder, passages: Sequence[Passage]) -> list[tuple[Passage, Vector]]:
+    """Passages with their vectors; those that have one already are not embedded.
+
+    Raises:
+        ModelError: the embedder failed.
+    """
+    fresh = [one.chunk.passage for one in passages if one.vector is None]
+    vectors = iter(embedder.embed_passages(fresh) if fresh else ())
+    return [(one, next(vectors) if one.vector is None else one.vector) for one in passages]
 
 
 def with_words(points: Sequence[Point], lexical: str, like: WordsLike = words_like) -> list[Point]:
@@ -33,14 +41,10 @@ def with_words(points: Sequence[Point], lexical: str, like: WordsLike = words_li
     return [point._replace(lexical=vector) for point, vector in zip(points, vectors, strict=True)]
 
 
-Given = TypeVar("Given")
-Made = TypeVar("Made")
-
-
 class Apart(Generic[Given, Made]):
     """Has a model work on passages: on all together and, if it fails on these, on those of each document by themselves."""
 
-    def __init__(self, work: Callable[[Sequence[Given]], Iterable[Made]], document_of: Callable[[Given], str]) -> None:
+    def __init__(self, work: Callable[[Sequence[Given]], list[Made]], document_of: Callable[[Given], str]) -> None:
         """Keep what is done with passages, and what says whose they are."""
         self._work = work
         self._document_of = document_of
@@ -66,25 +70,3 @@ class Apart(Generic[Given, Made]):
                 raise failure from None
         self._succeeded |= bool(made)
         return made, refused
-
-
-class Vectors:
-    """Embeds step by step."""
-
-    def __init__(self, embedder: Embedder) -> None:
-        """Keep the embedder."""
-        self._embedder = embedder
-        self._apart = Apart(self._together, lambda one: one.chunk.document_id)
-
-    def embed(self, passages: Sequence[Passage]) -> Embedded:
-        """Embed passages.
-
-        Raises:
-            ModelError: the embedder gave up, or fails on every passage.
-        """
-        return Embedded(*self._apart.work(passages))
-
-    def _together(self, passages: Sequence[Passage]) -> list[tuple[Passage, Vector]]:
-        fresh = [one.chunk.passage for one in passages if one.vector is None]
-        vectors = iter(self._embedder.embed_passages(fresh) if fresh else ())
-        return [(one, next(vectors) if one.vector is None else one.vector) for one in passages]

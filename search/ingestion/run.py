@@ -20,7 +20,7 @@ from search.index.tenants import Tenant, check_noted
 from search.ingestion.changes import check_max_delete, most
 from search.ingestion.chunking import Chunker
 from search.ingestion.damage import Damage, survey
-from search.ingestion.embedding import Embedded, Vectors
+from search.ingestion.embedding import Apart, Embedded, with_vectors
 from search.ingestion.lookup import folders_of, opened, others, written_of
 from search.ingestion.planning import Planning, folder_of
 from search.ingestion.relay import Relay, in_groups
@@ -69,7 +69,7 @@ class Ingestion:
         self._tenant = tenant
         using = threading.Lock()  # the index, which reading and writing both ask
         self._planning = Planning(index, using, chunker, max_characters, tenant)
-        self._vectors = Vectors(embedder)
+        self._embedding = Apart(partial(with_vectors, embedder), lambda one: one.chunk.document_id)
         self._writing = Writing(index, using, embedder.tokenizer, words)
         self._words_like = words
         self._on_progress = on_progress
@@ -146,7 +146,7 @@ class Ingestion:
             with Relay[Embedded, Outcome](_STEPS) as relay:
                 for step in self._planning.steps(documents):
                     self._refuse(step.rejections)
-                    for outcome in relay.do(partial(self._vectors.embed, step.passages), partial(self._writing.write, step)):
+                    for outcome in relay.do(partial(self._embedding.work, step.passages), partial(self._writing.write, step)):
                         self._settle(outcome)
                 for outcome in relay.finish():
                     self._settle(outcome)

@@ -2,18 +2,19 @@
 
 import threading
 from collections import deque
+from collections.abc import Sequence
 from itertools import groupby
 from typing import NamedTuple
 
 from search.documents import Rejection
 from search.embedding.sparse import WordsLike, words_like
 from search.errors import IndexRejected
-from search.index.contract import Point, VectorIndex
+from search.index.contract import Point, Vector, VectorIndex
 from search.index.points import to_point
 from search.inference.tokens import MUCH_UNKNOWN, TextTokenizer
 from search.ingestion.embedding import Apart, Embedded, with_words
 from search.ingestion.lookup import of_documents, written_of
-from search.ingestion.planning import Step
+from search.ingestion.planning import Passage, Step
 from search.ingestion.report import State
 
 _REMEMBERED = 16  # points
@@ -49,9 +50,10 @@ class Writing:
         Raises:
             IndexFailure: the index gave up, or takes nothing at all.
         """
-        points, wordless = self._worded.work(self._to_points(embedded))
+        passages, refused = embedded
+        points, wordless = self._worded.work(self._to_points(passages))
         with self._using:
-            for document_id, reason in (embedded.refused | wordless | self._upsert(points)).items():
+            for document_id, reason in (refused | wordless | self._upsert(points)).items():
                 self._refused.setdefault(document_id, reason)
             complete = {one: standing for one, standing in step.concluded.items() if one not in self._refused}
             changed = {one: revision for one, (state, revision) in complete.items() if state == "changed"}
@@ -62,17 +64,17 @@ class Writing:
                 rejections.append(Rejection.of(step.documents[one], self._refused[one]))
                 self._index.delete(filter=of_documents([one], revisions=[step.concluded[one][1]]))
         written = [point.payload for point in points if _document_of(point) not in self._refused]
-        reused = [one.vector is not None for one, _ in embedded.passages if one.chunk.document_id not in self._refused]
+        reused = [one.vector is not None for one, _ in passages if one.chunk.document_id not in self._refused]
         tokens = sum(payload["tokens_embedded"] for payload, known in zip(written, reused, strict=True) if not known)
         unknown = {payload["document_id"] for payload in written if payload["unknown_share"] > MUCH_UNKNOWN}
         return Outcome(len(written), sum(reused), tokens, unknown, rejections, complete, step.characters)
 
-    def _to_points(self, embedded: Embedded) -> list[Point]:
+    def _to_points(self, passages: Sequence[tuple[Passage, Vector]]) -> list[Point]:
         window = self._tokenizer.max_tokens - self._tokenizer.special_tokens(pair=False)
-        tallies = self._tokenizer.tally([passage.chunk.passage for passage, _ in embedded.passages])
+        tallies = self._tokenizer.tally([passage.chunk.passage for passage, _ in passages])
         return [
             to_point(one.chunk, vector, tally, window, one.revision, one.chunks, one.generation)
-            for (one, vector), tally in zip(embedded.passages, tallies, strict=True)
+            for (one, vector), tally in zip(passages, tallies, strict=True)
         ]
 
     def _upsert(self, points: list[Point]) -> dict[str, str]:
