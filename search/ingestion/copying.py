@@ -11,7 +11,7 @@ from search.errors import IndexMismatch
 from search.index.contract import CollectionSpec, Point, Record, VectorIndex, kept_if_done
 from search.ingestion.damage import Damage, compared, survey
 from search.ingestion.embedding import with_words
-from search.ingestion.lookup import Stored, opened, others, written_of
+from search.ingestion.lookup import AT_ONCE, Stored, opened, others, written_of
 from search.ingestion.relay import in_groups
 from search.ingestion.report import LISTED, IngestReport, Noted, OnProgress, Progress, State
 from search.ingestion.restoring import by_document, incomplete, newest_whole
@@ -20,7 +20,6 @@ Documents = Iterable[tuple[str, list[Record]]]  # ids with all passages
 
 _GROUP = 128  # documents compared at a time …
 _GROUP_PASSAGES = 4096  # … unless they have many passages
-_DELETED_AT_ONCE = 512  # documents
 
 
 def copy(
@@ -103,7 +102,7 @@ class _Copying:
                 self.on_progress(Progress(seen, self.chunks, 0, self.rejections.count, time.monotonic() - self.started))
         if sync:
             absent = sorted(others(self.target, ids.__contains__))
-            for batch in in_groups(absent, _DELETED_AT_ONCE):
+            for batch in in_groups(absent, AT_ONCE):
                 self.target.delete(filter=written_of(batch))
             self.counts["removed"] = len(absent)
         if self.chunks:

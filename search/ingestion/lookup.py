@@ -15,6 +15,8 @@ from search.ingestion.report import State
 if TYPE_CHECKING:
     from qdrant_client.models import Filter
 
+AT_ONCE = 512  # documents that are looked up, or deleted
+
 
 def opened(index: VectorIndex, spec: CollectionSpec, *, create: bool, needed: bool) -> bool:
     """Open a collection; whether there is one.
@@ -111,9 +113,6 @@ def written_of(document_ids: list[str], *, revisions_but: list[str] | None = Non
     """
     stay = [{"key": "revision", "match": {"any": revisions_but}}] if revisions_but else []
     return {**of_documents(document_ids), "must_not": [{"is_empty": {"key": "revision"}}, *stay]}
-
-
-AT_ONCE = 512  # documents
 
 
 class Selection:

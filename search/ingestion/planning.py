@@ -12,13 +12,12 @@ from search.index.points import passages
 from search.index.tenants import Tenant
 from search.ingestion.chunking import Chunker
 from search.ingestion.damage import compared
-from search.ingestion.lookup import Stored, digest_of, of_documents, vectors_of
+from search.ingestion.lookup import AT_ONCE, Stored, digest_of, of_documents, vectors_of
 from search.ingestion.relay import in_groups
 from search.ingestion.report import State
 
 _GROUP = 128  # documents compared with the index at a time …
 _GROUP_CHARACTERS = 4_000_000  # … unless they are long
-_LOOKED_UP = 512  # ids looked up at a time
 _BATCH = 256  # chunks embedded and written at a time
 # What every passage of a document carries, in characters:
 _EXTRA = 20_000  # title and metadata
@@ -173,7 +172,7 @@ class Planning:
             if not self._filled:
                 return
             fields = ["document_id", "folder"]
-            for ids in in_groups(dict.fromkeys(one for one, _ in places), _LOOKED_UP):
+            for ids in in_groups(dict.fromkeys(one for one, _ in places), AT_ONCE):
                 for record in passages(self._index.scroll(of_documents(ids), fields), fields):
                     there = (record.payload["document_id"], record.payload.get("folder", ""))
                     if there in places:

@@ -21,7 +21,7 @@ from search.ingestion.changes import check_max_delete, most
 from search.ingestion.chunking import Chunker
 from search.ingestion.damage import Damage, survey
 from search.ingestion.embedding import Apart, Embedded, with_vectors
-from search.ingestion.lookup import folders_of, opened, others, written_of
+from search.ingestion.lookup import AT_ONCE, folders_of, opened, others, written_of
 from search.ingestion.planning import Planning, folder_of
 from search.ingestion.relay import Relay, in_groups
 from search.ingestion.report import EXAMPLES, LISTED, IngestReport, Noted, OnChange, OnProgress, OnRejection, Progress, State
@@ -30,7 +30,6 @@ from search.ingestion.writing import Outcome, Writing
 __all__ = ["IngestReport", "Ingestion", "OnChange", "OnProgress", "OnRejection", "Progress", "State", "in_groups"]
 
 _STEPS = 4  # that reading is ahead of writing; a batch of passages is one
-_DELETED_AT_ONCE = 512  # documents
 
 
 class Ingestion:
@@ -135,7 +134,7 @@ class Ingestion:
         damage = survey(self._index) if sync and exists else Damage()
         self._planning.others_go = sync
         if not dry_run:
-            for batch in in_groups(damage.empty, _DELETED_AT_ONCE):
+            for batch in in_groups(damage.empty, AT_ONCE):
                 self._index.delete(ids=batch)
             self._planning.partial = dict(damage.partial)
         if dry_run:
@@ -224,7 +223,7 @@ class Ingestion:
         if because:
             self._tell("kept", absent)
             return len(absent), because
-        for batch in in_groups(absent, _DELETED_AT_ONCE):
+        for batch in in_groups(absent, AT_ONCE):
             for document_id, folder in sorted(folders_of(self._index, batch).items()):
                 if folder_of(folder) not in self._planning.folders:
                     self._elsewhere.add(document_id)

@@ -49,7 +49,8 @@ def with_whole_words(content: bytes) -> bytes:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             parts = {name: archive.read(name) for name in archive.namelist() if _SLIDE.fullmatch(name)}
-            plain = {name: _NEXT_RUN.sub(b"", _PROPERTIES.sub(_without_emphasis, part)) for name, part in parts.items()}
+            calm = {name: _PROPERTIES.sub(lambda found: _EMPHASIS.sub(b"", found[0]), part) for name, part in parts.items()}
+            plain = {name: _NEXT_RUN.sub(b"", part) for name, part in calm.items()}
             if plain == parts:
                 return content
             with zipfile.ZipFile(made, "w") as copy:
@@ -58,10 +59,6 @@ def with_whole_words(content: bytes) -> bytes:
     except (*_DAMAGED, zlib.error):  # such as a picture of it, which nobody reads
         return content
     return made.getvalue()
-
-
-def _without_emphasis(properties: re.Match[bytes]) -> bytes:
-    return _EMPHASIS.sub(b"", properties[0])
 
 
 def to_html(found: list[Slide]) -> str:
