@@ -242,25 +242,6 @@ class VectorIndex(Protocol):
         """Write everything down and let go of it. Closing twice is no error."""
 
 
-class WordsAsMade:
-    """For what gives no collection words that it was not made with."""
-
-    def can_add_words(self) -> bool:
-        """Never."""
-        return False
-
-    def add_words(
-        self, lexical: str, embed: EmbedWords, attempt: Attempt = once, on_added: Callable[[int], None] = lambda _: None
-    ) -> int:
-        """Refuse it.
-
-        Raises:
-            IndexRejected: always.
-        """
-        del lexical, embed, attempt, on_added
-        raise IndexRejected("this collection gets no words where it is; `search reindex` copies it into one that has them")
-
-
 def check_spec(collection: str, stored: CollectionSpec, wanted: CollectionSpec) -> None:
     """Compare what a collection was made for with what is wanted of it; one of another program is compared by its vectors, later.
 

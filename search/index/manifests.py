@@ -1,7 +1,6 @@
 """What is in a snapshot? Files in a folder, and a manifest, which says of which collection, and holds them to be whole."""
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
@@ -12,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
 from search.errors import IndexFull, IndexRejected
+from search.system.files import is_full, make_private
 
 NAME = "snapshot.json"
 _VERSION = 1
@@ -81,11 +81,12 @@ def unfinished(into: Path) -> Iterator[Path]:
         IndexRejected: there is one of that name, or it cannot be made.
         IndexFull: this machine has no room for what is written into it.
     """
-    check_absent(into)
     folder = into.with_name(f"{into.name}.unfinished")
-    shutil.rmtree(folder, ignore_errors=True)  # what an interrupted one left
     try:
-        folder.mkdir(parents=True, mode=0o700)
+        if into.exists():
+            raise IndexRejected(f"{into} is there already; name a folder that is not")
+        shutil.rmtree(folder, ignore_errors=True)  # what an interrupted one left
+        make_private(folder)
         yield folder
         folder.rename(into)
     except OSError as error:
@@ -94,30 +95,11 @@ def unfinished(into: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def check_absent(into: Path) -> None:
-    """Refuse a folder that a snapshot cannot become.
-
-    Raises:
-        IndexRejected: there is something of that name, or nothing can be.
-    """
-    try:
-        there = into.exists()
-    except OSError as error:  # its name is too long, say
-        raise not_written(into, error) from error
-    if there:
-        raise IndexRejected(f"{into} is there already; name a folder that is not")
-
-
 def not_written(into: Path, error: OSError) -> IndexFull | IndexRejected:
     """What is wrong with a folder of this machine that a snapshot cannot be written to."""
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+    if is_full(error):
         return IndexFull(f"the disk of this machine has no room for a snapshot in {into}; make room, or name another place")
     return IndexRejected(f"no snapshot can be written to {into} ({error}); name another place")
-
-
-def existing(folder: Path) -> Path:
-    """A folder, or the nearest one above it that is there."""
-    return next(one for one in (folder.absolute(), *folder.absolute().parents) if one.is_dir())
 
 
 def written(manifest: Manifest, folder: Path) -> None:

@@ -9,7 +9,8 @@ from itertools import dropwhile
 from typing import Any, TypeVar
 
 from search.errors import IndexFailure, IndexOverloaded
-from search.index.contract import Attempt, CollectionSpec, EmbedWords, Matches, PlainFilter, Point, Query, Record, VectorIndex
+from search.index.bases import WrappedIndex
+from search.index.contract import Attempt, EmbedWords, Matches, PlainFilter, Point, Query, Record, VectorIndex
 
 Answer = TypeVar("Answer")
 OnWait = Callable[[IndexFailure, float], None]
@@ -30,9 +31,10 @@ class Patience:
     longest_s: float = 30.0
 
 
-class PatientIndex:
+class PatientIndex(WrappedIndex):
     """An index whose requests are tried again while they fail in a way that may pass. For work that may be done twice.
 
+    Opening is tried once, since a URL that leads nowhere should say so now, and so is discarding: there may be no server any more.
     Pauses are drawn between nothing and their longest (full jitter), so that many clients do not come back at once.
     """
 
@@ -44,29 +46,9 @@ class PatientIndex:
             patience: how failures are waited out.
             on_wait: called before every pause, with the failure and the seconds.
         """
-        self._index = index
+        super().__init__(index)
         self._patience = patience
         self._on_wait = on_wait
-        self.name, self.location = index.name, index.location
-
-    @property
-    def target(self) -> str:
-        """The collection that the name led to."""
-        return self._index.target
-
-    @property
-    def spec(self) -> CollectionSpec:
-        """What the collection was made for."""
-        return self._index.spec
-
-    @property
-    def differing(self) -> tuple[str, ...]:
-        """Settings that the collection was made by otherwise."""
-        return self._index.differing
-
-    def ensure(self, spec: CollectionSpec, *, create: bool) -> None:
-        """Open the collection; `create` makes one that is missing. Tried once: a URL that leads nowhere should say so now."""
-        self._index.ensure(spec, create=create)
 
     def claimed(self, attempt: Attempt | None = None, *, removing: bool = False) -> AbstractContextManager[Any]:
         """Be the only writer for the time of a context; requests for it are tried again, too."""
@@ -131,14 +113,6 @@ class PatientIndex:
     def optimize(self) -> None:
         """Build the search graph now."""
         self._patiently(self._index.optimize)
-
-    def discard(self) -> None:
-        """Remove the collection again, if it was made for nothing. Tried once: there may be no server any more."""
-        self._index.discard()
-
-    def close(self) -> None:
-        """Close the index."""
-        self._index.close()
 
     def _patiently(self, ask: Callable[[], Answer]) -> Answer:
         started = time.monotonic()

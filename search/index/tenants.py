@@ -5,14 +5,13 @@ of its points: documents of two tenants may have the same id, and none of them t
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
 from search.documents import Document, Json, Rejection, listed
 from search.errors import CollectionUnshared, IndexRejected, InvalidQuery
+from search.index.bases import WordsAsMade, WrappedIndex
 from search.index.contract import (
-    Attempt,
     CollectionSpec,
     Matches,
     Payload,
@@ -21,8 +20,6 @@ from search.index.contract import (
     Query,
     Record,
     VectorIndex,
-    WordsAsMade,
-    once,
     to_engine_id,
 )
 
@@ -97,7 +94,7 @@ class Tenant:
             raise InvalidQuery(f"{self.field} says whose a document is, and stays; leave it out of what is to be set")
 
 
-class PartIndex(WordsAsMade):
+class PartIndex(WordsAsMade, WrappedIndex):
     """Those passages of a collection that pass a filter, as if there were no others."""
 
     def __init__(self, index: VectorIndex, field: str, part: PlainFilter | None) -> None:
@@ -108,25 +105,9 @@ class PartIndex(WordsAsMade):
             field: where documents say whose they are, which is noted with a collection that is made.
             part: what the passages pass; None for all of them, as whoever keeps the collection needs them.
         """
-        self._index = index
+        super().__init__(index)
         self._field = field
         self._part = part
-        self.name, self.location = index.name, index.location
-
-    @property
-    def target(self) -> str:
-        """The collection that the name led to."""
-        return self._index.target
-
-    @property
-    def spec(self) -> CollectionSpec:
-        """What the collection was made for."""
-        return self._index.spec
-
-    @property
-    def differing(self) -> tuple[str, ...]:
-        """Settings that the collection was made by otherwise."""
-        return self._index.differing
 
     def ensure(self, spec: CollectionSpec, *, create: bool) -> None:
         """Open the collection; `create` makes one that is missing, and notes the field.
@@ -138,10 +119,6 @@ class PartIndex(WordsAsMade):
         self.location = self._index.location  # which an alias decides
         if create:
             check_noted(self, self._field)
-
-    def claimed(self, attempt: Attempt = once, *, removing: bool = False) -> AbstractContextManager[Any]:
-        """Be the only writer of the whole collection for the time of a context."""
-        return self._index.claimed(attempt, removing=removing)
 
     def upsert(self, points: Sequence[Point]) -> None:
         """Write points, replacing those with the same id.
@@ -177,18 +154,6 @@ class PartIndex(WordsAsMade):
     def count(self, filter: PlainFilter | None = None) -> int:
         """How many points of the part pass the filter."""
         return self._index.count(self._narrowed(filter))
-
-    def optimize(self) -> None:
-        """Build the search graph now, of the whole collection."""
-        self._index.optimize()
-
-    def discard(self) -> None:
-        """Remove the collection again, if it was made for nothing: while it holds no point of anybody's."""
-        self._index.discard()
-
-    def close(self) -> None:
-        """Close the index."""
-        self._index.close()
 
     def _narrowed(self, filter: PlainFilter | None) -> PlainFilter | None:
         """A filter that no point outside the part passes, whatever it asks: all clauses of a filter have to hold."""

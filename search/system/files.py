@@ -8,12 +8,13 @@ import functools
 import os
 import stat
 from collections.abc import Iterator
-from errno import EINVAL
+from errno import EDQUOT, EINVAL, ENOSPC
 from io import BufferedReader
 from pathlib import Path
 
 from search.errors import InvalidQuery
 
+_FULL = (ENOSPC, EDQUOT)
 _KINDS = {
     stat.S_IFIFO: "a named pipe",
     stat.S_IFSOCK: "a socket",
@@ -86,6 +87,17 @@ def check_writable(file: Path) -> None:
     file.open("a").close()
     if not there:
         file.unlink()
+
+
+def is_full(error: Exception) -> bool:
+    """Whether a disk, or the quota on it, is full: Qdrant Edge and shutil.Error say so in words only."""
+    return getattr(error, "errno", None) in _FULL or any(os.strerror(number) in str(error) for number in _FULL)
+
+
+def make_private(path: Path) -> None:
+    """Make a folder that its owner alone may read, texts being in it; one that is there stays as it was set."""
+    for folder in reversed([one for one in (path, *path.parents) if not one.exists()]):
+        folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def replace_file(file: Path, text: str, mode: int = 0o666) -> None:

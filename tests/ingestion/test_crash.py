@@ -25,10 +25,11 @@ from search.embedding.dense import FastEmbedEmbedder
 from search.errors import IndexFull
 from search.index.contract import CollectionSpec, Point, Query, VectorIndex
 from search.index.edge.collections import EdgeCollections
-from search.index.edge.folder import DataFolder, is_full
+from search.index.edge.folder import DataFolder
 from search.index.edge.index import EdgeIndex
 from search.index.server.connection import connect
 from search.index.server.index import QdrantIndex
+from search.system.files import is_full
 
 RUN = """
 import sys

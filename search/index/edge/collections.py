@@ -3,7 +3,7 @@
 import contextlib
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, count
 from pathlib import Path
 
@@ -11,11 +11,12 @@ from search.documents import check_strings
 from search.errors import CollectionNotFound, IndexBusy, IndexFull, IndexRejected
 from search.index.collections import CollectionInfo, HealthCheck, Restored, check_free, checked_index
 from search.index.contract import VectorIndex
-from search.index.edge.folder import DataFolder, describe, full_disk, is_described, make_private, read_description, read_spec
+from search.index.edge.folder import DataFolder, full_disk, is_described, read_description, read_spec, replace_json
 from search.index.edge.index import EdgeIndex
 from search.index.manifests import NAME as MANIFEST
-from search.index.manifests import Manifest, StoredFile, check_absent, checked_files, existing, not_written, read_manifest, written
+from search.index.manifests import Manifest, StoredFile, checked_files, read_manifest, unfinished, written
 from search.settings import StorageSettings, checked_collection
+from search.system.files import make_private
 
 _REMOVED = "~removed"  # at the end of a folder's name, where no collection's can have it
 
@@ -49,15 +50,10 @@ class EdgeCollections:
             IndexBusy: another process uses the folder.
         """
         folder = self._data.collections / name if exact and name in self.names() else self._folder(name)
-        spec = read_spec(folder / "collection.json")
-        index = EdgeIndex(self._data, folder.name, exact=True)
-        index.ensure(spec, create=False)
-        try:
-            points, details = index.count(), index.details()
-        finally:
-            index.close()
-        aliases = tuple(alias for alias, leads_to in self.aliases().items() if leads_to == folder.name)
-        return CollectionInfo(folder.name, str(folder), aliases, points, spec, details)
+        with self._opened(folder) as index:
+            return CollectionInfo(
+                folder.name, str(folder), self._leading_to(folder.name), index.count(), index.spec, index.details()
+            )
 
     def health(self, name: str, declared: Mapping[str, str]) -> list[HealthCheck]:  # noqa: ARG002
         """Nothing: there is no server."""
@@ -80,13 +76,8 @@ class EdgeCollections:
             IndexBusy: another process uses the folder.
         """
         checked_index(field, kind)
-        folder = self._folder(name)
-        index = EdgeIndex(self._data, folder.name, exact=True)
-        index.ensure(read_spec(folder / "collection.json"), create=False)
-        try:
+        with self._opened(self._folder(name)) as index:
             index.index_field(field, kind)
-        finally:
-            index.close()
 
     def check_alias(self, alias: str) -> None:
         """Any name can be led anywhere."""
@@ -102,16 +93,13 @@ class EdgeCollections:
         """
         check_strings([alias, name], "names", "names")
         target = name if name in self.names() else self._folder(name).name
-        self._data.hold()
-        try:
+        with self._data.held():
             before = self._data.leads_to(alias)
             described = self._data.collections / target / "collection.json"
             stored = read_description(described)
             led_here = sorted({*stored["led_here"], alias})
-            describe(described, {**stored, "purpose": "", "led_here": led_here})  # nothing fills it from now on but who uses it
+            replace_json(described, {**stored, "purpose": "", "led_here": led_here})  # nothing fills it from now on but who uses it
             self._data.write_aliases({**self._data.aliases(), alias: {"name": target, "previous": before}})
-        finally:
-            self._data.let_go()
 
     def unalias(self, alias: str) -> None:
         """Forget an alias; the collection stays.
@@ -122,11 +110,8 @@ class EdgeCollections:
         aliases = self._data.aliases()
         if alias not in aliases:
             raise CollectionNotFound(f"there is no alias {alias!r} in {self.location}; search collections list shows them")
-        self._data.hold()
-        try:
+        with self._data.held():
             self._data.write_aliases({one: known for one, known in aliases.items() if one != alias})
-        finally:
-            self._data.let_go()
 
     def drop(self, name: str) -> None:
         """Remove a collection for good.
@@ -142,13 +127,8 @@ class EdgeCollections:
         aliases = self.aliases()
         if leading := [alias for alias, target in aliases.items() if name == target or (name == alias and not is_one)]:
             raise IndexRejected(f"the alias {leading[0]!r} leads to {aliases[leading[0]]!r}; lead it elsewhere or remove it first")
-        self._data.hold()
-        try:
-            if self._data.is_open(name):
-                raise IndexBusy(f"collection {name!r} is open in this process; close the searcher that uses it")
+        with self._closed(name):
             self._remove(name, ())
-        finally:
-            self._data.let_go()
 
     def snapshot(self, name: str, into: Path | None = None) -> str:
         """Copy a collection's folder, `into` another one if one is named; where the copy is.
@@ -160,35 +140,17 @@ class EdgeCollections:
             IndexRejected: there is such a folder.
         """
         folder = self._folder(name)
-        if into is not None:
-            check_absent(into)
-        self._data.hold()
-        try:
-            if self._data.is_open(folder.name):
-                raise IndexBusy(f"collection {folder.name!r} is open in this process; close the searcher that uses it")
-            copy = into or self._free_name(f"{folder.name}-{time.strftime('%Y%m%d-%H%M%S')}")
-            unfinished = copy.with_name(f"{copy.name}.unfinished")
-            shutil.rmtree(unfinished, ignore_errors=True)  # what an interrupted one left
-            size = sum(file.stat().st_blocks * 512 for file in folder.rglob("*") if file.is_file())
-            if shutil.disk_usage(self._data.path if into is None else existing(into.parent)).free < size:
-                raise IndexFull(f"a copy of {folder} takes {size // 1_000_000:,} MB, and the disk has less room; make room")
-            aliases = tuple(alias for alias, leads_to in self.aliases().items() if leads_to == folder.name)
-            try:
-                with full_disk(self._data.path):
-                    make_private(unfinished.parent)
-                    shutil.copytree(folder, unfinished)
-                    names = sorted(file.relative_to(unfinished).as_posix() for file in unfinished.rglob("*") if file.is_file())
-                    files = tuple(StoredFile.of(unfinished, one) for one in names)
-                    written(Manifest("edge", folder.name, aliases, files), unfinished)
-                    unfinished.rename(copy)
-            except (IndexFull, OSError) as error:
-                shutil.rmtree(unfinished, ignore_errors=True)
-                if isinstance(error, OSError):
-                    raise not_written(copy, error) from error
-                raise
-        finally:
-            self._data.let_go()
-        return str(copy)
+        with self._closed(folder.name):
+            into = into or self._free_name(f"{folder.name}-{time.strftime('%Y%m%d-%H%M%S')}")
+            with unfinished(into) as copy:
+                size = sum(file.stat().st_blocks * 512 for file in folder.rglob("*") if file.is_file())
+                if shutil.disk_usage(copy).free < size:
+                    raise IndexFull(f"a copy of {folder} takes {size // 1_000_000:,} MB, and the disk has less room; make room")
+                shutil.copytree(folder, copy, dirs_exist_ok=True)
+                names = sorted(file.relative_to(copy).as_posix() for file in copy.rglob("*") if file.is_file())
+                files = tuple(StoredFile.of(copy, one) for one in names)
+                written(Manifest("edge", folder.name, self._leading_to(folder.name), files), copy)
+        return str(into)
 
     def restore(self, folder: Path, name: str | None = None) -> Restored:
         """Make a collection of a copy.
@@ -202,8 +164,7 @@ class EdgeCollections:
         if manifest.engine != "edge":
             raise IndexRejected(f"{folder} is a snapshot of a Qdrant server; restore it there (SEARCH_INDEX__ENGINE=qdrant)")
         name = name or manifest.collection
-        self._data.hold()
-        try:
+        with self._data.held():
             made = self._data.collections / checked_collection(name)
             check_free(name, self.location, [*self.names(), *self.aliases(), *([name] if made.exists() else [])])
             coming = self._data.path / "snapshots" / f"{name}.restoring"
@@ -232,9 +193,25 @@ class EdgeCollections:
                 with contextlib.suppress(Exception):  # what went wrong before counts
                     self._remove(name, free)
                 raise
-        finally:
-            self._data.let_go()
         return Restored(name, points, free)
+
+    @contextlib.contextmanager
+    def _opened(self, folder: Path) -> Iterator[EdgeIndex]:
+        index = EdgeIndex(self._data, folder.name, exact=True)
+        index.ensure(read_spec(folder / "collection.json"), create=False)
+        with contextlib.closing(index):
+            yield index
+
+    @contextlib.contextmanager
+    def _closed(self, name: str) -> Iterator[None]:
+        """Own the folder, in which nobody has this collection open."""
+        with self._data.held():
+            if self._data.is_open(name):
+                raise IndexBusy(f"collection {name!r} is open in this process; close the searcher that uses it")
+            yield
+
+    def _leading_to(self, name: str) -> tuple[str, ...]:
+        return tuple(alias for alias, leads_to in self.aliases().items() if leads_to == name)
 
     def _remove(self, name: str, aliases: Sequence[str]) -> None:
         """Take a collection away, with aliases of it."""

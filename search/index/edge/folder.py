@@ -20,12 +20,10 @@ from filelock import FileLock, Timeout
 from search.errors import IndexBusy, IndexCorrupt, IndexFull, IndexRejected
 from search.index.collections import versions
 from search.index.contract import CollectionSpec
-from search.system.files import is_regular, replace_file
+from search.system.files import is_full, is_regular, make_private, replace_file
 from search.system.forks import abandon, ancestors, watch
 
 Opened = TypeVar("Opened")
-
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class User(NamedTuple):
@@ -99,6 +97,15 @@ class DataFolder:
         if (descriptor := getattr(context, "lock_file_fd", None)) is not None:
             os.close(descriptor)
         self._begin()
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Own the folder for the time of a context; for errors see `hold`."""
+        self.hold()
+        try:
+            yield
+        finally:
+            self.let_go()
 
     def hold(self) -> None:
         """Own the folder, making it if need be.
@@ -182,8 +189,8 @@ class DataFolder:
         return aliases
 
     def write_aliases(self, aliases: dict[str, dict[str, Any]]) -> None:
-        """Replace all aliases in one step, which outlives a crash; IndexFull if the disk has no room for it."""
-        _replace(self.path / "aliases.json", aliases)
+        """Replace all aliases; see `replace_json`."""
+        replace_json(self.path / "aliases.json", aliases)
 
     def _acquire(self) -> None:
         owner = self.path / "owner.json"
@@ -245,14 +252,10 @@ def read_owner(file: Path) -> dict[str, Any]:
     return owner if isinstance(owner, dict) else {}
 
 
-def describe(file: Path, description: Mapping[str, Any]) -> None:
-    """Replace the description of a collection in one step, which outlives a crash; IndexFull if the disk has no room for it."""
-    _replace(file, description)
-
-
-def is_full(error: Exception) -> bool:
-    """Whether the disk, or the quota on it, is full: the engine and shutil.Error say so in words only."""
-    return getattr(error, "errno", None) in _FULL or any(os.strerror(number) in str(error) for number in _FULL)
+def replace_json(file: Path, content: Mapping[str, Any]) -> None:
+    """Replace a file in one step, which outlives a crash; IndexFull if the disk has no room for it."""
+    with full_disk(file.parent):
+        replace_file(file, json.dumps(content))
 
 
 @contextlib.contextmanager
@@ -269,17 +272,6 @@ def full_disk(path: Path) -> Iterator[None]:
             raise
         message = f"the disk of {path} is full ({error.strerror or os.strerror(errno.ENOSPC)}); make room and run the same again"
         raise IndexFull(message) from error
-
-
-def _replace(file: Path, content: Mapping[str, Any]) -> None:
-    with full_disk(file.parent):
-        replace_file(file, json.dumps(content))
-
-
-def make_private(path: Path) -> None:
-    """Make a folder that its owner alone may read, texts being in it; one that is there stays as it was set."""
-    for folder in reversed([one for one in (path, *path.parents) if not one.exists()]):
-        folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def read_spec(described: Path) -> CollectionSpec:

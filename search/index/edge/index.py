@@ -17,6 +17,7 @@ import qdrant_edge as edge
 
 from search.documents import SparseVector, counted
 from search.errors import CollectionNotFound, IndexBusy, IndexCorrupt, IndexFull
+from search.index.bases import EngineIndex, WordsAsMade
 from search.index.collections import as_made, made_otherwise, refuse_to_begin_anew
 from search.index.contract import (
     LEXICAL,
@@ -28,7 +29,6 @@ from search.index.contract import (
     Point,
     Query,
     Record,
-    WordsAsMade,
     check_points,
     check_spec,
     once,
@@ -49,18 +49,18 @@ from search.index.edge.conversion import (
 )
 from search.index.edge.folder import (
     DataFolder,
-    describe,
     full_disk,
     held_by_parent,
     is_described,
-    make_private,
     read_description,
     read_spec,
+    replace_json,
 )
 from search.index.edge.shard import OpenShard, load, translated, unallocated
 from search.index.exact import indexed_path
 from search.index.hybrid import Listing, Scored, matches
 from search.settings import StorageSettings
+from search.system.files import make_private
 from search.system.forks import watch
 
 _PAGE = 256
@@ -70,7 +70,7 @@ _OPENING = 4_000_000  # bytes, beside what the files have set no blocks aside fo
 _ROOM = 40_000_000  # bytes that stay free: what an empty collection takes, and the log grows by
 
 
-class EdgeIndex(WordsAsMade):
+class EdgeIndex(EngineIndex, WordsAsMade):
     """One collection in a data folder that this process owns while it is open."""
 
     def __init__(
@@ -91,12 +91,10 @@ class EdgeIndex(WordsAsMade):
         self._written = 0  # points, since the graph was built
         self._storage = storage or StorageSettings()
         self._searched = self._storage  # by what the collection is, once it is open
-        self._differing: tuple[str, ...] = ()
         self._data = data if isinstance(data, DataFolder) else DataFolder(data)
         self._folder = self._data.collections / name
         self.location = str(self._folder)
         self._shard: OpenShard | None = None
-        self._spec: CollectionSpec | None = None
         self._made_here = False  # by this object, and nothing was written since
         self._left_to = 0  # the parent, in a forked child that would have had this from it
         watch(self)
@@ -105,18 +103,6 @@ class EdgeIndex(WordsAsMade):
     def target(self) -> str:
         """The collection that the name led to when it was opened."""
         return self._folder.name
-
-    @property
-    def spec(self) -> CollectionSpec:
-        """What the collection was made for."""
-        if self._spec is None:
-            raise CollectionNotFound(f"collection {self.name!r} is not open; call ensure() first")
-        return self._spec
-
-    @property
-    def differing(self) -> tuple[str, ...]:
-        """Settings that the open collection was made by otherwise."""
-        return self._differing
 
     def ensure(self, spec: CollectionSpec, *, create: bool) -> None:
         """Open the collection; `create` makes one that is missing.
@@ -262,14 +248,11 @@ class EdgeIndex(WordsAsMade):
 
     def _remove(self) -> None:
         self._made_here = False
-        self._data.hold()  # while this lets go of it
-        try:
+        with self._data.held():  # while this lets go of it
             self._forget()
             if not self._data.is_open(self._folder.name):
                 (self._folder / "collection.json").unlink(missing_ok=True)  # first: without it, it was never finished
                 shutil.rmtree(self._folder)
-        finally:
-            self._data.let_go()
 
     def close(self) -> None:
         """Flush, close, and let another process have the folder."""
@@ -341,7 +324,7 @@ class EdgeIndex(WordsAsMade):
         with full_disk(self._data.path), translated():
             make_private(self._folder)
             made = edge.EdgeShard.create(str(shard), to_config(spec, self._storage))
-        describe(described, {**asdict(spec), "storage": self._storage.model_dump(), "purpose": self._purpose})
+        replace_json(described, {**asdict(spec), "storage": self._storage.model_dump(), "purpose": self._purpose})
         self._made_here = True
         return OpenShard(shard, made)
 

@@ -21,7 +21,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from search.errors import CollectionNotFound, IndexFailure, IndexFaulted, IndexTimeout, SearchError
+from search.errors import IndexFailure, IndexFaulted, IndexTimeout, SearchError
+from search.index.bases import EngineIndex, WordsAsMade
 from search.index.collections import CollectionInfo, HealthCheck, Restored
 from search.index.contract import (
     Attempt,
@@ -32,7 +33,6 @@ from search.index.contract import (
     Query,
     Record,
     VectorIndex,
-    WordsAsMade,
     once,
 )
 from search.index.edge.folder import Claims, DataFolder, User
@@ -225,20 +225,16 @@ class EdgeProcess:
 
     def _start(self) -> tuple[subprocess.Popen[bytes], Connection]:
         try:
-            return self._started()
+            ours, theirs = socket.socketpair()
+            with ours, theirs:
+                for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):  # lest it stops in the middle of a message
+                    ours.setsockopt(socket.SOL_SOCKET, option, struct.pack("@ll", int(_STILL_S), 0))
+                command = [sys.executable, "-P", "-m", "search.index.edge.process", str(theirs.fileno()), self.location]
+                command.append(json.dumps(User.this()))
+                process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)  # noqa: S603  # our own
+                self._child = (process, Connection(ours.detach()))
         except OSError as error:  # no descriptors, no memory, no interpreter
             raise IndexFaulted(f"the process of Qdrant Edge cannot be started: {error}; the next request tries again") from error
-
-    def _started(self) -> tuple[subprocess.Popen[bytes], Connection]:
-        ours, theirs = socket.socketpair()
-        with ours, theirs:
-            for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):  # lest it stops in the middle of a message
-                ours.setsockopt(socket.SOL_SOCKET, option, struct.pack("@ll", int(_STILL_S), 0))
-            command = [sys.executable, "-P", "-m", "search.index.edge.process", str(theirs.fileno()), self.location]
-            command.append(json.dumps(User.this()))
-            process = subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)  # noqa: S603  # our own
-            connection = Connection(ours.detach())
-        self._child = (process, connection)
         return self._child
 
     def _end(self, process: subprocess.Popen[bytes], connection: Connection) -> None:
@@ -291,7 +287,7 @@ class _Stillness:
             return ()
 
 
-class _Index(WordsAsMade):
+class _Index(EngineIndex, WordsAsMade):
     """One collection, as `EdgeIndex` has it."""
 
     def __init__(self, process: EdgeProcess, ticket: int, name: str, storage: StorageSettings, purpose: str | None) -> None:
@@ -300,29 +296,13 @@ class _Index(WordsAsMade):
         self._process = process
         self._ticket = ticket
         self._opening = (name, storage, purpose)
-        self._spec: CollectionSpec | None = None
-        self._differing: tuple[str, ...] = ()
         self._opened_after = 0  # so many children had ended
 
     @property
     def target(self) -> str:
-        """The collection that the name led to when it was opened."""
         return Path(self.location).name
 
-    @property
-    def spec(self) -> CollectionSpec:
-        """What the collection was made for."""
-        if self._spec is None:
-            raise CollectionNotFound(f"collection {self.name!r} is not open; call ensure() first")
-        return self._spec
-
-    @property
-    def differing(self) -> tuple[str, ...]:
-        """Settings that the open collection was made by otherwise."""
-        return self._differing
-
     def ensure(self, spec: CollectionSpec, *, create: bool) -> None:
-        """Open the collection; `create` makes one that is missing."""
         with self._process.turn():
             self._ensure(spec, create=create)
 
@@ -331,16 +311,13 @@ class _Index(WordsAsMade):
         return self._process.claims.of(self.target)
 
     def upsert(self, points: Sequence[Point]) -> None:
-        """Write points, replacing those with the same id."""
         self._call("upsert", list(points))
 
     def query(self, query: Query, limit: int) -> Matches:
-        """The `limit` best points by vector, by words, or by both, as the query says, best first."""
         found: Matches = self._call("query", query, limit)
         return found
 
     def delete(self, *, ids: Sequence[str] = (), filter: PlainFilter | None = None) -> None:
-        """Remove points by id, or all that pass a filter."""
         self._call("delete", list(ids), filter)
 
     def scroll(
@@ -351,7 +328,6 @@ class _Index(WordsAsMade):
         vectors: bool = False,
         start: str | None = None,
     ) -> Iterator[Record]:
-        """Every point that passes the filter, by id, from `start` on, with the named payload fields, and `vectors` if wanted."""
         while True:
             records, start = self._call("scroll", filter, fields, vectors, start)
             yield from records
@@ -359,19 +335,15 @@ class _Index(WordsAsMade):
                 return
 
     def count(self, filter: PlainFilter | None = None) -> int:
-        """How many points pass the filter."""
         return int(self._call("count", filter))
 
     def optimize(self) -> None:
-        """Merge segments and build the graph, where that gains anything."""
         self._call("optimize")
 
     def discard(self) -> None:
-        """Remove the collection again, if `ensure` made it and nothing was written since."""
         self._call("discard")
 
     def close(self) -> None:
-        """Let go of it."""
         spec, self._spec = self._spec, None
         if spec:
             self._process.let_go(self._ticket, self._opened_after)
@@ -383,10 +355,9 @@ class _Index(WordsAsMade):
 
     def _call(self, method: str, *arguments: Any) -> Any:
         with self._process.turn():
-            if self._spec is None:
-                raise CollectionNotFound(f"collection {self.name!r} is not open; call ensure() first")
+            spec = self.spec
             if self._opened_after != self._process.ended:  # that child has died
-                self._ensure(self._spec, create=False)
+                self._ensure(spec, create=False)
             return self._process.exchange(method, self._ticket, *arguments)
 
 

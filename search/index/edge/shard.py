@@ -10,7 +10,7 @@ from pathlib import Path
 import qdrant_edge as edge
 
 from search.errors import IndexCorrupt, IndexFailure, IndexFull, IndexRejected
-from search.index.edge.folder import is_full
+from search.system.files import is_full
 
 
 class OpenShard:

@@ -28,6 +28,7 @@ from search.errors import (
     SearchError,
     UnsupportedFilter,
 )
+from search.index.bases import EngineIndex
 from search.index.collections import as_made, as_replaced, made_otherwise, refuse_to_begin_anew, versions
 from search.index.contract import (
     LEXICAL,
@@ -127,7 +128,7 @@ class _Described(NamedTuple):
     differing: tuple[str, ...]  # settings that it was made by otherwise, if this package made it
 
 
-class QdrantIndex:
+class QdrantIndex(EngineIndex):
     """One collection, reached through a client that this object owns."""
 
     def __init__(
@@ -164,7 +165,6 @@ class QdrantIndex:
         self.name = name
         self._storage = storage or StorageSettings()
         self._searched = self._storage  # by what the collection is, once it is open
-        self._differing: tuple[str, ...] = ()
         self._sharding = sharding or Sharding()
         self.location = without_secrets(location)
         self._client = client
@@ -175,7 +175,6 @@ class QdrantIndex:
         self._chosen = layout or LayoutSettings()
         self._layout: Layout | None = None  # where passages lie, once it is open and another program filled it
         self._target = name  # what the name leads to
-        self._spec: CollectionSpec | None = None  # as it was made
         self._lease: Lease | None = None
         self._no_room: IndexFull | None = None  # for a claim, though this removes all the same
         self._ordering = Ordering()
@@ -196,18 +195,6 @@ class QdrantIndex:
     def target(self) -> str:
         """The collection that the name led to when it was opened, or was followed last."""
         return self._target
-
-    @property
-    def spec(self) -> CollectionSpec:
-        """What the collection was made for."""
-        if self._spec is None:
-            raise CollectionNotFound(f"collection {self.name!r} is not open; call ensure() first")
-        return self._spec
-
-    @property
-    def differing(self) -> tuple[str, ...]:
-        """Settings that the open collection was made by otherwise."""
-        return self._differing
 
     def ensure(self, spec: CollectionSpec, *, create: bool) -> None:
         """Open the collection; `create` makes one that is missing.

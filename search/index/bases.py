@@ -1,0 +1,91 @@
+"""What do indexes have in common? Those of engines, those around another one, and those that keep the words they were made with."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+from search.errors import CollectionNotFound, IndexRejected
+from search.index.contract import Attempt, CollectionSpec, EmbedWords, VectorIndex, once
+
+
+class EngineIndex:
+    """What an engine's index says of its collection, once that is open."""
+
+    name: str
+    _spec: CollectionSpec | None = None  # as it was made
+    _differing: tuple[str, ...] = ()
+
+    @property
+    def spec(self) -> CollectionSpec:
+        """What the collection was made for."""
+        if self._spec is None:
+            raise CollectionNotFound(f"collection {self.name!r} is not open; call ensure() first")
+        return self._spec
+
+    @property
+    def differing(self) -> tuple[str, ...]:
+        """Settings that the open collection was made by otherwise."""
+        return self._differing
+
+
+class WrappedIndex:
+    """An index around another one, which answers whatever a class of this kind does not say otherwise."""
+
+    def __init__(self, index: VectorIndex) -> None:
+        """Wrap an index."""
+        self._index = index
+        self.name, self.location = index.name, index.location
+
+    @property
+    def target(self) -> str:
+        """The collection that the name led to."""
+        return self._index.target
+
+    @property
+    def spec(self) -> CollectionSpec:
+        """What the collection was made for."""
+        return self._index.spec
+
+    @property
+    def differing(self) -> tuple[str, ...]:
+        """Settings that the collection was made by otherwise."""
+        return self._index.differing
+
+    def ensure(self, spec: CollectionSpec, *, create: bool) -> None:
+        """Open the collection; `create` makes one that is missing."""
+        self._index.ensure(spec, create=create)
+
+    def claimed(self, attempt: Attempt = once, *, removing: bool = False) -> AbstractContextManager[Any]:
+        """Be the only writer of the whole collection for the time of a context."""
+        return self._index.claimed(attempt, removing=removing)
+
+    def optimize(self) -> None:
+        """Build the search graph of the whole collection now."""
+        self._index.optimize()
+
+    def discard(self) -> None:
+        """Remove the collection again, if it was made for nothing: while it holds no point of anybody's."""
+        self._index.discard()
+
+    def close(self) -> None:
+        """Close the index."""
+        self._index.close()
+
+
+class WordsAsMade:
+    """For what gives no collection words that it was not made with."""
+
+    def can_add_words(self) -> bool:
+        """Never."""
+        return False
+
+    def add_words(
+        self, lexical: str, embed: EmbedWords, attempt: Attempt = once, on_added: Callable[[int], None] = lambda _: None
+    ) -> int:
+        """Refuse it.
+
+        Raises:
+            IndexRejected: always.
+        """
+        del lexical, embed, attempt, on_added
+        raise IndexRejected("this collection gets no words where it is; `search reindex` copies it into one that has them")
