@@ -15,7 +15,7 @@ from standin import QdrantStandIn
 
 from search.errors import IndexBusy, IndexFailure
 from search.index.contract import Attempt, CollectionSpec, Point, once
-from search.index.server import index as server_index
+from search.index.server import claims
 from search.index.server.connection import connect, in_memory
 from search.index.server.index import QdrantIndex
 from search.index.server.lease import Lease, Metadata, Noted
@@ -73,8 +73,8 @@ class Drill:
             with suppress(IndexBusy, IndexFailure), index.claimed():
                 self.won += 1
                 for _ in range(self.chance.randint(1, 5)):
-                    assert index._lease
-                    number = index._lease.number
+                    assert index._claim.lease
+                    number = index._claim.lease.number
                     if self.chance.random() < 0.3:
                         index.delete(ids=self.chance.sample(IDS, 2))
                     else:
@@ -125,7 +125,7 @@ def test_nobody_writes_beside_another(engine: str, seed: int, standin: QdrantSta
     drill = Drill(seed, client, "documents")
 
     class Watched(Lease):
-        def __init__(self, what: str, noted: Noted, earlier: Metadata | None = None, attempt: Attempt = once) -> None:
+        def __init__(self, what: str, noted: Noted, earlier: Metadata, attempt: Attempt = once) -> None:
             super().__init__(what, noted, earlier, attempt, drill.time)
             self._renewing = drill.time.thread(self._keep)
             self._one_at_a_time: Any = drill.time.lock()
@@ -134,7 +134,7 @@ def test_nobody_writes_beside_another(engine: str, seed: int, standin: QdrantSta
             super().check()
             drill.checked(self.number)
 
-    monkeypatch.setattr(server_index, "Lease", Watched)
+    monkeypatch.setattr(claims, "Lease", Watched)
     first = QdrantIndex(client, "documents", ":memory:", owned=False)
     first.ensure(SPEC, create=True)
     indexes = [QdrantIndex(Paused(drill), "documents", ":memory:", owned=False) for _ in range(CLIENTS)]  # type: ignore[arg-type]

@@ -109,7 +109,7 @@ class Board:
         self.note: dict[str, Any] = {}
 
     def lease(self, earlier: Metadata | None = None, clock: Clock | None = None) -> Lease:
-        return Lease("it", self, earlier, clock=clock)
+        return Lease("it", self, earlier or Metadata(dict, lambda _: None), clock=clock)
 
     def read(self) -> dict[str, Any]:
         return dict(self.note)
@@ -187,7 +187,7 @@ def test_a_claim_outlives_a_server_that_fails(standin: QdrantStandIn, model_fold
 # Time that a test moves, and renewals that it asks for
 
 
-class Moved:
+class Moved(Clock):
     """A clock that goes on when it is slept by, or set."""
 
     def __init__(self) -> None:

@@ -99,14 +99,14 @@ def test_a_batch_of_who_lost_overwrites_and_removes_nothing_of_the_winners(
     """As when the loser was away between looking after its claim and writing: checks are left out, and the server decides."""
     loser, winner = pair
     with loser.claimed():
-        lease = loser._lease
+        lease = loser._claim.lease
         assert lease
         monkeypatch.setattr(lease, "check", lambda: None)
         note = lease._noted.read()
         lease._noted.put({**note, "claim": "", "beat": 0}, note)  # dead, in the eyes of the winner
         with winner.claimed():
-            assert winner._lease
-            assert winner._lease.number > lease.number
+            assert winner._claim.lease
+            assert winner._claim.lease.number > lease.number
             winner.upsert([point(1, text="winner's"), point(3, text="winner's")])
             loser.upsert([point(1, text="loser's"), point(2, text="loser's"), point(3, text="loser's")])
             loser.delete(ids=[point(3).id])

@@ -175,14 +175,14 @@ def test_a_writer_that_stood_still_and_goes_on_is_seen(
     monkeypatch.setattr("search.ingestion.changes.AT_ONCE", 1)
     standin.refusals = {}
     with other.claimed():
-        assert other._lease
-        other._lease._ended.set()  # so that nothing is renewed
+        assert other._claim.lease
+        other._claim.lease._ended.set()  # so that nothing is renewed
         standin.refusals = FULL
 
         def changed(*_: str) -> None:
-            assert other._lease
+            assert other._claim.lease
             standin.refusals = {}
-            other._lease._renew()
+            other._claim.lease._renew()
 
         with pytest.raises(IndexBusy, match="saw no claim of this one"):
             searcher.delete(ids=["a", "b"], on_change=changed)

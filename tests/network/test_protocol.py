@@ -389,8 +389,8 @@ def test_claims_go_over_rest_and_passages_over_grpc(
     with index.claimed():
         index.upsert([Point(POINT, VECTOR, {"document_id": "later"})])
     with index.claimed():
-        assert index._lease
-        index._lease.number = 0  # as that of one who was taken for dead
+        assert index._claim.lease
+        index._claim.lease.number = 0  # as that of one who was taken for dead
         index.upsert([Point(POINT, VECTOR, {"document_id": "earlier"})])
         index.delete(ids=[POINT])
     assert [record.payload["document_id"] for record in index.scroll()] == ["later"]

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
+from search.index.server.lease import Clock
 
-class SimulatedTime:
+
+class SimulatedTime(Clock):
     """A clock for threads that do nothing but work and sleep. Whoever sleeps least runs next, and no other thread meanwhile."""
 
     def __init__(self) -> None:

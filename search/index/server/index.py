@@ -21,7 +21,6 @@ from search.errors import (
     CollectionNotFound,
     IndexDenied,
     IndexFailure,
-    IndexFull,
     IndexMismatch,
     IndexRejected,
     IndexTimeout,
@@ -49,6 +48,7 @@ from search.index.contract import (
 from search.index.exact import indexed_path
 from search.index.hybrid import Listing, Scored, matches
 from search.index.layout import Layout
+from search.index.server.claims import Claim
 from search.index.server.connection import check_version
 from search.index.server.conversion import (
     OF_TENANTS,
@@ -67,7 +67,6 @@ from search.index.server.conversion import (
 )
 from search.index.server.errors import IN_MEMORY, translated
 from search.index.server.foreign import described, named
-from search.index.server.lease import Lease, Metadata
 from search.index.server.limits import (
     Limits,
     counted,
@@ -83,8 +82,6 @@ from search.index.server.limits import (
 from search.index.server.reserved import (
     NUMBER,
     RESERVED,
-    Ordering,
-    ReservedPoint,
     is_unused,
     passages_only,
     replaceable,
@@ -175,9 +172,7 @@ class QdrantIndex(EngineIndex):
         self._chosen = layout or LayoutSettings()
         self._layout: Layout | None = None  # where passages lie, once it is open and another program filled it
         self._target = name  # what the name leads to
-        self._lease: Lease | None = None
-        self._no_room: IndexFull | None = None  # for a claim, though this removes all the same
-        self._ordering = Ordering()
+        self._claim = Claim(client, self._translated)
         self._resolved_at = 0.0
         self._limits = Limits()  # of its strict mode
         self._indexed: dict[str, str] = {}  # which fields have a payload index, of which type
@@ -197,13 +192,8 @@ class QdrantIndex(EngineIndex):
         return self._target
 
     def ensure(self, spec: CollectionSpec, *, create: bool) -> None:
-        """Open the collection; `create` makes one that is missing.
-
-        Raises:
-            CollectionNotFound: it does not exist and is not to be made.
-            IndexMismatch: it was made for another spec, or by another program, and is to be written to or cannot be searched.
-        """
-        if self._lease and self._spec:  # a run is writing to what the name led to when it began
+        """Open the collection; `create` makes one that is missing."""
+        if self._claim.lease and self._spec:  # a run is writing to what the name led to when it began
             check_spec(self.name, self._spec, spec)
             return
         made_before = self._made_here
@@ -248,79 +238,41 @@ class QdrantIndex(EngineIndex):
 
     @contextlib.contextmanager
     def claimed(self, attempt: Attempt = once, *, removing: bool = False) -> Iterator[None]:
-        """Be the only writer for the time of a context; see search.index.server.lease. Who removes alone takes no room."""
+        """Be the only writer for the time of a context; see search.index.server.claims. Who removes alone takes no room."""
         self._check_ours()
         with contextlib.ExitStack() as claim:
             try:
-                self._become_writer(claim, attempt, removing=removing)
+                claim.enter_context(self._claimed(attempt, removing=removing))
             except CollectionNotFound:
                 if not self._creates:
                     raise
-                self.ensure(
-                    self._wanted, create=True
-                )  # dropped since, as a first ingestion that fails does: what is to come begins it anew
-                self._become_writer(claim, attempt, removing=removing)
-            try:
-                if not self.spec.lexical:  # by now another writer may have added words, without which nothing is written any more
-                    self._spec = attempt(lambda: self._described(self._target, self.spec.dimension)).spec
-                yield
-            finally:
-                self._lease = self._no_room = None
+                # Dropped since, as a first ingestion that fails does: what is to come begins it anew.
+                self.ensure(self._wanted, create=True)
+                claim.enter_context(self._claimed(attempt, removing=removing))
+            if not self.spec.lexical:  # by now another writer may have added words, without which nothing is written any more
+                self._spec = attempt(lambda: self._described(self._target, self.spec.dimension)).spec
+            yield
 
-    def _become_writer(self, claim: contextlib.ExitStack, attempt: Attempt, *, removing: bool) -> None:
-        target = self._target
-        if self._limits.indexed_only:  # deletes ask for the numbers of claims
-            try:
+    def _claimed(self, attempt: Attempt, *, removing: bool) -> contextlib.AbstractContextManager[None]:
+        def prepare() -> None:
+            if self._limits.indexed_only:  # deletes ask for the numbers of claims
                 with self._translated():
                     self._create_payload_indexes(self._tenant or self.spec.tenant)
-            except IndexFull as error:
-                if not removing:
-                    raise
-                self._no_room = error
 
-        def read() -> dict[str, Any]:
-            with self._translated():
-                return noted(self._client.get_collection(target).config, "writer")
-
-        def write(note: dict[str, Any]) -> None:
-            with self._translated():
-                self._client.update_collection(target, metadata={"writer": note})
-
-        point = ReservedPoint(self._client, target, self._ordering, self._translated, self._keys.shared if self._keys else None)
-        lease = Lease(f"collection {self.name!r} at {self.location}", point, Metadata(read, write), attempt)
-        try:
-            claim.enter_context(lease)
-        except IndexFull as error:
-            if not removing:
-                raise
-            self._no_room = error
-        self._lease = lease
-
-    def _claim(self, *, removing: bool = False) -> int | None:
-        """The number of the claim under which this writes; None if there is none."""
-        if self._lease is None:
-            return None
-        if self._no_room is None:
-            self._lease.check()
-            return self._lease.number
-        if not removing:
-            raise self._no_room
-        self._lease.watch()
-        if self._limits.indexed_only and NUMBER not in self._indexed:  # which such a server is not to be asked for
-            return None
-        return self._lease.number - 1  # the next writer gets that number, and what he writes is to stay
+        what, key = f"collection {self.name!r} at {self.location}", self._keys.shared if self._keys else None
+        return self._claim.held(what, self._target, key, attempt, prepare, removing=removing)
 
     def upsert(self, points: Sequence[Point]) -> None:
         """Write points, replacing those with the same id, in requests the server takes; those that a later claim wrote stay."""
         check_points(points)
         self._check_ours()
         for batch in by_bytes(points, self._limits.upserted):
-            number = self._claim()
+            number = self._claim.number()
             self._upsert([to_point(point, number) for point in batch], number)
             self._made_here = False
 
     def _upsert(self, points: list[models.PointStruct], number: int | None) -> None:
-        def send(ordering: models.WriteOrdering | None = None) -> None:
+        def send(ordering: models.WriteOrdering | None) -> None:
             condition = None if number is None else replaceable(number)
             for key, some in self._keys.placed(points) if self._keys else [(None, points)]:
                 with self._translated():
@@ -328,10 +280,7 @@ class QdrantIndex(EngineIndex):
                         self._target, some, wait=True, ordering=ordering, update_filter=condition, shard_key_selector=key
                     )
 
-        if number is None:
-            send()
-        else:
-            self._ordering.write(send)
+        self._claim.write(number, send)
 
     def query(self, query: Query, limit: int) -> Matches:
         """The `limit` best points by vector, by words, or by both, as the query says, best first."""
@@ -415,24 +364,21 @@ class QdrantIndex(EngineIndex):
         by_ids: PlainFilter | None = {"must": [{"has_id": [to_engine_id(one) for one in ids]}]} if ids else None
         for wanted in (by_ids, filter):
             for part in filters_of(wanted, self._limits) if wanted is not None else []:
-                number = self._claim(removing=True)
-                self._delete(part, number)
+                numbered = not self._limits.indexed_only or NUMBER in self._indexed
+                self._delete(part, self._claim.number(removing=True, numbered=numbered))
 
     def _delete(self, filter: PlainFilter | None, number: int | None) -> None:
         beside = 1 if number is None else 2
         selector = models.FilterSelector(filter=passages_only(self._filter(filter, beside), number))
 
-        def send(ordering: models.WriteOrdering | None = None) -> None:
+        def send(ordering: models.WriteOrdering | None) -> None:
             with self._translated():
                 key: models.ShardKeySelector | None = None
                 if self._keys:  # without one, a write goes nowhere, and not to all of them as a search does
                     key = self._keys.of_filter(filter) or list(keys_of(self._client, self._target))
                 self._client.delete(self._target, selector, wait=True, ordering=ordering, shard_key_selector=key)
 
-        if number is None:
-            send()
-        else:
-            self._ordering.write(send)
+        self._claim.write(number, send)
 
     def scroll(
         self,
@@ -500,7 +446,7 @@ class QdrantIndex(EngineIndex):
     ) -> int:
         """Give every passage its words, where it is: see search.index.server.words."""
         self._check_ours()
-        work = AddedWords(self._client, self._target, self._limits, self._ordering, self._claim, self._translated)
+        work = AddedWords(self._client, self._target, self._limits, self._claim, self._translated)
         added = work.add(lexical, embed, attempt, on_added)
         self._spec = replace(self.spec, lexical=lexical)
         return added
@@ -562,7 +508,7 @@ class QdrantIndex(EngineIndex):
 
     def _follow(self) -> None:
         """Go over to the collection that the alias was switched to, if it was made for the same embedder."""
-        if self._spec is None or self._lease or time.monotonic() < self._resolved_at + _FOLLOWED_EVERY_S:
+        if self._spec is None or self._claim.lease or time.monotonic() < self._resolved_at + _FOLLOWED_EVERY_S:
             return
         self._resolved_at = time.monotonic()
         with self._translated():

@@ -1,9 +1,4 @@
-"""Who writes to a collection of a server? One at a time, by a note in the collection that its writer renews.
-
-The note is replaced on condition that it is still the one that was read, so that one of many who try becomes the writer. Each has
-a higher number than the one before, and the first one the number of the moment. Nobody's clock but one's own counts for anything
-else: a note is dead when it has not changed for as long as the one who waits has watched it, and its writer stops earlier than
-that after the last renewal that went well.
+"""Who writes to a collection of a server? One at a time, by a note in the collection that its writer renews: docs/decisions.md, 24.
 
 Earlier versions of this package keep their note in the collection's metadata. It is honoured, and where the API key may write
 there, one is kept there for them.
@@ -62,29 +57,19 @@ class Metadata(NamedTuple):
     write: Callable[[Note], None]  # IndexDenied for a key that may write points alone
 
 
-class Clock(Protocol):
-    """What time it is, and how it passes."""
+class Clock:
+    """What time it is, and how it passes: on this machine, so that nobody else's clock counts."""
 
     def monotonic(self) -> float:
         """Seconds since some moment."""
-
-    def sleep(self, seconds: float) -> None:
-        """Let them pass."""
-
-    def wait(self, event: threading.Event, seconds: float) -> bool:
-        """Let them pass until the event is set; whether it is."""
-
-
-class _OwnClock:
-    """Of this machine; what is asked is a setting of the module, so that nobody else's clock counts."""
-
-    def monotonic(self) -> float:
         return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
+        """Let them pass."""
         time.sleep(seconds)
 
     def wait(self, event: threading.Event, seconds: float) -> bool:
+        """Let them pass until the event is set; whether it is."""
         return event.wait(seconds)
 
 
@@ -95,9 +80,7 @@ class Lease:
         number: of this claim, higher than that of every claim before.
     """
 
-    def __init__(
-        self, what: str, noted: Noted, earlier: Metadata | None = None, attempt: Attempt = once, clock: Clock | None = None
-    ) -> None:
+    def __init__(self, what: str, noted: Noted, earlier: Metadata, attempt: Attempt = once, clock: Clock | None = None) -> None:
         """Prepare to ask.
 
         Args:
@@ -105,10 +88,10 @@ class Lease:
             noted: where the note stands.
             earlier: where earlier versions keep theirs.
             attempt: carries out the requests by which this becomes the writer; renewing and letting go is tried once.
-            clock: this machine's own if None.
+            clock: another one than this machine's.
         """
         self._attempt = attempt
-        self._clock = clock or _OwnClock()
+        self._clock = clock or Clock()
         self._what = what
         self._noted = noted
         self._earlier = _Earlier(earlier, self._clock)
@@ -159,11 +142,7 @@ class Lease:
             )
 
     def __enter__(self) -> Self:
-        """Become the writer.
-
-        Raises:
-            IndexBusy: another one is.
-        """
+        """Become the writer; IndexBusy if another one is."""
         before = self._before = self._free()
         self._attempt(lambda: self._refuse_earlier(before))
         self.number = int(before["number"]) + 1 if before else _first_number()
@@ -283,7 +262,7 @@ class Lease:
 class _Earlier:
     """The notes of earlier versions, and the one that is kept for them."""
 
-    def __init__(self, metadata: Metadata | None, clock: Clock) -> None:
+    def __init__(self, metadata: Metadata, clock: Clock) -> None:
         self._metadata = metadata
         self._clock = clock
         self._announced_from = 0.0  # when the next one is tried
@@ -292,8 +271,6 @@ class _Earlier:
 
     def other(self, note: Note | None = None) -> Note:
         """The note of an earlier version, if there is one that may be alive; `note` is the one of today, which knows dead ones."""
-        if self._metadata is None:
-            return {}
         if note and "buried" in note:
             self.buried = {"buried": note["buried"]}
         there = self._metadata.read()
@@ -307,7 +284,7 @@ class _Earlier:
 
     def announce(self, note: Note) -> None:
         """Keep a note for earlier versions, unless the key may not."""
-        if self._metadata is None or self._denied or self._clock.monotonic() < self._announced_from:
+        if self._denied or self._clock.monotonic() < self._announced_from:
             return
         try:
             self._metadata.write({name: note[name] for name in ("claim", "who", "beat", "number")})
@@ -319,7 +296,7 @@ class _Earlier:
 
     def withdraw(self, claim: str) -> None:
         """Remove that note."""
-        if self._metadata is not None and not self._denied and self._metadata.read().get("claim") == claim:
+        if not self._denied and self._metadata.read().get("claim") == claim:
             self._metadata.write({})
 
     @staticmethod

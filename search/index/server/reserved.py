@@ -33,7 +33,6 @@ class Ordering:
     """
 
     def __init__(self) -> None:
-        """Begin with the leader."""
         self._strong_from = 0.0
 
     def write(self, send: Callable[[models.WriteOrdering], Answer]) -> Answer:
@@ -59,15 +58,7 @@ class ReservedPoint:
         translated: Callable[[], AbstractContextManager[None]],
         key: str | None = None,
     ) -> None:
-        """Keep the client.
-
-        Args:
-            client: reaches the server.
-            target: the collection's own name.
-            ordering: of its writes.
-            translated: stands around requests, and makes errors of this package of the client's.
-            key: of the shards that hold it, where shards have keys.
-        """
+        """Keep what reaches it; `key` is that of the shards that hold it, where shards have keys."""
         self._client = client
         self._target = target
         self._key = key
@@ -75,11 +66,7 @@ class ReservedPoint:
         self._translated = translated
 
     def read(self) -> Note:
-        """The note that is there, as most replicas have it; empty if there is none.
-
-        Raises:
-            IndexGarbled: another program wrote into that point.
-        """
+        """The note that is there, as most replicas have it; empty if there is none, IndexGarbled if another program wrote there."""
         try:
             found = self._retrieved(models.ReadConsistencyType.MAJORITY)
         except IndexFaulted as error:

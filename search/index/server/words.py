@@ -1,8 +1,6 @@
 """How do the passages of a collection that has no words come to some, where they are, while it is searched?
 
-The server adds a sparse vector to the collection, which is then filled. Nobody searches by it, or writes into it, before all
-passages have theirs: what the collection says of its words, by which everybody goes, is written last. Until then a note says with
-which words the vector is being filled, so that whoever goes on after a kill mixes no others with them.
+The server adds a sparse vector to the collection, which is then filled; see docs/decisions.md, 74.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,10 +11,11 @@ from qdrant_client import QdrantClient, models
 
 from search.errors import IndexFaulted
 from search.index.contract import LEXICAL, Attempt, CollectionSpec, EmbedWords
+from search.index.server.claims import Claim
 from search.index.server.connection import numbers_of
 from search.index.server.conversion import noted, to_sparse
 from search.index.server.limits import Limits
-from search.index.server.reserved import Ordering, passages_only, replaceable
+from search.index.server.reserved import passages_only, replaceable
 from search.index.server.sharding import Sharding, inherited, is_keyed
 
 IN_PLACE = (1, 19)  # the server's version that was tried
@@ -25,13 +24,7 @@ _PASSES = 3  # the second one finds nothing to do, unless a replica was behind
 
 
 def can_be_added(client: QdrantClient, target: str, sharding: Sharding) -> bool:
-    """Whether the server adds vectors to a collection, and this one is to stay as it is otherwise.
-
-    Args:
-        client: reaches the server.
-        target: the collection's own name.
-        sharding: what the settings say of it.
-    """
+    """Whether the server adds vectors to a collection, and this one is to stay as it is otherwise by the settings."""
     version = numbers_of(client.info().version)
     if version is None or version < IN_PLACE:
         return False
@@ -50,24 +43,12 @@ class AddedWords:
         client: QdrantClient,
         target: str,
         limits: Limits,
-        ordering: Ordering,
-        claim: Callable[[], int | None],
+        claim: Claim,
         translated: Callable[[], AbstractContextManager[None]],
     ) -> None:
-        """Keep the client.
-
-        Args:
-            client: reaches the server.
-            target: the collection's own name.
-            limits: of its strict mode.
-            ordering: of its writes.
-            claim: gives the number of the writer's claim, and raises where that is lost.
-            translated: stands around requests, and makes errors of this package of the client's.
-        """
         self._client = client
         self._target = target
         self._limits = limits
-        self._ordering = ordering
         self._claim = claim
         self._translated = translated
 
@@ -100,7 +81,7 @@ class AddedWords:
 
     def _make_room(self, lexical: str) -> None:
         """Have the vector there, empty or filled with these words in part."""
-        self._claim()
+        self._claim.number()
         with self._translated():
             config = self._client.get_collection(self._target).config
             there, begun = LEXICAL in (config.params.sparse_vectors or {}), noted(config, _NOTE).get("lexical")
@@ -131,16 +112,16 @@ class AddedWords:
                 return
 
     def _write(self, points: list[models.PointVectors]) -> None:
-        number = self._claim()
+        number = self._claim.number()
         condition = None if number is None else replaceable(number)
 
-        def send(ordering: models.WriteOrdering) -> None:
+        def send(ordering: models.WriteOrdering | None) -> None:
             with self._translated():
                 self._client.update_vectors(self._target, points, wait=True, ordering=ordering, update_filter=condition)
 
-        self._ordering.write(send)
+        self._claim.write(number, send)
 
     def _note(self, lexical: str) -> None:
-        self._claim()
+        self._claim.number()
         with self._translated():
             self._client.update_collection(self._target, metadata={"lexical": lexical, _NOTE: {}})
