@@ -15,7 +15,7 @@ from search.settings import section_of
 
 Vector = NDArray[np.float32]
 Payload = Mapping[str, Any]
-PlainFilter = Mapping[str, Any]  # a qdrant_client.models.Filter as plain data, as filters.to_plain gives it
+PlainFilter = Mapping[str, Any]  # a qdrant_client.models.Filter as plain data, each clause a list: see filters.to_plain
 
 LEXICAL_SHARE = 0.3  # of the words in the order; see docs/decisions.md, 47
 LEXICAL = "bm25"  # the name of the sparse vector of a point, whatever makes it; the dense one has none
@@ -102,7 +102,6 @@ class Matches(list[Match]):
     most: int | None  # as many as the engine gives at all, where more were asked for
 
     def __init__(self, matches: Iterable[Match] = (), absent: Sequence[int] = (), most: int | None = None) -> None:
-        """Keep all of it."""
         super().__init__(matches)
         self.absent = tuple(absent)
         self.most = most
@@ -172,9 +171,16 @@ class VectorIndex(Protocol):
         """Settings, such as storage.on_disk, that the open collection was made by otherwise, and keeps; none if it is not open."""
 
     def ensure(self, spec: CollectionSpec, *, create: bool) -> None:
-        """Open the collection; `create` makes one that is missing; IndexMismatch if it was made for another embedder.
+        """Open the collection; `create` makes one that is missing.
 
         What it makes goes again if it fails. A collection keeps the words that it was made with, whatever the spec says of them.
+
+        Raises:
+            CollectionNotFound: it does not exist and is not to be made.
+            IndexMismatch: it was made for another embedder, or by another program, and is to be written to or cannot be searched.
+            IndexBusy: on Edge, another process, or another searcher in this one, uses the data folder.
+            IndexCorrupt: likewise, its files cannot be opened.
+            IndexFull: likewise, the disk has too little room to open them.
         """
 
     def claimed(self, attempt: Attempt = once, *, removing: bool = False) -> AbstractContextManager[Any]:
@@ -268,11 +274,7 @@ def check_spec(collection: str, stored: CollectionSpec, wanted: CollectionSpec) 
 
 
 def check_points(points: Sequence[Point]) -> None:
-    """Refuse vectors that engines take and then never find.
-
-    Raises:
-        IndexRejected: a vector is not finite.
-    """
+    """Refuse vectors that engines take and then never find: IndexRejected for one that is not finite."""
     for point in points:
         if not np.isfinite(point.vector).all():
             raise IndexRejected(f"the vector of point {point.id} is not finite; nothing was written")

@@ -24,9 +24,11 @@ index of whole numbers finds 1.0 by a match on 1 and misses fractions in ranges.
 
 import re
 from collections.abc import Collection, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from search.index.contract import PlainFilter
+from search.index.filters import conditions_of, with_each
 
 _EXACT_BELOW = 2**53  # whole numbers that are the same as 64-bit floats
 _LARGEST = 1.7976931348623157e308
@@ -69,15 +71,9 @@ def apart(filter: PlainFilter) -> PlainFilter:
         alike.append(condition)  # whose values, which may be thousands, are compared only where there are others of that kind
         return {"must": [condition]} if len(alike) > 1 and _sign(condition) in map(_sign, alike[:-1]) else condition
 
-    if len(_conditions(filter)) < 2:  # noqa: PLR2004  # such as hundreds of ids by themselves
+    if len(list(conditions_of(filter))) < 2:  # noqa: PLR2004  # such as hundreds of ids by themselves
         return filter
-    told: dict[str, Any] = {}
-    for clause, conditions in filter.items():
-        if clause == "min_should":
-            told[clause] = {**conditions, "conditions": [once(one) for one in conditions["conditions"]]}
-        else:
-            told[clause] = [once(one) for one in (conditions if isinstance(conditions, list) else [conditions])]
-    return told
+    return with_each(filter, once)
 
 
 def _sign(value: Any) -> str:
@@ -99,14 +95,7 @@ def _sign(value: Any) -> str:
 
 def number_of_conditions(filter: PlainFilter) -> int:
     """How many conditions a plain filter has, as servers count them: those within others one by one, and no filter itself."""
-    return sum(map(_number, _conditions(filter)))
-
-
-def _conditions(filter: PlainFilter) -> list[Mapping[str, Any]]:
-    """Those of all clauses."""
-    clauses = [filter.get(name) or [] for name in ("must", "should", "must_not")]
-    conditions = [one for clause in clauses for one in (clause if isinstance(clause, list) else [clause])]
-    return [*conditions, *filter.get("min_should", {}).get("conditions", [])]
+    return sum(map(_number, conditions_of(filter)))
 
 
 def _number(condition: Mapping[str, Any]) -> int:
@@ -128,15 +117,7 @@ def indexed_path(field: str, *, indexed_only: bool = False) -> str:
 
 
 def _filter(filter: PlainFilter, engine: _Engine, *, nested: bool) -> dict[str, Any]:
-    rewritten: dict[str, Any] = {}
-    for clause, conditions in filter.items():
-        if clause == "min_should":
-            some = [_condition(one, engine, nested=nested) for one in conditions["conditions"]]
-            rewritten[clause] = {**conditions, "conditions": some}
-        else:
-            listed = conditions if isinstance(conditions, list) else [conditions]
-            rewritten[clause] = [_condition(one, engine, nested=nested) for one in listed]
-    return rewritten
+    return with_each(filter, partial(_condition, engine=engine, nested=nested))
 
 
 def _condition(condition: Mapping[str, Any], engine: _Engine, *, nested: bool) -> Mapping[str, Any]:

@@ -78,7 +78,7 @@ def to_plain(filter: "Filter | Mapping[str, Any] | str", *, any_field: bool = Fa
 
 def fields_of(filter: Mapping[str, Any]) -> Iterator[str]:
     """The payload fields that a plain filter asks about, those inside nested objects left out."""
-    for condition in _conditions(filter):
+    for condition in conditions_of(filter):
         if "key" in condition:
             yield condition["key"]
         elif "nested" in condition or "is_empty" in condition or "is_null" in condition:
@@ -89,7 +89,7 @@ def fields_of(filter: Mapping[str, Any]) -> Iterator[str]:
 
 def kinds_of(filter: Mapping[str, Any]) -> Iterator[tuple[str, Kind]]:
     """The payload fields whose values a plain filter compares, and with what; those inside nested objects left out."""
-    for condition in _conditions(filter):
+    for condition in conditions_of(filter):
         match condition:
             case {"key": key, "range": _}:
                 yield key, "number"
@@ -108,7 +108,7 @@ def any_number(key: str) -> dict[str, Any]:
 
 def asks_anything(filter: Mapping[str, Any]) -> bool:
     """Whether there is a condition in a plain filter; without one, every passage passes."""
-    return any(True for _ in _conditions(filter))
+    return any(True for _ in conditions_of(filter))
 
 
 def path_of(*names: str) -> str | None:
@@ -118,10 +118,20 @@ def path_of(*names: str) -> str | None:
     return path if _path_problem(path) is None else None
 
 
-def _conditions(filter: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+def conditions_of(filter: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The conditions of all clauses of a plain filter, without those inside them."""
     for clause in _CLAUSES:
         yield from filter.get(clause, [])
     yield from filter.get("min_should", {}).get("conditions", [])
+
+
+def with_each(filter: Mapping[str, Any], change: Callable[[Mapping[str, Any]], Any]) -> dict[str, Any]:
+    """A plain filter with what becomes of each of these conditions in its place."""
+    changed: dict[str, Any] = {clause: [change(one) for one in filter[clause]] for clause in _CLAUSES if clause in filter}
+    if "min_should" in filter:
+        some = filter["min_should"]
+        changed["min_should"] = {**some, "conditions": [change(one) for one in some["conditions"]]}
+    return changed
 
 
 def _parsed(text: str) -> Any:

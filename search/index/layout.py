@@ -12,6 +12,7 @@ from typing import Any
 
 from search.errors import IndexMismatch, UnsupportedFilter
 from search.index.contract import Payload, PlainFilter, to_engine_id
+from search.index.filters import with_each
 from search.settings import LayoutSettings
 
 SAMPLED = 64  # points by which a layout is found
@@ -37,7 +38,6 @@ _TEMPLATES = ("metadata_template", "metadata_separator", "text_template")
 _OF_NODE = ("metadata", "excluded_embed_metadata_keys", *_TEMPLATES)  # of LlamaIndex
 _FIRST = {"key": "number", "match": {"value": 0}}
 _NONE = {"has_id": list[Any]()}  # a condition that no point meets
-_CLAUSES = ("must", "should", "must_not")
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class Layout:
 
     def filter_of(self, filter: PlainFilter | None) -> PlainFilter | None:
         """A filter on passages of this package as one on this collection's points, among those that count at all."""
-        renamed = None if filter is None else self._renamed(filter)
+        renamed = None if filter is None else with_each(filter, self._condition)
         if self.filter is None:
             return renamed
         return {"must": [self.filter, *([] if renamed is None else [renamed])]}
@@ -149,15 +149,6 @@ class Layout:
     def _rest(self, payload: Payload) -> dict[str, Any]:
         return {name: value for name, value in payload.items() if name not in self._taken and not name.startswith("_")}
 
-    def _renamed(self, filter: PlainFilter) -> PlainFilter:
-        made: dict[str, Any] = {clause: self._each(filter[clause]) for clause in _CLAUSES if clause in filter}
-        if "min_should" in filter:
-            made["min_should"] = {**filter["min_should"], "conditions": self._each(filter["min_should"]["conditions"])}
-        return made
-
-    def _each(self, conditions: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-        return [self._condition(one) for one in conditions]
-
     def _condition(self, condition: Mapping[str, Any]) -> Mapping[str, Any]:
         if "key" in condition:
             if condition == _FIRST:  # which this package asks for itself, and every point here is
@@ -171,7 +162,7 @@ class Layout:
         for kind in ("nested", "is_empty", "is_null"):
             if kind in condition:
                 return {kind: {**condition[kind], "key": self._key(condition[kind]["key"])}}
-        return condition if "has_id" in condition else self._renamed(condition)
+        return condition if "has_id" in condition else with_each(condition, self._condition)
 
     def _named(self, match: Mapping[str, Any]) -> Mapping[str, Any]:
         """Those whose document has one of some names; a name may be a number there."""
@@ -204,12 +195,7 @@ class Layout:
 
 
 def find_layout(payloads: Sequence[Payload], chosen: LayoutSettings, vector: str) -> Layout:
-    """The layout of a collection.
-
-    Args:
-        payloads: of some of its points.
-        chosen: what the settings say of it; the rest is found.
-        vector: the name of its vector.
+    """The layout of a collection, by some of its points, as far as the settings do not say it; `vector` is the name of its vector.
 
     Raises:
         IndexMismatch: no field holds text, or there is no point.

@@ -78,11 +78,7 @@ class Tenant:
         return f"its {self.field} is {_shown(said)}, and this is for the tenant {_shown(self.name)}"
 
     def check_patch(self, patch: Mapping[str, Json]) -> None:
-        """Refuse to change whose documents are.
-
-        Raises:
-            InvalidQuery: metadata that is to be set names another tenant, or none.
-        """
+        """Refuse to change whose documents are: InvalidQuery if metadata that is to be set names another tenant, or none."""
         inner: Any = patch
         for step in self.field.split(".")[1:]:
             if not isinstance(inner, Mapping):
@@ -110,22 +106,14 @@ class PartIndex(WordsAsMade, WrappedIndex):
         self._part = part
 
     def ensure(self, spec: CollectionSpec, *, create: bool) -> None:
-        """Open the collection; `create` makes one that is missing, and notes the field.
-
-        Raises:
-            CollectionUnshared: it is to be written to, and does not note the field.
-        """
+        """Open the collection, made with a note of the field; CollectionUnshared if it is to be written to, and has none."""
         self._index.ensure(replace(spec, tenant=self._field), create=create)
         self.location = self._index.location  # which an alias decides
         if create:
             check_noted(self, self._field)
 
     def upsert(self, points: Sequence[Point]) -> None:
-        """Write points, replacing those with the same id.
-
-        Raises:
-            CollectionUnshared: the collection does not note the field.
-        """
+        """Write points, replacing those with the same id; CollectionUnshared if the collection does not note the field."""
         check_noted(self, self._field)
         self._index.upsert(points)
 
@@ -163,7 +151,7 @@ class PartIndex(WordsAsMade, WrappedIndex):
             return self._part
         joined = dict(filter)
         for clause in ("must", "must_not"):
-            if conditions := [*_listed(self._part.get(clause, [])), *_listed(filter.get(clause, []))]:
+            if conditions := [*self._part.get(clause, []), *filter.get(clause, [])]:
                 joined[clause] = conditions
         return joined
 
@@ -172,16 +160,11 @@ class TenantIndex(PartIndex):
     """The part of a collection that is one tenant's, which nothing else is written into."""
 
     def __init__(self, index: VectorIndex, tenant: Tenant) -> None:
-        """Wrap an index of the whole collection."""
         super().__init__(index, tenant.field, tenant.documents)
         self._tenant = tenant
 
     def upsert(self, points: Sequence[Point]) -> None:
-        """Write points, replacing those with the same id.
-
-        Raises:
-            IndexRejected: one of them is not this tenant's; nothing was written.
-        """
+        """Write points, replacing those with the same id; IndexRejected, and none written, if one is not this tenant's."""
         for point in points:
             if not self._tenant.owns(point.payload):
                 document_id = listed([str(point.payload.get("document_id"))])
@@ -240,10 +223,6 @@ def _placed(metadata: Mapping[str, Json], steps: Sequence[str], name: str) -> di
         return None
     placed = _placed(inner or {}, rest, name)
     return None if placed is None else {**metadata, first: placed}
-
-
-def _listed(conditions: Any) -> list[Any]:
-    return conditions if isinstance(conditions, list) else [conditions]
 
 
 def _shown(value: Json) -> str:

@@ -9,6 +9,7 @@ from search.documents import SparseVector
 from search.index.contract import LEXICAL, CollectionSpec, PlainFilter, Point, Vector, to_engine_id, to_vector
 from search.index.edge import booleans
 from search.index.exact import exact
+from search.index.filters import with_each
 from search.settings import StorageSettings
 
 GRAPH_FROM_BYTES = 10_240_000  # of vectors without a graph, as the engine has it by default
@@ -30,20 +31,10 @@ def to_edge(filter: PlainFilter | None) -> edge.Filter | None:
 
 
 def _to_filter(filter: PlainFilter) -> edge.Filter:
-    clauses: dict[str, Any] = {
-        clause: [_to_condition(condition) for condition in _as_list(filter[clause])]
-        for clause in ("must", "should", "must_not")
-        if clause in filter
-    }
-    if "min_should" in filter:
-        wanted = filter["min_should"]
-        conditions = [_to_condition(condition) for condition in wanted["conditions"]]
-        clauses["min_should"] = edge.MinShould(conditions, wanted["min_count"])
+    clauses = with_each(filter, _to_condition)
+    if "min_should" in clauses:
+        clauses["min_should"] = edge.MinShould(**clauses["min_should"])
     return edge.Filter(**clauses)
-
-
-def _as_list(conditions: Any) -> list[Any]:
-    return conditions if isinstance(conditions, list) else [conditions]
 
 
 def _to_condition(condition: Mapping[str, Any]) -> Any:

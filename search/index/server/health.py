@@ -31,6 +31,8 @@ _LISTED = 3  # nodes or shards in a message
 _BYTES = 4  # of a number in a vector
 _UNINDEXED = "UNINDEXED_FIELD/"  # in front of the collection and the field, in what a server notes
 
+Told = tuple[str, str, Mapping[str, float]]  # of one subject: what there is, what is wrong with it, and figures
+
 
 @dataclass(frozen=True)
 class _Asked:
@@ -45,43 +47,37 @@ class _Asked:
         return self.client.get_collection(self.target)
 
 
+Look = Callable[[_Asked], Told]
+
+
 def checks(client: QdrantClient, location: str, target: str | None, declared: Mapping[str, str]) -> Iterator[HealthCheck]:
     """What the server tells, one subject after the other; what a key may not ask, or an older server does not tell, is said so.
 
-    Args:
-        client: reaches it.
-        location: of the server, for people.
-        target: the collection's own name; None if there is none yet.
-        declared: fields that the settings want indexed, by type.
+    `target` is the collection's own name, None if there is none yet; `declared` are fields that the settings want indexed, by type.
     """
     asked = _Asked(client, location, target or "", declared)
-    yield from _looked("server", asked, _server)
-    yield from _looked("protocol", asked, _protocol)
-    yield from _looked("nodes", asked, _nodes)
+    looks: dict[str, Look] = {"server": _server, "protocol": _protocol, "nodes": _nodes}
     if target is not None:
-        yield from _looked("shards", asked, _shards)
-        yield from _looked("optimizer", asked, _optimizer)
-        yield from _looked("payload indexes", asked, _payload_indexes)
-        yield from _looked("slow filters", asked, _slow_filters)
-        yield from _looked("size", asked, _size)
+        looks |= {"shards": _shards, "optimizer": _optimizer, "payload indexes": _payload_indexes}
+        looks |= {"slow filters": _slow_filters, "size": _size}
+    for name, look in looks.items():
+        yield _looked(name, asked, look)
 
 
-def _looked(name: str, asked: _Asked, look: Callable[[_Asked], tuple[str, str, Mapping[str, float]]]) -> Iterator[HealthCheck]:
-    """What a look at one subject gives: what there is, what is wrong with it, and figures."""
+def _looked(name: str, asked: _Asked, look: Look) -> HealthCheck:
     try:
         with within(ASKED_S), translated(f"the Qdrant server at {asked.location}"):
             detail, problem, figures = look(asked)
     except IndexDenied:
-        yield HealthCheck(name, ok=True, detail="not told to this API key, which may not ask for it")
+        return HealthCheck(name, ok=True, detail="not told to this API key, which may not ask for it")
     except CollectionNotFound:  # a path that it does not have, since the collection was there before
-        yield HealthCheck(name, ok=True, detail="not told by a server of this version")
+        return HealthCheck(name, ok=True, detail="not told by a server of this version")
     except IndexFailure as error:
-        yield HealthCheck(name, ok=False, detail=str(error))
-    else:
-        yield HealthCheck(name, ok=not problem, detail=f"{detail}; {problem}" if problem else detail, figures=figures)
+        return HealthCheck(name, ok=False, detail=str(error))
+    return HealthCheck(name, ok=not problem, detail=f"{detail}; {problem}" if problem else detail, figures=figures)
 
 
-def _server(asked: _Asked) -> tuple[str, str, Mapping[str, float]]:
+def _server(asked: _Asked) -> Told:
     version = asked.client.info().version
     numbers, least = numbers_of(version), ".".join(map(str, OLDEST))
     if numbers is None:
@@ -93,7 +89,7 @@ def _server(asked: _Asked) -> tuple[str, str, Mapping[str, float]]:
     return f"Qdrant {version} at {asked.location}{newer if numbers < _MEASURED else ''}", old, {}
 
 
-def _protocol(asked: _Asked) -> tuple[str, str, Mapping[str, float]]:
+def _protocol(asked: _Asked) -> Told:
     """What is spoken with each address; several ones are looked at one by one."""
     nodes = asked.client.nodes.nodes if isinstance(asked.client, ServerClient) else []
     if len(nodes) == 1:
@@ -109,7 +105,7 @@ def _protocol(asked: _Asked) -> tuple[str, str, Mapping[str, float]]:
     return "; ".join(lines) or "none", problem, {"addresses": len(nodes), "addresses_failing": len(silent)}
 
 
-def _nodes(asked: _Asked) -> tuple[str, str, Mapping[str, float]]:
+def _nodes(asked: _Asked) -> Told:
     status = asked.client.cluster_status()
     if not isinstance(status, models.ClusterStatusOneOf1):
         return "one, which is no cluster", "", {"nodes": 1, "nodes_failing": 0}
@@ -132,7 +128,7 @@ def _nodes(asked: _Asked) -> tuple[str, str, Mapping[str, float]]:
     return f"{len(status.peers)}{more}", "; ".join(problems), figures
 
 
-def _shards(asked: _Asked) -> tuple[str, str, Mapping[str, float]]:
+def _shards(asked: _Asked) -> Told:
     cluster = asked.client.collection_cluster_info(asked.target)
     wanted = asked.info.config.params.replication_factor or 1
     replicas = [(shard.shard_id, cluster.peer_id, shard.state) for shard in cluster.local_shards]
@@ -166,7 +162,7 @@ def _named(shards: list[int]) -> str:
     return f"{'shard' if len(shards) == 1 else 'shards'} {shown}{more}"
 
 
-def _optimizer(asked: _Asked) -> tuple[str, str, Mapping[str, float]]:
+def _optimizer(asked: _Asked) -> Told:
     info = asked.info
     states = {
         models.CollectionStatus.GREEN: "nothing to do",
@@ -196,7 +192,7 @@ def _optimizer(asked: _Asked) -> tuple[str, str, Mapping[str, float]]:
     return detail, problem, figures
 
 
-def _payload_indexes(asked: _Asked) -> tuple[str, str, Mapping[str, float]]:
+def _payload_indexes(asked: _Asked) -> Told:
     info = asked.info
     there = {field: str(one.data_type.value) for field, one in info.payload_schema.items()}
     detail = ", ".join(f"{field} ({kind})" for field, kind in sorted(there.items())) or "none"
@@ -222,7 +218,7 @@ def _payload_indexes(asked: _Asked) -> tuple[str, str, Mapping[str, float]]:
     )
 
 
-def _slow_filters(asked: _Asked) -> tuple[str, str, Mapping[str, float]]:
+def _slow_filters(asked: _Asked) -> Told:
     """Fields without an index by which somebody filtered, and waited: each node notes those of searches that took over a second."""
     fields: dict[str, str] = {}
     for node in asked.client.nodes.nodes if isinstance(asked.client, ServerClient) else []:
@@ -256,7 +252,7 @@ def _types_in(solution: Any) -> Iterator[str]:
             yield from chain.from_iterable(map(_types_in, solution))
 
 
-def _size(asked: _Asked) -> tuple[str, str, Mapping[str, float]]:
+def _size(asked: _Asked) -> Told:
     info = asked.info
     points = (info.points_count or 0) - is_reserved(asked.client, asked.target)
     params = info.config.params.vectors

@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, TypedDict, TypeVar
+from typing import Any, TypeVar
 
 from qdrant_client import QdrantClient, models
 from qdrant_client.qdrant_remote import QdrantRemote
@@ -97,7 +97,7 @@ def _parts(listing: Listing, limits: Limits) -> list[Listing]:
 
 def _by_ids(listing: Listing, limits: Limits) -> list[Listing]:
     told = listing.filter or {}
-    must = _listed(told.get("must", []))
+    must = told.get("must", [])
     for at, condition in enumerate(must):
         ids = list(dict.fromkeys(condition.get("has_id", [])))
         most = min(limits.found or len(ids), limits.values or len(ids))
@@ -120,8 +120,8 @@ def filters_of(filter: PlainFilter | None, limits: Limits) -> list[PlainFilter |
     told: dict[str, Any] = dict(filter)
     for clause in ("should", "must_not"):  # where several conditions are as good as one
         if clause in filter:
-            told[clause] = [part for condition in _listed(filter[clause]) for part in _by_values(condition, most)]
-    must = _listed(filter.get("must", []))
+            told[clause] = [part for condition in filter[clause] for part in _by_values(condition, most)]
+    must = filter.get("must", [])
     for at, condition in enumerate(must):
         if condition.get("key", KEYWORD_FIELDS[0]) not in KEYWORD_FIELDS:  # may have several values, and be counted twice
             continue
@@ -141,10 +141,6 @@ def _by_values(condition: Mapping[str, Any], most: int) -> list[Mapping[str, Any
             return [condition]
 
 
-def _listed(conditions: Any) -> list[Any]:
-    return conditions if isinstance(conditions, list) else [conditions]
-
-
 def in_steps(values: Sequence[Item], step: int) -> list[Sequence[Item]]:
     """Values in lists of at most so many."""
     return [values[first : first + step] for first in range(0, len(values), step)]
@@ -156,38 +152,33 @@ def in_order(point_id: str) -> tuple[bool, int]:
     return (False, number) if isinstance(number, int) else (True, uuid.UUID(number).int)
 
 
-class _Shards(TypedDict, total=False):  # which no requests name where shards have no keys
-    shard_key_selector: models.ShardKeySelector
-
-
 def counted(
     client: QdrantClient | QdrantRemote,
     target: str,
     filter: models.Filter | None,
     limits: Limits,
     key: models.ShardKeySelector | None = None,
+    *,
+    exactly: bool = False,
 ) -> int:
-    """How many passages pass a filter, of all or of one shard key's: about, where they are more than a page and none is exact."""
-    wanted, shards = passages_only(filter), _Shards(shard_key_selector=key) if key else _Shards()
-    if limits.exact:
-        return client.count(target, count_filter=wanted, exact=True, **shards).count
-    page, more = client.scroll(target, wanted, limits.page, with_payload=False, with_vectors=False, **shards)
-    if more is None:
-        return len(page)
-    return max(len(page) + 1, client.count(target, count_filter=wanted, exact=False, **shards).count)
+    """How many passages pass a filter, of all or of one shard key's.
 
-
-def counted_exactly(client: QdrantClient | QdrantRemote, target: str, limits: Limits) -> int:
-    """How many passages there are, one by one where the server counts nothing exactly."""
-    wanted = passages_only(None)
+    Where the server counts nothing exactly, they are counted one by one if they have to be, and otherwise on one page: what is more
+    is its estimate.
+    """
+    wanted = passages_only(filter)
     if limits.exact:
-        return client.count(target, count_filter=wanted, exact=True).count
+        return client.count(target, count_filter=wanted, exact=True, shard_key_selector=key).count
     number, offset = 0, None
     while True:
-        page, offset = client.scroll(target, wanted, limits.page, offset=offset, with_payload=False, with_vectors=False)
+        page, offset = client.scroll(
+            *(target, wanted, limits.page), offset=offset, with_payload=False, with_vectors=False, shard_key_selector=key
+        )
         number += len(page)
         if offset is None:
             return number
+        if not exactly:
+            return max(number + 1, client.count(target, count_filter=wanted, exact=False, shard_key_selector=key).count)
 
 
 def unindexed(message: str) -> tuple[str, str] | None:

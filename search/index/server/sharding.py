@@ -50,8 +50,7 @@ class ShardKeys:
 
     def of_filter(self, filter: PlainFilter | None) -> models.ShardKeyWithFallback | None:
         """The key of the one tenant whose passages alone a filter lets pass; None if it may be several."""
-        must = (filter or {}).get("must", [])
-        for condition in must if isinstance(must, list) else [must]:
+        for condition in (filter or {}).get("must", []):
             match condition:
                 case {"key": self.field, "match": {"value": str(tenant)}}:
                     return models.ShardKeyWithFallback(target=tenant, fallback=self.shared)

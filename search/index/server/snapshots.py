@@ -26,7 +26,7 @@ from search.index.manifests import NAME as MANIFEST
 from search.index.manifests import Manifest, StoredFile, checked_files, not_written, written
 from search.index.server.connection import ServerClient
 from search.index.server.errors import translated
-from search.index.server.limits import counted_exactly, limits_of
+from search.index.server.limits import counted, limits_of
 from search.index.server.nodes import Node
 from search.index.server.reserved import Ordering, ReservedPoint
 from search.index.server.sharding import is_keyed
@@ -63,9 +63,9 @@ def save(client: ServerClient, target: str, aliases: Sequence[str], folder: Path
         places = {shard: next((part.node for part in parts if shard in part.whole), None) for shard in shards}
         if missing := [shard for shard, node in places.items() if node is None]:
             raise IndexRejected(lacking(target, location, missing, len(shards), _silent(client, parts)))
-        quiet_before, before = _unclaimed(client, target, location), counted_exactly(client, target, limits)
+        quiet_before, before = _unclaimed(client, target, location), counted(client, target, None, limits, exactly=True)
         files = [_fetched(node, target, shard, folder) for shard, node in places.items() if node is not None]
-        after, quiet_after = counted_exactly(client, target, limits), _unclaimed(client, target, location)
+        after, quiet_after = counted(client, target, None, limits, exactly=True), _unclaimed(client, target, location)
         version = client.info().version
     # A document's new passages come before its old ones go, so that at a shard's turn it may hold more, or fewer, than ever count.
     meanwhile = quiet_before is None or quiet_after != quiet_before or before != after
@@ -311,7 +311,7 @@ def _wait_until_active(client: ServerClient, name: str, parts: Sequence[Part]) -
 def _checked(client: ServerClient, name: str, manifest: Manifest, parts: Sequence[Part]) -> int:
     """How many points there are, which has to be what was written, as far as that is known, whichever node is asked."""
     limits = limits_of(client.get_collection(name).config)
-    numbers = [counted_exactly(part.node.rest, name, limits) for part in parts]
+    numbers = [counted(part.node.rest, name, None, limits, exactly=True) for part in parts]
     least, most = manifest.least, manifest.most
     if least is None or most is None:
         if len(set(numbers)) > 1:
