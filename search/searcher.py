@@ -6,7 +6,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from search.documents import Document, Rejection, RerankResult, Retrieval, SearchResult, check_flags
 from search.errors import InvalidQuery, InvalidSettings, SearchError, TenantRequired
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from search.query.service import SearchService
     from search.reranking.contract import Reranker
 
+Part = TypeVar("Part")
+
 _LENT = {"embedder", "words", "reranker", "collections"}
 
 
@@ -45,7 +47,11 @@ def open_search(settings: Settings | None = None) -> "Searcher":
 
 
 class Searcher:
-    """A collection with its models: what a program holds on to. Safe to call from several threads."""
+    """A collection with its models: what a program holds on to. Safe to call from several threads.
+
+    Where a method takes `dry_run`, nothing is written, and what would be is reported. `on_progress` is called after every step, and
+    `on_wait` before a request is tried again, see search.index.retrying.
+    """
 
     def __init__(self, settings: Settings, lender: "_Parts | None" = None) -> None:
         if not isinstance(settings, Settings):
@@ -74,7 +80,7 @@ class Searcher:
         """Add documents, replace changed ones, leave unchanged ones alone, and with `sync` remove all others.
 
         `max_delete` bounds that: as an int a number of documents, as a float a share of all of them, up to 1.0.
-        See Ingestion.run for arguments and errors, Ingestion for the callbacks, and search.index.retrying for `on_wait`.
+        See Ingestion.run for arguments and errors, and Ingestion for the callbacks.
         """
         check_flags(sync=sync, dry_run=dry_run)
         with self._parts.writing:  # two runs at once would each miss what the other has just written, or where it led the name
@@ -114,16 +120,10 @@ class Searcher:
         on_change: "OnChange | None" = None,
         on_wait: "OnWait | None" = None,
     ) -> "IngestReport":
-        """Change the metadata of documents. Nothing is embedded again, unless the settings would cut documents otherwise now.
+        """Change the metadata of documents, chosen as by `delete`; see Ingestion for the callbacks.
 
-        Args:
-            metadata: fields to set; None removes one, an object inside is merged likewise (JSON Merge Patch, RFC 7396).
-            ids: see `delete`.
-            filter: likewise.
-            dry_run: write nothing, and report what would be.
-            on_rejection: see Ingestion.
-            on_change: likewise.
-            on_wait: see search.index.retrying.
+        Fields of `metadata` are set, None removes one, and an object inside is merged likewise (JSON Merge Patch, RFC 7396).
+        Nothing is embedded again, unless the settings would cut documents otherwise now.
 
         Raises:
             InvalidQuery: neither ids nor a filter, a filter that every passage passes, nothing to set, or another tenant.
@@ -155,20 +155,12 @@ class Searcher:
         """Fill a new collection from this one's documents, with other settings, and lead the name to it. Searches go on meanwhile.
 
         Where nothing but words is missing, and the server can, they are added to this one, unless there are queries to compare by.
+        `settings` may name another embedder, chunking or storage, and the same tenants; None: this searcher's, of which the
+        collection may differ. If the name is led to the new collection, this searcher goes on with them.
 
-        Args:
-            settings: with another embedder, chunking or storage, and the same tenants; None for this searcher's, of which the
-                collection may differ.
-                If the name is led to the new collection, this searcher goes on with these settings.
-            check: compare what both collections find before; see search.ingestion.reindexing for the rest, and for errors.
-            queries: sent to both.
-            judged: judgements to decide by.
-            min_overlap: the least share of the first ten documents that are the same.
-            drop_unowned: leave out what names no tenant.
-            only_if_needed: copy nothing, and report so (`as_is`), where the collection is as the settings want it and nothing in it
-                is damaged, unless there are queries or judgements to compare by. Missing payload indexes are made in place.
-            on_progress: called after every step.
-            on_wait: see search.index.retrying.
+        `check` compares before what both collections find, by `queries` or judgements; `drop_unowned` leaves out what names no
+        tenant; `only_if_needed` copies nothing where the collection is as the settings want it, and says so (`as_is`). See
+        Reindexing.run for these, and for errors.
         """
         self._check_whole("a collection is reindexed for all tenants at once")
         check_flags(check=check, drop_unowned=drop_unowned, only_if_needed=only_if_needed)
@@ -177,8 +169,9 @@ class Searcher:
         with self._parts.writing:
             wanted, now = settings or self.settings, self.settings
             if (wanted.index, wanted.data_dir, wanted.collection) != (now.index, now.data_dir, now.collection):
-                message = "a collection is reindexed where it is; open another searcher for another engine, data_dir or collection"
-                raise InvalidSettings(message)
+                raise InvalidSettings(
+                    "a collection is reindexed where it is; open another searcher for another engine, data_dir or collection"
+                )
             _check_same_tenants(wanted, now)
             embedder = self.embedder if embedder_of(wanted) == embedder_of(now) else build_embedder(wanted)
             words = self.words if wanted.lexical == now.lexical else build_words(wanted, self.words)
@@ -210,22 +203,15 @@ class Searcher:
     def adopt(
         self, collection: str, *, dry_run: bool = False, on_progress: "OnProgress | None" = None, on_wait: "OnWait | None" = None
     ) -> "Adoption":
-        """Copy a collection that another program filled into this one, with its vectors; it is only read. Killed, it goes on.
+        """Copy a collection that another program filled on the same server into this one, with its vectors. Killed, it goes on.
 
-        Args:
-            collection: theirs, on the same server.
-            dry_run: write nothing, and report what would be.
-            on_progress: called after every group of documents.
-            on_wait: see search.index.retrying.
-
-        See search.ingestion.adopting for errors, and for what becomes of its points.
+        It is only read. See search.ingestion.adopting for errors, and for what becomes of its points.
         """
         check_flags(dry_run=dry_run)
         if isinstance(self.settings.index, EdgeSettings):
-            message = (
+            raise InvalidSettings(
                 "what another program filled is on a Qdrant server: name it (SEARCH_INDEX__ENGINE=qdrant, SEARCH_INDEX__URL=…)"
             )
-            raise InvalidSettings(message)
         own = self.settings.collection
         wanted, ours = (embedder_of(self.settings, one).model for one in (collection, own))
         if wanted != ours:
@@ -304,11 +290,7 @@ class Searcher:
             return self._over(service, index).search(query, options.by(self.settings))
 
     def rerank(self, query: str, texts: Sequence[str]) -> RerankResult:
-        """Rank texts that need no collection by the reranker's score alone.
-
-        Args:
-            query: what they are judged against.
-            texts: any number of them, at least one.
+        """Rank texts that need no collection, one at least, by the reranker's score alone.
 
         Raises:
             InvalidQuery: an empty query, no text, or a reranker that the settings switch off.
@@ -326,10 +308,8 @@ class Searcher:
     ) -> "Duplicates":
         """The near-duplicates of the collection, in clusters with a representative each; nothing is written.
 
-        Args:
-            threshold: the least probability of what is reported, above 0 and up to 1; None for 0.9.
-            rerank: whether the reranker is asked, too, and its answers are reported, on which no probability depends.
-            on_progress: called after every part of a step.
+        `threshold` is the least probability of what is reported, above 0 and up to 1; None for 0.9. With `rerank`, the reranker is
+        asked, too, and its answers are reported, on which no probability depends.
 
         See search.deduplication.finding for errors, and `opened` for those of the collection.
         """
@@ -350,14 +330,10 @@ class Searcher:
         on_progress: "OnDuplicatesProgress | None" = None,
         on_wait: "OnWait | None" = None,
     ) -> "Removal":
-        """Remove what a report names beside the representatives and is certain; what has changed since then stays.
+        """Remove what a report of `duplicates` names beside the representatives and is certain; what has changed since then stays.
 
-        Args:
-            found: of `duplicates`, over this collection.
-            near: the least probability of near-duplicates that go, too; None for equal texts alone.
-            any_metadata: whether a document may go whose title or metadata are not its representative's, and are lost.
-            on_progress: called after every group of documents.
-            on_wait: see search.index.retrying.
+        `near` is the least probability of near-duplicates that go, too; None for equal texts alone. With `any_metadata` a document
+        may go whose title or metadata are not its representative's, and are lost.
 
         Returns:
             What went, and what stays for which reason. See search.deduplication.removing for errors.
@@ -378,13 +354,9 @@ class Searcher:
 
     def _led_to(self) -> str:
         """The collection that the name leads to now, whatever it led to when this searcher opened it."""
-        from search.index.contract import CollectionSpec
-
-        embedder = self.embedder
         index = self._bound(self.collections.named(self.settings.collection, self.settings.storage))
         with contextlib.closing(index):
-            index.ensure(CollectionSpec(embedder.dimension, embedder.fingerprint), create=False)
-            return index.target
+            return self._parts.opened(index).target
 
     def get(self, document_id: str) -> Document:
         """A document as it came; see `opened` for errors of the collection.
@@ -654,14 +626,12 @@ class _Parts:
     def embedder(self) -> "Embedder":
         """The first stage's model."""
         settings = self.settings  # of which the lender's may name another one
-        embedder: Embedder = self._once("embedder", lambda _: build_embedder(settings), embedder_of(settings).model)
-        return embedder
+        return self._once("embedder", lambda _: build_embedder(settings), embedder_of(settings).model)
 
     @property
     def words(self) -> "SparseEmbedders":
         """What makes words."""
-        words: SparseEmbedders = self._once("words", build_words)
-        return words
+        return self._once("words", build_words)
 
     @property
     def loaded_embedder(self) -> "Embedder | None":
@@ -671,20 +641,17 @@ class _Parts:
     @property
     def reranker(self) -> "Reranker | None":
         """The second stage's model; None if there is none."""
-        reranker: Reranker | None = self._once("reranker", build_reranker)
-        return reranker
+        return self._once("reranker", build_reranker)
 
     @property
     def collections(self) -> "Collections":
         """All collections of the engine."""
-        collections: Collections = self._once("collections", build_collections)
-        return collections
+        return self._once("collections", build_collections)
 
     @property
     def index(self) -> "VectorIndex":
         """The collection, opened or not."""
-        index: VectorIndex = self._once("index", lambda settings: self.collections.named(settings.collection, settings.storage))
-        return index
+        return self._once("index", lambda settings: self.collections.named(settings.collection, settings.storage))
 
     @property
     def service(self) -> "SearchService":
@@ -697,8 +664,7 @@ class _Parts:
 
             return SearchService(embedder, self.index, lambda: self.reranker, Mix.of(self.settings.lexical), self.words)
 
-        service: SearchService = self._once("service", build)
-        return service
+        return self._once("service", build)
 
     @contextlib.contextmanager
     def using(self) -> "Iterator[tuple[SearchService, VectorIndex]]":
@@ -762,18 +728,18 @@ class _Parts:
     def _is_written(self) -> bool:
         return self.writing.locked() or any(one._is_written() for one in list(self._borrowers))  # noqa: SLF001  # others of its kind
 
-    def _once(self, kind: str, build: Callable[[Settings], Any], which: str = "") -> Any:
+    def _once(self, kind: str, build: Callable[[Settings], Part], which: str = "") -> Part:
         name = f"{kind} {which}".strip()
         with self._building:
             if self._torn and name == "collections":
-                message = (
+                raise SearchError(
                     "this process was forked while another thread wrote to the collection in memory; fork before that or after it"
                 )
-                raise SearchError(message)
             if self._closed:
                 raise SearchError("this searcher is closed; open another with open_search()")
             if self._lender is not None and kind in _LENT and name not in self._parts:
                 return self._lender._once(kind, build, which)  # noqa: SLF001  # another of its kind
             if name not in self._parts:
                 self._parts[name] = build(self.settings)
-            return self._parts[name]
+            part: Part = self._parts[name]
+            return part

@@ -61,7 +61,6 @@ class Bm25:
     """
 
     def __init__(self, settings: LexicalSettings) -> None:
-        """Keep what words are made by."""
         self.fields = settings.fields
         options: dict[str, Any] = {"tokenizer": qdrant_edge.TokenizerType.Code, "avg_len": _AVERAGE_LENGTH, "ascii_folding": True}
         if settings.language == _NO_LANGUAGE:
@@ -104,12 +103,7 @@ WordsLike = Callable[[str], SparseEmbedder | None]
 
 
 def describe(settings: LexicalSettings, **more: Any) -> str:
-    """What words depend on, as it is noted with a collection; empty for none.
-
-    Args:
-        settings: which words.
-        more: what those of a model depend on besides, see search.embedding.sparse_models.
-    """
+    """What words depend on, as it is noted with a collection; empty for none. For `more` see search.embedding.sparse_models."""
     if settings.model == "none":
         return ""
     noted = {"model": settings.model, "version": _VERSION, "language": settings.language, "fields": list(settings.fields)}

@@ -42,11 +42,7 @@ class SparseFiles(NamedTuple):
 
 
 def find_sparse(settings: LexicalSettings, cache: Path) -> SparseFiles:
-    """The model that settings name, fetched if need be.
-
-    Args:
-        settings: with a model's name or its folder, and the language, which only FastEmbed's own BM25 asks about.
-        cache: the folder FastEmbed keeps downloads in.
+    """The model that settings name, by its name or its folder, fetched into FastEmbed's `cache` if need be.
 
     Raises:
         ModelError: one of its kinds, saying which file or name is at fault.

@@ -32,7 +32,6 @@ class WrappedIndex:
     """An index around another one, which answers whatever a class of this kind does not say otherwise."""
 
     def __init__(self, index: VectorIndex) -> None:
-        """Wrap an index."""
         self._index = index
         self.name, self.location = index.name, index.location
 
@@ -82,10 +81,6 @@ class WordsAsMade:
     def add_words(
         self, lexical: str, embed: EmbedWords, attempt: Attempt = once, on_added: Callable[[int], None] = lambda _: None
     ) -> int:
-        """Refuse it.
-
-        Raises:
-            IndexRejected: always.
-        """
+        """Refuse it: IndexRejected, always."""
         del lexical, embed, attempt, on_added
         raise IndexRejected("this collection gets no words where it is; `search reindex` copies it into one that has them")

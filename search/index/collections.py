@@ -55,7 +55,11 @@ class HealthCheck(NamedTuple):
 
 
 class Collections(Protocol):
-    """All collections of one engine. Methods raise kinds of IndexFailure."""
+    """All collections of one engine.
+
+    Methods raise kinds of IndexFailure: CollectionNotFound where no collection or alias is called as they are told, and on Edge
+    IndexBusy where something else uses the collection, or another process the data folder.
+    """
 
     location: str
 
@@ -93,22 +97,37 @@ class Collections(Protocol):
         """
 
     def index_field(self, name: str, field: str, kind: str) -> None:
-        """Make a payload index, in place, of a field that `checked_index` lets pass; one that is there of this type stays."""
+        """Make a payload index, in place; one that is there of this type stays, and a server goes on with a large one by itself.
+
+        Raises:
+            InvalidQuery: see `checked_index`.
+            IndexRejected: another program made the collection.
+        """
 
     def check_alias(self, alias: str) -> None:
         """IndexRejected if a name cannot be led to another collection."""
 
     def switch(self, alias: str, name: str) -> None:
-        """Lead an alias to a collection, in one step."""
+        """Lead an alias to a collection, in one step. An embedded one that is called like the alias stays, and can be led back to.
+
+        Raises:
+            IndexRejected: see `check_alias`.
+            InvalidQuery: a name is no text that can be stored.
+        """
 
     def unalias(self, alias: str) -> None:
         """Forget an alias; the collection stays."""
 
     def drop(self, name: str) -> None:
-        """Remove a collection for good; not one that an alias leads to."""
+        """Remove a collection for good; IndexRejected if an alias leads to it."""
 
     def snapshot(self, name: str, into: Path | None = None) -> str:
-        """Copy a collection as it is now, `into` a folder that is made, if one is named; where the copy is."""
+        """Copy a collection as it is now, `into` a folder that is made, if one is named; where the copy is.
+
+        Raises:
+            IndexRejected: there is such a folder, this engine makes no copies, or no node that answers holds some shard whole.
+            IndexFull: this machine has no room for it.
+        """
 
     def restore(self, folder: Path, name: str | None = None) -> Restored:
         """Make a collection of a copy in a folder, whole or not at all.
@@ -116,6 +135,10 @@ class Collections(Protocol):
         Args:
             folder: that `snapshot` made.
             name: of the collection; None for that of the copied one. Aliases that led to that one and lead nowhere now come back.
+
+        Raises:
+            IndexRejected: the copy is not whole, is of another engine, cannot be opened, or the name is taken.
+            IndexFull: the disk has no room for it.
         """
 
     def close(self) -> None:
@@ -123,11 +146,7 @@ class Collections(Protocol):
 
 
 def checked_index(field: str, kind: str) -> None:
-    """Refuse what cannot be indexed.
-
-    Raises:
-        InvalidQuery: no filter asks this field, or there is no index of this type.
-    """
+    """Refuse what cannot be indexed: InvalidQuery if no filter asks this field, or there is no index of this type."""
     if field in KEYWORD_FIELDS and kind == "keyword":
         return
     try:
@@ -187,12 +206,8 @@ def _indexed(details: Mapping[str, Any], noted: Mapping[str, Any]) -> dict[str, 
 def as_replaced(storage: StorageSettings, details: Mapping[str, Any]) -> StorageSettings:
     """How a collection is made in the place of another, or as a copy: quantized like it, where the settings say nothing of that.
 
-    So are fields indexed, if the engine tells types (`index_types`). A server does not: its indexes are copied with all that they
-    are, when the collection is made.
-
-    Args:
-        storage: what the settings say.
-        details: what the engine tells of the other one.
+    So are fields indexed, if what the engine tells of it has types (`index_types`). A server's has not: its indexes are copied with
+    all that they are, when the collection is made.
     """
     noted = details.get("storage")
     noted = noted if isinstance(noted, Mapping) else {}
@@ -227,16 +242,7 @@ def versions(name: str, names: Iterable[str]) -> list[str]:
 
 
 def refuse_to_begin_anew(name: str, location: str, left: list[str]) -> None:
-    """Refuse to make a collection beside versions of it, which its name has led to and does not lead to any more.
-
-    Args:
-        name: that leads nowhere.
-        location: of the engine, for people.
-        left: the versions that are there and hold passages.
-
-    Raises:
-        IndexRejected: there are any.
-    """
+    """Refuse to make a collection where versions of it, with passages, are left that its name does not lead to any more."""
     if left:
         raise IndexRejected(
             f"{name!r} leads nowhere at {location}, and there still is {' and '.join(left)}: lead it there (search collections "

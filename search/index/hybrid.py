@@ -42,14 +42,9 @@ Ask = Callable[[Sequence[Listing]], list[list[Scored]]]
 def matches(query: Query, limit: int, ask: Ask, *, foresee: bool = True) -> Matches:
     """The `limit` best points for a query, best first; equal ones by cosine, then in the order of ids, so that answers repeat.
 
-    Scores that a list lacks are requested by id, so all of them are exact.
-
-    Args:
-        query: what is looked for.
-        limit: how many points.
-        ask: sends several listings in one request.
-        foresee: ask for payloads together with open scores, though of too many: two requests, and rarely a third for those
-            that were not expected to be wanted. Otherwise there are three, of which none asks for too much.
+    Scores that a list lacks are requested by id, so all of them are exact. `ask` sends several listings in one request. To
+    `foresee` is to ask for payloads together with open scores, though of too many: two requests, and rarely a third for those that
+    were not expected to be wanted. Otherwise there are three, of which none asks for too much.
     """
     if query.retrieval == "dense":
         closest = _best_first(ask([Listing(query.vector, limit, query.filter)])[0])[:limit]  # parts may give more

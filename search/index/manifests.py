@@ -111,11 +111,7 @@ def written(manifest: Manifest, folder: Path) -> None:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a snapshot.
-
-    Raises:
-        IndexRejected: there is none, as of a snapshot that was not finished, or it cannot be read.
-    """
+    """The manifest of a snapshot; IndexRejected if there is none, as of one that was not finished, or it cannot be read."""
     file = folder / NAME
     try:
         return _understood(file.read_text(encoding="utf-8") if file.stat().st_size < _LARGEST else "")
@@ -138,11 +134,7 @@ def _understood(text: str) -> Manifest:
 
 
 def checked_files(manifest: Manifest, folder: Path) -> list[Path]:
-    """The files of a snapshot, each of which is there and as it was written.
-
-    Raises:
-        IndexRejected: one is missing or damaged, or would lie elsewhere.
-    """
+    """The files of a snapshot, each in its folder and as it was written; IndexRejected if one is missing, damaged or elsewhere."""
     paths = []
     for wanted in manifest.files:
         path = PurePosixPath(wanted.path)

@@ -59,12 +59,7 @@ _UUID_OF_CONTENT = 5  # the version of our ids
 
 
 def as_passage(payload: Payload, fields: Iterable[str] | None = None) -> Payload | None:
-    """The payload of a point as that of a passage; None if it is none.
-
-    Args:
-        payload: of the engine.
-        fields: the ones that the engine was to return; None for all of them.
-    """
+    """The payload of a point as that of a passage, by `fields` that the engine was to return, or by all; None if it is none."""
     for name in _CHECKS if fields is None else fields:
         if name in payload:
             if not _CHECKS[name](payload[name]):
@@ -172,11 +167,7 @@ def to_point(chunk: Chunk, vector: Vector, tally: Tally, window: int, revision: 
 
 
 def embedded_text(record: Record) -> str:
-    """The text that a passage's vector is of: what models read of it, or all of it where an earlier version embedded it.
-
-    Args:
-        record: of a passage, with title, text, document id, number, revision and media type.
-    """
+    """The text that a passage's vector is of: what models read of it, or all of it where an earlier version embedded it."""
     payload = record.payload
     title, text, media_type = payload["title"], payload["text"], payload.get("media_type", "text/plain")
     passage, whole = passage_of(title, text, media_type), f"{title} {text}".strip()
@@ -217,9 +208,7 @@ def adopted_id(own: str) -> str:
 def searchable_text(payload: Payload, fields: Sequence[str] = ()) -> str:
     """The text that a passage is searched by: title and headings, its text, the document's id, and metadata that the settings name.
 
-    Args:
-        payload: of the passage.
-        fields: paths into it, such as "metadata.isbn".
+    `fields` are paths into the payload, such as "metadata.isbn".
     """
     title, document_id = payload["title"], payload["document_id"]
     headings = (heading for heading in payload.get("headings", ()) if heading not in title)  # a long title ends before them
@@ -239,11 +228,7 @@ def _values(value: Any, path: Sequence[str]) -> list[Any]:
 
 
 def to_document(payloads: Sequence[Payload]) -> Document | None:
-    """A document as it was before it was cut, from all that is stored of one of its revisions; None if that is not all of it.
-
-    Args:
-        payloads: of passages.
-    """
+    """A document as it was before it was cut, from all passages stored of one of its revisions; None if that is not all of it."""
     passages = sorted(payloads, key=lambda payload: int(payload["number"]))
     first = passages[0] if passages else {}
     if [payload["number"] for payload in passages] != list(range(first.get("chunks", -1))):

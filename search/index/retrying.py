@@ -13,7 +13,7 @@ from search.index.bases import WrappedIndex
 from search.index.contract import Attempt, EmbedWords, Matches, PlainFilter, Point, Query, Record, VectorIndex
 
 Answer = TypeVar("Answer")
-OnWait = Callable[[IndexFailure, float], None]
+OnWait = Callable[[IndexFailure, float], None]  # called before every pause, with the failure and the seconds
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,6 @@ class PatientIndex(WrappedIndex):
     """
 
     def __init__(self, index: VectorIndex, patience: Patience, on_wait: OnWait | None = None) -> None:
-        """Wrap an index.
-
-        Args:
-            index: the one that requests go to.
-            patience: how failures are waited out.
-            on_wait: called before every pause, with the failure and the seconds.
-        """
         super().__init__(index)
         self._patience = patience
         self._on_wait = on_wait

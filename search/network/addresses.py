@@ -87,14 +87,10 @@ def without_secrets(url: str) -> str:
 
 
 def checked_key(key: str | None, name: str) -> str | None:
-    """A key that is sent in a header; libraries would quote it in their errors, if it cannot stand there.
-
-    Args:
-        key: the key, if there is one.
-        name: of the setting, for people.
+    """A key that is sent in a header, if there is one; libraries would quote it in their errors, if it cannot stand there.
 
     Raises:
-        InvalidSettings: it holds white space or a character that is not ASCII, or is no string.
+        InvalidSettings: it holds white space or a character that is not ASCII, or is no string; the message names the setting.
     """
     given: Any = key
     if not isinstance(given, str | None):

@@ -24,8 +24,7 @@ _LEAST_S = 0.001  # which sockets take for a timeout
 def by_proxy(refused: type[SearchError]) -> Iterator[None]:
     """Around what makes a client, which reads the environment's proxies and the file of certificates that it trusts.
 
-    Raises:
-        SearchError: of the kind that is given, if one of them cannot be used.
+    If one of them cannot be used, it is `refused` by an error of that kind.
     """
     try:
         yield

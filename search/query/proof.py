@@ -16,14 +16,10 @@ _LEAST_COSINE = 0.99  # the median of them
 
 
 def prove(index: VectorIndex, embedder: Embedder) -> None:
-    """Embed some stored texts again, and compare the vectors.
-
-    Args:
-        index: a collection that another program filled, opened.
-        embedder: what is thought to have filled it.
+    """Embed some texts again of a collection that another program filled, opened, and compare the vectors.
 
     Raises:
-        IndexMismatch: it did not, and the message names known models of that dimension; or nothing can be compared.
+        IndexMismatch: this embedder did not fill it (the message names known ones of that dimension), or nothing can be compared.
     """
     looked_at = islice(passages(index.scroll(vectors=True)), _LOOKED_AT)
     records = list(islice((record for record in looked_at if record.vector is not None), _PROVED))

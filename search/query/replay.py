@@ -88,21 +88,13 @@ class Replay:
 
 
 def save(result: SearchResult, file: Path) -> None:
-    """Write an answer with all its candidates, to be replayed; an earlier file is replaced.
-
-    Raises:
-        InvalidQuery: it cannot be written there.
-    """
+    """Write an answer with all its candidates, to be replayed, over an earlier file; InvalidQuery if it cannot be written."""
     with writing("the trace", file):
         file.write_text(json.dumps({"version": _VERSION, **result.to_dict()}, default=list) + "\n", encoding="utf-8")
 
 
 def check(file: Path) -> None:
-    """Find out whether an answer can be written there, before there is one.
-
-    Raises:
-        InvalidQuery: it cannot.
-    """
+    """Find out whether an answer can be written there, before there is one; InvalidQuery if not."""
     with writing("the trace", file):
         check_writable(file)
 

@@ -40,14 +40,7 @@ class Retriever:
     """The first stage over one collection. Safe to call from several threads."""
 
     def __init__(self, embedder: Embedder, index: VectorIndex, mix: Mix | None = None, words: WordsLike = words_like) -> None:
-        """Keep the parts.
-
-        Args:
-            embedder: the one the collection was built with.
-            index: the collection; opened with the first query.
-            mix: how much words and vectors count.
-            words: gives what makes words like the collection's.
-        """
+        """Keep the parts; see SearchService for them."""
         self._mix = mix or Mix()
         self._words_like = words
         self._embedder = embedder

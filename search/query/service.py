@@ -58,11 +58,7 @@ class SearchService:
         return made
 
     def search(self, query: str, options: SearchOptions) -> SearchResult:
-        """Answer a query.
-
-        Args:
-            query: what is looked for.
-            options: with a limit and a depth.
+        """Answer a query, by options with a limit and a depth.
 
         Raises:
             InvalidQuery: an empty query, a min_score that the reranker has no probability for, or words that a collection has not.

@@ -16,22 +16,15 @@ class Speller:
     """The words of one query, and what is looked for in place of those that no passage has."""
 
     def __init__(self, words: SparseEmbedder, query: str) -> None:
-        """Choose the words whose spelling is checked.
-
-        Args:
-            words: what makes words like those of the collection.
-            query: the text.
-        """
+        """Choose the words of a query whose spelling is checked; `words` makes those of the collection."""
         self._words = words
         self._checked = words.words_to_check(query)
         self._spelt_like: dict[str, SparseVector] = {}  # without words of the query itself
 
     def find(self, lexical: SparseVector, search: Search) -> Found:
-        """What a query finds. Only where the collection lacks one of its words is there a second search.
+        """What a query finds by its words. Only where the collection lacks one of them is there a second search.
 
-        Args:
-            lexical: the words of the query.
-            search: finds passages by words; nothing, if the collection lacks one of the single words that come second.
+        `search` finds passages by words; nothing, if the collection lacks one of the single words that come second.
         """
         matches = search(lexical, list(self._checked.values()))
         if not matches.absent:

@@ -51,11 +51,7 @@ def open_regular(path: Path, folder: int | None = None, *, or_pipe: bool = False
 
 
 def is_regular(file: Path) -> bool:
-    """Whether a regular file stands under this name.
-
-    Raises:
-        OSError: that cannot be seen, as in a folder of another user.
-    """
+    """Whether a regular file stands under this name; OSError if that cannot be seen, as in a folder of another user."""
     try:
         return stat.S_ISREG(file.stat().st_mode)
     except (FileNotFoundError, NotADirectoryError):
@@ -64,11 +60,7 @@ def is_regular(file: Path) -> bool:
 
 @contextlib.contextmanager
 def writing(what: str, file: Path) -> Iterator[None]:
-    """Say of a file that somebody named, and that cannot be written, what it was to hold.
-
-    Raises:
-        InvalidQuery: it cannot.
-    """
+    """Around the writing of a file that somebody named: InvalidQuery, which says what it was to hold, if it cannot be written."""
     try:
         yield
     except OSError as error:
@@ -76,11 +68,7 @@ def writing(what: str, file: Path) -> Iterator[None]:
 
 
 def check_writable(file: Path) -> None:
-    """Find out whether a file can be written before it is known what; it is left as it was, and none is made.
-
-    Raises:
-        OSError: it cannot.
-    """
+    """Find out whether a file can be written before it is known what; OSError if not. It is left as it was, and none is made."""
     if file.exists() and not (file.is_file() or file.is_dir()):
         return  # opening a pipe waits for who reads it, and closing it would be the end
     there = os.path.lexists(file)

@@ -6,11 +6,8 @@ from search.errors import SearchError
 def check_posix(what: str) -> None:
     """Refuse what needs POSIX where Python has none of it, as on Windows.
 
-    Args:
-        what: a part of the package, as the subject of a sentence.
-
     Raises:
-        SearchError: the module `resource` is not there.
+        SearchError: the module `resource` is not there; `what` is the subject of its sentence.
     """
     try:
         import resource  # noqa: F401

@@ -43,12 +43,7 @@ class EdgeCollections:
         return known if known in self.names() else None
 
     def info(self, name: str, *, exact: bool = False) -> CollectionInfo:
-        """What is known of a collection, by its name or an alias, or `exact`ly by its name.
-
-        Raises:
-            CollectionNotFound: there is none.
-            IndexBusy: another process uses the folder.
-        """
+        """What is known of a collection, by its name or an alias, or `exact`ly by its name."""
         folder = self._data.collections / name if exact and name in self.names() else self._folder(name)
         with self._opened(folder) as index:
             return CollectionInfo(
@@ -68,13 +63,7 @@ class EdgeCollections:
         return EdgeIndex(self._data, name, storage, exact=True, purpose=purpose)
 
     def index_field(self, name: str, field: str, kind: str) -> None:
-        """Make a payload index, in place.
-
-        Raises:
-            CollectionNotFound: there is no such collection.
-            InvalidQuery: see search.index.collections.checked_index.
-            IndexBusy: another process uses the folder.
-        """
+        """Make a payload index, in place."""
         checked_index(field, kind)
         with self._opened(self._folder(name)) as index:
             index.index_field(field, kind)
@@ -83,14 +72,7 @@ class EdgeCollections:
         """Any name can be led anywhere."""
 
     def switch(self, alias: str, name: str) -> None:
-        """Lead an alias to a collection, in one step.
-
-        A collection that is called like the alias stays, and can be led back to.
-
-        Raises:
-            CollectionNotFound: there is no such collection.
-            InvalidQuery: a name is no text that can be stored.
-        """
+        """Lead an alias to a collection, in one step. A collection that is called like the alias stays, and can be led back to."""
         check_strings([alias, name], "names", "names")
         target = name if name in self.names() else self._folder(name).name
         with self._data.held():
@@ -102,11 +84,7 @@ class EdgeCollections:
             self._data.write_aliases({**self._data.aliases(), alias: {"name": target, "previous": before}})
 
     def unalias(self, alias: str) -> None:
-        """Forget an alias; the collection stays.
-
-        Raises:
-            CollectionNotFound: there is no such alias.
-        """
+        """Forget an alias; the collection stays."""
         aliases = self._data.aliases()
         if alias not in aliases:
             raise CollectionNotFound(f"there is no alias {alias!r} in {self.location}; search collections list shows them")
@@ -114,13 +92,7 @@ class EdgeCollections:
             self._data.write_aliases({one: known for one, known in aliases.items() if one != alias})
 
     def drop(self, name: str) -> None:
-        """Remove a collection for good.
-
-        Raises:
-            CollectionNotFound: there is none.
-            IndexRejected: an alias leads to it.
-            IndexBusy: it is in use.
-        """
+        """Remove a collection for good."""
         is_one = name in self.names()
         if not is_one:
             self._folder(name)  # an alias, or nothing
@@ -131,14 +103,7 @@ class EdgeCollections:
             self._remove(name, ())
 
     def snapshot(self, name: str, into: Path | None = None) -> str:
-        """Copy a collection's folder, `into` another one if one is named; where the copy is.
-
-        Raises:
-            CollectionNotFound: there is none.
-            IndexBusy: it is in use.
-            IndexFull: the disk has no room for a copy.
-            IndexRejected: there is such a folder.
-        """
+        """Copy a collection's folder, `into` another one if one is named; where the copy is."""
         folder = self._folder(name)
         with self._closed(folder.name):
             into = into or self._free_name(f"{folder.name}-{time.strftime('%Y%m%d-%H%M%S')}")
@@ -153,13 +118,7 @@ class EdgeCollections:
         return str(into)
 
     def restore(self, folder: Path, name: str | None = None) -> Restored:
-        """Make a collection of a copy.
-
-        Raises:
-            IndexRejected: the copy is not whole, is of a server, cannot be opened, or the name is taken.
-            IndexBusy: the data folder is in use.
-            IndexFull: the disk has no room for it.
-        """
+        """Make a collection of a copy."""
         manifest = read_manifest(folder)
         if manifest.engine != "edge":
             raise IndexRejected(f"{folder} is a snapshot of a Qdrant server; restore it there (SEARCH_INDEX__ENGINE=qdrant)")

@@ -43,19 +43,11 @@ class Claims:
     """Which collections of a process are being written: each by one at a time, whatever names it is reached by."""
 
     def __init__(self) -> None:
-        """Nobody writes yet."""
         self._held: dict[str, threading.Lock] = {}
 
     @contextlib.contextmanager
     def of(self, collection: str) -> Iterator[None]:
-        """Write a collection for the time of a context.
-
-        Args:
-            collection: by its own name, not an alias's.
-
-        Raises:
-            IndexBusy: it is being written.
-        """
+        """Write a collection, by its own name, for the time of a context; IndexBusy if it is being written."""
         lock = self._held.setdefault(collection, threading.Lock())
         if not lock.acquire(blocking=False):
             raise IndexBusy(f"{collection!r} is being written under another name, by this program: wait until it is done")
@@ -69,12 +61,7 @@ class DataFolder:
     """A folder that one process owns while it holds it; several collections of one searcher hold it together."""
 
     def __init__(self, path: Path, user: User | None = None) -> None:
-        """Name the folder; nothing is made or locked yet.
-
-        Args:
-            path: of the folder.
-            user: the process that this one works for; None for itself.
-        """
+        """Name the folder, and the process that this one works for, if it does; nothing is made or locked yet."""
         self.path = path
         self._user = user
         self.collections = path / "collections"
@@ -153,11 +140,7 @@ class DataFolder:
         return str(self.aliases().get(name, {}).get("name", name))
 
     def described(self) -> dict[str, Path]:
-        """The description of every collection, by its name.
-
-        Raises:
-            IndexCorrupt: the folder cannot be read.
-        """
+        """The description of every collection, by its name; IndexCorrupt if the folder cannot be read."""
         try:
             files = [folder / "collection.json" for folder in sorted(self.collections.iterdir())]
         except (FileNotFoundError, NotADirectoryError):
@@ -172,11 +155,7 @@ class DataFolder:
         return [one for one in versions(name, described) if name in read_description(described[one])["led_here"]]
 
     def aliases(self) -> dict[str, dict[str, Any]]:
-        """For each alias, the collection that it leads to and the one before.
-
-        Raises:
-            IndexCorrupt: the file cannot be read.
-        """
+        """For each alias, the collection that it leads to and the one before; IndexCorrupt if the file cannot be read."""
         file = self.path / "aliases.json"
         try:
             aliases: dict[str, dict[str, Any]] = json.loads(file.read_text())
@@ -232,11 +211,7 @@ def unreadable(path: Path, error: OSError) -> IndexCorrupt:
 
 
 def is_described(described: Path) -> bool:
-    """Whether a collection has its description, without which it was never finished.
-
-    Raises:
-        IndexCorrupt: that cannot be seen.
-    """
+    """Whether a collection has its description, without which it was never finished; IndexCorrupt if that cannot be seen."""
     try:
         return is_regular(described)
     except OSError as error:
@@ -260,11 +235,7 @@ def replace_json(file: Path, content: Mapping[str, Any]) -> None:
 
 @contextlib.contextmanager
 def full_disk(path: Path) -> Iterator[None]:
-    """Around whatever writes files.
-
-    Raises:
-        IndexFull: the disk, or the quota on it, is full.
-    """
+    """Around whatever writes files: IndexFull if the disk, or the quota on it, is full."""
     try:
         yield
     except OSError as error:

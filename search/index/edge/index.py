@@ -76,14 +76,9 @@ class EdgeIndex(EngineIndex, WordsAsMade):
     def __init__(
         self, data: Path | DataFolder, name: str, storage: StorageSettings | None = None, *, exact: bool = False, purpose: str = ""
     ) -> None:
-        """Keep the names.
+        """Keep the names: that of an alias is followed when the collection is opened, unless it is the collection's `exact`ly.
 
-        Args:
-            data: the folder, or one that is held together with others.
-            name: of the collection, or an alias, which is followed when the collection is opened.
-            storage: how a collection that is made stores its points.
-            exact: whether the name is no alias, whatever aliases there are.
-            purpose: stored with a collection that is made, until an alias leads to it.
+        A collection that is made stores its points by `storage`, and notes the purpose, until an alias leads to it.
         """
         self.name = name
         self._exact = exact
@@ -105,15 +100,7 @@ class EdgeIndex(EngineIndex, WordsAsMade):
         return self._folder.name
 
     def ensure(self, spec: CollectionSpec, *, create: bool) -> None:
-        """Open the collection; `create` makes one that is missing.
-
-        Raises:
-            CollectionNotFound: it does not exist and is not to be made.
-            IndexBusy: another process, or another searcher in this one, uses the data folder.
-            IndexMismatch: it was made for another spec.
-            IndexCorrupt: its files cannot be opened.
-            IndexFull: the disk has too little room to open them.
-        """
+        """Open the collection; `create` makes one that is missing."""
         with self._data.opening:
             self._left_to = 0
             if self._shard is not None:

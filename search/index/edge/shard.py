@@ -17,7 +17,6 @@ class OpenShard:
     """What collections of one process share. The engine lets no other thread run while it works, so taking turns costs nothing."""
 
     def __init__(self, folder: Path, opened: edge.EdgeShard) -> None:
-        """Keep what was opened, and where."""
         self._folder = folder
         self._opened = opened
         self._turn = threading.Lock()
@@ -66,11 +65,7 @@ def _holes(file: Path) -> int:
 
 
 def load(name: str, folder: Path) -> edge.EdgeShard:
-    """Open the files of a collection.
-
-    Raises:
-        IndexCorrupt: they cannot be opened.
-    """
+    """Open the files of a collection; IndexCorrupt if they cannot be opened."""
     try:
         with translated():
             return edge.EdgeShard.load(str(folder))

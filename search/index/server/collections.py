@@ -5,6 +5,7 @@ import shlex
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from qdrant_client import QdrantClient, models
@@ -29,7 +30,7 @@ from search.settings import LayoutSettings, StorageSettings
 
 
 class QdrantCollections:
-    """All collections that a client reaches. The client is closed with this, if this owns it."""
+    """All collections that a client reaches, which is closed with this."""
 
     def __init__(
         self,
@@ -37,23 +38,13 @@ class QdrantCollections:
         location: str,
         sharding: Sharding | None = None,
         *,
-        owned: bool = True,
         layouts: Mapping[str, LayoutSettings] | None = None,
     ) -> None:
-        """Keep the client.
-
-        Args:
-            client: reaches the server.
-            location: of the server, for people.
-            sharding: over how many machines collections that are made are spread.
-            owned: whether the client is closed with this.
-            layouts: by name, where passages lie in collections that other programs filled.
-        """
+        """Keep the client; `layouts` say by name where passages lie in collections that other programs filled."""
         self._layouts = layouts or {}
         self.location = without_secrets(location)
         self._client = client
         self._sharding = sharding
-        self._owned = owned
 
     def names(self) -> list[str]:
         """The collections, without aliases."""
@@ -72,16 +63,11 @@ class QdrantCollections:
         return known if known in self.names() else None
 
     def info(self, name: str, *, exact: bool = False) -> CollectionInfo:  # noqa: ARG002  # no alias is called like a collection
-        """What is known of a collection, by its name or an alias.
-
-        Raises:
-            CollectionNotFound: there is none.
-        """
+        """What is known of a collection, by its name or an alias."""
         target = self._target(name)
         with self._translated():
             info = self._client.get_collection(target)
             points = counted(self._client, target, None, limits_of(info.config))
-        aliases = tuple(alias for alias, leads_to in self.aliases().items() if leads_to == target)
         details = {
             "status": str(info.status.value),
             "segments": info.segments_count,
@@ -93,7 +79,7 @@ class QdrantCollections:
             "write_consistency": info.config.params.write_consistency_factor,
             **{name: (info.config.metadata or {}).get(name) for name in ("storage", "purpose", "lexical")},
         }
-        return CollectionInfo(target, self.location, aliases, points, spec_of(info.config), details)
+        return CollectionInfo(target, self.location, self._leading_to(target), points, spec_of(info.config), details)
 
     def health(self, name: str, declared: Mapping[str, str]) -> list[HealthCheck]:
         """What the server tells of itself, and of a collection if it is there."""
@@ -111,40 +97,15 @@ class QdrantCollections:
 
     def named(self, name: str, storage: StorageSettings, like: str | None = None) -> VectorIndex:
         """What is searched and filled by a name, not yet opened; a collection that is made gets it as an alias."""
-        return QdrantIndex(
-            self._client,
-            name,
-            self.location,
-            storage,
-            self._sharding,
-            owned=False,
-            like=like,
-            layout=self._layouts.get(name),
-            like_layout=self._layouts.get(like or ""),
-        )
+        layouts = {"layout": self._layouts.get(name), "like_layout": self._layouts.get(like or "")}
+        return self._index(name, storage, like=like, **layouts)
 
     def open(self, name: str, storage: StorageSettings, purpose: str = "", like: str | None = None) -> VectorIndex:
         """A collection by its own name, not yet opened."""
-        return QdrantIndex(
-            self._client,
-            name,
-            self.location,
-            storage,
-            self._sharding,
-            owned=False,
-            aliased=False,
-            purpose=purpose,
-            like=like,
-        )
+        return self._index(name, storage, like=like, aliased=False, purpose=purpose)
 
     def index_field(self, name: str, field: str, kind: str) -> None:
-        """Make a payload index, in place; the server goes on with a large one by itself.
-
-        Raises:
-            CollectionNotFound: there is no such collection.
-            InvalidQuery: see search.index.collections.checked_index.
-            IndexRejected: another program made the collection.
-        """
+        """Make a payload index, in place; the server goes on with a large one by itself."""
         checked_index(field, kind)
         target = self._target(name)
         with self._translated():
@@ -169,11 +130,7 @@ class QdrantCollections:
                 raise
 
     def check_alias(self, alias: str) -> None:
-        """Refuse a name that is a collection's own.
-
-        Raises:
-            IndexRejected: it is.
-        """
+        """Refuse a name that is a collection's own."""
         if alias in self.names():
             raise IndexRejected(
                 f"{alias!r} at {self.location} is a collection itself, and cannot lead to another one; make an alias of another "
@@ -181,13 +138,7 @@ class QdrantCollections:
             )
 
     def switch(self, alias: str, name: str) -> None:
-        """Lead an alias to a collection, in one request, which the server carries out as one step.
-
-        Raises:
-            CollectionNotFound: there is no such collection.
-            IndexRejected: a collection is called like the alias.
-            InvalidQuery: a name is no text that can be stored.
-        """
+        """Lead an alias to a collection, in one request, which the server carries out as one step."""
         check_strings([alias, name], "names", "names")
         target = self._target(name)
         self.check_alias(alias)
@@ -202,11 +153,7 @@ class QdrantCollections:
             self._client.update_collection_aliases([forget, lead] if before else [lead])
 
     def unalias(self, alias: str) -> None:
-        """Forget an alias; the collection stays.
-
-        Raises:
-            CollectionNotFound: there is no such alias.
-        """
+        """Forget an alias; the collection stays."""
         if alias not in self.aliases():
             raise CollectionNotFound(f"there is no alias {alias!r} at {self.location}; search collections list shows them")
         with self._translated():
@@ -214,12 +161,7 @@ class QdrantCollections:
             self._client.update_collection_aliases([forget])
 
     def drop(self, name: str) -> None:
-        """Remove a collection for good.
-
-        Raises:
-            CollectionNotFound: there is none.
-            IndexRejected: an alias leads to it.
-        """
+        """Remove a collection for good."""
         self._target(name)
         aliases = self.aliases()
         if leading := [alias for alias, target in aliases.items() if name in {alias, target}]:
@@ -228,18 +170,11 @@ class QdrantCollections:
             self._client.delete_collection(name)
 
     def snapshot(self, name: str, into: Path | None = None) -> str:
-        """Have the server write a snapshot, which it keeps, or fetch all shards into a folder; where it is.
-
-        Raises:
-            CollectionNotFound: there is no such collection.
-            IndexRejected: this engine makes none, no node that answers holds some shard whole, or there is such a folder.
-            IndexFull: this machine has no room for it.
-        """
+        """Have the server write a snapshot, which it keeps, or fetch all shards into a folder; where it is."""
         target = self._target(name)
         if into is not None:
-            aliases = [alias for alias, leads_to in self.aliases().items() if leads_to == target]
             with unfinished(into) as folder:
-                save(self._server(), target, aliases, folder)
+                save(self._server(), target, self._leading_to(target), folder)
             return str(into)
         missing, shards = 0, 0
         with self._translated(), contextlib.suppress(NotImplementedError):  # the client's own memory is no cluster
@@ -254,12 +189,7 @@ class QdrantCollections:
         return f"{at}/collections/{quote(target, safe='')}/snapshots/{quote(made.name, safe='')}"
 
     def restore(self, folder: Path, name: str | None = None) -> Restored:
-        """Make a collection of a snapshot in a folder.
-
-        Raises:
-            IndexRejected: the snapshot is not whole, is of another engine, or the name is taken, be it by an unfinished one.
-            IndexFailure: see search.index.server.snapshots.restore.
-        """
+        """Make a collection of a snapshot in a folder; see search.index.server.snapshots."""
         manifest = read_manifest(folder)
         if manifest.engine != "qdrant":
             raise IndexRejected(
@@ -271,6 +201,9 @@ class QdrantCollections:
             self._refuse_unfinished(name)
         check_free(name, self.location, [*taken, *self.aliases()])
         return restore(client, manifest, folder, name)
+
+    def _index(self, name: str, storage: StorageSettings, **options: Any) -> QdrantIndex:
+        return QdrantIndex(self._client, name, self.location, storage, self._sharding, owned=False, **options)
 
     def _refuse_unfinished(self, name: str) -> None:
         """Leave what another restoring makes, or left when it was killed, to whoever knows which of the two it is."""
@@ -289,8 +222,10 @@ class QdrantCollections:
 
     def close(self) -> None:
         """Close the connections."""
-        if self._owned:
-            self._client.close()
+        self._client.close()
+
+    def _leading_to(self, target: str) -> tuple[str, ...]:
+        return tuple(alias for alias, leads_to in self.aliases().items() if leads_to == target)
 
     def _target(self, name: str) -> str:
         target = self.aliases().get(name, name)

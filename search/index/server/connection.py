@@ -34,7 +34,6 @@ class ServerClient(QdrantClient):
     """
 
     def __init__(self, nodes: Nodes) -> None:
-        """Take the nodes over."""
         self.nodes = nodes
         # Its own remote asks nobody: not now for the version, which `search doctor` does, and not later.
         super().__init__(url=nodes.nodes[0].url, check_compatibility=False, transport=httpx.BaseTransport())

@@ -21,11 +21,7 @@ _UNIT = 0.01  # how far from 1 the length of a vector may be whose dot product i
 def described(client: QdrantClient, target: str, chosen: LayoutSettings, dimension: int) -> tuple[CollectionSpec, Layout]:
     """The spec and the layout of such a collection; the spec's fingerprint is empty, since nothing tells the embedder.
 
-    Args:
-        client: reaches the server.
-        target: the collection's own name.
-        chosen: what the settings say of its layout.
-        dimension: of the embedder, by which one of several vectors is chosen.
+    Its dimension chooses one of several vectors, where the settings do not.
 
     Raises:
         IndexMismatch: it cannot be searched by cosine similarity, or holds no text; the message ends without the remedy.

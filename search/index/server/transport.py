@@ -27,12 +27,7 @@ class BoundedTransport(httpx.BaseTransport):
     """Carries requests out within bounds of time and size."""
 
     def __init__(self, carrier: httpx.HTTPTransport, timeout_s: float) -> None:
-        """Take a transport, whose connections are watched from now on.
-
-        Args:
-            carrier: has not been used before.
-            timeout_s: seconds for a request, where it names none.
-        """
+        """Watch a transport that was not used before; `timeout_s` is for requests that name none."""
         self.bounded = True  # in size
         self._carrier = carrier
         self._timeout_s = timeout_s
