@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from search.errors import MissingExtra, ModelError, ModelNotFound
 from search.network.addresses import without_secrets
@@ -39,11 +39,7 @@ _EXTRAS = {
 
 @contextmanager
 def needs_extra() -> Iterator[None]:
-    """Around the import of a part whose libraries come with an extra.
-
-    Raises:
-        MissingExtra: with the command that installs it.
-    """
+    """Around the import of a part whose libraries come with an extra: MissingExtra has the command that installs it."""
     try:
         yield
     except ModuleNotFoundError as error:
@@ -53,28 +49,22 @@ def needs_extra() -> Iterator[None]:
         raise MissingExtra(message) from error
 
 
+def _where(settings: Settings) -> dict[str, Any]:
+    """Where models run."""
+    return {"device": settings.device, "threads": settings.threads, "cuda": settings.cuda}
+
+
 @needs_extra()
 def build_embedder(settings: Settings) -> "Embedder":
     """The embedder that the settings name for their collection."""
     from search.embedding.dense import FastEmbedEmbedder
 
     chosen = embedder_of(settings)
-    return FastEmbedEmbedder(
-        chosen.model,
-        device=settings.device,
-        threads=settings.threads,
-        cache=settings.model_cache,
-        batch_tokens=chosen.batch_tokens,
-        cuda=settings.cuda,
-    )
+    return FastEmbedEmbedder(chosen.model, cache=settings.model_cache, batch_tokens=chosen.batch_tokens, **_where(settings))
 
 
 def build_live_embedder(settings: Settings, fingerprint: str, known: "Iterable[Embedder | None]") -> "Embedder":
-    """The embedder that a collection was made with: one of those that are known, or the bundled or named one of its name.
-
-    Raises:
-        ModelNotFound: it is neither.
-    """
+    """The embedder that a collection was made with: a known one, or the bundled or named one of its name, or ModelNotFound."""
     digest = fingerprint.rpartition("@")[2]
     for one in known:
         if one is not None and one.fingerprint.rpartition("@")[2] == digest:
@@ -98,7 +88,7 @@ def build_words(settings: Settings, before: "SparseEmbedders | None" = None) -> 
     from search.embedding.sparse_models import FastEmbedSparseModel, SparseEmbedders, SparseFiles
 
     def load(files: SparseFiles) -> FastEmbedSparseModel:
-        return FastEmbedSparseModel(files, device=settings.device, threads=settings.threads, cuda=settings.cuda)
+        return FastEmbedSparseModel(files, **_where(settings))
 
     return SparseEmbedders(settings.lexical, settings.model_cache, load, before)
 
@@ -113,14 +103,12 @@ def build_reranker(settings: Settings) -> "Reranker | None":
 
             reranker = CrossEncoder(
                 chosen.model,
-                device=settings.device,
-                threads=settings.threads,
                 cache=settings.model_cache,
                 weight=chosen.weight,
                 max_tokens=chosen.max_tokens,
                 batch_tokens=chosen.batch_tokens,
                 slice_size=chosen.slice_size,
-                cuda=settings.cuda,
+                **_where(settings),
             )
             reranker.recipe = calibrated.with_kept(
                 reranker.recipe, calibrated.map_file(chosen.model, reranker.folder, settings.data_dir)
@@ -152,12 +140,10 @@ def _language_model(chosen: CausalSettings, settings: Settings) -> "Reranker":
 
     model = LanguageModel(
         chosen.model,
-        device=settings.device,
-        threads=settings.threads,
-        cuda=settings.cuda,
         batch_tokens=chosen.batch_tokens,
         weight=chosen.weight,
         instruction=chosen.instruction,
+        **_where(settings),
     )
     match model.head:
         case Listwise():

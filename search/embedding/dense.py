@@ -1,7 +1,7 @@
 """What is the vector of a text? Dense models, run by FastEmbed."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -127,15 +127,25 @@ class FastEmbedEmbedder:
         matrix = np.empty((len(texts), self.dimension), np.float32)
         texts = [head(text, self.tokenizer.max_tokens) for text in texts]
         lengths = [min(tally.tokens, self.tokenizer.max_tokens) for tally in self.tokenizer.tally(texts)]
-        for batch in plan_batches(lengths, self._batch_tokens):
-            with running(self.name):
-                vectors = list(self._model.passage_embed([texts[i] for i in batch], batch_size=len(batch)))
-            if len(vectors) != len(batch):
-                raise InferenceFailed(
-                    f"the model {self.name} gave {counted(len(vectors), 'vector')} for {counted(len(batch), 'text')}"
-                )
+        for batch, vectors in in_batches(self.name, self._model, texts, lengths, self._batch_tokens):
             matrix[batch] = _unit_rows(vectors, "passage")
         return matrix
+
+
+def in_batches(
+    name: str, model: Any, texts: Sequence[str], lengths: Sequence[int], batch_tokens: int
+) -> Iterator[tuple[list[int], list[Any]]]:
+    """What a model of FastEmbed's kind gives for passages, batch by batch, each with the places of its texts.
+
+    Raises:
+        InferenceFailed: the model gave an error, or too few vectors.
+    """
+    for batch in plan_batches(lengths, batch_tokens):
+        with running(name):
+            vectors = list(model.passage_embed([texts[i] for i in batch], batch_size=len(batch)))
+        if len(vectors) != len(batch):
+            raise InferenceFailed(f"the model {name} gave {counted(len(vectors), 'vector')} for {counted(len(batch), 'text')}")
+        yield batch, vectors
 
 
 def _unit_rows(vectors: list[Any], kind: str) -> Matrix:

@@ -112,11 +112,7 @@ def describe(settings: LexicalSettings, **more: Any) -> str:
 
 @lru_cache(maxsize=8)
 def words_like(description: str) -> SparseEmbedder | None:
-    """The same for BM25, which takes no model.
-
-    Raises:
-        IndexMismatch: this version makes no such words.
-    """
+    """The same for BM25, which takes no model; IndexMismatch if this version makes no such words."""
     if not description:
         return None
     settings, more = noted(description)

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from search.documents import SparseVector, counted
+from search.documents import SparseVector
+from search.embedding.dense import in_batches
 from search.embedding.sparse import SparseEmbedder, describe, noted, words_like
 from search.errors import IndexMismatch, InferenceFailed, ModelError, ModelIncomplete
-from search.inference.batching import plan_batches
 from search.inference.runtime import CPU, Provider, left_to_parent, load_on, loading, running
 from search.inference.tokens import TextTokenizer, head
 from search.models import fingerprint, locate
@@ -143,15 +143,11 @@ class FastEmbedSparseModel:
         made: list[SparseVector | None] = [None] * len(texts)
         texts = [head(text, self.max_tokens) for text in texts]
         tokens = [1] * len(texts) if self.tokenizer is None else [one.tokens for one in self.tokenizer.tally(texts)]
-        for batch in plan_batches([min(one, self.max_tokens) for one in tokens], self._batch_tokens):
-            with running(self.name), np.errstate(invalid="ignore"):
-                vectors = list(self._model.passage_embed([texts[i] for i in batch], batch_size=len(batch)))
-            if len(vectors) != len(batch):
-                raise InferenceFailed(
-                    f"the model {self.name} gave {counted(len(vectors), 'vector')} for {counted(len(batch), 'text')}"
-                )
-            for position, one in zip(batch, vectors, strict=True):
-                made[position] = self._plain(one)
+        lengths = [min(one, self.max_tokens) for one in tokens]
+        with np.errstate(invalid="ignore"):
+            for batch, vectors in in_batches(self.name, self._model, texts, lengths, self._batch_tokens):
+                for position, one in zip(batch, vectors, strict=True):
+                    made[position] = self._plain(one)
         return made
 
     def _plain(self, embedding: Any) -> SparseVector | None:
@@ -242,11 +238,7 @@ class SparseEmbedders:
 
     @property
     def description(self) -> str:
-        """What the words of new collections depend on; empty for none.
-
-        Raises:
-            ModelError: the settings' model is not here.
-        """
+        """What the words of new collections depend on; empty for none. ModelError if the settings' model is not here."""
         if not self._is_model:
             return describe(self._lexical)
         files = self._named()
@@ -254,11 +246,7 @@ class SparseEmbedders:
 
     @property
     def model(self) -> FastEmbedSparseModel | None:
-        """The settings' model, loaded; None for BM25 and for none.
-
-        Raises:
-            ModelError: it cannot be loaded.
-        """
+        """The settings' model, loaded (ModelError if it cannot be); None for BM25 and for none."""
         if not self._is_model:
             return None
         with self._loading:

@@ -138,11 +138,7 @@ def _digest(digests: Iterable[str]) -> str:
 
 
 def verify(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
-    """Compare files with their recorded sha256.
-
-    Raises:
-        ModelCorrupt: one is missing or differs.
-    """
+    """Compare files with their recorded sha256; ModelCorrupt if one is missing or differs."""
     for name, recorded in files.items():
         file = folder / name
         if not is_there(file) or sha256(file) != recorded["sha256"]:

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from search.errors import ModelCorrupt, ModelIncomplete
-from search.models.files import is_there, open_regular
+from search.models.files import is_there, opened
 
 # For each kind of message, which of its fields lead to tensors, and of which kind they are.
 _FIELDS: dict[str, dict[int, str]] = {
@@ -44,7 +44,7 @@ def external_data(graph: Path, *, links_out: bool = True) -> list[Path]:
         ModelCorrupt: it is no whole ONNX file.
         ModelIncomplete: one of the files is missing, no regular file, or outside of the folder.
     """
-    with open_regular(graph) as stream:
+    with opened(graph) as stream:
         scan = _Scan(stream, graph)
         scan.message("model", os.fstat(stream.fileno()).st_size, 0)
     files = []
@@ -61,7 +61,8 @@ def external_data(graph: Path, *, links_out: bool = True) -> list[Path]:
         if not links_out and not any(Path(os.path.realpath(file)).is_relative_to(folder) for folder in inside):
             message = f"{file}, which holds weights of {graph.name}, is a link that leads out of the folder; copy the file there"
             raise ModelIncomplete(message)
-        open_regular(file).close()
+        with opened(file):
+            pass
         files.append(file)
     return files
 

@@ -2,32 +2,33 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
 from search.errors import ModelIncomplete
-from search.system import files as regular
+from search.system.files import open_regular
 
 # Bytes. The largest tokenizers of published models have some 35 MB; what says how a model is used has kilobytes.
 LARGEST_TOKENIZER = 128 << 20
 _LARGEST = 16 << 20
 
 
-def open_regular(file: Path) -> BufferedReader:
-    """Open a file for reading, if it is one: a pipe would keep its reader waiting for good, a device has no end.
+@contextmanager
+def opened(file: Path) -> Iterator[BufferedReader]:
+    """A file to be read, if it is one: a pipe would keep its reader waiting for good, a device has no end.
 
     Raises:
-        ModelIncomplete: it cannot be opened, or is no regular file.
+        ModelIncomplete: it cannot be opened or read, or is no regular file.
     """
     try:
-        return regular.open_regular(file)
+        with open_regular(file) as stream:
+            yield stream
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
-        message = (
-            f"{file} cannot be read: {error.strerror if isinstance(error, OSError) else error}; put the model's own file there"
-        )
-        raise ModelIncomplete(message) from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ModelIncomplete(f"{file} cannot be read: {reason}; put the model's own file there") from error
 
 
 def is_there(file: Path) -> bool:
@@ -47,16 +48,9 @@ def is_folder(path: Path) -> bool:
 
 
 def read_bytes(file: Path, at_most: int = _LARGEST) -> bytes:
-    """All of a file.
-
-    Raises:
-        ModelIncomplete: it cannot be read, is no regular file, or is larger than it may be.
-    """
-    try:
-        with open_regular(file) as stream:
-            content = stream.read(at_most + 1)
-    except OSError as error:
-        raise ModelIncomplete(f"{file} cannot be read: {error}") from error
+    """All of a file; for errors see `opened`, and one that is larger than it may be is ModelIncomplete, too."""
+    with opened(file) as stream:
+        content = stream.read(at_most + 1)
     if len(content) > at_most:
         raise ModelIncomplete(f"{file} has more than {at_most >> 20} MB, which no model needs there; copy the model again")
     return content
@@ -77,11 +71,7 @@ def read_json(file: Path, default: Mapping[str, Any] | None = None) -> Mapping[s
 
 
 def read_any_json(file: Path) -> Any:
-    """Whatever a JSON file holds.
-
-    Raises:
-        ModelIncomplete: it cannot be read, or is larger than it may be.
-    """
+    """Whatever a JSON file holds; ModelIncomplete if it holds none, or as `read_bytes` has it."""
     content = read_bytes(file, LARGEST_TOKENIZER if file.name == "tokenizer.json" else _LARGEST)
     try:
         loaded = json.loads(content.decode("utf-8"))
@@ -95,13 +85,6 @@ def read_any_json(file: Path) -> Any:
 
 
 def sha256(file: Path) -> str:
-    """The file's SHA-256 in hexadecimal.
-
-    Raises:
-        ModelIncomplete: it cannot be read, or is no regular file.
-    """
-    try:
-        with open_regular(file) as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise ModelIncomplete(f"{file} cannot be read: {error}") from error
+    """The file's SHA-256 in hexadecimal; for errors see `opened`."""
+    with opened(file) as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
