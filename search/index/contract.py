@@ -130,9 +130,15 @@ def to_vector(value: Any) -> Vector | None:
     return vector if vector.ndim == 1 and vector.size and np.isfinite(vector).all() else None
 
 
+def vectors_of(stored: Any) -> tuple[Vector | None, SparseVector | None]:
+    """The dense and the sparse vector that an engine gave of a point; None for what is not there."""
+    if not isinstance(stored, Mapping):
+        return to_vector(stored), None
+    words: Any = stored.get(LEXICAL)
+    return to_vector(stored.get("")), SparseVector(list(words.indices), list(words.values)) if hasattr(words, "indices") else None
+
+
 Attempt = Callable[[Callable[[], Any]], Any]
-
-
 EmbedWords = Callable[[Sequence[Payload]], Sequence[SparseVector | None]]  # of passages; None for one without a word
 
 

@@ -356,10 +356,15 @@ def _passes(count: int, bounds: Mapping[str, int]) -> bool:
     return all(compared[name](count, bound) for name, bound in bounds.items())
 
 
-def _range(test: Any, place: str) -> dict[str, float]:
+def _bounds(test: Any, place: str, kind: str) -> dict[str, Any]:
     bounds = {name: bound for name, bound in _object(test, place, _BOUNDS).items() if bound is not None}
     if not bounds:
-        _refuse(place, f"a range without a bound tests nothing; write one of {', '.join(_BOUNDS)}")
+        _refuse(place, f"a {kind} without a bound tests nothing; write one of {', '.join(_BOUNDS)}")
+    return bounds
+
+
+def _range(test: Any, place: str) -> dict[str, float]:
+    bounds = _bounds(test, place, "range")
     for name, bound in bounds.items():
         at = _at(place, name)
         if isinstance(bound, str) or hasattr(bound, "isoformat"):
@@ -379,9 +384,7 @@ def _range(test: Any, place: str) -> dict[str, float]:
 
 
 def _values_count(test: Any, place: str) -> dict[str, int]:
-    bounds = {name: bound for name, bound in _object(test, place, _BOUNDS).items() if bound is not None}
-    if not bounds:
-        _refuse(place, f"a values_count without a bound tests nothing; write one of {', '.join(_BOUNDS)}")
+    bounds = _bounds(test, place, "values_count")
     for name, bound in bounds.items():
         if not _is_int(bound) or not 0 <= bound < 2**32:
             _refuse(_at(place, name), f"a count is a whole number from 0 on, not {_shown(bound)}")

@@ -15,7 +15,6 @@ from search.system.files import is_full, make_private
 
 NAME = "snapshot.json"
 _VERSION = 1
-_PIECE = 1 << 20
 _LARGEST = 50_000_000  # bytes of a manifest
 
 
@@ -42,12 +41,9 @@ class StoredFile:
     @classmethod
     def of(cls, folder: Path, path: str) -> Self:
         """What a file in the folder is."""
-        digest, size = hashlib.sha256(), 0
         with (folder / path).open("rb") as stream:
-            while piece := stream.read(_PIECE):
-                digest.update(piece)
-                size += len(piece)
-        return cls(path, size, digest.hexdigest())
+            digest = hashlib.file_digest(stream, "sha256")
+            return cls(path, stream.tell(), digest.hexdigest())
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,6 @@ from search.index.contract import (
     to_engine_id,
 )
 
-_ABSENT = object()
-
 
 @dataclass(frozen=True)
 class Tenant:
@@ -54,10 +52,8 @@ class Tenant:
 
     def objection(self, payload: Payload) -> str:
         """Why a passage is not this tenant's alone, by its payload; "" if it is."""
-        said = _at(payload, self.field.split("."))
-        if said == self.name:
-            return ""
-        return self._is_not(None if said is _ABSENT else said)
+        said = value_at(payload, self.field)
+        return "" if said == self.name else self._is_not(said)
 
     def stamped(self, document: Document) -> Document | Rejection:
         """A document as this tenant's; why not, where it says that it is another one's."""
@@ -65,7 +61,7 @@ class Tenant:
         said = _at(document.metadata, steps)
         if said == self.name:
             return document
-        if said is not _ABSENT and said is not None:
+        if said is not None:
             return Rejection.of(document, self._is_not(said))
         metadata = _placed(document.metadata, steps, self.name)
         if metadata is None:
@@ -201,15 +197,12 @@ def parts_of(field: str, *indexes: VectorIndex) -> list[PlainFilter]:
 
 def value_at(payload: Payload, field: str) -> Json:
     """What a passage has in a field, such as metadata.customer; None if it has nothing there."""
-    value = _at(payload, field.split("."))
-    return None if value is _ABSENT else value
+    return _at(payload, field.split("."))
 
 
 def _at(value: Any, steps: Sequence[str]) -> Any:
     for step in steps:
-        if not isinstance(value, Mapping) or step not in value:
-            return _ABSENT
-        value = value[step]
+        value = value.get(step) if isinstance(value, Mapping) else None
     return value
 
 

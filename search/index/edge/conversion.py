@@ -6,7 +6,7 @@ from typing import Any
 import qdrant_edge as edge
 
 from search.documents import SparseVector
-from search.index.contract import LEXICAL, CollectionSpec, PlainFilter, Point, Vector, to_engine_id, to_vector
+from search.index.contract import LEXICAL, CollectionSpec, PlainFilter, Point, to_engine_id
 from search.index.edge import booleans
 from search.index.exact import exact
 from search.index.filters import with_each
@@ -81,15 +81,6 @@ def to_point(point: Point) -> edge.Point:
 def to_sparse(vector: SparseVector) -> edge.SparseVector:
     """A sparse vector as Edge takes it."""
     return edge.SparseVector(list(vector.indices), list(vector.values))
-
-
-def of_vectors(stored: Any) -> tuple[Vector | None, SparseVector | None]:
-    """The dense and the sparse vector that Edge gave of a point; None for what is not there."""
-    if not isinstance(stored, Mapping):
-        return to_vector(stored), None
-    sparse = stored.get(LEXICAL)
-    words = SparseVector(list(sparse.indices), list(sparse.values)) if isinstance(sparse, edge.SparseVector) else None
-    return to_vector(stored.get("")), words
 
 
 def to_config(spec: CollectionSpec, storage: StorageSettings) -> edge.EdgeConfig:

@@ -33,6 +33,7 @@ from search.index.contract import (
     check_spec,
     once,
     to_engine_id,
+    vectors_of,
 )
 from search.index.edge import booleans
 from search.index.edge.conversion import (
@@ -40,7 +41,6 @@ from search.index.edge.conversion import (
     OF_TENANTS,
     ON_DISK,
     SCHEMAS,
-    of_vectors,
     to_config,
     to_edge,
     to_point,
@@ -198,7 +198,7 @@ class EdgeIndex(EngineIndex, WordsAsMade):
                 )
                 records, offset = shard.scroll(request)
             for record in records:
-                yield Record(str(record.id), booleans.without_names(record.payload or {}), *of_vectors(record.vector))
+                yield Record(str(record.id), booleans.without_names(record.payload or {}), *vectors_of(record.vector))
             if offset is None:
                 return
 
@@ -266,11 +266,7 @@ class EdgeIndex(EngineIndex, WordsAsMade):
             self._shard, self._left_to = None, os.getppid()
 
     def _check_room(self, size: int) -> None:
-        """Refuse to write where it might not fit: the engine writes into mapped files, and a full disk would end the process.
-
-        Raises:
-            IndexFull: there is too little room.
-        """
+        """Refuse to write where it might not fit: the engine writes into mapped files, and a full disk would end the process."""
         self._need(_COPIES * size + _ROOM)
 
     def _need(self, needed: int) -> None:

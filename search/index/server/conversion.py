@@ -7,7 +7,7 @@ from typing import Any
 from qdrant_client import models
 
 from search.documents import SparseVector
-from search.index.contract import LEXICAL, CollectionSpec, PlainFilter, Point, Vector, to_engine_id, to_vector
+from search.index.contract import LEXICAL, CollectionSpec, PlainFilter, Point, to_engine_id
 from search.index.exact import apart, exact, number_of_conditions
 from search.index.server.reserved import numbered
 from search.index.server.sharding import Sharding, to_note, to_params
@@ -84,15 +84,6 @@ def to_point(point: Point, number: int | None = None) -> models.PointStruct:
 def to_sparse(vector: SparseVector) -> models.SparseVector:
     """A sparse vector as the client takes it."""
     return models.SparseVector(indices=list(vector.indices), values=list(vector.values))
-
-
-def of_vectors(stored: Any) -> tuple[Vector | None, SparseVector | None]:
-    """The dense and the sparse vector that a server gave of a point; None for what is not there."""
-    if not isinstance(stored, Mapping):
-        return to_vector(stored), None
-    sparse = stored.get(LEXICAL)
-    words = SparseVector(sparse.indices, sparse.values) if isinstance(sparse, models.SparseVector) else None
-    return to_vector(stored.get("")), words
 
 
 def noted(config: models.CollectionConfig, name: str) -> dict[str, Any]:

@@ -44,6 +44,7 @@ from search.index.contract import (
     check_spec,
     once,
     to_engine_id,
+    vectors_of,
 )
 from search.index.exact import indexed_path
 from search.index.hybrid import Listing, Scored, matches
@@ -54,7 +55,6 @@ from search.index.server.conversion import (
     OF_TENANTS,
     by_bytes,
     noted,
-    of_vectors,
     quantization_config_of,
     quantization_of,
     spec_of,
@@ -79,14 +79,7 @@ from search.index.server.limits import (
     too_many_conditions,
     unindexed,
 )
-from search.index.server.reserved import (
-    NUMBER,
-    RESERVED,
-    is_unused,
-    passages_only,
-    replaceable,
-    unnumbered,
-)
+from search.index.server.reserved import NUMBER, RESERVED, is_unused, passages_only, replaceable, unnumbered
 from search.index.server.sharding import (
     Sharding,
     ShardKeys,
@@ -424,7 +417,7 @@ class QdrantIndex(EngineIndex):
                         payload = {**payload, "embedded": self._layout.embedded(stored), "place": self._layout.place(stored)}
                     yield Record(str(record.id), payload, vector)
                 else:
-                    yield Record(str(record.id), self._payload(record), *of_vectors(record.vector))
+                    yield Record(str(record.id), self._payload(record), *vectors_of(record.vector))
             if offset is None:
                 return
 

@@ -188,28 +188,23 @@ class Lease:
         return {**note, **self._earlier.buried}
 
     def _refuse_earlier(self, before: Note) -> None:
-        note = self._earlier.other(before)
-        watched_until = self._clock.monotonic() + _DEAD_AFTER_S
-        while note and self._clock.monotonic() < watched_until:
-            self._clock.sleep(_LOOKED_AT_EVERY_S)
-            now = self._earlier.other()
-            if now and now != note:
-                self._refuse(now)
-            note = now
-        if note:
+        if note := self._watched(self._earlier.other(before), self._earlier.other):
             self._earlier.bury(note)
 
     def _free(self) -> Note:
         """The note that this one's takes the place of: that of one who let go, or is dead."""
-        note = self._attempt(self._noted.read)
+        return self._watched(self._attempt(self._noted.read), lambda: self._attempt(self._noted.read))
+
+    def _watched(self, note: Note, read: Callable[[], Note]) -> Note:
+        """What stands in the place of a note when its claim was let go, or stood still until it is dead; IndexBusy if it moved."""
         watched_until = self._clock.monotonic() + _DEAD_AFTER_S
         while note.get("claim") and self._clock.monotonic() < watched_until:
             self._clock.sleep(_LOOKED_AT_EVERY_S)
-            now = self._attempt(self._noted.read)
+            now = read()
             if now.get("claim") and now != note:
                 self._refuse(now)
             note = now
-        return dict(note)
+        return note
 
     def _refuse(self, note: Note) -> None:
         raise IndexBusy(f"{self._what} is being written to by {note.get('who') or 'another process'}: wait until it is done")
