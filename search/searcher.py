@@ -597,18 +597,12 @@ def _check_same_tenants(wanted: Settings, now: Settings) -> None:
 
 
 class _Parts:
-    """What a searcher works with, each part built when it is first needed, and once; models and engine may be lent.
+    """What a searcher works with, each part built when it is first needed, and once; a lender's models and engine are used.
 
     Built under a lock, since several threads may be the first to need one.
     """
 
     def __init__(self, settings: Settings, lender: "_Parts | None" = None) -> None:
-        """Keep the settings.
-
-        Args:
-            settings: what the parts are built by.
-            lender: whose models and engine are used; it is closed last.
-        """
         self.settings = settings
         self.writing = threading.Lock()  # held by whoever changes the collection
         self._lender = lender
@@ -624,13 +618,11 @@ class _Parts:
 
     @property
     def embedder(self) -> "Embedder":
-        """The first stage's model."""
         settings = self.settings  # of which the lender's may name another one
         return self._once("embedder", lambda _: build_embedder(settings), embedder_of(settings).model)
 
     @property
     def words(self) -> "SparseEmbedders":
-        """What makes words."""
         return self._once("words", build_words)
 
     @property
@@ -640,23 +632,18 @@ class _Parts:
 
     @property
     def reranker(self) -> "Reranker | None":
-        """The second stage's model; None if there is none."""
         return self._once("reranker", build_reranker)
 
     @property
     def collections(self) -> "Collections":
-        """All collections of the engine."""
         return self._once("collections", build_collections)
 
     @property
     def index(self) -> "VectorIndex":
-        """The collection, opened or not."""
         return self._once("index", lambda settings: self.collections.named(settings.collection, settings.storage))
 
     @property
     def service(self) -> "SearchService":
-        """The two stages."""
-
         def build(_: Settings) -> "SearchService":
             embedder = self.embedder  # before what imports its module, so that a missing extra is named
             from search.query.fusion import Mix

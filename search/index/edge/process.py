@@ -251,11 +251,7 @@ class EdgeProcess:
         self._still_s = 0.0
 
     def _wait_for_answer(self, process: subprocess.Popen[bytes], connection: Connection, longest_s: float) -> None:
-        """Wait while the child is at work.
-
-        Raises:
-            TimeoutError: it has done nothing for long, or takes too long.
-        """
+        """Wait while the child is at work; TimeoutError if it has done nothing for long, or takes too long."""
         quiet, waited = _Stillness(process.pid), 0.0
         while not connection.poll(_LOOKED_AT_EVERY_S):
             waited += _LOOKED_AT_EVERY_S  # by turns, not by the clock, which goes on while this process is stopped itself
