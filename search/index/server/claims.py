@@ -5,7 +5,6 @@ Who removes without a claim looks at the note before each request, and spares wh
 
 import contextlib
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
@@ -14,6 +13,7 @@ from qdrant_client import QdrantClient, models
 from search.errors import IndexFull
 from search.index.contract import Attempt
 from search.index.server.conversion import noted
+from search.index.server.errors import Translated
 from search.index.server.lease import Lease, Metadata
 from search.index.server.reserved import Ordering, ReservedPoint
 
@@ -21,7 +21,7 @@ from search.index.server.reserved import Ordering, ReservedPoint
 class Claim:
     """That of one index on its collection."""
 
-    def __init__(self, client: QdrantClient, translated: Callable[[], AbstractContextManager[None]]) -> None:
+    def __init__(self, client: QdrantClient, translated: Translated) -> None:
         self.lease: Lease | None = None  # while this is claimed
         self._client = client
         self._translated = translated
@@ -34,13 +34,8 @@ class Claim:
     ) -> Iterator[None]:
         """Be the only writer for the time of a context; see search.index.server.lease.
 
-        Args:
-            what: is written to, for people.
-            target: the collection's own name.
-            key: of the shards that hold the note, where shards have keys.
-            attempt: carries out requests for the claim.
-            prepare: makes what takes room, too, before it.
-            removing: whether it is only removed, for which no room is needed.
+        `key` is that of the shards with the note, where shards have keys. `prepare` makes what takes room before it. Where there is
+        none, who is only `removing` goes on all the same.
         """
         point = ReservedPoint(self._client, target, self._ordering, self._translated, key)
         lease = Lease(what, point, Metadata(partial(self._read, target), partial(self._write, target)), attempt)

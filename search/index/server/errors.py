@@ -7,7 +7,8 @@ Who is to blame decides what becomes of it: a request is refused for what it hol
 import contextlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 
 import grpc
 import httpx
@@ -49,6 +50,7 @@ _OF_THE_WAY = (IndexUnreachable, IndexTimeout, IndexGarbled, IndexDenied)  # wha
 # How the server writes what another node answered it: 'status: …, message: "…", details: [], metadata: MetadataMap { headers: {} }'
 _OF_NODE = re.compile(r'status: \w+, message: "((?:[^"\\]|\\.)*)".*?MetadataMap \{[^}]*\}+(?: \})?', re.DOTALL)
 IN_MEMORY = ":memory:"
+Translated = Callable[[], AbstractContextManager[None]]  # stands around requests, as `translated` does
 _LONGEST_DETAIL = 500  # characters; an answer may be of any length …
 _LONGEST_READ = 5_000  # … and what is looked for in it must not take for ever
 

@@ -97,7 +97,6 @@ from search.network.deadlines import together, within
 from search.settings import LayoutSettings, StorageSettings, checked_collection, section_of
 
 _CONFLICT = 409
-_DENIED = {401, 403}
 FIRST = ".v1"  # of the names of collections that one alias leads to, one after the other
 _FOLLOWED_EVERY_S = 5.0
 _INDEXED_FOR_S = 1.0  # what is known of payload indexes counts, where it decides how a filter is written
@@ -465,12 +464,9 @@ class QdrantIndex(EngineIndex):
 
     def _resolve(self) -> str | None:
         """The collection that the name means: its alias's, or its own; None if there is neither."""
-        try:
+        aliases: dict[str, str] = {}
+        with contextlib.suppress(IndexDenied), self._translated():  # a key for one collection may not list them
             aliases = {alias.alias_name: alias.collection_name for alias in self._client.get_aliases().aliases}
-        except UnexpectedResponse as error:
-            if error.status_code not in _DENIED:
-                raise
-            aliases = {}  # a key for one collection may not list them
         if self.name in aliases:
             self._seen = self._unseen = False
             return aliases[self.name]
@@ -492,12 +488,9 @@ class QdrantIndex(EngineIndex):
 
     def _names(self) -> list[str]:
         """All collections; none for a key that may not list them."""
-        try:
+        with contextlib.suppress(IndexDenied), self._translated():
             return sorted(one.name for one in self._client.get_collections().collections)
-        except UnexpectedResponse as error:
-            if error.status_code not in _DENIED:
-                raise
-            return []
+        return []
 
     def _follow(self) -> None:
         """Go over to the collection that the alias was switched to, if it was made for the same embedder."""

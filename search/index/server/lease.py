@@ -81,14 +81,9 @@ class Lease:
     """
 
     def __init__(self, what: str, noted: Noted, earlier: Metadata, attempt: Attempt = once, clock: Clock | None = None) -> None:
-        """Prepare to ask.
+        """Prepare to ask for being the writer of something, called `what` for people.
 
-        Args:
-            what: is written to, for people.
-            noted: where the note stands.
-            earlier: where earlier versions keep theirs.
-            attempt: carries out the requests by which this becomes the writer; renewing and letting go is tried once.
-            clock: another one than this machine's.
+        `attempt` carries out the requests by which this becomes the writer; renewing and letting go is tried once.
         """
         self._attempt = attempt
         self._clock = clock or Clock()

@@ -254,12 +254,10 @@ class Nodes:
     """In the place of the client's own remote: each of its methods, carried out by a node that answers."""
 
     def __init__(self, nodes: Sequence[Node], timeout_s: float, agreement: Agreement) -> None:
-        """Take them over.
+        """Take over one node at least, of which the first one is asked first.
 
-        Args:
-            nodes: one at least; the first one is asked first.
-            timeout_s: of a request. Where others are left to ask, a node has a third of it for what is quick.
-            agreement: of replicas, where a request says nothing else.
+        Where others are left to ask, one has a third of `timeout_s` for what is quick. The agreement is for requests that say
+        nothing else.
         """
         self.nodes = list(nodes)
         self._timeout_s = timeout_s

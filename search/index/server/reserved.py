@@ -6,13 +6,13 @@ deletes leaves it out here. It is written on conditions alone, which the shard d
 
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 from qdrant_client import QdrantClient, models
 
 from search.errors import IndexFaulted, IndexGarbled, IndexTimeout
 from search.index.contract import Payload
+from search.index.server.errors import Translated
 from search.index.server.nodes import over_rest
 
 Answer = TypeVar("Answer")
@@ -55,7 +55,7 @@ class ReservedPoint:
         client: QdrantClient,
         target: str,
         ordering: Ordering,
-        translated: Callable[[], AbstractContextManager[None]],
+        translated: Translated,
         key: str | None = None,
     ) -> None:
         """Keep what reaches it; `key` is that of the shards that hold it, where shards have keys."""

@@ -4,7 +4,6 @@ The server adds a sparse vector to the collection, which is then filled; see doc
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from functools import partial
 
 from qdrant_client import QdrantClient, models
@@ -14,6 +13,7 @@ from search.index.contract import LEXICAL, Attempt, CollectionSpec, EmbedWords
 from search.index.server.claims import Claim
 from search.index.server.connection import numbers_of
 from search.index.server.conversion import noted, to_sparse
+from search.index.server.errors import Translated
 from search.index.server.limits import Limits
 from search.index.server.reserved import passages_only, replaceable
 from search.index.server.sharding import Sharding, inherited, is_keyed
@@ -44,7 +44,7 @@ class AddedWords:
         target: str,
         limits: Limits,
         claim: Claim,
-        translated: Callable[[], AbstractContextManager[None]],
+        translated: Translated,
     ) -> None:
         self._client = client
         self._target = target
