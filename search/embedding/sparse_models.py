@@ -220,11 +220,7 @@ class SparseEmbedders:
     ) -> None:
         """Keep what words are made by; nothing is loaded.
 
-        Args:
-            lexical: of the settings.
-            cache: the folder FastEmbed keeps downloads in.
-            load: loads a model.
-            before: of other settings, which know models that these do not; what they have loaded is shared.
+        Those `before` are of other settings, and know models that these do not; what they have loaded is shared.
         """
         self._lexical = lexical
         self._cache = cache

@@ -44,13 +44,9 @@ def one_edit_from(word: str) -> list[str]:
 
 
 def stand_ins(word: str, texts: Iterable[str], words_of: Callable[[str], SparseVector | None], wanted: set[int]) -> list[str]:
-    """The words of texts that count as one typing error of a word, as they stand there: of each stem one, most frequent first.
+    """The words of passages that count as one typing error of a word, as they stand there: of each stem one, most frequent first.
 
-    Args:
-        word: of a query.
-        texts: of passages.
-        words_of: what a text is found by.
-        wanted: what all that is `one_edit_from` the word is found by.
+    `words_of` gives what a text is found by; `wanted` is what all that is `one_edit_from` the word is found by.
     """
     beginnings = {one[:_BEGINNING] for one in one_edit_from(word)}
     counts: Counter[int] = Counter()

@@ -78,9 +78,7 @@ class Collections(Protocol):
     def health(self, name: str, declared: Mapping[str, str]) -> list[HealthCheck]:
         """How the engine fares, and a collection if it is there; empty for an engine inside this process. Nothing is changed.
 
-        Args:
-            name: of the collection, or an alias of it.
-            declared: fields that the settings want indexed, by type.
+        `declared` are fields that the settings want indexed, by type.
         """
 
     def named(self, name: str, storage: StorageSettings, like: str | None = None) -> VectorIndex:
@@ -130,11 +128,9 @@ class Collections(Protocol):
         """
 
     def restore(self, folder: Path, name: str | None = None) -> Restored:
-        """Make a collection of a copy in a folder, whole or not at all.
+        """Make a collection of a copy in a folder, whole or not at all, under its own name or another one.
 
-        Args:
-            folder: that `snapshot` made.
-            name: of the collection; None for that of the copied one. Aliases that led to that one and lead nowhere now come back.
+        Aliases that led to the copied one and lead nowhere now come back.
 
         Raises:
             IndexRejected: the copy is not whole, is of another engine, cannot be opened, or the name is taken.

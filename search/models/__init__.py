@@ -116,10 +116,7 @@ def open_folder(path: Path, name: str) -> ModelFolder:
 def fingerprint(path: Path, graph: str, also: Sequence[str] = ()) -> str:
     """A hash of all that a model's answers depend on: the file with its graph or weights, their external data, and settings.
 
-    Args:
-        path: the model's folder.
-        graph: the file, relative to it.
-        also: further files of this model, likewise; those that are not there are left out.
+    Files of the model that are named `also`, relative to its folder as all are, count if they are there.
 
     Raises:
         ModelIncomplete: a file is missing or cannot be read.

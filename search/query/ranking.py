@@ -48,12 +48,8 @@ def rank(
 ) -> Ranking:
     """The second stage: score the candidates and put them in order. Whatever happens, every candidate comes back.
 
-    Args:
-        query: what was looked for.
-        candidates: in retrieval order.
-        reranker: None for that order.
-        deadline: what is not scored by then keeps that order, behind the rest.
-        retrieval: what that order is by, in words.
+    They come in retrieval order, which `retrieval` puts in words. What is not scored by the deadline keeps it, behind the rest, and
+    so do all without a reranker.
     """
 
     def unranked(status: RerankStatus, reason: str) -> Ranking:

@@ -100,13 +100,10 @@ def check(file: Path) -> None:
 
 
 def replay(file: Path, reranker: Reranker, depth: int | None, embedder: str) -> Replay:
-    """Rank the candidates of a saved answer again.
+    """Rank the candidates of an answer again that `save` wrote.
 
-    Args:
-        file: what `save` wrote.
-        reranker: the second stage.
-        depth: how many of the candidates it sees; None for all. The others follow in retrieval order.
-        embedder: the settings', which the trace's candidates may not come from.
+    The reranker sees the first `depth` of them, or all, and the others follow in retrieval order. It is noted where they come from
+    another embedder than the settings'.
 
     Raises:
         InvalidQuery: the file is no trace, or the depth is below 1.

@@ -63,15 +63,9 @@ class Retriever:
         filter: PlainFilter | None = None,
         deadline: Deadline | None = None,
     ) -> Retrieved:
-        """The `depth` best passages for a query.
+        """The `depth` best passages for a query; the deadline bounds how long a server may take.
 
-        Args:
-            query: what is looked for.
-            depth: how many.
-            retrieval: by vector and words, or by one of them; None: by words, too, if the collection has any.
-            share: of the words; None: as the mix has it.
-            filter: which passages may be found; None for all.
-            deadline: bounds how long a server may take.
+        Without `retrieval`, by words, too, if the collection has any; without a `share` of these, as the mix has it.
 
         Raises:
             InvalidQuery: retrieval is lexical, and the collection has no words.

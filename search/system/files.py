@@ -89,12 +89,7 @@ def make_private(path: Path) -> None:
 
 
 def replace_file(file: Path, text: str, mode: int = 0o666) -> None:
-    """Write a file, whole or not at all, in place of an earlier one; it is on the disk when this returns.
-
-    Args:
-        file: which need not be there.
-        text: all of it.
-        mode: its permissions, less those that the process's umask takes away.
+    """Write a file, with permissions of `mode` less the umask's, in place of an earlier one; it is on the disk when this returns.
 
     Raises:
         OSError: it cannot be written; an earlier one is as it was.
