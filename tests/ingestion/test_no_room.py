@@ -194,3 +194,19 @@ def test_a_claim_that_there_is_room_for_is_made(searcher: Searcher, standin: Qdr
     standin.bodies.clear()
     assert searcher.delete(ids=["a"]) == 1
     assert any(point["id"] == RESERVED for _, body in standin.bodies for point in body.get("points", []) if isinstance(point, dict))
+
+
+def test_a_lack_of_room_is_forgotten_with_the_claim_that_met_with_it(
+    searcher: Searcher, other: QdrantIndex, settings_there: Settings, standin: QdrantStandIn
+) -> None:
+    """Where strict mode asks for an index that there is no room for, and then somebody else turns out to be the writer."""
+    standin.strict = {"unindexed_filtering_retrieve": False, "unindexed_filtering_update": False}
+    with open_search(settings_there) as opened:
+        standin.refusals = {}
+        with other.claimed():
+            standin.refusals = {"PUT */index": DISK}
+            with pytest.raises(IndexBusy):
+                opened.delete(ids=["a"])
+        standin.refusals = {}
+        assert opened.ingest([Document(id="new", text="New.")]).added == 1
+    assert "new" in there(searcher)

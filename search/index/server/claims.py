@@ -39,6 +39,7 @@ class Claim:
         """
         point = ReservedPoint(self._client, target, self._ordering, self._translated, key)
         lease = Lease(what, point, Metadata(partial(self._read, target), partial(self._write, target)), attempt)
+        self._no_room = None  # whatever an earlier one met with that did not come about
         with contextlib.ExitStack() as claim:
             for step in (prepare, lambda: claim.enter_context(lease)):
                 try:
