@@ -128,7 +128,7 @@ class Collections(Protocol):
         """
 
     def restore(self, folder: Path, name: str | None = None) -> Restored:
-        """Make a collection of a copy in a folder, whole or not at all, under its own name or another one.
+        """Make a collection of a folder that `snapshot` made, whole or not at all, under its own name or another one.
 
         Aliases that led to the copied one and lead nowhere now come back.
 

@@ -76,9 +76,9 @@ class EdgeIndex(EngineIndex, WordsAsMade):
     def __init__(
         self, data: Path | DataFolder, name: str, storage: StorageSettings | None = None, *, exact: bool = False, purpose: str = ""
     ) -> None:
-        """Keep the names: that of an alias is followed when the collection is opened, unless it is the collection's `exact`ly.
+        """Keep the name, which is `exact`ly the collection's, or may be an alias, which is followed when the collection is opened.
 
-        A collection that is made stores its points by `storage`, and notes the purpose, until an alias leads to it.
+        A collection that is made stores its points by `storage`, and notes the purpose until an alias leads to it.
         """
         self.name = name
         self._exact = exact
@@ -266,7 +266,7 @@ class EdgeIndex(EngineIndex, WordsAsMade):
             self._shard, self._left_to = None, os.getppid()
 
     def _check_room(self, size: int) -> None:
-        """Refuse to write where it might not fit: the engine writes into mapped files, and a full disk would end the process."""
+        """IndexFull where it might not fit: the engine writes into mapped files, and a full disk would end the process."""
         self._need(_COPIES * size + _ROOM)
 
     def _need(self, needed: int) -> None:

@@ -45,7 +45,7 @@ class Part(NamedTuple):
     held: frozenset[int]  # all of those that it holds
 
 
-def save(client: ServerClient, target: str, aliases: Sequence[str], folder: Path) -> Manifest:
+def save(client: ServerClient, target: str, aliases: Sequence[str], folder: Path) -> None:
     """Write a snapshot of each shard into a folder that is there, and then the manifest.
 
     Raises:
@@ -77,17 +77,8 @@ def save(client: ServerClient, target: str, aliases: Sequence[str], folder: Path
         "written_meanwhile": meanwhile,
         "server": version,
     }
-    manifest = Manifest(
-        engine="qdrant",
-        collection=target,
-        aliases=tuple(aliases),
-        least=None if meanwhile else min(before, after),
-        most=None if meanwhile else max(before, after),
-        files=tuple(files),
-        details=described,
-    )
-    written(manifest, folder)
-    return manifest
+    number = None if meanwhile else before
+    written(Manifest("qdrant", target, tuple(aliases), tuple(files), least=number, most=number, details=described), folder)
 
 
 def restore(client: ServerClient, manifest: Manifest, folder: Path, name: str) -> Restored:
