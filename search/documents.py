@@ -352,7 +352,7 @@ def listed(names: Sequence[str]) -> str:
 
 
 def counted(number: int, one: str, several: str = "") -> str:
-    """A number with what it counts, such as "1 passage" and "2,000 passages"; `several` is the plural that takes no s."""
+    """A number with what it counts, such as "1 passage" and "2,000 passages"; `several` words, where these take more than an s."""
     return f"{number:,} {one if number == 1 else several or f'{one}s'}"
 
 

@@ -77,9 +77,12 @@ _ROUNDING = 1e-9  # 0.29 of 100 are 29
 def remove(
     index: VectorIndex, embedder: Embedder, selection: Selection, *, dry_run: bool = False, on_change: OnChange | None = None
 ) -> int:
-    """Remove documents with all their passages, or only count them; how many there were. `on_change` hears of each.
+    """Remove documents with all their passages, or in a dry run only count them; how many there were.
+
+    `on_change` is called for every document that is removed, or would be.
 
     Raises:
+        CollectionNotFound: there is no collection.
         IndexBusy: another process writes to the collection.
         IndexFailure: the index gave up; the same call again goes on from there.
         IndexMismatch: it was built with another embedder.
