@@ -75,13 +75,7 @@ class Reachability:
         self._failed = 0  # searches in a row
         self._lock = threading.Lock()
         self._closed = threading.Event()
-        self._answers = threading.Event()
-        self._answers.set()
-
-    @property
-    def answers(self) -> bool:
-        """Whether it does, as far as is known."""
-        return self._answers.is_set()
+        self.answers = True  # as far as is known
 
     def heard(self, failure: BaseException | None) -> None:
         """Learn what became of a search. Safe to call from several threads."""
@@ -89,7 +83,7 @@ class Reachability:
             self._failed = self._failed + 1 if isinstance(failure, _LOST) else 0
             if self._failed < _LOST_AFTER or not self.answers or self._closed.is_set():
                 return
-            self._answers.clear()
+            self.answers = False
             self._on_change(self.answers)
         _log.error("%d searches in a row got no answer from the engine, the last one: %s", _LOST_AFTER, failure)
         threading.Thread(target=self._probe, name="probe", daemon=True).start()
@@ -109,7 +103,7 @@ class Reachability:
         with self._lock:
             if not self._closed.is_set():
                 self._failed = 0
-                self._answers.set()
+                self.answers = True
                 self._on_change(self.answers)
                 _log.info("the engine answers again")
 

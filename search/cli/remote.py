@@ -7,6 +7,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from search.client import Client
@@ -94,28 +95,26 @@ class Remote:
         return patience.send(lambda: self._client.delete(ids=ids, filter=chosen, dry_run=dry_run, on_change=on_change))
 
 
+@dataclass
 class _Sending:
     """One run: documents in, report out, as search.ingestion.run.Ingestion has it."""
 
-    def __init__(
-        self, client: Client, patience: "_Patience", on_progress: OnProgress | None, on_rejection: OnRejection | None
-    ) -> None:
-        self._client = client
-        self._patience = patience
-        self._on_progress = on_progress
-        self._on_rejection = on_rejection
-        self._counts: dict[str, Any] = dict.fromkeys((*_COUNTED, "rejected"), 0)
-        self._rejections: list[Rejection] = []
-        self._taken: dict[bytes, str] = {}  # and the folder that each is from
-        self._characters = 0
-        self._started = time.monotonic()
+    client: Client
+    patience: "_Patience"
+    on_progress: OnProgress | None
+    on_rejection: OnRejection | None
+    counts: dict[str, Any] = field(default_factory=lambda: dict.fromkeys((*_COUNTED, "rejected"), 0))
+    rejections: list[Rejection] = field(default_factory=list)
+    taken: dict[bytes, str] = field(default_factory=dict)  # ids, and the folder that each is from
+    characters: int = 0
+    started: float = field(default_factory=time.monotonic)
 
     def run(self, items: Iterable[Document | Rejection], *, dry_run: bool) -> IngestReport:
         for group in self._groups(items):
             self._send(group, dry_run=dry_run)
-        seconds, rejections = time.monotonic() - self._started, tuple(self._rejections)
+        seconds, rejections = time.monotonic() - self.started, tuple(self.rejections)
         never: dict[str, Any] = {"removed": 0, "kept": 0, "kept_because": ""}  # without a sync
-        return IngestReport(**self._counts, **never, seconds=seconds, dry_run=dry_run, rejections=rejections)
+        return IngestReport(**self.counts, **never, seconds=seconds, dry_run=dry_run, rejections=rejections)
 
     def _groups(self, items: Iterable[Document | Rejection]) -> Iterator[list[Document]]:
         group: list[Document] = []
@@ -135,17 +134,17 @@ class _Sending:
     def _is_new(self, document: Document) -> bool:
         """Whether a document's id is the first of its kind: a service would take the second one's text for a change."""
         digest = _digest(document.id)
-        if (folder := self._taken.get(digest)) is not None:
-            self._characters += len(document.text)
+        if (folder := self.taken.get(digest)) is not None:
+            self.characters += len(document.text)
             self._reject(Rejection.repeated(document, folder))
             return False
-        self._taken[digest] = sys.intern(document.folder)
+        self.taken[digest] = sys.intern(document.folder)
         return True
 
     def _send(self, group: Sequence[Document], *, dry_run: bool) -> None:
         """Send documents; those that are too many for one request of this service in two halves."""
         try:
-            report = self._patience.send(lambda: self._client.ingest(group, dry_run=dry_run))
+            report = self.patience.send(lambda: self.client.ingest(group, dry_run=dry_run))
         except (ServiceRefused, InvalidDocument) as error:
             if isinstance(error, ServiceRefused) and error.status != _TOO_LARGE:
                 raise
@@ -156,56 +155,56 @@ class _Sending:
             self._reject(Rejection.of(group[0], str(error)))
         else:
             for name in _COUNTED:
-                self._counts[name] += getattr(report, name)
+                self.counts[name] += getattr(report, name)
             for rejection in report.rejections:
                 place = _PLACE.fullmatch(rejection.source)
                 mine = group[int(place[1])] if place and int(place[1]) < len(group) else None
                 if mine:
-                    self._taken.pop(_digest(mine.id), None)
+                    self.taken.pop(_digest(mine.id), None)
                 self._reject(Rejection.of(mine, rejection.reason) if mine else rejection)
-        self._characters += sum(len(document.text) for document in group)
+        self.characters += sum(len(document.text) for document in group)
         self._tell()
 
     def _reject(self, rejection: Rejection) -> None:
-        self._counts["rejected"] += 1
-        if len(self._rejections) < _KEPT:
-            self._rejections.append(rejection)
-        if self._on_rejection:
-            self._on_rejection(rejection)
+        self.counts["rejected"] += 1
+        if len(self.rejections) < _KEPT:
+            self.rejections.append(rejection)
+        if self.on_rejection:
+            self.on_rejection(rejection)
 
     def _tell(self) -> None:
-        if self._on_progress:
-            documents = sum(self._counts[name] for name in ("added", "changed", "unchanged", "rejected"))
-            seconds = time.monotonic() - self._started
-            chunks, tokens, rejected = (self._counts[name] for name in ("chunks", "tokens", "rejected"))
-            self._on_progress(Progress(documents, chunks, tokens, rejected, seconds, self._characters))
+        if self.on_progress:
+            documents = sum(self.counts[name] for name in ("added", "changed", "unchanged", "rejected"))
+            seconds = time.monotonic() - self.started
+            chunks, tokens, rejected = (self.counts[name] for name in ("chunks", "tokens", "rejected"))
+            self.on_progress(Progress(documents, chunks, tokens, rejected, seconds, self.characters))
 
 
+@dataclass
 class _Patience:
     """Sends a request again while the service is busy, or, once it has answered, is not there: nothing is done twice by that."""
 
-    def __init__(self, seconds: float, on_wait: OnWait | None) -> None:
-        self._seconds = seconds
-        self._on_wait = on_wait
-        self._answered = False
+    seconds: float
+    on_wait: OnWait | None
+    answered: bool = False
 
     def send(self, request: Callable[[], Answer]) -> Answer:
-        deadline = time.monotonic() + self._seconds
+        deadline = time.monotonic() + self.seconds
         pause = _FIRST_PAUSE_S
         while True:
             try:
                 answer = request()
             except (ServiceOverloaded, ServiceUnreachable) as failure:
-                if time.monotonic() >= deadline or (isinstance(failure, ServiceUnreachable) and not self._answered):
+                if time.monotonic() >= deadline or (isinstance(failure, ServiceUnreachable) and not self.answered):
                     raise
                 least = failure.retry_after_s if isinstance(failure, ServiceOverloaded) else 0
                 seconds = min(least + random.uniform(0, pause), _LONGEST_PAUSE_S)  # noqa: S311  # so that many do not come at once
-                if self._on_wait:
-                    self._on_wait(failure, seconds)
+                if self.on_wait:
+                    self.on_wait(failure, seconds)
                 time.sleep(seconds)
                 pause = min(2 * pause, _LONGEST_PAUSE_S)
             else:
-                self._answered = True
+                self.answered = True
                 return answer
 
 

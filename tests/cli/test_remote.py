@@ -165,7 +165,7 @@ def test_a_busy_service_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [patience.send(client.delete) for _ in range(2)] == [1, 1]
     client = Flaky(gone)
     hasty = remote._Patience(0, None)
-    hasty._answered = True
+    hasty.answered = True
     with pytest.raises(ServiceUnreachable):
         hasty.send(client.delete)
 

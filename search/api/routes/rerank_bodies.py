@@ -81,6 +81,11 @@ class _Windowed(_Scheduled):
         description="false: the reranker's own scores in the place of probabilities.",
     )
 
+    @property
+    def raw(self) -> bool:
+        """Whether the reranker's own scores are wanted."""
+        return self.use_activation is False
+
 
 class TeiRerank(_Format):
     """TEI: POST /rerank."""
@@ -152,8 +157,8 @@ class RerankRequest(_Windowed):
 
     @property
     def raw(self) -> bool:
-        """Whether the reranker's own scores are wanted."""
-        return self.raw_scores or self.use_activation is False
+        """Likewise, by either field."""
+        return self.raw_scores or super().raw
 
 
 class ScoreRequest(_Windowed):
@@ -166,11 +171,6 @@ class ScoreRequest(_Windowed):
         validation_alias=AliasChoices("text_2", "documents", "items", "data_2"),
         examples=[["Paris is the capital of France.", "Berlin is a city."]],
     )
-
-    @property
-    def raw(self) -> bool:
-        """Whether the reranker's own scores are wanted."""
-        return self.use_activation is False
 
 
 def _tag(body: Any) -> str:
