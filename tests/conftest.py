@@ -20,6 +20,7 @@ from unittest.mock import patch
 import certifi
 import httpx
 import pytest
+from forked import engines_forked
 from languages import exported
 from loaded import loaded_once
 from qdrant_client import QdrantClient
@@ -78,10 +79,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Iterator[None]:
-    """What is imported and collected stays, so nobody looks for garbage meanwhile, and less often ever after."""
+    """What is imported and collected stays: nobody looks for garbage in it, meanwhile or ever after."""
     gc.disable()
     yield
-    gc.set_threshold(5_000, 10, 10)
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 10, 20)
     gc.enable()
 
 
@@ -115,13 +118,20 @@ def _models_loaded_once() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _engines_forked() -> Iterator[None]:
+    with engines_forked():
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _certificates_read_once() -> Iterator[None]:
     """Every HTTP client would read them anew, though most speak to this machine alone."""
     make = ssl.create_default_context
-    shared = make(cafile=certifi.where())
+    usual = os.environ.get("SSL_CERT_FILE") or certifi.where()  # as httpx chooses
+    shared = make(cafile=usual)
 
     def made(*arguments: Any, **options: Any) -> ssl.SSLContext:
-        return shared if (arguments, options) == ((), {"cafile": certifi.where()}) else make(*arguments, **options)
+        return shared if (arguments, options) == ((), {"cafile": usual}) else make(*arguments, **options)
 
     with patch("ssl.create_default_context", made):
         yield

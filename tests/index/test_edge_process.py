@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -31,6 +32,13 @@ def points(count: int, seed: int = 0) -> list[Point]:
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     ids = [f"00000000-0000-0000-{seed:04}-{number:012}" for number in range(count)]
     return [Point(one, vector, {"document_id": one}) for one, vector in zip(ids, vectors, strict=True)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _processes_of_their_own() -> Iterator[None]:
+    """Each started as users start it; elsewhere they are forked."""
+    with patch("search.index.edge.process.subprocess", subprocess):
+        yield
 
 
 def child_of(process: EdgeProcess) -> int:

@@ -17,6 +17,8 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
+from forked import engines_forked
+
 from search import Document, Searcher, SearchError, Settings
 from search.documents import SparseVector
 from search.embedding.dense import FastEmbedEmbedder
@@ -204,7 +206,7 @@ def main() -> None:
     import search.ingestion.chunking
     import search.query.service  # noqa: F401
 
-    with patch("search.searcher.build_embedder", lambda settings: loaded(settings.embedder.model)):
+    with patch("search.searcher.build_embedder", lambda settings: loaded(settings.embedder.model)), engines_forked():
         for line in iter(sys.stdin.readline, ""):
             settings = Settings(**json.loads(line))
             loaded(settings.embedder.model)
