@@ -6,10 +6,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, NamedTuple
 
 import httpx
 import pytest
+from forked import OF_SEARCHERS
+from forked import start as forked_from
 from serving import serving
 from standin import QdrantStandIn
 from standin_grpc import GrpcStandIn
@@ -89,18 +92,25 @@ class Told(NamedTuple):
     after: dict[str, Any]
 
 
-def run(script: str, environment: dict[str, str], timeout_s: float = 500) -> str:
+def run(script: str, environment: dict[str, str], timeout_s: float = 500, imports: tuple[str, ...] = OF_SEARCHERS) -> str:
     """What a script prints, in a process group of its own, all of which is ended if it hangs."""
-    command = [sys.executable, "-c", script]
-    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(command, env={**os.environ, **environment}, start_new_session=True, **pipes) as process:
+    with TemporaryFile("w+") as stdout, TemporaryFile("w+") as stderr:
+        process = forked_from(
+            imports,
+            ["-c", script],
+            handles={1: stdout.fileno(), 2: stderr.fileno()},
+            environment={**os.environ, **environment},
+        )
         try:
-            printed, said = process.communicate(timeout=timeout_s)
+            status = process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, 9)
-            pytest.fail(f"it hangs: {process.communicate()}")
-    assert process.returncode == 0, said
-    return str(printed)
+            process.wait()
+            status = None
+        printed, said = (os.pread(one.fileno(), os.fstat(one.fileno()).st_size, 0).decode() for one in (stdout, stderr))
+    assert status is not None, f"it hangs: {printed, said}"
+    assert status == 0, said
+    return printed
 
 
 def forked(environment: dict[str, str], children: int, queries: int) -> Told:
@@ -138,7 +148,7 @@ def engine(request: pytest.FixtureRequest, models: dict[str, str]) -> Iterator[d
 @pytest.mark.timeout(600)
 def test_each_child_gets_right_answers_or_a_clear_error(engine: dict[str, str], tmp_path: Path, in_full: bool) -> None:  # noqa: FBT001
     here = engine.get("SEARCH_INDEX__ENGINE", "edge") == "edge"
-    queries = 400 if in_full else 150 if here else 50  # which are slow where a stand-in answers
+    queries = 400 if in_full else 50 if here else 15  # which are slow where a stand-in answers
     told = forked(engine, CHILDREN, queries)
     for child in told.children:
         assert child["status"] == 0
@@ -169,14 +179,14 @@ def test_real_models_are_loaded_anew(models: dict[str, str]) -> None:
 POOL = """
 if __name__ == "__main__":
     with multiprocessing.get_context("fork").Pool(4) as pool:
-        print(json.dumps(pool.map(ask, [20] * 8)))
+        print(json.dumps(pool.map(ask, [5] * 8)))
 """
 
 
 def test_a_pool_of_processes(models: dict[str, str]) -> None:
     with QdrantStandIn() as server:
         printed = run(OPEN + POOL, models | {"SEARCH_INDEX__ENGINE": "qdrant", "SEARCH_INDEX__URL": server.url})
-    assert [one["right"] for one in json.loads(printed)] == [20] * 8
+    assert [one["right"] for one in json.loads(printed)] == [5] * 8
 
 
 PRELOADED = """
@@ -264,7 +274,7 @@ print(status if ended else "hangs")
 
 
 def test_what_the_parent_had_not_collected_is_not_finalised_in_a_child(models: dict[str, str]) -> None:
-    assert run(EARLIER + OPEN + GARBAGE, models).strip() == "0"
+    assert run(EARLIER + OPEN + GARBAGE, models, imports=()).strip() == "0"
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks here")
