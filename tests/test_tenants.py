@@ -104,17 +104,19 @@ ESCAPES: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("filter", ESCAPES, ids=range(len(ESCAPES)))
-def test_no_filter_leads_out_of_the_tenants_part(shared: Searcher, filter: dict[str, Any]) -> None:
+def test_no_filter_leads_out_of_the_tenants_part(shared: Searcher) -> None:
     acme = shared.of_tenant("acme")
-    for retrieval in RETRIEVALS:
-        result = acme.search("plans sleep zyzzyva", filter=filter, retrieval=retrieval, limit=10)
-        assert found(result) <= texts(ACME)
-    assert acme.count(filter) <= 2
-    acme.delete(filter=filter)
-    assert {one.text for one in held(shared, "bolt").values()} == texts(BOLT)
-    acme.update({"seen": True}, filter=filter) if held(shared, "acme") else None
-    assert all("seen" not in one.metadata for one in held(shared, "bolt").values())
+    for asked in ESCAPES:
+        for retrieval in RETRIEVALS:
+            result = acme.search("plans sleep zyzzyva", filter=asked, retrieval=retrieval, limit=10)
+            assert found(result) <= texts(ACME), asked
+        assert acme.count(asked) <= 2, asked
+        acme.delete(filter=asked)
+        assert {one.text for one in held(shared, "bolt").values()} == texts(BOLT), asked
+        acme.update({"seen": True}, filter=asked) if held(shared, "acme") else None
+        assert all("seen" not in one.metadata for one in held(shared, "bolt").values()), asked
+        acme.ingest(ACME)  # for the next one
+        assert acme.count() == 2
 
 
 def test_ids_of_points_lead_nowhere_either(shared: Searcher) -> None:
@@ -646,7 +648,7 @@ def test_a_part_answers_as_a_collection_of_its_own_would(
         its_own.ingest(owned["acme"])
         whole = searcher._parts.index
         tried = 0
-        while tried < (1000 if in_full else 120):
+        while tried < (1000 if in_full else 40):
             asked = drawn(draw)
             try:
                 expected = its_own.count(asked)
