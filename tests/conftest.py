@@ -2,6 +2,7 @@
 
 import gc
 import os
+import pickle
 import shutil
 import signal
 import socket
@@ -12,6 +13,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
+from copy import deepcopy
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -24,6 +26,8 @@ from forked import engines_forked
 from languages import exported
 from loaded import loaded_once
 from qdrant_client import QdrantClient
+from qdrant_client.embed import schema_parser
+from qdrant_client.embed._inspection_cache import CACHE_STR_PATH, DEFS
 from readers import kept
 from standin import QdrantStandIn
 from tiny import HUB_CROSS_ENCODER, HUB_EMBEDDER, HUB_STATIC, into_hub_cache, tiny_model, tiny_static_model
@@ -134,6 +138,21 @@ def _certificates_read_once() -> Iterator[None]:
         return shared if (arguments, options) == ((), {"cafile": usual}) else make(*arguments, **options)
 
     with patch("ssl.create_default_context", made):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _schemas_copied_quickly() -> Iterator[None]:
+    """Every qdrant-client has a copy of all its models' schemas, and a test makes several clients."""
+    copies: dict[int, bytes] = {}
+
+    def copied(plain: Any) -> Any:
+        if id(plain) not in copies:
+            copies[id(plain)] = pickle.dumps(plain)
+        return pickle.loads(copies[id(plain)])  # noqa: S301  # its own
+
+    known = {id(DEFS), id(CACHE_STR_PATH)}  # which stay, and nobody changes
+    with patch.object(schema_parser, "deepcopy", lambda one: copied(one) if id(one) in known else deepcopy(one)):
         yield
 
 
