@@ -1,4 +1,19 @@
-"""Every error this package raises on purpose. Each message says what to do next."""
+"""Every error this package raises on purpose. Each message says what to do next.
+
+What stands behind a name is of its kind:
+
+    SearchError: InvalidInput, ReaderFailed, MissingExtra, ModelError, IndexFailure, ServiceError
+    InvalidInput: InvalidSettings, InvalidQuery, InvalidDocument, DocumentNotFound, TenantRequired, CollectionUnshared,
+        UnsupportedFilter, InvalidDataset
+    ModelError: ModelNotFound, ModelIncomplete, ModelCorrupt, ModelUnavailable, UnsupportedModel, ExportFailed, SelfTestFailed,
+        RuntimeConflict, DeviceUnavailable, InferenceFailed
+    IndexFailure: IndexBusy, IndexMismatch, IndexCorrupt, ReindexRefused, IndexFull, DocumentIncomplete,
+        CollectionNotFound, IndexUnreachable, IndexTimeout, IndexDenied, IndexOverloaded, IndexFaulted, IndexRejected,
+        IndexGarbled
+    ServiceError: ServiceUnreachable, ServiceOverloaded, ServiceRefused
+    IndexMismatch: CollectionForeign
+    InferenceFailed: OutOfMemory
+"""
 
 
 class SearchError(Exception):

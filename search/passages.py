@@ -8,32 +8,6 @@ import unicodedata
 
 from search.kinds import AS_MARKDOWN
 
-# Lines of other markup that are not shown: comments, anchors, what is set for a whole file, and lists of other files.
-_BELOW = r"(?:\n(?:[ \t\r]*+\n)*+\1[ \t]++\S.*)*+"  # lines that are indented more than the first, and empty ones between them
-_RST_DIRECTIVES = "contents|currentmodule|default-role|highlight|image|index|py:currentmodule|sectnum|tabularcolumns|toctree"
-UNSEEN = {
-    "text/x-rst": re.compile(
-        r"\A(?:[ \t\r]*\n)*+(?::(?:orphan|tocdepth|nosearch|nocomments):.*(?:\n|\Z))+"
-        r"|^([ \t]*)\.\.(?:"
-        r"[ \t]+_\S.*(?:\n\1[ \t]++\S.*)*+"  # where a link leads, or what is led to
-        rf"|[ \t]+(?:(?:{_RST_DIRECTIVES})::|\|\S|(?![\w.+:-]+[ \t]?::|[\[_|])\S).*{_BELOW}"
-        rf"|[ \t\r]*(?=\n\1[ \t]+\S){_BELOW}"  # a comment that begins below
-        r")(?:\n|\Z)",
-        re.MULTILINE,
-    ),
-    "text/x-org": re.compile(
-        r"^[ \t]*(?:#(?:[ \t].*)?|#\+(?!(?:begin|end)_|(?:title|subtitle|caption|description|keywords|author|date):)\w+:.*"
-        r"|:(?:PROPERTIES|LOGBOOK):[ \t\r]*\n(?:.*\n){0,50}?[ \t]*:END:[ \t\r]*)(?:\n|\Z)",
-        re.MULTILINE | re.IGNORECASE,
-    ),
-    "text/asciidoc": re.compile(
-        r"^(?://(?!/).*|////+[ \t\r]*\n(?:.*\n){0,200}?////+[ \t\r]*|:!?\w[\w-]*!?:(?:[ \t].*)?"
-        r"|\[(?:(?!quote|verse)[^\]\n]*|\[[^\]\n]*\])\][ \t\r]*)(?:\n|\Z)",
-        re.MULTILINE,
-    ),
-    "text/x-tex": re.compile(r"^[ \t]*(?:%.*|\\label\{[^{}\n]*\}[ \t\r]*)(?:\n|\Z)", re.MULTILINE),
-    "text/x-typst": re.compile(r"^[ \t]*(?://.*|<[\w:.-]+>[ \t\r]*)(?:\n|\Z)", re.MULTILINE),
-}
 _COMMENTS = (("<!--", "-->"), ("{/*", "*/}"))
 _PICTURE = re.compile(r"!\[[^\[\]]*\](?:\([^()\n]*(?:\([^()\n]*\)[^()\n]*)*\)|\[[^\[\]]*\])")
 _LINK = re.compile(
@@ -62,12 +36,10 @@ def passage_of(title: str, text: str, media_type: str) -> str:
 def readable(text: str, media_type: str = "text/plain") -> str:
     """A text as it is meant: ligatures and wide letters as plain ones, words without soft hyphens.
 
-    Of what was read as Markdown comments, pictures, anchors and the addresses of links go, too, of other markup what is UNSEEN.
+    Of what was read as Markdown comments, pictures, anchors and the addresses of links go, too.
     """
     if media_type in AS_MARKDOWN:
         text = without_marks(text)
-    elif media_type in UNSEEN:
-        text = UNSEEN[media_type].sub("", text)
     if text.isascii():
         return text
     return unicodedata.normalize("NFKC", text.translate(_SOFT))

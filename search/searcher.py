@@ -155,12 +155,20 @@ class Searcher:
         """Fill a new collection from this one's documents, with other settings, and lead the name to it. Searches go on meanwhile.
 
         Where nothing but words is missing, and the server can, they are added to this one, unless there are queries to compare by.
-        `settings` may name another embedder, chunking or storage, and the same tenants; None: this searcher's, of which the
-        collection may differ. If the name is led to the new collection, this searcher goes on with them.
 
-        `check` compares before what both collections find, by `queries` or judgements; `drop_unowned` leaves out what names no
-        tenant; `only_if_needed` copies nothing where the collection is as the settings want it, and says so (`as_is`). See
-        Reindexing.run for these, and for errors.
+        Args:
+            settings: with another embedder, chunking or storage, and the same tenants; None for this searcher's, of which the
+                collection may differ.
+                If the name is led to the new collection, this searcher goes on with these settings.
+            check: compare what both collections find before; see search.ingestion.reindexing for the rest, and for errors.
+            queries: sent to both.
+            judged: judgements to decide by.
+            min_overlap: the least share of the first ten documents that are the same.
+            drop_unowned: leave out what names no tenant.
+            only_if_needed: copy nothing, and report so (`as_is`), where the collection is as the settings want it and nothing in it
+                is damaged, unless there are queries or judgements to compare by. Missing payload indexes are made in place.
+            on_progress: called after every step.
+            on_wait: see search.index.retrying.
         """
         self._check_whole("a collection is reindexed for all tenants at once")
         check_flags(check=check, drop_unowned=drop_unowned, only_if_needed=only_if_needed)

@@ -7,8 +7,7 @@ from search.documents import Chunk
 from search.index.contract import Record
 from search.index.points import embedded_text, to_point
 from search.inference.tokens import Tally
-from search.passages import UNSEEN, has_words, readable
-from search.reading.structure import hides, sections
+from search.passages import has_words, readable
 
 
 @pytest.mark.parametrize(
@@ -46,65 +45,8 @@ def test_markdown_is_its_words(text: str, read: str) -> None:
     assert readable(text, "text/markdown") == read
 
 
-@pytest.mark.parametrize(
-    ("kind", "text", "read"),
-    [
-        ("x-rst", ":orphan:\n:tocdepth: 2\n\nText.\n:orphan:\n", "\nText.\n:orphan:\n"),
-        ("x-rst", "One.\n\n.. note to us\n   goes on\n\n   and on\n\nTwo.", "One.\n\n\nTwo."),
-        ("x-rst", "One.\n\n..\n   to us\n\n..\n\n   A quotation.", "One.\n\n\n..\n\n   A quotation."),
-        ("x-rst", ".. _a label:\n\n   A quotation.\n.. _b: https://a.example/\n   b\n__ c", "\n   A quotation.\n__ c"),
-        ("x-rst", "- One.\n\n  .. index:: one\n\n  More.\n", "- One.\n\n\n  More.\n"),
-        ("x-rst", ".. toctree::\r\n   :maxdepth: 1\r\n\r\n   a\r\n   b\r\n\r\nText.\r\n", "\r\nText.\r\n"),
-        ("x-rst", ".. |x| replace:: y\n.. image:: a.svg\n   :target: b\nText |x|.", "Text |x|."),
-        ("x-rst", ".. note:: Seen.\n\n.. c:function:: f(x)\n.. [1] Seen.\n... and so.", None),
-        (
-            "x-org",
-            "# to us\n#+OPTIONS: toc:nil\n#+BEGIN_SRC c\n#include <a.h>\n#+END_SRC\n",
-            "#+BEGIN_SRC c\n#include <a.h>\n#+END_SRC\n",
-        ),
-        ("x-org", "* A\n:PROPERTIES:\n:ID: 1\n:END:\n#+title: Seen\n", "* A\n#+title: Seen\n"),
-        ("asciidoc", "// to us\n:toc: left\n[[id]]\n[source,java]\n----\n////\nto us\n////\nx\n", "----\nx\n"),
-        ("asciidoc", "[quote, A. Nonymous]\nhttps://a.example // x\n[1] and more\n", None),
-        ("x-tex", "% to us\nA \\% of it % seen\n  \\label{sec:a}\n", "A \\% of it % seen\n"),
-        ("x-typst", "// to us\n= A\n<a-label>\nhttps://a.example // x\n", "= A\nhttps://a.example // x\n"),
-        ("plain", ".. to us\n// text\n% text\n", None),
-    ],
-)
-def test_lines_that_are_not_shown_are_not_read(kind: str, text: str, read: str | None) -> None:
-    media_type = f"text/{kind}"
-    assert readable(text, media_type) == (text if read is None else read)
-    spans = [(block.start, block.end) for section in sections(text, media_type) for block in section.blocks]
-    words = [word for start, end in spans for word in text[start:end].split()]
-    assert words == (text if read is None else read).split()
-    assert hides(text, media_type) == (read is not None)
-
-
-def test_headings_around_lines_that_are_not_shown_are_one() -> None:
-    text = "Aaa\n===\n\n.. _b:\n\nBbb\n---\n\nText.\n\n.. _c:\n\nCcc\n---\n\n.. toctree::\n\n   d\n\n..\n   Heading\n   -------\n"
-    assert [section.headings for section in sections(text, "text/x-rst")] == [("Aaa", "Bbb"), ("Aaa", "Ccc")]
-
-
 @pytest.mark.timeout(20)
 def test_no_text_takes_long() -> None:
-    for kind in UNSEEN:
-        for begin in (
-            ".. x\n",
-            ".. _x\n",
-            "..\n",
-            ".. x\n \n",
-            ":PROPERTIES:\n",
-            "////\n",
-            " ",
-            "\n",
-            " \n",
-            "[",
-            ":x",
-            "% ",
-            "//",
-            "#+",
-        ):
-            readable(begin * 30_000, kind)
-            readable(f".. x{begin * 30_000}", kind)
     for text in (
         "[" * 50_000,
         "![" * 50_000,

@@ -26,7 +26,7 @@ def embed_corpus(
 ) -> None:
     """Put each document with one vector, of its title and text, and its words into the collection, where it is not there yet.
 
-    What is written stays if a part fails, and the next call goes on from there. Arguments are search.evaluation.verdict.evaluate's.
+    What is written stays if a part fails, and the next call goes on from there.
     """
     index.ensure(CollectionSpec(embedder.dimension, embedder.fingerprint, lexical), create=True)
     window = embedder.tokenizer.max_tokens - embedder.tokenizer.special_tokens(pair=False)

@@ -105,7 +105,7 @@ def compare(
     Each reranker scores a passage once for all depths and shares: the time of a depth is that of the parts up to it. Only
     rerankers that compare passages with one another score them anew for each depth. Where documents have several
     passages, a document stands where its best passage does. A ranking has `retrieved` documents at least: what was not reranked
-    follows in retrieval order. Other arguments are those of search.evaluation.verdict.evaluate.
+    follows in retrieval order. `words` gives what makes words like the collection's.
 
     Returns:
         Retrieval alone, then the configurations in their order.
@@ -204,7 +204,7 @@ class _Shared:
         self._seconds = 0.0
 
     def score(self, query: str, texts: Sequence[str]) -> tuple[Scoring, float]:
-        """The scores of passages that begin with those of the last call, if not the same, and the seconds all of them took."""
+        """The scores of passages, those of the last call and perhaps more behind them, and the seconds all of them took."""
         if self.reranker.recipe.compares:
             self.forget()
         if self._known is None or len(texts) > len(self._known.scores):

@@ -82,7 +82,11 @@ def unfinished(into: Path) -> Iterator[Path]:
         if into.exists():
             raise IndexRejected(f"{into} is there already; name a folder that is not")
         shutil.rmtree(folder, ignore_errors=True)  # what an interrupted one left
-        make_private(folder)
+        make_private(folder.parent)
+        folder.mkdir(mode=0o700)  # nobody else's, and no link
+    except OSError as error:
+        raise not_written(into, error) from error
+    try:
         yield folder
         folder.rename(into)
     except OSError as error:

@@ -5,6 +5,7 @@ _CONTAINER = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # of streams, as files of 97 t
 _PACKAGE = "EncryptedPackage".encode("utf-16-le")  # the stream with all of a later one (MS-OFFCRYPTO 2.3.4.4)
 _SECTOR = 512  # bytes; streams begin at a multiple
 _WORD, _ENCRYPTED = b"\xec\xa5", 0x0100  # how Word's stream begins, and a flag at its tenth byte (MS-DOC 2.5.2)
+_VERSIONS = {*range(0x65, 0x6A), 0xC1, 0xD9, 0x101, 0x10C, 0x112}  # at its second: of Word 6 to 2007
 _SHEETS = (b"\x09\x08\x10\x00", b"\x09\x08\x08\x00")  # how Excel's stream begins: the records BOF of two versions
 _FILE_PASS = 0x2F  # the record that says how the rest is encrypted, one of the next (MS-XLS 2.4.117)
 
@@ -18,11 +19,14 @@ def needs_password(content: bytes) -> bool:
 
 
 def _begins_encrypted(sector: bytes) -> bool:
-    if sector.startswith(_WORD):
-        return bool(int.from_bytes(sector[10:12], "little") & _ENCRYPTED)
+    def number(at: int) -> int:
+        return int.from_bytes(sector[at : at + 2], "little")
+
+    if sector.startswith(_WORD) and number(2) in _VERSIONS:
+        return bool(number(10) & _ENCRYPTED)
     at = 0 if sector.startswith(_SHEETS) else len(sector)
     while at + 4 <= len(sector):
-        kind, size = (int.from_bytes(sector[at + part : at + part + 2], "little") for part in (0, 2))
+        kind, size = number(at), number(at + 2)
         if kind == _FILE_PASS:
             return True
         at += 4 + size

@@ -126,12 +126,13 @@ def document_of(record: Mapping[str, Any], fields: Mapping[str, str], key: str, 
 
 
 def _document_of(record: Mapping[str, Any], fields: Mapping[str, str], key: str, **more: Any) -> Document:
+    record = {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in record.items()}
     record = {name: value for name, value in record.items() if value is not None or name not in _DOCUMENT - {"id", "text"}}
-    record = {name: storable(value) for name, value in record.items()}
     ours = {"id" if name == "_id" and "id" not in record else name: value for name, value in record.items()}  # BEIR's _id
     is_plain = ours.keys() <= _DOCUMENT and isinstance(ours.get("id"), str) and isinstance(ours.get("text"), str)
     absent = {field: missing(list(record), field, fields) for field in fields}
     if is_plain and (not fields or any(gone for gone, _ in absent.values())):
+        ours |= {"metadata": storable(ours["metadata"])} if "metadata" in ours else {}
         return Document(**ours, **{name: value for name, value in more.items() if name != "folder"})
     for field, (gone, of) in absent.items():
         if (field == "id" and gone) or (field == "text" and len(gone) == of):
@@ -153,6 +154,7 @@ def _document_of(record: Mapping[str, Any], fields: Mapping[str, str], key: str,
         if twice := sorted(metadata.keys() & values["metadata"].keys()):
             raise InvalidDocument(f"{listed(twice)} stands in the object and under its metadata, too; name it once")
         values["metadata"] = {**metadata, **values["metadata"]}
+    values["metadata"] = storable(values["metadata"])
     return Document(**values, **about, **(more if not parts.id else {**more, "folder": ""}))
 
 

@@ -8,8 +8,9 @@ from itertools import accumulate, islice
 from typing import Any, NamedTuple
 
 from search.kinds import AS_MARKDOWN, SOURCE
-from search.passages import UNSEEN, has_words, without_marks
+from search.passages import has_words, without_marks
 from search.reading.frontmatter import end_of_front_matter, with_line_feeds
+from search.reading.markup import Span, unseen
 
 PAGE_BREAK = "\f"
 
@@ -81,10 +82,10 @@ def sections(text: str, media_type: str) -> list[Section]:
     elif media_type in SOURCE:
         divided = _of_source(text)
     else:
-        unseen = _unseen(text, media_type)
-        visible = _blanked(text, unseen)
+        spans = unseen(with_line_feeds(text), media_type)
+        visible = _blanked(text, spans)
         divided = _under(_headings(visible, media_type), visible)
-        hidden = sorted([*hidden, *unseen])
+        hidden = sorted([*hidden, *spans])
     if not hidden:
         return divided
     left = [Section(headings, tuple(_without(blocks, hidden, text))) for headings, blocks in divided]
@@ -105,7 +106,7 @@ def title_of(text: str, media_type: str = "text/markdown") -> str:
     beginning = plain[:_BEGINNING]
     if media_type in _STATED and (stated := _STATED[media_type].search(beginning)):
         return " ".join(stated[1].split())
-    headings = list(_headings(beginning, media_type))
+    headings = list(_headings(_blanked(beginning, unseen(beginning, media_type)), media_type))
     is_alone = media_type == "text/x-rst" or all(one.level > headings[0].level for one in headings[1:])
     return headings[0].words if headings and is_alone else ""
 
@@ -126,16 +127,12 @@ def _title_of_markdown(text: str, highest: re.Pattern[str]) -> str:
 
 def hides(text: str, media_type: str) -> bool:
     """Whether some of a text is in no section."""
-    if _NO_LANGUAGE.search(text) or _unseen(text, media_type):
+    if _NO_LANGUAGE.search(text) or unseen(with_line_feeds(text), media_type):
         return True
     return media_type in AS_MARKDOWN and end_of_front_matter(with_line_feeds(text)) > 0
 
 
-def _unseen(text: str, media_type: str) -> list[tuple[int, int]]:
-    return [match.span() for match in UNSEEN[media_type].finditer(with_line_feeds(text))] if media_type in UNSEEN else []
-
-
-def _blanked(text: str, spans: Sequence[tuple[int, int]]) -> str:
+def _blanked(text: str, spans: Sequence[Span]) -> str:
     """The same in as many characters and lines, with nothing in some spans."""
     parts: list[str] = []
     at = 0

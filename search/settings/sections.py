@@ -141,7 +141,9 @@ class CrossEncoderSettings(_Section):
     kind: Literal["cross-encoder"] = "cross-encoder"
     model: str = Field("minilm-reranker", description="A bundled model, a local directory, or a name that FastEmbed serves.")
     weight: float | None = Field(None, ge=0, le=1, description="Share of the reranker in the ranking; None: the model's recipe.")
-    max_tokens: int | None = Field(None, ge=16, description="Tokens read of query and passage; None: all that the model can.")
+    max_tokens: int | None = Field(
+        None, ge=16, description="Tokens read of query and passage, special ones included; None: all that the model can."
+    )
     batch_tokens: PositiveInt = Field(4096, description="Padded tokens in one batch.")
     slice_size: PositiveInt = Field(8, description="Candidates scored between two looks at the clock, under a budget.")
 

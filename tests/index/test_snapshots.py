@@ -26,7 +26,7 @@ from search.errors import (
     IndexUnreachable,
     InvalidSettings,
 )
-from search.index.manifests import StoredFile, read_manifest
+from search.index.manifests import StoredFile, read_manifest, unfinished
 from search.searcher import Searcher, open_search
 from search.settings import Settings
 
@@ -568,3 +568,18 @@ def test_a_manifest_that_does_not_say_what_the_collection_is(
         with pytest.raises(IndexRejected, match=r"does not say what the collection is .*; take the snapshot anew"):
             searcher.collections.restore(tmp_path / "copy", "again")
         assert "again" not in searcher.collections.names()
+
+
+def test_what_stands_at_the_place_of_an_unfinished_one_is_left_alone(tmp_path: Path) -> None:
+    """Where it cannot be removed, nothing is written into it, and a snapshot that is refused removes nothing."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (tmp_path / "a.unfinished").symlink_to(elsewhere)
+    with pytest.raises(IndexRejected, match=r"a \(.*exists"), unfinished(tmp_path / "a"):
+        pytest.fail("it was written")
+    assert (list(elsewhere.iterdir()), (tmp_path / "a").exists()) == ([], False)
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b.unfinished").mkdir()
+    with pytest.raises(IndexRejected, match="is there already"), unfinished(tmp_path / "b"):
+        pytest.fail("it was written")
+    assert (tmp_path / "b.unfinished").exists()

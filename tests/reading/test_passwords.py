@@ -15,6 +15,7 @@ BOOK, USER, PASSWORD = (
 PLAIN = {
     "no stream that it needs": ("a.docx", "EncryptionInfo".encode("utf-16-le")),
     "a text of Word": ("a.doc", WORD + b"\0\x02"),
+    "bytes that begin as one": ("a.doc", b"\xec\xa5\0\0" + bytes(6) + b"\0\x03"),
     "a workbook": ("a.xls", BOOK + USER),
     "no container": ("b.xls", b""),
 }

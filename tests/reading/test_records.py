@@ -157,6 +157,16 @@ def test_a_time_of_hundreds_of_digits_ends_nothing() -> None:
     assert fine == Document("2", "Fine.")
 
 
+def test_what_is_not_a_number_is_no_value() -> None:
+    nan = float("nan")
+    assert one({"id": "a", "text": "A text.", "title": nan, "modified": nan, "media_type": nan, "metadata": nan}) == Document(
+        "a", "A text."
+    )
+    assert one({"id": 1, "text": "A text.", "title": nan, "year": 1}) == Document("1", "A text.", metadata={"year": 1})
+    assert reason({"id": math.inf, "text": "A text."}) == "the id must be a string or a whole number, not float"
+    assert reason({"id": "a", "text": "A text.", "title": math.inf}) == "the document's title must be a string, not float"
+
+
 def test_numbers_that_json_or_filters_have_not_reject_nothing(tmp_path: Path) -> None:
     numbers = '"hash": 18446744073709551615, "of": [{{"a": NaN, "b": 1e999}}], "n": -9223372036854775808'
     value = f'{{{{"id": "{{}}", "text": "A text.", {numbers}}}}}'

@@ -10,7 +10,7 @@ from search.api.errors import Refused
 from search.api.parsing import repeated
 from search.api.routes.bodies import LONGEST_ID, Answer, CollectionName, Count, DocumentBody, Removal, Update, Upsert, own_router
 from search.api.state import Service
-from search.documents import Document, Rejection, encodable, half_surrogate
+from search.documents import Document, Rejection, counted, encodable, half_surrogate
 from search.errors import InvalidDocument
 from search.ingestion.run import IngestReport
 
@@ -27,7 +27,7 @@ def document_routes(service: Service) -> APIRouter:
     async def upsert(request: Request, body: Upsert) -> Answer:
         """Add documents, replace changed ones, leave unchanged ones alone. What cannot be taken stands in `rejections`."""
         if (number := len(body.documents)) > (most := service.limits.max_texts):
-            raise Refused(422, "InvalidDocument", f"{number:,} documents are more than {most:,}; send fewer at once")
+            raise Refused(422, "InvalidDocument", f"{counted(number, 'document')} are more than {most:,}; send fewer at once")
 
         def work() -> IngestReport:
             items = (_document(place, document, service) for place, document in enumerate(body.documents))

@@ -1,0 +1,137 @@
+"""Which lines of reStructuredText, Org, AsciiDoc, LaTeX and Typst does no reader see? Comments, anchors, what is set for a file.
+
+Code is shown as it is: no line of it is any of these. What nothing ends begins nothing, so that no text is lost by a slip.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+Span = tuple[int, int]  # characters of a text
+
+_LINE = re.compile(r"[^\n]*(?:\n|$)")
+_HIDDEN = {  # lines by themselves
+    "text/x-org": r"#(?:\s.*)?|#\+(?!(?:begin|end)_|(?:title|subtitle|caption|description|keywords|author|date|html|latex):)\w+:.*",
+    "text/asciidoc": r"//(?!/).*|:!?(?!(?:author|description|keywords|title):)\w[\w-]*!?:(?:\s.*)?|\[\[[^\]]*\]\]",
+    "text/x-tex": r"%.*|\\label\{[^{}]*\}",
+    "text/x-typst": r"//.*|<[\w:.-]+>",
+}
+_CODE = {  # lines that begin it, with a part of the line that ends it
+    "text/x-org": (r"#\+begin_(src|example|export)\b.*", "#+end_{}"),
+    "text/asciidoc": (r"(-{4,}|\.{4,}|\+{4,}|`{3,})\w*", "{}"),
+    "text/x-tex": (r"\\begin\{(verbatim\*?|Verbatim|lstlisting|minted|alltt)\}.*", r"\end{{{}}}"),
+    "text/x-typst": (r"(`{3,})[^`]*", "{}"),
+}
+_COMMENTS = {  # likewise
+    "text/x-org": (r"(?:#\+begin_(comment)\b.*|:(?:properties|logbook):)", "#+end_{}"),
+    "text/asciidoc": (r"(/{4,})", "{}"),
+    "text/x-tex": (r"\\begin\{(comment)\}.*", r"\end{{{}}}"),
+}
+_DRAWER = ":end:"  # of Org, whose properties have no name to end by
+_STYLE = re.compile(
+    r"\[(?!quote|verse)(?:NOTE|TIP|IMPORTANT|WARNING|CAUTION|[#.%][^\]]*|[a-z]+(?:[,#.%=][^\]]*)?)\]"
+)  # of the next lines
+_DIRECTIVE = re.compile(r"([\w.+:-]+) ?::")
+_NO_TEXT = {"contents", "currentmodule", "default-role", "highlight", "image", "index", "sectnum", "tabularcolumns", "toctree"}
+_VERBATIM = {"code", "code-block", "parsed-literal", "prompt", "sourcecode"}
+_SETTING = re.compile(r":(?:orphan|tocdepth|nosearch|nocomments):.*")  # of Sphinx, at the beginning of a file
+_WORD = re.compile(r"\w")
+
+
+class _Line(NamedTuple):
+    """A line of a text."""
+
+    start: int
+    end: int
+    words: str
+    indentation: int
+
+
+def unseen(text: str, media_type: str) -> list[Span]:
+    """The lines that are not shown, in order; none of a text of another kind. Lines end with a line feed."""
+    if media_type != "text/x-rst" and media_type not in _HIDDEN:
+        return []
+    lines = [_line(match) for match in _LINE.finditer(text) if match[0]]
+    return list(_of_restructured_text(lines) if media_type == "text/x-rst" else _of_others(lines, media_type))
+
+
+def _line(match: re.Match[str]) -> _Line:
+    wide = match[0].expandtabs(8)
+    return _Line(match.start(), match.end(), match[0].strip(), len(wide) - len(wide.lstrip()))
+
+
+def _of_others(lines: Sequence[_Line], media_type: str) -> Iterator[Span]:
+    hidden = re.compile(_HIDDEN[media_type], re.IGNORECASE)
+    begins = [(re.compile(table[media_type][0], re.IGNORECASE), table) for table in (_CODE, _COMMENTS) if media_type in table]
+    last = {line.words.lower(): number for number, line in enumerate(lines)}  # that reads so
+    number = 0
+    while number < len(lines):
+        line = lines[number]
+        for begin, table in begins:
+            if match := begin.fullmatch(line.words):
+                closing = table[media_type][1].format(match[1]).lower() if match[1] else _DRAWER
+                if last.get(closing, 0) > number:
+                    first, number = line, next(at for at in range(number + 1, len(lines)) if lines[at].words.lower() == closing)
+                    if table is _COMMENTS:
+                        yield first.start, lines[number].end
+                    break
+        else:
+            is_style = media_type == "text/asciidoc" and "".join(one.words for one in lines[number + 1 : number + 2])
+            if (is_style and _STYLE.fullmatch(line.words)) or (line.words and hidden.fullmatch(line.words)):
+                yield line.start, line.end
+        number += 1
+
+
+def _of_restructured_text(lines: Sequence[_Line]) -> Iterator[Span]:
+    """Explicit markup, with what is indented more below it, as docutils takes it."""
+    number = 0
+    while number < len(lines) and (not lines[number].words or _SETTING.fullmatch(lines[number].words)):
+        if lines[number].words:
+            yield lines[number].start, lines[number].end
+        number += 1
+    while number < len(lines):
+        line = lines[number]
+        kind = _kind(lines, number)
+        end = number + 1
+        if kind is not None:
+            end = _end_of_block(lines, number, over_blanks=not line.words.startswith(".. _"))
+            if kind == "hidden":
+                yield line.start, lines[end - 1].end
+        number = end
+
+
+def _kind(lines: Sequence[_Line], number: int) -> str | None:
+    """What a line begins: a block that is hidden, or one that is shown as it is; None if it begins neither."""
+    line = lines[number]
+    rest = line.words[2:].strip()
+    if not line.words.startswith(".. ") and line.words != "..":
+        return "verbatim" if line.words.endswith("::") else None
+    if not _may_begin(lines, number):
+        return None
+    if not rest:  # a comment begins on the next line, or there is none
+        below = lines[number + 1 : number + 2]
+        return "hidden" if any(one.words and one.indentation > line.indentation for one in below) else None
+    if directive := _DIRECTIVE.match(rest):
+        name = directive[1].removeprefix("py:")
+        return "hidden" if name in _NO_TEXT else "verbatim" if name in _VERBATIM else None
+    return None if rest.startswith("[") else "hidden"  # a footnote, or else a target, a substitution or a comment
+
+
+def _may_begin(lines: Sequence[_Line], number: int) -> bool:
+    """Whether no paragraph goes on: before it is nothing, a rule, other explicit markup or what is indented more."""
+    before = lines[number - 1] if number else None
+    return (
+        before is None
+        or not _WORD.search(before.words)
+        or before.words.startswith("..")
+        or before.indentation > lines[number].indentation
+    )
+
+
+def _end_of_block(lines: Sequence[_Line], number: int, *, over_blanks: bool) -> int:
+    end = at = number + 1
+    while at < len(lines) and (lines[at].indentation > lines[number].indentation if lines[at].words else over_blanks):
+        at += 1
+        if lines[at - 1].words:
+            end = at
+    return end
