@@ -18,7 +18,9 @@ from search.settings import LayoutSettings
 _UNIT = 0.01  # how far from 1 the length of a vector may be whose dot product is to be a cosine
 
 
-def described(client: QdrantClient, target: str, chosen: LayoutSettings, dimension: int) -> tuple[CollectionSpec, Layout]:
+def described(
+    client: QdrantClient, target: str, config: models.CollectionConfig, chosen: LayoutSettings, dimension: int
+) -> tuple[CollectionSpec, Layout]:
     """The spec and the layout of such a collection; the spec's fingerprint is empty, since nothing tells the embedder.
 
     Its dimension chooses one of several vectors, where the settings do not.
@@ -26,7 +28,6 @@ def described(client: QdrantClient, target: str, chosen: LayoutSettings, dimensi
     Raises:
         IndexMismatch: it cannot be searched by cosine similarity, or holds no text; the message ends without the remedy.
     """
-    config = client.get_collection(target).config
     params = config.params.vectors
     vectors = params if isinstance(params, Mapping) else {"": params} if params else {}
     name = _vector(vectors, chosen.vector, dimension)

@@ -522,7 +522,7 @@ class QdrantIndex(EngineIndex):
         if spec is None:
             try:
                 with self._translated():
-                    spec, layout = described(self._client, target, self._chosen, dimension)
+                    spec, layout = described(self._client, target, config, self._chosen, dimension)
             except IndexMismatch as error:
                 remedy = (
                     f"say where its passages lie (under {section_of(self.name)} in search.toml), or choose another --collection"
@@ -612,7 +612,7 @@ class QdrantIndex(EngineIndex):
         info = self._client.get_collection(like)
         layout = None
         if info.payload_schema and spec_of(info.config) is None:
-            layout = described(self._client, like, self._like_layout, stored.spec.dimension)[1]
+            layout = described(self._client, like, info.config, self._like_layout, stored.spec.dimension)[1]
         wanted = indexes_needed(self._storage.payload_indexes, self._limits)
         own = {indexed_path(field, indexed_only=self._limits.indexed_only) for field in wanted} | {stored.spec.tenant}
         for field, one in info.payload_schema.items():
