@@ -638,7 +638,7 @@ def test_a_collection_holds_what_a_dictionary_would(
     request: pytest.FixtureRequest,
     in_full: bool,  # noqa: FBT001  # a fixture
 ) -> None:
-    """300 steps, 75 on each engine; with --long 50,000."""
+    """500 steps, 125 on each engine; with --long 50,000."""
     mount: list[str | Path] = ["mount", "-t", "tmpfs", "tmpfs", tmp_path]
     small_disk = "edge" in engine and not subprocess.run(mount, check=False, capture_output=True).returncode
     if small_disk:
@@ -666,7 +666,7 @@ def test_a_collection_holds_what_a_dictionary_would(
             )
         if in_full:
             print(f"{engine}: {OfThisEngine.steps_taken:,} steps", flush=True)  # seen with -s, since it takes an hour
-        if OfThisEngine.steps_taken >= (12_500 if in_full else 75):
+        if OfThisEngine.steps_taken >= (12_500 if in_full else 125):
             break
     if "edge" in engine and not small_disk:
         pytest.skip("held, but for full disks: only root may mount a small one")

@@ -648,7 +648,7 @@ def test_a_part_answers_as_a_collection_of_its_own_would(
         its_own.ingest(owned["acme"])
         whole = searcher._parts.index
         tried = 0
-        while tried < (1000 if in_full else 40):
+        while tried < (1000 if in_full else 120):
             asked = drawn(draw)
             try:
                 expected = its_own.count(asked)

@@ -369,7 +369,7 @@ def exhaustively(examples: int) -> settings:
 
 
 def test_a_filter_means_the_same_everywhere(engines: dict[str, VectorIndex], in_full: bool) -> None:  # noqa: FBT001  # a fixture
-    @exhaustively(5_000 if in_full else 30)
+    @exhaustively(5_000 if in_full else 60)
     @given(filters())
     def check(raw: dict[str, Any]) -> None:
         compare(engines, raw)
