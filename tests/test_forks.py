@@ -76,8 +76,8 @@ for _ in range(%(children)d):
 all_forked.set()
 told = []
 for child, read in children:
-    told.append(json.loads(os.fdopen(read).read() or '"died"'))
-    told[-1]["status"] = os.waitpid(child, 0)[1]
+    said = os.fdopen(read).read()  # nothing, if it died
+    told.append({**json.loads(said or "{}"), "status": os.waitpid(child, 0)[1]})
 ended.set()
 asking.join()
 print(json.dumps({"pid": os.getpid(), "children": told, "parent": meanwhile, "after": ask(20)}))
@@ -114,7 +114,9 @@ def run(script: str, environment: dict[str, str], timeout_s: float = 500, import
 
 
 def forked(environment: dict[str, str], children: int, queries: int) -> Told:
-    return Told(**json.loads(run(OPEN + FORK % {"children": children, "queries": queries}, environment)))
+    # gRPC prepares for forks as it is imported; where that was before a fork of its own, children crash now and then.
+    imports = () if "SEARCH_INDEX__GRPC_PORT" in environment else OF_SEARCHERS
+    return Told(**json.loads(run(OPEN + FORK % {"children": children, "queries": queries}, environment, imports=imports)))
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from search.client import Client
 from search.documents import Document, Json, Rejection
 from search.errors import InvalidDocument, InvalidQuery, ServiceError, ServiceOverloaded, ServiceRefused, ServiceUnreachable
-from search.ingestion.report import IngestReport, OnChange, OnProgress, OnRejection, Progress
+from search.ingestion.report import LISTED, IngestReport, OnChange, OnProgress, OnRejection, Progress
 
 Answer = TypeVar("Answer")
 OnWait = Callable[[ServiceError, float], None]
@@ -29,7 +29,6 @@ NO_SYNC = (
 )
 _LONGEST_PAUSE_S = 30.0
 _COUNTED = ("added", "changed", "unchanged", "chunks", "reused", "tokens", "unknown", "repeated")  # by the service
-_KEPT = 1000  # rejections listed in the report; all are counted
 
 
 class Remote:
@@ -167,7 +166,7 @@ class _Sending:
 
     def _reject(self, rejection: Rejection) -> None:
         self.counts["rejected"] += 1
-        if len(self.rejections) < _KEPT:
+        if len(self.rejections) < LISTED:
             self.rejections.append(rejection)
         if self.on_rejection:
             self.on_rejection(rejection)

@@ -85,7 +85,7 @@ class FastEmbedEmbedder:
         with loading(model):
             self._model, self.device = load_on(device, load, lambda loaded: getattr(loaded, "model", None), cuda)
             self.tokenizer = TextTokenizer(self._model.tokenizer)
-        if self.tokenizer.max_tokens - self.tokenizer.special_tokens(pair=False) < LEAST_ROOM:
+        if self.tokenizer.window < LEAST_ROOM:
             raise ModelIncomplete(
                 f"the model {self.name} reads {self.tokenizer.max_tokens} tokens by its tokenizer_config.json, which leaves no "
                 "room for a text; correct model_max_length there"

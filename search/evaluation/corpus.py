@@ -29,17 +29,16 @@ def embed_corpus(
     What is written stays if a part fails, and the next call goes on from there.
     """
     index.ensure(CollectionSpec(embedder.dimension, embedder.fingerprint, lexical), create=True)
-    window = embedder.tokenizer.max_tokens - embedder.tokenizer.special_tokens(pair=False)
-    held = documents_in(index)
+    tokenizer, held = embedder.tokenizer, documents_in(index)
     missing = [document for document in dataset.documents if document.id not in held]
     done = len(held)
     for group in in_groups(missing, _BATCH):
         chunks = [Chunk(d.id, 0, d.text, 0, len(d.text), d.title) for d in group]
         passages = [chunk.passage for chunk in chunks]
-        tallies = embedder.tokenizer.tally(passages)
+        tallies = tokenizer.tally(passages)
         vectors = embedder.embed_passages(passages)
         rows = zip(chunks, vectors, tallies, group, strict=True)
-        points = [to_point(chunk, vector, tally, window, d.content_hash(), 1, 1) for chunk, vector, tally, d in rows]
+        points = [to_point(chunk, vector, tally, tokenizer.window, d.content_hash(), 1, 1) for chunk, vector, tally, d in rows]
         index.upsert(with_words(points, index.spec.lexical, words))
         done += len(group)
         report("embedding", done, len(dataset.documents))
@@ -55,7 +54,6 @@ def cut(dataset: Dataset, embedder: Embedder, index: VectorIndex) -> list[str]:
     fields = ["tokens", "tokens_embedded"]
     records = list(passages(index.scroll(fields=fields), fields))
     shortened = sum(record.payload["tokens_embedded"] < record.payload["tokens"] for record in records)
-    window = embedder.tokenizer.max_tokens - embedder.tokenizer.special_tokens(pair=False)
-    queries = sum(tally.tokens > window for tally in embedder.tokenizer.tally(list(dataset.queries.values())))
+    queries = sum(tally.tokens > embedder.tokenizer.window for tally in embedder.tokenizer.tally(list(dataset.queries.values())))
     counts = [(shortened, len(records), "passages"), (queries, len(dataset.queries), "queries")]
     return [f"the embedder did not read the end of {some:,} of {all_:,} {what}" for some, all_, what in counts if some]

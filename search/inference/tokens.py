@@ -96,6 +96,11 @@ class TextTokenizer:
         """Tokens the model adds around a text, or around a pair of them."""
         return int(self._tokenizer.num_special_tokens_to_add(pair))
 
+    @property
+    def window(self) -> int:
+        """Tokens of a text that the model reads at most, special ones left out."""
+        return self.max_tokens - self.special_tokens(pair=False)
+
     def tally(self, texts: Sequence[str]) -> list[Tally]:
         """Count the tokens of each text."""
         encodings = self.encode(texts, special_tokens=False)

@@ -215,12 +215,11 @@ class _Reading:
             chunks.append(
                 Chunk(document_id, number, own.text, start, end, own.title, own.metadata, document_title=title, after=after)
             )
-        window = self._tokenizer.max_tokens - self._tokenizer.special_tokens(pair=False)
         made = []
         tallies = self._tokenizer.tally([chunk.passage for chunk in chunks])
         for record, chunk, tally in zip(records, chunks, tallies, strict=True):
             assert record.vector is not None  # noqa: S101  # see documents
-            point = to_point(chunk, record.vector, tally, window, revision, len(chunks), 0)
+            point = to_point(chunk, record.vector, tally, self._tokenizer.window, revision, len(chunks), 0)
             more = {"document_metadata": dict(metadata)} if chunk.number == 0 and metadata != chunk.metadata else {}
             made.append(Record(adopted_id(point.id), {**point.payload, **more}, point.vector))
         return made

@@ -49,9 +49,8 @@ class Chunker:
             tokens: the longest passage, title and headings included; never more than the embedder's window.
             overlap: tokens a passage may repeat of the one before, in whole sentences.
         """
-        window = tokenizer.max_tokens - tokenizer.special_tokens(pair=False)
         self._tokenizer = tokenizer
-        self._tokens = min(tokens, window)
+        self._tokens = min(tokens, tokenizer.window)
         self._overlap = min(overlap, self._tokens // 2)
 
     def state(self, document: Document) -> str:

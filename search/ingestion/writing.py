@@ -70,10 +70,9 @@ class Writing:
         return Outcome(len(written), sum(reused), tokens, unknown, rejections, complete, step.characters)
 
     def _to_points(self, passages: Sequence[tuple[Passage, Vector]]) -> list[Point]:
-        window = self._tokenizer.max_tokens - self._tokenizer.special_tokens(pair=False)
         tallies = self._tokenizer.tally([passage.chunk.passage for passage, _ in passages])
         return [
-            to_point(one.chunk, vector, tally, window, one.revision, one.chunks, one.generation)
+            to_point(one.chunk, vector, tally, self._tokenizer.window, one.revision, one.chunks, one.generation)
             for (one, vector), tally in zip(passages, tallies, strict=True)
         ]
 

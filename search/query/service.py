@@ -119,7 +119,7 @@ class SearchService:
         tokenizer = self._embedder.tokenizer
         tally = tokenizer.tally([head(query, tokenizer.max_tokens)])[0]
         more = goes_on(query, tokenizer.max_tokens)
-        room = tokenizer.max_tokens - tokenizer.special_tokens(pair=False)
+        room = tokenizer.window
         least = "at least " if more else ""
         if tally.tokens > room or more:
             warnings.append(f"the query has {least}{tally.tokens} tokens and the embedder read {min(tally.tokens, room)}")
