@@ -83,11 +83,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Iterator[None]:
-    """What is imported and collected stays: nobody looks for garbage in it, meanwhile or ever after."""
+    """What is imported and collected stays, so nobody looks for garbage meanwhile, and less often ever after."""
     gc.disable()
     yield
-    gc.collect()
-    gc.freeze()
     gc.set_threshold(20_000, 10, 20)
     gc.enable()
 
