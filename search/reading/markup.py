@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from search.passages import has_words
+
 Span = tuple[int, int]  # characters of a text
 
 _LINE = re.compile(r"[^\n]*(?:\n|$)")
@@ -28,14 +30,13 @@ _COMMENTS = {  # likewise
     "text/x-tex": (r"\\begin\{(comment)\}.*", r"\end{{{}}}"),
 }
 _DRAWER = ":end:"  # of Org, whose properties have no name to end by
-_STYLE = re.compile(
+_STYLE = re.compile(  # of AsciiDoc, what the next lines are
     r"\[(?!quote|verse)(?:NOTE|TIP|IMPORTANT|WARNING|CAUTION|[#.%][^\]]*|[a-z]+(?:[,#.%=][^\]]*)?)\]"
-)  # of the next lines
+)
 _DIRECTIVE = re.compile(r"([\w.+:-]+) ?::")
 _NO_TEXT = {"contents", "currentmodule", "default-role", "highlight", "image", "index", "sectnum", "tabularcolumns", "toctree"}
 _VERBATIM = {"code", "code-block", "parsed-literal", "prompt", "sourcecode"}
 _SETTING = re.compile(r":(?:orphan|tocdepth|nosearch|nocomments):.*")  # of Sphinx, at the beginning of a file
-_WORD = re.compile(r"\w")
 
 
 class _Line(NamedTuple):
@@ -122,7 +123,7 @@ def _may_begin(lines: Sequence[_Line], number: int) -> bool:
     before = lines[number - 1] if number else None
     return (
         before is None
-        or not _WORD.search(before.words)
+        or not has_words(before.words)
         or before.words.startswith("..")
         or before.indentation > lines[number].indentation
     )

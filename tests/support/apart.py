@@ -10,20 +10,10 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TextIO
 
+from forked import OF_SEARCHERS
+
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(
-    [
-        "qdrant_client",
-        "search.embedding.dense",
-        "search.index.edge.collections",
-        "search.index.filters",
-        "search.index.server.collections",
-        "search.ingestion.chunking",
-        "search.ingestion.reindexing",
-        "search.query.service",
-        "search.searcher",
-    ]
-)
+_CONTEXT.set_forkserver_preload([*OF_SEARCHERS, "search.ingestion.reindexing"])
 
 
 class Apart:
