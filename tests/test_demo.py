@@ -1,5 +1,6 @@
 """The demo reads the standard library without importing it and finds its way in it."""
 
+import ast
 import shutil
 import sys
 import sysconfig
@@ -24,6 +25,19 @@ def test_the_standard_library_holds_what_the_questions_ask_for() -> None:
     private = [name for name in documents if any(part.startswith("_") for part in name.split("."))]
     assert not private
     assert not {"antigravity", "this", "turtledemo.clock"} & set(sys.modules)  # nothing is imported
+
+
+def test_a_parser_that_miscounts_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python 3.11 does, when another thread parses at the same moment."""
+    parse, faults = ast.parse, iter([SystemError("AST constructor recursion depth mismatch (before=147, after=71)")])
+
+    def miscounts_once(source: bytes) -> ast.Module:
+        for fault in faults:
+            raise fault
+        return parse(source)
+
+    monkeypatch.setattr(ast, "parse", miscounts_once)
+    assert next(demo.standard_library()).id
 
 
 def test_a_python_without_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -148,9 +148,7 @@ def _root() -> Path:
 
 def _documented(file: Path, module: str) -> Iterator[Document]:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the parser, about escapes in old sources
-            tree = ast.parse(file.read_bytes())
+        tree = _parsed(file.read_bytes())
     except (OSError, ValueError, SyntaxError):
         return  # a template or a file for another Python, not a module of this one
     seen: set[str] = set()
@@ -161,6 +159,15 @@ def _documented(file: Path, module: str) -> Iterator[Document]:
             kind = {ast.Module: "module", ast.ClassDef: "class"}.get(type(node), "function")
             metadata = {"module": module, "kind": kind, "line": getattr(node, "lineno", 1)}
             yield Document(id=name, text=inspect.cleandoc(text), title=_signature(name, node), metadata=metadata)
+
+
+def _parsed(source: bytes) -> ast.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the parser, about escapes in old sources
+        try:
+            return ast.parse(source)
+        except SystemError:  # Python 3.11 counts how deep it is for all threads together, see python/cpython#106905
+            return ast.parse(source)
 
 
 def _nodes(node: _Node, name: str) -> Iterator[tuple[str, _Node]]:
