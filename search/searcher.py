@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from search.documents import Document, Rejection, RerankResult, Retrieval, SearchResult, check_flags
 from search.errors import InvalidQuery, InvalidSettings, SearchError, TenantRequired
 from search.factory import build_collections, build_embedder, build_live_embedder, build_reranker, build_words
-from search.settings import EdgeSettings, MemorySettings, Settings, checked_collection, checked_tenant, embedder_of, section_of
+from search.settings import EdgeSettings, MemorySettings, Settings, check_tenancy, checked_collection, embedder_of, section_of
 from search.system.forks import abandon, watch
 
 if TYPE_CHECKING:
@@ -568,28 +568,6 @@ class Searcher:
 def _check_name(collection: Any) -> None:
     if not isinstance(collection, str):
         raise InvalidSettings(f"a collection's name is a string, not a {type(collection).__name__}")
-
-
-def check_tenancy(field: str | None, tenant: str | None) -> None:
-    """Refuse a tenant that nothing would be bound to.
-
-    Raises:
-        InvalidSettings: no field is named, or it is no name.
-    """
-    if tenant is None:
-        return
-    given: Any = tenant
-    if not isinstance(given, str):
-        raise InvalidSettings(f"a tenant's name is a string, not a {type(given).__name__}")
-    if field is None:
-        raise InvalidSettings(
-            f"for the tenant {tenant!r:.100} alone, and in which field documents name theirs is not said: set tenant_field "
-            "(SEARCH_TENANT_FIELD=metadata.customer)"
-        )
-    try:
-        checked_tenant(tenant)
-    except ValueError as error:
-        raise InvalidSettings(str(error)) from error
 
 
 def _check_same_tenants(wanted: Settings, now: Settings) -> None:

@@ -2,7 +2,6 @@
 
 import json
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,15 +28,13 @@ from search.cli.progress import ProgressReport
 from search.documents import counted
 from search.errors import InvalidQuery, InvalidSettings
 from search.factory import build_collections, build_words, needs_extra
-from search.searcher import check_tenancy, open_search
+from search.searcher import open_search
 from search.settings import EdgeSettings, MemorySettings, PayloadType, checked_collection
 from search.system.terminal import note, show
 
 if TYPE_CHECKING:
-    from search.index.contract import VectorIndex
     from search.ingestion.adopting import Adoption
     from search.ingestion.reindexing import Judged, ReindexReport
-    from search.ingestion.run import IngestReport
 
 Name = Annotated[str, typer.Argument(help="A collection, or an alias of one.")]
 Unaliased = Annotated[str, typer.Argument(help="A collection that no alias leads to; an alias itself is refused.")]
@@ -312,38 +309,22 @@ def push(data_dir: DataDir = None, collection: Collection = None, tenant: Tenant
             "name the server to copy to: SEARCH_INDEX__ENGINE=qdrant, SEARCH_INDEX__URL=… and, if need be, SEARCH_INDEX__API_KEY"
         )
         raise InvalidSettings(message)
-    from search.index.collections import as_replaced
-    from search.index.retrying import Patience, PatientIndex
-    from search.index.tenants import Tenant as Owner
-    from search.index.tenants import parts_of
-    from search.ingestion.copying import copy
-    from search.ingestion.partwise import part_by_part
+    from search.ingestion.pushing import push
 
     with (
         closing(build_collections(settings.model_copy(update={"index": EdgeSettings()}))) as embedded,
         closing(build_collections(settings)) as server,
+        ProgressReport("copying", "documents") as report,
     ):
-        description = embedded.info(settings.collection)
-        spec, storage = description.spec, as_replaced(settings.storage, description.details)
-        source = embedded.open(settings.collection, settings.storage)
-        if spec is None:  # of this package it always has one
-            return
-        spec = replace(spec, tenant=spec.tenant or settings.tenant_field or "")
-        check_tenancy(spec.tenant or None, settings.tenant)
-        source.ensure(spec, create=False)
-        target = PatientIndex(server.named(settings.collection, storage), Patience(settings.ingestion.patience_s), note_wait)
         words = build_words(settings)
-        with ProgressReport("copying", "documents") as report:
-
-            def copied(source: "VectorIndex", target: "VectorIndex") -> "IngestReport":
-                return copy(source, target, spec, on_progress=lambda progress: report.update(progress.documents), words=words)
-
-            if field := spec.tenant:
-                parts = parts_of(field, source) if settings.tenant is None else [Owner(field, settings.tenant).documents]
-                done = part_by_part(source, target, spec, copied, parts)
-            else:
-                done = copied(source, target)
-        source.close()
+        done = push(
+            embedded,
+            server,
+            settings,
+            words=words,
+            on_progress=lambda progress: report.update(progress.documents),
+            on_wait=note_wait,
+        )
     for rejection in done.rejections:
         note(f"rejected {rejection}")
     note_damage(done.damaged, done.foreign, "was not copied", "were not copied")

@@ -86,6 +86,7 @@ __all__ = [
     "ServiceSettings",
     "Settings",
     "StorageSettings",
+    "check_tenancy",
     "checked_collection",
     "checked_tenant",
     "child_environment",
@@ -316,6 +317,28 @@ def varied(settings: Settings, changes: Mapping[str, str]) -> Settings:
 def shown_changes(changes: Mapping[str, str]) -> list[str]:
     """What differs, as messages and reports may show it: no key, and no password in a URL."""
     return [f"{name}={'…' if name.endswith('key') else shown_value(value)}" for name, value in changes.items()]
+
+
+def check_tenancy(field: str | None, tenant: str | None) -> None:
+    """Refuse a tenant that nothing would be bound to.
+
+    Raises:
+        InvalidSettings: no field is named, or it is no name.
+    """
+    if tenant is None:
+        return
+    given: Any = tenant
+    if not isinstance(given, str):
+        raise InvalidSettings(f"a tenant's name is a string, not a {type(given).__name__}")
+    if field is None:
+        raise InvalidSettings(
+            f"for the tenant {tenant!r:.100} alone, and in which field documents name theirs is not said: set tenant_field "
+            "(SEARCH_TENANT_FIELD=metadata.customer)"
+        )
+    try:
+        checked_tenant(tenant)
+    except ValueError as error:
+        raise InvalidSettings(str(error)) from error
 
 
 def checked_collection(name: str, index: EdgeSettings | ServerSettings | MemorySettings | None = None) -> str:

@@ -190,3 +190,8 @@ def test_pushing_an_embedded_collection_to_a_server(notes: Path, tmp_path: Path,
     assert as_json("query", "What sleeps?", **server)["hits"][0]["text"] == CATS.replace("most", "all").strip()
     assert as_json("ingest", notes, **server)["unchanged"] == 2
     assert "there is no collection 'other'" in error("push", "--collection", "other", **server)
+    search("reindex", SEARCH_CHUNKING__TOKENS="60", **local)  # after which the name is an alias
+    (notes / "cats.md").write_text(CATS)
+    search("ingest", notes, **local)
+    again = as_json("push", **server)
+    assert (again["changed"], again["unchanged"], again["chunks"]) == (1, 1, 1)
