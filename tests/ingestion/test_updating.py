@@ -1,5 +1,6 @@
 """Metadata changes without embedding again, and passages that stay as they were keep their vectors."""
 
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from commands import as_json, search, wrong
 from held import contents
 from standin import QdrantStandIn
 from standin_grpc import GrpcStandIn
+from upstream import SERVERS, Serve
 
 from search.documents import Document
 from search.embedding.dense import FastEmbedEmbedder
@@ -21,6 +23,12 @@ from search.ingestion.chunking import Chunker
 from search.ingestion.run import Ingestion, IngestReport
 from search.searcher import open_search
 from search.settings import Settings
+
+
+@pytest.fixture(params=["edge", *SERVERS])
+def index(request: pytest.FixtureRequest, serve: Serve) -> dict[str, Any]:
+    """Settings of an index that is empty."""
+    return {"engine": "edge"} if request.param == "edge" else serve(request.param).index
 
 
 class Counting:
@@ -91,9 +99,10 @@ def test_merging(metadata: dict[str, Any], patch: dict[str, Any], expected: dict
 
 
 @pytest.fixture
-def settings(tmp_path: Path, model_folder: Path) -> Settings:
+def settings(index: dict[str, Any], tmp_path: Path, model_folder: Path) -> Settings:
     model = {"model": str(model_folder / "embedder-mean")}
-    return Settings(data_dir=tmp_path / "data", embedder=model, reranker={"kind": "none"}, chunking={"tokens": 30, "overlap": 0})
+    rest = {"reranker": {"kind": "none"}, "chunking": {"tokens": 30, "overlap": 0}}
+    return Settings(data_dir=tmp_path / "data", embedder=model, index=index, **rest)
 
 
 DOCUMENTS = [
@@ -128,7 +137,7 @@ def test_updates_that_cannot_be(settings: Settings) -> None:
     with open_search(settings) as searcher:
         with pytest.raises(CollectionNotFound, match="there is no collection 'documents'"):
             searcher.update({"a": 1}, ids=["a"])
-        assert not settings.data_dir.joinpath("collections", "documents").exists()
+        assert not searcher.collections.names()
         searcher.ingest(DOCUMENTS)
         nothings: list[Any] = [{}, ["a"]]
         for nothing in nothings:
@@ -165,7 +174,8 @@ def test_where_there_is_no_room_documents_are_deleted_all_the_same(
         assert searcher.count() == 1
 
 
-def test_from_the_command_line(tmp_path: Path) -> None:
+def test_from_the_command_line(index: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEARCH_INDEX", json.dumps(index))
     where = ("--data-dir", tmp_path / "data")
     (tmp_path / "pets.jsonl").write_text('{"id": "a", "text": "Cats."}\n{"id": "b", "text": "Dogs.", "metadata": {"old": 1}}\n')
     search("ingest", tmp_path / "pets.jsonl", *where)
