@@ -148,7 +148,7 @@ def test_both_clients_can_do_the_same() -> None:
 
 
 def test_ids_that_look_like_paths(served: Served) -> None:
-    ids = ["a/../b", "./c", "d//e", "f?g#h", "i%2Fj", "k l", "ü/ß"]
+    ids = ["a/../b", "./c", "d//e", "f?g#h", "i%2Fj", "k l", "ü/ß", "m\nn", "o\r\np", "q\n"]
     with Client(served.url) as client:
         client.ingest([Document(one, f"Text of {one}.") for one in ids])
         assert [client.get(one).text for one in ids] == [f"Text of {one}." for one in ids]

@@ -27,7 +27,8 @@ _AN_ARCHIVE = "an archive; unpack it, or read what is in it with --archives"
 IGNORE_FILES = (".gitignore", ".searchignore")
 LONGEST = 64_000_000  # bytes; longer lines and files are skipped unread, so that memory stays bounded
 _LONGEST_IGNORE_FILE = 1_000_000  # bytes
-_SHOWN = 100  # characters of a line of an ignore file
+_SHOWN = 100  # characters of a line of an ignore file, and of a name
+_LONGEST_NAME, _LONGEST_PATH = 255, 4095  # bytes
 TRIES = 3  # to read a file that others write at the same time
 _KINDS_SHOWN = 8
 CHANGED = "changed while it was read; ingest it again"
@@ -230,6 +231,8 @@ class Listing:
         """
         if not path:
             raise InvalidDocument("a path is empty; write . for the working folder")
+        if max(map(len, os.fsencode(path).split(os.fsencode(os.sep)))) > _LONGEST_NAME or len(os.fsencode(path)) > _LONGEST_PATH:
+            raise InvalidDocument(f"{path:.{_SHOWN}}… does not exist: no file has a name so long")
         start, walk = Path(path).expanduser(), _Walk(exclude, ignore_files=ignore_files)
         if denied := _denied(start):
             return cls.refusing(Rejection(path, None, None, f"cannot be read: {denied}"))

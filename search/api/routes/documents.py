@@ -5,6 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 from pydantic import ValidationError
+from starlette.convertors import Convertor, register_url_convertor
 
 from search.api.errors import Refused
 from search.api.parsing import repeated
@@ -14,6 +15,20 @@ from search.documents import Document, Rejection, counted, encodable, half_surro
 from search.errors import InvalidDocument
 from search.ingestion.run import IngestReport
 
+
+class _Id(Convertor[str]):
+    """A part of a path that is any id at all, with slashes and line breaks."""
+
+    regex = "(?s:.*)"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("id", _Id())
 _SHOWN = 3  # faults of a document …
 _SHOWN_NAME = 80  # … and characters of a field's name
 
@@ -65,7 +80,7 @@ def document_routes(service: Service) -> APIRouter:
         """Count the passages that pass a filter, or all."""
         return {"passages": await service.look(request, lambda: service.searcher(request, body.collection).count(body.filter))}
 
-    @router.get("/{document_id:path}", openapi_extra=may_search)
+    @router.get("/{document_id:id}", openapi_extra=may_search)
     async def get(request: Request, document_id: str, collection: CollectionName | None = None) -> Answer:
         """Return a document as it was ingested."""
         document = asdict(await service.look(request, lambda: service.searcher(request, collection).get(document_id)))
