@@ -37,7 +37,7 @@ def push(
     Raises:
         InvalidSettings: a tenant is named, and not in which field documents name theirs.
         CollectionNotFound: there is no such collection.
-        IndexMismatch: the server's is of another embedder or another program.
+        IndexMismatch: the server's is of another embedder, or another program made either of them.
         IndexBusy: another process uses either of them.
         IndexFailure: either of them gave up; what was written stays.
     """

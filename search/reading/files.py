@@ -8,7 +8,7 @@ import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from errno import EFBIG, EXDEV
+from errno import EFBIG, ENAMETOOLONG, EXDEV
 from functools import lru_cache
 from glob import has_magic
 from pathlib import Path
@@ -27,8 +27,7 @@ _AN_ARCHIVE = "an archive; unpack it, or read what is in it with --archives"
 IGNORE_FILES = (".gitignore", ".searchignore")
 LONGEST = 64_000_000  # bytes; longer lines and files are skipped unread, so that memory stays bounded
 _LONGEST_IGNORE_FILE = 1_000_000  # bytes
-_SHOWN = 100  # characters of a line of an ignore file, and of a name
-_LONGEST_NAME, _LONGEST_PATH = 255, 4095  # bytes
+_SHOWN = 100  # characters of a line of an ignore file
 TRIES = 3  # to read a file that others write at the same time
 _KINDS_SHOWN = 8
 CHANGED = "changed while it was read; ingest it again"
@@ -231,8 +230,6 @@ class Listing:
         """
         if not path:
             raise InvalidDocument("a path is empty; write . for the working folder")
-        if max(map(len, os.fsencode(path).split(os.fsencode(os.sep)))) > _LONGEST_NAME or len(os.fsencode(path)) > _LONGEST_PATH:
-            raise InvalidDocument(f"{path:.{_SHOWN}}… does not exist: no file has a name so long")
         start, walk = Path(path).expanduser(), _Walk(exclude, ignore_files=ignore_files)
         if denied := _denied(start):
             return cls.refusing(Rejection(path, None, None, f"cannot be read: {denied}"))
@@ -469,13 +466,18 @@ class _Walk:
 
 
 def _denied(path: Path) -> str:
-    """Why this process may not look whether a path exists; empty if it may."""
+    """Why this process may not look whether a path exists; empty if it may.
+
+    Raises:
+        InvalidDocument: no file has a name so long.
+    """
     try:
         path.stat()
     except PermissionError as error:
         return error.strerror or str(error)
-    except (OSError, ValueError):
-        pass  # it is not there
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno == ENAMETOOLONG:
+            raise InvalidDocument(f"{_clipped(str(path))} does not exist: no file has a name so long") from error
     return ""
 
 

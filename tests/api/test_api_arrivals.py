@@ -68,7 +68,6 @@ def served(settings: Settings) -> Iterator[Served]:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.flaky(reruns=2)  # its capacity is measured first, and the machine may be busier afterwards
 def test_nothing_fails_below_capacity_and_above_it_the_rest_is_served_in_time(served: Served, in_full: bool) -> None:  # noqa: FBT001
     slow = slowed(served, 0.05)
     seconds = 60 if in_full else 3
@@ -134,7 +133,6 @@ def test_an_engine_that_is_killed_in_the_middle_costs_the_requests_of_that_momen
     assert statuses.count(200) >= 90
 
 
-@pytest.mark.flaky(reruns=2)  # by what else the machine does at that moment
 def test_health_is_answered_while_the_engine_tidies_up(settings: Settings) -> None:
     def many(searcher: Searcher) -> None:
         with_birds(searcher)

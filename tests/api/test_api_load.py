@@ -69,7 +69,6 @@ def test_a_failing_reranker_degrades_searches_and_fails_rerank_requests(fault: s
     assert served.http.post("/v2/rerank", json={"query": "x", "documents": ["a", "b"]}).status_code == 500
 
 
-@pytest.mark.flaky(reruns=2)  # by what else the machine does at that moment
 def test_overload_is_refused_at_once_and_the_rest_is_served_in_time(served: Served) -> None:
     slowed(served, 0.2)
     alone = []
@@ -101,7 +100,6 @@ def test_overload_is_refused_at_once_and_the_rest_is_served_in_time(served: Serv
     assert answer.status_code == 200
 
 
-@pytest.mark.flaky(reruns=2)  # by what else the machine does at that moment
 def test_health_is_answered_while_models_work(served: Served) -> None:
     texts = ["word " * 150] * 100
     took: list[float] = []
@@ -119,7 +117,6 @@ def test_health_is_answered_while_models_work(served: Served) -> None:
     assert statistics.median(took) < 0.05
 
 
-@pytest.mark.flaky(reruns=2)  # by what else the machine does at that moment
 def test_a_large_request_does_not_keep_small_ones_waiting(patient: Served) -> None:
     served = patient
     slow = slowed(served, 0.1)

@@ -15,6 +15,9 @@ from search.documents import Document, Rejection, counted, encodable, half_surro
 from search.errors import InvalidDocument
 from search.ingestion.run import IngestReport
 
+_SHOWN = 3  # faults of a document …
+_SHOWN_NAME = 80  # … and characters of a field's name
+
 
 class _Id(Convertor[str]):
     """A part of a path that is any id at all, with slashes and line breaks."""
@@ -29,8 +32,6 @@ class _Id(Convertor[str]):
 
 
 register_url_convertor("id", _Id())
-_SHOWN = 3  # faults of a document …
-_SHOWN_NAME = 80  # … and characters of a field's name
 
 
 def document_routes(service: Service) -> APIRouter:
