@@ -3,21 +3,35 @@
 import io
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from search.errors import InvalidDocument
-from search.kinds import OFFICE
+from search.kinds import HTML, MAIL, OFFICE, PLAIN, by_name
+from search.reading import mail, signs, webpages
 from search.reading.comments import LEFT_OUT, comments
 from search.reading.files import LONGEST
 from search.reading.slides import notes_to_html, slides, to_html, with_whole_words
+from search.reading.text import decode
 from search.reading.webpages import to_markdown
+from search.reading.word import Chunk, prepared
 
 _SMALL = 1_000_000  # bytes that a text in a packed document may unpack to, however small it is …
 _RATIO = 100  # … and times its size that a larger one may
 _TEXTS = (".xml", ".rels", ".html", ".xhtml", ".htm")
 _PICTURE = re.compile(r"!\[([^\[\]]*)\]\([^()\s]*\)")
+_OBJECTS = "objects_left_out"  # the field of metadata
+_EMBEDS = re.compile(r"(?:word|ppt/slides)/_rels/[^/]+\.rels")  # the parts that say which objects others have made
+_EMBEDDED = re.compile(rb"/relationships/(?:oleObject|package)[\"']")
 _LEFT_OUT = {"charts": re.compile(r"\w+/charts/chart\d*\.xml"), "diagrams": re.compile(r"\w+/diagrams/data\d*\.xml")}
+_DEEPEST = 3  # documents in each other
+_READERS: Mapping[str, Callable[[bytes], str]] = {  # of documents inside others
+    HTML: lambda content: webpages.read(content)[1],
+    MAIL: lambda content: mail.read(content)[1],
+    PLAIN: lambda content: decode(content).text,
+    OFFICE[".rtf"]: lambda content: to_markdown(_extracted(content, OFFICE[".rtf"])[1])[1],
+}
 
 
 def read(content: bytes, media_type: str) -> tuple[str, str, Mapping[str, Any]]:
@@ -27,9 +41,25 @@ def read(content: bytes, media_type: str) -> tuple[str, str, Mapping[str, Any]]:
         InvalidDocument: it is protected by a password, or would unpack to far more than a document has.
         ValueError: it is damaged, or of a version that cannot be read.
     """
+    metadata = _check_packed(content) if content.startswith(b"PK") else {}
+    if "presentation" in media_type:
+        title, html, others = _presentation(content, media_type)
+        return title, to_markdown(html)[1], {**metadata, **others}
+    if "word" in media_type:
+        title, text, unread = _word(content, media_type)
+        objects = metadata.get(_OBJECTS, 0) + unread
+        return title, text, {**metadata, _OBJECTS: objects} if objects else metadata
+    if media_type == OFFICE[".fb2"]:
+        content = signs.hidden(signs.in_utf_8(content))
+    about, html = _extracted(content, media_type)
+    title = str(about.get("title") or (about.get("subject") if media_type == OFFICE[".msg"] else "") or "")
+    return signs.shown(title), to_markdown(signs.shown_in_html(html))[1], metadata
+
+
+def _extracted(content: bytes, media_type: str) -> tuple[Mapping[str, Any], str]:
+    """What the library makes of a document: what it says about itself, and HTML."""
     import kreuzberg
 
-    metadata = _check_packed(content) if content.startswith(b"PK") else {}
     config = kreuzberg.ExtractionConfig(
         use_cache=False,
         enable_quality_processing=False,
@@ -37,34 +67,65 @@ def read(content: bytes, media_type: str) -> tuple[str, str, Mapping[str, Any]]:
         postprocessor=kreuzberg.PostProcessorConfig(enabled=False),
         content_filter=kreuzberg.ContentFilterConfig(include_headers=True, include_footers=True, strip_repeating_text=False),
     )
-    found = slides(content) if "presentation" in media_type else []
-    content = with_whole_words(content) if found else content
-    about: Mapping[str, Any] = {}
     try:
         result = kreuzberg.extract_bytes_sync(content, media_type, config)
-        html, about = _PICTURE.sub(r"\1", result.content), result.metadata
     except kreuzberg.ParsingError as error:
         if "password" in str(error).lower():
             raise InvalidDocument("is encrypted; save it without a password") from error
+        raise ValueError(str(error).rpartition("ParsingError: ")[2]) from error
+    return result.metadata, _PICTURE.sub(r"\1", result.content)
+
+
+def _presentation(content: bytes, media_type: str) -> tuple[str, str, Mapping[str, Any]]:
+    """Title, HTML, and metadata. Of slides the library leaves out the notes."""
+    found = slides(content)
+    title = ""
+    try:
+        about, html = _extracted(with_whole_words(content), media_type)
+        title = str(about.get("title") or "")
+    except ValueError:
         html = to_html(found)  # of pictures that are linked, or missing, it makes an error
         if not html:
-            raise ValueError(str(error).rpartition("ParsingError: ")[2]) from error
-    if found:  # of which the library leaves out the notes
-        html += notes_to_html(found)
-        damaged = sum(one.notes is None for one in found)
-        metadata = {**metadata, "notes_left_out": damaged} if damaged else metadata
-    title = about.get("title") or (about.get("subject") if media_type == OFFICE[".msg"] else "")
-    return str(title or ""), to_markdown(html)[1], metadata
+            raise
+    damaged = sum(one.notes is None for one in found)
+    return title, html + notes_to_html(found), {"notes_left_out": damaged} if damaged else {}
+
+
+def _word(content: bytes, media_type: str, depth: int = 0) -> tuple[str, str, int]:
+    """Title, Markdown with what is in the documents inside, and how many of those cannot be read."""
+    ready = prepared(content)
+    about, html = _extracted(ready.content, media_type)
+    chunks = {mark: _chunk(chunk, depth) for mark, chunk in ready.chunks.items()}
+    inside = {mark: words for mark, (words, _) in chunks.items() if words}
+    text = signs.replaced(to_markdown(ready.completed(html, inside))[1], inside)
+    return str(about.get("title") or ""), text, sum(unread for _, unread in chunks.values())
+
+
+def _chunk(chunk: Chunk, depth: int) -> tuple[str, int]:
+    """The Markdown of a document inside another one, and how many of it and of those inside of it cannot be read."""
+    path = Path(chunk.path)
+    kind = MAIL if path.suffix.lower() in {".mht", ".mhtml"} else by_name(path)
+    try:
+        if "word" in kind and depth < _DEEPEST:
+            _, text, unread = _word(chunk.content, kind, depth + 1)
+            return text.strip(), unread
+        if kind in _READERS:
+            return _READERS[kind](chunk.content).strip(), 0
+    except (InvalidDocument, ValueError):
+        return "", 1
+    return "", 1
 
 
 def _check_packed(content: bytes) -> Mapping[str, Any]:
     """Look into a packed document before it is unpacked; what of it will not be read."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         entries = archive.infolist()
-    texts = [entry for entry in entries if entry.filename.lower().endswith(_TEXTS)]  # pictures may be all white
-    bomb = any(entry.file_size > max(_SMALL, _RATIO * entry.compress_size) for entry in texts)
-    if bomb or sum(entry.file_size for entry in entries) > 4 * LONGEST:
-        raise InvalidDocument("unpacks to far more than a document has; split it")
-    counts = {what: sum(bool(name.fullmatch(entry.filename)) for entry in entries) for what, name in _LEFT_OUT.items()}
-    found = {f"{what}_left_out": count for what, count in counts.items()} | {LEFT_OUT: comments(io.BytesIO(content))}
+        texts = [entry for entry in entries if entry.filename.lower().endswith(_TEXTS)]  # pictures may be all white
+        bomb = any(entry.file_size > max(_SMALL, _RATIO * entry.compress_size) for entry in texts)
+        if bomb or sum(entry.file_size for entry in entries) > 4 * LONGEST:
+            raise InvalidDocument("unpacks to far more than a document has; split it")
+        names = [entry.filename for entry in entries]
+        objects = sum(len(_EMBEDDED.findall(archive.read(name))) for name in names if _EMBEDS.fullmatch(name))
+    counts = {f"{what}_left_out": sum(bool(name.fullmatch(one)) for one in names) for what, name in _LEFT_OUT.items()}
+    found = counts | {_OBJECTS: objects, LEFT_OUT: comments(io.BytesIO(content))}
     return {what: count for what, count in found.items() if count}

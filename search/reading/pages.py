@@ -15,7 +15,7 @@ from search.reading.structure import title_of
 _LONGEST_TITLE = 500
 _NO_TITLE = re.compile(  # what programs write where nobody wrote one
     r"\(?anonymous\)?|untitled.*|(?:slide|folie|document|dokument|presentation|präsentation)\s*\d*|powerpoint.presentation"
-    r"|microsoft (?:word|powerpoint|excel) - .*",
+    r"|microsoft (?:word|powerpoint|excel) - .*|headers and footers|notes of slide \d+",  # the last two are this package's own
     re.IGNORECASE,
 )
 _READERS: Mapping[str, Callable[[bytes], tuple[str, str, Mapping[str, Any]]]] = {
@@ -46,17 +46,21 @@ def read(stream: BinaryIO, file: SourceFile) -> Document | Rejection:
         scanned = media_type == kinds.PDF
         return file.reject(f"there is no text in it{'; if it is scanned, recognise its text first (OCR)' if scanned else ''}")
     is_paged = media_type == kinds.PDF
-    title = " ".join(title.split())[:_LONGEST_TITLE]
+    titles = (title, "" if is_paged else title_of(text, media_type))
     return Document(
         id=file.name,
         text=text,
-        title=title
-        if title and not _NO_TITLE.fullmatch(title)
-        else ("" if is_paged else title_of(text, media_type)) or file.path.stem,
+        title=next((words for one in titles if (words := _title(one))), file.path.stem),
         metadata={**metadata, "path": file.name},
         media_type=media_type,
         origin=file.name,
     )
+
+
+def _title(title: str) -> str:
+    """On one line; empty if it is none."""
+    words = " ".join(title.split())[:_LONGEST_TITLE]
+    return "" if _NO_TITLE.fullmatch(words) else words
 
 
 def _name(file: SourceFile) -> str:

@@ -1,15 +1,14 @@
 """What does a presentation say that the office library does not give: the speaker's notes, or all of it where that fails?"""
 
 import io
-import posixpath
 import re
 import zipfile
-import zlib
 from collections.abc import Iterator
 from html import escape
 from typing import NamedTuple
-from xml.etree import ElementTree as ET
-from xml.etree.ElementTree import Element, ParseError
+from xml.etree.ElementTree import Element
+
+from search.reading.packages import DAMAGED, elements, local_name, parsed, targets, with_parts
 
 _TITLES = {"title", "ctrTitle"}
 _SLIDE = re.compile(r"ppt/slides/[^/]+\.xml")
@@ -20,7 +19,6 @@ _NEXT_RUN = re.compile(  # where one run of a paragraph ends and the next begins
 )
 _PROPERTIES = re.compile(rb"<a:rPr\b[^<>]*>")
 _EMPHASIS = re.compile(rb'\s(?:b|i|u|strike)="[^"]*"')
-_DAMAGED = (KeyError, ParseError, zipfile.BadZipFile)
 
 
 class Slide(NamedTuple):
@@ -36,7 +34,7 @@ def slides(content: bytes) -> list[Slide]:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             return list(_slides(archive))
-    except _DAMAGED:
+    except DAMAGED:
         return []
 
 
@@ -45,20 +43,14 @@ def with_whole_words(content: bytes) -> bytes:
 
     The office library puts spaces between runs, and marks what is bold as Markdown does, in HTML, too.
     """
-    made = io.BytesIO()
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             parts = {name: archive.read(name) for name in archive.namelist() if _SLIDE.fullmatch(name)}
             calm = {name: _PROPERTIES.sub(lambda found: _EMPHASIS.sub(b"", found[0]), part) for name, part in parts.items()}
             plain = {name: _NEXT_RUN.sub(b"", part) for name, part in calm.items()}
-            if plain == parts:
-                return content
-            with zipfile.ZipFile(made, "w") as copy:
-                for name in archive.namelist():
-                    copy.writestr(name, plain[name] if name in plain else archive.read(name))
-    except (*_DAMAGED, zlib.error):  # such as a picture of it, which nobody reads
+            return content if plain == parts else with_parts(archive, plain)
+    except DAMAGED:
         return content
-    return made.getvalue()
 
 
 def to_html(found: list[Slide]) -> str:
@@ -78,65 +70,38 @@ def _section(title: str, paragraphs: list[str]) -> str:
 
 def _slides(archive: zipfile.ZipFile) -> Iterator[Slide]:
     presentation = "ppt/presentation.xml"
-    paths = {name: path for name, (_, path) in _targets(archive, presentation).items()}
-    for element in _all(_parsed(archive, presentation), "sldId"):
+    paths = {name: path for name, (_, path) in targets(archive, presentation).items()}
+    for element in elements(parsed(archive, presentation), "sldId"):
         path = next((paths[value] for name, value in element.items() if name.endswith("}id") and value in paths), None)
         try:
             if path is not None:
                 yield _slide(archive, path)
-        except _DAMAGED:
+        except DAMAGED:
             continue
 
 
 def _slide(archive: zipfile.ZipFile, path: str) -> Slide:
-    page = _parsed(archive, path)
-    titles = [one for shape in _all(page, "sp") if _placeholder(shape) in _TITLES for one in _all(shape, "p")]
-    text = [_text(one) for one in _all(page, "p") if one not in titles]
+    page = parsed(archive, path)
+    titles = [one for shape in elements(page, "sp") if _placeholder(shape) in _TITLES for one in elements(shape, "p")]
+    text = [_text(one) for one in elements(page, "p") if one not in titles]
     return Slide(" ".join(filter(None, map(_text, titles))), [one for one in text if one], _notes(archive, path))
 
 
 def _notes(archive: zipfile.ZipFile, slide: str) -> list[str] | None:
     try:
-        pages = [_parsed(archive, path) for kind, path in _targets(archive, slide).values() if kind == "notesSlide"]
-    except _DAMAGED:
+        pages = [parsed(archive, path) for kind, path in targets(archive, slide).values() if kind == "notesSlide"]
+    except DAMAGED:
         return None
-    shapes = [shape for page in pages for shape in _all(page, "sp") if _placeholder(shape) == "body"]  # not its number, or the date
-    return [text for shape in shapes for one in _all(shape, "p") if (text := _text(one))]
-
-
-def _targets(archive: zipfile.ZipFile, path: str) -> dict[str, tuple[str, str]]:
-    """What a part refers to within the file: kind and path, by name."""
-    folder, name = posixpath.split(path)
-    relations = f"{folder}/_rels/{name}.rels"
-    if relations not in archive.namelist():
-        return {}
-    inside = [one for one in _all(_parsed(archive, relations), "Relationship") if one.get("TargetMode") != "External"]
-    return {
-        one.get("Id", ""): (
-            posixpath.basename(one.get("Type", "")),
-            posixpath.normpath(posixpath.join("/", folder, one.get("Target", ""))).lstrip("/"),
-        )
-        for one in inside
-    }
-
-
-def _parsed(archive: zipfile.ZipFile, path: str) -> Element:
-    return ET.fromstring(archive.read(path))  # noqa: S314  # in a child process with limits; expat bounds what entities make
-
-
-def _all(element: Element, name: str) -> list[Element]:
-    """The elements of a name below one, whichever edition of the format its namespace is of."""
-    return [one for one in element.iter() if _name(one) == name]
-
-
-def _name(element: Element) -> str:
-    return element.tag.rpartition("}")[2]
+    shapes = [
+        shape for page in pages for shape in elements(page, "sp") if _placeholder(shape) == "body"
+    ]  # not its number, or the date
+    return [text for shape in shapes for one in elements(shape, "p") if (text := _text(one))]
 
 
 def _placeholder(shape: Element) -> str | None:
-    return next((one.get("type", "body") for one in _all(shape, "ph")), None)
+    return next((one.get("type", "body") for one in elements(shape, "ph")), None)
 
 
 def _text(paragraph: Element) -> str:
-    pieces = [one.text or "" if _name(one) == "t" else "\n" for one in paragraph.iter() if _name(one) in {"t", "br"}]
+    pieces = [one.text or "" if local_name(one) == "t" else "\n" for one in paragraph.iter() if local_name(one) in {"t", "br"}]
     return "".join(pieces).strip()

@@ -6,6 +6,16 @@ from collections.abc import Mapping, Sequence
 
 _OPEN_XML = "http://schemas.openxmlformats.org"
 _WORD = f"{_OPEN_XML}/wordprocessingml/2006/main"
+_RELATION = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+_WORD_NAMESPACES = {
+    "w": _WORD,
+    "r": _RELATION,
+    "m": f"{_OPEN_XML}/officeDocument/2006/math",
+    "mc": f"{_OPEN_XML}/markup-compatibility/2006",
+    "v": "urn:schemas-microsoft-com:vml",
+    "wp": f"{_OPEN_XML}/drawingml/2006/wordprocessingDrawing",
+    "wps": "http://schemas.microsoft.com/office/word/2010/wordprocessingShape",
+}
 _PACKAGES = f"{_OPEN_XML}/package/2006/relationships"
 _TYPES = """<?xml version="1.0"?><Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">
 <Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>
@@ -48,16 +58,31 @@ def docx(paragraphs: Sequence[tuple[str, str]], others: Mapping[str, bytes] | No
         f'<w:p><w:pPr><w:pStyle w:val="{style}"/></w:pPr><w:r><w:t xml:space="preserve">{text}</w:t></w:r></w:p>'
         for style, text in paragraphs
     )
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("[Content_Types].xml", _TYPES)
-        archive.writestr("_rels/.rels", _RELATIONS)
-        archive.writestr(
-            "word/document.xml", f'<?xml version="1.0"?><w:document xmlns:w="{_WORD}"><w:body>{body}</w:body></w:document>'
-        )
-        for name, content in (others or {}).items():
-            archive.writestr(name, content)
-    return out.getvalue()
+    return word(body, others=others)
+
+
+def word(
+    body: str,
+    parts: Mapping[str, tuple[str, str | bytes]] | None = None,
+    main: str = "word/document.xml",
+    others: Mapping[str, bytes] | None = None,
+) -> bytes:
+    """A Word document: its body in XML, and what that refers to by names, such as footnotes.xml, each with its kind."""
+    parts = parts or {}
+    namespaces = "".join(f' xmlns:{prefix}="{uri}"' for prefix, uri in _WORD_NAMESPACES.items())
+    relations = "".join(
+        f'<Relationship Id="{name}" Type="{_RELATION}/{kind}" Target="{name}"/>' for name, (kind, _) in parts.items()
+    )
+    folder, _, name = main.rpartition("/")
+    files: dict[str, str | bytes] = {
+        "[Content_Types].xml": _TYPES.replace("word/document.xml", main),
+        "_rels/.rels": _RELATIONS.replace("word/document.xml", main),
+        main: f'<?xml version="1.0"?><w:document{namespaces}><w:body>{body}</w:body></w:document>',
+        f"{folder}/_rels/{name}.rels": f'<Relationships xmlns="{_PACKAGES}">{relations}</Relationships>',
+        **{f"{folder}/{name}": content for name, (_, content) in parts.items()},
+        **(others or {}),
+    }
+    return _packed(files)
 
 
 def pptx(slides: Sequence[tuple[str, str]], others: Mapping[str, str] | None = None) -> bytes:
@@ -128,7 +153,7 @@ def epub(title: str, chapters: Sequence[str]) -> bytes:
     )
 
 
-def _packed(files: Mapping[str, str]) -> bytes:
+def _packed(files: Mapping[str, str | bytes]) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():

@@ -1,0 +1,261 @@
+"""What does a Word document say that the office library (kreuzberg 4.10) loses? Its main part is written anew before it is read.
+
+Of references to characters (`&amp;`), tabs, hyphens that do not break, headers, footers, notes of number 1 and documents inside the
+library makes nothing; it loses the paragraph around a box, and puts formulas before theirs. So all of these become paragraphs and
+runs, some as marks, single characters, which are replaced in what the library made of it.
+"""
+
+import io
+import re
+import zipfile
+from collections.abc import Callable, Collection, Iterator
+from typing import NamedTuple
+
+from search.reading import signs
+from search.reading.packages import DAMAGED, relations_of, targets, with_parts
+
+_MAIN = "word/document.xml"  # where the library looks for it, whatever the package says
+_RUNS = (  # what in a run is read as something else
+    (re.compile(rb"<w:(tab|ptab\b[^<>]*?)\s*(?:/>|></w:p?tab>)"), b'<w:t xml:space="preserve">\t</w:t>'),
+    (re.compile(rb"<w:cr\s*(?:/>|></w:cr>)"), b"<w:br/>"),
+    (re.compile(rb"<w:noBreakHyphen\s*(?:/>|></w:noBreakHyphen>)"), b"<w:t>-</w:t>"),
+    (re.compile(rb"<w:(?:b|i|u|strike|dstrike)(?:\s[^<>]*)?/>"), b""),  # words in tables would have asterisks
+    (  # how a word is read stands in brackets behind it
+        re.compile(rb"<w:rt>((?:(?!</?w:rt>).)*)</w:rt>\s*<w:rubyBase>((?:(?!</?w:rubyBase>).)*)</w:rubyBase>", re.DOTALL),
+        rb"\2<w:r><w:t>(</w:t></w:r>\1<w:r><w:t>)</w:t></w:r>",
+    ),
+)
+_FORMULAS = (b"m:oMathPara", b"m:oMath")
+_NOTES = {b"w:footnoteReference": "footnotes", b"w:endnoteReference": "endnotes"}  # kinds of the parts that hold them
+_CUT = (*_FORMULAS, b"mc:Fallback", b"w:moveFrom")  # taken out, with all that is in them
+_SPECIAL = (b"w:txbxContent", b"w:altChunk", *_CUT, *_NOTES)
+_TOKEN = re.compile(rb"<(/?)(w:p|%b)(?=[\s/>])([^<>]*?)(/?)>" % b"|".join(_SPECIAL))
+_PARAGRAPH = re.compile(rb"<w:p(?:\s[^<>]*)?(?<!/)>")
+_ID = re.compile(rb"\b(?:w|r):id\s*=\s*[\"']([^\"']*)")
+_NOTE = re.compile(rb"<w:(?:foot|end)note\s([^<>]*)(?<!/)>(.*?)</w:(?:foot|end)note>", re.DOTALL)
+_MARGIN = re.compile(rb"<w:(?:header|footer)Reference\s([^<>]*?)/?>")
+_INSIDE_MARGIN = re.compile(rb"<w:(hdr|ftr)(?:\s[^<>]*)?(?<!/)>(.*)</w:\1>", re.DOTALL)
+_LINK = re.compile(rb"\br:(?:id|embed|link)\s*=\s*(?:\"[^\"]*\"|'[^']*')")  # which leads elsewhere in another part
+_XML_TAG = re.compile(rb"<[^<>]*>")
+_LETTER = re.compile(r"[^\W\d_]")
+_BEFORE_FORMULAS, _BEFORE_MARGINS = map(chr, signs.MARKS[:2])
+_FORMULA = re.compile(
+    f"<p>([{chr(signs.MARKS[2])}-{chr(signs.MARKS[-1])}])</p>"
+    r'\s*(?:<p><span data-math-style="\w+">(.*?)</span></p>)?',
+    re.DOTALL,
+)
+
+
+class Chunk(NamedTuple):
+    """Another document inside this one."""
+
+    path: str
+    content: bytes
+
+
+class Prepared(NamedTuple):
+    """A Word document for the library to read, and what is to be put into what it makes of it."""
+
+    content: bytes
+    labels: dict[str, str]  # by the marks for them
+    formulas: bool
+    margins: bool
+    chunks: dict[str, Chunk]
+
+    def completed(self, html: str, chunks: Collection[str]) -> str:
+        """What the library made, with signs, formulas and labels in their places, and headers and footers at the end.
+
+        The marks of some chunks are still there.
+        """
+        text, _, apart = html.partition(_border(_BEFORE_FORMULAS)) if self.formulas else (html, "", "")
+        text, _, margins = text.partition(_border(_BEFORE_MARGINS)) if self.margins else (text, "", "")
+        if margins.strip():
+            text += f"<h2>Headers and footers</h2>{margins}"
+        found = {match[1]: signs.shown_in_html(match[2] or "") for match in _FORMULA.finditer(apart)}
+        kept = {mark: mark for mark in chunks}
+        return signs.shown_in_html(text, self.labels | found | kept)
+
+
+def prepared(content: bytes) -> Prepared:
+    """A document that the library loses nothing of; as it was if it is damaged, or has nothing that would be lost."""
+    as_it_is = Prepared(content, {}, formulas=False, margins=False, chunks={})
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            return _Document(archive).prepared() or as_it_is
+    except DAMAGED:
+        return as_it_is
+
+
+def _border(mark: str) -> str:
+    return f"<p>{mark}</p>"
+
+
+class _Document:
+    """The main part of a package, while it is written anew."""
+
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self._archive = archive
+        self._main = next((path for kind, path in targets(archive, "").values() if kind == "officeDocument"), _MAIN)
+        self._targets = targets(archive, self._main)
+        self._marks = map(chr, signs.MARKS[2:])
+        self._formulas: list[tuple[str, bytes]] = []
+        self._chunks: dict[str, Chunk] = {}
+        self._labels: dict[str, str] = {}
+        self._notes: list[bytes] = []
+        self._known_notes = {kind: self._notes_of(kind) for kind in _NOTES.values()}
+
+    def prepared(self) -> Prepared | None:
+        """None if there is nothing to change."""
+        original = self._archive.read(self._main)
+        body = self._flat(_plain(original))
+        margins = list(self._margins(original))
+        parts = [*self._notes, *([_mark(_BEFORE_MARGINS), *margins] if margins else [])]
+        if self._formulas:
+            parts.append(_mark(_BEFORE_FORMULAS))
+            parts += [_mark(mark) + b"<w:p>" + formula + b"</w:p>" for mark, formula in self._formulas]
+        end = body.rfind(b"</w:body>")
+        if end < 0 or (body == original and not parts and self._main == _MAIN):
+            return None
+        changed = {_MAIN: body[:end] + b"".join(parts) + body[end:]}
+        changed |= {path: b"<w:notes/>" for kind, path in self._targets.values() if kind in self._known_notes}
+        if self._main != _MAIN:
+            changed["word/_rels/document.xml.rels"] = self._archive.read(relations_of(self._main))
+        packed = with_parts(self._archive, changed)
+        return Prepared(packed, self._labels, formulas=bool(self._formulas), margins=bool(margins), chunks=self._chunks)
+
+    def _notes_of(self, kind: str) -> dict[bytes, bytes]:
+        """Paragraphs of the notes of a kind, by their ids."""
+        paths = [path for one, path in self._targets.values() if one == kind]
+        notes = [match for path in paths for match in _NOTE.finditer(_plain(self._archive.read(path)))]
+        return {number[1]: _LINK.sub(b"", match[2]) for match in notes if (number := _ID.search(match[1]))}
+
+    def _margins(self, main: bytes) -> Iterator[bytes]:
+        """Headers and footers that the document refers to, each once, but for those that are only numbers of pages."""
+        seen = set()
+        for reference in _MARGIN.finditer(main):
+            name = _ID.search(reference[1])
+            target = self._targets.get(name[1].decode()) if name else None
+            inside = _INSIDE_MARGIN.search(_plain(self._archive.read(target.path))) if target else None
+            paragraphs = self._flat(_LINK.sub(b"", inside[2])) if inside else b""
+            words = _XML_TAG.sub(b"", paragraphs).decode("utf-8", "replace").strip()
+            if _LETTER.search(words) and words not in seen:
+                seen.add(words)
+                yield paragraphs
+
+    def _flat(self, xml: bytes) -> bytes:
+        """A part with its paragraphs one after the other, and with marks in it; as it was if an element does not end."""
+        if not any(b"<" + name in xml for name in _SPECIAL):
+            return xml
+        return _Flattening(xml, self._in_place_of).result() or xml
+
+    def _in_place_of(self, name: bytes, element: bytes, attributes: bytes) -> bytes:
+        """A mark for a formula, a note or another document; nothing for what stands there a second time."""
+        number = _ID.search(attributes)
+        if name in _FORMULAS and (mark := next(self._marks, None)):
+            self._formulas.append((mark, element))
+            return _run(mark)
+        if name in _NOTES and number and (note := self._known_notes[_NOTES[name]].get(number[1])):
+            return self._label(note)
+        if name == b"w:altChunk" and number and (target := self._targets.get(number[1].decode())):
+            return self._chunk(target.path)
+        return b""
+
+    def _chunk(self, path: str) -> bytes:
+        mark = next(self._marks, None)
+        if mark is None:
+            return b""
+        self._chunks[mark] = Chunk(path, self._archive.read(path))
+        return _mark(mark)
+
+    def _label(self, note: bytes) -> bytes:
+        mark = next(self._marks, None)
+        if mark is None:
+            return b""
+        self._labels[mark] = f"[^{len(self._labels) + 1}]"
+        self._notes.append(_PARAGRAPH.sub(lambda first: first[0] + _run(f"{mark}: "), self._flat(note), count=1))
+        return _text(mark)
+
+
+class _Level(NamedTuple):
+    """Paragraphs that are not in each other."""
+
+    out: list[bytes]
+    boxes: list[bytes]  # in the paragraph that is open
+
+
+class _Flattening:
+    """A part while its paragraphs are put one after the other, those of a box behind the one that the box is in."""
+
+    def __init__(self, xml: bytes, in_place_of: Callable[[bytes, bytes, bytes], bytes]) -> None:
+        self._xml = xml
+        self._in_place_of = in_place_of
+        self._levels = [_Level([], [])]
+        self._at = 0  # up to where it is written
+        self._cut, self._depth, self._start = b"", 0, 0  # the element that is being taken out
+
+    def result(self) -> bytes | None:
+        """None if an element does not end, or ends without a beginning."""
+        for token in _TOKEN.finditer(self._xml):
+            closes, name, attributes, is_empty = token.groups()
+            if self._cut:
+                self._within(token)
+            elif name == b"w:p":
+                if closes and self._levels[-1].boxes:
+                    self._put(token, token[0], *self._levels[-1].boxes)
+                    self._levels[-1].boxes.clear()
+            elif name == b"w:txbxContent" and not is_empty:
+                if closes and len(self._levels) == 1:
+                    return None
+                self._cross(token)
+            elif name in _CUT and not (is_empty or closes):
+                self._cut, self._depth, self._start = name, 1, token.start()
+            else:
+                self._put(token, b"" if closes or name in _CUT else self._in_place_of(name, token[0], attributes))
+        if self._cut or len(self._levels) > 1:
+            return None
+        return b"".join([*self._levels[0].out, self._xml[self._at :]])
+
+    def _within(self, token: re.Match[bytes]) -> None:
+        """Look for the end of the element that is taken out."""
+        closes, name, _, is_empty = token.groups()
+        if name == self._cut and not is_empty:
+            self._depth += -1 if closes else 1
+            if not self._depth:
+                element = self._xml[self._start : token.end()]
+                self._put(token, self._in_place_of(name, element, b""), start=self._start)
+                self._cut = b""
+
+    def _cross(self, token: re.Match[bytes]) -> None:
+        """Into a box, or out of it."""
+        self._put(token)
+        if token[1]:
+            inner = self._levels.pop()
+            self._levels[-1].boxes.extend((*inner.out, *inner.boxes))
+        else:
+            self._levels.append(_Level([], []))
+
+    def _put(self, token: re.Match[bytes], *instead: bytes, start: int | None = None) -> None:
+        """What stands before a token, or before a place, and something in place of all that follows up to the token's end."""
+        self._levels[-1].out.extend((self._xml[self._at : token.start() if start is None else start], *instead))
+        self._at = token.end()
+
+
+def _plain(xml: bytes) -> bytes:
+    """A part whose runs hold nothing but texts and breaks."""
+    xml = signs.hidden(xml)
+    for pattern, replacement in _RUNS:
+        xml = pattern.sub(replacement, xml)
+    return xml
+
+
+def _text(words: str) -> bytes:
+    return b'<w:t xml:space="preserve">' + words.encode() + b"</w:t>"
+
+
+def _run(words: str) -> bytes:
+    return b"<w:r>" + _text(words) + b"</w:r>"
+
+
+def _mark(mark: str) -> bytes:
+    """A paragraph of nothing but a mark."""
+    return b"<w:p>" + _run(mark) + b"</w:p>"
