@@ -9,7 +9,7 @@ from typing import Any
 
 from search.errors import InvalidDocument
 from search.kinds import HTML, MAIL, OFFICE, PLAIN, by_name
-from search.reading import mail, signs, webpages
+from search.reading import mail, opendocument, signs, webpages
 from search.reading.comments import LEFT_OUT, comments
 from search.reading.files import LONGEST
 from search.reading.slides import notes_to_html, slides, to_html, with_whole_words
@@ -49,6 +49,9 @@ def read(content: bytes, media_type: str) -> tuple[str, str, Mapping[str, Any]]:
         title, text, unread = _word(content, media_type)
         objects = metadata.get(_OBJECTS, 0) + unread
         return title, text, {**metadata, _OBJECTS: objects} if objects else metadata
+    if media_type == OFFICE[".odt"]:
+        found = opendocument.read(content)
+        return found.title, to_markdown(found.html)[1], {**metadata, _OBJECTS: found.objects} if found.objects else metadata
     if media_type == OFFICE[".fb2"]:
         content = signs.hidden(signs.in_utf_8(content))
     about, html = _extracted(content, media_type)

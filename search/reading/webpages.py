@@ -32,6 +32,7 @@ _FENCES = ("```", "~~~")
 _DEEPEST = 8  # lists and quotations in each other that are shown as such
 _LAYOUT = "table, h1, h2, h3, h4, h5, h6, pre"  # in a cell: such a table lays out a page
 _POWER = re.compile(r"[-+\u2212]?\d+|[a-z]")
+_OPERATORS = {"msup": "^", "mfrac": "/"}  # of formulas, between two parts
 _PERMALINKS = frozenset(("#", "¶", "§", "🔗", "\uf0c1"))  # words of links beside headings
 _BLANKS = re.compile(r"[ \t\n\r\f]+")
 _INVISIBLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
@@ -185,6 +186,8 @@ class _Writer:
                 self._add_code(_text(_inside(node, events)))
             elif node.tag == "code":
                 self._add_name(_text(_inside(node, events)))
+            elif node.tag == "math":
+                self._add(_BLANKS.sub(" ", "".join(_formula(_inside(node, events)))))
             elif node.tag == "table" and not node.css_first(f":is(td, th) :is({_LAYOUT})"):
                 self._add_table(_inside(node, events))
             else:
@@ -206,14 +209,8 @@ class _Writer:
             self._quotations += 1
         elif tag == "br":
             self._breaks = max(self._breaks, 1)
-        elif tag == "img":
-            description = _BLANKS.sub(" ", node.attributes.get("alt") or "")
-            if len(description.split()) >= _WORDS_OF_A_DESCRIPTION:
-                self._add(f" {description} ")
-        elif tag == "sup" and _POWER.fullmatch(node.text(deep=True)) and not node.css_first("a"):
-            self._add("^")
-        elif tag == "rt":
-            self._add("(")
+        else:
+            self._add(_instead(node))
 
     def _end(self, tag: str) -> None:
         if tag in _HEADINGS or tag == "li":
@@ -290,16 +287,20 @@ class _Writer:
             tag = node.tag or ""
             if node.is_text_node:
                 words.append(node.text_content or "")
+            elif tag == "math" and begins:
+                words += _formula(_inside(node, events))
             elif tag == "tr" and begins:
                 rows.append([])
             elif begins:
-                words = [] if tag in _CELLS else words + [" "] * (tag in _PARAGRAPHS or tag in _LINES or tag == "br")
+                words = (
+                    [] if tag in _CELLS else [*words, " " * (tag in _PARAGRAPHS or tag in _LINES or tag == "br"), _instead(node)]
+                )
             elif tag in _CELLS:
                 rows[-1] += [" ".join("".join(words).split()).replace("|", "\\|"), *[""] * (self._width(node) - 1)]
             elif tag == "caption":
                 self._add(_BLANKS.sub(" ", "".join(words)))
-            elif tag in _PARAGRAPHS or tag in _LINES:
-                words.append(" ")
+            else:
+                words.append(" " if tag in _PARAGRAPHS or tag in _LINES else ")" * (tag == "rt"))
         rows = [row for row in rows if any(row)]
         if rows:
             width = max(map(len, rows))
@@ -318,6 +319,33 @@ class _Writer:
         if self._cells > _MOST_CELLS:
             raise InvalidDocument(f"its tables have more than {_MOST_CELLS:,} cells; split it")
         return width
+
+
+def _instead(node: "LexborNode") -> str:
+    """What is written where an element begins that shows something else than words: a picture, a power, how a word is read."""
+    tag = node.tag
+    if tag == "img":
+        description = _BLANKS.sub(" ", node.attributes.get("alt") or "")
+        return f" {description} " if len(description.split()) >= _WORDS_OF_A_DESCRIPTION else ""
+    if tag == "sup":
+        return "^" if _POWER.fullmatch(node.text(deep=True)) and not node.css_first("a") else ""
+    return "(" if tag == "rt" else ""
+
+
+def _formula(events: Iterator[tuple["LexborNode", bool]]) -> Iterator[str]:
+    """The signs of a formula, with operators between parts that stand above each other, and brackets around those of several."""
+    for node, begins in events:
+        parent = node.parent
+        operator = _OPERATORS.get(parent.tag or "") if parent else None
+        parts = [] if operator is None or parent is None else list(parent.iter(include_text=False))
+        is_of_several = bool(parts) and node.tag == "mrow" and len(list(node.iter(include_text=False))) > 1
+        if node.is_text_node:
+            yield (node.text_content or "") if operator is None else ""
+        elif begins:
+            is_second = any(part.mem_id == node.mem_id for part in parts[1:])
+            yield (operator or "") * is_second + "(" * is_of_several
+        else:
+            yield ")" * is_of_several
 
 
 def _inside(node: "LexborNode", events: Iterator[tuple["LexborNode", bool]]) -> Iterator[tuple["LexborNode", bool]]:

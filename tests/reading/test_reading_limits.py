@@ -113,7 +113,7 @@ BOMBS: dict[str, tuple[str, Callable[[], bytes], Limits, str]] = {
     "paragraphs that pack too well": ("odt", lambda: odt([(0, "word")] * 300_000), LIMITS, _UNPACKED),
     "many chapters": ("epub", lambda: epub("x", ["<p>word</p>" * 90_000] * 30), Limits(60, 250), _MEMORY),
     "many slides": ("pptx", lambda: pptx([("x", "word " * 190_000)] * 30), Limits(60, 200), _MEMORY),
-    "numbered paragraphs": ("odt", lambda: odt([(0, str(number)) for number in range(150_000)]), Limits(60, 150), _MEMORY),
+    "numbered paragraphs": ("odt", lambda: odt([(0, str(number)) for number in range(500_000)]), Limits(60, 150), _MEMORY),
     "many cells": ("ipynb", lambda: b'{"cells": [' + b"{}," * 2_000_000 + b"{}]}", Limits(60, 150), _MEMORY),
     "lines without end": ("rtf", lambda: rb"{\rtf1 " + rb"x\par " * 150_000 + b"}", Limits(60, 150), _MEMORY),
     "a deep page": ("eml", lambda: b"From: a\nContent-Type: text/html\n\n" + b"<b>" * 1_000_000, Limits(60, 150), _MEMORY),

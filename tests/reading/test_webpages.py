@@ -35,6 +35,12 @@ from search.reading.webpages import read, to_markdown
             "D\n\nF\n",
         ),
         ("<h2>Install<a class=headerlink href='#install'>¶</a></h2><a href='#x'>Next</a>", "## Install\n\nNext\n"),
+        ("<table><tr><td>10<sup>23</sup> <ruby>東<rt>to</rt></ruby><td>x</table>", "| 10^23 東(to) | x |\n| --- | --- |\n"),
+        ("<table><tr><td><img src=a alt='A red house in Rome'><td>x</table>", "| A red house in Rome | x |\n| --- | --- |\n"),
+        ("<table><tr><td>is <math><msup><mi>c</mi><mn>2</mn></msup></math></td></table>", "| is c^2 |\n| --- |\n"),
+        ("So <math><mi>E</mi><mo>=</mo><msup><mi>c</mi><mn>2</mn></msup></math>.", "So E=c^2.\n"),
+        ("<math><mfrac> <mn>1</mn> <mrow><mi>a</mi><mo>+</mo><mi>b</mi></mrow> </mfrac></math>", "1/(a+b)\n"),
+        ("<math><msup><mrow><mi>a</mi><mo>+</mo><mi>b</mi></mrow><mrow><mn>3</mn></mrow></msup></math>", "(a+b)^3\n"),
         ("10<sup>23</sup>, 4<sup>th</sup>, H<sub>2</sub>O, note<sup><a href=#f>1</a></sup>", "10^23, 4th, H2O, note1\n"),
         ("Invoice<b> </b>number <i>4711</i>", "Invoice number 4711\n"),
         (

@@ -119,16 +119,39 @@ def pptx(slides: Sequence[tuple[str, str]], others: Mapping[str, str] | None = N
 
 def odt(paragraphs: Sequence[tuple[int, str]]) -> bytes:
     """An OpenDocument text: paragraphs with the levels of headings, 0 for those that are none."""
+    return open_document(
+        "".join(
+            f'<text:h text:outline-level="{level}">{text}</text:h>' if level else f"<text:p>{text}</text:p>"
+            for level, text in paragraphs
+        )
+    )
+
+
+def open_document(
+    body: str, *, styles: str = "", margins: str = "", about: str = "", others: Mapping[str, str | bytes] | None = None
+) -> bytes:
+    """An OpenDocument text in XML: body, styles, headers and footers, what it says about itself; other files in it."""
     name = "urn:oasis:names:tc:opendocument:xmlns:"
-    body = "".join(
-        f'<text:h text:outline-level="{level}">{text}</text:h>' if level else f"<text:p>{text}</text:p>"
-        for level, text in paragraphs
-    )
+    namespaces = "".join(f' xmlns:{prefix}="{name}{prefix}:1.0"' for prefix in ("office", "text", "table", "style", "meta"))
+    namespaces += f' xmlns:draw="{name}drawing:1.0" xmlns:svg="{name}svg-compatible:1.0" xmlns:xlink="http://www.w3.org/1999/xlink"'
+    namespaces += ' xmlns:dc="http://purl.org/dc/elements/1.1/"'
+
+    def part(kind: str, content: str) -> str:
+        return f"<office:document-{kind}{namespaces}>{content}</office:document-{kind}>"
+
     content = (
-        f'<office:document-content xmlns:office="{name}office:1.0" xmlns:text="{name}text:1.0">'
-        f"<office:body><office:text>{body}</office:text></office:body></office:document-content>"
+        f"<office:automatic-styles>{styles}</office:automatic-styles><office:body><office:text>{body}</office:text></office:body>"
     )
-    return _packed({"mimetype": "application/vnd.oasis.opendocument.text", "content.xml": content})
+    page = f'<office:master-styles><style:master-page style:name="Standard">{margins}</style:master-page></office:master-styles>'
+    return _packed(
+        {
+            "mimetype": "application/vnd.oasis.opendocument.text",
+            "content.xml": part("content", content),
+            "styles.xml": part("styles", page),
+            "meta.xml": part("meta", f"<office:meta>{about}</office:meta>"),
+            **(others or {}),
+        }
+    )
 
 
 def epub(title: str, chapters: Sequence[str]) -> bytes:

@@ -1,0 +1,169 @@
+"""What does an OpenDocument text say? Its paragraphs, headings, lists and tables as HTML, with what stands beside them.
+
+The office library (kreuzberg 4.10) loses words before a change of style, lists and tables in cells, headers, footers, ruby, boxes
+outside of paragraphs and notes in tables.
+"""
+
+import io
+import re
+import zipfile
+from collections.abc import Iterable
+from html import escape
+from typing import NamedTuple
+from xml.etree import ElementTree as ET
+from xml.etree.ElementTree import Element
+
+from search.errors import InvalidDocument
+from search.reading.packages import DAMAGED, elements, local_name, parsed
+
+_DRAWING = ":xmlns:drawing:"  # in the namespaces of what stands beside the text
+_INDEXES = {"table-of-content", "illustration-index", "table-index", "object-index", "user-index", "alphabetical-index"}
+_LEFT_OUT = _INDEXES | {"tracked-changes", "annotation", "forms", "note-citation", "covered-table-cell"}
+_TAGS = {"list": "ul", "list-item": "li", "list-header": "li", "table": "table", "table-row": "tr", "table-cell": "td"}
+_PARAGRAPHS = {"p", "h"}
+_LOWEST = 6  # heading
+_MOST_BLANKS = 100
+_LETTER = re.compile(r"[^\W\d_]")
+_MATH = "http://www.w3.org/1998/Math/MathML"
+
+
+class Read(NamedTuple):
+    """What was read."""
+
+    title: str  # empty if the document has none
+    html: str
+    objects: int  # charts and others, which are not read
+
+
+def read(content: bytes) -> Read:
+    """An OpenDocument text.
+
+    Raises:
+        InvalidDocument: it is encrypted.
+        ValueError: it is damaged, or nested deeper than documents are.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            manifest, about, styles = (_other(archive, path) for path in ("META-INF/manifest.xml", "meta.xml", "styles.xml"))
+            if elements(manifest, "encryption-data"):
+                raise InvalidDocument("is encrypted; save it without a password")
+            writer = _Writer(archive)
+            html = writer.document(parsed(archive, "content.xml"), elements(styles, "master-page"))
+            title = "".join("".join(one.itertext()) for one in elements(about, "title")[:1])
+            return Read(title, html, writer.objects)
+    except RecursionError as error:
+        raise ValueError("its elements are nested too deep") from error
+    except DAMAGED as error:
+        raise ValueError(str(error)) from error
+
+
+def _other(archive: zipfile.ZipFile, path: str) -> Element:
+    """A part that a text can do without."""
+    try:
+        return parsed(archive, path)
+    except DAMAGED:
+        return Element("nothing")
+
+
+class _Writer:
+    """Writes HTML, an element after the other."""
+
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self._archive = archive
+        self._titles = {"Title"}  # styles of paragraphs that are titles
+        self._notes: list[str] = []
+        self.objects = 0
+
+    def document(self, content: Element, margins: Iterable[Element]) -> str:
+        """What it says, its notes, and its headers and footers, each once."""
+        styles = elements(content, "style")
+        self._titles |= {_value(style, "name") for style in styles if _value(style, "parent-style-name") == "Title"}
+        text = "".join(map(self._blocks, elements(content, "text")))
+        texts = dict.fromkeys(self._blocks(margin) for page in margins for margin in page)
+        read = "".join(margin for margin in texts if _LETTER.search(margin.replace("<p>", "").replace("</p>", "")))
+        return text + "".join(self._notes) + (f"<h2>Headers and footers</h2>{read}" if read else "")
+
+    def _blocks(self, element: Element) -> str:
+        """The paragraphs, lists and tables in an element."""
+        return "".join(map(self._block, element))
+
+    def _block(self, element: Element) -> str:
+        name = local_name(element)
+        if name in _LEFT_OUT:
+            return "<td></td>" if name == "covered-table-cell" else ""
+        if name in _PARAGRAPHS:
+            beside: list[str] = []
+            words = self._inline(element, beside)
+            tag = self._tag(element)
+            return f"<{tag}>{words}</{tag}>{''.join(beside)}"
+        if name in _TAGS:
+            return f"<{_TAGS[name]}>{self._blocks(element)}</{_TAGS[name]}>"
+        if name in {"object", "object-ole"}:
+            return f"<p>{self._object(element)}</p>"
+        return self._blocks(element)
+
+    def _tag(self, paragraph: Element) -> str:
+        if local_name(paragraph) == "h":
+            return f"h{min(_number(paragraph, 'outline-level'), _LOWEST)}"
+        return "h1" if _value(paragraph, "style-name") in self._titles else "p"
+
+    def _inline(self, element: Element, beside: list[str]) -> str:
+        """The words in an element; what stands beside them is put aside."""
+        return escape(element.text or "") + "".join(self._word(child, beside) + escape(child.tail or "") for child in element)
+
+    def _word(self, element: Element, beside: list[str]) -> str:
+        name = local_name(element)
+        if name in _LEFT_OUT:
+            return ""
+        if name == "s":
+            return " " * min(_number(element, "c"), _MOST_BLANKS)
+        if name in {"tab", "line-break"}:
+            return " " if name == "tab" else "<br>"
+        if name == "note":
+            return self._note(element)
+        if name == "ruby":
+            base, reading = (
+                self._inline(one, beside) for part in ("ruby-base", "ruby-text") for one in elements(element, part)[:1]
+            )
+            return f"<ruby>{base}<rt>{reading}</rt></ruby>"
+        if _DRAWING in element.tag:
+            return self._drawing(element, beside)
+        return self._inline(element, beside)
+
+    def _note(self, note: Element) -> str:
+        label = f"[^{len(self._notes) + 1}]"
+        number = len(self._notes)
+        self._notes.append("")
+        words = "".join(self._blocks(body) for body in elements(note, "note-body"))
+        self._notes[number] = words.replace("<p>", f"<p>{label}: ", 1)
+        return label
+
+    def _drawing(self, element: Element, beside: list[str]) -> str:
+        """A formula, or what a picture shows; the paragraphs of a box are put aside."""
+        found = [one for one in element if local_name(one) in {"object", "object-ole"}]
+        if found:
+            return self._object(found[0])
+        beside.append(self._blocks(element))
+        described = [one.text for one in element if local_name(one) == "desc" and one.text]
+        return f'<img alt="{escape(described[0])}">' if described else ""
+
+    def _object(self, element: Element) -> str:
+        """A formula, in HTML; nothing of other objects, which are counted."""
+        path = _value(element, "href").removeprefix("./")
+        inside = parsed(self._archive, f"{path}/content.xml") if f"{path}/content.xml" in self._archive.namelist() else None
+        if inside is None or inside.tag != f"{{{_MATH}}}math":
+            self.objects += 1
+            return ""
+        ET.register_namespace("", _MATH)
+        return ET.tostring(inside, "unicode")
+
+
+def _value(element: Element, name: str) -> str:
+    """An attribute, whatever its namespace."""
+    return next((value for key, value in element.items() if key.rpartition("}")[2] == name), "")
+
+
+def _number(element: Element, name: str) -> int:
+    """An attribute that is a number; 1 if it is none."""
+    value = _value(element, name)
+    return max(int(value[:3]), 1) if value.isascii() and value.isdecimal() else 1

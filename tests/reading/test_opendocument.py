@@ -1,0 +1,121 @@
+"""What an OpenDocument text says is read, wherever in it that stands."""
+
+from pathlib import Path
+
+import pytest
+from papers import open_document
+
+from search.documents import Document
+from search.reading import Reading
+
+pytestmark = pytest.mark.usefixtures("reader_kept")
+MATH = (
+    '<math xmlns="http://www.w3.org/1998/Math/MathML">'
+    "<semantics><mrow>{}</mrow><annotation>not read</annotation></semantics></math>"
+)
+RUBY = "<text:ruby><text:ruby-base>東京</text:ruby-base><text:ruby-text>とうきょう</text:ruby-text></text:ruby>"
+
+
+def read(folder: Path, content: bytes) -> Document | str:
+    (folder / "a.odt").write_bytes(content)
+    (item,) = Reading([str(folder / "a.odt")])
+    return item if isinstance(item, Document) else str(item)
+
+
+def taken(folder: Path, content: bytes) -> Document:
+    document = read(folder, content)
+    assert isinstance(document, Document), document
+    return document
+
+
+def paragraph(text: str) -> str:
+    return f"<text:p>{text}</text:p>"
+
+
+def items(*texts: str) -> str:
+    return f"<text:list>{''.join(f'<text:list-item>{text}</text:list-item>' for text in texts)}</text:list>"
+
+
+def table(*rows: list[str]) -> str:
+    cells = ("".join(f"<table:table-cell>{cell}</table:table-cell>" for cell in row) for row in rows)
+    return f"<table:table>{''.join(f'<table:table-row>{row}</table:table-row>' for row in cells)}</table:table>"
+
+
+def box(*texts: str) -> str:
+    return f"<draw:frame><draw:text-box>{''.join(map(paragraph, texts))}</draw:text-box></draw:frame>"
+
+
+def note(text: str) -> str:
+    body = f"<text:note-body>{paragraph(text)}</text:note-body>"
+    return f"<text:note><text:note-citation>i</text:note-citation>{body}</text:note>"
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (paragraph("<text:span>Lorem</text:span> is R&amp;D<text:tab/>and<text:line-break/>more"), "Lorem is R&D and\nmore"),
+        (paragraph('one<text:s text:c="3"/>two<text:s/>three'), "one two three"),
+        (paragraph(f"{RUBY}へ"), "東京(とうきょう)へ"),
+        (paragraph(f"Before {box('In the box.', 'Twice.')}after."), "Before after.\n\nIn the box.\n\nTwice."),
+        (box("By itself.") + paragraph("Text."), "By itself.\n\nText."),
+        (paragraph("a<draw:custom-shape><text:p>In a shape.</text:p></draw:custom-shape>b"), "ab\n\nIn a shape."),
+        (paragraph("<draw:frame><svg:desc>A red house in Rome</svg:desc></draw:frame>"), "A red house in Rome"),
+        (f"<text:section>{paragraph('In a section.')}</text:section>", "In a section."),
+        (f"<text:table-of-content>{paragraph('Chapter 9')}</text:table-of-content>{paragraph('x')}", "x"),
+        (f"<text:bibliography>{paragraph('A. Smith, 1999')}</text:bibliography>", "A. Smith, 1999"),
+        (f"<text:tracked-changes><text:deletion>{paragraph('Gone')}</text:deletion></text:tracked-changes>{paragraph('x')}", "x"),
+        (items(paragraph("One") + items(paragraph("Inner")), paragraph("Two") + paragraph("on")), "- One\n  - Inner\n- Two\n  on"),
+        (table([paragraph("A") + paragraph("B"), items(paragraph("C"), paragraph("D"))], [paragraph("E"), ""]),
+         "| A B | C D |\n| --- | --- |\n| E |  |"),
+        (table([paragraph(f"A{note('In a cell.')}")]), "| A[^1] |\n| --- |\n\n[^1]: In a cell."),
+        (paragraph(f"One{note('First.')} two{note('Second.')}"), "One[^1] two[^2]\n\n[^1]: First.\n\n[^2]: Second."),
+    ],
+)  # fmt: skip
+def test_words_are_read_wherever_they_stand(tmp_path: Path, body: str, text: str) -> None:
+    assert taken(tmp_path, open_document(body)).text == f"{text}\n"
+
+
+def test_titles_and_headings(tmp_path: Path) -> None:
+    body = (
+        '<text:p text:style-name="P1">The Plan</text:p><text:h text:outline-level="1">One</text:h><text:h>Two</text:h>'
+        + paragraph("Text.")
+    )
+    styles = '<style:style style:name="P1" style:parent-style-name="Title"/>'
+    document = taken(tmp_path, open_document(body, styles=styles))
+    assert (document.title, document.text) == ("The Plan", "# The Plan\n\n# One\n\n# Two\n\nText.\n")
+    assert taken(tmp_path, open_document(body, about="<dc:title>R&amp;D</dc:title>")).title == "R&D"
+
+
+def test_headers_and_footers_are_read_once(tmp_path: Path) -> None:
+    header, number = f"<style:header>{paragraph('The firm')}</style:header>", "<text:page-number>7</text:page-number>"
+    margins = f"{header}{header.replace('header', 'header-left')}<style:footer>{paragraph(f'- {number} -')}</style:footer>"
+    document = taken(tmp_path, open_document(paragraph("Body."), margins=margins))
+    assert document.text == "Body.\n\n## Headers and footers\n\nThe firm\n"
+
+
+def test_formulas_are_read_and_other_objects_are_counted(tmp_path: Path) -> None:
+    power = "<mi>E</mi><mo>=</mo><mi>m</mi><msup><mi>c</mi><mn>2</mn></msup>"
+    first, second, third = (f'<draw:frame><draw:object xlink:href="./Object {number}"/></draw:frame>' for number in (1, 2, 3))
+    body = paragraph(f"Before {first} after.{second}") + third.replace("object", "object-ole")
+    objects: dict[str, str | bytes] = {
+        "Object 1/content.xml": MATH.format(power),
+        "Object 2/content.xml": "<chart/>",
+        "Object 3": b"OLE",
+    }
+    document = taken(tmp_path, open_document(body, others=objects))
+    assert document.text == "Before E=mc^2 after.\n"
+    assert document.metadata["objects_left_out"] == 2
+
+
+def test_what_cannot_be_read_says_why(tmp_path: Path) -> None:
+    manifest = '<m:manifest xmlns:m="urn:m"><m:file-entry><m:encryption-data/></m:file-entry></m:manifest>'
+    encrypted = open_document(paragraph("x"), others={"META-INF/manifest.xml": manifest, "content.xml": b"\x01\x02"})
+    assert "is encrypted; save it without a password" in str(read(tmp_path, encrypted))
+    assert "cannot be read as ODT: mismatched tag" in str(read(tmp_path, open_document("<text:p>")))
+    deep = "<text:span>" * 3000 + "x" + "</text:span>" * 3000
+    assert "cannot be read as ODT: its elements are nested too deep" in str(read(tmp_path, open_document(paragraph(deep))))
+
+
+def test_parts_that_a_text_can_do_without_may_be_damaged(tmp_path: Path) -> None:
+    damaged: dict[str, str | bytes] = dict.fromkeys(("meta.xml", "styles.xml", "META-INF/manifest.xml"), "<damaged")
+    assert taken(tmp_path, open_document(paragraph("Text."), others=damaged)).text == "Text.\n"
