@@ -81,6 +81,7 @@ _REMARKS: dict[str, _Remark] = {  # by the field of metadata that a reader leave
     "damaged_pages": ("has", "have", "pages that cannot be read"),
     "charts_left_out": ("has", "have", "charts, which are not read"),
     "diagrams_left_out": ("has", "have", "diagrams, which are not read"),
+    "characters_left_out": ("has", "have", "notes, comments or text boxes, which are not read of this format"),
     "objects_left_out": ("has", "have", "embedded objects, which are not read"),
     "comments_left_out": ("has", "have", "comments, which are not read"),
 }

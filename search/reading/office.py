@@ -9,7 +9,7 @@ from typing import Any
 
 from search.errors import InvalidDocument
 from search.kinds import HTML, MAIL, OFFICE, PLAIN, by_name
-from search.reading import mail, opendocument, signs, webpages
+from search.reading import mail, opendocument, rtf, signs, webpages, word97
 from search.reading.comments import LEFT_OUT, comments
 from search.reading.files import LONGEST
 from search.reading.slides import notes_to_html, slides, to_html, with_whole_words
@@ -30,7 +30,7 @@ _READERS: Mapping[str, Callable[[bytes], str]] = {  # of documents inside others
     HTML: lambda content: webpages.read(content)[1],
     MAIL: lambda content: mail.read(content)[1],
     PLAIN: lambda content: decode(content).text,
-    OFFICE[".rtf"]: lambda content: to_markdown(_extracted(content, OFFICE[".rtf"])[1])[1],
+    OFFICE[".rtf"]: lambda content: read(content, OFFICE[".rtf"])[1],
 }
 
 
@@ -41,7 +41,7 @@ def read(content: bytes, media_type: str) -> tuple[str, str, Mapping[str, Any]]:
         InvalidDocument: it is protected by a password, or would unpack to far more than a document has.
         ValueError: it is damaged, or of a version that cannot be read.
     """
-    metadata = _check_packed(content) if content.startswith(b"PK") else {}
+    metadata = _check_packed(content) if content.startswith(b"PK") else _beside(content)
     if "presentation" in media_type:
         title, html, others = _presentation(content, media_type)
         return title, to_markdown(html)[1], {**metadata, **others}
@@ -52,6 +52,8 @@ def read(content: bytes, media_type: str) -> tuple[str, str, Mapping[str, Any]]:
     if media_type == OFFICE[".odt"]:
         found = opendocument.read(content)
         return found.title, to_markdown(found.html)[1], {**metadata, _OBJECTS: found.objects} if found.objects else metadata
+    if media_type == OFFICE[".rtf"]:
+        content = rtf.with_all_words(content)
     if media_type == OFFICE[".fb2"]:
         content = signs.hidden(signs.in_utf_8(content))
     about, html = _extracted(content, media_type)
@@ -117,6 +119,11 @@ def _chunk(chunk: Chunk, depth: int) -> tuple[str, int]:
     except (InvalidDocument, ValueError):
         return "", 1
     return "", 1
+
+
+def _beside(content: bytes) -> Mapping[str, Any]:
+    characters = word97.beside(content)
+    return {"characters_left_out": characters} if characters else {}
 
 
 def _check_packed(content: bytes) -> Mapping[str, Any]:

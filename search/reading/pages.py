@@ -58,9 +58,9 @@ def read(stream: BinaryIO, file: SourceFile) -> Document | Rejection:
 
 
 def _title(title: str) -> str:
-    """On one line; empty if it is none."""
+    """On one line; empty if it is none, or in an encoding that was not told."""
     words = " ".join(title.split())[:_LONGEST_TITLE]
-    return "" if _NO_TITLE.fullmatch(words) else words
+    return "" if _NO_TITLE.fullmatch(words) or "\ufffd" in words else words
 
 
 def _name(file: SourceFile) -> str:
