@@ -9,7 +9,7 @@ from typing import Any
 
 from search.errors import InvalidDocument
 from search.kinds import HTML, MAIL, OFFICE, PLAIN, by_name
-from search.reading import mail, opendocument, rtf, signs, webpages, word97
+from search.reading import epub, mail, opendocument, rtf, signs, webpages, word97
 from search.reading.comments import LEFT_OUT, comments
 from search.reading.files import LONGEST
 from search.reading.slides import notes_to_html, slides, to_html, with_whole_words
@@ -52,6 +52,8 @@ def read(content: bytes, media_type: str) -> tuple[str, str, Mapping[str, Any]]:
     if media_type == OFFICE[".odt"]:
         found = opendocument.read(content)
         return found.title, to_markdown(found.html)[1], {**metadata, _OBJECTS: found.objects} if found.objects else metadata
+    if media_type == OFFICE[".epub"]:
+        return *epub.read(content), metadata
     if media_type == OFFICE[".rtf"]:
         content = rtf.with_all_words(content)
     if media_type == OFFICE[".fb2"]:

@@ -54,7 +54,7 @@ def read(content: bytes) -> Read:
     except RecursionError as error:
         raise ValueError("its elements are nested too deep") from error
     except DAMAGED as error:
-        raise ValueError(str(error)) from error
+        raise ValueError(str(error).strip('"')) from error
 
 
 def _other(archive: zipfile.ZipFile, path: str) -> Element:

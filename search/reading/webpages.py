@@ -36,7 +36,10 @@ _OPERATORS = {"msup": "^", "mfrac": "/"}  # of formulas, between two parts
 _PERMALINKS = frozenset(("#", "¶", "§", "🔗", "\uf0c1"))  # words of links beside headings
 _BLANKS = re.compile(r"[ \t\n\r\f]+")
 _INVISIBLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
-_META = re.compile(rb"<meta[^>]+charset\s*=\s*[\"']?\s*([^\s\"'/>;]+)", re.IGNORECASE)
+_META = re.compile(rb"<(?:meta[^>]+charset|\?xml[^>]+encoding)\s*=\s*[\"']?\s*([^\s\"'/>;]+)", re.IGNORECASE)
+_EMPTY = re.compile(  # XML for an element without content; in HTML all that follows would be its content
+    r"<((?!(?:area|base|br|col|embed|hr|img|input|link|meta|source|track|wbr)\b)[a-zA-Z][\w:-]*)((?:\s[^<>]*?)?)/>"
+)
 _BEGINNING = 4096  # bytes, in which a page declares its encoding
 _WIDEST = 100  # columns that one cell of a table may span
 _MOST_CELLS = 1_000_000
@@ -56,13 +59,15 @@ _WEB_ENCODINGS = {  # what labels of pages mean, where that is more than their n
 }
 
 
-def read(content: bytes) -> tuple[str, str, Mapping[str, Any]]:
-    """Title, Markdown, and metadata: of an encoding that was guessed.
+def read(content: bytes, *, is_xml: bool = False) -> tuple[str, str, Mapping[str, Any]]:
+    """Title, Markdown, and metadata: of an encoding that was guessed. What begins with `<?xml` is XML, too.
 
     Raises:
         InvalidDocument: it is no text, or nothing tells its encoding.
     """
     page, metadata = _decoded(content)
+    if is_xml or page[:_BEGINNING].lstrip("\ufeff \r\n").startswith("<?xml"):
+        page = _EMPTY.sub(r"<\1\2></\1>", page)
     title, text = to_markdown(page)
     return title, text, metadata
 

@@ -14,6 +14,17 @@ from search.reading.webpages import read, to_markdown
 @pytest.mark.parametrize(
     ("page", "text"),
     [
+        ('<?xml version="1.0"?><html><head><title/><script src="a"/></head><p>Text <a id="b"/>here.</p></html>', "Text here."),
+        ('\n<?xml version="1.0" encoding="windows-1251"?><html><body><p>Привет, как дела</p></body></html>', "Привет, как дела"),
+    ],
+)  # fmt: skip
+def test_pages_in_xml_are_read_as_such(page: str, text: str) -> None:
+    assert read(page.encode("cp1251")) == ("", f"{text}\n", {})  # nothing was guessed
+
+
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
         ("<body><p>Header part.</p></body><p>On volcanoes.</p>", "Header part.\n\nOn volcanoes.\n"),
         (
             "<html><body><p>Ferries.</p></body></html>\n<html><head><title>B</title></head><body><p>Volcanoes.",

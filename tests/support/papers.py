@@ -154,8 +154,8 @@ def open_document(
     )
 
 
-def epub(title: str, chapters: Sequence[str]) -> bytes:
-    """A book: its chapters as HTML."""
+def epub(title: str, chapters: Sequence[str], others: Mapping[str, str | bytes] | None = None) -> bytes:
+    """A book: its chapters as HTML; other files in it, by name."""
     items = "".join(
         f'<item id="c{number}" href="c{number}.xhtml" media-type="application/xhtml+xml"/>' for number in range(len(chapters))
     )
@@ -172,6 +172,7 @@ def epub(title: str, chapters: Sequence[str]) -> bytes:
                 f"c{number}.xhtml": f'<html xmlns="http://www.w3.org/1999/xhtml"><body>{chapter}</body></html>'
                 for number, chapter in enumerate(chapters)
             },
+            **(others or {}),
         }
     )
 
