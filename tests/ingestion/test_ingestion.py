@@ -9,8 +9,9 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -450,6 +451,23 @@ def test_what_goes_while_it_is_opened_is_made_again(
     meanwhile = Meanwhile(standin, monkeypatch, request_, one.discard)
     assert ingest(other, bundled_embedder, [Document(id="a", text="One.")]).added == 1
     assert (meanwhile.happened, other.count()) == (True, 1)
+
+
+def test_what_is_dropped_between_its_opening_and_its_claiming_is_not_made_anew(
+    two: tuple[QdrantIndex, QdrantIndex],
+    standin: QdrantStandIn,
+    bundled_embedder: FastEmbedEmbedder,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one, other = two
+    assert ingest(one, bundled_embedder, [Document(id="a", text="One.")]).added == 1
+    with closing(connect(standin.url)) as client:
+        drop = partial(client.delete_collection, "documents.v1")
+        meanwhile = Meanwhile(standin, monkeypatch, "POST /collections/documents.v1/points", drop)  # for the note of its writer
+        with pytest.raises(CollectionNotFound, match=r"is gone since it was opened: somebody dropped it.* run the same again"):
+            ingest(other, bundled_embedder, [Document(id="b", text="Two.")])
+        assert (meanwhile.happened, client.get_collections().collections) == (True, [])
+    assert ingest(other, bundled_embedder, [Document(id="b", text="Two.")]).added == 1  # which is what it says
 
 
 def test_what_is_gone_is_not_made_again_by_who_only_changes_it(

@@ -170,7 +170,7 @@ class QdrantIndex(EngineIndex):
         self._indexed: dict[str, str] = {}  # which fields have a payload index, of which type
         self._indexed_at = -math.inf  # when that was looked up by itself
         self._made_here = False  # by this object, and nothing was written since
-        self._creates = False  # whether it was opened to be made, if it was not there
+        self._was_missing = False  # when it was opened to be made, so that nothing is lost if it goes again
         self._tenant = ""  # the field of tenants that whoever opened it goes by, though the collection may not note it yet
         self._keys: ShardKeys | None = None  # if it is sharded by tenants, once it is open
         self._foreign_keys = False  # whether another program gave its shards keys
@@ -189,7 +189,7 @@ class QdrantIndex(EngineIndex):
             check_spec(self.name, self._spec, spec)
             return
         made_before = self._made_here
-        self._creates = create
+        self._was_missing = False
         try:
             try:
                 self._ensure(spec, create=create)
@@ -210,6 +210,7 @@ class QdrantIndex(EngineIndex):
             if target is None:
                 if not create:
                     raise CollectionNotFound(f"there is no collection {self.name!r} at {self.location}; `search ingest` makes one")
+                self._was_missing = True
                 target = self._create(spec)
         stored = self._described(target, spec.dimension)
         if stored.layout and create:
@@ -236,9 +237,9 @@ class QdrantIndex(EngineIndex):
             try:
                 claim.enter_context(self._claimed(attempt, removing=removing))
             except CollectionNotFound:
-                if not self._creates:
+                if not self._was_missing:  # what it held is gone, and whoever dropped it may not want it back
                     raise
-                # Dropped since, as a first ingestion that fails does: what is to come begins it anew.
+                # Another first ingestion, which failed, has removed what this one found or made: what is to come begins it anew.
                 self.ensure(self._wanted, create=True)
                 claim.enter_context(self._claimed(attempt, removing=removing))
             if not self.spec.lexical:  # by now another writer may have added words, without which nothing is written any more
