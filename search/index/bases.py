@@ -50,9 +50,9 @@ class WrappedIndex:
         """Settings that the collection was made by otherwise."""
         return self._index.differing
 
-    def ensure(self, spec: CollectionSpec, *, create: bool) -> None:
-        """Open the collection; `create` makes one that is missing."""
-        self._index.ensure(spec, create=create)
+    def ensure(self, spec: CollectionSpec, *, create: bool, writing: bool = False) -> None:
+        """Open the collection; `create` makes one that is missing, and `writing` opens one to write to."""
+        self._index.ensure(spec, create=create, writing=writing)
 
     def claimed(self, attempt: Attempt = once, *, removing: bool = False) -> AbstractContextManager[Any]:
         """Be the only writer of the whole collection for the time of a context."""

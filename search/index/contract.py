@@ -176,10 +176,11 @@ class VectorIndex(Protocol):
     def differing(self) -> tuple[str, ...]:
         """Settings, such as storage.on_disk, that the open collection was made by otherwise, and keeps; none if it is not open."""
 
-    def ensure(self, spec: CollectionSpec, *, create: bool) -> None:
-        """Open the collection; `create` makes one that is missing.
+    def ensure(self, spec: CollectionSpec, *, create: bool, writing: bool = False) -> None:
+        """Open the collection; `create` makes one that is missing, `writing` says that one which is there is to be written to.
 
-        What it makes goes again if it fails. A collection keeps the words that it was made with, whatever the spec says of them.
+        Then payload indexes that it lacks are made; `create` says so, too. What it makes goes again if it fails. A collection keeps
+        the words that it was made with, whatever the spec says of them.
 
         Raises:
             CollectionNotFound: it does not exist and is not to be made.

@@ -101,11 +101,11 @@ class PartIndex(WordsAsMade, WrappedIndex):
         self._field = field
         self._part = part
 
-    def ensure(self, spec: CollectionSpec, *, create: bool) -> None:
+    def ensure(self, spec: CollectionSpec, *, create: bool, writing: bool = False) -> None:
         """Open the collection, made with a note of the field; CollectionUnshared if it is to be written to, and has none."""
-        self._index.ensure(replace(spec, tenant=self._field), create=create)
+        self._index.ensure(replace(spec, tenant=self._field), create=create, writing=writing)
         self.location = self._index.location  # which an alias decides
-        if create:
+        if create or writing:
             check_noted(self, self._field)
 
     def upsert(self, points: Sequence[Point]) -> None:

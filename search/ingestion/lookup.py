@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 AT_ONCE = 512  # documents that are looked up, or deleted
 
 
-def opened(index: VectorIndex, spec: CollectionSpec, *, create: bool, needed: bool) -> bool:
-    """Open a collection; whether there is one.
+def opened(index: VectorIndex, spec: CollectionSpec, *, create: bool, needed: bool, writing: bool = False) -> bool:
+    """Open a collection, as `VectorIndex.ensure` does; whether there is one.
 
     Raises:
         CollectionNotFound: there is none, and it is needed.
         IndexMismatch: it was made for another embedder.
     """
     try:
-        index.ensure(spec, create=create)
+        index.ensure(spec, create=create, writing=writing)
     except CollectionNotFound:
         if needed:
             raise

@@ -2,7 +2,7 @@
 
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -83,18 +83,27 @@ class Planning:
         digest = digest_of(document_id)
         return digest in self._taken or digest in self._rejected
 
-    def steps(self, documents: Iterable[Document | Rejection], *, exists: bool = True, chunked: bool = True) -> Iterator[Step]:
+    def steps(
+        self,
+        documents: Iterable[Document | Rejection],
+        *,
+        exists: bool = True,
+        chunked: bool = True,
+        make: Callable[[], None] | None = None,
+    ) -> Iterator[Step]:
         """Draw documents and plan.
 
         Args:
             documents: the documents of the run, and those that reading rejected.
             exists: whether there is a collection to compare them with.
             chunked: whether passages are wanted, too; if not, nothing is written.
+            make: makes the collection, where there is none, before the first documents that are to be written into it.
         """
-        groups = self._grouped(documents)
-        if exists and self._tenant is not None:
-            groups = self._without_shared(groups, self._tenant)
-        for rejections, group, refused in groups:
+        for drawn in self._grouped(documents):
+            if make and drawn[1] and not exists:
+                make()
+                exists = True  # and another run may have been quicker, and have written into it
+            rejections, group, refused = self._without_shared(drawn, self._tenant) if exists and self._tenant else drawn
             revisions = {document.id: document.content_hash(self._chunker.state(document)) for document in group}
             with self._using:
                 if damaged := [point for document in group for point in self.partial.pop(document.id, ())]:
@@ -145,21 +154,18 @@ class Planning:
         if rejections or group:
             yield rejections, group, refused
 
-    def _without_shared(self, groups: Iterator[_Group], tenant: Tenant) -> Iterator[_Group]:
+    def _without_shared(self, drawn: _Group, tenant: Tenant) -> _Group:
         """Reject documents in the place of which there is one of several tenants, as another program may have written it."""
+        rejections, group, refused = drawn
         reason = f"it is another tenant's, too, by its {tenant.field}, and stays as it is"
-        for rejections, group, refused in groups:
-            condition = {"must": [*of_documents([document.id for document in group])["must"], tenant.others]}
-            with self._using:
-                records = self._index.scroll(condition, ["document_id"]) if group else ()
-                held = {record.payload.get("document_id") for record in records}
-            shared = [document for document in group if document.id in held]
-            rejected = [*rejections, *(Rejection.of(document, reason) for document in shared)]
-            yield (
-                rejected,
-                [document for document in group if document.id not in held],
-                refused + sum(len(document.text) for document in shared),
-            )
+        condition = {"must": [*of_documents([document.id for document in group])["must"], tenant.others]}
+        with self._using:
+            records = self._index.scroll(condition, ["document_id"]) if group else ()
+            held = {record.payload.get("document_id") for record in records}
+        shared = [document for document in group if document.id in held]
+        rejected = [*rejections, *(Rejection.of(document, reason) for document in shared)]
+        kept = [document for document in group if document.id not in held]
+        return rejected, kept, refused + sum(len(document.text) for document in shared)
 
     def _note_doubled(self, documents: list[Document], *, exists: bool) -> None:
         """Look for what was read before at the same places, by the names of other folders."""

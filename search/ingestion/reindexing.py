@@ -210,6 +210,7 @@ class Reindexing:
         def brought(live: VectorIndex, new: VectorIndex) -> IngestReport:
             if alike and self._cut_alike(live):
                 copy(live, new, self.spec, sync=True, on_progress=self.on_progress, damage=damage, words=self.words)
+            new.ensure(self.spec, create=True)  # though there be no document: the name is led to it
             report = self._ingestion(new).run(documents(live), sync=True, max_delete=sys.maxsize)
             if report.rejected:
                 raise ReindexRefused(
@@ -253,7 +254,7 @@ class Reindexing:
 
     def _as_it_is(self, live: VectorIndex, spec: CollectionSpec) -> ReindexReport | None:
         """Read the live collection, and leave it as it is, but for payload indexes; None if there is something to do."""
-        live.ensure(spec, create=True)  # it is there; so payload indexes that are missing are made in place, as by an ingestion
+        live.ensure(spec, create=False, writing=True)  # payload indexes that are missing are made in place, as by an ingestion
         if live.differing:
             return None
         with live.claimed():

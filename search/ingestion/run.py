@@ -8,8 +8,8 @@ take for complete.
 
 import threading
 import time
-from collections.abc import Iterable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from functools import partial
 
 from search.documents import Document, Rejection, counted
@@ -53,7 +53,7 @@ class Ingestion:
 
         Args:
             embedder: makes the vectors.
-            index: takes them; the collection is made if it does not exist.
+            index: takes them; the collection is made if it does not exist, once there is something to write.
             chunker: cuts the documents.
             max_characters: a longer document is rejected.
             lexical: the words of a collection that is made, as search.embedding.sparse describes them; "" for none.
@@ -86,6 +86,7 @@ class Ingestion:
         self._tokens = 0
         self._characters = 0.0
         self._started = 0.0
+        self._exists = False  # whether there is a collection, by now
 
     def run(
         self,
@@ -106,7 +107,8 @@ class Ingestion:
                 collection, from 0.0 to 1.0. If there are more, none is removed and the report says so; likewise if something was
                 rejected that may be one of them.
             dry_run: write nothing, and report what would be.
-            create: make the collection if it does not exist.
+            create: make the collection if it does not exist, before the first document that is not rejected by itself. If there is
+                none, nothing is made.
 
         Raises:
             CollectionNotFound: there is no collection, and it is not to be made.
@@ -119,38 +121,55 @@ class Ingestion:
         """
         check_max_delete(max_delete)
         self._started = time.monotonic()
-        with kept_if_done(self._index):
-            exists = opened(self._index, self._spec, create=create and not dry_run, needed=not (create and dry_run))
-            if exists and self._tenant is not None:
-                check_noted(self._index, self._tenant.field)  # before anything is read, and in a dry run, too
-            with nullcontext() if dry_run else self._index.claimed(removing=sync):
+        with kept_if_done(self._index), ExitStack() as claim:
+
+            def begin() -> None:
+                """What is wrong with the collection shows itself now, not when the first passages are embedded."""
+                self._exists = True
+                if self._tenant is not None:
+                    check_noted(self._index, self._tenant.field)
                 if not dry_run:
-                    self._words_like(self._index.spec.lexical)  # which fails now, not when the first passages are embedded
-                return self._run(documents, sync=sync, max_delete=max_delete, dry_run=dry_run, exists=exists)
+                    claim.enter_context(self._index.claimed(removing=sync))
+                    self._words_like(self._index.spec.lexical)
+
+            def make() -> None:
+                self._index.ensure(self._spec, create=True)
+                begin()
+
+            self._exists = False
+            if opened(self._index, self._spec, create=False, needed=not create, writing=create and not dry_run):
+                begin()
+            return self._run(documents, None if dry_run else make, sync=sync, max_delete=max_delete, dry_run=dry_run)
 
     def _run(
-        self, documents: Iterable[Document | Rejection], *, sync: bool, max_delete: float, dry_run: bool, exists: bool
+        self,
+        documents: Iterable[Document | Rejection],
+        make: Callable[[], None] | None,
+        *,
+        sync: bool,
+        max_delete: float,
+        dry_run: bool,
     ) -> IngestReport:
-        damage = survey(self._index) if sync and exists else Damage()
+        damage = survey(self._index) if sync and self._exists else Damage()
         self._planning.others_go = sync
         if not dry_run:
             for batch in in_groups(damage.empty, AT_ONCE):
                 self._index.delete(ids=batch)
             self._planning.partial = dict(damage.partial)
         if dry_run:
-            for step in self._planning.steps(documents, exists=exists, chunked=False):
+            for step in self._planning.steps(documents, exists=self._exists, chunked=False):
                 self._refuse(step.rejections)
                 self._settle(Outcome(0, 0, 0, set(), [], step.concluded, step.characters))
         else:
             with Relay[Embedded, Outcome](_STEPS) as relay:
-                for step in self._planning.steps(documents):
+                for step in self._planning.steps(documents, exists=self._exists, make=make):
                     self._refuse(step.rejections)
                     for outcome in relay.do(partial(self._embedding.work, step.passages), partial(self._writing.write, step)):
                         self._settle(outcome)
                 for outcome in relay.finish():
                     self._settle(outcome)
-        retained, because = self._remove_others(damage, max_delete, dry_run=dry_run) if sync and exists else (0, "")
-        if not dry_run:
+        retained, because = self._remove_others(damage, max_delete, dry_run=dry_run) if sync and self._exists else (0, "")
+        if self._exists and not dry_run:
             self._index.optimize()  # which leaves a small collection, and one that is as it was, alone
         return IngestReport(
             **self._counts,

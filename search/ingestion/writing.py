@@ -51,7 +51,8 @@ class Writing:
             IndexFailure: the index gave up, or takes nothing at all.
         """
         passages, refused = embedded
-        points, wordless = self._worded.work(self._to_points(passages))
+        # Without a passage there may be no collection yet, to ask for its words.
+        points, wordless = self._worded.work(self._to_points(passages)) if passages else ([], {})
         with self._using:
             for document_id, reason in (refused | wordless | self._upsert(points)).items():
                 self._refused.setdefault(document_id, reason)

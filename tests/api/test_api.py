@@ -252,6 +252,16 @@ def test_a_service_without_documents_takes_them(settings: Settings) -> None:
         assert empty.http.post("/v1/search", json={"query": "x"}).json()["hits"][0]["document_id"] == "a"
 
 
+def test_a_service_makes_no_collection_of_documents_that_are_all_rejected(settings: Settings) -> None:
+    with serving(settings) as empty:
+        bad = {"documents": [{"id": "a", "text": " "}]}
+        for named in ({}, {"collection": "other"}):
+            assert empty.http.post("/v1/documents", json=bad | named).json()["rejected"] == 1
+            said = empty.http.post("/v1/search", json={"query": "x"} | named)
+            assert (said.status_code, said.json()["error"]["type"]) == (404, "CollectionNotFound")
+        assert empty.http.get("/v1/collections").json()["collections"] == []
+
+
 def test_the_description_is_true(fresh: Served) -> None:
     """Every example of every request is accepted by the route that it stands at."""
     described = fresh.http.get("/openapi.json").json()

@@ -64,6 +64,20 @@ def test_rejects_go_to_a_file_and_come_back_from_it(folder: Path, tmp_path: Path
     assert "the file of rejects cannot be written to" in error("ingest", folder, "--rejects", tmp_path / "absent" / "r", *where)
 
 
+@pytest.mark.parametrize("options", [(), ("--sync",), ("--dry-run",)])
+def test_no_collection_is_made_of_documents_that_are_all_rejected(options: tuple[str, ...], tmp_path: Path) -> None:
+    where = ("--data-dir", tmp_path / "data")
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text('{"id": "x", "text": " "}\n')
+    done = search("ingest", bad, *options, *where, status=1)
+    assert "0 added" in done.stdout
+    assert "1 rejected" in done.stdout
+    assert "there is no collection 'documents'" in error("query", "anything", *where)
+    assert as_json("collections", "list", *where)["collections"] == []
+    bad.write_text('{"id": "x", "text": "Good."}\n')
+    assert as_json("ingest", bad, *where)["added"] == 1
+
+
 def test_a_full_disk_under_the_file_of_rejects_is_told_and_loses_nothing(folder: Path, tmp_path: Path) -> None:
     where = ("--data-dir", tmp_path / "data")
     (folder / "bad.jsonl").write_text('{"id": "x", "text": " "}\n')

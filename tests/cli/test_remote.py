@@ -124,6 +124,13 @@ def test_rejections_name_their_place_and_come_again(settings: Settings, tmp_path
         search("ingest", tmp_path / "b.jsonl", "--url", served.url, status=1)  # nothing was taken
 
 
+def test_no_collection_is_made_of_documents_that_a_service_rejects(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(json.dumps({"id": "1", "text": "x " * 200}))
+    with serving(settings, max_characters=100) as served:
+        search("ingest", tmp_path / "a.jsonl", "--url", served.url, status=1)
+        assert served.searcher.collections.names() == []
+
+
 def test_requests_are_as_large_as_the_service_takes(settings: Settings, tmp_path: Path, model_folder: Path) -> None:
     rows = [{"id": str(number), "text": f"Row {number}. " + "word " * 100} for number in range(100)]
     rows.append({"id": "long", "text": "word " * 20_000})

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import apart
 import numpy as np
 import pytest
+from conftest import OpenIndex
 from filelock import FileLock
 from held import LONG, contents, ingest
 from standin import Fault, QdrantStandIn
@@ -32,7 +32,7 @@ from search.index.server.connection import connect
 from search.index.server.index import QdrantIndex
 from search.ingestion import planning
 from search.ingestion.chunking import Chunker
-from search.ingestion.run import Ingestion, Progress
+from search.ingestion.run import Ingestion, IngestReport, Progress
 from search.reading import Reading
 from search.searcher import Searcher, open_search
 from search.settings import ChunkingSettings, Settings
@@ -462,7 +462,10 @@ def test_what_is_dropped_between_its_opening_and_its_claiming_is_not_made_anew(
     one, other = two
     assert ingest(one, bundled_embedder, [Document(id="a", text="One.")]).added == 1
     with closing(connect(standin.url)) as client:
-        drop = partial(client.delete_collection, "documents.v1")
+
+        def drop() -> None:
+            client.delete_collection("documents.v1")
+
         meanwhile = Meanwhile(standin, monkeypatch, "POST /collections/documents.v1/points", drop)  # for the note of its writer
         with pytest.raises(CollectionNotFound, match=r"is gone since it was opened: somebody dropped it.* run the same again"):
             ingest(other, bundled_embedder, [Document(id="b", text="Two.")])
@@ -483,6 +486,53 @@ def test_what_is_gone_is_not_made_again_by_who_only_changes_it(
     with pytest.raises(CollectionNotFound, match="there is no collection"):
         other.ensure(spec, create=False)
     assert "documents.v1" not in standin.indexed
+
+
+@pytest.mark.parametrize("sync", [False, True])
+def test_nothing_is_made_where_everything_is_rejected(
+    sync: bool,  # noqa: FBT001
+    open_index: OpenIndex,
+    quick_embedder: FastEmbedEmbedder,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(planning, "_GROUP", 2)
+    index = open_index("documents")
+    rejected: list[Document | Rejection] = [
+        Rejection("a.pdf", None, "a.pdf", "it is damaged"),
+        Document(id="b", text=LONG * 10),
+        Document(id="c", text=LONG * 10),
+    ]
+    chunker = Chunker(quick_embedder.tokenizer, 64, 8)
+
+    def run(*documents: Document | Rejection) -> IngestReport:
+        return Ingestion(quick_embedder, index, chunker, max_characters=10_000).run(documents, sync=sync)
+
+    report = run(*rejected)
+    assert (report.added, report.rejected, report.chunks) == (0, 3, 0)
+    with pytest.raises(CollectionNotFound, match="there is no collection"):
+        index.ensure(CollectionSpec(quick_embedder.dimension, quick_embedder.fingerprint), create=False)
+    report = run(*rejected, Document(id="d", text="Good."))
+    assert (report.added, report.rejected, index.count()) == (1, 3, 1)
+    report = run(*rejected)
+    assert (report.kept, index.count()) == (0, 1) if not sync else (0, 0)  # what is empty by now was not made for nothing
+
+
+@pytest.mark.parametrize("sync", [False, True])
+def test_what_another_run_makes_before_the_first_document_is_compared_with(
+    sync: bool,  # noqa: FBT001
+    two: tuple[QdrantIndex, QdrantIndex],
+    bundled_embedder: FastEmbedEmbedder,
+) -> None:
+    one, other = two
+
+    def drawn() -> Iterator[Document]:
+        assert ingest(one, bundled_embedder, [Document(id="a", text="One."), Document(id="b", text="Two.")]).added == 2
+        yield Document(id="a", text="One, and more.")
+
+    chunker = Chunker(bundled_embedder.tokenizer, 64, 8)
+    report = Ingestion(bundled_embedder, other, chunker, max_characters=10_000).run(drawn(), sync=sync, max_delete=1.0)
+    assert (report.added, report.changed, report.removed) == (0, 1, int(sync))
+    assert contents(other) == {"a": [(0, "One, and more.", {})]} | ({} if sync else {"b": [(0, "Two.", {})]})
 
 
 def test_a_first_ingestion_on_a_disk_that_fills_up_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -99,8 +99,9 @@ class EdgeIndex(EngineIndex, WordsAsMade):
         """The collection that the name led to when it was opened."""
         return self._folder.name
 
-    def ensure(self, spec: CollectionSpec, *, create: bool) -> None:
-        """Open the collection; `create` makes one that is missing."""
+    def ensure(self, spec: CollectionSpec, *, create: bool, writing: bool = False) -> None:
+        """Open the collection; `create` makes one that is missing, and `writing` opens one to write to."""
+        writing = writing or create
         with self._data.opening:
             self._left_to = 0
             if self._shard is not None:
@@ -110,10 +111,12 @@ class EdgeIndex(EngineIndex, WordsAsMade):
             self._folder = self._data.collections / (self.name if self._exact else self._data.leads_to(self.name))
             self.location = str(self._folder)
             described = self._folder / "collection.json"
-            if not create and not is_described(described):
-                raise CollectionNotFound(f"there is no collection {self.name!r} in {self._data.path}; `search ingest` makes one")
-            self._data.hold()
+            if not writing:
+                self._check_there(described)
+            self._data.hold()  # who is to write is told at once if somebody else has the folder, whatever is in it
             try:
+                if not create:
+                    self._check_there(described)
                 if is_described(described):
                     check_spec(self.name, read_spec(described), spec)
                 self._shard = self._data.share(self._folder.name, lambda: self._opened_or_made(described, spec))
@@ -121,13 +124,17 @@ class EdgeIndex(EngineIndex, WordsAsMade):
                 noted = read_description(described)["storage"]
                 made = (self._storage, noted.get("quantization") or "none", noted)
                 self._searched, self._differing = as_made(*made), made_otherwise(*made)
-                if create:
+                if writing:
                     self._check_room(0)
                     self._index_payload(spec.tenant or self._spec.tenant)
             except BaseException:
                 with contextlib.suppress(OSError):
                     self._remove() if self._made_here else self._forget()
                 raise
+
+    def _check_there(self, described: Path) -> None:
+        if not is_described(described):
+            raise CollectionNotFound(f"there is no collection {self.name!r} in {self._data.path}; `search ingest` makes one")
 
     def claimed(self, attempt: Attempt = once, *, removing: bool = False) -> contextlib.AbstractContextManager[Any]:  # noqa: ARG002  # the contract's
         """Keep those out that reach the collection by another name; no other process does, since this one owns the data folder."""

@@ -298,9 +298,9 @@ class _Index(EngineIndex, WordsAsMade):
     def target(self) -> str:
         return Path(self.location).name
 
-    def ensure(self, spec: CollectionSpec, *, create: bool) -> None:
+    def ensure(self, spec: CollectionSpec, *, create: bool, writing: bool = False) -> None:
         with self._process.turn():
-            self._ensure(spec, create=create)
+            self._ensure(spec, create=create, writing=writing)
 
     def claimed(self, attempt: Attempt = once, *, removing: bool = False) -> AbstractContextManager[Any]:  # noqa: ARG002  # the contract's
         """Keep those out that reach the collection by another name; no other process does, since the child owns the data folder."""
@@ -344,8 +344,8 @@ class _Index(EngineIndex, WordsAsMade):
         if spec:
             self._process.let_go(self._ticket, self._opened_after)
 
-    def _ensure(self, spec: CollectionSpec, *, create: bool) -> None:
-        opened = self._process.exchange("ensure", self._ticket, *self._opening, spec, create)
+    def _ensure(self, spec: CollectionSpec, *, create: bool, writing: bool) -> None:
+        opened = self._process.exchange("ensure", self._ticket, *self._opening, spec, create, writing)
         self.location, self._spec, self._differing = opened
         self._opened_after = self._process.ended
 
@@ -353,7 +353,7 @@ class _Index(EngineIndex, WordsAsMade):
         with self._process.turn():
             spec = self.spec
             if self._opened_after != self._process.ended:  # that child has died
-                self._ensure(spec, create=False)
+                self._ensure(spec, create=False, writing=False)
             return self._process.exchange(method, self._ticket, *arguments)
 
 
@@ -373,9 +373,9 @@ class _Child:
                 return self._collections.info(collection, exact=exact)
             case "names" | "aliases" | "previous" | "index_field" | "switch" | "unalias" | "drop" | "snapshot" | "restore", _:
                 return getattr(self._collections, name)(*arguments)
-            case "ensure", (ticket, collection, storage, purpose, spec, create):
+            case "ensure", (ticket, collection, storage, purpose, spec, create, writing):
                 index = self._open.get(ticket) or self._made(collection, storage, purpose)
-                index.ensure(spec, create=create)
+                index.ensure(spec, create=create, writing=writing)
                 self._open[ticket] = index
                 return index.location, index.spec, index.differing
             case "close", (ticket,):

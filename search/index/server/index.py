@@ -183,8 +183,9 @@ class QdrantIndex(EngineIndex):
         """The collection that the name led to when it was opened, or was followed last."""
         return self._target
 
-    def ensure(self, spec: CollectionSpec, *, create: bool) -> None:
-        """Open the collection; `create` makes one that is missing."""
+    def ensure(self, spec: CollectionSpec, *, create: bool, writing: bool = False) -> None:
+        """Open the collection; `create` makes one that is missing, and `writing` opens one to write to."""
+        writing = writing or create
         if self._claim.lease and self._spec:  # a run is writing to what the name led to when it began
             check_spec(self.name, self._spec, spec)
             return
@@ -192,19 +193,19 @@ class QdrantIndex(EngineIndex):
         self._was_missing = False
         try:
             try:
-                self._ensure(spec, create=create)
+                self._ensure(spec, create=create, writing=writing)
             except CollectionNotFound:
                 if not create:
                     raise
                 self._made_here = made_before
-                self._ensure(spec, create=create)  # who made it has removed it again, as nothing was written
+                self._ensure(spec, create=create, writing=writing)  # who made it has removed it again, as nothing was written
         except BaseException:
             with contextlib.suppress(SearchError):
                 if not made_before:
                     self.discard()  # rather than leave what is not whole
             raise
 
-    def _ensure(self, spec: CollectionSpec, *, create: bool) -> None:
+    def _ensure(self, spec: CollectionSpec, *, create: bool, writing: bool) -> None:
         with self._translated():
             target = self._resolve()
             if target is None:
@@ -213,11 +214,11 @@ class QdrantIndex(EngineIndex):
                 self._was_missing = True
                 target = self._create(spec)
         stored = self._described(target, spec.dimension)
-        if stored.layout and create:
+        if stored.layout and writing:
             raise CollectionForeign(self._not_ours("it is searched as it is, and never written to; choose another --collection"))
         check_spec(self.name, stored.spec, spec)  # before the first request to it
         self._take(target, stored)
-        if create:
+        if writing:
             self._check_ours()
             with self._translated():
                 # Here, lest a creation was interrupted before them.
