@@ -35,7 +35,7 @@ from search.errors import (
     ServiceRefused,
     ServiceUnreachable,
 )
-from search.ingestion.report import IngestReport, OnChange
+from search.ingestion.report import IngestReport, OnChange, Remark
 from search.network.addresses import checked_key, read_address, without_secrets
 from search.network.transport import Clock, by_proxy, watch_client
 from search.settings.sections import checked_tenant
@@ -502,4 +502,5 @@ def _document(document_id: str, body: Mapping[str, Any]) -> Document:
 def _report(body: Mapping[str, Any]) -> IngestReport:
     rejections = tuple(Rejection(**one) for one in body["rejections"])
     listed = {"elsewhere_ids": tuple(body.get("elsewhere_ids", ())), "doubled_ids": tuple(map(tuple, body.get("doubled_ids", ())))}
-    return IngestReport(**{**body, "rejections": rejections, **listed})
+    remarks = tuple(Remark(**one) for one in body.get("remarks", ()))
+    return IngestReport(**{**body, "rejections": rejections, "remarks": remarks, **listed})

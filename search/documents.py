@@ -64,6 +64,8 @@ class Document:
     folder: str = field(default="", compare=False, repr=False)  # a hash of the folder that its id begins with, if it was read there
     # Ids that it has where another folder of its file's path is named, each with that folder's hash:
     places: tuple[tuple[str, str], ...] = field(default=(), compare=False, repr=False)
+    # What the reader of its file left out or could not tell for certain, which metadata says under the same names:
+    remarks: Mapping[str, Json] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         for name in ("id", "text", "title", "media_type"):
@@ -81,6 +83,8 @@ class Document:
         if not isinstance(self.metadata, Mapping):
             raise InvalidDocument(f"document {listed([self.id])!r}: metadata must be an object, not {type(self.metadata).__name__}")
         object.__setattr__(self, "metadata", _checked_json(self.metadata, f"document {listed([self.id])!r}: metadata"))
+        if not isinstance(self.remarks, Mapping):
+            raise InvalidDocument(f"document {listed([self.id])!r}: remarks are those of `read`; leave them out")
 
     def read_at(
         self, folder: str, *, prefix: str = "", modified: float | None = None, places: tuple[tuple[str, str], ...] = ()

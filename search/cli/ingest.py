@@ -2,8 +2,7 @@
 
 import json
 import math
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,7 +23,7 @@ from search.cli.options import (
     print_json,
     usage,
 )
-from search.documents import Document, Rejection, counted, listed, without_repeats
+from search.documents import Rejection, counted, listed, without_repeats
 from search.errors import CollectionNotFound, IndexBusy, InvalidDocument
 from search.factory import needs_extra
 from search.searcher import Searcher, open_search
@@ -33,7 +32,7 @@ from search.system.terminal import note, show
 
 if TYPE_CHECKING:
     from search.cli.remote import Remote
-    from search.ingestion.run import IngestReport
+    from search.ingestion.report import IngestReport, Remark
     from search.reading import Reading
 
 Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID…]", help="Documents.", show_default=False)]
@@ -74,9 +73,9 @@ Key = Annotated[
 Prefix = Annotated[str, typer.Option(help="Goes before all ids, such as two/.", metavar="NAME/", show_default=False)]
 Target = Callable[[], AbstractContextManager["Searcher | Remote"]]
 _ADDRESS = "http://127.0.0.1:8000"
-_Remark = tuple[str, str, str]  # the verb of one document, that of several, and the rest
-_REMARKS: dict[str, _Remark] = {  # by the field of metadata that a reader leaves them in
+_REMARKED = {  # what a reader remarked, as a document has it and as several do, and what may be done about it
     "replaced_characters": ("holds", "hold", "bytes that are no UTF-8, in whose place a mark stands"),
+    "encoding": ("is not in UTF-8 and was read", "are not in UTF-8 and were read", "as"),
     "pages_without_text": ("has", "have", "pages that are pictures; recognise their text first (OCR)"),
     "damaged_pages": ("has", "have", "pages that cannot be read"),
     "charts_left_out": ("has", "have", "charts, which are not read"),
@@ -84,7 +83,14 @@ _REMARKS: dict[str, _Remark] = {  # by the field of metadata that a reader leave
     "characters_left_out": ("has", "have", "notes, comments or text boxes, which are not read of this format"),
     "objects_left_out": ("has", "have", "embedded objects, which are not read"),
     "comments_left_out": ("has", "have", "comments, which are not read"),
+    "notes_left_out": ("has", "have", "notes of the speaker that cannot be read"),
+    "rows_left_out": ("has", "have", "more rows than one document holds, which are left out"),
 }
+_OF_A_SHEET = ("is", "are", "the first of a spreadsheet with comments, which are not read")
+_OF_PAGES = {"pages_without_text", "damaged_pages"}
+_NAMED = 5  # documents of each kind of remark; --json names all
+_DASH = "\u2013"
+_RANGES = 12  # of pages of a document
 _SIGNS = {"added": "+", "changed": "~", "removed": "-", "kept": "!"}
 
 
@@ -146,11 +152,16 @@ def ingest(
         on_change=(lambda state, one: changes.append({"change": state, "document_id": one})) if dry_run else None,
     )
     if as_json:
-        print_json(done.to_dict() | {"left_out": reading.left_out} | ({"changes": changes} if dry_run and not url else {}))
+        print_json(
+            done.to_dict()
+            | {"left_out": reading.left_out, "outside": reading.outside}
+            | ({"changes": changes} if dry_run and not url else {})
+        )
     else:
         for change in changes:
             show(f"{_SIGNS[change['change']]} {change['document_id']}")
         _show_counts(done, sync=sync, dry_run=dry_run)
+    _note_remarks(done)
     _note_findings(done, dry_run=dry_run)
     if done.kept or (done.rejected and not done.added + done.changed + done.unchanged):
         raise typer.Exit(1)
@@ -160,7 +171,6 @@ def _ingested(reading: "Reading", target: Target, rejects: Path | None, **option
     """`Searcher.ingest` with a progress bar; rejections are noted, and written to the file of rejects."""
     from search.cli.progress import IngestionReport
 
-    remarks: Counter[_Remark] = Counter()
     with ExitStack() as stack:
         write_rejected = stack.enter_context(_writing_rejects(rejects)) if rejects else None
         searcher = stack.enter_context(target())
@@ -172,14 +182,65 @@ def _ingested(reading: "Reading", target: Target, rejects: Path | None, **option
             if write_rejected:
                 write_rejected(rejection.to_line())
 
-        items = report.reading(_tallied(reading, remarks))
+        items = report.reading(reading)
         done = searcher.ingest(items, on_progress=report.update, on_rejection=warn, on_wait=note_wait, **options)
         if isinstance(searcher, Searcher):
             _note_words(searcher)
             note_differing(searcher)
-    for (one, several, remark), number in remarks.most_common():
-        note(f"{counted(number, f'document {one}', f'documents {several}')} {remark}".rstrip())
     return done
+
+
+def _note_remarks(done: "IngestReport") -> None:
+    """Say what readers left out or could not tell for certain, and of which documents; what is said of most of them first."""
+    groups: dict[tuple[str, str, str], list[Remark]] = {}
+    for remark in done.remarks:
+        groups.setdefault(_words_of(remark), []).append(remark)
+    for (one, several, what), remarks in sorted(groups.items(), key=lambda group: -len(group[1])):
+        kind, number = remarks[0].kind, len(remarks)
+        note(f"{counted(number, f'document {one}', f'documents {several}')} {what} (metadata.{kind})")
+        shown = [_shown(remark) for remark in remarks[:_NAMED]]
+        shown = shown if kind in _OF_PAGES else [", ".join(shown)]
+        more = f"and {counted(number - _NAMED, 'more document')}; --json names them all" if number > _NAMED else ""
+        for line in [*shown, *([f"… {more}"] if more else [])]:
+            note(f"  {line}")
+    for kind, number in done.remarked.items():
+        if unnamed := number - sum(remark.kind == kind for remark in done.remarks):
+            note(f"{counted(unnamed, 'more document')} with metadata.{kind}, which nothing names")
+
+
+def _words_of(remark: "Remark") -> tuple[str, str, str]:
+    """The verb of one document, that of several, and the rest."""
+    if remark.kind == "encoding":
+        one, several, what = _REMARKED["encoding"]
+        return one, several, f"{what} {remark.found}"
+    if remark.kind == "comments_left_out" and remark.source != remark.document_id:
+        return _OF_A_SHEET
+    return _REMARKED.get(remark.kind, ("has", "have", "what is not read"))
+
+
+def _shown(remark: "Remark") -> str:
+    """A document, and how much of it is meant."""
+    name = listed([remark.document_id])
+    name = name if remark.source == remark.document_id else f"{name} ({listed([remark.source])})"
+    match remark.found:
+        case [*pages]:
+            return f"{name}: {_ranges(pages)}"
+        case int():
+            return f"{name}: {remark.found:,}"
+        case _:
+            return name
+
+
+def _ranges(pages: Sequence[Any]) -> str:
+    """Numbers of pages, of which several in a row are a range."""
+    runs: list[list[int]] = []
+    for page in pages:
+        if runs and page == runs[-1][-1] + 1:
+            runs[-1][1:] = [page]
+        else:
+            runs.append([page])
+    shown = ", ".join(_DASH.join(map(str, run)) for run in runs[:_RANGES])
+    return f"{'page' if len(pages) == 1 else 'pages'} {shown}{', …' if len(runs) > _RANGES else ''}"
 
 
 def _note_words(searcher: Searcher) -> None:
@@ -371,20 +432,6 @@ def _note_left_out(reading: "Reading") -> None:
         note(f"left out {links}: {lead}")
     for remark in reading.notes:
         note(f"note: {remark}")
-
-
-def _tallied(items: Iterable[Document | Rejection], remarks: Counter[_Remark]) -> Iterator[Document | Rejection]:
-    """The same, and how many files had what remark of their reader in their metadata."""
-    for item in items:
-        if isinstance(item, Document) and "comments_left_out" in item.metadata and item.metadata.get("path") != item.id:
-            remarks["is", "are", "the first of a spreadsheet with comments, which are not read (metadata.comments_left_out)"] += 1
-        if isinstance(item, Document) and item.origin == item.id == item.metadata.get("path"):  # of a file, not of a row
-            if isinstance(encoding := item.metadata.get("encoding"), str):
-                said = f"{encoding} (metadata.encoding)"
-                remarks[f"is not in UTF-8 and was read as {said}", f"are not in UTF-8 and were read as {said}", ""] += 1
-            found = ((name, remark) for name, remark in _REMARKS.items() if name in item.metadata)
-            remarks.update((one, several, f"{what} (metadata.{name})") for name, (one, several, what) in found)
-        yield item
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from search.client import Client
 from search.documents import Document, Json, Rejection
 from search.errors import InvalidDocument, InvalidQuery, ServiceError, ServiceOverloaded, ServiceRefused, ServiceUnreachable
-from search.ingestion.report import LISTED, IngestReport, OnChange, OnProgress, OnRejection, Progress
+from search.ingestion.report import LISTED, IngestReport, OnChange, OnProgress, OnRejection, Progress, Remarks
 
 Answer = TypeVar("Answer")
 OnWait = Callable[[ServiceError, float], None]
@@ -105,6 +105,7 @@ class _Sending:
     counts: dict[str, Any] = field(default_factory=lambda: dict.fromkeys((*_COUNTED, "rejected"), 0))
     rejections: list[Rejection] = field(default_factory=list)
     taken: dict[bytes, str] = field(default_factory=dict)  # ids, and the folder that each is from
+    remarks: Remarks = field(default_factory=Remarks)  # of the readers here: a service knows no files
     characters: int = 0
     started: float = field(default_factory=time.monotonic)
 
@@ -113,7 +114,8 @@ class _Sending:
             self._send(group, dry_run=dry_run)
         seconds, rejections = time.monotonic() - self.started, tuple(self.rejections)
         never: dict[str, Any] = {"removed": 0, "kept": 0, "kept_because": ""}  # without a sync
-        return IngestReport(**self.counts, **never, seconds=seconds, dry_run=dry_run, rejections=rejections)
+        said: dict[str, Any] = {"remarked": dict(self.remarks.counts), "remarks": tuple(self.remarks.first)}
+        return IngestReport(**self.counts, **never, **said, seconds=seconds, dry_run=dry_run, rejections=rejections)
 
     def _groups(self, items: Iterable[Document | Rejection]) -> Iterator[list[Document]]:
         group: list[Document] = []
@@ -138,6 +140,7 @@ class _Sending:
             self._reject(Rejection.repeated(document, folder))
             return False
         self.taken[digest] = sys.intern(document.folder)
+        self.remarks.note(document)
         return True
 
     def _send(self, group: Sequence[Document], *, dry_run: bool) -> None:

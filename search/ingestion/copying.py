@@ -111,6 +111,8 @@ class _Copying:
             **self.counts,
             elsewhere_ids=(),
             doubled_ids=(),
+            remarked={},
+            remarks=(),
             repeated=self.repeated,
             rejected=self.rejections.count,
             chunks=self.chunks,

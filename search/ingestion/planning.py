@@ -14,7 +14,7 @@ from search.ingestion.chunking import Chunker
 from search.ingestion.damage import compared
 from search.ingestion.lookup import AT_ONCE, Stored, digest_of, of_documents, vectors_of
 from search.ingestion.relay import in_groups
-from search.ingestion.report import State
+from search.ingestion.report import Remarks, State
 
 _GROUP = 128  # documents compared with the index at a time …
 _GROUP_CHARACTERS = 4_000_000  # … unless they are long
@@ -72,6 +72,7 @@ class Planning:
         self.others_go = False  # whether documents that this run does not read are removed
         self._filled: bool | None = None  # whether the collection held anything when the run began, once that is known
         self.partial: dict[str, list[str]] = {}  # damaged points, which a sync removes, by document
+        self.remarks = Remarks()  # of the readers of documents that were taken
         self.repeated = 0  # points that repeated a passage of a document of this run, and were removed
 
     def know(self, document_id: str) -> None:
@@ -145,6 +146,7 @@ class Planning:
                 if twice := next((one for one, folder in item.places if self._taken.get(digest_of(one)) == folder), None):
                     self.doubled[item.id] = twice
                 self._taken[digest_of(item.id)] = sys.intern(item.folder)
+                self.remarks.note(item)
                 self.folders |= {folder_of(item.folder)} if item.folder else set()
                 group.append(item)
                 characters += len(item.text)

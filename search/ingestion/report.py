@@ -1,10 +1,11 @@
 """What became of every document? Progress on the way, a report at the end."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Generic, Literal, TypeVar
 
-from search.documents import Rejection
+from search.documents import Document, Json, Rejection
 
 State = Literal["added", "changed", "unchanged", "removed", "kept"]  # kept: a sync would have removed it, but did not
 OnProgress = Callable[["Progress"], None]
@@ -12,6 +13,7 @@ OnRejection = Callable[[Rejection], None]
 OnChange = Callable[[State, str], None]
 
 LISTED = 1000  # rejections; all are counted
+REMARKED = 10_000  # documents of each kind of remark; likewise
 EXAMPLES = 3
 Item = TypeVar("Item")
 
@@ -30,6 +32,40 @@ class Noted(Generic[Item]):
         self.count += 1
         if len(self.first) < self._most:
             self.first.append(item)
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """What the reader of a file left out of a document, or could not tell for certain.
+
+    Attributes:
+        kind: the field of the document's metadata that says so, too, such as pages_without_text.
+        document_id: which document.
+        source: the file that it was read from; of a row of a table behind it a colon and the line.
+        found: of pages_without_text and damaged_pages the numbers of all of them, from 1, of which metadata names the first 20; of
+            encoding what the file was read as; else how many there are of what the kind says.
+    """
+
+    kind: str
+    document_id: str
+    source: str
+    found: Json
+
+
+class Remarks:
+    """How many documents there were with each kind of remark, and the first of them."""
+
+    def __init__(self) -> None:
+        """Nothing yet."""
+        self.counts: Counter[str] = Counter()
+        self.first: list[Remark] = []
+
+    def note(self, document: Document) -> None:
+        """Take down what the document's reader remarked."""
+        for kind, found in document.remarks.items():
+            self.counts[kind] += 1
+            if self.counts[kind] <= REMARKED:
+                self.first.append(Remark(kind, document.id, document.origin, found))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +111,9 @@ class IngestReport:
         repeated: points that repeated a passage of a document that was given, as another program writes them that copies points
             under ids of its own; they were removed. One that goes with the passages of before, since its document was changed and
             is written anew, is not counted.
+        remarked: how many documents had which remark of their reader, by its kind; see Remark. Only those that `search.read` gave
+            may have one. Unchanged documents count, too, and rejected ones do not.
+        remarks: the first ten thousand of each kind.
     """
 
     added: int
@@ -98,6 +137,8 @@ class IngestReport:
     repeated: int = 0
     doubled: int = 0
     doubled_ids: tuple[tuple[str, str], ...] = ()
+    remarked: Mapping[str, int] = field(default_factory=dict)
+    remarks: tuple[Remark, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The same as plain data."""

@@ -190,6 +190,8 @@ class Ingestion:
             repeated=self._planning.repeated,
             doubled=self._doubled.count,
             doubled_ids=tuple(self._doubled.first),
+            remarked=dict(self._planning.remarks.counts),
+            remarks=tuple(self._planning.remarks.first),
         )
 
     def _settle(self, outcome: Outcome) -> None:

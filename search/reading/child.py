@@ -455,7 +455,7 @@ def _answers(request: Mapping[str, Any], stream: BinaryIO, file: SourceFile) -> 
 
 def _plain(item: Item) -> tuple[str, dict[str, Any]]:
     if isinstance(item, Document):
-        names = ("id", "text", "title", "metadata", "media_type", "modified", "origin", "folder")
+        names = ("id", "text", "title", "metadata", "media_type", "modified", "origin", "folder", "remarks")
         return "document", {name: getattr(item, name) for name in names}
     return "rejection", asdict(item)
 

@@ -13,6 +13,9 @@ from search.reading.passwords import ENCRYPTED, needs_password
 from search.reading.structure import title_of
 
 _LONGEST_TITLE = 500
+_LEFT_OUT = "_left_out"  # how fields of metadata end that count what a reader left out
+_OF_PAGES = {"damaged_pages", "pages_without_text"}
+_PAGES_NAMED = 20  # in metadata, which every passage carries
 _NO_TITLE = re.compile(  # what programs write where nobody wrote one
     r"\(?anonymous\)?|untitled.*|(?:slide|folie|document|dokument|presentation|präsentation)\s*\d*|powerpoint.presentation"
     r"|microsoft (?:word|powerpoint|excel) - .*|headers and footers|notes of slide \d+",  # the last two are this package's own
@@ -46,14 +49,17 @@ def read(stream: BinaryIO, file: SourceFile) -> Document | Rejection:
         scanned = media_type == kinds.PDF
         return file.reject(f"there is no text in it{'; if it is scanned, recognise its text first (OCR)' if scanned else ''}")
     is_paged = media_type == kinds.PDF
+    remarks = {name: found for name, found in metadata.items() if name.endswith(_LEFT_OUT) or name in _OF_PAGES}
+    bounded = {name: found[:_PAGES_NAMED] if isinstance(found, list) else found for name, found in remarks.items()}
     titles = (title, "" if is_paged else title_of(text, media_type))
     return Document(
         id=file.name,
         text=text,
         title=next((words for one in titles if (words := _title(one))), file.path.stem),
-        metadata={**metadata, "path": file.name},
+        metadata={**metadata, **bounded, "path": file.name},
         media_type=media_type,
         origin=file.name,
+        remarks=remarks,
     )
 
 

@@ -10,7 +10,6 @@ from search.reading.files import LONGEST
 from search.reading.structure import PAGE_BREAK
 
 _HYPHEN = re.compile("[\u0002\ufffe]\\r?\\n?")  # what the library has for a hyphen at the end of a line, inside a word
-_PAGES_NAMED = 20  # in metadata
 _OUTSIDE = 1.5  # times the characters inside the borders of a page: what is outside counts, too
 
 
@@ -52,8 +51,8 @@ def read(content: bytes) -> tuple[str, str, Mapping[str, Any]]:
             unread["pages_without_text"].append(number)
         page.close()
     title = document.get_metadata_value("Title").strip("\0 ")
-    metadata = {what: numbers[:_PAGES_NAMED] for what, numbers in unread.items() if numbers}
-    return title, PAGE_BREAK.join(pages).encode("utf-8", "replace").decode(), metadata
+    found = {what: numbers for what, numbers in unread.items() if numbers}
+    return title, PAGE_BREAK.join(pages).encode("utf-8", "replace").decode(), found
 
 
 def _text_of(page: Any) -> str:

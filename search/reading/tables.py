@@ -92,7 +92,8 @@ def _items(stream: BinaryIO, file: SourceFile, fields: Mapping[str, str], encodi
         for sheet in _sheets(stream, file):
             for item in [sheet] if isinstance(sheet, Document | Rejection) else _documents(sheet, file, fields):
                 if left_out and isinstance(item, Document):  # the first one says it for all
-                    yield replace(item, metadata={LEFT_OUT: left_out, **item.metadata})
+                    said = {LEFT_OUT: left_out}
+                    yield replace(item, metadata={**said, **item.metadata}, remarks={**said, **item.remarks})
                     left_out = 0
                 else:
                     yield item
@@ -163,10 +164,11 @@ def _whole(table: _Table, rows: Iterator[_Row], name: str, file: SourceFile) -> 
             left_out += 1
         else:
             written.append(one)
-    about = ({"sheet": table.sheet} if table.sheet else {}) | ({"rows_left_out": left_out} if left_out else {})
+    remarks = {"rows_left_out": left_out} if left_out else {}
+    about = {"sheet": table.sheet, **remarks} if table.sheet else remarks
     title = table.sheet or file.path.stem
     try:
-        yield Document(name, "".join(written), title, about, "text/markdown", origin=name, folder=file.folder)
+        yield Document(name, "".join(written), title, about, "text/markdown", origin=name, folder=file.folder, remarks=remarks)
     except InvalidDocument as error:
         yield Rejection(name, None, None, str(error))
 

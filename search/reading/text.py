@@ -66,6 +66,7 @@ def read(stream: BinaryIO, file: SourceFile, encoding: str | None) -> Document |
         metadata=front | {"path": file.name} | decoded.metadata,
         media_type=media_type,
         origin=file.name,
+        remarks=decoded.metadata,
     )
 
 

@@ -252,6 +252,13 @@ def test_a_service_without_documents_takes_them(settings: Settings) -> None:
         assert empty.http.post("/v1/search", json={"query": "x"}).json()["hits"][0]["document_id"] == "a"
 
 
+def test_what_a_document_says_of_itself_is_no_remark_of_a_reader(fresh: Served) -> None:
+    document = {"id": "a", "text": "Cats.", "metadata": {"pages_without_text": [3]}}
+    report = fresh.http.post("/v1/documents", json={"documents": [document]}).json()
+    assert (report["added"], report["remarked"], report["remarks"]) == (1, {}, [])
+    assert "remarks" not in fresh.http.get("/v1/documents/a").json()
+
+
 def test_a_service_makes_no_collection_of_documents_that_are_all_rejected(settings: Settings) -> None:
     with serving(settings) as empty:
         bad = {"documents": [{"id": "a", "text": " "}]}

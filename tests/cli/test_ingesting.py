@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 from commands import as_json, error, search, wrong
-from papers import docx, pptx
+from papers import docx, pptx, scanned
 from sheets import xlsx
 from standin import QdrantStandIn
 from standin_grpc import GrpcStandIn
 
 from search.documents import Document
+from search.ingestion.report import Remark
+from search.reading import read
 from search.searcher import open_search
 from search.settings import Settings
 
@@ -213,6 +215,85 @@ def test_what_readers_remark_is_told(tmp_path: Path) -> None:
     told = search("ingest", folder, *where).stderr
     assert "1 document has comments, which are not read (metadata.comments_left_out)\n" in told
     assert "1 document is the first of a spreadsheet with comments, which are not read (metadata.comments_left_out)\n" in told
+
+
+@pytest.fixture
+def remarkable(tmp_path: Path) -> Path:
+    """Files of which readers leave something out, each in another way, and two that only say so in words of their own."""
+    folder = tmp_path / "papers"
+    folder.mkdir()
+    (folder / "report.pdf").write_bytes(scanned([*["One.", "Two.", "", "Four.", "Five.", "Six."], *[""] * 3, "Ten."]))
+    (folder / "long.pdf").write_bytes(scanned(["One.", *[""] * 30]))
+    for number in range(6):
+        (folder / f"scan{number}.pdf").write_bytes(scanned([f"{number}.", ""]))
+    (folder / "a.pptx").write_bytes(pptx([("Top", "Text")], {f"ppt/charts/chart{number}.xml": "<c/>" for number in (1, 2)}))
+    (folder / "b.pptx").write_bytes(pptx([("Top", "Text")], {"ppt/diagrams/data1.xml": "<c/>"}))
+    (folder / "c.docx").write_bytes(docx([("", "Text")], {"word/comments.xml": b"<w:comments><w:comment /></w:comments>"}))
+    workbook = io.BytesIO(xlsx({"Sheet1": [["id", "text"], ["a", "One."], ["b", "Two."]]}))
+    with zipfile.ZipFile(workbook, "a") as archive:
+        archive.writestr("xl/threadedComments/threadedComment1.xml", "<threadedComment />")
+    (folder / "d.xlsx").write_bytes(workbook.getvalue())
+    (folder / "e.txt").write_bytes("The harbour \u2014 it is deep \u2014 lies north. ".encode() * 30 + b"\x9d of it.")
+    (folder / "f.txt").write_bytes("Die Kühe stehen “draußen” vor der Tür und fressen Gräser. ".encode("cp1252") * 9)
+    (folder / "g.csv").write_text("number\n" + "".join(f"{number}\n" for number in range(200_000)))
+    (folder / "h.md").write_text("---\nencoding: of the title\npages_without_text: [3]\n---\nText.\n")
+    (folder / "i.json").write_text('{"encoding": "none", "text": "Text.", "comments_left_out": 5}')
+    return folder
+
+
+REMARKED = {
+    "pages_without_text": 8,
+    "charts_left_out": 1,
+    "diagrams_left_out": 1,
+    "comments_left_out": 2,
+    "replaced_characters": 1,
+    "encoding": 1,
+    "rows_left_out": 1,
+}
+
+
+@pytest.mark.parametrize("prefix", ["", "two/"])
+def test_a_run_names_documents_and_pages_of_which_something_is_left_out(prefix: str, remarkable: Path, tmp_path: Path) -> None:
+    where = ("--data-dir", tmp_path / "data", *(("--prefix", prefix) if prefix else ()))
+    done = search("ingest", remarkable, "--json", *where)
+    told = done.stderr
+    papers = f"{prefix}papers"
+    assert (
+        "8 documents have pages that are pictures; recognise their text first (OCR) (metadata.pages_without_text)\n"
+        f"  {papers}/long.pdf: pages 2\u201331\n"
+        f"  {papers}/report.pdf: pages 3, 7\u20139\n"
+        f"  {papers}/scan0.pdf: page 2\n"
+        f"  {papers}/scan1.pdf: page 2\n"
+        f"  {papers}/scan2.pdf: page 2\n"
+        "  … and 3 more documents; --json names them all\n"
+    ) in told
+    assert f"1 document has charts, which are not read (metadata.charts_left_out)\n  {papers}/a.pptx: 2\n" in told
+    assert f"1 document has diagrams, which are not read (metadata.diagrams_left_out)\n  {papers}/b.pptx: 1\n" in told
+    assert f"1 document has comments, which are not read (metadata.comments_left_out)\n  {papers}/c.docx: 1\n" in told
+    first = "1 document is the first of a spreadsheet with comments, which are not read (metadata.comments_left_out)\n"
+    assert f"{first}  {prefix}a ({papers}/d.xlsx#Sheet1:2): 1\n" in told
+    assert f"in whose place a mark stands (metadata.replaced_characters)\n  {papers}/e.txt: 1\n" in told
+    assert f"1 document is not in UTF-8 and was read as cp1252 (metadata.encoding)\n  {papers}/f.txt\n" in told
+    assert f"more rows than one document holds, which are left out (metadata.rows_left_out)\n  {papers}/g.csv: " in told
+    report = json.loads(done.stdout)
+    assert report["remarked"] == REMARKED
+    assert len(report["remarks"]) == sum(REMARKED.values())
+    found = {(one["kind"], one["source"]): one["found"] for one in report["remarks"] if one["document_id"].startswith(papers)}
+    assert found["pages_without_text", f"{papers}/report.pdf"] == [3, 7, 8, 9]
+    assert found["pages_without_text", f"{papers}/long.pdf"] == list(range(2, 32))
+    assert found["encoding", f"{papers}/f.txt"] == "cp1252"
+    assert (found["charts_left_out", f"{papers}/a.pptx"], found["replaced_characters", f"{papers}/e.txt"]) == (2, 1)
+    assert as_json("ingest", remarkable, "--dry-run", *where)["remarks"] == report["remarks"]  # though nothing is new
+    with open_search(Settings(data_dir=tmp_path / "data")) as searcher:
+        assert searcher.get(f"{papers}/long.pdf").metadata["pages_without_text"] == list(range(2, 22))  # in every passage
+        counted = searcher.ingest(read(remarkable / "report.pdf"), dry_run=True)
+    assert counted.remarks == (Remark("pages_without_text", "papers/report.pdf", "papers/report.pdf", [3, 7, 8, 9]),)
+
+
+def test_links_that_are_left_out_are_named_in_json_too(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere.md").write_text("Text.")
+    (folder / "link.md").symlink_to(tmp_path / "elsewhere.md")
+    assert as_json("ingest", folder, "--data-dir", tmp_path / "data")["outside"] == [str(folder / "link.md")]
 
 
 def test_words_of_the_settings_that_a_collection_does_not_take_are_noted(folder: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from commands import as_json, error, one_line, search, search_apart, wrong
+from papers import scanned
 from serving import Served, serving
 
 from search.api.keys import new_key
@@ -122,6 +123,16 @@ def test_rejections_name_their_place_and_come_again(settings: Settings, tmp_path
         (tmp_path / "b.jsonl").write_text('{"id": "2", "text": ""}\n')
         assert as_json("ingest", tmp_path / "a.jsonl", "--url", served.url)["changed"] == 1  # back from what stood there twice
         search("ingest", tmp_path / "b.jsonl", "--url", served.url, status=1)  # nothing was taken
+
+
+def test_what_readers_here_leave_out_is_told(served: Served, tmp_path: Path) -> None:
+    (tmp_path / "report.pdf").write_bytes(scanned(["One.", "", ""]))
+    done = search("ingest", tmp_path / "report.pdf", "--url", served.url, "--json")
+    name = f"{tmp_path.name}/report.pdf"
+    assert f"(metadata.pages_without_text)\n  {name}: pages 2\u20133\n" in done.stderr
+    remark = {"kind": "pages_without_text", "document_id": name, "source": name, "found": [2, 3]}
+    report = json.loads(done.stdout)
+    assert (report["remarked"], report["remarks"]) == ({"pages_without_text": 1}, [remark])
 
 
 def test_no_collection_is_made_of_documents_that_a_service_rejects(settings: Settings, tmp_path: Path) -> None:

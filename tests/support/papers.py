@@ -52,6 +52,22 @@ def pdf(pages: Sequence[str], title: str = "") -> bytes:
     return out.getvalue()
 
 
+def scanned(pages: Sequence[str]) -> bytes:
+    """The same with a picture on each page that has no text."""
+    import pypdfium2
+
+    document = pypdfium2.PdfDocument(pdf(pages))
+    for number in (number for number, text in enumerate(pages) if not text):
+        picture = pypdfium2.PdfImage.new(document)
+        picture.set_bitmap(pypdfium2.PdfBitmap.new_native(8, 8, pypdfium2.raw.FPDFBitmap_BGR))
+        page = document[number]
+        page.insert_obj(picture)
+        page.gen_content()
+    out = io.BytesIO()
+    document.save(out)
+    return out.getvalue()
+
+
 def docx(paragraphs: Sequence[tuple[str, str]], others: Mapping[str, bytes] | None = None) -> bytes:
     """A Word document: paragraphs with their styles, such as ("Heading1", "Title"); other files in it, by name."""
     body = "".join(

@@ -85,7 +85,7 @@ def document_routes(service: Service) -> APIRouter:
     async def get(request: Request, document_id: str, collection: CollectionName | None = None) -> Answer:
         """Return a document as it was ingested."""
         document = asdict(await service.look(request, lambda: service.searcher(request, collection).get(document_id)))
-        del document["origin"], document["folder"], document["places"]
+        del document["origin"], document["folder"], document["places"], document["remarks"]
         return document
 
     return router
