@@ -180,7 +180,8 @@ class VectorIndex(Protocol):
         """Open the collection; `create` makes one that is missing, `writing` says that one which is there is to be written to.
 
         Then payload indexes that it lacks are made; `create` says so, too. What it makes goes again if it fails. A collection keeps
-        the words that it was made with, whatever the spec says of them.
+        the words that it was made with, whatever the spec says of them. Where there is none to write to, Edge keeps the folder for
+        the one that is to be made, until `discard` or `close`.
 
         Raises:
             CollectionNotFound: it does not exist and is not to be made.
@@ -249,7 +250,7 @@ class VectorIndex(Protocol):
         """Build the search graph now. Until then (Edge) or meanwhile (server) search is exact and slower."""
 
     def discard(self) -> None:
-        """Remove the collection again, if `ensure` made it, nothing was written since, and nobody else claims it."""
+        """Remove the collection again, if `ensure` made it, nothing was written since, and nobody else claims it; else leave it."""
 
     def close(self) -> None:
         """Write everything down and let go of it. Closing twice is no error."""

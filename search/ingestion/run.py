@@ -9,12 +9,13 @@ take for complete.
 import threading
 import time
 from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 
 from search.documents import Document, Rejection, counted
 from search.embedding.dense import Embedder
 from search.embedding.sparse import WordsLike, words_like
+from search.errors import SearchError
 from search.index.contract import CollectionSpec, VectorIndex, kept_if_done
 from search.index.tenants import Tenant, check_noted
 from search.ingestion.changes import check_max_delete, most
@@ -139,7 +140,14 @@ class Ingestion:
             self._exists = False
             if opened(self._index, self._spec, create=False, needed=not create, writing=create and not dry_run):
                 begin()
+            elif not dry_run:
+                claim.callback(self._let_go)
             return self._run(documents, None if dry_run else make, sync=sync, max_delete=max_delete, dry_run=dry_run)
+
+    def _let_go(self) -> None:
+        """Leave nothing behind that was kept or made for documents, where none came."""
+        with suppress(SearchError):
+            self._index.discard()
 
     def _run(
         self,

@@ -18,16 +18,27 @@ import apart
 import numpy as np
 import pytest
 from conftest import OpenIndex
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from held import LONG, contents, ingest
 from standin import Fault, QdrantStandIn
 from upstream import everywhere
 
 from search.documents import Document, Rejection
 from search.embedding.dense import FastEmbedEmbedder
-from search.errors import CollectionNotFound, IndexBusy, IndexCorrupt, IndexFailure, IndexFull, IndexRejected, SearchError
+from search.errors import (
+    CollectionNotFound,
+    IndexBusy,
+    IndexCorrupt,
+    IndexFailure,
+    IndexFull,
+    IndexRejected,
+    InvalidDocument,
+    SearchError,
+)
 from search.index.contract import CollectionSpec, Point, Query, VectorIndex
+from search.index.edge.collections import EdgeCollections
 from search.index.edge.index import EdgeIndex
+from search.index.edge.process import EdgeProcess
 from search.index.server.connection import connect
 from search.index.server.index import QdrantIndex
 from search.ingestion import planning
@@ -35,7 +46,7 @@ from search.ingestion.chunking import Chunker
 from search.ingestion.run import Ingestion, IngestReport, Progress
 from search.reading import Reading
 from search.searcher import Searcher, open_search
-from search.settings import ChunkingSettings, Settings
+from search.settings import ChunkingSettings, Settings, StorageSettings
 
 
 def test_added_changed_unchanged(local_index: VectorIndex, bundled_embedder: FastEmbedEmbedder) -> None:
@@ -515,6 +526,44 @@ def test_nothing_is_made_where_everything_is_rejected(
     assert (report.added, report.rejected, index.count()) == (1, 3, 1)
     report = run(*rejected)
     assert (report.kept, index.count()) == (0, 1) if not sync else (0, 0)  # what is empty by now was not made for nothing
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_the_folder_is_kept_until_there_is_a_document_or_the_run_is_over(
+    apart: bool,  # noqa: FBT001
+    tmp_path: Path,
+    quick_embedder: FastEmbedEmbedder,
+) -> None:
+    """As it is while there is a collection: nobody else comes between."""
+    collections = EdgeProcess(tmp_path) if apart else EdgeCollections(tmp_path)
+    index = collections.named("documents", StorageSettings())
+    spec = CollectionSpec(quick_embedder.dimension, quick_embedder.fingerprint)
+
+    def is_free() -> bool:
+        try:
+            FileLock(tmp_path / "lock", timeout=0).acquire().lock.release()
+        except Timeout:
+            return False
+        return True
+
+    def drawn(*, fails: bool = False) -> Iterator[Rejection]:
+        assert not is_free()
+        with pytest.raises(CollectionNotFound):
+            index.ensure(spec, create=False)  # as a search does meanwhile, which lets nothing go
+        assert not is_free()
+        if fails:
+            raise InvalidDocument("planted")
+        yield Rejection("a.pdf", None, "a.pdf", "it is damaged")
+
+    chunker = Chunker(quick_embedder.tokenizer, 64, 8)
+    for _ in range(2):
+        assert Ingestion(quick_embedder, index, chunker, max_characters=10_000).run(drawn()).rejected == 1
+        assert is_free()
+    with pytest.raises(InvalidDocument):
+        Ingestion(quick_embedder, index, chunker, max_characters=10_000).run(drawn(fails=True))
+    assert is_free()
+    index.close()
+    collections.close()
 
 
 @pytest.mark.parametrize("sync", [False, True])

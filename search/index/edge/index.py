@@ -91,6 +91,7 @@ class EdgeIndex(EngineIndex, WordsAsMade):
         self.location = str(self._folder)
         self._shard: OpenShard | None = None
         self._made_here = False  # by this object, and nothing was written since
+        self._keeps_folder = False  # for a collection that is to be made
         self._left_to = 0  # the parent, in a forked child that would have had this from it
         watch(self)
 
@@ -113,10 +114,12 @@ class EdgeIndex(EngineIndex, WordsAsMade):
             described = self._folder / "collection.json"
             if not writing:
                 self._check_there(described)
-            self._data.hold()  # who is to write is told at once if somebody else has the folder, whatever is in it
+            if not self._keeps_folder:
+                self._data.hold()
+            self._keeps_folder = not create and not is_described(described)
+            if self._keeps_folder:  # so that who is to write is told at once if somebody else has it, and then nobody else does
+                self._check_there(described)
             try:
-                if not create:
-                    self._check_there(described)
                 if is_described(described):
                     check_spec(self.name, read_spec(described), spec)
                 self._shard = self._data.share(self._folder.name, lambda: self._opened_or_made(described, spec))
@@ -235,10 +238,16 @@ class EdgeIndex(EngineIndex, WordsAsMade):
 
     def discard(self) -> None:
         """Remove the collection again, if `ensure` made it and nothing was written since, and nobody else here has it open."""
-        if not self._made_here or self.count():
-            return
+        if self._made_here and not self.count():
+            with self._data.opening:
+                self._remove()
+        self._let_folder_go()
+
+    def _let_folder_go(self) -> None:
         with self._data.opening:
-            self._remove()
+            kept, self._keeps_folder = self._keeps_folder, False
+            if kept:
+                self._data.let_go()
 
     def _remove(self) -> None:
         self._made_here = False
@@ -253,6 +262,7 @@ class EdgeIndex(EngineIndex, WordsAsMade):
         with self._data.opening:
             if self._shard is not None:
                 self._forget()
+        self._let_folder_go()
 
     def details(self) -> dict[str, Any]:
         """Figures of the engine about the collection, and its stored settings."""
@@ -269,6 +279,7 @@ class EdgeIndex(EngineIndex, WordsAsMade):
 
     def after_fork(self) -> None:
         """The engine's threads are gone in a forked child, and its files are the parent's; `DataFolder` sees to what was open."""
+        self._keeps_folder = False
         if self._shard is not None:
             self._shard, self._left_to = None, os.getppid()
 

@@ -21,7 +21,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from search.errors import IndexFailure, IndexFaulted, IndexTimeout, SearchError
+from search.errors import CollectionNotFound, IndexFailure, IndexFaulted, IndexTimeout, SearchError
 from search.index.bases import EngineIndex, WordsAsMade
 from search.index.collections import CollectionInfo, HealthCheck, Restored
 from search.index.contract import (
@@ -293,6 +293,7 @@ class _Index(EngineIndex, WordsAsMade):
         self._ticket = ticket
         self._opening = (name, storage, purpose)
         self._opened_after = 0  # so many children had ended
+        self._keeps_folder = False  # in the child, for a collection that is to be made
 
     @property
     def target(self) -> str:
@@ -337,17 +338,25 @@ class _Index(EngineIndex, WordsAsMade):
         self._call("optimize")
 
     def discard(self) -> None:
-        self._call("discard")
+        if self._keeps_folder:
+            self.close()
+        else:
+            self._call("discard")
 
     def close(self) -> None:
-        spec, self._spec = self._spec, None
-        if spec:
+        opened, self._spec, self._keeps_folder = self._spec or self._keeps_folder, None, False
+        if opened:
             self._process.let_go(self._ticket, self._opened_after)
 
     def _ensure(self, spec: CollectionSpec, *, create: bool, writing: bool) -> None:
-        opened = self._process.exchange("ensure", self._ticket, *self._opening, spec, create, writing)
+        try:
+            opened = self._process.exchange("ensure", self._ticket, *self._opening, spec, create, writing)
+        except CollectionNotFound:
+            if writing:
+                self._keeps_folder, self._opened_after = True, self._process.ended
+            raise
         self.location, self._spec, self._differing = opened
-        self._opened_after = self._process.ended
+        self._keeps_folder, self._opened_after = False, self._process.ended
 
     def _call(self, method: str, *arguments: Any) -> Any:
         with self._process.turn():
@@ -375,6 +384,8 @@ class _Child:
                 return getattr(self._collections, name)(*arguments)
             case "ensure", (ticket, collection, storage, purpose, spec, create, writing):
                 index = self._open.get(ticket) or self._made(collection, storage, purpose)
+                if writing:
+                    self._open[ticket] = index  # though there is nothing to open: it keeps the folder then
                 index.ensure(spec, create=create, writing=writing)
                 self._open[ticket] = index
                 return index.location, index.spec, index.differing
