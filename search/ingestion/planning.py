@@ -98,12 +98,10 @@ class Planning:
             documents: the documents of the run, and those that reading rejected.
             exists: whether there is a collection to compare them with.
             chunked: whether passages are wanted, too; if not, nothing is written.
-            make: makes the collection, where there is none, before the first documents that are to be written into it.
+            make: makes the collection, where there is none, when the first document is drawn that is to be written into it.
         """
-        for drawn in self._grouped(documents):
-            if make and drawn[1] and not exists:
-                make()
-                exists = True  # and another run may have been quicker, and have written into it
+        for drawn in self._grouped(documents, None if exists else make):
+            exists = exists or bool(make and drawn[1])  # by now another run may have written into it, too
             rejections, group, refused = self._without_shared(drawn, self._tenant) if exists and self._tenant else drawn
             revisions = {document.id: document.content_hash(self._chunker.state(document)) for document in group}
             with self._using:
@@ -132,8 +130,8 @@ class Planning:
                 )
             yield Step(concluded=states, characters=sum(len(document.text) for document in group if document.id not in cut))
 
-    def _grouped(self, documents: Iterable[Document | Rejection]) -> Iterator[_Group]:
-        """Draw documents in groups."""
+    def _grouped(self, documents: Iterable[Document | Rejection], make: Callable[[], None] | None) -> Iterator[_Group]:
+        """Draw documents in groups; what makes the collection is called when the first one is taken, before the next is drawn."""
         rejections: list[Rejection] = []
         group: list[Document] = []
         characters = refused = 0
@@ -147,6 +145,9 @@ class Planning:
                     self.doubled[item.id] = twice
                 self._taken[digest_of(item.id)] = sys.intern(item.folder)
                 self.remarks.note(item)
+                if make:
+                    make()
+                    make = None
                 self.folders |= {folder_of(item.folder)} if item.folder else set()
                 group.append(item)
                 characters += len(item.text)
