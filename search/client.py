@@ -478,7 +478,7 @@ def _error(status: int, details: Mapping[str, Any], retry_after_s: int = 1) -> S
 def _result(body: Mapping[str, Any]) -> SearchResult:
     known = {field.name for field in dataclasses.fields(Hit)}
     hits = tuple(Hit(**{name: _frozen(value) for name, value in hit.items() if name in known}) for hit in body["hits"])
-    later = {"retrieval", "retrieval_ranking"}  # than the first services
+    later = {"retrieval", "retrieval_ranking", "empty_because"}  # than the first services
     fields = {
         field.name: body[field.name] for field in dataclasses.fields(SearchResult) if field.name in body or field.name not in later
     }

@@ -235,6 +235,7 @@ class SearchResult:
     warnings: tuple[str, ...] = ()
     reranked: int = 0  # candidates that the reranker scored …
     rerank_tokens: int = 0  # … and what it read of them
+    empty_because: str = ""  # why there is no hit, in words; empty if there is one
 
     def context(self, *, max_tokens: int = MAX_TOKENS, tokenizer: "Tokenizer | None" = None, form: Form = "text") -> Context:
         """What a language model gets of it: its passages within a budget, numbered to be cited. See search.context.

@@ -278,7 +278,7 @@ def _tool(function: Callable[..., Any], annotations: ToolAnnotations) -> Tool:
 
 
 def _notes(result: SearchResult) -> list[str]:
-    return [note for note in (_reason(result), *result.warnings) if note]
+    return [note for note in (result.empty_because, _reason(result), *result.warnings) if note]
 
 
 def _reason(result: SearchResult) -> str:

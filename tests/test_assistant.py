@@ -47,6 +47,9 @@ async def play(assistant: Assistant) -> None:
     by_words = await called(assistant, "search", query="the cat", retrieval="lexical")
     assert [one["document_id"] for one in by_words["passages"]] == ["pets/cats.md"]
     assert "retrieval" in await called(assistant, "search", query="x", retrieval="sparse")
+    none = {"must": [{"key": "metadata.legs", "match": {"value": 100}}]}
+    for tool in ("search", "context"):
+        assert (await called(assistant, tool, query="x", filter=none))["notes"][0].startswith("the filter excludes all of ")
     nothing = {"must_not": [{"key": "metadata.legs"}]}
     assert "tests nothing" in await called(assistant, "search", query="x", filter=nothing)
     read = await called(assistant, "get_document", document_id="pets/cats.md")

@@ -134,6 +134,18 @@ def test_ids_of_points_lead_nowhere_either(shared: Searcher) -> None:
     assert bolt.count() == 2
 
 
+def test_a_tenant_without_documents_is_told_so_and_nothing_of_others(shared: Searcher) -> None:
+    secret = {"must": [{"key": "metadata.kind", "match": {"value": "secret"}}]}
+    for chosen in (None, secret):
+        result = shared.of_tenant("carl").search("cats", filter=chosen)
+        because = "the tenant 'carl' has no documents in collection 'documents': ingest some for it first"
+        assert (result.hits, result.empty_because) == ((), because)
+    red = {"must": [{"key": "metadata.colour", "match": {"value": "red"}}]}  # as one of the other's is
+    assert shared.of_tenant("acme").search("cats", filter=red).empty_because == "the filter excludes all of 2 passages"
+    by_words = shared.of_tenant("acme").search("zyzzyva", retrieval="lexical")
+    assert (by_words.hits, by_words.empty_because.split(";")[0]) == ((), "no passage has a word of the query")
+
+
 def test_each_has_documents_of_its_own_under_the_same_id(shared: Searcher) -> None:
     acme, bolt = shared.of_tenant("acme"), shared.of_tenant("bolt")
     assert acme.get("plan").text == ACME[0].text

@@ -33,12 +33,22 @@ def print_result(result: SearchResult) -> None:
         words = "" if hit.lexical_score is None else f", words {hit.lexical_score:.2f}"
         show(f"           retrieved at {hit.retrieval_rank}: cosine {hit.retrieval_score:.3f}{words}{logit}{read}")
     if not result.hits:
-        show("nothing found")
+        show(why_empty(result))
     _print_account(result)
+
+
+def why_empty(result: SearchResult) -> str:
+    """Why a search found nothing, as a line of its own that names options as they are written here."""
+    because = (result.empty_because or "nothing found").replace("no hit reached min_score", "no hit reached --min-score")
+    return because[:1].upper() + because[1:]
 
 
 def print_explanation(result: SearchResult) -> None:
     """Every candidate on a line: where each stage put it, by which scores, and how much of it was read."""
+    if not result.hits:
+        show(why_empty(result))
+        _print_account(result)
+        return
     show("rank  was  moved  cosine   at   words   at  reranker   prob.   order  read         document")
     for hit in result.hits:
         show(

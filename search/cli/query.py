@@ -138,7 +138,8 @@ def context(
             save.write_text(json.dumps(made.to_dict()) + "\n", encoding="utf-8")
     named = {} if model is None else {"model": model}
     if as_json:
-        account = {"rerank_status": result.rerank_status, "reason": result.reason, "warnings": result.warnings}
+        names = ("rerank_status", "reason", "warnings", "empty_because")
+        account = {name: getattr(result, name) for name in names}
         print_json(named | made.to_dict() | account)
         return
     if form == "messages":
@@ -162,6 +163,10 @@ def _asked(settings: Settings, query: str, **options: Any) -> dict[str, Any]:
 
 def _tell(made: Context, result: "SearchResult") -> None:
     """Say on stderr what a context has, and what it has not."""
+    from search.cli.output import why_empty
+
+    if not result.hits:
+        note(why_empty(result))
     note(f"{counted(len(made.sources), 'source')}, {made.tokens:,} of {made.max_tokens:,} tokens ({made.counted_by})")
     for reason, words in (("budget", "for which no room was left"), ("duplicate", "whose text is that of another one")):
         if ranks := [one.rank for one in made.left_out if one.reason == reason]:

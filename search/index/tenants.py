@@ -157,14 +157,14 @@ class TenantIndex(PartIndex):
 
     def __init__(self, index: VectorIndex, tenant: Tenant) -> None:
         super().__init__(index, tenant.field, tenant.documents)
-        self._tenant = tenant
+        self.tenant = tenant
 
     def upsert(self, points: Sequence[Point]) -> None:
         """Write points, replacing those with the same id; IndexRejected, and none written, if one is not this tenant's."""
         for point in points:
-            if not self._tenant.owns(point.payload):
+            if not self.tenant.owns(point.payload):
                 document_id = listed([str(point.payload.get("document_id"))])
-                raise IndexRejected(f"a passage of {document_id!r} is not of the tenant {_shown(self._tenant.name)}")
+                raise IndexRejected(f"a passage of {document_id!r} is not of the tenant {_shown(self.tenant.name)}")
         super().upsert(points)
 
 

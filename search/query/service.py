@@ -13,6 +13,7 @@ from search.embedding.sparse import WordsLike, words_like
 from search.errors import CollectionNotFound, IndexFailure, InvalidQuery
 from search.index.contract import PlainFilter, VectorIndex
 from search.index.filters import Kind, any_number, fields_of, kinds_of, to_plain
+from search.index.tenants import TenantIndex
 from search.inference.tokens import MUCH_UNKNOWN, goes_on, head
 from search.query.fusion import Mix
 from search.query.options import SearchOptions
@@ -89,7 +90,7 @@ class SearchService:
             *first_stage.warnings,
             *self._query_warnings(query, ranking.scoring, first_stage.retrieval),
             *_hit_warnings(hits),
-            *_probability_warnings(hits, ranking.hits, reranker, ranking.scoring, min_score),
+            *_probability_warnings(hits, reranker, ranking.scoring, min_score),
             *self._collection_warnings(first_stage, plain),
         ]
         if options.group_by and len(hits) < min(limit, len(candidates)) and len(candidates) == depth:
@@ -110,6 +111,7 @@ class SearchService:
             rerank_device=reranker.device if reranker else None,
             timings_ms=_timings(started, started + first_stage.embed_s, retrieved, ended),
             warnings=tuple(warnings),
+            empty_because="" if hits else self._empty_because(first_stage, ranking.hits, plain, min_score),
             reranked=len(reranked),
             rerank_tokens=sum(hit.tokens_seen for hit in reranked),
         )
@@ -139,9 +141,33 @@ class SearchService:
             warnings.append(f"{counted(first_stage.damaged, one, several)} left out; search doctor names some")
         if not first_stage.candidates and filter is not None:
             warnings += self._missing_fields(filter)
-        elif not first_stage.candidates and self._index.count() == 0:
-            warnings.append(f"collection {self._index.name!r} holds no passage; ingest documents into it")
         return warnings
+
+    def _empty_because(
+        self, first_stage: Retrieved, ranked: Sequence[Hit], filter: PlainFilter | None, min_score: float | None
+    ) -> str:
+        """Why there is no hit."""
+        if min_score is not None and ranked:
+            best = max(hit.rerank_probability or 0 for hit in ranked)
+            return f"no hit reached min_score {min_score:g}; the best one has {_below(best, min_score)}"
+        if first_stage.damaged:
+            return "no hit holds a passage"
+        with suppress(IndexFailure):  # a server's strict mode may refuse to count by this filter
+            if self._index.count() == 0:
+                return self._holds_nothing()
+            if filter is not None and self._index.count(filter) == 0:
+                return f"the filter excludes all of {counted(self._index.count(), 'passage')}"
+        if first_stage.retrieval == "lexical":
+            return "no passage has a word of the query; retrieval by vectors, or by both, finds others"
+        return "nothing was found"
+
+    def _holds_nothing(self) -> str:
+        name = self._index.name
+        if isinstance(self._index, TenantIndex):
+            return f"the tenant {self._index.tenant.name!r} has no documents in collection {name!r}: ingest some for it first"
+        if self._index.spec.layout:
+            return f"the collection {name!r} is empty, and filled by another program"
+        return f"the collection {name!r} is empty: ingest documents first, as with `search ingest`"
 
     def _missing_fields(self, filter: PlainFilter) -> list[str]:
         names = sorted(set(fields_of(filter)))[:_FIELDS_LOOKED_AT]  # each is counted
@@ -194,7 +220,7 @@ def _them(number: int) -> str:
 
 
 def _probability_warnings(
-    hits: Sequence[Hit], ranked: Sequence[Hit], reranker: Reranker | None, scoring: Scoring | None, min_score: float | None
+    hits: Sequence[Hit], reranker: Reranker | None, scoring: Scoring | None, min_score: float | None
 ) -> list[str]:
     """Where hits have no probability, and what `min_score` could not judge."""
     warnings = []
@@ -204,9 +230,6 @@ def _probability_warnings(
     elif reranker is not None and reranker.recipe.has_probability and unread:
         lacking = "it has no probability" if unread == 1 else "they have no probability"
         warnings.append(f"{_of(hits, unread, 'holds', 'hold')} no word that {reranker.name} knows, so {lacking}")
-    probabilities = [hit.rerank_probability for hit in ranked if hit.rerank_probability is not None]
-    if min_score is not None and not hits and probabilities:
-        warnings.append(f"min_score {min_score:g} is more than any passage has; the most is {max(probabilities):.2f}")
     if min_score is not None and (unjudged := sum(hit.rerank_score is None for hit in hits)):
         warnings.append(f"{_of(hits, unjudged, 'was', 'were')} not reranked, so min_score could not judge {_them(unjudged)}")
     if min_score is not None and unread:
@@ -224,6 +247,11 @@ def _best_of_each(hits: Sequence[Hit]) -> list[Hit]:
 
 def _good_enough(hit: Hit, min_score: float | None) -> bool:
     return min_score is None or hit.rerank_probability is None or hit.rerank_probability >= min_score
+
+
+def _below(value: float, limit: float) -> str:
+    """A number in as many digits, two at least, as show that it is below the limit."""
+    return next((shown for digits in range(2, 17) if float(shown := f"{value:.{digits}f}") < limit), f"{value!r}")
 
 
 def _check_min_score(min_score: float | None, reranker: Reranker | None) -> None:

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from serving import FOUR, JSON, Served, resident, serving, with_pets
 
+from search.client import Client
 from search.settings import Settings
 
 
@@ -257,6 +258,26 @@ def test_what_a_document_says_of_itself_is_no_remark_of_a_reader(fresh: Served) 
     report = fresh.http.post("/v1/documents", json={"documents": [document]}).json()
     assert (report["added"], report["remarked"], report["remarks"]) == (1, {}, [])
     assert "remarks" not in fresh.http.get("/v1/documents/a").json()
+
+
+def test_an_answer_without_hits_says_why(served: Served) -> None:
+    absent = {"filter": {"must": [{"key": "document_id", "match": {"value": "nobody"}}]}}
+    cases: tuple[tuple[dict[str, Any], str], ...] = (
+        ({"min_score": 1}, "no hit reached min_score 1; the best one has 0."),
+        (absent, "the filter excludes all of "),
+        ({"retrieval": "lexical", "query": "zyzzyva"}, "no passage has a word of the query; "),
+    )
+    for asked, because in cases:
+        body = {"query": "cats"} | asked
+        for path in ("/v1/search", "/v1/context"):
+            answer = served.http.post(path, json=body).json()
+            assert answer["empty_because"].startswith(because)
+        (one,) = served.http.post("/v1/search/batch", json={"searches": [body]}).json()["results"]
+        assert one["empty_because"].startswith(because)
+        with Client(served.url) as client:
+            options = {name: value for name, value in body.items() if name != "query"}
+            assert client.search(body["query"], **options).empty_because == one["empty_because"]
+    assert served.http.post("/v1/search", json={"query": "cats"}).json()["empty_because"] == ""
 
 
 def test_a_service_makes_no_collection_of_documents_that_are_all_rejected(settings: Settings) -> None:

@@ -205,6 +205,13 @@ def test_passages_are_found_by_words_alone_where_that_is_wanted(page: Page, serv
     expect(page.locator("#status")).to_contain_text("4 passages")
 
 
+def test_why_nothing_is_found_is_said_first(page: Page, served: Served) -> None:
+    page.goto(f"{served.url}/?q=zyzzyva")
+    expect(page.locator("#results > li")).to_have_count(4)
+    page.get_by_label("found by").select_option("words")
+    expect(page.locator("#status")).to_contain_text(re.compile("^No passage has a word of the query; "))
+
+
 def test_with_a_key(page: Page, settings: Settings) -> None:
     keys = {"page": {"sha256": DIGEST, "scopes": {"search"}}}
     with serving(settings, filled, api_keys=keys) as served:

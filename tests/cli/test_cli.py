@@ -77,6 +77,32 @@ def test_ingest_and_query(notes: Path, tmp_path: Path) -> None:
     assert [hit["document_id"] for hit in as_json("query", "input", *other)["hits"]] == ["1"]
 
 
+def test_the_first_line_says_why_nothing_is_found(notes: Path, tmp_path: Path) -> None:
+    where = ("--data-dir", tmp_path / "data")
+    search("ingest", notes, *where)
+
+    def first(*command: object) -> str:
+        return search(*command, *where).stdout.splitlines()[0]
+
+    high = ("capital", "--min-score", "1")
+    assert first("query", *high).startswith("No hit reached --min-score 1; the best one has 0.")
+    assert first("query", *high, "--group-by", "document").startswith("No hit reached --min-score 1; the best one has 0.")
+    assert as_json("query", *high, *where)["empty_because"].startswith("no hit reached min_score 1; the best one has 0.")
+    absent = ("--filter", '{"must": [{"key": "document_id", "match": {"value": "nobody"}}]}')
+    for command in ("query", "explain"):
+        assert first(command, "capital", *absent).startswith("The filter excludes all of ")
+        assert first(command, "zyzzyva", "--retrieval", "lexical").startswith("No passage has a word of the query; ")
+    told = search("context", "capital", *absent, *where).stderr.splitlines()
+    assert told[0].startswith("The filter excludes all of ")
+    assert as_json("context", *high, *where)["empty_because"].startswith("no hit reached min_score 1")
+    search("delete", *{hit["document_id"] for hit in as_json("query", "capital", "--limit", 50, *where)["hits"]}, *where)
+    empty = "The collection 'documents' is empty: ingest documents first, as with `search ingest`"
+    shown = search("query", "capital", *where).stdout
+    assert shown.splitlines()[0] == empty
+    assert shown.count("empty") == 1
+    assert first("explain", "capital") == empty
+
+
 def test_a_service_over_a_server_by_environment_alone(notes: Path) -> None:
     with QdrantStandIn(api_key="s3cret") as server:
         settings = {"SEARCH_INDEX__ENGINE": "qdrant", "SEARCH_INDEX__URL": server.url, "SEARCH_INDEX__API_KEY": "s3cret"}

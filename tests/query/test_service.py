@@ -12,7 +12,7 @@ from planted import Planted
 from search.documents import Document
 from search.embedding.dense import FastEmbedEmbedder
 from search.errors import CollectionNotFound, InvalidQuery, UnsupportedFilter
-from search.index.contract import VectorIndex
+from search.index.contract import CollectionSpec, VectorIndex
 from search.index.server.connection import in_memory
 from search.index.server.index import QdrantIndex
 from search.ingestion.chunking import Chunker
@@ -100,6 +100,8 @@ def test_filter_and_nothing_found(service: SearchService) -> None:
         "x", SearchOptions(limit=5, depth=5, filter={"must": [{"key": "metadata.year", "range": {"gt": 3000}}]})
     )
     assert (nobody.hits, nobody.rerank_status, nobody.warnings) == ((), "skipped", ())
+    assert nobody.empty_because == "the filter excludes all of 6 passages"
+    assert service.search("capital", chosen).empty_because == ""
     unknown = service.search(
         "x", SearchOptions(limit=5, depth=5, filter={"must": [{"key": "metadata.yaer", "range": {"gt": 3000}}]})
     )
@@ -199,8 +201,11 @@ def test_min_score_is_a_probability(memory_index: VectorIndex, bundled_embedder:
     assert not [warning for warning in result.warnings if "min_score" in warning]
     assert len(service.search("capital", SearchOptions(limit=2, depth=6, min_score=0.1)).hits) == 2
     nothing = service.search("capital", SearchOptions(limit=6, depth=6, min_score=1.0))
-    assert nothing.hits == ()
-    assert [one.rpartition(" ")[0] for one in nothing.warnings] == ["min_score 1 is more than any passage has; the most is"]
+    assert (nothing.hits, nothing.warnings) == ((), ())
+    assert nothing.empty_because == "no hit reached min_score 1; the best one has 0.88"
+    near = SearchService(bundled_embedder, memory_index, lambda: with_probability([3.927] * 6))  # of 0.8769, which is nearly 0.88
+    close = near.search("capital", SearchOptions(limit=6, depth=6, min_score=0.88, group_by="document"))
+    assert (close.hits, close.empty_because) == ((), "no hit reached min_score 0.88; the best one has 0.877")
     assert len(service.search("capital", SearchOptions(limit=6, depth=6, min_score=0.0)).hits) == 6
 
 
@@ -279,7 +284,12 @@ def test_searching_before_ingesting(local_index: VectorIndex, bundled_embedder: 
 def test_an_empty_collection_says_so(
     local_index: VectorIndex, bundled_embedder: FastEmbedEmbedder, bundled_reranker: CrossEncoder
 ) -> None:
-    Ingestion(bundled_embedder, local_index, Chunker(bundled_embedder.tokenizer, 200, 0), max_characters=10).run(DOCUMENTS[:1])
+    local_index.ensure(CollectionSpec(bundled_embedder.dimension, bundled_embedder.fingerprint), create=True)
     service = SearchService(bundled_embedder, local_index, lambda: bundled_reranker)
     result = service.search("capital", SearchOptions(limit=3, depth=6))
-    assert (result.hits, result.warnings) == ((), (f"collection {local_index.name!r} holds no passage; ingest documents into it",))
+    because = f"the collection {local_index.name!r} is empty: ingest documents first, as with `search ingest`"
+    assert (result.hits, result.warnings, result.empty_because) == ((), (), because)
+    animals = {"must": [{"key": "metadata.animal", "match": {"value": True}}]}
+    for options in ({"filter": animals}, {"min_score": 0.9}, {"group_by": "document"}):
+        chosen = SearchOptions(limit=3, depth=6, **cast("Any", options))
+        assert service.search("capital", chosen).empty_because == because, options

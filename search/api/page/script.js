@@ -82,7 +82,8 @@ function show() {
   const hits = [...answer.hits].sort((one, other) => by(one) - by(other));
   const words = terms(answer.query);
   results.replaceChildren(...hits.map((hit, at) => shown(hit, at + 1, words)));
-  const count = hits.length === 0 ? "Nothing was found." : hits.length === 1 ? "1 passage" : `${hits.length} passages`;
+  const because = answer.empty_because || "nothing was found";
+  const count = hits.length === 0 ? `${because[0].toUpperCase()}${because.slice(1)}.` : hits.length === 1 ? "1 passage" : `${hits.length} passages`;
   const notes = [answer.rerank_status === "full" ? "" : `reranking: ${answer.rerank_status}, ${answer.reason}`, ...answer.warnings];
   say([count, ...notes.filter(Boolean)].join(" · "));
   timings();

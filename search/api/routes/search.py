@@ -49,6 +49,7 @@ def search_routes(service: Service) -> APIRouter:
         make = functools.partial(result.context, max_tokens=budget, tokenizer=service.counter, form=form)
         made = await anyio.to_thread.run_sync(make)
         account = {"rerank_status": result.rerank_status, "reason": _reason(result, request_id), "warnings": result.warnings}
+        account["empty_because"] = result.empty_because
         timings = {"queue": waited * 1000, **result.timings_ms}
         return made.to_dict() | account | {"timings_ms": timings, "request_id": request_id}
 
