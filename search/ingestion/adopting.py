@@ -7,6 +7,7 @@ order, if something tells that order; else each of them is a document of its own
 import json
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from typing import Any
@@ -16,7 +17,7 @@ import numpy as np
 from search.documents import Chunk, Document, Rejection
 from search.embedding.dense import Embedder
 from search.embedding.sparse import WordsLike, words_like
-from search.errors import IndexMismatch, IndexRejected, InvalidDocument
+from search.errors import IndexMismatch, IndexRejected, InvalidDocument, SearchError
 from search.index.contract import CollectionSpec, Record, VectorIndex, to_engine_id
 from search.index.points import ADOPTED, adopted_id, as_passage, to_point
 from search.index.tenants import Tenant
@@ -102,6 +103,9 @@ def adopt(
         documents=reading.documents(),
         keep=lambda revision: not revision.startswith(ADOPTED),
     )
+    if not report.dry_run:
+        with suppress(SearchError):
+            target.discard()  # which does so only where nothing came of what it was made for
     rejections = (*reading.rejections.first, *report.rejections)[:LISTED]
     report = replace(report, rejected=report.rejected + reading.rejections.count, rejections=rejections)
     left_out = reading.left_out

@@ -480,6 +480,23 @@ def test_a_passage_of_several_customers_is_rejected_and_the_rest_comes(
         assert whole.of_tenant("acme").adopt("theirs").ingest.unchanged == 9
 
 
+def test_no_collection_is_made_of_documents_that_are_all_rejected(
+    client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
+) -> None:
+    both: list[Payload] = [
+        {"text": f"Of both, {i}.", "metadata": {"source": f"{i}.md"}, "tenant_id": ["acme", "bolt"]} for i in range(3)
+    ]
+    put(client, bundled_embedder, both)
+    layout = {"theirs": {"metadata": "", "document_id": "metadata.source"}}
+    with ours(standin, tmp_path, tenant_field="metadata.tenant_id", collections=layout) as whole:
+        done = whole.of_tenant("acme").adopt("theirs").ingest
+        assert (done.added, done.rejected) == (0, 3)
+        assert whole.collections.names() == ["theirs"]
+        put(client, bundled_embedder, [{"text": "Of one.", "metadata": {"source": "one.md"}, "tenant_id": "acme"}])
+        assert whole.of_tenant("acme").adopt("theirs").ingest.added == 1
+        assert whole.of_tenant("acme").count() == 1
+
+
 @pytest.mark.parametrize("engine", ["edge", "qdrant"])
 @everywhere
 def test_documents_that_would_be_made_otherwise_are_not_added_beside_those_of_before(
