@@ -100,6 +100,17 @@ def test_another_embedder_and_other_chunks(settings: Callable[..., Settings]) ->
         searcher.search("Cats eat mice.")
 
 
+def test_a_collection_without_documents_is_brought_to_another_embedder(settings: Callable[..., Settings]) -> None:
+    """Though an ingestion makes no collection for nothing."""
+    with open_search(settings()) as searcher:
+        document = Document("a", "Cats sleep.")
+        assert searcher.ingest([document]).added == 1
+        assert searcher.delete(ids=["a"]) == 1
+        report = searcher.reindex(settings("embedder-cls"), check=False)
+        assert (report.new, report.switched, searcher.count()) == ("documents.v2", True, 0)
+        assert searcher.ingest([document]).added == 1
+
+
 def test_a_collection_that_was_left_can_be_dropped_at_once(settings: Callable[..., Settings]) -> None:
     with open_search(settings()) as searcher:
         filled(searcher)
