@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from itertools import dropwhile
 from typing import Any, TypeVar
 
-from search.errors import IndexFailure, IndexOverloaded
+from search.errors import CollectionNotFound, IndexFailure, IndexOverloaded
 from search.index.bases import WrappedIndex
-from search.index.contract import Attempt, EmbedWords, Matches, PlainFilter, Point, Query, Record, VectorIndex
+from search.index.contract import Attempt, CollectionSpec, EmbedWords, Matches, PlainFilter, Point, Query, Record, VectorIndex
 
 Answer = TypeVar("Answer")
 OnWait = Callable[[IndexFailure, float], None]  # called before every pause, with the failure and the seconds
@@ -34,7 +34,8 @@ class Patience:
 class PatientIndex(WrappedIndex):
     """An index whose requests are tried again while they fail in a way that may pass. For work that may be done twice.
 
-    Opening is tried once, since a URL that leads nowhere should say so now, and so is discarding: there may be no server any more.
+    The first opening is tried once, since a URL that leads nowhere should say so now; after an answer, if only that there is no
+    collection, opening is tried again, too. Discarding is tried once: there may be no server any more.
     Pauses are drawn between nothing and their longest (full jitter), so that many clients do not come back at once.
     """
 
@@ -42,6 +43,23 @@ class PatientIndex(WrappedIndex):
         super().__init__(index)
         self._patience = patience
         self._on_wait = on_wait
+        self._answered = False  # whether opening was
+
+    def ensure(self, spec: CollectionSpec, *, create: bool, writing: bool = False) -> None:
+        """Open the collection; `create` makes one that is missing, and `writing` opens one to write to."""
+
+        def ask() -> None:
+            self._index.ensure(spec, create=create, writing=writing)
+
+        if self._answered:
+            self._patiently(ask)
+            return
+        try:
+            ask()
+        except CollectionNotFound:
+            self._answered = True
+            raise
+        self._answered = True
 
     def claimed(self, attempt: Attempt | None = None, *, removing: bool = False) -> AbstractContextManager[Any]:
         """Be the only writer for the time of a context; requests for it are tried again, too."""
