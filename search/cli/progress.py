@@ -141,7 +141,9 @@ class IngestionReport(Bar):
         self.show(", ".join(parts), share, self._work.seconds_left if self._work else None)
 
     def _of_all(self, number: int) -> str:
-        return counted(number, "document") if self._total is None else f"{number:,}/{counted(self._total, 'document')}"
+        if self._total is None:
+            return counted(number, "document")
+        return f"{number:,}/{counted(max(number, self._total), 'document')}"  # a file may grow while others are read
 
 
 class Workload:

@@ -137,17 +137,21 @@ class Reading:
     def count(self) -> int | None:
         """How many documents there will be, rejected ones included; None for standard input."""
         extents = self.extents()
-        if extents is None:
-            return None
-        return sum(len(source.refused) for source in self._sources if source) + sum(one.documents for one in extents)
+        return None if extents is None else sum(one.documents for one in extents)
 
     def extents(self) -> list[Extent] | None:
-        """How large each file is, in order; None for standard input, which has no end that is known."""
+        """How large each file is, in order; None for standard input, which has no end that is known.
+
+        What is refused unread, such as an archive, is of no bytes.
+        """
         if None in self._sources:
             return None
-        files = [file for source in self._sources if source for file in source.files]
+        extents: list[Extent] = []
         with Reader(self._limits) as reader:
-            return [Extent(file.name, _size(file), _count(file, reader)) for file in files]
+            for source in filter(None, self._sources):
+                extents += (Extent(one.source, 0, 1) for one in source.refused)
+                extents += (Extent(file.name, _size(file), self._count(file, reader)) for file in source.files)
+        return extents
 
     def _unpacked(self, archives: Iterable[SourceFile], options: Mapping[str, Any]) -> list[Listing]:
         """What is in some archives, each in a folder that goes with this reading."""
@@ -184,6 +188,19 @@ class Reading:
         if suffix in tables.IN_A_CHILD:
             return reader.rows(stream, file, self._fields)
         return tables.read_table(stream, file, self._fields, self._encoding)
+
+    def _count(self, file: SourceFile, reader: Reader) -> int:
+        """How many documents a file holds, rejected ones included."""
+        if not _of_many(file):
+            return 1
+        suffix = _suffix(file)
+        try:
+            with file.open() as stream:
+                if suffix in lines.SUFFIXES:
+                    return lines.count(stream)
+                return (reader if suffix in tables.IN_A_CHILD else tables).count(stream, file, self._fields)
+        except (OSError, ValueError, InvalidDocument):
+            return 1  # the rejection of the file
 
     def _apart(self, item: Document | Rejection, inside: str) -> Document | Rejection:
         """What has an id of its own, not one of its file's name, with the prefix before it, and with where it was read."""
@@ -258,17 +275,3 @@ def _size(file: SourceFile) -> int:
         return file.path.stat().st_size
     except OSError:
         return 0
-
-
-def _count(file: SourceFile, reader: Reader) -> int:
-    """How many documents a file holds, rejected ones included."""
-    if not _of_many(file):
-        return 1
-    suffix = _suffix(file)
-    try:
-        with file.open() as stream:
-            if suffix in lines.SUFFIXES:
-                return lines.count(stream)
-            return (reader if suffix in tables.IN_A_CHILD else tables).count(stream, file)
-    except (OSError, ValueError, InvalidDocument):
-        return 1  # the rejection of the file

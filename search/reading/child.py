@@ -99,9 +99,9 @@ class Reader:
         except InvalidDocument as error:
             yield file.reject_many(str(error))
 
-    def count(self, stream: BinaryIO, file: SourceFile) -> int:
-        """How many rows a table has; see `contents` for errors."""
-        ((_, number),) = self._ask("count", stream, file)
+    def count(self, stream: BinaryIO, file: SourceFile, fields: Mapping[str, str]) -> int:
+        """How many documents a table has; see `contents` for errors."""
+        ((_, number),) = self._ask("count", stream, file, fields)
         return int(number)
 
     def contents(self, stream: BinaryIO, file: SourceFile) -> Iterator[tuple[str, Any]]:
@@ -450,7 +450,7 @@ def _answers(request: Mapping[str, Any], stream: BinaryIO, file: SourceFile) -> 
         case "contents":
             yield from archives.contents(stream, file)
         case _:
-            yield "count", tables.count(stream, file)
+            yield "count", tables.count(stream, file, request["fields"])
 
 
 def _plain(item: Item) -> tuple[str, dict[str, Any]]:

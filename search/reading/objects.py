@@ -36,9 +36,12 @@ def read_objects(stream: BinaryIO, file: SourceFile, fields: Mapping[str, str]) 
         yield item
 
 
-def count(stream: BinaryIO) -> int:
+def count(stream: BinaryIO, fields: Mapping[str, str]) -> int:
     """How many documents there may be."""
-    return lines.count(stream) if _is_lines(stream) else len(_objects(_parsed(stream), {})[1]) or 1
+    if _is_lines(stream):
+        return lines.count(stream)
+    wrapper, objects = _objects(_parsed(stream), fields)
+    return len(objects) + (not objects or any(strings_of(wrapper)))
 
 
 def _of_object(value: Any, number: int, file: SourceFile, fields: Mapping[str, str]) -> Item:

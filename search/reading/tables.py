@@ -101,17 +101,22 @@ def _items(stream: BinaryIO, file: SourceFile, fields: Mapping[str, str], encodi
         yield from _documents(_parquet(stream) if suffix == ".parquet" else _csv(stream, file.path, encoding), file, fields)
 
 
-def count(stream: BinaryIO, file: SourceFile) -> int:
-    """How many rows there are."""
+def count(stream: BinaryIO, file: SourceFile, fields: Mapping[str, str]) -> int:
+    """How many documents there may be, rejected ones included; 1 of a table without rows, which is rejected as a whole."""
+    if file.path.suffix.lower() == ".json":
+        return objects.count(stream, fields)
+    return max(_count_rows(stream, file), 1)
+
+
+def _count_rows(stream: BinaryIO, file: SourceFile) -> int:
     suffix = file.path.suffix.lower()
-    if suffix == ".json":
-        return objects.count(stream)
     if suffix == ".mbox":
         return sum(line.startswith(b"From ") for line in stream)  # about: of texts some begin so, too
     if suffix in _SHEETS:
         return sum(sum(1 for _ in one.rows) if isinstance(one, _Table) else 1 for one in _sheets(stream, file))
     if suffix != ".parquet":
-        return sum(1 for _ in _csv_rows(stream, file.path, "latin-1")) - 1  # whatever its encoding, its rows are as many
+        rows = itertools.islice(_csv_rows(stream, file.path, "latin-1"), 1, None)  # whatever its encoding, its rows are as many
+        return sum(isinstance(row, _Malformed) or any(row) for _, row in rows)
     import pyarrow.parquet
 
     with pyarrow.parquet.ParquetFile(stream) as table:

@@ -199,6 +199,36 @@ def test_reading_shows_itself_before_anything_is_written() -> None:
     assert out.getvalue() == "ingesting 0% of 2.0 kB, 2/2 documents read\n"
 
 
+def test_what_is_refused_unread_counts_among_all(tmp_path: Path) -> None:
+    for name in ("a.zip", "b.txt", "c.ppt"):
+        (tmp_path / name).write_text("Text.")
+    reading = Reading([str(tmp_path)])
+    assert [(one.name.rpartition("/")[2], one.bytes) for one in reading.extents() or []] == [
+        ("a.zip", 0),
+        ("c.ppt", 0),
+        ("b.txt", 5),
+    ]
+    assert shown_of(reading, reading.extents()) == "ingesting 0% of 0.0 kB, 3/3 documents read\n"
+
+
+def test_no_more_are_read_than_there_are(tmp_path: Path) -> None:
+    """A file may grow while others are read."""
+    (tmp_path / "a.jsonl").write_text('{"text": "x"}\n')
+    reading = Reading([str(tmp_path)])
+    extents = reading.extents()
+    (tmp_path / "a.jsonl").write_text('{"text": "x"}\n{"text": "y"}\n')
+    assert shown_of(reading, extents) == "ingesting 0% of 0.0 kB, 2/2 documents read\n"
+
+
+def shown_of(reading: Reading, extents: Sequence[Extent] | None) -> str:
+    """The last line of what is shown while documents are read."""
+    out, now = io.StringIO(), [0.0]
+    with IngestionReport("ingesting", extents, Console(file=out, width=200), lambda: now[0]) as report:
+        for _ in report.reading(reading):
+            now[0] += 10
+    return out.getvalue().splitlines(keepends=True)[-1]
+
+
 @pytest.mark.parametrize(("seconds", "shown"), [(5, "5 s"), (600, "10 min"), (9000, "2.5 h")])
 def test_how_the_time_left_is_written(seconds: int, shown: str) -> None:
     out = io.StringIO()

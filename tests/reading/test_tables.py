@@ -582,6 +582,38 @@ def test_a_file_of_json_that_is_too_large(tmp_path: Path) -> None:
     assert "larger than 64,000,000 bytes; split it" in rejected(tmp_path / "a.json")[0]
 
 
+# How many there will be
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "fields", "number"),
+    [
+        ("a.csv", "id,text\n", {}, 1),  # the rejection of a table without rows
+        ("a.csv", "id,text\n1,x\n,\n", {}, 1),
+        ("a.csv", 'id,text\n1,x\n2,"y" z\n', {}, 2),
+        ("a.mbox", "no mail\n", {}, 1),
+        ("a.json", '{"notes": "x", "rows": [{"text": "y"}, {"text": "z"}]}', {}, 3),
+        ("a.json", '{"notes": 5, "rows": [{"text": "y"}, {"text": "z"}]}', {}, 2),
+        ("a.json", '{"body": {"of": "x"}, "rows": [{"text": "y"}, {"text": "z"}]}', {"text": "body.of"}, 1),
+        ("a.json", '{"text": "x", "rows": [{"words": "y"}, {"words": "z"}]}', {"text": "words"}, 3),
+        ("a.json", "{", {}, 1),
+    ],
+)
+def test_as_many_are_counted_as_come(name: str, content: str, fields: dict[str, str], number: int, tmp_path: Path) -> None:
+    reading = Reading([str(csv(tmp_path, content, name))], fields=fields)
+    assert (reading.count(), len(list(reading))) == (number, number)
+
+
+@pytest.mark.parametrize("suffix", [".parquet", ".xlsx"])
+def test_a_table_without_rows_counts_as_its_rejection(suffix: str, tmp_path: Path) -> None:
+    if suffix == ".parquet":
+        pq.write_table(pa.table({"id": pa.array([], pa.string())}), tmp_path / f"a{suffix}")
+    else:
+        (tmp_path / f"a{suffix}").write_bytes(xlsx({"Empty": []}))
+    reading = Reading([str(tmp_path)])
+    assert (reading.count(), len(list(reading))) == (1, 1)
+
+
 # Small files of every kind that went wrong once, where they are
 
 
