@@ -33,6 +33,7 @@ PAGES = {  # that libraries read, in a process of their own
     ".ipynb": NOTEBOOK,
     **OFFICE,
 }
+_OF_TEXT = frozenset((HTML, MAIL, NOTEBOOK, OFFICE[".rtf"], OFFICE[".fb2"]))  # of these, what is written in letters
 AS_MARKDOWN = frozenset((MARKDOWN, *PAGES.values())) - {PDF}  # of texts that are read as Markdown: pages become it
 MARKUP = {  # texts whose marks of headings are known
     **dict.fromkeys((".md", ".markdown", ".mdown", ".mkd", ".mdx", ".qmd", ".rmd"), MARKDOWN),
@@ -129,8 +130,10 @@ _MARKS = (b"\xff\xfe", b"\xfe\xff")  # of UTF-16 and UTF-32
 
 def media_type(path: Path, beginning: bytes) -> str:
     """What a file holds, of one document; empty if it is no text, nor anything that can be read."""
-    if kind := by_name(path):
-        return kind
+    return by_name(path) or _by_beginning(beginning)
+
+
+def _by_beginning(beginning: bytes) -> str:
     if beginning.startswith(b"%PDF-"):
         return PDF
     if _PAGE.match(beginning):
@@ -159,6 +162,22 @@ def by_name(path: Path) -> str:
     """The same, if the name says so; else empty."""
     suffix = path.suffix.lower()
     return PAGES.get(suffix) or _TEXTS.get(suffix, "")
+
+
+def name_of(media_type: str) -> str:
+    """What people call a kind that a library reads: by its first suffix, as in DOCX."""
+    return next((suffix[1:].upper() for suffix, kind in PAGES.items() if kind == media_type), media_type)
+
+
+def other_than(media_type: str, content: bytes) -> str:
+    """Why a file is none of this kind, and what to do; empty if its beginning does not tell. Tables have no media type."""
+    if not content:
+        return "it is empty"
+    found = _by_beginning(content[:BEGINNING])
+    if found in {"", media_type} or (found == PLAIN and media_type in _OF_TEXT):
+        return ""
+    name = "text" if found == PLAIN else name_of(found)
+    return f"it holds {name}; read it as that with --as {name.lower()}"
 
 
 def unreadable(path: Path) -> str:

@@ -249,6 +249,34 @@ def test_damaged_documents_are_rejected(tmp_path: Path) -> None:
         assert item.reason.startswith(f"cannot be read as {suffix}: ")
 
 
+PAGE = b"<!DOCTYPE html><html><body><p>Cats sleep.</p></body></html>"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "content", "reason"),
+    [
+        ("a.html", ".docx", PAGE, "as DOCX: it holds HTML; read it as that with --as html"),
+        ("a.doc", None, PAGE, "as DOC: it holds HTML; read it as that with --as html"),
+        ("a.docx", None, b"Cats sleep.", "as DOCX: it holds text; read it as that with --as text"),
+        ("a", "odt", b"Cats sleep.", "as ODT: it holds text; read it as that with --as text"),
+        ("a.txt", "pptx", b"%PDF-1.7 ", "as PPTX: it holds PDF; read it as that with --as pdf"),
+        ("a.txt", "pdf", b"Cats sleep.", "as PDF: it holds text; read it as that with --as text"),
+        ("a", "epub", b"", "as EPUB: it is empty"),
+        ("a.ipynb", None, PAGE, "as IPYNB: it holds HTML; read it as that with --as html"),
+        ("a.ipynb", None, b'{"cells": [}', "as IPYNB: Expecting value: line 1 column 12 (char 11)"),
+        ("a.xls", None, PAGE, "as XLS: it holds HTML; read it as that with --as html"),
+        ("a.xlsx", None, b"id,text\n1,x\n", "as XLSX: it holds text; read it as that with --as text"),
+        ("a.parquet", None, b"id,text\n1,x\n", "as Parquet: it holds text; read it as that with --as text"),
+        ("a.parquet", None, b"", "as Parquet: it is empty"),
+    ],
+)
+def test_what_is_of_another_kind_says_so(name: str, kind: str | None, content: bytes, reason: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    (item,) = read(tmp_path / name, kind=kind)
+    assert isinstance(item, Rejection)
+    assert item.reason == f"cannot be read {reason}"
+
+
 def test_titles_that_programs_write_are_none(tmp_path: Path) -> None:
     for title in ("Untitled", "(anonymous)", "Slide 1", "PowerPoint Presentation", "Microsoft Word - a.doc"):
         (tmp_path / "a.pdf").write_bytes(pdf(["Cats sleep."], title.replace("(", r"\(").replace(")", r"\)")))

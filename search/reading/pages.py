@@ -43,8 +43,8 @@ def read(stream: BinaryIO, file: SourceFile) -> Document | Rejection:
     except (InvalidDocument, MemoryError):
         raise
     except Exception as error:  # these libraries raise whatever a malformed file makes them
-        because = ENCRYPTED if needs_password(content) else str(error) or type(error).__name__
-        return file.reject(f"cannot be read as {_name(file)}: {because}")
+        found = ENCRYPTED if needs_password(content) else kinds.other_than(media_type, content)
+        return file.reject(f"cannot be read as {kinds.name_of(media_type)}: {found or str(error) or type(error).__name__}")
     if not text.strip():
         scanned = media_type == kinds.PDF
         return file.reject(f"there is no text in it{'; if it is scanned, recognise its text first (OCR)' if scanned else ''}")
@@ -67,7 +67,3 @@ def _title(title: str) -> str:
     """On one line; empty if it is none, or in an encoding that was not told."""
     words = " ".join(title.split())[:_LONGEST_TITLE]
     return "" if _NO_TITLE.fullmatch(words) or "\ufffd" in words else words
-
-
-def _name(file: SourceFile) -> str:
-    return file.path.suffix[1:].upper() or file.media_type

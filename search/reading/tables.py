@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, NamedTuple, TextIO
 
 from search.documents import Document, Rejection, counted, listed
 from search.errors import InvalidDocument
+from search.kinds import BEGINNING, other_than
 from search.reading import objects, text
 from search.reading.comments import LEFT_OUT, comments
 from search.reading.files import LONGEST, Item, SourceFile, missing
@@ -395,7 +396,9 @@ def _parquet(stream: BinaryIO) -> _Table:
     except MemoryError:  # Arrow's is one of its other errors, too
         raise
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise InvalidDocument(f"cannot be read as Parquet behind row 0: {error}") from error
+        stream.seek(0)
+        found = other_than("", stream.read(BEGINNING))
+        raise InvalidDocument(f"cannot be read as Parquet{f': {found}' if found else f' behind row 0: {error}'}") from error
     if twice := [name for name, times in Counter(schema.names).items() if times > 1]:
         raise InvalidDocument(f"has the column {listed(twice[:1])!r} twice; name its columns apart")
     kinds = {one.name: one.type.value_type if pa.types.is_dictionary(one.type) else one.type for one in schema}
@@ -444,7 +447,8 @@ def _sheets(stream: BinaryIO, file: SourceFile) -> Iterator[_Table | Item]:
         raise InvalidDocument(f"cannot be read as {kind}: {ENCRYPTED}") from error
     except (calamine.CalamineError, calamine.XmlError, calamine.ZipError, OSError, ValueError) as error:
         stream.seek(0)
-        because = ENCRYPTED if needs_password(stream.read(LONGEST)) else str(error)
+        content = stream.read(LONGEST)
+        because = ENCRYPTED if needs_password(content) else other_than("", content) or str(error)
         raise InvalidDocument(f"cannot be read as {kind}: {because}") from error
 
 
