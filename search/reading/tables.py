@@ -7,7 +7,7 @@ import io
 import itertools
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TextIO
@@ -386,7 +386,7 @@ def _parquet(stream: BinaryIO) -> _Table:
     """A table of Parquet.
 
     Raises:
-        InvalidDocument: it is none, or has two columns of one name.
+        InvalidDocument: it is none, or two columns are called as what a document is made of.
     """
     import pyarrow as pa
     import pyarrow.parquet
@@ -399,14 +399,13 @@ def _parquet(stream: BinaryIO) -> _Table:
         stream.seek(0)
         found = other_than("", stream.read(BEGINNING))
         raise InvalidDocument(f"cannot be read as Parquet{f': {found}' if found else f' behind row 0: {error}'}") from error
-    if twice := [name for name, times in Counter(schema.names).items() if times > 1]:
-        raise InvalidDocument(f"has the column {listed(twice[:1])!r} twice; name its columns apart")
-    kinds = {one.name: one.type.value_type if pa.types.is_dictionary(one.type) else one.type for one in schema}
-    texts = [name for name, kind in kinds.items() if pa.types.is_string(kind) or pa.types.is_large_string(kind)]
-    return _Table(schema.names, texts, _parquet_rows(stream), lambda _, value: value, whole=False)
+    names = list(_distinct(dict(enumerate(schema.names))).values())
+    kinds = [kind.value_type if pa.types.is_dictionary(kind) else kind for kind in schema.types]
+    texts = [name for name, kind in zip(names, kinds, strict=True) if pa.types.is_string(kind) or pa.types.is_large_string(kind)]
+    return _Table(names, texts, _parquet_rows(stream, names), lambda _, value: value, whole=False)
 
 
-def _parquet_rows(stream: BinaryIO) -> Iterator[_Row]:
+def _parquet_rows(stream: BinaryIO, names: Sequence[str]) -> Iterator[_Row]:
     import pyarrow as pa
     import pyarrow.parquet
 
@@ -417,7 +416,7 @@ def _parquet_rows(stream: BinaryIO) -> Iterator[_Row]:
                 for at in range(batch.num_rows):
                     number += 1
                     try:
-                        row = {name: column[at].as_py() for name, column in zip(batch.schema.names, batch.columns, strict=True)}
+                        row = {name: column[at].as_py() for name, column in zip(names, batch.columns, strict=True)}
                         yield _Row(number, number, row)
                     except MemoryError:
                         raise

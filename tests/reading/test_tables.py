@@ -219,6 +219,15 @@ def test_columns_of_one_name_are_numbered(tmp_path: Path) -> None:
     assert (one.title, one.text, one.metadata) == ("Rent", "Due: soon\nDue_2: x\nDue_4: later", {"Due_3": 1})
 
 
+def test_columns_of_one_name_are_numbered_in_parquet_too(tmp_path: Path) -> None:
+    table = pa.table([["Rent"], ["soon"], [1], ["x"], ["later"]], names=["name", "Due", "Due", "Due_2", "Due"])
+    pq.write_table(table, tmp_path / "a.parquet")
+    (one,) = taken(tmp_path / "a.parquet")
+    assert (one.title, one.text, one.metadata) == ("Rent", "Due: soon\nDue_2: x\nDue_4: later", {"Due_3": 1})
+    (named,) = taken(tmp_path / "a.parquet", fields={"text": "Due_4"})
+    assert named.text == "later"
+
+
 def test_a_row_of_numbers_among_texts(tmp_path: Path) -> None:
     item, total = taken(csv(tmp_path, "item,remark,price\nPier,Deep.,5\n,,7\n"))
     assert item.text == "item: Pier\nremark: Deep."
