@@ -92,7 +92,7 @@ def values_of(record: Mapping[str, Any], parts: Roles, texts: Iterable[str], key
     """
     values: dict[str, Any] = {}
     for field in FIELDS:
-        pieces = [_text(field, _at(record, path), f"the {kind} {'.'.join(path)}") for path in getattr(parts, field)]
+        pieces = [_text(field, _at(record, path), kind, ".".join(path)) for path in getattr(parts, field)]
         values[field] = _JOINTS[field].join(piece for piece in pieces if piece.strip()) if len(pieces) > 1 else "".join(pieces)
     if not parts.id:
         values["id"] = key
@@ -239,7 +239,7 @@ def _at(value: Any, path: Path) -> Any:
     return value
 
 
-def _text(field: str, value: Any, where: str) -> str:
+def _text(field: str, value: Any, kind: str, name: str) -> str:
     """A value as text; of a list of strings, a line each."""
     match value:
         case None:
@@ -247,13 +247,28 @@ def _text(field: str, value: Any, where: str) -> str:
         case str():
             return value
         case bytes():
-            raise InvalidDocument(f"{where} holds bytes that are no text")
+            raise InvalidDocument(f"the {kind} {name} holds bytes that are no text")
         case list() | tuple() if field != "id" and all(isinstance(one, str) for one in value):
             return ("\n" if field == "text" else ", ").join(value)
         case list() | tuple() | Mapping():
-            raise InvalidDocument(f"{where} holds lists or objects; name one of text with --field")
+            inside = f" {field}={'.'.join((name, *path))}" if (path := _to_text(value)) else ""
+            raise InvalidDocument(f"the {kind} {name} holds lists or objects; name one of text with --field{inside}")
         case _:
             return str(value)
+
+
+def _to_text(value: Any) -> Path | None:
+    """What leads to the first text in lists and objects; None where nothing does, or nothing that --field can name."""
+    match value:
+        case str():
+            return ()
+        case Mapping():
+            inside = ((name, _to_text(inner)) for name, inner in value.items() if not {".", ","} & set(name))
+            return next(((name, *path) for name, path in inside if path is not None), None)
+        case list() | tuple():
+            return next((path for path in map(_to_text, value) if path is not None), None)
+        case _:
+            return None
 
 
 def _without(record: Mapping[str, Any], used: set[Path]) -> dict[str, Any]:

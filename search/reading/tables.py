@@ -7,12 +7,12 @@ import io
 import itertools
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TextIO
 
-from search.documents import Document, Rejection, counted, listed
+from search.documents import Document, Rejection, counted, listed, without_repeats
 from search.errors import InvalidDocument
 from search.kinds import BEGINNING, other_than
 from search.reading import objects, text
@@ -402,10 +402,12 @@ def _parquet(stream: BinaryIO) -> _Table:
     names = list(_distinct(dict(enumerate(schema.names))).values())
     kinds = [kind.value_type if pa.types.is_dictionary(kind) else kind for kind in schema.types]
     texts = [name for name, kind in zip(names, kinds, strict=True) if pa.types.is_string(kind) or pa.types.is_large_string(kind)]
-    return _Table(names, texts, _parquet_rows(stream, names), lambda _, value: value, whole=False)
+    nested = [(name, kind) for name, kind in zip(names, schema.types, strict=True) if pa.types.is_nested(kind)]
+    return _Table(names, texts, _parquet_rows(stream, names, nested), lambda _, value: value, whole=False)
 
 
-def _parquet_rows(stream: BinaryIO, names: Sequence[str]) -> Iterator[_Row]:
+def _parquet_rows(stream: BinaryIO, names: list[str], nested: list[tuple[str, Any]]) -> Iterator[_Row]:
+    """Rows of columns of these names. Nested ones are given with their types of Arrow."""
     import pyarrow as pa
     import pyarrow.parquet
 
@@ -417,6 +419,7 @@ def _parquet_rows(stream: BinaryIO, names: Sequence[str]) -> Iterator[_Row]:
                     number += 1
                     try:
                         row = {name: column[at].as_py() for name, column in zip(names, batch.columns, strict=True)}
+                        row |= {name: _with_objects(row[name], kind) for name, kind in nested}
                         yield _Row(number, number, row)
                     except MemoryError:
                         raise
@@ -426,6 +429,23 @@ def _parquet_rows(stream: BinaryIO, names: Sequence[str]) -> Iterator[_Row]:
         raise
     except (pa.ArrowException, OSError, ValueError) as error:
         raise InvalidDocument(f"cannot be read as Parquet behind row {number}: {error}") from error
+
+
+def _with_objects(value: Any, kind: Any) -> Any:
+    """A value of this type of Arrow, which makes pairs of a map: here it is an object.
+
+    Raises:
+        ValueError: a name stands twice in it.
+    """
+    import pyarrow as pa
+
+    if value is None or not pa.types.is_nested(kind):
+        return value
+    if pa.types.is_map(kind):
+        return without_repeats([(str(_plain(key)), _with_objects(inner, kind.item_type)) for key, inner in value])
+    if pa.types.is_struct(kind):
+        return {one.name: _with_objects(value[one.name], one.type) for one in kind}
+    return [_with_objects(inner, kind.value_type) for inner in value]
 
 
 def _sheets(stream: BinaryIO, file: SourceFile) -> Iterator[_Table | Item]:
@@ -533,7 +553,7 @@ def _plain(value: Any) -> Any:
             return _decoded(value)
         case Mapping():
             return {key: _plain(inner) for key, inner in value.items()}
-        case list() | tuple():  # a tuple is an entry of a map
+        case list():
             return [_plain(inner) for inner in value]
         case _:
             return storable(value)

@@ -758,7 +758,7 @@ def test_maps_of_parquet_hold_what_other_columns_hold(tmp_path: Path) -> None:
     days = pa.array([{"of": [[("b", dt.date(2020, 1, 2))]]}], pa.struct({"of": pa.list_(pa.map_(pa.binary(), pa.date32()))}))
     pq.write_table(pa.table({"id": ["1"], "text": ["x"], "prices": prices, "days": days}), tmp_path / "a.parquet")
     (found,) = taken(tmp_path / "a.parquet")
-    assert found.metadata == {"prices": [["a", "1.50"]], "days": {"of": [[["b", "2020-01-02"]]]}}
+    assert found.metadata == {"prices": {"a": "1.50"}, "days": {"of": [{"b": "2020-01-02"}]}}
 
 
 @pytest.mark.parametrize("field", ["id", "text", "title"])

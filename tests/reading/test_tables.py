@@ -1,5 +1,6 @@
 """Tables as people have them: without a column id or text, with columns of any kind, and with nothing of them lost."""
 
+import datetime as dt
 import io
 import json
 import sys
@@ -352,10 +353,52 @@ def test_lists_of_strings_are_text_and_other_columns_metadata(tmp_path: Path) ->
     pq.write_table(pa.table(columns), tmp_path / "a.parquet")
     (one,) = taken(tmp_path / "a.parquet")
     assert (one.text, one.title) == ("How deep is it?\nTwelve metres.", "A, B")
-    assert one.metadata == {"tags": ["x", "y"], "at": {"lat": 1.5, "in": {"place": "Rome"}}, "names": [["de", "Rom"]]}
+    assert one.metadata == {"tags": ["x", "y"], "at": {"lat": 1.5, "in": {"place": "Rome"}}, "names": {"de": "Rom"}}
     (inside,) = taken(tmp_path / "a.parquet", fields={"text": "at.in.place", "title": "tags"})
     assert (inside.text, inside.title) == ("Rome", "x, y")
     assert (inside.metadata["at"], inside.metadata["text"]) == ({"lat": 1.5}, ["How deep is it?", "Twelve metres."])
+
+
+def test_maps_of_parquet_are_objects(tmp_path: Path) -> None:
+    names = pa.map_(pa.string(), pa.string())
+    columns = {
+        "id": ["1"],
+        "text": pa.array([[("de", "Rom."), ("en", "Rome.")]], names),
+        "years": pa.array([[(753, [("of", "founding")])]], pa.map_(pa.int64(), names)),
+        "in": pa.array([{"all": [[("a", "b")], []]}], pa.struct([("all", pa.list_(names))])),
+        "empty": pa.array([[]], names),
+        "days": pa.array([[(dt.date(2026, 4, 21), True)]], pa.map_(pa.date32(), pa.bool_())),
+        "none": pa.array([None], names),
+    }
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    (one,) = taken(tmp_path / "a.parquet", fields={"text": "text.en", "title": "years.753.of"})
+    metadata = {"text": {"de": "Rom."}, "in": {"all": [{"a": "b"}, {}]}, "empty": {}, "days": {"2026-04-21": True}}
+    assert one == Document("1", "Rome.", "founding", metadata)
+
+
+def test_a_map_with_a_name_twice_is_refused_as_an_object_of_json_is(tmp_path: Path) -> None:
+    tags = pa.array([[("a", 1), ("a", 2)], [("a", 1)]], pa.map_(pa.string(), pa.int64()))
+    pq.write_table(pa.table({"id": ["1", "2"], "text": ["x", "y"], "tags": tags}), tmp_path / "a.parquet")
+    twice, fine = read(tmp_path / "a.parquet")
+    assert str(twice).endswith("a.parquet:1: the row cannot be read: 'a' stands twice in one object")
+    assert fine == Document("2", "y", metadata={"tags": {"a": 1}})
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".json", ".parquet"])
+@pytest.mark.parametrize(
+    ("value", "named"),
+    [
+        ({"de": "Rom.", "en": "Rome."}, "text.de"),
+        ({"n": 1, "of": {"m": 2, "in": {"place": "Rome."}}}, "text.of.in.place"),
+        ([{"n": 1, "says": "Rome."}, {"n": 2, "says": "Oslo."}], "text.says"),
+        ({"parts": ["Rome.", "Oslo."]}, "text.parts"),
+    ],
+)
+def test_a_text_of_objects_says_what_to_name(suffix: str, value: Any, named: str, tmp_path: Path) -> None:
+    file = write_rows(tmp_path / f"a{suffix}", [{"id": "1", "text": value}])
+    what = "column" if suffix == ".parquet" else "field"
+    assert rejected(file)[0].endswith(f"the {what} text holds lists or objects; name one of text with --field text={named}")
+    assert "Rom" in taken(file, fields={"text": named})[0].text
 
 
 def test_parquet_without_ids_and_text(tmp_path: Path) -> None:
