@@ -6,6 +6,8 @@ import tomllib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from search.reading.columns import number
+
 _BEGINS = re.compile(r"\ufeff?(---|\+\+\+)[ \t]*\n")
 _ENDS = {
     "---": re.compile(r"^(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.MULTILINE),
@@ -16,6 +18,12 @@ _REST = (" ", "\t", "#", "- ", "[", "]", "}", ")")  # how other lines of it begi
 _LONGEST = 20_000  # characters
 _MOST_VALUES = 1_000
 _MOST = 1 << 63  # what integers of an index reach up to
+
+
+class _Numeral(str):
+    """What stands for a number, as it is written."""
+
+    __slots__ = ()
 
 
 class _FrontMatter(NamedTuple):
@@ -33,12 +41,15 @@ def end_of_front_matter(text: str) -> int:
 
 
 def front_matter(text: str) -> dict[str, Any]:
-    """Its fields, as JSON holds them; empty without one, or where it is neither YAML nor TOML."""
+    """Its fields, as JSON holds them; empty without one, or where it is neither YAML nor TOML.
+
+    What a number would not give back as it is written stays text: a version 1.10, 010, a time 12:30.
+    """
     front = _front_matter(with_line_feeds(text[:_LONGEST]))
     if front is None:
         return {}
     try:
-        fields = tomllib.loads(front.text) if front.is_toml else _yaml(front.text)
+        fields = tomllib.loads(front.text, parse_float=_numeral) if front.is_toml else _yaml(front.text)
         return _plain(fields, [_MOST_VALUES]) if isinstance(fields, dict) else {}
     except (ValueError, RecursionError):
         return {}
@@ -74,12 +85,21 @@ def _yaml(text: str) -> Any:
     except ModuleNotFoundError:
         return {}
     try:
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        safe: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        loader: Any = type("Loader", (safe,), {})
+        for tag in ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float"):
+            loader.add_constructor(tag, lambda loader, node: _numeral(loader.construct_scalar(node)))
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, loader)):
             raise ValueError("one of its values stands for another")
-        return yaml.load(text, loader)  # noqa: S506  # either is a safe one
+        return yaml.load(text, loader)  # noqa: S506  # it is a safe one
     except (yaml.YAMLError, LookupError, AttributeError, TypeError) as error:  # the others of tags with values that are none
         raise ValueError(str(error)) from error
+
+
+def _numeral(written: str) -> str:
+    """A number of YAML or TOML; what is infinite or none at all is text."""
+    name = written.lower().replace(".", "").lstrip("+")
+    return name if name.lstrip("-") in {"inf", "nan"} else _Numeral(written)
 
 
 def _plain(value: Any, left: list[int]) -> Any:
@@ -97,12 +117,17 @@ def _plain(value: Any, left: list[int]) -> Any:
         case set():
             return [_plain(inner, left) for inner in sorted(value, key=str)]
         case list() | tuple():
+            if any(isinstance(inner, _Numeral) and number(inner) is None for inner in value):  # then all numbers in it stay text
+                value = [str(inner) if type(inner) in {_Numeral, int} else inner for inner in value]
             return [_plain(inner, left) for inner in value]
+        case _Numeral():
+            found = number(value)
+            return str(value) if found is None else found
         case dt.date() | dt.time():
             return value.isoformat()
         case bool() | str() | None:
             return value
-        case int() | float() if abs(value) < _MOST:  # which no number that is none is
+        case int() if abs(value) < _MOST:
             return value
         case _:
             return str(value)

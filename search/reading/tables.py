@@ -5,7 +5,6 @@ import datetime as dt
 import decimal
 import io
 import itertools
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -16,6 +15,8 @@ from search.documents import Document, Rejection, counted, listed, without_repea
 from search.errors import InvalidDocument
 from search.kinds import BEGINNING, other_than
 from search.reading import objects, text
+from search.reading.columns import EXACT
+from search.reading.columns import number as number_of
 from search.reading.comments import LEFT_OUT, comments
 from search.reading.files import LONGEST, Item, SourceFile, missing
 from search.reading.passwords import ENCRYPTED, needs_password
@@ -25,8 +26,6 @@ from search.reading.records import missing as missing_columns
 _SHEETS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 SUFFIXES = (".csv", ".tsv", ".parquet", ".json", ".mbox", *_SHEETS)
 IN_A_CHILD = (".parquet", ".json", ".mbox", *_SHEETS)  # which libraries read that may be made to take any amount of memory
-_NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,17})(?:\.\d+)?")
-_EXACT = 2**53  # up to which a float holds every whole number
 _ROWS = 16  # read at a time: texts may be long
 _MOST_VALUES = 1_000_000  # of a row of CSV
 _BLOCK = 1_000_000  # characters
@@ -232,7 +231,7 @@ def _csv(binary: BinaryIO, file: Path, encoding: str | None) -> _Table:
     are_numbers = {name for at, name in columns.items() if at in numbers}
 
     def to_json(name: str, value: Any) -> Any:
-        return _number(value) if name in are_numbers else value
+        return number_of(value) if name in are_numbers else value
 
     def rows() -> Iterator[_Row]:
         for number, (line, row) in enumerate(itertools.islice(_csv_rows(binary, file, used), 1, None), 1):
@@ -277,7 +276,7 @@ def _types(binary: BinaryIO, file: Path, encoding: str) -> tuple[list[str], set[
         for _, row in rows:
             if not isinstance(row, _Malformed):
                 unfilled -= {at for at in unfilled if row[at]}
-                numbers -= {at for at in numbers if row[at] and _number(row[at]) is None}
+                numbers -= {at for at in numbers if row[at] and number_of(row[at]) is None}
     except InvalidDocument:
         pass  # which comes again, behind the rows before
     return names, numbers - unfilled, set(range(len(names))) - unfilled
@@ -368,18 +367,6 @@ def _unquoted(row: list[str], columns: int) -> list[list[str]]:
     """Lines with tabs between values of which quotes are a part, as many programs write them; none if they do not fit."""
     plain = [line.rstrip("\r\n").split("\t") for line in row]
     return plain if all(len(values) == columns for values in plain) else []
-
-
-def _number(value: str) -> int | float | None:
-    """The number that would be written like this; None if there is none."""
-    if not _NUMBER.fullmatch(value):
-        return None
-    if "." not in value:
-        whole = int(value)
-        return whole if str(whole) == value and abs(whole) <= _EXACT else None
-    number = float(value)
-    same = repr(number) == value or (value[-1] != "0" and decimal.Decimal(repr(number)) == decimal.Decimal(value))
-    return number if same else None
 
 
 def _parquet(stream: BinaryIO) -> _Table:
@@ -530,7 +517,7 @@ def _kind(cell: Any) -> str:
 def _cell(cell: Any) -> Any:
     """A cell as plain data: what a spreadsheet holds is a float even where it is shown as a whole number."""
     match cell:
-        case float() if cell.is_integer() and abs(cell) <= _EXACT:
+        case float() if cell.is_integer() and abs(cell) <= EXACT:
             return int(cell)
         case dt.timedelta():
             return str(cell)

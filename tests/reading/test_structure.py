@@ -48,6 +48,48 @@ def test_front_matter(text: str, fields: dict[str, object]) -> None:
     assert not any("title" in block for _, blocks in divided(text, "text/markdown") for block in blocks)
 
 
+AS_WRITTEN = """1.10 010 01234 1_000 12:30 190:20:30 +1 0x1F 0b11 0.1234567890123456789 1. -0 123456789012345678.12
+9007199254740993 1.5e+3 -1.50 !!int'010'"""
+
+
+@pytest.mark.parametrize("value", AS_WRITTEN.split())
+def test_numbers_in_front_that_would_be_written_otherwise_stay_text(value: str) -> None:
+    value = value.replace("!!int", "!!int ")
+    written = value.removeprefix("!!int ").strip("'")
+    assert front_matter(f"---\nn: {value}\nin: {{a: {value}, {value}: b}}\n---\n") == {
+        "n": written,
+        "in": {"a": written, written: "b"},
+    }
+
+
+@pytest.mark.parametrize("value", ["0", "-7", "1.5", "2.0", "-0.5", "9007199254740992", "1234567.891"])
+def test_numbers_in_front_that_would_be_written_the_same_are_numbers(value: str) -> None:
+    for front in (f"---\nn: {value}\nof: ['x', {value}]\n---\n", f"+++\nn = {value}\nof = ['x', {value}]\n+++\n"):
+        fields = front_matter(front)
+        assert fields == {"n": float(value), "of": ["x", float(value)]}
+        assert repr(fields["n"]) == value
+
+
+def test_numbers_of_toml_stay_as_they_are_written() -> None:
+    front = (
+        "+++\nversion = 1.10\nn = 1_000\nlong = 0.1234567890123456789\nmuch = 1e3\nend = inf\nhash = 18446744073709551615\n+++\n"
+    )
+    assert front_matter(front) == {
+        "version": "1.10",
+        "n": 1000,  # which TOML itself says is a whole number
+        "long": "0.1234567890123456789",
+        "much": "1e3",
+        "end": "inf",
+        "hash": "18446744073709551615",
+    }
+
+
+def test_a_list_of_numbers_in_front_has_one_type() -> None:
+    assert front_matter("---\nversions: [1.9, 1.10, 2]\n---\n") == {"versions": ["1.9", "1.10", "2"]}
+    assert front_matter("+++\nversions = [1.9, 1.10, 2]\n+++\n") == {"versions": ["1.9", "1.10", "2"]}
+    assert front_matter("---\nsizes: [1.5, 2, -3]\nof: [1, x, true]\n---\n") == {"sizes": [1.5, 2, -3], "of": [1, "x", True]}
+
+
 @pytest.mark.parametrize(
     "text", ["---\nA line.\n---\nText", "Text\n---\na: 1\n---\n", "---\ntitle: A\n", "----\na: 1\n----\n", "---\n---\n"]
 )
