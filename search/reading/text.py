@@ -2,6 +2,8 @@
 
 import codecs
 import re
+import unicodedata
+from collections.abc import Iterable
 from typing import Any, BinaryIO, NamedTuple
 
 from search import kinds
@@ -25,6 +27,11 @@ _WIDER = {  # encodings that hold all of another one, which its name often stand
 }
 _PICTURE = re.compile(r"data:[\w.+-]+/[\w.+-]+;base64,[A-Za-z0-9+/=]{200,}")  # written into a text
 _ESCAPES = (b"\x1b$", b"\x1b(", b"~{")  # of encodings that are ASCII to look at: ISO-2022 and HZ
+_UTF_7 = "utf-7"  # is, too
+_NO_CHANCE = 3  # different letters of one script
+_EASTERN = {"CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "HANGUL", "HALFWIDTH", "FULLWIDTH"}
+_EASTERN_IN_USE, _NO_EASTERN_CHANCE = ("gb2312", "big5", "shift_jis", "euc_kr"), 8  # of half of all letters
+_NO_SIGNS = {"Cn", "Co", "Cs"}  # categories of what stands for nothing
 _MARKS = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _LOOKED_AT = 200_000  # bytes, to find out an encoding
 _BEFORE = 1000  # of these, what stands before the first that is no UTF-8
@@ -78,11 +85,11 @@ def decode(content: bytes, encoding: str | None = None) -> Decoded:
     """
     used = encoding or detect(content)
     try:
-        return Decoded(content.decode("utf-8-sig" if used == UTF_8 else used), used)
+        return Decoded(content.decode(used).removeprefix("\ufeff"), used)
     except UnicodeDecodeError as error:
         if encoding or used != UTF_8:
             raise InvalidDocument(f"not {used} at byte {error.start + 1}; name another --encoding, or convert it") from error
-    text = content.decode("utf-8-sig", "replace")
+    text = content.decode(UTF_8, "replace").removeprefix("\ufeff")
     replaced = text.count("\ufffd") - content.count("\ufffd".encode())
     return Decoded(text, UTF_8, replaced)
 
@@ -104,8 +111,10 @@ def detect(content: bytes) -> str:
         where, telling = f"not UTF-8 at byte {error.start + 1}", content[max(0, error.start - _BEFORE) :]
     else:
         where, telling = "", content
-        if b"\0" not in content[:_LOOKED_AT] and not (content.isascii() and any(mark in content for mark in _ESCAPES)):
+        if b"\0" not in content[:_LOOKED_AT] and not _may_hide_letters(content):
             return UTF_8
+        if _is_utf_7(content):
+            return _UTF_7
     guess = _guess(telling)
     if guess is None and b"\0" in content[:_LOOKED_AT]:
         raise InvalidDocument("not text: it holds zero bytes; name the --encoding if it is text")
@@ -121,15 +130,20 @@ def detect_stream(stream: BinaryIO) -> str:
         InvalidDocument: see `detect`.
     """
     beginning = stream.read(_LOOKED_AT)
+    lines = beginning[: beginning.rfind(b"\n") + 1] or beginning
+    is_ascii = beginning.isascii()
     decoder = codecs.getincrementaldecoder(UTF_8)()
     try:
         decoder.decode(beginning)
         while block := stream.read(_BLOCK):
             decoder.decode(block)
+            is_ascii = is_ascii and block.isascii()
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:
-        return detect(beginning[: beginning.rfind(b"\n") + 1] or beginning)
-    return UTF_8 if b"\0" not in beginning else detect(beginning)
+        return detect(lines)
+    if b"\0" in beginning:
+        return detect(beginning)
+    return detect(lines) if is_ascii else UTF_8
 
 
 def known_encoding(encoding: str | None) -> str | None:
@@ -145,6 +159,37 @@ def known_encoding(encoding: str | None) -> str | None:
         return codecs.lookup(encoding).name
     except (LookupError, ValueError, TypeError) as error:
         raise InvalidDocument(f"there is no encoding {encoding!r:.100}; write it like cp1252, shift_jis or utf-16") from error
+
+
+def _may_hide_letters(content: bytes) -> bool:
+    """Whether what looks like ASCII has signs that begin something else in another encoding."""
+    return content.isascii() and (b"+" in content or any(mark in content for mark in _ESCAPES))
+
+
+def _is_utf_7(content: bytes) -> bool:
+    """Whether all that begins with a plus sign is UTF-7, and its letters are different ones of one script.
+
+    So `+AOQ-` is a letter; `C++`, `a+b` and `+49-` are no UTF-7, and in `+abc-` there is one letter by chance.
+    """
+    try:
+        signs = {sign for sign in set(content.decode(_UTF_7)) if sign > "\x7f"}
+    except UnicodeDecodeError:
+        return False
+    letters = {sign for sign in signs if sign.isalpha()}
+    scripts = {unicodedata.name(letter, "").partition(" ")[0] for letter in letters}
+    if any(unicodedata.category(sign) in _NO_SIGNS for sign in signs):
+        return False
+    if scripts <= _EASTERN:
+        return len(letters) >= _NO_EASTERN_CHANCE and any(_holds(encoding, letters) for encoding in _EASTERN_IN_USE)
+    return len(letters) >= _NO_CHANCE and len(scripts) == 1
+
+
+def _holds(encoding: str, letters: Iterable[str]) -> bool:
+    try:
+        "".join(letters).encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_damaged(content: bytes) -> bool:
@@ -173,4 +218,4 @@ def _guess(content: bytes) -> str | None:
     except LookupError:
         return None
     used = _WIDER.get(used, used)
-    return None if used == UTF_8 and not content.isascii() else used  # it is not: see `detect`
+    return None if used == _UTF_7 or (used == UTF_8 and not content.isascii()) else used  # it is not: see `detect`

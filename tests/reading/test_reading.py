@@ -501,6 +501,45 @@ def test_an_encoding_can_be_named(tmp_path: Path) -> None:
     assert (marked.text, "encoding" in marked.metadata) == ("Text", False)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Привет, мир. Добрый день.",
+        "Die Fähre fährt über den See; 1 + 1 ist 2, die Größe auch.",
+        "\ufeffŘeka teče kolem přístavu do moře.",
+        "Con tàu đã rời bến cảng.",
+        "船は港を出た。東京は日本の首都です。",
+        "이것은 한국어 문장입니다. 서울은 한국의 수도입니다.",
+    ],
+)
+def test_utf_7_is_found_out_and_told(text: str, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(text.encode("utf-7"))
+    (document,) = taken(tmp_path / "a.txt")
+    assert (document.text, document.metadata["encoding"]) == (text.removeprefix("\ufeff"), "utf-7")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "+abc- and a+b-c, C++ and +49-89",
+        "+abc-\n" * 20,
+        "+AOQ- is a letter of UTF-7.",
+        "--- a\n+++ b\n+foo\n+bar\n",
+        "https://a.example/?q=large+language+models",
+        "a\x1b(B+abc- of a terminal",
+        "Content-Transfer-Encoding: base64\n\niVBORw0KGgo+AAAANSUhEUgAAAAUA+AAAFCAYAAACNbyblAAAAHElEQVQI12P4\n",
+    ],
+)
+def test_what_has_plus_signs_is_no_utf_7(text: str) -> None:
+    assert decode(text.encode()) == (text, "utf-8", 0)
+
+
+@pytest.mark.parametrize("encoding", ["iso2022_jp_2", "utf-7"])
+def test_tables_that_are_ascii_to_look_at(encoding: str, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes("id,text\n1,船は港を出た。東京は日本の首都です。\n".encode(encoding))
+    assert taken(tmp_path / "a.csv")[0].text == "船は港を出た。東京は日本の首都です。"
+
+
 @pytest.mark.parametrize("content", [b"\x7fELF\0\0\1\2", bytes(range(1, 256)) * 20], ids=["zeros", "noise"])
 def test_what_is_no_text_is_rejected(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(content)
