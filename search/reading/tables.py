@@ -46,6 +46,7 @@ class _Row(NamedTuple):
     line: int  # for people: of a file of text the line that it ends at
     number: int  # among the rows
     values: dict[str, Any] | _Malformed
+    replaced: int = 0  # characters of it that stand for damaged bytes
 
 
 class _Table(NamedTuple):
@@ -115,7 +116,7 @@ def _count_rows(stream: BinaryIO, file: SourceFile) -> int:
     if suffix in _SHEETS:
         return sum(sum(1 for _ in one.rows) if isinstance(one, _Table) else 1 for one in _sheets(stream, file))
     if suffix != ".parquet":
-        rows = itertools.islice(_csv_rows(stream, file.path, "latin-1"), 1, None)  # whatever its encoding, its rows are as many
+        rows = itertools.islice(_csv_rows(stream, file.path, ("latin-1", "strict")), 1, None)  # whatever its encoding, its rows are as many
         return sum(isinstance(row, _Malformed) or any(row) for _, row in rows)
     import pyarrow.parquet
 
@@ -128,14 +129,16 @@ def _documents(table: _Table, file: SourceFile, fields: Mapping[str, str]) -> It
     parts = None
     is_named = any(field in fields for field in FIELDS)
     rows = iter(table.rows)
-    for line, number, row in rows:
+    for one in rows:
+        line, number, row, replaced = one
         if isinstance(row, _Malformed):
             yield Rejection(name, line, None, row.reason, {"row": row.values})
         elif not (table.texts or is_named) and table.whole and sum(map(len, table.names)) < _MOST_WHOLE:
-            yield from _whole(table, itertools.chain([_Row(line, number, row)], rows), name, file)
+            yield from _whole(table, itertools.chain([one], rows), name, file)
         else:
             parts = parts or _roles(table, fields)
-            yield _document(row, table, parts, (name, line, key_of(file.name, number, table.sheet), file.folder))
+            about = ({"sheet": table.sheet} if table.sheet else {}) | ({"replaced_characters": replaced} if replaced else {})
+            yield _document(row, table, parts, (name, line, key_of(file.name, number, table.sheet), file.folder), about)
 
 
 def _mails(stream: BinaryIO, file: SourceFile) -> Iterator[Item]:
@@ -159,7 +162,7 @@ def _whole(table: _Table, rows: Iterator[_Row], name: str, file: SourceFile) -> 
     """A table without texts is one document, with as many of its rows as make sense of its columns."""
     written = [_line(table.names), _line(["---"] * len(table.names))]
     size, left_out = sum(map(len, written)), 0
-    for line, _, row in rows:
+    for line, _, row, _ in rows:
         if isinstance(row, _Malformed):
             yield Rejection(name, line, None, row.reason, {"row": row.values})
             continue
@@ -200,7 +203,9 @@ def _roles(table: _Table, fields: Mapping[str, str]) -> Roles:
     raise InvalidDocument(f"has no column {' and no '.join(absent)} but {listed(table.names)}; name them with {named}")
 
 
-def _document(row: Mapping[str, Any], table: _Table, parts: Roles, place: tuple[str, int, str, str]) -> Item:
+def _document(
+    row: Mapping[str, Any], table: _Table, parts: Roles, place: tuple[str, int, str, str], about: Mapping[str, Any]
+) -> Item:
     source, line, key, folder = place
     cells = {name: _plain(value) for name, value in row.items()}
     try:
@@ -210,7 +215,7 @@ def _document(row: Mapping[str, Any], table: _Table, parts: Roles, place: tuple[
     rest = {name: table.to_json(name, value) for name, value in values["metadata"].items() if value is not None and value != ""}
     if not (parts.by_name or parts.text or values["text"].strip()):  # a row of numbers among texts, such as a sum
         values["text"] = "\n".join(f"{name}: {value}" for name, value in rest.items())
-    values["metadata"] = ({"sheet": table.sheet} if table.sheet else {}) | rest
+    values["metadata"] = {**about, **rest}
     try:
         return Document(**values, origin=f"{source}:{line}", folder="" if parts.id else folder)
     except InvalidDocument as error:
@@ -223,7 +228,7 @@ def _csv(binary: BinaryIO, file: Path, encoding: str | None) -> _Table:
     Raises:
         InvalidDocument: its header is none, or its encoding is not known.
     """
-    used = encoding or text.detect_stream(binary)
+    used = (encoding, "strict") if encoding else text.detect_stream(binary)
     names, numbers, filled = _types(binary, file, used)
     columns = _distinct(
         {at: (name.strip() and name) or f"column_{at + 1}" for at, name in enumerate(names) if name.strip() or at in filled}
@@ -238,7 +243,8 @@ def _csv(binary: BinaryIO, file: Path, encoding: str | None) -> _Table:
             if isinstance(row, _Malformed):
                 yield _Row(line, number, row)
             elif any(row):
-                yield _Row(line, number, {name: row[at] for at, name in columns.items()})
+                replaced = sum(value.count("\ufffd") for value in row) if used[1] == "replace" else 0
+                yield _Row(line, number, {name: row[at] for at, name in columns.items()}, replaced)
 
     texts = [name for at, name in columns.items() if at in filled - numbers]
     return _Table(list(columns.values()), texts, rows(), to_json)
@@ -263,7 +269,7 @@ def _distinct(columns: Mapping[int, str]) -> dict[int, str]:
     return distinct
 
 
-def _types(binary: BinaryIO, file: Path, encoding: str) -> tuple[list[str], set[int], set[int]]:
+def _types(binary: BinaryIO, file: Path, encoding: tuple[str, str]) -> tuple[list[str], set[int], set[int]]:
     """The names of columns; which of them hold numbers alone, and which anything.
 
     A number is one that would be written the same again: 01234, 1.10 and what has more digits than a float holds stay text.
@@ -282,17 +288,18 @@ def _types(binary: BinaryIO, file: Path, encoding: str) -> tuple[list[str], set[
     return names, numbers - unfilled, set(range(len(names))) - unfilled
 
 
-def _csv_rows(binary: BinaryIO, file: Path, encoding: str) -> Iterator[tuple[int, list[str] | _Malformed]]:
-    """The header and rows of its length, with the lines that they end at."""
+def _csv_rows(binary: BinaryIO, file: Path, encoding: tuple[str, str]) -> Iterator[tuple[int, list[str] | _Malformed]]:
+    """The header and rows of its length, with the lines that they end at; of an encoding see `text.detect_stream`."""
     csv.field_size_limit(max(csv.field_size_limit(), LONGEST))
     binary.seek(0)
-    stream = io.TextIOWrapper(binary, "utf-8-sig" if encoding == text.UTF_8 else encoding, newline="")
+    used, errors = encoding
+    stream = io.TextIOWrapper(binary, "utf-8-sig" if used == text.UTF_8 else used, errors, newline="")
     try:
         yield from _rows(stream, "\t" if file.suffix.lower() == ".tsv" else "")
     except csv.Error as error:  # of the header
         raise InvalidDocument(f"not CSV: {error}") from error
     except UnicodeDecodeError as error:
-        raise InvalidDocument(f"not {encoding}: {error.reason}; name another --encoding, or convert it") from error
+        raise InvalidDocument(f"not {used}: {error.reason}; name another --encoding, or convert it") from error
     finally:
         stream.detach()  # whoever opened the file closes it
 

@@ -29,7 +29,8 @@ _PICTURE = re.compile(r"data:[\w.+-]+/[\w.+-]+;base64,[A-Za-z0-9+/=]{200,}")  # 
 _ESCAPES = (b"\x1b$", b"\x1b(", b"~{")  # of encodings that are ASCII to look at: ISO-2022 and HZ
 _UTF_7 = "utf-7"  # is, too
 _NO_CHANCE = 3  # different letters of one script
-_EASTERN = {"CJK", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "HANGUL", "HALFWIDTH", "FULLWIDTH"}
+_EAST = "CJK"
+_EASTERN = {_EAST, "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA", "HANGUL", "HALFWIDTH", "FULLWIDTH"}
 _EASTERN_IN_USE, _NO_EASTERN_CHANCE = ("gb2312", "big5", "shift_jis", "euc_kr"), 8  # of half of all letters
 _NO_SIGNS = {"Cn", "Co", "Cs"}  # categories of what stands for nothing
 _MARKS = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
@@ -41,8 +42,12 @@ _FEW, _FEWEST = 8, 4  # letters
 _WESTERN = re.compile(
     "[áàâäãåæçéèêëíìîïñóòôöõøœúùûüßÁÀÂÄÃÅÆÇÉÈÊËÍÌÎÏÑÓÒÔÖÕØŒÚÙÛÜ]+|[\u2018\u2019\u201c\u201d\u2013\u2014\u20ac\u2026]+"
 )
+_WESTERN_ALONE = re.compile(f"(?:{_WESTERN.pattern})+")
+_LOST = re.compile("\ufffd{1,3}")  # what one damaged byte makes of a letter
 _MOST_DAMAGED = 0.01  # of the characters of a text in UTF-8
-_WHOLE = 4  # times as many letters beyond ASCII as damaged ones
+_WHOLE = 4  # times as many letters beyond ASCII as damaged ones, whatever they are
+_WHOLE_ONES_OF_A_SCRIPT = 2  # times as many
+_NO_LETTER = re.compile("\u00ff|(?<!\\S)[\u00fe\ufffd](?!\\S)")  # of a word that is written in a western encoding
 
 
 class Decoded(NamedTuple):
@@ -78,7 +83,7 @@ def read(stream: BinaryIO, file: SourceFile, encoding: str | None) -> Document |
 
 
 def decode(content: bytes, encoding: str | None = None) -> Decoded:
-    """The text, and the encoding it is in. Of a text in UTF-8 single damaged bytes are replaced.
+    """The text, and the encoding it is in. Of a text in UTF-8 single damaged bytes are replaced, also where it is named.
 
     Raises:
         InvalidDocument: the bytes are not text in the encoding, or in any that could be detected.
@@ -87,7 +92,7 @@ def decode(content: bytes, encoding: str | None = None) -> Decoded:
     try:
         return Decoded(content.decode(used).removeprefix("\ufeff"), used)
     except UnicodeDecodeError as error:
-        if encoding or used != UTF_8:
+        if used != UTF_8 or (encoding and not _has_few_damages(content.decode(UTF_8, "replace"))):
             raise InvalidDocument(f"not {used} at byte {error.start + 1}; name another --encoding, or convert it") from error
     text = content.decode(UTF_8, "replace").removeprefix("\ufeff")
     replaced = text.count("\ufffd") - content.count("\ufffd".encode())
@@ -123,8 +128,10 @@ def detect(content: bytes) -> str:
     return guess or UTF_8
 
 
-def detect_stream(stream: BinaryIO) -> str:
+def detect_stream(stream: BinaryIO) -> tuple[str, str]:
     """The encoding of a file of any size; its beginning decides where it is not UTF-8.
+
+    And its errors, as `open` takes them: "replace" for UTF-8 with damaged bytes, else "strict".
 
     Raises:
         InvalidDocument: see `detect`.
@@ -140,10 +147,10 @@ def detect_stream(stream: BinaryIO) -> str:
             is_ascii = is_ascii and block.isascii()
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:
-        return detect(lines)
+        return detect(lines), "replace" if _is_damaged(lines) else "strict"
     if b"\0" in beginning:
-        return detect(beginning)
-    return detect(lines) if is_ascii else UTF_8
+        return detect(beginning), "strict"
+    return detect(lines) if is_ascii else UTF_8, "strict"
 
 
 def known_encoding(encoding: str | None) -> str | None:
@@ -176,12 +183,18 @@ def _is_utf_7(content: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     letters = {sign for sign in signs if sign.isalpha()}
-    scripts = {unicodedata.name(letter, "").partition(" ")[0] for letter in letters}
+    scripts = _scripts(letters)
     if any(unicodedata.category(sign) in _NO_SIGNS for sign in signs):
         return False
-    if scripts <= _EASTERN:
+    if scripts == {_EAST}:
         return len(letters) >= _NO_EASTERN_CHANCE and any(_holds(encoding, letters) for encoding in _EASTERN_IN_USE)
     return len(letters) >= _NO_CHANCE and len(scripts) == 1
+
+
+def _scripts(letters: Iterable[str]) -> set[str]:
+    """Which scripts letters are of; those of China, Japan and Korea are one, which they mix."""
+    names = {unicodedata.name(letter, "").partition(" ")[0] for letter in letters}
+    return {_EAST if name in _EASTERN else name for name in names}
 
 
 def _holds(encoding: str, letters: Iterable[str]) -> bool:
@@ -195,9 +208,29 @@ def _holds(encoding: str, letters: Iterable[str]) -> bool:
 def _is_damaged(content: bytes) -> bool:
     """Whether this is UTF-8 but for a few bytes: letters of other encodings hardly ever make whole ones of UTF-8."""
     text = content.decode(UTF_8, "replace")
-    damaged = text.count("\ufffd")
-    whole = sum(character > "\x7f" for character in text) - damaged
-    return whole >= _WHOLE * damaged and damaged <= max(1, _MOST_DAMAGED * len(text))
+    if not _has_few_damages(text):
+        return False
+    damaged = len(_LOST.findall(text))
+    if len(text) - len(text.encode("ascii", "ignore")) - text.count("\ufffd") >= _WHOLE * damaged:
+        return True
+    whole = [sign for sign in text if sign > "\x7f" and sign != "\ufffd"]
+    if not whole:
+        return _is_of_no_word(content)
+    if len(whole) >= damaged and _WESTERN_ALONE.fullmatch("".join(whole)):
+        return True
+    return len(whole) >= _WHOLE_ONES_OF_A_SCRIPT * damaged and all(map(str.isalpha, whole)) and len(_scripts(whole)) == 1
+
+
+def _has_few_damages(text: str) -> bool:
+    """Whether there are few letters damaged, of which each was decoded as one to three signs."""
+    most = max(1, _MOST_DAMAGED * len(text))
+    return text.count("\ufffd") <= 3 * most and len(_LOST.findall(text)) <= most
+
+
+def _is_of_no_word(content: bytes) -> bool:
+    """Whether the few bytes of a text that are not ASCII are no letters where they stand, in any encoding that is likely."""
+    letters = content.translate(None, _THE_SAME)
+    return len(letters) < _FEWEST and len(_NO_LETTER.findall(content.decode("cp1252", "replace"))) == len(letters)
 
 
 def _guess(content: bytes) -> str | None:

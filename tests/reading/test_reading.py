@@ -483,6 +483,46 @@ def test_encodings_of_hard_texts(content: bytes, text: tuple[str, Any], tmp_path
     assert document.metadata == {"path": document.id} | text[1]
 
 
+DAMAGED = {
+    "a letter beside it": ("Der Fährmann war ".encode() + b"m\xfcde.", "Der Fährmann war m\ufffdde."),
+    "a quote beside it": ("the ship\u2019s ".encode() + b"log\x92", "the ship\u2019s log\ufffd"),
+    "half a letter": ("Größe".encode()[:-2] + b"e", "Grö\ufffde"),
+    "two letters of Russian beside it": ("я и ".encode() + b"\xd1", "я и \ufffd"),
+    "a letter of three bytes": ("船は".encode() + "港".encode()[1:], "船は\ufffd\ufffd"),
+    "none in ASCII": (b"The ferry leaves at \xff noon.", "The ferry leaves at \ufffd noon."),
+    "no letter of any encoding": (b"The ferry \x81 leaves.", "The ferry \ufffd leaves."),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_damaged_byte_of_a_short_text_does_not_throw_utf_8_away(name: str, tmp_path: Path) -> None:
+    content, text = DAMAGED[name]
+    (tmp_path / "a.txt").write_bytes(content)
+    for encoding in (None, "utf-8"):
+        (document,) = taken(tmp_path / "a.txt", encoding=encoding)
+        assert document.text == text
+        assert document.metadata == {"path": document.id, "replaced_characters": text.count("\ufffd")}
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("Cr\u00e8me br\u00fbl\u00e9e", "cp1252"),
+        ("\u00a9 2026 Harbour Board", "cp1252"),
+        ("\u00c0 la carte", "cp1252"),
+        ("L\u00f6wenbr\u00e4u \u2013 3 \u20ac", "cp1252"),
+        ("20 \u00b0C in the cabin", "cp1252"),
+    ],
+)
+def test_few_letters_of_another_encoding_are_no_damage(text: str, encoding: str) -> None:
+    assert decode(text.encode(encoding)) == (text, encoding, 0)
+
+
+def test_a_text_that_is_not_utf_8_is_not_read_as_that(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes("Größe über Maß, schöne Grüße".encode("cp1252"))
+    assert "not utf-8 at byte 3; name another --encoding" in rejected(tmp_path / "a.txt", encoding="utf-8")[0]
+
+
 def test_utf_8_needs_no_telling(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbf" + TEXTS["cp932"].encode())
     (document,) = taken(tmp_path / "a.txt")
@@ -737,6 +777,13 @@ def test_encodings_of_csv(encoding: str, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes("id,text\n1,Größe und Maß\n".encode(encoding))
     assert taken(tmp_path / "a.csv") == [Document("1", "Größe und Maß")]
     assert "not ascii: ordinal not in range(128); name another --encoding" in rejected(tmp_path / "a.csv", encoding="ascii")[0]
+
+
+@pytest.mark.parametrize("damaged", [b"Am H\xfcgel, sch\xc3\xb6n", b"at \xff noon"])
+def test_a_damaged_byte_of_a_table_is_replaced_and_counted(damaged: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b'id,text\n1,first\n2,"' + damaged + b'"\n')
+    text = damaged.decode("utf-8", "replace")
+    assert taken(tmp_path / "a.csv") == [Document("1", "first"), Document("2", text, "", {"replaced_characters": 1})]
 
 
 @pytest.mark.parametrize("end", [b"\r\n", b"\r"])
