@@ -14,7 +14,7 @@ from search.documents import Chunk, Document
 from search.inference.tokens import TextTokenizer
 from search.ingestion.relay import in_groups
 from search.passages import has_words, readable
-from search.reading.structure import Block, Pages, Section, hides, sections
+from search.reading.structure import Block, Pages, Section, hides, is_divided_anew, sections
 
 # After a sentence's end and its white space; after a line break; after a Chinese or Japanese sentence's end and its quotes.
 _SENTENCE = re.compile("(?<=[.!?])\\s+|[\\r\\n]\\s*|[\u3002\uff01\uff1f\uff61][\u300d\u300f\u3011\u300b\u3009\uff09\u201d\u2019]*")
@@ -57,7 +57,8 @@ class Chunker:
         """Whatever the passages depend on besides the document's content; a change of it changes the document's revision."""
         kind = "" if document.media_type == "text/plain" else f"/{document.media_type}"
         cleaned = document.passage != f"{document.title} {document.text}".strip() or hides(document.text, document.media_type)
-        return f"{self._tokens}/{self._overlap}{kind}{'/readable' if cleaned else ''}"
+        anew = is_divided_anew(document.text)
+        return f"{self._tokens}/{self._overlap}{kind}{'/readable' if cleaned else ''}{'/2' if anew else ''}"
 
     def chunk(self, document: Document) -> Iterator[Chunk]:
         """Cut one document; a short one gives one chunk. Offsets count characters of `document.text`."""

@@ -21,9 +21,14 @@ _HIGHEST_OF_OFFICES = re.compile(r"^\s*##?(?!#)")  # where the first level is fo
 _PERHAPS_HEADING = re.compile(r"^ {0,3}(?:#{1,6}(?:[ \t].*)?|=+[ \t]*|-+[ \t]*)$", re.MULTILINE)
 _BEGINNING = 20_000  # characters
 _TRIES = 20
-_NO_LANGUAGE = re.compile(  # pictures, keys and the like, written in letters: a run of them, or lines
-    r"[A-Za-z0-9+/_=-]{300,}|(?:^[ \t]*[A-Za-z0-9+/]{60,}={0,2}[ \t]*(?:\n|\Z)){4,}", re.MULTILINE
+_PERHAPS_NO_LANGUAGE = re.compile(  # pictures, keys and the like, written in letters: a run of them, or lines
+    r"(?<![A-Za-z0-9+/_=-])[A-Za-z0-9+/_=-]{300,}|(?:^[ \t]*[A-Za-z0-9+/]{60,}={0,2}[ \t]*(?:\n|\Z)){4,}", re.MULTILINE
 )
+_REPEATED = re.compile(r"([^\s])\1+")
+_OF_A_KIND = re.compile(r"[a-z]+|[A-Z]+|[0-9]+|[+/_=-]+")
+_MIXED = 0.42  # of all characters begin another kind: in base64 .45 to .65, in hex .47, in paths and identifiers up to .39
+_MIXED_CAPITALS = 0.3  # where most are capitals, as in base64 of plain text, of numbers and of nearly empty pictures
+_TELLING = 10_000  # characters
 _UNDERLINE = re.compile(r"([=\-~^\"'`#*+:.<>_])\1{2,}[ \t]*")  # of reStructuredText, where it is as long as the line above
 _TEX_LEVELS = ("part", "chapter", "section", "subsection", "subsubsection", "paragraph")
 _MARKED = {  # headings of one line: their marks, of which each counts a level but in TeX, and their words
@@ -76,7 +81,7 @@ def sections(text: str, media_type: str) -> list[Section]:
 
     What no reader looks for is in no block: front matter, comments, pictures that are written in letters.
     """
-    hidden = [match.span() for match in _NO_LANGUAGE.finditer(text)]
+    hidden = _of_no_language(text)
     if media_type in AS_MARKDOWN:
         divided = _of_markdown(text)
     elif media_type in SOURCE:
@@ -127,9 +132,27 @@ def _title_of_markdown(text: str, highest: re.Pattern[str]) -> str:
 
 def hides(text: str, media_type: str) -> bool:
     """Whether some of a text is in no section."""
-    if _NO_LANGUAGE.search(text) or unseen(with_line_feeds(text), media_type):
+    if _of_no_language(text) or unseen(with_line_feeds(text), media_type):
         return True
     return media_type in AS_MARKDOWN and end_of_front_matter(with_line_feeds(text)) > 0
+
+
+def is_divided_anew(text: str) -> bool:
+    """Whether some of a text was hidden until now, which its revision has to tell where something else is hidden still."""
+    return len(_of_no_language(text)) < sum(1 for _ in _PERHAPS_NO_LANGUAGE.finditer(text))
+
+
+def _of_no_language(text: str) -> list[Span]:
+    """Pictures, keys and the like; DNA, paths and words may be as long, and change the kind of their characters less often."""
+    return [match.span() for match in _PERHAPS_NO_LANGUAGE.finditer(text) if _is_mixed("".join(match[0][:_TELLING].split()))]
+
+
+def _is_mixed(letters: str) -> bool:
+    """Whether small and capital letters and digits stand in no order, as base64 and hex have them."""
+    once = _REPEATED.sub(r"\1", letters)  # what is empty in a picture is one letter many times
+    capitals, small, digits = (sum(map(kind, once)) for kind in (str.isupper, str.islower, str.isdigit))
+    least = _MIXED_CAPITALS if small and capitals > len(once) / 2 else _MIXED
+    return digits > 0 and len(_OF_A_KIND.findall(once)) >= least * len(once)
 
 
 def _blanked(text: str, spans: Sequence[Span]) -> str:

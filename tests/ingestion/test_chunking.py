@@ -266,13 +266,14 @@ def test_a_long_heading_is_not_carried_whole_by_each_passage(tokenizer: TextToke
 # Pieces worth finding
 
 
-def test_a_word_without_end_is_bounded_in_characters(tokenizer: TextTokenizer) -> None:
-    word = "\u0436" * 500_000  # outside the vocabulary: one token, whatever its length
+@pytest.mark.parametrize("letters", ["\u0436", "a", "ACGT", "/path-of/Words", "LongIdentifier"])
+def test_a_word_without_end_is_bounded_in_characters(letters: str, tokenizer: TextTokenizer) -> None:
+    word = letters * (500_000 // len(letters))  # outside the vocabulary: one token, whatever its length
     pieces = texts(tokenizer, f"Before it. {word} Behind it.", 50)
     assert max(map(len, pieces)) <= 50 * 20
     assert pieces[0].startswith("Before it.")
     assert pieces[-1].endswith("Behind it.")
-    assert "".join(pieces).count("\u0436") == 500_000
+    assert "".join(pieces).count(letters[-1]) == word.count(letters[-1]) + "Before it.Behind it.".count(letters[-1])
 
 
 def test_a_passage_without_words_is_none(tokenizer: TextTokenizer) -> None:
@@ -316,9 +317,11 @@ def test_only_documents_with_something_to_clean_are_new_ones(tokenizer: TextToke
         ("eﬃcient", "text/plain"),
         ("---\na: 1\n---\nx", "text/markdown"),
         ("![x](y) z", "text/markdown"),
-        ("Q" * 400 + " x", "text/plain"),
+        ("QUJDREVGR0hJSktMTU5P" * 20 + " x", "text/plain"),
     ]:
         assert chunker.state(Document("d", text, media_type=kind)).endswith("/readable")
+    for text, kind in [("Q" * 400 + " x", "text/plain"), ("---\na: 1\n---\n" + "Q" * 400, "text/markdown")]:
+        assert chunker.state(Document("d", text, media_type=kind)).endswith("/2")  # what was hidden before
 
 
 class Watched:

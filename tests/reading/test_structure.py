@@ -122,6 +122,36 @@ def test_pictures_written_in_letters_are_in_no_block() -> None:
     assert not hides("an ordinary sentence " * 100, "text/plain")
 
 
+LONG = {
+    "keys in hex": ("5f3a9c0eb7d148f2" * 25, False),
+    "a key": ("MIICVjCCAb+gAwIBAgIFAIbQ7t4wDQYJKoZIhvcNAQEFBQAwJjEQMA4GA1UEAxMH" * 5, False),
+    "DNA": ("GATTACACCTGA" * 50, True),
+    "DNA in lines": (("GATTACACCTGA" * 6 + "\n") * 9, True),
+    "protein in lines": (("MKVLAAGIVGLLLAQPSFADEPTRHNW" * 3 + "\n") * 9, True),
+    "a path": ("/usr/share/some-package/Version_2/" * 20, True),
+    "an identifier": ("NameOfSomethingLong" * 20, True),
+    "a number": ("31415926535897932384" * 20, True),
+    "a rule": ("-" * 400 + " end", True),
+    "a word": ("a" * 5_000, True),
+}
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_only_long_words_that_are_no_language_are_in_no_block(name: str) -> None:
+    long, is_seen = LONG[name]
+    text = f"Before.\n\n{long}\n\nBehind.\n"
+    for kind in ("text/plain", "text/markdown", "text/x-python"):
+        blocks = [block for _, blocks in divided(text, kind) for block in blocks]
+        assert "\n".join(blocks).split() == (text if is_seen else "Before. Behind.").split()
+        assert hides(text, kind) is not is_seen
+
+
+@pytest.mark.timeout(20)
+def test_long_words_take_no_time() -> None:
+    for text in ("x" * 3_000_000, ("aB1" * 99 + " ") * 10_000, "aB1" * 1_000_000, ("ACGT" * 15 + "\n") * 50_000):
+        assert hides(text, "text/plain") is (len(text) == 3_000_000 and "B" in text)
+
+
 # Other markup
 
 
