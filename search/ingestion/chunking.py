@@ -13,6 +13,7 @@ from typing import NamedTuple
 from search.documents import Chunk, Document
 from search.inference.tokens import TextTokenizer
 from search.ingestion.relay import in_groups
+from search.kinds import AS_MARKDOWN
 from search.passages import has_words, readable
 from search.reading.structure import Block, Pages, Section, hides, is_divided_anew, sections
 
@@ -24,6 +25,7 @@ _NO_END = re.compile(  # a full stop behind the number of a list's item, a singl
 )
 _ABBREVIATED = 12  # characters in front of a sentence's end that tell
 _LINE = re.compile("[\\r\\n]")
+_EMPTY_LINE = re.compile(r"\n[ \t]*\r?\n|\r[ \t]*\r")
 _TALLIED_AT_ONCE = 512
 _LONGEST_TOKEN = 20  # characters; what has more of them counts as several, so that a passage is bounded by these, too
 _SLICE = 200_000  # characters of a sentence that are tokenized at once
@@ -57,7 +59,7 @@ class Chunker:
         """Whatever the passages depend on besides the document's content; a change of it changes the document's revision."""
         kind = "" if document.media_type == "text/plain" else f"/{document.media_type}"
         cleaned = document.passage != f"{document.title} {document.text}".strip() or hides(document.text, document.media_type)
-        anew = is_divided_anew(document.text)
+        anew = is_divided_anew(document.text, document.media_type)
         return f"{self._tokens}/{self._overlap}{kind}{'/readable' if cleaned else ''}{'/2' if anew else ''}"
 
     def chunk(self, document: Document) -> Iterator[Chunk]:
@@ -85,7 +87,7 @@ class Chunker:
             above = headings[1:] if section.headings[:1] == (document.title,) else headings
             words = readable(_JOINT.join(part for part in (document.title, *above) if part))
             title = self._tokenizer.cut([words], self._tokens // 2)[0]  # a long one takes half of each passage, and ends there
-            for start, end in self._spans(document.text, section.blocks, self._tokens - title.seen):
+            for start, end in self._spans(document, section.blocks, self._tokens - title.seen):
                 if not wanted(document.text[start:end]):
                     continue
                 yield Chunk(
@@ -105,8 +107,9 @@ class Chunker:
                 )
                 number += 1
 
-    def _spans(self, text: str, blocks: tuple[Block, ...], budget: int) -> Iterator[tuple[int, int]]:
+    def _spans(self, document: Document, blocks: tuple[Block, ...], budget: int) -> Iterator[tuple[int, int]]:
         """As many passages as it takes, of about the same length: a rest of a few words would be found by its title alone."""
+        text, is_read = document.text, document.media_type not in AS_MARKDOWN  # what a passage reaches over, by models
         sentences = list(self._sentences(text, blocks, budget))
         total = sum(sentence.tokens for sentence in sentences)
         overlap = min(self._overlap, budget // 2)
@@ -117,7 +120,7 @@ class Chunker:
         for sentence in sentences:
             hidden = (packed[-1].end, sentence.start) if packed else (0, 0)
             gap = self._weights(text, [hidden])[0] if text[slice(*hidden)].strip() else 0
-            apart = gap > 0 and hidden[1] - hidden[0] > _WIDEST_GAP
+            apart = gap > 0 and (hidden[1] - hidden[0] > _WIDEST_GAP or (is_read and bool(_EMPTY_LINE.search(text, *hidden))))
             is_long = passages > 1 and tokens + gap + sentence.tokens / 2 > length
             if packed and (apart or is_long or tokens + gap + sentence.tokens > budget):
                 yield packed[0].start, packed[-1].end

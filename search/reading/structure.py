@@ -137,9 +137,10 @@ def hides(text: str, media_type: str) -> bool:
     return media_type in AS_MARKDOWN and end_of_front_matter(with_line_feeds(text)) > 0
 
 
-def is_divided_anew(text: str) -> bool:
-    """Whether some of a text was hidden until now, which its revision has to tell where something else is hidden still."""
-    return len(_of_no_language(text)) < sum(1 for _ in _PERHAPS_NO_LANGUAGE.finditer(text))
+def is_divided_anew(text: str, media_type: str) -> bool:
+    """Whether a text is divided in another way than by versions of before, of which not all revisions tell."""
+    long_words = sum(1 for _ in _PERHAPS_NO_LANGUAGE.finditer(text))
+    return len(_of_no_language(text)) < long_words or bool(unseen(with_line_feeds(text), media_type))
 
 
 def _of_no_language(text: str) -> list[Span]:

@@ -294,6 +294,34 @@ def test_letters_that_say_nothing_divide_passages(tokenizer: TextTokenizer) -> N
     assert to_document([stored(chunk, len(chunks)) for chunk in chunks]) == document
 
 
+@pytest.mark.parametrize(
+    ("kind", "hidden"),
+    [
+        ("text/x-rst", ".. note to us\n"),
+        ("text/x-rst", ".. _anchor:\n"),
+        ("text/x-org", "# note to us\n"),
+        ("text/asciidoc", "// note to us\n[[anchor]]\n"),
+        ("text/x-tex", "% note to us\n"),
+        ("text/x-typst", "// note to us\n"),
+    ],
+)
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_no_model_reads_what_is_hidden_between_two_paragraphs(kind: str, hidden: str, end: str, tokenizer: TextTokenizer) -> None:
+    text = f"The first one.\n\n{hidden}\nThe second one.\n".replace("\n", end)
+    document = Document("d", text, media_type=kind)
+    chunks = list(Chunker(tokenizer, 200, 0).chunk(document))
+    assert [chunk.passage.strip() for chunk in chunks] == ["The first one.", "The second one."]
+    assert to_document([stored(chunk, len(chunks)) for chunk in chunks]) == document
+    assert Chunker(tokenizer, 200, 0).state(document).endswith("/readable/2")
+
+
+def test_a_comment_between_two_paragraphs_of_markdown_divides_none(tokenizer: TextTokenizer) -> None:
+    document = Document("d", "The first one.\n\n<!-- note to us -->\n\nThe second one.", media_type="text/markdown")
+    (chunk,) = Chunker(tokenizer, 200, 0).chunk(document)
+    assert chunk.passage.split() == ["The", "first", "one.", "The", "second", "one."]
+    assert Chunker(tokenizer, 200, 0).state(document).endswith("/readable")
+
+
 def test_front_matter_is_no_passage_and_comes_back(tokenizer: TextTokenizer) -> None:
     document = Document("d", "---\r\ntitle: A\r\n---\r\n\r\nText.\r\n", "A", media_type="text/markdown")
     chunks = list(Chunker(tokenizer, 200, 0).chunk(document))
