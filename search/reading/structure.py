@@ -2,15 +2,16 @@
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from itertools import accumulate, islice
+from itertools import accumulate, islice, takewhile
 from typing import Any, NamedTuple
 
 from search.kinds import AS_MARKDOWN, SOURCE
 from search.passages import has_words, without_marks
 from search.reading.frontmatter import end_of_front_matter, with_line_feeds
 from search.reading.markup import Span, unseen
+from search.reading.navigation import is_navigation, is_perhaps_there
 
 PAGE_BREAK = "\f"
 
@@ -24,6 +25,7 @@ _TRIES = 20
 _PERHAPS_NO_LANGUAGE = re.compile(  # pictures, keys and the like, written in letters: a run of them, or lines
     r"(?<![A-Za-z0-9+/_=-])[A-Za-z0-9+/_=-]{300,}|(?:^[ \t]*[A-Za-z0-9+/]{60,}={0,2}[ \t]*(?:\n|\Z)){4,}", re.MULTILINE
 )
+_OF_LINKS = {"paragraph_open", "html_block", "bullet_list_open", "ordered_list_open", "table_open"}
 _REPEATED = re.compile(r"([^\s])\1+")
 _OF_A_KIND = re.compile(r"[a-z]+|[A-Z]+|[0-9]+|[+/_=-]+")
 _MIXED = 0.42  # of all characters begin another kind: in base64 .45 to .65, in hex .47, in paths and identifiers up to .39
@@ -131,16 +133,18 @@ def _title_of_markdown(text: str, highest: re.Pattern[str]) -> str:
 
 
 def hides(text: str, media_type: str) -> bool:
-    """Whether some of a text is in no section."""
+    """Whether some of a text is in no section, or may be in none: navigation is looked for near its ends."""
     if _of_no_language(text) or unseen(with_line_feeds(text), media_type):
         return True
-    return media_type in AS_MARKDOWN and end_of_front_matter(with_line_feeds(text)) > 0
+    return media_type in AS_MARKDOWN and (end_of_front_matter(with_line_feeds(text)) > 0 or is_perhaps_there(text))
 
 
 def is_divided_anew(text: str, media_type: str) -> bool:
     """Whether a text is divided in another way than by versions of before, of which not all revisions tell."""
     long_words = sum(1 for _ in _PERHAPS_NO_LANGUAGE.finditer(text))
-    return len(_of_no_language(text)) < long_words or bool(unseen(with_line_feeds(text), media_type))
+    if len(_of_no_language(text)) < long_words or unseen(with_line_feeds(text), media_type):
+        return True
+    return media_type in AS_MARKDOWN and is_perhaps_there(text)
 
 
 def _of_no_language(text: str) -> list[Span]:
@@ -189,11 +193,18 @@ def _of_markdown(text: str) -> list[Section]:
     bare = False  # so far there is nothing but headings in this section
     at = hidden
     tokens = _parser().parse(visible)
-    for number, token in enumerate(tokens):
-        if token.map is None or token.level:
-            continue
-        start, end = starts[token.map[0]], starts[min(token.map[1], len(starts) - 1)]
-        if token.type == "heading_open":
+    spans = {
+        number: (starts[token.map[0]], starts[min(token.map[1], len(starts) - 1)])
+        for number, token in enumerate(tokens)
+        if token.map is not None and not token.level
+    }
+    navigation = _navigation(text, tokens, spans)
+    for number, (start, end) in spans.items():
+        token = tokens[number]
+        if number in navigation:
+            blocks.append(Block(at, start, is_code=False))
+            at = end
+        elif token.type == "heading_open":
             if not bare:
                 blocks.append(Block(at, start, is_code=False))
                 result.append(_section(path, blocks, text))
@@ -212,6 +223,20 @@ def _of_markdown(text: str) -> list[Section]:
             bare = False
     result.append(_section(path, [*blocks, Block(at, len(text), is_code=False)], text))
     return [section for section in result if section.blocks]
+
+
+def _navigation(text: str, tokens: Sequence[Any], spans: Mapping[int, Span]) -> set[int]:
+    """Which tokens are navigation: the first blocks of a page and the last ones, headings and what is not shown aside."""
+
+    def leads_elsewhere(number: int) -> bool:
+        return tokens[number].type in _OF_LINKS and is_navigation(text[slice(*spans[number])])
+
+    def blocks(numbers: Iterable[int]) -> Iterator[int]:
+        between = (number for number in numbers if tokens[number].type not in {"heading_open", "hr"})
+        return (number for number in between if has_words(without_marks(text[slice(*spans[number])])))
+
+    numbers = list(spans)
+    return {number for way in (numbers, numbers[::-1]) for number in takewhile(leads_elsewhere, blocks(way))}
 
 
 def _headings(text: str, media_type: str) -> Iterator[_Heading]:

@@ -1,5 +1,7 @@
 """Headings and blocks of every kind of text; what no reader looks for is in none."""
 
+import re
+
 import pytest
 
 from search.kinds import SOURCE
@@ -150,6 +152,63 @@ def test_only_long_words_that_are_no_language_are_in_no_block(name: str) -> None
 def test_long_words_take_no_time() -> None:
     for text in ("x" * 3_000_000, ("aB1" * 99 + " ") * 10_000, "aB1" * 1_000_000, ("ACGT" * 15 + "\n") * 50_000):
         assert hides(text, "text/plain") is (len(text) == 3_000_000 and "B" in text)
+
+
+NAVIGATION = [
+    "[Previous](a.md) | [Next](b.md)",
+    "[← Previous: Installing](a.md) | [Next: Usage →](b.md)",
+    "← [Installing](a.md) | [Usage](b.md) →",
+    "**Next:** [Usage](b.md)",
+    "Previous: [Installing](a.md) · [Home](README.md) · Next: [Usage](b.md)",
+    "[⬆ back to top](#top)",
+    "« [Prev][p] · [Next][n] »",
+    "- [Previous chapter](a.md)\n- [Table of contents](toc.md)\n- [Next chapter](b.md)",
+    "| [Prev](a.md) | [Up](i.md) | [Next](b.md) |\n|---|---|---|",
+    '<p align="center"><a href="a.md">Previous</a> | <a href="b.md">&rarr; Next</a></p>',
+    "[上一页](a.md) [目录](i.md) [下一页](b.md)",
+    "[Page précédente](a.md) | [Page suivante](b.md)",
+    "[Zurück](a.md) \u2013 [Inhaltsverzeichnis](i.md) \u2013 [Weiter](b.md)",
+    "[Назад](a.md) | [Содержание](i.md) | [Далее](b.md)",
+    "[前へ](a.md) | [次へ](b.md)",
+]
+LINKS = [
+    "[Next.js](https://nextjs.org/)",
+    "Next steps: [Usage](b.md)",
+    "- [Installing](a.md)\n- [Usage](b.md)",
+    "[Docs](a.md) | [Chat](https://a.example/)",
+    "[Learn more →](b.md)",
+    "See [Previous](a.md) for the rest.",
+    "[Home](a.md) > [Guide](b.md) > Usage",
+    "Next: we leave the harbour.",
+    "[Back pain](b.md)",
+    "[«Rückwärts»](a.md) [«Vorwärts»](b.md)",
+    "```\n[Previous](a.md)\n```",
+]
+
+
+@pytest.mark.parametrize("links", NAVIGATION)
+def test_navigation_at_the_ends_of_a_page_is_in_no_block(links: str) -> None:
+    for text in (
+        f"{links}\n\n# Ferries\n\nThey float.\n\n---\n\n{links}\n",
+        f"# Ferries\n\n{links}\n\nThey float.\n\n{links}\n\n<!-- end -->\n",
+    ):
+        ((_, blocks),) = divided(text, "text/markdown")
+        assert re.findall(r"\w+", " ".join(blocks)) == ["Ferries", "They", "float"]
+        assert title_of(text) == "Ferries"
+        assert hides(text, "text/markdown")
+        assert not hides(text, "text/plain")
+
+
+@pytest.mark.parametrize("links", LINKS)
+def test_links_that_say_what_is_behind_them_stay(links: str) -> None:
+    text = f"{links}\n\nThey float.\n\n{links}"
+    ((_, blocks),) = divided(text, "text/markdown")
+    assert "\n\n".join(blocks) == text
+
+
+def test_navigation_within_a_page_stays() -> None:
+    text = "Before.\n\n[Previous](a.md) | [Next](b.md)\n\nBehind."
+    assert divided(text, "text/markdown") == [((), [text])]
 
 
 # Other markup
