@@ -1,6 +1,7 @@
 """What does a PDF say? Its text with a form feed between pages, and what was filled into its forms."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from ctypes import c_ushort
 from typing import Any
@@ -9,7 +10,14 @@ from search.errors import InvalidDocument
 from search.reading.files import LONGEST
 from search.reading.structure import PAGE_BREAK
 
-_HYPHEN = re.compile("[\u0002\ufffe]\\r?\\n?")  # what the library has for a hyphen at the end of a line, inside a word
+_HYPHEN = re.compile("[\u0002\ufffe]\\n?")  # what the library has for a hyphen at the end of a line, inside a word
+_AT_END = re.compile(f"{_HYPHEN.pattern}\\Z")
+_DIVIDED = re.compile(f"(?<![^\\W_])(?:[^\\W_]*{_HYPHEN.pattern})+[^\\W_]*")
+_OF_TWO_PAGES = re.compile(f"(?<![^\\W_])([^\\W_]+){_HYPHEN.pattern}{PAGE_BREAK}([^\\W_]+)")
+_WORD = re.compile(r"[^\W_]+")
+_END_OF_WORD = re.compile(r"[^\W_]*\Z")
+_WITH_HYPHEN = re.compile(r"(?<![^\W_])(?=([^\W_]+-[^\W_]+)(?![^\W_]))")
+_LONGEST_WORD = 100  # characters
 _OUTSIDE = 1.5  # times the characters inside the borders of a page: what is outside counts, too
 
 
@@ -47,12 +55,12 @@ def read(content: bytes) -> tuple[str, str, Mapping[str, Any]]:
         length += len(text)
         if length > LONGEST:
             raise InvalidDocument(f"has more than {LONGEST:,} characters; split it")
-        if not text.strip() and next(page.get_objects([pypdfium2.raw.FPDF_PAGEOBJ_IMAGE], max_depth=2), None):
+        if not _HYPHEN.sub("", text).strip() and next(page.get_objects([pypdfium2.raw.FPDF_PAGEOBJ_IMAGE], max_depth=2), None):
             unread["pages_without_text"].append(number)
         page.close()
     title = document.get_metadata_value("Title").strip("\0 ")
     found = {what: numbers for what, numbers in unread.items() if numbers}
-    return title, PAGE_BREAK.join(pages).encode("utf-8", "replace").decode(), found
+    return title, _whole(PAGE_BREAK.join(pages)).encode("utf-8", "replace").decode(), found
 
 
 def _text_of(page: Any) -> str:
@@ -63,12 +71,56 @@ def _text_of(page: Any) -> str:
         text = words.get_text_range(errors="replace")
     words.close()
     filled = [value for value in _form_values(page) if value not in text]
-    return "\n".join([joined(text), *filled])
+    return "\n".join([_AT_END.sub("-", _plain(text)), *filled]) if filled else _plain(text)
 
 
-def joined(text: str) -> str:
-    """The text of a page as it is meant: words whole that a line divides, lines that end with a line feed."""
-    return _HYPHEN.sub("", text).replace("\r\n", "\n").replace("\r", "\n").replace(PAGE_BREAK, "\n").replace("\0", "")
+def joined(*pages: str) -> str:
+    """The text of pages as it is meant: words whole that a line divides, lines that end with a line feed."""
+    return _whole(PAGE_BREAK.join(map(_plain, pages)))
+
+
+def _plain(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n").replace(PAGE_BREAK, "\n").replace("\0", "")
+
+
+def _whole(text: str) -> str:
+    """A text with each hyphen at the end of a line where it belongs to the word, and without it where only the line divides it.
+
+    A word that is divided by two pages, and stands whole elsewhere, goes to the first one.
+    """
+    if not _HYPHEN.search(text):
+        return text
+    known = _known(_DIVIDED.sub(" ", text).lower())
+
+    def of_two_pages(match: re.Match[str]) -> str:
+        is_one = known[f"{match[1]}{match[2]}".lower()] > 0
+        return f"{match[1]}{match[2]}{PAGE_BREAK}" if is_one else f"{match[1]}-{PAGE_BREAK}{match[2]}"
+
+    def of_two_lines(match: re.Match[str]) -> str:
+        left = _END_OF_WORD.search(match.string, max(0, match.start() - _LONGEST_WORD), match.start())
+        right = _WORD.match(match.string, match.end(), match.end() + _LONGEST_WORD)
+        return "-" if left and right and _belongs(left, right, known) else ""
+
+    return _HYPHEN.sub(of_two_lines, _OF_TWO_PAGES.sub(of_two_pages, text))
+
+
+def _known(text: str) -> Counter[str]:
+    """How often there are which words, and which two with a hyphen between them."""
+    return Counter(match[0] for match in _WORD.finditer(text)) + Counter(match[1] for match in _WITH_HYPHEN.finditer(text))
+
+
+def _belongs(left: re.Match[str], right: re.Match[str], known: Counter[str]) -> bool:
+    """Whether a hyphen between two parts belongs to the word. How it is written elsewhere says so, else how it looks."""
+    first, last = left[0], right[0]
+    as_one, as_two = known[f"{first}{last}".lower()], known[f"{first}-{last}".lower()]
+    if not first or as_one or as_two:
+        return bool(first) and as_two > as_one
+    if first.isupper() and last.isupper() and min(len(first), len(last)) > 1:  # of a heading in capitals
+        return False
+    if not first[-1].isalpha() or not last[0].isalpha() or last[0].isupper() or (len(first) == 1 < len(last)):
+        return True
+    around = left.string[left.start() - 1 : left.start()] + right.string[right.end() : right.end() + 1]
+    return "-" in around and known[first.lower()] > 0 and known[last.lower()] > 0  # state-of-the-art
 
 
 def _form_values(page: Any) -> Iterator[str]:

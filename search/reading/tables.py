@@ -116,7 +116,7 @@ def _count_rows(stream: BinaryIO, file: SourceFile) -> int:
     if suffix in _SHEETS:
         return sum(sum(1 for _ in one.rows) if isinstance(one, _Table) else 1 for one in _sheets(stream, file))
     if suffix != ".parquet":
-        rows = itertools.islice(_csv_rows(stream, file.path, ("latin-1", "strict")), 1, None)  # whatever its encoding, its rows are as many
+        rows = itertools.islice(_csv_rows(stream, file.path, ("latin-1", "strict")), 1, None)  # in any encoding as many
         return sum(isinstance(row, _Malformed) or any(row) for _, row in rows)
     import pyarrow.parquet
 

@@ -37,9 +37,9 @@ def test_a_pdf_that_needs_no_password_is_read(tmp_path: Path) -> None:
     assert taken(tmp_path / "a.pdf").text == "The harbour is deep."
 
 
-def with_field(kind: str, value: str) -> bytes:
+def with_field(kind: str, value: str, lines: str | list[str] = "Tenant:") -> bytes:
     """A PDF with a field of a form."""
-    writer = pypdf.PdfWriter(io.BytesIO(pdf(["Tenant:"])))
+    writer = pypdf.PdfWriter(io.BytesIO(pdf([lines])))
     name = pypdf.generic.NameObject
     field = pypdf.generic.DictionaryObject(
         {
@@ -66,9 +66,44 @@ def test_what_was_filled_into_a_form_is_read(kind: str, value: str) -> None:
     assert reading_pdf.read(with_field(kind, value))[1] == f"Tenant:\n{value}"
 
 
+def test_what_was_filled_into_a_form_is_no_rest_of_a_word() -> None:
+    page = ["Many words."] * 51 + ["Ten-", "oner"]  # of which the last line is outside of the page
+    assert reading_pdf.read(with_field("/Tx", "Hopper", page))[1].endswith("words.\nTen-\nHopper")
+
+
 def test_hyphens_at_the_end_of_lines_join_words() -> None:
     assert reading_pdf.joined("har\ufffe\r\nbour and twenty-\r\none") == "harbour and twenty-\none"
     assert reading_pdf.joined("a\x02b\fc\0d\re") == "ab\ncd\ne"
+
+
+@pytest.mark.parametrize(
+    ("lines", "text"),
+    [
+        (["a har-", "bour of the well-", "known city, known well"], "a harbour of the wellknown city, known well"),
+        (["well-known: a well-", "known har-", "bour, the harbour"], "well-known: a well-known harbour, the harbour"),
+        (["co-op, wellknown, a well-", "known co-", "op"], "co-op, wellknown, a wellknown co-op"),
+        (["an X-", "Ray of COVID-", "19 by e-", "mail, A-", "4"], "an X-Ray of COVID-19 by e-mail, A-4"),
+        (
+            ["the HAR-", "BOUR of Rhein-", "Main, TraceMonkey, Trace-", "Monkey"],
+            "the HARBOUR of Rhein-Main, TraceMonkey, TraceMonkey",
+        ),
+        (["the state of-", "the-art of the well-estab-", "lished"], "the state of-the-art of the well-established"),
+    ],
+)
+def test_hyphens_of_words_stay_where_they_end_a_line(lines: list[str], text: str) -> None:
+    """As the library reads them out of a file."""
+    assert reading_pdf.read(pdf([lines]))[1] == text
+
+
+def test_a_word_that_two_pages_divide_is_on_the_first() -> None:
+    assert reading_pdf.joined("the har\x02", "bour, a harbour") == "the harbour\f, a harbour"
+    assert reading_pdf.joined("the har\x02", "bour") == "the har-\fbour"
+
+
+@pytest.mark.timeout(20)
+def test_no_hyphens_take_long() -> None:
+    for part, end in (("\x02", ""), ("a\x02", ""), ("a-", "\x02"), ("a", "\x02b"), ("\x02\n\f", ""), ("-", "\x02")):
+        reading_pdf.joined(part * 100_000 + end)
 
 
 def test_pages_that_are_pictures_are_told(tmp_path: Path) -> None:

@@ -27,12 +27,13 @@ _RELATIONS = """<?xml version="1.0"?><Relationships xmlns="http://schemas.openxm
  Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/officeDocument"/></Relationships>"""
 
 
-def pdf(pages: Sequence[str], title: str = "") -> bytes:
-    """A PDF with a line of text on each page."""
+def pdf(pages: Sequence[str | Sequence[str]], title: str = "") -> bytes:
+    """A PDF with a line of text, or several, on each page."""
     objects = ["<< /Type /Catalog /Pages 2 0 R >>", "", "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>"]
     kids = []
     for text in pages:
-        stream = f"BT /F1 12 Tf 72 720 Td ({text}) Tj ET" if text else ""
+        lines = [text] if isinstance(text, str) else text
+        stream = f"BT /F1 12 Tf 14 TL 72 720 Td {' T* '.join(f'({line}) Tj' for line in lines)} ET" if text else ""
         objects.append(f"<< /Length {len(stream)} >>\nstream\n{stream}\nendstream")
         resources = f"<< /Font << /F1 3 0 R >> >> /Contents {len(objects)} 0 R"
         objects.append(f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Resources {resources} >>")
