@@ -86,7 +86,10 @@ _REMARKED = {  # what a reader remarked, as a document has it and as several do,
     "notes_left_out": ("has", "have", "notes of the speaker that cannot be read"),
     "rows_left_out": ("has", "have", "more rows than one document holds, which are left out"),
 }
-_OF_A_SHEET = ("is", "are", "the first of a spreadsheet with comments, which are not read")
+_OF_A_ROW = {  # which says it for all of its file
+    "comments_left_out": ("is", "are", "the first of a spreadsheet with comments, which are not read"),
+    "encoding": ("is", "are", "the first of a table that is not in UTF-8 and was read as"),
+}
 _OF_PAGES = {"pages_without_text", "damaged_pages"}
 _NAMED = 5  # documents of each kind of remark; --json names all
 _DASH = "\u2013"
@@ -197,7 +200,7 @@ def _note_remarks(done: "IngestReport") -> None:
         groups.setdefault(_words_of(remark), []).append(remark)
     for (one, several, what), remarks in sorted(groups.items(), key=lambda group: -len(group[1])):
         kind, number = remarks[0].kind, len(remarks)
-        note(f"{counted(number, f'document {one}', f'documents {several}')} {what} (metadata.{kind})")
+        note(f"{counted(number, f'document {one}', f'documents {several}')} {what}")
         shown = [_shown(remark) for remark in remarks[:_NAMED]]
         shown = shown if kind in _OF_PAGES else [", ".join(shown)]
         more = f"and {counted(number - _NAMED, 'more document')}; --json names them all" if number > _NAMED else ""
@@ -210,12 +213,12 @@ def _note_remarks(done: "IngestReport") -> None:
 
 def _words_of(remark: "Remark") -> tuple[str, str, str]:
     """The verb of one document, that of several, and the rest."""
+    of_a_row = remark.kind in _OF_A_ROW and remark.source != remark.document_id
+    words = _OF_A_ROW if of_a_row else _REMARKED
+    one, several, what = words.get(remark.kind, ("has", "have", "what is not read"))
     if remark.kind == "encoding":
-        one, several, what = _REMARKED["encoding"]
-        return one, several, f"{what} {remark.found}"
-    if remark.kind == "comments_left_out" and remark.source != remark.document_id:
-        return _OF_A_SHEET
-    return _REMARKED.get(remark.kind, ("has", "have", "what is not read"))
+        what = f"{what} {remark.found}"
+    return one, several, what if of_a_row and remark.kind == "encoding" else f"{what} (metadata.{remark.kind})"
 
 
 def _shown(remark: "Remark") -> str:

@@ -90,16 +90,28 @@ def _items(stream: BinaryIO, file: SourceFile, fields: Mapping[str, str], encodi
     elif suffix in _SHEETS:
         left_out = comments(stream)
         stream.seek(0)
-        for sheet in _sheets(stream, file):
-            for item in [sheet] if isinstance(sheet, Document | Rejection) else _documents(sheet, file, fields):
-                if left_out and isinstance(item, Document):  # the first one says it for all
-                    said = {LEFT_OUT: left_out}
-                    yield replace(item, metadata={**said, **item.metadata}, remarks={**said, **item.remarks})
-                    left_out = 0
-                else:
-                    yield item
+        said: dict[str, Any] = {LEFT_OUT: left_out} if left_out else {}
+        sheets = (
+            [one] if isinstance(one, Document | Rejection) else _documents(one, file, fields) for one in _sheets(stream, file)
+        )
+        yield from _remarked(itertools.chain.from_iterable(sheets), said, said)
+    elif suffix == ".parquet":
+        yield from _documents(_parquet(stream), file, fields)
     else:
-        yield from _documents(_parquet(stream) if suffix == ".parquet" else _csv(stream, file.path, encoding), file, fields)
+        used = (encoding, "strict") if encoding else text.detect_stream(stream)
+        said = {} if used[0] == text.UTF_8 else {"encoding": used[0]}
+        yield from _remarked(_documents(_csv(stream, file.path, used), file, fields), said, {})
+
+
+def _remarked(items: Iterable[Item], remarks: Mapping[str, Any], metadata: Mapping[str, Any]) -> Iterator[Item]:
+    """Items of a file of which something is to be remarked: the first document says it for all, the whole file as its metadata."""
+    for item in items:
+        if remarks and isinstance(item, Document):
+            about = remarks if item.origin == item.id else metadata
+            yield replace(item, metadata={**about, **item.metadata}, remarks={**remarks, **item.remarks})
+            remarks = {}
+        else:
+            yield item
 
 
 def count(stream: BinaryIO, file: SourceFile, fields: Mapping[str, str]) -> int:
@@ -222,14 +234,13 @@ def _document(
         return Rejection(source, line, values["id"] or None, str(error), values)
 
 
-def _csv(binary: BinaryIO, file: Path, encoding: str | None) -> _Table:
+def _csv(binary: BinaryIO, file: Path, encoding: tuple[str, str]) -> _Table:
     """A table of CSV or TSV. It is read twice, since a column is of numbers only if all of its values are.
 
     Raises:
-        InvalidDocument: its header is none, or its encoding is not known.
+        InvalidDocument: its header is none, or its encoding is another one.
     """
-    used = (encoding, "strict") if encoding else text.detect_stream(binary)
-    names, numbers, filled = _types(binary, file, used)
+    names, numbers, filled = _types(binary, file, encoding)
     columns = _distinct(
         {at: (name.strip() and name) or f"column_{at + 1}" for at, name in enumerate(names) if name.strip() or at in filled}
     )
@@ -239,7 +250,7 @@ def _csv(binary: BinaryIO, file: Path, encoding: str | None) -> _Table:
         return number_of(value) if name in are_numbers else value
 
     def rows() -> Iterator[_Row]:
-        for number, (line, row) in enumerate(itertools.islice(_csv_rows(binary, file, used), 1, None), 1):
+        for number, (line, row) in enumerate(itertools.islice(_csv_rows(binary, file, encoding), 1, None), 1):
             if isinstance(row, _Malformed):
                 yield _Row(line, number, row)
             elif any(row):

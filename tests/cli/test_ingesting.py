@@ -235,6 +235,7 @@ def remarkable(tmp_path: Path) -> Path:
     (folder / "d.xlsx").write_bytes(workbook.getvalue())
     (folder / "e.txt").write_bytes("The harbour \u2014 it is deep \u2014 lies north. ".encode() * 30 + b"\x9d of it.")
     (folder / "f.txt").write_bytes("Die Kühe stehen “draußen” vor der Tür und fressen Gräser. ".encode("cp1252") * 9)
+    (folder / "f.csv").write_bytes("id;text\n1;Die Kühe stehen draußen.\n2;Gräser.\n".encode("cp1252"))
     (folder / "g.csv").write_text("number\n" + "".join(f"{number}\n" for number in range(200_000)))
     (folder / "h.md").write_text("---\nencoding: of the title\npages_without_text: [3]\n---\nText.\n")
     (folder / "i.json").write_text('{"encoding": "none", "text": "Text.", "comments_left_out": 5}')
@@ -247,7 +248,7 @@ REMARKED = {
     "diagrams_left_out": 1,
     "comments_left_out": 2,
     "replaced_characters": 1,
-    "encoding": 1,
+    "encoding": 2,
     "rows_left_out": 1,
 }
 
@@ -274,6 +275,7 @@ def test_a_run_names_documents_and_pages_of_which_something_is_left_out(prefix: 
     assert f"{first}  {prefix}a ({papers}/d.xlsx#Sheet1:2): 1\n" in told
     assert f"in whose place a mark stands (metadata.replaced_characters)\n  {papers}/e.txt: 1\n" in told
     assert f"1 document is not in UTF-8 and was read as cp1252 (metadata.encoding)\n  {papers}/f.txt\n" in told
+    assert f"is the first of a table that is not in UTF-8 and was read as cp1252\n  {prefix}1 ({papers}/f.csv:2)\n" in told
     assert f"more rows than one document holds, which are left out (metadata.rows_left_out)\n  {papers}/g.csv: " in told
     report = json.loads(done.stdout)
     assert report["remarked"] == REMARKED
