@@ -1,16 +1,21 @@
 """Which documents stand in a file of JSON lines, or of what an earlier run rejected?"""
 
 import base64
+import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from search.documents import Rejection, without_repeats
 from search.errors import InvalidDocument
+from search.reading.columns import Path as Names
+from search.reading.columns import Types
 from search.reading.files import LONGEST, Item, SourceFile
-from search.reading.records import NAMED, document_of, key_of
+from search.reading.records import AS_IT_IS, NAMED, document_of, key_of, reading_of
 
 SUFFIXES = (".jsonl", ".ndjson")
 STDIN = "stdin"
@@ -21,6 +26,8 @@ _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?+', re.DOTALL)
 def jsonl(stream: BinaryIO, source: str, fields: Mapping[str, str] | None = None, folder: str = "") -> Iterator[Item | SourceFile]:
     """Read one document a line: {"id": …, "text": …, "title": …, "metadata": {…}}, or any other object, see `records`.
 
+    A file is read twice, since a name is of one type in all of its lines; of standard input each line stands for itself.
+
     Blank lines are passed over. A line of a file of rejects holds what was rejected and why. It is taken again; a file that it
     names comes out as such.
 
@@ -30,13 +37,9 @@ def jsonl(stream: BinaryIO, source: str, fields: Mapping[str, str] | None = None
         fields: see `records.roles`.
         folder: a hash of the one that the name begins with.
     """
-    number = 0
-    place = _Place(source, fields or {}, folder)
-    while line := stream.readline(LONGEST):
-        number += 1
-        if not line.endswith(b"\n") and len(line) == LONGEST:
-            while (rest := stream.readline(LONGEST)) and not rest.endswith(b"\n"):
-                pass
+    place = _Place(source, fields or {}, folder, of_text=frozenset() if source == STDIN else _of_text(stream))
+    for number, line in _lines(stream):
+        if line is None:
             yield Rejection(source, number, None, f"the line is longer than {LONGEST:,} bytes; split the document")
         elif line.strip():
             yield _parse(line, place.at(number))
@@ -47,6 +50,31 @@ def count(stream: BinaryIO) -> int:
     return sum(1 for line in iter(lambda: stream.readline(LONGEST), b"") if line.strip())
 
 
+def _lines(stream: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
+    """Lines with their numbers; None for one that is too long."""
+    for number in itertools.count(1):
+        if not (line := stream.readline(LONGEST)):
+            return
+        is_whole = line.endswith(b"\n") or len(line) < LONGEST
+        rest = b"" if is_whole else line
+        while rest and (rest := stream.readline(LONGEST)) and not rest.endswith(b"\n"):
+            pass
+        yield number, line if is_whole else None
+
+
+def _of_text(stream: BinaryIO) -> AbstractSet[Names]:
+    """The names of a file whose values are text; see `Types`. Lines that are no objects have no say."""
+    types = Types()
+    for _, line in _lines(stream):
+        if line is None or _values(line) > _MOST_VALUES:
+            continue
+        with suppress(ValueError, RecursionError):
+            if isinstance(record := json.loads(line), dict) and "rejected" not in record:
+                types.see(record, without=AS_IT_IS)
+    stream.seek(0)
+    return types.of_text
+
+
 class _Place(NamedTuple):
     """Where a line stands, and how it is read."""
 
@@ -55,26 +83,29 @@ class _Place(NamedTuple):
     folder: str = ""
     number: int = 0
     key: str = ""  # the id of an object that has none
+    of_text: AbstractSet[Names] = frozenset()  # names whose values are text
 
     def at(self, number: int) -> "_Place":
         key = "" if self.source == STDIN else key_of(self.source, number)
         return self._replace(number=number, key=key)
 
-    def before(self, rejected: Mapping[str, Any], fields: Any) -> "_Place":
-        """The same for what an earlier run rejected, by the name that it had there."""
+    def before(self, rejected: Mapping[str, Any], reading: Mapping[str, Any]) -> "_Place":
+        """The same for what an earlier run rejected, by the name that it had there, and read as there; see `reading_of`."""
         match rejected:
             case {"source": str(source), "line": int(number)} if source != STDIN:
                 place = self._replace(key=key_of(source, number), folder="")
             case _:
                 place = self
+        fields, paths = reading.get("fields"), reading.get("of_text")
+        place = place._replace(of_text=frozenset(filter(None, map(_path, paths if isinstance(paths, list) else []))))
         if not isinstance(fields, dict):
             return place
         named = {field: name for field, name in fields.items() if field in NAMED and isinstance(name, str)}
         return place._replace(fields={**named, **self.fields})
 
     def refuse(self, line: bytes, reason: str, name: str | None = None) -> Rejection:
-        content: dict[str, Any] = {"line": line.decode("utf-8", "replace").rstrip("\r\n")}
-        return Rejection(self.source, self.number, name, reason, content | ({"fields": dict(self.fields)} if self.fields else {}))
+        content = {"line": line.decode("utf-8", "replace").rstrip("\r\n"), **reading_of(self.fields, self.of_text)}
+        return Rejection(self.source, self.number, name, reason, content)
 
 
 def _parse(line: bytes, place: _Place) -> Item | SourceFile:
@@ -92,9 +123,9 @@ def _parse(line: bytes, place: _Place) -> Item | SourceFile:
         return place.refuse(line, f"not JSON: {error}")
     match fields:
         case {"rejected": dict(rejected), "line": str(again)}:
-            return _parse(again.encode("utf-8", "surrogatepass"), place.before(rejected, fields.get("fields")))
+            return _parse(again.encode("utf-8", "surrogatepass"), place.before(rejected, fields))
         case {"rejected": dict(rejected), "base64": str(again)}:
-            return _parse(_bytes(again), place.before(rejected, fields.get("fields")))
+            return _parse(_bytes(again), place.before(rejected, fields))
         case {"rejected": dict(), "file": str(path), "name": str(name)}:
             return SourceFile(Path(path), name)
         case {"rejected": {"reason": str(reason)}} if not {"id", "_id", "text"} & fields.keys():
@@ -108,17 +139,25 @@ def _parse(line: bytes, place: _Place) -> Item | SourceFile:
 def _document(fields: dict[str, Any], line: bytes, place: _Place) -> Item:
     is_again = isinstance(fields.get("rejected"), dict)  # its id, text and title are called so by now
     if is_again:
-        place = place.before(fields.pop("rejected"), None)
+        place = place.before(fields.pop("rejected"), {})
     name = fields.get("_id") if "id" not in fields else fields["id"]
     try:
         origin = f"{place.source}:{place.number}"
-        return document_of(fields, {} if is_again else place.fields, place.key, origin=origin, folder=place.folder)
+        named = {} if is_again else place.fields
+        return document_of(fields, named, place.key, place.of_text, origin=origin, folder=place.folder)
     except InvalidDocument as error:
         return place.refuse(line, str(error), str(name) if isinstance(name, str | int) else None)
 
 
+def _path(names: Any) -> Names:
+    """Names that lead to a value; () if they are none."""
+    return tuple(names) if isinstance(names, list) and all(isinstance(name, str) for name in names) else ()
+
+
 def _values(line: bytes) -> int:
     """How many values stand in JSON, at most. In memory each takes some fifty times its two bytes here."""
+    if len(line) <= _MOST_VALUES:
+        return len(line)
     if _marks(line) > _MOST_VALUES:
         line = _STRING.sub(b"", line)  # which takes longer, and commas in texts are none between values
     return _marks(line)

@@ -4,13 +4,16 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from typing import Any, BinaryIO
 
 from search.documents import Document, Rejection, without_repeats
 from search.errors import InvalidDocument
 from search.reading import lines
+from search.reading.columns import Path, Types
 from search.reading.files import LONGEST, Item, SourceFile, read_at_most
-from search.reading.records import document_of, key_of, missing, storable, strings_of, without_strings
+from search.reading.records import AS_IT_IS, document_of, key_of, missing, reading_of, storable, strings_of, without_strings
 
 _STRING = r'("(?:[^"\\]|\\.)*"?)'  # an open one goes on to the end, lest each quotation mark begin another search for it
 _COMMENT = re.compile(rf"{_STRING}|//[^\r\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
@@ -30,8 +33,13 @@ def read_objects(stream: BinaryIO, file: SourceFile, fields: Mapping[str, str]) 
         return
     value = _parsed(stream)
     wrapper, objects = _objects(value, fields)
+    types = Types()
+    for one in objects:
+        if isinstance(one, dict):
+            with suppress(RecursionError):  # which is said of that object
+                types.see(one, without=AS_IT_IS)
     for number, one in enumerate(objects, 1):
-        yield _of_object(one, number, file, fields)
+        yield _of_object(one, number, file, fields, types.of_text)
     if wrapper is not None and (item := _of_file(wrapper, stream, file, fields, needed=not objects)):
         yield item
 
@@ -44,15 +52,16 @@ def count(stream: BinaryIO, fields: Mapping[str, str]) -> int:
     return len(objects) + (not objects or any(strings_of(wrapper)))
 
 
-def _of_object(value: Any, number: int, file: SourceFile, fields: Mapping[str, str]) -> Item:
+def _of_object(value: Any, number: int, file: SourceFile, fields: Mapping[str, str], of_text: AbstractSet[Path]) -> Item:
     name, reason = None, f"not an object but {type(value).__name__}"
     if isinstance(value, dict):
         name = value.get("id", value.get("_id"))
         try:
-            return document_of(value, fields, key_of(file.name, number), origin=f"{file.name}:{number}", folder=file.folder)
+            key, origin = key_of(file.name, number), f"{file.name}:{number}"
+            return document_of(value, fields, key, of_text, origin=origin, folder=file.folder)
         except InvalidDocument as error:
             reason = str(error)
-    content = {"line": json.dumps(value, ensure_ascii=False)} | ({"fields": dict(fields)} if fields else {})
+    content = {"line": json.dumps(value, ensure_ascii=False), **reading_of(fields, of_text)}
     return Rejection(file.name, number, str(name) if isinstance(name, str | int) else None, reason, content)
 
 

@@ -2,20 +2,21 @@
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, NamedTuple
 
 from search.documents import Document, is_time, listed
 from search.errors import InvalidDocument
+from search.reading.columns import Path, as_text
 
 FIELDS = ("id", "text", "title")
 NAMED = (*FIELDS, "metadata")  # what columns can be named for
 TEXTS = ("text", "content", "body", "description", "abstract", "passage")  # what columns of texts are called, …
 TITLES = ("title", "name", "heading", "headline", "subject")  # … those of titles, …
 IDS = ("id", "_id")  # … and of ids
+AS_IT_IS = frozenset(("metadata", "media_type", "modified"))  # what is of the type that it is given, whatever that is of others
 _DOCUMENT = {"id", "text", "title", "metadata", "media_type", "modified"}  # what an object of JSON may say of a document itself
 _JOINTS = {"id": "/", "text": "\n\n", "title": ", "}  # between several columns
-
-Path = tuple[str, ...]  # of names, outermost first
 
 
 class Roles(NamedTuple):
@@ -107,25 +108,30 @@ def values_of(record: Mapping[str, Any], parts: Roles, texts: Iterable[str], key
     return values | {"metadata": _without(record, used)}
 
 
-def document_of(record: Mapping[str, Any], fields: Mapping[str, str], key: str, **more: Any) -> Document:
+def document_of(
+    record: Mapping[str, Any], fields: Mapping[str, str], key: str, of_text: AbstractSet[Path] = frozenset(), **more: Any
+) -> Document:
     """The document of an object of JSON: {"id": …, "text": …, "title": …, "metadata": {…}}, or any other.
 
     Args:
         record: the object.
         fields: see `roles`.
         key: the id of an object that has none; "" if it needs one.
+        of_text: names whose values are text, since others of their file are; see `columns.Types`.
         more: further arguments of the Document; `folder` is that of a key.
 
     Raises:
         InvalidDocument: it makes none.
     """
     try:
-        return _document_of(record, fields, key, **more)
+        return _document_of(record, fields, key, of_text, **more)
     except RecursionError as error:
         raise InvalidDocument("its values are too deep in each other; flatten them") from error
 
 
-def _document_of(record: Mapping[str, Any], fields: Mapping[str, str], key: str, **more: Any) -> Document:
+def _document_of(
+    record: Mapping[str, Any], fields: Mapping[str, str], key: str, of_text: AbstractSet[Path], **more: Any
+) -> Document:
     record = {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in record.items()}
     record = {name: value for name, value in record.items() if value is not None or name not in _DOCUMENT - {"id", "text"}}
     ours = {"id" if name == "_id" and "id" not in record else name: value for name, value in record.items()}  # BEIR's _id
@@ -138,10 +144,11 @@ def _document_of(record: Mapping[str, Any], fields: Mapping[str, str], key: str,
         if (field == "id" and gone) or (field == "text" and len(gone) == of):
             raise InvalidDocument(f"there is no {' and no '.join(gone)} but {listed(list(record))}")
     about = {name: record[name] for name in ("media_type", "modified") if _is_about(name, record.get(name))}
-    rest = {name: value for name, value in record.items() if name not in about}
+    given = {name: value for name, value in record.items() if name not in about}
+    rest = as_text(given, of_text) if of_text else given
     texts = [name for name, value in rest.items() if isinstance(value, str)]
     parts = roles(list(rest), texts, fields)
-    _check_id(rest, parts, key)
+    _check_id(given, parts, key)
     values = values_of(rest, parts, texts, key, "field")
     if not (parts.text or values["text"]):  # it may be deeper
         about_it = {name: value for name, value in values["metadata"].items() if name == "metadata"}
@@ -156,6 +163,11 @@ def _document_of(record: Mapping[str, Any], fields: Mapping[str, str], key: str,
         values["metadata"] = {**metadata, **values["metadata"]}
     values["metadata"] = storable(values["metadata"])
     return Document(**values, **about, **(more if not parts.id else {**more, "folder": ""}))
+
+
+def reading_of(fields: Mapping[str, str], of_text: AbstractSet[Path]) -> dict[str, Any]:
+    """What a file of rejects says of how a line or an object was read; see `document_of`."""
+    return ({"fields": dict(fields)} if fields else {}) | ({"of_text": sorted(map(list, of_text))} if of_text else {})
 
 
 def strings_of(value: Any, *names: str) -> Iterator[str]:

@@ -15,7 +15,8 @@ from search.documents import Document, Rejection, counted, listed, without_repea
 from search.errors import InvalidDocument
 from search.kinds import BEGINNING, other_than
 from search.reading import objects, text
-from search.reading.columns import EXACT
+from search.reading.columns import EXACT, Types, as_text
+from search.reading.columns import Path as Names
 from search.reading.columns import number as number_of
 from search.reading.comments import LEFT_OUT, comments
 from search.reading.files import LONGEST, Item, SourceFile, missing
@@ -26,6 +27,7 @@ from search.reading.records import missing as missing_columns
 _SHEETS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 SUFFIXES = (".csv", ".tsv", ".parquet", ".json", ".mbox", *_SHEETS)
 IN_A_CHILD = (".parquet", ".json", ".mbox", *_SHEETS)  # which libraries read that may be made to take any amount of memory
+_SCANNED = 1000  # rows whose numbers are looked at at a time
 _ROWS = 16  # read at a time: texts may be long
 _MOST_VALUES = 1_000_000  # of a row of CSV
 _BLOCK = 1_000_000  # characters
@@ -408,7 +410,40 @@ def _parquet(stream: BinaryIO) -> _Table:
     kinds = [kind.value_type if pa.types.is_dictionary(kind) else kind for kind in schema.types]
     texts = [name for name, kind in zip(names, kinds, strict=True) if pa.types.is_string(kind) or pa.types.is_large_string(kind)]
     nested = [(name, kind) for name, kind in zip(names, schema.types, strict=True) if pa.types.is_nested(kind)]
-    return _Table(names, texts, _parquet_rows(stream, names, nested), lambda _, value: value, whole=False)
+    of_text = _beyond_64_bits(stream, names)
+
+    def to_json(name: str, value: Any) -> Any:
+        return as_text({name: value}, of_text)[name]
+
+    return _Table(names, texts, _parquet_rows(stream, names, nested), to_json, whole=False)
+
+
+def _beyond_64_bits(stream: BinaryIO, names: list[str]) -> set[Names]:
+    """What holds whole numbers that need 64 bits without a sign, which filters have not: all of such a column become text."""
+    import pyarrow as pa
+    import pyarrow.compute
+    import pyarrow.parquet
+
+    types = Types()
+    try:
+        with pyarrow.parquet.ParquetFile(stream) as table:
+            schema = table.schema_arrow
+            columns = [(name, one) for name, one in zip(names, schema, strict=True) if _is_unsigned(one.type)]
+            for batch in table.iter_batches(_SCANNED, columns=[one.name for _, one in columns]) if columns else ():
+                for (name, one), column in zip(columns, batch.columns, strict=True):
+                    nested = pa.types.is_nested(one.type)
+                    for value in column if nested else pyarrow.compute.min_max(column).values():
+                        types.see({name: _with_objects(value.as_py(), one.type)})
+    except MemoryError:  # Arrow's is one of its other errors, too
+        raise
+    except (pa.ArrowException, OSError, ValueError):
+        pass  # which comes again, behind the rows before
+    return types.of_text
+
+
+def _is_unsigned(kind: Any) -> bool:
+    """Whether a type of Arrow has whole numbers of 64 bits without a sign in it."""
+    return str(kind) == "uint64" or any(_is_unsigned(kind.field(at).type) for at in range(kind.num_fields))
 
 
 def _parquet_rows(stream: BinaryIO, names: list[str], nested: list[tuple[str, Any]]) -> Iterator[_Row]:

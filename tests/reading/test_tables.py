@@ -282,6 +282,112 @@ def test_a_column_has_one_type(tmp_path: Path) -> None:
     assert three.metadata == {"version": "2.0", "amount": 3, "long": "7"}
 
 
+MIXED = [
+    {"id": "1", "text": "x", "year": 1999, "good": True, "at": {"lat": 1, "of": [{"n": 5}]}, "tags": [7], "size": 1, "no": None},
+    {"id": "2", "text": "y", "year": "2000", "good": "no", "at": {"lat": "2.50", "of": [{"n": "5"}]}, "tags": ["a"], "size": 1.5},
+    {"id": "3", "text": "z", "year": None, "good": False, "at": {"lat": -0.5}, "no": 5, "pair": ["N", 51.5]},
+]
+ONE_TYPE = [
+    {"year": "1999", "good": "true", "at": {"lat": "1", "of": [{"n": "5"}]}, "tags": ["7"], "size": 1, "no": None},
+    {"year": "2000", "good": "no", "at": {"lat": "2.50", "of": [{"n": "5"}]}, "tags": ["a"], "size": 1.5},
+    {"year": None, "good": "false", "at": {"lat": "-0.5"}, "no": 5, "pair": ["N", 51.5]},
+]
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.ndjson", "a.json", "lines.json"])
+def test_a_name_of_json_has_one_type(name: str, tmp_path: Path) -> None:
+    rows = "\n".join(map(json.dumps, MIXED)) if name != "a.json" else json.dumps(MIXED)
+    file = csv(tmp_path, rows, name)
+    assert [dict(one.metadata) for one in taken(file)] == ONE_TYPE
+    assert [repr(one.metadata.get("size")) for one in taken(file)] == ["1", "1.5", "None"]
+    kept = taken(file, fields={"metadata": "id", "text": "year,text"})
+    assert [(one.text, one.metadata["id"]) for one in kept] == [("1999\n\nx", "1"), ("2000\n\ny", "2"), ("z", "3")]
+
+
+def test_numbers_beyond_64_bits_make_text_of_all_numbers_of_their_column(tmp_path: Path) -> None:
+    rows = [{"id": "1", "text": "x", "hash": 5, "of": [7]}, {"id": "2", "text": "y", "hash": 2**64 - 1, "of": [2**63]}]
+    file = csv(tmp_path, "\n".join(map(json.dumps, rows)), "a.jsonl")
+    metadata = [{"hash": "5", "of": ["7"]}, {"hash": "18446744073709551615", "of": ["9223372036854775808"]}]
+    assert [one.metadata for one in taken(file)] == metadata
+    kind = pa.uint64()
+    columns = {
+        "id": ["1", "2"],
+        "text": ["x", "y"],
+        "hash": pa.array([5, 2**64 - 1], kind),
+        "of": pa.array([[7], [2**63]], pa.list_(kind)),
+        "in": pa.array([{"a": 5, "b": 5}, {"a": 2**63, "b": None}], pa.struct([("a", kind), ("b", kind)])),
+        "map": pa.array([[("k", 5)], [("k", 2**63)]], pa.map_(pa.string(), kind)),
+        "size": pa.array([5, 2**63 - 1], kind),
+    }
+    for rows_of_a_group in (1, 2):
+        pq.write_table(pa.table(columns), tmp_path / "a.parquet", row_group_size=rows_of_a_group)
+        one, two = taken(tmp_path / "a.parquet")
+        assert one.metadata == {**metadata[0], "in": {"a": "5", "b": 5}, "map": {"k": "5"}, "size": 5}
+        assert two.metadata == {
+            **metadata[1],
+            "in": {"a": "9223372036854775808", "b": None},
+            "map": {"k": "9223372036854775808"},
+            "size": 2**63 - 1,
+        }
+
+
+def test_metadata_of_documents_in_json_is_taken_as_it_is(tmp_path: Path) -> None:
+    """Its writer says of which types its values are, as in a request."""
+    documents = [
+        {"id": "1", "text": "x", "title": "T", "metadata": {"year": 1999}},
+        {"id": 2, "text": "y", "metadata": {"year": "2000"}, "n": 5},
+        {"id": "3", "text": "z", "title": "U", "n": "6"},
+    ]
+    file = csv(tmp_path, "\n".join(map(json.dumps, documents)), "a.jsonl")
+    assert [one.metadata for one in taken(file)] == [{"year": 1999}, {"year": "2000", "n": "5"}, {"n": "6"}]
+
+
+def test_a_rejected_line_comes_again_with_the_types_of_its_file(tmp_path: Path) -> None:
+    rows = [{"id": "1", "text": " ", "year": 1999, "at": {"n": 1}}, {"id": "2", "text": "y", "year": "2000", "at": {"n": "x"}}]
+    for name, text in (("a.jsonl", "\n".join(map(json.dumps, rows))), ("a.json", json.dumps(rows))):
+        bad, _ = read(csv(tmp_path, text, name))
+        assert isinstance(bad, Rejection)
+        again = csv(tmp_path, bad.to_line().replace('\\" \\"', '\\"Mended.\\"'), "rejects.jsonl")
+        assert taken(again) == [Document("1", "Mended.", metadata={"year": "1999", "at": {"n": "1"}})]
+
+
+def test_an_id_that_is_none_stays_none_among_others(tmp_path: Path) -> None:
+    rows = [{"key": True, "text": "x"}, {"key": "a", "text": "y"}, {"key": 1.5, "text": "z"}, {"key": 7, "text": "w"}]
+    items = read(csv(tmp_path, "\n".join(map(json.dumps, rows)), "a.jsonl"), fields={"id": "key"})
+    assert [one.id for one in items if isinstance(one, Document)] == ["a", "7"]
+    assert "the key must be a string or a whole number, not bool" in str(items[0])
+
+
+def test_lines_that_are_no_records_do_not_count_for_types(tmp_path: Path) -> None:
+    deep = "[" * 900 + '"x"' + "]" * 900
+    rows = [
+        '{"id": "1", "text": "x", "n": 5}',
+        "no JSON",
+        "[1]",
+        '{"id": "2", "deep": ' + deep + "}",
+        '{"n": "six"',
+        "",
+        '{"n": "\xff"}',
+    ]
+    file = tmp_path / "a.jsonl"
+    file.write_bytes("\n".join(rows).encode("latin-1"))
+    items = read(file)
+    assert items[0] == Document("1", "x", metadata={"n": 5})
+    assert len(items) == 6
+
+
+@linux
+def test_types_of_many_names_take_little_memory(tmp_path: Path) -> None:
+    import resource
+
+    file = tmp_path / "a.jsonl"
+    with file.open("w") as stream:
+        stream.writelines(f'{{"id": {number}, "text": "x", "name {number}": {number}}}\n' for number in range(100_000))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert sum(isinstance(one, Document) for one in Reading([str(file)])) == 100_000
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 15_000  # kB
+
+
 @pytest.mark.parametrize(
     "value", ["1.10", "01", "-0", "1e5", "1.", ".5", "+1", "0.10", " 1", "1_000", "९", "9007199254740993", "1" * 400]
 )
