@@ -144,6 +144,7 @@ def ingest(
         _check_place(url, key, data_dir, sync=sync)
     reading = Reading(paths, **options)
     _note_left_out(reading)
+    noted = len(reading.notes)
     changes: list[dict[str, str]] = []
     done = _ingested(
         reading,
@@ -155,16 +156,15 @@ def ingest(
         on_change=(lambda state, one: changes.append({"change": state, "document_id": one})) if dry_run else None,
     )
     if as_json:
-        print_json(
-            done.to_dict()
-            | {"left_out": reading.left_out, "outside": reading.outside}
-            | ({"changes": changes} if dry_run and not url else {})
-        )
+        about = {"left_out": reading.left_out, "outside": reading.outside, "notes": reading.notes}
+        print_json(done.to_dict() | about | ({"changes": changes} if dry_run and not url else {}))
     else:
         for change in changes:
             show(f"{_SIGNS[change['change']]} {change['document_id']}")
         _show_counts(done, sync=sync, dry_run=dry_run)
     _note_remarks(done)
+    for remark in reading.notes[noted:]:
+        note(f"note: {remark}")
     _note_findings(done, dry_run=dry_run)
     if done.kept or (done.rejected and not done.added + done.changed + done.unchanged):
         raise typer.Exit(1)

@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from itertools import groupby
 from os import PathLike, fspath
 from pathlib import Path
@@ -23,6 +24,7 @@ from search.reading import lines, records, tables, text
 from search.reading.archives import Most, unpacked
 from search.reading.child import Limits, Reader
 from search.reading.files import ARCHIVES, Listing, SourceFile
+from search.reading.named import Named
 
 STDIN = "-"
 _OF_MANY = (*lines.SUFFIXES, *tables.SUFFIXES)
@@ -46,7 +48,7 @@ class Reading:
     Attributes:
         left_out: files below these paths that are of other kinds, or that an ignore file or a pattern names; links to folders.
         outside: links that lead out of the folder they are in; they are not read.
-        notes: lines of ignore files that mean nothing.
+        notes: lines of ignore files that mean nothing; when all was read, also what `fields` names and no record has.
     """
 
     def __init__(
@@ -115,7 +117,8 @@ class Reading:
         listings = [source for source in self._sources if source]
         self.left_out = [str(file) for source in listings for file in source.left_out]
         self.outside = [str(file) for source in listings for file in source.outside]
-        self.notes = [note for source in listings for note in source.notes]
+        self._noted = [note for source in listings for note in source.notes]
+        self.notes = self._noted
 
     def __iter__(self) -> Iterator[Document | Rejection]:
         """Read everything, in order.
@@ -123,16 +126,19 @@ class Reading:
         Raises:
             ReaderFailed: no process can be started for what is read in one of its own.
         """
+        named = Named(self._fields)
         with Reader(self._limits) as reader:
             for source in self._sources:
                 if source is None:
-                    items = self._with_files(lines.jsonl(sys.stdin.buffer, lines.STDIN, self._fields), reader)
+                    items = self._with_files(lines.jsonl(sys.stdin.buffer, lines.STDIN, self._fields, named=named), reader)
                     yield from (self._apart(item, "") for item in items)
                     continue
                 yield from source.refused
                 for many, files in groupby(source.files, _of_many):
-                    read = self._tables if many else self._documents
+                    read = partial(self._tables, named=named) if many else self._documents
                     yield from read(files, reader)
+        had_tables = any(source is None or any(map(_of_many, source.files)) for source in self._sources)
+        self.notes = self._noted + named.notes(had_tables=had_tables)
 
     def count(self) -> int | None:
         """How many documents there will be, rejected ones included; None for standard input."""
@@ -174,20 +180,20 @@ class Reading:
                     item = file.whole(lambda stream, source: text.read(stream, source, self._encoding))
                 yield _placed(item, file, file.places())
 
-    def _tables(self, files: Iterable[SourceFile], reader: Reader) -> Iterator[Document | Rejection]:
+    def _tables(self, files: Iterable[SourceFile], reader: Reader, named: Named) -> Iterator[Document | Rejection]:
         """Read files of many documents each."""
         for file in files:
             inside, places = file.inside(), file.places()
-            for item in file.steadily(lambda stream, source: self._rows(stream, source, reader)):
+            for item in file.steadily(lambda stream, source: self._rows(stream, source, reader, named)):
                 yield _placed(self._apart(item, inside), file, places)
 
-    def _rows(self, stream: BinaryIO, file: SourceFile, reader: Reader) -> Iterable[Document | Rejection]:
+    def _rows(self, stream: BinaryIO, file: SourceFile, reader: Reader, named: Named) -> Iterable[Document | Rejection]:
         suffix = _suffix(file)
         if suffix in lines.SUFFIXES:
-            return self._with_files(lines.jsonl(stream, file.name, self._fields, file.folder), reader)
+            return self._with_files(lines.jsonl(stream, file.name, self._fields, file.folder, named), reader)
         if suffix in tables.IN_A_CHILD:
-            return reader.rows(stream, file, self._fields)
-        return tables.read_table(stream, file, self._fields, self._encoding)
+            return reader.rows(stream, file, self._fields, named)
+        return tables.read_table(stream, file, self._fields, self._encoding, named)
 
     def _count(self, file: SourceFile, reader: Reader) -> int:
         """How many documents a file holds, rejected ones included."""

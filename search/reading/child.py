@@ -30,6 +30,7 @@ from typing import Any, BinaryIO, NamedTuple, Self
 from search.documents import Document, Rejection
 from search.errors import InvalidDocument, ReaderFailed
 from search.reading.files import CHANGED, TRIES, Item, Snapshot, SourceFile
+from search.reading.named import Named
 from search.system.posix import check_posix
 
 _LENGTH = struct.Struct(">I")
@@ -91,12 +92,17 @@ class Reader:
             if self._child and self._child.waiting:
                 self._end()
 
-    def rows(self, stream: BinaryIO, file: SourceFile, fields: Mapping[str, str]) -> Iterator[Item]:
+    def rows(self, stream: BinaryIO, file: SourceFile, fields: Mapping[str, str], named: Named | None = None) -> Iterator[Item]:
         """Read a table; see `tables.read_table`. What ends the child is a rejection behind the rows before."""
+        named = named or Named(fields)
         try:
             for kind, value in self._ask("rows", stream, file, fields):
-                yield _item(kind, value, file)
+                if kind == "named":
+                    named.add(value)
+                else:
+                    yield _item(kind, value, file)
         except InvalidDocument as error:
+            named.forget()
             yield file.reject_many(str(error))
 
     def count(self, stream: BinaryIO, file: SourceFile, fields: Mapping[str, str]) -> int:
@@ -444,9 +450,11 @@ def _answers(request: Mapping[str, Any], stream: BinaryIO, file: SourceFile) -> 
         case "page":
             yield _plain(pages.read(stream, file))
         case "rows":
-            for item in tables.read_table(stream, file, request["fields"], None):
+            named = Named(request["fields"])
+            for item in tables.read_table(stream, file, request["fields"], None, named):
                 yield _plain(item)
                 _allow(request["seconds"])
+            yield "named", named.to_dict()
         case "contents":
             yield from archives.contents(stream, file)
         case _:

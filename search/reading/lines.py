@@ -15,6 +15,7 @@ from search.errors import InvalidDocument
 from search.reading.columns import Path as Names
 from search.reading.columns import Types
 from search.reading.files import LONGEST, Item, SourceFile
+from search.reading.named import Named
 from search.reading.records import AS_IT_IS, NAMED, document_of, key_of, reading_of
 
 SUFFIXES = (".jsonl", ".ndjson")
@@ -23,7 +24,9 @@ _MOST_VALUES = 1_000_000  # in a line
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?+', re.DOTALL)
 
 
-def jsonl(stream: BinaryIO, source: str, fields: Mapping[str, str] | None = None, folder: str = "") -> Iterator[Item | SourceFile]:
+def jsonl(
+    stream: BinaryIO, source: str, fields: Mapping[str, str] | None = None, folder: str = "", named: Named | None = None
+) -> Iterator[Item | SourceFile]:
     """Read one document a line: {"id": …, "text": …, "title": …, "metadata": {…}}, or any other object, see `records`.
 
     A file is read twice, since a name is of one type in all of its lines; of standard input each line stands for itself.
@@ -36,8 +39,9 @@ def jsonl(stream: BinaryIO, source: str, fields: Mapping[str, str] | None = None
         source: its name, which goes before the numbers of lines as id where there is none.
         fields: see `records.roles`.
         folder: a hash of the one that the name begins with.
+        named: takes note of which fields there are.
     """
-    place = _Place(source, fields or {}, folder, of_text=frozenset() if source == STDIN else _of_text(stream))
+    place = _Place(source, fields or {}, folder, named, of_text=frozenset() if source == STDIN else _of_text(stream))
     for number, line in _lines(stream):
         if line is None:
             yield Rejection(source, number, None, f"the line is longer than {LONGEST:,} bytes; split the document")
@@ -81,6 +85,7 @@ class _Place(NamedTuple):
     source: str
     fields: Mapping[str, str]
     folder: str = ""
+    named: Named | None = None
     number: int = 0
     key: str = ""  # the id of an object that has none
     of_text: AbstractSet[Names] = frozenset()  # names whose values are text
@@ -140,6 +145,8 @@ def _document(fields: dict[str, Any], line: bytes, place: _Place) -> Item:
     is_again = isinstance(fields.get("rejected"), dict)  # its id, text and title are called so by now
     if is_again:
         place = place.before(fields.pop("rejected"), {})
+    elif place.named:
+        place.named.see(fields)
     name = fields.get("_id") if "id" not in fields else fields["id"]
     try:
         origin = f"{place.source}:{place.number}"

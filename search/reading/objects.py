@@ -13,6 +13,7 @@ from search.errors import InvalidDocument
 from search.reading import lines
 from search.reading.columns import Path, Types
 from search.reading.files import LONGEST, Item, SourceFile, read_at_most
+from search.reading.named import Named
 from search.reading.records import AS_IT_IS, document_of, key_of, missing, reading_of, storable, strings_of, without_strings
 
 _STRING = r'("(?:[^"\\]|\\.)*"?)'  # an open one goes on to the end, lest each quotation mark begin another search for it
@@ -22,20 +23,23 @@ _VISIBLE = re.compile(r"[^\r\n]")  # lines stay as they are counted
 _BLOCK = 1_000_000  # characters
 
 
-def read_objects(stream: BinaryIO, file: SourceFile, fields: Mapping[str, str]) -> Iterator[Item]:
+def read_objects(stream: BinaryIO, file: SourceFile, fields: Mapping[str, str], named: Named) -> Iterator[Item]:
     """The objects of an array, or of the one array that an object holds; else the file is one document.
+
+    `named` takes note of which fields there are.
 
     Raises:
         InvalidDocument: it is no JSON, or too large.
     """
     if _is_lines(stream):
-        yield from (item for item in lines.jsonl(stream, file.name, fields, file.folder) if not isinstance(item, SourceFile))
+        yield from (item for item in lines.jsonl(stream, file.name, fields, file.folder, named) if not isinstance(item, SourceFile))
         return
     value = _parsed(stream)
     wrapper, objects = _objects(value, fields)
     types = Types()
-    for one in objects:
+    for one in objects or [value]:
         if isinstance(one, dict):
+            named.see(one)
             with suppress(RecursionError):  # which is said of that object
                 types.see(one, without=AS_IT_IS)
     for number, one in enumerate(objects, 1):

@@ -1,7 +1,7 @@
 """Which document does a record make? The id, title and text of a row of a table or an object of JSON; the rest is metadata."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, NamedTuple
 
@@ -52,7 +52,7 @@ def key_of(source: str, number: int, sheet: str = "") -> str:
 
 def missing(names: Sequence[str], field: str, fields: Mapping[str, str]) -> tuple[list[str], int]:
     """What the user named as a field and a record has not; and of how many names."""
-    named = list(_paths(fields[field], names)) if field in fields else []
+    named = list(paths_of(fields[field], names)) if field in fields else []
     return [part for part, path in named if path is None], len(named)
 
 
@@ -64,7 +64,7 @@ def roles(names: Sequence[str], texts: Iterable[str], fields: Mapping[str, str])
         texts: those that hold text.
         fields: what the user named: a column, several ("a,b"), or a path into objects ("body.content").
     """
-    named = {field: tuple(path for _, path in _paths(fields[field], names) if path) for field in NAMED if field in fields}
+    named = {field: tuple(path for _, path in paths_of(fields[field], names) if path) for field in NAMED if field in fields}
     texts = set(texts)
     columns = {
         "id": named.get("id") or _called(names, IDS),
@@ -93,7 +93,7 @@ def values_of(record: Mapping[str, Any], parts: Roles, texts: Iterable[str], key
     """
     values: dict[str, Any] = {}
     for field in FIELDS:
-        pieces = [_text(field, _at(record, path), kind, ".".join(path)) for path in getattr(parts, field)]
+        pieces = [_text(field, value_at(record, path), kind, ".".join(path)) for path in getattr(parts, field)]
         values[field] = _JOINTS[field].join(piece for piece in pieces if piece.strip()) if len(pieces) > 1 else "".join(pieces)
     if not parts.id:
         values["id"] = key
@@ -214,12 +214,17 @@ def storable(value: Any) -> Any:
             return value
 
 
-def _paths(named: str, names: Sequence[str]) -> Iterator[tuple[str, Path | None]]:
+def parts_of(named: str) -> list[str]:
+    """The columns and paths that are named for a field."""
+    return [part.strip() for part in named.split(",")]
+
+
+def paths_of(named: str, names: Container[str]) -> Iterator[tuple[str, Path | None]]:
     """Each column that is named, with the path to it; None where there is none."""
     if named in names:
         yield named, (named,)
         return
-    for part in map(str.strip, named.split(",")):
+    for part in parts_of(named):
         steps = part.split(".")
         heads = (".".join(steps[:length]) for length in range(len(steps), 0, -1))
         head = next((head for head in heads if head in names), None)
@@ -241,11 +246,11 @@ def _called(names: Sequence[str], wanted: Sequence[str]) -> tuple[Path, ...]:
     return ()
 
 
-def _at(value: Any, path: Path) -> Any:
+def value_at(value: Any, path: Path) -> Any:
     """The value at a path; in a list, those of its objects."""
     for number, name in enumerate(path):
         if isinstance(value, list | tuple):
-            values = [_at(one, path[number:]) for one in value]
+            values = [value_at(one, path[number:]) for one in value]
             return [one for one in values if one is not None] or None
         value = value.get(name) if isinstance(value, Mapping) else None
     return value
@@ -315,6 +320,6 @@ def _check_id(record: Mapping[str, Any], parts: Roles, key: str) -> None:
     if not parts.id and not key:
         raise InvalidDocument("there is no id, and standard input has no name to make one of; name it with --field id=NAME")
     for path in parts.id:
-        value = _at(record, path)
+        value = value_at(record, path)
         if not isinstance(value, str | int) or isinstance(value, bool):
             raise InvalidDocument(f"the {'.'.join(path)} must be a string or a whole number, not {type(value).__name__}")

@@ -20,6 +20,7 @@ from search.reading.columns import Path as Names
 from search.reading.columns import number as number_of
 from search.reading.comments import LEFT_OUT, comments
 from search.reading.files import LONGEST, Item, SourceFile, missing
+from search.reading.named import Named
 from search.reading.passwords import ENCRYPTED, needs_password
 from search.reading.records import FIELDS, Roles, key_of, roles, storable, values_of
 from search.reading.records import missing as missing_columns
@@ -62,15 +63,17 @@ class _Table(NamedTuple):
     whole: bool = True  # whether it is one document, if it has no texts
 
 
-def read_table(stream: BinaryIO, file: SourceFile, fields: Mapping[str, str], encoding: str | None) -> Iterator[Item]:
+def read_table(
+    stream: BinaryIO, file: SourceFile, fields: Mapping[str, str], encoding: str | None, named: Named | None = None
+) -> Iterator[Item]:
     """Read one document a row; see `records` for what of it is id, text and title, and for fields. Everything else is metadata.
 
-    The encoding is that of CSV and TSV; None finds it out.
+    The encoding is that of CSV and TSV; None finds it out. `named` takes note of which fields there are.
     """
     suffix = file.path.suffix.lower()
     is_empty = True
     try:
-        for item in _items(stream, file, fields, encoding):
+        for item in _items(stream, file, fields, encoding, named or Named(fields)):
             is_empty = False
             yield item
         if is_empty:
@@ -83,10 +86,10 @@ def read_table(stream: BinaryIO, file: SourceFile, fields: Mapping[str, str], en
         yield file.reject_many(str(error))
 
 
-def _items(stream: BinaryIO, file: SourceFile, fields: Mapping[str, str], encoding: str | None) -> Iterator[Item]:
+def _items(stream: BinaryIO, file: SourceFile, fields: Mapping[str, str], encoding: str | None, named: Named) -> Iterator[Item]:
     suffix = file.path.suffix.lower()
     if suffix == ".json":
-        yield from objects.read_objects(stream, file, fields)
+        yield from objects.read_objects(stream, file, fields, named)
     elif suffix == ".mbox":
         yield from _mails(stream, file)
     elif suffix in _SHEETS:
@@ -94,15 +97,16 @@ def _items(stream: BinaryIO, file: SourceFile, fields: Mapping[str, str], encodi
         stream.seek(0)
         said: dict[str, Any] = {LEFT_OUT: left_out} if left_out else {}
         sheets = (
-            [one] if isinstance(one, Document | Rejection) else _documents(one, file, fields) for one in _sheets(stream, file)
+            [one] if isinstance(one, Document | Rejection) else _documents(one, file, fields, named)
+            for one in _sheets(stream, file)
         )
         yield from _remarked(itertools.chain.from_iterable(sheets), said, said)
     elif suffix == ".parquet":
-        yield from _documents(_parquet(stream), file, fields)
+        yield from _documents(_parquet(stream), file, fields, named)
     else:
         used = (encoding, "strict") if encoding else text.detect_stream(stream)
         said = {} if used[0] == text.UTF_8 else {"encoding": used[0]}
-        yield from _remarked(_documents(_csv(stream, file.path, used), file, fields), said, {})
+        yield from _remarked(_documents(_csv(stream, file.path, used), file, fields, named), said, {})
 
 
 def _remarked(items: Iterable[Item], remarks: Mapping[str, Any], metadata: Mapping[str, Any]) -> Iterator[Item]:
@@ -138,7 +142,7 @@ def _count_rows(stream: BinaryIO, file: SourceFile) -> int:
         return int(table.metadata.num_rows)
 
 
-def _documents(table: _Table, file: SourceFile, fields: Mapping[str, str]) -> Iterator[Item]:
+def _documents(table: _Table, file: SourceFile, fields: Mapping[str, str], named: Named) -> Iterator[Item]:
     name = f"{file.name}#{table.sheet}" if table.sheet else file.name
     parts = None
     is_named = any(field in fields for field in FIELDS)
@@ -148,9 +152,11 @@ def _documents(table: _Table, file: SourceFile, fields: Mapping[str, str]) -> It
         if isinstance(row, _Malformed):
             yield Rejection(name, line, None, row.reason, {"row": row.values})
         elif not (table.texts or is_named) and table.whole and sum(map(len, table.names)) < _MOST_WHOLE:
+            named.see(row)
             yield from _whole(table, itertools.chain([one], rows), name, file)
         else:
             parts = parts or _roles(table, fields)
+            named.see(row)
             about = ({"sheet": table.sheet} if table.sheet else {}) | ({"replaced_characters": replaced} if replaced else {})
             yield _document(row, table, parts, (name, line, key_of(file.name, number, table.sheet), file.folder), about)
 
@@ -256,7 +262,7 @@ def _csv(binary: BinaryIO, file: Path, encoding: tuple[str, str]) -> _Table:
             if isinstance(row, _Malformed):
                 yield _Row(line, number, row)
             elif any(row):
-                replaced = sum(value.count("\ufffd") for value in row) if used[1] == "replace" else 0
+                replaced = sum(value.count("\ufffd") for value in row) if encoding[1] == "replace" else 0
                 yield _Row(line, number, {name: row[at] for at, name in columns.items()}, replaced)
 
     texts = [name for at, name in columns.items() if at in filled - numbers]

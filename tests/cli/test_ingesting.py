@@ -54,6 +54,22 @@ def test_sync_and_its_guard(folder: Path, tmp_path: Path) -> None:
     assert (changes["changes"], changes["dry_run"]) == ([], True)
 
 
+def test_fields_that_no_record_has_are_told(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"id": "1", "Title": "T", "text": "x"}\n')
+    command = ("ingest", tmp_path / "a.jsonl", "--field", "title=title", "--data-dir", tmp_path / "data")
+    told = "no record has title, which is named for title; is Title meant?"
+    done = search(*command)
+    assert done.stdout.startswith("1 added")
+    assert done.stderr.endswith(f"note: {told}\n")
+    again = search(*command, "--json")
+    assert json.loads(again.stdout)["notes"] == [told]
+    assert told in again.stderr
+    (tmp_path / ".searchignore").write_text("[x\n")
+    noted = as_json("ingest", tmp_path, "--data-dir", tmp_path / "data")["notes"]
+    assert len(noted) == 1
+    assert "can match nothing" in noted[0]
+
+
 def test_rejects_go_to_a_file_and_come_back_from_it(folder: Path, tmp_path: Path) -> None:
     where = ("--data-dir", tmp_path / "data")
     rejects = tmp_path / "rejects.jsonl"

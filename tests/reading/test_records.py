@@ -9,9 +9,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+from sheets import xlsx
 
 from search.documents import Document, Rejection
 from search.reading import Reading, lines
+from search.reading.child import Limits
 
 
 def read(*values: Any, source: str = "a.jsonl", fields: dict[str, str] | None = None, folder: str = "") -> list[Any]:
@@ -93,6 +95,102 @@ def test_named_fields_and_paths() -> None:
     assert one({"key": 5, "a": "x"}, fields={"id": "key", "text": "a,b"}).text == "x"  # of several, those that there are
     assert one({"id": "1", "text": "x"}, fields=fields) == Document("1", "x")  # as ever: fields were for tables
     assert one({"id": "1", "text": "x", "title": "Y"}, fields={"text": "title"}) == Document("1", "Y", "Y", {"text": "x"})
+
+
+ROWS = [{"id": "1", "Title": "T", "text": "x", "body": {"words": "y", "none": None}}, {"id": "2", "text": "z"}]
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.ndjson", "a.json", "lines.json", "object.json", "a.parquet"])
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"title": "title"}, "no record has title, which is named for title; is Title meant?"),
+        ({"title": "text,Titel"}, "no record has Titel, which is named for title; is Title meant?"),
+        ({"title": "nothing"}, "no record has nothing, which is named for title, but id, Title, text, body"),
+        ({"text": "text,body.word"}, "no record has body.word, which is named for text; is body.words meant?"),
+        (
+            {"text": "text,body.else"},
+            "no record has body.else, which is named for text, but body.words, body.none, id, Title, text, body",
+        ),
+        ({"text": "text", "metadata": "ids"}, "no record has ids, which is named for metadata; is id meant?"),
+    ],
+)
+def test_what_is_named_and_in_no_record_is_told(name: str, fields: dict[str, str], said: str, tmp_path: Path) -> None:
+    match name:
+        case "a.parquet":
+            pyarrow.parquet.write_table(pa.Table.from_pylist(ROWS), tmp_path / name)
+        case "a.json":
+            (tmp_path / name).write_text(json.dumps(ROWS))
+        case "object.json":
+            (tmp_path / name).write_text(json.dumps(ROWS[0]))
+        case _:
+            (tmp_path / name).write_text("\n".join(map(json.dumps, ROWS)))
+    reading = Reading([str(tmp_path)], fields=fields)
+    assert reading.notes == []
+    for _ in range(2):
+        refused = name == "a.parquet" and "metadata" in fields  # a table without a column that is named is no table to read
+        assert all(isinstance(item, Rejection) == refused for item in reading)
+        assert reading.notes == ([] if refused else [said])
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".xlsx"])
+def test_a_title_that_no_table_has_is_told(suffix: str, tmp_path: Path) -> None:
+    rows = [["id", "Title", "text"], ["1", "T", "x"], ["2", "U", "y"]]
+    file = tmp_path / f"a{suffix}"
+    file.write_bytes("".join(f"{','.join(row)}\n" for row in rows).encode() if suffix == ".csv" else xlsx({"S": rows}))
+    reading = Reading([str(file)], fields={"title": "Titles"})
+    assert [item.id for item in reading if isinstance(item, Document)] == ["1", "2"]
+    assert reading.notes == ["no record has Titles, which is named for title; is Title meant?"]
+    file.write_bytes(b"id,year\n1,1999\n" if suffix == ".csv" else xlsx({"S": [["id", "year"], [1, 1999]]}))
+    reading = Reading([str(file)], fields={"metadata": "place"})  # of a table without texts, which is one document
+    assert len(list(reading)) == 1
+    assert reading.notes == ["no record has place, which is named for metadata, but id, year"]
+
+
+def test_what_one_record_has_is_not_told(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, ROWS)))
+    (tmp_path / "b.csv").write_text("nr,words,headline\n5,Some text.,H\n")
+    (tmp_path / "c.json").write_text('[{"id": "1", "text": "x", "a,b": "y", "none": null}]')
+    for fields in (
+        {"id": "nr", "text": "words", "title": "headline", "metadata": "headline"},  # which the other files lack
+        {"text": "text", "title": "a,b", "metadata": "none"},
+        {"text": "body.words,text", "title": "Title"},
+        {"text": "body.words,text", "title": "body.none"},
+    ):
+        reading = Reading([str(tmp_path)], fields=fields)
+        assert list(reading)
+        assert reading.notes == []
+
+
+def test_fields_that_nothing_has_a_place_for(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("Text.")
+    reading = Reading([str(tmp_path)], fields={"title": "name", "text": "words"})
+    assert len(list(reading)) == 1
+    assert reading.notes == ["no table and no JSON was read, for which title, text of --field would be"]
+    (tmp_path / "b.csv").write_text("id,words\n1,x\n")
+    reading = Reading([str(tmp_path / "b.csv")], fields={"id": "nr", "metadata": "kind"})
+    assert "has no column nr and no kind but id, words" in str(next(iter(reading)))
+    assert list(reading)
+    assert reading.notes == []  # the rejection says it
+
+
+def test_what_a_file_of_rejects_holds_is_not_told(tmp_path: Path) -> None:
+    """Its documents have the fields already."""
+    (tmp_path / "a.csv").write_text("nr,words,n\n5,,1\n")
+    (bad,) = Reading([str(tmp_path / "a.csv")], fields={"id": "nr", "text": "words"})
+    assert isinstance(bad, Rejection)
+    (tmp_path / "rejects.jsonl").write_text(bad.to_line().replace('"text": ""', '"text": "Mended."'))
+    reading = Reading([str(tmp_path / "rejects.jsonl")], fields={"id": "nr", "text": "words"})
+    assert list(reading) == [Document("5", "Mended.", metadata={"n": 1})]
+    assert reading.notes == []
+
+
+def test_a_reader_that_dies_says_nothing_of_fields(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_bytes(b"[" + b"[]," * 6_000_000 + b"1]")
+    reading = Reading([str(tmp_path)], fields={"title": "name"}, limits=Limits(30, 300))
+    assert "more than 300 MB of memory" in str(next(iter(reading)))
+    assert list(reading)
+    assert reading.notes == []
 
 
 def test_lines_that_were_rejected_keep_the_id_that_they_would_have_had(tmp_path: Path) -> None:
