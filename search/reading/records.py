@@ -33,7 +33,7 @@ def checked(fields: Any) -> Mapping[str, str]:
     """Columns by field.
 
     Raises:
-        InvalidDocument: a field that is none of id, text, title, metadata, or a column that is no string.
+        InvalidDocument: a field that is none of id, text, title, metadata, or a column that is no string, or none.
     """
     if not isinstance(fields, Mapping):
         raise InvalidDocument(f"fields is a {type(fields).__name__}; give a mapping such as {{'text': 'body'}}")
@@ -42,6 +42,8 @@ def checked(fields: Any) -> Mapping[str, str]:
     for field, column in fields.items():
         if not isinstance(column, str):
             raise InvalidDocument(f"the column for {field} is a {type(column).__name__}; name it as a string")
+        if not parts_of(column):
+            raise InvalidDocument(f"no column is named for {field}; name one, as in text=body")
     return fields
 
 
@@ -216,7 +218,7 @@ def storable(value: Any) -> Any:
 
 def parts_of(named: str) -> list[str]:
     """The columns and paths that are named for a field."""
-    return [part.strip() for part in named.split(",")]
+    return [part.strip() for part in named.split(",") if part.strip()]
 
 
 def paths_of(named: str, names: Container[str]) -> Iterator[tuple[str, Path | None]]:

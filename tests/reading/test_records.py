@@ -12,6 +12,7 @@ import pytest
 from sheets import xlsx
 
 from search.documents import Document, Rejection
+from search.errors import InvalidDocument
 from search.reading import Reading, lines
 from search.reading.child import Limits
 
@@ -160,6 +161,14 @@ def test_what_one_record_has_is_not_told(tmp_path: Path) -> None:
         reading = Reading([str(tmp_path)], fields=fields)
         assert list(reading)
         assert reading.notes == []
+
+
+@pytest.mark.parametrize("column", ["", " ", ",", " , "])
+def test_a_field_that_names_nothing_is_refused(column: str, tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"id": "1", "text": "x"}\n')
+    with pytest.raises(InvalidDocument, match="no column is named for title; name one, as in text=body"):
+        Reading([str(tmp_path)], fields={"title": column})
+    assert list(Reading([str(tmp_path)], fields={"text": "text, ,"})) == [Document("1", "x")]
 
 
 def test_fields_that_nothing_has_a_place_for(tmp_path: Path) -> None:
