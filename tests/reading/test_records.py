@@ -98,7 +98,7 @@ def test_named_fields_and_paths() -> None:
     assert one({"id": "1", "text": "x", "title": "Y"}, fields={"text": "title"}) == Document("1", "Y", "Y", {"text": "x"})
 
 
-ROWS = [{"id": "1", "Title": "T", "text": "x", "body": {"words": "y", "none": None}}, {"id": "2", "text": "z"}]
+ROWS = [{"id": "1", "Title": "T", "text": "x", "body": {"none": None, "words": "y"}}, {"id": "2", "text": "z"}]
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.ndjson", "a.json", "lines.json", "object.json", "a.parquet"])
@@ -111,7 +111,7 @@ ROWS = [{"id": "1", "Title": "T", "text": "x", "body": {"words": "y", "none": No
         ({"text": "text,body.word"}, "no record has body.word, which is named for text; is body.words meant?"),
         (
             {"text": "text,body.else"},
-            "no record has body.else, which is named for text, but body.words, body.none, id, Title, text, body",
+            "no record has body.else, which is named for text, but body.none, body.words, id, Title, text, body",
         ),
         ({"text": "text", "metadata": "ids"}, "no record has ids, which is named for metadata; is id meant?"),
     ],
