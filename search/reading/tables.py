@@ -419,7 +419,7 @@ def _parquet(stream: BinaryIO) -> _Table:
     of_text = _beyond_64_bits(stream, names)
 
     def to_json(name: str, value: Any) -> Any:
-        return as_text({name: value}, of_text)[name]
+        return as_text({name: value}, of_text)[name] if of_text else value
 
     return _Table(names, texts, _parquet_rows(stream, names, nested), to_json, whole=False)
 
