@@ -13,8 +13,8 @@ from search import kinds
 from search.documents import Document, Rejection
 from search.errors import InvalidDocument
 from search.reading import Reading, pages
-from search.reading.comments import comments
 from search.reading.files import by_kind
+from search.reading.unread import unread
 
 pytestmark = pytest.mark.usefixtures("reader_kept")
 
@@ -202,6 +202,25 @@ def test_comments_that_are_not_read_are_counted(name: str, tmp_path: Path) -> No
     assert not any("comments_left_out" in item.metadata for item in read(tmp_path / f"none{name}") if isinstance(item, Document))
 
 
+def test_what_is_not_read_of_a_spreadsheet_is_counted(tmp_path: Path) -> None:
+    shape = "<xdr:sp><xdr:txBody>{}</xdr:txBody></xdr:sp>"
+    run = "<a:p><a:r><a:t>{}</a:t></a:r></a:p>"
+    relation = '<Relationship Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/{}" Target="x"/>'
+    parts = {
+        "xl/charts/chart1.xml": "<c/>",
+        "xl/charts/style1.xml": "<c/>",
+        "xl/worksheets/_rels/sheet1.xml.rels": f"<r>{relation.format('oleObject')}{relation.format('drawing')}</r>",
+        "xl/drawings/drawing1.xml": shape.format(run.format("A box") + run.format("on."))
+        + shape.format("<a:p/>")
+        + shape.format(run),
+    }
+    (tmp_path / "a.xlsx").write_bytes(office_file("a.xlsx", parts))
+    first, *others = [item for item in read(tmp_path / "a.xlsx") if isinstance(item, Document)]
+    found = {name: value for name, value in first.metadata.items() if name.endswith("_left_out")}
+    assert found == {"charts_left_out": 1, "objects_left_out": 1, "boxes_left_out": 2} == first.remarks
+    assert not any(one.remarks for one in others)
+
+
 @pytest.mark.parametrize("packed", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
 @pytest.mark.parametrize("name", ["a.docx", "d.xlsx"])
 def test_comments_that_are_damaged_are_in_the_way_of_nothing(name: str, packed: int, tmp_path: Path) -> None:
@@ -237,8 +256,8 @@ def test_annotations_of_opendocument_are_counted() -> None:
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w") as archive:
         archive.writestr("content.xml", content)
-    assert comments(made) == 2
-    assert comments(io.BytesIO(b"no archive")) == 0
+    assert unread(made) == {"comments_left_out": 2}
+    assert unread(io.BytesIO(b"no archive")) == {}
 
 
 def test_damaged_documents_are_rejected(tmp_path: Path) -> None:

@@ -84,11 +84,13 @@ _REMARKED = {  # what a reader remarked, as a document has it and as several do,
     "objects_left_out": ("has", "have", "embedded objects, which are not read"),
     "comments_left_out": ("has", "have", "comments, which are not read"),
     "notes_left_out": ("has", "have", "notes of the speaker that cannot be read"),
+    "boxes_left_out": ("has", "have", "text boxes, which are not read"),
     "rows_left_out": ("has", "have", "more rows than one document holds, which are left out"),
 }
+_OF_SHEETS = ("comments_left_out", "charts_left_out", "objects_left_out", "boxes_left_out")
 _OF_A_ROW = {  # which says it for all of its file
-    "comments_left_out": ("is", "are", "the first of a spreadsheet with comments, which are not read"),
-    "encoding": ("is", "are", "the first of a table that is not in UTF-8 and was read as"),
+    "encoding": "the first of a table that is not in UTF-8 and was read as",
+    **{kind: f"the first of a spreadsheet with {_REMARKED[kind][2]}" for kind in _OF_SHEETS},
 }
 _OF_PAGES = {"pages_without_text", "damaged_pages"}
 _NAMED = 5  # documents of each kind of remark; --json names all
@@ -213,9 +215,10 @@ def _note_remarks(done: "IngestReport") -> None:
 
 def _words_of(remark: "Remark") -> tuple[str, str, str]:
     """The verb of one document, that of several, and the rest."""
-    of_a_row = remark.kind in _OF_A_ROW and remark.source != remark.document_id
-    words = _OF_A_ROW if of_a_row else _REMARKED
-    one, several, what = words.get(remark.kind, ("has", "have", "what is not read"))
+    one, several, what = _REMARKED.get(remark.kind, ("has", "have", "what is not read"))
+    of_a_row = remark.source != remark.document_id and remark.kind in _OF_A_ROW
+    if of_a_row:
+        one, several, what = "is", "are", _OF_A_ROW[remark.kind]
     if remark.kind == "encoding":
         what = f"{what} {remark.found}"
     return one, several, what if of_a_row and remark.kind == "encoding" else f"{what} (metadata.{remark.kind})"

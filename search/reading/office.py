@@ -10,10 +10,10 @@ from typing import Any
 from search.errors import InvalidDocument
 from search.kinds import HTML, MAIL, OFFICE, PLAIN, by_name
 from search.reading import epub, mail, opendocument, rtf, signs, webpages, word97
-from search.reading.comments import LEFT_OUT, comments
 from search.reading.files import LONGEST
 from search.reading.slides import notes_to_html, slides, to_html, with_whole_words
 from search.reading.text import decode
+from search.reading.unread import OBJECTS, unread
 from search.reading.webpages import to_markdown
 from search.reading.word import Chunk, prepared
 
@@ -21,10 +21,6 @@ _SMALL = 1_000_000  # bytes that a text in a packed document may unpack to, howe
 _RATIO = 100  # … and times its size that a larger one may
 _TEXTS = (".xml", ".rels", ".html", ".xhtml", ".htm")
 _PICTURE = re.compile(r"!\[([^\[\]]*)\]\([^()\s]*\)")
-_OBJECTS = "objects_left_out"  # the field of metadata
-_EMBEDS = re.compile(r"(?:word|ppt/slides)/_rels/[^/]+\.rels")  # the parts that say which objects others have made
-_EMBEDDED = re.compile(rb"/relationships/(?:oleObject|package)[\"']")
-_LEFT_OUT = {"charts": re.compile(r"\w+/charts/chart\d*\.xml"), "diagrams": re.compile(r"\w+/diagrams/data\d*\.xml")}
 _DEEPEST = 3  # documents in each other
 _READERS: Mapping[str, Callable[[bytes], str]] = {  # of documents inside others
     HTML: lambda content: webpages.read(content)[1],
@@ -47,11 +43,11 @@ def read(content: bytes, media_type: str) -> tuple[str, str, Mapping[str, Any]]:
         return title, to_markdown(html)[1], {**metadata, **others}
     if "word" in media_type:
         title, text, unread = _word(content, media_type)
-        objects = metadata.get(_OBJECTS, 0) + unread
-        return title, text, {**metadata, _OBJECTS: objects} if objects else metadata
+        objects = metadata.get(OBJECTS, 0) + unread
+        return title, text, {**metadata, OBJECTS: objects} if objects else metadata
     if media_type == OFFICE[".odt"]:
         found = opendocument.read(content)
-        return found.title, to_markdown(found.html)[1], {**metadata, _OBJECTS: found.objects} if found.objects else metadata
+        return found.title, to_markdown(found.html)[1], {**metadata, OBJECTS: found.objects} if found.objects else metadata
     if media_type == OFFICE[".epub"]:
         return *epub.read(content), metadata
     if media_type == OFFICE[".rtf"]:
@@ -132,12 +128,8 @@ def _check_packed(content: bytes) -> Mapping[str, Any]:
     """Look into a packed document before it is unpacked; what of it will not be read."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         entries = archive.infolist()
-        texts = [entry for entry in entries if entry.filename.lower().endswith(_TEXTS)]  # pictures may be all white
-        bomb = any(entry.file_size > max(_SMALL, _RATIO * entry.compress_size) for entry in texts)
-        if bomb or sum(entry.file_size for entry in entries) > 4 * LONGEST:
-            raise InvalidDocument("unpacks to far more than a document has; split it")
-        names = [entry.filename for entry in entries]
-        objects = sum(len(_EMBEDDED.findall(archive.read(name))) for name in names if _EMBEDS.fullmatch(name))
-    counts = {f"{what}_left_out": sum(bool(name.fullmatch(one)) for one in names) for what, name in _LEFT_OUT.items()}
-    found = counts | {_OBJECTS: objects, LEFT_OUT: comments(io.BytesIO(content))}
-    return {what: count for what, count in found.items() if count}
+    texts = [entry for entry in entries if entry.filename.lower().endswith(_TEXTS)]  # pictures may be all white
+    bomb = any(entry.file_size > max(_SMALL, _RATIO * entry.compress_size) for entry in texts)
+    if bomb or sum(entry.file_size for entry in entries) > 4 * LONGEST:
+        raise InvalidDocument("unpacks to far more than a document has; split it")
+    return unread(io.BytesIO(content))

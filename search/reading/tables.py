@@ -18,12 +18,12 @@ from search.reading import objects, text
 from search.reading.columns import EXACT, Types, as_text
 from search.reading.columns import Path as Names
 from search.reading.columns import number as number_of
-from search.reading.comments import LEFT_OUT, comments
 from search.reading.files import LONGEST, Item, SourceFile, missing
 from search.reading.named import Named
 from search.reading.passwords import ENCRYPTED, needs_password
 from search.reading.records import FIELDS, Roles, key_of, roles, storable, values_of
 from search.reading.records import missing as missing_columns
+from search.reading.unread import unread
 
 _SHEETS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 SUFFIXES = (".csv", ".tsv", ".parquet", ".json", ".mbox", *_SHEETS)
@@ -93,9 +93,8 @@ def _items(stream: BinaryIO, file: SourceFile, fields: Mapping[str, str], encodi
     elif suffix == ".mbox":
         yield from _mails(stream, file)
     elif suffix in _SHEETS:
-        left_out = comments(stream)
+        said: dict[str, Any] = {**unread(stream)}
         stream.seek(0)
-        said: dict[str, Any] = {LEFT_OUT: left_out} if left_out else {}
         sheets = (
             [one] if isinstance(one, Document | Rejection) else _documents(one, file, fields, named)
             for one in _sheets(stream, file)

@@ -1,0 +1,64 @@
+"""What of a packed document of an office is not read? Comments, charts, diagrams, objects of others, boxes of spreadsheets.
+
+They are counted; a document says so in its metadata.
+"""
+
+import re
+import zipfile
+from collections import Counter
+from contextlib import suppress
+from typing import BinaryIO
+
+from search.reading.files import LONGEST
+
+OBJECTS = "objects_left_out"  # the field of metadata
+_COMMENTS = "comments_left_out"
+_PARTS = {  # of which each is one
+    re.compile(r"\w+/charts/chart\d*\.xml"): "charts_left_out",
+    re.compile(r"\w+/diagrams/data\d*\.xml"): "diagrams_left_out",
+}
+_INSIDE = {  # parts, what they hold, and how that looks in them
+    re.compile(r"word/comments\d*\.xml"): (_COMMENTS, re.compile(rb"<(?:\w+:)?comment[\s/>]")),
+    re.compile(r"ppt/comments/[^/]+\.xml"): (_COMMENTS, re.compile(rb"<(?:\w+:)?(?:cm|reply)[\s/>]")),
+    re.compile(r"xl/threadedComments/[^/]+\.xml"): (_COMMENTS, re.compile(rb"<(?:\w+:)?threadedComment[\s/>]")),
+    re.compile(r"content\.xml"): (_COMMENTS, re.compile(rb"<(?:\w+:)?annotation[\s/>]")),  # of OpenDocument
+    re.compile(r"(?:word|ppt/slides|xl/worksheets)/_rels/[^/]+\.rels"): (
+        OBJECTS,
+        re.compile(rb"/relationships/(?:oleObject|package)[\"']"),
+    ),
+    re.compile(r"xl/drawings/drawing\d*\.xml"): (
+        "boxes_left_out",
+        re.compile(rb"<a:t>(?:(?!</xdr:txBody>).)*</xdr:txBody>", re.DOTALL),
+    ),
+}
+_NOTES = re.compile(r"xl/(?:comments/)?comments?\d*\.xml")  # of cells, among which each thread stands once again …
+_AUTHOR = re.compile(rb"<(?:\w+:)?author(?:\s[^<>]*)?(?:/>|>([^<]*)<)")
+_BY = re.compile(rb"<(?:\w+:)?comment\s[^<>]*?\bauthorId=[\"'](\d+)[\"']")
+_THREAD = b"tc="  # … by an author of this name
+
+
+def unread(stream: BinaryIO) -> dict[str, int]:
+    """How many of what there are, by the fields of metadata that say so; nothing of what cannot be unpacked."""
+    found: Counter[str] = Counter()
+    with suppress(Exception), zipfile.ZipFile(stream) as archive:  # as unpackers raise of what is damaged: its reader may manage
+        for name in archive.namelist():
+            found.update(_in(archive, name))
+    return dict(+found)
+
+
+def _in(archive: zipfile.ZipFile, name: str) -> dict[str, int]:
+    whole = {what: 1 for part, what in _PARTS.items() if part.fullmatch(name)}
+    inside = {what: pattern for part, (what, pattern) in _INSIDE.items() if part.fullmatch(name)}
+    is_notes = _NOTES.fullmatch(name) is not None
+    if not (inside or is_notes):
+        return whole
+    with archive.open(name) as part:
+        content = part.read(LONGEST)
+    return {_COMMENTS: _notes(content)} if is_notes else {what: len(pattern.findall(content)) for what, pattern in inside.items()}
+
+
+def _notes(content: bytes) -> int:
+    """Comments of cells, without those of threads."""
+    authors = _AUTHOR.findall(content)
+    by = [int(number) for number in _BY.findall(content)]
+    return sum(not (number < len(authors) and authors[number].startswith(_THREAD)) for number in by)
