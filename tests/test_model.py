@@ -478,9 +478,10 @@ class Model(RuleBasedStateMachine):
         then, counts = after_ingest(target.contents, given, tokens, sync=sync, max_delete=max_delete)
         command = {"do": "ingest", "documents": given, "sync": sync, "max_delete": max_delete, "name": name}
         report = self.change(command, target, then, kill_at, room=room, kill_child=kill_child)
-        if self.live is None:
+        if self.live is None and (leads := self.state()["leads"].get(NAME)):  # made for the first document that could be written
             self.live = target
-            target.name = self.state()["leads"][NAME]
+            target.name = leads
+        assert self.live or not then
         if report is not None and kill_at is None:
             assert {key: report[key] for key in counts} == counts
 
