@@ -4,6 +4,7 @@ Such a process is no fork of the tests' own: it has no thread, no lock and no mo
 way of all finalisers. tests/index/test_edge_process.py starts processes of Qdrant Edge as users do.
 """
 
+import gc
 import json
 import os
 import runpy
@@ -157,6 +158,7 @@ def _begun(given: list[int], arguments: list[str], numbers: list[int], folder: s
 if __name__ == "__main__":
     for name in sys.argv[2:]:
         import_module(name)
+    gc.freeze()  # else each one, as it ends, would look through all of that for garbage, and copy the memory that it is in
     arguments_ = _asked(socket.socket(fileno=int(sys.argv[1])))
     if "-m" in arguments_:
         module, *sys.argv[1:] = arguments_[arguments_.index("-m") + 1 :]
