@@ -2,7 +2,6 @@
 
 import gc
 import os
-import pickle
 import shutil
 import signal
 import socket
@@ -141,16 +140,9 @@ def _certificates_read_once() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _schemas_copied_quickly() -> Iterator[None]:
-    """Every qdrant-client has a copy of all its models' schemas, and a test makes several clients."""
-    copies: dict[int, bytes] = {}
-
-    def copied(plain: Any) -> Any:
-        if id(plain) not in copies:
-            copies[id(plain)] = pickle.dumps(plain)
-        return pickle.loads(copies[id(plain)])  # noqa: S301  # its own
-
-    known = {id(DEFS), id(CACHE_STR_PATH)}  # which stay, and nobody changes
-    with patch.object(schema_parser, "deepcopy", lambda one: copied(one) if id(one) in known else deepcopy(one)):
+    """Every qdrant-client has a copy of all its models' schemas, to which it adds; a test makes several clients."""
+    known = {id(DEFS), id(CACHE_STR_PATH)}  # which stay
+    with patch.object(schema_parser, "deepcopy", lambda one: dict(one) if id(one) in known else deepcopy(one)):
         yield
 
 
