@@ -6,13 +6,17 @@ import os
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
+import typer.main
+
 from search.cli.app import main
 
 COMMAND = Path(sys.executable).parent / "search"
+_get_command = cache(typer.main.get_command)  # which is the same each time, and takes longer to make than many a command to run
 
 
 class Done(NamedTuple):
@@ -31,6 +35,7 @@ def search(*arguments: object, stdin: str = "", status: int | None = 0, **enviro
     with (
         patch.dict(os.environ, {"COLUMNS": "100", **environment}),
         patch.multiple(sys, argv=words, stdin=given, excepthook=sys.excepthook),
+        patch("typer.main.get_command", _get_command),
         redirect_stdout(output),
         redirect_stderr(errors),
     ):
