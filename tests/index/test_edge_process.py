@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import numpy as np
@@ -34,9 +34,9 @@ def points(count: int, seed: int = 0) -> list[Point]:
     return [Point(one, vector, {"document_id": one}) for one, vector in zip(ids, vectors, strict=True)]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _processes_of_their_own() -> Iterator[None]:
-    """Each started as users start it; elsewhere they are forked."""
+@pytest.fixture
+def as_users_start_it() -> Iterator[None]:
+    """Elsewhere processes are forked from one that has everything imported."""
     with patch("search.index.edge.process.subprocess", subprocess):
         yield
 
@@ -60,6 +60,7 @@ def index(process: EdgeProcess) -> VectorIndex:
     return made
 
 
+@pytest.mark.usefixtures("as_users_start_it")
 def test_a_searcher_over_it_does_all_that_others_do(tmp_path: Path, model_folder: Path) -> None:
     model = {"model": str(model_folder / "embedder-mean")}
     settings = Settings(data_dir=tmp_path, embedder=model, reranker={"kind": "none"}, index={"engine": "edge", "own_process": True})
@@ -86,6 +87,7 @@ def test_a_searcher_over_it_does_all_that_others_do(tmp_path: Path, model_folder
         assert searcher.search("Document 7").hits
 
 
+@pytest.mark.usefixtures("as_users_start_it")
 def test_errors_come_through_as_they_are(tmp_path: Path) -> None:
     process = EdgeProcess(tmp_path)
     with pytest.raises(CollectionNotFound, match="there is no collection 'x'"):
@@ -107,6 +109,7 @@ def test_errors_come_through_as_they_are(tmp_path: Path) -> None:
     process.close()
 
 
+@pytest.mark.usefixtures("as_users_start_it")
 def test_a_child_that_dies_costs_one_request(process: EdgeProcess, index: VectorIndex) -> None:
     index.upsert(points(100))
     os.kill(child_of(process), signal.SIGKILL)
@@ -209,8 +212,22 @@ def test_only_what_is_short_whatever_the_size_has_a_short_limit(
     assert limits[-3:] == [0.0] * 3
 
 
-def test_other_threads_go_on_while_the_engine_works(index: VectorIndex) -> None:
+class Optimized(NamedTuple):
+    """What happened meanwhile."""
+
+    took: float
+    pauses: list[float]  # between two looks at the clock
+    children: set[int]  # before and after
+
+
+@pytest.fixture(scope="module")
+def optimized(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Optimized]:
+    """A collection whose graph takes longer to build than a short request may take."""
+    process = EdgeProcess(tmp_path_factory.mktemp("large"))
+    index = process.named("a", StorageSettings())
+    index.ensure(SPEC, create=True)
     index.upsert(points(12_000))
+    child = child_of(process)
     ended = threading.Event()
     pauses = [0.0]
 
@@ -225,12 +242,23 @@ def test_other_threads_go_on_while_the_engine_works(index: VectorIndex) -> None:
     ticking = threading.Thread(target=tick)
     ticking.start()
     started = time.monotonic()
-    index.optimize()
+    with patch.multiple("search.index.edge.process", _SHORT_S=1.0, _STILL_S=10.0):
+        index.optimize()
     took = time.monotonic() - started
     ended.set()
     ticking.join()
-    assert took > 1  # in this process it would have stood still for as long
-    assert max(pauses) < took / 2
+    yield Optimized(took, pauses, {child, child_of(process)})
+    process.close()
+
+
+def test_other_threads_go_on_while_the_engine_works(optimized: Optimized) -> None:
+    assert optimized.took > 1  # in this process it would have stood still for as long
+    assert max(optimized.pauses) < optimized.took / 2
+
+
+def test_what_takes_long_and_works_is_waited_for(optimized: Optimized) -> None:
+    assert optimized.took > 1  # as long as a short request may take
+    assert len(optimized.children) == 1
 
 
 def test_the_child_ends_with_its_parent(tmp_path: Path) -> None:
@@ -291,15 +319,6 @@ def test_a_child_that_stands_still_costs_one_request(process: EdgeProcess, index
     assert index.count() == 100
 
 
-def test_what_takes_long_and_works_is_waited_for(process: EdgeProcess, index: VectorIndex, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("search.index.edge.process._SHORT_S", 1.0)
-    monkeypatch.setattr("search.index.edge.process._STILL_S", 10.0)
-    index.upsert(points(10_000))
-    child = child_of(process)
-    index.optimize()
-    assert child_of(process) == child
-
-
 @pytest.mark.usefixtures("impatient")
 def test_closing_ends_a_child_that_stands_still(process: EdgeProcess, index: VectorIndex) -> None:
     child = stopped(process)
@@ -318,6 +337,7 @@ def test_closing_ends_a_child_that_stands_still(process: EdgeProcess, index: Vec
     assert time.monotonic() - started < 30
 
 
+@pytest.mark.usefixtures("as_users_start_it")
 def test_a_child_that_cannot_be_started_is_a_fault_that_may_pass(
     process: EdgeProcess, index: VectorIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
