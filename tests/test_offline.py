@@ -56,13 +56,14 @@ def traced(home: Path, *command: str, **environment: str) -> Traces:
     """What a command does in a fresh home, without the variables that make telemetry hold still (CI)."""
     log = home.with_suffix(".strace")
     cut_off = ["unshare", "--net", "--map-root-user", "sh", "-c", ROUTED, "sh"]
-    probe = [*cut_off, "strace", "-o", str(log), "true"]
+    tracer = ["strace", "-f", "--seccomp-bpf", "-o", str(log)]  # which stops at these calls alone
+    probe = [*cut_off, *tracer, "true"]
     if not shutil.which("unshare") or subprocess.run(probe, check=False, capture_output=True).returncode:
         pytest.skip("needs strace, unshare and ip, and a system that lets them make a network")
     calls = "trace=connect,sendto,sendmsg,sendmmsg,open,openat,creat,mkdir,mkdirat"
     (home / "tmp").mkdir(parents=True, exist_ok=True)
     done = subprocess.run(
-        [*cut_off, "strace", "-f", "-y", "-s", "400", "-e", calls, "-o", str(log), *command],
+        [*cut_off, *tracer, "-y", "-s", "400", "-e", calls, *command],
         env={"HOME": str(home), "TMPDIR": str(home / "tmp"), "PATH": os.defpath, "PYTHONDONTWRITEBYTECODE": "1", **environment},
         cwd=home,
         stdin=subprocess.DEVNULL,
