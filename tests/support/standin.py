@@ -544,9 +544,13 @@ def _handler(standin: QdrantStandIn, node: int) -> type[BaseHTTPRequestHandler]:
                 self.wfile.write(b"0\r\n\r\n")
                 return
             self.send_header("Content-Length", str(len(body)))
-            head, self.wfile = self.wfile, io.BytesIO()  # so that all of it is one write
+            self._end(body)
+
+        def _end(self, body: bytes) -> None:
+            """The head and the body in one write."""
+            connection, self.wfile = self.wfile, io.BytesIO()
             self.end_headers()
-            whole, self.wfile = self.wfile.getvalue() + body, head
+            whole, self.wfile = self.wfile.getvalue() + body, connection
             self.wfile.write(whole)
 
         def _answered(self, access: Access, body: bytes) -> tuple[int, Any]:
@@ -582,8 +586,7 @@ def _handler(standin: QdrantStandIn, node: int) -> type[BaseHTTPRequestHandler]:
                     self.send_header(name, value)
                 self.send_header("Content-Type", kind)
                 self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body[: len(body) // 2] if cut else body)
+                self._end(body[: len(body) // 2] if cut else body)
                 self.close_connection |= cut
             except (BrokenPipeError, ConnectionResetError):
                 pass  # the client did not wait, as some tests want it
