@@ -23,7 +23,7 @@ from search.system.telemetry import telemetry_off
 from search.system.terminal import show
 
 if TYPE_CHECKING:
-    from search.index.contract import VectorIndex
+    from search.index.contract import CollectionSpec, VectorIndex
 
 _EMPTY = "nothing ingested yet"
 _PACKAGES = ("two-stage-search", "fastembed", "fastembed-gpu", "onnxruntime", "onnxruntime-gpu", "qdrant-client", "qdrant-edge-py")
@@ -62,13 +62,13 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _finding("bundled models", _bundled)
     if isinstance(settings.index, EdgeSettings):
         yield _finding("data folder", lambda: _data_dir(settings.data_dir.expanduser()))
-    embedder = _finding("embedder", lambda: _embedder(settings))
-    yield embedder
+    specs: list[CollectionSpec] = []  # of what the embedder makes, which is loaded once
+    yield _finding("embedder", lambda: _embedder(settings, specs))
     yield _finding("words", lambda: _words(settings))
     yield _finding("reranker", lambda: _reranker(settings))
     yield _finding("service", lambda: _service(settings.service))
-    if embedder.ok:
-        yield from _collection(settings)
+    if specs:
+        yield from _collection(settings, specs[0])
 
 
 def _finding(name: str, look: Callable[[], str]) -> Finding:
@@ -118,8 +118,11 @@ def _data_dir(folder: Path) -> str:
     return f"{folder}, last opened by process {pid}" if isinstance(pid, int) else str(folder)
 
 
-def _embedder(settings: Settings) -> str:
+def _embedder(settings: Settings, specs: "list[CollectionSpec]") -> str:
+    from search.index.contract import CollectionSpec
+
     embedder = build_embedder(settings)
+    specs.append(CollectionSpec(embedder.dimension, embedder.fingerprint))
     return f"{embedder.fingerprint}, {embedder.dimension} dimensions, {embedder.tokenizer.max_tokens} tokens, on {embedder.device}"
 
 
@@ -174,7 +177,7 @@ def _service(service: ServiceSettings) -> str:
     return f"{listening}, traces to {without_secrets(service.traces_url)}"
 
 
-def _collection(settings: Settings) -> Iterator[Finding]:
+def _collection(settings: Settings, spec: "CollectionSpec") -> Iterator[Finding]:
     """The collection, its server, and what its points hold: all of them are read."""
     with ExitStack() as stack:
         try:
@@ -189,7 +192,7 @@ def _collection(settings: Settings) -> Iterator[Finding]:
 
             index = PartIndex(index, settings.tenant_field, None)
         stack.callback(index.close)
-        opened = _finding("collection", lambda: _opened(settings, index))
+        opened = _finding("collection", lambda: _opened(settings, spec, index))
         yield opened
         try:
             checks = engine.health(settings.collection, declared_indexes(settings))
@@ -204,13 +207,10 @@ def _collection(settings: Settings) -> Iterator[Finding]:
             yield _finding("points", lambda: _points(index, shared=settings.tenant_field is not None))
 
 
-def _opened(settings: Settings, index: "VectorIndex") -> str:
+def _opened(settings: Settings, spec: "CollectionSpec", index: "VectorIndex") -> str:
     """What there is in a collection, which is open then."""
-    from search.index.contract import CollectionSpec
-
-    embedder = build_embedder(settings)
     try:
-        index.ensure(CollectionSpec(embedder.dimension, embedder.fingerprint), create=False)
+        index.ensure(spec, create=False)
     except CollectionNotFound:
         return f"{index.name} at {index.location}: {_EMPTY}"
     holds = f"{index.name} at {index.location}: {counted(index.count(), 'passage')}"
