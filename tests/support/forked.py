@@ -82,6 +82,11 @@ def _parent(imports: tuple[str, ...]) -> socket.socket:
     return ours
 
 
+def ready(imports: tuple[str, ...]) -> None:
+    """Have that process now, for this one and its forks; else each of them would have one of its own."""
+    _parent(imports)
+
+
 def start(
     imports: tuple[str, ...],
     arguments: Sequence[str],

@@ -17,7 +17,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
-from forked import engines_forked
+from forked import OF_ENGINES, engines_forked, ready
 
 from search import Document, Searcher, SearchError, Settings
 from search.documents import SparseVector
@@ -31,6 +31,7 @@ from search.index.server import lease
 from search.ingestion.embedding import with_words
 from search.ingestion.reindexing import lead
 from search.ingestion.restoring import documents
+from search.settings import EdgeSettings
 
 # A killed writer is given up after a moment here, not after twelve seconds.
 lease._RENEWED_EVERY_S, lease._DEAD_AFTER_S = 0.2, 0.8
@@ -210,6 +211,8 @@ def main() -> None:
         for line in iter(sys.stdin.readline, ""):
             settings = Settings(**json.loads(line))
             loaded(settings.embedder.model)
+            if isinstance(settings.index, EdgeSettings) and settings.index.own_process:
+                ready(OF_ENGINES)
             if (child := os.fork()) == 0:
                 serve(settings)
                 os._exit(0)  # without the ends of threads that a fork leaves behind
