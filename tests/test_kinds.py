@@ -175,6 +175,58 @@ def test_a_presentation_that_the_library_cannot_read_is_read_all_the_same(tmp_pa
     assert taken(tmp_path / "a.pptx").text == "## Top\n\nOne\n\nTwo\n\n## Notes of slide 1\n\nSaid.\n"
 
 
+_EDITIONS = "http://schemas.openxmlformats.org/markup-compatibility/2006"
+_OF_2010 = "http://schemas.microsoft.com/office/drawing/2010/main"
+_MATH = "http://schemas.openxmlformats.org/officeDocument/2006/math"
+
+
+def editions(new: str, old: str) -> str:
+    """As programs write what old ones cannot show: each edition with the names that it uses."""
+    choice = f'<mc:Choice xmlns:a14="{_OF_2010}" Requires="a14">{new}</mc:Choice>'
+    return f'<mc:AlternateContent xmlns:mc="{_EDITIONS}">{choice}<mc:Fallback xmlns="">{old}</mc:Fallback></mc:AlternateContent>'
+
+
+def formula(inside: str) -> str:
+    return f'<a14:m><m:oMath xmlns:m="{_MATH}">{inside}</m:oMath></a14:m>'
+
+
+def symbols(text: str) -> str:
+    return f"<m:r><m:t>{text}</m:t></m:r>"
+
+
+_HALF = formula(f"<m:f><m:num>{symbols('a&lt;b')}</m:num><m:den>{symbols('2')}</m:den></m:f>")
+
+
+@pytest.mark.parametrize(
+    ("paragraph", "text"),
+    [
+        (f"<a:r><a:t>R&amp;D: </a:t></a:r>{_HALF}<a:r><a:t> after</a:t></a:r>", "R&D: \\frac{a<b}{2} after"),
+        (f"{formula(symbols('E=m'))}<a:r><a:t>, </a:t></a:r>{formula(symbols('x'))}", "E=m, x"),
+        ('<a:r><a:t>On </a:t></a:r><a:fld id="{}" type="datetime1"><a:rPr/><a:t>1 May</a:t></a:fld>', "On 1 May"),
+        ('<a:r><a:t>Page </a:t></a:r><a:fld type="slidenum"><a:rPr/><a:t>7</a:t></a:fld><a:r><a:t>only</a:t></a:r>', "Page only"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("is_apart", [True, False])
+def test_slides_are_read_whole(paragraph: str, text: str, is_apart: bool, tmp_path: Path) -> None:  # noqa: FBT001
+    text_shape = shape("body", "x").replace("<a:r><a:t>x</a:t></a:r>", paragraph)
+    shapes = (
+        editions(text_shape, shape("body", "Old")) if is_apart else text_shape.replace("<a14:m>", f'<a14:m xmlns:a14="{_OF_2010}">')
+    )
+    slide = f"<p:sld {_SLIDES} {_DRAWING}><p:cSld><p:spTree>{shape('title', 'Top')}{shapes}</p:spTree></p:cSld></p:sld>"
+    (tmp_path / "a.pptx").write_bytes(pptx([("", "")], {"ppt/slides/slide1.xml": slide}))
+    assert taken(tmp_path / "a.pptx").text == f"## Top\n\n{text}\n"
+
+
+def test_editions_within_editions_and_without_an_end(tmp_path: Path) -> None:
+    inner = editions(shape("body", "Inner"), shape("body", "Old"))
+    shapes = shape("title", "Top") + editions(f"{inner}{shape('body', 'New')}", f"{inner}{shape('body', 'Older')}")
+    slide = f"<p:sld {_SLIDES} {_DRAWING}><p:cSld><p:spTree>{shapes}</p:spTree></p:cSld></p:sld>"
+    (tmp_path / "a.pptx").write_bytes(pptx([("", "")], {"ppt/slides/slide1.xml": slide}))
+    assert taken(tmp_path / "a.pptx").text == "## Top\n\nInner\n\nNew\n"
+    (tmp_path / "b.pptx").write_bytes(pptx([("", "")], {"ppt/slides/slide1.xml": slide.replace("</mc:AlternateContent>", "", 1)}))
+    assert "cannot be read as PPTX" in str(read(tmp_path / "b.pptx")[0])
+
+
 def test_what_is_not_read_of_a_presentation_is_told(tmp_path: Path) -> None:
     (tmp_path / "a.pptx").write_bytes(pptx([("Top", "Text")], {"ppt/charts/chart1.xml": "<c/>", "ppt/charts/chart2.xml": "<c/>"}))
     assert taken(tmp_path / "a.pptx").metadata["charts_left_out"] == 2

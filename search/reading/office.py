@@ -9,13 +9,11 @@ from typing import Any
 
 from search.errors import InvalidDocument
 from search.kinds import HTML, MAIL, OFFICE, PLAIN, by_name
-from search.reading import epub, mail, opendocument, rtf, signs, webpages, word97
+from search.reading import epub, mail, opendocument, rtf, signs, slides, webpages, word, word97
 from search.reading.files import LONGEST
-from search.reading.slides import notes_to_html, slides, to_html, with_whole_words
 from search.reading.text import decode
 from search.reading.unread import OBJECTS, unread
 from search.reading.webpages import to_markdown
-from search.reading.word import Chunk, prepared
 
 _SMALL = 1_000_000  # bytes that a text in a packed document may unpack to, however small it is …
 _RATIO = 100  # … and times its size that a larger one may
@@ -81,22 +79,25 @@ def _extracted(content: bytes, media_type: str) -> tuple[Mapping[str, Any], str]
 
 def _presentation(content: bytes, media_type: str) -> tuple[str, str, Mapping[str, Any]]:
     """Title, HTML, and metadata. Of slides the library leaves out the notes."""
-    found = slides(content)
+    found = slides.read(content)
     title = ""
     try:
-        about, html = _extracted(with_whole_words(content), media_type)
+        ready = slides.prepared(content)
+        about, html = _extracted(ready.content, media_type)
+        formulas = word.formulas_in(_extracted(word.of_formulas(ready.formulas), OFFICE[".docx"])[1]) if ready.formulas else {}
+        html = signs.shown_in_html(html, formulas)
         title = str(about.get("title") or "")
     except ValueError:
-        html = to_html(found)  # of pictures that are linked, or missing, it makes an error
+        html = slides.to_html(found)  # of pictures that are linked, or missing, the library makes an error
         if not html:
             raise
     damaged = sum(one.notes is None for one in found)
-    return title, html + notes_to_html(found), {"notes_left_out": damaged} if damaged else {}
+    return title, html + slides.notes_to_html(found), {"notes_left_out": damaged} if damaged else {}
 
 
 def _word(content: bytes, media_type: str, depth: int = 0) -> tuple[str, str, int]:
     """Title, Markdown with what is in the documents inside, and how many of those cannot be read."""
-    ready = prepared(content)
+    ready = word.prepared(content)
     about, html = _extracted(ready.content, media_type)
     chunks = {mark: _chunk(chunk, depth) for mark, chunk in ready.chunks.items()}
     inside = {mark: words for mark, (words, _) in chunks.items() if words}
@@ -104,7 +105,7 @@ def _word(content: bytes, media_type: str, depth: int = 0) -> tuple[str, str, in
     return str(about.get("title") or ""), text, sum(unread for _, unread in chunks.values())
 
 
-def _chunk(chunk: Chunk, depth: int) -> tuple[str, int]:
+def _chunk(chunk: word.Chunk, depth: int) -> tuple[str, int]:
     """The Markdown of a document inside another one, and how many of it and of those inside of it cannot be read."""
     path = Path(chunk.path)
     kind = MAIL if path.suffix.lower() in {".mht", ".mhtml"} else by_name(path)

@@ -40,7 +40,7 @@ _XML_TAG = re.compile(rb"<[^<>]*>")
 _LETTER = re.compile(r"[^\W\d_]")
 _BEFORE_FORMULAS, _BEFORE_MARGINS = map(chr, signs.MARKS[:2])
 _FORMULA = re.compile(
-    f"<p>([{chr(signs.MARKS[2])}-{chr(signs.MARKS[-1])}])</p>"
+    f"<p>([{chr(signs.MARKS[0])}-{chr(signs.MARKS[-1])}])</p>"
     r'\s*(?:<p><span data-math-style="\w+">(.*?)</span></p>)?',
     re.DOTALL,
 )
@@ -71,9 +71,23 @@ class Prepared(NamedTuple):
         text, _, margins = text.partition(_border(_BEFORE_MARGINS)) if self.margins else (text, "", "")
         if margins.strip():
             text += f"<h2>Headers and footers</h2>{margins}"
-        found = {match[1]: signs.shown_in_html(match[2] or "") for match in _FORMULA.finditer(apart)}
+        found = formulas_in(apart)
         kept = {mark: mark for mark in chunks}
         return signs.shown_in_html(text, self.labels | found | kept)
+
+
+def of_formulas(formulas: list[tuple[str, bytes]]) -> bytes:
+    """A document of nothing but formulas, each behind its mark; `formulas_in` finds them in what the library makes of it."""
+    made = io.BytesIO()
+    body = _paragraphs([(mark, signs.hidden(formula)) for mark, formula in formulas])
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr(_MAIN, b"<w:document><w:body>" + body + b"</w:body></w:document>")
+    return made.getvalue()
+
+
+def formulas_in(html: str) -> dict[str, str]:
+    """Formulas in HTML, by their marks; of one that says nothing, nothing."""
+    return {match[1]: signs.shown_in_html(match[2] or "") for match in _FORMULA.finditer(html)}
 
 
 def prepared(content: bytes) -> Prepared:
@@ -111,8 +125,7 @@ class _Document:
         margins = list(self._margins(original))
         parts = [*self._notes, *([_mark(_BEFORE_MARGINS), *margins] if margins else [])]
         if self._formulas:
-            parts.append(_mark(_BEFORE_FORMULAS))
-            parts += [_mark(mark) + b"<w:p>" + formula + b"</w:p>" for mark, formula in self._formulas]
+            parts += [_mark(_BEFORE_FORMULAS), _paragraphs(self._formulas)]
         end = body.rfind(b"</w:body>")
         if end < 0 or (body == original and not parts and self._main == _MAIN):
             return None
@@ -246,6 +259,10 @@ def _plain(xml: bytes) -> bytes:
     for pattern, replacement in _RUNS:
         xml = pattern.sub(replacement, xml)
     return xml
+
+
+def _paragraphs(formulas: list[tuple[str, bytes]]) -> bytes:
+    return b"".join(_mark(mark) + b"<w:p>" + formula + b"</w:p>" for mark, formula in formulas)
 
 
 def _text(words: str) -> bytes:
