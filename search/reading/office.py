@@ -9,10 +9,10 @@ from typing import Any
 
 from search.errors import InvalidDocument
 from search.kinds import HTML, MAIL, OFFICE, PLAIN, by_name
-from search.reading import epub, mail, opendocument, rtf, signs, slides, webpages, word, word97
+from search.reading import compound, epub, mail, opendocument, rtf, signs, slides, webpages, word, word97
 from search.reading.files import LONGEST
 from search.reading.text import decode
-from search.reading.unread import OBJECTS, unread
+from search.reading.unread import COMMENTS, OBJECTS, unread
 from search.reading.webpages import to_markdown
 
 _SMALL = 1_000_000  # bytes that a text in a packed document may unpack to, however small it is …
@@ -35,10 +35,13 @@ def read(content: bytes, media_type: str) -> tuple[str, str, Mapping[str, Any]]:
         InvalidDocument: it is protected by a password, or would unpack to far more than a document has.
         ValueError: it is damaged, or of a version that cannot be read.
     """
-    metadata = _check_packed(content) if content.startswith(b"PK") else _beside(content)
+    metadata = _check_packed(content) if content.startswith(b"PK") else {}
     if "presentation" in media_type:
         title, html, others = _presentation(content, media_type)
         return title, to_markdown(html)[1], {**metadata, **others}
+    if content.startswith(compound.MARK) and media_type == OFFICE[".doc"]:
+        old = word97.read(content)
+        return _title_of(content, media_type), to_markdown(old.html)[1], {COMMENTS: old.comments} if old.comments else {}
     if "word" in media_type:
         title, text, unread = _word(content, media_type)
         objects = metadata.get(OBJECTS, 0) + unread
@@ -75,6 +78,14 @@ def _extracted(content: bytes, media_type: str) -> tuple[Mapping[str, Any], str]
             raise InvalidDocument("is encrypted; save it without a password") from error
         raise ValueError(str(error).rpartition("ParsingError: ")[2]) from error
     return result.metadata, _PICTURE.sub(r"\1", result.content)
+
+
+def _title_of(content: bytes, media_type: str) -> str:
+    """What a document says about itself, whose text the library is not asked for."""
+    try:
+        return str(_extracted(content, media_type)[0].get("title") or "")
+    except (InvalidDocument, ValueError):
+        return ""
 
 
 def _presentation(content: bytes, media_type: str) -> tuple[str, str, Mapping[str, Any]]:
@@ -118,11 +129,6 @@ def _chunk(chunk: word.Chunk, depth: int) -> tuple[str, int]:
     except (InvalidDocument, ValueError):
         return "", 1
     return "", 1
-
-
-def _beside(content: bytes) -> Mapping[str, Any]:
-    characters = word97.beside(content)
-    return {"characters_left_out": characters} if characters else {}
 
 
 def _check_packed(content: bytes) -> Mapping[str, Any]:

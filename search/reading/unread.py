@@ -11,17 +11,16 @@ from typing import BinaryIO
 
 from search.reading.files import LONGEST
 
-OBJECTS = "objects_left_out"  # the field of metadata
-_COMMENTS = "comments_left_out"
+COMMENTS, OBJECTS = "comments_left_out", "objects_left_out"  # fields of metadata
 _PARTS = {  # of which each is one
     re.compile(r"\w+/charts/chart\d*\.xml"): "charts_left_out",
     re.compile(r"\w+/diagrams/data\d*\.xml"): "diagrams_left_out",
 }
 _INSIDE = {  # parts, what they hold, and how that looks in them
-    re.compile(r"word/comments\d*\.xml"): (_COMMENTS, re.compile(rb"<(?:\w+:)?comment[\s/>]")),
-    re.compile(r"ppt/comments/[^/]+\.xml"): (_COMMENTS, re.compile(rb"<(?:\w+:)?(?:cm|reply)[\s/>]")),
-    re.compile(r"xl/threadedComments/[^/]+\.xml"): (_COMMENTS, re.compile(rb"<(?:\w+:)?threadedComment[\s/>]")),
-    re.compile(r"content\.xml"): (_COMMENTS, re.compile(rb"<(?:\w+:)?annotation[\s/>]")),  # of OpenDocument
+    re.compile(r"word/comments\d*\.xml"): (COMMENTS, re.compile(rb"<(?:\w+:)?comment[\s/>]")),
+    re.compile(r"ppt/comments/[^/]+\.xml"): (COMMENTS, re.compile(rb"<(?:\w+:)?(?:cm|reply)[\s/>]")),
+    re.compile(r"xl/threadedComments/[^/]+\.xml"): (COMMENTS, re.compile(rb"<(?:\w+:)?threadedComment[\s/>]")),
+    re.compile(r"content\.xml"): (COMMENTS, re.compile(rb"<(?:\w+:)?annotation[\s/>]")),  # of OpenDocument
     re.compile(r"(?:word|ppt/slides|xl/worksheets)/_rels/[^/]+\.rels"): (
         OBJECTS,
         re.compile(rb"/relationships/(?:oleObject|package)[\"']"),
@@ -50,7 +49,7 @@ def _in(archive: zipfile.ZipFile, name: str) -> dict[str, int]:
         with archive.open(name) as opened:
             content = opened.read(LONGEST)
         found |= {what: len(look.findall(content)) for part, (what, look) in _INSIDE.items() if part.fullmatch(name)}
-        found |= {_COMMENTS: _notes(content)} if _NOTES.fullmatch(name) else {}
+        found |= {COMMENTS: _notes(content)} if _NOTES.fullmatch(name) else {}
         found |= {"boxes_left_out": _boxes(content)} if _DRAWINGS.fullmatch(name) else {}
     return found
 

@@ -2,7 +2,6 @@
 
 import io
 import json
-import struct
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import pytest
 from papers import docx, pdf
 
 from search.documents import Document, Rejection
-from search.reading import Reading, mail, word97
+from search.reading import Reading, mail
 from search.reading import pdf as reading_pdf
 
 pytestmark = pytest.mark.usefixtures("reader_kept")
@@ -267,25 +266,6 @@ def test_a_notebook_without_cells_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "c.ipynb").write_text(json.dumps({"cells": cells, "metadata": {"kernelspec": None}}))
     assert taken(tmp_path / "c.ipynb").text == "````\nprint('```')\n```\n````\n\n# After\n\ntext\n"
     assert taken(tmp_path / "c.ipynb").title == "After"
-
-
-@pytest.mark.parametrize(
-    ("numbers", "beside"),
-    [
-        ([100, 0, 30, 0, 0, 0, 0, 0], 0),  # a header, which may be empty
-        ([100, 20, 30, 0, 7, 0, 0, 9], 27),
-        ([100, 0, 0, 0, 0, 400, 41, 0], 441),
-        ([100, 0, 0, 0, 0, 0, 4, 0], 0),  # an empty box
-        ([-5, 900, 0, 0, 0, 0, 0, 0], 0),  # it is encrypted
-    ],
-)
-def test_notes_of_old_documents_are_counted(numbers: list[int], beside: int) -> None:
-    head = b"\xec\xa5\xc1\0" + bytes(28) + struct.pack("<H", 14) + bytes(28) + struct.pack("<H", 22) + bytes(12)
-    container = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(504)
-    stream = head + struct.pack("<8i", *numbers)
-    assert word97.beside(container + bytes(512) + stream.ljust(512, b"\0")) == beside
-    assert word97.beside(bytes(512) + stream) == 0
-    assert word97.beside(container + stream[:-1]) == 0
 
 
 def test_a_title_in_an_encoding_that_was_not_told_is_none(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Small PDF and office files, written by hand, so that no test needs a program that makes them."""
 
 import io
+import struct
 import zipfile
 from collections.abc import Mapping, Sequence
 
@@ -192,6 +193,92 @@ def epub(title: str, chapters: Sequence[str], others: Mapping[str, str | bytes] 
             **(others or {}),
         }
     )
+
+
+def word97(
+    parts: Sequence[str],
+    *,
+    headings: Mapping[int, int] | None = None,
+    one_byte: bool = False,
+    flags: int = 0x0200,
+    version: int = 0xC1,
+    beside: Mapping[str, bytes] | None = None,
+) -> bytes:
+    """A document of Word 97: its text, and what stands beside it, in Word's order; styles of paragraphs by their numbers.
+
+    Paragraphs end with "\\r". Of one byte a letter, all that can be; `beside` are streams of a document inside it.
+    """
+    text = "".join(parts)
+    encoded = text.encode("cp1252" if one_byte else "utf-16-le", "surrogatepass")
+    width = 1 if one_byte else 2
+    at, page = 2048, 2
+    letters = text if one_byte else "".join(map(chr, memoryview(encoded).cast("H")))
+    ends = [at + width * (end + 1) for end, letter in enumerate(letters) if letter == "\r"]
+    borders = [at, *ends]
+    places = struct.pack(f"<{len(borders)}I", *borders)
+    properties = b"".join(
+        bytes([2]) + struct.pack("<H", (headings or {}).get(number, 0))[:2] + b"\0" for number in range(len(ends))
+    )
+    records = b"".join(bytes([(300 + 4 * number) // 2]) + bytes(12) for number in range(len(ends)))
+    paragraphs = (places + records).ljust(300, b"\0") + properties
+    paragraphs = paragraphs.ljust(511, b"\0") + bytes([len(ends)])
+    pieces = struct.pack("<2I", 0, len(letters)) + struct.pack("<HIH", 0, at * 2 | 0x40000000 if one_byte else at, 0)
+    table = b"\x01\x02\0ab" + b"\x02" + struct.pack("<I", len(pieces)) + pieces
+    bins = struct.pack("<3I", at, at + len(encoded), page)
+    sizes = [len(part.encode("utf-16-le", "surrogatepass")) // 2 for part in parts]
+    numbers = [0, 0, 0, *sizes, *[0] * (8 - len(sizes))]
+    pairs = [0] * 186
+    pairs[2 * 33 : 2 * 33 + 2] = [0, len(table)]
+    pairs[2 * 13 : 2 * 13 + 2] = [len(table), len(bins)]
+    head = struct.pack("<HHHHHH", 0xA5EC, version, 0, 0, 0, flags).ljust(32, b"\0") + struct.pack("<H", 14) + bytes(28)
+    head += struct.pack("<H22I", 22, *numbers, *[0] * (22 - len(numbers))) + struct.pack("<H186I", 93, *pairs)
+    stream = head.ljust(page * 512, b"\0") + paragraphs
+    stream = stream.ljust(at, b"\0") + encoded
+    return compound({"WordDocument": stream.ljust(4096, b"\0"), "1Table": table + bins}, beside or {})
+
+
+def compound(streams: Mapping[str, bytes], inside: Mapping[str, bytes]) -> bytes:
+    """A compound file: its streams, and those of a file inside it. Those below 4,096 bytes are in sectors of 64."""
+    sectors: list[bytes] = []
+    following: list[int] = []
+    small, small_following = b"", list[int]()
+    end, none = 0xFFFFFFFE, 0xFFFFFFFF
+
+    def kept(content: bytes) -> int:
+        first, count = len(sectors), -(-len(content) // 512)
+        sectors.extend(content[512 * number : 512 * (number + 1)].ljust(512, b"\0") for number in range(count))
+        following.extend([*range(first + 1, first + count), end] if count else [])
+        return first if count else end
+
+    def entry(name: str, kind: int, right: int, child: int, start: int, size: int) -> bytes:
+        named = (name + "\0").encode("utf-16-le")
+        return (
+            named.ljust(64, b"\0")
+            + struct.pack("<HBBIII", len(named), kind, 1, none, right, child).ljust(52, b"\0")
+            + struct.pack("<IQ", start, size)
+        )
+
+    entries = []
+    for group, first in ((inside, 3), (streams, 2 + len(inside) + 1)):
+        for number, (name, content) in enumerate(group.items()):
+            if len(content) < 4096:
+                start, count = len(small_following), -(-len(content) // 64)
+                small += content.ljust(64 * count, b"\0")
+                small_following += [*range(start + 1, start + count), end]
+            else:
+                start = kept(content)
+            right = none if number == len(group) - 1 else first + number
+            entries.append(entry(name, 2, right, none, start, len(content)))
+    storage = entry("ObjectPool", 1, 2 + len(inside) if streams else none, 2 if inside else none, 0, 0)
+    root = entry("Root Entry", 5, none, 1, kept(small), len(small))
+    directory = kept(b"".join([root, storage, *entries]))
+    small_table = kept(struct.pack(f"<{len(small_following)}I", *small_following).ljust(512, b"\xff"))
+    table = len(sectors)
+    following.append(0xFFFFFFFD)
+    sectors.append(struct.pack(f"<{len(following)}I", *following).ljust(512, b"\xff"))
+    header = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(16) + struct.pack("<HHHHH", 0x3E, 3, 0xFFFE, 9, 6) + bytes(10)
+    header += struct.pack("<IIIIIIIII", 1, directory, 0, 4096, small_table, 1, end, 0, table)
+    return header.ljust(512, b"\xff") + b"".join(sectors)
 
 
 def _packed(files: Mapping[str, str | bytes]) -> bytes:
