@@ -9,7 +9,7 @@ _LONGS = struct.Struct("<I")
 _END = 0xFFFFFFFA  # from here on numbers of sectors mean something else
 _IN_HEADER = 109  # sectors of the table that the header names
 _ENTRY, _SMALL_SECTOR, _SMALL = 128, 64, 4096  # bytes
-_STREAM = 2  # the type of its entry
+_STREAM = 2  # the type of an entry
 
 
 class _Entry(NamedTuple):
@@ -24,7 +24,7 @@ class _Entry(NamedTuple):
 
 
 def streams(content: bytes) -> dict[str, bytes]:
-    """The streams of a compound file, by name, without those of files inside it.
+    """The streams of a compound file, by name; those of a storage in it behind the storage's and a slash.
 
     Raises:
         ValueError: it is damaged.
@@ -54,7 +54,7 @@ class _Compound:
         entries = list(_entries(b"".join(self._chain(_long(self._content, 48)))))
         root = entries[0]
         small = b"".join(self._chain(root.start))
-        return {one.name: self._stream(one, small) for one in _beside(entries, root.inside) if one.type == _STREAM}
+        return {name: self._stream(one, small) for name, one in _inside(entries, root.inside)}
 
     def _stream(self, entry: _Entry, small: bytes) -> bytes:
         if entry.size >= _SMALL:
@@ -86,15 +86,19 @@ def _entries(directory: bytes) -> Iterator[_Entry]:
         yield _Entry(name, directory[at + 66], (left, right), inside, _long(directory, at + 116), _long(directory, at + 120))
 
 
-def _beside(entries: list[_Entry], first: int) -> Iterator[_Entry]:
-    """All that are in the same storage."""
-    waiting, seen = [first], set[int]()
+def _inside(entries: list[_Entry], first: int) -> Iterator[tuple[str, _Entry]]:
+    """All streams that are in a storage, and in those in it."""
+    waiting, seen = [("", first)], set[int]()
     while waiting:
-        number = waiting.pop()
+        before, number = waiting.pop()
         if number < len(entries) and number not in seen:
             seen.add(number)
-            waiting += entries[number].beside
-            yield entries[number]
+            entry = entries[number]
+            waiting += [(before, beside) for beside in entry.beside]
+            if entry.type == _STREAM:
+                yield before + entry.name, entry
+            else:
+                waiting.append((f"{before}{entry.name}/", entry.inside))
 
 
 def _long(content: bytes, at: int) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 from search.errors import InvalidDocument
 from search.kinds import HTML, MAIL, OFFICE, PLAIN, by_name
-from search.reading import compound, epub, mail, opendocument, rtf, signs, slides, webpages, word, word97
+from search.reading import compound, epub, mail, opendocument, outlook, rtf, signs, slides, webpages, word, word97
 from search.reading.files import LONGEST
 from search.reading.text import decode
 from search.reading.unread import COMMENTS, OBJECTS, unread
@@ -42,6 +42,8 @@ def read(content: bytes, media_type: str) -> tuple[str, str, Mapping[str, Any]]:
     if content.startswith(compound.MARK) and media_type == OFFICE[".doc"]:
         old = word97.read(content)
         return _title_of(content, media_type), to_markdown(old.html)[1], {COMMENTS: old.comments} if old.comments else {}
+    if media_type == OFFICE[".msg"]:
+        return outlook.read(content, _READERS[OFFICE[".rtf"]])
     if "word" in media_type:
         title, text, unread = _word(content, media_type)
         objects = metadata.get(OBJECTS, 0) + unread
@@ -56,8 +58,7 @@ def read(content: bytes, media_type: str) -> tuple[str, str, Mapping[str, Any]]:
     if media_type == OFFICE[".fb2"]:
         content = signs.hidden(signs.in_utf_8(content))
     about, html = _extracted(content, media_type)
-    title = str(about.get("title") or (about.get("subject") if media_type == OFFICE[".msg"] else "") or "")
-    return signs.shown(title), to_markdown(signs.shown_in_html(html))[1], metadata
+    return signs.shown(str(about.get("title") or "")), to_markdown(signs.shown_in_html(html))[1], metadata
 
 
 def _extracted(content: bytes, media_type: str) -> tuple[Mapping[str, Any], str]:

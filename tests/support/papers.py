@@ -234,14 +234,16 @@ def word97(
     head += struct.pack("<H22I", 22, *numbers, *[0] * (22 - len(numbers))) + struct.pack("<H186I", 93, *pairs)
     stream = head.ljust(page * 512, b"\0") + paragraphs
     stream = stream.ljust(at, b"\0") + encoded
-    return compound({"WordDocument": stream.ljust(4096, b"\0"), "1Table": table + bins}, beside or {})
+    inside = {f"ObjectPool/_1/{name}": content for name, content in (beside or {}).items()}
+    return compound({"WordDocument": stream.ljust(4096, b"\0"), "1Table": table + bins, **inside})
 
 
-def compound(streams: Mapping[str, bytes], inside: Mapping[str, bytes]) -> bytes:
-    """A compound file: its streams, and those of a file inside it. Those below 4,096 bytes are in sectors of 64."""
+def compound(streams: Mapping[str, bytes]) -> bytes:
+    """A compound file: its streams, those of storages in it behind a slash. Those below 4,096 bytes are in sectors of 64."""
     sectors: list[bytes] = []
     following: list[int] = []
     small, small_following = b"", list[int]()
+    entries: list[bytes] = []
     end, none = 0xFFFFFFFE, 0xFFFFFFFF
 
     def kept(content: bytes) -> int:
@@ -250,28 +252,39 @@ def compound(streams: Mapping[str, bytes], inside: Mapping[str, bytes]) -> bytes
         following.extend([*range(first + 1, first + count), end] if count else [])
         return first if count else end
 
+    def kept_small(content: bytes) -> int:
+        nonlocal small
+        start, count = len(small_following), -(-len(content) // 64)
+        small += content.ljust(64 * count, b"\0")
+        small_following.extend([*range(start + 1, start + count), end] if count else [])
+        return start if count else end
+
     def entry(name: str, kind: int, right: int, child: int, start: int, size: int) -> bytes:
         named = (name + "\0").encode("utf-16-le")
-        return (
-            named.ljust(64, b"\0")
-            + struct.pack("<HBBIII", len(named), kind, 1, none, right, child).ljust(52, b"\0")
-            + struct.pack("<IQ", start, size)
-        )
+        fields = struct.pack("<HBBIII", len(named), kind, 1, none, right, child).ljust(52, b"\0")
+        return named.ljust(64, b"\0") + fields + struct.pack("<IQ", start, size)
 
-    entries = []
-    for group, first in ((inside, 3), (streams, 2 + len(inside) + 1)):
-        for number, (name, content) in enumerate(group.items()):
-            if len(content) < 4096:
-                start, count = len(small_following), -(-len(content) // 64)
-                small += content.ljust(64 * count, b"\0")
-                small_following += [*range(start + 1, start + count), end]
+    def storage(inside: Mapping[str, bytes]) -> int:
+        """The number of its first entry."""
+        names = list(dict.fromkeys(name.partition("/")[0] for name in inside))
+        following_one = none
+        for name in reversed(names):
+            if name in inside:
+                content = inside[name]
+                start = kept(content) if len(content) >= 4096 else kept_small(content)
+                made = entry(name, 2, following_one, none, start, len(content))
             else:
-                start = kept(content)
-            right = none if number == len(group) - 1 else first + number
-            entries.append(entry(name, 2, right, none, start, len(content)))
-    storage = entry("ObjectPool", 1, 2 + len(inside) if streams else none, 2 if inside else none, 0, 0)
-    root = entry("Root Entry", 5, none, 1, kept(small), len(small))
-    directory = kept(b"".join([root, storage, *entries]))
+                within = {
+                    rest: content for whole, content in inside.items() for first, _, rest in [whole.partition("/")] if first == name
+                }
+                made = entry(name, 1, following_one, storage(within), 0, 0)
+            entries.append(made)
+            following_one = len(entries)
+        return following_one
+
+    child = storage(streams)
+    root = entry("Root Entry", 5, none, child, kept(small), len(small))
+    directory = kept(b"".join([root, *entries]))
     small_table = kept(struct.pack(f"<{len(small_following)}I", *small_following).ljust(512, b"\xff"))
     table = len(sectors)
     following.append(0xFFFFFFFD)
