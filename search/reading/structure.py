@@ -127,9 +127,18 @@ def _title_of_markdown(text: str, highest: re.Pattern[str]) -> str:
         is_first, is_highest = all(section.headings for section in divided), bool(highest.match(line[0]))
         if is_first and is_highest:
             return title
-        is_alone = all(section.headings[:1] in {(), (title,)} for section in _of_markdown(text))
-        return title if is_alone and (is_first or is_highest) else ""
+        if not (is_first or is_highest):
+            return ""
+        others = _PERHAPS_HEADING.finditer(text, line.end())  # of which those of lower levels do not matter, nor need to be parsed
+        is_alone = all(_level_of(other[0]) > _level_of(line[0]) for other in others)
+        return title if is_alone or all(section.headings[:1] in {(), (title,)} for section in _of_markdown(text)) else ""
     return ""
+
+
+def _level_of(line: str) -> int:
+    """Of a line that is a heading, or the end of one."""
+    marks = line.strip()
+    return len(marks) - len(marks.lstrip("#")) if marks.startswith("#") else 1 + marks.startswith("-")
 
 
 def hides(text: str, media_type: str) -> bool:
