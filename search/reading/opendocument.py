@@ -18,12 +18,14 @@ from search.reading.packages import DAMAGED, elements, local_name, parsed
 
 _DRAWING = ":xmlns:drawing:"  # in the namespaces of what stands beside the text
 _INDEXES = {"table-of-content", "illustration-index", "table-index", "object-index", "user-index", "alphabetical-index"}
-_LEFT_OUT = _INDEXES | {"tracked-changes", "annotation", "forms", "note-citation", "covered-table-cell"}
+_LEFT_OUT = _INDEXES | {"script", "tracked-changes", "annotation", "forms", "note-citation", "covered-table-cell"}
 _TAGS = {"list": "ul", "list-item": "li", "list-header": "li", "table": "table", "table-row": "tr", "table-cell": "td"}
 _PARAGRAPHS = {"p", "h"}
 _LOWEST = 6  # heading
 _MOST_BLANKS = 100
 _LETTER = re.compile(r"[^\W\d_]")
+_HEADING = re.compile(r"<(/?)h[1-6]>")
+_MOST_REPEATED = 100  # cells
 _MATH = "http://www.w3.org/1998/Math/MathML"
 
 
@@ -97,9 +99,12 @@ class _Writer:
             tag = self._tag(element)
             return f"<{tag}>{words}</{tag}>{''.join(beside)}"
         if name in _TAGS:
-            return f"<{_TAGS[name]}>{self._blocks(element)}</{_TAGS[name]}>"
-        if name in {"object", "object-ole"}:
-            return f"<p>{self._object(element)}</p>"
+            times = min(_number(element, "number-columns-repeated"), _MOST_REPEATED) if name == "table-cell" else 1
+            return f"<{_TAGS[name]}>{self._blocks(element)}</{_TAGS[name]}>" * times
+        if _DRAWING in element.tag:
+            blocks: list[str] = []
+            shown = self._drawing(element, blocks)
+            return "".join([f"<p>{shown}</p>" if shown else "", *blocks])
         return self._blocks(element)
 
     def _tag(self, paragraph: Element) -> str:
@@ -122,10 +127,8 @@ class _Writer:
         if name == "note":
             return self._note(element)
         if name == "ruby":
-            base, reading = (
-                self._inline(one, beside) for part in ("ruby-base", "ruby-text") for one in elements(element, part)[:1]
-            )
-            return f"<ruby>{base}<rt>{reading}</rt></ruby>"
+            parts = [self._inline(one, beside) for part in ("ruby-base", "ruby-text") for one in elements(element, part)[:1]]
+            return f"<ruby>{'<rt>'.join(parts)}</ruby>"
         if _DRAWING in element.tag:
             return self._drawing(element, beside)
         return self._inline(element, beside)
@@ -135,7 +138,7 @@ class _Writer:
         number = len(self._notes)
         self._notes.append("")
         words = "".join(self._blocks(body) for body in elements(note, "note-body"))
-        self._notes[number] = words.replace("<p>", f"<p>{label}: ", 1)
+        self._notes[number] = _HEADING.sub(r"<\1p>", words).replace("<p>", f"<p>{label}: ", 1)
         return label
 
     def _drawing(self, element: Element, beside: list[str]) -> str:
@@ -150,8 +153,8 @@ class _Writer:
     def _object(self, element: Element) -> str:
         """A formula, in HTML; nothing of other objects, which are counted."""
         path = _value(element, "href").removeprefix("./")
-        inside = parsed(self._archive, f"{path}/content.xml") if f"{path}/content.xml" in self._archive.namelist() else None
-        if inside is None or inside.tag != f"{{{_MATH}}}math":
+        inside = _other(self._archive, f"{path}/content.xml")
+        if inside.tag != f"{{{_MATH}}}math":
             self.objects += 1
             return ""
         ET.register_namespace("", _MATH)

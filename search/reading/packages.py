@@ -2,6 +2,7 @@
 
 import io
 import posixpath
+import re
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -9,6 +10,10 @@ from typing import NamedTuple
 from xml.etree import ElementTree as ET
 from xml.etree.ElementTree import Element, ParseError
 
+_EDITION = re.compile(rb"<(/?)mc:(AlternateContent|Choice|Fallback)(?=[\s/>])([^<>]*?)(/?)>")
+_PREFIX = re.compile(rb"\s(xmlns:[\w.-]+)=(\"[^\"]*\"|'[^']*')")
+_ROOT = re.compile(rb"<[A-Za-z][\w.-]*:[^<>]*")
+_DEEPEST = 50  # editions in each other
 DAMAGED = (KeyError, ParseError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)  # as reading a part raises
 
 
@@ -53,6 +58,43 @@ def elements(element: Element, name: str) -> list[Element]:
 def local_name(element: Element) -> str:
     """Its name without its namespace."""
     return element.tag.rpartition("}")[2]
+
+
+def in_one_edition(xml: bytes, tells: re.Pattern[bytes]) -> bytes:
+    """A part with one edition of what is in it in several: the first with words, else the first; as it was if one does not end."""
+    if b"AlternateContent" not in xml:
+        return xml
+    written: list[list[bytes]] = [[]]  # the part, and what is open in it
+    editions: list[list[bytes]] = []  # of each that there is in several
+    prefixes: dict[bytes, bytes] = {}  # that are declared on what goes
+    at = 0
+    for token in _EDITION.finditer(xml):
+        closes, name, attributes, is_empty = token.groups()
+        written[-1].append(xml[at : token.start()])
+        at = token.end()
+        prefixes.update(_PREFIX.findall(attributes))
+        is_whole = name == b"AlternateContent"
+        if (closes and len(written) == 1) or len(editions) > _DEEPEST:
+            return xml
+        if is_empty:
+            continue
+        if not closes:
+            written.append([])
+            editions += [[]] * is_whole
+        elif is_whole:
+            written.pop()
+            found = editions.pop()
+            written[-1].append(next((one for one in found if tells.search(one)), b"".join(found[:1])))
+        elif editions:
+            editions[-1].append(b"".join(written.pop()))
+    if len(written) > 1:
+        return xml
+    return _ROOT.sub(lambda root: _declared(root[0], prefixes), b"".join([*written[0], xml[at:]]), count=1)
+
+
+def _declared(root: bytes, prefixes: Mapping[bytes, bytes]) -> bytes:
+    there = dict(_PREFIX.findall(root))
+    return root + b"".join(b" %b=%b" % (prefix, name) for prefix, name in prefixes.items() if prefix not in there)
 
 
 def with_parts(archive: zipfile.ZipFile, changed: Mapping[str, bytes]) -> bytes:

@@ -14,11 +14,13 @@ from search.reading.structure import title_of
 
 _LONGEST_TITLE = 500
 _LEFT_OUT = "_left_out"  # how fields of metadata end that count what a reader left out
-_OF_PAGES = {"damaged_pages", "pages_without_text"}
+_REMARKED = {"damaged_pages", "pages_without_text", "encoding", "replaced_characters"}
+_OWN_SECTION = re.compile(r"^## (?:Headers and footers|Notes of slide \d+)$", re.MULTILINE)  # which no document has written
+_MARK_OF_NOTE = re.compile(r" ?\[\^\d+\]")
 _PAGES_NAMED = 20  # in metadata, which every passage carries
 _NO_TITLE = re.compile(  # what programs write where nobody wrote one
     r"\(?anonymous\)?|untitled.*|(?:slide|folie|document|dokument|presentation|präsentation)\s*\d*|powerpoint.presentation"
-    r"|microsoft (?:word|powerpoint|excel) - .*|headers and footers|notes of slide \d+",  # the last two are this package's own
+    r"|microsoft (?:word|powerpoint|excel) - .*",
     re.IGNORECASE,
 )
 _READERS: Mapping[str, Callable[[bytes], tuple[str, str, Mapping[str, Any]]]] = {
@@ -49,9 +51,10 @@ def read(stream: BinaryIO, file: SourceFile) -> Document | Rejection:
         scanned = media_type == kinds.PDF
         return file.reject(f"there is no text in it{'; if it is scanned, recognise its text first (OCR)' if scanned else ''}")
     is_paged = media_type == kinds.PDF
-    remarks = {name: found for name, found in metadata.items() if name.endswith(_LEFT_OUT) or name in _OF_PAGES}
+    remarks = {name: found for name, found in metadata.items() if name.endswith(_LEFT_OUT) or name in _REMARKED}
     bounded = {name: found[:_PAGES_NAMED] if isinstance(found, list) else found for name, found in remarks.items()}
-    titles = (title, "" if is_paged else title_of(text, media_type))
+    own = _OWN_SECTION.search(text)
+    titles = (title, "" if is_paged else title_of(text[: own.start()] if own else text, media_type))
     return Document(
         id=file.name,
         text=text,
@@ -65,5 +68,5 @@ def read(stream: BinaryIO, file: SourceFile) -> Document | Rejection:
 
 def _title(title: str) -> str:
     """On one line; empty if it is none, or in an encoding that was not told."""
-    words = " ".join(title.split())[:_LONGEST_TITLE]
+    words = " ".join(_MARK_OF_NOTE.sub("", title).split())[:_LONGEST_TITLE]
     return "" if _NO_TITLE.fullmatch(words) or "\ufffd" in words else words

@@ -10,7 +10,9 @@ _FIRST = 0x100000  # of the plane of which all is for private use
 _LAST = _FIRST + 0xFFFD
 _SIGNS = "&<>\"'"
 _NAMES = {"amp": "&", "lt": "<", "gt": ">", "quot": '"', "apos": "'"}
-_REFERENCE = re.compile(rb"&(?:(amp|lt|gt|quot|apos)|#(\d{1,7})|#[xX]([\da-fA-F]{1,6}));|<!\[CDATA\[(.*?)\]\]>", re.DOTALL)
+_REFERENCE = re.compile(
+    rb"&(?:(amp|lt|gt|quot|apos)|#(\d{1,7})|#[xX]([\da-fA-F]{1,6}));|<!\[CDATA\[((?:(?!<!\[CDATA\[).)*?)\]\]>", re.DOTALL
+)
 _DECLARED = re.compile(rb"(<\?xml\s[^>]*?\bencoding\s*=\s*[\"'])([\w.:-]+)([\"'][^>]*>)")
 _PRIVATE = re.compile(rb"\xf4[\x80-\x8f][\x80-\xbf]{2}")
 _STANDS_FOR = dict(zip(_SIGNS, map(chr, range(_FIRST, _FIRST + len(_SIGNS))), strict=True))

@@ -3,14 +3,14 @@
 import io
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from html import escape
 from typing import NamedTuple
 from xml.etree import ElementTree as ET
 from xml.etree.ElementTree import Element
 
 from search.reading import signs
-from search.reading.packages import DAMAGED, elements, local_name, parsed, targets, with_parts
+from search.reading.packages import DAMAGED, elements, in_one_edition, local_name, parsed, targets, with_parts
 
 _TITLES = {"title", "ctrTitle"}
 _SLIDE = re.compile(r"ppt/slides/[^/]+\.xml")
@@ -19,11 +19,9 @@ _NEXT_RUN = re.compile(  # where one run of a paragraph ends and the next begins
     rb"\s*<a:t(?:\s[^<>]*)?(?<!/)>",
     re.DOTALL,
 )
-_EDITION = re.compile(rb"<(/?)mc:(AlternateContent|Choice|Fallback)(?=[\s/>])([^<>]*?)(/?)>")
-_PREFIX = re.compile(rb"\s(xmlns:[\w.-]+)=(\"[^\"]*\"|'[^']*')")
-_ROOT = re.compile(rb"<p:sld\b[^<>]*")
+_WORDS = re.compile(rb"<a:t[\s>]|<a14:m[\s>]")
 _FORMULA = re.compile(rb"<a14:m(?:\s[^<>]*)?>((?:(?!</?a14:m\b).)*)</a14:m>", re.DOTALL)
-_FIELD = re.compile(rb"<a:fld\b(?![^<>]*type=\"slidenum\")[^<>]*(?<!/)>((?:(?!</a:fld>).)*)</a:fld>", re.DOTALL)
+_FIELD = re.compile(rb"<a:fld\b(?![^<>]*type=\"slidenum\")[^<>]*(?<!/)>((?:(?!</?a:fld\b).)*)</a:fld>", re.DOTALL)
 _PROPERTIES = re.compile(rb"<a:rPr\b[^<>]*>")
 _EMPHASIS = re.compile(rb'\s(?:b|i|u|strike)="[^"]*"')
 
@@ -69,7 +67,7 @@ def prepared(content: bytes) -> Prepared:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             parts = {name: archive.read(name) for name in archive.namelist() if _SLIDE.fullmatch(name)}
-            plain = {name: _plain(_FORMULA.sub(in_place_of, _chosen(part))) for name, part in parts.items()}
+            plain = {name: _plain(_FORMULA.sub(in_place_of, in_one_edition(part, _WORDS))) for name, part in parts.items()}
             return Prepared(content if plain == parts else with_parts(archive, plain), formulas)
     except DAMAGED:
         return Prepared(content, [])
@@ -78,38 +76,6 @@ def prepared(content: bytes) -> Prepared:
 def _plain(slide: bytes) -> bytes:
     calm = _PROPERTIES.sub(lambda found: _EMPHASIS.sub(b"", found[0]), _FIELD.sub(rb"<a:r>\1</a:r>", slide))
     return _NEXT_RUN.sub(b"", calm)
-
-
-def _chosen(slide: bytes) -> bytes:
-    """Of what stands there in several editions the first, which programs of today show."""
-    out: list[bytes] = []
-    at = skipped = 0
-    taken: list[bool] = []  # whether an edition was, of each that is open
-    prefixes: dict[bytes, bytes] = {}  # that are declared on what goes
-    for token in _EDITION.finditer(slide):
-        closes, name, attributes, is_empty = token.groups()
-        if skipped:
-            skipped += 0 if is_empty or name == b"AlternateContent" else -1 if closes else 1
-            at = token.end()
-            continue
-        out.append(slide[at : token.start()])
-        at = token.end()
-        prefixes.update(_PREFIX.findall(attributes))
-        if is_empty:
-            continue
-        if name == b"AlternateContent":
-            taken = taken[:-1] if closes else [*taken, False]
-        elif not closes and taken:
-            skipped = int(taken[-1])
-            taken[-1] = True
-    if not out or skipped or taken:
-        return slide
-    return _ROOT.sub(lambda root: _declared(root[0], prefixes), b"".join([*out, slide[at:]]), count=1)
-
-
-def _declared(root: bytes, prefixes: Mapping[bytes, bytes]) -> bytes:
-    there = dict(_PREFIX.findall(root))
-    return root + b"".join(b" %b=%b" % (prefix, name) for prefix, name in prefixes.items() if prefix not in there)
 
 
 def to_html(found: list[Slide]) -> str:
@@ -140,7 +106,7 @@ def _slides(archive: zipfile.ZipFile) -> Iterator[Slide]:
 
 
 def _slide(archive: zipfile.ZipFile, path: str) -> Slide:
-    page = ET.fromstring(_chosen(archive.read(path)))  # noqa: S314  # see `parsed`
+    page = ET.fromstring(in_one_edition(archive.read(path), _WORDS))  # noqa: S314  # see `parsed`
     titles = [one for shape in elements(page, "sp") if _placeholder(shape) in _TITLES for one in elements(shape, "p")]
     text = [_text(one) for one in elements(page, "p") if one not in titles]
     return Slide(" ".join(filter(None, map(_text, titles))), [one for one in text if one], _notes(archive, path))

@@ -20,6 +20,7 @@ _NO_BREAK = re.compile(r"[^\r\n]")
 _HIGHEST = re.compile(r"^\s*(?:#(?!#)|=)")
 _HIGHEST_OF_OFFICES = re.compile(r"^\s*##?(?!#)")  # where the first level is for what a style calls a title
 _PERHAPS_HEADING = re.compile(r"^ {0,3}(?:#{1,6}(?:[ \t].*)?|=+[ \t]*|-+[ \t]*)$", re.MULTILINE)
+_MARK_OF_NOTE = re.compile(r"[ \t]?\[\^[^\[\]\s]+\]")
 _BEGINNING = 20_000  # characters
 _TRIES = 20
 _PERHAPS_NO_LANGUAGE = re.compile(  # pictures, keys and the like, written in letters: a run of them, or lines
@@ -219,7 +220,7 @@ def _of_markdown(text: str) -> list[Section]:
                 result.append(_section(path, blocks, text))
                 blocks, at = [], start
             level = int(token.tag[1:])
-            words = " ".join(without_marks(tokens[number + 1].content).split())
+            words = " ".join(_MARK_OF_NOTE.sub("", without_marks(tokens[number + 1].content)).split())
             path = [*(outer for outer in path if outer[0] < level), (level, words)]
             bare = True
         elif token.type in {"fence", "code_block", "table_open"}:

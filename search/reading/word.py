@@ -12,11 +12,11 @@ from collections.abc import Callable, Collection, Iterator
 from typing import NamedTuple
 
 from search.reading import signs
-from search.reading.packages import DAMAGED, relations_of, targets, with_parts
+from search.reading.packages import DAMAGED, Target, in_one_edition, relations_of, targets, with_parts
 
 _MAIN = "word/document.xml"  # where the library looks for it, whatever the package says
 _RUNS = (  # what in a run is read as something else
-    (re.compile(rb"<w:(tab|ptab\b[^<>]*?)\s*(?:/>|></w:p?tab>)"), b'<w:t xml:space="preserve">\t</w:t>'),
+    (re.compile(rb"<w:(?:tab\s*|ptab\b[^<>]*?)(?:/>|></w:p?tab>)"), b'<w:t xml:space="preserve">\t</w:t>'),
     (re.compile(rb"<w:cr\s*(?:/>|></w:cr>)"), b"<w:br/>"),
     (re.compile(rb"<w:noBreakHyphen\s*(?:/>|></w:noBreakHyphen>)"), b"<w:t>-</w:t>"),
     (re.compile(rb"<w:(?:b|i|u|strike|dstrike)(?:\s[^<>]*)?/>"), b""),  # words in tables would have asterisks
@@ -27,14 +27,29 @@ _RUNS = (  # what in a run is read as something else
 )
 _FORMULAS = (b"m:oMathPara", b"m:oMath")
 _NOTES = {b"w:footnoteReference": "footnotes", b"w:endnoteReference": "endnotes"}  # kinds of the parts that hold them
-_CUT = (*_FORMULAS, b"mc:Fallback", b"w:moveFrom")  # taken out, with all that is in them
+_CUT = (*_FORMULAS, b"w:del", b"w:moveFrom")  # taken out, with all that is in them
+_WORDS = re.compile(rb"<(?:w:t|m:t|w:txbxContent)[\s>]")
+_DEEPEST = 50  # boxes in each other
 _SPECIAL = (b"w:txbxContent", b"w:altChunk", *_CUT, *_NOTES)
 _TOKEN = re.compile(rb"<(/?)(w:p|%b)(?=[\s/>])([^<>]*?)(/?)>" % b"|".join(_SPECIAL))
+_OTHER_PREFIX = re.compile(rb"<(?!w:)([A-Za-z][\w.-]*):(?:document|footnotes|endnotes|hdr|ftr)[\s>]")
+_SYMBOL = re.compile(rb"<w:sym\b([^<>]*?)(?:/>|></w:sym>)")
+_ATTRIBUTE = re.compile(rb"\bw:(font|char)\s*=\s*[\"']([^\"']*)")
+_PRIVATE = 0xE000  # from here on fonts of symbols have theirs
+_OF_SYMBOL = dict(  # by the last byte of their codes
+    zip(
+        b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-\xa3\xa5\xae\xb0\xb1\xb3\xb4\xb6\xb7\xb8\xb9\xba\xbb\xce\xd6\xe5\xf2",
+        "ΑΒΧΔΕΦΓΗΙϑΚΛΜΝΟΠΘΡΣΤΥςΩΞΨΖαβχδεφγηιϕκλμνοπθρστυϖωξψζ−≤∞→°±≥×∂•÷≠≡≈∈√∑∫",  # noqa: RUF001  # Greek
+        strict=True,
+    )
+)
+_OF_WINGDINGS = dict(zip(b"\x6f\xa7\xa8\xe0\xfc\xfd\xfe", "☐•☐→✓☒☑", strict=True))
 _PARAGRAPH = re.compile(rb"<w:p(?:\s[^<>]*)?(?<!/)>")
 _ID = re.compile(rb"\b(?:w|r):id\s*=\s*[\"']([^\"']*)")
-_NOTE = re.compile(rb"<w:(?:foot|end)note\s([^<>]*)(?<!/)>(.*?)</w:(?:foot|end)note>", re.DOTALL)
+_NOTE = re.compile(rb"<w:(?:foot|end)note\s([^<>]*)(?<!/)>((?:(?!<w:(?:foot|end)note\s).)*?)</w:(?:foot|end)note>", re.DOTALL)
+_COMMENT = re.compile(rb"<!--(?:(?!<!--).)*?-->|<\?(?!xml\s)(?:(?!<\?).)*?\?>", re.DOTALL)  # of those who wrote the XML
 _MARGIN = re.compile(rb"<w:(?:header|footer)Reference\s([^<>]*?)/?>")
-_INSIDE_MARGIN = re.compile(rb"<w:(hdr|ftr)(?:\s[^<>]*)?(?<!/)>(.*)</w:\1>", re.DOTALL)
+_BEGIN_OF_MARGIN = re.compile(rb"<w:(?:hdr|ftr)(?:\s[^<>]*)?(?<!/)>")
 _LINK = re.compile(rb"\br:(?:id|embed|link)\s*=\s*(?:\"[^\"]*\"|'[^']*')")  # which leads elsewhere in another part
 _XML_TAG = re.compile(rb"<[^<>]*>")
 _LETTER = re.compile(r"[^\W\d_]")
@@ -109,12 +124,13 @@ class _Document:
 
     def __init__(self, archive: zipfile.ZipFile) -> None:
         self._archive = archive
-        self._main = next((path for kind, path in targets(archive, "").values() if kind == "officeDocument"), _MAIN)
-        self._targets = targets(archive, self._main)
+        self._main = next((path for kind, path in _targets(archive, "").values() if kind == "officeDocument"), _MAIN)
+        self._targets = _targets(archive, self._main)
         self._marks = map(chr, signs.MARKS[2:])
         self._formulas: list[tuple[str, bytes]] = []
         self._chunks: dict[str, Chunk] = {}
         self._labels: dict[str, str] = {}
+        self._marks_of_notes: dict[tuple[str, bytes], str] = {}
         self._notes: list[bytes] = []
         self._known_notes = {kind: self._notes_of(kind) for kind in _NOTES.values()}
 
@@ -139,17 +155,18 @@ class _Document:
     def _notes_of(self, kind: str) -> dict[bytes, bytes]:
         """Paragraphs of the notes of a kind, by their ids."""
         paths = [path for one, path in self._targets.values() if one == kind]
-        notes = [match for path in paths for match in _NOTE.finditer(_plain(self._archive.read(path)))]
+        notes = [match for path in paths for match in _NOTE.finditer(_plain(self._part(path)))]
         return {number[1]: _LINK.sub(b"", match[2]) for match in notes if (number := _ID.search(match[1]))}
 
     def _margins(self, main: bytes) -> Iterator[bytes]:
-        """Headers and footers that the document refers to, each once, but for those that are only numbers of pages."""
+        """Headers and footers that the document refers to, each once, but for those without a letter, such as numbers of pages."""
         seen = set()
         for reference in _MARGIN.finditer(main):
             name = _ID.search(reference[1])
             target = self._targets.get(name[1].decode()) if name else None
-            inside = _INSIDE_MARGIN.search(_plain(self._archive.read(target.path))) if target else None
-            paragraphs = self._flat(_LINK.sub(b"", inside[2])) if inside else b""
+            margin = _plain(self._part(target.path)) if target else b""
+            begin, end = _BEGIN_OF_MARGIN.search(margin), margin.rfind(b"</w:")
+            paragraphs = self._flat(_LINK.sub(b"", margin[begin.end() : end])) if begin else b""
             words = _XML_TAG.sub(b"", paragraphs).decode("utf-8", "replace").strip()
             if _LETTER.search(words) and words not in seen:
                 seen.add(words)
@@ -167,8 +184,8 @@ class _Document:
         if name in _FORMULAS and (mark := next(self._marks, None)):
             self._formulas.append((mark, element))
             return _run(mark)
-        if name in _NOTES and number and (note := self._known_notes[_NOTES[name]].get(number[1])):
-            return self._label(note)
+        if name in _NOTES and number:
+            return self._label(_NOTES[name], number[1])
         if name == b"w:altChunk" and number and (target := self._targets.get(number[1].decode())):
             return self._chunk(target.path)
         return b""
@@ -177,16 +194,37 @@ class _Document:
         mark = next(self._marks, None)
         if mark is None:
             return b""
-        self._chunks[mark] = Chunk(path, self._archive.read(path))
+        self._chunks[mark] = Chunk(path, self._part(path))
         return _mark(mark)
 
-    def _label(self, note: bytes) -> bytes:
-        mark = next(self._marks, None)
+    def _label(self, kind: str, number: bytes) -> bytes:
+        """A mark for a note, which stands at the end once, however often it is referred to."""
+        mark = self._marks_of_notes.get((kind, number))
         if mark is None:
-            return b""
-        self._labels[mark] = f"[^{len(self._labels) + 1}]"
-        self._notes.append(_PARAGRAPH.sub(lambda first: first[0] + _run(f"{mark}: "), self._flat(note), count=1))
+            note, mark = self._known_notes[kind].get(number), next(self._marks, None)
+            if note is None or mark is None:
+                return b""
+            self._marks_of_notes[kind, number] = mark
+            self._labels[mark] = f"[^{len(self._labels) + 1}]"
+            place = len(self._notes)
+            self._notes.append(b"")
+            label = _run(f"{mark}: ")
+            self._notes[place] = _PARAGRAPH.sub(lambda first: first[0] + label, self._flat(note), count=1)
         return _text(mark)
+
+    def _part(self, path: str) -> bytes:
+        """A part beside the main one; empty if it is damaged, or missing."""
+        try:
+            return self._archive.read(path)
+        except DAMAGED:
+            return b""
+
+
+def _targets(archive: zipfile.ZipFile, path: str) -> dict[str, Target]:
+    try:
+        return targets(archive, path)
+    except DAMAGED:
+        return {}
 
 
 class _Level(NamedTuple):
@@ -217,7 +255,7 @@ class _Flattening:
                     self._put(token, token[0], *self._levels[-1].boxes)
                     self._levels[-1].boxes.clear()
             elif name == b"w:txbxContent" and not is_empty:
-                if closes and len(self._levels) == 1:
+                if (closes and len(self._levels) == 1) or len(self._levels) > _DEEPEST:
                     return None
                 self._cross(token)
             elif name in _CUT and not (is_empty or closes):
@@ -255,10 +293,30 @@ class _Flattening:
 
 def _plain(xml: bytes) -> bytes:
     """A part whose runs hold nothing but texts and breaks."""
-    xml = signs.hidden(xml)
+    xml = in_one_edition(_COMMENT.sub(b"", signs.hidden(_prefixed(signs.in_utf_8(xml)))), _WORDS)
+    xml = _SYMBOL.sub(_symbol, xml)
     for pattern, replacement in _RUNS:
         xml = pattern.sub(replacement, xml)
     return xml
+
+
+def _prefixed(xml: bytes) -> bytes:
+    """A part with the prefix that Word writes, which is the only one that the library knows, in place of another."""
+    other = _OTHER_PREFIX.search(xml)
+    if other is None:
+        return xml
+    return re.sub(rb"(</?|\s)%b:(?=[A-Za-z])" % re.escape(other[1]), rb"\1w:", xml)
+
+
+def _symbol(match: re.Match[bytes]) -> bytes:
+    """A sign of a font of symbols, as a letter that means the same; a blank if there is none that is known."""
+    attributes = dict(_ATTRIBUTE.findall(match[1]))
+    code = int(attributes.get(b"char", b"0")[-4:], 16)
+    font = attributes.get(b"font", b"").lower()
+    if code < _PRIVATE:
+        return _text(chr(code))
+    known = _OF_SYMBOL if font == b"symbol" else _OF_WINGDINGS if font.startswith(b"wingdings") else {}
+    return _text(known.get(code & 0xFF, " "))
 
 
 def _paragraphs(formulas: list[tuple[str, bytes]]) -> bytes:

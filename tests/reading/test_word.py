@@ -1,6 +1,7 @@
 """What a Word document says is read, wherever in it that stands: the office library loses much of it."""
 
 import io
+import time
 import zipfile
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from papers import docx, word
 
 from search.documents import Document
 from search.reading import Reading
+from search.reading.structure import sections
+from search.reading.word import prepared
 
 pytestmark = pytest.mark.usefixtures("reader_kept")
 HEADER = '<w:hdr xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"><w:p><w:r><w:t>{}</w:t></w:r></w:p></w:hdr>'
@@ -50,6 +53,17 @@ def box(*texts: str) -> str:
     )
 
 
+def edition(*inside: str) -> str:
+    """The last one is for old programs."""
+    *new, old = inside
+    choices = "".join(f'<mc:Choice Requires="x{number}">{one}</mc:Choice>' for number, one in enumerate(new))
+    return f"<mc:AlternateContent>{choices}<mc:Fallback>{old}</mc:Fallback></mc:AlternateContent>"
+
+
+def signed(font: str, code: str) -> str:
+    return run(f'<w:sym w:font="{font}" w:char="{code}"/>')
+
+
 def ruby(base: str, reading: str) -> str:
     return run(f"<w:ruby><w:rt>{run(words(reading))}</w:rt><w:rubyBase>{run(words(base))}</w:rubyBase></w:ruby>")
 
@@ -82,6 +96,11 @@ def reference(kind: str, number: int) -> str:
         (paragraph("LINE ONE", run("<w:cr/>"), "LINE TWO"), "LINE ONE LINE TWO"),
         (paragraph("well", run(f"<w:noBreakHyphen/>{words('known')}")), "well-known"),
         (paragraph("私は", ruby("東京", "とうきょう"), "へ"), "私は東京(とうきょう)へ"),
+        (paragraph("Hi ", run(edition("", "<w:t>\U0001f60a</w:t>")), " bye"), "Hi \U0001f60a bye"),
+        (paragraph("One ", run(edition(box("In it."), box("Twice."), box("Old."))), "text"), "One text\n\nIn it."),
+        (paragraph(signed("Symbol", "F062"), signed("Wingdings", "F0FC"), signed("Other", "F041"), signed("Other", "2192")), "β✓ →"),
+        (paragraph("T", f'<w:del w:id="1">{reference("foot", 1)}{formula(symbol("x"))}{box("Gone.")}</w:del>', "ext"), "Text"),
+        (paragraph("<!-- <w:txbxContent> & --><?x <w:del> ?>", "Before ", box("Boxed."), "after."), "Before after.\n\nBoxed."),
         (paragraph('<w:moveFrom w:id="1"><w:r><w:t>MOVED</w:t></w:r></w:moveFrom>', "Stays."), "Stays."),
         (paragraph("Before ", formula(symbol("E=m")), " and ", formula(symbol("a&lt;b")), " after."), "Before E=m and a<b after."),
         (
@@ -172,6 +191,73 @@ def test_the_main_part_may_have_another_name(tmp_path: Path) -> None:
     notes = {"footnotes2.xml": ("footnotes", NOTES.format("foot", note("foot", 1, "A note.")))}
     content = word(paragraph("Text", reference("foot", 1)), notes, main="word/document2.xml")
     assert taken(tmp_path, content).text == "Text[^1]\n\n[^1]: A note.\n"
+
+
+NOTE = {"footnotes.xml": ("footnotes", NOTES.format("foot", note("foot", 1, "A note.")))}
+
+
+@pytest.mark.parametrize(
+    ("gone", "text"),
+    [
+        ("word/footnotes.xml", "R&D x\n\n## Headers and footers\n\nThe firm"),
+        ("word/a.xml", "R&D x[^1]\n\n[^1]: A note."),
+        ("word/_rels/document.xml.rels", "R&D x"),
+    ],
+)
+def test_a_missing_part_costs_no_other(gone: str, text: str, tmp_path: Path) -> None:
+    body = paragraph("R&amp;D", run(f"<w:tab/>{words('x')}"), reference("foot", 1))
+    body += '<w:sectPr><w:headerReference w:type="default" r:id="a.xml"/></w:sectPr>'
+    content = word(body, {**NOTE, "a.xml": ("header", HEADER.format("The firm"))}, others={gone: b"<damaged"})
+    assert taken(tmp_path, content).text == f"{text}\n"
+    made = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as archive, zipfile.ZipFile(made, "w") as copy:
+        for name in archive.namelist():
+            if name != gone:
+                copy.writestr(name, archive.read(name))
+    assert taken(tmp_path, made.getvalue()).text == f"{text}\n"
+
+
+def test_notes_that_are_referred_to_again_stand_there_once(tmp_path: Path) -> None:
+    itself = f'<w:footnote w:id="1">{paragraph("In itself", reference("foot", 1))}</w:footnote>'
+    content = word(
+        paragraph("a", reference("foot", 1), " b", reference("foot", 1)), {"f.xml": ("footnotes", NOTES.format("foot", itself))}
+    )
+    assert taken(tmp_path, content).text == "a[^1] b[^1]\n\n[^1]: In itself[^1]\n"
+
+
+def test_titles_have_no_marks_of_notes_and_no_section_of_ours(tmp_path: Path) -> None:
+    heading = f'<w:p><w:pPr><w:pStyle w:val="Heading1"/></w:pPr>{run(words("Report"))}{reference("foot", 1)}</w:p>'
+    body = heading + paragraph("Body.") + '<w:sectPr><w:headerReference w:type="default" r:id="a.xml"/></w:sectPr>'
+    document = taken(tmp_path, word(body, {**NOTE, "a.xml": ("header", HEADER.format("The firm"))}))
+    assert document.title == "Report"
+    assert sections(document.text, document.media_type)[0].headings == ("Report",)
+
+
+@pytest.mark.parametrize("prefix", ["ns0", "a.b"])
+def test_another_prefix_and_another_encoding(prefix: str, tmp_path: Path) -> None:
+    body = paragraph("R&amp;D caf\u00e9", reference("foot", 1)).replace("<w:", f"<{prefix}:").replace("</w:", f"</{prefix}:")
+    document = f"<{prefix}:document xmlns:{prefix}='x'><{prefix}:body>{body}</{prefix}:body></{prefix}:document>"
+    main = f'<?xml version="1.0" encoding="cp1252"?>{document}'
+    content = word("", NOTE, others={"word/document.xml": main.replace(" w:id", f" {prefix}:id").encode("cp1252")})
+    assert taken(tmp_path, content).text == "R&D caf\u00e9[^1]\n\n[^1]: A note.\n"
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "<![CDATA[" * 40_000,
+        "<w:p><w:txbxContent>" * 20_000,
+        "<w:footnote x>" * 20_000,
+        "<w:ptab" + " " * 100_000,
+        "<mc:AlternateContent>" * 50_000,
+        "<w:p><w:r><w:footnoteReference w:id='1'/></w:r></w:p>" * 20_000,
+    ],
+)
+def test_nothing_of_it_takes_long(part: str) -> None:
+    content = word(part, {"f.xml": ("footnotes", NOTES.format("foot", note("foot", 1, "long " * 20_000) + part))})
+    started = time.process_time()
+    prepared(content)
+    assert time.process_time() - started < 5
 
 
 def test_a_damaged_picture_costs_no_word(tmp_path: Path) -> None:
