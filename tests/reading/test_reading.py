@@ -946,3 +946,9 @@ def test_a_file_of_rejects_names_only_files_of_one_document(tmp_path: Path) -> N
     many, archive = rejected(file, again=True)
     assert "a file of many documents; ingest it by itself" in many
     assert "an archive; ingest it with --archives, or unpack it" in archive
+
+
+def test_what_is_lost_or_guessed_of_a_page_is_remarked(tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_bytes("<p>Grüße aus München, schöne Grüße".encode() + b" \xff")
+    (tmp_path / "b.html").write_bytes("<p>Привет, как дела? Сегодня хорошая погода, и мы идём гулять.".encode("cp1251"))
+    assert [document.remarks for document in taken(tmp_path)] == [{"replaced_characters": 1}, {"encoding": "cp1251"}]

@@ -98,7 +98,7 @@ def reference(kind: str, number: int) -> str:
         (paragraph("私は", ruby("東京", "とうきょう"), "へ"), "私は東京(とうきょう)へ"),
         (paragraph("Hi ", run(edition("", "<w:t>\U0001f60a</w:t>")), " bye"), "Hi \U0001f60a bye"),
         (paragraph("One ", run(edition(box("In it."), box("Twice."), box("Old."))), "text"), "One text\n\nIn it."),
-        (paragraph(signed("Symbol", "F062"), signed("Wingdings", "F0FC"), signed("Other", "F041"), signed("Other", "2192")), "β✓ →"),
+        (paragraph(signed("Symbol", "F062"), signed("Wingdings", "F0FC"), signed("X", "F041"), signed("X", "2192")), "β✓ →"),
         (paragraph("T", f'<w:del w:id="1">{reference("foot", 1)}{formula(symbol("x"))}{box("Gone.")}</w:del>', "ext"), "Text"),
         (paragraph("<!-- <w:txbxContent> & --><?x <w:del> ?>", "Before ", box("Boxed."), "after."), "Before after.\n\nBoxed."),
         (paragraph('<w:moveFrom w:id="1"><w:r><w:t>MOVED</w:t></w:r></w:moveFrom>', "Stays."), "Stays."),
