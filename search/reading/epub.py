@@ -29,7 +29,7 @@ def read(content: bytes) -> tuple[str, str]:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             package = elements(parsed(archive, _CONTAINER), "rootfile")[0].get("full-path", "")
             book = parsed(archive, package)
-            texts = [webpages.read(page, is_xml=True)[1] for page in _pages(archive, book, package)]
+            texts = [webpages.read(page, is_xml=True, whole=True)[1] for page in _pages(archive, book, package)]
     except IndexError:
         raise ValueError("its container names no book") from None
     except DAMAGED as error:

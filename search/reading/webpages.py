@@ -59,8 +59,13 @@ _WEB_ENCODINGS = {  # what labels of pages mean, where that is more than their n
 }
 
 
-def read(content: bytes, *, is_xml: bool = False) -> tuple[str, str, Mapping[str, Any]]:
+def read(content: bytes, *, is_xml: bool = False, whole: bool = False) -> tuple[str, str, Mapping[str, Any]]:
     """Title, Markdown, and metadata: of an encoding that was guessed. What begins with `<?xml` is XML, too.
+
+    Args:
+        content: the page.
+        is_xml: whether it is XML, whatever it begins with.
+        whole: whether all of it is read, as of a book: with what stands beside its main part, and notes that pop up.
 
     Raises:
         InvalidDocument: it is no text, or nothing tells its encoding.
@@ -68,12 +73,12 @@ def read(content: bytes, *, is_xml: bool = False) -> tuple[str, str, Mapping[str
     page, metadata = _decoded(content)
     if is_xml or page[:_BEGINNING].lstrip("\ufeff \r\n").startswith("<?xml"):
         page = _EMPTY.sub(r"<\1\2></\1>", page)
-    title, text = to_markdown(page)
+    title, text = to_markdown(page, whole=whole)
     return title, text, metadata
 
 
-def to_markdown(page: str) -> tuple[str, str]:
-    """The title in the head of a page, empty if it has none, and its words as Markdown.
+def to_markdown(page: str, *, whole: bool = False) -> tuple[str, str]:
+    """The title in the head of a page, empty if it has none, and its words as Markdown; the whole of them, or the main part.
 
     Raises:
         InvalidDocument: a table has more cells than a document has.
@@ -87,7 +92,9 @@ def to_markdown(page: str) -> tuple[str, str]:
         raise MemoryError(str(error)) from error
     head = tree.css_first("head > title")
     title = " ".join(head.text().split()) if head else ""
-    return title, _Writer().write(_main(tree.body)) if tree.body else ""
+    if not tree.body:
+        return title, ""
+    return title, _Writer().write(tree.body if whole else _main(tree.body), with_notes=whole)
 
 
 def _decoded(content: bytes) -> tuple[str, Mapping[str, Any]]:
@@ -120,14 +127,14 @@ def _words(node: "LexborNode") -> int:
     return sum(len((text.text_content or "").split()) for text, _ in _events(node) if text.is_text_node)
 
 
-def _events(root: "LexborNode") -> Iterator[tuple["LexborNode", bool]]:
-    """Each visible node where it begins, and an element again where it ends."""
+def _events(root: "LexborNode", *, with_notes: bool = False) -> Iterator[tuple["LexborNode", bool]]:
+    """Each visible node where it begins, and an element again where it ends. Notes that pop up are hidden, unless asked for."""
     node: LexborNode | None = root
     while node is not None:
         child = None
         if node.is_text_node:
             yield node, True
-        elif node.is_element_node and (node.mem_id == root.mem_id or not _is_hidden(node)):
+        elif node.is_element_node and (node.mem_id == root.mem_id or (with_notes and _is_note(node)) or not _is_hidden(node)):
             yield node, True
             child = node.child
             if child is None:
@@ -142,6 +149,14 @@ def _events(root: "LexborNode") -> Iterator[tuple["LexborNode", bool]]:
         if node is None or node.mem_id == root.mem_id:
             return
         node = node.next
+
+
+def _is_note(node: "LexborNode") -> bool:
+    """Whether it is beside the text of a book, where a reader shows it once it is asked for."""
+    if node.tag in _HIDDEN:
+        return False
+    attributes = node.attributes
+    return node.tag == "aside" or "note" in f"{attributes.get('epub:type')} {attributes.get('role')}"
 
 
 def _is_hidden(node: "LexborNode") -> bool:
@@ -179,9 +194,9 @@ class _Writer:
         self._lists: list[int] = []  # of each list that is open, the number of its next item; 0 of those without
         self._cells = 0  # of all tables
 
-    def write(self, root: "LexborNode") -> str:
+    def write(self, root: "LexborNode", *, with_notes: bool = False) -> str:
         """All of an element."""
-        events = _events(root)
+        events = _events(root, with_notes=with_notes)
         for node, begins in events:
             if node.is_text_node:
                 self._add(_BLANKS.sub(" ", node.text_content or ""))

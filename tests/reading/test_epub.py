@@ -32,6 +32,11 @@ def taken(folder: Path, content: bytes) -> Document:
         ("<p>10<sup>23</sup> <ruby>東<rt>to</rt></ruby> R&amp;D</p>", "10^23 東(to) R&D"),
         ("<a id='p1'/><p>Before <span class='x'/>after.</p><script src='x'/><p>Last.</p>", "Before after.\n\nLast."),
         ("<p>Note<a href='#f'>1</a></p><aside id='f'><p>The note.</p></aside>", "Note1\n\nThe note."),
+        ("<p>Before.</p><article><p>One, two, three, four.</p></article>", "Before.\n\nOne, two, three, four."),
+        ("<p>One two three.</p><main><p>Four.</p></main><p>Five.</p>", "One two three.\n\nFour.\n\nFive."),
+        ("<p>A.</p><aside epub:type='footnote' hidden='hidden'><p>The note.</p></aside>", "A.\n\nThe note."),
+        ("<p>A.</p><section role='doc-endnotes' aria-hidden='true'><p>Notes.</p></section>", "A.\n\nNotes."),
+        ("<p>A.</p><div hidden='hidden'>Code.</div><nav epub:type='endnotes'>Contents</nav>", "A."),
         ("<nav><ol><li>Contents</li></ol></nav><p>Text.</p>", "Text."),
     ],
 )  # fmt: skip
