@@ -4,6 +4,7 @@ Documents of other formats come here as HTML, too, so that one place writes Mark
 """
 
 import codecs
+import html
 import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -32,14 +33,35 @@ _FENCES = ("```", "~~~")
 _DEEPEST = 8  # lists and quotations in each other that are shown as such
 _LAYOUT = "table, h1, h2, h3, h4, h5, h6, pre"  # in a cell: such a table lays out a page
 _POWER = re.compile(r"[-+\u2212]?\d+|[a-z]")
-_OPERATORS = {"msup": "^", "mfrac": "/"}  # of formulas, between two parts
+_OPERATORS = {"msup": "^", "mfrac": "/", "msub": "_", "msubsup": "_^"}  # of formulas, between their parts
 _PERMALINKS = frozenset(("#", "¶", "§", "🔗", "\uf0c1"))  # words of links beside headings
 _BLANKS = re.compile(r"[ \t\n\r\f]+")
 _INVISIBLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 _META = re.compile(rb"<(?:meta[^>]+charset|\?xml[^>]+encoding)\s*=\s*[\"']?\s*([^\s\"'/>;]+)", re.IGNORECASE)
-_EMPTY = re.compile(  # XML for an element without content; in HTML all that follows would be its content
-    r"<((?!(?:area|base|br|col|embed|hr|img|input|link|meta|source|track|wbr)\b)[a-zA-Z][\w:-]*)((?:\s[^<>]*?)?)/>"
+_VOID = frozenset(("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"))  # of HTML
+_MARKUP = re.compile(  # of XML
+    r"<!--.*?(?:-->|\Z)"
+    r"|<!\[CDATA\[(?P<data>.*?)(?P<end>\]\]>|\Z)"
+    r"|<(?P<slash>/?)(?:(?P<prefix>[a-zA-Z_][\w.-]*+):)?(?P<name>[a-zA-Z][\w:.-]*+)"
+    r"(?P<rest>(?:[^<>\"']|\"[^\"<]*+\"|'[^'<]*+'|[\"'])*+)>"
+    r"|&(?P<entity>[\w:.-]++);",
+    re.DOTALL,
 )
+_DECLARED = re.compile(  # a document type that declares something itself
+    r"(?:\s|\ufeff|<\?[^>]*+>|(?><!--.*?-->))*+"
+    r"<!DOCTYPE(?:[^<>\[\]\"']|\"[^\"]*+\"|'[^']*+')*+"
+    r"\[((?:[^\]\"'<]|\"[^\"]*+\"|'[^']*+'|(?><!--.*?-->)|(?><\?.*?\?>)|<(?!!--|\?))*+)\]\s*+>",
+    re.DOTALL | re.IGNORECASE,
+)
+_ENTITY = re.compile(
+    r"<!--.*?(?:-->|\Z)|<!ENTITY\s++(?P<name>[\w:.-]++)\s++(?:\"(?P<double>[^\"]*+)\"|'(?P<single>[^']*+)')\s*+>", re.DOTALL
+)
+_LETTER = re.compile(r"&#(?:\d{1,7}|x[0-9a-fA-F]{1,6});")
+_PREFIX = re.compile(  # of elements that a browser knows
+    r"\bxmlns:([\w.-]++)\s*+=\s*+[\"']http://www\.w3\.org/(?:1999/xhtml|1998/Math/MathML|2000/svg)[\"']"
+)
+_SIGNS = frozenset(("lt", "gt", "amp", "quot", "apos"))  # entities that always mean the same
+_MOST_OF_ENTITIES = 1_000_000  # characters that they stand for in a page
 _BEGINNING = 4096  # bytes, in which a page declares its encoding
 _WIDEST = 100  # columns that one cell of a table may span
 _MOST_CELLS = 1_000_000
@@ -72,7 +94,7 @@ def read(content: bytes, *, is_xml: bool = False, whole: bool = False) -> tuple[
     """
     page, metadata = _decoded(content)
     if is_xml or page[:_BEGINNING].lstrip("\ufeff \r\n").startswith("<?xml"):
-        page = _EMPTY.sub(r"<\1\2></\1>", page)
+        page = _Xml(page).as_html()
     title, text = to_markdown(page, whole=whole)
     return title, text, metadata
 
@@ -109,6 +131,54 @@ def _decoded(content: bytes) -> tuple[str, Mapping[str, Any]]:
         pass  # it declares what it is not
     decoded = decode(content)
     return decoded.text, decoded.metadata
+
+
+class _Xml:
+    """A page in XML, where that means something else than the same does in HTML."""
+
+    def __init__(self, page: str) -> None:
+        declared = _DECLARED.match(page)
+        self._page = f"<!DOCTYPE html>{page[declared.end() :]}" if declared else page
+        self._entities = _entities(declared[1]) if declared else {}
+        self._left = _MOST_OF_ENTITIES
+        self._prefixes = set(_PREFIX.findall(page))
+
+    def as_html(self) -> str:
+        """The same page: elements that are empty end, and what are plain words there looks like no markup."""
+        return _MARKUP.sub(self._rewritten, self._page)
+
+    def _rewritten(self, found: re.Match[str]) -> str:
+        if found["name"]:
+            return self._tag(found)
+        if found["entity"]:
+            return self._entity(found)
+        return html.escape(found["data"], quote=False) if found["end"] else found[0]
+
+    def _tag(self, found: re.Match[str]) -> str:
+        prefix, name, rest = found["prefix"], found["name"], found["rest"]
+        if prefix and prefix not in self._prefixes:
+            name = f"{prefix}:{name}"
+        if found["slash"] or not rest.endswith("/") or name in _VOID:
+            return f"<{found['slash']}{name}{rest}>"
+        return f"<{name}{rest[:-1]}></{name}>"
+
+    def _entity(self, found: re.Match[str]) -> str:
+        """What it stands for, in which no other is looked for: few of them would make a page without end."""
+        value = self._entities.get(found["entity"])
+        if value is None or len(value) > self._left:
+            return found[0]
+        self._left -= len(value)
+        return value
+
+
+def _entities(declarations: str) -> dict[str, str]:
+    """What names stand for in a page. Of those that are declared twice, the first counts."""
+    found: dict[str, str] = {}
+    for one in _ENTITY.finditer(declarations):
+        if one["name"] and one["name"] not in _SIGNS:
+            value = one["single"] if one["double"] is None else one["double"]
+            found.setdefault(one["name"], _LETTER.sub(lambda letter: html.unescape(letter[0]), value))
+    return found
 
 
 def _main(body: "LexborNode") -> "LexborNode":
@@ -354,18 +424,24 @@ def _instead(node: "LexborNode") -> str:
 
 def _formula(events: Iterator[tuple["LexborNode", bool]]) -> Iterator[str]:
     """The signs of a formula, with operators between parts that stand above each other, and brackets around those of several."""
+    operators = [""]  # of each element that is open, between its parts
+    parts = [0]  # that have begun in each
+    brackets = [""]  # that end each
     for node, begins in events:
-        parent = node.parent
-        operator = _OPERATORS.get(parent.tag or "") if parent else None
-        parts = [] if operator is None or parent is None else list(parent.iter(include_text=False))
-        is_of_several = bool(parts) and node.tag == "mrow" and len(list(node.iter(include_text=False))) > 1
         if node.is_text_node:
-            yield (node.text_content or "") if operator is None else ""
+            yield "" if operators[-1] else node.text_content or ""
         elif begins:
-            is_second = any(part.mem_id == node.mem_id for part in parts[1:])
-            yield (operator or "") * is_second + "(" * is_of_several
+            between = operators[-1]
+            is_of_several = bool(between) and node.tag == "mrow" and len(list(node.iter(include_text=False))) > 1
+            yield between[min(parts[-1], len(between)) - 1] * bool(parts[-1]) + "(" * is_of_several if between else ""
+            parts[-1] += 1
+            operators.append(_OPERATORS.get(node.tag or "", ""))
+            parts.append(0)
+            brackets.append(")" * is_of_several)
         else:
-            yield ")" * is_of_several
+            operators.pop()
+            parts.pop()
+            yield brackets.pop()
 
 
 def _inside(node: "LexborNode", events: Iterator[tuple["LexborNode", bool]]) -> Iterator[tuple["LexborNode", bool]]:

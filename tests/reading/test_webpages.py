@@ -22,6 +22,68 @@ def test_pages_in_xml_are_read_as_such(page: str, text: str) -> None:
     assert read(page.encode("cp1251")) == ("", f"{text}\n", {})  # nothing was guessed
 
 
+XHTML = "http://www.w3.org/1999/xhtml"
+DECLARED = (
+    '<?xml version="1.0"?><!-- [ --><!DOCTYPE html PUBLIC "-//[" "x" [\n<!-- ]> <!ENTITY firm "No"> --> <!ENTITY firm "R&#38;D">'
+    """<!ENTITY firm 'Second'><!ENTITY both '<b>&firm;</b>]>'><!ENTITY lt "no"><!ENTITY % set "x"><!ATTLIST p x CDATA #IMPLIED>"""
+    '<?a ]> ?><!ENTITY far SYSTEM "far.ent">] ><p>'
+)
+
+
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        ("<p>if <![CDATA[a < b && c > d <br/> &amp;]]>!</p>", "if a < b && c > d <br/> &amp;!"),
+        ("<script>//<![CDATA[\nif (a<b) {}\n//]]></script><p>a<!-- <![CDATA[ -->b</p>", "ab"),
+        ("<p>Never <![CDATA[closed <b>x</b></p>", "Never x"),
+        ("<p>a <i title='x > y'/>b</p><br/><p/>c <img alt='a house > a hut'/>", "a b\n\nc a house > a hut"),
+        (f"<h:p xmlns:h='{XHTML}'>One</h:p><h:div xmlns:h = \"{XHTML}\"><h:h1>Two</h:h1>a<h:br/>b</h:div>", "One\n\n# Two\n\na\nb"),
+        (f"<q:p xmlns:h='{XHTML}' xmlns:q='http://other'>a</q:p><h:script/><h:p>b</h:p>", "a\n\nb"),
+        ("<p xmlns:m='http://www.w3.org/1998/Math/MathML'><m:math><m:msup><m:mi>c</m:mi><m:mn>2</m:mn></m:msup></m:math>", "c^2"),
+        (f"{DECLARED}At &firm; &lt; &both; &far;&nbsp;&set;&none;.</p>", "At R&D < &firm;]> &far;\xa0&set;&none;."),
+    ],
+)  # fmt: skip
+def test_xml_means_what_it_means_in_xml(page: str, text: str) -> None:
+    assert read(page.encode(), is_xml=True)[1] == f"{text}\n"
+
+
+def test_entities_make_no_page_without_end() -> None:
+    nested = "".join(f'<!ENTITY a{number} "{f"&a{number - 1};" * 10}">' for number in range(1, 10))
+    page = f"<!DOCTYPE html [<!ENTITY a0 '{'ha' * 5000}'>{nested}]><p>&a9;</p><p>{'&a0;' * 1000}</p>"
+    text = read(page.encode(), is_xml=True)[1]
+    assert text.startswith("&a8;" * 10 + "\n\nhaha")
+    assert len(text) < 1_010_000
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize(
+    ("before", "piece", "after"),
+    [
+        ("<html>", "<![CDATA[", ""),
+        ("<html>", "<!--", ""),
+        ("<html>", "<a ", ""),
+        ("<html>", "<a b='", ""),
+        ("<html>", "<a '\"", ""),
+        ("<html>", "<a:", ""),
+        ("<html>", "&a", ""),
+        ("<html>", "xmlns:a ", ""),
+        ("<!DOCTYPE html [", "<!--", "]>"),
+        ("<!DOCTYPE html [", "<?", ""),
+        ("<!DOCTYPE html [", "'\"", ""),
+        ("<!DOCTYPE html [", "<!ENTITY a 'b", "']>"),
+        ("<!DOCTYPE html [", "<!ENTITY a 'b'>", "]>"),
+        ("<!DOCTYPE html [", "] ", ""),
+        ("", "<!---->", "<!DOCTYPE html []"),
+        ("", "<!DOCTYPE '\"", "[]"),
+        ("", " ", "<!DOCTYPE html []"),
+        ("<math><msup>", "<mi>x</mi>", "</msup></math>"),
+        ("<math>", "<msup>", "x"),
+    ],
+)  # fmt: skip
+def test_long_pages_in_xml_take_as_long_as_others(before: str, piece: str, after: str) -> None:
+    read(f"{before}{piece * 60_000}{after}".encode(), is_xml=True)
+
+
 @pytest.mark.parametrize(
     ("page", "text"),
     [
@@ -50,6 +112,7 @@ def test_pages_in_xml_are_read_as_such(page: str, text: str) -> None:
         ("<table><tr><td><img src=a alt='A red house in Rome'><td>x</table>", "| A red house in Rome | x |\n| --- | --- |\n"),
         ("<table><tr><td>is <math><msup><mi>c</mi><mn>2</mn></msup></math></td></table>", "| is c^2 |\n| --- |\n"),
         ("So <math><mi>E</mi><mo>=</mo><msup><mi>c</mi><mn>2</mn></msup></math>.", "So E=c^2.\n"),
+        ("<math><msub><mi>x</mi><mn>1</mn></msub><msubsup><mi>y</mi><mi>i</mi><mn>2</mn></msubsup></math>", "x_1y_i^2\n"),
         ("<math><mfrac> <mn>1</mn> <mrow><mi>a</mi><mo>+</mo><mi>b</mi></mrow> </mfrac></math>", "1/(a+b)\n"),
         ("<math><msup><mrow><mi>a</mi><mo>+</mo><mi>b</mi></mrow><mrow><mn>3</mn></mrow></msup></math>", "(a+b)^3\n"),
         ("10<sup>23</sup>, 4<sup>th</sup>, H<sub>2</sub>O, note<sup><a href=#f>1</a></sup>", "10^23, 4th, H2O, note1\n"),
