@@ -13,25 +13,61 @@ _SIGN = re.compile(rb"(?<!\\)((?:\\\\)*)\\(?:(_|~)|(emspace|enspace|qmspace|page
 _END = re.compile(
     rb"(?<!\\)((?:\\\\)*)\}(?![{}])"
 )  # of a group, behind which it puts a space, within words, too, unless another begins
-_BOX = re.compile(rb"\{\\shptxt(?![a-z])")
-_BRACE = re.compile(rb"\\.|[{}]", re.DOTALL)
+_GROUP = re.compile(rb"\\.|\{\\shptxt(?![a-z])|[{}]", re.DOTALL)  # where one begins, of a box or another, and ends
+_BOX, _INFO = re.compile(rb"\{\\shptxt(?![a-z])"), re.compile(rb"\{\\info(?![a-z])")
+_DATA = re.compile(rb"(?<!\\)((?:\\\\)*\\bin)(\d{1,10})(?![0-9]) ?")
 
 
 def with_all_words(content: bytes) -> bytes:
     """Rich text with plain signs, and whole words, and what is in boxes at its end."""
+    content = _without_data(content)
     end = content.rfind(b"}")
     boxes = b"".join(b"{\\par\\pard " + box + b"\\par}" for box in _boxes(content))
     plain = _SIGN.sub(lambda match: match[1] + _SIGNS[match[2] or match[3]], content[:end] + boxes)
-    return _END.sub(rb"\1}{}", plain) + content[end:]
+    about = _about(plain)
+    return _END.sub(lambda match: match[0] if match.start() in about else match[0] + b"{}", plain) + content[end:]
+
+
+def _without_data(content: bytes) -> bytes:
+    """Without the bytes of pictures, which may be braces as well."""
+    kept, at = list[bytes](), 0
+    while found := _DATA.search(content, at):
+        behind = found.end() + int(found[2])
+        if behind > len(content):  # there are none
+            behind = found.end()
+        kept.append(content[at : found.end(1)] + b"0 ")
+        at = behind
+    return b"".join([*kept, content[at:]])
+
+
+def _about(content: bytes) -> range:
+    """Where a document says what is known about it, in which a title is taken as it stands."""
+    begin = _INFO.search(content)
+    depth = 0
+    for brace in _GROUP.finditer(content, begin.start()) if begin else ():
+        depth += brace[0].startswith(b"{")
+        depth -= brace[0] == b"}"
+        if not depth and begin:
+            return range(begin.start(), brace.end())
+    return range(0)
 
 
 def _boxes(content: bytes) -> list[bytes]:
-    found = []
-    for box in _BOX.finditer(content):
-        depth = 1
-        for brace in _BRACE.finditer(content, box.end()):
-            depth += (brace[0] == b"{") - (brace[0] == b"}")
-            if not depth:
-                found.append(content[box.end() : brace.start()])
-                break
-    return found
+    """What is in each box that is closed, without the boxes in it, which come behind it."""
+    found: dict[int, bytes] = {}
+    opened: list[tuple[int, int, list[bytes]]] = []  # how deep each is, the how manieth, and its pieces
+    depth = at = number = 0
+    for brace in _GROUP.finditer(content) if _BOX.search(content) else ():
+        depth += brace[0].startswith(b"{")
+        is_box, is_end = len(brace[0]) > 2, brace[0] == b"}" and bool(opened) and opened[-1][0] == depth  # noqa: PLR2004
+        if opened and (is_box or is_end):
+            opened[-1][2].append(content[at : brace.start()])
+        if is_end:
+            _, which, pieces = opened.pop()
+            found[which] = b"".join(pieces)
+        if is_box:
+            number += 1
+            opened.append((depth, number, []))
+        at = brace.end() if is_box or is_end else at
+        depth -= brace[0] == b"}"
+    return [found[which] for which in sorted(found)]

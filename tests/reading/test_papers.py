@@ -12,7 +12,7 @@ import pytest
 from papers import docx, pdf
 
 from search.documents import Document, Rejection
-from search.reading import Reading, mail
+from search.reading import Reading, mail, rtf
 from search.reading import pdf as reading_pdf
 
 pytestmark = pytest.mark.usefixtures("reader_kept")
@@ -285,6 +285,12 @@ def test_a_title_in_an_encoding_that_was_not_told_is_none(tmp_path: Path) -> Non
         (r"one\page two\sect three", "one\n\ntwo\n\nthree"),
         (r"{\shp{\*\shpinst{\sp{\sn t}{\sv 2}}{\shptxt\pard In the {\b box}\} x\par}}}Body", "Body\n\nIn the box} x"),
         (r"{\shp{\*\shpinst{\shptxt not closed Body", ""),
+        (
+            r"{\*\shpinst{\shptxt One {\*\shpinst{\shptxt two}} three}}{\*\shpinst{\shptxt four}}Body",
+            "Body\n\nOne three\n\ntwo\n\nfour",
+        ),
+        (r"A{\pict\bin10 }}}\shptxt}{\*\shpinst{\shptxt boxed}}{\pict\bin3 }a{\bin1 {} e{\b n}d", "A end\n\nboxed"),
+        (r"A {\pict\bin99999 }\\bin1 {x}", "A \\bin1 x"),
         (r"\trowd\cellx9\intbl\itap2 N\nestcell\intbl\itap1 O\cell\row\pard", "| N O |\n| --- |"),
     ],
 )
@@ -294,3 +300,15 @@ def test_rich_text_is_read_whole(tmp_path: Path, rich: str, text: str) -> None:
         assert taken(tmp_path / "a.rtf").text == f"{text}\n"
     else:
         assert "there is no text in it" in rejected(tmp_path / "a.rtf")
+
+
+def test_rich_text_says_its_title(tmp_path: Path) -> None:
+    (tmp_path / "a.rtf").write_bytes(b"{\\rtf1{\\info{\\title T {x} y}{\\author A}}{\\b Bo}dy\\par}")
+    document = taken(tmp_path / "a.rtf")
+    assert (document.title, document.text) == ("T {x y", "Body\n")  # as the library has it
+
+
+@pytest.mark.timeout(5)
+@pytest.mark.parametrize("piece", [b"{\\shptxt", b"{\\shptxt }", b"{\\info", b"\\bin0", b"\\\\", b"\\bin1"])
+def test_long_rich_text_takes_as_long_as_other(piece: bytes) -> None:
+    assert len(rtf.with_all_words(b"{\\rtf1 " + piece * 20_000 + b"}")) < 1_000_000
