@@ -2,6 +2,7 @@
 
 import struct
 from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple
 
 MARK = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # which one begins with
@@ -10,6 +11,7 @@ _END = 0xFFFFFFFA  # from here on numbers of sectors mean something else
 _IN_HEADER = 109  # sectors of the table that the header names
 _ENTRY, _SMALL_SECTOR, _SMALL = 128, 64, 4096  # bytes
 _STREAM = 2  # the type of an entry
+_DAMAGED = "its streams are damaged"
 
 
 class _Entry(NamedTuple):
@@ -32,7 +34,7 @@ def streams(content: bytes) -> dict[str, bytes]:
     try:
         return _Compound(content).streams()
     except (struct.error, IndexError) as error:
-        raise ValueError("its streams are damaged") from error
+        raise ValueError(_DAMAGED) from error
 
 
 class _Compound:
@@ -41,12 +43,8 @@ class _Compound:
             raise ValueError("it is no compound file")
         self._content = content
         self._size = 1 << min(int.from_bytes(content[30:32], "little"), 16)
-        names = list(_numbers(content[76 : 76 + 4 * _IN_HEADER]))
-        following = _long(content, 68)
-        for _ in range(_long(content, 72)):
-            *more, following = _numbers(self._sector(following))
-            names += more
-        self._next = [number for name in names if name < _END for number in _numbers(self._sector(name))]
+        names = dict.fromkeys(name for name in self._names() if name < _END)
+        self._next = [number for name in names for number in _numbers(self._sector(name))]
         self._small_next = list(_numbers(b"".join(self._chain(_long(content, 60)))))
 
     def streams(self) -> dict[str, bytes]:
@@ -54,12 +52,29 @@ class _Compound:
         entries = list(_entries(b"".join(self._chain(_long(self._content, 48)))))
         root = entries[0]
         small = b"".join(self._chain(root.start))
-        return {name: self._stream(one, small) for name, one in _inside(entries, root.inside)}
+        found: dict[str, bytes] = {}
+        left = len(self._content)
+        for name, one in _inside(entries, root.inside):
+            found[name] = self._stream(one, small)
+            left -= len(found[name])
+            if left < 0:  # several are in the same sectors
+                raise ValueError(_DAMAGED)
+        return found
+
+    def _names(self) -> Iterator[int]:
+        """The sectors of the table: those that the header names, and those in further sectors, which lead to each other."""
+        yield from _numbers(self._content[76 : 76 + 4 * _IN_HEADER])
+        following, seen = _long(self._content, 68), set[int]()
+        while len(seen) < _long(self._content, 72) and following < _END and following not in seen:
+            seen.add(following)
+            numbers = list(_numbers(self._sector(following)))
+            yield from numbers[:-1]
+            following = numbers[-1]
 
     def _stream(self, entry: _Entry, small: bytes) -> bytes:
         if entry.size >= _SMALL:
-            return b"".join(self._chain(entry.start))[: entry.size]
-        places = _followed(entry.start, self._small_next)
+            return b"".join(islice(self._chain(entry.start), entry.size // self._size + 1))[: entry.size]
+        places = islice(_followed(entry.start, self._small_next), _SMALL // _SMALL_SECTOR)
         return b"".join(small[at * _SMALL_SECTOR : (at + 1) * _SMALL_SECTOR] for at in places)[: entry.size]
 
     def _chain(self, start: int) -> Iterator[bytes]:
@@ -70,10 +85,10 @@ class _Compound:
 
 
 def _followed(start: int, following: list[int]) -> Iterator[int]:
-    """The sectors from one on. A chain that leads back into itself ends where it has as many as there are."""
-    for _ in following:
-        if start >= _END:
-            return
+    """The sectors from one on. A chain that leads back into itself ends there."""
+    seen = set[int]()
+    while start < _END and start not in seen:
+        seen.add(start)
         yield start
         start = following[start]
 

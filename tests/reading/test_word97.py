@@ -1,5 +1,6 @@
 """Documents of Word 97 to 2003 are read whole: their text in every script, and what stands beside it."""
 
+import tracemalloc
 from pathlib import Path
 
 import papers
@@ -97,4 +98,21 @@ def test_streams_that_lead_back_into_themselves_end() -> None:
     content = bytearray(word97(["x" * 6000 + "\r"]))
     table = 512 + 512 * int.from_bytes(content[76:80], "little")
     content[table : table + 8] = bytes([1, 0, 0, 0, 0, 0, 0, 0])  # the first sector leads to the second, and that to the first
-    assert len(compound.streams(bytes(content))["WordDocument"]) > 4096
+    assert len(compound.streams(bytes(content))["WordDocument"]) == 1024
+
+
+def test_a_table_that_leads_back_into_itself_takes_no_memory() -> None:
+    content = compound.MARK + bytes(22) + bytes([9, 0]) + bytes(36) + bytes(4) + b"\xff" * 4 + bytes(4 * 109) + bytes(200_000)
+    tracemalloc.start()
+    assert compound.streams(content) == {}
+    assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    tracemalloc.stop()
+
+
+def test_streams_have_sectors_of_their_own() -> None:
+    content = bytearray(papers.compound({"big": bytes(40_000), **{f"{number}": b"x" for number in range(50)}}))
+    directory = 512 + 512 * int.from_bytes(content[48:52], "little")
+    for entry in range(directory + 128, directory + 128 * 52, 128):
+        content[entry + 116 : entry + 124] = (0).to_bytes(4, "little") + (40_000).to_bytes(4, "little")
+    with pytest.raises(ValueError, match="its streams are damaged"):
+        compound.streams(bytes(content))
