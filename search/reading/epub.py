@@ -16,6 +16,7 @@ from search.reading.packages import DAMAGED, elements, parsed
 
 _CONTAINER, _ENCRYPTION = "META-INF/container.xml", "META-INF/encryption.xml"
 _PAGES = {"application/xhtml+xml", "text/html", "application/x-dtbook+xml", "text/x-oeb1-document"}
+_XML, _ENDINGS = {"application/xml", "text/xml"}, (".xhtml", ".html", ".htm")  # of pages as well
 
 
 def read(content: bytes) -> tuple[str, str]:
@@ -39,15 +40,24 @@ def read(content: bytes) -> tuple[str, str]:
 
 
 def _pages(archive: zipfile.ZipFile, book: Element, package: str) -> Iterator[bytes]:
-    """Those that are there; a book of which one is missing is read all the same."""
+    """Those that are there, each once; a book of which one is missing is read all the same."""
     names = set(archive.namelist())
     locked = elements(parsed(archive, _ENCRYPTION), "CipherReference") if _ENCRYPTION in names else []
     encrypted = {unquote(one.get("URI", "")) for one in locked}
-    items = {one.get("id"): one for one in elements(book, "item") if one.get("media-type") in _PAGES}
-    for reference in elements(book, "itemref"):
-        item = items.get(reference.get("idref"))
-        path = "" if item is None else posixpath.normpath(posixpath.join(posixpath.dirname(package), unquote(item.get("href", ""))))
+    paths = {one.get("id"): _path(one, package) for one in elements(book, "item") if _is_page(one)}
+    for path in dict.fromkeys(paths.get(reference.get("idref"), "") for reference in elements(book, "itemref")):
         if path in encrypted:
             raise InvalidDocument("is encrypted; save it without the protection against copying")
         if path in names:
             yield archive.read(path)
+
+
+def _path(item: Element, package: str) -> str:
+    """Where a page is in the archive, of which a part may be meant."""
+    path, _, _ = item.get("href", "").partition("#")
+    return posixpath.normpath(posixpath.join(posixpath.dirname(package), unquote(path)))
+
+
+def _is_page(item: Element) -> bool:
+    kind, (path, _, _) = item.get("media-type"), item.get("href", "").partition("#")
+    return kind in _PAGES or (kind in _XML and path.lower().endswith(_ENDINGS))

@@ -66,6 +66,18 @@ def test_a_page_that_is_missing_costs_no_other(tmp_path: Path) -> None:
     assert taken(tmp_path, epub("T", [], {"book.opf": package, "a b.xhtml": "<p>Here.</p>"})).text == "Here.\n"
 
 
+def test_each_page_is_read_once(tmp_path: Path) -> None:
+    spine = "".join(f'<itemref idref="{name}"/>' for name in "abcdabca")
+    package = (
+        '<package><metadata/><manifest><item id="a" href="a.xhtml#x" media-type="application/xhtml+xml"/>'
+        '<item id="b" href="./a.xhtml#y" media-type="application/xhtml+xml"/>'
+        '<item id="c" href="c.HTML" media-type="application/xml"/>'
+        f'<item id="d" href="d.xml" media-type="application/xml"/></manifest><spine>{spine}</spine></package>'
+    )
+    others = {"book.opf": package, "a.xhtml": "<p>One.</p>", "c.HTML": "<p>Two.</p>", "d.xml": "<p>No.</p>"}
+    assert taken(tmp_path, epub("T", [], others)).text == "One.\n\nTwo.\n"
+
+
 def test_what_cannot_be_read_says_why(tmp_path: Path) -> None:
     locked = '<encryption><CipherReference URI="{}"/></encryption>'
     encrypted = epub("T", ["<p>x</p>"], {"META-INF/encryption.xml": locked.format("c0.xhtml")})
