@@ -71,13 +71,13 @@ def test_who_wrote_what_to_whom(tmp_path: Path) -> None:
     [
         (mail({}, {ENCODING: 1251}, **{"__substg1.0_10130102": "<p>Привет <b>мир</b></p>".encode("cp1251")}), "Привет мир"),
         (mail({}, {ENCODING: 65001}, **{"__substg1.0_10130102": "<p>Grüße, 世界</p>".encode()}), "Grüße, 世界"),
-        (mail({}, **{"__substg1.0_10130102": '<meta charset="koi8-r"><p>Привет'.encode("koi8-r")}), "Привет"),
+        (mail({}, {}, **{"__substg1.0_10130102": '<meta charset="koi8-r"><p>Привет'.encode("koi8-r")}), "Привет"),
         (mail({}, {ENCODING: 65001}, **{"__substg1.0_10130102": '<meta charset="cp1252">Grüße'.encode("cp1252")}), "Grüße"),
         (mail({0x1013: "<p>Of letters</p>"}), "Of letters"),
         (mail({}, {ENCODING: 20127}, **{"__substg1.0_1000001E": "Grüße".encode("cp1252")}), "Grüße"),
         (mail({}, {ENCODING: 28595}, **{"__substg1.0_1000001E": "Привет".encode("iso8859-5")}), "Привет"),
         (mail({}, {ENCODING: 4711}, **{"__substg1.0_1000001E": "Grüße".encode()}), "Grüße"),
-        (mail({0x1000: "Plain"}, **{"__substg1.0_10130102": b"<p>Not this"}), "Plain"),
+        (mail({0x1000: "Plain"}, {}, **{"__substg1.0_10130102": b"<p>Not this"}), "Plain"),
     ],
 )
 def test_texts_in_every_encoding(streams: Mapping[str, bytes], text: str, tmp_path: Path) -> None:
@@ -108,14 +108,14 @@ def packed(rich: bytes) -> bytes:
 
 def test_rich_text_is_read_where_there_is_no_other(tmp_path: Path) -> None:
     rich = b"{\\rtf1\\ansi Rich {\\b t}ext that was packed\\par}"
-    assert taken(tmp_path, mail({}, **{"__substg1.0_10090102": packed(rich)})).text == "Rich text that was packed\n"
+    assert taken(tmp_path, mail({}, {}, **{"__substg1.0_10090102": packed(rich)})).text == "Rich text that was packed\n"
     plain = struct.pack("<II4sI", len(rich) + 12, len(rich), b"MELA", 0) + rich
-    assert taken(tmp_path, mail({}, **{"__substg1.0_10090102": plain})).text == "Rich text that was packed\n"
+    assert taken(tmp_path, mail({}, {}, **{"__substg1.0_10090102": plain})).text == "Rich text that was packed\n"
     ends = struct.pack("<II4sI", 20, 99, b"LZFu", 0) + b"\x02a" + struct.pack(">H", (207 + 1) << 4) + b"not this"
     assert outlook._unpacked(ends) == b"a"
 
 
 def test_what_is_no_mail_is_rejected(tmp_path: Path) -> None:
     assert "cannot be read as MSG: it holds no mail" in str(read(tmp_path, {"x": b"y"}))
-    assert "cannot be read as MSG: it is damaged" in str(read(tmp_path, mail({}, **{"__substg1.0_10090102": b"short"})))
+    assert "cannot be read as MSG: it is damaged" in str(read(tmp_path, mail({}, {}, **{"__substg1.0_10090102": b"short"})))
     assert taken(tmp_path, mail({0x1000: "x"}, {SENT: 2**63})).text == "x\n"
