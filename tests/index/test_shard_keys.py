@@ -174,7 +174,6 @@ def test_a_server_that_is_no_cluster_says_so_and_keeps_nothing(standin: QdrantSt
             searcher.of_tenant("acme").search("cats")
 
 
-@pytest.mark.usefixtures("brief_pauses")
 @pytest.mark.parametrize("kept", [True, False])
 def test_a_creation_that_was_interrupted_is_finished_by_the_next(
     kept: bool,  # noqa: FBT001
@@ -191,7 +190,7 @@ def test_a_creation_that_was_interrupted_is_finished_by_the_next(
             return 500, "planted"
         return answer(method, path, body)
 
-    with opened(index, model_folder) as searcher:
+    with opened(index, model_folder, ingestion={"patience_s": 0}) as searcher:
         with monkeypatch.context() as patched:
             patched.setattr(cluster, "answer", failing)
             with pytest.raises(IndexFailure):
