@@ -6,8 +6,11 @@ from email import message_from_bytes, policy
 from email.message import MIMEPart
 from typing import Any, BinaryIO
 
+from search.documents import Document, Rejection
+from search.errors import InvalidDocument
 from search.reading import webpages
-from search.reading.files import LONGEST
+from search.reading.files import LONGEST, Item, SourceFile
+from search.reading.records import key_of
 from search.reading.text import decode
 
 _HEADERS = ("From", "To", "Cc", "Date")
@@ -43,11 +46,31 @@ def messages(stream: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
         yield begun, b"".join(lines) if size <= LONGEST else None
 
 
+def documents(stream: BinaryIO, file: SourceFile) -> Iterator[Item]:
+    """Each mail of an mbox file."""
+    for number, (line, content) in enumerate(messages(stream), 1):
+        key, place = key_of(file.name, number), f"{file.name}:{line}"
+        if content is None:
+            yield Rejection(file.name, line, key, f"larger than {LONGEST:,} bytes; split it")
+            continue
+        try:
+            title, words, about = read(content)
+            yield Document(key, words, title, {"path": file.name, **about}, "message/rfc822", origin=place, folder=file.folder)
+        except InvalidDocument as error:
+            yield Rejection(file.name, line, key, str(error))
+        except Exception as error:  # as the library raises of what is no mail; the next one may be
+            yield Rejection(file.name, line, key, f"cannot be read: {str(error) or type(error).__name__}")
+
+
+def head_of(values: Mapping[str, str]) -> Iterator[str]:
+    """Who wrote to whom, by name, a line each; nothing if nobody says."""
+    if lines := [f"{name}: {value}  " for name, value in values.items() if value]:
+        yield "\n".join(lines)
+
+
 def _pieces(message: MIMEPart, depth: int) -> Iterator[str]:
     """Headers, then every part that is a text and no attachment, and of those that say the same the plain one."""
-    headers = {name: _header(message, name) for name in _HEADERS}
-    if lines := [f"{name}: {value}  " for name, value in headers.items() if value]:
-        yield "\n".join(lines)
+    yield from head_of({name: _header(message, name) for name in _HEADERS})
     yield from _texts(message, depth)
 
 

@@ -15,6 +15,7 @@ from xml.etree.ElementTree import Element
 
 from search.errors import InvalidDocument
 from search.reading.packages import DAMAGED, elements, local_name, parsed
+from search.reading.webpages import margins
 
 _DRAWING = ":xmlns:drawing:"  # in the namespaces of what stands beside the text
 _INDEXES = {"table-of-content", "illustration-index", "table-index", "object-index", "user-index", "alphabetical-index"}
@@ -23,7 +24,6 @@ _TAGS = {"list": "ul", "list-item": "li", "list-header": "li", "table": "table",
 _PARAGRAPHS = {"p", "h"}
 _LOWEST = 6  # heading
 _MOST_BLANKS = 100
-_LETTER = re.compile(r"[^\W\d_]")
 _HEADING = re.compile(r"<(/?)h[1-6]>")
 _MOST_REPEATED = 100  # cells
 _MATH = "http://www.w3.org/1998/Math/MathML"
@@ -76,14 +76,13 @@ class _Writer:
         self._notes: list[str] = []
         self.objects = 0
 
-    def document(self, content: Element, margins: Iterable[Element]) -> str:
+    def document(self, content: Element, pages: Iterable[Element]) -> str:
         """What it says, its notes, and its headers and footers, each once."""
         styles = elements(content, "style")
         self._titles |= {_value(style, "name") for style in styles if _value(style, "parent-style-name") == "Title"}
         text = "".join(map(self._blocks, elements(content, "text")))
-        texts = dict.fromkeys(self._blocks(margin) for page in margins for margin in page)
-        read = "".join(margin for margin in texts if _LETTER.search(margin.replace("<p>", "").replace("</p>", "")))
-        return text + "".join(self._notes) + (f"<h2>Headers and footers</h2>{read}" if read else "")
+        beside = margins(self._blocks(margin) for page in pages for margin in page)
+        return text + "".join(self._notes) + beside
 
     def _blocks(self, element: Element) -> str:
         """The paragraphs, lists and tables in an element."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from search.reading import webpages
 from search.reading.compound import streams
+from search.reading.mail import head_of
 from search.reading.text import decode
 
 _STREAM = "__substg1.0_"
@@ -115,9 +116,7 @@ class _Mail:
 
     def pieces(self, depth: int) -> Iterator[str]:
         """Headers, the text, and the mails that are attached."""
-        headers = {"From": self.sender, "To": self.receivers(1), "Cc": self.receivers(2), "Date": self.time}
-        if lines := [f"{name}: {value}  " for name, value in headers.items() if value]:
-            yield "\n".join(lines)
+        yield from head_of({"From": self.sender, "To": self.receivers(1), "Cc": self.receivers(2), "Date": self.time})
         words = self._text(self._prefix, _TEXT).replace("\r\n", "\n").strip()
         if words := words or self._html().strip() or self._rich().strip():
             yield words

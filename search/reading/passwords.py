@@ -1,7 +1,8 @@
 """Does a document of Microsoft Office need a password? Asked of what could not be read: the libraries see a damaged file."""
 
+from search.reading.compound import MARK
+
 ENCRYPTED = "it is encrypted; save it without a password"
-_CONTAINER = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # of streams, as files of 97 to 2003 are, and later ones that are encrypted
 _PACKAGE = "EncryptedPackage".encode("utf-16-le")  # the stream with all of a later one (MS-OFFCRYPTO 2.3.4.4)
 _SECTOR = 512  # bytes; streams begin at a multiple
 _WORD, _ENCRYPTED = b"\xec\xa5", 0x0100  # how Word's stream begins, and a flag at its tenth byte (MS-DOC 2.5.2)
@@ -12,7 +13,7 @@ _FILE_PASS = 0x2F  # the record that says how the rest is encrypted, one of the 
 
 def needs_password(content: bytes) -> bool:
     """Whether a file is encrypted, as far as its beginning and those of its streams say."""
-    if not content.startswith(_CONTAINER):
+    if not content.startswith(MARK):  # as files of 97 to 2003 do, and later ones that are encrypted
         return False
     sectors = (content[start : start + _SECTOR] for start in range(_SECTOR, len(content), _SECTOR))
     return _PACKAGE in content or any(map(_begins_encrypted, sectors))

@@ -91,7 +91,9 @@ def _items(stream: BinaryIO, file: SourceFile, fields: Mapping[str, str], encodi
     if suffix == ".json":
         yield from objects.read_objects(stream, file, fields, named)
     elif suffix == ".mbox":
-        yield from _mails(stream, file)
+        from search.reading import mail  # which a table does not need
+
+        yield from mail.documents(stream, file)
     elif suffix in _SHEETS:
         said: dict[str, Any] = {**unread(stream)}
         stream.seek(0)
@@ -158,23 +160,6 @@ def _documents(table: _Table, file: SourceFile, fields: Mapping[str, str], named
             named.see(row)
             about = ({"sheet": table.sheet} if table.sheet else {}) | ({"replaced_characters": replaced} if replaced else {})
             yield _document(row, table, parts, (name, line, key_of(file.name, number, table.sheet), file.folder), about)
-
-
-def _mails(stream: BinaryIO, file: SourceFile) -> Iterator[Item]:
-    from search.reading import mail  # which a table does not need
-
-    for number, (line, content) in enumerate(mail.messages(stream), 1):
-        key, place = key_of(file.name, number), f"{file.name}:{line}"
-        if content is None:
-            yield Rejection(file.name, line, key, f"larger than {LONGEST:,} bytes; split it")
-            continue
-        try:
-            title, words, about = mail.read(content)
-            yield Document(key, words, title, {"path": file.name, **about}, "message/rfc822", origin=place, folder=file.folder)
-        except InvalidDocument as error:
-            yield Rejection(file.name, line, key, str(error))
-        except Exception as error:  # as the library raises of what is no mail; the next one may be
-            yield Rejection(file.name, line, key, f"cannot be read: {str(error) or type(error).__name__}")
 
 
 def _whole(table: _Table, rows: Iterator[_Row], name: str, file: SourceFile) -> Iterator[Item]:

@@ -6,7 +6,7 @@ Documents of other formats come here as HTML, too, so that one place writes Mark
 import codecs
 import html
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from search.errors import InvalidDocument
@@ -37,6 +37,8 @@ _OPERATORS = {"msup": "^", "mfrac": "/", "msub": "_", "msubsup": "_^"}  # of for
 _PERMALINKS = frozenset(("#", "¶", "§", "🔗", "\uf0c1"))  # words of links beside headings
 _BLANKS = re.compile(r"[ \t\n\r\f]+")
 _INVISIBLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
+_TAG = re.compile(r"<[^<>]*>")
+MARGINS = "Headers and footers"  # what their section is called, by this package
 _META = re.compile(rb"<(?:meta[^>]+charset|\?xml[^>]+encoding)\s*=\s*[\"']?\s*([^\s\"'/>;]+)", re.IGNORECASE)
 _VOID = frozenset(("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"))  # of HTML
 _MARKUP = re.compile(  # of XML
@@ -117,6 +119,12 @@ def to_markdown(page: str, *, whole: bool = False) -> tuple[str, str]:
     if not tree.body:
         return title, ""
     return title, _Writer().write(tree.body if whole else _main(tree.body), with_notes=whole)
+
+
+def margins(found: Iterable[str]) -> str:
+    """Headers and footers in HTML, each once, in a section of their own; not those without a letter, such as numbers of pages."""
+    shown = [one for one in dict.fromkeys(found) if any(map(str.isalpha, html.unescape(_TAG.sub("", one))))]
+    return "".join([f"<h2>{MARGINS}</h2>", *shown]) if shown else ""
 
 
 def _decoded(content: bytes) -> tuple[str, Mapping[str, Any]]:

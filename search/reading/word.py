@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Callable, Collection, Iterator
 from typing import NamedTuple
 
-from search.reading import signs
+from search.reading import signs, webpages
 from search.reading.packages import DAMAGED, Target, in_one_edition, relations_of, targets, with_parts
 
 _MAIN = "word/document.xml"  # where the library looks for it, whatever the package says
@@ -83,9 +83,8 @@ class Prepared(NamedTuple):
         The marks of some chunks are still there.
         """
         text, _, apart = html.partition(_border(_BEFORE_FORMULAS)) if self.formulas else (html, "", "")
-        text, _, margins = text.partition(_border(_BEFORE_MARGINS)) if self.margins else (text, "", "")
-        if margins.strip():
-            text += f"<h2>Headers and footers</h2>{margins}"
+        text, _, beside = text.partition(_border(_BEFORE_MARGINS)) if self.margins else (text, "", "")
+        text += webpages.margins([beside])
         found = formulas_in(apart)
         kept = {mark: mark for mark in chunks}
         return signs.shown_in_html(text, self.labels | found | kept)

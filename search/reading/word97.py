@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from search.errors import InvalidDocument
 from search.reading.compound import streams
+from search.reading.webpages import margins
 
 _MAIN = "WordDocument"
 _BEGINNING = 0xA5EC
@@ -30,7 +31,6 @@ _CELL = "\x07"  # what ends one, and behind the last one of a row the row
 _SIGNS = str.maketrans({"\x1e": "-", "\x1f": None, "\xa0": " ", "\x0b": "\n", "\x0e": "\n"})
 _NOT_SHOWN = re.compile("[\x00-\x08\x0f-\x1f\ufffe\uffff]")
 _END = re.compile("[\r\x0c]")
-_LETTER = re.compile(r"[^\W\d_]")
 _COMMENT = "\x05"
 
 
@@ -91,9 +91,7 @@ class _Document:
             at += size
         text = "".join(_paragraphs(parts["text"], levels))
         beside = "".join("".join(_paragraphs(parts[name], {})) for name in ("boxes", "footnotes", "endnotes"))
-        margins = dict.fromkeys(_paragraphs(parts["headers"] + "\r" + parts["boxes of headers"], {}))
-        read = "".join(one for one in margins if _LETTER.search(one.removeprefix("<p>").removesuffix("</p>")))
-        html = text + beside + (f"<h2>Headers and footers</h2>{read}" if read else "")
+        html = text + beside + margins(_paragraphs(parts["headers"] + "\r" + parts["boxes of headers"], {}))
         return Read(html, parts["text"].count(_COMMENT) if parts["comments"] else 0)
 
     def _pair(self, place: int) -> bytes:

@@ -4,23 +4,10 @@ from pathlib import Path
 
 import pytest
 from papers import epub
-
-from search.documents import Document
-from search.reading import Reading
+from readers import readers_of
 
 pytestmark = pytest.mark.usefixtures("reader_kept")
-
-
-def read(folder: Path, content: bytes) -> Document | str:
-    (folder / "a.epub").write_bytes(content)
-    (item,) = Reading([str(folder / "a.epub")])
-    return item if isinstance(item, Document) else str(item)
-
-
-def taken(folder: Path, content: bytes) -> Document:
-    document = read(folder, content)
-    assert isinstance(document, Document), document
-    return document
+read, taken = readers_of("a.epub")
 
 
 @pytest.mark.parametrize(

@@ -4,28 +4,15 @@ from pathlib import Path
 
 import pytest
 from papers import open_document
-
-from search.documents import Document
-from search.reading import Reading
+from readers import readers_of
 
 pytestmark = pytest.mark.usefixtures("reader_kept")
+read, taken = readers_of("a.odt")
 MATH = (
     '<math xmlns="http://www.w3.org/1998/Math/MathML">'
     "<semantics><mrow>{}</mrow><annotation>not read</annotation></semantics></math>"
 )
 RUBY = "<text:ruby><text:ruby-base>東京</text:ruby-base><text:ruby-text>とうきょう</text:ruby-text></text:ruby>"
-
-
-def read(folder: Path, content: bytes) -> Document | str:
-    (folder / "a.odt").write_bytes(content)
-    (item,) = Reading([str(folder / "a.odt")])
-    return item if isinstance(item, Document) else str(item)
-
-
-def taken(folder: Path, content: bytes) -> Document:
-    document = read(folder, content)
-    assert isinstance(document, Document), document
-    return document
 
 
 def paragraph(text: str) -> str:
@@ -97,6 +84,8 @@ def test_headers_and_footers_are_read_once(tmp_path: Path) -> None:
     margins = f"{header}{header.replace('header', 'header-left')}<style:footer>{paragraph(f'- {number} -')}</style:footer>"
     document = taken(tmp_path, open_document(paragraph("Body."), margins=margins))
     assert document.text == "Body.\n\n## Headers and footers\n\nThe firm\n"
+    numbers = f"<style:header>{table([paragraph('7'), paragraph('8')])}</style:header>"
+    assert taken(tmp_path, open_document(paragraph("Body."), margins=numbers)).text == "Body.\n"
 
 
 def test_formulas_are_read_and_other_objects_are_counted(tmp_path: Path) -> None:

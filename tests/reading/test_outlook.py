@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 from papers import compound
+from readers import readers_of
 
 from search.documents import Document
-from search.reading import Reading, outlook
+from search.reading import outlook
 
 pytestmark = pytest.mark.usefixtures("reader_kept")
+read_file, taken_file = readers_of("a.msg")
 SENT, CAME, ENCODING, RECEIVER = 0x0039, 0x0E06, 0x3FFD, 0x0C15
 TIME = (
     (dt.datetime(2024, 5, 1, 12, 30, tzinfo=dt.UTC) - dt.datetime(1601, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(microseconds=1) * 10
@@ -36,15 +38,11 @@ def within(storage: str, streams: Mapping[str, bytes]) -> dict[str, bytes]:
 
 
 def read(folder: Path, streams: Mapping[str, bytes]) -> Document | str:
-    (folder / "a.msg").write_bytes(compound(streams))
-    (item,) = Reading([str(folder / "a.msg")])
-    return item if isinstance(item, Document) else str(item)
+    return read_file(folder, compound(streams))
 
 
 def taken(folder: Path, streams: Mapping[str, bytes]) -> Document:
-    document = read(folder, streams)
-    assert isinstance(document, Document), document
-    return document
+    return taken_file(folder, compound(streams))
 
 
 def test_who_wrote_what_to_whom(tmp_path: Path) -> None:

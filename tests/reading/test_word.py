@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from papers import docx, word
+from readers import readers_of
 
 from search.documents import Document
 from search.reading import Reading
@@ -14,19 +15,13 @@ from search.reading.structure import sections
 from search.reading.word import prepared
 
 pytestmark = pytest.mark.usefixtures("reader_kept")
+read, taken = readers_of("a.docx")
 HEADER = '<w:hdr xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"><w:p><w:r><w:t>{}</w:t></w:r></w:p></w:hdr>'
 NOTES = '<w:{0}notes xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main">{1}</w:{0}notes>'
 SEPARATORS = (
     '<w:{0}note w:type="separator" w:id="-1"><w:p><w:r><w:separator/></w:r></w:p></w:{0}note>'
     '<w:{0}note w:type="continuationSeparator" w:id="0"><w:p><w:r><w:continuationSeparator/></w:r></w:p></w:{0}note>'
 )
-
-
-def taken(folder: Path, content: bytes) -> Document:
-    (folder / "a.docx").write_bytes(content)
-    (document,) = Reading([str(folder / "a.docx")])
-    assert isinstance(document, Document), document
-    return document
 
 
 def run(inside: str) -> str:

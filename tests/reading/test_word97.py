@@ -6,24 +6,13 @@ from pathlib import Path
 import papers
 import pytest
 from papers import word97
+from readers import readers_of
 
-from search.documents import Document
-from search.reading import Reading, compound
+from search.reading import compound
 
 pytestmark = pytest.mark.usefixtures("reader_kept")
+read, taken = readers_of("a.doc")
 BEGIN, RESULT, END, CELL = "\x13", "\x14", "\x15", "\x07"
-
-
-def read(folder: Path, content: bytes) -> Document | str:
-    (folder / "a.doc").write_bytes(content)
-    (item,) = Reading([str(folder / "a.doc")])
-    return item if isinstance(item, Document) else str(item)
-
-
-def taken(folder: Path, content: bytes) -> Document:
-    document = read(folder, content)
-    assert isinstance(document, Document), document
-    return document
 
 
 @pytest.mark.parametrize(
@@ -61,7 +50,7 @@ def test_what_stands_beside_the_text_is_read(tmp_path: Path) -> None:
     parts = [
         "Text\x02 and\x05\r",
         "\x02 A note.\r",
-        "\r7\rThe firm\rThe firm\r",
+        "\r7\x0b8\rThe firm\rThe firm\r",
         "",
         "\x05A comment.\r",
         "The end.\r",

@@ -1,9 +1,12 @@
-"""The process that reads files, kept for the next test: it is made to read one after the other, and takes a while to start."""
+"""Reading single files; and the process that reads, kept for the next test: it is made to read one after the other."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from unittest.mock import patch
 
+from search.documents import Document
+from search.reading import Reading
 from search.reading.child import Limits, Reader, _Child
 
 
@@ -27,3 +30,19 @@ def kept() -> Iterator[None]:
         yield
     for child in idle.values():
         child.end()
+
+
+def readers_of(name: str) -> tuple[Callable[[Path, bytes], Document | str], Callable[[Path, bytes], Document]]:
+    """What reads a file of this name in a folder: as a document or the words of its rejection, and as a document."""
+
+    def read(folder: Path, content: bytes) -> Document | str:
+        (folder / name).write_bytes(content)
+        (item,) = Reading([str(folder / name)])
+        return item if isinstance(item, Document) else str(item)
+
+    def taken(folder: Path, content: bytes) -> Document:
+        document = read(folder, content)
+        assert isinstance(document, Document), document
+        return document
+
+    return read, taken
