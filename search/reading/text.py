@@ -43,7 +43,8 @@ _WESTERN = re.compile(
     "[áàâäãåæçéèêëíìîïñóòôöõøœúùûüßÁÀÂÄÃÅÆÇÉÈÊËÍÌÎÏÑÓÒÔÖÕØŒÚÙÛÜ]+|[\u2018\u2019\u201c\u201d\u2013\u2014\u20ac\u2026]+"
 )
 _WESTERN_ALONE = re.compile(f"(?:{_WESTERN.pattern})+")
-_LOST = re.compile("\ufffd{1,3}")  # what one damaged byte makes of a letter
+_DAMAGES = "surrogateescape"  # each byte that is no UTF-8 as a sign that no text in UTF-8 has
+_LOST = re.compile("[\udc80-\udcff]{1,3}")  # what one damaged byte makes of a letter
 _MOST_DAMAGED = 0.01  # of the characters of a text in UTF-8
 _WHOLE = 4  # times as many letters beyond ASCII as damaged ones, whatever they are
 _WHOLE_ONES_OF_A_SCRIPT = 2  # times as many
@@ -92,7 +93,7 @@ def decode(content: bytes, encoding: str | None = None) -> Decoded:
     try:
         return Decoded(content.decode(used).removeprefix("\ufeff"), used)
     except UnicodeDecodeError as error:
-        if used != UTF_8 or (encoding and not _has_few_damages(content.decode(UTF_8, "replace"))):
+        if used != UTF_8 or (encoding and not _has_few_damages(content.decode(UTF_8, _DAMAGES))):
             raise InvalidDocument(f"not {used} at byte {error.start + 1}; name another --encoding, or convert it") from error
     text = content.decode(UTF_8, "replace").removeprefix("\ufeff")
     replaced = text.count("\ufffd") - content.count("\ufffd".encode())
@@ -207,13 +208,13 @@ def _holds(encoding: str, letters: Iterable[str]) -> bool:
 
 def _is_damaged(content: bytes) -> bool:
     """Whether this is UTF-8 but for a few bytes: letters of other encodings hardly ever make whole ones of UTF-8."""
-    text = content.decode(UTF_8, "replace")
+    text = content.decode(UTF_8, _DAMAGES)
     if not _has_few_damages(text):
         return False
     damaged = len(_LOST.findall(text))
-    if len(text) - len(text.encode("ascii", "ignore")) - text.count("\ufffd") >= _WHOLE * damaged:
+    whole = [sign for sign in _LOST.sub("", text) if sign > "\x7f"]
+    if len(whole) >= _WHOLE * damaged or "\ufffd" in whole:  # whose bytes nobody writes in another encoding
         return True
-    whole = [sign for sign in text if sign > "\x7f" and sign != "\ufffd"]
     if not whole:
         return _is_of_no_word(content)
     if len(whole) >= damaged and _WESTERN_ALONE.fullmatch("".join(whole)):
@@ -224,7 +225,8 @@ def _is_damaged(content: bytes) -> bool:
 def _has_few_damages(text: str) -> bool:
     """Whether there are few letters damaged, of which each was decoded as one to three signs."""
     most = max(1, _MOST_DAMAGED * len(text))
-    return text.count("\ufffd") <= 3 * most and len(_LOST.findall(text)) <= most
+    lost = _LOST.findall(text)
+    return sum(map(len, lost)) <= 3 * most and len(lost) <= most
 
 
 def _is_of_no_word(content: bytes) -> bool:

@@ -504,6 +504,13 @@ def test_a_damaged_byte_of_a_short_text_does_not_throw_utf_8_away(name: str, tmp
         assert document.metadata == {"path": document.id, "replaced_characters": text.count("\ufffd")}
 
 
+def test_what_was_replaced_before_is_no_damage(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes("The sign \ufffd was lost before, ".encode() + b"this one \xe5 is lost now.")
+    (document,) = taken(tmp_path / "a.txt")
+    assert document.text == "The sign \ufffd was lost before, this one \ufffd is lost now."
+    assert document.metadata == {"path": document.id, "replaced_characters": 1}
+
+
 @pytest.mark.parametrize(
     ("text", "encoding"),
     [
