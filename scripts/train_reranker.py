@@ -26,7 +26,7 @@ from typing import Any
 import torch
 from training import mixture, tuning
 from training.finishing import Finish, finish
-from training.losses import LOSSES, SQUARED
+from training.losses import LOSSES, SQUARED, UNLABELLED
 from training.preparation import PARTS, Preparation, apart, prepare, texts_of
 from training.trainer import Fitting, fit
 
@@ -59,13 +59,18 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--data", required=True, nargs=3, action="append", metavar=("FOLDER", "SPLIT", "SHARE"))
     parser.add_argument("--loss", choices=LOSSES, default=default["loss"])
+    parser.add_argument(
+        "--beside",
+        type=float,
+        default=default["beside"],
+        help="--loss residual: how much retrieval counts beside the model's score",
+    )
     parser.add_argument("--teacher", action="store_true", help="label by the reranker that the settings name, not by judgement")
     parser.add_argument("--queries", type=int, default=default["queries"], help="in a batch")
     parser.add_argument("--negatives", type=int, default=7, help="passages beside each query's relevant one")
     parser.add_argument(
-        "--depth", type=int, default=30, help="how deep the embedder looks for negatives, and held-out queries are reranked"
+        "--depth", type=int, default=30, help="candidates of a query, among which negatives are, and which are reranked if held out"
     )
-    parser.add_argument("--lexical", type=int, default=10, help="how deep BM25 looks for negatives")
     parser.add_argument(
         "--guard", type=float, default=1.1, help="take no negative closer to the query than this x the relevant passage"
     )
@@ -110,10 +115,10 @@ def run(arguments: argparse.Namespace) -> None:
     settings = load_settings(arguments.data_dir, None)
     if not (out / "examples.jsonl").is_file():
         given = {
-            name: getattr(arguments, name)
-            for name in ("depth", "lexical", "guard", "negatives", "held_out", "seed", "carve_seed", "teacher")
+            name: getattr(arguments, name) for name in ("depth", "guard", "negatives", "held_out", "seed", "carve_seed", "teacher")
         }
-        chosen = Preparation(**given, examples=arguments.steps * arguments.queries, raw=arguments.loss in SQUARED)
+        wanted = arguments.steps * arguments.queries
+        chosen = Preparation(**given, examples=wanted, raw=arguments.loss in SQUARED, found=arguments.loss == "residual")
         prepare(chosen, datasets, shares, settings, out)
     texts = texts_of(datasets)
     examples = list(mixture.read(out / "examples.jsonl"))
@@ -192,7 +197,7 @@ def check(arguments: argparse.Namespace, datasets: dict[str, Dataset]) -> None:
 
 def wrong(arguments: argparse.Namespace, datasets: dict[str, Dataset]) -> str:
     """What does not fit together in the arguments; empty if all does."""
-    least = {"queries": 1, "negatives": 1, "depth": 1, "lexical": 0, "held_out": 1, "measured": 1, "steps": 1, "evaluate_every": 1}
+    least = {"queries": 1, "negatives": 1, "depth": 1, "held_out": 1, "measured": 1, "steps": 1, "evaluate_every": 1}
     for name, value in least.items():
         if getattr(arguments, name) < value:
             return f"--{name.replace('_', '-')} is {getattr(arguments, name)}; give at least {value}"
@@ -200,8 +205,8 @@ def wrong(arguments: argparse.Namespace, datasets: dict[str, Dataset]) -> str:
         return f"--reranked is {arguments.reranked}, but held-out queries have --depth {arguments.depth} candidates"
     if (arguments.window or 0) > arguments.max_tokens:
         return f"--window is {arguments.window}, but the model is trained with --max-tokens {arguments.max_tokens}"
-    if arguments.teacher and arguments.loss == "infonce":
-        return "--loss infonce reads no labels, so --teacher would teach nothing; take another loss"
+    if arguments.teacher and arguments.loss in UNLABELLED:
+        return f"--loss {arguments.loss} reads no labels, so --teacher would teach nothing; take another loss"
     if unknown := [name for name, _ in arguments.licence if name not in datasets]:
         return f"--licence {unknown[0]}: no data set is called so; there are {', '.join(datasets)}"
     return ""

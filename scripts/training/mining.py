@@ -1,15 +1,17 @@
-"""Which passages are hard to tell from the right one? What the embedder and BM25 find instead of it."""
+"""Which passages are hard to tell from the right one? What retrieval finds instead of it."""
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-import bm25s
+import numpy as np
 
 from search.documents import Candidate
 from search.embedding.dense import Embedder
+from search.embedding.sparse import WordsLike, words_like
 from search.evaluation.datasets import Dataset
 from search.index.contract import VectorIndex
+from search.index.hybrid import z
 from search.query.retrieval import Retriever
 from training.copies import Shingles, alike, shingles
 
@@ -21,12 +23,14 @@ class Pool:
     Attributes:
         query: the query's id.
         positives: ids of the relevant documents.
-        negatives: ids of documents that look relevant and are not judged so, those the embedder puts first at the front.
+        negatives: ids of documents that look relevant and are not judged so, those retrieval puts first at the front.
+        first_stage: what retrieval says of each of them, z-normalised over all that it found; empty where that does not matter.
     """
 
     query: str
     positives: tuple[str, ...]
     negatives: tuple[str, ...]
+    first_stage: Mapping[str, float] = field(default_factory=dict)
 
 
 def carve(dataset: Dataset, parts: Mapping[str, int], seed: int) -> dict[str, list[str]]:
@@ -61,55 +65,53 @@ def carve(dataset: Dataset, parts: Mapping[str, int], seed: int) -> dict[str, li
 
 
 class Miner:
-    """Finds candidates of queries in one data set, by the embedder and by BM25."""
+    """Finds candidates of queries in one data set, as a search would, and which of them are no answers."""
 
     def __init__(
-        self, dataset: Dataset, embedder: Embedder, index: VectorIndex, *, depth: int = 30, lexical: int = 10, guard: float = 1.1
+        self,
+        dataset: Dataset,
+        embedder: Embedder,
+        index: VectorIndex,
+        words: WordsLike = words_like,
+        *,
+        depth: int = 30,
+        guard: float = 1.1,
     ) -> None:
-        """Index the passages for BM25.
+        """Keep the parts.
 
         Args:
             dataset: the passages and their judgements.
             embedder: what is close to a query.
-            index: a collection of the same passages.
-            depth: how many candidates the embedder proposes for a query.
-            lexical: how many BM25 adds.
+            index: a collection of the same passages; if it has words, they count as they do in a search.
+            words: makes words as the collection has them.
+            depth: how many candidates a query has.
             guard: a passage closer to the query than this many times the closest relevant one is probably relevant and not judged.
         """
-        self._dataset, self._embedder, self._depth, self._lexical, self._guard = dataset, embedder, depth, lexical, guard
-        self._retriever = Retriever(embedder, index)
+        self._dataset, self._embedder, self._depth, self._guard = dataset, embedder, depth, guard
+        self._retriever = Retriever(embedder, index, words=words)
         self._passages = {document.id: document.passage for document in dataset.documents}
-        self._ids = list(self._passages)
-        self._bm25 = bm25s.BM25()
-        self._bm25.index(self._words(list(self._passages.values())), show_progress=False)
         self._shingled: dict[str, Shingles] = {}
 
     def candidates(self, query: str) -> list[Candidate]:
-        """What the embedder finds for a query of this id, closest first."""
-        return self._retriever.retrieve(self._dataset.queries[query], self._depth, retrieval="dense").candidates
+        """What the first stage finds for a query of this id, best first."""
+        return self._retriever.retrieve(self._dataset.queries[query], self._depth).candidates
 
     def pools(self, queries: Sequence[str]) -> Iterator[Pool]:
         """One pool a query; those without a relevant document in the corpus or without a negative are left out."""
-        if not queries:
-            return
-        texts = [self._dataset.queries[query] for query in queries]
-        count = min(self._lexical, len(self._ids))
-        found, weights = self._bm25.retrieve(self._words(texts), k=max(count, 1), show_progress=False)
-        for query, places, relevance in zip(queries, found, weights, strict=True):
+        for query in queries:
             grades = self._dataset.qrels[query]
             positives = tuple(sorted(d for d, grade in grades.items() if grade > 0 and d in self._passages))
             if not positives:
                 continue
-            proposed = {candidate.document_id: candidate.retrieval_score for candidate in self.candidates(query)}
-            closest = self._closest(query, positives, proposed)
+            found = self.candidates(query)
+            cosines = {candidate.document_id: candidate.retrieval_score for candidate in found}
+            closest = self._closest(query, positives, cosines)
             limit = closest + (self._guard - 1) * abs(closest)
-            near = [document for document, score in proposed.items() if score <= limit]
-            # A passage that BM25 alone found is further from the query than all that the embedder found.
-            lexical = [self._ids[place] for place, score in zip(places[:count], relevance[:count], strict=True) if score > 0]
-            further = [document for document in lexical if document not in proposed]
-            negatives = tuple(d for d in [*near, *further] if d not in grades and not self._copies(d, positives))
+            near = [document for document, cosine in cosines.items() if cosine <= limit]
+            negatives = tuple(d for d in near if d not in grades and not self._copies(d, positives))
             if negatives:
-                yield Pool(query, positives, negatives)
+                scores = z(np.array([candidate.first_stage_score for candidate in found]))
+                yield Pool(query, positives, negatives, dict(zip(cosines, scores.tolist(), strict=True)))
 
     def _closest(self, query: str, positives: Sequence[str], proposed: Mapping[str, float]) -> float:
         """The similarity of the closest relevant passage, whether the embedder has found it or not."""
@@ -126,10 +128,6 @@ class Miner:
         if document not in self._shingled:
             self._shingled[document] = shingles(self._passages[document])
         return self._shingled[document]
-
-    @staticmethod
-    def _words(texts: Sequence[str]) -> "bm25s.tokenization.Tokenized":
-        return bm25s.tokenize(list(texts), stopwords="en", show_progress=False)
 
 
 def _drawn(seed: int, name: str) -> bytes:

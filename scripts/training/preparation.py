@@ -25,8 +25,7 @@ class Preparation:
     """How examples are made.
 
     Attributes:
-        depth: how deep the embedder looks for negatives, and how many candidates a held-out query has.
-        lexical: how deep BM25 looks.
+        depth: how many candidates a query has, held out or not.
         guard: a passage closer to the query than this many times the closest relevant one is no negative.
         negatives: passages beside each relevant one.
         held_out: queries of each data set for each of PARTS.
@@ -35,10 +34,10 @@ class Preparation:
         carve_seed: of carving.
         teacher: whether the settings' reranker labels them, instead of judgements …
         raw: … by its raw scores rather than by probabilities.
+        found: whether examples are of relevant passages alone that retrieval finds, and say what it says of each.
     """
 
     depth: int
-    lexical: int
     guard: float
     negatives: int
     held_out: int
@@ -47,6 +46,7 @@ class Preparation:
     carve_seed: int
     teacher: bool
     raw: bool
+    found: bool
 
 
 def texts_of(datasets: Mapping[str, Dataset]) -> Texts:
@@ -99,7 +99,7 @@ def _draw(
         try:
             print(f"{name}: embedding what is not embedded yet of {len(dataset.documents):,} passages", flush=True)
             embed_corpus(dataset, embedder, index, lambda _what, _done, _total: None, words.description, words)
-            miner = Miner(dataset, embedder, index, depth=chosen.depth, lexical=chosen.lexical, guard=chosen.guard)
+            miner = Miner(dataset, embedder, index, words, depth=chosen.depth, guard=chosen.guard)
             pools[name] = {pool.query: pool for pool in miner.pools(sorted(set(wanted.get(name, ()))))}
             for part in PARTS:
                 queries = carved[name][part]
@@ -108,7 +108,8 @@ def _draw(
             index.close()
         sizes = [len(pool.negatives) for pool in pools[name].values()] or [0]
         print(f"{name}: {len(pools[name]):,} queries mined, {sum(sizes) / len(sizes):.0f} negatives each", flush=True)
-    examples = mixture.draw_examples(wanted, pools, chosen.negatives, chosen.seed)[: chosen.examples]
+    drawn = mixture.draw_examples(wanted, pools, chosen.negatives, chosen.seed, found=chosen.found)
+    examples = drawn[: chosen.examples]
     if len(examples) < chosen.examples:
         print(f"{len(examples):,} examples for {chosen.examples:,} places: they will be seen more than once", flush=True)
     tuning.write(held_out, out / "held_out.jsonl")

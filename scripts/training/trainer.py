@@ -38,6 +38,7 @@ class Fitting:
         steps: batches until the learning rate has fallen to zero.
         learning_rate: its highest value.
         warmup: share of the steps in which it rises.
+        beside: how much a standard deviation of retrieval's scores counts beside a score of 1, in the loss "residual".
         max_tokens: of a query and a passage together, special tokens included.
         freeze: layers, from the lowest, that stay as they are, with the embeddings; 0 freezes nothing.
         dropout: share of activations dropped.
@@ -53,6 +54,7 @@ class Fitting:
     steps: int = 1000
     learning_rate: float = 5e-5
     warmup: float = 0.1
+    beside: float = 2.0
     max_tokens: int = 128
     freeze: int = 0
     dropout: float = 0.0
@@ -125,7 +127,7 @@ def fit(
         model=model,
         args=arguments,
         train_dataset=table,
-        loss=loss_function(fitting.loss, model, fitting.queries),
+        loss=loss_function(fitting.loss, model, fitting.queries, fitting.beside),
         evaluator=_HeldOutQueries(held_out, fitting),
         callbacks=[clock],
     )

@@ -13,7 +13,7 @@ from search.evaluation.measures import measure, ranked
 from search.query.ranking import best_first, mixed
 from search.reranking.contract import Reranker
 
-WEIGHTS = tuple(round(0.1 * step, 1) for step in range(11))
+WEIGHTS = tuple(round(0.05 * step, 2) for step in range(21))
 _NOISE = 0.005  # nDCG@10 that a data set may lose where the mean gains
 Scores = NDArray[np.float64]
 
@@ -26,7 +26,7 @@ class HeldOut:
         dataset: the name of the data set.
         part: what it is held out for.
         query: its text.
-        candidates: closest first.
+        candidates: as retrieval has them, best first.
         grades: of the judged documents, found or not.
     """
 
@@ -78,7 +78,7 @@ def per_query(held_out: Sequence[HeldOut], scores: Sequence[Scores], weight: flo
     """
     run, qrels = {}, {}
     for number, (query, logits) in enumerate(zip(held_out, scores, strict=True)):
-        retrieval = np.array([candidate.retrieval_score for candidate in query.candidates])
+        retrieval = np.array([candidate.first_stage_score for candidate in query.candidates])
         order = best_first(mixed(logits[:depth], retrieval[:depth], weight)) if len(logits) else []
         order += range(len(order), len(logits))
         run[str(number)] = ranked([query.candidates[place].document_id for place in order])

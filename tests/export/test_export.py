@@ -190,6 +190,14 @@ def test_a_reranker_is_built_alike_each_time_with_its_recipe_and_card(tmp_path: 
     assert (tmp_path / "once" / "minilm-reranker" / "README.md").read_text() == "# Card"
 
 
+def test_the_bundled_reranker_is_unpacked_to_a_checkpoint_of_which_the_same_bytes_are_built(tmp_path: Path) -> None:
+    script = Path(__file__).parents[2] / "scripts" / "build_models.py"
+    for option in (["--unpack"], ["--out", str(tmp_path), "--reranker"]):
+        subprocess.run([sys.executable, script, *option, tmp_path / "checkpoint"], check=True, capture_output=True)
+    rebuilt, bundled = (json.loads((folder / "manifest.json").read_text())["minilm-reranker"] for folder in (tmp_path, BUNDLED))
+    assert rebuilt["files"] == bundled["files"]
+
+
 def test_the_build_refuses_a_checkpoint_without_a_recipe(tmp_path: Path) -> None:
     script = Path(__file__).parents[2] / "scripts" / "build_models.py"
     command = [sys.executable, str(script), "--reranker", str(tmp_path), "--out", str(tmp_path)]

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from judged import write
 from planted import Planted
@@ -13,8 +14,10 @@ from search.embedding.dense import FastEmbedEmbedder
 from search.errors import InvalidDataset
 from search.evaluation.corpus import embed_corpus
 from search.evaluation.datasets import Dataset, load_dataset
+from search.factory import build_words
 from search.index.edge.index import EdgeIndex
 from search.reranking.recipe import Recipe
+from search.settings import Settings
 
 SUBJECTS = ["cats", "ships", "volcanoes", "violins", "bees", "glaciers", "bridges", "comets"]
 
@@ -75,11 +78,11 @@ def miner(tmp_path: Path, bundled_embedder: FastEmbedEmbedder) -> Miner:
     return mining(tmp_path, bundled_embedder)
 
 
-def mining(folder: Path, embedder: FastEmbedEmbedder, qrels: str = QRELS, **options: float) -> Miner:
+def mining(folder: Path, embedder: FastEmbedEmbedder, qrels: str = QRELS, words: str = "", **options: float) -> Miner:
     queries = [{"_id": "q1", "text": "when do cats sleep and hunt: dawn or dusk"}]
     dataset = load_dataset(write(folder / "beir", CORPUS, queries, qrels), "test")
     index = EdgeIndex(folder / "data", "corpus")
-    embed_corpus(dataset, embedder, index, lambda _what, _done, _total: None)
+    embed_corpus(dataset, embedder, index, lambda _what, _done, _total: None, words)
     return Miner(dataset, embedder, index, **options)  # type: ignore[arg-type]  # int and float
 
 
@@ -90,15 +93,23 @@ def test_negatives_are_near_and_neither_judged_nor_copies(miner: Miner) -> None:
     assert set(pool.negatives) == {"near", "lexical", "far"}
 
 
-def test_bm25_adds_what_the_embedder_does_not_reach(tmp_path: Path, bundled_embedder: FastEmbedEmbedder) -> None:
-    shallow = list(mining(tmp_path / "1", bundled_embedder, depth=3, lexical=0).pools(["q1"]))
-    (both,) = mining(tmp_path / "2", bundled_embedder, depth=3, lexical=5).pools(["q1"])
-    assert "lexical" not in {document for pool in shallow for document in pool.negatives}
+def test_words_add_what_the_embedder_does_not_reach(tmp_path: Path, bundled_embedder: FastEmbedEmbedder) -> None:
+    (shallow,) = mining(tmp_path / "1", bundled_embedder, depth=3).pools(["q1"])
+    (both,) = mining(tmp_path / "2", bundled_embedder, words=build_words(Settings()).description, depth=3).pools(["q1"])
+    assert "lexical" not in shallow.negatives
     assert "lexical" in both.negatives
 
 
+def test_a_pool_says_what_retrieval_says_of_its_candidates(miner: Miner) -> None:
+    (pool,) = miner.pools(["q1"])
+    candidates = miner.candidates("q1")
+    assert list(pool.first_stage) == [candidate.document_id for candidate in candidates]
+    scores = np.array([candidate.first_stage_score for candidate in candidates])
+    assert list(pool.first_stage.values()) == pytest.approx((scores - scores.mean()) / scores.std())
+
+
 def test_what_is_closer_than_the_guard_allows_is_no_negative(tmp_path: Path, bundled_embedder: FastEmbedEmbedder) -> None:
-    (strict,) = mining(tmp_path / "1", bundled_embedder, guard=0.3, lexical=0).pools(["q1"])
+    (strict,) = mining(tmp_path / "1", bundled_embedder, guard=0.3).pools(["q1"])
     assert "near" not in strict.negatives
     assert "far" in strict.negatives
 
@@ -107,20 +118,13 @@ def test_the_guard_holds_where_the_embedder_did_not_find_the_relevant_passage(
     tmp_path: Path, bundled_embedder: FastEmbedEmbedder
 ) -> None:
     judgement = "q1\tfar\t1\n"
-    (loose,) = mining(tmp_path / "1", bundled_embedder, judgement, depth=2, lexical=0, guard=100.0).pools(["q1"])
+    (loose,) = mining(tmp_path / "1", bundled_embedder, judgement, depth=2, guard=100.0).pools(["q1"])
     assert len(loose.negatives) == 2
-    assert list(mining(tmp_path / "2", bundled_embedder, judgement, depth=2, lexical=0).pools(["q1"])) == []
+    assert list(mining(tmp_path / "2", bundled_embedder, judgement, depth=2).pools(["q1"])) == []
 
 
 def test_nothing_is_mined_for_no_queries(miner: Miner) -> None:
     assert list(miner.pools([])) == []
-
-
-def test_passages_without_a_word_of_the_query_are_no_lexical_candidates(
-    tmp_path: Path, bundled_embedder: FastEmbedEmbedder
-) -> None:
-    (pool,) = mining(tmp_path, bundled_embedder, depth=3, lexical=6, guard=100.0).pools(["q1"])
-    assert "far" not in pool.negatives
 
 
 def test_copies_are_known_under_any_name() -> None:
@@ -157,6 +161,18 @@ def test_shares_order_and_choices_follow_seed_and_weight() -> None:
     assert len({e.documents for e in examples if e.query == "a0"}) > 1  # chosen anew in every epoch
 
 
+def test_what_retrieval_does_not_find_is_passed_over_if_what_it_says_is_wanted() -> None:
+    pool = Pool("a0", ("deep", "p"), ("n", "m"), {"n": 1.2, "p": -0.2, "m": -1.0})
+    deep = Pool("a1", ("deep",), ("n", "m"), {"n": 1.0, "m": -1.0})
+    known = {"a": {"a0": pool, "a1": deep}}
+    (example,) = mixture.draw_examples({"a": ["a0", "a1"]}, known, 2, seed=0, found=True)
+    assert (example.query, example.documents[0]) == ("a0", "p")
+    assert example.first_stage == tuple(pool.first_stage[document] for document in example.documents)
+    everything = mixture.draw_examples({"a": ["a0", "a1"]}, known, 2, seed=0)
+    assert {example.query for example in everything} == {"a0", "a1"}
+    assert {example.first_stage for example in everything} == {()}
+
+
 def test_queries_with_too_few_negatives_are_passed_over() -> None:
     known = pools(3)
     known["a"]["a0"] = Pool("a0", ("p",), ("n",))
@@ -168,6 +184,7 @@ def test_queries_with_too_few_negatives_are_passed_over() -> None:
 
 def test_examples_are_kept_as_they_were_drawn(tmp_path: Path) -> None:
     examples = mixture.draw_examples({"a": ["a1", "a2"]}, pools(3), 2, seed=0)
+    examples += [mixture.Example("a", "a1", ("p", "n"), (1.0, 0.0), (0.5, -0.5))]
     mixture.write(examples, tmp_path / "examples.jsonl")
     assert list(mixture.read(tmp_path / "examples.jsonl")) == examples
     assert [file.name for file in tmp_path.iterdir()] == ["examples.jsonl"]
