@@ -2,6 +2,7 @@
 
     python scripts/pair_texts.py titles DATASETS/scifact OUT           # an article's title is answered by its abstract
     python scripts/pair_texts.py sentences DATASETS/scifact OUT        # a few sentences of a text by the rest of it
+    python scripts/pair_texts.py answers DATASETS/medquad train OUT    # judged questions by passages of up to 230 words
     python scripts/pair_texts.py functions OUT PACKAGE [PACKAGE …]     # a function's summary, or its name, by its source
 
 `functions` reads installed packages and takes those alone whose metadata names a permissive licence; "stdlib" is Python's own.
@@ -13,6 +14,7 @@ import argparse
 import ast
 import hashlib
 import importlib.metadata
+import itertools
 import json
 import random
 import re
@@ -27,6 +29,7 @@ SUMMARY_WORDS = range(4, 21)
 QUESTION_WORDS = range(8, 100)
 NAME_WORDS = 3  # at least
 ABSTRACT_WORDS = 50  # at least
+ANSWER_WORDS = range(20, 231)
 SOURCE_CHARACTERS = range(80, 1500)
 
 
@@ -58,6 +61,18 @@ def sentences(folder: Path) -> Iterator[Pair]:
             rest = " ".join([*found[:start], *found[start + count :]])
             if len(asked.split()) in QUESTION_WORDS and len(rest.split()) >= ABSTRACT_WORDS:
                 yield Pair(asked, rest)
+
+
+def answers(folder: Path, split: str) -> Iterator[Pair]:
+    """Questions of a BEIR folder and passages that answer them, those that are neither short nor longer than a model reads."""
+    texts: dict[str, dict[str, str]] = {}
+    for name in ("corpus", "queries"):
+        with (folder / f"{name}.jsonl").open(encoding="utf-8") as lines:
+            texts[name] = {row["_id"]: f"{row.get('title', '')} {row['text']}".strip() for row in map(json.loads, lines)}
+    with (folder / "qrels" / f"{split}.tsv").open(encoding="utf-8") as lines:
+        for query, document, grade in (line.split("\t") for line in itertools.islice(lines, 1, None)):
+            if int(grade) > 0 and len(texts["corpus"][document].split()) in ANSWER_WORDS:
+                yield Pair(texts["queries"][query], texts["corpus"][document])
 
 
 def functions(package: str) -> Iterator[Pair]:
@@ -136,9 +151,11 @@ def main() -> None:
     """Write what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     kinds = parser.add_subparsers(dest="kind", required=True)
-    for name in ("titles", "sentences"):
+    for name in ("titles", "sentences", "answers"):
         kind = kinds.add_parser(name)
         kind.add_argument("folder", type=Path)
+        if name == "answers":
+            kind.add_argument("split")
         kind.add_argument("out", type=Path)
     from_functions = kinds.add_parser("functions")
     from_functions.add_argument("out", type=Path)
@@ -151,6 +168,8 @@ def main() -> None:
         pairs = titles(arguments.folder)
     elif arguments.kind == "sentences":
         pairs = sentences(arguments.folder)
+    elif arguments.kind == "answers":
+        pairs = answers(arguments.folder, arguments.split)
     else:
         pairs = (pair for package in arguments.packages for pair in functions(package))
     print(f"{write(pairs, arguments.out, arguments.limit, arguments.seed):,} pairs in {arguments.out}")

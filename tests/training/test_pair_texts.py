@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from judged import write
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "pair_texts.py"
 sys.path.insert(0, str(SCRIPT.parent))
@@ -104,3 +105,13 @@ def test_sentences_ask_for_the_text_without_them(tmp_path: Path) -> None:
         assert sorted(f"{pair.question} {pair.text}".split()) == sorted(text.split())
     assert {pair.question.count(".") for pair in pairs} == {1, 2, 3}
     assert pairs == list(pair_texts.sentences(tmp_path))
+
+
+def test_answers_are_judged_passages_of_a_length_that_is_read_whole(tmp_path: Path) -> None:
+    words = {"fits": 100, "longest": 230, "long": 231, "short": 19, "wrong": 100}
+    corpus = [{"_id": name, "title": "", "text": f"{name} " * count} for name, count in words.items()]
+    queries = [{"_id": f"q {name}", "text": f"what is {name}"} for name in words]
+    qrels = "".join(f"q {name}\t{name}\t{int(name != 'wrong')}\n" for name in words)
+    pairs = list(pair_texts.answers(write(tmp_path, corpus, queries, qrels), "test"))
+    assert [pair.question for pair in pairs] == ["what is fits", "what is longest"]
+    assert [len(pair.text.split()) for pair in pairs] == [100, 230]
