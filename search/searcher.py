@@ -5,6 +5,7 @@ import copy
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -158,8 +159,7 @@ class Searcher:
 
         Args:
             settings: with another embedder, chunking or storage, and the same tenants; None for this searcher's, of which the
-                collection may differ.
-                If the name is led to the new collection, this searcher goes on with these settings.
+                collection may differ. This searcher goes on with them if the name is led to the new collection.
             check: compare what both collections find before; see search.ingestion.reindexing for the rest, and for errors.
             queries: sent to both.
             judged: judgements to decide by.
@@ -176,18 +176,11 @@ class Searcher:
             raise InvalidSettings(f"settings is a {type(settings).__name__}; give Settings, or None for this searcher's")
         with self._parts.writing:
             wanted, now = settings or self.settings, self.settings
-            if (wanted.index, wanted.data_dir, wanted.collection) != (now.index, now.data_dir, now.collection):
-                raise InvalidSettings(
-                    "a collection is reindexed where it is; open another searcher for another engine, data_dir or collection"
-                )
-            _check_same_tenants(wanted, now)
+            _check_same_place(wanted, now)
             embedder = self.embedder if embedder_of(wanted) == embedder_of(now) else build_embedder(wanted)
             words = self.words if wanted.lexical == now.lexical else build_words(wanted, self.words)
             from search.ingestion.chunking import Chunker
             from search.ingestion.reindexing import Reindexing
-
-            def live_embedder(fingerprint: str) -> "Embedder":
-                return build_live_embedder(now, fingerprint, (embedder, self._parts.loaded_embedder))
 
             chunker = Chunker(embedder.tokenizer, wanted.chunking.tokens, wanted.chunking.overlap)
             work = Reindexing(
@@ -197,7 +190,7 @@ class Searcher:
                 on_progress=on_progress,
             )
             report = work.run(
-                live_embedder=live_embedder if check else None,
+                live_embedder=partial(build_live_embedder, now, known=(embedder, self._parts.loaded_embedder)) if check else None,
                 queries=queries,
                 judged=judged,
                 min_overlap=min_overlap,
@@ -570,12 +563,16 @@ def _check_name(collection: Any) -> None:
         raise InvalidSettings(f"a collection's name is a string, not a {type(collection).__name__}")
 
 
-def _check_same_tenants(wanted: Settings, now: Settings) -> None:
-    """Refuse to go on with settings by which others would be served.
+def _check_same_place(wanted: Settings, now: Settings) -> None:
+    """Refuse to go on with settings by which something else would be reindexed, or others would be served.
 
     Raises:
-        InvalidSettings: they are for another tenant, or name no field where the present ones do.
+        InvalidSettings: they are for another collection or tenant, or name no field where the present ones do.
     """
+    if (wanted.index, wanted.data_dir, wanted.collection) != (now.index, now.data_dir, now.collection):
+        raise InvalidSettings(
+            "a collection is reindexed where it is; open another searcher for another engine, data_dir or collection"
+        )
     if wanted.tenant != now.tenant:
         raise InvalidSettings("those settings are for other tenants than this searcher's; reindex with the same `tenant`")
     if now.tenant_field is not None and wanted.tenant_field is None:

@@ -17,6 +17,7 @@ from search.index.contract import VectorIndex
 from search.reranking.contract import Reranker
 
 THRESHOLD = 0.9
+_BY_WORDS = "words, numbers and names"
 _MOST_AGAIN = 2  # times as many pairs are judged as were candidates, since clusters turned out to be neighbours
 
 
@@ -84,27 +85,15 @@ def find_duplicates(
     judged: list[Judged] = []
     judge = Judge(contents, confirming)
     if threshold < 1:
-        closest = nearest_pairs(index, contents, step("finding candidates"))
-        judged = judge.judge(closest, step("comparing pairs"))
+        judged = judge.judge(nearest_pairs(index, contents, step("finding candidates")), step("comparing pairs"))
     firsts = representative_first(contents, [ids[0] for ids in contents.copies.values()])
     found = stars(firsts, judged, threshold)
     most = _MOST_AGAIN * len(judged)
     while (missing := unjudged(firsts, found, judged, threshold)) and len(judged) < most:
         judged += judge.judge([closest_passages(contents, *pair) for pair in missing], step("comparing pairs"))
         found = stars(firsts, judged, threshold)
-    if missing:
-        notes.append(
-            f"at least {len(missing):,} more pairs of clusters were not compared, since that took too long; some may be one"
-        )
-    if judge.failure is not None:
-        notes.append(f"the reranker failed ({judge.failure}), and was asked nothing from there on; no probability depends on it")
-    if contents.incomplete:
-        one = "document is not whole, and was left out; ingest it again from its source"
-        several = "documents are not whole, and were left out; ingest them again from their source"
-        notes.append(counted(len(contents.incomplete), one, several))
     if index.target != target:
         raise IndexMismatch(f"{index.name!r} was led from {target!r} to {index.target!r} while it was compared; compare it again")
-    by_words = "words, numbers and names"
     return Duplicates(
         collection=index.name,
         clusters=_clusters(contents, found, judged),
@@ -112,12 +101,26 @@ def find_duplicates(
         passages=sum(len(entry.passages) for entry in contents.entries.values()),
         pairs=len(judged),
         threshold=threshold,
-        confirmed_by=by_words if confirming is None else f"{by_words}; {confirming.name} was asked in both directions, too",
+        confirmed_by=_BY_WORDS if confirming is None else f"{_BY_WORDS}; {confirming.name} was asked in both directions, too",
         incomplete=contents.incomplete,
-        notes=tuple(notes),
+        notes=(*notes, *_left_out(len(missing), judge, len(contents.incomplete))),
         seconds=time.perf_counter() - started,
         target=target,
     )
+
+
+def _left_out(uncompared: int, judge: Judge, incomplete: int) -> list[str]:
+    """What was not compared, or not asked about, and why."""
+    notes = []
+    if uncompared:
+        notes.append(f"at least {uncompared:,} more pairs of clusters were not compared, since that took too long; some may be one")
+    if judge.failure is not None:
+        notes.append(f"the reranker failed ({judge.failure}), and was asked nothing from there on; no probability depends on it")
+    if incomplete:
+        one = "document is not whole, and was left out; ingest it again from its source"
+        several = "documents are not whole, and were left out; ingest them again from their source"
+        notes.append(counted(incomplete, one, several))
+    return notes
 
 
 def _confirming(reranker: Reranker | None) -> tuple[Reranker | None, list[str]]:

@@ -49,8 +49,8 @@ class Checkpoint(Mapping[str, StoredTensor]):
         total_bytes: of all tensors.
     """
 
-    def __init__(self, path: Path, on_read: Callable[[int], None] = lambda _: None) -> None:
-        """Look at a folder; `on_read` is called with the number of bytes after each read.
+    def __init__(self, path: Path, on_progress: Callable[[int, int], None] = lambda _read, _total: None) -> None:
+        """Look at a folder; `on_progress` is called with the bytes read so far, and all, after each read.
 
         Raises:
             UnsupportedModel: an adapter, a quantized checkpoint, or weights in another format.
@@ -58,7 +58,7 @@ class Checkpoint(Mapping[str, StoredTensor]):
             ModelCorrupt: a file of weights is damaged.
         """
         self.path = path
-        self._on_read = on_read
+        self._on_progress, self._read = on_progress, 0
         if (path / "adapter_config.json").is_file():
             message = f"{path} holds a LoRA adapter; merge it into its base model, save that as safetensors, and export the result"
             raise UnsupportedModel(message)
@@ -103,7 +103,11 @@ class Checkpoint(Mapping[str, StoredTensor]):
                 f"{self.path} lacks the tensor {name}; copy the checkpoint again, or export the model that config.json describes"
             )
             raise ModelIncomplete(message)
-        return StoredTensor(self._files[name], name, self._on_read)
+        return StoredTensor(self._files[name], name, self._note_read)
+
+    def _note_read(self, size: int) -> None:
+        self._read = min(self._read + size, self.total_bytes)
+        self._on_progress(self._read, self.total_bytes)
 
     def __contains__(self, name: object) -> bool:
         return name in self._files

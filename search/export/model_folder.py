@@ -90,14 +90,7 @@ def export(
     started = time.perf_counter()
     with _writing(out):
         _refuse_existing(out)
-    read = 0
-
-    def on_read(size: int) -> None:
-        nonlocal read
-        read += size
-        on_progress(min(read, checkpoint.total_bytes), checkpoint.total_bytes)
-
-    checkpoint = Checkpoint(fetch(model, revision, cache), on_read)
+    checkpoint = Checkpoint(fetch(model, revision, cache), on_progress)
     plan = make_plan(checkpoint, model, recipe, golden, max_tokens, precision)
     with _writing(out):
         out.parent.mkdir(parents=True, exist_ok=True)

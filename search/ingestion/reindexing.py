@@ -140,14 +140,8 @@ class Reindexing:
         self.spec = self._wanted(info.spec)
         old_embedder = None if live_embedder is None else live_embedder(info.spec.fingerprint)  # before hours of embedding
         with closing(wrap(self.collections.open(info.name, self.storage))) as live:
-            if not (queries or judged) and self._alike(info.spec):
-                done = None
-                if self.lexical and not info.spec.lexical:
-                    done = self._worded(live, info.spec)
-                elif only_if_needed and self.lexical == info.spec.lexical:
-                    done = self._as_it_is(live, info.spec)
-                if done is not None:
-                    return done
+            if not (queries or judged) and (done := self._in_place(live, info.spec, only_if_needed=only_if_needed)):
+                return done
             self.collections.check_alias(self.name)
             purpose = f"{self.name} after {info.name}{', of tenants alone' if self.drop_unowned else ''}"
             new_name = self._new_name(info.name, purpose)
@@ -159,10 +153,7 @@ class Reindexing:
                     report = self._filled(live, new, info.spec, damage)
                     check = None
                     if old_embedder is not None:
-                        if judged is None:
-                            texts = queries or sampled(self._compared(live))
-                            judged = Judged({str(number): text for number, text in enumerate(texts)}, {})
-                        check = self._checked(live, new, old_embedder, judged, min_overlap)
+                        check = self._checked(live, new, old_embedder, judged or self._asked(live, queries), min_overlap)
                     switched = check is None or check.passed
                     if switched:
                         self.collections.switch(self.name, new_name)
@@ -227,6 +218,20 @@ class Reindexing:
         """Whether the settings want the live collection to be what it is, but for words and storage."""
         wanted = self.spec
         return (_digest_of(live), live.dimension, live.tenant) == (_digest_of(wanted), wanted.dimension, wanted.tenant)
+
+    def _in_place(self, live: VectorIndex, spec: CollectionSpec, *, only_if_needed: bool) -> ReindexReport | None:
+        """Add words to the live one, or leave it, where nothing else is to be done; None where it is to be copied."""
+        if self._alike(spec):
+            if self.lexical and not spec.lexical:
+                return self._worded(live, spec)
+            if only_if_needed and self.lexical == spec.lexical:
+                return self._as_it_is(live, spec)
+        return None
+
+    def _asked(self, live: VectorIndex, queries: Sequence[str]) -> Judged:
+        """What both collections are asked: the queries, or beginnings of documents."""
+        texts = queries or sampled(self._compared(live))
+        return Judged({str(number): text for number, text in enumerate(texts)}, {})
 
     def _worded(self, live: VectorIndex, spec: CollectionSpec) -> ReindexReport | None:
         """Add words to the live collection; None if that is not possible, or would not be all there is to do."""

@@ -93,14 +93,7 @@ class Reading:
             paths = [paths]
         several = _several("paths", paths, str | PathLike, "give a path, or several", "paths are strings or path-like")
         patterns = _several("exclude", exclude, str, "give a list of patterns", "patterns are strings")
-        unchecked: Any
-        for name, unchecked in (("prefix", prefix), ("kind", "" if kind is None else kind)):
-            if not isinstance(unchecked, str):
-                raise InvalidQuery(f"{name} is a {type(unchecked).__name__}; give a string")
-        if not isinstance(limits, Limits | None):
-            raise InvalidQuery(f"limits is a {type(limits).__name__}; give Limits")
-        if prefix and not (prefix.endswith("/") and prefix.strip("/ ")):
-            raise InvalidDocument(f"the prefix is {prefix!r}; write a name with a slash at its end, such as two/")
+        _check(prefix, "" if kind is None else kind, limits)
         self._encoding = text.known_encoding(encoding)
         self._again = again
         self._prefix = prefix
@@ -117,8 +110,7 @@ class Reading:
         listings = [source for source in self._sources if source]
         self.left_out = [str(file) for source in listings for file in source.left_out]
         self.outside = [str(file) for source in listings for file in source.outside]
-        self._noted = [note for source in listings for note in source.notes]
-        self.notes = self._noted
+        self.notes = self._noted = [note for source in listings for note in source.notes]
 
     def __iter__(self) -> Iterator[Document | Rejection]:
         """Read everything, in order.
@@ -236,6 +228,17 @@ class Reading:
 
 
 read = Reading  # as programs call it
+
+
+def _check(prefix: Any, kind: Any, limits: Any) -> None:
+    """Refuse what is of another type, and a prefix that is none."""
+    for name, value in (("prefix", prefix), ("kind", kind)):
+        if not isinstance(value, str):
+            raise InvalidQuery(f"{name} is a {type(value).__name__}; give a string")
+    if not isinstance(limits, Limits | None):
+        raise InvalidQuery(f"limits is a {type(limits).__name__}; give Limits")
+    if prefix and not (prefix.endswith("/") and prefix.strip("/ ")):
+        raise InvalidDocument(f"the prefix is {prefix!r}; write a name with a slash at its end, such as two/")
 
 
 def _several(name: str, given: Any, kind: Any, advice: str, are: str) -> list[Any]:

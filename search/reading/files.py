@@ -23,6 +23,7 @@ from search.system.posix import check_posix
 
 UNPACKED = frozenset((".zip", ".tar", ".gz", ".tgz", ".bz2", ".tbz2", ".xz", ".txz"))
 ARCHIVES = UNPACKED | {".zst", ".7z", ".rar"}
+_OF_FOLDERS = "reading folders and patterns"
 _AN_ARCHIVE = "an archive; unpack it, or read what is in it with --archives"
 IGNORE_FILES = (".gitignore", ".searchignore")
 LONGEST = 64_000_000  # bytes; longer lines and files are skipped unread, so that memory stays bounded
@@ -234,15 +235,12 @@ class Listing:
         if denied := _denied(start):
             return cls.refusing(Rejection(path, None, None, f"cannot be read: {denied}"))
         root, paths, within = _gone_through(start, walk)
-        if within:
-            check_posix("reading folders and patterns")
         if not (paths or walk.refused or start.exists()):
             raise InvalidDocument(f"{path} {'matches no file' if has_magic(path) else 'does not exist'}")
         outside = [file for file, _ in paths if within and file.is_symlink() and not file.resolve().is_relative_to(within)]
         apart = set(outside)
         above = root.resolve()
-        folder = archive.folder if archive else _hash_of(above)
-        place = f"{archive.name}/" if archive else _begun(above, prefix)
+        folder, place = (archive.folder, f"{archive.name}/") if archive else (_hash_of(above), _begun(above, prefix))
         about: dict[str, Any] = {"archive": archive} if archive else {"root": above, "prefix": prefix}
         wanted = [
             SourceFile(file, place + file.relative_to(root).as_posix(), within, folder, **about)
@@ -275,10 +273,12 @@ def _hash_of(path: Path) -> str:
 def _gone_through(start: Path, walk: "_Walk") -> tuple[Path, list[tuple[Path, bool]], Path | None]:
     """What names begin behind; the files, each with whether it is wanted; and the folder that links may not lead out of."""
     if start.is_dir():
+        check_posix(_OF_FOLDERS)
         return start, list(walk.below(start)), start.resolve()
     if start.exists():
         return start.parent, [(start, True)], None
     if has_magic(str(start)):
+        check_posix(_OF_FOLDERS)
         root, pattern = _taken_apart(start)
         return root, sorted(walk.matching(root, pattern)), root.resolve()
     return start, [], None
