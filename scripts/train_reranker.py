@@ -26,7 +26,7 @@ from typing import Any
 import torch
 from training import mixture, tuning
 from training.finishing import Finish, finish
-from training.losses import LOSSES, SQUARED, UNLABELLED
+from training.losses import LOSSES, SQUARED
 from training.preparation import PARTS, Preparation, apart, prepare, texts_of
 from training.trainer import Fitting, fit
 
@@ -59,12 +59,6 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--data", required=True, nargs=3, action="append", metavar=("FOLDER", "SPLIT", "SHARE"))
     parser.add_argument("--loss", choices=LOSSES, default=default["loss"])
-    parser.add_argument(
-        "--beside",
-        type=float,
-        default=default["beside"],
-        help="--loss residual: how much retrieval counts beside the model's score",
-    )
     parser.add_argument("--teacher", action="store_true", help="label by the reranker that the settings name, not by judgement")
     parser.add_argument("--queries", type=int, default=default["queries"], help="in a batch")
     parser.add_argument("--negatives", type=int, default=7, help="passages beside each query's relevant one")
@@ -117,8 +111,7 @@ def run(arguments: argparse.Namespace) -> None:
         given = {
             name: getattr(arguments, name) for name in ("depth", "guard", "negatives", "held_out", "seed", "carve_seed", "teacher")
         }
-        wanted = arguments.steps * arguments.queries
-        chosen = Preparation(**given, examples=wanted, raw=arguments.loss in SQUARED, found=arguments.loss == "residual")
+        chosen = Preparation(**given, examples=arguments.steps * arguments.queries, raw=arguments.loss in SQUARED)
         prepare(chosen, datasets, shares, settings, out)
     texts = texts_of(datasets)
     examples = list(mixture.read(out / "examples.jsonl"))
@@ -205,8 +198,8 @@ def wrong(arguments: argparse.Namespace, datasets: dict[str, Dataset]) -> str:
         return f"--reranked is {arguments.reranked}, but held-out queries have --depth {arguments.depth} candidates"
     if (arguments.window or 0) > arguments.max_tokens:
         return f"--window is {arguments.window}, but the model is trained with --max-tokens {arguments.max_tokens}"
-    if arguments.teacher and arguments.loss in UNLABELLED:
-        return f"--loss {arguments.loss} reads no labels, so --teacher would teach nothing; take another loss"
+    if arguments.teacher and arguments.loss == "infonce":
+        return "--loss infonce reads no labels, so --teacher would teach nothing; take another loss"
     if unknown := [name for name, _ in arguments.licence if name not in datasets]:
         return f"--licence {unknown[0]}: no data set is called so; there are {', '.join(datasets)}"
     return ""

@@ -1,19 +1,16 @@
-"""What does the model learn from an example? Losses of Sentence Transformers and one of ours, and the columns that each reads."""
+"""What does the model learn from an example? The losses of Sentence Transformers, and the columns that each of them reads."""
 
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
-import torch
 from datasets import Dataset as Table
 from sentence_transformers.cross_encoder import CrossEncoder, losses
-from sentence_transformers.util import batch_to_device
 from torch import nn
 
 from training.mixture import Example, Texts
 
-Loss = Literal["bce", "mse", "ranknet", "margin-mse", "listnet", "plistmle", "lambda", "infonce", "residual"]
+Loss = Literal["bce", "mse", "ranknet", "margin-mse", "listnet", "plistmle", "lambda", "infonce"]
 LOSSES: tuple[Loss, ...] = get_args(Loss)
-UNLABELLED = frozenset({"infonce", "residual"})  # which read no labels: the first passage is the relevant one
 _FLAT = {"bce", "mse"}
 SQUARED = frozenset({"mse", "margin-mse"})  # which compare scores themselves, whatever their scale
 _SHARPNESS = 10.0  # ListNet compares with the softmax of the labels; of 1 and 0s that would be nearly flat
@@ -35,49 +32,19 @@ def columns(examples: Sequence[Example], texts: Texts, loss: Loss) -> Table:
             rows += [{"query": query, "positive": documents[0], "negative": d, "label": labels[0] - label} for d, label in rest]
         elif loss == "infonce":
             rows.append({"query": query, "positive": documents[0]} | {f"negative_{n}": d for n, d in enumerate(documents[1:], 1)})
-        elif loss == "residual":
-            rows.append({"query": query, "documents": documents, "labels": list(example.first_stage)})
         else:
             sharpness = _SHARPNESS if loss == "listnet" else 1.0
             rows.append({"query": query, "documents": documents, "labels": [label * sharpness for label in labels]})
     return Table.from_list(rows)
 
 
-class Residual(nn.Module):  # type: ignore[misc]  # the library is not typed
-    """Cross-entropy of the relevant passage in its list, where what retrieval says of each counts beside the model's score.
-
-    So the model learns what retrieval leaves open, for the order is by both, and not what it knows already.
-    """
-
-    def __init__(self, model: CrossEncoder, beside: float) -> None:
-        """Keep the model, and how much a standard deviation of retrieval's scores counts beside a score of 1."""
-        super().__init__()
-        self.model, self.beside = model, beside
-
-    def forward(self, inputs: list[Any], labels: list[torch.Tensor], **options: Any) -> torch.Tensor:
-        """Queries and their passages, the relevant one first; of each what retrieval says of it."""
-        queries, lists = inputs
-        pairs = [(query, passage) for query, passages in zip(queries, lists, strict=True) for passage in passages]
-        tokens = batch_to_device(self.model.preprocess(pairs, **options), self.model.device)
-        scores = self.model(tokens)["scores"].float().view(len(queries), -1)
-        first_stage = torch.stack(list(labels)).to(scores)
-        return nn.functional.cross_entropy(
-            scores + self.beside * first_stage, torch.zeros(len(queries), dtype=torch.long).to(scores.device)
-        )
-
-    def get_config_dict(self) -> dict[str, float]:
-        """What a card says of it."""
-        return {"beside": self.beside}
-
-
-def loss_function(loss: Loss, model: CrossEncoder, queries: int, beside: float) -> nn.Module:
+def loss_function(loss: Loss, model: CrossEncoder, queries: int) -> nn.Module:
     """The loss itself.
 
     Args:
         loss: which.
         model: what it trains.
         queries: in a batch; the relevant passages of some of the others are negatives, too, where the loss takes such.
-        beside: see Residual.
     """
     match loss:
         case "bce":
@@ -94,8 +61,6 @@ def loss_function(loss: Loss, model: CrossEncoder, queries: int, beside: float) 
             return losses.PListMLELoss(model, mini_batch_size=-1)
         case "lambda":
             return losses.LambdaLoss(model, mini_batch_size=-1)
-        case "residual":
-            return Residual(model, beside)
         case "infonce":
             return losses.MultipleNegativesRankingLoss(
                 model, num_negatives=min(4, queries - 1), scale=1, activation_fn=nn.Identity()

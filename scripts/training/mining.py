@@ -2,16 +2,13 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-import numpy as np
-
-from search.documents import Candidate
+from search.documents import Candidate, Retrieval
 from search.embedding.dense import Embedder
 from search.embedding.sparse import WordsLike, words_like
 from search.evaluation.datasets import Dataset
 from search.index.contract import VectorIndex
-from search.index.hybrid import z
 from search.query.retrieval import Retriever
 from training.copies import Shingles, alike, shingles
 
@@ -24,13 +21,11 @@ class Pool:
         query: the query's id.
         positives: ids of the relevant documents.
         negatives: ids of documents that look relevant and are not judged so, those retrieval puts first at the front.
-        first_stage: what retrieval says of each of them, z-normalised over all that it found; empty where that does not matter.
     """
 
     query: str
     positives: tuple[str, ...]
     negatives: tuple[str, ...]
-    first_stage: Mapping[str, float] = field(default_factory=dict)
 
 
 def carve(dataset: Dataset, parts: Mapping[str, int], seed: int) -> dict[str, list[str]]:
@@ -76,6 +71,7 @@ class Miner:
         *,
         depth: int = 30,
         guard: float = 1.1,
+        retrieval: Retrieval | None = None,
     ) -> None:
         """Keep the parts.
 
@@ -86,15 +82,16 @@ class Miner:
             words: makes words as the collection has them.
             depth: how many candidates a query has.
             guard: a passage closer to the query than this many times the closest relevant one is probably relevant and not judged.
+            retrieval: what finds candidates; None: vectors, and words if the collection has any.
         """
         self._dataset, self._embedder, self._depth, self._guard = dataset, embedder, depth, guard
-        self._retriever = Retriever(embedder, index, words=words)
+        self._retriever, self._retrieval = Retriever(embedder, index, words=words), retrieval
         self._passages = {document.id: document.passage for document in dataset.documents}
         self._shingled: dict[str, Shingles] = {}
 
     def candidates(self, query: str) -> list[Candidate]:
         """What the first stage finds for a query of this id, best first."""
-        return self._retriever.retrieve(self._dataset.queries[query], self._depth).candidates
+        return self._retriever.retrieve(self._dataset.queries[query], self._depth, retrieval=self._retrieval).candidates
 
     def pools(self, queries: Sequence[str]) -> Iterator[Pool]:
         """One pool a query; those without a relevant document in the corpus or without a negative are left out."""
@@ -103,15 +100,13 @@ class Miner:
             positives = tuple(sorted(d for d, grade in grades.items() if grade > 0 and d in self._passages))
             if not positives:
                 continue
-            found = self.candidates(query)
-            cosines = {candidate.document_id: candidate.retrieval_score for candidate in found}
+            cosines = {candidate.document_id: candidate.retrieval_score for candidate in self.candidates(query)}
             closest = self._closest(query, positives, cosines)
             limit = closest + (self._guard - 1) * abs(closest)
             near = [document for document, cosine in cosines.items() if cosine <= limit]
             negatives = tuple(d for d in near if d not in grades and not self._copies(d, positives))
             if negatives:
-                scores = z(np.array([candidate.first_stage_score for candidate in found]))
-                yield Pool(query, positives, negatives, dict(zip(cosines, scores.tolist(), strict=True)))
+                yield Pool(query, positives, negatives)
 
     def _closest(self, query: str, positives: Sequence[str], proposed: Mapping[str, float]) -> float:
         """The similarity of the closest relevant passage, whether the embedder has found it or not."""

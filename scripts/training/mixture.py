@@ -21,14 +21,12 @@ class Example:
         query: the query's id there.
         documents: ids, the relevant document first.
         labels: what each of them should score: 1 and 0s, or a teacher's scores.
-        first_stage: what retrieval says of each of them, z-normalised over a query's candidates; empty where that does not matter.
     """
 
     dataset: str
     query: str
     documents: tuple[str, ...]
     labels: tuple[float, ...]
-    first_stage: tuple[float, ...] = ()
 
 
 Texts = Mapping[str, tuple[Mapping[str, str], Mapping[str, str]]]  # by data set, the queries' and the passages' texts by id
@@ -48,7 +46,7 @@ def draw_queries(queries: Mapping[str, Sequence[str]], weights: Mapping[str, flo
 
 
 def draw_examples(
-    drawn: Mapping[str, Sequence[str]], pools: Mapping[str, Mapping[str, Pool]], negatives: int, seed: int, *, found: bool = False
+    drawn: Mapping[str, Sequence[str]], pools: Mapping[str, Mapping[str, Pool]], negatives: int, seed: int
 ) -> list[Example]:
     """Put the data sets' queries in one order and choose each one's passages anew each time it comes.
 
@@ -57,19 +55,16 @@ def draw_examples(
         pools: by data set and query; a query without a pool is passed over.
         negatives: passages beside the relevant one; a query with fewer is passed over, for lists must be of one length.
         seed: of the order and the choices.
-        found: whether to take relevant passages alone that retrieval finds, and to note what it says of them.
     """
     examples = []
     for name, queries in drawn.items():
         choice = random.Random(f"{seed}/{name}/passages")  # noqa: S311
         for query in queries:
             pool = pools[name].get(query)
-            positives = [one for one in pool.positives if not found or one in pool.first_stage] if pool else []
-            if pool is None or not positives or len(pool.negatives) < negatives:
+            if pool is None or len(pool.negatives) < negatives:
                 continue
-            documents = (choice.choice(positives), *choice.sample(pool.negatives, negatives))
-            first_stage = tuple(pool.first_stage[document] for document in documents) if found else ()
-            examples.append(Example(name, query, documents, (1.0, *[0.0] * negatives), first_stage))
+            documents = (choice.choice(pool.positives), *choice.sample(pool.negatives, negatives))
+            examples.append(Example(name, query, documents, (1.0, *[0.0] * negatives)))
     if not examples:
         raise InvalidDataset(f"no query has a relevant document and {negatives} negatives; mine deeper or ask for fewer negatives")
     random.Random(f"{seed}/order").shuffle(examples)  # noqa: S311
@@ -112,8 +107,7 @@ def read(file: Path) -> Iterator[Example]:
     with file.open(encoding="utf-8") as lines:
         for line in lines:
             row = json.loads(line)
-            lists = {name: tuple(row[name]) for name in ("documents", "labels", "first_stage") if name in row}
-            yield Example(row["dataset"], row["query"], **lists)
+            yield Example(row["dataset"], row["query"], tuple(row["documents"]), tuple(row["labels"]))
 
 
 def _shares(weights: Mapping[str, float], total: int) -> dict[str, int]:

@@ -34,7 +34,6 @@ class Preparation:
         carve_seed: of carving.
         teacher: whether the settings' reranker labels them, instead of judgements …
         raw: … by its raw scores rather than by probabilities.
-        found: whether examples are of relevant passages alone that retrieval finds, and say what it says of each.
     """
 
     depth: int
@@ -46,7 +45,6 @@ class Preparation:
     carve_seed: int
     teacher: bool
     raw: bool
-    found: bool
 
 
 def texts_of(datasets: Mapping[str, Dataset]) -> Texts:
@@ -108,8 +106,7 @@ def _draw(
             index.close()
         sizes = [len(pool.negatives) for pool in pools[name].values()] or [0]
         print(f"{name}: {len(pools[name]):,} queries mined, {sum(sizes) / len(sizes):.0f} negatives each", flush=True)
-    drawn = mixture.draw_examples(wanted, pools, chosen.negatives, chosen.seed, found=chosen.found)
-    examples = drawn[: chosen.examples]
+    examples = mixture.draw_examples(wanted, pools, chosen.negatives, chosen.seed)[: chosen.examples]
     if len(examples) < chosen.examples:
         print(f"{len(examples):,} examples for {chosen.examples:,} places: they will be seen more than once", flush=True)
     tuning.write(held_out, out / "held_out.jsonl")

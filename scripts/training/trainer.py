@@ -21,7 +21,7 @@ from search.errors import InferenceFailed
 from training.losses import Loss, columns, loss_function
 from training.mixture import Example, Texts
 from training.states import last_whole, mean, regular, step
-from training.tuning import HeldOut, best_mean, means, overall, weight_curve
+from training.tuning import HeldOut, best_mean, means, overall, usual_spread, weight_curve
 
 _PART = 16  # pairs that go through the encoder together
 NDCG = "held_out_ndcg"
@@ -38,7 +38,6 @@ class Fitting:
         steps: batches until the learning rate has fallen to zero.
         learning_rate: its highest value.
         warmup: share of the steps in which it rises.
-        beside: how much a standard deviation of retrieval's scores counts beside a score of 1, in the loss "residual".
         max_tokens: of a query and a passage together, special tokens included.
         freeze: layers, from the lowest, that stay as they are, with the embeddings; 0 freezes nothing.
         dropout: share of activations dropped.
@@ -54,7 +53,6 @@ class Fitting:
     steps: int = 1000
     learning_rate: float = 5e-5
     warmup: float = 0.1
-    beside: float = 2.0
     max_tokens: int = 128
     freeze: int = 0
     dropout: float = 0.0
@@ -127,7 +125,7 @@ def fit(
         model=model,
         args=arguments,
         train_dataset=table,
-        loss=loss_function(fitting.loss, model, fitting.queries, fitting.beside),
+        loss=loss_function(fitting.loss, model, fitting.queries),
         evaluator=_HeldOutQueries(held_out, fitting),
         callbacks=[clock],
     )
@@ -202,7 +200,8 @@ class _HeldOutQueries(SentenceEvaluator):  # type: ignore[misc]  # the library i
         self.primary_metric = NDCG
 
     def __call__(self, model: CrossEncoder, *_: Any, **__: Any) -> dict[str, float]:
-        curve = weight_curve(self._held_out, predict(model, self._held_out, bf16=self._bf16))
+        scores = predict(model, self._held_out, bf16=self._bf16)
+        curve = weight_curve(self._held_out, scores, usual_spread(scores))
         weight = best_mean(curve)
         by_dataset = {f"{NDCG}_{name}": value for name, value in means(curve[weight]).items()}
         runs = {NDCG: overall(curve[weight]), "alone": overall(curve[1.0]), "retrieval": overall(curve[0.0])}

@@ -29,8 +29,7 @@ PASSAGES = {f"d{i}": f"{(GOOD, BAD)[i % 2][0]} {word} {(GOOD, BAD)[i % 2][1]}" f
 TEXTS = {"toy": (QUERIES, PASSAGES)}
 COUNT = len(WORDS)
 EXAMPLES = [  # a passage of an even number is relevant, whatever is asked: a tiny model learns that in a few steps
-    Example("toy", f"q{i % COUNT}", tuple(f"d{(2 * i + step) % COUNT}" for step in (0, 1, 3)), (1.0, 0.0, 0.0), (-1.0, 0.5, 0.5))
-    for i in range(80)
+    Example("toy", f"q{i % COUNT}", tuple(f"d{(2 * i + step) % COUNT}" for step in (0, 1, 3)), (1.0, 0.0, 0.0)) for i in range(80)
 ]
 
 

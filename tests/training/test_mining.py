@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 from judged import write
 from planted import Planted
@@ -100,14 +99,6 @@ def test_words_add_what_the_embedder_does_not_reach(tmp_path: Path, bundled_embe
     assert "lexical" in both.negatives
 
 
-def test_a_pool_says_what_retrieval_says_of_its_candidates(miner: Miner) -> None:
-    (pool,) = miner.pools(["q1"])
-    candidates = miner.candidates("q1")
-    assert list(pool.first_stage) == [candidate.document_id for candidate in candidates]
-    scores = np.array([candidate.first_stage_score for candidate in candidates])
-    assert list(pool.first_stage.values()) == pytest.approx((scores - scores.mean()) / scores.std())
-
-
 def test_what_is_closer_than_the_guard_allows_is_no_negative(tmp_path: Path, bundled_embedder: FastEmbedEmbedder) -> None:
     (strict,) = mining(tmp_path / "1", bundled_embedder, guard=0.3).pools(["q1"])
     assert "near" not in strict.negatives
@@ -161,18 +152,6 @@ def test_shares_order_and_choices_follow_seed_and_weight() -> None:
     assert len({e.documents for e in examples if e.query == "a0"}) > 1  # chosen anew in every epoch
 
 
-def test_what_retrieval_does_not_find_is_passed_over_if_what_it_says_is_wanted() -> None:
-    pool = Pool("a0", ("deep", "p"), ("n", "m"), {"n": 1.2, "p": -0.2, "m": -1.0})
-    deep = Pool("a1", ("deep",), ("n", "m"), {"n": 1.0, "m": -1.0})
-    known = {"a": {"a0": pool, "a1": deep}}
-    (example,) = mixture.draw_examples({"a": ["a0", "a1"]}, known, 2, seed=0, found=True)
-    assert (example.query, example.documents[0]) == ("a0", "p")
-    assert example.first_stage == tuple(pool.first_stage[document] for document in example.documents)
-    everything = mixture.draw_examples({"a": ["a0", "a1"]}, known, 2, seed=0)
-    assert {example.query for example in everything} == {"a0", "a1"}
-    assert {example.first_stage for example in everything} == {()}
-
-
 def test_queries_with_too_few_negatives_are_passed_over() -> None:
     known = pools(3)
     known["a"]["a0"] = Pool("a0", ("p",), ("n",))
@@ -184,7 +163,6 @@ def test_queries_with_too_few_negatives_are_passed_over() -> None:
 
 def test_examples_are_kept_as_they_were_drawn(tmp_path: Path) -> None:
     examples = mixture.draw_examples({"a": ["a1", "a2"]}, pools(3), 2, seed=0)
-    examples += [mixture.Example("a", "a1", ("p", "n"), (1.0, 0.0), (0.5, -0.5))]
     mixture.write(examples, tmp_path / "examples.jsonl")
     assert list(mixture.read(tmp_path / "examples.jsonl")) == examples
     assert [file.name for file in tmp_path.iterdir()] == ["examples.jsonl"]
