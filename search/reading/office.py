@@ -58,7 +58,8 @@ def read(content: bytes, media_type: str) -> tuple[str, str, Mapping[str, Any]]:
     if media_type == OFFICE[".fb2"]:
         content = signs.hidden(signs.in_utf_8(content))
     about, html = _extracted(content, media_type)
-    return signs.shown(str(about.get("title") or "")), to_markdown(signs.shown_in_html(html))[1], metadata
+    html = rtf.completed(html) if media_type == OFFICE[".rtf"] else signs.shown_in_html(html)
+    return signs.shown(str(about.get("title") or "")), to_markdown(html)[1], metadata
 
 
 def _extracted(content: bytes, media_type: str) -> tuple[Mapping[str, Any], str]:

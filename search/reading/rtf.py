@@ -1,6 +1,11 @@
-"""What does the office library (kreuzberg 4.10) lose of rich text? Boxes and signs between words; and it puts spaces into words."""
+"""What does the office library (kreuzberg 4.10) lose of rich text? Boxes and signs between words.
+
+It also puts spaces into words, and what is at the margins of pages in front of the text.
+"""
 
 import re
+
+from search.reading.webpages import margins
 
 _SIGNS = {
     b"_": b"-",  # a hyphen that does not break
@@ -15,17 +20,48 @@ _END = re.compile(
 )  # of a group, behind which it puts a space, within words, too, unless another begins
 _GROUP = re.compile(rb"\\.|\{\\shptxt(?![a-z])|[{}]", re.DOTALL)  # where one begins, of a box or another, and ends
 _BOX, _INFO = re.compile(rb"\{\\shptxt(?![a-z])"), re.compile(rb"\{\\info(?![a-z])")
+_MARGIN = re.compile(rb"\{\\(?:header|footer)[lrf]?(?![a-z])")
+_BEFORE_MARGINS = "What stands at the margins of pages: 7d1f0a3c"  # a line that no document has
 _DATA = re.compile(rb"(?<!\\)((?:\\\\)*\\bin)(\d{1,10})(?![0-9]) ?")
 
 
 def with_all_words(content: bytes) -> bytes:
-    """Rich text with plain signs, and whole words, and what is in boxes at its end."""
-    content = _without_data(content)
+    """Rich text with plain signs and whole words, and at its end what is in boxes, and at the margins; see `completed`."""
+    content, beside = _without_margins(_without_data(content))
     end = content.rfind(b"}")
     boxes = b"".join(b"{\\par\\pard " + box + b"\\par}" for box in _boxes(content))
+    if beside:
+        boxes += b"".join(b"{\\par\\pard " + one + b"\\par}" for one in [_BEFORE_MARGINS.encode(), *dict.fromkeys(beside)])
     plain = _SIGN.sub(lambda match: match[1] + _SIGNS[match[2] or match[3]], content[:end] + boxes)
     about = _about(plain)
     return _END.sub(lambda match: match[0] if match.start() in about else match[0] + b"{}", plain) + content[end:]
+
+
+def completed(html: str) -> str:
+    """What the library made of rich text, with headers and footers in a section of their own."""
+    text, _, beside = html.partition(f"<p>{_BEFORE_MARGINS}</p>")
+    return text + margins([beside])
+
+
+def _without_margins(content: bytes) -> tuple[bytes, list[bytes]]:
+    """Without headers and footers; and what is in each."""
+    kept, found = list[bytes](), list[bytes]()
+    at = depth = 0
+    opened: tuple[int, int] | None = None  # how deep it is, and where what is in it begins
+    for brace in _GROUP.finditer(content) if _MARGIN.search(content) else ():
+        if brace[0] == b"}":
+            if opened and depth == opened[0]:
+                found.append(content[opened[1] : brace.start()])
+                opened, at = None, brace.end()
+            depth -= 1
+        elif brace[0].startswith(b"{"):
+            depth += 1
+            if not opened and (margin := _MARGIN.match(content, brace.start())):
+                kept.append(content[at : brace.start()] + b"{}")  # which ends a word that is a command
+                opened = depth, margin.end()
+    if opened:  # which nothing closes
+        return content, []
+    return b"".join([*kept, content[at:]]), found
 
 
 def _without_data(content: bytes) -> bytes:

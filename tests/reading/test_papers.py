@@ -291,6 +291,16 @@ def test_a_title_in_an_encoding_that_was_not_told_is_none(tmp_path: Path) -> Non
         ),
         (r"A{\pict\bin10 }}}\shptxt}{\*\shpinst{\shptxt boxed}}{\pict\bin3 }a{\bin1 {} e{\b n}d", "A end\n\nboxed"),
         (r"A {\pict\bin99999 }\\bin1 {x}", "A \\bin1 x"),
+        (
+            (
+                r"{\headerl Harbour {\b board}\par}Bo{\footer {\f0 2026}\par}dy\sect"
+                r"{\headerl Harbour {\b board}\par}{\footerf Last caf\'e9\par} end"
+            ),
+            "Body\n\nend\n\n## Headers and footers\n\nHarbour board\n\n2026\n\nLast café",
+        ),
+        (r"{\footer {\field{\*\fldinst PAGE}{\fldrslt 3}}\par}Body \headery0 text", "Body text"),
+        (r"{\*\shpinst{\shptxt In a box}}{\header At the head}Body", "Body\n\nIn a box\n\n## Headers and footers\n\nAt the head"),
+        (r"Body {\header {\b not closed", "Body not closed"),
         (r"\trowd\cellx9\intbl\itap2 N\nestcell\intbl\itap1 O\cell\row\pard", "| N O |\n| --- |"),
     ],
 )
@@ -309,6 +319,8 @@ def test_rich_text_says_its_title(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(5)
-@pytest.mark.parametrize("piece", [b"{\\shptxt", b"{\\shptxt }", b"{\\info", b"\\bin0", b"\\\\", b"\\bin1"])
+@pytest.mark.parametrize(
+    "piece", [b"{\\shptxt", b"{\\shptxt }", b"{\\info", b"\\bin0", b"\\\\", b"\\bin1", b"{\\header", b"{\\header}"]
+)
 def test_long_rich_text_takes_as_long_as_other(piece: bytes) -> None:
     assert len(rtf.with_all_words(b"{\\rtf1 " + piece * 20_000 + b"}")) < 1_000_000
