@@ -1,4 +1,4 @@
-"""How much should the bundled reranker count over vectors and words, and by its own scale or each query's? On held-out queries.
+"""How much should the bundled reranker count, over vectors and words and over vectors alone? On held-out queries.
 
     .venv/bin/python benchmarks/share.py --unseen PAIRS/sentences-medquad:train DATASETS/scifact:train DATASETS/nq-qed:train …
 
@@ -10,6 +10,7 @@ may lose.
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 
 from training.mining import Miner, carve
 from training.preparation import PARTS
-from training.tuning import HeldOut, best_weight, means, score, usual_spread, weight_curve
+from training.tuning import HeldOut, best_weight, means, score, weight_curve
 
 from search.documents import Retrieval
 from search.evaluation.corpus import embed_corpus
@@ -30,6 +31,7 @@ from search.factory import build_corpus_index, build_embedder, build_reranker, b
 from search.settings import Settings
 
 SEED, DEPTH = 0, 20
+RETRIEVALS: tuple[Retrieval, ...] = ("hybrid", "dense")
 
 
 def held_out(sources: list[str], each: int, settings: Settings, retrieval: Retrieval) -> Iterator[HeldOut]:
@@ -61,35 +63,28 @@ def main() -> None:
     parser.add_argument("sources", nargs="+", metavar="FOLDER:SPLIT")
     parser.add_argument("--unseen", action="append", default=[], metavar="FOLDER:SPLIT")
     parser.add_argument("--held-out", type=int, default=40, help="queries of each data set for each of three purposes")
-    parser.add_argument("--retrieval", choices=("hybrid", "dense"), default="hybrid", help="dense: over vectors alone")
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "search-benchmarks")
     arguments = parser.parse_args()
     settings = Settings(data_dir=arguments.cache)
-    queries = list(held_out([*arguments.sources, *arguments.unseen], arguments.held_out, settings, arguments.retrieval))
     reranker = build_reranker(settings)
     assert reranker is not None  # noqa: S101  # the bundled one
-    logits = score(queries, reranker)
-    spread = usual_spread(logits)
     unseen = {Path(source.rpartition(":")[0]).name for source in arguments.unseen}
-    figures: dict[str, Any] = {"spread": spread, "unseen": sorted(unseen), "queries": {}, "by": {}}
-    for query in queries:
-        figures["queries"][query.dataset] = figures["queries"].get(query.dataset, 0) + 1
-    for name, used in (("each query's spread", None), ("one spread", spread)):
-        curve = weight_curve(queries, logits, used)
-        gains = {weight: {one: values[one] - curve[0.0][one] for one in values} for weight, values in curve.items()}
+    figures: dict[str, Any] = {"unseen": sorted(unseen), "queries": {}}
+    for retrieval in RETRIEVALS:
+        queries = list(held_out([*arguments.sources, *arguments.unseen], arguments.held_out, settings, retrieval))
+        figures["queries"] = Counter(query.dataset for query in queries)
+        curve = weight_curve(queries, score(queries, reranker))
+        gains = {weight: {name: values[name] - curve[0.0][name] for name in values} for weight, values in curve.items()}
         best = best_weight(curve, unseen)
-        figures["by"][name] = {
-            "best share": best,
-            "retrieval": means(curve[0.0]),
-            "gain by share": {w: means(g) for w, g in gains.items()},
-        }
-        for weight, by_dataset in gains.items():
+        told = {weight: means(by_dataset) for weight, by_dataset in gains.items()}
+        figures[retrieval] = {"best share": best, "retrieval": means(curve[0.0]), "gain by share": told}
+        for weight, gain in told.items():
             taught, others = (
-                np.mean([g.mean() for one, g in by_dataset.items() if (one in unseen) is kind]) for kind in (False, True)
+                np.mean([value for name, value in gain.items() if (name in unseen) is kind]) for kind in (False, True)
             )
-            mark = "  best" if weight == best else ""
-            print(f"{name}, {weight:.2f}: taught {taught:+.4f}, unseen {others:+.4f}, both {(taught + others) / 2:+.4f}{mark}")
-    record.write("share" if arguments.retrieval == "hybrid" else f"share_{arguments.retrieval}", figures)
+            both, mark = (taught + others) / 2, "  best" if weight == best else ""
+            print(f"{retrieval}, {weight:.2f}: taught {taught:+.4f}, unseen {others:+.4f}, both {both:+.4f}{mark}")
+    record.write("share", figures)
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ CARDS: dict[str, dict[str, Any]] = {
 }
 HEAD = 32  # numbers of an attention head of MiniLM
 ZERO = 128  # of eight bits
-USE = ("weight", "weight_over_hybrid", "spread", "scale", "bias")  # of a recipe; precision and window stand in the manifest
+USE = ("weight", "weight_over_hybrid", "scale", "bias")  # of a recipe; precision and window stand in the manifest
 SPECIAL_TOKENS = {"unk_token": "[UNK]", "sep_token": "[SEP]", "pad_token": "[PAD]", "cls_token": "[CLS]", "mask_token": "[MASK]"}
 
 

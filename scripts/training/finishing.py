@@ -21,7 +21,7 @@ from search.reranking.cross_encoder import CrossEncoder
 from search.reranking.recipe import OVER_HYBRID, Recipe
 from training.card import FENCE, Figures, Source, card
 from training.mixture import Example
-from training.tuning import HeldOut, Scores, best_weight, means, pairs, per_query, score, usual_spread, weight_curve
+from training.tuning import HeldOut, Scores, best_weight, means, pairs, per_query, score, weight_curve
 
 _PACKAGES = ("two-stage-search", "torch", "sentence-transformers", "transformers")
 
@@ -80,8 +80,7 @@ def finish(
         queries.append(query)
         rows.append(logits)
     counts = Counter(example.dataset for example in examples)
-    spread = usual_spread(parts["choose"][1])
-    weight = best_weight(weight_curve(*parts["choose"], spread), chosen.splits.keys() - counts.keys() - set(taught))
+    weight = best_weight(weight_curve(*parts["choose"]), chosen.splits.keys() - counts.keys() - set(taught))
     if weight == 0:
         print("on held-out queries the reranker helps at no share: its recipe says 0, which is retrieval order", flush=True)
     exported = Recipe.read(json.loads((folder / "recipe.json").read_text(encoding="utf-8")), "the exported recipe")
@@ -90,7 +89,7 @@ def finish(
         if _fused(held_out)
         else {"weight": weight}
     )
-    recipe = exported.model_copy(update={"spread": spread, **shares, **_map(*parts["calibrate"])})
+    recipe = exported.model_copy(update={**shares, **_map(*parts["calibrate"])})
     prepared, fitted = (json.loads((out / name).read_text(encoding="utf-8")) for name in ("prepared.json", "fitted.json"))
     text = card(
         base=f"{_name(chosen.base)} ({chosen.base_licence}, sha256 {sha256(chosen.base / 'model.safetensors')})",
@@ -100,7 +99,7 @@ def finish(
         checkpoint_sha256=sha256(out / "checkpoint" / "model.safetensors"),
         recipe=recipe.to_dict(),
         depth=chosen.depth,
-        figures=Figures(*(means(per_query(*parts["check"], share, spread)) for share in (0.0, 1.0, weight))),
+        figures=Figures(*(means(per_query(*parts["check"], share)) for share in (0.0, 1.0, weight))),
         calibration=_checked(recipe, *parts["check"]),
         made=prepared | {name: version(name) for name in _PACKAGES},
         log=_course(out / "log.jsonl"),

@@ -21,7 +21,7 @@ from search.errors import InferenceFailed
 from training.losses import Loss, columns, loss_function
 from training.mixture import Example, Texts
 from training.states import last_whole, mean, regular, step
-from training.tuning import HeldOut, best_mean, means, overall, usual_spread, weight_curve
+from training.tuning import HeldOut, best_mean, means, overall, weight_curve
 
 _PART = 16  # pairs that go through the encoder together
 NDCG = "held_out_ndcg"
@@ -200,8 +200,7 @@ class _HeldOutQueries(SentenceEvaluator):  # type: ignore[misc]  # the library i
         self.primary_metric = NDCG
 
     def __call__(self, model: CrossEncoder, *_: Any, **__: Any) -> dict[str, float]:
-        scores = predict(model, self._held_out, bf16=self._bf16)
-        curve = weight_curve(self._held_out, scores, usual_spread(scores))
+        curve = weight_curve(self._held_out, predict(model, self._held_out, bf16=self._bf16))
         weight = best_mean(curve)
         by_dataset = {f"{NDCG}_{name}": value for name, value in means(curve[weight]).items()}
         runs = {NDCG: overall(curve[weight]), "alone": overall(curve[1.0]), "retrieval": overall(curve[0.0])}

@@ -67,28 +67,19 @@ def pairs(held_out: Sequence[HeldOut], scores: Sequence[Scores]) -> tuple[Scores
     return np.concatenate(scores), np.concatenate([query.relevant for query in held_out])
 
 
-def usual_spread(scores: Sequence[Scores]) -> float | None:
-    """The mean standard deviation of the scores for one query's candidates; None where there is none, or only equal ones."""
-    spreads = [row.std() for row in scores if len(row) > 1]
-    return float(np.mean(spreads)) or None if spreads else None
-
-
-def per_query(
-    held_out: Sequence[HeldOut], scores: Sequence[Scores], weight: float, spread: float | None = None, depth: int | None = None
-) -> dict[str, Scores]:
+def per_query(held_out: Sequence[HeldOut], scores: Sequence[Scores], weight: float, depth: int | None = None) -> dict[str, Scores]:
     """nDCG@10 of every query, by data set.
 
     Args:
         held_out: the queries.
         scores: the reranker's, of every query's candidates.
         weight: the reranker's share; 0 is retrieval alone.
-        spread: by which scores are divided, see Recipe.
         depth: how many candidates are reranked, the others following in retrieval order; None for all.
     """
     run, qrels = {}, {}
     for number, (query, logits) in enumerate(zip(held_out, scores, strict=True)):
         retrieval = np.array([candidate.first_stage_score for candidate in query.candidates])
-        order = best_first(mixed(logits[:depth], retrieval[:depth], weight, spread)) if len(logits) else []
+        order = best_first(mixed(logits[:depth], retrieval[:depth], weight)) if len(logits) else []
         order += range(len(order), len(logits))
         run[str(number)] = ranked([query.candidates[place].document_id for place in order])
         qrels[str(number)] = query.grades
@@ -109,11 +100,9 @@ def overall(by_dataset: Mapping[str, Scores]) -> float:
     return float(np.mean(list(means(by_dataset).values())))
 
 
-def weight_curve(
-    held_out: Sequence[HeldOut], scores: Sequence[Scores], spread: float | None = None
-) -> dict[float, dict[str, Scores]]:
+def weight_curve(held_out: Sequence[HeldOut], scores: Sequence[Scores]) -> dict[float, dict[str, Scores]]:
     """nDCG@10 of every query, by share of the reranker and data set."""
-    return {weight: per_query(held_out, scores, weight, spread) for weight in WEIGHTS}
+    return {weight: per_query(held_out, scores, weight) for weight in WEIGHTS}
 
 
 def best_weight(curve: Mapping[float, Mapping[str, Scores]], unseen: Collection[str] = ()) -> float:

@@ -121,23 +121,18 @@ def rank_texts(query: str, texts: Sequence[str], reranker: Reranker) -> RerankRe
     )
 
 
-def mixed(logits: NDArray[np.float64], retrieval: NDArray[np.float64], weight: float, spread: float | None) -> NDArray[np.float64]:
+def mixed(logits: NDArray[np.float64], retrieval: NDArray[np.float64], weight: float) -> NDArray[np.float64]:
     """The scores by which hits stand: the reranker's alone, or a mix in which neither stage's scale counts.
 
     Args:
         logits: (n,), the reranker's scores.
         retrieval: (n,), what the first stage says of the same candidates.
         weight: the reranker's share, 0 to 1.
-        spread: see Recipe.
 
     Returns:
-        (n,): `logits` if the share is 1, else weight * s + (1 - weight) * z(retrieval), where z is over these candidates and s are
-        the logits less their mean, divided by the spread; without one s is z(logits).
+        (n,): `logits` if the share is 1, else weight * z(logits) + (1 - weight) * z(retrieval), z over these candidates.
     """
-    if weight == 1:
-        return logits
-    normalised = z(logits) if spread is None else (logits - logits.mean()) / spread
-    return weight * normalised + (1 - weight) * z(retrieval)
+    return logits if weight == 1 else weight * z(logits) + (1 - weight) * z(retrieval)
 
 
 def unread_query(reranker: str) -> str:
@@ -155,7 +150,7 @@ def _reranked(candidates: Sequence[Candidate], scoring: Scoring, recipe: Recipe)
     weight = recipe.share(fused=candidates[0].fusion_score is not None) * vote(scoring.query_unknown_share)
     first_stage = np.array([candidate.first_stage_score for candidate in candidates], np.float64)
     logits = scoring.scores[: len(candidates)].astype(np.float64)
-    final = mixed(logits, first_stage, weight, recipe.spread)
+    final = mixed(logits, first_stage, weight)
     hits = [
         _hit(
             candidates[i],
@@ -167,8 +162,7 @@ def _reranked(candidates: Sequence[Candidate], scoring: Scoring, recipe: Recipe)
         )
         for place, i in enumerate(best_first(final), 1)
     ]
-    normalised = "z(reranker)" if recipe.spread is None else f"reranker / {recipe.spread:.2g}"
-    return hits, recipe.unit if weight == 1 else f"{weight:.2g} {normalised} + {1 - weight:.2g} z(retrieval)"
+    return hits, recipe.unit if weight == 1 else f"{weight:.2g} z(reranker) + {1 - weight:.2g} z(retrieval)"
 
 
 def _scored_prefix(scoring: Scoring, expected: int, deadline: Deadline | None) -> int | str:

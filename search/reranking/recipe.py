@@ -59,11 +59,9 @@ class Recipe(Part):
     """How a reranking model is prompted and how its score is used.
 
     Attributes:
-        weight: share of the reranker in the ranking: 1 ranks by its score alone; below, by a mix of normalised scores.
+        weight: share of the reranker in the ranking: 1 ranks by its score alone; below, by a mix of z-normalised scores.
         weight_over_hybrid: the same where candidates were found by words, too, so that there is less to gain; None: six tenths of
             `weight`, if that is below 1.
-        spread: the usual standard deviation of its scores for the candidates of one query. In a mix scores are divided by it, so
-            that a reranker that is sure changes more than one that sees little difference; None: by that of each query's own.
         max_tokens: the longest prompt, special tokens included; None: what the model's files say.
         max_texts: how many candidates of a query are reranked at most, where comparing them costs their square; None: all.
         ordered: whether a score is a place in one answer's order, which means nothing beside another answer's.
@@ -89,7 +87,6 @@ class Recipe(Part):
 
     weight: float = Field(1.0, ge=0, le=1)
     weight_over_hybrid: float | None = Field(None, ge=0, le=1)
-    spread: FiniteFloat | None = Field(None, gt=0)
     max_tokens: PositiveInt | None = Field(None, le=_MOST_TOKENS)
     max_texts: PositiveInt | None = None
     ordered: bool = False

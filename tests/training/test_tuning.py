@@ -7,7 +7,7 @@ import pytest
 from planted import Planted
 from training.mixture import Example
 from training.preparation import PARTS, apart
-from training.tuning import HeldOut, best_mean, best_weight, means, pairs, per_query, score, usual_spread, weight_curve
+from training.tuning import HeldOut, best_mean, best_weight, means, pairs, per_query, score, weight_curve
 
 from search.documents import Candidate
 from search.errors import InvalidDataset
@@ -20,7 +20,7 @@ def held_out(dataset: str, relevant: int, count: int = 5) -> HeldOut:
 
 
 def quality(queries: list[HeldOut], scores: list[np.ndarray], weight: float, depth: int | None = None) -> dict[str, float]:
-    return means(per_query(queries, scores, weight, depth=depth))
+    return means(per_query(queries, scores, weight, depth))
 
 
 def test_a_share_of_nothing_is_retrieval_and_of_all_the_reranker() -> None:
@@ -84,18 +84,6 @@ def test_pairs_are_scored_by_the_reranker_itself() -> None:
     logits, relevant = pairs([query], scores)
     assert logits.tolist() == [3, 1, 4, 1, 5]
     assert relevant.tolist() == [False, True, False, False, False]
-
-
-def test_the_usual_spread_is_the_mean_over_queries_with_several_candidates() -> None:
-    assert usual_spread([np.array([1.0, 3.0]), np.array([0.0, 6.0]), np.array([9.0]), np.array([])]) == 2.0
-    assert usual_spread([np.array([9.0]), np.array([])]) is None
-    assert usual_spread([np.array([4.0, 4.0])]) is None
-
-
-def test_a_spread_keeps_a_small_difference_small() -> None:
-    queries, scores = [held_out("a", relevant=0, count=3)], [np.array([0.0, 0.3, 0.1])]
-    assert quality(queries, scores, 0.5)["a"] < 1
-    assert means(per_query(queries, scores, 0.5, spread=3.0)) == {"a": 1.0}
 
 
 def test_candidates_below_the_depth_keep_their_place() -> None:
