@@ -6,7 +6,6 @@ They are read as those of the web are: the office library (kreuzberg 4.10) loses
 import io
 import posixpath
 import zipfile
-from collections.abc import Iterator
 from urllib.parse import unquote
 from xml.etree.ElementTree import Element
 
@@ -19,8 +18,8 @@ _PAGES = {"application/xhtml+xml", "text/html", "application/x-dtbook+xml", "tex
 _XML, _ENDINGS = {"application/xml", "text/xml"}, (".xhtml", ".html", ".htm")  # of pages as well
 
 
-def read(content: bytes) -> tuple[str, str]:
-    """Title and Markdown.
+def read(content: bytes) -> tuple[str, str, int]:
+    """Title, Markdown, and how many pages are missing, of a book that is read all the same.
 
     Raises:
         InvalidDocument: it is encrypted, or a page of it is in an encoding that cannot be told.
@@ -30,26 +29,26 @@ def read(content: bytes) -> tuple[str, str]:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             package = elements(parsed(archive, _CONTAINER), "rootfile")[0].get("full-path", "")
             book = parsed(archive, package)
-            texts = [webpages.read(page, is_xml=True, whole=True)[1] for page in _pages(archive, book, package)]
+            pages, held = _pages(archive, book, package), set(archive.namelist())
+            texts = [webpages.read(archive.read(page), is_xml=True, whole=True)[1] for page in pages if page in held]
     except IndexError:
         raise ValueError("its container names no book") from None
     except DAMAGED as error:
         raise ValueError(str(error).strip('"')) from error
     title = "".join("".join(one.itertext()) for one in elements(book, "title")[:1])
-    return title, "\n".join(text for text in texts if text)
+    return title, "\n".join(text for text in texts if text), len(pages) - len(texts)
 
 
-def _pages(archive: zipfile.ZipFile, book: Element, package: str) -> Iterator[bytes]:
-    """Those that are there, each once; a book of which one is missing is read all the same."""
-    names = set(archive.namelist())
-    locked = elements(parsed(archive, _ENCRYPTION), "CipherReference") if _ENCRYPTION in names else []
+def _pages(archive: zipfile.ZipFile, book: Element, package: str) -> list[str]:
+    """Where they are, each once, in the order in which they are read."""
+    locked = elements(parsed(archive, _ENCRYPTION), "CipherReference") if _ENCRYPTION in archive.namelist() else []
     encrypted = {unquote(one.get("URI", "")) for one in locked}
     paths = {one.get("id"): _path(one, package) for one in elements(book, "item") if _is_page(one)}
-    for path in dict.fromkeys(paths.get(reference.get("idref"), "") for reference in elements(book, "itemref")):
-        if path in encrypted:
-            raise InvalidDocument("is encrypted; save it without the protection against copying")
-        if path in names:
-            yield archive.read(path)
+    references = (reference.get("idref") for reference in elements(book, "itemref"))
+    read = list(dict.fromkeys(paths[reference] for reference in references if reference in paths))
+    if encrypted.intersection(read):
+        raise InvalidDocument("is encrypted; save it without the protection against copying")
+    return read
 
 
 def _path(item: Element, package: str) -> str:

@@ -52,7 +52,8 @@ def read(content: bytes, media_type: str) -> tuple[str, str, Mapping[str, Any]]:
         found = opendocument.read(content)
         return found.title, to_markdown(found.html)[1], {**metadata, OBJECTS: found.objects} if found.objects else metadata
     if media_type == OFFICE[".epub"]:
-        return *epub.read(content), metadata
+        title, text, missing = epub.read(content)
+        return title, text, {**metadata, "missing_pages": missing} if missing else metadata
     if media_type == OFFICE[".rtf"]:
         content = rtf.with_all_words(content)
     if media_type == OFFICE[".fb2"]:

@@ -14,7 +14,7 @@ from search.reading.structure import title_of
 
 _LONGEST_TITLE = 500
 _LEFT_OUT = "_left_out"  # how fields of metadata end that count what a reader left out
-_REMARKED = {"damaged_pages", "pages_without_text", "encoding", "replaced_characters"}
+_REMARKED = {"missing_pages", "damaged_pages", "pages_without_text", "encoding", "replaced_characters"}
 _OWN_SECTION = re.compile(rf"^## (?:{webpages.MARGINS}|Notes of slide \d+)$", re.MULTILINE)  # which no document has written
 _MARK_OF_NOTE = re.compile(r" ?\[\^\d+\]")
 _PAGES_NAMED = 20  # in metadata, which every passage carries

@@ -71,7 +71,7 @@ def test_ingest_and_query(notes: Path, tmp_path: Path) -> None:
     shown = search("query", "Where is the French capital?", *where).stdout
     assert "  1        paris\n" in shown
     assert "Paris is the capital of France." in shown
-    assert "reranking: full, order: 0.24 z(reranker) + 0.76 z(retrieval); embed " in shown
+    assert "reranking: full, order: 0.35 z(reranker) + 0.65 z(retrieval); embed " in shown
     other = ("--collection", "other", *where)
     search("ingest", "-", *other, stdin='{"id": "1", "text": "From standard input."}\n')
     assert [hit["document_id"] for hit in as_json("query", "input", *other)["hits"]] == ["1"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from commands import as_json, error, search, wrong
-from papers import docx, pptx, scanned
+from papers import docx, epub, pptx, scanned
 from sheets import xlsx
 from standin import QdrantStandIn
 from standin_grpc import GrpcStandIn
@@ -253,6 +253,9 @@ def remarkable(tmp_path: Path) -> Path:
     (folder / "f.txt").write_bytes("Die Kühe stehen “draußen” vor der Tür und fressen Gräser. ".encode("cp1252") * 9)
     (folder / "f.csv").write_bytes("id;text\n1;Die Kühe stehen draußen.\n2;Gräser.\n".encode("cp1252"))
     (folder / "g.csv").write_text("number\n" + "".join(f"{number}\n" for number in range(200_000)))
+    pages = "".join(f'<item id="{name}" href="{name}.xhtml" media-type="application/xhtml+xml"/>' for name in ("c0", "gone"))
+    package = f'<package><manifest>{pages}</manifest><spine><itemref idref="c0"/><itemref idref="gone"/></spine></package>'
+    (folder / "g.epub").write_bytes(epub("T", ["<p>Here.</p>"], {"book.opf": package}))
     (folder / "h.md").write_text("---\nencoding: of the title\npages_without_text: [3]\n---\nText.\n")
     (folder / "i.json").write_text('{"encoding": "none", "text": "Text.", "comments_left_out": 5}')
     return folder
@@ -260,6 +263,7 @@ def remarkable(tmp_path: Path) -> Path:
 
 REMARKED = {
     "pages_without_text": 8,
+    "missing_pages": 1,
     "charts_left_out": 1,
     "diagrams_left_out": 1,
     "comments_left_out": 2,
@@ -284,6 +288,7 @@ def test_a_run_names_documents_and_pages_of_which_something_is_left_out(prefix: 
         f"  {papers}/scan2.pdf: page 2\n"
         "  … and 3 more documents; --json names them all\n"
     ) in told
+    assert f"1 document lacks pages that it names (metadata.missing_pages)\n  {papers}/g.epub: 1\n" in told
     assert f"1 document has charts, which are not read (metadata.charts_left_out)\n  {papers}/a.pptx: 2\n" in told
     assert f"1 document has diagrams, which are not read (metadata.diagrams_left_out)\n  {papers}/b.pptx: 1\n" in told
     assert f"1 document has comments, which are not read (metadata.comments_left_out)\n  {papers}/c.docx: 1\n" in told

@@ -629,7 +629,7 @@ def test_an_evaluation_compares_every_way_to_find_candidates(tmp_path: Path) -> 
     assert (by_query["retrieval"], by_query["lexical"]) == (1.0, 0.5)  # no word of the first query is in the corpus
     assert told["configurations"]["dense"]["ranking"] == "cosine similarity"
     assert told["configurations"]["lexical"]["gain"]["difference"] == -0.5
-    assert told["configurations"]["retrieval=dense"]["ranking"] == "0.4 z(reranker) + 0.6 z(retrieval)"
+    assert told["configurations"]["retrieval=dense"]["ranking"] == "0.55 z(reranker) + 0.45 z(retrieval)"
     other = as_json("evaluate", dataset, *where, SEARCH_LEXICAL__SHARE="1", SEARCH_LEXICAL__FUSION="rrf")
     assert other["configurations"]["retrieval"]["ranking"] == "1 rrf(words) + 0 rrf(cosine)"
     alone = as_json("evaluate", dataset, "--every-retrieval", "--no-rerank", *where)

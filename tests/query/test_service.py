@@ -56,7 +56,7 @@ def test_the_answer_and_its_account(service: SearchService) -> None:
     assert result.hits[0].metadata == {"year": 508}
     assert result.hits[0].text == DOCUMENTS[0].text
     assert (result.rerank_status, result.reason) == ("full", "")
-    assert result.ranking == "0.4 z(reranker) + 0.6 z(retrieval)"
+    assert result.ranking == "0.55 z(reranker) + 0.45 z(retrieval)"
     assert (result.embedder, result.reranker, result.device) == ("all-MiniLM-L6-v2", "minilm-reranker", "cpu")
     assert set(result.timings_ms) == {"embed", "retrieve", "rerank", "total"}
     assert result.timings_ms["total"] == pytest.approx(sum(result.timings_ms.values()) / 2, rel=1e-6)

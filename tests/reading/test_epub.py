@@ -43,14 +43,15 @@ def test_chapters_come_in_their_order_and_encodings(tmp_path: Path) -> None:
     assert (document.title, document.text) == ("R&D", "Erstens: ä\n\nZweitens: ü\n\nDrittens: ö\n\nLast.\n")
 
 
-def test_a_page_that_is_missing_costs_no_other(tmp_path: Path) -> None:
+def test_pages_that_are_missing_are_counted_and_cost_no_other(tmp_path: Path) -> None:
     package = (
         '<package><metadata/><manifest><item id="a" href="x/gone.xhtml" media-type="application/xhtml+xml"/>'
         '<item id="b" href="./a%20b.xhtml" media-type="application/xhtml+xml"/>'
         '<item id="c" href="c.png" media-type="image/png"/></manifest>'
         '<spine><itemref idref="a"/><itemref idref="c"/><itemref idref="nobody"/><itemref idref="b"/></spine></package>'
     )
-    assert taken(tmp_path, epub("T", [], {"book.opf": package, "a b.xhtml": "<p>Here.</p>"})).text == "Here.\n"
+    document = taken(tmp_path, epub("T", [], {"book.opf": package, "a b.xhtml": "<p>Here.</p>"}))
+    assert (document.text, document.metadata["missing_pages"]) == ("Here.\n", 1)
 
 
 def test_each_page_is_read_once(tmp_path: Path) -> None:
