@@ -220,8 +220,11 @@ def test_figures_are_those_on_record() -> None:
     assert f"takes {milliseconds['vectors and words']:.1f} ms\ninstead of {milliseconds['vectors']:.1f}" in FIGURES
     depth = json.loads((results / "depth.json").read_text())["figures"]
     assert f"over {depth['queries']} held-out queries" in FIGURES
-    share = json.loads((ROOT / "search" / "models" / "minilm-reranker" / "recipe.json").read_text())["weight"]
-    assert f"{share:g} of a mix" in FIGURES
+    recipe = json.loads((ROOT / "search" / "models" / "minilm-reranker" / "recipe.json").read_text())
+    shares = json.loads((results / "share.json").read_text())["figures"]
+    assert (recipe["weight_over_hybrid"], recipe["weight"]) == (shares["hybrid"]["best share"], shares["dense"]["best share"])
+    assert f"{recipe['weight_over_hybrid']:g} over\nvectors and words, {recipe['weight']:g} over vectors alone" in FIGURES
+    assert f"on {sum(shares['queries'].values()):,} held-out queries of nine" in FIGURES
     engines = json.loads((results / "engines.json").read_text())["figures"]
     for text in (README, FIGURES):
         faster = re.search(r"(\d+) \S · (\d+) \S faster", text)
