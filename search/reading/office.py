@@ -41,7 +41,8 @@ def read(content: bytes, media_type: str) -> tuple[str, str, Mapping[str, Any]]:
         return title, to_markdown(html)[1], {**metadata, **others}
     if content.startswith(compound.MARK) and media_type == OFFICE[".doc"]:
         old = word97.read(content)
-        return _title_of(content, media_type), to_markdown(old.html)[1], {COMMENTS: old.comments} if old.comments else {}
+        left_out = {name: count for name, count in ((COMMENTS, old.comments), (OBJECTS, old.objects)) if count}
+        return _title_of(content, media_type), to_markdown(old.html)[1], left_out
     if media_type == OFFICE[".msg"]:
         return outlook.read(content, _READERS[OFFICE[".rtf"]])
     if "word" in media_type:

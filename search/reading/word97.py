@@ -32,6 +32,7 @@ _SIGNS = str.maketrans({"\x1e": "-", "\x1f": None, "\xa0": " ", "\x0b": "\n", "\
 _NOT_SHOWN = re.compile("[\x00-\x08\x0f-\x1f\ufffe\uffff]")
 _END = re.compile("[\r\x0c]")
 _COMMENT = "\x05"
+_OBJECTS = "ObjectPool/"  # the storage in which each has one of its own
 
 
 class Read(NamedTuple):
@@ -39,6 +40,7 @@ class Read(NamedTuple):
 
     html: str
     comments: int
+    objects: int  # of other programs, or documents inside this one, none of which is read
 
 
 class _Piece(NamedTuple):
@@ -68,6 +70,7 @@ def read(content: bytes) -> Read:
 class _Document:
     def __init__(self, found: dict[str, bytes]) -> None:
         self._stream = stream = found[_MAIN]
+        self._objects = len({name.split("/")[1] for name in found if name.startswith(_OBJECTS)})
         beginning, version = struct.unpack_from("<HH", stream)
         (flags,) = struct.unpack_from("<H", stream, 10)
         if beginning != _BEGINNING or version < _OLDEST:
@@ -92,7 +95,7 @@ class _Document:
         text = "".join(_paragraphs(parts["text"], levels))
         beside = "".join("".join(_paragraphs(parts[name], {})) for name in ("boxes", "footnotes", "endnotes"))
         html = text + beside + margins(_paragraphs(parts["headers"] + "\r" + parts["boxes of headers"], {}))
-        return Read(html, parts["text"].count(_COMMENT) if parts["comments"] else 0)
+        return Read(html, parts["text"].count(_COMMENT) if parts["comments"] else 0, self._objects)
 
     def _pair(self, place: int) -> bytes:
         start, size = struct.unpack_from("<II", self._stream, self._pairs + 8 * place)

@@ -63,9 +63,10 @@ def test_what_stands_beside_the_text_is_read(tmp_path: Path) -> None:
     assert document.metadata["comments_left_out"] == 1
 
 
-def test_a_document_inside_is_not_the_document(tmp_path: Path) -> None:
+def test_a_document_inside_is_not_the_document_and_is_counted(tmp_path: Path) -> None:
     inside = compound.streams(word97(["Another one.\r"]))
-    assert taken(tmp_path, word97(["This one.\r"], beside=inside)).text == "This one.\n"
+    document = taken(tmp_path, word97(["This one.\r"], beside=inside))
+    assert (document.text, document.metadata["objects_left_out"]) == ("This one.\n", 1)
 
 
 @pytest.mark.parametrize(
