@@ -1,9 +1,14 @@
 """What does the office library (kreuzberg 4.10) lose of rich text? Boxes and signs between words.
 
-It also puts spaces into words, and what is at the margins of pages in front of the text.
+It also puts spaces into words, and what is at the margins of pages in front of the text; and it takes letters of all fonts for
+those of one encoding.
 """
 
+import codecs
 import re
+from array import array
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 
 from search.reading.webpages import margins
 
@@ -22,12 +27,34 @@ _GROUP = re.compile(rb"\\.|\{\\shptxt(?![a-z])|[{}]", re.DOTALL)  # where one be
 _BOX, _INFO = re.compile(rb"\{\\shptxt(?![a-z])"), re.compile(rb"\{\\info(?![a-z])")
 _MARGIN = re.compile(rb"\{\\(?:header|footer)[lrf]?(?![a-z])")
 _BEFORE_MARGINS = "What stands at the margins of pages: 7d1f0a3c"  # a line that no document has
+_CHARSETS = {  # of fonts, and the encodings of their letters
+    77: "mac_roman",
+    128: "cp932",
+    129: "cp949",
+    130: "johab",
+    134: "gbk",
+    136: "cp950",
+    161: "cp1253",
+    162: "cp1254",
+    163: "cp1258",
+    177: "cp1255",
+    178: "cp1256",
+    186: "cp1257",
+    204: "cp1251",
+    222: "cp874",
+    238: "cp1250",
+}
+_FONTS, _LETTER = re.compile(rb"\{\\fonttbl(?![a-z])"), re.compile(rb"\\'[89a-fA-F]")
+_FONT = re.compile(rb"\\f(\d{1,9})(?![a-z0-9])(?:(?!\\f\d).)*?\\(fcharset|cpg)(\d{1,5})", re.DOTALL)
+_ENCODING, _FIRST_FONT = re.compile(rb"\\ansicpg(\d{1,5})"), re.compile(rb"\\deff(\d{1,9})")
+_TOKEN = re.compile(rb"\\'([0-9a-fA-F]{2})|\\([a-z]{1,32})(-?\d{1,10})? ?|\\.|[{}]|[\r\n]+|[^\\{}\r\n]+", re.DOTALL)
+_WESTERN = "cp1252"
 _DATA = re.compile(rb"(?<!\\)((?:\\\\)*\\bin)(\d{1,10})(?![0-9]) ?")
 
 
 def with_all_words(content: bytes) -> bytes:
     """Rich text with plain signs and whole words, and at its end what is in boxes, and at the margins; see `completed`."""
-    content, beside = _without_margins(_without_data(content))
+    content, beside = _without_margins(_in_unicode(_without_data(content)))
     end = content.rfind(b"}")
     boxes = b"".join(b"{\\par\\pard " + box + b"\\par}" for box in _boxes(content))
     if beside:
@@ -62,6 +89,94 @@ def _without_margins(content: bytes) -> tuple[bytes, list[bytes]]:
     if opened:  # which nothing closes
         return content, []
     return b"".join([*kept, content[at:]]), found
+
+
+def _in_unicode(content: bytes) -> bytes:
+    """With the letters of fonts that have an encoding of their own by their numbers."""
+    declared = _ENCODING.search(content)
+    usual = _known(f"cp{int(declared[1])}") if declared else _WESTERN
+    fonts = {font: encoding for font, encoding in _fonts(content).items() if encoding != usual}
+    if not fonts or not _LETTER.search(content):
+        return content
+    first = _FIRST_FONT.search(content)
+    return b"".join(_Letters(fonts, int(first[1]) if first else 0).rewritten(content))
+
+
+def _fonts(content: bytes) -> Mapping[int, str]:
+    """The encodings of fonts, by their numbers, of those that name one."""
+    begin = _FONTS.search(content)
+    depth = 0
+    for brace in _GROUP.finditer(content, begin.start()) if begin else ():
+        depth += brace[0].startswith(b"{")
+        depth -= brace[0] == b"}"
+        if not depth and begin:
+            found = _FONT.findall(content[begin.start() : brace.end()])
+            named = ((int(font), _known(f"cp{int(n)}") if kind == b"cpg" else _CHARSETS.get(int(n), "")) for font, kind, n in found)
+            return {font: encoding for font, encoding in named if encoding}
+    return {}
+
+
+def _known(encoding: str) -> str:
+    """Python's name for an encoding; empty if it has none."""
+    with suppress(LookupError):
+        return codecs.lookup(encoding).name
+    return ""
+
+
+class _Letters:
+    """Goes through a text, and writes letters of some fonts by their numbers."""
+
+    def __init__(self, fonts: Mapping[int, str], first: int) -> None:
+        self._fonts, self._first = fonts, first
+        self._states = [(first, 1)]  # of each group: the font, and how many signs behind a number stand for it elsewhere
+        self._skipped = 0  # such signs that are still to come
+        self._run = bytearray()  # letters in a row
+
+    def rewritten(self, content: bytes) -> Iterator[bytes]:
+        """The text, in pieces."""
+        for token in _TOKEN.finditer(content):
+            if not self._taken(token[0], token[1]):
+                yield self._numbered()
+                self._followed(token[0], token[2], token[3])
+                yield token[0]
+        yield self._numbered()
+
+    def _taken(self, token: bytes, letter: bytes | None) -> bool:
+        if letter and not self._skipped and self._states[-1][0] in self._fonts:
+            self._run.append(int(letter, 16))
+        elif self._run and token[0] not in b"\\{}":  # of which the first sign may be the second half of a letter
+            self._run += token.strip(b"\r\n")
+        else:
+            return False
+        return True
+
+    def _followed(self, token: bytes, word: bytes | None, number: bytes | None) -> None:
+        font, fallbacks = self._states[-1]
+        if token == b"{":
+            self._states.append((font, fallbacks))
+        elif token == b"}":
+            del self._states[max(1, len(self._states) - 1) :]
+        elif word in {b"f", b"plain"}:
+            self._states[-1] = int(number or self._first), fallbacks
+        elif word == b"uc":
+            self._states[-1] = font, int(number or 1)
+        signs = len(token) if token[0] not in b"\\{}\r\n" else 1
+        self._skipped = fallbacks if word == b"u" and number else max(0, self._skipped - signs)
+
+    def _numbered(self) -> bytes:
+        """The letters so far, those beyond ASCII by their numbers, in a group of their own."""
+        if not self._run:
+            return b""
+        text = self._run.decode(self._fonts[self._states[-1][0]], "replace")
+        self._run.clear()
+        signs = (sign.encode() if sign.isascii() and sign not in "\\{}" else _number_of(sign) for sign in text)
+        return b"{\\uc1 " + b"".join(signs) + b"}"
+
+
+def _number_of(sign: str) -> bytes:
+    """A sign by its number, or two; a number is one of two bytes, and may be negative."""
+    units = array("h", sign.encode("utf-16"))[1:]  # behind the mark of the order
+    return b"".join(b"\\u%d?" % unit for unit in units)
 
 
 def _without_data(content: bytes) -> bytes:

@@ -312,6 +312,34 @@ def test_rich_text_is_read_whole(tmp_path: Path, rich: str, text: str) -> None:
         assert "there is no text in it" in rejected(tmp_path / "a.rtf")
 
 
+FONTS = (
+    r"{\fonttbl{\f0\fcharset0 Arial;}{\f1\fswiss\fcharset204{\*\fname Arial;}Arial Cyr;}"
+    r"{\f2\fcharset128 Gothic;}{\f3\cpg1253 Times;}}"
+)
+
+
+@pytest.mark.parametrize(
+    ("rich", "text"),
+    [
+        (r"\f1 \'cf\'f0\'e8{\b \'e2}\'e5\'f2\f0  caf\'e9", "Привет café"),
+        ("\\f1 \\'cf\\'f0\\'e8\r\n\\'e2\\'e5\\'f2, \\'e4\\'e0!", "Привет, да!"),
+        (r"{\f1 \'e4\'e0} \'e4 {\f3 \'c5}\plain\'e4", "да ä Εä"),
+        (r"\f2 \'93\'fa\'96\'7b{\b \'8c\'ea}\'83e\'83X", "日本語テス"),
+        (r"\f1 \u1044\'c4 \uc2\u1072\'e0\'e0\'e9", "Д ай"),
+        (r"\f9 \'e4 \f1\'3d\'7b a\{b\'e4\}", "ä ={ a{bд}"),
+    ],
+)
+def test_letters_of_rich_text_are_of_their_font(tmp_path: Path, rich: str, text: str) -> None:
+    for usual in ("", r"\ansicpg1252", r"\ansicpg99999"):
+        (tmp_path / "a.rtf").write_bytes(b"{\\rtf1\\ansi" + f"{usual}\\deff0{FONTS} {rich}\\par}}".encode())
+        assert taken(tmp_path / "a.rtf").text == f"{text}\n"
+
+
+def test_letters_of_rich_text_are_of_its_encoding_where_fonts_name_none(tmp_path: Path) -> None:
+    (tmp_path / "a.rtf").write_bytes(rb"{\rtf1\ansi\ansicpg1251{\fonttbl{\f0\fcharset204 A;}{\f1 B;}}\f0 \'e4\f1\'e0}")
+    assert taken(tmp_path / "a.rtf").text == "да\n"
+
+
 def test_rich_text_says_its_title(tmp_path: Path) -> None:
     (tmp_path / "a.rtf").write_bytes(b"{\\rtf1{\\info{\\title T {x} y}{\\author A}}{\\b Bo}dy\\par}")
     document = taken(tmp_path / "a.rtf")
@@ -320,7 +348,20 @@ def test_rich_text_says_its_title(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(5)
 @pytest.mark.parametrize(
-    "piece", [b"{\\shptxt", b"{\\shptxt }", b"{\\info", b"\\bin0", b"\\\\", b"\\bin1", b"{\\header", b"{\\header}"]
+    "piece",
+    [
+        b"{\\shptxt",
+        b"{\\shptxt }",
+        b"{\\info",
+        b"\\bin0",
+        b"\\\\",
+        b"\\bin1",
+        b"{\\header",
+        b"{\\header}",
+        b"{\\fonttbl\\f0\\fcharset204 ",
+        b"\\'e4",
+        b"\\f0{",
+    ],
 )
 def test_long_rich_text_takes_as_long_as_other(piece: bytes) -> None:
     assert len(rtf.with_all_words(b"{\\rtf1 " + piece * 20_000 + b"}")) < 1_000_000
