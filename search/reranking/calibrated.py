@@ -7,11 +7,12 @@ from typing import Any
 
 from search.errors import ModelIncomplete
 from search.models import ModelFolder, manifest
-from search.models.files import read_json
+from search.models.files import is_there, read_json
 from search.reranking.recipe import Recipe
 from search.system.files import is_regular, replace_file
 
 _MAP = ("scale", "bias", "points", "calibrated_on")
+_SAME_SCORES = {"eff63dc7ef1662fa": "1a40a31e93d8825f"}  # bundled models that give the scores of an earlier one, with another share
 
 
 def map_file(model: str, folder: ModelFolder | None, data_dir: Path) -> Path:
@@ -22,8 +23,11 @@ def map_file(model: str, folder: ModelFolder | None, data_dir: Path) -> Path:
     if folder is not None and model not in manifest():
         return folder.path / "recipe.json"
     # Of a bundled model the map goes with its files: the next version of the package may bring others.
-    name = model if folder is None else f"{model}-{folder.fingerprint}"
-    return data_dir.expanduser() / "calibrations" / f"{name.replace('/', '--')}.json"
+    names = [model] if folder is None else [f"{model}-{folder.fingerprint}"]
+    if folder is not None and folder.fingerprint in _SAME_SCORES:
+        names.append(f"{model}-{_SAME_SCORES[folder.fingerprint]}")
+    files = [data_dir.expanduser() / "calibrations" / f"{name.replace('/', '--')}.json" for name in names]
+    return next((file for file in files if is_there(file)), files[0])
 
 
 def keep(file: Path, mapping: Mapping[str, Any]) -> None:
