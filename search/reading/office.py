@@ -56,12 +56,12 @@ def read(content: bytes, media_type: str) -> tuple[str, str, Mapping[str, Any]]:
         title, text, missing = epub.read(content)
         return title, text, {**metadata, "missing_pages": missing} if missing else metadata
     if media_type == OFFICE[".rtf"]:
-        content = rtf.with_all_words(content)
+        _, html = _extracted(rtf.with_all_words(content), media_type)
+        return rtf.title_of(content), to_markdown(rtf.completed(html))[1], metadata
     if media_type == OFFICE[".fb2"]:
         content = signs.hidden(signs.in_utf_8(content))
     about, html = _extracted(content, media_type)
-    html = rtf.completed(html) if media_type == OFFICE[".rtf"] else signs.shown_in_html(html)
-    return signs.shown(str(about.get("title") or "")), to_markdown(html)[1], metadata
+    return signs.shown(str(about.get("title") or "")), to_markdown(signs.shown_in_html(html))[1], metadata
 
 
 def _extracted(content: bytes, media_type: str) -> tuple[Mapping[str, Any], str]:

@@ -25,6 +25,7 @@ _END = re.compile(
 )  # of a group, behind which it puts a space, within words, too, unless another begins
 _GROUP = re.compile(rb"\\.|\{\\shptxt(?![a-z])|[{}]", re.DOTALL)  # where one begins, of a box or another, and ends
 _BOX, _INFO = re.compile(rb"\{\\shptxt(?![a-z])"), re.compile(rb"\{\\info(?![a-z])")
+_TITLE = re.compile(rb"\{\\title(?![a-z]) ?")
 _MARGIN = re.compile(rb"\{\\(?:header|footer)[lrf]?(?![a-z])")
 _BEFORE_MARGINS = "What stands at the margins of pages: 7d1f0a3c"  # a line that no document has
 _CHARSETS = {  # of fonts, and the encodings of their letters
@@ -64,6 +65,27 @@ def with_all_words(content: bytes) -> bytes:
     return _END.sub(lambda match: match[0] if match.start() in about else match[0] + b"{}", plain) + content[end:]
 
 
+def title_of(content: bytes) -> str:
+    """What a document says its title is; empty if it says nothing. The library leaves the signs in it as they are written."""
+    about = _about(content)
+    begin = _TITLE.search(content, about.start, about.stop)
+    text, letters = "", bytearray()
+    depth = skipped = 0
+    for token in _TOKEN.finditer(content, begin.end(), about.stop) if begin else ():
+        depth += {b"{": 1, b"}": -1}.get(token[0], 0)
+        if depth < 0:
+            break
+        if token[2] == b"u" and token[3]:
+            text += letters.decode(_usual(content), "replace") + chr(int(token[3]) % 65536)
+            letters.clear()
+        elif not token[2] and token[0][:1] not in b"{}\r\n":
+            signs = bytes([int(token[1], 16)]) if token[1] else token[0].removeprefix(b"\\")
+            letters += signs[skipped:]
+        skipped = int(token[2] == b"u")
+    text += letters.decode(_usual(content), "replace")
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").strip()
+
+
 def completed(html: str) -> str:
     """What the library made of rich text, with headers and footers in a section of their own."""
     text, _, beside = html.partition(f"<p>{_BEFORE_MARGINS}</p>")
@@ -92,14 +114,21 @@ def _without_margins(content: bytes) -> tuple[bytes, list[bytes]]:
 
 
 def _in_unicode(content: bytes) -> bytes:
-    """With the letters of fonts that have an encoding of their own by their numbers."""
-    declared = _ENCODING.search(content)
-    usual = _known(f"cp{int(declared[1])}") if declared else _WESTERN
+    """With the letters of fonts that have an encoding of their own by their numbers, but in what is known about the document."""
+    usual = _usual(content)
     fonts = {font: encoding for font, encoding in _fonts(content).items() if encoding != usual}
     if not fonts or not _LETTER.search(content):
         return content
     first = _FIRST_FONT.search(content)
-    return b"".join(_Letters(fonts, int(first[1]) if first else 0).rewritten(content))
+    letters, about = _Letters(fonts, int(first[1]) if first else 0), _about(content)
+    before, told, text = content[: about.start], content[about.start : about.stop], content[about.stop :]
+    return b"".join([*letters.rewritten(before), told, *letters.rewritten(text)])
+
+
+def _usual(content: bytes) -> str:
+    """The encoding of letters that no font has another for."""
+    declared = _ENCODING.search(content)
+    return (_known(f"cp{int(declared[1])}") if declared else "") or _WESTERN
 
 
 def _fonts(content: bytes) -> Mapping[int, str]:

@@ -335,15 +335,31 @@ def test_letters_of_rich_text_are_of_their_font(tmp_path: Path, rich: str, text:
         assert taken(tmp_path / "a.rtf").text == f"{text}\n"
 
 
+def test_a_title_of_rich_text_is_of_no_font(tmp_path: Path) -> None:
+    content = rb"{\rtf1\ansi\deff0{\fonttbl{\f0\fcharset204 A;}}{\info{\title Caf\'e9}}\f0 \'e4\'e0}"
+    (tmp_path / "a.rtf").write_bytes(content)
+    document = taken(tmp_path / "a.rtf")
+    assert (document.title, document.text) == ("Café", "да\n")
+
+
 def test_letters_of_rich_text_are_of_its_encoding_where_fonts_name_none(tmp_path: Path) -> None:
     (tmp_path / "a.rtf").write_bytes(rb"{\rtf1\ansi\ansicpg1251{\fonttbl{\f0\fcharset204 A;}{\f1 B;}}\f0 \'e4\f1\'e0}")
     assert taken(tmp_path / "a.rtf").text == "да\n"
 
 
+TITLES = {
+    r"{\info{\title T {\b x} y": "T x y",
+    r"\ansi{\info{\title Caf\'e9 \{a\}": "Café {a}",
+    r"\ansicpg1251{\info{\title \'cf\'f0\u1080\'e8 \u-10179?\u-8704?\'e2": "При 😀в",
+    r"\ansicpg932{\info{\title \'93\'fa\'96\'7b": "日本",
+}
+
+
 def test_rich_text_says_its_title(tmp_path: Path) -> None:
-    (tmp_path / "a.rtf").write_bytes(b"{\\rtf1{\\info{\\title T {x} y}{\\author A}}{\\b Bo}dy\\par}")
-    document = taken(tmp_path / "a.rtf")
-    assert (document.title, document.text) == ("T {x y", "Body\n")  # as the library has it
+    for written, title in TITLES.items():
+        (tmp_path / "a.rtf").write_bytes(rb"{\rtf1" + written.encode() + rb"}{\author A}}{\b Bo}dy\par}")
+        document = taken(tmp_path / "a.rtf")
+        assert (document.title, document.text) == (title, "Body\n")
 
 
 @pytest.mark.timeout(5)
