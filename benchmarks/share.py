@@ -1,11 +1,11 @@
-"""How much should the bundled reranker count, over vectors and words and over vectors alone? On held-out queries.
+"""How much should the bundled reranker count, over vectors and words and over vectors alone? On train queries.
 
     .venv/bin/python benchmarks/share.py --unseen PAIRS/sentences-medquad:train DATASETS/scifact:train DATASETS/nq-qed:train …
 
 Each argument is a BEIR folder and its judgements. Queries are those that training held out (`training.mining.carve`), for all
-three purposes together; of data sets that are --unseen nothing was taught. What is best by the rule of
-`training.tuning.best_weight` belongs into the recipe: the mean over the unseen counts as much as that over all others, and none
-may lose.
+three purposes together, if it was trained on these very folders; of data sets that are --unseen nothing was taught. What is best
+by the rule of `training.tuning.best_weight` belongs into the recipe: the mean over the unseen counts as much as that over all
+others, and none may lose.
 """
 
 import argparse

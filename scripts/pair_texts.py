@@ -14,7 +14,6 @@ import argparse
 import ast
 import hashlib
 import importlib.metadata
-import itertools
 import json
 import random
 import re
@@ -22,6 +21,8 @@ import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
+
+from search.evaluation.datasets import load_dataset
 
 PERMISSIVE = re.compile(r"\b(MIT|BSD|Apache|PSF|Python Software Foundation|ISC|HPND|Unlicense|Zlib)\b", re.IGNORECASE)
 RESTRICTIVE = re.compile(r"GPL|General Public|MPL|Mozilla|Proprietary|Commercial|CC-BY-NC", re.IGNORECASE)
@@ -65,14 +66,12 @@ def sentences(folder: Path) -> Iterator[Pair]:
 
 def answers(folder: Path, split: str) -> Iterator[Pair]:
     """Questions of a BEIR folder and passages that answer them, those that are neither short nor longer than a model reads."""
-    texts: dict[str, dict[str, str]] = {}
-    for name in ("corpus", "queries"):
-        with (folder / f"{name}.jsonl").open(encoding="utf-8") as lines:
-            texts[name] = {row["_id"]: f"{row.get('title', '')} {row['text']}".strip() for row in map(json.loads, lines)}
-    with (folder / "qrels" / f"{split}.tsv").open(encoding="utf-8") as lines:
-        for query, document, grade in (line.split("\t") for line in itertools.islice(lines, 1, None)):
-            if int(grade) > 0 and len(texts["corpus"][document].split()) in ANSWER_WORDS:
-                yield Pair(texts["queries"][query], texts["corpus"][document])
+    dataset = load_dataset(folder, split)
+    passages = {document.id: document.passage for document in dataset.documents}
+    for query, grades in dataset.qrels.items():
+        for document, grade in grades.items():
+            if grade > 0 and len(passages.get(document, "").split()) in ANSWER_WORDS:
+                yield Pair(dataset.queries[query], passages[document])
 
 
 def functions(package: str) -> Iterator[Pair]:

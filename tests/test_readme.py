@@ -224,7 +224,7 @@ def test_figures_are_those_on_record() -> None:
     shares = json.loads((results / "share.json").read_text())["figures"]
     assert (recipe["weight_over_hybrid"], recipe["weight"]) == (shares["hybrid"]["best share"], shares["dense"]["best share"])
     assert f"{recipe['weight_over_hybrid']:g} over\nvectors and words, {recipe['weight']:g} over vectors alone" in FIGURES
-    assert f"on {sum(shares['queries'].values()):,} held-out queries of nine" in FIGURES
+    assert f"on {sum(shares['queries'].values()):,} queries of nine" in FIGURES
     engines = json.loads((results / "engines.json").read_text())["figures"]
     for text in (README, FIGURES):
         faster = re.search(r"(\d+) \S · (\d+) \S faster", text)

@@ -69,7 +69,7 @@ def card(
         data=_table("data set | judgements | examples | licence", data),
         depth=depth,
         window=recipe["max_tokens"],
-        weight=f"{recipe.get('weight_over_hybrid', recipe.get('weight', 1.0)):g}",
+        weight=f"{recipe.get('weight', 1.0):g}",
         quality=_table("data set | retrieval | alone | mix", quality),
         reliability=_reliability(calibration),
         course=_table(

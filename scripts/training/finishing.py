@@ -18,7 +18,7 @@ from search.export.model_folder import export
 from search.export.precision import Precision
 from search.models.files import sha256
 from search.reranking.cross_encoder import CrossEncoder
-from search.reranking.recipe import OVER_HYBRID, Recipe
+from search.reranking.recipe import Recipe
 from training.card import FENCE, Figures, Source, card
 from training.mixture import Example
 from training.tuning import HeldOut, Scores, best_weight, means, pairs, per_query, score, weight_curve
@@ -84,7 +84,7 @@ def finish(
     if weight == 0:
         print("on held-out queries the reranker helps at no share: its recipe says 0, which is retrieval order", flush=True)
     exported = Recipe.read(json.loads((folder / "recipe.json").read_text(encoding="utf-8")), "the exported recipe")
-    recipe = exported.model_copy(update={**_shares(weight, held_out), **_map(*parts["calibrate"])})
+    recipe = exported.model_copy(update={"weight": weight, "weight_over_hybrid": weight, **_map(*parts["calibrate"])})
     prepared, fitted = (json.loads((out / name).read_text(encoding="utf-8")) for name in ("prepared.json", "fitted.json"))
     text = card(
         base=f"{_name(chosen.base)} ({chosen.base_licence}, sha256 {sha256(chosen.base / 'model.safetensors')})",
@@ -117,13 +117,6 @@ def _commands(base: Path) -> list[str]:
     if not (base / "recipe.json").is_file() or not told.is_file():
         return []
     return re.findall(rf"^{FENCE}\n(.*?)\n{FENCE}$", told.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-
-
-def _shares(weight: float, held_out: Sequence[HeldOut]) -> dict[str, float]:
-    """The recipe's shares, by the one that was found on these queries; over vectors alone it is more, if words found them, too."""
-    if any(candidate.fusion_score is not None for query in held_out for candidate in query.candidates):
-        return {"weight": min(1.0, round(weight / OVER_HYBRID, 2)), "weight_over_hybrid": weight}
-    return {"weight": weight}
 
 
 def _map(held_out: Sequence[HeldOut], scores: Sequence[Scores]) -> dict[str, float]:

@@ -56,8 +56,10 @@ def read(content: bytes, media_type: str) -> tuple[str, str, Mapping[str, Any]]:
         title, text, missing = epub.read(content)
         return title, text, {**metadata, "missing_pages": missing} if missing else metadata
     if media_type == OFFICE[".rtf"]:
-        _, html = _extracted(rtf.with_all_words(content), media_type)
-        return rtf.title_of(content), to_markdown(rtf.completed(html))[1], metadata
+        ready = rtf.prepared(content)
+        shown = str.maketrans(dict(ready.signs))
+        html, beside, title = (_extracted(part, media_type)[1].translate(shown) if part else "" for part in ready[:3])
+        return webpages.words_of(title), to_markdown(html + webpages.margins([beside]))[1], metadata
     if media_type == OFFICE[".fb2"]:
         content = signs.hidden(signs.in_utf_8(content))
     about, html = _extracted(content, media_type)

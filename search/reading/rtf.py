@@ -7,10 +7,9 @@ those of one encoding.
 import codecs
 import re
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-
-from search.reading.webpages import margins
+from typing import NamedTuple
 
 _SIGNS = {
     b"_": b"-",  # a hyphen that does not break
@@ -27,7 +26,6 @@ _GROUP = re.compile(rb"\\.|\{\\shptxt(?![a-z])|[{}]", re.DOTALL)  # where one be
 _BOX, _INFO = re.compile(rb"\{\\shptxt(?![a-z])"), re.compile(rb"\{\\info(?![a-z])")
 _TITLE = re.compile(rb"\{\\title(?![a-z]) ?")
 _MARGIN = re.compile(rb"\{\\(?:header|footer)[lrf]?(?![a-z])")
-_BEFORE_MARGINS = "What stands at the margins of pages: 7d1f0a3c"  # a line that no document has
 _CHARSETS = {  # of fonts, and the encodings of their letters
     77: "mac_roman",
     128: "cp932",
@@ -50,46 +48,76 @@ _FONT = re.compile(rb"\\f(\d{1,9})(?![a-z0-9])(?:(?!\\f\d).)*?\\(fcharset|cpg)(\
 _ENCODING, _FIRST_FONT = re.compile(rb"\\ansicpg(\d{1,5})"), re.compile(rb"\\deff(\d{1,9})")
 _TOKEN = re.compile(rb"\\'([0-9a-fA-F]{2})|\\([a-z]{1,32})(-?\d{1,10})? ?|\\.|[{}]|[\r\n]+|[^\\{}\r\n]+", re.DOTALL)
 _WESTERN = "cp1252"
+_PAIR = re.compile(rb"\\u(-10[0-2]\d\d|-9[2-9]\d\d|5[56]\d{3})(?: |\?|\\'[0-9a-fA-F]{2}){0,3}\\u(-?\d{1,5})(?![0-9])")
+_HIGH, _LOW, _PRIVATE = range(0xD800, 0xDC00), range(0xDC00, 0xE000), range(0xE000, 0xF000)
+_MAC, _FALLBACKS = re.compile(rb"\{\\rtf1?\s*\\mac(?![a-z])"), re.compile(rb"\\uc\d{1,2}(?![0-9])")
 _DATA = re.compile(rb"(?<!\\)((?:\\\\)*\\bin)(\d{1,10})(?![0-9]) ?")
 
 
-def with_all_words(content: bytes) -> bytes:
-    """Rich text with plain signs and whole words, and at its end what is in boxes, and at the margins; see `completed`."""
-    content, beside = _without_margins(_in_unicode(_without_data(content)))
+class Prepared(NamedTuple):
+    """Rich text in parts, each a document for the library to read; empty where there is none."""
+
+    text: bytes
+    margins: bytes  # headers and footers
+    title: bytes
+    signs: Mapping[str, str]  # what characters for private use stand for
+
+
+def prepared(content: bytes) -> Prepared:
+    """Rich text with plain signs, and whole words, of which boxes stand at the end."""
+    content, signs = _without_pairs(_without_data(content))
+    title = _title(content)
+    text, beside = _without_margins(_in_unicode(content))
+    margins = _document(content, [b"{\\pard\\plain " + one + b"\\par}" for one in dict.fromkeys(beside)])
+    return Prepared(
+        _with_all_words(text), _with_all_words(margins) if beside else b"", _with_all_words(title) if title else b"", signs
+    )
+
+
+def _without_pairs(content: bytes) -> tuple[bytes, Mapping[str, str]]:
+    """Without signs of two numbers, such as emoji, of which the library makes nothing: with characters for private use for them."""
+    marks: dict[str, int] = {}
+
+    def mark(pair: re.Match[bytes]) -> bytes:
+        units = [int(number) % 65536 for number in pair.groups()]
+        if units[0] not in _HIGH or units[1] not in _LOW:
+            return pair[0]
+        sign = bytes(array("H", units)).decode("utf-16", "replace")
+        return b"\\u%d" % (marks.setdefault(sign, _PRIVATE[len(marks) % len(_PRIVATE)]) - 65536)
+
+    content = _PAIR.sub(mark, content)
+    return content, {chr(number): sign for sign, number in marks.items()}
+
+
+def _document(content: bytes, parts: Sequence[bytes]) -> bytes:
+    """A document of its own, of parts of another one."""
+    kind = b"\\mac" if _MAC.match(content) else b"\\ansi"
+    declared = _ENCODING.search(content)
+    return b"{\\rtf1" + kind + (declared[0] if declared else b"") + b" " + b"".join(parts) + b"}"
+
+
+def _title(content: bytes) -> bytes:
+    """A document of nothing but the title; empty without one. Where it stands twice, the last one is that in Unicode."""
+    about = _about(content)
+    found = list(_TITLE.finditer(content, about.start, about.stop))
+    if not found:
+        return b""
+    begin, depth = found[-1].end(), 1
+    for brace in _GROUP.finditer(content, begin, about.stop):
+        depth += brace[0].startswith(b"{")
+        depth -= brace[0] == b"}"
+        if not depth:
+            fallbacks = _FALLBACKS.findall(content, 0, begin)[-1:]
+            return _document(content, [*fallbacks, b" ", content[begin : brace.start()]])
+    return b""
+
+
+def _with_all_words(content: bytes) -> bytes:
     end = content.rfind(b"}")
-    boxes = b"".join(b"{\\par\\pard " + box + b"\\par}" for box in _boxes(content))
-    if beside:
-        boxes += b"".join(b"{\\par\\pard " + one + b"\\par}" for one in [_BEFORE_MARGINS.encode(), *dict.fromkeys(beside)])
+    boxes = b"".join(b"{\\par\\pard\\plain " + box + b"\\par}" for box in _boxes(content))
     plain = _SIGN.sub(lambda match: match[1] + _SIGNS[match[2] or match[3]], content[:end] + boxes)
     about = _about(plain)
     return _END.sub(lambda match: match[0] if match.start() in about else match[0] + b"{}", plain) + content[end:]
-
-
-def title_of(content: bytes) -> str:
-    """What a document says its title is; empty if it says nothing. The library leaves the signs in it as they are written."""
-    about = _about(content)
-    begin = _TITLE.search(content, about.start, about.stop)
-    text, letters = "", bytearray()
-    depth = skipped = 0
-    for token in _TOKEN.finditer(content, begin.end(), about.stop) if begin else ():
-        depth += {b"{": 1, b"}": -1}.get(token[0], 0)
-        if depth < 0:
-            break
-        if token[2] == b"u" and token[3]:
-            text += letters.decode(_usual(content), "replace") + chr(int(token[3]) % 65536)
-            letters.clear()
-        elif not token[2] and token[0][:1] not in b"{}\r\n":
-            signs = bytes([int(token[1], 16)]) if token[1] else token[0].removeprefix(b"\\")
-            letters += signs[skipped:]
-        skipped = int(token[2] == b"u")
-    text += letters.decode(_usual(content), "replace")
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").strip()
-
-
-def completed(html: str) -> str:
-    """What the library made of rich text, with headers and footers in a section of their own."""
-    text, _, beside = html.partition(f"<p>{_BEFORE_MARGINS}</p>")
-    return text + margins([beside])
 
 
 def _without_margins(content: bytes) -> tuple[bytes, list[bytes]]:
@@ -159,15 +187,16 @@ class _Letters:
         self._fonts, self._first = fonts, first
         self._states = [(first, 1)]  # of each group: the font, and how many signs behind a number stand for it elsewhere
         self._skipped = 0  # such signs that are still to come
-        self._run = bytearray()  # letters in a row
+        self._run, self._written = bytearray(), bytearray()  # letters in a row, and as they are written
 
     def rewritten(self, content: bytes) -> Iterator[bytes]:
         """The text, in pieces."""
         for token in _TOKEN.finditer(content):
             if not self._taken(token[0], token[1]):
                 yield self._numbered()
+                is_between = self._skipped and token[0][:1] in b"\r\n"  # of a number and what stands for it: that is no sign
                 self._followed(token[0], token[2], token[3])
-                yield token[0]
+                yield b" " if is_between else token[0]
         yield self._numbered()
 
     def _taken(self, token: bytes, letter: bytes | None) -> bool:
@@ -177,6 +206,7 @@ class _Letters:
             self._run += token.strip(b"\r\n")
         else:
             return False
+        self._written += token
         return True
 
     def _followed(self, token: bytes, word: bytes | None, number: bytes | None) -> None:
@@ -189,15 +219,21 @@ class _Letters:
             self._states[-1] = int(number or self._first), fallbacks
         elif word == b"uc":
             self._states[-1] = font, int(number or 1)
-        signs = len(token) if token[0] not in b"\\{}\r\n" else 1
+        signs = 0 if token[0] in b"\r\n" else 1 if token[0] in b"\\{}" else len(token)
         self._skipped = fallbacks if word == b"u" and number else max(0, self._skipped - signs)
 
     def _numbered(self) -> bytes:
         """The letters so far, those beyond ASCII by their numbers, in a group of their own."""
         if not self._run:
             return b""
-        text = self._run.decode(self._fonts[self._states[-1][0]], "replace")
-        self._run.clear()
+        written = bytes(self._written)
+        try:
+            text = self._run.decode(self._fonts[self._states[-1][0]])
+        except UnicodeDecodeError:
+            return written
+        finally:
+            self._run.clear()
+            self._written.clear()
         signs = (sign.encode() if sign.isascii() and sign not in "\\{}" else _number_of(sign) for sign in text)
         return b"{\\uc1 " + b"".join(signs) + b"}"
 

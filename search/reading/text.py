@@ -213,7 +213,7 @@ def _is_damaged(content: bytes) -> bool:
         return False
     damaged = len(_LOST.findall(text))
     whole = [sign for sign in _LOST.sub("", text) if sign > "\x7f"]
-    if len(whole) >= _WHOLE * damaged or "\ufffd" in whole:  # whose bytes nobody writes in another encoding
+    if len(whole) >= _WHOLE * damaged or whole.count("\ufffd") >= damaged:  # whose bytes nobody writes elsewhere
         return True
     if not whole:
         return _is_of_no_word(content)

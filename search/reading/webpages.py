@@ -121,6 +121,11 @@ def to_markdown(page: str, *, whole: bool = False) -> tuple[str, str]:
     return title, _Writer().write(tree.body if whole else _main(tree.body), with_notes=whole)
 
 
+def words_of(page: str) -> str:
+    """The words of a piece of HTML, on one line."""
+    return " ".join(html.unescape(_TAG.sub("", page)).split())
+
+
 def margins(found: Iterable[str]) -> str:
     """Headers and footers in HTML, each once, in a section of their own; not those without a letter, such as numbers of pages."""
     shown = [one for one in dict.fromkeys(found) if any(map(str.isalpha, html.unescape(_TAG.sub("", one))))]

@@ -19,7 +19,7 @@ _FOLDER = Path(__file__).parent / "recipes"
 ITSELF = "export"  # the source of golden scores that prove nothing but that a model has not changed
 _WIDEST = 2.0  # tolerance: more than int4 takes of a score, and with it any other prompt would pass
 _LARGEST = 1e9  # score of a point
-OVER_HYBRID = 0.6  # of a share that was chosen over vectors alone
+_OVER_HYBRID = 0.6  # of a share that was chosen over vectors alone
 _MOST_PAIRS, _MOST_TOKENS, _MOST_COLUMNS = 1_000, 1 << 20, 1 << 20
 _LONGEST = 100_000  # characters of a pair's texts
 _PROBLEMS, _PLACE = 5, 80  # that a message tells, and characters of where each is
@@ -198,7 +198,7 @@ class Recipe(Part):
             return self.weight
         if self.weight_over_hybrid is not None:
             return self.weight_over_hybrid
-        return self.weight if self.weight == 1 else OVER_HYBRID * self.weight
+        return self.weight if self.weight == 1 else _OVER_HYBRID * self.weight
 
     def weighted(self, weight: float) -> "Recipe":
         """The same with another share, whatever the candidates were found by."""

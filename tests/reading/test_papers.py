@@ -347,11 +347,36 @@ def test_letters_of_rich_text_are_of_its_encoding_where_fonts_name_none(tmp_path
     assert taken(tmp_path / "a.rtf").text == "да\n"
 
 
+def test_what_ends_rich_text_has_no_say_about_its_margins(tmp_path: Path) -> None:
+    margins = r"{\header\pard Top {\shp{\*\shpinst{\shptxt \pard Letterhead\par}}}\par}{\footer\pard Foot\par}"
+    for end, text in ((r"\b\fs28 Bob", "Bob"), (r"\v hidden", ""), (r"\ul Bob", "Bob"), (r"\f1\'c1", "Б")):
+        content = rf"{{\rtf1\ansi{FONTS}{margins}\pard Hello\par\pard{end}\par}}"
+        (tmp_path / "a.rtf").write_bytes(content.encode())
+        body = f"Hello\n\n{text}\n\n" if text else "Hello\n\n"
+        assert taken(tmp_path / "a.rtf").text == f"{body}## Headers and footers\n\nTop\n\nFoot\n\nLetterhead\n"
+
+
+@pytest.mark.parametrize(
+    ("rich", "text"),
+    [
+        (r"a \u-10179?\u-8704? \u1080?\u-10179\'3f\u-8703\'3f b", "a 😀 и😁 b"),
+        (r"\uc0 a\u55357\u56832 b \u-10179 \u-8704 c\u-10179?", "a😀b 😀c?"),
+        (r"\f1\u1055" + "\n" + r"\'cf\u1088" + "\r\n" + r"\'f0 end", "Пр end"),
+        (r"\f2 \'95 x{\'93\'fa}", "• x日"),
+    ],
+)
+def test_signs_of_rich_text_that_the_library_makes_nothing_of(tmp_path: Path, rich: str, text: str) -> None:
+    (tmp_path / "a.rtf").write_bytes(f"{{\\rtf1\\ansi{FONTS} {rich}\\par}}".encode())
+    assert taken(tmp_path / "a.rtf").text == f"{text}\n"
+
+
 TITLES = {
     r"{\info{\title T {\b x} y": "T x y",
     r"\ansi{\info{\title Caf\'e9 \{a\}": "Café {a}",
     r"\ansicpg1251{\info{\title \'cf\'f0\u1080\'e8 \u-10179?\u-8704?\'e2": "При 😀в",
     r"\ansicpg932{\info{\title \'93\'fa\'96\'7b": "日本",
+    r"{\info{\upr{\title ??}{\*\ud\uc0{\title {\u1055 \u1088 \u1080}}}": "При",
+    r"{\info{\title \uc2\u26085\'93\'fa a\~b\endash c": "日 a b\u2013c",
 }
 
 
@@ -380,4 +405,4 @@ def test_rich_text_says_its_title(tmp_path: Path) -> None:
     ],
 )
 def test_long_rich_text_takes_as_long_as_other(piece: bytes) -> None:
-    assert len(rtf.with_all_words(b"{\\rtf1 " + piece * 20_000 + b"}")) < 1_000_000
+    assert len(b"".join(rtf.prepared(b"{\\rtf1 " + piece * 20_000 + b"}")[:3])) < 1_000_000

@@ -509,6 +509,10 @@ def test_what_was_replaced_before_is_no_damage(tmp_path: Path) -> None:
     (document,) = taken(tmp_path / "a.txt")
     assert document.text == "The sign \ufffd was lost before, this one \ufffd is lost now."
     assert document.metadata == {"path": document.id, "replaced_characters": 1}
+    western = "Die Straße führt über die Brücke und zurück. "
+    (tmp_path / "a.txt").write_bytes((western * 3 + "The ferry leaves. " * 90).encode("cp1252") + "\ufffd".encode())
+    (document,) = taken(tmp_path / "a.txt")
+    assert document.text.startswith(western)
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ def test_answers_are_judged_passages_of_a_length_that_is_read_whole(tmp_path: Pa
     words = {"fits": 100, "longest": 230, "long": 231, "short": 19, "wrong": 100}
     corpus = [{"_id": name, "title": "", "text": f"{name} " * count} for name, count in words.items()]
     queries = [{"_id": f"q {name}", "text": f"what is {name}"} for name in words]
-    qrels = "".join(f"q {name}\t{name}\t{int(name != 'wrong')}\n" for name in words)
+    qrels = "".join(f"q {name}\t{name}\t{int(name != 'wrong')}\n" for name in words) + "q fits\tgone\t1\n"
     pairs = list(pair_texts.answers(write(tmp_path, corpus, queries, qrels), "test"))
     assert [pair.question for pair in pairs] == ["what is fits", "what is longest"]
     assert [len(pair.text.split()) for pair in pairs] == [100, 230]

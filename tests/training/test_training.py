@@ -184,7 +184,7 @@ def test_a_killed_run_goes_on_and_its_model_is_served(base: Path, tmp_path: Path
     assert [int(step) for step in re.findall(r"^\| (\d+) \|", course, re.MULTILINE)] == list(range(1, 7))  # none twice
     reranker = CrossEncoder(str(folder), device="cpu", cache=tmp_path)
     assert reranker.recipe.weight == recipe.get("weight", 1.0)
-    assert recipe["weight_over_hybrid"] == pytest.approx(0.6 * recipe.get("weight", 1.0), abs=0.01)  # held out over both
+    assert recipe["weight_over_hybrid"] == recipe.get("weight", 1.0)  # as it was found, over whatever finds candidates
     assert np.isfinite(reranker.score("when was the redcat seen", ["Of the redcat"]).scores).all()
     export(str(tmp_path / "run" / "checkpoint"), tmp_path / "twice", precision=precision("int8"), max_tokens=64, cache=tmp_path)
     assert sha256(tmp_path / "twice" / "model.onnx") == sha256(folder / "model.onnx")
