@@ -133,10 +133,10 @@ class Chunker:
             yield packed[0].start, packed[-1].end
 
     def _tail(self, text: str, packed: list[_Sentence], room: int) -> list[_Sentence]:
-        """The last sentences that fit the overlap and leave room for the next one."""
+        """The last sentences that fit the overlap and leave room for the next one; not all, or that passage would hold this one."""
         tail: list[_Sentence] = []
         tokens = 0
-        for sentence in reversed(packed):
+        for sentence in reversed(packed[1:]):
             tokens += sentence.tokens
             if tokens > min(self._overlap, room) or (tail and text[sentence.end : tail[0].start].strip()):
                 break

@@ -252,6 +252,12 @@ def test_everything_is_somewhere_and_nothing_is_too_long(
     assert all(tally.tokens <= tokens for tally in tokenizer.tally([chunk.passage for chunk in chunks]))
 
 
+def test_a_passage_never_holds_the_one_before_it_whole(tokenizer: TextTokenizer) -> None:
+    document = Document(id="d", text="\n##  cat dog. dog. cat", media_type="text/markdown")
+    chunks = list(Chunker(tokenizer, 13, 5).chunk(document))
+    assert [chunk.text for chunk in chunks] == ["##  cat dog.", "dog. cat"]
+
+
 def test_a_long_heading_is_not_carried_whole_by_each_passage(tokenizer: TextTokenizer) -> None:
     text = f"# {'long ' * 60_000}\n\n" + "## Below\n\nA sentence is here. And another one.\n\n" * 100
     chunks = list(Chunker(tokenizer, 60, 0).chunk(Document(id="d", text=text, media_type="text/markdown")))
