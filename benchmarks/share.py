@@ -44,12 +44,8 @@ def held_out(sources: list[str], each: int, settings: Settings, retrieval: Retri
         embed_corpus(dataset, embedder, index, lambda *_: None, words.description, words)
         miner = Miner(dataset, embedder, index, words, depth=DEPTH, retrieval=retrieval)
         known = {document.id for document in dataset.documents}
-        queries = [
-            query
-            for part, queries in carve(dataset, dict.fromkeys(PARTS, each), SEED).items()
-            if part in PARTS
-            for query in queries
-        ]
+        carved = carve(dataset, dict.fromkeys(PARTS, each), SEED)
+        queries = [query for part in PARTS for query in carved[part]]
         for query in queries:
             if any(grade > 0 and document in known for document, grade in dataset.qrels[query].items()):
                 yield HeldOut(dataset.name, "choose", dataset.queries[query], tuple(miner.candidates(query)), dataset.qrels[query])

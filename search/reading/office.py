@@ -58,7 +58,8 @@ def read(content: bytes, media_type: str) -> tuple[str, str, Mapping[str, Any]]:
     if media_type == OFFICE[".rtf"]:
         ready = rtf.prepared(content)
         shown = str.maketrans(dict(ready.signs))
-        html, beside, title = (_extracted(part, media_type)[1].translate(shown) if part else "" for part in ready[:3])
+        parts = (ready.text, ready.margins, ready.title)
+        html, beside, title = (_extracted(part, media_type)[1].translate(shown) if part else "" for part in parts)
         return webpages.words_of(title), to_markdown(html + webpages.margins([beside]))[1], metadata
     if media_type == OFFICE[".fb2"]:
         content = signs.hidden(signs.in_utf_8(content))

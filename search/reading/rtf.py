@@ -50,7 +50,7 @@ _TOKEN = re.compile(rb"\\'([0-9a-fA-F]{2})|\\([a-z]{1,32})(-?\d{1,10})? ?|\\.|[{
 _WESTERN = "cp1252"
 _PAIR = re.compile(rb"\\u(-10[0-2]\d\d|-9[2-9]\d\d|5[56]\d{3})(?: |\?|\\'[0-9a-fA-F]{2}){0,3}\\u(-?\d{1,5})(?![0-9])")
 _HIGH, _LOW, _PRIVATE = range(0xD800, 0xDC00), range(0xDC00, 0xE000), range(0xE000, 0xF000)
-_MAC, _FALLBACKS = re.compile(rb"\{\\rtf1?\s*\\mac(?![a-z])"), re.compile(rb"\\uc\d{1,2}(?![0-9])")
+_FALLBACKS = re.compile(rb"\\uc\d{1,2}(?![0-9])")
 _DATA = re.compile(rb"(?<!\\)((?:\\\\)*\\bin)(\d{1,10})(?![0-9]) ?")
 
 
@@ -91,25 +91,19 @@ def _without_pairs(content: bytes) -> tuple[bytes, Mapping[str, str]]:
 
 def _document(content: bytes, parts: Sequence[bytes]) -> bytes:
     """A document of its own, of parts of another one."""
-    kind = b"\\mac" if _MAC.match(content) else b"\\ansi"
     declared = _ENCODING.search(content)
-    return b"{\\rtf1" + kind + (declared[0] if declared else b"") + b" " + b"".join(parts) + b"}"
+    return b"{\\rtf1\\ansi" + (declared[0] if declared else b"") + b" " + b"".join(parts) + b"}"
 
 
 def _title(content: bytes) -> bytes:
     """A document of nothing but the title; empty without one. Where it stands twice, the last one is that in Unicode."""
     about = _about(content)
-    found = list(_TITLE.finditer(content, about.start, about.stop))
-    if not found:
+    titles = list(_TITLE.finditer(content, about.start, about.stop))
+    if not titles:
         return b""
-    begin, depth = found[-1].end(), 1
-    for brace in _GROUP.finditer(content, begin, about.stop):
-        depth += brace[0].startswith(b"{")
-        depth -= brace[0] == b"}"
-        if not depth:
-            fallbacks = _FALLBACKS.findall(content, 0, begin)[-1:]
-            return _document(content, [*fallbacks, b" ", content[begin : brace.start()]])
-    return b""
+    begin, end = titles[-1].end(), _group(content, titles[-1]).stop - 1
+    fallbacks = _FALLBACKS.findall(content, 0, begin)[-1:]
+    return _document(content, [*fallbacks, b" ", content[begin:end]])
 
 
 def _with_all_words(content: bytes) -> bytes:
@@ -161,16 +155,10 @@ def _usual(content: bytes) -> str:
 
 def _fonts(content: bytes) -> Mapping[int, str]:
     """The encodings of fonts, by their numbers, of those that name one."""
-    begin = _FONTS.search(content)
-    depth = 0
-    for brace in _GROUP.finditer(content, begin.start()) if begin else ():
-        depth += brace[0].startswith(b"{")
-        depth -= brace[0] == b"}"
-        if not depth and begin:
-            found = _FONT.findall(content[begin.start() : brace.end()])
-            named = ((int(font), _known(f"cp{int(n)}") if kind == b"cpg" else _CHARSETS.get(int(n), "")) for font, kind, n in found)
-            return {font: encoding for font, encoding in named if encoding}
-    return {}
+    table = _group(content, _FONTS.search(content))
+    found = _FONT.findall(content, table.start, table.stop)
+    named = ((int(font), _known(f"cp{int(n)}") if kind == b"cpg" else _CHARSETS.get(int(n), "")) for font, kind, n in found)
+    return {font: encoding for font, encoding in named if encoding}
 
 
 def _known(encoding: str) -> str:
@@ -257,8 +245,12 @@ def _without_data(content: bytes) -> bytes:
 
 
 def _about(content: bytes) -> range:
-    """Where a document says what is known about it, in which a title is taken as it stands."""
-    begin = _INFO.search(content)
+    """Where a document says what is known about it."""
+    return _group(content, _INFO.search(content))
+
+
+def _group(content: bytes, begin: re.Match[bytes] | None) -> range:
+    """The group that begins there, to its end; empty where there is none, or nothing closes it."""
     depth = 0
     for brace in _GROUP.finditer(content, begin.start()) if begin else ():
         depth += brace[0].startswith(b"{")
