@@ -4,8 +4,9 @@ import shlex
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from search.errors import InvalidQuery, InvalidSettings
+from search.errors import InvalidSettings
 from search.factory import build_reranker, needs_extra
+from search.query.options import SearchOptions
 from search.settings import CausalSettings, ChatSettings, CrossEncoderSettings, NoReranker, Settings, shown_changes, varied
 
 if TYPE_CHECKING:
@@ -32,17 +33,17 @@ def configurations(
         With names of their own. Configurations that differ in depth and weight alone have one reranker.
 
     Raises:
-        InvalidQuery: a depth below 1.
+        InvalidQuery: a depth that no search has.
         InvalidSettings: what differs cannot be understood.
         ModelError: a reranker cannot be loaded.
     """
     with needs_extra():
         from search.evaluation.runs import Configuration
 
-    if wrong := [depth for depth in depths if depth < 1]:
-        raise InvalidQuery(f"depth is {wrong[0]}; rerank at least 1 candidate")
+    for depth in depths:
+        SearchOptions(limit=1, depth=depth)  # which says what is wrong with it
     wanted = [("", {"depth": str(depth)}) for depth in dict.fromkeys([*depths, *further])]
-    for words in others:
+    for words in dict.fromkeys(others):
         changes = changes_of(words)
         if not changes:
             raise InvalidSettings("--with names no setting; write name=value, such as reranker.weight=0.5")

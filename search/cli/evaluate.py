@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from search.evaluation.runs import Configuration
     from search.evaluation.verdict import Evaluation
 
+_ROUNDING = 1e-9  # of a mean
 Method = Literal["platt", "isotonic"]
 DatasetPath = Annotated[
     Path,
@@ -81,7 +82,7 @@ def evaluate(
     with needs_extra():
         from search.evaluation.datasets import load_dataset
         from search.evaluation.measures import MEASURES, Measure
-        from search.evaluation.report import make_way, write_report
+        from search.evaluation.report import check_folder, write_report
 
     with usage():
         floors = [_floor(words) for words in fail_under or ()]
@@ -89,16 +90,17 @@ def evaluate(
         for name in names:
             Measure.of(name)  # before anything is loaded
     loaded = load_dataset(dataset, split, queries=queries, corpus=corpus)
+    _check_place(loaded, collection, tenant)
     settings = load_settings(data_dir, collection, tenant=tenant)
     compared = settings.model_copy(update={"reranker": NoReranker()}) if no_rerank else settings
-    if out:
-        make_way(out)
     with open_search(settings) as searcher:
         depths = depth or [settings.depth]
         further = [part for part in (depths[0] // 2, depths[0] // 4) if part] if out and len(depths) == 1 else []
         wanted = [*(others or ()), *(_every_retrieval(compared) if every_retrieval else ())]
         with usage():
             chosen = configurations(compared, depths, wanted, further=further)
+        if out:
+            check_folder(out, ["retrieval", *(one.name for one in chosen)])
         if fail_if_worse and all(one.reranker is None for one in chosen):
             raise WrongUsage("--fail-if-worse needs something that is reranked, and nothing is")
         evaluation = _run(searcher, loaded, chosen, names, keep_hits=out is not None)
@@ -135,6 +137,7 @@ def calibrate(
     from search.reranking import calibrated
 
     loaded = load_dataset(dataset, split, queries=queries, corpus=corpus)
+    _check_place(loaded, collection, tenant)
     settings = load_settings(data_dir, collection, tenant=tenant)
     chosen = settings.reranker
     with open_search(settings) as searcher:
@@ -168,6 +171,14 @@ def calibrate(
     if not dry_run:
         calibrated.keep(file, calibration.found | {"calibrated_on": source})
         (note if as_json else show)(f"kept in {file}: --min-score is now the least probability")
+
+
+def _check_place(dataset: "Dataset", collection: str | None, tenant: str | None) -> None:
+    """WrongUsage if the command line names where to search, and the data set has documents of its own."""
+    for option, value in (("--collection", collection), ("--tenant", tenant)):
+        if dataset.documents and value is not None:
+            message = f"{option} {value} would not be searched: {dataset.name} has documents of its own; leave out one of them"
+            raise WrongUsage(message)
 
 
 def _every_retrieval(settings: Settings) -> list[str]:
@@ -262,7 +273,9 @@ def _judge(evaluation: "Evaluation", floors: list[tuple[str, float]], *, fail_if
             faults.append(f"{answers.name} failed on {len(answers.failures):,} of {asked}")
         reached = evaluation.means[answers.name]
         faults += [
-            f"{answers.name} has {name} {reached[name]:.4f}, less than {floor:g}" for name, floor in floors if reached[name] < floor
+            f"{answers.name} has {name} {reached[name]:.4f}, less than {floor:g}"
+            for name, floor in floors
+            if reached[name] < floor - _ROUNDING
         ]
     for fault in faults:
         note(f"search: {fault}")

@@ -170,13 +170,15 @@ def _read_corpus(file: Path) -> tuple[tuple[Document, ...], int]:
 def _read_queries(file: Path) -> dict[str, str]:
     pairs = []
     if file.suffix == ".jsonl":
-        pairs = [(_name(row["_id"], file, number), row["text"]) for number, row in _rows(file, ("_id", "text"))]
+        pairs = [
+            (_name(row["_id"], file, number), _text(row["text"], file, number)) for number, row in _rows(file, ("_id", "text"))
+        ]
     else:
         for number, line in _lines(file):
             query, tab, text = line.partition("\t")
             if not tab:
                 raise InvalidDataset(f"{file}:{number} is not a query's id, a tab and its text")
-            pairs.append((_name(query, file, number), text.strip()))
+            pairs.append((_name(query.strip(), file, number), text.strip()))
     _unique(file, "query", [query for query, _ in pairs])
     return dict(pairs)
 
@@ -187,9 +189,9 @@ def _read_labels(file: Path) -> tuple[dict[str, str], dict[str, dict[str, int]]]
     texts: set[str] = set()
     for number, row in _rows(file, ("query",)):
         match row.get("relevant"):
-            case list() as ids if all(isinstance(name, str) for name in ids):
-                grades = dict.fromkeys(ids, 1)
-            case dict() as graded if all(isinstance(grade, int) and not isinstance(grade, bool) for grade in graded.values()):
+            case list() as ids if all(isinstance(name, str) or _is_whole(name) for name in ids):
+                grades = dict.fromkeys(map(str, ids), 1)
+            case dict() as graded if all(map(_is_whole, graded.values())):
                 grades = graded
             case _:
                 raise InvalidDataset(f'{file}:{number}: "relevant" must be a list of document ids, or an object of grades by id')
@@ -197,6 +199,7 @@ def _read_labels(file: Path) -> tuple[dict[str, str], dict[str, dict[str, int]]]
         if not isinstance(row_id, str):
             raise InvalidDataset(f"{file}:{number} has an _id that is no string")
         query = _name(row_id, file, number)
+        _text(row["query"], file, number)
         if query in queries or row["query"] in texts:
             what = f"_id {query!r}" if query in queries else f"query {row['query']!r}"
             message = f"{file}:{number}: the {what} is there a second time; put all that is relevant to a query into one line"
@@ -232,10 +235,20 @@ def _read_qrels(file: Path) -> dict[str, dict[str, int]]:
 
 def _name(text: str, file: Path, number: int) -> str:
     """An id that every tool can carry."""
-    name = text.strip()
-    if not name or "\0" in name or not encodable(name):
+    if not text.strip() or "\0" in text or not encodable(text):
         raise InvalidDataset(f"{file}:{number} has an id that is empty, or that cannot be stored: {text!r}")
-    return name
+    return text
+
+
+def _text(query: str, file: Path, number: int) -> str:
+    """What a model can be asked."""
+    if not encodable(query):
+        raise InvalidDataset(f"{file}:{number} has a query with half of a surrogate pair, which no model reads: {query!r}")
+    return query
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _grade(grade: int, file: Path, number: int) -> int:
@@ -268,6 +281,8 @@ def _rows(file: Path, fields: Sequence[str]) -> Iterator[tuple[int, dict[str, An
             row = json.loads(line)
         except ValueError as error:
             raise InvalidDataset(f"{file} cannot be read: line {number}: {error}") from error
+        if isinstance(row, dict) and _is_whole(row.get("_id")):
+            row["_id"] = str(row["_id"])  # as documents are ingested
         if not isinstance(row, dict) or not all(isinstance(row.get(field), str) for field in fields):
             raise InvalidDataset(f"{file}:{number} lacks the string {' or '.join(fields)}")
         yield number, row

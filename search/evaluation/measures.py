@@ -16,6 +16,7 @@ Measures = Mapping[str, Mapping[str, float]]  # query id -> measure -> value
 MEASURES = ("nDCG@10", "MAP", "RR@10", "Recall@10", "Recall@100", "P@10")
 _KINDS = {"nDCG": "ndcg_cut", "nDCG(exp)": "ndcg_cut", "MAP": "map", "RR": "recip_rank", "Recall": "recall", "P": "P"}
 _NAME = re.compile(r"(nDCG|nDCG\(exp\)|MAP|RR|Recall|P)(?:@([1-9][0-9]{0,3}))?")
+_WHOLE = 1000  # documents of a ranking, as trec_eval's runs usually hold
 _HIGHEST_GRADE = 16  # trec_eval keeps a table of all grades up to the highest, which are 65,536 then
 
 
@@ -23,25 +24,26 @@ class Measure(NamedTuple):
     """A measure by name.
 
     `nDCG@k` has linear gain, the grade itself; `nDCG(exp)@k` exponential gain, 2^grade - 1. Both divide by log2(rank + 1) and by
-    the best value that the judgements allow. `RR@k` is 0 where no relevant document stands among the first k.
+    the best value that the judgements allow. `RR@k` is 0 where no relevant document stands among the first k. MAP looks at the
+    first 1,000.
     """
 
     kind: str
-    cutoff: int | None  # None: the whole ranking
+    cutoff: int | None  # None of MAP
 
     @classmethod
     def of(cls, name: str) -> Self:
         """Read a name; InvalidQuery if there is no such measure."""
         match = _NAME.fullmatch(name)
         if match is None or (match[2] is None) != (match[1] == "MAP"):
-            message = f"{name!r} is no measure; there are nDCG@k, nDCG(exp)@k, MAP, RR@k, Recall@k and P@k, such as nDCG@10"
+            message = f"{name!r} is no measure; there are nDCG@k, nDCG(exp)@k, MAP, RR@k, Recall@k and P@k, for k up to 9,999"
             raise InvalidQuery(message)
         return cls(match[1], int(match[2]) if match[2] else None)
 
     @property
     def reach(self) -> int:
-        """How many documents of a ranking it looks at; of all of them, as trec_eval's runs usually hold, 1,000."""
-        return self.cutoff or 1000
+        """How many documents of a ranking it looks at."""
+        return self.cutoff or _WHOLE
 
 
 def ranked(documents: Sequence[str]) -> dict[str, float]:
@@ -78,8 +80,8 @@ def _evaluated(metric: Measure, answers: dict[str, dict[str, float]], grades: di
             message = f"{name}: 2^grade - 1 of a grade above {_HIGHEST_GRADE} is beyond measure; take nDCG@{metric.cutoff}"
             raise InvalidQuery(message)
         grades = {query: {document: 2**grade - 1 for document, grade in judged.items()} for query, judged in grades.items()}
-    elif metric.kind == "RR":  # trec_eval has no cutoff for it, so it gets no more than the first
-        answers = {query: _first(documents, metric.cutoff or len(documents)) for query, documents in answers.items()}
+    elif metric.kind in {"RR", "MAP"}:  # trec_eval has no cutoff for them, so they get no more than the first
+        answers = {query: _first(documents, metric.reach) for query, documents in answers.items()}
     family = _KINDS[metric.kind]
     cut = metric.cutoff is not None and metric.kind != "RR"
     evaluator = pytrec_eval.RelevanceEvaluator(grades, {f"{family}.{metric.cutoff}" if cut else family})

@@ -2,8 +2,9 @@
 
 import base64
 import json
+import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,40 +19,50 @@ from search.evaluation.runs import Answers
 from search.evaluation.verdict import Evaluation
 
 _LISTED = 10  # queries with the largest gains, and with the largest losses
-_PICTURES = ("quality.png", "gains.png", "reliability.png")
 _SHOWN = 280  # characters of a passage
 _LONGEST_NAME = 100  # characters of a file's name
+_FIGURES = "result.json"  # which also names what else the report wrote
+_FILES = ("report.html", "queries.jsonl", "quality.png", "gains.png", "reliability.png")
 
 Probability = Callable[[float], float | None]
 
 
 def write_report(evaluation: Evaluation, folder: Path, probability: Probability | None = None) -> Path:
-    """Write what an evaluation came to, in place of what an earlier one left: pictures and runs in the folder are removed.
+    """Write what an evaluation came to, in place of an earlier report.
 
     Args:
         evaluation: made with `keep_hits`. The first configuration is the one that is looked at query by query.
         folder: gets report.html, quality.png, gains.png and reliability.png, result.json, queries.jsonl with the measures of
-            every query, and NUMBER-NAME.run, a TREC run file, for each configuration.
+            every query, and NUMBER-NAME.run, a TREC run file, for each configuration. Files that result.json names, of an earlier
+            report, are removed first, and no others.
         probability: of the first configuration's reranker, from its score; None: it has no such map.
 
     Returns:
         The page: one file that loads nothing.
 
     Raises:
-        InvalidSettings: the folder cannot be written to.
+        InvalidSettings: the folder cannot be written to, or a file of another's would be lost.
     """
     drawn = list(_charts(evaluation, probability))
+    names = [answers.name for answers in evaluation.answers]
+    earlier = check_folder(folder, names)
+    files = ["report.html", "queries.jsonl", *(f"{chart.name}.png" for chart in drawn), *_runs(names)]
     try:
-        make_way(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        figures = json.dumps(evaluation.to_dict() | {"files": files}, indent=1) + "\n"
+        (folder / _FIGURES).write_text(
+            figures, encoding="utf-8"
+        )  # first, so that a report that is not finished can be replaced, too
+        for stale in earlier:
+            (folder / stale).unlink(missing_ok=True)
         for chart in drawn:
             chart.write_png(folder)
-        (folder / "result.json").write_text(json.dumps(evaluation.to_dict(), indent=1) + "\n", encoding="utf-8")
         with (folder / "queries.jsonl").open("w", encoding="utf-8") as rows:
             for query, text in evaluation.dataset.queries.items():
                 runs = {name: values[query] for name, values in evaluation.measures.items()}
                 rows.write(json.dumps({"_id": query, "text": text, "runs": runs}, ensure_ascii=False) + "\n")
-        for number, answers in enumerate(evaluation.answers):
-            (folder / f"{number}-{_file_name(answers.name)}.run").write_text(trec_run(answers), encoding="utf-8")
+        for name, answers in zip(_runs(names), evaluation.answers, strict=True):
+            (folder / name).write_text(trec_run(answers), encoding="utf-8")
         page = folder / "report.html"
         page.write_text(render(evaluation, drawn), encoding="utf-8")
     except OSError as error:
@@ -59,17 +70,37 @@ def write_report(evaluation: Evaluation, folder: Path, probability: Probability 
     return page
 
 
-def make_way(folder: Path) -> None:
-    """Make the folder, or remove from it what an earlier report left there, and nothing else; InvalidSettings if that fails."""
+def check_folder(folder: Path, names: Iterable[str]) -> list[str]:
+    """The files of an earlier report in a folder, before anything is measured or written.
+
+    Args:
+        folder: need not be there.
+        names: of all that is to be compared, retrieval alone first.
+
+    Raises:
+        InvalidSettings: it cannot be written to, or holds a file of such a name that no report of ours has written.
+    """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        earlier = (folder / "result.json").is_file()
-        for stale in [*_PICTURES, *(file.name for file in folder.glob("[0-9]*-*.run") if earlier)]:
-            (folder / stale).unlink(missing_ok=True)
-        (folder / "result.json").unlink(missing_ok=True)
-        (folder / "result.json").touch()
+        held = [name for name in (_FIGURES, *_FILES, *_runs(names)) if os.path.lexists(folder / name)]
+        earlier = _written(folder / _FIGURES)
+        there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+        if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+            raise InvalidSettings(f"{folder} cannot be written to; name another folder for the report")
     except OSError as error:
         raise InvalidSettings(f"{folder} cannot be written: {error}") from error
+    if foreign := [name for name in held if name not in {*earlier, *([_FIGURES] if earlier else [])}]:
+        raise InvalidSettings(f"{folder} has a {foreign[0]} that is of no report, and would be lost; name another folder")
+    return earlier
+
+
+def _written(figures: Path) -> list[str]:
+    """What a report in this folder wrote beside its figures; nothing if these are another's."""
+    try:
+        report = json.loads(figures.read_bytes()) if figures.is_file() else None
+    except ValueError:
+        return []
+    files = report.get("files") if isinstance(report, dict) and "configurations" in report else None
+    return [name for name in files if isinstance(name, str) and "/" not in name] if isinstance(files, list) else []
 
 
 def trec_run(answers: Answers) -> str:
@@ -192,6 +223,10 @@ def _hit(hit: Hit, grade: int) -> dict[str, Any]:
 
 def _unspaced(name: str) -> str:
     return re.sub(r"\s", lambda space: quote(space[0]), name)
+
+
+def _runs(names: Iterable[str]) -> list[str]:
+    return [f"{number}-{_file_name(name)}.run" for number, name in enumerate(names)]
 
 
 def _file_name(name: str) -> str:

@@ -18,7 +18,7 @@ from search.evaluation.datasets import Dataset
 from search.index.contract import VectorIndex
 from search.query.fusion import Mix
 from search.query.ranking import Ranking, rank
-from search.query.retrieval import Retriever
+from search.query.retrieval import LISTED, Retriever
 from search.reranking.contract import Deadline, Reranker, Scoring
 from search.reranking.recipe import Recipe
 
@@ -57,7 +57,7 @@ class Answers:
         extra: as of the configuration.
         reranker: its name; None for retrieval alone.
         device: where it ran.
-        ranking: what the order is by, in words.
+        orders: what the order is by, in words, and of how many queries.
         documents: the ranking of every query, best first.
         seconds: by stage, one value a query: embed, retrieve, and rerank.
         statuses: how many queries were reranked in full, in part, not at all, or failed.
@@ -75,7 +75,7 @@ class Answers:
     extra: bool = False
     reranker: str | None = None
     device: str | None = None
-    ranking: str = "cosine similarity"
+    orders: Counter[str] = field(default_factory=Counter)
     documents: dict[str, list[str]] = field(default_factory=dict)
     seconds: dict[str, list[float]] = field(default_factory=dict)
     statuses: Counter[str] = field(default_factory=Counter)
@@ -85,6 +85,15 @@ class Answers:
     considered: dict[str, list[str]] = field(default_factory=dict)
     scored: dict[str, tuple[NDArray[np.float64], list[str]]] = field(default_factory=dict)
     hits: dict[str, list[Hit]] = field(default_factory=dict)
+
+    @property
+    def ranking(self) -> str:
+        """What the order is by, in words: of most queries, if not of all."""
+        if not self.orders:
+            return "nothing, as no query found anything"
+        most, count = self.orders.most_common(1)[0]
+        others = self.orders.total() - count
+        return f"{most}, of {counted(others, 'query', 'queries')} otherwise" if others else most
 
 
 def compare(
@@ -105,32 +114,38 @@ def compare(
     Each reranker scores a passage once for all depths and shares: the time of a depth is that of the parts up to it. Only
     rerankers that compare passages with one another score them anew for each depth. Where documents have several
     passages, a document stands where its best passage does. A ranking has `retrieved` documents at least: what was not reranked
-    follows in retrieval order. `words` gives what makes words like the collection's.
+    follows in retrieval order. Candidates are those that a search of that depth has: beyond 100 of them scores are normalised over
+    more passages, which can change the order of the first. `words` gives what makes words like the collection's.
 
     Returns:
         Retrieval alone, then the configurations in their order.
 
     Raises:
-        InvalidQuery: a depth below 1, or two configurations of one name.
+        InvalidQuery: as of `check`.
         SearchError: as embedder and index raise it. A failing reranker raises nothing: its failures are counted.
     """
-    _check(configurations)
+    check(configurations)
     retriever = Retriever(embedder, index, mix, words)
     alone = Answers("retrieval", device=embedder.device)
     others = {c.name: _answers(c, configurations) for c in configurations}
     shared, views = _views(configurations)
-    deepest = max((c.depth for c in configurations), default=SHOWN)
+    depths: dict[tuple[Retrieval | None, int], int] = {(None, LISTED): SHOWN}  # the deepest, of each kind of list
+    for one in configurations:
+        depths[_kind(one)] = max(one.depth, depths.get(_kind(one), 0))
     for done, (query_id, query) in enumerate(dataset.queries.items(), 1):
-        kinds = dict.fromkeys([None, *(c.retrieval for c in configurations)])
-        lists = {kind: _listed(retriever, query, deepest, retrieved, kind or retrieval) for kind in kinds}
-        alone.documents[query_id] = _distinct(one.document_id for one in lists[None].candidates)
-        alone.ranking = lists[None].ranking
-        _add(alone.seconds, lists[None].seconds)
+        lists = {
+            (way, listed): _listed(retriever, query, (depth, listed), retrieved, way or retrieval)
+            for (way, listed), depth in depths.items()
+        }
+        first = lists[None, LISTED]
+        alone.documents[query_id] = _distinct(one.document_id for one in first.candidates)
+        alone.orders += Counter({first.ranking: 1} if first.candidates else {})
+        _add(alone.seconds, first.seconds)
         for reranker in shared:
             reranker.forget()
         for configuration in sorted(configurations, key=lambda c: c.depth):
             answers, view = others[configuration.name], views.get(configuration.name)
-            ranking = _ranked(answers, query_id, query, lists[configuration.retrieval], configuration.depth, view)
+            ranking = _ranked(answers, query_id, query, lists[_kind(configuration)], configuration.depth, view)
             if keep_hits and configuration is configurations[0]:
                 answers.hits[query_id] = [hit for hit in ranking.hits if _worth_showing(hit, dataset.qrels[query_id])]
         if report:
@@ -146,25 +161,41 @@ class _Listed(NamedTuple):
     seconds: dict[str, float]  # that the first of them took, as a search has them
 
 
-def _listed(retriever: Retriever, query: str, depth: int, wanted: int, retrieval: Retrieval | None) -> _Listed:
-    """The first `depth` passages as a search finds them, and behind them as many as hold `wanted` documents, or all there are."""
+def _kind(configuration: Configuration) -> tuple[Retrieval | None, int]:
+    """Configurations of one kind have one list of candidates: how it is found, and over how many passages scores are normalised."""
+    return configuration.retrieval, max(LISTED, configuration.depth)
+
+
+def _listed(retriever: Retriever, query: str, depths: tuple[int, int], wanted: int, retrieval: Retrieval | None) -> _Listed:
+    """What is found for a query.
+
+    Args:
+        retriever: the first stage.
+        query: its text; blank ones find nothing.
+        depths: of the search whose time counts; and how many passages stand as a search of that many has them.
+        wanted: how many documents the list has at least, if there are so many.
+        retrieval: how they are found.
+    """
     if not query.strip():
         return _Listed([], "", {"embed": 0.0, "retrieve": 0.0})
+    depth, listed = depths
     started = time.perf_counter()
     first = retriever.retrieve(query, depth, retrieval=retrieval)
     seconds = {"embed": first.embed_s, "retrieve": time.perf_counter() - started - first.embed_s}
-    limit = max(depth, wanted)
-    while True:
+    if depth < listed:
+        first = retriever.retrieve(query, listed, retrieval=retrieval)
+    more, limit = first.candidates, listed
+    while len(more) >= limit and len({one.document_id for one in more}) < wanted:
+        limit = max(2 * limit, wanted)
         more = retriever.retrieve(query, limit, retrieval=retrieval).candidates
-        if len(more) < limit or len({one.document_id for one in more}) >= wanted:
-            break
-        limit *= 2
     known = {one.chunk_id for one in first.candidates}
     return _Listed([*first.candidates, *(one for one in more if one.chunk_id not in known)], first.ranking, seconds)
 
 
 def _ranked(answers: Answers, query_id: str, query: str, listed: _Listed, depth: int, view: "_View | None") -> Ranking:
     """Rank the first passages as a configuration does, and write down what came of it."""
+    if view:
+        view.seconds = 0.0  # it is not asked where nothing was found
     ranking = rank(query, listed.candidates[:depth], view, retrieval=listed.ranking)
     rest = [one.document_id for one in listed.candidates[depth:]]
     _add(answers.seconds, listed.seconds | ({"rerank": view.seconds} if view else {}))
@@ -173,8 +204,8 @@ def _ranked(answers: Answers, query_id: str, query: str, listed: _Listed, depth:
     answers.statuses[ranking.status] += 1
     if ranking.status == "failed":
         answers.failures[query_id] = ranking.reason
-    if ranking.scoring is not None or answers.reranker is None:
-        answers.ranking = ranking.words
+    if ranking.scoring is not None or (answers.reranker is None and listed.candidates):
+        answers.orders[ranking.words] += 1
     if ranking.scoring is not None:
         scored = [hit for hit in ranking.hits if hit.rerank_score is not None]
         answers.scored[query_id] = (np.array([h.rerank_score for h in scored]), [h.document_id for h in scored])
@@ -241,13 +272,14 @@ class _View:
 
 
 def _views(configurations: Sequence[Configuration]) -> tuple[list[_Shared], dict[str, _View]]:
-    """Each reranker once for a way of retrieval, and what each configuration sees of it."""
+    """Each reranker once for a kind of list, and what each configuration sees of it."""
     reranked = [(c, c.reranker) for c in configurations if c.reranker is not None]
-    shared = {(id(reranker), c.retrieval): _Shared(reranker) for c, reranker in reranked}
-    return list(shared.values()), {c.name: _View(shared[id(reranker), c.retrieval], c.weight) for c, reranker in reranked}
+    shared = {(id(reranker), _kind(c)): _Shared(reranker) for c, reranker in reranked}
+    return list(shared.values()), {c.name: _View(shared[id(reranker), _kind(c)], c.weight) for c, reranker in reranked}
 
 
-def _check(configurations: Sequence[Configuration]) -> None:
+def check(configurations: Sequence[Configuration]) -> None:
+    """InvalidQuery for a depth below 1, or two configurations of one name."""
     names = [configuration.name for configuration in configurations]
     if twice := [name for name, count in Counter(["retrieval", *names]).items() if count > 1]:
         raise InvalidQuery(f"two configurations are called {twice[0]!r}; leave one out")

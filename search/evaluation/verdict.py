@@ -15,7 +15,7 @@ from search.evaluation.calibration import Relevant, Reliability, Scores, reliabi
 from search.evaluation.corpus import cut, documents_in, embed_corpus
 from search.evaluation.datasets import Dataset, checked
 from search.evaluation.measures import MEASURES, Measure, Measures, mean, measure, ranked
-from search.evaluation.runs import Answers, Configuration, compare
+from search.evaluation.runs import Answers, Configuration, check, compare
 from search.evaluation.statistics import Gain, gain
 from search.index.contract import CollectionSpec, VectorIndex
 from search.query.fusion import Mix
@@ -178,13 +178,18 @@ def evaluate(
 
     Raises:
         InvalidDataset: no judged document is in the corpus.
-        InvalidQuery: a measure that there is not, or several configurations of one name.
+        InvalidQuery: a measure that there is not, several configurations of one name, or words where there are none.
         SearchError: as the parts raise it.
     """
     report = on_progress or (lambda _what, _done, _total: None)
     if not names:
         raise InvalidQuery("no measure is named; take nDCG@10")
     retrieved = max(Measure.of(name).reach for name in names)
+    check(configurations)
+    wordless = bool(dataset.documents) and not lexical
+    if by_words := [one for one in configurations if wordless and one.retrieval in {"hybrid", "lexical"}]:
+        message = f"{by_words[0].name}: nothing can be found by words, as the settings have none (lexical.model is none)"
+        raise InvalidQuery(message)
     if dataset.documents:
         known = {document.id for document in dataset.documents}
     else:

@@ -21,7 +21,7 @@ from search.query.proof import prove
 from search.query.typos import Speller
 from search.reranking.contract import Deadline
 
-_LISTED = 100  # passages by vector and by words, at least, that both scores are normalised over
+LISTED = 100  # passages by vector and by words, at least, that both scores are normalised over
 _LEAST_S = 0.5  # that a server has to answer, however little is left of a budget
 
 
@@ -87,7 +87,7 @@ class Retriever:
         if share is None:
             share = self._share(query)
             rare_share = self._mix.rare_share_for(share)
-        wanted = Query(vector, lexical, retrieval, filter, None, share, rare_share, self._mix.fusion, _LISTED)
+        wanted = Query(vector, lexical, retrieval, filter, None, share, rare_share, self._mix.fusion, LISTED)
 
         def search(lexical: SparseVector | None, probes: Sequence[SparseVector]) -> Found:
             timeout_s = None if deadline is None else max(_LEAST_S, deadline.remaining_ms / 1000)

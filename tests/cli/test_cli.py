@@ -21,6 +21,7 @@ from tiny import BUNDLED
 
 import search as library
 from search.cli import collections
+from search.evaluation.datasets import load_dataset
 from search.index.edge.index import EdgeIndex
 from search.models import manifest
 
@@ -413,7 +414,12 @@ def test_evaluate(tmp_path: Path) -> None:
     one = as_json("evaluate", dataset, "--measure", "P@1", "--with", "depth=1 reranker.weight=0", *where)
     assert set(one["runs"]) == {"retrieval", "reranked", "depth=1 reranker.weight=0"}
     assert one["runs"]["retrieval"] == {"P@1": 1}
-    assert "depth is 0" in wrong("evaluate", dataset, "--depth", 0, *where)
+    assert "depth 0 is less than limit 1" in wrong("evaluate", dataset, "--depth", 0, *where)
+    assert "depth is more than 2,147,483,647" in wrong("evaluate", dataset, "--depth", 10**20, *where)
+    assert set(as_json("evaluate", dataset, *("--with", "retrieval=dense") * 2, *where)["runs"]) == {
+        *measured["runs"],
+        "retrieval=dense",
+    }
     assert "has no qrels/train.tsv" in error("evaluate", dataset, "--split", "train", *where)
     assert "reranks nothing" in wrong("evaluate", dataset, "--with", "reranker.kind=none", *where)
     assert "'index.url' cannot differ" in wrong("evaluate", dataset, "--with", "index.url=http://127.0.0.1", *where)
@@ -456,6 +462,17 @@ def test_evaluate_decides_for_a_pipeline(tmp_path: Path, model_folder: Path) -> 
     (tmp_path / "file").write_text("")
     unwritable = error("evaluate", easy, "--out", tmp_path / "file", *where)
     assert "file cannot be written" in unwritable
+    before = {file: file.read_bytes() for file in (tmp_path / "report").iterdir()}
+    wrong("evaluate", easy, "--out", tmp_path / "report", "--with", "reranker.nope=1", *where)
+    assert {file: file.read_bytes() for file in (tmp_path / "report").iterdir()} == before
+    assert "has a queries.jsonl that is of no report" in error("evaluate", easy, "--out", easy, *where)
+    assert len(load_dataset(easy).queries) == len(things)
+    error("evaluate", lines(tmp_path / "labels.jsonl", [{"query": "x", "relevant": ["y"]}]), "--out", tmp_path / "new", *where)
+    assert not (tmp_path / "new").exists()
+    # The mean of three tenths and two nothings is a hair below a tenth.
+    judged = "".join(f"bread\t{thing}\t1\n" for thing in things[:3]) + "chess\tdeaf\t1\nglass\tdeaf\t1\n"
+    tenth = write(tmp_path / "tenth", corpus, queries, judged)
+    search("evaluate", tenth, "--no-rerank", "--fail-under", "P@10=0.1", *where)
 
 
 def test_a_reranker_that_fails_fails_the_pipeline(tmp_path: Path) -> None:
@@ -482,6 +499,10 @@ def test_evaluate_a_collection(tmp_path: Path) -> None:
     assert measured["runs"]["retrieval"]["nDCG@10"] == 1
     assert "none of the 1 judged documents" in error("evaluate", lines(labels, [{"query": "x", "relevant": ["y"]}]), *where)
     assert "collection" in error("evaluate", labels, "--data-dir", tmp_path / "empty")
+    own = write(tmp_path / "own", CORPUS, QUERIES, QRELS)
+    for command in ("evaluate", "calibrate"):
+        assert "--collection pets would not be searched: own has documents of its own" in wrong(command, own, *where)
+        assert "--tenant bob would not be searched" in wrong(command, own, *where[:2], "--tenant", "bob")
 
 
 def test_explain_and_replay(notes: Path, tmp_path: Path) -> None:

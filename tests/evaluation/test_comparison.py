@@ -1,21 +1,29 @@
 """Configurations side by side: real models on small data, and planted rerankers of which everyone knows what they are worth."""
 
+import random
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from judged import CORPUS, QRELS, QUERIES, TOPICS, Oracle, knowing, stories, write
 
 from search.cli.configurations import configurations
-from search.documents import Document
+from search.documents import Document, Retrieval
 from search.embedding.dense import FastEmbedEmbedder
 from search.errors import CollectionNotFound, InvalidDataset, InvalidQuery
 from search.evaluation import corpus
 from search.evaluation.datasets import Dataset, load_dataset
 from search.evaluation.runs import Configuration
 from search.evaluation.verdict import evaluate
+from search.factory import build_words
+from search.index.contract import CollectionSpec
 from search.index.edge.index import EdgeIndex
+from search.query.options import SearchOptions
+from search.query.service import SearchService
 from search.reranking.chat import ChatReranker
 from search.reranking.contract import Reranker
 from search.reranking.cross_encoder import CrossEncoder
@@ -172,6 +180,68 @@ def test_measures_see_as_many_documents_as_they_ask_for(tmp_path: Path, bundled_
         means = evaluate(dataset, bundled_embedder, index, chosen, names=["MAP", "Recall@250", "Recall@1000"]).means
         assert means["retrieval"] == means["reranked"] == {"MAP": 1, "Recall@250": pytest.approx(250 / 300), "Recall@1000": 1}
     index.close()
+
+
+def test_what_else_is_compared_changes_nothing(tmp_path: Path, bundled_embedder: FastEmbedEmbedder) -> None:
+    """Scores are normalised over as many passages as are asked for, beyond a hundred, which can change the order of the first."""
+    draw = random.Random(5)  # noqa: S311  # nothing to keep secret
+    things = ["bread", "chess", "glass", "rivers", "ships", "snow", "tea", "violins", "wool", "yeast"]
+    documents = tuple(Document(id=f"d{n}", text=" ".join(draw.choices(things, k=draw.randint(3, 12)))) for n in range(400))
+    queries = {one: f"{one} and {other}" for one, other in pairwise(things)}
+    dataset = Dataset("things", "all", documents, queries, {query: {"d0": 1} for query in queries})
+    words = build_words(Settings())
+    index = EdgeIndex(tmp_path, "things")
+    oracle = Oracle({text: {} for text in queries.values()}, recipe=Recipe(weight=0.5))
+
+    def orders(
+        depths: list[int], ways: Sequence[Retrieval | None] = (None,), measure: str = "nDCG@10"
+    ) -> dict[str, list[list[str]]]:
+        chosen = [Configuration(f"{way} {depth}", oracle, depth, retrieval=way) for way in ways for depth in depths]
+        more: dict[str, Any] = {"lexical": words.description, "names": [measure]}
+        answers = evaluate(dataset, bundled_embedder, index, chosen, **more).answers
+        return {one.name: [documents[:100] for documents in one.documents.values()] for one in answers}
+
+    alone = orders([20])
+    assert orders([20, 350]) == alone | {"None 350": orders([350])["None 350"]}
+    assert orders([350])["retrieval"] == orders([5], measure="Recall@300")["retrieval"] == alone["retrieval"]
+    both = orders([20, 50], (None, "dense"))
+    assert (both["retrieval"], both["None 20"]) == (alone["retrieval"], alone["None 20"])
+    service = SearchService(bundled_embedder, index, lambda: oracle, words=words)
+    for depth in (20, 350):
+        found = [service.search(query, SearchOptions(limit=20, depth=depth)).hits for query in queries.values()]
+        assert [[hit.document_id for hit in hits] for hits in found] == [one[:20] for one in orders([depth])[f"None {depth}"]]
+    index.close()
+
+
+def test_the_order_is_told_of_most_queries_and_time_of_those_that_were_reranked(
+    tmp_path: Path, bundled_embedder: FastEmbedEmbedder
+) -> None:
+    dataset = load_dataset(write(tmp_path / "pets", CORPUS, QUERIES, QRELS))
+    queries = {"q1": "sleeping cats", "q2": "capital of France", "q3": "\u732b\u5728\u7761\u89c9", "q4": " "}
+    dataset = replace(dataset, queries=queries, qrels={query: {"cat": 1} for query in queries})
+    index = EdgeIndex(tmp_path / "data", "pets")
+    oracle = Oracle({text: {} for text in queries.values()})
+    more: dict[str, Any] = {"lexical": build_words(Settings()).description}
+    alone, reranked = evaluate(dataset, bundled_embedder, index, [Configuration("reranked", oracle, 2)], **more).answers
+    assert alone.ranking == "0.3 z(words) + 0.7 z(cosine), of 1 query otherwise"
+    assert reranked.ranking == "reranker logit"
+    assert [seconds > 0 for seconds in reranked.seconds["rerank"]] == [True, True, True, False]
+    nothing = replace(dataset, queries={"q4": " "}, qrels={"q4": {"cat": 1}})
+    assert evaluate(nothing, bundled_embedder, index, []).answers[0].ranking == "nothing, as no query found anything"
+    index.close()
+
+
+def test_what_is_wrong_is_said_before_anything_is_embedded(
+    tmp_path: Path, topics: Dataset, bundled_embedder: FastEmbedEmbedder
+) -> None:
+    index = EdgeIndex(tmp_path, "topics")
+    lexical = Configuration("retrieval=lexical", None, 5, retrieval="lexical")
+    with pytest.raises(InvalidQuery, match="retrieval=lexical: nothing can be found by words, as the settings have none"):
+        evaluate(topics, bundled_embedder, index, [lexical])
+    with pytest.raises(InvalidQuery, match="two configurations are called 'a'"):
+        evaluate(topics, bundled_embedder, index, [Configuration("a", knowing(topics), 5)] * 2)
+    with pytest.raises(CollectionNotFound):
+        index.ensure(CollectionSpec(bundled_embedder.dimension, bundled_embedder.fingerprint), create=False)
 
 
 def test_what_the_embedder_did_not_read_is_told(tmp_path: Path, bundled_embedder: FastEmbedEmbedder) -> None:

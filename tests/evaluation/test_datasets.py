@@ -101,7 +101,7 @@ def test_what_is_remarkable_is_told() -> None:
 
 INVALID: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]], str, str]] = {
     "no text in corpus": ([{"_id": "a"}], QUERIES, QRELS, r"corpus\.jsonl:1 lacks the string _id or text"),
-    "number as id": ([{"_id": 1, "text": "x"}], QUERIES, QRELS, r"corpus\.jsonl:1 lacks"),
+    "number as id": ([{"_id": 1.5, "text": "x"}], QUERIES, QRELS, r"corpus\.jsonl:1 lacks"),
     "document named twice": ([CORPUS[0], CORPUS[0]], QUERIES, QRELS, "names the document 'cat' twice"),
     "query named twice": (CORPUS, [QUERIES[0], *QUERIES], QRELS, "names the query 'q1' twice"),
     "no documents": ([CORPUS[3]], QUERIES, QRELS, "holds no documents"),
@@ -138,10 +138,10 @@ def test_folders_that_do_not_fit_together(name: str, tmp_path: Path) -> None:
         ([{"query": "x", "relevant": ["a", "\ud800"]}], "jsonl:1 has an id that is empty, or that cannot be stored"),
         ([{"query": "x", "relevant": [" "]}], "jsonl:1 has an id that is empty"),
         ([{"query": "x", "relevant": {"a": 10**20}}], "jsonl:1 has the grade 100,000,000"),
-        ([{"_id": 0, "query": "x", "relevant": ["a"]}], "jsonl:1 has an _id that is no string"),
+        ([{"_id": 0.5, "query": "x", "relevant": ["a"]}], "jsonl:1 has an _id that is no string"),
         ([{"relevant": ["a"]}], "lacks the string query"),
         ([{"query": "x"}], 'jsonl:1: "relevant" must be a list of document ids, or an object of grades by id'),
-        ([{"query": "x", "relevant": [1]}], "jsonl:1: .relevant. must"),
+        ([{"query": "x", "relevant": [1.5]}], "jsonl:1: .relevant. must"),
         ([{"query": "x", "relevant": {"a": True}}], "jsonl:1: .relevant. must"),
         ([{"query": "x", "relevant": ["a"]}, {"query": "x", "relevant": ["b"]}], "jsonl:2: the query 'x' is there a second time"),
         (
@@ -174,3 +174,28 @@ def test_files_that_are_missing_or_broken(tmp_path: Path) -> None:
     (tmp_path / "queries.jsonl").unlink()
     with pytest.raises(InvalidDataset, match=r"queries\.jsonl cannot be read"):
         load_dataset(tmp_path)
+
+
+def test_ids_are_as_documents_have_them(tmp_path: Path) -> None:
+    """Numbers as they are ingested, and white space where it stands."""
+    corpus: list[dict[str, Any]] = [{"_id": 12, "text": "Cats sleep."}, {"_id": " lead", "text": "Dogs bark."}]
+    rows = [{"query": "cats", "relevant": [12]}, {"query": "dogs", "relevant": {" lead": 1}}]
+    dataset = load_dataset(lines(tmp_path / "labels.jsonl", rows), corpus=lines(tmp_path / "corpus.jsonl", corpus))
+    assert [document.id for document in dataset.documents] == ["12", " lead"]
+    assert list(dataset.qrels.values()) == [{"12": 1}, {" lead": 1}]
+    numbered = write(tmp_path / "numbered", corpus, [{"_id": 1, "text": "cats"}], "1\t12\t1\n")
+    assert load_dataset(numbered).qrels == {"1": {"12": 1}}
+    for wrong in (True, 1.5, None):
+        with pytest.raises(InvalidDataset, match="list of document ids"):
+            load_dataset(lines(tmp_path / "labels.jsonl", [{"query": "cats", "relevant": [wrong]}]))
+
+
+def test_a_query_that_no_model_reads(tmp_path: Path) -> None:
+    half = "cats \ud800"
+    labels = lines(tmp_path / "labels.jsonl", [{"query": half, "relevant": ["cat"]}])
+    with pytest.raises(InvalidDataset, match=r"labels.jsonl:1 has a query with half of a surrogate pair"):
+        load_dataset(labels)
+    judgements = tmp_path / "trec.qrels"
+    judgements.write_text("q1 0 cat 1\n")
+    with pytest.raises(InvalidDataset, match=r"queries.jsonl:1 has a query with half of a surrogate pair"):
+        load_dataset(judgements, queries=lines(tmp_path / "queries.jsonl", [{"_id": "q1", "text": half}]))

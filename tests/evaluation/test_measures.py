@@ -86,3 +86,10 @@ def test_grades_beyond_exponential_gain() -> None:
     assert measure({"q": ranked(["d"])}, {"q": {"d": 16}}, ["nDCG(exp)@10"])["q"]["nDCG(exp)@10"] == 1
     with pytest.raises(InvalidQuery, match="grade above 16 is beyond measure; take nDCG@10"):
         measure({"q": ranked(["d"])}, {"q": {"d": 17}}, ["nDCG(exp)@10"])
+
+
+def test_map_looks_at_the_first_thousand_whatever_else_is_measured() -> None:
+    run = {"q": ranked([f"d{place}" for place in range(1, 1102)])}
+    for last, expected in (("d1000", 1 / 1000), ("d1001", 0.0)):
+        for names in (["MAP"], ["MAP", "Recall@2000"]):
+            assert measure(run, {"q": {last: 1}}, names)["q"]["MAP"] == pytest.approx(expected)

@@ -76,7 +76,9 @@ def test_files_for_other_programs(folder: Path, evaluation: Evaluation, topics: 
         "report.html",
         "result.json",
     ]
-    assert json.loads((folder / "result.json").read_text()) == json.loads(json.dumps(evaluation.to_dict()))
+    told = json.loads((folder / "result.json").read_text())
+    assert sorted(told.pop("files")) == sorted(file.name for file in folder.iterdir() if file.name != "result.json")
+    assert told == json.loads(json.dumps(evaluation.to_dict()))
     rows = [json.loads(line) for line in (folder / "queries.jsonl").read_text().splitlines()]
     assert [row["_id"] for row in rows] == list(topics.queries)
     assert np.mean([row["runs"]["reranked"]["nDCG@10"] for row in rows]) == pytest.approx(evaluation.means["reranked"]["nDCG@10"])
@@ -140,7 +142,24 @@ def test_a_report_takes_the_place_of_an_earlier_one_and_of_nothing_else(evaluati
     write_report(evaluation, tmp_path)
     assert (tmp_path / "quality.png").is_file()
     write_report(alone, tmp_path)
-    assert {file.name for file in tmp_path.iterdir()} == kept - {"1-mine.run"}
+    assert {file.name for file in tmp_path.iterdir()} == kept
+
+
+@pytest.mark.parametrize("name", ["queries.jsonl", "result.json", "report.html", "gains.png", "reliability.png", "1-reranked.run"])
+def test_a_file_of_anothers_is_never_lost(name: str, evaluation: Evaluation, tmp_path: Path) -> None:
+    for theirs in ("mine", '{"files": ["2024-bm25.run"]}'):
+        (tmp_path / name).write_text(theirs)
+        (tmp_path / "2024-bm25.run").write_text("mine")
+        with pytest.raises(InvalidSettings, match=f"has a {name} that is of no report, and would be lost; name another folder"):
+            write_report(evaluation, tmp_path, Recipe(scale=2.0).probability)
+        assert {file.name for file in tmp_path.iterdir()} == {name, "2024-bm25.run"}
+        assert (tmp_path / name).read_text() == theirs
+
+
+def test_a_report_that_was_not_finished_can_be_replaced(evaluation: Evaluation, tmp_path: Path) -> None:
+    write_report(evaluation, tmp_path)
+    (tmp_path / "report.html").unlink()
+    assert write_report(evaluation, tmp_path).is_file()
 
 
 def test_a_gain_that_is_the_same_for_every_query_is_drawn(evaluation: Evaluation, tmp_path: Path) -> None:
