@@ -1,11 +1,12 @@
 """Near-duplicates: the command that reports them, and removes what is certain when it is told to."""
 
+import re
 import sys
 from contextlib import ExitStack, contextmanager
-from itertools import chain
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -25,8 +26,10 @@ if TYPE_CHECKING:
     from search.deduplication.finding import Progress
     from search.deduplication.removing import Kept, Removal
     from search.deduplication.report import Duplicates
+    from search.documents import Rejection
 
 _SHOWN = 5  # ids, for each reason
+_OF_ONE = re.compile(r" \((?:probability [\d.]+|from .*)\)$", re.DOTALL)  # what of a reason is of one document alone
 _UNITS = {"reading documents": "documents", "finding candidates": "passages", "comparing pairs": "pairs"}
 
 
@@ -77,12 +80,14 @@ def dedupe(
     The representative is the longest text, of equal ones the oldest, then the first by id.
     """
     removes = delete or near is not None or any_metadata or yes
-    _check(threshold, near, html, files=bool(paths) and removes, delete=delete, can_ask=yes or (not as_json and sys.stdin.isatty()))
+    if paths:
+        _check_files(removes=removes, data_dir=data_dir, collection=collection, tenant=tenant)
+    _check(threshold, near, html, delete=delete, can_ask=yes or (not as_json and sys.stdin.isatty()))
     from search.deduplication.removing import planned
 
     settings = load_settings(data_dir, collection, tenant=tenant)
-    with _compared(settings, paths or []) as searcher:
-        found = _found(searcher, threshold, rerank=rerank)
+    with _compared(settings, paths or []) as (searcher, read):
+        found = _found(searcher, threshold, read.notes if read else (), rerank=rerank)
         if not as_json:
             _print(found)
         if html:
@@ -98,15 +103,38 @@ def dedupe(
             if not as_json:
                 _print_kept(plan.kept[stay:])
     if as_json:
-        outcome = plan.to_dict() if plan else {}
-        if not delete and outcome:
-            outcome["removable"] = outcome.pop("removed")
+        outcome = _outcome(plan, delete=delete) if plan else read.to_dict() if read else {}
         print_json(found.to_dict() | outcome)
     elif plan:
         _print_removal(plan, delete=delete)
 
 
-def _check(threshold: float, near: float | None, html: Path | None, *, files: bool, delete: bool, can_ask: bool) -> None:
+class _Read(NamedTuple):
+    """What of files is not compared."""
+
+    rejected: int
+    rejections: "tuple[Rejection, ...]"  # the first thousand
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data; the notes are among those of what was found."""
+        return {"rejected": self.rejected, "rejections": [one.to_dict() for one in self.rejections]}
+
+
+def _check_files(*, removes: bool, **of_collections: object) -> None:
+    """Refuse what says nothing of files."""
+    for name, value in of_collections.items():
+        if value is not None:
+            option = f"--{name.replace('_', '-')}"
+            raise WrongUsage(f"{option} is of a collection, and paths are compared without one; leave out one of them")
+    if removes:
+        raise WrongUsage(
+            "documents are removed from a collection, never files: leave out --delete, --delete-near, --any-metadata and --yes, "
+            "and remove files yourself"
+        )
+
+
+def _check(threshold: float, near: float | None, html: Path | None, *, delete: bool, can_ask: bool) -> None:
     """Refuse what makes no sense before anything is read."""
     from search.deduplication.finding import check_threshold
     from search.deduplication.removing import check_near
@@ -116,11 +144,6 @@ def _check(threshold: float, near: float | None, html: Path | None, *, files: bo
     if html:
         with writing("the page", html):
             check_writable(html)
-    if files:
-        raise WrongUsage(
-            "documents are removed from a collection, never files: leave out --delete, --delete-near, --any-metadata and --yes, "
-            "and remove files yourself"
-        )
     if delete and not can_ask:
         raise InvalidQuery(
             "--delete asks before it removes anything, and nobody can answer here; look at the report, then add --yes"
@@ -138,6 +161,12 @@ def _removed(searcher: Searcher, found: "Duplicates", near: float | None, *, any
         )
 
 
+def _outcome(plan: "Removal", *, delete: bool) -> dict[str, Any]:
+    """What went and what stays, as plain data; or what would go."""
+    outcome = plan.to_dict()
+    return outcome if delete else {"removable": outcome["removed"], "kept": outcome["kept"]}
+
+
 def _print_removal(outcome: "Removal", *, delete: bool) -> None:
     if delete:
         show(f"{len(outcome.removed):,} removed" + ("; what is ingested again comes back" if outcome.removed else ""))
@@ -150,46 +179,50 @@ def _print_removal(outcome: "Removal", *, delete: bool) -> None:
 
 def _print_kept(kept: "Sequence[Kept]") -> None:
     """Why documents stay: for each reason the first few."""
+    from search.deduplication.removing import DIFFERS_IN
+
     reasons: dict[str, list[str]] = {}
     for one in kept:
-        reasons.setdefault(one.reason.partition(" (")[0], []).append(one.document_id)
+        reasons.setdefault(_OF_ONE.sub("", one.reason), []).append(one.document_id)
     for reason, ids in reasons.items():
         more = f" and {len(ids) - _SHOWN:,} more" if len(ids) > _SHOWN else ""
-        show(f"{len(ids):,} stay, since {reason}: {', '.join(ids[:_SHOWN])}{more}")
+        let_go = f" (--any-metadata lets {'it' if len(ids) == 1 else 'them'} go)" if reason.startswith(DIFFERS_IN) else ""
+        show(f"{len(ids):,} stay, since {reason}{let_go}: {', '.join(ids[:_SHOWN])}{more}")
 
 
 @contextmanager
-def _compared(settings: Settings, paths: list[Path]) -> "Iterator[Searcher]":
-    """The collection; or one of files, which lasts as long as it is compared."""
+def _compared(settings: Settings, paths: list[Path]) -> "Iterator[tuple[Searcher, _Read | None]]":
+    """The collection; or one of files, which lasts as long as it is compared, and what else became of these."""
     if not paths:
         with open_search(settings) as searcher:
-            yield searcher
+            yield searcher, None
         return
-    from search.reading import read
+    from search.deduplication.files import Files
+    from search.reading.child import Limits
 
+    files = Files(paths, Limits(settings.ingestion.file_seconds, settings.ingestion.file_memory_mb))
     with TemporaryDirectory(prefix="search-dedupe-") as folder:
         own = settings.model_copy(
             update={"index": EdgeSettings(), "data_dir": Path(folder), "collection": "files", "tenant_field": None, "tenant": None}
         )
         with open_search(own) as searcher:
-            # By the path as it was named: two folders may have one name.
-            documents = chain.from_iterable(read(path, prefix=_above(path)) for path in paths)
             with ProgressReport("reading files", "documents") as report:
-                done = searcher.ingest(documents, on_progress=lambda progress: report.update(progress.documents))
-            for rejection in done.rejections:
-                note(f"rejected {rejection}")
+                done = searcher.ingest(
+                    files,
+                    on_progress=lambda progress: report.update(progress.documents),
+                    on_rejection=lambda rejection: note(f"rejected {rejection}"),
+                )
             if not done.added:
                 raise InvalidQuery(f"there is no document in {', '.join(map(str, paths))} to compare")
-            yield searcher
+            rejected = counted(
+                done.rejected, "document was rejected, and not compared", "documents were rejected, and not compared"
+            )
+            notes = (*files.notes(), *([rejected] if done.rejected else []))
+            yield searcher, _Read(done.rejected, done.rejections, notes)
 
 
-def _above(path: Path) -> str:
-    """What goes before the names of its files, which begin with that of the folder."""
-    above = path.as_posix().rpartition("/")[0] if path.is_dir() else path.parent.as_posix().rpartition("/")[0]
-    return f"{above}/" if above.strip("/. ") else ""
-
-
-def _found(searcher: Searcher, threshold: float, *, rerank: bool) -> "Duplicates":
+def _found(searcher: Searcher, threshold: float, notes: "Sequence[str]", *, rerank: bool) -> "Duplicates":
+    """What is found, with further notes."""
     reports: dict[str, ProgressReport] = {}
     with ExitStack() as shown:
 
@@ -199,7 +232,8 @@ def _found(searcher: Searcher, threshold: float, *, rerank: bool) -> "Duplicates
                 reports[progress.step] = shown.enter_context(ProgressReport(progress.step, _UNITS[progress.step]))
             reports[progress.step].update(progress.done, total=progress.total)
 
-        return searcher.duplicates(threshold=threshold, rerank=rerank, on_progress=show_progress)
+        found = searcher.duplicates(threshold=threshold, rerank=rerank, on_progress=show_progress)
+    return replace(found, notes=(*found.notes, *notes))
 
 
 def _print(found: "Duplicates") -> None:

@@ -1,7 +1,7 @@
 """Which near-duplicates go? What a report names and is certain, compared once more within the claim that removes it."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any, NamedTuple
@@ -15,6 +15,9 @@ from search.index.contract import CollectionSpec, VectorIndex
 from search.ingestion.lookup import AT_ONCE, of_documents
 from search.ingestion.relay import in_groups
 from search.ingestion.restoring import settled
+
+DIFFERS_IN = "it differs in"  # how the reason begins where the text is the same, or near enough
+_NOTHING = ""
 
 
 class Kept(NamedTuple):
@@ -80,6 +83,7 @@ def planned(found: Duplicates, *, near: float | None = None, any_metadata: bool 
     for cluster in found.clusters:
         representative = cluster.representative
         staying = {_content(representative, any_metadata=any_metadata): representative.id}
+        others = _Staying(representative)
         for one in cluster.duplicates:
             content = _content(one.document, any_metadata=any_metadata)
             lost = [] if any_metadata else _differing(representative, one.document)
@@ -89,7 +93,9 @@ def planned(found: Duplicates, *, near: float | None = None, any_metadata: bool 
                 removed.append(Removed(one.document.id, representative.id))
             else:
                 staying[content] = one.document.id
-                kept.append(Kept(one.document.id, _reason(representative, one, least, lost)))
+                is_near = least is not None and one.probability >= least
+                kept.append(Kept(one.document.id, others.reason(one, lost if is_near else [])))
+                others.add(one.document)
     return Removal(tuple(removed), tuple(kept))
 
 
@@ -115,16 +121,41 @@ def _differing(one: Document, other: Document) -> list[str]:
     return fields + [f"metadata.{name}" for name in names if values[0].get(name, absent) != values[1].get(name, absent)]
 
 
-def _reason(representative: Document, one: Duplicate, near: float | None, lost: list[str]) -> str:
-    """Why a document stays."""
-    alike = near is not None and one.probability >= near
-    same = _content(representative, any_metadata=True) == _content(one.document, any_metadata=True)
-    if alike or same:
-        return f"it differs in {', '.join(lost)}"
-    if one.kind != "identical":
-        return f"its text differs in words or signs (probability {one.probability:.3f})"
-    words, others = (document.text.split() for document in (representative, one.document))
-    return f"its text differs in {'white space' if words == others else 'case'}"
+class _Staying:
+    """The documents of a cluster that stay: which of them is another one most like, and what tells it from that?"""
+
+    def __init__(self, representative: Document) -> None:
+        self._representative = representative
+        self._first: dict[tuple[str, str], Document] = {}
+        self.add(representative)
+
+    def add(self, document: Document) -> None:
+        """Take note of one."""
+        for likeness in _likenesses(document):
+            self._first.setdefault(likeness, document)
+
+    def reason(self, one: Duplicate, lost: Sequence[str]) -> str:
+        """Why a document stays; `lost` are the fields that alone keep it from going for the representative."""
+        alike = ((kind, self._first[kind, text]) for kind, text in _likenesses(one.document) if (kind, text) in self._first)
+        kind, other = next(alike, (None, self._representative))
+        beside = "" if other is self._representative else f" (from {other.id})"
+        if kind == _NOTHING:
+            return f"{DIFFERS_IN} {', '.join(_differing(other, one.document))}{beside}"
+        if lost:
+            return f"{DIFFERS_IN} {', '.join(lost)}"
+        if kind is None:
+            return f"its text differs in words or signs (probability {one.probability:.3f})"
+        return f"its text differs in {kind}{beside}"
+
+
+def _likenesses(document: Document) -> Iterator[tuple[str, str]]:
+    """In what its text differs from others, and what is the same in those; the least difference first."""
+    (text,) = _content(document, any_metadata=True)
+    words = " ".join(text.split())
+    yield _NOTHING, text
+    yield "white space", words
+    yield "case", text.casefold()
+    yield "white space and case", words.casefold()
 
 
 def remove_duplicates(

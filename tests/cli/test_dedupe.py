@@ -1,9 +1,11 @@
 """The command that reports near-duplicates, and removes what is certain when it is told to."""
 
+import json
 import os
 import pty
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from commands import COMMAND, as_json, error, search, wrong
@@ -16,6 +18,7 @@ from search import Document, Settings, open_search
 from search.embedding.dense import FastEmbedEmbedder
 
 CATS = "Cats sleep for most of the day, wherever it is warm, and hunt mice in the barn at night. Nobody has taught them how."
+DOUGH = "Dough rises because yeast makes gas."
 
 
 @pytest.fixture
@@ -77,6 +80,93 @@ def test_folders_of_one_name_are_compared(tmp_path: Path, monkeypatch: pytest.Mo
     assert [one["document_id"] for one in cluster["duplicates"]] == ["two/docs/a.txt"]
 
 
+def names(told: dict[str, Any]) -> set[str]:
+    """Of all that a report of one cluster names."""
+    (cluster,) = told["clusters"]
+    return {one["document_id"] for one in (cluster["representative"], *cluster["duplicates"])}
+
+
+def test_rows_of_tables_that_number_them_alike_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "csv").mkdir()
+    (tmp_path / "csv" / "old.csv").write_text(f'id,text\n1,"{CATS}"\n2,{DOUGH}\n')
+    (tmp_path / "csv" / "new.csv").write_text(f'id,text\n1,Jupiter has many moons.\n2,"{CATS}"\n3,Rivers lead to the sea.\n')
+    monkeypatch.chdir(tmp_path)
+    for paths in (["csv/old.csv", "csv/new.csv"], ["csv"]):
+        told = as_json("dedupe", *paths)
+        assert (told["documents"], told["rejected"], told["rejections"], told["notes"]) == (5, 0, [], [])
+        assert names(told) == {"csv/old.csv#1", "csv/new.csv#2"}
+
+
+def test_rows_of_one_file_with_one_id_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [{"id": "1", "text": CATS}, {"text": DOUGH}, {"id": "1", "text": CATS.upper()}, {"id": "2", "text": DOUGH.upper()}]
+    (tmp_path / "rows.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    monkeypatch.chdir(tmp_path.parent)
+    told = as_json("dedupe", f"{tmp_path.name}/rows.jsonl")
+    assert (told["documents"], told["duplicates"]) == (4, 2)
+    found = {one["document_id"].removeprefix(f"{tmp_path.name}/") for cluster in told["clusters"] for one in cluster["duplicates"]}
+    assert found == {"rows.jsonl:3#1", "rows.jsonl:4#2"}  # since the second line, which has no id, is rows.jsonl#2
+
+
+def test_what_is_not_compared_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "a.txt").write_text(CATS)
+    (tmp_path / "docs" / "empty.txt").write_text("")
+    (tmp_path / "docs" / "old.zip").write_bytes(b"PK")
+    (tmp_path / "docs" / "out.txt").symlink_to(tmp_path / "other.txt")
+    (tmp_path / "docs" / "picture.png").write_bytes(b"\x89PNG\r\n\x1a\n\0")
+    (tmp_path / "other.txt").write_text(CATS)
+    monkeypatch.chdir(tmp_path)
+    told = as_json("dedupe", "docs", "docs/a.txt", tmp_path / "docs" / "a.txt")
+    assert (told["documents"], told["duplicates"], told["rejected"]) == (1, 0, 2)
+    reasons = {one["source"]: one["reason"] for one in told["rejections"]}
+    assert reasons.keys() == {"docs/empty.txt", "docs/old.zip"}
+    assert reasons["docs/old.zip"].endswith("with --archives (an option of search ingest: ingest it, and compare the collection)")
+    assert told["notes"] == [
+        "1 file was left out (1 .png), such as docs/picture.png: without a text, or named by an ignore file",
+        "1 link leads out of its folder, and was left out, such as docs/out.txt; name the file itself to compare it",
+        "2 documents were named again, and compared once",
+        "2 documents were rejected, and not compared",
+    ]
+    assert "note: 2 documents were rejected, and not compared\n" in search("dedupe", "docs").stdout
+    assert "an option of search ingest" in error("dedupe", "docs/old.zip")
+
+
+def test_folders_of_one_name_above_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for place, name in (("a/notes", "x"), ("notes", "x"), ("notes", "z")):
+        (tmp_path / place).mkdir(parents=True, exist_ok=True)
+        (tmp_path / place / f"{name}.txt").write_text(CATS)
+    monkeypatch.chdir(tmp_path / "a")
+    for paths in (["notes", "../notes"], ["notes/x.txt", "../notes/*.txt"], ["notes", "../notes/x.txt", "../notes/z.txt"]):
+        assert names(as_json("dedupe", *paths)) == {"notes/x.txt", "../notes/x.txt", "../notes/z.txt"}
+    assert names(as_json("dedupe", "..")) == {"../a/notes/x.txt", "../notes/x.txt", "../notes/z.txt"}
+    assert names(as_json("dedupe", "../**/x.txt", tmp_path / "notes")) == {
+        "../a/notes/x.txt",
+        "../notes/x.txt",
+        f"{tmp_path}/notes/z.txt",
+    }
+
+
+def test_files_have_the_names_that_they_were_named_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "b" / "b").mkdir(parents=True)
+    (tmp_path / "b" / "x.txt").write_text(CATS)
+    (tmp_path / "b" / "b" / "x.txt").write_text(CATS)
+    (tmp_path / "link").symlink_to(tmp_path / "b" / "b")
+    monkeypatch.chdir(tmp_path / "b")
+    assert names(as_json("dedupe", ".")) == {"b/x.txt", "b/b/x.txt"}
+    assert names(as_json("dedupe", "x.txt", "b")) == {"b/x.txt", f"{tmp_path}/b/b/x.txt"}  # two of one name, of which one has it
+    assert names(as_json("dedupe", "x.txt", "../link")) == {"b/x.txt", "../link/x.txt"}
+    assert names(as_json("dedupe", tmp_path / "b")) == {f"{tmp_path}/b/x.txt", f"{tmp_path}/b/b/x.txt"}
+    assert as_json("dedupe", "b", "../link")["documents"] == 1  # which are one folder
+
+
+@pytest.mark.parametrize("option", ["--collection", "--tenant", "--data-dir"])
+def test_options_of_a_collection_are_none_of_files(option: str, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text(CATS)
+    assert f"{option} is of a collection" in wrong("dedupe", tmp_path / "a.txt", option, "other")
+    environment = {"SEARCH_COLLECTION": "other", "SEARCH_DATA_DIR": str(tmp_path / "data")}
+    assert as_json("dedupe", tmp_path / "a.txt", **environment)["documents"] == 1
+
+
 def test_files_are_compared_without_a_collection(tmp_path: Path) -> None:
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "a.txt").write_text(CATS)
@@ -128,6 +218,15 @@ def test_nothing_is_removed_but_with_delete_and_an_answer(with_a_copy: Path) -> 
     assert "nothing was removed; --delete removes none of them\n1 stay, since its text differs in case: b\\x1b" in none
     for option in (("--delete-near", "1"), ("--any-metadata",), ("--yes",)):
         assert "never files" in wrong("dedupe", with_a_copy, *option)
+
+
+def test_what_would_let_copies_with_other_metadata_go_is_said(data_dir: Path) -> None:
+    with open_search(Settings(data_dir=data_dir)) as searcher:
+        searcher.ingest([Document("d", CATS, metadata={"size (cm)": 1}), Document("e", CATS, metadata={"size (cm)": 2})])
+    told = search("dedupe", "--data-dir", data_dir).stdout
+    assert "2 stay, since it differs in metadata.size (cm) (--any-metadata lets them go): d, e\n" in told
+    assert "1 stay, since its text differs in case: b\\x1b\n" in told
+    assert {one["document_id"] for one in as_json("dedupe", "--any-metadata", "--data-dir", data_dir)["removable"]} == {"d", "e"}
 
 
 def test_others_go_from_a_probability_on_that_is_given(with_a_copy: Path) -> None:

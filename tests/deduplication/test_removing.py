@@ -143,6 +143,48 @@ def test_reasons_name_what_would_be_lost(searcher: Searcher) -> None:
     assert lost == {"cats, of 2025": "it differs in metadata.year", "cats, titled": "it differs in title"}
 
 
+def test_reasons_are_those_that_tell_a_document_from_the_one_that_is_most_like_it() -> None:
+    """Of all that stay, not only from the representative, and whatever the probability is."""
+    python = "text/x-python"
+    function = "def f(x):\n    return x\n"
+    code = [
+        Document("b1", function, media_type=python),
+        Document("b2", function.replace("    ", "  "), media_type=python),
+        Document("b3", function, media_type="text/plain"),
+        Document("b4", function.upper(), media_type=python),
+    ]
+    texts = [
+        Document("whole", f"{CATS} It was fine."),
+        Document("a1", CATS),
+        Document("a2", CATS, metadata={"year": 1}),
+        Document("a3", CATS, metadata={"year": True, "tag": ""}, title="Cats"),
+        Document("a4", CATS.upper()),
+        Document("a5", CATS.upper().replace(". ", ".\n")),
+        Document("a6", CATS.lower().replace(". ", ".\n\n")),
+        Document("a7", CATS.replace("warm", "cold")),
+        Document("a8", CATS),
+    ]
+    clusters = [
+        Cluster(entries[0], tuple(Duplicate(entry, "near", 0.95, {}) for entry in entries[1:])) for entries in (code, texts)
+    ]
+    found = Duplicates("documents", tuple(clusters), 13, 13, 9, 0.9, "signs")
+    done = planned(found)
+    assert done.removed == (("a8", "a1"),)
+    assert dict(done.kept) == {
+        "b2": "its text differs in white space",
+        "b3": "it differs in media_type",
+        "b4": "its text differs in case",
+        "a1": "its text differs in words or signs (probability 0.950)",
+        "a2": "it differs in metadata.year (from a1)",
+        "a3": "it differs in title, metadata.tag, metadata.year (from a1)",
+        "a4": "its text differs in case (from a1)",
+        "a5": "its text differs in white space (from a4)",
+        "a6": "its text differs in white space and case (from a1)",
+        "a7": "its text differs in words or signs (probability 0.950)",
+    }
+    assert {one.document_id for one in planned(found, any_metadata=True).removed} == {"b3", "a2", "a3", "a8"}
+
+
 @pytest.mark.parametrize("near", [0, 1.5, "0.9", True, float("nan"), 0.5])
 def test_probabilities_that_make_no_sense_remove_nothing(searcher: Searcher, near: Any) -> None:
     with pytest.raises(InvalidQuery, match="near is"):
