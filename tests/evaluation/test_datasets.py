@@ -179,7 +179,7 @@ def test_files_that_are_missing_or_broken(tmp_path: Path) -> None:
 def test_ids_are_as_documents_have_them(tmp_path: Path) -> None:
     """Numbers as they are ingested, and white space where it stands."""
     corpus: list[dict[str, Any]] = [{"_id": 12, "text": "Cats sleep."}, {"_id": " lead", "text": "Dogs bark."}]
-    rows = [{"query": "cats", "relevant": [12]}, {"query": "dogs", "relevant": {" lead": 1}}]
+    rows: list[dict[str, Any]] = [{"query": "cats", "relevant": [12]}, {"query": "dogs", "relevant": {" lead": 1}}]
     dataset = load_dataset(lines(tmp_path / "labels.jsonl", rows), corpus=lines(tmp_path / "corpus.jsonl", corpus))
     assert [document.id for document in dataset.documents] == ["12", " lead"]
     assert list(dataset.qrels.values()) == [{"12": 1}, {" lead": 1}]
