@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from search.cli.options import AsJson, load_settings, print_json
+from search.cli.options import AsJson, load_settings, print_json, usage
 from search.factory import needs_extra
 from search.models import LOCAL, manifest
 from search.reranking.recipe import names
@@ -37,7 +37,8 @@ def export(
         from search.export.precision import precision
     from search.cli.progress import ProgressReport
 
-    chosen = precision(weights, activations, block)
+    with usage():
+        chosen = precision(weights, activations, block)
     with ProgressReport("exporting", "MB") as report:
         done = run(
             model,

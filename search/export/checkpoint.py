@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from search.errors import ModelCorrupt, ModelIncomplete, ModelNotFound, ModelUnavailable, UnsupportedModel
+from search.errors import InvalidSettings, ModelCorrupt, ModelIncomplete, ModelNotFound, ModelUnavailable, UnsupportedModel
 from search.models import expanded
 from search.models.files import is_folder, is_there, read_json
 
@@ -173,11 +173,14 @@ def fetch(model: str, revision: str | None, cache: Path) -> Path:
     """The folder of a checkpoint, downloaded if it is named and not here.
 
     Raises:
+        InvalidSettings: a revision of a folder.
         ModelNotFound: it is written as a path and no such folder exists.
         ModelUnavailable: it could not be downloaded.
     """
     path = expanded(model)
     if is_folder(path):
+        if revision is not None:
+            raise InvalidSettings(f"{model} is a folder, which has no revision {revision}; leave --revision out")
         return path
     if model.startswith((".", "/", "~")) or is_there(path) or model.count("/") != 1:
         message = f"{model} is neither a folder with a checkpoint nor a name on the model hub, such as zeroentropy/zerank-1-small"

@@ -80,6 +80,7 @@ def export(
         on_progress: called with the bytes of the checkpoint read, and of all.
 
     Raises:
+        InvalidSettings: a revision of a folder.
         UnsupportedModel: something in the checkpoint or recipe is not implemented; it is named.
         ModelNotFound: no such folder.
         ModelUnavailable: the model is not on this machine and could not be downloaded.

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from search.errors import UnsupportedModel
+from search.errors import InvalidSettings, UnsupportedModel
 
 Weights = Literal["fp32", "fp16", "bf16", "int8", "int4"]
 Activations = Literal["fp32", "fp16", "bf16"]
@@ -24,18 +24,20 @@ _BLOCK_SIZES = (16, 32, 64)  # larger ones make results on the CPU depend on the
 
 
 def precision(weights: str, activations: str | None = None, block: int | None = None) -> "Precision":
-    """A precision as a user names it; UnsupportedModel if there is none such, or activations or blocks do not go with it."""
+    """A precision as a user names it; InvalidSettings if there is none such, or activations or blocks do not go with it."""
     checks = (f"weights {weights}", weights in {*_TYPES, *_BITS}), (f"activations {activations}", activations in {None, *_TYPES})
     for what, known in checks:
         if not known:
             message = (
                 f"{what} are not known; there are {', '.join([*_TYPES, *_BITS])} for weights, {', '.join(_TYPES)} for activations"
             )
-            raise UnsupportedModel(message)
+            raise InvalidSettings(message)
     if weights in _TYPES and activations not in {None, weights}:
-        raise UnsupportedModel(f"weights in {weights} are calculated with in {weights}; only int8 and int4 take other activations")
-    if block is not None and (weights in _TYPES or block not in _BLOCK_SIZES):
-        raise UnsupportedModel(f"blocks of {block} are not known; int8 and int4 take {', '.join(map(str, _BLOCK_SIZES))}")
+        raise InvalidSettings(f"weights in {weights} are calculated with in {weights}; only int8 and int4 take other activations")
+    if block is not None and weights in _TYPES:
+        raise InvalidSettings(f"weights in {weights} have no blocks; only int8 and int4 have")
+    if block is not None and block not in _BLOCK_SIZES:
+        raise InvalidSettings(f"blocks of {block} are not known; int8 and int4 take {', '.join(map(str, _BLOCK_SIZES))}")
     return Precision(cast(Weights, weights), cast(Activations | None, activations), block)
 
 

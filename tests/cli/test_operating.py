@@ -83,7 +83,8 @@ def test_what_an_export_says_at_a_terminal(source: Path, tmp_path: Path) -> None
     assert "unverified: its recipe has no golden scores of others" in search("doctor", **causal(out)).stdout
     assert "exists already" in error("export", source, out)
     assert "say with --recipe" in error("export", source, tmp_path / "other")
-    assert "weights int5 are not known" in error("export", source, tmp_path / "other", "--weights", "int5")
+    assert "weights int5 are not known" in wrong("export", source, tmp_path / "other", "--weights", "int5")
+    assert "which has no revision abc" in error("export", source, tmp_path / "other", "--revision", "abc")
 
 
 def test_the_help_names_every_recipe() -> None:

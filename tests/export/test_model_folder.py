@@ -26,6 +26,7 @@ from tokenizers.processors import TemplateProcessing
 from search.errors import (
     DeviceUnavailable,
     ExportFailed,
+    InvalidSettings,
     ModelCorrupt,
     ModelIncomplete,
     ModelNotFound,
@@ -526,11 +527,11 @@ def test_recipes_that_contradict_themselves(recipe: dict[str, Any], words: str, 
         (("int4", "int8"), "activations int8 are not known"),
         (("fp16", "fp32"), "only int8 and int4 take other activations"),
         (("int4", None, 7), "blocks of 7"),
-        (("fp16", None, 32), "blocks of 32"),
+        (("fp16", None, 32), "weights in fp16 have no blocks"),
     ],
 )
 def test_precisions_that_do_not_exist(given: tuple[Any, ...], words: str) -> None:
-    with pytest.raises(UnsupportedModel, match=words):
+    with pytest.raises(InvalidSettings, match=words):
         precision(*given)
 
 
