@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
-from search.api.errors import Refused, body, quoted, refused, status
+from search.api.errors import Refused, body, quoted, refused, said, status
 from search.api.gate import Gate
 from search.api.metrics import CONTENT_TYPE
 from search.api.routes.collections import collection_routes
@@ -45,8 +45,8 @@ def build_app(service: Service) -> ASGIApp:
             gated,
             allow_origins=sorted(service.limits.origins),
             allow_methods=["GET", "POST", "PATCH", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-Id", "X-Tenant"],
-            expose_headers=["Server-Timing", "X-Request-Id", "Retry-After"],
+            allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-Id", "X-Tenant", "traceparent", "tracestate"],
+            expose_headers=["*"],
         )
     return gated
 
@@ -160,7 +160,7 @@ def _problems(error: RequestValidationError) -> str:
 def _problem(entry: dict[str, Any]) -> str:
     if entry["type"] == "json_invalid":
         return f"the body is no JSON: {entry['ctx']['error']} at character {int(entry['loc'][-1]) + 1}"
-    return f"{'.'.join(map(_step, entry['loc'][1:])) or 'body'}: {entry['msg']}"
+    return f"{'.'.join(map(_step, entry['loc'][1:])) or 'body'}: {said(entry)}"
 
 
 def _step(step: object) -> str:

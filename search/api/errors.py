@@ -1,5 +1,6 @@
 """What does a client hear of a failure? A status, and a body as the client it speaks to expects it, with what to do next."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from search.errors import (
@@ -70,8 +71,9 @@ _QUOTED = 100  # characters of anything that a client sent
 _LONGEST = 600  # characters of a message, whose end says what to do next …
 _ENDING = 200  # … in so many
 
-# TEI's names, by status.
-_TEI = {400: "Empty", 401: "Unauthorized", 413: "Validation", 422: "Validation", 429: "Overloaded", 503: "Unhealthy"}
+# TEI's names, by status, and ours where it has none.
+_TEI = {401: "Unauthorized", 403: "Forbidden", 429: "Overloaded", 503: "Unhealthy"}
+_OBJECTS = {"model_type", "model_attributes_type", "dict_type"}  # of faults: what is no object
 
 
 class Refused(Exception):  # it is what happened
@@ -91,6 +93,11 @@ def quoted(sent: object) -> str:
     """As much of what a client sent as a message may repeat."""
     text = str(sent)
     return repr(text if len(text) <= _QUOTED else f"{text[:_QUOTED]}…")
+
+
+def said(fault: Mapping[str, Any]) -> str:
+    """What is wrong with a value, as the validation has it, in words of JSON."""
+    return "Input should be an object" if fault["type"] in _OBJECTS else str(fault["msg"]).removeprefix("Value error, ")
 
 
 def refused(error: SearchError, request_id: str) -> Refused:
@@ -124,7 +131,9 @@ def body(dialect: str, refusal: Refused, request_id: str) -> dict[str, Any]:
     """
     match dialect:
         case "tei":
-            return {"error": refusal.message, "error_type": _TEI.get(refusal.status, "Backend")}
+            other = "Backend" if refusal.status >= _OWN else "Validation"
+            name = "Empty" if refusal.kind == "Empty" else _TEI.get(refusal.status, other)
+            return {"error": refusal.message, "error_type": name}
         case "rerank":  # Cohere reads message, Jina detail, vLLM error
             details = {"message": refusal.message, "type": refusal.kind, "param": None, "code": refusal.status}
             return {"message": refusal.message, "detail": refusal.message, "id": request_id, "error": details}

@@ -141,10 +141,8 @@ class Gate:
             raise Refused(403, "Forbidden", f"this service is for one tenant, and this is for all; {_ELSEWHERE}")
         scope["state"]["tenant"], scope["state"]["bound"] = self._tenant_of(scope, bound), (bound or self._tenant) is not None
         scope["state"]["admitted"] = True
-        kind = headers.get(b"content-type", "").partition(";")[0].strip().lower()
-        sends = headers.get(b"content-length", "0") != "0" or b"transfer-encoding" in headers
-        if scope["method"] not in _WITHOUT_BODY and sends and kind != "application/json":
-            raise Refused(415, "UnsupportedMediaType", "send Content-Type: application/json")
+        if scope["method"] not in _WITHOUT_BODY and (headers.get(b"content-length", "0") != "0" or b"transfer-encoding" in headers):
+            _check_body(scope, headers)
 
     def _tenant_of(self, scope: Scope, bound: str | None) -> str | None:
         """For which tenant a request is: that of its key, of the service, or of its header; None if nobody said.
@@ -208,6 +206,16 @@ class Gate:
             return message
 
         return limited
+
+
+def _check_body(scope: Scope, headers: dict[bytes, str]) -> None:
+    """Refuse a body that is no JSON as it stands."""
+    if headers.get(b"content-type", "").partition(";")[0].strip().lower() != "application/json":
+        raise Refused(415, "UnsupportedMediaType", "send Content-Type: application/json")
+    coded = {value.strip().lower() for name, value in scope["headers"] if name.lower() == b"content-encoding"}
+    if coded - {b"", b"identity"}:
+        message = "send the body as it is, without Content-Encoding"
+        raise Refused(415, "UnsupportedMediaType", message, {"Accept-Encoding": "identity"})
 
 
 def _closes(scope: Scope, headers: dict[bytes, str]) -> bool:

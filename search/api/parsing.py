@@ -8,7 +8,7 @@ import asyncio
 import functools
 import json
 import re
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
@@ -45,6 +45,9 @@ def parsed_route(thread: Executor, *, others_query: bool = False) -> type[APIRou
                     there_are = ", ".join(sorted(known)) or "none, and what is sent stands in its body"
                     message = f"there is no parameter {unknown[0][:_LONGEST_NAME]!r} in this address; there are {there_are}"
                     raise Refused(422, "InvalidRequest", message)
+                sent = [name for name, _ in request.query_params.multi_items()]
+                if not others_query and len(set(sent)) < len(sent):
+                    raise Refused(422, "InvalidRequest", f"{repeated_name(sent)} stands twice in this address; send it once")
                 return await handle(_ParsedRequest(request, self.body_field, thread))
 
             return parsed
@@ -104,11 +107,23 @@ def _parsed(content: bytes, field: Any) -> tuple[Any, list[Any]]:
     """The value that a route's field takes, and what is wrong with it.
 
     Raises:
-        Refused: there is too much in it, a name twice in one object, or text that UTF-8 cannot store.
+        Refused: there is too much in it, a name twice in one object, or what cannot be read or stored.
         json.JSONDecodeError: it is no JSON.
-        UnicodeDecodeError: likewise.
-        RecursionError: it is nested too deeply.
     """
+    try:
+        return _validated(content, field)
+    except json.JSONDecodeError:
+        raise
+    except UnicodeDecodeError as error:
+        message = f"the body is no UTF-8 at byte {error.start + 1}; send JSON in UTF-8"
+    except RecursionError:
+        message = "the body is nested too deeply; flatten it"
+    except ValueError:  # beyond sys.get_int_max_str_digits()
+        message = "the body holds a whole number that is too long; send it as text"
+    raise Refused(422, "InvalidRequest", message)
+
+
+def _validated(content: bytes, field: Any) -> tuple[Any, list[Any]]:
     if _values_in(content) > _MOST_VALUES:
         message = f"the request holds more than {_MOST_VALUES:,} values, such as numbers and strings; send it in parts"
         raise Refused(422, "InvalidRequest", message)
@@ -120,7 +135,22 @@ def _parsed(content: bytes, field: Any) -> tuple[Any, list[Any]]:
     if _SURROGATE.search(content) and (place := half_surrogate(_own(value, field))) is not None:
         message = f"{place or 'the request'} holds half of a surrogate pair, which UTF-8 cannot store; re-encode it"
         raise Refused(422, "InvalidRequest", message)
-    return field.validate(value, {}, loc=("body",)) if value is not None else (value, [])
+    if value is None:
+        return None, []
+    validated, faults = field.validate(value, {}, loc=("body",))
+    return validated, [{**fault, "loc": _place(fault, value)} for fault in faults]
+
+
+def _place(fault: Mapping[str, Any], value: Any) -> tuple[str | int, ...]:
+    """Where a fault is in what was sent, without the kinds that a value might have been of, but for a DIALECT."""
+    where, *steps = fault["loc"]
+    absent = [steps.pop()] if fault["type"] == "missing" else []
+    place = [steps.pop(0)] if steps and steps[0] in DIALECTS else []
+    for step in steps:
+        if (isinstance(value, dict) and step in value) or (isinstance(value, list) and isinstance(step, int)):
+            place.append(step)
+            value = value[step]
+    return (where, *place, *absent)
 
 
 def _values_in(content: bytes) -> int:

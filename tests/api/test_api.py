@@ -94,7 +94,14 @@ def test_the_searches_of_a_batch_have_a_limit_together(settings: Settings) -> No
         ("POST", "/v1/search", {"query": "x", "surprise": 1}, 422, "InvalidRequest", "surprise: Extra inputs"),
         ("POST", "/v1/search", {"query": "x", "filter": {"must": [{"key": "price"}]}}, 422, "UnsupportedFilter", ""),
         ("POST", "/v1/search", {"query": "\ud800"}, 422, "", ""),
-        ("POST", "/v1/search", {"query": "x", "collection": "../../etc"}, 422, "InvalidRequest", "collection: String should match"),
+        (
+            "POST",
+            "/v1/search",
+            {"query": "x", "collection": "../../etc"},
+            422,
+            "InvalidRequest",
+            "no collection is called so",
+        ),
         ("POST", "/v1/search", {"query": "x", "collection": "none"}, 404, "CollectionNotFound", "GET /v1/collections lists them"),
         ("GET", "/v1/documents/nobody", None, 404, "DocumentNotFound", "there is no document 'nobody'"),
         ("GET", "/v1/collections/none", None, 404, "CollectionNotFound", "there is no such collection"),
@@ -345,7 +352,7 @@ def test_errors_of_the_service_tell_nothing_of_it(settings: Settings, tmp_path: 
 def test_a_request_that_is_no_json(served: Served) -> None:
     for content in (b"{", b"[1]", b'{"query": NaN}', b"\xff", b'"x"'):
         answer = served.http.post("/v1/search", content=content, headers={"Content-Type": "application/json"})
-        assert answer.status_code in {400, 422}, content
+        assert answer.status_code == 422, content
         assert answer.json()["error"]["message"]
     assert httpx.post(f"{served.url}/v1/search", data={"query": "x"}).status_code == 415
 
@@ -354,11 +361,11 @@ def test_a_request_that_is_no_json(served: Served) -> None:
 def test_what_is_nested_deeply_is_refused(served: Served, levels: int) -> None:
     nested = '{"must": [' * levels + "]}" * levels
     answer = served.http.post("/v1/search", content=f'{{"query": "x", "filter": {nested}}}', headers=JSON)
-    assert answer.status_code in {400, 422}, (levels, answer.text[:300])
+    assert answer.status_code == 422, (levels, answer.text[:300])
     listed = "[" * levels + "]" * levels
     document = f'{{"documents": [{{"id": "x", "text": "x", "metadata": {{"a": {listed}}}}}], "dry_run": true}}'
     answer = served.http.post("/v1/documents", content=document, headers=JSON)
-    assert answer.status_code in {400, 422} or answer.json()["rejected"] == (levels > 60), (levels, answer.text[:300])
+    assert answer.status_code == 422 or answer.json()["rejected"] == (levels > 60), (levels, answer.text[:300])
 
 
 def test_the_page_on_serving_is_true(served: Served) -> None:

@@ -1,5 +1,6 @@
 """What is sent to the service is checked at one door: how much there is, whether it can be stored, and each document by itself."""
 
+import gzip
 import json
 import statistics
 import sys
@@ -122,7 +123,7 @@ FAULTS: dict[str, tuple[Any, str]] = {
     "no id": ({"text": "x"}, "id: Field required"),
     "an empty id": ({"id": "", "text": "x"}, "id: String"),
     "an id that is a number": ({"id": 5, "text": "x"}, "id: Input should be a valid string"),
-    "metadata that is a list": ({"id": "a", "text": "x", "metadata": []}, "metadata: Input should be a valid dictionary"),
+    "metadata that is a list": ({"id": "a", "text": "x", "metadata": []}, "metadata: Input should be an object"),
     "a number beyond 64 bits": ({"id": "a", "text": "x", "metadata": {"a": 2**64}}, "beyond 64 bits"),
     "NaN": ({"id": "a", "text": "x", "metadata": {"a": float("nan")}}, "nan"),
     "a title that is null": ({"id": "a", "text": "x", "title": None}, "title: Input should be a valid string"),
@@ -272,3 +273,84 @@ def test_where_json_ends_is_told(served: Served) -> None:
     answer = served.http.post("/v1/search", content='{"query": "x"', headers=JSON)
     assert answer.status_code == 422
     assert answer.json()["error"]["message"] == "the body is no JSON: Expecting ',' delimiter at character 14"
+
+
+BROKEN = {
+    "bytes that are no UTF-8": (b"\xff\xfe", "the body is no UTF-8 at byte 1; send JSON in UTF-8"),
+    "Latin-1": ('{"query": "café", "texts": ["a"]}'.encode("latin-1"), "the body is no UTF-8 at byte 15; send JSON in UTF-8"),
+    "gzip": (gzip.compress(b'{"query": "x"}'), "the body is no UTF-8 at byte 2; send JSON in UTF-8"),
+    "nested brackets": (b'{"query": ' + b"[" * 990 + b"]" * 990 + b"}", ""),
+    "more nested brackets": (b"[" * 100_000 + b"]" * 100_000, "the body is nested too deeply; flatten it"),
+    "a long number": (
+        b'{"query": "x", "limit": ' + b"1" * 5_000 + b"}",
+        "the body holds a whole number that is too long; send it as text",
+    ),
+    "no JSON": (b"{", "the body is no JSON: "),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_body_that_cannot_be_read_is_refused_like_any_that_is_wrong(name: str, served: Served) -> None:
+    content, message = BROKEN[name]
+    for path in ("/v1/search", "/v1/documents", "/rerank", "/v2/rerank", "/score"):
+        for sent in (content, content + b" " * 70_000):
+            answer = served.http.post(path, content=sent, headers=JSON)
+            assert answer.status_code == 422, (path, answer.text)
+            assert message in answer.text, (path, answer.text)
+            told = answer.json()
+            assert told.get("error_type", "Validation") == "Validation"
+            assert path == "/rerank" or told["error"]["type"] == "InvalidRequest"
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "identity, gzip"])
+def test_a_body_that_is_encoded_is_refused_before_it_is_read(coding: str, served: Served) -> None:
+    plain = b'{"query": "cats", "documents": ["a"], "texts": ["b"]}'
+    for path in ("/v1/search", "/rerank", "/v1/rerank"):
+        for content in (plain, gzip.compress(plain)):
+            answer = served.http.post(path, content=content, headers={**JSON, "Content-Encoding": coding})
+            assert (answer.status_code, answer.headers["accept-encoding"]) == (415, "identity"), answer.text
+            assert "send the body as it is, without Content-Encoding" in answer.text
+    assert served.http.post("/v1/search", json={"query": "x"}, headers={"Content-Encoding": "Identity"}).status_code == 200
+
+
+def test_a_parameter_that_stands_twice_in_an_address_is_refused(served: Served) -> None:
+    """As a name that stands twice in a body is."""
+    answer = served.http.get("/v1/documents/birds?collection=documents&collection=other")
+    assert (answer.status_code, answer.json()["error"]["type"]) == (422, "InvalidRequest")
+    assert "collection stands twice in this address; send it once" in answer.text
+    assert served.http.get("/v1/documents/birds?collection=documents").status_code == 200
+
+
+PLAINLY: list[tuple[str, str, Any, str]] = [
+    ("POST", "/rerank", {"query": "x", "documents": [{"n": 1}]}, "documents.0.text: Field required"),
+    ("POST", "/v1/rerank", {"query": "x", "documents": ["a", 1]}, "documents.1: Input should be a valid string"),
+    ("POST", "/v1/rerank", {"query": "x", "documents": [{"text": 1}]}, "documents.0.text: Input should be a valid string"),
+    ("POST", "/v1/rerank", {"query": "x", "documents": [{"text": "a", "image": "b"}]}, "documents.0: image cannot be judged"),
+    ("POST", "/score", {"text_1": 1, "text_2": ["a"]}, "text_1: Input should be a valid string"),
+    ("POST", "/score", {"text_1": "a", "text_2": ["a", 1]}, "text_2.1: Input should be a valid string"),
+    (
+        "POST",
+        "/rerank",
+        {"query": "x", "texts": ["a"], "truncation_direction": "Left"},
+        "truncation_direction: Input should be 'right'",
+    ),
+    ("POST", "/rerank", [], "body: Input should be an object"),
+    ("POST", "/v1/search", [1], "body: Input should be an object"),
+    ("POST", "/v1/search/batch", {"searches": [1]}, "searches.0: Input should be an object"),
+    ("POST", "/v1/search", {"query": "x", "collection": "a/b"}, "collection: no collection is called so: a name has 1 to 255"),
+    ("GET", "/v1/collections/a%5Cb", None, "name: no collection is called so: a name has 1 to 255"),
+    ("GET", "/v1/documents/a?collection=..", None, "collection: no collection is called so: a name has 1 to 255"),
+    ("POST", "/v1/collections/aliases", {"alias": "a\n", "collection": "b"}, "alias: no collection is called so"),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body", "message"), PLAINLY, ids=[f"{one[1]} {one[3][:30]}" for one in PLAINLY])
+def test_what_is_wrong_is_said_in_words_of_the_request(method: str, path: str, body: Any, message: str, served: Served) -> None:
+    content = None if body is None else json.dumps(body)
+    answer = served.http.request(method, path, content=content, headers=JSON if content else {})
+    assert answer.status_code == 422, answer.text
+    told = answer.json()
+    text = told["error"] if isinstance(told["error"], str) else told["error"]["message"]
+    assert text.startswith(message), text
+    for internal in ("function-", "[_", "TextObject", "Request", "str:", "list[", "Value error", "pattern", "x00", "dictionary"):
+        assert internal not in text, text

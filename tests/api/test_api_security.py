@@ -77,6 +77,16 @@ def test_every_route_has_a_rule_and_keeps_it(served: Served) -> None:
     assert asked > 40
 
 
+def test_who_is_refused_hears_so_as_tei_would_say_it(served: Served) -> None:
+    for headers, status, kind in [
+        ({}, 401, "Unauthorized"),
+        (bearer("write"), 403, "Forbidden"),
+        (bearer("search"), 501, "Backend"),
+    ]:
+        answer = served.http.post("/rerank", json={"query": "x", "texts": ["a"]}, headers=headers)
+        assert (answer.status_code, answer.json()["error_type"]) == (status, kind)
+
+
 def test_a_key_may_come_in_either_header(served: Served) -> None:
     for headers in (bearer("search"), {"X-API-Key": KEYS["search"][0]}, {"authorization": f"bearer {KEYS['search'][0]}"}):
         assert served.http.post("/v1/search", json={"query": "x"}, headers=headers).status_code == 200
@@ -173,12 +183,16 @@ def test_more_connections_than_are_allowed(settings: Settings) -> None:
 
 
 def test_only_pages_that_are_named_may_call_it(served: Served) -> None:
-    def preflight(origin: str) -> httpx.Response:
-        asked = {"Origin": origin, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
+    def preflight(origin: str, headers: str = "authorization") -> httpx.Response:
+        asked = {"Origin": origin, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": headers}
         return served.http.options("/v1/search", headers=asked)
 
     assert preflight("https://good.example").headers["access-control-allow-origin"] == "https://good.example"
     assert "access-control-allow-origin" not in preflight("https://bad.example").headers
+    assert preflight("https://good.example", "content-type, traceparent, tracestate, x-api-key, x-tenant").status_code == 200
+    assert preflight("https://good.example", "x-strange").status_code == 400
+    answer = served.http.get("/v1/collections", headers={"Origin": "https://good.example", **bearer("search")})
+    assert answer.headers["access-control-expose-headers"] == "*"  # all of them, as no cookies are sent
     headers = served.http.get("/").headers
     assert headers["x-content-type-options"] == "nosniff"
     assert "default-src 'none'" in headers["content-security-policy"]

@@ -77,6 +77,13 @@ def test_errors_of_tei(served: Served, given: Any, status: int, kind: str) -> No
     assert answer.json()["error_type"] == kind
 
 
+def test_errors_of_tei_are_called_what_they_are(served: Served) -> None:
+    given = {"query": "x", "texts": ["a"]}
+    for headers, status in [({"Content-Type": "text/plain"}, 415), ({"X-Tenant": "a"}, 422)]:
+        answer = served.http.post("/rerank", content=json.dumps(given), headers=JSON | headers)
+        assert (answer.status_code, answer.json()["error_type"]) == (status, "Validation")
+
+
 def test_long_texts_are_cut_as_tei_does_when_told_to(served: Served) -> None:
     answer = served.http.post("/rerank", json={"query": "x", "texts": ["word " * 900, "b"], "truncate": True})
     assert (answer.status_code, answer.headers["x-truncated-texts"]) == (200, "1")
@@ -120,6 +127,8 @@ def test_jina_and_vllm(path: str, served: Served, expected: list[float]) -> None
     assert (len(told["results"]), told["usage"]["total_tokens"] > 20) == (3, True)
     assert told["usage"]["prompt_tokens"] == told["usage"]["total_tokens"]
     assert told["model"] == "minilm-reranker"
+    assert told["meta"]["api_version"] == {"version": "1"}
+    assert served.http.post("/v2/rerank", json=given).json()["meta"]["api_version"] == {"version": "2"}
     without = served.http.post(path, json={**given, "return_documents": False, "top_n": len(CAPITALS)}).json()
     assert [set(one) for one in without["results"]] == [{"index", "relevance_score"}] * 4
     answer = served.http.post(path, json={"query": "x", "documents": []})
@@ -150,7 +159,7 @@ def test_the_scores_of_vllm(path: str, served: Served, expected: list[float]) ->
 LONG = "word " * 900
 BOTH = {"query": "x", "documents": ["a", "b"]}
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
-    ("/v1/rerank", {"rank_fields": ["title", "text"]}, "rank_fields: Value error, documents are judged by their text alone"),
+    ("/v1/rerank", {"rank_fields": ["title", "text"]}, "rank_fields: documents are judged by their text alone"),
     ("/v1/rerank", {"max_chunks_per_doc": 10, "documents": [LONG]}, "documents are not judged in chunks here"),
     ("/v2/rerank", {"max_tokens_per_doc": 20, "documents": [LONG]}, "max_tokens_per_doc is 20, and the model read"),
     ("/v1/rerank", {"max_doc_length": 20, "documents": [LONG]}, "max_tokens_per_doc is 20, and the model read"),

@@ -1,5 +1,6 @@
 """What do clients send? Requests of our own API, checked before anything is done."""
 
+import re
 from concurrent.futures import Executor
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -37,8 +38,21 @@ def _reasonable(filter: dict[str, JsonValue]) -> dict[str, JsonValue]:
 
 
 Filter = Annotated[dict[str, JsonValue], AfterValidator(_reasonable)]
+
+
+def _possible(name: str) -> str:
+    if not re.fullmatch(COLLECTION_NAME, name):
+        most = LONGEST_COLLECTION_NAME
+        raise ValueError(
+            f"no collection is called so: a name has 1 to {most} characters, no slash, no control character, and is not . or .."
+        )
+    return name
+
+
 CollectionName = Annotated[
-    str, Field(pattern=COLLECTION_NAME, min_length=1, max_length=LONGEST_COLLECTION_NAME, examples=["documents"])
+    str,
+    Field(min_length=1, max_length=LONGEST_COLLECTION_NAME, examples=["documents"], json_schema_extra={"pattern": COLLECTION_NAME}),
+    AfterValidator(_possible),
 ]
 DocumentId = Annotated[str, Field(min_length=1, max_length=LONGEST_ID, examples=["notes/cats.md"])]
 

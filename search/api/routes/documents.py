@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request
 from pydantic import ValidationError
 from starlette.convertors import Convertor, register_url_convertor
 
-from search.api.errors import Refused
+from search.api.errors import Refused, said
 from search.api.parsing import repeated
 from search.api.routes.bodies import LONGEST_ID, Answer, CollectionName, Count, DocumentBody, Removal, Update, Upsert, own_router
 from search.api.state import Service
@@ -98,7 +98,7 @@ def _faults(value: Any, error: ValidationError) -> str:
         return f"{half} holds half of a surrogate pair; re-encode it"
     errors = error.errors(include_url=False, include_input=False)[:_SHOWN]
     return "; ".join(
-        f"{'.'.join(str(part)[:_SHOWN_NAME] for part in entry['loc']) or 'document'}: {entry['msg']}" for entry in errors
+        f"{'.'.join(str(part)[:_SHOWN_NAME] for part in entry['loc']) or 'document'}: {said(entry)}" for entry in errors
     )
 
 

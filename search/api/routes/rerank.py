@@ -36,17 +36,17 @@ def rerank_routes(service: Service) -> APIRouter:
         if isinstance(body, TeiRerank):
             return await _tei(service, request, body)
         request.state.dialect = "rerank"
-        return await _ranked(service, request, body, with_documents=True)
+        return await _ranked(service, request, body, version="1")
 
     @router.post("/v1/rerank", openapi_extra=others, response_model=None)
     async def rerank_v1(request: Request, body: RerankRequest) -> JSONResponse:
         """As Jina, vLLM and Cohere's first version have it."""
-        return await _ranked(service, request, body, with_documents=True)
+        return await _ranked(service, request, body, version="1")
 
     @router.post("/v2/rerank", openapi_extra=others, response_model=None)
     async def rerank_v2(request: Request, body: RerankRequest) -> JSONResponse:
         """As Cohere's second version has it: without the documents, unless the request wants them."""
-        return await _ranked(service, request, body, with_documents=False)
+        return await _ranked(service, request, body, version="2")
 
     @router.post("/score", openapi_extra=others, response_model=None)
     @router.post("/v1/score", openapi_extra=others, response_model=None)
@@ -108,7 +108,7 @@ async def _tei(service: Service, request: Request, body: TeiRerank) -> JSONRespo
     return JSONResponse(answer[: body.top_n or None], headers=headers)
 
 
-async def _ranked(service: Service, request: Request, body: RerankRequest, *, with_documents: bool) -> JSONResponse:
+async def _ranked(service: Service, request: Request, body: RerankRequest, *, version: str) -> JSONResponse:
     texts = [document if isinstance(document, str) else document.text for document in body.documents]
     if not texts:
         raise Refused(422, "Validation", "`documents` cannot be empty")
@@ -116,13 +116,12 @@ async def _ranked(service: Service, request: Request, body: RerankRequest, *, wi
     _check_window(body, judged)
     scoring = judged.scoring
     scores = _scores(service.reranker.recipe, scoring, raw=body.raw)
-    wanted = with_documents if body.return_documents is None else body.return_documents
+    wanted = version == "1" if body.return_documents is None else body.return_documents
     results = [
         {"index": i, "relevance_score": scores[i], **({"document": _document(body.documents[i])} if wanted else {})}
         for i in best_first(scoring.scores)
     ]
     tokens = int(scoring.tokens_seen.sum())
-    version = request.url.path.split("/")[1].removeprefix("v")
     meta = {"api_version": {"version": version}, "billed_units": {"search_units": math.ceil(len(texts) / _IN_A_UNIT)}}
     return JSONResponse(
         {

@@ -25,6 +25,10 @@ from pydantic import (
 
 Text = StrictStr
 Texts = Annotated[list[Text], Field(fail_fast=True)]
+OneOrMany = Annotated[
+    Annotated[Text, Tag("text")] | Annotated[Texts, Tag("texts")],
+    Discriminator(lambda sent: "texts" if isinstance(sent, list) else "text"),
+]
 Count = Annotated[StrictInt, Field(ge=1)]
 
 _LONGEST_NAME = 80  # of a field, in messages
@@ -96,7 +100,7 @@ class TeiRerank(_Format):
     return_text: StrictBool = False
     truncate: StrictBool | None = Field(None, description="false: a query or text that is too long is refused; else it is cut.")
     top_n: Annotated[StrictInt, Field(ge=0)] | None = Field(None, description="Not of TEI, but of clients that speak to it.")
-    truncation_direction: str = Field("right", pattern="^([Rr]ight)$", description="Only the end can be cut.")
+    truncation_direction: Literal["right", "Right"] = Field("right", description="Only the end can be cut.")
 
 
 class TextObject(BaseModel):
@@ -120,11 +124,17 @@ class TextObject(BaseModel):
 _MEDIA = {"image", "image_url", "images", "video", "audio", "content", "multi_modal"}  # of Jina's and vLLM's documents
 
 
+Document = Annotated[
+    Annotated[Text, Tag("text")] | Annotated[TextObject, Tag("object")],
+    Discriminator(lambda one: "object" if isinstance(one, dict | TextObject) else "text"),
+]
+
+
 class RerankRequest(_Windowed):
     """Cohere, Jina, vLLM and Infinity: documents instead of texts."""
 
     query: Text = Field(examples=["What is the capital of the United States?"])
-    documents: Annotated[list[Text | TextObject], Field(fail_fast=True)] = Field(
+    documents: Annotated[list[Document], Field(fail_fast=True)] = Field(
         examples=[["Carson City is the capital of Nevada.", "Washington, D.C. is."]]
     )
     top_n: Annotated[StrictInt, Field(ge=0)] | None = None
@@ -164,10 +174,10 @@ class RerankRequest(_Windowed):
 class ScoreRequest(_Windowed):
     """vLLM: POST /score, by each of its pairs of names."""
 
-    text_1: Text | Texts = Field(
+    text_1: OneOrMany = Field(
         validation_alias=AliasChoices("text_1", "queries", "data_1"), examples=["What is the capital of France?"]
     )
-    text_2: Text | Texts = Field(
+    text_2: OneOrMany = Field(
         validation_alias=AliasChoices("text_2", "documents", "items", "data_2"),
         examples=[["Paris is the capital of France.", "Berlin is a city."]],
     )
