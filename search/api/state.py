@@ -16,6 +16,7 @@ from starlette.requests import Request
 from search.api.admission import Admission
 from search.api.errors import Refused
 from search.api.health import EngineHealth, Reachability
+from search.api.kept import Kept
 from search.api.keys import Keys
 from search.api.metrics import Metrics
 from search.api.traces import Traces
@@ -57,6 +58,7 @@ _LEAST_FINDING_S = 0.5  # that a server has to say which collection a name leads
 _PART_S = 0.2  # about how long one turn of a large request may take …
 _LEAST_PART, _MOST_PART = 4, 64  # … within so many passages
 _PASSAGE = 1_000  # characters of one
+_FACETS_S = 60.0
 _MOST_READ = 4_000  # characters of a text, by most models
 
 
@@ -87,6 +89,7 @@ class Service:
         self.metrics.running.set_function(lambda: sum(queue.running for queue in self.queues.values()))
         self.ready = False
         self.started = int(time.time())
+        self.facets = Kept(_FACETS_S)
         self.counter = counter(settings.context.tokenizer)
         self._searcher = searcher
         self._engine: Collections | None = None  # once it is warmed up
@@ -131,12 +134,25 @@ class Service:
         aliases = self.engine.aliases()
         if collection == self.settings.collection:
             raise Refused(409, "CollectionServed", f"{collection!r} is what this service serves; drop it when that has ended")
-        if collection in aliases:
-            raise Refused(409, "CollectionAliased", f"{collection!r} is an alias of {aliases[collection]!r}; drop that one")
-        if leading := [alias for alias, target in aliases.items() if target == collection]:
-            raise Refused(409, "CollectionAliased", f"the alias {leading[0]!r} leads to {collection!r}; lead it elsewhere first")
+        leading = [alias for alias, target in aliases.items() if collection in {alias, target}]
+        if leading:
+            message = f"the alias {leading[0]!r} leads to {aliases[leading[0]]!r}; lead it elsewhere first, or"
+            raise Refused(409, "CollectionAliased", f"{message} DELETE /v1/collections/aliases/{leading[0]} forgets it")
         self._searcher.let_go(collection)
         self.engine.drop(collection)
+
+    def forget(self, alias: str) -> None:
+        """Forget an alias; the collection stays.
+
+        Raises:
+            Refused: there is none, or it leads to what is served.
+        """
+        if alias not in self.engine.aliases():
+            raise Refused(404, "CollectionNotFound", f"there is no alias {alias!r}; GET /v1/collections lists them")
+        if alias == self.settings.collection:
+            raise Refused(409, "CollectionServed", f"{alias!r} is what this service serves; lead it elsewhere")
+        self.engine.unalias(alias)
+        self._searcher.let_go(alias)
 
     def lead(self, alias: str, collection: str) -> None:
         """Lead an alias to a collection, and search there from now on; see search.ingestion.reindexing for errors."""
@@ -296,7 +312,14 @@ class Service:
 
     async def write(self, request: Request, work: Callable[[], Done], *, units: int) -> Done:
         """Change a collection, one request at a time."""
-        return await self._in_turn(request, "write", work, kind="documents", units=units)
+
+        def written() -> Done:
+            try:
+                return work()
+            finally:  # though the client be gone by now
+                self.facets.forget()
+
+        return await self._in_turn(request, "write", written, kind="documents", units=units)
 
     async def _in_turn(self, request: Request, name: str, work: Callable[[], Done], *, kind: str, units: int) -> Done:
         with self.traces.part(name) as span:

@@ -378,13 +378,14 @@ def lead(collections: Collections, alias: str, name: str) -> None:
     Raises:
         CollectionNotFound: there is no such collection.
         IndexBusy: another process writes to the one that the alias leads to.
-        IndexRejected: a collection is called like the alias.
+        IndexRejected: on a server, a collection is called like the alias.
         InvalidSettings: it is no valid name of a collection, so no request could name it.
     """
     checked_collection(alias)
-    leads_to = collections.aliases().get(alias)
-    spec = None if leads_to is None else collections.info(leads_to, exact=True).spec
-    if leads_to is None or spec is None:
+    collections.check_alias(alias)
+    leads_to = collections.aliases().get(alias, alias)
+    spec = collections.info(leads_to, exact=True).spec if leads_to in collections.names() else None
+    if spec is None:
         collections.switch(alias, name)
         return
     with closing(collections.open(leads_to, StorageSettings())) as live:

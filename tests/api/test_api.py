@@ -10,6 +10,7 @@ import httpx
 import pytest
 from serving import FOUR, JSON, Served, resident, serving, with_pets
 
+from search.api.kept import Kept
 from search.client import Client
 from search.settings import Settings
 
@@ -433,3 +434,97 @@ def test_strange_methods_leave_nothing_behind(served: Served) -> None:
     for number in range(20):
         assert served.http.request(f"ODD{number}", "/v1/search").status_code == 405
     assert "ODD" not in served.http.get("/metrics").text
+
+
+def test_what_there_is_to_filter_by_is_counted_anew_once_something_was_written(fresh: Served) -> None:
+    http = fresh.http
+
+    def told(name: str) -> tuple[int, list[str]]:
+        answer = http.get(f"/v1/collections/{name}/facets").raise_for_status().json()
+        assert answer["complete"]
+        return answer["documents"], [one["field"] for one in answer["fields"]]
+
+    def put(name: str, document_id: str, **metadata: str) -> None:
+        one = {"id": document_id, "text": "Cats.", "metadata": metadata}
+        http.post("/v1/documents", json={"documents": [one], "collection": name}).raise_for_status()
+
+    put("one", "a", salary="100k")
+    put("two", "b", colour="red")
+    assert told("one") == (1, ["media_type", "metadata.salary"])
+    put("one", "c")
+    assert told("one")[0] == 2
+    http.post("/v1/collections/aliases", json={"alias": "live", "collection": "one"}).raise_for_status()
+    assert told("live")[0] == 2
+    put("live", "d")
+    assert told("one")[0] == told("live")[0] == 3
+    http.post("/v1/collections/aliases", json={"alias": "live", "collection": "two"}).raise_for_status()
+    assert told("live") == (1, ["media_type", "metadata.colour"])
+    http.patch("/v1/documents", json={"ids": ["b"], "metadata": {"colour": None}, "collection": "two"}).raise_for_status()
+    assert told("live") == (1, ["media_type"])
+    http.post("/v1/documents/delete", json={"ids": ["a"], "collection": "one"}).raise_for_status()
+    assert told("one") == (2, ["media_type"])
+    http.delete("/v1/collections/one").raise_for_status()
+    assert http.get("/v1/collections/one/facets").status_code == 404
+    http.delete("/v1/collections/aliases/live").raise_for_status()
+    assert http.get("/v1/collections/live/facets").status_code == 404
+    assert told("two")[0] == 1
+
+
+def test_what_was_counted_before_something_was_written_is_not_kept() -> None:
+    kept = Kept(100.0)
+    before = kept.writes
+    kept.forget()
+    kept.put("a", {"documents": 1}, before)
+    assert kept.get("a") is None
+    kept.put("a", {"documents": 2}, kept.writes)
+    assert kept.get("a") == {"documents": 2}
+    old = Kept(0.0)
+    old.put("a", {"documents": 1}, old.writes)
+    assert old.get("a") is None
+
+
+def test_a_collection_that_was_led_elsewhere_and_back_can_be_dropped(fresh: Served) -> None:
+    http = fresh.http
+
+    def lead(alias: str, target: str) -> None:
+        http.post("/v1/collections/aliases", json={"alias": alias, "collection": target}).raise_for_status()
+
+    def found(name: str) -> list[str]:
+        told = http.post("/v1/search", json={"query": "Cats", "collection": name}).raise_for_status().json()
+        return [hit["document_id"] for hit in told["hits"]]
+
+    for name in ("one", "two", "other"):
+        http.post("/v1/documents", json={"documents": [{"id": name, "text": "Cats."}], "collection": name}).raise_for_status()
+    lead("one", "two")
+    assert found("one") == ["two"]
+    refused = http.delete("/v1/collections/one")
+    assert (refused.status_code, refused.json()["error"]["type"]) == (409, "CollectionAliased")
+    assert "DELETE /v1/collections/aliases/one forgets it" in refused.json()["error"]["message"]
+    assert "DELETE /v1/collections/aliases/one forgets it" in http.delete("/v1/collections/two").json()["error"]["message"]
+    lead("one", "one")
+    lead("other", "other")
+    assert found("one") == ["one"]
+    assert all(not row["aliases"] for row in http.get("/v1/collections").json()["collections"])
+    for name in ("one", "two", "other"):
+        assert http.delete(f"/v1/collections/{name}").json() == {"dropped": name}
+    assert [row["name"] for row in http.get("/v1/collections").json()["collections"]] == ["documents"]
+
+
+def test_an_alias_is_forgotten(fresh: Served) -> None:
+    http = fresh.http
+    for name in ("one", "two"):
+        http.post("/v1/documents", json={"documents": [{"id": name, "text": "Cats."}], "collection": name}).raise_for_status()
+    for alias, target in [("live", "two"), ("one", "two"), ("documents", "two")]:
+        http.post("/v1/collections/aliases", json={"alias": alias, "collection": target}).raise_for_status()
+    assert http.delete("/v1/collections/aliases/live").json() == {"forgotten": "live"}
+    assert http.post("/v1/search", json={"query": "Cats", "collection": "live"}).status_code == 404
+    again = http.delete("/v1/collections/aliases/live")
+    assert (again.status_code, again.json()["error"]["type"]) == (404, "CollectionNotFound")
+    http.delete("/v1/collections/aliases/one").raise_for_status()
+    hits = http.post("/v1/search", json={"query": "Cats", "collection": "one"}).raise_for_status().json()["hits"]
+    assert [hit["document_id"] for hit in hits] == ["one"]
+    served = http.delete("/v1/collections/aliases/documents")
+    assert (served.status_code, served.json()["error"]["type"]) == (409, "CollectionServed")
+    http.post("/v1/collections/aliases", json={"alias": "documents", "collection": "documents"}).raise_for_status()
+    assert http.delete("/v1/collections/two").json() == {"dropped": "two"}
+    assert http.post("/v1/search", json={"query": "Cats"}).json()["hits"][0]["document_id"] == "pets/cats.md"

@@ -30,7 +30,7 @@ from search.errors import (
 from search.index.contract import CollectionSpec, Point
 from search.index.edge.collections import EdgeCollections
 from search.ingestion.copying import copy
-from search.ingestion.reindexing import Judged
+from search.ingestion.reindexing import Judged, lead
 from search.ingestion.restoring import documents
 from search.ingestion.run import Ingestion
 from search.searcher import Searcher, open_search
@@ -125,6 +125,31 @@ def test_a_collection_that_was_left_can_be_dropped_at_once(settings: Callable[..
         searcher.collections.drop(left)
         assert searcher.collections.names() == ["documents.v2"]
         assert searcher.search("Cats eat mice.").hits
+
+
+def test_a_name_that_was_led_back_to_its_own_collection_is_no_alias(tmp_path: Path, model_folder: Path) -> None:
+    given = Settings(data_dir=tmp_path, embedder={"model": str(model_folder / "embedder-mean")}, reranker={"kind": "none"})
+    with open_search(given) as searcher:
+        filled(searcher, 3)
+        engine = searcher.collections
+        lead(engine, "documents", "documents")
+        assert (engine.aliases(), engine.previous("documents")) == ({}, None)
+        assert searcher.reindex(replace_chunking(given), check=False).switched
+        for _ in range(2):  # which leaves alone what is so
+            engine.switch("documents", "documents.v2")
+            assert engine.previous("documents") == "documents"
+        assert searcher.roll_back() == ("documents.v2", "documents")
+        assert (engine.aliases(), engine.info("documents").aliases) == ({}, ())
+        with pytest.raises(CollectionNotFound, match="there is no alias 'documents'"):
+            engine.unalias("documents")
+        with searcher.using() as index, index.claimed(), pytest.raises(IndexBusy):
+            lead(engine, "documents", "documents.v2")  # what is written would be where nobody searches
+        assert searcher.roll_back() == ("documents", "documents.v2")  # and forth
+        assert searcher.roll_back() == ("documents.v2", "documents")
+        searcher.index.close()
+        engine.drop("documents")
+        assert (engine.names(), engine.aliases()) == (["documents.v2"], {})
+        assert "previous" not in (tmp_path / "aliases.json").read_text()
 
 
 def test_a_name_that_leads_nowhere_any_more_begins_no_collection_anew(settings: Callable[..., Settings]) -> None:

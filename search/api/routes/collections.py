@@ -1,6 +1,5 @@
 """Collections: which there are, what is in them to filter by, where names lead."""
 
-import time
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -20,8 +19,6 @@ _VALUES = 30  # of a field, the most frequent ones
 _LONGEST = 100  # characters of a value that is shown to choose
 _LONGEST_PATH = 200  # characters of a field's path
 _COUNTED = 200_000  # fields and values that are counted at all
-_CACHED_S = 60.0
-_CACHED = 1000  # answers
 _FIELDS_NOTED = 10_000  # of those left out, so that each is counted once
 _PLAIN = bool | str | int | float
 _INEXACT_FROM = 2**53
@@ -31,7 +28,6 @@ def collection_routes(service: Service) -> APIRouter:
     """The routes."""
     router = own_router(service.parsing, "collections", "/v1/collections")
     may_look, may_manage = {"x-scope": "search", "x-queue": "look"}, {"x-scope": "admin", "x-queue": "write"}
-    cache: dict[tuple[str | None, str], tuple[float, Answer]] = {}  # by tenant and name
 
     @router.get("", openapi_extra=may_look)
     async def list_collections(request: Request) -> Answer:
@@ -57,13 +53,11 @@ def collection_routes(service: Service) -> APIRouter:
     async def facets(request: Request, name: CollectionName) -> Answer:
         """The fields that documents have, with their most frequent values, to filter by."""
         whose = (request.state.tenant, name)
-        at, answer = cache.get(whose, (float("-inf"), {}))
-        if time.monotonic() < at + _CACHED_S:
-            return answer
+        if (kept := service.facets.get(whose)) is not None:
+            return kept
+        writes = service.facets.writes
         counted = await service.look(request, lambda: _facets(service.searcher(request, name)))
-        if len(cache) >= _CACHED:  # of tenants there may be many, and each may name others
-            cache.clear()
-        cache[whose] = (time.monotonic(), counted)
+        service.facets.put(whose, counted, writes)
         return counted
 
     @router.delete("/{name}", openapi_extra=may_manage)
@@ -74,9 +68,15 @@ def collection_routes(service: Service) -> APIRouter:
 
     @router.post("/aliases", openapi_extra=may_manage)
     async def lead_alias(request: Request, body: Alias) -> Answer:
-        """Lead an alias to a collection, in one step."""
+        """Lead an alias to a collection, in one step; to the collection of its own name, and it is no alias any more."""
         await service.write(request, lambda: service.lead(body.alias, body.collection), units=1)
         return {"alias": body.alias, "collection": body.collection}
+
+    @router.delete("/aliases/{name}", openapi_extra=may_manage)
+    async def forget_alias(request: Request, name: CollectionName) -> Answer:
+        """Forget an alias; the collection stays."""
+        await service.write(request, lambda: service.forget(name), units=1)
+        return {"forgotten": name}
 
     return router
 

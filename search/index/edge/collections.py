@@ -34,8 +34,9 @@ class EdgeCollections:
         return [name for name in self._data.described() if not name.endswith(_REMOVED)]
 
     def aliases(self) -> dict[str, str]:
-        """The collection that each alias leads to."""
-        return {alias: str(known["name"]) for alias, known in self._data.aliases().items()}
+        """The collection that each alias leads to; a name that was led back to the collection of its own is none."""
+        leading = ((alias, str(known["name"])) for alias, known in self._data.aliases().items())
+        return {alias: target for alias, target in leading if alias != target}
 
     def previous(self, alias: str) -> str | None:
         """The collection that an alias led to before its last switch, if that is still there."""
@@ -81,15 +82,15 @@ class EdgeCollections:
             stored = read_description(described)
             led_here = sorted({*stored["led_here"], alias})
             replace_json(described, {**stored, "purpose": "", "led_here": led_here})  # nothing fills it from now on but who uses it
-            self._data.write_aliases({**self._data.aliases(), alias: {"name": target, "previous": before}})
+            if before != target:
+                self._data.write_aliases({**self._data.aliases(), alias: {"name": target, "previous": before}})
 
     def unalias(self, alias: str) -> None:
         """Forget an alias; the collection stays."""
-        aliases = self._data.aliases()
-        if alias not in aliases:
+        if alias not in self.aliases():
             raise CollectionNotFound(f"there is no alias {alias!r} in {self.location}; search collections list shows them")
         with self._data.held():
-            self._data.write_aliases({one: known for one, known in aliases.items() if one != alias})
+            self._data.write_aliases({one: known for one, known in self._data.aliases().items() if one != alias})
 
     def drop(self, name: str) -> None:
         """Remove a collection for good."""
@@ -100,7 +101,7 @@ class EdgeCollections:
         if leading := [alias for alias, target in aliases.items() if name == target or (name == alias and not is_one)]:
             raise IndexRejected(f"the alias {leading[0]!r} leads to {aliases[leading[0]]!r}; lead it elsewhere or remove it first")
         with self._closed(name):
-            self._remove(name, ())
+            self._remove(name, () if name in aliases else (name,))  # with what it was led back from
 
     def snapshot(self, name: str, into: Path | None = None) -> str:
         """Copy a collection's folder, `into` another one if one is named; where the copy is."""
