@@ -1,6 +1,7 @@
 """The app: its routes behind the gate, and its answers to errors."""
 
 import contextlib
+import functools
 import importlib.metadata
 import logging
 from collections.abc import AsyncIterator, Callable
@@ -11,12 +12,14 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from search.api.errors import Refused, body, quoted, refused, said, status
 from search.api.gate import Gate
 from search.api.metrics import CONTENT_TYPE
+from search.api.routes.bodies import FAILING, Responses
 from search.api.routes.collections import collection_routes
 from search.api.routes.documents import document_routes
 from search.api.routes.page import page_routes
@@ -34,6 +37,22 @@ Every answer says what happened: `rerank_status`, `reason`, models, timings, `re
 Send a key as `Authorization: Bearer KEY` where the service asks for one, and where several customers share its collections and
 the key is not for one of them, the header `X-Tenant` says whose documents are meant.
 """
+_KEYS = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
+_TENANT = {
+    "name": "X-Tenant",
+    "in": "header",
+    "description": "For whom, where the key does not say it; percent-encoded where it is not ASCII.",
+    "schema": {"type": "string", "minLength": 1},
+}
+
+
+class Readiness(BaseModel):
+    """Whether requests are taken."""
+
+    ready: bool
 
 
 def build_app(service: Service) -> ASGIApp:
@@ -79,29 +98,49 @@ def build_routes(service: Service) -> FastAPI:
 
 def _add_operations(app: FastAPI, service: Service) -> None:
     public = {"x-scope": "open"}
+    unready: Responses = {503: {"model": Readiness}}
+    written: Responses = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
 
-    @app.get("/healthz", openapi_extra=public, tags=["operations"])
-    @app.get("/health", openapi_extra=public, tags=["operations"])
+    @app.get("/healthz", openapi_extra=public, tags=["operations"], responses=FAILING)
+    @app.get("/health", openapi_extra=public, tags=["operations"], responses=FAILING)
     async def healthz() -> dict[str, str]:
         """Whether the process answers."""
         return {"status": "ok"}
 
-    @app.get("/readyz", openapi_extra=public, tags=["operations"])
+    @app.get("/readyz", openapi_extra=public, tags=["operations"], response_model=Readiness, responses=FAILING | unready)
     async def readyz() -> Response:
         """Whether it takes requests: models are loaded, the engine answers, and it is not shutting down."""
         ready = service.answering
         return JSONResponse({"ready": ready}, 200 if ready else 503)
 
-    @app.get("/metrics", openapi_extra={"x-scope": "admin"}, tags=["operations"])
+    @app.get(
+        "/metrics", openapi_extra={"x-scope": "admin"}, tags=["operations"], response_class=Response, responses=FAILING | written
+    )
     async def metrics() -> Response:
         """What was counted since the start, for Prometheus."""
         await service.health.refresh()
         return Response(service.metrics.written(), media_type=CONTENT_TYPE)
 
+    @functools.cache
+    def described() -> dict[str, Any]:
+        return _with_access(app.openapi(), service)
+
     @app.get("/openapi.json", openapi_extra=public, include_in_schema=False)
     async def openapi() -> JSONResponse:
         """This description."""
-        return JSONResponse(app.openapi())
+        return JSONResponse(described())
+
+
+def _with_access(described: dict[str, Any], service: Service) -> dict[str, Any]:
+    """The description, with what shows who asks, and for whom."""
+    described["components"]["securitySchemes"] = _KEYS
+    for operation in (one for methods in described["paths"].values() for one in methods.values()):
+        if operation["x-scope"] == "open":
+            continue
+        operation["security"] = [*([] if service.keys.any else [{}]), *({name: []} for name in _KEYS)]  # {}: none is needed
+        if service.settings.tenant_field is not None:
+            operation["parameters"] = [*operation.get("parameters", []), _TENANT]
+    return described
 
 
 def _add_failures(app: FastAPI) -> None:

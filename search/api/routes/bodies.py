@@ -5,7 +5,9 @@ from concurrent.futures import Executor
 from typing import Annotated, Any, ClassVar, Literal
 
 from fastapi import APIRouter
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, WithJsonSchema, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetJsonSchemaHandler, JsonValue, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from search.api.parsing import parsed_route
 from search.context.values import Form
@@ -15,7 +17,8 @@ _DEEPEST = 20
 _MOST_PARTS = 5_000
 _MOST_FIELDS = 50
 _MOST_TOKENS = 1_000_000
-LONGEST_ID = 10_000
+LONGEST_ID = 10_000  # of a document that is meant
+_LONGEST_NEW_ID = 4_096  # of one that is ingested, which refuses longer ones
 
 
 def _reasonable(filter: dict[str, JsonValue]) -> dict[str, JsonValue]:
@@ -121,7 +124,7 @@ class SearchBatch(Body):
 class DocumentBody(Body):
     """A document."""
 
-    id: DocumentId
+    id: Annotated[DocumentId, Field(json_schema_extra={"maxLength": _LONGEST_NEW_ID})]
     text: str = Field(min_length=1, examples=["Cats sleep most of the day."])
     title: str = Field("", examples=["Cats"])
     metadata: dict[str, JsonValue] = Field({}, examples=[{"legs": 4}])
@@ -129,11 +132,18 @@ class DocumentBody(Body):
     modified: float | None = Field(None, description="Seconds since 1970.")
 
 
+class _Documented:
+    """Makes any value be described as a document."""
+
+    def __get_pydantic_json_schema__(self, _: CoreSchema, describe: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return describe(DocumentBody.__pydantic_core_schema__)
+
+
 class Upsert(Body):
     """Documents to add; those that are there under the same id are replaced, unchanged ones left alone."""
 
     apart: ClassVar[str] = "documents"  # each is checked by itself, so that the fault of one is not all others'
-    documents: list[Annotated[Any, WithJsonSchema(DocumentBody.model_json_schema())]] = Field(min_length=1)
+    documents: list[Annotated[Any, _Documented()]] = Field(min_length=1)
     collection: CollectionName | None = None
     dry_run: bool = Field(default=False, description="Write nothing, and say what would change.")
 
@@ -190,8 +200,10 @@ class Failure(BaseModel):
 
 
 Answer = dict[str, Any]
+Responses = dict[int | str, dict[str, Any]]  # as FastAPI describes them, by status
+FAILING: Responses = {"default": {"model": Failure}}
 
 
 def own_router(parsing: Executor, subject: str, prefix: str) -> APIRouter:
     """For routes of our own API, whose bodies are parsed in that thread where they are large."""
-    return APIRouter(prefix=prefix, route_class=parsed_route(parsing), tags=[subject], responses={"default": {"model": Failure}})
+    return APIRouter(prefix=prefix, route_class=parsed_route(parsing), tags=[subject], responses=FAILING)

@@ -14,8 +14,8 @@ from fastapi.responses import JSONResponse
 
 from search.api.errors import Refused, quoted
 from search.api.parsing import parsed_route
-from search.api.routes.bodies import Answer
-from search.api.routes.rerank_bodies import AnyRerank, RerankRequest, ScoreRequest, TeiRerank, TextObject
+from search.api.routes.bodies import FAILING, Answer, Responses
+from search.api.routes.rerank_bodies import AnyRerank, RerankFailure, RerankRequest, ScoreRequest, TeiFailure, TeiRerank, TextObject
 from search.api.state import Judged, Service
 from search.query.ranking import best_first
 from search.reranking.contract import Scoring
@@ -28,9 +28,11 @@ def rerank_routes(service: Service) -> APIRouter:
     """The routes."""
     router = APIRouter(tags=["reranking"], route_class=parsed_route(service.parsing, others_query=True))
     others = {"x-scope": "search", "x-errors": "rerank", "x-queue": "search"}
+    of_either: Responses = {"default": {"model": TeiFailure | RerankFailure}}
+    of_others: Responses = {"default": {"model": RerankFailure}}
 
     # Whose client it is shows in the body, and so does how to refuse it: without x-queue, which refuses before that is read.
-    @router.post("/rerank", openapi_extra={"x-scope": "search", "x-errors": "tei"}, response_model=None)
+    @router.post("/rerank", openapi_extra={"x-scope": "search", "x-errors": "tei"}, response_model=None, responses=of_either)
     async def rerank(request: Request, body: AnyRerank) -> JSONResponse:
         """TEI's format for a request with `texts`, Cohere's, Jina's and vLLM's for one with `documents`."""
         if isinstance(body, TeiRerank):
@@ -38,33 +40,33 @@ def rerank_routes(service: Service) -> APIRouter:
         request.state.dialect = "rerank"
         return await _ranked(service, request, body, version="1")
 
-    @router.post("/v1/rerank", openapi_extra=others, response_model=None)
+    @router.post("/v1/rerank", openapi_extra=others, response_model=None, responses=of_others)
     async def rerank_v1(request: Request, body: RerankRequest) -> JSONResponse:
         """As Jina, vLLM and Cohere's first version have it."""
         return await _ranked(service, request, body, version="1")
 
-    @router.post("/v2/rerank", openapi_extra=others, response_model=None)
+    @router.post("/v2/rerank", openapi_extra=others, response_model=None, responses=of_others)
     async def rerank_v2(request: Request, body: RerankRequest) -> JSONResponse:
         """As Cohere's second version has it: without the documents, unless the request wants them."""
         return await _ranked(service, request, body, version="2")
 
-    @router.post("/score", openapi_extra=others, response_model=None)
-    @router.post("/v1/score", openapi_extra=others, response_model=None)
+    @router.post("/score", openapi_extra=others, response_model=None, responses=of_others)
+    @router.post("/v1/score", openapi_extra=others, response_model=None, responses=of_others)
     async def score(request: Request, body: ScoreRequest) -> JSONResponse:
         """As vLLM has it: one text against many, or pairs."""
         return await _scored(service, request, body)
 
-    @router.get("/v1/models", openapi_extra={"x-scope": "search"})
+    @router.get("/v1/models", openapi_extra={"x-scope": "search"}, responses=FAILING)
     async def models() -> Answer:
         """What can be named as a model in the requests above, as OpenAI's clients list it: the reranker."""
         return {"object": "list", "data": _models(service)}
 
-    @router.get("/v1/models/{name:path}", openapi_extra={"x-scope": "search"})
+    @router.get("/v1/models/{name:path}", openapi_extra={"x-scope": "search"}, responses=FAILING)
     async def model(name: str) -> Answer:
         """One of them."""
         return _model(service, name)
 
-    @router.get("/info", openapi_extra={"x-scope": "search"})
+    @router.get("/info", openapi_extra={"x-scope": "search"}, responses=FAILING)
     async def info() -> Answer:
         """As TEI tells of its model."""
         reranker = service.reranker

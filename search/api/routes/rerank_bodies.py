@@ -14,6 +14,7 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    GetJsonSchemaHandler,
     JsonValue,
     StrictBool,
     StrictInt,
@@ -22,6 +23,8 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 Text = StrictStr
 Texts = Annotated[list[Text], Field(fail_fast=True)]
@@ -51,10 +54,37 @@ class _Format(BaseModel):
             raise ValueError(f"there is no field {str(unknown[0])[:_LONGEST_NAME]!r} here; there are {shown}")
         return {name: value for name, value in fields.items() if value is not None}
 
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, describe: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Each field by all of its names, and null where one may be left out."""
+        schema = describe(core)
+        described = describe.resolve_ref_schema(schema)
+        required, fields = described.pop("required", []), described["properties"]
+        for name, field in cls.model_fields.items():
+            first, *others = choices(field.validation_alias, name)
+            if others or name not in required:
+                fields[name] = _or_null(fields[name])
+            for other in others:
+                fields[other] = {"anyOf": fields[name]["anyOf"], "description": f"Another name of {first}; send one of them."}
+            if others and name in required:
+                described.setdefault("allOf", []).append({"anyOf": [{"required": [one]} for one in (first, *others)]})
+                required.remove(name)
+        if required:
+            described["required"] = required
+        return schema
+
 
 def choices(alias: str | AliasPath | AliasChoices | None, name: str) -> list[str]:
     """The names by which a field may be sent."""
     return [str(choice) for choice in alias.choices] if isinstance(alias, AliasChoices) else [name]
+
+
+def _or_null(schema: JsonSchemaValue) -> JsonSchemaValue:
+    null = {"type": "null"}
+    if "$ref" in schema or null in schema.get("anyOf", []):  # any JSON; already
+        return schema
+    told = {name: value for name, value in schema.items() if name in {"title", "description", "default", "examples"}}
+    return {"anyOf": [{name: value for name, value in schema.items() if name not in told}, null], **told}
 
 
 class _Scheduled(_Format):
@@ -191,3 +221,26 @@ def _tag(body: Any) -> str:
 
 
 AnyRerank = Annotated[Annotated[TeiRerank, Tag("TEI")] | Annotated[RerankRequest, Tag("Cohere")], Discriminator(_tag)]
+
+
+class TeiFailure(BaseModel):
+    """An answer that is no success, as TEI's clients expect it."""
+
+    error: str = Field(description="What to do about it.")
+    error_type: str = Field(examples=["Validation"])
+
+
+class _Details(BaseModel):
+    message: str
+    type: str
+    param: None
+    code: int
+
+
+class RerankFailure(BaseModel):
+    """An answer that is no success: Cohere's clients read message, Jina's detail, vLLM's error."""
+
+    message: str = Field(description="What to do about it.")
+    detail: str
+    id: str
+    error: _Details
