@@ -18,14 +18,27 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from numbers import Real
 from types import TracebackType
-from typing import Any, Generic, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeAlias, TypeVar, Union
 from urllib.parse import quote
 
 import anyio
 import httpx
 
 from search import errors
-from search.documents import Document, Hit, Json, Rejection, SearchResult, check_strings, checked_documents, counted, half_surrogate
+from search.documents import (
+    Document,
+    Hit,
+    Json,
+    Rejection,
+    SearchResult,
+    check_flags,
+    check_query,
+    check_strings,
+    checked_documents,
+    counted,
+    first_where,
+    half_surrogate,
+)
 from search.errors import (
     InvalidInput,
     InvalidQuery,
@@ -35,25 +48,33 @@ from search.errors import (
     ServiceRefused,
     ServiceUnreachable,
 )
+from search.index.filters import to_plain
 from search.ingestion.report import IngestReport, OnChange, Remark
 from search.network.addresses import checked_key, read_address, without_secrets
 from search.network.transport import Clock, by_proxy, watch_client
+from search.query.options import SearchOptions
 from search.settings.sections import checked_tenant
 from search.system.forks import abandon, watch
 
+if TYPE_CHECKING:
+    from qdrant_client import models
+
 Value = TypeVar("Value")
 Http = TypeVar("Http", httpx.Client, httpx.AsyncClient)
-Filter = Mapping[str, Any]
+Filter: TypeAlias = Union["models.Filter", Mapping[str, Any], str]
 
 _TIMEOUT_S = 60.0
 _ANSWER_MB = 100.0
 _MEGABYTE = 1_000_000
 _OVERLOADED = 429
+_UNFIT = 422
 _ELSEWHERE = range(300, 400)
 _LONGEST_WAIT_S = 3600
 _MOST = 1e9  # seconds, which sockets take, or megabytes
 _FAILURES = (httpx.HTTPError, httpx.InvalidURL, UnicodeError)  # UnicodeError: a host that no name server could know
 _FIELDS = ("id", "text", "title", "metadata", "media_type", "modified")
+_COUNTED = ("added", "changed", "unchanged", "removed", "rejected", "chunks", "reused", "tokens", "unknown", "kept")
+_OPTIONS = tuple(field.name for field in dataclasses.fields(SearchOptions))
 
 
 class Scores(list[float]):
@@ -76,31 +97,51 @@ class _Call(NamedTuple, Generic[Value]):
     add_headers: Callable[[Value, Mapping[str, str]], None] = lambda value, headers: None  # noqa: ARG005  # most say nothing more
 
 
+def _known(value: Value) -> _Call[Value]:
+    """The answer to what needs no request."""
+    return _Call("", "", None, lambda _: value)
+
+
 class _Calls:
-    """The requests of both clients, and how the bodies of their responses are read."""
+    """The requests of both clients, checked as the library checks them, and how the bodies of their responses are read."""
 
     def __init__(self, collection: str | None) -> None:
         self._collection = collection
 
     def search(self, query: str, **options: Any) -> _Call[SearchResult]:
-        return _Call("POST", "/v1/search", self._body(query=query, **options), _result)
+        chosen = _chosen(options)
+        check_query(query)
+        return _Call("POST", "/v1/search", self._body(query=query, **chosen), _result)
 
     def search_many(self, queries: Sequence[str], **options: Any) -> _Call[list[SearchResult | SearchError]]:
-        searches = [self._body(query=query, **options) for query in check_strings(queries, "queries", "queries")]
+        chosen = _chosen(options)
+        searches = [self._body(query=query, **chosen) for query in check_strings(queries, "queries", "queries")]
+        if not searches:
+            return _known([])
         return _Call("POST", "/v1/search/batch", {"searches": searches}, _results)
 
     def ingest(self, documents: Sequence[Document], *, dry_run: bool) -> _Call[IngestReport]:
+        check_flags(dry_run=dry_run)
         fields = [{name: getattr(document, name) for name in _FIELDS} for document in checked_documents(documents)]
+        if not fields:
+            nothing: dict[str, Any] = dict.fromkeys(_COUNTED, 0)
+            return _known(IngestReport(**nothing, seconds=0.0, kept_because="", dry_run=dry_run, rejections=()))
         return _Call("POST", "/v1/documents", self._body(documents=fields, dry_run=dry_run), _report)
 
     def update(
         self, metadata: Mapping[str, Json], ids: Sequence[str], filter: Filter | None, *, dry_run: bool
     ) -> _Call[IngestReport]:
-        named = {"ids": check_strings(ids, "ids", "document ids"), "filter": filter, "dry_run": dry_run}
+        check_flags(dry_run=dry_run)
+        named = {"ids": check_strings(ids, "ids", "document ids"), "filter": _plain(filter), "dry_run": dry_run}
         return _Call("PATCH", "/v1/documents", self._body(metadata=metadata) | self._body(**named), _report)
 
     def delete(self, ids: Sequence[str], filter: Filter | None, *, dry_run: bool, on_change: OnChange | None) -> _Call[int]:
-        selection = self._body(ids=check_strings(ids, "ids", "document ids"), filter=filter, dry_run=dry_run)
+        check_flags(dry_run=dry_run)
+        checked = check_strings(ids, "ids", "document ids")
+        named = [one for one in checked if one]  # no document has an empty id, and no service takes one
+        if checked and not named and filter is None:
+            return _known(0)
+        selection = self._body(ids=named, filter=_plain(filter), dry_run=dry_run)
 
         def read(body: Any) -> int:
             if on_change:
@@ -116,10 +157,14 @@ class _Calls:
         return _Call("GET", f"/v1/documents/{_in_url(document_id)}{where}", None, functools.partial(_document, document_id))
 
     def count(self, filter: Filter | None) -> _Call[int]:
-        return _Call("POST", "/v1/documents/count", self._body(filter=filter), lambda body: int(body["passages"]))
+        return _Call("POST", "/v1/documents/count", self._body(filter=_plain(filter)), lambda body: int(body["passages"]))
 
     def rerank(self, query: str, texts: Sequence[str], *, raw: bool) -> _Call[Scores]:
+        check_flags(raw=raw)
+        check_query(query)
         checked = check_strings(texts, "texts", "texts")
+        if not checked:
+            raise InvalidQuery("there is nothing to rank; give at least one text")
 
         def read(body: Any) -> Scores:
             scores = {one["index"]: float(one["score"]) for one in body}
@@ -202,7 +247,7 @@ class Client(_Connected[httpx.Client]):
             options: limit, depth, filter, group_by, min_score, budget_ms, rerank, retrieval, lexical_share, as in Searcher.search.
 
         Raises:
-            InvalidQuery: as in the library, like the other errors of this package.
+            InvalidQuery: as in the library, like the other errors of this package; also for what is beyond the service's limits.
             ServiceOverloaded: too much to do; `retry_after_s` says when to come again.
             ServiceUnreachable: no answer.
             ServiceRefused: anything else, such as a key that may not.
@@ -257,6 +302,8 @@ class Client(_Connected[httpx.Client]):
         self.close()
 
     def _sent(self, call: _Call[Value]) -> Value:
+        if not call.method:
+            return call.read(None)
         content = _written(call.body)
         self._clock.start(self._service.timeout_s)
         try:
@@ -328,6 +375,8 @@ class AsyncClient(_Connected[httpx.AsyncClient]):
         await self.close()
 
     async def _sent(self, call: _Call[Value]) -> Value:
+        if not call.method:
+            return call.read(None)
         content = _written(call.body)
         try:
             with anyio.fail_after(self._service.timeout_s):
@@ -449,17 +498,46 @@ def _in_url(name: str) -> str:
         raise InvalidInput(f"{str(name)[:100]!r} is no id or name: it cannot stand in an address; mend it") from error
 
 
+def _chosen(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a search as they are sent; for errors see SearchOptions, and search.index.filters."""
+    checked = SearchOptions(**options)
+    chosen = {name: getattr(checked, name) for name in _OPTIONS} | {"filter": _plain(checked.filter)}
+    # Such as numpy's, which JSON does not know.
+    return {name: value.item() if hasattr(value, "item") else value for name, value in chosen.items()}
+
+
+def _plain(filter: Filter | None) -> dict[str, Any] | None:
+    """A filter as plain data; UnsupportedFilter where it means nothing in any collection."""
+    return None if filter is None else to_plain(filter, own=False)  # what fields hold is known where they are
+
+
 def _written(body: Mapping[str, Any] | None) -> bytes | None:
     """What is sent; InvalidQuery if JSON cannot hold it."""
     if body is None:
         return None
     try:
-        return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-    except (ValueError, TypeError, RecursionError) as error:  # of a kind that JSON has not, NaN, half of a surrogate pair
-        place = half_surrogate(body)
-        reason = f"{str(error)[:200]}" if place is None else f"{place} holds half of a surrogate pair"
-        message = f"this cannot be sent as JSON ({reason}); use strings, finite numbers, booleans, None, lists and dicts"
-        raise InvalidQuery(message) from error
+        content = json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_as_dict).encode()
+    except UnicodeError:
+        raise _unfit(f"{half_surrogate(body)} holds half of a surrogate pair") from None
+    except (ValueError, TypeError, RecursionError) as error:  # of a kind that JSON has not, NaN, an object inside itself
+        raise _unfit(str(error)[:200]) from error
+    if (found := first_where(body, _has_other_names)) is not None:  # of which JSON would make strings
+        raise _unfit(f"{found[0]} has a name that is no string")
+    return content
+
+
+def _unfit(reason: str) -> InvalidQuery:
+    return InvalidQuery(f"this cannot be sent as JSON ({reason}); use strings, finite numbers, booleans, None, lists and dicts")
+
+
+def _as_dict(value: Any) -> dict[Any, Any]:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"JSON has no {type(value).__name__}")
+
+
+def _has_other_names(value: Json) -> bool:
+    return isinstance(value, Mapping) and not all(isinstance(name, str) for name in value)
 
 
 def _error(status: int, details: Mapping[str, Any], retry_after_s: int = 1) -> SearchError:
@@ -472,6 +550,8 @@ def _error(status: int, details: Mapping[str, Any], retry_after_s: int = 1) -> S
             return kind(details["message"])
         except TypeError:  # it needs to know more
             pass
+    if status == _UNFIT:
+        return InvalidQuery(details["message"])
     return ServiceRefused(details["message"], status or None)
 
 

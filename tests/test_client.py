@@ -4,18 +4,23 @@ import asyncio
 import dataclasses
 import inspect
 import logging
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
+from types import MappingProxyType
 from typing import Any
 
+import numpy as np
 import pytest
+from qdrant_client import models
 from serving import FOUR, PETS, Served, serving, slowed, with_pets
 
 from search.api.keys import new_key
 from search.client import AsyncClient, Client
-from search.documents import Document
+from search.documents import Document, SearchResult
 from search.errors import (
     CollectionNotFound,
     DocumentNotFound,
+    InvalidInput,
     InvalidQuery,
     InvalidSettings,
     SearchError,
@@ -24,6 +29,7 @@ from search.errors import (
     ServiceUnreachable,
     UnsupportedFilter,
 )
+from search.ingestion.report import IngestReport
 from search.settings import Settings
 
 
@@ -34,7 +40,13 @@ def served(settings: Settings) -> Iterator[Served]:
 
 
 def without_times(result: Any) -> Any:
-    return dataclasses.replace(result, timings_ms={})
+    match result:
+        case SearchResult():
+            return dataclasses.replace(result, timings_ms={})
+        case IngestReport():
+            return dataclasses.replace(result, seconds=0)
+        case _:
+            return result
 
 
 def test_the_values_are_the_librarys(served: Served) -> None:
@@ -88,12 +100,124 @@ def test_errors_are_the_librarys(served: Served) -> None:
         for one in (client, served.searcher):
             with pytest.raises(DocumentNotFound, match="there is no document 'nobody'"):
                 one.get("nobody")
-        with pytest.raises(ServiceRefused, match="`texts` cannot be empty"):
-            client.rerank("x", [])
         slowed(served, 0, "raises")
         assert client.search("x").rerank_status == "failed"
     with Client("http://127.0.0.1:1") as nobody, pytest.raises(ServiceUnreachable, match="is `search serve` running there"):
         nobody.search("x")
+
+
+FOUR_WRITTEN = '{"must": [{"key": "metadata.legs", "match": {"value": 4}}]}'
+FOUR_MODEL = models.Filter(must=[models.FieldCondition(key="metadata.legs", match=models.MatchValue(value=4))])
+
+
+def nested(levels: int) -> dict[str, Any]:
+    return {"must": [nested(levels - 1) if levels else FOUR["must"][0]]}
+
+
+def calling(method: str, *given: Any, **named: Any) -> Callable[[Any], Any]:
+    return lambda it: getattr(it, method)(*given, **named)
+
+
+WRONG: dict[str, tuple[Any, ...]] = {  # options of a search
+    "limit": (0, -1, "3", 1.0, True, 10**30),
+    "depth": (0, 20.0),
+    "min_score": (2, math.nan, "0.5"),
+    "budget_ms": (0, -1, math.inf),
+    "retrieval": ("x", 5),
+    "group_by": ("x", ["document"]),
+    "lexical_share": (3,),
+    "rerank": (1, None, "no"),
+    "filter": ([], "", "{", 5, {"must": {1, 2}}, {"must": {1: 2}}, nested(25)),
+    "limt": (1,),
+    "explain": (True,),
+}
+NOTHING_SET: list[Any] = [{}, [1], None, "x"]
+REFUSED: dict[str, Callable[[Any], Any]] = {
+    **{f"search({name}={one!r})": calling("search", "cats", **{name: one}) for name, several in WRONG.items() for one in several},
+    **{f"search({query!r})": calling("search", query) for query in (5, None, "", "\ud800")},
+    "search(limit=5, depth=3)": calling("search", "cats", limit=5, depth=3),
+    "count(deep)": calling("count", nested(25)),
+    "count('')": calling("count", ""),
+    **{f"update({metadata!r})": calling("update", metadata, ids=["dogs"]) for metadata in NOTHING_SET},
+    "update(dry_run='no')": calling("update", {"a": 1}, ids=["dogs"], dry_run="no"),
+    "update(filter=[])": calling("update", {"a": 1}, filter=[]),
+    "update()": calling("update", {"a": 1}),
+    "ingest(dry_run='no')": calling("ingest", PETS, dry_run="no"),
+    "ingest(None)": calling("ingest", None),
+    "delete()": calling("delete"),
+    "delete(ids=[1])": calling("delete", ids=[1]),
+    "delete(filter={})": calling("delete", filter={}),
+    "delete(dry_run=1)": calling("delete", ids=["nobody"], dry_run=1),
+    "rerank('')": calling("rerank", "", ["a"]),
+    "rerank([])": calling("rerank", "cats", []),
+    "rerank(5)": calling("rerank", 5, ["a"]),
+    "rerank([1])": calling("rerank", "cats", [1]),
+    "get('')": calling("get", ""),
+    "get(3)": calling("get", 3),
+}
+
+
+def test_what_the_library_refuses_the_client_refuses_with_the_same_error(served: Served) -> None:
+    with Client(served.url) as client:
+        for name, call in REFUSED.items():
+            with pytest.raises((InvalidInput, TypeError)) as here:
+                call(served.searcher)
+            with pytest.raises((InvalidInput, TypeError)) as there:
+                call(client)
+            assert there.type is here.type, name
+        with pytest.raises(InvalidQuery, match="raw is a str"):
+            client.rerank("cats", ["a"], raw="no")  # type: ignore[arg-type]
+        for wrong in (["cats", 5], "cats"):
+            with pytest.raises(InvalidQuery):
+                client.search_many(wrong)  # type: ignore[arg-type]
+        with pytest.raises(InvalidQuery, match="limit is 0"):
+            client.search_many(["cats"], limit=0)
+        with pytest.raises(InvalidQuery, match="100000 characters"):  # a limit of the service alone
+            client.search("word " * 24_000)
+
+
+FILTERS: dict[str, Any] = {
+    "written": FOUR_WRITTEN,
+    "a model": FOUR_MODEL,
+    "no dict": MappingProxyType(FOUR),
+    "one condition": {"must": FOUR["must"][0]},
+}
+NUMBERS = {"limit": np.int64(2), "depth": np.int32(3), "budget_ms": np.float32(60_000), "min_score": np.float64(0)}
+TAKEN: dict[str, Callable[[Any], Any]] = {
+    "ingest([])": calling("ingest", [], dry_run=True),
+    "delete(ids=[''])": calling("delete", ids=[""]),
+    "delete(ids=['', 'dogs'])": calling("delete", ids=["", "dogs"], dry_run=True),
+    "delete(ids=[''], filter)": calling("delete", ids=[""], filter=FOUR, dry_run=True),
+    "search({})": calling("search", "What sleeps?", filter={}),
+    **{f"search({name})": calling("search", "What sleeps?", filter=filter_) for name, filter_ in FILTERS.items()},
+    **{f"count({name})": calling("count", filter_) for name, filter_ in FILTERS.items()},
+    **{f"delete({name})": calling("delete", filter=filter_, dry_run=True) for name, filter_ in FILTERS.items()},
+    **{f"update({name})": calling("update", {"a": 1}, filter=filter_, dry_run=True) for name, filter_ in FILTERS.items()},
+    "update(no dict)": calling("update", MappingProxyType({"a": MappingProxyType({"b": 1})}), ids=["dogs"], dry_run=True),
+    "search(numbers of numpy)": calling("search", "cats", **NUMBERS),
+}
+
+
+def test_what_the_library_takes_the_client_takes(served: Served) -> None:
+    with Client(served.url) as client:
+        for name, call in TAKEN.items():
+            assert without_times(call(client)) == without_times(call(served.searcher)), name
+        assert client.search_many([]) == []
+
+
+def test_names_that_are_no_strings_stay_what_they_are(served: Served) -> None:
+    """JSON would make strings of them."""
+    wrong: Any
+    with Client(served.url) as client:
+        for wrong in ({1: 1}, {None: 1}, {"x": {True: 1}}, {"x": [{1.5: 1}]}, {"x": MappingProxyType({1: 1})}):
+            assert served.searcher.update(wrong, ids=["dogs"]).rejected == 1
+            with pytest.raises(InvalidQuery, match=r"cannot be sent as JSON \(metadata.* has a name that is no string"):
+                client.update(wrong, ids=["dogs"])
+        around: dict[str, Any] = {}
+        around["x"] = around
+        with pytest.raises(InvalidQuery, match="cannot be sent as JSON"):
+            client.update(around, ids=["dogs"])
+        assert client.get("dogs").metadata == PETS[2].metadata
 
 
 def test_overload_and_keys(settings: Settings) -> None:
