@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Self, TypeAlias, Typ
 from urllib.parse import quote
 
 import anyio
+import anyio.lowlevel
 import httpx
 
 from search import errors
@@ -72,6 +73,7 @@ _ELSEWHERE = range(300, 400)
 _LONGEST_WAIT_S = 3600
 _MOST = 1e9  # seconds, which sockets take, or megabytes
 _FAILURES = (httpx.HTTPError, httpx.InvalidURL, UnicodeError)  # UnicodeError: a host that no name server could know
+_CLOSED = "this client is closed; make another"
 _FIELDS = ("id", "text", "title", "metadata", "media_type", "modified")
 _COUNTED = ("added", "changed", "unchanged", "removed", "rejected", "chunks", "reused", "tokens", "unknown", "kept")
 _OPTIONS = tuple(field.name for field in dataclasses.fields(SearchOptions))
@@ -313,13 +315,16 @@ class Client(_Connected[httpx.Client]):
                     whole.add(piece)
         except _FAILURES as error:
             raise self._service.unreachable(error) from error
+        except RuntimeError as error:  # httpx has no other for it
+            raise SearchError(_CLOSED) from error
         return whole.read(call)
 
 
 class AsyncClient(_Connected[httpx.AsyncClient]):
-    """The same with await."""
+    """The same with await, in one event loop: its connections belong to that."""
 
     def _connected(self) -> httpx.AsyncClient:
+        self._loop: object = None  # that it was first used in
         with by_proxy(InvalidSettings):
             return httpx.AsyncClient(**self._service.options)
 
@@ -366,6 +371,7 @@ class AsyncClient(_Connected[httpx.AsyncClient]):
 
     async def close(self) -> None:
         """Close the connections."""
+        self._check_loop()
         await self._http.aclose()
 
     async def __aenter__(self) -> Self:
@@ -378,6 +384,7 @@ class AsyncClient(_Connected[httpx.AsyncClient]):
         if not call.method:
             return call.read(None)
         content = _written(call.body)
+        self._check_loop()
         try:
             with anyio.fail_after(self._service.timeout_s):
                 async with self._http.stream(call.method, call.path, content=content) as response:
@@ -386,7 +393,15 @@ class AsyncClient(_Connected[httpx.AsyncClient]):
                         whole.add(piece)
         except (*_FAILURES, TimeoutError) as error:
             raise self._service.unreachable(error) from error
+        except RuntimeError as error:
+            raise SearchError(_CLOSED) from error
         return whole.read(call)
+
+    def _check_loop(self) -> None:
+        here = anyio.lowlevel.current_token()
+        if self._loop not in {None, here}:
+            raise SearchError("this client is of another event loop; make one in each")
+        self._loop = here
 
 
 class _Service:
@@ -405,9 +420,9 @@ class _Service:
         self.timeout_s = _positive("timeout_s", timeout_s)
         self.most = int(_positive("max_answer_mb", max_answer_mb) * _MEGABYTE)
         headers = {"Accept-Encoding": "identity", "Content-Type": "application/json"}  # what is packed may be without end
-        if checked_key(key, "the key for the service") is not None:
+        if (checked := checked_key(key, "the key for the service")) is not None:
             # Name and password, for a proxy in between, go where the key would.
-            headers |= {"X-API-Key": str(key)} if address.credentials else {"Authorization": f"Bearer {key}"}
+            headers |= {"X-API-Key": checked} if address.credentials else {"Authorization": f"Bearer {checked}"}
         if tenant is not None:
             try:
                 headers["X-Tenant"] = quote(checked_tenant(tenant), safe="")
@@ -493,8 +508,8 @@ def _positive(name: str, value: Any) -> float:
 
 def _in_url(name: str) -> str:
     try:
-        return quote(name, safe="")
-    except (UnicodeError, TypeError) as error:
+        return quote(name, safe="") if name.strip(".") else "%2E" * len(name)  # "." and ".." would lead elsewhere
+    except (UnicodeError, TypeError, AttributeError) as error:
         raise InvalidInput(f"{str(name)[:100]!r} is no id or name: it cannot stand in an address; mend it") from error
 
 
@@ -574,7 +589,7 @@ def _results(body: Mapping[str, Any]) -> list[SearchResult | SearchError]:
 
 
 def _document(document_id: str, body: Mapping[str, Any]) -> Document:
-    if body.get("id") != document_id:  # "." and ".." name no document in an address
+    if body.get("id") != document_id:  # where a proxy in between understands an address otherwise
         raise ServiceRefused(f"the service cannot be asked for the document {document_id!r} by its id")
     return Document(**body)
 

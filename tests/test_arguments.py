@@ -59,8 +59,10 @@ SEARCHES: list[tuple[dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("wrong", "message"), SEARCHES, ids=[str(wrong) for wrong, _ in SEARCHES])
 def test_a_search(wrong: dict[str, Any], message: str, searcher: Searcher) -> None:
-    with pytest.raises(InvalidQuery, match=message):
-        searcher.search(**{"query": "What sleeps?"} | wrong)
+    with Client("http://127.0.0.1:9") as client:
+        for source in (searcher, client):
+            with pytest.raises(InvalidQuery, match=message):
+                source.search(**{"query": "What sleeps?"} | wrong)
 
 
 def test_numbers_of_numpy_are_numbers(searcher: Searcher) -> None:
@@ -204,7 +206,7 @@ def test_several_queries_and_texts(searcher: Searcher) -> None:
 @pytest.mark.parametrize("value", [math.nan, HALF, {1, 2}, object()], ids=["NaN", "half", "set", "object"])
 def test_what_json_cannot_hold_is_not_sent(value: Any) -> None:
     with Client("http://127.0.0.1:9") as client, pytest.raises(InvalidQuery, match="cannot be sent as JSON"):
-        client.search("x", filter={"must": [{"key": "title", "match": {"value": value}}]})
+        client.update({"title": [value]}, ids=["x"])
 
 
 def test_texts_for_a_reranker(searcher: Searcher) -> None:

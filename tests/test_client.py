@@ -272,12 +272,13 @@ def test_both_clients_can_do_the_same() -> None:
 
 
 def test_ids_that_look_like_paths(served: Served) -> None:
-    ids = ["a/../b", "./c", "d//e", "f?g#h", "i%2Fj", "k l", "ü/ß", "m\nn", "o\r\np", "q\n"]
+    ids = ["a/../b", "./c", "d//e", "f?g#h", "i%2Fj", "k l", "ü/ß", "m\nn", "o\r\np", "q\n", ".", "..", "...", "../.."]
     with Client(served.url) as client:
         client.ingest([Document(one, f"Text of {one}.") for one in ids])
         assert [client.get(one).text for one in ids] == [f"Text of {one}." for one in ids]
+        client.delete(ids=[".", ".."])
         for nothing in (".", ".."):
-            with pytest.raises(SearchError):
+            with pytest.raises(DocumentNotFound):
                 client.get(nothing)
 
 
@@ -289,3 +290,42 @@ def test_a_password_in_the_url_is_never_shown(caplog: pytest.LogCaptureFixture) 
     with pytest.raises(InvalidSettings, match="the key for the service holds white space") as refused:
         Client("http://127.0.0.1:9", key="hunter2\n")
     assert "hunter2" not in str(refused.value)
+
+
+def test_a_key_that_is_empty_is_none(served: Served) -> None:
+    """As in the settings: a variable of the environment that is set to nothing."""
+
+    async def count() -> int:
+        async with AsyncClient(served.url, key="") as client:
+            return await client.count()
+
+    with Client(served.url, key="") as client:
+        assert client.count() == asyncio.run(count()) == 3
+
+
+def test_a_closed_client_says_so(served: Served) -> None:
+    client, other = Client(served.url), AsyncClient(served.url)
+    client.close()
+    client.close()
+    for call in (client.count, lambda: client.search("cats"), lambda: client.get("dogs")):
+        with pytest.raises(SearchError, match="this client is closed; make another"):
+            call()
+
+    async def play() -> None:
+        await other.close()
+        await other.close()
+        with pytest.raises(SearchError, match="this client is closed; make another"):
+            await other.count()
+
+    asyncio.run(play())
+
+
+def test_an_event_loop_has_a_client_of_its_own(served: Served) -> None:
+    client = AsyncClient(served.url)
+    with asyncio.Runner() as runner:
+        assert runner.run(client.count()) == 3
+        for call in (client.count, client.close):
+            with pytest.raises(SearchError, match="this client is of another event loop; make one in each"):
+                asyncio.run(call())
+        assert runner.run(client.count()) == 3
+        runner.run(client.close())

@@ -87,7 +87,7 @@ def without_secrets(url: str) -> str:
 
 
 def checked_key(key: str | None, name: str) -> str | None:
-    """A key that is sent in a header, if there is one; libraries would quote it in their errors, if it cannot stand there.
+    """A key that is sent in a header; None, also for an empty one. Libraries would quote it in errors, if it cannot stand there.
 
     Raises:
         InvalidSettings: it holds white space or a character that is not ASCII, or is no string; the message names the setting.
@@ -97,4 +97,4 @@ def checked_key(key: str | None, name: str) -> str | None:
         raise InvalidSettings(f"{name} is a {type(given).__name__}; give it as a string")
     if key and not (key.isascii() and key.isprintable() and " " not in key):
         raise InvalidSettings(f"{name} holds white space or a character that is not ASCII; set it without")
-    return key
+    return key or None
