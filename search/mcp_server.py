@@ -4,9 +4,11 @@ import importlib.metadata
 import json
 import logging
 import os
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Protocol
+from types import TracebackType
+from typing import Annotated, Any, Protocol, Self
 
 import anyio
 from mcp.server import MCPServer
@@ -15,14 +17,23 @@ from mcp.server.mcpserver.tools import Tool
 from mcp.server.mcpserver.utilities.func_metadata import FuncMetadata
 from mcp.server.stdio import stdio_server
 from mcp.shared.message import SessionMessage
-from mcp.types import INVALID_REQUEST, PARSE_ERROR, ErrorData, JSONRPCError, ToolAnnotations
+from mcp.types import (
+    INVALID_REQUEST,
+    PARSE_ERROR,
+    ErrorData,
+    JSONRPCError,
+    JSONRPCMessage,
+    JSONRPCNotification,
+    JSONRPCRequest,
+    ToolAnnotations,
+)
 from mcp.types.jsonrpc import jsonrpc_message_adapter
 from pydantic import ConfigDict, Field, ValidationError, model_validator
 
 from search.context.counting import Tokenizer
 from search.context.values import MAX_TOKENS
 from search.documents import Document, Hit, Json, Retrieval, SearchResult, encodable, half_surrogate, repeated_name
-from search.errors import InvalidDocument, SearchError
+from search.errors import InvalidDocument, InvalidQuery, SearchError
 from search.ingestion.report import IngestReport
 
 _log = logging.getLogger(__name__)
@@ -30,6 +41,9 @@ _MOST = 20  # passages in an answer, which an assistant has to read
 _LONGEST = 100_000  # characters of a document
 _LONGEST_NAME = 80  # of an argument, in messages
 _MOST_TOKENS = 100_000
+_ENDLESS = "subscriptions/listen"  # a request that is answered when the connection ends
+_NO_MESSAGE = "this is no message of JSON-RPC 2.0; send an object with jsonrpc, id, method and params"
+_NO_ID = "the id is no string and no whole number; send one, another for each request"
 _Filter = Annotated[dict[str, Any] | None, Field(description="A Qdrant filter over metadata.… and other fields.")]
 _Retrieval = Annotated[
     Retrieval | None, Field(description="By meaning (dense) or by exact words (lexical) alone; left out, by both.")
@@ -40,7 +54,7 @@ _SOURCE = ("number", "document_id", "title", "headings", "page", "start", "end")
 class Source(Protocol):
     """What is searched: a Searcher of this process, or a Client of a service."""
 
-    def search(self, query: str, *, limit: int, filter: dict[str, Any] | None, retrieval: Retrieval | None) -> SearchResult:
+    def search(self, query: str, *, limit: int | None, filter: dict[str, Any] | None, retrieval: Retrieval | None) -> SearchResult:
         """Answer a query."""
 
     def get(self, document_id: str) -> Document:
@@ -86,37 +100,92 @@ class _Assistant(MCPServer[Any]):
             async for line in anyio.wrap_file(wire):
                 if not line.strip():
                     continue
-                if (refusal := _refusal(line)) is None:
+                message, refusal = _read_line(line)
+                if refusal is None:
+                    answers.expect(message)
                     yield line
                 else:
                     await answers.send(SessionMessage(refusal))
+            await answers.complete()
 
         lines: Any = messages()
-        async with stdio_server(stdin=lines) as (requests, answers):
-            await self._lowlevel_server.run(requests, answers, self._lowlevel_server.create_initialization_options())
+        try:
+            async with stdio_server(stdin=lines) as (requests, way_out):
+                answers = _Answers(way_out)
+                await self._lowlevel_server.run(requests, answers, self._lowlevel_server.create_initialization_options())
+        except* BrokenPipeError:
+            _log.info("the client went away")
 
 
-def _refusal(line: str) -> JSONRPCError | None:
-    """The answer to a line that is no message, or a request that says something twice; None to any other."""
-    code, about = INVALID_REQUEST, None
+class _Answers:
+    """The way out, and which requests have no answer yet: what is under way when it closes, the library drops."""
+
+    def __init__(self, way_out: Any) -> None:
+        self._way_out = way_out
+        self._due: Counter[str] = Counter()  # by id, which a client may use twice
+        self._none_due = anyio.Event()
+
+    def expect(self, message: JSONRPCMessage | None) -> None:
+        """Note a request, or that the client waits for one no longer."""
+        match message:
+            case JSONRPCRequest() if message.method != _ENDLESS:
+                self._due[str(message.id)] += 1
+            case JSONRPCNotification(method="notifications/cancelled", params={"requestId": cancelled}):
+                self._settle(cancelled)
+
+    async def send(self, item: SessionMessage, /) -> None:
+        await self._way_out.send(item)
+        self._settle(getattr(item.message, "id", None))
+
+    async def complete(self) -> None:
+        """Wait until all have their answers."""
+        while self._due:
+            self._none_due = anyio.Event()
+            await self._none_due.wait()
+
+    async def aclose(self) -> None:
+        await self._way_out.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.aclose()
+
+    def _settle(self, request_id: Any) -> None:
+        self._due -= Counter([str(request_id)])  # which keeps what is above 0
+        if not self._due:
+            self._none_due.set()
+
+
+def _read_line(line: str) -> tuple[JSONRPCMessage | None, JSONRPCError | None]:
+    """The message of a line, if it is one, or the answer to what is none, or to a request that says something twice."""
+    code, about, awaited = INVALID_REQUEST, None, True
     try:
         message, repeated = _parsed(line)
-        about = message.get("id") if isinstance(message, dict) else None
-        if isinstance(message, dict) and ({"result", "error"} & message.keys() or ("method" in message and "id" not in message)):
-            return None  # an answer, or a notice, which nobody answers
-        if repeated:
+        if isinstance(message, dict):
+            about = message.get("id")
+            awaited = "id" in message if "method" in message else not {"result", "error"} & message.keys()
+        if awaited and repeated:
             problem = f"{repeated[0]!r} stands twice in one object; send it once"
-        elif (place := half_surrogate(message)) is not None:
+        elif awaited and (place := half_surrogate(message)) is not None:
             problem = f"{place} holds half of a surrogate pair, which UTF-8 cannot store; re-encode it"
         else:
-            jsonrpc_message_adapter.validate_json(line, by_name=False)
-            return None
+            read = jsonrpc_message_adapter.validate_json(line, by_name=False)
+            if isinstance(read, JSONRPCRequest) or not awaited:
+                return read, None
+            problem = _NO_MESSAGE if _is_id(about) else _NO_ID  # with which the library takes it for a notice
     except ValidationError:
-        problem = "this is no message of JSON-RPC 2.0; send an object with jsonrpc, id, method and params"
+        if not awaited:  # an answer, or a notice, which nobody answers
+            return None, None
+        problem = _NO_MESSAGE
     except (ValueError, RecursionError) as error:
         code, problem = PARSE_ERROR, f"this is not JSON: {error}"
-    known = isinstance(about, int | str) and not isinstance(about, bool) and encodable(str(about))
-    return JSONRPCError(jsonrpc="2.0", id=about if known else None, error=ErrorData(code=code, message=problem))
+    return None, JSONRPCError(jsonrpc="2.0", id=about if _is_id(about) else None, error=ErrorData(code=code, message=problem))
+
+
+def _is_id(value: Json) -> bool:
+    return isinstance(value, int | str) and not isinstance(value, bool) and encodable(str(value))
 
 
 def _parsed(text: str) -> tuple[Json, list[str]]:
@@ -148,12 +217,8 @@ class _Tools:
         retrieval: _Retrieval = None,
     ) -> dict[str, Any]:
         """Find the passages that answer a question best: retrieved by meaning and by words, then reranked."""
-        result = self.source.search(query, limit=limit, filter=filter, retrieval=retrieval)
-        return {
-            "passages": [_passage(hit) for hit in result.hits],
-            "reranking": result.rerank_status,
-            "notes": _notes(result),
-        }
+        result, notes = self._found(query, limit, filter, retrieval)
+        return {"passages": [_passage(hit) for hit in result.hits], "reranking": result.rerank_status, "notes": notes}
 
     def context(
         self,
@@ -165,7 +230,7 @@ class _Tools:
         retrieval: _Retrieval = None,
     ) -> dict[str, Any]:
         """Get the passages to answer a question from as one text, within a budget of tokens; cite each by its number, as in [3]."""
-        result = self.source.search(query, limit=_MOST, filter=filter, retrieval=retrieval)
+        result, notes = self._found(query, _MOST, filter, retrieval)
         made = result.context(max_tokens=max_tokens or self.max_tokens, tokenizer=self.tokenizer)
         return {
             "text": made.text,
@@ -173,7 +238,7 @@ class _Tools:
             "counted_by": made.counted_by,
             "sources": [{name: getattr(one, name) for name in _SOURCE} for one in made.sources],
             "left_out": [{"document_id": one.document_id, "reason": one.words} for one in made.left_out],
-            "notes": _notes(result),
+            "notes": notes,
         }
 
     def get_document(
@@ -200,6 +265,17 @@ class _Tools:
         if report.rejections:
             raise InvalidDocument(report.rejections[0].reason)
         return {"added": report.added, "changed": report.changed, "unchanged": report.unchanged, "passages": report.chunks}
+
+    def _found(
+        self, query: str, limit: int, filter: dict[str, Any] | None, retrieval: Retrieval | None
+    ) -> tuple[SearchResult, list[str]]:
+        """An answer of so many passages, or of as many as a service gives unasked, where it takes none for so many; and notes."""
+        try:
+            result = self.source.search(query, limit=limit, filter=filter, retrieval=retrieval)
+        except InvalidQuery as refusal:
+            result = self.source.search(query, limit=None, filter=filter, retrieval=retrieval)  # which meets any other fault again
+            return result, [*_notes(result), f"{refusal}; these are as many as it gives unasked"]
+        return result, _notes(result)
 
 
 def _passage(hit: Hit) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import pytest
 from mcp import Client as Assistant
 from mcp import StdioServerParameters
 from mcp.server.mcpserver.exceptions import ToolError
-from serving import Served, serving, with_pets
+from serving import Served, serving, slowed, wait_until, with_birds, with_pets
 
 from search.client import Client
 from search.documents import Document
@@ -198,6 +198,18 @@ UNFIT = {  # lines, and who hears what of each
     ),
     "no method": ('{"jsonrpc":"2.0","id":2}', (2, -32600, "no message of JSON-RPC 2.0")),
     "no version": ('{"id":true,"method":"ping"}', (None, -32600, "no message of JSON-RPC 2.0")),
+    **{
+        f"the id {text}": (
+            f'{{"jsonrpc":"2.0","id":{text},"method":"ping"}}',
+            (None, -32600, "the id is no string and no whole number"),
+        )
+        for text in ("null", "1.5", "1.0", "true", "[]", "{}")
+    },
+    "an id to a notice": (
+        '{"jsonrpc":"2.0","id":null,"method":"notifications/initialized"}',
+        (None, -32600, "the id is no string and no whole number"),
+    ),
+    "a result in a request": ('{"id":4,"method":"ping","result":{}}', (4, -32600, "no message of JSON-RPC 2.0")),
     "no object": ("[]", (None, -32600, "no message of JSON-RPC 2.0")),
     "no JSON": ('{"jsonrpc":"2.0","id":3,', (None, -32700, "not JSON")),
     "too deep": ("[" * 100_000, (None, -32700, "not JSON")),
@@ -229,3 +241,81 @@ def test_every_line_is_answered(tmp_path: Path) -> None:
     for (number, code, message), (name, (_, expected)) in zip(told, UNFIT.items(), strict=True):
         assert (number, code) == expected[:2], name
         assert expected[2] in message, name
+
+
+BEGUN: list[dict[str, Any]] = [
+    {"id": 1, "method": "initialize", "params": HELLO},
+    {"method": "notifications/initialized"},
+]
+CALL = {"name": "search", "arguments": {"query": "What sleeps?"}}
+
+
+def written(messages: list[dict[str, Any]]) -> str:
+    return "".join(json.dumps({"jsonrpc": "2.0", **one}) + "\n" for one in messages)
+
+
+def answers_to(messages: list[dict[str, Any]], *options: str) -> list[dict[str, Any]]:
+    """What a script hears that writes its lines, closes, and reads."""
+    given = [SEARCH, "mcp", *options]
+    done = subprocess.run(given, input=written(messages), capture_output=True, text=True, timeout=50, check=True)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_what_is_under_way_when_the_lines_end_is_answered(settings: Settings) -> None:
+    messages: list[dict[str, Any]] = [
+        *BEGUN,
+        *({"id": number, "method": "tools/call", "params": CALL} for number in ("a", 2, 2, "7")),
+        {"method": "notifications/cancelled", "params": {"requestId": "7"}},
+        {"id": 9, "method": "ping"},
+    ]
+    with serving(settings, with_pets, queue_s=30) as served:
+        slowed(served, 0.3)
+        answers = answers_to(messages, "--url", served.url)
+    assert sorted(str(one["id"]) for one in answers) == ["1", "2", "2", "9", "a"]  # nobody waits for what was cancelled
+    assert all(one["result"]["structuredContent"]["passages"] for one in answers if one["id"] in {"a", 2})
+
+
+def test_a_client_that_goes_away_is_no_fault(served: Served) -> None:
+    slow = slowed(served, 1)
+    given = [SEARCH, "mcp", "--url", served.url]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(given, text=True, **pipes) as process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
+        process.stdin.write(written([*BEGUN, {"id": 2, "method": "tools/call", "params": CALL}]))
+        process.stdin.flush()
+        wait_until(lambda: slow.calls == 1, 30)
+        process.stdin.close()
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 0
+
+
+def test_a_subscription_ends_with_the_lines(tmp_path: Path) -> None:
+    names = {"protocolVersion": "2026-07-28", "clientInfo": HELLO["clientInfo"], "clientCapabilities": {}}
+    meta = {"_meta": {f"io.modelcontextprotocol/{name}": value for name, value in names.items()}}
+    listen = {"id": 1, "method": "subscriptions/listen", "params": {"notifications": {"toolsListChanged": True}, **meta}}
+    answers = answers_to([listen, {"id": 2, "method": "tools/list", "params": meta}], "--data-dir", str(tmp_path))
+    assert next(one for one in answers if one.get("id") == 2)["result"]["tools"]
+
+
+@pytest.mark.parametrize("most", [10, 15])
+def test_a_service_that_retrieves_few_passages(settings: Settings, most: int) -> None:
+    few = settings.model_copy(update={"depth": 10, "limit": 4})
+
+    async def run(url: str) -> None:
+        with Client(url) as client:
+            async with Assistant(build_assistant(client, may_ingest=False)) as assistant:
+                for tool, given in (("context", {}), ("search", {"limit": 16})):
+                    found = await called(assistant, tool, query="What sings at dawn?", **given)
+                    assert len(found.get("sources") or found["passages"]) == 4
+                    wanted = given.get("limit", 20)
+                    told = f"depth is {wanted}; this service retrieves {most} at most; these are as many as it gives unasked"
+                    assert told in found["notes"]
+                found = await called(assistant, "search", query="What sings at dawn?", limit=8)
+                assert (len(found["passages"]), found["notes"]) == (8, [])
+                assert "the query is empty" in await called(assistant, "context", query=" ")
+
+    with serving(few, with_birds, max_depth=most) as served:
+        asyncio.run(run(served.url))
