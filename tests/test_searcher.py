@@ -67,9 +67,10 @@ def test_others_keep_the_settings_that_it_was_opened_with(settings: Settings) ->
 
 
 def test_a_service_searches_collections_of_different_embedders(mixed: Settings) -> None:
-    with serving(mixed, with_pets_everywhere) as served, Client(served.url) as client:
+    with serving(mixed, with_pets_everywhere) as served:
         for name in ("documents", "tiny", "third"):
-            assert client.search(BIRDS, collection=name, retrieval="dense").hits[0].document_id == "birds"
+            with Client(served.url, collection=name) as client:
+                assert client.search(BIRDS, retrieval="dense").hits[0].document_id == "birds"
         assert served.http.get("/readyz").status_code == 200
 
 
