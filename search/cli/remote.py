@@ -1,7 +1,6 @@
 """What of a collection can be changed through a service? Its documents, in requests of a few, each of which may be sent again."""
 
 import hashlib
-import json
 import random
 import re
 import sys
@@ -73,8 +72,8 @@ class Remote:
         on_wait: OnWait | None = None,
     ) -> IngestReport:
         """See Searcher.update."""
-        chosen, patience = _filter(filter), _Patience(self._patience_s, on_wait)
-        report = patience.send(lambda: self._client.update(metadata, ids=ids, filter=chosen, dry_run=dry_run))
+        patience = _Patience(self._patience_s, on_wait)
+        report = patience.send(lambda: self._client.update(metadata, ids=ids, filter=filter, dry_run=dry_run))
         if on_rejection:
             for rejection in report.rejections:
                 on_rejection(rejection)
@@ -90,8 +89,8 @@ class Remote:
         on_wait: OnWait | None = None,
     ) -> int:
         """See Searcher.delete."""
-        chosen, patience = _filter(filter), _Patience(self._patience_s, on_wait)
-        return patience.send(lambda: self._client.delete(ids=ids, filter=chosen, dry_run=dry_run, on_change=on_change))
+        patience = _Patience(self._patience_s, on_wait)
+        return patience.send(lambda: self._client.delete(ids=ids, filter=filter, dry_run=dry_run, on_change=on_change))
 
 
 @dataclass
@@ -212,8 +211,3 @@ class _Patience:
 
 def _digest(document_id: str) -> bytes:
     return hashlib.blake2b(document_id.encode(), digest_size=8).digest()
-
-
-def _filter(filter: str | None) -> dict[str, Json] | None:
-    """A filter as the command line has it, which the command has checked."""
-    return None if filter is None else json.loads(filter)
