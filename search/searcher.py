@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from search.documents import Document, Rejection, RerankResult, Retrieval, SearchResult, check_flags
-from search.errors import InvalidQuery, InvalidSettings, SearchError, TenantRequired
+from search.errors import IndexFailure, InvalidQuery, InvalidSettings, SearchError, TenantRequired
 from search.factory import build_collections, build_embedder, build_live_embedder, build_reranker, build_words
 from search.settings import EdgeSettings, MemorySettings, Settings, check_tenancy, checked_collection, embedder_of, section_of
 from search.system.forks import abandon, watch
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 Part = TypeVar("Part")
 
+_CLOSED = "this searcher is closed; open another with open_search()"
 _LENT = {"embedder", "words", "reranker", "collections"}
 
 
@@ -44,7 +45,7 @@ def open_search(settings: Settings | None = None) -> "Searcher":
 
     Nothing heavy happens until the first call that needs it: models load then, and the data folder is locked then.
     """
-    return Searcher(settings or Settings())
+    return Searcher(Settings() if settings is None else settings)
 
 
 class Searcher:
@@ -81,10 +82,11 @@ class Searcher:
         """Add documents, replace changed ones, leave unchanged ones alone, and with `sync` remove all others.
 
         `max_delete` bounds that: as an int a number of documents, as a float a share of all of them, up to 1.0.
+        As documents are drawn, and in callbacks, this collection can be searched and others written; to write it is a SearchError.
         See Ingestion.run for arguments and errors, and Ingestion for the callbacks.
         """
         check_flags(sync=sync, dry_run=dry_run)
-        with self._parts.writing:  # two runs at once would each miss what the other has just written, or where it led the name
+        with self._parts.changing():  # two runs at once would each miss what the other has just written, or where it led the name
             run = self._ingestion(on_wait, on_progress=on_progress, on_rejection=on_rejection, on_change=on_change)
             return run.run(documents, sync=sync, max_delete=max_delete, dry_run=dry_run)
 
@@ -102,7 +104,7 @@ class Searcher:
         Those that are not there are no error. See search.ingestion.changes for the rest, and for errors.
         """
         check_flags(dry_run=dry_run)
-        with self._parts.writing:
+        with self._parts.changing():
             embedder, index = self.embedder, self.index
             from search.ingestion.changes import remove
             from search.ingestion.lookup import Selection
@@ -130,7 +132,7 @@ class Searcher:
             InvalidQuery: neither ids nor a filter, a filter that every passage passes, nothing to set, or another tenant.
         """
         check_flags(dry_run=dry_run)
-        with self._parts.writing:
+        with self._parts.changing():
             if (tenant := self._owner()) is not None and isinstance(metadata, Mapping):
                 tenant.check_patch(metadata)
             run = self._ingestion(on_wait, on_rejection=on_rejection, on_change=on_change)
@@ -174,7 +176,7 @@ class Searcher:
         check_flags(check=check, drop_unowned=drop_unowned, only_if_needed=only_if_needed)
         if not isinstance(settings, Settings | None):
             raise InvalidSettings(f"settings is a {type(settings).__name__}; give Settings, or None for this searcher's")
-        with self._parts.writing:
+        with self._parts.changing():
             wanted, now = settings or self.settings, self.settings
             _check_same_place(wanted, now)
             embedder = self.embedder if embedder_of(wanted) == embedder_of(now) else build_embedder(wanted)
@@ -220,7 +222,7 @@ class Searcher:
                 f"the settings name {wanted} as the embedder of {collection!r}, and {ours} as that of {own!r}, "
                 f"which is to keep its vectors; name the same one under {section_of(own)} in search.toml"
             )
-        with self._parts.writing:
+        with self._parts.changing():
             embedder, words, storage = self.embedder, self.words, self.settings.storage
             from search.ingestion.adopting import adopt
 
@@ -250,7 +252,7 @@ class Searcher:
         self._check_whole("a name is led back for all tenants at once")
         from search.ingestion.reindexing import roll_back
 
-        with self._parts.writing:
+        with self._parts.changing():
             left, now = roll_back(self.collections, self.settings.collection)
             self._parts.go_over_to(self.settings)
         return left, now
@@ -340,7 +342,7 @@ class Searcher:
             What went, and what stays for which reason. See search.deduplication.removing for errors.
         """
         check_flags(any_metadata=any_metadata)
-        with self._parts.writing:
+        with self._parts.changing():
             embedder = self.embedder
             from search.deduplication.finding import Progress
             from search.deduplication.removing import planned, remove_duplicates
@@ -407,7 +409,7 @@ class Searcher:
         return view
 
     def beside(self, collection: str) -> "Searcher":
-        """Another collection of the same engine, with the same models; closed with this one, and the same each time.
+        """Another collection of the same engine, with the same models: the same one until it is closed, by itself or with this one.
 
         It has the settings that this one was opened with, whatever this one's collection was reindexed to since.
         """
@@ -417,7 +419,7 @@ class Searcher:
         if self._whole is not None and self._tenant is not None:
             return self._whole.beside(collection).of_tenant(self._tenant)
         with self._naming:
-            if collection not in self._beside:
+            if collection not in self._beside or self._beside[collection]._parts.closed:  # noqa: SLF001  # another of its kind
                 other = self._opened_with.model_copy(update={"collection": checked_collection(collection, self.settings.index)})
                 self._beside[collection] = Searcher(other, self._parts)
             return self._beside[collection]
@@ -555,7 +557,12 @@ class Searcher:
     def _patiently(self, index: "VectorIndex", on_wait: "OnWait | None") -> "PatientIndex":
         from search.index.retrying import Patience, PatientIndex
 
-        return PatientIndex(index, Patience(self.settings.ingestion.patience_s), on_wait)
+        def waited(error: IndexFailure, seconds: float) -> None:
+            if on_wait:
+                with self._parts.at_work():  # in the thread that writes, too
+                    on_wait(error, seconds)
+
+        return PatientIndex(index, Patience(self.settings.ingestion.patience_s), waited)
 
 
 def _check_name(collection: Any) -> None:
@@ -590,6 +597,7 @@ class _Parts:
         self.writing = threading.Lock()  # held by whoever changes the collection
         self._lender = lender
         self._borrowers: weakref.WeakSet[_Parts] = weakref.WeakSet()
+        self._at_work: set[int] = set()  # the threads in which that calls back
         self._building = threading.RLock()
         self._closed = False
         self._parts: dict[str, Any] = {}
@@ -598,6 +606,10 @@ class _Parts:
         if lender is not None:
             lender._borrowers.add(self)  # noqa: SLF001  # another of its kind
         watch(self)
+
+    @property
+    def closed(self) -> bool:
+        return self._closed or (self._lender is not None and self._lender.closed)
 
     @property
     def embedder(self) -> "Embedder":
@@ -638,12 +650,28 @@ class _Parts:
 
     @contextlib.contextmanager
     def using(self) -> "Iterator[tuple[SearchService, VectorIndex]]":
-        """The two stages and the collection, which stays open for the time of a context, wherever its name is led meanwhile."""
+        """The two stages and the collection; see `keeping`."""
+        with contextlib.ExitStack() as use:
+            with self._building:  # or the name might be led elsewhere in between
+                service, index = self.service, use.enter_context(self.keeping())
+            yield service, index
+
+    @contextlib.contextmanager
+    def keeping(self) -> "Iterator[VectorIndex]":
+        """The collection, which stays open for the time of a context, wherever its name is led meanwhile.
+
+        Raises:
+            SearchError: it was closed meanwhile, of which every engine says something else.
+        """
         with self._building:
-            service, index = self.service, self.index
+            index = self.index
             self._uses[index] = self._uses.get(index, 0) + 1
         try:
-            yield service, index
+            yield index
+        except IndexFailure as error:
+            if self.closed:
+                raise SearchError(_CLOSED) from error
+            raise
         finally:
             with self._building:
                 self._uses[index] -= 1
@@ -651,6 +679,33 @@ class _Parts:
                     del self._uses[index]
                     if self._parts.get("index") is not index:  # it was left meanwhile
                         index.close()
+
+    @contextlib.contextmanager
+    def changing(self) -> Iterator[None]:
+        """Be the only one that changes the collection, for the time of a context; see `keeping`.
+
+        Raises:
+            SearchError: this thread is that already, and would wait for itself.
+        """
+        if threading.get_ident() in self._at_work:
+            raise SearchError(
+                "this collection is being written by the call that this one comes from, in a callback or as documents are read; "
+                "collect what is to be changed, and change it when that is through"
+            )
+        with self.writing, self.at_work(), self.keeping():
+            yield
+
+    @contextlib.contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Note that what this thread calls belongs to a change, for the time of a context."""
+        thread = threading.get_ident()
+        noted = thread in self._at_work
+        self._at_work.add(thread)
+        try:
+            yield
+        finally:
+            if not noted:
+                self._at_work.discard(thread)
 
     def opened(self, index: "VectorIndex") -> "VectorIndex":
         """A collection, opened; CollectionNotFound if there is none."""
@@ -693,7 +748,7 @@ class _Parts:
         self._torn = in_memory and self._is_written()  # the lender's comes before its borrowers', which replace their locks
         self._parts = {"collections": self._parts["collections"]} if in_memory else {}
         self._uses = {}
-        self._building, self.writing = threading.RLock(), threading.Lock()
+        self._building, self.writing, self._at_work = threading.RLock(), threading.Lock(), set()
 
     def _is_written(self) -> bool:
         return self.writing.locked() or any(one._is_written() for one in list(self._borrowers))  # noqa: SLF001  # others of its kind
@@ -705,8 +760,8 @@ class _Parts:
                 raise SearchError(
                     "this process was forked while another thread wrote to the collection in memory; fork before that or after it"
                 )
-            if self._closed:
-                raise SearchError("this searcher is closed; open another with open_search()")
+            if self.closed:
+                raise SearchError(_CLOSED)
             if self._lender is not None and kind in _LENT and name not in self._parts:
                 return self._lender._once(kind, build, which)  # noqa: SLF001  # another of its kind
             if name not in self._parts:
