@@ -77,6 +77,9 @@ class Retriever:
         self._open(None if deadline is None else max(_LEAST_S, deadline.remaining_ms / 1000))
         words, warnings = self._words(retrieval)
         retrieval = "dense" if words is None else retrieval or "hybrid"
+        if share is not None and retrieval != "hybrid":
+            by = "vectors" if retrieval == "dense" else "words"
+            warnings.append(f"lexical_share counts for nothing where passages are found by their {by} alone")
         query = readable(query)
         vector = self._embedder.embed_query(query)
         lexical = None if words is None else words.embed_query(query)

@@ -16,12 +16,12 @@ from commands import as_json, error, search, wrong
 from conftest import OpenIndex
 from judged import write
 from numpy.typing import NDArray
-from serving import serving
+from serving import serving, with_pets
 from upstream import everywhere
 
 from search import Settings, open_search
 from search.client import Client
-from search.documents import Document, Fusion, SparseVector
+from search.documents import Document, Fusion, Retrieval, SparseVector
 from search.embedding.dense import FastEmbedEmbedder
 from search.embedding.sparse import Bm25, describe, words_like
 from search.errors import IndexMismatch, InvalidQuery, InvalidSettings
@@ -501,6 +501,21 @@ def test_a_collection_without_words_is_searched_by_vectors_and_says_so(
     assert not service.search("cat", SearchOptions(limit=1, depth=1)).warnings  # nobody asked for them
     with pytest.raises(InvalidQuery, match="search reindex"):
         service.search("cat", SearchOptions(limit=1, depth=1, retrieval="lexical"))
+
+
+def test_a_share_of_words_that_counts_for_nothing_is_told(settings: Settings) -> None:
+    told = "lexical_share counts for nothing where passages are found by their {} alone"
+    by: list[tuple[Retrieval, str]] = [("dense", "vectors"), ("lexical", "words")]
+    with serving(settings, with_pets) as served, Client(served.url) as client:
+        for retrieval, what in by:
+            for one in (served.searcher, client):
+                warnings = one.search("cats", retrieval=retrieval, lexical_share=0.9).warnings
+                assert [warning for warning in warnings if "lexical_share" in warning] == [told.format(what)]
+                assert "lexical_share" not in str(one.search("cats", retrieval=retrieval).warnings)
+        assert not client.search("cats", retrieval="hybrid", lexical_share=0.9).warnings
+        assert not client.search("cats", lexical_share=0.9).warnings
+    with open_search(settings.model_copy(update={"retrieval": "dense"})) as searcher:
+        assert searcher.search("cats", lexical_share=0.9).warnings == (told.format("vectors"),)
 
 
 def test_reindexing_brings_words_without_embedding_anything(settings: Settings, model_folder: Path) -> None:
