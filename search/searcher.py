@@ -558,6 +558,8 @@ class Searcher:
         from search.index.retrying import Patience, PatientIndex
 
         def waited(error: IndexFailure, seconds: float) -> None:
+            if self._parts.closed:
+                raise SearchError(_CLOSED) from error
             if on_wait:
                 with self._parts.at_work():  # in the thread that writes, too
                     on_wait(error, seconds)

@@ -197,6 +197,15 @@ def test_what_is_at_work_when_it_is_closed_says_so(interrupted: Write, settings:
             assert another.count() >= len(MANY)
 
 
+def test_nothing_is_tried_again_once_it_is_closed(settings: Settings) -> None:
+    waited: list[float] = []
+    searcher = open_search(settings)
+    searcher.ingest(PETS)
+    with pytest.raises(SearchError, match=CLOSED):
+        searcher.ingest(after(close_in(searcher), MANY), on_wait=lambda _, seconds: waited.append(seconds))
+    assert waited == []
+
+
 @pytest.mark.parametrize("engine", ["edge", "edge process"])
 def test_what_is_opened_after_it_was_closed_is_closed_again(engine: str, model_folder: Path, tmp_path: Path) -> None:
     settings = settings_of(model_folder, tmp_path, ENGINES[engine])
