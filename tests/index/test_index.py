@@ -1,6 +1,7 @@
 """Every engine keeps the contract, and the same filter finds the same documents on each."""
 
 import math
+import threading
 import uuid
 from pathlib import Path
 from typing import Any
@@ -253,3 +254,25 @@ def test_edge_keeps_what_was_written(tmp_path: Path) -> None:
     second.close()
     with pytest.raises(CollectionNotFound, match="ensure"):
         second.count()
+
+
+def test_the_engine_in_memory_is_read_while_another_thread_writes() -> None:
+    index = QdrantIndex(in_memory(), "documents", ":memory:")
+    index.ensure(SPEC, create=True)
+    points = make_points(600)
+    failures: list[BaseException] = []
+
+    def write() -> None:
+        try:
+            for start in range(0, len(points), 10):
+                index.upsert(points[start : start + 10])
+        except BaseException as error:  # which the test tells
+            failures.append(error)
+
+    writing = threading.Thread(target=write)
+    writing.start()
+    while writing.is_alive():
+        list(index.scroll(fields=["document_id"]))
+    writing.join()
+    assert failures == []
+    assert index.count() == len(points)

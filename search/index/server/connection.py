@@ -1,11 +1,14 @@
 """How is a Qdrant server or cluster reached? One client, made from settings, with nothing sent yet."""
 
+import functools
 import re
 import ssl
+import threading
 import urllib.request
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from types import MethodType
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -210,4 +213,24 @@ def _is_here(host: str) -> bool:
 
 def in_memory() -> QdrantClient:
     """qdrant-client's own engine: exact, slow, and gone with the process."""
-    return QdrantClient(":memory:")
+    return _InMemory()
+
+
+class _InMemory(QdrantClient):
+    """One request at a time: the engine reads arrays that another thread's request is making longer."""
+
+    def __init__(self) -> None:
+        self._turn = threading.RLock()
+        super().__init__(":memory:")
+
+    def __getattribute__(self, name: str) -> Any:
+        found = super().__getattribute__(name)
+        if name.startswith("_") or not isinstance(found, MethodType):
+            return found
+
+        @functools.wraps(found)
+        def in_turn(*args: Any, **options: Any) -> Any:
+            with self._turn:
+                return found(*args, **options)
+
+        return in_turn
