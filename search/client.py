@@ -307,6 +307,8 @@ class Client(_Connected[httpx.Client]):
         if not call.method:
             return call.read(None)
         content = _written(call.body)
+        if self._http.is_closed:
+            raise SearchError(_CLOSED)
         self._clock.start(self._service.timeout_s)
         try:
             with self._http.stream(call.method, call.path, content=content) as response:
@@ -315,8 +317,6 @@ class Client(_Connected[httpx.Client]):
                     whole.add(piece)
         except _FAILURES as error:
             raise self._service.unreachable(error) from error
-        except RuntimeError as error:  # httpx has no other for it
-            raise SearchError(_CLOSED) from error
         return whole.read(call)
 
 
@@ -325,6 +325,7 @@ class AsyncClient(_Connected[httpx.AsyncClient]):
 
     def _connected(self) -> httpx.AsyncClient:
         self._loop: object = None  # that it was first used in
+        self._closed = False
         with by_proxy(InvalidSettings):
             return httpx.AsyncClient(**self._service.options)
 
@@ -370,9 +371,10 @@ class AsyncClient(_Connected[httpx.AsyncClient]):
         return await self._sent(self._calls.rerank(query, texts, raw=raw))
 
     async def close(self) -> None:
-        """Close the connections."""
-        self._check_loop()
-        await self._http.aclose()
+        """Close the connections. Those of an event loop that has ended are gone with it."""
+        self._closed = True
+        if self._loop in {None, anyio.lowlevel.current_token()}:
+            await self._http.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -393,11 +395,11 @@ class AsyncClient(_Connected[httpx.AsyncClient]):
                         whole.add(piece)
         except (*_FAILURES, TimeoutError) as error:
             raise self._service.unreachable(error) from error
-        except RuntimeError as error:
-            raise SearchError(_CLOSED) from error
         return whole.read(call)
 
     def _check_loop(self) -> None:
+        if self._closed:
+            raise SearchError(_CLOSED)
         here = anyio.lowlevel.current_token()
         if self._loop not in {None, here}:
             raise SearchError("this client is of another event loop; make one in each")

@@ -2,7 +2,7 @@
 
 What stands behind a name is of its kind:
 
-    SearchError: InvalidInput, ReaderFailed, MissingExtra, ModelError, IndexFailure, ServiceError
+    SearchError: InvalidInput, ReaderFailed, MissingExtra, ModelError, IndexFailure, SearcherClosed, ServiceError
     InvalidInput: InvalidSettings, InvalidQuery, InvalidDocument, DocumentNotFound, TenantRequired, CollectionUnshared,
         UnsupportedFilter, InvalidDataset
     ModelError: ModelNotFound, ModelIncomplete, ModelCorrupt, ModelUnavailable, UnsupportedModel, ExportFailed, SelfTestFailed,
@@ -204,6 +204,10 @@ class IndexGarbled(IndexFailure):
     def __init__(self, message: str, *, transient: bool = True) -> None:
         super().__init__(message)
         self.transient = transient
+
+
+class SearcherClosed(SearchError):
+    """The searcher was closed, by itself or with the one that it is beside."""
 
 
 class ServiceError(SearchError):

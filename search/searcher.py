@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from search.documents import Document, Rejection, RerankResult, Retrieval, SearchResult, check_flags
-from search.errors import IndexFailure, InvalidQuery, InvalidSettings, SearchError, TenantRequired
+from search.errors import IndexFailure, InvalidQuery, InvalidSettings, SearcherClosed, SearchError, TenantRequired
 from search.factory import build_collections, build_embedder, build_live_embedder, build_reranker, build_words
 from search.settings import EdgeSettings, MemorySettings, Settings, check_tenancy, checked_collection, embedder_of, section_of
 from search.system.forks import abandon, watch
@@ -559,7 +559,7 @@ class Searcher:
 
         def waited(error: IndexFailure, seconds: float) -> None:
             if self._parts.closed:
-                raise SearchError(_CLOSED) from error
+                raise SearcherClosed(_CLOSED) from error
             if on_wait:
                 with self._parts.at_work():  # in the thread that writes, too
                     on_wait(error, seconds)
@@ -663,7 +663,7 @@ class _Parts:
         """The collection, which stays open for the time of a context, wherever its name is led meanwhile.
 
         Raises:
-            SearchError: it was closed meanwhile, of which every engine says something else.
+            SearcherClosed: it was closed meanwhile, of which every engine says something else.
         """
         with self._building:
             index = self.index
@@ -672,7 +672,7 @@ class _Parts:
             yield index
         except IndexFailure as error:
             if self.closed:
-                raise SearchError(_CLOSED) from error
+                raise SearcherClosed(_CLOSED) from error
             raise
         finally:
             with self._building:
@@ -763,7 +763,7 @@ class _Parts:
                     "this process was forked while another thread wrote to the collection in memory; fork before that or after it"
                 )
             if self.closed:
-                raise SearchError(_CLOSED)
+                raise SearcherClosed(_CLOSED)
             if self._lender is not None and kind in _LENT and name not in self._parts:
                 return self._lender._once(kind, build, which)  # noqa: SLF001  # another of its kind
             if name not in self._parts:

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import gc
 import inspect
 import logging
 import math
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterator
 from types import MappingProxyType
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from qdrant_client import models
@@ -320,12 +322,27 @@ def test_a_closed_client_says_so(served: Served) -> None:
     asyncio.run(play())
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 def test_an_event_loop_has_a_client_of_its_own(served: Served) -> None:
     client = AsyncClient(served.url)
     with asyncio.Runner() as runner:
         assert runner.run(client.count()) == 3
-        for call in (client.count, client.close):
-            with pytest.raises(SearchError, match="this client is of another event loop; make one in each"):
-                asyncio.run(call())
+        with pytest.raises(SearchError, match="this client is of another event loop; make one in each"):
+            asyncio.run(client.count())
         assert runner.run(client.count()) == 3
-        runner.run(client.close())
+    asyncio.run(client.close())  # though its own loop has ended, and left a connection open
+    with pytest.raises(SearchError, match="this client is closed; make another"):
+        asyncio.run(client.count())
+    del client
+    gc.collect()
+
+
+def test_a_fault_of_the_machine_is_not_taken_for_a_closed_client(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        message = "can't start new thread"
+        raise RuntimeError(message)
+
+    with Client(served.url) as client:
+        monkeypatch.setattr(httpx.HTTPTransport, "handle_request", fail)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            client.count()

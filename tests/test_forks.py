@@ -348,6 +348,29 @@ def test_a_copy_of_memory_in_the_middle_of_a_write_is_not_used(models: dict[str,
     ]
 
 
+ASKING = """
+held, go_on = threading.Event(), threading.Event()
+client = searcher.collections._client
+def ask_slowly():
+    with client._turn:  # as in the middle of a search
+        held.set()
+        go_on.wait()
+thread = threading.Thread(target=ask_slowly)
+thread.start()
+held.wait()
+if (child := os.fork()) == 0:
+    print(json.dumps(ask(3)), flush=True)
+    os._exit(0)
+go_on.set()
+os.waitpid(child, 0)
+"""
+
+
+def test_a_copy_of_memory_in_the_middle_of_a_search_is_used(models: dict[str, str]) -> None:
+    told = json.loads(run(OPEN + ASKING, models | {"SEARCH_INDEX__ENGINE": "memory"}, timeout_s=60))
+    assert (told["right"], told["errors"]) == (3, [])
+
+
 TORN_BESIDE = """
 beside = [searcher.beside(f"other{number}") for number in range(10)]
 missed = 0

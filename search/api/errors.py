@@ -21,6 +21,7 @@ from search.errors import (
     ModelError,
     OutOfMemory,
     ReindexRefused,
+    SearcherClosed,
     SearchError,
     ServiceOverloaded,
 )
@@ -43,6 +44,7 @@ _STATUS: tuple[tuple[type[SearchError], int], ...] = (
     (IndexOverloaded, 503),
     (IndexFailure, 503),  # unreachable, too slow, faulted: it may pass
     (OutOfMemory, 503),
+    (SearcherClosed, 503),  # a collection that is being dropped
     (ModelError, 500),
     (SearchError, 500),
 )
@@ -60,6 +62,7 @@ _WORDS: tuple[tuple[type[SearchError], str], ...] = (
     (IndexFull, "there is no room left for the collection"),
     (IndexFailure, "the collection cannot be reached now"),
     (OutOfMemory, "the model has too little memory for this now"),
+    (SearcherClosed, "the collection was closed meanwhile, to be dropped; try again to hear what is there now"),
     (ModelError, "the model failed"),
     (SearchError, "the service failed"),
 )

@@ -112,14 +112,10 @@ def _parsed(content: bytes, field: Any) -> tuple[Any, list[Any]]:
     """
     try:
         return _validated(content, field)
-    except json.JSONDecodeError:
-        raise
     except UnicodeDecodeError as error:
         message = f"the body is no UTF-8 at byte {error.start + 1}; send JSON in UTF-8"
     except RecursionError:
         message = "the body is nested too deeply; flatten it"
-    except ValueError:  # beyond sys.get_int_max_str_digits()
-        message = "the body holds a whole number that is too long; send it as text"
     raise Refused(422, "InvalidRequest", message)
 
 
@@ -129,7 +125,13 @@ def _validated(content: bytes, field: Any) -> tuple[Any, list[Any]]:
         raise Refused(422, "InvalidRequest", message)
     all_repeated: list[_Repeated] = []
     text = content.decode("utf-8-sig")  # strictly, where json.loads of bytes would let half of a pair pass
-    value = json.loads(text, object_pairs_hook=functools.partial(_object, all_repeated))
+    try:
+        value = json.loads(text, object_pairs_hook=functools.partial(_object, all_repeated))
+    except json.JSONDecodeError:
+        raise
+    except ValueError as error:  # beyond sys.get_int_max_str_digits()
+        message = "the body holds a whole number that is too long; send it as text"
+        raise Refused(422, "InvalidRequest", message) from error
     if all_repeated and (name := repeated(_own(value, field))) is not None:
         raise Refused(422, "InvalidRequest", f"{name} stands twice in one object; send it once")
     if _SURROGATE.search(content) and (place := half_surrogate(_own(value, field))) is not None:

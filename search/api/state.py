@@ -136,8 +136,9 @@ class Service:
             raise Refused(409, "CollectionServed", f"{collection!r} is what this service serves; drop it when that has ended")
         leading = [alias for alias, target in aliases.items() if collection in {alias, target}]
         if leading:
-            message = f"the alias {leading[0]!r} leads to {aliases[leading[0]]!r}; lead it elsewhere first, or"
-            raise Refused(409, "CollectionAliased", f"{message} DELETE /v1/collections/aliases/{leading[0]} forgets it")
+            message = f"the alias {leading[0]!r} leads to {aliases[leading[0]]!r}; lead it elsewhere first"
+            way = "" if self.settings.collection in leading else f", or DELETE /v1/collections/aliases/{leading[0]} forgets it"
+            raise Refused(409, "CollectionAliased", message + way)
         self._searcher.let_go(collection)
         self.engine.drop(collection)
 
@@ -152,7 +153,7 @@ class Service:
         if alias == self.settings.collection:
             raise Refused(409, "CollectionServed", f"{alias!r} is what this service serves; lead it elsewhere")
         self.engine.unalias(alias)
-        self._searcher.let_go(alias)
+        self._searcher.follow(alias)
 
     def lead(self, alias: str, collection: str) -> None:
         """Lead an alias to a collection, and search there from now on; see search.ingestion.reindexing for errors."""

@@ -17,11 +17,13 @@ from search.errors import InvalidSettings
 from search.evaluation import charts
 from search.evaluation.runs import Answers
 from search.evaluation.verdict import Evaluation
+from search.system.files import replace_file
 
 _LISTED = 10  # queries with the largest gains, and with the largest losses
 _SHOWN = 280  # characters of a passage
 _LONGEST_NAME = 100  # characters of a file's name
 _FIGURES = "result.json"  # which also names what else the report wrote
+_RUN = re.compile(r"[0-9]+-[A-Za-z0-9._=-]+\.run")
 _FILES = ("report.html", "queries.jsonl", "quality.png", "gains.png", "reliability.png")
 
 Probability = Callable[[float], float | None]
@@ -47,12 +49,11 @@ def write_report(evaluation: Evaluation, folder: Path, probability: Probability 
     names = [answers.name for answers in evaluation.answers]
     earlier = check_folder(folder, names)
     files = ["report.html", "queries.jsonl", *(f"{chart.name}.png" for chart in drawn), *_runs(names)]
+    figures = evaluation.to_dict()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        figures = json.dumps(evaluation.to_dict() | {"files": files}, indent=1) + "\n"
-        (folder / _FIGURES).write_text(
-            figures, encoding="utf-8"
-        )  # first, so that a report that is not finished can be replaced, too
+        # First, and with both reports' files, so that one that was not finished can be replaced, too.
+        _write_figures(folder, figures, {*earlier, *files})
         for stale in earlier:
             (folder / stale).unlink(missing_ok=True)
         for chart in drawn:
@@ -65,6 +66,7 @@ def write_report(evaluation: Evaluation, folder: Path, probability: Probability 
             (folder / name).write_text(trec_run(answers), encoding="utf-8")
         page = folder / "report.html"
         page.write_text(render(evaluation, drawn), encoding="utf-8")
+        _write_figures(folder, figures, files)
     except OSError as error:
         raise InvalidSettings(f"{folder} cannot be written: {error}") from error
     return page
@@ -93,14 +95,18 @@ def check_folder(folder: Path, names: Iterable[str]) -> list[str]:
     return earlier
 
 
+def _write_figures(folder: Path, figures: dict[str, Any], files: Iterable[str]) -> None:
+    replace_file(folder / _FIGURES, json.dumps(figures | {"files": sorted(files)}, indent=1) + "\n")
+
+
 def _written(figures: Path) -> list[str]:
     """What a report in this folder wrote beside its figures; nothing if these are another's."""
     try:
         report = json.loads(figures.read_bytes()) if figures.is_file() else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return []
     files = report.get("files") if isinstance(report, dict) and "configurations" in report else None
-    return [name for name in files if isinstance(name, str) and "/" not in name] if isinstance(files, list) else []
+    return [name for name in files if name in _FILES or _RUN.fullmatch(str(name))] if isinstance(files, list) else []
 
 
 def trec_run(answers: Answers) -> str:

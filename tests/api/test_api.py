@@ -2,7 +2,10 @@
 
 import json
 import re
+import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -508,6 +511,35 @@ def test_a_collection_that_was_led_elsewhere_and_back_can_be_dropped(fresh: Serv
     for name in ("one", "two", "other"):
         assert http.delete(f"/v1/collections/{name}").json() == {"dropped": name}
     assert [row["name"] for row in http.get("/v1/collections").json()["collections"]] == ["documents"]
+
+
+def test_a_search_that_meets_a_drop_says_what_became_of_it(fresh: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    http = fresh.http
+    for name in ("one", "two"):
+        http.post("/v1/documents", json={"documents": [{"id": name, "text": "Cats."}], "collection": name}).raise_for_status()
+    http.post("/v1/collections/aliases", json={"alias": "live", "collection": "two"}).raise_for_status()
+    embedder = fresh.searcher.embedder
+    embed, held, go_on = embedder.embed_query, threading.Event(), threading.Event()
+
+    def slowly(text: str) -> Any:
+        held.set()
+        go_on.wait()
+        return embed(text)
+
+    for path, collection, status in (("aliases/live", "live", 200), ("one", "one", 503)):
+        held.clear()
+        go_on.clear()
+        monkeypatch.setattr(embedder, "embed_query", slowly)
+        with ThreadPoolExecutor() as pool:
+            searched = pool.submit(http.post, "/v1/search", json={"query": "Cats", "collection": collection, "rerank": False})
+            held.wait()
+            dropping = pool.submit(http.delete, f"/v1/collections/{path}")
+            time.sleep(0.2)
+            go_on.set()
+            assert dropping.result().status_code == 200
+            assert (searched.result().status_code, path) == (status, path)
+        monkeypatch.undo()
+        assert http.post("/v1/search", json={"query": "Cats", "collection": collection}).status_code == 404
 
 
 def test_an_alias_is_forgotten(fresh: Served) -> None:

@@ -414,7 +414,7 @@ def test_evaluate(tmp_path: Path) -> None:
     one = as_json("evaluate", dataset, "--measure", "P@1", "--with", "depth=1 reranker.weight=0", *where)
     assert set(one["runs"]) == {"retrieval", "reranked", "depth=1 reranker.weight=0"}
     assert one["runs"]["retrieval"] == {"P@1": 1}
-    assert "depth 0 is less than limit 1" in wrong("evaluate", dataset, "--depth", 0, *where)
+    assert "depth is 0; rerank at least 1 candidate" in wrong("evaluate", dataset, "--depth", 0, *where)
     assert "depth is more than 2,147,483,647" in wrong("evaluate", dataset, "--depth", 10**20, *where)
     assert set(as_json("evaluate", dataset, *("--with", "retrieval=dense") * 2, *where)["runs"]) == {
         *measured["runs"],

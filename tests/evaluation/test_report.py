@@ -16,7 +16,7 @@ from judged import Oracle, knowing, stories
 
 from search.embedding.dense import FastEmbedEmbedder
 from search.errors import InvalidSettings
-from search.evaluation.charts import quality
+from search.evaluation.charts import Chart, quality
 from search.evaluation.datasets import Dataset
 from search.evaluation.report import write_report
 from search.evaluation.runs import Configuration
@@ -156,10 +156,34 @@ def test_a_file_of_anothers_is_never_lost(name: str, evaluation: Evaluation, tmp
         assert (tmp_path / name).read_text() == theirs
 
 
-def test_a_report_that_was_not_finished_can_be_replaced(evaluation: Evaluation, tmp_path: Path) -> None:
+def test_a_report_that_was_not_finished_can_be_replaced(
+    evaluation: Evaluation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_report(evaluation, tmp_path)
-    (tmp_path / "report.html").unlink()
-    assert write_report(evaluation, tmp_path).is_file()
+    whole = {file.name for file in tmp_path.iterdir()}
+    with monkeypatch.context() as patched:
+        patched.setattr(Chart, "write_png", failing)
+        with pytest.raises(InvalidSettings, match="no room"):
+            write_report(replace(evaluation, answers=evaluation.answers[:2]), tmp_path)
+    write_report(evaluation, tmp_path)
+    assert {file.name for file in tmp_path.iterdir()} == whole
+
+
+def failing(*_: object) -> None:
+    message = "no room"
+    raise OSError(message)
+
+
+def test_names_that_no_report_has_written_are_not_believed(evaluation: Evaluation, tmp_path: Path) -> None:
+    write_report(evaluation, tmp_path)
+    told = json.loads((tmp_path / "result.json").read_text())
+    (tmp_path / "notes.md").write_text("mine")
+    (tmp_path / "result.json").write_text(json.dumps(told | {"files": [*told["files"], "notes.md", "..", "../x", 5]}))
+    write_report(evaluation, tmp_path)
+    assert (tmp_path / "notes.md").read_text() == "mine"
+    (tmp_path / "result.json").write_text("[" * 100_000)
+    with pytest.raises(InvalidSettings, match=r"has a result\.json that is of no report"):
+        write_report(evaluation, tmp_path)
 
 
 def test_a_gain_that_is_the_same_for_every_query_is_drawn(evaluation: Evaluation, tmp_path: Path) -> None:

@@ -152,6 +152,17 @@ def test_a_name_that_was_led_back_to_its_own_collection_is_no_alias(tmp_path: Pa
         assert "previous" not in (tmp_path / "aliases.json").read_text()
 
 
+def test_what_a_name_led_to_before_is_known_though_it_is_led_there_again(settings: Callable[..., Settings]) -> None:
+    with open_search(settings()) as searcher:
+        filled(searcher)
+        first = searcher_first(searcher)
+        assert searcher.reindex(settings(chunking={"tokens": 20, "overlap": 4}), check=False).switched
+        for _ in range(2):
+            lead(searcher.collections, "documents", "documents.v2")
+            assert searcher.collections.previous("documents") == first
+        assert searcher.roll_back() == ("documents.v2", first)
+
+
 def test_a_name_that_leads_nowhere_any_more_begins_no_collection_anew(settings: Callable[..., Settings]) -> None:
     with open_search(settings()) as searcher:
         filled(searcher)

@@ -146,7 +146,8 @@ class QdrantCollections:
         with self._translated():
             config = self._client.get_collection(target).config
             if spec_of(config) is not None:  # nothing is noted in what another program made
-                previous = {**noted(config, "previous"), **({alias: before} if before else {})}
+                left = {alias: before} if before and before != target else {}
+                previous = {**noted(config, "previous"), **left}
                 self._client.update_collection(target, metadata={"previous": previous, "purpose": ""})
             lead = models.CreateAliasOperation(create_alias=models.CreateAlias(collection_name=target, alias_name=alias))
             forget = models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=alias))

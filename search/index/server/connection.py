@@ -1,14 +1,14 @@
 """How is a Qdrant server or cluster reached? One client, made from settings, with nothing sent yet."""
 
 import functools
+import inspect
 import re
 import ssl
 import threading
 import urllib.request
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import MethodType
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -220,17 +220,21 @@ class _InMemory(QdrantClient):
     """One request at a time: the engine reads arrays that another thread's request is making longer."""
 
     def __init__(self) -> None:
-        self._turn = threading.RLock()
         super().__init__(":memory:")
+        self._turn = threading.RLock()
+        for name, method in inspect.getmembers(self._client, inspect.ismethod):
+            if not name.startswith("_"):
+                setattr(self._client, name, self._in_turn(method))
+        watch(self)
 
-    def __getattribute__(self, name: str) -> Any:
-        found = super().__getattribute__(name)
-        if name.startswith("_") or not isinstance(found, MethodType):
-            return found
+    def after_fork(self) -> None:
+        """In a forked child, a thread whose turn it was is gone."""
+        self._turn = threading.RLock()
 
-        @functools.wraps(found)
-        def in_turn(*args: Any, **options: Any) -> Any:
+    def _in_turn(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(method)
+        def called(*args: Any, **options: Any) -> Any:
             with self._turn:
-                return found(*args, **options)
+                return method(*args, **options)
 
-        return in_turn
+        return called
