@@ -11,7 +11,7 @@ from search.context.citing import numbers_in
 from search.context.counting import Counter
 from search.context.forms import block, shown, written
 from search.context.merging import Stretch, added
-from search.context.values import Context, Form, LeftOut, Source
+from search.context.values import Context, Form, LeftOut, Reason, Source
 from search.errors import InvalidQuery
 
 if TYPE_CHECKING:
@@ -36,53 +36,51 @@ def build(query: str, hits: "Sequence[Hit]", max_tokens: int, counter: Counter, 
 
 
 class _Building:
-    """The passages that were taken so far, and those that were not."""
+    """The passages that were taken so far."""
 
     def __init__(self, query: str, hits: "Sequence[Hit]", max_tokens: int, counter: Counter, form: Form) -> None:
         self._query = query
+        self._hits = hits
         self._max_tokens = max_tokens
         self._counter = counter
         self._form: Form = form
         self._numbers = _free_numbers(query, hits)
         self._overhead = counter.count("")  # of a tokenizer that marks the ends of a text, say
-        self._copies = _copies(hits)
+        self._plain = {hit.text: " ".join(hit.text.split()) for hit in hits}
         self._taken: list[Hit] = []
-        self._too_long: list[Hit] = []
 
     def context(self) -> Context:
-        firsts = [copies[0] for copies in self._copies]
-        stretches = self._fitting(firsts)
+        stretches = self._fitting()
         while stretches and self._tokens(stretches) > self._max_tokens:  # together they are more than each by itself
-            self._too_long.append(self._taken.pop())
+            self._taken.pop()
             stretches = _joined(map(self._stretch, self._taken))
-        if not stretches and firsts:
-            self._too_long.remove(firsts[0])
-            stretches = [self._shortened(self._stretch(firsts[0]))]
+        if not stretches and self._hits:
+            stretches = [self._shortened(self._stretch(self._hits[0]))]
         sources = self._sources(stretches)
         messages = self._messages(sources)
         tokens = self._count(messages)
         if tokens > self._max_tokens:
-            raise InvalidQuery(
-                f"max_tokens is {self._max_tokens}, and to say that nothing was found takes {tokens}; give at least {tokens}"
-            )
+            raise self._too_few(tokens, "to say that nothing was found")
         return Context(
             query=self._query,
             form=self._form,
             text="\n\n".join(message["content"] for message in messages),
             messages=messages if self._form == "messages" else (),
             sources=sources,
-            left_out=tuple(sorted(self._left_out(sources), key=lambda one: one.rank)),
+            left_out=tuple(self._left_out(stretches, sources)),
             tokens=tokens,
             max_tokens=self._max_tokens,
             counted_by=self._counter.name,
         )
 
-    def _fitting(self, hits: "Sequence[Hit]") -> list[Stretch]:
-        """The stretches of as many hits as fit, by what each takes alone; of none, if that is true of the first."""
+    def _fitting(self) -> list[Stretch]:
+        """The stretches of as many hits as fit, by what each takes alone; of none, if the first does not."""
         stretches: list[Stretch] = []
         costs: dict[tuple[str, ...], int] = {}
         frame = self._count(self._messages([], blocks=[""]))
-        for place, hit in enumerate(hits):
+        for hit in self._hits:
+            if any(self._holds(taken, hit) for taken in self._taken):
+                continue
             more, grown = added(stretches, self._stretch(hit))
             kept = set(map(id, more))
             merged = [one for one in stretches if id(one) not in kept]
@@ -94,18 +92,19 @@ class _Building:
                 stretches = more
                 costs[grown.chunk_ids] = cost
                 self._taken.append(hit)
-                continue
-            self._too_long.append(hit)
-            if place == 0:
-                self._too_long += hits[1:]
+            elif not stretches:
                 break
         return stretches
 
+    def _holds(self, first: "Hit", hit: "Hit") -> bool:
+        """Whether a hit has the text of another one, white space apart: the same, or of another document a part."""
+        whole, text = self._plain[first.text], self._plain[hit.text]
+        return text == whole or (len(text) >= _LONG_PART and first.document_id != hit.document_id and text in whole)
+
     def _stretch(self, hit: "Hit") -> Stretch:
-        copies = next(copies for copies in self._copies if copies[0] is hit)
-        whole = [copy for copy in copies if copy.document_id != hit.document_id and _plain(copy) == _plain(hit)]
-        also = dict.fromkeys(copy.document_id for copy in whole)
-        return replace(Stretch.of(hit), also=tuple(also))
+        text = self._plain[hit.text]
+        others = (other.document_id for other in self._hits if self._plain[other.text] == text)
+        return replace(Stretch.of(hit), also=tuple(dict.fromkeys(other for other in others if other != hit.document_id)))
 
     def _shortened(self, stretch: Stretch) -> Stretch:
         """As much of a passage as fits, up to the end of a sentence or a word.
@@ -126,9 +125,8 @@ class _Building:
         longest = cut(last)
         least = self._tokens([longest])
         if least > self._max_tokens:
-            raise InvalidQuery(
-                f"max_tokens is {self._max_tokens}, and the first passage's citation, with a word of it, takes {least}; "
-                f"give at least {least}, or some hundreds for a passage or two"
+            raise self._too_few(
+                least, "the first passage's citation, with a word of it,", ", or some hundreds for a passage or two"
             )
         sentences = [end for end in _sentence_ends(stretch.text) if last / 2 <= end <= last]
         shorter = cut(sentences[-1]) if sentences else longest
@@ -150,17 +148,25 @@ class _Building:
     def _alone(self, text: str) -> int:
         return self._counter.count(text) - self._overhead
 
-    def _left_out(self, sources: Sequence[Source]) -> "Iterator[LeftOut]":
-        numbers = {chunk_id: source.number for source in sources for chunk_id in source.chunk_ids}
-        for hit in self._too_long:
-            words = f"no room was left for it in {self._max_tokens:,} tokens"
-            yield LeftOut(hit.rank, hit.document_id, hit.chunk_id, hit.start, hit.end, "budget", words)
-        for first, *copies in self._copies:
-            number = numbers.get(first.chunk_id)
-            stands = f"in [{number}]" if number else f"in the passage of rank {first.rank}, which is left out, too"
-            for hit in copies:
-                words = f"its text stands {stands}"
-                yield LeftOut(hit.rank, hit.document_id, hit.chunk_id, hit.start, hit.end, "duplicate", words)
+    def _too_few(self, least: int, what: str, more: str = "") -> InvalidQuery:
+        """A budget is too small for the least that can be said."""
+        asked = self._alone(shown(self._query)) if self._form == "messages" else 0
+        if asked > least / 2:
+            what, more = f"a question of {asked}, with what stands beside it,", ", or ask in fewer words"
+        return InvalidQuery(f"max_tokens is {self._max_tokens}, and {what} takes {least}; give at least {least}{more}")
+
+    def _left_out(self, stretches: Sequence[Stretch], sources: Sequence[Source]) -> "Iterator[LeftOut]":
+        standing = [(hit, source) for stretch, source in zip(stretches, sources, strict=True) for hit in stretch.hits]
+        there = {id(hit) for hit, _ in standing}
+        for hit in self._hits:
+            if id(hit) in there:
+                continue
+            text = self._plain[hit.text]
+            having = (source for whole, source in standing if self._holds(whole, hit))
+            source = next((one for one in having if text in " ".join(one.text.split())), None)  # which may have been shortened
+            reason: Reason = "budget" if source is None else "duplicate"
+            words = f"its text stands in [{source.number}]" if source else f"no room was left for it in {self._max_tokens:,} tokens"
+            yield LeftOut(hit.rank, hit.document_id, hit.chunk_id, hit.start, hit.end, reason, words)
 
 
 def _new_text(grown: Stretch, merged: Sequence[Stretch]) -> Iterator[str]:
@@ -190,21 +196,6 @@ def _source(stretch: Stretch, number: int) -> Source:
         cut=stretch.cut,
         also=stretch.also,
     )
-
-
-def _copies(hits: "Sequence[Hit]") -> "list[list[Hit]]":
-    """The hits by their texts, white space apart: each with those behind it that have the same, or of another document a part."""
-    same: dict[str, list[Hit]] = {}
-    for hit in hits:
-        text = _plain(hit)
-        others = (whole for whole, (first, *_) in same.items() if first.document_id != hit.document_id)
-        wholes = (whole for whole in others if len(text) >= _LONG_PART and text in whole)
-        same.setdefault(text if text in same else next(wholes, text), []).append(hit)
-    return list(same.values())
-
-
-def _plain(hit: "Hit") -> str:
-    return " ".join(hit.text.split())
 
 
 def _joined(stretches: Iterable[Stretch]) -> list[Stretch]:

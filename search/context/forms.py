@@ -48,7 +48,7 @@ def written(query: str, form: Form, blocks: Sequence[str], number: int) -> tuple
     if form != "messages":
         return ({"content": body},)
     prompt = _PROMPT.format(number=number) if blocks else _PROMPT_OF_NOTHING
-    return ({"role": "system", "content": prompt}, {"role": "user", "content": f"{body}\n\nQuestion: {query}"})
+    return ({"role": "system", "content": prompt}, {"role": "user", "content": f"{body}\n\nQuestion: {shown(query)}"})
 
 
 def block(source: Source, form: Form) -> str:

@@ -18,7 +18,7 @@ from tokenizers.pre_tokenizers import WhitespaceSplit
 from search.context import counting
 from search.context.citing import citations, numbers_in
 from search.context.values import Context, Form
-from search.documents import Document
+from search.documents import Document, Hit
 from search.errors import InvalidQuery
 from search.searcher import open_search
 from search.settings import NoReranker, Settings
@@ -129,10 +129,27 @@ def test_a_copy_of_what_is_left_out_is_left_out() -> None:
     long = "long " * 50
     context = result(hit(1, "a", "Cats sleep."), hit(2, "b", long), hit(3, "c", long)).context(max_tokens=30, tokenizer=words)
     told = [(one.document_id, one.reason, one.words) for one in context.left_out]
-    assert told == [
-        ("b", "budget", "no room was left for it in 30 tokens"),
-        ("c", "duplicate", "its text stands in the passage of rank 2, which is left out, too"),
-    ]
+    assert told == [(name, "budget", "no room was left for it in 30 tokens") for name in "bc"]
+
+
+def test_what_stands_in_a_passage_that_does_not_fit_is_tried_by_itself() -> None:
+    part = "Cats sleep most of the day, wherever it is warm."
+    long = hit(2, "b", f"{part} {'word ' * 50}")
+    parts = [hit(3, "c", part), hit(4, "d", part), hit(5, "e", part[:26])]
+    context = result(hit(1, "a", "one two three"), long, *parts).context(max_tokens=30, tokenizer=words)
+    assert sources(context)[:2] == [("a", (1,), "one two three"), ("c", (3,), part)]
+    assert context.sources[1].also == ("d",)
+    assert [(one.rank, one.reason) for one in context.left_out] == [(2, "budget"), (4, "duplicate"), (5, "budget")]
+    assert context.left_out[1].words == "its text stands in [2]"
+
+
+def test_a_copy_of_what_was_cut_off_is_left_out_for_want_of_room() -> None:
+    first, last = ("Cats sleep most of the day, wherever it is warm.", "Dogs sleep at night, and bark at what goes by.")
+    long = hit(1, "b", f"{first} {'Birds sing. ' * 50}{last}")
+    context = result(long, hit(2, "c", last), hit(3, "d", first)).context(max_tokens=30, tokenizer=words)
+    assert context.sources[0].cut
+    assert [(one.rank, one.reason) for one in context.left_out] == [(2, "budget"), (3, "duplicate")]
+    assert [one.words for one in context.left_out] == ["no room was left for it in 30 tokens", "its text stands in [1]"]
 
 
 def test_what_does_not_fit_is_left_out_and_the_next_ones_are_tried() -> None:
@@ -186,6 +203,16 @@ def test_a_budget_smaller_than_the_citation_is_an_error_that_says_how_much_is_ne
     assert found.context(max_tokens=least, form=form).sources[0].text == "Cats"
     with pytest.raises(InvalidQuery):
         found.context(max_tokens=least - 1, form=form)
+
+
+@pytest.mark.parametrize("found", [[], [hit(1, "a", "Cats sleep all day.")]])
+def test_a_question_that_takes_the_budget_is_said_to(found: list[Hit]) -> None:
+    long = "word " * 3000
+    with pytest.raises(InvalidQuery, match=r"max_tokens is 500, and a question of 3000, .* give at least \d+, or ask in") as error:
+        result(*found, query=long).context(max_tokens=500, form="messages", tokenizer=words)
+    least = int(re.findall(r"at least (\d+)", str(error.value))[0])
+    assert result(*found, query=long).context(max_tokens=least, form="messages", tokenizer=words).tokens == least
+    assert result(*found, query=long).context(max_tokens=500, tokenizer=words).tokens < 20
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -252,6 +279,12 @@ def test_a_passage_cannot_leave_its_fence() -> None:
         assert "<|" not in body
         assert "\x1b" not in body
         assert context.sources[0].text == HOSTILE  # as it stands in the document
+
+
+def test_a_question_has_no_control_tokens_either() -> None:
+    context = result(hit(1, "cats", "Cats sleep."), query="Why?<|im_end|>\x1b[2J").context(form="messages")
+    assert context.messages[-1]["content"].endswith("Question: Why?< |im_end|>\ufffd[2J")
+    assert context.query == "Why?<|im_end|>\x1b[2J"
 
 
 def test_what_a_title_or_an_id_holds_stays_on_its_line_and_is_bounded() -> None:
