@@ -108,17 +108,9 @@ def replay(file: Path, reranker: Reranker, depth: int | None, embedder: str) -> 
     Raises:
         InvalidQuery: the file is no trace, or the depth is below 1.
     """
-    try:
-        with open_regular(file, or_pipe=True) as stream:
-            trace = json.load(stream)
-        version, query, saved = trace["version"], trace["query"], trace["hits"]
-        hits = [Hit(**{name: value for name, value in hit.items() if name != "truncated"}) for hit in saved]
-        hits.sort(key=lambda hit: hit.retrieval_rank)
-        account = {name: trace[name] for name in _ACCOUNT}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise InvalidQuery(f"{file} is no trace that search explain --save wrote: {str(error) or type(error).__name__}") from error
-    if version != _VERSION:
-        raise InvalidQuery(f"{file} is a trace of version {version}, and this program reads version {_VERSION}; save it again")
+    saved = _read(file)
+    query, hits = saved.query, sorted(saved.hits, key=lambda hit: hit.retrieval_rank)
+    account = {name: getattr(saved, name) for name in _ACCOUNT}
     if depth is not None and depth < 1:
         raise InvalidQuery(f"depth is {depth}; rerank at least 1 candidate")
     notes = []
@@ -134,5 +126,29 @@ def replay(file: Path, reranker: Reranker, depth: int | None, embedder: str) -> 
     placed = [replace(hit, rank=place) for place, hit in enumerate([*now.hits, *rest], 1)]
     moves = [Move(hit, (old := before[hit.chunk_id]).rank, old.rerank_score, old.score) for hit in placed]
     first = {hit.chunk_id for hit in placed[:_TOP]}
-    same = sum(hit.rank <= _TOP for hit in hits if hit.chunk_id in first)
-    return Replay(query, account, now, reranker.name, milliseconds, moves, same / max(1, len(first)), notes)
+    same = first & {hit.chunk_id for hit in hits if hit.rank <= _TOP}
+    return Replay(query, account, now, reranker.name, milliseconds, moves, len(same) / max(1, len(first)), notes)
+
+
+def _read(file: Path) -> SearchResult:
+    from pydantic import TypeAdapter, ValidationError
+
+    try:
+        with open_regular(file, or_pipe=True) as stream:
+            content = stream.read()
+        version = json.loads(content)["version"]
+        if version != _VERSION:
+            raise InvalidQuery(f"{file} is a trace of version {version}, and this program reads version {_VERSION}; save it again")
+        saved = TypeAdapter(SearchResult).validate_json(content, strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise _no_trace(file, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise _no_trace(file, str(error) or type(error).__name__) from error
+    if "rerank" not in saved.timings_ms:
+        raise _no_trace(file, "timings_ms.rerank: Field required")
+    return saved
+
+
+def _no_trace(file: Path, reason: str) -> InvalidQuery:
+    return InvalidQuery(f"{file} is no trace that search explain --save wrote: {reason}")

@@ -98,13 +98,29 @@ def test_a_failing_reranker_leaves_retrieval_order(trace: Path, result: SearchRe
 def test_what_is_no_trace(trace: Path, tmp_path: Path, result: SearchResult) -> None:
     whole: dict[str, Any] = json.loads(trace.read_text())
     file = tmp_path / "broken.json"
-    hit = {**whole["hits"][0], "colour": "red"}
-    unranked = {name: value for name, value in whole.items() if name != "ranking"}
-    misplaced = json.dumps({**whole, "hits": [{**hit, "retrieval_rank": None} for hit in whole["hits"]]})
-    for broken in ("", "[]", "3", misplaced, json.dumps({**whole, "hits": [hit]}), json.dumps(unranked)):
+    hit, timings = whole["hits"][0], whole["timings_ms"]
+    wrong: dict[str, dict[str, Any]] = {
+        "hits.0.text: Input should be a valid string": {"hits": [{**hit, "text": None}]},
+        "hits.0.retrieval_rank: Input should be a valid integer": {"hits": [{**hit, "retrieval_rank": None}]},
+        "hits.0.headings.0: Input should be a valid string": {"hits": [{**hit, "headings": [1]}]},
+        "hits.0.rank: Field required": {"hits": [{name: value for name, value in hit.items() if name != "rank"}]},
+        "hits: Input should be a valid array": {"hits": {}},
+        "query: Input should be a valid string": {"query": 1},
+        "timings_ms.rerank: Field required": {"timings_ms": {"embed": 1.0}},
+        "timings_ms.rerank: Input should be a valid number": {"timings_ms": {**timings, "rerank": "1"}},
+    }
+    unranked = json.dumps({name: value for name, value in whole.items() if name != "ranking"})
+    faults = {json.dumps(whole | change): message for message, change in wrong.items()} | {unranked: "ranking: Field required"}
+    faults |= dict.fromkeys(("", "[]", "3", "{}", "[" * 200_000, '{"version": 1, "hits": ' + "[" * 500), "")
+    for broken, message in faults.items():
         file.write_text(broken)
-        with pytest.raises(InvalidQuery, match=r"broken\.json is no trace that search explain --save wrote: ."):
+        says = rf"broken\.json is no trace that search explain --save wrote: {message or '.'}"
+        with pytest.raises(InvalidQuery, match=says) as error:
             replay(file, Planted([]), None, "x")
+        assert len(str(error.value)) < 300
+        assert "\n" not in str(error.value)
+    file.write_text(json.dumps({**whole, "hits": [*whole["hits"], hit]}))
+    assert replay(file, Planted([0.0] * 13), None, "x").overlap <= 1
     file.write_text(json.dumps({**whole, "version": 2}))
     with pytest.raises(InvalidQuery, match="is a trace of version 2, and this program reads version 1"):
         replay(file, Planted([]), None, "x")
