@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +20,7 @@ from search.cli.options import (
     Tenant,
     WrongUsage,
     content_of,
+    from_home,
     load_settings,
     note_differing,
     print_json,
@@ -32,7 +34,7 @@ from search.documents import check_query, counted
 from search.errors import InvalidQuery
 from search.query.options import GroupBy, SearchOptions
 from search.searcher import open_search
-from search.settings import Settings, varied
+from search.settings import NoReranker, Settings, varied
 from search.system.files import check_writable, writing
 from search.system.terminal import note, show
 
@@ -97,7 +99,8 @@ def context(
         str | None, typer.Option(help="Who answers: stands beside the messages, as endpoints ask for.", show_default=False)
     ] = None,
     save: Annotated[
-        Path | None, typer.Option(help="Write it as JSON, too, for search citations.", metavar="FILE", show_default=False)
+        Path | None,
+        typer.Option(help="Write it as JSON, too, for search citations.", metavar="FILE", callback=from_home, show_default=False),
     ] = None,
     limit: Annotated[int | None, typer.Option(help="Passages considered.", show_default="depth")] = None,
     depth: Depth = None,
@@ -180,11 +183,16 @@ def _tell(made: Context, result: "SearchResult") -> None:
 
 
 def citations(
-    context: Annotated[Path, typer.Argument(metavar="CONTEXT.json", help="What search context --json or --save wrote.")],
+    context: Annotated[
+        Path, typer.Argument(metavar="CONTEXT.json", help="What search context --json or --save wrote.", callback=from_home)
+    ],
     answer: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[ANSWER]", help="A file of the answer, or of a chat endpoint's reply with it.", show_default="standard input"
+            metavar="[ANSWER]",
+            help="A file of the answer, or of a chat endpoint's reply with it.",
+            callback=from_home,
+            show_default="standard input",
         ),
     ] = None,
     *,
@@ -197,7 +205,7 @@ def citations(
     try:
         saved = json.loads(given)
     except (ValueError, RecursionError) as error:
-        raise InvalidQuery(f"{context} is no JSON: {error}") from error
+        raise InvalidQuery(f"{context} is no JSON: {error}; give what search context --save or --json wrote") from error
     try:
         made = Context.from_dict(saved)
     except InvalidQuery as error:
@@ -219,20 +227,42 @@ def citations(
 
 
 def _said(answer: str) -> str:
-    """What a chat endpoint's reply says; any other text is the answer itself."""
+    """What a chat endpoint's reply says, also in parts; any other text is the answer itself.
+
+    Raises:
+        InvalidQuery: the reply is an error, or has no text.
+    """
     try:
-        content = json.loads(answer)["choices"][0]["message"]["content"]
-    except (ValueError, LookupError, TypeError, RecursionError):
+        reply = json.loads(answer)
+    except (ValueError, RecursionError):
         return answer
-    return content if isinstance(content, str) else answer
+    if not isinstance(reply, dict) or not (reply.get("error") or "choices" in reply):
+        return answer
+    try:
+        choice = reply["choices"][0]
+        content = choice["message"]["content"] if "message" in choice else choice["text"]
+        parts = [{"text": content}] if isinstance(content, str) else content
+        text = "".join(part["text"] for part in parts if part.get("type", "text") == "text")
+    except (LookupError, TypeError, AttributeError):
+        text = ""
+    if text:
+        return text
+    if fault := reply.get("error"):
+        words = str(fault.get("message", fault) if isinstance(fault, dict) else fault)
+        raise InvalidQuery(f"the endpoint's reply is an error: {' '.join(words.split())[:200]}; ask it again")
+    raise InvalidQuery("the endpoint's reply has no text; ask it again")
 
 
 def explain(
     text: Annotated[str | None, typer.Argument(metavar="QUERY", help="What to look for.", show_default=False)] = None,
     depth: Depth = None,
     filter: FilterJson = None,
-    save: Annotated[Path | None, typer.Option(help="Write a trace, to be replayed.", show_default=False)] = None,
-    replay: Annotated[Path | None, typer.Option(help="Rank a trace's candidates again.", show_default=False)] = None,
+    save: Annotated[
+        Path | None, typer.Option(help="Write a trace, to be replayed.", callback=from_home, show_default=False)
+    ] = None,
+    replay: Annotated[
+        Path | None, typer.Option(help="Rank a trace's candidates again.", callback=from_home, show_default=False)
+    ] = None,
     changes: Annotated[str, typer.Option("--with", metavar="SETTINGS", help='Such as "reranker.weight=1 depth=10".')] = "",
     retrieval: RetrievalMode = None,
     data_dir: DataDir = None,
@@ -242,33 +272,61 @@ def explain(
     as_json: AsJson = False,
 ) -> None:
     """Where did each stage put every candidate of a query, and why? Or: what would other settings have made of a saved one?"""
-    from search.cli.output import print_explanation, print_replay
+    from search.cli.output import print_explanation
     from search.query.replay import check
-    from search.query.replay import replay as run
     from search.query.replay import save as write
 
     if (text is None) == (replay is None):
         raise WrongUsage("give a query, or --replay and a file that --save wrote")
+    with usage():
+        wanted = changes_of(changes)
+    for name, value in {"depth": depth, "retrieval": retrieval}.items():
+        if value is not None and name in wanted:
+            raise WrongUsage(f"--{name} and --with {name}=… are one setting; leave out one of them")
+    if replay is not None:
+        _check_replay(filter=filter, retrieval=retrieval, save=save, data_dir=data_dir, tenant=tenant, wanted=wanted)
+        _replay(replay, load_settings(None, collection), wanted, depth, as_json=as_json)
+        return
     if save:
         check(save)
     settings = load_settings(data_dir, collection, tenant=tenant)
     with usage():
-        wanted = changes_of(changes)
         settings = varied(settings, wanted)
     deep = settings.depth if depth is None else depth
-    asked = _asked(settings, "any" if text is None else text, limit=deep or 1, depth=deep, filter=filter, retrieval=retrieval)
+    query = text or ""
+    asked = _asked(settings, query, limit=deep or 1, depth=deep, filter=filter, retrieval=retrieval)
     with open_search(settings) as searcher:
-        if text is not None:
-            result = searcher.search(text, **asked)
-            if save:
-                write(result, save)
-            print_report(result, print_explanation, as_json=as_json)
-            return
-        reranker = searcher.reranker
-        if reranker is None:
-            raise InvalidQuery("the settings switch reranking off (SEARCH_RERANKER__KIND=none), so there is nothing to replay with")
-        shown = settings.depth if depth is None and "depth" in wanted else depth
-        replayed = run(replay or Path(), reranker, shown, searcher.embedder.name)
+        result = searcher.search(query, **asked)
+    if save:
+        write(result, save)
+    print_report(result, print_explanation, as_json=as_json)
+
+
+def _check_replay(*, wanted: Mapping[str, str], **of_search: object) -> None:
+    """Refuse what says nothing of candidates that are there."""
+    options = {f"--{name.replace('_', '-')}": value for name, value in of_search.items()}
+    for option, value in {**options, "--with retrieval": wanted.get("retrieval")}.items():
+        if value is not None:
+            raise WrongUsage(f"{option} changes nothing of what --replay ranks again; leave out one of them")
+
+
+def _replay(file: Path, settings: Settings, wanted: Mapping[str, str], depth: int | None, *, as_json: bool) -> None:
+    """Rank the candidates of a trace again, with what --with changes; of a collection, only the name of the embedder counts."""
+    from search.cli.output import print_replay
+    from search.query.replay import replay
+
+    with usage():
+        settings = varied(settings, wanted)
+        deep = settings.depth if depth is None and "depth" in wanted else depth
+        SearchOptions(limit=1, depth=deep)
+    if isinstance(settings.reranker, NoReranker):
+        if "reranker.kind" in wanted:
+            raise WrongUsage("--with reranker.kind=none leaves nothing to replay with; leave it out, or name another kind")
+        message = "reranker.kind is none in the settings, which leaves nothing to replay with; name one by --with reranker.kind=…"
+        raise InvalidQuery(message)
+    with open_search(settings) as searcher:
+        assert searcher.reranker is not None  # noqa: S101  # as the settings name one
+        replayed = replay(file, searcher.reranker, deep, searcher.embedder.name)
     print_report(replayed, print_replay, as_json=as_json)
 
 

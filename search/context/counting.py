@@ -40,7 +40,10 @@ def counter(tokenizer: Tokenizer | None) -> Counter:
     if isinstance(tokenizer, Counter):
         return tokenizer
     if isinstance(tokenizer, str | Path):
-        file = Path(tokenizer).expanduser()
+        try:
+            file = Path(tokenizer).expanduser()
+        except RuntimeError as error:  # nobody's home
+            raise _not_read(Path(tokenizer), error) from error
         file = file / _FILE if file.is_dir() else file
         return Counter("/".join(file.absolute().parts[-2:]), _of_file(file))
     if not callable(tokenizer):

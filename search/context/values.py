@@ -100,7 +100,7 @@ class Context:
             InvalidQuery: it is none; the message says where.
         """
         if not isinstance(value, Mapping):
-            raise InvalidQuery(f"this is no context: it is a {type(value).__name__}; give what to_dict returned")
+            raise _no_context(f"it is a {type(value).__name__}")
         from pydantic import TypeAdapter, ValidationError
 
         try:
@@ -108,9 +108,13 @@ class Context:
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(map(str, first["loc"]))
-            raise InvalidQuery(f"this is no context: {where}: {first['msg']}") from error
+            raise _no_context(f"{where}: {first['msg']}") from error
         except (TypeError, ValueError, RecursionError) as error:
-            raise InvalidQuery(f"this is no context: it is no JSON ({error})") from error
+            raise _no_context(f"it is no JSON ({error})") from error
+
+
+def _no_context(reason: str) -> InvalidQuery:
+    return InvalidQuery(f"this is no context: {reason}; give what search context --save or --json wrote, or to_dict returned")
 
 
 @dataclass(frozen=True, slots=True)

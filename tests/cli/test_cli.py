@@ -516,17 +516,69 @@ def test_explain_and_replay(notes: Path, tmp_path: Path) -> None:
     assert "reranking: full, order: " in shown
     told = as_json("explain", "where do cats sleep?", "--depth", 2, *where)
     assert [hit["rank"] for hit in told["hits"]] == [1, 2]
-    again = search("explain", "--replay", trace, "--with", "reranker.weight=1", *where).stdout
+    own: dict[str, Any] = {"SEARCH_DATA_DIR": str(tmp_path / "data"), "SEARCH_RETRIEVAL": "dense"}  # which say nothing of a replay
+    again = search("explain", "--replay", trace, "--with", "reranker.weight=1", **own).stdout
     assert "now: minilm-reranker, full, order: reranker logit; " in again
-    replayed = as_json("explain", "--replay", trace, "--with", "depth=1", *where)
-    assert [c["now"]["rerank_score"] is None for c in replayed["candidates"]] == [False, True, True]
+    for deep in (("--with", "depth=1"), ("--depth", 1)):
+        replayed = as_json("explain", "--replay", trace, *deep)
+        assert [c["now"]["rerank_score"] is None for c in replayed["candidates"]] == [False, True, True]
     nowhere = tmp_path / "none" / "trace.json"  # which is told before anything is looked for
     told_at_once = error("explain", "cats", "--save", nowhere, "--data-dir", tmp_path / "empty")
     assert f"the trace cannot be written to {nowhere}" in told_at_once
     assert "give a query, or --replay" in wrong("explain", *where)
     assert "give a query, or --replay" in wrong("explain", "cats", "--replay", trace, *where)
-    assert "nothing to replay with" in error("explain", "--replay", trace, "--with", "reranker.kind=none", *where)
-    assert "is no trace" in error("explain", "--replay", notes / "cats.md", *where)
+    assert "--with reranker.kind=none leaves nothing to" in wrong("explain", "--replay", trace, "--with", "reranker.kind=none")
+    assert "reranker.kind is none in the settings" in error("explain", "--replay", trace, SEARCH_RERANKER__KIND="none")
+    assert "is no trace" in error("explain", "--replay", notes / "cats.md")
+
+
+def test_what_says_nothing_of_a_replay_is_refused_beside_it(notes: Path, tmp_path: Path) -> None:
+    where = ("--data-dir", tmp_path / "data")
+    search("ingest", notes, *where)
+    trace, other = tmp_path / "trace.json", tmp_path / "other.json"
+    search("explain", "cats", "--save", trace, *where)
+    for option, value in {
+        "--filter": '{"must": []}',
+        "--retrieval": "dense",
+        "--save": other,
+        "--data-dir": tmp_path / "data",
+        "--tenant": "bob",
+        "--with": "retrieval=dense",
+    }.items():
+        named = "--with retrieval" if option == "--with" else option
+        told = wrong("explain", "--replay", trace, option, value)
+        assert f"{named} changes nothing of what --replay ranks again; leave out one of them" in told
+    assert not other.exists()
+    for option, value in (("depth", 3), ("retrieval", "lexical")):
+        told = wrong("explain", "cats", "--with", "depth=2 retrieval=dense", f"--{option}", value, *where)
+        assert f"--{option} and --with {option}=… are one setting; leave out one of them" in told
+    shutil.copytree(BUNDLED / "all-MiniLM-L6-v2", tmp_path / "other")
+    own = {"SEARCH_COLLECTIONS": json.dumps({"code": {"embedder": str(tmp_path / "other")}})}
+    assert as_json("explain", "--replay", trace, **own)["notes"] == []
+    (told,) = as_json("explain", "--replay", trace, "--collection", "code", **own)["notes"]  # whose embedder it is compared with
+    assert "retrieved by all-MiniLM-L6-v2, not by other" in told
+
+
+def test_files_are_named_from_home(notes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a shell does not spell them out behind a sign of equality."""
+    where = ("--data-dir", tmp_path / "data")
+    search("ingest", notes, *where)
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(tmp_path)
+    search("explain", "cats", "--save=~/trace.json", *where)
+    search("explain", "--replay=~/trace.json")
+    search("context", "cats", "--save=~/context.json", *where)
+    (home / "answer.txt").write_text("They sleep [1].")
+    assert "by 1 number" in search("citations", "~/context.json", "~/answer.txt").stderr
+    assert {file.name for file in home.iterdir()} == {"trace.json", "context.json", "answer.txt"}
+    assert not (tmp_path / "~").exists()
+    nobody = "~nobody-of-this-name/x.json"
+    for words in (["explain", "x", "--save", nobody], ["explain", "--replay", nobody], ["context", "x", "--save", nobody]):
+        assert f"{nobody}: there is no such home folder" in wrong(*words, *where[: 2 * ("--save" in words)])
+    assert "there is no such home folder" in wrong("citations", nobody)
+    assert f"the tokenizer {nobody} cannot be read: " in error("context", "x", "--tokenizer", nobody, *where)
 
 
 def test_calibrate_gives_scores_a_meaning(tmp_path: Path, model_folder: Path) -> None:

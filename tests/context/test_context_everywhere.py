@@ -143,6 +143,49 @@ def test_from_a_shell_an_answer_is_led_back_to_its_sources(folder: Path, tmp_pat
 
 
 @pytest.mark.parametrize(
+    ("reply", "answer"),
+    [
+        (
+            {"choices": [{"message": {"content": [{"type": "text", "text": "Cats "}, {"type": "text", "text": "sleep [3]."}]}}]},
+            None,
+        ),
+        ({"choices": [{"message": {"content": [{"type": "reasoning"}, {"type": "text", "text": "Cats sleep [3]."}]}}]}, None),
+        ({"choices": [{"text": "Cats sleep [3]."}]}, None),
+        ({"error": None, "choices": [{"message": {"content": "Cats sleep [3]."}}]}, None),
+        ({"answer": "Cats sleep [3].", "error": None}, '{"answer": "Cats sleep [3].", "error": null}'),
+        ([{"error": "[3]"}], '[{"error": "[3]"}]'),
+    ],
+)
+def test_what_an_endpoint_says_is_the_answer(reply: Any, answer: str | None, folder: Path, tmp_path: Path) -> None:
+    saved = tmp_path / "made.json"
+    search("context", QUESTION, "--data-dir", folder, "--save", saved)
+    told = as_json("citations", saved, stdin=json.dumps(reply))
+    assert told["answer"] == (answer or "Cats sleep [3].")
+    assert [one["number"] for one in told["resolved"]] == [3]
+
+
+@pytest.mark.parametrize(
+    ("reply", "message"),
+    [
+        ({"error": {"message": "model not found [1]", "code": 404}}, "the endpoint's reply is an error: model not found [1]"),
+        ({"error": "no\nmodel"}, "the endpoint's reply is an error: no"),
+        ({"error": {"code": 404}, "choices": []}, "the endpoint's reply is an error: {'code': 404}"),
+        ({"choices": []}, "the endpoint's reply has no text"),
+        ({"choices": [{"message": {"content": None, "tool_calls": []}, "finish_reason": "tool_calls"}]}, "reply has no text"),
+        ({"choices": [{"message": {"content": [{"type": "image_url"}]}}]}, "reply has no text"),
+        ({"choices": [{"message": {"content": ""}, "finish_reason": "length"}]}, "reply has no text"),
+        ({"choices": ["x"]}, "reply has no text"),
+        ({"choices": None}, "reply has no text"),
+    ],
+)
+def test_a_reply_without_text_is_no_answer(reply: Any, message: str, folder: Path, tmp_path: Path) -> None:
+    saved, file = tmp_path / "made.json", tmp_path / "reply.json"
+    search("context", QUESTION, "--data-dir", folder, "--save", saved)
+    file.write_text(json.dumps(reply))
+    assert message in error("citations", saved, file)
+
+
+@pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"", "is no JSON"),
@@ -156,7 +199,9 @@ def test_from_a_shell_an_answer_is_led_back_to_its_sources(folder: Path, tmp_pat
 def test_a_file_that_holds_no_context(content: bytes, message: str, tmp_path: Path) -> None:
     file = tmp_path / "made.json"
     file.write_bytes(content)
-    assert message in error("citations", file, stdin="[1]")
+    told = error("citations", file, stdin="[1]")
+    assert message in told
+    assert "; give what search context --save or --json wrote" in told
 
 
 def test_files_that_cannot_be_read_or_written(folder: Path, tmp_path: Path) -> None:
@@ -191,7 +236,7 @@ def test_what_is_no_context_says_where_it_is_wrong(served: Served) -> None:
         with pytest.raises(InvalidQuery, match=f"this is no context: {message}"):
             Context.from_dict(made | change)
     for nothing in (None, "x", [made]):
-        with pytest.raises(InvalidQuery, match="give what to_dict"):
+        with pytest.raises(InvalidQuery, match="or to_dict returned"):
             Context.from_dict(nothing)  # type: ignore[arg-type]
 
 
