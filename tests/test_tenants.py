@@ -143,7 +143,9 @@ def test_a_tenant_without_documents_is_told_so_and_nothing_of_others(shared: Sea
     red = {"must": [{"key": "metadata.colour", "match": {"value": "red"}}]}  # as one of the other's is
     assert shared.of_tenant("acme").search("cats", filter=red).empty_because == "the filter excludes all of 2 passages"
     by_words = shared.of_tenant("acme").search("zyzzyva", retrieval="lexical")
-    assert (by_words.hits, by_words.empty_because.split(";")[0]) == ((), "no passage has a word of the query")
+    assert (by_words.hits, by_words.empty_because.split(";")[0]) == ((), "no passage of the tenant 'acme' has a word of the query")
+    filtered = shared.of_tenant("acme").search("zyzzyva", retrieval="lexical", filter={"must_not": red["must"]})
+    assert filtered.empty_because.startswith("no passage of the tenant 'acme' that passes the filter has a word of the query; ")
 
 
 def test_each_has_documents_of_its_own_under_the_same_id(shared: Searcher) -> None:

@@ -29,7 +29,7 @@ from search.errors import UnsupportedFilter
 if TYPE_CHECKING:
     from qdrant_client.models import Filter
 
-Kind = Literal["number", "text"]
+Kind = Literal["number", "text", "boolean"]
 _CLAUSES = ("must", "should", "must_not")
 _FIELDS = ("document_id", "title", "headings", "page", "number", "media_type", "modified")
 _OF_TEXT, _OF_WHOLE_NUMBERS = {"document_id", "title", "headings", "media_type"}, {"page", "number"}
@@ -57,6 +57,7 @@ _INEXACT_FROM, _INEXACT_TO = 2.0**53, 2.0**63  # where engines round whole numbe
 _SEGMENT = r"""(?:[A-Za-z0-9_-]+|"[^"\\]*")(?:\[[0-9]{0,9}\])*"""
 _PATH = re.compile(rf"{_SEGMENT}(?:\.{_SEGMENT})*")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]+")
+_NUMBER = re.compile(r"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*")  # in quotes
 _EXAMPLE = '{"must": [{"key": "metadata.year", "range": {"gte": 2020}}]}'
 
 
@@ -93,17 +94,19 @@ def kinds_of(filter: Mapping[str, Any]) -> Iterator[tuple[str, Kind]]:
         match condition:
             case {"key": key, "range": _}:
                 yield key, "number"
-            case {"key": key, "match": {"value": value} | {"any": [value, *_]}} if not isinstance(value, bool):
-                yield key, "text" if isinstance(value, str) else "number"
+            case {"key": key, "match": {"value": value} | {"any": [value, *_]}}:
+                yield key, "text" if isinstance(value, str) else "boolean" if isinstance(value, bool) else "number"
             case {"key": _} | {"nested": _} | {"is_empty": _} | {"is_null": _} | {"has_id": _}:
                 pass
             case _:
                 yield from kinds_of(condition)
 
 
-def any_number(key: str) -> dict[str, Any]:
-    """The condition that a field holds a number."""
-    return {"key": key, "range": {"gte": -sys.float_info.max}}
+def any_of(kind: Literal["number", "boolean"], key: str) -> dict[str, Any]:
+    """The condition that a field holds a number, or a boolean."""
+    if kind == "number":
+        return {"key": key, "range": {"gte": -sys.float_info.max}}
+    return {"should": [{"key": key, "match": {"value": value}} for value in (True, False)]}
 
 
 def asks_anything(filter: Mapping[str, Any]) -> bool:
@@ -339,7 +342,7 @@ def _check_own(key: str, name: str, test: Any, place: str) -> None:
 
 
 def _check_own_value(key: str, value: Any, place: str) -> None:
-    if isinstance(value, str) != (key in _OF_TEXT):
+    if isinstance(value, bool) or isinstance(value, str) != (key in _OF_TEXT):
         _refuse(place, f"{key} holds {'text' if key in _OF_TEXT else 'numbers'}, and {_shown(value)} is none")
     if key in _OF_WHOLE_NUMBERS and value < 0:
         _refuse(place, f"{_shown(value)} is no {key} that a passage could have")
@@ -367,6 +370,8 @@ def _range(test: Any, place: str) -> dict[str, float]:
     bounds = _bounds(test, place, "range")
     for name, bound in bounds.items():
         at = _at(place, name)
+        if isinstance(bound, str) and _NUMBER.fullmatch(bound):
+            _refuse(at, f"a range needs numbers, not {_shown(bound)}; leave out the quotes")
         if isinstance(bound, str) or hasattr(bound, "isoformat"):
             _refuse_operator(at, "range of dates")
         if isinstance(bound, bool) or not isinstance(bound, int | float):

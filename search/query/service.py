@@ -5,14 +5,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from search.documents import Hit, Retrieval, SearchResult, check_query, counted
 from search.embedding.dense import Embedder
 from search.embedding.sparse import WordsLike, words_like
 from search.errors import CollectionNotFound, IndexFailure, InvalidQuery
 from search.index.contract import PlainFilter, VectorIndex
-from search.index.filters import Kind, any_number, fields_of, kinds_of, to_plain
+from search.index.filters import Kind, any_of, fields_of, kinds_of, to_plain
 from search.index.tenants import TenantIndex
 from search.inference.tokens import MUCH_UNKNOWN, goes_on, head
 from search.query.fusion import Mix
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from qdrant_client.models import Filter
 
 _FIELDS_LOOKED_AT = 5
+_FOUND_BY: Mapping[Literal["number", "boolean"], str] = {
+    "number": "a range or a number finds numbers alone; match finds texts, such as dates, and booleans as they stand",
+    "boolean": "true and false without quotes find booleans alone, and a text, as of a table's column, is found in quotes",
+}
 
 
 class SearchService:
@@ -93,9 +97,10 @@ class SearchService:
             *_probability_warnings(hits, reranker, ranking.scoring, min_score),
             *self._collection_warnings(first_stage, plain),
         ]
-        if options.group_by and len(hits) < min(limit, len(candidates)) and len(candidates) == depth:
+        documents = len({hit.document_id for hit in ranking.hits})
+        if options.group_by and documents < limit and len(candidates) == depth:
             warnings.append(
-                f"the {depth} candidates are of {counted(len(hits), 'document')}, fewer than {limit}; raise depth for more"
+                f"the {depth} candidates are of {counted(documents, 'document')}, fewer than {limit}; raise depth for more"
             )
         return SearchResult(
             query=query,
@@ -121,13 +126,9 @@ class SearchService:
         tokenizer = self._embedder.tokenizer
         tally = tokenizer.tally([head(query, tokenizer.max_tokens)])[0]
         more = goes_on(query, tokenizer.max_tokens)
-        room = tokenizer.window
-        least = "at least " if more else ""
-        if tally.tokens > room or more:
-            warnings.append(f"the query has {least}{tally.tokens} tokens and the embedder read {min(tally.tokens, room)}")
-        if scoring and scoring.query_tokens_seen < scoring.query_tokens_total:
-            total, seen = scoring.query_tokens_total, scoring.query_tokens_seen
-            warnings.append(f"the query has {least}{total} tokens and the reranker read {seen}")
+        warnings += _partly_read(query, "embedder", tally.tokens, min(tally.tokens, tokenizer.window), more=more)
+        if scoring:
+            warnings += _partly_read(query, "reranker", scoring.query_tokens_total, scoring.query_tokens_seen, more=more)
         if tally.unknown_share > MUCH_UNKNOWN:
             advice = "so its words count for more" if retrieval == "hybrid" else "try another model"
             warnings.append(f"{tally.unknown_share:.0%} of the query's tokens are unknown to {self._embedder.name}; {advice}")
@@ -158,7 +159,9 @@ class SearchService:
             if filter is not None and self._index.count(filter) == 0:
                 return f"the filter excludes all of {counted(self._index.count(), 'passage')}"
         if first_stage.retrieval == "lexical":
-            return "no passage has a word of the query; retrieval by vectors, or by both, finds others"
+            among = f" of the tenant {self._index.tenant.name!r}" if isinstance(self._index, TenantIndex) else ""
+            among += " that passes the filter" if filter else ""
+            return f"no passage{among} has a word of the query; retrieval by vectors, or by both, finds others"
         return "nothing was found"
 
     def _holds_nothing(self) -> str:
@@ -180,22 +183,33 @@ class SearchService:
 
     def _misfit(self, name: str, kind: Kind) -> str:
         """How a field that is there holds nothing of the kind that a filter compares it with."""
-        with suppress(IndexFailure):  # a server in strict mode looks for numbers by an index of numbers alone
-            if kind == "number":
-                found = self._index.count({"must": [any_number(name)]})
-                advice = "a range or a number finds numbers alone, and a text, such as a date, is found as it stands by match"
-                return "" if found else f"no document has a number in the field {name!r} that the filter asks about; {advice}"
-            if self._index.count({"must_not": [{"is_empty": {"key": name}}, any_number(name)]}) == 0:
-                return (
-                    f"all that have the field {name!r} have a number there, and the filter asks for a text; write it without quotes"
-                )
+        if kind != "text":
+            none = f"no document has a {kind} in the field {name!r} that the filter asks about; {_FOUND_BY[kind]}"
+            return none if self._none_passes({"must": [any_of(kind, name)]}) else ""
+        for other in _FOUND_BY:
+            if self._none_passes({"must_not": [{"is_empty": {"key": name}}, any_of(other, name)]}):
+                there = f"all that have the field {name!r} have a {other} there"
+                return f"{there}, and the filter asks for a text; write it without quotes"
         return ""
+
+    def _none_passes(self, filter: PlainFilter) -> bool:
+        """Whether surely no passage passes; a server in strict mode does not look for a kind by an index of another."""
+        with suppress(IndexFailure):
+            return self._index.count(filter) == 0
+        return False
 
 
 def _timings(started: float, embedded: float, retrieved: float, ended: float) -> dict[str, float]:
     """Milliseconds of each stage, and of all."""
     seconds = {"embed": embedded - started, "retrieve": retrieved - embedded, "rerank": ended - retrieved, "total": ended - started}
     return {stage: took * 1000 for stage, took in seconds.items()}
+
+
+def _partly_read(query: str, reader: str, total: int, seen: int, *, more: bool) -> list[str]:
+    """How much of a query a model read, if not all; `more` of it than was counted may be one token of the total."""
+    if more and seen >= total - 1:
+        return [f"the query has {len(query):,} characters, and the {reader} read their beginning alone"]
+    return [f"the query has {'at least ' if more else ''}{total} tokens and the {reader} read {seen}"] if seen < total else []
 
 
 def _hit_warnings(hits: Sequence[Hit]) -> list[str]:

@@ -174,6 +174,7 @@ IMPOSSIBLE: dict[str, tuple[Any, str]] = {
     ),
     "text among numbers": ({"must": [{"key": "number", "match": {"any": ["0"]}}]}, "number holds numbers, and '0' is none"),
     "a number for a name": ({"must": [{"key": "document_id", "match": {"value": 1}}]}, "document_id holds text, and 1 is none"),
+    "a boolean for a page": ({"must_not": [{"key": "page", "match": {"value": True}}]}, "page holds numbers, and True is none"),
     "a negative page": ({"must": [{"key": "page", "match": {"except": [-1]}}]}, "-1 is no page"),
     "a range of titles": ({"must_not": [{"key": "title", "range": {"gte": 1}}]}, "title holds text, which no range finds"),
     "between two pages": (
@@ -221,7 +222,13 @@ CONVERTED: dict[str, tuple[Any, str]] = {
     "any of one": (on({"match": {"any": "abc"}}), r"at must\[0\]\.match\.any: needs a list"),
     "any of two kinds": (on({"match": {"any": ["a", 1]}}), r"at must\[0\]\.match\.any: lists strings and whole numbers"),
     "any of booleans": (on({"match": {"any": [True]}}), r"at must\[0\]\.match\.any\[0\]: .*not True"),
-    "range of a string": (on({"range": {"gte": "5"}}), "range of dates"),
+    "range of a number in quotes": (
+        on({"range": {"gte": "5"}}),
+        r"range\.gte: a range needs numbers, not '5'; leave out the quotes",
+    ),
+    "range of a fraction in quotes": (on({"range": {"lt": " -1.5e3 "}}), "not ' -1.5e3 '; leave out the quotes"),
+    "range of a date": (on({"range": {"gte": "2024-05-01"}}), "range of dates"),
+    "range of what is no number": (on({"range": {"gte": "nan"}}), "range of dates"),
     "range of a boolean": (on({"range": {"gte": True}}), r"at must\[0\]\.range\.gte: a range needs numbers, not True"),
     "unknown bound": (on({"range": {"from": 1}}), r"at must\[0\]\.range\): 'from' is none of gt, gte, lt, lte"),
     "count of a string": (on({"values_count": {"gte": "1"}}), r"values_count\.gte: a count is a whole number from 0 on, not '1'"),

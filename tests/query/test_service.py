@@ -11,6 +11,7 @@ from planted import Planted
 
 from search.documents import Document
 from search.embedding.dense import FastEmbedEmbedder
+from search.embedding.sparse import describe
 from search.errors import CollectionNotFound, InvalidQuery, UnsupportedFilter
 from search.index.contract import CollectionSpec, VectorIndex
 from search.index.server.connection import in_memory
@@ -21,6 +22,7 @@ from search.query.options import SearchOptions
 from search.query.service import SearchService
 from search.reranking.cross_encoder import CrossEncoder
 from search.reranking.recipe import Recipe
+from search.settings import LexicalSettings
 
 DOCUMENTS = [
     Document(id="paris", text="Paris is the capital and the largest city of France.", title="Paris", metadata={"year": 508}),
@@ -90,6 +92,14 @@ def test_the_best_passage_of_each_document(
         service.search("x", SearchOptions(limit=1, depth=1, group_by=cast("Any", "passage")))
 
 
+def test_too_few_documents_are_told_of_the_candidates_and_not_of_what_min_score_leaves(
+    memory_index: VectorIndex, bundled_embedder: FastEmbedEmbedder
+) -> None:
+    service = SearchService(bundled_embedder, memory_index, lambda: with_probability([-4.0, 4.0, -5.0, -6.0, 2.0, -9.0]))
+    result = service.search("capital", SearchOptions(limit=5, depth=6, min_score=0.5, group_by="document"))
+    assert (len(result.hits), result.warnings) == (2, ())
+
+
 def test_filter_and_nothing_found(service: SearchService) -> None:
     recent = {"must": [{"key": "metadata.year", "range": {"gte": 1000}}]}
     chosen = SearchOptions(limit=5, depth=5)
@@ -133,8 +143,52 @@ def test_a_filter_that_asks_a_field_for_what_it_never_holds_is_noted(
     )
     for fits in ({"range": {"gt": 3000}}, {"match": {"value": 2000}}):
         assert warnings(key="year", **fits) == warnings(key="mixed", **fits) == ()
-    for passed in ({"match": {"value": "b"}}, {"match": {"value": True}}, {"is_null": True}):
+    for passed in ({"match": {"value": "b"}}, {"match": {"except": ["2024-05-01"]}}, {"is_null": True}):
         assert warnings(key="date", **passed) == ()
+
+
+def test_a_filter_that_asks_for_a_text_where_there_are_booleans_or_the_other_way_round_is_noted(
+    local_index: VectorIndex, bundled_embedder: FastEmbedEmbedder
+) -> None:
+    told = {"done": True, "word": "true", "number": 1, "several": [True], "mixed": ["a", True], "in two words": False}
+    others = {"done": False, "word": "false", "number": 0, "several": [True, False], "mixed": "b", "in two words": True}
+    ingest(local_index, bundled_embedder, [Document("a", "Cats sleep.", metadata=told), Document("b", "Dogs.", metadata=others)])
+    asking = SearchService(bundled_embedder, local_index, lambda: None)
+
+    nobody = [{"key": "document_id", "match": {"any": ["a", "b"]}}]
+
+    def warnings(key: str, **match: Any) -> tuple[str, ...]:
+        asked = {"must": [{"key": f"metadata.{key}", "match": match}], "must_not": nobody}
+        return asking.search("x", SearchOptions(limit=1, depth=1, filter=asked)).warnings
+
+    for field in ("done", "several", "several[]", '"in two words"'):
+        there = f"all that have the field 'metadata.{field}' have a boolean there"
+        for match in ({"value": "true"}, {"any": ["true", "yes"]}):
+            assert warnings(field, **match) == (f"{there}, and the filter asks for a text; write it without quotes",)
+        assert warnings(field, value=True) == ()
+        assert warnings(field, value=1)[0].startswith(f"no document has a number in the field 'metadata.{field}'")
+    for field in ("word", "number"):
+        (told_of,) = warnings(field, value=True)
+        none = f"no document has a boolean in the field 'metadata.{field}' that the filter asks about"
+        assert told_of.startswith(f"{none}; true and false without quotes find booleans alone")
+    assert warnings("word", value="true") == warnings("mixed", value=True) == warnings("mixed", value="c") == ()
+
+
+def test_no_word_of_the_query_is_said_of_what_passes_the_filter_alone(
+    local_index: VectorIndex, bundled_embedder: FastEmbedEmbedder
+) -> None:
+    texts = ("Cats sleep.", "Dogs bark at the mailman.")
+    documents = [Document(text, text, metadata={"n": number}) for number, text in enumerate(texts)]
+    ingest(local_index, bundled_embedder, documents, lexical=describe(LexicalSettings()))
+    asking = SearchService(bundled_embedder, local_index, lambda: None)
+
+    def because(query: str, filter: Any) -> str:
+        return asking.search(query, SearchOptions(limit=1, depth=1, filter=filter, retrieval="lexical")).empty_because
+
+    first = {"must": [{"key": "metadata.n", "match": {"value": 0}}]}
+    others = "retrieval by vectors, or by both, finds others"
+    assert because("mailman", first) == f"no passage that passes the filter has a word of the query; {others}"
+    assert because("zyzzyva", None) == because("zyzzyva", {}) == f"no passage has a word of the query; {others}"
 
 
 def test_truncation_is_reported_on_the_hit(service: SearchService) -> None:
@@ -151,6 +205,17 @@ def test_a_query_longer_than_the_windows_is_reported(service: SearchService) -> 
     assert result.rerank_status == "full"
     assert "the query has 360 tokens and the embedder read 254" in result.warnings
     assert "the query has 360 tokens and the reranker read 94" in result.warnings
+
+
+def test_a_query_of_one_word_that_never_ends_is_reported(service: SearchService) -> None:
+    warnings = service.search("a" * 60_000, SearchOptions(limit=3, depth=3)).warnings
+    assert warnings[:2] == tuple(
+        f"the query has 60,000 characters, and the {one} read their beginning alone" for one in ("embedder", "reranker")
+    )
+    assert not [one for one in warnings if "read 1" in one]
+    assert (
+        service.search("a" * 20_000 + " " * 40_000, SearchOptions(limit=3, depth=3)).warnings[0].startswith("100% of the query's")
+    )
 
 
 def test_text_that_the_model_does_not_know_is_reported(service: SearchService) -> None:
