@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from search.cli.options import AsJson, Collection, DataDir, load_settings, print_json
+from search.cli.options import AsJson, Collection, DataDir, differing, load_settings, print_json
 from search.documents import counted
 from search.errors import CollectionNotFound, SearchError
 from search.factory import build_collections, build_embedder, build_reranker, build_words, needs_extra
@@ -111,7 +111,9 @@ def _bundled() -> str:
 def _data_dir(folder: Path) -> str:
     from search.index.edge.folder import read_owner
 
-    existing = next(parent for parent in (folder, *folder.parents) if os.access(parent, os.F_OK))
+    existing = next(parent for parent in (folder, *folder.parents) if os.path.lexists(parent))
+    if not os.path.isdir(existing):  # noqa: PTH112 -- which raises nothing where nobody may look
+        raise SearchError(f"{existing} is no folder; choose another data_dir")
     if not os.access(existing, os.W_OK):
         raise SearchError(f"{existing} cannot be written; choose another data_dir")
     pid = read_owner(folder / "owner.json").get("pid")
@@ -139,7 +141,8 @@ def _reranker(settings: Settings) -> str:
     reranker = build_reranker(settings)
     if reranker is None:
         return "none"
-    details = [reranker.name, f"weight {reranker.recipe.weight:g}"]
+    shares = [f"{reranker.recipe.share(fused=fused):g}" for fused in (True, False)]  # as a ranking says them
+    details = [reranker.name, f"weight {', by vectors or words alone '.join(dict.fromkeys(shares))}"]
     if reranker.recipe.max_tokens:
         details.append(f"{reranker.recipe.max_tokens} tokens")
     device, activations = reranker.device, reranker.recipe.activations
@@ -216,11 +219,12 @@ def _opened(settings: Settings, spec: "CollectionSpec", index: "VectorIndex") ->
     holds = f"{index.name} at {index.location}: {counted(index.count(), 'passage')}"
     if index.spec.layout:
         return f"{holds}, of another program: {index.spec.layout}"
-    build_words(settings)(index.spec.lexical)  # which tells of words that cannot be made here
+    words = build_words(settings)
+    words(index.spec.lexical)  # which tells of words that cannot be made here
     if settings.lexical.model != "none" and not index.spec.lexical:
         holds += ", found by vectors alone (search reindex adds words, and embeds nothing again)"
-    if index.differing:
-        holds += f", made otherwise than {' and '.join(index.differing)} of the settings (search reindex brings it over)"
+    if names := differing(index, settings.lexical, words):
+        holds += f", made otherwise than {names} of the settings (search reindex brings it over)"
     return holds
 
 

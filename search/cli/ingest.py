@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,7 +24,7 @@ from search.cli.options import (
     usage,
 )
 from search.documents import Rejection, counted, listed, without_repeats
-from search.errors import CollectionNotFound, IndexBusy, InvalidDocument
+from search.errors import IndexBusy, InvalidDocument
 from search.factory import needs_extra
 from search.searcher import Searcher, open_search
 from search.settings import Settings
@@ -190,7 +190,6 @@ def _ingested(reading: "Reading", target: Target, rejects: Path | None, **option
         items = report.reading(reading)
         done = searcher.ingest(items, on_progress=report.update, on_rejection=warn, on_wait=note_wait, **options)
         if isinstance(searcher, Searcher):
-            _note_words(searcher)
             note_differing(searcher)
     return done
 
@@ -247,14 +246,6 @@ def _ranges(pages: Sequence[Any]) -> str:
             runs.append([page])
     shown = ", ".join(_DASH.join(map(str, run)) for run in runs[:_RANGES])
     return f"{'page' if len(pages) == 1 else 'pages'} {shown}{', …' if len(runs) > _RANGES else ''}"
-
-
-def _note_words(searcher: Searcher) -> None:
-    """Say where a collection's words are not those of the settings, which a run does not change."""
-    with suppress(CollectionNotFound):  # of a dry run
-        made = searcher.index.spec.lexical
-        if made and made != searcher.words.description:
-            note("note: the collection keeps the words it was made with, not those of [lexical]; `search reindex` brings it over")
 
 
 def _show_counts(done: "IngestReport", *, sync: bool, dry_run: bool) -> None:

@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from search.documents import Retrieval, counted
-from search.errors import InvalidInput, InvalidQuery, InvalidSettings, SearchError
-from search.settings import Settings, unknown_names
+from search.errors import CollectionNotFound, InvalidInput, InvalidQuery, InvalidSettings, ModelError, SearchError
+from search.settings import LexicalSettings, Settings, unknown_names
 from search.system.files import open_regular
 from search.system.terminal import clean, note
 
 if TYPE_CHECKING:
+    from search.embedding.sparse_models import SparseEmbedders
+    from search.index.contract import VectorIndex
     from search.searcher import Searcher
 
 DataDir = Annotated[Path | None, typer.Option(help="The folder of the collections.", show_default=False)]
@@ -93,8 +95,29 @@ def note_wait(failure: SearchError, seconds: float) -> None:
 
 def note_differing(searcher: "Searcher") -> None:
     """Say on stderr which settings a collection was made by otherwise, if it is open."""
-    if names := " and ".join(searcher.index.differing):
+    if names := differing(searcher.index, searcher.settings.lexical, searcher.words):
         note(f"note: the collection keeps how it was made, not {names} of the settings; `search reindex` brings it over")
+
+
+def differing(index: "VectorIndex", lexical: LexicalSettings, words: "SparseEmbedders") -> str:
+    """The settings that a collection was made by otherwise, listed; empty for none, or if it is not open."""
+    names = list(index.differing)
+    with suppress(CollectionNotFound, ModelError):  # a model that is not here is told of where it is needed
+        if made := index.spec.lexical:
+            names += _differing_words(made, lexical, words)
+    return " and ".join(names)
+
+
+def _differing_words(made: str, lexical: LexicalSettings, words: "SparseEmbedders") -> list[str]:
+    """Likewise of the words; a model, which goes by name and hash, is looked for only where one made those of the collection."""
+    from search.embedding.sparse import noted
+
+    kept, by = noted(made)
+    own, found = noted(words.description) if by and lexical.model not in {"bm25", "none"} else (lexical, {})
+    if kept is None or own is None:  # made by another version of this program
+        return ["lexical"]
+    names = [f"lexical.{name}" for name in ("model", "language", "fields") if getattr(kept, name) != getattr(own, name)]
+    return names or (["lexical.model"] if by != found else [])
 
 
 def note_repeated(repeated: int, one: str, several: str = "") -> None:

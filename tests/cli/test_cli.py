@@ -642,6 +642,7 @@ def test_doctor(tmp_path: Path) -> None:
     assert "CPUExecutionProvider" in found["onnx runtime"]
     assert "every sha256 as released" in found["bundled models"]
     assert "nothing ingested yet" in found["collection"]
+    assert found["reranker"].startswith("minilm-reranker, weight 0.35, by vectors or words alone 0.55, 192 tokens, on cpu")
     assert not (tmp_path / "data").exists()
     traced = search("doctor", *where, SEARCH_SERVICE__TRACES_URL="http://127.0.0.1:9").stdout
     assert "no keys, so for this machine only, traces to http://127.0.0.1:9" in " ".join(traced.split())
@@ -658,6 +659,15 @@ def test_doctor(tmp_path: Path) -> None:
     )
     settings = {"SEARCH_INDEX__ENGINE": "qdrant", "SEARCH_INDEX__URL": "http://127.0.0.1:9"}
     assert "PROBLEM  collection" in search("doctor", status=1, **settings).stdout
+
+
+def test_doctor_wants_a_folder_for_data(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
+    for name, problem in (("file", "file"), ("file/below", "file"), ("link", "link")):
+        told = {one["name"]: one for one in as_json("doctor", "--data-dir", tmp_path / name, status=1)["findings"]}
+        expected = f"{tmp_path / problem} is no folder; choose another data_dir"
+        assert (told["data folder"]["ok"], told["data folder"]["detail"]) == (False, expected)
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])

@@ -14,6 +14,7 @@ from standin import QdrantStandIn
 from standin_grpc import GrpcStandIn
 
 from search.documents import Document
+from search.index.contract import CollectionSpec
 from search.ingestion.report import Remark
 from search.reading import read
 from search.searcher import open_search
@@ -321,13 +322,35 @@ def test_links_that_are_left_out_are_named_in_json_too(folder: Path, tmp_path: P
 
 def test_words_of_the_settings_that_a_collection_does_not_take_are_noted(folder: Path, tmp_path: Path) -> None:
     where = ("--data-dir", tmp_path / "data")
-    assert search("ingest", folder, "--dry-run", *where, SEARCH_LEXICAL__LANGUAGE="german").stderr == ""
+    other: dict[str, Any] = {"SEARCH_LEXICAL__LANGUAGE": "german", "SEARCH_LEXICAL__FIELDS": '["metadata.isbn"]'}
+    assert search("ingest", folder, "--dry-run", *where, **other).stderr == ""
     assert search("ingest", folder, *where).stderr == ""
-    kept = "note: the collection keeps the words it was made with, not those of [lexical]; `search reindex` brings it over\n"
-    for options in ((), ("--dry-run",)):
-        assert search("ingest", folder, *options, *where, SEARCH_LEXICAL__LANGUAGE="german").stderr == kept
-    search("reindex", *where, SEARCH_LEXICAL__LANGUAGE="german")
-    assert search("ingest", folder, *where, SEARCH_LEXICAL__LANGUAGE="german").stderr == ""
+
+    def kept(*names: str) -> str:
+        told = " and ".join(names)
+        return f"note: the collection keeps how it was made, not {told} of the settings; `search reindex` brings it over\n"
+
+    commands = (("ingest", folder), ("ingest", folder, "--dry-run"), ("query", "text"), ("query", "text", "--json"))
+    changed = ("lexical.language", "lexical.fields")
+    for command in commands:
+        assert search(*command, *where, **other).stderr == kept(*changed)
+        assert search(*command, *where, SEARCH_LEXICAL__MODEL="none").stderr == kept("lexical.model")
+        assert search(*command, *where, SEARCH_LEXICAL__SHARE="0.5").stderr == ""
+    assert search("context", "text", *where, **other).stderr.startswith(kept(*changed))
+    assert search("query", "text", *where, **other, SEARCH_STORAGE__HNSW_M="8").stderr == kept("storage.hnsw_m", *changed)
+    otherwise = "made otherwise than lexical.language and lexical.fields of the settings (search reindex brings it over)"
+    assert otherwise in search("doctor", *where, **other).stdout
+    search("reindex", *where, **other)
+    assert search("ingest", folder, *where, **other).stderr == search("query", "text", *where, **other).stderr == ""
+    assert "made otherwise" not in search("doctor", *where, **other).stdout
+
+
+def test_words_of_another_version_are_noted_where_passages_are_found_by_vectors(tmp_path: Path) -> None:
+    with open_search(Settings(data_dir=tmp_path / "data")) as searcher:
+        spec = CollectionSpec(searcher.embedder.dimension, searcher.embedder.fingerprint, lexical='{"version": 99}')
+        searcher.index.ensure(spec, create=True)
+    told = search("query", "text", "--retrieval", "dense", "--data-dir", tmp_path / "data").stderr
+    assert told == "note: the collection keeps how it was made, not lexical of the settings; `search reindex` brings it over\n"
 
 
 def test_storage_of_the_settings_that_a_collection_does_not_take_is_noted(folder: Path, tmp_path: Path) -> None:

@@ -323,11 +323,20 @@ def test_the_command_line_tells_of_the_model(splade: Path, tmp_path: Path) -> No
     told = {one["name"]: one["detail"] for one in as_json("doctor", *where, **model)["findings"]}
     assert told["words"].startswith("mine@")
     assert told["words"].endswith(", 64 tokens, on cpu")
+    assert "made otherwise" not in told["collection"]
+    assert "note: " not in search("query", "cats", *where, **model).stderr
     refused = as_json("doctor", *where, status=1)
     assert "set lexical.model to it" in next(one["detail"] for one in refused["findings"] if one["name"] == "collection")
     assert "search reindex" in error("query", "cats", *where)
+    assert "lexical.model" in search("query", "cats", "--retrieval", "dense", *where).stderr
     assert "by vectors alone" in search("reindex", *where).stdout
     assert as_json("query", "cats", "--retrieval", "lexical", *where)["hits"]
+    for unlike in (splade, "prithivida/Splade_PP_en_v1", tmp_path / "nowhere"):  # which is neither read nor downloaded for a note
+        noted = search("query", "cats", *where, SEARCH_LEXICAL__MODEL=str(unlike)).stderr
+        assert (
+            noted
+            == "note: the collection keeps how it was made, not lexical.model of the settings; `search reindex` brings it over\n"
+        )
     listed = {row["name"]: row["kind"] for row in as_json("models", "--all")["models"]}
     assert listed[HUB_SPLADE[0]] == "sparse model"
     unknown = error("ingest", tmp_path / "a.txt", "--data-dir", tmp_path / "other", SEARCH_LEXICAL__MODEL="splade")
