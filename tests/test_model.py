@@ -546,7 +546,8 @@ class Model(RuleBasedStateMachine):
     @precondition(lambda self: self.live)
     @rule(back=st.booleans(), kill_at=kills, room=rooms)
     def lead_other_name(self, back: bool, kill_at: float | None, room: int | None) -> None:  # noqa: FBT001
-        target = self.previous if back and self.previous else self.live
+        hidden = self.previous and self.previous.name == NAME  # by the alias of that name
+        target = self.previous if back and self.previous and not hidden else self.live
         assert target
         command = {"do": "lead", "alias": OTHER, "to": target.name}
         reply = self.attempt(command, kill_at, room=room)

@@ -92,7 +92,7 @@ def alias(
     *,
     remove: Annotated[bool, typer.Option("--remove", help="Forget the alias; the collection stays.")] = False,
 ) -> None:
-    """Lead an alias to a collection, in one step, or forget it."""
+    """Lead an alias to a collection, or to where another alias leads now, in one step, or forget it."""
     if (name is None) != remove:
         raise WrongUsage("name the collection that the alias leads to, or --remove it")
     with usage():
@@ -104,7 +104,7 @@ def alias(
         else:
             from search.ingestion.reindexing import lead
 
-            lead(engine, alias, name)
+            name = lead(engine, alias, name)
     show(f"{alias} {f'leads to {name}' if name else 'is forgotten'}")
 
 

@@ -368,12 +368,14 @@ def roll_back(collections: Collections, name: str) -> tuple[str, str]:
             f"there is nothing to lead {name!r} back to: it was never led elsewhere, or the collection before was dropped; "
             "reindex it with the old settings"
         )
-    lead(collections, name, previous)
+    _lead(collections, name, previous)
     return info.name, previous
 
 
-def lead(collections: Collections, alias: str, name: str) -> None:
-    """Lead an alias to a collection, while nobody writes to what it leads to now: they would go on where nobody searches.
+def lead(collections: Collections, alias: str, name: str) -> str:
+    """Lead an alias to the collection that is searched by a name, while nobody writes to what it leads to now; which one that is.
+
+    Writers would go on where nobody searches. An alias that is led to its own name leads to the collection that is called so.
 
     Raises:
         CollectionNotFound: there is no such collection.
@@ -382,16 +384,24 @@ def lead(collections: Collections, alias: str, name: str) -> None:
         InvalidSettings: it is no valid name of a collection, so no request could name it.
     """
     checked_collection(alias)
+    own = alias == name and name in collections.names()
+    target = name if own else collections.aliases().get(name, name)
+    _lead(collections, alias, target)
+    return target
+
+
+def _lead(collections: Collections, alias: str, target: str) -> None:
+    """Lead an alias to a collection by its own name; likewise."""
     collections.check_alias(alias)
     leads_to = collections.aliases().get(alias, alias)
     spec = collections.info(leads_to, exact=True).spec if leads_to in collections.names() else None
     if spec is None:
-        collections.switch(alias, name)
+        collections.switch(alias, target)
         return
     with closing(collections.open(leads_to, StorageSettings())) as live:
         live.ensure(spec, create=False)
         with live.claimed():
-            collections.switch(alias, name)
+            collections.switch(alias, target)
 
 
 def sampled(index: VectorIndex) -> list[str]:

@@ -129,7 +129,8 @@ def test_mistakes(engine: dict[str, Any], notes: Path, tmp_path: Path) -> None:
 def test_aliases_snapshots_and_dropping(engine: dict[str, Any], notes: Path) -> None:
     assert "there are no collections in " in search("collections", "list", **engine).stdout
     search("ingest", notes, **engine)
-    assert search("collections", "alias", "live", "documents", **engine).stdout == "live leads to documents\n"
+    first = "documents" if "SEARCH_DATA_DIR" in engine else "documents.v1"
+    assert search("collections", "alias", "live", "documents", **engine).stdout == f"live leads to {first}\n"
     live = {**engine, "SEARCH_COLLECTION": "live"}
     assert as_json("query", "What sleeps?", **live)["hits"][0]["document_id"] == "notes/cats.md"
     copied = search("collections", "snapshot", "live", **engine).stdout.strip()
@@ -145,6 +146,27 @@ def test_aliases_snapshots_and_dropping(engine: dict[str, Any], notes: Path) -> 
     assert unanswered.endswith("[y/N]:\nsearch: nobody answers here, and nothing was removed; add --yes\n")
     assert search("collections", "drop", name, "--yes", **engine).stdout == f"{name} is removed, 2 passages\n"
     assert as_json("collections", "list", **engine)["collections"] == []
+
+
+def test_an_alias_leads_where_the_name_is_searched(engine: dict[str, Any], notes: Path, model_folder: Path) -> None:
+    engine |= {"SEARCH_EMBEDDER__MODEL": str(model_folder / "embedder-mean"), "SEARCH_RERANKER__KIND": "none"}
+    on_edge = "SEARCH_DATA_DIR" in engine
+
+    def lead(alias: str, name: str) -> str:
+        return search("collections", "alias", alias, name, **engine).stdout
+
+    search("ingest", notes, **engine)
+    search("reindex", "--anew", "--no-check", **engine)
+    search("ingest", "-", stdin=json.dumps({"id": "3", "text": "Birds sing at dawn."}), **engine)
+    assert lead("live", "documents") == "live leads to documents.v2\n"
+    assert "3" in [hit["document_id"] for hit in as_json("query", "birds", "--collection", "live", **engine)["hits"]]
+    assert lead("live", "live") == "live leads to documents.v2\n"  # as before
+    assert as_json("collections", "info", "live", **engine)["name"] == "documents.v2"
+    if on_edge:
+        assert lead("documents", "documents") == "documents leads to documents\n"  # the one that is called so
+        assert as_json("collections", "info", "documents", **engine)["passages"] == 2
+        assert as_json("reindex", "--rollback", **engine) == {"left": "documents", "live": "documents.v2"}
+    assert as_json("reindex", "--rollback", **engine)["left"] == "documents.v2"
 
 
 def test_quantization_and_indexes_follow_a_collection(notes: Path, tmp_path: Path, standin: QdrantStandIn) -> None:

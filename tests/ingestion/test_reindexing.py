@@ -30,7 +30,7 @@ from search.errors import (
 from search.index.contract import CollectionSpec, Point
 from search.index.edge.collections import EdgeCollections
 from search.ingestion.copying import copy
-from search.ingestion.reindexing import Judged, lead
+from search.ingestion.reindexing import Judged, lead, roll_back
 from search.ingestion.restoring import documents
 from search.ingestion.run import Ingestion
 from search.searcher import Searcher, open_search
@@ -138,7 +138,9 @@ def test_a_name_that_was_led_back_to_its_own_collection_is_no_alias(tmp_path: Pa
         for _ in range(2):  # which leaves alone what is so
             engine.switch("documents", "documents.v2")
             assert engine.previous("documents") == "documents"
+        assert lead(engine, "live", "documents") == lead(engine, "live", "live") == "documents.v2"
         assert searcher.roll_back() == ("documents.v2", "documents")
+        engine.unalias("live")
         assert (engine.aliases(), engine.info("documents").aliases) == ({}, ())
         with pytest.raises(CollectionNotFound, match="there is no alias 'documents'"):
             engine.unalias("documents")
@@ -521,6 +523,18 @@ def test_names_aliases_and_dropping(settings: Callable[..., Settings]) -> None:
         for refused in (lambda: collections.info("x"), lambda: collections.drop("x"), lambda: collections.switch("a", "x")):
             with pytest.raises(CollectionNotFound, match="there is no collection 'x'"):
                 refused()
+
+
+def test_an_alias_is_led_back_to_a_collection_that_an_alias_hides(tmp_path: Path, model_folder: Path) -> None:
+    given = Settings(data_dir=tmp_path, embedder={"model": str(model_folder / "embedder-mean")}, reranker={"kind": "none"})
+    with open_search(given) as searcher:
+        filled(searcher, 3)
+        engine = searcher.collections
+        assert lead(engine, "live", "documents") == "documents"
+        searcher.reindex(replace_chunking(given), check=False)
+        assert lead(engine, "live", "documents") == "documents.v2"
+        assert roll_back(engine, "live") == ("documents.v2", "documents")
+        assert engine.aliases() == {"documents": "documents.v2", "live": "documents"}
 
 
 def test_a_snapshot_is_the_collection_as_it_was(tmp_path: Path, model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
