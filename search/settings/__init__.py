@@ -5,17 +5,31 @@ Sources, strongest first: arguments, environment (`SEARCH_EMBEDDER__MODEL=…`),
 What the files in the working folder may not decide stands in `files.py`.
 """
 
+import contextlib
+import functools
 import io
 import json
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args, get_origin
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, SecretStr, TypeAdapter, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
@@ -23,12 +37,13 @@ from pydantic_settings import (
     InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
 )
 
 from search.documents import Retrieval, encodable
 from search.errors import InvalidSettings
 from search.settings.files import SettingsFile, check_consent, settings_files
-from search.settings.problems import VARIABLE, Place, problems
+from search.settings.problems import VARIABLE, Place, models_in, problems
 from search.settings.sections import (
     ActiveDevice,
     CausalSettings,
@@ -46,6 +61,7 @@ from search.settings.sections import (
     LayoutSettings,
     LexicalSettings,
     MemorySettings,
+    NamedPath,
     NoReranker,
     PayloadType,
     RerankerSettings,
@@ -115,7 +131,23 @@ def _of_a_collection(name: str) -> str:
     return name
 
 
-class _DotEnv(DotEnvSettingsSource):
+class _Environment(EnvSettingsSource):
+    """Variables, of which those of paths say nothing where they are empty."""
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        return _without_empty_paths(super()._load_env_vars())
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        """What is written as JSON; ValueError with the variable's name if it is none."""
+        try:
+            return super().decode_complex_value(field_name, field, value)
+        except ValueError as error:
+            variable = next((name for name, said in self.env_vars.items() if said is value), field_name).upper()
+            form = '["one", "two"]' if get_origin(field.annotation) in {tuple, frozenset} else '{"name": "value"}'
+            raise ValueError(f"{variable} is to be JSON, such as {form}") from error
+
+
+class _DotEnv(_Environment, DotEnvSettingsSource):
     """A `.env` file is shared with other programs: what does not carry our prefix is theirs."""
 
     def __init__(self, settings_cls: type[BaseSettings], file: SettingsFile) -> None:
@@ -123,11 +155,25 @@ class _DotEnv(DotEnvSettingsSource):
         super().__init__(settings_cls)
 
     def _load_env_vars(self) -> Mapping[str, str | None]:
-        return {name.lower(): value for name, value in dotenv_values(stream=io.StringIO(self._text)).items()}
+        said = dotenv_values(stream=io.StringIO(self._text))
+        return _without_empty_paths({name.lower(): value for name, value in said.items()})
 
     def __call__(self) -> dict[str, Any]:
         known = self.settings_cls.model_fields
         return {name: value for name, value in super().__call__().items() if name in known or name.startswith("search_")}
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError as error:
+        raise InvalidSettings("there is no home folder: set HOME, or data_dir (SEARCH_DATA_DIR)") from error
+
+
+def _cache() -> Any:
+    """Where downloads are kept in a home folder, if there is one."""
+    with contextlib.suppress(InvalidSettings):
+        return _home() / CACHE
 
 
 class Settings(BaseSettings):
@@ -150,7 +196,7 @@ class Settings(BaseSettings):
     )
 
     config: Path | None = Field(None, description="A file of settings to read instead of search.toml; no file may name one.")
-    data_dir: Path = Field(default_factory=lambda: Path.home() / ".local/share/two-stage-search")
+    data_dir: NamedPath = Field(default_factory=lambda: _home() / ".local/share/two-stage-search")
     collection: Annotated[str, AfterValidator(_of_a_collection)] = "documents"
     index: Annotated[EdgeSettings | ServerSettings | MemorySettings, Field(discriminator="engine")] = EdgeSettings()
     storage: StorageSettings = StorageSettings()
@@ -173,9 +219,11 @@ class Settings(BaseSettings):
     device: Device = Field("auto", description="auto: CUDA if this environment has it, else CPU. cuda: never anything else.")
     cuda: CudaSettings = CudaSettings()
     threads: PositiveInt | None = Field(None, le=65_535, description="Threads a model may use; None: all cores.")
-    model_cache: Path = Field(
-        default_factory=lambda: Path.home() / CACHE,
-        description="Where downloads are kept: FastEmbed's models, and checkpoints to export.",
+    model_cache: NamedPath = Field(
+        default_factory=_cache,
+        validate_default=True,
+        description="Where downloads are kept: FastEmbed's models, and checkpoints to export; without a home folder models/ of "
+        "`data_dir`.",
     )
     limit: PositiveInt = Field(10, description="Hits returned.")
     retrieval: Retrieval = Field("hybrid", description="How passages are found: by vectors and words, or by one of them.")
@@ -183,6 +231,11 @@ class Settings(BaseSettings):
     budget_ms: PositiveFloat | None = Field(
         None, description="Time for a search; what is not reranked by then keeps retrieval order."
     )
+
+    @field_validator("model_cache", mode="before")
+    @classmethod
+    def _beside_data_without_a_home(cls, value: Any, info: ValidationInfo) -> Any:
+        return info.data.get("data_dir", Path()) / "models" if value is None else value
 
     @field_validator("config", mode="before")
     @classmethod
@@ -196,7 +249,8 @@ class Settings(BaseSettings):
             wrong = problems(error, Settings, self._places(values))
             raise InvalidSettings(f"invalid settings: {wrong}. search/settings/sections.py lists what can be set") from error
         except (ValueError, OSError) as error:  # a variable that cannot be parsed
-            raise InvalidSettings(f"settings cannot be read: {error}") from error
+            reason = error.__cause__ if isinstance(error, SettingsError) else error
+            raise InvalidSettings(f"settings cannot be read: {reason}") from error
         checked_collection(self.collection, self.index)
         bound = next((name for name, key in self.service.api_keys.items() if key.tenant is not None), None)
         if bound is not None and self.tenant_field is None:  # it would see everything
@@ -207,7 +261,7 @@ class Settings(BaseSettings):
     @classmethod
     def _places(cls, values: dict[str, Any]) -> list[Place]:
         """What says what, for messages, strongest first."""
-        environment = EnvSettingsSource(cls)()
+        environment = _Environment(cls)()
         files = _files(values.get("config") or environment.get("config"))
         said = [_DotEnv(cls, files[0])(), *(one.table() for one in files[1:])]
         return [
@@ -226,11 +280,29 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Add files below the environment, if they say nothing that they may not; of `.env`, leave out other programs' names."""
-        files = _files(init_settings().get("config") or env_settings().get("config"))
+        environment = _Environment(settings_cls)
+        files = _files(init_settings().get("config") or environment().get("config"))
         tables = [InitSettingsSource(settings_cls, one.table()) for one in files[1:]]
-        sources = (init_settings, env_settings, _DotEnv(settings_cls, files[0]), *tables)
+        sources = (init_settings, environment, _DotEnv(settings_cls, files[0]), *tables)
         check_consent([(source(), file) for source, file in zip(sources, [None, None, *files], strict=True)])
         return sources
+
+
+@functools.cache
+def _variables_of_paths() -> frozenset[str]:
+    """The variables that name files and folders, in small letters."""
+
+    def within(models: Iterable[type[BaseModel]], prefix: str) -> Iterator[str]:
+        for name, field in ((name, field) for model in models for name, field in model.model_fields.items()):
+            if Path in {field.annotation, *(get_origin(one) and get_args(one)[0] for one in get_args(field.annotation))}:
+                yield f"{prefix}{name}"
+            yield from within(models_in(field.annotation), f"{prefix}{name}__")
+
+    return frozenset(within([Settings], str(Settings.model_config["env_prefix"]).lower()))
+
+
+def _without_empty_paths(variables: Mapping[str, str | None]) -> dict[str, str | None]:
+    return {name: value for name, value in variables.items() if value or name not in _variables_of_paths()}
 
 
 def files_read(settings: Settings) -> list[SettingsFile]:

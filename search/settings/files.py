@@ -95,9 +95,17 @@ def settings_files(named: Path | None, home: Path | None) -> list[SettingsFile]:
         home: the folder of the user's settings, where there is one.
     """
     foreign = "it is in the working folder"
-    toml = SettingsFile(TOML, foreign) if named is None else SettingsFile(named.expanduser(), required=True)
+    toml = SettingsFile(TOML, foreign) if named is None else SettingsFile(at_home(named), required=True)
     own = [] if home is None else [home / "two-stage-search" / TOML]
     return [SettingsFile(DOTENV, foreign), toml, *(SettingsFile(one, _writable_by_others(one)) for one in own)]
+
+
+def at_home(path: Path) -> Path:
+    """A path with ~ replaced by the home folder; ValueError where there is none."""
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"{path.parts[0]} has no home folder here: write the path in full") from error
 
 
 def _writable_by_others(file: Path) -> str | None:

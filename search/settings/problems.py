@@ -23,6 +23,8 @@ def problems(error: ValidationError, root: type[BaseModel], places: Sequence[Pla
 
 def _problem(loc: tuple[str, ...], fault: Any, root: type[BaseModel], places: Sequence[Place]) -> str:
     name, siblings = _resolved(loc, root)
+    if fault["type"] == "union_tag_invalid":
+        name.append(fault["ctx"]["discriminator"].strip("'"))
     dotted = ".".join(name)
     place = next((place for said, place in places if value_of(said, name) is not MISSING), "")
     where = f" (in {place.replace(VARIABLE, '__'.join(name).upper())})" if place else ""
@@ -31,6 +33,9 @@ def _problem(loc: tuple[str, ...], fault: Any, root: type[BaseModel], places: Se
             close = get_close_matches(name[-1], siblings, 1)
             meant = f"did you mean {'.'.join([*name[:-1], close[0]])}?" if close else f"there are {', '.join(siblings)}"
             return f"{dotted}{where} is no setting ({meant})"
+        case "union_tag_invalid":
+            kinds = fault["ctx"]["expected_tags"].replace("'", "")
+            return f"{dotted}{where}: there is no {fault['ctx']['tag']!r:.100}; there are {kinds}"
         case "missing":
             return f"{dotted} is missing"
         case _:
@@ -48,12 +53,15 @@ def _resolved(loc: tuple[str, ...], root: type[BaseModel]) -> tuple[list[str], l
             continue
         name.append(part)
         if part in siblings:
-            models = [one for model in models if part in model.model_fields for one in _models(model.model_fields[part].annotation)]
+            models = [
+                one for model in models if part in model.model_fields for one in models_in(model.model_fields[part].annotation)
+            ]
     return name, siblings if loc else []
 
 
-def _models(annotation: Any) -> Iterable[type[BaseModel]]:
+def models_in(annotation: Any) -> Iterable[type[BaseModel]]:
+    """The sections that a setting of a type may be."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for part in get_args(annotation):
-        yield from _models(part)
+        yield from models_in(part)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     NonNegativeFloat,
@@ -23,12 +24,22 @@ from search.context.values import MAX_TOKENS
 from search.documents import Fusion, encodable
 from search.errors import InvalidSettings
 from search.network.addresses import without_secrets
+from search.settings.files import at_home
 from search.system.files import open_regular
 
 Device = Literal["auto", "cpu", "cuda"]
 ActiveDevice = Literal["cpu", "cuda"]  # what auto came to
 
 _LONGEST_KEY = 10_000  # characters; beyond that a file is no key's
+
+
+def _said(path: Any) -> Any:
+    if path == "":
+        raise ValueError("the path is empty; the working folder is .")
+    return path
+
+
+NamedPath = Annotated[Path, BeforeValidator(_said), AfterValidator(at_home)]
 
 
 def shown_value(value: Any) -> Any:
@@ -51,7 +62,7 @@ class _WithKey(_Section):
     """What is reached by a key, which stands here or in a file of its own."""
 
     api_key: SecretStr | None = None
-    api_key_file: Path | None = Field(
+    api_key_file: NamedPath | None = Field(
         None, description="A file that has the key in it, such as a secret that is mounted; without `api_key`."
     )
 
@@ -66,7 +77,7 @@ class _WithKey(_Section):
         if self.api_key_file is None:
             return None
         try:
-            with open_regular(self.api_key_file.expanduser()) as stream:
+            with open_regular(self.api_key_file) as stream:
                 key = stream.read(_LONGEST_KEY + 1).decode().strip()
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
@@ -83,7 +94,9 @@ class _WithKey(_Section):
 class EmbedderSettings(_Section):
     """Which model turns text into vectors."""
 
-    model: str = Field("all-MiniLM-L6-v2", description="A bundled model, a local directory, or a name that FastEmbed serves.")
+    model: str = Field(
+        "all-MiniLM-L6-v2", min_length=1, description="A bundled model, a local directory, or a name that FastEmbed serves."
+    )
     batch_tokens: PositiveInt = Field(4096, description="Padded tokens in one batch.")
 
 
@@ -130,7 +143,7 @@ class ContextSettings(_Section):
     """What a language model gets of a result, by `search context`, over HTTP and by MCP."""
 
     max_tokens: PositiveInt = Field(MAX_TOKENS, description="For all of it, with numbers, headings and prompt.")
-    tokenizer: Path | None = Field(
+    tokenizer: NamedPath | None = Field(
         None, description="The tokenizer.json of the model that reads it, or its folder; None: a token is four characters."
     )
 
@@ -139,7 +152,9 @@ class CrossEncoderSettings(_Section):
     """An ONNX cross-encoder, run by FastEmbed."""
 
     kind: Literal["cross-encoder"] = "cross-encoder"
-    model: str = Field("minilm-reranker", description="A bundled model, a local directory, or a name that FastEmbed serves.")
+    model: str = Field(
+        "minilm-reranker", min_length=1, description="A bundled model, a local directory, or a name that FastEmbed serves."
+    )
     weight: float | None = Field(None, ge=0, le=1, description="Share of the reranker in the ranking; None: the model's recipe.")
     max_tokens: int | None = Field(
         None, ge=16, description="Tokens read of query and passage, special ones included; None: all that the model can."
@@ -152,7 +167,7 @@ class CausalSettings(_Section):
     """A language model that `search export` wrote; its recipe says how it is asked."""
 
     kind: Literal["causal"] = "causal"
-    model: str = Field(description="The folder.")
+    model: str = Field(min_length=1, description="The folder.")
     weight: float | None = Field(None, ge=0, le=1, description="Share of the reranker in the ranking; None: the model's recipe.")
     instruction: str | None = Field(None, description="What relevance means here, for models that take instructions.")
     batch_tokens: PositiveInt | None = Field(
@@ -281,7 +296,7 @@ class ServerSettings(_WithKey):
         None, description="In which order replicas apply writes; None: the server's choice, weak."
     )
     timeout_s: PositiveInt = Field(10, description="Seconds until a request counts as lost.")
-    ca_file: Path | None = Field(None, description="Certificate authority of the server, for TLS with a private one.")
+    ca_file: NamedPath | None = Field(None, description="Certificate authority of the server, for TLS with a private one.")
     shards: PositiveInt | None = Field(None, description="Of a collection that is made; None: the server's choice.")
     replicas: PositiveInt | None = Field(None, description="Copies of each shard; None: the server's choice.")
     write_consistency: PositiveInt | None = Field(None, description="Replicas that confirm a write; None: the server's choice.")
@@ -397,5 +412,5 @@ class ServiceSettings(_Section):
         description="Of an OpenTelemetry collector that takes OTLP over HTTP, such as http://127.0.0.1:4318; OTEL_… say the rest, "
         "credentials too.",
     )
-    certificate: Path | None = Field(None, description="For TLS without a proxy: a PEM file …")
-    private_key: Path | None = Field(None, description="… and the one with its key.")
+    certificate: NamedPath | None = Field(None, description="For TLS without a proxy: a PEM file …")
+    private_key: NamedPath | None = Field(None, description="… and the one with its key.")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import error, search
 
 from search.errors import InvalidSettings
 from search.factory import build_collections, build_reranker
@@ -346,6 +347,118 @@ def test_no_file_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     write_toml(tmp_path / "search.toml", "limit = 3")
     monkeypatch.setenv("SEARCH_CONFIG", os.devnull)
     assert Settings().limit == 10
+
+
+PATHS = {
+    "data_dir": {},
+    "model_cache": {},
+    "context.tokenizer": {},
+    "index.api_key_file": {"SEARCH_INDEX__ENGINE": "qdrant"},
+    "index.ca_file": {"SEARCH_INDEX__ENGINE": "qdrant"},
+    "reranker.api_key_file": {
+        "SEARCH_RERANKER__KIND": "chat",
+        "SEARCH_RERANKER__URL": "http://127.0.0.1/v1",
+        "SEARCH_RERANKER__MODEL": "m",
+    },
+    "service.certificate": {},
+    "service.private_key": {},
+}
+
+
+def value_at(settings: Settings, name: str) -> Any:
+    return functools.reduce(getattr, name.split("."), settings)
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_an_empty_path_is_none_and_a_tilde_is_the_home_folder(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty one would be the working folder."""
+    monkeypatch.chdir(tmp_path)
+    for variable, value in PATHS[name].items():
+        monkeypatch.setenv(variable, value)
+    variable, default = f"SEARCH_{name.replace('.', '__').upper()}", value_at(Settings(), name)
+    (tmp_path / ".env").write_text(f"{variable}=\n")
+    assert value_at(Settings(), name) == default
+    monkeypatch.setenv(variable, "")
+    assert value_at(Settings(), name) == default
+    for given, path in [(".", Path()), ("~/x", Path.home() / "x")]:
+        monkeypatch.setenv(variable, given)
+        assert value_at(Settings(), name) == path
+    monkeypatch.setenv(variable, "~nobody-of-this-name/x")
+    with pytest.raises(
+        InvalidSettings, match=rf"{name} \(in the environment, {variable}\): ~nobody-of-this-name has no home folder"
+    ):
+        Settings()
+    monkeypatch.delenv(variable)
+    section, _, key = name.rpartition(".")
+    (tmp_path / "search.toml").write_text(f"{f'[{section}]' if section else ''}\n{key} = ''\n")
+    with pytest.raises(InvalidSettings, match=rf"{name} \(in search.toml\): the path is empty; the working folder is \."):
+        Settings()
+
+
+def test_a_model_has_a_name() -> None:
+    for given in ({"embedder": {"model": ""}}, {"reranker": {"model": ""}}, {"reranker": {"kind": "causal", "model": ""}}):
+        with pytest.raises(InvalidSettings, match=r"\.model: String should have at least 1 character"):
+            Settings(**given)
+
+
+@pytest.fixture
+def homeless(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user who has no home folder, as in a container that runs as any number."""
+
+    def unknown(number: int) -> None:
+        raise KeyError(f"getpwuid(): uid not found: {number}")
+
+    monkeypatch.chdir(tmp_path)
+    for name in ("HOME", "XDG_CONFIG_HOME", "SEARCH_DATA_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+
+
+@pytest.mark.usefixtures("homeless")
+def test_without_a_home_folder_a_data_folder_is_enough(tmp_path: Path) -> None:
+    with pytest.raises(InvalidSettings, match=r"^there is no home folder: set HOME, or data_dir \(SEARCH_DATA_DIR\)$"):
+        Settings()
+    with pytest.raises(InvalidSettings, match=r"^invalid settings: depth: Input should be greater than 0\. search"):
+        Settings(data_dir=tmp_path, depth=0)
+    with pytest.raises(InvalidSettings, match=r"^invalid settings: data_dir: ~ has no home folder here: write the path in full\. "):
+        Settings(data_dir="~/data")
+    with pytest.raises(InvalidSettings, match="~nobody-of-this-name has no home folder"):
+        Settings(data_dir=tmp_path, config="~nobody-of-this-name/search.toml")
+    assert Settings(data_dir=tmp_path).model_cache == tmp_path / "models"
+    ran: dict[str, Any] = {"SEARCH_DATA_DIR": str(tmp_path / "data")}
+    search("ingest", "-", stdin=json.dumps({"id": "1", "text": "Cats sleep."}), **ran)
+    assert "Cats sleep." in search("query", "cats", **ran).stdout
+    assert "there is no home folder: set HOME" in error("query", "cats")
+
+
+def test_a_variable_that_is_to_be_json_is_named_with_its_form(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for variable, form in [
+        ("SEARCH_LEXICAL__FIELDS", r'\["one", "two"\]'),
+        ("SEARCH_SERVICE__HOSTS", r'\["one", "two"\]'),
+        ("SEARCH_STORAGE__PAYLOAD_INDEXES", r'\{"name": "value"\}'),
+        ("SEARCH_SERVICE", r'\{"name": "value"\}'),
+    ]:
+        message = rf"^settings cannot be read: {variable} is to be JSON, such as {form}$"
+        monkeypatch.setenv(variable, "metadata.date")
+        with pytest.raises(InvalidSettings, match=message):
+            Settings()
+        monkeypatch.delenv(variable)
+        (tmp_path / ".env").write_text(f"{variable}=metadata.date\n")
+        with pytest.raises(InvalidSettings, match=message):
+            Settings()
+        (tmp_path / ".env").unlink()
+
+
+@pytest.mark.parametrize(
+    ("name", "kinds"), [("reranker.kind", "cross-encoder, causal, chat, none"), ("index.engine", "edge, qdrant, memory")]
+)
+def test_a_kind_that_there_is_not_is_named(name: str, kinds: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    variable = f"SEARCH_{name.replace('.', '__').upper()}"
+    monkeypatch.setenv(variable, "foo")
+    with pytest.raises(InvalidSettings) as caught:
+        Settings()
+    assert f"invalid settings: {name} (in the environment, {variable}): there is no 'foo'; there are {kinds}. " in str(caught.value)
 
 
 def test_a_host_on_the_command_line_asks_about_keys_of_the_folder(tmp_path: Path) -> None:
