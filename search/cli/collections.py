@@ -24,6 +24,7 @@ from search.cli.options import (
     text_of,
     usage,
 )
+from search.cli.paths import path
 from search.cli.progress import ProgressReport
 from search.documents import counted
 from search.errors import InvalidQuery, InvalidSettings
@@ -142,6 +143,7 @@ def snapshot(
     to: Annotated[
         Path | None,
         typer.Option(
+            parser=path,
             metavar="FOLDER",
             help="Where to; it is made. From a server, every shard is fetched from a node that holds it whole.",
             show_default="snapshots/ of the data folder; a server keeps its own",
@@ -163,7 +165,7 @@ def snapshot(
 
 @collections.command()
 def restore(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="That search collections snapshot made.")],
+    folder: Annotated[Path, typer.Argument(parser=path, metavar="FOLDER", help="That search collections snapshot made.")],
     name: Annotated[
         str | None, typer.Option("--as", metavar="NAME", help="The collection that becomes of it.", show_default="as it was called")
     ] = None,
@@ -181,10 +183,12 @@ def restore(
 
 def reindex(
     queries: Annotated[
-        Path | None, typer.Option(help="Ask these of both collections, one a line.", show_default="beginnings of documents")
+        Path | None,
+        typer.Option(parser=path, help="Ask these of both collections, one a line.", show_default="beginnings of documents"),
     ] = None,
     judged: Annotated[
-        Path | None, typer.Option(help="Decide by nDCG@10 on judgements, as search evaluate reads them.", show_default=False)
+        Path | None,
+        typer.Option(parser=path, help="Decide by nDCG@10 on judgements, as search evaluate reads them.", show_default=False),
     ] = None,
     min_overlap: Annotated[
         float, typer.Option(min=0, max=1, help="The least share of the first ten documents that both find.")

@@ -23,6 +23,7 @@ from search.cli.options import (
     print_json,
     usage,
 )
+from search.cli.paths import path
 from search.documents import Rejection, counted, listed, without_repeats
 from search.errors import IndexBusy, InvalidDocument
 from search.factory import needs_extra
@@ -44,7 +45,8 @@ MaxDelete = Annotated[
     str, typer.Option(help="The most documents that --sync may remove: a number, or a share of all, as 20% or 0.2.")
 ]
 Rejects = Annotated[
-    Path | None, typer.Option(help="Write what is rejected to this file; mended, it can be ingested.", show_default=False)
+    Path | None,
+    typer.Option(parser=path, help="Write what is rejected to this file; mended, it can be ingested.", show_default=False),
 ]
 Exclude = Annotated[
     list[str] | None, typer.Option(help="Leave out what matches, as in .gitignore.", metavar="PATTERN", show_default=False)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from search.cli.paths import path
 from search.documents import Retrieval, counted
 from search.errors import CollectionNotFound, InvalidInput, InvalidQuery, InvalidSettings, ModelError, SearchError
 from search.settings import LexicalSettings, Settings, unknown_names
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from search.index.contract import VectorIndex
     from search.searcher import Searcher
 
-DataDir = Annotated[Path | None, typer.Option(help="The folder of the collections.", show_default=False)]
+DataDir = Annotated[Path | None, typer.Option(parser=path, help="The folder of the collections.", show_default=False)]
 Collection = Annotated[str | None, typer.Option(help="Which collection.", show_default=False)]
 Tenant = Annotated[
     str | None, typer.Option(help="Whose documents, where several customers share a collection.", show_default=False)

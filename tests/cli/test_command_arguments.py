@@ -99,6 +99,40 @@ def test_what_has_names_or_bounds_of_its_own_is_refused_with_them(arguments: tup
     assert "Invalid value for '--" in search(*arguments, status=2).stderr
 
 
+EMPTY = [
+    ("ingest", "-", "--data-dir"),
+    ("query", "x", "--data-dir"),
+    ("ingest", "-", "--rejects"),
+    ("collections", "snapshot", "documents", "--to"),
+    ("collections", "restore"),
+    ("reindex", "--queries"),
+    ("reindex", "--judged"),
+]
+
+
+@pytest.mark.parametrize("arguments", EMPTY)
+def test_a_path_that_is_empty_is_refused(arguments: tuple[object, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As that of a variable that is not set; it would be the working folder."""
+    monkeypatch.chdir(tmp_path)
+    for given, message in [("", "the path is empty"), ("~nobody-of-this-name/x", "~nobody-of-this-name has no home folder here")]:
+        assert message in " ".join(search(*arguments, given, status=2).stderr.split())
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_tilde_is_the_home_folder(data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "home" / "queries.txt").parent.mkdir()
+    (tmp_path / "home" / "queries.txt").write_text("What sleeps?\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    search("collections", "snapshot", "documents", "--to=~/copy", "--data-dir", data_dir)
+    search("collections", "restore", "~/copy", "--data-dir=~/data")
+    line = json.dumps({"id": "b", "text": "Dogs bark."}) + "\n{"
+    search("ingest", "-", "--rejects=~/rejects", "--data-dir=~/data", stdin=line)
+    search("reindex", "--queries=~/queries.txt", "--data-dir=~/data")
+    assert {one.name for one in (tmp_path / "home").iterdir()} == {"copy", "data", "queries.txt", "rejects"}
+    assert [one.name for one in tmp_path.iterdir()] == ["home"]
+
+
 def test_what_only_the_collection_knows_is_no_wrong_usage(data_dir: Path) -> None:
     assert "there is no collection 'b'" in error("query", "x", "--collection", "b", "--data-dir", data_dir)
     assert "invalid settings: depth" in error("query", "x", "--collection", "../x", "--data-dir", data_dir, SEARCH_DEPTH="0")
