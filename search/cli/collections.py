@@ -29,7 +29,7 @@ from search.cli.progress import ProgressReport
 from search.documents import counted
 from search.errors import InvalidQuery, InvalidSettings
 from search.factory import build_collections, build_words, needs_extra
-from search.searcher import open_search
+from search.searcher import Searcher, open_search
 from search.settings import EdgeSettings, MemorySettings, PayloadType, checked_collection
 from search.system.terminal import note, show
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from search.ingestion.adopting import Adoption
     from search.ingestion.reindexing import Judged, ReindexReport
 
+_MIN_OVERLAP = 0.5
 Name = Annotated[str, typer.Argument(help="A collection, or an alias of one.")]
 Unaliased = Annotated[str, typer.Argument(help="A collection that no alias leads to; an alias itself is refused.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
@@ -191,8 +192,11 @@ def reindex(
         typer.Option(parser=path, help="Decide by nDCG@10 on judgements, as search evaluate reads them.", show_default=False),
     ] = None,
     min_overlap: Annotated[
-        float, typer.Option(min=0, max=1, help="The least share of the first ten documents that both find.")
-    ] = 0.5,
+        float | None,
+        typer.Option(
+            min=0, max=1, help="The least share of the first ten documents that both find.", show_default=str(_MIN_OVERLAP)
+        ),
+    ] = None,
     data_dir: DataDir = None,
     collection: Collection = None,
     *,
@@ -211,30 +215,25 @@ def reindex(
     Where nothing differs from the settings and nothing is damaged, nothing is copied, unless --queries or --judged ask for a
     comparison; payload indexes that are missing are made in place.
     """
+    apart = {"no_check": no_check, "judged": judged, "queries": queries, "min_overlap": min_overlap}
+    _check_together(rollback=rollback, **apart, drop_unowned=drop_unowned, anew=anew)
     settings = load_settings(data_dir, collection)
     with open_search(settings) as searcher:
         if rollback:
-            left, now = searcher.roll_back()
-            if as_json:
-                print_json({"left": left, "live": now})
-            else:
-                show(f"{settings.collection} leads to {now} again, no longer to {left}; set the settings back, too")
+            _rolled_back(searcher, as_json=as_json)
             return
         with ProgressReport("reindexing", "documents") as report:
             done = searcher.reindex(
                 check=not no_check,
                 queries=_lines(queries) if queries else [],
                 judged=_judged(judged) if judged else None,
-                min_overlap=min_overlap,
+                min_overlap=_MIN_OVERLAP if min_overlap is None else min_overlap,
                 drop_unowned=drop_unowned,
                 only_if_needed=not anew,
                 on_progress=lambda progress: report.update(progress.documents, counted(progress.chunks, "passage")),
                 on_wait=note_wait,
             )
-    note_damage(done.damaged, done.foreign, f"stays in {done.live}", f"stay in {done.live}")
-    note_repeated(done.repeated, f"stays in {done.live}", f"stay in {done.live}")
-    if done.unowned:
-        note(f"{counted(done.unowned, 'passage that names no tenant stays', 'passages that name no tenant stay')} in {done.live}")
+    _note_left_out(done)
     print_report(done, lambda done: _show_reindexed(settings.collection, done), as_json=as_json)
     if not done.switched and done.check:
         note(
@@ -242,6 +241,32 @@ def reindex(
             "or lower --min-overlap and run it again",
         )
         raise typer.Exit(1)
+
+
+def _check_together(**options: Any) -> None:
+    """Refuse options of a reindexing that say nothing beside others: going back fills nothing, judgements decide alone."""
+    given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value is not None and value is not False]
+    checking = {"--judged", "--queries", "--min-overlap"}
+    for one, others in {"--rollback": {*given}, "--no-check": checking, "--judged": checking}.items():
+        if one in given and (other := next((name for name in given if name in others - {one}), None)):
+            raise WrongUsage(f"{one} and {other} do not go together; leave out one of them")
+
+
+def _rolled_back(searcher: Searcher, *, as_json: bool) -> None:
+    left, now = searcher.roll_back()
+    if as_json:
+        print_json({"left": left, "live": now})
+    else:
+        show(f"{searcher.settings.collection} leads to {now} again, no longer to {left}; set the settings back, too")
+
+
+def _note_left_out(done: "ReindexReport") -> None:
+    """Say what stays in the collection before."""
+    one, several = f"stays in {done.live}", f"stay in {done.live}"
+    note_damage(done.damaged, done.foreign, one, several)
+    note_repeated(done.repeated, one, several)
+    if done.unowned:
+        note(counted(done.unowned, f"passage that names no tenant {one}", f"passages that name no tenant {several}"))
 
 
 def _show_reindexed(name: str, done: "ReindexReport") -> None:

@@ -78,6 +78,15 @@ WRONG = {
     "there is no scope 'b'": ("key", "a", "--scope", "b"),
     "is no address of a service": ("delete", "x", "--url", "ftp://x"),
     "threshold is 2": ("dedupe", "--threshold", 2),
+    "--rollback and --anew do not go together": ("reindex", "--rollback", "--anew"),
+    "--rollback and --queries do not go together": ("reindex", "--queries", "nothing", "--rollback"),
+    "--rollback and --no-check do not go together": ("reindex", "--rollback", "--no-check"),
+    "--rollback and --drop-unowned do not go together": ("reindex", "--rollback", "--drop-unowned"),
+    "--no-check and --queries do not go together": ("reindex", "--no-check", "--queries", "nothing"),
+    "--no-check and --judged do not go together": ("reindex", "--no-check", "--judged", "nothing"),
+    "--no-check and --min-overlap do not go together": ("reindex", "--no-check", "--min-overlap", 0),
+    "--judged and --queries do not go together": ("reindex", "--queries", "nothing", "--judged", "nothing"),
+    "--judged and --min-overlap do not go together": ("reindex", "--judged", "nothing", "--min-overlap", 0.5),
 }
 TYPED = [
     ("query", "x", "--retrieval", "dens"),
