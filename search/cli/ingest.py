@@ -41,6 +41,9 @@ OfFilter = Annotated[
     str | None, typer.Option("--filter", help="Documents with a passage that passes a Qdrant filter, as JSON.", show_default=False)
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Write nothing, and show what would change.")]
+Counted = Annotated[
+    bool, typer.Option("--dry-run", help="Write nothing, and show what would change; with --url only of how many documents.")
+]
 MaxDelete = Annotated[
     str, typer.Option(help="The most documents that --sync may remove: a number, or a share of all, as 20% or 0.2.")
 ]
@@ -117,7 +120,7 @@ def ingest(
     tenant: Tenant = None,
     *,
     sync: Annotated[bool, typer.Option("--sync", help="Also remove documents that are not there any more.")] = False,
-    dry_run: DryRun = False,
+    dry_run: Counted = False,
     no_ignore: Annotated[bool, typer.Option("--no-ignore", help="Take also what .gitignore and .searchignore name.")] = False,
     archives: Archives = False,
     again: Annotated[bool, typer.Option("--again", help="Read also whole files that a file of --rejects names.")] = False,
@@ -336,7 +339,7 @@ def update(
     collection: Collection = None,
     tenant: Tenant = None,
     *,
-    dry_run: DryRun = False,
+    dry_run: Counted = False,
     as_json: AsJson = False,
 ) -> None:
     """Change the metadata of documents in a collection, by id or by a filter, without embedding them again."""

@@ -685,6 +685,8 @@ def test_help(command: str) -> None:
         ("collections drop", "an alias itself is refused"),
         ("models", "List the bundled models; with --all also those that FastEmbed downloads by name"),
         ("key", "[default: (search)]"),
+        ("update", "show what would change; with --url only of how many documents"),
+        ("ingest", "show what would change; with --url only of how many documents"),
     ],
 )
 def test_help_says_what_the_command_does(command: str, words: str) -> None:
