@@ -133,15 +133,20 @@ def _understood(text: str) -> Manifest:
     return Manifest(**{**told, "aliases": tuple(map(str, told["aliases"])), "files": files})
 
 
-def checked_files(manifest: Manifest, folder: Path) -> list[Path]:
-    """The files of a snapshot, each in its folder and as it was written; IndexRejected if one is missing, damaged or elsewhere."""
+def checked_files(manifest: Manifest, folder: Path, copied_to: Path | None = None) -> list[Path]:
+    """The files of a snapshot, each in its folder and as it was written, or in another one, which it was copied to.
+
+    Raises:
+        IndexRejected: one is missing, damaged or elsewhere.
+    """
+    there = copied_to or folder
     paths = []
     for wanted in manifest.files:
         path = PurePosixPath(wanted.path)
         if path.is_absolute() or ".." in path.parts or not path.parts:
             raise IndexRejected(f"the manifest in {folder} names a file that is not in it: {wanted.path!r}")
         try:
-            found = StoredFile.of(folder, wanted.path)
+            found = StoredFile.of(there, wanted.path)
         except OSError as error:
             raise IndexRejected(
                 f"{folder / wanted.path} of the snapshot cannot be read ({error}); a part is not brought back: get it, or take "
@@ -152,5 +157,5 @@ def checked_files(manifest: Manifest, folder: Path) -> list[Path]:
                 f"{folder / wanted.path} is not as it was written into the snapshot ({found.size:,} bytes of {wanted.size:,}); a "
                 "part is not brought back: get it again, or take another snapshot"
             )
-        paths.append(folder / wanted.path)
+        paths.append(there / wanted.path)
     return paths

@@ -135,7 +135,7 @@ class EdgeCollections:
                 with full_disk(self._data.path):
                     make_private(coming.parent)
                     shutil.copytree(folder, coming, ignore=shutil.ignore_patterns(MANIFEST))
-                    checked_files(manifest, coming)
+                    checked_files(manifest, folder, copied_to=coming)
                     make_private(self._data.collections)
                     coming.rename(made)
             except OSError as error:
