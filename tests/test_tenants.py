@@ -1,6 +1,7 @@
 """One collection, several customers: nothing that is asked for one of them reads or changes what is another's."""
 
 import random
+import re
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -306,7 +307,9 @@ def test_reindexing_keeps_them_apart(shared: Searcher, model_folder: Path) -> No
         assert {tenant: held(shared, tenant) for tenant in ("acme", "bolt")} == before
         assert shared.of_tenant("acme").opened().spec.tenant == FIELD
     shared.of_tenant("acme").delete(ids=["plan"])
-    with pytest.raises(ReindexRefused, match=r"and not in metadata.other; set tenant_field back"):
+    with pytest.raises(
+        ReindexRefused, match=r"metadata.customer, and the settings name metadata.other: set tenant_field = 'metadata.c"
+    ):
         shared.reindex(shared.settings.model_copy(update={"tenant_field": "metadata.other"}))
     others: list[tuple[dict[str, Any], str]] = [
         ({"tenant_field": None}, "keep tenant_field"),
@@ -403,6 +406,22 @@ def test_a_collection_of_before_is_shared_from_now_on(model_folder: Path, tmp_pa
         assert list(held(searcher, "acme")) == ["plan"]
         assert searcher.collections.info("documents").points == 2
         assert searcher.of_tenant("acme").opened().spec.tenant == FIELD
+
+
+@pytest.mark.parametrize("only_if_needed", [True, False])
+def test_a_shared_collection_is_not_reindexed_by_settings_that_do_not_know_it(
+    only_if_needed: bool,  # noqa: FBT001
+    model_folder: Path,
+    tmp_path: Path,
+) -> None:
+    with open_search(settings_of(model_folder, tmp_path)) as searcher:
+        searcher.of_tenant("acme").ingest(ACME)
+    with open_search(settings_of(model_folder, tmp_path, tenant_field=None)) as searcher:
+        with pytest.raises(IndexMismatch) as asked:
+            searcher.search("plans")
+        with pytest.raises(ReindexRefused, match=re.escape(str(asked.value))):
+            searcher.reindex(only_if_needed=only_if_needed)
+        assert searcher.collections.names() == ["documents"]
 
 
 @pytest.mark.parametrize("engine", ["edge", "memory", *SERVERS])

@@ -19,7 +19,7 @@ from search.embedding.dense import Embedder
 from search.embedding.sparse import WordsLike
 from search.errors import IndexMismatch, ReindexRefused
 from search.index.collections import CollectionInfo, Collections, as_replaced
-from search.index.contract import CollectionSpec, Payload, VectorIndex
+from search.index.contract import CollectionSpec, Payload, VectorIndex, check_spec
 from search.index.points import passages, searchable_text
 from search.index.tenants import PartIndex, parts_of
 from search.ingestion.chunking import Chunker
@@ -164,13 +164,13 @@ class Reindexing:
         """What the settings want the collection to be; its tenants are those that the live one notes, if it does.
 
         Raises:
-            ReindexRefused: the settings name another field of tenants, or none where what is nobody's is to be left out.
+            ReindexRefused: the settings name another field of tenants, or none, or none at all where what is nobody's is to be
+                left out.
         """
-        if live.tenant and self.tenant_field not in {"", live.tenant}:
-            raise ReindexRefused(
-                f"{self.name!r} is shared by tenants, which its documents name in {live.tenant}, and not in {self.tenant_field}; "
-                "set tenant_field back"
-            )
+        try:
+            check_spec(self.name, live, replace(live, tenant=self.tenant_field))
+        except IndexMismatch as error:
+            raise ReindexRefused(str(error)) from error
         tenant = live.tenant or self.tenant_field
         if self.drop_unowned and not tenant:
             raise ReindexRefused(f"{self.name!r} has no tenants here, so that nothing in it is nobody's; set tenant_field")
