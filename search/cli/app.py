@@ -3,6 +3,7 @@
 import logging
 import sys
 import traceback
+import warnings
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Any
@@ -66,7 +67,7 @@ app.add_typer(collections.collections)
 def main() -> None:
     """Run the command; one line for an error of ours, the traceback only with --debug."""
     prepare()
-    sys.excepthook = _print_fault
+    sys.excepthook, warnings.showwarning = _print_fault, _print_warning
     debug = "--debug" in sys.argv
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
@@ -101,6 +102,11 @@ def _wrong_usage(error: Any) -> int:
     error.format_message = lambda: message
     rich_format_error(error)
     return int(error.exit_code)
+
+
+def _print_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    """A warning of a library or of ours, without the place in the code."""
+    note(f"note: {message}")
 
 
 def _print_fault(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

@@ -149,6 +149,8 @@ def key(
 
     if if_none and (keys := load_settings(None, None).service.api_keys):
         note(f"there are keys already: {', '.join(sorted(keys))}")
+        if as_json:
+            print_json({"name": name, "key": None, "keys": sorted(keys)})
         return
     scopes = scope or ["search"]
     if unknown := [value for value in scopes if value not in _SCOPES]:
@@ -178,7 +180,8 @@ def _check_key(fields: dict[str, Any], *, kept: bool) -> None:
     try:
         KeySettings.model_validate(fields)
     except ValidationError as error:
-        raise WrongUsage("; ".join(one["msg"] for one in error.errors(include_input=False, include_url=False))) from error
+        faults = (one["msg"].removeprefix("Value error, ") for one in error.errors(include_input=False, include_url=False))
+        raise WrongUsage("; ".join(faults)) from error
     if kept and "tenant" in fields and load_settings(None, None).tenant_field is None:
         raise InvalidSettings("a key of a tenant needs to know where documents name theirs: set tenant_field first")
 

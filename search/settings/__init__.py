@@ -334,12 +334,14 @@ def add_to_own(section: str) -> Path:
     own = settings_files(None, home)[-1]
     if own.reason:
         raise InvalidSettings(f"{own.path}: {own.reason}")
-    before = own.text() or ""
-    text = f"{before.rstrip()}\n\n{section}\n".lstrip()
+    own.table()  # whose own faults come first
+    text = f"{(own.text() or '').rstrip()}\n\n{section}\n".lstrip()
     try:
         tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise InvalidSettings(f"{own.path} cannot get a further section, {section.splitlines()[0]}: {error}") from error
+        heading = section.splitlines()[0]
+        message = f"{own.path} has {heading}, or what stands in its place: choose another name, or take that out first"
+        raise InvalidSettings(message) from error
     try:
         own.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         replace_file(own.path.resolve(), text, mode=0o600)

@@ -142,11 +142,12 @@ def check_consent(sources: Sequence[Source]) -> None:
     for name, deed in (does | dict.fromkeys(_KEY_FILES, "sends what is in a file to others")).items():
         value, file = _effective(sources, name)
         if file and file.reason and value:
+            last = sources[-1][1]
+            own = f"your own file, {last.path}, or into " if last and not (last.reason or last.required) else ""
             raise InvalidSettings(
                 f"{file.path} sets {'.'.join(name)}, which {deed}, and "
                 f"{file.reason}. If you want that, name a search.toml of yours (search --config FILE …, or SEARCH_CONFIG=FILE), or "
-                f"write the setting into {'your own file, ' + str(sources[-1][1].path) if sources[-1][1] else 'your own file'}, or "
-                f"into the environment (SEARCH_{'__'.join(name[:2]).upper()})"
+                f"write it into {own}the environment (SEARCH_{'__'.join(name[:2]).upper()})"
             )
 
 

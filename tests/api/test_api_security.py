@@ -235,19 +235,21 @@ def test_a_kept_key_is_added_to_the_users_own_file(tmp_path: Path) -> None:
     assert (settings.limit, settings.service.api_keys["one"].sha256) == (3, one["sha256"])
     assert settings.service.api_keys["日本"].scopes == {"write"}
     assert search("key", "three", "--if-none").stderr == "there are keys already: one, 日本\n"
+    assert as_json("key", "three", "--if-none") == {"name": "three", "key": None, "keys": ["one", "日本"]}
 
 
 def test_a_key_that_cannot_be_kept_is_not_made(tmp_path: Path) -> None:
     own = tmp_path / "config" / "two-stage-search" / "search.toml"
     search("key", "one", "--keep")
     before = own.read_bytes()
-    assert f'{own} cannot get a further section, [service.api_keys."one"]: ' in error("key", "one", "--keep")
+    taken = f'{own} has [service.api_keys."one"], or what stands in its place: choose another name, or take that out first'
+    assert error("key", "one", "--keep") == f"search: {taken}\n"
     assert own.read_bytes() == before
     own.chmod(0o646)
     assert "others than you may write it" in error("key", "two", "--keep")
     own.write_bytes(b"limit = ")
     own.chmod(0o600)
-    assert "cannot get a further section" in error("key", "two", "--keep")
+    assert f"the settings in {own} cannot be read: " in error("key", "two", "--keep")
     own.unlink()
     own.parent.rmdir()
     own.parent.write_text("a file where the folder would be")

@@ -361,7 +361,8 @@ def test_on_the_command_line(model_folder: Path, tmp_path: Path) -> None:
     key = as_json("key", "acme", "--scope", "search", "--scope", "write", "--tenant", "acme")
     assert (key["tenant"], key["scopes"]) == ("acme", ["search", "write"])
     assert 'tenant = "größe"' in search("key", "acme", "--tenant", "größe").stdout
-    assert "a key with the scope admin is for all tenants" in wrong("key", "acme", "--scope", "admin", "--tenant", "acme")
+    said = wrong("key", "acme", "--scope", "admin", "--tenant", "acme")
+    assert said == "search: a key with the scope admin is for all tenants; leave out admin, or the tenant\n"
     assert "no tenant is called" in wrong("key", "acme", "--tenant", " x")
     assert "set tenant_field first" in error("key", "acme", "--tenant", "acme", "--keep")  # else every command would refuse it
     assert "for the tenant acme" in search("key", "acme", "--tenant", "acme", "--keep", **where).stdout

@@ -169,6 +169,25 @@ def test_an_alias_leads_where_the_name_is_searched(engine: dict[str, Any], notes
     assert as_json("reindex", "--rollback", **engine)["left"] == "documents.v2"
 
 
+@pytest.mark.filterwarnings("default")
+def test_a_key_that_others_may_read_on_its_way_is_told_in_one_line() -> None:
+    where: dict[str, Any] = {
+        "SEARCH_INDEX__ENGINE": "qdrant",
+        "SEARCH_INDEX__API_KEY": "s3cret",
+        "SEARCH_INDEX__URL": "http://qdrant.invalid:6333",
+    }
+    told = search("collections", "list", status=1, **where).stderr.splitlines()
+    assert told[0] == (
+        "note: the key for the Qdrant server goes to qdrant.invalid without TLS, and whoever is in between can read it; "
+        "write https:// in SEARCH_INDEX__URL, if the server speaks that"
+    )
+    assert (len(told), told[1].startswith("search: ")) == (2, True)
+    assert (
+        len(search("collections", "list", status=1, **{**where, "SEARCH_INDEX__URL": "http://127.0.0.1:1"}).stderr.splitlines())
+        == 1
+    )
+
+
 def test_quantization_and_indexes_follow_a_collection(notes: Path, tmp_path: Path, standin: QdrantStandIn) -> None:
     """Also those that were made in place, through a reindexing of the embedded engine and a push to a server."""
     local: dict[str, Any] = {"SEARCH_DATA_DIR": str(tmp_path / "data")}

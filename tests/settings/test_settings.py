@@ -225,8 +225,12 @@ def test_a_working_folder_sends_nothing_elsewhere_and_lets_nobody_in(
 def test_an_own_file_that_others_may_write_is_as_good_as_a_strangers(tmp_path: Path) -> None:
     own = write_toml(tmp_path / "config" / "two-stage-search" / "search.toml", REMOTE["index.url"][0])
     own.chmod(0o646)
-    with pytest.raises(InvalidSettings, match="others than you may write it"):
+    with pytest.raises(InvalidSettings, match="others than you may write it") as refused:
         Settings()
+    assert "your own file" not in str(refused.value)  # which is this one
+    assert "(search --config FILE …, or SEARCH_CONFIG=FILE), or write it into the environment (SEARCH_INDEX__URL)" in str(
+        refused.value
+    )
     write_toml(own, "limit = 3")
     assert Settings().limit == 3
 

@@ -145,9 +145,14 @@ def _node(
     with by_proxy(IndexRejected):
         httpx.HTTPTransport(**carrier).close()
     port, reason = _over(address, protocol, grpc_port, proxied=proxy is not None)
+    if api_key and not (local or secure):
+        warnings.warn(
+            f"the key for the Qdrant server goes to {address.host} without TLS, and whoever is in between can read it; write "
+            "https:// in SEARCH_INDEX__URL, if the server speaks that",
+            stacklevel=1,
+        )
     with warnings.catch_warnings():
-        if local:  # a key that never leaves this machine needs no warning
-            warnings.filterwarnings("ignore", "Api key is used with an insecure connection", UserWarning)
+        warnings.filterwarnings("ignore", "Api key is used with an insecure connection", UserWarning)
         return Node(address.url, options, port, reason, proxy and without_secrets(proxy))
 
 
