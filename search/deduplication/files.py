@@ -13,6 +13,7 @@ from search.errors import InvalidDocument
 from search.reading import STDIN, Reading
 from search.reading.child import Limits
 from search.reading.files import by_kind
+from search.system.files import expanded
 
 _OF_INGESTION = re.compile(r"--(?:again|archives|as|encoding|field)\b")  # what readers advise, and a comparison has not
 
@@ -31,7 +32,7 @@ class Files:
         Raises:
             InvalidDocument: a path that does not exist, holds nothing that can be read, or is an archive.
         """
-        self._sources = [(_Root.of(path), _listed(path, limits)) for path in map(Path.expanduser, paths)]
+        self._sources = [(_Root.of(path), _listed(path, limits)) for path in map(expanded, paths)]
         self._files: dict[str, str] = {}  # whole paths by the names of files
         self._ids: set[str] = set()
         self._read: set[tuple[str, str]] = set()  # what came out, by where it is

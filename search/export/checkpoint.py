@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from search.errors import InvalidSettings, ModelCorrupt, ModelIncomplete, ModelNotFound, ModelUnavailable, UnsupportedModel
-from search.models import expanded
 from search.models.files import is_folder, is_there, read_json
+from search.system.files import expanded
 
 _INDEX = "model.safetensors.index.json"
 _FLOATS = ("F32", "F16", "BF16", "F64")

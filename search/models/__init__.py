@@ -13,6 +13,7 @@ from typing import Any
 from search.errors import ModelCorrupt, ModelIncomplete, ModelNotFound
 from search.models.external_data import external_data
 from search.models.files import is_folder, is_there, read_json, sha256
+from search.system.files import expanded
 
 LOCAL = "local/"  # how the names begin by which FastEmbed knows folders
 _FOLDER = Path(__file__).parent
@@ -85,14 +86,6 @@ def locate(model: str) -> ModelFolder | None:
         message = f"{model} is not a folder; a local model is a folder with the ONNX file, tokenizer.json and tokenizer_config.json"
         raise ModelNotFound(message)
     return None
-
-
-def expanded(path: str) -> Path:
-    """A path with ~ replaced by the home folder; that of an unknown user stays as it is."""
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:
-        return Path(path)
 
 
 def open_folder(path: Path, name: str) -> ModelFolder:

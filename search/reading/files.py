@@ -231,7 +231,7 @@ class Listing:
         """
         if not path:
             raise InvalidDocument("a path is empty; write . for the working folder")
-        start, walk = Path(path).expanduser(), _Walk(exclude, ignore_files=ignore_files)
+        start, walk = regular.expanded(path), _Walk(exclude, ignore_files=ignore_files)
         if denied := _denied(start):
             return cls.refusing(Rejection(path, None, None, f"cannot be read: {denied}"))
         root, paths, within = _gone_through(start, walk)

@@ -88,6 +88,14 @@ def make_private(path: Path) -> None:
         folder.mkdir(mode=0o700, exist_ok=True)
 
 
+def expanded(path: str | Path) -> Path:
+    """A path with ~ replaced by the home folder; that of an unknown user stays as it is."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
 def replace_file(file: Path, text: str, mode: int = 0o666) -> None:
     """Write a file, with permissions of `mode` less the umask's, in place of an earlier one; it is on the disk when this returns.
 

@@ -362,6 +362,8 @@ def test_paths_that_cannot_be_read(tmp_path: Path) -> None:
         Reading([""])
     with pytest.raises(InvalidDocument, match="does not exist"):
         read(tmp_path / "absent.jsonl")
+    with pytest.raises(InvalidDocument, match="~no-such-user/x does not exist"):
+        read("~no-such-user/x")
     for path in ("n" * 304, f"{tmp_path}/{'ü' * 130}.md", f"{tmp_path}/*{'n' * 304}*", f"{'n' * 304}/*.md", "a/" * 3000):
         with pytest.raises(InvalidDocument, match="…' does not exist: no file has a name so long"):
             Reading([path])
