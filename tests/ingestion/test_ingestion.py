@@ -179,7 +179,7 @@ documents = [
 def report(progress):
     print(progress.chunks, flush=True)
     if len(sys.argv) > 3 and progress.chunks >= int(sys.argv[3]):
-        time.sleep(.1)  # while what was embedded is written by another thread: a tiny model would be done before the signal comes
+        time.sleep(30)  # while what was embedded is written by another thread: a tiny model would be done before the signal comes
 
 with open_search(Settings(data_dir=sys.argv[1], chunking={"tokens": 30, "overlap": 0})) as searcher:
     searcher.ingest(documents, on_progress=report)
