@@ -317,6 +317,10 @@ class Client(_Connected[httpx.Client]):
                     whole.add(piece)
         except _FAILURES as error:
             raise self._service.unreachable(error) from error
+        except RuntimeError as error:
+            if self._http.is_closed:  # meanwhile
+                raise SearchError(_CLOSED) from error
+            raise
         return whole.read(call)
 
 
@@ -371,7 +375,7 @@ class AsyncClient(_Connected[httpx.AsyncClient]):
         return await self._sent(self._calls.rerank(query, texts, raw=raw))
 
     async def close(self) -> None:
-        """Close the connections. Those of an event loop that has ended are gone with it."""
+        """Close the connections, in the event loop that made them; in another one, as theirs has ended, use the client no more."""
         self._closed = True
         if self._loop in {None, anyio.lowlevel.current_token()}:
             await self._http.aclose()
@@ -395,6 +399,10 @@ class AsyncClient(_Connected[httpx.AsyncClient]):
                         whole.add(piece)
         except (*_FAILURES, TimeoutError) as error:
             raise self._service.unreachable(error) from error
+        except RuntimeError as error:
+            if self._closed:  # meanwhile
+                raise SearchError(_CLOSED) from error
+            raise
         return whole.read(call)
 
     def _check_loop(self) -> None:

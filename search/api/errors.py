@@ -62,7 +62,7 @@ _WORDS: tuple[tuple[type[SearchError], str], ...] = (
     (IndexFull, "there is no room left for the collection"),
     (IndexFailure, "the collection cannot be reached now"),
     (OutOfMemory, "the model has too little memory for this now"),
-    (SearcherClosed, "the collection was closed meanwhile, to be dropped; try again to hear what is there now"),
+    (SearcherClosed, "the collection was closed meanwhile, as one is that is dropped; try again"),
     (ModelError, "the model failed"),
     (SearchError, "the service failed"),
 )

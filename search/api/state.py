@@ -155,10 +155,14 @@ class Service:
         self.engine.unalias(alias)
         self._searcher.follow(alias)
 
-    def lead(self, alias: str, collection: str) -> None:
-        """Lead an alias to a collection, and search there from now on; see search.ingestion.reindexing for errors."""
-        lead(self.engine, alias, collection)
+    def lead(self, alias: str, collection: str) -> str:
+        """Lead an alias where a collection is searched by its name, and search there from now on; which one that is.
+
+        See search.ingestion.reindexing for errors.
+        """
+        target = lead(self.engine, alias, collection)
         self._searcher.follow(alias)
+        return target
 
     @property
     def answering(self) -> bool:

@@ -12,6 +12,7 @@ import typer
 
 from search.cli.options import AsJson, Collection, DataDir, Tenant, WrongUsage, confirm, load_settings, note_wait, print_json, usage
 from search.cli.output import clip
+from search.cli.paths import path
 from search.cli.progress import ProgressReport
 from search.documents import counted
 from search.errors import InvalidQuery
@@ -42,7 +43,8 @@ def dedupe(
         float, typer.Option(help="The least probability that a document which is reported is a duplicate, above 0 and up to 1.")
     ] = 0.9,
     html: Annotated[
-        Path | None, typer.Option(help="Write a page with the differences marked, too, into this file.", show_default=False)
+        Path | None,
+        typer.Option(help="Write a page with the differences marked, too, into this file.", parser=path, show_default=False),
     ] = None,
     data_dir: DataDir = None,
     collection: Collection = None,

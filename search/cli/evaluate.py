@@ -10,6 +10,7 @@ import typer
 
 from search.cli.configurations import configurations
 from search.cli.options import AsJson, Collection, DataDir, NoRerank, Tenant, WrongUsage, load_settings, print_json, usage
+from search.cli.paths import path
 from search.cli.progress import ProgressReport
 from search.documents import Retrieval, counted
 from search.errors import InvalidDataset, InvalidQuery
@@ -29,13 +30,16 @@ Method = Literal["platt", "isotonic"]
 DatasetPath = Annotated[
     Path,
     typer.Argument(
-        metavar="DATASET", help='A BEIR folder, TREC judgements, or JSON lines such as {"query": "…", "relevant": ["id"]}.'
+        metavar="DATASET",
+        parser=path,
+        help='A BEIR folder, TREC judgements, or JSON lines such as {"query": "…", "relevant": ["id"]}.',
     ),
 ]
 Split = Annotated[str | None, typer.Option(help="Which judgements of a folder.", show_default="test, else dev")]
-Queries = Annotated[Path | None, typer.Option(help="The queries of a file of judgements.", show_default=False)]
+Queries = Annotated[Path | None, typer.Option(help="The queries of a file of judgements.", parser=path, show_default=False)]
 Corpus = Annotated[
-    Path | None, typer.Option(help="The documents, as JSON lines.", show_default="the folder's, or else the collection")
+    Path | None,
+    typer.Option(help="The documents, as JSON lines.", parser=path, show_default="the folder's, or else the collection"),
 ]
 
 
@@ -65,7 +69,9 @@ def evaluate(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for a report: a page, pictures, TREC runs, figures of every query.", show_default=False),
+        typer.Option(
+            help="Folder for a report: a page, pictures, TREC runs, figures of every query.", parser=path, show_default=False
+        ),
     ] = None,
     data_dir: DataDir = None,
     collection: Collection = None,

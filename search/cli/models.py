@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from search.cli.options import AsJson, load_settings, print_json, usage
+from search.cli.paths import path
 from search.factory import needs_extra
 from search.models import LOCAL, manifest
 from search.reranking.recipe import names
@@ -16,7 +17,7 @@ _RECIPES = f"Prompt and head of the model: {', '.join(names())}, or a JSON file.
 
 def export(
     model: Annotated[str, typer.Argument(help="A folder with a checkpoint, or a name on the model hub.")],
-    out: Annotated[Path, typer.Argument(help="The folder to write; it must not exist.")],
+    out: Annotated[Path, typer.Argument(help="The folder to write; it must not exist.", parser=path)],
     weights: Annotated[str, typer.Option(help="fp32, fp16, bf16, int8 or int4.")] = "fp32",
     activations: Annotated[
         str | None, typer.Option(help="What int8 and int4 calculate in: fp16 or bf16 for CUDA.", show_default="fp32")
@@ -25,7 +26,7 @@ def export(
     recipe: Annotated[str | None, typer.Option(help=_RECIPES, show_default="the one published for it")] = None,
     max_tokens: Annotated[int | None, typer.Option(min=1, help="The longest prompt.", show_default="the recipe's")] = None,
     golden: Annotated[
-        Path | None, typer.Option(help="JSON lines: query, document, score, source.", show_default="the recipe's")
+        Path | None, typer.Option(help="JSON lines: query, document, score, source.", parser=path, show_default="the recipe's")
     ] = None,
     revision: Annotated[str | None, typer.Option(help="Of a model on the hub.", show_default=False)] = None,
     *,

@@ -42,14 +42,6 @@ class WrongUsage(SearchError):
     """An argument or option is wrong by itself, whatever the collection holds."""
 
 
-def from_home(path: Path | None) -> Path | None:
-    """A path with a home folder in place of its ~, as a shell spells out where it sees one."""
-    try:
-        return path and path.expanduser()
-    except RuntimeError as error:
-        raise WrongUsage(f"{path}: there is no such home folder; write the path without ~") from error
-
-
 def load_settings(data_dir: Path | None, collection: str | None, **more: Any) -> Settings:
     """The settings, with what the command line says; names of the environment that mean nothing are noted."""
     for name in unknown_names():

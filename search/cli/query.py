@@ -20,7 +20,6 @@ from search.cli.options import (
     Tenant,
     WrongUsage,
     content_of,
-    from_home,
     load_settings,
     note_differing,
     print_json,
@@ -28,6 +27,7 @@ from search.cli.options import (
     text_of,
     usage,
 )
+from search.cli.paths import path
 from search.context.counting import counter
 from search.context.values import Context, Form
 from search.documents import check_query, counted
@@ -92,7 +92,8 @@ def context(
         int | None, typer.Option(min=1, help="For all of it, numbers, headings and prompt included.", show_default="2000")
     ] = None,
     tokenizer: Annotated[
-        Path | None, typer.Option(help="The model's tokenizer.json, or its folder.", show_default="characters ÷ 4")
+        Path | None,
+        typer.Option(help="The model's tokenizer.json, or its folder.", parser=path, show_default="characters ÷ 4"),
     ] = None,
     form: Annotated[Form, typer.Option(help="messages: for a chat endpoint, with a prompt that asks for citations.")] = "text",
     model: Annotated[
@@ -100,7 +101,7 @@ def context(
     ] = None,
     save: Annotated[
         Path | None,
-        typer.Option(help="Write it as JSON, too, for search citations.", metavar="FILE", callback=from_home, show_default=False),
+        typer.Option(help="Write it as JSON, too, for search citations.", metavar="FILE", parser=path, show_default=False),
     ] = None,
     limit: Annotated[int | None, typer.Option(help="Passages considered.", show_default="depth")] = None,
     depth: Depth = None,
@@ -184,14 +185,14 @@ def _tell(made: Context, result: "SearchResult") -> None:
 
 def citations(
     context: Annotated[
-        Path, typer.Argument(metavar="CONTEXT.json", help="What search context --json or --save wrote.", callback=from_home)
+        Path, typer.Argument(metavar="CONTEXT.json", help="What search context --json or --save wrote.", parser=path)
     ],
     answer: Annotated[
         Path | None,
         typer.Argument(
             metavar="[ANSWER]",
             help="A file of the answer, or of a chat endpoint's reply with it.",
-            callback=from_home,
+            parser=path,
             show_default="standard input",
         ),
     ] = None,
@@ -257,12 +258,8 @@ def explain(
     text: Annotated[str | None, typer.Argument(metavar="QUERY", help="What to look for.", show_default=False)] = None,
     depth: Depth = None,
     filter: FilterJson = None,
-    save: Annotated[
-        Path | None, typer.Option(help="Write a trace, to be replayed.", callback=from_home, show_default=False)
-    ] = None,
-    replay: Annotated[
-        Path | None, typer.Option(help="Rank a trace's candidates again.", callback=from_home, show_default=False)
-    ] = None,
+    save: Annotated[Path | None, typer.Option(help="Write a trace, to be replayed.", parser=path, show_default=False)] = None,
+    replay: Annotated[Path | None, typer.Option(help="Rank a trace's candidates again.", parser=path, show_default=False)] = None,
     changes: Annotated[str, typer.Option("--with", metavar="SETTINGS", help='Such as "reranker.weight=1 depth=10".')] = "",
     retrieval: RetrievalMode = None,
     data_dir: DataDir = None,

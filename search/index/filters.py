@@ -57,7 +57,7 @@ _INEXACT_FROM, _INEXACT_TO = 2.0**53, 2.0**63  # where engines round whole numbe
 _SEGMENT = r"""(?:[A-Za-z0-9_-]+|"[^"\\]*")(?:\[[0-9]{0,9}\])*"""
 _PATH = re.compile(rf"{_SEGMENT}(?:\.{_SEGMENT})*")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-]+")
-_NUMBER = re.compile(r"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*")  # in quotes
+_NUMBER = re.compile(r"\s*[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*")  # in quotes
 _EXAMPLE = '{"must": [{"key": "metadata.year", "range": {"gte": 2020}}]}'
 
 

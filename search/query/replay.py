@@ -136,10 +136,11 @@ def _read(file: Path) -> SearchResult:
     try:
         with open_regular(file, or_pipe=True) as stream:
             content = stream.read()
-        version = json.loads(content)["version"]
+        trace = json.loads(content)
+        version = trace["version"]
         if version != _VERSION:
             raise InvalidQuery(f"{file} is a trace of version {version}, and this program reads version {_VERSION}; save it again")
-        saved = TypeAdapter(SearchResult).validate_json(content, strict=True)
+        saved = TypeAdapter(SearchResult).validate_json(json.dumps(trace), strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         raise _no_trace(file, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error

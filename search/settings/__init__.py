@@ -142,7 +142,9 @@ class _Environment(EnvSettingsSource):
         try:
             return super().decode_complex_value(field_name, field, value)
         except ValueError as error:
-            variable = next((name for name, said in self.env_vars.items() if said is value), field_name).upper()
+            ours = re.compile(rf"search_(?:\w+__)?{re.escape(field_name)}(?:__\w+)?", re.IGNORECASE)
+            named = (name for name, said in self.env_vars.items() if said is value and ours.fullmatch(name))
+            variable = next(named, field_name).upper()
             form = '["one", "two"]' if get_origin(field.annotation) in {tuple, frozenset} else '{"name": "value"}'
             raise ValueError(f"{variable} is to be JSON, such as {form}") from error
 

@@ -3,8 +3,7 @@
 import json
 import re
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -518,28 +517,47 @@ def test_a_search_that_meets_a_drop_says_what_became_of_it(fresh: Served, monkey
     for name in ("one", "two"):
         http.post("/v1/documents", json={"documents": [{"id": name, "text": "Cats."}], "collection": name}).raise_for_status()
     http.post("/v1/collections/aliases", json={"alias": "live", "collection": "two"}).raise_for_status()
-    embedder = fresh.searcher.embedder
-    embed, held, go_on = embedder.embed_query, threading.Event(), threading.Event()
+    searcher, embedder = fresh.searcher, fresh.searcher.embedder
+    embed, held, let_go, go_on = embedder.embed_query, threading.Event(), threading.Event(), threading.Event()
 
     def slowly(text: str) -> Any:
         held.set()
-        go_on.wait()
+        assert go_on.wait(20)
         return embed(text)
 
+    def tells(method: Callable[[str], None]) -> Callable[[str], None]:
+        def told(name: str) -> None:
+            method(name)
+            let_go.set()
+
+        return told
+
+    for method in ("let_go", "follow"):
+        monkeypatch.setattr(searcher, method, tells(getattr(searcher, method)))
     for path, collection, status in (("aliases/live", "live", 200), ("one", "one", 503)):
-        held.clear()
-        go_on.clear()
-        monkeypatch.setattr(embedder, "embed_query", slowly)
-        with ThreadPoolExecutor() as pool:
+        for event in (held, let_go, go_on):
+            event.clear()
+        with ThreadPoolExecutor() as pool, monkeypatch.context() as patched:
+            patched.setattr(embedder, "embed_query", slowly)
             searched = pool.submit(http.post, "/v1/search", json={"query": "Cats", "collection": collection, "rerank": False})
-            held.wait()
+            assert held.wait(20)
             dropping = pool.submit(http.delete, f"/v1/collections/{path}")
-            time.sleep(0.2)
+            assert let_go.wait(20)
             go_on.set()
             assert dropping.result().status_code == 200
             assert (searched.result().status_code, path) == (status, path)
-        monkeypatch.undo()
         assert http.post("/v1/search", json={"query": "Cats", "collection": collection}).status_code == 404
+
+
+def test_an_alias_leads_where_a_name_is_searched(fresh: Served) -> None:
+    http = fresh.http
+    for name in ("one", "two"):
+        http.post("/v1/documents", json={"documents": [{"id": name, "text": "Cats."}], "collection": name}).raise_for_status()
+    for alias, name, target in [("live", "one", "one"), ("now", "live", "one"), ("live", "two", "two"), ("now", "live", "two")]:
+        led = http.post("/v1/collections/aliases", json={"alias": alias, "collection": name}).raise_for_status()
+        assert led.json() == {"alias": alias, "collection": target}
+    hits = http.post("/v1/search", json={"query": "Cats", "collection": "now"}).raise_for_status().json()["hits"]
+    assert [hit["document_id"] for hit in hits] == ["two"]
 
 
 def test_an_alias_is_forgotten(fresh: Served) -> None:

@@ -116,6 +116,18 @@ EMPTY = [
     ("collections", "restore"),
     ("reindex", "--queries"),
     ("reindex", "--judged"),
+    ("evaluate",),
+    ("evaluate", ".", "--out"),
+    ("evaluate", ".", "--queries"),
+    ("evaluate", ".", "--corpus"),
+    ("dedupe", ".", "--html"),
+    ("export", "."),
+    ("export", ".", "x", "--golden"),
+    ("explain", "x", "--save"),
+    ("explain", "--replay"),
+    ("context", "x", "--save"),
+    ("context", "x", "--tokenizer"),
+    ("citations",),
 ]
 
 

@@ -376,3 +376,10 @@ def test_nothing_is_removed_changed_counted_or_found_by_what_tests_nothing(
                 way()
         assert searcher.count() == 2
         assert searcher.count({"must": [{"key": "metadata.team", "match": {"value": "none"}}]}) == 0
+
+
+@pytest.mark.timeout(20)
+def test_a_bound_that_is_hardly_a_number_is_refused_at_once() -> None:
+    for bound in ("1" * 300_000 + "x", " " * 300_000 + "x", "1." + "1" * 300_000 + "x", "1e" + "1" * 300_000 + "x"):
+        with pytest.raises(UnsupportedFilter):
+            to_plain({"must": [{"key": "metadata.n", "range": {"gte": bound}}]})

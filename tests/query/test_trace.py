@@ -83,6 +83,12 @@ def test_a_lesser_depth_leaves_the_rest_in_retrieval_order(trace: Path, result: 
     assert deeper.notes == ["the trace has 12 candidates, fewer than the depth of 50; save it with more"]
 
 
+def test_a_trace_that_an_editor_saved_again(trace: Path, result: SearchResult, tmp_path: Path) -> None:
+    saved = tmp_path / "again.json"
+    saved.write_bytes(b"\xef\xbb\xbf" + trace.read_bytes().replace(b"\n", b"\r\n"))
+    assert replay(saved, Planted([0.0] * 12), None, result.embedder).query == result.query
+
+
 def test_a_depth_of_nothing(trace: Path) -> None:
     for depth in (0, -1):
         with pytest.raises(InvalidQuery, match=f"depth is {depth}; rerank at least 1"):

@@ -444,6 +444,10 @@ def test_a_variable_that_is_to_be_json_is_named_with_its_form(tmp_path: Path, mo
         ("SEARCH_SERVICE", r'\{"name": "value"\}'),
     ]:
         message = rf"^settings cannot be read: {variable} is to be JSON, such as {form}$"
+        monkeypatch.setenv("ANOTHERS", "x")  # Python has each string of one character once
+        monkeypatch.setenv(variable, "x")
+        with pytest.raises(InvalidSettings, match=message):
+            Settings()
         monkeypatch.setenv(variable, "metadata.date")
         with pytest.raises(InvalidSettings, match=message):
             Settings()

@@ -68,9 +68,9 @@ def collection_routes(service: Service) -> APIRouter:
 
     @router.post("/aliases", openapi_extra=may_manage)
     async def lead_alias(request: Request, body: Alias) -> Answer:
-        """Lead an alias to a collection, in one step; to the collection of its own name, and it is no alias any more."""
-        await service.write(request, lambda: service.lead(body.alias, body.collection), units=1)
-        return {"alias": body.alias, "collection": body.collection}
+        """Lead an alias to the collection that is searched by a name; to the one of its own name, and it is no alias any more."""
+        target = await service.write(request, lambda: service.lead(body.alias, body.collection), units=1)
+        return {"alias": body.alias, "collection": target}
 
     @router.delete("/aliases/{name}", openapi_extra=may_manage)
     async def forget_alias(request: Request, name: CollectionName) -> Answer:
