@@ -82,7 +82,8 @@ class Searcher:
         """Add documents, replace changed ones, leave unchanged ones alone, and with `sync` remove all others.
 
         `max_delete` bounds that: as an int a number of documents, as a float a share of all of them, up to 1.0.
-        As documents are drawn, and in callbacks, this collection can be searched and others written; to write it is a SearchError.
+        As documents are drawn, and in callbacks, this collection can be searched and others written; to write it is a SearchError,
+        or, in another thread that is waited for there, goes on for ever.
         See Ingestion.run for arguments and errors, and Ingestion for the callbacks.
         """
         check_flags(sync=sync, dry_run=dry_run)
