@@ -166,11 +166,11 @@ def build_collections(settings: Settings) -> "Collections":
         case EdgeSettings(own_process=True):
             from search.index.edge.process import EdgeProcess
 
-            return EdgeProcess(settings.data_dir.expanduser())
+            return EdgeProcess(settings.data_dir)
         case EdgeSettings():
             from search.index.edge.collections import EdgeCollections
 
-            return EdgeCollections(settings.data_dir.expanduser())
+            return EdgeCollections(settings.data_dir)
         case ServerSettings() as server:
             from search.index.server.collections import QdrantCollections
             from search.index.server.connection import connect
@@ -202,7 +202,7 @@ def build_corpus_index(settings: Settings, corpus_hash: str, embedder: "Embedder
     name = f"{corpus_hash}-{embedder.fingerprint.rpartition('@')[2]}"
     if words := build_words(settings).description:
         name += f"-{hashlib.sha256(words.encode()).hexdigest()[:16]}"
-    folder = settings.data_dir.expanduser() / "evaluation"
+    folder = settings.data_dir / "evaluation"
     from search.index.edge.index import EdgeIndex
 
     return EdgeIndex(folder, name)

@@ -165,7 +165,7 @@ class Searcher:
                 collection may differ. This searcher goes on with them if the name is led to the new collection.
             check: compare what both collections find before; see search.ingestion.reindexing for the rest, and for errors.
             queries: sent to both.
-            judged: judgements to decide by.
+            judged: judgements to decide by, instead of queries.
             min_overlap: the least share of the first ten documents that are the same.
             drop_unowned: leave out what names no tenant.
             only_if_needed: copy nothing, and report so (`as_is`), where the collection is as the settings want it and nothing in it

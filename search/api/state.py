@@ -79,6 +79,8 @@ class Service:
         """Keep the searcher; models load when it is warmed up."""
         self.settings = settings
         self.limits = settings.service
+        # of a search that does not say how many hits it wants, and of how many candidates:
+        self.limit, self.depth = (min(unasked, self.limits.max_depth) for unasked in (settings.limit, settings.depth))
         self.keys = Keys(settings.service.api_keys)
         self.metrics = Metrics()
         self.traces = Traces(settings.service.traces_url)
@@ -250,8 +252,10 @@ class Service:
 
         With `let_in` it belongs to a request that was let in before, and is not refused for overload.
         """
-        options = options.by(self.settings)
-        depth, budget_ms = options.depth or 1, options.budget_ms
+        limit = options.limit or self.limit
+        depth = options.depth or max(self.depth, limit)
+        options = replace(options, limit=limit, depth=depth).by(self.settings)
+        budget_ms = options.budget_ms
         if depth > self.limits.max_depth:
             raise Refused(422, "InvalidQuery", f"depth is {depth}; this service retrieves {self.limits.max_depth} at most")
         arrived = time.perf_counter()

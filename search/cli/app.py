@@ -13,6 +13,7 @@ import typer
 import search
 from search.cli import collections, dedupe, demo, doctor, evaluate, ingest, models, query, serve
 from search.cli.options import CONFIG, WrongUsage
+from search.cli.paths import path
 from search.errors import SearchError
 from search.system.terminal import NotPrinted, clean_lines, note, prepare, show
 
@@ -38,7 +39,9 @@ def _show_version(asked: bool) -> None:  # noqa: FBT001  # as typer calls it
 def root(
     config: Annotated[
         Path | None,
-        typer.Option(help="A file of settings to read instead of search.toml, also SEARCH_CONFIG.", show_default=False),
+        typer.Option(
+            help="A file of settings to read instead of search.toml, also SEARCH_CONFIG.", parser=path, show_default=False
+        ),
     ] = None,
     *,
     debug: Annotated[bool, typer.Option(help="Show the traceback of an error; may stand anywhere on the line.")] = False,
@@ -67,8 +70,10 @@ app.add_typer(collections.collections)
 def main() -> None:
     """Run the command; one line for an error of ours, the traceback only with --debug."""
     prepare()
-    sys.excepthook, warnings.showwarning = _print_fault, _print_warning
     debug = "--debug" in sys.argv
+    sys.excepthook = _print_fault
+    if not debug:
+        warnings.showwarning = _print_warning
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
         status = app(["--debug", *arguments] if debug else arguments, prog_name="search", standalone_mode=False)

@@ -1,6 +1,5 @@
 """Near-duplicates: the command that reports them, and removes what is certain when it is told to."""
 
-import re
 import sys
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -30,14 +29,15 @@ if TYPE_CHECKING:
     from search.documents import Rejection
 
 _SHOWN = 5  # ids, for each reason
-_OF_ONE = re.compile(r" \((?:probability [\d.]+|from .*)\)$", re.DOTALL)  # what of a reason is of one document alone
 _UNITS = {"reading documents": "documents", "finding candidates": "passages", "comparing pairs": "pairs"}
 
 
 def dedupe(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[PATH]...", help="Files and folders to compare instead of a collection.", show_default=False),
+        typer.Argument(
+            metavar="[PATH]...", help="Files and folders to compare instead of a collection.", parser=path, show_default=False
+        ),
     ] = None,
     threshold: Annotated[
         float, typer.Option(help="The least probability that a document which is reported is a duplicate, above 0 and up to 1.")
@@ -181,15 +181,13 @@ def _print_removal(outcome: "Removal", *, delete: bool) -> None:
 
 def _print_kept(kept: "Sequence[Kept]") -> None:
     """Why documents stay: for each reason the first few."""
-    from search.deduplication.removing import DIFFERS_IN
-
-    reasons: dict[str, list[str]] = {}
+    causes: dict[str, list[Kept]] = {}
     for one in kept:
-        reasons.setdefault(_OF_ONE.sub("", one.reason), []).append(one.document_id)
-    for reason, ids in reasons.items():
-        more = f" and {len(ids) - _SHOWN:,} more" if len(ids) > _SHOWN else ""
-        let_go = f" (--any-metadata lets {'it' if len(ids) == 1 else 'them'} go)" if reason.startswith(DIFFERS_IN) else ""
-        show(f"{len(ids):,} stay, since {reason}{let_go}: {', '.join(ids[:_SHOWN])}{more}")
+        causes.setdefault(one.cause, []).append(one)
+    for cause, ones in causes.items():
+        more = f" and {len(ones) - _SHOWN:,} more" if len(ones) > _SHOWN else ""
+        let_go = f" (--any-metadata lets {'it' if len(ones) == 1 else 'them'} go)" if ones[0].fields else ""
+        show(f"{len(ones):,} stay, since {cause}{let_go}: {', '.join(one.document_id for one in ones[:_SHOWN])}{more}")
 
 
 @contextmanager

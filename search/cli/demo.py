@@ -108,7 +108,7 @@ def prepare(searcher: Searcher, on_progress: "Callable[[Progress], None]") -> in
     """Ingest the standard library, unless this Python's is there already; give the number of passages."""
     from search.index.contract import CollectionSpec
 
-    done = searcher.settings.data_dir.expanduser() / "demo.json"
+    done = searcher.settings.data_dir / "demo.json"
     embedder = searcher.embedder
     spec = CollectionSpec(embedder.dimension, embedder.fingerprint, searcher.words.description)
     searcher.index.ensure(spec, create=True)

@@ -61,7 +61,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield _finding("onnx runtime", _runtimes)
     yield _finding("bundled models", _bundled)
     if isinstance(settings.index, EdgeSettings):
-        yield _finding("data folder", lambda: _data_dir(settings.data_dir.expanduser()))
+        yield _finding("data folder", lambda: _data_dir(settings.data_dir))
     specs: list[CollectionSpec] = []  # of what the embedder makes, which is loaded once
     yield _finding("embedder", lambda: _embedder(settings, specs))
     yield _finding("words", lambda: _words(settings))

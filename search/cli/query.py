@@ -228,30 +228,45 @@ def citations(
 
 
 def _said(answer: str) -> str:
-    """What a chat endpoint's reply says, also in parts; any other text is the answer itself.
+    """What a chat endpoint's reply says, also in parts or streamed; any other text is the answer itself.
 
     Raises:
         InvalidQuery: the reply is an error, or has no text.
     """
-    try:
-        reply = json.loads(answer)
-    except (ValueError, RecursionError):
+    replies = _replies(answer)
+    if not replies:
         return answer
-    if not isinstance(reply, dict) or not (reply.get("error") or "choices" in reply):
-        return answer
-    try:
-        choice = reply["choices"][0]
-        content = choice["message"]["content"] if "message" in choice else choice["text"]
-        parts = [{"text": content}] if isinstance(content, str) else content
-        text = "".join(part["text"] for part in parts if part.get("type", "text") == "text")
-    except (LookupError, TypeError, AttributeError):
-        text = ""
-    if text:
-        return text
-    if fault := reply.get("error"):
+    if fault := next(filter(None, (one.get("error") for one in replies)), None):
         words = str(fault.get("message", fault) if isinstance(fault, dict) else fault)
         raise InvalidQuery(f"the endpoint's reply is an error: {' '.join(words.split())[:200]}; ask it again")
+    if text := "".join(map(_text_of, replies)):
+        return text
     raise InvalidQuery("the endpoint's reply has no text; ask it again")
+
+
+def _replies(answer: str) -> list[dict[str, Any]]:
+    """The objects that an endpoint sent, of a streamed reply one for each event; none if this is no such reply."""
+    lines = [line for line in answer.splitlines() if line.strip() and not line.startswith((":", "event:", "id:"))]
+    events = [line.removeprefix("data:").strip() for line in lines if line.startswith("data:")]
+    try:
+        sent = (
+            [json.loads(one) for one in events if one != "[DONE]"] if lines and len(events) == len(lines) else [json.loads(answer)]
+        )
+    except (ValueError, RecursionError):
+        return []
+    return sent if all(isinstance(one, dict) and (one.get("error") or "choices" in one) for one in sent) else []
+
+
+def _text_of(reply: dict[str, Any]) -> str:
+    """The text of the first choice, "" if it has none."""
+    try:
+        choice = reply["choices"][0]
+        said = next((choice[name] for name in ("message", "delta") if name in choice), None)
+        content = choice["text"] if said is None else said.get("content")
+        parts = [{"text": content}] if isinstance(content, str) else content
+        return "".join(part["text"] for part in parts if part.get("type", "text") == "text")
+    except (LookupError, TypeError, AttributeError):
+        return ""
 
 
 def explain(

@@ -16,15 +16,31 @@ from search.ingestion.lookup import AT_ONCE, of_documents
 from search.ingestion.relay import in_groups
 from search.ingestion.restoring import settled
 
-DIFFERS_IN = "it differs in"  # how the reason begins where the text is the same, or near enough
 _NOTHING = ""
 
 
 class Kept(NamedTuple):
-    """A document that stays, and why."""
+    """A document that stays, and why.
+
+    Attributes:
+        cause: why, as it may be said of several documents.
+        detail: what is of this one alone, such as the document that it is most like.
+        fields: what it differs in beside the text, where that alone keeps it.
+    """
 
     document_id: str
-    reason: str
+    cause: str
+    detail: str = ""
+    fields: tuple[str, ...] = ()
+
+    @property
+    def reason(self) -> str:
+        """Why, in full."""
+        return f"{self.cause} ({self.detail})" if self.detail else self.cause
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {"document_id": self.document_id, "reason": self.reason, "fields": list(self.fields)}
 
 
 class Removed(NamedTuple):
@@ -43,7 +59,7 @@ class Removal:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
-        return {"removed": [one._asdict() for one in self.removed], "kept": [one._asdict() for one in self.kept]}
+        return {"removed": [one._asdict() for one in self.removed], "kept": [one.to_dict() for one in self.kept]}
 
 
 def check_near(near: Any, threshold: float) -> float | None:
@@ -94,7 +110,7 @@ def planned(found: Duplicates, *, near: float | None = None, any_metadata: bool 
             else:
                 staying[content] = one.document.id
                 is_near = least is not None and one.probability >= least
-                kept.append(Kept(one.document.id, others.reason(one, lost if is_near else [])))
+                kept.append(others.kept(one, lost if is_near else []))
                 others.add(one.document)
     return Removal(tuple(removed), tuple(kept))
 
@@ -134,18 +150,17 @@ class _Staying:
         for likeness in _likenesses(document):
             self._first.setdefault(likeness, document)
 
-    def reason(self, one: Duplicate, lost: Sequence[str]) -> str:
+    def kept(self, one: Duplicate, lost: Sequence[str]) -> Kept:
         """Why a document stays; `lost` are the fields that alone keep it from going for the representative."""
         alike = ((kind, self._first[kind, text]) for kind, text in _likenesses(one.document) if (kind, text) in self._first)
         kind, other = next(alike, (None, self._representative))
-        beside = "" if other is self._representative else f" (from {other.id})"
-        if kind == _NOTHING:
-            return f"{DIFFERS_IN} {', '.join(_differing(other, one.document))}{beside}"
-        if lost:
-            return f"{DIFFERS_IN} {', '.join(lost)}"
+        beside = "" if other is self._representative else f"from {other.id}"
+        if kind == _NOTHING or lost:
+            fields = tuple(_differing(other, one.document) if kind == _NOTHING else lost)
+            return Kept(one.document.id, f"it differs in {', '.join(fields)}", beside if kind == _NOTHING else "", fields)
         if kind is None:
-            return f"its text differs in words or signs (probability {one.probability:.3f})"
-        return f"its text differs in {kind}{beside}"
+            return Kept(one.document.id, "its text differs in words or signs", f"probability {one.probability:.3f}")
+        return Kept(one.document.id, f"its text differs in {kind}", beside)
 
 
 def _likenesses(document: Document) -> Iterator[tuple[str, str]]:
@@ -226,7 +241,7 @@ def _compared(index: VectorIndex, group: Sequence[Removed], documents: Mapping[s
     kept: list[Kept] = []
     for one in group:
         if one.instead not in now:
-            kept.append(Kept(one.document_id, f"what stays for it, {one.instead}, has changed, or is gone"))
+            kept.append(Kept(one.document_id, "what stays for it has changed, or is gone", one.instead))
         elif one.document_id not in now:
             kept.append(Kept(one.document_id, "it has changed, or is gone"))
         else:

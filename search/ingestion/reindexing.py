@@ -17,7 +17,7 @@ from typing import Any
 from search.documents import Document, Retrieval, SparseVector, check_strings, counted
 from search.embedding.dense import Embedder
 from search.embedding.sparse import WordsLike
-from search.errors import IndexMismatch, ReindexRefused
+from search.errors import IndexMismatch, InvalidQuery, ReindexRefused
 from search.index.collections import CollectionInfo, Collections, as_replaced
 from search.index.contract import CollectionSpec, Payload, VectorIndex, check_spec
 from search.index.points import passages, searchable_text
@@ -124,7 +124,7 @@ class Reindexing:
             wrap: puts something around each collection, such as patience.
 
         Raises:
-            InvalidQuery: queries are no strings, or one string in their place.
+            InvalidQuery: queries are no strings, or one string in their place; they stand beside judgements, or without a check.
             ReindexRefused: the live collection holds documents that cannot be restored whole, or names no tenant where what is
                 nobody's is to be left out.
             IndexBusy: another process writes to the collection.
@@ -132,6 +132,10 @@ class Reindexing:
             ModelError: likewise an embedder.
         """
         queries = check_strings(queries, "queries", "queries")
+        if judged and queries:
+            raise InvalidQuery("judged and queries both say what to compare by; leave out one of them")
+        if live_embedder is None and (judged or queries):
+            raise InvalidQuery("queries and judgements are for the check, which is to be left out; leave out either")
         info = self.collections.info(self.name)
         if info.spec is None:
             message = f"collection {self.name!r} at {info.location} was not made by this package, and cannot be read by it"
@@ -171,11 +175,12 @@ class Reindexing:
             check_spec(self.name, live, replace(live, tenant=self.tenant_field))
         except IndexMismatch as error:
             raise ReindexRefused(str(error)) from error
-        tenant = live.tenant or self.tenant_field
-        if self.drop_unowned and not tenant:
+        if self.drop_unowned and not self.tenant_field:
             raise ReindexRefused(f"{self.name!r} has no tenants here, so that nothing in it is nobody's; set tenant_field")
         embedder = self.embedder
-        return CollectionSpec(embedder.dimension, embedder.fingerprint, self.lexical, tenant=tenant, adopted=live.adopted)
+        return CollectionSpec(
+            embedder.dimension, embedder.fingerprint, self.lexical, tenant=self.tenant_field, adopted=live.adopted
+        )
 
     def _unowned(self, live: VectorIndex) -> int:
         """How many points are left out since they name no tenant.

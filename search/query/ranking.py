@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from search.documents import Candidate, Hit, RankedText, RerankResult, RerankStatus, check_query, check_strings, counted
 from search.errors import InvalidQuery
 from search.index.hybrid import z
+from search.inference.tokens import goes_on
 from search.passages import readable
 from search.query.fusion import vote
 from search.reranking.contract import Deadline, Reranker, Scoring
@@ -99,9 +100,8 @@ def rank_texts(query: str, texts: Sequence[str], reranker: Reranker) -> RerankRe
         RankedText(i, float(scoring.scores[i]), scoring.probability(reranker.recipe, i), int(seen[i]), int(total[i]), texts[i])
         for i in best_first(scoring.scores)
     ]
-    warnings = []
-    if scoring.query_tokens_seen < scoring.query_tokens_total:
-        warnings.append(f"the reranker read {scoring.query_tokens_seen} of the query's {scoring.query_tokens_total} tokens")
+    read, of = scoring.query_tokens_seen, scoring.query_tokens_total
+    warnings = partly_read(query, "reranker", of, read, more=read < of and goes_on(query, read))
     if cut := int((seen < total).sum()):
         warnings.append(f"{cut:,} of {counted(len(texts), 'text')} {'was' if cut == 1 else 'were'} longer than the model's window")
     if scoring.query_unread:
@@ -111,14 +111,21 @@ def rank_texts(query: str, texts: Sequence[str], reranker: Reranker) -> RerankRe
         warnings.append(f"{some} no word that {reranker.name} knows, so {'it has' if unread == 1 else 'they have'} no probability")
     return RerankResult(
         query,
-        scoring.query_tokens_seen,
-        scoring.query_tokens_total,
+        read,
+        of,
         reranker.name,
         reranker.device,
         reranker.verified,
         tuple(results),
         tuple(warnings),
     )
+
+
+def partly_read(query: str, reader: str, total: int, seen: int, *, more: bool) -> list[str]:
+    """How much of a query a model read, if not all; `more` of it than was counted may be one token of the total."""
+    if more and seen >= total - 1:
+        return [f"the query has {len(query):,} characters, and the {reader} read their beginning alone"]
+    return [f"the query has {'at least ' if more else ''}{total} tokens and the {reader} read {seen}"] if seen < total else []
 
 
 def mixed(logits: NDArray[np.float64], retrieval: NDArray[np.float64], weight: float) -> NDArray[np.float64]:

@@ -17,7 +17,7 @@ from search.index.tenants import TenantIndex
 from search.inference.tokens import MUCH_UNKNOWN, goes_on, head
 from search.query.fusion import Mix
 from search.query.options import SearchOptions
-from search.query.ranking import rank, unread_query
+from search.query.ranking import partly_read, rank, unread_query
 from search.query.retrieval import Retrieved, Retriever
 from search.reranking.contract import Deadline, Reranker, Scoring
 
@@ -126,9 +126,9 @@ class SearchService:
         tokenizer = self._embedder.tokenizer
         tally = tokenizer.tally([head(query, tokenizer.max_tokens)])[0]
         more = goes_on(query, tokenizer.max_tokens)
-        warnings += _partly_read(query, "embedder", tally.tokens, min(tally.tokens, tokenizer.window), more=more)
+        warnings += partly_read(query, "embedder", tally.tokens, min(tally.tokens, tokenizer.window), more=more)
         if scoring:
-            warnings += _partly_read(query, "reranker", scoring.query_tokens_total, scoring.query_tokens_seen, more=more)
+            warnings += partly_read(query, "reranker", scoring.query_tokens_total, scoring.query_tokens_seen, more=more)
         if tally.unknown_share > MUCH_UNKNOWN:
             advice = "so its words count for more" if retrieval == "hybrid" else "try another model"
             warnings.append(f"{tally.unknown_share:.0%} of the query's tokens are unknown to {self._embedder.name}; {advice}")
@@ -203,13 +203,6 @@ def _timings(started: float, embedded: float, retrieved: float, ended: float) ->
     """Milliseconds of each stage, and of all."""
     seconds = {"embed": embedded - started, "retrieve": retrieved - embedded, "rerank": ended - retrieved, "total": ended - started}
     return {stage: took * 1000 for stage, took in seconds.items()}
-
-
-def _partly_read(query: str, reader: str, total: int, seen: int, *, more: bool) -> list[str]:
-    """How much of a query a model read, if not all; `more` of it than was counted may be one token of the total."""
-    if more and seen >= total - 1:
-        return [f"the query has {len(query):,} characters, and the {reader} read their beginning alone"]
-    return [f"the query has {'at least ' if more else ''}{total} tokens and the {reader} read {seen}"] if seen < total else []
 
 
 def _hit_warnings(hits: Sequence[Hit]) -> list[str]:

@@ -26,7 +26,7 @@ def map_file(model: str, folder: ModelFolder | None, data_dir: Path) -> Path:
     names = [model] if folder is None else [f"{model}-{folder.fingerprint}"]
     if folder is not None and folder.fingerprint in _SAME_SCORES:
         names.append(f"{model}-{_SAME_SCORES[folder.fingerprint]}")
-    files = [data_dir.expanduser() / "calibrations" / f"{name.replace('/', '--')}.json" for name in names]
+    files = [data_dir / "calibrations" / f"{name.replace('/', '--')}.json" for name in names]
     return next((file for file in files if is_there(file)), files[0])
 
 

@@ -64,6 +64,17 @@ def test_every_option_of_a_search(served: Served) -> None:
     ]
 
 
+def test_what_is_not_asked_for_is_never_too_much(settings: Settings) -> None:
+    """The settings' depth and limit are more than this service lets anybody ask for."""
+    with serving(settings, with_pets, max_depth=2) as few:
+        told = few.http.post("/v1/search", json={"query": "cats", "explain": True}).raise_for_status().json()
+        assert (len(told["hits"]), len(told["explanation"])) == (2, 2)
+        assert len(few.http.post("/v1/context", json={"query": "cats"}).raise_for_status().json()["sources"]) == 2
+        searches = [{"query": "cats"}, {"query": "birds", "limit": 3}]
+        told = few.http.post("/v1/search/batch", json={"searches": searches}).raise_for_status().json()["results"]
+        assert (len(told[0]["hits"]), told[1]["error"]["message"]) == (2, "depth is 3; this service retrieves 2 at most")
+
+
 def test_a_batch_answers_each_as_by_itself(served: Served) -> None:
     searches = [{"query": "cats"}, {"query": " "}, {"query": "birds", "limit": 1}, {"query": "x", "collection": "none"}]
     told = served.http.post("/v1/search/batch", json={"searches": searches}).raise_for_status().json()["results"]

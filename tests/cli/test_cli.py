@@ -374,6 +374,13 @@ def test_rows_that_json_cannot_hold_are_rejected(tmp_path: Path) -> None:
     assert "metadata.blob is a bytes" in again.stderr
 
 
+def test_where_a_warning_comes_from_is_told_with_debug() -> None:
+    code = "import warnings; from search.cli.app import app, main; app.command('warn')(lambda: warnings.warn('odd')); main()"
+    for given, wanted in ((["warn"], "note: odd\n"), (["warn", "--debug"], "<string>:1: UserWarning: odd\n")):
+        done = subprocess.run([sys.executable, "-c", code, *given], capture_output=True, text=True, check=True)
+        assert done.stderr == wanted
+
+
 def test_rerank() -> None:
     texts = "Dogs bark.\n\nCats sleep most of the day.\n"
     ranked = as_json("rerank", "What do cats do?", stdin=texts)
@@ -383,7 +390,9 @@ def test_rerank() -> None:
     shown = search("rerank", "What do cats do?", stdin=texts).stdout.splitlines()
     assert shown[0].endswith("  Cats sleep most of the day.")
     note = search("rerank", "cat " * 100, stdin="dog " * 200).stderr
-    assert note == "note: the reranker read 94 of the query's 100 tokens\nnote: 1 of 1 text was longer than the model's window\n"
+    assert note == "note: the query has 100 tokens and the reranker read 94\nnote: 1 of 1 text was longer than the model's window\n"
+    note = search("rerank", "c" * 90_000, stdin="dog").stderr
+    assert note.startswith("note: the query has 90,000 characters, and the reranker read their beginning alone\n")
     assert "there is nothing to rank" in error("rerank", "cats", stdin="\n")
     assert "half of a surrogate pair" in wrong("rerank", os.fsdecode(b"caf\xe9"), stdin="x")
     broken = subprocess.run([str(COMMAND), "rerank", "cats"], input=b"ok\n\xff\n", capture_output=True, check=False)

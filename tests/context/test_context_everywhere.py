@@ -164,6 +164,28 @@ def test_what_an_endpoint_says_is_the_answer(reply: Any, answer: str | None, fol
     assert [one["number"] for one in told["resolved"]] == [3]
 
 
+def _streamed(*replies: Any) -> str:
+    return "".join(f"data: {json.dumps(one)}\n\n" for one in replies) + "data: [DONE]\n\n"
+
+
+def _part(content: str | None) -> dict[str, Any]:
+    return {"choices": [{"index": 0, "delta": {"content": content}}]}
+
+
+def test_a_streamed_reply_is_put_together(folder: Path, tmp_path: Path) -> None:
+    """Its numbers lie in several events, so that none of them could be found."""
+    saved = tmp_path / "made.json"
+    search("context", QUESTION, "--data-dir", folder, "--save", saved)
+    usage = {"choices": [], "usage": {"total_tokens": 9}}
+    reply = ": keep alive\n\n" + _streamed(_part(""), _part("Cats "), _part("sleep ["), _part("3"), _part("]."), _part(None), usage)
+    assert as_json("citations", saved, stdin=reply)["answer"] == "Cats sleep [3]."
+    broken = _streamed(_part("Cats [3]"), {"error": {"message": "overloaded"}})
+    assert "the endpoint's reply is an error: overloaded" in error("citations", saved, stdin=broken)
+    assert "the endpoint's reply has no text" in error("citations", saved, stdin=_streamed(_part(None)))
+    for text in ("data: none [3]", "data: [DONE]", "data:\n[3]"):
+        assert as_json("citations", saved, stdin=text)["answer"] == text
+
+
 @pytest.mark.parametrize(
     ("reply", "message"),
     [

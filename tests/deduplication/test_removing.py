@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from standin import QdrantStandIn
 from upstream import SERVERS, Serve, everywhere
 
 from search.deduplication.finding import Progress
-from search.deduplication.removing import planned
+from search.deduplication.removing import Kept, planned
 from search.deduplication.report import Cluster, Duplicate, Duplicates
 from search.documents import Document
 from search.errors import IndexBusy, IndexMismatch, InvalidQuery
@@ -59,6 +59,10 @@ def there(searcher: Searcher) -> set[str]:
     return {document.id for document in documents(searcher.opened()) if isinstance(document, Document)}
 
 
+def _reasons(kept: Sequence[Kept]) -> dict[str, str]:
+    return {one.document_id: one.reason for one in kept}
+
+
 ALL = {document.id for document in DOCUMENTS}
 
 
@@ -67,7 +71,7 @@ def test_copies_go_and_whatever_tells_a_document_apart_stays(searcher: Searcher)
     done = searcher.remove_duplicates(found)
     assert done.removed == (("cats 2", "cats"), ("cats 3", "cats"))
     assert there(searcher) == ALL - {"cats 2", "cats 3"}
-    reasons = dict(done.kept)
+    reasons = _reasons(done.kept)
     assert found.clusters[0].representative.id == "cats, edited"  # the longest; copies of another text are copies all the same
     assert reasons["cats"].startswith("its text differs in words or signs (probability")
     assert reasons["cats, loud"].startswith("its text differs in")
@@ -94,7 +98,7 @@ def test_white_space_within_a_text_tells_it_apart(one: str, other: str, media_ty
     cluster = Cluster(entries[0], tuple(Duplicate(entry, "identical", 1.0, {}) for entry in entries[1:]))
     done = planned(Duplicates("documents", (cluster,), 3, 3, 2, 0.9, "signs"))
     assert done.removed == (("c", "a"),)
-    assert dict(done.kept) == {"b": "its text differs in white space"}
+    assert _reasons(done.kept) == {"b": "its text differs in white space"}
 
 
 def test_contracts_with_other_terms_stay(searcher: Searcher) -> None:
@@ -115,7 +119,7 @@ def test_near_ones_and_other_metadata_go_where_that_is_said(searcher: Searcher) 
     found = searcher.duplicates()
     done = searcher.remove_duplicates(found, near=0.9)
     assert {"cats, loud", "cats, wrapped", "cats", "cats 2", "cats 3"} == set(dict(done.removed))
-    assert dict(done.kept)["cats, of 2025"] == "it differs in metadata.year"
+    assert _reasons(done.kept)["cats, of 2025"] == "it differs in metadata.year"
     done = searcher.remove_duplicates(searcher.duplicates(), near=0.9, any_metadata=True)
     assert "cats, of 2025" in dict(done.removed)
     assert {"cats, edited", "rule", "rule, turned"} <= there(searcher)
@@ -126,7 +130,7 @@ def test_a_second_removal_finds_nothing(settings: Settings) -> None:
     with open_search(settings) as searcher:
         searcher.ingest([Document(f"{at:02}", CATS, f"Title {at}") for at in range(40)])
         kept = planned(searcher.duplicates()).kept
-        assert kept == tuple((f"{at:02}", "it differs in title") for at in range(1, 40))
+        assert kept == tuple(Kept(f"{at:02}", "it differs in title", fields=("title",)) for at in range(1, 40))
         done = searcher.remove_duplicates(searcher.duplicates(), any_metadata=True)
         assert (len(done.removed), done.kept) == (39, ())
         assert there(searcher) == {"00"}
@@ -135,11 +139,11 @@ def test_a_second_removal_finds_nothing(settings: Settings) -> None:
 
 def test_reasons_name_what_would_be_lost(searcher: Searcher) -> None:
     searcher.delete(ids=["cats, edited"])
-    reasons = dict(planned(searcher.duplicates()).kept)
+    reasons = _reasons(planned(searcher.duplicates()).kept)
     assert reasons["cats, loud"] == "its text differs in case"
     assert reasons["cats, wrapped"] == "its text differs in white space"
     assert reasons["cats, of 2025"] == "it differs in metadata.year"
-    lost = dict(planned(searcher.duplicates(), near=0.9).kept)
+    lost = _reasons(planned(searcher.duplicates(), near=0.9).kept)
     assert lost == {"cats, of 2025": "it differs in metadata.year", "cats, titled": "it differs in title"}
 
 
@@ -170,7 +174,7 @@ def test_reasons_are_those_that_tell_a_document_from_the_one_that_is_most_like_i
     found = Duplicates("documents", tuple(clusters), 13, 13, 9, 0.9, "signs")
     done = planned(found)
     assert done.removed == (("a8", "a1"),)
-    assert dict(done.kept) == {
+    assert _reasons(done.kept) == {
         "b2": "its text differs in white space",
         "b3": "it differs in media_type",
         "b4": "its text differs in case",
@@ -207,7 +211,7 @@ def test_what_changed_since_the_report_stays(settings: Settings, change: Documen
         found = searcher.duplicates()
         searcher.ingest([change])
         done = searcher.remove_duplicates(found)
-        assert dict(done.kept)["cats 2"] == "it has changed, or is gone"
+        assert _reasons(done.kept)["cats 2"] == "it has changed, or is gone"
         assert done.removed == (("cats 3", "cats"),)
         assert searcher.get("cats 2") == change
 
@@ -221,7 +225,7 @@ def test_copies_of_what_changed_or_is_gone_stay(searcher: Searcher, gone: bool) 
         searcher.ingest([Document("cats", "It says something else by now.")])
     done = searcher.remove_duplicates(found)
     assert done.removed == ()
-    assert dict(done.kept)["cats 2"] == "what stays for it, cats, has changed, or is gone"
+    assert _reasons(done.kept)["cats 2"] == "what stays for it has changed, or is gone (cats)"
     assert there(searcher) == ALL - ({"cats"} if gone else set())
 
 
@@ -337,7 +341,7 @@ def test_a_plan_alone_touches_nothing_and_tells_true_from_1(settings: Settings) 
     with open_search(settings) as searcher:
         searcher.ingest([Document("a", CATS, metadata={"paid": True}), Document("b", CATS, metadata={"paid": 1})])
         plan = planned(searcher.duplicates())
-        assert (plan.removed, plan.kept) == ((), (("b", "it differs in metadata.paid"),))
+        assert (plan.removed, plan.kept) == ((), (Kept("b", "it differs in metadata.paid", fields=("metadata.paid",)),))
         assert there(searcher) == {"a", "b"}
 
 
@@ -351,5 +355,5 @@ def test_of_a_shared_collection_only_the_tenants_own_copies_go(settings: Setting
         assert ours.remove_duplicates(found).removed == (("b", "a"),)
         assert (there(ours), there(others)) == ({"a"}, {"a", "b"})
         kept = others.remove_duplicates(found).kept  # a report of somebody else's documents
-        assert dict(kept) == {"b": "what stays for it, a, has changed, or is gone"}
+        assert _reasons(kept) == {"b": "what stays for it has changed, or is gone (a)"}
         assert there(others) == {"a", "b"}

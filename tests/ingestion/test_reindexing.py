@@ -23,6 +23,7 @@ from search.errors import (
     IndexBusy,
     IndexMismatch,
     IndexRejected,
+    InvalidQuery,
     InvalidSettings,
     ModelNotFound,
     ReindexRefused,
@@ -229,6 +230,18 @@ def test_judgements_decide(settings: Callable[..., Settings]) -> None:
         assert report.check.new_ndcg is not None
         assert report.check.new_ndcg < 0.9
         assert (report.switched, report.check.because) == (False, f"nDCG@10 falls from 1.000 to {report.check.new_ndcg:.3f}")
+
+
+def test_what_to_compare_by_is_said_once(settings: Callable[..., Settings]) -> None:
+    judged = Judged({"q": "Cats"}, {"q": {"d": 1}})
+    with open_search(settings()) as searcher:
+        filled(searcher)
+        for asked in ({"queries": ["Cats"]}, {"judged": judged}):
+            with pytest.raises(InvalidQuery, match="are for the check, which is to be left out"):
+                searcher.reindex(settings("embedder-cls"), check=False, **asked)
+        with pytest.raises(InvalidQuery, match="judged and queries both say what to compare by"):
+            searcher.reindex(settings("embedder-cls"), queries=["Cats"], judged=judged)
+        assert searcher.collections.info("documents").name == searcher_first(searcher)
 
 
 def test_the_way_back(settings: Callable[..., Settings]) -> None:

@@ -39,7 +39,7 @@ def search_routes(service: Service) -> APIRouter:
         `sources` says where each number leads, `left_out` which hits are not in it and why, `counted_by` what tokens are here.
         """
         given = context_request.model_dump(exclude={"query", "collection", "max_tokens", "form"})
-        given["limit"] = context_request.limit or context_request.depth or service.settings.depth
+        given["limit"] = context_request.limit or context_request.depth or service.depth
         result, waited = await service.search(
             request, context_request.query, SearchOptions(**given), context_request.collection, whole=False, let_in=False
         )
@@ -80,7 +80,7 @@ def server_timing(result: SearchResult, waited_s: float) -> str:
 
 def _check_candidates(service: Service, batch: SearchBatch) -> None:
     """Refuse a batch that asks for too much, though each search may be let in; those that may not are refused by themselves."""
-    depths = [one.depth or max(service.settings.depth, one.limit or service.settings.limit) for one in batch.searches]
+    depths = [one.depth or max(service.depth, one.limit or service.limit) for one in batch.searches]
     together = sum(depth for depth in depths if depth <= service.limits.max_depth)
     if together > (most := service.limits.max_batch_candidates):
         raise Refused(
@@ -125,7 +125,7 @@ def _reason(result: SearchResult, request_id: str) -> str:
 
 
 def _to_answer(service: Service, result: SearchResult, waited_s: float, request_id: str, search_request: SearchRequest) -> Answer:
-    shown = result.hits[: search_request.limit or service.settings.limit]  # of an explained search there are all candidates
+    shown = result.hits[: search_request.limit or service.limit]  # of an explained search there are all candidates
     answer: Answer = replace(result, hits=shown).to_dict()
     answer["timings_ms"] = {"queue": waited_s * 1000, **answer["timings_ms"]}
     answer["request_id"] = request_id
