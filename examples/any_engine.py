@@ -4,6 +4,7 @@ python examples/any_engine.py
 SEARCH_INDEX__ENGINE=qdrant SEARCH_INDEX__URL=http://127.0.0.1:6333 python examples/any_engine.py
 """
 
+import uuid
 from tempfile import TemporaryDirectory
 
 from search import Document, Searcher, Settings
@@ -18,12 +19,22 @@ DOCUMENTS = [
 def main() -> None:
     """Ingest, ask, and clean up."""
     with TemporaryDirectory() as folder:
-        settings = Settings(data_dir=folder, collection="example-of-engines")
+        settings = Settings(data_dir=folder, collection=f"example-{uuid.uuid4()}")  # a name that nobody has
         with Searcher(settings) as searcher:
-            print(f"{settings.index.engine}: {searcher.ingest(DOCUMENTS, sync=True, max_delete=1.0).added} added")
-            for hit in searcher.search("Who dances?", limit=2).hits:
-                print(f"{hit.rank}. {hit.document_id}: {hit.text}")
-            searcher.delete(ids=[document.id for document in DOCUMENTS])
+            try:
+                print(f"{settings.index.engine}: {searcher.ingest(DOCUMENTS).added} added")
+                for hit in searcher.search("Who dances?", limit=2).hits:
+                    print(f"{hit.rank}. {hit.document_id}: {hit.text}")
+            finally:
+                remove(searcher, settings.collection)
+
+
+def remove(searcher: Searcher, name: str) -> None:
+    """Remove what was made on a server, where the name leads to it; an embedded collection goes with its folder."""
+    collections = searcher.collections
+    if made := collections.aliases().get(name):
+        collections.unalias(name)
+        collections.drop(made)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from search import Document, Searcher, Settings
+from search.settings import EdgeSettings
 
+EMBEDDED = {"index": EdgeSettings()}  # also where settings name a server
 PASSAGES = {
     "glycolysis": "In the liquid of the cell, glucose is split in ten steps. The cell gains two molecules of ATP from it.",
     "mitochondrion": "On the folded inner membrane of the mitochondrion, a gradient of protons turns a tiny wheel, which makes "
@@ -20,7 +22,7 @@ QUESTION = "Where in a cell is most ATP made?"
 
 def main() -> None:
     """Print both orders."""
-    with TemporaryDirectory() as folder, Searcher(Settings(data_dir=Path(folder))) as searcher:
+    with TemporaryDirectory() as folder, Searcher(Settings(data_dir=Path(folder)).model_copy(update=EMBEDDED)) as searcher:
         searcher.ingest(Document(id=name, text=text) for name, text in PASSAGES.items())
         print(QUESTION)
         found = {"by vectors": searcher.search(QUESTION, retrieval="dense", rerank=False), "reranked": searcher.search(QUESTION)}

@@ -7,7 +7,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from search import Document, Searcher, Settings
+from search.settings import EdgeSettings
 
+EMBEDDED = {"index": EdgeSettings()}  # also where settings name a server
 PASSAGES = {
     "太阳": "太阳活动有十一年的周期,但近几十年来太阳的亮度没有上升,不能解释地球变暖。",
     "人类活动": "科学家认为,全球变暖的主要原因是人类活动排放的温室气体,尤其是二氧化碳。",
@@ -20,7 +22,7 @@ QUESTIONS = ["全球变暖的主要原因是什么?", "火山爆发对气温有�
 
 def main() -> None:
     """Print the order for each question, and what the result says of it."""
-    with TemporaryDirectory() as folder, Searcher(Settings(data_dir=Path(folder))) as searcher:
+    with TemporaryDirectory() as folder, Searcher(Settings(data_dir=Path(folder)).model_copy(update=EMBEDDED)) as searcher:
         searcher.ingest(Document(id=name, text=text) for name, text in PASSAGES.items())
         for question in QUESTIONS:
             result = searcher.search(question)

@@ -7,7 +7,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from search import Document, Searcher, Settings
+from search.settings import EdgeSettings
 
+EMBEDDED = {"index": EdgeSettings()}  # also where settings name a server
 CONTRACT = {
     "4.2 Passing of risk": "Risk in the Goods shall pass to the Buyer upon delivery to the first carrier, irrespective of which "
     "party has concluded the contract of carriage.",
@@ -38,7 +40,7 @@ QUESTIONS = [
 
 def main() -> None:
     """Print the clause for each question."""
-    with TemporaryDirectory() as folder, Searcher(Settings(data_dir=Path(folder))) as searcher:
+    with TemporaryDirectory() as folder, Searcher(Settings(data_dir=Path(folder)).model_copy(update=EMBEDDED)) as searcher:
         searcher.ingest(Document(id=name, text=text, title=name) for name, text in CONTRACT.items())
         for question in QUESTIONS:
             first, second = searcher.search(question, limit=2).hits

@@ -8,7 +8,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from search import Searcher, Settings, read
+from search.settings import EdgeSettings
 
+EMBEDDED = {"index": EdgeSettings()}  # also where settings name a server
 MODULES = ("bisect", "colorsys", "fnmatch", "heapq", "shutil", "textwrap")
 QUESTIONS = [
     "convert RGB colours to HSV",
@@ -16,7 +18,7 @@ QUESTIONS = [
     "delete a directory and all that is in it",
     "the n largest items of an iterable",
     "find where to insert into a sorted list",
-    "translate a shell pattern into a regular expression",
+    "names of a list that match a pattern",
     "shutil.disk_usage",
 ]
 
@@ -24,7 +26,7 @@ QUESTIONS = [
 def main() -> None:
     """Print the function that each answer is of, or begins with."""
     library = Path(sysconfig.get_path("stdlib"))
-    with TemporaryDirectory() as folder, Searcher(Settings(data_dir=Path(folder))) as searcher:
+    with TemporaryDirectory() as folder, Searcher(Settings(data_dir=Path(folder)).model_copy(update=EMBEDDED)) as searcher:
         searcher.ingest(read([library / f"{module}.py" for module in MODULES]))
         for question in QUESTIONS:
             (hit,) = searcher.search(question, limit=1).hits

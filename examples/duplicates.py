@@ -7,7 +7,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from search import Document, Searcher, Settings
+from search.settings import EdgeSettings
 
+EMBEDDED = {"index": EdgeSettings()}  # also where settings name a server
 BACKUP = """The nightly backup of the shop runs at two. If it fails, call the person on duty, and do not start it again by hand:
 the last whole copy would be overwritten."""
 TEXTS = {
@@ -28,7 +30,7 @@ CODE = {"mean": MEAN, "average": MEAN.replace("mean", "average").replace("value"
 
 def main() -> None:
     """Print who stands for whom; nothing is removed."""
-    with TemporaryDirectory() as folder, Searcher(Settings(data_dir=Path(folder))) as searcher:
+    with TemporaryDirectory() as folder, Searcher(Settings(data_dir=Path(folder)).model_copy(update=EMBEDDED)) as searcher:
         searcher.ingest(Document(id=name, text=text) for name, text in TEXTS.items())
         searcher.ingest(Document(id=name, text=text, media_type="text/x-python") for name, text in CODE.items())
         found = searcher.duplicates(threshold=0.9)

@@ -8,7 +8,9 @@ from tempfile import TemporaryDirectory
 from typing import Literal
 
 from search import Searcher, Settings, read
+from search.settings import EdgeSettings
 
+EMBEDDED = {"index": EdgeSettings()}  # also where settings name a server
 DESCRIPTIONS = {
     "a teenager hears voices from heaven and is burned for it": "The Passion of Joan of Arc",
     "somebody lives the same day over and over": "Groundhog Day",
@@ -30,7 +32,7 @@ WAYS: dict[str, tuple[Literal["dense", "hybrid"], bool]] = {  # how films are fo
 
 def main() -> None:
     """Print where each way puts the film that is meant."""
-    with TemporaryDirectory() as folder, Searcher(Settings(data_dir=Path(folder))) as searcher:
+    with TemporaryDirectory() as folder, Searcher(Settings(data_dir=Path(folder)).model_copy(update=EMBEDDED)) as searcher:
         searcher.ingest(read(Path(__file__).with_name("films.jsonl")))
         print(f"{'what happens in it':66}", *(f"{way:>8}" for way in WAYS))
         first = dict.fromkeys(WAYS, 0)

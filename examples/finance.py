@@ -7,7 +7,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from search import Document, Searcher, Settings
+from search.settings import EdgeSettings
 
+EMBEDDED = {"index": EdgeSettings()}  # also where settings name a server
 FILINGS = {  # of companies that do not exist
     ("Nordlicht Energy", 2023): [
         "Revenue rose by 12 % to 4.1 billion euros, mostly since electricity from our wind parks was sold at higher prices.",
@@ -39,7 +41,7 @@ QUESTIONS = [
 
 def main() -> None:
     """Print the best passage for each question, with where it stands."""
-    with TemporaryDirectory() as folder, Searcher(Settings(data_dir=Path(folder))) as searcher:
+    with TemporaryDirectory() as folder, Searcher(Settings(data_dir=Path(folder)).model_copy(update=EMBEDDED)) as searcher:
         searcher.ingest(
             Document(id=f"{company} {year} §{number}", text=text, metadata={"company": company, "year": year})
             for (company, year), passages in FILINGS.items()
