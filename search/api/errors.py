@@ -92,6 +92,14 @@ class Refused(Exception):  # it is what happened
         self.headers = headers or {}
 
 
+def unended(*, written: bool) -> Refused:
+    """What to answer to a request that is under way when the time of a service that ends is over; if it may have written."""
+    message = "the service ends, and did not come to this; send it again when it is back"
+    if written:
+        message = "the service ends before this does: what was written stays, and the same request again finishes the rest"
+    return Refused(_PASSES, "ServiceEnding", message, {"Retry-After": str(_RETRY_AFTER_S)})
+
+
 def quoted(sent: object) -> str:
     """As much of what a client sent as a message may repeat."""
     text = str(sent)

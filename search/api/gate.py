@@ -15,7 +15,7 @@ from urllib.parse import unquote
 from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from search.api.errors import Refused, body, quoted, refused
+from search.api.errors import Refused, body, quoted, refused, unended
 from search.api.keys import EVERYTHING
 from search.api.state import Service
 from search.api.traces import Traces
@@ -72,12 +72,12 @@ class Gate:
         route, name, required = self._route(scope)
         scope["state"]["dialect"] = _extra(route).get("x-errors", "")
         traces = self._untraced if required in _PUBLIC else self._service.traces
-        status = 500
+        status, answered = 500, False
 
         async def counted(message: Message) -> None:
-            nonlocal status
+            nonlocal status, answered
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, answered = message["status"], True
                 own = {name for name, _ in message.get("headers", [])}
                 added = [(b"x-request-id", request_id.encode()), *((name, value) for name, value in _HEADERS if name not in own)]
                 closing = [(b"connection", b"close")] if scope["state"].get("full") and b"connection" not in own else []
@@ -93,6 +93,10 @@ class Gate:
                 await self._app(scope, limited, counted)
             except Refused as refusal:
                 await answer(counted, scope["state"], refusal)
+            except asyncio.CancelledError:  # the service ends, and its time for this is over
+                if answered:
+                    raise
+                await answer(counted, scope["state"], unended(written=scope["state"].get("written", False)))
             finally:
                 seconds = time.perf_counter() - started
                 self._service.metrics.requests.labels(name, method, str(status)).inc()

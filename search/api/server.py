@@ -5,7 +5,8 @@ import logging
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from errno import EACCES, EADDRINUSE, EADDRNOTAVAIL
 from typing import Any, cast
 
 import uvicorn
@@ -13,19 +14,25 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from search.api.app import build_app
 from search.api.listening import Connections, Listener, bound, room
-from search.api.state import Service
+from search.api.state import CLOSES_S, Service
+from search.documents import counted
+from search.errors import SearchError
 
 OnListening = Callable[[str], None]
+OnEnding = Callable[[float], None]
 
 _log = logging.getLogger("search.api")
 
+_ALL_CLOSES_S = 30.0  # with what comes after requests and writes …
+_HURRIED_S = 5.0  # … and if it is told again to end
+_LOOKS_EVERY_S = 0.1
 _KERNEL_BUFFER = 262_144  # bytes; in a larger one, a client that reads slowly looks like one that does not read
 
 
-def build_server(
-    service: Service, *, on_listening: OnListening | None = None, on_ending: Callable[[], None] | None = None
-) -> uvicorn.Server:
-    """The uvicorn server of a service, which tells its URL when requests are taken, and when it begins to end.
+def build_server(service: Service, *, on_listening: OnListening | None = None, on_ending: OnEnding | None = None) -> uvicorn.Server:
+    """The uvicorn server of a service, whose `run` raises SearchError where it cannot listen.
+
+    It tells its URL when requests are taken, and when it begins to end, or is told again to, in how many seconds all is to be over.
 
     Raises:
         InvalidSettings: the system lets this process open too few files.
@@ -34,7 +41,7 @@ def build_server(
     connections = Connections(room(limits.max_connections))
     config = uvicorn.Config(
         build_app(service),
-        host=limits.host,
+        host=limits.host.strip("[]"),  # of IPv6, in a URL
         port=limits.port,
         loop="asyncio",
         http=type("Protocol", (_Protocol,), {"receive_s": limits.receive_s, "all": connections}),
@@ -43,7 +50,6 @@ def build_server(
         log_config=None,
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=limits.shutdown_s,
         ssl_certfile=limits.certificate,
         ssl_keyfile=limits.private_key,
     )
@@ -59,7 +65,7 @@ class _Server(uvicorn.Server):
         service: Service,
         connections: Connections,
         on_listening: OnListening | None,
-        on_ending: Callable[[], None] | None,
+        on_ending: OnEnding | None,
     ) -> None:
         super().__init__(config)
         self._service = service
@@ -74,9 +80,8 @@ class _Server(uvicorn.Server):
         try:
             listening = bound(self.config.host, self.config.port)
         except (OSError, UnicodeError) as error:  # UnicodeError: a host that no name server could know
-            _log.error("%s", error)  # the user's, not ours
             await self.lifespan.shutdown()
-            sys.exit(1)
+            raise SearchError(_unheard(self._service.limits.host, self.config.port, error)) from error
         receive_s = self._service.limits.receive_s
         listener = Listener(listening, self._connections, self._protocol, tls=self.config.ssl, handshake_s=receive_s)
         listener.start()
@@ -91,11 +96,54 @@ class _Server(uvicorn.Server):
         kind = cast("type[_Protocol]", self.config.http_protocol_class)
         return kind(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
-    async def shutdown(self, sockets: Any = None) -> None:
-        self._service.ready = False
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        super().handle_exit(sig, frame)
+        if self.force_exit and self._on_ending:
+            self._on_ending(_HURRIED_S)
+
+    async def shutdown(self, sockets: Any = None) -> None:  # noqa: ARG002  # see startup
+        """Let what was accepted end, and writes for longer; what does not is told so. A second interrupt waits for none of them."""
+        service, state = self._service, self.server_state
+        service.ready = False
         if self._on_ending:
-            self._on_ending()
-        await super().shutdown(sockets)
+            self._on_ending(service.limits.shutdown_s + _ALL_CLOSES_S)
+        for server in self.servers:
+            server.close()
+        for connection in list(state.connections):
+            connection.shutdown()
+        await self._ended(time.monotonic() + service.limits.shutdown_s, state.tasks, state.connections)
+        service.closes_by = time.monotonic() + CLOSES_S
+        _tell(state.tasks - service.writing)
+        await self._ended(service.closes_by, service.writing)
+        _tell(service.writing)
+        if self.force_exit:
+            service.closes_by = time.monotonic()
+        await self.lifespan.shutdown()
+
+    async def _ended(self, until: float, *under_way: Collection[Any]) -> None:
+        """Wait until nothing is under way, or for so long, on the clock of time.monotonic."""
+        while any(under_way) and time.monotonic() < until and not self.force_exit:  # noqa: ASYNC110  # uvicorn's, which tells nobody
+            await asyncio.sleep(_LOOKS_EVERY_S)
+
+
+def _tell(tasks: Collection["asyncio.Task[Any]"]) -> None:
+    """End requests; the gate tells their clients."""
+    if tasks:
+        _log.warning("503 for %s that did not end in time", counted(len(tasks), "request"))
+    for task in list(tasks):
+        task.cancel()
+
+
+def _unheard(host: str, port: int, error: OSError | UnicodeError) -> str:
+    """Why nothing can listen, and what to do."""
+    if isinstance(error, socket.gaierror | UnicodeError):
+        return f"nothing can listen on {host}: there is no such name; choose another with --host, such as 127.0.0.1"
+    reasons = {
+        EADDRINUSE: "the port is taken; choose another with --port",
+        EACCES: "this user may not use the port; choose one above 1023 with --port",
+        EADDRNOTAVAIL: "this machine has no such address; choose another with --host, such as 127.0.0.1",
+    }
+    return f"nothing can listen on {host}:{port}: {reasons.get(error.errno or 0, error)}"
 
 
 class _Protocol(H11Protocol):

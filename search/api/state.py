@@ -3,12 +3,13 @@
 import asyncio
 import functools
 import logging
+import math
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from starlette.requests import Request
@@ -48,7 +49,8 @@ _log = logging.getLogger("search.api")
 STAGES = ("embed", "retrieve", "rerank")
 _TOLERATED = (CollectionNotFound, IndexUnreachable, IndexTimeout, IndexOverloaded, IndexFaulted)
 _CLIENT_GONE = 499
-_CLOSES_S = 20.0  # for what is still under way when the time for what was accepted is over
+CLOSES_S = 20.0  # for writes, and whatever else does not end, when the time for what was accepted is over
+_LEAST_CLOSING_S = 0.5  # for a queue in which nothing is left
 _NOBODY = "-"  # a tenant to warm up with, where there has to be one
 _WARM_TEXTS = 8
 _WARM_WORDS = 120
@@ -90,6 +92,8 @@ class Service:
         self.metrics.waiting.set_function(lambda: sum(queue.waiting for queue in self.queues.values()))  # as it is when it is read
         self.metrics.running.set_function(lambda: sum(queue.running for queue in self.queues.values()))
         self.ready = False
+        self.writing: set[asyncio.Task[Any]] = set()  # requests that change a collection, or wait for their turn to
+        self.closes_by = math.inf  # by then all is to be closed, on the clock of time.monotonic
         self.started = int(time.time())
         self.facets = Kept(_FACETS_S)
         self.counter = counter(settings.context.tokenizer)
@@ -323,11 +327,15 @@ class Service:
         """Change a collection, one request at a time."""
 
         def written() -> Done:
+            request.state.written = True  # or it may have
             try:
                 return work()
             finally:  # though the client be gone by now
                 self.facets.forget()
 
+        if (task := asyncio.current_task()) is not None:
+            self.writing.add(task)
+            task.add_done_callback(self.writing.discard)
         return await self._in_turn(request, "write", written, kind="documents", units=units)
 
     async def _in_turn(self, request: Request, name: str, work: Callable[[], Done], *, kind: str, units: int) -> Done:
@@ -362,8 +370,8 @@ class Service:
         self.reachability.close()
         self.ready = False
         self.metrics.ready.set(0)
-        until = time.monotonic() + _CLOSES_S
-        ended = [queue.close(max(0.0, until - time.monotonic())) for queue in self.queues.values()]  # each of them
+        until = min(self.closes_by, time.monotonic() + CLOSES_S)
+        ended = [queue.close(max(_LEAST_CLOSING_S, until - time.monotonic())) for queue in self.queues.values()]  # each of them
         if not all(ended):
             _log.error("something that was begun does not end; it is cut off")
             self.abort()

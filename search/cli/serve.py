@@ -9,7 +9,7 @@ import signal
 import ssl
 import sys
 import threading
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -17,7 +17,7 @@ import typer
 from pydantic import ValidationError
 
 from search.cli.options import AsJson, Collection, DataDir, Tenant, WrongUsage, load_settings, print_json, usage
-from search.errors import InvalidSettings, SearchError, ServiceRefused, ServiceUnreachable
+from search.errors import InvalidSettings, ServiceRefused, ServiceUnreachable
 from search.factory import needs_extra
 from search.searcher import open_search
 from search.settings import EdgeSettings, KeySettings, Scope, Settings, add_to_own
@@ -27,7 +27,6 @@ from search.system.terminal import note, show
 _PATIENCE_S = 5.0
 _HEALTH_S = 2.0
 _READY = 200
-_CLOSING_S = 30.0  # to close everything, after the time for what was accepted
 _SCOPES: tuple[str, ...] = get_args(Scope)
 
 
@@ -65,9 +64,9 @@ def serve(
         started = Service(settings, searcher)
         started.warm_up()
 
-        def end_in_time() -> None:
+        def end_within(seconds: float) -> None:
             """Whatever hangs, be it a model, the engine or the interpreter's own end, this process ends."""
-            watching = threading.Timer(service.shutdown_s + _CLOSING_S, cut_off)
+            watching = threading.Timer(seconds, cut_off)
             watching.daemon = True
             watching.start()
 
@@ -76,14 +75,10 @@ def serve(
             started.abort()
             os._exit(1)
 
-        server = build_server(started, on_listening=lambda url: note(f"listening on {url}"), on_ending=end_in_time)
+        server = build_server(started, on_listening=lambda url: note(f"listening on {url}"), on_ending=end_within)
         if signal.SIGHUP in ending:  # which uvicorn leaves alone
             signal.signal(signal.SIGHUP, lambda *_: setattr(server, "should_exit", True))
-        with suppress(SystemExit):  # uvicorn's, where it cannot listen
-            server.run()
-        if not server.started:
-            message = f"nothing can listen on {service.host}:{service.port}: the port may be taken; choose another with --port"
-            raise SearchError(message)
+        server.run()
 
 
 def _settings(data_dir: Path | None, collection: str | None, listening: dict[str, Any]) -> Settings:

@@ -1,9 +1,11 @@
 """Under load, under faults, and told to end: nothing hangs, nothing accepted is lost, and what is refused is refused at once."""
 
 import asyncio
+import errno
 import gc
 import json
 import os
+import re
 import signal
 import socket
 import statistics
@@ -17,6 +19,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import httpx
 import pytest
@@ -25,9 +28,11 @@ from standin import Fault, QdrantStandIn
 from starlette.requests import Request
 
 from search.api.admission import Admission
-from search.errors import IndexBusy, ServiceOverloaded
+from search.api.server import build_server
+from search.api.state import Service
+from search.errors import IndexBusy, SearchError, ServiceOverloaded
 from search.index.edge.folder import DataFolder
-from search.searcher import Searcher
+from search.searcher import Searcher, open_search
 from search.settings import Settings
 
 FULL: list[tuple[str, str, str, dict[str, Any]]] = [
@@ -41,6 +46,15 @@ SOON_GIVEN_UP = """
 from search.cli.app import main
 from search.index.edge import process
 process._STILL_S, process._UNREADY_AFTER_S = 3.0, 1.0
+main()
+"""
+
+# The command, with a write that takes long.
+SLOW_TO_WRITE = """
+import time
+from search.cli.app import main
+from search.searcher import Searcher, open_search
+Searcher.ingest = lambda *_, **__: time.sleep(60)
 main()
 """
 
@@ -308,6 +322,89 @@ def test_what_was_accepted_is_finished_when_it_is_told_to_end(number: signal.Sig
             httpx.get(f"{url}/healthz")
 
 
+LATE: list[tuple[str, str, dict[str, Any] | None]] = [
+    ("POST", "/v1/search", {"query": "Which bird sings?"}),
+    ("POST", "/v1/search/batch", {"searches": [{"query": "Which bird sings?"}]}),
+    ("POST", "/v1/context", {"query": "Which bird sings?"}),
+    ("POST", "/v2/rerank", {"query": "x", "documents": ["a", "b"]}),
+    ("POST", "/rerank", {"query": "x", "texts": ["a", "b"]}),
+    ("GET", "/v1/documents/bird1", None),
+    ("GET", "/v1/collections/documents/facets", None),
+]
+
+
+def ended_amid(served: Served, requests: list[tuple[str, str, dict[str, Any] | None]]) -> list[httpx.Response]:
+    """What requests are answered that are under way when the service is told to end."""
+    with ThreadPoolExecutor(len(requests)) as pool:
+        asking = [pool.submit(httpx.request, method, served.url + path, json=body, timeout=60) for method, path, body in requests]
+        queues = served.service.queues.values()
+        wait_until(lambda: sum(queue.running + queue.waiting for queue in queues) == len(requests))
+        served.server.should_exit = True
+        return [one.result() for one in asking]
+
+
+def test_what_does_not_end_in_time_is_told_so(settings: Settings) -> None:
+    """Each in the words of its route."""
+    with serving(settings, with_birds, queue_s=30, shutdown_s=1) as served:
+        slowed(served, 3)
+        with patch.object(Searcher, "get", lambda *_: time.sleep(3)):
+            answers = ended_amid(served, LATE)
+    message = "the service ends, and did not come to this; send it again when it is back"
+    assert {answer.status_code for answer in answers} == {503}
+    assert {answer.headers["retry-after"] for answer in answers} == {"2"}
+    rerank, tei = answers[3].json(), answers[4].json()
+    assert (rerank["message"], rerank["error"]["type"]) == (message, "ServiceEnding")
+    assert tei == {"error": message, "error_type": "Unhealthy"}
+    for answer in [*answers[:3], *answers[5:]]:
+        assert answer.json()["error"] == {
+            "type": "ServiceEnding",
+            "message": message,
+            "request_id": answer.headers["x-request-id"],
+        }
+
+
+@pytest.mark.parametrize(("more_s", "status"), [(20.0, 200), (0.5, 503)])
+def test_a_write_has_longer_to_end_and_its_client_hears_of_it(more_s: float, status: int, settings: Settings) -> None:
+    write = Searcher.ingest
+
+    def slow(searcher: Searcher, *arguments: Any, **options: Any) -> Any:
+        time.sleep(2.5)
+        return write(searcher, *arguments, **options)
+
+    new: dict[str, Any] = {"documents": [{"id": "new", "text": "A new bird."}]}
+    brief = patch("search.api.server.CLOSES_S", more_s)
+    with brief, serving(settings, with_birds, shutdown_s=1) as served, patch.object(Searcher, "ingest", slow):
+        (answer,) = ended_amid(served, [("POST", "/v1/documents", new)])
+    assert answer.status_code == status
+    if status == 200:
+        assert answer.json()["added"] == 1
+    else:
+        error = answer.json()["error"]
+        assert error["type"] == "ServiceEnding"
+        assert error["message"].endswith("what was written stays, and the same request again finishes the rest")
+
+
+def test_a_second_interrupt_ends_it_at_once_and_tells_clients(tmp_path: Path) -> None:
+    environment = {**os.environ, "SEARCH_DATA_DIR": str(tmp_path), "SEARCH_RERANKER__KIND": "none"}
+    command = [sys.executable, "-c", SLOW_TO_WRITE, "serve", "--port", "0"]
+    new = {"documents": [{"id": "new", "text": "A new bird."}]}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process, ThreadPoolExecutor(1) as pool:
+        assert process.stderr
+        url = next(line for line in process.stderr if line.startswith("listening on ")).split()[-1]
+        asked = pool.submit(httpx.post, f"{url}/v1/documents", json=new, timeout=60)
+        time.sleep(1)
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        answer = asked.result()
+        told = process.stderr.read()
+        process.wait(30)
+    assert time.monotonic() - began < 10
+    assert (answer.status_code, answer.json()["error"]["type"]) == (503, "ServiceEnding")
+    assert "Traceback" not in told
+
+
 def test_a_port_that_is_taken(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -316,7 +413,37 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
         environment = {**os.environ, "SEARCH_DATA_DIR": str(tmp_path), "SEARCH_RERANKER__KIND": "none"}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "the port may be taken; choose another with --port" in done.stderr
+    assert "the port is taken; choose another with --port" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("host", "told"),
+    [
+        ("no-such-name.invalid", "there is no such name; choose another with --host"),
+        ("a..b", "there is no such name; choose another with --host"),
+        ("192.0.2.1", "this machine has no such address; choose another with --host"),
+    ],
+)
+def test_a_host_where_nothing_can_listen(host: str, told: str, settings: Settings) -> None:
+    chosen = settings.model_copy(update={"service": settings.service.model_copy(update={"host": host, "port": 0})})
+    with open_search(chosen) as searcher, pytest.raises(SearchError, match=f"nothing can listen on {re.escape(host)}.*{told}"):
+        build_server(Service(chosen, searcher)).run()
+
+
+def test_a_port_for_which_the_user_has_no_rights(settings: Settings) -> None:
+    refusing = patch("search.api.server.bound", side_effect=PermissionError(errno.EACCES, "Permission denied"))
+    with refusing, open_search(settings) as searcher, pytest.raises(SearchError, match="choose one above 1023"):
+        build_server(Service(settings, searcher)).run()
+
+
+def test_an_address_of_ipv6_as_urls_have_it(settings: Settings) -> None:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    with serving(settings, with_birds, host="[::1]") as served:
+        assert served.url.startswith("http://[::1]:")
+        assert served.http.get("/readyz").json() == {"ready": True}
 
 
 # The queue by itself

@@ -10,6 +10,7 @@ from unittest.mock import patch
 
 import httpx
 import numpy as np
+import uvicorn
 
 from search.api.server import build_server
 from search.api.state import Service
@@ -41,6 +42,7 @@ class Served(NamedTuple):
     service: Service
     searcher: Searcher
     http: httpx.Client
+    server: uvicorn.Server
 
 
 @contextmanager
@@ -66,7 +68,7 @@ def serving(settings: Settings, prepare: Any = None, **service: Any) -> Iterator
         try:
             assert listening.wait(60)
             with httpx.Client(base_url=urls[0], timeout=60) as http:
-                yield Served(urls[0], served, searcher, http)
+                yield Served(urls[0], served, searcher, http, server)
         finally:
             server.should_exit = True
             thread.join(60)
