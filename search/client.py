@@ -494,7 +494,7 @@ class _Whole:
             advice = "give the address that it leads to" if status in _ELSEWHERE else "is `search serve` running there?"
             message = f"the service at {url} answered {what}: {advice}"
             retry = self._retry_after_s()
-            raise ServiceOverloaded(message, retry) if status == _OVERLOADED else ServiceRefused(message) from odd
+            raise ServiceOverloaded(message, retry) if status == _OVERLOADED else ServiceRefused(message, status) from odd
         raise error
 
     def _retry_after_s(self) -> int:

@@ -234,7 +234,7 @@ class ServiceRefused(ServiceError):
     """The service refused a request, as of a key that may not, or failed on it; the message is its own.
 
     Attributes:
-        status: of the answer, by HTTP; None if it was no answer of a service.
+        status: of the answer, by HTTP, also of one that a proxy gave; None if there was none.
     """
 
     def __init__(self, message: str, status: int | None = None) -> None:

@@ -27,6 +27,8 @@ NO_SYNC = (
     "without --url, or name what is gone to `search delete --url`"
 )
 _LONGEST_PAUSE_S = 30.0
+_MAY_PASS = 503  # of a service that ends, or has too many connections
+_OF_PROXIES = (502, 504)  # where there is no service behind one
 _COUNTED = ("added", "changed", "unchanged", "chunks", "reused", "tokens", "unknown", "repeated")  # by the service
 
 
@@ -183,7 +185,10 @@ class _Sending:
 
 @dataclass
 class _Patience:
-    """Sends a request again while the service is busy, or, once it has answered, is not there: nothing is done twice by that."""
+    """Sends a request again while the service is busy or ends, or, once it has answered, is not there.
+
+    Nothing is done twice by that.
+    """
 
     seconds: float
     on_wait: OnWait | None
@@ -195,8 +200,8 @@ class _Patience:
         while True:
             try:
                 answer = request()
-            except (ServiceOverloaded, ServiceUnreachable) as failure:
-                if time.monotonic() >= deadline or (isinstance(failure, ServiceUnreachable) and not self.answered):
+            except (ServiceOverloaded, ServiceUnreachable, ServiceRefused) as failure:
+                if time.monotonic() >= deadline or not self._passes(failure):
                     raise
                 least = failure.retry_after_s if isinstance(failure, ServiceOverloaded) else 0
                 seconds = min(least + random.uniform(0, pause), _LONGEST_PAUSE_S)  # noqa: S311  # so that many do not come at once
@@ -207,6 +212,12 @@ class _Patience:
             else:
                 self.answered = True
                 return answer
+
+    def _passes(self, failure: ServiceError) -> bool:
+        """Whether the same request may be answered later: an address that leads nowhere is told at once."""
+        status = failure.status if isinstance(failure, ServiceRefused) else None
+        gone = isinstance(failure, ServiceUnreachable) or status in _OF_PROXIES
+        return isinstance(failure, ServiceOverloaded) or status == _MAY_PASS or (gone and self.answered)
 
 
 def _digest(document_id: str) -> bytes:

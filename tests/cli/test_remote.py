@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from commands import as_json, error, one_line, search, search_apart, wrong
@@ -16,7 +16,7 @@ from search.api.keys import new_key
 from search.cli import remote
 from search.client import Client
 from search.documents import Document
-from search.errors import ServiceOverloaded, ServiceUnreachable
+from search.errors import ServiceOverloaded, ServiceRefused, ServiceUnreachable
 from search.settings import Settings
 
 
@@ -178,8 +178,13 @@ def test_a_busy_service_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     client = Flaky(gone)
     with pytest.raises(ServiceUnreachable):  # an address that leads nowhere is told at once
         remote.Remote(client, 60).delete(ids=["x"])
+    client = Flaky(ServiceRefused("ends", 503), None)
+    assert remote.Remote(client, 60).delete(ids=["x"]) == 1
+    for failure in (ServiceRefused("a key is needed", 401), ServiceRefused("a proxy without a service", 502)):
+        with pytest.raises(ServiceRefused):
+            remote.Remote(cast("Any", Flaky(failure)), 60).delete(ids=["x"])
     patience = remote._Patience(60, None)
-    client = Flaky(None, gone, None)
+    client = Flaky(None, gone, ServiceRefused("a proxy without a service", 502), None)
     assert [patience.send(client.delete) for _ in range(2)] == [1, 1]
     client = Flaky(gone)
     hasty = remote._Patience(0, None)
