@@ -60,7 +60,14 @@ def build_embedder(settings: Settings) -> "Embedder":
     from search.embedding.dense import FastEmbedEmbedder
 
     chosen = embedder_of(settings)
-    return FastEmbedEmbedder(chosen.model, cache=settings.model_cache, batch_tokens=chosen.batch_tokens, **_where(settings))
+    return FastEmbedEmbedder(
+        chosen.model,
+        cache=settings.model_cache,
+        batch_tokens=chosen.batch_tokens,
+        query_prompt=chosen.query_prompt,
+        passage_prompt=chosen.passage_prompt,
+        **_where(settings),
+    )
 
 
 def build_live_embedder(settings: Settings, fingerprint: str, known: "Iterable[Embedder | None]") -> "Embedder":
@@ -71,9 +78,11 @@ def build_live_embedder(settings: Settings, fingerprint: str, known: "Iterable[E
             return one
     name = fingerprint.rpartition("@")[0]
     try:
-        embedder = build_embedder(settings.model_copy(update={"embedder": EmbedderSettings(model=name), "collections": {}}))
-        if embedder.fingerprint.rpartition("@")[2] == digest:
-            return embedder
+        for prompt in (None, ""):  # those of the model, or none
+            chosen = EmbedderSettings(model=name, query_prompt=prompt, passage_prompt=prompt)
+            embedder = build_embedder(settings.model_copy(update={"embedder": chosen, "collections": {}}))
+            if embedder.fingerprint.rpartition("@")[2] == digest:
+                return embedder
     except ModelError as error:
         reason = str(error)
     else:

@@ -1,5 +1,6 @@
 """What is the vector of a text? Dense models, run by FastEmbed."""
 
+import hashlib
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.documents import counted
+from search.embedding.pooling import Pooling, pooling_of
+from search.embedding.prompts import Prompts, prompts_of
 from search.errors import InferenceFailed, ModelIncomplete
 from search.inference.batching import plan_batches
 from search.inference.bundled import BundledModel, is_bundled
 from search.inference.runtime import CPU, Provider, left_to_parent, load_on, loading, running
 from search.inference.tokens import LEAST_ROOM, TextTokenizer, head
 from search.models import ModelFolder, fingerprint, locate
-from search.models.files import is_there, read_any_json, read_json
 from search.settings import ActiveDevice, CudaSettings, Device
 from search.system.forks import watch
 
@@ -23,7 +25,7 @@ Vector = NDArray[np.float32]
 Matrix = NDArray[np.float32]
 
 _WIDEST = 65_536  # dimensions, as Qdrant has it
-_MODULES = {"Transformer", "Pooling", "Normalize"}  # of sentence-transformers, which are run here
+_RECIPE = {"dimension", "passage_prompt", "pooling", "query_prompt"}  # what the recipe of an embedder may say
 
 
 class Embedder(Protocol):
@@ -32,7 +34,7 @@ class Embedder(Protocol):
     name: str
     device: ActiveDevice
     dimension: int
-    fingerprint: str  # what the vectors depend on: weights, tokenizer, pooling, window
+    fingerprint: str  # what passages' vectors depend on: weights, tokenizer, pooling, window, prompt
     tokenizer: TextTokenizer
 
     def embed_query(self, text: str) -> Vector:
@@ -61,8 +63,10 @@ class FastEmbedEmbedder:
         cache: Path,
         batch_tokens: int = 4096,
         cuda: CudaSettings | None = None,
+        query_prompt: str | None = None,
+        passage_prompt: str | None = None,
     ) -> None:
-        """Load the model.
+        """Load the model. All choices are those of EmbedderSettings and Settings.
 
         Raises:
             ModelError: one of its kinds, saying which file, name or device is at fault.
@@ -70,6 +74,11 @@ class FastEmbedEmbedder:
         with loading(model):
             folder = locate(model)
             self.name = folder.name if folder else model
+            pooling = None if folder is None else _described(folder)
+            own = prompts_of(model, folder)
+            self._prompts = Prompts(
+                own.query if query_prompt is None else query_prompt, own.passage if passage_prompt is None else passage_prompt
+            )
             options = {} if is_bundled(folder) else _options(model, folder, cache)
 
         def load(provider: Provider) -> Any:
@@ -85,23 +94,46 @@ class FastEmbedEmbedder:
         with loading(model):
             self._model, self.device = load_on(device, load, lambda loaded: getattr(loaded, "model", None), cuda)
             self.tokenizer = TextTokenizer(self._model.tokenizer)
-        if self.tokenizer.window < LEAST_ROOM:
-            raise ModelIncomplete(
-                f"the model {self.name} reads {self.tokenizer.max_tokens} tokens by its tokenizer_config.json, which leaves no "
-                "room for a text; correct model_max_length there"
-            )
+        self._leave_room(pooling)
         watch(self)
         self._batch_tokens = batch_tokens
         if folder is not None and not is_bundled(folder):
             with running(self.name):
                 _check_output(folder, self._model)
         self.dimension = self.embed_query("dimension").shape[0]
+        self.fingerprint = f"{self.name}@{self._digest(folder, pooling)}"
+
+    def _leave_room(self, pooling: Pooling | None) -> None:
+        """Count the tokens of prompts; ModelIncomplete if no text fits the window behind them, or they may not be pooled."""
+        prompts = [prompt for prompt in self._prompts if prompt]
+        if prompts and pooling is not None and not pooling.with_prompt:
+            raise ModelIncomplete(
+                f"the model {self.name} leaves its prompt out of the pooling (include_prompt), which is not run here; do without "
+                'prompts (embedder.query_prompt = "", embedder.passage_prompt = ""), or name another model'
+            )
+        if self.tokenizer.window < LEAST_ROOM:
+            raise ModelIncomplete(
+                f"the model {self.name} reads {self.tokenizer.max_tokens} tokens by its tokenizer_config.json, which leaves no "
+                "room for a text; correct model_max_length there"
+            )
+        self.tokenizer.prompt_tokens = max((tally.tokens for tally in self.tokenizer.tally(prompts)), default=0)
+        if self.tokenizer.window < LEAST_ROOM:
+            raise ModelIncomplete(
+                f"the model {self.name} reads {self.tokenizer.max_tokens} tokens, and a prompt of {self.tokenizer.prompt_tokens} "
+                "leaves no room for a text; shorten it (embedder.query_prompt, embedder.passage_prompt)"
+            )
+
+    def _digest(self, folder: ModelFolder | None, pooling: Pooling | None) -> str:
+        """The hash of the model's files, and of what passages' vectors depend on that those do not say."""
         if folder is None:
             # FastEmbed keeps the folder of a downloaded model to itself, and nothing else leads to the bytes of its weights.
             digest = fingerprint(Path(self._model._model_dir), self._model.model_description.model_file)  # noqa: SLF001
         else:
             digest = folder.fingerprint
-        self.fingerprint = f"{self.name}@{digest}"
+        more = [] if pooling is None or pooling.hashed else [pooling.mode]
+        if self._prompts.passage != ("" if folder is None else folder.recipe.get("passage_prompt") or ""):
+            more.append(f"passage_prompt {self._prompts.passage}")
+        return hashlib.sha256("\n".join([digest, *more]).encode()).hexdigest()[:16] if more else digest
 
     def after_fork(self) -> None:
         """The threads of the runtime are gone in a forked child."""
@@ -114,7 +146,7 @@ class FastEmbedEmbedder:
             InferenceFailed: the model gave an error, or a vector that is not finite.
         """
         with running(self.name):
-            vectors = list(self._model.query_embed(head(text, self.tokenizer.max_tokens)))
+            vectors = list(self._model.query_embed(self._prompts.query + head(text, self.tokenizer.max_tokens)))
         vector: Vector = _unit_rows(vectors, "query")[0]
         return vector
 
@@ -125,7 +157,7 @@ class FastEmbedEmbedder:
             InferenceFailed: the model gave an error, too few vectors, or one that is not finite.
         """
         matrix = np.empty((len(texts), self.dimension), np.float32)
-        texts = [head(text, self.tokenizer.max_tokens) for text in texts]
+        texts = [self._prompts.passage + head(text, self.tokenizer.max_tokens) for text in texts]
         lengths = [min(tally.tokens, self.tokenizer.max_tokens) for tally in self.tokenizer.tally(texts)]
         for batch, vectors in in_batches(self.name, self._model, texts, lengths, self._batch_tokens):
             matrix[batch] = _unit_rows(vectors, "passage")
@@ -169,7 +201,17 @@ def _options(model: str, folder: ModelFolder | None, cache: Path) -> dict[str, A
 
     if folder is None:
         return fetch(model, Embedders, cache)
-    return register(folder, Embedders, pooling=_pooling(folder), dim=_width(folder))
+    return register(folder, Embedders, pooling=pooling_of(folder).mode, dim=_width(folder))
+
+
+def _described(folder: ModelFolder) -> Pooling:
+    """How a folder's model is pooled; ModelIncomplete if its recipe says something else than an embedder's may."""
+    if others := sorted(set(folder.recipe) - _RECIPE):
+        raise ModelIncomplete(
+            f"the recipe.json of {folder.path} has {', '.join(others)[:80]}, and that of an embedder {', '.join(sorted(_RECIPE))} "
+            "alone: take it out, or name the model as the reranker, if it is one"
+        )
+    return pooling_of(folder)
 
 
 def _width(folder: ModelFolder) -> int:
@@ -189,7 +231,7 @@ def _check_output(folder: ModelFolder, model: Any) -> None:
     Raises:
         ModelIncomplete: the shape is another one; the message says which, and what may be done.
     """
-    name, pooling = model.model.get_outputs()[0].name, _pooling(folder)
+    name, pooling = model.model.get_outputs()[0].name, pooling_of(folder).mode
     shape = np.shape(model.onnx_embed(["dimension"]).model_output)
     wanted = 2 if pooling == "DISABLED" else 3
     problem = ""
@@ -202,43 +244,13 @@ def _check_output(folder: ModelFolder, model: Any) -> None:
     elif len(shape) != wanted:
         problem = f"gives {' x '.join(map(str, shape))} numbers for one text ({name}): name the pooling in its recipe.json"
     elif wanted == 3 and shape[2] != _width(folder):  # noqa: PLR2004
-        problem = (
-            f"gives vectors of {shape[2]} dimensions ({name}), and {_width(folder)} by its config.json: export it for feature "
-            f'extraction, or, if they are meant, write {{"dimension": {shape[2]}}} into its recipe.json'
-        )
+        problem = f"gives vectors of {shape[2]} dimensions ({name}), and {_width(folder)} by its "
+        if folder.recipe.get("dimension"):
+            problem += f"recipe.json: write {shape[2]} there; vectors are not shortened"
+        else:
+            problem += (
+                "config.json: export it for feature extraction, or, if they are meant, write "
+                f'{{"dimension": {shape[2]}}} into its recipe.json'
+            )
     if problem:
         raise ModelIncomplete(f"the model {folder.name} {problem}")
-
-
-def _pooling(folder: ModelFolder) -> str:
-    """FastEmbed's word for it, from the recipe, else from sentence-transformers' own files, else the mean."""
-    if "pooling" in folder.recipe:
-        return str(folder.recipe["pooling"]).upper()
-    _check_modules(folder.path / "modules.json")
-    file = folder.path / "1_Pooling" / "config.json"
-    modes = read_json(file, {"pooling_mode_mean_tokens": True})
-    known = {
-        "pooling_mode_mean_tokens": "MEAN",
-        "pooling_mode_cls_token": "CLS",
-        "pooling_mode_lasttoken": "LAST_TOKEN",
-    }
-    wanted = [mode for mode, on in modes.items() if mode.startswith("pooling_mode_") and on is True]
-    if len(wanted) != 1 or wanted[0] not in known:
-        raise ModelIncomplete(f"{file} asks for the pooling {' and '.join(wanted) or 'none'}; one of {', '.join(known)} can be run")
-    return known[wanted[0]]
-
-
-def _check_modules(file: Path) -> None:
-    """sentence-transformers lists what follows the graph; a further layer would be left out without a word."""
-    if not is_there(file):
-        return
-    modules = read_any_json(file)
-    try:
-        kinds = [str(module["type"]).rpartition(".")[2] for module in modules]
-    except (TypeError, KeyError) as error:
-        raise ModelIncomplete(f"{file} is no list of modules, each with its type; copy the model again") from error
-    if others := sorted(set(kinds) - _MODULES):
-        raise ModelIncomplete(
-            f"{file} names {', '.join(others)[:80]} behind the graph, which is not run here: export the model with it, as one "
-            'vector a text, and write {"pooling": "disabled"} into its recipe.json'
-        )

@@ -271,13 +271,14 @@ def check_spec(collection: str, stored: CollectionSpec, wanted: CollectionSpec) 
             f"collection {collection!r} is shared by tenants, which its documents name in {stored.tenant}, and {said}: "
             f"set tenant_field = {stored.tenant!r} (SEARCH_TENANT_FIELD={stored.tenant})"
         )
-    digests = [spec.fingerprint.rpartition("@")[2] for spec in (stored, wanted)]
-    if stored.dimension != wanted.dimension or digests[0] != digests[1]:
+    (name, _, digest), (other_name, _, other_digest) = (spec.fingerprint.rpartition("@") for spec in (stored, wanted))
+    if stored.dimension != wanted.dimension or digest != other_digest:
+        why = 'other files, pooling or prompt (embedder.passage_prompt = "" is none); ' if name == other_name else ""
         raise IndexMismatch(
             f"collection {collection!r} was built with the embedder {stored.fingerprint} ({stored.dimension} dimensions), "
-            f"but the settings name {wanted.fingerprint} ({wanted.dimension}): set the embedder back (for this collection alone: "
-            f"`embedder` under {section_of(collection)} in search.toml), ingest into another collection (--collection NAME), "
-            "or bring this one to the new embedder with `search reindex`"
+            f"but the settings name {wanted.fingerprint} ({wanted.dimension}): {why}"
+            f"set the embedder back (for this collection alone: `embedder` under {section_of(collection)} in search.toml), "
+            "ingest into another collection (--collection NAME), or bring this one to the new embedder with `search reindex`"
         )
 
 

@@ -81,10 +81,11 @@ def fetch(model: str, models: type[Embedders | Rerankers | SparseModels], cache:
 def register(folder: ModelFolder, models: type[Embedders | Rerankers], **described: Any) -> dict[str, Any]:
     """Make a folder known to FastEmbed, whose registry holds a name once and for all, and give the options that load it.
 
-    An embedder is described by pooling and dim, as FastEmbed has them; ValueError if it knows no such pooling.
+    An embedder is described by pooling and dim, as FastEmbed has them.
     """
     name = folder.registered
     if "pooling" in described:
+        name += f"-{described['pooling']}"
         described |= {"pooling": PoolingType(described["pooling"]), "normalization": True}
     with registering:
         if name not in {description["model"] for description in models.list_supported_models()}:

@@ -56,6 +56,7 @@ class TextTokenizer:
 
     Attributes:
         max_tokens: the model's window, special tokens included; sys.maxsize for a static model, which reads everything.
+        prompt_tokens: what stands before every text takes at most so many.
         added: ids of the tokens that are more than text to the model, such as [SEP] and <|im_end|>.
     """
 
@@ -67,6 +68,7 @@ class TextTokenizer:
         """
         truncation = loaded.truncation
         self.max_tokens = int(truncation["max_length"]) if truncation else sys.maxsize
+        self.prompt_tokens = 0
         self._tokenizer = copied(loaded)
         if self._tokenizer.get_vocab_size(with_added_tokens=False) == 0:
             raise ModelIncomplete("tokenizer.json has an empty vocabulary; copy the model's own file again")
@@ -98,8 +100,8 @@ class TextTokenizer:
 
     @property
     def window(self) -> int:
-        """Tokens of a text that the model reads at most, special ones left out."""
-        return self.max_tokens - self.special_tokens(pair=False)
+        """Tokens of a text that the model reads at most, special ones and a prompt's left out."""
+        return self.max_tokens - self.special_tokens(pair=False) - self.prompt_tokens
 
     def tally(self, texts: Sequence[str]) -> list[Tally]:
         """Count the tokens of each text."""

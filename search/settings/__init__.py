@@ -442,11 +442,11 @@ def checked_collection(name: str, index: EdgeSettings | ServerSettings | MemoryS
 
 
 def embedder_of(settings: Settings, collection: str | None = None) -> EmbedderSettings:
-    """Which model turns text into vectors for a collection, the settings' own if none is named."""
+    """Which model turns text into vectors for a collection, the settings' own if none is named. Prompts are those of one model."""
     chosen = settings.collections.get(collection or settings.collection)
-    if chosen is None or chosen.embedder is None:
+    if chosen is None or chosen.embedder in {None, settings.embedder.model}:
         return settings.embedder
-    return settings.embedder.model_copy(update={"model": chosen.embedder})
+    return settings.embedder.model_copy(update={"model": chosen.embedder, "query_prompt": None, "passage_prompt": None})
 
 
 def declared_indexes(settings: Settings) -> dict[str, str]:

@@ -98,6 +98,10 @@ class EmbedderSettings(_Section):
         "all-MiniLM-L6-v2", min_length=1, description="A bundled model, a local directory, or a name that FastEmbed serves."
     )
     batch_tokens: PositiveInt = Field(4096, description="Padded tokens in one batch.")
+    query_prompt: str | None = Field(
+        None, description='What the model reads before a query, such as "query: "; None: what belongs to the model; "": nothing.'
+    )
+    passage_prompt: str | None = Field(None, description="And before a passage, whose vectors depend on it.")
 
 
 Language = Literal[

@@ -124,7 +124,7 @@ def test_folder_with_a_broken_json_file(file: str, tmp_path: Path) -> None:
     [
         ("1_Pooling/config.json", "{", "cannot be read"),
         ("config.json", "[]", "holds no JSON object"),
-        ("recipe.json", '{"pooling": "max"}', "not a valid PoolingType"),
+        ("recipe.json", '{"pooling": "max"}', "asks for the pooling 'max'"),
     ],
 )
 def test_folder_with_a_mistaken_setting(file: str, content: str, message: str, tmp_path: Path) -> None:
