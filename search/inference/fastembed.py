@@ -5,22 +5,50 @@ Importing this takes a third of a second, and brings image models, the hub's cli
 
 import os
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import onnxruntime
 from fastembed import SparseTextEmbedding, TextEmbedding
 from fastembed.common.model_description import ModelSource, PoolingType
 from fastembed.rerank.cross_encoder import TextCrossEncoder
 
 from search.errors import ModelNotFound, ModelUnavailable
-from search.inference.runtime import adapted
+from search.inference.runtime import share_cores
+from search.inference.session import fit_window
 from search.models import ModelFolder
-from search.models.files import is_there
+from search.models.files import is_there, read_json
+from search.models.tokenizer_files import plain_tokenizer_files
 
 _FEW = 10  # names, that a message lists
 registering = threading.Lock()  # FastEmbed's registries are lists without one
 if hasattr(os, "register_at_fork"):  # so that no child begins with a lock that a thread of its parent holds
     os.register_at_fork(before=registering.acquire, after_in_parent=registering.release, after_in_child=registering.release)
+
+
+def adapted(registry: Iterable[Any]) -> list[Any]:
+    """FastEmbed's classes of models, but with sessions that `share_cores`, and for tokenizer files in every spelling.
+
+    What has no session stays as it is.
+    """
+    return [_adapted(kind) if hasattr(kind, "add_extra_session_options") else kind for kind in registry]
+
+
+def _adapted(kind: Any) -> Any:
+    class Adapted(kind):  # type: ignore[misc]  # of a kind that is known when it runs
+        @classmethod
+        def add_extra_session_options(cls, session_options: onnxruntime.SessionOptions, extra_options: dict[str, Any]) -> None:
+            super().add_extra_session_options(session_options, extra_options)
+            share_cores(session_options)
+
+        def _load_tokenizer(self, model_dir: Path) -> None:
+            with plain_tokenizer_files(Path(model_dir)) as folder:
+                super()._load_tokenizer(folder)
+            if self.model is not None:
+                fit_window(self.tokenizer, self.model, read_json(Path(model_dir) / "config.json", default={}))
+
+    return Adapted
 
 
 class Embedders(TextEmbedding):

@@ -2,10 +2,9 @@
 
 import importlib.metadata
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from contextvars import ContextVar
-from pathlib import Path
 from typing import Any, TypeVar
 
 import onnxruntime
@@ -21,7 +20,6 @@ from search.errors import (
     SearchError,
 )
 from search.inference.tokens import translated
-from search.models.tokenizer_files import plain_tokenizer_files
 from search.settings import ActiveDevice, CudaSettings, Device
 from search.system.forks import Unusable, abandon
 from search.system.telemetry import telemetry_off
@@ -148,28 +146,6 @@ def share_cores(options: onnxruntime.SessionOptions) -> None:
     """Have a session get on with whatever else runs here, first of all with the other model's; see docs/decisions.md, 31."""
     options.add_session_config_entry("session.force_spinning_stop", "1")
     options.add_session_config_entry("session.dynamic_block_base", "4")
-
-
-def adapted(registry: Iterable[Any]) -> list[Any]:
-    """FastEmbed's classes of models, but with sessions that `share_cores`, and for tokenizer files in every spelling.
-
-    What has no session stays as it is.
-    """
-    return [_adapted(kind) if hasattr(kind, "add_extra_session_options") else kind for kind in registry]
-
-
-def _adapted(kind: Any) -> Any:
-    class Adapted(kind):  # type: ignore[misc]  # of a kind that is known when it runs
-        @classmethod
-        def add_extra_session_options(cls, session_options: onnxruntime.SessionOptions, extra_options: dict[str, Any]) -> None:
-            super().add_extra_session_options(session_options, extra_options)
-            share_cores(session_options)
-
-        def _load_tokenizer(self, model_dir: Path) -> None:
-            with plain_tokenizer_files(Path(model_dir)) as folder:
-                super()._load_tokenizer(folder)
-
-    return Adapted
 
 
 def left_to_parent(name: str, model: object) -> Any:

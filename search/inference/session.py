@@ -10,10 +10,13 @@ from numpy.typing import NDArray
 
 from search.errors import DeviceUnavailable
 from search.inference.runtime import CPU, Provider, left_to_parent, share_cores
+from search.inference.tokens import LEAST_ROOM
+from search.models.tokenizer_files import positions
 from search.settings import CudaSettings
 from search.system.forks import watch
 
 _CUDA = "CUDAExecutionProvider"
+_MOST_POSITIONS = 2048  # tried: a larger table is hardly ever one of positions that were learnt, and takes much memory to try
 _LIGHT = {"Shape", "Squeeze", "Unsqueeze", "Sub"}  # on a few numbers a text, which may well stay on the CPU
 
 
@@ -26,6 +29,32 @@ def feed(session: Any, encodings: Sequence[Any]) -> dict[str, NDArray[np.int64]]
         for name, column in columns.items()
         if name in named
     }
+
+
+def fit_window(tokenizer: Any, session: Any, config: Mapping[str, Any]) -> None:
+    """Shorten a tokenizer's window to the positions that config.json states, if the graph fails with one token more.
+
+    Some tokenizers state more than the graph has, and every longer text would be an error.
+
+    Args:
+        tokenizer: cuts texts to its window.
+        session: ONNX Runtime's own, of the graph.
+        config: the model's config.json.
+    """
+    there, truncation = positions(config), tokenizer.truncation
+    if there is None or truncation is None or not LEAST_ROOM <= there < min(truncation["max_length"], _MOST_POSITIONS + 1):
+        return
+    quiet = onnxruntime.RunOptions()
+    quiet.log_severity_level = 4
+    runs = []
+    for length in (there, there + 1):
+        tokenizer.enable_truncation(**truncation | {"max_length": length})
+        try:
+            session.run(None, feed(session, tokenizer.encode_batch(["a " * length])), quiet)
+            runs.append(True)
+        except Exception:  # ONNX Runtime has many kinds; what else is wrong is told by those who ask the model
+            runs.append(False)
+    tokenizer.enable_truncation(**truncation | ({"max_length": there} if runs == [True, False] else {}))
 
 
 class Session:

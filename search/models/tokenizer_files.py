@@ -1,6 +1,7 @@
 """What a model's tokenizer files say, in the one spelling that FastEmbed reads."""
 
 import json
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ from search.models.files import LARGEST_TOKENIZER, read_bytes, read_json
 
 _OTHERS = ("tokenizer.json", "config.json")  # which FastEmbed reads beside the two below
 _CONFIG, _SPECIAL = "tokenizer_config.json", "special_tokens_map.json"
+_WINDOW = ("model_max_length", "max_length")  # of which FastEmbed takes the shorter one
+_FROM_PADDING = {"camembert", "longformer", "mpnet", "roberta", "xlm-roberta", "xlm-roberta-xl"}  # count positions from there on
 _ADDED_TOKEN = ("content", "single_word", "lstrip", "rstrip", "normalized", "special")  # what the tokenizers library takes
 
 
@@ -20,17 +23,33 @@ def spelt(tokens: Mapping[str, Any]) -> dict[str, str]:
     return {key: value for key, value in contents.items() if isinstance(value, str)}
 
 
+def positions(config: Mapping[str, Any]) -> int | None:
+    """How many tokens a text may have by a model's config.json, special ones included; None if it does not say."""
+    stated, padding = config.get("max_position_embeddings"), config.get("pad_token_id", 1)
+    if not _counts(stated) or not (isinstance(padding, int) and padding >= 0):
+        return None
+    return max(1, int(stated) - padding - 1) if config.get("model_type") in _FROM_PADDING else int(stated)
+
+
+def _counts(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= sys.maxsize
+
+
 @contextmanager
 def plain_tokenizer_files(folder: Path) -> Iterator[Path]:
-    """A folder whose tokenizer files name special tokens by plain strings: the folder itself, or one made for the moment.
+    """A folder whose tokenizer files name special tokens by plain strings, and a window: itself, or one made for the moment.
 
-    transformers has written a token as an object, {"content": "<pad>", "__type": "AddedToken", …}, in either file.
+    transformers has written a token as an object, {"content": "<pad>", "__type": "AddedToken", …}, in either file, and leaves out
+    the window that config.json states.
 
     Raises:
         ModelIncomplete: one of the files cannot be read.
     """
     config, special = read_json(folder / _CONFIG, default={}), read_json(folder / _SPECIAL, default={})
     plain = {**config, **spelt({key: value for key, value in config.items() if key.endswith("_token")})}
+    if not any(_counts(config.get(name)) for name in _WINDOW):
+        stated = positions(read_json(folder / "config.json", default={}))
+        plain |= {} if stated is None else {_WINDOW[0]: stated}
     added = {
         key: [_added(token) for token in value] if isinstance(value, list) else _added(value) for key, value in special.items()
     }
