@@ -51,7 +51,9 @@ def needs_extra() -> Iterator[None]:
 
 def _where(settings: Settings) -> dict[str, Any]:
     """Where models run."""
-    return {"device": settings.device, "threads": settings.threads, "cuda": settings.cuda}
+    from search.inference.runtime import at_most_cores
+
+    return {"device": settings.device, "threads": at_most_cores(settings.threads), "cuda": settings.cuda}
 
 
 @needs_extra()

@@ -72,7 +72,7 @@ class FastEmbedEmbedder:
             ModelError: one of its kinds, saying which file, name or device is at fault.
         """
         with loading(model):
-            folder = locate(model)
+            folder = locate(model, "embedder")
             self.name = folder.name if folder else model
             pooling = None if folder is None else _described(folder)
             own = prompts_of(model, folder)
@@ -91,7 +91,7 @@ class FastEmbedEmbedder:
                 warnings.filterwarnings("ignore", ".* is a static model", UserWarning)  # as `device` will say
                 return Embedders(**where, **options or _options(model, folder, cache)).model
 
-        with loading(model):
+        with loading(model, options):
             self._model, self.device = load_on(device, load, lambda loaded: getattr(loaded, "model", None), cuda)
             self.tokenizer = TextTokenizer(self._model.tokenizer)
         self._leave_room(pooling)

@@ -48,7 +48,7 @@ def find_sparse(settings: LexicalSettings, cache: Path) -> SparseFiles:
         ModelError: one of its kinds, saying which file or name is at fault.
     """
     with loading(settings.model):
-        folder = locate(settings.model)
+        folder = locate(settings.model, "sparse model")
         if folder is None:
             return _named_files(settings, cache, download=True)
         from search.inference.fastembed import like_folder
@@ -104,7 +104,7 @@ class FastEmbedSparseModel:
         self.device: ActiveDevice = "cpu"
         self.tokenizer: TextTokenizer | None = None  # None for a model that reads everything, and has no graph
         self._batch_tokens = sys.maxsize
-        with loading(files.name):
+        with loading(files.name, files.options):
             if not files.graph.endswith(".onnx"):
                 self._model = load(CPU)
             else:

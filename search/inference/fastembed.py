@@ -5,7 +5,7 @@ Importing this takes a third of a second, and brings image models, the hub's cli
 
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,17 @@ import onnxruntime
 from fastembed import SparseTextEmbedding, TextEmbedding
 from fastembed.common.model_description import ModelSource, PoolingType
 from fastembed.rerank.cross_encoder import TextCrossEncoder
+from huggingface_hub import constants
+from loguru import logger
 
 from search.errors import ModelNotFound, ModelUnavailable
 from search.inference.runtime import share_cores
 from search.inference.session import fit_window
-from search.models import ModelFolder
+from search.models import ModelFolder, of_another_kind
 from search.models.files import is_there, read_json
 from search.models.tokenizer_files import plain_tokenizer_files
 
+logger.disable("fastembed")  # whose errors become ours, in one message
 _FEW = 10  # names, that a message lists
 registering = threading.Lock()  # FastEmbed's registries are lists without one
 if hasattr(os, "register_at_fork"):  # so that no child begins with a lock that a thread of its parent holds
@@ -30,13 +33,23 @@ if hasattr(os, "register_at_fork"):  # so that no child begins with a lock that 
 def adapted(registry: Iterable[Any]) -> list[Any]:
     """FastEmbed's classes of models, but with sessions that `share_cores`, and for tokenizer files in every spelling.
 
-    What has no session stays as it is.
+    A download is tried once: FastEmbed waits 39 seconds between three tries, and the hub's client tries again by itself.
     """
-    return [_adapted(kind) if hasattr(kind, "add_extra_session_options") else kind for kind in registry]
+    return [_with_session(_once(kind)) if hasattr(kind, "add_extra_session_options") else _once(kind) for kind in registry]
 
 
-def _adapted(kind: Any) -> Any:
-    class Adapted(kind):  # type: ignore[misc]  # of a kind that is known when it runs
+def _once(kind: Any) -> Any:
+    class Once(kind):  # type: ignore[misc]  # of a kind that is known when it runs
+        @classmethod
+        def download_model(cls, model: Any, cache_dir: str, retries: int = 1, **kwargs: Any) -> Path:
+            folder: Path = super().download_model(model, cache_dir, retries, **kwargs)
+            return folder
+
+    return Once
+
+
+def _with_session(kind: Any) -> Any:
+    class Adapted(kind):  # type: ignore[misc]
         @classmethod
         def add_extra_session_options(cls, session_options: onnxruntime.SessionOptions, extra_options: dict[str, Any]) -> None:
             super().add_extra_session_options(session_options, extra_options)
@@ -81,6 +94,9 @@ def fetch(model: str, models: type[Embedders | Rerankers | SparseModels], cache:
     """
     names = [description["model"] for description in models.list_supported_models()]
     if model.lower() not in map(str.lower, names):
+        for others in (Embedders, Rerankers, SparseModels):
+            if model.lower() in [description["model"].lower() for description in others.list_supported_models()]:
+                raise of_another_kind(model, others.kind, models.kind)
         listed = f" ({', '.join(names)})" if len(names) <= _FEW else ""
         message = f"no {models.kind} is called {model!r}; `search models --all` lists the names{listed}, or give the path of a "
         message += "model folder"
@@ -91,8 +107,13 @@ def fetch(model: str, models: type[Embedders | Rerankers | SparseModels], cache:
     try:
         models(**here, lazy_load=True)
     except (ValueError, OSError) as absent:
+        kept = kept_in(here)
+        missing = f"the model {model} is not, or not whole, in {cache}"
+        copy = f"copy {kept.name if kept else 'it'} there from the cache of a machine that has it"
         if not download:
-            raise ModelUnavailable(f"the model {model} is not in {cache}") from absent
+            raise ModelUnavailable(missing) from absent
+        if constants.HF_HUB_OFFLINE or os.environ.get("HF_HUB_OFFLINE", "").strip().upper() in constants.ENV_VARS_TRUE_VALUES:
+            raise ModelUnavailable(f"{missing}, and HF_HUB_OFFLINE forbids to download it; unset that, or {copy}") from absent
         from search.network.transport import check_proxies  # which only a download needs
 
         check_proxies(ModelUnavailable)
@@ -100,10 +121,19 @@ def fetch(model: str, models: type[Embedders | Rerankers | SparseModels], cache:
             models(model_name=model, cache_dir=str(cache), lazy_load=True)
         except Exception as error:
             raise ModelUnavailable(
-                f"the model {model} is not in {cache} and could not be downloaded; connect this machine to the model hub, "
-                "or copy the model's folder here and give its path"
+                f"{missing} and could not be downloaded; connect this machine to the model hub, or {copy}"
             ) from error
     return here
+
+
+def kept_in(options: Mapping[str, Any]) -> Path | None:
+    """The folder of FastEmbed's cache from which such options load a named model; None if it would be called otherwise."""
+    known = [one for kind in (Embedders, Rerankers, SparseModels) for one in kind.list_supported_models()]
+    sources: Mapping[str, str | None] = next(
+        (one["sources"] for one in known if one["model"].lower() == options["model_name"].lower()), {}
+    )
+    repository = sources.get("hf")
+    return Path(options["cache_dir"]) / f"models--{repository.replace('/', '--')}" if repository else None
 
 
 def register(folder: ModelFolder, models: type[Embedders | Rerankers], **described: Any) -> dict[str, Any]:

@@ -2,9 +2,11 @@
 
 import importlib.metadata
 import logging
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 from contextvars import ContextVar
+from functools import cache
 from typing import Any, TypeVar
 
 import onnxruntime
@@ -142,6 +144,20 @@ def cuda_options(cuda: CudaSettings) -> dict[str, str]:
     return options
 
 
+def at_most_cores(threads: int | None) -> int | None:
+    """No more threads than this process has cores: a thousand on two of them take minutes for what is done in a second."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if threads is None or threads <= cores:
+        return threads
+    _told_of_cores(threads, cores)
+    return cores
+
+
+@cache
+def _told_of_cores(threads: int, cores: int) -> None:
+    _log.warning("models run in %d threads, as many as there are cores here, and not in %d (SEARCH_THREADS)", cores, threads)
+
+
 def share_cores(options: onnxruntime.SessionOptions) -> None:
     """Have a session get on with whatever else runs here, first of all with the other model's; see docs/decisions.md, 31."""
     options.add_session_config_entry("session.force_spinning_stop", "1")
@@ -154,8 +170,12 @@ def left_to_parent(name: str, model: object) -> Any:
     return Unusable(f"the model {name}", InferenceFailed, "load it again, or use a Searcher, which does so by itself")
 
 
-def loading(name: str) -> AbstractContextManager[None]:
+def loading(name: str, options: Mapping[str, Any] | None = None) -> AbstractContextManager[None]:
     """Translate whatever FastEmbed, tokenizers and ONNX Runtime raise while a model is loaded.
+
+    Args:
+        name: what messages call it.
+        options: what FastEmbed loads it by, if it does; of a download, messages say what to delete.
 
     Raises:
         OutOfMemory: the device's memory does not hold the model.
@@ -164,15 +184,26 @@ def loading(name: str) -> AbstractContextManager[None]:
     """
 
     def failure(error: BaseException) -> SearchError:
+        mend = _mend(options or {})
         if isinstance(error, _OF_ANOTHER_TYPE):
-            return ModelIncomplete(f"the model {name} cannot be used: {_first_line(error)}")
+            return ModelIncomplete(f"the model {name} cannot be used: {_first_line(error)}{mend}")
         if _no_memory(error):
             return OutOfMemory(
                 f"the memory does not hold the model {name}; export it as int8 or int4, or give it more (cuda.memory_mib)"
             )
-        return ModelCorrupt(f"the model {name} cannot be loaded, its file is damaged or of an unknown kind: {_first_line(error)}")
+        cause = _first_line(error)
+        return ModelCorrupt(f"the model {name} cannot be loaded, its file is damaged or of an unknown kind: {cause}{mend}")
 
     return translated(failure, let_pass=ModuleNotFoundError)  # of an extra
+
+
+def _mend(options: Mapping[str, Any]) -> str:
+    if "local_files_only" not in options:
+        return ""
+    from search.inference.fastembed import kept_in
+
+    kept = kept_in(options)
+    return f"; delete {kept}, and it is downloaded again" if kept else ""
 
 
 def running(name: str) -> AbstractContextManager[None]:

@@ -18,6 +18,7 @@ from search.system.files import expanded
 LOCAL = "local/"  # how the names begin by which FastEmbed knows folders
 _FOLDER = Path(__file__).parent
 _GRAPHS = ("model.onnx", "onnx/model.onnx", "model_optimized.onnx", "onnx/model_optimized.onnx")
+_SETTINGS = {"embedder": "embedder.model", "reranker": "reranker.model", "sparse model": "lexical.model"}  # by kinds of models
 _TOKENIZER = ("tokenizer.json", "tokenizer_config.json")
 _HASHED = (*_TOKENIZER, "special_tokens_map.json", "config.json", "recipe.json", "1_Pooling/config.json")
 
@@ -63,18 +64,28 @@ def manifest() -> Mapping[str, Any]:
     return loaded
 
 
-def locate(model: str) -> ModelFolder | None:
+def of_another_kind(model: str, kind: str, wanted: str) -> ModelNotFound:
+    """What is said of a model that is named where one of another kind is wanted."""
+    article = "an" if kind == "embedder" else "a"
+    return ModelNotFound(
+        f"{model} is {article} {kind}, no {wanted}: name it as {_SETTINGS[kind]}, and as {_SETTINGS[wanted]} another"
+    )
+
+
+def locate(model: str, wanted: str | None = None) -> ModelFolder | None:
     """Find a bundled model or a local folder; None means a name to ask FastEmbed for.
 
     What is written as a path (with ., / or ~ in front) is one. Anything else is one if a model is there: a folder that happens to
     be called like one of FastEmbed's models does not stand in its place.
 
     Raises:
-        ModelNotFound: it is written as a path and no such folder exists.
+        ModelNotFound: it is written as a path and no such folder exists; or it is bundled, and of another kind than what is wanted.
         ModelIncomplete: the folder lacks a file, or one of its files cannot be used.
         ModelCorrupt: a bundled file differs from the manifest, or the graph is damaged.
     """
     if model in manifest():
+        if wanted not in {None, kind := manifest()[model]["kind"]}:
+            raise of_another_kind(model, kind, str(wanted))
         folder, files = _FOLDER / model, manifest()[model]["files"]
         verify(folder, files)
         digests = {name: recorded["sha256"] for name, recorded in files.items()}
@@ -95,7 +106,7 @@ def open_folder(path: Path, name: str) -> ModelFolder:
         ModelIncomplete: a file is missing or cannot be used; see `external_data` for those that the graph names.
         ModelCorrupt: the graph is damaged.
     """
-    graph = next((candidate for candidate in _GRAPHS if is_there(path / candidate)), None)
+    graph = _graph(path)
     missing = [file for file in _TOKENIZER if not is_there(path / file)]
     if graph is None:
         missing.insert(0, f"an ONNX file ({', '.join(_GRAPHS)})")
@@ -104,6 +115,17 @@ def open_folder(path: Path, name: str) -> ModelFolder:
     read = {file: read_json(path / file, default={}) for file in _HASHED}  # FastEmbed reads them by itself, pipes and all
     external_data(path / graph, links_out=False)
     return ModelFolder(name, path, graph, read["config.json"], read["recipe.json"])
+
+
+def _graph(path: Path) -> str | None:
+    """The folder's graph, by one of the usual names, or the only one."""
+    usual = next((candidate for candidate in _GRAPHS if is_there(path / candidate)), None)
+    if usual is not None:
+        return usual
+    found = sorted(str(file.relative_to(path)) for folder in (path, path / "onnx") for file in folder.glob("*.onnx"))
+    if len(found) > 1:
+        raise ModelIncomplete(f"the model folder {path} has several graphs ({', '.join(found)[:200]}); call one {_GRAPHS[0]}")
+    return found[0] if found else None
 
 
 def fingerprint(path: Path, graph: str, also: Sequence[str] = ()) -> str:

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from search.models.files import LARGEST_TOKENIZER, read_bytes, read_json
 
@@ -28,10 +28,10 @@ def positions(config: Mapping[str, Any]) -> int | None:
     stated, padding = config.get("max_position_embeddings"), config.get("pad_token_id", 1)
     if not _counts(stated) or not (isinstance(padding, int) and padding >= 0):
         return None
-    return max(1, int(stated) - padding - 1) if config.get("model_type") in _FROM_PADDING else int(stated)
+    return max(1, stated - padding - 1) if config.get("model_type") in _FROM_PADDING else stated
 
 
-def _counts(value: Any) -> bool:
+def _counts(value: Any) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= sys.maxsize
 
 

@@ -46,7 +46,7 @@ class CrossEncoder:
             ModelError: one of its kinds, saying which file, name or device is at fault.
         """
         with loading(model):
-            folder = self.folder = locate(model)
+            folder = self.folder = locate(model, "reranker")
             self.name = folder.name if folder else model
             options = {} if is_bundled(folder) else _options(model, folder, cache)
 
@@ -62,7 +62,7 @@ class CrossEncoder:
             where: dict[str, Any] = {"providers": [provider], "threads": threads, "cuda": False}
             return Rerankers(**where, **options or _options(model, folder, cache)).model
 
-        with loading(model):
+        with loading(model, options):
             self._model, self.device = load_on(device, load, lambda loaded: loaded.model, cuda)
             self._tokenizer = TextTokenizer(self._model.tokenizer)
         self._window = self._shortened_window(max_tokens)
@@ -147,9 +147,11 @@ class CrossEncoder:
         if column is None and columns == 1:
             column = 0
         if column is None or column >= columns:
+            there = "there is 0 alone" if columns == 1 else f"they are 0 to {columns - 1}"
+            said = "does not say which one means relevant" if column is None else f"names column {column}, and {there}"
             raise ModelIncomplete(
-                f"the model {self.name} gives {columns} scores a pair{self._labels}, and its recipe does not say which one means "
-                'relevant: name its number, from 0, in the recipe.json of its folder, as in {"column": 1}'
+                f"the model {self.name} gives {counted(columns, 'score')} a pair{self._labels}, and its recipe {said}: "
+                'name its number, from 0, in the recipe.json of its folder, as in {"column": 1}'
             )
         with np.errstate(all="ignore"):  # what is no number is looked for later
             score = logits[:, column]

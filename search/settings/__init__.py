@@ -220,7 +220,9 @@ class Settings(BaseSettings):
     client_key: SecretStr | None = Field(None, description="For commands that ask a running service (--url).")
     device: Device = Field("auto", description="auto: CUDA if this environment has it, else CPU. cuda: never anything else.")
     cuda: CudaSettings = CudaSettings()
-    threads: PositiveInt | None = Field(None, le=65_535, description="Threads a model may use; None: all cores.")
+    threads: PositiveInt | None = Field(
+        None, le=65_535, description="Threads a model may use, no more than there are cores; None: all cores."
+    )
     model_cache: NamedPath = Field(
         default_factory=_cache,
         validate_default=True,

@@ -96,13 +96,6 @@ def test_missing_folder(tmp_path: Path) -> None:
         FastEmbedEmbedder(str(tmp_path / "nowhere"), device="cpu", cache=tmp_path)
 
 
-def test_named_model_that_cannot_be_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("time.sleep", lambda _: None)  # not to wait between FastEmbed's tries
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(ModelUnavailable, match="could not be downloaded"):
-        FastEmbedEmbedder("BAAI/bge-small-en-v1.5", device="cpu", cache=tmp_path)
-
-
 @pytest.mark.parametrize("file", ["model.onnx", "tokenizer.json", "tokenizer_config.json"])
 def test_folder_without_a_file(file: str, tmp_path: Path) -> None:
     folder = tiny_model(tmp_path / "model", "encoder")

@@ -142,9 +142,8 @@ def test_an_unknown_name(tmp_path: Path) -> None:
 
 
 def test_a_model_that_cannot_be_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("time.sleep", lambda _: None)  # not to wait between FastEmbed's tries
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(ModelUnavailable, match="could not be downloaded"):
+    with pytest.raises(ModelUnavailable, match="HF_HUB_OFFLINE"):
         _ = words(HUB_SPLADE[0], tmp_path).description
 
 
