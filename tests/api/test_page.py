@@ -263,6 +263,69 @@ def test_where_customers_share_a_collection_it_asks_for_whom(page: Page, setting
         expect(page.locator("#results > li")).to_have_count(2)
 
 
+def test_a_focused_result_is_seen_and_one_that_is_long_is_printed_whole(page: Page, settings: Settings) -> None:
+    lines = "\n".join(f"{number}. item of the list" for number in range(1, 16))
+    with serving(
+        settings, lambda searcher: searcher.ingest([*NOTES, Document("list", lines, metadata={"kind": "list"})])
+    ) as served:
+        page.emulate_media(reduced_motion="reduce")
+        page.set_viewport_size({"width": 640, "height": 360})  # of 1280 × 720, at 200 %
+        page.goto(f"{served.url}/?q=list")
+        expect(page.locator("#results > li")).to_have_count(5)
+        page.get_by_text("Filters").click()
+        expect(page.get_by_label("cat (1)")).to_be_visible()
+        page.get_by_role("searchbox").focus()
+        for key in ["ArrowDown"] * 5 + ["ArrowUp"] * 4:
+            page.keyboard.press(key)
+            page.wait_for_function("""() => {
+                const at = document.activeElement.querySelector("h2").getBoundingClientRect();
+                return document.activeElement.contains(document.elementFromPoint(at.x + at.width / 2, at.y + at.height / 2));
+            }""")
+        text = page.locator("li[data-document=list] .text")
+        assert text.evaluate("(one) => one.scrollHeight > one.clientHeight")
+        page.emulate_media(media="print")
+        assert text.evaluate("(one) => one.scrollHeight <= one.clientHeight")
+        expect(page.get_by_role("searchbox")).to_be_visible()  # the question
+        expect(page.locator("#choices")).to_be_hidden()
+
+
+def test_scripts_that_are_written_from_the_right(page: Page, settings: Settings) -> None:
+    text = "كتاب عن القطط (cats) في البيت. هل تنام القطط؟"
+    document = Document("rtl", text, "عن القطط (cats)", {"موضوع": ["قطط (cats)", "كتب"]})
+    with serving(settings, lambda searcher: searcher.ingest([document])) as served:
+        page.goto(f"{served.url}/?q=القطط")
+        expect(page.locator("#results > li")).to_have_count(1)
+        page.get_by_text("Filters").click()
+        expect(page.locator("#fields label")).to_have_count(2)
+        for part in ("#query", "li .text", "li h2 :nth-child(2)", "#fields legend *"):
+            assert page.locator(part).first.evaluate("(one) => getComputedStyle(one).direction") == "rtl", part
+        assert page.locator("li .place bdi").all_inner_texts() == ["rtl"]
+        assert page.locator("#fields label bdi").all_inner_texts() == ["قطط (cats)", "كتب"]
+
+
+def test_arrows_stay_what_they_are_elsewhere(page: Page, settings: Settings) -> None:
+    lines = "\n".join(f"{number}. item of the list" for number in range(1, 16))
+    with serving(settings, lambda searcher: searcher.ingest([Document("list", lines)])) as served:
+        page.goto(f"{served.url}/?q=list")
+        expect(page.locator("#results > li")).to_have_count(1)
+        page.get_by_label("reranked", exact=True).focus()
+        page.keyboard.press("ArrowDown")
+        expect(page.get_by_label("retrieval", exact=True)).to_be_checked()
+        expect(page.get_by_label("retrieval", exact=True)).to_be_focused()
+        page.locator("summary").focus()
+        page.keyboard.press("Tab")  # to the passage, which is longer than what is shown of it
+        page.keyboard.press("ArrowDown")
+        page.wait_for_function("document.querySelector('.text').scrollTop > 0")
+        page.get_by_role("searchbox").focus()
+        page.keyboard.press("Shift+ArrowDown")
+        page.get_by_role("searchbox").evaluate(
+            "(box) => box.dispatchEvent(new KeyboardEvent('keydown', { key: 'ArrowDown', isComposing: true, bubbles: true }))"
+        )  # among the words that an input method offers
+        expect(page.get_by_role("searchbox")).to_be_focused()
+        page.keyboard.press("ArrowDown")
+        expect(page.locator("#results > li")).to_be_focused()
+
+
 VIEWS = [
     {"color_scheme": scheme, "viewport": {"width": width, "height": 900}} for scheme in ("light", "dark") for width in (1200, 360)
 ]

@@ -94,6 +94,7 @@ function shown(hit, place, words) {
   const [arrow, kind, said] = moved > 0 ? [`↑${moved}`, "up", `moved up by ${moved}`]
     : moved < 0 ? [`↓${-moved}`, "down", `moved down by ${-moved}`] : ["=", "same", "not moved"];
   const path = [hit.document_id, hit.page ? `page ${hit.page}` : "", ...hit.headings].filter(Boolean);
+  const places = path.flatMap((part, at) => [at ? " › " : "", made("bdi", {}, part)]);
   const facts = [
     ["retrieved", `${hit.retrieval_rank}.`], ["reranked", `${hit.rank}.`], ["cosine", hit.retrieval_score.toFixed(3)],
     ["words", hit.lexical_score === null ? "–" : hit.lexical_score.toFixed(2)],
@@ -102,9 +103,9 @@ function shown(hit, place, words) {
   ];
   if (hit.truncated) facts.push(["read", `${hit.tokens_seen} of ${hit.tokens_total} tokens`]);
   return made("li", { tabindex: "-1", "data-document": hit.document_id, "data-rank": hit.rank },
-    made("h2", {}, made("span", { class: "rank" }, `${place}.`), made("span", {}, hit.title || hit.document_id),
+    made("h2", {}, made("span", { class: "rank" }, `${place}.`), made("span", { dir: "auto" }, hit.title || hit.document_id),
       made("span", { class: `moved ${kind}`, title: said }, made("span", { "aria-hidden": "true" }, arrow), made("span", { class: "hidden" }, said))),
-    made("p", { class: "place" }, path.join(" › ")),
+    made("p", { class: "place" }, ...places),
     highlighted(hit.text, words),
     made("dl", {}, ...facts.map(([name, value]) => made("div", {}, made("dt", {}, name), made("dd", {}, value)))));
 }
@@ -136,7 +137,7 @@ function highlighted(text, words) {
     const parts = pieces.map(({ segment, isWordLike }) => isWordLike && words.has(stem(segment)) ? made("mark", {}, segment) : segment);
     return at === best ? made("span", { class: "best" }, ...parts) : made("span", {}, ...parts);
   });
-  return made("p", { class: "text" }, ...children);
+  return made("p", { class: "text", dir: "auto" }, ...children);
 }
 
 function timings() {
@@ -183,10 +184,10 @@ async function facets() {
   try {
     const response = await ask(`v1/collections/${encodeURIComponent(name)}/facets`);
     const fields = response.fields.filter((one) => one.values.length > 1).map((one) => made("fieldset", { "data-field": one.field },
-      made("legend", {}, called(one.field)),
-      ...one.values.map(({ value, documents }) => made("label", {}, made("input", { type: "checkbox", value: JSON.stringify(value) }), ` ${value} (${documents})`))));
+      made("legend", {}, made("bdi", {}, called(one.field))),
+      ...one.values.map(({ value, documents }) => made("label", {}, made("input", { type: "checkbox", value: JSON.stringify(value) }), " ", made("bdi", {}, String(value)), ` (${documents})`))));
     const ranges = response.ranges.filter((one) => one.least < one.most).map((one) => made("fieldset", { "data-field": one.field },
-      made("legend", {}, called(one.field)),
+      made("legend", {}, made("bdi", {}, called(one.field))),
       made("label", {}, "from ", made("input", { type: "number", name: "gte", step: "any", placeholder: one.least })),
       made("label", {}, "to ", made("input", { type: "number", name: "lte", step: "any", placeholder: one.most }))));
     const none = made("p", {}, "The documents have nothing to filter by.");
@@ -231,11 +232,12 @@ function step(by) {
 }
 
 document.addEventListener("keydown", (event) => {
-  const typing = event.target.matches("input:not([type=checkbox], [type=radio]), select");
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  const from = event.target, typing = from.matches("input:not([type=checkbox], [type=radio]), select");
+  const walking = !event.shiftKey && (from === query || from === document.body || from.parentElement === results);
+  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
   if (event.key === "Escape") { query.focus(); query.select(); }
-  else if (event.key === "ArrowDown" && (!typing || event.target === query)) step(1);
-  else if (event.key === "ArrowUp" && !typing) step(-1);
+  else if (event.key === "ArrowDown" && walking) step(1);
+  else if (event.key === "ArrowUp" && walking && from !== query) step(-1);
   else if (typing) return;
   else if (event.key === "/") query.focus();
   else if (event.key === "r") document.querySelector('input[name="order"]:not(:checked)').click();
