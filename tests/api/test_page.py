@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -263,13 +264,115 @@ def test_where_customers_share_a_collection_it_asks_for_whom(page: Page, setting
         expect(page.locator("#results > li")).to_have_count(2)
 
 
+def test_what_is_pasted_as_a_key_is_looked_at_first(page: Page, settings: Settings) -> None:
+    """Before anything was asked, too; and a key that no header can hold does not shut the page."""
+    named = "This service asks for a key"
+    writer, digest = new_key()
+    keys = {"page": {"sha256": DIGEST, "scopes": {"search"}}, "writer": {"sha256": digest, "scopes": {"write"}}}
+    with serving(settings, filled, api_keys=keys) as served:
+        page.goto(served.url)
+        expect(page.locator("#status.bad")).to_contain_text("key")
+        for pasted, told in {
+            "sk_wrong": "this key is not known",
+            f"“{KEY}”": "No key has such characters",
+            writer: "needs the scope search",
+            f"\u200b{KEY}": "No key has such characters",
+        }.items():
+            page.get_by_label(named).fill(pasted)
+            page.get_by_label(named).press("Enter")
+            expect(page.locator("#status.bad")).to_contain_text(told)
+            expect(page.get_by_label(named)).to_be_visible()
+        page.get_by_label(named).fill(f" Bearer {KEY}")
+        page.get_by_label(named).press("Enter")
+        expect(page.get_by_label(named)).to_be_hidden()
+        expect(page.get_by_label("Collection")).to_be_visible()
+        expect(page.locator("#status")).to_have_text("")
+        ask(page, "sleep")
+
+
+def test_an_address_holds_what_was_asked_and_how(page: Page, served: Served) -> None:
+    page.goto(served.url)
+    ask(page, "sleep")
+    assert page.url == f"{served.url}/?q=sleep"
+    page.get_by_text("Filters").click()
+    page.get_by_label("cat (1)").check()
+    page.get_by_label("dog (1)").check()
+    page.get_by_label("from", exact=True).fill("2021")
+    page.get_by_label("from", exact=True).blur()
+    page.get_by_label("found by").select_option("words")
+    page.get_by_label("one passage a document").check()
+    page.get_by_label("retrieval", exact=True).check()
+    expect(page.locator("#results > li")).to_have_count(1)
+    asked: list[Any] = []
+    page.on("request", lambda request: asked.append(request.post_data_json) if request.url.endswith("/v1/search") else None)
+    page.goto(page.url)  # as somebody else opens it
+    expect(page.locator("#results > li")).to_have_count(1)
+    assert shown(page) == ["notes/dogs.md"]
+    kinds, years = asked[0]["filter"]["must"]
+    assert sorted(one["match"]["value"] for one in kinds["should"]) == ["cat", "dog"]
+    assert years == {"key": "metadata.year", "range": {"gte": 2021}}
+    assert (asked[0]["retrieval"], asked[0]["group_by"]) == ("lexical", "document")
+    expect(page.get_by_label("retrieval", exact=True)).to_be_checked()
+    expect(page.locator("#chosen")).to_have_text("(2)")
+    page.get_by_text("Filters").click()
+    expect(page.get_by_label("bird (1)")).not_to_be_checked()
+    expect(page.get_by_label("cat (1)")).to_be_checked()
+    page.get_by_label("Collection").select_option("other")
+    expect(page.locator("#status")).to_have_text("1 passage")
+    assert shown(page) == ["other"]
+    page.reload()
+    expect(page.get_by_label("Collection")).to_have_value("other")
+    expect(page.locator("#results > li")).to_have_count(1)
+    assert shown(page) == ["other"]
+    page.go_back()
+    expect(page.locator("li[data-document='notes/dogs.md']")).to_be_visible()
+    expect(page.get_by_label("Collection")).to_have_value("documents")
+    expect(page.locator("#chosen")).to_have_text("(2)")
+    page.goto(f"{served.url}/?q=sleep")
+    expect(page.locator("#results > li")).to_have_count(4)
+
+
+def test_addresses_that_nobody_copied_from_the_page(page: Page, served: Served) -> None:
+    page.goto(f"{served.url}/?q=cats%0Asleep")
+    expect(page.locator("#results > li")).to_have_count(4)
+    assert page.get_by_role("searchbox").input_value() == "cats sleep"
+    page.goto(f"{served.url}/?q=cats+")
+    expect(page.locator("#results > li")).to_have_count(4)
+    page.go_back()
+    expect(page.get_by_role("searchbox")).to_have_value("cats sleep")
+    for nothing in (
+        "{",
+        "{}",
+        '{"must": [{"key": "page", "match": {"any": [1]}}]}',
+        '{"must_not": [{"key": "page", "match": {"value": 1}}]}',
+    ):
+        page.goto(f"{served.url}/?{urlencode({'q': 'sleep', 'filter': nothing})}")
+        expect(page.locator("#status.bad")).to_contain_text("filter in this page's address")
+        expect(page.locator("#results > li")).to_have_count(0)
+    ask(page, "sleep")
+    expect(page.locator("#results > li")).to_have_count(4)
+    page.get_by_role("searchbox").fill("猫" * 33_000)
+    page.keyboard.press("Enter")
+    expect(page.locator("#status")).to_contain_text("of the query's tokens", ignore_case=True)
+    assert len(page.url) < 8_000
+    response = page.reload()
+    assert response
+    assert response.status == 200
+
+
+SEEN = """() => {
+    const at = document.activeElement.querySelector("h2").getBoundingClientRect();
+    return document.activeElement.contains(document.elementFromPoint(at.x + at.width / 2, at.y + at.height / 2));
+}"""
+
+
 def test_a_focused_result_is_seen_and_one_that_is_long_is_printed_whole(page: Page, settings: Settings) -> None:
     lines = "\n".join(f"{number}. item of the list" for number in range(1, 16))
     with serving(
         settings, lambda searcher: searcher.ingest([*NOTES, Document("list", lines, metadata={"kind": "list"})])
     ) as served:
         page.emulate_media(reduced_motion="reduce")
-        page.set_viewport_size({"width": 640, "height": 360})  # of 1280 × 720, at 200 %
+        page.set_viewport_size({"width": 640, "height": 360})  # of 1280 to 720, at 200 %
         page.goto(f"{served.url}/?q=list")
         expect(page.locator("#results > li")).to_have_count(5)
         page.get_by_text("Filters").click()
@@ -277,10 +380,7 @@ def test_a_focused_result_is_seen_and_one_that_is_long_is_printed_whole(page: Pa
         page.get_by_role("searchbox").focus()
         for key in ["ArrowDown"] * 5 + ["ArrowUp"] * 4:
             page.keyboard.press(key)
-            page.wait_for_function("""() => {
-                const at = document.activeElement.querySelector("h2").getBoundingClientRect();
-                return document.activeElement.contains(document.elementFromPoint(at.x + at.width / 2, at.y + at.height / 2));
-            }""")
+            wait_until(lambda: page.evaluate(SEEN))
         text = page.locator("li[data-document=list] .text")
         assert text.evaluate("(one) => one.scrollHeight > one.clientHeight")
         page.emulate_media(media="print")
@@ -315,7 +415,7 @@ def test_arrows_stay_what_they_are_elsewhere(page: Page, settings: Settings) -> 
         page.locator("summary").focus()
         page.keyboard.press("Tab")  # to the passage, which is longer than what is shown of it
         page.keyboard.press("ArrowDown")
-        page.wait_for_function("document.querySelector('.text').scrollTop > 0")
+        wait_until(lambda: page.locator("#results .text").evaluate("(one) => one.scrollTop > 0"))
         page.get_by_role("searchbox").focus()
         page.keyboard.press("Shift+ArrowDown")
         page.get_by_role("searchbox").evaluate(
@@ -324,6 +424,119 @@ def test_arrows_stay_what_they_are_elsewhere(page: Page, settings: Settings) -> 
         expect(page.get_by_role("searchbox")).to_be_focused()
         page.keyboard.press("ArrowDown")
         expect(page.locator("#results > li")).to_be_focused()
+
+
+def test_what_failed_once_is_asked_again(page: Page, served: Served) -> None:
+    page.route("**/v1/collections", lambda route: route.abort(), times=1)
+    page.route("**/facets", lambda route: route.abort(), times=1)
+    page.goto(served.url)
+    expect(page.locator("#status.bad")).to_contain_text("The service cannot be reached")
+    page.get_by_text("Filters").click()
+    expect(page.locator("#fields")).to_contain_text("The service cannot be reached")
+    page.get_by_text("Filters").click()
+    page.get_by_text("Filters").click()
+    expect(page.get_by_label("cat (1)")).to_be_visible()
+    expect(page.get_by_label("Collection")).to_be_visible()
+    ask(page, "sleep")
+    expect(page.locator("#results > li")).to_have_count(4)
+    page.get_by_label("cat (1)").check()
+    expect(page.locator("#results > li")).to_have_count(1)
+    served.http.post("/v1/documents", json={"documents": [{"id": "cows", "text": "Cows sleep.", "metadata": {"kind": "cow"}}]})
+    page.get_by_text("Filters").click()
+    page.get_by_text("Filters").click()
+    expect(page.get_by_label("cow (1)")).to_be_visible()
+    expect(page.get_by_label("cat (1)")).to_be_checked()
+
+
+def test_collections_come_and_go(page: Page, served: Served) -> None:
+    offered = page.locator("#collection option")
+    page.goto(served.url)
+    page.get_by_label("Collection").select_option("other")
+    page.get_by_text("Filters").click()
+    served.http.delete("/v1/collections/other").raise_for_status()
+    served.http.post(
+        "/v1/documents", json={"collection": "new", "documents": [{"id": "new", "text": "Cows sleep."}]}
+    ).raise_for_status()
+    page.get_by_role("searchbox").fill("sleep")
+    page.keyboard.press("Enter")
+    expect(page.locator("#status.bad")).to_have_text("There is no collection other; choose another one.")
+    expect(offered).to_have_text(["documents", "new"])
+    expect(page.get_by_label("cat (1)")).to_be_visible()
+    page.get_by_label("Collection").select_option("new")
+    expect(page.locator("#status")).to_have_text("1 passage")
+    page.goto(f"{served.url}/?q=sleep&collection=other")
+    expect(page.locator("#status.bad")).to_have_text("There is no collection other; choose another one.")
+
+
+def test_a_first_visit_says_how_documents_come_in(page: Page, settings: Settings) -> None:
+    with serving(settings) as served:
+        told = f"Nothing is in the collection documents yet; fill it with: search ingest FOLDER --url {served.url}/"
+        page.goto(f"{served.url}/?q=sleep")
+        expect(page.locator("#status.bad")).to_have_text(told)
+        page.get_by_text("Filters").click()
+        expect(page.locator("#fields")).to_have_text(told)
+
+
+def test_filters_are_those_of_the_collection_and_all_that_tell_documents_apart(page: Page, served: Served) -> None:
+    page.goto(f"{served.url}/?q=sleep")
+    page.get_by_text("Filters").click()
+    page.get_by_label("cat (1)").check()
+    expect(page.locator("#chosen")).to_have_text("(1)")
+    page.get_by_label("cat (1)").uncheck()
+    page.get_by_role("searchbox").fill("")
+    page.keyboard.press("Enter")
+    expect(page.locator("#chosen")).to_have_text("")
+    documents = [{"id": f"p{at}", "text": f"Cats {at}.", "metadata": {"author": f"a{at}"}} for at in range(40)]
+    documents[0]["metadata"] = {"reviewed": True, "author": "a0", "year": 2020}
+    served.http.post("/v1/documents", json={"collection": "other", "documents": documents}).raise_for_status()
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/other/facets", hold, times=1)
+    page.get_by_label("Collection").select_option("other")
+    page.get_by_label("Collection").select_option("documents")
+    expect(page.get_by_label("cat (1)")).to_be_visible()
+    held[0].continue_()
+    page.get_by_label("Collection").select_option("other")
+    expect(page.get_by_label("true (1)")).to_be_visible()
+    expect(page.get_by_label("from", exact=True)).to_have_attribute("placeholder", "2020")
+    expect(page.locator("#fields > p")).to_have_text("Not offered: 10 values.")
+    page.get_by_label("Collection").select_option("documents")
+    expect(page.get_by_label("cat (1)")).to_be_visible()
+    page.wait_for_timeout(200)
+    expect(page.locator("#fields")).not_to_contain_text("author")
+
+
+def test_a_service_that_retrieves_few_gives_those(page: Page, settings: Settings) -> None:
+    with serving(settings, filled, max_depth=3) as served:
+        page.goto(f"{served.url}/?q=sleep")
+        expect(page.locator("#results > li")).to_have_count(3)
+        expect(page.locator("#status")).to_contain_text("3 at most; these are as many as it gives unasked")
+
+
+def test_answers_that_are_not_the_services_are_told_as_such(page: Page, served: Served) -> None:
+    page.goto(served.url)
+
+    def answered(status: int, content: str, kind: str) -> None:
+        page.route("**/v1/search", lambda route: route.fulfill(status=status, body=content, content_type=kind), times=1)
+
+    page.get_by_role("searchbox").fill("sleep")
+    for status, content, kind in (
+        (502, "<html>Bad gateway</html>", "text/html"),
+        (200, "<html>Log in first</html>", "text/html"),
+        (500, "Internal Server Error", "text/plain"),
+        (404, '{"error": "not here"}', "application/json"),
+    ):
+        answered(status, content, kind)
+        page.get_by_role("searchbox").press("Enter")
+        told = f"What answered (status {status}) is not the service, or not as it should; try again."
+        expect(page.locator("#status.bad")).to_have_text(told)
+    answered(429, '{"message": "rate limited"}', "application/json")
+    page.get_by_role("searchbox").press("Enter")
+    expect(page.locator("#status")).to_contain_text("asking again in 2 s")
+    expect(page.locator("#status")).to_contain_text("4 passages")
 
 
 VIEWS = [

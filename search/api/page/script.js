@@ -1,10 +1,12 @@
 // The page: asks the API, and shows what it answered. No state but what stands in the address and, for this tab, the key and the tenant.
 
 const of = (id) => document.getElementById(id);
-const query = of("query"), results = of("results"), status = of("status");
+const query = of("query"), results = of("results"), status = of("status"), collection = of("collection");
 const SHOWN = 20;
 const ATTEMPTS = 5; // of a request to a service that is busy
-let answer = null, asking = null, names = null;
+const PAUSE = 2; // seconds, where nobody says how long to wait
+const ADDRESS = 8_000; // characters of an address that everything on its way takes
+let answer = null, asking = null, looking = null, names = null;
 
 function made(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
@@ -14,7 +16,7 @@ function made(tag, attributes = {}, ...children) {
 }
 
 // A busy service names the seconds to wait: the page does, and asks again, until the answer comes or something else is asked.
-async function ask(path, body, signal) {
+async function ask(path, { body, signal } = {}) {
   const headers = { "Content-Type": "application/json" };
   const key = sessionStorage.getItem("key");
   if (key) headers.Authorization = `Bearer ${key}`;
@@ -22,18 +24,33 @@ async function ask(path, body, signal) {
   if (tenant) headers["X-Tenant"] = encodeURIComponent(tenant);
   const options = body ? { method: "POST", body: JSON.stringify(body) } : {};
   for (let attempt = 1; ; attempt += 1) {
-    const response = await fetch(path, { ...options, headers, signal });
-    const data = await response.json();
-    if (response.ok) return data;
+    const response = await fetch(path, { ...options, headers, signal }).catch(() => {
+      signal?.throwIfAborted();
+      throw new Error("The service cannot be reached; try again.");
+    });
+    const data = await response.json().catch(() => null);
+    signal?.throwIfAborted();
+    if (response.ok && data) return data;
+    const foreign = `What answered (status ${response.status}) is not the service, or not as it should; try again.`; // a proxy, say
+    const { type, message } = typeof data?.error?.message === "string" ? data.error : { message: foreign };
     if (response.status === 401 || response.status === 403) of("key-form").hidden = false;
-    if (data.error.message.includes("X-Tenant")) of("tenant-form").hidden = false; // none was named, or one that may not be
-    const wait = response.headers.get("Retry-After");
-    if (response.status !== 429) throw new Error(data.error.message + (wait ? ` (again in ${wait} s)` : ""));
-    if (attempt === ATTEMPTS) throw new Error(data.error.message);
-    if (signal) say(`The service is busy; asking again in ${wait} s …`);
-    await new Promise((resolve) => setTimeout(resolve, Number(wait) * 1000));
+    if (message.includes("X-Tenant")) of("tenant-form").hidden = false; // none was named, or one that may not be
+    const wait = Number(response.headers.get("Retry-After"));
+    if (response.status !== 429 || attempt === ATTEMPTS) {
+      const again = wait && response.status !== 429 ? ` (again in ${wait} s)` : "";
+      throw Object.assign(new Error(message + again), { type });
+    }
+    if (body) say(`The service is busy; asking again in ${wait || PAUSE} s …`);
+    await new Promise((resolve) => setTimeout(resolve, (wait || PAUSE) * 1000));
     signal?.throwIfAborted();
   }
+}
+
+// What went wrong, for who searches.
+function told(error, name) {
+  if (error.type !== "CollectionNotFound") return error.message;
+  if (name && name !== names?.default) return `There is no collection ${name}; choose another one.`;
+  return `Nothing is in the collection ${names?.default ?? ""} yet; fill it with: search ingest FOLDER --url ${new URL(".", location)}`;
 }
 
 function say(text, bad = false) {
@@ -43,38 +60,51 @@ function say(text, bad = false) {
 
 async function search() {
   asking?.abort();
-  const text = query.value.trim();
+  asking = null;
   remember();
-  if (!text) {
-    answer = null;
-    results.replaceChildren();
-    of("timings").hidden = true;
-    return say("");
-  }
+  const listing = list();
+  const text = query.value.trim();
+  if (!text) return nothing("");
   asking = new AbortController();
   const { signal } = asking;
   say("Searching …");
+  const conditions = chosen(), name = collection.value;
+  const wanted = {
+    query: text,
+    collection: name || null,
+    filter: conditions.length ? { must: conditions } : null,
+    group_by: of("grouped").checked ? "document" : null,
+    retrieval: of("retrieval").value || null,
+  };
   try {
-    const conditions = chosen();
-    answer = await ask("v1/search", {
-      query: text,
-      limit: SHOWN,
-      collection: of("collection").value || null,
-      filter: conditions.length ? { must: conditions } : null,
-      group_by: of("grouped").checked ? "document" : null,
-      retrieval: of("retrieval").value || null,
-    }, signal);
+    answer = await found(wanted, signal);
     of("key-form").hidden = of("tenant-form").hidden = true;
     show();
   } catch (error) {
-    if (signal.aborted) return;
-    answer = null;
-    results.replaceChildren();
-    of("timings").hidden = true;
-    say(error instanceof TypeError ? "The service cannot be reached; try again." : error.message, true);
+    if (error.type === "CollectionNotFound") await listing; // to name it
+    if (!signal.aborted) nothing(told(error, name), true);
   }
 }
 
+// As many passages as the service gives unasked, where it takes no search for so many.
+async function found(wanted, signal) {
+  try {
+    return await ask("v1/search", { body: { ...wanted, limit: SHOWN }, signal });
+  } catch (refusal) {
+    if (refusal.type !== "InvalidQuery") throw refusal;
+    const given = await ask("v1/search", { body: wanted, signal }); // which meets any other fault again
+    return { ...given, warnings: [...given.warnings, `${refusal.message}; these are as many as it gives unasked`] };
+  }
+}
+
+function nothing(text, bad = false) {
+  answer = null;
+  results.replaceChildren();
+  of("timings").hidden = true;
+  say(text, bad);
+}
+
+const counted = (number, what) => `${number} ${what}${number === 1 ? "" : "s"}`;
 const reranked = () => document.querySelector('input[name="order"]:checked').value === "reranked";
 
 function show() {
@@ -83,7 +113,7 @@ function show() {
   const words = terms(answer.query);
   results.replaceChildren(...hits.map((hit, at) => shown(hit, at + 1, words)));
   const because = answer.empty_because || "nothing was found";
-  const count = hits.length === 0 ? `${because[0].toUpperCase()}${because.slice(1)}.` : hits.length === 1 ? "1 passage" : `${hits.length} passages`;
+  const count = hits.length === 0 ? `${because[0].toUpperCase()}${because.slice(1)}.` : counted(hits.length, "passage");
   const notes = [answer.rerank_status === "full" ? "" : `reranking: ${answer.rerank_status}, ${answer.reason}`, ...answer.warnings];
   say([count, ...notes.filter(Boolean)].join(" · "));
   timings();
@@ -176,51 +206,127 @@ function called(path) {
   return path.replace(/^metadata\./u, "").replace(/^"(.*)"$/u, "$1");
 }
 
+// Offers what tells documents apart and, whether they have it or not, what is chosen.
+function offer(conditions, { fields = [], ranges = [], documents = 0 } = {}, ...notes) {
+  const values = new Map(fields.filter((one) => one.values.length > 1 || one.values[0].documents < documents).map((one) => [one.field, one.values]));
+  const bounds = new Map(ranges.map((one) => [one.field, one]));
+  const checked = new Set();
+  for (const { key, match, range } of conditions.flatMap((one) => one.should ?? [one])) {
+    if (range) bounds.set(key, { ...bounds.get(key), ...range });
+    if (!match) continue;
+    checked.add(JSON.stringify([key, match.value]));
+    const among = values.get(key) ?? [];
+    if (!among.some((one) => one.value === match.value)) values.set(key, [...among, match]);
+  }
+  const box = (key, { value, documents: number }) => {
+    const input = made("input", { type: "checkbox", value: JSON.stringify(value) });
+    input.checked = checked.has(JSON.stringify([key, value]));
+    return made("label", {}, input, " ", made("bdi", {}, String(value)), number ? ` (${number})` : "");
+  };
+  const bound = (word, name, placeholder = "", value = "") =>
+    made("label", {}, `${word} `, made("input", { type: "number", name, step: "any", placeholder, value }));
+  const field = (key, ...labels) => made("fieldset", { "data-field": key }, made("legend", {}, made("bdi", {}, called(key))), ...labels);
+  of("fields").replaceChildren(
+    ...[...values].map(([key, among]) => field(key, ...among.map((one) => box(key, one)))),
+    ...[...bounds].map(([key, { least, most, gte, lte }]) => field(key, bound("from", "gte", least, gte), bound("to", "lte", most, lte))),
+    ...notes.map((note) => made("p", {}, note)));
+  return chosen();
+}
+
 async function facets() {
-  if (!of("filters").open) return of("fields").replaceChildren();
-  const name = of("collection").value || names?.default;
-  of("fields").replaceChildren();
-  if (!name) return;
+  looking?.abort();
+  if (!of("filters").open) return;
+  looking = new AbortController();
+  const { signal } = looking;
   try {
-    const response = await ask(`v1/collections/${encodeURIComponent(name)}/facets`);
-    const fields = response.fields.filter((one) => one.values.length > 1).map((one) => made("fieldset", { "data-field": one.field },
-      made("legend", {}, made("bdi", {}, called(one.field))),
-      ...one.values.map(({ value, documents }) => made("label", {}, made("input", { type: "checkbox", value: JSON.stringify(value) }), " ", made("bdi", {}, String(value)), ` (${documents})`))));
-    const ranges = response.ranges.filter((one) => one.least < one.most).map((one) => made("fieldset", { "data-field": one.field },
-      made("legend", {}, made("bdi", {}, called(one.field))),
-      made("label", {}, "from ", made("input", { type: "number", name: "gte", step: "any", placeholder: one.least })),
-      made("label", {}, "to ", made("input", { type: "number", name: "lte", step: "any", placeholder: one.most }))));
-    const none = made("p", {}, "The documents have nothing to filter by.");
-    const more = response.left_out.fields ? [made("p", {}, `And ${response.left_out.fields} other fields.`)] : [];
-    of("fields").replaceChildren(...(fields.length + ranges.length ? [...fields, ...ranges] : [none]), ...more);
+    if (!names) await listed();
+    const there = await ask(`v1/collections/${encodeURIComponent(collection.value)}/facets`, { signal });
+    const left = ["value", "field"].map((what) => [there.left_out[`${what}s`], what]).filter(([number]) => number);
+    const notes = left.length ? [`Not offered: ${left.map((one) => counted(...one)).join(", ")}.`] : [];
+    offer(chosen(), there, ...notes);
+    if (!of("fields").childElementCount) offer([], {}, "The documents have nothing to filter by.");
   } catch (error) {
-    of("fields").replaceChildren(made("p", {}, error.message));
+    if (!signal.aborted) offer(chosen(), {}, told(error, collection.value));
   }
 }
 
-async function begin() {
+async function listed() {
+  names = await ask("v1/collections");
+  const all = names.collections.flatMap((one) => (one.aliases.length ? one.aliases : [one.name]));
+  const rest = all.filter((name) => name !== names.default), offered = [names.default, ...rest];
+  const before = [...collection.options].map((one) => one.value), name = collection.value;
+  if (JSON.stringify(offered) === JSON.stringify(before)) return; // a box that is open stays so
+  collection.replaceChildren(...offered.map((one) => made("option", { value: one }, one)));
+  of("which").hidden = rest.length === 0;
+  if (offered.includes(name)) collection.value = name;
+  else if (name) changed(); // it is gone
+}
+
+// The collections, which come and go: anew with every search, which waits for no list and needs none.
+async function list() {
   try {
-    names = await ask("v1/collections");
-    const all = names.collections.flatMap((one) => (one.aliases.length ? one.aliases : [one.name]));
-    const rest = all.filter((name) => name !== names.default);
-    of("collection").replaceChildren(...[names.default, ...rest].map((name) => made("option", { value: name }, name)));
-    of("which").hidden = rest.length === 0;
+    await listed();
   } catch (error) {
-    say(error.message, true);
+    if (!asking) say(error.message, true);
   }
 }
 
-// The address of the page holds the query and its options, so that it can be sent to others and gone back to.
+// Filters are a collection's own.
+function changed() {
+  offer([]);
+  facets();
+}
 
-function remember() {
-  const text = query.value.trim();
-  const address = text ? `?${new URLSearchParams({ q: text })}` : location.pathname;
-  if (new URLSearchParams(location.search).get("q") !== (text || null)) history.pushState(null, "", address);
+// The address of the page holds the query and its options, so that it can be sent to others and gone back to; one that would be too long holds nothing.
+
+function address() {
+  const conditions = chosen();
+  const parts = {
+    q: query.value.trim(),
+    collection: collection.value === names?.default ? "" : collection.value,
+    retrieval: of("retrieval").value,
+    group_by: of("grouped").checked ? "document" : "",
+    order: reranked() ? "" : "retrieval",
+    filter: conditions.length ? JSON.stringify({ must: conditions }) : "",
+  };
+  const written = new URLSearchParams(Object.entries(parts).filter(([, part]) => part)).toString();
+  return written && written.length <= ADDRESS ? `?${written}` : location.pathname;
+}
+
+function remember(how = "pushState") {
+  const now = address();
+  if (now !== (location.search || location.pathname)) history[how](null, "", now);
 }
 
 function recall() {
-  query.value = new URLSearchParams(location.search).get("q") ?? "";
-  search();
+  const params = new URLSearchParams(location.search), part = (name) => params.get(name) ?? "";
+  query.value = part("q").replace(/\s+/g, " ").trim();
+  const name = part("collection") || (names?.default ?? "");
+  if (![...collection.options].some((one) => one.value === name) && name) collection.append(made("option", { value: name }, name));
+  collection.value = name;
+  of("retrieval").value = part("retrieval");
+  of("grouped").checked = part("group_by") === "document";
+  document.querySelector(`input[name="order"][value="${part("order") === "retrieval" ? "retrieval" : "reranked"}"]`).checked = true;
+  const understood = taken(part("filter"));
+  if (!understood) offer([]);
+  facets();
+  if (understood) {
+    remember("replaceState");
+    return search();
+  }
+  asking?.abort();
+  list();
+  nothing("The filter in this page's address is none that the page offers; choose filters here, and search again.", true);
+}
+
+// Whether the filter of an address can be chosen here, as it then is.
+function taken(filter) {
+  try {
+    const wanted = filter ? JSON.parse(filter) : { must: [] };
+    return JSON.stringify({ must: offer(wanted.must) }) === JSON.stringify(wanted);
+  } catch {
+    return false;
+  }
 }
 
 function step(by) {
@@ -246,23 +352,26 @@ document.addEventListener("keydown", (event) => {
 });
 
 of("form").addEventListener("submit", (event) => { event.preventDefault(); search(); });
-of("order").addEventListener("change", () => answer && show());
+of("order").addEventListener("change", () => { remember("replaceState"); if (answer) show(); });
 of("grouped").addEventListener("change", search);
 of("retrieval").addEventListener("change", search);
 of("fields").addEventListener("change", search);
-of("filters").addEventListener("toggle", () => of("fields").childElementCount || facets());
-of("collection").addEventListener("change", async () => { await facets(); search(); });
-for (const name of ["key", "tenant"]) {
-  of(`${name}-form`).addEventListener("submit", async (event) => {
-    event.preventDefault();
-    sessionStorage.setItem(name, of(name).value.trim());
-    of(`${name}-form`).hidden = true;
-    say("");
-    await begin();
-    await facets();
-    search();
-  });
+of("filters").addEventListener("toggle", facets);
+collection.addEventListener("change", () => { changed(); search(); });
+of("key-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const key = of("key").value.trim().replace(/^Bearer\s+/i, "");
+  if (/^[!-~]*$/.test(key)) use("key", key);
+  else say("No key has such characters; copy it again, and nothing around it.", true);
+});
+of("tenant-form").addEventListener("submit", (event) => { event.preventDefault(); use("tenant", of("tenant").value.trim()); });
+
+function use(name, value) {
+  sessionStorage.setItem(name, value);
+  of(`${name}-form`).hidden = true;
+  facets();
+  search();
 }
+
 addEventListener("popstate", recall);
-await begin();
-if (location.search && !asking) recall(); // unless somebody was quicker to ask
+recall();
