@@ -26,6 +26,7 @@ _LOWEST = 6  # heading
 _MOST_BLANKS = 100
 _HEADING = re.compile(r"<(/?)h[1-6]>")
 _MOST_REPEATED = 100  # cells
+_SPANS = {"colspan": "number-columns-spanned", "rowspan": "number-rows-spanned"}
 _MATH = "http://www.w3.org/1998/Math/MathML"
 
 
@@ -91,7 +92,7 @@ class _Writer:
     def _block(self, element: Element) -> str:
         name = local_name(element)
         if name in _LEFT_OUT:
-            return "<td></td>" if name == "covered-table-cell" else ""
+            return ""
         if name in _PARAGRAPHS:
             beside: list[str] = []
             words = self._inline(element, beside)
@@ -99,7 +100,8 @@ class _Writer:
             return f"<{tag}>{words}</{tag}>{''.join(beside)}"
         if name in _TAGS:
             times = min(_number(element, "number-columns-repeated"), _MOST_REPEATED) if name == "table-cell" else 1
-            return f"<{_TAGS[name]}>{self._blocks(element)}</{_TAGS[name]}>" * times
+            spans = "".join(f' {tag}="{n}"' for tag, one in _SPANS.items() if (n := _number(element, one)) > 1)
+            return f"<{_TAGS[name]}{spans}>{self._blocks(element)}</{_TAGS[name]}>" * times
         if _DRAWING in element.tag:
             blocks: list[str] = []
             shown = self._drawing(element, blocks)

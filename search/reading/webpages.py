@@ -6,7 +6,7 @@ Documents of other formats come here as HTML, too, so that one place writes Mark
 import codecs
 import html
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from search.errors import InvalidDocument
@@ -65,11 +65,29 @@ _PREFIX = re.compile(  # of elements that a browser knows
 _SIGNS = frozenset(("lt", "gt", "amp", "quot", "apos"))  # entities that always mean the same
 _MOST_OF_ENTITIES = 1_000_000  # characters that they stand for in a page
 _BEGINNING = 4096  # bytes, in which a page declares its encoding
-_WIDEST = 100  # columns that one cell of a table may span
+_WIDEST, _HIGHEST = 100, 65534  # columns and rows that one cell of a table may span
+_LONGEST_REPEATED = 200  # characters of a cell that stand in each of its rows; of a longer one the place is kept alone
+_ROWS = frozenset(("tr", "thead", "tbody", "tfoot"))  # and groups of them
 _MOST_CELLS = 1_000_000
 _WORDS_OF_A_DESCRIPTION = 4  # fewer, in the place of a picture, are a name or a badge
 _OF_MAIN = 0.1  # of the words of a page, which its <main> has at least
 _OF_ARTICLE = 0.5  # the same of its only <article>
+_FURNITURE = "nav, footer, form, search, menu, button, dialog, h1"  # in a block: it is looked at part by part
+_LINKED = frozenset(("a", "button", "select", "label", "textarea"))
+_ROLES = frozenset(("navigation", "contentinfo", "search", "menu", "menubar", "dialog", "alertdialog", "toolbar", "tablist"))
+_NAMED = re.compile(  # what is called so in a page is no content of it
+    r"(?:footer|sidebar|navbar|cookie|consent|breadcrumb|newsletter|pagination|copyright|announce|advert|dropdown|tooltip|popover)"
+    r"|(?<![a-z])(?:nav|menu|banner|toc|share|social|subscri|sign-?up|sign-?in|log-?in|promo|ads?(?![a-z])|sponsor|related|recommend"
+    r"|comment|respond|search|skip|modal|popup|overlay|toolbar|pager|widget|feedback|version|theme|setting|help|prev|next|logo|brand"
+    r"|language|edit|source-?link|jump|catlinks|site-?sub|content-?sub|noprint|print-?only)",
+    re.IGNORECASE,
+)
+_BLOCKS = _PARAGRAPHS - {"hr"} | {"address"}
+_PROSE = frozenset(("p", "pre", "blockquote", "table", "dl", "figure"))
+_SHORTEST = 10  # characters beside links, of a paragraph that is content where it stands beside the main part …
+_SHORTEST_LOOSE = 40  # … and of words that are in none
+_PART_OF_LINKS = 1 / 3  # of the characters of content, at most
+_DEEPEST_BESIDE = 50  # elements in each other, in which content is looked for beside the main part
 _WEB_ENCODINGS = {  # what labels of pages mean, where that is more than their name says (WHATWG, Encoding)
     **dict.fromkeys(("ascii", "iso8859-1"), "cp1252"),
     "iso8859-9": "cp1254",
@@ -118,7 +136,7 @@ def to_markdown(page: str, *, whole: bool = False) -> tuple[str, str]:
     title = " ".join(head.text().split()) if head else ""
     if not tree.body:
         return title, ""
-    return title, _Writer().write(tree.body if whole else _main(tree.body), with_notes=whole)
+    return title, _Writer().write([tree.body] if whole else _content(tree.body), with_notes=whole)
 
 
 def words_of(page: str) -> str:
@@ -206,6 +224,74 @@ def _main(body: "LexborNode") -> "LexborNode":
     return body
 
 
+def _content(body: "LexborNode") -> list["LexborNode"]:
+    """The main part of a page, and in their order what else a reader calls its content: a heading, an introduction, a warning."""
+    main = _main(body)
+    before: list[LexborNode] = []
+    after: list[LexborNode] = []
+    part: LexborNode | None = main
+    while part is not None and part.mem_id != body.mem_id:
+        before[:0] = _beside(list(_siblings(part, "prev"))[::-1])
+        after += _beside(list(_siblings(part, "next")))
+        part = part.parent
+    heading = None if main.css_first("h1") else next((one for one in before if one.tag == "h1"), None)
+    return [*(one for one in before if one.tag != "h1" or one is heading), main, *(one for one in after if one.tag != "h1")]
+
+
+def _siblings(node: "LexborNode", towards: str) -> Iterator["LexborNode"]:
+    while (one := getattr(node, towards)) is not None:
+        yield one
+        node = one
+
+
+def _beside(nodes: Sequence["LexborNode"]) -> Iterator["LexborNode"]:
+    """What of some nodes beside the main part is content: headings of the page, paragraphs, and sections of them."""
+    waiting = [(node, 0) for node in reversed(nodes)]
+    while waiting:
+        node, depth = waiting.pop()
+        if node.is_text_node:
+            if len((node.text_content or "").strip()) >= _SHORTEST_LOOSE:
+                yield node
+            continue
+        if not node.is_element_node or _is_hidden(node) or _is_furniture(node):
+            continue
+        characters, linked = _lengths(node)
+        if node.tag == "h1":
+            if characters > linked:
+                yield node
+        elif node.css_first(_FURNITURE) is None and linked <= _PART_OF_LINKS * characters and _is_enough(node, characters - linked):
+            yield node
+        elif depth < _DEEPEST_BESIDE and node.tag in _BLOCKS - _PROSE:
+            waiting += [(child, depth + 1) for child in node.iter(include_text=True)][::-1]
+
+
+def _is_enough(node: "LexborNode", characters: int) -> bool:
+    """Whether so many characters beside links make content of an element."""
+    return characters >= (_SHORTEST if node.tag in _PROSE or node.css_first("p, pre") is not None else _SHORTEST_LOOSE)
+
+
+def _is_furniture(node: "LexborNode") -> bool:
+    if node.tag in {"footer", "form", "search", "menu", "button"}:
+        return True
+    attributes = node.attributes
+    return (attributes.get("role") or "") in _ROLES or bool(
+        _NAMED.search(f"{attributes.get('id')} {attributes.get('class')} {attributes.get('aria-label')}")
+    )
+
+
+def _lengths(node: "LexborNode") -> tuple[int, int]:
+    """How many characters its words have, and how many of these are in links."""
+    characters = linked = links = 0
+    for inner, begins in _events(node):
+        if inner.is_text_node:
+            length = len("".join((inner.text_content or "").split()))
+            characters += length
+            linked += length * (links > 0)
+        elif inner.tag in _LINKED:
+            links += 1 if begins else -1
+    return characters, linked
+
+
 def _words(node: "LexborNode") -> int:
     return sum(len((text.text_content or "").split()) for text, _ in _events(node) if text.is_text_node)
 
@@ -277,9 +363,14 @@ class _Writer:
         self._lists: list[int] = []  # of each list that is open, the number of its next item; 0 of those without
         self._cells = 0  # of all tables
 
-    def write(self, root: "LexborNode", *, with_notes: bool = False) -> str:
-        """All of an element."""
-        events = _events(root, with_notes=with_notes)
+    def write(self, roots: Iterable["LexborNode"], *, with_notes: bool = False) -> str:
+        """All of some elements."""
+        for root in roots:
+            self._write(_events(root, with_notes=with_notes))
+            self._breaks = 2
+        return "".join(self._out) + "\n" if self._out else ""
+
+    def _write(self, events: Iterator[tuple["LexborNode", bool]]) -> None:
         for node, begins in events:
             if node.is_text_node:
                 self._add(_BLANKS.sub(" ", node.text_content or ""))
@@ -295,7 +386,6 @@ class _Writer:
                 self._add_table(_inside(node, events))
             else:
                 self._begin(node)
-        return "".join(self._out) + "\n" if self._out else ""
 
     def _begin(self, node: "LexborNode") -> None:
         tag = node.tag or ""
@@ -384,7 +474,7 @@ class _Writer:
         self._breaks = 2
 
     def _add_table(self, events: Iterator[tuple["LexborNode", bool]]) -> None:
-        rows: list[list[str]] = []
+        table = _Table(_MOST_CELLS - self._cells)
         words: list[str] = []  # of the cell, or the caption
         for node, begins in events:
             tag = node.tag or ""
@@ -392,36 +482,87 @@ class _Writer:
                 words.append(node.text_content or "")
             elif tag == "math" and begins:
                 words += _formula(_inside(node, events))
-            elif tag == "tr" and begins:
-                rows.append([])
             elif begins:
                 words = (
                     [] if tag in _CELLS else [*words, " " * (tag in _PARAGRAPHS or tag in _LINES or tag == "br"), _instead(node)]
                 )
             elif tag in _CELLS:
-                rows[-1] += [" ".join("".join(words).split()).replace("|", "\\|"), *[""] * (self._width(node) - 1)]
+                table.add(node, " ".join("".join(words).split()).replace("|", "\\|"))
+            elif tag in _ROWS:
+                table.end(tag)
             elif tag == "caption":
                 self._add(_BLANKS.sub(" ", "".join(words)))
             else:
                 words.append(" " if tag in _PARAGRAPHS or tag in _LINES else ")" * (tag == "rt"))
-        rows = [row for row in rows if any(row)]
-        if rows:
-            width = max(map(len, rows))
-            lines = [f"| {' | '.join([*row, *[''] * (width - len(row))])} |" for row in rows]
+        self._cells = _MOST_CELLS - table.room
+        if table.rows:
+            width = max(map(len, table.rows))
+            lines = [f"| {' | '.join([*row, *[''] * (width - len(row))])} |" for row in table.rows]
             self._add_lines([lines[0], f"| {' | '.join(['---'] * width)} |", *lines[1:]])
 
-    def _width(self, cell: "LexborNode") -> int:
-        """Of how many columns a cell is.
+
+class _Table:
+    """Rows of a table, in which a cell that reaches down stands in each.
+
+    Attributes:
+        rows: those with words of their own, that have ended.
+        room: how many cells it may have yet.
+    """
+
+    def __init__(self, room: int) -> None:
+        self.rows: list[list[str]] = []
+        self.room = room
+        self._row: list[str] = []
+        self._number = 0  # of the row
+        self._is_told = False  # whether it has words of its own
+        self._reaching: dict[int, tuple[str, int]] = {}  # by column, what stands in it, and up to which row
+
+    def add(self, cell: "LexborNode", words: str) -> None:
+        """A cell that has ended.
 
         Raises:
             InvalidDocument: with it there are too many.
         """
-        span = cell.attributes.get("colspan") or ""
-        width = min(int(span[:5]), _WIDEST) if span.isascii() and span.isdecimal() else 1
-        self._cells += width
-        if self._cells > _MOST_CELLS:
+        self._repeat()
+        columns = [words, *[""] * (_span(cell, "colspan", _WIDEST) - 1)]
+        last = self._number + (_span(cell, "rowspan", _HIGHEST) or _HIGHEST) - 1  # 0: up to the end
+        if last > self._number:
+            repeated = [words if len(words) <= _LONGEST_REPEATED else "", *columns[1:]]
+            self._reaching.update({len(self._row) + at: (one, last) for at, one in enumerate(repeated)})
+        self._put(columns)
+        self._is_told |= bool(words)
+
+    def end(self, tag: str) -> None:
+        """A row has ended, or a group of them, beyond which no cell reaches."""
+        if tag != "tr":
+            self._reaching.clear()
+            return
+        for column in sorted(self._reaching):
+            if column >= len(self._row):
+                self._put([""] * (column - len(self._row)))
+                self._repeat()
+        if self._is_told:
+            self.rows.append(self._row)
+        self._row, self._is_told = [], False
+        self._number += 1
+        self._reaching = {column: one for column, one in self._reaching.items() if one[1] >= self._number}
+
+    def _repeat(self) -> None:
+        """What reaches down to where the row has come to."""
+        while found := self._reaching.get(len(self._row)):
+            self._put([found[0]])
+
+    def _put(self, cells: list[str]) -> None:
+        self._row += cells
+        self.room -= len(cells)
+        if self.room < 0:
             raise InvalidDocument(f"its tables have more than {_MOST_CELLS:,} cells; split it")
-        return width
+
+
+def _span(cell: "LexborNode", name: str, most: int) -> int:
+    """Of how many columns or rows a cell is."""
+    span = cell.attributes.get(name) or ""
+    return min(int(span[:5]), most) if span.isascii() and span.isdecimal() else 1
 
 
 def _instead(node: "LexborNode") -> str:

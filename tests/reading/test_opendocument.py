@@ -48,6 +48,9 @@ def note(text: str) -> str:
         ("<draw:frame><svg:desc>A red house in Rome</svg:desc></draw:frame>" + paragraph("x"), "A red house in Rome\n\nx"),
         (table([paragraph("A"), paragraph("B")]).replace("-cell>", '-cell table:number-columns-repeated="2">', 1),
          "| A | A | B |\n| --- | --- | --- |"),
+        (table([paragraph("A"), paragraph("B")], ["", paragraph("C")]).replace("<table:table-cell>", '<table:table-cell '
+         'table:number-rows-spanned="2">', 1).replace("<table:table-cell></table:table-cell>", "<table:covered-table-cell/>"),
+         "| A | B |\n| --- | --- |\n| A | C |"),
         (paragraph(f"One{note('x').replace('text:p>', 'text:h>')}"), "One[^1]\n\n[^1]: x"),
         (paragraph(f"Before {box('In the box.', 'Twice.')}after."), "Before after.\n\nIn the box.\n\nTwice."),
         (box("By itself.") + paragraph("Text."), "By itself.\n\nText."),

@@ -141,6 +141,57 @@ def test_it_says_what_a_browser_shows(page: str, text: str) -> None:
     assert to_markdown(page)[1] == text
 
 
+@pytest.mark.parametrize(
+    ("rows", "text"),
+    [
+        ("<tr><td>a<td rowspan=3>b<td>c<tr><td>d<td>e<tr><td>f<td>g", "| a | b | c |\n| d | b | e |\n| f | b | g |\n"),
+        ("<tr><td rowspan=2 colspan=2>a<td>b<tr><td>c<tr><td>d<td>e", "| a |  | b |\n| a |  | c |\n| d | e |  |\n"),
+        ("<tr><td>a<td>b<td rowspan=3>c<tr><td>d<tr><td><td><tr><td>e<td>f<td>g", "| a | b | c |\n| d |  | c |\n| e | f | g |\n"),
+        ("<tr><td>a<td rowspan=0>b<tr><td>c<tr><td>d<tbody><tr><td>e<td>f", "| a | b |\n| c | b |\n| d | b |\n| e | f |\n"),
+        ("<tr><td rowspan=many>a<td rowspan=2>b<tr></tr><tr><td>c<td>d", "| a | b |\n| c | d |\n"),
+    ],
+)  # fmt: skip
+def test_cells_of_several_rows_stand_in_each(rows: str, text: str) -> None:
+    written = to_markdown(f"<table><tbody>{rows}</table>")[1].split("\n")
+    assert "\n".join([written[0], *written[2:]]) == text
+
+
+SHOP = "The frame is of carbon, the sail of nylon, and it may be flown from force three on."
+WARNING = "Keep away from lines: they kill whoever touches one."
+MENUS = (
+    f"<footer><p>{SHOP}</footer><div class=site-footer>{SHOP}</div><div role=contentinfo>{SHOP}</div><form>{SHOP}</form>"
+    f"<div id=cookie_consent><p>{SHOP}</div><aside class='left sidebar'><p>{SHOP}</aside><p hidden>{SHOP}</p>"
+    "<ul><li><a href=a>How to fly a kite</a><li><a href=b>How to land it again safely</a> today</ul><div>Version 3</div>"
+)
+
+
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        (
+            "<h1>Kites</h1><p>An introduction.</p><main>They fly.</main><p>And more of it.</p>",
+            "# Kites\n\nAn introduction.\n\nThey fly.\n\nAnd more of it.\n",
+        ),
+        (
+            f"<header><a href=/>Home</a><h1>Kites</h1><p>By Bob, 2024</header><main>They fly.</main><aside>{WARNING}</aside>",
+            f"# Kites\n\nBy Bob, 2024\n\nThey fly.\n\n{WARNING}\n",
+        ),
+        (
+            f"<section><h2>Data</h2><p>{SHOP}</section><div><div><main>Buy it now.</main></div></div>",
+            f"## Data\n\n{SHOP}\n\nBuy it now.\n",
+        ),
+        (f"{SHOP}<main>Buy it now.</main>", f"{SHOP}\n\nBuy it now.\n"),
+        ("<header><h1><a href=/>Kites &amp; Co.</a></h1></header><main>They fly.</main>", "They fly.\n"),
+        ("<h1>Kites &amp; Co.</h1><main><h1>Flying</h1>They fly.</main>", "# Flying\n\nThey fly.\n"),
+        ("<div style='display:none'><main>They fly.</main></div>", "They fly.\n"),
+        (f"<main>{'They fly. ' * 99}</main>{MENUS}", f"{'They fly. ' * 99}".strip() + "\n"),
+        (f"<h1>Kites</h1><article>{SHOP}</article><p>Corrected in May.</p>", f"# Kites\n\n{SHOP}\n\nCorrected in May.\n"),
+    ],
+)
+def test_content_beside_the_main_part_is_kept_and_no_menus(page: str, text: str) -> None:
+    assert to_markdown(page)[1] == text
+
+
 def test_the_title_is_that_of_the_head() -> None:
     assert to_markdown("<title> A\n page </title><svg><title>Chart</title></svg>")[0] == "A page"
     assert to_markdown("<body><svg><title>Chart</title></svg>")[0] == ""
@@ -172,6 +223,10 @@ def test_encodings_are_those_of_the_web(content: bytes, text: str, metadata: dic
         lambda: "<table>" + "<tr><td>" * 30_000 + "x",
         lambda: "<p>" + "1<sup>2</sup>" * 30_000,
         lambda: "<h1>" * 3_000 + "x",
+        lambda: "<main>x x x</main>" + "<div><p>a" * 3_000,
+        lambda: "<main>x</main>" + "<div>" * 3_000 + "<h1>" * 1_000,
+        lambda: "<table><tr>" + "<td rowspan=2>" * 1_000 + "<tr><td>x" * 100,
+        lambda: f"<table><tr><td rowspan=9999>{'x' * 1_000}<td>y" + "<tr><td>y" * 2_000,
     ],
 )
 def test_no_page_takes_long_or_grows_beyond_reason(page: Callable[[], str]) -> None:
