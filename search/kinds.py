@@ -1,6 +1,8 @@
 """What is in a file? Its name says, and where that says nothing, its beginning."""
 
+import io
 import re
+from contextlib import suppress
 from pathlib import Path
 
 from search.errors import InvalidDocument
@@ -8,6 +10,7 @@ from search.errors import InvalidDocument
 HTML = "text/html"
 PDF = "application/pdf"
 MAIL = "message/rfc822"
+MAILBOX = "application/mbox"  # of many documents
 NOTEBOOK = "application/x-ipynb+json"
 MARKDOWN = "text/markdown"
 PLAIN = "text/plain"
@@ -29,7 +32,7 @@ OFFICE = {  # what one library reads
 PAGES = {  # that libraries read, in a process of their own
     **dict.fromkeys((".html", ".htm", ".xhtml"), HTML),
     ".pdf": PDF,
-    ".eml": MAIL,
+    **dict.fromkeys((".eml", ".emlx", ".mhtml", ".mht"), MAIL),
     ".ipynb": NOTEBOOK,
     **OFFICE,
 }
@@ -125,6 +128,33 @@ _CONTROL = re.compile(rb"[\x00-\x06\x0e-\x1a\x1c-\x1f\x7f]")
 _MOST_CONTROLS = 0.02  # of the bytes of a text
 _PAGE = re.compile(rb"\s*(?:<!--.*?-->\s*)?<(?:!doctype\s+html|html[\s>])", re.IGNORECASE | re.DOTALL)
 _SECRET = b"PRIVATE KEY-----"
+_HEADERS = re.compile(
+    rb"(?:\d{1,9}[ \t]*+\r?\n)?(From [^\n]*+\n)?((?:[!-9;-~]++:[^\n]*+\n(?:[ \t][^\n]*+\n)*+)++)(\r?\n)?"
+)  # of a mail
+_HEADER = re.compile(rb"^([!-9;-~]++):", re.MULTILINE)
+_OF_MAIL = {b"message-id", b"mime-version", b"received", b"return-path", b"delivered-to"}  # which no person writes
+_PATCH = re.compile(rb"From [0-9a-f]{40} ")  # as git writes one
+_PARTS = {  # of packed documents, each with the suffix of those that have it
+    "word/document.xml": ".docx",
+    "xl/workbook.xml": ".xlsx",
+    "xl/workbook.bin": ".xlsb",
+    "ppt/presentation.xml": ".pptx",
+}
+_MIMETYPES = {  # what a packed document says of itself
+    "application/vnd.oasis.opendocument.text": ".odt",
+    "application/vnd.oasis.opendocument.spreadsheet": ".ods",
+    "application/vnd.oasis.opendocument.presentation": ".odp",
+    "application/epub+zip": ".epub",
+}
+_STREAMS = {  # the same of Microsoft's programs of before 2007
+    "WordDocument": ".doc",
+    "Workbook": ".xls",
+    "PowerPoint Document": ".ppt",
+    "__properties_version1.0": ".msg",
+}
+_ALIKE = ((".docx", ".docm", ".dotx"), (".pptx", ".pptm", ".ppsx"))  # of the same parts
+_OF_TABLES = frozenset((".xlsx", ".xlsb", ".xls", ".ods"))  # which have no media type
+_COMPOUND = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _MARKS = (b"\xff\xfe", b"\xfe\xff")  # of UTF-16 and UTF-32
 
 
@@ -138,7 +168,22 @@ def _by_beginning(beginning: bytes) -> str:
         return PDF
     if _PAGE.match(beginning):
         return HTML
+    return _mail(beginning) or _text(beginning)
+
+
+def _text(beginning: bytes) -> str:
     return PLAIN if is_text(beginning) and _SECRET not in beginning else ""
+
+
+def _mail(beginning: bytes) -> str:
+    """Whether it begins as a mail does, or a box of them; empty if it does not."""
+    found = _HEADERS.match(beginning)
+    if not found or _PATCH.match(beginning) or not (found[3] or len(beginning) >= BEGINNING):
+        return ""
+    names = {name.lower() for name in _HEADER.findall(found[2])}
+    if not (names & _OF_MAIL and names & {b"from", b"received", b"return-path"}):
+        return ""
+    return MAILBOX if found[1] else MAIL
 
 
 def named(kind: str) -> str:
@@ -170,14 +215,47 @@ def name_of(media_type: str) -> str:
 
 
 def other_than(media_type: str, content: bytes) -> str:
-    """Why a file is none of this kind, and what to do; empty if its beginning does not tell. Tables have no media type."""
+    """Why a file is none of this kind, and what to do; empty if it does not tell. Tables have no media type."""
     if not content:
         return "it is empty"
+    if suffix := _packed(content):
+        return "" if _is_of(suffix, media_type) else _told(suffix)
     found = _by_beginning(content[:BEGINNING])
-    if found in {"", media_type} or (found == PLAIN and media_type in _OF_TEXT):
+    if found in {"", media_type} or (found in {PLAIN, MAIL, MAILBOX} and media_type in _OF_TEXT):
         return ""
+    if found == MAILBOX:
+        return _told(".mbox")
     name = "text" if found == PLAIN else name_of(found)
     return f"it holds {name}; read it as that with --as {name.lower()}"
+
+
+def _packed(content: bytes) -> str:
+    """The suffix of a document of an office, or of an archive, by what is packed into it; empty if it is none."""
+    import zipfile
+
+    with suppress(Exception), zipfile.ZipFile(io.BytesIO(content)) as archive:  # as unpackers raise of what is damaged
+        names = set(archive.namelist())
+        kind = archive.read("mimetype").decode().strip() if "mimetype" in names else ""
+        return _MIMETYPES.get(kind) or next((suffix for part, suffix in _PARTS.items() if part in names), ".zip")
+    if content.startswith(_COMPOUND):
+        return next((suffix for name, suffix in _STREAMS.items() if name.encode("utf-16-le") in content), "")
+    return ".rtf" if content.startswith(b"{\\rtf") else ""
+
+
+def _is_of(suffix: str, media_type: str) -> bool:
+    """Whether files of a suffix are of this kind."""
+    if not media_type:
+        return suffix in _OF_TABLES
+    alike = next((group for group in _ALIKE if suffix in group), (suffix,))
+    return media_type in {PAGES.get(one) for one in alike}
+
+
+def _told(suffix: str) -> str:
+    """What a file holds, and what to do."""
+    name = suffix[1:].upper()
+    if why := _UNREADABLE.get(suffix):
+        return f"it holds {why}"
+    return f"it holds {name}; " + (f"read it as that with --as {suffix[1:]}" if suffix in PAGES else f"rename it to {suffix}")
 
 
 def unreadable(path: Path) -> str:

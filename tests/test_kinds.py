@@ -312,6 +312,16 @@ def test_annotations_of_opendocument_are_counted() -> None:
     assert unread(io.BytesIO(b"no archive")) == {}
 
 
+@pytest.mark.parametrize(
+    ("name", "part"), [("a.docm", "word/document.xml"), ("a.ppsx", "ppt/presentation.xml"), ("a.xlsm", "xl/workbook.xml")]
+)
+def test_a_damaged_document_is_not_said_to_be_what_it_is_called(name: str, part: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(zipped(part))
+    (item,) = read(tmp_path / name)
+    assert isinstance(item, Rejection)
+    assert "it holds" not in item.reason
+
+
 def test_damaged_documents_are_rejected(tmp_path: Path) -> None:
     (tmp_path / "a.doc").write_bytes(b"\xd0\xcf\x11\xe0 no document")
     (tmp_path / "b.pptx").write_bytes(b"PK\3\4 cut")
@@ -321,6 +331,15 @@ def test_damaged_documents_are_rejected(tmp_path: Path) -> None:
 
 
 PAGE = b"<!DOCTYPE html><html><body><p>Cats sleep.</p></body></html>"
+COMPOUND = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+
+
+def zipped(*names: str) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        for name in names:
+            archive.writestr(name, "<x/>")
+    return made.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -338,6 +357,22 @@ PAGE = b"<!DOCTYPE html><html><body><p>Cats sleep.</p></body></html>"
         ("a.xls", None, PAGE, "as XLS: it holds HTML; read it as that with --as html"),
         ("a.xlsx", None, b"id,text\n1,x\n", "as XLSX: it holds text; read it as that with --as text"),
         ("a.parquet", None, b"id,text\n1,x\n", "as Parquet: it holds text; read it as that with --as text"),
+        ("a.docx", None, xlsx({"S": [["x"]]}), "as DOCX: it holds XLSX; rename it to .xlsx"),
+        ("a.pptx", None, docx([("Normal", "x")]), "as PPTX: it holds DOCX; read it as that with --as docx"),
+        ("a.doc", None, docx([("Normal", "x")]), "as DOC: it holds DOCX; read it as that with --as docx"),
+        ("a.doc", None, b"{\\rtf1 Cats.}", "as DOC: it holds RTF; read it as that with --as rtf"),
+        ("a.odt", None, pptx([("a", "b")]), "as ODT: it holds PPTX; read it as that with --as pptx"),
+        ("a.epub", None, odt([(0, "x")]), "as EPUB: it holds ODT; read it as that with --as odt"),
+        (
+            "a.docx",
+            None,
+            COMPOUND + "PowerPoint Document".encode("utf-16-le"),
+            "as DOCX: it holds a presentation of PowerPoint 97 to 2003; save it as .pptx",
+        ),
+        ("a.docx", None, zipped("readme.txt"), "as DOCX: it holds ZIP; rename it to .zip"),
+        ("a.xlsx", None, docx([("Normal", "x")]), "as XLSX: it holds DOCX; read it as that with --as docx"),
+        ("a.pdf", None, b"From a\nFrom: a@b.c\nMessage-ID: <1>\n\nx\n", "as PDF: it holds MBOX; rename it to .mbox"),
+        ("a.pdf", None, b"From: a@b.c\nMessage-ID: <1>\n\nx\n", "as PDF: it holds EML; read it as that with --as eml"),
         ("a.parquet", None, b"", "as Parquet: it is empty"),
     ],
 )

@@ -266,12 +266,12 @@ def _placed(item: Document | Rejection, file: SourceFile, places: Sequence[tuple
 
 
 def _suffix(file: SourceFile) -> str:
-    return file.path.suffix.lower()
+    return ".mbox" if file.media_type == kinds.MAILBOX else file.path.suffix.lower()
 
 
 def _of_many(file: SourceFile) -> bool:
     """Whether it holds many documents."""
-    return not file.media_type and _suffix(file) in _OF_MANY
+    return file.media_type in {"", kinds.MAILBOX} and _suffix(file) in _OF_MANY
 
 
 def _is_page(file: SourceFile) -> bool:

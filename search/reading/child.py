@@ -29,6 +29,7 @@ from typing import Any, BinaryIO, NamedTuple, Self
 
 from search.documents import Document, Rejection
 from search.errors import InvalidDocument, ReaderFailed
+from search.kinds import MAILBOX
 from search.reading.files import CHANGED, TRIES, Item, Snapshot, SourceFile
 from search.reading.named import Named
 from search.system.posix import check_posix
@@ -298,7 +299,7 @@ class _Child:
         seconds = self._limits.seconds_for(os.fstat(stream.fileno()).st_size)
         request = {
             "what": what,
-            "path": file.path.name,
+            "path": file.path.name + ".mbox" * (file.media_type == MAILBOX),  # tables are read by their suffix
             "name": file.name,
             "folder": file.folder,
             "media_type": file.media_type,

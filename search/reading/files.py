@@ -31,6 +31,7 @@ _LONGEST_IGNORE_FILE = 1_000_000  # bytes
 _SHOWN = 100  # characters of a line of an ignore file
 TRIES = 3  # to read a file that others write at the same time
 _KINDS_SHOWN = 8
+_HIDDEN = (".", "~$")  # how names begin of what is hidden, and of what Office keeps beside a document that is open
 CHANGED = "changed while it was read; ingest it again"
 
 Item = Document | Rejection
@@ -45,7 +46,7 @@ class SourceFile:
     name: str
     within: Path | None = None  # the folder, without links in its path, that a link may not lead out of
     folder: str = ""  # a hash of the one that the name begins with
-    media_type: str = ""  # of what is in it, if that is one document; empty if its name has to say so
+    media_type: str = ""  # of what is in it, if that is one document, or many mails; empty if its name has to say so
     archive: "SourceFile | None" = None  # that it was unpacked from
     root: Path | None = None  # the folder that the name begins with, without links in its path …
     prefix: str = ""  # … and what goes before that
@@ -435,7 +436,7 @@ class _Walk:
         try:
             (folder / "..").stat()  # who may list a folder and not enter it, learns nothing of what is in there
             with os.scandir(folder) as entries:
-                visible = [entry for entry in entries if not entry.name.startswith(".")]
+                visible = [entry for entry in entries if not entry.name.startswith(_HIDDEN)]
         except OSError as error:
             self.refused.append(Rejection(str(folder), None, None, f"cannot be read: {error.strerror}"))
             return

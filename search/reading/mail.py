@@ -1,9 +1,12 @@
 """What does a mail say? Who wrote what to whom, as Markdown, and which files came with it."""
 
+import codecs
 import re
-from collections.abc import Iterator, Mapping
-from email import message_from_bytes, policy
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from email import message_from_bytes
 from email.message import MIMEPart
+from email.policy import EmailPolicy
 from typing import Any, BinaryIO
 
 from search.documents import Document, Rejection
@@ -16,6 +19,15 @@ from search.reading.text import decode
 _HEADERS = ("From", "To", "Cc", "Date")
 _DEEPEST = 5  # mails in each other
 _QUOTED = re.compile(rb"^>(>*From )")  # a line of a text in an mbox file that would begin a mail
+_SIZE = re.compile(
+    rb"\s*+(\d{1,9})[ \t]*+\r?\n"
+)  # of the mail, before it: as Apple's program keeps one, with what it notes behind it
+_SAVED = re.compile(r"\W*Saved by ")  # who "wrote" a page that a browser saved
+_STYLES = frozenset(("text/css", "text/javascript"))  # of a page
+_CHARSET = re.compile(rb"charset\s*+=\s*+[\"']?([\w.:-]++)", re.IGNORECASE)
+_ADDRESS = re.compile(r"https?://\S+")
+_TIMES = 3  # as long as the plain text, a page says what that only points to …
+_STUB = re.compile(r"(?=.*\bhtml\b).{1,200}", re.IGNORECASE | re.DOTALL)  # … as does whatever is there for one that says this alone
 
 
 def read(content: bytes) -> tuple[str, str, Mapping[str, Any]]:
@@ -24,8 +36,10 @@ def read(content: bytes) -> tuple[str, str, Mapping[str, Any]]:
     Raises:
         InvalidDocument: its text is in no encoding that can be told.
     """
-    message = message_from_bytes(content, policy=policy.default)
-    metadata: dict[str, Any] = {"from": _header(message, "From"), "date": _header(message, "Date")}
+    if size := _SIZE.match(content):
+        content = content[size.end() :][: int(size[1])]
+    message = message_from_bytes(content, policy=_Policy(encodings=_declared(content)))  # type: ignore[call-overload]
+    metadata: dict[str, Any] = {name.lower(): value for name, value in _heads(message) if name in {"From", "Date"}}
     metadata["attachments"] = [name for part in message.walk() if (name := part.get_filename())]
     text = "\n\n".join(_pieces(message, 0))
     return _header(message, "Subject"), text + "\n", {name: value for name, value in metadata.items() if value}
@@ -70,8 +84,14 @@ def head_of(values: Mapping[str, str]) -> Iterator[str]:
 
 def _pieces(message: MIMEPart, depth: int) -> Iterator[str]:
     """Headers, then every part that is a text and no attachment, and of those that say the same the plain one."""
-    yield from head_of({name: _header(message, name) for name in _HEADERS})
+    yield from head_of(dict(_heads(message)))
     yield from _texts(message, depth)
+
+
+def _heads(message: MIMEPart) -> Iterator[tuple[str, str]]:
+    """Who wrote when to whom; nothing of a page that a browser saved."""
+    if not _SAVED.match(_header(message, "From")):
+        yield from ((name, _header(message, name)) for name in _HEADERS)
 
 
 def _texts(part: MIMEPart, depth: int) -> Iterator[str]:
@@ -82,15 +102,31 @@ def _texts(part: MIMEPart, depth: int) -> Iterator[str]:
         for inner in part.iter_parts():
             yield from _pieces(inner, depth + 1)
     elif kind == "multipart/alternative":
-        inside = [inner for inner in part.iter_parts() if inner.get_content_disposition() != "attachment"]
-        plain = [inner for inner in inside if inner.get_content_type() == "text/plain"]
-        for inner in plain or inside[-1:]:
-            yield from _texts(inner, depth)
+        yield from _alternative([one for one in part.iter_parts() if one.get_content_disposition() != "attachment"], depth)
+    elif kind == "multipart/related" and depth < _DEEPEST:  # a page, and what it shows
+        yield from next((texts for one in part.iter_parts() if (texts := list(_texts(one, depth + 1)))), ())
     elif part.is_multipart() and depth < _DEEPEST:
         for inner in part.iter_parts():
             yield from _texts(inner, depth + 1)
-    elif kind.startswith(("text/", "multipart/")) and (words := _words(part).strip()):  # one without borders is a text
+    elif (
+        kind not in _STYLES and kind.startswith(("text/", "multipart/")) and (words := _words(part).strip())
+    ):  # one without borders is a text
         yield words
+
+
+def _alternative(parts: Sequence[MIMEPart], depth: int) -> list[str]:
+    """Of parts that say the same, the plain ones, unless they say little of what the others do."""
+    others = [one for one in parts if one.get_content_type() != "text/plain"]
+    pages = [one for one in others if one.is_multipart() or one.get_content_type() == "text/html"]
+    plain = [words for one in parts if one not in others for words in _texts(one, depth)]
+    shown = [words for one in (pages if plain else pages or others)[-1:] for words in _texts(one, depth)]
+    is_stub = bool(shown) and _STUB.fullmatch("".join(plain)) is not None
+    return shown if is_stub or _length(shown) > _TIMES * _length(plain) else plain
+
+
+def _length(texts: Sequence[str]) -> int:
+    """How many characters are read, and no addresses, which a plain text spells out."""
+    return sum(len("".join(_ADDRESS.sub("", one).split())) for one in texts)
 
 
 def _words(part: MIMEPart) -> str:
@@ -112,3 +148,40 @@ def _header(message: MIMEPart, name: str) -> str:
         value = next((raw for key, raw in message.raw_items() if key.lower() == name.lower()), "")
     words = " ".join(str(value or "").split())
     return words.encode("utf-8", "replace").decode()
+
+
+class _Policy(EmailPolicy):
+    """Headers of bytes that are no ASCII, as many programs write them, are read by what they are."""
+
+    encodings: Sequence[str] = ()  # that the mail names
+
+    def header_source_parse(self, sourcelines: list[str]) -> tuple[str, str]:
+        """Name and value of a header. See the library."""
+        written = "".join(sourcelines)
+        try:
+            written.encode()
+        except UnicodeEncodeError:
+            written = self._decoded(written.encode("utf-8", "surrogateescape"))
+        return super().header_source_parse([written])
+
+    def _decoded(self, header: bytes) -> str:
+        for encoding in ("utf-8", *self.encodings):
+            try:
+                return header.decode(encoding)
+            except UnicodeError:
+                continue
+        try:
+            return decode(header).text
+        except InvalidDocument:
+            return header.decode("cp1252", "replace")
+
+
+def _declared(content: bytes) -> list[str]:
+    """The encodings that a mail names, of those that a header may be in."""
+    found = []
+    for label in dict.fromkeys(_CHARSET.findall(content)):
+        with suppress(LookupError, UnicodeError):
+            name = codecs.lookup(label.decode()).name
+            if b"From".decode(name) == "From":
+                found.append(name)
+    return found

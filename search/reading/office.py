@@ -126,7 +126,7 @@ def _word(content: bytes, media_type: str, depth: int = 0) -> tuple[str, str, in
 def _chunk(chunk: word.Chunk, depth: int) -> tuple[str, int]:
     """The Markdown of a document inside another one, and how many of it and of those inside of it cannot be read."""
     path = Path(chunk.path)
-    kind = MAIL if path.suffix.lower() in {".mht", ".mhtml"} else by_name(path)
+    kind = by_name(path)
     try:
         if "word" in kind and depth < _DEEPEST:
             _, text, unread = _word(chunk.content, kind, depth + 1)

@@ -48,6 +48,8 @@ def read(stream: BinaryIO, file: SourceFile) -> Document | Rejection:
         found = ENCRYPTED if needs_password(content) else kinds.other_than(media_type, content)
         return file.reject(f"cannot be read as {kinds.name_of(media_type)}: {found or str(error) or type(error).__name__}")
     if not text.strip():
+        if media_type in kinds.OFFICE.values() and (found := kinds.other_than(media_type, content)):
+            return file.reject(f"cannot be read as {kinds.name_of(media_type)}: {found}")
         scanned = media_type == kinds.PDF
         return file.reject(f"there is no text in it{'; if it is scanned, recognise its text first (OCR)' if scanned else ''}")
     is_paged = media_type == kinds.PDF

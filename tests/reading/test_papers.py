@@ -229,6 +229,105 @@ def test_every_text_of_a_mail_is_read_and_those_it_forwards() -> None:
     assert "no boundary" in mail.read(b"From: a@b.c\nContent-Type: multipart/mixed\n\nno boundary")[1]
 
 
+ALTERNATIVES = "From: a@b.c\nMIME-Version: 1.0\nContent-Type: multipart/alternative; boundary=X\n\n"
+LONG = "The ferry to Kos leaves at nine, and the one to Rhodes an hour later."
+
+
+@pytest.mark.parametrize(
+    ("plain", "others", "text"),
+    [
+        (" \n", {"html": f"<p>{LONG}</p>"}, LONG),
+        ("Your mail client does not support HTML.", {"html": f"<p>{LONG}</p>"}, LONG),
+        ("Look here:\nhttps://example.org/" + "x" * 200, {"html": f"<p>{LONG}</p>"}, LONG),
+        ("\n", {"html": f"<p>{LONG}</p>", "calendar": "BEGIN:VCALENDAR"}, LONG),
+        ("\n", {"calendar": "BEGIN:VCALENDAR"}, "BEGIN:VCALENDAR"),
+        ("See you.", {"calendar": f"BEGIN:VCALENDAR\n{LONG}"}, "See you."),
+        ("HTML was fun.", {"html": ""}, "HTML was fun."),
+        (f"{LONG} *Nine.*", {"html": f"<p>{LONG} <b>Nine.</b></p><p>Unsubscribe"}, f"{LONG} *Nine.*"),
+    ],
+)
+def test_a_mail_is_its_page_where_its_plain_text_says_little(plain: str, others: dict[str, str], text: str) -> None:
+    parts = "".join(f"--X\nContent-Type: text/{kind}\n\n{words}\n" for kind, words in {"plain": plain, **others}.items())
+    assert mail.read(f"{ALTERNATIVES}{parts}--X--".encode())[1] == f"From: a@b.c  \n\n{text}\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("From: Jürgen <a@b.c>\nSubject: Größe\n\n".encode("cp1252"), ("Größe", "Jürgen <a@b.c>")),
+        ("From: Jürgen <a@b.c>\nSubject: Größe\n\n".encode(), ("Größe", "Jürgen <a@b.c>")),
+        ("From: Иван <a@b.c>\nSubject: Погода\n на море\nContent-Type: text/plain; charset=koi8-r\n\n".encode("koi8-r"),
+         ("Погода на море", "Иван <a@b.c>")),
+        ("From: Иван <a@b.c>\nSubject: Погода\nContent-Type: text/plain; charset=utf-16\nX: charset=klingon\n\n".encode(),
+         ("Погода", "Иван <a@b.c>")),
+    ],
+)  # fmt: skip
+def test_headers_of_bytes_are_read_by_what_they_are(content: bytes, expected: tuple[str, str]) -> None:
+    title, _, metadata = mail.read(content)
+    assert (title, metadata["from"]) == expected
+
+
+def test_names_of_attachments_of_bytes_are_read_by_what_they_are() -> None:
+    content = ALTERNATIVES.replace("alternative", "mixed") + '--X\nContent-Disposition: attachment; filename="Käse.txt"\n\nx\n--X--'
+    assert mail.read(content.encode("cp1252"))[2]["attachments"] == ["Käse.txt"]
+
+
+SAVED = (
+    "From: <Saved by Blink>\nSnapshot-Content-Location: https://example.org/\nSubject: =?utf-8?Q?F=C3=A4hren?=\n"
+    "Date: Mon, 1 Jan 2024 00:00:00 -0000\nMIME-Version: 1.0\nContent-Type: multipart/related; boundary=X\n\n"
+    "--X\nContent-Type: text/html\nContent-Transfer-Encoding: quoted-printable\n\n<h1>F=C3=A4hren</h1><p>They le=\nave.</p>\n"
+    "--X\nContent-Type: text/css\n\np { color: red }\n--X\nContent-Type: text/html\n\n<p>Buy a car!</p>\n--X--\n"
+)
+MAIL = "Return-Path: <a@b.c>\r\nReceived: from x\r\n\tby y\r\nFrom: a@b.c\r\nSubject: Ferries\r\n\r\nThey leave.\r\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "title", "text"),
+    [
+        ("a.mhtml", SAVED, "Fähren", "# Fähren\n\nThey leave.\n"),
+        ("a.mht", SAVED, "Fähren", "# Fähren\n\nThey leave.\n"),
+        ("saved", SAVED, "Fähren", "# Fähren\n\nThey leave.\n"),
+        ("1234.M1P1.host:2,S", MAIL, "Ferries", "From: a@b.c  \n\nThey leave.\n"),
+        ("a.emlx", f"{len(MAIL)}\n{MAIL}<?xml><plist>", "Ferries", "From: a@b.c  \n\nThey leave.\n"),
+        ("long", MAIL.replace("by y", "by y" + "\r\n\tby z" * 1000), "Ferries", "From: a@b.c  \n\nThey leave.\n"),
+    ],
+)
+def test_mails_and_saved_pages_are_known_by_name_or_beginning(
+    name: str, content: str, title: str, text: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(content.encode())
+    document = taken(tmp_path / name)
+    assert (document.title, document.text, document.media_type) == (title, text, "message/rfc822")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "From: Bob\nSubject: a memo\n\nNobody sent it.\n",
+        "Message-ID: <1>\nFrom: Bob\nThis line is no header, so it is a text.\n",
+        "From 0123456789012345678901234567890123456789 Mon Sep 17 00:00:00 2001\nFrom: a@b.c\nMessage-ID: <1>\n\n--- a\n",
+        "From here on it is text.\nMessage-ID: no\n",
+        "Received: a parcel.\n",
+    ],
+)
+def test_texts_that_look_like_mails_are_texts(content: str, tmp_path: Path) -> None:
+    (tmp_path / "a.patch").write_text(content)
+    document = taken(tmp_path / "a.patch")
+    assert (document.text, document.media_type) == (content, "text/plain")
+
+
+def test_a_box_without_a_suffix_is_known_by_its_beginning(tmp_path: Path) -> None:
+    (tmp_path / "Inbox").write_text(
+        f"From a@b.c Sat Nov 28\n{MAIL}\n\nFrom d@e.f Sun Nov 29\nSubject: Trains\n\nToo.\n", newline=""
+    )
+    (tmp_path / "notes.txt").write_text("A text.")
+    reading = Reading([str(tmp_path)])
+    found = [(item.id, item.title) for item in reading if isinstance(item, Document)]
+    name = tmp_path.name
+    assert found == [(f"{name}/Inbox#1", "Ferries"), (f"{name}/Inbox#2", "Trains"), (f"{name}/notes.txt", "notes")]
+    assert reading.count() == 3
+
+
 def test_a_notebook_is_its_texts_its_code_and_what_that_printed(tmp_path: Path) -> None:
     cells = [
         {"cell_type": "markdown", "source": ["# Ferries\n", "\n", "On lakes."]},

@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pypdf
 import pytest
+from commands import as_json
 from papers import docx, pdf
 
 from search.documents import Document, Rejection
@@ -84,6 +85,18 @@ def test_a_folder_is_read_in_order_with_paths_as_ids(tmp_path: Path) -> None:
     (alone,) = taken(folder / "b" / "two.md")
     assert isinstance(two, Document)
     assert alone == replace(two, id="b/two.md", metadata={"path": "b/two.md"})
+
+
+def test_what_office_keeps_beside_an_open_document_stops_no_sync(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "n", "a.txt", "b.txt")
+    options = ("--sync", "--max-delete", "100%", "--data-dir", tmp_path / "data")
+    assert as_json("ingest", folder, *options)["added"] == 2
+    for name in ("~$table.xlsx", "~$letter.docx", ".~lock.letter.odt#"):
+        (folder / name).write_bytes(b"\x04Bob" + b" \0" * 80)
+    (folder / "b.txt").unlink()
+    report = as_json("ingest", folder, *options)
+    assert (report["removed"], report["rejected"]) == (1, 0)
+    assert ids(read(f"{folder}/*")) == ["n/a.txt"]
 
 
 def test_ignore_files_and_patterns_leave_files_out(tmp_path: Path) -> None:
