@@ -312,6 +312,22 @@ def test_annotations_of_opendocument_are_counted() -> None:
     assert unread(io.BytesIO(b"no archive")) == {}
 
 
+def test_formulas_that_nobody_worked_out_are_counted(tmp_path: Path) -> None:
+    made = io.BytesIO()
+    book = io.BytesIO(xlsx({"S": [["kite", "sum"], ["red", 1], ["blue", 2], ["green", 3], ["grey", 4]]}))
+    with zipfile.ZipFile(book) as read_from, zipfile.ZipFile(made, "w") as copy:
+        for name in read_from.namelist():
+            part = read_from.read(name)
+            part = part.replace(b"<v>1</v>", b"<f>A1&lt;2</f><v/>").replace(b"<v>2</v>", b'<f t="shared" si="0"/>')
+            copy.writestr(name, part.replace(b"<v>3</v>", b"<f>A1</f><v>3</v>").replace(b'"B5">', b'"B5" t="str"><f>A1</f>'))
+    assert unread(made) == {"formulas_left_out": 2}
+    (tmp_path / "a.xlsx").write_bytes(made.getvalue())
+    first, *others = read(tmp_path / "a.xlsx")
+    assert isinstance(first, Document)
+    assert (first.text, first.remarks) == ("kite: red", {"formulas_left_out": 2})
+    assert len(others) == 3
+
+
 @pytest.mark.parametrize(
     ("name", "part"), [("a.docm", "word/document.xml"), ("a.ppsx", "ppt/presentation.xml"), ("a.xlsm", "xl/workbook.xml")]
 )

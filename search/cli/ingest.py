@@ -90,9 +90,11 @@ _REMARKED = {  # what a reader remarked, as a document has it and as several do,
     "comments_left_out": ("has", "have", "comments, which are not read"),
     "notes_left_out": ("has", "have", "notes of the speaker that cannot be read"),
     "boxes_left_out": ("has", "have", "text boxes, which are not read"),
+    "formulas_left_out": ("has", "have", "formulas without a value; open and save it in a program for spreadsheets"),
+    "outputs_left_out": ("has", "have", "outputs of which the end is not read"),
     "rows_left_out": ("has", "have", "more rows than one document holds, which are left out"),
 }
-_OF_SHEETS = ("comments_left_out", "charts_left_out", "objects_left_out", "boxes_left_out")
+_OF_SHEETS = ("comments_left_out", "charts_left_out", "objects_left_out", "boxes_left_out", "formulas_left_out")
 _OF_A_ROW = {  # which says it for all of its file
     "encoding": "the first of a table that is not in UTF-8 and was read as",
     **{kind: f"the first of a spreadsheet with {_REMARKED[kind][2]}" for kind in _OF_SHEETS},

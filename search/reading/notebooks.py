@@ -1,15 +1,19 @@
 """What does a notebook of Jupyter say? Its texts, its code, and what that printed, as Markdown."""
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from search.errors import InvalidDocument
-from search.reading.webpages import fence_for
+from search.reading.webpages import fence_for, to_markdown
+
+_MOST = 20_000  # characters of an output that shows something else than what was printed
+_OBJECT = re.compile(r"\s*<[^<>]*>\s*")  # what Python calls one, in place of what it shows
 
 
 def read(content: bytes) -> tuple[str, str, Mapping[str, Any]]:
-    """No title, text, and no metadata.
+    """No title, text, and metadata: how many outputs are longer than what is read of one.
 
     Raises:
         InvalidDocument: it holds no cells.
@@ -23,6 +27,7 @@ def read(content: bytes) -> tuple[str, str, Mapping[str, Any]]:
     kernel = about.get("kernelspec") if isinstance(about, dict) else None
     language = str(kernel.get("language", "")) if isinstance(kernel, dict) else ""
     parts: list[str] = []
+    cut = 0
     for cell in cells:
         if not isinstance(cell, dict):
             raise InvalidDocument("one of its cells is none; open it in Jupyter, and save it")
@@ -30,18 +35,31 @@ def read(content: bytes) -> tuple[str, str, Mapping[str, Any]]:
         if cell.get("cell_type") == "code":
             outputs = cell.get("outputs")
             parts.append(_fenced(source, language))
-            parts += [_fenced(_printed(output)) for output in (outputs if isinstance(outputs, list) else ())]
+            shown = [_shown(output) for output in (outputs if isinstance(outputs, list) else ()) if isinstance(output, dict)]
+            cut += sum(len(one) > _MOST for one, is_printed in shown if not is_printed)
+            parts += [
+                one if not is_printed and len(one) <= _MOST else _fenced(one if is_printed else one[:_MOST])
+                for one, is_printed in shown
+            ]
         else:
             parts.append(source)
-    return "", "\n\n".join(part for part in parts if part.strip()) + "\n", {}
+    return "", "\n\n".join(part for part in parts if part.strip()) + "\n", {"outputs_left_out": cut} if cut else {}
 
 
-def _printed(output: Any) -> str:
-    """What a reader of the notebook sees of an output, if that is text."""
-    if not isinstance(output, dict):
-        return ""
+def _shown(output: Mapping[str, Any]) -> tuple[str, bool]:
+    """What a reader of the notebook sees of an output, if that is text; and whether it was printed, or is Markdown."""
+    if output.get("output_type") == "error":
+        return f"{output.get('ename', '')}: {output.get('evalue', '')}"[:_MOST], True
     data = output.get("data")
-    return _joined(output.get("text") or (data.get("text/plain") if isinstance(data, dict) else ""))
+    kinds = data if isinstance(data, dict) else {}
+    printed = _joined(output.get("text") or kinds.get("text/plain"))
+    if written := _joined(kinds.get("text/markdown")):
+        return written, False
+    if printed.strip() and not _OBJECT.fullmatch(printed):
+        return printed, True
+    page = to_markdown(_joined(kinds.get("text/html")))[1].strip() if "text/html" in kinds else ""
+    written = page or _joined(kinds.get("text/latex"))
+    return (written, False) if written else (printed, True)
 
 
 def _joined(lines: Any) -> str:

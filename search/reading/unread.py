@@ -1,6 +1,6 @@
-"""What of a packed document of an office is not read? Comments, charts, diagrams, objects of others, boxes of spreadsheets.
+"""What of a packed document of an office is not read? Comments, charts, diagrams, objects of others.
 
-They are counted; a document says so in its metadata.
+Of spreadsheets text boxes, and formulas that no program has worked out. They are counted; a document says so in its metadata.
 """
 
 import re
@@ -26,6 +26,11 @@ _INSIDE = {  # parts, what they hold, and how that looks in them
         re.compile(rb"/relationships/(?:oleObject|package)[\"']"),
     ),
 }
+_SHEETS = re.compile(r"xl/worksheets/[^/]+\.xml")
+_FORMULA = re.compile(  # without a value; a text may be empty
+    rb"<c(?=\s|>)(?![^<>]*\st=\"str\")[^<>]*+(?<!/)>\s*<f(?:\s[^<>]*)?(?:/>|(?<!/)>[^<]*</f>)\s*(?:<v\s*/>|<v>\s*</v>)?\s*</c>"
+    rb"|<c(?=\s|>)[^<>]*+(?<!/)>\s*<f(?:\s[^<>]*)?(?:/>|(?<!/)>[^<]*</f>)\s*</c>"
+)
 _DRAWINGS = re.compile(r"xl/drawings/drawing\d*\.xml")
 _END_OF_BOX = re.compile(rb"</(?:\w+:)?txBody>")
 _NOTES = re.compile(r"xl/(?:comments/)?comments?\d*\.xml")  # of cells, among which each thread stands once again …
@@ -45,11 +50,12 @@ def unread(stream: BinaryIO) -> dict[str, int]:
 
 def _in(archive: zipfile.ZipFile, name: str) -> dict[str, int]:
     found = {what: 1 for part, what in _PARTS.items() if part.fullmatch(name)}
-    if any(part.fullmatch(name) for part in (*_INSIDE, _NOTES, _DRAWINGS)):
+    if any(part.fullmatch(name) for part in (*_INSIDE, _NOTES, _DRAWINGS, _SHEETS)):
         with archive.open(name) as opened:
             content = opened.read(LONGEST)
         found |= {what: len(look.findall(content)) for part, (what, look) in _INSIDE.items() if part.fullmatch(name)}
         found |= {COMMENTS: _notes(content)} if _NOTES.fullmatch(name) else {}
+        found |= {"formulas_left_out": len(_FORMULA.findall(content))} if _SHEETS.fullmatch(name) else {}
         found |= {"boxes_left_out": _boxes(content)} if _DRAWINGS.fullmatch(name) else {}
     return found
 

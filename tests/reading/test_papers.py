@@ -12,7 +12,7 @@ import pytest
 from papers import docx, pdf
 
 from search.documents import Document, Rejection
-from search.reading import Reading, mail, rtf
+from search.reading import Reading, mail, notebooks, rtf
 from search.reading import pdf as reading_pdf
 
 pytestmark = pytest.mark.usefixtures("reader_kept")
@@ -347,6 +347,38 @@ def test_a_notebook_is_its_texts_its_code_and_what_that_printed(tmp_path: Path) 
     document = taken(tmp_path / "a.ipynb")
     assert document.title == "Ferries"
     assert document.text == "# Ferries\n\nOn lakes.\n\n```python\nprint(1)\n```\n\n```\n1\n```\n\n```\n<Figure>\n```\n"
+
+
+@pytest.mark.parametrize(
+    ("output", "text"),
+    [
+        (
+            {"output_type": "error", "ename": "ValueError", "evalue": "bad kite", "traceback": ["x"]},
+            "```\nValueError: bad kite\n```",
+        ),
+        (
+            {"data": {"text/markdown": ["**Two** ", "ferries"], "text/plain": "<IPython.core.display.Markdown object>"}},
+            "**Two** ferries",
+        ),
+        ({"data": {"text/html": "<b>Two</b><script>x()</script>", "text/plain": ["<IPython.core.display.HTML object>"]}}, "Two"),
+        ({"data": {"text/latex": "$x^2$", "image/png": "iV"}}, "$x^2$"),
+        ({"data": {"text/html": "<table><tr><td>1</table>", "text/plain": "   a\n0  1"}}, "```\n   a\n0  1\n```"),
+        ({"data": {"text/html": "<div></div>", "text/plain": "<Figure>"}}, "```\n<Figure>\n```"),
+    ],
+)
+def test_what_a_cell_puts_out_is_read_as_it_is_shown(output: dict[str, Any], text: str) -> None:
+    notebook = {"cells": [{"cell_type": "code", "source": "x", "outputs": [output, 3]}]}
+    assert notebooks.read(json.dumps(notebook).encode()) == ("", f"```\nx\n```\n\n{text}\n", {})
+
+
+def test_of_a_long_output_the_beginning_is_read_and_the_rest_counted(tmp_path: Path) -> None:
+    outputs = [{"data": {"text/markdown": f"```\n{'ferry ' * 9_000}\n```"}}, {"data": {"text/latex": "$x$"}}]
+    notebook = {"cells": [{"cell_type": "code", "source": "x", "outputs": outputs}, {"cell_type": "markdown", "source": "# Two"}]}
+    (tmp_path / "a.ipynb").write_text(json.dumps(notebook))
+    document = taken(tmp_path / "a.ipynb")
+    assert document.remarks == {"outputs_left_out": 1}
+    assert len(document.text) < 21_000
+    assert document.text.endswith("\n````\n\n$x$\n\n# Two\n")
 
 
 def test_a_notebook_without_cells_is_rejected(tmp_path: Path) -> None:
