@@ -48,7 +48,8 @@ class Reading:
     Attributes:
         left_out: files below these paths that are of other kinds, or that an ignore file or a pattern names; links to folders.
         outside: links that lead out of the folder they are in; they are not read.
-        notes: lines of ignore files that mean nothing; when all was read, also what `fields` names and no record has.
+        notes: lines of ignore files that mean nothing, and archives with links; when all was read, also what `fields` names and no
+            record has.
     """
 
     def __init__(

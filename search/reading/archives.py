@@ -22,7 +22,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, NamedTuple, Self
 
-from search.documents import Rejection
+from search.documents import Rejection, counted
 from search.errors import InvalidDocument
 from search.reading.files import Listing, SourceFile
 
@@ -66,38 +66,48 @@ def unpacked(
     folder.mkdir()
     try:
         with archive.open() as stream:
-            rejections = _unpack(reader.contents(stream, archive), archive, folder, tables, most)
+            rejections, links = _unpack(reader.contents(stream, archive), archive, folder, tables, most)
     except (InvalidDocument, OSError) as error:
         reason = str(error) if isinstance(error, InvalidDocument) else f"cannot be unpacked: {error.strerror}"
         return Listing.refusing(archive.reject_many(reason))
     try:
         listing = Listing.of(str(folder), tables, archive=archive, **options)
     except InvalidDocument as error:  # there is nothing to read in it
-        return Listing.refusing(*rejections, archive.reject(str(error).removeprefix(f"{folder} ")))
+        listing = Listing.refusing(archive.reject(str(error).removeprefix(f"{folder} ")))
     return replace(
         listing,
         left_out=[archive.path / path.relative_to(folder) for path in listing.left_out],
         refused=[*rejections, *listing.refused],
-        notes=[note.replace(str(folder), str(archive.path), 1) for note in listing.notes],
+        notes=[*(note.replace(str(folder), str(archive.path), 1) for note in listing.notes), *_noted(archive.path, links)],
     )
+
+
+def _noted(archive: Path, links: Sequence[str]) -> list[str]:
+    """That an archive holds links."""
+    if not links:
+        return []
+    return [f"{archive}: left out {counted(len(links), 'link')}, such as {links[0]!r}; unpack it to follow links"]
 
 
 def _unpack(
     content: Iterable[tuple[str, Any]], archive: SourceFile, folder: Path, tables: Sequence[str], most: Most
-) -> list[Rejection]:
-    """Write the files of an archive into a folder; those that were not, each with the reason."""
-    rejections = []
+) -> tuple[list[Rejection], list[str]]:
+    """Write the files of an archive into a folder; those that were not, each with the reason; and the names of links."""
+    rejections, links = [], []
     with _Writer(folder, most) as writer:
         for kind, value in content:
             if kind == "piece":
                 writer.write(base64.b64decode(value))
+                continue
+            if kind == "link":
+                links.append(value)
                 continue
             member = Member(*value)
             if reason := writer.begin(member) if not member.unpackable else member.unpackable:
                 name = f"{archive.name}/{member.name}"
                 of_many = name.lower().endswith(tuple(tables))  # of which nobody knows the documents
                 rejections.append(Rejection(name, None, None if of_many else name, reason))
-    return rejections
+    return rejections, links
 
 
 class _Writer:
@@ -171,7 +181,7 @@ class _Writer:
 def contents(stream: BinaryIO, file: SourceFile) -> Iterator[tuple[str, Any]]:
     """What is in a zip or tar archive, or in a compressed file: each `Member`, and behind it its content in pieces of base64.
 
-    Folders, symbolic links and devices are passed over.
+    Of symbolic links there are the names; folders and devices are passed over.
 
     Raises:
         InvalidDocument: it is damaged, or no archive.
@@ -211,6 +221,8 @@ def _of_zip(stream: BinaryIO) -> Iterator[tuple[str, Any]]:
     with zipfile.ZipFile(stream) as archive:
         for entry in archive.infolist():
             mode = entry.external_attr >> 16
+            if stat.S_ISLNK(mode):
+                yield "link", entry.filename
             if entry.is_dir() or (stat.S_IFMT(mode) and not stat.S_ISREG(mode)):
                 continue
             try:
@@ -233,7 +245,9 @@ def _of_zip(stream: BinaryIO) -> Iterator[tuple[str, Any]]:
 def _of_tar(stream: IO[bytes]) -> Iterator[tuple[str, Any]]:
     with closing(tarfile.open(fileobj=stream, mode="r|", tarinfo=_Header)) as archive:
         for entry in archive:
-            if entry.islnk():
+            if entry.issym():
+                yield "link", entry.name
+            elif entry.islnk():
                 yield "member", Member(entry.name, entry.mtime, "a hard link; unpack it")
             elif entry.isreg() and (content := archive.extractfile(entry)):
                 yield "member", Member(entry.name, entry.mtime)

@@ -190,7 +190,7 @@ class Listing:
     left_out: list[Path]  # files without a text, empty ones, files that an ignore file or a pattern names, and links to folders
     outside: list[Path]  # links to what is not in the folder
     refused: list[Rejection]  # what cannot be listed, archives, and documents of formats that cannot be read
-    notes: list[str]  # lines of ignore files that mean nothing
+    notes: list[str]  # lines of ignore files that mean nothing, and archives with links
     archives: list[SourceFile]  # that are to be unpacked
 
     @classmethod

@@ -161,9 +161,31 @@ def test_nothing_is_written_outside_whatever_names_say(tmp_path: Path, temporary
             f"{begin}/hard.txt: a hard link; unpack it",
         ]
     )
+    assert items.notes == [f"{archive}: left out 1 link, such as 'link.txt'; unpack it to follow links"]
     everything = {path.name for path in tmp_path.rglob("*") if path.is_file()}
     assert everything == {"a.tar", "good.txt", "passwd.txt"}
     assert not any(path.is_symlink() for path in temporary.rglob("*"))
+
+
+def test_links_in_a_zip_are_left_out_and_told(tmp_path: Path) -> None:
+    archive = zipped(tmp_path / "a.zip", {"good.txt": b"Good."})
+    with zipfile.ZipFile(archive, "a") as more:
+        for name in ("bin/one", "two.txt"):
+            entry = zipfile.ZipInfo(name)
+            entry.external_attr = 0o120777 << 16
+            more.writestr(entry, "good.txt")
+    items = reading(archive)
+    assert (list(documents(items).values()), reasons(items)) == (["Good."], [])
+    assert items.notes == [f"{archive}: left out 2 links, such as 'bin/one'; unpack it to follow links"]
+
+
+def test_an_archive_of_links_alone_is_refused_and_told(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        entry = tarfile.TarInfo("link.txt")
+        entry.type, entry.linkname = tarfile.SYMTYPE, "good.txt"
+        archive.addfile(entry)
+    items = reading(tmp_path / "a.tar")
+    assert len(reasons(items)) == len(items.notes) == 1
 
 
 def test_hidden_files_and_ignore_files_mean_what_they_mean_in_folders(tmp_path: Path) -> None:
