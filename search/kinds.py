@@ -36,6 +36,9 @@ PAGES = {  # that libraries read, in a process of their own
     ".ipynb": NOTEBOOK,
     **OFFICE,
 }
+PACKED = frozenset(  # zip archives, of which the texts alone are read
+    OFFICE[suffix] for suffix in (".docx", ".docm", ".dotx", ".pptx", ".pptm", ".ppsx", ".odt", ".epub")
+)
 _OF_TEXT = frozenset((HTML, MAIL, NOTEBOOK, OFFICE[".rtf"], OFFICE[".fb2"]))  # of these, what is written in letters
 AS_MARKDOWN = frozenset((MARKDOWN, *PAGES.values())) - {PDF}  # of texts that are read as Markdown: pages become it
 MARKUP = {  # texts whose marks of headings are known

@@ -312,6 +312,30 @@ def test_annotations_of_opendocument_are_counted() -> None:
     assert unread(io.BytesIO(b"no archive")) == {}
 
 
+@pytest.mark.parametrize(
+    ("name", "content"), [("a.pptx", pptx([("Kites", "They fly.")])), ("a.odt", odt([(1, "Kites"), (0, "They fly.")]))]
+)
+def test_pictures_of_a_document_may_be_of_any_size(name: str, content: bytes, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    read_before = taken(tmp_path / name)
+    with zipfile.ZipFile(tmp_path / name, "a") as archive:
+        archive.writestr("ppt/media/image1.PNG", bytes(65_000_000))
+    assert "They fly." in read_before.text
+    assert taken(tmp_path / name).text == read_before.text
+
+
+def test_a_large_document_is_told_what_to_do(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.docx", "w") as archive:
+        archive.writestr("word/document.xml", bytes(129_000_000))
+    (tmp_path / "b.docx").write_bytes(bytes(65_000_000))
+    (tmp_path / "c.eml").write_bytes(bytes(65_000_000))
+    assert [str(item).partition(": ")[2] for item in read(tmp_path)] == [
+        "larger than 128,000,000 bytes without its pictures; split it",
+        "larger than 64,000,000 bytes, and damaged: File is not a zip file",
+        "larger than 64,000,000 bytes; split it",
+    ]
+
+
 def test_formulas_that_nobody_worked_out_are_counted(tmp_path: Path) -> None:
     made = io.BytesIO()
     book = io.BytesIO(xlsx({"S": [["kite", "sum"], ["red", 1], ["blue", 2], ["green", 3], ["grey", 4]]}))

@@ -27,6 +27,7 @@ _OF_FOLDERS = "reading folders and patterns"
 _AN_ARCHIVE = "an archive; unpack it, or read what is in it with --archives"
 IGNORE_FILES = (".gitignore", ".searchignore")
 LONGEST = 64_000_000  # bytes; longer lines and files are skipped unread, so that memory stays bounded
+_LARGEST_PACKED = 4_000_000_000  # bytes, of a document whose pictures are not read
 _LONGEST_IGNORE_FILE = 1_000_000  # bytes
 _SHOWN = 100  # characters of a line of an ignore file
 TRIES = 3  # to read a file that others write at the same time
@@ -95,9 +96,11 @@ class SourceFile:
             InvalidDocument: it is too large.
         """
         snapshot = Snapshot(self.open())
-        if snapshot.status.st_size > LONGEST:
+        is_packed = (self.media_type or kinds.by_name(self.path)) in kinds.PACKED
+        most = _LARGEST_PACKED if is_packed else LONGEST
+        if snapshot.status.st_size > most:
             snapshot.stream.close()
-            raise InvalidDocument(f"larger than {LONGEST:,} bytes; split it")
+            raise InvalidDocument(f"larger than {most:,} bytes; split it")
         return snapshot
 
     def whole(self, parse: Callable[[BinaryIO, "SourceFile"], Item]) -> Item:

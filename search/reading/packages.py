@@ -6,14 +6,21 @@ import re
 import zipfile
 import zlib
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 from xml.etree import ElementTree as ET
 from xml.etree.ElementTree import Element, ParseError
+
+from search.errors import InvalidDocument
+from search.reading.files import LONGEST
 
 _EDITION = re.compile(rb"<(/?)mc:(AlternateContent|Choice|Fallback)(?=[\s/>])([^<>]*?)(/?)>")
 _PREFIX = re.compile(rb"\s(xmlns:[\w.-]+)=(\"[^\"]*\"|'[^']*')")
 _ROOT = re.compile(rb"<[A-Za-z][\w.-]*:[^<>]*")
 _DEEPEST = 50  # editions in each other
+_SHOWN = re.compile(
+    r"\.(?:png|jpe?g|jfif|gif|bmp|tiff?|webp|avif|emf|wmf|wdp|jxr|svg|mp[34]|m4[av]|mov|avi|wm[av]|mpe?g|wav|ogg|fntdata|odttf|ttf|otf|woff2?)$",
+    re.IGNORECASE,
+)
 DAMAGED = (KeyError, ParseError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError)  # as reading a part raises
 
 
@@ -103,6 +110,25 @@ def with_parts(archive: zipfile.ZipFile, changed: Mapping[str, bytes]) -> bytes:
     with zipfile.ZipFile(made, "w") as copy:
         for name in dict.fromkeys([*archive.namelist(), *changed]):
             copy.writestr(name, changed[name] if name in changed else _whole(archive, name))
+    return made.getvalue()
+
+
+def without_pictures(stream: BinaryIO) -> bytes:
+    """A package whose pictures, sounds, films and fonts, which nobody reads, are empty.
+
+    Raises:
+        InvalidDocument: it is too large all the same, or none.
+    """
+    made = io.BytesIO()
+    try:
+        with zipfile.ZipFile(stream) as archive, zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as copy:
+            read = {one.filename: one.file_size for one in archive.infolist() if not _SHOWN.search(one.filename)}
+            if sum(read.values()) > 2 * LONGEST:
+                raise InvalidDocument(f"larger than {2 * LONGEST:,} bytes without its pictures; split it")
+            for name in dict.fromkeys(archive.namelist()):
+                copy.writestr(name, archive.read(name) if name in read else b"")
+    except DAMAGED as error:
+        raise InvalidDocument(f"larger than {LONGEST:,} bytes, and damaged: {error}") from error
     return made.getvalue()
 
 

@@ -1,5 +1,6 @@
 """What does a page say, whatever its format? A title, and Markdown or, of PDF, text with a form feed between pages."""
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO
@@ -9,6 +10,7 @@ from search.documents import Document, Rejection
 from search.errors import InvalidDocument
 from search.reading import mail, notebooks, office, pdf, webpages
 from search.reading.files import LONGEST, SourceFile, missing, read_at_most
+from search.reading.packages import without_pictures
 from search.reading.passwords import ENCRYPTED, needs_password
 from search.reading.structure import title_of
 
@@ -34,7 +36,8 @@ _READERS: Mapping[str, Callable[[bytes], tuple[str, str, Mapping[str, Any]]]] = 
 def read(stream: BinaryIO, file: SourceFile) -> Document | Rejection:
     """A page, whatever its format, as a document."""
     media_type = file.media_type or kinds.by_name(file.path)
-    content = read_at_most(stream, LONGEST)
+    is_large = media_type in kinds.PACKED and os.fstat(stream.fileno()).st_size > LONGEST
+    content = without_pictures(stream) if is_large else read_at_most(stream, LONGEST)
     try:
         if media_type in _READERS:
             title, text, metadata = _READERS[media_type](content)
