@@ -217,6 +217,38 @@ def test_slides_are_read_whole(paragraph: str, text: str, is_apart: bool, tmp_pa
     assert taken(tmp_path / "a.pptx").text == f"## Top\n\n{text}\n"
 
 
+def cell(text: str, about: str = "") -> str:
+    return f"<a:tc{about}><a:txBody><a:bodyPr/><a:p><a:r><a:t>{text}</a:t></a:r></a:p></a:txBody></a:tc>"
+
+
+@pytest.mark.timeout(20)
+def test_cells_of_several_rows_of_a_slide_stand_in_each(tmp_path: Path) -> None:
+    reached = ' vMerge="1"'
+    rows = [
+        cell("Region") + cell("City"),
+        cell("North", ' rowSpan="3"') + cell("Oslo"),
+        cell("", reached) + cell("Bergen"),
+        cell("", reached) + cell("Bodø"),
+        cell("South") + cell("Rome", ' rowSpan="2"'),
+        cell("Centre") + cell("", reached),
+    ]
+    table = "<a:tbl><a:tblGrid/>" + "".join(f"<a:tr h='1'>{row}</a:tr>" for row in rows) + "</a:tbl>"
+    data = f'<a:graphicData uri="http://schemas.openxmlformats.org/drawingml/2006/table">{table}</a:graphicData>'
+    frame = f"<p:graphicFrame><p:nvGraphicFramePr/><p:xfrm/><a:graphic>{data}</a:graphic></p:graphicFrame>"
+    slide = f"<p:sld {_SLIDES} {_DRAWING}><p:cSld><p:spTree>{shape('title', 'Top')}{frame}</p:spTree></p:cSld></p:sld>"
+    (tmp_path / "a.pptx").write_bytes(pptx([("", "")], {"ppt/slides/slide1.xml": slide}))
+    assert taken(tmp_path / "a.pptx").text.splitlines()[4:] == [
+        "| North | Oslo |",
+        "| North | Bergen |",
+        "| North | Bodø |",
+        "| South | Rome |",
+        "| Centre | Rome |",
+    ]
+    for piece in ("<a:tbl>", "<a:tbl><a:tr>", "<a:tc vMerge='1'>"):
+        (tmp_path / "a.pptx").write_bytes(pptx([("", "")], {"ppt/slides/slide1.xml": f"vMerge{piece * 20_000}"}))
+        read(tmp_path / "a.pptx")
+
+
 def test_editions_within_editions_and_without_an_end(tmp_path: Path) -> None:
     inner = editions(shape("body", "Inner"), shape("body", "Old"))
     shapes = shape("title", "Top") + editions(f"{inner}{shape('body', 'New')}", f"{inner}{shape('body', 'Older')}")

@@ -23,6 +23,11 @@ _WORDS = re.compile(rb"<a:t[\s>]|<a14:m[\s>]")
 _FORMULA = re.compile(rb"<a14:m(?:\s[^<>]*)?>((?:(?!</?a14:m\b).)*)</a14:m>", re.DOTALL)
 _FIELD = re.compile(rb"<a:fld\b(?![^<>]*type=\"slidenum\")[^<>]*(?<!/)>((?:(?!</?a:fld\b).)*)</a:fld>", re.DOTALL)
 _PROPERTIES = re.compile(rb"<a:rPr\b[^<>]*>")
+_TABLE = re.compile(rb"<a:tbl>(?:(?!<a:tbl>).)*?</a:tbl>", re.DOTALL)
+_ROW = re.compile(rb"<a:tr[\s>](?:(?!<a:tr[\s>]).)*?</a:tr>", re.DOTALL)
+_CELL = re.compile(rb"(<a:tc(?:\s[^<>]*)?>)((?:(?!<a:tc[\s>]).)*?)(?=</a:tc>)", re.DOTALL)
+_REACHED = re.compile(rb'\svMerge="(?:1|true)"')  # by a cell of a row above
+_LONGEST_REPEATED = 4000  # bytes of a cell that stands in each of its rows
 _EMPHASIS = re.compile(rb'\s(?:b|i|u|strike)="[^"]*"')
 
 
@@ -51,7 +56,7 @@ class Prepared(NamedTuple):
 
 
 def prepared(content: bytes) -> Prepared:
-    """A .pptx with the runs of each paragraph in one, and nothing bold; as it was if it is damaged.
+    """A .pptx with the runs of each paragraph in one, nothing bold, and cells in all of their rows; as it was if it is damaged.
 
     The office library puts spaces between runs, and marks what is bold as Markdown does, in HTML, too. It makes nothing of
     formulas, of fields such as a date, and of what is there in several editions, as every text with a formula in it is.
@@ -75,7 +80,27 @@ def prepared(content: bytes) -> Prepared:
 
 def _plain(slide: bytes) -> bytes:
     calm = _PROPERTIES.sub(lambda found: _EMPHASIS.sub(b"", found[0]), _FIELD.sub(rb"<a:r>\1</a:r>", slide))
-    return _NEXT_RUN.sub(b"", calm)
+    return _NEXT_RUN.sub(b"", _TABLE.sub(_filled, calm) if b"vMerge" in calm else calm)
+
+
+def _filled(table: re.Match[bytes]) -> bytes:
+    """A table in which a cell of several rows stands in each."""
+    above: list[bytes] = []
+
+    def row(found: re.Match[bytes]) -> bytes:
+        cells: list[bytes] = []
+
+        def cell(found: re.Match[bytes]) -> bytes:
+            at = len(cells)
+            is_reached = _REACHED.search(found[1]) and at < len(above) and len(above[at]) <= _LONGEST_REPEATED
+            cells.append(above[at] if is_reached else found[2])
+            return found[1] + cells[-1]
+
+        written = _CELL.sub(cell, found[0])
+        above[:] = cells
+        return written
+
+    return _ROW.sub(row, table[0])
 
 
 def to_html(found: list[Slide]) -> str:
