@@ -14,7 +14,14 @@ from search.documents import SparseVector
 _CHECKED = 16  # words of a query, from its beginning
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _LEAST = 5  # letters of a word: shorter ones have too many neighbours
-_QUOTED = re.compile(r'"[^"]*"|`[^`]*`')
+_MARKS = ('""', "``", "“”", "””", "„“", "„”", "«»", "»«", "\u2039\u203a", "\u203a\u2039", "「」", "『』")  # of quotations
+_ALSO_APOSTROPHES = ("''", "\u2018\u2019", "\u201a\u2018")
+_QUOTED = re.compile(
+    "|".join(
+        [f"{marks[0]}[^{marks}]*{marks[1]}" for marks in _MARKS]
+        + [rf"(?<!\w){marks[0]}(?:[^{marks}]|(?<=\w){marks[1]}(?=\w))*{marks[1]}(?!\w)" for marks in _ALSO_APOSTROPHES]
+    )
+)
 _WORD = re.compile(rf"(?<![\w\-./\\:@#$&=])[^\W\d_]{{{_LEAST},32}}(?![\w(]|[-./\\:@&=]\w)")
 _RUN = re.compile(r"[^\W\d_][^\W\d_A-Z]{3,39}|[A-Z]{4,40}")  # also of getValue
 _BEGINNING = 3  # letters that words of one stem share
