@@ -94,13 +94,12 @@ def by_windows(
 
 
 def permutation(answer: str, count: int) -> list[int]:
-    """The order that a model wrote down, such as "[2] > [1]", as numbers from 0.
+    """The order that a model wrote down, such as "[2] > [1]", as numbers from 0; empty if it names none that there is.
 
-    Any text gives a total order: what is named twice or does not exist is passed over, what is missing follows as it stood.
+    Else it is total: what is named twice or does not exist is passed over, what is missing follows as it stood.
     Thoughts in <think>…</think> are no answer, and beside numbers in brackets bare ones are prose ("the order of the 3: [2] >").
     """
     text = answer.rpartition("</think>")[2].partition("<think>")[0]
-    numbers = re.findall(r"\[\s*(\d{1,9})\s*\]", text) or re.findall(r"(?<!\d)\d{1,9}(?!\d)", text)
-    named = [int(number) - 1 for number in numbers]
-    wanted = dict.fromkeys([number for number in named if 0 <= number < count] + list(range(count)))
-    return list(wanted)
+    numbers = re.findall(r"\[\s*(\d{1,9})\s*\]", text) or re.findall(r"(?<!\w)\d{1,9}(?!\w)", text)
+    named = [int(number) - 1 for number in numbers if 1 <= int(number) <= count]
+    return list(dict.fromkeys([*named, *range(count)])) if named else []

@@ -41,8 +41,9 @@ def visited(count: int, window: int, stride: int) -> list[list[int]]:
 
 
 @given(WRITTEN, st.integers(0, 30))
-def test_whatever_is_written_is_a_permutation(answer: str, count: int) -> None:
-    assert sorted(permutation(answer, count)) == list(range(count))
+def test_whatever_is_written_is_a_permutation_or_none(answer: str, count: int) -> None:
+    order = permutation(answer, count)
+    assert not order or sorted(order) == list(range(count))
 
 
 @given(
@@ -60,15 +61,16 @@ READINGS: dict[str, tuple[str, list[int]]] = {
     "the first mention counts": ("[2] > [2] > [1] > [2] > [4] > [3]", [1, 0, 3, 2]),
     "numbers nobody has": ("[0] > [5] > [4] > [-7] > [2]", [3, 1, 0, 2]),
     "a number too long for one is not two": ("1234567892 > 1000000004 > 3", [2, 0, 1, 3]),
-    "nothing": ("", [0, 1, 2, 3]),
-    "prose": ("I am sorry, I cannot order these.", [0, 1, 2, 3]),
+    "nothing": ("", []),
+    "prose": ("I am sorry, I cannot order these.", []),
+    "names with digits": ("R2-D2 and C3PO cannot order these.", []),
     "a JSON list": ("[4, 3, 1, 2]", [3, 2, 0, 1]),
     "a numbered list": ("1. [4]\n2. [2]\n3. [1]\n4. [3]", [3, 1, 0, 2]),
     "the question repeated": ("The order of the 4 passages: [2] > [1] > [3] > [4]", [1, 0, 2, 3]),
     "space in the brackets": ("Passages 1 to 4 in order: [ 4 ] > [2 ] > [ 1]", [3, 1, 0, 2]),
     "thoughts": ("<think>[4] is long, [3] is off topic</think>[2] > [1] > [3] > [4]", [1, 0, 2, 3]),
     "thoughts begun in the prompt": ("[4] is long, [3] is off topic</think>\n\n[2] > [1]", [1, 0, 2, 3]),
-    "thoughts without end": ("<think>[4] is long, [3] is off topic, and", [0, 1, 2, 3]),
+    "thoughts without end": ("<think>[4] is long, [3] is off topic, and", []),
 }
 
 
