@@ -7,7 +7,8 @@ import sysconfig
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from chatting import Answer, ChatStandIn
+from typer.testing import CliRunner, Result
 
 from search.cli import demo
 from search.cli.app import app
@@ -84,3 +85,32 @@ def test_the_demo_from_end_to_end_on_part_of_the_library(
     shutil.rmtree(tmp_path / "my data" / "collections")
     third = CliRunner().invoke(app, ["demo", "--data-dir", str(tmp_path / "my data")], env=few, catch_exceptions=False)
     assert third.output.count("expected") == first.output.count("expected")
+
+
+def asked(data: Path, **variables: str) -> Result:
+    variables["SEARCH_DEPTH"] = "5"
+    return CliRunner().invoke(app, ["demo", "--data-dir", str(data)], env=variables, catch_exceptions=False)
+
+
+def test_the_demo_says_what_became_of_reranking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Path(sysconfig.get_paths()["stdlib"])
+    (tmp_path / "lib").mkdir()
+    for name in ("gzip.py", "bisect.py"):
+        shutil.copy(real / name, tmp_path / "lib" / name)
+    monkeypatch.setattr(sysconfig, "get_paths", lambda: {"stdlib": str(tmp_path / "lib")})
+    data = tmp_path / "data"
+    switched_off = asked(data, SEARCH_RERANKER__KIND="none")
+    assert switched_off.exit_code == 0
+    assert switched_off.output.count("   not reranked: reranking is switched off\n") == 10
+    assert "after reranking" not in switched_off.output
+    with ChatStandIn() as server:
+        chat = {"SEARCH_RERANKER__KIND": "chat", "SEARCH_RERANKER__URL": server.url, "SEARCH_RERANKER__MODEL": "m"}
+        server.planted += [Answer(status=500)] * 9
+        once = asked(data, **chat)
+    assert once.exit_code == 0
+    failed = f"   not reranked: the reranker m failed: {server.url}/chat/completions answered 500; it is busy or failing"
+    assert (once.output.count(failed), once.output.count("after reranking")) == (9, 1)
+    never = asked(data, **chat)
+    assert never.exit_code == 1
+    assert never.output.count("   not reranked: the reranker m failed: ") == 10
+    assert "No question was reranked; search doctor says what to mend.\n" in never.output

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
 from search.cli.options import DataDir, load_settings
 from search.cli.output import clip, hit_line, timings
 from search.documents import Document, SearchResult, counted
@@ -73,7 +75,7 @@ def demo(data_dir: DataDir = None) -> None:
     from search.cli.progress import ProgressReport
 
     show("Two-stage search over the documentation of this Python's standard library.", flush=True)
-    answered = 0
+    answered = reranked = 0
     settings = load_settings(data_dir, COLLECTION).model_copy(update={"tenant_field": None, "tenant": None})
     with open_search(settings) as searcher:
         with ProgressReport("ingesting", "documents") as report:
@@ -83,10 +85,14 @@ def demo(data_dir: DataDir = None) -> None:
             result = searcher.search(question.text, limit=searcher.settings.depth)
             place = place_of_answer(question, result)
             answered += place is not None and place <= TOP
+            reranked += result.reranked > 0
             print_question(number, question, result)
     show(f"{answered} of {len(QUESTIONS)} expected answers in the top {TOP}. Ask your own:")
     where = f" --data-dir {shlex.quote(str(data_dir))}" if data_dir else ""
     show(f'    search query "read a file line by line" --collection {COLLECTION}{where}')
+    if not reranked and settings.reranker.kind != "none":
+        show("No question was reranked; search doctor says what to mend.")
+        raise typer.Exit(1)
 
 
 def standard_library() -> Iterator[Document]:
@@ -132,13 +138,16 @@ def place_of_answer(question: Question, result: SearchResult) -> int | None:
 
 
 def print_question(number: int, question: Question, result: SearchResult) -> None:
-    """One question of the demo: the top hits before and after reranking, side by side."""
+    """One question of the demo: the top hits before and after reranking, side by side; what was not reranked, and why."""
     before = sorted(result.hits, key=lambda hit: hit.retrieval_rank)
     place = place_of_answer(question, result)
     show(f"{number}. {question.text}")
-    show("   before reranking               score   after reranking                 score")
+    if result.reason:
+        show(f"   {'partly' if result.reranked else 'not'} reranked: {result.reason}")
+    show(f"   before reranking               score{'   after reranking                 score' if result.reranked else ''}")
     for left, right in zip(before[:TOP], result.hits[:TOP], strict=True):
-        show(f"   {clip(left.document_id, 30):30} {left.first_stage_score:5.2f}   {hit_line(right)}")
+        after = f"   {hit_line(right)}" if result.reranked else ""
+        show(f"   {clip(left.document_id, 30):30} {left.first_stage_score:5.2f}{after}")
     show(f"   expected {' or '.join(question.answers)}: {f'at rank {place}' if place else 'not found'}; {timings(result)}", "")
 
 

@@ -18,7 +18,16 @@ from search.errors import CollectionNotFound, SearchError
 from search.factory import build_collections, build_embedder, build_reranker, build_words, needs_extra
 from search.models import manifest, verify
 from search.network.addresses import without_secrets
-from search.settings import CausalSettings, EdgeSettings, ServiceSettings, Settings, declared_indexes, files_read, unknown_names
+from search.settings import (
+    CausalSettings,
+    ChatSettings,
+    EdgeSettings,
+    ServiceSettings,
+    Settings,
+    declared_indexes,
+    files_read,
+    unknown_names,
+)
 from search.system.telemetry import telemetry_off
 from search.system.terminal import show
 
@@ -149,9 +158,13 @@ def _reranker(settings: Settings) -> str:
     details.append(f"on {device}")
     if device == "cpu" and "CUDAExecutionProvider" in _runtimes():
         details.append(f"though CUDA is here, which {activations or 'this model'} does not run on")
-    details.append(
-        f"verified by {reranker.verified}" if reranker.verified else "unverified: its recipe has no golden scores of others"
-    )
+    if isinstance(settings.reranker, ChatSettings):
+        reranker.score("cats", ["Dogs bark.", "Cats purr."])  # which tells of an endpoint that gives no order
+        details.append("which gave an order")
+    elif reranker.verified:
+        details.append(f"verified by {reranker.verified}")
+    else:
+        details.append("unverified: its recipe has no golden scores of others")
     if isinstance(settings.reranker, CausalSettings) and device == "cuda":
         from search.reranking.attention import attention_kernels
 

@@ -157,7 +157,8 @@ class ChatReranker:
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:  # UnicodeError: a host that no name server could know
             if isinstance(error, httpx.TimeoutException) and deadline is not None and deadline.expired:
                 raise _TimeUpError from error
-            message = f"{self._server} did not answer ({type(error).__name__}); check the reranker's url, or raise its timeout_s"
+            message = f"{self._server} did not answer ({type(error).__name__}); check the reranker's url"
+            message += ", or raise its timeout_s" if isinstance(error, httpx.TimeoutException) else ""
             raise InferenceFailed(message) from (error if isinstance(error, httpx.HTTPError) else None)  # likewise
 
     def _post(self, client: httpx.Client, body: dict[str, Any], seconds: float) -> bytes:

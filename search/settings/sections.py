@@ -23,7 +23,7 @@ from pydantic import (
 from search.context.values import MAX_TOKENS
 from search.documents import Fusion, encodable
 from search.errors import InvalidSettings
-from search.network.addresses import without_secrets
+from search.network.addresses import read_address, without_secrets
 from search.settings.files import at_home
 from search.system.files import open_regular
 
@@ -37,6 +37,11 @@ def _said(path: Any) -> Any:
     if path == "":
         raise ValueError("the path is empty; the working folder is .")
     return path
+
+
+def _of_a_server(url: str) -> str:
+    read_address(url)
+    return url
 
 
 NamedPath = Annotated[Path, BeforeValidator(_said), AfterValidator(at_home)]
@@ -184,7 +189,7 @@ class ChatSettings(_WithKey):
     """A language model behind an OpenAI-compatible chat endpoint, which orders windows of passages."""
 
     kind: Literal["chat"] = "chat"
-    url: str = Field(description="Up to /v1, such as http://127.0.0.1:8000/v1.")
+    url: Annotated[str, AfterValidator(_of_a_server)] = Field(description="Up to /v1, such as http://127.0.0.1:8000/v1.")
     model: str
     weight: float | None = Field(None, ge=0, le=1, description="Share of the reranker in the ranking; None: 1.")
     window: int = Field(20, ge=2, description="Passages in one request.")

@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from chatting import Answer, ChatStandIn
 from commands import COMMAND, as_json, error, one_line, search, search_apart, wrong
 from judged import CORPUS, QRELS, QUERIES, lines, write
 from standin import QdrantStandIn
@@ -672,6 +673,24 @@ def test_doctor(tmp_path: Path) -> None:
     )
     settings = {"SEARCH_INDEX__ENGINE": "qdrant", "SEARCH_INDEX__URL": "http://127.0.0.1:9"}
     assert "PROBLEM  collection" in search("doctor", status=1, **settings).stdout
+
+
+def test_doctor_asks_a_chat_reranker(tmp_path: Path) -> None:
+    where = ("--data-dir", tmp_path / "data")
+    with ChatStandIn() as server:
+        chat: dict[str, Any] = {"SEARCH_RERANKER__KIND": "chat", "SEARCH_RERANKER__URL": server.url, "SEARCH_RERANKER__MODEL": "m"}
+        assert "ok       reranker        m, weight 1, on remote, which gave an order\n" in search("doctor", *where, **chat).stdout
+        assert len(server.requests) == 1
+        server.planted.append(Answer(status=404, body=b'{"error": "no such model"}'))
+        assert (
+            "answered 404 (no such model); check the reranker's url and model" in search("doctor", *where, status=1, **chat).stdout
+        )
+        server.planted.append(Answer("I cannot help with that."))
+        assert "named no passage (I cannot help with that.)" in search("doctor", *where, status=1, **chat).stdout
+    assert "PROBLEM  reranker        http://127.0.0.1" in search("doctor", *where, status=1, **chat).stdout
+    chat["SEARCH_RERANKER__URL"] = "localhost:11434/v1"
+    refused = "reranker.url (in the environment, SEARCH_RERANKER__URL): it begins with neither http:// nor https://"
+    assert refused in search("doctor", *where, status=1, **chat).stderr
 
 
 def test_doctor_wants_a_folder_for_data(tmp_path: Path) -> None:

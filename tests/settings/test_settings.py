@@ -169,6 +169,15 @@ def test_passwords_in_urls_are_not_shown() -> None:
     assert "s3cret" not in repr(chat)
 
 
+@pytest.mark.parametrize(
+    "url", ["", "localhost:11434/v1", "ftp://a/v1", "http://a/v1?key=s3cret", "http://", "http://s3cret:p", "http://s3cret@[::1/v1"]
+)
+def test_a_chat_rerankers_url_begins_with_http(url: str) -> None:
+    with pytest.raises(InvalidSettings, match=r"reranker\.url: its? ") as caught:
+        Settings(reranker={"kind": "chat", "url": url, "model": "m"})
+    assert "s3cret" not in str(caught.value)
+
+
 def write_toml(file: Path, text: str) -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(text)
