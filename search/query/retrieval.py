@@ -22,6 +22,7 @@ from search.query.typos import Speller
 from search.reranking.contract import Deadline
 
 LISTED = 100  # passages by vector and by words, at least, that both scores are normalised over
+NO_WORD = "the query has no word that counts, only stop words or punctuation"
 _LEAST_S = 0.5  # that a server has to answer, however little is left of a budget
 
 
@@ -34,6 +35,7 @@ class Retrieved(NamedTuple):
     retrieval: Retrieval  # how they were found; "dense" where the collection has no words
     warnings: list[str]
     embed_s: float  # seconds until the query was embedded
+    wordless: bool  # whether words were to count, and the query has none that does
 
 
 class Retriever:
@@ -83,8 +85,9 @@ class Retriever:
         query = readable(query)
         vector = self._embedder.embed_query(query)
         lexical = None if words is None else words.embed_query(query)
-        if words is not None and lexical is None:
-            warnings.append("the query has no word that counts, only stop words or punctuation")
+        wordless = words is not None and lexical is None
+        if wordless and retrieval == "hybrid":
+            warnings.append(NO_WORD)
         embedded = time.perf_counter()
         rare_share = None
         if share is None:
@@ -107,7 +110,8 @@ class Retriever:
             )
         if passages and passages[0].share is not None:
             share = passages[0].share
-        return Retrieved(candidates, found.damaged, self._mix.described(retrieval, share), retrieval, warnings, embedded - started)
+        ranking = self._mix.described(retrieval, share)
+        return Retrieved(candidates, found.damaged, ranking, retrieval, warnings, embedded - started, wordless)
 
     def _open(self, seconds: float | None) -> None:
         if self._opened.is_set():  # once: on a server it costs two requests

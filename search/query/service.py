@@ -18,7 +18,7 @@ from search.inference.tokens import MUCH_UNKNOWN, goes_on, head
 from search.query.fusion import Mix
 from search.query.options import SearchOptions
 from search.query.ranking import partly_read, rank, unread_query
-from search.query.retrieval import Retrieved, Retriever
+from search.query.retrieval import NO_WORD, Retrieved, Retriever
 from search.reranking.contract import Deadline, Reranker, Scoring
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class SearchService:
         warnings = [
             *first_stage.warnings,
             *self._query_warnings(query, ranking.scoring, first_stage.retrieval),
-            *_hit_warnings(hits),
+            *_hit_warnings(hits, first_stage.retrieval),
             *_probability_warnings(hits, reranker, ranking.scoring, min_score),
             *self._collection_warnings(first_stage, plain),
         ]
@@ -126,10 +126,11 @@ class SearchService:
         tokenizer = self._embedder.tokenizer
         tally = tokenizer.tally([head(query, tokenizer.max_tokens)])[0]
         more = goes_on(query, tokenizer.max_tokens)
-        warnings += partly_read(query, "embedder", tally.tokens, min(tally.tokens, tokenizer.window), more=more)
+        if retrieval != "lexical":
+            warnings += partly_read(query, "embedder", tally.tokens, min(tally.tokens, tokenizer.window), more=more)
         if scoring:
             warnings += partly_read(query, "reranker", scoring.query_tokens_total, scoring.query_tokens_seen, more=more)
-        if tally.unknown_share > MUCH_UNKNOWN:
+        if retrieval != "lexical" and tally.unknown_share > MUCH_UNKNOWN:
             advice = "so its words count for more" if retrieval == "hybrid" else "try another model"
             warnings.append(f"{tally.unknown_share:.0%} of the query's tokens are unknown to {self._embedder.name}; {advice}")
         return warnings
@@ -158,6 +159,8 @@ class SearchService:
                 return self._holds_nothing()
             if filter is not None and self._index.count(filter) == 0:
                 return f"the filter excludes all of {counted(self._index.count(), 'passage')}"
+        if first_stage.retrieval == "lexical" and first_stage.wordless:
+            return f"{NO_WORD}; retrieval by vectors, or by both, finds passages"
         if first_stage.retrieval == "lexical":
             among = f" of the tenant {self._index.tenant.name!r}" if isinstance(self._index, TenantIndex) else ""
             among += " that passes the filter" if filter else ""
@@ -205,14 +208,14 @@ def _timings(started: float, embedded: float, retrieved: float, ended: float) ->
     return {stage: took * 1000 for stage, took in seconds.items()}
 
 
-def _hit_warnings(hits: Sequence[Hit]) -> list[str]:
+def _hit_warnings(hits: Sequence[Hit], retrieval: Retrieval) -> list[str]:
     warnings = []
     truncated = sum(hit.truncated for hit in hits)
     if truncated:
         longer = f"{_of(hits, truncated, 'was', 'were')} longer than the model's window"
         warnings.append(f"{longer} and judged by {'its' if truncated == 1 else 'their'} beginning")
     unknown = sum(hit.unknown_share > MUCH_UNKNOWN for hit in hits)
-    if unknown:
+    if unknown and retrieval != "lexical":
         warnings.append(f"{_of(hits, unknown, 'has', 'have')} more than {MUCH_UNKNOWN:.0%} of tokens unknown to the embedder")
     return warnings
 

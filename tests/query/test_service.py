@@ -9,7 +9,7 @@ import pytest
 from held import ingest
 from planted import Planted
 
-from search.documents import Document
+from search.documents import Document, Retrieval
 from search.embedding.dense import FastEmbedEmbedder
 from search.embedding.sparse import describe
 from search.errors import CollectionNotFound, InvalidQuery, UnsupportedFilter
@@ -189,6 +189,23 @@ def test_no_word_of_the_query_is_said_of_what_passes_the_filter_alone(
     others = "retrieval by vectors, or by both, finds others"
     assert because("mailman", first) == f"no passage that passes the filter has a word of the query; {others}"
     assert because("zyzzyva", None) == because("zyzzyva", {}) == f"no passage has a word of the query; {others}"
+
+
+def test_words_alone_are_found_without_a_word_of_the_embedder(
+    local_index: VectorIndex, bundled_embedder: FastEmbedEmbedder, bundled_reranker: CrossEncoder
+) -> None:
+    ingest(local_index, bundled_embedder, [Document("tea", "喝茶")], lexical=describe(LexicalSettings()))
+    asking = SearchService(bundled_embedder, local_index, lambda: bundled_reranker)
+
+    def warnings(retrieval: Retrieval, *, rerank: bool = False) -> str:
+        options = SearchOptions(limit=1, depth=1, retrieval=retrieval, rerank=rerank)
+        return " ".join(asking.search("喝茶 " * 400, options).warnings)
+
+    of_the_embedder = ("the embedder read 254", "tokens are unknown to", "tokens unknown to the embedder")
+    assert [told for told in of_the_embedder if told not in warnings("hybrid")] == []
+    assert warnings("lexical") == ""
+    assert "the reranker read" in warnings("lexical", rerank=True)
+    assert "embedder" not in warnings("lexical", rerank=True)
 
 
 def test_truncation_is_reported_on_the_hit(service: SearchService) -> None:
