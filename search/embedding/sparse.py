@@ -6,6 +6,7 @@ the engine multiplies by the inverse document frequency of its collection. Nothi
 
 import json
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, Protocol
@@ -17,13 +18,30 @@ from search.embedding.spelling import checkable, one_edit_from, stand_ins
 from search.errors import IndexMismatch
 from search.settings import LexicalSettings
 
-_VERSION = 1  # of `prepared` and the tokenizer; a query would not match the words of another version
+_VERSION = 2  # of `prepared` and the tokenizer; a query would not match the words of another version
+_VERSION_OF_MODELS = 1  # which take texts as they are
 _AVERAGE_LENGTH = 256.0  # words of a passage, by which length is judged: the engines' own default
 _NO_LANGUAGE = "none"
+_CJK = (
+    "\u1100-\u11ff\u3005-\u3007\u3040-\u30ff\u3130-\u318f\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
+    "\uff66-\uff9f\U00020000-\U0003ffff"
+)
+_CHARACTER = re.compile(f"[{_CJK}]")
 # Scripts that write no spaces between words: Chinese, Japanese, Korean (which does, but inflects), Thai, Lao, Burmese, Khmer.
-_UNSPACED = re.compile(
-    "[\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u3130-\u318f\u31f0-\u31ff\u3400-\u4dbf"
-    "\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\uff66-\uff9f\U00020000-\U0003ffff]+"
+_UNSPACED = re.compile(f"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff{_CJK}]+")
+_ALONE = 3  # times a character makes the word that it is by itself; pairs are words of two
+_WITH_MARKS = "\u0370-\u052f\u0590-\u06ff\u0750-\u077f\u08a0-\u08ff\u1f00-\u1fff\ufb1d-\ufb4f"  # Greek, Cyrillic, Hebrew, Arabic
+_MARKED = re.compile(f"[{_WITH_MARKS}][ \u0300-\u036f{_WITH_MARKS}]*")
+_VOWELS = (
+    "\u0404\u0406\u0410\u0415\u0418\u041e\u0423\u042b\u042d-\u042f\u0430\u0435\u0438\u043e\u0443\u044b\u044d-\u044f\u0454\u0456"
+)
+# Marks that many leave out, behind their letters. Those that make another letter stay, as that of \u0439.
+_MARKS = re.compile(
+    "(?<=[\u0370-\u03ff])[\u0300-\u036f]+"  # Greek
+    f"|(?<=[\u0415\u0435])\u0308|(?<=[\u0308{_VOWELS}])[\u0300\u0301]"  # Cyrillic: the dots of \u0451, and stress
+    "|[\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7]"  # Hebrew: points
+    # Arabic: vowels, and what makes a word longer
+    "|[\u0610-\u061a\u0640\u064b-\u0652\u0656-\u065f\u0670\u06d6-\u06dc\u06df-\u06e4\u06e7\u06e8\u06ea-\u06ed]"
 )
 # XJ-9000-C, covid-19: letters and digits in parts, which are one word, too.
 _COMPOUND = re.compile(r"(?<![\w-])(?=[\w-]*[^\W\d_])(?=[\w-]*\d)[A-Za-z0-9]+(?:[-_][A-Za-z0-9]+){1,7}(?![\w-])", re.ASCII)
@@ -57,7 +75,7 @@ class Bm25:
     Words are lower-cased, stripped of accents, stemmed, and left out if they are stop words of the language. `getValue` and
     `get_value` count as a whole and by their parts, and so does `XJ-9000-C`. Where a script writes no spaces, every two
     neighbouring characters are a word, as in Lucene's CJKAnalyzer: on xquad-zh that finds as much as a dictionary does (nDCG@10
-    .966 and .963).
+    .966 and .963). Single characters of Chinese, Japanese and Korean are words that only a query without pairs asks for.
     """
 
     def __init__(self, settings: LexicalSettings) -> None:
@@ -71,11 +89,21 @@ class Bm25:
 
     def embed_query(self, text: str) -> SparseVector | None:
         """The words of a query, each counting 1; None if it has none but stop words."""
-        return _plain(self._model.embed_query(prepared(text)))
+        return _plain(self._model.embed_query(prepared(text, asked=True)))
 
     def embed_passages(self, texts: Sequence[str]) -> list[SparseVector | None]:
         """The words of each passage, by saturated frequency; None for one that has none."""
-        return [_plain(self._model.embed_document(prepared(text))) for text in texts]
+        return [self._embed_passage(text) for text in texts]
+
+    def _embed_passage(self, text: str) -> SparseVector | None:
+        words = self._model.embed_document(prepared(text))
+        characters = _CHARACTER.findall(text)
+        if not characters:
+            return _plain(words)
+        # Apart, so that the passage is no longer for them, and its other words count as they would without.
+        alone = self._model.embed_document(" ".join(character * _ALONE for character in characters))
+        both = dict(zip(alone.indices, alone.values, strict=True)) | dict(zip(words.indices, words.values, strict=True))
+        return SparseVector(list(both), list(both.values()))
 
     def words_to_check(self, text: str) -> dict[str, SparseVector]:
         """The words of a query that may be misspelt, as they are written, each by itself; for which they are see `spelling`."""
@@ -91,10 +119,18 @@ class Bm25:
         return stand_ins(word, texts, self.embed_query, set(spelt_like.indices))
 
 
-def prepared(text: str) -> str:
-    """A text for the tokenizer: with pairs of characters where a language writes no spaces, and compounds also as one word."""
+def prepared(text: str, *, asked: bool = False) -> str:
+    """A text for the tokenizer: with pairs of characters where a language writes no spaces, and compounds also as one word.
+
+    A query that is asked and has no pair asks for its single characters.
+    """
+    if text.isascii():
+        spaced = text
+    else:
+        text = _MARKED.sub(_unmarked, text)
+        alone = asked and all(len(run) == 1 for run in _UNSPACED.findall(text))
+        spaced = _UNSPACED.sub(lambda run: f" {_alone(run[0]) if alone else _pairs(run[0])} ", text)
     compounds = [re.sub("[-_]", "", compound) for compound in _COMPOUND.findall(text)]
-    spaced = _UNSPACED.sub(lambda run: f" {_pairs(run[0])} ", text)
     return " ".join([spaced, *compounds])
 
 
@@ -106,7 +142,12 @@ def describe(settings: LexicalSettings, **more: Any) -> str:
     """What words depend on, as it is noted with a collection; empty for none. For `more` see search.embedding.sparse_models."""
     if settings.model == "none":
         return ""
-    noted = {"model": settings.model, "version": _VERSION, "language": settings.language, "fields": list(settings.fields)}
+    noted = {
+        "model": settings.model,
+        "version": _version(settings.model),
+        "language": settings.language,
+        "fields": list(settings.fields),
+    }
     return json.dumps(noted | more)
 
 
@@ -128,12 +169,24 @@ def noted(description: str) -> tuple[LexicalSettings | None, dict[str, Any]]:
     """The settings that a description notes, and what it says more; None for those that this version does not understand."""
     try:
         values = json.loads(description)
-        if values.pop("version") == _VERSION:
+        if values.pop("version") == _version(values["model"]):
             own = {name: values.pop(name) for name in ("model", "language", "fields")}
             return LexicalSettings(**own), values
     except (ValueError, TypeError, KeyError, AttributeError):
         pass
     return None, {}
+
+
+def _version(model: str) -> int:
+    return _VERSION if model == "bm25" else _VERSION_OF_MODELS
+
+
+def _unmarked(run: re.Match[str]) -> str:
+    return unicodedata.normalize("NFC", _MARKS.sub("", unicodedata.normalize("NFD", run[0])))
+
+
+def _alone(character: str) -> str:
+    return character * _ALONE if _CHARACTER.match(character) else character
 
 
 def _pairs(run: str) -> str:

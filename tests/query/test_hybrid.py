@@ -1,12 +1,14 @@
 """Passages are found by vectors and by words, the same by every engine, and the answer says which of them found what."""
 
 import math
+import unicodedata
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import httpx
 import numpy as np
@@ -36,6 +38,7 @@ from search.inference.tokens import TextTokenizer
 from search.ingestion.chunking import Chunker
 from search.ingestion.embedding import with_words
 from search.ingestion.run import Ingestion
+from search.passages import readable
 from search.query.fusion import Mix, vote
 from search.query.options import SearchOptions
 from search.query.service import SearchService
@@ -172,6 +175,11 @@ def of(text: str, **settings: Any) -> set[int]:
     return set(vector.indices) if vector else set()
 
 
+def asked(text: str, **settings: Any) -> set[int]:
+    vector = Bm25(LexicalSettings(**settings)).embed_query(text)
+    return set(vector.indices) if vector else set()
+
+
 @pytest.mark.parametrize(
     ("text", "query"),
     [
@@ -186,10 +194,64 @@ def of(text: str, **settings: Any) -> set[int]:
         ("日本の首都は東京です", "首都"),
         ("서울의 인구", "인구는"),
         ("ประเทศไทย", "ไทย"),
+        ("我喜欢喝茶。每天早上喝一杯", "茶"),
+        ("我喜欢喝茶。每天早上喝一杯", "tea, 茶?"),
+        ("企业所得税的计算方法", "税"),
+        ("黒い猫が好きです", "猫"),
+        ("책을 읽다", "책"),
+        ("2015年夏天", "2015年"),
+        ("茶", "茶"),
+        ("зелёная ёлка зимой", "елка"),
+        ("зелёная елка зимой", "ёлка"),
+        ("Старый за́мок", "замок"),
+        ("Старый замок", "за́мок"),
+        ("Στην Αθήνα", "ΑΘΗΝΑ"),
+        ("Προϋπολογισμός", "προυπολογισμος"),
+        ("ᾠδή", "ωδη"),
+        ("שָׁלוֹם עולם", "שלום"),
+        ("كِتَابٌ جديد", "كتاب"),
+        ("كتاب جديد", "كتــــاب"),
     ],
 )
 def test_words_are_found_however_they_are_written(text: str, query: str) -> None:
-    assert of(text) & of(query)
+    assert of(text) & asked(query)
+
+
+@pytest.mark.parametrize("language", ["english", "russian", "greek", "hebrew", "arabic", "none"])
+@pytest.mark.parametrize(
+    ("text", "query"), [("ёлка", "елка"), ("за́мок", "замок"), ("Αθήνα", "αθηνα"), ("שָׁלוֹם", "שלום"), ("كِتَابٌ", "كتاب")]
+)
+def test_marks_are_folded_in_every_language(text: str, query: str, language: str) -> None:
+    assert of(text, language=language) == asked(query, language=language) != set()
+
+
+def test_marks_that_make_another_letter_stay() -> None:
+    for one, other in (
+        ("йод", "иод"),
+        ("воўк", "воук"),
+        ("їжа", "іжа"),
+        ("ガス", "カス"),
+        ("हिंदी", "हद"),
+        ("أب", "اب"),
+        ("ѓон", "гон"),
+    ):
+        assert of(one) != of(other), one
+        assert of(one) == of(readable(unicodedata.normalize("NFD", one)))
+
+
+def test_single_characters_are_asked_for_by_queries_of_single_characters_alone() -> None:
+    """So that whatever else is asked for is found as it would be without them."""
+    pairs = asked("喝茶 茶叶")
+    assert (len(pairs), of("喝茶。茶叶") - pairs) == (2, asked("喝") | asked("茶") | asked("叶"))
+    assert asked("茶 2015年") == asked("茶") | asked("2015") | asked("年")
+    assert asked("喝茶 2015年") - asked("喝茶") - asked("2015") == asked("年 喝茶") - asked("喝茶") != asked("年")
+    assert not asked("年 喝茶") & of("夏年末")
+    often, once = (
+        dict(zip(*vector, strict=True)) for vector in Bm25(LexicalSettings()).embed_passages(["茶叶 茶树", "茶叶 花树"]) if vector
+    )
+    (tea, leaf) = (*asked("茶"), *asked("茶叶"))
+    assert often[tea] > once[tea]
+    assert often[leaf] == once[leaf]
 
 
 def test_a_part_number_is_also_one_word() -> None:
@@ -220,9 +282,24 @@ def test_odd_texts_have_words_or_none() -> None:
     assert all(vector is None or len(set(vector.indices)) == len(vector.indices) for vector in long)
 
 
+def test_words_of_an_older_version_are_brought_over_without_embedding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings(data_dir=tmp_path)
+    with open_search(settings) as searcher:
+        searcher.ingest([Document(id="tea", text="我喜欢喝茶")])
+        searcher.index.close()
+    (noted,) = tmp_path.glob("collections/*/collection.json")
+    noted.write_text(noted.read_text().replace('\\"version\\": 2', '\\"version\\": 1'))
+    with open_search(settings) as searcher:
+        with pytest.raises(IndexMismatch, match="search reindex"):
+            searcher.search("茶")
+        monkeypatch.setattr(type(searcher.embedder), "embed_passages", Mock(side_effect=AssertionError))
+        searcher.reindex(check=False)
+        assert [hit.document_id for hit in searcher.search("茶", retrieval="lexical", rerank=False).hits] == ["tea"]
+
+
 def test_words_of_another_version_are_refused() -> None:
     assert words_like("") is None
-    for description in (WORDS.replace('"version": 1', '"version": 99'), "{", "[]", '{"version": 1, "model": "splade"}', '"x"'):
+    for description in (WORDS.replace('"version": 2', '"version": 1'), "{", "[]", '{"version": 1, "model": "splade"}', '"x"'):
         with pytest.raises(IndexMismatch, match="search reindex"):
             words_like(description)
 
