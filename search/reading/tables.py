@@ -158,8 +158,8 @@ def _documents(table: _Table, file: SourceFile, fields: Mapping[str, str], named
         else:
             parts = parts or _roles(table, fields)
             named.see(row)
-            about = ({"sheet": table.sheet} if table.sheet else {}) | ({"replaced_characters": replaced} if replaced else {})
-            yield _document(row, table, parts, (name, line, key_of(file.name, number, table.sheet), file.folder), about)
+            remarks = {"replaced_characters": replaced} if replaced else {}
+            yield _document(row, table, parts, (name, line, key_of(file.name, number, table.sheet), file.folder), remarks)
 
 
 def _whole(table: _Table, rows: Iterator[_Row], name: str, file: SourceFile) -> Iterator[Item]:
@@ -208,7 +208,7 @@ def _roles(table: _Table, fields: Mapping[str, str]) -> Roles:
 
 
 def _document(
-    row: Mapping[str, Any], table: _Table, parts: Roles, place: tuple[str, int, str, str], about: Mapping[str, Any]
+    row: Mapping[str, Any], table: _Table, parts: Roles, place: tuple[str, int, str, str], remarks: Mapping[str, Any]
 ) -> Item:
     source, line, key, folder = place
     cells = {name: _plain(value) for name, value in row.items()}
@@ -219,9 +219,9 @@ def _document(
     rest = {name: table.to_json(name, value) for name, value in values["metadata"].items() if value is not None and value != ""}
     if not (parts.by_name or parts.text or values["text"].strip()):  # a row of numbers among texts, such as a sum
         values["text"] = "\n".join(f"{name}: {value}" for name, value in rest.items())
-    values["metadata"] = {**about, **rest}
+    values["metadata"] = {**({"sheet": table.sheet} if table.sheet else {}), **remarks, **rest}
     try:
-        return Document(**values, origin=f"{source}:{line}", folder="" if parts.id else folder)
+        return Document(**values, origin=f"{source}:{line}", folder="" if parts.id else folder, remarks=remarks)
     except InvalidDocument as error:
         return Rejection(source, line, values["id"] or None, str(error), values)
 

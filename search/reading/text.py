@@ -43,6 +43,19 @@ _WESTERN = re.compile(
     "[áàâäãåæçéèêëíìîïñóòôöõøœúùûüßÁÀÂÄÃÅÆÇÉÈÊËÍÌÎÏÑÓÒÔÖÕØŒÚÙÛÜ]+|[\u2018\u2019\u201c\u201d\u2013\u2014\u20ac\u2026]+"
 )
 _WESTERN_ALONE = re.compile(f"(?:{_WESTERN.pattern})+")
+_LONGEST_WORD = 100  # bytes
+_WORD = re.compile(rb"[A-Za-z\x80-\xff]+")
+_ACCENTED = "áàâäãåæçéèêëíìîïñóòôöõøœúùûüß"
+_IN_ITS_PLACE = (  # in languages of the West: elsewhere it is a letter of another encoding, as in `Dzieñ`, `Gyõr`
+    "[áàäåæéêíóôöúûüß]|[èø](?![aeiouáéíìù])|[âî](?=[a-z])|[ìòù]\\b|ã(?=[oes]|\\b)|ç(?=[aouãõâàáóôúeéi]|\\b)"
+    "|(?<=[aeiou])[ëï]|ñ(?=[aeiouáéíóú])|õ(?=e)|œ(?=[uil])"
+)
+_WESTERN_WORD = re.compile(  # signs are before or behind it: `K”ln` and `Stra§e` are of other encodings, too
+    f"(?!\\W*[{_ACCENTED}]{{2,}}\\W*\\Z)[\u2018\u201c\u201e\u201a«§£©¿¡°µ±\u00d7·•ªº\u20ac\u2013\u2014\u2026\xa0]*"
+    f"(?:[a-z\u2019\u2013\u2014]|(?:{_IN_ITS_PLACE})(?<![{_ACCENTED}]{{3}}))*"
+    "(?:(?<=m)[²³]|(?<=n)º|[¼½¾])?[\u2018\u2019\u201c\u201d»°®\u2122\u20ac\u2013\u2014\u2026\xa0]*",
+    re.IGNORECASE,
+)
 _DAMAGES = "surrogateescape"  # each byte that is no UTF-8 as a sign that no text in UTF-8 has
 _LOST = re.compile("[\udc80-\udcff]{1,3}")  # what one damaged byte makes of a letter
 _MOST_DAMAGED = 0.01  # of the characters of a text in UTF-8
@@ -130,7 +143,7 @@ def detect(content: bytes) -> str:
 
 
 def detect_stream(stream: BinaryIO) -> tuple[str, str]:
-    """The encoding of a file of any size; its beginning decides where it is not UTF-8.
+    """The encoding of a file of any size; its beginning decides where it is not UTF-8, and what behind it is not ASCII.
 
     And its errors, as `open` takes them: "replace" for UTF-8 with damaged bytes, else "strict".
 
@@ -148,10 +161,21 @@ def detect_stream(stream: BinaryIO) -> tuple[str, str]:
             is_ascii = is_ascii and block.isascii()
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:
-        return detect(lines), "replace" if _is_damaged(lines) else "strict"
+        telling = lines if b"\0" in beginning else lines + _lines_beyond_ascii(stream, len(lines))
+        return detect(telling), "replace" if _is_damaged(telling) else "strict"
     if b"\0" in beginning:
         return detect(beginning), "strict"
     return detect(lines) if is_ascii else UTF_8, "strict"
+
+
+def _lines_beyond_ascii(stream: BinaryIO, behind: int) -> bytes:
+    """Lines behind that many bytes that are not ASCII, as many as may tell an encoding."""
+    stream.seek(behind)
+    found = bytearray()
+    while len(found) < _LOOKED_AT and (line := stream.readline(_BLOCK)):
+        if not line.isascii():
+            found += line[:_LOOKED_AT]
+    return bytes(found)
 
 
 def known_encoding(encoding: str | None) -> str | None:
@@ -242,11 +266,13 @@ def _guess(content: bytes) -> str | None:
     except ModuleNotFoundError:
         return None
     beginning = content[:_LOOKED_AT]
-    letters = beginning.translate(None, _THE_SAME)
-    if 0 < len(letters) < _FEWEST and b"\0" not in beginning and _WESTERN.fullmatch(letters.decode("cp1252", "replace")):
+    words = {word for word in _WORD.findall(beginning) if not word.isascii()}  # what is repeated tells no more
+    is_western = bool(words) and b"\0" not in beginning and all(map(_is_western, words))
+    if is_western and sum(len(word.translate(None, _THE_SAME)) for word in words) < _FEW:
         return "cp1252"  # which nothing tells from others; it is the most frequent one
     # Of a few letters those that are in use tell more than all that there ever were, such as those of old operating systems.
-    era = chardet.EncodingEra.MODERN_WEB if 0 < len(letters) < _FEW else chardet.EncodingEra.ALL
+    is_in_use = is_western or 0 < len(beginning.translate(None, _THE_SAME)) < _FEW
+    era = chardet.EncodingEra.MODERN_WEB if is_in_use else chardet.EncodingEra.ALL
     name = chardet.detect(beginning, encoding_era=era)["encoding"]
     try:
         used = codecs.lookup(name or "").name
@@ -254,3 +280,11 @@ def _guess(content: bytes) -> str | None:
         return None
     used = _WIDER.get(used, used)
     return None if used == _UTF_7 or (used == UTF_8 and not content.isascii()) else used  # it is not: see `detect`
+
+
+def _is_western(word: bytes) -> bool:
+    """Whether a word is one of the West in cp1252, by where it has which letters and signs."""
+    try:
+        return len(word) <= _LONGEST_WORD and bool(_WESTERN_WORD.fullmatch(word.decode("cp1252")))
+    except UnicodeDecodeError:
+        return False

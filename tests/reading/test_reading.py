@@ -1,6 +1,7 @@
 """Nothing is dropped without a word: every file of every kind comes out as documents or rejections."""
 
 import builtins
+import contextlib
 import datetime as dt
 import decimal
 import io
@@ -11,6 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -544,6 +546,53 @@ def test_few_letters_of_another_encoding_are_no_damage(text: str, encoding: str)
     assert decode(text.encode(encoding)) == (text, encoding, 0)
 
 
+REPEATED = {
+    "cp1252": (
+        "19 €",
+        "20 °C",
+        "Hauptstraße 5",
+        "Orléans",
+        "Größe;weiß",
+        "Café;19 €",
+        "José García;Peñón;Málaga",
+        "Hélène Lefèvre;façade;5 €",
+        "São João;Évora;irmãos",
+        "Garçon \u2013 “menu” à 12 €…",
+        "Nicolò;città;è già lì",
+        "§ 5;gemäß;30 m²",
+        "½ cup;crème fraîche",
+        "Acme® widgets™;© 2020",
+        "naïve;België;één",
+        "¿Qué?;£5;nº 3",
+        "Øster;Bjørn;København",
+        "Straße;Größe;Maße;Fuß;Gruß;heiß",
+    ),
+    "cp1250": ("Łódź;Wrocław;Poznań;Gdańsk", "Győr;Szőke;Erdő", "Kowalski;ul. Świętokrzyska;Wrocław", "Žižka;Náměstí Míru;Příbram"),
+    "cp1251": ("Москва;Имя;Цена",),
+    "cp1253": ("Αθήνα;Οδός Ερμού",),
+    "cp1254": ("Y\u0131lmaz;İstanbul;Beyoğlu",),
+    "cp850": ("Größe;weiß;Äpfel;Käse;Brötchen",),
+    "koi8-r": ("Иванов;ул. Ленина;Москва",),
+    "cp932": ("田中;東京都港区;価格",),
+    "gb18030": ("名称;价格",),
+    "big5": ("台北市;價格;王小明",),
+}
+
+
+@pytest.mark.parametrize(("encoding", "text"), [(encoding, text) for encoding, texts in REPEATED.items() for text in texts])
+@pytest.mark.parametrize("rows", [5, 300])
+def test_what_a_table_repeats_tells_its_encoding_no_better(encoding: str, text: str, rows: int) -> None:
+    table = "Name;Text\n" + "".join(f"item {row};{text};{row}\n" for row in range(rows))
+    assert decode(table.encode(encoding)).text == table
+
+
+def test_a_long_word_of_signs_takes_no_time() -> None:
+    started = time.monotonic()
+    with contextlib.suppress(InvalidDocument):
+        decode(("\u2014" * 200_000).encode("cp1252") + b"\x81")
+    assert time.monotonic() - started < 5
+
+
 def test_a_text_that_is_not_utf_8_is_not_read_as_that(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes("Größe über Maß, schöne Grüße".encode("cp1252"))
     assert "not utf-8 at byte 3; name another --encoding" in rejected(tmp_path / "a.txt", encoding="utf-8")[0]
@@ -810,6 +859,26 @@ def test_a_damaged_byte_of_a_table_is_replaced_and_counted(damaged: bytes, tmp_p
     (tmp_path / "a.csv").write_bytes(b'id,text\n1,first\n2,"' + damaged + b'"\n')
     text = damaged.decode("utf-8", "replace")
     assert taken(tmp_path / "a.csv") == [Document("1", "first"), Document("2", text, "", {"replaced_characters": 1})]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".txt"])
+@pytest.mark.parametrize(
+    ("text", "encoding"), [("Größe weiß über Köln", "cp1252"), ("Größe weiß über Köln", "utf-8"), ("ул. Ленина", "cp1251")]
+)
+def test_a_table_that_begins_with_ascii(text: str, encoding: str, suffix: str, tmp_path: Path) -> None:
+    rows = [*(f"{row};plain words" for row in range(15_000)), *(f"{row};{text} {row}" for row in range(15_000, 15_500))]
+    (tmp_path / f"a{suffix}").write_bytes("\n".join(["id;text", *rows, ""]).encode(encoding))
+    documents = taken(tmp_path / f"a{suffix}")
+    assert documents[-1].text.endswith(f"{text} 15499" if suffix == ".csv" else f"{text} 15499\n")
+    assert documents[0].remarks == ({"encoding": encoding} if encoding != "utf-8" else {})
+
+
+def test_a_row_with_damaged_bytes_is_remarked(tmp_path: Path) -> None:
+    content = "id;text\n" + "".join(f"{row};Größe\n" for row in range(30_000))
+    (tmp_path / "a.csv").write_bytes(content.encode() + b"x;at \xff noon\n")
+    *others, damaged = taken(tmp_path / "a.csv")
+    assert (damaged.text, damaged.remarks) == ("at \ufffd noon", {"replaced_characters": 1})
+    assert not any(one.remarks for one in others)
 
 
 @pytest.mark.parametrize("end", [b"\r\n", b"\r"])
