@@ -92,12 +92,16 @@ _REMARKED = {  # what a reader remarked, as a document has it and as several do,
     "boxes_left_out": ("has", "have", "text boxes, which are not read"),
     "formulas_left_out": ("has", "have", "formulas without a value; open and save it in a program for spreadsheets"),
     "outputs_left_out": ("has", "have", "outputs of which the end is not read"),
+    "lines_above_header": ("has", "have", "lines above the header, which are not read"),
+    "short_rows": ("has", "have", "rows without their last columns, which are taken as empty"),
     "rows_left_out": ("has", "have", "more rows than one document holds, which are left out"),
 }
 _OF_SHEETS = ("comments_left_out", "charts_left_out", "objects_left_out", "boxes_left_out", "formulas_left_out")
+_OF_TABLES = ("lines_above_header", "short_rows")
 _OF_A_ROW = {  # which says it for all of its file
     "encoding": "the first of a table that is not in UTF-8 and was read as",
     **{kind: f"the first of a spreadsheet with {_REMARKED[kind][2]}" for kind in _OF_SHEETS},
+    **{kind: f"the first of a table with {_REMARKED[kind][2]}" for kind in _OF_TABLES},
 }
 _OF_PAGES = {"pages_without_text", "damaged_pages"}
 _NAMED = 5  # documents of each kind of remark; --json names all

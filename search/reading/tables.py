@@ -5,8 +5,10 @@ import datetime as dt
 import decimal
 import io
 import itertools
+import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TextIO
@@ -21,7 +23,7 @@ from search.reading.columns import number as number_of
 from search.reading.files import LONGEST, Item, SourceFile, missing
 from search.reading.named import Named
 from search.reading.passwords import ENCRYPTED, needs_password
-from search.reading.records import FIELDS, Roles, key_of, roles, storable, values_of
+from search.reading.records import FIELDS, IDS, TEXTS, TITLES, Roles, key_of, roles, storable, values_of
 from search.reading.records import missing as missing_columns
 from search.reading.unread import unread
 
@@ -33,6 +35,11 @@ _ROWS = 16  # read at a time: texts may be long
 _MOST_VALUES = 1_000_000  # of a row of CSV
 _BLOCK = 1_000_000  # characters
 _MOST_WHOLE = 20_000  # characters of a table without texts
+_SEPARATORS = ",;\t|"
+_SEP = re.compile(r'"?sep=(.)"?', re.IGNORECASE)  # the first line that Excel writes, and reads
+_QUOTED = re.compile('"[^"]*"?')  # in a line
+_LAYOUT, _BEGINNING = 20, 10_000  # lines that tell how a table is written, and characters of them
+_CERTAIN = 3  # columns, of a header that nothing sets apart from what stands above it
 _BAR = r"\|"  # in a cell of Markdown
 
 
@@ -41,6 +48,7 @@ class _Malformed(NamedTuple):
 
     reason: str
     values: list[str]
+    is_short: bool = False  # it fits if its last columns are empty
 
 
 class _Row(NamedTuple):
@@ -61,6 +69,7 @@ class _Table(NamedTuple):
     to_json: Callable[[str, Any], Any]  # what a value is as metadata, by column and value
     sheet: str = ""  # its name, where a file has several
     whole: bool = True  # whether it is one document, if it has no texts
+    remarks: Mapping[str, Any] = {}  # what was guessed of all of it
 
 
 def read_table(
@@ -106,8 +115,9 @@ def _items(stream: BinaryIO, file: SourceFile, fields: Mapping[str, str], encodi
         yield from _documents(_parquet(stream), file, fields, named)
     else:
         used = (encoding, "strict") if encoding else text.detect_stream(stream)
-        said = {} if used[0] == text.UTF_8 else {"encoding": used[0]}
-        yield from _remarked(_documents(_csv(stream, file.path, used), file, fields, named), said, {})
+        table = _csv(stream, file.path, used)
+        said = {**({} if used[0] == text.UTF_8 else {"encoding": used[0]}), **table.remarks}
+        yield from _remarked(_documents(table, file, fields, named), said, {})
 
 
 def _remarked(items: Iterable[Item], remarks: Mapping[str, Any], metadata: Mapping[str, Any]) -> Iterator[Item]:
@@ -135,7 +145,7 @@ def _count_rows(stream: BinaryIO, file: SourceFile) -> int:
     if suffix in _SHEETS:
         return sum(sum(1 for _ in one.rows) if isinstance(one, _Table) else 1 for one in _sheets(stream, file))
     if suffix != ".parquet":
-        rows = itertools.islice(_csv_rows(stream, file.path, ("latin-1", "strict")), 1, None)  # in any encoding as many
+        rows = itertools.islice(_csv_rows(stream, file.path, (text.UTF_8, "surrogateescape")), 1, None)  # in any encoding as many
         return sum(isinstance(row, _Malformed) or any(row) for _, row in rows)
     import pyarrow.parquet
 
@@ -232,7 +242,7 @@ def _csv(binary: BinaryIO, file: Path, encoding: tuple[str, str]) -> _Table:
     Raises:
         InvalidDocument: its header is none, or its encoding is another one.
     """
-    names, numbers, filled = _types(binary, file, encoding)
+    names, numbers, filled, short = _types(binary, file, encoding)
     columns = _distinct(
         {at: (name.strip() and name) or f"column_{at + 1}" for at, name in enumerate(names) if name.strip() or at in filled}
     )
@@ -242,7 +252,8 @@ def _csv(binary: BinaryIO, file: Path, encoding: tuple[str, str]) -> _Table:
         return number_of(value) if name in are_numbers else value
 
     def rows() -> Iterator[_Row]:
-        for number, (line, row) in enumerate(itertools.islice(_csv_rows(binary, file, encoding), 1, None), 1):
+        for number, (line, found) in enumerate(itertools.islice(_csv_rows(binary, file, encoding), 1, None), 1):
+            row = _filled_up(found, len(names)) if short else found
             if isinstance(row, _Malformed):
                 yield _Row(line, number, row)
             elif any(row):
@@ -250,7 +261,9 @@ def _csv(binary: BinaryIO, file: Path, encoding: tuple[str, str]) -> _Table:
                 yield _Row(line, number, {name: row[at] for at, name in columns.items()}, replaced)
 
     texts = [name for at, name in columns.items() if at in filled - numbers]
-    return _Table(list(columns.values()), texts, rows(), to_json)
+    above = _above(binary, file, encoding)
+    remarks = ({"lines_above_header": above} if above else {}) | ({"short_rows": short} if short else {})
+    return _Table(list(columns.values()), texts, rows(), to_json, remarks=remarks)
 
 
 def _distinct(columns: Mapping[int, str]) -> dict[int, str]:
@@ -272,39 +285,134 @@ def _distinct(columns: Mapping[int, str]) -> dict[int, str]:
     return distinct
 
 
-def _types(binary: BinaryIO, file: Path, encoding: tuple[str, str]) -> tuple[list[str], set[int], set[int]]:
-    """The names of columns; which of them hold numbers alone, and which anything.
+def _types(binary: BinaryIO, file: Path, encoding: tuple[str, str]) -> tuple[list[str], set[int], set[int], int]:
+    """The names of columns; which of them hold numbers alone, and which anything; and how many rows are short and may be filled up.
 
     A number is one that would be written the same again: 01234, 1.10 and what has more digits than a float holds stay text.
+    Rows are filled up where others are of the header's length: else it is no header of theirs.
     """
     rows = _csv_rows(binary, file, encoding)
     header = next(rows)[1]
     names = [] if isinstance(header, _Malformed) else header
     unfilled, numbers = set(range(len(names))), set(range(len(names)))  # as far as is known
+    short, has_whole = 0, False
     try:
-        for _, row in rows:
+        for _, found in rows:
+            row = _filled_up(found, len(names))
             if not isinstance(row, _Malformed):
+                short += row is not found
+                has_whole = has_whole or row is found
                 unfilled -= {at for at in unfilled if row[at]}
                 numbers -= {at for at in numbers if row[at] and number_of(row[at]) is None}
     except InvalidDocument:
         pass  # which comes again, behind the rows before
-    return names, numbers - unfilled, set(range(len(names))) - unfilled
+    return names, numbers - unfilled, set(range(len(names))) - unfilled, short if has_whole else 0
+
+
+def _filled_up(row: list[str] | _Malformed, columns: int) -> list[str] | _Malformed:
+    """A row whose last columns, which many programs leave out where they are empty, are there."""
+    return row.values + [""] * (columns - len(row.values)) if isinstance(row, _Malformed) and row.is_short else row
 
 
 def _csv_rows(binary: BinaryIO, file: Path, encoding: tuple[str, str]) -> Iterator[tuple[int, list[str] | _Malformed]]:
     """The header and rows of its length, with the lines that they end at; of an encoding see `text.detect_stream`."""
     csv.field_size_limit(max(csv.field_size_limit(), LONGEST))
+    with _decoded_lines(binary, encoding) as stream:
+        yield from _rows(stream, _layout(stream, "\t" if file.suffix.lower() == ".tsv" else ""))
+
+
+def _above(binary: BinaryIO, file: Path, encoding: tuple[str, str]) -> int:
+    """How many lines of words stand above the header."""
+    with _decoded_lines(binary, encoding) as stream:
+        return _layout(stream, "\t" if file.suffix.lower() == ".tsv" else "").words
+
+
+@contextmanager
+def _decoded_lines(binary: BinaryIO, encoding: tuple[str, str]) -> Iterator[TextIO]:
+    """A file of CSV from its beginning.
+
+    Raises:
+        InvalidDocument: it is none, or of another encoding.
+    """
     binary.seek(0)
     used, errors = encoding
     stream = io.TextIOWrapper(binary, "utf-8-sig" if used == text.UTF_8 else used, errors, newline="")
     try:
-        yield from _rows(stream, "\t" if file.suffix.lower() == ".tsv" else "")
+        yield stream
     except csv.Error as error:  # of the header
-        raise InvalidDocument(f"not CSV: {error}") from error
+        raise InvalidDocument(f"not CSV: {error}; a text is read as one with --as text") from error
     except UnicodeDecodeError as error:
         raise InvalidDocument(f"not {used}: {error.reason}; name another --encoding, or convert it") from error
     finally:
         stream.detach()  # whoever opened the file closes it
+
+
+class _Layout(NamedTuple):
+    """How a table is written.
+
+    Attributes:
+        above: lines above the header, …
+        words: … of which so many hold anything.
+        separator: between values.
+        spaced: whether blanks behind a separator are no part of a value.
+    """
+
+    above: int
+    words: int
+    separator: str
+    spaced: bool
+
+
+def _layout(stream: TextIO, separator: str) -> _Layout:
+    """How a table is written, by its first lines and a separator, if that is known. The stream is at its beginning again then."""
+    lines = [stream.readline(LONGEST).strip("\r\n")]
+    with suppress(UnicodeDecodeError):  # which comes again, behind the rows before
+        lines.extend(stream.readline(_BEGINNING).strip("\r\n") for _ in range(_LAYOUT))
+    stream.seek(0)
+    bare = [_QUOTED.sub('""', line) for line in lines]
+    first = next((at for at, line in enumerate(bare) if line.strip()), 0)
+    if of_excel := _SEP.fullmatch(lines[first]):
+        head, words, separator = first + 1, 0, of_excel[1]
+    else:
+        head = _head(lines, bare, first, separator)
+        words = sum(1 for line in bare[:head] if line.strip())
+        separator = separator or max(_SEPARATORS, key=bare[head].count)
+    parts = bare[head].split(separator)[1:]
+    spaced = separator != "\t" and (
+        bool(parts and all(part.startswith(" ") for part in parts))
+        or any(re.search(f'{re.escape(separator)} +"', line) for line in bare)
+    )
+    return _Layout(head, words, separator, spaced)
+
+
+def _head(lines: Sequence[str], bare: Sequence[str], first: int, separator: str) -> int:
+    """Which line is the header: the first one, unless no other has as many values, and all below a later one have.
+
+    Args:
+        lines: the first ones.
+        bare: the same without what stands in quotes.
+        first: the first of them that is not blank.
+        separator: if it is known.
+    """
+
+    def sign(at: int) -> str:
+        return separator or max(_SEPARATORS, key=bare[at].count)
+
+    def below(at: int) -> list[int]:
+        return [line.count(sign(at)) for line in bare[at + 1 :] if line.strip()]
+
+    if 0 < bare[first].count(sign(first)) in below(first) or bare[first].strip().casefold() in {*TEXTS, *TITLES, *IDS}:
+        return first
+    for at in range(first + 1, len(bare)):
+        names = lines[at].split(sign(at))
+        above = [line.count(sign(at)) for line in bare[first:at]]
+        is_apart = (
+            len(names) >= _CERTAIN or sign(at) != "," or any(not line.strip() or line.startswith("#") for line in bare[first:at])
+        )
+        is_header = all(name and name == name.strip() and number_of(name) is None for name in names) and len({*names}) == len(names)
+        if is_apart and is_header and max(above) < len(names) - 1 and {*below(at)} == {len(names) - 1}:
+            return at
+    return first
 
 
 class _Lines:
@@ -346,12 +454,12 @@ class _Lines:
         raise csv.Error(f"it has more than {limits}; split it, or write its documents as JSON lines")
 
 
-def _rows(stream: TextIO, delimiter: str) -> Iterator[tuple[int, list[str] | _Malformed]]:
-    first = stream.readline(LONGEST)
-    stream.seek(0)
-    delimiter = delimiter or max(",;\t|", key=first.count)
-    lines = _Lines(stream, delimiter)
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+def _rows(stream: TextIO, layout: _Layout) -> Iterator[tuple[int, list[str] | _Malformed]]:
+    lines = _Lines(stream, layout.separator)
+    for _ in range(layout.above):
+        next(lines)
+    lines.begin_row()
+    reader = csv.reader(lines, delimiter=layout.separator, skipinitialspace=layout.spaced, strict=True)
     header = next(reader, [])
     yield lines.number, header
     while True:
@@ -366,7 +474,9 @@ def _rows(stream: TextIO, delimiter: str) -> Iterator[tuple[int, list[str] | _Ma
         if not isinstance(row, _Malformed) and len(row) > len(header) and not any(row[len(header) :]):
             row = row[: len(header)]
         if not isinstance(row, _Malformed) and row and len(row) != len(header):
-            row = _Malformed(f"the row has {counted(len(row), 'value')} and the header {counted(len(header), 'column')}", row)
+            said = f"the row has {counted(len(row), 'value')} and the header {counted(len(header), 'column')}"
+            why = f"{said}; quote values that hold {layout.separator!r}, and delete what stands above the header"
+            row = _Malformed(why, row, is_short=len(row) < len(header))
         if isinstance(row, _Malformed) and (plain := _unquoted(lines.row, len(header))):
             yield from enumerate(plain, behind + 1)
         elif row:

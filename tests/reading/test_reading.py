@@ -833,7 +833,8 @@ def test_bad_rows_are_rejected_with_their_line_and_the_next_is_read(tmp_path: Pa
     (tmp_path / "a.csv").write_text("id,text\n1\n2,fine\n,no id\n\n4, \n")
     one, two, three, four = read(tmp_path / "a.csv")
     assert isinstance(one, Rejection)
-    assert (one.line, one.content) == (2, {"row": ["1"]})
+    assert (one.line, one.document_id) == (2, "1")
+    assert "has no text" in one.reason
     assert two == Document("2", "fine")
     assert "a.csv:4: the document has no id" in str(three)
     assert "a.csv:6 (4): it has no text" in str(four)

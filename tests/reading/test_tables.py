@@ -438,6 +438,89 @@ def test_a_long_table_is_read_in_little_memory(tmp_path: Path) -> None:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 15_000  # kB
 
 
+# CSV as programs write it
+
+
+@pytest.mark.parametrize(
+    ("content", "rows"),
+    [
+        ('"Net, EUR";"Gross, EUR";Text\n"1,00";"1,19";Rent\n', [("Rent",)]),
+        (
+            'Name;"Address (street, no, zip, city)";Note\nBob;"A St, 1";good\n',
+            [("Address (street, no, zip, city): A St, 1\nNote: good", "Bob")],
+        ),
+        ("sep=;\nName;Note\nMia;likes cheese, wine\n", [("Note: likes cheese, wine", "Mia")]),
+        ("\ufeffSEP=\t\r\nName\tNote\r\nMia\tlikes, cheese\r\n", [("Note: likes, cheese", "Mia")]),
+        ('name, comment\nBob, "good, man"\nAl, "bad"\n', [("comment: good, man", "Bob"), ("comment: bad", "Al")]),
+        ('name,comment\nBob, "good, man"\nAl, bad\n', [("comment: good, man", "Bob"), ("comment: bad", "Al")]),
+        ("name,comment\nBob, good\n", [("comment:  good", "Bob")]),
+    ],
+)
+def test_separators_and_blanks(content: str, rows: list[tuple[str, ...]], tmp_path: Path) -> None:
+    file = csv(tmp_path, content)
+    assert [(one.text, one.title) for one in taken(file)] == [(*row, "")[:2] for row in rows]
+    assert Reading([str(file)]).count() == len(rows)
+    assert not any(one.remarks for one in taken(file))
+
+
+def test_a_column_behind_a_blank_is_named_without_it(tmp_path: Path) -> None:
+    assert taken(csv(tmp_path, 'name, comment\nBob, "good"\n'), fields={"text": "comment"})[0].text == "good"
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv"])
+def test_last_columns_that_a_row_lacks_are_empty(suffix: str, tmp_path: Path) -> None:
+    """Excel leaves out what is empty from the 17th row on."""
+    rows = ["id,text,n,Extra", "1,One.,5,x", "2,Two.,6", "3,Three.", "4,Four.,,,,", "5,Five.,,,,more"]
+    file = csv(tmp_path, "\n".join(rows).replace(",", "\t" if suffix == ".tsv" else ",") + "\n", f"a{suffix}")
+    *documents, long = read(file)
+    assert documents == [
+        Document("1", "One.", "", {"n": 5, "Extra": "x"}),
+        Document("2", "Two.", "", {"n": 6}),
+        Document("3", "Three."),
+        Document("4", "Four."),
+    ]
+    assert [one.remarks for one in documents if isinstance(one, Document)] == [{"short_rows": 2}, {}, {}, {}]
+    assert "the row has 6 values and the header 4 columns; quote values that hold" in str(long)
+    assert Reading([str(file)]).count() == 5
+
+
+def test_no_row_is_filled_up_where_none_is_of_the_headers_length(tmp_path: Path) -> None:
+    bad = rejected(csv(tmp_path, "Report, 2020\nName\nMia\n"))
+    assert [line.rpartition(": ")[2] for line in bad] == [
+        "the row has 1 value and the header 2 columns; quote values that hold ',', and delete what stands above the header"
+    ] * 2
+
+
+@pytest.mark.parametrize(
+    ("above", "words"),
+    [
+        ("Sales of 2020\n\n", 1),
+        ("# made by a program, today\n# for nobody\n", 2),
+        ("\n\n", 0),
+        ("Sales, all of them\n", 1),
+        ('"Sales; net"\n', 1),
+    ],
+)
+@pytest.mark.parametrize("separator", [",", ";"])
+def test_lines_above_a_header(above: str, words: int, separator: str, tmp_path: Path) -> None:
+    rows = "".join(f"M{row};great;{row}\n" for row in range(30))
+    file = csv(tmp_path, above + f"Name;Note;Pieces\n{rows}".replace(";", separator))
+    documents = taken(file)
+    assert documents[1] == Document(f"{tmp_path.name}/books.csv#2", "Note: great", "M1", {"Pieces": 1})
+    assert documents[1].origin == f"{tmp_path.name}/books.csv:{above.count(chr(10)) + 3}"
+    assert documents[0].remarks == ({"lines_above_header": words} if words else {})
+    assert Reading([str(file)]).count() == 30
+    (short,) = taken(csv(tmp_path, "Sales\nName;Note\nMia;great\n"))
+    assert (short.text, short.title) == ("Note: great", "Mia")
+
+
+@pytest.mark.parametrize("content", ["text\nHello, you\nBye, me\n", "Line\nHello, you\nBye, me\n", "Sales\nName,Note\nMia,x\n"])
+def test_what_may_be_no_header_is_none(content: str, tmp_path: Path) -> None:
+    bad = rejected(csv(tmp_path, content))
+    assert len(bad) == 2
+    assert "delete what stands above the header" in bad[0]
+
+
 # Parquet
 
 
