@@ -40,7 +40,8 @@ class Remark:
 
     Attributes:
         kind: the field of the document's metadata that says so, too, such as pages_without_text. Only what is
-            said of a whole table whose rows are documents stands in none (encoding, lines_above_header, short_rows); the first one has it.
+            said of a whole table whose rows are documents stands in none, as encoding, lines_above_header and short_rows; the first
+            one has it.
         document_id: which document.
         source: the file that it was read from; of a row of a table behind it a colon and the line.
         found: of pages_without_text and damaged_pages the numbers of all of them, from 1, of which metadata names the first 20; of

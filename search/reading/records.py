@@ -23,7 +23,7 @@ class Roles(NamedTuple):
     """Where a record has what a document needs."""
 
     id: tuple[Path, ...]  # of one or several values; () where the record has none, and goes by the name of its file and its number
-    text: tuple[Path, ...]  # likewise; () where all columns of text are the text, as "name: value" lines
+    text: tuple[Path, ...]  # likewise; () where all columns of text are the text, as "name: value" lines, and what is in others
     title: tuple[Path, ...]  # likewise; () for none
     by_name: bool  # whether id and text are called so, or were named by the user: then nothing is guessed
     kept: tuple[Path, ...] = ()  # what the user named as metadata, which it is beside anything else
@@ -103,7 +103,9 @@ def values_of(record: Mapping[str, Any], parts: Roles, texts: Iterable[str], key
     if not parts.text:
         lines = {name: record[name] for name in texts if (name,) not in used and (record.get(name) or "").strip()}
         used |= {(name,) for name in lines}
-        values["text"] = "\n".join(f"{name}: {value}" for name, value in lines.items())
+        inside = _without({name: value for name, value in record.items() if name != "metadata" and _is_nested(value)}, used)
+        nested = strings_of(inside) if lines or values["title"] else ()
+        values["text"] = "\n".join([*(f"{name}: {value}" for name, value in lines.items()), *nested])
     if not (parts.by_name or values["text"].strip()):
         values["text"], values["title"] = values["title"], ""
     used = {path for path in used if not any(path[: len(one)] == one[: len(path)] for one in parts.kept)}
@@ -258,6 +260,10 @@ def value_at(value: Any, path: Path) -> Any:
     return value
 
 
+def _is_nested(value: Any) -> bool:
+    return isinstance(value, Mapping | list | tuple)
+
+
 def _text(field: str, value: Any, kind: str, name: str) -> str:
     """A value as text; of a list of strings, a line each."""
     match value:
@@ -269,11 +275,19 @@ def _text(field: str, value: Any, kind: str, name: str) -> str:
             raise InvalidDocument(f"the {kind} {name} holds bytes that are no text")
         case list() | tuple() if field != "id" and all(isinstance(one, str) for one in value):
             return ("\n" if field == "text" else ", ").join(value)
+        case list() | tuple() if field != "id" and value and all(isinstance(piece, str) for piece in map(_piece, value)):
+            return ("" if any(isinstance(one, str) for one in value) else "\n").join(map(_piece, value))
         case list() | tuple() | Mapping():
-            inside = f" {field}={'.'.join((name, *path))}" if (path := _to_text(value)) else ""
-            raise InvalidDocument(f"the {kind} {name} holds lists or objects; name one of text with --field{inside}")
+            path = _to_text(value)
+            inside = f"name one of text with --field {field}={'.'.join((name, *path))}" if path else "write it as a string"
+            raise InvalidDocument(f"the {kind} {name} holds lists or objects; {inside}")
         case _:
             return str(value)
+
+
+def _piece(value: Any) -> Any:
+    """What a piece of a text says, as chats write them: `"See "`, `{"type": "link", "text": …}`."""
+    return value.get("text") if isinstance(value, Mapping) and "type" in value else value
 
 
 def _to_text(value: Any) -> Path | None:
@@ -285,7 +299,7 @@ def _to_text(value: Any) -> Path | None:
             inside = ((name, _to_text(inner)) for name, inner in value.items() if not {".", ","} & set(name))
             return next(((name, *path) for name, path in inside if path is not None), None)
         case list() | tuple():
-            return next((path for path in map(_to_text, value) if path is not None), None)
+            return next((path for path in map(_to_text, value) if path), None if any(map(_is_nested, value)) else ())
         case _:
             return None
 

@@ -226,7 +226,10 @@ def _document(
         values = values_of(cells, parts, table.texts, key)
     except InvalidDocument as error:
         return Rejection(source, line, None, str(error))
-    rest = {name: table.to_json(name, value) for name, value in values["metadata"].items() if value is not None and value != ""}
+    given = {name: _without_bytes(value) for name, value in values["metadata"].items()}
+    if left_out := sum(map(_bytes_in, values["metadata"].values())):
+        remarks = {**remarks, "bytes_left_out": left_out}
+    rest = {name: table.to_json(name, value) for name, value in given.items() if value is not None and value != ""}
     if not (parts.by_name or parts.text or values["text"].strip()):  # a row of numbers among texts, such as a sum
         values["text"] = "\n".join(f"{name}: {value}" for name, value in rest.items())
     values["metadata"] = {**({"sheet": table.sheet} if table.sheet else {}), **remarks, **rest}
@@ -555,10 +558,11 @@ def _parquet_rows(stream: BinaryIO, names: list[str], nested: list[tuple[str, An
     try:
         with pyarrow.parquet.ParquetFile(stream) as table:
             for batch in table.iter_batches(_ROWS):
+                columns = [_in_microseconds(column) for column in batch.columns]
                 for at in range(batch.num_rows):
                     number += 1
                     try:
-                        row = {name: column[at].as_py() for name, column in zip(names, batch.columns, strict=True)}
+                        row = {name: column[at].as_py() for name, column in zip(names, columns, strict=True)}
                         row |= {name: _with_objects(row[name], kind) for name, kind in nested}
                         yield _Row(number, number, row)
                     except MemoryError:
@@ -569,6 +573,19 @@ def _parquet_rows(stream: BinaryIO, names: list[str], nested: list[tuple[str, An
         raise
     except (pa.ArrowException, OSError, ValueError) as error:
         raise InvalidDocument(f"cannot be read as Parquet behind row {number}: {error}") from error
+
+
+def _in_microseconds(column: Any) -> Any:
+    """A column of times or durations in nanoseconds, which Python has not, cut to microseconds; any other as it is."""
+    import pyarrow as pa
+
+    match column.type:
+        case pa.TimestampType(unit="ns", tz=zone):
+            return column.cast(pa.timestamp("us", zone), safe=False)
+        case pa.DurationType(unit="ns"):
+            return column.cast(pa.duration("us"), safe=False)
+        case _:
+            return column
 
 
 def _with_objects(value: Any, kind: Any) -> Any:
@@ -687,7 +704,7 @@ def _plain(value: Any) -> Any:
     match value:
         case dt.date() | dt.time():
             return value.isoformat()
-        case decimal.Decimal():
+        case decimal.Decimal() | dt.timedelta():
             return str(value)
         case bytes():
             return _decoded(value)
@@ -705,3 +722,22 @@ def _decoded(value: bytes) -> str | bytes:
         return value.decode()
     except UnicodeDecodeError:
         return value
+
+
+def _without_bytes(value: Any) -> Any:
+    """Plain data without what is bytes and no text, such as a picture; None if nothing else is there."""
+    match value:
+        case bytes():
+            return None
+        case Mapping():
+            return {name: _without_bytes(inner) for name, inner in value.items() if not isinstance(inner, bytes)}
+        case list():
+            return [_without_bytes(inner) for inner in value if not isinstance(inner, bytes)]
+        case _:
+            return value
+
+
+def _bytes_in(value: Any) -> int:
+    """How many values in plain data are bytes."""
+    inside = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    return isinstance(value, bytes) + sum(map(_bytes_in, inside))

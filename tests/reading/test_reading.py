@@ -919,10 +919,7 @@ def test_rows_of_parquet(tmp_path: Path) -> None:
     assert three == Document("3", "three", "", {"where": {"lat": 2.0}})
     assert Reading([str(tmp_path / "a.parquet")]).count() == 3
     pq.write_table(pa.table({"id": ["1"], "text": ["x"], "blob": [b"\xff"]}), tmp_path / "b.parquet")
-    (blob,) = read(tmp_path / "b.parquet")
-    assert isinstance(blob, Rejection)
-    assert "metadata.blob is a bytes" in blob.reason
-    assert json.loads(blob.to_line())["rejected"]["line"] == 1  # which has nothing of the row, rather than something else
+    assert taken(tmp_path / "b.parquet") == [Document("1", "x", "", {"bytes_left_out": 1})]
 
 
 def test_values_of_parquet_that_json_has_not(tmp_path: Path) -> None:
@@ -950,29 +947,25 @@ def test_columns_of_lists_and_objects_are_no_text(field: str, tmp_path: Path) ->
     assert f"a.parquet:1: the column {field} holds lists or objects" in rejected(tmp_path / "a.parquet")[0]
 
 
+DAY = dt.timedelta(days=1)
 UNWRITABLE = {
-    "bytes": pa.array([b"\xff\xfe", None]),
-    "duration": pa.array([dt.timedelta(seconds=5), None]),
-    "nanoseconds": pa.array([5, None], pa.duration("ns")),
-    "nested": pa.array([{"a": [{"bytes": b"\xff", "lasts": dt.timedelta(1), "price": decimal.Decimal(1)}]}, None]),
-    "map": pa.array([[("a", b"\xff")], None], pa.map_(pa.string(), pa.binary())),
+    "bytes": (pa.array([b"\xff\xfe"]), None, 1),
+    "duration": (pa.array([dt.timedelta(seconds=5)]), "0:00:05", 0),
+    "nanoseconds": (pa.array([5_000_000_001], pa.duration("ns")), "0:00:05", 0),
+    "time": (pa.array([1_600_000_000_000_000_123], pa.timestamp("ns")), "2020-09-13T12:26:40", 0),
+    "nested": (pa.array([{"a": [{"bytes": b"\xff", "lasts": DAY}]}]), {"a": [{"lasts": "1 day, 0:00:00"}]}, 1),
+    "map": (pa.array([[("a", b"\xff"), ("b", b"x")]], pa.map_(pa.string(), pa.binary())), {"b": "x"}, 1),
 }
 
 
 @pytest.mark.parametrize("name", UNWRITABLE)
-def test_a_row_that_json_cannot_hold_is_rejected_and_nothing_else(name: str, tmp_path: Path) -> None:
-    """The file of rejects has a line of it that says the same when it is read again."""
-    pq.write_table(pa.table({"id": ["1", "2"], "text": ["one", "two"], name: UNWRITABLE[name]}), tmp_path / "a.parquet")
-    first, second = read(tmp_path / "a.parquet")
-    assert second == Document("2", "two")
-    assert isinstance(first, Rejection)
-    file = tmp_path / "rejects.jsonl"
-    file.write_text(first.to_line())
-    (again,) = read(file)
-    assert isinstance(again, Rejection)
-    assert first.reason in again.reason
-    file.write_text(again.to_line())
-    assert rejected(file) == [str(again)]
+def test_of_a_row_bytes_are_left_out_and_durations_are_text(name: str, tmp_path: Path) -> None:
+    values, found, left_out = UNWRITABLE[name]
+    pq.write_table(pa.table({"id": ["1"], "text": ["one"], name: values}), tmp_path / "a.parquet")
+    (document,) = taken(tmp_path / "a.parquet")
+    remarks = {"bytes_left_out": left_out} if left_out else {}
+    assert document == Document("1", "one", "", remarks | ({} if found is None else {name: found}))
+    assert document.remarks == remarks
 
 
 def test_a_rejection_of_what_json_cannot_hold_is_written_without_it() -> None:

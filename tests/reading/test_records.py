@@ -80,9 +80,47 @@ def test_text_and_title_by_the_usual_names_or_all_strings() -> None:
     assert one({"id": 1, "headline": "T", "content": "x", "n": 5}) == Document("1", "x", "T", {"n": 5})
     assert one({"id": 1, "question": "Why?", "answer": "So.", "n": 5}) == Document("1", "question: Why?\nanswer: So.", "", {"n": 5})
     assert one({"id": 1, "text": ["One.", "Two."]}).text == "One.\nTwo."
-    assert one({"id": 1, "content": {"en": "x"}, "note": "y"}) == Document("1", "note: y", "", {"content": {"en": "x"}})
+    assert one({"id": 1, "content": {"en": "x"}, "note": "y"}) == Document(
+        "1", "note: y\ncontent.en: x", "", {"content": {"en": "x"}}
+    )
     assert reason({"id": 1, "n": 5}) == "there is no text"
-    assert "holds lists or objects; name one of text with --field" in reason({"id": 1, "text": [1, "x"]})
+    for fields in ({}, {"text": "text"}):
+        assert "the field text holds lists or objects; write it as a string" in reason({"id": 1, "text": [1, "x"]}, fields=fields)
+
+
+@pytest.mark.parametrize(
+    ("value", "text", "title"),
+    [
+        (
+            {"type": "Feature", "properties": {"name": "Como", "about": "A deep lake"}, "geometry": {"coordinates": [9.2, 46]}},
+            "type: Feature\nproperties.name: Como\nproperties.about: A deep lake",
+            "",
+        ),
+        ({"key": "AB-1", "fields": {"summary": "Login fails", "open": True}}, "key: AB-1\nfields.summary: Login fails", ""),
+        ({"title": "Talk", "mapping": {"a": {"parts": ["Hi.", "Bye."]}}}, "mapping.a.parts: Hi.\nmapping.a.parts: Bye.", "Talk"),
+    ],
+)
+def test_texts_in_objects_are_found_beside_strings_of_their_own(value: dict[str, Any], text: str, title: str) -> None:
+    """And stay metadata, by which they are filtered."""
+    document = one(value)
+    assert (document.text, document.title) == (text, title)
+    assert document.metadata == {name: inner for name, inner in value.items() if not isinstance(inner, str)}
+
+
+def test_texts_in_objects_are_none_where_a_text_is_named_or_called_so() -> None:
+    value = {"id": 1, "title": "T", "note": "x", "of": {"y": "z"}, "metadata": {"words": "w"}}
+    assert one({**value, "body": "Words."}).text == "Words."
+    assert one(value, fields={"text": "note"}).text == "x"
+    assert one(value, fields={"title": "of.y"}) == Document("1", "title: T\nnote: x", "z", {"words": "w"})
+
+
+def test_a_text_in_pieces_is_joined() -> None:
+    """As Telegram and services of language models write it."""
+    link = {"type": "link", "text": "https://x.y"}
+    assert one({"id": 1, "text": ["See ", link, " now"]}).text == "See https://x.y now"
+    assert one({"id": 1, "text": [{"type": "text", "text": "One."}, {"type": "text", "text": "Two."}]}).text == "One.\nTwo."
+    said = reason({"id": 1, "text": ["See ", {"of": {"words": "A kite"}}]})
+    assert said == "the field text holds lists or objects; name one of text with --field text=text.of.words"
 
 
 def test_named_fields_and_paths() -> None:
