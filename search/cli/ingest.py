@@ -98,11 +98,11 @@ _REMARKED = {  # what a reader remarked, as a document has it and as several do,
     "rows_left_out": ("has", "have", "more rows than one document holds, which are left out"),
 }
 _OF_SHEETS = ("comments_left_out", "charts_left_out", "objects_left_out", "boxes_left_out", "formulas_left_out")
-_OF_TABLES = ("lines_above_header", "short_rows")
+_OF_TABLES = ("encoding", "lines_above_header", "short_rows")  # which no row has as metadata
 _OF_A_ROW = {  # which says it for all of its file
-    "encoding": "the first of a table that is not in UTF-8 and was read as",
     **{kind: f"the first of a spreadsheet with {_REMARKED[kind][2]}" for kind in _OF_SHEETS},
     **{kind: f"the first of a table with {_REMARKED[kind][2]}" for kind in _OF_TABLES},
+    "encoding": "the first of a table that is not in UTF-8 and was read as",
 }
 _OF_PAGES = {"pages_without_text", "damaged_pages"}
 _NAMED = 5  # documents of each kind of remark; --json names all
@@ -232,7 +232,7 @@ def _words_of(remark: "Remark") -> tuple[str, str, str]:
         one, several, what = "is", "are", _OF_A_ROW[remark.kind]
     if remark.kind == "encoding":
         what = f"{what} {remark.found}"
-    return one, several, what if of_a_row and remark.kind == "encoding" else f"{what} (metadata.{remark.kind})"
+    return one, several, what if of_a_row and remark.kind in _OF_TABLES else f"{what} (metadata.{remark.kind})"
 
 
 def _shown(remark: "Remark") -> str:

@@ -143,6 +143,10 @@ def test_encodings_and_columns(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("nr;body\n7;Gulls cry.\n")
     search("ingest", tmp_path / "t.csv", "--field", "id=nr", "--field", "text=body", *where)
     assert as_json("query", "What cries?", *where)["hits"][0]["document_id"] == "7"
+    (tmp_path / "u.csv").write_text("Of 2020\n\nid,text,n\n8,Owls hoot.,1\n9,Owls sleep.\n")
+    told = search("ingest", tmp_path / "u.csv", *where).stderr
+    assert f"is the first of a table with lines above the header, which are not read\n  8 ({tmp_path.name}/u.csv:4): 1\n" in told
+    assert "is the first of a table with rows without their last columns, which are taken as empty\n  8 (" in told
     assert "write NAME=COLUMN" in wrong("ingest", tmp_path / "t.csv", "--field", "nr", *where)
     assert "'nr' is no field" in wrong("ingest", tmp_path / "t.csv", "--field", "nr=id", *where)
     assert "there is no encoding 'x'" in wrong("ingest", tmp_path / "t.csv", "--encoding", "x", *where)
