@@ -389,7 +389,7 @@ def _layout(stream: TextIO, separator: str) -> _Layout:
 
 
 def _head(lines: Sequence[str], bare: Sequence[str], first: int, separator: str) -> int:
-    """Which line is the header: the first one, unless no other has as many values, and all below a later one have.
+    """Which line is the header: the first one, unless no other has as many values, and the line below a later one has, none more.
 
     Args:
         lines: the first ones.
@@ -413,7 +413,7 @@ def _head(lines: Sequence[str], bare: Sequence[str], first: int, separator: str)
             len(names) >= _CERTAIN or sign(at) != "," or any(not line.strip() or line.startswith("#") for line in bare[first:at])
         )
         is_header = all(name and name == name.strip() and number_of(name) is None for name in names) and len({*names}) == len(names)
-        if is_apart and is_header and max(above) < len(names) - 1 and {*below(at)} == {len(names) - 1}:
+        if is_apart and is_header and max(above) < len(names) - 1 == max(below(at), default=0) == below(at)[0]:
             return at
     return first
 
