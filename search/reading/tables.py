@@ -28,13 +28,15 @@ from search.reading.records import missing as missing_columns
 from search.reading.unread import unread
 
 _SHEETS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
-SUFFIXES = (".csv", ".tsv", ".parquet", ".json", ".mbox", *_SHEETS)
-IN_A_CHILD = (".parquet", ".json", ".mbox", *_SHEETS)  # which libraries read that may be made to take any amount of memory
+_JSON = (".json", ".geojson", ".jsonld")
+SUFFIXES = (".csv", ".tsv", ".parquet", ".mbox", *_JSON, *_SHEETS)
+IN_A_CHILD = (".parquet", ".mbox", *_JSON, *_SHEETS)  # which libraries read that may be made to take any amount of memory
 _SCANNED = 1000  # rows whose numbers are looked at at a time
 _ROWS = 16  # read at a time: texts may be long
 _MOST_VALUES = 1_000_000  # of a row of CSV
 _BLOCK = 1_000_000  # characters
 _MOST_WHOLE = 20_000  # characters of a table without texts
+_LONGEST_REPEATED = 200  # characters of a cell of several rows that stand in each of them
 _SEPARATORS = ",;\t|"
 _SEP = re.compile(r'"?sep=(.)"?', re.IGNORECASE)  # the first line that Excel writes, and reads
 _QUOTED = re.compile('"[^"]*"?')  # in a line
@@ -97,7 +99,7 @@ def read_table(
 
 def _items(stream: BinaryIO, file: SourceFile, fields: Mapping[str, str], encoding: str | None, named: Named) -> Iterator[Item]:
     suffix = file.path.suffix.lower()
-    if suffix == ".json":
+    if suffix in _JSON:
         yield from objects.read_objects(stream, file, fields, named)
     elif suffix == ".mbox":
         from search.reading import mail  # which a table does not need
@@ -133,7 +135,7 @@ def _remarked(items: Iterable[Item], remarks: Mapping[str, Any], metadata: Mappi
 
 def count(stream: BinaryIO, file: SourceFile, fields: Mapping[str, str]) -> int:
     """How many documents there may be, rejected ones included; 1 of a table without rows, which is rejected as a whole."""
-    if file.path.suffix.lower() == ".json":
+    if file.path.suffix.lower() in _JSON:
         return objects.count(stream, fields)
     return max(_count_rows(stream, file), 1)
 
@@ -662,10 +664,20 @@ def _sheet(sheet: Any, file: SourceFile) -> Iterator[_Table | Item]:
 
 
 def _sheet_rows(sheet: Any, head: int, names: Mapping[int, str], texts: set[str]) -> Iterator[_Row]:
+    """The rows below a header; a cell of several rows stands in each of them that has anything else."""
+    left = sheet.start[1] if sheet.start else 0
+    reaching = {
+        (top + 1, column - left): bottom + 1 for (top, column), (bottom, _) in sheet.merged_cell_ranges or () if bottom > top
+    }
+    above: dict[int, tuple[Any, int]] = {}  # by column, a cell that reaches down, and to which row
     for number, row in enumerate(sheet.iter_rows(), 1):
-        if number > head and any(map(_is_filled, row)):
-            cells = {name: row[at] for at, name in names.items()}
-            yield _Row(number, number, {name: _written(cell) if name in texts else _cell(cell) for name, cell in cells.items()})
+        if number <= head or not any(map(_is_filled, row)):
+            continue
+        cells = dict(enumerate(row)) | {at: cell for at, (cell, last) in above.items() if number <= last}
+        given = {name: cells[at] for at, name in names.items()}
+        yield _Row(number, number, {name: _written(cell) if name in texts else _cell(cell) for name, cell in given.items()})
+        here = {at: reaching[number, at] for at in names if (number, at) in reaching}
+        above |= {at: (row[at], last) for at, last in here.items() if len(_written(row[at])) <= _LONGEST_REPEATED}
 
 
 def _is_filled(cell: Any) -> bool:

@@ -172,6 +172,19 @@ def test_what_is_named_and_in_no_record_is_told(name: str, fields: dict[str, str
         assert reading.notes == ([] if refused else [said])
 
 
+@pytest.mark.parametrize("suffix", [".geojson", ".jsonld"])
+def test_json_of_other_names(suffix: str, tmp_path: Path) -> None:
+    features = [{"type": "Feature", "properties": {"about": about}} for about in ("A deep lake.", "A wide lake.")]
+    (tmp_path / f"a{suffix}").write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    reading = Reading([str(tmp_path)])
+    assert [one.text.splitlines()[-1] for one in reading if isinstance(one, Document)] == [
+        "properties.about: A deep lake.",
+        "properties.about: A wide lake.",
+        "type: FeatureCollection",
+    ]
+    assert reading.count() == 3
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".xlsx"])
 def test_a_title_that_no_table_has_is_told(suffix: str, tmp_path: Path) -> None:
     rows = [["id", "Title", "text"], ["1", "T", "x"], ["2", "U", "y"]]

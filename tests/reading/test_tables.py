@@ -637,6 +637,24 @@ def test_what_stands_above_a_header_is_not_lost(tmp_path: Path) -> None:
     )
 
 
+def test_cells_of_several_rows_of_a_sheet_stand_in_each(tmp_path: Path) -> None:
+    rows: list[list[Any]] = [[], [None, "House", "Monarch", "From"], [None, "Plantagenet", "Richard", 1189]]
+    rows += [
+        [None, None, "John", 1199],
+        [None, None, None, None],
+        [None, "long " * 100, "Edward", 1461],
+        [None, None, "Henry", 1485],
+    ]
+    (tmp_path / "a.xlsx").write_bytes(xlsx({"Kings": rows}, merged=["B3:B5", "B6:B7", "C3:D3"]))
+    texts = [document.text for document in taken(tmp_path / "a.xlsx")]
+    assert texts == [
+        "House: Plantagenet\nMonarch: Richard",
+        "House: Plantagenet\nMonarch: John",
+        f"House: {'long ' * 100}\nMonarch: Edward",
+        "Monarch: Henry",  # or a long text would be repeated for thousands of rows
+    ]
+
+
 def test_a_row_of_a_sheet_that_is_rejected_comes_again(tmp_path: Path) -> None:
     (tmp_path / "a.xlsx").write_bytes(xlsx({"S": [["text", "n"], ["x", 1], [None, 2]]}))
     _, bad = read(tmp_path / "a.xlsx")

@@ -12,14 +12,17 @@ _MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 _HEAD = '<?xml version="1.0"?>'
 
 
-def xlsx(sheets: Mapping[str, Sequence[Sequence[Any]]], days: int = -1) -> bytes:
+def xlsx(sheets: Mapping[str, Sequence[Sequence[Any]]], days: int = -1, merged: Sequence[str] = ()) -> bytes:
     """A workbook.
 
     Args:
         sheets: rows of cells by name: texts, numbers, truths; None for no cell. The first is row 1 and column A.
         days: the column whose numbers are dates; none if negative.
+        merged: cells of every sheet that are one, such as "A2:A4".
     """
     out = io.BytesIO()
+    ranges = "".join(f'<mergeCell ref="{one}"/>' for one in merged)
+    beside = f'<mergeCells count="{len(merged)}">{ranges}</mergeCells>' if merged else ""
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(
             "[Content_Types].xml",
@@ -41,9 +44,8 @@ def xlsx(sheets: Mapping[str, Sequence[Sequence[Any]]], days: int = -1) -> bytes
                 f'<row r="{row}">{"".join(_cell(f"{chr(65 + at)}{row}", one, at == days) for at, one in enumerate(values))}</row>'
                 for row, values in enumerate(rows, 1)
             )
-            archive.writestr(
-                f"xl/worksheets/sheet{n}.xml", f'{_HEAD}<worksheet xmlns="{_MAIN}"><sheetData>{cells}</sheetData></worksheet>'
-            )
+            sheet = f'{_HEAD}<worksheet xmlns="{_MAIN}"><sheetData>{cells}</sheetData>{beside}</worksheet>'
+            archive.writestr(f"xl/worksheets/sheet{n}.xml", sheet)
     return out.getvalue()
 
 
