@@ -32,6 +32,7 @@ class CollectionSpec:
     layout: str = ""  # where passages lie, in words, if another program filled it; the fingerprint is "" then
     tenant: str = ""  # the field by which documents say whose they are, where tenants share it; "" where none do
     adopted: str = ""  # what documents are made by, in another program's collection; in a copy, of which collection and by what
+    beginning: str = ""  # a digest of the first points, if another program filled it: another one is noticed behind the name by it
 
     @property
     def idf(self) -> bool:

@@ -5,39 +5,52 @@ metadata and the id of documents are asked of the fields that hold them.
 """
 
 import json
+import re
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
+
+from pydantic import ValidationError
 
 from search.errors import IndexMismatch, UnsupportedFilter
 from search.index.contract import Payload, PlainFilter, to_engine_id
 from search.index.filters import with_each
 from search.settings import LayoutSettings
 
-SAMPLED = 64  # points by which a layout is found
-
 # In the order of preference, of LangChain, LangChain.js and Haystack, LlamaIndex, Qdrant's MCP server, Open WebUI, and others.
 _TEXTS = ("page_content", "content", "_node_content.text", "document", "text", "chunk", "body", "passage")
 _METADATA = ("metadata", "meta")
 _SOURCES = ("source", "file_path", "path", "url", "file_name", "document_id", "doc_id", "ref_doc_id", "file_id", "id")
 _TITLES = ("title", "file_name", "name")
+_ADDRESSES = ("file_path", "path", "url")
+_ADDRESS = re.compile(r"[/\\.]")
 # What passages of a document are in order by: a page, and a place on it or in the whole document.
 _PAGES = ("page", "page_number", "page_label", "loc.pageNumber")
+_CHARACTERS = ("start_index", "split_idx_start", "start_char_idx")  # … of which these count characters, mostly
 _PLACES = (
     *("start_index", "split_id", "split_idx_start", "_node_content.start_char_idx", "loc.lines.from"),
     *("chunk_index", "chunk_number", "chunk_id", "chunk", "index", "position", "part"),
 )
-_LEAST_SHARE = 0.5  # of the points that have a field of text or title …
+NO_FIELD = "such a field"
+_LEAST_SHARE = 0.5  # of the points that have a field of text, or an object of metadata …
 _LEAST_NAMED = 0.9  # … and of those that say in one field which document they are of
 _NEARLY = 0.5  # of the characters of the longest field that is called like one of text
 _DEEPEST, _MOST_PATHS = 3, 500  # objects in objects, and fields, that are looked at
 _LONGEST_NUMBER = 15  # digits, below which a float is exact
+_LONGEST_ID = 20  # digits
+_MOST_NUMBER, _MOST_ID = 2**63, 2**64  # below which whole numbers of a field, and ids of points, are
 _PROSE = 20  # characters that a text has on average, where a field is taken for one that is called like none of these
 _TEMPLATES = ("metadata_template", "metadata_separator", "text_template")
+_NODE = "_node_"  # how fields begin that are LlamaIndex's own
 _OF_NODE = ("metadata", "excluded_embed_metadata_keys", *_TEMPLATES)  # of LlamaIndex
 _FIRST = {"key": "number", "match": {"value": 0}}
 _NONE = {"has_id": list[Any]()}  # a condition that no point meets
+
+
+Place = tuple[float | None, ...]  # None for a field of the order that a passage does not have
+Begin = tuple[Place, int]
 
 
 @dataclass(frozen=True)
@@ -65,9 +78,9 @@ class Layout:
     beside: tuple[str, ...] = ()  # fields that are metadata, too, though they lie beside the object that holds it
 
     @property
-    def of_documents(self) -> str:
-        """What documents are made by: where it differs, the same points make others."""
-        return json.dumps([self.text, self.document_id, self.order])
+    def noted(self) -> str:
+        """What a copy notes of it: first what documents are made by, so that where it differs the same points make others."""
+        return json.dumps([self.text, self.document_id, self.order, self.title, self.metadata, self.beside])
 
     def __str__(self) -> str:
         parts = {
@@ -90,7 +103,7 @@ class Layout:
         metadata = self._rest(payload)
         if self.metadata:
             inside = _read(_at(payload, self.metadata))
-            metadata = {name: payload[name] for name in self.beside if name in payload}
+            metadata = {name: metadata[name] for name in self.beside if name in metadata}
             metadata |= inside if isinstance(inside, Mapping) else {}
         return {
             "document_id": str(name) if _is_name(name) else point_id,
@@ -110,11 +123,17 @@ class Layout:
             "metadata": metadata,
         }
 
-    def place(self, payload: Payload) -> tuple[float, ...] | None:
-        """Where a passage stands in its document, to be compared with others of it; None where nothing tells."""
-        places = [_place(_at(payload, path)) for path in self.order]
-        whole = [place for place in places if place is not None]
-        return tuple(whole) if whole and len(whole) == len(places) else None
+    def place(self, payload: Payload) -> Place | None:
+        """Where a passage stands in its document, compared with others that have the same fields; None where nothing tells."""
+        places = tuple(_place(_at(payload, path)) for path in self.order)
+        return places if any(place is not None for place in places) else None
+
+    def begins(self, payload: Payload) -> Begin | None:
+        """The page that a passage stands on, as far as it names one, and the character that it begins at; None if none is told."""
+        if not self.order or self.order[-1].rpartition(".")[2] not in _CHARACTERS:
+            return None
+        *page, character = (_place(_at(payload, path)) for path in self.order)
+        return None if character is None else (tuple(page), int(character))
 
     def embedded(self, payload: Payload) -> str:
         """What the other program embedded of a point: of a LlamaIndex node its metadata, as the node says, and the text."""
@@ -140,14 +159,17 @@ class Layout:
         first = path.partition(".")[0]
         if self.metadata and first not in self.beside:
             return f"metadata{path.removeprefix(self.metadata)}" if path.startswith(f"{self.metadata}.") else None
-        return None if first in self._taken or first.startswith("_") else f"metadata.{path}"
+        return None if path in self._taken or first.startswith(_NODE) else f"metadata.{path}"
 
     @property
     def _taken(self) -> set[str]:
-        return {path.partition(".")[0] for path in (self.text, self.title, self.document_id) if path}
+        return {path for path in (self.text, self.title, self.document_id) if path}
 
     def _rest(self, payload: Payload) -> dict[str, Any]:
-        return {name: value for name, value in payload.items() if name not in self._taken and not name.startswith("_")}
+        rest = {name: value for name, value in payload.items() if not name.startswith(_NODE)}
+        for path in self._taken:
+            rest = _without(rest, path)
+        return rest
 
     def _condition(self, condition: Mapping[str, Any]) -> Mapping[str, Any]:
         if "key" in condition:
@@ -167,7 +189,7 @@ class Layout:
     def _named(self, match: Mapping[str, Any]) -> Mapping[str, Any]:
         """Those whose document has one of some names; a name may be a number there."""
         names = [str(one) for one in match.get("any", [match.get("value")])]
-        numbers = [int(one) for one in names if one.isascii() and one.isdecimal()]
+        numbers = [int(one) for one in names if _is_number(one) and -_MOST_NUMBER <= int(one) < _MOST_NUMBER]
         by_id: Mapping[str, Any] = {"has_id": [to_engine_id(one) for one in names if _is_point_id(one)]}
         if not self.document_id:
             return by_id
@@ -194,8 +216,14 @@ class Layout:
             )
 
 
-def find_layout(payloads: Sequence[Payload], chosen: LayoutSettings, vector: str) -> Layout:
-    """The layout of a collection, by some of its points, as far as the settings do not say it; `vector` is the name of its vector.
+def find_layout(payloads: Sequence[Payload], chosen: LayoutSettings, vector: str, noted: str = "") -> Layout:
+    """The layout of a collection, by some of its points, as far as the settings do not say it.
+
+    Args:
+        payloads: of these points.
+        chosen: what the settings say.
+        vector: the name of its vector.
+        noted: `Layout.noted` of when a copy was made, which holds as long as the points have such fields.
 
     Raises:
         IndexMismatch: no field holds text, or there is no point.
@@ -204,8 +232,9 @@ def find_layout(payloads: Sequence[Payload], chosen: LayoutSettings, vector: str
         raise IndexMismatch("it is empty, so nothing tells where its passages would lie")
     encoded: dict[str, None] = {}
     payloads = [_unfolded(payload, "", 1, encoded) for payload in payloads]
-    strings = [path for path in _paths(payloads) if _share(payloads, path, _is_text) >= _LEAST_SHARE]
-    text = chosen.text or _text(payloads, strings)
+    chosen, beside_before = _as_noted(payloads, chosen, noted)
+    strings = [path for path in _paths(payloads) if _share(payloads, path, _is_text)]
+    text = chosen.text or _text(payloads, [path for path in strings if _share(payloads, path, _is_text) >= _LEAST_SHARE])
     if text is None:
         known = ", ".join(sorted({name for payload in payloads for name in payload})) or "none"
         raise IndexMismatch(f"no field of its points holds text (there are: {known})")
@@ -215,29 +244,119 @@ def find_layout(payloads: Sequence[Payload], chosen: LayoutSettings, vector: str
     steps = text.split(".")[:-1]
     around = [".".join([*steps[:number], ""]) for number in range(len(steps), 0, -1)]
     inner = [f"{metadata}." if metadata else "", "", *around]
-    places = [f"{prefix}{name}" for prefix in dict.fromkeys(inner) for name in _SOURCES]
-    titles = [f"{prefix}{name}" for prefix in dict.fromkeys(inner) for name in _TITLES]
     document_id = chosen.document_id
     if document_id is None:
-        document_id = next((path for path in places if path != text and _tells_apart(payloads, path)), "")
+        document_id = _document_id(payloads, [path for path in _under(inner, _SOURCES) if path != text])
     title = chosen.title
     if title is None:
-        title = next((path for path in titles if path not in {text, document_id} and path in strings), "")
+        titles = [path for path in _under(inner, _TITLES) if path not in {text, document_id}]
+        title = _commonest(payloads, titles, _is_text)
     order = chosen.order
     if order is None:
-        order = tuple(path for names in (_PAGES, _PLACES) if (path := _first_place(payloads, inner, names)))
-    beside = _beside(payloads, metadata, {path.partition(".")[0] for path in (text, title, document_id, metadata)})
+        found = (_commonest(payloads, _under(inner, names), lambda one: _place(one) is not None) for names in (_PAGES, _PLACES))
+        order = tuple(path for path in found if path)
+    beside = _beside(payloads, metadata, {text, title, document_id, metadata.partition(".")[0]})
+    beside = tuple(dict.fromkeys([*beside_before, *beside]))
     return Layout(text, title, document_id, metadata, vector, chosen.filter, order, tuple(encoded), beside)
 
 
+def without_field(layout: Layout, chosen: LayoutSettings, payloads: Sequence[Payload]) -> Iterator[tuple[str, str, str]]:
+    """What the settings say of fields that none of some points has: the setting, the path, and what is not there.
+
+    What lies in strings with JSON is left out, since no server could tell whether another point has it.
+    """
+    unfolded = [_unfolded(payload, "", 1, {}) for payload in payloads]
+    for name in ("text", "title", "document_id", "metadata", "order"):
+        said = getattr(chosen, name) or ()
+        for path in said if isinstance(said, tuple) else (said,):
+            values = [value for payload in unfolded if (value := _at(payload, path)) is not None]
+            if not values and not any(path.startswith(f"{one}.") for one in layout.encoded):
+                near = get_close_matches(path, _paths(unfolded), 1)
+                yield name, path, f"{NO_FIELD} (did you mean {near[0]}?)" if near else NO_FIELD
+            elif values and name == "metadata" and not any(map(_is_object, values)):
+                yield name, path, "an object there"
+
+
+def noted_of(adopted: str) -> list[Any]:
+    """The source of a copy and how it was made, as a collection notes them; empty for what is no copy, or was noted otherwise."""
+    try:
+        note = json.loads(adopted)
+    except ValueError:  # in a collection's metadata anybody may write
+        return []
+    return note if isinstance(note, list) else []
+
+
+def _as_noted(payloads: Sequence[Payload], chosen: LayoutSettings, noted: str) -> tuple[LayoutSettings, tuple[str, ...]]:
+    """The settings, completed by what a copy noted as far as there are such fields; and what it noted beside the metadata."""
+    names = ("text", "document_id", "order", "title", "metadata", "beside")
+    try:
+        told = dict(zip(names, noted_of(noted), strict=False))
+        beside = tuple(map(str, told.pop("beside", ())))
+        known = LayoutSettings.model_validate(told)
+    except (TypeError, ValidationError):
+        return chosen, ()
+
+    def is_there(value: str | tuple[str, ...] | None) -> bool:
+        paths = value if isinstance(value, tuple) else (value or (),)
+        return all(_share(payloads, path, lambda one: one is not None) for path in paths if path)
+
+    still = {name: value for name in told if getattr(chosen, name) is None and is_there(value := getattr(known, name))}
+    return chosen.model_copy(update=still), beside if still.get("metadata") else ()
+
+
+def _document_id(payloads: Sequence[Payload], paths: Sequence[str]) -> str:
+    """What names the document of nearly each point; a kind of source does not where an address tells more of them apart."""
+    named = {path: names for path in paths if (names := _names(payloads, path))}
+    for path, names in named.items():
+        addresses = (
+            other for one, other in named.items() if one.rpartition(".")[2] in _ADDRESSES and all(map(_ADDRESS.search, other))
+        )
+        kind = path.rpartition(".")[2] == _SOURCES[0] and not any(map(_ADDRESS.search, names))
+        if not kind or not any(len(other) > len(names) for other in addresses):
+            return path
+    return ""
+
+
+def _names(payloads: Sequence[Payload], path: str) -> set[str]:
+    """The names that nearly each point has there; none if they are all the same, as a kind of source would be."""
+    names = [str(name) for payload in payloads if _is_name(name := _at(payload, path))]
+    tell = len(names) >= len(payloads) * _LEAST_NAMED and (len(set(names)) > 1 or len(names) == 1)
+    return set(names) if tell else set()
+
+
+def _under(prefixes: Sequence[str], names: Sequence[str]) -> list[str]:
+    return [f"{prefix}{name}" for prefix in dict.fromkeys(prefixes) for name in names]
+
+
+def _commonest(payloads: Sequence[Payload], paths: Sequence[str], holds: Callable[[Any], bool]) -> str:
+    """The path that most points have something at, the first of several; empty if none has.
+
+    There is no least share, at which one point more or less would change what all of them are read as.
+    """
+    shares = {path: _share(payloads, path, holds) for path in paths}
+    best = max(shares, key=lambda path: shares[path], default="")
+    return best if best and shares[best] else ""
+
+
 def _beside(payloads: Sequence[Payload], metadata: str, taken: set[str]) -> tuple[str, ...]:
-    """Fields that most points have beside their metadata, and none in it, such as whose they are; vectors are none of them."""
+    """Fields that points have beside their metadata, and none in it, such as whose they are; vectors are none of them."""
     if not metadata:
         return ()
     inside = {name for payload in payloads if isinstance(held := _at(payload, metadata), Mapping) for name in held}
     names = dict.fromkeys(name for payload in payloads for name in payload)
-    wanted = [name for name in names if name not in inside | taken | {"id"} and not name.startswith("_")]
-    return tuple(name for name in wanted if _share(payloads, name, _tells) >= _LEAST_SHARE)
+    wanted = [name for name in names if name not in inside | taken | {"id"} and not name.startswith(_NODE)]
+    return tuple(name for name in wanted if _share(payloads, name, _tells))
+
+
+def _without(fields: Mapping[str, Any], path: str) -> dict[str, Any]:
+    """Fields without one, and without the objects around it that held nothing else."""
+    first, _, rest = path.partition(".")
+    left = {name: value for name, value in fields.items() if name != first}
+    inner = _read(fields.get(first))
+    if rest and isinstance(inner, Mapping):
+        inner = _without(inner, rest)
+        return {name: inner if name == first else value for name, value in fields.items() if name != first or inner}
+    return dict(fields) if rest else left
 
 
 def _at(payload: Any, path: str) -> Any:
@@ -304,17 +423,6 @@ def _text(payloads: Sequence[Payload], strings: Sequence[str]) -> str | None:
     return best if best is not None and lengths[best] >= _PROSE else None
 
 
-def _tells_apart(payloads: Sequence[Payload], path: str) -> bool:
-    """Whether nearly each point has a name there, and not all the same one, as a kind of source would be."""
-    names = [name for payload in payloads if _is_name(name := _at(payload, path))]
-    return len(names) >= len(payloads) * _LEAST_NAMED and (len(set(names)) > 1 or len(names) == 1)
-
-
-def _first_place(payloads: Sequence[Payload], inner: Sequence[str], names: Sequence[str]) -> str | None:
-    paths = (f"{prefix}{name}" for prefix in dict.fromkeys(inner) for name in names)
-    return next((path for path in paths if payloads and all(_place(_at(one, path)) is not None for one in payloads)), None)
-
-
 def _place(value: Any) -> float | None:
     """A number of a page, say, from 0; None if it is none."""
     if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= _LONGEST_NUMBER:
@@ -339,9 +447,15 @@ def _is_object(value: Any) -> bool:
     return isinstance(value, Mapping)
 
 
+def _is_number(name: str) -> bool:
+    """Whether a name is how a whole number is written, and not only looks like one, as 007 does."""
+    digits = name.removeprefix("-")
+    return digits.isascii() and digits.isdecimal() and len(digits) <= _LONGEST_ID and str(int(name)) == name
+
+
 def _is_point_id(value: str) -> bool:
     if value.isascii() and value.isdecimal():
-        return True
+        return _is_number(value) and int(value) < _MOST_ID
     try:
         uuid.UUID(value)
     except ValueError:

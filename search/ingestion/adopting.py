@@ -19,6 +19,7 @@ from search.embedding.dense import Embedder
 from search.embedding.sparse import WordsLike, words_like
 from search.errors import IndexMismatch, IndexRejected, InvalidDocument, SearchError
 from search.index.contract import CollectionSpec, Record, VectorIndex, to_engine_id
+from search.index.layout import noted_of
 from search.index.points import ADOPTED, adopted_id, as_passage, to_point
 from search.index.tenants import Tenant
 from search.ingestion.copying import copy
@@ -32,6 +33,7 @@ from search.settings import section_of
 
 _AT_ONCE = 256  # points
 _MOST_PASSAGES = 10_000  # of a document; what more points name is no document
+_MADE_BY = 4  # of what a copy notes: its source, and what documents are made by
 _ENTRY = np.dtype([("name", "<u8"), ("numbered", "?"), ("id", "V16")])  # of a point: a hash of its document's name, and its id
 
 
@@ -87,10 +89,15 @@ def adopt(
     if not source.spec.layout:
         message = f"collection {source.name!r} at {source.location} was made by this package; it is ingested into as it is"
         raise IndexRejected(message)
-    if tenant is None or source.count():  # a tenant may have nothing there
+    proved = tenant is not None and not source.count()  # a tenant may have nothing there
+    try:
+        spec = _as_before(source, target, spec)
+    except IndexMismatch:
+        if not proved:
+            prove(source, embedder)  # which comes first of what may be wrong
+        raise
+    if not proved:
         prove(source, embedder)
-    spec = replace(spec, adopted=json.dumps([source.target, *json.loads(source.spec.adopted)]))
-    _check_made_alike(source, target, spec)
     reading = _Reading(source, embedder, tenant)
     report = copy(
         source,
@@ -112,16 +119,31 @@ def adopt(
     return Adoption(source.name, source.spec.layout, reading.points, left_out.count, tuple(left_out.first), reading.apart, report)
 
 
-def _check_made_alike(source: VectorIndex, target: VectorIndex, spec: CollectionSpec) -> None:
+def _as_before(source: VectorIndex, target: VectorIndex, spec: CollectionSpec) -> CollectionSpec:
+    """What the copy is to be: if there is one of this source, made by the layout that it notes, where the settings say no other.
+
+    Raises:
+        IndexMismatch: its documents would be made otherwise, so that each would be there twice, by both of its names.
+    """
+
+    def noted() -> list[Any]:
+        return [source.target, *json.loads(source.spec.adopted)]
+
+    def made(note: list[Any]) -> str:
+        return json.dumps(note[:_MADE_BY])
+
     if not opened(target, spec, create=False, needed=False):
-        return
-    before, same_source = target.spec.adopted, f"[{json.dumps(source.target)}, "
-    if before.startswith(same_source) and before != spec.adopted:  # each document would be there twice, by both of its names
-        raise IndexMismatch(
-            f"collection {target.name!r} is a copy whose documents were made otherwise than they are now: by collection, text, "
-            f"name and order {before}, and now {spec.adopted}; say how (`text`, `document_id`, `order` under "
-            f"{section_of(source.name)} in search.toml), or adopt into another collection (--as NAME)"
-        )
+        return replace(spec, adopted=json.dumps(noted()))
+    before = noted_of(target.spec.adopted)
+    if before[:1] == [source.target]:
+        source.ensure(replace(spec, adopted=json.dumps(before[1:])), create=False)
+        if made(before) != made(noted()):
+            raise IndexMismatch(
+                f"collection {target.name!r} is a copy whose documents were made otherwise than they are now: by collection, text, "
+                f"name and order {made(before)}, and now {made(noted())}; say how (`text`, `document_id`, `order` under "
+                f"{section_of(source.name)} in search.toml), or adopt into another collection (--as NAME)"
+            )
+    return replace(spec, adopted=json.dumps(noted()))
 
 
 class _Reading:
@@ -206,7 +228,7 @@ class _Reading:
 
     def _passages(self, document_id: str, records: Sequence[Record]) -> list[Record]:
         stored = [record.payload for record in records]
-        text, starts = joined([str(payload["text"]) for payload in stored])
+        text, starts = joined([str(payload["text"]) for payload in stored], [payload["begins"] for payload in stored])
         title, metadata = str(stored[0]["title"]), shared([payload["metadata"] for payload in stored])
         document = Document(document_id, text, title, metadata)  # which checks all of it
         cut = [[payload["title"], payload["text"], payload["metadata"]] for payload in stored]

@@ -7,6 +7,7 @@ payload indexes are made in place.
 """
 
 import re
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
@@ -138,8 +139,10 @@ class Reindexing:
             raise InvalidQuery("queries and judgements are for the check, which is to be left out; leave out either")
         info = self.collections.info(self.name)
         if info.spec is None:
-            message = f"collection {self.name!r} at {info.location} was not made by this package, and cannot be read by it"
-            raise ReindexRefused(message)
+            raise ReindexRefused(
+                f"collection {self.name!r} at {info.location} was not made by this package, and is searched as it is; "
+                f"`search adopt {shlex.quote(self.name)} --as NAME` copies it into one that can be reindexed"
+            )
         self.storage = as_replaced(self.storage, info.details)
         self.spec = self._wanted(info.spec)
         old_embedder = None if live_embedder is None else live_embedder(info.spec.fingerprint)  # before hours of embedding

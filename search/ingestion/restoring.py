@@ -108,7 +108,8 @@ def _joined(index: VectorIndex, document_id: str, records: list[Record]) -> Docu
         )
         return Rejection(index.name, None, document_id, reason)
     payloads = [record.payload for record in ordered]
-    text, metadata = joined([payload["text"] for payload in payloads])[0], shared([payload["metadata"] for payload in payloads])
+    text = joined([payload["text"] for payload in payloads], [payload["begins"] for payload in payloads])[0]
+    metadata = shared([payload["metadata"] for payload in payloads])
     return Document(document_id, text, payloads[0]["title"], metadata)
 
 

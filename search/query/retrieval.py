@@ -48,6 +48,7 @@ class Retriever:
         self._embedder = embedder
         self._collection = self._index = index
         self._opened = threading.Event()  # of all parts of it
+        self._proved = [""]  # the beginning of another program's collection that the embedder is proved of, likewise
 
     def over(self, part: VectorIndex) -> "Retriever":
         """The same over a part of the collection; what was opened stays so."""
@@ -101,6 +102,7 @@ class Retriever:
 
         speller = Speller(words, query) if words and self._mix.typos else None
         found = speller.find(lexical, search) if speller and lexical else search(lexical, [])
+        self._prove()  # of what the name leads to by now, before anything it answered counts
         passages = found.matches
         candidates = [to_candidate(match, rank) for rank, match in enumerate(passages, 1)]
         warnings += speller.notes(candidates) if speller else []
@@ -119,13 +121,18 @@ class Retriever:
         try:
             with together(seconds):
                 self._index.ensure(CollectionSpec(self._embedder.dimension, self._embedder.fingerprint), create=False)
-                if self._index.spec.layout:
-                    prove(self._collection, self._embedder)
+                self._prove()
         except IndexTimeout as error:
             if seconds is None:
                 raise
             raise IndexTimeout(f"{error}; a budget left it {seconds * 1000:.0f} ms, so give a larger budget_ms, or none") from error
         self._opened.set()
+
+    def _prove(self) -> None:
+        beginning = self._index.spec.beginning
+        if beginning not in {"", *self._proved}:
+            prove(self._collection, self._embedder)
+            self._proved[:] = [beginning]
 
     def _words(self, retrieval: Retrieval | None) -> tuple[SparseEmbedder | None, list[str]]:
         """What makes words like the collection's; None where they do not count, and what there is to say of it."""

@@ -1,6 +1,7 @@
 """Collections that other programs filled are searched as they are, and never written to."""
 
 import json
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -243,30 +244,103 @@ def test_the_command_line_and_the_service_search_it(
         assert "metadata.source" in {one["field"] for one in facets["fields"]}
 
 
+def lead(client: QdrantClient, alias: str, collection: str) -> None:
+    made = models.CreateAliasOperation(create_alias=models.CreateAlias(collection_name=collection, alias_name=alias))
+    there = {one.alias_name for one in client.get_aliases().aliases}
+    gone = models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=alias))
+    client.update_collection_aliases([gone, made] if alias in there else [made])
+
+
 @everywhere
-def test_a_name_that_is_led_elsewhere_meanwhile_goes_on_where_it_is(
+def test_a_name_that_is_led_elsewhere_is_followed_and_proved(
     client: QdrantClient,
     standin: QdrantStandIn,
     bundled_embedder: FastEmbedEmbedder,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Nothing tells which embedder made the other one, until it is opened."""
-    monkeypatch.setattr("search.index.server.index._FOLLOWED_EVERY_S", 0.0)
+    """To another program's collection or to a copy; at once where the one before is dropped."""
+    followed = "search.index.server.index._FOLLOWED_EVERY_S"
     fill(client, bundled_embedder, name="one")
     fill(client, bundled_embedder, lambda _, text: {"text": text, "metadata": {"source": text[:9]}}, name="two")
+    fill(client, bundled_embedder, lambda name, text: {"text": text, "url": f"{name}.txt"}, name="three")
+    fill(client, Turned(bundled_embedder), name="turned")
+    lead(client, "theirs", "one")
+    with serving(on(standin, tmp_path)) as served:
 
-    def lead(collection: str) -> None:
-        alias = models.CreateAlias(collection_name=collection, alias_name="theirs")
-        client.update_collection_aliases([models.CreateAliasOperation(create_alias=alias)])
+        def first() -> str:
+            told = served.http.post("/v1/search", json={"query": FACTS["cats"][1]}).raise_for_status().json()
+            return str(told["hits"][0]["document_id"])
 
-    lead("one")
+        assert first() == "cats.md"
+        lead(client, "theirs", "two")
+        client.delete_collection("one")
+        assert first() == "Cats slee"
+        monkeypatch.setattr(followed, 0.0)
+        lead(client, "theirs", "three")
+        assert first() == "cats.txt"
+        for _ in range(2):
+            lead(client, "theirs", "turned")
+            answer = served.http.post("/v1/search", json={"query": FACTS["cats"][1]})
+            assert (answer.status_code, answer.json()["error"]["type"]) == (409, "IndexMismatch")
+        with open_search(on(standin, tmp_path / "other").model_copy(update={"collection": "ours"})) as searcher:
+            searcher.adopt("three")
+        lead(client, "theirs", "ours.v1")
+        assert first() == "cats.txt"
+
+
+class Turned:
+    """Another embedder of the same dimension."""
+
+    def __init__(self, embedder: FastEmbedEmbedder) -> None:
+        self.dimension, self._embedder = embedder.dimension, embedder
+
+    def embed_passages(self, texts: list[str]) -> Any:
+        return np.roll(self._embedder.embed_passages(texts), 7, axis=1)
+
+
+@everywhere
+def test_a_collection_that_is_made_anew_under_its_name_is_noticed_and_proved(
+    client: QdrantClient,
+    standin: QdrantStandIn,
+    bundled_embedder: FastEmbedEmbedder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As LangChain makes it with force_recreate; and points that are only added embed nothing again."""
+    monkeypatch.setattr("search.index.server.index._FOLLOWED_EVERY_S", 0.0)
+    proved = []
+    embed = FastEmbedEmbedder.embed_passages
+
+    def counted(self: FastEmbedEmbedder, texts: Any) -> Any:
+        proved.append(len(texts))
+        return embed(self, texts)
+
+    def number(texts: dict[str, Any]) -> None:
+        client.upsert("theirs", [models.PointStruct(id=99, vector=[1.0, *[0.0] * 383], payload=texts)])
+
+    fill(client, bundled_embedder, distance=models.Distance.DOT)  # numbers for ids
     with open_search(on(standin, tmp_path)) as searcher:
         assert searcher.search(FACTS["cats"][1]).hits[0].document_id == "cats.md"
-        lead("two")
+        with monkeypatch.context() as patched:
+            patched.setattr(FastEmbedEmbedder, "embed_passages", counted)
+            number({"page_content": "One more."})
+            assert searcher.search(FACTS["cats"][1]).hits[0].document_id == "cats.md"
+            assert searcher.count() == 11
+            assert searcher.search(FACTS["cats"][1]).hits[0].document_id == "cats.md"
+            assert proved == []
+        client.delete_collection("theirs")
+        renamed: Callable[[str, str], Payload] = lambda name, text: {"text": text, "url": name}  # noqa: E731
+        fill(client, bundled_embedder, renamed, distance=models.Distance.DOT)
+        assert searcher.search(FACTS["cats"][1]).hits[0].document_id == "cats"
+        client.delete_collection("theirs")
+        fill(client, Turned(bundled_embedder), renamed, distance=models.Distance.DOT)
+        for _ in range(2):
+            with pytest.raises(IndexMismatch, match="makes other vectors of its texts"):
+                searcher.search(FACTS["cats"][1])
+        client.delete_collection("theirs")
+        fill(client, bundled_embedder, distance=models.Distance.DOT)
         assert searcher.search(FACTS["cats"][1]).hits[0].document_id == "cats.md"
-    with open_search(on(standin, tmp_path)) as searcher:
-        assert searcher.search(FACTS["cats"][1]).hits[0].document_id == "Cats slee"
 
 
 @everywhere
@@ -282,7 +356,7 @@ def test_a_field_that_is_the_same_everywhere_names_no_document() -> None:
     payloads: list[Payload] = [{"text": f"text {i}", "source": "wiki", "name": f"n{i}"} for i in range(3)]
     assert find_layout(payloads, LayoutSettings(), "") == Layout("text", title="name")
     assert find_layout([{"a": "{broken", "b": "x" * 30}], LayoutSettings(), "") == Layout("b")
-    assert Layout("text").passage("7", {"text": "x", "_hidden": 1, "left": 2})["metadata"] == {"left": 2}
+    assert Layout("text").passage("7", {"text": "x", "_hidden": 1, "left": 2})["metadata"] == {"_hidden": 1, "left": 2}
     assert Layout("text", document_id="a.b").passage("7", {"text": "x", "a": 5})["document_id"] == "7"
     assert Layout("text").passage("7", {"text": " "}) == {}
 
@@ -438,10 +512,211 @@ def test_what_lies_beside_the_metadata_is_metadata(
     fill(client, bundled_embedder, payload)
     with open_search(on(standin, tmp_path)) as searcher:
         (hit,) = searcher.search(FACTS["cats"][1], limit=1).hits
-        assert hit.metadata == {"source": "cats.md", "tenant_id": "a", "nested": {"x": 1}}
+        assert hit.metadata == {"source": "cats.md", "tenant_id": "a", "nested": {"x": 1}, "_own": 1}
         assert searcher.count({"must": [{"key": "metadata.nested.x", "match": {"value": 1}}]}) == len(FACTS)
         assert searcher.count({"must": [{"key": "metadata.tenant_id", "match": {"value": "b"}}]}) == sum(n[0] >= "m" for n in FACTS)
     with open_search(on(standin, tmp_path, tenant_field="metadata.tenant_id")) as searcher:
         for tenant in "ab":
             found = searcher.of_tenant(tenant).search("water", limit=10, depth=10).hits
             assert {hit.document_id for hit in found} == {f"{n}.md" for n in FACTS if ("a" if n[0] < "m" else "b") == tenant}
+
+
+def many(client: QdrantClient, embedder: FastEmbedEmbedder, payload: Callable[[int, str], Payload], number: int = 600) -> None:
+    """More points than are looked at, with numbers for ids."""
+    client.create_collection("theirs", models.VectorParams(size=384, distance=models.Distance.COSINE))
+    texts = [text for text, _ in FACTS.values()]
+    vectors = embedder.embed_passages(texts).tolist()
+    points = [models.PointStruct(id=n, vector=vectors[n % 10], payload=payload(n, texts[n % 10])) for n in range(number)]
+    client.upsert("theirs", points)
+
+
+@everywhere
+def test_the_layout_is_the_same_each_time(
+    client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
+) -> None:
+    """Whatever share of the points has a field."""
+
+    def payload(n: int, text: str) -> Payload:
+        inner = {"id": n, **({"url": f"https://x/{n}"} if n % 10 != 9 else {}), **({"title": f"Title {n}"} if n % 3 else {})}
+        inner |= {"start_index": 0} if n < 590 else {}
+        return {"page_content": text, "metadata": inner, **({"lang": "en"} if n % 4 < 2 else {})}
+
+    many(client, bundled_embedder, payload)
+    told = set()
+    for _ in range(4):
+        with open_search(on(standin, tmp_path)) as searcher:
+            told.add(searcher.opened().spec)
+            assert searcher.count({"must": [{"key": "metadata.lang", "match": {"value": "en"}}]}) == 300
+            assert {hit.title != "" for hit in searcher.search("water", limit=100, depth=100, rerank=False).hits} == {True, False}
+    assert len(told) == 1, told
+    (spec,) = told
+    assert "title in metadata.title" in spec.layout
+    assert "order in metadata.start_index" in spec.layout
+
+
+@pytest.mark.parametrize("ids", ["numbers", "UUIDs", "UUIDs in the order of time", "both"])
+@everywhere
+def test_points_from_all_over_tell_the_layout(ids: str, client: QdrantClient, standin: QdrantStandIn, tmp_path: Path) -> None:
+    """What begins far behind the first points is there."""
+    client.create_collection("theirs", models.VectorParams(size=384, distance=models.Distance.COSINE))
+    kinds: dict[str, list[int | str]] = {
+        "numbers": [10**18 + n for n in range(1000)],
+        "UUIDs": sorted(str(uuid.uuid5(uuid.NAMESPACE_OID, str(n))) for n in range(1000)),
+        "UUIDs in the order of time": [str(uuid.UUID(int=(0x0190 << 112) + (n << 70))) for n in range(1000)],
+        "both": [*range(500), *sorted(str(uuid.uuid5(uuid.NAMESPACE_OID, str(n))) for n in range(500))],
+    }
+    vector = [1.0, *[0.0] * 383]
+    payloads: list[Payload] = [
+        {"text": f"Some text, number {n}.", "url": f"u{n}", **({"title": "late"} if n > 300 else {})} for n in range(1000)
+    ]
+    points = [models.PointStruct(id=one, vector=vector, payload=p) for one, p in zip(kinds[ids], payloads, strict=True)]
+    client.upsert("theirs", points)
+    with open_search(on(standin, tmp_path)) as searcher:
+        before = len(standin.requests)
+        assert "title in title" in searcher.opened().spec.layout
+        assert len(standin.requests) - before < 25
+
+
+@everywhere
+def test_what_stands_beside_a_text_in_an_object_is_metadata(
+    client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
+) -> None:
+    def payload(name: str, text: str) -> Payload:
+        return {"data": {"content": text, "author": name, "year": len(name)}, "kind": "fact", "_lang": "en"}
+
+    fill(client, bundled_embedder, payload)
+    client.create_payload_index("theirs", "data.year", models.PayloadSchemaType.INTEGER)
+    fill(client, bundled_embedder, lambda name, text: {**payload(name, text), "metadata": {"n": 1}}, name="both")
+    fill(client, bundled_embedder, lambda name, text: {"data": json.dumps(payload(name, text)["data"])}, name="encoded")
+    whole = {"data": {"author": "cats", "year": 4}, "kind": "fact", "_lang": "en"}
+    expected = {"theirs": whole, "both": {**whole, "n": 1}, "encoded": {"data": {"author": "cats", "year": 4}}}
+    year: dict[str, Any] = {"must": [{"key": "metadata.data.year", "match": {"value": 4}}]}
+    for name, metadata in expected.items():
+        with open_search(on(standin, tmp_path).model_copy(update={"collection": name})) as searcher:
+            assert searcher.search(FACTS["cats"][1], limit=1).hits[0].metadata == metadata
+            if name != "encoded":
+                assert searcher.count(year) == sum(len(one) == 4 for one in FACTS)
+    with open_search(on(standin, tmp_path).model_copy(update={"collection": "ours"})) as searcher:
+        searcher.adopt("theirs")
+        assert searcher.search(FACTS["cats"][1], limit=1).hits[0].metadata == whole
+        assert searcher.count(year) == sum(len(one) == 4 for one in FACTS)
+        if standin.indexed:  # of the stand-in, which tells
+            assert "metadata.data.year" in standin.indexed["ours.v1"]
+
+
+@pytest.mark.parametrize(
+    ("layout", "told"),
+    [
+        ({"title": "heda"}, r"`title` is heda, and no point has such a field \(did you mean head\?\)"),
+        ({"document_id": "metadata.sourse"}, r"`document_id` is metadata\.sourse.*did you mean metadata\.source"),
+        ({"metadata": "metadat"}, r"`metadata` is metadat.*did you mean metadata"),
+        ({"metadata": "head"}, r"`metadata` is head, and no point has an object there"),
+        ({"order": ["metadata.page", "metadata.pgae"]}, r"`order` is metadata\.pgae.*did you mean metadata\.page"),
+        ({"text": "page_contents"}, r"`text` is page_contents.*did you mean page_content"),
+        ({"filter": {"must": [{"key": "metadata.yaer", "match": {"value": 1}}]}}, r"`filter` under .* excludes all of its points"),
+    ],
+    ids=str,
+)
+@everywhere
+def test_settings_that_name_no_field_are_told(
+    layout: dict[str, Any],
+    told: str,
+    client: QdrantClient,
+    standin: QdrantStandIn,
+    bundled_embedder: FastEmbedEmbedder,
+    tmp_path: Path,
+) -> None:
+    def payload(name: str, text: str) -> Payload:
+        return {"page_content": text, "head": name, "metadata": {"source": name, "page": 1, "year": 2000}}
+
+    fill(client, bundled_embedder, payload)
+    with (
+        open_search(on(standin, tmp_path, collections={"theirs": layout})) as searcher,
+        pytest.raises(IndexMismatch, match=told),
+    ):
+        searcher.search("cats")
+    variables = {"SEARCH_COLLECTIONS": json.dumps({"theirs": layout})}
+    environment: dict[str, Any] = {**standin.environment, **variables}
+    doctor = search("doctor", "--collection", "theirs", "--data-dir", tmp_path, status=1, **environment)
+    assert "PROBLEM" in doctor.stdout
+
+
+@everywhere
+def test_a_field_that_hardly_any_point_has_may_be_named(
+    client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
+) -> None:
+    many(client, bundled_embedder, lambda n, text: {"text": text, "url": str(n), **({"rare": "Rare"} if n == 599 else {})})
+    with open_search(on(standin, tmp_path, collections={"theirs": {"title": "rare"}})) as searcher:
+        rare = {"must": [{"key": "document_id", "match": {"value": "599"}}]}
+        found = searcher.search("owls", filter=rare)
+        assert found.hits[0].title == "Rare"
+
+
+@everywhere
+def test_documents_may_be_named_by_any_whole_number_and_by_what_only_looks_like_one(
+    client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
+) -> None:
+    names: dict[str, int | str] = dict(zip(FACTS, (-1, -(2**63), "007", 7, "-0", 0, 2**63 - 1, "9" * 40, "a", "-"), strict=True))
+    fill(client, bundled_embedder, lambda name, text: {"text": text, "url": names[name]})
+    with open_search(on(standin, tmp_path)) as searcher:
+        for key, name in names.items():
+            assert searcher.get(str(name)).text == FACTS[key][0]
+            assert searcher.count({"must": [{"key": "document_id", "match": {"value": str(name)}}]}) == 1
+
+
+@everywhere
+def test_a_kind_of_source_names_no_document_where_an_address_does(
+    client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
+) -> None:
+    fill(client, bundled_embedder, lambda name, text: {"text": text, "source": f"kind{len(name) % 2}", "url": f"https://x/{name}"})
+    fill(
+        client,
+        bundled_embedder,
+        lambda name, text: {"text": text, "source": f"{len(name) % 2}.pdf", "url": f"https://x/{name}"},
+        name="files",
+    )
+    with open_search(on(standin, tmp_path)) as searcher:
+        assert len(searcher.search("cats", limit=10, group_by="document").hits) == 10
+        assert searcher.get("https://x/cats").text == FACTS["cats"][0]
+        assert len(searcher.beside("files").search("cats", limit=10, group_by="document").hits) == 2
+
+
+@everywhere
+def test_of_several_vectors_the_one_that_can_be_searched_is(
+    client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
+) -> None:
+    params = models.VectorParams(size=384, distance=models.Distance.COSINE)
+    many_each = models.MultiVectorConfig(comparator=models.MultiVectorComparator.MAX_SIM)
+    tokens, far = (
+        params.model_copy(update={"multivector_config": many_each}),
+        params.model_copy(update={"distance": models.Distance.EUCLID}),
+    )
+    client.create_collection("theirs", {"tokens": tokens, "far": far, "dense": params})
+    texts = [text for text, _ in FACTS.values()]
+    vectors = bundled_embedder.embed_passages(texts).tolist()
+    client.upsert(
+        "theirs",
+        [
+            models.PointStruct(id=n, vector={"tokens": [v], "far": v, "dense": v}, payload={"text": t})
+            for n, (t, v) in enumerate(zip(texts, vectors, strict=True))
+        ],
+    )
+    with open_search(on(standin, tmp_path)) as searcher:
+        assert searcher.search(FACTS["cats"][1], limit=1).hits[0].text == FACTS["cats"][0]
+
+
+@everywhere
+def test_remedies_are_those_that_help(
+    client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
+) -> None:
+    fill(client, bundled_embedder)
+    fill(client, bundled_embedder, distance=models.Distance.EUCLID, name="euclid")
+    with open_search(on(standin, tmp_path)) as searcher:
+        with pytest.raises(IndexMismatch, match=r"by cosine similarity; .*filled anew") as told:
+            searcher.beside("euclid").search("cats")
+        assert "say where" not in str(told.value)
+        with pytest.raises(ReindexRefused, match=r"searched as it is.*search adopt theirs --as NAME"):
+            searcher.reindex()
+        for write in (lambda: searcher.ingest([Document("a", "A cat.")]), lambda: searcher.delete(ids=["cats.md"])):
+            with pytest.raises(CollectionForeign, match="search adopt theirs --as NAME"):
+                write()

@@ -416,6 +416,16 @@ def test_passages_as_one_text() -> None:
         assert made == text[: starts[-1] + size]
         assert found == starts
     assert joined(["x" * 30, "x" * 20])[1] == [0, 10]
+    blanks = ["initials: ____________________", "____________________ (the seller)"]
+    assert joined(blanks, [((), 0), ((), 30)])[0] == "".join(blanks)  # though they would overlap
+    assert joined(blanks, [((), 0), ((), 40)])[0] == "\n\n".join(blanks)
+    assert joined(["Sign ____", "____ here"], [((), 0), ((), 5)])[0] == "Sign ____ here"  # few letters, and no chance
+    assert joined(blanks, [((1,), 0), ((2,), 30)])[0] == joined(blanks)[0]  # of two pages
+    assert joined(blanks, [((), 0), None])[0] == joined(blanks, [((), 0), ((), 3)])[0] == joined(blanks)[0]  # tells nothing
+    german = "Üöäü sind Zeichen aus je zwei Bytes. " * 3
+    first, second, beginning = german[:80], german[50:], len(german[:50].encode())
+    assert joined([first, second], [((), 0), ((), beginning)])[0] == german  # counted in bytes
+    assert joined([german, german], [((), 0), ((), len(german))])[0] == german * 2
     assert shared([{"a": 1, "b": [1]}, {"a": True, "b": [1], "c": 2}]) == {"b": [1]}
 
 
@@ -535,3 +545,53 @@ def test_an_adoption_that_fails_before_anything_is_written_leaves_no_collection(
         with pytest.raises(IndexRejected, match="maximum number of payload indices"):
             searcher.adopt("theirs")
         assert (searcher.collections.names(), searcher.collections.aliases()) == (["theirs"], {})
+
+
+@everywhere
+def test_a_copy_goes_on_by_the_layout_that_it_was_made_by(
+    client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
+) -> None:
+    """Though most of what came since says otherwise; and what the settings say holds."""
+    old: list[Payload] = [{"text": f"{text} {n}", "metadata": {"source": f"d{n}"}} for n, (text, _) in enumerate(FACTS.values())]
+    put(client, bundled_embedder, old)
+    with ours(standin, tmp_path) as searcher:
+        done = searcher.adopt("theirs")
+        assert (done.ingest.added, done.apart) == (10, 0)
+        texts = [f"New, number {n}." for n in range(60)]
+        made = bundled_embedder.embed_passages(texts).tolist()
+        more = {"title": "New", "start_index": 0, "file_path": "f"}
+        client.upsert(
+            "theirs",
+            [
+                models.PointStruct(
+                    id=n,
+                    vector=vector,
+                    payload={"text": text, "metadata": {"source": f"new{n}", **more}, "lang": "en"},
+                )
+                for n, (text, vector) in enumerate(zip(texts, made, strict=True))
+            ],
+        )
+        again = searcher.adopt("theirs")
+        assert (again.layout, again.ingest.added, again.ingest.changed, again.ingest.unchanged) == (done.layout, 60, 0, 10)
+        assert searcher.get("new1").title == ""
+        assert searcher.get("new1").metadata == {"source": "new1", **more, "lang": "en"}
+    with ours(standin, tmp_path, collections={"theirs": {"title": "metadata.title"}}) as searcher:
+        assert searcher.adopt("theirs").ingest.changed == 60
+        assert searcher.get("new1").title == "New"
+
+
+@everywhere
+def test_what_neighbours_have_in_common_stands_twice_where_their_places_say_so(
+    client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
+) -> None:
+    sentence = "Payment is due within thirty days of receipt. "
+    parts = [sentence, "By initials: ____________________", "____________________ (the seller). ", sentence, sentence]
+    begins = [len("".join(parts[:n])) for n in range(len(parts))]
+    payloads: list[Payload] = [
+        {"text": text, "metadata": {"source": "a.txt", "start_index": at}} for text, at in zip(parts, begins, strict=True)
+    ]
+    put(client, bundled_embedder, [*payloads, {"text": "Other.", "metadata": {"source": "b.txt", "start_index": 0}}])
+    with ours(standin, tmp_path) as searcher:
+        assert searcher.beside("theirs").get("a.txt").text == "".join(parts)
+        searcher.adopt("theirs")
+        assert searcher.get("a.txt").text == "".join(parts)

@@ -4,13 +4,12 @@ import json
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from qdrant_client import QdrantClient, models
 from standin import QdrantStandIn
 
 from search import Settings
-from search.embedding.dense import FastEmbedEmbedder
 
 FACTS = {
     "cats": ("Cats sleep most of the day, wherever it is warm.", "How much do cats sleep?"),
@@ -59,9 +58,17 @@ LAYOUTS: dict[str, tuple[Callable[[str, str], Payload], str, str]] = {
 }
 
 
+class Embeds(Protocol):
+    """What makes the vectors of such a collection."""
+
+    dimension: int
+
+    def embed_passages(self, texts: list[str]) -> Any: ...
+
+
 def fill(
     client: QdrantClient,
-    embedder: FastEmbedEmbedder,
+    embedder: Embeds,
     payload: Callable[[str, str], Payload] = LAYOUTS["LangChain"][0],
     vector: str = "",
     name: str = "theirs",

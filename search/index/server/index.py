@@ -2,6 +2,7 @@
 
 import contextlib
 import heapq
+import json
 import math
 import re
 import shlex
@@ -48,7 +49,7 @@ from search.index.contract import (
 )
 from search.index.exact import indexed_path
 from search.index.hybrid import Listing, Scored, matches
-from search.index.layout import Layout
+from search.index.layout import Layout, noted_of
 from search.index.server.claims import Claim
 from search.index.server.connection import check_version
 from search.index.server.conversion import (
@@ -66,7 +67,7 @@ from search.index.server.conversion import (
     to_sparse,
 )
 from search.index.server.errors import IN_MEMORY, translated
-from search.index.server.foreign import described, named
+from search.index.server.foreign import Wanted, beginning, described, named
 from search.index.server.limits import (
     Limits,
     counted,
@@ -213,9 +214,9 @@ class QdrantIndex(EngineIndex):
                     raise CollectionNotFound(f"there is no collection {self.name!r} at {self.location}; `search ingest` makes one")
                 self._was_missing = True
                 target = self._create(spec)
-        stored = self._described(target, spec.dimension)
+        stored = self._described(target, spec.dimension, spec.adopted)
         if stored.layout and writing:
-            raise CollectionForeign(self._not_ours("it is searched as it is, and never written to; choose another --collection"))
+            raise CollectionForeign(self._never_written())
         check_spec(self.name, stored.spec, spec)  # before the first request to it
         self._take(target, stored)
         if writing:
@@ -227,7 +228,7 @@ class QdrantIndex(EngineIndex):
                 self._create_payload_indexes(spec.tenant or stored.spec.tenant)
                 if self._like is not None:
                     self._create_inherited_indexes(self._like, stored)
-        self._spec, self._tenant = stored.spec, spec.tenant
+        self._spec, self._tenant, self._opened_for = stored.spec, spec.tenant, spec
         self._resolved_at = time.monotonic()
 
     @contextlib.contextmanager
@@ -286,6 +287,10 @@ class QdrantIndex(EngineIndex):
                 found = self._found(query, limit, ends)
             except IndexRejected:  # as of vectors of another length
                 if not self._is_another(ends):
+                    raise
+                return self._found(query, limit, ends)
+            except CollectionNotFound:  # dropped, once the name was led elsewhere
+                if not self._leads_on(ends):
                     raise
                 return self._found(query, limit, ends)
             return self._found(query, limit, ends) if self._is_another(ends) else found
@@ -415,7 +420,9 @@ class QdrantIndex(EngineIndex):
                     payload, vector = self._payload(record), named(record.vector, self._layout.vector)
                     if vectors and payload:  # for whoever copies it, or proves its embedder
                         stored = record.payload or {}
-                        payload = {**payload, "embedded": self._layout.embedded(stored), "place": self._layout.place(stored)}
+                        layout = self._layout
+                        placed = {"place": layout.place(stored), "begins": layout.begins(stored)}
+                        payload = {**payload, "embedded": layout.embedded(stored), **placed}
                     yield Record(str(record.id), payload, vector)
                 else:
                     yield Record(str(record.id), self._payload(record), *vectors_of(record.vector))
@@ -494,20 +501,35 @@ class QdrantIndex(EngineIndex):
             return sorted(one.name for one in self._client.get_collections().collections)
         return []
 
+    def _leads_on(self, ends: float | None) -> bool:
+        """Whether the name leads to another collection by now, which is taken then."""
+        before, self._resolved_at = self._target, -math.inf
+        with within(None if ends is None else max(_LEAST_S, ends - time.monotonic())):
+            self._follow()
+        return self._target != before
+
     def _follow(self) -> None:
-        """Go over to the collection that the alias was switched to, if it was made for the same embedder."""
+        """Go over to the collection that the alias was switched to, if it was made for the same embedder.
+
+        One that another program filled is noticed, too, where it was made anew by its name.
+        """
         if self._spec is None or self._claim.lease or time.monotonic() < self._resolved_at + _FOLLOWED_EVERY_S:
             return
-        self._resolved_at = time.monotonic()
+        self._resolved_at = -math.inf if self._layout else time.monotonic()  # until another program's is known to be what it was
         with self._translated():
             target = self._resolve()
         wordless = not (self._spec.lexical or self._layout)  # and may be given words where it is
-        if target is None or target == self._unfit or (target == self._target and not wordless):
-            return
-        stored = self._described(target, self._spec.dimension)
+        same = target == self._target and not wordless and not self._is_anew()
+        if not (target is None or target == self._unfit or same):
+            self._go_over_to(target)
+        self._resolved_at = time.monotonic()
+
+    def _go_over_to(self, target: str) -> None:
+        """Take what the name leads to now. The embedder of what another program filled is proved by whoever searches it."""
+        stored = self._described(target, self.spec.dimension)
         try:
-            check_spec(self.name, stored.spec, self._wanted)
-            fits = not (stored.layout or self._layout)  # another program's embedder is proved when the collection is opened
+            check_spec(self.name, stored.spec, self._opened_for if self._layout else self._wanted)
+            fits = self._layout is not None or stored.layout is None
         except IndexMismatch:
             fits = False
         if fits:
@@ -516,7 +538,14 @@ class QdrantIndex(EngineIndex):
         else:
             self._unfit = target  # the old one answers until this is opened anew
 
-    def _described(self, target: str, dimension: int) -> "_Described":
+    def _is_anew(self) -> bool:
+        """Whether another program's collection begins with other points than when it was taken."""
+        if self._layout is None:
+            return False
+        with self._translated():
+            return beginning(self._client, self._target, self._layout, self._limits) != self.spec.beginning
+
+    def _described(self, target: str, dimension: int, noted_layout: str = "") -> "_Described":
         with self._translated():
             info = self._client.get_collection(target)
         config = info.config
@@ -524,12 +553,10 @@ class QdrantIndex(EngineIndex):
         if spec is None:
             try:
                 with self._translated():
-                    spec, layout = described(self._client, target, config, self._chosen, dimension)
+                    wanted = Wanted(self._chosen, section_of(self.name), dimension, noted_layout)
+                    spec, layout = described(self._client, target, config, wanted)
             except IndexMismatch as error:
-                remedy = (
-                    f"say where its passages lie (under {section_of(self.name)} in search.toml), or choose another --collection"
-                )
-                raise IndexMismatch(self._not_ours(f"{error}; {remedy}")) from error
+                raise IndexMismatch(self._not_ours(str(error))) from error
         storage, quantization = noted(config, "storage"), quantization_of(config)
         searched = as_made(self._storage, quantization, storage)
         made = storage.get("quantization") or "none" if self.location == IN_MEMORY else quantization  # there it is of no effect
@@ -538,6 +565,10 @@ class QdrantIndex(EngineIndex):
         keys = shard_keys(config, spec.tenant)
         foreign_keys = is_keyed(config.params) and keys is None
         return _Described(spec, limits_of(config), searched, layout, indexed, keys, foreign_keys, differing)
+
+    def _never_written(self) -> str:
+        copied = f"`search adopt {shlex.quote(self.name)} --as NAME` copies it into one that is"
+        return self._not_ours(f"it is searched as it is, and never written to; choose another --collection, or {copied}")
 
     def _not_ours(self, problem: str) -> str:
         return f"collection {self.name!r} at {self.location} was not made by this package: {problem}"
@@ -550,7 +581,7 @@ class QdrantIndex(EngineIndex):
 
     def _check_ours(self) -> None:
         if self._layout is not None:
-            raise CollectionForeign(self._not_ours("it is searched, and never written to"))
+            raise CollectionForeign(self._never_written())
         if self._foreign_keys:
             raise IndexRejected(keyed(self.name, self.location))
 
@@ -614,7 +645,9 @@ class QdrantIndex(EngineIndex):
         info = self._client.get_collection(like)
         layout = None
         if info.payload_schema and spec_of(info.config) is None:
-            layout = described(self._client, like, info.config, self._like_layout, stored.spec.dimension)[1]
+            copied = json.dumps(noted_of(stored.spec.adopted)[1:])
+            theirs = Wanted(self._like_layout, section_of(like), stored.spec.dimension, copied)
+            layout = described(self._client, like, info.config, theirs)[1]
         wanted = indexes_needed(self._storage.payload_indexes, self._limits)
         own = {indexed_path(field, indexed_only=self._limits.indexed_only) for field in wanted} | {stored.spec.tenant}
         for field, one in info.payload_schema.items():
