@@ -15,9 +15,9 @@ from standin_grpc import GrpcStandIn
 
 from search.cli.doctor import examine
 from search.documents import Document
-from search.errors import IndexDenied, IndexFailure, IndexFaulted, IndexMismatch, SearchError
+from search.errors import IndexDenied, IndexFailure, IndexFaulted, IndexMismatch, IndexRejected, SearchError
 from search.index.server.connection import connect
-from search.index.server.errors import translate
+from search.index.server.errors import too_large, translate, translated
 from search.index.server.index import QdrantIndex
 from search.ingestion.copying import copy
 from search.searcher import Searcher, open_search
@@ -250,7 +250,7 @@ def test_gate_of_somebody_else(with_key: Open, server: QdrantStandIn) -> None:
     """A proxy's page of 403 is not shown; a server that is locked, which answers 403 as well, is not the key's fault."""
     searcher = with_key(OWN_KEY)
     for body, kind, sentence in [
-        (b"<html>no entry: s3cret page</html>", IndexDenied, r"\(403\): set SEARCH_INDEX__API_KEY to one that may"),
+        (b"<html>no entry: s3cret page</html>", IndexDenied, r"what stands before .* refused it \(403\)"),
         (
             b'{"status": {"error": "Storage locked: maintenance"}, "time": 0}',
             IndexFaulted,
@@ -287,6 +287,7 @@ class _Answer(grpc.RpcError, grpc.Call):  # type: ignore[misc]  # grpc ships no 
         (grpc.StatusCode.PERMISSION_DENIED, "Forbidden: Write access to collection x is required", "may read 'x' and not write"),
         (grpc.StatusCode.PERMISSION_DENIED, "Forbidden: Access to collection x is required", "names that stand in it"),
         (grpc.StatusCode.PERMISSION_DENIED, "Forbidden: Global access is required", "for all of them"),
+        (grpc.StatusCode.PERMISSION_DENIED, "Received http2 header with status: 403", "what stands before it"),
     ],
 )
 def test_grpc_says_the_same(code: grpc.StatusCode, details: str, sentence: str) -> None:
@@ -294,3 +295,16 @@ def test_grpc_says_the_same(code: grpc.StatusCode, details: str, sentence: str) 
     assert isinstance(error, IndexDenied)
     assert isinstance(error, SearchError)
     assert sentence in str(error)
+
+
+@pytest.mark.parametrize(
+    ("code", "details"),
+    [
+        (grpc.StatusCode.OUT_OF_RANGE, "Error, decoded message length too large: found 9 bytes, the limit is: 8 bytes"),
+        (grpc.StatusCode.UNKNOWN, "Received http2 header with status: 413"),
+    ],
+)
+def test_over_grpc_what_is_too_large_is_known_as_such(code: grpc.StatusCode, details: str) -> None:
+    with pytest.raises(IndexRejected, match="client_max_body_size") as caught, translated("it"):
+        raise _Answer(code, details)
+    assert too_large(caught.value)

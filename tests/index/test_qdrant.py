@@ -73,6 +73,12 @@ def index(standin: QdrantStandIn) -> QdrantIndex:
 FAULTS: dict[str, tuple[Fault, type[IndexFailure], str]] = {
     "wrong key": (Fault(401), IndexDenied, "SEARCH_INDEX__API_KEY"),
     "forbidden": (Fault(403), IndexDenied, "SEARCH_INDEX__API_KEY"),
+    "a proxy's own user": (
+        Fault(401, body=b"<html>401 Authorization Required</html>"),
+        IndexDenied,
+        "stands before .* its user and",
+    ),
+    "a gateway's rules": (Fault(403, body=b'{"message": "Forbidden"}'), IndexDenied, "stands before .* let this request through"),
     "collection gone": (Fault(404), CollectionNotFound, "planted"),
     "bad request": (Fault(400), IndexRejected, "planted"),
     "bad request, plain text": (Fault(400, body=b"oh no"), IndexRejected, "400"),
@@ -114,6 +120,35 @@ def test_server_down(options: dict[str, int]) -> None:
     with pytest.raises(IndexUnreachable, match="cannot be reached"):
         index.ensure(SPEC, create=True)
     index.close()
+
+
+def test_what_a_proxy_takes_of_a_request_is_kept_to(standin: QdrantStandIn) -> None:
+    """As nginx takes 1 MB, unless it is told otherwise."""
+    index = opened(standin.url)
+    index.ensure(SPEC, create=True)
+    standin.largest = 30_000
+    index.upsert([point("x" * 1_000, number) for number in range(100)])
+    assert index.count() == 100
+    sent = len(standin.requests)
+    index.upsert([point("y" * 1_000, number) for number in range(100)])
+    assert {record.payload["text"][0] for record in index.scroll()} == {"y"}
+    assert len(standin.requests) - sent < 12  # what it takes is known by then
+    with pytest.raises(IndexRejected, match=r"\(413\).*client_max_body_size of nginx.*one passage alone has about 40 kB"):
+        index.upsert([point("z", 0), point("z" * 40_000, 1), point("z", 2)])
+    index.close()
+
+
+def test_a_long_document_gets_past_a_proxy_whole(
+    standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
+) -> None:
+    standin.largest = 100_000
+    text = "\n\n".join(f"Chapter {number}. " + "The tides of the sea follow the moon. " * 20 for number in range(40))
+    fill(QdrantClient(url=standin.url, check_compatibility=False), bundled_embedder)
+    with open_search(Settings(data_dir=tmp_path, index=standin.index)) as searcher:
+        report = searcher.ingest([Document("long", text), Document("short", "A cat.")])
+        assert (report.added, report.rejected) == (2, 0)
+        assert searcher.get("long").text == text
+        assert searcher.beside("ours").adopt("theirs").ingest.added == 10
 
 
 def test_server_that_stops() -> None:

@@ -370,3 +370,13 @@ def test_in_memory(opened: Opened) -> None:
         assert searcher.reindex(wanted).worded == searcher.count()
         assert searcher.search("purr").retrieval == "hybrid"
         assert isinstance(searcher._parts.index, QdrantIndex)
+
+
+def test_words_that_are_too_many_for_a_proxy_go_out_in_halves(opened: Opened, standin: QdrantStandIn) -> None:
+    passages = wordless(opened)
+    with opened() as searcher:
+        standin.largest = 3_000
+        assert searcher.reindex(check=False).worded == passages
+        standin.largest = None
+        found = answers(searcher)
+    check_alike(found, fresh(opened, TEXTS))

@@ -55,6 +55,7 @@ class QdrantStandIn:
         self.queries: deque[tuple[str, dict[str, list[str]]]] = deque(maxlen=100)  # likewise, behind the paths
         self.version = "1.19.0"
         self.chunked = False  # like the server: compressed, if that is accepted, in small segments that wait for each other
+        self.largest: int | None = None  # bytes of a request; what is larger gets a proxy's 413
         self.refused = ""  # points with this in their text are refused, as some server's limits would have it
         self.refusals: dict[str, tuple[int, str]] = {}  # what requests get in place of answers, by patterns such as "PUT */index"
         self.nodes = nodes  # of the cluster, each with a URL of its own; `url` is that of the first, number 0
@@ -506,6 +507,8 @@ def _handler(standin: QdrantStandIn, node: int) -> type[BaseHTTPRequestHandler]:
             if standin.closed:
                 self.close_connection = True
                 return
+            if standin.largest is not None and len(body) > standin.largest:
+                fault = Fault(413, body=b"<html><h1>413 Request Entity Too Large</h1></html>")
             if fault.reset or node in standin.lost:
                 self.close_connection = True
                 self.connection.shutdown(socket.SHUT_RDWR)

@@ -13,7 +13,7 @@ from search.index.server.reserved import numbered
 from search.index.server.sharding import Sharding, to_note, to_params
 from search.settings import StorageSettings
 
-_MAX_REQUEST_BYTES = 8_000_000  # the server takes 32 MB; smaller requests time out less
+MOST_BYTES = 8_000_000  # of a request: the server takes 32 MB; smaller requests time out less
 _BYTES_PER_NUMBER = 22  # of a vector, written as JSON
 _BYTES_PER_WORD = 34  # of a sparse one, with its index
 OF_TENANTS = models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True)
@@ -141,16 +141,22 @@ def to_schema(kind: str, *, indexed_only: bool = False) -> models.PayloadSchemaT
     return models.PayloadSchemaType("float" if kind == "integer" and not indexed_only else kind)
 
 
-def by_bytes(points: Sequence[Point], most: int | None = None) -> Iterator[list[Point]]:
+def bytes_of(points: Sequence[Point]) -> int:
+    """About how many bytes points have in a request."""
+    words = sum(len(point.lexical.indices) for point in points if point.lexical is not None) * _BYTES_PER_WORD
+    numbers = sum(len(point.vector) for point in points) * _BYTES_PER_NUMBER
+    return numbers + words + sum(len(json.dumps(dict(point.payload))) for point in points)
+
+
+def by_bytes(points: Sequence[Point], most: int | None = None, most_bytes: int = MOST_BYTES) -> Iterator[list[Point]]:
     """Points in requests of a size that servers take, of `most` points each where that is bounded."""
     batch: list[Point] = []
-    room = _MAX_REQUEST_BYTES
+    room = most_bytes
     for point in points:
-        words = 0 if point.lexical is None else len(point.lexical.indices) * _BYTES_PER_WORD
-        size = len(point.vector) * _BYTES_PER_NUMBER + words + len(json.dumps(dict(point.payload)))
+        size = bytes_of([point])
         if batch and (size > room or len(batch) == most):
             yield batch
-            batch, room = [], _MAX_REQUEST_BYTES
+            batch, room = [], most_bytes
         batch.append(point)
         room -= size
     if batch:

@@ -33,7 +33,8 @@ from search.index.server.keys import FORBIDDEN, UNKNOWN, denied, known
 from search.index.server.transport import AnswerRefusedError
 
 _SERVER_ERROR, _NO_STATUS = 500, 600
-_REDIRECT, _CLIENT_ERROR = 300, 400
+_REDIRECT, _CLIENT_ERROR, _LARGE = 300, 400, 413
+_TOO_LARGE = ("decoded message length too large", "http2 header with status: 413")  # over gRPC, of Qdrant and of a proxy
 _FULL_DISK = (
     *("no space left on device", "os error 28)", "not enough disk space", "exceeds available disk space"),
     *("disk quota exceeded", "os error 122)", "disk usage is at"),
@@ -103,6 +104,8 @@ def _from_answer(error: UnexpectedResponse, server: str) -> IndexFailure:
         return _full(server, detail or "it says no more")
     if status in {UNKNOWN, FORBIDDEN}:
         return denied(status, detail or known(_shortened(error.content.decode(errors="replace"))), server)
+    if status == _LARGE:
+        return _too_large(server, f"{status}")
     if (status >= _SERVER_ERROR or _FULL_COLLECTION.search(detail)) and (trouble := _of_cluster(detail, server)) is not None:
         return trouble
     return _from_status(status, detail or error.reason_phrase or "no reason given", server)
@@ -127,10 +130,25 @@ def _from_status(status: int, detail: str, server: str) -> IndexFailure:
             return IndexUnreachable(f"{server} is not ready ({status}); try again")
         case _ if _SERVER_ERROR <= status < _NO_STATUS:
             return IndexFaulted(f"{server} failed on the request ({status}): {detail}; try again, and look into its log")
-        case 400 | 409 | 413 | 422:
+        case 400 | 409 | 422:
             return IndexRejected(f"{server} refused the request ({status}): {detail}")
         case _:
             return IndexGarbled(f"{server} gave an answer that is not Qdrant's ({status}: {detail}); is SEARCH_INDEX__URL right?")
+
+
+def too_large(error: IndexRejected) -> bool:
+    """Whether a request was refused for its size, so that half of it may pass."""
+    cause = error.__cause__
+    if isinstance(cause, grpc.Call):
+        return any(words in (cause.details() or "") for words in _TOO_LARGE)
+    return getattr(cause, "status_code", None) == _LARGE
+
+
+def _too_large(server: str, said: str) -> IndexRejected:
+    return IndexRejected(
+        f"{server}, or a proxy before it, does not take so much in one request ({said}); raise what it takes: client_max_body_size "
+        "of nginx, service.max_request_size_mb of Qdrant"
+    )
 
 
 def _from_source(source: Exception, server: str) -> IndexFailure:
@@ -208,7 +226,9 @@ def _full(server: str, detail: str) -> IndexFull:
 
 
 def _of_cluster(detail: str, server: str) -> IndexFailure | None:
-    """What a server's words tell, whatever its status: that there is no room, or that nodes are missing; None for neither."""
+    """What a server's words tell, whatever its status: that it has no room, gets too much or misses nodes; None for neither."""
+    if any(words in detail for words in _TOO_LARGE):
+        return _too_large(server, detail)
     if _is_full(detail):
         return _full(server, detail)
     if any(words in detail for words in _NO_QUORUM):

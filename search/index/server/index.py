@@ -53,8 +53,10 @@ from search.index.layout import Layout, noted_of
 from search.index.server.claims import Claim
 from search.index.server.connection import check_version
 from search.index.server.conversion import (
+    MOST_BYTES,
     OF_TENANTS,
     by_bytes,
+    bytes_of,
     noted,
     quantization_config_of,
     quantization_of,
@@ -66,7 +68,7 @@ from search.index.server.conversion import (
     to_search_params,
     to_sparse,
 )
-from search.index.server.errors import IN_MEMORY, translated
+from search.index.server.errors import IN_MEMORY, too_large, translated
 from search.index.server.foreign import Wanted, beginning, described, named
 from search.index.server.limits import (
     Limits,
@@ -167,6 +169,7 @@ class QdrantIndex(EngineIndex):
         self._target = name  # what the name leads to
         self._claim = Claim(client, self._translated)
         self._resolved_at = 0.0
+        self._most_bytes = MOST_BYTES  # of a write, until something in between takes less
         self._limits = Limits()  # of its strict mode
         self._indexed: dict[str, str] = {}  # which fields have a payload index, of which type
         self._indexed_at = -math.inf  # when that was looked up by itself
@@ -261,9 +264,21 @@ class QdrantIndex(EngineIndex):
         """Write points, replacing those with the same id, in requests the server takes; those that a later claim wrote stay."""
         check_points(points)
         self._check_ours()
-        for batch in by_bytes(points, self._limits.upserted):
+        left = list(points)
+        while left:
+            batch = next(by_bytes(left, self._limits.upserted, self._most_bytes))
             number = self._claim.number()
-            self._upsert([to_point(point, number) for point in batch], number)
+            try:
+                self._upsert([to_point(point, number) for point in batch], number)
+            except IndexRejected as error:
+                if not too_large(error):
+                    raise
+                size = bytes_of(batch)
+                if len(batch) == 1:
+                    raise IndexRejected(f"{error}; one passage alone has about {size / 1000:.0f} kB") from error
+                self._most_bytes = size // 2
+                continue
+            left = left[len(batch) :]
             self._made_here = False
 
     def _upsert(self, points: list[models.PointStruct], number: int | None) -> None:

@@ -9,6 +9,7 @@ from search.errors import IndexDenied, IndexFailure, IndexFaulted
 
 UNKNOWN, FORBIDDEN = 401, 403
 _OF_QDRANT = ("Must provide an API key", "Invalid API key or JWT", "InvalidSignature", "ExpiredSignature")  # as plain text
+_OF_A_PROXY = "http2 header with status"  # over gRPC
 _CLAIMS = 'docs/collections.md, "Which key for what", has the claims of each'
 _REMEDIES = {
     r"Write access to collection (.+) is required": (
@@ -42,11 +43,17 @@ def denied(status: int, reason: str, server: str) -> IndexFailure:
         return IndexDenied(f"{server} wants an API key, and none was sent; set SEARCH_INDEX__API_KEY")
     if "ExpiredSignature" in said:
         return IndexDenied(f"the API key for {server} has expired; have a new one made and set SEARCH_INDEX__API_KEY")
+    if not said or _OF_A_PROXY in said:
+        return IndexDenied(
+            f"what stands before {server}, such as a proxy, refused it ({status}): give it its user and password "
+            "(http://user:password@… in SEARCH_INDEX__URL), or have it let this request through; before a managed cluster, "
+            "SEARCH_INDEX__API_KEY may be wrong"
+        )
     if status == UNKNOWN or "InvalidSignature" in said:
         return IndexDenied(f"{server} did not accept the API key; set SEARCH_INDEX__API_KEY to one that it knows")
     if said.startswith("Storage locked"):  # 403, too, though it is no key's fault
         return IndexFaulted(f"{server} is locked for this ({said}); unlock it there (/locks), and run the same again")
-    return IndexDenied(f"the API key may not do this at {server} ({said or status}): {_remedy(said)}")
+    return IndexDenied(f"the API key may not do this at {server} ({said}): {_remedy(said)}")
 
 
 def known(text: str) -> str:

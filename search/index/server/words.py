@@ -8,12 +8,12 @@ from functools import partial
 
 from qdrant_client import QdrantClient, models
 
-from search.errors import IndexFaulted
+from search.errors import IndexFaulted, IndexRejected
 from search.index.contract import LEXICAL, Attempt, CollectionSpec, EmbedWords
 from search.index.server.claims import Claim
 from search.index.server.connection import numbers_of
 from search.index.server.conversion import noted, to_sparse
-from search.index.server.errors import Translated
+from search.index.server.errors import Translated, too_large
 from search.index.server.limits import Limits
 from search.index.server.reserved import passages_only, replaceable
 from search.index.server.sharding import Sharding, inherited, is_keyed
@@ -119,7 +119,14 @@ class AddedWords:
             with self._translated():
                 self._client.update_vectors(self._target, points, wait=True, ordering=ordering, update_filter=condition)
 
-        self._claim.write(number, send)
+        try:
+            self._claim.write(number, send)
+        except IndexRejected as error:
+            if len(points) == 1 or not too_large(error):
+                raise
+            half = len(points) // 2
+            self._write(points[:half])
+            self._write(points[half:])
 
     def _note(self, lexical: str) -> None:
         self._claim.number()
