@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from search.embedding.sparse_models import SparseEmbedders
     from search.index.collections import Collections
     from search.index.contract import VectorIndex
-    from search.index.retrying import OnWait, PatientIndex
+    from search.index.retrying import Attempts, OnWait, PatientIndex
     from search.index.tenants import Tenant
     from search.ingestion.adopting import Adoption
     from search.ingestion.reindexing import Judged, ReindexReport
@@ -198,7 +198,7 @@ class Searcher:
                 judged=judged,
                 min_overlap=min_overlap,
                 only_if_needed=only_if_needed,
-                wrap=lambda index: self._patiently(index, on_wait),
+                attempts=self._attempts(on_wait),
             )
             if report.switched:
                 self._parts.go_over_to(wanted, embedder, words)
@@ -556,7 +556,12 @@ class Searcher:
         )
 
     def _patiently(self, index: "VectorIndex", on_wait: "OnWait | None") -> "PatientIndex":
-        from search.index.retrying import Patience, PatientIndex
+        from search.index.retrying import PatientIndex
+
+        return PatientIndex(index, self._attempts(on_wait))
+
+    def _attempts(self, on_wait: "OnWait | None") -> "Attempts":
+        from search.index.retrying import Attempts, Patience
 
         def waited(error: IndexFailure, seconds: float) -> None:
             if self._parts.closed:
@@ -565,7 +570,7 @@ class Searcher:
                 with self._parts.at_work():  # in the thread that writes, too
                     on_wait(error, seconds)
 
-        return PatientIndex(index, Patience(self.settings.ingestion.patience_s), waited)
+        return Attempts(Patience(self.settings.ingestion.patience_s), waited)
 
 
 def _check_name(collection: Any) -> None:

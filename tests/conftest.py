@@ -40,7 +40,7 @@ from search.index.collections import Collections
 from search.index.contract import VectorIndex
 from search.index.edge.index import EdgeIndex
 from search.index.edge.process import EdgeProcess
-from search.index.retrying import Patience, PatientIndex
+from search.index.retrying import Attempts, Patience, PatientIndex
 from search.index.server import lease
 from search.index.server.collections import QdrantCollections
 from search.index.server.connection import connect, in_memory
@@ -416,7 +416,7 @@ def open_index(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[OpenI
         case "patient":
 
             def make(name: str) -> VectorIndex:
-                return PatientIndex(QdrantIndex(in_memory(), name, ":memory:"), Patience())
+                return PatientIndex(QdrantIndex(in_memory(), name, ":memory:"), Attempts(Patience()))
 
         case "standin":
             server: QdrantStandIn = request.getfixturevalue("standin")

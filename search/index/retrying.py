@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from itertools import dropwhile
 from typing import Any, TypeVar
 
-from search.errors import CollectionNotFound, IndexFailure, IndexOverloaded
+from search.errors import IndexFailure, IndexOverloaded
 from search.index.bases import WrappedIndex
 from search.index.contract import Attempt, CollectionSpec, EmbedWords, Matches, PlainFilter, Point, Query, Record, VectorIndex
 
 Answer = TypeVar("Answer")
+_NOT_READY = 503
 OnWait = Callable[[IndexFailure, float], None]  # called before every pause, with the failure and the seconds
 
 
@@ -31,35 +32,62 @@ class Patience:
     longest_s: float = 30.0
 
 
-class PatientIndex(WrappedIndex):
-    """An index whose requests are tried again while they fail in a way that may pass. For work that may be done twice.
+class Attempts:
+    """Carries out requests that may be done twice, and tries them again while they fail in a way that may pass.
 
-    The first opening is tried once, since a URL that leads nowhere should say so now; after an answer, if only that there is no
-    collection, opening is tried again, too. Discarding is tried once: there may be no server any more.
+    Until a server has answered, if only that it is busy, a failure is told at once: a URL that leads nowhere should say so now.
     Pauses are drawn between nothing and their longest (full jitter), so that many clients do not come back at once.
     """
 
-    def __init__(self, index: VectorIndex, patience: Patience, on_wait: OnWait | None = None) -> None:
-        super().__init__(index)
+    def __init__(self, patience: Patience, on_wait: OnWait | None = None) -> None:
         self._patience = patience
         self._on_wait = on_wait
-        self._answered = False  # whether opening was
+        self._answered = False
+
+    def __call__(self, ask: Callable[[], Answer]) -> Answer:
+        """Ask until there is an answer, or patience runs out."""
+        started = time.monotonic()
+        longest = self._patience.first_s
+        while True:
+            try:
+                answer = ask()
+            except IndexFailure as error:
+                self._answered |= not error.transient or _is_there(error)
+                pause = random.uniform(0, longest)  # noqa: S311  # no secret
+                if isinstance(error, IndexOverloaded) and error.retry_after_s is not None:
+                    pause = max(pause, min(error.retry_after_s, self._patience.longest_s))
+                if not (error.transient and self._answered) or time.monotonic() + pause > started + self._patience.total_s:
+                    raise
+                if self._on_wait:
+                    self._on_wait(error, pause)
+                time.sleep(pause)
+                longest = min(2 * longest, self._patience.longest_s)
+            else:
+                self._answered = True
+                return answer
+
+
+ONCE = Attempts(Patience(total_s=0))
+
+
+def _is_there(error: IndexFailure) -> bool:
+    """Whether a failure is a server's word that it is busy, or not ready yet."""
+    return isinstance(error, IndexOverloaded) or getattr(error.__cause__, "status_code", None) == _NOT_READY
+
+
+class PatientIndex(WrappedIndex):
+    """An index whose requests are tried again while they fail in a way that may pass. For work that may be done twice.
+
+    Discarding is tried once: there may be no server any more.
+    """
+
+    def __init__(self, index: VectorIndex, attempts: Attempts) -> None:
+        super().__init__(index)
+        self._patiently = attempts
 
     def ensure(self, spec: CollectionSpec, *, create: bool, writing: bool = False) -> None:
         """Open the collection; `create` makes one that is missing, and `writing` opens one to write to."""
-
-        def ask() -> None:
-            self._index.ensure(spec, create=create, writing=writing)
-
-        if self._answered:
-            self._patiently(ask)
-            return
-        try:
-            ask()
-        except CollectionNotFound:
-            self._answered = True
-            raise
-        self._answered = True
+        self._patiently(lambda: self._index.ensure(spec, create=create, writing=writing))
 
     def claimed(self, attempt: Attempt | None = None, *, removing: bool = False) -> AbstractContextManager[Any]:
         """Be the only writer for the time of a context; requests for it are tried again, too."""
@@ -124,20 +152,3 @@ class PatientIndex(WrappedIndex):
     def optimize(self) -> None:
         """Build the search graph now."""
         self._patiently(self._index.optimize)
-
-    def _patiently(self, ask: Callable[[], Answer]) -> Answer:
-        started = time.monotonic()
-        longest = self._patience.first_s
-        while True:
-            try:
-                return ask()
-            except IndexFailure as error:
-                pause = random.uniform(0, longest)  # noqa: S311  # no secret
-                if isinstance(error, IndexOverloaded) and error.retry_after_s is not None:
-                    pause = max(pause, min(error.retry_after_s, self._patience.longest_s))
-                if not error.transient or time.monotonic() + pause > started + self._patience.total_s:
-                    raise
-                if self._on_wait:
-                    self._on_wait(error, pause)
-                time.sleep(pause)
-                longest = min(2 * longest, self._patience.longest_s)

@@ -89,15 +89,12 @@ def adopt(
     if not source.spec.layout:
         message = f"collection {source.name!r} at {source.location} was made by this package; it is ingested into as it is"
         raise IndexRejected(message)
-    proved = tenant is not None and not source.count()  # a tenant may have nothing there
+    provable = tenant is None or source.count() > 0  # a tenant may have nothing there
     try:
         spec = _as_before(source, target, spec)
-    except IndexMismatch:
-        if not proved:
-            prove(source, embedder)  # which comes first of what may be wrong
-        raise
-    if not proved:
-        prove(source, embedder)
+    finally:  # of all that may be wrong, this is told first
+        if provable:
+            prove(source, embedder)
     reading = _Reading(source, embedder, tenant)
     report = copy(
         source,

@@ -7,7 +7,7 @@ from search.embedding.sparse import WordsLike
 from search.errors import IndexMismatch
 from search.index.collections import Collections, as_replaced
 from search.index.contract import VectorIndex
-from search.index.retrying import OnWait, Patience, PatientIndex
+from search.index.retrying import Attempts, OnWait, Patience, PatientIndex
 from search.index.tenants import Tenant, parts_of
 from search.ingestion.copying import copy
 from search.ingestion.partwise import part_by_part
@@ -49,7 +49,9 @@ def push(
         spec = replace(info.spec, tenant=info.spec.tenant or settings.tenant_field or "")
         check_tenancy(spec.tenant or None, settings.tenant)
         source.ensure(spec, create=False)
-        target = PatientIndex(server.named(settings.collection, storage), Patience(settings.ingestion.patience_s), on_wait)
+        target = PatientIndex(
+            server.named(settings.collection, storage), Attempts(Patience(settings.ingestion.patience_s), on_wait)
+        )
 
         def copied(here: VectorIndex, there: VectorIndex) -> IngestReport:
             return copy(here, there, spec, on_progress=on_progress, words=words)

@@ -22,6 +22,7 @@ from search.errors import IndexMismatch, InvalidQuery, ReindexRefused
 from search.index.collections import CollectionInfo, Collections, as_replaced
 from search.index.contract import CollectionSpec, Payload, VectorIndex, check_spec
 from search.index.points import passages, searchable_text
+from search.index.retrying import ONCE, Attempts, PatientIndex
 from search.index.tenants import PartIndex, parts_of
 from search.ingestion.chunking import Chunker
 from search.ingestion.copying import copy
@@ -109,7 +110,7 @@ class Reindexing:
         judged: Judged | None = None,
         min_overlap: float = 0.5,
         only_if_needed: bool = False,
-        wrap: Callable[[VectorIndex], VectorIndex] = lambda index: index,
+        attempts: Attempts = ONCE,
     ) -> ReindexReport:
         """Fill, check and switch; or add words to the live one, where that is all and there is nothing to compare it with.
 
@@ -122,7 +123,7 @@ class Reindexing:
             judged: decide by nDCG@10 instead of the overlap.
             min_overlap: with less, the name stays where it is.
             only_if_needed: copy nothing where there is nothing to do, nor to compare by queries or judgements.
-            wrap: puts something around each collection, such as patience.
+            attempts: carries out requests.
 
         Raises:
             InvalidQuery: queries are no strings, or one string in their place; they stand beside judgements, or without a check.
@@ -137,35 +138,38 @@ class Reindexing:
             raise InvalidQuery("judged and queries both say what to compare by; leave out one of them")
         if live_embedder is None and (judged or queries):
             raise InvalidQuery("queries and judgements are for the check, which is to be left out; leave out either")
-        info = self.collections.info(self.name)
+        info = attempts(lambda: self.collections.info(self.name))
+        live_spec = self._of_ours(info)
+        self.storage, self.spec = as_replaced(self.storage, info.details), self._wanted(live_spec)
+        old_embedder = None if live_embedder is None else live_embedder(live_spec.fingerprint)  # before hours of embedding
+        with closing(PatientIndex(self.collections.open(info.name, self.storage), attempts)) as live:
+            if not (queries or judged) and (done := self._in_place(live, live_spec, only_if_needed=only_if_needed)):
+                return done
+            attempts(lambda: self.collections.check_alias(self.name))
+            purpose = f"{self.name} after {info.name}{', of tenants alone' if self.drop_unowned else ''}"
+            new_name = attempts(lambda: self._new_name(info.name, purpose))
+            made = self.collections.open(new_name, self.storage, purpose, like=info.name)
+            with closing(PatientIndex(made, attempts)) as new:
+                live.ensure(live_spec, create=False)
+                with live.claimed():  # what came in meanwhile would be missing
+                    damage = survey(live, repeated=True)
+                    unowned = self._unowned(live)
+                    report = self._filled(live, new, live_spec, damage)
+                    check = None
+                    if old_embedder is not None:
+                        check = self._checked(live, new, old_embedder, judged or self._asked(live, queries), min_overlap)
+                    if switched := check is None or check.passed:
+                        attempts(lambda: self.collections.switch(self.name, new_name))
+        left_out = (damage.damaged, damage.foreign, unowned, len(damage.repeated))
+        return ReindexReport(info.name, new_name, report, check, switched, *left_out)
+
+    def _of_ours(self, info: CollectionInfo) -> CollectionSpec:
         if info.spec is None:
             raise ReindexRefused(
                 f"collection {self.name!r} at {info.location} was not made by this package, and is searched as it is; "
                 f"`search adopt {shlex.quote(self.name)} --as NAME` copies it into one that can be reindexed"
             )
-        self.storage = as_replaced(self.storage, info.details)
-        self.spec = self._wanted(info.spec)
-        old_embedder = None if live_embedder is None else live_embedder(info.spec.fingerprint)  # before hours of embedding
-        with closing(wrap(self.collections.open(info.name, self.storage))) as live:
-            if not (queries or judged) and (done := self._in_place(live, info.spec, only_if_needed=only_if_needed)):
-                return done
-            self.collections.check_alias(self.name)
-            purpose = f"{self.name} after {info.name}{', of tenants alone' if self.drop_unowned else ''}"
-            new_name = self._new_name(info.name, purpose)
-            with closing(wrap(self.collections.open(new_name, self.storage, purpose, like=info.name))) as new:
-                live.ensure(info.spec, create=False)
-                with live.claimed():  # what came in meanwhile would be missing
-                    damage = survey(live, repeated=True)
-                    unowned = self._unowned(live)
-                    report = self._filled(live, new, info.spec, damage)
-                    check = None
-                    if old_embedder is not None:
-                        check = self._checked(live, new, old_embedder, judged or self._asked(live, queries), min_overlap)
-                    switched = check is None or check.passed
-                    if switched:
-                        self.collections.switch(self.name, new_name)
-        left_out = (damage.damaged, damage.foreign, unowned, len(damage.repeated))
-        return ReindexReport(info.name, new_name, report, check, switched, *left_out)
+        return info.spec
 
     def _wanted(self, live: CollectionSpec) -> CollectionSpec:
         """What the settings want the collection to be; its tenants are those that the live one notes, if it does.

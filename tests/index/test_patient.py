@@ -1,15 +1,21 @@
 """A server that fails for a while costs time and nothing else; one that stays dead is not hammered."""
 
 import random
+import socket
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
+from commands import search
 from held import contents, ingest
+from qdrant_client import QdrantClient
 from standin import Fault, QdrantStandIn
+from theirs import fill
 from upstream import everywhere
 
+from search import Settings, open_search
 from search.documents import Document
 from search.embedding.dense import FastEmbedEmbedder
 from search.errors import (
@@ -23,7 +29,7 @@ from search.errors import (
     IndexUnreachable,
 )
 from search.index.contract import CollectionSpec
-from search.index.retrying import Patience, PatientIndex
+from search.index.retrying import Attempts, Patience, PatientIndex
 from search.index.server.connection import connect
 from search.index.server.index import QdrantIndex
 
@@ -54,7 +60,7 @@ def open_patient(standin: QdrantStandIn) -> Iterator[Open]:
     def open_(patience: Patience, timeout_s: Any = 1) -> tuple[PatientIndex, Waits]:
         waits: Waits = []
         inner = QdrantIndex(connect(standin.url, timeout_s=timeout_s), "documents", standin.url)
-        opened.append(PatientIndex(inner, patience, lambda error, pause: waits.append((error, pause))))
+        opened.append(PatientIndex(inner, Attempts(patience, lambda error, pause: waits.append((error, pause)))))
         return opened[-1], waits
 
     yield open_
@@ -91,12 +97,67 @@ def test_what_will_not_pass_is_told_at_once(
     assert waits == []
 
 
-def test_the_first_contact_is_made_once(standin: QdrantStandIn, open_patient: Open) -> None:
-    index, waits = open_patient(BRIEF)
-    standin.faults += [Fault(503)]
+def test_a_server_that_is_not_there_is_told_at_once() -> None:
+    waits: Waits = []
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    index = PatientIndex(
+        QdrantIndex(connect(url), "documents", url), Attempts(BRIEF, lambda error, pause: waits.append((error, pause)))
+    )
     with pytest.raises(IndexUnreachable):
         index.ensure(SPEC, create=True)
     assert waits == []
+    index.close()
+
+
+@pytest.mark.parametrize("name", ["not ready", "busy"])
+def test_a_server_that_is_busy_is_there_and_waited_for_from_the_first_request_on(
+    name: str, standin: QdrantStandIn, open_patient: Open
+) -> None:
+    fault, kind = TRANSIENT[name]
+    index, waits = open_patient(BRIEF)
+    standin.faults += [fault, Fault(reset=True), fault]
+    index.ensure(SPEC, create=True)
+    assert [type(error) for error, _ in waits] == [kind, IndexUnreachable, kind]
+
+
+@pytest.mark.parametrize("command", ["adopt", "push", "reindex", "ingest", "update", "delete"])
+def test_no_request_is_the_one_that_must_not_meet_a_busy_server(
+    command: str, bundled_embedder: FastEmbedEmbedder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("random.uniform", lambda *_: 0.01)
+    cat = Document("cat", "A cat sleeps.")
+    with open_search(Settings(data_dir=tmp_path)) as embedded:
+        embedded.ingest([cat])
+    number, busy = 0, True
+    while busy:
+        with QdrantStandIn() as server:
+            client = QdrantClient(url=server.url, check_compatibility=False)
+            fill(client, bundled_embedder)
+            client.close()
+            with open_search(Settings(data_dir=tmp_path / "server", index=server.index)) as searcher:
+                if command in {"reindex", "update", "delete"}:
+                    searcher.ingest([cat])
+                server.faults += [*([Fault()] * number), Fault(503)]
+                match command:
+                    case "adopt":
+                        assert searcher.adopt("theirs").ingest.added == 10
+                    case "push":
+                        pushed = search("push", "--data-dir", tmp_path, **cast(dict[str, Any], server.environment))
+                        assert pushed.returncode == 0
+                    case "reindex":
+                        assert searcher.reindex(check=False).switched
+                    case "ingest":
+                        assert searcher.ingest([cat]).added == 1
+                    case "update":
+                        assert searcher.update({"a": 1}, ids=["cat"]).changed == 1
+                    case _:
+                        searcher.delete(ids=["cat"])
+                busy = not server.faults
+                server.faults.clear()
+        number += 1
+    assert number > 5
 
 
 def test_a_dead_server_is_given_up_and_not_hammered(standin: QdrantStandIn, open_patient: Open) -> None:
