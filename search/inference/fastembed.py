@@ -112,7 +112,7 @@ def fetch(model: str, models: type[Embedders | Rerankers | SparseModels], cache:
         copy = f"copy {kept.name if kept else 'it'} there from the cache of a machine that has it"
         if not download:
             raise ModelUnavailable(missing) from absent
-        if constants.HF_HUB_OFFLINE or os.environ.get("HF_HUB_OFFLINE", "").strip().upper() in constants.ENV_VARS_TRUE_VALUES:
+        if constants.HF_HUB_OFFLINE:
             raise ModelUnavailable(f"{missing}, and HF_HUB_OFFLINE forbids to download it; unset that, or {copy}") from absent
         from search.network.transport import check_proxies  # which only a download needs
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from huggingface_hub import constants
 from tiny import HUB_CROSS_ENCODER, HUB_EMBEDDER, HUB_SPLADE, HUB_STATIC, into_hub_cache, tiny_model, tiny_splade, tiny_static_model
 
 from search.embedding.dense import FastEmbedEmbedder
@@ -45,7 +46,7 @@ def test_offline_no_download_is_said_to_have_been_tried(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)  # as it is where the variable was set when the process began
     folder = f"models--{names[1].replace('/', '--')}"
     with pytest.raises(ModelUnavailable, match=rf"HF_HUB_OFFLINE.*{folder}") as caught:
         load(names[0], device="cpu", cache=tmp_path)
@@ -59,7 +60,7 @@ def test_a_hub_that_does_not_answer_is_told_soon_and_in_one_message(
 ) -> None:
     waits: list[float] = []
     monkeypatch.setattr(time, "sleep", waits.append)
-    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     (tmp_path / "file").touch()
     with pytest.raises(ModelUnavailable, match="could not be downloaded"):
         FastEmbedEmbedder(name, device="cpu", cache=tmp_path / "file" / "cache")

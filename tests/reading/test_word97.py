@@ -74,7 +74,8 @@ def test_a_document_inside_is_not_the_document_and_is_counted(tmp_path: Path) ->
     [
         (word97(["x\r"], flags=0x0300), "is encrypted; save it without a password"),
         (word97(["x\r"], version=0x68), "it is of Word 95, or older; save it as .docx"),
-        (papers.compound({"Workbook": b"x"}), "it holds no document of Word"),
+        (papers.compound({"Workbook": b"x"}), "it holds XLS; rename it to .xls"),
+        (papers.compound({"Anything": b"x"}), "it holds no document of Word"),
         (word97(["x\r"])[:300], "its streams are damaged"),
         (word97(["x\r"], flags=0), "it has no table of its text"),
         (compound.MARK + bytes(600), "its streams are damaged"),
