@@ -26,6 +26,8 @@ _TAG = re.compile(
 )
 _SOFT = str.maketrans("", "", "\u00ad\u2060\ufeff")  # hyphens that show at the end of a line only, marks of no width
 _WORD = re.compile(r"\w")
+_STACK = re.compile(r"[^\w\s\x00-\u02ff]{31,}")
+_MARKS = 30  # of one letter, as in Unicode's stream-safe texts: putting endless ones in order takes quadratic time
 
 
 def passage_of(title: str, text: str, media_type: str) -> str:
@@ -42,7 +44,21 @@ def readable(text: str, media_type: str = "text/plain") -> str:
         text = without_marks(text)
     if text.isascii():
         return text
-    return unicodedata.normalize("NFKC", text.translate(_SOFT))
+    return unicodedata.normalize("NFKC", few_marks(text.translate(_SOFT)))
+
+
+def few_marks(text: str) -> str:
+    """A text without what stands upon a letter beyond 30 marks, to be normalised."""
+    return _STACK.sub(_lowered, text)
+
+
+def _lowered(stack: re.Match[str]) -> str:
+    kept, marks = [], 0
+    for sign in stack[0]:
+        marks = marks + 1 if unicodedata.combining(sign) else 0
+        if marks <= _MARKS:
+            kept.append(sign)
+    return "".join(kept)
 
 
 def without_marks(text: str) -> str:

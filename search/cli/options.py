@@ -106,8 +106,10 @@ def _differing_words(made: str, lexical: LexicalSettings, words: "SparseEmbedder
     from search.embedding.sparse import noted
 
     kept, by = noted(made)
+    if kept is None or "version" in by:
+        return ["lexical (words of this version)"]
     own, found = noted(words.description) if by and lexical.model not in {"bm25", "none"} else (lexical, {})
-    if kept is None or own is None:  # made by another version of this program
+    if own is None:
         return ["lexical"]
     names = [f"lexical.{name}" for name in ("model", "language", "fields") if getattr(kept, name) != getattr(own, name)]
     return names or (["lexical.model"] if by != found else [])

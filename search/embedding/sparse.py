@@ -16,9 +16,11 @@ import qdrant_edge
 from search.documents import SparseVector
 from search.embedding.spelling import checkable, one_edit_from, stand_ins
 from search.errors import IndexMismatch
+from search.passages import few_marks
 from search.settings import LexicalSettings
 
 _VERSION = 2  # of `prepared` and the tokenizer; a query would not match the words of another version
+_FIRST = 1  # with marks, and without single characters: made for collections that note it
 _VERSION_OF_MODELS = 1  # which take texts as they are
 _AVERAGE_LENGTH = 256.0  # words of a passage, by which length is judged: the engines' own default
 _NO_LANGUAGE = "none"
@@ -78,8 +80,9 @@ class Bm25:
     .966 and .963). Single characters of Chinese, Japanese and Korean are words that only a query without pairs asks for.
     """
 
-    def __init__(self, settings: LexicalSettings) -> None:
+    def __init__(self, settings: LexicalSettings, version: int = _VERSION) -> None:
         self.fields = settings.fields
+        self._version = version
         options: dict[str, Any] = {"tokenizer": qdrant_edge.TokenizerType.Code, "avg_len": _AVERAGE_LENGTH, "ascii_folding": True}
         if settings.language == _NO_LANGUAGE:
             options |= {"stopwords": qdrant_edge.StopwordsSet(), "stemmer": qdrant_edge.DisabledStemmer()}
@@ -89,15 +92,15 @@ class Bm25:
 
     def embed_query(self, text: str) -> SparseVector | None:
         """The words of a query, each counting 1; None if it has none but stop words."""
-        return _plain(self._model.embed_query(prepared(text, asked=True)))
+        return _plain(self._model.embed_query(prepared(text, asked=True, version=self._version)))
 
     def embed_passages(self, texts: Sequence[str]) -> list[SparseVector | None]:
         """The words of each passage, by saturated frequency; None for one that has none."""
         return [self._embed_passage(text) for text in texts]
 
     def _embed_passage(self, text: str) -> SparseVector | None:
-        words = self._model.embed_document(prepared(text))
-        characters = _CHARACTER.findall(text)
+        words = self._model.embed_document(prepared(text, version=self._version))
+        characters = [] if self._version == _FIRST else _CHARACTER.findall(text)
         if not characters:
             return _plain(words)
         # Apart, so that the passage is no longer for them, and its other words count as they would without.
@@ -119,7 +122,7 @@ class Bm25:
         return stand_ins(word, texts, self.embed_query, set(spelt_like.indices))
 
 
-def prepared(text: str, *, asked: bool = False) -> str:
+def prepared(text: str, *, asked: bool = False, version: int = _VERSION) -> str:
     """A text for the tokenizer: with pairs of characters where a language writes no spaces, and compounds also as one word.
 
     A query that is asked and has no pair asks for its single characters.
@@ -127,8 +130,9 @@ def prepared(text: str, *, asked: bool = False) -> str:
     if text.isascii():
         spaced = text
     else:
-        text = _MARKED.sub(_unmarked, text)
-        alone = asked and all(len(run) == 1 for run in _UNSPACED.findall(text))
+        folded = version != _FIRST
+        text = _MARKED.sub(_unmarked, few_marks(text)) if folded else text
+        alone = asked and folded and all(len(run) == 1 for run in _UNSPACED.findall(text))
         spaced = _UNSPACED.sub(lambda run: f" {_alone(run[0]) if alone else _pairs(run[0])} ", text)
     compounds = [re.sub("[-_]", "", compound) for compound in _COMPOUND.findall(text)]
     return " ".join([spaced, *compounds])
@@ -157,8 +161,8 @@ def words_like(description: str) -> SparseEmbedder | None:
     if not description:
         return None
     settings, more = noted(description)
-    if settings is not None and settings.model == "bm25" and not more:
-        return Bm25(settings)
+    if settings is not None and settings.model == "bm25" and not more.keys() - {"version"}:
+        return Bm25(settings, more.get("version", _VERSION))
     raise IndexMismatch(
         f"the collection's words were made by another version of this program ({description[:_SHOWN]}); bring it over with "
         "`search reindex`, which embeds nothing again, or search it with --retrieval dense"
@@ -166,10 +170,16 @@ def words_like(description: str) -> SparseEmbedder | None:
 
 
 def noted(description: str) -> tuple[LexicalSettings | None, dict[str, Any]]:
-    """The settings that a description notes, and what it says more; None for those that this version does not understand."""
+    """The settings that a description notes, and what it says more; None for those that this version does not understand.
+
+    An earlier version whose words are still made is among what it says more.
+    """
     try:
         values = json.loads(description)
-        if values.pop("version") == _version(values["model"]):
+        version, now = values["version"], _version(values["model"])
+        if version in {now, _FIRST}:
+            if version == now:
+                del values["version"]
             own = {name: values.pop(name) for name in ("model", "language", "fields")}
             return LexicalSettings(**own), values
     except (ValueError, TypeError, KeyError, AttributeError):

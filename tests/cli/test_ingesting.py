@@ -349,12 +349,31 @@ def test_words_of_the_settings_that_a_collection_does_not_take_are_noted(folder:
     assert "made otherwise" not in search("doctor", *where, **other).stdout
 
 
+OTHER_WORDS = (
+    "note: the collection keeps how it was made, not lexical (words of this version) of the settings; "
+    "`search reindex` brings it over\n"
+)
+
+
 def test_words_of_another_version_are_noted_where_passages_are_found_by_vectors(tmp_path: Path) -> None:
     with open_search(Settings(data_dir=tmp_path / "data")) as searcher:
         spec = CollectionSpec(searcher.embedder.dimension, searcher.embedder.fingerprint, lexical='{"version": 99}')
         searcher.index.ensure(spec, create=True)
     told = search("query", "text", "--retrieval", "dense", "--data-dir", tmp_path / "data").stderr
-    assert told == "note: the collection keeps how it was made, not lexical of the settings; `search reindex` brings it over\n"
+    assert told == OTHER_WORDS
+
+
+def test_words_of_the_first_version_are_noted_and_kept(folder: Path, tmp_path: Path) -> None:
+    with open_search(Settings(data_dir=tmp_path / "data")) as searcher:
+        lexical = searcher.words.description.replace('"version": 2', '"version": 1')
+        searcher.index.ensure(CollectionSpec(searcher.embedder.dimension, searcher.embedder.fingerprint, lexical), create=True)
+    where = ("--data-dir", tmp_path / "data")
+    assert search("ingest", folder, *where).stderr == OTHER_WORDS
+    found = search("query", "text", "--retrieval", "lexical", *where)
+    assert (found.stderr, found.stdout[:3]) == (OTHER_WORDS, "  1")
+    assert "made otherwise than lexical (words of this version) of the settings" in search("doctor", *where).stdout
+    search("reindex", *where)
+    assert search("query", "text", *where).stderr == ""
 
 
 def test_storage_of_the_settings_that_a_collection_does_not_take_is_noted(folder: Path, tmp_path: Path) -> None:
