@@ -16,7 +16,7 @@ from search.errors import InferenceFailed, ModelIncomplete
 from search.inference.batching import plan_batches
 from search.inference.bundled import BundledModel, is_bundled
 from search.inference.runtime import CPU, Provider, left_to_parent, load_on, loading, running
-from search.inference.tokens import LEAST_ROOM, TextTokenizer, head
+from search.inference.tokens import LEAST_ROOM, PromptTokens, TextTokenizer, head
 from search.models import ModelFolder, fingerprint, locate
 from search.settings import ActiveDevice, CudaSettings, Device
 from search.system.forks import watch
@@ -116,10 +116,10 @@ class FastEmbedEmbedder:
                 f"the model {self.name} reads {self.tokenizer.max_tokens} tokens by its tokenizer_config.json, which leaves no "
                 "room for a text; correct model_max_length there"
             )
-        self.tokenizer.prompt_tokens = max((tally.tokens for tally in self.tokenizer.tally(prompts)), default=0)
-        if self.tokenizer.window < LEAST_ROOM:
+        self.tokenizer.prompts = PromptTokens(*(self.tokenizer.tally([one])[0].tokens if one else 0 for one in self._prompts))
+        if min(self.tokenizer.window, self.tokenizer.query_window) < LEAST_ROOM:
             raise ModelIncomplete(
-                f"the model {self.name} reads {self.tokenizer.max_tokens} tokens, and a prompt of {self.tokenizer.prompt_tokens} "
+                f"the model {self.name} reads {self.tokenizer.max_tokens} tokens, and a prompt of {max(self.tokenizer.prompts)} "
                 "leaves no room for a text; shorten it (embedder.query_prompt, embedder.passage_prompt)"
             )
 

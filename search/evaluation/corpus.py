@@ -54,6 +54,7 @@ def cut(dataset: Dataset, embedder: Embedder, index: VectorIndex) -> list[str]:
     fields = ["tokens", "tokens_embedded"]
     records = list(passages(index.scroll(fields=fields), fields))
     shortened = sum(record.payload["tokens_embedded"] < record.payload["tokens"] for record in records)
-    queries = sum(tally.tokens > embedder.tokenizer.window for tally in embedder.tokenizer.tally(list(dataset.queries.values())))
+    tokenizer = embedder.tokenizer
+    queries = sum(tally.tokens > tokenizer.query_window for tally in tokenizer.tally(list(dataset.queries.values())))
     counts = [(shortened, len(records), "passages"), (queries, len(dataset.queries), "queries")]
     return [f"the embedder did not read the end of {some:,} of {all_:,} {what}" for some, all_, what in counts if some]

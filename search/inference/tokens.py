@@ -51,12 +51,19 @@ class Tally(NamedTuple):
         return self.unknown / self.tokens if self.tokens else 0.0
 
 
+class PromptTokens(NamedTuple):
+    """What a model reads before texts, in tokens."""
+
+    query: int
+    passage: int
+
+
 class TextTokenizer:
     """A model's tokenizer without padding and truncation, so that what would be lost can be counted.
 
     Attributes:
         max_tokens: the model's window, special tokens included; sys.maxsize for a static model, which reads everything.
-        prompt_tokens: what stands before every text takes at most so many.
+        prompts: how many tokens stand before every query, and before every passage.
         added: ids of the tokens that are more than text to the model, such as [SEP] and <|im_end|>.
     """
 
@@ -68,7 +75,7 @@ class TextTokenizer:
         """
         truncation = loaded.truncation
         self.max_tokens = int(truncation["max_length"]) if truncation else sys.maxsize
-        self.prompt_tokens = 0
+        self.prompts = PromptTokens(0, 0)
         self._tokenizer = copied(loaded)
         if self._tokenizer.get_vocab_size(with_added_tokens=False) == 0:
             raise ModelIncomplete("tokenizer.json has an empty vocabulary; copy the model's own file again")
@@ -100,8 +107,13 @@ class TextTokenizer:
 
     @property
     def window(self) -> int:
-        """Tokens of a text that the model reads at most, special ones and a prompt's left out."""
-        return self.max_tokens - self.special_tokens(pair=False) - self.prompt_tokens
+        """Tokens of a passage that the model reads at most, special ones and the prompt's left out."""
+        return self.max_tokens - self.special_tokens(pair=False) - self.prompts.passage
+
+    @property
+    def query_window(self) -> int:
+        """Likewise of a query."""
+        return self.max_tokens - self.special_tokens(pair=False) - self.prompts.query
 
     def tally(self, texts: Sequence[str]) -> list[Tally]:
         """Count the tokens of each text."""

@@ -127,7 +127,7 @@ class SearchService:
         tally = tokenizer.tally([head(query, tokenizer.max_tokens)])[0]
         more = goes_on(query, tokenizer.max_tokens)
         if retrieval != "lexical":
-            warnings += partly_read(query, "embedder", tally.tokens, min(tally.tokens, tokenizer.window), more=more)
+            warnings += partly_read(query, "embedder", tally.tokens, min(tally.tokens, tokenizer.query_window), more=more)
         if scoring:
             warnings += partly_read(query, "reranker", scoring.query_tokens_total, scoring.query_tokens_seen, more=more)
         if retrieval != "lexical" and tally.unknown_share > MUCH_UNKNOWN:

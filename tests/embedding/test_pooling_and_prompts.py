@@ -157,6 +157,20 @@ def test_a_long_text_is_cut_behind_its_prompt(tmp_path: Path) -> None:
         loaded(folder, query_prompt="cat " * 60)
 
 
+def test_a_prompt_of_queries_takes_nothing_from_passages(tmp_path: Path) -> None:
+    """A collection that was filled without it is of the same embedder, and no document of it has changed."""
+    folder = tiny_model(tmp_path / "model", "encoder")
+    where: dict[str, Any] = {"data_dir": tmp_path / "data", "chunking": {"tokens": 500}, "reranker": {"kind": "none"}}
+    documents = [Document(id="a", text="cat " * 62), Document(id="b", text="cat " * 500)]
+    with open_search(Settings(embedder={"model": str(folder)}, **where)) as searcher:
+        searcher.ingest(documents)
+    with open_search(Settings(embedder={"model": str(folder), "query_prompt": "cat cat: "}, **where)) as searcher:
+        assert searcher.ingest(documents).unchanged == 2
+        result = searcher.search("cat " * 62)
+        assert not any(hit.truncated for hit in result.hits)
+        assert [note for note in result.warnings if "embedder" in note] == ["the query has 62 tokens and the embedder read 59"]
+
+
 @pytest.mark.parametrize(
     ("name", "said", "match"),
     [
