@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 
 FilterJson = Annotated[str | None, typer.Option(help="A Qdrant filter as JSON.", show_default=False)]
+_LINE_END = re.compile(r"\r\n|[\r\n]")  # of events; texts in them may hold other ones
 MinScore = Annotated[float | None, typer.Option(help="Least probability of being relevant, 0 to 1.", show_default="any")]
 
 
@@ -246,7 +247,7 @@ def _said(answer: str) -> str:
 
 def _replies(answer: str) -> list[dict[str, Any]]:
     """The objects that an endpoint sent, of a streamed reply one for each event; none if this is no such reply."""
-    lines = [line for line in answer.splitlines() if line.strip() and not line.startswith((":", "event:", "id:"))]
+    lines = [line for line in _LINE_END.split(answer) if line.strip() and not line.startswith((":", "event:", "id:", "retry:"))]
     events = [line.removeprefix("data:").strip() for line in lines if line.startswith("data:")]
     try:
         sent = (

@@ -17,13 +17,14 @@ from huggingface_hub import constants
 from loguru import logger
 
 from search.errors import ModelNotFound, ModelUnavailable
-from search.inference.runtime import share_cores
+from search.inference.runtime import first_line, share_cores
 from search.inference.session import fit_window
 from search.models import ModelFolder, of_another_kind
 from search.models.files import is_there, read_json
 from search.models.tokenizer_files import plain_tokenizer_files
 
 logger.disable("fastembed")  # whose errors become ours, in one message
+_ELSEWHERE = "from the cache of a machine that has it"
 _FEW = 10  # names, that a message lists
 registering = threading.Lock()  # FastEmbed's registries are lists without one
 if hasattr(os, "register_at_fork"):  # so that no child begins with a lock that a thread of its parent holds
@@ -40,9 +41,23 @@ def adapted(registry: Iterable[Any]) -> list[Any]:
 
 def _once(kind: Any) -> Any:
     class Once(kind):  # type: ignore[misc]  # of a kind that is known when it runs
+        _fault: Exception | None = None  # of the hub, which FastEmbed only logs
+
+        @classmethod
+        def download_files_from_huggingface(cls, *args: Any, **kwargs: Any) -> str:
+            try:
+                folder: str = super().download_files_from_huggingface(*args, **kwargs)
+            except Exception as fault:
+                cls._fault = fault
+                raise
+            return folder
+
         @classmethod
         def download_model(cls, model: Any, cache_dir: str, retries: int = 1, **kwargs: Any) -> Path:
-            folder: Path = super().download_model(model, cache_dir, retries, **kwargs)
+            try:
+                folder: Path = super().download_model(model, cache_dir, retries, **kwargs)
+            except ValueError as error:
+                raise error from cls._fault
             return folder
 
     return Once
@@ -107,12 +122,12 @@ def fetch(model: str, models: type[Embedders | Rerankers | SparseModels], cache:
     try:
         models(**here, lazy_load=True)
     except (ValueError, OSError) as absent:
-        kept = kept_in(here)
+        kept = _kept_in(here)
         missing = f"the model {model} is not, or not whole, in {cache}"
-        copy = f"copy {kept.name if kept else 'it'} there from the cache of a machine that has it"
+        copy = f"copy {kept.name if kept else 'it'} there {_ELSEWHERE}"
         if not download:
             raise ModelUnavailable(missing) from absent
-        if constants.HF_HUB_OFFLINE:
+        if _offline():
             raise ModelUnavailable(f"{missing}, and HF_HUB_OFFLINE forbids to download it; unset that, or {copy}") from absent
         from search.network.transport import check_proxies  # which only a download needs
 
@@ -120,13 +135,26 @@ def fetch(model: str, models: type[Embedders | Rerankers | SparseModels], cache:
         try:
             models(model_name=model, cache_dir=str(cache), lazy_load=True)
         except Exception as error:
+            why = first_line(error.__cause__ or error)
             raise ModelUnavailable(
-                f"{missing} and could not be downloaded; connect this machine to the model hub, or {copy}"
+                f"{missing} and could not be downloaded ({why}); connect this machine to the model hub, or {copy}"
             ) from error
     return here
 
 
-def kept_in(options: Mapping[str, Any]) -> Path | None:
+def _offline() -> bool:
+    return constants.HF_HUB_OFFLINE or os.environ.get("HF_HUB_OFFLINE", "").strip().upper() in constants.ENV_VARS_TRUE_VALUES
+
+
+def mend(options: Mapping[str, Any]) -> str:
+    """What to do where a model's download is damaged; empty if such options load none."""
+    kept = _kept_in(options) if "local_files_only" in options else None
+    if kept is None:
+        return ""
+    return f"; copy {kept} again {_ELSEWHERE}" if _offline() else f"; delete {kept}, and it is downloaded again"
+
+
+def _kept_in(options: Mapping[str, Any]) -> Path | None:
     """The folder of FastEmbed's cache from which such options load a named model; None if it would be called otherwise."""
     known = [one for kind in (Embedders, Rerankers, SparseModels) for one in kind.list_supported_models()]
     sources: Mapping[str, str | None] = next(

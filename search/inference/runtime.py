@@ -122,7 +122,7 @@ def load_on(
 
 def _without_cuda(device: Device, load: Callable[[Provider], Loaded], cause: Exception | None) -> tuple[Loaded, ActiveDevice]:
     """As `load_on`, after CUDA failed: "auto" takes the CPU. Without a cause, ONNX Runtime fell back by itself."""
-    words = _first_line(cause) if cause else _printed_cause.get().partition("\n")[0][:_LONGEST_CAUSE]
+    words = first_line(cause) if cause else _printed_cause.get().partition("\n")[0][:_LONGEST_CAUSE]
     why = f": {words}" if words else ""
     if device == "auto":
         _log.warning("a model runs on the CPU, since ONNX Runtime did not load it on CUDA%s", why)
@@ -184,26 +184,23 @@ def loading(name: str, options: Mapping[str, Any] | None = None) -> AbstractCont
     """
 
     def failure(error: BaseException) -> SearchError:
-        mend = _mend(options or {})
+        mend = _mend(options) if options else ""
         if isinstance(error, _OF_ANOTHER_TYPE):
-            return ModelIncomplete(f"the model {name} cannot be used: {_first_line(error)}{mend}")
+            return ModelIncomplete(f"the model {name} cannot be used: {first_line(error)}{mend}")
         if _no_memory(error):
             return OutOfMemory(
                 f"the memory does not hold the model {name}; export it as int8 or int4, or give it more (cuda.memory_mib)"
             )
-        cause = _first_line(error)
+        cause = first_line(error)
         return ModelCorrupt(f"the model {name} cannot be loaded, its file is damaged or of an unknown kind: {cause}{mend}")
 
     return translated(failure, let_pass=ModuleNotFoundError)  # of an extra
 
 
 def _mend(options: Mapping[str, Any]) -> str:
-    if "local_files_only" not in options:
-        return ""
-    from search.inference.fastembed import kept_in
+    from search.inference.fastembed import mend
 
-    kept = kept_in(options)
-    return f"; delete {kept}, and it is downloaded again" if kept else ""
+    return mend(options)
 
 
 def running(name: str) -> AbstractContextManager[None]:
@@ -219,7 +216,7 @@ def running(name: str) -> AbstractContextManager[None]:
             return OutOfMemory(
                 f"the memory does not hold a batch for the model {name}; set its batch_tokens lower, or give it more memory"
             )
-        return InferenceFailed(f"the model {name} failed: {_first_line(error)}")
+        return InferenceFailed(f"the model {name} failed: {first_line(error)}")
 
     return translated(failure)
 
@@ -228,5 +225,6 @@ def _no_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or any(words in str(error).lower() for words in _NO_MEMORY)
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What an error of a library says, as far as a message repeats it."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:_LONGEST_CAUSE]

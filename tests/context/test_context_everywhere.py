@@ -165,7 +165,7 @@ def test_what_an_endpoint_says_is_the_answer(reply: Any, answer: str | None, fol
 
 
 def _streamed(*replies: Any) -> str:
-    return "".join(f"data: {json.dumps(one)}\n\n" for one in replies) + "data: [DONE]\n\n"
+    return "".join(f"data: {json.dumps(one, ensure_ascii=False)}\n\n" for one in replies) + "data: [DONE]\n\n"
 
 
 def _part(content: str | None) -> dict[str, Any]:
@@ -179,6 +179,12 @@ def test_a_streamed_reply_is_put_together(folder: Path, tmp_path: Path) -> None:
     usage = {"choices": [], "usage": {"total_tokens": 9}}
     reply = ": keep alive\n\n" + _streamed(_part(""), _part("Cats "), _part("sleep ["), _part("3"), _part("]."), _part(None), usage)
     assert as_json("citations", saved, stdin=reply)["answer"] == "Cats sleep [3]."
+    reply = (
+        "retry: 3000\n"
+        + _streamed(_part("Cats\u2028[")).replace("data: [DONE]\n\n", "")
+        + _streamed(_part("3\x85].")).replace("\n", "\r\n")
+    )
+    assert as_json("citations", saved, stdin=reply)["answer"] == "Cats\u2028[3\x85]."
     broken = _streamed(_part("Cats [3]"), {"error": {"message": "overloaded"}})
     assert "the endpoint's reply is an error: overloaded" in error("citations", saved, stdin=broken)
     assert "the endpoint's reply has no text" in error("citations", saved, stdin=_streamed(_part(None)))

@@ -90,7 +90,7 @@ def test_a_column_that_is_not_there(recipe: str, tmp_path: Path) -> None:
         load(folder)
     folder = classifier(tmp_path / "one", 1)
     (folder / "recipe.json").write_text('{"column": 1}')
-    with pytest.raises(ModelIncomplete, match="gives 1 score a pair, and its recipe names column 1, and there is 0 alone"):
+    with pytest.raises(ModelIncomplete, match=r"gives 1 score a pair.*names column 1"):
         load(folder)
 
 

@@ -2,8 +2,10 @@
 
 import logging
 import os
+import re
 import shutil
-import time
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -54,26 +56,49 @@ def test_offline_no_download_is_said_to_have_been_tried(
     assert capfd.readouterr().err == ""
 
 
+DOWNLOADS = """
+import sys, time
+from search.errors import ModelUnavailable
+from search.embedding.dense import FastEmbedEmbedder
+waits = []
+time.sleep = waits.append
+try:
+    FastEmbedEmbedder(sys.argv[1], device="cpu", cache=sys.argv[2])
+except ModelUnavailable as error:
+    print(sum(waits), error)
+"""
+
+
 @pytest.mark.parametrize("name", [HUB_EMBEDDER[0], HUB_STATIC[0]])
-def test_a_hub_that_does_not_answer_is_told_soon_and_in_one_message(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    waits: list[float] = []
-    monkeypatch.setattr(time, "sleep", waits.append)
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+def test_a_hub_that_does_not_answer_is_told_soon_and_in_one_message(name: str, tmp_path: Path) -> None:
+    variables = {**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9"}
+    variables.pop("HF_HUB_OFFLINE", None)
+    command = [sys.executable, "-c", DOWNLOADS, name, str(tmp_path / "cache")]
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
+    waited, told = done.stdout.split(" ", 1)
+    assert float(waited) < 15
+    assert re.search(r"could not be downloaded \(.*Connection refused\); connect this machine", told)
+    assert done.stderr == ""
+
+
+def test_a_cache_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(ModelUnavailable, match="could not be downloaded"):
-        FastEmbedEmbedder(name, device="cpu", cache=tmp_path / "file" / "cache")
-    assert sum(waits) < 5
-    assert capfd.readouterr().err == ""
+    with pytest.raises(ModelUnavailable, match=r"could not be downloaded \(.*Not a directory.*\); connect"):
+        FastEmbedEmbedder(HUB_EMBEDDER[0], device="cpu", cache=tmp_path / "file" / "cache")
 
 
 @pytest.mark.parametrize(("load", "head", "names"), LOADS)
-def test_a_damaged_download_is_told_with_what_to_delete(load: Any, head: Any, names: tuple[str, str, str], tmp_path: Path) -> None:
+def test_a_damaged_download_is_told_with_what_to_delete(
+    load: Any, head: Any, names: tuple[str, str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     into_hub_cache(tiny_model(tmp_path / "model", head), tmp_path / "cache", *names)
     graph = next((tmp_path / "cache").rglob("*.onnx"))
     graph.write_bytes(graph.read_bytes()[:1000])
-    with pytest.raises(ModelCorrupt, match=rf"delete .*models--{names[1].replace('/', '--')}.*downloaded again"):
+    folder = f"models--{names[1].replace('/', '--')}"
+    with pytest.raises(ModelCorrupt, match=rf"delete .*{folder}.*downloaded again"):
+        load(names[0], device="cpu", cache=tmp_path / "cache")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(ModelCorrupt, match=rf"copy .*{folder} again from the cache of a machine that has it$"):
         load(names[0], device="cpu", cache=tmp_path / "cache")
 
 
