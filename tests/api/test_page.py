@@ -468,6 +468,23 @@ def test_collections_come_and_go(page: Page, served: Served) -> None:
     expect(page.locator("#status.bad")).to_have_text("There is no collection other; choose another one.")
 
 
+def test_a_list_of_collections_that_is_not_the_services_is_asked_for_again(page: Page, served: Served) -> None:
+    page.route("**/v1/collections", lambda route: route.fulfill(status=200, body="{}", content_type="application/json"), times=1)
+    page.goto(served.url)
+    expect(page.locator("#status.bad")).to_contain_text("is not the service, or not as it should")
+    page.get_by_text("Filters").click()
+    expect(page.get_by_label("cat (1)")).to_be_visible()
+
+
+def test_a_collection_that_has_aliases_is_still_what_its_address_says(page: Page, served: Served) -> None:
+    served.http.post("/v1/collections/aliases", json={"alias": "live", "collection": "other"}).raise_for_status()
+    page.goto(f"{served.url}/?q=sleep&collection=other")
+    expect(page.locator("#collection option")).to_have_text(["documents", "live", "other"])
+    expect(page.get_by_label("Collection")).to_have_value("other")
+    ask(page, "fish")
+    assert shown(page) == ["other"]
+
+
 def test_a_first_visit_says_how_documents_come_in(page: Page, settings: Settings) -> None:
     with serving(settings) as served:
         told = f"Nothing is in the collection documents yet; fill it with: search ingest FOLDER --url {served.url}/"
@@ -528,6 +545,8 @@ def test_answers_that_are_not_the_services_are_told_as_such(page: Page, served: 
         (200, "<html>Log in first</html>", "text/html"),
         (500, "Internal Server Error", "text/plain"),
         (404, '{"error": "not here"}', "application/json"),
+        (200, '{"status": "log in first"}', "application/json"),
+        (200, "true", "application/json"),
     ):
         answered(status, content, kind)
         page.get_by_role("searchbox").press("Enter")

@@ -15,8 +15,9 @@ function made(tag, attributes = {}, ...children) {
   return element;
 }
 
+// What the service answers, which has a list under a name.
 // A busy service names the seconds to wait: the page does, and asks again, until the answer comes or something else is asked.
-async function ask(path, { body, signal } = {}) {
+async function ask(path, list, { body, signal } = {}) {
   const headers = { "Content-Type": "application/json" };
   const key = sessionStorage.getItem("key");
   if (key) headers.Authorization = `Bearer ${key}`;
@@ -30,7 +31,7 @@ async function ask(path, { body, signal } = {}) {
     });
     const data = await response.json().catch(() => null);
     signal?.throwIfAborted();
-    if (response.ok && data) return data;
+    if (response.ok && Array.isArray(data?.[list])) return data;
     const foreign = `What answered (status ${response.status}) is not the service, or not as it should; try again.`; // a proxy, say
     const { type, message } = typeof data?.error?.message === "string" ? data.error : { message: foreign };
     if (response.status === 401 || response.status === 403) of("key-form").hidden = false;
@@ -89,10 +90,10 @@ async function search() {
 // As many passages as the service gives unasked, where it takes no search for so many.
 async function found(wanted, signal) {
   try {
-    return await ask("v1/search", { body: { ...wanted, limit: SHOWN }, signal });
+    return await ask("v1/search", "hits", { body: { ...wanted, limit: SHOWN }, signal });
   } catch (refusal) {
     if (refusal.type !== "InvalidQuery") throw refusal;
-    const given = await ask("v1/search", { body: wanted, signal }); // which meets any other fault again
+    const given = await ask("v1/search", "hits", { body: wanted, signal }); // which meets any other fault again
     return { ...given, warnings: [...given.warnings, `${refusal.message}; these are as many as it gives unasked`] };
   }
 }
@@ -240,7 +241,7 @@ async function facets() {
   const { signal } = looking;
   try {
     if (!names) await listed();
-    const there = await ask(`v1/collections/${encodeURIComponent(collection.value)}/facets`, { signal });
+    const there = await ask(`v1/collections/${encodeURIComponent(collection.value)}/facets`, "fields", { signal });
     const left = ["value", "field"].map((what) => [there.left_out[`${what}s`], what]).filter(([number]) => number);
     const notes = left.length ? [`Not offered: ${left.map((one) => counted(...one)).join(", ")}.`] : [];
     offer(chosen(), there, ...notes);
@@ -251,10 +252,11 @@ async function facets() {
 }
 
 async function listed() {
-  names = await ask("v1/collections");
+  names = await ask("v1/collections", "collections");
   const all = names.collections.flatMap((one) => (one.aliases.length ? one.aliases : [one.name]));
-  const rest = all.filter((name) => name !== names.default), offered = [names.default, ...rest];
   const before = [...collection.options].map((one) => one.value), name = collection.value;
+  if (!all.includes(name) && names.collections.some((one) => one.name === name)) all.push(name); // of an address; it has aliases by now
+  const rest = all.filter((one) => one !== names.default), offered = [names.default, ...rest];
   if (JSON.stringify(offered) === JSON.stringify(before)) return; // a box that is open stays so
   collection.replaceChildren(...offered.map((one) => made("option", { value: one }, one)));
   of("which").hidden = rest.length === 0;
