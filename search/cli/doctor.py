@@ -33,6 +33,7 @@ from search.system.terminal import show
 
 if TYPE_CHECKING:
     from search.index.contract import CollectionSpec, VectorIndex
+    from search.reranking.contract import Reranker
 
 _EMPTY = "nothing ingested yet"
 _PACKAGES = ("two-stage-search", "fastembed", "fastembed-gpu", "onnxruntime", "onnxruntime-gpu", "qdrant-client", "qdrant-edge-py")
@@ -146,6 +147,15 @@ def _words(settings: Settings) -> str:
     return f"{model.fingerprint}{window}, on {model.device}"
 
 
+def _try_chat(reranker: "Reranker") -> None:
+    from search.reranking.chat import NoOrder
+
+    try:
+        reranker.score("cats", ["Dogs bark.", "Cats purr."])
+    except NoOrder as failure:
+        raise NoOrder(f"{failure}; it wrote: {failure.said or 'nothing'}", failure.said) from failure
+
+
 def _reranker(settings: Settings) -> str:
     reranker = build_reranker(settings)
     if reranker is None:
@@ -159,7 +169,7 @@ def _reranker(settings: Settings) -> str:
     if device == "cpu" and "CUDAExecutionProvider" in _runtimes():
         details.append(f"though CUDA is here, which {activations or 'this model'} does not run on")
     if isinstance(settings.reranker, ChatSettings):
-        reranker.score("cats", ["Dogs bark.", "Cats purr."])  # which tells of an endpoint that gives no order
+        _try_chat(reranker)
         details.append("which gave an order")
     elif reranker.verified:
         details.append(f"verified by {reranker.verified}")

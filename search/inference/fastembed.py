@@ -58,6 +58,8 @@ def _once(kind: Any) -> Any:
                 folder: Path = super().download_model(model, cache_dir, retries, **kwargs)
             except ValueError as error:
                 raise error from cls._fault
+            finally:
+                cls._fault = None
             return folder
 
     return Once

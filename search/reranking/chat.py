@@ -13,6 +13,7 @@ import httpx
 import numpy as np
 
 from search.context.forms import shown
+from search.documents import counted
 from search.errors import InferenceFailed
 from search.network.addresses import apart, checked_key, without_secrets
 from search.network.transport import Clock, by_proxy, watch_client
@@ -34,6 +35,18 @@ _TOO_LONG = re.compile(
 )
 # A word, or one character of a script that writes none apart.
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\s\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
+
+
+class NoOrder(InferenceFailed):
+    """The model named no passage.
+
+    Attributes:
+        said: the beginning of what it wrote. That may be of query and passages, and stands in no message, since these are logged.
+    """
+
+    def __init__(self, message: str, said: str) -> None:
+        super().__init__(message)
+        self.said = said
 
 
 class _TimeUpError(Exception):
@@ -105,8 +118,8 @@ class ChatReranker:
 
         Raises:
             InvalidQuery: see check_texts.
-            InferenceFailed: the server cannot be reached, refuses, answers something else than a chat completion, or its model
-                names no passage.
+            InferenceFailed: the server cannot be reached, refuses, or answers something else than a chat completion.
+            NoOrder: likewise, where its model names no passage.
         """
         check_texts(query, texts)
         ends = [[word.end() for word in _WORD.finditer(text)] for text in texts]
@@ -124,7 +137,7 @@ class ChatReranker:
             answer, ended = self._ask(client, clock, prompt, deadline)
             if places := permutation(answer, len(window)):
                 return [window[place] for place in places]
-            raise InferenceFailed(self._no_order(answer, ended))
+            raise self._no_order(answer, ended)
 
         clock = Clock()
         with by_proxy(InferenceFailed):
@@ -194,11 +207,12 @@ class ChatReranker:
                 f"{self._server} answered something else than a chat completion; give the url up to /v1"
             ) from error
 
-    def _no_order(self, answer: str, ended: str) -> str:
-        message = f"the model behind {self._server} named no passage ({self._quoted(answer) or 'it wrote nothing'})"
+    def _no_order(self, answer: str, ended: str) -> NoOrder:
+        wrote = counted(len(answer), "character") if answer.strip() else "nothing"
+        advice = "; try another model"
         if ended == "length":
-            return f"{message}: it was cut off before; let it write more tokens there, or switch its thinking off"
-        return f"{message}; try another model"
+            advice = ": it was cut off before; let it write more tokens there, or switch its thinking off"
+        return NoOrder(f"the model behind {self._server} named no passage (it wrote {wrote}){advice}", self._quoted(answer))
 
     def _quoted(self, text: str) -> str:
         """The beginning of what somebody else wrote, in one line, without what is secret."""

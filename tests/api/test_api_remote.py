@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import socket
+from collections import deque
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,18 @@ def test_where_the_reranker_is_stays_here(settings: Settings, port: int, caplog:
                 assert "127.0.0.1" not in str(found)
 
         asyncio.run(ask())
+
+
+def test_what_a_model_writes_of_passages_is_not_logged(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    with ChatStandIn() as server, serving(asking(settings, int(server.url.split(":")[2].split("/")[0])), with_pets) as served:
+        server.planted += [Answer("The first says that cats sleep, which answers What sleeps?")] * 2
+        told = served.http.post("/v1/search", json={"query": "What sleeps?"}).raise_for_status().json()
+        served.http.post("/rerank", json={"query": "What sleeps?", "texts": ["a", "b"]})
+        assert (told["rerank_status"], server.planted) == ("failed", deque())
+        assert caplog.text.count("named no passage (it wrote 58 characters)") >= 2
+        assert "cats sleep" not in caplog.text
+        assert "What sleeps?" not in caplog.text
 
 
 @pytest.mark.parametrize("how", ["gone", "silent", "a proxy's page", "no replica"])

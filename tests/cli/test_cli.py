@@ -686,7 +686,10 @@ def test_doctor_asks_a_chat_reranker(tmp_path: Path) -> None:
             "answered 404 (no such model); check the reranker's url and model" in search("doctor", *where, status=1, **chat).stdout
         )
         server.planted.append(Answer("I cannot help with that."))
-        assert "named no passage (I cannot help with that.)" in search("doctor", *where, status=1, **chat).stdout
+        assert (
+            "named no passage (it wrote 24 characters); try another model; it wrote: I cannot help with that."
+            in search("doctor", *where, status=1, **chat).stdout
+        )
     assert "PROBLEM  reranker        http://127.0.0.1" in search("doctor", *where, status=1, **chat).stdout
     chat["SEARCH_RERANKER__URL"] = "localhost:11434/v1"
     refused = "reranker.url (in the environment, SEARCH_RERANKER__URL): it begins with neither http:// nor https://"
