@@ -622,7 +622,7 @@ class _Parts:
     @property
     def embedder(self) -> "Embedder":
         settings = self.settings  # of which the lender's may name another one
-        return self._once("embedder", lambda _: build_embedder(settings), embedder_of(settings).model)
+        return self._once("embedder", lambda _: build_embedder(settings), str(embedder_of(settings)))
 
     @property
     def words(self) -> "SparseEmbedders":
@@ -631,7 +631,7 @@ class _Parts:
     @property
     def loaded_embedder(self) -> "Embedder | None":
         """The same, if it was needed so far."""
-        return self._parts.get(f"embedder {embedder_of(self.settings).model}")
+        return self._parts.get(f"embedder {embedder_of(self.settings)}")
 
     @property
     def reranker(self) -> "Reranker | None":
@@ -733,8 +733,8 @@ class _Parts:
             if settings.reranker != self.settings.reranker:
                 self._parts.pop("reranker", None)
             if embedder is not None:
-                self._parts.pop(f"embedder {embedder_of(self.settings).model}", None)
-                self._parts[f"embedder {embedder_of(settings).model}"] = embedder
+                self._parts.pop(f"embedder {embedder_of(self.settings)}", None)
+                self._parts[f"embedder {embedder_of(settings)}"] = embedder
             self.settings = settings
             if words is not None:
                 self._parts["words"] = words

@@ -79,7 +79,10 @@ def test_one_that_does_not_fit_is_told_with_where_to_name_it(mixed: Settings, mo
         with_pets_everywhere(searcher)
     with (
         open_search(Settings(data_dir=mixed.data_dir, collection="tiny")) as searcher,
-        pytest.raises(IndexMismatch, match=r"for this collection alone: `embedder` under \[collections\.tiny\] in search\.toml"),
+        pytest.raises(
+            IndexMismatch,
+            match=r"for this collection alone: `embedder` or `passage_prompt` under \[collections\.tiny\] in search\.toml",
+        ),
     ):
         searcher.search("birds")
     toml = tmp_path / "search.toml"

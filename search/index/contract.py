@@ -278,8 +278,9 @@ def check_spec(collection: str, stored: CollectionSpec, wanted: CollectionSpec) 
         raise IndexMismatch(
             f"collection {collection!r} was built with the embedder {stored.fingerprint} ({stored.dimension} dimensions), "
             f"but the settings name {wanted.fingerprint} ({wanted.dimension}): {why}"
-            f"set the embedder back (for this collection alone: `embedder` under {section_of(collection)} in search.toml), "
-            "ingest into another collection (--collection NAME), or bring this one to the new embedder with `search reindex`"
+            f"set the embedder back (for this collection alone: `embedder` or `passage_prompt` under {section_of(collection)} in "
+            "search.toml), ingest into another collection (--collection NAME), or bring this one to the new embedder with "
+            "`search reindex`"
         )
 
 

@@ -43,7 +43,7 @@ def prove(index: VectorIndex, embedder: Embedder) -> None:
         if np.median(cosines) < _LEAST_COSINE:
             problem = (
                 f"{embedder.name} makes other vectors of its texts (median cosine {np.median(cosines):.2f}; {index.spec.layout}: "
-                "if that is not what was embedded, say `text` there; if it was with another prompt, set embedder.passage_prompt)"
+                "if that is not what was embedded, say `text` there; if it was with another prompt, say `passage_prompt` there)"
             )
     if problem:
         known = ", ".join(known_embedders(index.spec.dimension)) or "none is known by name"

@@ -446,9 +446,12 @@ def checked_collection(name: str, index: EdgeSettings | ServerSettings | MemoryS
 def embedder_of(settings: Settings, collection: str | None = None) -> EmbedderSettings:
     """Which model turns text into vectors for a collection, the settings' own if none is named. Prompts are those of one model."""
     chosen = settings.collections.get(collection or settings.collection)
-    if chosen is None or chosen.embedder in {None, settings.embedder.model}:
+    if chosen is None:
         return settings.embedder
-    return settings.embedder.model_copy(update={"model": chosen.embedder, "query_prompt": None, "passage_prompt": None})
+    prompts = {"query_prompt": chosen.query_prompt, "passage_prompt": chosen.passage_prompt}
+    if chosen.embedder not in {None, settings.embedder.model}:
+        return settings.embedder.model_copy(update={"model": chosen.embedder, **prompts})
+    return settings.embedder.model_copy(update={name: prompt for name, prompt in prompts.items() if prompt is not None})
 
 
 def declared_indexes(settings: Settings) -> dict[str, str]:

@@ -274,6 +274,8 @@ class CollectionSettings(LayoutSettings):
     """What holds for one collection: by which model it is searched and filled, and where another program put its passages."""
 
     embedder: str | None = Field(None, min_length=1, description="Its embedder, as embedder.model names one; None: that one.")
+    query_prompt: str | None = Field(None, description="As embedder.query_prompt; None: that one where the embedder is that one.")
+    passage_prompt: str | None = Field(None, description="Likewise.")
 
 
 class EdgeSettings(_Section):

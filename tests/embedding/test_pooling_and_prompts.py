@@ -241,6 +241,30 @@ def test_prompts_of_the_settings_are_those_of_their_model(tmp_path: Path) -> Non
         Settings(embedder={"query_prompt": 7})
 
 
+def test_a_collection_may_have_prompts_of_its_own(tmp_path: Path) -> None:
+    folder = tiny_model(tmp_path / "model", "encoder")
+    other = tiny_model(tmp_path / "other", "encoder")
+    written(other, "config_sentence_transformers.json", {"prompts": {"query": "query: ", "document": "passage: "}})
+    own: dict[str, Any] = {
+        "before": {"embedder": str(other), "query_prompt": "", "passage_prompt": ""},
+        "now": {"embedder": str(other)},
+        "asked": {"query_prompt": "ask: "},
+    }
+    settings = Settings(data_dir=tmp_path / "data", embedder={"model": str(folder), "query_prompt": "q: "}, collections=own)
+    asked, usual = embedder_of(settings, "asked"), embedder_of(settings, "usual")
+    assert (asked.model, asked.query_prompt, usual.query_prompt) == (str(folder), "ask: ", "q: ")
+    plain = loaded(other, query_prompt="", passage_prompt="")
+    with open_search(settings) as searcher, searcher.beside("before") as before, searcher.beside("now") as now:
+        for one in (before, now):
+            one.ingest([Document(id="a", text=TEXTS[0])])
+        assert before.embedder.fingerprint == plain.fingerprint != now.embedder.fingerprint
+        assert now.embedder.embed_query("cat") == pytest.approx(plain.embed_query("query: cat"), abs=1e-6)
+        assert searcher.beside("other").embedder is searcher.embedder
+    changed = Settings(data_dir=tmp_path / "data", embedder={"model": str(other)})
+    with open_search(changed) as searcher, pytest.raises(IndexMismatch, match="`embedder` or `passage_prompt` under"):
+        searcher.beside("before").search("cats")
+
+
 def test_another_prompt_is_told_and_a_collection_without_one_is_still_asked(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     folder = tiny_model(tmp_path / "model", "encoder")

@@ -137,7 +137,7 @@ def test_the_embedder_is_proved(
         client.upsert("theirs", [models.PointStruct(id=point.id, vector=[1.0, *[0.0] * 383], payload={"page_content": text})])
     with (
         open_search(on(standin, tmp_path)) as searcher,
-        pytest.raises(IndexMismatch, match=r"makes other vectors of its texts .median cosine.*set embedder\.passage_prompt"),
+        pytest.raises(IndexMismatch, match=r"makes other vectors of its texts .median cosine.*say `passage_prompt` there"),
     ):
         searcher.search("cats")
 
