@@ -22,6 +22,7 @@ from search.inference.session import fit_window
 from search.models import ModelFolder, of_another_kind
 from search.models.files import is_there, read_json
 from search.models.tokenizer_files import plain_tokenizer_files
+from search.settings import variable
 
 logger.disable("fastembed")  # whose errors become ours, in one message
 _ELSEWHERE = "from the cache of a machine that has it"
@@ -145,7 +146,8 @@ def fetch(model: str, models: type[Embedders | Rerankers | SparseModels], cache:
 
 
 def _offline() -> bool:
-    return constants.HF_HUB_OFFLINE or os.environ.get("HF_HUB_OFFLINE", "").strip().upper() in constants.ENV_VARS_TRUE_VALUES
+    """Whether the hub's client may not ask it, by what it was imported with or by what holds now, as FastEmbed has it."""
+    return constants.HF_HUB_OFFLINE or variable("HF_HUB_OFFLINE").strip().upper() in constants.ENV_VARS_TRUE_VALUES
 
 
 def mend(options: Mapping[str, Any]) -> str:

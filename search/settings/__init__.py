@@ -111,6 +111,7 @@ __all__ = [
     "files_read",
     "section_of",
     "unknown_names",
+    "variable",
     "varied",
 ]
 
@@ -464,6 +465,11 @@ def section_of(collection: str) -> str:
     """The section of search.toml that is about one collection, for messages."""
     name = collection if re.fullmatch(r"[A-Za-z0-9_-]+", collection) else json.dumps(collection, ensure_ascii=False)
     return f"[collections.{name}]"
+
+
+def variable(name: str) -> str:
+    """A variable of a library's, as it stands in the environment now; empty if it does not."""
+    return os.environ.get(name, "")
 
 
 def child_environment(**more: str) -> dict[str, str]:
