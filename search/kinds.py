@@ -149,11 +149,16 @@ _MIMETYPES = {  # what a packed document says of itself
     "application/vnd.oasis.opendocument.presentation": ".odp",
     "application/epub+zip": ".epub",
 }
+_OF_PARTS = "[Content_Types].xml"  # in every document of those; what has it and none of their parts is damaged
 _STREAMS = {  # the same of Microsoft's programs of before 2007
     "WordDocument": ".doc",
     "Workbook": ".xls",
     "PowerPoint Document": ".ppt",
     "__properties_version1.0": ".msg",
+}
+_ENTRIES = {  # as directories have them, with their lengths
+    name.encode("utf-16-le").ljust(64, b"\0") + (2 * len(name) + 2).to_bytes(2, "little"): suffix
+    for name, suffix in _STREAMS.items()
 }
 _ALIKE = ((".docx", ".docm", ".dotx"), (".pptx", ".pptm", ".ppsx"))  # of the same parts
 _OF_TABLES = frozenset((".xlsx", ".xlsb", ".xls", ".ods"))  # which have no media type
@@ -233,16 +238,19 @@ def other_than(media_type: str, content: bytes) -> str:
 
 
 def _packed(content: bytes) -> str:
-    """The suffix of a document of an office, or of an archive, by what is packed into it; empty if it is none."""
+    """The suffix of a document of an office, or of an archive, by what is packed into it; empty if it is none, or damaged."""
     import zipfile
 
+    if content.startswith(_COMPOUND):  # in which there may be archives, too
+        return next((suffix for entry, suffix in _ENTRIES.items() if entry in content), "")
+    if not content.startswith(b"PK"):
+        return ".rtf" if content.startswith(b"{\\rtf") else ""
     with suppress(Exception), zipfile.ZipFile(io.BytesIO(content)) as archive:  # as unpackers raise of what is damaged
         names = set(archive.namelist())
         kind = archive.read("mimetype").decode().strip() if "mimetype" in names else ""
-        return _MIMETYPES.get(kind) or next((suffix for part, suffix in _PARTS.items() if part in names), ".zip")
-    if content.startswith(_COMPOUND):
-        return next((suffix for name, suffix in _STREAMS.items() if name.encode("utf-16-le") in content), "")
-    return ".rtf" if content.startswith(b"{\\rtf") else ""
+        plain = ".zip" if names and _OF_PARTS not in names else ""
+        return _MIMETYPES.get(kind) or next((suffix for part, suffix in _PARTS.items() if part in names), plain)
+    return ""
 
 
 def _is_of(suffix: str, media_type: str) -> bool:

@@ -414,6 +414,14 @@ def zipped(*names: str) -> bytes:
     return made.getvalue()
 
 
+def entry(name: str) -> bytes:
+    """The beginning of an entry in the directory of a compound file."""
+    return name.encode("utf-16-le").ljust(64, b"\0") + (2 * len(name) + 2).to_bytes(2, "little")
+
+
+THEME = zipped("[Content_Types].xml", "theme/theme/theme1.xml")  # as Word keeps one in a document of before 2007
+
+
 @pytest.mark.parametrize(
     ("name", "kind", "content", "reason"),
     [
@@ -438,10 +446,25 @@ def zipped(*names: str) -> bytes:
         (
             "a.docx",
             None,
-            COMPOUND + "PowerPoint Document".encode("utf-16-le"),
+            COMPOUND + entry("PowerPoint Document"),
             "as DOCX: it holds a presentation of PowerPoint 97 to 2003; save it as .pptx",
         ),
         ("a.docx", None, zipped("readme.txt"), "as DOCX: it holds ZIP; rename it to .zip"),
+        (
+            "a.doc",
+            None,
+            COMPOUND + "A Workbook".encode("utf-16-le") + entry("WordDocument") + THEME,
+            "as DOC: its streams are damaged",
+        ),
+        (
+            "a.doc",
+            None,
+            COMPOUND + "WordDocument".encode("utf-16-le") + entry("Workbook"),
+            "as DOC: it holds XLS; rename it to .xls",
+        ),
+        ("a.xls", None, COMPOUND + entry("Workbook") + THEME, "as XLS: Cannot detect file format"),
+        ("a.docx", None, THEME, "as DOCX: DOCX parsing failed: Required file not found in DOCX: word/document.xml"),
+        ("a.xlsx", None, zipped(), "as XLSX: Cannot detect file format"),
         ("a.xlsx", None, docx([("Normal", "x")]), "as XLSX: it holds DOCX; read it as that with --as docx"),
         ("a.pdf", None, b"From a\nFrom: a@b.c\nMessage-ID: <1>\n\nx\n", "as PDF: it holds MBOX; rename it to .mbox"),
         ("a.pdf", None, b"From: a@b.c\nMessage-ID: <1>\n\nx\n", "as PDF: it holds EML; read it as that with --as eml"),

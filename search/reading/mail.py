@@ -22,7 +22,7 @@ _QUOTED = re.compile(rb"^>(>*From )")  # a line of a text in an mbox file that w
 _SIZE = re.compile(
     rb"\s*+(\d{1,9})[ \t]*+\r?\n"
 )  # of the mail, before it: as Apple's program keeps one, with what it notes behind it
-_SAVED = re.compile(r"\W*Saved by ")  # who "wrote" a page that a browser saved
+_SAVED = re.compile(r"\W*Saved by [^@]*\Z")  # who "wrote" a page that a browser saved, and has no address
 _STYLES = frozenset(("text/css", "text/javascript"))  # of a page
 _CHARSET = re.compile(rb"charset\s*+=\s*+[\"']?([\w.:-]++)", re.IGNORECASE)
 _ADDRESS = re.compile(r"https?://\S+")

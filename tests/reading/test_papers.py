@@ -287,6 +287,12 @@ MAIL = "Return-Path: <a@b.c>\r\nReceived: from x\r\n\tby y\r\nFrom: a@b.c\r\nSub
         ("a.mhtml", SAVED, "Fähren", "# Fähren\n\nThey leave.\n"),
         ("a.mht", SAVED, "Fähren", "# Fähren\n\nThey leave.\n"),
         ("saved", SAVED, "Fähren", "# Fähren\n\nThey leave.\n"),
+        (
+            "a.eml",
+            MAIL.replace(": a@b.c", ": Saved by Grace <a@b.c>"),
+            "Ferries",
+            "From: Saved by Grace <a@b.c>  \n\nThey leave.\n",
+        ),
         ("1234.M1P1.host:2,S", MAIL, "Ferries", "From: a@b.c  \n\nThey leave.\n"),
         ("a.emlx", f"{len(MAIL)}\n{MAIL}<?xml><plist>", "Ferries", "From: a@b.c  \n\nThey leave.\n"),
         ("long", MAIL.replace("by y", "by y" + "\r\n\tby z" * 1000), "Ferries", "From: a@b.c  \n\nThey leave.\n"),
