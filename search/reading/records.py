@@ -307,8 +307,11 @@ def _to_text(value: Any) -> Path | None:
 def _without(record: Mapping[str, Any], used: set[Path]) -> dict[str, Any]:
     """A record without the values at some paths, and without what is empty then."""
     rest: dict[str, Any] = {}
+    inside: dict[str, set[Path]] = {}
+    for path in used:
+        inside.setdefault(path[0], set()).add(path[1:])
     for name, value in record.items():
-        inner = {path[1:] for path in used if path[0] == name}
+        inner = inside.get(name, set())
         if () in inner:
             continue
         left = _pruned(value, inner) if inner else value

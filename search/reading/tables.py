@@ -39,8 +39,10 @@ _MOST_WHOLE = 20_000  # characters of a table without texts
 _LONGEST_REPEATED = 200  # characters of a cell of several rows that stand in each of them
 _SEPARATORS = ",;\t|"
 _SEP = re.compile(r'"?sep=(.)"?', re.IGNORECASE)  # the first line that Excel writes, and reads
-_QUOTED = re.compile('"[^"]*"?')  # in a line
+_QUOTED = re.compile(r'((?:^|[,;\t|]) *+)"[^"]*+(?:""[^"]*+)*+(?:"|\Z)', re.MULTILINE)  # a value, of one line or several
+_GOES_ON = "\r"  # in place of the end of a line in quotes: no line has it
 _LAYOUT, _BEGINNING = 20, 10_000  # lines that tell how a table is written, and characters of them
+_MOST_LACKING = 1000  # columns of a row, which takes as long as if they were there
 _CERTAIN = 3  # columns, of a header that nothing sets apart from what stands above it
 _BAR = r"\|"  # in a cell of Markdown
 
@@ -265,7 +267,8 @@ def _csv(binary: BinaryIO, file: Path, encoding: tuple[str, str]) -> _Table:
                 replaced = sum(value.count("\ufffd") for value in row) if encoding[1] == "replace" else 0
                 yield _Row(line, number, {name: row[at] for at, name in columns.items()}, replaced)
 
-    texts = [name for at, name in columns.items() if at in filled - numbers]
+    of_text = filled - numbers
+    texts = [name for at, name in columns.items() if at in of_text]
     above = _above(binary, file, encoding)
     remarks = ({"lines_above_header": above} if above else {}) | ({"short_rows": short} if short else {})
     return _Table(list(columns.values()), texts, rows(), to_json, remarks=remarks)
@@ -303,12 +306,15 @@ def _types(binary: BinaryIO, file: Path, encoding: tuple[str, str]) -> tuple[lis
     short, has_whole = 0, False
     try:
         for _, found in rows:
-            row = _filled_up(found, len(names))
-            if not isinstance(row, _Malformed):
-                short += row is not found
-                has_whole = has_whole or row is found
-                unfilled -= {at for at in unfilled if row[at]}
-                numbers -= {at for at in numbers if row[at] and number_of(row[at]) is None}
+            if isinstance(found, _Malformed) and not found.is_short:
+                continue
+            row = found.values if isinstance(found, _Malformed) else found
+            is_short = row is not found
+            short += is_short
+            has_whole = has_whole or not is_short
+            values = {at: row[at] for at in (range(len(row)) if is_short else unfilled | numbers) if row[at]}
+            unfilled -= values.keys()
+            numbers -= {at for at, value in values.items() if at in numbers and number_of(value) is None}
     except InvalidDocument:
         pass  # which comes again, behind the rows before
     return names, numbers - unfilled, set(range(len(names))) - unfilled, short if has_whole else 0
@@ -370,11 +376,13 @@ class _Layout(NamedTuple):
 
 def _layout(stream: TextIO, separator: str) -> _Layout:
     """How a table is written, by its first lines and a separator, if that is known. The stream is at its beginning again then."""
-    lines = [stream.readline(LONGEST).strip("\r\n")]
+    lines = [stream.readline(LONGEST)]
     with suppress(UnicodeDecodeError):  # which comes again, behind the rows before
-        lines.extend(stream.readline(_BEGINNING).strip("\r\n") for _ in range(_LAYOUT))
+        while len(lines) <= _LAYOUT and lines[-1].endswith(("\n", "\r")):
+            lines.append(stream.readline(_BEGINNING))
     stream.seek(0)
-    bare = [_QUOTED.sub('""', line) for line in lines]
+    lines = [*(line.strip("\r\n") for line in lines), ""]  # also below the only one
+    bare = _outside_of_quotes(lines)
     first = next((at for at, line in enumerate(bare) if line.strip()), 0)
     if of_excel := _SEP.fullmatch(lines[first]):
         head, words, separator = first + 1, 0, of_excel[1]
@@ -383,11 +391,20 @@ def _layout(stream: TextIO, separator: str) -> _Layout:
         words = sum(1 for line in bare[:head] if line.strip())
         separator = separator or max(_SEPARATORS, key=bare[head].count)
     parts = bare[head].split(separator)[1:]
-    spaced = separator != "\t" and (
+    spaced = separator not in "\t " and (
         bool(parts and all(part.startswith(" ") for part in parts))
         or any(re.search(f'{re.escape(separator)} +"', line) for line in bare)
     )
     return _Layout(head, words, separator, spaced)
+
+
+def _outside_of_quotes(lines: Sequence[str]) -> list[str]:
+    """As many lines, without what stands in quotes; those that a value goes on in are empty, and what is behind it is in the first."""
+    bare: list[str] = []
+    rows = _QUOTED.sub(lambda found: found[1] + '""' + _GOES_ON * found[0].count("\n"), "\n".join(lines))
+    for row in rows.split("\n"):
+        bare += [row.replace(_GOES_ON, ""), *[""] * row.count(_GOES_ON)]
+    return bare
 
 
 def _head(lines: Sequence[str], bare: Sequence[str], first: int, separator: str) -> int:
@@ -399,23 +416,23 @@ def _head(lines: Sequence[str], bare: Sequence[str], first: int, separator: str)
         first: the first of them that is not blank.
         separator: if it is known.
     """
-
-    def sign(at: int) -> str:
-        return separator or max(_SEPARATORS, key=bare[at].count)
+    counts = {sign: [line.count(sign) for line in bare] for sign in separator or _SEPARATORS}
+    signs = [max(counts, key=lambda sign, at=at: counts[sign][at]) for at in range(len(bare))]  # type: ignore[misc]
 
     def below(at: int) -> list[int]:
-        return [line.count(sign(at)) for line in bare[at + 1 :] if line.strip()]
+        return [counts[signs[at]][one] for one in range(at + 1, len(bare)) if bare[one].strip()]
 
-    if 0 < bare[first].count(sign(first)) in below(first) or bare[first].strip().casefold() in {*TEXTS, *TITLES, *IDS}:
+    if 0 < counts[signs[first]][first] in below(first) or bare[first].strip().casefold() in {*TEXTS, *TITLES, *IDS}:
         return first
     for at in range(first + 1, len(bare)):
-        names = lines[at].split(sign(at))
-        above = [line.count(sign(at)) for line in bare[first:at]]
+        names = next(csv.reader([lines[at]], delimiter=signs[at]), [])
+        above = counts[signs[at]][first:at]
         is_apart = (
-            len(names) >= _CERTAIN or sign(at) != "," or any(not line.strip() or line.startswith("#") for line in bare[first:at])
+            len(names) >= _CERTAIN or signs[at] != "," or any(not line.strip() or line.startswith("#") for line in bare[first:at])
         )
         is_header = all(name and name == name.strip() and number_of(name) is None for name in names) and len({*names}) == len(names)
-        if is_apart and is_header and max(above) < len(names) - 1 == max(below(at), default=0) == below(at)[0]:
+        is_whole = counts[signs[at]][at] == len(names) - 1  # not of a value of several lines
+        if is_apart and is_header and is_whole and max(above) < len(names) - 1 == max(below(at), default=0) == below(at)[0]:
             return at
     return first
 
@@ -481,7 +498,7 @@ def _rows(stream: TextIO, layout: _Layout) -> Iterator[tuple[int, list[str] | _M
         if not isinstance(row, _Malformed) and row and len(row) != len(header):
             said = f"the row has {counted(len(row), 'value')} and the header {counted(len(header), 'column')}"
             why = f"{said}; quote values that hold {layout.separator!r}, and delete what stands above the header"
-            row = _Malformed(why, row, is_short=len(row) < len(header))
+            row = _Malformed(why, row, is_short=0 < len(header) - len(row) <= _MOST_LACKING)
         if isinstance(row, _Malformed) and (plain := _unquoted(lines.row, len(header))):
             yield from enumerate(plain, behind + 1)
         elif row:
@@ -737,7 +754,7 @@ def _decoded(value: bytes) -> str | bytes:
 
 
 def _without_bytes(value: Any) -> Any:
-    """Plain data without what is bytes and no text, such as a picture; None if nothing else is there."""
+    """Plain data without what is bytes and no text, such as a picture; None for such a value itself."""
     match value:
         case bytes():
             return None

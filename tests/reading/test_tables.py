@@ -5,7 +5,7 @@ import io
 import json
 import sys
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -514,11 +514,64 @@ def test_lines_above_a_header(above: str, words: int, separator: str, tmp_path: 
     assert (short.text, short.title) == ("Note: great", "Mia")
 
 
-@pytest.mark.parametrize("content", ["text\nHello, you\nBye, me\n", "Line\nHello, you\nBye, me\n", "Sales\nName,Note\nMia,x\n"])
+def test_a_header_with_separators_in_quotes_below_a_title(tmp_path: Path) -> None:
+    (document,) = taken(csv(tmp_path, 'Sales\n\n"Name, full","City"\n"Doe, J","Rome"\n'))
+    assert (document.text, document.remarks) == ("Name, full: Doe, J\nCity: Rome", {"lines_above_header": 1})
+
+
+@pytest.mark.parametrize(
+    ("content", "texts"),
+    [
+        ('text,id\n"Kites:\nred,blue,green\nbig,small,tiny\n",1\n"Boats:\nwhite,black,grey\n",2\n', ["Kites:", "Boats:"]),
+        ('note;label\n"Kites\nred;blue\nbig;small\n";x\n', ["note: Kites"]),
+        ('code,lang,n\n"a = ""b""\nfoo,bar,baz,qux\nx,y,z,w\n",py,1\n', ['code: a = "b"']),
+    ],
+)
+def test_lines_in_a_value_are_no_header(content: str, texts: list[str], tmp_path: Path) -> None:
+    documents = taken(csv(tmp_path, content))
+    assert [(one.text.partition("\n")[0], one.remarks) for one in documents] == [(text, {}) for text in texts]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "text\nHello, you\nBye, me\n",
+        "Line\nHello, you\nBye, me\n",
+        "Sales\nName,Note\nMia,x\n",
+        '"a","b"\n"1","x","y"\n"2","z","w"\n',  # as R numbers rows
+    ],
+)
 def test_what_may_be_no_header_is_none(content: str, tmp_path: Path) -> None:
     bad = rejected(csv(tmp_path, content))
     assert len(bad) == 2
     assert "delete what stands above the header" in bad[0]
+
+
+def test_a_line_of_any_length_above_a_header_is_one(tmp_path: Path) -> None:
+    rows = "".join(f"M{row},great,Rome\n" for row in range(3))
+    assert len(rejected(csv(tmp_path, f"Sales\n{'word ' * 5_000}\nName,Note,City\n{rows}"))) == 4
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "content",
+    [
+        lambda: f"{','.join(f'c{at}' for at in range(10_000))}\n{'x,' * 9_999}x\n" + "a\n" * 10_000,
+        lambda: "sep= \n" + f"{' ' * 9_990}\n" * 20,
+        lambda: f"{'a,' * 400_000}a\n" * 2,
+    ],
+)
+def test_no_table_takes_long(content: Callable[[], str], tmp_path: Path) -> None:
+    file = csv(tmp_path, content())
+    assert sum(1 for _ in Reading([str(file)])) == Reading([str(file)]).count()
+
+
+def test_a_row_that_lacks_thousands_of_columns_is_none(tmp_path: Path) -> None:
+    names = ",".join(f"c{at}" for at in range(1_002))
+    first, *others = read(csv(tmp_path, f"{names}\n{'x,' * 1_001}x\na,b\na\n"))
+    assert isinstance(first, Document)
+    assert first.remarks == {"short_rows": 1}
+    assert [type(one) for one in others] == [Document, Rejection]
 
 
 # Parquet
