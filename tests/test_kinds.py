@@ -384,6 +384,14 @@ def test_formulas_that_nobody_worked_out_are_counted(tmp_path: Path) -> None:
     assert len(others) == 3
 
 
+@pytest.mark.timeout(20)
+def test_no_formula_takes_long_to_be_counted() -> None:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr("xl/worksheets/sheet1.xml", f"<c><f>x</f>{' ' * 500_000}<c>")
+    assert unread(made) == {}
+
+
 @pytest.mark.parametrize(
     ("name", "part"), [("a.docm", "word/document.xml"), ("a.ppsx", "ppt/presentation.xml"), ("a.xlsm", "xl/workbook.xml")]
 )

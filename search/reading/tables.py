@@ -399,7 +399,7 @@ def _layout(stream: TextIO, separator: str) -> _Layout:
 
 
 def _outside_of_quotes(lines: Sequence[str]) -> list[str]:
-    """As many lines, without what stands in quotes; those that a value goes on in are empty, and what is behind it is in the first."""
+    """As many lines, without what stands in quotes; those that a value goes on in are empty, what is behind it is in the first."""
     bare: list[str] = []
     rows = _QUOTED.sub(lambda found: found[1] + '""' + _GOES_ON * found[0].count("\n"), "\n".join(lines))
     for row in rows.split("\n"):

@@ -50,8 +50,9 @@ _IN_ITS_PLACE = (  # in languages of the West: elsewhere it is a letter of anoth
     "[áàäåæéêíóôöúûüß]|[èø](?![aeiouáéíìù])|[âî](?=[a-z])|[ìòù]\\b|ã(?=[oes]|\\b)|ç(?=[aouãõâàáóôúeéi]|\\b)"
     "|(?<=[aeiou])[ëï]|ñ(?=[aeiouáéíóú])|õ(?=e)|œ(?=[uil])"
 )
+_LISTED = "[äöüß]+|åäö|æøå"  # letters that stand by themselves, as in `äöü`; in Cyrillic there is no word of them
 _WESTERN_WORD = re.compile(  # signs are before or behind it: `K”ln` and `Stra§e` are of other encodings, too
-    f"(?!\\W*[{_ACCENTED}]{{2,}}\\W*\\Z)[\u2018\u201c\u201e\u201a«§£©¿¡°µ±\u00d7·•ªº\u20ac\u2013\u2014\u2026\xa0]*"
+    f"(?:{_LISTED})|(?!\\W*[{_ACCENTED}]{{2,}}\\W*\\Z)[\u2018\u201c\u201e\u201a«§£©¿¡°µ±\u00d7·•ªº\u20ac\u2013\u2014\u2026\xa0]*"
     f"(?:[a-z\u2019\u2013\u2014]|(?:{_IN_ITS_PLACE})(?<![{_ACCENTED}]{{3}}))*"
     "(?:(?<=m)[²³]|(?<=n)º|[¼½¾])?[\u2018\u2019\u201c\u201d»°®\u2122\u20ac\u2013\u2014\u2026\xa0]*",
     re.IGNORECASE,
