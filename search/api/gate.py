@@ -80,7 +80,7 @@ class Gate:
                 status, answered = message["status"], True
                 own = {name for name, _ in message.get("headers", [])}
                 added = [(b"x-request-id", request_id.encode()), *((name, value) for name, value in _HEADERS if name not in own)]
-                closing = [(b"connection", b"close")] if scope["state"].get("full") and b"connection" not in own else []
+                closing = [(b"connection", b"close")] if self._is_last(scope) and b"connection" not in own else []
                 message["headers"] = [*message.get("headers", []), *added, *closing]
             await send(message)
 
@@ -108,6 +108,10 @@ class Gate:
                 fields |= {"tenant": scope["state"]["tenant"]} if scope["state"].get("tenant") else {}
                 fields |= {"trace_id": span.trace_id} if span.trace_id else {}
                 _log.info("%s %s %s", method, name, status, extra={"fields": fields})
+
+    def _is_last(self, scope: Scope) -> bool:
+        """Whether a connection takes nothing more: it is one too many, or the service ends."""
+        return bool(scope["state"].get("full")) or not self._service.ready
 
     def _route(self, scope: Scope) -> tuple[Any, str, str | None]:
         """The route that will answer, its name for metrics, and the scope that it requires; None where there is no rule."""

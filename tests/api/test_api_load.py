@@ -4,6 +4,7 @@ import asyncio
 import errno
 import gc
 import json
+import math
 import os
 import re
 import signal
@@ -51,10 +52,10 @@ main()
 
 # The command, with a write that takes long.
 SLOW_TO_WRITE = """
-import time
+import sys, time
 from search.cli.app import main
 from search.searcher import Searcher, open_search
-Searcher.ingest = lambda *_, **__: time.sleep(60)
+Searcher.ingest = lambda *_, **__: (print("writing", file=sys.stderr, flush=True), time.sleep(120))
 main()
 """
 
@@ -333,25 +334,31 @@ LATE: list[tuple[str, str, dict[str, Any] | None]] = [
 ]
 
 
-def ended_amid(served: Served, requests: list[tuple[str, str, dict[str, Any] | None]]) -> list[httpx.Response]:
-    """What requests are answered that are under way when the service is told to end."""
+def ended_amid(
+    served: Served, requests: list[tuple[str, str, dict[str, Any] | None]], then: Callable[[], Any] = lambda: None
+) -> list[httpx.Response]:
+    """What requests are answered that are under way when the service is told to end; something happens behind that."""
     with ThreadPoolExecutor(len(requests)) as pool:
         asking = [pool.submit(httpx.request, method, served.url + path, json=body, timeout=60) for method, path, body in requests]
         queues = served.service.queues.values()
-        wait_until(lambda: sum(queue.running + queue.waiting for queue in queues) == len(requests))
+        wait_until(lambda: sum(queue.running + queue.waiting for queue in queues) == len(requests), 30)
         served.server.should_exit = True
+        then()
         return [one.result() for one in asking]
 
 
 def test_what_does_not_end_in_time_is_told_so(settings: Settings) -> None:
     """Each in the words of its route."""
-    with serving(settings, with_birds, queue_s=30, shutdown_s=1) as served:
-        slowed(served, 3)
-        with patch.object(Searcher, "get", lambda *_: time.sleep(3)):
-            answers = ended_amid(served, LATE)
+    over = threading.Event()
+    with serving(settings, with_birds, queue_s=60, shutdown_s=1) as served:
+        for queue in served.service.queues.values():  # whose threads are at something else, so that all wait for their turn
+            for _ in range(queue._workers):
+                queue._pool.submit(over.wait, 60)
+        answers = ended_amid(served, LATE)
+        over.set()
     message = "the service ends, and did not come to this; send it again when it is back"
     assert {answer.status_code for answer in answers} == {503}
-    assert {answer.headers["retry-after"] for answer in answers} == {"2"}
+    assert {(answer.headers["retry-after"], answer.headers["connection"]) for answer in answers} == {("2", "close")}
     rerank, tei = answers[3].json(), answers[4].json()
     assert (rerank["message"], rerank["error"]["type"]) == (message, "ServiceEnding")
     assert tei == {"error": message, "error_type": "Unhealthy"}
@@ -365,16 +372,22 @@ def test_what_does_not_end_in_time_is_told_so(settings: Settings) -> None:
 
 @pytest.mark.parametrize(("more_s", "status"), [(20.0, 200), (0.5, 503)])
 def test_a_write_has_longer_to_end_and_its_client_hears_of_it(more_s: float, status: int, settings: Settings) -> None:
-    write = Searcher.ingest
+    write, over = Searcher.ingest, threading.Event()
 
     def slow(searcher: Searcher, *arguments: Any, **options: Any) -> Any:
-        time.sleep(2.5)
+        over.wait(60)
         return write(searcher, *arguments, **options)
 
     new: dict[str, Any] = {"documents": [{"id": "new", "text": "A new bird."}]}
     brief = patch("search.api.server.CLOSES_S", more_s)
     with brief, serving(settings, with_birds, shutdown_s=1) as served, patch.object(Searcher, "ingest", slow):
-        (answer,) = ended_amid(served, [("POST", "/v1/documents", new)])
+
+        def end_late() -> None:
+            wait_until(lambda: served.service.closes_by < math.inf, 30)  # the time for what is no write is over
+            over.set()
+
+        (answer,) = ended_amid(served, [("POST", "/v1/documents", new)], end_late if status == 200 else lambda: None)
+        over.set()
     assert answer.status_code == status
     if status == 200:
         assert answer.json()["added"] == 1
@@ -384,6 +397,12 @@ def test_a_write_has_longer_to_end_and_its_client_hears_of_it(more_s: float, sta
         assert error["message"].endswith("what was written stays, and the same request again finishes the rest")
 
 
+def answers_at(url: str) -> bool:
+    """Whether anything listens there."""
+    with socket.socket() as one:
+        return one.connect_ex(("127.0.0.1", int(url.rpartition(":")[2]))) == 0
+
+
 def test_a_second_interrupt_ends_it_at_once_and_tells_clients(tmp_path: Path) -> None:
     environment = {**os.environ, "SEARCH_DATA_DIR": str(tmp_path), "SEARCH_RERANKER__KIND": "none"}
     command = [sys.executable, "-c", SLOW_TO_WRITE, "serve", "--port", "0"]
@@ -391,16 +410,14 @@ def test_a_second_interrupt_ends_it_at_once_and_tells_clients(tmp_path: Path) ->
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process, ThreadPoolExecutor(1) as pool:
         assert process.stderr
         url = next(line for line in process.stderr if line.startswith("listening on ")).split()[-1]
-        asked = pool.submit(httpx.post, f"{url}/v1/documents", json=new, timeout=60)
-        time.sleep(1)
+        asked = pool.submit(httpx.post, f"{url}/v1/documents", json=new, timeout=100)
+        assert "writing\n" in process.stderr
         process.send_signal(signal.SIGINT)
-        time.sleep(0.5)
-        began = time.monotonic()
+        wait_until(lambda: not answers_at(url), 30)
         process.send_signal(signal.SIGINT)
         answer = asked.result()
         told = process.stderr.read()
-        process.wait(30)
-    assert time.monotonic() - began < 10
+        assert process.wait(60) == 1
     assert (answer.status_code, answer.json()["error"]["type"]) == (503, "ServiceEnding")
     assert "Traceback" not in told
 
