@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from search.documents import Document, is_time, listed
 from search.errors import InvalidDocument
 from search.reading.columns import Path, as_text
+from search.reading.text import without_pictures
 
 FIELDS = ("id", "text", "title")
 NAMED = (*FIELDS, "metadata")  # what columns can be named for
@@ -105,7 +106,7 @@ def values_of(record: Mapping[str, Any], parts: Roles, texts: Iterable[str], key
         used |= {(name,) for name in lines}
         inside = _without({name: value for name, value in record.items() if name != "metadata" and _is_nested(value)}, used)
         nested = strings_of(inside) if lines or values["title"] else ()
-        values["text"] = "\n".join([*(f"{name}: {value}" for name, value in lines.items()), *nested])
+        values["text"] = "\n".join([*(f"{name}: {without_pictures(value)}" for name, value in lines.items()), *nested])
     if not (parts.by_name or values["text"].strip()):
         values["text"], values["title"] = values["title"], ""
     used = {path for path in used if not any(path[: len(one)] == one[: len(path)] for one in parts.kept)}
@@ -175,11 +176,12 @@ def reading_of(fields: Mapping[str, str], of_text: AbstractSet[Path]) -> dict[st
 
 
 def strings_of(value: Any, *names: str) -> Iterator[str]:
-    """All strings in plain data, as "name: value" lines; those in objects inside have paths as names."""
+    """All strings in plain data but pictures, as "name: value" lines; those in objects inside have paths as names."""
     match value:
         case str():
             if value.strip():
-                yield f"{'.'.join(names)}: {value}" if names else value
+                words = without_pictures(value)
+                yield f"{'.'.join(names)}: {words}" if names else words
         case Mapping():
             for name, inner in value.items():
                 yield from strings_of(inner, *names, str(name))

@@ -83,7 +83,7 @@ def read(stream: BinaryIO, file: SourceFile, encoding: str | None) -> Document |
     """A text file as a document. What stands in its front matter is title and metadata; what is a picture is left out."""
     decoded = decode(read_at_most(stream, LONGEST), encoding)
     media_type = file.media_type or kinds.by_name(file.path) or kinds.PLAIN
-    text = _PICTURE.sub("data:,", decoded.text)
+    text = without_pictures(decoded.text)
     front = front_matter(text) if media_type == kinds.MARKDOWN else {}
     title = str(front.pop("title")) if isinstance(front.get("title"), str | int | float) else ""
     return Document(
@@ -95,6 +95,11 @@ def read(stream: BinaryIO, file: SourceFile, encoding: str | None) -> Document |
         origin=file.name,
         remarks=decoded.metadata,
     )
+
+
+def without_pictures(text: str) -> str:
+    """A text without the letters of pictures and of other data that is written into it."""
+    return _PICTURE.sub("data:,", text)
 
 
 def decode(content: bytes, encoding: str | None = None) -> Decoded:

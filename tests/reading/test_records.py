@@ -114,6 +114,15 @@ def test_texts_in_objects_are_none_where_a_text_is_named_or_called_so() -> None:
     assert one(value, fields={"title": "of.y"}) == Document("1", "title: T\nnote: x", "z", {"words": "w"})
 
 
+def test_pictures_among_texts_are_none() -> None:
+    picture = f"data:image/png;base64,{'iVBORw0K' * 100}"
+    parts = [{"type": "text", "text": "Hi."}, {"type": "image_url", "image_url": {"url": picture}}]
+    lines = "role: user\ncontent.type: text\ncontent.text: Hi.\ncontent.type: image_url\ncontent.image_url.url: data:,"
+    assert one({"role": "user", "content": parts}).text == lines
+    assert one({"note": "A kite.", "icon": picture}).text == "note: A kite.\nicon: data:,"
+    assert one({"of": {"icon": picture}}).text == "of.icon: data:,"
+
+
 def test_a_text_in_pieces_is_joined() -> None:
     """As Telegram and services of language models write it."""
     link = {"type": "link", "text": "https://x.y"}
