@@ -92,9 +92,12 @@ def adopt(
     provable = tenant is None or source.count() > 0  # a tenant may have nothing there
     try:
         spec = _as_before(source, target, spec)
-    finally:  # of all that may be wrong, this is told first
+    except IndexMismatch:
         if provable:
-            prove(source, embedder)
+            prove(source, embedder)  # of both that may be wrong, this is told first
+        raise
+    if provable:
+        prove(source, embedder)
     reading = _Reading(source, embedder, tenant)
     report = copy(
         source,

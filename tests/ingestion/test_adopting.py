@@ -19,7 +19,7 @@ from upstream import everywhere
 from search import Settings, open_search
 from search.documents import Document
 from search.embedding.dense import FastEmbedEmbedder
-from search.errors import CollectionNotFound, IndexMismatch, IndexRejected, InvalidSettings, TenantRequired
+from search.errors import CollectionNotFound, IndexDenied, IndexMismatch, IndexRejected, InvalidSettings, TenantRequired
 from search.index.contract import Point, VectorIndex
 from search.index.edge.collections import EdgeCollections
 from search.index.points import embedded_text
@@ -545,6 +545,31 @@ def test_an_adoption_that_fails_before_anything_is_written_leaves_no_collection(
         with pytest.raises(IndexRejected, match="maximum number of payload indices"):
             searcher.adopt("theirs")
         assert (searcher.collections.names(), searcher.collections.aliases()) == (["theirs"], {})
+
+
+def test_nothing_is_proved_where_the_copy_cannot_be_looked_at(
+    client: QdrantClient,
+    standin: QdrantStandIn,
+    bundled_embedder: FastEmbedEmbedder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What failed is told at once, as is an interrupt; but another embedder comes before a copy that was made otherwise."""
+    fill(client, bundled_embedder)
+    with ours(standin, tmp_path) as searcher:
+        searcher.adopt("theirs")
+    with ours(standin, tmp_path, collections={"theirs": {"document_id": ""}}) as searcher, monkeypatch.context() as patched:
+        patched.setattr("search.ingestion.adopting.prove", lambda *_: pytest.fail("was proved"))
+        standin.refusals = {"GET /collections/ours.v1": (403, "Forbidden: Access to collection ours.v1 is required")}
+        with pytest.raises(IndexDenied):
+            searcher.adopt("theirs")
+    standin.refusals = {}
+    monkeypatch.setattr("search.query.proof._LEAST_COSINE", 1.1)
+    with (
+        ours(standin, tmp_path, collections={"theirs": {"document_id": ""}}) as searcher,
+        pytest.raises(IndexMismatch, match="makes other vectors"),
+    ):
+        searcher.adopt("theirs")
 
 
 @everywhere
