@@ -1,10 +1,12 @@
 """A Qdrant server that is down, slow, busy, locked or not Qdrant: each has its own error, and nothing is left over."""
 
 import inspect
+import json
 import socket
 import ssl
 import time
 from pathlib import Path
+from typing import Any
 
 import grpc
 import httpx
@@ -135,6 +137,25 @@ def test_what_a_proxy_takes_of_a_request_is_kept_to(standin: QdrantStandIn) -> N
     assert len(standin.requests) - sent < 12  # what it takes is known by then
     with pytest.raises(IndexRejected, match=r"\(413\).*client_max_body_size of nginx.*one passage alone has about 40 kB"):
         index.upsert([point("z", 0), point("z" * 40_000, 1), point("z", 2)])
+    index.close()
+
+
+def test_what_the_server_itself_takes_of_a_request_is_kept_to(standin: QdrantStandIn) -> None:
+    """It refuses more than its max_request_size_mb with 400."""
+    index = opened(standin.url)
+    index.ensure(SPEC, create=True)
+    answer = standin.answer
+
+    def answered(method: str, path: str, body: dict[str, Any]) -> tuple[int, Any]:
+        if (size := len(json.dumps(body))) > 30_000:
+            return 400, f"JSON payload ({size} bytes) is larger than allowed (limit: 30000 bytes)."
+        return answer(method, path, body)
+
+    standin.answer = answered  # type: ignore[method-assign]
+    index.upsert([point("x" * 1_000, number) for number in range(100)])
+    assert index.count() == 100
+    with pytest.raises(IndexRejected, match=r"is larger than allowed.*service\.max_request_size_mb.*one passage alone"):
+        index.upsert([point("z" * 40_000, 1)])
     index.close()
 
 

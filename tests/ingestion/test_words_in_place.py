@@ -380,3 +380,24 @@ def test_words_that_are_too_many_for_a_proxy_go_out_in_halves(opened: Opened, st
         standin.largest = None
         found = answers(searcher)
     check_alike(found, fresh(opened, TEXTS))
+
+
+def test_words_go_out_as_few_at_a_time_as_a_proxy_took_before(
+    opened: Opened, standin: QdrantStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.index.server.limits.PAGE", 8)
+    passages = wordless(opened)
+    sizes: list[int] = []
+    answer = standin.answer
+
+    def answered(method: str, path: str, body: dict[str, Any]) -> tuple[int, Any]:
+        if path.endswith("/points/vectors"):
+            sizes.append(len(body["points"]))
+            if len(body["points"]) > 4:
+                return 400, "JSON payload (9 bytes) is larger than allowed (limit: 8 bytes)."
+        return answer(method, path, body)
+
+    standin.answer = answered  # type: ignore[method-assign]
+    with opened() as searcher:
+        assert searcher.reindex(check=False).worded == passages
+    assert [size for size in sizes if size > 4] == [8]

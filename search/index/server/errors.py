@@ -34,7 +34,10 @@ from search.index.server.transport import AnswerRefusedError
 
 _SERVER_ERROR, _NO_STATUS = 500, 600
 _REDIRECT, _CLIENT_ERROR, _LARGE = 300, 400, 413
-_TOO_LARGE = ("decoded message length too large", "http2 header with status: 413")  # over gRPC, of Qdrant and of a proxy
+_TOO_LARGE = (
+    *("bytes) is larger than allowed (limit: ", "JSON payload has exceeded limit"),  # of Qdrant, with 400
+    *("decoded message length too large", "http2 header with status: 413"),  # over gRPC, of Qdrant and of a proxy
+)
 _FULL_DISK = (
     *("no space left on device", "os error 28)", "not enough disk space", "exceeds available disk space"),
     *("disk quota exceeded", "os error 122)", "disk usage is at"),
@@ -104,8 +107,8 @@ def _from_answer(error: UnexpectedResponse, server: str) -> IndexFailure:
         return _full(server, detail or "it says no more")
     if status in {UNKNOWN, FORBIDDEN}:
         return denied(status, detail or known(_shortened(error.content.decode(errors="replace"))), server)
-    if status == _LARGE:
-        return _too_large(server, f"{status}")
+    if _is_too_large(status, detail):
+        return _too_large(server, detail or f"{status}")
     if (status >= _SERVER_ERROR or _FULL_COLLECTION.search(detail)) and (trouble := _of_cluster(detail, server)) is not None:
         return trouble
     return _from_status(status, detail or error.reason_phrase or "no reason given", server)
@@ -140,8 +143,12 @@ def too_large(error: IndexRejected) -> bool:
     """Whether a request was refused for its size, so that half of it may pass."""
     cause = error.__cause__
     if isinstance(cause, grpc.Call):
-        return any(words in (cause.details() or "") for words in _TOO_LARGE)
-    return getattr(cause, "status_code", None) == _LARGE
+        return _is_too_large(None, cause.details() or "")
+    return isinstance(cause, UnexpectedResponse) and _is_too_large(cause.status_code, _detail(cause))
+
+
+def _is_too_large(status: int | None, detail: str) -> bool:
+    return status == _LARGE or any(words in detail for words in _TOO_LARGE)
 
 
 def _too_large(server: str, said: str) -> IndexRejected:
@@ -227,7 +234,7 @@ def _full(server: str, detail: str) -> IndexFull:
 
 def _of_cluster(detail: str, server: str) -> IndexFailure | None:
     """What a server's words tell, whatever its status: that it has no room, gets too much or misses nodes; None for neither."""
-    if any(words in detail for words in _TOO_LARGE):
+    if _is_too_large(None, detail):
         return _too_large(server, detail)
     if _is_full(detail):
         return _full(server, detail)

@@ -3,7 +3,7 @@
 The server adds a sparse vector to the collection, which is then filled; see docs/decisions.md, 74.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from qdrant_client import QdrantClient, models
@@ -51,6 +51,7 @@ class AddedWords:
         self._limits = limits
         self._claim = claim
         self._translated = translated
+        self._most: int | None = None  # passages in one write, once something in between took less than it was sent
 
     def add(self, lexical: str, embed: EmbedWords, attempt: Attempt, on_added: Callable[[int], None]) -> int:
         """Give every passage its words; those that have them from before a kill keep them. How many were given some now.
@@ -111,7 +112,20 @@ class AddedWords:
             if offset is None:
                 return
 
-    def _write(self, points: list[models.PointVectors]) -> None:
+    def _write(self, points: Sequence[models.PointVectors]) -> None:
+        left = points
+        while left:
+            some = left[: self._most]
+            try:
+                self._send(some)
+            except IndexRejected as error:
+                if len(some) == 1 or not too_large(error):
+                    raise
+                self._most = len(some) // 2
+                continue
+            left = left[len(some) :]
+
+    def _send(self, points: Sequence[models.PointVectors]) -> None:
         number = self._claim.number()
         condition = None if number is None else replaceable(number)
 
@@ -119,14 +133,7 @@ class AddedWords:
             with self._translated():
                 self._client.update_vectors(self._target, points, wait=True, ordering=ordering, update_filter=condition)
 
-        try:
-            self._claim.write(number, send)
-        except IndexRejected as error:
-            if len(points) == 1 or not too_large(error):
-                raise
-            half = len(points) // 2
-            self._write(points[:half])
-            self._write(points[half:])
+        self._claim.write(number, send)
 
     def _note(self, lexical: str) -> None:
         self._claim.number()
