@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -33,10 +33,9 @@ _PLACES = (
     *("start_index", "split_id", "split_idx_start", "_node_content.start_char_idx", "loc.lines.from"),
     *("chunk_index", "chunk_number", "chunk_id", "chunk", "index", "position", "part"),
 )
-NO_FIELD = "such a field"
 _LEAST_SHARE = 0.5  # of the points that have a field of text, or an object of metadata …
 _LEAST_NAMED = 0.9  # … and of those that say in one field which document they are of
-_NEARLY = 0.5  # of the characters of the longest field that is called like one of text
+_NEARLY = 0.5  # of the characters of the longest of some fields, or of the points that have the commonest
 _DEEPEST, _MOST_PATHS = 3, 500  # objects in objects, and fields, that are looked at
 _LONGEST_NUMBER = 15  # digits, below which a float is exact
 _LONGEST_ID = 20  # digits
@@ -216,6 +215,15 @@ class Layout:
             )
 
 
+class Lacking(NamedTuple):
+    """What the settings say of a field that none of some points has."""
+
+    setting: str
+    path: str
+    what: str  # is not there, in words
+    elsewhere: bool  # whether other points may have it
+
+
 def find_layout(payloads: Sequence[Payload], chosen: LayoutSettings, vector: str, noted: str = "") -> Layout:
     """The layout of a collection, by some of its points, as far as the settings do not say it.
 
@@ -260,8 +268,8 @@ def find_layout(payloads: Sequence[Payload], chosen: LayoutSettings, vector: str
     return Layout(text, title, document_id, metadata, vector, chosen.filter, order, tuple(encoded), beside)
 
 
-def without_field(layout: Layout, chosen: LayoutSettings, payloads: Sequence[Payload]) -> Iterator[tuple[str, str, str]]:
-    """What the settings say of fields that none of some points has: the setting, the path, and what is not there.
+def without_field(layout: Layout, chosen: LayoutSettings, payloads: Sequence[Payload]) -> Iterator[Lacking]:
+    """What the settings say of fields that none of some points has.
 
     What lies in strings with JSON is left out, since no server could tell whether another point has it.
     """
@@ -272,16 +280,16 @@ def without_field(layout: Layout, chosen: LayoutSettings, payloads: Sequence[Pay
             values = [value for payload in unfolded if (value := _at(payload, path)) is not None]
             if not values and not any(path.startswith(f"{one}.") for one in layout.encoded):
                 near = get_close_matches(path, _paths(unfolded), 1)
-                yield name, path, f"{NO_FIELD} (did you mean {near[0]}?)" if near else NO_FIELD
+                yield Lacking(name, path, f"such a field{f' (did you mean {near[0]}?)' if near else ''}", elsewhere=True)
             elif values and name == "metadata" and not any(map(_is_object, values)):
-                yield name, path, "an object there"
+                yield Lacking(name, path, "an object there", elsewhere=False)
 
 
 def noted_of(adopted: str) -> list[Any]:
     """The source of a copy and how it was made, as a collection notes them; empty for what is no copy, or was noted otherwise."""
     try:
         note = json.loads(adopted)
-    except ValueError:  # in a collection's metadata anybody may write
+    except (ValueError, RecursionError):  # in a collection's metadata anybody may write
         return []
     return note if isinstance(note, list) else []
 
@@ -329,13 +337,10 @@ def _under(prefixes: Sequence[str], names: Sequence[str]) -> list[str]:
 
 
 def _commonest(payloads: Sequence[Payload], paths: Sequence[str], holds: Callable[[Any], bool]) -> str:
-    """The path that most points have something at, the first of several; empty if none has.
-
-    There is no least share, at which one point more or less would change what all of them are read as.
-    """
+    """The path that most points have something at, or the first one that nearly as many have; empty if none has."""
     shares = {path: _share(payloads, path, holds) for path in paths}
-    best = max(shares, key=lambda path: shares[path], default="")
-    return best if best and shares[best] else ""
+    most = max(shares.values(), default=0.0)
+    return next((path for path in paths if most and shares[path] >= most * _NEARLY), "")
 
 
 def _beside(payloads: Sequence[Payload], metadata: str, taken: set[str]) -> tuple[str, ...]:
@@ -379,9 +384,12 @@ def _read(value: Any) -> Any:
 
 
 def _unfolded(fields: Mapping[str, Any], prefix: str, depth: int, encoded: dict[str, None]) -> dict[str, Any]:
-    """Fields with objects in place of the strings that hold them as JSON, whose paths are noted."""
+    """Fields with objects in place of the strings that hold them as JSON, whose paths are noted.
+
+    They are in the order of their names, since over gRPC they come in any.
+    """
     unfolded: dict[str, Any] = {}
-    for name, value in fields.items():
+    for name, value in sorted(fields.items()):
         inner = _read(value)
         if isinstance(value, str) and isinstance(inner, Mapping):
             encoded[f"{prefix}{name}"] = None
@@ -414,13 +422,13 @@ def _share(payloads: Sequence[Payload], path: str, holds: Callable[[Any], bool])
 def _text(payloads: Sequence[Payload], strings: Sequence[str]) -> str | None:
     """The field called like one of text that has most of it, or nearly as much and a commoner name; or else the longest one."""
     lengths = {path: sum(len(str(_at(payload, path) or "")) for payload in payloads) / len(payloads) for path in strings}
+    longest = sorted(strings, key=lambda path: -lengths[path])
     called = [path for path in _TEXTS if path in lengths]
-    called += [path for path in strings if path not in called and path.rpartition(".")[2] in _TEXTS]
+    called += [path for path in longest if path not in called and path.rpartition(".")[2] in _TEXTS]
     if called:
         most = max(lengths[path] for path in called)
         return next(path for path in called if lengths[path] >= most * _NEARLY)
-    best = max(lengths, key=lambda path: lengths[path], default=None)
-    return best if best is not None and lengths[best] >= _PROSE else None
+    return longest[0] if longest and lengths[longest[0]] >= _PROSE else None
 
 
 def _place(value: Any) -> float | None:

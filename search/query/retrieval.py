@@ -3,14 +3,15 @@
 import copy
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import NamedTuple
 
 from search.documents import Candidate, Retrieval, SparseVector
 from search.embedding.dense import Embedder
 from search.embedding.sparse import SparseEmbedder, WordsLike, words_like
-from search.errors import IndexTimeout, InvalidQuery
+from search.errors import IndexRejected, IndexTimeout, InvalidQuery
 from search.index.contract import CollectionSpec, PlainFilter, Query, VectorIndex
 from search.index.points import Found, find, to_candidate
 from search.inference.tokens import head
@@ -48,7 +49,7 @@ class Retriever:
         self._embedder = embedder
         self._collection = self._index = index
         self._opened = threading.Event()  # of all parts of it
-        self._proved = [""]  # the beginning of another program's collection that the embedder is proved of, likewise
+        self._proved_of = [""]  # the beginning of another program's collection that the embedder is proved of, likewise
 
     def over(self, part: VectorIndex) -> "Retriever":
         """The same over a part of the collection; what was opened stays so."""
@@ -77,7 +78,7 @@ class Retriever:
             ModelError: the embedder failed, or the model of the words.
         """
         started = time.perf_counter()
-        self._open(None if deadline is None else max(_LEAST_S, deadline.remaining_ms / 1000))
+        self._open(deadline)
         words, warnings = self._words(retrieval)
         retrieval = "dense" if words is None else retrieval or "hybrid"
         if share is not None and retrieval != "hybrid":
@@ -97,12 +98,10 @@ class Retriever:
         wanted = Query(vector, lexical, retrieval, filter, None, share, rare_share, self._mix.fusion, LISTED)
 
         def search(lexical: SparseVector | None, probes: Sequence[SparseVector]) -> Found:
-            timeout_s = None if deadline is None else max(_LEAST_S, deadline.remaining_ms / 1000)
-            return find(self._index, replace(wanted, lexical=lexical, probes=probes, timeout_s=timeout_s), depth)
+            return find(self._index, replace(wanted, lexical=lexical, probes=probes, timeout_s=_left(deadline)), depth)
 
         speller = Speller(words, query) if words and self._mix.typos else None
-        found = speller.find(lexical, search) if speller and lexical else search(lexical, [])
-        self._prove()  # of what the name leads to by now, before anything it answered counts
+        found = self._proved(lambda: speller.find(lexical, search) if speller and lexical else search(lexical, []), deadline)
         passages = found.matches
         candidates = [to_candidate(match, rank) for rank, match in enumerate(passages, 1)]
         warnings += speller.notes(candidates) if speller else []
@@ -115,24 +114,31 @@ class Retriever:
         ranking = self._mix.described(retrieval, share)
         return Retrieved(candidates, found.damaged, ranking, retrieval, warnings, embedded - started, wordless)
 
-    def _open(self, seconds: float | None) -> None:
+    def _open(self, deadline: Deadline | None) -> None:
         if self._opened.is_set():  # once: on a server it costs two requests
             return
-        try:
-            with together(seconds):
-                self._index.ensure(CollectionSpec(self._embedder.dimension, self._embedder.fingerprint), create=False)
-                self._prove()
-        except IndexTimeout as error:
-            if seconds is None:
-                raise
-            raise IndexTimeout(f"{error}; a budget left it {seconds * 1000:.0f} ms, so give a larger budget_ms, or none") from error
+        with _in_time(deadline):
+            self._index.ensure(CollectionSpec(self._embedder.dimension, self._embedder.fingerprint), create=False)
+            self._prove()
         self._opened.set()
+
+    def _proved(self, ask: Callable[[], Found], deadline: Deadline | None) -> Found:
+        """An answer of what the name leads to by now, once the embedder is proved of it; or why that refuses the question."""
+        try:
+            found = ask()
+        except IndexRejected:  # as of vectors of another length
+            with _in_time(deadline):
+                self._prove()
+            raise
+        with _in_time(deadline):
+            self._prove()
+        return found
 
     def _prove(self) -> None:
         beginning = self._index.spec.beginning
-        if beginning not in {"", *self._proved}:
+        if beginning not in {"", *self._proved_of}:
             prove(self._collection, self._embedder)
-            self._proved[:] = [beginning]
+            self._proved_of[:] = [beginning]
 
     def _words(self, retrieval: Retrieval | None) -> tuple[SparseEmbedder | None, list[str]]:
         """What makes words like the collection's; None where they do not count, and what there is to say of it."""
@@ -152,3 +158,21 @@ class Retriever:
     def _share(self, query: str) -> float:
         tokenizer = self._embedder.tokenizer
         return self._mix.share_for(tokenizer.unread_share(head(query, tokenizer.max_tokens)))
+
+
+def _left(deadline: Deadline | None) -> float | None:
+    """Seconds that a server has to answer."""
+    return None if deadline is None else max(_LEAST_S, deadline.remaining_ms / 1000)
+
+
+@contextmanager
+def _in_time(deadline: Deadline | None) -> Iterator[None]:
+    """Around requests beside a query's own."""
+    seconds = _left(deadline)
+    try:
+        with together(seconds):
+            yield
+    except IndexTimeout as error:
+        if seconds is None:
+            raise
+        raise IndexTimeout(f"{error}; a budget left it {seconds * 1000:.0f} ms, so give a larger budget_ms, or none") from error

@@ -1,8 +1,12 @@
 """Collections that other programs filled are searched as they are, and never written to."""
 
 import json
+import random
+import threading
+import time
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +28,13 @@ from search.errors import (
     DocumentIncomplete,
     DocumentNotFound,
     IndexMismatch,
+    IndexTimeout,
     InvalidQuery,
     InvalidSettings,
     ReindexRefused,
     UnsupportedFilter,
 )
-from search.index.layout import Layout, find_layout
+from search.index.layout import Layout, find_layout, noted_of
 from search.searcher import Searcher
 from search.settings import LayoutSettings
 
@@ -720,3 +725,193 @@ def test_remedies_are_those_that_help(
         for write in (lambda: searcher.ingest([Document("a", "A cat.")]), lambda: searcher.delete(ids=["cats.md"])):
             with pytest.raises(CollectionForeign, match="search adopt theirs --as NAME"):
                 write()
+
+
+class Doubled:
+    """An embedder of twice as many dimensions."""
+
+    def __init__(self, embedder: FastEmbedEmbedder) -> None:
+        self.dimension, self._embedder = 2 * embedder.dimension, embedder
+
+    def embed_passages(self, texts: list[str]) -> Any:
+        return np.tile(self._embedder.embed_passages(texts), 2) / np.sqrt(2)
+
+
+@everywhere
+def test_a_name_that_is_led_to_vectors_of_another_length_is_told_as_another_embedders(
+    client: QdrantClient,
+    standin: QdrantStandIn,
+    bundled_embedder: FastEmbedEmbedder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And not in the server's words, which refuses the query before anything is compared."""
+    monkeypatch.setattr("search.index.server.index._FOLLOWED_EVERY_S", 0.0)
+    fill(client, bundled_embedder, name="one")
+    fill(client, Doubled(bundled_embedder), name="wide")
+    lead(client, "theirs", "one")
+    with open_search(on(standin, tmp_path)) as searcher:
+        assert searcher.search(FACTS["cats"][1]).hits[0].document_id == "cats.md"
+        lead(client, "theirs", "wide")
+        for _ in range(2):
+            with pytest.raises(IndexMismatch, match="its vectors have 768 dimensions"):
+                searcher.search(FACTS["cats"][1])
+        lead(client, "theirs", "one")
+        assert searcher.search(FACTS["cats"][1]).hits[0].document_id == "cats.md"
+
+
+def test_searches_at_once_all_follow_a_name_whose_collection_is_dropped(
+    client: QdrantClient,
+    standin: QdrantStandIn,
+    bundled_embedder: FastEmbedEmbedder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("search.index.server.index._FOLLOWED_EVERY_S", 1_000.0)
+    fill(client, bundled_embedder, name="one")
+    fill(client, bundled_embedder, name="two")
+    lead(client, "theirs", "one")
+    together, followed, answer = threading.Barrier(4), threading.Event(), standin.answer
+
+    def answered(method: str, path: str, body: dict[str, Any]) -> tuple[int, Any]:
+        """One of them hears that it is gone, and has followed before the others do."""
+        if path.startswith("/collections/one/points/query") and together.wait(30):
+            followed.wait(30)
+        if path.startswith("/collections/two/points/query"):
+            followed.set()
+        return answer(method, path, body)
+
+    with open_search(on(standin, tmp_path)) as searcher, ThreadPoolExecutor(4) as threads:
+        searcher.search("cats")
+        lead(client, "theirs", "two")
+        client.delete_collection("one")
+        standin.answer = answered  # type: ignore[method-assign]
+        found = threads.map(lambda _: searcher.search(FACTS["cats"][1], rerank=False).hits[0].document_id, range(4))
+        assert list(found) == ["cats.md"] * 4
+
+
+def test_a_budget_holds_for_the_proof_of_what_a_name_is_led_to(
+    client: QdrantClient,
+    standin: QdrantStandIn,
+    bundled_embedder: FastEmbedEmbedder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fill(client, bundled_embedder, name="one")
+    fill(client, bundled_embedder, lambda _, text: {"text": text}, name="two")
+    lead(client, "theirs", "one")
+    answer, proofs = standin.answer, threading.Event()
+
+    def answered(method: str, path: str, body: dict[str, Any]) -> tuple[int, Any]:
+        if path.endswith("/scroll") and body["limit"] > 64:  # a page that the proof reads
+            proofs.wait(5)
+        return answer(method, path, body)
+
+    with open_search(on(standin, tmp_path)) as searcher:
+        searcher.search(FACTS["cats"][1])
+        monkeypatch.setattr("search.index.server.index._FOLLOWED_EVERY_S", 0.0)
+        lead(client, "theirs", "two")
+        standin.answer = answered  # type: ignore[method-assign]
+        with pytest.raises(IndexTimeout, match="a budget left it"):
+            searcher.search(FACTS["cats"][1], budget_ms=200)
+        proofs.set()
+        assert searcher.search(FACTS["cats"][1], budget_ms=5_000).hits[0].text == FACTS["cats"][0]
+
+
+def test_a_collection_that_gives_few_points_at_a_time_is_not_taken_for_another_one(
+    client: QdrantClient,
+    standin: QdrantStandIn,
+    bundled_embedder: FastEmbedEmbedder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("search.index.server.index._FOLLOWED_EVERY_S", 0.0)
+    standin.strict = {"max_query_limit": 5}
+    many(client, bundled_embedder, lambda n, text: {"text": text, "url": str(n)}, 100)
+    with open_search(on(standin, tmp_path)) as searcher:
+        searcher.search("owls", limit=2, depth=2, rerank=False)
+        before = len(standin.requests)
+        searcher.search("owls", limit=2, depth=2, rerank=False)
+        assert "GET /collections/theirs" not in standin.requests[before:]
+
+
+def test_the_layout_is_the_same_in_whatever_order_fields_come() -> None:
+    """Over gRPC a server gives them in another order each time."""
+
+    def points(shuffled: Callable[[list[str]], None]) -> list[Payload]:
+        made = []
+        for number in range(20):
+            inner: dict[str, Payload] = {f"part{n}": {"text": f"Words of part {n}, number {number}."} for n in range(9)}
+            names = list(inner)
+            shuffled(names)
+            made.append({"link": f"https://x/{number}", **{name: inner[name] for name in names}})
+        return made
+
+    told = {find_layout(points(random.Random(n).shuffle), LayoutSettings(), "") for n in range(5)}  # noqa: S311  # no secret
+    assert len(told) == 1, told
+    lengths: list[Payload] = [{"answer": {"text": "a" * 30}, "question": {"text": "q" * 40}}]
+    assert find_layout(lengths, LayoutSettings(), "").text == "question.text"
+
+
+def test_a_title_that_most_points_have_comes_before_the_name_of_a_file_that_all_have() -> None:
+    def layout(titled: int, placed: int = 20) -> Layout:
+        inner: list[Payload] = [
+            {"file_name": f"{n}.pdf", "chunk_index": n, **({"title": f"T{n}"} if n < titled else {})} for n in range(20)
+        ]
+        for one in inner[:placed]:
+            one["start_index"] = 0
+        return find_layout([{"text": "Some text.", "metadata": one} for one in inner], LayoutSettings(document_id=""), "")
+
+    assert (layout(15).title, layout(5).title) == ("metadata.title", "metadata.file_name")
+    assert (layout(0).order, layout(0, 3).order) == (("metadata.start_index",), ("metadata.chunk_index",))
+
+
+def test_a_field_that_is_looked_for_too_long_is_taken_as_the_settings_have_it(
+    client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
+) -> None:
+    """Without an index a server reads all points for it, and a proxy may give up first."""
+    many(client, bundled_embedder, lambda n, text: {"text": text, "url": str(n), **({"rare": "Rare"} if n == 599 else {})})
+    answer, looked = standin.answer, threading.Event()
+
+    def answered(method: str, path: str, body: dict[str, Any]) -> tuple[int, Any]:
+        if "is_empty" in json.dumps(body):
+            looked.wait(30)
+        return answer(method, path, body)
+
+    standin.answer = answered  # type: ignore[method-assign]
+    rare = {"must": [{"key": "document_id", "match": {"value": "599"}}]}
+    for timeout_s in (60, 1):
+        began = time.monotonic()
+        settings = Settings(
+            data_dir=tmp_path,
+            index={**standin.index, "timeout_s": timeout_s},
+            collection="theirs",
+            collections={"theirs": {"title": "rare"}},
+        )
+        with open_search(settings) as searcher:
+            searcher.opened()
+            assert time.monotonic() - began < 20
+            looked.set()
+            assert searcher.search("owls", filter=rare).hits[0].title == "Rare"
+            looked.clear()
+    looked.set()
+
+
+def test_a_filter_of_the_settings_that_no_index_answers_is_for_the_other_program_to_index(
+    client: QdrantClient, standin: QdrantStandIn, bundled_embedder: FastEmbedEmbedder, tmp_path: Path
+) -> None:
+    fill(client, bundled_embedder)
+    standin.strict = {"unindexed_filtering_retrieve": False}
+    counted = {"must": [{"key": "metadata.source", "match": {"value": "cats.md"}}]}
+    with (
+        open_search(on(standin, tmp_path, collections={"theirs": {"filter": counted}})) as searcher,
+        pytest.raises(
+            UnsupportedFilter, match=r"metadata\.source is not indexed: .* another program's, which would have to index it"
+        ),
+    ):
+        searcher.search("cats")
+
+
+def test_a_note_that_is_no_note_is_none() -> None:
+    for note in ("", "text", "{}", "7", "[" * 200_000):
+        assert noted_of(note) == []

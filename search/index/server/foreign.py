@@ -13,20 +13,22 @@ from typing import Any, NamedTuple
 import grpc
 import numpy as np
 from qdrant_client import QdrantClient, models
-from qdrant_client.http.exceptions import UnexpectedResponse
+from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
 from search.errors import IndexMismatch, UnsupportedFilter
 from search.index.contract import CollectionSpec, to_vector
 from search.index.filters import to_plain
-from search.index.layout import NO_FIELD, Layout, find_layout, without_field
+from search.index.layout import Layout, find_layout, without_field
 from search.index.server.conversion import to_filter
 from search.index.server.limits import Limits, limits_of
+from search.network.deadlines import within
 from search.settings import LayoutSettings
 
 _FIRST, _FURTHER = 64, 8  # points that are looked at, from the beginning, and each time twice as far behind it
 _NUMBERS, _UUIDS = 2**64, 2**128  # below which ids are
 _BEGINNING = 8  # points, by which another collection is noticed behind its name
 _ANEW = "choose another --collection, or have it filled anew with one vector a point that is compared by cosine"
+_LOOKED_FOR_S = 2.0  # for a field that the settings name: without an index, a server reads all points
 _UNIT = 0.01  # how far from 1 the length of a vector may be whose dot product is to be a cosine
 
 
@@ -75,25 +77,28 @@ def described(client: QdrantClient, target: str, config: models.CollectionConfig
         raise IndexMismatch(f"{error}; {remedy}") from error
     if payloads:
         _check_fields(client, target, layout, wanted, payloads)
-    beginning = _digest(sample, name)
+    beginning = _digest(sample[: _beginning(limits)], name)
     return CollectionSpec(vector.size, "", layout=str(layout), adopted=layout.noted, beginning=beginning), layout
 
 
 def beginning(client: QdrantClient, target: str, layout: Layout, limits: Limits) -> str:
     """`CollectionSpec.beginning` as it is by now."""
     counting = to_filter(layout.filter, indexed_only=limits.indexed_only, most=limits.conditions)
-    number, vectors = min(_BEGINNING, limits.page), [layout.vector] if layout.vector else True
-    return _digest(client.scroll(target, counting, number, with_payload=True, with_vectors=vectors)[0], layout.vector)
+    vectors = [layout.vector] if layout.vector else True
+    first, _ = client.scroll(target, counting, _beginning(limits), with_payload=True, with_vectors=vectors)
+    return _digest(first, layout.vector)
+
+
+def _beginning(limits: Limits) -> int:
+    return min(_BEGINNING, limits.page)
 
 
 def _digest(records: Sequence[models.Record], vector: str) -> str:
     digest = hashlib.blake2b(digest_size=16)
-    for record in records[:_BEGINNING]:
+    for record in records:
         digest.update(json.dumps([record.id, record.payload], sort_keys=True, default=str).encode("utf-8", "surrogatepass"))
         one = named(record.vector, vector)
-        told = (
-            None if one is None else (int(one.argmax()), int(one.argmin()))
-        )  # rather than digits, of which the last ones may vary
+        told = None if one is None else (int(one.argmax()), int(one.argmin()))  # digits may vary in the last ones
         digest.update(str(told).encode())
     return digest.hexdigest()
 
@@ -132,15 +137,17 @@ def _check_fields(client: QdrantClient, target: str, layout: Layout, wanted: Wan
     Raises:
         IndexMismatch: they do; the message says which may be meant.
     """
-    for setting, path, lacking in without_field(layout, wanted.chosen, payloads):
-        has = models.Filter(must_not=[models.IsEmptyCondition(is_empty=models.PayloadField(key=path))])
+    for lacking in without_field(layout, wanted.chosen, payloads):
+        has = models.Filter(must_not=[models.IsEmptyCondition(is_empty=models.PayloadField(key=lacking.path))])
         try:
-            there = lacking.startswith(NO_FIELD) and client.scroll(target, has, limit=1, with_payload=False)[0]
-        except (UnexpectedResponse, grpc.RpcError):  # strict mode, where no index answers that
+            with within(_LOOKED_FOR_S):
+                there = lacking.elsewhere and client.scroll(target, has, limit=1, with_payload=False)[0]
+        except (UnexpectedResponse, ResponseHandlingException, grpc.RpcError):  # as by strict mode, or after too long
             continue
         if not there:
             raise IndexMismatch(
-                f"`{setting}` is {path}, and no point has {lacking}; mend it under {wanted.section} in search.toml, or leave it out"
+                f"`{lacking.setting}` is {lacking.path}, and no point has {lacking.what}; mend it under {wanted.section} in "
+                "search.toml, or leave it out"
             )
 
 

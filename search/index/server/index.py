@@ -298,6 +298,7 @@ class QdrantIndex(EngineIndex):
         with self._translated(query.timeout_s):
             with together(query.timeout_s):
                 self._follow()
+            asked = self._target
             try:
                 found = self._found(query, limit, ends)
             except IndexRejected:  # as of vectors of another length
@@ -305,7 +306,7 @@ class QdrantIndex(EngineIndex):
                     raise
                 return self._found(query, limit, ends)
             except CollectionNotFound:  # dropped, once the name was led elsewhere
-                if not self._leads_on(ends):
+                if not self._leads_on(asked, ends):
                     raise
                 return self._found(query, limit, ends)
             return self._found(query, limit, ends) if self._is_another(ends) else found
@@ -516,12 +517,13 @@ class QdrantIndex(EngineIndex):
             return sorted(one.name for one in self._client.get_collections().collections)
         return []
 
-    def _leads_on(self, ends: float | None) -> bool:
-        """Whether the name leads to another collection by now, which is taken then."""
-        before, self._resolved_at = self._target, -math.inf
-        with within(None if ends is None else max(_LEAST_S, ends - time.monotonic())):
-            self._follow()
-        return self._target != before
+    def _leads_on(self, asked: str, ends: float | None) -> bool:
+        """Whether the name leads to another collection than the one that was asked, which is taken then, unless a thread did."""
+        if self._target == asked:
+            self._resolved_at = -math.inf
+            with within(None if ends is None else max(_LEAST_S, ends - time.monotonic())):
+                self._follow()
+        return self._target != asked
 
     def _follow(self) -> None:
         """Go over to the collection that the alias was switched to, if it was made for the same embedder.
@@ -567,7 +569,7 @@ class QdrantIndex(EngineIndex):
         spec, layout = spec_of(config), None
         if spec is None:
             try:
-                with self._translated():
+                with self._translated(foreign=True):
                     wanted = Wanted(self._chosen, section_of(self.name), dimension, noted_layout)
                     spec, layout = described(self._client, target, config, wanted)
             except IndexMismatch as error:
@@ -693,11 +695,11 @@ class QdrantIndex(EngineIndex):
             self._indexed_at = time.monotonic()
         return self._indexed
 
-    def _needs_index(self, field: str, kind: str) -> str:
+    def _needs_index(self, field: str, kind: str, *, foreign: bool) -> str:
         problem = (
             f"the Qdrant server at {self.location} takes filters on indexed fields only (strict mode), and {field} is not indexed"
         )
-        if self._layout:
+        if foreign:
             return f"{problem}: collection {self.name!r} is another program's, which would have to index it"
         return f"{problem}: `search collections index {self.name} {shlex.quote(field)} {kind}` indexes it"
 
@@ -709,13 +711,13 @@ class QdrantIndex(EngineIndex):
         )
 
     @contextlib.contextmanager
-    def _translated(self, timeout_s: float | None = None) -> Iterator[None]:
+    def _translated(self, timeout_s: float | None = None, *, foreign: bool = False) -> Iterator[None]:
         try:
             with translated(f"the Qdrant server at {self.location}"):
                 yield
         except IndexRejected as error:
             if (missing := unindexed(str(error))) is not None:
-                raise UnsupportedFilter(self._needs_index(*missing)) from error
+                raise UnsupportedFilter(self._needs_index(*missing, foreign=foreign or self._layout is not None)) from error
             if (numbers := too_many_conditions(str(error))) is not None:
                 raise UnsupportedFilter(self._too_many(*numbers)) from error
             raise
