@@ -912,6 +912,52 @@ def test_a_filter_of_the_settings_that_no_index_answers_is_for_the_other_program
         searcher.search("cats")
 
 
+def test_what_was_found_of_a_collection_is_not_looked_for_at_each_call(
+    client: QdrantClient,
+    standin: QdrantStandIn,
+    bundled_embedder: FastEmbedEmbedder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """But every five seconds, since fields may be added to it."""
+    monkeypatch.setattr("search.index.server.index._FOLLOWED_EVERY_S", 1_000.0)
+    many(client, bundled_embedder, lambda n, text: {"text": text, "url": str(n)})
+    with open_search(on(standin, tmp_path)) as searcher:
+        assert searcher.get("5").title == ""
+        before = len(standin.requests)
+        assert searcher.count() == 600
+        assert not [one for one in standin.requests[before:] if one.endswith("/scroll")]
+        titled = models.PointStruct(id=5, vector=[1.0, *[0.0] * 383], payload={"text": "Titled.", "url": "5", "title": "T"})
+        client.upsert("theirs", [titled])
+        monkeypatch.setattr("search.index.server.index._FOLLOWED_EVERY_S", 0.0)
+        assert searcher.get("5").title == "T"
+
+
+def test_a_collection_that_is_made_anew_with_a_vector_of_another_name_is_found_again(
+    client: QdrantClient,
+    standin: QdrantStandIn,
+    bundled_embedder: FastEmbedEmbedder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A server refuses to give a vector that is not there, in the words of Qdrant 1.19."""
+    monkeypatch.setattr("search.index.server.index._FOLLOWED_EVERY_S", 0.0)
+    answer = standin.answer
+
+    def answered(method: str, path: str, body: dict[str, Any]) -> tuple[int, Any]:
+        if body.get("with_vector") == ["old"]:
+            return 400, "Wrong input: Not existing vector name error: old"
+        return answer(method, path, body)
+
+    fill(client, bundled_embedder, vector="old")
+    with open_search(on(standin, tmp_path)) as searcher:
+        assert searcher.search(FACTS["cats"][1]).hits[0].document_id == "cats.md"
+        client.delete_collection("theirs")
+        fill(client, bundled_embedder, lambda name, text: {"text": text, "url": name}, vector="new")
+        standin.answer = answered  # type: ignore[method-assign]
+        assert searcher.search(FACTS["cats"][1]).hits[0].document_id == "cats"
+
+
 def test_a_note_that_is_no_note_is_none() -> None:
     for note in ("", "text", "{}", "7", "[" * 200_000):
         assert noted_of(note) == []

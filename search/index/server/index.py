@@ -166,6 +166,8 @@ class QdrantIndex(EngineIndex):
         self._like, self._like_layout = like, like_layout or LayoutSettings()
         self._chosen = layout or LayoutSettings()
         self._layout: Layout | None = None  # where passages lie, once it is open and another program filled it
+        self._found_last: tuple[str, Wanted, CollectionSpec, Layout] | None = None  # of another program's collection …
+        self._found_at = -math.inf  # … and when
         self._target = name  # what the name leads to
         self._claim = Claim(client, self._translated)
         self._resolved_at = 0.0
@@ -543,6 +545,7 @@ class QdrantIndex(EngineIndex):
 
     def _go_over_to(self, target: str) -> None:
         """Take what the name leads to now. The embedder of what another program filled is proved by whoever searches it."""
+        self._found_last = None
         stored = self._described(target, self.spec.dimension)
         try:
             check_spec(self.name, stored.spec, self._opened_for if self._layout else self._wanted)
@@ -559,8 +562,11 @@ class QdrantIndex(EngineIndex):
         """Whether another program's collection begins with other points than when it was taken."""
         if self._layout is None:
             return False
-        with self._translated():
-            return beginning(self._client, self._target, self._layout, self._limits) != self.spec.beginning
+        try:
+            with self._translated():
+                return beginning(self._client, self._target, self._layout, self._limits) != self.spec.beginning
+        except IndexRejected:  # as where it has no vector of that name any more
+            return True
 
     def _described(self, target: str, dimension: int, noted_layout: str = "") -> "_Described":
         with self._translated():
@@ -568,12 +574,7 @@ class QdrantIndex(EngineIndex):
         config = info.config
         spec, layout = spec_of(config), None
         if spec is None:
-            try:
-                with self._translated(foreign=True):
-                    wanted = Wanted(self._chosen, section_of(self.name), dimension, noted_layout)
-                    spec, layout = described(self._client, target, config, wanted)
-            except IndexMismatch as error:
-                raise IndexMismatch(self._not_ours(str(error))) from error
+            spec, layout = self._found_of(target, config, Wanted(self._chosen, section_of(self.name), dimension, noted_layout))
         storage, quantization = noted(config, "storage"), quantization_of(config)
         searched = as_made(self._storage, quantization, storage)
         made = storage.get("quantization") or "none" if self.location == IN_MEMORY else quantization  # there it is of no effect
@@ -582,6 +583,19 @@ class QdrantIndex(EngineIndex):
         keys = shard_keys(config, spec.tenant)
         foreign_keys = is_keyed(config.params) and keys is None
         return _Described(spec, limits_of(config), searched, layout, indexed, keys, foreign_keys, differing)
+
+    def _found_of(self, target: str, config: models.CollectionConfig, wanted: Wanted) -> tuple[CollectionSpec, Layout]:
+        """What another program's collection is, by its points; what was found a moment ago counts."""
+        last = self._found_last
+        if last is not None and last[:2] == (target, wanted) and time.monotonic() < self._found_at + _FOLLOWED_EVERY_S:
+            return last[2:]
+        try:
+            with self._translated(foreign=True):
+                spec, layout = described(self._client, target, config, wanted)
+        except IndexMismatch as error:
+            raise IndexMismatch(self._not_ours(str(error))) from error
+        self._found_last, self._found_at = (target, wanted, spec, layout), time.monotonic()
+        return spec, layout
 
     def _never_written(self) -> str:
         copied = f"`search adopt {shlex.quote(self.name)} --as NAME` copies it into one that is"
