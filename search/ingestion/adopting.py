@@ -90,14 +90,7 @@ def adopt(
         message = f"collection {source.name!r} at {source.location} was made by this package; it is ingested into as it is"
         raise IndexRejected(message)
     provable = tenant is None or source.count() > 0  # a tenant may have nothing there
-    try:
-        spec = _as_before(source, target, spec)
-    except IndexMismatch:
-        if provable:
-            prove(source, embedder)  # of both that may be wrong, this is told first
-        raise
-    if provable:
-        prove(source, embedder)
+    spec = _proved(source, target, spec, embedder) if provable else _as_before(source, target, spec)
     reading = _Reading(source, embedder, tenant)
     report = copy(
         source,
@@ -117,6 +110,17 @@ def adopt(
     report = replace(report, rejected=report.rejected + reading.rejections.count, rejections=rejections)
     left_out = reading.left_out
     return Adoption(source.name, source.spec.layout, reading.points, left_out.count, tuple(left_out.first), reading.apart, report)
+
+
+def _proved(source: VectorIndex, target: VectorIndex, spec: CollectionSpec, embedder: Embedder) -> CollectionSpec:
+    """What the copy is to be, once the embedder is proved; of both that may be wrong, the embedder is told first."""
+    try:
+        spec = _as_before(source, target, spec)
+    except IndexMismatch:
+        prove(source, embedder)
+        raise
+    prove(source, embedder)
+    return spec
 
 
 def _as_before(source: VectorIndex, target: VectorIndex, spec: CollectionSpec) -> CollectionSpec:
