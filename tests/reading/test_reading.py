@@ -28,7 +28,7 @@ from papers import docx, pdf
 
 from search.documents import Document, Rejection
 from search.errors import InvalidDocument
-from search.reading import Reading, pages, tables
+from search.reading import Reading, pages, separated, tables
 from search.reading import files as reading_files
 from search.reading.files import SourceFile
 from search.reading.text import decode
@@ -888,7 +888,7 @@ def test_a_row_with_damaged_bytes_is_remarked(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("end", [b"\r\n", b"\r"])
 def test_lines_of_csv_may_end_as_on_other_systems(end: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "LONGEST", 1000)
+    monkeypatch.setattr(separated, "LONGEST", 1000)
     row = "1,Größe und Maß".encode()
     (tmp_path / "a.csv").write_bytes(end.join([b"id,text", row, b"2," + b"x" * 2000, b"3,fine"]) + end)
     one, long, three = read(tmp_path / "a.csv")

@@ -26,7 +26,7 @@ from papers import docx, epub, odt, pdf, pptx
 
 from search.documents import Document, Rejection
 from search.errors import InvalidDocument, ReaderFailed
-from search.reading import Reading, child, lines, tables
+from search.reading import Reading, child, lines, separated
 from search.reading import pdf as reading_pdf
 from search.reading.child import Limits, Reader
 from search.reading.files import SourceFile
@@ -192,8 +192,8 @@ def test_a_header_of_many_columns(tmp_path: Path) -> None:
 
 
 def test_rows_of_csv_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "LONGEST", 1000)
-    monkeypatch.setattr(tables, "_MOST_VALUES", 50)
+    monkeypatch.setattr(separated, "LONGEST", 1000)
+    monkeypatch.setattr(separated, "_MOST_VALUES", 50)
     file = tmp_path / "a.csv"
     file.write_text(f'id,text\n1,{"x" * 2000}\n2,fine\n3{"," * 60}\n4,fine\n5,"{("y" * 90 + chr(10)) * 20}"\n')
     found = read(file)
