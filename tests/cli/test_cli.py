@@ -1,6 +1,5 @@
 """The command as a user meets it: data on stdout, one clear line for an error, honest exit statuses."""
 
-import datetime as dt
 import json
 import os
 import shutil
@@ -363,16 +362,16 @@ def test_what_needs_posix_says_so_elsewhere(tmp_path: Path) -> None:
     without("query", "cats", status=0)
 
 
-def test_rows_that_json_cannot_hold_are_rejected(tmp_path: Path) -> None:
-    columns = {"id": ["1", "2"], "text": ["one", "two"], "blob": [b"\xff", None], "lasts": [dt.timedelta(1), None]}
+def test_rows_that_are_no_document_are_rejected_and_come_again(tmp_path: Path) -> None:
+    columns = {"id": ["1", "2"], "text": [" ", "two"]}
     pq.write_table(pa.table(columns), tmp_path / "a.parquet")
     where = ["--data-dir", tmp_path / "data", "--rejects", tmp_path / "rejects.jsonl"]
     done = search("ingest", tmp_path / "a.parquet", *where)
     assert "1 added, 0 changed, 0 unchanged, 1 rejected" in done.stdout
-    assert "a.parquet:1 (1): document '1': metadata.blob is a bytes; use strings" in done.stderr
+    assert "a.parquet:1 (1): it has no text" in done.stderr
     assert json.loads((tmp_path / "rejects.jsonl").read_text())["rejected"]["document_id"] == "1"
     again = search("ingest", tmp_path / "rejects.jsonl", *where[:2], status=1)
-    assert "metadata.blob is a bytes" in again.stderr
+    assert "it has no text" in again.stderr
 
 
 def test_where_a_warning_comes_from_is_told_with_debug() -> None:

@@ -49,6 +49,7 @@ class QdrantStandIn:
     def __init__(self, api_key: str | None = None, tls: ssl.SSLContext | None = None, nodes: int = 1) -> None:
         self.api_key = api_key
         self.faults: deque[Fault] = deque()
+        self.turned_away: set[tuple[str, str]] | None = None  # requests that met a busy server, as all do once; None: none does
         self.requests: list[str] = []
         self.bodies: deque[tuple[str, dict[str, Any]]] = deque(maxlen=100)  # of the last requests
         self.headers: deque[dict[str, str]] = deque(maxlen=100)  # likewise, in small letters
@@ -507,6 +508,9 @@ def _handler(standin: QdrantStandIn, node: int) -> type[BaseHTTPRequestHandler]:
             if standin.closed:
                 self.close_connection = True
                 return
+            if standin.turned_away is not None and (self.command, self.path) not in standin.turned_away:
+                standin.turned_away.add((self.command, self.path))
+                fault = Fault(503)
             if standin.largest is not None and len(body) > standin.largest:
                 fault = Fault(413, body=b"<html><h1>413 Request Entity Too Large</h1></html>")
             if fault.reset or node in standin.lost:
