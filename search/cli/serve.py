@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal, get_args
 import typer
 from pydantic import ValidationError
 
-from search.cli.options import AsJson, Collection, DataDir, Tenant, WrongUsage, load_settings, print_json, usage
+from search.cli.options import AsJson, Collection, DataDir, Tenant, WrongUsage, load_settings, note_differing, print_json, usage
 from search.errors import InvalidSettings, ServiceRefused, ServiceUnreachable
 from search.factory import needs_extra
 from search.searcher import open_search
@@ -63,6 +63,7 @@ def serve(
     with open_search(settings) as searcher:
         started = Service(settings, searcher)
         started.warm_up()
+        note_differing(searcher)
 
         def end_within(seconds: float) -> None:
             """Whatever hangs, be it a model, the engine or the interpreter's own end, this process ends."""
