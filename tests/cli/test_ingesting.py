@@ -375,7 +375,7 @@ def test_words_of_the_first_version_are_noted_and_kept(folder: Path, tmp_path: P
     found = search("query", "text", "--retrieval", "lexical", *where)
     assert (found.stderr, found.stdout[:3]) == (OTHER_WORDS, "  1")
     assert "made otherwise than lexical (words of this version) of the settings" in search("doctor", *where).stdout
-    serve = [Path(sys.executable).parent / "search", "serve", "--port", "0", *map(str, where)]
+    serve = [str(Path(sys.executable).parent / "search"), "serve", "--port", "0", *map(str, where)]
     with subprocess.Popen(serve, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr
         said = list(takewhile(lambda line: not line.startswith("listening on "), process.stderr))
