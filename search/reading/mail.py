@@ -19,10 +19,9 @@ from search.reading.text import decode
 _HEADERS = ("From", "To", "Cc", "Date")
 _DEEPEST = 5  # mails in each other
 _QUOTED = re.compile(rb"^>(>*From )")  # a line of a text in an mbox file that would begin a mail
-_SIZE = re.compile(
-    rb"\s*+(\d{1,9})[ \t]*+\r?\n"
-)  # of the mail, before it: as Apple's program keeps one, with what it notes behind it
+_SIZE = re.compile(rb"\s*+(\d{1,9})[ \t]*+\r?\n")  # of a mail, before it, as Apple's program keeps one; its notes are behind it
 _SAVED = re.compile(r"\W*Saved by [^@]*\Z")  # who "wrote" a page that a browser saved, and has no address
+_WRITTEN = ("text/", "multipart/")  # of which one without borders is a text
 _STYLES = frozenset(("text/css", "text/javascript"))  # of a page
 _CHARSET = re.compile(rb"charset\s*+=\s*+[\"']?([\w.:-]++)", re.IGNORECASE)
 _ADDRESS = re.compile(r"https?://\S+")
@@ -108,9 +107,7 @@ def _texts(part: MIMEPart, depth: int) -> Iterator[str]:
     elif part.is_multipart() and depth < _DEEPEST:
         for inner in part.iter_parts():
             yield from _texts(inner, depth + 1)
-    elif (
-        kind not in _STYLES and kind.startswith(("text/", "multipart/")) and (words := _words(part).strip())
-    ):  # one without borders is a text
+    elif kind.startswith(_WRITTEN) and kind not in _STYLES and (words := _words(part).strip()):
         yield words
 
 
